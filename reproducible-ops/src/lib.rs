@@ -1,1 +1,10 @@
-//! Numbers.
+//! Reproducible operators: the same program on the same inputs gives the same bits, on every engine.
+//!
+//! Data flows one way: a model recorded by `lower` becomes a [`program`], which `grad` and `optim` extend to a
+//! whole training step, which an [`engine`] executes. [`scalar`] says what every number means.
+
+pub mod engine;
+pub mod program;
+pub mod random;
+pub mod scalar;
+pub mod tensor;

@@ -1,0 +1,308 @@
+//! The reference: every operator spelled out over [`crate::scalar`], one element after another.
+//!
+//! This is the executable meaning of a program. It is slow, allocates freely and is what every other engine is tested
+//! against, bit for bit.
+
+use crate::program::{Comparison, DType, Node, Operator, Program, Shape, TensorType};
+use crate::random::philox;
+use crate::scalar;
+use crate::tensor::Tensor;
+
+use super::EngineError;
+
+/// Evaluates a program and returns its outputs in declaration order. `inputs` are in id order.
+///
+/// # Errors
+/// The program is invalid, or an input is missing or of another type.
+pub fn evaluate(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+    let trace = trace(program, inputs)?;
+    Ok(program.outputs().iter().map(|output| trace[output.value.index()].clone()).collect())
+}
+
+/// Evaluates a program and returns every value by id: inputs, then node outputs.
+///
+/// # Errors
+/// The program is invalid, or an input is missing or of another type.
+pub fn trace(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+    program.validate()?;
+    check_inputs(program, inputs)?;
+    let mut values = inputs.to_vec();
+    for node in program.nodes() {
+        let operands: Vec<&Tensor> = node.inputs.iter().map(|id| &values[id.index()]).collect();
+        values.push(apply(node, &operands));
+    }
+    Ok(values)
+}
+
+fn check_inputs(program: &Program, inputs: &[Tensor]) -> Result<(), EngineError> {
+    for (index, declared) in program.inputs().iter().enumerate() {
+        let given = inputs.get(index).ok_or_else(|| EngineError::Unwritten(declared.name.clone()))?;
+        if *given.ty() != declared.ty {
+            let (name, expected, found) = (declared.name.clone(), declared.ty.clone(), given.ty().clone());
+            return Err(EngineError::InputType { name, expected, found });
+        }
+    }
+    Ok(())
+}
+
+/// Applies one node to operands of the types its program was validated with.
+fn apply(node: &Node, operands: &[&Tensor]) -> Tensor {
+    use Operator::*;
+    let words = match &node.operator {
+        Full { bits, .. } => vec![*bits; node.ty.shape.elements()],
+        Iota { shape, axis } => iota(shape, *axis),
+        Reshape(_) => operands[0].words().to_vec(),
+        Permute(axes) => permute(operands[0], axes, &node.ty.shape),
+        Expand(_) => expand(operands[0], &node.ty.shape),
+        Slice { starts, .. } => slice(operands[0], starts, &node.ty.shape),
+        Concat { axis } => concat(operands, *axis, &node.ty.shape),
+        Pad { before, .. } => pad(operands[0], before, &node.ty.shape),
+        MatmulNt => matmul_nt(operands[0], operands[1]),
+        Sum => rows_f32(operands[0]).map(|row| scalar::reduce::sum(row).to_bits()).collect(),
+        ReduceMax => rows_f32(operands[0]).map(|row| scalar::reduce::max(row).to_bits()).collect(),
+        Argmax => rows_f32(operands[0]).map(|row| scalar::reduce::argmax(row) as u32).collect(),
+        GatherRows => gather_rows(operands[0], operands[1]),
+        OneHot { classes } => one_hot(operands[0], *classes),
+        TakeAlongLast => take_along_last(operands[0], operands[1]),
+        UpdateRows => update_rows(operands[0], operands[1], operands[2]),
+        PhiloxUniform { lanes } => philox_uniform(operands[0], operands[1], *lanes),
+        elementwise => map(elementwise, operands, node.ty.shape.elements()),
+    };
+    into_tensor(node.ty.clone(), words)
+}
+
+fn into_tensor(ty: TensorType, words: Vec<u32>) -> Tensor {
+    let mut tensor = Tensor::zeros(ty);
+    tensor.words_mut().copy_from_slice(&words);
+    tensor
+}
+
+fn map(operator: &Operator, operands: &[&Tensor], elements: usize) -> Vec<u32> {
+    let dtype = operands[0].ty().dtype;
+    let element = |index: usize| {
+        let word = |operand: usize| operands.get(operand).map_or(0, |tensor| tensor.words()[index]);
+        elementwise(operator, dtype, [word(0), word(1), word(2)])
+    };
+    (0..elements).map(element).collect()
+}
+
+/// One element of an elementwise operator. `dtype` is the first operand's type; unused operands are 0.
+pub fn elementwise(operator: &Operator, dtype: DType, words: [u32; 3]) -> u32 {
+    use Operator::*;
+    match (operator, dtype) {
+        (Select, _) => {
+            if words[0] != 0 {
+                words[1]
+            } else {
+                words[2]
+            }
+        }
+        (Cast(to), from) => cast(from, *to, words[0]),
+        (_, DType::F32) => elementwise_f32(operator, words),
+        (_, DType::I32) => elementwise_i32(operator, words),
+        (_, DType::Bool) => elementwise_bool(operator, words),
+    }
+}
+
+fn elementwise_f32(operator: &Operator, words: [u32; 3]) -> u32 {
+    use Operator::*;
+    let [a, b, _] = words.map(f32::from_bits);
+    let result = match operator {
+        Neg => scalar::neg(a),
+        Abs => scalar::abs(a),
+        Sqrt => scalar::sqrt(a),
+        Exp => scalar::exp(a),
+        Log => scalar::log(a),
+        Tanh => scalar::tanh(a),
+        Add => scalar::add(a, b),
+        Sub => scalar::sub(a, b),
+        Mul => scalar::mul(a, b),
+        Div => scalar::div(a, b),
+        Max => scalar::max(a, b),
+        Min => scalar::min(a, b),
+        Compare(comparison) => return compare(*comparison, &a, &b),
+        other => unreachable!("{} is not an f32 elementwise operator", other.name()),
+    };
+    result.to_bits()
+}
+
+fn elementwise_i32(operator: &Operator, words: [u32; 3]) -> u32 {
+    use Operator::*;
+    let [a, b, _] = words.map(|word| word as i32);
+    let result = match operator {
+        Neg => a.wrapping_neg(),
+        Abs => a.wrapping_abs(),
+        Add => a.wrapping_add(b),
+        Sub => a.wrapping_sub(b),
+        Mul => a.wrapping_mul(b),
+        Max => a.max(b),
+        Min => a.min(b),
+        Compare(comparison) => return compare(*comparison, &a, &b),
+        other => unreachable!("{} is not an i32 elementwise operator", other.name()),
+    };
+    result as u32
+}
+
+fn elementwise_bool(operator: &Operator, [a, b, _]: [u32; 3]) -> u32 {
+    match operator {
+        Operator::Not => a ^ 1,
+        Operator::And => a & b,
+        Operator::Or => a | b,
+        other => unreachable!("{} is not a bool elementwise operator", other.name()),
+    }
+}
+
+fn compare<T: PartialOrd>(comparison: Comparison, a: &T, b: &T) -> u32 {
+    u32::from(match comparison {
+        Comparison::Equal => a == b,
+        Comparison::Less => a < b,
+        Comparison::LessEqual => a <= b,
+    })
+}
+
+fn cast(from: DType, to: DType, word: u32) -> u32 {
+    match (from, to) {
+        (DType::F32, DType::I32) => scalar::f32_to_i32(f32::from_bits(word)) as u32,
+        (DType::F32, DType::Bool) => u32::from(f32::from_bits(word) != 0.0),
+        (DType::I32, DType::Bool) => u32::from(word != 0),
+        (DType::I32 | DType::Bool, DType::F32) => scalar::i32_to_f32(word as i32).to_bits(),
+        _ => word,
+    }
+}
+
+/// Copies `shape` elements whose places in `source` follow `offset` and `strides`.
+fn strided(source: &[u32], offset: usize, strides: &[usize], shape: &Shape) -> Vec<u32> {
+    let mut places = vec![offset];
+    for (&dim, &stride) in shape.dims().iter().zip(strides) {
+        let along = |&start: &usize| (0..dim).map(move |index| start + index * stride);
+        places = places.iter().flat_map(along).collect();
+    }
+    places.into_iter().map(|place| source[place]).collect()
+}
+
+fn iota(shape: &Shape, axis: usize) -> Vec<u32> {
+    let counter: Vec<u32> = (0..shape.dims()[axis] as u32).collect();
+    let mut strides = vec![0; shape.rank()];
+    strides[axis] = 1;
+    strided(&counter, 0, &strides, shape)
+}
+
+fn permute(x: &Tensor, axes: &[usize], shape: &Shape) -> Vec<u32> {
+    let own = x.shape().strides();
+    let strides: Vec<usize> = axes.iter().map(|&axis| own[axis]).collect();
+    strided(x.words(), 0, &strides, shape)
+}
+
+fn expand(x: &Tensor, shape: &Shape) -> Vec<u32> {
+    let own = x.shape().strides();
+    let repeated = x.shape().dims().iter().zip(shape.dims()).map(|(&from, &to)| from != to);
+    let strides: Vec<usize> =
+        own.iter().zip(repeated).map(|(&stride, repeat)| if repeat { 0 } else { stride }).collect();
+    strided(x.words(), 0, &strides, shape)
+}
+
+fn slice(x: &Tensor, starts: &[usize], shape: &Shape) -> Vec<u32> {
+    let strides = x.shape().strides();
+    let offset = starts.iter().zip(&strides).map(|(start, stride)| start * stride).sum();
+    strided(x.words(), offset, &strides, shape)
+}
+
+fn concat(operands: &[&Tensor], axis: usize, shape: &Shape) -> Vec<u32> {
+    let outer: usize = shape.dims()[..axis].iter().product();
+    let mut words = Vec::with_capacity(shape.elements());
+    for block in 0..outer {
+        for operand in operands {
+            let length: usize = operand.shape().dims()[axis..].iter().product();
+            words.extend(&operand.words()[block * length..(block + 1) * length]);
+        }
+    }
+    words
+}
+
+fn pad(x: &Tensor, before: &[usize], shape: &Shape) -> Vec<u32> {
+    let mut words = vec![0; shape.elements()];
+    let strides = shape.strides();
+    let offset: usize = before.iter().zip(&strides).map(|(skip, stride)| skip * stride).sum();
+    let places: Vec<u32> = (0..words.len() as u32).collect();
+    let targets = strided(&places, offset.min(words.len()), &strides, x.shape());
+    targets.iter().zip(x.words()).for_each(|(&place, &word)| words[place as usize] = word);
+    words
+}
+
+fn rows_f32(x: &Tensor) -> impl Iterator<Item = &[f32]> {
+    let (rows, last) = (x.shape().rows(), x.shape().last());
+    let values: &[f32] = bytemuck::cast_slice(x.words());
+    (0..rows).map(move |row| &values[row * last..(row + 1) * last])
+}
+
+fn matmul_nt(a: &Tensor, b: &Tensor) -> Vec<u32> {
+    let (m, n, k) = (dim_from_end(a, 2), dim_from_end(b, 2), a.shape().last());
+    let batches = if m == 0 || n == 0 { 0 } else { a.shape().rows() / m };
+    let (a, b): (&[f32], &[f32]) = (bytemuck::cast_slice(a.words()), bytemuck::cast_slice(b.words()));
+    let mut words = Vec::with_capacity(batches * m * n);
+    for (batch, row, column) in (0..batches).flat_map(|i| (0..m).flat_map(move |j| (0..n).map(move |l| (i, j, l)))) {
+        let left = &a[(batch * m + row) * k..][..k];
+        let right = &b[(batch * n + column) * k..][..k];
+        words.push(scalar::reduce::dot(left, right).to_bits());
+    }
+    words
+}
+
+fn dim_from_end(x: &Tensor, back: usize) -> usize {
+    x.shape().dims()[x.shape().rank() - back]
+}
+
+/// `id` as an index below `count`.
+fn in_range(id: u32, count: usize) -> Option<usize> {
+    let index = id as usize;
+    (index < count).then_some(index)
+}
+
+fn gather_rows(table: &Tensor, ids: &Tensor) -> Vec<u32> {
+    let (rows, width) = (table.shape().rows(), table.shape().last());
+    let zeros = vec![0; width];
+    let row = |&id: &u32| in_range(id, rows).map_or(&zeros[..], |row| &table.words()[row * width..][..width]);
+    ids.words().iter().flat_map(row).copied().collect()
+}
+
+fn one_hot(ids: &Tensor, classes: usize) -> Vec<u32> {
+    let mut words = vec![0; ids.words().len() * classes];
+    for (row, &id) in ids.words().iter().enumerate() {
+        if let Some(class) = in_range(id, classes) {
+            words[row * classes + class] = 1.0f32.to_bits();
+        }
+    }
+    words
+}
+
+fn take_along_last(x: &Tensor, ids: &Tensor) -> Vec<u32> {
+    let (length, picks) = (x.shape().last(), ids.shape().last());
+    let pick = |(place, &id): (usize, &u32)| match in_range(id, length) {
+        Some(index) => x.words()[place / picks * length + index],
+        None => 0,
+    };
+    ids.words().iter().enumerate().map(pick).collect()
+}
+
+fn update_rows(base: &Tensor, rows: &Tensor, at: &Tensor) -> Vec<u32> {
+    let mut words = base.words().to_vec();
+    let (height, count, width) = (dim_from_end(base, 2), dim_from_end(rows, 2), base.shape().last());
+    for (batch, &start) in at.words().iter().enumerate() {
+        for row in 0..count {
+            let target = i64::from(start as i32) + row as i64;
+            if (0..height as i64).contains(&target) {
+                let to = (batch * height + target as usize) * width;
+                let from = (batch * count + row) * width;
+                words[to..to + width].copy_from_slice(&rows.words()[from..from + width]);
+            }
+        }
+    }
+    words
+}
+
+fn philox_uniform(key: &Tensor, counter: &Tensor, lanes: usize) -> Vec<u32> {
+    let key = [key.words()[0], key.words()[1]];
+    let rows = counter.words().chunks_exact(3).map(|row| [row[0], row[1], row[2]]);
+    let element = |(row, lane): ([u32; 3], u32)| philox::uniform_at(key, row, lane).to_bits();
+    rows.flat_map(|row| (0..lanes as u32).map(move |lane| (row, lane))).map(element).collect()
+}

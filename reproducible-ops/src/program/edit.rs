@@ -1,0 +1,108 @@
+//! Programs from programs: dropping what is not needed and wiring inputs to values.
+
+use super::{Input, Node, Output, Program, Role, ValueId};
+
+/// Why an edit is not possible.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// No input has this name.
+    #[error("the program has no input named `{name}`")]
+    NoSuchInput {
+        /// The name asked for.
+        name: String,
+    },
+    /// The value has another type than the input it should replace.
+    #[error("input `{name}` cannot be bound: it and the value differ in type, or the value depends on it")]
+    Unbindable {
+        /// The input's name.
+        name: String,
+    },
+}
+
+impl Program {
+    /// The same program with every read of input `name` replaced by `value`, and the input removed.
+    ///
+    /// Binding after differentiation is how a value is held constant in a gradient: differentiate with an input in its
+    /// place, then bind the input.
+    ///
+    /// # Errors
+    /// No such input, a type that differs, or a value that itself depends on the input.
+    pub fn bind(&self, name: &str, value: ValueId) -> Result<Self, EditError> {
+        let input = self.input_named(name).ok_or_else(|| EditError::NoSuchInput { name: name.into() })?;
+        let fits = self.type_of(input) == self.type_of(value) && !self.depends_on(value, input);
+        if !fits {
+            return Err(EditError::Unbindable { name: name.into() });
+        }
+        let order = self.order_with(input, value);
+        Ok(self.rebuild(&order, |id| if id == input { value } else { id }))
+    }
+
+    /// The same program without nodes and non-parameter inputs that no output needs.
+    pub fn prune(&self) -> Self {
+        let needed = self.needed();
+        let kept = |id: &ValueId| needed[id.index()];
+        let is_param = |id: &ValueId| self.inputs.get(id.index()).is_some_and(|input| input.role == Role::Param);
+        let order: Vec<ValueId> = self.all_ids().filter(|id| kept(id) || is_param(id)).collect();
+        self.rebuild(&order, |id| id)
+    }
+
+    fn all_ids(&self) -> impl Iterator<Item = ValueId> + use<> {
+        (0..self.value_count() as u32).map(ValueId)
+    }
+
+    fn needed(&self) -> Vec<bool> {
+        let mut needed = vec![false; self.value_count()];
+        for output in &self.outputs {
+            needed[output.value.index()] = true;
+        }
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if needed[self.id_of_node(index).index()] {
+                node.inputs.iter().for_each(|id| needed[id.index()] = true);
+            }
+        }
+        needed
+    }
+
+    fn depends_on(&self, value: ValueId, on: ValueId) -> bool {
+        self.cone(value)[on.index()]
+    }
+
+    /// Marks every value that `value` is computed from, itself included.
+    fn cone(&self, value: ValueId) -> Vec<bool> {
+        let mut cone = vec![false; self.value_count()];
+        cone[value.index()] = true;
+        for id in self.all_ids().collect::<Vec<_>>().into_iter().rev() {
+            if let (true, Some(node)) = (cone[id.index()], self.node_of(id)) {
+                node.inputs.iter().for_each(|id| cone[id.index()] = true);
+            }
+        }
+        cone
+    }
+
+    /// All ids but `input`, with what `value` needs moved before everything that may read it.
+    fn order_with(&self, input: ValueId, value: ValueId) -> Vec<ValueId> {
+        let cone = self.cone(value);
+        let inputs = self.input_ids().filter(|&id| id != input);
+        let nodes = || (0..self.nodes.len()).map(|index| self.id_of_node(index));
+        let first = nodes().filter(|id| cone[id.index()]);
+        let rest = nodes().filter(|id| !cone[id.index()]);
+        inputs.chain(first).chain(rest).collect()
+    }
+
+    /// Lays the values of `order` out anew; `redirect` says which old value an operand reads.
+    fn rebuild(&self, order: &[ValueId], redirect: impl Fn(ValueId) -> ValueId) -> Self {
+        let mut renamed = vec![None; self.value_count()];
+        for (position, id) in order.iter().enumerate() {
+            renamed[id.index()] = Some(ValueId(position as u32));
+        }
+        let map = |id: ValueId| renamed[redirect(id).index()].unwrap_or(ValueId(u32::MAX));
+        let nodes = order
+            .iter()
+            .filter_map(|&id| self.node_of(id))
+            .map(|node| Node { inputs: node.inputs.iter().map(|&id| map(id)).collect(), ..node.clone() });
+        let inputs: Vec<Input> = order.iter().filter_map(|id| self.inputs.get(id.index()).cloned()).collect();
+        let outputs = self.outputs.iter();
+        let outputs = outputs.map(|output| Output { name: output.name.clone(), value: map(output.value) });
+        Program { nodes: nodes.collect(), outputs: outputs.collect(), inputs }
+    }
+}
