@@ -21,13 +21,13 @@ const CASES: [Case; 3] = [
         name: "log",
         function: log,
         reference: f64::ln,
-        bound: 0.9,
+        bound: 0.88,
     },
     Case {
         name: "tanh",
         function: tanh,
         reference: f64::tanh,
-        bound: 1.7,
+        bound: 1.6,
     },
 ];
 
