@@ -64,10 +64,7 @@ mod tests {
             let u = (2.0 / std::f64::consts::PI).sqrt() * (y + 0.044715 * y.powi(3));
             let want = [logistic, y * logistic, 0.5 * y * (1.0 + u.tanh())];
             for (got, want) in [sigmoid(x), silu(x), gelu(x)].into_iter().zip(want) {
-                assert!(
-                    (f64::from(got) - want).abs() <= 3e-7 * y.abs().max(1.0),
-                    "{x}: {got} against {want}"
-                );
+                assert!((f64::from(got) - want).abs() <= 3e-7 * y.abs().max(1.0), "{x}: {got} against {want}");
             }
         }
     }

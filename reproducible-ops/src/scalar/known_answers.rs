@@ -7,6 +7,9 @@ use super::{exp, gelu, log, sigmoid, silu, tanh};
 use crate::random::gumbel;
 use sha2::{Digest, Sha256};
 
+/// Name, function, digest.
+type Case = (&'static str, fn(f32) -> f32, u64);
+
 /// The first eight bytes of the SHA-256 of all results.
 fn digest(f: fn(f32) -> f32) -> u64 {
     let mut hasher = Sha256::new();
@@ -18,7 +21,7 @@ fn digest(f: fn(f32) -> f32) -> u64 {
 
 #[test]
 fn functions_keep_their_bits() {
-    let cases: [(&str, fn(f32) -> f32, u64); 7] = [
+    let cases: [Case; 7] = [
         ("exp", exp, 0xdb06_7d04_f774_28d1),
         ("log", log, 0x8b3d_3b5e_711f_4259),
         ("tanh", tanh, 0x8bf0_a832_4347_b3a6),
