@@ -69,7 +69,7 @@ pub fn uniform_open(word: u32) -> f32 {
 
 /// Gumbel noise from a uniform number of the open interval: `neg(log(neg(log(u))))`.
 ///
-/// From [`uniform_open`] it lies in [−2.81, 16.64].
+/// From [`uniform_open`] it lies in [−2.82, 16.64], with an absolute error of at most 5.4e−7 (all 2²³ numbers).
 #[inline(always)]
 pub fn gumbel(u: f32) -> f32 {
     scalar::neg(scalar::log(scalar::neg(scalar::log(u))))
