@@ -1,1 +1,3 @@
-//! Node.
+//! The swarm node as a library; see the modules.
+
+pub mod task;
