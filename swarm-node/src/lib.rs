@@ -1,3 +1,4 @@
-//! The swarm node as a library; see the modules.
+//! The running node: models, tasks, learning and rounds, and the commands that put them to work.
 
+pub mod round;
 pub mod task;
