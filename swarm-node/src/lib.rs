@@ -1,1 +1,2 @@
 //! Node.
+pub mod model;
