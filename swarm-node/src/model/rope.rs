@@ -13,6 +13,9 @@ use reproducible_ops::tensor::{Tensor, TensorError};
 
 use super::ModelConfig;
 
+/// Ending of the tensors in which older checkpoints store the frequencies; the config decides them.
+pub const DERIVED_TENSOR: &str = "rotary_emb.inv_freq";
+
 /// Cosines and sines by position, each f32 `[max_positions, head_dim]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {

@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::softmax};
 
-use super::linear::{Linear, Loader};
-use super::{Context, WeightSource};
+use super::Context;
+use super::linear::Linear;
+use super::source::Source;
 use crate::model::ModelConfig;
 
 /// Keys and values, each `[B, kv_heads, keys, head_dim]`; keys are rotated.
@@ -41,20 +42,16 @@ pub struct Attention {
 }
 
 impl Attention {
-    pub(super) fn load<S: WeightSource>(
-        loader: &mut Loader<'_, S>,
-        config: &ModelConfig,
-        path: &str,
-    ) -> Result<Self, S::Error> {
+    pub(super) fn build(source: &Source<'_>, config: &ModelConfig, path: &str) -> Self {
         let (hidden, query, kv) = (config.hidden_size, config.query_width(), config.kv_width());
-        let mut linear = |name, shape, bias| Linear::load(loader, &format!("{path}.{name}"), shape, bias);
-        Ok(Self {
-            q_proj: linear("q_proj", [query, hidden], config.qkv_bias)?,
-            k_proj: linear("k_proj", [kv, hidden], config.qkv_bias)?,
-            v_proj: linear("v_proj", [kv, hidden], config.qkv_bias)?,
-            o_proj: linear("o_proj", [hidden, query], false)?,
+        let linear = |name, shape, bias| Linear::build(source, &format!("{path}.{name}"), shape, bias);
+        Self {
+            q_proj: linear("q_proj", [query, hidden], config.qkv_bias),
+            k_proj: linear("k_proj", [kv, hidden], config.qkv_bias),
+            v_proj: linear("v_proj", [kv, hidden], config.qkv_bias),
+            o_proj: linear("o_proj", [hidden, query], false),
             head_dim: config.head_dim,
-        })
+        }
     }
 
     /// Queries, keys and values of `x` `[B, T, hidden]`.

@@ -3,8 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation::silu};
 
-use super::linear::{Linear, Loader};
-use super::{Attention, Context, KeyValues, WeightSource};
+use super::linear::Linear;
+use super::source::Source;
+use super::{Attention, Context, KeyValues};
 use crate::model::ModelConfig;
 
 /// `x · (1 / √(mean(x²) + ε)) · weight` over the last axis (Zhang and Sennrich 2019).
@@ -17,13 +18,8 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    pub(super) fn load<S: WeightSource>(
-        loader: &mut Loader<'_, S>,
-        path: &str,
-        width: usize,
-        epsilon: f32,
-    ) -> Result<Self, S::Error> {
-        Ok(Self { weight: loader.param(&format!("{path}.weight"), [width])?, epsilon })
+    pub(super) fn build(source: &Source<'_>, path: &str, width: usize, epsilon: f32) -> Self {
+        Self { weight: source.param(&format!("{path}.weight"), [width]), epsilon }
     }
 
     /// `[B, T, hidden]` to the same shape.
@@ -46,14 +42,14 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    fn load<S: WeightSource>(loader: &mut Loader<'_, S>, config: &ModelConfig, path: &str) -> Result<Self, S::Error> {
+    fn build(source: &Source<'_>, config: &ModelConfig, path: &str) -> Self {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let mut linear = |name, shape| Linear::load(loader, &format!("{path}.{name}"), shape, false);
-        Ok(Self {
-            gate_proj: linear("gate_proj", [inner, hidden])?,
-            up_proj: linear("up_proj", [inner, hidden])?,
-            down_proj: linear("down_proj", [hidden, inner])?,
-        })
+        let linear = |name, shape| Linear::build(source, &format!("{path}.{name}"), shape, false);
+        Self {
+            gate_proj: linear("gate_proj", [inner, hidden]),
+            up_proj: linear("up_proj", [inner, hidden]),
+            down_proj: linear("down_proj", [hidden, inner]),
+        }
     }
 
     /// `[B, T, hidden]` to the same shape.
@@ -77,19 +73,15 @@ pub struct DecoderLayer {
 }
 
 impl DecoderLayer {
-    pub(super) fn load<S: WeightSource>(
-        loader: &mut Loader<'_, S>,
-        config: &ModelConfig,
-        layer: usize,
-    ) -> Result<Self, S::Error> {
+    pub(super) fn build(source: &Source<'_>, config: &ModelConfig, layer: usize) -> Self {
         let path = |name: &str| format!("model.layers.{layer}.{name}");
         let (hidden, epsilon) = (config.hidden_size, config.rms_norm_eps);
-        Ok(Self {
-            input_layernorm: RmsNorm::load(loader, &path("input_layernorm"), hidden, epsilon)?,
-            self_attn: Attention::load(loader, config, &path("self_attn"))?,
-            post_attention_layernorm: RmsNorm::load(loader, &path("post_attention_layernorm"), hidden, epsilon)?,
-            mlp: Mlp::load(loader, config, &path("mlp"))?,
-        })
+        Self {
+            input_layernorm: RmsNorm::build(source, &path("input_layernorm"), hidden, epsilon),
+            self_attn: Attention::build(source, config, &path("self_attn")),
+            post_attention_layernorm: RmsNorm::build(source, &path("post_attention_layernorm"), hidden, epsilon),
+            mlp: Mlp::build(source, config, &path("mlp")),
+        }
     }
 
     /// `[B, T, hidden]` to the same shape. `attended` says which keys and values the queries see, from the tokens' own.

@@ -1,27 +1,9 @@
 //! Matrices: projections and the token embedding.
 
-use burn::module::{Module, Param, ParamId};
-use burn::tensor::{DType, Device, Int, Tensor, TensorData, module::embedding};
+use burn::module::{Module, Param};
+use burn::tensor::{Int, Tensor, module::embedding};
 
-use super::WeightSource;
-
-/// Makes parameters on a device from a source.
-pub(super) struct Loader<'a, S> {
-    pub(super) source: &'a mut S,
-    pub(super) device: &'a Device,
-}
-
-impl<S: WeightSource> Loader<'_, S> {
-    pub(super) fn param<const D: usize>(
-        &mut self,
-        name: &str,
-        shape: [usize; D],
-    ) -> Result<Param<Tensor<D>>, S::Error> {
-        let data: TensorData = self.source.weight(name, &shape)?;
-        let tensor = Tensor::from_data(data, (self.device, DType::F32));
-        Ok(Param::initialized(ParamId::new(), tensor))
-    }
-}
+use super::source::Source;
 
 /// `y = x · Wᵀ (+ b)` with `W` stored `[out, in]` as Hugging Face does, so that both operands are contiguous along the
 /// contracted axis.
@@ -34,15 +16,10 @@ pub struct Linear {
 }
 
 impl Linear {
-    pub(super) fn load<S: WeightSource>(
-        loader: &mut Loader<'_, S>,
-        path: &str,
-        [output, input]: [usize; 2],
-        bias: bool,
-    ) -> Result<Self, S::Error> {
-        let weight = loader.param(&format!("{path}.weight"), [output, input])?;
-        let bias = bias.then(|| loader.param(&format!("{path}.bias"), [output])).transpose()?;
-        Ok(Self { weight, bias })
+    pub(super) fn build(source: &Source<'_>, path: &str, [output, input]: [usize; 2], bias: bool) -> Self {
+        let weight = source.param(&format!("{path}.weight"), [output, input]);
+        let bias = bias.then(|| source.param(&format!("{path}.bias"), [output]));
+        Self { weight, bias }
     }
 
     /// `[B, T, in]` to `[B, T, out]`.
@@ -70,14 +47,6 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    pub(super) fn load<S: WeightSource>(
-        loader: &mut Loader<'_, S>,
-        path: &str,
-        shape: [usize; 2],
-    ) -> Result<Self, S::Error> {
-        Ok(Self { weight: loader.param(&format!("{path}.weight"), shape)? })
-    }
-
     /// Ids `[B, T]` to `[B, T, hidden]`.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         embedding(self.weight.val(), ids)

@@ -15,6 +15,7 @@ mod attention;
 mod context;
 mod layer;
 mod linear;
+mod source;
 
 pub use attention::{Attention, Heads, KeyValues};
 pub use context::{Context, Mask};
@@ -22,30 +23,11 @@ pub use layer::{DecoderLayer, Mlp, RmsNorm};
 pub use linear::{Embedding, Linear};
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
+use reproducible_ops::weights::{CheckError, Weights};
 
-use super::ModelConfig;
-
-/// Where a module takes its weights from: the data of a tensor by name and shape. The shape is that of
-/// [`ModelConfig::parameters`], and the data must have it.
-pub trait WeightSource {
-    /// Why a weight cannot be given.
-    type Error;
-
-    /// The data of one weight.
-    ///
-    /// # Errors
-    /// The source has no such weight, or another shape.
-    fn weight(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, Self::Error>;
-}
-
-impl<E, F: FnMut(&str, &[usize]) -> Result<TensorData, E>> WeightSource for F {
-    type Error = E;
-
-    fn weight(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, E> {
-        self(name, shape)
-    }
-}
+use self::source::Source;
+use super::{ModelConfig, checkpoint};
 
 /// Token embedding, layers and final norm.
 #[derive(Module, Debug)]
@@ -72,20 +54,29 @@ pub struct CausalLm {
 pub type Attended<'a> = &'a mut dyn FnMut(usize, KeyValues) -> KeyValues;
 
 impl CausalLm {
-    /// Builds the modules from named weights.
+    /// The modules with weights on a device.
     ///
     /// # Errors
-    /// The first error of the source.
-    pub fn load<S: WeightSource>(config: &ModelConfig, source: &mut S, device: &Device) -> Result<Self, S::Error> {
-        let mut loader = linear::Loader { source, device };
+    /// Weights that are not those of the config.
+    pub fn load(config: &ModelConfig, weights: &Weights, device: &Device) -> Result<Self, CheckError> {
+        checkpoint::check(config, weights)?;
+        Ok(Self::build(config, &Source { weights: Some(weights), device }))
+    }
+
+    /// The modules without weights: every parameter has its shape and is filled with zeros once somebody reads it.
+    pub fn unfilled(config: &ModelConfig) -> Self {
+        Self::build(config, &Source { weights: None, device: &Device::flex() })
+    }
+
+    fn build(config: &ModelConfig, source: &Source<'_>) -> Self {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-        let embed_tokens = Embedding::load(&mut loader, "model.embed_tokens", [vocab, hidden])?;
-        let layers = (0..config.num_layers).map(|layer| DecoderLayer::load(&mut loader, config, layer));
-        let layers = layers.collect::<Result<_, _>>()?;
-        let norm = RmsNorm::load(&mut loader, "model.norm", hidden, config.rms_norm_eps)?;
+        let model = Decoder {
+            embed_tokens: Embedding { weight: source.param("model.embed_tokens.weight", [vocab, hidden]) },
+            layers: (0..config.num_layers).map(|layer| DecoderLayer::build(source, config, layer)).collect(),
+            norm: RmsNorm::build(source, "model.norm", hidden, config.rms_norm_eps),
+        };
         let untied = !config.tied_embeddings;
-        let lm_head = untied.then(|| Linear::load(&mut loader, "lm_head", [vocab, hidden], false)).transpose()?;
-        Ok(Self { model: Decoder { embed_tokens, layers, norm }, lm_head })
+        Self { model, lm_head: untied.then(|| Linear::build(source, "lm_head", [vocab, hidden], false)) }
     }
 
     /// Residual stream after the final norm, `[B, T, hidden]`, of `tokens` `[B, T]`.
