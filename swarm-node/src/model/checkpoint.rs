@@ -63,7 +63,8 @@ impl Checkpoint {
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let folder = folder.as_ref();
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
         let config = hugging_face::parse(&text).map_err(|source| CheckpointError::Config { path, source })?;
         let mut weights = Weights::load(folder)?;
         drop_derived(&config, &mut weights);

@@ -11,6 +11,7 @@
 //! * [`rope`], [`init`]: position tables and initial weights, the same bits on every platform.
 //! * [`checkpoint`], [`tokenizer`]: Hugging Face folders, and the character table of nano models.
 //! * [`programs`]: forward, prefill and decode as programs.
+//! * [`generate`]: batched sampling on any engine.
 //!
 //! A weight's name is the path of its Burn module, and the modules are called like Hugging Face's
 //! (`model.layers.0.self_attn.q_proj.weight`), with linear weights stored `[out, in]` as there. So names and bytes of
@@ -19,6 +20,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod decoder;
+pub mod generate;
 pub mod init;
 pub mod programs;
 pub mod rope;
@@ -26,6 +28,7 @@ pub mod tokenizer;
 
 pub use checkpoint::Checkpoint;
 pub use config::ModelConfig;
+pub use generate::Generator;
 pub use tokenizer::Tokenizer;
 
 #[cfg(test)]

@@ -115,7 +115,8 @@ pub fn decode(config: &ModelConfig, rows: usize, slots: usize) -> Result<Program
     record(config, |model, recorder| {
         let mut input = |name| recorder.int::<2>(name, Role::Data, [rows, 1]);
         let (tokens, positions) = (input("tokens"), input("positions"));
-        let all_slots = Tensor::<1, Int>::arange(0..slots as i64, recorder.device()).unsqueeze::<2>().expand([rows, slots]);
+        let all_slots =
+            Tensor::<1, Int>::arange(0..slots as i64, recorder.device()).unsqueeze::<2>().expand([rows, slots]);
         let mask = Mask::causal(positions.clone(), all_slots);
         let context = context(recorder, config, positions.clone(), mask);
         let at = positions.expand([rows, config.num_kv_heads]);

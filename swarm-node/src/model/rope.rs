@@ -34,7 +34,8 @@ impl Tables {
         let shape = [config.max_positions, config.head_dim];
         let frequencies = frequencies(config.rope_theta, config.head_dim);
         let angles = (0..config.max_positions).flat_map(|position| row(position, &frequencies));
-        let (cos, sin) = angles.map(|angle| cos_sin(f64::from(angle))).map(|(cos, sin)| (cos as f32, sin as f32)).unzip();
+        let (cos, sin) =
+            angles.map(|angle| cos_sin(f64::from(angle))).map(|(cos, sin)| (cos as f32, sin as f32)).unzip();
         Ok(Self { cos: Tensor::f32(shape, cos)?, sin: Tensor::f32(shape, sin)? })
     }
 }

@@ -85,12 +85,7 @@ impl DecoderLayer {
     }
 
     /// `[B, T, hidden]` to the same shape. `attended` says which keys and values the queries see, from the tokens' own.
-    pub fn forward(
-        &self,
-        x: Tensor<3>,
-        context: &Context,
-        attended: impl FnOnce(KeyValues) -> KeyValues,
-    ) -> Tensor<3> {
+    pub fn forward(&self, x: Tensor<3>, context: &Context, attended: impl FnOnce(KeyValues) -> KeyValues) -> Tensor<3> {
         let heads = self.self_attn.project(self.input_layernorm.forward(x.clone()), context);
         let x = x + self.self_attn.attend(heads.query, attended(heads.rows), context);
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))

@@ -28,7 +28,8 @@ fn load(name: &str) -> (Checkpoint, Expected) {
 /// Largest distance of the compared logits.
 fn distance(expected: &Expected, logits: &[f32], vocab: usize) -> f32 {
     let rows = expected.logits.iter().flatten();
-    let compared = rows.zip(logits.chunks(vocab)).flat_map(|(row, found)| row.iter().zip(found.iter().step_by(expected.stride)));
+    let compared =
+        rows.zip(logits.chunks(vocab)).flat_map(|(row, found)| row.iter().zip(found.iter().step_by(expected.stride)));
     compared.map(|(expected, found)| (expected - found).abs()).fold(0.0, f32::max)
 }
 

@@ -2,12 +2,12 @@
 
 mod hugging_face;
 mod programs;
-pub(super) mod reference_engine;
+pub(crate) mod reference_engine;
 
 use super::ModelConfig;
 
 /// A decoder small enough for the reference engine, with grouped queries and biases.
-pub(super) fn tiny() -> ModelConfig {
+pub(crate) fn tiny() -> ModelConfig {
     ModelConfig {
         vocab_size: 19,
         hidden_size: 12,

@@ -47,9 +47,9 @@ fn forward(rows: &[Vec<i32>], length: usize) -> Vec<Vec<Vec<u32>>> {
     write(session.as_mut(), "parent", &all(-1, &|_, _| 0));
     session.run().unwrap();
     let logits = session.read_words("logits").unwrap().chunks(tiny().vocab_size * length);
-    let per_row = logits.zip(rows).map(|(words, row)| {
-        words.chunks(tiny().vocab_size).take(row.len()).map(<[u32]>::to_vec).collect()
-    });
+    let per_row = logits
+        .zip(rows)
+        .map(|(words, row)| words.chunks(tiny().vocab_size).take(row.len()).map(<[u32]>::to_vec).collect());
     per_row.collect()
 }
 
