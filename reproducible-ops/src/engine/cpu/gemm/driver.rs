@@ -174,10 +174,7 @@ unsafe fn two_levels<I: Isa>(matrix: &Matrix, region: &Region, ks: Range<usize>,
             unsafe {
                 let b = right::<I>(matrix, region.rows.len(), &cols, &span, areas.b);
                 for rows in chunks(region.rows.clone(), A_ROWS) {
-                    let part = Region {
-                        rows,
-                        cols: cols.clone(),
-                    };
+                    let part = Region { rows, cols: cols.clone() };
                     for block in chunks(span.clone(), K_BLOCK) {
                         block_of_c::<I>(matrix, &part, &block, &b, block.start > ks.start, areas.a);
                     }
@@ -206,11 +203,7 @@ unsafe fn block_of_c<I: Isa>(
         a_layout: a.layout,
         b: b.block(block),
         b_step: b.step,
-        b_panel: if b.in_place {
-            I::PANEL
-        } else {
-            block.len() * I::PANEL
-        },
+        b_panel: if b.in_place { I::PANEL } else { block.len() * I::PANEL },
         c: cell(matrix, part.rows.start, part.cols.start),
         c_stride: matrix.c_stride,
         last: 0,
@@ -252,41 +245,16 @@ impl Right {
 /// Rows of A for one k-block: in place if they can be read so, else copied.
 unsafe fn left<I: Isa>(matrix: &Matrix, rows: &Range<usize>, block: &Range<usize>, cols: usize, to: *mut f32) -> Left {
     let view = matrix.a.at(0, block.start);
-<<<<<<< HEAD
-    let (row, k) = (view.row_stride, view.k_stride);
-    if (row == 1 || k == 1) && !copies_left(row.max(k), rows.len(), cols, k == 1) {
-        let start = view.at(rows.start, 0).start;
-        return if k == 1 {
-            Left { start, stride: row, layout: Layout::Rows }
-        } else {
-            Left { start, stride: k, layout: Layout::Columns }
-        };
-    }
-    // SAFETY: rows and steps exist in A; the area holds a whole block.
-    unsafe { pack::rows::<I>(view, rows.clone(), block.len(), to) };
-    Left { start: to, stride: A_STRIDE, layout: Layout::Rows }
-=======
-    let in_place = |stride, layout| Left {
-        start: view.at(rows.start, 0).start,
-        stride,
-        layout,
-    };
+    let in_place = |stride, layout| Left { start: view.at(rows.start, 0).start, stride, layout };
     match (view.row_stride, view.k_stride) {
         (stride, 1) if !aliases_rows::<I>(stride, cols) => in_place(stride, Layout::Rows),
-        (1, stride) if !aliases_columns(stride, rows.len(), cols) => {
-            in_place(stride, Layout::Columns)
-        }
+        (1, stride) if !aliases_columns(stride, rows.len(), cols) => in_place(stride, Layout::Columns),
         _ => {
             // SAFETY: rows and steps exist in A; the area holds a whole block.
             unsafe { pack::rows::<I>(view, rows.clone(), block.len(), to) };
-            Left {
-                start: to,
-                stride: A_STRIDE,
-                layout: Layout::Rows,
-            }
+            Left { start: to, stride: A_STRIDE, layout: Layout::Rows }
         }
     }
->>>>>>> gemm
 }
 
 /// Whether rows fall in the same cache sets and some tiles have more of them than a set has ways: narrow tiles are tall.
@@ -300,59 +268,22 @@ fn aliases_columns(stride: usize, rows: usize, cols: usize) -> bool {
 }
 
 /// Columns for some k-blocks: packed before, in place if side by side and few, else packed.
-unsafe fn right<I: Isa>(
-    matrix: &Matrix,
-    rows: usize,
-    cols: &Range<usize>,
-    span: &Range<usize>,
-    to: *mut f32,
-) -> Right {
-<<<<<<< HEAD
-    let packed = |start| Right { start, step: I::PANEL, panel: block.len() * I::PANEL };
-=======
->>>>>>> gemm
+unsafe fn right<I: Isa>(matrix: &Matrix, rows: usize, cols: &Range<usize>, span: &Range<usize>, to: *mut f32) -> Right {
     match matrix.b {
         Source::Packed { start, n } => {
             let columns = n.next_multiple_of(I::PANEL);
-            Right {
-                start,
-                first_k: 0,
-                first_col: cols.start,
-                step: I::PANEL,
-                columns,
-                in_place: false,
-            }
+            Right { start, first_k: 0, first_col: cols.start, step: I::PANEL, columns, in_place: false }
         }
         Source::Strided { view, end } => {
-<<<<<<< HEAD
-            let part = view.at(cols.start, block.start);
-            if reads_in_place::<I>(part, end, rows, cols.len(), block.len()) {
-                return Right { start: part.start, step: part.k_stride, panel: I::PANEL };
-=======
             let part = view.at(cols.start, span.start);
             if reads_in_place::<I>(part, end, rows, cols.len(), span.len()) {
                 let (start, step) = (part.start, part.k_stride);
-                return Right {
-                    start,
-                    first_k: span.start,
-                    first_col: 0,
-                    step,
-                    columns: step,
-                    in_place: true,
-                };
->>>>>>> gemm
+                return Right { start, first_k: span.start, first_col: 0, step, columns: step, in_place: true };
             }
             // SAFETY: the columns and steps exist in B; the area holds all of them.
             unsafe { pack::blocks::<I>(part, cols.len(), span.len(), to) };
             let columns = cols.len().next_multiple_of(I::PANEL);
-            Right {
-                start: to,
-                first_k: span.start,
-                first_col: 0,
-                step: I::PANEL,
-                columns,
-                in_place: false,
-            }
+            Right { start: to, first_k: span.start, first_col: 0, step: I::PANEL, columns, in_place: false }
         }
     }
 }
@@ -362,8 +293,7 @@ unsafe fn right<I: Isa>(
 fn reads_in_place<I: Isa>(view: View, end: *const f32, rows: usize, cols: usize, depth: usize) -> bool {
     let reach = (depth - 1) * view.k_stride + cols.next_multiple_of(I::Vector::LANES);
     let room = (end as usize).saturating_sub(view.start as usize) / size_of::<f32>();
-    let pays =
-        rows > FEW_ROWS && cols > I::PANEL && (rows > 2 * FEW_ROWS || view.k_stride > 2 * FEW_ROWS);
+    let pays = rows > FEW_ROWS && cols > I::PANEL && (rows > 2 * FEW_ROWS || view.k_stride > 2 * FEW_ROWS);
     view.row_stride == 1 && reach <= room && !pays
 }
 
@@ -373,39 +303,16 @@ unsafe fn tiles<I: Isa>(block: &Tile, rows: usize, cols: usize) {
     let vectors = cols.div_ceil(lanes);
     let mut v = 0;
     while v < vectors {
-<<<<<<< HEAD
-        let width = width(widest, vectors - v);
-        let last = if v + width == vectors { cols - (vectors - 1) * lanes } else { lanes };
-        for i in 0..count {
-            let (row, end) = (rows * i / count, rows * (i + 1) / count);
-            let tile = Tile {
-                a: block.a.wrapping_add(row * if block.a_layout == Layout::Rows { block.a_stride } else { 1 }),
-                b: block.b.wrapping_add(v / 2 * block.b_panel),
-                c: block.c.wrapping_add(row * block.c_stride + v * lanes),
-                last,
-                ..*block
-            };
-            // SAFETY: rows and columns of the tile are parts of the block.
-            unsafe { I::tile(end - row, width, &tile) };
-        }
-=======
         let width = width::<I>(rows, vectors - v);
-        let last = if v + width == vectors {
-            cols - (vectors - 1) * lanes
-        } else {
-            lanes
-        };
+        let last = if v + width == vectors { cols - (vectors - 1) * lanes } else { lanes };
         let strip = Tile {
-            b: block
-                .b
-                .wrapping_add(v / I::Vector::PANEL * block.b_panel + v % I::Vector::PANEL * lanes),
+            b: block.b.wrapping_add(v / I::Vector::PANEL * block.b_panel + v % I::Vector::PANEL * lanes),
             c: block.c.wrapping_add(v * lanes),
             last,
             ..*block
         };
         // SAFETY: the strip's columns are part of the block.
         unsafe { strip_of_tiles::<I>(&strip, rows, width) };
->>>>>>> gemm
         v += width;
     }
 }
@@ -413,28 +320,17 @@ unsafe fn tiles<I: Isa>(block: &Tile, rows: usize, cols: usize) {
 /// Vectors of the next strip: several panels if the rows are few, else one, or what is left.
 fn width<I: Isa>(rows: usize, left: usize) -> usize {
     let widest = I::widest(rows);
-    if left >= widest {
-        widest
-    } else {
-        left.min(I::Vector::PANEL)
-    }
+    if left >= widest { widest } else { left.min(I::Vector::PANEL) }
 }
 
 /// Every micro-tile of `vectors` vectors of columns, of nearly equal heights.
 unsafe fn strip_of_tiles<I: Isa>(strip: &Tile, rows: usize, vectors: usize) {
     let count = rows.div_ceil(I::tallest(vectors));
-    let a_row = if strip.a_layout == Layout::Rows {
-        strip.a_stride
-    } else {
-        1
-    };
+    let a_row = if strip.a_layout == Layout::Rows { strip.a_stride } else { 1 };
     for i in 0..count {
         let (row, end) = (rows * i / count, rows * (i + 1) / count);
-        let tile = Tile {
-            a: strip.a.wrapping_add(row * a_row),
-            c: strip.c.wrapping_add(row * strip.c_stride),
-            ..*strip
-        };
+        let tile =
+            Tile { a: strip.a.wrapping_add(row * a_row), c: strip.c.wrapping_add(row * strip.c_stride), ..*strip };
         // SAFETY: the tile's rows are part of the strip.
         unsafe { I::tile(end - row, vectors, &tile) };
     }

@@ -73,9 +73,7 @@ unsafe fn prefetch_c<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &T
 ///
 /// Rows are short and far apart, so the hardware does not foresee the next tile's: each line asks for the one below.
 #[inline(always)]
-unsafe fn chains_by_rows<V: Lanes, const ROWS: usize, const VECTORS: usize>(
-    tile: &Tile,
-) -> [[V; VECTORS]; ROWS] {
+unsafe fn chains_by_rows<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) -> [[V; VECTORS]; ROWS] {
     // SAFETY: steps stay below `depth`; a prefetch does not access memory.
     unsafe {
         let mut acc = [[V::zero(); VECTORS]; ROWS];
@@ -98,9 +96,7 @@ unsafe fn chains_by_rows<V: Lanes, const ROWS: usize, const VECTORS: usize>(
 
 /// The chains of a tile whose rows lie side by side in A.
 #[inline(always)]
-unsafe fn chains_by_columns<V: Lanes, const ROWS: usize, const VECTORS: usize>(
-    tile: &Tile,
-) -> [[V; VECTORS]; ROWS] {
+unsafe fn chains_by_columns<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) -> [[V; VECTORS]; ROWS] {
     // SAFETY: steps stay below `depth`; a prefetch does not access memory.
     unsafe {
         let mut acc = [[V::zero(); VECTORS]; ROWS];

@@ -75,13 +75,7 @@ pub(super) trait Isa {
 
     /// Copies `count` panels of columns that lie side by side, `depth` steps of k that are `stride` apart in `src`; panels
     /// follow each other in `dst`.
-    unsafe fn copy_panels(
-        src: *const f32,
-        stride: usize,
-        count: usize,
-        depth: usize,
-        dst: *mut f32,
-    ) {
+    unsafe fn copy_panels(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
         // SAFETY: the caller's contract.
         unsafe { copy_panels::<Self::Vector>(src, stride, count, depth, dst) }
     }
@@ -103,21 +97,12 @@ pub(super) trait Isa {
 /// The body of [`Isa::copy_panels`], to be compiled with the instruction set enabled. Steps of k are outermost, so that
 /// memory is read in order.
 #[inline(always)]
-pub(super) unsafe fn copy_panels<V: Lanes>(
-    src: *const f32,
-    stride: usize,
-    count: usize,
-    depth: usize,
-    dst: *mut f32,
-) {
+pub(super) unsafe fn copy_panels<V: Lanes>(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
     let columns = V::PANEL * V::LANES;
     for k in 0..depth {
         for panel in 0..count {
             for v in 0..V::PANEL {
-                let (from, to) = (
-                    panel * columns + v * V::LANES,
-                    (panel * depth + k) * columns + v * V::LANES,
-                );
+                let (from, to) = (panel * columns + v * V::LANES, (panel * depth + k) * columns + v * V::LANES);
                 // SAFETY: the caller vouches for `count` panels of columns in every step.
                 unsafe { V::load(src.add(k * stride + from)).store(dst.add(to)) };
             }

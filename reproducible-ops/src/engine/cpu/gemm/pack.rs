@@ -40,14 +40,7 @@ pub(super) unsafe fn blocks<I: Isa>(view: View, rows: usize, len: usize, to: *mu
     let columns = rows.next_multiple_of(I::PANEL);
     for k in (0..len).step_by(K_BLOCK) {
         // SAFETY: the block's steps exist in both.
-        unsafe {
-            panels::<I>(
-                view.at(0, k),
-                rows,
-                K_BLOCK.min(len - k),
-                to.add(k * columns),
-            )
-        };
+        unsafe { panels::<I>(view.at(0, k), rows, K_BLOCK.min(len - k), to.add(k * columns)) };
     }
 }
 
@@ -58,11 +51,7 @@ pub(super) unsafe fn blocks<I: Isa>(view: View, rows: usize, len: usize, to: *mu
 /// # Safety
 /// `view` is readable for `rows` rows of `depth`, `to` writable for whole panels; the instruction set is present.
 unsafe fn panels<I: Isa>(view: View, rows: usize, depth: usize, to: *mut f32) {
-    let side_by_side = if view.row_stride == 1 {
-        rows / I::PANEL
-    } else {
-        0
-    };
+    let side_by_side = if view.row_stride == 1 { rows / I::PANEL } else { 0 };
     // SAFETY: these panels are full, and their columns lie side by side.
     unsafe { I::copy_panels(view.start, view.k_stride, side_by_side, depth, to) };
     for first in (side_by_side * I::PANEL..rows).step_by(I::Vector::LANES) {
@@ -70,12 +59,7 @@ unsafe fn panels<I: Isa>(view: View, rows: usize, depth: usize, to: *mut f32) {
         // SAFETY: `first < rows`, and its vector lies in a whole panel.
         unsafe {
             let to = to.add(panel * depth * I::PANEL + inside);
-            part_of_panel::<I>(
-                view.at(first, 0),
-                I::Vector::LANES.min(rows - first),
-                depth,
-                to,
-            );
+            part_of_panel::<I>(view.at(first, 0), I::Vector::LANES.min(rows - first), depth, to);
         }
     }
 }

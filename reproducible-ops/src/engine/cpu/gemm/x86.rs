@@ -43,13 +43,7 @@ impl Isa for Avx2 {
         unsafe { transpose_8(src, stride, rows, cols, dst, to) }
     }
 
-    unsafe fn copy_panels(
-        src: *const f32,
-        stride: usize,
-        count: usize,
-        depth: usize,
-        dst: *mut f32,
-    ) {
+    unsafe fn copy_panels(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
         // SAFETY: the caller checked the instruction set and vouches for the panels.
         unsafe { copy_panels_8(src, stride, count, depth, dst) }
     }
@@ -88,13 +82,7 @@ impl Isa for Avx512 {
         unsafe { transpose_16(src, stride, rows, cols, dst, to) }
     }
 
-    unsafe fn copy_panels(
-        src: *const f32,
-        stride: usize,
-        count: usize,
-        depth: usize,
-        dst: *mut f32,
-    ) {
+    unsafe fn copy_panels(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
         // SAFETY: the caller checked the instruction set and vouches for the panels.
         unsafe { copy_panels_16(src, stride, count, depth, dst) }
     }
@@ -340,13 +328,7 @@ unsafe fn copy_panels_8(src: *const f32, stride: usize, count: usize, depth: usi
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-unsafe fn copy_panels_16(
-    src: *const f32,
-    stride: usize,
-    count: usize,
-    depth: usize,
-    dst: *mut f32,
-) {
+unsafe fn copy_panels_16(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
     // SAFETY: the instruction set is enabled here; the caller vouches for the panels.
     unsafe { copy_panels::<__m512>(src, stride, count, depth, dst) }
 }
