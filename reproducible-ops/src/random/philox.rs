@@ -91,16 +91,37 @@ pub fn uniform_at(key: [u32; 2], counter: [u32; 3], l: u32) -> f32 {
     uniform_open(words[(l % 4) as usize])
 }
 
+/// Blocks computed side by side: one per lane of the widest vector unit.
+const WIDE: usize = 16;
+
+/// The uniform numbers of [`WIDE`] consecutive blocks, word by word, so that the loop vectorises.
+#[inline(always)]
+fn wide_uniform(key: [u32; 2], counter: [u32; 3], first: u32) -> [[f32; WIDE]; 4] {
+    let [index, sample, position] = counter;
+    let mut numbers = [[0.0; WIDE]; 4];
+    for at in 0..WIDE {
+        let words = block(
+            [index, sample, position, first.wrapping_add(at as u32)],
+            key,
+        );
+        for (number, word) in numbers.iter_mut().zip(words) {
+            number[at] = uniform_open(word);
+        }
+    }
+    numbers
+}
+
 /// Row `counter` of the program operator `philox_uniform`: `row[l] = uniform_at(key, counter, l)`.
 ///
 /// A row has at most 2³² elements.
 #[inline(always)]
 pub fn fill_uniform(key: [u32; 2], counter: [u32; 3], row: &mut [f32]) {
-    let [index, sample, position] = counter;
-    for (lane, four) in row.chunks_mut(4).enumerate() {
-        let words = block([index, sample, position, lane as u32], key);
-        for (x, word) in four.iter_mut().zip(words) {
-            *x = uniform_open(word);
+    for (group, numbers) in row.chunks_mut(4 * WIDE).enumerate() {
+        let drawn = wide_uniform(key, counter, (group * WIDE) as u32);
+        for (at, four) in numbers.chunks_mut(4).enumerate() {
+            for (x, word) in four.iter_mut().zip(&drawn) {
+                *x = word[at];
+            }
         }
     }
 }

@@ -1,15 +1,40 @@
 //! Conversions between f32, i32 and bool.
 
-/// 2²³: from here on every f32 is an integer.
+use super::arithmetic::is_nan;
+
+/// 2²³: from here on every f32 is an integer, and `2²³ + v` has the integer nearest to v in its low bits.
 const INTEGRAL: f32 = 8_388_608.0;
+/// 2³¹: the first magnitude that does not fit.
+const TOO_LARGE: f32 = 2_147_483_648.0;
 
 /// The nearest i32, ties to even; saturates at both ends, NaN gives 0.
+///
+/// Written with integer operations because the saturating `as` does not vectorise.
 #[inline(always)]
 pub fn f32_to_i32(x: f32) -> i32 {
-    // Adding and taking away 2²³ rounds to an integer without a call, on every instruction set.
-    let rounded = (x.abs() + INTEGRAL) - INTEGRAL;
-    let magnitude = if x.abs() < INTEGRAL { rounded } else { x.abs() };
-    magnitude.copysign(x) as i32
+    let (magnitude, negative) = (x.abs(), x.to_bits() >> 31);
+    let bits = magnitude.to_bits();
+    let rounded = (magnitude + INTEGRAL)
+        .to_bits()
+        .wrapping_sub(INTEGRAL.to_bits());
+    let significand = bits & 0x007f_ffff | 0x0080_0000;
+    let shifted = significand.wrapping_shl((bits >> 23).wrapping_sub(150));
+    let value = if magnitude < INTEGRAL {
+        rounded
+    } else {
+        shifted
+    };
+    let value = if magnitude < TOO_LARGE {
+        value
+    } else {
+        0x7fff_ffff + negative
+    };
+    let value = if is_nan(x) { 0 } else { value };
+    (if negative == 1 {
+        value.wrapping_neg()
+    } else {
+        value
+    }) as i32
 }
 
 /// The nearest f32, ties to even; 0 gives +0.

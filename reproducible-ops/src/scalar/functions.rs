@@ -3,7 +3,7 @@
 //! Inside a function the hardware's NaN may travel; it is made canonical once, at the end. Coefficients are written
 //! as bits, since the bits are the definition; they are minimax fits of the stated error before rounding effects.
 
-use super::arithmetic::{CANONICAL_NAN, canon};
+use super::arithmetic::{CANONICAL_NAN, canon, is_nan};
 
 /// 1.5 · 2²³: adding it to |v| < 2²² leaves round(v) (ties to even) in the low mantissa bits.
 const ROUNDER: f32 = 12_582_912.0;
@@ -88,7 +88,7 @@ pub fn log(x: f32) -> f32 {
     let y = e.mul_add(LN2_HIGH, f + small);
     let y = if x == f32::INFINITY { x } else { y };
     let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
-    f32::from_bits(if (x < 0.0) | x.is_nan() {
+    f32::from_bits(if (x < 0.0) | is_nan(x) {
         CANONICAL_NAN
     } else {
         y.to_bits()

@@ -10,7 +10,7 @@
 //!   with `#[target_feature(enable = "avx512f,…")]` or `"avx2,fma"` therefore becomes vector code of that width,
 //!   and the bits are equal by construction: it is the same code.
 //! * Without hardware fused multiply-add, [`f32::mul_add`] is still exact (it becomes a call of the C library's
-//!   `fmaf`), only slow.
+//!   `fmaf`), only slow. [`soft`] is the exact integer twin that depends on neither.
 //!
 //! | room | contents |
 //! |---|---|
@@ -21,6 +21,7 @@
 //! | [`cast`] | conversions between f32, i32 and bool |
 //! | [`int`] | wrapping i32 arithmetic |
 //! | [`reduce`] | `dot`, `sum`, `max`, `argmax` along a slice |
+//! | [`soft`] | the IEEE operations in integer arithmetic |
 
 #[cfg(test)]
 mod accuracy;
@@ -31,6 +32,9 @@ pub mod compare;
 mod functions;
 pub mod int;
 pub mod reduce;
+pub mod soft;
+#[cfg(test)]
+mod width_tests;
 
 pub use activation::{gelu, sigmoid, silu};
 pub use arithmetic::{CANONICAL_NAN, abs, add, canon, div, fma, max, min, mul, neg, sqrt, sub};

@@ -1,0 +1,348 @@
+//! A fused group while it grows: which values it holds, and how a further node would read its operands.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::program::{DType, Operator, TensorType, ValueId};
+
+use super::layout::Layout;
+use super::plan::{Place, operand_dtype};
+use super::rows::{Code, Extent, Instruction, Load, MAX_LOADS, MAX_REGISTERS, Operand, RowKernel};
+
+/// A node that rows can compute; no operator means "the same elements, in order".
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub id: ValueId,
+    pub operator: Option<Operator>,
+    pub operands: Vec<ValueId>,
+}
+
+/// How a node reads one operand inside a group.
+#[derive(Clone, Debug)]
+pub(super) enum Access {
+    Splat(u32),
+    /// A value of the group, element by element.
+    Member(usize),
+    /// A row value of the group, repeated along the columns.
+    MemberPerRow(usize),
+    /// A value from a buffer.
+    External(Load),
+}
+
+/// Registers are virtual here: each is written once.
+#[derive(Debug)]
+pub(super) struct Draft {
+    dims: Vec<usize>,
+    rows: usize,
+    cols: usize,
+    loads: Vec<Load>,
+    loaded: HashMap<usize, usize>,
+    instructions: Vec<Instruction>,
+    extents: Vec<Extent>,
+    members: HashMap<ValueId, usize>,
+    stored: BTreeSet<ValueId>,
+}
+
+impl Draft {
+    /// An empty group over a domain; the last axis is the columns.
+    pub fn new(dims: Vec<usize>) -> Self {
+        let cols = dims.last().copied().unwrap_or(1);
+        let rows = dims[..dims.len() - 1].iter().product();
+        Self {
+            dims,
+            rows,
+            cols,
+            loads: Vec::new(),
+            loaded: HashMap::new(),
+            instructions: Vec::new(),
+            extents: Vec::new(),
+            members: HashMap::new(),
+            stored: BTreeSet::new(),
+        }
+    }
+
+    /// Marks a member as needed outside.
+    pub fn store(&mut self, id: ValueId) {
+        self.stored.insert(id);
+    }
+
+    /// Whether registers and loads would stay below their limits.
+    pub fn has_room(&self, node: &Node) -> bool {
+        let more = node.operands.len();
+        self.extents.len() + more + 2 < MAX_REGISTERS && self.loads.len() + more <= MAX_LOADS
+    }
+
+    /// Whether the node reads something that the group computes or reads, scalars aside.
+    pub fn shares_operand(&self, node: &Node, places: &[Place]) -> bool {
+        node.operands.iter().any(|id| match &places[id.index()] {
+            Place::View { base, layout } => {
+                let known = self.members.contains_key(base) || self.loads.iter().any(|load| load.base == *base);
+                known && layout.elements() > 1 && layout.strides.iter().any(|&stride| stride != 0)
+            }
+            Place::Splat(_) => false,
+        })
+    }
+
+    /// How the node would read its operands here, or `None` if it does not fit this domain.
+    pub fn accesses(&self, node: &Node, types: &[TensorType], places: &[Place]) -> Option<Vec<Access>> {
+        let extents = self.operand_extents(node, types)?;
+        let operands = node.operands.iter().zip(extents);
+        operands.map(|(id, extent)| self.access(&places[id.index()], extent)).collect()
+    }
+
+    fn operand_extents(&self, node: &Node, types: &[TensorType]) -> Option<Vec<Extent>> {
+        let shape = |id: ValueId| &types[id.index()].shape;
+        let spans = |id: ValueId| shape(id).elements() == self.rows * self.cols && shape(id).last() == self.cols;
+        match &node.operator {
+            Some(Operator::Sum | Operator::ReduceMax | Operator::Argmax) => {
+                spans(node.operands[0]).then(|| vec![Extent::Full])
+            }
+            Some(Operator::TakeAlongLast) => spans(node.operands[0]).then(|| vec![Extent::Full, Extent::Row]),
+            Some(Operator::OneHot { .. }) => spans(node.id).then(|| vec![Extent::Row]),
+            _ => {
+                let extent = self.extent_of(shape(node.id).elements())?;
+                Some(vec![extent; node.operands.len()])
+            }
+        }
+    }
+
+    fn extent_of(&self, elements: usize) -> Option<Extent> {
+        if elements == self.rows * self.cols {
+            Some(Extent::Full)
+        } else {
+            (elements == self.rows).then_some(Extent::Row)
+        }
+    }
+
+    fn access(&self, place: &Place, extent: Extent) -> Option<Access> {
+        match place {
+            Place::Splat(word) => Some(Access::Splat(*word)),
+            Place::View { base, layout } => match self.members.get(base) {
+                Some(&register) => self.member(register, layout, extent),
+                None => self.external(*base, layout, extent),
+            },
+        }
+    }
+
+    fn member(&self, register: usize, layout: &Layout, extent: Extent) -> Option<Access> {
+        let held = self.extents[register];
+        let same = held == extent || self.cols == 1;
+        if same && layout.is_contiguous() {
+            return Some(Access::Member(register));
+        }
+        let repeats = held == Extent::Row && extent == Extent::Full;
+        let over_domain = layout.reshape(&self.dims).filter(|_| repeats)?;
+        let by_row = over_domain.last_stride() == 0 && self.rows_in_order(&over_domain) && layout.offset == 0;
+        by_row.then_some(Access::MemberPerRow(register))
+    }
+
+    /// Whether row `r` lies at place `r`.
+    fn rows_in_order(&self, layout: &Layout) -> bool {
+        self.rows == 1 || layout.row_stride() == Some(1)
+    }
+
+    fn external(&self, base: ValueId, layout: &Layout, extent: Extent) -> Option<Access> {
+        let mut dims = self.dims.clone();
+        if let (Extent::Row, Some(last)) = (extent, dims.last_mut()) {
+            *last = 1;
+        }
+        let layout = merged_rows(layout.reshape(&dims)?);
+        Some(Access::External(Load { base, layout, extent }))
+    }
+
+    /// Appends a node that fits, with the accesses found for it.
+    pub fn add(&mut self, node: Node, types: &[TensorType], accesses: Vec<Access>) {
+        let mut operands = [Operand::Splat(0); 3];
+        for (operand, access) in operands.iter_mut().zip(accesses) {
+            *operand = self.operand(access);
+        }
+        let extent = self.result_extent(&node, types);
+        let code = code(&node, operand_dtype(types, &node.operands));
+        if matches!(code, Code::Sum | Code::Max | Code::Argmax | Code::Pick) {
+            operands[0] = self.spelled_out(operands[0]);
+        }
+        let target = self.register(extent);
+        self.instructions.push(Instruction { code, extent, target, operands });
+        self.members.insert(node.id, target);
+    }
+
+    /// A full operand as a slice, which row operators read.
+    fn spelled_out(&mut self, operand: Operand) -> Operand {
+        if matches!(operand, Operand::Register(_) | Operand::Direct(_)) {
+            return operand;
+        }
+        let target = self.register(Extent::Full);
+        let operands = [operand, Operand::Splat(0), Operand::Splat(0)];
+        self.instructions.push(Instruction { code: Code::Copy, extent: Extent::Full, target, operands });
+        Operand::Register(target)
+    }
+
+    fn result_extent(&self, node: &Node, types: &[TensorType]) -> Extent {
+        match &node.operator {
+            Some(Operator::Sum | Operator::ReduceMax | Operator::Argmax | Operator::TakeAlongLast) => Extent::Row,
+            _ => self.extent_of(types[node.id.index()].shape.elements()).unwrap_or(Extent::Full),
+        }
+    }
+
+    fn register(&mut self, extent: Extent) -> usize {
+        self.extents.push(extent);
+        self.extents.len() - 1
+    }
+
+    fn operand(&mut self, access: Access) -> Operand {
+        match access {
+            Access::Splat(word) => Operand::Splat(word),
+            Access::Member(register) => Operand::Register(register),
+            Access::MemberPerRow(register) => Operand::PerRow(register),
+            Access::External(load) => self.external_operand(load),
+        }
+    }
+
+    fn external_operand(&mut self, mut load: Load) -> Operand {
+        let merged = load.layout.collapse();
+        let is_scalar = merged.strides.iter().all(|&stride| stride == 0) && load.layout.elements() > 0;
+        let in_order = merged.strides == [1];
+        let per_row = load.extent == Extent::Full && self.cols != 1 && load.layout.last_stride() == 0;
+        if is_scalar {
+            return Operand::Scalar(self.load(load));
+        }
+        if in_order {
+            return Operand::Direct(self.load(load));
+        }
+        if per_row {
+            load = self.one_per_row(load);
+            return Operand::PerRow(self.loaded_register(load));
+        }
+        Operand::Register(self.loaded_register(load))
+    }
+
+    fn one_per_row(&self, load: Load) -> Load {
+        let mut layout = load.layout;
+        if let Some(last) = layout.dims.last_mut() {
+            *last = 1;
+        }
+        Load { layout, extent: Extent::Row, ..load }
+    }
+
+    fn load(&mut self, load: Load) -> usize {
+        let same = |known: &Load| {
+            known.base == load.base && known.extent == load.extent && known.layout == load.layout
+        };
+        self.loads.iter().position(same).unwrap_or_else(|| {
+            self.loads.push(load);
+            self.loads.len() - 1
+        })
+    }
+
+    fn loaded_register(&mut self, load: Load) -> usize {
+        let extent = load.extent;
+        let index = self.load(load);
+        if let Some(&register) = self.loaded.get(&index) {
+            return register;
+        }
+        let target = self.register(extent);
+        let (code, operands) = (Code::Load(index), [Operand::Splat(0); 3]);
+        self.instructions.push(Instruction { code, extent, target, operands });
+        self.loaded.insert(index, target);
+        target
+    }
+
+    /// The kernel, with registers reused once their last reader has run.
+    pub fn finish(self) -> RowKernel {
+        let outputs: Vec<(ValueId, usize)> = self.stored.iter().map(|id| (*id, self.members[id])).collect();
+        let last_use = self.last_uses();
+        let mut physical: Vec<Option<usize>> = vec![None; self.extents.len()];
+        for (index, (_, register)) in outputs.iter().enumerate() {
+            physical[*register] = Some(index);
+        }
+        let mut scratch: Vec<Extent> = Vec::new();
+        let mut free: Vec<usize> = Vec::new();
+        let mut instructions = self.instructions;
+        for (at, instruction) in instructions.iter_mut().enumerate() {
+            let extent = self.extents[instruction.target];
+            let target = *physical[instruction.target].get_or_insert_with(|| {
+                let reusable = free.iter().position(|&index| scratch[index] == extent);
+                let index = reusable.map(|position| free.swap_remove(position)).unwrap_or_else(|| {
+                    scratch.push(extent);
+                    scratch.len() - 1
+                });
+                outputs.len() + index
+            });
+            for register in registers_read(instruction) {
+                if last_use[register] == at
+                    && let Some(index) = physical[register].and_then(|index| index.checked_sub(outputs.len()))
+                    && !free.contains(&index)
+                {
+                    free.push(index);
+                }
+            }
+            rename(instruction, target, &physical);
+        }
+        let outputs = outputs.iter().map(|&(id, register)| (id, self.extents[register])).collect();
+        let kernel =
+            RowKernel { rows: self.rows, cols: self.cols, loads: self.loads, instructions, outputs, scratch };
+        flattened(kernel)
+    }
+
+    fn last_uses(&self) -> Vec<usize> {
+        let mut last = vec![usize::MAX; self.extents.len()];
+        for (at, instruction) in self.instructions.iter().enumerate() {
+            registers_read(instruction).for_each(|register| last[register] = at);
+        }
+        last
+    }
+}
+
+/// A kernel without rows in it may cut its elements anywhere: one column, so that tiles are always full.
+fn flattened(mut kernel: RowKernel) -> RowKernel {
+    let is_flat = |instruction: &Instruction| {
+        let plain = matches!(instruction.code, Code::Elementwise(..) | Code::Copy);
+        plain && instruction.extent == Extent::Full && !instruction.operands.iter().any(is_per_row)
+    };
+    if kernel.instructions.iter().all(is_flat) {
+        kernel.rows *= kernel.cols;
+        kernel.cols = 1;
+    }
+    kernel
+}
+
+/// The same places with the fewest row axes; the last axis stays on its own.
+fn merged_rows(layout: Layout) -> Layout {
+    let outer = layout.dims.len() - 1;
+    let rows = Layout { offset: 0, dims: layout.dims[..outer].to_vec(), strides: layout.strides[..outer].to_vec() };
+    let mut merged = Layout { offset: layout.offset, ..rows.collapse() };
+    merged.dims.push(layout.dims[outer]);
+    merged.strides.push(layout.strides[outer]);
+    merged
+}
+
+fn is_per_row(operand: &Operand) -> bool {
+    matches!(operand, Operand::PerRow(_))
+}
+
+fn registers_read(instruction: &Instruction) -> impl Iterator<Item = usize> + use<> {
+    instruction.operands.into_iter().filter_map(|operand| match operand {
+        Operand::Register(register) | Operand::PerRow(register) => Some(register),
+        _ => None,
+    })
+}
+
+fn rename(instruction: &mut Instruction, target: usize, physical: &[Option<usize>]) {
+    instruction.target = target;
+    for operand in &mut instruction.operands {
+        if let Operand::Register(register) | Operand::PerRow(register) = operand {
+            *register = physical[*register].unwrap_or(0);
+        }
+    }
+}
+
+fn code(node: &Node, dtype: DType) -> Code {
+    match &node.operator {
+        None => Code::Copy,
+        Some(Operator::Sum) => Code::Sum,
+        Some(Operator::ReduceMax) => Code::Max,
+        Some(Operator::Argmax) => Code::Argmax,
+        Some(Operator::TakeAlongLast) => Code::Pick,
+        Some(Operator::OneHot { .. }) => Code::OneHot,
+        Some(operator) => Code::Elementwise(operator.clone(), dtype),
+    }
+}
