@@ -4,6 +4,8 @@
 //! whole training step, which an [`engine`] executes. [`scalar`] says what every number means.
 
 pub mod engine;
+pub mod grad;
+pub mod optim;
 pub mod program;
 pub mod random;
 pub mod scalar;
