@@ -1,3 +1,5 @@
-//! Node.
+//! The daemon of an open training swarm, as a library.
 
+pub mod learn;
 pub mod round;
+pub mod task;
