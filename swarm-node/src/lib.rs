@@ -1,5 +1,6 @@
-//! The daemon of an open training swarm, as a library.
+//! The running node: models, tasks, learning and rounds, and the commands that put them to work.
 
 pub mod learn;
+pub mod model;
 pub mod round;
 pub mod task;
