@@ -61,6 +61,7 @@ mod record;
 mod simplify;
 mod translate;
 
+pub use constants::burn_data;
 pub use error::{LowerError, Place};
 pub use parameters::parameters;
 pub use record::{Recordable, Recorder};
