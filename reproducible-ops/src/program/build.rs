@@ -75,6 +75,14 @@ impl Builder {
         &self.type_of(id).shape
     }
 
+    /// The node that computes a value; `None` for inputs.
+    pub fn node_of(&self, id: ValueId) -> Option<&Node> {
+        match self.values[id.index()] {
+            Source::Input(_) => None,
+            Source::Node(index) => Some(&self.nodes[index]),
+        }
+    }
+
     /// Appends one node, or returns the value of an equal one.
     ///
     /// # Errors

@@ -39,22 +39,31 @@ impl Program {
 
     /// The same program without nodes and non-parameter inputs that no output needs.
     pub fn prune(&self) -> Self {
-        let needed = self.needed();
+        let needed = self.needed(&[]);
         let kept = |id: &ValueId| needed[id.index()];
         let is_param = |id: &ValueId| self.inputs.get(id.index()).is_some_and(|input| input.role == Role::Param);
         let order: Vec<ValueId> = self.all_ids().filter(|id| kept(id) || is_param(id)).collect();
         self.rebuild(&order, |id| id)
     }
 
+    /// The same program without the nodes after its first `kept` values that neither an output nor `wanted` needs, and
+    /// the new ids of `wanted`. The first `kept` ids stay as they are.
+    pub(crate) fn without_dead_nodes(&self, kept: usize, wanted: &[ValueId]) -> (Self, Vec<ValueId>) {
+        let needed = self.needed(wanted);
+        let order: Vec<ValueId> = self.all_ids().filter(|id| id.index() < kept || needed[id.index()]).collect();
+        let new_id = |id: &ValueId| order.binary_search(id).map_or(*id, |position| ValueId(position as u32));
+        (self.rebuild(&order, |id| id), wanted.iter().map(new_id).collect())
+    }
+
     fn all_ids(&self) -> impl Iterator<Item = ValueId> + use<> {
         (0..self.value_count() as u32).map(ValueId)
     }
 
-    fn needed(&self) -> Vec<bool> {
+    /// Marks every value that an output or one of `also` is computed from.
+    fn needed(&self, also: &[ValueId]) -> Vec<bool> {
         let mut needed = vec![false; self.value_count()];
-        for output in &self.outputs {
-            needed[output.value.index()] = true;
-        }
+        let roots = self.outputs.iter().map(|output| output.value).chain(also.iter().copied());
+        roots.for_each(|id| needed[id.index()] = true);
         for (index, node) in self.nodes.iter().enumerate().rev() {
             if needed[self.id_of_node(index).index()] {
                 node.inputs.iter().for_each(|id| needed[id.index()] = true);
@@ -68,7 +77,7 @@ impl Program {
     }
 
     /// Marks every value that `value` is computed from, itself included.
-    fn cone(&self, value: ValueId) -> Vec<bool> {
+    pub(crate) fn cone(&self, value: ValueId) -> Vec<bool> {
         let mut cone = vec![false; self.value_count()];
         cone[value.index()] = true;
         for id in self.all_ids().collect::<Vec<_>>().into_iter().rev() {

@@ -19,7 +19,7 @@ mod infer;
 mod operator;
 mod types;
 
-pub use build::Builder;
+pub use build::{Builder, Built};
 pub use digest::{Digest, merkle_root};
 pub use edit::EditError;
 pub use encode::DecodeError;
