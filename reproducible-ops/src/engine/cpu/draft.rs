@@ -224,9 +224,7 @@ impl Draft {
     }
 
     fn load(&mut self, load: Load) -> usize {
-        let same = |known: &Load| {
-            known.base == load.base && known.extent == load.extent && known.layout == load.layout
-        };
+        let same = |known: &Load| known.base == load.base && known.extent == load.extent && known.layout == load.layout;
         self.loads.iter().position(same).unwrap_or_else(|| {
             self.loads.push(load);
             self.loads.len() - 1
@@ -278,8 +276,7 @@ impl Draft {
             rename(instruction, target, &physical);
         }
         let outputs = outputs.iter().map(|&(id, register)| (id, self.extents[register])).collect();
-        let kernel =
-            RowKernel { rows: self.rows, cols: self.cols, loads: self.loads, instructions, outputs, scratch };
+        let kernel = RowKernel { rows: self.rows, cols: self.cols, loads: self.loads, instructions, outputs, scratch };
         flattened(kernel)
     }
 

@@ -27,12 +27,41 @@ pub(super) enum Place {
 pub(super) enum Step {
     Rows(RowKernel),
     Matmul(Matmul),
-    Gather { table: ValueId, ids: ValueId, rows: usize, width: usize, value: ValueId },
-    TakeMany { x: ValueId, ids: ValueId, length: usize, picks: usize, value: ValueId },
+    Gather {
+        table: ValueId,
+        ids: ValueId,
+        rows: usize,
+        width: usize,
+        value: ValueId,
+    },
+    TakeMany {
+        x: ValueId,
+        ids: ValueId,
+        length: usize,
+        picks: usize,
+        value: ValueId,
+    },
     /// Copies each operand to its region of a buffer that is cleared first if the regions do not cover it.
-    Paste { operands: Vec<(ValueId, Layout, Layout)>, clear: bool, value: ValueId },
-    UpdateRows { base: ValueId, rows: ValueId, at: ValueId, height: usize, count: usize, width: usize, value: ValueId },
-    Philox { key: ValueId, counter: ValueId, lanes: usize, value: ValueId },
+    Paste {
+        operands: Vec<(ValueId, Layout, Layout)>,
+        clear: bool,
+        value: ValueId,
+    },
+    UpdateRows {
+        base: ValueId,
+        rows: ValueId,
+        at: ValueId,
+        height: usize,
+        count: usize,
+        width: usize,
+        value: ValueId,
+    },
+    Philox {
+        key: ValueId,
+        counter: ValueId,
+        lanes: usize,
+        value: ValueId,
+    },
 }
 
 /// A batch of products `A · Bᵀ` of one shape.
@@ -166,11 +195,15 @@ impl<'a> Planner<'a> {
 
     fn iota(&mut self, id: ValueId, shape: &Shape, axis: usize) {
         let length = shape.dims()[axis];
-        let known = self.counters.iter().find(|counter| self.types[counter.index()].shape.last() >= length);
-        let base = known.copied().unwrap_or_else(|| self.new_base(TensorType::i32([length]), 0));
-        if known.is_none() {
-            self.counters.push(base);
-        }
+        let known = self.counters.iter().find(|counter| self.types[counter.index()].shape.last() >= length).copied();
+        let base = match known {
+            Some(base) => base,
+            None => {
+                let base = self.new_base(TensorType::i32([length]), 0);
+                self.counters.push(base);
+                base
+            }
+        };
         self.places[id.index()] = Place::View { base, layout: Layout::counter(shape, axis) };
     }
 
@@ -410,9 +443,8 @@ impl<'a> Planner<'a> {
         let words: Vec<usize> = self.types.iter().map(|ty| ty.shape.elements()).collect();
         let inputs = self.program.inputs().len();
         let persistent = super::buffers::Persistent { inputs, counters: &self.counters, outputs: &outputs };
-        let assigned = super::buffers::assign(&steps, &words, &persistent, |input, value| {
-            self.is_carried(&outputs, input, value)
-        });
+        let assigned =
+            super::buffers::assign(&steps, &words, &persistent, |input, value| self.is_carried(&outputs, input, value));
         let buffer = |id: &ValueId| assigned.buffer_of[id.index()].unwrap_or(BufferId(0));
         Plan {
             counters: self.counters.iter().map(buffer).collect(),
@@ -426,9 +458,8 @@ impl<'a> Planner<'a> {
     /// Whether `value` is the output that becomes the next value of state input `input`.
     fn is_carried(&self, outputs: &[ValueId], input: ValueId, value: ValueId) -> bool {
         let Some(declared) = self.program.inputs().get(input.index()) else { return false };
-        let same_name = |(output, base): (&crate::program::Output, &ValueId)| {
-            output.name == declared.name && *base == value
-        };
+        let same_name =
+            |(output, base): (&crate::program::Output, &ValueId)| output.name == declared.name && *base == value;
         declared.role == Role::State && self.program.outputs().iter().zip(outputs).any(same_name)
     }
 }
@@ -472,7 +503,14 @@ fn product(a: &Layout, b: &Layout) -> Product {
     let rows: usize = a.dims[..outer].iter().product::<usize>() * m;
     if let (true, Some(flat)) = (shared, a.reshape(&[rows, k])) {
         let batches = vec![(flat.offset, b.offset, 0)];
-        return Product { m: rows, n, k, a_strides: (flat.strides[0], flat.strides[1]), b_strides: strides(b), batches };
+        return Product {
+            m: rows,
+            n,
+            k,
+            a_strides: (flat.strides[0], flat.strides[1]),
+            b_strides: strides(b),
+            batches,
+        };
     }
     let batches = starts(a, outer).into_iter().zip(starts(b, outer)).enumerate();
     let batches = batches.map(|(index, (a, b))| (a, b, index * m * n)).collect();

@@ -203,7 +203,9 @@ impl Tile<'_> {
             Code::OneHot => one_hot(target, source(0), self.kernel.cols),
             Code::Sum => self.reduce(target, source(0), |row| scalar::reduce::sum(row).to_bits()),
             Code::Max => self.reduce(target, source(0), |row| scalar::reduce::max(row).to_bits()),
-            Code::Argmax => self.reduce(target, source(0), |row| scalar::reduce::argmax(row) as u32),
+            Code::Argmax => {
+                self.reduce(target, source(0), |row| scalar::reduce::argmax(row).map_or(0, |index| index as u32))
+            }
             Code::Pick => pick(target, source(0), source(1), self.kernel.cols),
         }
         registers[instruction.target] = target;
@@ -320,7 +322,7 @@ fn f32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_
         Compare(Comparison::Equal) => relation(target, a, b, |a, b| a == b),
         Compare(Comparison::Less) => relation(target, a, b, |a, b| a < b),
         Compare(Comparison::LessEqual) => relation(target, a, b, |a, b| a <= b),
-        Cast(DType::I32) => map(target, a, |x| scalar::f32_to_i32(f32::from_bits(x)) as u32),
+        Cast(DType::I32) => map(target, a, |x| scalar::cast::f32_to_i32(f32::from_bits(x)) as u32),
         Cast(DType::Bool) => map(target, a, |x| u32::from(f32::from_bits(x) != 0.0)),
         _ => moves(operator, target, a, b, c),
     }
@@ -340,7 +342,7 @@ fn i32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_
         Compare(Comparison::Equal) => zip(target, a, b, |a, b| u32::from(a == b)),
         Compare(Comparison::Less) => zip(target, a, b, |a, b| u32::from((a as i32) < b as i32)),
         Compare(Comparison::LessEqual) => zip(target, a, b, |a, b| u32::from(a as i32 <= b as i32)),
-        Cast(DType::F32) => map(target, a, |x| scalar::i32_to_f32(x as i32).to_bits()),
+        Cast(DType::F32) => map(target, a, |x| scalar::cast::i32_to_f32(x as i32).to_bits()),
         Cast(DType::Bool) => map(target, a, |x| u32::from(x != 0)),
         _ => moves(operator, target, a, b, c),
     }
@@ -353,7 +355,7 @@ fn bool_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'
         Not => map(target, a, |x| x ^ 1),
         And => zip(target, a, b, |a, b| a & b),
         Or => zip(target, a, b, |a, b| a | b),
-        Cast(DType::F32) => map(target, a, |x| scalar::i32_to_f32(x as i32).to_bits()),
+        Cast(DType::F32) => map(target, a, |x| scalar::cast::i32_to_f32(x as i32).to_bits()),
         _ => moves(operator, target, a, b, c),
     }
 }

@@ -9,7 +9,7 @@ use bytemuck::Zeroable;
 
 use crate::engine::{EngineError, Session};
 use crate::program::{DType, Program, ValueId};
-use crate::random::philox;
+use crate::random;
 use crate::scalar;
 
 use super::gemm::{Gemm, GemmScratch, Offsets, Operand, PackedB, Rhs, Shape};
@@ -330,12 +330,7 @@ impl Machine<'_> {
         self.put(value, target);
     }
 
-    fn update_rows(
-        &mut self,
-        [base, rows, at]: [ValueId; 3],
-        [height, count, width]: [usize; 3],
-        value: ValueId,
-    ) {
+    fn update_rows(&mut self, [base, rows, at]: [ValueId; 3], [height, count, width]: [usize; 3], value: ValueId) {
         let in_place = self.id(base) == self.id(value);
         let mut target = self.take(value);
         if !in_place {
@@ -362,7 +357,7 @@ impl Machine<'_> {
         let rows = self.words(counter).chunks_exact(3);
         for (target, row) in target.words_mut().chunks_exact_mut(lanes.max(1)).zip(rows) {
             for (lane, word) in target.iter_mut().enumerate() {
-                *word = philox::uniform_at(key, [row[0], row[1], row[2]], lane as u32).to_bits();
+                *word = random::uniform_at(key, [row[0], row[1], row[2]], lane as u32).to_bits();
             }
         }
         self.put(value, target);

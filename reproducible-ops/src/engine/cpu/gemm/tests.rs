@@ -1,0 +1,402 @@
+//! The kernels against a plain reading of the definition, bit for bit, on every path of this machine.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::engine::cpu::Path;
+
+/// One output by the definition: chains of `fma` over 256 products, then chains of `add` over 256 numbers until one is left.
+fn definition(products: &[(f32, f32)]) -> f32 {
+    let chain = |block: &[(f32, f32)]| block.iter().fold(0.0_f32, |acc, (a, b)| a.mul_add(*b, acc));
+    let mut level: Vec<f32> = products.chunks(256).map(chain).collect();
+    loop {
+        level = level.chunks(256).map(|block| block.iter().fold(0.0_f32, |acc, x| acc + x)).collect();
+        if level.len() < 2 {
+            return canonical(level.first().copied().unwrap_or(0.0));
+        }
+    }
+}
+
+fn canonical(x: f32) -> f32 {
+    if x.is_nan() { f32::from_bits(0x7fc0_0000) } else { x }
+}
+
+/// A small linear congruential generator: full mantissas, exponents near one.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 32) as u32
+    }
+
+    fn plain(&mut self) -> f32 {
+        (self.next() >> 8) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    /// Now and then a zero of either sign, a subnormal, or a value whose products underflow.
+    fn rough(&mut self) -> f32 {
+        match self.next() % 8 {
+            0 => -0.0,
+            1 => 0.0,
+            2 => f32::from_bits(self.next() & 0x807f_ffff),
+            3 => self.plain() * 1e-30,
+            4 => self.plain() * 1e-19,
+            _ => self.plain(),
+        }
+    }
+
+    /// As `rough`, with infinities and NaN of any sign and payload.
+    fn wild(&mut self) -> f32 {
+        match self.next() % 64 {
+            0 => f32::INFINITY,
+            1 => f32::NEG_INFINITY,
+            2 => f32::from_bits(0xff80_0001 | self.next()),
+            3 => f32::from_bits(0x7f80_0001 | self.next()),
+            _ => self.rough(),
+        }
+    }
+}
+
+/// How a matrix of `rows` x `k` lies in its tensor.
+#[derive(Clone, Copy, Debug)]
+enum Lie {
+    /// Steps of k side by side, rows without gaps.
+    Rows,
+    /// Steps of k side by side, rows with gaps.
+    Gapped,
+    /// Rows side by side.
+    Columns,
+    /// Rows side by side, steps of k with gaps.
+    Wide,
+    /// Nothing side by side.
+    Sparse,
+    /// Every row the same.
+    Broadcast,
+}
+
+const LIES: [Lie; 6] = [Lie::Rows, Lie::Gapped, Lie::Columns, Lie::Wide, Lie::Sparse, Lie::Broadcast];
+
+impl Lie {
+    fn strides(self, rows: usize, k: usize) -> (usize, usize) {
+        match self {
+            Self::Rows => (k, 1),
+            Self::Gapped => (k + 3, 1),
+            Self::Columns => (1, rows),
+            Self::Wide => (1, rows + 5),
+            Self::Sparse => (2, 2 * rows + 1),
+            Self::Broadcast => (0, 1),
+        }
+    }
+}
+
+/// A tensor that is exactly as long as its matrices need.
+struct Tensor {
+    data: Vec<f32>,
+    offset: usize,
+    row_stride: usize,
+    k_stride: usize,
+}
+
+impl Tensor {
+    fn new(lie: Lie, rows: usize, k: usize, extra: usize, mut number: impl FnMut() -> f32) -> Self {
+        let (row_stride, k_stride) = lie.strides(rows, k);
+        let offset = 3;
+        let reach = rows.saturating_sub(1) * row_stride + k.saturating_sub(1) * k_stride + 1;
+        let data = (0..offset + extra + reach).map(|_| number()).collect();
+        Self { data, offset, row_stride, k_stride }
+    }
+
+    fn operand(&self) -> Operand<'_> {
+        let Self { ref data, offset, row_stride, k_stride } = *self;
+        Operand { data, offset, row_stride, k_stride }
+    }
+
+    fn at(&self, extra: usize, row: usize, k: usize) -> f32 {
+        self.data[self.offset + extra + row * self.row_stride + k * self.k_stride]
+    }
+}
+
+/// What the definition makes of a batch; cells that belong to no output keep `untouched`.
+fn expected(shape: Shape, a: &Tensor, b: &Tensor, stride: usize, batches: &[Offsets], untouched: &[f32]) -> Vec<f32> {
+    let mut c = untouched.to_vec();
+    for at in batches {
+        for row in 0..shape.m {
+            for col in 0..shape.n {
+                let products: Vec<_> = (0..shape.k).map(|k| (a.at(at.a, row, k), b.at(at.b, col, k))).collect();
+                c[at.c + row * stride + col] = definition(&products);
+            }
+        }
+    }
+    c
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+#[track_caller]
+fn assert_bits(got: &[f32], want: &[f32], what: &dyn std::fmt::Debug) {
+    if let Some(i) = bits(got).iter().zip(bits(want)).position(|(x, y)| *x != y) {
+        panic!(
+            "{what:?}: cell {i} is {:?} ({:08x}), not {:?} ({:08x})",
+            got[i],
+            got[i].to_bits(),
+            want[i],
+            want[i].to_bits()
+        );
+    }
+}
+
+/// Every available path, strided and packed, whole and in parts, against the definition.
+fn check(shape: Shape, a: &Tensor, b: &Tensor, what: &dyn std::fmt::Debug) {
+    let stride = shape.n + 2;
+    let untouched = vec![7.5; shape.m * stride + 1];
+    let want = expected(shape, a, b, stride, &[Offsets::default()], &untouched);
+    for path in Path::available() {
+        let packed = PackedB::new(path, b.operand(), shape.n, shape.k).unwrap();
+        for b in [Rhs::Strided(b.operand()), Rhs::Packed(&packed)] {
+            let gemm = Gemm::new(path, shape, a.operand(), b, stride).unwrap();
+            for parts in [1, 2, 5] {
+                let mut c = untouched.clone();
+                run_in_parts(&gemm, &mut c, parts);
+                assert_bits(&c, &want, &(path, shape, what, parts));
+            }
+        }
+    }
+}
+
+/// Scratch that is not zero, so that reading what was not packed shows.
+fn dirty() -> GemmScratch {
+    let mut scratch = GemmScratch::new();
+    scratch.fill(f32::NAN);
+    scratch
+}
+
+fn run_in_parts(gemm: &Gemm<'_>, c: &mut [f32], parts: usize) {
+    let scratches: Vec<_> = (0..parts).map(|_| Mutex::new(dirty())).collect();
+    gemm.run_parallel(c, &scratches, |task| (0..parts).rev().for_each(task)).unwrap();
+}
+
+fn check_numbers(shape: Shape, lie_a: Lie, lie_b: Lie, number: fn(&mut Numbers) -> f32) {
+    let mut numbers = Numbers((shape.m * 1_000_003 + shape.n * 1_009 + shape.k) as u64);
+    let a = Tensor::new(lie_a, shape.m, shape.k, 0, || number(&mut numbers));
+    let b = Tensor::new(lie_b, shape.n, shape.k, 0, || number(&mut numbers));
+    check(shape, &a, &b, &(lie_a, lie_b));
+}
+
+#[test]
+fn odd_sizes_have_the_bits_of_the_definition() {
+    for m in [0, 1, 2, 3, 5, 6, 7, 13, 14, 15, 17, 29] {
+        for n in [0, 1, 2, 8, 15, 16, 17, 31, 32, 33, 65, 100] {
+            for k in [0, 1, 2, 15, 16, 17, 33] {
+                check_numbers(Shape { m, n, k }, Lie::Rows, Lie::Rows, Numbers::rough);
+            }
+        }
+    }
+}
+
+#[test]
+fn block_edges_have_the_bits_of_the_definition() {
+    for k in [100, 255, 256, 257, 511, 512, 513, 1025] {
+        for (m, n) in [(1, 1), (1, 129), (3, 16), (4, 95), (6, 70), (16, 33), (31, 17), (33, 48)] {
+            check_numbers(Shape { m, n, k }, Lie::Rows, Lie::Rows, Numbers::rough);
+        }
+    }
+}
+
+#[test]
+fn strides_have_the_bits_of_the_definition() {
+    for lie_a in LIES {
+        for lie_b in LIES {
+            for (m, n, k) in [(1, 1, 300), (1, 100, 24), (5, 24, 40), (17, 33, 259), (60, 40, 19)] {
+                check_numbers(Shape { m, n, k }, lie_a, lie_b, Numbers::rough);
+            }
+        }
+    }
+}
+
+#[test]
+fn cache_blocks_have_the_bits_of_the_definition() {
+    for (lie_a, lie_b) in [(Lie::Rows, Lie::Rows), (Lie::Columns, Lie::Columns)] {
+        check_numbers(Shape { m: 171, n: 40, k: 300 }, lie_a, lie_b, Numbers::plain);
+        check_numbers(Shape { m: 19, n: 551, k: 258 }, lie_a, lie_b, Numbers::plain);
+        check_numbers(Shape { m: 512, n: 260, k: 3 }, lie_a, lie_b, Numbers::plain);
+        check_numbers(Shape { m: 9, n: 260, k: 512 }, lie_a, lie_b, Numbers::plain);
+    }
+}
+
+#[test]
+fn infinities_and_nans_give_one_nan() {
+    for (m, n, k) in [(3, 17, 1), (15, 33, 20), (2, 70, 300)] {
+        check_numbers(Shape { m, n, k }, Lie::Rows, Lie::Columns, Numbers::wild);
+        check_numbers(Shape { m, n, k }, Lie::Columns, Lie::Rows, Numbers::wild);
+    }
+}
+
+#[test]
+fn reductions_past_two_levels_have_the_bits_of_the_definition() {
+    for k in [65_535, 65_536, 65_537, 65_793, 131_073] {
+        for (m, n) in [(1, 1), (3, 18)] {
+            check_numbers(Shape { m, n, k }, Lie::Rows, Lie::Rows, Numbers::plain);
+        }
+    }
+    check_numbers(Shape { m: 57, n: 129, k: 65_540 }, Lie::Broadcast, Lie::Broadcast, Numbers::plain);
+}
+
+/// Sixteen million equal products: rounding makes the sum depend on the order of levels.
+#[test]
+fn a_reduction_of_four_levels_has_the_bits_of_the_definition() {
+    let k = 256 * 256 * 256 + 257;
+    let (a, b) = ([0.1_f32], [0.7_f32]);
+    let want = definition(&vec![(a[0], b[0]); k]);
+    let operand = |data| Operand { data, offset: 0, row_stride: 0, k_stride: 0 };
+    let gemm = |path| Gemm::new(path, Shape { m: 1, n: 1, k }, operand(&a), Rhs::Strided(operand(&b)), 1).unwrap();
+    for path in Path::available() {
+        let mut c = [f32::NAN];
+        gemm(path).run(&mut c, &mut dirty()).unwrap();
+        assert_bits(&c, &[want], &path);
+    }
+}
+
+#[test]
+fn an_underflow_below_zero_is_plus_zero_with_or_without_padding() {
+    for k in [1, 2, 300] {
+        let mut a = vec![0.0_f32; k];
+        a[0] = -1e-30;
+        let b = vec![1e-30; k];
+        assert_eq!(a[0].mul_add(b[0], 0.0).to_bits(), 0x8000_0000, "the chain itself ends at -0");
+        for path in Path::available() {
+            let operand = |data| Operand { data, offset: 0, row_stride: k, k_stride: 1 };
+            let gemm = Gemm::new(path, Shape { m: 1, n: 1, k }, operand(&a), Rhs::Strided(operand(&b)), 1).unwrap();
+            let mut c = [1.0];
+            gemm.run(&mut c, &mut dirty()).unwrap();
+            assert_eq!(c[0].to_bits(), 0, "{path}, k = {k}");
+        }
+    }
+}
+
+/// Attention: heads side by side in rows of queries, keys and values, so batches overlap in every tensor.
+#[test]
+fn batches_have_the_bits_of_the_definition_for_any_number_of_parts() {
+    let (heads, tokens, size) = (4, 21, 24);
+    let width = heads * size;
+    let mut numbers = Numbers(5);
+    let mut tensor = |rows: usize, k: usize, row_stride, k_stride| Tensor {
+        data: (0..rows * k).map(|_| numbers.plain()).collect(),
+        offset: 0,
+        row_stride,
+        k_stride,
+    };
+    let queries = tensor(tokens, width, width, 1);
+    let keys = tensor(tokens, width, width, 1);
+    let weights = tensor(heads * tokens, tokens, tokens, 1);
+    let values = tensor(tokens, width, 1, width);
+    let scores: Vec<_> = (0..heads).map(|h| Offsets { a: h * size, b: h * size, c: h * tokens * tokens }).collect();
+    let mixed: Vec<_> = (0..heads).map(|h| Offsets { a: h * tokens * tokens, b: h * size, c: h * size }).collect();
+    check_batch(Shape { m: tokens, n: tokens, k: size }, &queries, &keys, tokens, &scores);
+    check_batch(Shape { m: tokens, n: size, k: tokens }, &weights, &values, width, &mixed);
+}
+
+fn check_batch(shape: Shape, a: &Tensor, b: &Tensor, stride: usize, batches: &[Offsets]) {
+    for path in Path::available() {
+        let rhs = Rhs::Strided(b.operand());
+        let gemm = Gemm::batched(path, shape, a.operand(), rhs, stride, batches).unwrap();
+        let untouched = vec![0.25; gemm.output_len() + 3];
+        let want = expected(shape, a, b, stride, batches, &untouched);
+        for parts in 1..=5 {
+            let mut c = untouched.clone();
+            run_in_parts(&gemm, &mut c, parts);
+            assert_bits(&c, &want, &(path, shape, parts));
+        }
+    }
+}
+
+#[test]
+fn threads_give_the_bits_of_one() {
+    let shape = Shape { m: 70, n: 130, k: 300 };
+    let mut numbers = Numbers(9);
+    let a = Tensor::new(Lie::Rows, shape.m, shape.k, 0, || numbers.plain());
+    let b = Tensor::new(Lie::Rows, shape.n, shape.k, 0, || numbers.plain());
+    let gemm = Gemm::new(Path::detect(), shape, a.operand(), Rhs::Strided(b.operand()), shape.n).unwrap();
+    let mut alone = vec![0.0; gemm.output_len()];
+    gemm.run(&mut alone, &mut dirty()).unwrap();
+    let scratches: Vec<_> = (0..3).map(|_| Mutex::new(dirty())).collect();
+    let mut together = vec![0.0; gemm.output_len()];
+    let spawn = |task: &(dyn Fn(usize) + Sync)| {
+        std::thread::scope(|scope| {
+            for part in 0..3 {
+                scope.spawn(move || task(part));
+            }
+        });
+    };
+    gemm.run_parallel(&mut together, &scratches, spawn).unwrap();
+    assert_bits(&together, &alone, &"3 threads");
+}
+
+const TEN: [f32; 10] = [1.0; 10];
+
+fn rows_of(k: usize) -> Operand<'static> {
+    Operand { data: &TEN, offset: 0, row_stride: k, k_stride: 1 }
+}
+
+#[test]
+fn a_short_operand_is_refused_with_the_length_it_needs() {
+    let shape = Shape { m: 2, n: 2, k: 5 };
+    let short = Operand { offset: 1, ..rows_of(5) };
+    let error = Gemm::new(Path::Scalar, shape, short, Rhs::Strided(rows_of(5)), 2).unwrap_err();
+    assert_eq!(error, GemmError::OutOfBounds { operand: "a", batch: 0, needed: 11, len: 10 });
+    let batches = [Offsets::default(), Offsets { a: 0, b: 4, c: 4 }];
+    let error = Gemm::batched(Path::Scalar, shape, rows_of(5), Rhs::Strided(rows_of(5)), 2, &batches).unwrap_err();
+    assert_eq!(error, GemmError::OutOfBounds { operand: "b", batch: 1, needed: 14, len: 10 });
+    let gemm = Gemm::new(Path::Scalar, shape, rows_of(5), Rhs::Strided(rows_of(5)), 3).unwrap();
+    let error = gemm.run(&mut [0.0; 4], &mut GemmScratch::new()).unwrap_err();
+    assert_eq!(error, GemmError::OutOfBounds { operand: "c", batch: 0, needed: 5, len: 4 });
+}
+
+#[test]
+fn sizes_past_the_address_space_are_refused() {
+    let shape = Shape { m: usize::MAX, n: 1, k: 2 };
+    let error = Gemm::new(Path::Scalar, shape, rows_of(2), Rhs::Strided(rows_of(2)), 1).unwrap_err();
+    assert_eq!(error, GemmError::TooLarge { operand: "a" });
+}
+
+#[test]
+fn overlapping_outputs_are_refused() {
+    let shape = Shape { m: 2, n: 2, k: 1 };
+    let outputs = |stride, c: [usize; 2]| {
+        let batches = c.map(|c| Offsets { a: 0, b: 0, c });
+        Gemm::batched(Path::Scalar, shape, rows_of(1), Rhs::Strided(rows_of(1)), stride, &batches).map(drop)
+    };
+    assert_eq!(outputs(1, [0, 9]), Err(GemmError::RowOverlap { stride: 1, n: 2 }));
+    assert_eq!(outputs(4, [0, 1]), Err(GemmError::BatchOverlap { batch: 1 }));
+    assert_eq!(outputs(4, [0, 4]), Err(GemmError::BatchOverlap { batch: 1 }));
+    assert_eq!(outputs(4, [3, 6]), Err(GemmError::BatchOverlap { batch: 1 }));
+    assert_eq!(outputs(4, [8, 0]), Err(GemmError::BatchOverlap { batch: 1 }));
+    assert_eq!(outputs(4, [0, 2]), Ok(()));
+    assert_eq!(outputs(4, [0, 8]), Ok(()));
+    assert_eq!(outputs(4, [3, 9]), Ok(()));
+}
+
+#[test]
+fn a_packed_operand_of_another_shape_or_path_is_refused() {
+    let packed = PackedB::new(Path::Scalar, rows_of(5), 2, 5).unwrap();
+    let shape = Shape { m: 1, n: 2, k: 4 };
+    let error = Gemm::new(Path::Scalar, shape, rows_of(5), Rhs::Packed(&packed), 2).unwrap_err();
+    assert!(matches!(error, GemmError::PackedMismatch { packed_k: 5, k: 4, .. }), "{error}");
+    let shape = Shape { k: 5, ..shape };
+    let error = Gemm::new(Path::detect(), shape, rows_of(5), Rhs::Packed(&packed), 2).err();
+    assert_eq!(error.is_some(), Path::detect() != Path::Scalar);
+}
+
+#[test]
+fn repacking_replaces_the_values() {
+    let shape = Shape { m: 1, n: 3, k: 2 };
+    let twos = [2.0; 6];
+    let mut packed = PackedB::new(Path::detect(), rows_of(2), 3, 2).unwrap();
+    packed.repack(Operand { data: &twos, ..rows_of(2) }).unwrap();
+    let gemm = Gemm::new(Path::detect(), shape, rows_of(2), Rhs::Packed(&packed), 3).unwrap();
+    let mut c = [0.0; 3];
+    gemm.run(&mut c, &mut dirty()).unwrap();
+    assert_eq!(c, [4.0; 3]);
+}

@@ -1,0 +1,76 @@
+//! The CPU engine: kernels for several instruction sets, chosen at run time, every one with the bits of the reference.
+//!
+//! ```text
+//! program ─▶ plan ─┬─ layout   views are strides, not copies
+//!                  ├─ draft    elementwise chains, softmax, norms and updates become one kernel over rows
+//!                  └─ buffers  values share memory by liveness
+//!        session ──┬─ rows     fused kernels, tile by tile (vector: one source, compiled per instruction set)
+//!                  ├─ gemm     matrix products in the ro1 order
+//!                  └─ threads  parts of a step own disjoint outputs; sums are never split
+//! ```
+//!
+//! After [`Engine::load`] a session allocates nothing: running a step only reads and writes planned buffers.
+
+mod buffers;
+mod draft;
+pub mod gemm;
+mod layout;
+pub mod path;
+mod plan;
+mod rows;
+mod session;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod vector;
+
+use std::sync::{Arc, Mutex};
+
+use crate::engine::{Engine, EngineError, Session};
+use crate::program::Program;
+
+pub use path::Path;
+
+use gemm::GemmScratch;
+use session::CpuSession;
+use threads::Threads;
+
+/// Executes programs on this machine's processor.
+pub struct CpuEngine {
+    path: Path,
+    threads: Arc<Threads>,
+    gemm_scratch: Arc<Vec<Mutex<GemmScratch>>>,
+}
+
+impl CpuEngine {
+    /// An engine on the fastest path of this machine.
+    pub fn new(threads: usize) -> Self {
+        Self::with_path(Path::detect(), threads)
+    }
+
+    /// An engine on a chosen path; a path that this machine lacks becomes the fastest it has. `threads` is at least 1.
+    pub fn with_path(path: Path, threads: usize) -> Self {
+        let path = path.require().unwrap_or_else(|_| Path::detect());
+        let threads = Arc::new(Threads::new(threads));
+        let gemm_scratch = (0..threads.count()).map(|_| Mutex::new(GemmScratch::new())).collect();
+        Self { path, threads, gemm_scratch: Arc::new(gemm_scratch) }
+    }
+
+    /// The instruction set in use.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+}
+
+impl Engine for CpuEngine {
+    fn name(&self) -> String {
+        let count = self.threads.count();
+        format!("cpu ({}, {count} thread{})", self.path, if count == 1 { "" } else { "s" })
+    }
+
+    fn load(&self, program: &Program) -> Result<Box<dyn Session>, EngineError> {
+        program.validate()?;
+        let (threads, scratch) = (Arc::clone(&self.threads), Arc::clone(&self.gemm_scratch));
+        Ok(Box::new(CpuSession::new(program, self.path, threads, scratch)))
+    }
+}

@@ -1,0 +1,100 @@
+//! Removes what recording leaves behind: dead nodes, views of views, unread generated constants.
+//!
+//! Only element order decides, so results keep their bits: a reshape of a reshape is the outer one, permutes compose,
+//! an expand of an expand is the outer one, and views that change nothing vanish.
+
+use crate::program::{Builder, Input, Node, Operator, Program, TypeError, ValueId};
+
+/// The same results with fewer nodes. All inputs are kept for which `keep` holds or that a result needs.
+pub(super) fn simplify(program: &Program, keep: impl Fn(&Input) -> bool) -> Program {
+    let once = rebuild(program, &keep);
+    // Merging views leaves the inner ones without a reader.
+    let merged = once.and_then(|program| rebuild(&program, &keep));
+    merged.unwrap_or_else(|_| program.clone())
+}
+
+fn rebuild(program: &Program, keep: impl Fn(&Input) -> bool) -> Result<Program, TypeError> {
+    let needed = needed(program);
+    let mut copy = Copy { builder: Builder::new(), renamed: vec![None; program.value_count()], views: Vec::new() };
+    for (id, input) in program.input_ids().zip(program.inputs()) {
+        if needed[id.index()] || keep(input) {
+            let value = copy.builder.input(&input.name, input.ty.clone(), input.role);
+            copy.renamed[id.index()] = Some(value);
+        }
+    }
+    for (index, node) in program.nodes().iter().enumerate() {
+        let id = program.id_of_node(index);
+        if needed[id.index()] {
+            copy.renamed[id.index()] = Some(copy.node(node)?);
+        }
+    }
+    for output in program.outputs() {
+        copy.builder.output(&output.name, copy.rename(output.value));
+    }
+    Ok(copy.builder.finish())
+}
+
+fn needed(program: &Program) -> Vec<bool> {
+    let mut needed = vec![false; program.value_count()];
+    for output in program.outputs() {
+        needed[output.value.index()] = true;
+    }
+    for (index, node) in program.nodes().iter().enumerate().rev() {
+        if needed[program.id_of_node(index).index()] {
+            node.inputs.iter().for_each(|id| needed[id.index()] = true);
+        }
+    }
+    needed
+}
+
+struct Copy {
+    builder: Builder,
+    renamed: Vec<Option<ValueId>>,
+    /// Views already made: result, operator, operand.
+    views: Vec<(ValueId, Operator, ValueId)>,
+}
+
+impl Copy {
+    /// Operands of needed values are needed, so they have a name.
+    fn rename(&self, id: ValueId) -> ValueId {
+        self.renamed[id.index()].unwrap_or(id)
+    }
+
+    fn node(&mut self, node: &Node) -> Result<ValueId, TypeError> {
+        let operands: Vec<ValueId> = node.inputs.iter().map(|&id| self.rename(id)).collect();
+        let (operator, operands) = self.merged(&node.operator, operands);
+        let nothing = match operands.as_slice() {
+            [x] if operator.is_view() => *self.builder.type_of(*x) == node.ty && !moves(&operator),
+            _ => false,
+        };
+        if nothing {
+            return Ok(operands[0]);
+        }
+        let value = self.builder.push(operator.clone(), &operands)?;
+        if operator.is_view() {
+            self.views.push((value, operator, operands[0]));
+        }
+        Ok(value)
+    }
+
+    /// One view instead of two of a kind.
+    fn merged(&self, operator: &Operator, operands: Vec<ValueId>) -> (Operator, Vec<ValueId>) {
+        let inner = operands.first().and_then(|x| self.views.iter().rev().find(|(value, ..)| value == x));
+        let Some((_, inner, source)) = inner else { return (operator.clone(), operands) };
+        let merged = match (operator, inner) {
+            (Operator::Reshape(_), Operator::Reshape(_)) | (Operator::Expand(_), Operator::Expand(_)) => {
+                operator.clone()
+            }
+            (Operator::Permute(outer), Operator::Permute(inner)) => {
+                Operator::Permute(outer.iter().map(|&axis| inner[axis]).collect())
+            }
+            _ => return (operator.clone(), operands),
+        };
+        (merged, vec![*source])
+    }
+}
+
+/// Whether a view of the same type may still reorder elements.
+fn moves(operator: &Operator) -> bool {
+    matches!(operator, Operator::Permute(axes) if !axes.iter().copied().eq(0..axes.len()))
+}

@@ -1,0 +1,1 @@
+//! Mistakes and unsupported operators are named with their place.

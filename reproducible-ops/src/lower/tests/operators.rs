@@ -1,0 +1,1 @@
+//! Every supported operator by itself.

@@ -1,0 +1,196 @@
+//! Node keys (secp256k1), peer identities and a bounded memory of verified signatures.
+//!
+//! Signing is deterministic (RFC 6979) with a low `s`, and verification refuses a high `s`, so one message has one
+//! signature per key. [`SignatureMemo`] makes a hundred simulated receivers, or a node that sees the same record from
+//! ten neighbours, pay for one verification; it changes time, never an outcome.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use k256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
+use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use thiserror::Error;
+
+use super::digest::{Digest32, Hasher};
+
+/// Bytes of a signature: `r ‖ s`.
+pub const SIGNATURE_BYTES: usize = 64;
+/// Verified signatures remembered before the memory starts afresh (about 20 MiB).
+pub const MEMO_ENTRIES: usize = 65_536;
+
+/// A signature as it goes on the wire.
+pub type SignatureBytes = [u8; SIGNATURE_BYTES];
+
+/// The identity of a peer: its compressed SEC1 public key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub [u8; 33]);
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [_, head @ .., _] = self.0;
+        head.iter().take(6).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerId({self})")
+    }
+}
+
+/// Why bytes are not a key.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The secret is zero or not below the order of the curve.
+    #[error("the secret is not a scalar of secp256k1; generate another one")]
+    Secret,
+    /// The public key is not a point of the curve.
+    #[error("peer {0} is not a point of secp256k1; refuse it")]
+    Point(PeerId),
+}
+
+/// The key with which a node signs its messages.
+#[derive(Clone)]
+pub struct NodeKey {
+    signing: SigningKey,
+    peer: PeerId,
+}
+
+impl fmt::Debug for NodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeKey({})", self.peer)
+    }
+}
+
+impl NodeKey {
+    /// A key from its 32 secret bytes.
+    ///
+    /// # Errors
+    /// [`KeyError::Secret`] for zero and for values not below the curve's order.
+    pub fn from_secret(secret: &[u8; 32]) -> Result<Self, KeyError> {
+        let signing = SigningKey::from_slice(secret).map_err(|_| KeyError::Secret)?;
+        let peer = peer_of(signing.verifying_key())?;
+        Ok(Self { signing, peer })
+    }
+
+    /// The identity that belongs to the key.
+    pub fn peer(&self) -> PeerId {
+        self.peer
+    }
+
+    /// Signs a digest; `None` only for a digest that no nonce can sign, which has negligible probability.
+    pub fn sign(&self, digest: &Digest32) -> Option<SignatureBytes> {
+        let signature: Signature = self.signing.sign_prehash(digest).ok()?;
+        Some(signature.to_bytes().into())
+    }
+
+    /// A salt that nobody else can guess and that the node can derive again after a restart.
+    pub fn salt(&self, context: &Digest32) -> Digest32 {
+        let secret = self.signing.to_bytes();
+        Hasher::new("salt").bytes(&secret).bytes(context).finish()
+    }
+}
+
+fn peer_of(key: &VerifyingKey) -> Result<PeerId, KeyError> {
+    let point = key.to_encoded_point(true);
+    let bytes = point.as_bytes().try_into().map_err(|_| KeyError::Secret)?;
+    Ok(PeerId(bytes))
+}
+
+/// A peer's public key, decompressed once.
+#[derive(Clone, Debug)]
+pub struct PublicKey(VerifyingKey);
+
+impl TryFrom<PeerId> for PublicKey {
+    type Error = KeyError;
+
+    fn try_from(peer: PeerId) -> Result<Self, KeyError> {
+        VerifyingKey::from_sec1_bytes(&peer.0).map(Self).map_err(|_| KeyError::Point(peer))
+    }
+}
+
+impl PublicKey {
+    /// True if the signature is the key holder's over the digest.
+    pub fn verify(&self, digest: &Digest32, signature: &SignatureBytes) -> bool {
+        Signature::from_slice(signature).is_ok_and(|signature| self.0.verify_prehash(digest, &signature).is_ok())
+    }
+}
+
+/// Remembers outcomes of verifications by (peer, digest, signature).
+#[derive(Debug, Default)]
+pub struct SignatureMemo {
+    known: Mutex<HashMap<(PeerId, Digest32, SignatureBytes), bool>>,
+}
+
+impl SignatureMemo {
+    /// Same answer as [`PublicKey::verify`] with the peer's key, from memory when it is known.
+    pub fn verify(&self, peer: PeerId, key: &PublicKey, digest: &Digest32, signature: &SignatureBytes) -> bool {
+        let entry = (peer, *digest, *signature);
+        if let Some(known) = self.lock().get(&entry) {
+            return *known;
+        }
+        let valid = key.verify(digest, signature);
+        self.remember(entry, valid);
+        valid
+    }
+
+    fn remember(&self, entry: (PeerId, Digest32, SignatureBytes), valid: bool) {
+        let mut known = self.lock();
+        if known.len() >= MEMO_ENTRIES {
+            known.clear();
+        }
+        known.insert(entry, valid);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(PeerId, Digest32, SignatureBytes), bool>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_verify_for_their_key_and_digest_only() {
+        let (a, b) = (NodeKey::from_secret(&[1; 32]).unwrap(), NodeKey::from_secret(&[2; 32]).unwrap());
+        let key = PublicKey::try_from(a.peer()).unwrap();
+        let memo = SignatureMemo::default();
+        let signature = a.sign(&[7; 32]).unwrap();
+        for _ in 0..2 {
+            assert!(memo.verify(a.peer(), &key, &[7; 32], &signature));
+            assert!(!memo.verify(a.peer(), &key, &[8; 32], &signature));
+            assert!(!memo.verify(a.peer(), &key, &[7; 32], &b.sign(&[7; 32]).unwrap()));
+        }
+        assert_eq!(memo.lock().len(), 3);
+    }
+
+    #[test]
+    fn a_malleated_signature_is_refused() {
+        let node = NodeKey::from_secret(&[3; 32]).unwrap();
+        let signature = Signature::from_slice(&node.sign(&[7; 32]).unwrap()).unwrap();
+        let (r, s) = signature.split_scalars();
+        let high = Signature::from_scalars(r, -*s).unwrap();
+        let bytes: SignatureBytes = high.to_bytes().into();
+        let key = PublicKey::try_from(node.peer()).unwrap();
+        assert!(!key.verify(&[7; 32], &bytes));
+    }
+
+    #[test]
+    fn bad_keys_are_errors() {
+        assert_eq!(NodeKey::from_secret(&[0; 32]).unwrap_err(), KeyError::Secret);
+        assert!(PublicKey::try_from(PeerId([9; 33])).is_err());
+    }
+
+    #[test]
+    fn the_memo_is_bounded() {
+        let memo = SignatureMemo::default();
+        for i in 0..=MEMO_ENTRIES as u64 {
+            let digest = Hasher::new("t").u64(i).finish();
+            memo.remember((PeerId([2; 33]), digest, [0; 64]), false);
+        }
+        assert_eq!(memo.lock().len(), 1);
+    }
+}

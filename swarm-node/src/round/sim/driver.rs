@@ -1,0 +1,39 @@
+//! The seam between the simulated protocol and whatever thinks for the peers.
+
+use std::sync::Arc;
+
+use super::super::question::Question;
+use super::super::resolve::RoundResult;
+use super::super::work::{Answers, Critiques, Decisions, Task};
+
+/// A task of one simulated peer.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The peer's index in the simulation's specification.
+    pub peer: usize,
+    /// What it has to do.
+    pub task: Task,
+}
+
+/// Thinks for all peers of a simulation.
+///
+/// Each call carries the wishes of all peers at one virtual moment, so a driver may compute them in parallel. Results
+/// are matched to jobs by position; a missing one leaves its peer silent in that stage.
+pub trait Driver {
+    /// Answers the questions of each job, `task.group` completions per question, the first being the answer.
+    fn answers(&mut self, jobs: &[Job]) -> Vec<Answers>;
+
+    /// Reads the revealed answers of each job and endorses one or none per question.
+    fn critiques(&mut self, jobs: &[Job]) -> Vec<Critiques>;
+
+    /// Reads answers and critiques of each job and decides each question.
+    fn decisions(&mut self, jobs: &[Job]) -> Vec<Decisions>;
+
+    /// Takes the results that peers computed at one virtual moment, with the peers' indices.
+    fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]);
+
+    /// A readable wrong answer that liars agree on.
+    fn wrong(&self, _question: &Question) -> String {
+        "wrong".into()
+    }
+}

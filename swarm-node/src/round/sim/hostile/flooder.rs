@@ -1,0 +1,23 @@
+//! Publishes properly signed, useless messages.
+
+use std::sync::Arc;
+
+use super::super::super::clock::Window;
+use super::super::super::payload::Kind;
+use super::{Attacker, Strategy};
+
+/// Messages of one flood.
+pub const FLOOD: u16 = 48;
+
+/// Fills the reveal window with words about questions that are none of its business.
+pub struct Flooder;
+
+impl Strategy for Flooder {
+    fn enter(&mut self, window: Window, me: &mut Attacker) -> Vec<Arc<[u8]>> {
+        if window != Window::ShareReveal {
+            return Vec::new();
+        }
+        let payload = me.noise(64);
+        (0..FLOOD).filter_map(|slot| me.sign(Kind::ShareReveal, slot, &payload)).collect()
+    }
+}

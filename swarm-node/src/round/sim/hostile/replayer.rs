@@ -1,0 +1,26 @@
+//! Publishes what others published, again.
+
+use std::sync::Arc;
+
+use super::super::super::clock::Window;
+use super::{Attacker, BURST, MEMORY, Strategy, remember};
+
+/// Repeats present messages at once and old ones whenever a window begins.
+#[derive(Default)]
+pub struct Replayer {
+    memory: Vec<Arc<[u8]>>,
+    repeated: usize,
+}
+
+impl Strategy for Replayer {
+    fn hear(&mut self, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<Arc<[u8]>> {
+        remember(&mut self.memory, message, me);
+        self.repeated += 1;
+        if self.repeated > BURST { Vec::new() } else { vec![message.clone()] }
+    }
+
+    fn enter(&mut self, _: Window, me: &mut Attacker) -> Vec<Arc<[u8]>> {
+        self.repeated = 0;
+        (0..BURST).filter_map(|_| self.memory.get(me.chance.index(MEMORY)).cloned()).collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! The toy twin of a task and its models: numbers for answers, skill for thought.
+//!
+//! The truth of a question is a number below 1000 taken from its seed. A toy peer believes the truth with its skill's
+//! probability, and one of the next three numbers otherwise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use reproducible_ops::random::{block, key_from};
+
+use super::super::config::{Game, SwarmConfig, Weighting, Windows};
+use super::super::question::{Judge, Question};
+use super::super::resolve::RoundResult;
+use super::super::work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions};
+use super::driver::{Driver, Job};
+use super::network::Network;
+use super::spec::{PeerSpec, Role, Spec};
+
+/// A swarm of `peers` in which everybody treats both common questions and about one practice question.
+pub fn config(peers: u16) -> SwarmConfig {
+    let game = Game {
+        topics: 4,
+        practice: peers,
+        common: 2,
+        group: 4,
+        answerers: 1,
+        common_answerers: peers,
+        critics: peers,
+        deciders: peers,
+        text_bytes: 32,
+        weighting: Weighting::Plurality,
+    };
+    SwarmConfig {
+        name: "toy".into(),
+        tasks: "numbers".into(),
+        model: String::new(),
+        numerics: "ro1".into(),
+        settlement: String::new(),
+        genesis_ms: 10_000,
+        windows: Windows::uniform(1_000),
+        game,
+    }
+}
+
+/// A calm simulation of honest toy peers.
+pub fn spec(peers: u16, rounds: u64, seed: u64) -> Spec {
+    Spec {
+        swarm: Arc::new(config(peers)),
+        peers: vec![PeerSpec::new(Role::Honest); peers.into()],
+        rounds,
+        seed,
+        network: Network::default(),
+        crashes: Vec::new(),
+        compute_ms: 300,
+    }
+}
+
+/// Knows the numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ToyJudge;
+
+/// The right answer.
+pub fn truth(question: &Question) -> u64 {
+    question.seed() % 1000
+}
+
+impl Judge for ToyJudge {
+    fn score(&self, question: &Question, answer: &str) -> f32 {
+        if parse(answer) == Some(truth(question)) { 1.0 } else { 0.0 }
+    }
+
+    fn normal(&self, _question: &Question, answer: &str) -> Option<String> {
+        parse(answer).map(|number| number.to_string())
+    }
+}
+
+fn parse(answer: &str) -> Option<u64> {
+    answer.trim().parse().ok()
+}
+
+/// Thinks for toy peers.
+#[derive(Clone, Debug)]
+pub struct ToyDriver {
+    key: [u32; 2],
+    /// Lowest skill in percent; peers have this much and up to 30 more.
+    skill: u32,
+    /// Results seen, by peer.
+    pub learned: BTreeMap<usize, u64>,
+}
+
+impl ToyDriver {
+    /// Toy peers with at least this skill, in percent.
+    pub fn new(skill: u32, seed: u64) -> Self {
+        let mut job = [0; 32];
+        job[..8].copy_from_slice(&seed.to_le_bytes());
+        Self { key: key_from("round-toy", &job, &[0; 32]), skill, learned: BTreeMap::new() }
+    }
+
+    /// What a peer believes when it thinks about a question for the `sample`-th time.
+    fn belief(&self, peer: usize, question: &Question, sample: u32) -> u64 {
+        let seed = question.seed();
+        let [luck, error, ..] = block([peer as u32, seed as u32, (seed >> 32) as u32, sample], self.key);
+        let skill = self.skill + peer as u32 % 4 * 10;
+        let slip = if luck % 100 < skill { 0 } else { 1 + u64::from(error % 3) };
+        truth(question) + slip
+    }
+
+    fn critique(&self, peer: usize, asked: &Asked) -> (u16, CritiqueText) {
+        let belief = self.belief(peer, &asked.question, 1_000);
+        let seen = asked.answers.iter().any(|(_, text)| parse(text.as_str()) == Some(belief));
+        (asked.slot, CritiqueText { endorsed: seen.then(|| belief.to_string()), reason: "counted".into() })
+    }
+}
+
+/// The most frequent readable number among answers and endorsements; the lowest of equals.
+fn pooled(asked: &Asked) -> String {
+    let mut votes: BTreeMap<u64, i64> = BTreeMap::new();
+    let endorsed = asked.critiques.iter().filter_map(|(_, critique)| critique.endorsed.as_ref());
+    let texts = asked.answers.iter().map(|(_, text)| text).chain(endorsed);
+    for number in texts.filter_map(|text| parse(text.as_str())) {
+        *votes.entry(number).or_insert(0) -= 1;
+    }
+    let first = votes.into_iter().min_by_key(|(number, votes)| (*votes, *number));
+    first.map_or(String::new(), |(number, _)| number.to_string())
+}
+
+fn decide(asked: &Asked) -> (u16, DecisionText) {
+    let answer = pooled(asked);
+    (asked.slot, DecisionText { foreseen: answer.clone(), answer })
+}
+
+impl Driver for ToyDriver {
+    fn answers(&mut self, jobs: &[Job]) -> Vec<Answers> {
+        let group = |job: &Job, asked: &Asked| {
+            let samples = 0..u32::from(job.task.group);
+            samples.map(|sample| self.belief(job.peer, &asked.question, sample).to_string()).collect()
+        };
+        let answers = |job: &Job| job.task.asked.iter().map(|asked| (asked.slot, group(job, asked))).collect();
+        jobs.iter().map(answers).collect()
+    }
+
+    fn critiques(&mut self, jobs: &[Job]) -> Vec<Critiques> {
+        jobs.iter().map(|job| job.task.asked.iter().map(|asked| self.critique(job.peer, asked)).collect()).collect()
+    }
+
+    fn decisions(&mut self, jobs: &[Job]) -> Vec<Decisions> {
+        jobs.iter().map(|job| job.task.asked.iter().map(decide).collect()).collect()
+    }
+
+    fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {
+        for (peer, _) in results {
+            *self.learned.entry(*peer).or_insert(0) += 1;
+        }
+    }
+
+    fn wrong(&self, question: &Question) -> String {
+        (truth(question) + 1).to_string()
+    }
+}

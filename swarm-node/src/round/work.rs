@@ -1,0 +1,135 @@
+//! What a node asks of its model in a round, and what it gets back.
+
+use super::clock::Round;
+use super::codec::Text;
+use super::membership::MemberIndex;
+use super::payload::{Critique, Decision, Group, Stage};
+use super::question::{Question, sampling_seed};
+use super::transcript::{Place, Plan, Transcript};
+
+/// Work of one stage for one member.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The round.
+    pub round: Round,
+    /// What is to be done with each question.
+    pub stage: Stage,
+    /// The member that works.
+    pub member: MemberIndex,
+    /// Completions wanted per question when answering (L); a critique or decision is one text.
+    pub group: u8,
+    /// The questions, ascending by slot.
+    pub asked: Vec<Asked>,
+}
+
+/// One question with what the stage shows about it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its slot.
+    pub slot: u16,
+    /// The question.
+    pub question: Question,
+    /// Seed from which to sample, derived from the beacon.
+    pub seed: u64,
+    /// First answers of all members that revealed one; empty when answering.
+    pub answers: Vec<(MemberIndex, Text)>,
+    /// Revealed critiques; empty before the decision.
+    pub critiques: Vec<(MemberIndex, Critique)>,
+}
+
+impl Task {
+    /// The member's task in a stage, from what was revealed before it.
+    pub fn new(transcript: &Transcript, stage: Stage, member: MemberIndex) -> Self {
+        let plan = &transcript.plan;
+        let slots = plan.assignment.slots(stage, member);
+        let asked = slots.into_iter().filter_map(|slot| Asked::new(transcript, stage, member, slot)).collect();
+        Self { round: plan.round, stage, member, group: plan.game.group, asked }
+    }
+}
+
+impl Asked {
+    fn new(transcript: &Transcript, stage: Stage, member: MemberIndex, slot: u16) -> Option<Self> {
+        let plan: &Plan = &transcript.plan;
+        let seed = sampling_seed(&plan.beacon, stage, slot, &plan.members.get(member)?.peer);
+        let answers = if stage == Stage::Share { Vec::new() } else { answers(transcript, slot) };
+        let critiques = if stage == Stage::Decide { critiques(transcript, slot) } else { Vec::new() };
+        Some(Self { slot, question: *plan.questions.get(usize::from(slot))?, seed, answers, critiques })
+    }
+}
+
+fn range(slot: u16) -> std::ops::RangeInclusive<Place> {
+    (slot, 0)..=(slot, MemberIndex::MAX)
+}
+
+fn answers(transcript: &Transcript, slot: u16) -> Vec<(MemberIndex, Text)> {
+    let first = |group: &Group| group.completions.first().cloned();
+    transcript.shares.range(range(slot)).filter_map(|((_, member), group)| Some((*member, first(group)?))).collect()
+}
+
+fn critiques(transcript: &Transcript, slot: u16) -> Vec<(MemberIndex, Critique)> {
+    transcript.critiques.range(range(slot)).map(|((_, member), critique)| (*member, critique.clone())).collect()
+}
+
+/// Answers to a task of the share stage: completions per slot, the first one being the answer.
+pub type Answers = Vec<(u16, Vec<String>)>;
+/// Critiques per slot.
+pub type Critiques = Vec<(u16, CritiqueText)>;
+/// Decisions per slot.
+pub type Decisions = Vec<(u16, DecisionText)>;
+
+/// A critique as the model wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CritiqueText {
+    /// The text of the answer held to be right, `None` for "none of them".
+    pub endorsed: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A decision as the model wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DecisionText {
+    /// The final answer.
+    pub answer: String,
+    /// The answer expected to win.
+    pub foreseen: String,
+}
+
+/// Finished work of one stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Of the share stage.
+    Answers(Answers),
+    /// Of the critique stage.
+    Critiques(Critiques),
+    /// Of the decide stage.
+    Decisions(Decisions),
+}
+
+impl Work {
+    /// The stage it belongs to.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Answers(_) => Stage::Share,
+            Self::Critiques(_) => Stage::Critique,
+            Self::Decisions(_) => Stage::Decide,
+        }
+    }
+}
+
+/// Cuts completions to the group's size and the game's text length; `None` if there is none.
+pub(super) fn group(completions: Vec<String>, group: u8, max: u16) -> Option<Group> {
+    let texts = completions.into_iter().take(group.into()).map(|text| Text::cut(text, max));
+    let completions: Vec<_> = texts.collect();
+    (!completions.is_empty()).then_some(Group { completions })
+}
+
+/// Cuts a critique to the game's text length.
+pub(super) fn critique(text: CritiqueText, max: u16) -> Critique {
+    Critique { endorsed: text.endorsed.map(|text| Text::cut(text, max)), reason: Text::cut(text.reason, max) }
+}
+
+/// Cuts a decision to the game's text length.
+pub(super) fn decision(text: DecisionText, max: u16) -> Decision {
+    Decision { answer: Text::cut(text.answer, max), foreseen: Text::cut(text.foreseen, max) }
+}
