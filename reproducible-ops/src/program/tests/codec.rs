@@ -167,6 +167,7 @@ fn inputs_stay_below_the_limits() {
     assert!(matches!(with(&[1 << 16, 1 << 16]), Err(DecodeError::Limit { .. })));
     assert!(matches!(with(&[1; 9]), Err(DecodeError::Limit { .. })));
     assert!(matches!(with(&[usize::MAX, usize::MAX]), Err(DecodeError::Limit { .. })));
+    assert!(matches!(with(&[1 << 32, 0]), Err(DecodeError::Limit { .. })), "an axis that u32 would truncate");
     assert!(with(&[1; 8]).is_ok());
 }
 
