@@ -13,6 +13,8 @@
 
 mod buffers;
 mod draft;
+#[cfg(test)]
+mod edge_tests;
 pub mod gemm;
 mod layout;
 pub mod path;

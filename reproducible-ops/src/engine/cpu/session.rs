@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use bytemuck::Zeroable;
 
-use crate::engine::{EngineError, Session};
-use crate::program::{DType, Program, ValueId};
+use crate::engine::{EngineError, Session, canonicalise};
+use crate::program::{Program, ValueId};
 use crate::random;
-use crate::scalar;
 
 use super::gemm::{Gemm, GemmScratch, Offsets, Operand, PackedB, Rhs, Shape};
 use super::layout::Layout;
@@ -18,6 +17,7 @@ use super::path::Path;
 use super::plan::{BufferId, Matmul, Plan, Step};
 use super::rows::{MAX_LOADS, MAX_OUTPUTS, RowKernel};
 use super::threads::Threads;
+use super::vector;
 
 /// A cache line of words: buffers start on one.
 #[derive(Clone, Copy, Zeroable, bytemuck::Pod)]
@@ -150,9 +150,7 @@ impl Session for CpuSession {
         }
         let target = self.buffers[index].words_mut();
         target.copy_from_slice(words);
-        if declared.ty.dtype == DType::F32 {
-            target.iter_mut().for_each(|word| *word = scalar::canon(f32::from_bits(*word)).to_bits());
-        }
+        canonicalise(declared.ty.dtype, target);
         self.written[index] = true;
         self.changed(index);
         Ok(())
@@ -230,8 +228,13 @@ impl Machine<'_> {
         self.plan.buffer_of[value.index()].unwrap_or(BufferId(usize::MAX))
     }
 
+    fn count(&self, value: ValueId) -> usize {
+        self.plan.value_words[value.index()]
+    }
+
+    /// A value's words, without what else its buffer has room for.
     fn words(&self, value: ValueId) -> &[u32] {
-        self.buffers[self.id(value).0].words()
+        &self.buffers[self.id(value).0].words()[..self.count(value)]
     }
 
     fn floats(&self, value: ValueId) -> &[f32] {
@@ -300,7 +303,8 @@ impl Machine<'_> {
     fn gather(&mut self, table: ValueId, ids: ValueId, rows: usize, width: usize, value: ValueId) {
         let mut target = self.take(value);
         let (table, ids) = (self.words(table), self.words(ids));
-        for (target, &id) in target.words_mut().chunks_exact_mut(width.max(1)).zip(ids) {
+        let words = &mut target.words_mut()[..self.count(value)];
+        for (target, &id) in words.chunks_exact_mut(width.max(1)).zip(ids) {
             match (id as usize) < rows {
                 true => target.copy_from_slice(&table[id as usize * width..][..width]),
                 false => target.fill(0),
@@ -312,7 +316,8 @@ impl Machine<'_> {
     fn take_many(&mut self, x: ValueId, ids: ValueId, length: usize, picks: usize, value: ValueId) {
         let mut target = self.take(value);
         let (x, ids) = (self.words(x), self.words(ids));
-        for (place, (target, &id)) in target.words_mut().iter_mut().zip(ids).enumerate() {
+        let words = &mut target.words_mut()[..self.count(value)];
+        for (place, (target, &id)) in words.iter_mut().zip(ids).enumerate() {
             let index = id as usize;
             *target = if index < length { x[place / picks * length + index] } else { 0 };
         }
@@ -321,11 +326,12 @@ impl Machine<'_> {
 
     fn paste(&mut self, operands: &[(ValueId, Layout, Layout)], clear: bool, value: ValueId) {
         let mut target = self.take(value);
+        let words = &mut target.words_mut()[..self.count(value)];
         if clear {
-            target.words_mut().fill(0);
+            words.fill(0);
         }
         for (base, from, to) in operands {
-            copy_strided(self.words(*base), from, target.words_mut(), to);
+            copy_strided(self.words(*base), from, words, to);
         }
         self.put(value, target);
     }
@@ -333,18 +339,17 @@ impl Machine<'_> {
     fn update_rows(&mut self, [base, rows, at]: [ValueId; 3], [height, count, width]: [usize; 3], value: ValueId) {
         let in_place = self.id(base) == self.id(value);
         let mut target = self.take(value);
+        let words = &mut target.words_mut()[..self.count(value)];
         if !in_place {
-            let words = target.words_mut();
-            let length = words.len();
-            words.copy_from_slice(&self.words(base)[..length]);
+            words.copy_from_slice(&self.words(base)[..words.len()]);
         }
         let (rows, at) = (self.words(rows), self.words(at));
-        for (batch, &start) in at.iter().enumerate() {
+        for (batch, (matrix, &start)) in words.chunks_exact_mut((height * width).max(1)).zip(at).enumerate() {
             for row in 0..count {
                 let to = i64::from(start as i32) + row as i64;
                 if (0..height as i64).contains(&to) {
                     let from = &rows[(batch * count + row) * width..][..width];
-                    target.words_mut()[(batch * height + to as usize) * width..][..width].copy_from_slice(from);
+                    matrix[to as usize * width..][..width].copy_from_slice(from);
                 }
             }
         }
@@ -354,13 +359,28 @@ impl Machine<'_> {
     fn philox(&mut self, key: ValueId, counter: ValueId, lanes: usize, value: ValueId) {
         let mut target = self.take(value);
         let key = [self.words(key)[0], self.words(key)[1]];
-        let rows = self.words(counter).chunks_exact(3);
-        for (target, row) in target.words_mut().chunks_exact_mut(lanes.max(1)).zip(rows) {
-            for (lane, word) in target.iter_mut().enumerate() {
-                *word = random::uniform_at(key, [row[0], row[1], row[2]], lane as u32).to_bits();
-            }
-        }
+        let numbers: &mut [f32] = bytemuck::cast_slice_mut(&mut target.words_mut()[..self.count(value)]);
+        vector::dispatch(self.path, Uniform { key, counters: self.words(counter), numbers, lanes });
         self.put(value, target);
+    }
+}
+
+/// Rows of uniform numbers, each from its counter.
+struct Uniform<'a> {
+    key: [u32; 2],
+    /// Three words per row.
+    counters: &'a [u32],
+    numbers: &'a mut [f32],
+    lanes: usize,
+}
+
+impl vector::Task for Uniform<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let (counters, _) = self.counters.as_chunks();
+        for (row, counter) in self.numbers.chunks_exact_mut(self.lanes.max(1)).zip(counters) {
+            random::fill_uniform(self.key, *counter, row);
+        }
     }
 }
 
