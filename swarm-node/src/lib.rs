@@ -1,5 +1,6 @@
 //! The running node: models, tasks, learning and rounds, and the commands that put them to work.
 
+pub mod learn;
 pub mod model;
 pub mod round;
 pub mod task;

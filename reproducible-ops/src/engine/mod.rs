@@ -1,4 +1,4 @@
-//! Engines execute programs. All of them give the bits of [`reference`], or they are not engines of this profile.
+//! Engines execute programs. All of them give the bits of [`mod@reference`], or they are not engines of this profile.
 //!
 //! ```text
 //! Program ──Engine::load──▶ Session ──write inputs──▶ run ──▶ read outputs

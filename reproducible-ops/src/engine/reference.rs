@@ -172,6 +172,9 @@ fn cast(from: DType, to: DType, word: u32) -> u32 {
 
 /// Copies `shape` elements whose places in `source` follow `offset` and `strides`.
 fn strided(source: &[u32], offset: usize, strides: &[usize], shape: &Shape) -> Vec<u32> {
+    if shape.elements() == 0 {
+        return Vec::new();
+    }
     let mut places = vec![offset];
     for (&dim, &stride) in shape.dims().iter().zip(strides) {
         let along = |&start: &usize| (0..dim).map(move |index| start + index * stride);
