@@ -16,7 +16,6 @@ mod step;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::{Engine, EngineError, reference};
-use crate::program::Program;
 use crate::tensor::Tensor;
 
 use answers::ANSWERS;
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
     use crate::engine::Session;
     use crate::engine::cpu::{CpuEngine, Path};
-    use crate::program::Operator;
+    use crate::program::{Operator, Program};
     use std::collections::BTreeSet;
 
     /// Flips the lowest bit of one element of what one operator gives.

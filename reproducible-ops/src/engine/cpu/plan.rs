@@ -94,7 +94,7 @@ const KEEP_PACKED_BELOW: usize = 128;
 pub(super) struct BufferId(pub usize);
 
 /// Everything a session needs to execute a program.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Plan {
     pub steps: Vec<Step>,
     /// Buffer of each base value.
