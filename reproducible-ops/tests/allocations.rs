@@ -1,5 +1,7 @@
 //! A session that has run once runs again without allocating, on one thread and on two.
 
+#![allow(clippy::unwrap_used)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

@@ -77,7 +77,7 @@ pub enum ConformanceError {
         /// The operator, or the name of the composite case.
         case: &'static str,
         /// Its reason.
-        source: EngineError,
+        source: Box<EngineError>,
     },
 }
 
@@ -108,7 +108,7 @@ fn run(engine: &dyn Engine, case: &Case) -> Result<Vec<Tensor>, EngineError> {
 }
 
 fn refused(engine: &dyn Engine, case: &Case, source: EngineError) -> ConformanceError {
-    ConformanceError::Engine { engine: engine.name(), case: case.name, source }
+    ConformanceError::Engine { engine: engine.name(), case: case.name, source: Box::new(source) }
 }
 
 /// The first eight bytes of the SHA-256 of all words in little-endian bytes, outputs in order.

@@ -67,7 +67,7 @@ fn apply(node: &Node, operands: &[&Tensor]) -> Tensor {
         MatmulNt => matmul_nt(operands[0], operands[1]),
         Sum => rows_f32(operands[0]).map(|row| scalar::reduce::sum(row).to_bits()).collect(),
         ReduceMax => rows_f32(operands[0]).map(|row| scalar::reduce::max(row).to_bits()).collect(),
-        Argmax => rows_f32(operands[0]).map(|row| argmax(row)).collect(),
+        Argmax => rows_f32(operands[0]).map(argmax).collect(),
         GatherRows => gather_rows(operands[0], operands[1]),
         OneHot { classes } => one_hot(operands[0], *classes),
         TakeAlongLast => take_along_last(operands[0], operands[1]),

@@ -132,7 +132,7 @@ impl Generator {
             }
             2 => {
                 let elements: usize = dims.iter().product();
-                let divisor = (2..=elements.max(2)).find(|divisor| elements % divisor == 0).unwrap_or(1);
+                let divisor = (2..=elements.max(2)).find(|divisor| elements.is_multiple_of(*divisor)).unwrap_or(1);
                 self.push(Operator::Reshape(Shape::from([divisor, elements / divisor.max(1)])), &[x]);
                 self.push(Operator::Reshape(Shape::from([elements])), &[x]);
             }
