@@ -128,12 +128,14 @@ pub struct PeerParts {
     pub config: PeerConfig,
 }
 
+/// Critique stage: the answers handed to the prompt and the prompt itself, to read endorsements by.
+type Listed = Option<(Vec<String>, prompt::Prompt)>;
+
 /// Completions that a peer wrote for one question in one stage.
 struct Draft {
     prompt: Vec<u32>,
     written: Vec<Completion>,
-    /// Critique stage: the answers handed to the prompt and the prompt itself, to read endorsements by.
-    listed: Option<(Vec<String>, prompt::Prompt)>,
+    listed: Listed,
 }
 
 /// A learning peer.
@@ -234,15 +236,10 @@ impl Peer {
         }
     }
 
-    #[allow(clippy::type_complexity)]
     fn prompts(
         &self,
         task: &RoundTask,
-        compose: impl Fn(
-            &Self,
-            &Asked,
-            &Question,
-        ) -> Result<(prompt::Prompt, Option<(Vec<String>, prompt::Prompt)>), PeerError>,
+        compose: impl Fn(&Self, &Asked, &Question) -> Result<(prompt::Prompt, Listed), PeerError>,
     ) -> Result<Vec<Draft>, PeerError> {
         let draft = |asked: &Asked| {
             let question = self.parts.judge.question(&asked.question)?;

@@ -355,6 +355,8 @@ pub(super) fn write_role(session: &mut dyn Session, role: Role, tensors: &Weight
 
 #[cfg(test)]
 mod tests {
+    use std::f32::consts::LN_2;
+
     use super::super::grpo::GrpoConfig;
     use super::super::inputs::Sample;
     use super::super::schedule::Schedule;
@@ -501,11 +503,11 @@ mod tests {
             }
             trainer(3, 12, objective).step(&batch, 0.0).unwrap()
         };
-        let (unknown, equal, twice, far) = (step(None), step(Some(0.0)), step(Some(0.6931472)), step(Some(5.0)));
+        let (unknown, equal, twice, far) = (step(None), step(Some(0.0)), step(Some(LN_2)), step(Some(5.0)));
         assert!((unknown.loss - equal.loss).abs() < 1e-5 && (unknown.loss + 1.0).abs() < 1e-5);
         assert!((twice.loss / equal.loss - 2.0).abs() < 1e-3 && (far.loss / equal.loss - 2.0).abs() < 1e-3);
         assert!((far.grad_norm / equal.grad_norm - 2.0).abs() < 1e-3);
-        assert!((step(Some(-0.6931472)).loss / equal.loss - 0.5).abs() < 1e-3);
+        assert!((step(Some(-LN_2)).loss / equal.loss - 0.5).abs() < 1e-3);
     }
 
     #[test]
