@@ -1,0 +1,183 @@
+//! The decoder as programs: what training, prefill and decoding execute.
+//!
+//! All take the parameters of [`ModelConfig::parameters`] and the constants `rope.cos` and `rope.sin`
+//! (f32 `[max_positions, head_dim]`, values from [`rope::Tables`](super::rope::Tables)). Further inputs and outputs:
+//!
+//! | program | data and state | outputs |
+//! |---|---|---|
+//! | [`forward`] | `tokens positions segment parent` i32 `[B, T]` | `logits` f32 `[B, T, vocab]` |
+//! | [`prefill`] | `tokens positions` i32 `[B, T]` | caches; `logits` if asked for |
+//! | [`decode`] | `tokens positions` i32 `[B, 1]`, caches, and those of sampling | caches, `logits` f32 `[B, vocab]`, `sampled greedy` i32 `[B]`, `logp` f32 `[B]` |
+//!
+//! *Caches* are `cache.{layer}.key` and `.value`, f32 `[B, kv_heads, C, head_dim]`: slot = position. A decode step writes
+//! the slot of its token and attends to slots up to it, so what lies behind (padding of a prompt, earlier tenants of the
+//! row) is never seen. Masked scores have probability +0 and trailing zeros change no reduction: logits of prefill,
+//! decode and of a plain causal row of forward are equal bit for bit, whatever B, T and C are.
+//!
+//! *Sampling* is Gumbel-max: inputs `key` i32 `[2]`, `counter` i32 `[B, 3]` (index, sample, position: see
+//! [`reproducible_ops::random`]) and `temperature` f32 `[1]`; `sampled = argmax(logits + temperature · gumbel)`, so
+//! temperature 0 is greedy. `logp` is the sampled token's log-probability at temperature 1.
+
+use burn::prelude::{Int, Tensor};
+use burn::tensor::activation::log_softmax;
+use reproducible_ops::lower::{self, LowerError, Recorder, ops};
+use reproducible_ops::program::{Program, Role};
+
+use super::ModelConfig;
+use super::decoder::{CausalLm, Context, KeyValues, Mask};
+
+/// Why a program of a model cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// The decoder cannot be recorded.
+    #[error("recording the decoder: {0}")]
+    Lower(#[from] LowerError),
+    /// More slots than positions, or fewer than tokens.
+    #[error("{tokens} tokens in {slots} slots for {max_positions} positions; tokens ≤ slots ≤ positions must hold")]
+    Length {
+        /// Tokens of one pass.
+        tokens: usize,
+        /// Slots of the cache.
+        slots: usize,
+        /// Positions of the model.
+        max_positions: usize,
+    },
+}
+
+/// Name of a layer's key cache.
+pub fn key_cache(layer: usize) -> String {
+    format!("cache.{layer}.key")
+}
+
+/// Name of a layer's value cache.
+pub fn value_cache(layer: usize) -> String {
+    format!("cache.{layer}.value")
+}
+
+/// Logits of `rows` rows of `length` tokens with segments; the mask is that of [`Mask::segments`].
+///
+/// # Errors
+/// See [`ProgramError`].
+pub fn forward(config: &ModelConfig, rows: usize, length: usize) -> Result<Program, ProgramError> {
+    record(config, |model, recorder| {
+        let mut input = |name| recorder.int::<2>(name, Role::Data, [rows, length]);
+        let (tokens, positions) = (input("tokens"), input("positions"));
+        let (segment, parent) = (input("segment"), input("parent"));
+        let mask = Mask::segments(positions.clone(), segment, parent);
+        let context = context(recorder, config, positions, mask);
+        recorder.output("logits", model.forward(tokens, &context));
+    })
+}
+
+/// Sizes of a prefill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Prefill {
+    /// Prompts.
+    pub rows: usize,
+    /// Tokens of each, padding included.
+    pub length: usize,
+    /// Slots of the caches; those behind `length` are zero.
+    pub slots: usize,
+    /// Whether there is an output `logits` f32 `[B, T, vocab]`; without it the last layer's attention is not computed.
+    pub logits: bool,
+}
+
+/// Keys and values of prompts, each at positions 0, 1, … of its row; padding goes behind.
+///
+/// # Errors
+/// See [`ProgramError`].
+pub fn prefill(config: &ModelConfig, sizes: Prefill) -> Result<Program, ProgramError> {
+    let Prefill { rows, length, slots, logits } = sizes;
+    check_lengths(config, length, slots)?;
+    record(config, |model, recorder| {
+        let mut input = |name| recorder.int::<2>(name, Role::Data, [rows, length]);
+        let (tokens, positions) = (input("tokens"), input("positions"));
+        let mask = Mask::causal(positions.clone(), positions.clone());
+        let context = context(recorder, config, positions, mask);
+        let hidden = model.hidden(tokens, &context, &mut |layer, own| {
+            let widen = |x: Tensor<4>| x.pad((0, 0, 0, slots - length), 0.0);
+            recorder.output(&key_cache(layer), widen(own.key.clone()));
+            recorder.output(&value_cache(layer), widen(own.value.clone()));
+            own
+        });
+        if logits {
+            recorder.output("logits", model.logits(hidden));
+        }
+    })
+}
+
+/// One token for each of `rows` rows over caches of `slots` slots, sampled in the program.
+///
+/// # Errors
+/// See [`ProgramError`].
+pub fn decode(config: &ModelConfig, rows: usize, slots: usize) -> Result<Program, ProgramError> {
+    check_lengths(config, 1, slots)?;
+    record(config, |model, recorder| {
+        let mut input = |name| recorder.int::<2>(name, Role::Data, [rows, 1]);
+        let (tokens, positions) = (input("tokens"), input("positions"));
+        let all_slots =
+            Tensor::<1, Int>::arange(0..slots as i64, recorder.device()).unsqueeze::<2>().expand([rows, slots]);
+        let mask = Mask::causal(positions.clone(), all_slots);
+        let context = context(recorder, config, positions.clone(), mask);
+        let at = positions.expand([rows, config.num_kv_heads]);
+        let hidden = model.hidden(tokens, &context, &mut |layer, own| {
+            let mut cache = |name: &str, rows_of: Tensor<4>| update(recorder, config, slots, name, rows_of, &at);
+            let key = cache(&key_cache(layer), own.key);
+            let value = cache(&value_cache(layer), own.value);
+            KeyValues { key, value }
+        });
+        let logits = model.logits(hidden).reshape([rows, config.vocab_size]);
+        sample(recorder, logits);
+    })
+}
+
+/// The cache `name` with this step's rows written at `at`, also as an output of the same name.
+fn update(
+    recorder: &mut Recorder,
+    config: &ModelConfig,
+    slots: usize,
+    name: &str,
+    rows: Tensor<4>,
+    at: &Tensor<2, Int>,
+) -> Tensor<4> {
+    let shape = [rows.dims()[0], config.num_kv_heads, slots, config.head_dim];
+    let cache = recorder.float::<4>(name, Role::State, shape);
+    let updated = ops::update_rows(cache, rows, at.clone());
+    recorder.output(name, updated.clone());
+    updated
+}
+
+/// Appends sampling to `logits` `[B, vocab]`.
+fn sample(recorder: &mut Recorder, logits: Tensor<2>) {
+    let [rows, vocab] = logits.dims();
+    let key = recorder.int::<1>("key", Role::Data, [2]);
+    let counter = recorder.int::<2>("counter", Role::Data, [rows, 3]);
+    let temperature = recorder.float::<1>("temperature", Role::Data, [1]);
+    let gumbel = ops::philox_uniform(key, counter, vocab).log().neg().log().neg();
+    let noisy = logits.clone() + gumbel * temperature.unsqueeze();
+    let sampled = noisy.argmax(1);
+    let logp = log_softmax(logits.clone(), 1).gather(1, sampled.clone());
+    recorder.output("greedy", logits.clone().argmax(1).reshape([rows]));
+    recorder.output("logits", logits);
+    recorder.output("sampled", sampled.reshape([rows]));
+    recorder.output("logp", logp.reshape([rows]));
+}
+
+fn context(recorder: &mut Recorder, config: &ModelConfig, positions: Tensor<2, Int>, mask: Mask) -> Context {
+    let shape = [config.max_positions, config.head_dim];
+    let cos = recorder.float::<2>("rope.cos", Role::Constant, shape);
+    let sin = recorder.float::<2>("rope.sin", Role::Constant, shape);
+    Context::new(positions, cos, sin, mask)
+}
+
+fn record(config: &ModelConfig, body: impl FnOnce(&CausalLm, &mut Recorder)) -> Result<Program, ProgramError> {
+    Ok(lower::lower(&CausalLm::unfilled(config), body)?.program)
+}
+
+fn check_lengths(config: &ModelConfig, tokens: usize, slots: usize) -> Result<(), ProgramError> {
+    let max_positions = config.max_positions;
+    if tokens <= slots && slots <= max_positions {
+        return Ok(());
+    }
+    Err(ProgramError::Length { tokens, slots, max_positions })
+}

@@ -1,0 +1,25 @@
+//! Tests of the model as a whole.
+
+mod hugging_face;
+mod programs;
+pub(crate) mod reference_engine;
+
+use super::ModelConfig;
+
+/// A decoder small enough for the reference engine, with grouped queries and biases.
+pub(crate) fn tiny() -> ModelConfig {
+    ModelConfig {
+        vocab_size: 19,
+        hidden_size: 12,
+        num_layers: 2,
+        num_heads: 4,
+        num_kv_heads: 2,
+        head_dim: 6,
+        intermediate_size: 20,
+        max_positions: 96,
+        rms_norm_eps: 1e-6,
+        rope_theta: 10_000.0,
+        qkv_bias: true,
+        tied_embeddings: false,
+    }
+}
