@@ -1,0 +1,68 @@
+//! Joins rounds and tasks: a round's opaque question becomes a question of a task family, and answers are judged by it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::round::Judge;
+use crate::round::Question as RoundQuestion;
+use crate::task::{FamilyId, Library, Question, Split, TaskError};
+
+/// Questions remembered before the memory starts afresh: several rounds of a large swarm (a few hundred bytes each).
+const REMEMBERED: usize = 8192;
+
+/// Regenerates questions from the seeds of a round. Topic t is the t-th family; only questions that may be trained on
+/// are asked.
+#[derive(Debug)]
+pub struct TaskJudge {
+    library: Library,
+    families: Vec<(FamilyId, u8)>,
+    known: RwLock<HashMap<RoundQuestion, Arc<Question>>>,
+}
+
+impl TaskJudge {
+    /// A judge for these families with their difficulties, by topic.
+    pub fn new(library: Library, families: Vec<(FamilyId, u8)>) -> Self {
+        Self { library, families, known: RwLock::default() }
+    }
+
+    /// Families and difficulties by topic.
+    pub fn families(&self) -> &[(FamilyId, u8)] {
+        &self.families
+    }
+
+    /// The question of a task family that a round's question stands for. Topics beyond the families count modulo their
+    /// number.
+    ///
+    /// # Errors
+    /// The family cannot give a question; see [`TaskError`].
+    pub fn question(&self, question: &RoundQuestion) -> Result<Arc<Question>, TaskError> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(question).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let drawn = Arc::new(self.draw(question)?);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(*question, drawn.clone());
+        Ok(drawn)
+    }
+
+    fn draw(&self, question: &RoundQuestion) -> Result<Question, TaskError> {
+        let topic = usize::from(question.topic).checked_rem(self.families.len()).unwrap_or(0);
+        let (family, difficulty) = self.families.get(topic).copied().unwrap_or((FamilyId::Max, 0));
+        let task = self.library.task(family, difficulty, Split::Train, question.seed(), 0)?;
+        self.library.question(&task)
+    }
+}
+
+impl Judge for TaskJudge {
+    fn score(&self, question: &RoundQuestion, answer: &str) -> f32 {
+        self.question(question).map_or(0.0, |question| question.score(answer))
+    }
+
+    fn normal(&self, question: &RoundQuestion, answer: &str) -> Option<String> {
+        self.question(question).ok()?.gold.kind().canonical(answer)
+    }
+}
