@@ -91,22 +91,28 @@ impl Book {
         }
     }
 
-    /// Checks the signature.
+    /// Refuses a place that the plan does not give to the member.
     ///
     /// # Errors
-    /// [`Rejection::Signature`].
-    pub fn signed(&self, member: MemberIndex, envelope: &Envelope<'_>, memo: &SignatureMemo) -> Result<(), Rejection> {
-        let key = self.plan.members.key(member).ok_or(Rejection::NotMember)?;
-        match memo.verify(envelope.header.peer, key, &envelope.digest(), &envelope.signature) {
-            true => Ok(()),
-            false => Err(Rejection::Signature),
-        }
+    /// [`Rejection::NotAssigned`].
+    pub fn assigned(&self, member: MemberIndex, kind: Kind, slot: u16) -> Result<(), Rejection> {
+        let fits = match kind.reveals() {
+            Some(stage) => self.plan.assignment.contains(stage, slot, member),
+            None => slot == STAGE_SLOT,
+        };
+        if fits { Ok(()) } else { Err(Rejection::NotAssigned) }
     }
 
-    /// Writes a signed message down; evidence if it contradicts an earlier one.
+    /// True if the member signed the message.
+    pub fn signed(&self, member: MemberIndex, envelope: &Envelope<'_>, memo: &SignatureMemo) -> bool {
+        let verify = |key| memo.verify(envelope.header.peer, key, &envelope.digest(), &envelope.signature);
+        self.plan.members.key(member).is_some_and(verify)
+    }
+
+    /// Writes a signed message for an assigned place down; evidence if it contradicts an earlier one.
     ///
     /// # Errors
-    /// Everything about the content: assignment, equivocation, form, seal.
+    /// Everything about the content: equivocation, form, seal.
     pub fn write(
         &mut self,
         member: MemberIndex,
@@ -115,7 +121,6 @@ impl Book {
         evidence: &mut Option<Evidence>,
     ) -> Result<(), Rejection> {
         let (kind, slot) = (envelope.header.kind, envelope.header.slot);
-        self.assigned(member, kind, slot)?;
         if let Some(word) = self.words.get_mut(&(member, kind, slot)) {
             let Word::Said(first) = std::mem::replace(word, Word::Contradicted) else {
                 return Err(Rejection::Duplicate);
@@ -126,14 +131,6 @@ impl Book {
         }
         self.words.insert((member, kind, slot), Word::Said(bytes.clone()));
         self.content(member, kind, slot, envelope.payload)
-    }
-
-    fn assigned(&self, member: MemberIndex, kind: Kind, slot: u16) -> Result<(), Rejection> {
-        let fits = match kind.reveals() {
-            Some(stage) => self.plan.assignment.contains(stage, slot, member),
-            None => slot == STAGE_SLOT,
-        };
-        if fits { Ok(()) } else { Err(Rejection::NotAssigned) }
     }
 
     /// Takes back what a contradicted message said, and counts the contradiction.

@@ -1,24 +1,26 @@
 //! Reasons to reject a message, their counters, and what one link may cost a node per round.
 //!
-//! Messages are judged cheapest first: size, version, swarm, round window, member, duplicate, rate, signature, content.
-//! Work is charged to the *link* that delivered a message, never to the peer that it names: a forger must not be able to
-//! use up somebody else's allowance.
+//! Messages are judged cheapest first: size, version, swarm, round window, member, duplicate, assignment, rate,
+//! signature, content. A valid message costs one signature check per place and its first contradiction another, and the
+//! plan bounds the places, so only *bad signatures* are charged. They are charged to the link that delivered them, never
+//! to the peer that they name: a forger must not use up somebody else's allowance. A muted link still delivers its own
+//! peer's words (up to a much higher limit), because whether a member's words count should not depend on what else
+//! it sent and in which order that arrived.
 
 use std::collections::HashMap;
 
 use thiserror::Error;
 
-/// A neighbour that delivers messages, numbered by the network layer.
+use super::key::PeerId;
+
+/// A neighbour that delivers messages, by the identity that its connection proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Link(pub u64);
+pub struct Link(pub PeerId);
 
-impl Link {
-    /// The node's own messages.
-    pub const OWN: Self = Self(u64::MAX);
-}
-
-/// Messages with a bad signature or content that a link may deliver per round before it is muted for the rest of it.
+/// Bad signatures in others' names that a link may deliver per round before it is muted for the rest of it.
 pub const FAULTS_PER_LINK: u32 = 32;
+/// Bad signatures in its own name that a link may deliver per round.
+pub const OWN_FAULTS_PER_LINK: u32 = 1024;
 /// Links that are accounted for at a time; messages of further ones are refused for the round.
 pub const MAX_LINKS: usize = 4096;
 /// Messages of the next window held per link until it opens (neighbours' clocks run ahead by a little).
@@ -56,15 +58,15 @@ pub enum Rejection {
     /// Known already, or about a place that is closed after an equivocation.
     #[error("duplicate")]
     Duplicate,
+    /// The member is not assigned to the question, or the slot does not fit the kind.
+    #[error("the member has no such assignment")]
+    NotAssigned,
     /// The link used up its allowance.
     #[error("the link used up its allowance of this round")]
     Rate,
     /// The signature is not the peer's.
     #[error("bad signature")]
     Signature,
-    /// The member is not assigned to the question, or the slot does not fit the kind.
-    #[error("the member has no such assignment")]
-    NotAssigned,
     /// A second, different signed message for the same place.
     #[error("equivocation: contradicts an earlier message of the peer")]
     Equivocation,
@@ -88,18 +90,13 @@ impl Rejection {
         Self::Waiting,
         Self::NotMember,
         Self::Duplicate,
+        Self::NotAssigned,
         Self::Rate,
         Self::Signature,
-        Self::NotAssigned,
         Self::Equivocation,
         Self::Malformed,
         Self::Unsealed,
     ];
-
-    /// True for what no honest neighbour forwards after checking it, and what costs a signature check to find out.
-    fn is_fault(self) -> bool {
-        matches!(self, Self::Signature | Self::NotAssigned | Self::Malformed | Self::Unsealed)
-    }
 }
 
 /// Counts of accepted and rejected messages since the node started.
@@ -130,48 +127,36 @@ impl Counters {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Usage {
-    checks: u32,
-    faults: u32,
+struct Faults {
+    own: u32,
+    others: u32,
 }
 
-/// What links have cost in the current round.
+/// Bad signatures that links delivered in the current round.
 #[derive(Clone, Debug, Default)]
 pub struct Allowance {
-    links: HashMap<Link, Usage>,
-    checks_per_link: u32,
+    links: HashMap<Link, Faults>,
 }
 
 impl Allowance {
-    /// A fresh allowance for a round in which at most `messages` honest messages exist.
-    ///
-    /// A neighbour may forward all of them, and a contradiction for each.
-    pub fn new(messages: u32) -> Self {
-        Self { links: HashMap::new(), checks_per_link: messages.saturating_mul(2) }
-    }
-
-    /// Takes one signature check from a link's allowance.
+    /// Checks that a link may still deliver words of an author.
     ///
     /// # Errors
-    /// [`Rejection::Rate`] if it is used up.
-    pub fn take(&mut self, link: Link) -> Result<(), Rejection> {
-        if self.links.len() >= MAX_LINKS && !self.links.contains_key(&link) {
-            return Err(Rejection::Rate);
-        }
-        let limit = self.checks_per_link;
-        let usage = self.links.entry(link).or_default();
-        if usage.faults >= FAULTS_PER_LINK || usage.checks >= limit {
-            return Err(Rejection::Rate);
-        }
-        usage.checks += 1;
-        Ok(())
+    /// [`Rejection::Rate`] if its allowance is used up.
+    pub fn check(&self, link: Link, author: PeerId) -> Result<(), Rejection> {
+        let open = match self.links.get(&link) {
+            None => self.links.len() < MAX_LINKS,
+            Some(faults) if link.0 == author => faults.own < OWN_FAULTS_PER_LINK,
+            Some(faults) => faults.others < FAULTS_PER_LINK,
+        };
+        if open { Ok(()) } else { Err(Rejection::Rate) }
     }
 
-    /// Charges a rejection to the link.
-    pub fn charge(&mut self, link: Link, reason: Rejection) {
-        if let Some(usage) = self.links.get_mut(&link).filter(|_| reason.is_fault()) {
-            usage.faults = usage.faults.saturating_add(1);
-        }
+    /// Charges a bad signature to the link.
+    pub fn charge(&mut self, link: Link, author: PeerId) {
+        let faults = self.links.entry(link).or_default();
+        let count = if link.0 == author { &mut faults.own } else { &mut faults.others };
+        *count = count.saturating_add(1);
     }
 }
 
@@ -189,28 +174,37 @@ mod tests {
         assert!(Rejection::ALL.into_iter().all(|reason| counters.rejected(reason) == 1));
     }
 
-    #[test]
-    fn a_faulty_link_is_muted_and_others_are_not() {
-        let mut allowance = Allowance::new(1000);
-        for _ in 0..FAULTS_PER_LINK {
-            allowance.take(Link(1)).unwrap();
-            allowance.charge(Link(1), Rejection::Signature);
-        }
-        assert_eq!(allowance.take(Link(1)), Err(Rejection::Rate));
-        assert_eq!(allowance.take(Link(2)), Ok(()));
+    fn link(i: u16) -> Link {
+        let mut id = [2; 33];
+        id[..2].copy_from_slice(&i.to_le_bytes());
+        Link(PeerId(id))
     }
 
     #[test]
-    fn a_link_gets_as_many_checks_as_honest_traffic_needs() {
-        let mut allowance = Allowance::new(3);
-        let taken = (0..10).filter(|_| allowance.take(Link(1)).is_ok()).count();
-        assert_eq!(taken, 6);
+    fn a_forging_link_is_muted_except_for_its_own_words() {
+        let (forger, victim) = (link(1), link(2));
+        let mut allowance = Allowance::default();
+        for _ in 0..FAULTS_PER_LINK {
+            assert_eq!(allowance.check(forger, victim.0), Ok(()));
+            allowance.charge(forger, victim.0);
+        }
+        assert_eq!(allowance.check(forger, victim.0), Err(Rejection::Rate));
+        assert_eq!(allowance.check(forger, forger.0), Ok(()));
+        assert_eq!(allowance.check(victim, victim.0), Ok(()));
+    }
+
+    #[test]
+    fn bad_signatures_in_the_own_name_are_bounded_too() {
+        let mut allowance = Allowance::default();
+        (0..OWN_FAULTS_PER_LINK).for_each(|_| allowance.charge(link(1), link(1).0));
+        assert_eq!(allowance.check(link(1), link(1).0), Err(Rejection::Rate));
     }
 
     #[test]
     fn the_number_of_links_is_bounded() {
-        let mut allowance = Allowance::new(3);
-        let taken = (0..MAX_LINKS as u64 + 5).filter(|link| allowance.take(Link(*link)).is_ok()).count();
-        assert_eq!(taken, MAX_LINKS);
+        let mut allowance = Allowance::default();
+        (0..MAX_LINKS as u16).for_each(|i| allowance.charge(link(i), link(0).0));
+        assert_eq!(allowance.check(link(MAX_LINKS as u16), link(0).0), Err(Rejection::Rate));
+        assert_eq!(allowance.check(link(7), link(0).0), Ok(()));
     }
 }

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn each_row_is_bounded_and_monotone() {
-        let rows: [(fn(u64, u64) -> Points, u64, Points); 5] = [
+        type Row = (fn(u64, u64) -> Points, u64, Points);
+        let rows: [Row; 5] = [
             (correctness, 1000, CORRECTNESS),
             (format, 1, FORMAT),
             (critique, 1, CRITIQUE),
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contradiction_costs_more_than_answers_and_format_bring_together_with_nothing_else() {
+    fn a_contradiction_costs_what_right_answers_bring() {
         let rows = Rows { correctness: CORRECTNESS, equivocation: EQUIVOCATION, ..Rows::default() };
         assert_eq!(rows.total(), 0);
     }

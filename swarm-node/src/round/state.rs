@@ -383,7 +383,7 @@ impl Core {
         active.sequence += 1;
         let bytes: Arc<[u8]> = bytes.into();
         let accepted = self.counters.accepted;
-        self.deliver(Link::OWN, &bytes, out);
+        self.deliver(Link(peer), &bytes, out);
         if self.counters.accepted > accepted {
             out.push(Output::Broadcast(bytes));
         }
@@ -417,15 +417,16 @@ impl Core {
             return if self.early.hold(link, bytes) { Ok(Verdict::Held) } else { Err(Rejection::Early) };
         }
         let active = self.active.as_mut().ok_or(Rejection::Waiting)?;
+        let author = envelope.header.peer;
         let member = active.book.member(&envelope)?;
         active.book.duplicate(member, &envelope)?;
-        active.allowance.take(link)?;
-        let signed = active.book.signed(member, &envelope, &self.setup.memo);
-        let written = signed.and_then(|()| active.book.write(member, &envelope, bytes, evidence));
-        if let Err(reason) = written {
-            active.allowance.charge(link, reason);
+        active.book.assigned(member, envelope.header.kind, envelope.header.slot)?;
+        active.allowance.check(link, author)?;
+        if !active.book.signed(member, &envelope, &self.setup.memo) {
+            active.allowance.charge(link, author);
+            return Err(Rejection::Signature);
         }
-        written.map(|()| Verdict::Accepted)
+        active.book.write(member, &envelope, bytes, evidence).map(|()| Verdict::Accepted)
     }
 
     /// False if the message belongs to the present window, true if to the next one.
@@ -467,7 +468,7 @@ impl From<EnvelopeError> for Rejection {
 impl Active {
     fn new(plan: Arc<Plan>, peer: PeerId) -> Self {
         let me = plan.members.find(&peer);
-        let allowance = Allowance::new(expected_messages(&plan));
+        let allowance = Allowance::default();
         Self { book: Book::new(plan), me, allowance, drafts: BTreeMap::new(), sequence: 0, result: None }
     }
 
@@ -489,14 +490,6 @@ impl Active {
         let agrees = settled && digest == result.digest;
         Some(Settlement { round: self.book.plan().round, digest: settled.then_some(digest), agrees, stake, total })
     }
-}
-
-/// How many messages the members of a round send when all are honest: reveals, three seals and an attestation each.
-fn expected_messages(plan: &Plan) -> u32 {
-    let slots = 0..plan.questions.len() as u16;
-    let places = |slot| Stage::ALL.map(|stage| plan.assignment.members(stage, slot).len()).iter().sum::<usize>();
-    let reveals: usize = slots.map(places).sum();
-    u32::try_from(reveals + 4 * plan.members.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -50,73 +50,43 @@ pub struct Answer {
 impl Answer {
     /// A numeric answer.
     pub fn number(value: Number) -> Self {
-        Self {
-            kind: Kind::Number,
-            text: value.to_string(),
-        }
+        Self { kind: Kind::Number, text: value.to_string() }
     }
 
     /// A whole-number answer.
     pub fn integer(value: i64) -> Self {
-        Self {
-            kind: Kind::Number,
-            text: value.to_string(),
-        }
+        Self { kind: Kind::Number, text: value.to_string() }
     }
 
     /// A fraction answer in exactly this form; `3/1` is written `3`.
     pub fn fraction(numerator: u64, denominator: u64) -> Self {
-        Self {
-            kind: Kind::Fraction,
-            text: fraction_text(false, i128::from(numerator), i128::from(denominator)),
-        }
+        Self { kind: Kind::Fraction, text: fraction_text(false, i128::from(numerator), i128::from(denominator)) }
     }
 
     /// A list of whole numbers.
     pub fn list(values: impl IntoIterator<Item = i64>) -> Self {
         let items: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
-        Self {
-            kind: Kind::List,
-            text: items.join(" "),
-        }
+        Self { kind: Kind::List, text: items.join(" ") }
     }
 
     /// A string of lower-case letters and digits.
     pub fn symbols(text: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Symbols,
-            text: text.into(),
-        }
+        Self { kind: Kind::Symbols, text: text.into() }
     }
 
     /// `value` written in `base` (2 to 36) with lower-case digits.
     pub fn numeral(value: u64, base: u32) -> Self {
-        Self {
-            kind: Kind::Numeral,
-            text: in_base(value, base),
-        }
+        Self { kind: Kind::Numeral, text: in_base(value, base) }
     }
 
     /// A truth value.
     pub fn truth(value: bool) -> Self {
-        Self {
-            kind: Kind::Truth,
-            text: if value { "t" } else { "f" }.to_owned(),
-        }
+        Self { kind: Kind::Truth, text: if value { "t" } else { "f" }.to_owned() }
     }
 
     /// A day of the week, 0 = Monday to 6 = Sunday; counted modulo 7.
     pub fn weekday(day: usize) -> Self {
-        Self {
-            kind: Kind::Weekday,
-            text: WEEKDAYS
-                .iter()
-                .cycle()
-                .nth(day % 7)
-                .copied()
-                .unwrap_or_default()
-                .to_owned(),
-        }
+        Self { kind: Kind::Weekday, text: WEEKDAYS.iter().cycle().nth(day % 7).copied().unwrap_or_default().to_owned() }
     }
 
     /// How texts are read against this answer.
@@ -131,9 +101,7 @@ impl Answer {
 
     /// True if `text`, read leniently, is this answer.
     pub fn matches(&self, text: &str) -> bool {
-        self.kind
-            .canonical(text)
-            .is_some_and(|read| read == self.text)
+        self.kind.canonical(text).is_some_and(|read| read == self.text)
     }
 }
 
@@ -155,9 +123,7 @@ impl Kind {
     pub fn canonical(self, text: &str) -> Option<String> {
         let payload = payload(text);
         match self {
-            Self::Number => {
-                Number::parse(payload.trim_matches('$')).map(|number| number.to_string())
-            }
+            Self::Number => Number::parse(payload.trim_matches('$')).map(|number| number.to_string()),
             Self::Fraction => fraction(payload),
             Self::List => list(payload),
             Self::Symbols => symbols(payload),
@@ -173,8 +139,7 @@ const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// The part of `text` that holds the final answer: behind the last mark, on one line, without decoration.
 pub(super) fn payload(text: &str) -> &str {
     let line = after_mark(tail(text));
-    let trimmed =
-        line.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '*' | '$'));
+    let trimmed = line.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '*' | '$'));
     trimmed.strip_suffix('.').unwrap_or(trimmed).trim()
 }
 
@@ -193,19 +158,12 @@ fn after_mark(text: &str) -> &str {
     let end = |mark: &str| lower.rfind(mark).map(|at| at + mark.len());
     match MARKS.iter().filter_map(|mark| end(mark)).max() {
         Some(at) => first_line(text.get(at..).unwrap_or_default()),
-        None => text
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or_default(),
+        None => text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default(),
     }
 }
 
 fn first_line(text: &str) -> &str {
-    text.trim_start_matches([':', ' ', '\n', '\r'])
-        .lines()
-        .next()
-        .unwrap_or_default()
+    text.trim_start_matches([':', ' ', '\n', '\r']).lines().next().unwrap_or_default()
 }
 
 fn fraction(text: &str) -> Option<String> {
@@ -217,46 +175,27 @@ fn fraction(text: &str) -> Option<String> {
 
 fn fraction_text(negative: bool, top: i128, bottom: i128) -> String {
     let sign = if negative { "-" } else { "" };
-    if bottom == 1 {
-        format!("{sign}{top}")
-    } else {
-        format!("{sign}{top}/{bottom}")
-    }
+    if bottom == 1 { format!("{sign}{top}") } else { format!("{sign}{top}/{bottom}") }
 }
 
 fn list(text: &str) -> Option<String> {
     let inner = text.trim_matches(['[', ']', '(', ')', '{', '}']);
-    let items = inner
-        .split([',', ';', ' ', '\t'])
-        .filter(|item| !item.is_empty());
-    let read: Option<Vec<String>> = items
-        .take(MAX_ITEMS + 1)
-        .map(|item| Number::parse(item).map(|number| number.to_string()))
-        .collect();
-    read.filter(|items| !items.is_empty() && items.len() <= MAX_ITEMS)
-        .map(|items| items.join(" "))
+    let items = inner.split([',', ';', ' ', '\t']).filter(|item| !item.is_empty());
+    let read: Option<Vec<String>> =
+        items.take(MAX_ITEMS + 1).map(|item| Number::parse(item).map(|number| number.to_string())).collect();
+    read.filter(|items| !items.is_empty() && items.len() <= MAX_ITEMS).map(|items| items.join(" "))
 }
 
 fn symbols(text: &str) -> Option<String> {
     let bare = |c: &char| !c.is_whitespace() && !matches!(c, ',' | ';' | '[' | ']');
-    let read: String = text
-        .chars()
-        .filter(bare)
-        .map(|c| c.to_ascii_lowercase())
-        .take(MAX_SYMBOLS + 1)
-        .collect();
-    let valid = !read.is_empty()
-        && read.len() <= MAX_SYMBOLS
-        && read.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let read: String = text.chars().filter(bare).map(|c| c.to_ascii_lowercase()).take(MAX_SYMBOLS + 1).collect();
+    let valid = !read.is_empty() && read.len() <= MAX_SYMBOLS && read.bytes().all(|byte| byte.is_ascii_alphanumeric());
     valid.then_some(read)
 }
 
 fn numeral(text: &str) -> Option<String> {
     let read = symbols(text)?;
-    let digits = read
-        .strip_prefix("0x")
-        .unwrap_or(&read)
-        .trim_start_matches('0');
+    let digits = read.strip_prefix("0x").unwrap_or(&read).trim_start_matches('0');
     Some(if digits.is_empty() { "0" } else { digits }.to_owned())
 }
 
@@ -271,9 +210,8 @@ fn truth(text: &str) -> Option<String> {
 
 fn weekday(text: &str) -> Option<String> {
     let word = text.to_ascii_lowercase();
-    let known = WEEKDAYS
-        .iter()
-        .find(|day| word.starts_with(**day) && word.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    let known =
+        WEEKDAYS.iter().find(|day| word.starts_with(**day) && word.bytes().all(|byte| byte.is_ascii_alphabetic()));
     known.map(|day| (*day).to_owned())
 }
 
@@ -294,15 +232,8 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 7] = [
-        Kind::Number,
-        Kind::Fraction,
-        Kind::List,
-        Kind::Symbols,
-        Kind::Numeral,
-        Kind::Truth,
-        Kind::Weekday,
-    ];
+    const KINDS: [Kind; 7] =
+        [Kind::Number, Kind::Fraction, Kind::List, Kind::Symbols, Kind::Numeral, Kind::Truth, Kind::Weekday];
 
     #[test]
     fn decoration_does_not_change_an_answer() {

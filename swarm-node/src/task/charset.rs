@@ -32,10 +32,7 @@ pub struct CharsetError {
 
 /// The id of `character`, if it is in the vocabulary.
 pub fn id(character: char) -> Option<u32> {
-    CHARACTERS
-        .chars()
-        .position(|known| known == character)
-        .map(|at| at as u32 + FIRST)
+    CHARACTERS.chars().position(|known| known == character).map(|at| at as u32 + FIRST)
 }
 
 /// The character of `id`; none for the specials and for ids beyond the vocabulary.
@@ -47,24 +44,14 @@ pub fn character(id: u32) -> Option<char> {
 pub fn encode(text: &str) -> Result<Vec<u32>, CharsetError> {
     text.chars()
         .enumerate()
-        .map(|(position, character)| {
-            id(character).ok_or(CharsetError {
-                character,
-                position,
-            })
-        })
+        .map(|(position, character)| id(character).ok_or(CharsetError { character, position }))
         .collect()
 }
 
 /// Text of `ids` up to the first end mark; padding is skipped and unknown ids become [`SUBSTITUTE`].
 pub fn decode(ids: &[u32]) -> String {
-    let visible = ids
-        .iter()
-        .take_while(|id| **id != EOS)
-        .filter(|id| **id != PAD);
-    visible
-        .map(|id| character(*id).unwrap_or(SUBSTITUTE))
-        .collect()
+    let visible = ids.iter().take_while(|id| **id != EOS).filter(|id| **id != PAD);
+    visible.map(|id| character(*id).unwrap_or(SUBSTITUTE)).collect()
 }
 
 #[cfg(test)]
@@ -90,12 +77,6 @@ mod tests {
 
     #[test]
     fn unknown_characters_are_named_with_their_place() {
-        assert_eq!(
-            encode("a@"),
-            Err(CharsetError {
-                character: '@',
-                position: 1
-            })
-        );
+        assert_eq!(encode("a@"), Err(CharsetError { character: '@', position: 1 }));
     }
 }

@@ -136,18 +136,8 @@ pub struct Corpus {
 impl CorpusRecipe {
     /// The four nano families at level 0 with one rate of careless labels.
     pub fn nano(seed: u64, wrong_rate: f32) -> Self {
-        let families = FamilyId::NANO
-            .map(|family| FamilyShare {
-                family,
-                difficulty: 0,
-                wrong_rate,
-            })
-            .to_vec();
-        Self {
-            seed,
-            members: 4,
-            families,
-        }
+        let families = FamilyId::NANO.map(|family| FamilyShare { family, difficulty: 0, wrong_rate }).to_vec();
+        Self { seed, members: 4, families }
     }
 }
 
@@ -156,10 +146,7 @@ impl Corpus {
     pub fn new(recipe: CorpusRecipe) -> Result<Self, CorpusError> {
         check(&recipe)?;
         let families = recipe.families.len() as u64;
-        let corpus = Self {
-            recipe,
-            composer: Composer::nano(),
-        };
+        let corpus = Self { recipe, composer: Composer::nano() };
         for lesson in [Lesson::Answer, Lesson::Critique, Lesson::Decide] {
             (0..families).try_for_each(|index| corpus.example(lesson, index).map(drop))?;
         }
@@ -174,31 +161,19 @@ impl Corpus {
     /// The `index`-th example of `lesson`; families take turns.
     pub fn example(&self, lesson: Lesson, index: u64) -> Result<Example, CorpusError> {
         let turn = index % self.recipe.families.len() as u64;
-        let share = self
-            .recipe
-            .families
-            .get(turn as usize)
-            .copied()
-            .ok_or(CorpusError::NoFamilies)?;
+        let share = self.recipe.families.get(turn as usize).copied().ok_or(CorpusError::NoFamilies)?;
         Sketch::new(&self.recipe, share, lesson, index)?.example(&self.composer)
     }
 
     /// The examples of training step `step`: answers, then critiques, then decisions, none of them in another step.
     pub fn batch(&self, step: u64, shape: BatchShape) -> Result<Vec<Example>, CorpusError> {
-        let counts = [
-            (Lesson::Answer, shape.answers),
-            (Lesson::Critique, shape.critiques),
-            (Lesson::Decide, shape.decisions),
-        ];
+        let counts =
+            [(Lesson::Answer, shape.answers), (Lesson::Critique, shape.critiques), (Lesson::Decide, shape.decisions)];
         let numbered = counts.into_iter().flat_map(|(lesson, count)| {
             let count = count as u64;
-            (step.wrapping_mul(count)..)
-                .take(count as usize)
-                .map(move |index| (lesson, index))
+            (step.wrapping_mul(count)..).take(count as usize).map(move |index| (lesson, index))
         });
-        numbered
-            .map(|(lesson, index)| self.example(lesson, index))
-            .collect()
+        numbered.map(|(lesson, index)| self.example(lesson, index)).collect()
     }
 }
 
@@ -211,14 +186,7 @@ fn check(recipe: &CorpusRecipe) -> Result<(), CorpusError> {
     }
     recipe.families.iter().try_for_each(|share| {
         let valid = (0.0..=1.0).contains(&share.wrong_rate);
-        if valid {
-            Ok(())
-        } else {
-            Err(CorpusError::Rate {
-                family: share.family,
-                rate: share.wrong_rate,
-            })
-        }
+        if valid { Ok(()) } else { Err(CorpusError::Rate { family: share.family, rate: share.wrong_rate }) }
     })
 }
 
@@ -235,39 +203,14 @@ struct Sketch {
 }
 
 impl Sketch {
-    fn new(
-        recipe: &CorpusRecipe,
-        share: FamilyShare,
-        lesson: Lesson,
-        index: u64,
-    ) -> Result<Self, CorpusError> {
-        let FamilyShare {
-            family, difficulty, ..
-        } = share;
-        let coordinates = [
-            recipe.seed,
-            family as u64,
-            u64::from(difficulty),
-            lesson as u64,
-        ];
+    fn new(recipe: &CorpusRecipe, share: FamilyShare, lesson: Lesson, index: u64) -> Result<Self, CorpusError> {
+        let FamilyShare { family, difficulty, .. } = share;
+        let coordinates = [recipe.seed, family as u64, u64::from(difficulty), lesson as u64];
         let mut random = random::stream("task/corpus", coordinates, index);
         let mut draw = || Task::train(family, random.next_u64(), index, difficulty).question();
         let (question, stray) = (draw()?, draw()?.gold.text().to_owned());
-        let careless = question
-            .careless
-            .as_ref()
-            .ok_or(CorpusError::NoCareless(family))?
-            .text()
-            .to_owned();
-        Ok(Self {
-            lesson,
-            share,
-            members: recipe.members,
-            question,
-            careless,
-            stray,
-            random,
-        })
+        let careless = question.careless.as_ref().ok_or(CorpusError::NoCareless(family))?.text().to_owned();
+        Ok(Self { lesson, share, members: recipe.members, question, careless, stray, random })
     }
 
     fn example(mut self, composer: &Composer<'_>) -> Result<Example, CorpusError> {
@@ -277,17 +220,11 @@ impl Sketch {
             Lesson::Critique => self.critique(composer),
             Lesson::Decide => self.decide(composer),
         };
-        let (prompt, completion) =
-            written.map_err(|source| CorpusError::Prompt { family, source })?;
+        let (prompt, completion) = written.map_err(|source| CorpusError::Prompt { family, source })?;
         for text in [&prompt, &completion] {
             charset::encode(text).map_err(|source| CorpusError::Charset { family, source })?;
         }
-        Ok(Example {
-            lesson: self.lesson,
-            family,
-            prompt,
-            completion,
-        })
+        Ok(Example { lesson: self.lesson, family, prompt, completion })
     }
 
     /// What somebody who follows the corpus believes: careless at the family's rate.
@@ -307,24 +244,15 @@ impl Sketch {
         let answers: Vec<String> = self.answers().into_iter().map(|group| group.text).collect();
         let prompt = composer.critique(&self.question.prompt, &answers)?;
         let belief = self.belief();
-        let endorsed = answers
-            .iter()
-            .take(prompt.shown.len())
-            .find(|answer| **answer == belief);
-        Ok((
-            prompt.text,
-            prompt::write_endorsement(endorsed.map(String::as_str)),
-        ))
+        let endorsed = answers.iter().take(prompt.shown.len()).find(|answer| **answer == belief);
+        Ok((prompt.text, prompt::write_endorsement(endorsed.map(String::as_str))))
     }
 
     fn decide(&mut self, composer: &Composer<'_>) -> Result<(String, String), PromptError> {
         let ballots = self.ballots();
         let prompt = composer.decide(&self.question.prompt, &ballots)?;
         let belief = self.belief();
-        Ok((
-            prompt.text,
-            prompt::write_decision(&belief, expected_majority(&ballots, &belief)),
-        ))
+        Ok((prompt.text, prompt::write_decision(&belief, expected_majority(&ballots, &belief))))
     }
 
     /// Distinct answers of simulated members, at least two of whom take part.
@@ -335,11 +263,7 @@ impl Sketch {
     }
 
     fn member(&mut self) -> String {
-        if self.random.chance(SLIP_RATE) {
-            self.stray.clone()
-        } else {
-            self.belief()
-        }
+        if self.random.chance(SLIP_RATE) { self.stray.clone() } else { self.belief() }
     }
 
     /// The answers with the votes of as many critics as there are members.
@@ -349,11 +273,7 @@ impl Sketch {
         let votes = |text: &str| critics.iter().filter(|vote| vote.as_str() == text).count();
         groups
             .into_iter()
-            .map(|group| Ballot {
-                votes: votes(&group.text),
-                members: group.members.len(),
-                text: group.text,
-            })
+            .map(|group| Ballot { votes: votes(&group.text), members: group.members.len(), text: group.text })
             .collect()
     }
 }

@@ -131,10 +131,7 @@ impl Dataset {
         let bytes = read_bounded(path)?;
         let loaded = Self::parse(&bytes);
         if loaded.dataset.is_empty() {
-            return Err(LoadError::Empty {
-                path: path.to_owned(),
-                first: loaded.rejected.into_iter().next(),
-            });
+            return Err(LoadError::Empty { path: path.to_owned(), first: loaded.rejected.into_iter().next() });
         }
         Ok(loaded)
     }
@@ -145,23 +142,10 @@ impl Dataset {
         for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             rows.push(match line.trim_ascii() {
                 [] => None,
-                line => parse_row(line)
-                    .map_err(|problem| {
-                        rejected.push(RowError {
-                            line: at + 1,
-                            problem,
-                        })
-                    })
-                    .ok(),
+                line => parse_row(line).map_err(|problem| rejected.push(RowError { line: at + 1, problem })).ok(),
             });
         }
-        Loaded {
-            dataset: Self {
-                digest: Sha256::digest(bytes).into(),
-                rows,
-            },
-            rejected,
-        }
+        Loaded { dataset: Self { digest: Sha256::digest(bytes).into(), rows }, rejected }
     }
 
     /// SHA-256 of the file.
@@ -171,10 +155,7 @@ impl Dataset {
 
     /// The seed by which tasks name this dataset: the digest's first eight bytes, big-endian.
     pub fn seed(&self) -> u64 {
-        self.digest
-            .iter()
-            .take(8)
-            .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+        self.digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
     }
 
     /// Number of usable rows.
@@ -206,53 +187,22 @@ impl Dataset {
     pub fn question(&self, task: &Task) -> Result<Question, TaskError> {
         let (seed, row) = (task.seed, task.index);
         if seed != self.seed() {
-            return Err(TaskError::NoDataset {
-                family: task.family,
-                seed,
-            });
+            return Err(TaskError::NoDataset { family: task.family, seed });
         }
-        let found = usize::try_from(row)
-            .ok()
-            .and_then(|row| self.rows.get(row))
-            .and_then(Option::as_ref);
-        let found = found.ok_or_else(|| TaskError::NoRow {
-            row,
-            seed,
-            rows: self.len(),
-        })?;
+        let found = usize::try_from(row).ok().and_then(|row| self.rows.get(row)).and_then(Option::as_ref);
+        let found = found.ok_or_else(|| TaskError::NoRow { row, seed, rows: self.len() })?;
         if found.split != task.split {
-            return Err(TaskError::WrongSplit {
-                row,
-                seed,
-                split: task.split,
-            });
+            return Err(TaskError::WrongSplit { row, seed, split: task.split });
         }
-        Ok(Question {
-            prompt: found.prompt.clone(),
-            gold: found.gold.clone(),
-            careless: None,
-        })
+        Ok(Question { prompt: found.prompt.clone(), gold: found.gold.clone(), careless: None })
     }
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let failed = |source| LoadError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| LoadError::Io { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    File::open(path)
-        .map_err(failed)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        Err(LoadError::TooLarge {
-            path: path.to_owned(),
-        })
-    } else {
-        Ok(bytes)
-    }
+    File::open(path).map_err(failed)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES { Err(LoadError::TooLarge { path: path.to_owned() }) } else { Ok(bytes) }
 }
 
 fn parse_row(line: &[u8]) -> Result<Row, RowProblem> {
@@ -264,41 +214,20 @@ fn parse_row(line: &[u8]) -> Result<Row, RowProblem> {
     if prompt.is_empty() {
         return Err(RowProblem::NoQuestion);
     }
-    Ok(Row {
-        split: Split::of(&prompt),
-        prompt,
-        gold: final_number(&record.answer)?,
-    })
+    Ok(Row { split: Split::of(&prompt), prompt, gold: final_number(&record.answer)? })
 }
 
 fn json_problem(error: &serde_json::Error) -> RowProblem {
     // The parser counts each row as its own document, so its "at line 1" would contradict the file's line number.
     let text = error.to_string();
-    let message = text
-        .split(" at line ")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    RowProblem::Json {
-        column: error.column(),
-        message,
-    }
+    let message = text.split(" at line ").next().unwrap_or_default().to_owned();
+    RowProblem::Json { column: error.column(), message }
 }
 
 fn final_number(solution: &str) -> Result<Answer, RowProblem> {
-    let text = solution
-        .rsplit_once(MARK)
-        .ok_or(RowProblem::NoMark)?
-        .1
-        .trim();
-    let number = Kind::Number
-        .canonical(text)
-        .and_then(|canonical| Number::parse(&canonical));
-    number
-        .map(Answer::number)
-        .ok_or_else(|| RowProblem::NotANumber {
-            text: text.chars().take(40).collect(),
-        })
+    let text = solution.rsplit_once(MARK).ok_or(RowProblem::NoMark)?.1.trim();
+    let number = Kind::Number.canonical(text).and_then(|canonical| Number::parse(&canonical));
+    number.map(Answer::number).ok_or_else(|| RowProblem::NotANumber { text: text.chars().take(40).collect() })
 }
 
 #[cfg(test)]
@@ -319,38 +248,19 @@ mod tests {
 
     #[test]
     fn each_bad_row_is_rejected_alone_and_named() {
-        assert!(matches!(
-            problem("{\"question\": \"x\""),
-            RowProblem::Json { column: 16, .. }
-        ));
+        assert!(matches!(problem("{\"question\": \"x\""), RowProblem::Json { column: 16, .. }));
         assert_eq!(
             problem(r#"{"question": "x"}"#),
-            RowProblem::Json {
-                column: 17,
-                message: "missing field `answer`".into()
-            }
+            RowProblem::Json { column: 17, message: "missing field `answer`".into() }
         );
-        assert_eq!(
-            problem(r#####"{"question": " ", "answer": "#### 1"}"#####),
-            RowProblem::NoQuestion
-        );
-        assert_eq!(
-            problem(r#"{"question": "x", "answer": "42"}"#),
-            RowProblem::NoMark
-        );
+        assert_eq!(problem(r#####"{"question": " ", "answer": "#### 1"}"#####), RowProblem::NoQuestion);
+        assert_eq!(problem(r#"{"question": "x", "answer": "42"}"#), RowProblem::NoMark);
         assert_eq!(
             problem(r#####"{"question": "x", "answer": "#### many"}"#####),
-            RowProblem::NotANumber {
-                text: "many".into()
-            }
+            RowProblem::NotANumber { text: "many".into() }
         );
         let long = "x".repeat(MAX_LINE_BYTES + 1);
-        assert_eq!(
-            problem(&long),
-            RowProblem::TooLong {
-                bytes: MAX_LINE_BYTES + 1
-            }
-        );
+        assert_eq!(problem(&long), RowProblem::TooLong { bytes: MAX_LINE_BYTES + 1 });
     }
 
     #[test]
@@ -371,61 +281,26 @@ mod tests {
         };
         assert_eq!(dataset.question(&task).unwrap().gold.text(), "1042");
         assert_eq!(dataset.tasks(task.split), [task]);
-        assert!(matches!(
-            dataset.question(&Task { index: 0, ..task }),
-            Err(TaskError::NoRow {
-                row: 0,
-                rows: 1,
-                ..
-            })
-        ));
-        assert!(matches!(
-            dataset.question(&Task {
-                index: u64::MAX,
-                ..task
-            }),
-            Err(TaskError::NoRow { .. })
-        ));
-        assert!(matches!(
-            dataset.question(&Task { seed: 1, ..task }),
-            Err(TaskError::NoDataset { seed: 1, .. })
-        ));
-        let other = if task.split == Split::Train {
-            Split::HeldOut
-        } else {
-            Split::Train
-        };
-        assert!(matches!(
-            dataset.question(&Task {
-                split: other,
-                ..task
-            }),
-            Err(TaskError::WrongSplit { .. })
-        ));
+        assert!(matches!(dataset.question(&Task { index: 0, ..task }), Err(TaskError::NoRow { row: 0, rows: 1, .. })));
+        assert!(matches!(dataset.question(&Task { index: u64::MAX, ..task }), Err(TaskError::NoRow { .. })));
+        assert!(matches!(dataset.question(&Task { seed: 1, ..task }), Err(TaskError::NoDataset { seed: 1, .. })));
+        let other = if task.split == Split::Train { Split::HeldOut } else { Split::Train };
+        assert!(matches!(dataset.question(&Task { split: other, ..task }), Err(TaskError::WrongSplit { .. })));
     }
 
     #[test]
     fn unusable_files_say_why() {
-        let missing = Dataset::load(Path::new("no/such/file.jsonl"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            missing.contains("no/such/file.jsonl") && missing.contains("check the path"),
-            "{missing}"
-        );
+        let missing = Dataset::load(Path::new("no/such/file.jsonl")).unwrap_err().to_string();
+        assert!(missing.contains("no/such/file.jsonl") && missing.contains("check the path"), "{missing}");
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "{{}}").unwrap();
         let empty = Dataset::load(file.path()).unwrap_err().to_string();
         assert!(
-            empty.contains("no usable row")
-                && empty.contains("line 1: column 2: missing field `question`"),
+            empty.contains("no usable row") && empty.contains("line 1: column 2: missing field `question`"),
             "{empty}"
         );
         file.as_file().set_len(MAX_FILE_BYTES + 1).unwrap();
-        assert!(matches!(
-            Dataset::load(file.path()),
-            Err(LoadError::TooLarge { .. })
-        ));
+        assert!(matches!(Dataset::load(file.path()), Err(LoadError::TooLarge { .. })));
     }
 
     #[test]
@@ -438,23 +313,14 @@ mod tests {
         assert_eq!(loaded.rejected, []);
         assert_eq!(loaded.dataset.len(), 7473);
         let held_out = loaded.dataset.tasks(Split::HeldOut);
-        assert!(
-            (840..1030).contains(&held_out.len()),
-            "{} held out",
-            held_out.len()
-        );
-        let first = loaded.dataset.question(&Task {
-            index: 0,
-            ..loaded.dataset.tasks(Split::Train)[0]
-        });
+        assert!((840..1030).contains(&held_out.len()), "{} held out", held_out.len());
+        let first = loaded.dataset.question(&Task { index: 0, ..loaded.dataset.tasks(Split::Train)[0] });
         assert!(first.is_err() || first.unwrap().gold.text() == "72");
     }
 
     /// `shared/data` beside the workspace or beside one of its parents.
     fn shared_data(name: &str) -> Option<PathBuf> {
         let ancestors = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-        ancestors
-            .map(|folder| folder.join("shared/data").join(name))
-            .find(|path| path.exists())
+        ancestors.map(|folder| folder.join("shared/data").join(name)).find(|path| path.exists())
     }
 }

@@ -21,9 +21,7 @@ impl Library {
     /// With a GSM8K file.
     #[must_use]
     pub fn with_gsm8k(self, dataset: Dataset) -> Self {
-        Self {
-            gsm8k: Some(dataset),
-        }
+        Self { gsm8k: Some(dataset) }
     }
 
     /// The question of `task`.
@@ -49,26 +47,11 @@ impl Library {
         index: u64,
     ) -> Result<Task, TaskError> {
         if family != FamilyId::Gsm8k {
-            return Ok(Task {
-                family,
-                seed,
-                index,
-                difficulty,
-                split,
-            });
+            return Ok(Task { family, seed, index, difficulty, split });
         }
         let rows = self.dataset(0)?.tasks(split);
-        let none = TaskError::TooFew {
-            family,
-            difficulty,
-            split,
-            wanted: 1,
-            found: 0,
-        };
-        stream("task/rows", [seed, 0, 0, 0], index)
-            .choose(&rows)
-            .copied()
-            .ok_or(none)
+        let none = TaskError::TooFew { family, difficulty, split, wanted: 1, found: 0 };
+        stream("task/rows", [seed, 0, 0, 0], index).choose(&rows).copied().ok_or(none)
     }
 
     /// A fixed list of `count` held-out tasks with distinct questions.
@@ -90,21 +73,12 @@ impl Library {
         if rows.len() == count {
             Ok(rows)
         } else {
-            Err(TaskError::TooFew {
-                family,
-                difficulty,
-                split,
-                wanted: count,
-                found,
-            })
+            Err(TaskError::TooFew { family, difficulty, split, wanted: count, found })
         }
     }
 
     fn dataset(&self, seed: u64) -> Result<&Dataset, TaskError> {
-        self.gsm8k.as_ref().ok_or(TaskError::NoDataset {
-            family: FamilyId::Gsm8k,
-            seed,
-        })
+        self.gsm8k.as_ref().ok_or(TaskError::NoDataset { family: FamilyId::Gsm8k, seed })
     }
 }
 
@@ -113,12 +87,7 @@ mod tests {
     use super::*;
 
     fn library() -> Library {
-        let rows = (0..64).map(|n| {
-            format!(
-                "{{\"question\": \"{n} plus 1?\", \"answer\": \"#### {}\"}}\n",
-                n + 1
-            )
-        });
+        let rows = (0..64).map(|n| format!("{{\"question\": \"{n} plus 1?\", \"answer\": \"#### {}\"}}\n", n + 1));
         Library::new().with_gsm8k(Dataset::parse(rows.collect::<String>().as_bytes()).dataset)
     }
 
@@ -140,27 +109,15 @@ mod tests {
     fn dataset_evaluation_is_fixed_and_bounded_by_its_rows() {
         let library = library();
         let tasks = library.held_out_set(FamilyId::Gsm8k, 0, 3, 1).unwrap();
-        assert_eq!(
-            tasks,
-            library.held_out_set(FamilyId::Gsm8k, 0, 3, 1).unwrap()
-        );
-        assert!(matches!(
-            library.held_out_set(FamilyId::Gsm8k, 0, 64, 1),
-            Err(TaskError::TooFew { wanted: 64, .. })
-        ));
-        assert_eq!(
-            library.held_out_set(FamilyId::Sort, 0, 5, 1),
-            held_out_set(FamilyId::Sort, 0, 5, 1)
-        );
+        assert_eq!(tasks, library.held_out_set(FamilyId::Gsm8k, 0, 3, 1).unwrap());
+        assert!(matches!(library.held_out_set(FamilyId::Gsm8k, 0, 64, 1), Err(TaskError::TooFew { wanted: 64, .. })));
+        assert_eq!(library.held_out_set(FamilyId::Sort, 0, 5, 1), held_out_set(FamilyId::Sort, 0, 5, 1));
     }
 
     #[test]
     fn an_absent_dataset_is_named() {
         let task = Task::train(FamilyId::Gsm8k, 0xabcd, 0, 0);
         let error = Library::new().question(&task).unwrap_err().to_string();
-        assert!(
-            error.contains("000000000000abcd") && error.contains("JSONL"),
-            "{error}"
-        );
+        assert!(error.contains("000000000000abcd") && error.contains("JSONL"), "{error}");
     }
 }

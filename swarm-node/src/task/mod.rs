@@ -121,63 +121,33 @@ pub enum TaskError {
 impl Task {
     /// A task to train on.
     pub fn train(family: FamilyId, seed: u64, index: u64, difficulty: u8) -> Self {
-        Self {
-            family,
-            seed,
-            index,
-            difficulty,
-            split: Split::Train,
-        }
+        Self { family, seed, index, difficulty, split: Split::Train }
     }
 
     /// A task to evaluate on, never trained on.
     pub fn held_out(family: FamilyId, seed: u64, index: u64, difficulty: u8) -> Self {
-        Self {
-            family,
-            seed,
-            index,
-            difficulty,
-            split: Split::HeldOut,
-        }
+        Self { family, seed, index, difficulty, split: Split::HeldOut }
     }
 
     /// The question of a generated task; tasks from datasets need [`Library::question`].
     pub fn question(&self) -> Result<Question, TaskError> {
-        let family = self.family.generator().ok_or(TaskError::NoDataset {
-            family: self.family,
-            seed: self.seed,
-        })?;
+        let family = self.family.generator().ok_or(TaskError::NoDataset { family: self.family, seed: self.seed })?;
         if self.difficulty >= self.family.levels() {
-            return Err(TaskError::Difficulty {
-                family: self.family,
-                difficulty: self.difficulty,
-            });
+            return Err(TaskError::Difficulty { family: self.family, difficulty: self.difficulty });
         }
         let mut random = self.stream();
         let mut questions = (0..MAX_REDRAWS).map(|_| family.generate(self.difficulty, &mut random));
-        questions
-            .find(|question| Split::of(&question.prompt) == self.split)
-            .ok_or_else(|| self.too_few(1, 0))
+        questions.find(|question| Split::of(&question.prompt) == self.split).ok_or_else(|| self.too_few(1, 0))
     }
 
     /// The stream that the task's question is drawn from.
     fn stream(&self) -> Stream {
         let domain = format!("task/{}", self.family.name());
-        random::stream(
-            &domain,
-            [self.seed, u64::from(self.difficulty), self.split as u64, 0],
-            self.index,
-        )
+        random::stream(&domain, [self.seed, u64::from(self.difficulty), self.split as u64, 0], self.index)
     }
 
     fn too_few(&self, wanted: usize, found: usize) -> TaskError {
-        TaskError::TooFew {
-            family: self.family,
-            difficulty: self.difficulty,
-            split: self.split,
-            wanted,
-            found,
-        }
+        TaskError::TooFew { family: self.family, difficulty: self.difficulty, split: self.split, wanted, found }
     }
 }
 

@@ -21,8 +21,7 @@ impl Number {
         if denominator == 0 {
             return None;
         }
-        let divisor =
-            i128::try_from(gcd(numerator.unsigned_abs(), denominator.unsigned_abs())).ok()?;
+        let divisor = i128::try_from(gcd(numerator.unsigned_abs(), denominator.unsigned_abs())).ok()?;
         let sign = denominator.signum();
         Some(Self {
             numerator: (numerator / divisor).checked_mul(sign)?,
@@ -45,14 +44,7 @@ impl Number {
             Some((top, bottom)) => Self::ratio(whole(top.trim())?, whole(bottom.trim())?),
             None => decimal(unsigned),
         }?;
-        Some(if negative {
-            Self {
-                numerator: -number.numerator,
-                ..number
-            }
-        } else {
-            number
-        })
+        Some(if negative { Self { numerator: -number.numerator, ..number } } else { number })
     }
 
     /// Digits after the point when the decimal expansion ends within [`MAX_DIGITS`] places.
@@ -65,18 +57,14 @@ impl Number {
 
     /// Numerator over `10^places`, when it fits.
     fn scaled(self, places: u32) -> Option<i128> {
-        self.numerator
-            .checked_mul(10_i128.checked_pow(places)? / self.denominator)
+        self.numerator.checked_mul(10_i128.checked_pow(places)? / self.denominator)
     }
 }
 
 impl fmt::Display for Number {
     /// The canonical text: `7`, `-3.5` where the decimal expansion ends, `2/3` elsewhere.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self
-            .decimal_places()
-            .and_then(|places| Some((places, self.scaled(places)?)))
-        {
+        match self.decimal_places().and_then(|places| Some((places, self.scaled(places)?))) {
             Some((0, units)) => write!(f, "{units}"),
             Some((places, units)) => write_decimal(f, units, places as usize),
             None => write!(f, "{}/{}", self.numerator, self.denominator),
@@ -122,23 +110,10 @@ fn decimal(text: &str) -> Option<Number> {
     if whole_part.is_empty() && decimals.is_empty() {
         return None;
     }
-    let units = if whole_part.is_empty() {
-        0
-    } else {
-        whole(whole_part)?
-    };
+    let units = if whole_part.is_empty() { 0 } else { whole(whole_part)? };
     let places = u32::try_from(decimals.len()).ok()?;
-    let fraction = if decimals.is_empty() {
-        0
-    } else {
-        digits(decimals)?
-    };
-    Number::decimal(
-        units
-            .checked_mul(10_i128.checked_pow(places)?)?
-            .checked_add(fraction)?,
-        places,
-    )
+    let fraction = if decimals.is_empty() { 0 } else { digits(decimals)? };
+    Number::decimal(units.checked_mul(10_i128.checked_pow(places)?)?.checked_add(fraction)?, places)
 }
 
 /// A whole number without sign, thousands grouped by commas or not at all.
@@ -147,16 +122,12 @@ pub(super) fn whole(text: &str) -> Option<i128> {
         return digits(text);
     }
     let mut groups = text.split(',');
-    let first = groups
-        .next()
-        .is_some_and(|head| (1..=3).contains(&head.len()));
+    let first = groups.next().is_some_and(|head| (1..=3).contains(&head.len()));
     (first && groups.all(|group| group.len() == 3)).then(|| digits(&text.replace(',', "")))?
 }
 
 fn digits(text: &str) -> Option<i128> {
-    let valid = !text.is_empty()
-        && text.len() <= MAX_DIGITS
-        && text.bytes().all(|byte| byte.is_ascii_digit());
+    let valid = !text.is_empty() && text.len() <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
     valid.then(|| text.parse().ok())?
 }
 
@@ -191,21 +162,9 @@ mod tests {
 
     #[test]
     fn malformed_numbers_are_refused() {
-        for text in [
-            "",
-            "-",
-            ".",
-            "1,08",
-            "1080,",
-            ",108",
-            "1.2.3",
-            "1/0",
-            "1/",
-            "a",
-            "1e3",
-            "--1",
-            "1234567890123456789",
-        ] {
+        for text in
+            ["", "-", ".", "1,08", "1080,", ",108", "1.2.3", "1/0", "1/", "a", "1e3", "--1", "1234567890123456789"]
+        {
             assert_eq!(canonical(text), None, "{text}");
         }
     }

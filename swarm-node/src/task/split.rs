@@ -29,11 +29,7 @@ impl Split {
     pub fn of(prompt: &str) -> Self {
         // The last byte of the big-endian digest alone decides divisibility by eight.
         let last = Sha256::digest(prompt.as_bytes())[31];
-        if last.is_multiple_of(HELD_OUT_MODULUS) {
-            Self::HeldOut
-        } else {
-            Self::Train
-        }
+        if last.is_multiple_of(HELD_OUT_MODULUS) { Self::HeldOut } else { Self::Train }
     }
 }
 
@@ -49,12 +45,7 @@ impl fmt::Display for Split {
 /// The first `count` held-out tasks of a generated family under `seed` with distinct prompts: a fixed list for all peers.
 ///
 /// For a dataset family use [`super::Library::held_out_set`].
-pub fn held_out_set(
-    family: FamilyId,
-    difficulty: u8,
-    count: usize,
-    seed: u64,
-) -> Result<Vec<Task>, TaskError> {
+pub fn held_out_set(family: FamilyId, difficulty: u8, count: usize, seed: u64) -> Result<Vec<Task>, TaskError> {
     let (mut prompts, mut tasks) = (HashSet::new(), Vec::with_capacity(count));
     let tried = count as u64 * 16 + 64;
     for task in (0..tried).map(|index| Task::held_out(family, seed, index, difficulty)) {
@@ -66,11 +57,7 @@ pub fn held_out_set(
         }
     }
     let found = tasks.len();
-    if found == count {
-        Ok(tasks)
-    } else {
-        Err(Task::held_out(family, seed, 0, difficulty).too_few(count, found))
-    }
+    if found == count { Ok(tasks) } else { Err(Task::held_out(family, seed, 0, difficulty).too_few(count, found)) }
 }
 
 #[cfg(test)]
@@ -83,10 +70,7 @@ mod tests {
         assert_eq!(Split::of("abc"), Split::Train);
         assert_eq!(Split::of(""), Split::Train);
         let digest = |text: &str| Sha256::digest(text.as_bytes())[31];
-        let held = (0..200)
-            .map(|n| n.to_string())
-            .find(|text| digest(text) % 8 == 0)
-            .unwrap();
+        let held = (0..200).map(|n| n.to_string()).find(|text| digest(text) % 8 == 0).unwrap();
         assert_eq!(Split::of(&held), Split::HeldOut);
     }
 
@@ -95,26 +79,14 @@ mod tests {
         let tasks = held_out_set(FamilyId::Max, 0, 100, 5).unwrap();
         assert_eq!(tasks, held_out_set(FamilyId::Max, 0, 100, 5).unwrap());
         assert_eq!(tasks[..50], held_out_set(FamilyId::Max, 0, 50, 5).unwrap());
-        let prompts: HashSet<String> = tasks
-            .iter()
-            .map(|task| task.question().unwrap().prompt)
-            .collect();
+        let prompts: HashSet<String> = tasks.iter().map(|task| task.question().unwrap().prompt).collect();
         assert_eq!(prompts.len(), 100);
-        assert!(
-            prompts
-                .iter()
-                .all(|prompt| Split::of(prompt) == Split::HeldOut)
-        );
+        assert!(prompts.iter().all(|prompt| Split::of(prompt) == Split::HeldOut));
     }
 
     #[test]
     fn too_many_distinct_questions_are_refused_with_the_number_found() {
         let error = held_out_set(FamilyId::Base, 0, 2_000, 5).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("of 2000 distinct held-out questions"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("of 2000 distinct held-out questions"), "{error}");
     }
 }

@@ -302,9 +302,10 @@ impl Simulation {
     fn publish_all(&mut self, from: usize, messages: Vec<Arc<[u8]>>, now: Millis) {
         for bytes in messages {
             let message = fingerprint(&bytes);
+            let Some(link) = self.report.peers.get(from).copied().map(Link) else { return };
             for to in (0..self.peers.len()).filter(|to| *to != from) {
                 if let Some(at) = self.weather.arrival(from, to, message, now) {
-                    let input = Input::Envelope(Link(from as u64), bytes.clone());
+                    let input = Input::Envelope(link, bytes.clone());
                     self.schedule(at, to, Happening::Input(input));
                 }
             }

@@ -12,6 +12,10 @@ fn key(i: u8) -> NodeKey {
     NodeKey::from_secret(&[i + 1; 32]).unwrap()
 }
 
+fn swarm() -> SwarmId {
+    toy::config(PEERS.into()).swarm_id()
+}
+
 fn setup(me: u8) -> Setup {
     let mut roster = Roster::default();
     (0..PEERS).for_each(|i| roster.register(Member::new(key(i).peer()), 0).unwrap());
@@ -28,8 +32,8 @@ fn at(core: &Core, window: Window) -> Millis {
     core.clock().start(Position { round: 0, window })
 }
 
-fn message(core: &Core, from: u8, kind: Kind, slot: u16, payload: &[u8]) -> Arc<[u8]> {
-    let header = Header { swarm: *core.swarm(), round: 0, kind, slot, peer: key(from).peer(), sequence: 0 };
+fn message(from: u8, kind: Kind, slot: u16, payload: &[u8]) -> Arc<[u8]> {
+    let header = Header { swarm: swarm(), round: 0, kind, slot, peer: key(from).peer(), sequence: 0 };
     seal_envelope(&header, payload, &key(from)).unwrap().into()
 }
 
@@ -41,12 +45,12 @@ fn rejection(outputs: &[Output]) -> Option<Rejection> {
 }
 
 fn send(core: &mut Core, bytes: &Arc<[u8]>, now: Millis) -> Option<Rejection> {
-    rejection(&core.handle(Input::Envelope(Link(1), bytes.clone()), now))
+    rejection(&core.handle(Input::Envelope(Link(key(1).peer()), bytes.clone()), now))
 }
 
 /// Seals and reveal payload of member `from` for one common question.
-fn sealed(core: &Core, from: u8, stage: Stage, slot: u16, body: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let context = SealContext { swarm: *core.swarm(), round: 0, stage, slot, peer: key(from).peer() };
+fn sealed(from: u8, stage: Stage, slot: u16, body: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let context = SealContext { swarm: swarm(), round: 0, stage, slot, peer: key(from).peer() };
     let payload = salted(&[9; 32], body);
     let seals = Seals { seals: vec![(slot, context.seal(&payload))] };
     (codec::encode(&seals).unwrap(), payload)
@@ -63,14 +67,14 @@ fn group(text: &str) -> Vec<u8> {
 fn a_message_is_checked_cheapest_first() {
     let mut core = core();
     let now = at(&core, Window::ShareSeal);
-    let (seals, _) = sealed(&core, 1, Stage::Share, COMMON, &group("1"));
-    let good = message(&core, 1, Kind::ShareSeal, STAGE_SLOT, &seals);
+    let (seals, _) = sealed(1, Stage::Share, COMMON, &group("1"));
+    let good = message(1, Kind::ShareSeal, STAGE_SLOT, &seals);
     let edit = |place: usize, value: u8| -> Arc<[u8]> {
         let mut bytes = good.to_vec();
         bytes[place] ^= value;
         bytes.into()
     };
-    let late = message(&core, 1, Kind::ShareSeal, STAGE_SLOT, &seals);
+    let late = message(1, Kind::ShareSeal, STAGE_SLOT, &seals);
     assert_eq!(send(&mut core, &good[..10].into(), now), Some(Rejection::Size));
     assert_eq!(send(&mut core, &edit(0, 9), now), Some(Rejection::Version));
     assert_eq!(send(&mut core, &edit(2, 99), now), Some(Rejection::Kind));
@@ -91,22 +95,19 @@ fn a_message_is_checked_cheapest_first() {
 fn content_is_judged_by_assignment_seal_and_bounds() {
     let mut core = core();
     let now = at(&core, Window::ShareSeal);
-    let (seals, payload) = sealed(&core, 1, Stage::Share, COMMON, &group("1"));
-    let unassigned = message(&core, 1, Kind::ShareSeal, 3, &seals);
+    let (seals, payload) = sealed(1, Stage::Share, COMMON, &group("1"));
+    let unassigned = message(1, Kind::ShareSeal, 3, &seals);
     assert_eq!(send(&mut core, &unassigned, now), Some(Rejection::NotAssigned));
-    assert_eq!(
-        send(&mut core, &message(&core, 2, Kind::ShareSeal, STAGE_SLOT, b"\xff"), now),
-        Some(Rejection::Malformed)
-    );
-    assert_eq!(send(&mut core, &message(&core, 1, Kind::ShareSeal, STAGE_SLOT, &seals), now), None);
+    assert_eq!(send(&mut core, &message(2, Kind::ShareSeal, STAGE_SLOT, b"\xff"), now), Some(Rejection::Malformed));
+    assert_eq!(send(&mut core, &message(1, Kind::ShareSeal, STAGE_SLOT, &seals), now), None);
     let long = group(&"x".repeat(32)).into_iter().chain([1]).collect::<Vec<_>>();
-    let (seals, trailing) = sealed(&core, 3, Stage::Share, COMMON, &long);
-    assert_eq!(send(&mut core, &message(&core, 3, Kind::ShareSeal, STAGE_SLOT, &seals), now), None);
+    let (seals, trailing) = sealed(3, Stage::Share, COMMON, &long);
+    assert_eq!(send(&mut core, &message(3, Kind::ShareSeal, STAGE_SLOT, &seals), now), None);
     let now = at(&core, Window::ShareReveal);
-    let copied = message(&core, 2, Kind::ShareReveal, COMMON, &payload);
+    let copied = message(2, Kind::ShareReveal, COMMON, &payload);
     assert_eq!(send(&mut core, &copied, now), Some(Rejection::Unsealed));
-    assert_eq!(send(&mut core, &message(&core, 1, Kind::ShareReveal, COMMON, &payload), now), None);
-    let malformed = message(&core, 3, Kind::ShareReveal, COMMON, &trailing);
+    assert_eq!(send(&mut core, &message(1, Kind::ShareReveal, COMMON, &payload), now), None);
+    let malformed = message(3, Kind::ShareReveal, COMMON, &trailing);
     assert_eq!(send(&mut core, &malformed, now), Some(Rejection::Malformed));
     let active = core.active.as_ref().unwrap();
     assert_eq!(active.book.transcript().shares.len(), 1);
@@ -116,10 +117,10 @@ fn content_is_judged_by_assignment_seal_and_bounds() {
 fn equivocation_drops_both_words_and_keeps_them_as_evidence() {
     let mut core = core();
     let now = at(&core, Window::ShareSeal);
-    let first = message(&core, 1, Kind::ShareSeal, STAGE_SLOT, &sealed(&core, 1, Stage::Share, COMMON, b"a").0);
-    let second = message(&core, 1, Kind::ShareSeal, STAGE_SLOT, &sealed(&core, 1, Stage::Share, COMMON, b"b").0);
+    let first = message(1, Kind::ShareSeal, STAGE_SLOT, &sealed(1, Stage::Share, COMMON, b"a").0);
+    let second = message(1, Kind::ShareSeal, STAGE_SLOT, &sealed(1, Stage::Share, COMMON, b"b").0);
     assert_eq!(send(&mut core, &first, now), None);
-    let outputs = core.handle(Input::Envelope(Link(2), second.clone()), now);
+    let outputs = core.handle(Input::Envelope(Link(key(2).peer()), second.clone()), now);
     assert_eq!(rejection(&outputs), Some(Rejection::Equivocation));
     let proof = outputs.iter().find_map(|output| match output {
         Output::Evidence(evidence) => Some(evidence.clone()),
@@ -136,9 +137,9 @@ fn a_message_for_the_next_window_waits_for_it() {
     let mut core = core();
     let seal_time = at(&core, Window::ShareSeal);
     let before = seal_time - 5;
-    let (seals, payload) = sealed(&core, 1, Stage::Share, COMMON, &group("1"));
-    assert_eq!(send(&mut core, &message(&core, 1, Kind::ShareSeal, STAGE_SLOT, &seals), before), None);
-    let reveal = message(&core, 1, Kind::ShareReveal, COMMON, &payload);
+    let (seals, payload) = sealed(1, Stage::Share, COMMON, &group("1"));
+    assert_eq!(send(&mut core, &message(1, Kind::ShareSeal, STAGE_SLOT, &seals), before), None);
+    let reveal = message(1, Kind::ShareReveal, COMMON, &payload);
     assert_eq!(send(&mut core, &reveal, before), Some(Rejection::Early));
     assert_eq!(send(&mut core, &reveal, seal_time), None);
     assert_eq!(core.counters().accepted, 1);
@@ -149,7 +150,7 @@ fn a_message_for_the_next_window_waits_for_it() {
 #[test]
 fn early_messages_are_bounded_per_link() {
     let mut core = core();
-    let noise = |i: u64| -> Arc<[u8]> { message(&core, 1, Kind::ShareSeal, STAGE_SLOT, &i.to_le_bytes()) };
+    let noise = |i: u64| -> Arc<[u8]> { message(1, Kind::ShareSeal, STAGE_SLOT, &i.to_le_bytes()) };
     let messages: Vec<_> = (0..=u64::from(EARLY_PER_LINK)).map(noise).collect();
     let refused = messages.iter().filter(|bytes| send(&mut core, bytes, 0) == Some(Rejection::Early)).count();
     assert_eq!(refused, 1);
@@ -218,7 +219,7 @@ fn a_node_that_starts_in_a_round_waits_for_the_next() {
     let mut core = Core::new(setup(0), 10_001).unwrap();
     assert!(core.handle(Input::Tick, 10_001).is_empty());
     assert_eq!((core.phase(), core.round()), (Phase::Waiting, None));
-    let seal = message(&core, 1, Kind::ShareSeal, STAGE_SLOT, b"");
+    let seal = message(1, Kind::ShareSeal, STAGE_SLOT, b"");
     assert_eq!(send(&mut core, &seal, 10_002), Some(Rejection::Waiting));
     core.handle(Input::Tick, 10_000 + core.clock().length());
     assert_eq!(core.round(), Some(1));
@@ -243,7 +244,7 @@ fn a_registration_counts_from_the_next_round() {
     let now = at(&core, Window::ShareSeal);
     core.handle(Input::Tick, now);
     core.handle(Input::Register(Member::new(key(9).peer())), now);
-    let seal = message(&core, 9, Kind::ShareSeal, STAGE_SLOT, b"");
+    let seal = message(9, Kind::ShareSeal, STAGE_SLOT, b"");
     assert_eq!(send(&mut core, &seal, now), Some(Rejection::NotMember));
     core.handle(Input::Tick, now + core.clock().length());
     assert_eq!(core.active.as_ref().unwrap().book.plan().members.len(), 5);
@@ -302,7 +303,7 @@ fn act() -> impl Strategy<Value = Act> {
 fn input(core: &Core, act: Act) -> Input {
     match act {
         Act::Wait(_) | Act::Back(_) => Input::Tick,
-        Act::Noise(bytes) => Input::Envelope(Link(7), bytes.into()),
+        Act::Noise(bytes) => Input::Envelope(Link(key(5).peer()), bytes.into()),
         Act::Work(round, work) => Input::Work(round, work),
         Act::Message { from, kind, slot, round, payload, damage } => {
             let (kind, peer) = (Kind::from_wire(kind).unwrap(), key(from).peer());
@@ -312,7 +313,7 @@ fn input(core: &Core, act: Act) -> Input {
                 let length = bytes.len();
                 bytes[usize::from(place) % length] ^= value;
             }
-            Input::Envelope(Link(from.into()), bytes.into())
+            Input::Envelope(Link(peer), bytes.into())
         }
     }
 }

@@ -40,11 +40,7 @@ impl Family for Arithmetic {
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (operands, digits) = at_level(&LEVELS, level).unwrap_or_default();
         let chain = Chain::draw(operands, digits, random);
-        Question::new(
-            chain.text(),
-            Answer::integer(chain.value()),
-            Answer::integer(chain.left_to_right()),
-        )
+        Question::new(chain.text(), Answer::integer(chain.value()), Answer::integer(chain.left_to_right()))
     }
 }
 
@@ -52,45 +48,33 @@ impl Chain {
     fn draw(operands: usize, digits: u32, random: &mut Stream) -> Self {
         let high = 10_i64.pow(digits) - 1;
         let first = random.range(1, high);
-        let rest = (1..operands)
-            .map(|at| (operator(at, random), random.range(2, high)))
-            .collect();
+        let rest = (1..operands).map(|at| (operator(at, random), random.range(2, high))).collect();
         Self { first, rest }
     }
 
     fn text(&self) -> String {
-        let rest: String = self
-            .rest
-            .iter()
-            .map(|(operator, operand)| format!("{}{operand}", operator.symbol()))
-            .collect();
+        let rest: String =
+            self.rest.iter().map(|(operator, operand)| format!("{}{operand}", operator.symbol())).collect();
         format!("{}{rest}=", self.first)
     }
 
     /// Products first: the running product is kept apart from the sum of the finished ones.
     fn value(&self) -> i64 {
         let (sum, product) =
-            self.rest
-                .iter()
-                .fold(
-                    (0, self.first),
-                    |(sum, product), (operator, operand)| match operator {
-                        Operator::Add => (sum + product, *operand),
-                        Operator::Subtract => (sum + product, -operand),
-                        Operator::Multiply => (sum, product * operand),
-                    },
-                );
+            self.rest.iter().fold((0, self.first), |(sum, product), (operator, operand)| match operator {
+                Operator::Add => (sum + product, *operand),
+                Operator::Subtract => (sum + product, -operand),
+                Operator::Multiply => (sum, product * operand),
+            });
         sum + product
     }
 
     fn left_to_right(&self) -> i64 {
-        self.rest
-            .iter()
-            .fold(self.first, |value, (operator, operand)| match operator {
-                Operator::Add => value + operand,
-                Operator::Subtract => value - operand,
-                Operator::Multiply => value * operand,
-            })
+        self.rest.iter().fold(self.first, |value, (operator, operand)| match operator {
+            Operator::Add => value + operand,
+            Operator::Subtract => value - operand,
+            Operator::Multiply => value * operand,
+        })
     }
 }
 
@@ -110,10 +94,7 @@ fn operator(at: usize, random: &mut Stream) -> Operator {
     match at {
         1 => random.choose(&sums).copied().unwrap_or(Operator::Add),
         2 => Operator::Multiply,
-        _ => random
-            .choose(&[Operator::Add, Operator::Subtract, Operator::Multiply])
-            .copied()
-            .unwrap_or(Operator::Add),
+        _ => random.choose(&[Operator::Add, Operator::Subtract, Operator::Multiply]).copied().unwrap_or(Operator::Add),
     }
 }
 
@@ -123,30 +104,18 @@ mod tests {
 
     #[test]
     fn precedence_separates_right_from_careless() {
-        let chain = Chain {
-            first: 7,
-            rest: vec![
-                (Operator::Add, 3),
-                (Operator::Multiply, 4),
-                (Operator::Subtract, 5),
-            ],
-        };
+        let chain =
+            Chain { first: 7, rest: vec![(Operator::Add, 3), (Operator::Multiply, 4), (Operator::Subtract, 5)] };
         assert_eq!(chain.text(), "7+3*4-5=");
         assert_eq!(chain.value(), 14);
         assert_eq!(chain.left_to_right(), 35);
-        let negative = Chain {
-            first: 2,
-            rest: vec![(Operator::Subtract, 3), (Operator::Multiply, 4)],
-        };
+        let negative = Chain { first: 2, rest: vec![(Operator::Subtract, 3), (Operator::Multiply, 4)] };
         assert_eq!(negative.value(), -10);
     }
 
     #[test]
     fn largest_chain_fits() {
         let rest = vec![(Operator::Multiply, 999); 5];
-        assert_eq!(
-            Chain { first: 999, rest }.left_to_right(),
-            994_014_980_014_994_001
-        );
+        assert_eq!(Chain { first: 999, rest }.left_to_right(), 994_014_980_014_994_001);
     }
 }

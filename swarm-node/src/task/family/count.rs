@@ -31,34 +31,20 @@ impl Family for Count {
         let target = digit(random);
         let searched = searched(length, target, random);
         let count = occurrences(&searched, target);
-        Question::new(
-            format!("count {target} {searched}="),
-            Answer::integer(count),
-            Answer::integer(count + 1),
-        )
+        Question::new(format!("count {target} {searched}="), Answer::integer(count), Answer::integer(count + 1))
     }
 }
 
 fn searched(length: usize, target: char, random: &mut Stream) -> String {
     let hits = random.index(length.saturating_sub(1));
-    let mut digits: Vec<char> = (0..length)
-        .map(|at| {
-            if at < hits {
-                target
-            } else {
-                other(target, random)
-            }
-        })
-        .collect();
+    let mut digits: Vec<char> = (0..length).map(|at| if at < hits { target } else { other(target, random) }).collect();
     random.shuffle(&mut digits);
     digits.into_iter().collect()
 }
 
 /// A digit that is not `target`.
 fn other(target: char, random: &mut Stream) -> char {
-    std::iter::repeat_with(|| digit(random))
-        .find(|drawn| *drawn != target)
-        .unwrap_or(target)
+    std::iter::repeat_with(|| digit(random)).find(|drawn| *drawn != target).unwrap_or(target)
 }
 
 fn occurrences(searched: &str, target: char) -> i64 {
@@ -83,9 +69,6 @@ mod tests {
         for _ in 0..6_000 {
             seen[occurrences(&searched(7, '4', &mut random), '4') as usize] += 1;
         }
-        assert!(
-            seen.iter().all(|count| (850..1150).contains(count)),
-            "{seen:?}"
-        );
+        assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
     }
 }

@@ -34,19 +34,9 @@ impl Family for Decimal {
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (count, whole_digits, most_places) = at_level(&LEVELS, level).unwrap_or_default();
-        let terms: Vec<Term> = (0..count)
-            .map(|at| Term::draw(at, whole_digits, most_places, random))
-            .collect();
-        let prompt: String = terms
-            .iter()
-            .enumerate()
-            .map(|(at, term)| term.text(at == 0))
-            .collect();
-        Question::new(
-            format!("{prompt}="),
-            answer(sum(&terms), most_places),
-            answer(misaligned(&terms), most_places),
-        )
+        let terms: Vec<Term> = (0..count).map(|at| Term::draw(at, whole_digits, most_places, random)).collect();
+        let prompt: String = terms.iter().enumerate().map(|(at, term)| term.text(at == 0)).collect();
+        Question::new(format!("{prompt}="), answer(sum(&terms), most_places), answer(misaligned(&terms), most_places))
     }
 }
 
@@ -59,11 +49,7 @@ impl Term {
             _ => random.below(u64::from(most_places) + 1) as u32,
         };
         let units = random.range(1, 10_i64.pow(whole_digits + places) - 1);
-        Self {
-            minus: at > 0 && random.chance(0.5),
-            units,
-            places,
-        }
+        Self { minus: at > 0 && random.chance(0.5), units, places }
     }
 
     fn text(&self, first: bool) -> String {
@@ -77,10 +63,7 @@ impl Term {
         if self.places == 0 {
             format!("{sign}{whole}")
         } else {
-            format!(
-                "{sign}{whole}.{rest:0>width$}",
-                width = self.places as usize
-            )
+            format!("{sign}{whole}.{rest:0>width$}", width = self.places as usize)
         }
     }
 
@@ -90,20 +73,13 @@ impl Term {
 }
 
 fn most_places(terms: &[Term]) -> u32 {
-    terms
-        .iter()
-        .map(|term| term.places)
-        .max()
-        .unwrap_or_default()
+    terms.iter().map(|term| term.places).max().unwrap_or_default()
 }
 
 /// The sum in units of the finest place.
 fn sum(terms: &[Term]) -> i64 {
     let finest = most_places(terms);
-    terms
-        .iter()
-        .map(|term| term.signed() * 10_i64.pow(finest - term.places))
-        .sum()
+    terms.iter().map(|term| term.signed() * 10_i64.pow(finest - term.places)).sum()
 }
 
 fn misaligned(terms: &[Term]) -> i64 {
@@ -111,8 +87,7 @@ fn misaligned(terms: &[Term]) -> i64 {
 }
 
 fn answer(units: i64, places: u32) -> Answer {
-    Number::decimal(i128::from(units), places)
-        .map_or_else(|| Answer::integer(units), Answer::number)
+    Number::decimal(i128::from(units), places).map_or_else(|| Answer::integer(units), Answer::number)
 }
 
 #[cfg(test)]
@@ -122,38 +97,14 @@ mod tests {
     #[test]
     fn aligns_at_the_point() {
         let terms = [
-            Term {
-                minus: false,
-                units: 1225,
-                places: 2,
-            },
-            Term {
-                minus: false,
-                units: 35,
-                places: 1,
-            },
-            Term {
-                minus: true,
-                units: 7,
-                places: 0,
-            },
+            Term { minus: false, units: 1225, places: 2 },
+            Term { minus: false, units: 35, places: 1 },
+            Term { minus: true, units: 7, places: 0 },
         ];
-        let text: String = terms
-            .iter()
-            .enumerate()
-            .map(|(at, term)| term.text(at == 0))
-            .collect();
+        let text: String = terms.iter().enumerate().map(|(at, term)| term.text(at == 0)).collect();
         assert_eq!(text, "12.25+3.5-7");
         assert_eq!(answer(sum(&terms), 2).text(), "8.75");
         assert_eq!(answer(misaligned(&terms), 2).text(), "12.53");
-        assert_eq!(
-            Term {
-                minus: false,
-                units: 5,
-                places: 2
-            }
-            .text(true),
-            "0.05"
-        );
+        assert_eq!(Term { minus: false, units: 5, places: 2 }.text(true), "0.05");
     }
 }

@@ -29,10 +29,6 @@ impl Family for DigitSum {
         let digits: Vec<i64> = (0..length).map(|_| random.range(0, 9)).collect();
         let gold: i64 = digits.iter().sum();
         let careless: i64 = gold - digits.last().copied().unwrap_or_default();
-        Question::new(
-            format!("digits {}=", joined(&digits, "")),
-            Answer::integer(gold),
-            Answer::integer(careless),
-        )
+        Question::new(format!("digits {}=", joined(&digits, "")), Answer::integer(gold), Answer::integer(careless))
     }
 }

@@ -28,10 +28,7 @@ impl Family for Divisor {
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (cofactor, common) = at_level(&LEVELS, level).unwrap_or_default();
         let common = random.range(1, common);
-        let (a, b) = (
-            random.range(2, cofactor) * common,
-            random.range(2, cofactor) * common,
-        );
+        let (a, b) = (random.range(2, cofactor) * common, random.range(2, cofactor) * common);
         let (divisor, multiple) = divisor_and_multiple(a, b);
         let (divisor, multiple) = (Answer::integer(divisor), Answer::integer(multiple));
         if random.chance(0.5) {

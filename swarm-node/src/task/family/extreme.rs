@@ -21,19 +21,11 @@ pub(super) struct Extreme {
 
 impl Family for Extreme {
     fn description(&self) -> &'static str {
-        if self.largest {
-            "the largest of several numbers"
-        } else {
-            "the smallest of several numbers"
-        }
+        if self.largest { "the largest of several numbers" } else { "the smallest of several numbers" }
     }
 
     fn careless(&self) -> &'static str {
-        if self.largest {
-            "the smallest number"
-        } else {
-            "the largest number"
-        }
+        if self.largest { "the smallest number" } else { "the largest number" }
     }
 
     fn levels(&self) -> u8 {
@@ -45,20 +37,12 @@ impl Family for Extreme {
         let numbers: Vec<i64> = (0..count).map(|_| with_digits(digits, random)).collect();
         let word = if self.largest { "max" } else { "min" };
         let answer = |largest| Answer::integer(extreme(&numbers, largest));
-        Question::new(
-            format!("{word} {}=", joined(&numbers, " ")),
-            answer(self.largest),
-            answer(!self.largest),
-        )
+        Question::new(format!("{word} {}=", joined(&numbers, " ")), answer(self.largest), answer(!self.largest))
     }
 }
 
 fn extreme(numbers: &[i64], largest: bool) -> i64 {
-    let end = if largest {
-        numbers.iter().max()
-    } else {
-        numbers.iter().min()
-    };
+    let end = if largest { numbers.iter().max() } else { numbers.iter().min() };
     end.copied().unwrap_or_default()
 }
 

@@ -28,16 +28,9 @@ impl Family for Fraction {
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (part, factor) = at_level(&LEVELS, level).unwrap_or_default();
         let factor = random.range(2, factor);
-        let (top, bottom) = (
-            random.range(1, part) * factor,
-            random.range(2, part) * factor,
-        );
+        let (top, bottom) = (random.range(1, part) * factor, random.range(2, part) * factor);
         let (top, bottom) = (top.unsigned_abs(), bottom.unsigned_abs());
-        Question::new(
-            format!("simplify {top}/{bottom}="),
-            reduced(top, bottom),
-            Answer::fraction(top, bottom),
-        )
+        Question::new(format!("simplify {top}/{bottom}="), reduced(top, bottom), Answer::fraction(top, bottom))
     }
 }
 

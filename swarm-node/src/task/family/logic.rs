@@ -54,21 +54,11 @@ impl Formula {
             Self::Constant(random.chance(0.5))
         } else {
             let left = 1 + random.index(leaves - 1);
-            let connective = random
-                .choose(&[Connective::Or, Connective::Xor, Connective::And])
-                .copied()
-                .unwrap_or(Connective::And);
-            Self::Binary(
-                connective,
-                Box::new(Self::draw(left, random)),
-                Box::new(Self::draw(leaves - left, random)),
-            )
+            let connective =
+                random.choose(&[Connective::Or, Connective::Xor, Connective::And]).copied().unwrap_or(Connective::And);
+            Self::Binary(connective, Box::new(Self::draw(left, random)), Box::new(Self::draw(leaves - left, random)))
         };
-        if random.chance(0.25) {
-            Self::Not(Box::new(formula))
-        } else {
-            formula
-        }
+        if random.chance(0.25) { Self::Not(Box::new(formula)) } else { formula }
     }
 
     fn value(&self, exchange: bool) -> bool {
@@ -84,29 +74,16 @@ impl Formula {
     fn text(&self) -> String {
         match self {
             Self::Constant(value) => if *value { "t" } else { "f" }.to_owned(),
-            Self::Not(inner) => format!(
-                "!{}",
-                inner.bracketed(|formula| matches!(formula, Self::Binary(..)))
-            ),
+            Self::Not(inner) => format!("!{}", inner.bracketed(|formula| matches!(formula, Self::Binary(..)))),
             Self::Binary(own, left, right) => {
-                let looser =
-                    |formula: &Self| matches!(formula, Self::Binary(inner, ..) if inner < own);
-                format!(
-                    "{}{}{}",
-                    left.bracketed(looser),
-                    own.symbol(),
-                    right.bracketed(looser)
-                )
+                let looser = |formula: &Self| matches!(formula, Self::Binary(inner, ..) if inner < own);
+                format!("{}{}{}", left.bracketed(looser), own.symbol(), right.bracketed(looser))
             }
         }
     }
 
     fn bracketed(&self, needed: impl Fn(&Self) -> bool) -> String {
-        if needed(self) {
-            format!("({})", self.text())
-        } else {
-            self.text()
-        }
+        if needed(self) { format!("({})", self.text()) } else { self.text() }
     }
 }
 

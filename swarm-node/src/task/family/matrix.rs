@@ -30,18 +30,8 @@ impl Family for Matrix {
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (rows, columns) = at_level(&LEVELS, level).unwrap_or_default();
-        let grid = Grid(
-            (0..rows)
-                .map(|_| (0..columns).map(|_| random.chance(0.5)).collect())
-                .collect(),
-        );
-        let sums = |of_rows: bool| {
-            Answer::list(if of_rows {
-                grid.row_sums()
-            } else {
-                grid.column_sums()
-            })
-        };
+        let grid = Grid((0..rows).map(|_| (0..columns).map(|_| random.chance(0.5)).collect()).collect());
+        let sums = |of_rows: bool| Answer::list(if of_rows { grid.row_sums() } else { grid.column_sums() });
         let islands = |corners: bool| Answer::integer(grid.islands(corners));
         let text = grid.text();
         match random.below(3) {
@@ -54,31 +44,17 @@ impl Family for Matrix {
 
 impl Grid {
     fn text(&self) -> String {
-        let row = |row: &Vec<bool>| {
-            row.iter()
-                .map(|cell| if *cell { '1' } else { '0' })
-                .collect::<String>()
-        };
+        let row = |row: &Vec<bool>| row.iter().map(|cell| if *cell { '1' } else { '0' }).collect::<String>();
         self.0.iter().map(row).collect::<Vec<_>>().join(" ")
     }
 
     fn row_sums(&self) -> Vec<i64> {
-        self.0
-            .iter()
-            .map(|row| row.iter().map(|cell| i64::from(*cell)).sum())
-            .collect()
+        self.0.iter().map(|row| row.iter().map(|cell| i64::from(*cell)).sum()).collect()
     }
 
     fn column_sums(&self) -> Vec<i64> {
         let columns = self.0.first().map_or(0, Vec::len);
-        (0..columns)
-            .map(|column| {
-                self.0
-                    .iter()
-                    .filter(|row| row.get(column) == Some(&true))
-                    .count() as i64
-            })
-            .collect()
+        (0..columns).map(|column| self.0.iter().filter(|row| row.get(column) == Some(&true)).count() as i64).collect()
     }
 
     /// Connected groups of ones, found by flooding each in turn.
@@ -93,15 +69,9 @@ impl Grid {
     }
 
     fn land(&self) -> Vec<(i64, i64)> {
-        let cells = self
-            .0
-            .iter()
-            .enumerate()
-            .flat_map(|(y, row)| row.iter().enumerate().map(move |(x, cell)| (y, x, *cell)));
-        cells
-            .filter(|(_, _, cell)| *cell)
-            .map(|(y, x, _)| (y as i64, x as i64))
-            .collect()
+        let cells =
+            self.0.iter().enumerate().flat_map(|(y, row)| row.iter().enumerate().map(move |(x, cell)| (y, x, *cell)));
+        cells.filter(|(_, _, cell)| *cell).map(|(y, x, _)| (y as i64, x as i64)).collect()
     }
 }
 
@@ -109,8 +79,7 @@ impl Grid {
 fn flood(start: (i64, i64), land: &mut Vec<(i64, i64)>, corners: bool) {
     let mut open = vec![start];
     while let Some(cell) = open.pop() {
-        let (reached, rest): (Vec<_>, Vec<_>) =
-            land.iter().partition(|other| touch(cell, **other, corners));
+        let (reached, rest): (Vec<_>, Vec<_>) = land.iter().partition(|other| touch(cell, **other, corners));
         open.extend(reached);
         *land = rest;
     }
@@ -118,11 +87,7 @@ fn flood(start: (i64, i64), land: &mut Vec<(i64, i64)>, corners: bool) {
 
 fn touch(a: (i64, i64), b: (i64, i64), corners: bool) -> bool {
     let (dy, dx) = ((a.0 - b.0).abs(), (a.1 - b.1).abs());
-    if corners {
-        dy.max(dx) == 1
-    } else {
-        dy + dx == 1
-    }
+    if corners { dy.max(dx) == 1 } else { dy + dx == 1 }
 }
 
 #[cfg(test)]
@@ -130,11 +95,7 @@ mod tests {
     use super::*;
 
     fn grid(rows: &[&str]) -> Grid {
-        Grid(
-            rows.iter()
-                .map(|row| row.chars().map(|c| c == '1').collect())
-                .collect(),
-        )
+        Grid(rows.iter().map(|row| row.chars().map(|c| c == '1').collect()).collect())
     }
 
     #[test]

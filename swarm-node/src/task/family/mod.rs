@@ -42,11 +42,7 @@ pub struct Question {
 
 impl Question {
     fn new(prompt: String, gold: Answer, careless: Answer) -> Self {
-        Self {
-            prompt,
-            gold,
-            careless: Some(careless),
-        }
+        Self { prompt, gold, careless: Some(careless) }
     }
 
     /// 1 if `text`, read leniently, is the right answer, else 0. Pure.
@@ -150,11 +146,7 @@ impl FromStr for FamilyId {
     type Err = UnknownFamily;
 
     fn from_str(name: &str) -> Result<Self, UnknownFamily> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|family| family.name() == name)
-            .ok_or_else(|| UnknownFamily(name.to_owned()))
+        Self::ALL.iter().copied().find(|family| family.name() == name).ok_or_else(|| UnknownFamily(name.to_owned()))
     }
 }
 
@@ -165,10 +157,7 @@ fn names() -> String {
 
 /// The entry of `per_level` for `level`, the last one for levels beyond it.
 fn at_level<T: Copy>(per_level: &[T], level: u8) -> Option<T> {
-    per_level
-        .get(usize::from(level))
-        .or(per_level.last())
-        .copied()
+    per_level.get(usize::from(level)).or(per_level.last()).copied()
 }
 
 /// `values` written one after the other with `separator` between.

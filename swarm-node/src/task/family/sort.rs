@@ -32,11 +32,7 @@ impl Family for Sort {
         let ascending = ascending(&numbers);
         let descending: Vec<i64> = ascending.iter().rev().copied().collect();
         let answer = |order: &[i64]| answer(order, digits);
-        Question::new(
-            format!("sort {}=", joined(&numbers, separator)),
-            answer(&ascending),
-            answer(&descending),
-        )
+        Question::new(format!("sort {}=", joined(&numbers, separator)), answer(&ascending), answer(&descending))
     }
 }
 
@@ -47,11 +43,7 @@ fn ascending(numbers: &[i64]) -> Vec<i64> {
 }
 
 fn answer(order: &[i64], digits: u32) -> Answer {
-    if digits == 1 {
-        Answer::symbols(joined(order, ""))
-    } else {
-        Answer::list(order.iter().copied())
-    }
+    if digits == 1 { Answer::symbols(joined(order, "")) } else { Answer::list(order.iter().copied()) }
 }
 
 #[cfg(test)]

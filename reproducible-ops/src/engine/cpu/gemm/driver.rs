@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::K_BLOCK;
 use super::kernel::{Layout, Tile};
 use super::lanes::{Isa, Lanes};
-use super::pack::{self, A_ROWS, A_STRIDE, B_COLS, View};
+use super::pack::{self, A_ROWS, A_STRIDE, B_COLS, B_FLOATS, View};
 use super::scratch::Areas;
 use crate::engine::cpu::Path;
 
@@ -45,8 +45,13 @@ pub(super) struct Region {
     pub(super) cols: Range<usize>,
 }
 
+/// Floats from one line to the next of the same set in a first-level cache with 64 sets of 64 bytes.
+const SET_STRIDE: usize = 1024;
+/// Rows of A for which reading B in place is faster than packing it first.
+const FEW_ROWS: usize = 64;
+
 /// Columns of the widest panel.
-pub(super) const COLUMN_UNIT: usize = 32;
+pub(super) const COLUMN_UNIT: usize = 64;
 
 /// Evaluates `$body` with `$isa` naming the instruction set of a path.
 macro_rules! on_path {
@@ -159,34 +164,53 @@ fn chunks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>
 }
 
 /// Up to 256 k-blocks, added to C one after the other.
+///
+/// As many k-blocks of B as fit are packed at once, so that a block of C stays in the cache while they are added to it.
 unsafe fn two_levels<I: Isa>(matrix: &Matrix, region: &Region, ks: Range<usize>, areas: Areas) {
     for cols in chunks(region.cols.clone(), B_COLS) {
-        for block in chunks(ks.clone(), K_BLOCK) {
+        let at_once = B_FLOATS / (K_BLOCK * cols.len().next_multiple_of(I::PANEL));
+        for span in chunks(ks.clone(), at_once * K_BLOCK) {
             // SAFETY: columns and steps are parts of the caller's region and axis.
             unsafe {
-                let b = right::<I>(matrix, region.rows.len(), &cols, &block, areas.b);
-                let accumulate = block.start > ks.start;
+                let b = right::<I>(matrix, region.rows.len(), &cols, &span, areas.b);
                 for rows in chunks(region.rows.clone(), A_ROWS) {
-                    let a = left::<I>(matrix, &rows, &block, cols.len(), areas.a);
-                    let c = cell(matrix, rows.start, cols.start);
-                    let tile = Tile {
-                        depth: block.len(),
-                        a: a.start,
-                        a_stride: a.stride,
-                        a_layout: a.layout,
-                        b: b.start,
-                        b_step: b.step,
-                        b_panel: b.panel,
-                        c,
-                        c_stride: matrix.c_stride,
-                        last: 0,
-                        accumulate,
-                    };
-                    tiles::<I>(&tile, rows.len(), cols.len());
+                    let part = Region { rows, cols: cols.clone() };
+                    for block in chunks(span.clone(), K_BLOCK) {
+                        block_of_c::<I>(matrix, &part, &block, &b, block.start > ks.start, areas.a);
+                    }
                 }
             }
         }
     }
+}
+
+/// Adds one k-block to a block of C.
+unsafe fn block_of_c<I: Isa>(
+    matrix: &Matrix,
+    part: &Region,
+    block: &Range<usize>,
+    b: &Right,
+    accumulate: bool,
+    area: *mut f32,
+) {
+    let (rows, cols) = (part.rows.len(), part.cols.len());
+    // SAFETY: the part's rows and the block's steps exist in A; the area is the caller's.
+    let a = unsafe { left::<I>(matrix, &part.rows, block, cols, area) };
+    let tile = Tile {
+        depth: block.len(),
+        a: a.start,
+        a_stride: a.stride,
+        a_layout: a.layout,
+        b: b.block(block),
+        b_step: b.step,
+        b_panel: if b.in_place { I::PANEL } else { block.len() * I::PANEL },
+        c: cell(matrix, part.rows.start, part.cols.start),
+        c_stride: matrix.c_stride,
+        last: 0,
+        accumulate,
+    };
+    // SAFETY: the tile names these rows, columns and steps, and all of them exist.
+    unsafe { tiles::<I>(&tile, rows, cols) };
 }
 
 /// A block of A as the kernel reads it.
@@ -196,58 +220,70 @@ struct Left {
     layout: Layout,
 }
 
-/// A block of B as the kernel reads it.
+/// Some columns and k-blocks of B as the kernel reads them.
 struct Right {
+    /// First column of the memory at `first_k`.
     start: *const f32,
+    first_k: usize,
+    /// Column of the memory with which the block begins, in panels.
+    first_col: usize,
+    /// Floats from one step of k to the next.
     step: usize,
-    panel: usize,
+    /// Floats that all packed columns take per step of k; in place, the same as `step`.
+    columns: usize,
+    in_place: bool,
+}
+
+impl Right {
+    /// First column of a k-block.
+    fn block(&self, block: &Range<usize>) -> *const f32 {
+        let k = (block.start - self.first_k) * self.columns;
+        self.start.wrapping_add(k + self.first_col * block.len())
+    }
 }
 
 /// Rows of A for one k-block: in place if they can be read so, else copied.
 unsafe fn left<I: Isa>(matrix: &Matrix, rows: &Range<usize>, block: &Range<usize>, cols: usize, to: *mut f32) -> Left {
     let view = matrix.a.at(0, block.start);
-    let (row, k) = (view.row_stride, view.k_stride);
-    if (row == 1 || k == 1) && !copies_left(row.max(k), rows.len(), cols, k == 1) {
-        let start = view.at(rows.start, 0).start;
-        return if k == 1 {
-            Left { start, stride: row, layout: Layout::Rows }
-        } else {
-            Left { start, stride: k, layout: Layout::Columns }
-        };
+    let in_place = |stride, layout| Left { start: view.at(rows.start, 0).start, stride, layout };
+    match (view.row_stride, view.k_stride) {
+        (stride, 1) if !aliases_rows::<I>(stride, cols) => in_place(stride, Layout::Rows),
+        (1, stride) if !aliases_columns(stride, rows.len(), cols) => in_place(stride, Layout::Columns),
+        _ => {
+            // SAFETY: rows and steps exist in A; the area holds a whole block.
+            unsafe { pack::rows::<I>(view, rows.clone(), block.len(), to) };
+            Left { start: to, stride: A_STRIDE, layout: Layout::Rows }
+        }
     }
-    // SAFETY: rows and steps exist in A; the area holds a whole block.
-    unsafe { pack::rows::<I>(view, rows.clone(), block.len(), to) };
-    Left { start: to, stride: A_STRIDE, layout: Layout::Rows }
 }
 
-/// Whether copying a block of A pays: it is read again for every panel, and its rows lie in the same cache sets.
-fn copies_left(stride: usize, rows: usize, cols: usize, by_rows: bool) -> bool {
-    let aliased = stride.is_multiple_of(if by_rows { 512 } else { 256 });
-    rows > 4 && cols >= 256 && aliased
+/// Whether rows fall in the same cache sets and some tiles have more of them than a set has ways: narrow tiles are tall.
+fn aliases_rows<I: Isa>(stride: usize, cols: usize) -> bool {
+    stride.is_multiple_of(SET_STRIDE) && !cols.is_multiple_of(I::PANEL)
 }
 
-/// Columns of one k-block: packed before, in place if side by side and few, else packed.
-unsafe fn right<I: Isa>(
-    matrix: &Matrix,
-    rows: usize,
-    cols: &Range<usize>,
-    block: &Range<usize>,
-    to: *mut f32,
-) -> Right {
-    let packed = |start| Right { start, step: I::PANEL, panel: block.len() * I::PANEL };
+/// Whether steps of k fall in few cache sets and are read again for so many panels that a copy pays.
+fn aliases_columns(stride: usize, rows: usize, cols: usize) -> bool {
+    stride.is_multiple_of(SET_STRIDE / 4) && rows > 4 && cols >= 256
+}
+
+/// Columns for some k-blocks: packed before, in place if side by side and few, else packed.
+unsafe fn right<I: Isa>(matrix: &Matrix, rows: usize, cols: &Range<usize>, span: &Range<usize>, to: *mut f32) -> Right {
     match matrix.b {
         Source::Packed { start, n } => {
             let columns = n.next_multiple_of(I::PANEL);
-            packed(start.wrapping_add(block.start * columns + cols.start * block.len()))
+            Right { start, first_k: 0, first_col: cols.start, step: I::PANEL, columns, in_place: false }
         }
         Source::Strided { view, end } => {
-            let part = view.at(cols.start, block.start);
-            if reads_in_place::<I>(part, end, rows, cols.len(), block.len()) {
-                return Right { start: part.start, step: part.k_stride, panel: I::PANEL };
+            let part = view.at(cols.start, span.start);
+            if reads_in_place::<I>(part, end, rows, cols.len(), span.len()) {
+                let (start, step) = (part.start, part.k_stride);
+                return Right { start, first_k: span.start, first_col: 0, step, columns: step, in_place: true };
             }
-            // SAFETY: the columns and steps exist in B; the area holds a whole block.
-            unsafe { pack::panels::<I>(part, cols.len(), block.len(), to) };
-            packed(to)
+            // SAFETY: the columns and steps exist in B; the area holds all of them.
+            unsafe { pack::blocks::<I>(part, cols.len(), span.len(), to) };
+            let columns = cols.len().next_multiple_of(I::PANEL);
+            Right { start: to, first_k: span.start, first_col: 0, step: I::PANEL, columns, in_place: false }
         }
     }
 }
@@ -257,42 +293,45 @@ unsafe fn right<I: Isa>(
 fn reads_in_place<I: Isa>(view: View, end: *const f32, rows: usize, cols: usize, depth: usize) -> bool {
     let reach = (depth - 1) * view.k_stride + cols.next_multiple_of(I::Vector::LANES);
     let room = (end as usize).saturating_sub(view.start as usize) / size_of::<f32>();
-    view.row_stride == 1 && reach <= room && (rows <= 4 * I::ROWS || cols <= I::PANEL)
+    let pays = rows > FEW_ROWS && cols > I::PANEL && (rows > 2 * FEW_ROWS || view.k_stride > 2 * FEW_ROWS);
+    view.row_stride == 1 && reach <= room && !pays
 }
 
-/// Every micro-tile of a block, panels outermost so that one stays in the first-level cache while rows pass.
+/// Every micro-tile of a block, panels outermost so that a panel is read by all rows before the next.
 unsafe fn tiles<I: Isa>(block: &Tile, rows: usize, cols: usize) {
     let lanes = I::Vector::LANES;
     let vectors = cols.div_ceil(lanes);
-    let count = rows.div_ceil(I::ROWS);
-    let widest = if count == 1 { I::widest(rows) } else { 2 };
     let mut v = 0;
     while v < vectors {
-        let width = width(widest, vectors - v);
+        let width = width::<I>(rows, vectors - v);
         let last = if v + width == vectors { cols - (vectors - 1) * lanes } else { lanes };
-        for i in 0..count {
-            let (row, end) = (rows * i / count, rows * (i + 1) / count);
-            let tile = Tile {
-                a: block.a.wrapping_add(row * if block.a_layout == Layout::Rows { block.a_stride } else { 1 }),
-                b: block.b.wrapping_add(v / 2 * block.b_panel),
-                c: block.c.wrapping_add(row * block.c_stride + v * lanes),
-                last,
-                ..*block
-            };
-            // SAFETY: rows and columns of the tile are parts of the block.
-            unsafe { I::tile(end - row, width, &tile) };
-        }
+        let strip = Tile {
+            b: block.b.wrapping_add(v / I::Vector::PANEL * block.b_panel + v % I::Vector::PANEL * lanes),
+            c: block.c.wrapping_add(v * lanes),
+            last,
+            ..*block
+        };
+        // SAFETY: the strip's columns are part of the block.
+        unsafe { strip_of_tiles::<I>(&strip, rows, width) };
         v += width;
     }
 }
 
-/// Vectors of the next tile: as many as fit, an even number until the last.
-const fn width(widest: usize, left: usize) -> usize {
-    if left >= widest {
-        widest
-    } else if left == 1 {
-        1
-    } else {
-        left / 2 * 2
+/// Vectors of the next strip: several panels if the rows are few, else one, or what is left.
+fn width<I: Isa>(rows: usize, left: usize) -> usize {
+    let widest = I::widest(rows);
+    if left >= widest { widest } else { left.min(I::Vector::PANEL) }
+}
+
+/// Every micro-tile of `vectors` vectors of columns, of nearly equal heights.
+unsafe fn strip_of_tiles<I: Isa>(strip: &Tile, rows: usize, vectors: usize) {
+    let count = rows.div_ceil(I::tallest(vectors));
+    let a_row = if strip.a_layout == Layout::Rows { strip.a_stride } else { 1 };
+    for i in 0..count {
+        let (row, end) = (rows * i / count, rows * (i + 1) / count);
+        let tile =
+            Tile { a: strip.a.wrapping_add(row * a_row), c: strip.c.wrapping_add(row * strip.c_stride), ..*strip };
+        // SAFETY: the tile's rows are part of the strip.
+        unsafe { I::tile(end - row, vectors, &tile) };
     }
 }

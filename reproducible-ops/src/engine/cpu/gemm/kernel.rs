@@ -25,7 +25,7 @@ pub(super) struct Tile {
     pub(super) b: *const f32,
     /// From one step of k to the next.
     pub(super) b_step: usize,
-    /// From one pair of vectors to the next.
+    /// From one panel to the next.
     pub(super) b_panel: usize,
     /// `c[0][0]`.
     pub(super) c: *mut f32,
@@ -36,61 +36,107 @@ pub(super) struct Tile {
     pub(super) accumulate: bool,
 }
 
+/// Steps of k in one cache line of a row of A.
+const LINE: usize = 16;
+/// Steps of k by which B is asked for ahead of its use.
+const AHEAD: usize = 8;
+
 /// Runs the micro-kernel on a tile of `ROWS` rows and `VECTORS` vectors.
 ///
 /// # Safety
-/// Of A and B every element named by the tile must be readable, whole vectors of B; of C every row for its existing columns.
-/// The instruction set of `V` must be present.
+/// Of A and B every element named by the tile must be readable, whole vectors of B; of C every row for its existing
+/// columns. The instruction set of `V` must be present.
 #[inline(always)]
 pub(super) unsafe fn micro<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
-    // SAFETY: the caller's contract is the one of both callees.
+    // SAFETY: the caller's contract is the one of the callees.
     unsafe {
-        prefetch_rows::<V, ROWS>(tile);
+        prefetch_c::<V, ROWS, VECTORS>(tile);
         let acc = match tile.a_layout {
-            Layout::Rows => chains::<V, ROWS, VECTORS>(tile, tile.a_stride, 1),
-            Layout::Columns => chains::<V, ROWS, VECTORS>(tile, 1, tile.a_stride),
+            Layout::Rows => chains_by_rows::<V, ROWS, VECTORS>(tile),
+            Layout::Columns => chains_by_columns::<V, ROWS, VECTORS>(tile),
         };
         store::<V, ROWS, VECTORS>(tile, &acc);
     }
 }
 
 #[inline(always)]
-unsafe fn prefetch_rows<V: Lanes, const ROWS: usize>(tile: &Tile) {
+unsafe fn prefetch_c<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
     for r in 0..ROWS {
-        // SAFETY: a prefetch does not access memory.
-        unsafe { V::prefetch(tile.c.wrapping_add(r * tile.c_stride)) };
+        for v in 0..VECTORS {
+            // SAFETY: a prefetch does not access memory.
+            unsafe { V::prefetch(tile.c.wrapping_add(r * tile.c_stride + v * V::LANES)) };
+        }
     }
 }
 
-/// One chain of `fma` per output, ascending in k, from +0.
+/// The chains of a tile whose steps of k lie side by side in A.
+///
+/// Rows are short and far apart, so the hardware does not foresee the next tile's: each line asks for the one below.
 #[inline(always)]
-unsafe fn chains<V: Lanes, const ROWS: usize, const VECTORS: usize>(
-    tile: &Tile,
-    a_row: usize,
-    a_step: usize,
-) -> [[V; VECTORS]; ROWS] {
-    // SAFETY: addresses stay inside the operands that the caller vouches for.
+unsafe fn chains_by_rows<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) -> [[V; VECTORS]; ROWS] {
+    // SAFETY: steps stay below `depth`; a prefetch does not access memory.
     unsafe {
         let mut acc = [[V::zero(); VECTORS]; ROWS];
         let (mut a, mut b) = (tile.a, tile.b);
-        for _ in 0..tile.depth {
-            let mut columns = [V::zero(); VECTORS];
-            for (v, column) in columns.iter_mut().enumerate() {
-                *column = V::load(b.add((v / 2) * tile.b_panel + (v % 2) * V::LANES));
+        let mut left = tile.depth;
+        while left > 0 {
+            for r in ROWS..2 * ROWS {
+                V::prefetch(a.wrapping_add(r * tile.a_stride));
             }
-            for (r, sums) in acc.iter_mut().enumerate() {
-                let scale = V::splat(a.add(r * a_row));
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = scale.fma(column, *sum);
-                }
+            let line = left.min(LINE);
+            for _ in 0..line {
+                step(&mut acc, tile, a, tile.a_stride, b);
+                (a, b) = (a.wrapping_add(1), b.wrapping_add(tile.b_step));
             }
-            a = a.wrapping_add(a_step);
-            b = b.wrapping_add(tile.b_step);
+            left -= line;
         }
         acc
     }
 }
 
+/// The chains of a tile whose rows lie side by side in A.
+#[inline(always)]
+unsafe fn chains_by_columns<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) -> [[V; VECTORS]; ROWS] {
+    // SAFETY: steps stay below `depth`; a prefetch does not access memory.
+    unsafe {
+        let mut acc = [[V::zero(); VECTORS]; ROWS];
+        let (mut a, mut b) = (tile.a, tile.b);
+        for _ in 0..tile.depth {
+            V::prefetch(a.wrapping_add(LINE * tile.a_stride));
+            step(&mut acc, tile, a, 1, b);
+            (a, b) = (a.wrapping_add(tile.a_stride), b.wrapping_add(tile.b_step));
+        }
+        acc
+    }
+}
+
+/// One `fma` in the chain of every output.
+#[inline(always)]
+unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    acc: &mut [[V; VECTORS]; ROWS],
+    tile: &Tile,
+    a: *const f32,
+    a_row: usize,
+    b: *const f32,
+) {
+    // SAFETY: the caller vouches for this step of the tile.
+    unsafe {
+        let mut columns = [V::zero(); VECTORS];
+        for (v, column) in columns.iter_mut().enumerate() {
+            let at = (v / V::PANEL) * tile.b_panel + (v % V::PANEL) * V::LANES;
+            V::prefetch(b.wrapping_add(at + AHEAD * tile.b_step));
+            *column = V::load(b.add(at));
+        }
+        for (r, sums) in acc.iter_mut().enumerate() {
+            let scale = V::splat(a.add(r * a_row));
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = scale.fma(column, *sum);
+            }
+        }
+    }
+}
+
+/// Adds the tile to C, or to +0.
 #[inline(always)]
 unsafe fn store<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile, acc: &[[V; VECTORS]; ROWS]) {
     for (r, sums) in acc.iter().enumerate() {

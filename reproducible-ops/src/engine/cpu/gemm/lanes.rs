@@ -14,6 +14,8 @@ pub(super) const CANONICAL_NAN: u32 = 0x7fc0_0000;
 pub(super) trait Lanes: Copy {
     /// Floats in one register.
     const LANES: usize;
+    /// Registers side by side in a packed panel.
+    const PANEL: usize;
 
     /// All lanes +0.
     unsafe fn zero() -> Self;
@@ -45,13 +47,14 @@ pub(super) trait Lanes: Copy {
 pub(super) trait Isa {
     /// The vector register.
     type Vector: Lanes;
-    /// Most rows of a micro-tile.
-    const ROWS: usize;
-    /// Columns of a packed panel: two vectors.
-    const PANEL: usize = 2 * Self::Vector::LANES;
+    /// Columns of a packed panel.
+    const PANEL: usize = Self::Vector::PANEL * Self::Vector::LANES;
 
-    /// Most vectors that a tile of `rows` rows should span.
+    /// Most vectors that a tile of `rows` rows should span: a whole number of panels.
     fn widest(rows: usize) -> usize;
+
+    /// Most rows of a tile that spans `vectors`.
+    fn tallest(vectors: usize) -> usize;
 
     /// Runs the micro-kernel with `rows` rows and `vectors` vectors of columns.
     unsafe fn tile(rows: usize, vectors: usize, tile: &Tile);
@@ -70,6 +73,13 @@ pub(super) trait Isa {
         }
     }
 
+    /// Copies `count` panels of columns that lie side by side, `depth` steps of k that are `stride` apart in `src`; panels
+    /// follow each other in `dst`.
+    unsafe fn copy_panels(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+        // SAFETY: the caller's contract.
+        unsafe { copy_panels::<Self::Vector>(src, stride, count, depth, dst) }
+    }
+
     /// `out[r][c] = canonical(out[r][c] + other[r][c])` over `rows` rows of `cols` floats.
     unsafe fn add_rows(out: *mut f32, out_row: usize, other: *const f32, other_row: usize, rows: usize, cols: usize) {
         for r in 0..rows {
@@ -84,8 +94,25 @@ pub(super) trait Isa {
     }
 }
 
+/// The body of [`Isa::copy_panels`], to be compiled with the instruction set enabled. Steps of k are outermost, so that
+/// memory is read in order.
+#[inline(always)]
+pub(super) unsafe fn copy_panels<V: Lanes>(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+    let columns = V::PANEL * V::LANES;
+    for k in 0..depth {
+        for panel in 0..count {
+            for v in 0..V::PANEL {
+                let (from, to) = (panel * columns + v * V::LANES, (panel * depth + k) * columns + v * V::LANES);
+                // SAFETY: the caller vouches for `count` panels of columns in every step.
+                unsafe { V::load(src.add(k * stride + from)).store(dst.add(to)) };
+            }
+        }
+    }
+}
+
 impl Lanes for f32 {
     const LANES: usize = 1;
+    const PANEL: usize = 2;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -131,10 +158,13 @@ pub(super) struct Scalar;
 
 impl Isa for Scalar {
     type Vector = f32;
-    const ROWS: usize = 4;
 
     fn widest(_rows: usize) -> usize {
         2
+    }
+
+    fn tallest(_vectors: usize) -> usize {
+        4
     }
 
     unsafe fn tile(rows: usize, vectors: usize, tile: &Tile) {

@@ -10,14 +10,19 @@ pub(super) struct Neon;
 
 impl Isa for Neon {
     type Vector = float32x4_t;
-    const ROWS: usize = 12;
-
     fn widest(rows: usize) -> usize {
         match rows {
             1..=3 => 8,
+            _ => 4,
+        }
+    }
+
+    fn tallest(vectors: usize) -> usize {
+        match vectors {
+            1 | 2 => 12,
+            3 => 8,
             4 => 6,
-            5 | 6 => 4,
-            _ => 2,
+            _ => 3,
         }
     }
 
@@ -26,7 +31,7 @@ impl Isa for Neon {
         unsafe {
             dispatch!(neon, (rows, vectors, tile),
                 1: [1 2 3 4 5 6 7 8 9 10 11 12], 2: [1 2 3 4 5 6 7 8 9 10 11 12],
-                4: [1 2 3 4 5 6], 6: [1 2 3 4], 8: [1 2 3]);
+                3: [1 2 3 4 5 6 7 8], 4: [1 2 3 4 5 6], 8: [1 2 3]);
         }
     }
 }
@@ -40,6 +45,7 @@ unsafe fn neon<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
 // SAFETY of every block below: NEON is part of the target; pointers are the caller's, valid for what the method names.
 impl Lanes for float32x4_t {
     const LANES: usize = 4;
+    const PANEL: usize = 4;
 
     #[inline(always)]
     unsafe fn zero() -> Self {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::K_BLOCK;
 use super::lanes::{Isa, Lanes};
 
-/// Most columns of B packed at once: one k-block of them is half of a 1 MiB second-level cache.
+/// Most columns of B packed at once.
 pub(super) const B_COLS: usize = 512;
 /// Most rows of A copied at once: one k-block of them stays in the second-level cache beside B.
 pub(super) const A_ROWS: usize = 168;
@@ -13,8 +13,8 @@ pub(super) const A_ROWS: usize = 168;
 pub(super) const A_STRIDE: usize = K_BLOCK + 16;
 /// Floats of a packed block of A.
 pub(super) const A_FLOATS: usize = A_ROWS * A_STRIDE;
-/// Floats of a packed block of B.
-pub(super) const B_FLOATS: usize = B_COLS * K_BLOCK;
+/// Floats of packed columns of B: 1 MiB, half of a second-level cache; fewer columns leave room for more k-blocks.
+pub(super) const B_FLOATS: usize = 2 * B_COLS * K_BLOCK;
 
 /// A strided matrix: element `(row, k)` is at `row * row_stride + k * k_stride` from `start`.
 #[derive(Clone, Copy)]
@@ -31,26 +31,41 @@ impl View {
     }
 }
 
+/// Packs every k-block of `rows` rows, one after the other, each as [`panels`] does; a step of k takes whole panels.
+///
+/// # Safety
+/// `view` is readable for `rows` rows of `len`, `to` writable for `len` steps of whole panels; the instruction set is
+/// present.
+pub(super) unsafe fn blocks<I: Isa>(view: View, rows: usize, len: usize, to: *mut f32) {
+    let columns = rows.next_multiple_of(I::PANEL);
+    for k in (0..len).step_by(K_BLOCK) {
+        // SAFETY: the block's steps exist in both.
+        unsafe { panels::<I>(view.at(0, k), rows, K_BLOCK.min(len - k), to.add(k * columns)) };
+    }
+}
+
 /// Packs `rows` rows (columns of `Bᵀ`) of one k-block into panels of [`Isa::PANEL`], missing columns as zeros.
 ///
 /// Panel `p` holds `depth` steps of `PANEL` floats from `p * depth * PANEL`.
 ///
 /// # Safety
 /// `view` is readable for `rows` rows of `depth`, `to` writable for whole panels; the instruction set is present.
-pub(super) unsafe fn panels<I: Isa>(view: View, rows: usize, depth: usize, to: *mut f32) {
-    for first in (0..rows).step_by(I::Vector::LANES) {
-        let (panel, half) = (first / I::PANEL, first % I::PANEL);
-        // SAFETY: `first < rows`, and the half panel lies in a whole panel.
+unsafe fn panels<I: Isa>(view: View, rows: usize, depth: usize, to: *mut f32) {
+    let side_by_side = if view.row_stride == 1 { rows / I::PANEL } else { 0 };
+    // SAFETY: these panels are full, and their columns lie side by side.
+    unsafe { I::copy_panels(view.start, view.k_stride, side_by_side, depth, to) };
+    for first in (side_by_side * I::PANEL..rows).step_by(I::Vector::LANES) {
+        let (panel, inside) = (first / I::PANEL, first % I::PANEL);
+        // SAFETY: `first < rows`, and its vector lies in a whole panel.
         unsafe {
-            let half = to.add(panel * depth * I::PANEL + half);
-            let lanes = I::Vector::LANES.min(rows - first);
-            half_panel::<I>(view.at(first, 0), lanes, depth, half);
+            let to = to.add(panel * depth * I::PANEL + inside);
+            part_of_panel::<I>(view.at(first, 0), I::Vector::LANES.min(rows - first), depth, to);
         }
     }
 }
 
 /// One vector of columns of a panel.
-unsafe fn half_panel<I: Isa>(view: View, lanes: usize, depth: usize, to: *mut f32) {
+unsafe fn part_of_panel<I: Isa>(view: View, lanes: usize, depth: usize, to: *mut f32) {
     // SAFETY: the caller vouches for `lanes` rows of `depth` and for `depth` steps of a panel.
     unsafe {
         if view.k_stride == 1 {

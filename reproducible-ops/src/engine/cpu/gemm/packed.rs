@@ -1,9 +1,8 @@
 //! A right operand packed once and used by many calls: the weights of a model.
 
-use super::K_BLOCK;
 use super::driver::on_path;
-use super::lanes::{Isa, Lanes};
-use super::pack::{self, View};
+use super::lanes::Isa;
+use super::pack;
 use super::problem::{GemmError, Operand};
 use super::scratch::Aligned;
 use crate::engine::cpu::Path;
@@ -42,7 +41,7 @@ impl PackedB {
         let view = operand.view("b", self.n, self.k, 0, 0)?;
         let (n, k, to) = (self.n, self.k, self.panels.as_mut_ptr());
         // SAFETY: the view was checked, the memory was sized in `new`, and the path was required there.
-        on_path!(self.path, I => unsafe { pack_all::<I>(view, n, k, to) });
+        on_path!(self.path, I => unsafe { pack::blocks::<I>(view, n, k, to) });
         Ok(())
     }
 
@@ -78,14 +77,4 @@ impl PackedB {
 /// Columns of one panel.
 fn panel_columns(path: Path) -> usize {
     on_path!(path, I => I::PANEL)
-}
-
-/// Packs every k-block, one after the other.
-unsafe fn pack_all<I: Isa>(view: View, n: usize, k: usize, to: *mut f32) {
-    let columns = n.next_multiple_of(2 * I::Vector::LANES);
-    for k0 in (0..k).step_by(K_BLOCK) {
-        let depth = K_BLOCK.min(k - k0);
-        // SAFETY: the caller vouches for the view and for `columns * k` floats.
-        unsafe { pack::panels::<I>(view.at(0, k0), n, depth, to.add(k0 * columns)) };
-    }
 }

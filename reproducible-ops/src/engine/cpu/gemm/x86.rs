@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::kernel::{Tile, dispatch, micro};
-use super::lanes::{CANONICAL_NAN, Isa, Lanes};
+use super::lanes::{CANONICAL_NAN, Isa, Lanes, copy_panels};
 
 /// AVX2 with FMA.
 pub(super) struct Avx2;
@@ -13,7 +13,6 @@ pub(super) struct Avx512;
 
 impl Isa for Avx2 {
     type Vector = __m256;
-    const ROWS: usize = 6;
 
     fn widest(rows: usize) -> usize {
         match rows {
@@ -23,11 +22,19 @@ impl Isa for Avx2 {
         }
     }
 
+    fn tallest(vectors: usize) -> usize {
+        match vectors {
+            1 | 2 => 6,
+            4 => 2,
+            _ => 1,
+        }
+    }
+
     unsafe fn tile(rows: usize, vectors: usize, tile: &Tile) {
         // SAFETY: the caller checked the instruction set and vouches for the tile.
         unsafe {
             dispatch!(avx2, (rows, vectors, tile),
-                1: [1 2 3 4 5 6], 2: [1 2 3 4 5 6], 4: [1 2], 6: [1], 8: [1]);
+                1: [1 2 3 4 5 6], 2: [1 2 3 4 5 6], 4: [1 2], 8: [1]);
         }
     }
 
@@ -35,18 +42,29 @@ impl Isa for Avx2 {
         // SAFETY: the caller checked the instruction set and vouches for the block.
         unsafe { transpose_8(src, stride, rows, cols, dst, to) }
     }
+
+    unsafe fn copy_panels(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+        // SAFETY: the caller checked the instruction set and vouches for the panels.
+        unsafe { copy_panels_8(src, stride, count, depth, dst) }
+    }
 }
 
 impl Isa for Avx512 {
     type Vector = __m512;
-    const ROWS: usize = 14;
 
     fn widest(rows: usize) -> usize {
         match rows {
             1..=3 => 8,
+            _ => 4,
+        }
+    }
+
+    fn tallest(vectors: usize) -> usize {
+        match vectors {
+            1 | 2 => 14,
+            3 => 8,
             4 => 6,
-            5 | 6 => 4,
-            _ => 2,
+            _ => 3,
         }
     }
 
@@ -55,13 +73,18 @@ impl Isa for Avx512 {
         unsafe {
             dispatch!(avx512, (rows, vectors, tile),
                 1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14], 2: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
-                4: [1 2 3 4 5 6], 6: [1 2 3 4], 8: [1 2 3]);
+                3: [1 2 3 4 5 6 7 8], 4: [1 2 3 4 5 6], 8: [1 2 3]);
         }
     }
 
     unsafe fn transpose(src: *const f32, stride: usize, rows: usize, cols: usize, dst: *mut f32, to: usize) {
         // SAFETY: the caller checked the instruction set and vouches for the block.
         unsafe { transpose_16(src, stride, rows, cols, dst, to) }
+    }
+
+    unsafe fn copy_panels(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+        // SAFETY: the caller checked the instruction set and vouches for the panels.
+        unsafe { copy_panels_16(src, stride, count, depth, dst) }
     }
 }
 
@@ -93,6 +116,7 @@ fn first_16(n: usize) -> __mmask16 {
 // SAFETY of every block below: intrinsics run where the caller enabled the instruction set, on pointers it vouches for.
 impl Lanes for __m256 {
     const LANES: usize = 8;
+    const PANEL: usize = 2;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -152,6 +176,7 @@ impl Lanes for __m256 {
 // SAFETY of every block below: intrinsics run where the caller enabled the instruction set, on pointers it vouches for.
 impl Lanes for __m512 {
     const LANES: usize = 16;
+    const PANEL: usize = 4;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -294,4 +319,16 @@ fn transposed_16(x: [__m512; 16]) -> [__m512; 16] {
         y[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd_low, odd_high);
     }
     y
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn copy_panels_8(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+    // SAFETY: the instruction set is enabled here; the caller vouches for the panels.
+    unsafe { copy_panels::<__m256>(src, stride, count, depth, dst) }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+unsafe fn copy_panels_16(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+    // SAFETY: the instruction set is enabled here; the caller vouches for the panels.
+    unsafe { copy_panels::<__m512>(src, stride, count, depth, dst) }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::super::super::clock::Window;
-use super::super::super::gate::FAULTS_PER_LINK;
 use super::super::super::payload::Kind;
 use super::{Attacker, Strategy};
 
-/// More messages in one window than a link is allowed faults.
+/// Messages of one flood.
+pub const FLOOD: u16 = 48;
+
+/// Fills the reveal window with words about questions that are none of its business.
 pub struct Flooder;
 
 impl Strategy for Flooder {
@@ -16,7 +18,6 @@ impl Strategy for Flooder {
             return Vec::new();
         }
         let payload = me.noise(64);
-        let slots = 0..(FAULTS_PER_LINK as u16 + 16);
-        slots.filter_map(|slot| me.sign(Kind::ShareReveal, slot, &payload)).collect()
+        (0..FLOOD).filter_map(|slot| me.sign(Kind::ShareReveal, slot, &payload)).collect()
     }
 }

@@ -6,6 +6,9 @@ use super::super::super::clock::Window;
 use super::super::super::envelope::{HEADER_BYTES, MAX_ENVELOPE};
 use super::{Attacker, BURST, MEMORY, Strategy, remember};
 
+/// Forgeries per window; over a round more than the bad signatures that a link is allowed.
+const FORGERIES: usize = 16;
+
 /// Damages what it heard in every way a byte string can be damaged.
 #[derive(Default)]
 pub struct Garbler {
@@ -18,7 +21,7 @@ impl Strategy for Garbler {
         remember(&mut self.memory, message, me);
         self.heard += 1;
         // The forgery names the real author while the window is open.
-        if self.heard > BURST { Vec::new() } else { vec![forged(message, me)] }
+        if self.heard > FORGERIES { Vec::new() } else { vec![forged(message, me)] }
     }
 
     fn enter(&mut self, _: Window, me: &mut Attacker) -> Vec<Arc<[u8]>> {
