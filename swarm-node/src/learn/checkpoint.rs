@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use reproducible_ops::weights::{LoadError, SaveError, Weights};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::trainer::TrainState;
 
@@ -62,7 +63,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A file is not the one that was saved.
-    #[error("{path} has SHA-256 {found}, but its manifest says {expected}; it is corrupted: remove the checkpoint's folder to resume from the one before it", path = path.display())]
+    #[error("{path} has SHA-256 {found}, but its manifest says {expected}; it is truncated or corrupted: remove the checkpoint's folder to resume from the one before it", path = path.display())]
     Digest {
         /// The file.
         path: PathBuf,
@@ -170,8 +171,8 @@ impl Store {
         let mut steps = Vec::new();
         for entry in fs::read_dir(&self.root).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let step = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|step| step.parse().ok());
-            steps.extend(step);
+            let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            steps.extend(number.and_then(|number| number.parse::<u64>().ok()));
         }
         steps.sort_unstable();
         Ok(steps)
@@ -261,13 +262,12 @@ fn read_manifest(path: &Path) -> Result<Manifest, CheckpointError> {
 
 fn read_tensors(folder: &Path, name: &str, expected: &str) -> Result<Weights, CheckpointError> {
     let path = folder.join(name);
-    let failed = |source| CheckpointError::Load { checkpoint: folder.to_owned(), source };
-    let tensors = Weights::load(&path).map_err(failed)?;
-    let found = hex(&tensors.digest());
+    let bytes = fs::read(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+    let found = hex(&Sha256::digest(&bytes));
     if found != expected {
         return Err(CheckpointError::Digest { path, expected: expected.into(), found });
     }
-    Ok(tensors)
+    Weights::from_bytes(&bytes).map_err(|source| CheckpointError::Load { checkpoint: folder.to_owned(), source })
 }
 
 fn hex(digest: &[u8]) -> String {

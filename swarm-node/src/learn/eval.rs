@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::task::{FamilyId, Question, Task, TaskError, held_out_set};
+use crate::model::Tokenizer;
+use crate::model::generate::{Completion, Prompt, Request};
+use crate::model::tokenizer::TextError;
+use crate::task::{FamilyId, Question, TaskError, held_out_set};
 
-use super::policy::{Choice, Policy, PolicyError, Vocabulary, VocabularyError, Written};
+use super::policy::{Policy, PolicyError};
 
 /// Why a policy cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +21,7 @@ pub enum EvalError {
     Task(#[from] TaskError),
     /// A question cannot be read by the model.
     #[error(transparent)]
-    Vocabulary(#[from] VocabularyError),
+    Text(#[from] TextError),
     /// The model fails.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -28,7 +31,7 @@ pub enum EvalError {
 #[derive(Clone, Debug)]
 pub struct EvalSet {
     items: Vec<(FamilyId, Question)>,
-    prompts: Vec<Vec<u32>>,
+    prompts: Vec<Prompt>,
     max_new: usize,
 }
 
@@ -45,12 +48,12 @@ impl EvalSet {
     /// `count` held-out questions of each family and difficulty; the same for everyone who uses the same seed.
     ///
     /// # Errors
-    /// A family has too few questions, or one that the vocabulary cannot write.
+    /// A family has too few questions, or one that the tokenizer cannot write.
     pub fn held_out(
         families: &[(FamilyId, u8)],
         count: usize,
         seed: u64,
-        vocabulary: &dyn Vocabulary,
+        tokenizer: &Tokenizer,
         max_new: usize,
     ) -> Result<Self, EvalError> {
         let mut tasks = Vec::new();
@@ -58,15 +61,18 @@ impl EvalSet {
             tasks.extend(held_out_set(family, difficulty, count, seed)?);
         }
         let items = tasks.iter().map(|task| Ok((task.family, task.question()?))).collect::<Result<Vec<_>, TaskError>>()?;
-        Self::new(items, vocabulary, max_new)
+        Self::new(items, tokenizer, max_new)
     }
 
     /// These questions.
     ///
     /// # Errors
-    /// A question cannot be written in the vocabulary.
-    pub fn new(items: Vec<(FamilyId, Question)>, vocabulary: &dyn Vocabulary, max_new: usize) -> Result<Self, EvalError> {
-        let prompts = items.iter().map(|(_, question)| vocabulary.encode(&question.prompt)).collect::<Result<_, _>>()?;
+    /// A question cannot be written in the tokenizer.
+    pub fn new(items: Vec<(FamilyId, Question)>, tokenizer: &Tokenizer, max_new: usize) -> Result<Self, EvalError> {
+        let prompt = |(index, (_, question)): (u32, &(FamilyId, Question))| {
+            Ok(Prompt { tokens: tokenizer.encode(&question.prompt)?, index })
+        };
+        let prompts = (0..).zip(&items).map(prompt).collect::<Result<_, TextError>>()?;
         Ok(Self { items, prompts, max_new })
     }
 
@@ -79,52 +85,57 @@ impl EvalSet {
     ///
     /// # Errors
     /// The model fails.
-    pub fn greedy(&self, policy: &mut dyn Policy, vocabulary: &dyn Vocabulary) -> Result<PassRate, EvalError> {
-        self.rate(policy, vocabulary, 1, Choice::Greedy)
+    pub fn greedy(&self, policy: &mut dyn Policy, tokenizer: &Tokenizer) -> Result<PassRate, EvalError> {
+        self.rate(policy, tokenizer, self.request(1, [0; 2], 0.0))
     }
 
-    /// Pass@1 at temperature 1, the mean over `samples` answers to each question.
+    /// Pass@1 at temperature 1, the mean over `samples` answers to each question, drawn with the noise of `key`.
     ///
     /// # Errors
     /// The model fails.
     pub fn sampled(
         &self,
         policy: &mut dyn Policy,
-        vocabulary: &dyn Vocabulary,
-        samples: usize,
+        tokenizer: &Tokenizer,
+        samples: u32,
         key: [u32; 2],
     ) -> Result<PassRate, EvalError> {
-        self.rate(policy, vocabulary, samples, Choice::Sample { key })
+        self.rate(policy, tokenizer, self.request(samples, key, 1.0))
+    }
+
+    fn request(&self, samples: u32, key: [u32; 2], temperature: f32) -> Request<'_> {
+        Request { prompts: &self.prompts, samples, max_new: self.max_new, key, temperature }
     }
 
     fn rate(
         &self,
         policy: &mut dyn Policy,
-        vocabulary: &dyn Vocabulary,
-        samples: usize,
-        choice: Choice,
+        tokenizer: &Tokenizer,
+        request: Request<'_>,
     ) -> Result<PassRate, EvalError> {
-        let written = policy.write(&self.prompts, samples, self.max_new, choice)?;
+        let written = policy.write(&request)?;
+        let score = |question: &Question, one: &Completion| Ok(question.score(&tokenizer.decode(&one.tokens)?));
         let scores = self.items.iter().zip(&written).map(|((family, question), written)| {
-            (*family, written.iter().map(|one| question.score(&vocabulary.decode(&one.tokens))).collect())
+            let scores = written.iter().map(|one| score(question, one)).collect::<Result<_, TextError>>()?;
+            Ok((*family, scores))
         });
-        Ok(PassRate::of(scores))
+        Ok(PassRate::of(scores.collect::<Result<Vec<_>, TextError>>()?))
     }
 
     /// The most probable answer to each question, as text.
     ///
     /// # Errors
     /// The model fails.
-    pub fn answers(&self, policy: &mut dyn Policy, vocabulary: &dyn Vocabulary) -> Result<Vec<String>, EvalError> {
-        let written = policy.write(&self.prompts, 1, self.max_new, Choice::Greedy)?;
-        let text = |written: &Vec<Written>| written.first().map(|one| vocabulary.decode(&one.tokens)).unwrap_or_default();
-        Ok(written.iter().map(text).collect())
+    pub fn answers(&self, policy: &mut dyn Policy, tokenizer: &Tokenizer) -> Result<Vec<String>, EvalError> {
+        let written = policy.write(&self.request(1, [0; 2], 0.0))?;
+        let text = |written: &Vec<Completion>| tokenizer.decode(written.first().map_or(&[], |one| &one.tokens));
+        Ok(written.iter().map(text).collect::<Result<_, TextError>>()?)
     }
 }
 
 impl PassRate {
     /// Rates of scores per question. Sums of zeros and ones are exact in f32 up to 2²⁴.
-    pub fn of(scores: impl Iterator<Item = (FamilyId, Vec<f32>)>) -> Self {
+    pub fn of(scores: impl IntoIterator<Item = (FamilyId, Vec<f32>)>) -> Self {
         let mut sums: BTreeMap<FamilyId, (f32, usize)> = BTreeMap::new();
         for (family, scores) in scores {
             let (sum, count) = sums.entry(family).or_default();

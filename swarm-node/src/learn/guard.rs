@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn collapse_rolls_back_once_and_starts_a_new_window() {
-        let verdicts = run(&[0.5, 0.5, 0.25, 0.25, 0.5]);
+        let verdicts = run(&[0.5, 0.5, 0.25, 0.4375, 0.5]);
         assert_eq!(verdicts[2], Verdict::RollBack { best: 0.5, seen: 0.375 });
         assert_eq!(verdicts[3..], [Verdict::Continue, Verdict::Continue]);
     }

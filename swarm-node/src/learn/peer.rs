@@ -18,6 +18,9 @@ use std::sync::Arc;
 use reproducible_ops::random::key_from;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Tokenizer;
+use crate::model::generate::{Completion, Prompt, Request};
+use crate::model::tokenizer::TextError;
 use crate::round::{
     Answers, Asked, Board, CritiqueText, Critiques, DecisionText, Decisions, Mark, PeerId, RoundResult, Stage,
     Task as RoundTask,
@@ -30,7 +33,7 @@ use super::group::{Group, Rollout};
 use super::guard::{Guard, GuardConfig, Verdict};
 use super::inputs::{Example, Sample};
 use super::judge::TaskJudge;
-use super::policy::{Choice, Policy, PolicyError, Vocabulary, VocabularyError, Written, completion_tokens};
+use super::policy::{Policy, PolicyError, completion_tokens};
 use super::sapo::Mix;
 use super::schedule::Schedule;
 use super::trainer::{StepReport, TrainError, TrainState, Trainer};
@@ -44,7 +47,7 @@ pub struct PeerConfig {
     /// Longest completion in tokens, the end mark included.
     pub max_new: usize,
     /// Samples per critique and decision; the first one is published, all are trained on. 1 trains neither.
-    pub stage_samples: usize,
+    pub stage_samples: u32,
     /// Learning rate.
     pub learning_rate: f32,
     /// Steps of warm-up.
@@ -81,7 +84,7 @@ pub enum PeerError {
     Prompt(#[from] PromptError),
     /// A text cannot be read by the model.
     #[error(transparent)]
-    Vocabulary(#[from] VocabularyError),
+    Text(#[from] TextError),
     /// The model fails.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -116,7 +119,7 @@ pub struct PeerParts {
     /// The training run of the same model, with a GRPO objective.
     pub trainer: Trainer,
     /// Text and tokens.
-    pub vocabulary: Arc<dyn Vocabulary>,
+    pub tokenizer: Arc<Tokenizer>,
     /// Questions and judgement.
     pub judge: Arc<TaskJudge>,
     /// Prompts of the stages.
@@ -128,7 +131,7 @@ pub struct PeerParts {
 /// Completions that a peer wrote for one question in one stage.
 struct Draft {
     prompt: Vec<u32>,
-    written: Vec<Written>,
+    written: Vec<Completion>,
     /// Critique stage: the answers handed to the prompt and the prompt itself, to read endorsements by.
     listed: Option<(Vec<String>, prompt::Prompt)>,
 }
@@ -148,7 +151,7 @@ impl Peer {
     /// # Errors
     /// The policy does not take the parameters.
     pub fn new(mut parts: PeerParts) -> Result<Self, PeerError> {
-        parts.policy.load(&parts.trainer.params()?)?;
+        parts.policy.load(parts.trainer.params()?)?;
         let guard = Guard::new(parts.config.guard);
         Ok(Self { parts, guard, best: None, round: 0, drafts: BTreeMap::new() })
     }
@@ -169,8 +172,8 @@ impl Peer {
     }
 
     /// Text and tokens.
-    pub fn vocabulary(&self) -> Arc<dyn Vocabulary> {
-        self.parts.vocabulary.clone()
+    pub fn tokenizer(&self) -> Arc<Tokenizer> {
+        self.parts.tokenizer.clone()
     }
 
     /// Answers the questions of a share task.
@@ -182,8 +185,8 @@ impl Peer {
         let prompts = self.prompts(task, |peer, _, question| {
             Ok((peer.parts.composer.share(&question.prompt)?, None))
         })?;
-        self.write(task, prompts, usize::from(task.group))?;
-        Ok(task.asked.iter().map(|asked| (asked.slot, self.texts(Stage::Share, asked.slot))).collect())
+        self.write(task, prompts, u32::from(task.group))?;
+        task.asked.iter().map(|asked| Ok((asked.slot, self.texts(Stage::Share, asked.slot)?))).collect()
     }
 
     /// Reads the revealed answers of a critique task and endorses one or none.
@@ -204,7 +207,7 @@ impl Peer {
     fn published_critique(&self, asked: &Asked) -> Result<CritiqueText, PeerError> {
         let question = self.parts.judge.question(&asked.question)?;
         let draft = self.drafts.get(&(Stage::Critique, asked.slot));
-        let text = self.texts(Stage::Critique, asked.slot).into_iter().next().unwrap_or_default();
+        let text = self.first_text(Stage::Critique, asked.slot)?;
         let endorsed = draft.and_then(|draft| endorsed(&question, draft, &text));
         Ok(CritiqueText { endorsed, reason: String::new() })
     }
@@ -220,8 +223,8 @@ impl Peer {
             Ok((prompt, None))
         })?;
         self.write(task, prompts, self.parts.config.stage_samples.max(1))?;
-        let first = |slot| self.texts(Stage::Decide, slot).into_iter().next().unwrap_or_default();
-        Ok(task.asked.iter().map(|asked| (asked.slot, decision(&first(asked.slot)))).collect())
+        let decided = |asked: &Asked| Ok((asked.slot, decision(&self.first_text(Stage::Decide, asked.slot)?)));
+        task.asked.iter().map(decided).collect()
     }
 
     /// Drafts of earlier rounds are of no use any more.
@@ -241,27 +244,33 @@ impl Peer {
         let draft = |asked: &Asked| {
             let question = self.parts.judge.question(&asked.question)?;
             let (prompt, listed) = compose(self, asked, &question)?;
-            Ok(Draft { prompt: self.parts.vocabulary.encode(&prompt.text)?, written: Vec::new(), listed })
+            Ok(Draft { prompt: self.parts.tokenizer.encode(&prompt.text)?, written: Vec::new(), listed })
         };
         task.asked.iter().map(draft).collect()
     }
 
-    /// Completes the drafts of a task. The key is the seed of the task's first question, and the place in the task
-    /// tells questions apart, so whoever knows the round can recompute every completion.
-    fn write(&mut self, task: &RoundTask, drafts: Vec<Draft>, samples: usize) -> Result<(), PeerError> {
+    /// Completes the drafts of a task. The key is the seed of the task's first question, and the slot tells questions
+    /// apart, so whoever knows the round can recompute every completion.
+    fn write(&mut self, task: &RoundTask, drafts: Vec<Draft>, samples: u32) -> Result<(), PeerError> {
         let Some(seed) = task.asked.first().map(|asked| asked.seed) else { return Ok(()) };
-        let choice = Choice::Sample { key: [(seed >> 32) as u32, seed as u32] };
-        let prompts: Vec<Vec<u32>> = drafts.iter().map(|draft| draft.prompt.clone()).collect();
-        let written = self.parts.policy.write(&prompts, samples, self.parts.config.max_new, choice)?;
+        let prompt = |(asked, draft): (&Asked, &Draft)| Prompt { tokens: draft.prompt.clone(), index: asked.slot.into() };
+        let prompts: Vec<Prompt> = task.asked.iter().zip(&drafts).map(prompt).collect();
+        let (max_new, key) = (self.parts.config.max_new, [(seed >> 32) as u32, seed as u32]);
+        let written = self.parts.policy.write(&Request { prompts: &prompts, samples, max_new, key, temperature: 1.0 })?;
         for ((asked, draft), written) in task.asked.iter().zip(drafts).zip(written) {
             self.drafts.insert((task.stage, asked.slot), Draft { written, ..draft });
         }
         Ok(())
     }
 
-    fn texts(&self, stage: Stage, slot: u16) -> Vec<String> {
+    fn texts(&self, stage: Stage, slot: u16) -> Result<Vec<String>, TextError> {
         let written = self.drafts.get(&(stage, slot)).map_or(&[][..], |draft| &draft.written);
-        written.iter().map(|one| self.parts.vocabulary.decode(&one.tokens)).collect()
+        written.iter().map(|one| self.parts.tokenizer.decode(&one.tokens)).collect()
+    }
+
+    /// The completion that is published.
+    fn first_text(&self, stage: Stage, slot: u16) -> Result<String, TextError> {
+        Ok(self.texts(stage, slot)?.into_iter().next().unwrap_or_default())
     }
 
     /// Trains on a round: at most one optimizer step.
@@ -289,7 +298,7 @@ impl Peer {
         let (mut own, mut external, mut unreadable) = (Vec::new(), Vec::new(), 0);
         for board in &result.boards {
             let question = self.parts.judge.question(&board.question)?;
-            let prompt = self.parts.vocabulary.encode(&self.parts.composer.share(&question.prompt)?.text)?;
+            let prompt = self.parts.tokenizer.encode(&self.parts.composer.share(&question.prompt)?.text)?;
             for (member, marks) in &board.groups {
                 let Some(share) = result.transcript.shares.get(&(board.slot, *member)) else { continue };
                 let rewards = marks.iter().map(|mark| board.worth(mark) as f32 / 1000.0);
@@ -326,12 +335,12 @@ impl Peer {
         prompt: &[u32],
         texts: impl Iterator<Item = &'t str>,
         rewards: impl Iterator<Item = f32>,
-    ) -> Result<Group, VocabularyError> {
+    ) -> Result<Group, TextError> {
         let rollout = |(text, reward)| {
-            let tokens = completion_tokens(self.parts.vocabulary.as_ref(), text, self.parts.config.max_new)?;
+            let tokens = completion_tokens(&self.parts.tokenizer, text, self.parts.config.max_new)?;
             Ok(Rollout { tokens, reward, behaviour_logp: None })
         };
-        let rollouts = texts.zip(rewards).map(rollout).collect::<Result<_, VocabularyError>>()?;
+        let rollouts = texts.zip(rewards).map(rollout).collect::<Result<_, TextError>>()?;
         Ok(Group { stage: Stage::Share, prompt: prompt.to_vec(), rollouts })
     }
 
@@ -341,11 +350,15 @@ impl Peer {
         for board in &result.boards {
             let Some(draft) = self.drafts.get(&(stage, board.slot)) else { continue };
             let question = self.parts.judge.question(&board.question)?;
-            let rewards = draft.written.iter().map(|written| {
-                let text = self.parts.vocabulary.decode(&written.tokens);
-                if stage == Stage::Critique { self.critique_reward(board, &question, draft, &text) } else { self.decision_reward(board, &text) }
-            });
-            groups.push(group_of(stage, &draft.prompt, &draft.written, rewards));
+            let reward = |written: &Completion| {
+                let text = self.parts.tokenizer.decode(&written.tokens)?;
+                Ok(match stage {
+                    Stage::Critique => self.critique_reward(board, &question, draft, &text),
+                    _ => self.decision_reward(board, &text),
+                })
+            };
+            let rewards = draft.written.iter().map(reward).collect::<Result<Vec<f32>, TextError>>()?;
+            groups.push(group_of(stage, &draft.prompt, &draft.written, rewards.into_iter()));
         }
         groups.retain(|group| is_informative(&group.rewards()));
         Ok(groups)
@@ -390,7 +403,7 @@ impl Peer {
         let PeerParts { trainer, policy, config, .. } = &mut self.parts;
         let rate = Schedule::constant(config.learning_rate, config.warmup).rate(trainer.step_count());
         let report = trainer.step(batch, rate)?;
-        policy.load(&trainer.params()?)?;
+        policy.load(trainer.params()?)?;
         Ok(Some(report))
     }
 
@@ -400,7 +413,7 @@ impl Peer {
             (Verdict::Best, _) => self.best = Some(self.parts.trainer.state()?),
             (Verdict::RollBack { .. }, Some(best)) => {
                 self.parts.trainer.restore(best)?;
-                self.parts.policy.load(&best.params)?;
+                self.parts.policy.load(best.params.clone())?;
             }
             _ => {}
         }
@@ -421,8 +434,8 @@ pub fn example(group: &Group) -> Example {
     Example { prompt: group.prompt.clone(), samples: group.rollouts.iter().zip(advantages).map(sample).collect() }
 }
 
-fn group_of(stage: Stage, prompt: &[u32], written: &[Written], rewards: impl Iterator<Item = f32>) -> Group {
-    let rollout = |(written, reward): (&Written, f32)| Rollout {
+fn group_of(stage: Stage, prompt: &[u32], written: &[Completion], rewards: impl Iterator<Item = f32>) -> Group {
+    let rollout = |(written, reward): (&Completion, f32)| Rollout {
         tokens: written.tokens.clone(),
         reward,
         behaviour_logp: Some(written.logp.clone()),

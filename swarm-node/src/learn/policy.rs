@@ -1,95 +1,39 @@
-//! What the learner needs from a model besides its training program: completions, and text.
+//! What the learner needs from a model besides its training program: completions.
+//!
+//! The real one is [`Generator`]; tests put cheaper writers in its place.
 
 use reproducible_ops::weights::Weights;
 
-/// How tokens are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// The most probable token.
-    Greedy,
-    /// A draw at temperature 1 from noise that is a function of key, prompt number, sample number and position.
-    Sample {
-        /// Philox key; must belong to this purpose alone.
-        key: [u32; 2],
-    },
-}
+use crate::model::generate::{Completion, GenerateError, Generator, Request};
+use crate::model::tokenizer::{TextError, Tokenizer};
 
-/// A completion as a policy wrote it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Written {
-    /// Tokens after the prompt, the end mark included where it was written.
-    pub tokens: Vec<u32>,
-    /// Log-probability of each token at temperature 1.
-    pub logp: Vec<f32>,
-}
-
-/// Why a policy cannot write. The cause is the model's own error.
+/// Why a policy cannot write.
 #[derive(Debug, thiserror::Error)]
 #[error("the model cannot generate: {0}")]
-pub struct PolicyError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub struct PolicyError(#[from] pub GenerateError);
 
 /// A model that writes completions.
 pub trait Policy: Send {
-    /// Writes `samples` completions of at most `max_new` tokens for each prompt, by prompt, then sample.
+    /// The completions of every prompt, in the order of the prompts.
     ///
     /// # Errors
-    /// A prompt is too long, or the engine fails.
-    fn write(
-        &mut self,
-        prompts: &[Vec<u32>],
-        samples: usize,
-        max_new: usize,
-        choice: Choice,
-    ) -> Result<Vec<Vec<Written>>, PolicyError>;
+    /// A prompt cannot be continued, or the engine fails.
+    fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, PolicyError>;
 
     /// Takes over trained parameters.
     ///
     /// # Errors
     /// A parameter is missing or has another shape.
-    fn load(&mut self, params: &Weights) -> Result<(), PolicyError>;
+    fn load(&mut self, params: Weights) -> Result<(), PolicyError>;
 }
 
-/// Why a text cannot be read by a model.
-#[derive(Debug, thiserror::Error)]
-#[error("the text {text:?} cannot be encoded: {source}")]
-pub struct VocabularyError {
-    /// The text.
-    pub text: String,
-    /// What is wrong with it.
-    pub source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-/// Translates between text and tokens.
-pub trait Vocabulary: Send + Sync {
-    /// Tokens of a text, without specials.
-    ///
-    /// # Errors
-    /// The text has something that the vocabulary lacks.
-    fn encode(&self, text: &str) -> Result<Vec<u32>, VocabularyError>;
-
-    /// Text of tokens, up to the end mark.
-    fn decode(&self, tokens: &[u32]) -> String;
-
-    /// The token that ends a completion.
-    fn end(&self) -> u32;
-}
-
-/// Reads and writes the 64 symbols of nano models; see [`crate::task::charset`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CharacterVocabulary;
-
-impl Vocabulary for CharacterVocabulary {
-    fn encode(&self, text: &str) -> Result<Vec<u32>, VocabularyError> {
-        crate::task::charset::encode(text)
-            .map_err(|source| VocabularyError { text: text.into(), source: Box::new(source) })
+impl Policy for Generator {
+    fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, PolicyError> {
+        Ok(self.generate(request)?)
     }
 
-    fn decode(&self, tokens: &[u32]) -> String {
-        crate::task::charset::decode(tokens)
-    }
-
-    fn end(&self) -> u32 {
-        crate::task::charset::EOS
+    fn load(&mut self, params: Weights) -> Result<(), PolicyError> {
+        Ok(self.set_weights(params)?)
     }
 }
 
@@ -98,11 +42,27 @@ impl Vocabulary for CharacterVocabulary {
 ///
 /// # Errors
 /// The text has something that the vocabulary lacks.
-pub fn completion_tokens(vocabulary: &dyn Vocabulary, text: &str, max_new: usize) -> Result<Vec<u32>, VocabularyError> {
-    let mut tokens = vocabulary.encode(text)?;
+pub fn completion_tokens(tokenizer: &Tokenizer, text: &str, max_new: usize) -> Result<Vec<u32>, TextError> {
+    let mut tokens = tokenizer.encode(text)?;
     if tokens.len() < max_new {
-        tokens.push(vocabulary.end());
+        tokens.push(tokenizer.eos());
     }
     tokens.truncate(max_new);
     Ok(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::charset;
+
+    #[test]
+    fn a_completion_ends_unless_it_was_cut_off() {
+        let tokenizer = Tokenizer::characters(charset::CHARACTERS);
+        assert_eq!(completion_tokens(&tokenizer, "01", 9).unwrap(), [2, 3, charset::EOS]);
+        assert_eq!(completion_tokens(&tokenizer, "01", 2).unwrap(), [2, 3]);
+        assert_eq!(completion_tokens(&tokenizer, "0123", 2).unwrap(), [2, 3]);
+        assert_eq!(completion_tokens(&tokenizer, "", 2).unwrap(), [charset::EOS]);
+        assert!(completion_tokens(&tokenizer, "\u{e9}", 9).is_err());
+    }
 }

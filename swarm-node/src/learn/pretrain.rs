@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 use reproducible_ops::weights::Weights;
 use serde::{Deserialize, Serialize};
 
+use crate::model::tokenizer::{TextError, Tokenizer};
 use crate::task::corpus::{BatchShape, Corpus, CorpusError, CorpusRecipe};
 
 use super::checkpoint::{Checkpoint, CheckpointError, Store};
 use super::inputs::{Example, Sample};
-use super::policy::{Vocabulary, VocabularyError};
 use super::schedule::Schedule;
 use super::trainer::{StepReport, TrainError, Trainer};
 
@@ -65,7 +65,7 @@ pub enum PretrainError {
     Corpus(#[from] CorpusError),
     /// An example cannot be read by the model.
     #[error("corpus: {0}")]
-    Vocabulary(#[from] VocabularyError),
+    Text(#[from] TextError),
     /// A step fails.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -81,7 +81,7 @@ pub enum PretrainError {
 pub struct Pretrainer<'a> {
     config: PretrainConfig,
     corpus: Corpus,
-    vocabulary: &'a dyn Vocabulary,
+    tokenizer: &'a Tokenizer,
     trainer: Trainer,
     store: Option<Store>,
 }
@@ -96,7 +96,7 @@ impl<'a> Pretrainer<'a> {
     /// The corpus cannot be made, all checkpoints are damaged, or the newest belongs to another run.
     pub fn new(
         config: PretrainConfig,
-        vocabulary: &'a dyn Vocabulary,
+        tokenizer: &'a Tokenizer,
         mut trainer: Trainer,
         store: Option<Store>,
     ) -> Result<(Self, Vec<String>), PretrainError> {
@@ -110,7 +110,7 @@ impl<'a> Pretrainer<'a> {
                 trainer.restore(&checkpoint.state)?;
             }
         }
-        Ok((Self { config, corpus, vocabulary, trainer, store }, skipped))
+        Ok((Self { config, corpus, tokenizer, trainer, store }, skipped))
     }
 
     /// Trains up to the last step; `progress` sees every step and may stop the run. Writes a checkpoint every so many
@@ -149,10 +149,10 @@ impl<'a> Pretrainer<'a> {
     }
 
     fn encode(&self, prompt: &str, completion: &str) -> Result<Example, PretrainError> {
-        let mut tokens = self.vocabulary.encode(completion)?;
-        tokens.push(self.vocabulary.end());
+        let mut tokens = self.tokenizer.encode(completion)?;
+        tokens.push(self.tokenizer.eos());
         let sample = Sample { tokens, weight: 1.0, ..Sample::default() };
-        Ok(Example { prompt: self.vocabulary.encode(prompt)?, samples: vec![sample] })
+        Ok(Example { prompt: self.tokenizer.encode(prompt)?, samples: vec![sample] })
     }
 
     fn save(&self) -> Result<(), PretrainError> {

@@ -48,3 +48,55 @@ impl Scorer {
     }
 }
 
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{ReferenceEngine, forward, weights};
+    use super::*;
+
+    const PROMPTS: [&[u32]; 3] = [&[5, 6, 7, 8, 9], &[10, 11], &[12]];
+    const COMPLETIONS: [&[u32]; 4] = [&[20, 21, 22, 1], &[20, 1], &[33, 34, 1], &[1]];
+
+    fn score(rows: usize, length: usize, sequences: &[Sequence<'_>]) -> Vec<Vec<f32>> {
+        Scorer::new(&ReferenceEngine, &forward(rows, length), &weights(3)).unwrap().score(sequences).unwrap()
+    }
+
+    fn packed() -> Vec<Sequence<'static>> {
+        PROMPTS.map(|prompt| Sequence { prompt, completions: COMPLETIONS.to_vec() }).to_vec()
+    }
+
+    fn bits(scores: &[Vec<f32>]) -> Vec<Vec<u32>> {
+        scores.iter().map(|row| row.iter().map(|x| x.to_bits()).collect()).collect()
+    }
+
+    #[test]
+    fn a_shared_prompt_scores_like_separate_rows() {
+        let together = score(2, 40, &packed());
+        let alone = PROMPTS.iter().flat_map(|&prompt| {
+            COMPLETIONS.iter().flat_map(move |&tokens| score(1, 9, &[Sequence { prompt, completions: vec![tokens] }]))
+        });
+        for (together, alone) in together.iter().zip(alone) {
+            assert_eq!(together.len(), alone.len());
+            assert!(together.iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-5), "{together:?} {alone:?}");
+        }
+    }
+
+    #[test]
+    fn completions_do_not_see_each_other() {
+        let mut sequences = packed();
+        let before = score(2, 40, &sequences);
+        let other: &[u32] = &[40, 41, 42, 43];
+        sequences[0].completions[0] = other;
+        let after = score(2, 40, &sequences);
+        assert_ne!(bits(&before[..1]), bits(&after[..1]));
+        assert_eq!(bits(&before[1..]), bits(&after[1..]));
+    }
+
+    #[test]
+    fn padding_changes_no_bit() {
+        let sequences = vec![packed().remove(0)];
+        let tight = bits(&score(1, 14, &sequences));
+        assert_eq!(tight, bits(&score(1, 37, &sequences)));
+        assert_eq!(tight, bits(&score(3, 80, &sequences)));
+    }
+}

@@ -346,3 +346,204 @@ pub(super) fn write_role(session: &mut dyn Session, role: Role, tensors: &Weight
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::grpo::GrpoConfig;
+    use super::super::inputs::Sample;
+    use super::super::schedule::Schedule;
+    use super::super::testing::{ReferenceEngine, forward, weights};
+    use super::*;
+
+    fn sample(tokens: &[u32], advantage: f32) -> Sample {
+        Sample { tokens: tokens.to_vec(), weight: 1.0, advantage, ..Sample::default() }
+    }
+
+    fn batch() -> Vec<Example> {
+        vec![
+            Example { prompt: vec![5, 6, 7], samples: vec![sample(&[8, 9, 1], 1.0), sample(&[8, 1], -1.0), sample(&[3, 1], 0.5)] },
+            Example { prompt: vec![9, 6], samples: vec![sample(&[2, 3, 4, 1], -0.5), sample(&[2, 1], 0.7)] },
+            Example { prompt: vec![11], samples: vec![sample(&[12, 1], 0.3), sample(&[10, 13, 1], -0.3)] },
+        ]
+    }
+
+    fn trainer(rows: usize, length: usize, objective: Objective) -> Trainer {
+        let programs = Programs::new(&forward(rows, length), objective, &OptimizerConfig::default()).unwrap();
+        Trainer::new(&ReferenceEngine, Arc::new(programs), &weights(1)).unwrap()
+    }
+
+    const ON_POLICY: Objective =
+        Objective::OnPolicy(GrpoConfig { clip_low: 0.2, clip_high: 0.28, divergence: None, importance_cap: None });
+
+    fn bits(weights: &Weights) -> Vec<u32> {
+        weights.iter().flat_map(|(_, tensor)| tensor.words().to_vec()).collect()
+    }
+
+    fn close(a: &Weights, b: &Weights, tolerance: f32) -> bool {
+        let pairs = bits(a).into_iter().zip(bits(b)).map(|(a, b)| (f32::from_bits(a), f32::from_bits(b)));
+        bits(a).len() == bits(b).len() && pairs.into_iter().all(|(a, b)| (a - b).abs() <= tolerance)
+    }
+
+    #[test]
+    fn training_lowers_the_loss() {
+        let mut trainer = trainer(2, 12, Objective::Supervised);
+        let losses: Vec<f32> = (0..20).map(|_| trainer.step(&batch(), 3e-2).unwrap().loss).collect();
+        assert!((losses[0] - 64f32.ln()).abs() < 0.5, "{losses:?}");
+        assert!(losses[19] < 0.6 * losses[0], "{losses:?}");
+    }
+
+    #[test]
+    fn a_policy_step_raises_good_completions_and_lowers_bad_ones() {
+        let mut trainer = trainer(2, 12, ON_POLICY);
+        let score = |params: &Weights| {
+            let mut all = weights(1);
+            all.extend(params.clone());
+            let mut scorer = super::super::scorer::Scorer::new(&ReferenceEngine, &forward(2, 12), &all).unwrap();
+            let batch = batch();
+            let sequences: Vec<Sequence<'_>> = batch.iter().map(Example::sequence).collect();
+            scorer.score(&sequences).unwrap().iter().map(|logp| logp.iter().sum::<f32>()).collect::<Vec<f32>>()
+        };
+        let before = score(&trainer.params().unwrap());
+        let report = trainer.step(&batch(), 1e-2).unwrap();
+        assert_eq!(report.metrics["clip_fraction"], 0.0);
+        assert!((report.metrics["entropy"] - 64f32.ln()).abs() < 0.2, "{report:?}");
+        let after = score(&trainer.params().unwrap());
+        let signs: Vec<f32> = batch().iter().flat_map(|example| &example.samples).map(|sample| sample.advantage).collect();
+        let gain: f32 = before.iter().zip(&after).zip(signs).map(|((before, after), sign)| (after - before) * sign).sum();
+        assert!(gain > 0.0, "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn microbatches_add_up_to_the_whole_step() {
+        for objective in [Objective::Supervised, ON_POLICY] {
+            let (mut small, mut large) = (trainer(1, 12, objective), trainer(3, 12, objective));
+            let (first, second) = (small.step(&batch(), 1e-3).unwrap(), large.step(&batch(), 1e-3).unwrap());
+            assert!(first.microbatches > second.microbatches);
+            assert!((first.loss - second.loss).abs() < 1e-5 && (first.grad_norm - second.grad_norm).abs() < 1e-5);
+            assert!(close(&small.params().unwrap(), &large.params().unwrap(), 1e-5));
+        }
+    }
+
+    #[test]
+    fn one_program_is_the_same_step_bit_for_bit() {
+        for objective in [Objective::Supervised, ON_POLICY] {
+            let mut trainer = trainer(3, 12, objective);
+            let program = assemble::training_step(&forward(3, 12), &objective, &OptimizerConfig::default()).unwrap();
+            let mut session = ReferenceEngine.load(&program).unwrap();
+            let state = trainer.state().unwrap();
+            weights(1).iter().for_each(|(name, tensor)| session.write(name, tensor).unwrap());
+            state.optimizer.iter().for_each(|(name, tensor)| session.write(name, tensor).unwrap());
+            for _ in 0..3 {
+                let batch = batch();
+                let sequences: Vec<Sequence<'_>> = batch.iter().map(Example::sequence).collect();
+                let mut packing = pack(&sequences, 12).unwrap();
+                packing.pad_rows(3);
+                assert_eq!(packing.rows, 3);
+                Inputs::new(&packing, &batch, &trainer.programs).unwrap().write(session.as_mut(), 0).unwrap();
+                session.write_words(LEARNING_RATE, &[1e-2f32.to_bits()]).unwrap();
+                session.run().unwrap();
+                session.advance();
+                trainer.step(&batch, 1e-2).unwrap();
+            }
+            for (name, tensor) in trainer.params().unwrap().iter() {
+                assert_eq!(session.input_words(name).unwrap(), tensor.words(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn recorded_log_probabilities_of_the_policy_itself_give_the_on_policy_step() {
+        let config = *ON_POLICY.grpo().unwrap();
+        let mut on = trainer(3, 12, ON_POLICY);
+        let mut off = trainer(3, 12, Objective::OffPolicy(config));
+        let mut batch = batch();
+        record(&mut batch, |sample, logp| sample.old_logp = Some(logp));
+        on.step(&batch, 1e-2).unwrap();
+        let report = off.step(&batch, 1e-2).unwrap();
+        assert!(close(&on.params().unwrap(), &off.params().unwrap(), 1e-6));
+        assert_eq!(report.metrics["clip_fraction"], 0.0);
+        // The second step on the same batch is off-policy: ratios leave 1 and some are clipped.
+        let clipped: Vec<f32> = (0..12).map(|_| off.step(&batch, 3e-2).unwrap().metrics["clip_fraction"]).collect();
+        assert!(clipped[11] > 0.0, "{clipped:?}");
+    }
+
+    /// Scores the batch under the initial weights.
+    fn record(batch: &mut [Example], set: impl Fn(&mut Sample, Vec<f32>)) {
+        let mut scorer = super::super::scorer::Scorer::new(&ReferenceEngine, &forward(3, 12), &weights(1)).unwrap();
+        let scored = {
+            let sequences: Vec<Sequence<'_>> = batch.iter().map(Example::sequence).collect();
+            scorer.score(&sequences).unwrap()
+        };
+        let samples = batch.iter_mut().flat_map(|example| &mut example.samples);
+        samples.zip(scored).for_each(|(sample, logp)| set(sample, logp));
+    }
+
+    #[test]
+    fn importance_is_truncated_and_unknown_writers_count_once() {
+        let objective = Objective::OnPolicy(GrpoConfig { importance_cap: Some(2.0), ..GrpoConfig::default() });
+        let step = |shift: Option<f32>| {
+            let mut batch = vec![Example { prompt: vec![5, 6], samples: vec![sample(&[8, 1], 1.0)] }];
+            if let Some(shift) = shift {
+                record(&mut batch, |sample, logp| sample.behaviour_logp = Some(logp.iter().map(|x| x - shift).collect()));
+            }
+            trainer(3, 12, objective).step(&batch, 0.0).unwrap()
+        };
+        let (unknown, equal, twice, far) = (step(None), step(Some(0.0)), step(Some(0.6931472)), step(Some(5.0)));
+        assert!((unknown.loss - equal.loss).abs() < 1e-5 && (unknown.loss + 1.0).abs() < 1e-5);
+        assert!((twice.loss / equal.loss - 2.0).abs() < 1e-3 && (far.loss / equal.loss - 2.0).abs() < 1e-3);
+        assert!((far.grad_norm / equal.grad_norm - 2.0).abs() < 1e-3);
+        assert!((step(Some(-0.6931472)).loss / equal.loss - 0.5).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_divergence_to_the_reference_is_zero_at_the_reference_and_grows() {
+        let objective = Objective::OnPolicy(GrpoConfig { divergence: Some(0.5), ..GrpoConfig::default() });
+        let mut batch = batch();
+        record(&mut batch, |sample, logp| sample.reference_logp = Some(logp));
+        let mut trainer = trainer(3, 12, objective);
+        let found: Vec<f32> = (0..5).map(|_| trainer.step(&batch, 3e-2).unwrap().metrics["divergence"]).collect();
+        assert!(found[0].abs() < 1e-6 && found[4] > 1e-3, "{found:?}");
+    }
+
+    #[test]
+    fn a_resumed_run_has_the_bits_of_an_unbroken_one() {
+        let schedule = Schedule { peak: 1e-2, warmup: 3, decay: 4, total: 8, floor: 0.1 };
+        let run = |trainer: &mut Trainer, steps: std::ops::Range<u64>| {
+            for step in steps {
+                assert_eq!(trainer.step_count(), step);
+                trainer.step(&batch(), schedule.rate(step)).unwrap();
+            }
+        };
+        let mut unbroken = trainer(2, 12, ON_POLICY);
+        run(&mut unbroken, 0..8);
+        let mut first = trainer(2, 12, ON_POLICY);
+        run(&mut first, 0..5);
+        let folder = tempfile::tempdir().unwrap();
+        let store = super::super::checkpoint::Store::open(folder.path(), 2).unwrap();
+        let (config, run_state) = (serde_json::Value::Null, serde_json::Value::Null);
+        let checkpoint = super::super::checkpoint::Checkpoint { state: first.state().unwrap(), config, run: run_state };
+        store.save(&checkpoint).unwrap();
+        let mut resumed = trainer(2, 12, ON_POLICY);
+        resumed.restore(&store.latest().unwrap().0.unwrap().state).unwrap();
+        run(&mut resumed, 5..8);
+        assert_eq!(resumed.state().unwrap(), unbroken.state().unwrap());
+    }
+
+    #[test]
+    fn bad_batches_are_refused_and_change_nothing() {
+        let mut subject = trainer(2, 12, ON_POLICY);
+        let before = subject.state().unwrap();
+        assert!(matches!(subject.step(&[], 0.1), Err(TrainError::EmptyBatch)));
+        let endless = Example { prompt: vec![1; 30], samples: vec![sample(&[1], 1.0)] };
+        assert!(matches!(subject.step(&[endless], 0.1), Err(TrainError::Pack(_))));
+        let infinite = Example { prompt: vec![1], samples: vec![sample(&[1], f32::INFINITY)] };
+        assert!(matches!(subject.step(&[infinite], 0.1), Err(TrainError::NotFinite { step: 0, .. })));
+        assert_eq!(subject.state().unwrap(), before);
+        let after = subject.step(&batch(), 1e-2).unwrap();
+        let fresh = trainer(2, 12, ON_POLICY).step(&batch(), 1e-2).unwrap();
+        assert_eq!(after, fresh);
+        let mut off = trainer(2, 12, Objective::OffPolicy(GrpoConfig::default()));
+        let error = off.step(&batch(), 1e-2).unwrap_err().to_string();
+        assert!(error.contains("`old_logp`") && error.contains("3 tokens"), "{error}");
+    }
+}
