@@ -157,7 +157,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
         std::fs::write(&path, "[demo]\nrounds = 3\npeers = 3\nseed = 9\n").unwrap();
-        let environment = vec![pair("SWARM_NODE_DEMO_PEERS", "5"), pair("SWARM_NODE_DEMO_SEED", "5"), pair("HOME", "/")];
+        let environment =
+            vec![pair("SWARM_NODE_DEMO_PEERS", "5"), pair("SWARM_NODE_DEMO_SEED", "5"), pair("HOME", "/")];
         let sources = Sources { file: Some(path.clone()), environment, flags: flag("demo.seed", "7") };
         let settings = Settings::load(&sources).unwrap();
         assert_eq!(shown(&settings, "demo.rounds"), ("3".into(), format!("{}:2", path.display())));
