@@ -8,7 +8,7 @@ use crate::random;
 use crate::scalar;
 use crate::tensor::Tensor;
 
-use super::EngineError;
+use super::{EngineError, canonicalise};
 
 /// Evaluates a program and returns its outputs in declaration order. `inputs` are in id order.
 ///
@@ -26,12 +26,19 @@ pub fn evaluate(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, Eng
 pub fn trace(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
     program.validate()?;
     check_inputs(program, inputs)?;
-    let mut values = inputs.to_vec();
+    let mut values: Vec<Tensor> = inputs[..program.inputs().len()].iter().map(canonical).collect();
     for node in program.nodes() {
         let operands: Vec<&Tensor> = node.inputs.iter().map(|id| &values[id.index()]).collect();
         values.push(apply(node, &operands));
     }
     Ok(values)
+}
+
+fn canonical(input: &Tensor) -> Tensor {
+    let mut input = input.clone();
+    let dtype = input.ty().dtype;
+    canonicalise(dtype, input.words_mut());
+    input
 }
 
 fn check_inputs(program: &Program, inputs: &[Tensor]) -> Result<(), EngineError> {
@@ -172,6 +179,9 @@ fn cast(from: DType, to: DType, word: u32) -> u32 {
 
 /// Copies `shape` elements whose places in `source` follow `offset` and `strides`.
 fn strided(source: &[u32], offset: usize, strides: &[usize], shape: &Shape) -> Vec<u32> {
+    if shape.elements() == 0 {
+        return Vec::new();
+    }
     let mut places = vec![offset];
     for (&dim, &stride) in shape.dims().iter().zip(strides) {
         let along = |&start: &usize| (0..dim).map(move |index| start + index * stride);

@@ -44,8 +44,8 @@ fn narrow(value: i64) -> Result<u32, DataFault> {
     i32::try_from(value).map(i32::cast_unsigned).map_err(|_| DataFault::Range(value))
 }
 
-/// A tensor as Burn data.
-pub(super) fn burn_data(tensor: &Tensor) -> TensorData {
+/// A tensor as Burn data, for [`Tensor::from_data`](burn::tensor::Tensor::from_data).
+pub fn burn_data(tensor: &Tensor) -> TensorData {
     let shape = tensor.shape().dims().to_vec();
     let words = tensor.words();
     match tensor.ty().dtype {
@@ -88,10 +88,10 @@ impl Embedding {
     }
 }
 
-/// The word that all elements share.
+/// The word that all elements share; zero where there are none.
 fn constant_word(tensor: &Tensor) -> Option<u32> {
-    let (&first, rest) = tensor.words().split_first()?;
-    rest.iter().all(|&word| word == first).then_some(first)
+    let first = tensor.words().first().copied().unwrap_or(0);
+    tensor.words().iter().all(|&word| word == first).then_some(first)
 }
 
 /// Start and step of a one-dimensional i32 tensor that counts.

@@ -148,7 +148,7 @@ pub enum LowerError {
         /// The panic's message.
         message: String,
     },
-    /// Burn refused the recording.
-    #[error("recording failed: {0}")]
+    /// Burn refused the recording: most likely a tensor of another recording took part.
+    #[error("recording failed: {0}; tensors belong to the recording that made them, hand values over as inputs")]
     Capture(String),
 }

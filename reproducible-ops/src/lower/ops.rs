@@ -1,7 +1,8 @@
 //! Operators that Burn lacks, callable from Burn code.
 //!
-//! On a capture device they are recorded as one primitive. On any other device they run at once, by the reference
-//! engine, so that the same model code can be tried without lowering it.
+//! On a capture device they are recorded as one primitive, and operands that do not fit are an error of
+//! [`lower`](super::lower()). On any other device they run at once, by the reference engine, so that the same model code
+//! can be tried without lowering it.
 
 use burn::prelude::*;
 use burn_capture::{CaptureBackend, CaptureClient};
@@ -22,7 +23,7 @@ pub(super) const ONE_HOT: &str = "reproducible.one_hot";
 /// dropped. This is how a key or value cache is written: `B` is `D − 2`.
 ///
 /// # Panics
-/// Shapes that do not fit.
+/// Shapes that do not fit, outside of a recording.
 pub fn update_rows<const D: usize, const B: usize>(base: Tensor<D>, rows: Tensor<D>, at: Tensor<B, Int>) -> Tensor<D> {
     let shape = base.dims();
     let operands = [Operand::of(base), Operand::of(rows), Operand::of(at)];
@@ -32,7 +33,7 @@ pub fn update_rows<const D: usize, const B: usize>(base: Tensor<D>, rows: Tensor
 /// `(key: [2], counter: [N, 3]) → [N, lanes]`, uniform in (0, 1): see [`crate::random`].
 ///
 /// # Panics
-/// Shapes that do not fit.
+/// Shapes that do not fit, outside of a recording.
 pub fn philox_uniform(key: Tensor<1, Int>, counter: Tensor<2, Int>, lanes: usize) -> Tensor<2> {
     let [rows, _] = counter.dims();
     let operator = Operator::PhiloxUniform { lanes };
@@ -43,7 +44,7 @@ pub fn philox_uniform(key: Tensor<1, Int>, counter: Tensor<2, Int>, lanes: usize
 /// `one_hot` reads the ids on the host, which a recording cannot.)
 ///
 /// # Panics
-/// Shapes that do not fit.
+/// Shapes that do not fit, outside of a recording.
 pub fn one_hot<const D: usize, const E: usize>(ids: Tensor<D, Int>, classes: usize) -> Tensor<E> {
     let mut shape = [classes; E];
     for (to, from) in shape.iter_mut().zip(ids.dims()) {

@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::kind::Basic;
 use burn::tensor::{BackendPrimitive, DType as BurnType};
-use burn_capture::{CaptureBackend, CaptureChannel, CaptureClient, CaptureDevice, TensorId};
+use burn_capture::{CaptureBackend, CaptureChannel, CaptureClient, CaptureDevice, CapturedGraph, TensorId};
 use burn_ir::{CustomOpIr, OperationIr, TensorIr};
 use burn_router::{RouterClient, RouterTensor, get_client};
 
@@ -120,6 +120,14 @@ impl Recorder {
         self.fault.get_or_insert(error);
     }
 
+    fn finish(self, captured: CapturedGraph) -> Result<Recording, LowerError> {
+        self.check_names()?;
+        let Self { declared, outputs, constants, fault, .. } = self;
+        let recording =
+            Recording { operations: captured.graph.operations, values: captured.values, declared, outputs, constants };
+        fault.map_or(Ok(recording), Err)
+    }
+
     fn check_names(&self) -> Result<(), LowerError> {
         unique("input", self.declared.iter().map(|(_, input)| input.name.as_str()))?;
         unique("output", self.outputs.iter().map(|(name, _)| name.as_str()))
@@ -174,18 +182,10 @@ pub(super) fn record<M: Module>(model: &M, forward: impl FnOnce(&M, &mut Recorde
         // Inputs and outputs are kept here by tensor id, so the graph itself needs no boundary.
         scope.complete([], [])
     });
-    let graph = captured.map_err(|error| LowerError::Capture(error.to_string()))?;
+    let captured = captured.map_err(|error| LowerError::Capture(error.to_string()))?;
     let (recorder, run) = outcome.ok_or_else(|| LowerError::Capture("the capture scope did not run".into()))?;
-    let operations = graph.graph.operations;
-    run.map_err(|payload| panicked(&operations, payload.as_ref()))?;
-    recorder.check_names()?;
-    match recorder.fault {
-        Some(fault) => Err(fault),
-        None => {
-            let Recorder { declared, outputs, constants, .. } = recorder;
-            Ok(Recording { operations, values: graph.values, declared, outputs, constants })
-        }
-    }
+    run.map_err(|payload| panicked(&captured.graph.operations, payload.as_ref()))?;
+    recorder.finish(captured)
 }
 
 fn panicked(operations: &[OperationIr], payload: &(dyn Any + Send)) -> LowerError {

@@ -3,6 +3,8 @@
 //! Only element order decides, so results keep their bits: a reshape of a reshape is the outer one, permutes compose,
 //! an expand of an expand is the outer one, and views that change nothing vanish.
 
+use std::collections::HashMap;
+
 use crate::program::{Builder, Input, Node, Operator, Program, TypeError, ValueId};
 
 /// The same results with fewer nodes. All inputs are kept for which `keep` holds or that a result needs.
@@ -15,7 +17,7 @@ pub(super) fn simplify(program: &Program, keep: impl Fn(&Input) -> bool) -> Prog
 
 fn rebuild(program: &Program, keep: impl Fn(&Input) -> bool) -> Result<Program, TypeError> {
     let needed = needed(program);
-    let mut copy = Copy { builder: Builder::new(), renamed: vec![None; program.value_count()], views: Vec::new() };
+    let mut copy = Copy { builder: Builder::new(), renamed: vec![None; program.value_count()], views: HashMap::new() };
     for (id, input) in program.input_ids().zip(program.inputs()) {
         if needed[id.index()] || keep(input) {
             let value = copy.builder.input(&input.name, input.ty.clone(), input.role);
@@ -50,8 +52,8 @@ fn needed(program: &Program) -> Vec<bool> {
 struct Copy {
     builder: Builder,
     renamed: Vec<Option<ValueId>>,
-    /// Views already made: result, operator, operand.
-    views: Vec<(ValueId, Operator, ValueId)>,
+    /// Views already made, with their operands.
+    views: HashMap<ValueId, (Operator, ValueId)>,
 }
 
 impl Copy {
@@ -72,15 +74,15 @@ impl Copy {
         }
         let value = self.builder.push(operator.clone(), &operands)?;
         if operator.is_view() {
-            self.views.push((value, operator, operands[0]));
+            self.views.insert(value, (operator, operands[0]));
         }
         Ok(value)
     }
 
     /// One view instead of two of a kind.
     fn merged(&self, operator: &Operator, operands: Vec<ValueId>) -> (Operator, Vec<ValueId>) {
-        let inner = operands.first().and_then(|x| self.views.iter().rev().find(|(value, ..)| value == x));
-        let Some((_, inner, source)) = inner else { return (operator.clone(), operands) };
+        let inner = operands.first().and_then(|x| self.views.get(x));
+        let Some((inner, source)) = inner else { return (operator.clone(), operands) };
         let merged = match (operator, inner) {
             (Operator::Reshape(_), Operator::Reshape(_)) | (Operator::Expand(_), Operator::Expand(_)) => {
                 operator.clone()

@@ -133,6 +133,8 @@ impl Program {
         for input in &self.inputs {
             within("rank of an input", input.ty.shape.rank(), limits::MAX_RANK)?;
             within("elements of an input", input.ty.shape.elements(), limits::MAX_ELEMENTS)?;
+            let longest = input.ty.shape.dims().iter().copied().max().unwrap_or(0);
+            within("longest axis of an input", longest, limits::MAX_ELEMENTS)?;
         }
         for (index, node) in self.nodes.iter().enumerate() {
             self.validate_node(index, node)?;

@@ -35,7 +35,7 @@ pub enum TypeError {
         reason: String,
     },
     /// The result would exceed [`limits`].
-    #[error("{operator}: result shape {shape} exceeds rank {max_rank} or {max_elements} elements", max_rank = limits::MAX_RANK, max_elements = limits::MAX_ELEMENTS)]
+    #[error("{operator}: result shape {shape} exceeds rank {max_rank}, or {max_elements} in an axis or in all", max_rank = limits::MAX_RANK, max_elements = limits::MAX_ELEMENTS)]
     TooLarge {
         /// Operator name.
         operator: &'static str,
@@ -51,8 +51,7 @@ impl Operator {
     /// [`TypeError`] names the operator, the operand and the values that do not fit.
     pub fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, TypeError> {
         let ty = Inference { operator: self, operands }.infer()?;
-        let too_large = ty.shape.rank() > limits::MAX_RANK || ty.shape.elements() > limits::MAX_ELEMENTS;
-        if too_large {
+        if !ty.shape.is_within_limits() {
             return Err(TypeError::TooLarge { operator: self.name(), shape: ty.shape });
         }
         Ok(ty)

@@ -17,6 +17,8 @@ mod edit;
 mod encode;
 mod infer;
 mod operator;
+#[cfg(test)]
+pub(crate) mod tests;
 mod types;
 
 pub use build::{Builder, Built};

@@ -76,6 +76,13 @@ impl Shape {
         self.0.iter().fold(1, |n, &dim| n.saturating_mul(dim))
     }
 
+    /// Whether rank, every axis and the number of elements stay below [`limits`]. An axis counts even beside one of
+    /// length 0, for its length is encoded and looped over.
+    pub fn is_within_limits(&self) -> bool {
+        let axes_fit = self.0.iter().all(|&dim| dim <= limits::MAX_ELEMENTS);
+        self.rank() <= limits::MAX_RANK && axes_fit && self.elements() <= limits::MAX_ELEMENTS
+    }
+
     /// Length of the last axis; 1 for a scalar.
     pub fn last(&self) -> usize {
         self.0.last().copied().unwrap_or(1)

@@ -101,7 +101,8 @@ impl Head {
 
 /// The program's inputs and nodes in a new builder, and its logits.
 fn without_outputs(forward: &Program) -> Result<(Builder, ValueId), HeadError> {
-    let missing = || HeadError::NoLogits { found: forward.outputs().iter().map(|output| output.name.clone()).collect() };
+    let missing =
+        || HeadError::NoLogits { found: forward.outputs().iter().map(|output| output.name.clone()).collect() };
     let logits = forward.output_named("logits").ok_or_else(missing)?;
     let mut builder = Builder::new();
     let mut ids = Vec::with_capacity(forward.value_count());
@@ -125,7 +126,13 @@ fn token_shape(logits: &TensorType) -> Result<(Shape, usize), HeadError> {
 }
 
 /// The element of each row of `x` `[B, T, V]` that `targets` names, `[B, T]`.
-fn pick(builder: &mut Builder, x: ValueId, targets: ValueId, tokens: &Shape, vocabulary: usize) -> Result<ValueId, TypeError> {
+fn pick(
+    builder: &mut Builder,
+    x: ValueId,
+    targets: ValueId,
+    tokens: &Shape,
+    vocabulary: usize,
+) -> Result<ValueId, TypeError> {
     let count = tokens.elements();
     let (rows, ids) = (builder.reshape(x, [count, vocabulary])?, builder.reshape(targets, [count, 1])?);
     let picked = builder.push(reproducible_ops::program::Operator::TakeAlongLast, &[rows, ids])?;

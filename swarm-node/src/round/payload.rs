@@ -156,6 +156,7 @@ pub struct Attest {
 
 #[cfg(test)]
 mod tests {
+    use super::super::codec::encode;
     use super::*;
 
     #[test]
@@ -169,5 +170,22 @@ mod tests {
             assert_eq!(stage.reveal().reveals(), Some(stage));
             assert_eq!(stage.seal().window().next(), Some(stage.reveal().window()));
         }
+    }
+
+    #[test]
+    fn golden_bodies() {
+        let text = |text: &str| Text::cut(text.into(), 32);
+        let bytes = |body: Result<Vec<u8>, super::super::codec::CodecError>| body.unwrap();
+        let group = Group { completions: vec![text("ab"), text("")] };
+        assert_eq!(bytes(encode(&group)), b"\x02\x02ab\x00");
+        let critique = Critique { endorsed: Some(text("x")), reason: text("r") };
+        assert_eq!(bytes(encode(&critique)), b"\x01\x01x\x01r");
+        let none = Critique { endorsed: None, reason: text("") };
+        assert_eq!(bytes(encode(&none)), b"\x00\x00");
+        let decision = Decision { answer: text("4"), foreseen: text("5") };
+        assert_eq!(bytes(encode(&decision)), b"\x014\x015");
+        let seals = Seals { seals: vec![(300, [7; 32])] };
+        assert_eq!(bytes(encode(&seals)), [&[1, 251, 44, 1][..], &[7; 32]].concat());
+        assert_eq!(bytes(encode(&Attest { digest: [9; 32] })), [9; 32]);
     }
 }

@@ -70,8 +70,11 @@ fn honest_scores_do_not_depend_on_what_the_others_are() {
 #[test]
 fn hundred_peers_with_thirty_hostile_score_exactly_as_without() {
     let spec = |roles: &[Role]| toy::spec(100, 20, 11).with_last(30, roles);
-    let calm = play(spec(&[Role::Honest]));
-    let attacked = play(spec(&Role::HOSTILE));
+    let (calm, attacked) = std::thread::scope(|scope| {
+        let calm = scope.spawn(|| play(spec(&[Role::Honest])));
+        let attacked = play(spec(&Role::HOSTILE));
+        (calm.join().unwrap(), attacked)
+    });
     assert_eq!((calm.settled(), attacked.settled()), (20, 20));
     assert_eq!(rows(&attacked, 70), rows(&calm, 70));
     let worst_honest = (0..70).map(|peer| attacked.total(peer)).min();
