@@ -1,0 +1,40 @@
+//! The engine that settings ask for.
+
+use std::sync::Arc;
+
+use reproducible_ops::engine::Engine;
+use reproducible_ops::engine::cpu::path::PathError;
+use reproducible_ops::engine::cpu::{CpuEngine, Path};
+
+use crate::config::EngineConfig;
+
+/// Why there is no such engine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("engine.path: {0}, or auto")]
+pub struct EngineError(#[from] PathError);
+
+/// A CPU engine on the path of the settings with this number of threads.
+///
+/// # Errors
+/// This machine lacks the instructions of the path.
+pub fn engine(config: &EngineConfig, threads: usize) -> Result<Arc<dyn Engine>, EngineError> {
+    let path = match config.path.as_str() {
+        "auto" => Path::detect(),
+        name => name.parse()?,
+    };
+    Ok(Arc::new(CpuEngine::with_path(path, threads)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_forced_or_refused() {
+        let config = |path: &str| EngineConfig { threads: 1, path: path.into() };
+        assert_eq!(engine(&config("scalar"), 2).unwrap().name(), "cpu (scalar, 2 threads)");
+        let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
+        let error = engine(&config(foreign), 1).err().unwrap().to_string();
+        assert!(error.contains(foreign) && error.contains("scalar") && error.contains("auto"), "{error}");
+    }
+}
