@@ -62,7 +62,7 @@ pub enum SourceError {
         /// The preset that was compared last.
         nearest: &'static str,
         /// What differs from it.
-        source: CheckError,
+        source: Box<CheckError>,
     },
     /// Nothing there.
     #[error("there is no model at {path}; give a safetensors file, a Hugging Face folder, or the folder of a run", path = path.display())]
@@ -109,7 +109,9 @@ impl Model {
             }
         }
         match refusal {
-            Some((nearest, source)) => Err(SourceError::Unknown { path: path.into(), nearest, source }),
+            Some((nearest, source)) => {
+                Err(SourceError::Unknown { path: path.into(), nearest, source: Box::new(source) })
+            }
             None => Err(SourceError::Nothing { path: path.into() }),
         }
     }
