@@ -4,6 +4,7 @@
 //! whole training step, which an [`engine`] executes. [`scalar`] says what every number means; [`weights`] are the
 //! tensors of a model on disk.
 
+pub mod conformance;
 pub mod engine;
 pub mod grad;
 pub mod lower;

@@ -9,7 +9,8 @@
 pub mod cpu;
 pub mod reference;
 
-use crate::program::{DecodeError, Program, TensorType};
+use crate::program::{DType, DecodeError, Program, TensorType};
+use crate::scalar;
 use crate::tensor::Tensor;
 
 /// Why a program cannot be loaded or run.
@@ -49,6 +50,16 @@ pub enum EngineError {
     Unwritten(String),
 }
 
+/// Makes words what a value of this type may hold: the canonical NaN, and 0 or 1 for a bool. Every engine does this to
+/// what is written to an input.
+pub(crate) fn canonicalise(dtype: DType, words: &mut [u32]) {
+    match dtype {
+        DType::F32 => words.iter_mut().for_each(|word| *word = scalar::canon(f32::from_bits(*word)).to_bits()),
+        DType::I32 => {}
+        DType::Bool => words.iter_mut().for_each(|word| *word = u32::from(*word != 0)),
+    }
+}
+
 /// Something that can execute programs.
 pub trait Engine: Send + Sync {
     /// Name with the path in use, for people: `cpu (avx512, 2 threads)`.
@@ -63,13 +74,17 @@ pub trait Engine: Send + Sync {
 
 /// A loaded program with its inputs resident.
 pub trait Session: Send {
-    /// Overwrites an input with raw words (see [`Tensor::words`]).
+    /// Overwrites an input with raw words (see [`Tensor::words`]). Any NaN becomes the canonical one, any bool but 0
+    /// becomes 1.
     ///
     /// # Errors
     /// No such input, or another number of words than it has elements.
     fn write_words(&mut self, input: &str, words: &[u32]) -> Result<(), EngineError>;
 
     /// Executes the program once.
+    ///
+    /// A state input that has a next value (an output of its name and type) may be overwritten by it: call
+    /// [`Session::advance`] or write it again before the next run.
     ///
     /// # Errors
     /// An input was never written.

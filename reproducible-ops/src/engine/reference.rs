@@ -8,7 +8,7 @@ use crate::random;
 use crate::scalar;
 use crate::tensor::Tensor;
 
-use super::EngineError;
+use super::{EngineError, canonicalise};
 
 /// Evaluates a program and returns its outputs in declaration order. `inputs` are in id order.
 ///
@@ -26,12 +26,19 @@ pub fn evaluate(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, Eng
 pub fn trace(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
     program.validate()?;
     check_inputs(program, inputs)?;
-    let mut values = inputs.to_vec();
+    let mut values: Vec<Tensor> = inputs[..program.inputs().len()].iter().map(canonical).collect();
     for node in program.nodes() {
         let operands: Vec<&Tensor> = node.inputs.iter().map(|id| &values[id.index()]).collect();
         values.push(apply(node, &operands));
     }
     Ok(values)
+}
+
+fn canonical(input: &Tensor) -> Tensor {
+    let mut input = input.clone();
+    let dtype = input.ty().dtype;
+    canonicalise(dtype, input.words_mut());
+    input
 }
 
 fn check_inputs(program: &Program, inputs: &[Tensor]) -> Result<(), EngineError> {
@@ -60,7 +67,7 @@ fn apply(node: &Node, operands: &[&Tensor]) -> Tensor {
         MatmulNt => matmul_nt(operands[0], operands[1]),
         Sum => rows_f32(operands[0]).map(|row| scalar::reduce::sum(row).to_bits()).collect(),
         ReduceMax => rows_f32(operands[0]).map(|row| scalar::reduce::max(row).to_bits()).collect(),
-        Argmax => rows_f32(operands[0]).map(|row| argmax(row)).collect(),
+        Argmax => rows_f32(operands[0]).map(argmax).collect(),
         GatherRows => gather_rows(operands[0], operands[1]),
         OneHot { classes } => one_hot(operands[0], *classes),
         TakeAlongLast => take_along_last(operands[0], operands[1]),

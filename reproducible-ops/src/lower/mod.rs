@@ -78,7 +78,7 @@ pub struct Lowered {
     /// on the [`Recorder`] (in order of declaration, whether read or not), then embedded constants.
     pub program: Program,
     /// Values of the constants: those given to [`Recorder::constant`], and tensors that the function made from data
-    /// (named `constant.0`, `constant.1`, …).
+    /// (named `constant.0`, `constant.1`, … in order of use; a number is missing where nothing needs the tensor).
     pub constants: Weights,
 }
 

@@ -102,6 +102,10 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// Sum of all elements; +0 when there are none.
 #[inline(always)]
 pub fn sum(xs: &[f32]) -> f32 {
+    if xs.len() <= BLOCK {
+        // The levels above would add +0, and a chain is never −0.
+        return sum_block(xs);
+    }
     let mut tree = Tree::new();
     for block in xs.chunks(BLOCK) {
         tree.push(sum_block(block));
@@ -119,7 +123,15 @@ pub fn max(xs: &[f32]) -> f32 {
             lanes[l] = super::max(lanes[l], row[l]);
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &x| super::max(m, x))
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = super::max(*lane, x);
+    }
+    for half in [8, 4, 2, 1] {
+        for l in 0..half {
+            lanes[l] = super::max(lanes[l], lanes[l + half]);
+        }
+    }
+    lanes[0]
 }
 
 /// The lowest index whose (canonical) bits are those of [`max`]: the first NaN if there is one, and +0 before −0.

@@ -52,7 +52,7 @@ pub(super) fn assign(
     assigned
 }
 
-/// Gives a carried row update the buffer of its state, if nobody reads the old state afterwards.
+/// Gives a carried row update the buffer of its state, if nothing else reads the old state in this step or afterwards.
 fn share_in_place(
     steps: &[Step],
     last_read: &[Option<usize>],
@@ -60,8 +60,9 @@ fn share_in_place(
     is_carried: &impl Fn(ValueId, ValueId) -> bool,
 ) {
     for (at, step) in steps.iter().enumerate() {
-        if let Step::UpdateRows { base, value, .. } = step
+        if let Step::UpdateRows { base, rows, at: places, value, .. } = step
             && is_carried(*base, *value)
+            && ![rows, places].contains(&base)
             && last_read[base.index()] == Some(at)
         {
             assigned.buffer_of[value.index()] = assigned.buffer_of[base.index()];

@@ -91,7 +91,7 @@ impl Draft {
 
     fn operand_extents(&self, node: &Node, types: &[TensorType]) -> Option<Vec<Extent>> {
         let shape = |id: ValueId| &types[id.index()].shape;
-        let spans = |id: ValueId| shape(id).elements() == self.rows * self.cols && shape(id).last() == self.cols;
+        let spans = |id: ValueId| shape(id).rows() == self.rows && shape(id).last() == self.cols;
         match &node.operator {
             Some(Operator::Sum | Operator::ReduceMax | Operator::Argmax) => {
                 spans(node.operands[0]).then(|| vec![Extent::Full])

@@ -35,9 +35,11 @@ impl Layout {
     }
 
     pub fn slice(&self, starts: &[usize], ends: &[usize]) -> Self {
+        let dims: Vec<usize> = starts.iter().zip(ends).map(|(start, end)| end - start).collect();
         let skipped: usize = starts.iter().zip(&self.strides).map(|(start, stride)| start * stride).sum();
-        let dims = starts.iter().zip(ends).map(|(start, end)| end - start).collect();
-        Self { offset: self.offset + skipped, dims, strides: self.strides.clone() }
+        // An empty slice may start past the end of the buffer.
+        let offset = if dims.contains(&0) { 0 } else { self.offset + skipped };
+        Self { offset, dims, strides: self.strides.clone() }
     }
 
     pub fn elements(&self) -> usize {

@@ -9,10 +9,13 @@
 //!                  └─ threads  parts of a step own disjoint outputs; sums are never split
 //! ```
 //!
-//! After [`Engine::load`] a session allocates nothing: running a step only reads and writes planned buffers.
+//! After its first run a session allocates nothing: a step only reads and writes planned buffers. Sessions of one engine
+//! take turns where it has more than one thread.
 
 mod buffers;
 mod draft;
+#[cfg(test)]
+mod edge_tests;
 pub mod gemm;
 mod layout;
 pub mod path;
@@ -23,15 +26,15 @@ mod session;
 mod tests;
 mod threads;
 mod vector;
+mod work;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::engine::{Engine, EngineError, Session};
 use crate::program::Program;
 
 pub use path::Path;
 
-use gemm::GemmScratch;
 use session::CpuSession;
 use threads::Threads;
 
@@ -39,7 +42,6 @@ use threads::Threads;
 pub struct CpuEngine {
     path: Path,
     threads: Arc<Threads>,
-    gemm_scratch: Arc<Vec<Mutex<GemmScratch>>>,
 }
 
 impl CpuEngine {
@@ -51,9 +53,7 @@ impl CpuEngine {
     /// An engine on a chosen path; a path that this machine lacks becomes the fastest it has. `threads` is at least 1.
     pub fn with_path(path: Path, threads: usize) -> Self {
         let path = path.require().unwrap_or_else(|_| Path::detect());
-        let threads = Arc::new(Threads::new(threads));
-        let gemm_scratch = (0..threads.count()).map(|_| Mutex::new(GemmScratch::new())).collect();
-        Self { path, threads, gemm_scratch: Arc::new(gemm_scratch) }
+        Self { path, threads: Arc::new(Threads::new(threads)) }
     }
 
     /// The instruction set in use.
@@ -70,7 +70,6 @@ impl Engine for CpuEngine {
 
     fn load(&self, program: &Program) -> Result<Box<dyn Session>, EngineError> {
         program.validate()?;
-        let (threads, scratch) = (Arc::clone(&self.threads), Arc::clone(&self.gemm_scratch));
-        Ok(Box::new(CpuSession::new(program, self.path, threads, scratch)))
+        Ok(Box::new(CpuSession::new(program, self.path, Arc::clone(&self.threads))))
     }
 }

@@ -9,9 +9,10 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// An instruction set that kernels are written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Path {
     /// Plain Rust with `f32::mul_add`: the definition of the bits, exact everywhere, slow.
+    #[default]
     Scalar,
     /// x86-64 with AVX2 and FMA: 8 lanes.
     Avx2,

@@ -94,11 +94,13 @@ const KEEP_PACKED_BELOW: usize = 128;
 pub(super) struct BufferId(pub usize);
 
 /// Everything a session needs to execute a program.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Plan {
     pub steps: Vec<Step>,
     /// Buffer of each base value.
     pub buffer_of: Vec<Option<BufferId>>,
+    /// Words of each base value; its buffer may be larger.
+    pub value_words: Vec<usize>,
     /// Words of each buffer; inputs come first, in input order.
     pub buffer_words: Vec<usize>,
     /// Contents of constant buffers: counters 0, 1, 2, ….
@@ -420,7 +422,8 @@ impl<'a> Planner<'a> {
             let computed = match &self.places[output.value.index()] {
                 Place::View { base, layout } => {
                     let fresh = self.made_by[base.index()] > 0 && !bases.contains(base);
-                    (fresh && layout.is_contiguous()).then_some(*base)
+                    let is_whole = layout.elements() == self.types[base.index()].shape.elements();
+                    (fresh && is_whole && layout.is_contiguous()).then_some(*base)
                 }
                 Place::Splat(_) => None,
             };
@@ -450,6 +453,7 @@ impl<'a> Planner<'a> {
             counters: self.counters.iter().map(buffer).collect(),
             outputs: outputs.iter().map(buffer).collect(),
             buffer_of: assigned.buffer_of,
+            value_words: words,
             buffer_words: assigned.words,
             steps,
         }
@@ -458,9 +462,10 @@ impl<'a> Planner<'a> {
     /// Whether `value` is the output that becomes the next value of state input `input`.
     fn is_carried(&self, outputs: &[ValueId], input: ValueId, value: ValueId) -> bool {
         let Some(declared) = self.program.inputs().get(input.index()) else { return false };
-        let same_name =
-            |(output, base): (&crate::program::Output, &ValueId)| output.name == declared.name && *base == value;
-        declared.role == Role::State && self.program.outputs().iter().zip(outputs).any(same_name)
+        let replaces = |(output, base): (&crate::program::Output, &ValueId)| {
+            output.name == declared.name && *base == value && self.types[output.value.index()] == declared.ty
+        };
+        declared.role == Role::State && self.program.outputs().iter().zip(outputs).any(replaces)
     }
 }
 

@@ -167,7 +167,9 @@ impl vector::Task for Part<'_> {
                 rest = tail;
             }
             let tile = Tile { kernel, loads, first: first + done, rows };
-            kernel.instructions.iter().for_each(|instruction| tile.execute(instruction, &mut registers));
+            for instruction in &kernel.instructions {
+                tile.execute(instruction, &mut registers);
+            }
             done += rows;
         }
     }
@@ -180,6 +182,77 @@ enum Source<'a> {
     Splat(u32),
     /// One element per row of this many columns.
     PerRow(&'a [u32], usize),
+}
+
+// Loops are macros and not functions that take closures: a closure is a function of its own, and unless it is inlined it
+// is compiled without the instruction set of `vector::dispatch`, many times slower.
+
+/// `target = f(a)`, element by element.
+macro_rules! map {
+    ($target:expr, $a:expr, |$x:ident| $value:expr) => {
+        match $a {
+            Source::Slice(a) => {
+                for (target, &$x) in $target.iter_mut().zip(a) {
+                    *target = $value;
+                }
+            }
+            Source::Splat($x) => $target.fill($value),
+            Source::PerRow(a, cols) => {
+                for (target, &$x) in $target.chunks_exact_mut(cols.max(1)).zip(a) {
+                    target.fill($value);
+                }
+            }
+        }
+    };
+}
+
+/// `target = f(a, b)`, element by element.
+macro_rules! zip {
+    ($target:expr, $a:expr, $b:expr, |$x:ident, $y:ident| $value:expr) => {
+        match ($a, $b) {
+            (Source::Slice(a), Source::Slice(b)) => {
+                for ((target, &$x), &$y) in $target.iter_mut().zip(a).zip(b) {
+                    *target = $value;
+                }
+            }
+            (a, Source::Splat($y)) => map!($target, a, |$x| $value),
+            (Source::Splat($x), b) => map!($target, b, |$y| $value),
+            (Source::Slice(a), Source::PerRow(b, cols)) => {
+                let cols = cols.max(1);
+                for ((target, a), &$y) in $target.chunks_exact_mut(cols).zip(a.chunks_exact(cols)).zip(b) {
+                    for (target, &$x) in target.iter_mut().zip(a) {
+                        *target = $value;
+                    }
+                }
+            }
+            (Source::PerRow(a, cols), Source::Slice(b)) => {
+                let cols = cols.max(1);
+                for ((target, b), &$x) in $target.chunks_exact_mut(cols).zip(b.chunks_exact(cols)).zip(a) {
+                    for (target, &$y) in target.iter_mut().zip(b) {
+                        *target = $value;
+                    }
+                }
+            }
+            (Source::PerRow(a, cols), Source::PerRow(b, _)) => {
+                for ((target, &$x), &$y) in $target.chunks_exact_mut(cols.max(1)).zip(a).zip(b) {
+                    target.fill($value);
+                }
+            }
+        }
+    };
+}
+
+/// `target = f(row)` for each row of a full operand.
+macro_rules! reduce {
+    ($target:expr, $source:expr, $cols:expr, |$row:ident| $value:expr) => {
+        if let Source::Slice(words) = $source {
+            let (values, cols): (&[f32], usize) = (bytemuck::cast_slice(words), $cols);
+            for (row, target) in $target.iter_mut().enumerate() {
+                let $row = &values[row * cols..][..cols];
+                *target = $value;
+            }
+        }
+    };
 }
 
 struct Tile<'a> {
@@ -196,16 +269,14 @@ impl Tile<'_> {
         let source = |index: usize| self.source(instruction.operands[index], registers);
         match &instruction.code {
             Code::Load(index) => self.load(*index, target),
-            Code::Copy => map(target, source(0), |x| x),
+            Code::Copy => map!(target, source(0), |x| x),
             Code::Elementwise(operator, DType::F32) => f32_loop(operator, target, source(0), source(1), source(2)),
             Code::Elementwise(operator, DType::I32) => i32_loop(operator, target, source(0), source(1), source(2)),
             Code::Elementwise(operator, DType::Bool) => bool_loop(operator, target, source(0), source(1), source(2)),
             Code::OneHot => one_hot(target, source(0), self.kernel.cols),
-            Code::Sum => self.reduce(target, source(0), |row| scalar::reduce::sum(row).to_bits()),
-            Code::Max => self.reduce(target, source(0), |row| scalar::reduce::max(row).to_bits()),
-            Code::Argmax => {
-                self.reduce(target, source(0), |row| scalar::reduce::argmax(row).map_or(0, |index| index as u32))
-            }
+            Code::Sum => reduce!(target, source(0), self.kernel.cols, |row| scalar::reduce::sum(row).to_bits()),
+            Code::Max => reduce!(target, source(0), self.kernel.cols, |row| scalar::reduce::max(row).to_bits()),
+            Code::Argmax => reduce!(target, source(0), self.kernel.cols, |row| argmax(row)),
             Code::Pick => pick(target, source(0), source(1), self.kernel.cols),
         }
         registers[instruction.target] = target;
@@ -240,18 +311,11 @@ impl Tile<'_> {
             copy_row(target, &self.loads[index][start..], step);
         }
     }
+}
 
-    /// Applies `f` to each row of a full operand.
-    #[inline(always)]
-    fn reduce(&self, target: &mut [u32], source: Source<'_>, f: impl Fn(&[f32]) -> u32) {
-        let cols = self.kernel.cols;
-        if let Source::Slice(words) = source {
-            let values: &[f32] = bytemuck::cast_slice(words);
-            for (row, target) in target.iter_mut().enumerate() {
-                *target = f(&values[row * cols..(row + 1) * cols]);
-            }
-        }
-    }
+#[inline(always)]
+fn argmax(row: &[f32]) -> u32 {
+    scalar::reduce::argmax(row).map_or(0, |index| index as u32)
 }
 
 /// Place of the first element of a row, all axes but the last counted in order.
@@ -271,7 +335,11 @@ fn copy_row(target: &mut [u32], source: &[u32], step: usize) {
     match step {
         0 => target.fill(source.first().copied().unwrap_or(0)),
         1 => target.copy_from_slice(&source[..target.len()]),
-        _ => target.iter_mut().zip(source.iter().step_by(step)).for_each(|(target, &word)| *target = word),
+        _ => {
+            for (target, &word) in target.iter_mut().zip(source.iter().step_by(step)) {
+                *target = word;
+            }
+        }
     }
 }
 
@@ -307,23 +375,23 @@ fn at(source: Source<'_>, row: usize) -> u32 {
 fn f32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_>, c: Source<'_>) {
     use Operator::*;
     match operator {
-        Neg => unary(target, a, scalar::neg),
-        Abs => unary(target, a, scalar::abs),
-        Sqrt => unary(target, a, scalar::sqrt),
-        Exp => unary(target, a, scalar::exp),
-        Log => unary(target, a, scalar::log),
-        Tanh => unary(target, a, scalar::tanh),
-        Add => binary(target, a, b, scalar::add),
-        Sub => binary(target, a, b, scalar::sub),
-        Mul => binary(target, a, b, scalar::mul),
-        Div => binary(target, a, b, scalar::div),
-        Max => binary(target, a, b, scalar::max),
-        Min => binary(target, a, b, scalar::min),
-        Compare(Comparison::Equal) => relation(target, a, b, |a, b| a == b),
-        Compare(Comparison::Less) => relation(target, a, b, |a, b| a < b),
-        Compare(Comparison::LessEqual) => relation(target, a, b, |a, b| a <= b),
-        Cast(DType::I32) => map(target, a, |x| scalar::cast::f32_to_i32(f32::from_bits(x)) as u32),
-        Cast(DType::Bool) => map(target, a, |x| u32::from(f32::from_bits(x) != 0.0)),
+        Neg => map!(target, a, |x| scalar::neg(f32::from_bits(x)).to_bits()),
+        Abs => map!(target, a, |x| scalar::abs(f32::from_bits(x)).to_bits()),
+        Sqrt => map!(target, a, |x| scalar::sqrt(f32::from_bits(x)).to_bits()),
+        Exp => map!(target, a, |x| scalar::exp(f32::from_bits(x)).to_bits()),
+        Log => map!(target, a, |x| scalar::log(f32::from_bits(x)).to_bits()),
+        Tanh => map!(target, a, |x| scalar::tanh(f32::from_bits(x)).to_bits()),
+        Add => zip!(target, a, b, |x, y| scalar::add(f32::from_bits(x), f32::from_bits(y)).to_bits()),
+        Sub => zip!(target, a, b, |x, y| scalar::sub(f32::from_bits(x), f32::from_bits(y)).to_bits()),
+        Mul => zip!(target, a, b, |x, y| scalar::mul(f32::from_bits(x), f32::from_bits(y)).to_bits()),
+        Div => zip!(target, a, b, |x, y| scalar::div(f32::from_bits(x), f32::from_bits(y)).to_bits()),
+        Max => zip!(target, a, b, |x, y| scalar::max(f32::from_bits(x), f32::from_bits(y)).to_bits()),
+        Min => zip!(target, a, b, |x, y| scalar::min(f32::from_bits(x), f32::from_bits(y)).to_bits()),
+        Compare(Comparison::Equal) => zip!(target, a, b, |x, y| u32::from(f32::from_bits(x) == f32::from_bits(y))),
+        Compare(Comparison::Less) => zip!(target, a, b, |x, y| u32::from(f32::from_bits(x) < f32::from_bits(y))),
+        Compare(Comparison::LessEqual) => zip!(target, a, b, |x, y| u32::from(f32::from_bits(x) <= f32::from_bits(y))),
+        Cast(DType::I32) => map!(target, a, |x| scalar::cast::f32_to_i32(f32::from_bits(x)) as u32),
+        Cast(DType::Bool) => map!(target, a, |x| u32::from(f32::from_bits(x) != 0.0)),
         _ => moves(operator, target, a, b, c),
     }
 }
@@ -332,18 +400,18 @@ fn f32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_
 fn i32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_>, c: Source<'_>) {
     use Operator::*;
     match operator {
-        Neg => map(target, a, |x| (x as i32).wrapping_neg() as u32),
-        Abs => map(target, a, |x| (x as i32).wrapping_abs() as u32),
-        Add => zip(target, a, b, u32::wrapping_add),
-        Sub => zip(target, a, b, u32::wrapping_sub),
-        Mul => zip(target, a, b, u32::wrapping_mul),
-        Max => zip(target, a, b, |a, b| (a as i32).max(b as i32) as u32),
-        Min => zip(target, a, b, |a, b| (a as i32).min(b as i32) as u32),
-        Compare(Comparison::Equal) => zip(target, a, b, |a, b| u32::from(a == b)),
-        Compare(Comparison::Less) => zip(target, a, b, |a, b| u32::from((a as i32) < b as i32)),
-        Compare(Comparison::LessEqual) => zip(target, a, b, |a, b| u32::from(a as i32 <= b as i32)),
-        Cast(DType::F32) => map(target, a, |x| scalar::cast::i32_to_f32(x as i32).to_bits()),
-        Cast(DType::Bool) => map(target, a, |x| u32::from(x != 0)),
+        Neg => map!(target, a, |x| (x as i32).wrapping_neg() as u32),
+        Abs => map!(target, a, |x| (x as i32).wrapping_abs() as u32),
+        Add => zip!(target, a, b, |x, y| x.wrapping_add(y)),
+        Sub => zip!(target, a, b, |x, y| x.wrapping_sub(y)),
+        Mul => zip!(target, a, b, |x, y| x.wrapping_mul(y)),
+        Max => zip!(target, a, b, |a, b| (a as i32).max(b as i32) as u32),
+        Min => zip!(target, a, b, |a, b| (a as i32).min(b as i32) as u32),
+        Compare(Comparison::Equal) => zip!(target, a, b, |a, b| u32::from(a == b)),
+        Compare(Comparison::Less) => zip!(target, a, b, |a, b| u32::from((a as i32) < b as i32)),
+        Compare(Comparison::LessEqual) => zip!(target, a, b, |a, b| u32::from(a as i32 <= b as i32)),
+        Cast(DType::F32) => map!(target, a, |x| scalar::cast::i32_to_f32(x as i32).to_bits()),
+        Cast(DType::Bool) => map!(target, a, |x| u32::from(x != 0)),
         _ => moves(operator, target, a, b, c),
     }
 }
@@ -352,10 +420,10 @@ fn i32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_
 fn bool_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_>, c: Source<'_>) {
     use Operator::*;
     match operator {
-        Not => map(target, a, |x| x ^ 1),
-        And => zip(target, a, b, |a, b| a & b),
-        Or => zip(target, a, b, |a, b| a | b),
-        Cast(DType::F32) => map(target, a, |x| scalar::cast::i32_to_f32(x as i32).to_bits()),
+        Not => map!(target, a, |x| x ^ 1),
+        And => zip!(target, a, b, |a, b| a & b),
+        Or => zip!(target, a, b, |a, b| a | b),
+        Cast(DType::F32) => map!(target, a, |x| scalar::cast::i32_to_f32(x as i32).to_bits()),
         _ => moves(operator, target, a, b, c),
     }
 }
@@ -365,61 +433,7 @@ fn bool_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'
 fn moves(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_>, c: Source<'_>) {
     match operator {
         Operator::Select => select(target, a, b, c),
-        _ => map(target, a, |x| x),
-    }
-}
-
-#[inline(always)]
-fn unary(target: &mut [u32], a: Source<'_>, f: impl Fn(f32) -> f32) {
-    map(target, a, |x| f(f32::from_bits(x)).to_bits());
-}
-
-#[inline(always)]
-fn binary(target: &mut [u32], a: Source<'_>, b: Source<'_>, f: impl Fn(f32, f32) -> f32) {
-    zip(target, a, b, |a, b| f(f32::from_bits(a), f32::from_bits(b)).to_bits());
-}
-
-#[inline(always)]
-fn relation(target: &mut [u32], a: Source<'_>, b: Source<'_>, f: impl Fn(f32, f32) -> bool) {
-    zip(target, a, b, |a, b| u32::from(f(f32::from_bits(a), f32::from_bits(b))));
-}
-
-#[inline(always)]
-fn map(target: &mut [u32], a: Source<'_>, f: impl Fn(u32) -> u32) {
-    match a {
-        Source::Slice(a) => target.iter_mut().zip(a).for_each(|(target, &a)| *target = f(a)),
-        Source::Splat(a) => target.fill(f(a)),
-        Source::PerRow(a, cols) => {
-            target.chunks_exact_mut(cols.max(1)).zip(a).for_each(|(target, &a)| target.fill(f(a)));
-        }
-    }
-}
-
-#[inline(always)]
-fn zip(target: &mut [u32], a: Source<'_>, b: Source<'_>, f: impl Fn(u32, u32) -> u32) {
-    match (a, b) {
-        (Source::Slice(a), Source::Slice(b)) => {
-            target.iter_mut().zip(a).zip(b).for_each(|((target, &a), &b)| *target = f(a, b));
-        }
-        (a, Source::Splat(b)) => map(target, a, |a| f(a, b)),
-        (Source::Splat(a), b) => map(target, b, |b| f(a, b)),
-        (a, Source::PerRow(b, cols)) => by_row(target, a, b, cols, &f),
-        (Source::PerRow(a, cols), b) => by_row(target, b, a, cols, |b, a| f(a, b)),
-    }
-}
-
-/// `target = f(a, b[row])`, where `a` is full or per row too.
-#[inline(always)]
-fn by_row(target: &mut [u32], a: Source<'_>, b: &[u32], cols: usize, f: impl Fn(u32, u32) -> u32) {
-    for (row, (target, &b)) in target.chunks_exact_mut(cols.max(1)).zip(b).enumerate() {
-        match a {
-            Source::Slice(a) => {
-                let a = &a[row * cols..][..cols];
-                target.iter_mut().zip(a).for_each(|(target, &a)| *target = f(a, b));
-            }
-            Source::Splat(a) => target.fill(f(a, b)),
-            Source::PerRow(a, _) => target.fill(f(a[row], b)),
-        }
+        _ => map!(target, a, |x| x),
     }
 }
 
@@ -427,14 +441,15 @@ fn by_row(target: &mut [u32], a: Source<'_>, b: &[u32], cols: usize, f: impl Fn(
 fn select(target: &mut [u32], condition: Source<'_>, a: Source<'_>, b: Source<'_>) {
     match (condition, a, b) {
         (Source::Slice(condition), Source::Slice(a), Source::Slice(b)) => {
-            let chosen = condition.iter().zip(a).zip(b);
-            target.iter_mut().zip(chosen).for_each(|(target, ((&c, &a), &b))| *target = if c != 0 { a } else { b });
+            for (((target, &c), &a), &b) in target.iter_mut().zip(condition).zip(a).zip(b) {
+                *target = if c != 0 { a } else { b };
+            }
         }
         (Source::Slice(condition), a, Source::Splat(b)) => {
-            zip(target, a, Source::Slice(condition), |a, c| if c != 0 { a } else { b });
+            zip!(target, a, Source::Slice(condition), |a, c| if c != 0 { a } else { b });
         }
         (Source::Slice(condition), Source::Splat(a), b) => {
-            zip(target, b, Source::Slice(condition), |b, c| if c != 0 { a } else { b });
+            zip!(target, b, Source::Slice(condition), |b, c| if c != 0 { a } else { b });
         }
         (condition, a, b) => {
             for (index, target) in target.iter_mut().enumerate() {

@@ -132,7 +132,7 @@ impl Generator {
             }
             2 => {
                 let elements: usize = dims.iter().product();
-                let divisor = (2..=elements.max(2)).find(|divisor| elements % divisor == 0).unwrap_or(1);
+                let divisor = (2..=elements.max(2)).find(|divisor| elements.is_multiple_of(*divisor)).unwrap_or(1);
                 self.push(Operator::Reshape(Shape::from([divisor, elements / divisor.max(1)])), &[x]);
                 self.push(Operator::Reshape(Shape::from([elements])), &[x]);
             }
@@ -217,7 +217,7 @@ impl Generator {
     }
 }
 
-fn random_tensor(stream: &mut Stream, ty: &TensorType) -> Tensor {
+pub(super) fn random_tensor(stream: &mut Stream, ty: &TensorType) -> Tensor {
     const EDGES: [u32; 10] =
         [0, 0x8000_0000, 1, 0x807f_ffff, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x3f80_0000, 0x7f7f_ffff, 0x0080_0000];
     let mut word = || match ty.dtype {
@@ -230,7 +230,7 @@ fn random_tensor(stream: &mut Stream, ty: &TensorType) -> Tensor {
     Tensor::from_words(ty.clone(), words).expect("sized by its type")
 }
 
-fn assert_equal(program: &Program, inputs: &[Tensor], seed: u64) {
+pub(super) fn assert_equal(program: &Program, inputs: &[Tensor], seed: u64) {
     let expected = reference::evaluate(program, inputs).expect("valid");
     for path in Path::available() {
         for threads in [1, 2, 3] {

@@ -203,7 +203,7 @@ impl Translator {
             _ => {
                 let half = self.products(x, n / 2)?;
                 let square = self.binary(Operator::Mul, half, half)?;
-                if n % 2 == 0 { Ok(square) } else { self.binary(Operator::Mul, square, x) }
+                if n.is_multiple_of(2) { Ok(square) } else { self.binary(Operator::Mul, square, x) }
             }
         }
     }

@@ -21,7 +21,7 @@ impl Translator {
     /// Over some axes, which keep length 1 in Burn's result.
     pub(super) fn reduce(&mut self, input: &TensorIr, out: &TensorIr, axes: &[usize], reduction: Reduction) -> Done {
         let x = self.get(input)?;
-        let rows = self.to_rows(x, axes)?;
+        let rows = self.rows_of(x, axes)?;
         let value = self.over_last(rows, reduction)?;
         let value = self.builder.reshape(value, dims(out))?;
         self.set(out, value)
@@ -53,7 +53,7 @@ impl Translator {
         let truth = self.negate_if(all, truth)?;
         let number = self.builder.cast(truth, DType::F32)?;
         let axes: Vec<usize> = axis.map_or_else(|| (0..dims(input).len()).collect(), |axis| vec![axis]);
-        let rows = self.to_rows(number, &axes)?;
+        let rows = self.rows_of(number, &axes)?;
         let largest = self.builder.reduce_max(rows)?;
         // The largest of none is −∞, which is not zero; no element is true.
         let zero = self.full_like(ScalarIr::Int(0), largest)?;
@@ -69,7 +69,7 @@ impl Translator {
     }
 
     /// `[kept…, product of the reduced axes]`.
-    fn to_rows(&mut self, x: ValueId, axes: &[usize]) -> Value {
+    fn rows_of(&mut self, x: ValueId, axes: &[usize]) -> Value {
         let shape = self.shape_of(x);
         let kept: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
         let reduced: Vec<usize> = (0..shape.len()).filter(|axis| axes.contains(axis)).collect();
