@@ -62,7 +62,7 @@ pub enum SourceError {
         /// The preset that was compared last.
         nearest: &'static str,
         /// What differs from it.
-        source: CheckError,
+        source: Box<CheckError>,
     },
     /// Nothing there.
     #[error("there is no model at {path}; give a safetensors file, a Hugging Face folder, or the folder of a run", path = path.display())]
@@ -105,7 +105,7 @@ impl Model {
             let Ok(config) = ModelConfig::preset(name) else { continue };
             match checkpoint::check(&config, &weights) {
                 Ok(()) => return Ok(Self::characters(config, weights)),
-                Err(source) => refusal = refusal.or(Some((name, source))),
+                Err(source) => refusal = refusal.or(Some((name, Box::new(source)))),
             }
         }
         match refusal {

@@ -59,7 +59,8 @@ fn council(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     }
     writeln!(text, "\nJoint answers to {} held-out questions, percent right\n", before.questions)?;
     writeln!(text, "{:<18}{:>16}{:>16}", "rule", "round 0", format!("round {}", report.rounds))?;
-    let rules: [(&str, fn(&Council) -> f32); 4] = [
+    type Rule = fn(&Council) -> f32;
+    let rules: [(&str, Rule); 4] = [
         ("plurality", |council| council.plurality),
         ("critics' vote", |council| council.critics),
         ("pooled", |council| council.pooled),
