@@ -1,5 +1,16 @@
 //! The running node: models, tasks, learning and rounds, and the commands that put them to work.
+//!
+//! ```text
+//! main ─▶ cli ─┬─▶ config                       settings: default < file < environment < flag
+//!              ├─▶ demo ──▶ round::sim           a swarm on virtual time, and its peers alone
+//!              └─▶ assembly ─▶ learn, model      learning peers from a checkpoint
+//!                                └─▶ task        questions and verifiers
+//! ```
 
+pub mod assembly;
+pub mod cli;
+pub mod config;
+pub mod demo;
 pub mod learn;
 pub mod model;
 pub mod round;

@@ -17,7 +17,7 @@ use reproducible_ops::program::{Builder, EditError, Program, Role, TensorType, T
 use serde::{Deserialize, Serialize};
 
 use super::grpo::{self, GrpoConfig};
-use super::head::HeadError;
+use super::head::{self, HeadError};
 use super::supervised;
 
 /// Prefix of the names of accumulated gradients.
@@ -180,17 +180,8 @@ pub fn update(forward: &Program, optimizer: &OptimizerConfig) -> Result<Program,
 /// See [`AssembleError`].
 pub fn scoring(forward: &Program) -> Result<Program, AssembleError> {
     let scored = supervised::cross_entropy(forward)?;
-    let logp = scored.output_named("logp").ok_or(AssembleError::NoOutput("logp"))?;
-    let mut builder = Builder::new();
-    let mut ids: Vec<ValueId> = Vec::with_capacity(scored.value_count());
-    for input in scored.inputs() {
-        ids.push(builder.input(&input.name, input.ty.clone(), input.role));
-    }
-    for node in scored.nodes() {
-        let operands: Vec<ValueId> = node.inputs.iter().filter_map(|id| ids.get(id.index()).copied()).collect();
-        ids.push(builder.push(node.operator.clone(), &operands)?);
-    }
-    builder.output("logp", ids.get(logp.index()).copied().ok_or(AssembleError::NoOutput("logp"))?);
+    let (mut builder, logp) = head::reopen(&scored, "logp")?.ok_or(AssembleError::NoOutput("logp"))?;
+    builder.output("logp", logp);
     Ok(builder.finish().prune())
 }
 

@@ -143,7 +143,10 @@ impl Store {
     pub fn save(&self, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
         let path = self.path(checkpoint.state.step);
         let partial = self.root.join(format!("{PARTIAL}{PREFIX}{:08}", checkpoint.state.step));
-        let at = |path: &Path| { let path = path.to_owned(); move |source| CheckpointError::Io { path, source } };
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CheckpointError::Io { path, source }
+        };
         clear(&partial).map_err(at(&partial))?;
         fs::create_dir_all(&partial).map_err(at(&partial))?;
         checkpoint.write(&partial)?;

@@ -73,7 +73,11 @@ impl Swarm {
     }
 
     /// Work of one stage; a failure is noted and leaves an empty result.
-    fn stage<R: Send + Default>(&mut self, jobs: &[Job], work: impl Fn(&mut Peer, &Job) -> Result<R, PeerError> + Sync) -> Vec<R> {
+    fn stage<R: Send + Default>(
+        &mut self,
+        jobs: &[Job],
+        work: impl Fn(&mut Peer, &Job) -> Result<R, PeerError> + Sync,
+    ) -> Vec<R> {
         let done = self.parallel(jobs, |job| job.peer, |job, peer| work(peer, job));
         let results = jobs.iter().zip(done);
         results.map(|(job, done)| self.note(job.peer, done).unwrap_or_default()).collect()

@@ -60,7 +60,8 @@ impl EvalSet {
         for &(family, difficulty) in families {
             tasks.extend(held_out_set(family, difficulty, count, seed)?);
         }
-        let items = tasks.iter().map(|task| Ok((task.family, task.question()?))).collect::<Result<Vec<_>, TaskError>>()?;
+        let items =
+            tasks.iter().map(|task| Ok((task.family, task.question()?))).collect::<Result<Vec<_>, TaskError>>()?;
         Self::new(items, tokenizer, max_new)
     }
 

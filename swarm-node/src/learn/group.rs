@@ -5,8 +5,6 @@
 
 use crate::round::Stage;
 
-
-
 /// One sampled completion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {

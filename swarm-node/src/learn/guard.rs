@@ -120,7 +120,9 @@ mod tests {
     #[test]
     fn it_resumes_from_its_saved_form() {
         let mut guard = Guard::new(GuardConfig::default());
-        (0..7).for_each(|round| drop(guard.observe(round as f32 * 0.05)));
+        for round in 0..7 {
+            guard.observe(round as f32 * 0.05);
+        }
         let text = serde_json::to_string(&guard).unwrap();
         let mut again: Guard = serde_json::from_str(&text).unwrap();
         assert_eq!(again, guard);

@@ -51,7 +51,9 @@ pub(super) struct Head {
 impl Head {
     /// Starts a head on a forward program, whose `logits` are an output no longer.
     pub(super) fn new(forward: &Program) -> Result<Self, HeadError> {
-        let (mut builder, logits) = without_outputs(forward)?;
+        let missing =
+            || HeadError::NoLogits { found: forward.outputs().iter().map(|output| output.name.clone()).collect() };
+        let (mut builder, logits) = reopen(forward, "logits")?.ok_or_else(missing)?;
         let (tokens, vocabulary) = token_shape(builder.type_of(logits))?;
         let targets = builder.input("targets", TensorType::i32(tokens.clone()), Role::Data);
         let loss_weight = builder.input("loss_weight", TensorType::f32(tokens.clone()), Role::Data);
@@ -99,21 +101,19 @@ impl Head {
     }
 }
 
-/// The program's inputs and nodes in a new builder, and its logits.
-fn without_outputs(forward: &Program) -> Result<(Builder, ValueId), HeadError> {
-    let missing = || HeadError::NoLogits { found: forward.outputs().iter().map(|output| output.name.clone()).collect() };
-    let logits = forward.output_named("logits").ok_or_else(missing)?;
+/// The program's inputs and nodes in a new builder without outputs, and the value of one of them.
+pub(super) fn reopen(program: &Program, output: &str) -> Result<Option<(Builder, ValueId)>, TypeError> {
     let mut builder = Builder::new();
-    let mut ids = Vec::with_capacity(forward.value_count());
-    for input in forward.inputs() {
+    let mut ids = Vec::with_capacity(program.value_count());
+    for input in program.inputs() {
         ids.push(builder.input(&input.name, input.ty.clone(), input.role));
     }
-    for node in forward.nodes() {
+    for node in program.nodes() {
         let operands: Vec<ValueId> = node.inputs.iter().filter_map(|id| ids.get(id.index()).copied()).collect();
         ids.push(builder.push(node.operator.clone(), &operands)?);
     }
-    let logits = ids.get(logits.index()).copied().ok_or_else(missing)?;
-    Ok((builder, logits))
+    let value = program.output_named(output).and_then(|id| ids.get(id.index()).copied());
+    Ok(value.map(|value| (builder, value)))
 }
 
 /// `[B, T]` and V of logits `[B, T, V]`.
@@ -125,7 +125,13 @@ fn token_shape(logits: &TensorType) -> Result<(Shape, usize), HeadError> {
 }
 
 /// The element of each row of `x` `[B, T, V]` that `targets` names, `[B, T]`.
-fn pick(builder: &mut Builder, x: ValueId, targets: ValueId, tokens: &Shape, vocabulary: usize) -> Result<ValueId, TypeError> {
+fn pick(
+    builder: &mut Builder,
+    x: ValueId,
+    targets: ValueId,
+    tokens: &Shape,
+    vocabulary: usize,
+) -> Result<ValueId, TypeError> {
     let count = tokens.elements();
     let (rows, ids) = (builder.reshape(x, [count, vocabulary])?, builder.reshape(targets, [count, 1])?);
     let picked = builder.push(reproducible_ops::program::Operator::TakeAlongLast, &[rows, ids])?;

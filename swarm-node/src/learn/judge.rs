@@ -10,19 +10,24 @@ use crate::task::{FamilyId, Library, Question, Split, TaskError};
 /// Questions remembered before the memory starts afresh: several rounds of a large swarm (a few hundred bytes each).
 const REMEMBERED: usize = 8192;
 
-/// Regenerates questions from the seeds of a round. Topic t is the t-th family; only questions that may be trained on
-/// are asked.
+/// Regenerates questions from the seeds of a round. Topic t is the t-th family; all questions are of one split.
 #[derive(Debug)]
 pub struct TaskJudge {
     library: Library,
     families: Vec<(FamilyId, u8)>,
+    split: Split,
     known: RwLock<HashMap<RoundQuestion, Arc<Question>>>,
 }
 
 impl TaskJudge {
-    /// A judge for these families with their difficulties, by topic.
+    /// A judge for these families with their difficulties, by topic. It asks questions that may be trained on.
     pub fn new(library: Library, families: Vec<(FamilyId, u8)>) -> Self {
-        Self { library, families, known: RwLock::default() }
+        Self { library, families, split: Split::Train, known: RwLock::default() }
+    }
+
+    /// The same for rounds that measure: it asks held-out questions only, so nobody may learn from such a round.
+    pub fn held_out(library: Library, families: Vec<(FamilyId, u8)>) -> Self {
+        Self { split: Split::HeldOut, ..Self::new(library, families) }
     }
 
     /// Families and difficulties by topic.
@@ -52,7 +57,7 @@ impl TaskJudge {
     fn draw(&self, question: &RoundQuestion) -> Result<Question, TaskError> {
         let topic = usize::from(question.topic).checked_rem(self.families.len()).unwrap_or(0);
         let (family, difficulty) = self.families.get(topic).copied().unwrap_or((FamilyId::Max, 0));
-        let task = self.library.task(family, difficulty, Split::Train, question.seed(), 0)?;
+        let task = self.library.task(family, difficulty, self.split, question.seed(), 0)?;
         self.library.question(&task)
     }
 }

@@ -32,8 +32,11 @@ pub mod pretrain;
 pub mod sapo;
 pub mod schedule;
 pub mod scorer;
+pub mod setup;
 pub mod supervised;
 pub mod trainer;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

@@ -128,12 +128,14 @@ pub struct PeerParts {
     pub config: PeerConfig,
 }
 
+/// Critique stage: the answers handed to the prompt and the prompt itself, to read endorsements by.
+type Listed = Option<(Vec<String>, prompt::Prompt)>;
+
 /// Completions that a peer wrote for one question in one stage.
 struct Draft {
     prompt: Vec<u32>,
     written: Vec<Completion>,
-    /// Critique stage: the answers handed to the prompt and the prompt itself, to read endorsements by.
-    listed: Option<(Vec<String>, prompt::Prompt)>,
+    listed: Listed,
 }
 
 /// A learning peer.
@@ -182,9 +184,8 @@ impl Peer {
     /// See [`PeerError`].
     pub fn answers(&mut self, task: &RoundTask) -> Result<Answers, PeerError> {
         self.begin(task);
-        let prompts = self.prompts(task, |peer, _, question| {
-            Ok((peer.parts.composer.share(&question.prompt)?, None))
-        })?;
+        let prompts =
+            self.prompts(task, |peer, _, question| Ok((peer.parts.composer.share(&question.prompt)?, None)))?;
         self.write(task, prompts, u32::from(task.group))?;
         task.asked.iter().map(|asked| Ok((asked.slot, self.texts(Stage::Share, asked.slot)?))).collect()
     }
@@ -235,11 +236,10 @@ impl Peer {
         }
     }
 
-    #[allow(clippy::type_complexity)]
     fn prompts(
         &self,
         task: &RoundTask,
-        compose: impl Fn(&Self, &Asked, &Question) -> Result<(prompt::Prompt, Option<(Vec<String>, prompt::Prompt)>), PeerError>,
+        compose: impl Fn(&Self, &Asked, &Question) -> Result<(prompt::Prompt, Listed), PeerError>,
     ) -> Result<Vec<Draft>, PeerError> {
         let draft = |asked: &Asked| {
             let question = self.parts.judge.question(&asked.question)?;
@@ -253,10 +253,12 @@ impl Peer {
     /// apart, so whoever knows the round can recompute every completion.
     fn write(&mut self, task: &RoundTask, drafts: Vec<Draft>, samples: u32) -> Result<(), PeerError> {
         let Some(seed) = task.asked.first().map(|asked| asked.seed) else { return Ok(()) };
-        let prompt = |(asked, draft): (&Asked, &Draft)| Prompt { tokens: draft.prompt.clone(), index: asked.slot.into() };
+        let prompt =
+            |(asked, draft): (&Asked, &Draft)| Prompt { tokens: draft.prompt.clone(), index: asked.slot.into() };
         let prompts: Vec<Prompt> = task.asked.iter().zip(&drafts).map(prompt).collect();
         let (max_new, key) = (self.parts.config.max_new, [(seed >> 32) as u32, seed as u32]);
-        let written = self.parts.policy.write(&Request { prompts: &prompts, samples, max_new, key, temperature: 1.0 })?;
+        let written =
+            self.parts.policy.write(&Request { prompts: &prompts, samples, max_new, key, temperature: 1.0 })?;
         for ((asked, draft), written) in task.asked.iter().zip(drafts).zip(written) {
             self.drafts.insert((task.stage, asked.slot), Draft { written, ..draft });
         }
@@ -387,10 +389,17 @@ impl Peer {
         stages: &[Vec<Group>; 2],
     ) -> Result<([usize; 4], Option<StepReport>), PeerError> {
         let plan = &result.transcript.plan;
-        let drawn = self.parts.config.mix.draw(own, external, key_from("sapo", &plan.swarm, &plan.beacon), member_word(&self.parts.id));
-        let picked = |groups: &[Group], at: &[usize]| at.iter().filter_map(|&at| groups.get(at).cloned()).collect::<Vec<_>>();
+        let drawn = self.parts.config.mix.draw(
+            own,
+            external,
+            key_from("sapo", &plan.swarm, &plan.beacon),
+            member_word(&self.parts.id),
+        );
+        let picked =
+            |groups: &[Group], at: &[usize]| at.iter().filter_map(|&at| groups.get(at).cloned()).collect::<Vec<_>>();
         let [critiques, decisions] = stages;
-        let sources = [picked(own, &drawn.own), picked(external, &drawn.external), critiques.clone(), decisions.clone()];
+        let sources =
+            [picked(own, &drawn.own), picked(external, &drawn.external), critiques.clone(), decisions.clone()];
         let counts = [sources[0].len(), sources[1].len(), sources[2].len(), sources[3].len()];
         let batch: Vec<Example> = sources.iter().flatten().map(example).collect();
         Ok((counts, self.step(&batch)?))

@@ -60,8 +60,8 @@ impl Mix {
 #[cfg(test)]
 mod tests {
     use super::super::group::Rollout;
-    use crate::round::Stage;
     use super::*;
+    use crate::round::Stage;
 
     fn group(rewards: &[f32]) -> Group {
         let rollout = |&reward: &f32| Rollout { tokens: vec![2, 1], reward, behaviour_logp: None };

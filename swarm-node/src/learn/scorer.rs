@@ -48,7 +48,6 @@ impl Scorer {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{ReferenceEngine, forward, weights};

@@ -88,8 +88,8 @@ pub fn forward(rows: usize, length: usize) -> Program {
 fn build(rows: usize, length: usize) -> Result<Program, TypeError> {
     let mut builder = Builder::new();
     let b = &mut builder;
-    let [tokens, positions, segment, parent] =
-        ["tokens", "positions", "segment", "parent"].map(|name| b.input(name, TensorType::i32([rows, length]), Role::Data));
+    let [tokens, positions, segment, parent] = ["tokens", "positions", "segment", "parent"]
+        .map(|name| b.input(name, TensorType::i32([rows, length]), Role::Data));
     let embedding = b.input("embedding", TensorType::f32([VOCABULARY, WIDTH]), Role::Param);
     let place = b.input("place", TensorType::f32([POSITIONS, WIDTH]), Role::Constant);
     let head = b.input("head", TensorType::f32([VOCABULARY, WIDTH]), Role::Param);
@@ -115,7 +115,13 @@ fn build(rows: usize, length: usize) -> Result<Program, TypeError> {
     Ok(builder.finish())
 }
 
-fn visible(b: &mut Builder, positions: ValueId, segment: ValueId, parent: ValueId, shape: [usize; 3]) -> Result<ValueId, TypeError> {
+fn visible(
+    b: &mut Builder,
+    positions: ValueId,
+    segment: ValueId,
+    parent: ValueId,
+    shape: [usize; 3],
+) -> Result<ValueId, TypeError> {
     let [rows, length, _] = shape;
     let mut spread = |x: ValueId, axes: [usize; 3]| {
         let x = b.reshape(x, axes)?;
@@ -123,7 +129,8 @@ fn visible(b: &mut Builder, positions: ValueId, segment: ValueId, parent: ValueI
     };
     let (as_query, as_key) = ([rows, length, 1], [rows, 1, length]);
     let (position_q, position_k) = (spread(positions, as_query)?, spread(positions, as_key)?);
-    let (segment_q, segment_k, parent_q) = (spread(segment, as_query)?, spread(segment, as_key)?, spread(parent, as_query)?);
+    let (segment_q, segment_k, parent_q) =
+        (spread(segment, as_query)?, spread(segment, as_key)?, spread(parent, as_query)?);
     let same = b.compare(Comparison::Equal, segment_k, segment_q)?;
     let inherited = b.compare(Comparison::Equal, segment_k, parent_q)?;
     let related = b.push(Operator::Or, &[same, inherited])?;

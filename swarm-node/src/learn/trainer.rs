@@ -256,7 +256,13 @@ impl Trainer {
         Err(TrainError::NotFinite { step: self.step, what, value })
     }
 
-    fn report(&self, mut metrics: BTreeMap<String, f32>, grad_norm: f32, learning_rate: f32, packing: &Packing) -> StepReport {
+    fn report(
+        &self,
+        mut metrics: BTreeMap<String, f32>,
+        grad_norm: f32,
+        learning_rate: f32,
+        packing: &Packing,
+    ) -> StepReport {
         StepReport {
             step: self.step - 1,
             loss: metrics.remove("loss").unwrap_or(f32::NAN),
@@ -349,6 +355,8 @@ pub(super) fn write_role(session: &mut dyn Session, role: Role, tensors: &Weight
 
 #[cfg(test)]
 mod tests {
+    use std::f32::consts::LN_2;
+
     use super::super::grpo::GrpoConfig;
     use super::super::inputs::Sample;
     use super::super::schedule::Schedule;
@@ -361,7 +369,10 @@ mod tests {
 
     fn batch() -> Vec<Example> {
         vec![
-            Example { prompt: vec![5, 6, 7], samples: vec![sample(&[8, 9, 1], 1.0), sample(&[8, 1], -1.0), sample(&[3, 1], 0.5)] },
+            Example {
+                prompt: vec![5, 6, 7],
+                samples: vec![sample(&[8, 9, 1], 1.0), sample(&[8, 1], -1.0), sample(&[3, 1], 0.5)],
+            },
             Example { prompt: vec![9, 6], samples: vec![sample(&[2, 3, 4, 1], -0.5), sample(&[2, 1], 0.7)] },
             Example { prompt: vec![11], samples: vec![sample(&[12, 1], 0.3), sample(&[10, 13, 1], -0.3)] },
         ]
@@ -408,8 +419,10 @@ mod tests {
         assert_eq!(report.metrics["clip_fraction"], 0.0);
         assert!((report.metrics["entropy"] - 64f32.ln()).abs() < 0.2, "{report:?}");
         let after = score(&trainer.params().unwrap());
-        let signs: Vec<f32> = batch().iter().flat_map(|example| &example.samples).map(|sample| sample.advantage).collect();
-        let gain: f32 = before.iter().zip(&after).zip(signs).map(|((before, after), sign)| (after - before) * sign).sum();
+        let signs: Vec<f32> =
+            batch().iter().flat_map(|example| &example.samples).map(|sample| sample.advantage).collect();
+        let gain: f32 =
+            before.iter().zip(&after).zip(signs).map(|((before, after), sign)| (after - before) * sign).sum();
         assert!(gain > 0.0, "{before:?} {after:?}");
     }
 
@@ -484,15 +497,17 @@ mod tests {
         let step = |shift: Option<f32>| {
             let mut batch = vec![Example { prompt: vec![5, 6], samples: vec![sample(&[8, 1], 1.0)] }];
             if let Some(shift) = shift {
-                record(&mut batch, |sample, logp| sample.behaviour_logp = Some(logp.iter().map(|x| x - shift).collect()));
+                record(&mut batch, |sample, logp| {
+                    sample.behaviour_logp = Some(logp.iter().map(|x| x - shift).collect())
+                });
             }
             trainer(3, 12, objective).step(&batch, 0.0).unwrap()
         };
-        let (unknown, equal, twice, far) = (step(None), step(Some(0.0)), step(Some(0.6931472)), step(Some(5.0)));
+        let (unknown, equal, twice, far) = (step(None), step(Some(0.0)), step(Some(LN_2)), step(Some(5.0)));
         assert!((unknown.loss - equal.loss).abs() < 1e-5 && (unknown.loss + 1.0).abs() < 1e-5);
         assert!((twice.loss / equal.loss - 2.0).abs() < 1e-3 && (far.loss / equal.loss - 2.0).abs() < 1e-3);
         assert!((far.grad_norm / equal.grad_norm - 2.0).abs() < 1e-3);
-        assert!((step(Some(-0.6931472)).loss / equal.loss - 0.5).abs() < 1e-3);
+        assert!((step(Some(-LN_2)).loss / equal.loss - 0.5).abs() < 1e-3);
     }
 
     #[test]

@@ -152,3 +152,37 @@ fn impossible_requests_are_refused() {
     assert!(matches!(empty.generate(&request(&prompts(), 0.0)), Err(GenerateError::NoWeights)));
     assert!(matches!(empty.set_weights(Weights::new()), Err(GenerateError::Weights(_))));
 }
+
+#[test]
+fn the_cpu_engine_gives_the_completions_of_the_reference() {
+    use reproducible_ops::engine::cpu::{CpuEngine, Path};
+    let (all, ends) = (prompts(), [0, 1, 2, 3, 4]);
+    let expected = generator(&ends, 128).generate(&request(&all, 1.0)).unwrap();
+    for (path, threads) in Path::available().into_iter().zip([1, 2, 3].into_iter().cycle()) {
+        let engine = Arc::new(CpuEngine::with_path(path, threads));
+        let mut generator = Generator::new(engine, tiny(), &ends).unwrap();
+        generator.set_weights(weights(1)).unwrap();
+        assert_eq!(generator.generate(&request(&all, 1.0)).unwrap(), expected, "{path} with {threads} threads");
+        assert_eq!(generator.generate(&request(&all, 1.0)).unwrap(), expected, "{path}, kept programs");
+    }
+}
+
+/// Prints what a round's generation costs: `cargo test --release -p swarm-node generate::tests::speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    use reproducible_ops::engine::cpu::CpuEngine;
+    let config = ModelConfig::preset("nano").unwrap();
+    let prompts: Vec<Prompt> = (0..16).map(|index| Prompt { tokens: vec![9; 30], index }).collect();
+    for threads in [1, 2] {
+        let engine = Arc::new(CpuEngine::new(threads));
+        let mut generator = Generator::new(engine, config.clone(), &[]).unwrap();
+        generator.set_weights(init::initialise(&config, 1).unwrap()).unwrap();
+        for _ in 0..4 {
+            let start = std::time::Instant::now();
+            let request = Request { prompts: &prompts, samples: 8, max_new: 9, key: [1, 2], temperature: 1.0 };
+            let made = generator.generate(&request).unwrap();
+            println!("{threads} threads: {} completions of 9 tokens in {:?}", made.len() * 8, start.elapsed());
+        }
+    }
+}

@@ -8,7 +8,7 @@ use super::lanes::{Isa, Lanes};
 /// Most columns of B packed at once.
 pub(super) const B_COLS: usize = 512;
 /// Most rows of A copied at once: one k-block of them stays in the second-level cache beside B.
-pub(super) const A_ROWS: usize = 168;
+pub(super) const A_ROWS: usize = 84;
 /// Floats from one copied row of A to the next: one cache line past the block, so that rows fall in different cache sets.
 pub(super) const A_STRIDE: usize = K_BLOCK + 16;
 /// Floats of a packed block of A.

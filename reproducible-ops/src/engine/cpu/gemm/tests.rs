@@ -241,7 +241,22 @@ fn reductions_past_two_levels_have_the_bits_of_the_definition() {
             check_numbers(Shape { m, n, k }, Lie::Rows, Lie::Rows, Numbers::plain);
         }
     }
-    check_numbers(Shape { m: 57, n: 129, k: 65_540 }, Lie::Broadcast, Lie::Broadcast, Numbers::plain);
+}
+
+/// Equal rows give equal outputs, so the definition is needed once; the output is larger than one tile of partial results.
+#[test]
+fn a_deep_reduction_covers_every_tile() {
+    let shape = Shape { m: 57, n: 129, k: 65_540 };
+    let mut numbers = Numbers(3);
+    let a = Tensor::new(Lie::Broadcast, shape.m, shape.k, 0, || numbers.plain());
+    let b = Tensor::new(Lie::Broadcast, shape.n, shape.k, 0, || numbers.plain());
+    let products: Vec<_> = (0..shape.k).map(|k| (a.at(0, 0, k), b.at(0, 0, k))).collect();
+    let want = vec![definition(&products); shape.m * shape.n];
+    let rhs = Rhs::Strided(b.operand());
+    let gemm = Gemm::new(Path::detect(), shape, a.operand(), rhs, shape.n).unwrap();
+    let mut c = vec![f32::NAN; want.len()];
+    gemm.run(&mut c, &mut dirty()).unwrap();
+    assert_bits(&c, &want, &shape);
 }
 
 /// Sixteen million equal products: rounding makes the sum depend on the order of levels.

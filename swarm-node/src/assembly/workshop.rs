@@ -1,0 +1,191 @@
+//! Makes generators, trainers and peers of one model.
+//!
+//! Programs are recorded and differentiated once; every trainer and peer loads them into its own engine.
+
+use std::sync::Arc;
+
+use reproducible_ops::engine::Engine;
+use reproducible_ops::tensor::TensorError;
+use reproducible_ops::weights::Weights;
+
+use super::source::Model;
+use crate::config::LearnConfig;
+use crate::learn::assemble::{AssembleError, Objective, OptimizerConfig};
+use crate::learn::grpo::GrpoConfig;
+use crate::learn::guard::GuardConfig;
+use crate::learn::judge::TaskJudge;
+use crate::learn::peer::{Peer, PeerConfig, PeerError, PeerParts};
+use crate::learn::sapo::Mix;
+use crate::learn::trainer::{Programs, TrainError, Trainer};
+use crate::model::generate::GenerateError;
+use crate::model::programs::{self, ProgramError};
+use crate::model::rope::Tables;
+use crate::model::{Generator, ModelConfig};
+use crate::round::PeerId;
+use crate::task::prompt::Composer;
+
+/// Why something cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkshopError {
+    /// The model cannot be recorded.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The training step cannot be assembled.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// The model cannot generate.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// A trainer cannot be made.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A peer cannot be made.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The position tables cannot be made.
+    #[error(transparent)]
+    Tables(#[from] TensorError),
+    /// A row longer than the model's positions.
+    #[error("rows of {length} tokens do not fit the model's {positions} positions; lower learn.row_length")]
+    Row {
+        /// Length of a row.
+        length: usize,
+        /// Positions of the model.
+        positions: usize,
+    },
+}
+
+/// Makes what a command needs of one model.
+pub struct Workshop {
+    model: Model,
+    programs: Arc<Programs>,
+    composer: Arc<Composer<'static>>,
+    learn: LearnConfig,
+}
+
+impl Workshop {
+    /// A workshop for reinforcement learning.
+    ///
+    /// # Errors
+    /// The model cannot be recorded or differentiated.
+    pub fn new(model: Model, learn: LearnConfig) -> Result<Self, WorkshopError> {
+        let objective = Objective::OnPolicy(GrpoConfig::default());
+        let sizes = (learn.rows, learn.row_length);
+        let programs = Arc::new(training_programs(&model.config, sizes, objective, &learn.optimizer())?);
+        let composer = Arc::new(model.composer());
+        Ok(Self { model, programs, composer, learn })
+    }
+
+    /// The model as it was given.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// How peers learn.
+    pub fn learn(&self) -> &LearnConfig {
+        &self.learn
+    }
+
+    /// Writes prompts.
+    pub fn composer(&self) -> &Composer<'static> {
+        &self.composer
+    }
+
+    /// A generator with these weights.
+    ///
+    /// # Errors
+    /// The weights are of another model.
+    pub fn generator(&self, engine: Arc<dyn Engine>, weights: Weights) -> Result<Generator, WorkshopError> {
+        generator(&self.model, engine, weights)
+    }
+
+    /// A training run from these weights.
+    ///
+    /// # Errors
+    /// The weights are of another model.
+    pub fn trainer(&self, engine: &dyn Engine, weights: &Weights) -> Result<Trainer, WorkshopError> {
+        trainer(&self.model.config, engine, self.programs.clone(), weights)
+    }
+
+    /// A learning peer that starts from these weights.
+    ///
+    /// # Errors
+    /// The weights are of another model.
+    pub fn peer(
+        &self,
+        engine: Arc<dyn Engine>,
+        id: PeerId,
+        judge: Arc<TaskJudge>,
+        config: PeerConfig,
+        weights: &Weights,
+    ) -> Result<Peer, WorkshopError> {
+        let trainer = self.trainer(engine.as_ref(), weights)?;
+        let policy = Box::new(self.generator(engine, weights.clone())?);
+        let (tokenizer, composer) = (self.model.tokenizer.clone(), self.composer.clone());
+        Ok(Peer::new(PeerParts { id, policy, trainer, tokenizer, judge, composer, config })?)
+    }
+}
+
+/// A generator with these weights.
+///
+/// # Errors
+/// The weights are of another model.
+pub(super) fn generator(model: &Model, engine: Arc<dyn Engine>, weights: Weights) -> Result<Generator, WorkshopError> {
+    let mut generator = Generator::new(engine, model.config.clone(), model.tokenizer.ends())?;
+    generator.set_weights(weights)?;
+    Ok(generator)
+}
+
+/// The programs of training, for rows of this number and length.
+pub(super) fn training_programs(
+    model: &ModelConfig,
+    (rows, length): (usize, usize),
+    objective: Objective,
+    optimizer: &OptimizerConfig,
+) -> Result<Programs, WorkshopError> {
+    if length > model.max_positions {
+        return Err(WorkshopError::Row { length, positions: model.max_positions });
+    }
+    Ok(Programs::new(&programs::forward(model, rows, length)?, objective, optimizer)?)
+}
+
+/// A training run from these weights.
+pub(super) fn trainer(
+    model: &ModelConfig,
+    engine: &dyn Engine,
+    programs: Arc<Programs>,
+    weights: &Weights,
+) -> Result<Trainer, WorkshopError> {
+    let tables = Tables::new(model)?;
+    let mut tensors = weights.clone();
+    tensors.insert("rope.cos", tables.cos);
+    tensors.insert("rope.sin", tables.sin);
+    Ok(Trainer::new(engine, programs, &tensors)?)
+}
+
+impl LearnConfig {
+    /// AdamW as these settings say.
+    pub fn optimizer(&self) -> OptimizerConfig {
+        let Self { beta1, beta2, epsilon, weight_decay, max_norm, .. } = *self;
+        OptimizerConfig { beta1, beta2, epsilon, weight_decay, max_norm }
+    }
+
+    /// The guard as these settings say.
+    pub fn guard(&self) -> GuardConfig {
+        GuardConfig { window: self.guard_window, drop: self.guard_drop }
+    }
+
+    /// A peer that trains on this mix of groups.
+    pub fn peer(&self, mix: Mix) -> PeerConfig {
+        PeerConfig {
+            mix,
+            max_new: self.max_new,
+            stage_samples: self.stage_samples,
+            learning_rate: self.learning_rate,
+            warmup: self.warmup,
+            guard: self.guard(),
+            foreseen_reward: self.foreseen_reward,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `swarm-node config show`: every setting with its value.
+
+use clap::{Args, Subcommand};
+
+use super::failure::Failure;
+use super::options::Options;
+use crate::config::Settings;
+
+/// Shows settings.
+#[derive(Debug, Args)]
+pub(super) struct ConfigCommand {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Prints every setting with its value, as a settings file.
+    Show {
+        /// Adds where each value came from: default, file and line, environment variable, or flag.
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+impl ConfigCommand {
+    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+        let settings = options.settings(&[], environment)?;
+        let Action::Show { origin } = self.command;
+        if options.json {
+            println!("{}", json(&settings));
+        } else {
+            print!("{}", text(&settings, origin));
+        }
+        Ok(())
+    }
+}
+
+fn text(settings: &Settings, origin: bool) -> String {
+    let mut section = "";
+    let mut text = String::new();
+    for (key, value, place) in settings.iter() {
+        let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if of != section {
+            let gap = if section.is_empty() { "" } else { "\n" };
+            text.push_str(&format!("{gap}[{of}]\n"));
+            section = of;
+        }
+        let comment = if origin { place.to_string() } else { format!("{}; {}", key.help, key.kind) };
+        text.push_str(&format!("{:<42} # {comment}\n", format!("{name} = {value}")));
+    }
+    text
+}
+
+fn json(settings: &Settings) -> serde_json::Value {
+    let entry = |(key, value, origin): (&crate::config::schema::Key, &crate::config::Value, &crate::config::Origin)| {
+        let body = serde_json::json!({ "value": value.to_toml(), "origin": origin.to_string(), "help": key.help });
+        (key.name.to_owned(), body)
+    };
+    serde_json::Value::Object(settings.iter().map(entry).collect())
+}

@@ -1,0 +1,163 @@
+//! `swarm-node eval`: held-out pass@1 of a model.
+
+use std::path::Path;
+
+use clap::Args;
+use reproducible_ops::random::key_from;
+
+use super::console::Console;
+use super::failure::Failure;
+use super::options::Options;
+use crate::assembly::{Model, Watch, certified};
+use crate::config::{EvalConfig, path};
+use crate::learn::eval::{EvalSet, PassRate};
+use crate::model::Generator;
+use crate::task::gsm8k::Dataset;
+use crate::task::{FamilyId, Library};
+
+/// Refused rows that are named one by one; more are counted.
+const NAMED_ROWS: usize = 5;
+
+/// Measures held-out pass@1 of a model, greedy and sampled, per family.
+///
+/// Held-out questions are those whose prompt's SHA-256 is 0 modulo 8; nothing here ever trains on them. Greedy takes the
+/// most probable answer, sampled is the mean over several answers drawn at temperature 1. All numbers in percent.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Eval {
+    /// The model: a safetensors file, a Hugging Face folder, or the folder of a run; without it the shipped base.
+    #[arg(long, value_name = "PATH")]
+    model: Option<String>,
+    /// Task families, separated by commas.
+    #[arg(long, value_name = "LIST")]
+    families: Option<String>,
+    /// Difficulty level of all families.
+    #[arg(long, value_name = "N")]
+    difficulty: Option<String>,
+    /// Held-out questions per family.
+    #[arg(long, value_name = "N")]
+    questions: Option<String>,
+    /// Samples per question for sampled pass@1; 0 measures greedy only.
+    #[arg(long, value_name = "N")]
+    samples: Option<String>,
+    /// Seed of the questions and of sampling.
+    #[arg(long, value_name = "S")]
+    seed: Option<String>,
+    /// JSONL file of GSM8K, needed for family gsm8k.
+    #[arg(long, value_name = "FILE")]
+    gsm8k: Option<String>,
+}
+
+const EXAMPLES: &str = "Examples:\n  swarm-node eval\n  swarm-node eval --model runs/train --questions 500 --json\n  swarm-node eval \
+--model Qwen2-0.5B --families gsm8k --gsm8k test.jsonl --questions 100 --set eval.max_new=256";
+
+impl Eval {
+    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+        let flags = [
+            ("--model", "eval.model", &self.model),
+            ("--families", "eval.families", &self.families),
+            ("--difficulty", "eval.difficulty", &self.difficulty),
+            ("--questions", "eval.questions", &self.questions),
+            ("--samples", "eval.samples", &self.samples),
+            ("--seed", "eval.seed", &self.seed),
+            ("--gsm8k", "eval.gsm8k", &self.gsm8k),
+        ];
+        let config = options.settings(&flags, environment)?.config()?;
+        let engine = certified(&config.engine, config.engine.workers())?;
+        let model = Model::load(path(&config.eval.model)).map_err(Failure::work)?;
+        let mut generator =
+            Generator::new(engine, model.config.clone(), model.tokenizer.ends()).map_err(Failure::work)?;
+        generator.set_weights(model.weights.clone()).map_err(Failure::work)?;
+        let (greedy, sampled) = measure(&config.eval, &model, &mut generator)?;
+        print!("{}", table(&greedy, sampled.as_ref(), config.eval.questions));
+        if options.json {
+            println!("{}", summary(&greedy, sampled.as_ref(), config.eval.questions));
+        }
+        Ok(())
+    }
+}
+
+fn measure(
+    eval: &EvalConfig,
+    model: &Model,
+    generator: &mut Generator,
+) -> Result<(PassRate, Option<PassRate>), Failure> {
+    let console = Console::new();
+    let library = library(path(&eval.gsm8k), &console)?;
+    let families: Vec<_> = eval.families.iter().map(|family| (*family, eval.difficulty)).collect();
+    let set = set(model, &library, &families, eval.questions, eval.seed, eval.max_new)?;
+    console.begin("evaluating", 1 + u64::from(eval.samples > 0));
+    let greedy = set.greedy(generator, &model.tokenizer).map_err(Failure::work)?;
+    console.step("greedy");
+    let mut job = [0; 32];
+    job[24..].copy_from_slice(&eval.seed.to_be_bytes());
+    let key = key_from("swarm-node eval", &job, &[0; 32]);
+    let sample = || set.sampled(generator, &model.tokenizer, eval.samples, key).map_err(Failure::work);
+    let sampled = (eval.samples > 0).then(sample).transpose()?;
+    console.end("");
+    Ok((greedy, sampled))
+}
+
+/// The generated families, with the GSM8K file if one is named. Rows that cannot be used are named.
+pub(super) fn library(gsm8k: Option<&Path>, watch: &dyn Watch) -> Result<Library, Failure> {
+    let Some(path) = gsm8k else { return Ok(Library::new()) };
+    let loaded = Dataset::load(path).map_err(Failure::work)?;
+    for row in loaded.rejected.iter().take(NAMED_ROWS) {
+        watch.warn(&format!("{}: {row}", path.display()));
+    }
+    let more = loaded.rejected.len().saturating_sub(NAMED_ROWS);
+    if more > 0 {
+        watch.warn(&format!("{}: {more} more rows cannot be used", path.display()));
+    }
+    Ok(Library::new().with_gsm8k(loaded.dataset))
+}
+
+/// Held-out questions, worded for the model.
+pub(super) fn set(
+    model: &Model,
+    library: &Library,
+    families: &[(FamilyId, u8)],
+    count: usize,
+    seed: u64,
+    max_new: usize,
+) -> Result<EvalSet, Failure> {
+    let composer = model.composer();
+    let mut items = Vec::new();
+    for (family, difficulty) in families {
+        let tasks = library.held_out_set(*family, *difficulty, count, seed).map_err(Failure::work)?;
+        for task in tasks {
+            let mut question = library.question(&task).map_err(Failure::work)?;
+            question.prompt = composer.share(&question.prompt).map_err(Failure::work)?.text;
+            items.push((*family, question));
+        }
+    }
+    EvalSet::new(items, &model.tokenizer, max_new).map_err(Failure::work)
+}
+
+fn table(greedy: &PassRate, sampled: Option<&PassRate>, questions: usize) -> String {
+    let mut text = format!("Held-out pass@1 in percent, {questions} questions per family\n\n");
+    text.push_str(&format!("{:<14}{:>8}{:>9}\n", "family", "greedy", "sampled"));
+    let sampled_of = |pick: &dyn Fn(&PassRate) -> Option<f32>| sampled.and_then(pick);
+    let mut row = |name: &str, greedy: f32, sampled: Option<f32>| {
+        let sampled = sampled.map_or("-".to_owned(), |rate| format!("{:.1}", rate * 100.0));
+        text.push_str(&format!("{name:<14}{:>8.1}{sampled:>9}\n", greedy * 100.0));
+    };
+    for (family, rate) in &greedy.families {
+        row(family.name(), *rate, sampled_of(&|sampled| sampled.families.get(family).copied()));
+    }
+    row("mean", greedy.mean, sampled_of(&|sampled| Some(sampled.mean)));
+    text
+}
+
+fn summary(greedy: &PassRate, sampled: Option<&PassRate>, questions: usize) -> serde_json::Value {
+    let by_family = |rate: &PassRate| -> serde_json::Value {
+        rate.families.iter().map(|(family, rate)| (family.name().to_owned(), serde_json::Value::from(*rate))).collect()
+    };
+    serde_json::json!({
+        "questions": questions,
+        "greedy": greedy.mean,
+        "sampled": sampled.map(|rate| rate.mean),
+        "greedy_by_family": by_family(greedy),
+        "sampled_by_family": sampled.map(by_family),
+    })
+}

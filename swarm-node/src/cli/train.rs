@@ -1,0 +1,144 @@
+//! `swarm-node train`: reinforcement learning without peers.
+
+use std::sync::Arc;
+
+use clap::Args;
+use reproducible_ops::engine::Engine;
+
+use super::console::Console;
+use super::eval::{library, set};
+use super::failure::Failure;
+use super::options::Options;
+use crate::assembly::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, certified};
+use crate::config::{Config, TrainConfig, path};
+use crate::learn::checkpoint::Store;
+use crate::learn::eval::EvalSet;
+
+/// Held-out questions are the same for every seed, so that runs can be compared.
+const HELD_OUT_SEED: u64 = 0;
+
+/// Trains one model alone by reinforcement learning on verifiable tasks.
+///
+/// The learner is the one of the swarm (GRPO, AdamW, a guard that rolls back). Starts from a checkpoint, a Hugging Face
+/// folder or the shipped base, and writes checkpoints; --resume continues exactly where the newest one stands.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Train {
+    /// What to start from: a safetensors file, a Hugging Face folder, or the folder of a run.
+    #[arg(long, value_name = "PATH")]
+    model: Option<String>,
+    /// Folder of checkpoints.
+    #[arg(long, value_name = "DIR")]
+    out: Option<String>,
+    /// Training steps of the whole run.
+    #[arg(long, value_name = "N")]
+    steps: Option<String>,
+    /// Seed of questions and sampling.
+    #[arg(long, value_name = "S")]
+    seed: Option<String>,
+    /// Task families, separated by commas.
+    #[arg(long, value_name = "LIST")]
+    families: Option<String>,
+    /// JSONL file of GSM8K, needed for family gsm8k.
+    #[arg(long, value_name = "FILE")]
+    gsm8k: Option<String>,
+    /// Continues the run in the folder.
+    #[arg(long)]
+    resume: bool,
+}
+
+const EXAMPLES: &str = "Examples:\n  swarm-node train --steps 50 --out runs/train\n  swarm-node train --steps 100 --out runs/train \
+--resume\n  swarm-node train --config configs/train.toml";
+
+impl Train {
+    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+        let flags = [
+            ("--model", "train.model", &self.model),
+            ("--out", "train.out", &self.out),
+            ("--steps", "train.steps", &self.steps),
+            ("--seed", "train.seed", &self.seed),
+            ("--families", "train.families", &self.families),
+            ("--gsm8k", "train.gsm8k", &self.gsm8k),
+        ];
+        let config = options.settings(&flags, environment)?.config()?;
+        let engine = certified(&config.engine, config.engine.workers())?;
+        let model = Model::load(path(&config.train.model)).map_err(Failure::work)?;
+        let summary = self.train(&config, model, engine)?;
+        println!("{} steps, model {}", summary.steps, summary.digest);
+        if options.json {
+            println!("{}", serde_json::to_string(&summary).map_err(Failure::work)?);
+        }
+        Ok(())
+    }
+
+    fn train(&self, config: &Config, model: Model, engine: Arc<dyn Engine>) -> Result<Summary, Failure> {
+        let train = &config.train;
+        let console = Console::new();
+        let library = library(path(&train.gsm8k), &console)?;
+        let workshop = Workshop::new(model, config.learn.clone()).map_err(Failure::work)?;
+        let store = self.store(train)?;
+        let families = train.families.iter().map(|family| (*family, train.difficulty)).collect::<Vec<_>>();
+        let (questions, groups) = (train.questions.into(), train.groups);
+        let solo = SoloConfig { seed: train.seed, families: families.clone(), questions, groups };
+        let held_out = set(workshop.model(), &library, &families, train.heldout, HELD_OUT_SEED, config.learn.max_new)?;
+        let (mut run, damaged) =
+            Solo::new(solo, &workshop, &library, engine, store, self.resume).map_err(Failure::work)?;
+        damaged.iter().for_each(|text| console.warn(text));
+        console.begin("training", train.steps.saturating_sub(run.steps()));
+        let mut last = None;
+        while run.steps() < train.steps {
+            let step = run.step().map_err(Failure::work)?;
+            let measured = measure(train, &mut run, &workshop, &held_out)?;
+            last = measured.or(last);
+            console.step(&note(&run, &step, measured));
+            if run.steps().is_multiple_of(train.checkpoint_every) || run.steps() == train.steps {
+                run.save().map_err(Failure::work)?;
+            }
+        }
+        console.end("");
+        let digest = super::hex(&run.params().map_err(Failure::work)?.digest());
+        Ok(Summary { steps: run.steps(), heldout: last, digest })
+    }
+
+    /// The folder of checkpoints; one that has some already needs `--resume`.
+    fn store(&self, train: &TrainConfig) -> Result<Store, Failure> {
+        let store = Store::open(&train.out, train.keep).map_err(Failure::work)?;
+        let steps = store.steps().map_err(Failure::work)?;
+        match steps.last() {
+            Some(step) if !self.resume => Err(Failure::Usage(anyhow::anyhow!(
+                "{} holds a run at step {step}; add --resume to continue it, or choose another folder with --out",
+                train.out.display()
+            ))),
+            _ => Ok(store),
+        }
+    }
+}
+
+/// What `--json` tells.
+#[derive(serde::Serialize)]
+struct Summary {
+    steps: u64,
+    /// The newest greedy held-out pass@1, 0 to 1.
+    heldout: Option<f32>,
+    digest: String,
+}
+
+/// Greedy held-out pass@1, in the steps where the settings ask for it.
+fn measure(
+    train: &TrainConfig,
+    run: &mut Solo<'_>,
+    workshop: &Workshop,
+    held_out: &EvalSet,
+) -> Result<Option<f32>, Failure> {
+    let due = train.measure_every > 0 && run.steps().is_multiple_of(train.measure_every);
+    if !due && run.steps() != train.steps {
+        return Ok(None);
+    }
+    let rate = held_out.greedy(run.generator(), &workshop.model().tokenizer).map_err(Failure::work)?;
+    Ok(Some(rate.mean))
+}
+
+fn note(run: &Solo<'_>, step: &SoloStep, measured: Option<f32>) -> String {
+    let held_out = measured.map_or(String::new(), |rate| format!(", held-out {rate:.3}"));
+    format!("step {}: reward {:.3}, {} groups{held_out}", run.steps(), step.reward, step.groups)
+}

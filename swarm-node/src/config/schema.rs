@@ -1,0 +1,144 @@
+//! The table of all settings: name, default, kind, help. Adding a setting is adding a row, and a field in `typed`.
+
+use super::Kind;
+use crate::task::FamilyId;
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Section and name, `demo.rounds`.
+    pub name: &'static str,
+    /// The default, as it would stand in a flag.
+    pub default: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// One line for people, with the unit.
+    pub help: &'static str,
+}
+
+/// The row of a name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+const fn key(name: &'static str, default: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key { name, default, kind, help }
+}
+
+fn families() -> Vec<&'static str> {
+    FamilyId::ALL.iter().map(|family| family.name()).collect()
+}
+
+const FAMILIES: Kind = Kind::Words(families);
+const NANO: &str = "max,count,sort,reverse";
+const SEED: Kind = Kind::Integer(0, i64::MAX);
+const UNIT: Kind = Kind::Number(0.0, 1.0);
+const DIFFICULTY: Kind = Kind::Integer(0, 15);
+const QUESTIONS: Kind = Kind::Integer(1, 4096);
+const SAMPLES: Kind = Kind::Integer(1, 64);
+
+/// Every setting, by section.
+pub const KEYS: &[Key] = &[
+    key("engine.threads", "0", Kind::Integer(0, 1024), "worker threads; 0 takes one per processor core"),
+    key(
+        "engine.path",
+        "auto",
+        Kind::Choice(&["auto", "scalar", "avx2", "avx512", "neon"]),
+        "instruction set; auto takes the fastest of this machine, all give the same bits",
+    ),
+    key("learn.group", "8", Kind::Integer(2, 16), "completions per question, compared with each other by GRPO"),
+    key("learn.learning_rate", "0.0003", UNIT, "learning rate of reinforcement learning after its warm-up"),
+    key("learn.warmup", "5", Kind::Integer(0, 100_000), "steps of linear warm-up"),
+    key("learn.beta1", "0.9", UNIT, "AdamW: decay of the mean of gradients"),
+    key("learn.beta2", "0.99", UNIT, "AdamW: decay of the mean of squared gradients"),
+    key("learn.epsilon", "0.00000001", UNIT, "AdamW: added to the root of the second moment"),
+    key("learn.weight_decay", "0.0", UNIT, "AdamW: decoupled decay of matrices"),
+    key(
+        "learn.max_norm",
+        "1.0",
+        Kind::Number(1e-6, 1e6),
+        "largest norm of the whole gradient; longer ones are clipped",
+    ),
+    key("learn.max_new", "20", Kind::Integer(1, 4096), "longest completion, in tokens, end mark included"),
+    key("learn.stage_samples", "8", Kind::Integer(1, 64), "samples per critique and decision; 1 trains neither"),
+    key("learn.foreseen_reward", "0.25", UNIT, "reward for foreseeing the winner, beside 1 for a right decision"),
+    key("learn.guard_window", "5", Kind::Integer(1, 1000), "rounds in the moving mean of rewards that guards training"),
+    key("learn.guard_drop", "0.1", UNIT, "fall below the best moving mean that rolls training back"),
+    key("learn.row_length", "128", Kind::Integer(16, 32_768), "tokens of a packed training row"),
+    key("learn.rows", "8", Kind::Integer(1, 1024), "rows of a microbatch; changes memory and the order of sums"),
+    key("demo.seed", "1", SEED, "seed of keys, questions and sampling; the same seed gives the same digests"),
+    key("demo.peers", "4", Kind::Integer(2, 64), "peers of the swarm"),
+    key("demo.rounds", "60", Kind::Integer(0, 10_000), "rounds; each is one training step per peer"),
+    key("demo.families", NANO, FAMILIES, "task families; peer n answers questions of the n-th, in turn"),
+    key("demo.difficulty", "0", DIFFICULTY, "difficulty level of all families"),
+    key("demo.base", "", Kind::Text, "checkpoint that all peers start from; empty takes the shipped one"),
+    key("demo.questions", "16", Kind::Integer(0, 256), "practice questions per peer and round"),
+    key("demo.common", "3", Kind::Integer(0, 256), "common questions per round; they pass all three stages"),
+    key("demo.own", "4", Kind::Integer(0, 1024), "own groups per training step"),
+    key("demo.external", "12", Kind::Integer(0, 1024), "groups of other peers per training step"),
+    key("demo.alone_own", "16", Kind::Integer(0, 1024), "own groups per training step of a peer alone"),
+    key("demo.alone_common", "false", Kind::Boolean, "whether a peer alone gets the common questions of all families; else more of its own"),
+    key("demo.heldout", "64", QUESTIONS, "held-out questions per family"),
+    key("demo.samples", "4", SAMPLES, "samples per held-out question for sampled pass@1"),
+    key("demo.council", "128", Kind::Integer(0, 1024), "held-out questions on which the joint decision is measured"),
+    key(
+        "demo.measure_every",
+        "0",
+        Kind::Integer(0, 10_000),
+        "rounds between held-out measurements; 0 measures at the end only",
+    ),
+    key(
+        "train.model",
+        "",
+        Kind::Text,
+        "checkpoint, Hugging Face folder or run folder to start from; empty takes the shipped one",
+    ),
+    key("train.out", "runs/train", Kind::Text, "folder of the run's checkpoints"),
+    key("train.seed", "1", SEED, "seed of questions and sampling"),
+    key("train.steps", "30", Kind::Integer(0, 10_000_000), "training steps of the whole run"),
+    key("train.families", NANO, FAMILIES, "task families to learn"),
+    key("train.difficulty", "0", DIFFICULTY, "difficulty level of all families"),
+    key("train.questions", "32", Kind::Integer(1, 1024), "questions per step"),
+    key(
+        "train.groups",
+        "32",
+        Kind::Integer(1, 1024),
+        "most groups per training step; uninformative ones are dropped first",
+    ),
+    key("train.checkpoint_every", "5", Kind::Integer(1, 1_000_000), "steps between checkpoints"),
+    key("train.keep", "3", Kind::Integer(2, 1000), "checkpoints to keep"),
+    key("train.measure_every", "10", Kind::Integer(0, 1_000_000), "steps between held-out measurements; 0 for none"),
+    key("train.heldout", "64", QUESTIONS, "held-out questions per family"),
+    key("train.gsm8k", "", Kind::Text, "JSONL file of GSM8K, needed for family gsm8k"),
+    key("eval.model", "", Kind::Text, "checkpoint, Hugging Face folder or run folder; empty takes the shipped one"),
+    key("eval.seed", "1", SEED, "seed of the held-out questions and of sampling"),
+    key("eval.families", NANO, FAMILIES, "task families to measure"),
+    key("eval.difficulty", "0", DIFFICULTY, "difficulty level of all families"),
+    key("eval.questions", "128", QUESTIONS, "held-out questions per family"),
+    key("eval.samples", "4", Kind::Integer(0, 64), "samples per question for sampled pass@1; 0 measures greedy only"),
+    key("eval.max_new", "20", Kind::Integer(1, 4096), "longest completion, in tokens, end mark included"),
+    key("eval.gsm8k", "", Kind::Text, "JSONL file of GSM8K, needed for family gsm8k"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Settings, Sources, variable};
+    use super::*;
+
+    #[test]
+    fn defaults_are_allowed_and_fit_the_types() {
+        for key in KEYS {
+            assert!(key.kind.read(key.default).is_some(), "{}", key.name);
+            assert!(!key.help.is_empty() && key.name.contains('.'), "{}", key.name);
+        }
+        Settings::load(&Sources::default()).unwrap().config().unwrap();
+    }
+
+    #[test]
+    fn names_and_variables_are_unique() {
+        let mut variables: Vec<String> = KEYS.iter().map(|key| variable(key.name)).collect();
+        variables.sort_unstable();
+        variables.dedup();
+        assert_eq!(variables.len(), KEYS.len());
+    }
+}

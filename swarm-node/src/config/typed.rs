@@ -1,0 +1,125 @@
+//! The settings as commands use them. Ranges and meanings stand in [`super::schema`], row by row.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::task::FamilyId;
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How programs are executed.
+    pub engine: EngineConfig,
+    /// How peers learn, in `demo` and `train`.
+    pub learn: LearnConfig,
+    /// The command `demo`.
+    pub demo: DemoConfig,
+    /// The command `train`.
+    pub train: TrainConfig,
+    /// The command `eval`.
+    pub eval: EvalConfig,
+}
+
+/// Section `engine`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+pub struct EngineConfig {
+    pub threads: usize,
+    pub path: String,
+}
+
+impl EngineConfig {
+    /// Worker threads, at least one.
+    pub fn workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        if self.threads == 0 { cores() } else { self.threads }
+    }
+}
+
+/// Section `learn`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+pub struct LearnConfig {
+    pub group: u8,
+    pub learning_rate: f32,
+    pub warmup: u64,
+    pub beta1: f32,
+    pub beta2: f32,
+    pub epsilon: f32,
+    pub weight_decay: f32,
+    pub max_norm: f32,
+    pub max_new: usize,
+    pub stage_samples: u32,
+    pub foreseen_reward: f32,
+    pub guard_window: usize,
+    pub guard_drop: f32,
+    pub row_length: usize,
+    pub rows: usize,
+}
+
+/// Section `demo`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+pub struct DemoConfig {
+    pub seed: u64,
+    pub peers: usize,
+    pub rounds: u64,
+    pub families: Vec<FamilyId>,
+    pub difficulty: u8,
+    pub base: String,
+    pub questions: u16,
+    pub common: u16,
+    pub own: usize,
+    pub external: usize,
+    pub alone_own: usize,
+    pub alone_common: bool,
+    pub heldout: usize,
+    pub samples: u32,
+    pub council: u16,
+    pub measure_every: u64,
+}
+
+/// Section `train`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+pub struct TrainConfig {
+    pub model: String,
+    pub out: PathBuf,
+    pub seed: u64,
+    pub steps: u64,
+    pub families: Vec<FamilyId>,
+    pub difficulty: u8,
+    pub questions: u16,
+    pub groups: usize,
+    pub checkpoint_every: u64,
+    pub keep: usize,
+    pub measure_every: u64,
+    pub heldout: usize,
+    pub gsm8k: String,
+}
+
+/// Section `eval`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+pub struct EvalConfig {
+    pub model: String,
+    pub seed: u64,
+    pub families: Vec<FamilyId>,
+    pub difficulty: u8,
+    pub questions: usize,
+    pub samples: u32,
+    pub max_new: usize,
+    pub gsm8k: String,
+}
+
+/// A path setting; empty means none.
+pub fn path(setting: &str) -> Option<&Path> {
+    (!setting.is_empty()).then_some(Path::new(setting))
+}

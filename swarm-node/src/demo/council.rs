@@ -1,0 +1,89 @@
+//! How well peers decide together: one round on held-out questions, in which nobody learns.
+//!
+//! Published side by side are the four ways of choosing that [`crate::round::tally`] counts.
+
+use std::sync::Arc;
+
+use reproducible_ops::weights::Weights;
+use serde::Serialize;
+
+use super::run::{DemoError, Stand};
+use crate::learn::driver::Swarm;
+use crate::learn::judge::TaskJudge;
+use crate::learn::peer::PeerConfig;
+use crate::learn::sapo::Mix;
+use crate::round::sim::{Driver, Job, Simulation};
+use crate::round::tally::RIGHT;
+use crate::round::{Answers, Board, Choice, Choices, Critiques, Decisions, RoundResult};
+use crate::task::Library;
+
+/// Shares of questions whose chosen answer was right, 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Council {
+    /// Questions asked.
+    pub questions: usize,
+    /// Most frequent first answer.
+    pub plurality: f32,
+    /// Answer with most endorsements of critics.
+    pub critics: f32,
+    /// Answer with most first answers and endorsements together.
+    pub pooled: f32,
+    /// Answer with most decisions: the winner.
+    pub decided: f32,
+}
+
+/// Lets peers with these weights decide the held-out questions of the plan.
+pub(super) fn council(stand: &Stand<'_>, weights: &[Weights]) -> Result<Council, DemoError> {
+    let plan = &stand.plan;
+    if plan.demo.council == 0 {
+        return Ok(Council::default());
+    }
+    let judge = Arc::new(TaskJudge::held_out(Library::new(), plan.families()));
+    let config = PeerConfig { stage_samples: 1, ..plan.learn.peer(Mix { own: 0, external: 0, filter: true }) };
+    let spec = plan.council();
+    let peers = stand.peers(&spec, &judge, config, weights)?;
+    let mut listener = Listener(Swarm::new(peers, stand.threads));
+    let report = Simulation::new(spec, judge)?.run(&mut listener);
+    super::run::refuse_failures(&mut listener.0)?;
+    let result = report.rounds.values().find_map(|round| round.result.as_ref());
+    Ok(result.map(|result| count(&result.boards)).unwrap_or_default())
+}
+
+fn count(boards: &[Board]) -> Council {
+    let asked = boards.iter().filter(|board| board.question.common);
+    let choices: Vec<&Choices> = asked.map(|board| &board.choices).collect();
+    let share = |pick: fn(&Choices) -> &Option<Choice>| {
+        let right = choices.iter().filter(|choices| pick(choices).as_ref().is_some_and(is_right)).count();
+        right as f32 / choices.len().max(1) as f32
+    };
+    Council {
+        questions: choices.len(),
+        plurality: share(|choices| &choices.plurality),
+        critics: share(|choices| &choices.critics),
+        pooled: share(|choices| &choices.pooled),
+        decided: share(|choices| &choices.decided),
+    }
+}
+
+fn is_right(choice: &Choice) -> bool {
+    choice.points == RIGHT
+}
+
+/// Works in all stages and learns nothing.
+struct Listener(Swarm);
+
+impl Driver for Listener {
+    fn answers(&mut self, jobs: &[Job]) -> Vec<Answers> {
+        self.0.answers(jobs)
+    }
+
+    fn critiques(&mut self, jobs: &[Job]) -> Vec<Critiques> {
+        self.0.critiques(jobs)
+    }
+
+    fn decisions(&mut self, jobs: &[Job]) -> Vec<Decisions> {
+        self.0.decisions(jobs)
+    }
+
+    fn learn(&mut self, _results: &[(usize, Arc<RoundResult>)]) {}
+}

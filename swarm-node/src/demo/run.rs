@@ -1,0 +1,266 @@
+//! The run of a demo, and what its parts share.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use reproducible_ops::weights::Weights;
+
+use super::alone::alone;
+use super::council::council;
+use super::measure::Measure;
+use super::parallel::parallel;
+use super::plan::Plan;
+use super::report::{DemoReport, PeerReport};
+use crate::assembly::{EngineError, Model, Watch, Workshop, WorkshopError, engine};
+use crate::config::{Config, EngineConfig};
+use crate::learn::driver::Swarm;
+use crate::learn::eval::EvalError;
+use crate::learn::guard::Verdict;
+use crate::learn::judge::TaskJudge;
+use crate::learn::peer::{LearnReport, Peer, PeerConfig, PeerError};
+use crate::learn::sapo::Mix;
+use crate::learn::trainer::TrainError;
+use crate::round::key::KeyError;
+use crate::round::sim::run::SimulationError;
+use crate::round::sim::{Driver, Job, Report, Simulation, Spec};
+use crate::round::{Answers, Critiques, Decisions, RoundResult};
+
+/// Why a demo fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// No such engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A peer cannot be made.
+    #[error(transparent)]
+    Workshop(#[from] WorkshopError),
+    /// The rounds cannot be simulated.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+    /// A simulated key.
+    #[error("{0}; take another seed")]
+    Key(#[from] KeyError),
+    /// Held-out questions cannot be asked.
+    #[error("held-out questions: {0}")]
+    Eval(#[from] EvalError),
+    /// A peer's parameters cannot be read.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A peer failed in a round.
+    #[error("peer {peer} failed: {source}")]
+    Peer {
+        /// Its number, from 0.
+        peer: usize,
+        /// Why.
+        source: PeerError,
+    },
+    /// A demo without peers.
+    #[error("there is no peer; set demo.peers to 2 or more")]
+    NoPeer,
+}
+
+/// What a peer has learned.
+pub(super) struct Learned {
+    pub(super) weights: Weights,
+    pub(super) rollbacks: usize,
+}
+
+/// What all parts of a demo share.
+pub(super) struct Stand<'a> {
+    pub(super) plan: Plan<'a>,
+    pub(super) workshop: &'a Workshop,
+    pub(super) engine: &'a EngineConfig,
+    pub(super) threads: usize,
+    pub(super) watch: &'a dyn Watch,
+}
+
+/// Plays the demo from this base model.
+///
+/// # Errors
+/// See [`DemoError`].
+pub fn run(config: &Config, base: Model, watch: &dyn Watch) -> Result<DemoReport, DemoError> {
+    let started = Instant::now();
+    let model = hex(&base.weights.digest());
+    let workshop = Workshop::new(base, config.learn.clone())?;
+    let plan = Plan { demo: &config.demo, learn: &config.learn, model };
+    let threads = config.engine.workers();
+    let stand = Stand { plan, workshop: &workshop, engine: &config.engine, threads, watch };
+    let mut report = stand.report()?;
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Fails with the first failure of a swarm's peers.
+pub(super) fn refuse_failures(swarm: &mut Swarm) -> Result<(), DemoError> {
+    match swarm.journal.failures.drain(..).next() {
+        Some((peer, source)) => Err(DemoError::Peer { peer, source }),
+        None => Ok(()),
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Stand<'_> {
+    fn report(&self) -> Result<DemoReport, DemoError> {
+        let demo = self.plan.demo;
+        let base = &self.workshop.model().weights;
+        let measure = Measure::new(&self.plan, self.workshop)?;
+        self.watch.begin("base", 2);
+        let before = measure.rates(engine(self.engine, self.threads)?, base.clone())?;
+        self.watch.step("held-out questions");
+        let council_before = council(self, &vec![base.clone(); demo.peers])?;
+        self.watch.end("");
+        let control = alone(self)?;
+        let (rounds, swarm) = self.together(&measure)?;
+        let together: Vec<Weights> = swarm.iter().map(|learned| learned.weights.clone()).collect();
+        self.watch.begin("measuring", demo.peers as u64 * 2 + 1);
+        let council_after = council(self, &together)?;
+        self.watch.step("council");
+        let all: Vec<&Learned> = control.iter().chain(&swarm).collect();
+        let rates = parallel(&all, self.threads, |learned| {
+            let rates = measure.rates(engine(self.engine, 1)?, learned.weights.clone());
+            self.watch.step("held-out questions");
+            rates
+        });
+        let mut rates = rates.into_iter().collect::<Result<Vec<_>, DemoError>>()?;
+        self.watch.end("");
+        let swarm_rates = rates.split_off(control.len());
+        let peers = rates.into_iter().zip(swarm_rates).zip(control.iter().zip(&swarm)).enumerate();
+        let peers = peers.map(|(peer, ((alone, together), (control, learned)))| PeerReport {
+            family: self.plan.family(peer),
+            alone,
+            swarm: together,
+            rollbacks: [control.rollbacks, learned.rollbacks],
+            alone_digest: hex(&control.weights.digest()),
+            swarm_digest: hex(&learned.weights.digest()),
+        });
+        Ok(DemoReport {
+            seed: demo.seed,
+            rounds: demo.rounds,
+            settled: rounds.settled(),
+            before,
+            peers: peers.collect(),
+            council: [council_before, council_after],
+            transcript_digest: hex(&rounds.transcript_digest()),
+            seconds: 0.0,
+        })
+    }
+
+    /// All peers in one swarm.
+    fn together(&self, measure: &Measure<'_>) -> Result<(Report, Vec<Learned>), DemoError> {
+        let demo = self.plan.demo;
+        let mix = Mix { own: demo.own, external: demo.external, filter: true };
+        let base = vec![self.workshop.model().weights.clone(); demo.peers];
+        self.watch.begin("swarm", demo.rounds);
+        let played = self.play_measured(self.plan.together(), mix, &base, self.threads, Some(measure))?;
+        self.watch.end("");
+        Ok(played)
+    }
+
+    /// Plays the rounds of a specification with learning peers.
+    pub(super) fn play(
+        &self,
+        spec: Spec,
+        mix: Mix,
+        weights: &[Weights],
+        threads: usize,
+    ) -> Result<(Report, Vec<Learned>), DemoError> {
+        self.play_measured(spec, mix, weights, threads, None)
+    }
+
+    fn play_measured(
+        &self,
+        spec: Spec,
+        mix: Mix,
+        weights: &[Weights],
+        threads: usize,
+        measure: Option<&Measure<'_>>,
+    ) -> Result<(Report, Vec<Learned>), DemoError> {
+        let judge = self.plan.judge();
+        let peers = self.peers(&spec, &judge, self.plan.learn.peer(mix), weights)?;
+        let mut driver = Watched { swarm: Swarm::new(peers, threads), stand: self, measure, failure: None };
+        let report = Simulation::new(spec, judge)?.run(&mut driver);
+        let Watched { mut swarm, failure, .. } = driver;
+        failure.map_or(Ok(()), Err)?;
+        refuse_failures(&mut swarm)?;
+        let learned = swarm.each(|peer, learner| {
+            let reports = swarm.journal.reports.iter().filter(|((_, who), _)| *who == peer);
+            let rollbacks = reports.filter(|(_, report)| matches!(report.verdict, Verdict::RollBack { .. })).count();
+            Ok(Learned { weights: learner.trainer().params()?, rollbacks })
+        });
+        Ok((report, learned.into_iter().collect::<Result<_, DemoError>>()?))
+    }
+
+    /// Peers for a specification, each with an engine of one thread.
+    pub(super) fn peers(
+        &self,
+        spec: &Spec,
+        judge: &Arc<TaskJudge>,
+        config: PeerConfig,
+        weights: &[Weights],
+    ) -> Result<Vec<Peer>, DemoError> {
+        let peer = |(at, weights)| {
+            let id = spec.key(at)?.peer();
+            Ok(self.workshop.peer(engine(self.engine, 1)?, id, judge.clone(), config, weights)?)
+        };
+        weights.iter().enumerate().map(peer).collect()
+    }
+}
+
+/// A swarm that tells after each round how it goes.
+struct Watched<'a, 'b> {
+    swarm: Swarm,
+    stand: &'a Stand<'b>,
+    measure: Option<&'a Measure<'a>>,
+    failure: Option<DemoError>,
+}
+
+impl Watched<'_, '_> {
+    fn note(&self, round: u64) -> String {
+        let reports = self.swarm.journal.reports.range((round, 0)..=(round, usize::MAX));
+        let reports: Vec<&LearnReport> = reports.map(|(_, report)| report).collect();
+        let rewards: Vec<f32> = reports.iter().filter_map(|report| report.reward).collect();
+        let groups: usize = reports.iter().map(|report| report.groups.iter().sum::<usize>()).sum();
+        let reward = rewards.iter().sum::<f32>() / rewards.len().max(1) as f32;
+        format!("round {}: reward {reward:.3}, {groups} groups", round + 1)
+    }
+
+    /// The mean held-out pass@1 of all peers, in the rounds where the settings ask for it.
+    fn held_out(&mut self, round: u64) -> Option<String> {
+        let every = self.stand.plan.demo.measure_every;
+        let measure = self.measure.filter(|_| every > 0 && (round + 1).is_multiple_of(every))?;
+        let rates = self.swarm.each(|_, peer| measure.greedy(engine(self.stand.engine, 1)?, peer.trainer().params()?));
+        match rates.into_iter().collect::<Result<Vec<f32>, DemoError>>() {
+            Ok(rates) => Some(format!(", held-out {:.3}", rates.iter().sum::<f32>() / rates.len().max(1) as f32)),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                None
+            }
+        }
+    }
+}
+
+impl Driver for Watched<'_, '_> {
+    fn answers(&mut self, jobs: &[Job]) -> Vec<Answers> {
+        self.swarm.answers(jobs)
+    }
+
+    fn critiques(&mut self, jobs: &[Job]) -> Vec<Critiques> {
+        self.swarm.critiques(jobs)
+    }
+
+    fn decisions(&mut self, jobs: &[Job]) -> Vec<Decisions> {
+        self.swarm.decisions(jobs)
+    }
+
+    fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {
+        self.swarm.learn(results);
+        let Some((_, result)) = results.first() else { return };
+        let round = result.transcript.plan.round;
+        let held_out = self.held_out(round).unwrap_or_default();
+        self.stand.watch.step(&format!("{}{held_out}", self.note(round)));
+    }
+}

@@ -1,0 +1,109 @@
+//! Puts a model, an engine and the learner together.
+
+use std::sync::Arc;
+
+use reproducible_ops::engine::Engine;
+use reproducible_ops::tensor::TensorError;
+use reproducible_ops::weights::Weights;
+
+use crate::model::generate::GenerateError;
+use crate::model::programs::ProgramError;
+use crate::model::rope::Tables;
+use crate::model::{Generator, ModelConfig, Tokenizer, programs};
+
+use super::assemble::{AssembleError, Objective, OptimizerConfig};
+use super::scorer::Scorer;
+use super::trainer::{Programs, TrainError, Trainer};
+
+/// Rows of a microbatch of nano models. Small, so that little of the last one is padding; a microbatch of 8 · 128 tokens
+/// keeps matrix kernels busy.
+pub const ROWS: usize = 8;
+/// Positions of a row of nano models: room for two to four groups of eight answers.
+pub const LENGTH: usize = 128;
+
+/// Why a model cannot be set up for learning.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The model cannot be recorded.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The training programs cannot be assembled.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// The position tables cannot be made.
+    #[error(transparent)]
+    Tables(#[from] TensorError),
+    /// The trainer does not take the weights.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The generator does not take the weights.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+}
+
+/// The training programs of a model; made once and shared by all peers that train it.
+///
+/// # Errors
+/// The model cannot be recorded or differentiated.
+pub fn training_programs(
+    model: &ModelConfig,
+    rows: usize,
+    length: usize,
+    objective: Objective,
+    optimizer: &OptimizerConfig,
+) -> Result<Arc<Programs>, SetupError> {
+    let forward = programs::forward(model, rows, length)?;
+    Ok(Arc::new(Programs::new(&forward, objective, optimizer)?))
+}
+
+/// A training run of a model from these parameters.
+///
+/// # Errors
+/// The parameters are not the model's, or the engine refuses the programs.
+pub fn trainer(
+    engine: &dyn Engine,
+    model: &ModelConfig,
+    programs: Arc<Programs>,
+    params: &Weights,
+) -> Result<Trainer, SetupError> {
+    Ok(Trainer::new(engine, programs, &with_tables(model, params)?)?)
+}
+
+/// Scores completions under these parameters.
+///
+/// # Errors
+/// The parameters are not the model's, or the engine refuses the program.
+pub fn scorer(
+    engine: &dyn Engine,
+    model: &ModelConfig,
+    rows: usize,
+    length: usize,
+    params: &Weights,
+) -> Result<Scorer, SetupError> {
+    let forward = programs::forward(model, rows, length)?;
+    Ok(Scorer::new(engine, &forward, &with_tables(model, params)?)?)
+}
+
+/// A generator of a model with these parameters.
+///
+/// # Errors
+/// The parameters are not the model's.
+pub fn generator(
+    engine: Arc<dyn Engine>,
+    model: &ModelConfig,
+    tokenizer: &Tokenizer,
+    params: Weights,
+) -> Result<Generator, SetupError> {
+    let mut generator = Generator::new(engine, model.clone(), tokenizer.ends())?;
+    generator.set_weights(params)?;
+    Ok(generator)
+}
+
+/// Parameters with the constants of the forward program.
+fn with_tables(model: &ModelConfig, params: &Weights) -> Result<Weights, SetupError> {
+    let Tables { cos, sin } = Tables::new(model)?;
+    let mut all = params.clone();
+    all.extend([("rope.cos".to_owned(), cos), ("rope.sin".to_owned(), sin)]);
+    Ok(all)
+}

@@ -1,0 +1,140 @@
+//! Commands do what they say, on tiny inputs.
+
+use std::path::Path;
+
+use crate::node::{Ended, node, node_with, untrained};
+
+#[test]
+fn config_show_tells_where_every_value_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    std::fs::write(&file, "[demo]\nrounds = 3\npeers = 5\nseed = 1\n").unwrap();
+    let arguments = ["config", "show", "--origin", "--config", file.to_str().unwrap(), "--set", "demo.seed=9"];
+    let ended = node_with(&arguments, &[("SWARM_NODE_DEMO_PEERS", "6")]);
+    ended.expect(0, &[]);
+    let line = |name: &str| {
+        let found = ended.out.lines().find(|line| line.starts_with(name));
+        found.unwrap_or_else(|| panic!("no {name} in {}", ended.out)).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(line("rounds").ends_with("mine.toml:2") && line("rounds").starts_with("rounds = 3 #"), "{}", line("rounds"));
+    assert_eq!(line("peers"), "peers = 6 # environment SWARM_NODE_DEMO_PEERS");
+    assert_eq!(line("seed"), "seed = 9 # flag --set");
+    assert_eq!(line("group"), "group = 8 # default");
+}
+
+#[test]
+fn what_config_show_prints_is_a_settings_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.toml");
+    std::fs::write(&file, node(&["config", "show", "--set", "demo.seed=77"]).out).unwrap();
+    let shown = node(&["config", "show", "--config", file.to_str().unwrap(), "--json"]).json();
+    assert_eq!(shown["demo.seed"]["value"], 77);
+    let origins = shown.as_object().unwrap().values().map(|entry| entry["origin"].as_str().unwrap());
+    assert!(origins.into_iter().all(|origin| origin.contains("all.toml:")), "{shown}");
+}
+
+/// The smallest demo in which all stages happen.
+fn demo(base: &Path, extra: &[&str]) -> Ended {
+    let base = base.to_str().unwrap();
+    let mut arguments = vec!["demo", "--simulate", "--json", "--base", base, "--peers", "2", "--rounds", "1"];
+    let settings = [
+        "demo.questions=2",
+        "demo.common=1",
+        "demo.heldout=3",
+        "demo.samples=1",
+        "demo.council=2",
+        "demo.families=max,sort",
+        "learn.group=4",
+        "learn.stage_samples=2",
+        "learn.max_new=8",
+    ];
+    for setting in settings {
+        arguments.extend(["--set", setting]);
+    }
+    arguments.extend(extra);
+    let ended = node(&arguments);
+    ended.expect(0, &[]);
+    ended
+}
+
+#[test]
+fn a_demo_has_the_same_digests_on_any_threads_and_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = untrained(folder.path());
+    let one = demo(&base, &["--threads", "1"]);
+    let summary = one.json();
+    assert_eq!((summary["peers"].as_u64(), summary["rounds"].as_u64()), (Some(2), Some(1)));
+    assert_eq!(summary["model_digests"].as_array().unwrap().len(), 2);
+    for key in ["heldout_before", "heldout_after", "heldout_alone", "sampled_before", "sampled_after", "seconds"] {
+        assert!(summary[key].is_number(), "{key} in {summary}");
+    }
+    assert!(one.out.contains("careless corpus") && one.out.contains("critics' vote"), "{}", one.out);
+    let settled = |summary: &serde_json::Value| {
+        let mut summary = summary.clone();
+        summary["seconds"] = 0.into();
+        summary
+    };
+    for extra in [["--threads", "3"], ["--path", "scalar"]] {
+        assert_eq!(settled(&demo(&base, &extra).json()), settled(&summary), "{extra:?}");
+    }
+    assert_ne!(settled(&demo(&base, &["--seed", "2"]).json())["transcript_digest"], summary["transcript_digest"]);
+}
+
+/// A recipe that ends within seconds.
+fn quick_recipe(folder: &Path) -> std::path::PathBuf {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/nano/recipe.toml");
+    let text = std::fs::read_to_string(shipped).unwrap();
+    let edit = |line: &str| match line.split_once(" = ").map(|(name, _)| name) {
+        Some("steps") => "steps = 4".to_owned(),
+        Some("decay") => "decay = 2".to_owned(),
+        Some("checkpoint_every") => "checkpoint_every = 2".to_owned(),
+        Some("answers") => "answers = 4".to_owned(),
+        Some("critiques") => "critiques = 1".to_owned(),
+        Some("decisions") => "decisions = 1".to_owned(),
+        _ => line.to_owned(),
+    };
+    let path = folder.join("quick.toml");
+    std::fs::write(&path, text.lines().map(edit).collect::<Vec<_>>().join("\n")).unwrap();
+    path
+}
+
+#[test]
+fn pretraining_repeats_and_resumes_to_the_same_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = quick_recipe(folder.path());
+    let out = folder.path().join("run");
+    let pretrain = || {
+        let arguments = ["pretrain", "--json", "--recipe", recipe.to_str().unwrap(), "--out", out.to_str().unwrap()];
+        let ended = node(&arguments);
+        ended.expect(0, &[]);
+        ended.json()
+    };
+    let first = pretrain();
+    assert_eq!((first["steps"].as_u64(), first["sha256"].as_str().map(str::len)), (Some(4), Some(64)));
+    std::fs::remove_dir_all(out.join("step-00000004")).unwrap();
+    assert_eq!(pretrain(), first);
+    let measured = node(&["eval", "--model", out.to_str().unwrap(), "--questions", "2", "--samples", "1", "--json"]);
+    measured.expect(0, &[]);
+    assert_eq!(measured.json()["questions"], 2);
+}
+
+#[test]
+fn training_alone_resumes_to_the_same_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = untrained(folder.path());
+    let train = |out: &str, steps: &str, extra: &[&str]| {
+        let out = folder.path().join(out);
+        let mut arguments = vec!["train", "--json", "--model", base.to_str().unwrap(), "--out", out.to_str().unwrap()];
+        arguments.extend(["--steps", steps, "--set", "train.questions=2", "--set", "train.heldout=2"]);
+        arguments.extend(["--set", "learn.max_new=4", "--set", "learn.group=4", "--set", "train.checkpoint_every=1"]);
+        arguments.extend(extra);
+        node(&arguments)
+    };
+    let whole = train("whole", "2", &[]);
+    whole.expect(0, &[]);
+    train("parts", "1", &[]).expect(0, &[]);
+    train("parts", "2", &[]).expect(2, &["--resume"]);
+    let resumed = train("parts", "2", &["--resume"]);
+    resumed.expect(0, &[]);
+    assert_eq!(resumed.json(), whole.json());
+}

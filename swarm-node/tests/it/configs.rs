@@ -1,0 +1,45 @@
+//! Every shipped file is loaded.
+
+use std::path::{Path, PathBuf};
+
+use swarm_node::assembly::{Model, Recipe};
+use swarm_node::config::{Settings, Sources};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
+}
+
+#[test]
+fn settings_files_are_accepted() {
+    let files = files(&root(), "toml");
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let settings = Settings::load(&Sources { file: Some(file.clone()), ..Sources::default() });
+        settings.unwrap_or_else(|error| panic!("{error}")).config().unwrap();
+    }
+}
+
+#[test]
+fn the_recipe_is_accepted_and_its_corpus_can_be_made() {
+    let recipe = Recipe::load(&root().join("nano/recipe.toml")).unwrap();
+    swarm_node::task::corpus::Corpus::new(recipe.training.corpus.clone()).unwrap();
+    assert_eq!(recipe.initial().unwrap().config.vocab_size, 64);
+}
+
+#[test]
+fn a_shipped_checkpoint_is_the_one_of_its_checksum() {
+    let folder = root().join("nano");
+    for file in files(&folder, "safetensors") {
+        let model = Model::load(Some(&file)).unwrap_or_else(|error| panic!("{error}"));
+        let digest: String = model.weights.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sums = std::fs::read_to_string(folder.join("SHA256SUMS")).expect("a checksum beside the checkpoint");
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(sums.lines().any(|line| line.starts_with(&digest) && line.ends_with(name)), "{digest} {name}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole-program tests: the real binary, its messages and its exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod commands;
+mod configs;
+mod errors;
+mod node;

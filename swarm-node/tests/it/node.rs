@@ -1,0 +1,58 @@
+//! Runs the binary.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use swarm_node::model::ModelConfig;
+use swarm_node::model::init::initialise;
+
+/// What a run of the binary left behind.
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the output is text");
+        Self { code: output.status.code().expect("an exit code"), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Ended {
+    /// The last line of standard output as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        let last = self.out.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last:?}\n{}", self.err))
+    }
+
+    /// Fails unless the run ended with this code and said all of this on standard error.
+    pub fn expect(&self, code: i32, said: &[&str]) {
+        assert_eq!(self.code, code, "{}", self.err);
+        for text in said {
+            assert!(self.err.contains(text), "no {text:?} in: {}", self.err);
+        }
+        assert!(!self.err.contains("panicked") && !self.err.contains("RUST_BACKTRACE"), "{}", self.err);
+    }
+}
+
+/// Runs the binary with these arguments and environment.
+pub fn node_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_swarm-node"));
+    command.args(arguments).envs(environment.iter().copied());
+    command.output().expect("the binary starts").into()
+}
+
+/// Runs the binary with these arguments.
+pub fn node(arguments: &[&str]) -> Ended {
+    node_with(arguments, &[])
+}
+
+/// An untrained nano checkpoint in a folder.
+pub fn untrained(folder: &Path) -> PathBuf {
+    let path = folder.join("untrained.safetensors");
+    let config = ModelConfig::preset("nano").expect("a preset");
+    initialise(&config, 1).expect("initial weights").save(&path).expect("the folder can be written");
+    path
+}
