@@ -77,7 +77,12 @@ pub const KEYS: &[Key] = &[
     key("demo.own", "4", Kind::Integer(0, 1024), "own groups per training step"),
     key("demo.external", "12", Kind::Integer(0, 1024), "groups of other peers per training step"),
     key("demo.alone_own", "16", Kind::Integer(0, 1024), "own groups per training step of a peer alone"),
-    key("demo.alone_common", "false", Kind::Boolean, "whether a peer alone gets the common questions of all families; else more of its own"),
+    key(
+        "demo.alone_common",
+        "false",
+        Kind::Boolean,
+        "whether a peer alone gets the common questions of all families; else more of its own",
+    ),
     key("demo.heldout", "64", QUESTIONS, "held-out questions per family"),
     key("demo.samples", "4", SAMPLES, "samples per held-out question for sampled pass@1"),
     key("demo.council", "128", Kind::Integer(0, 1024), "held-out questions on which the joint decision is measured"),

@@ -48,7 +48,11 @@ impl Plan<'_> {
     pub(super) fn together(&self) -> Spec {
         let peers = (0..self.demo.peers).map(|peer| self.specialist(peer)).collect();
         let crowd = self.demo.peers.div_ceil(self.demo.families.len().max(1));
-        self.spec(self.swarm("demo", self.practice(self.demo.questions, crowd), self.demo.common), peers, self.demo.rounds)
+        self.spec(
+            self.swarm("demo", self.practice(self.demo.questions, crowd), self.demo.common),
+            peers,
+            self.demo.rounds,
+        )
     }
 
     /// The rounds of one peer alone, who answers as many questions as in the swarm. Common questions are brought by the

@@ -16,7 +16,11 @@ fn config_show_tells_where_every_value_came_from() {
         let found = ended.out.lines().find(|line| line.starts_with(name));
         found.unwrap_or_else(|| panic!("no {name} in {}", ended.out)).split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    assert!(line("rounds").ends_with("mine.toml:2") && line("rounds").starts_with("rounds = 3 #"), "{}", line("rounds"));
+    assert!(
+        line("rounds").ends_with("mine.toml:2") && line("rounds").starts_with("rounds = 3 #"),
+        "{}",
+        line("rounds")
+    );
     assert_eq!(line("peers"), "peers = 6 # environment SWARM_NODE_DEMO_PEERS");
     assert_eq!(line("seed"), "seed = 9 # flag --set");
     assert_eq!(line("group"), "group = 8 # default");
