@@ -3,13 +3,21 @@
 //! An experiment prints a table for people while it runs; the last line of the output is its result as JSON.
 //! To add one, write its file with an `EXPERIMENT` and name it in [`EXPERIMENTS`].
 
+mod decode;
 mod gemm;
+mod hostile;
+mod machine;
+mod pytorch;
+mod samples;
+mod sapo;
+mod step;
 mod table;
 
 use std::process::ExitCode;
 
 /// Every experiment, in the order in which they are listed.
-const EXPERIMENTS: &[Experiment] = &[gemm::EXPERIMENT];
+const EXPERIMENTS: &[Experiment] =
+    &[gemm::EXPERIMENT, step::EXPERIMENT, decode::EXPERIMENT, sapo::EXPERIMENT, hostile::EXPERIMENT];
 
 /// Something that can be measured.
 struct Experiment {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use reproducible_ops::conformance::{self, ConformanceError};
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::path::PathError;
 use reproducible_ops::engine::cpu::{CpuEngine, Path};
@@ -9,9 +10,16 @@ use reproducible_ops::engine::cpu::{CpuEngine, Path};
 use crate::config::EngineConfig;
 
 /// Why there is no such engine.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("engine.path: {0}, or auto")]
-pub struct EngineError(#[from] PathError);
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// This machine lacks the instructions of the path.
+    #[error("engine.path: {0}, or auto")]
+    Path(#[from] PathError),
+    /// The engine gives other bits than the reference on this machine.
+    #[error("{0}; this engine is not used, choose another with --path")]
+    Wrong(#[from] Box<ConformanceError>),
+}
 
 /// A CPU engine on the path of the settings with this number of threads.
 ///
@@ -23,6 +31,16 @@ pub fn engine(config: &EngineConfig, threads: usize) -> Result<Arc<dyn Engine>, 
         name => name.parse()?,
     };
     Ok(Arc::new(CpuEngine::with_path(path, threads)))
+}
+
+/// The engine of a command, after it has answered the known-answer questions of [`conformance`] on this machine.
+///
+/// # Errors
+/// As [`engine`], or an operator whose bits are wrong here.
+pub fn certified(config: &EngineConfig, threads: usize) -> Result<Arc<dyn Engine>, EngineError> {
+    let engine = engine(config, threads)?;
+    conformance::check(engine.as_ref()).map_err(Box::new)?;
+    Ok(engine)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ mod solo;
 mod source;
 mod workshop;
 
-pub use engine::{EngineError, engine};
+pub use engine::{EngineError, certified, engine};
 pub use progress::{Silent, Watch};
 pub use recipe::{Recipe, RecipeError};
 pub use shipped::{BASE, ShippedError, base};

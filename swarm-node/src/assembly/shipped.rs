@@ -1,33 +1,45 @@
 //! The base checkpoint that comes with the program: the nano model after its supervised warm start.
-
-use std::path::{Path, PathBuf};
+//!
+//! It is part of the binary, so that `demo` works from anywhere. Its recipe and SHA-256 lie beside the file.
 
 use reproducible_ops::weights::{LoadError, Weights};
 
-/// Where the checkpoint lies, from the root of the repository. Its recipe and SHA-256 lie beside it.
+/// Where the checkpoint lies, from the root of the repository.
 pub const BASE: &str = "configs/nano/base.safetensors";
+
+/// The bytes of [`BASE`].
+pub const BYTES: &[u8] = include_bytes!("../../../configs/nano/base.safetensors");
 
 /// Why the shipped checkpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ShippedError {
-    /// It is not there.
-    #[error(
-        "the base checkpoint {BASE} is not here; make it with `swarm-node pretrain --recipe configs/nano/recipe.toml --out runs/nano`, or name another with --base or --model"
-    )]
-    Missing,
-    /// It cannot be read.
-    #[error("the base checkpoint: {0}")]
-    Load(#[from] LoadError),
-}
+#[error("the shipped base checkpoint: {0}; name another with --base or --model")]
+pub struct ShippedError(#[from] LoadError);
 
 /// The weights of the base model.
 ///
 /// # Errors
-/// The file is missing or damaged.
+/// The bytes are damaged.
 pub fn base() -> Result<Weights, ShippedError> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(BASE);
-    let places = [PathBuf::from(BASE), repository];
-    let path = places.iter().find(|path| path.is_file()).ok_or(ShippedError::Missing)?;
-    Ok(Weights::load(path)?)
+    Ok(Weights::from_bytes(BYTES)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::model::{ModelConfig, checkpoint};
+
+    #[test]
+    fn the_base_is_the_one_whose_digest_stands_beside_it() {
+        let sums = include_str!("../../../configs/nano/SHA256SUMS");
+        let digest: String = Sha256::digest(BYTES).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(sums.split_whitespace().collect::<Vec<_>>(), [digest.as_str(), "base.safetensors"]);
+    }
+
+    #[test]
+    fn the_base_is_a_nano_model() {
+        let config = ModelConfig::preset("nano").unwrap();
+        checkpoint::check(&config, &base().unwrap()).unwrap();
+    }
 }

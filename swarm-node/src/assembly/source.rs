@@ -105,7 +105,7 @@ impl Model {
             let Ok(config) = ModelConfig::preset(name) else { continue };
             match checkpoint::check(&config, &weights) {
                 Ok(()) => return Ok(Self::characters(config, weights)),
-                Err(source) => refusal = refusal.or(Some((name, source))),
+                Err(source) => refusal = refusal.or(Some((name, Box::new(source)))),
             }
         }
         match refusal {

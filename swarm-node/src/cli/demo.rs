@@ -5,7 +5,7 @@ use clap::Args;
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
-use crate::assembly::{Model, engine};
+use crate::assembly::{Model, certified};
 use crate::config::path;
 use crate::demo;
 
@@ -46,7 +46,7 @@ impl Demo {
             ("--base", "demo.base", &self.base),
         ];
         let config = options.settings(&flags, environment)?.config()?;
-        engine(&config.engine, 1)?;
+        certified(&config.engine, 1)?;
         let base = Model::load(path(&config.demo.base)).map_err(Failure::work)?;
         let report = demo::run(&config, base, &Console::new()).map_err(Failure::work)?;
         println!("{}", demo::render(&report).trim_end());

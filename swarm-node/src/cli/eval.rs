@@ -8,7 +8,7 @@ use reproducible_ops::random::key_from;
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
-use crate::assembly::{Model, Watch, engine};
+use crate::assembly::{Model, Watch, certified};
 use crate::config::{EvalConfig, path};
 use crate::learn::eval::{EvalSet, PassRate};
 use crate::model::Generator;
@@ -63,7 +63,7 @@ impl Eval {
             ("--gsm8k", "eval.gsm8k", &self.gsm8k),
         ];
         let config = options.settings(&flags, environment)?.config()?;
-        let engine = engine(&config.engine, config.engine.workers())?;
+        let engine = certified(&config.engine, config.engine.workers())?;
         let model = Model::load(path(&config.eval.model)).map_err(Failure::work)?;
         let mut generator =
             Generator::new(engine, model.config.clone(), model.tokenizer.ends()).map_err(Failure::work)?;

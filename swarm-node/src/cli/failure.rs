@@ -48,7 +48,10 @@ impl From<ConfigError> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self::Usage(error.into())
+        match error {
+            EngineError::Path(_) => Self::Usage(error.into()),
+            _ => Self::Work(error.into()),
+        }
     }
 }
 

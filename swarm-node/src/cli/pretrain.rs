@@ -9,7 +9,7 @@ use reproducible_ops::weights::Weights;
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
-use crate::assembly::{Recipe, Watch, engine};
+use crate::assembly::{Recipe, Watch, certified};
 use crate::learn::checkpoint::Store;
 use crate::learn::trainer::StepReport;
 
@@ -39,7 +39,7 @@ runs/nano/model.safetensors";
 impl Pretrain {
     pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
         let config = options.settings(&[], environment)?.config()?;
-        let engine = engine(&config.engine, config.engine.workers())?;
+        let engine = certified(&config.engine, config.engine.workers())?;
         let recipe = Recipe::load(&self.recipe)?;
         let model = recipe.initial()?;
         let store = Store::open(&self.out, KEEP).map_err(Failure::work)?;

@@ -9,7 +9,7 @@ use super::console::Console;
 use super::eval::{library, set};
 use super::failure::Failure;
 use super::options::Options;
-use crate::assembly::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, engine};
+use crate::assembly::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, certified};
 use crate::config::{Config, TrainConfig, path};
 use crate::learn::checkpoint::Store;
 use crate::learn::eval::EvalSet;
@@ -61,7 +61,7 @@ impl Train {
             ("--gsm8k", "train.gsm8k", &self.gsm8k),
         ];
         let config = options.settings(&flags, environment)?.config()?;
-        let engine = engine(&config.engine, config.engine.workers())?;
+        let engine = certified(&config.engine, config.engine.workers())?;
         let model = Model::load(path(&config.train.model)).map_err(Failure::work)?;
         let summary = self.train(&config, model, engine)?;
         println!("{} steps, model {}", summary.steps, summary.digest);

@@ -48,14 +48,20 @@ impl Plan<'_> {
     pub(super) fn together(&self) -> Spec {
         let peers = (0..self.demo.peers).map(|peer| self.specialist(peer)).collect();
         let crowd = self.demo.peers.div_ceil(self.demo.families.len().max(1));
-        self.spec(self.swarm("demo", self.practice(crowd), self.demo.common), peers, self.demo.rounds)
+        self.spec(
+            self.swarm("demo", self.practice(self.demo.questions, crowd), self.demo.common),
+            peers,
+            self.demo.rounds,
+        )
     }
 
-    /// The rounds of one peer alone. With one peer per family its swarm has the configuration of the whole one, so it
-    /// meets the same questions.
+    /// The rounds of one peer alone, who answers as many questions as in the swarm. Common questions are brought by the
+    /// swarm; a peer alone has more of its own family instead, unless the settings give it the common ones too.
     pub(super) fn alone(&self, peer: usize) -> Spec {
-        let common = if self.demo.alone_common { self.demo.common } else { 0 };
-        self.spec(self.swarm("demo", self.practice(1), common), vec![self.specialist(peer)], self.demo.rounds)
+        let Self { demo, .. } = self;
+        let (own, common) =
+            if demo.alone_common { (demo.questions, demo.common) } else { (demo.questions + demo.common, 0) };
+        self.spec(self.swarm("demo", self.practice(own, 1), common), vec![self.specialist(peer)], demo.rounds)
     }
 
     /// One round in which all peers decide questions together and nobody learns.
@@ -70,10 +76,10 @@ impl Plan<'_> {
         PeerSpec { topics: 1 << self.topic(peer), ..PeerSpec::new(Role::Honest) }
     }
 
-    /// Practice questions of a round, equally many of every topic, for `crowd` peers to a topic.
-    fn practice(&self, crowd: usize) -> u16 {
+    /// Practice questions of a round: `questions` for each of `crowd` peers to a topic, equally many of every topic.
+    fn practice(&self, questions: u16, crowd: usize) -> u16 {
         let shares = u16::try_from(crowd * self.demo.families.len()).unwrap_or(u16::MAX);
-        shares.saturating_mul(self.demo.questions)
+        shares.saturating_mul(questions)
     }
 
     fn spec(&self, swarm: SwarmConfig, peers: Vec<PeerSpec>, rounds: u64) -> Spec {

@@ -65,10 +65,29 @@ impl Draft {
         self.stored.insert(id);
     }
 
-    /// Whether registers and loads would stay below their limits.
-    pub fn has_room(&self, node: &Node) -> bool {
-        let more = node.operands.len();
-        self.extents.len() + more + 2 < MAX_REGISTERS && self.loads.len() + more <= MAX_LOADS
+    /// Whether a member is needed outside so far.
+    pub fn stores(&self, id: ValueId) -> bool {
+        self.stored.contains(&id)
+    }
+
+    /// The extent of a member.
+    pub fn extent(&self, id: ValueId) -> Option<Extent> {
+        self.members.get(&id).and_then(|&register| self.extents.get(register)).copied()
+    }
+
+    /// Whether the group reads the buffer of a value.
+    pub fn reads(&self, base: ValueId) -> bool {
+        self.loads.iter().any(|load| load.base == base)
+    }
+
+    /// Elements of the domain.
+    pub fn elements(&self) -> usize {
+        self.rows * self.cols
+    }
+
+    /// Whether registers and loads would stay below their limits with a node of so many operands.
+    pub fn has_room(&self, operands: usize) -> bool {
+        self.extents.len() + operands + 2 < MAX_REGISTERS && self.loads.len() + operands <= MAX_LOADS
     }
 
     /// Whether the node reads something that the group computes or reads, scalars aside.
@@ -244,8 +263,44 @@ impl Draft {
         target
     }
 
-    /// The kernel, with registers reused once their last reader has run.
-    pub fn finish(self) -> RowKernel {
+    /// The kernel, with registers reused once their last reader has run; none if nothing of the group is needed outside.
+    pub fn finish(mut self) -> Option<RowKernel> {
+        self.drop_unused();
+        (!self.stored.is_empty()).then(|| self.kernel())
+    }
+
+    /// Drops what no stored value is made of: members that later groups rather computed again.
+    fn drop_unused(&mut self) {
+        let mut used = vec![false; self.extents.len()];
+        self.stored.iter().for_each(|id| used[self.members[id]] = true);
+        let mut kept = Vec::with_capacity(self.instructions.len());
+        for instruction in self.instructions.drain(..).rev() {
+            if used[instruction.target] {
+                registers_read(&instruction).for_each(|register| used[register] = true);
+                kept.push(instruction);
+            }
+        }
+        kept.reverse();
+        self.instructions = kept;
+        self.drop_unused_loads();
+    }
+
+    fn drop_unused_loads(&mut self) {
+        let mut place: Vec<Option<usize>> = vec![None; self.loads.len()];
+        let mut loads: Vec<Load> = Vec::new();
+        for instruction in &mut self.instructions {
+            for index in load_indices(instruction) {
+                let new = *place[*index].get_or_insert_with(|| {
+                    loads.push(self.loads[*index].clone());
+                    loads.len() - 1
+                });
+                *index = new;
+            }
+        }
+        self.loads = loads;
+    }
+
+    fn kernel(self) -> RowKernel {
         let outputs: Vec<(ValueId, usize)> = self.stored.iter().map(|id| (*id, self.members[id])).collect();
         let last_use = self.last_uses();
         let mut physical: Vec<Option<usize>> = vec![None; self.extents.len()];
@@ -321,6 +376,19 @@ fn registers_read(instruction: &Instruction) -> impl Iterator<Item = usize> + us
         Operand::Register(register) | Operand::PerRow(register) => Some(register),
         _ => None,
     })
+}
+
+/// Every place of an instruction that names a load.
+fn load_indices(instruction: &mut Instruction) -> impl Iterator<Item = &mut usize> {
+    let own = match &mut instruction.code {
+        Code::Load(index) => Some(index),
+        _ => None,
+    };
+    let operands = instruction.operands.iter_mut().filter_map(|operand| match operand {
+        Operand::Scalar(index) | Operand::Direct(index) => Some(index),
+        _ => None,
+    });
+    own.into_iter().chain(operands)
 }
 
 fn rename(instruction: &mut Instruction, target: usize, physical: &[Option<usize>]) {

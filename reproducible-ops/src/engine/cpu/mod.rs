@@ -20,6 +20,7 @@ pub mod gemm;
 mod layout;
 pub mod path;
 mod plan;
+mod recompute;
 mod rows;
 mod session;
 #[cfg(test)]

@@ -7,6 +7,8 @@
 //! Steps stay in an order in which every operand is computed before it is read. A node joins the fused group that makes
 //! its operands, or a later one over the same domain; anything else starts a group of its own.
 
+use std::collections::HashMap;
+
 use crate::program::{DType, Operator, Program, Role, Shape, TensorType, ValueId};
 
 use super::draft::{Draft, Node};
@@ -119,21 +121,23 @@ impl Plan {
 
 /// One entry of the step list while it grows: groups stay open for later nodes.
 #[derive(Debug)]
-enum Entry {
+pub(super) enum Entry {
     Draft(Draft),
     Fixed(Step),
 }
 
-struct Planner<'a> {
-    program: &'a Program,
+pub(super) struct Planner<'a> {
+    pub(super) program: &'a Program,
     /// By value id; ids past the program's are copies that the plan needed.
-    types: Vec<TensorType>,
-    places: Vec<Place>,
+    pub(super) types: Vec<TensorType>,
+    pub(super) places: Vec<Place>,
     /// Index of the entry that computes a base value, plus one; 0 for inputs and counters.
-    made_by: Vec<usize>,
-    entries: Vec<Entry>,
+    pub(super) made_by: Vec<usize>,
+    pub(super) entries: Vec<Entry>,
     counters: Vec<ValueId>,
     needed: Vec<bool>,
+    /// What a group computed again, by group and original.
+    pub(super) copies: HashMap<(usize, ValueId), ValueId>,
 }
 
 impl<'a> Planner<'a> {
@@ -146,6 +150,7 @@ impl<'a> Planner<'a> {
             entries: Vec::new(),
             counters: Vec::new(),
             needed: needed(program),
+            copies: HashMap::new(),
         };
         program.inputs().iter().for_each(|input| {
             planner.new_base(input.ty.clone(), 0);
@@ -157,7 +162,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A further value with a contiguous buffer of its own.
-    fn new_base(&mut self, ty: TensorType, made_by: usize) -> ValueId {
+    pub(super) fn new_base(&mut self, ty: TensorType, made_by: usize) -> ValueId {
         let id = ValueId(self.types.len() as u32);
         self.places.push(Place::View { base: id, layout: Layout::contiguous(&ty.shape) });
         self.types.push(ty);
@@ -355,7 +360,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds a fusible node to the group that suits it, or to a new one.
-    fn join(&mut self, node: Node) {
+    fn join(&mut self, mut node: Node) {
         let makers = node.operands.iter().filter_map(|id| self.maker(*id));
         let earliest = makers.max().unwrap_or(0);
         let at = self.joinable(&node, earliest).unwrap_or_else(|| {
@@ -363,6 +368,12 @@ impl<'a> Planner<'a> {
             self.entries.push(Entry::Draft(Draft::new(dims)));
             self.entries.len()
         });
+        self.recompute_operands(&mut node, at);
+        self.add(node, at);
+    }
+
+    /// Adds a node to a group that it fits.
+    pub(super) fn add(&mut self, node: Node, at: usize) {
         self.made_by[node.id.index()] = at;
         self.store_foreign(&node, at);
         if let Entry::Draft(draft) = &mut self.entries[at - 1] {
@@ -383,7 +394,7 @@ impl<'a> Planner<'a> {
     fn joinable(&self, node: &Node, earliest: usize) -> Option<usize> {
         let fits = |at: usize| match at.checked_sub(1).map(|index| &self.entries[index]) {
             Some(Entry::Draft(draft)) => {
-                draft.has_room(node) && draft.accesses(node, &self.types, &self.places).is_some()
+                draft.has_room(node.operands.len()) && draft.accesses(node, &self.types, &self.places).is_some()
             }
             _ => false,
         };
@@ -438,9 +449,9 @@ impl<'a> Planner<'a> {
         let outputs = self.outputs();
         let steps: Vec<Step> = std::mem::take(&mut self.entries)
             .into_iter()
-            .map(|entry| match entry {
-                Entry::Draft(draft) => Step::Rows(draft.finish()),
-                Entry::Fixed(step) => step,
+            .filter_map(|entry| match entry {
+                Entry::Draft(draft) => draft.finish().map(Step::Rows),
+                Entry::Fixed(step) => Some(step),
             })
             .collect();
         let words: Vec<usize> = self.types.iter().map(|ty| ty.shape.elements()).collect();

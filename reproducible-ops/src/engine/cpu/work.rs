@@ -3,6 +3,7 @@
 //! Steps run one after another; a large step is cut in parts that own disjoint outputs, so the number of threads never
 //! changes a bit.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use bytemuck::Zeroable;
@@ -255,13 +256,50 @@ impl Machine<'_> {
     fn paste(&mut self, operands: &[(ValueId, Layout, Layout)], clear: bool, value: ValueId) {
         let mut target = self.take(value);
         let words = &mut target.words_mut()[..self.count(value)];
-        if clear {
-            words.fill(0);
-        }
-        for (base, from, to) in operands {
-            copy_strided(self.words(*base), from, words, to);
+        match outer_rows(operands, words.len()) {
+            Some(count) => {
+                let parts = if words.len() < PARALLEL_FROM { 1 } else { self.scratch.len() };
+                self.paste_rows(operands, clear, words, 0..count, parts);
+            }
+            None => {
+                if clear {
+                    words.fill(0);
+                }
+                operands.iter().for_each(|(base, from, to)| copy_strided(self.words(*base), from, words, to));
+            }
         }
         self.put(value, target);
+    }
+
+    /// Pastes rows of the first axis, of which `target` holds nothing else; halves them until one part is left.
+    fn paste_rows(
+        &self,
+        operands: &[(ValueId, Layout, Layout)],
+        clear: bool,
+        target: &mut [u32],
+        rows: Range<usize>,
+        parts: usize,
+    ) {
+        let stride = target.len() / rows.len().max(1);
+        if parts > 1 && rows.len() > 1 {
+            let middle = rows.start + rows.len() / 2;
+            let (head, tail) = target.split_at_mut((middle - rows.start) * stride);
+            let join = |target, rows, parts| self.paste_rows(operands, clear, target, rows, parts);
+            rayon::join(
+                || join(head, rows.start..middle, parts / 2),
+                || join(tail, middle..rows.end, parts - parts / 2),
+            );
+            return;
+        }
+        if clear {
+            target.fill(0);
+        }
+        for (base, from, to) in operands {
+            let source = self.words(*base);
+            for (row, target) in rows.clone().zip(target.chunks_exact_mut(stride.max(1))) {
+                copy_axes(source, from.offset + row * from.strides[0], target, to.offset, from, to, 1);
+            }
+        }
     }
 
     fn update_rows(&mut self, [base, rows, at]: [ValueId; 3], [height, count, width]: [usize; 3], value: ValueId) {
@@ -356,6 +394,14 @@ impl RowJob<'_> {
             || self.split(tails, tail_scratch, first + head_count, count - head_count),
         );
     }
+}
+
+/// Length of the first axis if every operand fills all of it, so that its rows can be pasted one by one.
+fn outer_rows(operands: &[(ValueId, Layout, Layout)], words: usize) -> Option<usize> {
+    let (_, _, first) = operands.first()?;
+    let (&count, &stride) = (first.dims.first()?, first.strides.first()?);
+    let fills = |(_, _, to): &(ValueId, Layout, Layout)| to.dims.first() == Some(&count) && to.offset < stride.max(1);
+    (count * stride == words && operands.iter().all(fills)).then_some(count)
 }
 
 /// Copies between two layouts of the same axes.

@@ -1,0 +1,215 @@
+//! Tokens per second of decoding with a key-value cache, beside Burn flex and PyTorch eager, in one run.
+//!
+//! All sides continue the same number of rows by the same number of tokens from the same position, each token being the
+//! most likely one, and take turns run by run. Ours also samples: noise, second argmax and log-probability belong to
+//! its program. Burn flex runs the same decoder modules eagerly; it fixes its threads when a process starts, so every
+//! thread count is measured in a process of its own.
+
+mod burn_flex;
+mod ours;
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use serde_json::{Value, json};
+use swarm_node::model::ModelConfig;
+use swarm_node::model::init::initialise;
+
+use crate::Experiment;
+use crate::machine;
+use crate::pytorch::PyTorch;
+use crate::samples::{Samples, rounded, shown};
+use crate::table::Table;
+
+/// See the module.
+pub const EXPERIMENT: Experiment =
+    Experiment { name: "decode", about: "tokens per second of decoding against Burn flex and PyTorch eager", run };
+
+/// Keys of the contenders, ours first.
+const NAMES: [&str; 3] = ["ours", "burn_flex", "pytorch"];
+
+/// Times decoding.
+#[derive(Debug, Parser)]
+#[command(name = "decode")]
+struct Options {
+    /// Python with PyTorch.
+    #[arg(long, default_value = "python3")]
+    python: String,
+    /// Numbers of threads to measure with.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    threads: Vec<usize>,
+    /// Rows that are continued at once.
+    #[arg(long, value_delimiter = ',', default_value = "1,16")]
+    batch: Vec<usize>,
+    /// Runs of each side per batch and number of threads.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// The model, by preset name.
+    #[arg(long, default_value = "small10m")]
+    model: String,
+    /// Position of the first token.
+    #[arg(long, default_value_t = 64)]
+    start: usize,
+    /// Tokens of a run.
+    #[arg(long, default_value_t = 64)]
+    tokens: usize,
+    /// Slots of the cache.
+    #[arg(long, default_value_t = 128)]
+    slots: usize,
+    /// Measures in this process and prints rows as JSON.
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+/// What every contender does in a run.
+#[derive(Clone, Copy)]
+struct Run {
+    batch: usize,
+    start: usize,
+    tokens: usize,
+    slots: usize,
+}
+
+/// The token that every row begins with.
+const FIRST_TOKEN: u32 = 1;
+
+fn run(arguments: &[String]) -> Result<Value> {
+    let options = Options::try_parse_from(arguments)?;
+    ensure!(options.start + options.tokens <= options.slots, "--slots must hold --start and --tokens");
+    if options.inside {
+        return measure_all(&options);
+    }
+    let mut rows = Vec::new();
+    for &threads in &options.threads {
+        rows.extend(measure_in_process(arguments, threads)?);
+    }
+    print!("{}", table(&rows));
+    Ok(json!({
+        "experiment": "decode", "model": options.model, "start": options.start, "tokens": options.tokens,
+        "slots": options.slots, "unit": "tokens per second, best run", "load": machine::load(), "rows": rows,
+    }))
+}
+
+/// Runs this program again with the thread count in the variable that Burn flex reads.
+fn measure_in_process(arguments: &[String], threads: usize) -> Result<Vec<Value>> {
+    let threads = threads.to_string();
+    let output = Command::new(std::env::current_exe()?)
+        .args(without_threads(arguments))
+        .args(["--inside", "--threads", &threads])
+        .env("RAYON_NUM_THREADS", &threads)
+        .stderr(Stdio::inherit())
+        .output()?;
+    ensure!(output.status.success(), "measuring with {threads} threads ended with {}", output.status);
+    serde_json::from_slice(&output.stdout).context("reading the rows of the measuring process")
+}
+
+/// The arguments but for `--threads`, which may be given once only.
+fn without_threads(arguments: &[String]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--threads" => drop(arguments.next()),
+            joined if joined.starts_with("--threads=") => {}
+            _ => kept.push(argument.clone()),
+        }
+    }
+    kept
+}
+
+fn measure_all(options: &Options) -> Result<Value> {
+    let threads = *options.threads.first().context("--threads needs a number")?;
+    let rows = options.batch.iter().map(|&batch| measure(options, batch, threads));
+    Ok(Value::Array(rows.collect::<Result<_>>()?))
+}
+
+fn measure(options: &Options, batch: usize, threads: usize) -> Result<Value> {
+    let model = ModelConfig::preset(&options.model)?;
+    let weights = initialise(&model, 1)?;
+    let Options { start, tokens, slots, .. } = *options;
+    let run = Run { batch, start, tokens, slots };
+    let mut ours = ours::Decoding::new(&model, &weights, run, threads)?;
+    let mut burn = burn_flex::Decoding::new(&model, &weights, run)?;
+    check(&mut ours, &mut burn)?;
+    let shape =
+        json!({ "model": model, "threads": threads, "batch": batch, "start": start, "tokens": tokens, "slots": slots });
+    let mut pytorch = PyTorch::start(&options.python, "decode.py", &shape);
+    let mut samples: [Samples; NAMES.len()] = Default::default();
+    for _ in 0..options.rounds {
+        samples[0].push(ours.run()?);
+        samples[1].push(burn.run()?);
+        if let Some(pytorch) = &mut pytorch {
+            samples[2].push(pytorch.measure()?);
+        }
+    }
+    Ok(row(batch, threads, tokens, &samples))
+}
+
+/// Both sides write the same tokens from the same weights; a contender that computes something else is no contender.
+fn check(ours: &mut ours::Decoding, burn: &mut burn_flex::Decoding) -> Result<()> {
+    let (first, second) = (ours.first_logits()?, burn.first_logits()?);
+    let worst = first.iter().zip(&second).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+    ensure!(first.len() == second.len() && worst < 1e-3, "Burn's logits differ from ours by {worst}");
+    Ok(())
+}
+
+fn row(batch: usize, threads: usize, tokens: usize, samples: &[Samples; NAMES.len()]) -> Value {
+    let [ours, others @ ..] = samples;
+    let speed = |samples: &Samples| rounded((batch * tokens) as f64 / samples.best()).filter(|speed| *speed > 0.0);
+    let ratio = |other: &Samples| {
+        json!({
+            "best": rounded(other.best() / ours.best()), "median": rounded(other.ratio_to(ours)),
+        })
+    };
+    let speeds: serde_json::Map<_, _> =
+        NAMES.iter().zip(samples).map(|(name, samples)| ((*name).to_owned(), json!(speed(samples)))).collect();
+    let ratios: serde_json::Map<_, _> =
+        NAMES.iter().skip(1).zip(others).map(|(name, other)| ((*name).to_owned(), ratio(other))).collect();
+    json!({ "batch": batch, "threads": threads, "ratio": ratios, "tokens_per_second": speeds })
+}
+
+fn table(rows: &[Value]) -> Table {
+    let mut table = Table::new([
+        "batch",
+        "threads",
+        "× Burn flex",
+        "median",
+        "× PyTorch",
+        "median",
+        "ours tok/s",
+        "Burn flex",
+        "PyTorch",
+    ]);
+    for row in rows {
+        let number = |value: &Value, decimals| shown(value.as_f64().unwrap_or(f64::NAN), decimals);
+        let mut cells = vec![row["batch"].to_string(), row["threads"].to_string()];
+        for name in NAMES.iter().skip(1) {
+            let ratio = &row["ratio"][name];
+            cells.extend([number(&ratio["best"], 2), number(&ratio["median"], 2)]);
+        }
+        cells.extend(NAMES.iter().map(|name| number(&row["tokens_per_second"][name], 0)));
+        table.row(cells);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contenders_agree_on_a_small_model() {
+        let arguments = "decode --inside --python no-such-python --threads 1 --batch 2 --rounds 1 --model nano";
+        let arguments = arguments.split(' ').chain("--start 3 --tokens 2 --slots 32".split(' '));
+        let rows = run(&arguments.map(str::to_owned).collect::<Vec<_>>()).unwrap();
+        assert!(rows[0]["tokens_per_second"]["burn_flex"].as_f64().unwrap() > 0.0);
+        assert_eq!(rows[0]["tokens_per_second"]["pytorch"], Value::Null);
+    }
+
+    #[test]
+    fn the_thread_count_is_replaced() {
+        let given = ["decode", "--threads", "1,2", "--threads=4", "--batch", "1"].map(str::to_owned);
+        assert_eq!(without_threads(&given), ["decode", "--batch", "1"]);
+    }
+}

@@ -1,0 +1,65 @@
+//! The decode program on the CPU engine.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use reproducible_ops::engine::cpu::CpuEngine;
+use reproducible_ops::engine::{Engine, Session};
+use reproducible_ops::program::Role;
+use reproducible_ops::weights::Weights;
+use swarm_node::model::rope::Tables;
+use swarm_node::model::{ModelConfig, programs};
+
+use super::{FIRST_TOKEN, Run};
+
+/// A loaded decode program.
+pub struct Decoding {
+    session: Box<dyn Session>,
+    run: Run,
+}
+
+impl Decoding {
+    /// Ready to decode behind a cache of zeros.
+    pub fn new(model: &ModelConfig, weights: &Weights, run: Run, threads: usize) -> Result<Self> {
+        let program = programs::decode(model, run.batch, run.slots)?;
+        let mut session = CpuEngine::new(threads).load(&program)?;
+        weights.write_to(session.as_mut())?;
+        let tables = Tables::new(model)?;
+        session.write("rope.cos", &tables.cos)?;
+        session.write("rope.sin", &tables.sin)?;
+        for (_, cache) in program.inputs_with_role(Role::State) {
+            session.write_words(&cache.name, &vec![0; cache.ty.shape.elements()])?;
+        }
+        session.write_words("key", &[1, 2])?;
+        session.write_words("temperature", &[1f32.to_bits()])?;
+        Ok(Self { session, run })
+    }
+
+    /// Logits of all rows for the first token.
+    pub fn first_logits(&mut self) -> Result<Vec<f32>> {
+        self.step(&vec![FIRST_TOKEN; self.run.batch], self.run.start)?;
+        let logits = self.session.read_words("logits")?;
+        Ok(logits.iter().map(|&word| f32::from_bits(word)).collect())
+    }
+
+    /// Seconds of one run.
+    pub fn run(&mut self) -> Result<f64> {
+        let start = Instant::now();
+        let mut tokens = vec![FIRST_TOKEN; self.run.batch];
+        for position in self.run.start..self.run.start + self.run.tokens {
+            self.step(&tokens, position)?;
+            tokens.copy_from_slice(self.session.read_words("greedy")?);
+            self.session.advance();
+        }
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    fn step(&mut self, tokens: &[u32], position: usize) -> Result<()> {
+        let position = u32::try_from(position).context("a position is 32 bits wide")?;
+        let counter: Vec<u32> = (0..tokens.len() as u32).flat_map(|row| [row, 0, position]).collect();
+        self.session.write_words("tokens", tokens)?;
+        self.session.write_words("positions", &vec![position; tokens.len()])?;
+        self.session.write_words("counter", &counter)?;
+        Ok(self.session.run()?)
+    }
+}

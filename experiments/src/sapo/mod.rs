@@ -1,0 +1,194 @@
+//! SAPO's table at small scale: eight peers that learn from own and external groups in different proportions.
+//!
+//! All arms have the same base, questions, sampling noise and number of groups per update; within a seed they differ in
+//! the mix alone. Shown side by side: pass@1 on held-out questions, and the mean reward of the training batch, by which
+//! the paper compares. 8/0 without the zero-advantage filter is the paper's baseline; filtered 8/0 is the control that
+//! it omits.
+
+mod play;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use reproducible_ops::weights::Weights;
+use serde_json::{Value, json};
+use swarm_node::learn::sapo::Mix;
+
+use crate::Experiment;
+use crate::samples::{mean_and_spread, rounded};
+use crate::table::Table;
+use play::{Outcome, Stage};
+
+/// See the module.
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "sapo",
+    about: "eight peers learning from own and external groups, held-out and in training",
+    run,
+};
+
+/// Trains swarms with different mixes of own and external groups.
+#[derive(Debug, Parser)]
+#[command(name = "sapo")]
+struct Options {
+    /// Weights that every peer starts from, of the nano model.
+    #[arg(long, default_value = "configs/nano/base.safetensors")]
+    base: PathBuf,
+    /// Number of seeds, from 1.
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Rounds, each with at most one update per peer.
+    #[arg(long, default_value_t = 20)]
+    rounds: u64,
+    /// Peers.
+    #[arg(long, default_value_t = 8)]
+    peers: u16,
+    /// Groups per update; the arms divide them like 8. Peers answer as many questions per round.
+    #[arg(long, default_value_t = 8)]
+    groups: u16,
+    /// Highest learning rate.
+    #[arg(long, default_value_t = 3e-4)]
+    learning_rate: f32,
+    /// Held-out questions per family.
+    #[arg(long, default_value_t = 32)]
+    held_out: usize,
+    /// Peers practise one family each instead of all.
+    #[arg(long)]
+    specialists: bool,
+    /// Worker threads; results do not depend on it.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// Eighths of own groups, and whether groups without differences in reward are dropped.
+const ARMS: [(u16, bool); 5] = [(8, false), (8, true), (6, true), (4, true), (2, true)];
+
+/// A way to choose groups.
+#[derive(Clone, Copy)]
+struct Arm {
+    mix: Mix,
+}
+
+impl Arm {
+    fn new((eighths, filter): (u16, bool), groups: u16) -> Self {
+        let own = usize::from(groups * eighths / 8);
+        Self { mix: Mix { own, external: usize::from(groups) - own, filter } }
+    }
+
+    /// `8/0`, with the control marked.
+    fn name(&self) -> String {
+        let Mix { own, external, filter } = self.mix;
+        let control = if external == 0 && filter { " filtered" } else { "" };
+        format!("{own}/{external}{control}")
+    }
+}
+
+fn run(arguments: &[String]) -> Result<Value> {
+    let options = Options::try_parse_from(arguments)?;
+    ensure!(options.groups > 0 && options.groups.is_multiple_of(8), "--groups must be a multiple of 8");
+    let base =
+        Weights::load(&options.base).context("the base comes from `swarm-node pretrain`; name it with --base")?;
+    let start = Instant::now();
+    let stage = Stage::new(&options, base)?;
+    let before = stage.before()?;
+    let arms = ARMS.map(|arm| Arm::new(arm, options.groups));
+    let mut outcomes: Vec<Vec<Outcome>> = Vec::new();
+    for arm in arms {
+        outcomes.push((1..=options.seeds).map(|seed| play_one(&stage, arm, seed, start)).collect::<Result<_>>()?);
+    }
+    print!("{}", table(&before, &arms, &outcomes));
+    let rows: Vec<Value> = arms.iter().zip(&outcomes).map(|(arm, outcomes)| json_of(arm, outcomes)).collect();
+    Ok(json!({
+        "experiment": "sapo", "peers": options.peers, "rounds": options.rounds, "seeds": options.seeds,
+        "groups": options.groups, "learning_rate": options.learning_rate, "specialists": options.specialists,
+        "before": { "greedy": rounded(before.greedy), "sampled": rounded(before.sampled) }, "rows": rows,
+        "seconds": rounded(start.elapsed().as_secs_f64()),
+    }))
+}
+
+fn play_one(stage: &Stage, arm: Arm, seed: u64, start: Instant) -> Result<Outcome> {
+    let outcome = stage.play(arm.mix, seed).with_context(|| format!("{} with seed {seed}", arm.name()))?;
+    let elapsed = start.elapsed().as_secs_f64();
+    eprintln!("{elapsed:6.0} s  {:14}  seed {seed}  held-out {:.3}", arm.name(), outcome.greedy);
+    Ok(outcome)
+}
+
+/// One number of every seed.
+fn values(outcomes: &[Outcome], pick: impl Fn(&Outcome) -> f64) -> Vec<f64> {
+    outcomes.iter().map(pick).collect()
+}
+
+type Column = (&'static str, fn(&Outcome) -> f64);
+
+/// What is shown of an arm, held-out first.
+const COLUMNS: [Column; 4] = [
+    ("held-out greedy", |outcome| outcome.greedy),
+    ("held-out sampled", |outcome| outcome.sampled),
+    ("last batches", |outcome| outcome.last_reward),
+    ("all batches", |outcome| outcome.mean_reward),
+];
+
+fn table(before: &Outcome, arms: &[Arm], outcomes: &[Vec<Outcome>]) -> Table {
+    let [a, b, c, d] = COLUMNS.map(|(name, _)| name);
+    let mut table = Table::new(["own/external", a, b, c, d, "groups per update"]);
+    let base = [format!("{:.3}", before.greedy), format!("{:.3}", before.sampled)];
+    table.row(["base".to_owned()].into_iter().chain(base).chain(["–", "–", "–"].map(str::to_owned)).collect());
+    for (arm, outcomes) in arms.iter().zip(outcomes) {
+        let cells = COLUMNS.iter().map(|(_, pick)| {
+            let (mean, spread) = mean_and_spread(&values(outcomes, pick));
+            format!("{mean:.3} ± {spread:.3}")
+        });
+        let groups = mean_and_spread(&values(outcomes, |outcome| outcome.groups)).0;
+        table.row([arm.name()].into_iter().chain(cells).chain([format!("{groups:.1}")]).collect());
+    }
+    table
+}
+
+fn json_of(arm: &Arm, outcomes: &[Outcome]) -> Value {
+    let summary = |pick: fn(&Outcome) -> f64| {
+        let all = values(outcomes, pick);
+        let (mean, spread) = mean_and_spread(&all);
+        json!({ "mean": rounded(mean), "spread": rounded(spread), "seeds": all.into_iter().map(rounded).collect::<Vec<_>>() })
+    };
+    json!({
+        "own": arm.mix.own, "external": arm.mix.external, "filter": arm.mix.filter,
+        "heldout_greedy": summary(|outcome| outcome.greedy), "heldout_sampled": summary(|outcome| outcome.sampled),
+        "last_batches": summary(|outcome| outcome.last_reward), "all_batches": summary(|outcome| outcome.mean_reward),
+        "groups": summary(|outcome| outcome.groups),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swarm_node::model::ModelConfig;
+    use swarm_node::model::init::initialise;
+
+    #[test]
+    fn arms_divide_the_groups() {
+        let names = ARMS.map(|arm| Arm::new(arm, 16).name());
+        assert_eq!(names, ["16/0", "16/0 filtered", "12/4", "8/8", "4/12"]);
+    }
+
+    #[test]
+    fn a_missing_base_says_where_it_comes_from() {
+        let error = run(&["sapo", "--base", "nowhere"].map(str::to_owned)).unwrap_err();
+        assert!(format!("{error:#}").contains("pretrain"));
+    }
+
+    #[test]
+    fn a_round_is_played_and_does_not_depend_on_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base.safetensors");
+        initialise(&ModelConfig::preset("nano").unwrap(), 1).unwrap().save(&base).unwrap();
+        let play = |threads: &str| {
+            let sizes = ["--peers", "2", "--seeds", "1", "--rounds", "1", "--held-out", "2", "--threads", threads];
+            let arguments = ["sapo", "--base", base.to_str().unwrap()].into_iter().chain(sizes);
+            run(&arguments.map(str::to_owned).collect::<Vec<_>>()).unwrap()
+        };
+        let (one, two) = (play("1"), play("2"));
+        assert_eq!((&one["rows"], &one["before"]), (&two["rows"], &two["before"]));
+        assert_eq!(one["rows"].as_array().unwrap().len(), ARMS.len());
+    }
+}

@@ -1,0 +1,200 @@
+//! One training step of a 10 M-parameter decoder beside PyTorch eager, in one run.
+//!
+//! Both sides take turns, step by step, with the same number of threads. A step is everything from tokens to updated
+//! parameters: forward, cross-entropy, backward, clipping by the global norm, AdamW; ours is one program.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use reproducible_ops::engine::cpu::CpuEngine;
+use reproducible_ops::engine::{Engine, Session};
+use reproducible_ops::optim::{LEARNING_RATE, initial_state};
+use reproducible_ops::program::{Program, Role};
+use reproducible_ops::random::Stream;
+use serde_json::{Value, json};
+use swarm_node::learn::assemble::{Objective, OptimizerConfig, training_step};
+use swarm_node::model::init::initialise;
+use swarm_node::model::rope::Tables;
+use swarm_node::model::{ModelConfig, programs};
+
+use crate::Experiment;
+use crate::machine;
+use crate::pytorch::PyTorch;
+use crate::samples::{Samples, rounded, shown};
+use crate::table::Table;
+
+/// See the module.
+pub const EXPERIMENT: Experiment =
+    Experiment { name: "step", about: "a training step of a 10 M-parameter decoder against PyTorch eager", run };
+
+/// Times training steps.
+#[derive(Debug, Parser)]
+#[command(name = "step")]
+struct Options {
+    /// Python with PyTorch.
+    #[arg(long, default_value = "python3")]
+    python: String,
+    /// Numbers of threads to measure with.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    threads: Vec<usize>,
+    /// Steps of each side per number of threads.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// The model, by preset name.
+    #[arg(long, default_value = "small10m")]
+    model: String,
+    /// Sequences of a batch.
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Tokens of a sequence.
+    #[arg(long, default_value_t = 256)]
+    context: usize,
+}
+
+fn run(arguments: &[String]) -> Result<Value> {
+    let options = Options::try_parse_from(arguments)?;
+    let model = ModelConfig::preset(&options.model)?;
+    let forward = programs::forward(&model, options.batch, options.context)?;
+    let program = training_step(&forward, &Objective::Supervised, &OptimizerConfig::default())?;
+    let rows: Vec<Row> =
+        options.threads.iter().map(|&threads| measure(&options, &model, &program, threads)).collect::<Result<_>>()?;
+    let flops = flops(&model, options.batch, options.context);
+    print!("{}", table(&rows, flops));
+    Ok(json!({
+        "experiment": "step", "model": options.model, "parameters": model.parameter_count(),
+        "batch": options.batch, "context": options.context, "gflop_per_step": rounded(flops / 1e9),
+        "pytorch": rows.iter().find_map(|row| row.version.clone()), "load": machine::load(),
+        "rows": rows.iter().map(|row| row.json(flops)).collect::<Vec<_>>(),
+    }))
+}
+
+/// Floating-point operations of the matrix products of a step. Attention counts in full, though half of it is masked.
+fn flops(model: &ModelConfig, batch: usize, context: usize) -> f64 {
+    let matrices = model.parameters().into_iter().filter(|(name, shape)| shape.len() == 2 && !name.contains("embed"));
+    let weights: usize = matrices.map(|(_, shape)| shape.iter().product::<usize>()).sum();
+    let attention = 2 * model.num_layers * context * model.query_width();
+    3.0 * 2.0 * (batch * context) as f64 * (weights + attention) as f64
+}
+
+/// Times of both sides with one number of threads.
+struct Row {
+    threads: usize,
+    ours: Samples,
+    theirs: Samples,
+    version: Option<String>,
+}
+
+fn measure(options: &Options, model: &ModelConfig, program: &Program, threads: usize) -> Result<Row> {
+    let mut session = session(model, program, threads)?;
+    let shape = json!({ "model": model, "threads": threads, "batch": options.batch, "context": options.context });
+    let mut pytorch = PyTorch::start(&options.python, "step.py", &shape);
+    let [mut ours, mut theirs] = [Samples::default(), Samples::default()];
+    step(session.as_mut())?;
+    for _ in 0..options.rounds {
+        ours.push(step(session.as_mut())?);
+        if let Some(pytorch) = &mut pytorch {
+            theirs.push(pytorch.measure()?);
+        }
+    }
+    Ok(Row { threads, ours, theirs, version: pytorch.map(|pytorch| pytorch.version.clone()) })
+}
+
+/// Seconds of one step.
+fn step(session: &mut dyn Session) -> Result<f64> {
+    let start = Instant::now();
+    session.run()?;
+    session.advance();
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// The program with initial weights and a batch of random bytes.
+fn session(model: &ModelConfig, program: &Program, threads: usize) -> Result<Box<dyn Session>> {
+    let mut session = CpuEngine::new(threads).load(program)?;
+    initialise(model, 1)?.write_to(session.as_mut())?;
+    let tables = Tables::new(model)?;
+    session.write("rope.cos", &tables.cos)?;
+    session.write("rope.sin", &tables.sin)?;
+    for (name, tensor) in initial_state(program) {
+        session.write(&name, &tensor)?;
+    }
+    write_batch(session.as_mut(), program, model.vocab_size as u64)?;
+    Ok(session)
+}
+
+/// Every position is trained, and attends to all earlier ones of its row.
+fn write_batch(session: &mut dyn Session, program: &Program, vocabulary: u64) -> Result<()> {
+    let mut random = Stream::from_seed("experiments/step", 1);
+    let tokens = program.inputs().iter().find(|input| input.name == "tokens").context("the program reads no tokens")?;
+    let (count, context) = (tokens.ty.shape.elements(), tokens.ty.shape.last().max(1));
+    for (_, input) in program.inputs_with_role(Role::Data) {
+        let words: Vec<u32> = match input.name.as_str() {
+            "tokens" | "targets" => (0..count).map(|_| random.below(vocabulary) as u32).collect(),
+            "positions" => (0..count).map(|at| (at % context) as u32).collect(),
+            "token_count" => vec![(count as f32).to_bits()],
+            LEARNING_RATE => vec![1e-4f32.to_bits()],
+            "loss_weight" => vec![1f32.to_bits(); count],
+            _ => vec![0; input.ty.shape.elements()],
+        };
+        session.write_words(&input.name, &words)?;
+    }
+    Ok(())
+}
+
+impl Row {
+    fn json(&self, flops: f64) -> Value {
+        let side = |samples: &Samples| {
+            json!({
+                "best": rounded(samples.best()), "median": rounded(samples.median()),
+                "gflops": rounded(flops / samples.best() / 1e9).filter(|speed| *speed > 0.0),
+            })
+        };
+        json!({
+            "threads": self.threads, "ratio": rounded(self.ours.best() / self.theirs.best()).filter(|r| *r > 0.0),
+            "ratio_median": rounded(self.ours.ratio_to(&self.theirs)),
+            "ours": side(&self.ours), "pytorch": side(&self.theirs),
+        })
+    }
+}
+
+fn table(rows: &[Row], flops: f64) -> Table {
+    let headings =
+        ["threads", "ratio", "median ratio", "ours s", "median", "GFLOP/s", "PyTorch s", "median", "GFLOP/s"];
+    let mut table = Table::new(headings);
+    for row in rows {
+        let known = |value: f64| if row.version.is_some() { value } else { f64::NAN };
+        let mut cells = vec![row.threads.to_string()];
+        cells.push(shown(known(row.ours.best() / row.theirs.best()), 3));
+        cells.push(shown(row.ours.ratio_to(&row.theirs), 3));
+        for samples in [&row.ours, &row.theirs] {
+            let speed = if samples.best().is_finite() { flops / samples.best() / 1e9 } else { f64::NAN };
+            cells.extend([shown(samples.best(), 3), shown(samples.median(), 3), shown(speed, 0)]);
+        }
+        table.row(cells);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_six_per_weight_and_token_plus_attention() {
+        let model = ModelConfig::preset("nano").unwrap();
+        // 4 layers of 4·96² + 3·96·256 weights and a head of 64·96; two products of context · width per layer.
+        let weights = 4.0 * (4.0 * 96.0 * 96.0 + 3.0 * 96.0 * 256.0) + 64.0 * 96.0;
+        let expected = 6.0 * 10.0 * (weights + 2.0 * 4.0 * 5.0 * 96.0);
+        assert_eq!(flops(&model, 2, 5), expected);
+    }
+
+    #[test]
+    fn a_step_of_a_small_model_is_measured_without_python() {
+        let arguments = ["step", "--python", "no-such-python", "--threads", "1", "--rounds", "1", "--model", "nano"];
+        let sizes = ["--batch", "1", "--context", "8"];
+        let arguments: Vec<String> = arguments.iter().chain(&sizes).map(|text| (*text).to_owned()).collect();
+        let result = run(&arguments).unwrap();
+        assert!(result["rows"][0]["ours"]["best"].as_f64().unwrap() > 0.0);
+        assert_eq!((&result["rows"][0]["ratio"], &result["pytorch"]), (&Value::Null, &Value::Null));
+    }
+}
