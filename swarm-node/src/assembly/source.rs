@@ -109,7 +109,9 @@ impl Model {
             }
         }
         match refusal {
-            Some((nearest, source)) => Err(SourceError::Unknown { path: path.into(), nearest, source }),
+            Some((nearest, source)) => {
+                Err(SourceError::Unknown { path: path.into(), nearest, source: Box::new(source) })
+            }
             None => Err(SourceError::Nothing { path: path.into() }),
         }
     }

@@ -83,7 +83,7 @@ fn measure(
     generator: &mut Generator,
 ) -> Result<(PassRate, Option<PassRate>), Failure> {
     let console = Console::new();
-    let library = library(path(&eval.gsm8k), &console)?;
+    let library = library(&eval.families, path(&eval.gsm8k), &console)?;
     let families: Vec<_> = eval.families.iter().map(|family| (*family, eval.difficulty)).collect();
     let set = set(model, &library, &families, eval.questions, eval.seed, eval.max_new)?;
     console.begin("evaluating", 1 + u64::from(eval.samples > 0));
@@ -99,8 +99,10 @@ fn measure(
 }
 
 /// The generated families, with the GSM8K file if one is named. Rows that cannot be used are named.
-pub(super) fn library(gsm8k: Option<&Path>, watch: &dyn Watch) -> Result<Library, Failure> {
-    let Some(path) = gsm8k else { return Ok(Library::new()) };
+pub(super) fn library(families: &[FamilyId], gsm8k: Option<&Path>, watch: &dyn Watch) -> Result<Library, Failure> {
+    let Some(path) = gsm8k else {
+        return if families.contains(&FamilyId::Gsm8k) { Err(no_gsm8k()) } else { Ok(Library::new()) };
+    };
     let loaded = Dataset::load(path).map_err(Failure::work)?;
     for row in loaded.rejected.iter().take(NAMED_ROWS) {
         watch.warn(&format!("{}: {row}", path.display()));
@@ -110,6 +112,10 @@ pub(super) fn library(gsm8k: Option<&Path>, watch: &dyn Watch) -> Result<Library
         watch.warn(&format!("{}: {more} more rows cannot be used", path.display()));
     }
     Ok(Library::new().with_gsm8k(loaded.dataset))
+}
+
+fn no_gsm8k() -> Failure {
+    Failure::Usage(anyhow::anyhow!("family gsm8k is asked for, but no data; name its JSONL file with --gsm8k FILE"))
 }
 
 /// Held-out questions, worded for the model.

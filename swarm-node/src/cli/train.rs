@@ -74,7 +74,7 @@ impl Train {
     fn train(&self, config: &Config, model: Model, engine: Arc<dyn Engine>) -> Result<Summary, Failure> {
         let train = &config.train;
         let console = Console::new();
-        let library = library(path(&train.gsm8k), &console)?;
+        let library = library(&train.families, path(&train.gsm8k), &console)?;
         let workshop = Workshop::new(model, config.learn.clone()).map_err(Failure::work)?;
         let store = self.store(train)?;
         let families = train.families.iter().map(|family| (*family, train.difficulty)).collect::<Vec<_>>();

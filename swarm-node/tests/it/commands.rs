@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use reproducible_ops::engine::cpu::Path as InstructionSet;
+use swarm_node::assembly::Model;
+
 use crate::node::{Ended, node, node_with, untrained};
 
 #[test]
@@ -37,18 +40,28 @@ fn what_config_show_prints_is_a_settings_file() {
     assert!(origins.into_iter().all(|origin| origin.contains("all.toml:")), "{shown}");
 }
 
+/// A model that has learned to write one digit: right now and then, so that groups tell completions apart.
+fn primed(folder: &Path) -> std::path::PathBuf {
+    let out = folder.join("primed");
+    let edits = [("steps", "60"), ("decay", "0"), ("warmup", "10"), ("checkpoint_every", "60"), ("answers", "32")];
+    let recipe = edited_recipe(folder, &edits);
+    let arguments = ["pretrain", "--recipe", recipe.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    node(&arguments).expect(0, &[]);
+    out.join("model.safetensors")
+}
+
 /// The smallest demo in which all stages happen.
 fn demo(base: &Path, extra: &[&str]) -> Ended {
     let base = base.to_str().unwrap();
     let mut arguments = vec!["demo", "--simulate", "--json", "--base", base, "--peers", "2", "--rounds", "1"];
     let settings = [
-        "demo.questions=2",
+        "demo.questions=4",
         "demo.common=1",
         "demo.heldout=3",
         "demo.samples=1",
         "demo.council=2",
-        "demo.families=max,sort",
-        "learn.group=4",
+        "demo.families=count,max",
+        "learn.group=8",
         "learn.stage_samples=2",
         "learn.max_new=8",
     ];
@@ -61,12 +74,24 @@ fn demo(base: &Path, extra: &[&str]) -> Ended {
     ended
 }
 
+/// The fastest instruction set but one: another path than the default wherever there is one.
+fn other_path() -> String {
+    let paths = InstructionSet::available();
+    paths.iter().rev().nth(1).or(paths.first()).unwrap().to_string()
+}
+
 #[test]
 fn a_demo_has_the_same_digests_on_any_threads_and_path() {
     let folder = tempfile::tempdir().unwrap();
-    let base = untrained(folder.path());
+    let base = primed(folder.path());
     let one = demo(&base, &["--threads", "1"]);
     let summary = one.json();
+    let start = Model::load(Some(&base)).unwrap().weights.digest();
+    let start: String = start.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(
+        summary["model_digests"].as_array().unwrap().iter().all(|digest| *digest != start.as_str()),
+        "nobody learned"
+    );
     assert_eq!((summary["peers"].as_u64(), summary["rounds"].as_u64()), (Some(2), Some(1)));
     assert_eq!(summary["model_digests"].as_array().unwrap().len(), 2);
     for key in ["heldout_before", "heldout_after", "heldout_alone", "sampled_before", "sampled_after", "seconds"] {
@@ -78,26 +103,24 @@ fn a_demo_has_the_same_digests_on_any_threads_and_path() {
         summary["seconds"] = 0.into();
         summary
     };
-    for extra in [["--threads", "3"], ["--path", "scalar"]] {
+    let path = other_path();
+    for extra in [["--threads", "3"], ["--path", &path]] {
         assert_eq!(settled(&demo(&base, &extra).json()), settled(&summary), "{extra:?}");
     }
     assert_ne!(settled(&demo(&base, &["--seed", "2"]).json())["transcript_digest"], summary["transcript_digest"]);
 }
 
-/// A recipe that ends within seconds.
-fn quick_recipe(folder: &Path) -> std::path::PathBuf {
+/// The shipped recipe with few critiques and decisions, and these values.
+fn edited_recipe(folder: &Path, edits: &[(&str, &str)]) -> std::path::PathBuf {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/nano/recipe.toml");
     let text = std::fs::read_to_string(shipped).unwrap();
-    let edit = |line: &str| match line.split_once(" = ").map(|(name, _)| name) {
-        Some("steps") => "steps = 4".to_owned(),
-        Some("decay") => "decay = 2".to_owned(),
-        Some("checkpoint_every") => "checkpoint_every = 2".to_owned(),
-        Some("answers") => "answers = 4".to_owned(),
-        Some("critiques") => "critiques = 1".to_owned(),
-        Some("decisions") => "decisions = 1".to_owned(),
-        _ => line.to_owned(),
+    let few = [("critiques", "1"), ("decisions", "1")];
+    let edit = |line: &str| {
+        let name = line.split_once(" = ").map_or("", |(name, _)| name);
+        let found = edits.iter().chain(&few).find(|(edited, _)| *edited == name);
+        found.map_or(line.to_owned(), |(name, value)| format!("{name} = {value}"))
     };
-    let path = folder.join("quick.toml");
+    let path = folder.join("edited.toml");
     std::fs::write(&path, text.lines().map(edit).collect::<Vec<_>>().join("\n")).unwrap();
     path
 }
@@ -105,7 +128,8 @@ fn quick_recipe(folder: &Path) -> std::path::PathBuf {
 #[test]
 fn pretraining_repeats_and_resumes_to_the_same_digest() {
     let folder = tempfile::tempdir().unwrap();
-    let recipe = quick_recipe(folder.path());
+    let edits = [("steps", "4"), ("decay", "2"), ("checkpoint_every", "2"), ("answers", "4")];
+    let recipe = edited_recipe(folder.path(), &edits);
     let out = folder.path().join("run");
     let pretrain = || {
         let arguments = ["pretrain", "--json", "--recipe", recipe.to_str().unwrap(), "--out", out.to_str().unwrap()];

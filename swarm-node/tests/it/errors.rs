@@ -79,6 +79,7 @@ fn bad_rows_of_a_data_set_are_named_and_a_file_of_nothing_else_refused() {
     let rows = folder.path().join("rows.jsonl");
     std::fs::write(&rows, "{\"question\": \"1+1?\"\nnot json\n").unwrap();
     let model = untrained(folder.path());
+    node(&["eval", "--families", "gsm8k", "--model", model.to_str().unwrap()]).expect(2, &["--gsm8k FILE"]);
     let arguments = ["eval", "--families", "gsm8k", "--gsm8k", rows.to_str().unwrap(), "--model"];
     node(&[&arguments[..], &[model.to_str().unwrap()]].concat()).expect(1, &["rows.jsonl"]);
 }
