@@ -109,9 +109,7 @@ impl Model {
             }
         }
         match refusal {
-            Some((nearest, source)) => {
-                Err(SourceError::Unknown { path: path.into(), nearest, source: Box::new(source) })
-            }
+            Some((nearest, source)) => Err(SourceError::Unknown { path: path.into(), nearest, source }),
             None => Err(SourceError::Nothing { path: path.into() }),
         }
     }

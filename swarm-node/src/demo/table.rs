@@ -59,16 +59,16 @@ fn council(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     }
     writeln!(text, "\nJoint answers to {} held-out questions, percent right\n", before.questions)?;
     writeln!(text, "{:<18}{:>16}{:>16}", "rule", "round 0", format!("round {}", report.rounds))?;
-    type Rule = fn(&Council) -> f32;
-    let rules: [(&str, Rule); 4] = [
-        ("plurality", |council| council.plurality),
-        ("critics' vote", |council| council.critics),
-        ("pooled", |council| council.pooled),
-        ("decided", |council| council.decided),
-    ];
-    rules.iter().try_for_each(|(name, rule)| {
-        writeln!(text, "{name:<18}{:>16}{:>16}", percent(rule(before)), percent(rule(after)))
+    RULES.iter().zip(shares(before)).zip(shares(after)).try_for_each(|((rule, before), after)| {
+        writeln!(text, "{rule:<18}{:>16}{:>16}", percent(before), percent(after))
     })
+}
+
+const RULES: [&str; 4] = ["plurality", "critics' vote", "pooled", "decided"];
+
+/// In the order of [`RULES`].
+fn shares(council: &Council) -> [f32; 4] {
+    [council.plurality, council.critics, council.pooled, council.decided]
 }
 
 fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
