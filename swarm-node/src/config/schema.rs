@@ -79,7 +79,7 @@ pub const KEYS: &[Key] = &[
     key("demo.alone_own", "16", Kind::Integer(0, 1024), "own groups per training step of a peer alone"),
     key(
         "demo.alone_common",
-        "false",
+        "true",
         Kind::Boolean,
         "whether a peer alone gets the common questions of all families; else more of its own",
     ),
