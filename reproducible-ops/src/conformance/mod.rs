@@ -3,7 +3,7 @@
 //! Every operator, and one small program that is like a training step, runs on fixed inputs: Philox numbers mixed with
 //! zeros of both signs, subnormals, infinities, NaN and the largest numbers. A digest of each result is pinned in this
 //! source, so the check asks nothing of the machine but the engine's own work and takes well under a second. Where a
-//! digest differs, the same case runs on [`mod@crate::engine::reference`], which names the first wrong element.
+//! digest differs, the same case runs on [`reference`](mod@crate::engine::reference), which names the first wrong element.
 //!
 //! An engine that fails must not do work that others will verify. A passed check is no proof: it covers the kernels, not
 //! every shape; the tests of the engine do.

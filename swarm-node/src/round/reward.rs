@@ -3,7 +3,7 @@
 //! | row | maximum | paid for |
 //! |---|---|---|
 //! | [`correctness`] | 1,000,000 | right completions among all that were due |
-//! | [`format`] | 100,000 | readable completions among all that were due |
+//! | [`format()`] | 100,000 | readable completions among all that were due |
 //! | [`critique`] | 500,000 | endorsing a revealed right answer, or rightly none |
 //! | [`decision`] | 1,000,000 | right final answers |
 //! | [`foreseen`] | 250,000 | foreseeing the winner |
@@ -19,7 +19,7 @@ pub type Points = i64;
 
 /// Maximum of [`correctness`].
 pub const CORRECTNESS: Points = 1_000_000;
-/// Maximum of [`format`].
+/// Maximum of [`format()`].
 pub const FORMAT: Points = 100_000;
 /// Maximum of [`critique`].
 pub const CRITIQUE: Points = 500_000;
@@ -83,7 +83,7 @@ pub fn equivocation(proofs: u32) -> Points {
 pub struct Rows {
     /// See [`correctness`].
     pub correctness: Points,
-    /// See [`format`].
+    /// See [`format()`].
     pub format: Points,
     /// See [`critique`].
     pub critique: Points,

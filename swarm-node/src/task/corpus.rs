@@ -6,7 +6,7 @@
 //! untrained model would already decide better than it answers, an artefact of the format.
 //!
 //! Invariants: an example is a pure function of (recipe, stage, index); held-out questions never occur; prompts and
-//! completions stay within [`prompt::NANO_LIMITS`](super::prompt::NANO_LIMITS) and the nano vocabulary, which
+//! completions stay within [`prompt::NANO_LIMITS`] and the nano vocabulary, which
 //! [`Corpus::new`] samples and [`Corpus::example`] checks.
 
 use reproducible_ops::random::Stream;
