@@ -16,7 +16,7 @@ pub(super) fn simplify(program: &Program, keep: impl Fn(&Input) -> bool) -> Prog
 }
 
 fn rebuild(program: &Program, keep: impl Fn(&Input) -> bool) -> Result<Program, TypeError> {
-    let needed = needed(program);
+    let needed = program.needed(&[]);
     let mut copy = Copy { builder: Builder::new(), renamed: vec![None; program.value_count()], views: HashMap::new() };
     for (id, input) in program.input_ids().zip(program.inputs()) {
         if needed[id.index()] || keep(input) {
@@ -34,19 +34,6 @@ fn rebuild(program: &Program, keep: impl Fn(&Input) -> bool) -> Result<Program, 
         copy.builder.output(&output.name, copy.rename(output.value));
     }
     Ok(copy.builder.finish())
-}
-
-fn needed(program: &Program) -> Vec<bool> {
-    let mut needed = vec![false; program.value_count()];
-    for output in program.outputs() {
-        needed[output.value.index()] = true;
-    }
-    for (index, node) in program.nodes().iter().enumerate().rev() {
-        if needed[program.id_of_node(index).index()] {
-            node.inputs.iter().for_each(|id| needed[id.index()] = true);
-        }
-    }
-    needed
 }
 
 struct Copy {

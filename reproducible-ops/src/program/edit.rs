@@ -59,11 +59,15 @@ impl Program {
         (0..self.value_count() as u32).map(ValueId)
     }
 
-    /// Marks every value that an output or one of `also` is computed from.
-    fn needed(&self, also: &[ValueId]) -> Vec<bool> {
+    /// Marks every value that an output or one of `also` is computed from, themselves included.
+    pub(crate) fn needed(&self, also: &[ValueId]) -> Vec<bool> {
+        self.needed_for(self.outputs.iter().map(|output| output.value).chain(also.iter().copied()))
+    }
+
+    /// Marks every value that one of `roots` is computed from, themselves included.
+    fn needed_for(&self, roots: impl IntoIterator<Item = ValueId>) -> Vec<bool> {
         let mut needed = vec![false; self.value_count()];
-        let roots = self.outputs.iter().map(|output| output.value).chain(also.iter().copied());
-        roots.for_each(|id| needed[id.index()] = true);
+        roots.into_iter().for_each(|id| needed[id.index()] = true);
         for (index, node) in self.nodes.iter().enumerate().rev() {
             if needed[self.id_of_node(index).index()] {
                 node.inputs.iter().for_each(|id| needed[id.index()] = true);
@@ -78,14 +82,7 @@ impl Program {
 
     /// Marks every value that `value` is computed from, itself included.
     pub(crate) fn cone(&self, value: ValueId) -> Vec<bool> {
-        let mut cone = vec![false; self.value_count()];
-        cone[value.index()] = true;
-        for id in self.all_ids().collect::<Vec<_>>().into_iter().rev() {
-            if let (true, Some(node)) = (cone[id.index()], self.node_of(id)) {
-                node.inputs.iter().for_each(|id| cone[id.index()] = true);
-            }
-        }
-        cone
+        self.needed_for([value])
     }
 
     /// All ids but `input`, with what `value` needs moved before everything that may read it.

@@ -149,7 +149,7 @@ impl<'a> Planner<'a> {
             made_by: Vec::new(),
             entries: Vec::new(),
             counters: Vec::new(),
-            needed: needed(program),
+            needed: program.needed(&[]),
             copies: HashMap::new(),
         };
         program.inputs().iter().for_each(|input| {
@@ -478,17 +478,6 @@ impl<'a> Planner<'a> {
         };
         declared.role == Role::State && self.program.outputs().iter().zip(outputs).any(replaces)
     }
-}
-
-fn needed(program: &Program) -> Vec<bool> {
-    let mut needed = vec![false; program.value_count()];
-    program.outputs().iter().for_each(|output| needed[output.value.index()] = true);
-    for (index, node) in program.nodes().iter().enumerate().rev() {
-        if needed[program.id_of_node(index).index()] {
-            node.inputs.iter().for_each(|id| needed[id.index()] = true);
-        }
-    }
-    needed
 }
 
 fn see_through(operator: &Operator, layout: &Layout) -> Option<Layout> {
