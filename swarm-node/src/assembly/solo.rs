@@ -29,6 +29,7 @@ use crate::model::Generator;
 use crate::model::generate::{Completion, Prompt, Request};
 use crate::model::tokenizer::TextError;
 use crate::round::Stage;
+use crate::round::digest::hex;
 use crate::task::prompt::PromptError;
 use crate::task::{FamilyId, Library, Question, Split, TaskError};
 
@@ -154,7 +155,7 @@ impl<'a> Solo<'a> {
 
     /// What a checkpoint must share with the run to be its own.
     fn identity(&self) -> Result<serde_json::Value, SoloError> {
-        let start: String = self.workshop.model().weights.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+        let start = hex(&self.workshop.model().weights.digest());
         let learn = format!("{:?}", self.workshop.learn());
         Ok(serde_json::json!({ "solo": serde_json::to_value(&self.config)?, "learn": learn, "start": start }))
     }

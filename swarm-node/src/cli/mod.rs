@@ -87,11 +87,6 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
     }
 }
 
-/// A digest as people compare it.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -12,6 +12,7 @@ use super::options::Options;
 use crate::assembly::{Recipe, Watch, certified};
 use crate::learn::checkpoint::Store;
 use crate::learn::trainer::StepReport;
+use crate::round::digest::hex;
 
 /// Checkpoints to keep: the newest, and one before it in case the newest is damaged.
 const KEEP: usize = 2;
@@ -59,7 +60,7 @@ impl Pretrain {
     fn finish(&self, weights: &Weights, steps: u64, json: bool) -> Result<(), Failure> {
         let path = self.out.join(MODEL);
         weights.save(&path).map_err(Failure::work)?;
-        let digest = super::hex(&weights.digest());
+        let digest = hex(&weights.digest());
         println!("{digest}  {}", path.display());
         if json {
             println!("{}", summary(&path, steps, &digest));

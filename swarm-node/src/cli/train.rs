@@ -13,6 +13,7 @@ use crate::assembly::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, certif
 use crate::config::{Config, TrainConfig, path};
 use crate::learn::checkpoint::Store;
 use crate::learn::eval::EvalSet;
+use crate::round::digest::hex;
 
 /// Held-out questions are the same for every seed, so that runs can be compared.
 const HELD_OUT_SEED: u64 = 0;
@@ -96,7 +97,7 @@ impl Train {
             }
         }
         console.end("");
-        let digest = super::hex(&run.params().map_err(Failure::work)?.digest());
+        let digest = hex(&run.params().map_err(Failure::work)?.digest());
         Ok(Summary { steps: run.steps(), heldout: last, digest })
     }
 

@@ -20,6 +20,7 @@ use crate::learn::judge::TaskJudge;
 use crate::learn::peer::{LearnReport, Peer, PeerConfig, PeerError};
 use crate::learn::sapo::Mix;
 use crate::learn::trainer::TrainError;
+use crate::round::digest::hex;
 use crate::round::key::KeyError;
 use crate::round::sim::run::SimulationError;
 use crate::round::sim::{Driver, Job, Report, Simulation, Spec};
@@ -97,10 +98,6 @@ pub(super) fn refuse_failures(swarm: &mut Swarm) -> Result<(), DemoError> {
         Some((peer, source)) => Err(DemoError::Peer { peer, source }),
         None => Ok(()),
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Stand<'_> {

@@ -18,6 +18,8 @@ use reproducible_ops::weights::{LoadError, SaveError, Weights};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::round::digest::hex;
+
 use super::trainer::TrainState;
 
 /// Version of the layout.
@@ -266,15 +268,11 @@ fn read_manifest(path: &Path) -> Result<Manifest, CheckpointError> {
 fn read_tensors(folder: &Path, name: &str, expected: &str) -> Result<Weights, CheckpointError> {
     let path = folder.join(name);
     let bytes = fs::read(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
-    let found = hex(&Sha256::digest(&bytes));
+    let found = hex(&Sha256::digest(&bytes).into());
     if found != expected {
         return Err(CheckpointError::Digest { path, expected: expected.into(), found });
     }
     Weights::from_bytes(&bytes).map_err(|source| CheckpointError::Load { checkpoint: folder.to_owned(), source })
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Removes a folder if it is there.
