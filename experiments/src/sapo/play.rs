@@ -16,9 +16,9 @@ use swarm_node::learn::judge::TaskJudge;
 use swarm_node::learn::peer::{Peer, PeerConfig, PeerParts};
 use swarm_node::learn::policy::Policy;
 use swarm_node::learn::sapo::Mix;
-use swarm_node::learn::trainer::{Programs, Trainer};
-use swarm_node::model::rope::Tables;
-use swarm_node::model::{Generator, ModelConfig, Tokenizer, programs};
+use swarm_node::learn::setup;
+use swarm_node::learn::trainer::Programs;
+use swarm_node::model::{Generator, ModelConfig, Tokenizer};
 use swarm_node::round::sim::{Network, PeerSpec, Role, Simulation, Spec};
 use swarm_node::round::{Game, PeerId, SwarmConfig, Weighting, Windows};
 use swarm_node::task::prompt::Composer;
@@ -47,7 +47,6 @@ pub struct Stage {
     threads: usize,
     model: ModelConfig,
     base: Weights,
-    constants: Weights,
     programs: Arc<Programs>,
     tokenizer: Arc<Tokenizer>,
     composer: Arc<Composer<'static>>,
@@ -78,13 +77,9 @@ impl Stage {
     pub fn new(options: &Options, base: Weights) -> Result<Self> {
         let model = ModelConfig::preset("nano")?;
         let tokenizer = Arc::new(Tokenizer::characters(charset::CHARACTERS));
-        let forward = programs::forward(&model, MICROBATCH.0, MICROBATCH.1)?;
         let objective = Objective::OnPolicy(GrpoConfig::default());
-        let programs = Arc::new(Programs::new(&forward, objective, &OptimizerConfig::default())?);
-        let tables = Tables::new(&model)?;
-        let mut constants = base.clone();
-        constants.insert("rope.cos", tables.cos);
-        constants.insert("rope.sin", tables.sin);
+        let (rows, length) = MICROBATCH;
+        let programs = setup::training_programs(&model, rows, length, objective, &OptimizerConfig::default())?;
         let held_out = EvalSet::held_out(&families(), options.held_out, 1, &tokenizer, MAX_NEW)?;
         Ok(Self {
             peers: options.peers,
@@ -95,7 +90,6 @@ impl Stage {
             threads: options.threads,
             model,
             base,
-            constants,
             programs,
             tokenizer,
             composer: Arc::new(Composer::nano()),
@@ -150,15 +144,14 @@ impl Stage {
     }
 
     fn generator(&self, engine: Arc<dyn Engine>) -> Result<Generator> {
-        let mut generator = Generator::new(engine, self.model.clone(), self.tokenizer.ends())?;
-        generator.set_weights(self.base.clone()).context("--base holds another model's weights")?;
-        Ok(generator)
+        setup::generator(engine, &self.model, &self.tokenizer, self.base.clone())
+            .context("--base holds another model's weights")
     }
 
     /// A peer at the base; each has an engine of one thread, because peers run beside each other.
     fn peer(&self, id: PeerId, mix: Mix, judge: Arc<TaskJudge>) -> Result<Peer> {
         let engine: Arc<dyn Engine> = Arc::new(CpuEngine::new(1));
-        let trainer = Trainer::new(engine.as_ref(), self.programs.clone(), &self.constants)?;
+        let trainer = setup::trainer(engine.as_ref(), &self.model, self.programs.clone(), &self.base)?;
         let policy = Box::new(self.generator(engine)?);
         let (tokenizer, composer) = (self.tokenizer.clone(), self.composer.clone());
         let config = PeerConfig {

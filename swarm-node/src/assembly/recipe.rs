@@ -1,7 +1,6 @@
 //! The recipe of a base checkpoint: everything that determines its bytes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use reproducible_ops::engine::Engine;
 use reproducible_ops::tensor::TensorError;
@@ -12,6 +11,7 @@ use super::workshop::{self, WorkshopError};
 use crate::learn::assemble::{Objective, OptimizerConfig};
 use crate::learn::checkpoint::Store;
 use crate::learn::pretrain::{PretrainConfig, PretrainError, Pretrainer};
+use crate::learn::setup;
 use crate::model::config::UnknownPreset;
 use crate::model::init::initialise;
 use crate::model::{ModelConfig, Tokenizer};
@@ -139,7 +139,7 @@ impl Recipe {
     ) -> Result<(Pretrainer<'a>, Vec<String>), RecipeError> {
         let sizes = (self.microbatch.rows, self.microbatch.length);
         let programs = workshop::training_programs(&model.config, sizes, Objective::Supervised, &self.optimizer)?;
-        let trainer = workshop::trainer(&model.config, engine, Arc::new(programs), &model.weights)?;
+        let trainer = setup::trainer(engine, &model.config, programs, &model.weights).map_err(WorkshopError::from)?;
         Ok(Pretrainer::new(self.training.clone(), tokenizer, trainer, store)?)
     }
 }

@@ -5,21 +5,18 @@
 use std::sync::Arc;
 
 use reproducible_ops::engine::Engine;
-use reproducible_ops::tensor::TensorError;
 use reproducible_ops::weights::Weights;
 
 use super::source::Model;
 use crate::config::LearnConfig;
-use crate::learn::assemble::{AssembleError, Objective, OptimizerConfig};
+use crate::learn::assemble::{Objective, OptimizerConfig};
 use crate::learn::grpo::GrpoConfig;
 use crate::learn::guard::GuardConfig;
 use crate::learn::judge::TaskJudge;
 use crate::learn::peer::{Peer, PeerConfig, PeerError, PeerParts};
 use crate::learn::sapo::Mix;
-use crate::learn::trainer::{Programs, TrainError, Trainer};
-use crate::model::generate::GenerateError;
-use crate::model::programs::{self, ProgramError};
-use crate::model::rope::Tables;
+use crate::learn::setup::{self, SetupError};
+use crate::learn::trainer::{Programs, Trainer};
 use crate::model::{Generator, ModelConfig};
 use crate::round::PeerId;
 use crate::task::prompt::Composer;
@@ -28,24 +25,12 @@ use crate::task::prompt::Composer;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkshopError {
-    /// The model cannot be recorded.
+    /// The model cannot be recorded, trained or generated from.
     #[error(transparent)]
-    Program(#[from] ProgramError),
-    /// The training step cannot be assembled.
-    #[error(transparent)]
-    Assemble(#[from] AssembleError),
-    /// The model cannot generate.
-    #[error(transparent)]
-    Generate(#[from] GenerateError),
-    /// A trainer cannot be made.
-    #[error(transparent)]
-    Train(#[from] TrainError),
+    Setup(#[from] SetupError),
     /// A peer cannot be made.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// The position tables cannot be made.
-    #[error(transparent)]
-    Tables(#[from] TensorError),
     /// A row longer than the model's positions.
     #[error("rows of {length} tokens do not fit the model's {positions} positions; lower learn.row_length")]
     Row {
@@ -72,7 +57,7 @@ impl Workshop {
     pub fn new(model: Model, learn: LearnConfig) -> Result<Self, WorkshopError> {
         let objective = Objective::OnPolicy(GrpoConfig::default());
         let sizes = (learn.rows, learn.row_length);
-        let programs = Arc::new(training_programs(&model.config, sizes, objective, &learn.optimizer())?);
+        let programs = training_programs(&model.config, sizes, objective, &learn.optimizer())?;
         let composer = Arc::new(model.composer());
         Ok(Self { model, programs, composer, learn })
     }
@@ -97,7 +82,7 @@ impl Workshop {
     /// # Errors
     /// The weights are of another model.
     pub fn generator(&self, engine: Arc<dyn Engine>, weights: Weights) -> Result<Generator, WorkshopError> {
-        generator(&self.model, engine, weights)
+        Ok(setup::generator(engine, &self.model.config, &self.model.tokenizer, weights)?)
     }
 
     /// A training run from these weights.
@@ -105,7 +90,7 @@ impl Workshop {
     /// # Errors
     /// The weights are of another model.
     pub fn trainer(&self, engine: &dyn Engine, weights: &Weights) -> Result<Trainer, WorkshopError> {
-        trainer(&self.model.config, engine, self.programs.clone(), weights)
+        Ok(setup::trainer(engine, &self.model.config, self.programs.clone(), weights)?)
     }
 
     /// A learning peer that starts from these weights.
@@ -127,41 +112,17 @@ impl Workshop {
     }
 }
 
-/// A generator with these weights.
-///
-/// # Errors
-/// The weights are of another model.
-pub(super) fn generator(model: &Model, engine: Arc<dyn Engine>, weights: Weights) -> Result<Generator, WorkshopError> {
-    let mut generator = Generator::new(engine, model.config.clone(), model.tokenizer.ends())?;
-    generator.set_weights(weights)?;
-    Ok(generator)
-}
-
-/// The programs of training, for rows of this number and length.
+/// The programs of training, for rows of this number and length that the model has positions for.
 pub(super) fn training_programs(
     model: &ModelConfig,
     (rows, length): (usize, usize),
     objective: Objective,
     optimizer: &OptimizerConfig,
-) -> Result<Programs, WorkshopError> {
+) -> Result<Arc<Programs>, WorkshopError> {
     if length > model.max_positions {
         return Err(WorkshopError::Row { length, positions: model.max_positions });
     }
-    Ok(Programs::new(&programs::forward(model, rows, length)?, objective, optimizer)?)
-}
-
-/// A training run from these weights.
-pub(super) fn trainer(
-    model: &ModelConfig,
-    engine: &dyn Engine,
-    programs: Arc<Programs>,
-    weights: &Weights,
-) -> Result<Trainer, WorkshopError> {
-    let tables = Tables::new(model)?;
-    let mut tensors = weights.clone();
-    tensors.insert("rope.cos", tables.cos);
-    tensors.insert("rope.sin", tables.sin);
-    Ok(Trainer::new(engine, programs, &tensors)?)
+    Ok(setup::training_programs(model, rows, length, objective, optimizer)?)
 }
 
 impl LearnConfig {

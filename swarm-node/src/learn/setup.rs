@@ -15,12 +15,6 @@ use super::assemble::{AssembleError, Objective, OptimizerConfig};
 use super::scorer::Scorer;
 use super::trainer::{Programs, TrainError, Trainer};
 
-/// Rows of a microbatch of nano models. Small, so that little of the last one is padding; a microbatch of 8 · 128 tokens
-/// keeps matrix kernels busy.
-pub const ROWS: usize = 8;
-/// Positions of a row of nano models: room for two to four groups of eight answers.
-pub const LENGTH: usize = 128;
-
 /// Why a model cannot be set up for learning.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
