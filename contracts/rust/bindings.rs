@@ -1,0 +1,1 @@
+//! Typed bindings from the committed artifacts.

@@ -1,0 +1,1 @@
+//! Puts the contracts on a chain; deployment files.

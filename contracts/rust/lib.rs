@@ -1,0 +1,19 @@
+//! Money and the final word: typed bindings to the contracts in `src/`, and what a node needs to talk to them.
+//!
+//! ```text
+//! client ──▶ an EVM chain by JSON-RPC, or `devchain` in this process
+//!   ├─ deploy   puts the contracts on a chain, reads and writes deployment files
+//!   ├─ writer   one per account: intent → effect → done, own nonces, fee bumps, resends
+//!   ├─ cursor   events by `getLogs`, with reorganisations
+//!   └─ scores, typed   what members sign (EIP-712) and what a claim proves (Merkle)
+//! ```
+//! The only crate with alloy and revm.
+
+pub mod bindings;
+pub mod client;
+pub mod cursor;
+pub mod deploy;
+pub mod devchain;
+pub mod scores;
+pub mod typed;
+pub mod writer;

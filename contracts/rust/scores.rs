@@ -1,0 +1,1 @@
+//! Score tables: the Merkle tree that claims prove against.

@@ -1,0 +1,1 @@
+//! What is signed: EIP-712 digests.
