@@ -16,4 +16,5 @@ pub mod deploy;
 pub mod devchain;
 pub mod scores;
 pub mod typed;
+pub mod swarm;
 pub mod writer;
