@@ -1,0 +1,274 @@
+//! The journal: every command in an append-only file, on disk before it is answered.
+//!
+//! The first record says which chain it is, the others hold a [`Command`] and the hash of the latest block after it, so
+//! that a replay that goes another way (a damaged file, another version of the virtual machine) is noticed at once.
+//! A torn tail is moved into a file of its own and reported; nothing that was answered is in it, and nothing is deleted.
+//! The journal is locked while it is open: one process owns a chain.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use alloy::primitives::B256;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::command::Command;
+use super::frame::{self, Frame, MAX_PAYLOAD};
+
+/// Name of the journal in its folder.
+pub const JOURNAL: &str = "journal";
+/// Bytes of a journal that is read: it is read as a whole.
+pub const MAX_JOURNAL: u64 = 4 << 30;
+const VERSION: u32 = 1;
+const MAGIC: [u8; 8] = *b"devchain";
+
+/// Which chain a journal holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The chain's id (EIP-155).
+    pub chain_id: u64,
+    /// Time of the first block in Unix seconds.
+    pub genesis_time: u64,
+}
+
+/// The first record.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    magic: [u8; 8],
+    version: u32,
+    chain_id: u64,
+    genesis_time: u64,
+}
+
+/// A command that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What was done.
+    pub command: Command,
+    /// Hash of the latest block afterwards.
+    pub tip: [u8; 32],
+}
+
+impl Record {
+    /// A command and the block that it led to.
+    pub fn new(command: Command, tip: B256) -> Self {
+        Self { command, tip: tip.0 }
+    }
+}
+
+/// A torn tail that was cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// Where the journal now ends, in bytes.
+    pub offset: u64,
+    /// How many bytes were cut off.
+    pub bytes: u64,
+    /// Where they are.
+    pub kept: PathBuf,
+}
+
+/// What an opened journal holds.
+#[derive(Debug)]
+pub struct Contents {
+    /// The chain.
+    pub identity: Identity,
+    /// All that was done to it, and the byte at which each record begins.
+    pub records: Vec<(u64, Record)>,
+    /// What a killed process left behind.
+    pub torn: Option<Torn>,
+}
+
+/// Why a journal was not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// Another process has it.
+    #[error("{0} is in use by another process")]
+    Locked(PathBuf),
+    /// A frame is neither whole nor torn.
+    #[error("{path} is damaged at byte {offset}: restore it from a copy, or cut it there to keep what is before")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+    },
+    /// A file of something else, or of another version.
+    #[error("{0} is not a journal of version {VERSION}: choose another folder")]
+    Foreign(PathBuf),
+    /// More than [`MAX_JOURNAL`].
+    #[error("{path} has {bytes} bytes, more than {MAX_JOURNAL}: start a new chain in another folder")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The disk.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+/// Why a record was not written; the command is not done then.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The disk.
+    #[error("the journal cannot be written ({0}), nothing was done: make room on the disk and send it again")]
+    Io(#[from] io::Error),
+    /// An earlier record could be neither written nor taken back.
+    #[error("the journal is broken since an earlier failure: restart the dev chain")]
+    Broken,
+    /// The record does not fit.
+    #[error(transparent)]
+    TooLarge(#[from] frame::TooLarge),
+    /// The record has no encoding.
+    #[error("the record cannot be encoded: {0}")]
+    Encoding(#[from] bincode::error::EncodeError),
+}
+
+/// An open journal, locked until it is dropped.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    /// Bytes of whole frames.
+    length: usize,
+    broken: bool,
+}
+
+impl Journal {
+    /// Opens the journal of a folder, or begins one for the chain `new`.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the folder is unchanged then.
+    pub fn open(folder: &Path, new: Identity) -> Result<(Self, Contents), JournalError> {
+        let path = folder.join(JOURNAL);
+        let (file, bytes) = lock(folder, &path)?;
+        let (contents, length) = read(&path, &bytes, new)?;
+        let mut journal = Self { file, length, broken: false };
+        journal.begin(new).map_err(|source| JournalError::Io { path, source })?;
+        Ok((journal, contents))
+    }
+
+    /// Drops what is behind the whole frames, and writes the first one if there is none.
+    fn begin(&mut self, new: Identity) -> io::Result<()> {
+        self.file.set_len(self.length as u64)?;
+        self.file.seek(SeekFrom::Start(self.length as u64))?;
+        if self.length == 0 {
+            self.write(&Header::new(new)).map_err(io::Error::other)?;
+        }
+        self.file.sync_all()
+    }
+
+    /// Writes a record and waits until it is on disk.
+    ///
+    /// # Errors
+    /// [`AppendError`]; the journal is as before.
+    pub fn append(&mut self, record: &Record) -> Result<(), AppendError> {
+        if self.broken {
+            return Err(AppendError::Broken);
+        }
+        self.write(record).inspect_err(|_| self.broken = self.take_back().is_err())
+    }
+
+    fn write(&mut self, record: &impl Serialize) -> Result<(), AppendError> {
+        let payload = bincode::serde::encode_to_vec(record, bincode::config::standard())?;
+        let frame = frame::encode(self.length, &payload)?;
+        self.file.write_all(&frame)?;
+        self.file.sync_data()?;
+        self.length += frame.len();
+        Ok(())
+    }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.length as u64)?;
+        self.file.seek(SeekFrom::Start(self.length as u64)).map(|_| ())
+    }
+}
+
+impl Header {
+    fn new(Identity { chain_id, genesis_time }: Identity) -> Self {
+        Self { magic: MAGIC, version: VERSION, chain_id, genesis_time }
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        let Self { magic, version, chain_id, genesis_time } = *self;
+        (magic == MAGIC && version == VERSION).then_some(Identity { chain_id, genesis_time })
+    }
+}
+
+/// Opens and locks the file, and reads it.
+fn lock(folder: &Path, path: &Path) -> Result<(File, Vec<u8>), JournalError> {
+    let failed = |source| JournalError::Io { path: path.into(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(JournalError::Locked(path.into())),
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    let bytes = file.metadata().map_err(failed)?.len();
+    if bytes > MAX_JOURNAL {
+        return Err(JournalError::TooLarge { path: path.into(), bytes });
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(failed)?;
+    Ok((file, content))
+}
+
+/// Decodes a journal; also tells how long it is without a torn tail.
+fn read(path: &Path, bytes: &[u8], new: Identity) -> Result<(Contents, usize), JournalError> {
+    let foreign = || JournalError::Foreign(path.into());
+    let (identity, mut place) = match frame::decode(bytes, 0) {
+        Frame::Whole { payload, next } => {
+            let header = decode::<Header>(payload).and_then(|header| header.identity());
+            (header.ok_or_else(foreign)?, next)
+        }
+        Frame::End => (new, 0),
+        // Only the beginning of what is written here first: a process was killed when it began the journal.
+        Frame::Torn if bytes.len() < MAX_PAYLOAD => (new, 0),
+        _ => return Err(foreign()),
+    };
+    let mut records = Vec::new();
+    while let Some((record, next)) = record(path, bytes, place)? {
+        records.push((place as u64, record));
+        place = next;
+    }
+    let torn = keep_torn(path, bytes, place).map_err(|source| JournalError::Io { path: path.into(), source })?;
+    Ok((Contents { identity, records, torn }, place))
+}
+
+/// The record at a place and the place of the next one, `None` at the end.
+fn record(path: &Path, bytes: &[u8], place: usize) -> Result<Option<(Record, usize)>, JournalError> {
+    let damaged = || JournalError::Damaged { path: path.into(), offset: place as u64 };
+    match frame::decode(bytes, place) {
+        Frame::Whole { payload, next } => Ok(Some((decode(payload).ok_or_else(damaged)?, next))),
+        Frame::End | Frame::Torn => Ok(None),
+        Frame::Damaged => Err(damaged()),
+    }
+}
+
+fn decode<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
+    let config = bincode::config::standard().with_limit::<MAX_PAYLOAD>();
+    let (value, read) = bincode::serde::decode_from_slice(payload, config).ok()?;
+    (read == payload.len()).then_some(value)
+}
+
+/// Copies a torn tail into a file of its own.
+fn keep_torn(path: &Path, bytes: &[u8], place: usize) -> io::Result<Option<Torn>> {
+    let tail = bytes.get(place..).unwrap_or_default();
+    if tail.is_empty() {
+        return Ok(None);
+    }
+    let kept = path.with_extension(format!("torn-{place}"));
+    fs::write(&kept, tail)?;
+    Ok(Some(Torn { offset: place as u64, bytes: tail.len() as u64, kept }))
+}
