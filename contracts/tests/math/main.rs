@@ -1,0 +1,12 @@
+//! The arithmetic libraries of the contracts against Rust, by way of an EVM in memory.
+//!
+//! ```text
+//! operands ─┬─► Rust: native f32, a tree of tiles ──┐
+//!           └─► evm: harness contracts of `test/` ──┴─► equal bits, or the first case that differs
+//! ```
+//! Everything random comes from a fixed seed.
+
+mod binary32;
+mod evm;
+mod operands;
+mod random;
