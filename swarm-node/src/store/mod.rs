@@ -1,0 +1,2 @@
+//! What the node keeps on disk.
+pub mod private;
