@@ -5,9 +5,12 @@
 //!   ├─ deploy   puts the contracts on a chain, reads and writes deployment files
 //!   ├─ writer   one per account: intent → effect → done, own nonces, fee bumps, resends
 //!   ├─ cursor   events by `getLogs`, with reorganisations
+//!   ├─ swarm    the contracts of one swarm: reads, call data, events
 //!   └─ scores, typed   what members sign (EIP-712) and what a claim proves (Merkle)
 //! ```
 //! The only crate with alloy and revm.
+
+pub use alloy::primitives::{Address, B256, Bytes, U256};
 
 pub mod bindings;
 pub mod client;

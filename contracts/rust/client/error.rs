@@ -75,6 +75,14 @@ pub enum RpcError {
         /// Why.
         revert: Revert,
     },
+    /// The answer cannot be read: another contract is there than expected.
+    #[error("{what} gave an answer that cannot be read ({cause}); check the contract's address")]
+    Malformed {
+        /// What was asked for.
+        what: &'static str,
+        /// Why not.
+        cause: String,
+    },
     /// The endpoint refuses: asking again gives the same answer.
     #[error("the chain refused {what}: {message} (code {code})")]
     Refused {
@@ -96,7 +104,7 @@ impl RpcError {
     /// What happened, without what was asked for.
     pub fn cause(&self) -> String {
         match self {
-            Self::Unavailable { cause, .. } => cause.clone(),
+            Self::Unavailable { cause, .. } | Self::Malformed { cause, .. } => cause.clone(),
             Self::Reverted { revert, .. } => revert.to_string(),
             Self::Refused { message, .. } => message.clone(),
         }

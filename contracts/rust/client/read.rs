@@ -38,6 +38,13 @@ pub struct Call {
     pub value: U256,
 }
 
+impl Call {
+    /// A question to a contract, asked by nobody in particular.
+    pub fn to(contract: Address, data: impl Into<Bytes>) -> Self {
+        Self { from: Address::ZERO, to: Some(contract), data: data.into(), value: U256::ZERO }
+    }
+}
+
 impl From<&Call> for TransactionRequest {
     fn from(call: &Call) -> Self {
         let request = Self::default().with_from(call.from).with_input(call.data.clone()).with_value(call.value);
