@@ -3,17 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::seats::{Account, Seats};
-use crate::round::key::PeerId;
-
-/// Bytes of a signature that the chain can recover a signer from: `r ‖ s ‖ v`.
-pub const RECOVERABLE_BYTES: usize = 65;
-
-/// A signature by a node key as the contract takes it.
-pub type Recoverable = [u8; RECOVERABLE_BYTES];
+use crate::round::key::{PeerId, RecoverableBytes};
 
 /// Signatures that were checked, by signer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ballot(BTreeMap<PeerId, Recoverable>);
+pub struct Ballot(BTreeMap<PeerId, RecoverableBytes>);
 
 impl Ballot {
     /// True if the peer has signed already.
@@ -22,13 +16,13 @@ impl Ballot {
     }
 
     /// Adds a signature that was checked; the first of a signer counts.
-    pub fn add(&mut self, peer: PeerId, signature: Recoverable) {
+    pub fn add(&mut self, peer: PeerId, signature: RecoverableBytes) {
         self.0.entry(peer).or_insert(signature);
     }
 
     /// The fewest signatures that make a quorum, in the order that the contract wants: by owner, one for each. None while
     /// there are not enough.
-    pub fn quorum(&self, seats: &Seats) -> Option<Vec<Recoverable>> {
+    pub fn quorum(&self, seats: &Seats) -> Option<Vec<RecoverableBytes>> {
         let mut heaviest = self.by_owner(seats);
         heaviest.sort_by_key(|(owner, stake, _)| (std::cmp::Reverse(*stake), *owner));
         let mut weight = 0u128;
@@ -45,7 +39,7 @@ impl Ballot {
     }
 
     /// One signature for each owner with stake, whichever of its nodes signed.
-    fn by_owner(&self, seats: &Seats) -> Vec<(Account, u128, Recoverable)> {
+    fn by_owner(&self, seats: &Seats) -> Vec<(Account, u128, RecoverableBytes)> {
         let mut owners = BTreeMap::new();
         for (peer, signature) in &self.0 {
             if let Some(seat) = seats.seats.get(peer).filter(|seat| seat.stake > 0) {
@@ -72,7 +66,8 @@ mod tests {
     }
 
     fn seats(seats: &[(u8, u8, u128)]) -> Seats {
-        let total = seats.iter().map(|(_, owner, stake)| (owner, stake)).collect::<BTreeMap<_, _>>().values().copied().sum();
+        let total =
+            seats.iter().map(|(_, owner, stake)| (owner, stake)).collect::<BTreeMap<_, _>>().values().copied().sum();
         let seat = |&(number, owner, stake): &(u8, u8, u128)| (peer(number), Seat { owner: [owner; 20], stake });
         Seats { seats: seats.iter().map(seat).collect(), total }
     }

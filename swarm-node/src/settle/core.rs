@@ -19,15 +19,14 @@
 //! No I/O, clock or randomness; at most [`MAX_EPOCHS`] epochs are kept, and one attestation for each member and epoch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::ballot::Recoverable;
 use super::epoch::{Epoch, Phase, Step};
 use super::schedule::{EpochNumber, Schedule};
 use super::seats::Seats;
 use super::table::{Claim, Domain, Statement};
 use crate::round::RoundResult;
-use crate::round::key::PeerId;
-use std::sync::Arc;
+use crate::round::key::{PeerId, RecoverableBytes};
 
 /// Epochs that a node keeps; older ones are forgotten once nothing can be done about them.
 pub const MAX_EPOCHS: usize = 256;
@@ -44,7 +43,7 @@ pub struct Attestation {
     /// The epoch.
     pub epoch: EpochNumber,
     /// Over the statement's EIP-712 digest.
-    pub signature: Recoverable,
+    pub signature: RecoverableBytes,
 }
 
 /// What the chain says, with the block that says it.
@@ -85,7 +84,7 @@ pub enum Input {
     /// No more rounds will come: close the epoch that is open.
     NoMoreRounds,
     /// The node's own signature under its statement.
-    Signed(EpochNumber, Recoverable),
+    Signed(EpochNumber, RecoverableBytes),
     /// A member's signature arrived.
     Attestation(Attestation),
     /// The stake snapshot of an epoch.
@@ -110,7 +109,7 @@ pub enum Output {
     /// Read the stake snapshot and come back with [`Input::Seats`].
     Seats(EpochNumber),
     /// Send the scores with these signatures; the number tells tries apart.
-    Submit(Statement, Vec<Recoverable>, u32),
+    Submit(Statement, Vec<RecoverableBytes>, u32),
     /// Claim this reward; the number tells tries apart.
     Claim(Claim, u32),
     /// An attestation was refused.
@@ -185,7 +184,8 @@ impl Settler {
 
     /// Every epoch with its phase and this node's points in it.
     pub fn epochs(&self, now: Now) -> impl Iterator<Item = (EpochNumber, Phase, u64)> {
-        let describe = move |(number, epoch): (&EpochNumber, &Epoch)| (*number, epoch.phase(now.chain), epoch.points(&self.me));
+        let describe =
+            move |(number, epoch): (&EpochNumber, &Epoch)| (*number, epoch.phase(now.chain), epoch.points(&self.me));
         self.epochs.iter().map(describe)
     }
 
@@ -211,7 +211,7 @@ impl Settler {
         self.epochs.entry(number).or_default()
     }
 
-    fn signed(&mut self, number: EpochNumber, signature: Recoverable) -> Option<Output> {
+    fn signed(&mut self, number: EpochNumber, signature: RecoverableBytes) -> Option<Output> {
         let peer = self.me;
         let published = self.epochs.get_mut(&number)?.signed(peer, signature);
         published.then_some(Output::Publish(Attestation { peer, epoch: number, signature }))
@@ -263,7 +263,8 @@ impl Settler {
     /// Lets go of the oldest epochs that have come to an end, and of any when there are too many.
     fn forget(&mut self, now: Now) {
         while self.epochs.len() > MAX_EPOCHS {
-            let ended = self.epochs.iter().find(|(_, epoch)| epoch.phase(now.chain).is_final()).map(|(number, _)| *number);
+            let ended =
+                self.epochs.iter().find(|(_, epoch)| epoch.phase(now.chain).is_final()).map(|(number, _)| *number);
             let oldest = self.epochs.keys().next().copied();
             let Some(number) = ended.or(oldest) else { return };
             self.epochs.remove(&number);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::ballot::{Ballot, Recoverable};
+use contracts::typed;
+
+use super::ballot::Ballot;
 use super::core::{Action, Now, Output, PATIENCE_MS, Rejection};
 use super::draft::Draft;
 use super::effort::Effort;
@@ -11,7 +13,7 @@ use super::seats::Seats;
 use super::table::{Domain, Table};
 use crate::round::RoundResult;
 use crate::round::digest::{Hasher, low_u64};
-use crate::round::key::PeerId;
+use crate::round::key::{PeerId, RecoverableBytes};
 
 /// Attestations kept before the node has closed the epoch and read the snapshot, so that none can be checked.
 const MAX_HELD: usize = 1024;
@@ -23,6 +25,8 @@ const ASK_MS: u64 = 5_000;
 pub enum Phase {
     /// Rounds are still played.
     Open,
+    /// Nobody took part in a settled round: there is nothing to pay.
+    Empty,
     /// Members sign; somebody submits.
     Voting,
     /// Accepted; this node's reward is to be claimed.
@@ -70,11 +74,11 @@ pub(super) struct Epoch {
     draft: Draft,
     rounds: u64,
     table: Option<Table>,
-    closed_ms: u64,
+    closed_ms: Option<u64>,
     seats: Option<Seats>,
     asked_ms: Option<u64>,
     ballot: Ballot,
-    held: BTreeMap<PeerId, Recoverable>,
+    held: BTreeMap<PeerId, RecoverableBytes>,
     accepted: Option<Accepted>,
     paid: Option<u64>,
     efforts: [Effort; 2],
@@ -83,7 +87,7 @@ pub(super) struct Epoch {
 // What is known.
 impl Epoch {
     pub(super) fn is_open(&self) -> bool {
-        self.table.is_none()
+        self.closed_ms.is_none()
     }
 
     pub(super) fn has_rounds(&self) -> bool {
@@ -97,12 +101,12 @@ impl Epoch {
 
     /// Where the epoch stands at a block time.
     pub(super) fn phase(&self, chain: u64) -> Phase {
-        let Some(table) = &self.table else { return Phase::Open };
+        let Some(table) = &self.table else { return if self.is_open() { Phase::Open } else { Phase::Empty } };
         let Some(accepted) = &self.accepted else { return Phase::Voting };
         match () {
             () if self.paid.is_some() => Phase::Paid,
-            () if accepted.root != table.statement().root => Phase::Contradicted,
-            () if table.own_points() == 0 => Phase::Unrewarded,
+            () if accepted.root != table.statement().root() => Phase::Contradicted,
+            () if table.claim().is_none() => Phase::Unrewarded,
             () if chain > accepted.deadline => Phase::Expired,
             () if !self.is_bound(table) => Phase::Unbound,
             () => Phase::Claiming,
@@ -110,21 +114,22 @@ impl Epoch {
     }
 
     fn is_bound(&self, table: &Table) -> bool {
-        self.seats.as_ref().is_none_or(|seats| seats.seats.contains_key(&table.me()))
+        let (Some(seats), Some(claim)) = (&self.seats, table.claim()) else { return true };
+        seats.seats.contains_key(&claim.peer)
     }
 }
 
 // What happens.
 impl Epoch {
     pub(super) fn add(&mut self, result: &RoundResult) {
-        if self.table.is_none() {
+        if self.is_open() {
             self.draft.add(result);
             self.rounds += 1;
         }
     }
 
     /// The node's own signature; true if it is new.
-    pub(super) fn signed(&mut self, me: PeerId, signature: Recoverable) -> bool {
+    pub(super) fn signed(&mut self, me: PeerId, signature: RecoverableBytes) -> bool {
         let fresh = self.table.is_some() && !self.ballot.has(&me);
         if fresh {
             self.ballot.add(me, signature);
@@ -133,7 +138,12 @@ impl Epoch {
     }
 
     /// A member's signature: checked if it can be, else held until it can.
-    pub(super) fn attested(&mut self, peer: PeerId, signature: Recoverable, domain: &Domain) -> Result<(), Rejection> {
+    pub(super) fn attested(
+        &mut self,
+        peer: PeerId,
+        signature: RecoverableBytes,
+        domain: &Domain,
+    ) -> Result<(), Rejection> {
         if self.ballot.has(&peer) || self.held.contains_key(&peer) {
             return Err(Rejection::Duplicate);
         }
@@ -198,15 +208,18 @@ impl Epoch {
     }
 
     fn close(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        let table = Table::new(step.number, step.me, &self.draft);
-        outputs.push(Output::Sign(table.statement().clone()));
-        (self.table, self.closed_ms) = (Some(table), step.now.ms);
-        self.ask(step, outputs);
+        self.closed_ms = Some(step.now.ms);
+        self.table = Table::new(step.number, step.me, &self.draft);
+        if let Some(table) = &self.table {
+            outputs.push(Output::Sign(table.statement().clone()));
+            self.ask(step, outputs);
+        }
     }
 
     fn vote(&mut self, step: &Step, outputs: &mut Vec<Output>) {
         let (Some(table), Some(seats)) = (&self.table, &self.seats) else { return self.ask(step, outputs) };
-        let turn = self.closed_ms.saturating_add(turn(step, seats).saturating_mul(PATIENCE_MS));
+        let closed = self.closed_ms.unwrap_or_default();
+        let turn = closed.saturating_add(turn(step, seats).saturating_mul(PATIENCE_MS));
         if step.now.chain < step.ends || step.now.ms < turn {
             return;
         }
@@ -219,7 +232,7 @@ impl Epoch {
     }
 
     fn claim(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        let Some(claim) = self.table.as_ref().and_then(Table::claim) else { return };
+        let Some(claim) = self.table.as_ref().and_then(Table::claim).cloned() else { return };
         let effort = self.effort(Action::Claim);
         if effort.begin(step.now.ms) {
             outputs.push(Output::Claim(claim, effort.tries));
@@ -248,11 +261,11 @@ fn check(
     seats: &Seats,
     domain: &Domain,
     peer: PeerId,
-    signature: &Recoverable,
+    signature: &RecoverableBytes,
 ) -> Result<(), Rejection> {
     if !seats.seats.contains_key(&peer) {
         return Err(Rejection::NoSeat);
     }
-    let signer = PeerId::recover(&table.statement().digest(domain), signature);
-    if signer == Some(peer) { Ok(()) } else { Err(Rejection::OtherScores) }
+    let signer = typed::signer(&table.statement().digest(domain).into(), signature);
+    if signer.is_some() && signer == typed::address(&peer.0) { Ok(()) } else { Err(Rejection::OtherScores) }
 }

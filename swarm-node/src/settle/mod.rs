@@ -5,7 +5,7 @@
 //!           points    Merkle                                                                      │
 //!           by peer   tree  ◀────────────────────── claim with proof ◀──────── accepted ◀─────────┘
 //! ```
-//! [`Settler`] is the pure core of one node; [`node`] is its shell, with a writer of transactions and a cursor over the
+//! [`Settler`] is the pure core of one node; `node` is its shell, with a writer of transactions and a cursor over the
 //! contract's events. Nobody reports a number about himself: every member computes all scores and signs only the table
 //! that it computed. A node without chain or wallet takes part in rounds all the same and forgoes the money.
 
@@ -22,7 +22,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use ballot::{RECOVERABLE_BYTES, Recoverable};
 pub use core::{Action, Attestation, Fact, Input, Now, Output, Rejection, Settler};
 pub use epoch::Phase;
 pub use schedule::{EpochNumber, Schedule};

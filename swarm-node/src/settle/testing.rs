@@ -20,7 +20,8 @@ pub fn result(round: u64, points: &[Points]) -> RoundResult {
     keys.iter().for_each(|key| roster.register(Member::new(key.peer()), 0).unwrap());
     let config = toy::config(points.len() as u16);
     let plan = Plan::new(&config, config.swarm_id(), round, roster.snapshot(round));
-    let digest = points.iter().fold(Hasher::new("toy").u64(round), |hasher, points| hasher.bytes(&points.to_le_bytes()));
+    let digest =
+        points.iter().fold(Hasher::new("toy").u64(round), |hasher, points| hasher.bytes(&points.to_le_bytes()));
     let rows = |correctness: &Points| Rows { correctness: *correctness, ..Rows::default() };
     let scores = keys.iter().zip(points).map(|(key, points)| MemberScore { peer: key.peer(), rows: rows(points) });
     RoundResult {

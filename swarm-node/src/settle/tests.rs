@@ -12,7 +12,7 @@ use crate::round::reward::Points;
 const SCHEDULE: Schedule = Schedule { genesis: 1_000, round_seconds: 10, rounds_per_epoch: 2 };
 
 fn domain() -> Domain {
-    Domain::new(31_337, [7; 20])
+    Domain { chain_id: 31_337, contract: [7; 20].into() }
 }
 
 /// The contract as far as a node sees it: one root for an epoch, one payment for a node; and a chain that may go back.
@@ -34,7 +34,9 @@ impl Contract {
     fn mine(&mut self, node: usize, fact: Fact) -> bool {
         let allowed = match fact {
             Fact::Accepted { epoch, .. } => self.root(epoch).is_none(),
-            Fact::Paid { epoch, .. } => self.root(epoch).is_some() && self.blocks.iter().all(|(_, other)| *other != fact),
+            Fact::Paid { epoch, .. } => {
+                self.root(epoch).is_some() && self.blocks.iter().all(|(_, other)| *other != fact)
+            }
         };
         if allowed {
             self.blocks.push((node, fact));
@@ -44,7 +46,7 @@ impl Contract {
 }
 
 fn accepted(statement: &Statement) -> Fact {
-    Fact::Accepted { epoch: statement.epoch, root: statement.root, deadline: 100_000 }
+    Fact::Accepted { epoch: statement.epoch(), root: statement.root(), deadline: 100_000 }
 }
 
 /// Four members with equal stake, a contract, and a network that loses nothing.
@@ -79,7 +81,7 @@ impl World {
         match output {
             Output::Sign(statement) => {
                 let signature = key(node as u8).sign_recoverable(&statement.digest(&domain())).unwrap();
-                self.input(node, Input::Signed(statement.epoch, signature));
+                self.input(node, Input::Signed(statement.epoch(), signature));
             }
             Output::Publish(attestation) => {
                 let others = (0..self.nodes.len()).filter(|other| *other != node);
