@@ -21,8 +21,6 @@ using RoundSchedule for Schedule global;
 /// @title Rounds and epochs from time alone: nobody opens or closes them.
 /// @dev Arithmetic is in 256 bits; a result beyond 64 bits reverts in `SafeCast`.
 library RoundSchedule {
-    using SafeCast for uint256;
-
     /// @dev The round that runs at `time`.
     function roundAt(Schedule memory self, Timestamp time) internal pure returns (Round) {
         if (time < self.genesis) revert BeforeGenesis(time, self.genesis);
@@ -47,7 +45,7 @@ library RoundSchedule {
     /// @dev First second after `epochs` whole epochs.
     function boundary(Schedule memory self, uint256 epochs) internal pure returns (Timestamp) {
         uint256 elapsed = epochs * self.epochLength();
-        return Timestamp.wrap((Timestamp.unwrap(self.genesis) + elapsed).toUint64());
+        return Timestamp.wrap(SafeCast.toUint64(Timestamp.unwrap(self.genesis) + elapsed));
     }
 
     /// @dev Seconds an epoch lasts.

@@ -27,7 +27,7 @@ library StakeAccount {
 
     /// @dev Adds `amount` to the balance.
     function credit(Account memory self, uint256 amount) internal pure {
-        self.balance = (self.balance + amount).toUint128();
+        self.balance = SafeCast.toUint128(self.balance + amount);
     }
 
     /// @dev Adds `amount` to what is exiting; the wait for all of it ends at `readyAt`.

@@ -202,7 +202,8 @@ contract SwarmCoordinator is EIP712, ReentrancyGuardTransient {
         bytes calldata nodeSignature
     ) external {
         address node = NodeKey.toAddress(x, y);
-        if (block.timestamp > expiry) revert BindingExpired(expiry, block.timestamp);
+        uint256 time = Timestamp.unwrap(blockTime());
+        if (time > expiry) revert BindingExpired(expiry, time);
         // INVARIANT: a node has one owner, and only that owner lets it go.
         if (ownerOf[node] != address(0)) revert NodeAlreadyBound(node, ownerOf[node]);
         _checkConsent(owner, node, expiry, ownerSignature, nodeSignature);
@@ -222,7 +223,7 @@ contract SwarmCoordinator is EIP712, ReentrancyGuardTransient {
 
     /// @notice Takes `amount` from the caller and adds what arrives to the pool. It cannot be taken back.
     function fund(uint256 amount) external nonReentrant {
-        uint256 received = token.pull(msg.sender, amount);
+        uint256 received = token.pull(amount);
         pool += received;
         emit Funded(msg.sender, received);
     }
@@ -333,6 +334,8 @@ contract SwarmCoordinator is EIP712, ReentrancyGuardTransient {
             address owner = _boundOwner(ECDSA.recoverCalldata(digest, signatures[i]));
             // INVARIANT: strictly ascending, so that an owner counts once however many nodes it has.
             if (owner <= previous) revert SignersUnsorted(previous, owner);
+            // A view of an immutable contract; the sender chooses how many signatures it pays for.
+            // slither-disable-next-line calls-loop
             weight += stake.stakeAt(owner, snapshot);
             previous = owner;
         }

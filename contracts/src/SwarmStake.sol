@@ -86,6 +86,8 @@ contract SwarmStake is IStakeSnapshots, ReentrancyGuardTransient {
         Bounds.check("exitDelay", exitDelay_, 1, MAX_EXIT_DELAY);
         token = token_;
         exitDelay = exitDelay_;
+        // Zero is a choice: a stake that nobody can take.
+        // slither-disable-next-line missing-zero-check
         slasher = slasher_;
     }
 
@@ -94,7 +96,7 @@ contract SwarmStake is IStakeSnapshots, ReentrancyGuardTransient {
     /// @notice Takes `amount` from the caller and credits `owner` with what arrives.
     function deposit(address owner, uint256 amount) external nonReentrant {
         if (owner == address(0)) revert ZeroOwner();
-        uint256 received = token.pull(msg.sender, amount);
+        uint256 received = token.pull(amount);
         Account memory account = _accounts[owner];
         account.credit(received);
         _store(owner, account);
@@ -212,7 +214,10 @@ contract SwarmStake is IStakeSnapshots, ReentrancyGuardTransient {
         uint160 previous = _weights[owner].latest();
         if (weight == previous) return;
         uint96 time = Timestamp.unwrap(blockTime());
+        // What `push` returns is known already.
+        // slither-disable-next-line unused-return
         _weights[owner].push(time, weight);
+        // slither-disable-next-line unused-return
         _totalWeight.push(time, _totalWeight.latest() - previous + weight);
     }
 

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {SwarmCoordinator} from "../src/SwarmCoordinator.sol";
 import {
+    AlreadyAccepted,
     AlreadyClaimed,
     BadProof,
     ClaimClosed,
@@ -14,7 +15,7 @@ import {
     RewardExceeded,
     ZeroAmount
 } from "../src/errors.sol";
-import {Claim, Epoch, Scores} from "../src/types.sol";
+import {Claim, Epoch, Parameters, Scores} from "../src/types.sol";
 import {SwarmTest} from "./fixtures/SwarmTest.sol";
 import {MerkleTree} from "./fixtures/MerkleTree.sol";
 
@@ -225,16 +226,6 @@ contract CoordinatorClaimsTest is SwarmTest {
         coordinator.reclaim(Epoch.wrap(3));
     }
 
-    function test_reclaimedEpochStaysDecided() public {
-        _accept(0);
-        vm.warp(LAST + 1);
-        coordinator.reclaim(Epoch.wrap(0));
-        Scores memory s = _scores(0, _points(5));
-        bytes[] memory votes = _votes(s, 5);
-        vm.expectRevert();
-        coordinator.submitScores(s, votes);
-    }
-
     // ---- words
 
     function _equal(uint256 count) private pure returns (uint128[] memory points) {
@@ -247,5 +238,24 @@ contract CoordinatorClaimsTest is SwarmTest {
     function _assertRemaining(uint64 epoch, uint256 expected) private view {
         (,,, uint256 remaining) = coordinator.epochs(Epoch.wrap(epoch));
         vm.assertEq(remaining, expected);
+    }
+}
+
+/// @title Where the window for claims ends before the one for submissions.
+contract CoordinatorShortWindowTest is SwarmTest {
+    function _parameters() internal view override returns (Parameters memory p) {
+        p = super._parameters();
+        p.claimWindow = 1;
+    }
+
+    function test_reclaimedEpochStaysDecided() public {
+        _joinMany(4, 100);
+        _fund(5_000);
+        Scores memory s = _scores(0, _accept(0));
+        pass(2);
+        coordinator.reclaim(Epoch.wrap(0));
+        bytes[] memory votes = _votes(s, 4);
+        vm.expectRevert(abi.encodeWithSelector(AlreadyAccepted.selector, 0));
+        coordinator.submitScores(s, votes);
     }
 }
