@@ -11,14 +11,15 @@ using Binary32 for Float32 global;
 /// @title  IEEE-754 binary32 arithmetic in integers
 /// @notice The correctly rounded operations (to nearest, ties to even) with subnormals, signed zeros and infinities; every
 ///         NaN result is 0x7fc00000. The meaning is that of `reproducible_ops::scalar`, bit for bit.
-/// @dev    A finite magnitude is held as significand * 2^scale, counted in the smallest subnormal, 2^-149. A significand
-///         may have any number of bits, so products, aligned sums and long quotients are exact where it matters, and each
-///         operation rounds once:
+/// @dev    A magnitude is held as significand * 2^scale, counted in the smallest subnormal, 2^-149: that of a normal number
+///         with exponent field e has scale e - 1. A significand may have any number of bits, so products and sums are
+///         exact where it matters, and every operation rounds once:
 ///
-///         bits --> significand, scale --> exact result and the position of its leading bit --> _round --> bits
+///         bits --> significand, scale --> exact result, position of its leading bit --> _round --> bits
 ///
-///         Each operation has a straight path for normal operands and leaves the others to a function `_...Special`.
-///         Inside, bits are `uint256`: narrower types would cost a mask at every step.
+///         Operations have a straight path for normal operands. A function `_...Rare` adds subnormal ones, and
+///         `_...Special` answers where an operand is zero, infinite or NaN. Inside, bits are `uint256` (narrower types
+///         cost a mask at each step), and a negative scale wraps around, as all arithmetic here does.
 library Binary32 {
     uint256 private constant SIGN = 0x80000000;
     uint256 private constant INFINITY = 0x7f800000;
@@ -36,7 +37,7 @@ library Binary32 {
 
     /// Zero bits put below a significand before another one is aligned with it.
     uint256 private constant GUARD = 64;
-    /// The `gap` of a product and an addend of equal scale; never so small that a gap falls below zero.
+    /// Added to the gap between two scales, so that it is never negative.
     uint256 private constant LEVEL = 512;
 
     /// @notice `a + b`.
@@ -55,8 +56,40 @@ library Binary32 {
     }
 
     /// @notice `a * b + c`, rounded once.
+    /// @dev    In one piece, because disputes repeat it more than anything else and an inner call costs 50 gas.
     function fma(Float32 a, Float32 b, Float32 c) internal pure returns (Float32) {
-        return _wrap(_fma(_bits(a), _bits(b), _bits(c)));
+        unchecked {
+            (uint256 x, uint256 y, uint256 z) = (_bits(a), _bits(b), _bits(c));
+            (uint256 mx, uint256 ex) = (_significand(x), _exponent(x));
+            (uint256 my, uint256 ey) = (_significand(y), _exponent(y));
+            (uint256 mz, uint256 ez) = (_significand(z), _exponent(z));
+            if ((NORMAL >> ex) & (NORMAL >> ey) & (NORMAL >> ez) & 1 == 0) {
+                if (!(_isNumber(x) && _isNumber(y) && _isNumber(z))) return _wrap(_fmaSpecial(x, y, z));
+                (mx, ex) = _unpack(x);
+                (my, ey) = _unpack(y);
+                (mz, ez) = _unpack(z);
+            }
+
+            // The product in place of x. If it is below a quarter of c's last bit, it cannot move c.
+            x ^= y;
+            mx = (mx * my) << GUARD;
+            uint256 scale = ex + ey - 151;
+            uint256 gap = ez - 1 + LEVEL - scale;
+            if (gap > LEVEL + 50) return c;
+
+            // A c far below the product's last bit is as good as any other there: it breaks ties and does nothing else.
+            mz <<= Math.max(gap, LEVEL - 32) - (LEVEL - GUARD);
+            uint256 sum = mx + mz;
+            if ((x ^ z) & SIGN != 0) {
+                sum = mx - mz;
+                if (mx < mz) (x, sum) = (z, mz - mx);
+            }
+
+            uint256 lowest = Math.max(gap, LEVEL + 24) - (LEVEL - GUARD - 20);
+            uint256 window = sum >> lowest;
+            if (window == 0) return _wrap(_roundAny(x & SIGN, sum, scale - GUARD));
+            return _wrap(_round(x & SIGN, sum, lowest + _byte(LEADING, window), scale - GUARD));
+        }
     }
 
     /// @notice `a / b`; `a / 0` is infinite, `0 / 0` is NaN.
@@ -69,195 +102,156 @@ library Binary32 {
         return _wrap(_sqrt(_bits(a)));
     }
 
-    // ------------------------------------------------------------------ sums
+    // ---- sums
 
     function _add(uint256 x, uint256 y) private pure returns (uint256) {
         unchecked {
             if (_magnitude(x) < _magnitude(y)) (x, y) = (y, x);
-            (uint256 ex, uint256 ey) = (_exponent(x), _exponent(y));
-            if ((NORMAL >> ex) & (NORMAL >> ey) & 1 == 0) return _addSpecial(x, y);
-            return _addOrdered(x, _significand(x), ex - 1, y, _significand(y), ey - 1);
+            (uint256 mx, uint256 ex) = (_significand(x), _exponent(x));
+            (uint256 my, uint256 ey) = (_significand(y), _exponent(y));
+            if ((NORMAL >> ex) & (NORMAL >> ey) & 1 == 0) {
+                if (!(_isNumber(x) && _isNumber(y))) return _addSpecial(x, y);
+                (mx, ex) = _unpack(x);
+                (my, ey) = _unpack(y);
+            }
+            return _addOrdered(x, mx, ex, y, my, ey);
         }
     }
 
-    /// The sum of two finite numbers, the one of larger magnitude first.
+    /// The sum of two numbers, the one of larger magnitude first.
     ///
     /// The smaller significand loses bits only if it lies wholly below the guard bits of the larger, far from any rounding.
-    function _addOrdered(uint256 x, uint256 mx, uint256 scale, uint256 y, uint256 my, uint256 scaleY)
+    function _addOrdered(uint256 x, uint256 mx, uint256 ex, uint256 y, uint256 my, uint256 ey)
         private
         pure
         returns (uint256)
     {
         unchecked {
             mx <<= GUARD;
-            my = (my << GUARD) >> (scale - scaleY);
+            my = (my << GUARD) >> (ex - ey);
             uint256 sum = (x ^ y) & SIGN == 0 ? mx + my : mx - my;
-            return _roundWithin(x & SIGN, sum, GUARD + 20, scale - GUARD);
+            uint256 window = sum >> (GUARD + 20);
+            if (window == 0) return _roundAny(x & SIGN, sum, ex - 1 - GUARD);
+            return _round(x & SIGN, sum, GUARD + 20 + _byte(LEADING, window), ex - 1 - GUARD);
         }
     }
 
-    /// The sum when an operand is not normal; the one of larger magnitude comes first.
+    /// The sum when an operand is zero, infinite or NaN; the one of larger magnitude comes first.
     function _addSpecial(uint256 x, uint256 y) private pure returns (uint256) {
-        unchecked {
-            if (_isNan(x)) return CANONICAL_NAN;
-            if (_isInfinite(x)) return _isInfinite(y) && x != y ? CANONICAL_NAN : x;
-            if (_isZero(y)) return _isZero(x) ? x & y : x;
-            (uint256 mx, uint256 scaleX) = _unpack(x);
-            (uint256 my, uint256 scaleY) = _unpack(y);
-            return _addOrdered(x, mx, scaleX, y, my, scaleY);
-        }
+        if (_isNan(x)) return CANONICAL_NAN;
+        if (_isInfinite(x)) return _isInfinite(y) && x != y ? CANONICAL_NAN : x;
+        return _isZero(x) ? x & y : x;
     }
 
-    // -------------------------------------------------------------- products
+    // ---- products
 
     function _mul(uint256 x, uint256 y) private pure returns (uint256) {
         unchecked {
             (uint256 ex, uint256 ey) = (_exponent(x), _exponent(y));
-            if ((NORMAL >> ex) & (NORMAL >> ey) & 1 == 0) return _mulSpecial(x, y);
+            if ((NORMAL >> ex) & (NORMAL >> ey) & 1 == 0) return _mulRare(x, y);
             uint256 product = _significand(x) * _significand(y);
             return _round((x ^ y) & SIGN, product, 46 + (product >> 47), ex + ey - 151);
         }
     }
 
     /// The product when an operand is not normal.
+    function _mulRare(uint256 x, uint256 y) private pure returns (uint256) {
+        unchecked {
+            if (!(_isNumber(x) && _isNumber(y))) return _mulSpecial(x, y);
+            (uint256 mx, uint256 ex) = _unpack(x);
+            (uint256 my, uint256 ey) = _unpack(y);
+            return _roundAny((x ^ y) & SIGN, mx * my, ex + ey - 151);
+        }
+    }
+
+    /// The product when an operand is zero, infinite or NaN.
     function _mulSpecial(uint256 x, uint256 y) private pure returns (uint256) {
-        unchecked {
-            if (_isNan(x) || _isNan(y)) return CANONICAL_NAN;
-            uint256 sign = (x ^ y) & SIGN;
-            bool zero = _isZero(x) || _isZero(y);
-            if (_isInfinite(x) || _isInfinite(y)) return zero ? CANONICAL_NAN : sign | INFINITY;
-            if (zero) return sign;
-            (uint256 product, uint256 scale) = _product(x, y);
-            return _roundAny(sign, product, scale);
-        }
+        if (_isNan(x) || _isNan(y)) return CANONICAL_NAN;
+        uint256 sign = (x ^ y) & SIGN;
+        bool zero = _isZero(x) || _isZero(y);
+        if (_isInfinite(x) || _isInfinite(y)) return zero ? CANONICAL_NAN : sign | INFINITY;
+        return sign;
     }
 
-    /// The exact product of two finite numbers.
-    function _product(uint256 x, uint256 y) private pure returns (uint256, uint256) {
-        unchecked {
-            (uint256 mx, uint256 scaleX) = _unpack(x);
-            (uint256 my, uint256 scaleY) = _unpack(y);
-            return (mx * my, scaleX + scaleY - 149);
-        }
-    }
-
-    function _fma(uint256 x, uint256 y, uint256 z) private pure returns (uint256) {
-        unchecked {
-            (uint256 ex, uint256 ey, uint256 ez) = (_exponent(x), _exponent(y), _exponent(z));
-            if ((NORMAL >> ex) & (NORMAL >> ey) & (NORMAL >> ez) & 1 == 0) return _fmaSpecial(x, y, z);
-            uint256 product = _significand(x) * _significand(y);
-            return _addProduct(x ^ y, product, ex + ey - 151, z, _significand(z), ez - 1);
-        }
-    }
-
-    /// The sum of an exact product (only the sign of `x` counts) and a finite `z`, neither of them zero.
-    ///
-    /// A product below a quarter of z's last bit cannot move it. A z far below the product's last bit is as good as any
-    /// other there: it breaks ties and nothing else, so its distance is bounded. In between the sum is exact.
-    function _addProduct(uint256 x, uint256 product, uint256 scale, uint256 z, uint256 mz, uint256 scaleZ)
-        private
-        pure
-        returns (uint256)
-    {
-        unchecked {
-            uint256 gap = scaleZ + LEVEL - scale;
-            if (gap > LEVEL + 50) return z;
-            product <<= GUARD;
-            mz <<= Math.max(gap, LEVEL - 32) - (LEVEL - GUARD);
-            uint256 sum = product + mz;
-            if ((x ^ z) & SIGN != 0) {
-                sum = product - mz;
-                if (product < mz) (x, sum) = (z, mz - product);
-            }
-            uint256 lowest = Math.max(gap, LEVEL + 24) - (LEVEL - GUARD - 20);
-            return _roundWithin(x & SIGN, sum, lowest, scale - GUARD);
-        }
-    }
-
-    /// The fused product and sum when an operand is not normal.
+    /// The fused product and sum when an operand is zero, infinite or NaN.
     function _fmaSpecial(uint256 x, uint256 y, uint256 z) private pure returns (uint256) {
-        unchecked {
-            if (_isNan(x) || _isNan(y) || _isNan(z)) return CANONICAL_NAN;
-            if (_isInfinite(x) || _isInfinite(y) || _isZero(x) || _isZero(y)) {
-                uint256 exact = _mulSpecial(x, y);
-                return _add(exact, z);
-            }
-            if (_isInfinite(z)) return z;
-            (uint256 product, uint256 scale) = _product(x, y);
-            if (_isZero(z)) return _roundAny((x ^ y) & SIGN, product, scale);
-            (uint256 mz, uint256 scaleZ) = _unpack(z);
-            return _addProduct(x ^ y, product, scale, z, mz, scaleZ);
-        }
+        if (_isNan(z)) return CANONICAL_NAN;
+        if (_isNumber(x) && _isNumber(y)) return _isZero(z) ? _mul(x, y) : z;
+        return _add(_mulSpecial(x, y), z);
     }
 
-    // ------------------------------------------------------ quotients, roots
+    // ---- quotients and roots
 
     /// A quotient differs from the middle of two floats by a multiple of 2^48 / divisor or not at all, so that the whole
     /// part has enough of it to round.
     function _div(uint256 x, uint256 y) private pure returns (uint256) {
         unchecked {
             (uint256 ex, uint256 ey) = (_exponent(x), _exponent(y));
-            if ((NORMAL >> ex) & (NORMAL >> ey) & 1 == 0) return _divSpecial(x, y);
+            if ((NORMAL >> ex) & (NORMAL >> ey) & 1 == 0) return _divRare(x, y);
             uint256 quotient = _quotient(_significand(x) << 96, _significand(y));
             return _round((x ^ y) & SIGN, quotient, 95 + (quotient >> 96), ex - ey + 53);
         }
     }
 
     /// The quotient when an operand is not normal.
-    function _divSpecial(uint256 x, uint256 y) private pure returns (uint256) {
+    function _divRare(uint256 x, uint256 y) private pure returns (uint256) {
         unchecked {
-            if (_isNan(x) || _isNan(y)) return CANONICAL_NAN;
-            uint256 sign = (x ^ y) & SIGN;
-            if (_isInfinite(x)) return _isInfinite(y) ? CANONICAL_NAN : sign | INFINITY;
-            if (_isZero(x)) return _isZero(y) ? CANONICAL_NAN : sign;
-            if (_isInfinite(y)) return sign;
-            if (_isZero(y)) return sign | INFINITY;
-            (uint256 mx, uint256 scaleX) = _unpack(x);
-            (uint256 my, uint256 scaleY) = _unpack(y);
-            return _roundAny(sign, _quotient(mx << 96, my), scaleX - scaleY + 53);
+            if (!(_isNumber(x) && _isNumber(y))) return _divSpecial(x, y);
+            (uint256 mx, uint256 ex) = _unpack(x);
+            (uint256 my, uint256 ey) = _unpack(y);
+            return _roundAny((x ^ y) & SIGN, _quotient(mx << 96, my), ex - ey + 53);
         }
+    }
+
+    /// The quotient when an operand is zero, infinite or NaN.
+    function _divSpecial(uint256 x, uint256 y) private pure returns (uint256) {
+        if (_isNan(x) || _isNan(y)) return CANONICAL_NAN;
+        uint256 sign = (x ^ y) & SIGN;
+        if (_isInfinite(x)) return _isInfinite(y) ? CANONICAL_NAN : sign | INFINITY;
+        if (_isZero(y)) return _isZero(x) ? CANONICAL_NAN : sign | INFINITY;
+        return sign;
     }
 
     function _sqrt(uint256 x) private pure returns (uint256) {
         unchecked {
-            if ((NORMAL >> (x >> 23)) & 1 == 0) return _sqrtSpecial(x);
-            return _root(x, _significand(x), _exponent(x));
+            if ((NORMAL >> (x >> 23)) & 1 == 0) return _sqrtRare(x);
+            return _root(x);
         }
     }
 
-    /// The root of a normal number by Newton's method; `x` holds at least the last exponent bit and the mantissa.
+    /// The root of a positive normal number by Newton's method.
     ///
     /// The relative error falls from 2^-5.9 to 2^-12.8, 2^-26.6 and 2^-54; a root of 24 bits is never nearer than 2^-51
     /// to the middle of two floats and never on it.
-    function _root(uint256 x, uint256 m, uint256 exponent) private pure returns (uint256) {
+    function _root(uint256 x) private pure returns (uint256) {
         unchecked {
-            m <<= 98 - (exponent & 1);
+            uint256 exponent = _exponent(x);
+            uint256 square = _significand(x) << (98 - (exponent & 1));
             uint256 root = _byte(ROOT, (x >> 19) & 31) << 53;
-            root = (root + _quotient(m, root)) >> 1;
-            root = (root + _quotient(m, root)) >> 1;
-            root = (root + _quotient(m, root)) >> 1;
+            root = (root + _quotient(square, root)) >> 1;
+            root = (root + _quotient(square, root)) >> 1;
+            root = (root + _quotient(square, root)) >> 1;
             return (((exponent + 125) >> 1) << 23) + ((root + (1 << 36)) >> 37);
         }
     }
 
     /// The root when the operand is not a positive normal number.
-    function _sqrtSpecial(uint256 x) private pure returns (uint256) {
+    function _sqrtRare(uint256 x) private pure returns (uint256) {
         unchecked {
             if (_isZero(x) || x == INFINITY) return x;
             if (x > INFINITY) return CANONICAL_NAN;
             // 2^100 times a subnormal number is normal, and its root is 2^50 times the root.
-            uint256 scaled = _roundAny(0, x, 100);
-            return _root(scaled, _significand(scaled), _exponent(scaled)) - (50 << 23);
+            return _root(_roundAny(0, x, 100)) - (50 << 23);
         }
     }
 
-    // -------------------------------------------------------------- rounding
+    // ---- rounding
 
     /// The float nearest to significand * 2^scale smallest subnormals; `leading` is the position of the leading bit.
     ///
-    /// `field` becomes the exponent field less one: the leading bit of a normal result adds the one, and a carry out of
-    /// the mantissa is the next exponent, at the top infinity. Bits below the last one of the result are dropped; there
-    /// must be at least one.
+    /// `field` is the exponent field less one, which the leading bit of a normal result adds; a carry out of the mantissa
+    /// makes the next exponent, at the top infinity. The bits below the result's last one, of which there must be at least
+    /// one, are dropped: more than half of the last bit rounds up, and so does half if the last bit is odd.
     function _round(uint256 sign, uint256 significand, uint256 leading, uint256 scale) private pure returns (uint256) {
         unchecked {
             uint256 field = leading + scale - 23;
@@ -267,22 +261,9 @@ library Binary32 {
             }
             uint256 dropped = field - scale;
             uint256 odd = (significand >> dropped) & 1;
+            // forge-lint: disable-next-line(incorrect-shift) a power of two is meant
             uint256 kept = (significand + (1 << (dropped - 1)) - 1 + odd) >> dropped;
             return sign | ((field << 23) + kept);
-        }
-    }
-
-    /// Rounds a significand of which it is known that it is less than 2^(lowest + 5), and likely that it is at least
-    /// 2^lowest: its leading bit is then found by one look into a table.
-    function _roundWithin(uint256 sign, uint256 significand, uint256 lowest, uint256 scale)
-        private
-        pure
-        returns (uint256)
-    {
-        unchecked {
-            uint256 window = significand >> lowest;
-            if (window == 0) return _roundAny(sign, significand, scale);
-            return _round(sign, significand, lowest + _byte(LEADING, window), scale);
         }
     }
 
@@ -295,7 +276,7 @@ library Binary32 {
         }
     }
 
-    // ------------------------------------------------------------------ bits
+    // ---- bits
 
     function _bits(Float32 a) private pure returns (uint256) {
         return Float32.unwrap(a);
@@ -314,17 +295,22 @@ library Binary32 {
         return (x >> 23) & 0xff;
     }
 
-    /// The significand of a normal number; its scale is the exponent field less one.
+    /// The significand of a normal number.
     function _significand(uint256 x) private pure returns (uint256) {
         return (x & MANTISSA) | IMPLICIT;
     }
 
-    /// Significand and scale of any finite number.
-    function _unpack(uint256 x) private pure returns (uint256 significand, uint256 scale) {
+    /// Significand and exponent of any number; a subnormal one has the exponent of the smallest normal ones.
+    function _unpack(uint256 x) private pure returns (uint256 significand, uint256 exponent) {
+        exponent = _exponent(x);
+        if (exponent == 0) return (x & MANTISSA, 1);
+        return (_significand(x), exponent);
+    }
+
+    /// Whether `x` is neither zero nor infinite nor NaN.
+    function _isNumber(uint256 x) private pure returns (bool) {
         unchecked {
-            uint256 exponent = _exponent(x);
-            if (exponent == 0) return (x & MANTISSA, 0);
-            return (_significand(x), exponent - 1);
+            return _magnitude(x) - 1 < INFINITY - 1;
         }
     }
 

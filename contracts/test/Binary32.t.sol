@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Binary32, Float32} from "../src/Binary32.sol";
+import {Test} from "./Test.sol";
+
+/// @title Known answers and algebra of `Binary32`; `tests/math/binary32.rs` compares it with a machine's arithmetic.
+contract Binary32Test is Test {
+    uint32 private constant SIGN = 0x80000000;
+    uint32 private constant ONE = 0x3f800000;
+    uint32 private constant TWO = 0x40000000;
+    uint32 private constant THREE = 0x40400000;
+    uint32 private constant INFINITY = 0x7f800000;
+    uint32 private constant LARGEST = 0x7f7fffff;
+    uint32 private constant SMALLEST_NORMAL = 0x00800000;
+    uint32 private constant NAN = 0x7fc00000;
+    uint32 private constant OTHER_NAN = 0xff800001;
+
+    // ---- known answers
+
+    function test_smallIntegers() public pure {
+        _same(_add(ONE, TWO), THREE);
+        _same(_sub(ONE, TWO), ONE | SIGN);
+        _same(_mul(TWO, TWO), 0x40800000);
+        _same(_fma(TWO, THREE, ONE), 0x40e00000);
+        _same(_div(THREE, TWO), 0x3fc00000);
+        _same(_sqrt(0x40800000), TWO);
+    }
+
+    function test_tiesGoToEven() public pure {
+        uint32 half = ONE - (24 << 23);
+        _same(_add(ONE, half), ONE);
+        _same(_add(ONE + 1, half), ONE + 2);
+        _same(_add(ONE, half + 1), ONE + 1);
+        _same(_fma(half, ONE, ONE + 1), ONE + 2);
+        _same(_mul(3, ONE - (1 << 23)), 2);
+        _same(_div(1, TWO), 0);
+    }
+
+    function test_fmaRoundsOnce() public pure {
+        uint32 square = _mul(ONE + 1, ONE + 1);
+        _same(_add(square, square ^ SIGN), 0);
+        _same(_fma(ONE + 1, ONE + 1, square ^ SIGN), ONE - (46 << 23));
+    }
+
+    function test_inexactQuotientsAndRoots() public pure {
+        _same(_div(ONE, THREE), 0x3eaaaaab);
+        _same(_sqrt(TWO), 0x3fb504f3);
+        _same(_sqrt(1), 0x1a3504f3);
+        _same(_sqrt(LARGEST), 0x5f7fffff);
+    }
+
+    function test_edgesOfTheRange() public pure {
+        _same(_add(LARGEST, LARGEST), INFINITY);
+        _same(_add(LARGEST, ONE), LARGEST);
+        _same(_mul(LARGEST | SIGN, TWO), INFINITY | SIGN);
+        _same(_sub(SMALLEST_NORMAL, 1), SMALLEST_NORMAL - 1);
+        _same(_div(SMALLEST_NORMAL, TWO), SMALLEST_NORMAL >> 1);
+        _same(_mul(SMALLEST_NORMAL, SMALLEST_NORMAL | SIGN), SIGN);
+        _same(_div(1, 1), ONE);
+    }
+
+    function test_signsOfZero() public pure {
+        _same(_add(0, SIGN), 0);
+        _same(_add(SIGN, SIGN), SIGN);
+        _same(_sub(ONE, ONE), 0);
+        _same(_mul(SIGN, ONE), SIGN);
+        _same(_fma(SIGN, ONE, SIGN), SIGN);
+        _same(_fma(SIGN, ONE, 0), 0);
+        _same(_div(0, ONE | SIGN), SIGN);
+        _same(_sqrt(SIGN), SIGN);
+    }
+
+    function test_infinities() public pure {
+        _same(_add(INFINITY, LARGEST | SIGN), INFINITY);
+        _same(_div(ONE | SIGN, 0), INFINITY | SIGN);
+        _same(_div(ONE, INFINITY), 0);
+        _same(_fma(LARGEST, LARGEST, INFINITY | SIGN), INFINITY | SIGN);
+        _same(_sqrt(INFINITY), INFINITY);
+    }
+
+    function test_invalidOperationsAreNaN() public pure {
+        _same(_sub(INFINITY, INFINITY), NAN);
+        _same(_mul(0, INFINITY | SIGN), NAN);
+        _same(_fma(INFINITY, ONE, INFINITY | SIGN), NAN);
+        _same(_fma(0, INFINITY, NAN), NAN);
+        _same(_div(0, SIGN), NAN);
+        _same(_div(INFINITY, INFINITY), NAN);
+        _same(_sqrt(1 | SIGN), NAN);
+        _same(_sqrt(INFINITY | SIGN), NAN);
+    }
+
+    // ---- algebra
+
+    function testFuzz_nanIsCanonical(uint32 a, uint32 b) public pure {
+        _same(_add(OTHER_NAN, a), NAN);
+        _same(_mul(a, OTHER_NAN), NAN);
+        _same(_div(OTHER_NAN, a), NAN);
+        _same(_fma(a, OTHER_NAN, b), NAN);
+        _same(_fma(a, b, OTHER_NAN), NAN);
+        _same(_sqrt(OTHER_NAN), NAN);
+    }
+
+    function testFuzz_sumsAndProductsCommute(uint32 a, uint32 b, uint32 c) public pure {
+        _same(_add(a, b), _add(b, a));
+        _same(_mul(a, b), _mul(b, a));
+        _same(_fma(a, b, c), _fma(b, a, c));
+    }
+
+    function testFuzz_oneIsNeutral(uint32 a) public pure {
+        _same(_mul(a, ONE), _canonical(a));
+        _same(_div(a, ONE), _canonical(a));
+    }
+
+    function testFuzz_minusZeroIsNeutral(uint32 a) public pure {
+        _same(_add(a, SIGN), _canonical(a));
+        _same(_sub(a, 0), _canonical(a));
+    }
+
+    function testFuzz_fmaHoldsSumAndProduct(uint32 a, uint32 b) public pure {
+        _same(_fma(a, ONE, b), _add(a, b));
+        uint32 product = _mul(a, b);
+        _same(_fma(a, b, product & SIGN), product);
+    }
+
+    function testFuzz_signsAreSymmetric(uint32 a, uint32 b) public pure {
+        _same(_mul(a ^ SIGN, b), _negative(_mul(a, b)));
+        _same(_div(a, b ^ SIGN), _negative(_div(a, b)));
+        uint32 sum = _add(a, b);
+        if (sum != 0) _same(_add(a ^ SIGN, b ^ SIGN), _negative(sum));
+    }
+
+    function testFuzz_doubleIsTwice(uint32 a) public pure {
+        _same(_add(a, a), _mul(a, TWO));
+    }
+
+    function testFuzz_differenceOfCloseNumbersIsExact(uint32 a, uint32 b) public pure {
+        a = uint32(bound(a, 2, LARGEST));
+        b = uint32(bound(b, a < SMALLEST_NORMAL ? 1 : a - SMALLEST_NORMAL, a));
+        if (_add(b, b) >= a) _same(_add(_sub(a, b), b), a);
+    }
+
+    function testFuzz_rootOfSquareIsExact(uint32 a) public pure {
+        a = ONE + (a & 0x7ff000);
+        _same(_sqrt(_mul(a, a)), a);
+    }
+
+    function testFuzz_rootKeepsOrder(uint32 a, uint32 b) public pure {
+        (a, b) = (uint32(bound(a, 0, INFINITY)), uint32(bound(b, 0, INFINITY)));
+        vm.assertTrue(a <= b ? _sqrt(a) <= _sqrt(b) : _sqrt(a) >= _sqrt(b));
+    }
+
+    // ---- bits
+
+    function _same(uint32 got, uint32 want) private pure {
+        vm.assertEq(got, want);
+    }
+
+    function _canonical(uint32 a) private pure returns (uint32) {
+        return a & ~SIGN > INFINITY ? NAN : a;
+    }
+
+    function _negative(uint32 a) private pure returns (uint32) {
+        return a == NAN ? NAN : a ^ SIGN;
+    }
+
+    function _add(uint32 a, uint32 b) private pure returns (uint32) {
+        return Float32.unwrap(Binary32.add(Float32.wrap(a), Float32.wrap(b)));
+    }
+
+    function _sub(uint32 a, uint32 b) private pure returns (uint32) {
+        return Float32.unwrap(Binary32.sub(Float32.wrap(a), Float32.wrap(b)));
+    }
+
+    function _mul(uint32 a, uint32 b) private pure returns (uint32) {
+        return Float32.unwrap(Binary32.mul(Float32.wrap(a), Float32.wrap(b)));
+    }
+
+    function _fma(uint32 a, uint32 b, uint32 c) private pure returns (uint32) {
+        return Float32.unwrap(Binary32.fma(Float32.wrap(a), Float32.wrap(b), Float32.wrap(c)));
+    }
+
+    function _div(uint32 a, uint32 b) private pure returns (uint32) {
+        return Float32.unwrap(Binary32.div(Float32.wrap(a), Float32.wrap(b)));
+    }
+
+    function _sqrt(uint32 a) private pure returns (uint32) {
+        return Float32.unwrap(Binary32.sqrt(Float32.wrap(a)));
+    }
+}
