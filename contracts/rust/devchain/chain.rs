@@ -12,6 +12,7 @@ use revm::DatabaseCommit;
 use revm::context::result::ExecutionResult;
 use revm::database::{DbAccount, InMemoryDB};
 use revm::state::{AccountInfo, EvmState};
+use serde::{Deserialize, Serialize};
 
 use super::accounts::{dev_accounts, genesis_balance};
 use super::block::{Block, Mined, Outcome};
@@ -22,6 +23,17 @@ use super::transaction::{self, Signed, TransactionError};
 
 /// Blocks whose hash the `BLOCKHASH` instruction finds.
 const BLOCK_HASHES: u64 = 256;
+
+/// Which chain it is, and how it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The chain's id (EIP-155).
+    pub chain_id: u64,
+    /// Time of the first block in Unix seconds.
+    pub genesis_time: u64,
+    /// The clock at the beginning.
+    pub clock: Clock,
+}
 
 /// A dev chain in memory.
 #[derive(Debug)]
@@ -60,15 +72,15 @@ impl Effect {
 
 impl Chain {
     /// A chain with its first block, in which the dev accounts are funded.
-    pub fn new(id: u64, genesis_time: u64, clock: Clock) -> Self {
+    pub fn new(identity: Identity) -> Self {
         let mut chain = Self {
-            id,
+            id: identity.chain_id,
             state: InMemoryDB::default(),
-            genesis: Block::genesis(genesis_time),
+            genesis: Block::genesis(identity.genesis_time),
             blocks: Vec::new(),
             numbers: HashMap::new(),
             transactions: HashMap::new(),
-            clock,
+            clock: identity.clock,
         };
         for account in dev_accounts() {
             chain.state.insert_account_info(account.address, AccountInfo::from_balance(genesis_balance()));

@@ -54,7 +54,7 @@ impl Clock {
     }
 
     /// A time that stands still at `time`.
-    pub fn standing(time: u64) -> Self {
+    pub const fn standing(time: u64) -> Self {
         Self { mode: Mode::Standing(time), pinned: None }
     }
 

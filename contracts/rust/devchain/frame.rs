@@ -6,10 +6,10 @@
 //! │ 4 bytes  │ 4 bytes         │ length  │ 8 bytes          │   check: first bytes of Keccak-256 of (place, …)
 //! └──────────┴─────────────────┴─────────┴──────────────────┘
 //! ```
-//! A process that is killed while it writes leaves the first part of its last frame. Because the length has a check of its own, such a
-//! *torn* tail is told from a damaged file: a damaged length would otherwise look like a frame that runs past the end,
-//! and cutting it off would throw away all records behind it. Checks cover the place in the file, so a frame is valid
-//! only where it was written.
+//! A process that is killed while it writes leaves the first part of its last frame. Because the length has a check of
+//! its own, such a *torn* tail is told from a damaged file: a damaged length would otherwise look like a frame that runs
+//! past the end, and cutting it off would throw away all records behind it. Checks cover the place in the file, so a
+//! frame is valid only where it was written.
 
 use alloy::primitives::keccak256;
 use thiserror::Error;

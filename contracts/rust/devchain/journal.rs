@@ -15,32 +15,23 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::chain::Identity;
 use super::command::Command;
 use super::frame::{self, Frame, MAX_PAYLOAD};
 
 /// Name of the journal in its folder.
 pub const JOURNAL: &str = "journal";
 /// Bytes of a journal that is read: it is read as a whole.
-pub const MAX_JOURNAL: u64 = 4 << 30;
+pub const MAX_JOURNAL: u64 = 1 << 30;
 const VERSION: u32 = 1;
 const MAGIC: [u8; 8] = *b"devchain";
-
-/// Which chain a journal holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The chain's id (EIP-155).
-    pub chain_id: u64,
-    /// Time of the first block in Unix seconds.
-    pub genesis_time: u64,
-}
 
 /// The first record.
 #[derive(Serialize, Deserialize)]
 struct Header {
     magic: [u8; 8],
     version: u32,
-    chain_id: u64,
-    genesis_time: u64,
+    identity: Identity,
 }
 
 /// A command that was done.
@@ -148,7 +139,7 @@ impl Journal {
     /// Opens the journal of a folder, or begins one for the chain `new`.
     ///
     /// # Errors
-    /// [`JournalError`]; the folder is unchanged then.
+    /// [`JournalError`]; nothing is cut off then.
     pub fn open(folder: &Path, new: Identity) -> Result<(Self, Contents), JournalError> {
         let path = folder.join(JOURNAL);
         let (file, bytes) = lock(folder, &path)?;
@@ -195,13 +186,12 @@ impl Journal {
 }
 
 impl Header {
-    fn new(Identity { chain_id, genesis_time }: Identity) -> Self {
-        Self { magic: MAGIC, version: VERSION, chain_id, genesis_time }
+    fn new(identity: Identity) -> Self {
+        Self { magic: MAGIC, version: VERSION, identity }
     }
 
     fn identity(&self) -> Option<Identity> {
-        let Self { magic, version, chain_id, genesis_time } = *self;
-        (magic == MAGIC && version == VERSION).then_some(Identity { chain_id, genesis_time })
+        (self.magic == MAGIC && self.version == VERSION).then_some(self.identity)
     }
 }
 
@@ -271,4 +261,118 @@ fn keep_torn(path: &Path, bytes: &[u8], place: usize) -> io::Result<Option<Torn>
     let kept = path.with_extension(format!("torn-{place}"));
     fs::write(&kept, tail)?;
     Ok(Some(Torn { offset: place as u64, bytes: tail.len() as u64, kept }))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::devchain::clock::Clock;
+
+    const NEW: Identity = Identity { chain_id: 5, genesis_time: 77, clock: Clock::standing(77) };
+
+    fn records(count: u8) -> Vec<Record> {
+        let send = |n| Command::Send { raw: vec![n; usize::from(n)], timestamp: u64::from(n) };
+        (1..=count).map(|n| Record { command: send(n), tip: [n; 32] }).collect()
+    }
+
+    /// A folder with a journal of records, and the length of the file after each.
+    fn written(records: &[Record]) -> (TempDir, Vec<u64>) {
+        let folder = TempDir::new().unwrap();
+        let mut journal = Journal::open(folder.path(), NEW).unwrap().0;
+        let mut lengths = vec![journal.length as u64];
+        for record in records {
+            journal.append(record).unwrap();
+            lengths.push(journal.length as u64);
+        }
+        (folder, lengths)
+    }
+
+    fn reopen(folder: &TempDir) -> Result<Vec<Record>, JournalError> {
+        let (_, contents) = Journal::open(folder.path(), Identity { chain_id: 1, ..NEW })?;
+        assert_eq!(contents.identity, NEW);
+        Ok(contents.records.into_iter().map(|(_, record)| record).collect())
+    }
+
+    #[test]
+    fn records_survive_and_more_can_follow() {
+        let (folder, _) = written(&records(3));
+        assert_eq!(reopen(&folder).unwrap(), records(3));
+        let mut journal = Journal::open(folder.path(), NEW).unwrap().0;
+        journal.append(&records(4)[3]).unwrap();
+        drop(journal);
+        assert_eq!(reopen(&folder).unwrap(), records(4));
+    }
+
+    #[test]
+    fn a_kill_at_any_byte_of_the_last_record_loses_only_that() {
+        let whole = fs::read(written(&records(3)).0.path().join(JOURNAL)).unwrap();
+        let lengths = written(&records(3)).1;
+        for cut in lengths[2] + 1..lengths[3] {
+            let folder = TempDir::new().unwrap();
+            fs::write(folder.path().join(JOURNAL), &whole[..cut as usize]).unwrap();
+            let (journal, contents) = Journal::open(folder.path(), NEW).unwrap();
+            let torn = contents.torn.unwrap();
+            assert_eq!((contents.records.len(), torn.offset, torn.bytes), (2, lengths[2], cut - lengths[2]));
+            assert_eq!(fs::read(torn.kept).unwrap(), &whole[lengths[2] as usize..cut as usize]);
+            drop(journal);
+            assert_eq!(reopen(&folder).unwrap(), records(2), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_kill_while_a_journal_begins_begins_it_again() {
+        let whole = fs::read(written(&[]).0.path().join(JOURNAL)).unwrap();
+        for cut in 0..whole.len() {
+            let folder = TempDir::new().unwrap();
+            fs::write(folder.path().join(JOURNAL), &whole[..cut]).unwrap();
+            Journal::open(folder.path(), NEW).unwrap();
+            assert_eq!(fs::read(folder.path().join(JOURNAL)).unwrap(), whole, "{cut}");
+        }
+    }
+
+    #[test]
+    fn damage_is_named_and_left_alone() {
+        let (folder, lengths) = written(&records(3));
+        let path = folder.path().join(JOURNAL);
+        let whole = fs::read(&path).unwrap();
+        for at in lengths[0]..lengths[2] {
+            let mut damaged = whole.clone();
+            damaged[at as usize] ^= 0x10;
+            fs::write(&path, &damaged).unwrap();
+            let Err(JournalError::Damaged { offset, .. }) = reopen(&folder) else { panic!("byte {at} was accepted") };
+            assert_eq!(offset, if at < lengths[1] { lengths[0] } else { lengths[1] });
+            assert_eq!(fs::read(&path).unwrap(), damaged);
+        }
+    }
+
+    #[test]
+    fn other_files_are_left_alone() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join(JOURNAL), "Dear diary, today I met a chain.").unwrap();
+        assert!(matches!(Journal::open(folder.path(), NEW), Err(JournalError::Foreign(_))));
+    }
+
+    #[test]
+    fn a_journal_has_one_owner() {
+        let folder = TempDir::new().unwrap();
+        let first = Journal::open(folder.path(), NEW).unwrap();
+        assert!(matches!(Journal::open(folder.path(), NEW), Err(JournalError::Locked(_))));
+        drop(first);
+        assert!(Journal::open(folder.path(), NEW).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_taken_back() {
+        let (folder, lengths) = written(&records(1));
+        let mut journal = Journal::open(folder.path(), NEW).unwrap().0;
+        let large = Command::Send { raw: vec![0; MAX_PAYLOAD], timestamp: 0 };
+        let error = journal.append(&Record { command: large, tip: [0; 32] }).unwrap_err();
+        assert!(matches!(error, AppendError::TooLarge(_)));
+        assert_eq!(fs::metadata(folder.path().join(JOURNAL)).unwrap().len(), lengths[1]);
+        journal.append(&records(2)[1]).unwrap();
+        drop(journal);
+        assert_eq!(reopen(&folder).unwrap(), records(2));
+    }
 }

@@ -55,8 +55,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ReplayError`] if a record has another effect than it had.
-    pub fn replay(chain: Chain, journal: Journal, contents: &Contents) -> Result<Self, ReplayError> {
-        let mut ledger = Self::in_memory(chain);
+    pub fn replay(journal: Journal, contents: &Contents) -> Result<Self, ReplayError> {
+        let mut ledger = Self::in_memory(Chain::new(contents.identity));
         for (offset, record) in &contents.records {
             ledger.redo(record).map_err(|reason| ReplayError { offset: *offset, reason })?;
         }

@@ -63,7 +63,7 @@ pub use self::open::{OpenError, Opened};
 pub use self::server::{ServeError, Server};
 pub use self::transport::Transport;
 
-use self::chain::Chain;
+use self::chain::{Chain, Identity};
 use self::ledger::Ledger;
 
 /// Id of a dev chain unless another is asked for (EIP-155).
@@ -95,8 +95,9 @@ impl Options {
         Self { clock: Clock::standing(time), ..Self::default() }
     }
 
-    fn genesis_time(&self) -> u64 {
-        self.genesis_time.unwrap_or_else(|| self.clock.now(wall_clock()))
+    fn identity(&self) -> Identity {
+        let genesis_time = self.genesis_time.unwrap_or_else(|| self.clock.now(wall_clock()));
+        Identity { chain_id: self.chain_id, genesis_time, clock: self.clock }
     }
 }
 
@@ -112,8 +113,8 @@ pub struct DevChain {
 impl DevChain {
     /// A chain that ends with its last handle.
     pub fn in_memory(options: Options) -> Self {
-        let chain = Chain::new(options.chain_id, options.genesis_time(), options.clock);
-        Self { ledger: Arc::new(Mutex::new(Ledger::in_memory(chain))), server: None, torn: None }
+        let ledger = Ledger::in_memory(Chain::new(options.identity()));
+        Self { ledger: Arc::new(Mutex::new(ledger)), server: None, torn: None }
     }
 
     /// An alloy transport that answers in this process.

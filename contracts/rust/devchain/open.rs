@@ -15,8 +15,7 @@ use std::{fs, io, thread};
 
 use thiserror::Error;
 
-use super::chain::Chain;
-use super::journal::{Contents, Identity, Journal, JournalError};
+use super::journal::{Contents, Journal, JournalError};
 use super::ledger::{Ledger, ReplayError};
 use super::server::{ServeError, Server};
 use super::{DevChain, Options};
@@ -94,7 +93,7 @@ impl DevChain {
     /// # Errors
     /// [`OpenError`].
     pub fn open(folder: &Path, options: Options) -> Result<Opened, OpenError> {
-        let new = Identity { chain_id: options.chain_id, genesis_time: options.genesis_time() };
+        let new = options.identity();
         match Journal::open(folder, new) {
             Ok((journal, contents)) => own(folder, options, journal, contents).map(Opened::Owner),
             Err(JournalError::Locked(_)) => find_owner(folder).map(|url| Opened::Shared { url }),
@@ -106,13 +105,12 @@ impl DevChain {
 fn own(folder: &Path, options: Options, journal: Journal, contents: Contents) -> Result<DevChain, OpenError> {
     let path = folder.join(ENDPOINT);
     remove(&path).map_err(|source| OpenError::Endpoint { path: path.clone(), source })?;
-    let Identity { chain_id, genesis_time } = contents.identity;
-    if chain_id != options.chain_id {
-        return Err(OpenError::ChainId { folder: folder.into(), found: chain_id, wanted: options.chain_id });
+    let found = contents.identity.chain_id;
+    if found != options.chain_id {
+        return Err(OpenError::ChainId { folder: folder.into(), found, wanted: options.chain_id });
     }
-    let chain = Chain::new(chain_id, genesis_time, options.clock);
-    let ledger = Arc::new(Mutex::new(Ledger::replay(chain, journal, &contents)?));
-    let chain = DevChain { ledger, server: None, torn: contents.torn };
+    let ledger = Ledger::replay(journal, &contents)?;
+    let chain = DevChain { ledger: Arc::new(Mutex::new(ledger)), server: None, torn: contents.torn };
     let server = chain.serve(options.port)?;
     publish(&path, &server).map_err(|source| OpenError::Endpoint { path: path.clone(), source })?;
     Ok(DevChain { server: Some(Arc::new(server.announced(path))), ..chain })
@@ -148,4 +146,101 @@ fn answering(path: &Path) -> Option<String> {
     let url = fs::read_to_string(path).ok().filter(|url| url.len() <= MAX_ENDPOINT)?;
     let address: SocketAddr = url.strip_prefix("http://")?.parse().ok()?;
     TcpStream::connect_timeout(&address, RETRY).ok().map(|_| url)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::providers::Provider;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::devchain::tests::{send, transfer};
+    use crate::devchain::{CHAIN_ID, dev_accounts};
+
+    const START: u64 = 1_800_000_000;
+
+    fn own(folder: &TempDir) -> DevChain {
+        match DevChain::open(folder.path(), Options::standing(START)).unwrap() {
+            Opened::Owner(chain) => chain,
+            Opened::Shared { url } => panic!("owned by {url}"),
+        }
+    }
+
+    /// Everything that can be told about a short chain.
+    async fn story(chain: &DevChain) -> Vec<String> {
+        let provider = chain.provider();
+        let mut story = vec![chain.now().to_string()];
+        for number in 0..=provider.get_block_number().await.unwrap() {
+            story.push(format!("{:?}", provider.get_block_by_number(number.into()).full().await.unwrap()));
+        }
+        for account in dev_accounts() {
+            story.push(provider.get_balance(account.address).await.unwrap().to_string());
+        }
+        story
+    }
+
+    async fn live(chain: &DevChain) {
+        let provider = chain.provider();
+        send(&provider, &transfer(0, |_| {})).await;
+        chain.set_time(START + 60).unwrap();
+        send(&provider, &transfer(1, |tx| tx.value += tx.value)).await;
+        chain.mine(3).unwrap();
+        chain.increase_time(7).unwrap();
+        send(&provider, &transfer(0, |tx| tx.nonce = 1)).await;
+    }
+
+    #[tokio::test]
+    async fn a_restart_changes_nothing() {
+        let folder = TempDir::new().unwrap();
+        let chain = own(&folder);
+        live(&chain).await;
+        let before = story(&chain).await;
+        drop(chain);
+        let chain = own(&folder);
+        assert_eq!(story(&chain).await, before);
+        assert_eq!((before.len(), chain.torn()), (1 + 7 + 10, None));
+    }
+
+    #[tokio::test]
+    async fn one_process_owns_the_chain_and_the_others_are_told_where() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join(ENDPOINT), "http://127.0.0.1:1").unwrap();
+        let owner = own(&folder);
+        let shared = DevChain::open(folder.path(), Options::default()).unwrap();
+        assert!(matches!(&shared, Opened::Shared { url } if Some(url.as_str()) == owner.url()));
+        drop(owner);
+        assert!(!folder.path().join(ENDPOINT).exists());
+        own(&folder);
+    }
+
+    #[tokio::test]
+    async fn a_transport_keeps_the_chain_open() {
+        let folder = TempDir::new().unwrap();
+        let provider = own(&folder).provider();
+        assert!(matches!(DevChain::open(folder.path(), Options::default()), Ok(Opened::Shared { .. })));
+        assert_eq!(provider.get_chain_id().await.unwrap(), CHAIN_ID);
+    }
+
+    #[test]
+    fn another_chain_id_is_refused() {
+        let folder = TempDir::new().unwrap();
+        drop(own(&folder));
+        let options = Options { chain_id: 5, ..Options::default() };
+        let error = DevChain::open(folder.path(), options).unwrap_err();
+        assert!(matches!(error, OpenError::ChainId { found: CHAIN_ID, wanted: 5, .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_leads_elsewhere_is_refused() {
+        use crate::devchain::command::Command;
+        use crate::devchain::journal::Record;
+        let folder = TempDir::new().unwrap();
+        live(&own(&folder)).await;
+        let (mut journal, _) = Journal::open(folder.path(), Options::default().identity()).unwrap();
+        let mine = Command::Mine { count: 1, timestamp: START + 1_000 };
+        journal.append(&Record { command: mine, tip: [9; 32] }).unwrap();
+        drop(journal);
+        let error = DevChain::open(folder.path(), Options::default()).unwrap_err();
+        assert!(matches!(error, OpenError::Replay(_)), "{error}");
+    }
 }

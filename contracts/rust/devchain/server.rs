@@ -150,7 +150,75 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use alloy::providers::{Provider, RootProvider};
+    use reqwest::{Client, RequestBuilder};
+
     use super::*;
+    use crate::devchain::tests::{send, transfer};
+    use crate::devchain::{CHAIN_ID, Options};
+
+    fn served() -> (DevChain, Server) {
+        let chain = DevChain::in_memory(Options::standing(1_800_000_000));
+        let server = chain.serve(0).unwrap();
+        (chain, server)
+    }
+
+    fn client() -> Client {
+        // Fails if another test was first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::new()
+    }
+
+    /// A request as a well-behaved client sends it.
+    fn request(server: &Server) -> RequestBuilder {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
+        client().post(server.url()).header("content-type", "application/json").body(body)
+    }
+
+    async fn status(request: RequestBuilder) -> u16 {
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn http_and_the_transport_are_the_same_chain() {
+        let (chain, server) = served();
+        let http = RootProvider::<alloy::network::Ethereum>::new(alloy::rpc::client::RpcClient::new(
+            alloy::transports::http::Http::with_client(client(), server.url().parse().unwrap()),
+            true,
+        ));
+        assert_eq!(http.get_chain_id().await.unwrap(), CHAIN_ID);
+        let hash = send(&http.clone().erased(), &transfer(0, |_| {})).await;
+        let receipt = http.get_transaction_receipt(hash).await.unwrap();
+        assert_eq!(receipt, chain.provider().get_transaction_receipt(hash).await.unwrap());
+        assert!(receipt.unwrap().status());
+    }
+
+    #[tokio::test]
+    async fn web_pages_are_not_let_in() {
+        let (_chain, server) = served();
+        assert_eq!(status(request(&server)).await, 200);
+        assert_eq!(status(request(&server).header("host", "evil.example")).await, 403);
+        let undeclared = client().post(server.url()).header("content-type", "text/plain").body("{}");
+        assert_eq!(status(undeclared).await, 415);
+        assert_eq!(status(client().get(server.url())).await, 405);
+    }
+
+    #[tokio::test]
+    async fn bodies_have_a_limit() {
+        let (_chain, server) = served();
+        assert_eq!(status(request(&server).body(vec![b' '; MAX_REQUEST_BYTES + 1])).await, 413);
+        assert_eq!(status(request(&server)).await, 200);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_server_is_gone() {
+        let (chain, server) = served();
+        let again = request(&server);
+        let port = server.url().rsplit_once(':').unwrap().1.parse().unwrap();
+        drop(server);
+        assert!(again.send().await.is_err());
+        assert_eq!(status(request(&chain.serve(port).unwrap())).await, 200);
+    }
 
     #[test]
     fn only_loopback_names_are_answered() {

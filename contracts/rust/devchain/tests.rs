@@ -12,7 +12,7 @@ use super::block::{BASE_FEE, BLOCK_GAS_LIMIT, PRIORITY_FEE};
 use super::probe::Probe;
 use super::{CHAIN_ID, DevChain, Options, dev_accounts};
 
-const START: u64 = 1_800_000_000;
+pub(super) const START: u64 = 1_800_000_000;
 
 fn chain() -> DevChain {
     DevChain::in_memory(Options::standing(START))
@@ -26,7 +26,7 @@ fn wallet(chain: &DevChain) -> DynProvider {
 }
 
 /// Raw bytes of a transfer by a dev account.
-fn transfer(from: usize, change: impl FnOnce(&mut TxEip1559)) -> Vec<u8> {
+pub(super) fn transfer(from: usize, change: impl FnOnce(&mut TxEip1559)) -> Vec<u8> {
     let mut tx = TxEip1559 {
         chain_id: CHAIN_ID,
         gas_limit: 21_000,
@@ -41,7 +41,7 @@ fn transfer(from: usize, change: impl FnOnce(&mut TxEip1559)) -> Vec<u8> {
     EthereumTxEnvelope::<TxEip4844>::from(tx.into_signed(signature)).encoded_2718()
 }
 
-async fn send(provider: &DynProvider, raw: &[u8]) -> B256 {
+pub(super) async fn send(provider: &DynProvider, raw: &[u8]) -> B256 {
     *provider.send_raw_transaction(raw).await.unwrap().tx_hash()
 }
 
@@ -240,7 +240,7 @@ async fn blocks_transactions_and_receipts_agree() {
     let block = provider.get_block(BlockId::latest()).full().await.unwrap().unwrap();
     let transaction = provider.get_transaction_by_hash(sent).await.unwrap().unwrap();
     let receipt = provider.get_transaction_receipt(sent).await.unwrap().unwrap();
-    assert_eq!(block.transactions.as_transactions().unwrap(), [transaction.clone()]);
+    assert_eq!(block.transactions.as_transactions().unwrap(), std::slice::from_ref(&transaction));
     assert_eq!((receipt.block_hash, transaction.block_hash), (Some(block.header.hash), Some(block.header.hash)));
     assert_eq!((receipt.gas_used, block.header.gas_used), (21_000, 21_000));
     assert_eq!(block.header.hash, block.header.inner.hash_slow());

@@ -3,7 +3,6 @@
 //! A request is answered while it is polled: a transaction takes the time of its execution and, with a journal, of
 //! writing to disk.
 
-use std::future::ready;
 use std::task::{Context, Poll};
 
 use alloy::rpc::json_rpc::{RequestPacket, ResponsePacket};
@@ -35,6 +34,7 @@ impl Service<RequestPacket> for Transport {
     }
 
     fn call(&mut self, request: RequestPacket) -> Self::Future {
-        Box::pin(ready(self.answer(request)))
+        let transport = self.clone();
+        Box::pin(async move { transport.answer(request) })
     }
 }

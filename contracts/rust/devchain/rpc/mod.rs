@@ -13,6 +13,8 @@ pub mod error;
 mod methods;
 mod params;
 mod read;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use serde::Serialize;

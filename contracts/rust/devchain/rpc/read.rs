@@ -80,7 +80,7 @@ pub(super) fn logs(chain: &Chain, params: &Params) -> Result<Vec<Log>, RpcError>
     let filter: Filter = params.get(0, "filter")?;
     let (from, to) = match filter.block_option {
         FilterBlockOption::Range { from_block, to_block } => {
-            (number(chain, from_block.unwrap_or_default()), number(chain, to_block.unwrap_or_default()))
+            range(chain, from_block.unwrap_or_default(), to_block.unwrap_or_default())
         }
         FilterBlockOption::AtBlockHash(hash) => {
             let block = chain.block_by_hash(&hash).ok_or_else(|| RpcError::server(format!("unknown block {hash}")))?;
@@ -88,6 +88,12 @@ pub(super) fn logs(chain: &Chain, params: &Params) -> Result<Vec<Log>, RpcError>
         }
     };
     Ok(logs::logs(chain, &filter, from, to)?)
+}
+
+/// A range whose end is a name may be empty: who polls from the block after the latest one is not wrong.
+fn range(chain: &Chain, from: BlockNumberOrTag, to: BlockNumberOrTag) -> (u64, u64) {
+    let (first, last) = (number(chain, from), number(chain, to));
+    if to.is_number() { (first, last) } else { (first, last.max(first)) }
 }
 
 pub(super) fn fee_history(chain: &Chain, params: &Params) -> Result<FeeHistory, RpcError> {
