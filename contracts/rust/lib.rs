@@ -18,6 +18,6 @@ pub mod cursor;
 pub mod deploy;
 pub mod devchain;
 pub mod scores;
-pub mod typed;
 pub mod swarm;
+pub mod typed;
 pub mod writer;

@@ -17,7 +17,9 @@ const REVERTED: i64 = 3;
 #[non_exhaustive]
 pub enum ConnectError {
     /// The address cannot be used.
-    #[error("'{endpoint}' is not the address of a chain's RPC ({cause}); give `http://…` or `https://…` as `chain.rpc`/`--rpc`")]
+    #[error(
+        "'{endpoint}' is not the address of a chain's RPC ({cause}); give `http://…` or `https://…` as `chain.rpc`/`--rpc`"
+    )]
     Endpoint {
         /// What was given.
         endpoint: String,
@@ -28,7 +30,9 @@ pub enum ConnectError {
     #[error("TLS could not be set up: {0}")]
     Tls(String),
     /// No usable answer.
-    #[error("the chain's RPC at {endpoint} does not answer ({cause}); check that it runs and the setting `chain.rpc`/`--rpc`")]
+    #[error(
+        "the chain's RPC at {endpoint} does not answer ({cause}); check that it runs and the setting `chain.rpc`/`--rpc`"
+    )]
     Dead {
         /// Its host.
         endpoint: String,
@@ -36,7 +40,9 @@ pub enum ConnectError {
         cause: String,
     },
     /// Another chain answers.
-    #[error("{endpoint} serves chain {actual}, but chain {expected} is expected; change `chain.id`/`--chain` or the RPC")]
+    #[error(
+        "{endpoint} serves chain {actual}, but chain {expected} is expected; change `chain.id`/`--chain` or the RPC"
+    )]
     WrongChain {
         /// Its host.
         endpoint: String,
@@ -46,7 +52,9 @@ pub enum ConnectError {
         expected: u64,
     },
     /// Nothing is deployed there.
-    #[error("no contract at {address} on chain {chain_id}: deploy first with `swarm-node chain deploy`, or fix the deployment file")]
+    #[error(
+        "no contract at {address} on chain {chain_id}: deploy first with `swarm-node chain deploy`, or fix the deployment file"
+    )]
     NoContract {
         /// The address.
         address: Address,
@@ -121,7 +129,10 @@ impl RpcError {
     fn answered(what: &'static str, payload: &ErrorPayload) -> Self {
         let message = payload.message.to_string();
         if payload.code == REVERTED || message.contains("revert") {
-            return Self::Reverted { what, revert: Revert::new(&message, payload.as_revert_data().unwrap_or_default()) };
+            return Self::Reverted {
+                what,
+                revert: Revert::new(&message, payload.as_revert_data().unwrap_or_default()),
+            };
         }
         match payload.is_retry_err() {
             true => Self::Unavailable { what, cause: message },

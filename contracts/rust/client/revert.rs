@@ -26,7 +26,9 @@ impl Revert {
     pub(crate) fn new(message: &str, data: Bytes) -> Self {
         let reason = match data.is_empty() {
             true => message.into(),
-            false => text(&data).or_else(|| panic(&data)).or_else(|| bindings::explain(&data)).unwrap_or(unknown(&data)),
+            false => {
+                text(&data).or_else(|| panic(&data)).or_else(|| bindings::explain(&data)).unwrap_or(unknown(&data))
+            }
         };
         Self { reason: reason.chars().take(REASON_CHARS).collect(), data }
     }
