@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::open::SCHEMA;
 
-/// Why the store's file cannot be opened. It was not changed.
+/// Why the store's file cannot be opened. None of its records was changed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {

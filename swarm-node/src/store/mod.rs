@@ -9,7 +9,7 @@
 //! private ─▶ small files with secrets
 //! ```
 //! Invariants: what a call wrote is on disk when it returns; a call is all or nothing; a record that does not decode is
-//! reported and hides no other; a file of a newer version is not touched. Sizes are bounded by [`MAX_RECORD`].
+//! reported and hides no other; a flipped bit is found when the file is opened; a newer layout is not touched. Sizes are bounded by [`MAX_RECORD`].
 
 mod cursors;
 mod epochs;

@@ -186,7 +186,7 @@ mod tests {
 
     fn records() -> (tempfile::TempDir, Records<u64, Value>) {
         let (folder, store) = temporary();
-        store.write(|transaction| Ok(drop(transaction.open_table(TABLE)?))).unwrap();
+        store.write(|transaction| Ok(transaction.open_table(TABLE).map(drop)?)).unwrap();
         (folder, Records::new(store, TABLE))
     }
 

@@ -86,6 +86,9 @@ fn raise(transaction: &WriteTransaction, swarm: &Digest32, kind: u8, floor: u64)
 }
 
 #[cfg(test)]
+mod crash;
+
+#[cfg(test)]
 mod tests {
     use std::sync::Barrier;
 
@@ -149,7 +152,10 @@ mod tests {
             let (_folder, store) = temporary();
             check(&store.sign_once(), &wishes);
         }
+    }
 
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
         #[test]
         fn nor_with_a_restart_after_every_wish(wishes in wishes()) {
             let (_folder, store) = temporary();
