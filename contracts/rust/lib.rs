@@ -11,6 +11,7 @@
 //! The only crate with alloy and revm.
 
 pub use alloy::primitives::{Address, B256, Bytes, U256};
+pub use alloy::signers::local::PrivateKeySigner;
 
 pub mod bindings;
 pub mod client;

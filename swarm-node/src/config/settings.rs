@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::schema::{self, Key};
 use super::{Config, ConfigError, Origin, Value, file, nearest};
+use crate::wallet::source;
 
 /// What the names of environment variables begin with.
 pub const PREFIX: &str = "SWARM_NODE_";
@@ -12,7 +13,7 @@ pub const PREFIX: &str = "SWARM_NODE_";
 pub const CONFIG_VARIABLE: &str = "SWARM_NODE_CONFIG";
 
 /// Variables that carry secrets. They are no settings, so that no command ever shows them.
-pub const SECRET_VARIABLES: [&str; 2] = ["SWARM_NODE_WALLET_SECRET", "SWARM_NODE_WALLET_PASSWORD"];
+pub const SECRET_VARIABLES: [&str; 2] = [source::SECRET_VARIABLE, source::PASSWORD_VARIABLE];
 
 /// Where settings come from, besides their defaults.
 #[derive(Clone, Debug, Default)]

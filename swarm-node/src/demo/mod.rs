@@ -16,6 +16,7 @@
 mod alone;
 mod council;
 mod measure;
+mod money;
 mod parallel;
 mod plan;
 mod report;
@@ -24,6 +25,7 @@ mod table;
 
 pub use council::Council;
 pub use measure::Rates;
+pub use money::{Account, MoneyReport, Place, token_text};
 pub use report::{DemoReport, PeerReport, Summary};
 pub use run::{DemoError, run};
 pub use table::render;

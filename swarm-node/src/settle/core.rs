@@ -182,6 +182,11 @@ impl Settler {
         outputs
     }
 
+    /// Where the node's signatures count.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
     /// Every epoch with its phase and this node's points in it.
     pub fn epochs(&self, now: Now) -> impl Iterator<Item = (EpochNumber, Phase, u64)> {
         let describe =

@@ -5,7 +5,7 @@
 //!           points    Merkle                                                                      │
 //!           by peer   tree  ◀────────────────────── claim with proof ◀──────── accepted ◀─────────┘
 //! ```
-//! [`Settler`] is the pure core of one node; `node` is its shell, with a writer of transactions and a cursor over the
+//! [`Settler`] is the pure core of one node; [`node`] is its shell, with a writer of transactions and a cursor over the
 //! contract's events. Nobody reports a number about himself: every member computes all scores and signs only the table
 //! that it computed. A node without chain or wallet takes part in rounds all the same and forgoes the money.
 
@@ -14,6 +14,7 @@ mod core;
 mod draft;
 mod effort;
 mod epoch;
+pub mod node;
 mod schedule;
 mod seats;
 mod table;
