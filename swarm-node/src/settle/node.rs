@@ -92,12 +92,16 @@ pub struct Node<T> {
 
 impl<T: SignOnce + 'static> Node<T> {
     /// A node and the way to tell it something. It says what it has to say into `reports`.
-    pub fn new(setup: Setup<T>, reports: mpsc::Sender<Report>) -> (Self, mpsc::Sender<Message>, mpsc::Receiver<Message>) {
+    pub fn new(
+        setup: Setup<T>,
+        reports: mpsc::Sender<Report>,
+    ) -> (Self, mpsc::Sender<Message>, mpsc::Receiver<Message>) {
         let contract = setup.swarm.addresses().coordinator;
         let domain = Domain { chain_id: setup.link.client.chain_id(), contract };
         let settler = Settler::new(setup.signer.peer(), setup.schedule, domain);
         let (own, inbox) = mpsc::channel(INBOX);
-        let node = Self { setup, settler, started: Instant::now(), chain_now: 0, own: own.clone(), reports, told: Vec::new() };
+        let node =
+            Self { setup, settler, started: Instant::now(), chain_now: 0, own: own.clone(), reports, told: Vec::new() };
         (node, own, inbox)
     }
 
@@ -133,7 +137,8 @@ impl<T: SignOnce + 'static> Node<T> {
 
     /// Somebody else was faster: that is how it should be, and no news.
     async fn warn_of_refusal(&mut self, epoch: EpochNumber, action: Action, reason: &str) {
-        if !reason.contains("AlreadyAccepted") && !reason.contains("AlreadyClaimed") && !reason.contains("EpochNotOver") {
+        if !reason.contains("AlreadyAccepted") && !reason.contains("AlreadyClaimed") && !reason.contains("EpochNotOver")
+        {
             let what = if action == Action::Submit { "the scores" } else { "the claim" };
             self.say(Report::Warning(format!("epoch {epoch}: {what} did not pass: {reason}; tried again"))).await;
         }
@@ -245,7 +250,9 @@ impl<T: SignOnce + 'static> Node<T> {
         let contract = self.setup.swarm.addresses().coordinator;
         let verb = if action == Action::Submit { "submit" } else { "claim" };
         let peer = self.setup.signer.peer();
-        let intent = IntentId::new(format!("{verb}/{contract}/{epoch}/{peer}/{number}")).ok().map(|id| Intent::call(id, contract, data));
+        let intent = IntentId::new(format!("{verb}/{contract}/{epoch}/{peer}/{number}"))
+            .ok()
+            .map(|id| Intent::call(id, contract, data));
         match self.setup.writer.submit(intent?).await {
             Ok(ticket) => {
                 tokio::spawn(follow(ticket, self.own.clone(), epoch, action));

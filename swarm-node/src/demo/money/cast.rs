@@ -1,10 +1,12 @@
 //! Who plays: the account that pays for the stage, the peers' owners, and their node keys.
 
+use contracts::devchain::dev_accounts;
 use contracts::{Address, PrivateKeySigner};
 
 use crate::round::NodeKey;
 use crate::round::digest::{Digest32, Hasher};
 use crate::round::key::KeyError;
+use crate::wallet::Secret;
 
 /// The keys of a demo.
 #[derive(Clone, Debug)]
@@ -30,6 +32,34 @@ impl Owner {
     /// The owner's account.
     pub fn address(&self) -> Address {
         self.signer.address()
+    }
+}
+
+/// Who pays for a demo on a chain.
+#[derive(Clone, Debug)]
+pub enum Funder {
+    /// An account of the embedded chain, which costs nothing.
+    Dev,
+    /// The account with this secret.
+    Secret(Secret),
+    /// Nobody, for this reason.
+    Nobody(String),
+}
+
+impl Funder {
+    /// The secret of the account.
+    ///
+    /// # Errors
+    /// The reason why there is none.
+    pub fn secret(&self) -> Result<Digest32, String> {
+        match self {
+            Self::Dev => {
+                let account = dev_accounts().into_iter().next().map(|account| account.secret.0);
+                account.ok_or_else(|| "the embedded chain has no account".to_owned())
+            }
+            Self::Secret(secret) => Ok(*secret.to_bytes()),
+            Self::Nobody(reason) => Err(reason.clone()),
+        }
     }
 }
 

@@ -14,6 +14,8 @@ mod prepare;
 mod thread;
 
 pub use account::{Account, MoneyReport, Place};
-pub use economy::token_text;
 pub(super) use cast::Cast;
+pub use cast::Funder;
+pub(super) use economy::Economy;
+pub use economy::token_text;
 pub(super) use thread::Money;

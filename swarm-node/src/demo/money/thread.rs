@@ -67,7 +67,8 @@ impl Money {
         let rewards = economy.peers * economy.epochs();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let office = Office { chain, economy, cast, swarm_id, inbox, tell, backlog: Vec::new(), finish: None };
-        let thread = std::thread::Builder::new().name("settlement".into()).spawn(move || runtime.block_on(office.run()))?;
+        let thread =
+            std::thread::Builder::new().name("settlement".into()).spawn(move || runtime.block_on(office.run()))?;
         Ok(Self { commands, news, thread: Some(thread), rewards, said: BTreeSet::new() })
     }
 
