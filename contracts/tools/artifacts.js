@@ -16,7 +16,9 @@ const fileOf = (name) => path.join(ROOT, "artifacts", `${name}.json`);
 function render(name) {
   const built = path.join(ROOT, "out", `${name}.sol`, `${name}.json`);
   const { abi, bytecode, deployedBytecode } = JSON.parse(fs.readFileSync(built, "utf8"));
-  if (!/^0x[0-9a-f]+$/.test(bytecode.object)) throw new Error(`${name} has no linked bytecode: is it abstract?`);
+  if (!/^0x[0-9a-f]+$/.test(bytecode?.object ?? "")) {
+    throw new Error(`out/ has no linked bytecode of ${name}: is it abstract? Or was forge lint run there? Then delete out/.`);
+  }
   const artifact = {
     contractName: name,
     abi,

@@ -27,7 +27,7 @@ function forge(args, options = {}) {
   return result;
 }
 
-module.exports = { ROOT, forge };
+module.exports = { ROOT, binary, forge };
 
 if (require.main === module) {
   try {

@@ -29,7 +29,7 @@ contract StakeHandler is Test {
     }
 
     function ownerAt(uint256 index) public pure returns (address) {
-        return address(uint160(0xA000 + index));
+        return [address(0xA0), address(0xA1), address(0xA2), address(0xA3)][index];
     }
 
     // ---- owners
