@@ -12,6 +12,7 @@ interface Vm {
 
     // ---- block and sender
     function warp(uint256 time) external;
+    function getBlockTimestamp() external view returns (uint256);
     function chainId(uint256 id) external;
     function prank(address sender) external;
     function startPrank(address sender) external;
@@ -23,6 +24,7 @@ interface Vm {
     function expectRevert() external;
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata data) external;
+    function expectPartialRevert(bytes4 selector) external;
     function assertEq(uint256 actual, uint256 expected) external pure;
     function assertEq(uint256 actual, uint256 expected, string calldata message) external pure;
     function assertEq(address actual, address expected) external pure;
@@ -42,6 +44,8 @@ interface Vm {
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
 
     // ---- gas
+    function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256);
+    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function pauseGasMetering() external;
     function resumeGasMetering() external;
 }
@@ -54,6 +58,16 @@ abstract contract Test {
 
     // solhint-disable-next-line func-name-mixedcase
     bool public constant IS_TEST = true;
+
+    /// @dev The time of the block. Tests ask forge, for the optimizer may read `block.timestamp` once and keep it over a warp.
+    function time() internal view returns (uint64) {
+        return uint64(vm.getBlockTimestamp());
+    }
+
+    /// @dev Lets `duration` seconds pass.
+    function pass(uint64 duration) internal {
+        vm.warp(time() + duration);
+    }
 
     /// @dev Folds a random value into `least..most`, both inclusive; the value itself where it already lies there.
     function bound(uint256 value, uint256 least, uint256 most) internal pure returns (uint256) {

@@ -10,3 +10,5 @@ mod binary32;
 mod evm;
 mod operands;
 mod random;
+mod tile_tree;
+mod tree;
