@@ -66,7 +66,7 @@ error RootMismatch(bytes32 found, bytes32 expected);
 ///         So the number of tiles and a tile's index fix the path and its siblings. The tree of one tile is its leaf, and
 ///         the tree of none, of a tensor with an axis of length zero, is 32 zero bytes: nothing of it can be opened.
 ///
-///         What is malformed reverts: a proof decides nothing, or proves.
+///         What is malformed reverts, so that it decides nothing.
 library TileTree {
     /// @notice Elements of a tile that is not cut off by the end of its row.
     uint256 internal constant TILE = 256;
