@@ -7,11 +7,6 @@ import {Float32} from "../src/Binary32.sol";
 import {Test} from "./Test.sol";
 import {Binary32Bench} from "./harness/Binary32Bench.sol";
 
-/// @title The cheatcode that writes figures to `snapshots/`.
-interface Snapshots {
-    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
-}
-
 /// @title Gas of each operation of `Binary32`: on typical operands (mean and worst), and the worst of rare ones.
 /// @dev   Typical: 256 cases of random normal numbers between 2^-8 and 2^8. Rare: zeros, subnormals, sums that cancel,
 ///        results out of range. The bounds are those that the design of disputes counts with.
@@ -67,7 +62,7 @@ contract Binary32GasTest is Test {
     }
 
     function _write(string memory name, string memory what, uint256 gas) private {
-        Snapshots(address(vm)).snapshotValue("Binary32", string.concat(name, ", ", what), gas);
+        vm.snapshotValue("Binary32", string.concat(name, ", ", what), gas);
     }
 
     function _typical() private pure returns (Float32[3][] memory cases) {

@@ -5,8 +5,11 @@
 //!           └─► evm: harness contracts of `test/` ──┴─► equal bits, or the first case that differs
 //! ```
 //! Everything random comes from a fixed seed.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod binary32;
 mod evm;
 mod operands;
 mod random;
+mod tile_tree;
+mod tree;

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
+/// @notice Type of a tensor's elements, four bytes each; the number is the type's tag in an encoded program.
+enum DType {
+    F32,
+    I32,
+    Bool
+}
+
+/// @notice What a tensor root binds beside the elements.
+/// @param  dtype Type of the elements.
+/// @param  shape Lengths of the axes, outermost first; none for a scalar.
+struct Header {
+    DType dtype;
+    uint32[] shape;
+}
+
+/// @notice One tile of a tensor, and what proves it.
+/// @param  tile     Bytes of its elements, each little-endian.
+/// @param  siblings Hashes beside the path from its leaf up to the root of the tree.
+struct Opening {
+    bytes tile;
+    bytes32[] siblings;
+}
+
+/// @notice The shape has more axes than `MAX_RANK`.
+error TooManyAxes(uint256 rank);
+
+/// @notice The shape has more elements than `MAX_ELEMENTS`.
+error TooManyElements(uint256 elements);
+
+/// @notice There are not as many coordinates as axes.
+error WrongRank(uint256 coordinates, uint256 rank);
+
+/// @notice A coordinate is not below the length of its axis.
+error CoordinateOutOfRange(uint256 axis, uint256 coordinate, uint256 length);
+
+/// @notice The tensor has no such element.
+error ElementOutOfRange(uint256 index, uint256 elements);
+
+/// @notice The tensor has no such tile.
+error TileOutOfRange(uint256 index, uint256 tiles);
+
+/// @notice The tile's length does not follow from the shape and its place. Both in bytes.
+error WrongTileLength(uint256 given, uint256 expected);
+
+/// @notice The path to the root has more or fewer siblings than were given.
+error WrongSiblingCount(uint256 given);
+
+/// @notice Header, tile and siblings lead to another root.
+error RootMismatch(bytes32 found, bytes32 expected);
+
+/// @title  SHA-256 trees over the tiles of a tensor
+/// @notice Opens single elements of a tensor of which only the root is known.
+/// @dev    A row is what the last axis runs over; a scalar is one row of one element. A row is cut into tiles of 256
+///         elements, the last one shorter; no tile crosses the end of a row. Tiles are numbered through all rows in order.
+///
+///           leaf = sha256(0x00, bytes of the tile: its elements, each little-endian)
+///           node = sha256(0x01, left, right)
+///           root = sha256(0x02, dtype, rank, length of each axis in 4 bytes little-endian, root of the tree)
+///
+///         A level is made of the one below by pairing neighbours from the left; an odd one at the end moves up as it is.
+///         So the number of tiles and a tile's index fix the path and its siblings. The tree of one tile is its leaf, and
+///         the tree of none, of a tensor with an axis of length zero, is 32 zero bytes: nothing of it can be opened.
+///
+///         What is malformed reverts, so that it decides nothing.
+library TileTree {
+    /// @notice Elements of a tile that is not cut off by the end of its row.
+    uint256 internal constant TILE = 256;
+    /// @notice Most axes of a tensor.
+    uint256 internal constant MAX_RANK = 8;
+    /// @notice Most elements of a tensor, as in a program; it bounds the height of a tree by 31.
+    uint256 internal constant MAX_ELEMENTS = 1 << 31;
+
+    uint256 private constant WORD = 4;
+    /// Address of the SHA-256 precompile.
+    uint256 private constant SHA256 = 2;
+
+    /// @notice Root of a tensor whose tiles have the given tree.
+    function tensorRoot(Header memory header, bytes32 treeRoot) internal pure returns (bytes32) {
+        uint256 rank = header.shape.length;
+        if (rank > MAX_RANK) revert TooManyAxes(rank);
+        bytes memory lengths;
+        for (uint256 axis = 0; axis < rank; ++axis) {
+            lengths = bytes.concat(lengths, bytes4(_swap(header.shape[axis])));
+        }
+        // forge-lint: disable-next-line(unsafe-typecast) at most MAX_RANK
+        return sha256(abi.encodePacked(uint8(2), header.dtype, uint8(rank), lengths, treeRoot));
+    }
+
+    /// @notice Bits of an element of the tensor with this root. Reverts unless the opening is that of the element's tile.
+    /// @param  index Place in row-major order.
+    function verifyElement(bytes32 root, Header memory header, uint256 index, Opening calldata opening)
+        internal
+        view
+        returns (uint32)
+    {
+        (uint256 rows, uint256 width) = _extent(header.shape);
+        // INVARIANT: past this guard a row has at least one element.
+        if (index >= rows * width) revert ElementOutOfRange(index, rows * width);
+        (uint256 row, uint256 column) = (index / width, index % width);
+        bytes calldata tile = opening.tile;
+        _verify(root, header, row * _tilesOfRow(width) + column / TILE, rows, width, tile, opening.siblings);
+        uint256 start = WORD * (column % TILE);
+        return _swap(uint32(bytes4(tile[start:start + WORD])));
+    }
+
+    /// @notice Reverts unless the opening is that of tile `index` of the tensor with this root.
+    function verifyTile(bytes32 root, Header memory header, uint256 index, Opening calldata opening) internal view {
+        (uint256 rows, uint256 width) = _extent(header.shape);
+        _verify(root, header, index, rows, width, opening.tile, opening.siblings);
+    }
+
+    /// @notice Place in row-major order of the element with these coordinates, outermost first.
+    function flatIndex(uint32[] memory shape, uint32[] memory coordinates) internal pure returns (uint256 index) {
+        _extent(shape);
+        if (coordinates.length != shape.length) revert WrongRank(coordinates.length, shape.length);
+        for (uint256 axis = 0; axis < shape.length; ++axis) {
+            (uint256 coordinate, uint256 length) = (coordinates[axis], shape[axis]);
+            if (coordinate >= length) revert CoordinateOutOfRange(axis, coordinate, length);
+            index = index * length + coordinate;
+        }
+    }
+
+    function _verify(
+        bytes32 root,
+        Header memory header,
+        uint256 index,
+        uint256 rows,
+        uint256 width,
+        bytes calldata tile,
+        bytes32[] calldata siblings
+    ) private view {
+        uint256 tiles = rows * _tilesOfRow(width);
+        if (index >= tiles) revert TileOutOfRange(index, tiles);
+        // INVARIANT: a tile has the length that its place gives it, so that no bytes have two meanings.
+        uint256 length = WORD * Math.min(TILE, width - index % _tilesOfRow(width) * TILE);
+        if (tile.length != length) revert WrongTileLength(tile.length, length);
+        bytes32 found = tensorRoot(header, _climb(_leaf(tile), index, tiles, siblings));
+        if (found != root) revert RootMismatch(found, root);
+    }
+
+    // ---- geometry
+
+    /// Rows, and elements of each.
+    function _extent(uint32[] memory shape) private pure returns (uint256 rows, uint256 width) {
+        if (shape.length > MAX_RANK) revert TooManyAxes(shape.length);
+        (rows, width) = (1, 1);
+        for (uint256 axis = 0; axis < shape.length; ++axis) {
+            (rows, width) = (rows * width, shape[axis]);
+        }
+        if (rows * width > MAX_ELEMENTS) revert TooManyElements(rows * width);
+    }
+
+    function _tilesOfRow(uint256 width) private pure returns (uint256) {
+        return Math.ceilDiv(width, TILE);
+    }
+
+    // ---- tree
+
+    /// The root above a node, which has the given index among the `count` nodes of its level.
+    function _climb(bytes32 node, uint256 index, uint256 count, bytes32[] calldata siblings)
+        private
+        view
+        returns (bytes32)
+    {
+        unchecked {
+            uint256 used = 0;
+            for (; count > 1; (index, count) = (index >> 1, (count + 1) >> 1)) {
+                if (index ^ 1 == count) continue;
+                if (used == siblings.length) revert WrongSiblingCount(used);
+                bytes32 sibling = siblings[used++];
+                node = index & 1 == 0 ? _node(node, sibling) : _node(sibling, node);
+            }
+            if (used != siblings.length) revert WrongSiblingCount(siblings.length);
+            return node;
+        }
+    }
+
+    /// The two hashes below use the memory behind what is allocated and do not allocate it.
+    function _leaf(bytes calldata tile) private view returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            let preimage := mload(0x40)
+            mstore8(preimage, 0)
+            calldatacopy(add(preimage, 1), tile.offset, tile.length)
+            if iszero(staticcall(gas(), SHA256, preimage, add(tile.length, 1), 0, 32)) { revert(0, 0) }
+            digest := mload(0)
+        }
+    }
+
+    function _node(bytes32 left, bytes32 right) private view returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            let preimage := mload(0x40)
+            mstore8(preimage, 1)
+            mstore(add(preimage, 1), left)
+            mstore(add(preimage, 33), right)
+            if iszero(staticcall(gas(), SHA256, preimage, 65, 0, 32)) { revert(0, 0) }
+            digest := mload(0)
+        }
+    }
+
+    /// The four bytes in the opposite order.
+    function _swap(uint32 x) private pure returns (uint32) {
+        return x >> 24 | (x >> 8 & 0xff00) | (x & 0xff00) << 8 | x << 24;
+    }
+}
