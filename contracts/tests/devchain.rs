@@ -269,7 +269,8 @@ async fn anvil_estimates_about_the_same_gas() {
     }
 }
 
-/// Not a test: a process that owns a chain and sends transactions until it is killed. It prints each hash when it was answered.
+/// Not a test: a process that owns a chain and sends transactions until it is killed. It prints each hash as soon as it
+/// was answered.
 #[tokio::test]
 #[ignore = "started by the tests of killed processes"]
 async fn owner() {

@@ -87,8 +87,8 @@ pub enum OpenError {
 }
 
 impl DevChain {
-    /// Opens the chain in a folder, begins one there, or finds the process that has it open. Blocks while the journal is
-    /// replayed, and up to [`OWNER_WAIT`] for an owner that is starting.
+    /// Opens the chain in a folder, begins one there, or finds the process that has it open. Blocks while the journal
+    /// is replayed, and up to [`OWNER_WAIT`] for an owner that is starting.
     ///
     /// # Errors
     /// [`OpenError`].

@@ -322,3 +322,22 @@ async fn an_answer_has_a_limit_of_events() {
     assert_eq!(error.as_error_resp().unwrap().code, -32_005);
     assert_eq!(chain.provider().get_logs(&all.from_block(4)).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_batch_is_answered_in_process() {
+    let client = chain().client();
+    let mut batch = client.new_batch();
+    let id = batch.add_call::<_, alloy::primitives::U64>("eth_chainId", &()).unwrap();
+    let unknown = batch.add_call::<_, bool>("eth_mining", &()).unwrap();
+    batch.send().await.unwrap();
+    assert_eq!(id.await.unwrap().to::<u64>(), CHAIN_ID);
+    assert_eq!(unknown.await.unwrap_err().as_error_resp().unwrap().code, -32_601);
+}
+
+#[tokio::test]
+async fn who_polls_ahead_of_the_chain_finds_no_events() {
+    let provider = chain().provider();
+    assert!(provider.get_logs(&Filter::new().from_block(1)).await.unwrap().is_empty());
+    assert!(provider.get_logs(&Filter::new().from_block(3).to_block(9)).await.unwrap().is_empty());
+    assert!(provider.get_logs(&Filter::new().from_block(3).to_block(2)).await.is_err());
+}
