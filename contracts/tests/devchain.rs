@@ -1,4 +1,5 @@
 //! The dev chain from outside: beside anvil, and with processes that share it and are killed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
