@@ -187,6 +187,7 @@ mod tests {
         chain.mine(3).unwrap();
         chain.increase_time(7).unwrap();
         send(&provider, &transfer(0, |tx| tx.nonce = 1)).await;
+        chain.set_time(START + 900).unwrap();
     }
 
     #[tokio::test]
