@@ -1,4 +1,5 @@
 //! The dev chain from outside: beside anvil, and with processes that share it and are killed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -269,7 +270,8 @@ async fn anvil_estimates_about_the_same_gas() {
     }
 }
 
-/// Not a test: a process that owns a chain and sends transactions until it is killed. It prints each hash when it was answered.
+/// Not a test: a process that owns a chain and sends transactions until it is killed. It prints each hash as soon as it
+/// was answered.
 #[tokio::test]
 #[ignore = "started by the tests of killed processes"]
 async fn owner() {

@@ -3,6 +3,8 @@
 //! Key number `i` is the Keccak-256 hash of [`PHRASE`] followed by `i` as eight big-endian bytes, so every program
 //! derives the same ones and no secret is stored anywhere.
 
+use std::sync::LazyLock;
+
 use alloy::primitives::utils::Unit;
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::signers::local::PrivateKeySigner;
@@ -36,7 +38,10 @@ impl DevAccount {
 
 /// The accounts, always the same ones in the same order.
 pub fn dev_accounts() -> Vec<DevAccount> {
-    (0..ACCOUNTS).filter_map(DevAccount::derive).collect()
+    // Ten multiplications on the curve, which a process does once.
+    static DERIVED: LazyLock<Vec<DevAccount>> =
+        LazyLock::new(|| (0..ACCOUNTS).filter_map(DevAccount::derive).collect());
+    DERIVED.clone()
 }
 
 /// Wei of each account at genesis.

@@ -1,4 +1,5 @@
-//! Calls: what a transaction would return, and how much gas it would need, at the latest state and the next block's time.
+//! Calls: what a transaction would return, and how much gas it would need, at the latest state and the time of the next
+//! block.
 
 use alloy::consensus::Header;
 use alloy::primitives::{Bytes, TxKind, U256};

@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn block_times_never_fall(wall in any::<u64>(), latest in 0..MAX_TIME, seconds in any::<u64>(), time in any::<u64>()) {
+        fn block_times_never_fall(wall: u64, latest in 0..MAX_TIME, seconds: u64, time: u64) {
             let start = Clock::running();
             let advanced = start.advance(seconds, wall, latest).unwrap_or(start);
             let pinned = advanced.pin(time, wall, latest).unwrap_or(advanced);

@@ -7,9 +7,9 @@
 //! └──────────┴─────────────────┴─────────┴──────────────────┘
 //! ```
 //! A process that is killed while it writes leaves the first part of its last frame. Because the length has a check of
-//! its own, such a *torn* tail is told from a damaged file: a damaged length would otherwise look like a frame that runs
-//! past the end, and cutting it off would throw away all records behind it. Checks cover the place in the file, so a
-//! frame is valid only where it was written.
+//! its own, such a *torn* tail is told from a damaged file: a damaged length would otherwise look like a frame that
+//! runs past the end, and cutting it off would throw away all records behind it. Checks cover the place in the file, so
+//! a frame is valid only where it was written.
 
 use alloy::primitives::keccak256;
 use thiserror::Error;
@@ -133,7 +133,7 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_tears_only_the_last_frame(records in records(), cut in any::<prop::sample::Index>()) {
+        fn a_cut_tears_only_the_last_frame(records in records(), cut: prop::sample::Index) {
             let whole = file(&records);
             let last = file(&records[..records.len() - 1]).len();
             let cut = last + 1 + cut.index(whole.len() - last - 1);
@@ -141,7 +141,7 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_before_the_last_frame_is_damage(records in records(), at in any::<prop::sample::Index>(), bit in 0..8) {
+        fn a_flipped_bit_before_the_last_frame_is_damage(records in records(), at: prop::sample::Index, bit in 0..8) {
             let mut bytes = file(&records);
             let last = file(&records[..records.len() - 1]).len();
             prop_assume!(last > 0);

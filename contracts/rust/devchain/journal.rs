@@ -2,8 +2,8 @@
 //!
 //! The first record says which chain it is, the others hold a [`Command`] and the hash of the latest block after it, so
 //! that a replay that goes another way (a damaged file, another version of the virtual machine) is noticed at once.
-//! A torn tail is moved into a file of its own and reported; nothing that was answered is in it, and nothing is deleted.
-//! The journal is locked while it is open: one process owns a chain.
+//! A torn tail is moved into a file of its own and reported: nothing that was answered is in it, and nothing is
+//! deleted. The journal is locked while it is open: one process owns a chain.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -145,7 +145,7 @@ impl Journal {
         let (file, bytes) = lock(folder, &path)?;
         let (contents, length) = read(&path, &bytes, new)?;
         let mut journal = Self { file, length, broken: false };
-        journal.begin(new).map_err(|source| JournalError::Io { path, source })?;
+        journal.begin(new).and_then(|()| sync(folder)).map_err(|source| JournalError::Io { path, source })?;
         Ok((journal, contents))
     }
 
@@ -193,6 +193,11 @@ impl Header {
     fn identity(&self) -> Option<Identity> {
         (self.magic == MAGIC && self.version == VERSION).then_some(self.identity)
     }
+}
+
+/// Makes the names in a folder durable, where the system has a way to.
+fn sync(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Opens and locks the file, and reads it.

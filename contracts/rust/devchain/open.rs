@@ -87,8 +87,8 @@ pub enum OpenError {
 }
 
 impl DevChain {
-    /// Opens the chain in a folder, begins one there, or finds the process that has it open. Blocks while the journal is
-    /// replayed, and up to [`OWNER_WAIT`] for an owner that is starting.
+    /// Opens the chain in a folder, begins one there, or finds the process that has it open. Blocks while the journal
+    /// is replayed, and up to [`OWNER_WAIT`] for an owner that is starting.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -187,6 +187,7 @@ mod tests {
         chain.mine(3).unwrap();
         chain.increase_time(7).unwrap();
         send(&provider, &transfer(0, |tx| tx.nonce = 1)).await;
+        chain.set_time(START + 900).unwrap();
     }
 
     #[tokio::test]

@@ -13,7 +13,9 @@
 //! function fail(string calldata why) external pure { revert(why); }
 //! function refuse(uint256 code) external pure { revert Refused(code); }
 //! function spin() external view { while (true) { value; } }
-//! function many(uint256 count) external { for (uint256 i = 0; i < count; i++) { emit Set(msg.sender, i, block.timestamp); } }
+//! function many(uint256 count) external {
+//!     for (uint256 i = 0; i < count; i++) { emit Set(msg.sender, i, block.timestamp); }
+//! }
 //! function nested(uint256 depth) external { if (depth == 0) { value += 1; } else { this.nested(depth - 1); } }
 //! function clear() external { value = 0; }
 //! ```
@@ -27,7 +29,8 @@ alloy::sol! {
         event Set(address indexed by, uint256 indexed value, uint256 time);
         function value() external view returns (uint256);
         function set(uint256 next) external payable;
-        function facts() external view returns (uint256 time, uint256 number, uint256 chain, uint256 fee, bytes32 parent);
+        function facts() external view
+            returns (uint256 time, uint256 number, uint256 chain, uint256 fee, bytes32 parent);
         function fail(string calldata why) external pure;
         function refuse(uint256 code) external pure;
         function spin() external view;

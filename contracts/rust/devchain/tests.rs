@@ -2,7 +2,7 @@
 
 use alloy::consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844, TxLegacy};
 use alloy::eips::{BlockId, BlockNumberOrTag, Encodable2718};
-use alloy::network::{EthereumWallet, TxSignerSync};
+use alloy::network::{EthereumWallet, TransactionBuilder, TxSignerSync};
 use alloy::primitives::{Address, B256, Bytes, TxKind, U256, address, utils::parse_ether};
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::rpc::types::{Filter, TransactionRequest};
@@ -321,4 +321,43 @@ async fn an_answer_has_a_limit_of_events() {
     let error = chain.provider().get_logs(&all).await.unwrap_err();
     assert_eq!(error.as_error_resp().unwrap().code, -32_005);
     assert_eq!(chain.provider().get_logs(&all.from_block(4)).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_process() {
+    let client = chain().client();
+    let mut batch = client.new_batch();
+    let id = batch.add_call::<_, alloy::primitives::U64>("eth_chainId", &()).unwrap();
+    let unknown = batch.add_call::<_, bool>("eth_mining", &()).unwrap();
+    batch.send().await.unwrap();
+    assert_eq!(id.await.unwrap().to::<u64>(), CHAIN_ID);
+    assert_eq!(unknown.await.unwrap_err().as_error_resp().unwrap().code, -32_601);
+}
+
+#[tokio::test]
+async fn who_polls_ahead_of_the_chain_finds_no_events() {
+    let provider = chain().provider();
+    assert!(provider.get_logs(&Filter::new().from_block(1)).await.unwrap().is_empty());
+    assert!(provider.get_logs(&Filter::new().from_block(3).to_block(9)).await.unwrap().is_empty());
+    assert!(provider.get_logs(&Filter::new().from_block(3).to_block(2)).await.is_err());
+}
+
+#[tokio::test]
+async fn an_answer_has_a_limit_of_bytes() {
+    // PUSH3 600000, PUSH0, LOG0: one event of 600,000 bytes.
+    let code = alloy::primitives::hex!("66620927c05fa0005f5260076019f3");
+    let (chain, each) = (chain(), 600_000);
+    let provider = wallet(&chain);
+    let deployed = provider.send_transaction(TransactionRequest::default().with_deploy_code(code)).await.unwrap();
+    let shouter = deployed.get_receipt().await.unwrap().contract_address.unwrap();
+    for nonce in 1..=super::logs::MAX_LOG_BYTES as u64 / each {
+        let raw = transfer(0, |tx| {
+            (tx.nonce, tx.gas_limit, tx.to, tx.value) = (nonce, 9_000_000, shouter.into(), U256::ZERO)
+        });
+        send(&provider, &raw).await;
+    }
+    let all = Filter::new().from_block(0);
+    assert_eq!(provider.get_logs(&all).await.unwrap().len() as u64, super::logs::MAX_LOG_BYTES as u64 / each);
+    provider.send_transaction(TransactionRequest::default().to(shouter)).await.unwrap().get_receipt().await.unwrap();
+    assert_eq!(provider.get_logs(&all).await.unwrap_err().as_error_resp().unwrap().code, -32_005);
 }

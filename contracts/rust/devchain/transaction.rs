@@ -11,6 +11,8 @@ use revm::context::TxEnv;
 use revm::context::result::InvalidTransaction;
 use thiserror::Error;
 
+use super::block::{BASE_FEE, BLOCK_GAS_LIMIT};
+
 /// Bytes of a raw transaction, the limit of go-ethereum's pool.
 pub const MAX_TRANSACTION_BYTES: usize = 128 << 10;
 
@@ -79,10 +81,10 @@ pub enum TransactionError {
         want: u64,
     },
     /// The gas limit is above that of a block.
-    #[error("exceeds block gas limit: have {0}, limit {limit}", limit = super::block::BLOCK_GAS_LIMIT)]
+    #[error("exceeds block gas limit: have {0}, limit {BLOCK_GAS_LIMIT}")]
     BlockGas(u64),
     /// The fee cap is below the base fee.
-    #[error("max fee per gas less than block base fee: maxFeePerGas: {0}, baseFee: {fee}", fee = super::block::BASE_FEE)]
+    #[error("max fee per gas less than block base fee: maxFeePerGas: {0}, baseFee: {BASE_FEE}")]
     FeeCap(u128),
     /// The tip is above the fee cap.
     #[error("max priority fee per gas higher than max fee per gas: {tip} > {cap}")]

@@ -1,4 +1,5 @@
-//! The methods by name.
+//! The methods by name: those of the Ethereum API that clients here need, those by which other dev chains move time and
+//! mine (`evm_…`, `anvil_…`), and `devchain_setTime` and `devchain_now` for a time that stands still, which those lack.
 
 use alloy::primitives::{U64, U256};
 use serde::Serialize;

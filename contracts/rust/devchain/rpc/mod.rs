@@ -5,8 +5,8 @@
 //!                    │            │         │
 //!                    └────────────┴─────────┴──► error: −32700 … −32600 of the standard, 3 for a revert
 //! ```
-//! The transport inside the process and the HTTP server both call [`handle`], so both answer the same. A request that is
-//! not understood is refused alone; its neighbours in a batch are answered. Whatever comes in, nothing panics.
+//! The transport inside the process and the HTTP server both call [`handle`], so both answer the same. A request that
+//! is not understood is refused alone; its neighbours in a batch are answered. Whatever comes in, nothing panics.
 
 mod change;
 pub mod error;

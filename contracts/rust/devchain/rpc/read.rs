@@ -136,6 +136,7 @@ fn number(chain: &Chain, tag: BlockNumberOrTag) -> u64 {
 fn find(chain: &Chain, id: BlockId) -> Option<&Block> {
     match id {
         BlockId::Hash(hash) => chain.block_by_hash(&hash.block_hash),
+        BlockId::Number(tag) if tag.is_pending() => None,
         BlockId::Number(tag) => chain.block(number(chain, tag)),
     }
 }

@@ -48,7 +48,9 @@ fn a_malformed_value_is_named() {
 
 #[test]
 fn a_batch_is_answered_one_by_one() {
-    let batch = json!([{ "id": "a", "method": "eth_chainId" }, 5, { "method": "evm_mine" }, { "id": 2, "method": "eth_blockNumber" }]);
+    let (chain, number) =
+        (json!({ "id": "a", "method": "eth_chainId" }), json!({ "id": 2, "method": "eth_blockNumber" }));
+    let batch = json!([chain, 5, { "method": "evm_mine" }, number]);
     let answers = ask(&mut ledger(), batch.to_string().as_bytes());
     assert_eq!(answers.as_array().unwrap().len(), 3);
     assert_eq!((&answers[0]["result"], &answers[0]["id"]), (&json!("0x7a6a"), &json!("a")));
