@@ -242,3 +242,6 @@ fn has_failed(state: &State) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
