@@ -91,6 +91,7 @@ impl<S: Seal> Core<S> {
             return Err(SubmitError::Full { limit: self.config.live });
         }
         self.queue(intent);
+        self.next_look = 0;
         Ok(())
     }
 
@@ -110,15 +111,15 @@ impl<S: Seal> Core<S> {
                 return self.save();
             }
         }
-        self.finish(now);
-        (now >= self.next_look).then_some(Action::Look)
+        self.finish();
+        self.save().or_else(|| (now >= self.next_look).then_some(Action::Look))
     }
 
     /// Takes in what came of the last action.
     pub fn handle(&mut self, now: u64, event: Event) {
         match event {
             Event::Stored => drop(self.unsaved.pop_front()),
-            Event::Looked(view) => self.looked(view),
+            Event::Looked(view) => self.looked(now, view),
             Event::Located(id, found) => self.located(now, &id, found),
             Event::Estimated(id, estimate) => self.estimated(now, &id, estimate),
             Event::Broadcast(id, verdict) => self.broadcast(now, &id, verdict),
@@ -181,12 +182,12 @@ impl<S: Seal> Core<S> {
         if let Some(entry) = self.entries.get_mut(&sequence) {
             *entry = Entry::new(Record { state: State::Queued, ..entry.record.clone() });
             self.changed(sequence);
+            self.next_look = 0;
         }
     }
 
     fn changed(&mut self, sequence: u64) {
         self.unsaved.push_back(Unsaved::Write(sequence));
-        self.next_look = 0;
     }
 
     fn save(&mut self) -> Option<Action> {
@@ -202,11 +203,9 @@ impl<S: Seal> Core<S> {
     }
 
     /// Ends a pass that came through: the chain and the store work.
-    fn finish(&mut self, now: u64) {
+    fn finish(&mut self) {
         if std::mem::take(&mut self.busy) {
             self.outage = None;
-            let wait = if self.live() > 0 { self.config.poll_ms } else { self.config.idle_ms };
-            self.next_look = now.saturating_add(wait);
             self.prune();
         }
     }

@@ -110,10 +110,16 @@ impl<S: Seal> Core<S> {
     fn close_gap(&mut self, view: &View) -> Option<Action> {
         let taken = self.taken(view.nonce);
         let gap = free(&taken, view.nonce);
-        if taken.last().is_none_or(|last| *last < gap) || self.names.contains_key(&IntentId::gap(gap)) {
-            return None;
-        }
-        let at = self.queue(Intent::pay(IntentId::gap(gap), self.account(), U256::ZERO));
+        let id = IntentId::gap(gap);
+        let at = match self.find(&id) {
+            _ if taken.last().is_none_or(|last| *last < gap) => return None,
+            Some((at, entry)) if matches!(entry.record.state, State::Refused(_)) => {
+                self.requeue(at);
+                at
+            }
+            Some(_) => return None,
+            None => self.queue(Intent::pay(id, self.account(), U256::ZERO)),
+        };
         self.agenda.push_front(Step::Preflight(at));
         None
     }
