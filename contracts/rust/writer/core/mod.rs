@@ -55,6 +55,7 @@ pub struct Core<S> {
     view: Option<View>,
     next_look: u64,
     outage: Option<Outage>,
+    store_is_down: bool,
 }
 
 impl<S: Seal> Core<S> {
@@ -63,7 +64,19 @@ impl<S: Seal> Core<S> {
         let names = records.iter().map(|record| (record.intent.id.clone(), record.sequence)).collect();
         let entries = records.into_iter().map(|record| (record.sequence, Entry::new(record))).collect();
         let (unsaved, agenda) = Default::default();
-        Self { config, seal, entries, names, unsaved, agenda, busy: false, view: None, next_look: 0, outage: None }
+        Self {
+            config,
+            seal,
+            entries,
+            names,
+            unsaved,
+            agenda,
+            busy: false,
+            view: None,
+            next_look: 0,
+            outage: None,
+            store_is_down: false,
+        }
     }
 
     /// The account.
@@ -97,11 +110,15 @@ impl<S: Seal> Core<S> {
 
     /// What is to be done now; nothing before [`Core::wake_at`] if `None`.
     pub fn next(&mut self, now: u64) -> Option<Action> {
-        if self.outage.as_ref().is_some_and(|outage| now < outage.retry_at) {
-            return None;
-        }
-        if let Some(action) = self.save() {
+        let waits = self.outage.as_ref().is_some_and(|outage| now < outage.retry_at);
+        // A dead chain keeps nobody from handing in an intent.
+        if !(waits && self.store_is_down)
+            && let Some(action) = self.save()
+        {
             return Some(action);
+        }
+        if waits {
+            return None;
         }
         while let Some(step) = self.agenda.pop_front() {
             if let Some(action) = self.begin(step, now) {
@@ -118,11 +135,15 @@ impl<S: Seal> Core<S> {
     /// Takes in what came of the last action.
     pub fn handle(&mut self, now: u64, event: Event) {
         match event {
-            Event::Stored => drop(self.unsaved.pop_front()),
+            Event::Stored => self.stored(),
             Event::Looked(view) => self.looked(now, view),
             Event::Located(id, found) => self.located(now, &id, found),
             Event::Estimated(id, estimate) => self.estimated(now, &id, estimate),
             Event::Broadcast(id, verdict) => self.broadcast(now, &id, verdict),
+            Event::NotStored(cause) => {
+                self.store_is_down = true;
+                self.failed(now, cause);
+            }
             Event::Failed(cause) => self.failed(now, cause),
         }
     }
@@ -199,6 +220,18 @@ impl<S: Seal> Core<S> {
                     None => drop(self.unsaved.pop_front()),
                 },
             }
+        }
+    }
+
+    fn stored(&mut self) {
+        self.store_is_down = false;
+        self.unsaved.pop_front();
+    }
+
+    /// Something came through: over a line that fails now and then, waits stay short.
+    fn recover(&mut self) {
+        if let Some(outage) = &mut self.outage {
+            outage.tries /= 2;
         }
     }
 

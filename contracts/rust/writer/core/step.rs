@@ -126,6 +126,7 @@ impl<S: Seal> Core<S> {
 
     /// The transaction was found in a block, or in none.
     pub(super) fn located(&mut self, now: u64, id: &IntentId, found: Option<Inclusion>) {
+        self.recover();
         let (Some(view), wait, resend) = (self.view, self.config.confirmations, self.config.resend_ms) else { return };
         let Some((at, entry)) = self.find_mut(id) else { return };
         let news = match found {
@@ -143,6 +144,7 @@ impl<S: Seal> Core<S> {
 
     /// The call was tried.
     pub(super) fn estimated(&mut self, now: u64, id: &IntentId, estimate: Result<u64, Refusal>) {
+        self.recover();
         let Some((at, entry)) = self.find_mut(id) else { return };
         match estimate {
             Ok(gas) => self.launch(at, gas, now),
@@ -179,6 +181,7 @@ impl<S: Seal> Core<S> {
 
     /// The chain has answered a broadcast.
     pub(super) fn broadcast(&mut self, now: u64, id: &IntentId, verdict: Verdict) {
+        self.recover();
         let height = self.view.map(|view| view.head.number);
         let Some((at, entry)) = self.find_mut(id) else { return };
         entry.broadcast_at = Some(now);

@@ -283,10 +283,11 @@ impl Run {
 
     /// A failure may come before or after the effect.
     fn half(&mut self, action: Action) -> Event {
+        let stores = matches!(action, Action::Write(_) | Action::Remove(_));
         if self.dice.happens(50) {
             self.perform(action);
         }
-        Event::Failed("the line is dead".into())
+        if stores { Event::NotStored("disk full".into()) } else { Event::Failed("the line is dead".into()) }
     }
 
     fn perform(&mut self, action: Action) -> Event {
@@ -510,7 +511,7 @@ fn a_failing_store_stops_everything_and_is_tried_again() {
     run.submit(0);
     for tries in 1..5 {
         assert!(matches!(run.core.next(run.now), Some(Action::Write(_))));
-        run.core.handle(run.now, Event::Failed("disk full".into()));
+        run.core.handle(run.now, Event::NotStored("disk full".into()));
         assert!(run.core.next(run.now).is_none());
         let outage = run.core.status().outage.unwrap();
         assert_eq!((outage.since, outage.tries), (0, tries));
@@ -520,6 +521,25 @@ fn a_failing_store_stops_everything_and_is_tried_again() {
     run.pass();
     assert!(run.core.status().outage.is_none());
     assert!(run.state(0).sent().is_some());
+}
+
+#[test]
+fn a_dead_chain_keeps_no_intent_from_the_store() {
+    let mut run = calm();
+    for tries in 1..10 {
+        assert!(matches!(run.core.next(run.now), Some(Action::Look)));
+        run.core.handle(run.now, Event::Failed("connection refused".into()));
+        assert_eq!(run.core.status().outage.unwrap().tries, tries);
+        run.submit(tries.into());
+        assert!(matches!(run.core.next(run.now), Some(Action::Write(_))));
+        run.core.handle(run.now, Event::Stored);
+        assert!(run.core.next(run.now).is_none());
+        run.now = run.core.wake_at();
+    }
+    assert_eq!(
+        run.core.wake_at() - run.core.status().outage.unwrap().since,
+        500 + 1_000 + 2_000 + 4_000 + 8_000 + 16_000 + 32_000 + 2 * 60_000
+    );
 }
 
 #[test]
