@@ -18,7 +18,7 @@ use alloy::providers::DynProvider;
 use alloy::transports::TransportError;
 
 pub use error::{ConnectError, RpcError};
-pub use read::{Block, Call};
+pub use read::{Block, Call, Logs};
 pub use revert::Revert;
 
 /// Longest wait for an answer.

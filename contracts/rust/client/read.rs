@@ -25,6 +25,15 @@ pub struct Block {
     pub base_fee: u128,
 }
 
+/// What a node says that contracts have said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logs {
+    /// Events.
+    pub logs: Vec<Log>,
+    /// Entries that are no events.
+    pub malformed: usize,
+}
+
 /// A call that is tried without being sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -134,12 +143,16 @@ impl Client {
         self.ask("a receipt", self.provider.get_transaction_receipt(hash)).await
     }
 
-    /// Events that match a filter.
+    /// Events that match a filter. What is no event is left out and counted.
     ///
     /// # Errors
     /// [`RpcError`]; [`RpcError::Refused`] if the node finds the range too large.
-    pub async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, RpcError> {
-        self.ask("events", self.provider.get_logs(filter)).await
+    pub async fn logs(&self, filter: &Filter) -> Result<Logs, RpcError> {
+        let answer: Vec<serde_json::Value> =
+            self.ask("events", self.provider.client().request("eth_getLogs", (filter,))).await?;
+        let asked = answer.len();
+        let logs: Vec<Log> = answer.into_iter().filter_map(|log| serde_json::from_value(log).ok()).collect();
+        Ok(Logs { malformed: asked - logs.len(), logs })
     }
 
     /// Hands a signed transaction to the chain and returns its hash.

@@ -189,7 +189,7 @@ impl Task {
 }
 
 fn stored(outcome: Result<(), StoreError>) -> Event {
-    outcome.map_or_else(|error| Event::Failed(error.to_string()), |()| Event::Stored)
+    outcome.map_or_else(|error| Event::NotStored(error.to_string()), |()| Event::Stored)
 }
 
 /// A receipt without a block is of a transaction that is not in the chain.

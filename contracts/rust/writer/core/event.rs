@@ -40,6 +40,8 @@ pub enum Action {
 pub enum Event {
     /// The store was changed.
     Stored,
+    /// The store was not changed; another time it may work.
+    NotStored(String),
     /// The chain was seen.
     Looked(View),
     /// The transaction is there, or nowhere.
@@ -48,7 +50,7 @@ pub enum Event {
     Estimated(IntentId, Result<u64, Refusal>),
     /// What the chain said to the transaction.
     Broadcast(IntentId, Verdict),
-    /// It could not be done; another time it may work.
+    /// The chain did not answer; another time it may.
     Failed(String),
 }
 

@@ -55,6 +55,7 @@ pub struct Core<S> {
     view: Option<View>,
     next_look: u64,
     outage: Option<Outage>,
+    store_is_down: bool,
 }
 
 impl<S: Seal> Core<S> {
@@ -63,7 +64,19 @@ impl<S: Seal> Core<S> {
         let names = records.iter().map(|record| (record.intent.id.clone(), record.sequence)).collect();
         let entries = records.into_iter().map(|record| (record.sequence, Entry::new(record))).collect();
         let (unsaved, agenda) = Default::default();
-        Self { config, seal, entries, names, unsaved, agenda, busy: false, view: None, next_look: 0, outage: None }
+        Self {
+            config,
+            seal,
+            entries,
+            names,
+            unsaved,
+            agenda,
+            busy: false,
+            view: None,
+            next_look: 0,
+            outage: None,
+            store_is_down: false,
+        }
     }
 
     /// The account.
@@ -91,16 +104,21 @@ impl<S: Seal> Core<S> {
             return Err(SubmitError::Full { limit: self.config.live });
         }
         self.queue(intent);
+        self.next_look = 0;
         Ok(())
     }
 
     /// What is to be done now; nothing before [`Core::wake_at`] if `None`.
     pub fn next(&mut self, now: u64) -> Option<Action> {
-        if self.outage.as_ref().is_some_and(|outage| now < outage.retry_at) {
-            return None;
-        }
-        if let Some(action) = self.save() {
+        let waits = self.outage.as_ref().is_some_and(|outage| now < outage.retry_at);
+        // A dead chain keeps nobody from handing in an intent.
+        if !(waits && self.store_is_down)
+            && let Some(action) = self.save()
+        {
             return Some(action);
+        }
+        if waits {
+            return None;
         }
         while let Some(step) = self.agenda.pop_front() {
             if let Some(action) = self.begin(step, now) {
@@ -110,18 +128,22 @@ impl<S: Seal> Core<S> {
                 return self.save();
             }
         }
-        self.finish(now);
-        (now >= self.next_look).then_some(Action::Look)
+        self.finish();
+        self.save().or_else(|| (now >= self.next_look).then_some(Action::Look))
     }
 
     /// Takes in what came of the last action.
     pub fn handle(&mut self, now: u64, event: Event) {
         match event {
-            Event::Stored => drop(self.unsaved.pop_front()),
-            Event::Looked(view) => self.looked(view),
+            Event::Stored => self.stored(),
+            Event::Looked(view) => self.looked(now, view),
             Event::Located(id, found) => self.located(now, &id, found),
             Event::Estimated(id, estimate) => self.estimated(now, &id, estimate),
             Event::Broadcast(id, verdict) => self.broadcast(now, &id, verdict),
+            Event::NotStored(cause) => {
+                self.store_is_down = true;
+                self.failed(now, cause);
+            }
             Event::Failed(cause) => self.failed(now, cause),
         }
     }
@@ -181,12 +203,12 @@ impl<S: Seal> Core<S> {
         if let Some(entry) = self.entries.get_mut(&sequence) {
             *entry = Entry::new(Record { state: State::Queued, ..entry.record.clone() });
             self.changed(sequence);
+            self.next_look = 0;
         }
     }
 
     fn changed(&mut self, sequence: u64) {
         self.unsaved.push_back(Unsaved::Write(sequence));
-        self.next_look = 0;
     }
 
     fn save(&mut self) -> Option<Action> {
@@ -201,12 +223,22 @@ impl<S: Seal> Core<S> {
         }
     }
 
+    fn stored(&mut self) {
+        self.store_is_down = false;
+        self.unsaved.pop_front();
+    }
+
+    /// Something came through: over a line that fails now and then, waits stay short.
+    fn recover(&mut self) {
+        if let Some(outage) = &mut self.outage {
+            outage.tries /= 2;
+        }
+    }
+
     /// Ends a pass that came through: the chain and the store work.
-    fn finish(&mut self, now: u64) {
+    fn finish(&mut self) {
         if std::mem::take(&mut self.busy) {
             self.outage = None;
-            let wait = if self.live() > 0 { self.config.poll_ms } else { self.config.idle_ms };
-            self.next_look = now.saturating_add(wait);
             self.prune();
         }
     }

@@ -1,6 +1,6 @@
 //! What one look at the chain means for the records, and the steps that follow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::entry::Entry;
 use super::step::Step;
@@ -8,12 +8,13 @@ use super::{Core, Seal, State, View};
 
 impl<S: Seal> Core<S> {
     /// Takes in the chain as it is and builds the pass.
-    pub(super) fn looked(&mut self, view: View) {
+    pub(super) fn looked(&mut self, now: u64, view: View) {
         if self.view.is_some_and(|old| view.nonce < old.nonce || view.head.number < old.head.number) {
             self.entries.values_mut().filter(|entry| entry.pending_nonce().is_some()).for_each(Entry::forget_chain);
         }
         self.view = Some(view);
         self.busy = true;
+        self.next_look = now.saturating_add(if self.live() > 0 { self.config.poll_ms } else { self.config.idle_ms });
         self.roll_back(view.nonce);
         self.agenda = self.plan(&view);
     }
@@ -32,7 +33,7 @@ impl<S: Seal> Core<S> {
         pending.for_each(|entry| entry.overtaken = None);
     }
 
-    fn plan(&self, view: &View) -> std::collections::VecDeque<Step> {
+    fn plan(&self, view: &View) -> VecDeque<Step> {
         let (mined, pending): (Vec<_>, Vec<_>) =
             self.with_nonces().into_iter().partition(|(nonce, _)| *nonce < view.nonce);
         let locate = mined.into_iter().map(|(_, at)| Step::Locate(at));

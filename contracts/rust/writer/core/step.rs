@@ -110,16 +110,23 @@ impl<S: Seal> Core<S> {
     fn close_gap(&mut self, view: &View) -> Option<Action> {
         let taken = self.taken(view.nonce);
         let gap = free(&taken, view.nonce);
-        if taken.last().is_none_or(|last| *last < gap) || self.names.contains_key(&IntentId::gap(gap)) {
-            return None;
-        }
-        let at = self.queue(Intent::pay(IntentId::gap(gap), self.account(), U256::ZERO));
+        let id = IntentId::gap(gap);
+        let at = match self.find(&id) {
+            _ if taken.last().is_none_or(|last| *last < gap) => return None,
+            Some((at, entry)) if matches!(entry.record.state, State::Refused(_)) => {
+                self.requeue(at);
+                at
+            }
+            Some(_) => return None,
+            None => self.queue(Intent::pay(id, self.account(), U256::ZERO)),
+        };
         self.agenda.push_front(Step::Preflight(at));
         None
     }
 
     /// The transaction was found in a block, or in none.
     pub(super) fn located(&mut self, now: u64, id: &IntentId, found: Option<Inclusion>) {
+        self.recover();
         let (Some(view), wait, resend) = (self.view, self.config.confirmations, self.config.resend_ms) else { return };
         let Some((at, entry)) = self.find_mut(id) else { return };
         let news = match found {
@@ -137,6 +144,7 @@ impl<S: Seal> Core<S> {
 
     /// The call was tried.
     pub(super) fn estimated(&mut self, now: u64, id: &IntentId, estimate: Result<u64, Refusal>) {
+        self.recover();
         let Some((at, entry)) = self.find_mut(id) else { return };
         match estimate {
             Ok(gas) => self.launch(at, gas, now),
@@ -173,6 +181,7 @@ impl<S: Seal> Core<S> {
 
     /// The chain has answered a broadcast.
     pub(super) fn broadcast(&mut self, now: u64, id: &IntentId, verdict: Verdict) {
+        self.recover();
         let height = self.view.map(|view| view.head.number);
         let Some((at, entry)) = self.find_mut(id) else { return };
         entry.broadcast_at = Some(now);
