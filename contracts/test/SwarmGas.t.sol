@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+
+import {SwarmCoordinator} from "../src/SwarmCoordinator.sol";
+import {SwarmStake} from "../src/SwarmStake.sol";
+import {TestToken} from "../src/dev/TestToken.sol";
 import {Claim, Epoch, Scores} from "../src/types.sol";
 import {SwarmTest} from "./fixtures/SwarmTest.sol";
 
@@ -9,6 +14,9 @@ import {SwarmTest} from "./fixtures/SwarmTest.sol";
 /// forge-config: default.isolate = true
 contract SwarmGasTest is SwarmTest {
     string private constant GROUP = "Swarm";
+
+    /// @dev What the latest creation cost.
+    uint256 private _creationGas;
 
     function setUp() public override {
         super.setUp();
@@ -23,11 +31,13 @@ contract SwarmGasTest is SwarmTest {
     }
 
     function test_deployStake() public {
-        _deploy("SwarmStake", abi.encode(token, EXIT_DELAY, SLASHER));
+        _createStake(IERC20(address(token)));
+        vm.snapshotValue(GROUP, "deploy SwarmStake", _creationGas);
     }
 
     function test_deployCoordinator() public {
-        _deploy("SwarmCoordinator", abi.encode(_parameters()));
+        _createCoordinator();
+        vm.snapshotValue(GROUP, "deploy SwarmCoordinator", _creationGas);
     }
 
     function test_deposit() public {
@@ -77,17 +87,37 @@ contract SwarmGasTest is SwarmTest {
         vm.snapshotGasLastCall(GROUP, "reclaim");
     }
 
-    /// @dev Without `new`, which forge turns into a cheatcode where it links tests dynamically.
-    function _deploy(string memory name, bytes memory arguments) private {
-        bytes memory code = abi.encodePacked(vm.getCode(string.concat(name, ".sol:", name)), arguments);
-        address deployed = address(0);
+    // ---- the committed bytecode
+
+    function _newToken() internal override returns (TestToken) {
+        return TestToken(_create("TestToken", ""));
+    }
+
+    function _deploy(IERC20 money) internal override {
+        stake = _createStake(money);
+        coordinator = _createCoordinator();
+    }
+
+    function _createStake(IERC20 money) private returns (SwarmStake) {
+        return SwarmStake(_create("SwarmStake", abi.encode(money, EXIT_DELAY, SLASHER)));
+    }
+
+    function _createCoordinator() private returns (SwarmCoordinator) {
+        return SwarmCoordinator(_create("SwarmCoordinator", abi.encode(_parameters())));
+    }
+
+    function _create(string memory name, bytes memory arguments) private returns (address created) {
+        bytes memory artifact = vm.getCode(string.concat("artifacts/", name, ".json"));
+        bytes memory code = abi.encodePacked(artifact, arguments);
         uint256 before = gasleft();
         assembly ("memory-safe") {
-            deployed := create(0, add(code, 32), mload(code))
+            created := create(0, add(code, 32), mload(code))
         }
-        vm.snapshotValue(GROUP, string.concat("deploy ", name), before - gasleft());
-        vm.assertTrue(deployed.code.length > 0);
+        _creationGas = before - gasleft();
+        vm.assertTrue(created.code.length > 0);
     }
+
+    // ---- words
 
     function _submit(uint256 signers) private {
         Scores memory s = _scores(0, _equal());
