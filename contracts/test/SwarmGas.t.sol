@@ -5,7 +5,8 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {SwarmCoordinator} from "../src/SwarmCoordinator.sol";
 import {SwarmStake} from "../src/SwarmStake.sol";
-import {Claim, Epoch, Parameters, Scores} from "../src/types.sol";
+import {TestToken} from "../src/dev/TestToken.sol";
+import {Claim, Epoch, Scores} from "../src/types.sol";
 import {SwarmTest} from "./fixtures/SwarmTest.sol";
 
 /// @title Gas of what a swarm does every day, as its sender pays it: intrinsic gas and calldata included.
@@ -13,6 +14,9 @@ import {SwarmTest} from "./fixtures/SwarmTest.sol";
 /// forge-config: default.isolate = true
 contract SwarmGasTest is SwarmTest {
     string private constant GROUP = "Swarm";
+
+    /// @dev What the latest creation cost.
+    uint256 private _creationGas;
 
     function setUp() public override {
         super.setUp();
@@ -27,16 +31,13 @@ contract SwarmGasTest is SwarmTest {
     }
 
     function test_deployStake() public {
-        uint256 before = gasleft();
-        new SwarmStake(IERC20(address(token)), EXIT_DELAY, SLASHER);
-        vm.snapshotValue(GROUP, "deploy SwarmStake", before - gasleft());
+        _createStake(IERC20(address(token)));
+        vm.snapshotValue(GROUP, "deploy SwarmStake", _creationGas);
     }
 
     function test_deployCoordinator() public {
-        Parameters memory p = _parameters();
-        uint256 before = gasleft();
-        new SwarmCoordinator(p);
-        vm.snapshotValue(GROUP, "deploy SwarmCoordinator", before - gasleft());
+        _createCoordinator();
+        vm.snapshotValue(GROUP, "deploy SwarmCoordinator", _creationGas);
     }
 
     function test_deposit() public {
@@ -85,6 +86,38 @@ contract SwarmGasTest is SwarmTest {
         coordinator.reclaim(Epoch.wrap(0));
         vm.snapshotGasLastCall(GROUP, "reclaim");
     }
+
+    // ---- the committed bytecode
+
+    function _newToken() internal override returns (TestToken) {
+        return TestToken(_create("TestToken", ""));
+    }
+
+    function _deploy(IERC20 money) internal override {
+        stake = _createStake(money);
+        coordinator = _createCoordinator();
+    }
+
+    function _createStake(IERC20 money) private returns (SwarmStake) {
+        return SwarmStake(_create("SwarmStake", abi.encode(money, EXIT_DELAY, SLASHER)));
+    }
+
+    function _createCoordinator() private returns (SwarmCoordinator) {
+        return SwarmCoordinator(_create("SwarmCoordinator", abi.encode(_parameters())));
+    }
+
+    function _create(string memory name, bytes memory arguments) private returns (address created) {
+        bytes memory artifact = vm.getCode(string.concat("artifacts/", name, ".json"));
+        bytes memory code = abi.encodePacked(artifact, arguments);
+        uint256 before = gasleft();
+        assembly ("memory-safe") {
+            created := create(0, add(code, 32), mload(code))
+        }
+        _creationGas = before - gasleft();
+        vm.assertTrue(created.code.length > 0);
+    }
+
+    // ---- words
 
     function _submit(uint256 signers) private {
         Scores memory s = _scores(0, _equal());

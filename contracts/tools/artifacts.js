@@ -1,24 +1,34 @@
 #!/usr/bin/env node
 // Keeps artifacts/ (ABI and bytecode, committed, read by the Rust crate) equal to what the sources compile to.
-//   write   copies from out/ into artifacts/; run `forge build` first
-//   check   rebuilds and compares; exit code 1 names every file that differs
+//   write   compiles and rewrites artifacts/
+//   check   compiles and compares; exit code 1 names every file that differs
+//
+// Each contract is compiled alone, from nothing: the optimizer's choices depend on everything that is compiled with it, so a
+// build of the whole project would give other bytecode whenever an unrelated file or test comes or goes.
 "use strict";
 const fs = require("fs");
 const path = require("path");
 const { ROOT, forge } = require("./forge");
 
-/** The contracts that are deployed from outside. */
-const NAMES = ["SwarmCoordinator", "SwarmStake", "TestToken"];
+/** The contracts that are deployed from outside, by source. */
+const SOURCES = ["src/SwarmCoordinator.sol", "src/SwarmStake.sol", "src/dev/TestToken.sol"];
 
-const fileOf = (name) => path.join(ROOT, "artifacts", `${name}.json`);
+const FOLDER = path.join(ROOT, "artifacts");
+const BUILD = path.join("cache", "artifacts");
 
-/** What is committed of a compiled contract, as text. */
-function render(name) {
-  const built = path.join(ROOT, "out", `${name}.sol`, `${name}.json`);
-  const { abi, bytecode, deployedBytecode } = JSON.parse(fs.readFileSync(built, "utf8"));
-  if (!/^0x[0-9a-f]+$/.test(bytecode?.object ?? "")) {
-    throw new Error(`out/ has no linked bytecode of ${name}: is it abstract? Or was forge lint run there? Then delete out/.`);
-  }
+/** Compiles `source`; what is committed of it: { file, text }. */
+function compile(source) {
+  const name = path.basename(source, ".sol");
+  const folder = path.join(BUILD, name);
+  const env = { ...process.env, FOUNDRY_OUT: path.join(folder, "out"), FOUNDRY_CACHE_PATH: path.join(folder, "cache") };
+  const stdio = ["ignore", "ignore", "inherit"];
+  if (forge(["build", "--force", source], { env, stdio }).status !== 0) throw new Error(`${source} does not compile`);
+  const built = path.join(ROOT, env.FOUNDRY_OUT, `${name}.sol`, `${name}.json`);
+  return { file: `${name}.json`, text: render(name, JSON.parse(fs.readFileSync(built, "utf8"))) };
+}
+
+function render(name, { abi, bytecode, deployedBytecode }) {
+  if (!/^0x[0-9a-f]+$/.test(bytecode?.object ?? "")) throw new Error(`${name} has no linked bytecode: is it abstract?`);
   const artifact = {
     contractName: name,
     abi,
@@ -29,21 +39,21 @@ function render(name) {
 }
 
 function write() {
-  fs.mkdirSync(path.join(ROOT, "artifacts"), { recursive: true });
-  for (const name of NAMES) fs.writeFileSync(fileOf(name), render(name));
+  fs.mkdirSync(FOLDER, { recursive: true });
+  for (const { file, text } of SOURCES.map(compile)) fs.writeFileSync(path.join(FOLDER, file), text);
 }
 
-/** Names of the artifacts that are absent or not what the sources compile to, and of files that belong to no contract. */
+/** What is wrong with artifacts/: absent or stale files, and files that belong to no contract. */
 function differences() {
-  const read = (file) => (fs.existsSync(file) ? fs.readFileSync(file, "utf8") : "");
-  const stale = NAMES.filter((name) => read(fileOf(name)) !== render(name)).map((name) => `${name}.json differs`);
-  const expected = new Set(NAMES.map((name) => `${name}.json`));
-  const extra = fs.readdirSync(path.join(ROOT, "artifacts")).filter((file) => !expected.has(file));
+  const built = new Map(SOURCES.map(compile).map(({ file, text }) => [file, text]));
+  const committed = (file) => path.join(FOLDER, file);
+  const fresh = (file) => fs.existsSync(committed(file)) && fs.readFileSync(committed(file), "utf8") === built.get(file);
+  const stale = [...built.keys()].filter((file) => !fresh(file)).map((file) => `${file} differs`);
+  const extra = fs.existsSync(FOLDER) ? fs.readdirSync(FOLDER).filter((file) => !built.has(file)) : [];
   return [...stale, ...extra.map((file) => `${file} belongs to no contract in tools/artifacts.js`)];
 }
 
 function check() {
-  if (forge(["build"]).status !== 0) throw new Error("forge build failed");
   const found = differences();
   if (found.length > 0) throw new Error(`artifacts/: ${found.join("; ")}. Run \`npm run build\` and commit the result.`);
 }
