@@ -5,9 +5,13 @@
 //!   ├─ deploy   puts the contracts on a chain, reads and writes deployment files
 //!   ├─ writer   one per account: intent → effect → done, own nonces, fee bumps, resends
 //!   ├─ cursor   events by `getLogs`, with reorganisations
+//!   ├─ swarm    the contracts of one swarm: reads, call data, events
 //!   └─ scores, typed   what members sign (EIP-712) and what a claim proves (Merkle)
 //! ```
 //! The only crate with alloy and revm.
+
+pub use alloy::primitives::{Address, B256, Bytes, U256};
+pub use alloy::signers::local::PrivateKeySigner;
 
 pub mod bindings;
 pub mod client;
@@ -15,5 +19,6 @@ pub mod cursor;
 pub mod deploy;
 pub mod devchain;
 pub mod scores;
+pub mod swarm;
 pub mod typed;
 pub mod writer;

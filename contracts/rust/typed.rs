@@ -1,1 +1,176 @@
-//! What is signed: EIP-712 digests.
+//! What is signed: EIP-712 digests, and the names that a node key has on a chain and on the network.
+//!
+//! A signature counts on one chain, for one contract. One secp256k1 key is a public key of 33 bytes, an EVM address (the
+//! last 20 bytes of keccak(x ‖ y)) and a libp2p peer id (the public key itself in a short wrapping).
+
+use alloy::primitives::{Address, B256, Signature, U256, keccak256};
+use alloy::sol;
+use alloy::sol_types::{Eip712Domain, SolStruct, eip712_domain};
+use k256::elliptic_curve::sec1::ToEncodedPoint;
+
+use crate::swarm::Scores;
+
+/// A compressed public key (SEC1).
+pub type CompressedKey = [u8; 33];
+/// Bytes of a libp2p peer id of a secp256k1 key.
+pub const PEER_ID_BYTES: usize = 39;
+
+sol! {
+    /// Consent of an owner and a node to belong together.
+    struct Binding {
+        address owner;
+        address node;
+        uint256 nonce;
+        uint256 expiry;
+    }
+
+    /// The scores of an epoch, as members sign them.
+    struct EpochScores {
+        uint64 epoch;
+        bytes32 root;
+        uint32 members;
+        uint128 points;
+        bytes32 transcript;
+    }
+}
+
+/// Where a signature counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// Id of the chain.
+    pub chain_id: u64,
+    /// The coordinator.
+    pub contract: Address,
+}
+
+impl Domain {
+    fn separator(&self) -> Eip712Domain {
+        eip712_domain! {
+            name: "swarm-node",
+            version: "1",
+            chain_id: self.chain_id,
+            verifying_contract: self.contract,
+        }
+    }
+
+    /// What owner and node sign to belong together; `nonce` is the owner's next one, `expiry` in seconds.
+    pub fn binding(&self, owner: Address, node: Address, nonce: U256, expiry: U256) -> B256 {
+        Binding { owner, node, nonce, expiry }.eip712_signing_hash(&self.separator())
+    }
+
+    /// What members sign under the scores of an epoch.
+    pub fn scores(&self, scores: &Scores) -> B256 {
+        let Scores { epoch, root, members, points, transcript } = *scores;
+        EpochScores { epoch, root, members, points, transcript }.eip712_signing_hash(&self.separator())
+    }
+}
+
+/// The two coordinates x ‖ y of a compressed key; `None` if it is no point of the curve.
+pub fn uncompressed(key: &CompressedKey) -> Option<[u8; 64]> {
+    let point = k256::PublicKey::from_sec1_bytes(key).ok()?.to_encoded_point(false);
+    point.as_bytes().get(1..)?.try_into().ok()
+}
+
+/// The address of a node key; `None` if it is no point of the curve.
+pub fn address(key: &CompressedKey) -> Option<Address> {
+    Some(Address::from_slice(keccak256(uncompressed(key)?).get(12..)?))
+}
+
+/// Who made a signature of 65 bytes over a digest; `None` for a malformed one, and for a high `s`, which the contracts
+/// refuse.
+pub fn signer(digest: &B256, signature: &[u8; 65]) -> Option<Address> {
+    let signature = Signature::from_raw_array(signature).ok()?;
+    let low = signature.normalize_s().is_none();
+    low.then(|| signature.recover_address_from_prehash(digest).ok())?
+}
+
+/// The libp2p peer id of a node key: the identity multihash of the protobuf message (type 2 = secp256k1, key).
+pub fn peer_id(key: &CompressedKey) -> [u8; PEER_ID_BYTES] {
+    const WRAPPING: [u8; 6] = [0x00, 0x25, 0x08, 0x02, 0x12, 0x21];
+    let mut id = [0; PEER_ID_BYTES];
+    let bytes = WRAPPING.iter().chain(key);
+    id.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    id
+}
+
+/// A peer id as people see it: base58.
+pub fn peer_id_text(key: &CompressedKey) -> String {
+    bs58::encode(peer_id(key)).into_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::hex;
+    use alloy::signers::SignerSync;
+    use alloy::signers::local::PrivateKeySigner;
+
+    use super::*;
+
+    fn signer_of(byte: u8) -> PrivateKeySigner {
+        PrivateKeySigner::from_bytes(&B256::repeat_byte(byte)).unwrap()
+    }
+
+    fn compressed(signer: &PrivateKeySigner) -> CompressedKey {
+        signer.credential().verifying_key().to_encoded_point(true).as_bytes().try_into().unwrap()
+    }
+
+    const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(7) };
+
+    fn scores() -> Scores {
+        Scores { epoch: 3, root: B256::repeat_byte(1), members: 4, points: 99, transcript: B256::repeat_byte(2) }
+    }
+
+    #[test]
+    fn a_node_key_has_the_address_of_its_signer() {
+        for byte in 1..20 {
+            let signer = signer_of(byte);
+            assert_eq!(address(&compressed(&signer)), Some(signer.address()));
+        }
+        assert_eq!(address(&[5; 33]), None);
+    }
+
+    /// The key pair of the libp2p peer id specification.
+    #[test]
+    fn a_peer_id_wraps_the_public_key() {
+        let secret = hex!("53dadf1d5a164d6b4acdb15e24aa4c5b1d3461bdbd42abedb0a4404d56ced8fb");
+        let key = compressed(&PrivateKeySigner::from_slice(&secret).unwrap());
+        let message = hex!("08021221037777e994e452c21604f91de093ce415f5432f701dd8cd1a7a6fea0e630bfca99");
+        assert_eq!(peer_id(&key)[..2], [0x00, 37]);
+        assert_eq!(peer_id(&key)[2..], message);
+        assert!(peer_id_text(&key).starts_with("16Uiu2HA"), "{}", peer_id_text(&key));
+    }
+
+    #[test]
+    fn signatures_name_their_signer_and_every_field_counts() {
+        let key = signer_of(9);
+        let digest = DOMAIN.scores(&scores());
+        let signature: [u8; 65] = key.sign_hash_sync(&digest).unwrap().as_bytes();
+        assert_eq!(signer(&digest, &signature), Some(key.address()));
+        let others = [
+            DOMAIN.scores(&Scores { epoch: 4, ..scores() }),
+            DOMAIN.scores(&Scores { root: B256::ZERO, ..scores() }),
+            DOMAIN.scores(&Scores { members: 5, ..scores() }),
+            DOMAIN.scores(&Scores { points: 98, ..scores() }),
+            DOMAIN.scores(&Scores { transcript: B256::ZERO, ..scores() }),
+            Domain { chain_id: 1, ..DOMAIN }.scores(&scores()),
+            Domain { contract: Address::ZERO, ..DOMAIN }.scores(&scores()),
+        ];
+        assert!(others.iter().all(|other| signer(other, &signature) != Some(key.address())));
+    }
+
+    #[test]
+    fn malformed_and_malleated_signatures_have_no_signer() {
+        let digest = DOMAIN.scores(&scores());
+        let signature = signer_of(9).sign_hash_sync(&digest).unwrap();
+        let high = Signature::new(signature.r(), order() - signature.s(), !signature.v());
+        assert_eq!(high.recover_address_from_prehash(&digest).unwrap(), signer_of(9).address());
+        assert_eq!(signer(&digest, &high.as_bytes()), None);
+        assert_eq!(signer(&digest, &[0; 65]), None);
+        assert_eq!(signer(&digest, &[255; 65]), None);
+    }
+
+    /// The order of secp256k1.
+    fn order() -> U256 {
+        U256::from_be_bytes(hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"))
+    }
+}

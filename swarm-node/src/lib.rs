@@ -8,10 +8,15 @@
 //! ```
 
 pub mod assembly;
+pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod identity;
 pub mod learn;
 pub mod model;
 pub mod round;
+pub mod settle;
+pub mod store;
 pub mod task;
+pub mod wallet;

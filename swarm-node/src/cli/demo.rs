@@ -5,15 +5,18 @@ use clap::Args;
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
+use super::wallet::{NO_WALLET, unlock};
 use crate::assembly::{Model, certified};
-use crate::config::path;
-use crate::demo;
+use crate::chain::Endpoint;
+use crate::config::{WalletConfig, path};
+use crate::demo::{self, Funder, MoneyReport};
 
 /// Runs a whole swarm in this process and shows what it learned.
 ///
 /// Four peers start from one base model. Each practises one family of tasks; they share answers, criticise and decide, and
-/// train on what they exchange. The same peers learn alone as control. Ends with held-out scores, percent of questions
-/// that were never trained on. Takes a few minutes on two cores.
+/// train on what they exchange. The same peers learn alone as control. Their scores are settled as rewards on a chain, by
+/// default on a dev chain inside this process. Ends with held-out scores, percent of questions that were never trained on,
+/// and with what each peer earned. Takes about a minute on two cores.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Demo {
@@ -32,10 +35,14 @@ pub(super) struct Demo {
     /// Checkpoint to start from instead of the shipped one: a safetensors file or the folder of a run.
     #[arg(long, value_name = "FILE")]
     base: Option<String>,
+    /// Where rewards are settled: `embedded` (a dev chain in this process), `none`, or the URL of a chain's RPC server.
+    #[arg(long, value_name = "WHERE")]
+    chain: Option<String>,
 }
 
 const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simulate --seed 2 --json\n  swarm-node demo --rounds 10 \
---set demo.questions=8\n  swarm-node demo --threads 1 --path avx2";
+--set demo.questions=8\n  swarm-node demo --threads 1 --path avx2\n  swarm-node demo --chain http://127.0.0.1:8545   \
+(a wallet pays: SWARM_NODE_WALLET_SECRET or --set wallet.file=...)";
 
 impl Demo {
     pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
@@ -44,15 +51,39 @@ impl Demo {
             ("--peers", "demo.peers", &self.peers),
             ("--rounds", "demo.rounds", &self.rounds),
             ("--base", "demo.base", &self.base),
+            ("--chain", "chain.endpoint", &self.chain),
         ];
-        let config = options.settings(&flags, environment)?.config()?;
+        let config = options.settings(&flags, environment.clone())?.config()?;
+        let endpoint = Endpoint::of(&config.chain)?;
+        let funder = funder(&endpoint, &config.wallet, &environment);
         certified(&config.engine, 1)?;
         let base = Model::load(path(&config.demo.base)).map_err(Failure::work)?;
-        let report = demo::run(&config, base, &Console::new()).map_err(Failure::work)?;
+        let report = demo::run(&config, base, &funder, &Console::new()).map_err(Failure::work)?;
         println!("{}", demo::render(&report).trim_end());
         if options.json {
             println!("{}", serde_json::to_string(&report.summary()).map_err(Failure::work)?);
         }
-        Ok(())
+        match report.money.is_settled() || endpoint == Endpoint::None {
+            true => Ok(()),
+            false => Err(unsettled(&report.money)),
+        }
     }
+}
+
+/// Who pays. A wallet that cannot be used is no reason not to learn.
+fn funder(endpoint: &Endpoint, wallet: &WalletConfig, environment: &[(String, String)]) -> Funder {
+    match endpoint {
+        Endpoint::Embedded => Funder::Dev,
+        Endpoint::None => Funder::Nobody("no chain is set".into()),
+        Endpoint::Url(_) => match unlock(wallet, environment) {
+            Ok(Some(wallet)) => Funder::Secret(wallet.secret),
+            Ok(None) => Funder::Nobody(NO_WALLET.into()),
+            Err(error) => Funder::Nobody(error.to_string()),
+        },
+    }
+}
+
+fn unsettled(money: &MoneyReport) -> Failure {
+    let reason = money.trouble.as_deref().unwrap_or("the balances differ from what was earned");
+    Failure::Work(anyhow::anyhow!("the swarm has learned, but its rewards are not settled: {reason}"))
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::assembly::{EngineError, RecipeError};
+use crate::chain::EndpointError;
 use crate::config::ConfigError;
 
 /// Exit code of a failure at work.
@@ -42,6 +43,12 @@ impl fmt::Display for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+impl From<EndpointError> for Failure {
+    fn from(error: EndpointError) -> Self {
         Self::Usage(error.into())
     }
 }

@@ -17,6 +17,7 @@ mod failure;
 mod options;
 mod pretrain;
 mod train;
+mod wallet;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -23,6 +23,8 @@ mod value;
 pub use error::ConfigError;
 pub use nearest::nearest;
 pub use origin::Origin;
-pub use settings::{CONFIG_VARIABLE, PREFIX, Settings, Sources, variable};
-pub use typed::{Config, DemoConfig, EngineConfig, EvalConfig, LearnConfig, TrainConfig, path};
+pub use settings::{CONFIG_VARIABLE, PREFIX, SECRET_VARIABLES, Settings, Sources, variable};
+pub use typed::{
+    ChainConfig, Config, DemoConfig, EngineConfig, EvalConfig, LearnConfig, TrainConfig, WalletConfig, path,
+};
 pub use value::{Kind, Value};

@@ -92,6 +92,7 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(0, 10_000),
         "rounds between held-out measurements; 0 measures at the end only",
     ),
+    key("demo.epoch", "20", Kind::Integer(1, 10_000), "rounds that are settled together on the chain"),
     key(
         "train.model",
         "",
@@ -123,6 +124,35 @@ pub const KEYS: &[Key] = &[
     key("eval.samples", "4", Kind::Integer(0, 64), "samples per question for sampled pass@1; 0 measures greedy only"),
     key("eval.max_new", "20", Kind::Integer(1, 4096), "longest completion, in tokens, end mark included"),
     key("eval.gsm8k", "", Kind::Text, "JSONL file of GSM8K, needed for family gsm8k"),
+    key(
+        "chain.endpoint",
+        "embedded",
+        Kind::Text,
+        "where rewards are settled: `embedded` (a dev chain in this process), `none`, or the URL of an RPC server",
+    ),
+    key("chain.id", "0", Kind::Integer(0, i64::MAX), "chain id that the server must have; 0 takes dev chains only"),
+    key(
+        "chain.confirmations",
+        "-1",
+        Kind::Integer(-1, 1000),
+        "blocks on top of a transaction that make it final; -1 takes 0 on dev chains and 4 elsewhere",
+    ),
+    key("chain.poll_ms", "500", Kind::Integer(10, 600_000), "milliseconds between two looks at the chain"),
+    key("chain.timeout_s", "20", Kind::Integer(1, 600), "seconds until a request to the chain has failed"),
+    key("chain.wait_s", "120", Kind::Integer(0, 86_400), "seconds that a command waits at its end for the chain"),
+    key("chain.max_fee_gwei", "500", Kind::Number(0.0, 1e9), "the most that is paid for a unit of gas, in gwei"),
+    key(
+        "wallet.file",
+        "",
+        Kind::Text,
+        "keystore of the account that pays; empty takes SWARM_NODE_WALLET_SECRET, or no wallet",
+    ),
+    key(
+        "wallet.password_file",
+        "",
+        Kind::Text,
+        "file with the keystore's password; empty takes SWARM_NODE_WALLET_PASSWORD, or asks",
+    ),
 ];
 
 #[cfg(test)]

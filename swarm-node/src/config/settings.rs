@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use super::schema::{self, Key};
 use super::{Config, ConfigError, Origin, Value, file, nearest};
+use crate::wallet::source;
 
 /// What the names of environment variables begin with.
 pub const PREFIX: &str = "SWARM_NODE_";
 /// The variable that names the settings file.
 pub const CONFIG_VARIABLE: &str = "SWARM_NODE_CONFIG";
+
+/// Variables that carry secrets. They are no settings, so that no command ever shows them.
+pub const SECRET_VARIABLES: [&str; 2] = [source::SECRET_VARIABLE, source::PASSWORD_VARIABLE];
 
 /// Where settings come from, besides their defaults.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +72,8 @@ impl Settings {
     }
 
     fn lay_environment(&mut self, environment: &[(String, String)]) -> Result<(), ConfigError> {
-        let ours = environment.iter().filter(|(name, _)| name.starts_with(PREFIX) && name != CONFIG_VARIABLE);
+        let is_setting = |name: &str| name != CONFIG_VARIABLE && !SECRET_VARIABLES.contains(&name);
+        let ours = environment.iter().filter(|(name, _)| name.starts_with(PREFIX) && is_setting(name));
         for (name, text) in ours {
             let origin = Origin::Environment(name.clone());
             let key = schema::KEYS.iter().find(|key| variable(key.name) == *name);

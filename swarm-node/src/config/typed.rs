@@ -20,6 +20,10 @@ pub struct Config {
     pub train: TrainConfig,
     /// The command `eval`.
     pub eval: EvalConfig,
+    /// The chain on which rewards are settled.
+    pub chain: ChainConfig,
+    /// The account that pays for transactions.
+    pub wallet: WalletConfig,
 }
 
 /// Section `engine`.
@@ -82,6 +86,7 @@ pub struct DemoConfig {
     pub samples: u32,
     pub council: u16,
     pub measure_every: u64,
+    pub epoch: u64,
 }
 
 /// Section `train`.
@@ -117,6 +122,29 @@ pub struct EvalConfig {
     pub samples: u32,
     pub max_new: usize,
     pub gsm8k: String,
+}
+
+/// Section `chain`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+pub struct ChainConfig {
+    pub endpoint: String,
+    pub id: u64,
+    pub confirmations: i64,
+    pub poll_ms: u64,
+    pub timeout_s: u64,
+    pub wait_s: u64,
+    pub max_fee_gwei: f64,
+}
+
+/// Section `wallet`. Secrets are no settings: they come from the environment, a file, or the terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+pub struct WalletConfig {
+    pub file: String,
+    pub password_file: String,
 }
 
 /// A path setting; empty means none.

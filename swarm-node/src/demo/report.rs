@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::council::Council;
 use super::measure::Rates;
+use super::money::{Account, MoneyReport, Place};
 use crate::task::FamilyId;
 
 /// What became of one peer.
@@ -31,7 +32,9 @@ pub struct DemoReport {
     /// Rounds played.
     pub rounds: u64,
     /// Rounds after which all peers had the same settled result.
-    pub settled: usize,
+    pub rounds_settled: usize,
+    /// What became of the rewards.
+    pub money: MoneyReport,
     /// What the base could.
     pub before: Rates,
     /// What became of each peer.
@@ -44,7 +47,9 @@ pub struct DemoReport {
     pub seconds: f64,
 }
 
-/// The last line of `demo --json`. Rates are shares of right answers, 0 to 1, means over peers and families.
+/// The last line of `demo --json`. Rates are shares of right answers, 0 to 1, means over peers and families. Money is by
+/// peer, in tokens as exact decimal text; `settled` is true if every epoch was accepted on chain and every peer got exactly
+/// what it earned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what DemoReport documents")]
 pub struct Summary {
@@ -60,7 +65,13 @@ pub struct Summary {
     pub seconds: f64,
     pub seed: u64,
     pub sampled_alone: f32,
-    pub settled: usize,
+    pub rounds_settled: usize,
+    pub settled: bool,
+    pub scores: Vec<u64>,
+    pub earned: Vec<String>,
+    pub claimed: Vec<String>,
+    pub pending: Vec<String>,
+    pub chain: Option<Place>,
     pub council_before: Council,
     pub council_after: Council,
     pub alone_digests: Vec<String>,
@@ -87,7 +98,13 @@ impl DemoReport {
             seconds: (self.seconds * 10.0).round() / 10.0,
             seed: self.seed,
             sampled_alone: self.mean(|peer| peer.alone.sampled.mean),
-            settled: self.settled,
+            rounds_settled: self.rounds_settled,
+            settled: self.money.is_settled(),
+            scores: self.money.accounts.iter().map(|account| account.points).collect(),
+            earned: self.money.texts(Account::earned),
+            claimed: self.money.texts(|account| account.claimed),
+            pending: self.money.texts(Account::pending),
+            chain: self.money.place.clone(),
             council_before: self.council[0],
             council_after: self.council[1],
             alone_digests: self.peers.iter().map(|peer| peer.alone_digest.clone()).collect(),

@@ -1,5 +1,6 @@
 //! The run of a demo, and what its parts share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,11 +9,13 @@ use reproducible_ops::weights::Weights;
 use super::alone::alone;
 use super::council::council;
 use super::measure::Measure;
+use super::money::{Cast, Economy, Funder, Money, MoneyReport};
 use super::parallel::parallel;
 use super::plan::Plan;
 use super::report::{DemoReport, PeerReport};
 use crate::assembly::{EngineError, Model, Watch, Workshop, WorkshopError, engine};
-use crate::config::{Config, EngineConfig};
+use crate::chain::Endpoint;
+use crate::config::{ChainConfig, Config, EngineConfig};
 use crate::learn::driver::Swarm;
 use crate::learn::eval::EvalError;
 use crate::learn::guard::Verdict;
@@ -24,7 +27,7 @@ use crate::round::digest::hex;
 use crate::round::key::KeyError;
 use crate::round::sim::run::SimulationError;
 use crate::round::sim::{Driver, Job, Report, Simulation, Spec};
-use crate::round::{Answers, Critiques, Decisions, RoundResult};
+use crate::round::{Answers, Critiques, Decisions, RoundResult, Settlement};
 
 /// Why a demo fails.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,9 @@ pub enum DemoError {
         /// Why.
         source: PeerError,
     },
+    /// The thread that settles.
+    #[error("the thread that settles rewards did not start: {0}; settle nowhere with --chain none")]
+    Thread(#[from] std::io::Error),
     /// A demo without peers.
     #[error("there is no peer; set demo.peers to 2 or more")]
     NoPeer,
@@ -76,18 +82,19 @@ pub(super) struct Stand<'a> {
     pub(super) watch: &'a dyn Watch,
 }
 
-/// Plays the demo from this base model.
+/// Plays the demo from this base model; `funder` pays for the chain of the settings.
 ///
 /// # Errors
-/// See [`DemoError`].
-pub fn run(config: &Config, base: Model, watch: &dyn Watch) -> Result<DemoReport, DemoError> {
+/// See [`DemoError`]. What goes wrong with the chain is no error but part of the report.
+pub fn run(config: &Config, base: Model, funder: &Funder, watch: &dyn Watch) -> Result<DemoReport, DemoError> {
     let started = Instant::now();
     let model = hex(&base.weights.digest());
     let workshop = Workshop::new(base, config.learn.clone())?;
     let plan = Plan { demo: &config.demo, learn: &config.learn, model };
     let threads = config.engine.workers();
     let stand = Stand { plan, workshop: &workshop, engine: &config.engine, threads, watch };
-    let mut report = stand.report()?;
+    let money = stand.money(&config.chain, funder)?;
+    let mut report = stand.report(money)?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -100,8 +107,38 @@ pub(super) fn refuse_failures(swarm: &mut Swarm) -> Result<(), DemoError> {
     }
 }
 
+/// What a swarm's rounds are reported to.
+#[derive(Default)]
+struct Audience<'a> {
+    measure: Option<&'a Measure<'a>>,
+    money: Option<&'a mut Money>,
+}
+
 impl Stand<'_> {
-    fn report(&self) -> Result<DemoReport, DemoError> {
+    /// Begins to settle the swarm's rounds, or says why not.
+    fn money(&self, chain: &ChainConfig, funder: &Funder) -> Result<Result<Money, MoneyReport>, DemoError> {
+        let nothing = |reason: String| MoneyReport { trouble: Some(reason), ..MoneyReport::default() };
+        let endpoint = match Endpoint::of(chain) {
+            Ok(Endpoint::None) => return Ok(Err(nothing("no chain is set (chain.endpoint = none)".into()))),
+            Ok(endpoint) => endpoint,
+            Err(error) => return Ok(Err(nothing(error.to_string()))),
+        };
+        let secret = match funder.secret() {
+            Ok(secret) => secret,
+            Err(reason) => {
+                self.watch.warn(&format!("rewards are not settled: {reason}"));
+                return Ok(Err(nothing(reason)));
+            }
+        };
+        let spec = self.plan.together();
+        let nodes = (0..spec.peers.len()).map(|peer| spec.key(peer)).collect::<Result<_, _>>()?;
+        let demo = self.plan.demo;
+        let economy = Economy::new(demo.peers, demo.rounds, demo.epoch, endpoint == Endpoint::Embedded);
+        let cast = Cast::new(&secret, demo.seed, nodes)?;
+        Ok(Ok(Money::begin(chain.clone(), economy, cast, spec.swarm.swarm_id())?))
+    }
+
+    fn report(&self, money: Result<Money, MoneyReport>) -> Result<DemoReport, DemoError> {
         let demo = self.plan.demo;
         let base = &self.workshop.model().weights;
         let measure = Measure::new(&self.plan, self.workshop)?;
@@ -111,7 +148,11 @@ impl Stand<'_> {
         let council_before = council(self, &vec![base.clone(); demo.peers])?;
         self.watch.end("");
         let control = alone(self)?;
-        let (rounds, swarm) = self.together(&measure)?;
+        let (mut money, no_money) = match money {
+            Ok(money) => (Some(money), MoneyReport::default()),
+            Err(report) => (None, report),
+        };
+        let (rounds, swarm) = self.together(&measure, money.as_mut())?;
         let together: Vec<Weights> = swarm.iter().map(|learned| learned.weights.clone()).collect();
         self.watch.begin("measuring", demo.peers as u64 * 2 + 1);
         let council_after = council(self, &together)?;
@@ -137,7 +178,8 @@ impl Stand<'_> {
         Ok(DemoReport {
             seed: demo.seed,
             rounds: demo.rounds,
-            settled: rounds.settled(),
+            rounds_settled: rounds.settled(),
+            money: money.map_or(no_money, |money| money.finish(self.watch)),
             before,
             peers: peers.collect(),
             council: [council_before, council_after],
@@ -147,12 +189,18 @@ impl Stand<'_> {
     }
 
     /// All peers in one swarm.
-    fn together(&self, measure: &Measure<'_>) -> Result<(Report, Vec<Learned>), DemoError> {
+    fn together(&self, measure: &Measure<'_>, money: Option<&mut Money>) -> Result<(Report, Vec<Learned>), DemoError> {
         let demo = self.plan.demo;
         let mix = Mix { own: demo.own, external: demo.external, filter: true };
         let base = vec![self.workshop.model().weights.clone(); demo.peers];
         self.watch.begin("swarm", demo.rounds);
-        let played = self.play_measured(self.plan.together(), mix, &base, self.threads, Some(measure))?;
+        let played = self.play_before(
+            self.plan.together(),
+            mix,
+            &base,
+            self.threads,
+            Audience { measure: Some(measure), money },
+        )?;
         self.watch.end("");
         Ok(played)
     }
@@ -165,20 +213,26 @@ impl Stand<'_> {
         weights: &[Weights],
         threads: usize,
     ) -> Result<(Report, Vec<Learned>), DemoError> {
-        self.play_measured(spec, mix, weights, threads, None)
+        self.play_before(spec, mix, weights, threads, Audience::default())
     }
 
-    fn play_measured(
+    fn play_before(
         &self,
         spec: Spec,
         mix: Mix,
         weights: &[Weights],
         threads: usize,
-        measure: Option<&Measure<'_>>,
+        audience: Audience<'_>,
     ) -> Result<(Report, Vec<Learned>), DemoError> {
         let judge = self.plan.judge();
         let peers = self.peers(&spec, &judge, self.plan.learn.peer(mix), weights)?;
-        let mut driver = Watched { swarm: Swarm::new(peers, threads), stand: self, measure, failure: None };
+        let mut driver = Watched {
+            swarm: Swarm::new(peers, threads),
+            stand: self,
+            audience,
+            results: BTreeMap::new(),
+            failure: None,
+        };
         let report = Simulation::new(spec, judge)?.run(&mut driver);
         let Watched { mut swarm, failure, .. } = driver;
         failure.map_or(Ok(()), Err)?;
@@ -211,7 +265,9 @@ impl Stand<'_> {
 struct Watched<'a, 'b> {
     swarm: Swarm,
     stand: &'a Stand<'b>,
-    measure: Option<&'a Measure<'a>>,
+    audience: Audience<'a>,
+    /// What peers computed in rounds that are not settled yet.
+    results: BTreeMap<(usize, u64), Arc<RoundResult>>,
     failure: Option<DemoError>,
 }
 
@@ -228,7 +284,7 @@ impl Watched<'_, '_> {
     /// The mean held-out pass@1 of all peers, in the rounds where the settings ask for it.
     fn held_out(&mut self, round: u64) -> Option<String> {
         let every = self.stand.plan.demo.measure_every;
-        let measure = self.measure.filter(|_| every > 0 && (round + 1).is_multiple_of(every))?;
+        let measure = self.audience.measure.filter(|_| every > 0 && (round + 1).is_multiple_of(every))?;
         let rates = self.swarm.each(|_, peer| measure.greedy(engine(self.stand.engine, 1)?, peer.trainer().params()?));
         match rates.into_iter().collect::<Result<Vec<f32>, DemoError>>() {
             Ok(rates) => Some(format!(", held-out {:.3}", rates.iter().sum::<f32>() / rates.len().max(1) as f32)),
@@ -255,9 +311,21 @@ impl Driver for Watched<'_, '_> {
 
     fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {
         self.swarm.learn(results);
+        if self.audience.money.is_some() {
+            let by_round = results.iter().map(|(peer, result)| ((*peer, result.transcript.plan.round), result.clone()));
+            self.results.extend(by_round);
+        }
         let Some((_, result)) = results.first() else { return };
         let round = result.transcript.plan.round;
         let held_out = self.held_out(round).unwrap_or_default();
         self.stand.watch.step(&format!("{}{held_out}", self.note(round)));
+    }
+
+    fn settled(&mut self, settlements: &[(usize, Settlement)]) {
+        let Some(money) = &mut self.audience.money else { return };
+        for (peer, settlement) in settlements {
+            let result = self.results.remove(&(*peer, settlement.round)).filter(|_| settlement.agrees);
+            money.round_over(*peer, settlement.round, result, self.stand.watch);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::council::Council;
+use super::money::token_text;
 use super::report::{DemoReport, PeerReport};
 use crate::learn::eval::PassRate;
 use crate::task::FamilyId;
@@ -15,8 +16,15 @@ that the base already has.";
 /// The table of a report.
 pub fn render(report: &DemoReport) -> String {
     let mut text = String::new();
-    let _ = rates(&mut text, report).and_then(|()| council(&mut text, report)).and_then(|()| footer(&mut text, report));
+    let _ = write_all(&mut text, report);
     text
+}
+
+fn write_all(text: &mut String, report: &DemoReport) -> std::fmt::Result {
+    rates(text, report)?;
+    council(text, report)?;
+    money(text, report)?;
+    footer(text, report)
 }
 
 fn rates(text: &mut String, report: &DemoReport) -> std::fmt::Result {
@@ -71,12 +79,39 @@ fn shares(council: &Council) -> [f32; 4] {
     [council.plurality, council.critics, council.pooled, council.decided]
 }
 
+fn money(text: &mut String, report: &DemoReport) -> std::fmt::Result {
+    let money = &report.money;
+    if !money.accounts.is_empty() {
+        writeln!(text, "\nRewards in test tokens; a million points are one token\n")?;
+        writeln!(text, "{:<8}{:>14}{:>16}{:>16}{:>16}", "peer", "points", "earned", "claimed", "pending")?;
+        for (number, account) in money.accounts.iter().enumerate() {
+            let amounts = [account.earned(), account.claimed, account.pending()].map(token_text);
+            let [earned, claimed, pending] = amounts;
+            writeln!(text, "{:<8}{:>14}{earned:>16}{claimed:>16}{pending:>16}", number + 1, account.points)?;
+        }
+    }
+    if let Some(place) = &money.place {
+        let [accepted, all] = money.epochs;
+        writeln!(
+            text,
+            "\n{accepted} of {all} epochs accepted by {} on chain {} ({})",
+            place.coordinator, place.id, place.endpoint
+        )?;
+    }
+    match &money.trouble {
+        Some(trouble) => {
+            writeln!(text, "{}Rewards are not settled: {trouble}", if money.place.is_none() { "\n" } else { "" })
+        }
+        None => Ok(()),
+    }
+}
+
 fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     let rollbacks: usize = report.peers.iter().map(|peer| peer.rollbacks[1]).sum();
     writeln!(
         text,
         "\n{} of {} rounds settled, {rollbacks} roll-backs, {:.0} s",
-        report.settled, report.rounds, report.seconds
+        report.rounds_settled, report.rounds, report.seconds
     )?;
     writeln!(text, "transcript {}", report.transcript_digest)?;
     writeln!(text, "{BASE_NOTE}")

@@ -21,6 +21,8 @@ pub const MEMO_ENTRIES: usize = 65_536;
 
 /// A signature as it goes on the wire.
 pub type SignatureBytes = [u8; SIGNATURE_BYTES];
+/// A signature as contracts take it, from which `ecrecover` finds the signer: `r ‖ s ‖ v` with `v` 27 or 28.
+pub type RecoverableBytes = [u8; SIGNATURE_BYTES + 1];
 
 /// The identity of a peer: its compressed SEC1 public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +86,15 @@ impl NodeKey {
     pub fn sign(&self, digest: &Digest32) -> Option<SignatureBytes> {
         let signature: Signature = self.signing.sign_prehash(digest).ok()?;
         Some(signature.to_bytes().into())
+    }
+
+    /// Signs a digest for a contract: the bytes of [`NodeKey::sign`] and `v`. `None` only for a digest that no nonce can
+    /// sign, or whose `v` a contract would not take; both have negligible probability.
+    pub fn sign_recoverable(&self, digest: &Digest32) -> Option<RecoverableBytes> {
+        let (signature, parity) = self.signing.sign_prehash_recoverable(digest).ok()?;
+        let mut bytes = [27 + u8::from(parity.is_y_odd()); SIGNATURE_BYTES + 1];
+        bytes[..SIGNATURE_BYTES].copy_from_slice(&signature.to_bytes());
+        (!parity.is_x_reduced()).then_some(bytes)
     }
 
     /// A salt that nobody else can guess and that the node can derive again after a restart.
@@ -151,6 +162,8 @@ impl SignatureMemo {
 
 #[cfg(test)]
 mod tests {
+    use k256::ecdsa::RecoveryId;
+
     use super::*;
 
     #[test]
@@ -176,6 +189,23 @@ mod tests {
         let bytes: SignatureBytes = high.to_bytes().into();
         let key = PublicKey::try_from(node.peer()).unwrap();
         assert!(!key.verify(&[7; 32], &bytes));
+    }
+
+    #[test]
+    fn a_contract_can_recover_the_signer() {
+        let mut seen = std::collections::BTreeSet::new();
+        for byte in 1..40 {
+            let (node, digest) = (NodeKey::from_secret(&[byte; 32]).unwrap(), [byte ^ 0xa5; 32]);
+            let bytes = node.sign_recoverable(&digest).unwrap();
+            let (signature, v) = (Signature::from_slice(&bytes[..64]).unwrap(), bytes[64]);
+            assert_eq!(bytes[..64], node.sign(&digest).unwrap());
+            assert!(signature.normalize_s().is_none(), "s is high");
+            let parity = RecoveryId::from_byte(v - 27).unwrap();
+            let found = VerifyingKey::recover_from_prehash(&digest, &signature, parity).unwrap();
+            assert_eq!(peer_of(&found).unwrap(), node.peer());
+            seen.insert(v);
+        }
+        assert!(seen.into_iter().eq([27, 28]));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub const CRITIQUE: Points = 500_000;
 pub const DECISION: Points = 1_000_000;
 /// Maximum of [`foreseen`].
 pub const FORESEEN: Points = 250_000;
+/// The most that one member earns in one round.
+pub const MAXIMUM: Points = CORRECTNESS + FORMAT + CRITIQUE + DECISION + FORESEEN;
 /// Taken for one or more equivocations in a round.
 pub const EQUIVOCATION: Points = -1_000_000;
 

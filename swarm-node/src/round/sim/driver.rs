@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::question::Question;
 use super::super::resolve::RoundResult;
+use super::super::state::Settlement;
 use super::super::work::{Answers, Critiques, Decisions, Task};
 
 /// A task of one simulated peer.
@@ -31,6 +32,9 @@ pub trait Driver {
 
     /// Takes the results that peers computed at one virtual moment, with the peers' indices.
     fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]);
+
+    /// Takes what the members attested at the end of rounds, with the peers' indices.
+    fn settled(&mut self, _settlements: &[(usize, Settlement)]) {}
 
     /// A readable wrong answer that liars agree on.
     fn wrong(&self, _question: &Question) -> String {

@@ -15,7 +15,7 @@ use super::super::payload::Stage;
 use super::super::phase::Phase;
 use super::super::question::Judge;
 use super::super::resolve::RoundResult;
-use super::super::state::{Core, Input, Output, Setup};
+use super::super::state::{Core, Input, Output, Settlement, Setup};
 use super::super::work::Work;
 use super::driver::{Driver, Job};
 use super::hostile::{Attacker, Strategy, strategy};
@@ -101,6 +101,7 @@ pub struct Simulation {
     order: u64,
     jobs: Vec<Job>,
     results: Vec<(usize, Arc<RoundResult>)>,
+    settlements: Vec<(usize, Settlement)>,
     report: Report,
 }
 
@@ -124,6 +125,7 @@ impl Simulation {
             order: 0,
             jobs: Vec::new(),
             results: Vec::new(),
+            settlements: Vec::new(),
             report,
             spec,
         };
@@ -155,6 +157,8 @@ impl Simulation {
                 self.think(now, driver);
             }
         }
+        // The last round is settled at the very end, when nobody thinks any more.
+        self.settle(driver);
         self.finish()
     }
 
@@ -288,6 +292,7 @@ impl Simulation {
     fn record(&mut self, index: usize, output: Output) {
         match output {
             Output::Settled(settlement) => {
+                self.settlements.push((index, settlement.clone()));
                 let round = self.report.rounds.entry(settlement.round).or_default();
                 round.settlements.insert(index, settlement);
             }
@@ -335,6 +340,7 @@ impl Simulation {
             jobs.iter().zip(work).for_each(|(job, work)| self.hand_in(job, work, now, driver));
         }
         self.learn(driver);
+        self.settle(driver);
     }
 
     fn hand_in(&mut self, job: &Job, work: Work, now: Millis, driver: &dyn Driver) {
@@ -346,6 +352,13 @@ impl Simulation {
         if let Some(work) = work {
             let input = Input::Work(job.task.round, work);
             self.schedule(now + self.spec.compute_ms, job.peer, Happening::Input(input));
+        }
+    }
+
+    fn settle(&mut self, driver: &mut dyn Driver) {
+        let settlements = std::mem::take(&mut self.settlements);
+        if !settlements.is_empty() {
+            driver.settled(&settlements);
         }
     }
 

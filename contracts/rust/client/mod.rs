@@ -1,0 +1,62 @@
+//! A connection to a chain, checked: its chain id is the expected one before anything else is asked.
+//!
+//! [`Client`] wraps alloy's provider without its fillers: the nonce and the gas of a transaction are the business of
+//! [`crate::writer`] alone. Every question has a time limit, and every error says what was asked: [`RpcError`] keeps
+//! apart an endpoint that is unavailable (ask again), a call that reverts (with its reason), and a refusal.
+//!
+//! Addresses of endpoints often carry a key in their path, so errors show the host only.
+
+mod connect;
+mod error;
+mod read;
+mod revert;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::providers::DynProvider;
+use alloy::transports::TransportError;
+
+pub use error::{ConnectError, RpcError};
+pub use read::{Block, Call};
+pub use revert::Revert;
+
+/// Longest wait for an answer.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A chain, through its JSON-RPC. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    provider: DynProvider,
+    endpoint: Arc<str>,
+    chain_id: u64,
+}
+
+impl Client {
+    /// The chain's id (EIP-155).
+    pub fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// The endpoint's host, or the name of what runs in this process.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// alloy's provider, for typed reads through [`crate::bindings`]. It has no wallet: it cannot send.
+    pub fn provider(&self) -> &DynProvider {
+        &self.provider
+    }
+
+    /// Asks with a time limit and sorts the error.
+    async fn ask<T>(
+        &self,
+        what: &'static str,
+        question: impl IntoFuture<Output = Result<T, TransportError>>,
+    ) -> Result<T, RpcError> {
+        match tokio::time::timeout(PATIENCE, question.into_future()).await {
+            Ok(answer) => answer.map_err(|error| RpcError::sort(what, error)),
+            Err(_) => Err(RpcError::Unavailable { what, cause: format!("no answer within {} s", PATIENCE.as_secs()) }),
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Puts the contracts on a chain; deployment files.

@@ -1,0 +1,172 @@
+//! The deployment file: which chain, which parameters, which contracts.
+//!
+//! ```toml
+//! [chain]
+//! name = "dev"
+//! id = 31337
+//! rpc = "http://127.0.0.1:8545"
+//! confirmations = 0
+//! poll_ms = 500
+//!
+//! [parameters]
+//! genesis = 1800000000
+//! # …
+//!
+//! [contracts]
+//! token = "0x…"
+//! stake = "0x…"
+//! coordinator = "0x…"
+//! block = 3
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::Address;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::parameters::Parameters;
+use crate::client::{Client, ConnectError};
+use crate::swarm::Addresses;
+
+/// Most bytes of a deployment file.
+pub const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// Why a deployment file cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// It cannot be read or written.
+    #[error("the deployment file {path} cannot be {doing}: {cause}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// "read" or "written".
+        doing: &'static str,
+        /// The system's words.
+        cause: io::Error,
+    },
+    /// It is something else.
+    #[error("the deployment file {0} has more than {MAX_FILE_BYTES} bytes; it must be something else")]
+    Size(PathBuf),
+    /// It is malformed.
+    #[error("the deployment file {path} is malformed: {cause}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and how.
+        cause: Box<toml::de::Error>,
+    },
+    /// It cannot be put into words.
+    #[error("the deployment cannot be written as TOML: {0}")]
+    Unwritable(#[from] toml::ser::Error),
+}
+
+/// The chain of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// What people call it.
+    pub name: String,
+    /// Its id (EIP-155).
+    pub id: u64,
+    /// An RPC that serves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpc: Option<String>,
+    /// Blocks on top of a transaction until it counts as final.
+    pub confirmations: u64,
+    /// Milliseconds between two looks at it.
+    pub poll_ms: u64,
+}
+
+/// Where the contracts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contracts {
+    /// The token of stakes and rewards.
+    pub token: Address,
+    /// `SwarmStake`.
+    pub stake: Address,
+    /// `SwarmCoordinator`.
+    pub coordinator: Address,
+    /// The block of the first of them: events begin here.
+    pub block: u64,
+}
+
+impl From<&Contracts> for Addresses {
+    fn from(contracts: &Contracts) -> Self {
+        Self { token: contracts.token, stake: contracts.stake, coordinator: contracts.coordinator }
+    }
+}
+
+/// A swarm's contracts on a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// The chain.
+    pub chain: Chain,
+    /// What the contracts were deployed with.
+    pub parameters: Parameters,
+    /// Where they are.
+    pub contracts: Contracts,
+}
+
+impl Deployment {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`FileError`] if it cannot be read, or has missing or unknown keys.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let text = read(path).map_err(|cause| FileError::Io { path: path.into(), doing: "read", cause })?;
+        if text.len() as u64 > MAX_FILE_BYTES {
+            return Err(FileError::Size(path.into()));
+        }
+        toml::from_str(&text).map_err(|cause| FileError::Malformed { path: path.into(), cause: cause.into() })
+    }
+
+    /// Writes a file: the old one stays until the new one is whole.
+    ///
+    /// # Errors
+    /// [`FileError`] if it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        let text = toml::to_string_pretty(self)?;
+        replace(path, text.as_bytes()).map_err(|cause| FileError::Io { path: path.into(), doing: "written", cause })
+    }
+
+    /// Checks that the chain has the contracts.
+    ///
+    /// # Errors
+    /// [`ConnectError::NoContract`] names the first that is absent.
+    pub async fn check(&self, client: &Client) -> Result<(), ConnectError> {
+        for address in [self.contracts.token, self.contracts.stake, self.contracts.coordinator] {
+            client.require_code(address).await?;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    let written = fill(&new, bytes).and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        fs::remove_file(&new).ok();
+    }
+    written
+}
+
+fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

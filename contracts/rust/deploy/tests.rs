@@ -1,0 +1,119 @@
+use alloy::primitives::B256;
+use alloy::signers::local::PrivateKeySigner;
+use std::sync::Arc;
+
+use super::*;
+use crate::client::Client;
+use crate::devchain::{CHAIN_ID, DevChain, Options, dev_accounts};
+use crate::swarm::Addresses;
+use crate::writer::{MemoryStore, WriterConfig};
+
+const NOW: u64 = 1_800_000_000;
+
+fn parameters() -> Parameters {
+    Parameters {
+        genesis: NOW,
+        round_length: 60,
+        rounds_per_epoch: 10,
+        exit_delay: 1_200,
+        claim_window: 3_600,
+        units_per_point: 1_000_000_000_000_000_000,
+        epoch_cap: 1_000_000_000_000_000_000_000_000,
+        slasher: Address::ZERO,
+    }
+}
+
+fn deployment() -> Deployment {
+    let chain = Chain { name: "dev".into(), id: 1, rpc: None, confirmations: 0, poll_ms: 10 };
+    let [token, stake, coordinator] = [1, 2, 3].map(Address::repeat_byte);
+    Deployment { chain, parameters: parameters(), contracts: Contracts { token, stake, coordinator, block: 3 } }
+}
+
+#[test]
+fn bounds_are_those_of_the_constructors() {
+    assert_eq!(parameters().check(NOW), Ok(()));
+    let refused = |change: fn(&mut Parameters)| {
+        let mut parameters = parameters();
+        change(&mut parameters);
+        parameters.check(NOW).unwrap_err().name
+    };
+    assert_eq!(refused(|p| p.genesis = 0), "genesis");
+    assert_eq!(refused(|p| p.genesis = NOW + 366 * 86_400 + 1), "genesis");
+    assert_eq!(refused(|p| p.round_length = 0), "round_length");
+    assert_eq!(refused(|p| p.round_length = 366 * 86_400 + 1), "round_length");
+    assert_eq!(refused(|p| p.rounds_per_epoch = 0), "rounds_per_epoch");
+    assert_eq!(refused(|p| p.rounds_per_epoch = 366 * 86_400 / 60 + 1), "rounds_per_epoch");
+    assert_eq!(refused(|p| p.exit_delay = 1_199), "exit_delay");
+    assert_eq!(refused(|p| p.units_per_point = 0), "units_per_point");
+    assert_eq!(refused(|p| p.epoch_cap = p.units_per_point - 1), "epoch_cap");
+    assert_eq!(refused(|p| p.claim_window = 0), "claim_window");
+}
+
+#[test]
+fn files_come_back_and_unknown_keys_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deployment.toml");
+    deployment().write(&path).unwrap();
+    assert_eq!(Deployment::read(&path).unwrap(), deployment());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("units_per_point = \"1000000000000000000\""), "{text}");
+    for altered in [text.replace("[parameters]", "[parameters]\ncolour = 1"), text.replace("genesis", "genisis")] {
+        std::fs::write(&path, altered).unwrap();
+        assert!(matches!(Deployment::read(&path), Err(FileError::Malformed { .. })));
+    }
+    std::fs::write(&path, vec![b' '; MAX_FILE_BYTES as usize + 1]).unwrap();
+    assert!(matches!(Deployment::read(&path), Err(FileError::Size(_))));
+    assert!(matches!(Deployment::read(folder.path()), Err(FileError::Io { .. })));
+}
+
+async fn client(chain: &DevChain) -> Client {
+    Client::over(chain.client(), "the dev chain", CHAIN_ID).await.unwrap()
+}
+
+fn writer(client: &Client, store: &Arc<MemoryStore>) -> Writer {
+    let signer = PrivateKeySigner::from_bytes(&B256::from(dev_accounts()[0].secret)).unwrap();
+    let config = WriterConfig { confirmations: 0, poll_ms: 5, ..WriterConfig::default() };
+    Writer::start(client.clone(), signer, store.clone(), config).unwrap()
+}
+
+#[tokio::test]
+async fn a_swarm_is_deployed_once() {
+    let chain = DevChain::in_memory(Options::standing(NOW));
+    let client = client(&chain).await;
+    let store = Arc::new(MemoryStore::default());
+    let first = deploy(&writer(&client, &store), &parameters(), None, NOW).await.unwrap();
+    let again = deploy(&writer(&client, &store), &parameters(), None, NOW).await.unwrap();
+    assert_eq!(first, again);
+    assert_eq!(client.head().await.unwrap().number, 3);
+    Deployment { contracts: first, ..deployment() }.check(&client).await.unwrap();
+    let swarm = crate::swarm::Swarm::new(client.clone(), Addresses::from(&first));
+    assert!(swarm.pool().await.unwrap().is_zero());
+    let absent = deployment().check(&client).await.unwrap_err();
+    assert!(absent.to_string().contains("swarm-node chain deploy"), "{absent}");
+}
+
+/// The chain agrees with [`Parameters::check`]: what it refuses, the constructors refuse.
+#[tokio::test]
+async fn constructors_refuse_what_is_refused_here() {
+    let chain = DevChain::in_memory(Options::standing(NOW));
+    let client = client(&chain).await;
+    let writer = writer(&client, &Arc::new(MemoryStore::default()));
+    let good = deploy(&writer, &parameters(), None, NOW).await.unwrap();
+    let changes: [fn(&mut Parameters); 6] = [
+        |p| p.genesis = NOW + 367 * 86_400,
+        |p| p.round_length = 0,
+        |p| p.rounds_per_epoch = 366 * 86_400 / 60 + 1,
+        |p| p.units_per_point = 0,
+        |p| p.epoch_cap = p.units_per_point - 1,
+        |p| p.claim_window = 0,
+    ];
+    for change in changes {
+        let mut bad = parameters();
+        change(&mut bad);
+        let ours = bad.check(NOW).unwrap_err();
+        let ticket = create(&writer, "bad", coordinator_code(&bad, good.stake)).await.unwrap();
+        let theirs = ticket.included().await.unwrap_err().to_string();
+        assert!(theirs.contains("ParameterOutOfRange"), "{ours} / {theirs}");
+    }
+}

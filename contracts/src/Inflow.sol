@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+
+import {NothingReceived, ZeroAmount} from "./errors.sol";
+
+/// @title Takes tokens in and tells how many arrived.
+library Inflow {
+    using SafeERC20 for IERC20;
+
+    /// @dev Pulls `amount` from the sender of the message into this contract. The function that calls this must be guarded
+    ///      against reentrancy: a payment out of this contract during the transfer would be measured as well.
+    /// @return received What the balance grew by: less than `amount` where the token takes a fee.
+    function pull(IERC20 token, uint256 amount) internal returns (uint256 received) {
+        if (amount == 0) revert ZeroAmount();
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransferFrom(msg.sender, address(this), amount);
+        uint256 afterwards = token.balanceOf(address(this));
+        // INVARIANT: only what arrived is credited, whatever the token says.
+        if (afterwards <= before) revert NothingReceived();
+        return afterwards - before;
+    }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+
+/// @title A token for dev chains and tests. Anyone may mint any amount: never deploy it where money is real.
+contract TestToken is ERC20 {
+    constructor() ERC20("Swarm Test Token", "STT") {}
+
+    /// @notice Creates `amount` units for `to`.
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+}

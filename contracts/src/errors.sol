@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Epoch, Timestamp} from "./types.sol";
+
+// ---- deployment
+
+/// @notice An address that must hold a contract holds none.
+error NotAContract(address account);
+
+/// @notice A parameter lies outside its bounds, both inclusive. `name` is the parameter's name.
+error ParameterOutOfRange(string name, uint256 value, uint256 least, uint256 most);
+
+// ---- money
+
+/// @notice An amount of zero does nothing; it is refused so that a mistake is seen.
+error ZeroAmount();
+
+/// @notice The transfer was said to have succeeded, yet no token arrived.
+error NothingReceived();
+
+// ---- stake
+
+/// @notice Money cannot be credited to the zero address.
+error ZeroOwner();
+
+/// @notice More was asked for than there is.
+error InsufficientStake(uint256 requested, uint256 available);
+
+/// @notice The owner has no exit under way.
+error NoExit(address owner);
+
+/// @notice The exit's delay is not over yet.
+error ExitNotReady(Timestamp readyAt, Timestamp time);
+
+/// @notice All of the exiting money is locked; wait for a decision of the slasher.
+error ExitLocked(uint256 exiting, uint256 locked);
+
+/// @notice Only the slasher may do this. A stake without a slasher never locks or slashes.
+error NotSlasher(address caller);
+
+/// @notice No money waits for the caller.
+error NothingOwed(address caller);
+
+/// @notice Weights of the present and the future can still change; ask for a time strictly in the past.
+error NotYetPast(Timestamp requested, Timestamp time);
+
+// ---- schedule
+
+/// @notice There is no round before genesis.
+error BeforeGenesis(Timestamp time, Timestamp genesis);
+
+// ---- binding
+
+/// @notice The binding's expiry has passed; sign a new one.
+error BindingExpired(uint256 expiry, uint256 time);
+
+/// @notice The node is bound; its owner must unbind it first.
+error NodeAlreadyBound(address node, address owner);
+
+/// @notice The owner's signature is not one over this binding with the owner's next nonce.
+error BadOwnerSignature(address owner, uint256 nonce);
+
+/// @notice The node's signature is by another key, or over another binding.
+error BadNodeSignature(address node, address recovered);
+
+/// @notice The node has no owner; bind it first.
+error NodeNotBound(address node);
+
+/// @notice Only the owner of a node may unbind it.
+error NotNodeOwner(address node, address owner, address caller);
+
+// ---- scores
+
+/// @notice The epoch is still running.
+error EpochNotOver(Epoch epoch, Timestamp end, Timestamp time);
+
+/// @notice Money that voted in this epoch may have left by now, so its votes no longer count.
+error SubmissionClosed(Epoch epoch, Timestamp deadline, Timestamp time);
+
+/// @notice The epoch already has scores.
+error AlreadyAccepted(Epoch epoch);
+
+/// @notice Scores without members could never be claimed.
+error NoMembers();
+
+/// @notice Signatures must be sorted strictly ascending by the owner of the signing node.
+error SignersUnsorted(address previous, address next);
+
+/// @notice The signers do not hold strictly more than two thirds of the stake.
+error QuorumNotReached(uint256 weight, uint256 total);
+
+/// @notice The epoch would pay more than an epoch may.
+error EpochCapExceeded(uint256 reward, uint256 cap);
+
+/// @notice The pool cannot pay the epoch; fund it and submit again.
+error PoolTooSmall(uint256 reward, uint256 pool);
+
+// ---- claims
+
+/// @notice The epoch has no accepted scores.
+error NotAccepted(Epoch epoch);
+
+/// @notice The time for claims is over.
+error ClaimClosed(Epoch epoch, Timestamp deadline, Timestamp time);
+
+/// @notice The time for claims is not over yet.
+error ClaimOpen(Epoch epoch, Timestamp deadline, Timestamp time);
+
+/// @notice The leaf lies beyond the epoch's members.
+error IndexOutOfRange(uint32 index, uint32 members);
+
+/// @notice The leaf was paid before.
+error AlreadyClaimed(Epoch epoch, uint32 index);
+
+/// @notice The proof does not lead from this leaf to the epoch's root.
+error BadProof(Epoch epoch, uint32 index);
+
+/// @notice The leaves under the root are worth more than the points that were signed.
+error RewardExceeded(uint256 amount, uint256 remaining);
+
+/// @notice Nothing of the epoch's reward is left.
+error NothingToReclaim(Epoch epoch);

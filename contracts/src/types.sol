@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+import {IStakeSnapshots} from "./IStakeSnapshots.sol";
+
+/// @dev Seconds since 1970, as `block.timestamp` counts them. Its own type because rounds, epochs and times would otherwise
+///      all be `uint64` and could be exchanged unseen.
+type Timestamp is uint64;
+
+/// @dev Number of a round, from 0 at genesis.
+type Round is uint64;
+
+/// @dev Number of an epoch, from 0 at genesis; `roundsPerEpoch` rounds each.
+type Epoch is uint64;
+
+using {isBefore as <, isAtMost as <=, isAfter as >, later} for Timestamp global;
+
+/// @dev Whether `a` is strictly earlier than `b`.
+function isBefore(Timestamp a, Timestamp b) pure returns (bool) {
+    return Timestamp.unwrap(a) < Timestamp.unwrap(b);
+}
+
+/// @dev Whether `a` is not later than `b`.
+function isAtMost(Timestamp a, Timestamp b) pure returns (bool) {
+    return Timestamp.unwrap(a) <= Timestamp.unwrap(b);
+}
+
+/// @dev Whether `a` is strictly later than `b`.
+function isAfter(Timestamp a, Timestamp b) pure returns (bool) {
+    return Timestamp.unwrap(a) > Timestamp.unwrap(b);
+}
+
+/// @dev The time `delay` seconds after `t`. Reverts where the sum leaves 64 bits.
+function later(Timestamp t, uint64 delay) pure returns (Timestamp) {
+    return Timestamp.wrap(SafeCast.toUint64(uint256(Timestamp.unwrap(t)) + delay));
+}
+
+/// @dev The time of the block.
+function blockTime() view returns (Timestamp) {
+    return Timestamp.wrap(SafeCast.toUint64(block.timestamp));
+}
+
+/// @notice What a coordinator is deployed with; nothing of it can ever change.
+/// @param stake Where voting weight comes from; its token is also the token of the rewards.
+/// @param genesis When round 0 begins.
+/// @param roundLength Seconds a round lasts.
+/// @param roundsPerEpoch Rounds an epoch lasts.
+/// @param unitsPerPoint Token units one point is worth.
+/// @param epochCap Most token units one epoch may pay.
+/// @param claimWindow Seconds from the acceptance of an epoch's scores to its last claim.
+struct Parameters {
+    IStakeSnapshots stake;
+    Timestamp genesis;
+    uint64 roundLength;
+    uint64 roundsPerEpoch;
+    uint128 unitsPerPoint;
+    uint128 epochCap;
+    uint64 claimWindow;
+}
+
+/// @notice The outcome of an epoch, which the members sign.
+/// @param epoch The epoch.
+/// @param root Merkle root over the claims, in index order.
+/// @param members Number of leaves under `root`.
+/// @param points Sum of the points of all leaves.
+/// @param transcript Digest of what the scores were computed from.
+struct Scores {
+    Epoch epoch;
+    bytes32 root;
+    uint32 members;
+    uint128 points;
+    bytes32 transcript;
+}
+
+/// @notice One leaf of an epoch's score tree with its proof.
+/// @param epoch The epoch.
+/// @param index Position of the leaf, below the epoch's `members`.
+/// @param node The node that earned.
+/// @param points What it earned, in points.
+/// @param proof Siblings from the leaf to the root.
+struct Claim {
+    Epoch epoch;
+    uint32 index;
+    address node;
+    uint128 points;
+    bytes32[] proof;
+}

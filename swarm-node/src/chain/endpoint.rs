@@ -1,0 +1,111 @@
+//! Where a node settles, from its settings.
+
+use thiserror::Error;
+
+use crate::config::ChainConfig;
+
+/// Chain ids of chains that are made for development: geth's, anvil's and hardhat's, and our own.
+pub const DEV_CHAINS: [u64; 3] = [1_337, 31_337, EMBEDDED_ID];
+/// Chain id of the embedded dev chain.
+pub const EMBEDDED_ID: u64 = contracts::devchain::CHAIN_ID;
+/// Blocks on top of a transaction that make it final where the settings leave it open and the chain is no dev chain.
+const USUAL_CONFIRMATIONS: u64 = 4;
+
+/// Where rewards are settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Nowhere.
+    None,
+    /// On a dev chain in this process.
+    Embedded,
+    /// On a chain with an RPC server.
+    Url(String),
+}
+
+/// Why the settings name no chain.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// Not an endpoint.
+    #[error("chain.endpoint is `{0}`; give `embedded`, `none`, or the URL of an RPC server (http:// or https://)")]
+    Unknown(String),
+    /// A real chain must be named.
+    #[error(
+        "{endpoint} serves chain {id}, which is no dev chain; if you mean it, say so with --set chain.id={id} \
+         (transactions there cost money)"
+    )]
+    Unnamed {
+        /// The endpoint.
+        endpoint: String,
+        /// The id it serves.
+        id: u64,
+    },
+}
+
+impl Endpoint {
+    /// The endpoint that the settings name.
+    ///
+    /// # Errors
+    /// [`EndpointError::Unknown`] with the value seen.
+    pub fn of(config: &ChainConfig) -> Result<Self, EndpointError> {
+        match config.endpoint.trim() {
+            "none" => Ok(Self::None),
+            "embedded" => Ok(Self::Embedded),
+            url if url.starts_with("http://") || url.starts_with("https://") => Ok(Self::Url(url.to_owned())),
+            other => Err(EndpointError::Unknown(other.to_owned())),
+        }
+    }
+}
+
+/// The chain id that is expected of a server that says `served`: the one in the settings, or any dev chain's.
+///
+/// # Errors
+/// [`EndpointError::Unnamed`] for a real chain that the settings do not name.
+pub fn expected_id(config: &ChainConfig, served: u64) -> Result<u64, EndpointError> {
+    match config.id {
+        0 if DEV_CHAINS.contains(&served) => Ok(served),
+        0 => Err(EndpointError::Unnamed { endpoint: config.endpoint.clone(), id: served }),
+        id => Ok(id),
+    }
+}
+
+/// Blocks on top of a transaction that make it final on this chain.
+pub fn confirmations(config: &ChainConfig, id: u64) -> u64 {
+    let usual = if DEV_CHAINS.contains(&id) { 0 } else { USUAL_CONFIRMATIONS };
+    u64::try_from(config.confirmations).unwrap_or(usual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Settings, Sources};
+
+    fn config(endpoint: &str, id: u64, confirmations: i64) -> ChainConfig {
+        let chain = Settings::load(&Sources::default()).unwrap().config().unwrap().chain;
+        ChainConfig { endpoint: endpoint.into(), id, confirmations, ..chain }
+    }
+
+    #[test]
+    fn endpoints_are_read() {
+        let of = |text| Endpoint::of(&config(text, 0, -1));
+        assert_eq!(of("none"), Ok(Endpoint::None));
+        assert_eq!(of(" embedded "), Ok(Endpoint::Embedded));
+        assert_eq!(of("http://127.0.0.1:8545"), Ok(Endpoint::Url("http://127.0.0.1:8545".into())));
+        for bad in ["", "anvil", "127.0.0.1:8545", "ws://x"] {
+            assert_eq!(of(bad), Err(EndpointError::Unknown(bad.into())));
+        }
+    }
+
+    #[test]
+    fn a_real_chain_must_be_named() {
+        assert_eq!(expected_id(&config("http://x", 0, -1), 31_337), Ok(31_337));
+        assert!(expected_id(&config("http://x", 0, -1), 1).unwrap_err().to_string().contains("--set chain.id=1"));
+        assert_eq!(expected_id(&config("http://x", 10, -1), 1), Ok(10), "the client compares");
+    }
+
+    #[test]
+    fn dev_chains_need_no_confirmations() {
+        let blocks = |setting, id| confirmations(&config("x", 0, setting), id);
+        assert_eq!((blocks(-1, 31_337), blocks(-1, 10), blocks(2, 31_337), blocks(0, 10)), (0, 4, 2, 0));
+    }
+}

@@ -1,0 +1,12 @@
+//! The node's side of a chain: which one, how to reach it, and the contracts of a swarm put on it.
+//!
+//! ```text
+//! settings ─▶ Endpoint ─▶ Link (client, confirmations, clock) ─▶ writers, cursors, reads
+//! ```
+//! Everything that speaks JSON-RPC is in crate `contracts`; this room knows settings and secrets.
+
+mod endpoint;
+mod link;
+
+pub use endpoint::{DEV_CHAINS, EMBEDDED_ID, Endpoint, EndpointError, confirmations, expected_id};
+pub use link::{Link, LinkError, wall_clock};

@@ -1,0 +1,195 @@
+//! Before the first reward: contracts, stakes, bindings and a pool of money.
+//!
+//! Steps that need nothing of each other are sent together; each step is named after what it does, so that one that was
+//! interrupted goes on. A step begins when the one before it is final, so that no reorganisation can take its ground away.
+//! The coordinator comes last: its first epoch begins when all stakes are in.
+
+use std::sync::Arc;
+
+use contracts::client::RpcError;
+use contracts::deploy::{coordinator_code, stake_code, token_code};
+use contracts::swarm::{Addresses, Swarm, calls};
+use contracts::typed::{self, Domain};
+use contracts::writer::{
+    Inclusion, Intent, IntentError, IntentId, MemoryStore, StoreError, SubmitError, Ticket, TicketError, Writer,
+};
+use contracts::{Address, Bytes, PrivateKeySigner, U256};
+use thiserror::Error;
+
+use super::cast::{Cast, Owner};
+use super::economy::{Economy, STAKE};
+use crate::chain::Link;
+use crate::round::NodeKey;
+use crate::settle::Schedule;
+
+/// Gas that an owner's transactions may use in a demo, at the highest fee there is now: submissions and claims.
+const OWNER_GAS: u128 = 3_000_000;
+/// Gas of an owner's transactions of one epoch, added to [`OWNER_GAS`].
+const EPOCH_GAS: u128 = 600_000;
+/// Seconds in which a binding can be sent.
+const BINDING_SECONDS: u64 = 86_400;
+
+/// Why a demo has no contracts.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// A question to the chain.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// The writer did not take a transaction.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// A transaction did not happen.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    /// The writer's records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A transaction made no contract.
+    #[error("transaction {0} created no contract; the chain's RPC does not follow the rules of Ethereum")]
+    NoContract(contracts::B256),
+    /// A key that cannot sign, which has negligible probability.
+    #[error("a derived key cannot be used; take another demo.seed")]
+    Key,
+}
+
+impl From<IntentError> for PrepareError {
+    fn from(error: IntentError) -> Self {
+        Self::Submit(error.into())
+    }
+}
+
+/// A swarm's contracts with everybody in place.
+pub struct Stage {
+    /// The contracts.
+    pub swarm: Swarm,
+    /// When epochs end.
+    pub schedule: Schedule,
+    /// The block of the first event that matters.
+    pub block: u64,
+    /// The writers of the owners.
+    pub writers: Vec<Writer>,
+}
+
+/// A writer whose records end with the process, as everything of a demo does.
+pub fn writer(link: &Link, signer: PrivateKeySigner) -> Result<Writer, StoreError> {
+    Writer::start(link.client.clone(), signer, Arc::new(MemoryStore::default()), link.writer())
+}
+
+/// Puts a demo's swarm on the chain.
+///
+/// # Errors
+/// [`PrepareError`]; an account without money is none, the writer waits for it.
+pub async fn prepare(link: &Link, funder: &Writer, cast: &Cast, economy: &Economy) -> Result<Stage, PrepareError> {
+    let sender = Sender { funder };
+    let draft = economy.parameters(1);
+    let token = sender.create("token", token_code(&draft)).await?;
+    let stake = sender.create("stake", stake_code(&draft, token)).await?;
+    sender.all(money(link, cast, economy, funder.account(), token, stake).await?).await?;
+    sender.all(deposits(cast, stake)?).await?;
+    let genesis = link.client.head().await?.timestamp + 1;
+    let code = coordinator_code(&economy.parameters(genesis), stake);
+    let inclusion = sender.created("coordinator", code).await?;
+    let coordinator = inclusion.contract.ok_or(PrepareError::NoContract(inclusion.tx))?;
+    let addresses = Addresses { token, stake, coordinator };
+    sender.all(membership(link, cast, economy, &addresses, genesis)?).await?;
+    sender.all(vec![intent("fund", coordinator, calls::fund(U256::from(economy.pool())))?]).await?;
+    let writers = cast.owners.iter().map(|owner| writer(link, owner.signer.clone())).collect::<Result<_, _>>()?;
+    let swarm = Swarm::new(link.client.clone(), addresses);
+    Ok(Stage { swarm, schedule: economy.schedule(genesis), block: inclusion.block, writers })
+}
+
+fn intent(name: &str, to: Address, data: Bytes) -> Result<Intent, PrepareError> {
+    Ok(Intent::call(IntentId::new(format!("demo/{name}/{to}"))?, to, data))
+}
+
+/// Tokens and gas money, and the leave to move the tokens.
+async fn money(
+    link: &Link,
+    cast: &Cast,
+    economy: &Economy,
+    funder: Address,
+    token: Address,
+    stake: Address,
+) -> Result<Vec<Intent>, PrepareError> {
+    let all = economy.pool() + STAKE * cast.owners.len() as u128;
+    let mut intents = vec![
+        intent("mint", token, calls::mint(funder, U256::from(all)))?,
+        intent("approve-stake", token, calls::approve(stake, U256::MAX))?,
+    ];
+    let fee = link.client.head().await?.base_fee * 2 + link.client.tip().await?;
+    let epochs = u128::from(economy.epochs());
+    let gas_money = U256::from(fee) * U256::from(OWNER_GAS + EPOCH_GAS * epochs);
+    for owner in &cast.owners {
+        let missing = gas_money.saturating_sub(link.client.balance(owner.address()).await?);
+        if !missing.is_zero() {
+            let id = IntentId::new(format!("demo/gas/{stake}/{}", owner.address()))?;
+            intents.push(Intent::pay(id, owner.address(), missing));
+        }
+    }
+    Ok(intents)
+}
+
+fn deposits(cast: &Cast, stake: Address) -> Result<Vec<Intent>, PrepareError> {
+    let deposit = |owner: &Owner| {
+        let id = format!("deposit-{}", owner.address());
+        intent(&id, stake, calls::deposit(owner.address(), U256::from(STAKE)))
+    };
+    cast.owners.iter().map(deposit).collect()
+}
+
+/// Bindings of all peers, and the leave to fund the pool.
+fn membership(
+    link: &Link,
+    cast: &Cast,
+    economy: &Economy,
+    addresses: &Addresses,
+    now: u64,
+) -> Result<Vec<Intent>, PrepareError> {
+    let Addresses { token, coordinator, .. } = *addresses;
+    let domain = Domain { chain_id: link.client.chain_id(), contract: coordinator };
+    let expiry = now + BINDING_SECONDS;
+    let approve = intent("approve-pool", token, calls::approve(coordinator, U256::from(economy.pool())));
+    let bind = |(owner, node): (&Owner, &NodeKey)| binding(&domain, owner, node, expiry);
+    std::iter::once(approve).chain(cast.owners.iter().zip(&cast.nodes).map(bind)).collect()
+}
+
+/// Owner and node agree to belong together; the owner has bound nothing before.
+fn binding(domain: &Domain, owner: &Owner, node: &NodeKey, expiry: u64) -> Result<Intent, PrepareError> {
+    let key = typed::uncompressed(&node.peer().0).ok_or(PrepareError::Key)?;
+    let address = typed::address(&node.peer().0).ok_or(PrepareError::Key)?;
+    let digest = domain.binding(owner.address(), address, U256::ZERO, U256::from(expiry));
+    let by_owner = owner.key.sign_recoverable(&digest.0).ok_or(PrepareError::Key)?;
+    let by_node = node.sign_recoverable(&digest.0).ok_or(PrepareError::Key)?;
+    let data = calls::bind(owner.address(), &key, U256::from(expiry), &by_owner, &by_node);
+    intent(&format!("bind-{address}"), domain.contract, data)
+}
+
+/// The funder's writer, and the names of what it sends.
+struct Sender<'a> {
+    funder: &'a Writer,
+}
+
+impl Sender<'_> {
+    async fn create(&self, name: &str, code: Bytes) -> Result<Address, PrepareError> {
+        let inclusion = self.created(name, code).await?;
+        inclusion.contract.ok_or(PrepareError::NoContract(inclusion.tx))
+    }
+
+    async fn created(&self, name: &str, code: Bytes) -> Result<Inclusion, PrepareError> {
+        let intent = Intent::create(IntentId::new(format!("demo/create/{name}"))?, code);
+        Ok(self.funder.submit(intent).await?.finalised().await?)
+    }
+
+    /// Sends intents that need nothing of each other.
+    async fn all(&self, intents: Vec<Intent>) -> Result<(), PrepareError> {
+        let mut tickets: Vec<Ticket> = Vec::with_capacity(intents.len());
+        for intent in intents {
+            tickets.push(self.funder.submit(intent).await?);
+        }
+        for ticket in tickets {
+            ticket.finalised().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,271 @@
+//! One epoch at one node: its rounds, its votes, and what the chain says of it.
+
+use std::collections::BTreeMap;
+
+use contracts::typed;
+
+use super::ballot::Ballot;
+use super::core::{Action, Now, Output, PATIENCE_MS, Rejection};
+use super::draft::Draft;
+use super::effort::Effort;
+use super::schedule::EpochNumber;
+use super::seats::Seats;
+use super::table::{Domain, Table};
+use crate::round::RoundResult;
+use crate::round::digest::{Hasher, low_u64};
+use crate::round::key::{PeerId, RecoverableBytes};
+
+/// Attestations kept before the node has closed the epoch and read the snapshot, so that none can be checked.
+const MAX_HELD: usize = 1024;
+/// Between two wishes to read a snapshot, in milliseconds.
+const ASK_MS: u64 = 5_000;
+
+/// Where an epoch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Rounds are still played.
+    Open,
+    /// Nobody took part in a settled round: there is nothing to pay.
+    Empty,
+    /// Members sign; somebody submits.
+    Voting,
+    /// Accepted; this node's reward is to be claimed.
+    Claiming,
+    /// This node's reward has been paid.
+    Paid,
+    /// Accepted, and this node earned nothing.
+    Unrewarded,
+    /// Accepted, but the node key is bound to no account: bind it before the deadline.
+    Unbound,
+    /// The chain accepted scores that differ from this node's.
+    Contradicted,
+    /// The deadline for claims has passed.
+    Expired,
+}
+
+impl Phase {
+    /// True if the node has nothing left to do.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Open | Self::Voting | Self::Claiming)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Accepted {
+    block: u64,
+    root: [u8; 32],
+    deadline: u64,
+}
+
+/// What an epoch needs to know to move on.
+pub(super) struct Step {
+    pub(super) me: PeerId,
+    pub(super) number: EpochNumber,
+    /// The epoch's rounds are over.
+    pub(super) over: bool,
+    /// When the contract takes the epoch's scores, in seconds of block time.
+    pub(super) ends: u64,
+    pub(super) now: Now,
+}
+
+/// One epoch.
+#[derive(Debug, Default)]
+pub(super) struct Epoch {
+    draft: Draft,
+    rounds: u64,
+    table: Option<Table>,
+    closed_ms: Option<u64>,
+    seats: Option<Seats>,
+    asked_ms: Option<u64>,
+    ballot: Ballot,
+    held: BTreeMap<PeerId, RecoverableBytes>,
+    accepted: Option<Accepted>,
+    paid: Option<u64>,
+    efforts: [Effort; 2],
+}
+
+// What is known.
+impl Epoch {
+    pub(super) fn is_open(&self) -> bool {
+        self.closed_ms.is_none()
+    }
+
+    pub(super) fn has_rounds(&self) -> bool {
+        self.rounds > 0
+    }
+
+    /// Points of a peer, so far or at the end.
+    pub(super) fn points(&self, peer: &PeerId) -> u64 {
+        self.draft.earned().find(|(earner, _)| earner == peer).map_or(0, |(_, points)| points)
+    }
+
+    /// Where the epoch stands at a block time.
+    pub(super) fn phase(&self, chain: u64) -> Phase {
+        let Some(table) = &self.table else { return if self.is_open() { Phase::Open } else { Phase::Empty } };
+        let Some(accepted) = &self.accepted else { return Phase::Voting };
+        match () {
+            () if self.paid.is_some() => Phase::Paid,
+            () if accepted.root != table.statement().root() => Phase::Contradicted,
+            () if table.claim().is_none() => Phase::Unrewarded,
+            () if chain > accepted.deadline => Phase::Expired,
+            () if !self.is_bound(table) => Phase::Unbound,
+            () => Phase::Claiming,
+        }
+    }
+
+    fn is_bound(&self, table: &Table) -> bool {
+        let (Some(seats), Some(claim)) = (&self.seats, table.claim()) else { return true };
+        seats.seats.contains_key(&claim.peer)
+    }
+}
+
+// What happens.
+impl Epoch {
+    pub(super) fn add(&mut self, result: &RoundResult) {
+        if self.is_open() {
+            self.draft.add(result);
+            self.rounds += 1;
+        }
+    }
+
+    /// The node's own signature; true if it is new.
+    pub(super) fn signed(&mut self, me: PeerId, signature: RecoverableBytes) -> bool {
+        let fresh = self.table.is_some() && !self.ballot.has(&me);
+        if fresh {
+            self.ballot.add(me, signature);
+        }
+        fresh
+    }
+
+    /// A member's signature: checked if it can be, else held until it can.
+    pub(super) fn attested(
+        &mut self,
+        peer: PeerId,
+        signature: RecoverableBytes,
+        domain: &Domain,
+    ) -> Result<(), Rejection> {
+        if self.ballot.has(&peer) || self.held.contains_key(&peer) {
+            return Err(Rejection::Duplicate);
+        }
+        match (&self.table, &self.seats) {
+            (Some(table), Some(seats)) => {
+                check(table, seats, domain, peer, &signature)?;
+                self.ballot.add(peer, signature);
+            }
+            _ if self.held.len() < MAX_HELD => drop(self.held.insert(peer, signature)),
+            _ => return Err(Rejection::NoSeat),
+        }
+        Ok(())
+    }
+
+    /// The snapshot arrived: what was held can be checked. Returns what was refused.
+    pub(super) fn seated(&mut self, seats: Seats, domain: &Domain) -> Vec<(PeerId, Rejection)> {
+        if self.table.is_none() {
+            return Vec::new();
+        }
+        self.seats = Some(seats);
+        let held = std::mem::take(&mut self.held);
+        let taken = held.into_iter().map(|(peer, signature)| (peer, self.attested(peer, signature, domain)));
+        taken.filter_map(|(peer, taken)| Some((peer, taken.err()?))).collect()
+    }
+
+    pub(super) fn accepted(&mut self, block: u64, root: [u8; 32], deadline: u64) {
+        self.accepted = Some(Accepted { block, root, deadline });
+    }
+
+    pub(super) fn paid(&mut self, block: u64) {
+        self.paid = Some(block);
+    }
+
+    /// Facts from blocks above this one are facts no longer.
+    pub(super) fn rollback(&mut self, block: u64) {
+        self.paid = self.paid.filter(|paid| *paid <= block);
+        self.accepted = self.accepted.filter(|accepted| accepted.block <= block);
+    }
+
+    pub(super) fn refused(&mut self, action: Action, now_ms: u64) {
+        self.effort(action).refused(now_ms);
+    }
+
+    fn effort(&mut self, action: Action) -> &mut Effort {
+        let [submit, claim] = &mut self.efforts;
+        match action {
+            Action::Submit => submit,
+            Action::Claim => claim,
+        }
+    }
+}
+
+// What is to be done.
+impl Epoch {
+    pub(super) fn advance(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        match self.phase(step.now.chain) {
+            Phase::Open if step.over => self.close(step, outputs),
+            Phase::Voting => self.vote(step, outputs),
+            Phase::Claiming => self.claim(step, outputs),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        self.closed_ms = Some(step.now.ms);
+        self.table = Table::new(step.number, step.me, &self.draft);
+        if let Some(table) = &self.table {
+            outputs.push(Output::Sign(table.statement().clone()));
+            self.ask(step, outputs);
+        }
+    }
+
+    fn vote(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        let (Some(table), Some(seats)) = (&self.table, &self.seats) else { return self.ask(step, outputs) };
+        let closed = self.closed_ms.unwrap_or_default();
+        let turn = closed.saturating_add(turn(step, seats).saturating_mul(PATIENCE_MS));
+        if step.now.chain < step.ends || step.now.ms < turn {
+            return;
+        }
+        let Some(signatures) = self.ballot.quorum(seats) else { return };
+        let statement = table.statement().clone();
+        let effort = self.effort(Action::Submit);
+        if effort.begin(step.now.ms) {
+            outputs.push(Output::Submit(statement, signatures, effort.tries));
+        }
+    }
+
+    fn claim(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        let Some(claim) = self.table.as_ref().and_then(Table::claim).cloned() else { return };
+        let effort = self.effort(Action::Claim);
+        if effort.begin(step.now.ms) {
+            outputs.push(Output::Claim(claim, effort.tries));
+        }
+    }
+
+    /// Asks for the snapshot, now and then until it comes.
+    fn ask(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        let due = self.asked_ms.is_none_or(|asked| step.now.ms >= asked.saturating_add(ASK_MS));
+        if self.seats.is_none() && due {
+            self.asked_ms = Some(step.now.ms);
+            outputs.push(Output::Seats(step.number));
+        }
+    }
+}
+
+/// The node's place in the order in which members submit this epoch.
+fn turn(step: &Step, seats: &Seats) -> u64 {
+    let lot = |peer: &PeerId| low_u64(&Hasher::new("submitter").u64(step.number).bytes(&peer.0).finish());
+    let mine = lot(&step.me);
+    seats.seats.keys().filter(|peer| lot(peer) < mine).count() as u64
+}
+
+fn check(
+    table: &Table,
+    seats: &Seats,
+    domain: &Domain,
+    peer: PeerId,
+    signature: &RecoverableBytes,
+) -> Result<(), Rejection> {
+    if !seats.seats.contains_key(&peer) {
+        return Err(Rejection::NoSeat);
+    }
+    let signer = typed::signer(&table.statement().digest(domain).into(), signature);
+    if signer.is_some() && signer == typed::address(&peer.0) { Ok(()) } else { Err(Rejection::OtherScores) }
+}

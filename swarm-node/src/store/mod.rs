@@ -1,0 +1,41 @@
+//! What a node must not forget: one file, `node.redb`, crash-safe, used by one process at a time.
+//!
+//! ```text
+//! Store ─┬─ sign_once   place → digest, and the floors             (identity)
+//!        ├─ intents     transactions of an account, until final    (contracts::writer)
+//!        ├─ cursors     how far a contract's events were read
+//!        ├─ epochs      what was heard about an epoch's scores, as opaque bytes
+//!        └─ meta        the layout's version
+//! private ─▶ small files with secrets
+//! ```
+//! Invariants: what a call wrote is on disk when it returns; a call is all or nothing; a record that does not decode is
+//! reported and hides no other; a flipped bit is found when the file is opened; a newer layout is not touched. Sizes are bounded by [`MAX_RECORD`].
+
+mod cursors;
+mod epochs;
+mod error;
+mod intents;
+mod open;
+pub mod private;
+mod records;
+mod sign_once;
+
+pub use cursors::Cursors;
+pub use epochs::Epochs;
+pub use error::{OpenError, StoreError};
+pub use intents::Intents;
+pub use open::{SCHEMA, Store};
+pub use records::{Damaged, MAX_RECORD, Records, Scan};
+pub use sign_once::SignOnceTable;
+
+/// The usual name of the file.
+pub const FILE_NAME: &str = "node.redb";
+
+/// A chain, told apart from another one with the same id by its first block: development chains are made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The chain's id (EIP-155).
+    pub id: u64,
+    /// The hash of its block 0.
+    pub genesis: [u8; 32],
+}

@@ -1,0 +1,171 @@
+//! Keystores on disk: created once with mode 0600 and never written over.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::NEW_COMMAND;
+use super::keystore::{Fresh, Keystore, KeystoreError, MAX_BYTES};
+use crate::store::private;
+
+/// Why a keystore file cannot be written or read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// Nothing is there.
+    #[error("no keystore at {path}; `{NEW_COMMAND}` makes one", path = path.display())]
+    Absent {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something is there, and a key that is written over is lost.
+    #[error("{path} exists and is not written over; move it away, or choose another path", path = path.display())]
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refuses.
+    #[error("cannot access the keystore {path}: {source}; check free space and permissions", path = path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is no keystore, or does not open.
+    #[error("{path}: {source}", path = path.display())]
+    Keystore {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeystoreError,
+    },
+}
+
+impl FileError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Absent { path },
+            io::ErrorKind::AlreadyExists => Self::Exists { path },
+            _ => Self::Io { path, source },
+        }
+    }
+
+    pub(super) fn keystore(path: &Path, source: KeystoreError) -> Self {
+        Self::Keystore { path: path.to_owned(), source }
+    }
+}
+
+/// A keystore that was read.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The keystore, still encrypted.
+    pub keystore: Keystore,
+    /// What its owner should hear about the file.
+    pub warning: Option<String>,
+}
+
+/// Writes a keystore to a path where nothing is.
+///
+/// # Errors
+/// [`FileError::Exists`], or the system refuses; no file is there then.
+pub fn create(path: &Path, keystore: &Keystore) -> Result<(), FileError> {
+    let text = keystore.to_text().map_err(|source| FileError::keystore(path, source))?;
+    private::create(path, text.as_bytes()).map_err(|source| FileError::io(path, source))
+}
+
+/// Reads a keystore; one that others can read is used, with a warning, because it is encrypted.
+///
+/// # Errors
+/// Absent, unreadable, or no keystore.
+pub fn read(path: &Path) -> Result<Found, FileError> {
+    let io = |source| FileError::io(path, source);
+    let file = File::open(path).map_err(io)?;
+    let text = private::read(&file, MAX_BYTES).map_err(io)?;
+    let keystore = Keystore::parse(&text).map_err(|source| FileError::keystore(path, source))?;
+    let warning = private::exposed_mode(&file).map_err(io)?.map(|mode| exposed(path, mode));
+    Ok(Found { keystore, warning })
+}
+
+fn exposed(path: &Path, mode: u32) -> String {
+    let path = path.display();
+    format!("others can read the keystore {path} (mode {mode:o}) and try passwords on it; run `chmod 600 {path}`")
+}
+
+impl Fresh {
+    /// From the operating system's randomness.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn random() -> io::Result<Self> {
+        let mut fresh = Self { salt: [0; 32], iv: [0; 16], id: [0; 16] };
+        for bytes in [&mut fresh.salt[..], &mut fresh.iv, &mut fresh.id] {
+            getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))?;
+        }
+        Ok(fresh)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::password::Password;
+    use super::super::scrypt::Cost;
+    use super::super::secret::Secret;
+    use super::*;
+
+    fn sealed(byte: u8) -> Keystore {
+        let secret = Secret::from_bytes(&[byte; 32]).unwrap();
+        let cost = Cost { n: 2, r: 1, p: 1 };
+        Keystore::seal(&secret, &Password::new("p".into()), cost, &Fresh::random().unwrap()).unwrap()
+    }
+
+    fn at(name: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        (folder, path)
+    }
+
+    #[test]
+    fn a_keystore_comes_back_and_is_never_written_over() {
+        let (_folder, path) = at("wallet.json");
+        create(&path, &sealed(1)).unwrap();
+        let error = create(&path, &sealed(2)).unwrap_err().to_string();
+        assert!(error.contains("wallet.json exists and is not written over; move it away"), "{error}");
+        let found = read(&path).unwrap();
+        assert_eq!(found.keystore.address(), sealed(1).address());
+        assert_eq!(found.warning, None);
+    }
+
+    #[test]
+    fn an_absent_keystore_names_the_command_that_makes_one() {
+        let (_folder, path) = at("none.json");
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("none.json") && error.contains("`swarm-node wallet new` makes one"), "{error}");
+    }
+
+    #[test]
+    fn damaged_files_are_named() {
+        let (_folder, path) = at("damaged.json");
+        private::create(&path, b"{\"version\": 3").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("damaged.json") && error.contains("truncated or corrupted"), "{error}");
+        let (_folder, path) = at("long.json");
+        private::create(&path, &vec![b' '; MAX_BYTES + 1]).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("more than 65536 bytes"));
+        assert!(read(path.parent().unwrap()).unwrap_err().to_string().contains("check free space and permissions"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_keystore_that_others_can_read_is_used_with_a_warning() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_folder, path) = at("open.json");
+        create(&path, &sealed(1)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let warning = read(&path).unwrap().warning.unwrap();
+        assert!(warning.contains("mode 644") && warning.contains("chmod 600"), "{warning}");
+    }
+}
