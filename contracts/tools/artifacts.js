@@ -7,8 +7,8 @@ const fs = require("fs");
 const path = require("path");
 const { ROOT, forge } = require("./forge");
 
-/** The contracts that are deployed from outside. */
-const NAMES = ["SwarmCoordinator", "SwarmStake", "TestToken"];
+/** The contracts that Rust deploys: on a chain, and the harnesses in its tests. */
+const NAMES = ["Binary32Harness", "SwarmCoordinator", "SwarmStake", "TestToken", "TileTreeHarness"];
 
 const fileOf = (name) => path.join(ROOT, "artifacts", `${name}.json`);
 
