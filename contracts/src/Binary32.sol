@@ -21,6 +21,9 @@ using Binary32 for Float32 global;
 ///         `_...Special` answers where an operand is zero, infinite or NaN. Inside, bits are `uint256` (narrower types
 ///         cost a mask at each step), and a negative scale wraps around, as all arithmetic here does.
 library Binary32 {
+    // Bits, not amounts.
+    // slither-disable-start too-many-digits
+
     uint256 private constant SIGN = 0x80000000;
     uint256 private constant INFINITY = 0x7f800000;
     uint256 private constant IMPLICIT = 0x00800000;
@@ -34,6 +37,8 @@ library Binary32 {
     /// Byte i is 128 times the square root of the numbers in [1, 4) whose last exponent bit and first four mantissa bits
     /// are i, with a relative error below 2^-5.9.
     bytes32 private constant ROOT = 0xb8bdc3c8cdd2d7dbe0e4e9edf2f6fafe82868a8d9194989b9ea2a5a8abaeb1b4;
+
+    // slither-disable-end too-many-digits
 
     /// Zero bits put below a significand before another one is aligned with it.
     uint256 private constant GUARD = 64;
@@ -326,8 +331,9 @@ library Binary32 {
         return _magnitude(x) == 0;
     }
 
-    /// Byte `index` of a table, counted from the left.
+    /// Byte `index` of a table, counted from the left, without Solidity's check of the index, which is always below 32.
     function _byte(bytes32 table, uint256 index) private pure returns (uint256 value) {
+        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             value := byte(index, table)
         }
@@ -335,6 +341,7 @@ library Binary32 {
 
     /// The quotient without Solidity's check of the divisor, which is never zero here.
     function _quotient(uint256 dividend, uint256 divisor) private pure returns (uint256 quotient) {
+        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             quotient := div(dividend, divisor)
         }

@@ -83,7 +83,7 @@ library TileTree {
     function tensorRoot(Header memory header, bytes32 treeRoot) internal pure returns (bytes32) {
         uint256 rank = header.shape.length;
         if (rank > MAX_RANK) revert TooManyAxes(rank);
-        bytes memory lengths;
+        bytes memory lengths = "";
         for (uint256 axis = 0; axis < rank; ++axis) {
             lengths = bytes.concat(lengths, bytes4(_swap(header.shape[axis])));
         }
@@ -103,6 +103,8 @@ library TileTree {
         if (index >= rows * width) revert ElementOutOfRange(index, rows * width);
         (uint256 row, uint256 column) = (index / width, index % width);
         bytes calldata tile = opening.tile;
+        // The row is meant to be whole.
+        // slither-disable-next-line divide-before-multiply
         _verify(root, header, row * _tilesOfRow(width) + column / TILE, rows, width, tile, opening.siblings);
         uint256 start = WORD * (column % TILE);
         return _swap(uint32(bytes4(tile[start:start + WORD])));
@@ -170,7 +172,8 @@ library TileTree {
         unchecked {
             uint256 used = 0;
             for (; count > 1; (index, count) = (index >> 1, (count + 1) >> 1)) {
-                if (index ^ 1 == count) continue;
+                // Even, and the last one: it has no neighbour.
+                if (index | 1 == count) continue;
                 if (used == siblings.length) revert WrongSiblingCount(used);
                 bytes32 sibling = siblings[used++];
                 node = index & 1 == 0 ? _node(node, sibling) : _node(sibling, node);
@@ -180,8 +183,10 @@ library TileTree {
         }
     }
 
-    /// The two hashes below use the memory behind what is allocated and do not allocate it.
+    /// Assembly, here and below, because Solidity would allocate memory for each preimage: these use what lies behind the
+    /// allocated memory and leave it free.
     function _leaf(bytes calldata tile) private view returns (bytes32 digest) {
+        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             let preimage := mload(0x40)
             mstore8(preimage, 0)
@@ -192,6 +197,7 @@ library TileTree {
     }
 
     function _node(bytes32 left, bytes32 right) private view returns (bytes32 digest) {
+        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             let preimage := mload(0x40)
             mstore8(preimage, 1)

@@ -165,23 +165,6 @@ contract TileTreeTest is Test {
         tree.flatIndex(_shape(4, 5), _shape(1, 5));
     }
 
-    // ---- gas
-
-    /// Of a full tree only the path matters, so the siblings can be any.
-    function test_gasOfElement() public {
-        Header memory header = Header(DType.F32, _shape(1024, 1024));
-        uint256 tile = 0xabc;
-        Opening memory opening = Opening(TensorModel.bytesOf(header.shape, tile), new bytes32[](12));
-        bytes32 node = sha256(bytes.concat(hex"00", opening.tile));
-        for (uint256 i = 0; i < 12; ++i) {
-            opening.siblings[i] = bytes32(i + 1);
-            (bytes32 left, bytes32 right) = tile >> i & 1 == 0 ? (node, bytes32(i + 1)) : (bytes32(i + 1), node);
-            node = sha256(bytes.concat(hex"01", left, right));
-        }
-        (uint256 gas,) = tree.gasOfElement(TileTree.tensorRoot(header, node), header, tile * 256 + 77, opening);
-        vm.snapshotValue("TileTree", "open an element of 2^20", gas);
-    }
-
     // ---- words
 
     function _tensor(uint32[] memory shape) private pure returns (TensorModel.Tensor memory) {

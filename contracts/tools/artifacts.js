@@ -10,8 +10,14 @@ const fs = require("fs");
 const path = require("path");
 const { ROOT, forge } = require("./forge");
 
-/** The contracts that are deployed from outside, by source. */
-const SOURCES = ["src/SwarmCoordinator.sol", "src/SwarmStake.sol", "src/dev/TestToken.sol"];
+/** The contracts that Rust deploys, by source: on a chain, and the harnesses in its tests. */
+const SOURCES = [
+  "src/SwarmCoordinator.sol",
+  "src/SwarmStake.sol",
+  "src/dev/TestToken.sol",
+  "test/harness/Binary32Harness.sol",
+  "test/harness/TileTreeHarness.sol",
+];
 
 const FOLDER = path.join(ROOT, "artifacts");
 const BUILD = path.join("cache", "artifacts");

@@ -119,12 +119,12 @@ impl Client {
         }
     }
 
-    /// Gas that a call takes on top of the newest block.
+    /// Gas that a call takes in the next block: a chain that mines on demand shows an old time in its newest one.
     ///
     /// # Errors
     /// [`RpcError`]; [`RpcError::Reverted`] if it reverts.
     pub async fn estimate(&self, call: &Call) -> Result<u64, RpcError> {
-        self.ask("the transaction", self.provider.estimate_gas(call.into()).block(BlockId::latest())).await
+        self.ask("the transaction", self.provider.estimate_gas(call.into()).block(BlockId::pending())).await
     }
 
     /// What a call returns on top of the newest block.

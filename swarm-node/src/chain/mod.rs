@@ -5,8 +5,10 @@
 //! ```
 //! Everything that speaks JSON-RPC is in crate `contracts`; this room knows settings and secrets.
 
+mod account;
 mod endpoint;
 mod link;
 
+pub use account::{account_writer, trouble};
 pub use endpoint::{DEV_CHAINS, EMBEDDED_ID, Endpoint, EndpointError, confirmations, expected_id};
 pub use link::{Link, LinkError, wall_clock};

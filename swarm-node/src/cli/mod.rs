@@ -9,6 +9,7 @@
 //! Results go to standard output, progress and messages to standard error. With `--json` the last line of standard output
 //! is one object.
 
+mod chain;
 mod config;
 mod console;
 mod demo;
@@ -52,6 +53,8 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     Train(train::Train),
     Eval(eval::Eval),
+    Wallet(wallet::WalletCommand),
+    Chain(Box<chain::ChainCommand>),
     Config(config::ConfigCommand),
 }
 
@@ -84,6 +87,8 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
         Command::Pretrain(pretrain) => pretrain.run(&options, environment),
         Command::Train(train) => train.run(&options, environment),
         Command::Eval(eval) => eval.run(&options, environment),
+        Command::Wallet(wallet) => wallet.run(&options, environment),
+        Command::Chain(chain) => chain.run(&options, environment),
         Command::Config(config) => config.run(&options, environment),
     }
 }

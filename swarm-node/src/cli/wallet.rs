@@ -1,21 +1,129 @@
-//! The wallet of the settings.
+//! `swarm-node wallet`: the keystore of the account that stakes, pays and is paid.
 
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::failure::Failure;
+use super::options::Options;
 use crate::config::{WalletConfig, path};
-use crate::wallet::{Given, Wallet, WalletError, WalletSource, password};
+use crate::wallet::{Cost, Fresh, Given, Keystore, Password, PasswordSource, Secret, Wallet, WalletError, WalletSource};
+use crate::wallet::{file, password, source};
 
 /// What is forgone without a wallet, and how to have one.
 pub(super) const NO_WALLET: &str = "there is no wallet to pay with; make one with `swarm-node wallet new` and name it with \
 --set wallet.file=FILE, or set SWARM_NODE_WALLET_SECRET";
 
+/// Makes and shows wallets.
+///
+/// A wallet is a keystore file (Web3 Secret Storage, scrypt), readable by other Ethereum tools. Its password comes from
+/// SWARM_NODE_WALLET_PASSWORD, from the file named by wallet.password_file, or is asked for. Servers may have no file and
+/// set SWARM_NODE_WALLET_SECRET instead.
+#[derive(Debug, Args)]
+pub(super) struct WalletCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Makes a new key and writes its keystore. A file that exists is never written over.
+    New {
+        /// The keystore to write.
+        #[arg(value_name = "FILE", default_value = "wallet.json")]
+        file: PathBuf,
+    },
+    /// Writes a keystore for the key in SWARM_NODE_WALLET_SECRET.
+    Import {
+        /// The keystore to write.
+        #[arg(value_name = "FILE", default_value = "wallet.json")]
+        file: PathBuf,
+    },
+    /// Shows the address of the wallet of the settings, or of a keystore; needs no password.
+    Show {
+        /// A keystore instead of the one of the settings.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+impl WalletCommand {
+    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+        let config = options.settings(&[], environment.clone())?.config()?.wallet;
+        let address = match &self.action {
+            Action::New { file } => {
+                let secret = Secret::random().map_err(Failure::work)?;
+                write(file, &secret, &config, &environment)?
+            }
+            Action::Import { file } => {
+                let text = variable(&environment, source::SECRET_VARIABLE);
+                let text = text.ok_or_else(|| usage("set SWARM_NODE_WALLET_SECRET to the key that is to be imported"))?;
+                let secret = Secret::from_hex(&text).map_err(|error| Failure::Usage(error.into()))?;
+                write(file, &secret, &config, &environment)?
+            }
+            Action::Show { file } => show(file.as_deref().or(path(&config.file)), &environment)?,
+        };
+        match options.json {
+            true => println!("{}", serde_json::json!({ "address": address })),
+            false => println!("{address}"),
+        }
+        Ok(())
+    }
+}
+
+fn usage(text: &'static str) -> Failure {
+    Failure::Usage(anyhow::anyhow!(text))
+}
+
+fn variable(environment: &[(String, String)], name: &str) -> Option<String> {
+    environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+}
+
+/// Writes a keystore; returns its address.
+fn write(
+    path: &Path,
+    secret: &Secret,
+    config: &WalletConfig,
+    environment: &[(String, String)],
+) -> Result<String, Failure> {
+    let password = new_password(config, environment).map_err(Failure::work)?;
+    let fresh = Fresh::random().map_err(Failure::work)?;
+    let keystore = Keystore::seal(secret, &password, Cost::default(), &fresh).map_err(Failure::work)?;
+    file::create(path, &keystore).map_err(Failure::work)?;
+    eprintln!("wrote {}; without its password nobody can use it, and nobody can restore it", path.display());
+    Ok(secret.address().to_string())
+}
+
+fn new_password(config: &WalletConfig, environment: &[(String, String)]) -> Result<Password, WalletError> {
+    if let Some(text) = variable(environment, source::PASSWORD_VARIABLE) {
+        return Ok(Password::new(text));
+    }
+    let known = path(&config.password_file).map(|path| PasswordSource::File(path.into()));
+    Ok(match known {
+        Some(file) => file.take(|| password::ask(""))?,
+        None => password::choose(password::ask)?,
+    })
+}
+
+fn show(path: Option<&Path>, environment: &[(String, String)]) -> Result<String, Failure> {
+    if let Some(path) = path {
+        let address = file::read(path).map_err(Failure::work)?.keystore.address();
+        return address.map(|address| address.to_string()).ok_or_else(|| usage("the keystore does not name its address"));
+    }
+    let text = variable(environment, source::SECRET_VARIABLE).ok_or_else(|| usage(NO_WALLET))?;
+    let secret = Secret::from_hex(&text).map_err(|error| Failure::Usage(error.into()))?;
+    Ok(secret.address().to_string())
+}
+
 /// Unlocks the wallet of the settings and the environment; `None` if there is none.
 pub(super) fn unlock(config: &WalletConfig, environment: &[(String, String)]) -> Result<Option<Wallet>, WalletError> {
-    let variable = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let given = Given {
         keystore: path(&config.file).map(Into::into),
         password_file: path(&config.password_file).map(Into::into),
         ..Given::default()
     };
-    let wallet = WalletSource::resolve(given.with_environment(variable))?.unlock(password::ask)?;
+    let given = given.with_environment(|name| variable(environment, name));
+    let wallet = WalletSource::resolve(given)?.unlock(password::ask)?;
     if let Some(warning) = wallet.as_ref().and_then(|wallet| wallet.warning.as_ref()) {
         eprintln!("warning: {warning}");
     }

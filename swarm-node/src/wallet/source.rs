@@ -140,7 +140,11 @@ impl WalletSource {
 }
 
 impl PasswordSource {
-    fn take(self, ask: impl FnOnce() -> Result<Password, PasswordError>) -> Result<Password, PasswordError> {
+    /// The password.
+    ///
+    /// # Errors
+    /// The file cannot be read, or nobody answers.
+    pub fn take(self, ask: impl FnOnce() -> Result<Password, PasswordError>) -> Result<Password, PasswordError> {
         match self {
             Self::Given(password) => Ok(password),
             Self::File(path) => password::from_file(&path),

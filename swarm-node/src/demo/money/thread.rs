@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use contracts::client::RpcError;
 use contracts::cursor::Cursor;
-use contracts::writer::{StoreError, Writer};
+use contracts::writer::StoreError;
 use tokio::sync::mpsc;
 
 use super::account::{Account, MoneyReport, Place};
@@ -16,7 +16,7 @@ use super::cast::Cast;
 use super::economy::{EMBEDDED_TIME, Economy};
 use super::prepare::{PrepareError, Stage, prepare, writer};
 use crate::assembly::Watch;
-use crate::chain::{Endpoint, Link, LinkError};
+use crate::chain::{Endpoint, Link, LinkError, trouble};
 use crate::config::ChainConfig;
 use crate::identity::{MemoryTable, Signer};
 use crate::round::RoundResult;
@@ -390,14 +390,6 @@ impl Desk {
 fn paid_units(epochs: &[(EpochNumber, Phase, u64)]) -> u128 {
     let paid = epochs.iter().filter(|(_, phase, _)| *phase == Phase::Paid);
     Account { points: paid.map(|(_, _, points)| points).sum(), claimed: 0 }.earned()
-}
-
-/// Why a writer gets nowhere, if so.
-fn trouble(writer: &Writer) -> Option<String> {
-    let status = writer.status();
-    let outage = status.outage.map(|outage| format!("the chain is away: {}", outage.cause));
-    let waiting = || status.waiting.first().map(|(_, trouble)| format!("account {}: {trouble}", status.account));
-    outage.or_else(waiting)
 }
 
 fn place(chain: &ChainConfig, link: &Link, stage: &Stage, cast: &Cast) -> Place {
