@@ -41,7 +41,9 @@ enum Action {
 ///
 /// Nothing in the contracts can be changed later, and nobody owns them. The wallet of the settings pays.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  SWARM_NODE_WALLET_SECRET=0x... swarm-node chain deploy --chain http://127.0.0.1:8545 my-swarm.toml")]
+#[command(
+    after_help = "Example:\n  SWARM_NODE_WALLET_SECRET=0x... swarm-node chain deploy --chain http://127.0.0.1:8545 my-swarm.toml"
+)]
 struct Deploy {
     /// The deployment file to write.
     #[arg(value_name = "FILE")]
@@ -153,7 +155,9 @@ impl Deploy {
         let parameters = self.parameters(wall_clock())?;
         if self.file.exists() {
             let file = self.file.display();
-            return Err(Failure::Usage(anyhow::anyhow!("{file} exists; name another file, so that no deployment is lost")));
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "{file} exists; name another file, so that no deployment is lost"
+            )));
         }
         let wallet = unlock(&config.wallet, environment).map_err(Failure::work)?;
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
@@ -300,7 +304,10 @@ impl Dev {
 fn serve(chain: &DevChain, folder: &Path) -> Result<(), Failure> {
     if let Some(torn) = chain.torn() {
         let kept = torn.kept.display();
-        eprintln!("warning: the last run was killed while writing; {} unreadable bytes were moved to {kept}", torn.bytes);
+        eprintln!(
+            "warning: the last run was killed while writing; {} unreadable bytes were moved to {kept}",
+            torn.bytes
+        );
     }
     println!("dev chain {} at {}", chain.chain_id(), chain.url().unwrap_or("nowhere"));
     println!("journal in {}; end it with Ctrl-C, nothing is lost", folder.display());

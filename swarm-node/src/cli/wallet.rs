@@ -7,7 +7,9 @@ use clap::{Args, Subcommand};
 use super::failure::Failure;
 use super::options::Options;
 use crate::config::{WalletConfig, path};
-use crate::wallet::{Cost, Fresh, Given, Keystore, Password, PasswordSource, Secret, Wallet, WalletError, WalletSource};
+use crate::wallet::{
+    Cost, Fresh, Given, Keystore, Password, PasswordSource, Secret, Wallet, WalletError, WalletSource,
+};
 use crate::wallet::{file, password, source};
 
 /// What is forgone without a wallet, and how to have one.
@@ -57,7 +59,8 @@ impl WalletCommand {
             }
             Action::Import { file } => {
                 let text = variable(&environment, source::SECRET_VARIABLE);
-                let text = text.ok_or_else(|| usage("set SWARM_NODE_WALLET_SECRET to the key that is to be imported"))?;
+                let text =
+                    text.ok_or_else(|| usage("set SWARM_NODE_WALLET_SECRET to the key that is to be imported"))?;
                 let secret = Secret::from_hex(&text).map_err(|error| Failure::Usage(error.into()))?;
                 write(file, &secret, &config, &environment)?
             }
@@ -108,7 +111,9 @@ fn new_password(config: &WalletConfig, environment: &[(String, String)]) -> Resu
 fn show(path: Option<&Path>, environment: &[(String, String)]) -> Result<String, Failure> {
     if let Some(path) = path {
         let address = file::read(path).map_err(Failure::work)?.keystore.address();
-        return address.map(|address| address.to_string()).ok_or_else(|| usage("the keystore does not name its address"));
+        return address
+            .map(|address| address.to_string())
+            .ok_or_else(|| usage("the keystore does not name its address"));
     }
     let text = variable(environment, source::SECRET_VARIABLE).ok_or_else(|| usage(NO_WALLET))?;
     let secret = Secret::from_hex(&text).map_err(|error| Failure::Usage(error.into()))?;
