@@ -46,7 +46,7 @@ pub enum TicketError {
         /// The intent.
         id: IntentId,
         /// Where.
-        inclusion: Inclusion,
+        inclusion: Box<Inclusion>,
     },
     /// The writer has ended.
     #[error("the writer has stopped while {0} was under way; it goes on when it starts again")]
@@ -164,7 +164,7 @@ impl Ticket {
             Some(State::Refused(reason)) => Err(TicketError::Refused { id, reason }),
             Some(State::Included(_, inclusion) | State::Final(_, inclusion)) => match inclusion.success {
                 true => Ok(inclusion),
-                false => Err(TicketError::Reverted { id, inclusion }),
+                false => Err(TicketError::Reverted { id, inclusion: inclusion.into() }),
             },
             Some(State::Queued | State::Sent(_)) | None => Err(TicketError::Stopped(id)),
         }

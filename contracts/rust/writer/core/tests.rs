@@ -376,7 +376,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn every_intent_happens_once_in_any_world(seed: u64, world in worlds()) {
