@@ -69,7 +69,7 @@ impl Swarm {
     /// # Errors
     /// [`RpcError`] if the chain does not answer or the time is not past.
     pub async fn snapshot(&self, nodes: &[Address], time: u64) -> Result<Snapshot, RpcError> {
-        let total = self.ask_stake(SwarmStake::totalStakeAtCall { time }).await?;
+        let total = self.ask_past(SwarmStake::totalStakeAtCall { time }).await?;
         let mut seats = Vec::with_capacity(nodes.len());
         for node in nodes {
             seats.push(self.seat(*node, time).await?);
@@ -82,7 +82,7 @@ impl Swarm {
         if owner.is_zero() {
             return Ok(None);
         }
-        let stake = self.ask_stake(SwarmStake::stakeAtCall { owner, time }).await?;
+        let stake = self.ask_past(SwarmStake::stakeAtCall { owner, time }).await?;
         Ok(Some(Seat { owner, stake }))
     }
 
@@ -115,7 +115,7 @@ impl Swarm {
     /// # Errors
     /// [`RpcError`].
     pub async fn stake_of(&self, owner: Address) -> Result<U256, RpcError> {
-        self.ask_stake(SwarmStake::stakeOfCall { owner }).await
+        self.ask(self.addresses.stake, SwarmStake::stakeOfCall { owner }).await
     }
 
     /// The tokens in an account.
@@ -126,15 +126,21 @@ impl Swarm {
         self.ask(self.addresses.token, TestToken::balanceOfCall { account }).await
     }
 
-    async fn ask_stake<C: SolCall>(&self, call: C) -> Result<C::Return, RpcError> {
-        self.ask(self.addresses.stake, call).await
+    /// Asks the stake contract about the past. A chain that mines on demand may show a newest block from before that
+    /// time, so the question is put to the next one.
+    async fn ask_past<C: SolCall>(&self, call: C) -> Result<C::Return, RpcError> {
+        decode::<C>(&self.client.foresee(&Call::to(self.addresses.stake, call.abi_encode())).await?)
     }
 
     async fn ask<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, RpcError> {
-        let answer = self.client.call(&Call::to(to, call.abi_encode())).await?;
-        let what = C::SIGNATURE;
-        C::abi_decode_returns(&answer).map_err(|error| RpcError::Malformed { what, cause: error.to_string() })
+        decode::<C>(&self.client.call(&Call::to(to, call.abi_encode())).await?)
     }
+}
+
+fn decode<C: SolCall>(answer: &[u8]) -> Result<C::Return, RpcError> {
+    let malformed =
+        |error: alloy::sol_types::Error| RpcError::Malformed { what: C::SIGNATURE, cause: error.to_string() };
+    C::abi_decode_returns(answer).map_err(malformed)
 }
 
 /// Call data.

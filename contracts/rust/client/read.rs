@@ -135,6 +135,14 @@ impl Client {
         self.ask("the call", self.provider.call(call.into()).block(BlockId::latest())).await
     }
 
+    /// What a call would return in the next block, whose time it sees.
+    ///
+    /// # Errors
+    /// [`RpcError`]; [`RpcError::Reverted`] if it reverts.
+    pub async fn foresee(&self, call: &Call) -> Result<Bytes, RpcError> {
+        self.ask("the call", self.provider.call(call.into()).block(BlockId::pending())).await
+    }
+
     /// Where a transaction is in the chain; `None` if it is not.
     ///
     /// # Errors

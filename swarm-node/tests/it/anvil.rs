@@ -41,7 +41,11 @@ pub fn free_port() -> u16 {
 impl Anvil {
     /// Starts a chain with these extra arguments and waits until it answers.
     pub fn start(arguments: &[&str]) -> Self {
-        let port = free_port();
+        Self::start_at(free_port(), arguments)
+    }
+
+    /// Starts a chain on this port.
+    pub fn start_at(port: u16, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let anvil = Self { child: spawn(port, &arguments), port, arguments };
         anvil.wait();
@@ -54,6 +58,11 @@ impl Anvil {
             assert!(begun.elapsed() < START, "anvil does not answer");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Its port on this machine.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it answers.

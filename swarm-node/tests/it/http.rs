@@ -37,7 +37,9 @@ pub fn body_of(stream: &mut TcpStream) -> Option<String> {
 
 fn length(head: &str) -> usize {
     let header = head.lines().filter_map(|line| line.split_once(':'));
-    let found = header.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).find_map(|(_, value)| value.trim().parse().ok());
+    let found = header
+        .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .find_map(|(_, value)| value.trim().parse().ok());
     found.unwrap_or(0)
 }
 
