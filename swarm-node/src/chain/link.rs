@@ -12,6 +12,8 @@ use crate::config::ChainConfig;
 
 /// Between two looks at the embedded chain, which costs nothing.
 const EMBEDDED_POLL: Duration = Duration::from_millis(20);
+/// Between a question that found no answer and the same question again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Wei in a gwei.
 const GWEI: f64 = 1e9;
 
@@ -118,6 +120,19 @@ impl Link {
         if let Some(dev) = &self.dev {
             // Time that has passed already needs no setting, and a chain in memory has no journal to fail.
             let _ = dev.set_time(time.max(dev.now()));
+        }
+    }
+}
+
+/// Asks until the chain answers, whatever its server does in between; a refusal is an answer.
+///
+/// # Errors
+/// [`RpcError`] that asking again would not change.
+pub async fn patiently<T, F: Future<Output = Result<T, RpcError>>>(question: impl Fn() -> F) -> Result<T, RpcError> {
+    loop {
+        match question().await {
+            Err(error) if error.is_transient() => tokio::time::sleep(ASK_AGAIN).await,
+            answer => return answer,
         }
     }
 }

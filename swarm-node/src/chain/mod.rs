@@ -11,4 +11,4 @@ mod link;
 
 pub use account::{account_writer, trouble};
 pub use endpoint::{DEV_CHAINS, EMBEDDED_ID, Endpoint, EndpointError, confirmations, expected_id};
-pub use link::{Link, LinkError, wall_clock};
+pub use link::{Link, LinkError, patiently, wall_clock};

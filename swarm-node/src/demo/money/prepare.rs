@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use super::cast::{Cast, Owner};
 use super::economy::{Economy, STAKE};
-use crate::chain::Link;
+use crate::chain::{Link, patiently};
 use crate::round::NodeKey;
 use crate::settle::Schedule;
 
@@ -87,7 +87,7 @@ pub async fn prepare(link: &Link, funder: &Writer, cast: &Cast, economy: &Econom
     let stake = sender.create("stake", stake_code(&draft, token)).await?;
     sender.all(money(link, cast, economy, funder.account(), token, stake).await?).await?;
     sender.all(deposits(cast, stake)?).await?;
-    let genesis = link.client.head().await?.timestamp + 1;
+    let genesis = patiently(|| link.client.head()).await?.timestamp + 1;
     let code = coordinator_code(&economy.parameters(genesis), stake);
     let inclusion = sender.created("coordinator", code).await?;
     let coordinator = inclusion.contract.ok_or(PrepareError::NoContract(inclusion.tx))?;
@@ -117,11 +117,12 @@ async fn money(
         intent("mint", token, calls::mint(funder, U256::from(all)))?,
         intent("approve-stake", token, calls::approve(stake, U256::MAX))?,
     ];
-    let fee = link.client.head().await?.base_fee * 2 + link.client.tip().await?;
+    let fee = patiently(|| link.client.head()).await?.base_fee * 2 + patiently(|| link.client.tip()).await?;
     let epochs = u128::from(economy.epochs());
     let gas_money = U256::from(fee) * U256::from(OWNER_GAS + EPOCH_GAS * epochs);
     for owner in &cast.owners {
-        let missing = gas_money.saturating_sub(link.client.balance(owner.address()).await?);
+        let balance = patiently(|| link.client.balance(owner.address())).await?;
+        let missing = gas_money.saturating_sub(balance);
         if !missing.is_zero() {
             let id = IntentId::new(format!("demo/gas/{stake}/{}", owner.address()))?;
             intents.push(Intent::pay(id, owner.address(), missing));

@@ -6,7 +6,6 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use contracts::client::RpcError;
 use contracts::cursor::Cursor;
 use contracts::writer::StoreError;
 use tokio::sync::mpsc;
@@ -16,7 +15,7 @@ use super::cast::Cast;
 use super::economy::{EMBEDDED_TIME, Economy};
 use super::prepare::{PrepareError, Stage, prepare, writer};
 use crate::assembly::Watch;
-use crate::chain::{Endpoint, Link, LinkError, trouble};
+use crate::chain::{Endpoint, Link, LinkError, patiently, trouble};
 use crate::config::ChainConfig;
 use crate::identity::{MemoryTable, Signer};
 use crate::round::RoundResult;
@@ -28,6 +27,8 @@ use crate::settle::{EpochNumber, Phase};
 const RETRY: Duration = Duration::from_secs(2);
 /// Between two looks at how far settlement is.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long the last question, for the balances, may take; then the events that were seen must do.
+const LAST_WORD: Duration = Duration::from_secs(10);
 /// Reports that wait to be handled; nodes wait beyond that.
 const REPORTS: usize = 1024;
 
@@ -360,8 +361,10 @@ impl Desk {
         let mut accounts = Vec::new();
         for (epochs, owner) in self.epochs.iter().zip(&office.cast.owners) {
             let points = epochs.iter().map(|(_, _, points)| points).sum();
-            let claimed = stage.swarm.tokens_of(owner.address()).await.map(|units| units.saturating_to());
-            accounts.push(Account { points, claimed: claimed.unwrap_or_else(|_: RpcError| paid_units(epochs)) });
+            let asked = tokio::time::timeout(LAST_WORD, patiently(|| stage.swarm.tokens_of(owner.address()))).await;
+            let claimed =
+                asked.ok().and_then(Result::ok).map_or_else(|| paid_units(epochs), |units| units.saturating_to());
+            accounts.push(Account { points, claimed });
         }
         let accepted = |phase: Phase| !matches!(phase, Phase::Open | Phase::Voting);
         let first = self.epochs.first().map_or(&[][..], Vec::as_slice);
