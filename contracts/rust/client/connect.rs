@@ -30,7 +30,7 @@ impl Client {
     pub async fn over(rpc: RpcClient, name: &str, expected: u64) -> Result<Self, ConnectError> {
         let provider = ProviderBuilder::default().connect_client(rpc).erased();
         let client = Self { provider, endpoint: name.into(), chain_id: expected };
-        let actual = client.ask("its chain id", client.provider.get_chain_id()).await;
+        let actual = client.ask("its chain id", || client.provider.get_chain_id()).await;
         match actual.map_err(|error| ConnectError::Dead { endpoint: name.into(), cause: error.cause() })? {
             actual if actual == expected => Ok(client),
             actual => Err(ConnectError::WrongChain { endpoint: name.into(), actual, expected }),
@@ -42,7 +42,7 @@ impl Client {
     /// # Errors
     /// [`ConnectError::NoContract`] if there is none, [`ConnectError::Dead`] if the endpoint does not say.
     pub async fn require_code(&self, address: Address) -> Result<(), ConnectError> {
-        let code = self.ask("code", self.provider.get_code_at(address)).await;
+        let code = self.ask("code", || self.provider.get_code_at(address)).await;
         match code.map_err(|error| self.dead(&error))?.is_empty() {
             false => Ok(()),
             true => Err(ConnectError::NoContract { address, chain_id: self.chain_id }),

@@ -24,6 +24,9 @@ pub use revert::Revert;
 /// Longest wait for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Waits before a question is asked again, each time that an endpoint is unavailable.
+const AGAIN: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500)];
+
 /// A chain, through its JSON-RPC. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -48,15 +51,23 @@ impl Client {
         &self.provider
     }
 
-    /// Asks with a time limit and sorts the error.
-    async fn ask<T>(
+    /// Asks with a time limit and sorts the error. A line that fails now and then is asked again at once: a caller that
+    /// needs ten answers in a row would otherwise get nowhere on a line that fails one time in five.
+    async fn ask<T, Q: IntoFuture<Output = Result<T, TransportError>>>(
         &self,
         what: &'static str,
-        question: impl IntoFuture<Output = Result<T, TransportError>>,
+        question: impl Fn() -> Q,
     ) -> Result<T, RpcError> {
-        match tokio::time::timeout(PATIENCE, question.into_future()).await {
-            Ok(answer) => answer.map_err(|error| RpcError::sort(what, error)),
-            Err(_) => Err(RpcError::Unavailable { what, cause: format!("no answer within {} s", PATIENCE.as_secs()) }),
+        let mut waits = AGAIN.into_iter();
+        loop {
+            let answer = tokio::time::timeout(PATIENCE, question().into_future()).await;
+            let silence =
+                || RpcError::Unavailable { what, cause: format!("no answer within {} s", PATIENCE.as_secs()) };
+            let answer = answer.map_err(|_| silence())?.map_err(|error| RpcError::sort(what, error));
+            match (answer, waits.next()) {
+                (Err(error), Some(wait)) if error.is_transient() => tokio::time::sleep(wait).await,
+                (answer, _) => return answer,
+            }
         }
     }
 }
