@@ -83,7 +83,8 @@ fn funder(endpoint: &Endpoint, wallet: &WalletConfig, environment: &[(String, St
     }
 }
 
-fn unsettled(money: &MoneyReport) -> Failure {
+/// Not everything that was asked for has happened.
+pub(super) fn unsettled(money: &MoneyReport) -> Failure {
     let reason = money.trouble.as_deref().unwrap_or("the balances differ from what was earned");
-    Failure::Work(anyhow::anyhow!("the swarm has learned, but its rewards are not settled: {reason}"))
+    Failure::Work(anyhow::anyhow!("not all rewards are settled: {reason}"))
 }

@@ -17,6 +17,7 @@ mod eval;
 mod failure;
 mod options;
 mod pretrain;
+mod settle;
 mod train;
 mod wallet;
 
@@ -53,6 +54,7 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     Train(train::Train),
     Eval(eval::Eval),
+    Settle(settle::Settle),
     Wallet(wallet::WalletCommand),
     Chain(Box<chain::ChainCommand>),
     Config(config::ConfigCommand),
@@ -87,6 +89,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
         Command::Pretrain(pretrain) => pretrain.run(&options, environment),
         Command::Train(train) => train.run(&options, environment),
         Command::Eval(eval) => eval.run(&options, environment),
+        Command::Settle(settle) => settle.run(&options, environment),
         Command::Wallet(wallet) => wallet.run(&options, environment),
         Command::Chain(chain) => chain.run(&options, environment),
         Command::Config(config) => config.run(&options, environment),

@@ -92,6 +92,12 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(0, 10_000),
         "rounds between held-out measurements; 0 measures at the end only",
     ),
+    key(
+        "demo.run",
+        "runs/demo",
+        Kind::Text,
+        "folder of what `settle` needs after a demo on a chain that lasts; empty for none",
+    ),
     key("demo.epoch", "20", Kind::Integer(1, 10_000), "rounds that are settled together on the chain"),
     key(
         "train.model",

@@ -86,6 +86,7 @@ pub struct DemoConfig {
     pub samples: u32,
     pub council: u16,
     pub measure_every: u64,
+    pub run: String,
     pub epoch: u64,
 }
 

@@ -22,11 +22,13 @@ mod parallel;
 mod plan;
 mod report;
 mod run;
+mod settle;
 mod table;
 
 pub use council::Council;
 pub use measure::Rates;
-pub use money::{Account, Funder, MoneyReport, Place, token_text};
-pub use report::{DemoReport, PeerReport, Summary};
+pub use money::{Account, Funder, MoneyReport, Place, Run, RunError, token_text};
+pub use report::{DemoReport, MoneySummary, PeerReport, Summary};
 pub use run::{DemoError, run};
-pub use table::render;
+pub use settle::{SettleError, settle};
+pub use table::{render, render_money};

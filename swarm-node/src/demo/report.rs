@@ -47,9 +47,33 @@ pub struct DemoReport {
     pub seconds: f64,
 }
 
-/// The last line of `demo --json`. Rates are shares of right answers, 0 to 1, means over peers and families. Money is by
-/// peer, in tokens as exact decimal text; `settled` is true if every epoch was accepted on chain and every peer got exactly
-/// what it earned.
+/// The money in one line of JSON: by peer, in tokens as exact decimal text; `settled` is true if every epoch was accepted
+/// on chain and every peer got exactly what it earned.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say what MoneyReport documents")]
+pub struct MoneySummary {
+    pub settled: bool,
+    pub scores: Vec<u64>,
+    pub earned: Vec<String>,
+    pub claimed: Vec<String>,
+    pub pending: Vec<String>,
+    pub chain: Option<Place>,
+}
+
+impl From<&MoneyReport> for MoneySummary {
+    fn from(money: &MoneyReport) -> Self {
+        Self {
+            settled: money.is_settled(),
+            scores: money.accounts.iter().map(|account| account.points).collect(),
+            earned: money.texts(Account::earned),
+            claimed: money.texts(|account| account.claimed),
+            pending: money.texts(Account::pending),
+            chain: money.place.clone(),
+        }
+    }
+}
+
+/// The last line of `demo --json`. Rates are shares of right answers, 0 to 1, means over peers and families.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what DemoReport documents")]
 pub struct Summary {
@@ -66,12 +90,8 @@ pub struct Summary {
     pub seed: u64,
     pub sampled_alone: f32,
     pub rounds_settled: usize,
-    pub settled: bool,
-    pub scores: Vec<u64>,
-    pub earned: Vec<String>,
-    pub claimed: Vec<String>,
-    pub pending: Vec<String>,
-    pub chain: Option<Place>,
+    #[serde(flatten)]
+    pub money: MoneySummary,
     pub council_before: Council,
     pub council_after: Council,
     pub alone_digests: Vec<String>,
@@ -99,12 +119,7 @@ impl DemoReport {
             seed: self.seed,
             sampled_alone: self.mean(|peer| peer.alone.sampled.mean),
             rounds_settled: self.rounds_settled,
-            settled: self.money.is_settled(),
-            scores: self.money.accounts.iter().map(|account| account.points).collect(),
-            earned: self.money.texts(Account::earned),
-            claimed: self.money.texts(|account| account.claimed),
-            pending: self.money.texts(Account::pending),
-            chain: self.money.place.clone(),
+            money: MoneySummary::from(&self.money),
             council_before: self.council[0],
             council_after: self.council[1],
             alone_digests: self.peers.iter().map(|peer| peer.alone_digest.clone()).collect(),

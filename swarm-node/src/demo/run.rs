@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::report::{DemoReport, PeerReport};
 use crate::assembly::{EngineError, Model, Watch, Workshop, WorkshopError, engine};
 use crate::chain::Endpoint;
-use crate::config::{ChainConfig, Config, EngineConfig};
+use crate::config::{ChainConfig, Config, EngineConfig, path};
 use crate::learn::driver::Swarm;
 use crate::learn::eval::EvalError;
 use crate::learn::guard::Verdict;
@@ -135,7 +135,7 @@ impl Stand<'_> {
         let demo = self.plan.demo;
         let economy = Economy::new(demo.peers, demo.rounds, demo.epoch, endpoint == Endpoint::Embedded);
         let cast = Cast::new(&secret, demo.seed, nodes)?;
-        Ok(Ok(Money::begin(chain.clone(), economy, cast, spec.swarm.swarm_id())?))
+        Ok(Ok(Money::begin(chain.clone(), economy, cast, path(&demo.run).map(Into::into))?))
     }
 
     fn report(&self, money: Result<Money, MoneyReport>) -> Result<DemoReport, DemoError> {

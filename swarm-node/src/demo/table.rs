@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::council::Council;
-use super::money::token_text;
+use super::money::{MoneyReport, token_text};
 use super::report::{DemoReport, PeerReport};
 use crate::learn::eval::PassRate;
 use crate::task::FamilyId;
@@ -23,7 +23,7 @@ pub fn render(report: &DemoReport) -> String {
 fn write_all(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     rates(text, report)?;
     council(text, report)?;
-    money(text, report)?;
+    money(text, &report.money)?;
     footer(text, report)
 }
 
@@ -79,8 +79,14 @@ fn shares(council: &Council) -> [f32; 4] {
     [council.plurality, council.critics, council.pooled, council.decided]
 }
 
-fn money(text: &mut String, report: &DemoReport) -> std::fmt::Result {
-    let money = &report.money;
+/// The table of the money alone.
+pub fn render_money(report: &MoneyReport) -> String {
+    let mut text = String::new();
+    let _ = money(&mut text, report);
+    text
+}
+
+fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
     if !money.accounts.is_empty() {
         writeln!(text, "\nRewards in test tokens; a million points are one token\n")?;
         writeln!(text, "{:<8}{:>14}{:>16}{:>16}{:>16}", "peer", "points", "earned", "claimed", "pending")?;
@@ -98,11 +104,13 @@ fn money(text: &mut String, report: &DemoReport) -> std::fmt::Result {
             place.coordinator, place.id, place.endpoint
         )?;
     }
-    match &money.trouble {
-        Some(trouble) => {
-            writeln!(text, "{}Rewards are not settled: {trouble}", if money.place.is_none() { "\n" } else { "" })
-        }
-        None => Ok(()),
+    let gap = if money.place.is_none() { "\n" } else { "" };
+    if let Some(trouble) = &money.trouble {
+        writeln!(text, "{gap}Rewards are not settled: {trouble}")?;
+    }
+    match &money.folder {
+        Some(folder) if !money.is_settled() => writeln!(text, "Later: swarm-node settle {}", folder.display()),
+        _ => Ok(()),
     }
 }
 

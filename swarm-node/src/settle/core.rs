@@ -6,7 +6,8 @@
 //!   Attestation ───┤  Settler::handle    ├─► Seats(epoch)         asks for the stake snapshot
 //!   Seats ─────────┤      (now)          ├─► Submit, Claim        to the writer of the owner's account
 //!   Fact, Rollback ┤                     └─► Rejected
-//!   Refused, Tick ─┘
+//!   Refused, Tick ─┤                     └─► Keep(epoch)          on disk, for Restored after a restart
+//!   Restored ──────┘
 //! ```
 //! Each epoch goes its own way; the phase is derived from what is known, so a reorganisation only takes facts back:
 //!
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::epoch::{Epoch, Phase, Step};
+use super::kept::Kept;
 use super::schedule::{EpochNumber, Schedule};
 use super::seats::Seats;
 use super::table::{Claim, Domain, Statement};
@@ -93,8 +95,10 @@ pub enum Input {
     Fact(u64, Fact),
     /// Blocks above this one have left the chain.
     Rollback(u64),
-    /// A transaction will not happen; the reason is for people.
+    /// A transaction will not happen.
     Refused(EpochNumber, Action),
+    /// What was kept of an epoch before a restart.
+    Restored(Kept),
     /// Time passed.
     Tick,
 }
@@ -106,6 +110,8 @@ pub enum Output {
     Sign(Statement),
     /// Send this to all members.
     Publish(Attestation),
+    /// Keep this in the place of what was kept of its epoch.
+    Keep(Kept),
     /// Read the stake snapshot and come back with [`Input::Seats`].
     Seats(EpochNumber),
     /// Send the scores with these signatures; the number tells tries apart.
@@ -176,6 +182,7 @@ impl Settler {
                     epoch.refused(action, now.ms);
                 }
             }
+            Input::Restored(kept) => self.restored(&kept),
             Input::Tick => {}
         }
         self.advance(now, &mut outputs);
@@ -209,6 +216,15 @@ impl Settler {
         let epoch = self.epoch(self.schedule.epoch_of(round));
         if let Some(result) = result {
             epoch.add(result);
+        }
+    }
+
+    /// The epoch is over: the next step closes it again, signs the same statement again, and checks the signatures.
+    fn restored(&mut self, kept: &Kept) {
+        self.rounds = self.rounds.max(self.schedule.rounds_until(kept.epoch()));
+        let epoch = self.epoch(kept.epoch());
+        if epoch.is_open() {
+            epoch.restore(kept);
         }
     }
 

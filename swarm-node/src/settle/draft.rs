@@ -28,6 +28,21 @@ impl Draft {
         }
     }
 
+    /// The draft of an epoch from what was kept of it.
+    pub(super) fn restore(points: BTreeMap<PeerId, Points>, rounds: BTreeMap<u64, Digest32>) -> Self {
+        Self { points, rounds }
+    }
+
+    /// Points by peer, debts included.
+    pub(super) fn points(&self) -> &BTreeMap<PeerId, Points> {
+        &self.points
+    }
+
+    /// Digests of the rounds.
+    pub(super) fn rounds(&self) -> &BTreeMap<u64, Digest32> {
+        &self.rounds
+    }
+
     /// What each peer earned: its points, none below zero.
     pub fn earned(&self) -> impl Iterator<Item = (PeerId, u64)> {
         self.points.iter().map(|(peer, points)| (*peer, u64::try_from(*points).unwrap_or(0)))

@@ -8,6 +8,7 @@ use super::ballot::Ballot;
 use super::core::{Action, Now, Output, PATIENCE_MS, Rejection};
 use super::draft::Draft;
 use super::effort::Effort;
+use super::kept::Kept;
 use super::schedule::EpochNumber;
 use super::seats::Seats;
 use super::table::{Domain, Table};
@@ -82,6 +83,8 @@ pub(super) struct Epoch {
     accepted: Option<Accepted>,
     paid: Option<u64>,
     efforts: [Effort; 2],
+    /// The ballot has grown since it was kept.
+    changed: bool,
 }
 
 // What is known.
@@ -128,11 +131,19 @@ impl Epoch {
         }
     }
 
+    /// Takes what was kept before a restart; the signatures wait for the snapshot like any others.
+    pub(super) fn restore(&mut self, kept: &Kept) {
+        self.draft = kept.draft();
+        self.rounds = self.rounds.max(1);
+        self.held.extend(kept.votes().take(MAX_HELD));
+    }
+
     /// The node's own signature; true if it is new.
     pub(super) fn signed(&mut self, me: PeerId, signature: RecoverableBytes) -> bool {
         let fresh = self.table.is_some() && !self.ballot.has(&me);
         if fresh {
-            self.ballot.add(me, signature);
+            self.held.remove(&me);
+            self.vote_of(me, signature);
         }
         fresh
     }
@@ -150,12 +161,17 @@ impl Epoch {
         match (&self.table, &self.seats) {
             (Some(table), Some(seats)) => {
                 check(table, seats, domain, peer, &signature)?;
-                self.ballot.add(peer, signature);
+                self.vote_of(peer, signature);
             }
             _ if self.held.len() < MAX_HELD => drop(self.held.insert(peer, signature)),
             _ => return Err(Rejection::NoSeat),
         }
         Ok(())
+    }
+
+    fn vote_of(&mut self, peer: PeerId, signature: RecoverableBytes) {
+        self.ballot.add(peer, signature);
+        self.changed = true;
     }
 
     /// The snapshot arrived: what was held can be checked. Returns what was refused.
@@ -205,11 +221,15 @@ impl Epoch {
             Phase::Claiming => self.claim(step, outputs),
             _ => {}
         }
+        if std::mem::take(&mut self.changed) {
+            outputs.push(Output::Keep(Kept::new(step.number, &self.draft, &self.ballot)));
+        }
     }
 
     fn close(&mut self, step: &Step, outputs: &mut Vec<Output>) {
         self.closed_ms = Some(step.now.ms);
         self.table = Table::new(step.number, step.me, &self.draft);
+        self.changed = true;
         if let Some(table) = &self.table {
             outputs.push(Output::Sign(table.statement().clone()));
             self.ask(step, outputs);

@@ -14,6 +14,7 @@ mod core;
 mod draft;
 mod effort;
 mod epoch;
+mod kept;
 pub mod node;
 mod schedule;
 mod seats;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use core::{Action, Attestation, Fact, Input, Now, Output, Rejection, Settler};
 pub use epoch::Phase;
+pub use kept::Kept;
 pub use schedule::{EpochNumber, Schedule};
 pub use seats::{Account, Seat, Seats};
 pub use table::{Claim, Domain, Statement};

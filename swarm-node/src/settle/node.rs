@@ -22,14 +22,16 @@ use tokio::time::MissedTickBehavior;
 
 use super::core::{Action, Attestation, Fact, Input, Now, Output, Settler};
 use super::epoch::Phase;
+use super::kept::Kept;
 use super::schedule::{EpochNumber, Schedule};
 use super::seats::{Seat, Seats};
 use super::table::{Claim, Domain, Statement};
 use crate::chain::Link;
 use crate::identity::{EPOCH_SCORES, Place, SignOnce, Signer};
 use crate::round::RoundResult;
-use crate::round::digest::Digest32;
+use crate::round::digest::{Digest32, Hasher};
 use crate::round::key::{PeerId, RecoverableBytes};
+use crate::store::Epochs;
 
 /// Messages that wait for a node; a sender waits beyond that.
 const INBOX: usize = 1024;
@@ -60,8 +62,8 @@ pub enum Report {
 
 /// What a node needs to settle.
 pub struct Setup<T> {
-    /// The swarm's name.
-    pub swarm_id: Digest32,
+    /// The hash of the chain's first block: a dev chain that is made anew is another chain with the same id.
+    pub first_block: Digest32,
     /// The node's key.
     pub signer: Signer<T>,
     /// Members whose node keys may be bound.
@@ -76,6 +78,8 @@ pub struct Setup<T> {
     pub cursor: Cursor,
     /// The owner's writer.
     pub writer: Writer,
+    /// Where closed epochs are kept; `None` for a chain that ends with the process.
+    pub kept: Option<Epochs<Kept>>,
 }
 
 /// One settling node.
@@ -109,11 +113,28 @@ impl<T: SignOnce + 'static> Node<T> {
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut ticks = tokio::time::interval(self.setup.link.poll);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.restore().await;
         while !self.reports.is_closed() {
             tokio::select! {
                 Some(message) = inbox.recv() => self.hear(message).await,
                 _ = ticks.tick() => self.look().await,
             }
+        }
+    }
+
+    /// Takes what was kept before a restart; a damaged epoch is reported and left alone.
+    async fn restore(&mut self) {
+        let Some(kept) = &self.setup.kept else { return };
+        match kept.all() {
+            Ok(scan) => {
+                for damaged in scan.damaged {
+                    self.say(Report::Warning(damaged.to_string())).await;
+                }
+                for kept in scan.records {
+                    self.input(Input::Restored(kept)).await;
+                }
+            }
+            Err(error) => self.say(Report::Warning(format!("closed epochs cannot be read: {error}"))).await,
         }
     }
 
@@ -205,6 +226,13 @@ impl<T: SignOnce + 'static> Node<T> {
             }
             Output::Submit(statement, signatures, number) => self.submit(&statement, &signatures, number).await,
             Output::Claim(claim, number) => self.claim(claim, number).await,
+            Output::Keep(kept) => {
+                let stored = self.setup.kept.as_ref().map(|epochs| epochs.put(kept.epoch(), &kept));
+                if let Some(Err(error)) = stored {
+                    self.say(Report::Warning(format!("epoch {} is not kept: {error}", kept.epoch()))).await;
+                }
+                None
+            }
             Output::Rejected(peer, rejection) => {
                 self.say(Report::Warning(format!("a signature of peer {peer} was refused: {rejection}"))).await;
                 None
@@ -214,7 +242,7 @@ impl<T: SignOnce + 'static> Node<T> {
 
     async fn sign(&mut self, statement: &Statement) -> Option<Input> {
         let (epoch, domain) = (statement.epoch(), self.settler.domain());
-        let place = Place { swarm: self.setup.swarm_id, kind: EPOCH_SCORES, round: epoch, slot: 0 };
+        let place = Place { swarm: self.contract_id(), kind: EPOCH_SCORES, round: epoch, slot: 0 };
         match self.setup.signer.sign_recoverable(&place, &statement.digest(domain)) {
             Ok(signature) => Some(Input::Signed(epoch, signature)),
             Err(error) => {
@@ -222,6 +250,13 @@ impl<T: SignOnce + 'static> Node<T> {
                 None
             }
         }
+    }
+
+    /// What signatures of epochs are for: one contract on one chain.
+    fn contract_id(&self) -> Digest32 {
+        let Domain { chain_id, contract } = self.settler.domain();
+        let hasher = Hasher::new("settlement").u64(*chain_id).bytes(&self.setup.first_block);
+        hasher.bytes(contract.as_slice()).finish()
     }
 
     async fn seats(&self, epoch: EpochNumber) -> Result<Seats, RpcError> {
@@ -258,7 +293,8 @@ impl<T: SignOnce + 'static> Node<T> {
                 tokio::spawn(follow(ticket, self.own.clone(), epoch, action));
                 None
             }
-            // The writer is full or has stopped: the core waits and tries again.
+            // After a restart the same number may stand for another call, which is then refused; the next number is free.
+            // A writer that is full or has stopped refuses, too. The core waits and tries again.
             Err(_) => Some(Input::Refused(epoch, action)),
         }
     }

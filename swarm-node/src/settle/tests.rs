@@ -1,5 +1,6 @@
 //! Members and a toy contract, played through every turn that a chain can take.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -57,6 +58,8 @@ struct World {
     seen: usize,
     now: Now,
     rejections: Vec<Rejection>,
+    /// What nodes keep on disk.
+    kept: BTreeMap<(usize, u64), Kept>,
 }
 
 impl World {
@@ -64,7 +67,7 @@ impl World {
         let node = |number| Settler::new(key(number).peer(), SCHEDULE, domain());
         let now = Now { chain: 1_000, ms: 0 };
         let nodes = (0..4).map(node).collect();
-        Self { nodes, contract: Contract::default(), seen: 0, now, rejections: Vec::new() }
+        Self { nodes, contract: Contract::default(), seen: 0, now, rejections: Vec::new(), kept: BTreeMap::new() }
     }
 
     fn input(&mut self, node: usize, input: Input) {
@@ -94,6 +97,19 @@ impl World {
             }
             Output::Claim(claim, _) => self.send(node, Fact::Paid { epoch: claim.epoch, peer: claim.peer }),
             Output::Rejected(_, rejection) => self.rejections.push(rejection),
+            Output::Keep(kept) => drop(self.kept.insert((node, kept.epoch()), kept)),
+        }
+    }
+
+    /// The node's process ends and starts again with what it kept.
+    fn restart(&mut self, node: usize) {
+        self.nodes[node] = Settler::new(key(node as u8).peer(), SCHEDULE, domain());
+        let kept: Vec<Kept> =
+            self.kept.iter().filter(|((of, _), _)| *of == node).map(|(_, kept)| kept.clone()).collect();
+        kept.into_iter().for_each(|kept| self.input(node, Input::Restored(kept)));
+        // Its cursor begins again at the first block.
+        for (block, (_, fact)) in (1..).zip(self.contract.blocks[..self.seen].to_vec()) {
+            self.input(node, Input::Fact(block, fact));
         }
     }
 
@@ -192,6 +208,31 @@ fn another_root_is_noticed_and_not_claimed() {
     world.settle();
     assert_eq!(world.phases(0), [Phase::Contradicted]);
     assert_eq!(world.contract.blocks.len(), 1, "nobody was paid");
+}
+
+#[test]
+fn a_restart_forgets_nothing_that_was_closed() {
+    for when in 0..3 {
+        let mut world = World::new();
+        world.now.chain = SCHEDULE.genesis;
+        for round in 0..2 {
+            world.everyone(&Input::RoundOver(round, Some(Arc::new(result(round, &[1, 2, 3, 4])))));
+        }
+        if when > 0 {
+            world.now.chain = SCHEDULE.end(0);
+            world.everyone(&Input::Tick);
+        }
+        if when > 1 {
+            world.settle();
+        }
+        (0..4).for_each(|node| world.restart(node));
+        world.settle();
+        for node in 0..4 {
+            let epochs: Vec<_> = world.nodes[node].epochs(world.now).collect();
+            assert_eq!(epochs, [(0, Phase::Paid, 2 * (node as u64 + 1))], "restart {when}");
+        }
+        assert_eq!(world.contract.blocks.len(), 5);
+    }
 }
 
 #[test]

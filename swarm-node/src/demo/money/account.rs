@@ -1,5 +1,7 @@
 //! What became of the money.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::economy::{UNITS_PER_POINT, token_text};
@@ -53,6 +55,8 @@ pub struct MoneyReport {
     pub epochs: [usize; 2],
     /// Why something is pending, for people.
     pub trouble: Option<String>,
+    /// Where everything lies that `swarm-node settle` needs.
+    pub folder: Option<PathBuf>,
 }
 
 impl MoneyReport {
@@ -83,7 +87,8 @@ mod tests {
             owners: Vec::new(),
         };
         let paid = Account { points: 5, claimed: 5 * UNITS_PER_POINT };
-        let report = MoneyReport { place: Some(place), accounts: vec![paid; 2], epochs: [3, 3], trouble: None };
+        let report =
+            MoneyReport { place: Some(place), accounts: vec![paid; 2], epochs: [3, 3], trouble: None, folder: None };
         assert!(report.is_settled());
         assert!(!MoneyReport { place: None, ..report.clone() }.is_settled());
         assert!(!MoneyReport { epochs: [2, 3], ..report.clone() }.is_settled());

@@ -17,6 +17,8 @@ pub struct Cast {
     pub owners: Vec<Owner>,
     /// Node keys of the peers.
     pub nodes: Vec<NodeKey>,
+    /// Seed of the demo.
+    pub seed: u64,
 }
 
 /// The owner of a peer.
@@ -80,6 +82,6 @@ impl Cast {
             Ok(Owner { signer: account(&secret)?, key: NodeKey::from_secret(&secret)? })
         };
         let owners = (0..nodes.len() as u64).map(owner).collect::<Result<_, KeyError>>()?;
-        Ok(Self { funder: account(funder)?, owners, nodes })
+        Ok(Self { funder: account(funder)?, owners, nodes, seed })
     }
 }

@@ -11,6 +11,7 @@ mod account;
 mod cast;
 mod economy;
 mod prepare;
+mod run_file;
 mod thread;
 
 pub use account::{Account, MoneyReport, Place};
@@ -18,4 +19,5 @@ pub(super) use cast::Cast;
 pub use cast::Funder;
 pub(super) use economy::Economy;
 pub use economy::token_text;
+pub use run_file::{Run, RunError};
 pub(super) use thread::Money;

@@ -67,11 +67,9 @@ pub struct Stage {
     pub schedule: Schedule,
     /// The block of the first event that matters.
     pub block: u64,
-    /// The writers of the owners.
-    pub writers: Vec<Writer>,
 }
 
-/// A writer whose records end with the process, as everything of a demo does.
+/// A writer whose records end with the process: what it prepares is of no use to another one.
 pub fn writer(link: &Link, signer: PrivateKeySigner) -> Result<Writer, StoreError> {
     Writer::start(link.client.clone(), signer, Arc::new(MemoryStore::default()), link.writer())
 }
@@ -94,9 +92,8 @@ pub async fn prepare(link: &Link, funder: &Writer, cast: &Cast, economy: &Econom
     let addresses = Addresses { token, stake, coordinator };
     sender.all(membership(link, cast, economy, &addresses, genesis)?).await?;
     sender.all(vec![intent("fund", coordinator, calls::fund(U256::from(economy.pool())))?]).await?;
-    let writers = cast.owners.iter().map(|owner| writer(link, owner.signer.clone())).collect::<Result<_, _>>()?;
     let swarm = Swarm::new(link.client.clone(), addresses);
-    Ok(Stage { swarm, schedule: economy.schedule(genesis), block: inclusion.block, writers })
+    Ok(Stage { swarm, schedule: economy.schedule(genesis), block: inclusion.block })
 }
 
 fn intent(name: &str, to: Address, data: Bytes) -> Result<Intent, PrepareError> {

@@ -1,27 +1,31 @@
 //! The chain's own thread: it connects, prepares, settles and reports, while the demo's thread trains.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use contracts::B256;
+use contracts::client::{ConnectError, RpcError};
 use contracts::cursor::Cursor;
-use contracts::writer::StoreError;
+use contracts::writer::{IntentStore, MemoryStore, StoreError, Writer};
 use tokio::sync::mpsc;
 
 use super::account::{Account, MoneyReport, Place};
-use super::cast::Cast;
+use super::cast::{Cast, Owner};
 use super::economy::{EMBEDDED_TIME, Economy};
 use super::prepare::{PrepareError, Stage, prepare, writer};
+use super::run_file::{Run, RunError, RunOrigin, peer_store};
 use crate::assembly::Watch;
 use crate::chain::{Endpoint, Link, LinkError, patiently, trouble};
 use crate::config::ChainConfig;
-use crate::identity::{MemoryTable, Signer};
+use crate::identity::{MemoryTable, SignOnce, Signer};
 use crate::round::RoundResult;
-use crate::round::digest::Digest32;
 use crate::settle::node::{Message, Node, Report, Setup};
-use crate::settle::{EpochNumber, Phase};
+use crate::settle::{EpochNumber, Kept, Phase};
+use crate::store::{Chain, Epochs};
 
 /// Between two attempts to reach a chain that does not answer.
 const RETRY: Duration = Duration::from_secs(2);
@@ -58,16 +62,26 @@ pub struct Money {
 }
 
 impl Money {
-    /// Begins to settle a swarm's rounds on the chain of the settings.
+    /// Begins to settle a swarm's rounds on the chain of the settings; what is needed to settle later is kept below `runs`,
+    /// if the chain lasts.
     ///
     /// The channel to the thread has no bound of its own: it holds at most one message for each peer and round of the
     /// demo, whose results the demo keeps anyway.
-    pub fn begin(chain: ChainConfig, economy: Economy, cast: Cast, swarm_id: Digest32) -> std::io::Result<Self> {
+    pub fn begin(chain: ChainConfig, economy: Economy, cast: Cast, runs: Option<PathBuf>) -> std::io::Result<Self> {
+        Self::start(chain, economy, cast, Origin::Fresh { runs })
+    }
+
+    /// Goes on with what a demo has left in `folder`.
+    pub fn resume(chain: ChainConfig, cast: Cast, run: Run, folder: PathBuf) -> std::io::Result<Self> {
+        Self::start(chain, run.economy(), cast, Origin::Resumed { run, folder })
+    }
+
+    fn start(chain: ChainConfig, economy: Economy, cast: Cast, origin: Origin) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (tell, news) = std_mpsc::channel();
         let rewards = economy.peers * economy.epochs();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let office = Office { chain, economy, cast, swarm_id, inbox, tell, backlog: Vec::new(), finish: None };
+        let office = Office { chain, economy, cast, origin, inbox, tell, backlog: Vec::new(), finish: None };
         let thread =
             std::thread::Builder::new().name("settlement".into()).spawn(move || runtime.block_on(office.run()))?;
         Ok(Self { commands, news, thread: Some(thread), rewards, said: BTreeSet::new() })
@@ -115,12 +129,29 @@ struct Office {
     chain: ChainConfig,
     economy: Economy,
     cast: Cast,
-    swarm_id: Digest32,
+    origin: Origin,
     inbox: mpsc::UnboundedReceiver<Command>,
     tell: std_mpsc::Sender<News>,
     /// What came before the contracts were ready.
     backlog: Vec<Command>,
     finish: Option<(std_mpsc::Sender<MoneyReport>, Instant)>,
+}
+
+/// Where a settlement begins.
+#[derive(Clone, Debug)]
+enum Origin {
+    /// With new contracts; what is needed later is kept below this folder.
+    Fresh { runs: Option<PathBuf> },
+    /// With what a demo has left.
+    Resumed { run: Run, folder: PathBuf },
+}
+
+/// A chain with a swarm's contracts on it, and the folder of what is kept.
+struct Ground {
+    link: Link,
+    stage: Stage,
+    first_block: B256,
+    folder: Option<PathBuf>,
 }
 
 /// Why there is no settlement at all.
@@ -130,6 +161,14 @@ enum OfficeError {
     Link(#[from] LinkError),
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("{0} serves another chain with the same id than the one of this run; nothing of it can be settled there")]
+    OtherChain(String),
     #[error("the settings name no chain")]
     NoChain,
     #[error("{0}")]
@@ -145,14 +184,10 @@ impl From<StoreError> for OfficeError {
 impl Office {
     async fn run(mut self) {
         let report = match self.open().await {
-            Ok((link, stage)) => self.settle(link, stage).await,
-            Err(error) => {
-                let trouble = error.to_string();
-                self.warn(format!("rewards are not settled: {trouble}"));
-                self.wait_for_the_end().await;
-                MoneyReport { trouble: Some(trouble), ..MoneyReport::default() }
-            }
+            Ok(ground) => self.settle(ground).await.unwrap_or_else(|error| self.refuse(&error)),
+            Err(error) => self.refuse(&error),
         };
+        self.wait_for_the_end().await;
         if let Some((reply, _)) = self.finish {
             let _ = reply.send(report);
         }
@@ -162,16 +197,47 @@ impl Office {
         let _ = self.tell.send(News::Warning(text));
     }
 
-    /// Connects and prepares; a chain that is away is waited for.
-    async fn open(&mut self) -> Result<(Link, Stage), OfficeError> {
+    fn refuse(&self, error: &OfficeError) -> MoneyReport {
+        let trouble = error.to_string();
+        self.warn(format!("rewards are not settled: {trouble}"));
+        MoneyReport { trouble: Some(trouble), ..MoneyReport::default() }
+    }
+
+    /// Connects and prepares, or finds what was prepared; a chain that is away is waited for.
+    async fn open(&mut self) -> Result<Ground, OfficeError> {
         let link = self.connect().await?;
-        let funder = writer(&link, self.cast.funder.clone())?;
+        let first_block = patiently(|| link.client.block(0)).await?.map(|block| block.hash).unwrap_or_default();
+        match self.origin.clone() {
+            Origin::Fresh { runs } => {
+                let stage = self.prepare(&link).await?;
+                let runs = runs.filter(|_| link.dev.is_none());
+                let folder = runs.map(|runs| self.keep_run(&runs, first_block, &stage)).transpose()?;
+                Ok(Ground { link, stage, first_block, folder })
+            }
+            Origin::Resumed { run, .. } if run.first_block != first_block.to_string() => {
+                Err(OfficeError::OtherChain(link.client.endpoint().to_owned()))
+            }
+            Origin::Resumed { run, folder } => {
+                link.client.require_code(run.coordinator).await?;
+                Ok(Ground { stage: run.stage(&link), link, first_block, folder: Some(folder) })
+            }
+        }
+    }
+
+    fn keep_run(&self, runs: &Path, first_block: B256, stage: &Stage) -> Result<PathBuf, RunError> {
+        let funder = self.cast.funder.address();
+        let origin = RunOrigin { endpoint: &self.chain.endpoint, first_block, seed: self.cast.seed, funder };
+        Run::new(&origin, &self.economy, stage).create(runs)
+    }
+
+    async fn prepare(&mut self, link: &Link) -> Result<Stage, OfficeError> {
+        let funder = writer(link, self.cast.funder.clone())?;
         let (cast, economy) = (self.cast.clone(), self.economy);
-        let preparing = prepare(&link, &funder, &cast, &economy);
+        let preparing = prepare(link, &funder, &cast, &economy);
         tokio::pin!(preparing);
         loop {
             tokio::select! {
-                stage = &mut preparing => return Ok((link.clone(), stage?)),
+                stage = &mut preparing => return Ok(stage?),
                 () = self.listen(GLANCE) => {
                     let trouble = trouble(&funder);
                     trouble.iter().for_each(|text| self.warn(text.clone()));
@@ -233,15 +299,15 @@ impl Office {
         }
     }
 
-    async fn settle(&mut self, link: Link, stage: Stage) -> MoneyReport {
-        let mut desk = Desk::open(self, link, &stage);
+    async fn settle(&mut self, ground: Ground) -> Result<MoneyReport, OfficeError> {
+        let mut desk = Desk::open(self, &ground)?;
         loop {
             desk.deliver(std::mem::take(&mut self.backlog), self.finish.is_some()).await;
             self.listen(GLANCE).await;
             desk.hear().await;
-            stage.writers.iter().filter_map(trouble).for_each(|text| self.warn(text));
-            if self.finish.is_some() && (desk.is_done(&stage) || self.check_time(String::new).is_err()) {
-                return desk.report(self, &stage).await;
+            desk.writers.iter().filter_map(trouble).for_each(|text| self.warn(text));
+            if self.finish.is_some() && (desk.is_done() || self.check_time(String::new).is_err()) {
+                return Ok(desk.report(self, &ground).await);
             }
         }
     }
@@ -252,6 +318,9 @@ struct Desk {
     link: Link,
     economy: Economy,
     schedule: crate::settle::Schedule,
+    writers: Vec<Writer>,
+    /// Epochs that each node must bring to an end.
+    due: Vec<u64>,
     nodes: Vec<mpsc::Sender<Message>>,
     reports: Vec<mpsc::Receiver<Report>>,
     epochs: Vec<Vec<(EpochNumber, Phase, u64)>>,
@@ -261,37 +330,53 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(office: &Office, link: Link, stage: &Stage) -> Self {
-        let members: Vec<_> = office.cast.nodes.iter().map(|node| node.peer()).collect();
+    fn open(office: &Office, ground: &Ground) -> Result<Self, OfficeError> {
+        let count = office.cast.nodes.len();
         let mut desk = Self {
             economy: office.economy,
-            schedule: stage.schedule,
-            nodes: Vec::new(),
-            reports: Vec::new(),
-            epochs: vec![Vec::new(); members.len()],
+            schedule: ground.stage.schedule,
+            link: ground.link.clone(),
+            writers: Vec::with_capacity(count),
+            due: Vec::with_capacity(count),
+            nodes: Vec::with_capacity(count),
+            reports: Vec::with_capacity(count),
+            epochs: vec![Vec::new(); count],
             tell: office.tell.clone(),
             paid: 0,
             closed: false,
-            link,
         };
-        for (key, writer) in office.cast.nodes.iter().zip(&stage.writers) {
-            let setup = Setup {
-                swarm_id: office.swarm_id,
-                signer: Signer::new(key.clone(), MemoryTable::default()),
-                members: members.clone(),
-                schedule: stage.schedule,
-                link: desk.link.clone(),
-                swarm: stage.swarm.clone(),
-                cursor: Cursor::new(stage.swarm.addresses().coordinator, stage.block),
-                writer: writer.clone(),
-            };
-            let (reports, heard) = mpsc::channel(REPORTS);
-            let (node, own, inbox) = Node::new(setup, reports);
-            tokio::spawn(node.run(inbox));
-            desk.nodes.push(own);
-            desk.reports.push(heard);
-        }
-        desk
+        (0..count).try_for_each(|peer| desk.seat(office, ground, peer))?;
+        Ok(desk)
+    }
+
+    /// Starts the node of a peer.
+    fn seat(&mut self, office: &Office, ground: &Ground, peer: usize) -> Result<(), OfficeError> {
+        let (Some(key), Some(owner)) = (office.cast.nodes.get(peer), office.cast.owners.get(peer)) else {
+            return Ok(());
+        };
+        let Drawer { intents, signed, kept } = Drawer::open(ground, owner, peer)?;
+        let resumed = matches!(office.origin, Origin::Resumed { .. });
+        let known = kept.as_ref().and_then(|kept| kept.all().ok()).map_or(0, |scan| scan.records.len() as u64);
+        let writer = Writer::start(self.link.client.clone(), owner.signer.clone(), intents, self.link.writer())?;
+        let setup = Setup {
+            first_block: ground.first_block.0,
+            signer: Signer::new(key.clone(), signed),
+            members: office.cast.nodes.iter().map(|node| node.peer()).collect(),
+            schedule: self.schedule,
+            link: self.link.clone(),
+            swarm: ground.stage.swarm.clone(),
+            cursor: Cursor::new(ground.stage.swarm.addresses().coordinator, ground.stage.block),
+            writer: writer.clone(),
+            kept,
+        };
+        let (reports, heard) = mpsc::channel(REPORTS);
+        let (node, own, inbox) = Node::new(setup, reports);
+        tokio::spawn(node.run(inbox));
+        self.nodes.push(own);
+        self.reports.push(heard);
+        self.writers.push(writer);
+        self.due.push(if resumed { known } else { self.economy.epochs() });
+        Ok(())
     }
 
     /// Hands on what the demo's thread said; after the last round, says so once.
@@ -351,17 +436,18 @@ impl Desk {
     }
 
     /// True if every epoch of every node has come to its end, and no transaction is under way.
-    fn is_done(&self, stage: &Stage) -> bool {
-        let all = self.closed && self.epochs.iter().all(|epochs| epochs.len() as u64 >= self.economy.epochs());
-        let idle = stage.writers.iter().all(|writer| writer.status().live() == 0);
+    fn is_done(&self) -> bool {
+        let all = self.closed && self.epochs.iter().zip(&self.due).all(|(epochs, due)| epochs.len() as u64 >= *due);
+        let idle = self.writers.iter().all(|writer| writer.status().live() == 0);
         all && idle && self.count(|phase| !phase.is_final()) == 0
     }
 
-    async fn report(&self, office: &Office, stage: &Stage) -> MoneyReport {
+    async fn report(&self, office: &Office, ground: &Ground) -> MoneyReport {
+        let swarm = &ground.stage.swarm;
         let mut accounts = Vec::new();
         for (epochs, owner) in self.epochs.iter().zip(&office.cast.owners) {
             let points = epochs.iter().map(|(_, _, points)| points).sum();
-            let asked = tokio::time::timeout(LAST_WORD, patiently(|| stage.swarm.tokens_of(owner.address()))).await;
+            let asked = tokio::time::timeout(LAST_WORD, patiently(|| swarm.tokens_of(owner.address()))).await;
             let claimed =
                 asked.ok().and_then(Result::ok).map_or_else(|| paid_units(epochs), |units| units.saturating_to());
             accounts.push(Account { points, claimed });
@@ -369,9 +455,9 @@ impl Desk {
         let accepted = |phase: Phase| !matches!(phase, Phase::Open | Phase::Voting);
         let first = self.epochs.first().map_or(&[][..], Vec::as_slice);
         let epochs = [first.iter().filter(|(_, phase, _)| accepted(*phase)).count(), first.len()];
-        let trouble = stage.writers.iter().find_map(trouble).or_else(|| self.odd_phase());
-        let place = Some(place(&office.chain, &self.link, stage, &office.cast));
-        MoneyReport { place, accounts, epochs, trouble }
+        let trouble = self.writers.iter().find_map(trouble).or_else(|| self.odd_phase());
+        let place = Some(place(&office.chain, ground, &office.cast));
+        MoneyReport { place, accounts, epochs, trouble, folder: ground.folder.clone() }
     }
 
     /// Why an epoch is not paid, if not for the chain.
@@ -389,13 +475,42 @@ impl Desk {
     }
 }
 
+/// Where a peer keeps what it must not forget.
+struct Drawer {
+    intents: Arc<dyn IntentStore>,
+    signed: Arc<dyn SignOnce>,
+    kept: Option<Epochs<Kept>>,
+}
+
+impl Drawer {
+    /// On disk for a chain that lasts, in memory for one that ends with the process.
+    fn open(ground: &Ground, owner: &Owner, peer: usize) -> Result<Self, RunError> {
+        let Some(folder) = &ground.folder else {
+            return Ok(Self {
+                intents: Arc::new(MemoryStore::default()),
+                signed: Arc::new(MemoryTable::default()),
+                kept: None,
+            });
+        };
+        let store = peer_store(folder, peer)?;
+        let chain = Chain { id: ground.link.client.chain_id(), genesis: ground.first_block.0 };
+        let contract = ground.stage.swarm.addresses().coordinator.into();
+        Ok(Self {
+            intents: Arc::new(store.intents(chain, owner.address().into())),
+            signed: Arc::new(store.sign_once()),
+            kept: Some(store.epochs(chain, contract)),
+        })
+    }
+}
+
 /// What the chain had paid when it was last seen.
 fn paid_units(epochs: &[(EpochNumber, Phase, u64)]) -> u128 {
     let paid = epochs.iter().filter(|(_, phase, _)| *phase == Phase::Paid);
     Account { points: paid.map(|(_, _, points)| points).sum(), claimed: 0 }.earned()
 }
 
-fn place(chain: &ChainConfig, link: &Link, stage: &Stage, cast: &Cast) -> Place {
+fn place(chain: &ChainConfig, ground: &Ground, cast: &Cast) -> Place {
+    let Ground { link, stage, .. } = ground;
     let addresses = stage.swarm.addresses();
     let endpoint = match Endpoint::of(chain) {
         Ok(Endpoint::Url(_)) => link.client.endpoint().to_owned(),

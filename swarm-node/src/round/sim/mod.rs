@@ -30,7 +30,7 @@ pub use driver::{Driver, Job};
 pub use network::{Network, Partition};
 pub use report::{Report, RoundReport};
 pub use run::Simulation;
-pub use spec::{Crash, PeerSpec, Role, Spec};
+pub use spec::{Crash, PeerSpec, Role, Spec, simulated_key};
 
 #[cfg(test)]
 mod tests;

@@ -85,13 +85,21 @@ pub struct Crash {
     pub back: Millis,
 }
 
+/// The key of a peer of the simulation with this seed.
+///
+/// # Errors
+/// With negligible probability the derived secret is no key; take another seed then.
+pub fn simulated_key(seed: u64, peer: usize) -> Result<NodeKey, KeyError> {
+    NodeKey::from_secret(&Hasher::new("simulated-key").u64(seed).u64(peer as u64).finish())
+}
+
 impl Spec {
     /// The key of a simulated peer.
     ///
     /// # Errors
     /// With negligible probability the derived secret is no key; take another seed then.
     pub fn key(&self, peer: usize) -> Result<NodeKey, KeyError> {
-        NodeKey::from_secret(&Hasher::new("simulated-key").u64(self.seed).u64(peer as u64).finish())
+        simulated_key(self.seed, peer)
     }
 
     /// The indices of honest peers.

@@ -1,0 +1,38 @@
+//! `swarm-node settle`: the rewards of a demo whose process has ended.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::console::Console;
+use super::demo::unsettled;
+use super::failure::Failure;
+use super::options::Options;
+use super::wallet::{NO_WALLET, unlock};
+use crate::demo;
+
+/// Settles what a demo on a lasting chain has left pending: submits scores and claims rewards.
+///
+/// A demo keeps what is needed below runs/demo and says so when something is pending: the chain was away, the wallet was
+/// empty, or the process was ended. Settling again what is settled changes nothing.
+#[derive(Debug, Args)]
+pub(super) struct Settle {
+    /// The run's folder, runs/demo/0x...
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+impl Settle {
+    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+        let config = options.settings(&[], environment.clone())?.config()?;
+        let wallet = unlock(&config.wallet, &environment).map_err(Failure::work)?;
+        let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
+        let report =
+            demo::settle(&self.folder, &config.chain, &wallet.secret, &Console::new()).map_err(Failure::work)?;
+        println!("{}", demo::render_money(&report).trim());
+        if options.json {
+            println!("{}", serde_json::to_string(&demo::MoneySummary::from(&report)).map_err(Failure::work)?);
+        }
+        if report.is_settled() { Ok(()) } else { Err(unsettled(&report)) }
+    }
+}

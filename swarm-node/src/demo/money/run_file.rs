@@ -1,0 +1,162 @@
+//! What a demo leaves behind on a chain that lasts, so that its rewards can be settled after its process has ended.
+//!
+//! ```text
+//! runs/demo/0x…/           named after the coordinator
+//!   run.toml               the chain, the contracts, the cast's seed; no secrets
+//!   peer-1/node.redb       what the peer signed, its transactions, its closed epochs
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use contracts::swarm::{Addresses, Swarm};
+use contracts::{Address, B256};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::economy::Economy;
+use super::prepare::Stage;
+use crate::chain::Link;
+use crate::store::{self, Store};
+
+/// Most bytes of a run file.
+const MAX_BYTES: u64 = 64 * 1024;
+/// Its name.
+const RUN_FILE: &str = "run.toml";
+
+/// Why a run's folder cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The system refuses.
+    #[error("{path} cannot be {doing}: {cause}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// "read" or "written".
+        doing: &'static str,
+        /// The system's words.
+        cause: std::io::Error,
+    },
+    /// It is something else.
+    #[error("{path} is no run of a demo: {cause}; name the folder with run.toml in it, below runs/demo")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        cause: String,
+    },
+    /// A peer's store.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+}
+
+/// A demo whose contracts are on a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// URL of the chain's RPC server.
+    pub endpoint: String,
+    /// Id of the chain.
+    pub chain: u64,
+    /// Hash of the chain's first block: another chain may have the same id.
+    pub first_block: String,
+    /// Seed of the demo.
+    pub seed: u64,
+    /// Peers.
+    pub peers: usize,
+    /// Rounds that were to be played.
+    pub rounds: u64,
+    /// Rounds of an epoch.
+    pub rounds_per_epoch: u64,
+    /// Seconds of a round.
+    pub round_seconds: u64,
+    /// Start of round 0, in seconds since 1970.
+    pub genesis: u64,
+    /// The token.
+    pub token: Address,
+    /// `SwarmStake`.
+    pub stake: Address,
+    /// `SwarmCoordinator`.
+    pub coordinator: Address,
+    /// The first block of its events.
+    pub block: u64,
+    /// The account that paid; the owners' accounts derive from its key.
+    pub funder: Address,
+}
+
+impl Run {
+    /// What is to be remembered of a demo's stage.
+    pub(super) fn new(origin: &RunOrigin<'_>, economy: &Economy, stage: &Stage) -> Self {
+        let addresses = stage.swarm.addresses();
+        Self {
+            endpoint: origin.endpoint.to_owned(),
+            chain: stage.swarm.client().chain_id(),
+            first_block: origin.first_block.to_string(),
+            seed: origin.seed,
+            peers: usize::try_from(economy.peers).unwrap_or(usize::MAX),
+            rounds: economy.rounds,
+            rounds_per_epoch: economy.rounds_per_epoch,
+            round_seconds: economy.round_seconds,
+            genesis: stage.schedule.genesis,
+            token: addresses.token,
+            stake: addresses.stake,
+            coordinator: addresses.coordinator,
+            block: stage.block,
+            funder: origin.funder,
+        }
+    }
+
+    /// The contracts of the demo.
+    pub(super) fn stage(&self, link: &Link) -> Stage {
+        let Self { token, stake, coordinator, .. } = *self;
+        let swarm = Swarm::new(link.client.clone(), Addresses { token, stake, coordinator });
+        Stage { swarm, schedule: self.economy().schedule(self.genesis), block: self.block }
+    }
+
+    /// The numbers of the demo.
+    pub(super) fn economy(&self) -> Economy {
+        let Self { rounds, rounds_per_epoch, round_seconds, .. } = *self;
+        Economy { peers: self.peers as u64, rounds, rounds_per_epoch: rounds_per_epoch.max(1), round_seconds }
+    }
+
+    /// Reads the run of a folder.
+    ///
+    /// # Errors
+    /// [`RunError`] if it is absent, too large, or malformed.
+    pub fn read(folder: &Path) -> Result<Self, RunError> {
+        let path = folder.join(RUN_FILE);
+        let malformed = |cause: String| RunError::Malformed { path: path.clone(), cause };
+        let metadata = std::fs::metadata(&path).map_err(|error| malformed(error.to_string()))?;
+        if metadata.len() > MAX_BYTES {
+            return Err(malformed(format!("it has {} bytes, more than {MAX_BYTES}", metadata.len())));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| malformed(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| malformed(error.to_string()))
+    }
+
+    /// Makes a run's folder below `runs`; a folder that exists belongs to the same contracts.
+    pub(super) fn create(&self, runs: &Path) -> Result<PathBuf, RunError> {
+        let folder = runs.join(self.coordinator.to_string());
+        let path = folder.join(RUN_FILE);
+        let failed = |cause: std::io::Error| RunError::Io { path: path.clone(), doing: "written", cause };
+        let text = toml::to_string_pretty(self).map_err(|error| failed(std::io::Error::other(error)))?;
+        std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, text)).map_err(failed)?;
+        Ok(folder)
+    }
+}
+
+/// What a run is beside its stage.
+pub(super) struct RunOrigin<'a> {
+    pub(super) endpoint: &'a str,
+    pub(super) first_block: B256,
+    pub(super) seed: u64,
+    pub(super) funder: Address,
+}
+
+/// The store of a peer, counted from 0.
+pub(super) fn peer_store(folder: &Path, peer: usize) -> Result<Store, RunError> {
+    let folder = folder.join(format!("peer-{}", peer + 1));
+    let failed = |cause| RunError::Io { path: folder.clone(), doing: "written", cause };
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    Ok(Store::open(&folder.join(store::FILE_NAME))?)
+}

@@ -1,0 +1,65 @@
+//! The rewards of a demo, settled after its process has ended.
+
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::money::{Cast, Money, MoneyReport, Run, RunError};
+use crate::assembly::Watch;
+use crate::config::ChainConfig;
+use crate::round::key::KeyError;
+use crate::round::sim::simulated_key;
+use crate::wallet::Secret;
+
+/// Most peers of a run, as the schema has it.
+const MAX_PEERS: usize = 64;
+
+/// Why a run cannot be settled.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The folder.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A derived key.
+    #[error("{0}; the run's seed is damaged")]
+    Key(#[from] KeyError),
+    /// More peers than a demo has.
+    #[error("run.toml names {0} peers; a demo has at most {MAX_PEERS}")]
+    Peers(usize),
+    /// Somebody else's run.
+    #[error("this run was paid by {paid}, and the wallet is {wallet}; take the wallet that paid")]
+    Wallet {
+        /// The account of the run.
+        paid: String,
+        /// The account of the wallet.
+        wallet: String,
+    },
+    /// The thread that settles.
+    #[error("the thread that settles rewards did not start: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Settles what the demo in `folder` has left, on the chain that it used.
+///
+/// # Errors
+/// [`SettleError`]. What goes wrong with the chain is no error but part of the report.
+pub fn settle(
+    folder: &Path,
+    chain: &ChainConfig,
+    wallet: &Secret,
+    watch: &dyn Watch,
+) -> Result<MoneyReport, SettleError> {
+    let run = Run::read(folder)?;
+    if run.peers > MAX_PEERS {
+        return Err(SettleError::Peers(run.peers));
+    }
+    let nodes = (0..run.peers).map(|peer| simulated_key(run.seed, peer)).collect::<Result<_, _>>()?;
+    let cast = Cast::new(&wallet.to_bytes(), run.seed, nodes)?;
+    let (paid, wallet) = (run.funder, cast.funder.address());
+    if paid != wallet {
+        return Err(SettleError::Wallet { paid: paid.to_string(), wallet: wallet.to_string() });
+    }
+    let chain = ChainConfig { endpoint: run.endpoint.clone(), id: run.chain, ..chain.clone() };
+    Ok(Money::resume(chain, cast, run, folder.to_owned())?.finish(watch))
+}
