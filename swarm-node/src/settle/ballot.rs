@@ -10,9 +10,9 @@ use crate::round::key::{PeerId, RecoverableBytes};
 pub struct Ballot(BTreeMap<PeerId, RecoverableBytes>);
 
 impl Ballot {
-    /// True if the peer has signed already.
-    pub fn has(&self, peer: &PeerId) -> bool {
-        self.0.contains_key(peer)
+    /// The signature of a peer, if it has signed.
+    pub fn of(&self, peer: &PeerId) -> Option<&RecoverableBytes> {
+        self.0.get(peer)
     }
 
     /// Adds a signature that was checked; the first of a signer counts.

@@ -132,8 +132,8 @@ pub enum Rejection {
     /// The peer has no stake in the epoch.
     #[error("the signer has no seat in the epoch's snapshot")]
     NoSeat,
-    /// The peer has signed already.
-    #[error("the signer has signed already")]
+    /// The peer has signed already, with another signature.
+    #[error("the signer has signed already, with another signature")]
     Duplicate,
     /// Not the peer's signature under this node's statement: forged, or the peer computed other scores.
     #[error("not a signature under the scores that this node computed")]

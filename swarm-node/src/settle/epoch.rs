@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contracts::typed;
 
 use super::ballot::Ballot;
-use super::core::{Action, Now, Output, PATIENCE_MS, Rejection};
+use super::core::{Action, Attestation, Now, Output, PATIENCE_MS, Rejection};
 use super::draft::Draft;
 use super::effort::Effort;
 use super::kept::Kept;
@@ -20,6 +20,9 @@ use crate::round::key::{PeerId, RecoverableBytes};
 const MAX_HELD: usize = 1024;
 /// Between two wishes to read a snapshot, in milliseconds.
 const ASK_MS: u64 = 5_000;
+
+/// Between two times that a node says what it signed, in milliseconds.
+const REPEAT_MS: u64 = 30_000;
 
 /// Where an epoch stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,7 @@ pub(super) struct Epoch {
     closed_ms: Option<u64>,
     seats: Option<Seats>,
     asked_ms: Option<u64>,
+    said_ms: Option<u64>,
     ballot: Ballot,
     held: BTreeMap<PeerId, RecoverableBytes>,
     accepted: Option<Accepted>,
@@ -138,14 +142,14 @@ impl Epoch {
         self.held.extend(kept.votes().take(MAX_HELD));
     }
 
-    /// The node's own signature; true if it is new.
+    /// The node's own signature; true if others should hear of it.
     pub(super) fn signed(&mut self, me: PeerId, signature: RecoverableBytes) -> bool {
-        let fresh = self.table.is_some() && !self.ballot.has(&me);
-        if fresh {
+        let known = self.table.is_some();
+        if known {
             self.held.remove(&me);
             self.vote_of(me, signature);
         }
-        fresh
+        known
     }
 
     /// A member's signature: checked if it can be, else held until it can.
@@ -155,8 +159,11 @@ impl Epoch {
         signature: RecoverableBytes,
         domain: &Domain,
     ) -> Result<(), Rejection> {
-        if self.ballot.has(&peer) || self.held.contains_key(&peer) {
-            return Err(Rejection::Duplicate);
+        match self.ballot.of(&peer).or_else(|| self.held.get(&peer)) {
+            // Members repeat themselves, for messages get lost.
+            Some(known) if *known == signature => return Ok(()),
+            Some(_) => return Err(Rejection::Duplicate),
+            None => {}
         }
         match (&self.table, &self.seats) {
             (Some(table), Some(seats)) => {
@@ -237,6 +244,7 @@ impl Epoch {
     }
 
     fn vote(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        self.repeat(step, outputs);
         let (Some(table), Some(seats)) = (&self.table, &self.seats) else { return self.ask(step, outputs) };
         let closed = self.closed_ms.unwrap_or_default();
         let turn = closed.saturating_add(turn(step, seats).saturating_mul(PATIENCE_MS));
@@ -248,6 +256,16 @@ impl Epoch {
         let effort = self.effort(Action::Submit);
         if effort.begin(step.now.ms) {
             outputs.push(Output::Submit(statement, signatures, effort.tries));
+        }
+    }
+
+    /// Says again what the node signed, now and then until the scores are accepted.
+    fn repeat(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        let Some(signature) = self.ballot.of(&step.me).copied() else { return };
+        let said = *self.said_ms.get_or_insert(step.now.ms);
+        if step.now.ms >= said.saturating_add(REPEAT_MS) {
+            self.said_ms = Some(step.now.ms);
+            outputs.push(Output::Publish(Attestation { peer: step.me, epoch: step.number, signature }));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Runs the binary.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use swarm_node::model::ModelConfig;
 use swarm_node::model::init::initialise;
@@ -37,11 +37,21 @@ impl Ended {
     }
 }
 
-/// Runs the binary with these arguments and environment.
-pub fn node_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_swarm-node"));
     command.args(arguments).envs(environment.iter().copied());
-    command.output().expect("the binary starts").into()
+    command
+}
+
+/// Runs the binary with these arguments and environment.
+pub fn node_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+    command(arguments, environment).output().expect("the binary starts").into()
+}
+
+/// Starts the binary and does not wait.
+pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    let mut command = command(arguments, environment);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts")
 }
 
 /// Runs the binary with these arguments.

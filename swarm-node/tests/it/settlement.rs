@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::anvil::{self, Anvil};
 use crate::faults::Faults;
-use crate::node::{Ended, node, node_with, untrained};
+use crate::node::{Ended, node, node_with, start, untrained};
 
 /// Units of the token that a point is worth.
 const UNITS_PER_POINT: u128 = 1_000_000_000_000;
@@ -31,8 +31,14 @@ fn demo(folder: &Path, extra: &[&str], environment: &[(&str, &str)]) -> Ended {
         "chain.poll_ms=100",
     ];
     settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+    let run = format!("demo.run={}", runs(folder).display());
+    arguments.extend(["--set", &run]);
     arguments.extend(extra);
     node_with(&arguments, environment)
+}
+
+fn runs(folder: &Path) -> PathBuf {
+    folder.join("runs")
 }
 
 fn on(url: &str, folder: &Path, extra: &[&str]) -> Ended {
@@ -114,6 +120,37 @@ fn a_chain_that_comes_late_is_caught_up_with() {
     let chain = late.join().unwrap();
     ended.expect(0, &["does not answer", "rounds go on"]);
     assert_paid(&chain, &ended.json());
+}
+
+/// A demo whose process ends before its last epoch does; then processes that settle are killed again and again.
+#[test]
+fn what_a_demo_leaves_is_settled_later_and_once() {
+    if !anvil::is_installed() {
+        return;
+    }
+    let (folder, chain) = (tempfile::tempdir().unwrap(), Anvil::start(&[]));
+    let ended = on(&chain.url(), folder.path(), &["--set", "chain.wait_s=5"]);
+    ended.expect(1, &["not all rewards are settled"]);
+    let run = std::fs::read_dir(runs(folder.path())).unwrap().next().unwrap().unwrap().path();
+    let run = run.to_str().unwrap();
+    assert!(ended.out.contains(&format!("Later: swarm-node settle {run}")), "{}", ended.out);
+    let settle = ["settle", run, "--json", "--set", "chain.poll_ms=50"];
+    let secret = [("SWARM_NODE_WALLET_SECRET", anvil::SECRET)];
+    for milliseconds in [100, 300, 500, 700, 900] {
+        let mut process = start(&settle, &secret);
+        thread::sleep(Duration::from_millis(milliseconds));
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    for _ in 0..2 {
+        let ended = node_with(&settle, &secret);
+        ended.expect(0, &[]);
+        assert_paid(&chain, &ended.json());
+    }
+    node_with(&settle, &[("SWARM_NODE_WALLET_SECRET", &"22".repeat(32))]).expect(1, &["take the wallet that paid"]);
+    node_with(&["settle", "nowhere"], &secret).expect(1, &["is no run of a demo"]);
+    drop(chain);
+    node_with(&[&settle[..], &["--set", "chain.wait_s=1"]].concat(), &secret).expect(1, &["does not answer"]);
 }
 
 /// Blocks every second; a line on which requests fail, are slow, or lose their answer; three blocks leave the chain again
