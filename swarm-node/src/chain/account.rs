@@ -6,14 +6,22 @@ use contracts::PrivateKeySigner;
 use contracts::writer::{MemoryStore, StoreError, Writer};
 
 use super::Link;
-use crate::wallet::Secret;
+use crate::round::digest::Digest32;
+use crate::round::key::KeyError;
 
-/// The writer of an account whose records end with the process, for commands that wait until all is done.
+/// The account with a secret.
 ///
 /// # Errors
-/// [`StoreError`] if the secret is no key, which [`Secret`] excludes.
-pub fn account_writer(link: &Link, secret: &Secret) -> Result<Writer, StoreError> {
-    let signer = PrivateKeySigner::from_slice(secret.to_bytes().as_slice()).map_err(StoreError::new)?;
+/// [`KeyError::Secret`] for a secret that is no key.
+pub fn signer(secret: &Digest32) -> Result<PrivateKeySigner, KeyError> {
+    PrivateKeySigner::from_slice(secret).map_err(|_| KeyError::Secret)
+}
+
+/// The writer of an account whose records end with the process, for work that is of no use to another process.
+///
+/// # Errors
+/// [`StoreError`] never, as an empty store has no record that could be damaged.
+pub fn account_writer(link: &Link, signer: PrivateKeySigner) -> Result<Writer, StoreError> {
     Writer::start(link.client.clone(), signer, Arc::new(MemoryStore::default()), link.writer())
 }
 

@@ -9,6 +9,6 @@ mod account;
 mod endpoint;
 mod link;
 
-pub use account::{account_writer, trouble};
+pub use account::{account_writer, signer, trouble};
 pub use endpoint::{DEV_CHAINS, EMBEDDED_ID, Endpoint, EndpointError, confirmations, expected_id};
 pub use link::{Link, LinkError, patiently, wall_clock};

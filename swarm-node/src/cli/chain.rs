@@ -13,7 +13,7 @@ use contracts::writer::Writer;
 use super::failure::Failure;
 use super::options::Options;
 use super::wallet::{NO_WALLET, unlock};
-use crate::chain::{Endpoint, Link, account_writer, trouble, wall_clock};
+use crate::chain::{Endpoint, Link, account_writer, signer, trouble, wall_clock};
 use crate::config::Config;
 use crate::demo::token_text;
 
@@ -162,7 +162,8 @@ impl Deploy {
         let wallet = unlock(&config.wallet, environment).map_err(Failure::work)?;
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
         let link = connect(config).await?;
-        let writer = account_writer(&link, &wallet.secret).map_err(Failure::work)?;
+        let writer =
+            account_writer(&link, signer(&wallet.secret.to_bytes()).map_err(Failure::work)?).map_err(Failure::work)?;
         eprintln!("deploying from {} on chain {}", wallet.address, link.client.chain_id());
         let now = link.now().await.map_err(Failure::work)?;
         let deploying = deploy(&writer, &parameters, self.token, now);

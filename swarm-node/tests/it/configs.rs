@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use contracts::deploy::Deployment;
 use swarm_node::assembly::{Model, Recipe};
 use swarm_node::config::{Settings, Sources};
 
@@ -22,6 +23,16 @@ fn settings_files_are_accepted() {
     for file in files {
         let settings = Settings::load(&Sources { file: Some(file.clone()), ..Sources::default() });
         settings.unwrap_or_else(|error| panic!("{error}")).config().unwrap();
+    }
+}
+
+#[test]
+fn deployment_files_are_accepted() {
+    let files = files(&root().join("chains"), "toml");
+    assert!(files.len() >= 2, "{files:?}");
+    for file in files {
+        let deployment = Deployment::read(&file).unwrap_or_else(|error| panic!("{error}"));
+        deployment.parameters.check(deployment.parameters.genesis).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use contracts::deploy::Deployment;
 use serde_json::{Value, json};
 
 use crate::anvil::{self, Anvil};
@@ -263,8 +264,13 @@ fn a_private_swarm_is_deployed_and_looked_at() {
     let file = folder.path().join("swarm.toml");
     let (file, url) = (file.to_str().unwrap(), chain.url());
     let secret = [("SWARM_NODE_WALLET_SECRET", anvil::SECRET)];
-    let deployed = node_with(&["chain", "deploy", file, "--chain", &url, "--set", "chain.poll_ms=50"], &secret);
+    let terms = ["--genesis", "1767225600", "--round-seconds", "60", "--rounds-per-epoch", "10", "--name", "anvil"];
+    let deploy = ["chain", "deploy", file, "--chain", &url, "--set", "chain.poll_ms=50"];
+    let deployed = node_with(&[&deploy[..], &terms[..]].concat(), &secret);
     deployed.expect(0, &["deploying from"]);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/chains/anvil.toml");
+    let (mine, shipped) = (Deployment::read(Path::new(file)).unwrap(), Deployment::read(&shipped).unwrap());
+    assert_eq!((mine.contracts, mine.parameters), (shipped.contracts, shipped.parameters));
     let status = node_with(&["chain", "status", file, "--json"], &secret);
     status.expect(0, &[]);
     let status = status.json();

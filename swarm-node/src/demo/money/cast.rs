@@ -3,6 +3,7 @@
 use contracts::devchain::dev_accounts;
 use contracts::{Address, PrivateKeySigner};
 
+use crate::chain::signer;
 use crate::round::NodeKey;
 use crate::round::digest::{Digest32, Hasher};
 use crate::round::key::KeyError;
@@ -65,11 +66,6 @@ impl Funder {
     }
 }
 
-/// The account with a secret.
-pub fn account(secret: &Digest32) -> Result<PrivateKeySigner, KeyError> {
-    PrivateKeySigner::from_slice(secret).map_err(|_| KeyError::Secret)
-}
-
 impl Cast {
     /// The cast of a demo. Owners derive from the funder's secret, so that what is left in their accounts stays within
     /// reach of whoever has it.
@@ -79,9 +75,9 @@ impl Cast {
     pub fn new(funder: &Digest32, seed: u64, nodes: Vec<NodeKey>) -> Result<Self, KeyError> {
         let owner = |number| {
             let secret = Hasher::new("demo-owner").bytes(funder).u64(seed).u64(number).finish();
-            Ok(Owner { signer: account(&secret)?, key: NodeKey::from_secret(&secret)? })
+            Ok(Owner { signer: signer(&secret)?, key: NodeKey::from_secret(&secret)? })
         };
         let owners = (0..nodes.len() as u64).map(owner).collect::<Result<_, KeyError>>()?;
-        Ok(Self { funder: account(funder)?, owners, nodes, seed })
+        Ok(Self { funder: signer(funder)?, owners, nodes, seed })
     }
 }

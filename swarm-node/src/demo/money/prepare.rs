@@ -4,16 +4,14 @@
 //! interrupted goes on. A step begins when the one before it is final, so that no reorganisation can take its ground away.
 //! The coordinator comes last: its first epoch begins when all stakes are in.
 
-use std::sync::Arc;
-
 use contracts::client::RpcError;
 use contracts::deploy::{coordinator_code, stake_code, token_code};
 use contracts::swarm::{Addresses, Swarm, calls};
 use contracts::typed::{self, Domain};
 use contracts::writer::{
-    Inclusion, Intent, IntentError, IntentId, MemoryStore, StoreError, SubmitError, Ticket, TicketError, Writer,
+    Inclusion, Intent, IntentError, IntentId, StoreError, SubmitError, Ticket, TicketError, Writer,
 };
-use contracts::{Address, Bytes, PrivateKeySigner, U256};
+use contracts::{Address, Bytes, U256};
 use thiserror::Error;
 
 use super::cast::{Cast, Owner};
@@ -67,11 +65,6 @@ pub struct Stage {
     pub schedule: Schedule,
     /// The block of the first event that matters.
     pub block: u64,
-}
-
-/// A writer whose records end with the process: what it prepares is of no use to another one.
-pub fn writer(link: &Link, signer: PrivateKeySigner) -> Result<Writer, StoreError> {
-    Writer::start(link.client.clone(), signer, Arc::new(MemoryStore::default()), link.writer())
 }
 
 /// Puts a demo's swarm on the chain.

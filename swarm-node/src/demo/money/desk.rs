@@ -1,0 +1,210 @@
+//! The nodes of all peers at work on one chain.
+
+use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
+
+use contracts::cursor::Cursor;
+use contracts::writer::Writer;
+use tokio::sync::mpsc;
+
+use super::account::{Account, MoneyReport, Place};
+use super::cast::Cast;
+use super::economy::Economy;
+use super::ground::{Drawer, Ground, Origin};
+use super::handle::{Command, News};
+use super::office::{Office, OfficeError};
+use crate::chain::{Endpoint, Link, patiently, trouble};
+use crate::config::ChainConfig;
+use crate::identity::Signer;
+use crate::settle::node::{Message, Node, Report, Setup};
+use crate::settle::{EpochNumber, Phase, Schedule};
+
+/// How long the last question, for the balances, may take; then the events that were seen must do.
+const LAST_WORD: Duration = Duration::from_secs(10);
+/// Reports that wait to be handled; nodes wait beyond that.
+const REPORTS: usize = 1024;
+
+/// The nodes at work.
+pub(super) struct Desk {
+    pub(super) link: Link,
+    pub(super) economy: Economy,
+    pub(super) schedule: Schedule,
+    pub(super) writers: Vec<Writer>,
+    /// Epochs that each node must bring to an end.
+    pub(super) due: Vec<u64>,
+    pub(super) nodes: Vec<mpsc::Sender<Message>>,
+    pub(super) reports: Vec<mpsc::Receiver<Report>>,
+    pub(super) epochs: Vec<Vec<(EpochNumber, Phase, u64)>>,
+    pub(super) tell: std_mpsc::Sender<News>,
+    pub(super) paid: usize,
+    pub(super) closed: bool,
+}
+
+impl Desk {
+    pub(super) fn open(office: &Office, ground: &Ground) -> Result<Self, OfficeError> {
+        let count = office.cast.nodes.len();
+        let mut desk = Self {
+            economy: office.economy,
+            schedule: ground.stage.schedule,
+            link: ground.link.clone(),
+            writers: Vec::with_capacity(count),
+            due: Vec::with_capacity(count),
+            nodes: Vec::with_capacity(count),
+            reports: Vec::with_capacity(count),
+            epochs: vec![Vec::new(); count],
+            tell: office.tell.clone(),
+            paid: 0,
+            closed: false,
+        };
+        (0..count).try_for_each(|peer| desk.seat(office, ground, peer))?;
+        Ok(desk)
+    }
+
+    /// Starts the node of a peer.
+    fn seat(&mut self, office: &Office, ground: &Ground, peer: usize) -> Result<(), OfficeError> {
+        let (Some(key), Some(owner)) = (office.cast.nodes.get(peer), office.cast.owners.get(peer)) else {
+            return Ok(());
+        };
+        let Drawer { intents, signed, kept } = Drawer::open(ground, owner, peer)?;
+        let resumed = matches!(office.origin, Origin::Resumed { .. });
+        let known = kept.as_ref().and_then(|kept| kept.all().ok()).map_or(0, |scan| scan.records.len() as u64);
+        let writer = Writer::start(self.link.client.clone(), owner.signer.clone(), intents, self.link.writer())?;
+        let setup = Setup {
+            first_block: ground.first_block.0,
+            signer: Signer::new(key.clone(), signed),
+            members: office.cast.nodes.iter().map(|node| node.peer()).collect(),
+            schedule: self.schedule,
+            link: self.link.clone(),
+            swarm: ground.stage.swarm.clone(),
+            cursor: Cursor::new(ground.stage.swarm.addresses().coordinator, ground.stage.block),
+            writer: writer.clone(),
+            kept,
+        };
+        let (reports, heard) = mpsc::channel(REPORTS);
+        let (node, own, inbox) = Node::new(setup, reports);
+        tokio::spawn(node.run(inbox));
+        self.nodes.push(own);
+        self.reports.push(heard);
+        self.writers.push(writer);
+        self.due.push(if resumed { known } else { self.economy.epochs() });
+        Ok(())
+    }
+
+    /// Hands on what the demo's thread said; after the last round, says so once.
+    pub(super) async fn deliver(&mut self, commands: Vec<Command>, last: bool) {
+        for command in commands {
+            let Command::RoundOver(peer, round, result) = command else { continue };
+            self.link.advance_to(self.schedule.round_start(round + 1));
+            if let Some(node) = self.nodes.get(peer) {
+                let _ = node.send(Message::RoundOver(round, result)).await;
+            }
+        }
+        if last && !self.closed {
+            self.closed = true;
+            self.link.advance_to(self.schedule.end(self.schedule.epoch_of(self.economy.rounds.saturating_sub(1))));
+            for node in &self.nodes {
+                let _ = node.send(Message::NoMoreRounds).await;
+            }
+        }
+    }
+
+    /// Carries attestations from node to node, and everything else to the demo's thread.
+    pub(super) async fn hear(&mut self) {
+        for peer in 0..self.reports.len() {
+            while let Some(report) = self.reports.get_mut(peer).and_then(|heard| heard.try_recv().ok()) {
+                self.pass_on(peer, report).await;
+            }
+        }
+        let paid = self.count(|phase| phase == Phase::Paid);
+        if self.closed {
+            let due = self.count(|phase| !matches!(phase, Phase::Empty | Phase::Unrewarded));
+            (self.paid + 1..=paid).for_each(|paid| drop(self.tell.send(News::Paid(paid, due))));
+            self.paid = paid;
+        }
+    }
+
+    async fn pass_on(&mut self, peer: usize, report: Report) {
+        match report {
+            Report::Publish(attestation) => {
+                let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != peer);
+                for (_, node) in others {
+                    let _ = node.send(Message::Attestation(attestation.clone())).await;
+                }
+            }
+            Report::Warning(text) => {
+                let _ = self.tell.send(News::Warning(format!("peer {}: {text}", peer + 1)));
+            }
+            Report::Epochs(epochs) => {
+                if let Some(known) = self.epochs.get_mut(peer) {
+                    *known = epochs;
+                }
+            }
+        }
+    }
+
+    fn count(&self, phase: impl Fn(Phase) -> bool) -> usize {
+        self.epochs.iter().flatten().filter(|(_, at, _)| phase(*at)).count()
+    }
+
+    /// True if every epoch of every node has come to its end, and no transaction is under way.
+    pub(super) fn is_done(&self) -> bool {
+        let all = self.closed && self.epochs.iter().zip(&self.due).all(|(epochs, due)| epochs.len() as u64 >= *due);
+        let idle = self.writers.iter().all(|writer| writer.status().live() == 0);
+        all && idle && self.count(|phase| !phase.is_final()) == 0
+    }
+
+    pub(super) async fn report(&self, office: &Office, ground: &Ground) -> MoneyReport {
+        let swarm = &ground.stage.swarm;
+        let mut accounts = Vec::new();
+        for (epochs, owner) in self.epochs.iter().zip(&office.cast.owners) {
+            let points = epochs.iter().map(|(_, _, points)| points).sum();
+            let asked = tokio::time::timeout(LAST_WORD, patiently(|| swarm.tokens_of(owner.address()))).await;
+            let claimed =
+                asked.ok().and_then(Result::ok).map_or_else(|| paid_units(epochs), |units| units.saturating_to());
+            accounts.push(Account { points, claimed });
+        }
+        let accepted = |phase: Phase| !matches!(phase, Phase::Open | Phase::Voting);
+        let first = self.epochs.first().map_or(&[][..], Vec::as_slice);
+        let epochs = [first.iter().filter(|(_, phase, _)| accepted(*phase)).count(), first.len()];
+        let trouble = self.writers.iter().find_map(trouble).or_else(|| self.odd_phase());
+        let place = Some(place(&office.chain, ground, &office.cast));
+        MoneyReport { place, accounts, epochs, trouble, folder: ground.folder.clone() }
+    }
+
+    /// Why an epoch is not paid, if not for the chain.
+    fn odd_phase(&self) -> Option<String> {
+        let odd = |phase: Phase| match phase {
+            Phase::Contradicted => Some("the chain accepted other scores than this swarm computed"),
+            Phase::Expired => Some("the time to claim is over"),
+            Phase::Unbound => Some("a node key is bound to no account"),
+            Phase::Voting => Some("the scores are not accepted yet"),
+            Phase::Claiming => Some("the claims are not paid yet"),
+            _ => None,
+        };
+        let mut phases = self.epochs.iter().flatten().map(|(epoch, phase, _)| (epoch, odd(*phase)));
+        phases.find_map(|(epoch, odd)| Some(format!("epoch {epoch}: {}", odd?)))
+    }
+}
+
+/// What the chain had paid when it was last seen.
+fn paid_units(epochs: &[(EpochNumber, Phase, u64)]) -> u128 {
+    let paid = epochs.iter().filter(|(_, phase, _)| *phase == Phase::Paid);
+    Account { points: paid.map(|(_, _, points)| points).sum(), claimed: 0 }.earned()
+}
+
+fn place(chain: &ChainConfig, ground: &Ground, cast: &Cast) -> Place {
+    let Ground { link, stage, .. } = ground;
+    let addresses = stage.swarm.addresses();
+    let endpoint = match Endpoint::of(chain) {
+        Ok(Endpoint::Url(_)) => link.client.endpoint().to_owned(),
+        _ => "embedded".to_owned(),
+    };
+    Place {
+        endpoint,
+        id: link.client.chain_id(),
+        token: addresses.token.to_string(),
+        stake: addresses.stake.to_string(),
+        coordinator: addresses.coordinator.to_string(),
+        owners: cast.owners.iter().map(|owner| owner.address().to_string()).collect(),
+    }
+}

@@ -1,0 +1,107 @@
+//! The money of a demo, seen from the demo's thread.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+use super::account::MoneyReport;
+use super::cast::Cast;
+use super::economy::Economy;
+use super::ground::Origin;
+use super::office::Office;
+use super::run_file::Run;
+use crate::assembly::Watch;
+use crate::config::ChainConfig;
+use crate::round::RoundResult;
+
+/// What the demo's thread tells.
+#[derive(Debug)]
+pub(super) enum Command {
+    RoundOver(usize, u64, Option<Arc<RoundResult>>),
+    Finish(std_mpsc::Sender<MoneyReport>),
+}
+
+/// What the chain's thread tells while it works.
+#[derive(Debug)]
+pub(super) enum News {
+    Warning(String),
+    /// One more reward is paid: so many of those due.
+    Paid(usize, usize),
+}
+
+/// The money of a demo, seen from the demo's thread.
+pub struct Money {
+    commands: mpsc::UnboundedSender<Command>,
+    news: std_mpsc::Receiver<News>,
+    thread: Option<JoinHandle<()>>,
+    /// Rewards of all peers and epochs.
+    rewards: u64,
+    said: BTreeSet<String>,
+}
+
+impl Money {
+    /// Begins to settle a swarm's rounds on the chain of the settings; what is needed to settle later is kept below `runs`,
+    /// if the chain lasts.
+    ///
+    /// The channel to the thread has no bound of its own: it holds at most one message for each peer and round of the
+    /// demo, whose results the demo keeps anyway.
+    pub fn begin(chain: ChainConfig, economy: Economy, cast: Cast, runs: Option<PathBuf>) -> std::io::Result<Self> {
+        Self::start(chain, economy, cast, Origin::Fresh { runs })
+    }
+
+    /// Goes on with what a demo has left in `folder`.
+    pub fn resume(chain: ChainConfig, cast: Cast, run: Run, folder: PathBuf) -> std::io::Result<Self> {
+        Self::start(chain, run.economy(), cast, Origin::Resumed { run, folder })
+    }
+
+    fn start(chain: ChainConfig, economy: Economy, cast: Cast, origin: Origin) -> std::io::Result<Self> {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (tell, news) = std_mpsc::channel();
+        let rewards = economy.peers * economy.epochs();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let office = Office { chain, economy, cast, origin, inbox, tell, backlog: Vec::new(), finish: None };
+        let thread =
+            std::thread::Builder::new().name("settlement".into()).spawn(move || runtime.block_on(office.run()))?;
+        Ok(Self { commands, news, thread: Some(thread), rewards, said: BTreeSet::new() })
+    }
+
+    /// Tells that a round is over for a peer, and shows what the chain has to say.
+    pub fn round_over(&mut self, peer: usize, round: u64, result: Option<Arc<RoundResult>>, watch: &dyn Watch) {
+        let _ = self.commands.send(Command::RoundOver(peer, round, result));
+        while let Ok(news) = self.news.try_recv() {
+            self.show(news, watch);
+        }
+    }
+
+    /// Waits until everything is settled, or for as long as the settings say.
+    pub fn finish(mut self, watch: &dyn Watch) -> MoneyReport {
+        let (reply, answer) = std_mpsc::channel();
+        let _ = self.commands.send(Command::Finish(reply));
+        watch.begin("settling", self.rewards);
+        while let Ok(news) = self.news.recv() {
+            self.show(news, watch);
+        }
+        watch.end("");
+        let report = answer.recv().unwrap_or_default();
+        if let Some(thread) = self.thread.take() {
+            // It has told everything; how it ended changes nothing.
+            let _ = thread.join();
+        }
+        report
+    }
+
+    fn show(&mut self, news: News, watch: &dyn Watch) {
+        match news {
+            News::Warning(text) => {
+                if self.said.insert(text.clone()) {
+                    watch.warn(&text);
+                }
+            }
+            News::Paid(paid, due) => watch.step(&format!("{paid} of {due} rewards paid")),
+        }
+    }
+}

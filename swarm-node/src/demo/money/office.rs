@@ -1,0 +1,204 @@
+//! The chain's own thread: it connects, prepares and settles while the demo's thread trains.
+//!
+//! ```text
+//! connect ──▶ prepare, or find what was prepared ──▶ settle until done or out of time ──▶ report
+//!    └─ a chain that is away is waited for; rounds wait in the backlog
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc as std_mpsc;
+use std::time::{Duration, Instant};
+
+use contracts::B256;
+use contracts::client::{ConnectError, RpcError};
+use contracts::writer::StoreError;
+use tokio::sync::mpsc;
+
+use super::account::MoneyReport;
+use super::cast::Cast;
+use super::desk::Desk;
+use super::economy::{EMBEDDED_TIME, Economy};
+use super::ground::{Ground, Origin};
+use super::handle::{Command, News};
+use super::prepare::{PrepareError, Stage, prepare};
+use super::run_file::{Run, RunError, RunOrigin};
+use crate::chain::{Link, LinkError, account_writer, patiently, trouble};
+use crate::config::ChainConfig;
+
+/// Between two attempts to reach a chain that does not answer.
+const RETRY: Duration = Duration::from_secs(2);
+/// Between two looks at how far settlement is.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Everything the chain's thread has before it has a chain.
+pub(super) struct Office {
+    pub(super) chain: ChainConfig,
+    pub(super) economy: Economy,
+    pub(super) cast: Cast,
+    pub(super) origin: Origin,
+    pub(super) inbox: mpsc::UnboundedReceiver<Command>,
+    pub(super) tell: std_mpsc::Sender<News>,
+    /// What came before the contracts were ready.
+    pub(super) backlog: Vec<Command>,
+    pub(super) finish: Option<(std_mpsc::Sender<MoneyReport>, Instant)>,
+}
+
+/// Why there is no settlement at all.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OfficeError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("{0} serves another chain with the same id than the one of this run; nothing of it can be settled there")]
+    OtherChain(String),
+    #[error("the settings name no chain")]
+    NoChain,
+    #[error("{0}")]
+    TimeOver(String),
+}
+
+impl From<StoreError> for OfficeError {
+    fn from(error: StoreError) -> Self {
+        Self::Prepare(error.into())
+    }
+}
+
+impl Office {
+    /// Works until the demo has its report.
+    pub(super) async fn run(mut self) {
+        let report = match self.open().await {
+            Ok(ground) => self.settle(ground).await.unwrap_or_else(|error| self.refuse(&error)),
+            Err(error) => self.refuse(&error),
+        };
+        self.wait_for_the_end().await;
+        if let Some((reply, _)) = self.finish {
+            let _ = reply.send(report);
+        }
+    }
+
+    fn warn(&self, text: String) {
+        let _ = self.tell.send(News::Warning(text));
+    }
+
+    fn refuse(&self, error: &OfficeError) -> MoneyReport {
+        let trouble = error.to_string();
+        self.warn(format!("rewards are not settled: {trouble}"));
+        MoneyReport { trouble: Some(trouble), ..MoneyReport::default() }
+    }
+
+    /// Connects and prepares, or finds what was prepared; a chain that is away is waited for.
+    async fn open(&mut self) -> Result<Ground, OfficeError> {
+        let link = self.connect().await?;
+        let first_block = patiently(|| link.client.block(0)).await?.map(|block| block.hash).unwrap_or_default();
+        match self.origin.clone() {
+            Origin::Fresh { runs } => {
+                let stage = self.prepare(&link).await?;
+                let runs = runs.filter(|_| link.dev.is_none());
+                let folder = runs.map(|runs| self.keep_run(&runs, first_block, &stage)).transpose()?;
+                Ok(Ground { link, stage, first_block, folder })
+            }
+            Origin::Resumed { run, .. } if run.first_block != first_block.to_string() => {
+                Err(OfficeError::OtherChain(link.client.endpoint().to_owned()))
+            }
+            Origin::Resumed { run, folder } => {
+                link.client.require_code(run.coordinator).await?;
+                Ok(Ground { stage: run.stage(&link), link, first_block, folder: Some(folder) })
+            }
+        }
+    }
+
+    fn keep_run(&self, runs: &Path, first_block: B256, stage: &Stage) -> Result<PathBuf, RunError> {
+        let funder = self.cast.funder.address();
+        let origin = RunOrigin { endpoint: &self.chain.endpoint, first_block, seed: self.cast.seed, funder };
+        Run::new(&origin, &self.economy, stage).create(runs)
+    }
+
+    async fn prepare(&mut self, link: &Link) -> Result<Stage, OfficeError> {
+        let funder = account_writer(link, self.cast.funder.clone())?;
+        let (cast, economy) = (self.cast.clone(), self.economy);
+        let preparing = prepare(link, &funder, &cast, &economy);
+        tokio::pin!(preparing);
+        loop {
+            tokio::select! {
+                stage = &mut preparing => return Ok(stage?),
+                () = self.listen(GLANCE) => {
+                    let trouble = trouble(&funder);
+                    trouble.iter().for_each(|text| self.warn(text.clone()));
+                    self.check_time(|| trouble.unwrap_or_else(|| "the contracts are not on the chain yet".into()))?;
+                }
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Link, OfficeError> {
+        loop {
+            match Link::connect(&self.chain, EMBEDDED_TIME).await {
+                Ok(link) => return link.ok_or(OfficeError::NoChain),
+                Err(error) if error.is_transient() => {
+                    self.warn(format!("{error}; rounds go on, and rewards are settled when it answers"));
+                    self.check_time(|| error.to_string())?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            self.listen(RETRY).await;
+        }
+    }
+
+    /// Takes messages for a while.
+    async fn listen(&mut self, time: Duration) {
+        let end = tokio::time::sleep(time);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return,
+                Some(command) = self.inbox.recv() => self.keep(command),
+            }
+        }
+    }
+
+    fn keep(&mut self, command: Command) {
+        match command {
+            Command::Finish(reply) => {
+                let patience = Duration::from_secs(self.chain.wait_s);
+                self.finish = Some((reply, Instant::now() + patience));
+            }
+            other => self.backlog.push(other),
+        }
+    }
+
+    fn check_time(&self, why: impl FnOnce() -> String) -> Result<(), OfficeError> {
+        match &self.finish {
+            Some((_, end)) if Instant::now() >= *end => Err(OfficeError::TimeOver(why())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn wait_for_the_end(&mut self) {
+        while self.finish.is_none() {
+            match self.inbox.recv().await {
+                Some(command) => self.keep(command),
+                None => return,
+            }
+        }
+    }
+
+    async fn settle(&mut self, ground: Ground) -> Result<MoneyReport, OfficeError> {
+        let mut desk = Desk::open(self, &ground)?;
+        loop {
+            desk.deliver(std::mem::take(&mut self.backlog), self.finish.is_some()).await;
+            self.listen(GLANCE).await;
+            desk.hear().await;
+            desk.writers.iter().filter_map(trouble).for_each(|text| self.warn(text));
+            if self.finish.is_some() && (desk.is_done() || self.check_time(String::new).is_err()) {
+                return Ok(desk.report(self, &ground).await);
+            }
+        }
+    }
+}
