@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! main ─▶ cli ─┬─▶ config                       settings: default < file < environment < flag
-//!              ├─▶ demo ──▶ round::sim           a swarm on virtual time, and its peers alone
+//!              ├─▶ demo ─┬─▶ round::sim          a swarm on virtual time, and its peers alone
+//!              │         └─▶ settle ─▶ chain     what rounds were worth becomes money
+//!              ├─▶ wallet                        the owner's key
 //!              └─▶ assembly ─▶ learn, model      learning peers from a checkpoint
 //!                                └─▶ task        questions and verifiers
+//! identity (the node's key, signs once) ─▶ store (on disk)
 //! ```
 
 pub mod assembly;

@@ -18,7 +18,7 @@ const REVERTED: i64 = 3;
 pub enum ConnectError {
     /// The address cannot be used.
     #[error(
-        "'{endpoint}' is not the address of a chain's RPC ({cause}); give `http://…` or `https://…` as `chain.rpc`/`--rpc`"
+        "'{endpoint}' is not the address of a chain's RPC ({cause}); give `http://…` or `https://…` as `--chain` (setting chain.endpoint)"
     )]
     Endpoint {
         /// What was given.
@@ -31,7 +31,8 @@ pub enum ConnectError {
     Tls(String),
     /// No usable answer.
     #[error(
-        "the chain's RPC at {endpoint} does not answer ({cause}); check that it runs and the setting `chain.rpc`/`--rpc`"
+        "the chain's RPC at {endpoint} does not answer ({cause}); check that it runs, \
+         and the address given as `--chain` (setting chain.endpoint)"
     )]
     Dead {
         /// Its host.
@@ -41,7 +42,8 @@ pub enum ConnectError {
     },
     /// Another chain answers.
     #[error(
-        "{endpoint} serves chain {actual}, but chain {expected} is expected; change `chain.id`/`--chain` or the RPC"
+        "{endpoint} serves chain {actual}, but chain {expected} is expected; \
+         if chain {actual} is meant, set chain.id={actual}, else give another `--chain`"
     )]
     WrongChain {
         /// Its host.

@@ -40,7 +40,10 @@ impl fmt::Display for Trouble {
                 )
             }
             Self::TooDear { need, cap } => {
-                write!(f, "the chain asks {need} wei per gas, above the cap of {cap}; wait, or raise `chain.fee_cap`")
+                write!(
+                    f,
+                    "the chain asks {need} wei per gas, above the cap of {cap}; wait, or raise chain.max_fee_gwei"
+                )
             }
             Self::NotTaken(message) => write!(f, "the node does not take it: {message}; it is sent again"),
         }

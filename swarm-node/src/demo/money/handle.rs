@@ -86,7 +86,10 @@ impl Money {
             self.show(news, watch);
         }
         watch.end("");
-        let report = answer.recv().unwrap_or_default();
+        let report = answer.recv().unwrap_or_else(|_| MoneyReport {
+            trouble: Some("the thread that settles ended early; please report this".into()),
+            ..MoneyReport::default()
+        });
         if let Some(thread) = self.thread.take() {
             // It has told everything; how it ended changes nothing.
             let _ = thread.join();
