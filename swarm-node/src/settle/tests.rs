@@ -58,6 +58,8 @@ struct World {
     seen: usize,
     now: Now,
     rejections: Vec<Rejection>,
+    /// A member that left for good.
+    gone: Option<usize>,
     /// The chain does not answer.
     away: bool,
     /// What nodes keep on disk.
@@ -75,12 +77,16 @@ impl World {
             seen: 0,
             now,
             rejections: Vec::new(),
+            gone: None,
             away: false,
             kept: BTreeMap::new(),
         }
     }
 
     fn input(&mut self, node: usize, input: Input) {
+        if self.gone == Some(node) {
+            return;
+        }
         for output in self.nodes[node].handle(input, self.now) {
             self.output(node, output);
         }
@@ -160,7 +166,8 @@ impl World {
         let gone = self.contract.blocks.split_off(kept);
         self.seen = self.seen.min(kept);
         self.everyone(&Input::Rollback(self.seen as u64));
-        gone.into_iter().rev().for_each(|(node, fact)| self.send(node, fact));
+        let present = gone.into_iter().rev().filter(|(node, _)| self.gone != Some(*node)).collect::<Vec<_>>();
+        present.into_iter().for_each(|(node, fact)| self.send(node, fact));
     }
 
     fn phases(&self, node: usize) -> Vec<Phase> {
@@ -219,6 +226,21 @@ fn another_root_is_noticed_and_not_claimed() {
     world.settle();
     assert_eq!(world.phases(0), [Phase::Contradicted]);
     assert_eq!(world.contract.blocks.len(), 1, "nobody was paid");
+}
+
+#[test]
+fn what_a_vanished_member_submitted_is_submitted_by_another() {
+    let mut world = World::new();
+    (0..2).for_each(|round| world.round(round));
+    world.settle();
+    let (submitter, _) = world.contract.blocks[0];
+    world.gone = Some(submitter);
+    world.reorganise(5);
+    world.settle();
+    for node in (0..4).filter(|node| *node != submitter) {
+        assert_eq!(world.phases(node), [Phase::Paid]);
+    }
+    assert!(world.contract.root(0).is_some());
 }
 
 #[test]
