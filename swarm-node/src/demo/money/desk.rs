@@ -1,11 +1,13 @@
 //! The nodes of all peers at work on one chain.
 
+use std::collections::VecDeque;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
 use contracts::cursor::Cursor;
 use contracts::writer::Writer;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::account::{Account, MoneyReport, Place};
 use super::cast::Cast;
@@ -90,29 +92,29 @@ impl Desk {
         Ok(())
     }
 
-    /// Hands on what the demo's thread said; after the last round, says so once.
-    pub(super) async fn deliver(&mut self, commands: Vec<Command>, last: bool) {
-        for command in commands {
-            let Command::RoundOver(peer, round, result) = command else { continue };
-            self.link.advance_to(self.schedule.round_start(round + 1));
-            if let Some(node) = self.nodes.get(peer) {
-                let _ = node.send(Message::RoundOver(round, result)).await;
+    /// Hands on what the demo's thread said, as far as the nodes have room: the desk never waits for a node, for a node may
+    /// wait for the desk. After the last round, says so.
+    pub(super) fn deliver(&mut self, backlog: &mut VecDeque<Command>, last: bool) {
+        while let Some(Command::RoundOver(peer, round, result)) = backlog.front() {
+            self.link.advance_to(self.schedule.round_start(round.saturating_add(1)));
+            let message = Message::RoundOver(*round, result.clone());
+            if self.nodes.get(*peer).is_some_and(|node| is_full(node.try_send(message))) {
+                return;
             }
+            backlog.pop_front();
         }
         if last && !self.closed {
-            self.closed = true;
             self.link.advance_to(self.schedule.end(self.schedule.epoch_of(self.economy.rounds.saturating_sub(1))));
-            for node in &self.nodes {
-                let _ = node.send(Message::NoMoreRounds).await;
-            }
+            // To be told twice changes nothing.
+            self.closed = !self.nodes.iter().any(|node| is_full(node.try_send(Message::NoMoreRounds)));
         }
     }
 
     /// Carries attestations from node to node, and everything else to the demo's thread.
-    pub(super) async fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         for peer in 0..self.reports.len() {
             while let Some(report) = self.reports.get_mut(peer).and_then(|heard| heard.try_recv().ok()) {
-                self.pass_on(peer, report).await;
+                self.pass_on(peer, report);
             }
         }
         let paid = self.count(|phase| phase == Phase::Paid);
@@ -123,12 +125,13 @@ impl Desk {
         }
     }
 
-    async fn pass_on(&mut self, peer: usize, report: Report) {
+    fn pass_on(&mut self, peer: usize, report: Report) {
         match report {
             Report::Publish(attestation) => {
                 let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != peer);
                 for (_, node) in others {
-                    let _ = node.send(Message::Attestation(attestation.clone())).await;
+                    // As on any network a message may get lost; members repeat themselves.
+                    let _ = node.try_send(Message::Attestation(attestation.clone()));
                 }
             }
             Report::Warning(text) => {
@@ -184,6 +187,11 @@ impl Desk {
         let mut phases = self.epochs.iter().flatten().map(|(epoch, phase, _)| (epoch, odd(*phase)));
         phases.find_map(|(epoch, odd)| Some(format!("epoch {epoch}: {}", odd?)))
     }
+}
+
+/// True if a message found no room.
+fn is_full(sent: Result<(), TrySendError<Message>>) -> bool {
+    matches!(sent, Err(TrySendError::Full(_)))
 }
 
 /// What the chain had paid when it was last seen.

@@ -1,6 +1,6 @@
 //! The money of a demo, seen from the demo's thread.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -63,7 +63,7 @@ impl Money {
         let (tell, news) = std_mpsc::channel();
         let rewards = economy.peers * economy.epochs();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let office = Office { chain, economy, cast, origin, inbox, tell, backlog: Vec::new(), finish: None };
+        let office = Office { chain, economy, cast, origin, inbox, tell, backlog: VecDeque::new(), finish: None };
         let thread =
             std::thread::Builder::new().name("settlement".into()).spawn(move || runtime.block_on(office.run()))?;
         Ok(Self { commands, news, thread: Some(thread), rewards, said: BTreeSet::new() })

@@ -5,6 +5,7 @@
 //!    └─ a chain that is away is waited for; rounds wait in the backlog
 //! ```
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ pub(super) struct Office {
     pub(super) inbox: mpsc::UnboundedReceiver<Command>,
     pub(super) tell: std_mpsc::Sender<News>,
     /// What came before the contracts were ready.
-    pub(super) backlog: Vec<Command>,
+    pub(super) backlog: VecDeque<Command>,
     pub(super) finish: Option<(std_mpsc::Sender<MoneyReport>, Instant)>,
 }
 
@@ -169,7 +170,7 @@ impl Office {
                 let patience = Duration::from_secs(self.chain.wait_s);
                 self.finish = Some((reply, Instant::now() + patience));
             }
-            other => self.backlog.push(other),
+            other => self.backlog.push_back(other),
         }
     }
 
@@ -192,9 +193,9 @@ impl Office {
     async fn settle(&mut self, ground: Ground) -> Result<MoneyReport, OfficeError> {
         let mut desk = Desk::open(self, &ground)?;
         loop {
-            desk.deliver(std::mem::take(&mut self.backlog), self.finish.is_some()).await;
+            desk.deliver(&mut self.backlog, self.finish.is_some());
             self.listen(GLANCE).await;
-            desk.hear().await;
+            desk.hear();
             desk.writers.iter().filter_map(trouble).for_each(|text| self.warn(text));
             if self.finish.is_some() && (desk.is_done() || self.check_time(String::new).is_err()) {
                 return Ok(desk.report(self, &ground).await);
