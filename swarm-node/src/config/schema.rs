@@ -144,7 +144,6 @@ pub const KEYS: &[Key] = &[
         "blocks on top of a transaction that make it final; -1 takes 0 on dev chains and 4 elsewhere",
     ),
     key("chain.poll_ms", "500", Kind::Integer(10, 600_000), "milliseconds between two looks at the chain"),
-    key("chain.timeout_s", "20", Kind::Integer(1, 600), "seconds until a request to the chain has failed"),
     key("chain.wait_s", "120", Kind::Integer(0, 86_400), "seconds that a command waits at its end for the chain"),
     key("chain.max_fee_gwei", "500", Kind::Number(0.0, 1e9), "the most that is paid for a unit of gas, in gwei"),
     key(

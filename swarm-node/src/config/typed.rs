@@ -134,7 +134,6 @@ pub struct ChainConfig {
     pub id: u64,
     pub confirmations: i64,
     pub poll_ms: u64,
-    pub timeout_s: u64,
     pub wait_s: u64,
     pub max_fee_gwei: f64,
 }

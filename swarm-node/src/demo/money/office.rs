@@ -97,7 +97,8 @@ impl Office {
     /// Connects and prepares, or finds what was prepared; a chain that is away is waited for.
     async fn open(&mut self) -> Result<Ground, OfficeError> {
         let link = self.connect().await?;
-        let first_block = patiently(|| link.client.block(0)).await?.map(|block| block.hash).unwrap_or_default();
+        let first_block = self.attend(patiently(|| link.client.block(0)), || None).await??;
+        let first_block = first_block.map(|block| block.hash).unwrap_or_default();
         match self.origin.clone() {
             Origin::Fresh { runs } => {
                 let stage = self.prepare(&link).await?;
@@ -124,13 +125,22 @@ impl Office {
     async fn prepare(&mut self, link: &Link) -> Result<Stage, OfficeError> {
         let funder = account_writer(link, self.cast.funder.clone())?;
         let (cast, economy) = (self.cast.clone(), self.economy);
-        let preparing = prepare(link, &funder, &cast, &economy);
-        tokio::pin!(preparing);
+        let stage = self.attend(prepare(link, &funder, &cast, &economy), || trouble(&funder)).await?;
+        Ok(stage?)
+    }
+
+    /// Does something on the chain while messages come in, as long as there is time; `trouble` says what it waits for.
+    async fn attend<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        trouble: impl Fn() -> Option<String>,
+    ) -> Result<T, OfficeError> {
+        tokio::pin!(work);
         loop {
             tokio::select! {
-                stage = &mut preparing => return Ok(stage?),
+                done = &mut work => return Ok(done),
                 () = self.listen(GLANCE) => {
-                    let trouble = trouble(&funder);
+                    let trouble = trouble();
                     trouble.iter().for_each(|text| self.warn(text.clone()));
                     self.check_time(|| trouble.unwrap_or_else(|| "the contracts are not on the chain yet".into()))?;
                 }
