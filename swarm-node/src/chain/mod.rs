@@ -6,9 +6,11 @@
 //! Everything that speaks JSON-RPC is in crate `contracts`; this room knows settings and secrets.
 
 mod account;
+mod binding;
 mod endpoint;
 mod link;
 
 pub use account::{account_writer, signer, trouble};
+pub use binding::Binding;
 pub use endpoint::{DEV_CHAINS, EMBEDDED_ID, Endpoint, EndpointError, confirmations, expected_id};
 pub use link::{Link, LinkError, patiently, wall_clock};

@@ -256,7 +256,7 @@ fn wallets_are_made_shown_and_never_written_over() {
 }
 
 #[test]
-fn a_private_swarm_is_deployed_and_looked_at() {
+fn a_private_swarm_is_deployed_joined_and_looked_at() {
     if !anvil::is_installed() {
         return;
     }
@@ -277,6 +277,21 @@ fn a_private_swarm_is_deployed_and_looked_at() {
     assert!(deployed.out.contains(status["coordinator"].as_str().unwrap()), "{status}");
     assert_eq!((&status["chain"], &status["pool"]), (&json!("31337"), &json!("0 tokens")));
     node_with(&["chain", "deploy", file, "--chain", &url], &secret).expect(2, &["swarm.toml exists"]);
+    let key = folder.path().join("node.key");
+    let fast = ["--node-key", key.to_str().unwrap(), "--set", "chain.poll_ms=50", "--json"];
+    let join = |extra: &[&str], secret: &str| {
+        let arguments = [&["chain", "join", file][..], &fast[..], extra].concat();
+        node_with(&arguments, &[("SWARM_NODE_WALLET_SECRET", secret)])
+    };
+    join(&["--stake", "7"], anvil::SECRET).expect(1, &["holds 0 tokens and is to stake 7", "--mint"]);
+    for total in ["7 tokens", "14 tokens"] {
+        let joined = join(&["--stake", "7", "--mint"], anvil::SECRET);
+        joined.expect(0, &[]);
+        assert_eq!(joined.json()["stake"], total);
+        assert!(joined.json()["peer id"].as_str().unwrap().starts_with("16Uiu2HA"), "{}", joined.out);
+    }
+    let stranger = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+    join(&["--stake", "1", "--mint"], stranger).expect(1, &["is bound to 0xf39Fd6e5", "--node-key"]);
     let other = Anvil::start(&[]);
     node(&["chain", "status", file, "--chain", &other.url()]).expect(1, &["no contract at", "chain deploy"]);
     let long = ["chain", "deploy", "x.toml", "--chain", &url, "--round-seconds", "0"];

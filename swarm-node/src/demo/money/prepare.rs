@@ -7,7 +7,7 @@
 use contracts::client::RpcError;
 use contracts::deploy::{coordinator_code, stake_code, token_code};
 use contracts::swarm::{Addresses, Swarm, calls};
-use contracts::typed::{self, Domain};
+use contracts::typed::Domain;
 use contracts::writer::{
     Inclusion, Intent, IntentError, IntentId, StoreError, SubmitError, Ticket, TicketError, Writer,
 };
@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::cast::{Cast, Owner};
 use super::economy::{Economy, STAKE};
-use crate::chain::{Link, patiently};
+use crate::chain::{Binding, Link, patiently};
 use crate::round::NodeKey;
 use crate::settle::Schedule;
 
@@ -24,8 +24,6 @@ use crate::settle::Schedule;
 const OWNER_GAS: u128 = 3_000_000;
 /// Gas of an owner's transactions of one epoch, added to [`OWNER_GAS`].
 const EPOCH_GAS: u128 = 600_000;
-/// Seconds in which a binding can be sent.
-const BINDING_SECONDS: u64 = 86_400;
 
 /// Why a demo has no contracts.
 #[derive(Debug, Error)]
@@ -139,21 +137,17 @@ fn membership(
 ) -> Result<Vec<Intent>, PrepareError> {
     let Addresses { token, coordinator, .. } = *addresses;
     let domain = Domain { chain_id: link.client.chain_id(), contract: coordinator };
-    let expiry = now + BINDING_SECONDS;
     let approve = intent("approve-pool", token, calls::approve(coordinator, U256::from(economy.pool())));
-    let bind = |(owner, node): (&Owner, &NodeKey)| binding(&domain, owner, node, expiry);
+    let bind = |(owner, node): (&Owner, &NodeKey)| binding(domain, owner, node, now);
     std::iter::once(approve).chain(cast.owners.iter().zip(&cast.nodes).map(bind)).collect()
 }
 
 /// Owner and node agree to belong together; the owner has bound nothing before.
-fn binding(domain: &Domain, owner: &Owner, node: &NodeKey, expiry: u64) -> Result<Intent, PrepareError> {
-    let key = typed::uncompressed(&node.peer().0).ok_or(PrepareError::Key)?;
-    let address = typed::address(&node.peer().0).ok_or(PrepareError::Key)?;
-    let digest = domain.binding(owner.address(), address, U256::ZERO, U256::from(expiry));
-    let by_owner = owner.key.sign_recoverable(&digest.0).ok_or(PrepareError::Key)?;
-    let by_node = node.sign_recoverable(&digest.0).ok_or(PrepareError::Key)?;
-    let data = calls::bind(owner.address(), &key, U256::from(expiry), &by_owner, &by_node);
-    intent(&format!("bind-{address}"), domain.contract, data)
+fn binding(domain: Domain, owner: &Owner, node: &NodeKey, now: u64) -> Result<Intent, PrepareError> {
+    let name = format!("bind-{}", node.peer());
+    let binding =
+        Binding { domain, owner: owner.address(), owner_key: &owner.key, node_key: node, nonce: U256::ZERO, now };
+    intent(&name, domain.contract, binding.call().ok_or(PrepareError::Key)?)
 }
 
 /// The funder's writer, and the names of what it sends.

@@ -1,0 +1,129 @@
+//! `swarm-node chain`: puts contracts on a chain, joins and looks at them, runs a dev chain.
+
+mod deploy;
+mod dev;
+mod join;
+mod status;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use contracts::deploy::Deployment;
+use contracts::writer::Writer;
+
+use super::failure::Failure;
+use super::options::Options;
+use crate::chain::{Endpoint, Link, trouble, wall_clock};
+use crate::config::Config;
+
+/// Units of the token in a token.
+const TOKEN: u128 = 1_000_000_000_000_000_000;
+
+/// Deploys a swarm's contracts, joins and shows them, and runs a dev chain.
+#[derive(Debug, Args)]
+pub(super) struct ChainCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Deploy(deploy::Deploy),
+    Join(join::Join),
+    Status(status::Status),
+    Dev(dev::Dev),
+}
+
+impl ChainCommand {
+    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::work)?;
+        match &self.action {
+            Action::Deploy(deploy) => {
+                let config = config(options, &deploy.chain, &environment)?;
+                runtime.block_on(deploy.run(&config, &environment, options.json))
+            }
+            Action::Status(status) => {
+                let deployment = status.file.as_deref().map(Deployment::read).transpose().map_err(Failure::work)?;
+                let config = of_deployment(options, &status.chain, deployment.as_ref(), &environment)?;
+                runtime.block_on(status.run(&config, deployment.as_ref(), &environment, options.json))
+            }
+            Action::Join(join) => {
+                let deployment = Deployment::read(&join.file).map_err(Failure::work)?;
+                let config = of_deployment(options, &join.chain, Some(&deployment), &environment)?;
+                runtime.block_on(join.run(&config, &deployment, &environment, options.json))
+            }
+            Action::Dev(dev) => dev.run(),
+        }
+    }
+}
+
+fn config(options: &Options, chain: &Option<String>, environment: &[(String, String)]) -> Result<Config, Failure> {
+    Ok(options.settings(&[("--chain", "chain.endpoint", chain)], environment.to_vec())?.config()?)
+}
+
+/// The settings for a deployment: its chain, by its own RPC unless another is given.
+fn of_deployment(
+    options: &Options,
+    chain: &Option<String>,
+    deployment: Option<&Deployment>,
+    environment: &[(String, String)],
+) -> Result<Config, Failure> {
+    let known = deployment.and_then(|deployment| deployment.chain.rpc.clone());
+    let mut config = config(options, &chain.clone().or(known), environment)?;
+    if let Some(deployment) = deployment {
+        config.chain.id = deployment.chain.id;
+    }
+    Ok(config)
+}
+
+/// Connects to a chain that outlives this process.
+async fn connect(config: &Config) -> Result<Link, Failure> {
+    match Endpoint::of(&config.chain)? {
+        Endpoint::Url(_) => {
+            let link = Link::connect(&config.chain, wall_clock()).await.map_err(Failure::work)?;
+            link.ok_or_else(no_chain)
+        }
+        Endpoint::Embedded | Endpoint::None => Err(no_chain()),
+    }
+}
+
+fn no_chain() -> Failure {
+    Failure::Usage(anyhow::anyhow!(
+        "this needs a chain that lasts: give --chain URL, for example of `swarm-node chain dev`"
+    ))
+}
+
+/// Waits for something that a writer does, and says what it waits for.
+async fn watched<T>(writer: &Writer, work: impl Future<Output = T>, patience_s: u64) -> Result<T, Failure> {
+    let end = tokio::time::sleep(Duration::from_secs(patience_s));
+    tokio::pin!(work, end);
+    let mut said = String::new();
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = &mut end => {
+                let why = if said.is_empty() { "the chain includes nothing".to_owned() } else { said };
+                return Err(Failure::Work(anyhow::anyhow!(
+                    "gave up after {patience_s} s: {why}; wait longer with --set chain.wait_s=SECONDS"
+                )));
+            }
+            () = tokio::time::sleep(Duration::from_millis(200)) => {
+                if let Some(trouble) = trouble(writer).filter(|trouble| *trouble != said) {
+                    eprintln!("waiting: {trouble}");
+                    said = trouble;
+                }
+            }
+        }
+    }
+}
+
+fn print_rows(rows: &[(&'static str, String)], json: bool) -> Result<(), Failure> {
+    if json {
+        let object: serde_json::Map<_, _> =
+            rows.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
+        println!("{}", serde_json::Value::Object(object));
+    } else {
+        rows.iter().for_each(|(name, value)| println!("{name:<12} {value}"));
+    }
+    Ok(())
+}
