@@ -294,6 +294,10 @@ fn a_private_swarm_is_deployed_joined_and_looked_at() {
     join(&["--stake", "1", "--mint"], stranger).expect(1, &["is bound to 0xf39Fd6e5", "--node-key"]);
     let other = Anvil::start(&[]);
     node(&["chain", "status", file, "--chain", &other.url()]).expect(1, &["no contract at", "chain deploy"]);
+    let edited = folder.path().join("edited.toml");
+    let text = std::fs::read_to_string(file).unwrap().replace("round_length = 60", "round_length = 0");
+    std::fs::write(&edited, text).unwrap();
+    node(&["chain", "status", edited.to_str().unwrap()]).expect(1, &["round_length = 0 must be 1 to"]);
     let long = ["chain", "deploy", "x.toml", "--chain", &url, "--round-seconds", "0"];
     node_with(&long, &secret).expect(2, &["round_length = 0 must be 1 to"]);
     node(&["chain", "status"]).expect(2, &["give --chain URL"]);

@@ -58,6 +58,8 @@ async fn contracts(deployment: &Deployment, link: &Link) -> Result<Vec<(&'static
     let pool = swarm.pool().await.map_err(Failure::work)?;
     let parameters = &deployment.parameters;
     let now = link.now().await.map_err(Failure::work)?;
+    // The file may have been edited by hand.
+    parameters.check(now).map_err(Failure::work)?;
     let round = now.checked_sub(parameters.genesis).map(|passed| passed / parameters.round_length);
     let round = round.map_or_else(|| format!("begins in {} s", parameters.genesis - now), |round| round.to_string());
     Ok(vec![

@@ -61,7 +61,7 @@ impl Money {
     fn start(chain: ChainConfig, economy: Economy, cast: Cast, origin: Origin) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (tell, news) = std_mpsc::channel();
-        let rewards = economy.peers * economy.epochs();
+        let rewards = economy.peers.saturating_mul(economy.epochs());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let office = Office { chain, economy, cast, origin, inbox, tell, backlog: VecDeque::new(), finish: None };
         let thread =
