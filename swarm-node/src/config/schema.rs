@@ -29,6 +29,9 @@ fn families() -> Vec<&'static str> {
     FamilyId::ALL.iter().map(|family| family.name()).collect()
 }
 
+/// Most peers of a demo.
+pub const MAX_PEERS: usize = 64;
+
 const FAMILIES: Kind = Kind::Words(families);
 const NANO: &str = "max,count,sort,reverse";
 const SEED: Kind = Kind::Integer(0, i64::MAX);
@@ -67,7 +70,7 @@ pub const KEYS: &[Key] = &[
     key("learn.row_length", "128", Kind::Integer(16, 32_768), "tokens of a packed training row"),
     key("learn.rows", "8", Kind::Integer(1, 1024), "rows of a microbatch; changes memory and the order of sums"),
     key("demo.seed", "1", SEED, "seed of keys, questions and sampling; the same seed gives the same digests"),
-    key("demo.peers", "4", Kind::Integer(2, 64), "peers of the swarm"),
+    key("demo.peers", "4", Kind::Integer(2, MAX_PEERS as i64), "peers of the swarm"),
     key("demo.rounds", "60", Kind::Integer(0, 10_000), "rounds; each is one training step per peer"),
     key("demo.families", NANO, FAMILIES, "task families; peer n answers questions of the n-th, in turn"),
     key("demo.difficulty", "0", DIFFICULTY, "difficulty level of all families"),

@@ -27,7 +27,7 @@ mod table;
 
 pub use council::Council;
 pub use measure::Rates;
-pub use money::{Account, Funder, MoneyReport, Place, Run, RunError, token_text};
+pub use money::{Account, Funder, MoneyReport, Place, Run, RunError, TOKEN, UNITS_PER_POINT, token_text};
 pub use report::{DemoReport, MoneySummary, PeerReport, Summary};
 pub use run::{DemoError, run};
 pub use settle::{SettleError, settle};

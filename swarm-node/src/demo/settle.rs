@@ -7,12 +7,10 @@ use thiserror::Error;
 use super::money::{Cast, Money, MoneyReport, Run, RunError};
 use crate::assembly::Watch;
 use crate::config::ChainConfig;
+use crate::config::schema::MAX_PEERS;
 use crate::round::key::KeyError;
 use crate::round::sim::simulated_key;
 use crate::wallet::Secret;
-
-/// Most peers of a run, as the schema has it.
-const MAX_PEERS: usize = 64;
 
 /// Why a run cannot be settled.
 #[derive(Debug, Error)]

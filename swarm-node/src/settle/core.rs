@@ -201,11 +201,6 @@ impl Settler {
         self.epochs.iter().map(describe)
     }
 
-    /// True if nothing is left to do: every epoch has come to an end.
-    pub fn is_done(&self, now: Now) -> bool {
-        self.epochs.values().all(|epoch| epoch.phase(now.chain).is_final())
-    }
-
     fn next_epoch_start(&self) -> u64 {
         let open = self.epochs.iter().filter(|(_, epoch)| epoch.is_open() && epoch.has_rounds());
         open.map(|(number, _)| self.schedule.rounds_until(*number)).max().unwrap_or(self.rounds).max(self.rounds)

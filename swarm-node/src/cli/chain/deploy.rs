@@ -6,14 +6,13 @@ use clap::Args;
 use contracts::Address;
 use contracts::deploy::{Chain, Deployment, Parameters, deploy};
 
-use super::{TOKEN, connect, watched};
+use super::{connect, watched};
 use crate::chain::{account_writer, signer, wall_clock};
 use crate::cli::failure::Failure;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
+use crate::demo::{TOKEN, UNITS_PER_POINT};
 
-/// Points that the reward is given for.
-const MILLION: u128 = 1_000_000;
 const DAY: u64 = 86_400;
 
 /// Deploys the contracts of a private swarm and writes a deployment file.
@@ -116,7 +115,7 @@ impl Deploy {
             rounds_per_epoch: self.rounds_per_epoch,
             exit_delay: self.exit_days.saturating_mul(DAY),
             claim_window: self.claim_days.saturating_mul(DAY),
-            units_per_point: u128::from(self.reward) * (TOKEN / MILLION),
+            units_per_point: u128::from(self.reward) * UNITS_PER_POINT,
             epoch_cap: u128::from(self.epoch_cap) * TOKEN,
             slasher: self.slasher.unwrap_or_default(),
         };

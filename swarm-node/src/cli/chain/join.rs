@@ -9,12 +9,12 @@ use contracts::typed::{self, Domain};
 use contracts::writer::{Intent, IntentId, Writer};
 use contracts::{Address, Bytes, U256};
 
-use super::{TOKEN, connect, print_rows, watched};
+use super::{connect, print_rows, watched};
 use crate::chain::{Binding, account_writer, signer};
 use crate::cli::failure::Failure;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
-use crate::demo::token_text;
+use crate::demo::{TOKEN, token_text};
 use crate::identity::KeyFile;
 use crate::round::NodeKey;
 use crate::wallet::{Secret, Wallet};

@@ -16,9 +16,6 @@ use super::options::Options;
 use crate::chain::{Endpoint, Link, trouble, wall_clock};
 use crate::config::Config;
 
-/// Units of the token in a token.
-const TOKEN: u128 = 1_000_000_000_000_000_000;
-
 /// Deploys a swarm's contracts, joins and shows them, and runs a dev chain.
 #[derive(Debug, Args)]
 pub(super) struct ChainCommand {

@@ -28,18 +28,18 @@ const REPORTS: usize = 1024;
 
 /// The nodes at work.
 pub(super) struct Desk {
-    pub(super) link: Link,
-    pub(super) economy: Economy,
-    pub(super) schedule: Schedule,
+    link: Link,
+    economy: Economy,
+    schedule: Schedule,
     pub(super) writers: Vec<Writer>,
     /// Epochs that each node must bring to an end.
-    pub(super) due: Vec<u64>,
-    pub(super) nodes: Vec<mpsc::Sender<Message>>,
-    pub(super) reports: Vec<mpsc::Receiver<Report>>,
-    pub(super) epochs: Vec<Vec<(EpochNumber, Phase, u64)>>,
-    pub(super) tell: std_mpsc::Sender<News>,
-    pub(super) paid: usize,
-    pub(super) closed: bool,
+    due: Vec<u64>,
+    nodes: Vec<mpsc::Sender<Message>>,
+    reports: Vec<mpsc::Receiver<Report>>,
+    epochs: Vec<Vec<(EpochNumber, Phase, u64)>>,
+    tell: std_mpsc::Sender<News>,
+    paid: usize,
+    closed: bool,
 }
 
 impl Desk {
@@ -68,8 +68,11 @@ impl Desk {
             return Ok(());
         };
         let Drawer { intents, signed, kept } = Drawer::open(ground, owner, peer)?;
-        let resumed = matches!(office.origin, Origin::Resumed { .. });
-        let known = kept.as_ref().and_then(|kept| kept.all().ok()).map_or(0, |scan| scan.records.len() as u64);
+        let known = || kept.as_ref().and_then(|kept| kept.all().ok()).map_or(0, |scan| scan.records.len() as u64);
+        let due = match office.origin {
+            Origin::Fresh { .. } => self.economy.epochs(),
+            Origin::Resumed { .. } => known(),
+        };
         let writer = Writer::start(self.link.client.clone(), owner.signer.clone(), intents, self.link.writer())?;
         let setup = Setup {
             first_block: ground.first_block.0,
@@ -88,7 +91,7 @@ impl Desk {
         self.nodes.push(own);
         self.reports.push(heard);
         self.writers.push(writer);
-        self.due.push(if resumed { known } else { self.economy.epochs() });
+        self.due.push(due);
         Ok(())
     }
 

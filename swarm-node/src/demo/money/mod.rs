@@ -21,6 +21,6 @@ pub use account::{Account, MoneyReport, Place};
 pub(super) use cast::Cast;
 pub use cast::Funder;
 pub(super) use economy::Economy;
-pub use economy::token_text;
+pub use economy::{TOKEN, UNITS_PER_POINT, token_text};
 pub(super) use handle::Money;
 pub use run_file::{Run, RunError};

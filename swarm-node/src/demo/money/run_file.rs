@@ -28,12 +28,10 @@ const RUN_FILE: &str = "run.toml";
 #[non_exhaustive]
 pub enum RunError {
     /// The system refuses.
-    #[error("{path} cannot be {doing}: {cause}")]
+    #[error("{path} cannot be written: {cause}")]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// "read" or "written".
-        doing: &'static str,
         /// The system's words.
         cause: std::io::Error,
     },
@@ -138,7 +136,7 @@ impl Run {
     pub(super) fn create(&self, runs: &Path) -> Result<PathBuf, RunError> {
         let folder = runs.join(self.coordinator.to_string());
         let path = folder.join(RUN_FILE);
-        let failed = |cause: std::io::Error| RunError::Io { path: path.clone(), doing: "written", cause };
+        let failed = |cause: std::io::Error| RunError::Io { path: path.clone(), cause };
         let text = toml::to_string_pretty(self).map_err(|error| failed(std::io::Error::other(error)))?;
         std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, text)).map_err(failed)?;
         Ok(folder)
@@ -156,7 +154,7 @@ pub(super) struct RunOrigin<'a> {
 /// The store of a peer, counted from 0.
 pub(super) fn peer_store(folder: &Path, peer: usize) -> Result<Store, RunError> {
     let folder = folder.join(format!("peer-{}", peer + 1));
-    let failed = |cause| RunError::Io { path: folder.clone(), doing: "written", cause };
+    let failed = |cause| RunError::Io { path: folder.clone(), cause };
     std::fs::create_dir_all(&folder).map_err(failed)?;
     Ok(Store::open(&folder.join(store::FILE_NAME))?)
 }
