@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::source::Model;
 use super::workshop::{self, WorkshopError};
 use crate::learn::assemble::{Objective, OptimizerConfig};
-use crate::learn::checkpoint::Store;
-use crate::learn::pretrain::{PretrainConfig, PretrainError, Pretrainer};
+use crate::learn::pretrain::{PretrainConfig, PretrainError, Pretrainer, Saves};
+use crate::learn::run_folder::RunFolder;
 use crate::learn::setup;
 use crate::model::config::UnknownPreset;
 use crate::model::init::initialise;
@@ -83,6 +83,9 @@ pub enum RecipeError {
     /// The initial weights cannot be made.
     #[error(transparent)]
     Initial(#[from] TensorError),
+    /// The recipe cannot be written down.
+    #[error("the recipe cannot be stored beside a checkpoint: {0}")]
+    Identity(serde_json::Error),
     /// The run cannot begin or go on.
     #[error(transparent)]
     Pretrain(#[from] PretrainError),
@@ -126,21 +129,27 @@ impl Recipe {
         Ok(Model::characters(config, weights))
     }
 
-    /// The run, at step 0 or where the newest checkpoint of `store` stands, with texts about damaged checkpoints.
+    /// The run, at step 0 or where the newest checkpoint of `folder` stands, with texts about damaged checkpoints.
     ///
     /// # Errors
-    /// The model cannot be trained, or the store belongs to another run.
+    /// The model cannot be trained, or the folder belongs to another run.
     pub fn pretrainer<'a>(
         &self,
         engine: &dyn Engine,
         model: &Model,
         tokenizer: &'a Tokenizer,
-        store: Option<Store>,
+        folder: Option<RunFolder>,
     ) -> Result<(Pretrainer<'a>, Vec<String>), RecipeError> {
         let sizes = (self.microbatch.rows, self.microbatch.length);
         let programs = workshop::training_programs(&model.config, sizes, Objective::Supervised, &self.optimizer)?;
         let trainer = setup::trainer(engine, &model.config, programs, &model.weights).map_err(WorkshopError::from)?;
-        Ok(Pretrainer::new(self.training.clone(), tokenizer, trainer, store)?)
+        let saves = match folder {
+            Some(folder) => {
+                Some(Saves { folder, identity: serde_json::to_value(self).map_err(RecipeError::Identity)? })
+            }
+            None => None,
+        };
+        Ok(Pretrainer::new(self.training.clone(), tokenizer, trainer, saves)?)
     }
 }
 

@@ -3,8 +3,9 @@
 //! ```text
 //! step ─▶ questions ─▶ completions ─▶ rewards ─▶ groups that tell apart ─▶ optimizer step ─▶ guard ─▶ checkpoint
 //! ```
-//! The questions of a step and the noise of their completions are functions of seed and step, so a run that is stopped
-//! and resumed has the bits of one that was not.
+//! The questions of a step and the noise of their completions are functions of the seed and of the number of steps done.
+//! A checkpoint holds that number, the optimizer's state, the guard and the state that the guard would return to: with
+//! them, a run that is stopped anywhere and resumed has the bits of one that was not, rollbacks included.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use super::workshop::{Workshop, WorkshopError};
 use crate::learn::advantage::mean;
-use crate::learn::checkpoint::{Checkpoint, CheckpointError, Store};
+use crate::learn::checkpoint::{Checkpoint, CheckpointError};
 use crate::learn::group::{Group, Rollout};
 use crate::learn::guard::{Guard, Verdict};
 use crate::learn::inputs::Example;
 use crate::learn::peer::example;
 use crate::learn::policy::{Policy, PolicyError};
+use crate::learn::run_folder::RunFolder;
 use crate::learn::sapo::Mix;
 use crate::learn::schedule::Schedule;
 use crate::learn::trainer::{StepReport, TrainError, TrainState, Trainer};
@@ -77,6 +79,12 @@ pub enum SoloError {
     /// What is stored beside a checkpoint cannot be written or read.
     #[error("the run's state: {0}; start in an empty folder")]
     State(#[from] serde_json::Error),
+    /// The guard would return to a state that the checkpoint lacks.
+    #[error("the newest checkpoint in {path} has a guard without the state to return to, or the reverse; it was changed by hand: remove it to resume from the one before it", path = path.display())]
+    NoBest {
+        /// The run's folder.
+        path: PathBuf,
+    },
 }
 
 /// What a step did.
@@ -96,8 +104,6 @@ pub struct SoloStep {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Memory {
-    /// Steps of the run; the optimizer's own count lacks those without an informative group.
-    steps: u64,
     guard: Guard,
 }
 
@@ -110,12 +116,17 @@ pub struct Solo<'a> {
     trainer: Trainer,
     guard: Guard,
     best: Option<TrainState>,
-    store: Store,
+    folder: RunFolder,
+    /// What a checkpoint must share with the run to be its own.
+    identity: serde_json::Value,
+    /// Steps of the run; the optimizer's own count lacks those without an informative group, and falls in a rollback.
     steps: u64,
+    /// Steps that were done when the newest checkpoint was written or read.
+    saved: Option<u64>,
 }
 
 impl<'a> Solo<'a> {
-    /// A run from the workshop's model; with `resume` it continues where the newest checkpoint of the store stands.
+    /// A run from the workshop's model; with `resume` it continues where the newest checkpoint of the folder stands.
     /// Damaged checkpoints that were passed over are returned as texts for people.
     ///
     /// # Errors
@@ -125,39 +136,54 @@ impl<'a> Solo<'a> {
         workshop: &'a Workshop,
         library: &'a Library,
         engine: Arc<dyn Engine>,
-        store: Store,
+        folder: RunFolder,
         resume: bool,
     ) -> Result<(Self, Vec<String>), SoloError> {
         let weights = &workshop.model().weights;
         let trainer = workshop.trainer(engine.as_ref(), weights)?;
         let generator = workshop.generator(engine, weights.clone())?;
         let guard = Guard::new(workshop.learn().guard());
-        let mut run = Self { config, workshop, library, generator, trainer, guard, best: None, store, steps: 0 };
+        let identity = serde_json::json!({
+            "solo": serde_json::to_value(&config)?,
+            "learn": serde_json::to_value(workshop.learn())?,
+            "start": hex(&weights.digest()),
+            "gsm8k": library.gsm8k_digest().map(hex),
+        });
+        let mut run = Self {
+            config,
+            workshop,
+            library,
+            generator,
+            trainer,
+            guard,
+            best: None,
+            folder,
+            identity,
+            steps: 0,
+            saved: None,
+        };
         let damaged = if resume { run.resume()? } else { Vec::new() };
         Ok((run, damaged))
     }
 
     fn resume(&mut self) -> Result<Vec<String>, SoloError> {
-        let (newest, damaged) = self.store.latest()?;
+        let (newest, damaged) = self.folder.resume()?;
         if let Some(checkpoint) = newest {
-            checkpoint.require_config(&self.identity()?, &self.store.path(checkpoint.state.step))?;
+            checkpoint.require_config(&self.identity, self.folder.root())?;
             let memory: Memory = serde_json::from_value(checkpoint.run)?;
-            (self.steps, self.guard) = (memory.steps, memory.guard);
+            if memory.guard.has_best() != checkpoint.best.is_some() {
+                return Err(SoloError::NoBest { path: self.folder.root().into() });
+            }
             self.restore(&checkpoint.state)?;
+            (self.steps, self.guard, self.best) = (checkpoint.steps, memory.guard, checkpoint.best);
+            self.saved = Some(self.steps);
         }
-        Ok(damaged.into_iter().map(|damaged| damaged.error.to_string()).collect())
+        Ok(damaged.iter().map(ToString::to_string).collect())
     }
 
     fn restore(&mut self, state: &TrainState) -> Result<(), SoloError> {
         self.trainer.restore(state)?;
         Ok(self.generator.load(state.params.clone())?)
-    }
-
-    /// What a checkpoint must share with the run to be its own.
-    fn identity(&self) -> Result<serde_json::Value, SoloError> {
-        let start = hex(&self.workshop.model().weights.digest());
-        let learn = format!("{:?}", self.workshop.learn());
-        Ok(serde_json::json!({ "solo": serde_json::to_value(&self.config)?, "learn": learn, "start": start }))
     }
 
     /// Steps done.
@@ -178,14 +204,19 @@ impl<'a> Solo<'a> {
         Ok(self.trainer.params()?)
     }
 
-    /// Writes a checkpoint.
+    /// The folder of the checkpoint of this moment, which is written unless it is there.
     ///
     /// # Errors
     /// The system refuses.
-    pub fn save(&self) -> Result<PathBuf, SoloError> {
-        let run = serde_json::to_value(Memory { steps: self.steps, guard: self.guard.clone() })?;
-        let checkpoint = Checkpoint { state: self.trainer.state()?, config: self.identity()?, run };
-        Ok(self.store.save(&checkpoint)?)
+    pub fn save(&mut self) -> Result<PathBuf, SoloError> {
+        if self.saved == Some(self.steps) {
+            return Ok(self.folder.path(self.steps));
+        }
+        let run = serde_json::to_value(Memory { guard: self.guard.clone() })?;
+        let (state, best, config) = (self.trainer.state()?, self.best.clone(), self.identity.clone());
+        let path = self.folder.save(&Checkpoint { steps: self.steps, state, best, config, run })?;
+        self.saved = Some(self.steps);
+        Ok(path)
     }
 
     /// One step: questions, completions, rewards, at most one update.
@@ -261,14 +292,121 @@ impl<'a> Solo<'a> {
 
     fn observe(&mut self, reward: f32) -> Result<Verdict, SoloError> {
         let verdict = self.guard.observe(reward);
-        match (&verdict, self.best.take()) {
-            (Verdict::Best, _) => self.best = Some(self.trainer.state()?),
-            (Verdict::RollBack { .. }, Some(best)) => {
+        match verdict {
+            Verdict::Continue => {}
+            Verdict::Best => self.best = Some(self.trainer.state()?),
+            Verdict::RollBack { .. } => {
+                #[expect(clippy::expect_used, reason = "the guard promises it, and `resume` checks what it reads")]
+                let best = self.best.clone().expect("invariant: a rollback comes after a best state");
                 self.restore(&best)?;
-                self.best = Some(best);
             }
-            (_, best) => self.best = best,
         }
         Ok(verdict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{Model, Silent, engine};
+    use super::*;
+    use crate::config::{Config, Settings, Sources};
+
+    /// A rate at which the shipped base collapses within a few steps, and a guard that notices.
+    fn unstable() -> Config {
+        let settings = [
+            ("learn.guard_window", "2"),
+            ("learn.guard_drop", "0.02"),
+            ("learn.warmup", "0"),
+            ("learn.learning_rate", "0.01"),
+            ("learn.group", "4"),
+        ];
+        let flags = settings.map(|(name, value)| (name.to_owned(), value.to_owned(), "a test".to_owned()));
+        Settings::load(&Sources { flags: flags.to_vec(), ..Sources::default() }).unwrap().config().unwrap()
+    }
+
+    fn config() -> SoloConfig {
+        SoloConfig { seed: 1, families: vec![(FamilyId::Max, 0), (FamilyId::Count, 0)], questions: 4, groups: 4 }
+    }
+
+    fn open(root: &Path) -> RunFolder {
+        RunFolder::open(root, 100, Arc::default()).unwrap()
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let (path, to) = (entry.path(), to.join(entry.file_name()));
+            if path.is_dir() {
+                copy(&path, &to);
+            } else {
+                std::fs::copy(&path, &to).unwrap();
+            }
+        }
+    }
+
+    /// By induction over single steps: a run resumed after any number of steps is at each later step, in everything that
+    /// a checkpoint holds, where the run is that never stopped.
+    #[test]
+    fn a_run_resumed_anywhere_is_the_run_that_never_stopped_rollbacks_included() {
+        const STEPS: u64 = 12;
+        let (config, temporary) = (unstable(), tempfile::tempdir().unwrap());
+        let workshop = Workshop::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
+        let library = Library::new();
+        let start = |root: &Path, resume: bool| {
+            let engine = engine(&config.engine, 1).unwrap();
+            let (run, damaged) = Solo::new(self::config(), &workshop, &library, engine, open(root), resume).unwrap();
+            assert!(damaged.is_empty());
+            run
+        };
+        let unbroken = temporary.path().join("unbroken");
+        let mut run = start(&unbroken, false);
+        let mut rollbacks = 0;
+        let mut checkpoints = Vec::new();
+        for steps in 1..=STEPS {
+            rollbacks += usize::from(matches!(run.step().unwrap().verdict, Verdict::RollBack { .. }));
+            let path = run.save().unwrap();
+            assert!(path.ends_with(format!("step-{steps:08}")));
+            checkpoints.push((path.clone(), Checkpoint::load(&path).unwrap()));
+            let newest = crate::learn::run_folder::newest(&unbroken).unwrap().0.unwrap();
+            assert_eq!(newest, path, "the newest checkpoint is not the one just saved");
+            let printed = run.params().unwrap();
+            assert_eq!(Weights::load(newest.join("model.safetensors")).unwrap(), printed);
+        }
+        let fell = checkpoints.windows(2).any(|pair| pair[1].1.state.step < pair[0].1.state.step);
+        let waiting = checkpoints.iter().any(|(_, one)| one.best.as_ref().is_some_and(|best| *best != one.state));
+        assert!(rollbacks > 0 && fell && waiting, "{rollbacks} rollbacks; the run is too tame to test anything");
+        for (at, pair) in checkpoints.windows(2).enumerate() {
+            let [(path, _), (_, expected)] = pair else { unreachable!("windows of two") };
+            let root = temporary.path().join(format!("resumed-{at}"));
+            copy(path, &root.join(path.file_name().unwrap()));
+            let mut resumed = start(&root, true);
+            assert_eq!(resumed.steps(), at as u64 + 1);
+            resumed.step().unwrap();
+            let found = Checkpoint::load(&resumed.save().unwrap()).unwrap();
+            assert_eq!(found, *expected, "resumed after {} steps", at + 1);
+        }
+    }
+
+    #[test]
+    fn a_guard_without_its_state_is_refused() {
+        let (config, temporary) = (unstable(), tempfile::tempdir().unwrap());
+        let workshop = Workshop::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
+        let library = Library::new();
+        let engine = engine(&config.engine, 1).unwrap();
+        let new =
+            |resume| Solo::new(self::config(), &workshop, &library, engine.clone(), open(temporary.path()), resume);
+        let mut run = new(false).unwrap().0;
+        run.step().unwrap();
+        run.step().unwrap();
+        let path = run.save().unwrap();
+        drop(run);
+        let saved = Checkpoint::load(&path).unwrap();
+        assert!(saved.best.is_some());
+        let without = Checkpoint { best: None, ..saved };
+        open(temporary.path()).save(&without).unwrap();
+        assert!(matches!(new(true).map(|_| ()), Err(SoloError::NoBest { .. })));
     }
 }

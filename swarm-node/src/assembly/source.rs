@@ -3,19 +3,23 @@
 //! | path | model |
 //! |---|---|
 //! | empty | the shipped base |
-//! | folder with `config.json` | Hugging Face's, with its tokenizer |
+//! | folder with `config.json` | Hugging Face's, with its tokenizer; a checkpoint or finished model of a run |
 //! | folder with `step-…` folders | the newest whole checkpoint of a run |
 //! | folder with `model.safetensors`, or a file | the character model whose shapes it has |
+//!
+//! A checkpoint of a run is used only if every file is the one that was saved.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reproducible_ops::weights::{CheckError, LoadError, Weights};
 
+use super::progress::Watch;
 use super::shipped::{self, ShippedError};
-use crate::learn::checkpoint::{CheckpointError as RunError, Store};
+use crate::learn::checkpoint::{self as run_checkpoint, CheckpointError as RunError};
+use crate::learn::run_folder;
 use crate::model::checkpoint::{self, CheckpointError};
-use crate::model::{Checkpoint, ModelConfig, Tokenizer};
+use crate::model::{Checkpoint, ModelConfig, ModelFiles, Tokenizer};
 use crate::task::charset;
 use crate::task::prompt::{Composer, Limits, NANO_LIMITS, Style, characters};
 
@@ -36,6 +40,8 @@ pub struct Model {
     pub tokenizer: Arc<Tokenizer>,
     /// How prompts are worded for it.
     pub style: Style,
+    /// What a folder of this model has beside the weights.
+    pub files: Arc<ModelFiles>,
 }
 
 /// Why a model cannot be had.
@@ -73,29 +79,35 @@ pub enum SourceError {
 }
 
 impl Model {
-    /// The model at `path`, the shipped one without a path.
+    /// The model at `path`, the shipped one without a path. `watch` is told of damaged checkpoints that are passed over.
     ///
     /// # Errors
     /// See [`SourceError`].
-    pub fn load(path: Option<&Path>) -> Result<Self, SourceError> {
+    pub fn load(path: Option<&Path>, watch: &dyn Watch) -> Result<Self, SourceError> {
         let Some(path) = path else { return Self::of_characters(shipped::base()?, Path::new(shipped::BASE)) };
         if path.join("config.json").is_file() {
-            let Checkpoint { config, weights, tokenizer } = Checkpoint::load(path)?;
-            return Ok(Self { config, weights, tokenizer: Arc::new(tokenizer), style: Style::Plain });
+            return Self::of_folder(path);
         }
         if path.is_file() || path.join("model.safetensors").is_file() {
             return Self::of_characters(Weights::load(path)?, path);
         }
-        Self::newest_of_run(path)
+        if !path.is_dir() {
+            return Err(SourceError::Nothing { path: path.into() });
+        }
+        let (newest, damaged) = run_folder::newest(path)?;
+        damaged.iter().for_each(|damaged| watch.warn(&damaged.to_string()));
+        Self::of_folder(&newest.ok_or_else(|| SourceError::Nothing { path: path.into() })?)
     }
 
-    fn newest_of_run(path: &Path) -> Result<Self, SourceError> {
-        let nothing = || SourceError::Nothing { path: path.into() };
-        if !path.is_dir() {
-            return Err(nothing());
+    fn of_folder(folder: &Path) -> Result<Self, SourceError> {
+        if run_checkpoint::is_checkpoint(folder) {
+            run_checkpoint::verify(folder)?;
         }
-        let (newest, _) = Store::open(path, 2)?.latest()?;
-        Self::of_characters(newest.ok_or_else(nothing)?.state.params, path)
+        if checkpoint::is_of_characters(folder)? {
+            return Self::of_characters(Weights::load(folder)?, folder);
+        }
+        let Checkpoint { config, weights, tokenizer, files } = Checkpoint::load(folder)?;
+        Ok(Self { config, weights, tokenizer: Arc::new(tokenizer), style: Style::Plain, files: Arc::new(files) })
     }
 
     /// The character model whose shapes these weights have.
@@ -117,7 +129,8 @@ impl Model {
     /// A model over the 64 characters.
     pub fn characters(config: ModelConfig, weights: Weights) -> Self {
         let tokenizer = Arc::new(Tokenizer::characters(charset::CHARACTERS));
-        Self { config, weights, tokenizer, style: Style::Terse }
+        let files = Arc::new(ModelFiles::of_characters(&config, charset::CHARACTERS));
+        Self { config, weights, tokenizer, style: Style::Terse, files }
     }
 
     /// Writes prompts in the model's style.
@@ -132,6 +145,7 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
+    use super::super::progress::Silent;
     use super::*;
     use crate::model::init::initialise;
 
@@ -142,7 +156,7 @@ mod tests {
             let config = ModelConfig::preset(name).unwrap();
             let path = folder.path().join("w.safetensors");
             initialise(&config, 1).unwrap().save(&path).unwrap();
-            assert_eq!(Model::load(Some(&path)).unwrap().config, config);
+            assert_eq!(Model::load(Some(&path), &Silent).unwrap().config, config);
         }
     }
 
@@ -153,9 +167,9 @@ mod tests {
         let mut weights = initialise(&ModelConfig::preset("nano").unwrap(), 1).unwrap();
         weights.remove("model.norm.weight");
         weights.save(&path).unwrap();
-        let error = Model::load(Some(&path)).unwrap_err().to_string();
+        let error = Model::load(Some(&path), &Silent).unwrap_err().to_string();
         assert!(error.contains("model.norm.weight") && error.contains("nano"), "{error}");
-        let error = Model::load(Some(Path::new("/no/where"))).unwrap_err().to_string();
+        let error = Model::load(Some(Path::new("/no/where")), &Silent).unwrap_err().to_string();
         assert!(error.contains("/no/where"), "{error}");
     }
 }

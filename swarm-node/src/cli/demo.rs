@@ -57,8 +57,9 @@ impl Demo {
         let endpoint = Endpoint::of(&config.chain)?;
         let funder = funder(&endpoint, &config.wallet, &environment);
         certified(&config.engine, 1)?;
-        let base = Model::load(path(&config.demo.base)).map_err(Failure::work)?;
-        let report = demo::run(&config, base, &funder, &Console::new()).map_err(Failure::work)?;
+        let console = Console::new();
+        let base = Model::load(path(&config.demo.base), &console).map_err(Failure::work)?;
+        let report = demo::run(&config, base, &funder, &console).map_err(Failure::work)?;
         println!("{}", demo::render(&report).trim_end());
         if options.json {
             println!("{}", serde_json::to_string(&report.summary()).map_err(Failure::work)?);

@@ -64,11 +64,12 @@ impl Eval {
         ];
         let config = options.settings(&flags, environment)?.config()?;
         let engine = certified(&config.engine, config.engine.workers())?;
-        let model = Model::load(path(&config.eval.model)).map_err(Failure::work)?;
+        let console = Console::new();
+        let model = Model::load(path(&config.eval.model), &console).map_err(Failure::work)?;
         let mut generator =
             Generator::new(engine, model.config.clone(), model.tokenizer.ends()).map_err(Failure::work)?;
         generator.set_weights(model.weights.clone()).map_err(Failure::work)?;
-        let (greedy, sampled) = measure(&config.eval, &model, &mut generator)?;
+        let (greedy, sampled) = measure(&config.eval, &model, &mut generator, &console)?;
         print!("{}", table(&greedy, sampled.as_ref(), config.eval.questions));
         if options.json {
             println!("{}", summary(&greedy, sampled.as_ref(), config.eval.questions));
@@ -81,9 +82,9 @@ fn measure(
     eval: &EvalConfig,
     model: &Model,
     generator: &mut Generator,
+    console: &Console,
 ) -> Result<(PassRate, Option<PassRate>), Failure> {
-    let console = Console::new();
-    let library = library(&eval.families, path(&eval.gsm8k), &console)?;
+    let library = library(&eval.families, path(&eval.gsm8k), console)?;
     let families: Vec<_> = eval.families.iter().map(|family| (*family, eval.difficulty)).collect();
     let set = set(model, &library, &families, eval.questions, eval.seed, eval.max_new)?;
     console.begin("evaluating", 1 + u64::from(eval.samples > 0));

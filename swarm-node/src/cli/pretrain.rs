@@ -10,8 +10,9 @@ use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
 use crate::assembly::{Recipe, Watch, certified};
-use crate::learn::checkpoint::Store;
+use crate::learn::run_folder::RunFolder;
 use crate::learn::trainer::StepReport;
+use crate::model::ModelFiles;
 use crate::round::digest::hex;
 
 /// Checkpoints to keep: the newest, and one before it in case the newest is damaged.
@@ -43,9 +44,9 @@ impl Pretrain {
         let engine = certified(&config.engine, config.engine.workers())?;
         let recipe = Recipe::load(&self.recipe)?;
         let model = recipe.initial()?;
-        let store = Store::open(&self.out, KEEP).map_err(Failure::work)?;
+        let folder = RunFolder::open(&self.out, KEEP, model.files.clone()).map_err(Failure::work)?;
         let console = Console::new();
-        let (mut run, damaged) = recipe.pretrainer(engine.as_ref(), &model, &model.tokenizer, Some(store))?;
+        let (mut run, damaged) = recipe.pretrainer(engine.as_ref(), &model, &model.tokenizer, Some(folder))?;
         damaged.iter().for_each(|text| console.warn(text));
         console.begin("pretraining", recipe.training.steps.saturating_sub(run.step_count()));
         let told = |report: &StepReport| {
@@ -54,12 +55,14 @@ impl Pretrain {
         };
         run.run(told).map_err(Failure::work)?;
         console.end("");
-        self.finish(&run.params().map_err(Failure::work)?, run.step_count(), options.json)
+        self.finish(&model.files, &run.params().map_err(Failure::work)?, run.step_count(), options.json)
     }
 
-    fn finish(&self, weights: &Weights, steps: u64, json: bool) -> Result<(), Failure> {
+    fn finish(&self, files: &ModelFiles, weights: &Weights, steps: u64, json: bool) -> Result<(), Failure> {
         let path = self.out.join(MODEL);
         weights.save(&path).map_err(Failure::work)?;
+        // The config comes after the weights: a folder that has one is taken for a whole model.
+        files.write(&self.out).map_err(Failure::work)?;
         let digest = hex(&weights.digest());
         println!("{digest}  {}", path.display());
         if json {

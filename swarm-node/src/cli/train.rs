@@ -1,5 +1,6 @@
 //! `swarm-node train`: reinforcement learning without peers.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -11,8 +12,8 @@ use super::failure::Failure;
 use super::options::Options;
 use crate::assembly::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, certified};
 use crate::config::{Config, TrainConfig, path};
-use crate::learn::checkpoint::Store;
 use crate::learn::eval::EvalSet;
+use crate::learn::run_folder::RunFolder;
 use crate::round::digest::hex;
 
 /// Held-out questions are the same for every seed, so that runs can be compared.
@@ -63,54 +64,68 @@ impl Train {
         ];
         let config = options.settings(&flags, environment)?.config()?;
         let engine = certified(&config.engine, config.engine.workers())?;
-        let model = Model::load(path(&config.train.model)).map_err(Failure::work)?;
-        let summary = self.train(&config, model, engine)?;
-        println!("{} steps, model {}", summary.steps, summary.digest);
+        let console = Console::new();
+        let model = Model::load(path(&config.train.model), &console).map_err(Failure::work)?;
+        let summary = self.train(&config, model, engine, &console)?;
+        println!("{} steps, model {} in {}", summary.steps, summary.digest, summary.checkpoint.display());
         if options.json {
             println!("{}", serde_json::to_string(&summary).map_err(Failure::work)?);
         }
         Ok(())
     }
 
-    fn train(&self, config: &Config, model: Model, engine: Arc<dyn Engine>) -> Result<Summary, Failure> {
+    fn train(
+        &self,
+        config: &Config,
+        model: Model,
+        engine: Arc<dyn Engine>,
+        console: &Console,
+    ) -> Result<Summary, Failure> {
         let train = &config.train;
-        let console = Console::new();
-        let library = library(&train.families, path(&train.gsm8k), &console)?;
+        let library = library(&train.families, path(&train.gsm8k), console)?;
         let workshop = Workshop::new(model, config.learn.clone()).map_err(Failure::work)?;
-        let store = self.store(train)?;
+        let folder = self.folder(train, workshop.model())?;
         let families = train.families.iter().map(|family| (*family, train.difficulty)).collect::<Vec<_>>();
         let (questions, groups) = (train.questions.into(), train.groups);
         let solo = SoloConfig { seed: train.seed, families: families.clone(), questions, groups };
         let held_out = set(workshop.model(), &library, &families, train.heldout, HELD_OUT_SEED, config.learn.max_new)?;
         let (mut run, damaged) =
-            Solo::new(solo, &workshop, &library, engine, store, self.resume).map_err(Failure::work)?;
+            Solo::new(solo, &workshop, &library, engine, folder, self.resume).map_err(Failure::work)?;
         damaged.iter().for_each(|text| console.warn(text));
         console.begin("training", train.steps.saturating_sub(run.steps()));
-        let mut last = None;
+        let mut measured = None;
         while run.steps() < train.steps {
             let step = run.step().map_err(Failure::work)?;
-            let measured = measure(train, &mut run, &workshop, &held_out)?;
-            last = measured.or(last);
-            console.step(&note(&run, &step, measured));
-            if run.steps().is_multiple_of(train.checkpoint_every) || run.steps() == train.steps {
+            let last = run.steps() == train.steps;
+            let due = train.measure_every > 0 && run.steps().is_multiple_of(train.measure_every);
+            let rate = if due || last { Some(measure(&mut run, &workshop, &held_out)?) } else { None };
+            measured = rate.or(measured);
+            console.step(&note(&run, &step, rate));
+            if last || run.steps().is_multiple_of(train.checkpoint_every) {
                 run.save().map_err(Failure::work)?;
             }
         }
         console.end("");
+        let checkpoint = run.save().map_err(Failure::work)?;
+        // A run that was complete already is told like one that ends here.
+        let heldout = match measured {
+            Some(rate) => rate,
+            None => measure(&mut run, &workshop, &held_out)?,
+        };
         let digest = hex(&run.params().map_err(Failure::work)?.digest());
-        Ok(Summary { steps: run.steps(), heldout: last, digest })
+        Ok(Summary { steps: run.steps(), heldout, digest, checkpoint })
     }
 
     /// The folder of checkpoints; one that has some already needs `--resume`.
-    fn store(&self, train: &TrainConfig) -> Result<Store, Failure> {
-        let store = Store::open(&train.out, train.keep).map_err(Failure::work)?;
-        let steps = store.steps().map_err(Failure::work)?;
+    fn folder(&self, train: &TrainConfig, model: &Model) -> Result<RunFolder, Failure> {
+        let folder = RunFolder::open(&train.out, train.keep, model.files.clone()).map_err(Failure::work)?;
+        let steps = folder.steps().map_err(Failure::work)?;
         match steps.last() {
             Some(step) if !self.resume => Err(Failure::Usage(anyhow::anyhow!(
                 "{} holds a run at step {step}; add --resume to continue it, or choose another folder with --out",
                 train.out.display()
             ))),
-            _ => Ok(store),
+            _ => Ok(folder),
         }
     }
 }
@@ -120,23 +135,16 @@ impl Train {
 struct Summary {
     steps: u64,
     /// The newest greedy held-out pass@1, 0 to 1.
-    heldout: Option<f32>,
+    heldout: f32,
     digest: String,
+    /// The newest checkpoint, a folder with the model of this digest.
+    checkpoint: PathBuf,
 }
 
-/// Greedy held-out pass@1, in the steps where the settings ask for it.
-fn measure(
-    train: &TrainConfig,
-    run: &mut Solo<'_>,
-    workshop: &Workshop,
-    held_out: &EvalSet,
-) -> Result<Option<f32>, Failure> {
-    let due = train.measure_every > 0 && run.steps().is_multiple_of(train.measure_every);
-    if !due && run.steps() != train.steps {
-        return Ok(None);
-    }
+/// Greedy held-out pass@1.
+fn measure(run: &mut Solo<'_>, workshop: &Workshop, held_out: &EvalSet) -> Result<f32, Failure> {
     let rate = held_out.greedy(run.generator(), &workshop.model().tokenizer).map_err(Failure::work)?;
-    Ok(Some(rate.mean))
+    Ok(rate.mean)
 }
 
 fn note(run: &Solo<'_>, step: &SoloStep, measured: Option<f32>) -> String {

@@ -1,37 +1,41 @@
-//! Training runs on disk: atomic to write, checked when read, exact to resume.
+//! One moment of a training run as a folder: checked when read, exact to resume, and a model that others can load.
 //!
 //! ```text
-//! root/step-00000120/model.safetensors        parameters; a folder that inference can load as it is
-//!                    optimizer.safetensors    moments and powers
-//!                    manifest.json            step, configuration, state of the run, SHA-256 of both files
-//!      step-00000140/…
-//!      partial-step-00000160/…                being written; never read
+//! step-00000120/model.safetensors        parameters
+//!               optimizer.safetensors    moments and powers
+//!               best/…                   the same two files of the state that the guard would return to
+//!               config.json, tokenizer…  what makes the folder a Hugging Face model
+//!               manifest.json            steps, configuration, what the run remembers, SHA-256 of every other file
 //! ```
-//! A checkpoint is written to a folder of its own, synced, and renamed into place, so it is there whole or not at all;
-//! older ones are removed only after that. Randomness is a function of seed and step, so the step is its position.
+//! A checkpoint holds everything that the next step depends on. Randomness and questions are functions of the seed and
+//! of the number of steps done, so that number is their position; it only ever grows, unlike the optimizer's own count,
+//! which falls when the guard rolls back.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use reproducible_ops::weights::{LoadError, SaveError, Weights};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::model::ModelFiles;
 use crate::round::digest::hex;
+use crate::store::private::sync_folder;
 
 use super::trainer::TrainState;
 
 /// Version of the layout.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Longest manifest that is read, in bytes: configuration and run state are a few kilobytes.
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const MANIFEST: &str = "manifest.json";
-const PREFIX: &str = "step-";
-const PARTIAL: &str = "partial-";
+const BEST: &str = "best";
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +53,7 @@ pub enum CheckpointError {
     #[error(transparent)]
     Save(#[from] SaveError),
     /// Tensors cannot be read.
-    #[error("checkpoint {checkpoint}: {source}; remove the folder to resume from the one before it", checkpoint = checkpoint.display())]
+    #[error("checkpoint {checkpoint}: {source}", checkpoint = checkpoint.display())]
     Load {
         /// The checkpoint's folder.
         checkpoint: PathBuf,
@@ -57,7 +61,7 @@ pub enum CheckpointError {
         source: LoadError,
     },
     /// The manifest is not one of this format.
-    #[error("{path}: {reason}; the checkpoint is truncated, corrupted or of another version: remove its folder to resume from the one before it", path = path.display())]
+    #[error("{path}: {reason}; the checkpoint is truncated, corrupted or of another version", path = path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -65,7 +69,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A file is not the one that was saved.
-    #[error("{path} has SHA-256 {found}, but its manifest says {expected}; it is truncated or corrupted: remove the checkpoint's folder to resume from the one before it", path = path.display())]
+    #[error("{path} has SHA-256 {found}, but its manifest says {expected}; it is truncated or corrupted", path = path.display())]
     Digest {
         /// The file.
         path: PathBuf,
@@ -75,148 +79,113 @@ pub enum CheckpointError {
         found: String,
     },
     /// The configuration of the run differs.
-    #[error("checkpoint {path} was made with another {what}; resume with the configuration in its manifest, or start in an empty folder", path = path.display())]
+    #[error("the run in {path} was started with other settings: {difference}; resume with those, or start in an empty folder", path = path.display())]
     OtherRun {
         /// The checkpoint's folder.
         path: PathBuf,
-        /// What differs.
-        what: &'static str,
+        /// The first difference, with both values.
+        difference: String,
     },
+    /// Another process trains in the folder.
+    #[error("{root} is in use by another training run{holder}; wait for its end, or choose another folder with --out", root = root.display())]
+    Locked {
+        /// The run's folder.
+        root: PathBuf,
+        /// " (process 123)" where it is known.
+        holder: String,
+    },
+    /// There are checkpoints, and every one is damaged.
+    #[error("no checkpoint in {root} is whole; the oldest: {source}; restore one from a copy, or start in an empty folder", root = root.display())]
+    AllDamaged {
+        /// The run's folder.
+        root: PathBuf,
+        /// What is wrong with the last one that was tried.
+        source: Box<CheckpointError>,
+    },
+}
+
+impl CheckpointError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        |source| Self::Io { path, source }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
     format: u32,
-    step: u64,
+    /// Steps of the run that are done.
+    steps: u64,
+    state: StateEntry,
+    best: BestEntry,
+    /// SHA-256 by name, of the files that make the folder a Hugging Face model.
+    files: BTreeMap<String, String>,
+    config: Value,
+    run: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateEntry {
+    /// Steps of the optimizer.
+    updates: u64,
     model_sha256: String,
     optimizer_sha256: String,
-    config: serde_json::Value,
-    run: serde_json::Value,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum BestEntry {
+    /// The run has none yet, or keeps none.
+    None,
+    /// It is the checkpoint's own state.
+    Same,
+    /// It lies in a folder of its own.
+    Kept(StateEntry),
 }
 
 /// A training run at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Parameters, optimizer state and step.
+    /// Steps of the run that are done.
+    pub steps: u64,
+    /// Parameters, optimizer state and the optimizer's step.
     pub state: TrainState,
+    /// The state to which the guard would return.
+    pub best: Option<TrainState>,
     /// The configuration that determines the run; it must be equal to resume.
-    pub config: serde_json::Value,
+    pub config: Value,
     /// What the run knows besides: guard, scores.
-    pub run: serde_json::Value,
-}
-
-/// A checkpoint that could not be read while looking for the newest one.
-#[derive(Debug)]
-pub struct Skipped {
-    /// Its folder.
-    pub path: PathBuf,
-    /// Why.
-    pub error: CheckpointError,
-}
-
-/// A folder of checkpoints of one run.
-#[derive(Clone, Debug)]
-pub struct Store {
-    root: PathBuf,
-    keep: usize,
-}
-
-impl Store {
-    /// A store that keeps the newest `keep` checkpoints, at least two: one may turn out damaged.
-    ///
-    /// # Errors
-    /// The folder cannot be created.
-    pub fn open(root: impl Into<PathBuf>, keep: usize) -> Result<Self, CheckpointError> {
-        let root = root.into();
-        fs::create_dir_all(&root).map_err(|source| CheckpointError::Io { path: root.clone(), source })?;
-        Ok(Self { root, keep: keep.max(2) })
-    }
-
-    /// Where the checkpoint of a step lies.
-    pub fn path(&self, step: u64) -> PathBuf {
-        self.root.join(format!("{PREFIX}{step:08}"))
-    }
-
-    /// Writes a checkpoint and removes the oldest ones beyond the number to keep.
-    ///
-    /// # Errors
-    /// The system refuses; older checkpoints are untouched then.
-    pub fn save(&self, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
-        let path = self.path(checkpoint.state.step);
-        let partial = self.root.join(format!("{PARTIAL}{PREFIX}{:08}", checkpoint.state.step));
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CheckpointError::Io { path, source }
-        };
-        clear(&partial).map_err(at(&partial))?;
-        fs::create_dir_all(&partial).map_err(at(&partial))?;
-        checkpoint.write(&partial)?;
-        clear(&path).map_err(at(&path))?;
-        fs::rename(&partial, &path).and_then(|()| sync_folder(&self.root)).map_err(at(&path))?;
-        self.remove_old()?;
-        Ok(path)
-    }
-
-    fn remove_old(&self) -> Result<(), CheckpointError> {
-        let steps = self.steps()?;
-        for step in steps.iter().rev().skip(self.keep) {
-            let path = self.path(*step);
-            clear(&path).map_err(|source| CheckpointError::Io { path, source })?;
-        }
-        Ok(())
-    }
-
-    /// Steps of which there is a checkpoint, ascending.
-    ///
-    /// # Errors
-    /// The folder cannot be read.
-    pub fn steps(&self) -> Result<Vec<u64>, CheckpointError> {
-        let failed = |source| CheckpointError::Io { path: self.root.clone(), source };
-        let mut steps = Vec::new();
-        for entry in fs::read_dir(&self.root).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-            steps.extend(number.and_then(|number| number.parse::<u64>().ok()));
-        }
-        steps.sort_unstable();
-        Ok(steps)
-    }
-
-    /// The newest checkpoint that is whole, and the damaged ones that are newer.
-    ///
-    /// # Errors
-    /// The folder cannot be read, or it holds checkpoints and every one is damaged.
-    pub fn latest(&self) -> Result<(Option<Checkpoint>, Vec<Skipped>), CheckpointError> {
-        let mut skipped = Vec::new();
-        for step in self.steps()?.into_iter().rev() {
-            let path = self.path(step);
-            match Checkpoint::load(&path) {
-                Ok(checkpoint) => return Ok((Some(checkpoint), skipped)),
-                Err(error) => skipped.push(Skipped { path, error }),
-            }
-        }
-        match skipped.pop() {
-            Some(last) => Err(last.error),
-            None => Ok((None, skipped)),
-        }
-    }
+    pub run: Value,
 }
 
 impl Checkpoint {
-    fn write(&self, folder: &Path) -> Result<(), CheckpointError> {
-        self.state.params.save(folder.join(MODEL))?;
-        self.state.optimizer.save(folder.join(OPTIMIZER))?;
-        let manifest = Manifest {
-            format: FORMAT,
-            step: self.state.step,
-            model_sha256: hex(&self.state.params.digest()),
-            optimizer_sha256: hex(&self.state.optimizer.digest()),
-            config: self.config.clone(),
-            run: self.run.clone(),
+    /// Writes all files into an empty folder and syncs them; the manifest comes last.
+    pub(super) fn write(&self, folder: &Path, files: &ModelFiles) -> Result<(), CheckpointError> {
+        let state = write_state(&self.state, folder)?;
+        let best = match &self.best {
+            None => BestEntry::None,
+            Some(best) if *best == self.state => BestEntry::Same,
+            Some(best) => {
+                let folder = folder.join(BEST);
+                fs::create_dir(&folder).map_err(CheckpointError::io(&folder))?;
+                BestEntry::Kept(write_state(best, &folder)?)
+            }
         };
+        files.write(folder).map_err(CheckpointError::io(folder))?;
+        let digest = |(name, bytes): (&str, &[u8])| (name.to_owned(), hex(&Sha256::digest(bytes).into()));
+        let digests = files.iter().map(digest).collect();
+        let (steps, config, run) = (self.steps, self.config.clone(), self.run.clone());
+        let manifest = Manifest { format: FORMAT, steps, state, best, files: digests, config, run };
         let path = folder.join(MANIFEST);
-        write_manifest(&path, &manifest).map_err(|source| CheckpointError::Io { path, source })
+        let mut text =
+            serde_json::to_vec_pretty(&manifest).map_err(|error| CheckpointError::io(&path)(error.into()))?;
+        text.push(b'\n');
+        File::create(&path)
+            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+            .and_then(|()| sync_folder(folder))
+            .map_err(CheckpointError::io(&path))
     }
 
     /// Reads a checkpoint's folder.
@@ -224,168 +193,221 @@ impl Checkpoint {
     /// # Errors
     /// A file is missing, truncated, corrupted, or not the one that the manifest names.
     pub fn load(folder: &Path) -> Result<Self, CheckpointError> {
-        let manifest = read_manifest(&folder.join(MANIFEST))?;
-        let params = read_tensors(folder, MODEL, &manifest.model_sha256)?;
-        let optimizer = read_tensors(folder, OPTIMIZER, &manifest.optimizer_sha256)?;
-        let state = TrainState { step: manifest.step, params, optimizer };
-        Ok(Self { state, config: manifest.config, run: manifest.run })
+        let manifest = read_manifest(folder)?;
+        for (name, expected) in &manifest.files {
+            verify_file(&file_in(folder, name)?, expected)?;
+        }
+        let state = read_state(folder, manifest.state)?;
+        let best = match manifest.best {
+            BestEntry::None => None,
+            BestEntry::Same => Some(state.clone()),
+            BestEntry::Kept(entry) => Some(read_state(&folder.join(BEST), entry)?),
+        };
+        Ok(Self { steps: manifest.steps, state, best, config: manifest.config, run: manifest.run })
     }
 
     /// Checks that the checkpoint belongs to a run with this configuration.
     ///
     /// # Errors
-    /// [`CheckpointError::OtherRun`].
-    pub fn require_config(&self, config: &serde_json::Value, path: &Path) -> Result<(), CheckpointError> {
-        if self.config == *config {
-            return Ok(());
+    /// [`CheckpointError::OtherRun`] names the first setting that differs.
+    pub fn require_config(&self, config: &Value, folder: &Path) -> Result<(), CheckpointError> {
+        match difference("", &self.config, config) {
+            None => Ok(()),
+            Some(difference) => Err(CheckpointError::OtherRun { path: folder.to_owned(), difference }),
         }
-        Err(CheckpointError::OtherRun { path: path.to_owned(), what: "configuration" })
     }
 }
 
-fn write_manifest(path: &Path, manifest: &Manifest) -> io::Result<()> {
-    let file = File::create(path)?;
-    serde_json::to_writer_pretty(&file, manifest)?;
-    file.sync_all()?;
-    sync_folder(path.parent().unwrap_or(path))
+/// Whether a folder holds a checkpoint of this program.
+pub fn is_checkpoint(folder: &Path) -> bool {
+    folder.join(MANIFEST).is_file()
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest, CheckpointError> {
-    let io = |source| CheckpointError::Io { path: path.to_owned(), source };
-    let wrong = |reason: String| CheckpointError::Manifest { path: path.to_owned(), reason };
-    let bytes = fs::metadata(path).map_err(io)?.len();
+/// Checks every file of a checkpoint against its manifest, without keeping any in memory.
+///
+/// # Errors
+/// As [`Checkpoint::load`].
+pub fn verify(folder: &Path) -> Result<(), CheckpointError> {
+    let manifest = read_manifest(folder)?;
+    for (name, expected) in &manifest.files {
+        verify_file(&file_in(folder, name)?, expected)?;
+    }
+    verify_state(folder, &manifest.state)?;
+    match &manifest.best {
+        BestEntry::None | BestEntry::Same => Ok(()),
+        BestEntry::Kept(entry) => verify_state(&folder.join(BEST), entry),
+    }
+}
+
+fn verify_state(folder: &Path, entry: &StateEntry) -> Result<(), CheckpointError> {
+    verify_file(&folder.join(MODEL), &entry.model_sha256)?;
+    verify_file(&folder.join(OPTIMIZER), &entry.optimizer_sha256)
+}
+
+fn verify_file(path: &Path, expected: &str) -> Result<(), CheckpointError> {
+    let mut hasher = Sha256::new();
+    File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(CheckpointError::io(path))?;
+    require_digest(path, expected, hex(&hasher.finalize().into()))
+}
+
+fn require_digest(path: &Path, expected: &str, found: String) -> Result<(), CheckpointError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(CheckpointError::Digest { path: path.to_owned(), expected: expected.into(), found })
+}
+
+/// A file that a manifest names. A manifest may come from a stranger, so a name must not lead out of the folder.
+fn file_in(folder: &Path, name: &str) -> Result<PathBuf, CheckpointError> {
+    if Path::new(name).file_name().is_some_and(|file| file == name) {
+        return Ok(folder.join(name));
+    }
+    let reason = format!("the file name {name:?} is no plain name");
+    Err(CheckpointError::Manifest { path: folder.join(MANIFEST), reason })
+}
+
+fn write_state(state: &TrainState, folder: &Path) -> Result<StateEntry, CheckpointError> {
+    state.params.save(folder.join(MODEL))?;
+    state.optimizer.save(folder.join(OPTIMIZER))?;
+    Ok(StateEntry {
+        updates: state.step,
+        model_sha256: hex(&state.params.digest()),
+        optimizer_sha256: hex(&state.optimizer.digest()),
+    })
+}
+
+fn read_state(folder: &Path, entry: StateEntry) -> Result<TrainState, CheckpointError> {
+    let params = read_tensors(folder, MODEL, &entry.model_sha256)?;
+    let optimizer = read_tensors(folder, OPTIMIZER, &entry.optimizer_sha256)?;
+    Ok(TrainState { step: entry.updates, params, optimizer })
+}
+
+fn read_manifest(folder: &Path) -> Result<Manifest, CheckpointError> {
+    let path = folder.join(MANIFEST);
+    let wrong = |reason: String| CheckpointError::Manifest { path: path.clone(), reason };
+    let bytes = fs::metadata(&path).map_err(CheckpointError::io(&path))?.len();
     if bytes > MAX_MANIFEST_BYTES {
         return Err(wrong(format!("it has {bytes} bytes, more than {MAX_MANIFEST_BYTES}")));
     }
-    let text = fs::read(path).map_err(io)?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-    if manifest.format != FORMAT {
-        return Err(wrong(format!("format {} is not {FORMAT}", manifest.format)));
+    let text = fs::read(&path).map_err(CheckpointError::io(&path))?;
+    // The version comes first: another one may have other keys.
+    let value: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    match value.get("format").and_then(Value::as_u64) {
+        Some(format) if format == u64::from(FORMAT) => {}
+        Some(format) => return Err(wrong(format!("it has format {format}, this program reads {FORMAT}"))),
+        None => return Err(wrong("it has no `format`".into())),
     }
-    Ok(manifest)
+    serde_json::from_value(value).map_err(|error| wrong(error.to_string()))
 }
 
 fn read_tensors(folder: &Path, name: &str, expected: &str) -> Result<Weights, CheckpointError> {
     let path = folder.join(name);
-    let bytes = fs::read(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
-    let found = hex(&Sha256::digest(&bytes).into());
-    if found != expected {
-        return Err(CheckpointError::Digest { path, expected: expected.into(), found });
-    }
+    let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
+    require_digest(&path, expected, hex(&Sha256::digest(&bytes).into()))?;
     Weights::from_bytes(&bytes).map_err(|source| CheckpointError::Load { checkpoint: folder.to_owned(), source })
 }
 
-/// Removes a folder if it is there.
-fn clear(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-/// Makes a rename durable, where folders can be synced.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+/// The first place where two configurations differ, in words.
+fn difference(at: &str, saved: &Value, given: &Value) -> Option<String> {
+    let (Value::Object(before), Value::Object(after)) = (saved, given) else {
+        let same = saved == given;
+        return (!same).then(|| format!("`{at}` was {saved} and is {given}"));
+    };
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    names.into_iter().find_map(|name| {
+        let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+        difference(&at, before.get(name).unwrap_or(&Value::Null), after.get(name).unwrap_or(&Value::Null))
+    })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use reproducible_ops::tensor::Tensor;
 
     use super::*;
 
-    fn checkpoint(step: u64) -> Checkpoint {
+    pub(in super::super) fn state(step: u64) -> TrainState {
         let tensor = |value: f32| Tensor::f32([2, 2], vec![value, -0.0, 1.5, step as f32]).unwrap();
         let params = [("w".to_owned(), tensor(0.1)), ("b".to_owned(), tensor(0.2))].into_iter().collect();
         let optimizer = [("adamw.m.w".to_owned(), tensor(0.3))].into_iter().collect();
-        let state = TrainState { step, params, optimizer };
-        Checkpoint { state, config: serde_json::json!({ "seed": 7 }), run: serde_json::json!({ "best": 0.5 }) }
+        TrainState { step, params, optimizer }
     }
 
-    fn store(keep: usize) -> (tempfile::TempDir, Store) {
+    /// A checkpoint after so many steps, whose guard would return to a state of its own.
+    pub(in super::super) fn checkpoint(steps: u64) -> Checkpoint {
+        let (config, run) = (serde_json::json!({ "seed": 7 }), serde_json::json!({ "best": 0.5 }));
+        Checkpoint { steps, state: state(2), best: Some(state(1)), config, run }
+    }
+
+    pub(in super::super) fn files() -> ModelFiles {
+        ModelFiles::from_iter([("config.json".to_owned(), b"{}".to_vec())])
+    }
+
+    fn written(checkpoint: &Checkpoint) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("run"), keep).unwrap();
-        (folder, store)
+        checkpoint.write(folder.path(), &files()).unwrap();
+        folder
     }
 
     #[test]
-    fn a_checkpoint_comes_back_equal_and_old_ones_go() {
-        let (_folder, store) = store(2);
-        assert_eq!(store.latest().unwrap().0, None);
-        for step in [3, 10, 200] {
-            store.save(&checkpoint(step)).unwrap();
+    fn it_comes_back_equal_with_and_without_a_best_state_of_its_own() {
+        for best in [None, Some(state(2)), Some(state(1))] {
+            let subject = Checkpoint { best, ..checkpoint(3) };
+            let folder = written(&subject);
+            assert_eq!(Checkpoint::load(folder.path()).unwrap(), subject);
+            verify(folder.path()).unwrap();
         }
-        assert_eq!(store.steps().unwrap(), [10, 200]);
-        assert_eq!(store.latest().unwrap().0, Some(checkpoint(200)));
-        assert_eq!(Checkpoint::load(&store.path(10)).unwrap(), checkpoint(10));
-    }
-
-    #[test]
-    fn saving_a_step_again_replaces_it() {
-        let (_folder, store) = store(2);
-        store.save(&checkpoint(3)).unwrap();
-        let changed = Checkpoint { run: serde_json::json!(1), ..checkpoint(3) };
-        store.save(&changed).unwrap();
-        assert_eq!(store.latest().unwrap().0, Some(changed));
-    }
-
-    #[test]
-    fn a_damaged_newest_one_is_skipped_and_named() {
-        let (_folder, store) = store(3);
-        (1..=2).for_each(|step| drop(store.save(&checkpoint(step)).unwrap()));
-        let file = store.path(2).join(MODEL);
-        let bytes = fs::read(&file).unwrap();
-        fs::write(&file, &bytes[..bytes.len() - 5]).unwrap();
-        let (found, skipped) = store.latest().unwrap();
-        assert_eq!(found, Some(checkpoint(1)));
-        let text = skipped[0].error.to_string();
-        assert!(text.contains("step-00000002") && text.contains("truncated") && text.contains("remove"), "{text}");
+        assert!(!written(&Checkpoint { best: Some(state(2)), ..checkpoint(3) }).path().join(BEST).exists());
     }
 
     #[test]
     fn every_flipped_byte_is_noticed() {
-        let (_folder, store) = store(2);
-        store.save(&checkpoint(1)).unwrap();
-        for name in [MODEL, OPTIMIZER] {
-            let file = store.path(1).join(name);
+        let folder = written(&checkpoint(1));
+        for name in [MODEL, OPTIMIZER, "best/model.safetensors", "best/optimizer.safetensors", "config.json"] {
+            let file = folder.path().join(name);
             let bytes = fs::read(&file).unwrap();
             for at in (0..bytes.len()).step_by(7).chain([bytes.len() - 1]) {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1;
                 fs::write(&file, &damaged).unwrap();
-                assert!(Checkpoint::load(&store.path(1)).is_err(), "{name} byte {at}");
+                assert!(Checkpoint::load(folder.path()).is_err(), "{name} byte {at}");
+                assert!(verify(folder.path()).is_err(), "{name} byte {at}");
             }
             fs::write(&file, &bytes).unwrap();
         }
-        Checkpoint::load(&store.path(1)).unwrap();
+        Checkpoint::load(folder.path()).unwrap();
     }
 
     #[test]
-    fn a_wrong_manifest_or_a_missing_file_is_an_error_with_its_place() {
-        let (_folder, store) = store(2);
-        store.save(&checkpoint(1)).unwrap();
-        let manifest = store.path(1).join(MANIFEST);
-        fs::write(&manifest, "{").unwrap();
-        let text = store.latest().unwrap_err().to_string();
-        assert!(text.contains("manifest.json") && text.contains("remove"), "{text}");
+    fn a_wrong_manifest_is_an_error_with_its_place() {
+        let folder = written(&checkpoint(1));
+        let manifest = folder.path().join(MANIFEST);
+        let whole = fs::read_to_string(&manifest).unwrap();
+        let replaced = |from: &str, to: &str| whole.replace(from, to);
+        for (text, named) in [
+            ("{".to_owned(), "EOF"),
+            ("{}".to_owned(), "no `format`"),
+            (replaced("\"format\": 2", "\"format\": 1"), "format 1"),
+            (replaced("\"config.json\"", "\"../config.json\""), "no plain name"),
+            (replaced("\"steps\"", "\"stepps\""), "stepps"),
+        ] {
+            fs::write(&manifest, text).unwrap();
+            let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("manifest.json") && error.contains(named), "{error}");
+        }
         fs::remove_file(&manifest).unwrap();
-        assert!(matches!(store.latest(), Err(CheckpointError::Io { .. })));
+        assert!(matches!(Checkpoint::load(folder.path()), Err(CheckpointError::Io { .. })));
     }
 
     #[test]
-    fn an_unfinished_checkpoint_is_never_read() {
-        let (_folder, store) = store(2);
-        store.save(&checkpoint(1)).unwrap();
-        fs::rename(store.path(1), store.root.join("partial-step-00000009")).unwrap();
-        assert_eq!(store.latest().unwrap().0, None);
-    }
-
-    #[test]
-    fn another_run_is_refused() {
-        let (_folder, store) = store(2);
-        let path = store.save(&checkpoint(1)).unwrap();
-        let found = Checkpoint::load(&path).unwrap();
-        found.require_config(&serde_json::json!({ "seed": 7 }), &path).unwrap();
-        assert!(found.require_config(&serde_json::json!({ "seed": 8 }), &path).is_err());
+    fn another_run_is_refused_and_the_difference_named() {
+        let config = serde_json::json!({ "learn": { "group": 8, "rate": 0.5 }, "seed": 7 });
+        let found = Checkpoint { config: config.clone(), ..checkpoint(1) };
+        found.require_config(&config, Path::new("x")).unwrap();
+        let other = serde_json::json!({ "learn": { "group": 8, "rate": 0.25 }, "seed": 7 });
+        let error = found.require_config(&other, Path::new("x")).unwrap_err().to_string();
+        assert!(error.contains("`learn.rate` was 0.5 and is 0.25"), "{error}");
+        let error = found.require_config(&serde_json::json!({}), Path::new("x")).unwrap_err().to_string();
+        assert!(error.contains("`learn` was") && error.contains("is null"), "{error}");
     }
 }

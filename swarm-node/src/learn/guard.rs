@@ -87,6 +87,11 @@ impl Guard {
         Verdict::RollBack { best, seen }
     }
 
+    /// Whether there has been a [`Verdict::Best`], so that a state to return to must be kept.
+    pub fn has_best(&self) -> bool {
+        self.best.is_some()
+    }
+
     /// The mean over a full window.
     pub fn moving_mean(&self) -> Option<f32> {
         let full = self.recent.len() >= self.config.window.max(1);

@@ -4,7 +4,7 @@
 //!                 head ─┬─ supervised ┐
 //! forward program ──────┴─ grpo ──────┴─▶ assemble ─▶ trainer ◀─ inputs ◀─ batch (packing)
 //!                                                       ▲   │
-//! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint
+//! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
 //!                      └── judge (questions and rewards), guard (roll back)
 //! ```
@@ -29,6 +29,7 @@ pub mod judge;
 pub mod peer;
 pub mod policy;
 pub mod pretrain;
+pub mod run_folder;
 pub mod sapo;
 pub mod schedule;
 pub mod scorer;

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::tokenizer::{TextError, Tokenizer};
 use crate::task::corpus::{BatchShape, Corpus, CorpusError, CorpusRecipe};
 
-use super::checkpoint::{Checkpoint, CheckpointError, Store};
+use super::checkpoint::{Checkpoint, CheckpointError};
 use super::inputs::{Example, Sample};
+use super::run_folder::RunFolder;
 use super::schedule::Schedule;
 use super::trainer::{StepReport, TrainError, Trainer};
 
@@ -72,9 +73,6 @@ pub enum PretrainError {
     /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The configuration cannot be written down.
-    #[error("the configuration cannot be stored: {0}")]
-    Config(#[from] serde_json::Error),
 }
 
 /// A pretraining run in progress.
@@ -83,11 +81,20 @@ pub struct Pretrainer<'a> {
     corpus: Corpus,
     tokenizer: &'a Tokenizer,
     trainer: Trainer,
-    store: Option<Store>,
+    saves: Option<Saves>,
+}
+
+/// Where a run is saved.
+#[derive(Debug)]
+pub struct Saves {
+    /// The folder.
+    pub folder: RunFolder,
+    /// Everything that determines the run, its initial weights and optimizer included; must be equal to resume.
+    pub identity: serde_json::Value,
 }
 
 impl<'a> Pretrainer<'a> {
-    /// A run at step 0, or where the newest checkpoint in `store` stands. Damaged checkpoints that were passed over are
+    /// A run at step 0, or where the newest checkpoint in `saves` stands. Damaged checkpoints that were passed over are
     /// returned as texts for the user.
     ///
     /// `trainer` minimises [`super::assemble::Objective::Supervised`].
@@ -98,19 +105,19 @@ impl<'a> Pretrainer<'a> {
         config: PretrainConfig,
         tokenizer: &'a Tokenizer,
         mut trainer: Trainer,
-        store: Option<Store>,
+        saves: Option<Saves>,
     ) -> Result<(Self, Vec<String>), PretrainError> {
         let corpus = Corpus::new(config.corpus.clone())?;
         let mut skipped = Vec::new();
-        if let Some(store) = &store {
-            let (newest, damaged) = store.latest()?;
-            skipped.extend(damaged.into_iter().map(|damaged| damaged.error.to_string()));
+        if let Some(Saves { folder, identity }) = &saves {
+            let (newest, damaged) = folder.resume()?;
+            skipped.extend(damaged.iter().map(ToString::to_string));
             if let Some(checkpoint) = newest {
-                checkpoint.require_config(&serde_json::to_value(&config)?, &store.path(checkpoint.state.step))?;
+                checkpoint.require_config(identity, folder.root())?;
                 trainer.restore(&checkpoint.state)?;
             }
         }
-        Ok((Self { config, corpus, tokenizer, trainer, store }, skipped))
+        Ok((Self { config, corpus, tokenizer, trainer, saves }, skipped))
     }
 
     /// Trains up to the last step; `progress` sees every step and may stop the run. Writes a checkpoint every so many
@@ -156,9 +163,10 @@ impl<'a> Pretrainer<'a> {
     }
 
     fn save(&self) -> Result<(), PretrainError> {
-        if let Some(store) = &self.store {
-            let config = serde_json::to_value(&self.config)?;
-            store.save(&Checkpoint { state: self.trainer.state()?, config, run: serde_json::Value::Null })?;
+        if let Some(Saves { folder, identity }) = &self.saves {
+            let (state, config) = (self.trainer.state()?, identity.clone());
+            // Every step of a warm start is one of the optimizer, and nothing ever rolls it back.
+            folder.save(&Checkpoint { steps: state.step, state, best: None, config, run: serde_json::Value::Null })?;
         }
         Ok(())
     }

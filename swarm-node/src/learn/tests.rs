@@ -16,7 +16,6 @@ use crate::task::{FamilyId, Library, charset};
 
 use super::assemble::{Objective, OptimizerConfig};
 use super::batch::Sequence;
-use super::checkpoint::Store;
 use super::driver::Swarm;
 use super::eval::EvalSet;
 use super::grpo::GrpoConfig;
@@ -24,7 +23,8 @@ use super::guard::Verdict;
 use super::judge::TaskJudge;
 use super::peer::{Peer, PeerConfig, PeerParts};
 use super::policy::{Policy, PolicyError};
-use super::pretrain::{PretrainConfig, PretrainError, Pretrainer};
+use super::pretrain::{PretrainConfig, PretrainError, Pretrainer, Saves};
+use super::run_folder::RunFolder;
 use super::sapo::Mix;
 use super::setup;
 use super::trainer::Trainer;
@@ -61,9 +61,9 @@ fn pretraining(steps: u64) -> PretrainConfig {
 #[test]
 fn pretraining_has_one_digest_across_threads_and_a_stop() {
     let (tokenizer, config) = (tokenizer(), pretraining(7));
-    let run = |threads, store: Option<Store>, stop_at: u64| {
+    let run = |threads, saves: Option<Saves>, stop_at: u64| {
         let trainer = trainer(threads, Objective::Supervised);
-        let (mut run, skipped) = Pretrainer::new(config.clone(), &tokenizer, trainer, store).unwrap();
+        let (mut run, skipped) = Pretrainer::new(config.clone(), &tokenizer, trainer, saves).unwrap();
         assert!(skipped.is_empty());
         let mut losses = Vec::new();
         run.run(|report| {
@@ -77,13 +77,16 @@ fn pretraining_has_one_digest_across_threads_and_a_stop() {
     assert!(losses.len() == 7 && losses[6] < losses[0], "{losses:?}");
     assert_eq!(run(2, None, 0).0, unbroken);
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), 2).unwrap();
-    let (halfway, first) = run(1, Some(store.clone()), 3);
-    let (resumed, rest) = run(2, Some(store.clone()), 0);
+    let open = |optimizer: &str| {
+        let folder = RunFolder::open(folder.path(), 2, Arc::default()).unwrap();
+        Some(Saves { folder, identity: serde_json::json!({ "optimizer": optimizer }) })
+    };
+    let (halfway, first) = run(1, open("a"), 3);
+    let (resumed, rest) = run(2, open("a"), 0);
     assert_ne!(halfway, resumed);
     assert_eq!(resumed, unbroken);
     assert_eq!([first, rest].concat(), losses);
-    let other = Pretrainer::new(pretraining(8), &tokenizer, trainer(1, Objective::Supervised), Some(store));
+    let other = Pretrainer::new(config, &tokenizer, trainer(1, Objective::Supervised), open("b"));
     assert!(matches!(other, Err(PretrainError::Checkpoint(_))));
 }
 

@@ -357,8 +357,10 @@ pub(super) fn write_role(session: &mut dyn Session, role: Role, tensors: &Weight
 mod tests {
     use std::f32::consts::LN_2;
 
+    use super::super::checkpoint::Checkpoint;
     use super::super::grpo::GrpoConfig;
     use super::super::inputs::Sample;
+    use super::super::run_folder::RunFolder;
     use super::super::schedule::Schedule;
     use super::super::testing::{ReferenceEngine, forward, weights};
     use super::*;
@@ -533,13 +535,13 @@ mod tests {
         run(&mut unbroken, 0..8);
         let mut first = trainer(2, 12, ON_POLICY);
         run(&mut first, 0..5);
-        let folder = tempfile::tempdir().unwrap();
-        let store = super::super::checkpoint::Store::open(folder.path(), 2).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = RunFolder::open(temporary.path(), 2, Arc::default()).unwrap();
         let (config, run_state) = (serde_json::Value::Null, serde_json::Value::Null);
-        let checkpoint = super::super::checkpoint::Checkpoint { state: first.state().unwrap(), config, run: run_state };
-        store.save(&checkpoint).unwrap();
+        let checkpoint = Checkpoint { steps: 5, state: first.state().unwrap(), best: None, config, run: run_state };
+        folder.save(&checkpoint).unwrap();
         let mut resumed = trainer(2, 12, ON_POLICY);
-        resumed.restore(&store.latest().unwrap().0.unwrap().state).unwrap();
+        resumed.restore(&folder.resume().unwrap().0.unwrap().state).unwrap();
         run(&mut resumed, 5..8);
         assert_eq!(resumed.state().unwrap(), unbroken.state().unwrap());
     }

@@ -6,6 +6,7 @@ use reproducible_ops::program::TensorType;
 use reproducible_ops::weights::{CheckError, LoadError, Weights};
 
 use super::config::hugging_face::{self, ParseError};
+use super::files::{self, ModelFiles};
 use super::tokenizer::{Tokenizer, TokenizerError};
 use super::{ModelConfig, rope};
 
@@ -18,6 +19,8 @@ pub struct Checkpoint {
     pub weights: Weights,
     /// Text to ids and back.
     pub tokenizer: Tokenizer,
+    /// What a folder of this model has beside the weights.
+    pub files: ModelFiles,
 }
 
 /// Why a folder holds no model that can be used. Nothing is kept of one that fails.
@@ -62,16 +65,34 @@ impl Checkpoint {
     /// See [`CheckpointError`]; it names the file and, for weights, the tensor.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let folder = folder.as_ref();
-        let path = folder.join("config.json");
-        let text =
-            std::fs::read_to_string(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
-        let config = hugging_face::parse(&text).map_err(|source| CheckpointError::Config { path, source })?;
+        let path = folder.join(files::CONFIG);
+        let text = read_config(&path)?;
+        let refused = |source| CheckpointError::Config { path: path.clone(), source };
+        let config = hugging_face::parse(&text).map_err(refused)?;
+        let written = serde_json::from_str(&text).map_err(|error| refused(error.into()))?;
         let mut weights = Weights::load(folder)?;
         drop_derived(&config, &mut weights);
         check(&config, &weights).map_err(|source| CheckpointError::Mismatch { path: folder.into(), source })?;
         let tokenizer = Tokenizer::from_folder(folder)?;
-        Ok(Self { config, weights, tokenizer })
+        let files =
+            ModelFiles::read(folder, &written).map_err(|source| CheckpointError::Io { path: folder.into(), source })?;
+        Ok(Self { config, weights, tokenizer, files })
     }
+}
+
+/// Whether a folder with a `config.json` holds a model over a character table, as this program writes it.
+///
+/// # Errors
+/// The config cannot be read.
+pub fn is_of_characters(folder: &Path) -> Result<bool, CheckpointError> {
+    let path = folder.join(files::CONFIG);
+    let text = read_config(&path)?;
+    let value = serde_json::from_str(&text).map_err(|error| CheckpointError::Config { path, source: error.into() })?;
+    Ok(files::is_of_characters(&value))
+}
+
+fn read_config(path: &Path) -> Result<String, CheckpointError> {
+    std::fs::read_to_string(path).map_err(|source| CheckpointError::Io { path: path.into(), source })
 }
 
 /// Removes tensors that some writers add although others decide them: rotary frequencies, and the head of a tied model.

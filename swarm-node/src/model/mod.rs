@@ -10,6 +10,7 @@
 //! * [`decoder`]: the network over Burn tensors. It runs on any Burn device and is recorded by the capture device.
 //! * [`rope`], [`init`]: position tables and initial weights, the same bits on every platform.
 //! * [`checkpoint`], [`tokenizer`]: Hugging Face folders, and the character table of nano models.
+//! * [`ModelFiles`]: what a folder needs beside weights to be such a folder.
 //! * [`programs`]: forward, prefill and decode as programs.
 //! * [`generate`]: batched sampling on any engine.
 //!
@@ -20,6 +21,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod decoder;
+pub mod files;
 pub mod generate;
 pub mod init;
 pub mod programs;
@@ -28,6 +30,7 @@ pub mod tokenizer;
 
 pub use checkpoint::Checkpoint;
 pub use config::ModelConfig;
+pub use files::ModelFiles;
 pub use generate::Generator;
 pub use tokenizer::Tokenizer;
 

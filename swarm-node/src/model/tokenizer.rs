@@ -68,15 +68,19 @@ pub enum TextError {
     Library(String),
 }
 
-/// Ids of a character table before its characters: padding and end.
-const SPECIALS: u32 = 2;
+/// The id that pads with a character table.
+pub(super) const CHARACTER_PAD: u32 = 0;
+/// The id that ends a completion with a character table.
+pub(super) const CHARACTER_END: u32 = 1;
+/// The id of a character table's first character.
+pub(super) const FIRST_CHARACTER: u32 = 2;
 /// Stands for ids that a character table lacks.
 const UNKNOWN: char = '_';
 
 impl Tokenizer {
     /// One id per character: 0 pads, 1 ends, the n-th of `alphabet` is n + 2.
     pub fn characters(alphabet: &str) -> Self {
-        Self { table: Table::Characters(alphabet.chars().collect()), ends: vec![1], pad: 0 }
+        Self { table: Table::Characters(alphabet.chars().collect()), ends: vec![CHARACTER_END], pad: CHARACTER_PAD }
     }
 
     /// Reads `tokenizer.json` and the special ids of `generation_config.json`, else of `config.json`.
@@ -148,7 +152,7 @@ impl Tokenizer {
     /// Number of ids, specials included.
     pub fn vocab_size(&self) -> usize {
         match &self.table {
-            Table::Characters(alphabet) => alphabet.len() + SPECIALS as usize,
+            Table::Characters(alphabet) => alphabet.len() + FIRST_CHARACTER as usize,
             Table::HuggingFace(library) => library.get_vocab_size(true),
         }
     }
@@ -156,14 +160,14 @@ impl Tokenizer {
 
 fn encode_characters(alphabet: &[char], text: &str) -> Result<Vec<u32>, TextError> {
     let id = |(position, character): (usize, char)| match alphabet.iter().position(|&known| known == character) {
-        Some(number) => Ok(number as u32 + SPECIALS),
+        Some(number) => Ok(number as u32 + FIRST_CHARACTER),
         None => Err(TextError::Character { character, position, known: alphabet.len() }),
     };
     text.chars().enumerate().map(id).collect()
 }
 
 fn character(alphabet: &[char], id: u32) -> char {
-    let number = id.checked_sub(SPECIALS).map(|number| number as usize);
+    let number = id.checked_sub(FIRST_CHARACTER).map(|number| number as usize);
     number.and_then(|number| alphabet.get(number)).copied().unwrap_or(UNKNOWN)
 }
 

@@ -24,6 +24,11 @@ impl Library {
         Self { gsm8k: Some(dataset) }
     }
 
+    /// SHA-256 of the GSM8K file, if there is one: what decides its questions.
+    pub fn gsm8k_digest(&self) -> Option<&[u8; 32]> {
+        self.gsm8k.as_ref().map(Dataset::digest)
+    }
+
     /// The question of `task`.
     pub fn question(&self, task: &Task) -> Result<Question, TaskError> {
         match task.family {

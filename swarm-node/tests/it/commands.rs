@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reproducible_ops::engine::cpu::Path as InstructionSet;
-use swarm_node::assembly::Model;
+use swarm_node::assembly::{Model, Silent};
 
 use crate::node::{Ended, node, node_with, untrained};
 
@@ -86,7 +86,7 @@ fn a_demo_has_the_same_digests_on_any_threads_and_path() {
     let base = primed(folder.path());
     let one = demo(&base, &["--threads", "1"]);
     let summary = one.json();
-    let start = Model::load(Some(&base)).unwrap().weights.digest();
+    let start = Model::load(Some(&base), &Silent).unwrap().weights.digest();
     let start: String = start.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(
         summary["model_digests"].as_array().unwrap().iter().all(|digest| *digest != start.as_str()),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use contracts::deploy::Deployment;
-use swarm_node::assembly::{Model, Recipe};
+use swarm_node::assembly::{Model, Recipe, Silent};
 use swarm_node::config::{Settings, Sources};
 
 fn root() -> PathBuf {
@@ -47,7 +47,7 @@ fn the_recipe_is_accepted_and_its_corpus_can_be_made() {
 fn a_shipped_checkpoint_is_the_one_of_its_checksum() {
     let folder = root().join("nano");
     for file in files(&folder, "safetensors") {
-        let model = Model::load(Some(&file)).unwrap_or_else(|error| panic!("{error}"));
+        let model = Model::load(Some(&file), &Silent).unwrap_or_else(|error| panic!("{error}"));
         let digest: String = model.weights.digest().iter().map(|byte| format!("{byte:02x}")).collect();
         let sums = std::fs::read_to_string(folder.join("SHA256SUMS")).expect("a checksum beside the checkpoint");
         let name = file.file_name().and_then(|name| name.to_str()).expect("a name");

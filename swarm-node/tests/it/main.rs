@@ -8,4 +8,6 @@ mod errors;
 mod faults;
 mod http;
 mod node;
+mod runs;
 mod settlement;
+mod transformers;

@@ -92,6 +92,19 @@ pub fn parse(json: &str) -> Result<ModelConfig, ParseError> {
     Ok(config)
 }
 
+/// Stand-in until the merge.
+pub fn to_json(config: &ModelConfig) -> Value {
+    serde_json::json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size, "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads, "num_key_value_heads": config.num_kv_heads,
+        "head_dim": config.head_dim, "intermediate_size": config.intermediate_size,
+        "max_position_embeddings": config.max_positions, "rms_norm_eps": config.rms_norm_eps, "hidden_act": "silu",
+        "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
+        "tie_word_embeddings": config.tied_embeddings,
+    })
+}
+
 impl File {
     fn refuse_unsupported(&self) -> Result<(), ParseError> {
         let activation = self.hidden_act.as_deref().unwrap_or("silu");
