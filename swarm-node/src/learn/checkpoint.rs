@@ -311,13 +311,21 @@ fn read_tensors(folder: &Path, name: &str, expected: &str) -> Result<Weights, Ch
 fn difference(at: &str, saved: &Value, given: &Value) -> Option<String> {
     let (Value::Object(before), Value::Object(after)) = (saved, given) else {
         let same = saved == given;
-        return (!same).then(|| format!("`{at}` was {saved} and is {given}"));
+        return (!same).then(|| format!("`{at}` was {} and is {}", plain(saved), plain(given)));
     };
     let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     names.into_iter().find_map(|name| {
         let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
         difference(&at, before.get(name).unwrap_or(&Value::Null), after.get(name).unwrap_or(&Value::Null))
     })
+}
+
+/// A value as people wrote it: a number that came from an f32 has the digits of that, not of the double it became.
+fn plain(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) if value.is_f64() && f64::from(number as f32) == number => (number as f32).to_string(),
+        _ => value.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -404,9 +412,9 @@ pub(super) mod tests {
         let config = serde_json::json!({ "learn": { "group": 8, "rate": 0.5 }, "seed": 7 });
         let found = Checkpoint { config: config.clone(), ..checkpoint(1) };
         found.require_config(&config, Path::new("x")).unwrap();
-        let other = serde_json::json!({ "learn": { "group": 8, "rate": 0.25 }, "seed": 7 });
+        let other = serde_json::json!({ "learn": { "group": 8, "rate": 0.1f32 }, "seed": 7 });
         let error = found.require_config(&other, Path::new("x")).unwrap_err().to_string();
-        assert!(error.contains("`learn.rate` was 0.5 and is 0.25"), "{error}");
+        assert!(error.contains("`learn.rate` was 0.5 and is 0.1;"), "{error}");
         let error = found.require_config(&serde_json::json!({}), Path::new("x")).unwrap_err().to_string();
         assert!(error.contains("`learn` was") && error.contains("is null"), "{error}");
     }

@@ -152,7 +152,7 @@ fn character_tokenizer(alphabet: &str) -> Value {
         "added_tokens": [special(CHARACTER_PAD, PAD_TEXT), special(CHARACTER_END, END_TEXT)],
         "normalizer": null,
         "pre_tokenizer": {
-            "type": "Split", "pattern": { "Regex": "(?s)." }, "behavior": "Isolated", "invert": false,
+            "type": "Split", "pattern": { "Regex": r"[\s\S]" }, "behavior": "Isolated", "invert": false,
         },
         "post_processor": null,
         "decoder": { "type": "Fuse" },

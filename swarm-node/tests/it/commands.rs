@@ -164,5 +164,7 @@ fn training_alone_resumes_to_the_same_digest() {
     train("parts", "2", &[]).expect(2, &["--resume"]);
     let resumed = train("parts", "2", &["--resume"]);
     resumed.expect(0, &[]);
-    assert_eq!(resumed.json(), whole.json());
+    for key in ["steps", "digest", "heldout"] {
+        assert_eq!(resumed.json()[key], whole.json()[key], "{key}");
+    }
 }

@@ -1,6 +1,6 @@
 //! A checkpoint is a folder that `transformers` loads as it is.
 //!
-//! These tests run Python with `transformers` and `torch`; SWARM_NODE_TEST_PYTHON names the interpreter, `python3` is the
+//! These tests run Python with `transformers` and `torch`; TRANSFORMERS_PYTHON names the interpreter, `python3` is the
 //! default. Where it has no such library they say so and are skipped.
 
 use std::path::Path;
@@ -34,7 +34,7 @@ print(json.dumps({"dtype": str(model.dtype), "eos": model.generation_config.eos_
 "#;
 
 fn python() -> Option<String> {
-    let python = std::env::var("SWARM_NODE_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = std::env::var("TRANSFORMERS_PYTHON").unwrap_or_else(|_| "python3".into());
     let probe = Command::new(&python)
         .args(["-c", "import torch, transformers"])
         .stdout(Stdio::null())
@@ -43,7 +43,7 @@ fn python() -> Option<String> {
     if probe.is_ok_and(|status| status.success()) {
         return Some(python);
     }
-    eprintln!("skipped: {python} has no transformers; name another with SWARM_NODE_TEST_PYTHON");
+    eprintln!("skipped: {python} has no transformers; name another with TRANSFORMERS_PYTHON");
     None
 }
 
@@ -107,7 +107,8 @@ fn a_trained_hugging_face_model_is_one_again() {
         let root = folder.path().join(name);
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers").join(name);
         let checkpoint = train(&root, &["--model", source.to_str().unwrap(), "--families", "max"]);
-        let prompts = ["the largest of 3 and 5", "a b"];
+        // No digits: `transformers` splits them by the family's own rule, whatever this small tokenizer.json says.
+        let prompts = ["the largest of them", "a b"];
         let found = load(&python, &checkpoint, &prompts, 6);
         assert_eq!(found["answers"], ours(&checkpoint, &prompts, 6), "{name}");
         assert_eq!((&found["missing"], &found["unexpected"]), (&json!([]), &json!([])));
