@@ -9,11 +9,16 @@ use super::console::Console;
 use super::eval::{library, set};
 use super::failure::Failure;
 use super::options::Options;
+use super::output::Answer;
+use super::pretrain::no_place;
+use super::signals::stop_on_signals;
 use crate::assembly::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, certified};
 use crate::config::{Config, TrainConfig, path};
 use crate::learn::checkpoint::Store;
 use crate::learn::eval::EvalSet;
+use crate::learn::guard::Verdict;
 use crate::round::digest::hex;
+use crate::store::whole::require_writable;
 
 /// Held-out questions are the same for every seed, so that runs can be compared.
 const HELD_OUT_SEED: u64 = 0;
@@ -21,7 +26,8 @@ const HELD_OUT_SEED: u64 = 0;
 /// Trains one model alone by reinforcement learning on verifiable tasks.
 ///
 /// The learner is the one of the swarm (GRPO, AdamW, a guard that rolls back). Starts from a checkpoint, a Hugging Face
-/// folder or the shipped base, and writes checkpoints; --resume continues exactly where the newest one stands.
+/// folder or the shipped base, and writes checkpoints; --resume continues exactly where the newest one stands. SIGINT
+/// (Ctrl-C) and SIGTERM stop the run after the current step, with a checkpoint.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Train {
@@ -65,11 +71,10 @@ impl Train {
         let engine = certified(&config.engine, config.engine.workers())?;
         let model = Model::load(path(&config.train.model)).map_err(Failure::work)?;
         let summary = self.train(&config, model, engine)?;
-        println!("{} steps, model {}", summary.steps, summary.digest);
-        if options.json {
-            println!("{}", serde_json::to_string(&summary).map_err(Failure::work)?);
-        }
-        Ok(())
+        let text = format!("{} steps, model {}", summary.steps, summary.digest);
+        let json = serde_json::to_string(&summary).map_err(Failure::work)?;
+        let kept = format!("its checkpoints are in {}", config.train.out.display());
+        Answer { text, json, kept }.print(options.json)
     }
 
     fn train(&self, config: &Config, model: Model, engine: Arc<dyn Engine>) -> Result<Summary, Failure> {
@@ -87,8 +92,15 @@ impl Train {
         damaged.iter().for_each(|text| console.warn(text));
         console.begin("training", train.steps.saturating_sub(run.steps()));
         let mut last = None;
-        while run.steps() < train.steps {
+        let stop = stop_on_signals()?;
+        while run.steps() < train.steps && !stop.is_requested() {
             let step = run.step().map_err(Failure::work)?;
+            if let Verdict::RollBack { best, seen } = step.verdict {
+                let step = run.steps();
+                console.warn(&format!(
+                    "step {step}: the mean reward fell from {best:.3} to {seen:.3}; the model is rolled back to its best state"
+                ));
+            }
             let measured = measure(train, &mut run, &workshop, &held_out)?;
             last = measured.or(last);
             console.step(&note(&run, &step, measured));
@@ -97,6 +109,12 @@ impl Train {
             }
         }
         console.end("");
+        if let Some(signal) = stop.signal().filter(|_| run.steps() < train.steps) {
+            let path = run.save().map_err(Failure::work)?;
+            let (done, all, path) = (run.steps(), train.steps, path.display());
+            let state = format!("step {done} of {all} is saved in {path}; the same command with --resume goes on from there");
+            return Err(Failure::Stopped { signal, state });
+        }
         let digest = hex(&run.params().map_err(Failure::work)?.digest());
         Ok(Summary { steps: run.steps(), heldout: last, digest })
     }
@@ -104,6 +122,7 @@ impl Train {
     /// The folder of checkpoints; one that has some already needs `--resume`.
     fn store(&self, train: &TrainConfig) -> Result<Store, Failure> {
         let store = Store::open(&train.out, train.keep).map_err(Failure::work)?;
+        require_writable(&train.out).map_err(|error| no_place(&train.out, &error))?;
         let steps = store.steps().map_err(Failure::work)?;
         match steps.last() {
             Some(step) if !self.resume => Err(Failure::Usage(anyhow::anyhow!(
