@@ -9,10 +9,13 @@ use reproducible_ops::weights::Weights;
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
+use super::output::Answer;
+use super::signals::stop_on_signals;
 use crate::assembly::{Recipe, Watch, certified};
 use crate::learn::checkpoint::Store;
 use crate::learn::trainer::StepReport;
 use crate::round::digest::hex;
+use crate::store::whole::require_writable;
 
 /// Checkpoints to keep: the newest, and one before it in case the newest is damaged.
 const KEEP: usize = 2;
@@ -22,7 +25,8 @@ const MODEL: &str = "model.safetensors";
 /// Trains a base model from random weights, as a recipe says.
 ///
 /// Writes checkpoints into the folder while it runs and `model.safetensors` at the end, and prints that file's SHA-256:
-/// the same recipe gives the same digest on every machine. A run that was stopped continues from its newest checkpoint.
+/// the same recipe gives the same digest on every machine. A run that was stopped continues from its newest checkpoint;
+/// SIGINT (Ctrl-C) and SIGTERM stop it after the current step, with a checkpoint.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Pretrain {
@@ -40,37 +44,55 @@ runs/nano/model.safetensors";
 impl Pretrain {
     pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
         let config = options.settings(&[], environment)?.config()?;
+        let path = self.out.join(MODEL);
+        // JSON is text: better no work than a result that cannot be told.
+        if options.json && path.to_str().is_none() {
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "JSON cannot hold the path {}, which is not UTF-8; leave --json out, or name another folder with --out",
+                path.display()
+            )));
+        }
         let engine = certified(&config.engine, config.engine.workers())?;
         let recipe = Recipe::load(&self.recipe)?;
         let model = recipe.initial()?;
         let store = Store::open(&self.out, KEEP).map_err(Failure::work)?;
+        require_writable(&self.out).map_err(|error| no_place(&self.out, &error))?;
         let console = Console::new();
         let (mut run, damaged) = recipe.pretrainer(engine.as_ref(), &model, &model.tokenizer, Some(store))?;
         damaged.iter().for_each(|text| console.warn(text));
         console.begin("pretraining", recipe.training.steps.saturating_sub(run.step_count()));
+        let stop = stop_on_signals()?;
         let told = |report: &StepReport| {
             console.step(&note(report));
-            ControlFlow::Continue(())
+            if stop.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         run.run(told).map_err(Failure::work)?;
         console.end("");
-        self.finish(&run.params().map_err(Failure::work)?, run.step_count(), options.json)
-    }
-
-    fn finish(&self, weights: &Weights, steps: u64, json: bool) -> Result<(), Failure> {
-        let path = self.out.join(MODEL);
-        weights.save(&path).map_err(Failure::work)?;
-        let digest = hex(&weights.digest());
-        println!("{digest}  {}", path.display());
-        if json {
-            println!("{}", summary(&path, steps, &digest));
+        let (done, all) = (run.step_count(), recipe.training.steps);
+        if let Some(signal) = stop.signal().filter(|_| done < all) {
+            let out = self.out.display();
+            let state = format!("step {done} of {all} is saved in {out}; the same command goes on from there");
+            return Err(Failure::Stopped { signal, state });
         }
-        Ok(())
+        finish(&path, &run.params().map_err(Failure::work)?, done, options.json)
     }
 }
 
-fn summary(path: &Path, steps: u64, digest: &str) -> serde_json::Value {
-    serde_json::json!({ "model": path, "steps": steps, "sha256": digest })
+/// Writes the model and tells its digest.
+fn finish(path: &Path, weights: &Weights, steps: u64, json: bool) -> Result<(), Failure> {
+    weights.save(path).map_err(Failure::work)?;
+    let digest = hex(&weights.digest());
+    let text = format!("{digest}  {}", path.display());
+    // A path that is not UTF-8 was refused before the work if this is to be shown.
+    let summary = serde_json::json!({ "model": path.to_string_lossy(), "steps": steps, "sha256": digest });
+    let kept = format!("the model is {}", path.display());
+    Answer { text, json: summary.to_string(), kept }.print(json)
+}
+
+/// A folder in which nothing can be written.
+pub(super) fn no_place(folder: &Path, error: &std::io::Error) -> Failure {
+    let folder = folder.display();
+    Failure::Work(anyhow::anyhow!("{folder} cannot be written: {error}; name another folder with --out"))
 }
 
 fn note(report: &StepReport) -> String {
