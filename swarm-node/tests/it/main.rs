@@ -4,8 +4,11 @@
 mod anvil;
 mod commands;
 mod configs;
+mod devchain;
 mod errors;
 mod faults;
 mod http;
 mod node;
+mod output;
 mod settlement;
+mod signals;
