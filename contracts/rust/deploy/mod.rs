@@ -101,12 +101,7 @@ fn with_arguments(code: &Bytes, arguments: &impl SolConstructor) -> Bytes {
 }
 
 /// Submits the creation of a contract under a name that its code determines.
-async fn create(
-    writer: &Writer,
-    name: &str,
-    code: Bytes,
-    submitted: &mut Submitted,
-) -> Result<Ticket, DeployError> {
+async fn create(writer: &Writer, name: &str, code: Bytes, submitted: &mut Submitted) -> Result<Ticket, DeployError> {
     let id = IntentId::new(format!("deploy/{name}/{}", hex::encode(keccak256(&code))))?;
     let ticket = writer.retry(Intent::create(id, code)).await?;
     submitted.add(name, &ticket);

@@ -101,12 +101,7 @@ struct Shown {
     gold: String,
 }
 
-fn measure(
-    eval: &EvalConfig,
-    model: &Model,
-    generator: &mut Generator,
-    show: usize,
-) -> Result<Measured, Failure> {
+fn measure(eval: &EvalConfig, model: &Model, generator: &mut Generator, show: usize) -> Result<Measured, Failure> {
     let console = Console::new();
     let library = library(&eval.families, path(&eval.gsm8k), &console)?;
     let families: Vec<_> = eval.families.iter().map(|family| (*family, eval.difficulty)).collect();
@@ -153,7 +148,9 @@ fn shown_text(shown: &[Shown]) -> String {
         let Shown { family, right, question, answer, read, gold } = shown;
         let verdict = if *right { "right" } else { "wrong" };
         let read = read.as_ref().map_or("nothing".to_owned(), |read| format!("{read:?}"));
-        format!("{family}, {verdict}\n  question  {question:?}\n  answer    {answer:?}\n  read      {read}\n  gold      {gold:?}\n\n")
+        format!(
+            "{family}, {verdict}\n  question  {question:?}\n  answer    {answer:?}\n  read      {read}\n  gold      {gold:?}\n\n"
+        )
     };
     shown.iter().map(entry).collect()
 }

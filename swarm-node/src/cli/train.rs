@@ -112,7 +112,8 @@ impl Train {
         if let Some(signal) = stop.signal().filter(|_| run.steps() < train.steps) {
             let path = run.save().map_err(Failure::work)?;
             let (done, all, path) = (run.steps(), train.steps, path.display());
-            let state = format!("step {done} of {all} is saved in {path}; the same command with --resume goes on from there");
+            let state =
+                format!("step {done} of {all} is saved in {path}; the same command with --resume goes on from there");
             return Err(Failure::Stopped { signal, state });
         }
         let digest = hex(&run.params().map_err(Failure::work)?.digest());

@@ -84,7 +84,9 @@ impl Commands {
             command
         };
         let mut train = self.tiny("train");
-        train.args(["--steps", "2", "--set", "train.questions=1", "--set", "train.heldout=1", "--out"]).arg(at.join("t"));
+        train
+            .args(["--steps", "2", "--set", "train.questions=1", "--set", "train.heldout=1", "--out"])
+            .arg(at.join("t"));
         let mut pretrain = with(&["pretrain", "--out"]);
         pretrain.arg(at.join("pretrained")).arg("--recipe").arg(&self.recipe);
         let mut eval = self.tiny("eval");
@@ -212,7 +214,8 @@ fn odd(text: &str) -> OsString {
 
 #[test]
 fn a_variable_of_ours_that_is_not_text_is_refused_without_its_value() {
-    for name in ["SWARM_NODE_WALLET_SECRET", "SWARM_NODE_WALLET_PASSWORD", "SWARM_NODE_CONFIG", "SWARM_NODE_TRAIN_OUT"] {
+    for name in ["SWARM_NODE_WALLET_SECRET", "SWARM_NODE_WALLET_PASSWORD", "SWARM_NODE_CONFIG", "SWARM_NODE_TRAIN_OUT"]
+    {
         let ended = ended(command(&["config", "show"], &[]).env(name, odd("secret-value")));
         ended.expect(2, &[name, "not UTF-8", "unset it"]);
         assert!(!ended.err.contains("secret-value"), "{}", ended.err);
@@ -249,7 +252,8 @@ fn paths_that_are_not_text_work_or_are_refused_before_the_work() {
     let shown = ended(command(&["config", "show", "--json", "--config"], &[]).arg(&settings));
     shown.expect(0, &[]);
     assert_eq!(shown.json()["demo.rounds"]["value"], 3);
-    ended(command(&["settle"], &[("SWARM_NODE_WALLET_SECRET", &secret)]).arg(at.join(odd("none")))).expect(1, &["is no run"]);
+    ended(command(&["settle"], &[("SWARM_NODE_WALLET_SECRET", &secret)]).arg(at.join(odd("none"))))
+        .expect(1, &["is no run"]);
     for (name, flag) in [("train", "--out"), ("train", "--model"), ("train", "--gsm8k"), ("eval", "--model")] {
         ended(command(&[name, flag], &[]).arg(at.join(odd("x")))).expect(2, &["invalid UTF-8"]);
     }

@@ -52,9 +52,9 @@ fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
     for account in dev_accounts() {
         text.push_str(&format!("  {}  {}\n", account.address, account.secret));
     }
-    let accounts = dev_accounts().into_iter().map(|account| {
-        serde_json::json!({ "address": account.address.to_string(), "secret": account.secret.to_string() })
-    });
+    let accounts = dev_accounts().into_iter().map(
+        |account| serde_json::json!({ "address": account.address.to_string(), "secret": account.secret.to_string() }),
+    );
     let object = serde_json::json!({ "chain": id, "url": url, "accounts": accounts.collect::<Vec<_>>() });
     let stop = stop_on_signals()?;
     Answer { text, json: object.to_string(), kept: String::new() }.print(json)?;

@@ -66,7 +66,18 @@ impl Money {
         let (tell, news) = std_mpsc::channel();
         let rewards = economy.peers.saturating_mul(economy.epochs());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let office = Office { chain, economy, cast, origin, inbox, tell, backlog: VecDeque::new(), finish: None, stopping: false, preparing: false };
+        let office = Office {
+            chain,
+            economy,
+            cast,
+            origin,
+            inbox,
+            tell,
+            backlog: VecDeque::new(),
+            finish: None,
+            stopping: false,
+            preparing: false,
+        };
         let thread =
             std::thread::Builder::new().name("settlement".into()).spawn(move || runtime.block_on(office.run()))?;
         Ok(Self { commands, news, thread: Some(thread), rewards, said: BTreeSet::new() })
