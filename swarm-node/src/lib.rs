@@ -10,6 +10,9 @@
 //! identity (the node's key, signs once) ─▶ store (on disk)
 //! ```
 
+// Printing goes through `cli::output`, which never panics where the macros do: on a closed pipe or a full disk.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod assembly;
 pub mod chain;
 pub mod cli;

@@ -19,8 +19,8 @@
 //! block = 3
 //! ```
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
@@ -38,13 +38,11 @@ pub const MAX_FILE_BYTES: u64 = 64 * 1024;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// It cannot be read or written.
-    #[error("the deployment file {path} cannot be {doing}: {cause}")]
+    /// It cannot be read.
+    #[error("the deployment file {path} cannot be read: {cause}")]
     Io {
         /// The file.
         path: PathBuf,
-        /// "read" or "written".
-        doing: &'static str,
         /// The system's words.
         cause: io::Error,
     },
@@ -119,20 +117,19 @@ impl Deployment {
     /// # Errors
     /// [`FileError`] if it cannot be read, or has missing or unknown keys.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let text = read(path).map_err(|cause| FileError::Io { path: path.into(), doing: "read", cause })?;
+        let text = read(path).map_err(|cause| FileError::Io { path: path.into(), cause })?;
         if text.len() as u64 > MAX_FILE_BYTES {
             return Err(FileError::Size(path.into()));
         }
         toml::from_str(&text).map_err(|cause| FileError::Malformed { path: path.into(), cause: cause.into() })
     }
 
-    /// Writes a file: the old one stays until the new one is whole.
+    /// The text of a file.
     ///
     /// # Errors
-    /// [`FileError`] if it cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), FileError> {
-        let text = toml::to_string_pretty(self)?;
-        replace(path, text.as_bytes()).map_err(|cause| FileError::Io { path: path.into(), doing: "written", cause })
+    /// [`FileError::Unwritable`] for a number that TOML does not have.
+    pub fn to_text(&self) -> Result<String, FileError> {
+        Ok(toml::to_string_pretty(self)?)
     }
 
     /// Checks that the chain has the contracts.
@@ -151,22 +148,4 @@ fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
     Ok(text)
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let new = path.with_file_name(name);
-    let written = fill(&new, bytes).and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        // The first error is the one to tell.
-        fs::remove_file(&new).ok();
-    }
-    written
-}
-
-fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -18,7 +18,7 @@ pub use file::{Chain, Contracts, Deployment, FileError, MAX_FILE_BYTES};
 pub use parameters::{ParameterError, Parameters};
 
 use crate::bindings::{SwarmCoordinator, SwarmStake, TestToken};
-use crate::writer::{Inclusion, Intent, IntentError, IntentId, SubmitError, Ticket, TicketError, Writer};
+use crate::writer::{Inclusion, Intent, IntentError, IntentId, SubmitError, Submitted, Ticket, TicketError, Writer};
 
 /// Why the contracts are not deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -45,24 +45,25 @@ impl From<IntentError> for DeployError {
 }
 
 /// Deploys what `parameters` describe through `writer` and waits until it is final. Without a `token`, a token is
-/// deployed that anyone may mint. `now` is the chain's time, in seconds since 1970.
+/// deployed that anyone may mint. `now` is the chain's time, in seconds since 1970. What is sent is added to `submitted`.
 ///
 /// # Errors
-/// [`DeployError`]; started again with the same arguments it goes on.
+/// [`DeployError`]; started again with the same arguments it goes on. `submitted` says what is on the chain already.
 pub async fn deploy(
     writer: &Writer,
     parameters: &Parameters,
     token: Option<Address>,
     now: u64,
+    submitted: &mut Submitted,
 ) -> Result<Contracts, DeployError> {
     parameters.check(now)?;
     let token = match token {
         Some(token) => token,
-        None => address(&create(writer, "token", token_code(parameters)).await?.included().await?)?,
+        None => address(&create(writer, "token", token_code(parameters), submitted).await?.included().await?)?,
     };
-    let stake_ticket = create(writer, "stake", stake_code(parameters, token)).await?;
+    let stake_ticket = create(writer, "stake", stake_code(parameters, token), submitted).await?;
     let stake = address(&stake_ticket.included().await?)?;
-    let coordinator_ticket = create(writer, "coordinator", coordinator_code(parameters, stake)).await?;
+    let coordinator_ticket = create(writer, "coordinator", coordinator_code(parameters, stake), submitted).await?;
     let block = stake_ticket.finalised().await?.block;
     let coordinator = address(&coordinator_ticket.finalised().await?)?;
     Ok(Contracts { token, stake, coordinator, block })
@@ -100,9 +101,11 @@ fn with_arguments(code: &Bytes, arguments: &impl SolConstructor) -> Bytes {
 }
 
 /// Submits the creation of a contract under a name that its code determines.
-async fn create(writer: &Writer, name: &str, code: Bytes) -> Result<Ticket, DeployError> {
+async fn create(writer: &Writer, name: &str, code: Bytes, submitted: &mut Submitted) -> Result<Ticket, DeployError> {
     let id = IntentId::new(format!("deploy/{name}/{}", hex::encode(keccak256(&code))))?;
-    Ok(writer.retry(Intent::create(id, code)).await?)
+    let ticket = writer.retry(Intent::create(id, code)).await?;
+    submitted.add(name, &ticket);
+    Ok(ticket)
 }
 
 fn address(inclusion: &Inclusion) -> Result<Address, DeployError> {

@@ -20,6 +20,7 @@ mod intent;
 mod seal;
 mod status;
 mod store;
+mod submitted;
 mod task;
 
 pub use config::WriterConfig;
@@ -28,3 +29,4 @@ pub use intent::{Attempt, DATA_BYTES, Fees, ID_BYTES, Inclusion, Intent, IntentE
 pub use seal::{Draft, LocalKey, Seal, SealError};
 pub use status::{Outage, Status, Trouble};
 pub use store::{IntentStore, MemoryStore, StoreError};
+pub use submitted::Submitted;

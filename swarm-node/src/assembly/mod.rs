@@ -15,6 +15,7 @@ mod recipe;
 mod shipped;
 mod solo;
 mod source;
+mod stop;
 mod workshop;
 
 pub use engine::{EngineError, certified, engine};
@@ -23,4 +24,5 @@ pub use recipe::{Recipe, RecipeError};
 pub use shipped::{BASE, ShippedError, base};
 pub use solo::{Solo, SoloConfig, SoloError, SoloStep};
 pub use source::{Model, SourceError};
+pub use stop::{STOP_POLL, Stop};
 pub use workshop::{Workshop, WorkshopError};

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::failure::Failure;
 use super::options::Options;
+use super::output::Answer;
 use crate::config::Settings;
 
 /// Shows settings.
@@ -27,12 +28,8 @@ impl ConfigCommand {
     pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
         let settings = options.settings(&[], environment)?;
         let Action::Show { origin } = self.command;
-        if options.json {
-            println!("{}", json(&settings));
-        } else {
-            print!("{}", text(&settings, origin));
-        }
-        Ok(())
+        let answer = Answer { text: text(&settings, origin), json: json(&settings).to_string(), kept: String::new() };
+        answer.print(options.json)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output;
 use crate::assembly::Watch;
 
 /// Most plain lines of one piece of work: enough to follow, few enough for a log.
@@ -64,14 +65,14 @@ impl Work {
 
     fn line(&self, note: &str) {
         let seconds = self.started.elapsed().as_secs_f64();
-        eprintln!("{} {}/{} after {seconds:.1} s: {note}", self.what, self.done, self.steps);
+        output::note(&format!("{} {}/{} after {seconds:.1} s: {note}", self.what, self.done, self.steps));
     }
 
     fn finish(self, note: &str) {
         match self.bar {
             Some(bar) if note.is_empty() => bar.finish(),
             Some(bar) => bar.finish_with_message(note.to_owned()),
-            None if !note.is_empty() => eprintln!("{}: {note}", self.what),
+            None if !note.is_empty() => output::note(&format!("{}: {note}", self.what)),
             None => {}
         }
     }
@@ -81,7 +82,7 @@ impl Watch for Console {
     fn begin(&self, what: &str, steps: u64) {
         let bar = self.terminal.then(|| Self::bar(what, steps));
         if bar.is_none() {
-            eprintln!("{what}: {steps} steps");
+            output::note(&format!("{what}: {steps} steps"));
         }
         self.with(|work| *work = Some(Work { what: what.into(), steps, done: 0, started: Instant::now(), bar }));
     }
@@ -104,8 +105,8 @@ impl Watch for Console {
 
     fn warn(&self, text: &str) {
         self.with(|work| match work.as_ref().and_then(|work| work.bar.as_ref()) {
-            Some(bar) => bar.suspend(|| eprintln!("warning: {text}")),
-            None => eprintln!("warning: {text}"),
+            Some(bar) => bar.suspend(|| output::warning(text)),
+            None => output::warning(text),
         });
     }
 }

@@ -5,11 +5,13 @@ use clap::Args;
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
+use super::output::Answer;
+use super::signals::stop_on_signals;
 use super::wallet::{NO_WALLET, unlock};
 use crate::assembly::{Model, certified};
 use crate::chain::Endpoint;
 use crate::config::{WalletConfig, path};
-use crate::demo::{self, Funder, MoneyReport};
+use crate::demo::{self, DemoError, Funder, MoneyReport};
 
 /// Runs a whole swarm in this process and shows what it learned.
 ///
@@ -59,14 +61,20 @@ impl Demo {
         certified(&config.engine, 1)?;
         let console = Console::new();
         let base = Model::load(path(&config.demo.base), &console).map_err(Failure::work)?;
-        let report = demo::run(&config, base, &funder, &console).map_err(Failure::work)?;
-        println!("{}", demo::render(&report).trim_end());
-        if options.json {
-            println!("{}", serde_json::to_string(&report.summary()).map_err(Failure::work)?);
-        }
-        match report.money.is_settled() || endpoint == Endpoint::None {
-            true => Ok(()),
-            false => Err(unsettled(&report.money)),
+        let stop = stop_on_signals()?;
+        let report = match demo::run(&config, base, &funder, &console, &stop) {
+            Err(DemoError::Stopped { signal, money }) => {
+                return Err(Failure::Stopped { signal, state: pending(&money) });
+            }
+            ended => ended.map_err(Failure::work)?,
+        };
+        let json = serde_json::to_string(&report.summary()).map_err(Failure::work)?;
+        let kept = report.money.folder.as_ref().map(|folder| format!("its rewards are in {}", folder.display()));
+        Answer { text: demo::render(&report), json, kept: kept.unwrap_or_default() }.print(options.json)?;
+        match stop.signal() {
+            _ if report.money.is_settled() || endpoint == Endpoint::None => Ok(()),
+            Some(signal) => Err(Failure::Stopped { signal, state: pending(&report.money) }),
+            None => Err(unsettled(&report.money)),
         }
     }
 }
@@ -87,5 +95,17 @@ fn funder(endpoint: &Endpoint, wallet: &WalletConfig, environment: &[(String, St
 /// Not everything that was asked for has happened.
 pub(super) fn unsettled(money: &MoneyReport) -> Failure {
     let reason = money.trouble.as_deref().unwrap_or("the balances differ from what was earned");
-    Failure::Work(anyhow::anyhow!("not all rewards are settled: {reason}"))
+    let later = money.folder.as_ref().map(|folder| format!("; later: swarm-node settle {}", folder.display()));
+    Failure::Work(anyhow::anyhow!("not all rewards are settled: {reason}{}", later.unwrap_or_default()))
+}
+
+/// What a run that was stopped leaves, and how to go on.
+pub(super) fn pending(money: &MoneyReport) -> String {
+    match &money.folder {
+        Some(folder) => {
+            let folder = folder.display();
+            format!("what is pending of its rewards is kept in {folder}; later: swarm-node settle {folder}")
+        }
+        None => "nothing is pending on a chain; the same command plays the same rounds from the start".into(),
+    }
 }

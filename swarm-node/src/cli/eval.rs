@@ -1,5 +1,6 @@
 //! `swarm-node eval`: held-out pass@1 of a model.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use reproducible_ops::random::key_from;
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
+use super::output::Answer;
 use crate::assembly::{Model, Watch, certified};
 use crate::config::{EvalConfig, path};
 use crate::learn::eval::{EvalSet, PassRate};
@@ -46,6 +48,9 @@ pub(super) struct Eval {
     /// JSONL file of GSM8K, needed for family gsm8k.
     #[arg(long, value_name = "FILE")]
     gsm8k: Option<String>,
+    /// Shows the first N questions of each family, with the greedy answer as it was written and as it was read.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    show: usize,
 }
 
 const EXAMPLES: &str = "Examples:\n  swarm-node eval\n  swarm-node eval --model runs/train --questions 500 --json\n  swarm-node eval \
@@ -69,26 +74,49 @@ impl Eval {
         let mut generator =
             Generator::new(engine, model.config.clone(), model.tokenizer.ends()).map_err(Failure::work)?;
         generator.set_weights(model.weights.clone()).map_err(Failure::work)?;
-        let (greedy, sampled) = measure(&config.eval, &model, &mut generator, &console)?;
-        print!("{}", table(&greedy, sampled.as_ref(), config.eval.questions));
-        if options.json {
-            println!("{}", summary(&greedy, sampled.as_ref(), config.eval.questions));
-        }
-        Ok(())
+        let measured = measure(&config.eval, &model, &mut generator, self.show, &console)?;
+        let text = shown_text(&measured.shown) + &table(&measured, config.eval.questions);
+        let json = summary(&measured, config.eval.questions, self.show > 0).to_string();
+        Answer { text, json, kept: String::new() }.print(options.json)
     }
+}
+
+/// What was measured.
+struct Measured {
+    greedy: PassRate,
+    sampled: Option<PassRate>,
+    shown: Vec<Shown>,
+}
+
+/// A question and its greedy answer.
+#[derive(serde::Serialize)]
+struct Shown {
+    family: &'static str,
+    right: bool,
+    /// As the model was asked.
+    question: String,
+    /// As the model wrote.
+    answer: String,
+    /// What was read of it; none if there is no answer of the right kind in it.
+    read: Option<String>,
+    gold: String,
 }
 
 fn measure(
     eval: &EvalConfig,
     model: &Model,
     generator: &mut Generator,
+    show: usize,
     console: &Console,
-) -> Result<(PassRate, Option<PassRate>), Failure> {
+) -> Result<Measured, Failure> {
     let library = library(&eval.families, path(&eval.gsm8k), console)?;
     let families: Vec<_> = eval.families.iter().map(|family| (*family, eval.difficulty)).collect();
     let set = set(model, &library, &families, eval.questions, eval.seed, eval.max_new)?;
     console.begin("evaluating", 1 + u64::from(eval.samples > 0));
-    let greedy = set.greedy(generator, &model.tokenizer).map_err(Failure::work)?;
+    let answers = set.answers(generator, &model.tokenizer).map_err(Failure::work)?;
+    let scores = set.items().iter().zip(&answers);
+    let greedy = PassRate::of(scores.map(|((family, question), answer)| (*family, vec![question.score(answer)])));
+    let shown = shown(&set, &answers, show);
     console.step("greedy");
     let mut job = [0; 32];
     job[24..].copy_from_slice(&eval.seed.to_be_bytes());
@@ -96,7 +124,41 @@ fn measure(
     let sample = || set.sampled(generator, &model.tokenizer, eval.samples, key).map_err(Failure::work);
     let sampled = (eval.samples > 0).then(sample).transpose()?;
     console.end("");
-    Ok((greedy, sampled))
+    Ok(Measured { greedy, sampled, shown })
+}
+
+/// The first questions of each family.
+fn shown(set: &EvalSet, answers: &[String], show: usize) -> Vec<Shown> {
+    let mut counts = BTreeMap::new();
+    let mut shown = Vec::new();
+    for ((family, question), answer) in set.items().iter().zip(answers) {
+        let count: &mut usize = counts.entry(*family).or_default();
+        if *count < show {
+            *count += 1;
+            shown.push(Shown {
+                family: family.name(),
+                right: question.score(answer) > 0.0,
+                question: question.prompt.clone(),
+                answer: answer.clone(),
+                read: question.gold.kind().canonical(answer),
+                gold: question.gold.text().to_owned(),
+            });
+        }
+    }
+    shown
+}
+
+/// In quotes, because a model may write anything.
+fn shown_text(shown: &[Shown]) -> String {
+    let entry = |shown: &Shown| {
+        let Shown { family, right, question, answer, read, gold } = shown;
+        let verdict = if *right { "right" } else { "wrong" };
+        let read = read.as_ref().map_or("nothing".to_owned(), |read| format!("{read:?}"));
+        format!(
+            "{family}, {verdict}\n  question  {question:?}\n  answer    {answer:?}\n  read      {read}\n  gold      {gold:?}\n\n"
+        )
+    };
+    shown.iter().map(entry).collect()
 }
 
 /// The generated families, with the GSM8K file if one is named. Rows that cannot be used are named.
@@ -141,7 +203,8 @@ pub(super) fn set(
     EvalSet::new(items, &model.tokenizer, max_new).map_err(Failure::work)
 }
 
-fn table(greedy: &PassRate, sampled: Option<&PassRate>, questions: usize) -> String {
+fn table(Measured { greedy, sampled, .. }: &Measured, questions: usize) -> String {
+    let sampled = sampled.as_ref();
     let mut text = format!("Held-out pass@1 in percent, {questions} questions per family\n\n");
     text.push_str(&format!("{:<14}{:>8}{:>9}\n", "family", "greedy", "sampled"));
     let sampled_of = |pick: &dyn Fn(&PassRate) -> Option<f32>| sampled.and_then(pick);
@@ -156,15 +219,19 @@ fn table(greedy: &PassRate, sampled: Option<&PassRate>, questions: usize) -> Str
     text
 }
 
-fn summary(greedy: &PassRate, sampled: Option<&PassRate>, questions: usize) -> serde_json::Value {
+fn summary(Measured { greedy, sampled, shown }: &Measured, questions: usize, show: bool) -> serde_json::Value {
     let by_family = |rate: &PassRate| -> serde_json::Value {
         rate.families.iter().map(|(family, rate)| (family.name().to_owned(), serde_json::Value::from(*rate))).collect()
     };
-    serde_json::json!({
+    let mut summary = serde_json::json!({
         "questions": questions,
         "greedy": greedy.mean,
-        "sampled": sampled.map(|rate| rate.mean),
+        "sampled": sampled.as_ref().map(|rate| rate.mean),
         "greedy_by_family": by_family(greedy),
-        "sampled_by_family": sampled.map(by_family),
-    })
+        "sampled_by_family": sampled.as_ref().map(by_family),
+    });
+    if show {
+        summary["shown"] = serde_json::json!(shown);
+    }
+    summary
 }

@@ -1,7 +1,9 @@
 //! Why a command ends early, and with which exit code.
 
 use std::fmt;
+use std::io;
 
+use super::signals;
 use crate::assembly::{EngineError, RecipeError};
 use crate::chain::EndpointError;
 use crate::config::ConfigError;
@@ -18,14 +20,38 @@ pub(super) enum Failure {
     Usage(anyhow::Error),
     /// Something failed at work.
     Work(anyhow::Error),
+    /// The work was done, and standard output does not take its result.
+    Output {
+        /// What the system says.
+        cause: io::Error,
+        /// Where the result lies besides; empty if nowhere.
+        kept: String,
+        /// The result itself.
+        result: String,
+    },
+    /// A signal asked for the end, and what was done is kept.
+    Stopped {
+        /// The signal's number.
+        signal: usize,
+        /// What was reached, where it is kept, and how to go on.
+        state: String,
+    },
 }
 
 impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
-            Self::Work(_) => ERROR,
+            Self::Work(_) | Self::Output { .. } => ERROR,
+            // What shells say of a process that a signal ended.
+            Self::Stopped { signal, .. } => u8::try_from(128 + signal).unwrap_or(ERROR),
         }
+    }
+
+    /// The message without the word that it begins with.
+    pub(super) fn reason(&self) -> String {
+        let text = self.to_string();
+        text.strip_prefix("error: ").map_or(text.clone(), str::to_owned)
     }
 
     /// A failure at work.
@@ -36,8 +62,14 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(error) | Self::Work(error)) = self;
-        write!(f, "{error}")
+        match self {
+            Self::Usage(error) | Self::Work(error) => write!(f, "error: {error}"),
+            Self::Output { cause, kept, result } => {
+                let kept = if kept.is_empty() { String::new() } else { format!("; {kept}") };
+                write!(f, "error: standard output cannot be written: {cause}{kept}; the result is\n{result}")
+            }
+            Self::Stopped { signal, state } => write!(f, "stopped by {}: {state}", signals::name(*signal)),
+        }
     }
 }
 

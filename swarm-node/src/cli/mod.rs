@@ -5,9 +5,10 @@
 //! | 0 | done |
 //! | 1 | something failed; the message says what, the value seen, and what to do |
 //! | 2 | settings or usage |
+//! | 130, 143 | SIGINT or SIGTERM ended work early; what was done is kept, and the message says how to go on |
 //!
-//! Results go to standard output, progress and messages to standard error. With `--json` the last line of standard output
-//! is one object.
+//! Results go to standard output, progress and messages to standard error. With `--json` the result is one line, an object,
+//! instead of the text for people. `chain dev` is ended by a signal and then returns 0.
 
 mod chain;
 mod config;
@@ -16,8 +17,10 @@ mod demo;
 mod eval;
 mod failure;
 mod options;
+mod output;
 mod pretrain;
 mod settle;
+mod signals;
 mod train;
 mod wallet;
 
@@ -28,6 +31,8 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 use options::Options;
+
+use crate::config::PREFIX;
 
 /// A node of an open training swarm whose arithmetic is bit-reproducible.
 #[derive(Debug, Parser)]
@@ -46,7 +51,8 @@ any instruction set.\n\nSettings come from defaults, a file (--config or SWARM_N
 (SWARM_NODE_DEMO_ROUNDS=10 for demo.rounds) and flags; later ones win. `swarm-node config show --origin` tells which.";
 
 const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simulate --seed 2 --json\n  swarm-node eval --model \
-runs/train --families max,sort\n  swarm-node config show --origin\n\nExit codes: 0 done, 1 error, 2 settings or usage.";
+runs/train --families max,sort\n  swarm-node config show --origin\n\nExit codes: 0 done, 1 error, 2 settings or usage, 130 or \
+143 ended early by SIGINT or SIGTERM with its work saved (a second signal ends at once).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -61,15 +67,18 @@ enum Command {
 }
 
 /// Runs the command that these arguments name, under this environment.
-pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Vec<(String, String)>) -> ExitCode {
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(help) => return explain(&help),
     };
-    match dispatch(cli, environment) {
+    match own_variables(environment).and_then(|environment| dispatch(cli, environment)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            output::note(&failure.to_string());
             ExitCode::from(failure.code())
         }
     }
@@ -77,9 +86,31 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Vec<(Stri
 
 /// Help and version go to standard output with code 0, usage errors to standard error with code 2.
 fn explain(help: &clap::Error) -> ExitCode {
-    // Nothing can be done about an output that is closed.
-    let _ = help.print();
-    ExitCode::from(if help.use_stderr() { failure::USAGE } else { 0 })
+    let printed = help.print();
+    match printed {
+        _ if help.use_stderr() => ExitCode::from(failure::USAGE),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            output::note(&format!("error: standard output cannot be written: {error}"));
+            ExitCode::from(failure::ERROR)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// The variables whose names begin with [`PREFIX`], as text. A name that is no text cannot be one of ours; a value that is
+/// none is refused without being shown, for it may be a secret.
+fn own_variables(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut own = Vec::new();
+    for (name, value) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        let value = value.into_string().map_err(|_| {
+            Failure::Usage(anyhow::anyhow!("{name}: its value is not UTF-8 text; set it to text, or unset it"))
+        })?;
+        own.push((name.to_owned(), value));
+    }
+    Ok(own)
 }
 
 fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure> {

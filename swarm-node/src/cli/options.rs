@@ -21,7 +21,7 @@ pub(super) struct Options {
     /// Instruction set: auto, scalar, avx2, avx512 or neon. Results do not depend on it.
     #[arg(long, value_name = "PATH", global = true)]
     path: Option<String>,
-    /// Ends standard output with one line of JSON.
+    /// Prints the result as one line of JSON instead of text.
     #[arg(long, global = true)]
     pub(super) json: bool,
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::console::Console;
-use super::demo::unsettled;
+use super::demo::{pending, unsettled};
 use super::failure::Failure;
 use super::options::Options;
+use super::output::Answer;
+use super::signals::stop_on_signals;
 use super::wallet::{NO_WALLET, unlock};
-use crate::demo;
+use crate::demo::{self, MoneySummary};
 
 /// Settles what a demo on a lasting chain has left pending: submits scores and claims rewards.
 ///
@@ -27,12 +29,16 @@ impl Settle {
         let config = options.settings(&[], environment.clone())?.config()?;
         let wallet = unlock(&config.wallet, &environment).map_err(Failure::work)?;
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
+        let stop = stop_on_signals()?;
         let report =
-            demo::settle(&self.folder, &config.chain, &wallet.secret, &Console::new()).map_err(Failure::work)?;
-        println!("{}", demo::render_money(&report).trim());
-        if options.json {
-            println!("{}", serde_json::to_string(&demo::MoneySummary::from(&report)).map_err(Failure::work)?);
+            demo::settle(&self.folder, &config.chain, &wallet.secret, &Console::new(), &stop).map_err(Failure::work)?;
+        let json = serde_json::to_string(&MoneySummary::from(&report)).map_err(Failure::work)?;
+        let kept = format!("it is on the chain, and in {}", self.folder.display());
+        Answer { text: demo::render_money(&report), json, kept }.print(options.json)?;
+        match stop.signal() {
+            _ if report.is_settled() => Ok(()),
+            Some(signal) => Err(Failure::Stopped { signal, state: pending(&report) }),
+            None => Err(unsettled(&report)),
         }
-        if report.is_settled() { Ok(()) } else { Err(unsettled(&report)) }
     }
 }

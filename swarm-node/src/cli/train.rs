@@ -10,9 +10,12 @@ use super::console::Console;
 use super::eval::{library, set};
 use super::failure::Failure;
 use super::options::Options;
+use super::output::Answer;
+use super::signals::stop_on_signals;
 use crate::assembly::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, certified};
 use crate::config::{Config, TrainConfig, path};
 use crate::learn::eval::EvalSet;
+use crate::learn::guard::Verdict;
 use crate::learn::run_folder::RunFolder;
 use crate::round::digest::hex;
 
@@ -22,7 +25,8 @@ const HELD_OUT_SEED: u64 = 0;
 /// Trains one model alone by reinforcement learning on verifiable tasks.
 ///
 /// The learner is the one of the swarm (GRPO, AdamW, a guard that rolls back). Starts from a checkpoint, a Hugging Face
-/// folder or the shipped base, and writes checkpoints; --resume continues exactly where the newest one stands.
+/// folder or the shipped base, and writes checkpoints; --resume continues exactly where the newest one stands. SIGINT
+/// (Ctrl-C) and SIGTERM stop the run after the current step, with a checkpoint.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Train {
@@ -67,11 +71,11 @@ impl Train {
         let console = Console::new();
         let model = Model::load(path(&config.train.model), &console).map_err(Failure::work)?;
         let summary = self.train(&config, model, engine, &console)?;
-        println!("{} steps, model {} in {}", summary.steps, summary.digest, summary.checkpoint.display());
-        if options.json {
-            println!("{}", serde_json::to_string(&summary).map_err(Failure::work)?);
-        }
-        Ok(())
+        let (steps, digest, checkpoint) = (summary.steps, &summary.digest, summary.checkpoint.display());
+        let text = format!("{steps} steps, model {digest} in {checkpoint}");
+        let json = serde_json::to_string(&summary).map_err(Failure::work)?;
+        let kept = format!("its checkpoints are in {}", config.train.out.display());
+        Answer { text, json, kept }.print(options.json)
     }
 
     fn train(
@@ -93,9 +97,16 @@ impl Train {
             Solo::new(solo, &workshop, &library, engine, folder, self.resume).map_err(Failure::work)?;
         damaged.iter().for_each(|text| console.warn(text));
         console.begin("training", train.steps.saturating_sub(run.steps()));
+        let stop = stop_on_signals()?;
         let mut measured = None;
-        while run.steps() < train.steps {
+        while run.steps() < train.steps && !stop.is_requested() {
             let step = run.step().map_err(Failure::work)?;
+            if let Verdict::RollBack { best, seen } = step.verdict {
+                let step = run.steps();
+                console.warn(&format!(
+                    "step {step}: the mean reward fell from {best:.3} to {seen:.3}; the model is rolled back to its best state"
+                ));
+            }
             let last = run.steps() == train.steps;
             let due = train.measure_every > 0 && run.steps().is_multiple_of(train.measure_every);
             let rate = if due || last { Some(measure(&mut run, &workshop, &held_out)?) } else { None };
@@ -107,6 +118,12 @@ impl Train {
         }
         console.end("");
         let checkpoint = run.save().map_err(Failure::work)?;
+        if let Some(signal) = stop.signal().filter(|_| run.steps() < train.steps) {
+            let (done, all, path) = (run.steps(), train.steps, checkpoint.display());
+            let state =
+                format!("step {done} of {all} is saved in {path}; the same command with --resume goes on from there");
+            return Err(Failure::Stopped { signal, state });
+        }
         // A run that was complete already is told like one that ends here.
         let heldout = match measured {
             Some(rate) => rate,

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::failure::Failure;
 use super::options::Options;
+use super::output::{self, Answer};
 use crate::config::{WalletConfig, path};
 use crate::wallet::{
     Cost, Fresh, Given, Keystore, Password, PasswordSource, Secret, Wallet, WalletError, WalletSource,
@@ -66,11 +67,12 @@ impl WalletCommand {
             }
             Action::Show { file } => show(file.as_deref().or(path(&config.file)), &environment)?,
         };
-        match options.json {
-            true => println!("{}", serde_json::json!({ "address": address })),
-            false => println!("{address}"),
-        }
-        Ok(())
+        let kept = match &self.action {
+            Action::New { file } | Action::Import { file } => format!("the wallet is in {}", file.display()),
+            Action::Show { .. } => String::new(),
+        };
+        let json = serde_json::json!({ "address": address }).to_string();
+        Answer { text: address, json, kept }.print(options.json)
     }
 }
 
@@ -89,11 +91,14 @@ fn write(
     config: &WalletConfig,
     environment: &[(String, String)],
 ) -> Result<String, Failure> {
+    // Before anybody types a password.
+    let place = file::Place::reserve(path).map_err(Failure::work)?;
     let password = new_password(config, environment).map_err(Failure::work)?;
     let fresh = Fresh::random().map_err(Failure::work)?;
     let keystore = Keystore::seal(secret, &password, Cost::default(), &fresh).map_err(Failure::work)?;
-    file::create(path, &keystore).map_err(Failure::work)?;
-    eprintln!("wrote {}; without its password nobody can use it, and nobody can restore it", path.display());
+    place.create(&keystore).map_err(Failure::work)?;
+    let wrote = path.display();
+    output::note(&format!("wrote {wrote}; without its password nobody can use it, and nobody can restore it"));
     Ok(secret.address().to_string())
 }
 
@@ -130,7 +135,7 @@ pub(super) fn unlock(config: &WalletConfig, environment: &[(String, String)]) ->
     let given = given.with_environment(|name| variable(environment, name));
     let wallet = WalletSource::resolve(given)?.unlock(password::ask)?;
     if let Some(warning) = wallet.as_ref().and_then(|wallet| wallet.warning.as_ref()) {
-        eprintln!("warning: {warning}");
+        output::warning(warning);
     }
     Ok(wallet)
 }

@@ -57,6 +57,9 @@ pub struct MoneySummary {
     pub earned: Vec<String>,
     pub claimed: Vec<String>,
     pub pending: Vec<String>,
+    pub epochs: usize,
+    pub epochs_accepted: usize,
+    pub trouble: Option<String>,
     pub chain: Option<Place>,
 }
 
@@ -68,12 +71,15 @@ impl From<&MoneyReport> for MoneySummary {
             earned: money.texts(Account::earned),
             claimed: money.texts(|account| account.claimed),
             pending: money.texts(Account::pending),
+            epochs: money.epochs[1],
+            epochs_accepted: money.epochs[0],
+            trouble: money.trouble.clone(),
             chain: money.place.clone(),
         }
     }
 }
 
-/// The last line of `demo --json`. Rates are shares of right answers, 0 to 1, means over peers and families.
+/// What `demo --json` prints. Rates are shares of right answers, 0 to 1, means over peers and families.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what DemoReport documents")]
 pub struct Summary {

@@ -13,7 +13,7 @@ use super::money::{Cast, Economy, Funder, Money, MoneyReport};
 use super::parallel::parallel;
 use super::plan::Plan;
 use super::report::{DemoReport, PeerReport};
-use crate::assembly::{EngineError, Model, Watch, Workshop, WorkshopError, engine};
+use crate::assembly::{EngineError, Model, Stop, Watch, Workshop, WorkshopError, engine};
 use crate::chain::Endpoint;
 use crate::config::{ChainConfig, Config, EngineConfig, path};
 use crate::learn::driver::Swarm;
@@ -62,6 +62,14 @@ pub enum DemoError {
     /// The thread that settles.
     #[error("the thread that settles rewards did not start: {0}; settle nowhere with --chain none")]
     Thread(#[from] std::io::Error),
+    /// Somebody asked for the end before it.
+    #[error("the demo was stopped before its end")]
+    Stopped {
+        /// The signal's number.
+        signal: usize,
+        /// What became of the rewards until then.
+        money: MoneyReport,
+    },
     /// A demo without peers.
     #[error("there is no peer; set demo.peers to 2 or more")]
     NoPeer,
@@ -80,23 +88,41 @@ pub(super) struct Stand<'a> {
     pub(super) engine: &'a EngineConfig,
     pub(super) threads: usize,
     pub(super) watch: &'a dyn Watch,
+    pub(super) stop: &'a Stop,
 }
 
-/// Plays the demo from this base model; `funder` pays for the chain of the settings.
+/// Plays the demo from this base model; `funder` pays for the chain of the settings. A request to stop ends it between
+/// two moments of the rounds.
 ///
 /// # Errors
 /// See [`DemoError`]. What goes wrong with the chain is no error but part of the report.
-pub fn run(config: &Config, base: Model, funder: &Funder, watch: &dyn Watch) -> Result<DemoReport, DemoError> {
+pub fn run(
+    config: &Config,
+    base: Model,
+    funder: &Funder,
+    watch: &dyn Watch,
+    stop: &Stop,
+) -> Result<DemoReport, DemoError> {
     let started = Instant::now();
     let model = hex(&base.weights.digest());
     let workshop = Workshop::new(base, config.learn.clone())?;
     let plan = Plan { demo: &config.demo, learn: &config.learn, model };
     let threads = config.engine.workers();
-    let stand = Stand { plan, workshop: &workshop, engine: &config.engine, threads, watch };
-    let money = stand.money(&config.chain, funder)?;
-    let mut report = stand.report(money)?;
-    report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
+    let stand = Stand { plan, workshop: &workshop, engine: &config.engine, threads, watch, stop };
+    let mut money = stand.money(&config.chain, funder)?;
+    let played = stand.report(money.as_mut().ok());
+    // Also for a demo that fails or is stopped: what was paid for must not be lost.
+    let money = money.map_or_else(|report| report, |money| money.finish(watch, stop, played.is_ok()));
+    match played {
+        Ok(report) => Ok(DemoReport { money, seconds: started.elapsed().as_secs_f64(), ..report }),
+        Err(DemoError::Stopped { signal, .. }) => Err(DemoError::Stopped { signal, money }),
+        Err(error) => {
+            if let Some(folder) = money.folder {
+                watch.warn(&format!("what is pending can be settled: swarm-node settle {}", folder.display()));
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Fails with the first failure of a swarm's peers.
@@ -138,25 +164,32 @@ impl Stand<'_> {
         Ok(Ok(Money::begin(chain.clone(), economy, cast, path(&demo.run).map(Into::into))?))
     }
 
-    fn report(&self, money: Result<Money, MoneyReport>) -> Result<DemoReport, DemoError> {
+    /// Fails if somebody has asked for the end.
+    pub(super) fn check_stop(&self) -> Result<(), DemoError> {
+        match self.stop.signal() {
+            Some(signal) => Err(DemoError::Stopped { signal, money: MoneyReport::default() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Plays everything and measures; the report lacks the money and the seconds.
+    fn report(&self, money: Option<&mut Money>) -> Result<DemoReport, DemoError> {
         let demo = self.plan.demo;
         let base = &self.workshop.model().weights;
         let measure = Measure::new(&self.plan, self.workshop)?;
         self.watch.begin("base", 2);
         let before = measure.rates(engine(self.engine, self.threads)?, base.clone())?;
         self.watch.step("held-out questions");
+        self.check_stop()?;
         let council_before = council(self, &vec![base.clone(); demo.peers])?;
         self.watch.end("");
         let control = alone(self)?;
-        let (mut money, no_money) = match money {
-            Ok(money) => (Some(money), MoneyReport::default()),
-            Err(report) => (None, report),
-        };
-        let (rounds, swarm) = self.together(&measure, money.as_mut())?;
+        let (rounds, swarm) = self.together(&measure, money)?;
         let together: Vec<Weights> = swarm.iter().map(|learned| learned.weights.clone()).collect();
         self.watch.begin("measuring", demo.peers as u64 * 2 + 1);
         let council_after = council(self, &together)?;
         self.watch.step("council");
+        self.check_stop()?;
         let all: Vec<&Learned> = control.iter().chain(&swarm).collect();
         let rates = parallel(&all, self.threads, |learned| {
             let rates = measure.rates(engine(self.engine, 1)?, learned.weights.clone());
@@ -179,7 +212,7 @@ impl Stand<'_> {
             seed: demo.seed,
             rounds: demo.rounds,
             rounds_settled: rounds.settled(),
-            money: money.map_or(no_money, |money| money.finish(self.watch)),
+            money: MoneyReport::default(),
             before,
             peers: peers.collect(),
             council: [council_before, council_after],
@@ -236,6 +269,7 @@ impl Stand<'_> {
         let report = Simulation::new(spec, judge)?.run(&mut driver);
         let Watched { mut swarm, failure, .. } = driver;
         failure.map_or(Ok(()), Err)?;
+        self.check_stop()?;
         refuse_failures(&mut swarm)?;
         let learned = swarm.each(|peer, learner| {
             let reports = swarm.journal.reports.iter().filter(|((_, who), _)| *who == peer);
@@ -327,5 +361,9 @@ impl Driver for Watched<'_, '_> {
             let result = self.results.remove(&(*peer, settlement.round)).filter(|_| settlement.agrees);
             money.round_over(*peer, settlement.round, result, self.stand.watch);
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stand.stop.is_requested()
     }
 }

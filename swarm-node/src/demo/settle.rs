@@ -5,7 +5,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::money::{Cast, Money, MoneyReport, Run, RunError};
-use crate::assembly::Watch;
+use crate::assembly::{Stop, Watch};
 use crate::config::ChainConfig;
 use crate::config::schema::MAX_PEERS;
 use crate::round::key::KeyError;
@@ -38,7 +38,7 @@ pub enum SettleError {
     Thread(#[from] std::io::Error),
 }
 
-/// Settles what the demo in `folder` has left, on the chain that it used.
+/// Settles what the demo in `folder` has left, on the chain that it used; a request to stop leaves the rest pending.
 ///
 /// # Errors
 /// [`SettleError`]. What goes wrong with the chain is no error but part of the report.
@@ -47,6 +47,7 @@ pub fn settle(
     chain: &ChainConfig,
     wallet: &Secret,
     watch: &dyn Watch,
+    stop: &Stop,
 ) -> Result<MoneyReport, SettleError> {
     let run = Run::read(folder)?;
     if run.peers > MAX_PEERS {
@@ -59,5 +60,5 @@ pub fn settle(
         return Err(SettleError::Wallet { paid: paid.to_string(), wallet: wallet.to_string() });
     }
     let chain = ChainConfig { endpoint: run.endpoint.clone(), id: run.chain, ..chain.clone() };
-    Ok(Money::resume(chain, cast, run, folder.to_owned())?.finish(watch))
+    Ok(Money::resume(chain, cast, run, folder.to_owned())?.finish(watch, stop, true))
 }

@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::ModelFiles;
 use crate::round::digest::hex;
-use crate::store::private::sync_folder;
+use crate::store::whole::sync_folder;
 
 use super::trainer::TrainState;
 

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::ModelFiles;
-use crate::store::private::sync_folder;
+use crate::store::whole::{require_writable, sync_folder};
 
 use super::checkpoint::{self, Checkpoint, CheckpointError};
 
@@ -61,11 +61,13 @@ impl RunFolder {
     /// removed.
     ///
     /// # Errors
-    /// The folder cannot be created, or another process trains in it.
+    /// The folder cannot be created or written, or another process trains in it.
     pub fn open(root: impl Into<PathBuf>, keep: usize, files: Arc<ModelFiles>) -> Result<Self, CheckpointError> {
         let root = root.into();
         fs::create_dir_all(&root).map_err(CheckpointError::io(&root))?;
         let lock = lock(&root)?;
+        // Before the work rather than at its first checkpoint.
+        require_writable(&root).map_err(CheckpointError::io(&root))?;
         let folder = Self { root, keep: keep.max(2), files, _lock: lock };
         for name in names(&folder.root)? {
             if name.strip_prefix(PARTIAL).is_some_and(|rest| rest.starts_with(STEP)) {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::ModelConfig;
 use super::config::hugging_face;
 use super::tokenizer::{CHARACTER_END, CHARACTER_PAD, FIRST_CHARACTER};
-use crate::store::private::sync_folder;
+use crate::store::whole::{Access, Reserved};
 
 /// The model's shapes.
 pub const CONFIG: &str = "config.json";
@@ -67,14 +67,9 @@ impl ModelFiles {
     /// # Errors
     /// The system refuses.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        for (name, bytes) in self.iter() {
-            let (path, partial) = (folder.join(name), folder.join(format!("{name}.partial")));
-            let mut file = fs::File::create(&partial)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)?;
-        }
-        sync_folder(folder)
+        self.iter().try_for_each(|(name, bytes)| {
+            Reserved::new(&folder.join(name), Access::Umask, 0)?.replace(bytes)
+        })
     }
 
     /// The files of a Hugging Face folder whose `config.json` says this.

@@ -6,7 +6,7 @@
 //!        ├─ cursors     how far a contract's events were read
 //!        ├─ epochs      what was heard about an epoch's scores, as opaque bytes
 //!        └─ meta        the layout's version
-//! private ─▶ small files with secrets
+//! private ─▶ small files with secrets ─▶ whole ─▶ files that appear whole or not at all
 //! ```
 //! Invariants: what a call wrote is on disk when it returns; a call is all or nothing; a record that does not decode is
 //! reported and hides no other; a flipped bit is found when the file is opened; a newer layout is not touched. Sizes are bounded by [`MAX_RECORD`].
@@ -19,6 +19,7 @@ mod open;
 pub mod private;
 mod records;
 mod sign_once;
+pub mod whole;
 
 pub use cursors::Cursors;
 pub use epochs::Epochs;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::error::{OpenError, StoreError};
-use super::{cursors, epochs, intents, private, sign_once};
+use super::{cursors, epochs, intents, sign_once, whole};
 
 /// Version of the layout.
 pub const SCHEMA: u64 = 1;
@@ -90,7 +90,7 @@ fn open_caught(path: &Path) -> Result<(Database, bool), redb::Error> {
 
 fn open_file(path: &Path) -> Result<(Database, bool), redb::Error> {
     let created = !path.try_exists()?;
-    let folder = private::folder_of(path);
+    let folder = whole::folder_of(path);
     std::fs::create_dir_all(folder)?;
     let file = options().open(path)?;
     let mut database = Database::builder().create_file(file)?;
@@ -99,7 +99,7 @@ fn open_file(path: &Path) -> Result<(Database, bool), redb::Error> {
         return Err(redb::Error::Corrupted("its check sums do not match".into()));
     }
     if created {
-        private::sync_folder(folder)?;
+        whole::sync_folder(folder)?;
     }
     Ok((database, created))
 }
@@ -175,7 +175,7 @@ pub(super) mod tests {
         let (_folder, path) = at();
         assert!(Store::open(&path).unwrap().is_new());
         assert!(!Store::open(&path).unwrap().is_new());
-        assert_eq!(private::exposed_mode(&std::fs::File::open(&path).unwrap()).unwrap(), None);
+        assert_eq!(super::super::private::exposed_mode(&std::fs::File::open(&path).unwrap()).unwrap(), None);
     }
 
     #[test]

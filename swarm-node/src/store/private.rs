@@ -1,26 +1,21 @@
-//! Small files with secrets: whole or not there at all, never written over another, readable by their owner alone.
-//!
-//! A file is written under a temporary name in its folder, synced, given its name only if nothing has that name yet,
-//! and the folder is synced. So a crash leaves either no file or the whole one.
+//! Small files with secrets: [`whole`], never written over another, readable by their owner alone, and read
+//! into memory that is wiped.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use zeroize::Zeroizing;
+
+use super::whole::{self, Access, Reserved};
 
 /// Creates `path` with `bytes`, mode 0600; missing folders are made.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if something has this name, and whatever the system says.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = folder_of(path);
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|refused| refused.error)?;
-    sync_folder(folder)
+    fs::create_dir_all(whole::folder_of(path))?;
+    Reserved::new(path, Access::Owner, bytes.len())?.create(bytes)
 }
 
 /// Reads from an open file, at most `limit` bytes, into memory that is wiped.
@@ -57,19 +52,6 @@ pub fn exposed_mode(_file: &File) -> io::Result<Option<u32>> {
     Ok(None)
 }
 
-/// The folder that holds a path.
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes names in a folder durable, where folders can be synced.
-///
-/// # Errors
-/// Whatever the system says.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +66,7 @@ mod tests {
         let file = File::open(&path).unwrap();
         assert_eq!(exposed_mode(&file).unwrap(), None);
         assert_eq!(*read(&file, 5).unwrap(), b"first");
-        let names = fs::read_dir(folder_of(&path)).unwrap().count();
+        let names = fs::read_dir(whole::folder_of(&path)).unwrap().count();
         assert_eq!(names, 1, "a temporary file was left behind");
     }
 
@@ -106,11 +88,5 @@ mod tests {
         create(&path, b"x").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert_eq!(exposed_mode(&File::open(&path).unwrap()).unwrap(), Some(0o640));
-    }
-
-    #[test]
-    fn a_bare_name_lies_in_the_current_folder() {
-        assert_eq!(folder_of(Path::new("node.key")), Path::new("."));
-        assert_eq!(folder_of(Path::new("a/node.key")), Path::new("a"));
     }
 }

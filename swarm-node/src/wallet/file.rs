@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::NEW_COMMAND;
 use super::keystore::{Fresh, Keystore, KeystoreError, MAX_BYTES};
 use crate::store::private;
+use crate::store::whole::{Access, Reserved, folder_of};
 
 /// Why a keystore file cannot be written or read.
 #[derive(Debug, Error)]
@@ -26,9 +27,20 @@ pub enum FileError {
         /// The path.
         path: PathBuf,
     },
-    /// The system refuses.
+    /// The system refuses to read.
     #[error("cannot access the keystore {path}: {source}; check free space and permissions", path = path.display())]
     Io {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system refuses to write.
+    #[error(
+        "the keystore {path} cannot be written: {source}; name a file in a folder that can be written",
+        path = path.display()
+    )]
+    Unwritable {
         /// The path.
         path: PathBuf,
         /// What the system says.
@@ -45,12 +57,19 @@ pub enum FileError {
 }
 
 impl FileError {
-    fn io(path: &Path, source: io::Error) -> Self {
+    fn read(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::NotFound => Self::Absent { path },
-            io::ErrorKind::AlreadyExists => Self::Exists { path },
             _ => Self::Io { path, source },
+        }
+    }
+
+    fn write(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::AlreadyExists => Self::Exists { path },
+            _ => Self::Unwritable { path, source },
         }
     }
 
@@ -68,13 +87,37 @@ pub struct Found {
     pub warning: Option<String>,
 }
 
-/// Writes a keystore to a path where nothing is.
-///
-/// # Errors
-/// [`FileError::Exists`], or the system refuses; no file is there then.
-pub fn create(path: &Path, keystore: &Keystore) -> Result<(), FileError> {
-    let text = keystore.to_text().map_err(|source| FileError::keystore(path, source))?;
-    private::create(path, text.as_bytes()).map_err(|source| FileError::io(path, source))
+/// The place of a keystore that is not made yet.
+#[derive(Debug)]
+pub struct Place {
+    reserved: Reserved,
+    path: PathBuf,
+}
+
+impl Place {
+    /// Reserves a path where nothing is, before somebody is asked for a password; missing folders are made.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`], or the system refuses.
+    pub fn reserve(path: &Path) -> Result<Self, FileError> {
+        // A link that leads nowhere is something, too.
+        if path.symlink_metadata().is_ok() {
+            return Err(FileError::Exists { path: path.to_owned() });
+        }
+        let folder = std::fs::create_dir_all(folder_of(path));
+        let reserved = folder.and_then(|()| Reserved::new(path, Access::Owner, MAX_BYTES));
+        let reserved = reserved.map_err(|source| FileError::write(path, source))?;
+        Ok(Self { reserved, path: path.to_owned() })
+    }
+
+    /// Writes the keystore.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`], or the system refuses; no file is there then.
+    pub fn create(self, keystore: &Keystore) -> Result<(), FileError> {
+        let text = keystore.to_text().map_err(|source| FileError::keystore(&self.path, source))?;
+        self.reserved.create(text.as_bytes()).map_err(|source| FileError::write(&self.path, source))
+    }
 }
 
 /// Reads a keystore; one that others can read is used, with a warning, because it is encrypted.
@@ -82,7 +125,7 @@ pub fn create(path: &Path, keystore: &Keystore) -> Result<(), FileError> {
 /// # Errors
 /// Absent, unreadable, or no keystore.
 pub fn read(path: &Path) -> Result<Found, FileError> {
-    let io = |source| FileError::io(path, source);
+    let io = |source| FileError::read(path, source);
     let file = File::open(path).map_err(io)?;
     let text = private::read(&file, MAX_BYTES).map_err(io)?;
     let keystore = Keystore::parse(&text).map_err(|source| FileError::keystore(path, source))?;
@@ -131,12 +174,29 @@ mod tests {
     #[test]
     fn a_keystore_comes_back_and_is_never_written_over() {
         let (_folder, path) = at("wallet.json");
-        create(&path, &sealed(1)).unwrap();
-        let error = create(&path, &sealed(2)).unwrap_err().to_string();
+        Place::reserve(&path).unwrap().create(&sealed(1)).unwrap();
+        let error = Place::reserve(&path).unwrap_err().to_string();
         assert!(error.contains("wallet.json exists and is not written over; move it away"), "{error}");
         let found = read(&path).unwrap();
         assert_eq!(found.keystore.address(), sealed(1).address());
         assert_eq!(found.warning, None);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_refused_with_the_remedy() {
+        let (_folder, file) = at("file");
+        std::fs::write(&file, "").unwrap();
+        let error = Place::reserve(&file.join("wallet.json")).unwrap_err().to_string();
+        assert!(error.contains("file/wallet.json cannot be written") && error.contains("name a file in"), "{error}");
+    }
+
+    #[test]
+    fn a_keystore_that_came_in_between_is_not_written_over() {
+        let (_folder, path) = at("wallet.json");
+        let place = Place::reserve(&path).unwrap();
+        std::fs::write(&path, "theirs").unwrap();
+        assert!(matches!(place.create(&sealed(1)), Err(FileError::Exists { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
     }
 
     #[test]
@@ -163,7 +223,7 @@ mod tests {
     fn a_keystore_that_others_can_read_is_used_with_a_warning() {
         use std::os::unix::fs::PermissionsExt;
         let (_folder, path) = at("open.json");
-        create(&path, &sealed(1)).unwrap();
+        Place::reserve(&path).unwrap().create(&sealed(1)).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let warning = read(&path).unwrap().warning.unwrap();
         assert!(warning.contains("mode 644") && warning.contains("chmod 600"), "{warning}");

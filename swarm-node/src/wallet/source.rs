@@ -214,7 +214,8 @@ mod tests {
         let (path, file) = (folder.path().join("wallet.json"), folder.path().join("password"));
         let (right, cost) = (Password::new("p".into()), Cost { n: 2, r: 1, p: 1 });
         let fresh = Fresh { salt: [1; 32], iv: [2; 16], id: [3; 16] };
-        file::create(&path, &Keystore::seal(&secret(), &right, cost, &fresh).unwrap()).unwrap();
+        let keystore = Keystore::seal(&secret(), &right, cost, &fresh).unwrap();
+        file::Place::reserve(&path).unwrap().create(&keystore).unwrap();
         std::fs::write(&file, "p\n").unwrap();
         let unlock = |password| WalletSource::Keystore { path: path.clone(), password }.unlock(|_| Ok(right.clone()));
         for source in [PasswordSource::Given(right.clone()), PasswordSource::File(file), PasswordSource::Asked] {

@@ -4,10 +4,13 @@
 mod anvil;
 mod commands;
 mod configs;
+mod devchain;
 mod errors;
 mod faults;
 mod http;
 mod node;
+mod output;
 mod runs;
 mod settlement;
+mod signals;
 mod transformers;

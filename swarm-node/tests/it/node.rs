@@ -21,10 +21,10 @@ impl From<Output> for Ended {
 }
 
 impl Ended {
-    /// The last line of standard output as JSON.
+    /// Standard output as JSON.
     pub fn json(&self) -> serde_json::Value {
-        let last = self.out.lines().last().unwrap_or_default();
-        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last:?}\n{}", self.err))
+        let out = &self.out;
+        serde_json::from_str(out).unwrap_or_else(|error| panic!("{error}: {out:?}\n{}", self.err))
     }
 
     /// Fails unless the run ended with this code and said all of this on standard error.
@@ -37,7 +37,8 @@ impl Ended {
     }
 }
 
-fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+/// The binary with these arguments and environment.
+pub fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_swarm-node"));
     command.args(arguments).envs(environment.iter().copied());
     command

@@ -4,16 +4,22 @@ use std::path::PathBuf;
 
 use clap::Args;
 use contracts::Address;
-use contracts::deploy::{Chain, Deployment, Parameters, deploy};
+use contracts::deploy::{Chain, Contracts, Deployment, Parameters, deploy};
+use contracts::writer::Submitted;
 
-use super::{connect, watched};
-use crate::chain::{account_writer, signer, wall_clock};
+use super::{connect, watched, with_submitted};
+use crate::chain::{Link, account_writer, signer, wall_clock};
 use crate::cli::failure::Failure;
+use crate::cli::output::{self, Answer};
+use crate::cli::signals::stop_on_signals;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
 use crate::demo::{TOKEN, UNITS_PER_POINT};
+use crate::store::whole::{Access, Reserved};
 
 const DAY: u64 = 86_400;
+/// Room for a deployment file, which has about a kilobyte.
+const FILE_BYTES: usize = 4096;
 
 /// Deploys the contracts of a private swarm and writes a deployment file.
 ///
@@ -61,6 +67,20 @@ pub(super) struct Deploy {
     slasher: Option<Address>,
 }
 
+/// The deployment before anything is deployed.
+fn draft(config: &Config, link: &Link, name: &str, parameters: &Parameters) -> Deployment {
+    let chain = Chain {
+        name: name.to_owned(),
+        id: link.client.chain_id(),
+        rpc: Some(config.chain.endpoint.clone()),
+        confirmations: link.confirmations,
+        poll_ms: config.chain.poll_ms,
+    };
+    let nowhere = Address::ZERO;
+    let contracts = Contracts { token: nowhere, stake: nowhere, coordinator: nowhere, block: 0 };
+    Deployment { chain, parameters: parameters.clone(), contracts }
+}
+
 impl Deploy {
     pub(super) async fn run(
         &self,
@@ -69,43 +89,61 @@ impl Deploy {
         json: bool,
     ) -> Result<(), Failure> {
         let parameters = self.parameters(wall_clock())?;
-        if self.file.exists() {
-            let file = self.file.display();
-            return Err(Failure::Usage(anyhow::anyhow!(
-                "{file} exists; name another file, so that no deployment is lost"
-            )));
-        }
+        // Before anything is paid for: where the contracts are must not be lost.
+        let place = self.place()?;
         let wallet = unlock(&config.wallet, environment).map_err(Failure::work)?;
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
         let link = connect(config).await?;
         let writer =
             account_writer(&link, signer(&wallet.secret.to_bytes()).map_err(Failure::work)?).map_err(Failure::work)?;
-        eprintln!("deploying from {} on chain {}", wallet.address, link.client.chain_id());
+        output::note(&format!("deploying from {} on chain {}", wallet.address, link.client.chain_id()));
         let now = link.now().await.map_err(Failure::work)?;
-        let deploying = deploy(&writer, &parameters, self.token, now);
-        let contracts = watched(&writer, deploying, config.chain.wait_s).await?.map_err(Failure::work)?;
-        let chain = Chain {
-            name: self.name.clone(),
-            id: link.client.chain_id(),
-            rpc: Some(config.chain.endpoint.clone()),
-            confirmations: link.confirmations,
-            poll_ms: config.chain.poll_ms,
-        };
-        let deployment = Deployment { chain, parameters, contracts };
-        deployment.write(&self.file).map_err(Failure::work)?;
+        let draft = draft(config, &link, &self.name, &parameters);
+        // What TOML cannot hold, such as a chain's id of 64 bits, is refused here too.
+        draft.to_text().map_err(Failure::work)?;
+        let stop = stop_on_signals()?;
+        let mut submitted = Submitted::default();
+        let deploying = deploy(&writer, &parameters, self.token, now, &mut submitted);
+        let deployed = watched(&writer, deploying, config.chain.wait_s, &stop).await;
+        let contracts = deployed.and_then(|deployed| deployed.map_err(Failure::work)).map_err(|failure| {
+            with_submitted(failure, &submitted, "a token that is there can be used again with --token ADDRESS")
+        })?;
+        let deployment = Deployment { contracts, ..draft };
+        let text = deployment.to_text().map_err(Failure::work)?;
+        place.create(text.as_bytes()).map_err(|error| {
+            let file = self.file.display();
+            Failure::Work(anyhow::anyhow!(
+                "the contracts are deployed, but {file} cannot be written: {error}; write this into a file:\n{text}"
+            ))
+        })?;
         self.tell(&deployment, json)
+    }
+
+    /// The place of the deployment file, which must be free.
+    fn place(&self) -> Result<Reserved, Failure> {
+        let file = self.file.display();
+        // A link that leads nowhere is something, too.
+        if self.file.symlink_metadata().is_ok() {
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "{file} exists; name another file, so that no deployment is lost"
+            )));
+        }
+        Reserved::new(&self.file, Access::Umask, FILE_BYTES).map_err(|error| {
+            Failure::Usage(anyhow::anyhow!(
+                "{file} cannot be written: {error}; nothing was deployed: name a file in a folder that can be written"
+            ))
+        })
     }
 
     fn tell(&self, deployment: &Deployment, json: bool) -> Result<(), Failure> {
         let contracts = &deployment.contracts;
-        if json {
-            println!("{}", serde_json::to_string(deployment).map_err(Failure::work)?);
-        } else {
-            println!("token        {}\nstake        {}", contracts.token, contracts.stake);
-            println!("coordinator  {}\nfirst block  {}", contracts.coordinator, contracts.block);
-            println!("wrote {}", self.file.display());
-        }
-        Ok(())
+        let file = self.file.display();
+        let text = format!(
+            "token        {}\nstake        {}\ncoordinator  {}\nfirst block  {}\nwrote {file}",
+            contracts.token, contracts.stake, contracts.coordinator, contracts.block
+        );
+        let json_text = serde_json::to_string(deployment).map_err(Failure::work)?;
+        Answer { text, json: json_text, kept: format!("the deployment is in {file}") }.print(json)
     }
 
     fn parameters(&self, now: u64) -> Result<Parameters, Failure> {

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use contracts::devchain::{DevChain, Opened, Options as DevOptions, dev_accounts};
 
+use crate::assembly::STOP_POLL;
 use crate::cli::failure::Failure;
+use crate::cli::output::{self, Answer};
+use crate::cli::signals::stop_on_signals;
 
 /// Runs the dev chain and serves it by JSON-RPC on this machine, until it is stopped.
 ///
@@ -21,34 +24,43 @@ pub(super) struct Dev {
 }
 
 impl Dev {
-    pub(super) fn run(&self) -> Result<(), Failure> {
+    pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
         let options = DevOptions { port: self.port, ..DevOptions::default() };
         match DevChain::open(&self.dir, options).map_err(Failure::work)? {
             Opened::Shared { url } => Err(Failure::Work(anyhow::anyhow!(
                 "{} is served already, at {url}; use that, or name another folder with --dir",
                 self.dir.display()
             ))),
-            Opened::Owner(chain) => serve(&chain, &self.dir),
+            Opened::Owner(chain) => serve(&chain, &self.dir, json),
         }
     }
 }
 
-/// Says where the chain is and waits for the end of the process.
-fn serve(chain: &DevChain, folder: &Path) -> Result<(), Failure> {
+/// Says where the chain is and serves it until a signal asks for the end.
+fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
     if let Some(torn) = chain.torn() {
         let kept = torn.kept.display();
-        eprintln!(
-            "warning: the last run was killed while writing; {} unreadable bytes were moved to {kept}",
+        output::warning(&format!(
+            "the last run was killed while writing; {} unreadable bytes were moved to {kept}",
             torn.bytes
-        );
+        ));
     }
-    println!("dev chain {} at {}", chain.chain_id(), chain.url().unwrap_or("nowhere"));
-    println!("journal in {}; end it with Ctrl-C, nothing is lost", folder.display());
-    println!("accounts with public keys, 10,000 ether each:");
+    let (id, url) = (chain.chain_id(), chain.url().unwrap_or("nowhere"));
+    let mut text = format!("dev chain {id} at {url}\n");
+    text.push_str(&format!("journal in {}; end it with Ctrl-C, nothing is lost\n", folder.display()));
+    text.push_str("accounts with public keys, 10,000 ether each:\n");
     for account in dev_accounts() {
-        println!("  {}  {}", account.address, account.secret);
+        text.push_str(&format!("  {}  {}\n", account.address, account.secret));
     }
-    loop {
-        std::thread::park();
+    let accounts = dev_accounts().into_iter().map(
+        |account| serde_json::json!({ "address": account.address.to_string(), "secret": account.secret.to_string() }),
+    );
+    let object = serde_json::json!({ "chain": id, "url": url, "accounts": accounts.collect::<Vec<_>>() });
+    let stop = stop_on_signals()?;
+    Answer { text, json: object.to_string(), kept: String::new() }.print(json)?;
+    while !stop.is_requested() {
+        std::thread::sleep(STOP_POLL);
     }
+    // A server is ended by a signal: that is no failure.
+    Ok(())
 }

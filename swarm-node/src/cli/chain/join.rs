@@ -6,12 +6,14 @@ use clap::Args;
 use contracts::deploy::Deployment;
 use contracts::swarm::{Swarm, calls};
 use contracts::typed::{self, Domain};
-use contracts::writer::{Intent, IntentId, Writer};
+use contracts::writer::{Intent, IntentId, Submitted, Writer};
 use contracts::{Address, Bytes, U256};
 
-use super::{connect, print_rows, watched};
+use super::{connect, print_rows, watched, with_submitted};
 use crate::chain::{Binding, account_writer, signer};
 use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::cli::signals::stop_on_signals;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
 use crate::demo::{TOKEN, token_text};
@@ -64,7 +66,7 @@ impl Join {
         deployment.check(&link.client).await.map_err(Failure::work)?;
         let file = KeyFile::open(&self.node_key, Secret::random).map_err(Failure::work)?;
         if file.is_new() {
-            eprintln!("{}", file.backup_hint());
+            output::note(&file.backup_hint());
         }
         let signer = signer(&wallet.secret.to_bytes()).map_err(Failure::work)?;
         let joining = Joining {
@@ -76,8 +78,17 @@ impl Join {
         };
         let now = link.now().await.map_err(Failure::work)?;
         let steps = joining.steps(self.mint, &wallet, file.key(), now).await?;
+        let stop = stop_on_signals()?;
+        let mut submitted = Submitted::default();
         for (name, to, data) in steps {
-            watched(&joining.writer, joining.send(name, to, data), config.chain.wait_s).await??;
+            let sending = joining.send(name, to, data, &mut submitted);
+            let sent = watched(&joining.writer, sending, config.chain.wait_s, &stop).await;
+            if let Err(failure) = sent.and_then(|sent| sent) {
+                let staked = submitted.sent().any(|(what, _)| what == "deposit");
+                let stake = if staked { " with --stake 0" } else { "" };
+                let remedy = format!("when that is in a block, the same command{stake} goes on from there");
+                return Err(with_submitted(failure, &submitted, &remedy));
+            }
         }
         let staked = joining.swarm.stake_of(joining.owner).await.map_err(Failure::work)?;
         let rows = [
@@ -86,7 +97,7 @@ impl Join {
             ("node", joining.node.to_string()),
             ("peer id", typed::peer_id_text(&file.key().peer().0)),
         ];
-        print_rows(&rows, json)
+        print_rows(&rows, json, format!("the node has joined: {submitted}"))
     }
 }
 
@@ -148,9 +159,10 @@ impl Joining {
         binding.call().ok_or_else(unusable)
     }
 
-    async fn send(&self, name: &str, to: Address, data: Bytes) -> Result<(), Failure> {
+    async fn send(&self, name: &str, to: Address, data: Bytes, submitted: &mut Submitted) -> Result<(), Failure> {
         let id = IntentId::new(format!("join/{name}/{to}")).map_err(Failure::work)?;
         let ticket = self.writer.submit(Intent::call(id, to, data)).await.map_err(Failure::work)?;
+        submitted.add(name, &ticket);
         ticket.finalised().await.map_err(Failure::work)?;
         Ok(())
     }

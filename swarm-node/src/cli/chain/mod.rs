@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use contracts::deploy::Deployment;
-use contracts::writer::Writer;
+use contracts::writer::{Submitted, Writer};
 
 use super::failure::Failure;
 use super::options::Options;
+use super::output::{self, Answer};
+use crate::assembly::Stop;
 use crate::chain::{Endpoint, Link, trouble, wall_clock};
 use crate::config::Config;
 
@@ -49,7 +51,7 @@ impl ChainCommand {
                 let config = of_deployment(options, &join.chain, Some(&deployment), &environment)?;
                 runtime.block_on(join.run(&config, &deployment, &environment, options.json))
             }
-            Action::Dev(dev) => dev.run(),
+            Action::Dev(dev) => dev.run(options.json),
         }
     }
 }
@@ -90,14 +92,24 @@ fn no_chain() -> Failure {
     ))
 }
 
-/// Waits for something that a writer does, and says what it waits for.
-async fn watched<T>(writer: &Writer, work: impl Future<Output = T>, patience_s: u64) -> Result<T, Failure> {
+/// Waits for something that a writer does, and says what it waits for, until there is a request to stop.
+async fn watched<T>(
+    writer: &Writer,
+    work: impl Future<Output = T>,
+    patience_s: u64,
+    stop: &Stop,
+) -> Result<T, Failure> {
     let end = tokio::time::sleep(Duration::from_secs(patience_s));
     tokio::pin!(work, end);
     let mut said = String::new();
     loop {
         tokio::select! {
+            biased;
             done = &mut work => return Ok(done),
+            () = stop.requested() => {
+                let signal = stop.signal().unwrap_or_default();
+                return Err(Failure::Stopped { signal, state: "nothing was sent".into() });
+            }
             () = &mut end => {
                 let why = if said.is_empty() { "the chain includes nothing".to_owned() } else { said };
                 return Err(Failure::Work(anyhow::anyhow!(
@@ -106,7 +118,7 @@ async fn watched<T>(writer: &Writer, work: impl Future<Output = T>, patience_s: 
             }
             () = tokio::time::sleep(Duration::from_millis(200)) => {
                 if let Some(trouble) = trouble(writer).filter(|trouble| *trouble != said) {
-                    eprintln!("waiting: {trouble}");
+                    output::note(&format!("waiting: {trouble}"));
                     said = trouble;
                 }
             }
@@ -114,13 +126,23 @@ async fn watched<T>(writer: &Writer, work: impl Future<Output = T>, patience_s: 
     }
 }
 
-fn print_rows(rows: &[(&'static str, String)], json: bool) -> Result<(), Failure> {
-    if json {
-        let object: serde_json::Map<_, _> =
-            rows.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
-        println!("{}", serde_json::Value::Object(object));
-    } else {
-        rows.iter().for_each(|(name, value)| println!("{name:<12} {value}"));
+/// Adds to a failure what is on the chain already and how to go on, if anything was sent.
+fn with_submitted(failure: Failure, submitted: &Submitted, remedy: &str) -> Failure {
+    if submitted.sent().next().is_none() {
+        return failure;
     }
-    Ok(())
+    match failure {
+        Failure::Stopped { signal, .. } => {
+            Failure::Stopped { signal, state: format!("sent until then: {submitted}; {remedy}") }
+        }
+        failed => Failure::Work(anyhow::anyhow!("{}; sent until then: {submitted}; {remedy}", failed.reason())),
+    }
+}
+
+/// Prints names with values; `kept` says where they are besides.
+fn print_rows(rows: &[(&'static str, String)], json: bool, kept: String) -> Result<(), Failure> {
+    let object: serde_json::Map<_, _> =
+        rows.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
+    let text = rows.iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect();
+    Answer { text, json: serde_json::Value::Object(object).to_string(), kept }.print(json)
 }

@@ -49,7 +49,7 @@ impl Status {
             deployment.check(&link.client).await.map_err(Failure::work)?;
             rows.extend(contracts(deployment, &link).await?);
         }
-        print_rows(&rows, json)
+        print_rows(&rows, json, String::new())
     }
 }
 

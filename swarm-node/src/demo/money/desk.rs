@@ -152,6 +152,11 @@ impl Desk {
         self.epochs.iter().flatten().filter(|(_, at, _)| phase(*at)).count()
     }
 
+    /// True if the nodes have heard of every round, so that what they need later is on disk.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.closed && self.nodes.iter().all(|node| node.capacity() == node.max_capacity())
+    }
+
     /// True if every epoch of every node has come to its end, and no transaction is under way.
     pub(super) fn is_done(&self) -> bool {
         let all = self.closed && self.epochs.iter().zip(&self.due).all(|(epochs, due)| epochs.len() as u64 >= *due);

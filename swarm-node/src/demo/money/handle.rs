@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc as std_mpsc;
+use std::sync::mpsc::{self as std_mpsc, RecvTimeoutError};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
@@ -14,7 +14,7 @@ use super::economy::Economy;
 use super::ground::Origin;
 use super::office::Office;
 use super::run_file::Run;
-use crate::assembly::Watch;
+use crate::assembly::{STOP_POLL, Stop, Watch};
 use crate::config::ChainConfig;
 use crate::round::RoundResult;
 
@@ -22,7 +22,10 @@ use crate::round::RoundResult;
 #[derive(Debug)]
 pub(super) enum Command {
     RoundOver(usize, u64, Option<Arc<RoundResult>>),
+    /// There are no more rounds; the report is awaited when all is settled, or the time is over.
     Finish(std_mpsc::Sender<MoneyReport>),
+    /// The report is awaited as soon as nothing is lost.
+    Stop,
 }
 
 /// What the chain's thread tells while it works.
@@ -63,7 +66,18 @@ impl Money {
         let (tell, news) = std_mpsc::channel();
         let rewards = economy.peers.saturating_mul(economy.epochs());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let office = Office { chain, economy, cast, origin, inbox, tell, backlog: VecDeque::new(), finish: None };
+        let office = Office {
+            chain,
+            economy,
+            cast,
+            origin,
+            inbox,
+            tell,
+            backlog: VecDeque::new(),
+            finish: None,
+            stopping: false,
+            preparing: false,
+        };
         let thread =
             std::thread::Builder::new().name("settlement".into()).spawn(move || runtime.block_on(office.run()))?;
         Ok(Self { commands, news, thread: Some(thread), rewards, said: BTreeSet::new() })
@@ -77,13 +91,23 @@ impl Money {
         }
     }
 
-    /// Waits until everything is settled, or for as long as the settings say.
-    pub fn finish(mut self, watch: &dyn Watch) -> MoneyReport {
+    /// Waits until everything is settled, or for as long as the settings say. Without `wait`, and after a request to stop,
+    /// only what is needed to settle later is waited for: contracts that are on their way, and records on disk.
+    pub fn finish(mut self, watch: &dyn Watch, stop: &Stop, wait: bool) -> MoneyReport {
         let (reply, answer) = std_mpsc::channel();
         let _ = self.commands.send(Command::Finish(reply));
         watch.begin("settling", self.rewards);
-        while let Ok(news) = self.news.recv() {
-            self.show(news, watch);
+        let mut told = false;
+        loop {
+            if !told && (!wait || stop.is_requested()) {
+                let _ = self.commands.send(Command::Stop);
+                told = true;
+            }
+            match self.news.recv_timeout(STOP_POLL) {
+                Ok(news) => self.show(news, watch),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
         watch.end("");
         let report = answer.recv().unwrap_or_else(|_| MoneyReport {

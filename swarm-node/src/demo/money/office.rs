@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use contracts::B256;
 use contracts::client::{ConnectError, RpcError};
-use contracts::writer::StoreError;
+use contracts::writer::{StoreError, Submitted};
 use tokio::sync::mpsc;
 
 use super::account::MoneyReport;
@@ -22,7 +22,7 @@ use super::economy::{EMBEDDED_TIME, Economy};
 use super::ground::{Ground, Origin};
 use super::handle::{Command, News};
 use super::prepare::{PrepareError, Stage, prepare};
-use super::run_file::{Run, RunError, RunOrigin};
+use super::run_file::{Run, RunError, RunOrigin, require_place};
 use crate::chain::{Link, LinkError, account_writer, patiently, trouble};
 use crate::config::ChainConfig;
 
@@ -42,6 +42,10 @@ pub(super) struct Office {
     /// What came before the contracts were ready.
     pub(super) backlog: VecDeque<Command>,
     pub(super) finish: Option<(std_mpsc::Sender<MoneyReport>, Instant)>,
+    /// The end is wanted as soon as nothing is lost.
+    pub(super) stopping: bool,
+    /// Contracts are on their way to the chain: they are waited for, because their addresses are known only then.
+    pub(super) preparing: bool,
 }
 
 /// Why there is no settlement at all.
@@ -51,6 +55,10 @@ pub(super) enum OfficeError {
     Link(#[from] LinkError),
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    #[error("{cause}; sent until then: {submitted}")]
+    Unfinished { cause: Box<OfficeError>, submitted: Submitted },
+    #[error("{cause}; to settle later, write this into the file run.toml of a folder for `swarm-node settle`:\n{text}")]
+    NotKept { cause: RunError, text: String },
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error(transparent)]
@@ -75,7 +83,10 @@ impl Office {
     /// Works until the demo has its report.
     pub(super) async fn run(mut self) {
         let report = match self.open().await {
-            Ok(ground) => self.settle(ground).await.unwrap_or_else(|error| self.refuse(&error)),
+            Ok(ground) => match self.settle(&ground).await {
+                Ok(report) => report,
+                Err(error) => MoneyReport { folder: ground.folder.clone(), ..self.refuse(&error) },
+            },
             Err(error) => self.refuse(&error),
         };
         self.wait_for_the_end().await;
@@ -101,8 +112,10 @@ impl Office {
         let first_block = first_block.map(|block| block.hash).unwrap_or_default();
         match self.origin.clone() {
             Origin::Fresh { runs } => {
-                let stage = self.prepare(&link).await?;
                 let runs = runs.filter(|_| link.dev.is_none());
+                // Before anything is paid for: where the contracts are must not be lost.
+                runs.iter().try_for_each(|runs| require_place(runs))?;
+                let stage = self.prepare(&link).await?;
                 let folder = runs.map(|runs| self.keep_run(&runs, first_block, &stage)).transpose()?;
                 Ok(Ground { link, stage, first_block, folder })
             }
@@ -116,17 +129,28 @@ impl Office {
         }
     }
 
-    fn keep_run(&self, runs: &Path, first_block: B256, stage: &Stage) -> Result<PathBuf, RunError> {
+    fn keep_run(&self, runs: &Path, first_block: B256, stage: &Stage) -> Result<PathBuf, OfficeError> {
         let funder = self.cast.funder.address();
         let origin = RunOrigin { endpoint: &self.chain.endpoint, first_block, seed: self.cast.seed, funder };
-        Run::new(&origin, &self.economy, stage).create(runs)
+        let run = Run::new(&origin, &self.economy, stage);
+        let text = run.to_text()?;
+        run.create(runs).map_err(|cause| OfficeError::NotKept { cause, text })
     }
 
     async fn prepare(&mut self, link: &Link) -> Result<Stage, OfficeError> {
         let funder = account_writer(link, self.cast.funder.clone())?;
         let (cast, economy) = (self.cast.clone(), self.economy);
-        let stage = self.attend(prepare(link, &funder, &cast, &economy), || trouble(&funder)).await?;
-        Ok(stage?)
+        let mut submitted = Submitted::default();
+        self.preparing = true;
+        let preparing = prepare(link, &funder, &cast, &economy, &mut submitted);
+        let stage = self.attend(preparing, || trouble(&funder)).await;
+        self.preparing = false;
+        stage.and_then(|stage| Ok(stage?)).map_err(|cause| {
+            if submitted.sent().next().is_none() {
+                return cause;
+            }
+            OfficeError::Unfinished { cause: cause.into(), submitted }
+        })
     }
 
     /// Does something on the chain while messages come in, as long as there is time; `trouble` says what it waits for.
@@ -180,12 +204,14 @@ impl Office {
                 let patience = Duration::from_secs(self.chain.wait_s);
                 self.finish = Some((reply, Instant::now() + patience));
             }
+            Command::Stop => self.stopping = true,
             other => self.backlog.push_back(other),
         }
     }
 
     fn check_time(&self, why: impl FnOnce() -> String) -> Result<(), OfficeError> {
         match &self.finish {
+            Some(_) if self.stopping && !self.preparing => Err(OfficeError::TimeOver("it was stopped".into())),
             Some((_, end)) if Instant::now() >= *end => Err(OfficeError::TimeOver(why())),
             _ => Ok(()),
         }
@@ -200,15 +226,19 @@ impl Office {
         }
     }
 
-    async fn settle(&mut self, ground: Ground) -> Result<MoneyReport, OfficeError> {
-        let mut desk = Desk::open(self, &ground)?;
+    async fn settle(&mut self, ground: &Ground) -> Result<MoneyReport, OfficeError> {
+        let mut desk = Desk::open(self, ground)?;
         loop {
             desk.deliver(&mut self.backlog, self.finish.is_some());
             self.listen(GLANCE).await;
             desk.hear();
             desk.writers.iter().filter_map(trouble).for_each(|text| self.warn(text));
-            if self.finish.is_some() && (desk.is_done() || self.check_time(String::new).is_err()) {
-                return Ok(desk.report(self, &ground).await);
+            let over = match self.stopping {
+                true => desk.is_recorded(),
+                false => desk.is_done() || self.check_time(String::new).is_err(),
+            };
+            if self.finish.is_some() && over {
+                return Ok(desk.report(self, ground).await);
             }
         }
     }

@@ -9,7 +9,7 @@ use contracts::deploy::{coordinator_code, stake_code, token_code};
 use contracts::swarm::{Addresses, Swarm, calls};
 use contracts::typed::Domain;
 use contracts::writer::{
-    Inclusion, Intent, IntentError, IntentId, StoreError, SubmitError, Ticket, TicketError, Writer,
+    Inclusion, Intent, IntentError, IntentId, StoreError, SubmitError, Submitted, Ticket, TicketError, Writer,
 };
 use contracts::{Address, Bytes, U256};
 use thiserror::Error;
@@ -68,9 +68,15 @@ pub struct Stage {
 /// Puts a demo's swarm on the chain.
 ///
 /// # Errors
-/// [`PrepareError`]; an account without money is none, the writer waits for it.
-pub async fn prepare(link: &Link, funder: &Writer, cast: &Cast, economy: &Economy) -> Result<Stage, PrepareError> {
-    let sender = Sender { funder };
+/// [`PrepareError`]; an account without money is none, the writer waits for it. `submitted` says what was sent.
+pub async fn prepare(
+    link: &Link,
+    funder: &Writer,
+    cast: &Cast,
+    economy: &Economy,
+    submitted: &mut Submitted,
+) -> Result<Stage, PrepareError> {
+    let mut sender = Sender { funder, submitted };
     let draft = economy.parameters(1);
     let token = sender.create("token", token_code(&draft)).await?;
     let stake = sender.create("stake", stake_code(&draft, token)).await?;
@@ -150,27 +156,32 @@ fn binding(domain: Domain, owner: &Owner, node: &NodeKey, now: u64) -> Result<In
     intent(&name, domain.contract, binding.call().ok_or(PrepareError::Key)?)
 }
 
-/// The funder's writer, and the names of what it sends.
+/// The funder's writer, and what it has sent.
 struct Sender<'a> {
     funder: &'a Writer,
+    submitted: &'a mut Submitted,
 }
 
 impl Sender<'_> {
-    async fn create(&self, name: &str, code: Bytes) -> Result<Address, PrepareError> {
+    async fn create(&mut self, name: &str, code: Bytes) -> Result<Address, PrepareError> {
         let inclusion = self.created(name, code).await?;
         inclusion.contract.ok_or(PrepareError::NoContract(inclusion.tx))
     }
 
-    async fn created(&self, name: &str, code: Bytes) -> Result<Inclusion, PrepareError> {
+    async fn created(&mut self, name: &str, code: Bytes) -> Result<Inclusion, PrepareError> {
         let intent = Intent::create(IntentId::new(format!("demo/create/{name}"))?, code);
-        Ok(self.funder.submit(intent).await?.finalised().await?)
+        let ticket = self.funder.submit(intent).await?;
+        self.submitted.add(name, &ticket);
+        Ok(ticket.finalised().await?)
     }
 
     /// Sends intents that need nothing of each other.
-    async fn all(&self, intents: Vec<Intent>) -> Result<(), PrepareError> {
+    async fn all(&mut self, intents: Vec<Intent>) -> Result<(), PrepareError> {
         let mut tickets: Vec<Ticket> = Vec::with_capacity(intents.len());
         for intent in intents {
-            tickets.push(self.funder.submit(intent).await?);
+            let ticket = self.funder.submit(intent).await?;
+            self.submitted.add(ticket.id().as_str(), &ticket);
+            tickets.push(ticket);
         }
         for ticket in tickets {
             ticket.finalised().await?;

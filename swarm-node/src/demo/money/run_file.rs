@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::economy::Economy;
 use super::prepare::Stage;
 use crate::chain::Link;
+use crate::store::whole::{Access, Reserved, require_writable};
 use crate::store::{self, Store};
 
 /// Most bytes of a run file.
@@ -28,13 +29,16 @@ const RUN_FILE: &str = "run.toml";
 #[non_exhaustive]
 pub enum RunError {
     /// The system refuses.
-    #[error("{path} cannot be written: {cause}")]
+    #[error("{path} cannot be written: {cause}; check free space and permissions, or set demo.run to another folder")]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's words.
         cause: std::io::Error,
     },
+    /// It cannot be put into words.
+    #[error("the run cannot be written as TOML: {0}")]
+    Unwritable(#[from] toml::ser::Error),
     /// It is something else.
     #[error("{path} is no run of a demo: {cause}; name the folder with run.toml in it, below runs/demo")]
     Malformed {
@@ -136,11 +140,30 @@ impl Run {
     pub(super) fn create(&self, runs: &Path) -> Result<PathBuf, RunError> {
         let folder = runs.join(self.coordinator.to_string());
         let path = folder.join(RUN_FILE);
-        let failed = |cause: std::io::Error| RunError::Io { path: path.clone(), cause };
-        let text = toml::to_string_pretty(self).map_err(|error| failed(std::io::Error::other(error)))?;
-        std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, text)).map_err(failed)?;
+        let text = self.to_text()?;
+        let written = std::fs::create_dir_all(&folder)
+            .and_then(|()| Reserved::new(&path, Access::Umask, text.len()))
+            .and_then(|reserved| reserved.replace(text.as_bytes()));
+        written.map_err(|cause| RunError::Io { path, cause })?;
         Ok(folder)
     }
+
+    /// The text of a run file.
+    ///
+    /// # Errors
+    /// [`RunError::Unwritable`] for a number that TOML does not have.
+    pub fn to_text(&self) -> Result<String, RunError> {
+        Ok(toml::to_string_pretty(self)?)
+    }
+}
+
+/// Makes the folder of all runs, if there is none, and sees to it that a run can be kept there.
+///
+/// # Errors
+/// [`RunError::Io`] if not: then nothing should be paid for.
+pub(super) fn require_place(runs: &Path) -> Result<(), RunError> {
+    let ready = std::fs::create_dir_all(runs).and_then(|()| require_writable(runs));
+    ready.map_err(|cause| RunError::Io { path: runs.into(), cause })
 }
 
 /// What a run is beside its stage.

@@ -36,6 +36,11 @@ pub trait Driver {
     /// Takes what the members attested at the end of rounds, with the peers' indices.
     fn settled(&mut self, _settlements: &[(usize, Settlement)]) {}
 
+    /// True if the simulation shall end before its last round; asked at every virtual moment.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// A readable wrong answer that liars agree on.
     fn wrong(&self, _question: &Question) -> String {
         "wrong".into()

@@ -144,12 +144,12 @@ impl Simulation {
         }
     }
 
-    /// Plays all rounds and lets the driver think.
+    /// Plays all rounds, or as many as the driver wants, and lets the driver think.
     pub fn run(mut self, driver: &mut dyn Driver) -> Report {
         let end = self.clock.start(Position { round: self.spec.rounds, window: Window::ShareSeal });
         // Slow clocks see the last round end later.
         let slack = self.peers.iter().map(|peer| peer.skew.unsigned_abs()).max().unwrap_or(0);
-        while let Some(now) = self.next_time().filter(|now| *now <= end + slack) {
+        while let Some(now) = self.next_time().filter(|now| *now <= end + slack && !driver.is_over()) {
             while let Some(event) = self.pop(now) {
                 self.happen(event);
             }

@@ -1,0 +1,54 @@
+//! All output of the binary: results on standard output, everything else on standard error.
+//!
+//! Nothing here panics. Progress and messages never fail a run: an error of standard error is passed over. A result that
+//! standard output does not take is no result: for a closed pipe the command ends quietly, because the reader has seen all
+//! that it wanted; for any other error it ends with code 1, and the message says where the result lies and repeats it.
+//! The macros that print are denied in this crate (`clippy::print_stdout`, `clippy::print_stderr`).
+
+use std::io::{self, Write};
+
+use super::failure::Failure;
+
+/// What a command found, in both of its forms.
+pub(super) struct Answer {
+    /// For people: one or more lines.
+    pub(super) text: String,
+    /// For programs: one line of JSON.
+    pub(super) json: String,
+    /// Where it lies besides, for when it cannot be printed; empty if nowhere.
+    pub(super) kept: String,
+}
+
+impl Answer {
+    /// Prints the answer on standard output: the text, or with `json` one line of JSON and nothing else.
+    ///
+    /// # Errors
+    /// [`Failure::Output`] unless standard output took it or is a closed pipe.
+    pub(super) fn print(&self, json: bool) -> Result<(), Failure> {
+        let result = if json { self.json.as_str() } else { self.text.trim() };
+        match write_line(io::stdout().lock(), result) {
+            Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::Output { cause, kept: self.kept.clone(), result: result.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes lines to standard error; that they cannot be written changes nothing.
+pub(super) fn note(text: &str) {
+    if !text.is_empty() {
+        let _ = write_line(io::stderr().lock(), text);
+    }
+}
+
+/// Writes a warning to standard error; that it cannot be written changes nothing.
+pub(super) fn warning(text: &str) {
+    note(&format!("warning: {text}"));
+}
+
+/// Writes a line in one piece, so that lines of several threads do not mix.
+fn write_line(mut to: impl Write, text: &str) -> io::Result<()> {
+    to.write_all(format!("{text}\n").as_bytes())?;
+    to.flush()
+}
