@@ -227,6 +227,9 @@ impl Checkpoint {
         let manifest = read_manifest(&folder.join(MANIFEST))?;
         let params = read_tensors(folder, MODEL, &manifest.model_sha256)?;
         let optimizer = read_tensors(folder, OPTIMIZER, &manifest.optimizer_sha256)?;
+        params
+            .check_parameters()
+            .map_err(|source| CheckpointError::Load { checkpoint: folder.to_owned(), source })?;
         let state = TrainState { step: manifest.step, params, optimizer };
         Ok(Self { state, config: manifest.config, run: manifest.run })
     }
@@ -358,6 +361,28 @@ mod tests {
             fs::write(&file, &bytes).unwrap();
         }
         Checkpoint::load(&store.path(1)).unwrap();
+    }
+
+    #[test]
+    fn numbers_that_training_cannot_go_on_from_are_refused() {
+        for (optimizer, value, refused) in
+            [(false, f32::NAN, true), (false, 1e30, true), (true, f32::INFINITY, true), (true, 1e30, false)]
+        {
+            let (_folder, store) = store(2);
+            let mut damaged = checkpoint(1);
+            let tensors = if optimizer { &mut damaged.state.optimizer } else { &mut damaged.state.params };
+            let name = tensors.names().next().unwrap().to_owned();
+            tensors.get_mut(&name).unwrap().words_mut()[2] = value.to_bits();
+            let path = store.save(&damaged).unwrap();
+            match Checkpoint::load(&path) {
+                Ok(found) => assert!(!refused && found == damaged),
+                Err(error) => {
+                    let error = error.to_string();
+                    let named = ["step-00000001", &name, "element 2", &value.to_string()];
+                    assert!(refused && named.iter().all(|part| error.contains(part)), "{error}");
+                }
+            }
+        }
     }
 
     #[test]
