@@ -15,7 +15,7 @@ use reproducible_ops::random::Stream;
 use serde_json::{Value, json};
 use swarm_node::learn::assemble::{Objective, OptimizerConfig, training_step};
 use swarm_node::model::init::initialise;
-use swarm_node::model::rope::Tables;
+use swarm_node::model::rope::{Tables, addressed};
 use swarm_node::model::{ModelConfig, programs};
 
 use crate::Experiment;
@@ -112,9 +112,7 @@ fn step(session: &mut dyn Session) -> Result<f64> {
 fn session(model: &ModelConfig, program: &Program, threads: usize) -> Result<Box<dyn Session>> {
     let mut session = CpuEngine::new(threads).load(program)?;
     initialise(model, 1)?.write_to(session.as_mut())?;
-    let tables = Tables::new(model)?;
-    session.write("rope.cos", &tables.cos)?;
-    session.write("rope.sin", &tables.sin)?;
+    Tables::new(model, addressed(program))?.write_to(session.as_mut())?;
     for (name, tensor) in initial_state(program) {
         session.write(&name, &tensor)?;
     }

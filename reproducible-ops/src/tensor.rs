@@ -113,6 +113,22 @@ impl Tensor {
         Ok(bytemuck::cast_slice(&self.words))
     }
 
+    /// The first element of an f32 tensor that is no number, or whose magnitude is above `limit`: its number in
+    /// row-major order, and itself. One pass over memory, and a second one only if there is such an element.
+    pub fn first_beyond(&self, limit: f32) -> Option<(usize, f32)> {
+        if self.ty.dtype != DType::F32 {
+            return None;
+        }
+        // Bits without their sign are in the order of magnitudes, with infinity and then NaN behind all numbers.
+        let limit = limit.abs().to_bits();
+        let magnitude = |word: &u32| word & (u32::MAX >> 1);
+        if self.words.iter().map(magnitude).fold(0, u32::max) <= limit {
+            return None;
+        }
+        let index = self.words.iter().position(|word| magnitude(word) > limit)?;
+        Some((index, f32::from_bits(self.words[index])))
+    }
+
     fn require(&self, wanted: DType) -> Result<(), TensorError> {
         if self.ty.dtype == wanted {
             return Ok(());

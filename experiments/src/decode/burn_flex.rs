@@ -26,9 +26,9 @@ impl Decoding {
     /// Ready to decode behind a cache of zeros.
     pub fn new(model: &ModelConfig, weights: &Weights, run: Run) -> Result<Self> {
         let device = Device::flex();
-        let tables = Tables::new(model)?;
+        let tables = Tables::new(model, run.slots)?;
         let table = |tensor: &reproducible_ops::tensor::Tensor| -> Result<Tensor<2>> {
-            let shape = [model.max_positions, model.head_dim];
+            let shape = [run.slots, model.head_dim];
             Ok(Tensor::from_data(TensorData::new(tensor.as_f32()?.to_vec(), shape), &device))
         };
         let (cos, sin) = (table(&tables.cos)?, table(&tables.sin)?);

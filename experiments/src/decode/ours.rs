@@ -24,9 +24,7 @@ impl Decoding {
         let program = programs::decode(model, run.batch, run.slots)?;
         let mut session = CpuEngine::new(threads).load(&program)?;
         weights.write_to(session.as_mut())?;
-        let tables = Tables::new(model)?;
-        session.write("rope.cos", &tables.cos)?;
-        session.write("rope.sin", &tables.sin)?;
+        Tables::new(model, run.slots)?.write_to(session.as_mut())?;
         for (_, cache) in program.inputs_with_role(Role::State) {
             session.write_words(&cache.name, &vec![0; cache.ty.shape.elements()])?;
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::MAX_PARAMETER;
 use crate::program::TensorType;
 
 /// Why a file or its bytes cannot be read. Nothing is kept of a file that fails.
@@ -58,6 +59,30 @@ pub enum LoadError {
         value: i64,
         /// The type it should fit.
         dtype: &'static str,
+    },
+    /// A NaN or an infinity.
+    #[error(
+        "tensor `{name}`: element {index} is {value}, but weights are finite numbers; the file is corrupted, or its training diverged: fetch it again, or take an earlier checkpoint"
+    )]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// Number of the element, row-major from 0.
+        index: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// A parameter that no trained model has.
+    #[error(
+        "tensor `{name}`: element {index} is {value}, beyond ±{MAX_PARAMETER}, where a model's numbers overflow; the file is corrupted, or its training diverged: fetch it again, or take an earlier checkpoint"
+    )]
+    TooLarge {
+        /// The tensor.
+        name: String,
+        /// Number of the element, row-major from 0.
+        index: usize,
+        /// Its value.
+        value: f32,
     },
     /// The index of a sharded model is not valid, or names a file outside of its folder.
     #[error("the index of the sharded model is wrong: {reason}; fetch `model.safetensors.index.json` again")]

@@ -9,10 +9,11 @@
 //! Bytes are canonical: equal weights give equal bytes on every machine, so [`Weights::digest`] names a checkpoint.
 //! The layout: header length (u64, little endian), a JSON header padded with spaces to a multiple of 8, then the
 //! elements. The header holds `{"format":"pt"}` as metadata and the tensors in file order: f32 and i32 before bool (so that every element is aligned),
-//! by name within each. Half floats are widened on reading, exactly; a NaN becomes the canonical one.
+//! by name within each. Half floats are widened on reading, exactly.
 //!
-//! Reading trusts nothing: every length is checked against the file before it is used, and no more is allocated than
-//! a small multiple of the file's size.
+//! Reading trusts nothing: every length is checked against the file before it is used, no more is allocated than a
+//! small multiple of the file's size, and a NaN or an infinity is refused. What is read as a model's parameters is
+//! checked further by [`Weights::check_parameters`]; an optimizer's state has no bound.
 
 mod error;
 mod read;
@@ -26,6 +27,12 @@ pub use error::{CheckError, LoadError, SaveError};
 use crate::engine::{EngineError, Session};
 use crate::program::{Program, Role};
 use crate::tensor::Tensor;
+
+/// Largest magnitude of a model's parameter: 2²⁰.
+///
+/// A gated feed-forward block multiplies three parameters and the next norm sums squares of that: 2²⁰ to the sixth is
+/// 2¹²⁰, and 256 of them overflow f32. Trained models stay far below: many are published as f16, which ends at 65,504.
+pub const MAX_PARAMETER: f32 = 1_048_576.0;
 
 /// An ordered map from names to tensors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,6 +118,21 @@ impl Weights {
         match extra {
             Some((name, tensor)) => Err(CheckError::Unexpected { name: name.into(), found: tensor.ty().clone() }),
             None => Ok(()),
+        }
+    }
+
+    /// Checks that no element is beyond ±[`MAX_PARAMETER`].
+    ///
+    /// # Errors
+    /// [`LoadError::NotFinite`] or [`LoadError::TooLarge`] with the first such element of the first such tensor.
+    pub fn check_parameters(&self) -> Result<(), LoadError> {
+        let beyond = |(name, tensor): (&str, &Tensor)| {
+            tensor.first_beyond(MAX_PARAMETER).map(|(index, value)| (name.to_owned(), index, value))
+        };
+        match self.iter().find_map(beyond) {
+            None => Ok(()),
+            Some((name, index, value)) if value.is_finite() => Err(LoadError::TooLarge { name, index, value }),
+            Some((name, index, value)) => Err(LoadError::NotFinite { name, index, value }),
         }
     }
 

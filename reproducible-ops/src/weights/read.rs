@@ -11,7 +11,6 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::Weights;
 use super::error::LoadError;
 use crate::program::{DType, TensorType};
-use crate::scalar::canon;
 use crate::tensor::Tensor;
 
 const SINGLE: &str = "model.safetensors";
@@ -145,9 +144,9 @@ impl<'de> Visitor<'de> for &mut Names {
 fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor, LoadError> {
     let data = view.data();
     let (dtype, words) = match view.dtype() {
-        Dtype::F32 => (DType::F32, words(data, |word| float(f32::from_le_bytes(word)))),
-        Dtype::F16 => (DType::F32, words(data, |half| float(widen_f16(u16::from_le_bytes(half))))),
-        Dtype::BF16 => (DType::F32, words(data, |half| float(widen_bf16(u16::from_le_bytes(half))))),
+        Dtype::F32 => (DType::F32, words(data, u32::from_le_bytes)),
+        Dtype::F16 => (DType::F32, words(data, |half| widen_f16(u16::from_le_bytes(half)).to_bits())),
+        Dtype::BF16 => (DType::F32, words(data, |half| u32::from(u16::from_le_bytes(half)) << 16)),
         Dtype::I32 => (DType::I32, words(data, u32::from_le_bytes)),
         Dtype::I64 => (DType::I32, narrow(name, data)?),
         Dtype::BOOL => (DType::Bool, bools(name, data)?),
@@ -155,20 +154,16 @@ fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor, LoadError> {
     };
     let (ty, bytes) = (TensorType::new(dtype, view.shape()), data.len());
     let mismatch = |error: crate::tensor::TensorError| LoadError::Format { bytes, reason: error.to_string() };
-    Tensor::from_words(ty, words).map_err(mismatch)
+    let tensor = Tensor::from_words(ty, words).map_err(mismatch)?;
+    match tensor.first_beyond(f32::MAX) {
+        None => Ok(tensor),
+        Some((index, value)) => Err(LoadError::NotFinite { name: name.into(), index, value }),
+    }
 }
 
 /// One word per `N` bytes. (The format has checked that the length is a multiple.)
 fn words<const N: usize>(data: &[u8], word: impl Fn([u8; N]) -> u32) -> Vec<u32> {
     data.as_chunks::<N>().0.iter().map(|&chunk| word(chunk)).collect()
-}
-
-fn float(value: f32) -> u32 {
-    canon(value).to_bits()
-}
-
-fn widen_bf16(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
 }
 
 /// IEEE binary16: 1 sign, 5 exponent (bias 15) and 10 fraction bits. Every value is exact in binary32.

@@ -249,7 +249,7 @@ impl<'a> Solo<'a> {
         let model = self.workshop.model();
         let prompt = |(index, question): (u32, &Question)| {
             let text = self.workshop.composer().share(&question.prompt)?.text;
-            Ok(Prompt { tokens: model.tokenizer.encode(&text)?, index })
+            Ok(Prompt { tokens: model.tokenizer.encode_prompt(&text)?, index })
         };
         let prompts = (0..).zip(&questions).map(prompt).collect::<Result<Vec<_>, SoloError>>()?;
         let (samples, max_new) = (self.workshop.learn().group.into(), self.workshop.learn().max_new);

@@ -89,7 +89,11 @@ impl Model {
             return Self::of_folder(path);
         }
         if path.is_file() || path.join("model.safetensors").is_file() {
-            return Self::of_characters(Weights::load(path)?, path);
+            let weights = Weights::load(path)?;
+            weights
+                .check_parameters()
+                .map_err(|source| LoadError::File { path: path.into(), source: Box::new(source) })?;
+            return Self::of_characters(weights, path);
         }
         if !path.is_dir() {
             return Err(SourceError::Nothing { path: path.into() });
@@ -169,6 +173,14 @@ mod tests {
         weights.save(&path).unwrap();
         let error = Model::load(Some(&path), &Silent).unwrap_err().to_string();
         assert!(error.contains("model.norm.weight") && error.contains("nano"), "{error}");
+        weights = initialise(&ModelConfig::preset("nano").unwrap(), 1).unwrap();
+        for value in [f32::NAN, 1e30] {
+            weights.get_mut("model.norm.weight").unwrap().words_mut()[3] = value.to_bits();
+            weights.save(&path).unwrap();
+            let error = Model::load(Some(&path), &Silent).unwrap_err().to_string();
+            let named = ["w.safetensors", "model.norm.weight", "element 3", &value.to_string()];
+            assert!(named.iter().all(|part| error.contains(part)), "{error}");
+        }
         let error = Model::load(Some(Path::new("/no/where")), &Silent).unwrap_err().to_string();
         assert!(error.contains("/no/where"), "{error}");
     }

@@ -12,6 +12,7 @@ use super::options::Options;
 use super::output::Answer;
 use super::signals::stop_on_signals;
 use crate::assembly::{Recipe, Watch, certified};
+use crate::learn::checkpoint::write_files;
 use crate::learn::run_folder::RunFolder;
 use crate::learn::trainer::StepReport;
 use crate::model::ModelFiles;
@@ -82,7 +83,7 @@ impl Pretrain {
 fn finish(path: &Path, files: &ModelFiles, weights: &Weights, steps: u64, json: bool) -> Result<(), Failure> {
     weights.save(path).map_err(Failure::work)?;
     // The config comes after the weights: a folder that has one is taken for a whole model.
-    files.write(folder_of(path)).map_err(Failure::work)?;
+    write_files(files, folder_of(path)).map_err(Failure::work)?;
     let digest = hex(&weights.digest());
     let text = format!("{digest}  {}", path.display());
     // A path that is not UTF-8 was refused before the work if this is to be shown.

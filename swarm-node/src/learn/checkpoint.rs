@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use reproducible_ops::weights::{LoadError, SaveError, Weights};
@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::ModelFiles;
 use crate::round::digest::hex;
-use crate::store::whole::sync_folder;
+use crate::store::whole::{Access, Reserved};
 
 use super::trainer::TrainState;
 
@@ -173,7 +173,7 @@ impl Checkpoint {
                 BestEntry::Kept(write_state(best, &folder)?)
             }
         };
-        files.write(folder).map_err(CheckpointError::io(folder))?;
+        write_files(files, folder)?;
         let digest = |(name, bytes): (&str, &[u8])| (name.to_owned(), hex(&Sha256::digest(bytes).into()));
         let digests = files.iter().map(digest).collect();
         let (steps, config, run) = (self.steps, self.config.clone(), self.run.clone());
@@ -182,9 +182,8 @@ impl Checkpoint {
         let mut text =
             serde_json::to_vec_pretty(&manifest).map_err(|error| CheckpointError::io(&path)(error.into()))?;
         text.push(b'\n');
-        File::create(&path)
-            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-            .and_then(|()| sync_folder(folder))
+        Reserved::new(&path, Access::Umask, 0)
+            .and_then(|place| place.replace(&text))
             .map_err(CheckpointError::io(&path))
     }
 
@@ -239,6 +238,20 @@ pub fn verify(folder: &Path) -> Result<(), CheckpointError> {
     }
 }
 
+/// Writes what makes a folder with weights a Hugging Face model, each file whole or not at all.
+///
+/// # Errors
+/// The system refuses.
+pub fn write_files(files: &ModelFiles, folder: &Path) -> Result<(), CheckpointError> {
+    for (name, bytes) in files.iter() {
+        let path = folder.join(name);
+        Reserved::new(&path, Access::Umask, 0)
+            .and_then(|place| place.replace(bytes))
+            .map_err(CheckpointError::io(&path))?;
+    }
+    Ok(())
+}
+
 fn verify_state(folder: &Path, entry: &StateEntry) -> Result<(), CheckpointError> {
     verify_file(&folder.join(MODEL), &entry.model_sha256)?;
     verify_file(&folder.join(OPTIMIZER), &entry.optimizer_sha256)
@@ -279,6 +292,7 @@ fn write_state(state: &TrainState, folder: &Path) -> Result<StateEntry, Checkpoi
 fn read_state(folder: &Path, entry: StateEntry) -> Result<TrainState, CheckpointError> {
     let params = read_tensors(folder, MODEL, &entry.model_sha256)?;
     let optimizer = read_tensors(folder, OPTIMIZER, &entry.optimizer_sha256)?;
+    params.check_parameters().map_err(|source| CheckpointError::Load { checkpoint: folder.to_owned(), source })?;
     Ok(TrainState { step: entry.updates, params, optimizer })
 }
 
@@ -384,6 +398,28 @@ pub(super) mod tests {
             fs::write(&file, &bytes).unwrap();
         }
         Checkpoint::load(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn numbers_that_training_cannot_go_on_from_are_refused() {
+        for (optimizer, value, refused) in
+            [(false, f32::NAN, true), (false, 1e30, true), (true, f32::INFINITY, true), (true, 1e30, false)]
+        {
+            let mut damaged = checkpoint(1);
+            let tensors = if optimizer { &mut damaged.state.optimizer } else { &mut damaged.state.params };
+            let name = tensors.names().next().unwrap().to_owned();
+            tensors.get_mut(&name).unwrap().words_mut()[2] = value.to_bits();
+            let folder = written(&damaged);
+            match Checkpoint::load(folder.path()) {
+                Ok(found) => assert!(!refused && found == damaged),
+                Err(error) => {
+                    let error = error.to_string();
+                    let place = folder.path().display().to_string();
+                    let named = [&place, &name, "element 2", &value.to_string()];
+                    assert!(refused && named.iter().all(|part| error.contains(*part)), "{error}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl EvalSet {
     /// A question cannot be written in the tokenizer.
     pub fn new(items: Vec<(FamilyId, Question)>, tokenizer: &Tokenizer, max_new: usize) -> Result<Self, EvalError> {
         let prompt = |(index, (_, question)): (u32, &(FamilyId, Question))| {
-            Ok(Prompt { tokens: tokenizer.encode(&question.prompt)?, index })
+            Ok(Prompt { tokens: tokenizer.encode_prompt(&question.prompt)?, index })
         };
         let prompts = (0..).zip(&items).map(prompt).collect::<Result<_, TextError>>()?;
         Ok(Self { items, prompts, max_new })

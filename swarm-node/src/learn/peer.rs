@@ -244,7 +244,7 @@ impl Peer {
         let draft = |asked: &Asked| {
             let question = self.parts.judge.question(&asked.question)?;
             let (prompt, listed) = compose(self, asked, &question)?;
-            Ok(Draft { prompt: self.parts.tokenizer.encode(&prompt.text)?, written: Vec::new(), listed })
+            Ok(Draft { prompt: self.parts.tokenizer.encode_prompt(&prompt.text)?, written: Vec::new(), listed })
         };
         task.asked.iter().map(draft).collect()
     }
@@ -300,7 +300,7 @@ impl Peer {
         let (mut own, mut external, mut unreadable) = (Vec::new(), Vec::new(), 0);
         for board in &result.boards {
             let question = self.parts.judge.question(&board.question)?;
-            let prompt = self.parts.tokenizer.encode(&self.parts.composer.share(&question.prompt)?.text)?;
+            let prompt = self.parts.tokenizer.encode_prompt(&self.parts.composer.share(&question.prompt)?.text)?;
             for (member, marks) in &board.groups {
                 let Some(share) = result.transcript.shares.get(&(board.slot, *member)) else { continue };
                 let rewards = marks.iter().map(|mark| board.worth(mark) as f32 / 1000.0);

@@ -159,7 +159,7 @@ impl<'a> Pretrainer<'a> {
         let mut tokens = self.tokenizer.encode(completion)?;
         tokens.push(self.tokenizer.eos());
         let sample = Sample { tokens, weight: 1.0, ..Sample::default() };
-        Ok(Example { prompt: self.tokenizer.encode(prompt)?, samples: vec![sample] })
+        Ok(Example { prompt: self.tokenizer.encode_prompt(prompt)?, samples: vec![sample] })
     }
 
     fn save(&self) -> Result<(), PretrainError> {

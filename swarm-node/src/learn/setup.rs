@@ -9,7 +9,7 @@ use reproducible_ops::weights::Weights;
 use crate::model::generate::GenerateError;
 use crate::model::programs::ProgramError;
 use crate::model::rope::Tables;
-use crate::model::{Generator, ModelConfig, Tokenizer, programs};
+use crate::model::{Generator, ModelConfig, Tokenizer, programs, rope};
 
 use super::assemble::{AssembleError, Objective, OptimizerConfig};
 use super::scorer::Scorer;
@@ -61,7 +61,8 @@ pub fn trainer(
     programs: Arc<Programs>,
     params: &Weights,
 ) -> Result<Trainer, SetupError> {
-    Ok(Trainer::new(engine, programs, &with_tables(model, params)?)?)
+    let params = with_tables(model, programs.length, params)?;
+    Ok(Trainer::new(engine, programs, &params)?)
 }
 
 /// Scores completions under these parameters.
@@ -76,7 +77,7 @@ pub fn scorer(
     params: &Weights,
 ) -> Result<Scorer, SetupError> {
     let forward = programs::forward(model, rows, length)?;
-    Ok(Scorer::new(engine, &forward, &with_tables(model, params)?)?)
+    Ok(Scorer::new(engine, &forward, &with_tables(model, length, params)?)?)
 }
 
 /// A generator of a model with these parameters.
@@ -94,10 +95,10 @@ pub fn generator(
     Ok(generator)
 }
 
-/// Parameters with the constants of the forward program.
-fn with_tables(model: &ModelConfig, params: &Weights) -> Result<Weights, SetupError> {
-    let Tables { cos, sin } = Tables::new(model)?;
+/// Parameters with the constants of the forward program of rows of `length` tokens.
+fn with_tables(model: &ModelConfig, length: usize, params: &Weights) -> Result<Weights, SetupError> {
+    let Tables { cos, sin } = Tables::new(model, length)?;
     let mut all = params.clone();
-    all.extend([("rope.cos".to_owned(), cos), ("rope.sin".to_owned(), sin)]);
+    all.extend([(rope::COS.to_owned(), cos), (rope::SIN.to_owned(), sin)]);
     Ok(all)
 }

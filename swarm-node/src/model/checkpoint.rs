@@ -72,8 +72,11 @@ impl Checkpoint {
         let written = serde_json::from_str(&text).map_err(|error| refused(error.into()))?;
         let mut weights = Weights::load(folder)?;
         drop_derived(&config, &mut weights);
+        weights
+            .check_parameters()
+            .map_err(|source| LoadError::File { path: folder.into(), source: Box::new(source) })?;
         check(&config, &weights).map_err(|source| CheckpointError::Mismatch { path: folder.into(), source })?;
-        let tokenizer = Tokenizer::from_folder(folder)?;
+        let tokenizer = Tokenizer::from_folder(folder, config.vocab_size)?;
         let files =
             ModelFiles::read(folder, &written).map_err(|source| CheckpointError::Io { path: folder.into(), source })?;
         Ok(Self { config, weights, tokenizer, files })
@@ -176,6 +179,17 @@ mod tests {
         assert!(named.iter().all(|part| error.contains(part)), "{error}");
         weights.remove("model.layers.1.mlp.up_proj.weight");
         assert!(broken("model.safetensors", Some(&weights.to_bytes())).contains("up_proj"));
+    }
+
+    #[test]
+    fn absurd_numbers_name_the_tensor_and_the_element() {
+        for value in [f32::NAN, f32::NEG_INFINITY, -2e6] {
+            let mut weights = Checkpoint::load(fixture("qwen2")).unwrap().weights;
+            weights.get_mut("model.layers.0.self_attn.k_proj.bias").unwrap().words_mut()[5] = value.to_bits();
+            let error = broken("model.safetensors", Some(&weights.to_bytes()));
+            let named = ["model.layers.0.self_attn.k_proj.bias", "element 5", &value.to_string()];
+            assert!(named.iter().all(|part| error.contains(part)), "{error}");
+        }
     }
 
     #[test]

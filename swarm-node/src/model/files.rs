@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use super::ModelConfig;
 use super::config::hugging_face;
 use super::tokenizer::{CHARACTER_END, CHARACTER_PAD, FIRST_CHARACTER};
-use crate::store::whole::{Access, Reserved};
 
 /// The model's shapes.
 pub const CONFIG: &str = "config.json";
@@ -62,16 +61,6 @@ impl ModelFiles {
         self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
     }
 
-    /// Writes every file into a folder, each whole or not at all.
-    ///
-    /// # Errors
-    /// The system refuses.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
-        self.iter().try_for_each(|(name, bytes)| {
-            Reserved::new(&folder.join(name), Access::Umask, 0)?.replace(bytes)
-        })
-    }
-
     /// The files of a Hugging Face folder whose `config.json` says this.
     ///
     /// # Errors
@@ -90,7 +79,7 @@ impl ModelFiles {
 
     /// The files of a model over a character table: the n-th character of `alphabet` is id n + 2, after padding and end.
     pub fn of_characters(config: &ModelConfig, alphabet: &str) -> Self {
-        let mut shapes = of_float32(hugging_face::to_json(config));
+        let mut shapes = of_float32(hugging_face::to_json(config).into());
         shapes[MARK] = json!(CHARACTERS);
         shapes["pad_token_id"] = json!(CHARACTER_PAD);
         shapes["eos_token_id"] = json!(CHARACTER_END);
@@ -176,8 +165,10 @@ mod tests {
         let text = fs::read_to_string(folder.path().join(CONFIG)).unwrap();
         assert!(is_of_characters(&serde_json::from_str(&text).unwrap()));
         assert_eq!(hugging_face::parse(&text).unwrap(), shapes);
-        let (ours, theirs) =
-            (Tokenizer::characters(charset::CHARACTERS), Tokenizer::from_folder(folder.path()).unwrap());
+        let (ours, theirs) = (
+            Tokenizer::characters(charset::CHARACTERS),
+            Tokenizer::from_folder(folder.path(), shapes.vocab_size).unwrap(),
+        );
         assert_eq!((ours.ends(), ours.pad()), (theirs.ends(), theirs.pad()));
         assert_eq!(ours.vocab_size(), theirs.vocab_size());
         for text in ["3 1 2=", charset::CHARACTERS, "", "  a  "] {

@@ -1,7 +1,8 @@
 //! The decoder as programs: what training, prefill and decoding execute.
 //!
 //! All take the parameters of [`ModelConfig::parameters`] and the constants `rope.cos` and `rope.sin`
-//! (f32 `[max_positions, head_dim]`, values from [`rope::Tables`](super::rope::Tables)). Further inputs and outputs:
+//! (f32 `[P, head_dim]`, values from [`rope::Tables`](super::rope::Tables)). P is the number of positions that the
+//! program addresses: T, or C of a decode step; positions are below P. Further inputs and outputs:
 //!
 //! | program | data and state | outputs |
 //! |---|---|---|
@@ -23,8 +24,8 @@ use burn::tensor::activation::log_softmax;
 use reproducible_ops::lower::{self, LowerError, Recorder, ops};
 use reproducible_ops::program::{Program, Role};
 
-use super::ModelConfig;
 use super::decoder::{CausalLm, Context, KeyValues, Mask};
+use super::{ModelConfig, rope};
 
 /// Why a program of a model cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +60,13 @@ pub fn value_cache(layer: usize) -> String {
 /// # Errors
 /// See [`ProgramError`].
 pub fn forward(config: &ModelConfig, rows: usize, length: usize) -> Result<Program, ProgramError> {
+    check_lengths(config, length, length)?;
     record(config, |model, recorder| {
         let mut input = |name| recorder.int::<2>(name, Role::Data, [rows, length]);
         let (tokens, positions) = (input("tokens"), input("positions"));
         let (segment, parent) = (input("segment"), input("parent"));
         let mask = Mask::segments(positions.clone(), segment, parent);
-        let context = context(recorder, config, positions, mask);
+        let context = context(recorder, [length, config.head_dim], positions, mask);
         recorder.output("logits", model.forward(tokens, &context));
     })
 }
@@ -93,7 +95,7 @@ pub fn prefill(config: &ModelConfig, sizes: Prefill) -> Result<Program, ProgramE
         let mut input = |name| recorder.int::<2>(name, Role::Data, [rows, length]);
         let (tokens, positions) = (input("tokens"), input("positions"));
         let mask = Mask::causal(positions.clone(), positions.clone());
-        let context = context(recorder, config, positions, mask);
+        let context = context(recorder, [length, config.head_dim], positions, mask);
         let hidden = model.hidden(tokens, &context, &mut |layer, own| {
             let widen = |x: Tensor<4>| x.pad((0, 0, 0, slots - length), 0.0);
             recorder.output(&key_cache(layer), widen(own.key.clone()));
@@ -118,7 +120,7 @@ pub fn decode(config: &ModelConfig, rows: usize, slots: usize) -> Result<Program
         let all_slots =
             Tensor::<1, Int>::arange(0..slots as i64, recorder.device()).unsqueeze::<2>().expand([rows, slots]);
         let mask = Mask::causal(positions.clone(), all_slots);
-        let context = context(recorder, config, positions.clone(), mask);
+        let context = context(recorder, [slots, config.head_dim], positions.clone(), mask);
         let at = positions.expand([rows, config.num_kv_heads]);
         let hidden = model.hidden(tokens, &context, &mut |layer, own| {
             let mut cache = |name: &str, rows_of: Tensor<4>| update(recorder, config, slots, name, rows_of, &at);
@@ -163,10 +165,10 @@ fn sample(recorder: &mut Recorder, logits: Tensor<2>) {
     recorder.output("logp", logp.reshape([rows]));
 }
 
-fn context(recorder: &mut Recorder, config: &ModelConfig, positions: Tensor<2, Int>, mask: Mask) -> Context {
-    let shape = [config.max_positions, config.head_dim];
-    let cos = recorder.float::<2>("rope.cos", Role::Constant, shape);
-    let sin = recorder.float::<2>("rope.sin", Role::Constant, shape);
+/// The rotations of `positions` from tables of the shape `[positions that are addressed, head_dim]`.
+fn context(recorder: &mut Recorder, table: [usize; 2], positions: Tensor<2, Int>, mask: Mask) -> Context {
+    let cos = recorder.float::<2>(rope::COS, Role::Constant, table);
+    let sin = recorder.float::<2>(rope::SIN, Role::Constant, table);
     Context::new(positions, cos, sin, mask)
 }
 

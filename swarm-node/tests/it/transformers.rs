@@ -62,7 +62,7 @@ fn load(python: &str, folder: &Path, prompts: &[&str], new: usize) -> Value {
 /// Prompts as ids, and what our generator adds to each, greedily.
 fn ours(folder: &Path, prompts: &[&str], new: usize) -> Value {
     let model = Model::load(Some(folder), &Silent).unwrap();
-    let tokens = prompts.iter().map(|prompt| model.tokenizer.encode(prompt).unwrap());
+    let tokens = prompts.iter().map(|prompt| model.tokenizer.encode_prompt(prompt).unwrap());
     let prompts: Vec<Prompt> = (0..).zip(tokens).map(|(index, tokens)| Prompt { tokens, index }).collect();
     let engine = Arc::new(CpuEngine::new(1));
     let mut generator = Generator::new(engine, model.config, model.tokenizer.ends()).unwrap();

@@ -1,16 +1,18 @@
 //! Shapes and constants of a decoder, with named presets.
 //!
 //! A [`ModelConfig`] decides everything that a program of the model depends on, so two peers with equal configs record
-//! equal programs. [`hugging_face`] reads the `config.json` of a checkpoint folder.
+//! equal programs. [`hugging_face`] reads and writes the `config.json` of a checkpoint folder.
 
 pub mod hugging_face;
 mod preset;
+mod rope_scaling;
 
 pub use preset::{PRESETS, UnknownPreset};
+pub use rope_scaling::RopeScaling;
 
 use serde::{Deserialize, Serialize};
 
-/// Shapes and constants of a decoder-only transformer of the Llama and Qwen2 family.
+/// Shapes and constants of a decoder-only transformer of the Llama, Mistral and Qwen family.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
@@ -28,15 +30,21 @@ pub struct ModelConfig {
     pub head_dim: usize,
     /// Width inside the SwiGLU block.
     pub intermediate_size: usize,
-    /// Positions with a row in the RoPE tables: the longest sequence.
+    /// The longest sequence.
     pub max_positions: usize,
     /// ε under the root of RMSNorm.
     pub rms_norm_eps: f32,
     /// Base of the rotation frequencies `θ^(−2i/head_dim)`.
     pub rope_theta: f64,
+    /// How the frequencies are stretched.
+    #[serde(default, skip_serializing_if = "RopeScaling::is_default")]
+    pub rope_scaling: RopeScaling,
     /// Whether query, key and value projections have a bias (Qwen2 does).
     #[serde(default)]
     pub qkv_bias: bool,
+    /// Whether each head's query and key pass an RMSNorm before they are rotated (Qwen3's do).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub qk_norm: bool,
     /// Whether the output head is the token embedding.
     #[serde(default)]
     pub tied_embeddings: bool,
@@ -78,7 +86,10 @@ impl ModelConfig {
         if !(self.rope_theta >= 1.0 && self.rope_theta <= 1e12) {
             return fail("rope_theta", self.rope_theta.to_string(), "it must lie between 1 and 1e12".into());
         }
-        Ok(())
+        if self.qkv_bias && self.qk_norm {
+            return fail("qk_norm", "true".into(), "no supported family has it together with `qkv_bias`".into());
+        }
+        self.rope_scaling.validate(self.rope_theta)
     }
 
     fn validate_lengths(&self) -> Result<(), ConfigError> {
@@ -143,6 +154,10 @@ impl ModelConfig {
             all.push(("self_attn.v_proj.bias", vec![kv]));
         }
         all.push(("self_attn.o_proj.weight", vec![hidden, query]));
+        if self.qk_norm {
+            all.push(("self_attn.q_norm.weight", vec![self.head_dim]));
+            all.push(("self_attn.k_norm.weight", vec![self.head_dim]));
+        }
         all.push(("post_attention_layernorm.weight", vec![hidden]));
         all.push(("mlp.gate_proj.weight", vec![inner, hidden]));
         all.push(("mlp.up_proj.weight", vec![inner, hidden]));

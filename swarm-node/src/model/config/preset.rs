@@ -1,6 +1,6 @@
 //! Named sizes, smallest first.
 
-use super::ModelConfig;
+use super::{ModelConfig, RopeScaling};
 
 /// Names that [`ModelConfig::preset`] knows, smallest model first.
 pub const PRESETS: [&str; 5] = ["nano", "micro", "small10m", "small100m", "qwen2-0.5b"];
@@ -40,7 +40,9 @@ impl ModelConfig {
             max_positions: 512,
             rms_norm_eps: 1e-6,
             rope_theta: 10_000.0,
+            rope_scaling: RopeScaling::Default,
             qkv_bias: false,
+            qk_norm: false,
             tied_embeddings: false,
         }
     }
@@ -66,7 +68,9 @@ fn qwen2_half_billion() -> ModelConfig {
         max_positions: 32_768,
         rms_norm_eps: 1e-6,
         rope_theta: 1e6,
+        rope_scaling: RopeScaling::Default,
         qkv_bias: true,
+        qk_norm: false,
         tied_embeddings: true,
     }
 }

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::softmax};
 
-use super::Context;
 use super::linear::Linear;
 use super::source::Source;
+use super::{Context, RmsNorm};
 use crate::model::ModelConfig;
 
 /// Keys and values, each `[B, kv_heads, keys, head_dim]`; keys are rotated.
@@ -37,6 +37,10 @@ pub struct Attention {
     pub v_proj: Linear,
     /// `[hidden, heads · head_dim]`.
     pub o_proj: Linear,
+    /// Norm of each query head, `[head_dim]`; absent in most families.
+    pub q_norm: Option<RmsNorm>,
+    /// Norm of each key head, `[head_dim]`; absent in most families.
+    pub k_norm: Option<RmsNorm>,
     #[module(skip)]
     head_dim: usize,
 }
@@ -45,11 +49,17 @@ impl Attention {
     pub(super) fn build(source: &Source<'_>, config: &ModelConfig, path: &str) -> Self {
         let (hidden, query, kv) = (config.hidden_size, config.query_width(), config.kv_width());
         let linear = |name, shape, bias| Linear::build(source, &format!("{path}.{name}"), shape, bias);
+        let norm = |name| {
+            let path = format!("{path}.{name}");
+            config.qk_norm.then(|| RmsNorm::build(source, &path, config.head_dim, config.rms_norm_eps))
+        };
         Self {
             q_proj: linear("q_proj", [query, hidden], config.qkv_bias),
             k_proj: linear("k_proj", [kv, hidden], config.qkv_bias),
             v_proj: linear("v_proj", [kv, hidden], config.qkv_bias),
             o_proj: linear("o_proj", [hidden, query], false),
+            q_norm: norm("q_norm"),
+            k_norm: norm("k_norm"),
             head_dim: config.head_dim,
         }
     }
@@ -57,8 +67,10 @@ impl Attention {
     /// Queries, keys and values of `x` `[B, T, hidden]`.
     pub fn project(&self, x: Tensor<3>, context: &Context) -> Heads {
         let scale = 1.0 / (self.head_dim as f32).sqrt();
-        let query = context.rotate(self.split(self.q_proj.forward(x.clone()))) * scale;
-        let key = context.rotate(self.split(self.k_proj.forward(x.clone())));
+        let query = normed(&self.q_norm, self.split(self.q_proj.forward(x.clone())));
+        let query = context.rotate(query) * scale;
+        let key = normed(&self.k_norm, self.split(self.k_proj.forward(x.clone())));
+        let key = context.rotate(key);
         let value = self.split(self.v_proj.forward(x));
         Heads { query, rows: KeyValues { key, value } }
     }
@@ -80,5 +92,12 @@ impl Attention {
         let weights = softmax(context.mask.apply(scores), 3).reshape([batch, kv_heads, stacked, keys]);
         let mixed = weights.matmul(source.value).reshape([batch, heads, tokens, head_dim]);
         self.o_proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, heads * head_dim]))
+    }
+}
+
+fn normed(norm: &Option<RmsNorm>, heads: Tensor<4>) -> Tensor<4> {
+    match norm {
+        Some(norm) => norm.forward(heads),
+        None => heads,
     }
 }

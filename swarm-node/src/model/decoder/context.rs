@@ -14,7 +14,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Looks `positions` `[B, T]` up in RoPE tables `[max_positions, head_dim]`.
+    /// Looks `positions` `[B, T]` up in RoPE tables `[P, head_dim]`; they are below P.
     pub fn new(positions: Tensor<2, Int>, cos: Tensor<2>, sin: Tensor<2>, mask: Mask) -> Self {
         let rows = |table: Tensor<2>| embedding(table, positions.clone()).unsqueeze_dim(1);
         Self { cos: rows(cos), sin: rows(sin), mask }

@@ -11,7 +11,7 @@ use crate::model::ModelConfig;
 /// `x · (1 / √(mean(x²) + ε)) · weight` over the last axis (Zhang and Sennrich 2019).
 #[derive(Module, Debug)]
 pub struct RmsNorm {
-    /// `[hidden]`.
+    /// As wide as the last axis.
     pub weight: Param<Tensor<1>>,
     #[module(skip)]
     epsilon: f32,
@@ -22,9 +22,9 @@ impl RmsNorm {
         Self { weight: source.param(&format!("{path}.weight"), [width]), epsilon }
     }
 
-    /// `[B, T, hidden]` to the same shape.
-    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let mean = (x.clone() * x.clone()).mean_dim(2);
+    /// `[…, width]` to the same shape.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let mean = (x.clone() * x.clone()).mean_dim(D - 1);
         let inverse = (mean + self.epsilon).sqrt().recip();
         x * inverse * self.weight.val().unsqueeze()
     }

@@ -82,13 +82,15 @@ pub enum GenerateError {
         index: usize,
     },
     /// An id that the model has no embedding for.
-    #[error("prompt {index} has token {token}, but the model has {vocab} ids; use the model's own tokenizer")]
+    #[error(
+        "prompt {index} has token {token}, but the model has embeddings for the {vocab} ids from 0 only; use the model's own tokenizer"
+    )]
     Token {
         /// Number of the prompt in the request.
         index: usize,
         /// The id.
         token: u32,
-        /// Ids there are.
+        /// Embeddings there are.
         vocab: usize,
     },
     /// More positions than the model has.

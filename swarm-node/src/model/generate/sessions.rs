@@ -12,7 +12,7 @@ use reproducible_ops::weights::Weights;
 use super::GenerateError;
 use crate::model::ModelConfig;
 use crate::model::programs::{self, Prefill, ProgramError};
-use crate::model::rope::Tables;
+use crate::model::rope::{self, Tables};
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,7 @@ impl Key {
 pub(super) struct Sessions {
     engine: Arc<dyn Engine>,
     config: ModelConfig,
+    /// Rows for at least the longest program so far.
     tables: Tables,
     weights: Option<Weights>,
     version: u64,
@@ -52,7 +53,7 @@ struct Loaded {
 
 impl Sessions {
     pub(super) fn new(engine: Arc<dyn Engine>, config: &ModelConfig) -> Result<Self, TensorError> {
-        let (config, tables) = (config.clone(), Tables::new(config)?);
+        let (config, tables) = (config.clone(), Tables::new(config, 0)?);
         Ok(Self { engine, config, tables, weights: None, version: 0, loaded: HashMap::new() })
     }
 
@@ -67,9 +68,15 @@ impl Sessions {
         let loaded = match self.loaded.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let mut session = self.engine.load(&key.record(&self.config)?)?;
-                session.write("rope.cos", &self.tables.cos)?;
-                session.write("rope.sin", &self.tables.sin)?;
+                let program = key.record(&self.config)?;
+                let mut session = self.engine.load(&program)?;
+                let positions = rope::addressed(&program);
+                if self.tables.positions() < positions {
+                    // Doubling, so that ever longer programs do not compute the same rows again each time.
+                    let grown = positions.next_power_of_two().min(self.config.max_positions);
+                    self.tables = Tables::new(&self.config, grown)?;
+                }
+                self.tables.write_to(session.as_mut())?;
                 place.insert(Loaded { session, version: 0 })
             }
         };

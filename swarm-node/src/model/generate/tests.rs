@@ -36,9 +36,7 @@ fn greedy(prompt: &[u32], max_new: usize) -> Vec<u32> {
         let length = tokens.len();
         let mut session = ReferenceEngine.load(&programs::forward(&tiny(), 1, length).unwrap()).unwrap();
         weights(1).write_to(session.as_mut()).unwrap();
-        let tables = Tables::new(&tiny()).unwrap();
-        session.write("rope.cos", &tables.cos).unwrap();
-        session.write("rope.sin", &tables.sin).unwrap();
+        Tables::new(&tiny(), length).unwrap().write_to(session.as_mut()).unwrap();
         session.write_words("tokens", &tokens).unwrap();
         session.write_words("positions", &(0..length as u32).collect::<Vec<_>>()).unwrap();
         session.write_words("segment", &vec![0; length]).unwrap();

@@ -1,20 +1,26 @@
 //! Checkpoints written by transformers give its logits: see `tests/transformers/make_fixture.py`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use reproducible_ops::engine::cpu::CpuEngine;
 use reproducible_ops::engine::reference;
 use reproducible_ops::tensor::Tensor as HostTensor;
 use serde::Deserialize;
 
+use crate::model::config::RopeScaling;
+use crate::model::config::hugging_face::{parse, to_json};
 use crate::model::decoder::{CausalLm, Context, Mask};
-use crate::model::{Checkpoint, programs, rope};
+use crate::model::generate::{Prompt, Request};
+use crate::model::{Checkpoint, Generator, programs, rope};
 
 #[derive(Deserialize)]
 struct Expected {
     tokens: Vec<Vec<i32>>,
     stride: usize,
     logits: Vec<Vec<Vec<f32>>>,
+    greedy: Vec<Vec<u32>>,
     texts: Vec<String>,
     encoded: Vec<Vec<u32>>,
 }
@@ -42,7 +48,7 @@ fn eager_logits(checkpoint: &Checkpoint, expected: &Expected) -> Vec<f32> {
     let model = CausalLm::load(&checkpoint.config, &checkpoint.weights, &device).unwrap();
     let shape = [expected.tokens.len(), expected.tokens[0].len()];
     let ids = |values: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(values, shape), (&device, DType::I32));
-    let tables = rope::Tables::new(&checkpoint.config).unwrap();
+    let tables = rope::Tables::new(&checkpoint.config, shape[1]).unwrap();
     let table = |tensor: &HostTensor| {
         let data = TensorData::new(tensor.as_f32().unwrap().to_vec(), tensor.shape().dims().to_vec());
         Tensor::<2>::from_data(data, &device)
@@ -57,7 +63,7 @@ fn eager_logits(checkpoint: &Checkpoint, expected: &Expected) -> Vec<f32> {
 fn program_logits(checkpoint: &Checkpoint, expected: &Expected) -> Vec<f32> {
     let (rows, length) = (expected.tokens.len(), expected.tokens[0].len());
     let program = programs::forward(&checkpoint.config, rows, length).unwrap();
-    let tables = rope::Tables::new(&checkpoint.config).unwrap();
+    let tables = rope::Tables::new(&checkpoint.config, length).unwrap();
     let inputs = program.inputs().iter().map(|input| match input.name.as_str() {
         "tokens" => HostTensor::i32([rows, length], expected.tokens.concat()).unwrap(),
         "positions" => HostTensor::i32([rows, length], positions(expected)).unwrap(),
@@ -80,14 +86,74 @@ fn check(name: &str) {
     }
 }
 
+/// Checkpoints of `tests/transformers`.
+const MODELS: [&str; 6] = ["qwen2", "llama", "qwen3", "mistral", "smollm2", "llama32"];
+
 #[test]
-fn qwen2_logits_are_those_of_transformers() {
-    check("qwen2");
+fn logits_are_those_of_transformers() {
+    for name in MODELS {
+        check(name);
+    }
 }
 
 #[test]
-fn llama_logits_are_those_of_transformers() {
-    check("llama");
+fn greedy_continuations_are_those_of_transformers() {
+    for name in MODELS {
+        let (checkpoint, expected) = load(name);
+        let mut generator = Generator::new(Arc::new(CpuEngine::new(1)), checkpoint.config, &[]).unwrap();
+        generator.set_weights(checkpoint.weights).unwrap();
+        let prompt = |row: &Vec<i32>| Prompt { tokens: row.iter().map(|&id| id as u32).collect(), index: 0 };
+        let prompts: Vec<Prompt> = expected.tokens.iter().map(prompt).collect();
+        let max_new = expected.greedy[0].len();
+        let request = Request { prompts: &prompts, samples: 1, max_new, key: [0; 2], temperature: 0.0 };
+        let made = generator.generate(&request).unwrap();
+        let tokens: Vec<&Vec<u32>> = made.iter().map(|completions| &completions[0].tokens).collect();
+        assert_eq!(tokens, expected.greedy.iter().collect::<Vec<_>>(), "{name}");
+    }
+}
+
+#[test]
+fn configs_are_read_as_they_were_made() {
+    let config = |name| load(name).0.config;
+    let qwen3 = config("qwen3");
+    assert!(qwen3.qk_norm && !qwen3.qkv_bias && qwen3.tied_embeddings && qwen3.head_dim == 12);
+    assert!(matches!(qwen3.rope_scaling, RopeScaling::Yarn { factor: 4.0, .. }));
+    assert_eq!(config("mistral").max_positions, 48, "the window, not the 128 positions");
+    assert_eq!((config("smollm2").rope_theta, config("smollm2").rms_norm_eps), (1e5, 1e-5));
+    assert!(matches!(config("llama32").rope_scaling, RopeScaling::Llama3 { factor: 32.0, .. }));
+    for name in MODELS {
+        let text = serde_json::to_string(&to_json(&config(name))).unwrap();
+        assert_eq!(parse(&text).unwrap(), config(name), "{name}: {text}");
+    }
+}
+
+#[derive(Deserialize)]
+struct ExpectedTables {
+    name: String,
+    config: serde_json::Value,
+    positions: Vec<usize>,
+    cos: Vec<Vec<f32>>,
+    sin: Vec<Vec<f32>>,
+}
+
+#[test]
+fn rope_tables_are_those_of_transformers() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/transformers/rope.json");
+    let cases: Vec<ExpectedTables> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for ExpectedTables { name, config, positions, cos, sin } in cases {
+        let config = parse(&config.to_string()).unwrap();
+        let tables = rope::Tables::new(&config, config.max_positions).unwrap();
+        for (table, expected) in [(tables.cos, cos), (tables.sin, sin)] {
+            for (position, expected) in positions.iter().zip(expected) {
+                let row = table.as_f32().unwrap().chunks(config.head_dim).nth(*position).unwrap();
+                assert_eq!(row[..expected.len()], row[expected.len()..], "halves");
+                // A frequency that transformers rounds a few times turns by as many roundings of the angle.
+                let tolerance = 3e-7 * (*position as f32 + 1.0);
+                let far = row.iter().zip(&expected).find(|(found, expected)| (*found - *expected).abs() > tolerance);
+                assert_eq!(far, None, "{name}: position {position}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -102,7 +168,7 @@ fn tokenizers_are_read() {
 
 #[test]
 fn parameters_are_named_by_their_modules() {
-    for name in ["qwen2", "llama"] {
+    for name in MODELS {
         let (checkpoint, _) = load(name);
         let model = CausalLm::load(&checkpoint.config, &checkpoint.weights, &Device::flex()).unwrap();
         assert_eq!(reproducible_ops::lower::parameters(&model).unwrap(), checkpoint.weights);

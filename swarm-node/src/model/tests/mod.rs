@@ -5,6 +5,7 @@ mod programs;
 pub(crate) mod reference_engine;
 
 use super::ModelConfig;
+use super::config::RopeScaling;
 
 /// A decoder small enough for the reference engine, with grouped queries and biases.
 pub(crate) fn tiny() -> ModelConfig {
@@ -19,7 +20,9 @@ pub(crate) fn tiny() -> ModelConfig {
         max_positions: 96,
         rms_norm_eps: 1e-6,
         rope_theta: 10_000.0,
+        rope_scaling: RopeScaling::Default,
         qkv_bias: true,
+        qk_norm: false,
         tied_embeddings: false,
     }
 }

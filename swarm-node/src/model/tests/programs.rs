@@ -15,15 +15,13 @@ use crate::model::{init, rope};
 fn session(program: &Program) -> Box<dyn Session> {
     let mut session = ReferenceEngine.load(program).unwrap();
     let weights: Weights = init::initialise(&tiny(), 5).unwrap();
-    let tables = rope::Tables::new(&tiny()).unwrap();
     // Biases start at 0, which would hide a missing one.
     let bias = |tensor: &Tensor| Tensor::f32(tensor.shape().clone(), vec![0.3; tensor.words().len()]).unwrap();
     for (name, tensor) in weights.iter() {
         let tensor = if name.ends_with("bias") { bias(tensor) } else { tensor.clone() };
         session.write(name, &tensor).unwrap();
     }
-    session.write("rope.cos", &tables.cos).unwrap();
-    session.write("rope.sin", &tables.sin).unwrap();
+    rope::Tables::new(&tiny(), rope::addressed(program)).unwrap().write_to(session.as_mut()).unwrap();
     session
 }
 
