@@ -85,7 +85,9 @@ impl Model {
         }
         if path.is_file() || path.join("model.safetensors").is_file() {
             let weights = Weights::load(path)?;
-            weights.check_parameters().map_err(|source| LoadError::File { path: path.into(), source: Box::new(source) })?;
+            weights
+                .check_parameters()
+                .map_err(|source| LoadError::File { path: path.into(), source: Box::new(source) })?;
             return Self::of_characters(weights, path);
         }
         Self::newest_of_run(path)

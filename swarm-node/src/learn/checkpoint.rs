@@ -227,9 +227,7 @@ impl Checkpoint {
         let manifest = read_manifest(&folder.join(MANIFEST))?;
         let params = read_tensors(folder, MODEL, &manifest.model_sha256)?;
         let optimizer = read_tensors(folder, OPTIMIZER, &manifest.optimizer_sha256)?;
-        params
-            .check_parameters()
-            .map_err(|source| CheckpointError::Load { checkpoint: folder.to_owned(), source })?;
+        params.check_parameters().map_err(|source| CheckpointError::Load { checkpoint: folder.to_owned(), source })?;
         let state = TrainState { step: manifest.step, params, optimizer };
         Ok(Self { state, config: manifest.config, run: manifest.run })
     }

@@ -68,7 +68,9 @@ impl Checkpoint {
         let config = hugging_face::parse(&text).map_err(|source| CheckpointError::Config { path, source })?;
         let mut weights = Weights::load(folder)?;
         drop_derived(&config, &mut weights);
-        weights.check_parameters().map_err(|source| LoadError::File { path: folder.into(), source: Box::new(source) })?;
+        weights
+            .check_parameters()
+            .map_err(|source| LoadError::File { path: folder.into(), source: Box::new(source) })?;
         check(&config, &weights).map_err(|source| CheckpointError::Mismatch { path: folder.into(), source })?;
         let tokenizer = Tokenizer::from_folder(folder, config.vocab_size)?;
         Ok(Self { config, weights, tokenizer })

@@ -50,8 +50,7 @@ impl Tables {
             let (cos, sin): (Vec<f32>, Vec<f32>) = pairs.iter().map(pair).unzip();
             [cos.repeat(2), sin.repeat(2)]
         };
-        let rows: Vec<[Vec<f32>; 2]> =
-            (0..positions).into_par_iter().with_min_len(ROWS_PER_TASK).map(row).collect();
+        let rows: Vec<[Vec<f32>; 2]> = (0..positions).into_par_iter().with_min_len(ROWS_PER_TASK).map(row).collect();
         let table = |which: usize| {
             let values = rows.iter().flat_map(|row| &row[which]).copied().collect();
             Tensor::f32([positions, config.head_dim], values)
@@ -122,9 +121,8 @@ impl Frequencies {
                 truncate,
             } => {
                 // The pair, as a fraction, that makes this many turns within the original positions.
-                let pair_of = |turns: f64| {
-                    width * ln(original_max_position_embeddings as f64 / (turns * TURN)) / (2.0 * log)
-                };
+                let pair_of =
+                    |turns: f64| width * ln(original_max_position_embeddings as f64 / (turns * TURN)) / (2.0 * log);
                 let mut first = pair_of(beta_fast.unwrap_or(DEFAULT_BETA_FAST));
                 let mut last = pair_of(beta_slow.unwrap_or(DEFAULT_BETA_SLOW));
                 if truncate.unwrap_or(true) {
@@ -254,6 +252,21 @@ mod tests {
             let angle = f64::from(position as f32 * frequency);
             assert!((f64::from(*cos) - angle.cos()).abs() < 1e-6, "{position} {column}");
             assert!((f64::from(*sin) - angle.sin()).abs() < 1e-6, "{position} {column}");
+        }
+    }
+
+    #[test]
+    fn rows_do_not_depend_on_how_many_there_are() {
+        let nano = ModelConfig::preset("nano").unwrap();
+        let linear = ModelConfig { rope_scaling: RopeScaling::Linear { factor: 3.0 }, ..nano.clone() };
+        for config in [nano, linear] {
+            let (long, width) = (Tables::new(&config, 301).unwrap(), config.head_dim);
+            for positions in [0, 1, 17, 300] {
+                let short = Tables::new(&config, positions).unwrap();
+                assert_eq!(short.positions(), positions);
+                assert_eq!(short.cos.words(), &long.cos.words()[..positions * width]);
+                assert_eq!(short.sin.words(), &long.sin.words()[..positions * width]);
+            }
         }
     }
 

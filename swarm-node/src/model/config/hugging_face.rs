@@ -53,7 +53,9 @@ pub enum ParseError {
         supported: &'static str,
     },
     /// Settings of RoPE that no variant has, or that its variant lacks.
-    #[error("`{key}` {found} is not supported: {reason}; supported are the variants {ROPE_TYPES} with their own settings")]
+    #[error(
+        "`{key}` {found} is not supported: {reason}; supported are the variants {ROPE_TYPES} with their own settings"
+    )]
     Rope {
         /// The key of the object.
         key: &'static str,
@@ -329,7 +331,9 @@ impl File {
         }
         let refuse = |reason: String| ParseError::Rope { key, found: value.to_string(), reason };
         // The variant without settings would ignore any.
-        if variant == "default" && let Some(setting) = settings.keys().find(|&setting| setting != "rope_type") {
+        if variant == "default"
+            && let Some(setting) = settings.keys().find(|&setting| setting != "rope_type")
+        {
             return Err(refuse(format!("`default` has no `{setting}`")));
         }
         let scaling = serde_json::from_value(Value::Object(settings)).map_err(|error| refuse(error.to_string()))?;
@@ -490,7 +494,8 @@ mod tests {
             let error = parse(&of(model_type, extra)).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
-        for accepted in [r#", "hidden_act": "swish""#, r#", "rope_scaling": null"#, r#", "quantization_config": null"#] {
+        for accepted in [r#", "hidden_act": "swish""#, r#", "rope_scaling": null"#, r#", "quantization_config": null"#]
+        {
             parse(&of("llama", accepted)).unwrap();
         }
     }
@@ -531,7 +536,10 @@ mod tests {
         assert_eq!(read(outside), (3e4, linear.1));
         let two = r#", "rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_theta": 7e5}"#;
         assert_eq!(read(two), linear);
-        assert_eq!(read(r#", "rope_scaling": {}, "rope_parameters": {"rope_theta": 7e5}"#), (7e5, RopeScaling::Default));
+        assert_eq!(
+            read(r#", "rope_scaling": {}, "rope_parameters": {"rope_theta": 7e5}"#),
+            (7e5, RopeScaling::Default)
+        );
         let dynamic = r#", "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}"#;
         assert_eq!(read(dynamic).1, RopeScaling::Dynamic { factor: 4.0 });
         // The original positions: inside, outside (which goes first), or the model's.
@@ -590,7 +598,10 @@ mod tests {
         let on = r#", "use_sliding_window": true, "sliding_window": 100"#;
         assert_eq!(positions("qwen2", on), 512, "only from layer 28 on");
         assert_eq!(positions("qwen2", &format!(r#"{on}, "max_window_layers": 1"#)), 100);
-        assert_eq!(positions("qwen3", &format!(r#"{on}, "layer_types": ["full_attention", "sliding_attention"]"#)), 100);
+        assert_eq!(
+            positions("qwen3", &format!(r#"{on}, "layer_types": ["full_attention", "sliding_attention"]"#)),
+            100
+        );
         assert_eq!(positions("qwen3", &format!(r#"{on}, "layer_types": ["full_attention", "full_attention"]"#)), 512);
     }
 

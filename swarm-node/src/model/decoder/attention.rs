@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::softmax};
 
-use super::{Context, RmsNorm};
 use super::linear::Linear;
 use super::source::Source;
+use super::{Context, RmsNorm};
 use crate::model::ModelConfig;
 
 /// Keys and values, each `[B, kv_heads, keys, head_dim]`; keys are rotated.

@@ -82,7 +82,9 @@ pub enum GenerateError {
         index: usize,
     },
     /// An id that the model has no embedding for.
-    #[error("prompt {index} has token {token}, but the model has embeddings for the {vocab} ids from 0 only; use the model's own tokenizer")]
+    #[error(
+        "prompt {index} has token {token}, but the model has embeddings for the {vocab} ids from 0 only; use the model's own tokenizer"
+    )]
     Token {
         /// Number of the prompt in the request.
         index: usize,

@@ -52,8 +52,7 @@ struct Config {
 }
 
 /// The special tokens of every tokenizer, in the order in which transformers adds them.
-const NAMED: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 impl Config {
     fn cleans_up(&self, model: &ModelWrapper) -> bool {
