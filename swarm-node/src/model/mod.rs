@@ -1,4 +1,4 @@
-//! Decoder-only transformers of the Llama and Qwen2 family, from their numbers to batched generation.
+//! Decoder-only transformers of the Llama, Mistral and Qwen family, from their numbers to batched generation.
 //!
 //! ```text
 //! ModelConfig ──▶ decoder (Burn modules) ──record──▶ programs: forward · prefill · decode

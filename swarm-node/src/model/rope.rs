@@ -255,6 +255,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rows_do_not_depend_on_how_many_there_are() {
+        let nano = ModelConfig::preset("nano").unwrap();
+        let linear = ModelConfig { rope_scaling: RopeScaling::Linear { factor: 3.0 }, ..nano.clone() };
+        for config in [nano, linear] {
+            let (long, width) = (Tables::new(&config, 301).unwrap(), config.head_dim);
+            for positions in [0, 1, 17, 300] {
+                let short = Tables::new(&config, positions).unwrap();
+                assert_eq!(short.positions(), positions);
+                assert_eq!(short.cos.words(), &long.cos.words()[..positions * width]);
+                assert_eq!(short.sin.words(), &long.sin.words()[..positions * width]);
+            }
+        }
+    }
+
     /// Any change of these bits breaks every trained checkpoint's digest.
     #[test]
     fn bits_are_pinned() {

@@ -186,10 +186,13 @@ mod tests {
     #[test]
     fn every_preset_is_valid_and_survives_toml() {
         for name in PRESETS {
-            let config = ModelConfig::preset(name).unwrap();
-            config.validate().unwrap();
-            let text = toml::to_string(&config).unwrap();
-            assert_eq!(toml::from_str::<ModelConfig>(&text).unwrap(), config, "{name}");
+            let preset = ModelConfig::preset(name).unwrap();
+            let rope_scaling = RopeScaling::Linear { factor: 2.0 };
+            for config in [preset.clone(), ModelConfig { rope_scaling, ..preset }] {
+                config.validate().unwrap();
+                let text = toml::to_string(&config).unwrap();
+                assert_eq!(toml::from_str::<ModelConfig>(&text).unwrap(), config, "{name}");
+            }
         }
     }
 
@@ -203,6 +206,11 @@ mod tests {
             ("head_dim", ModelConfig { head_dim: 23, ..nano.clone() }),
             ("rms_norm_eps", ModelConfig { rms_norm_eps: f32::NAN, ..nano.clone() }),
             ("rope_theta", ModelConfig { rope_theta: -1.0, ..nano.clone() }),
+            ("qk_norm", ModelConfig { qkv_bias: true, qk_norm: true, ..nano.clone() }),
+            (
+                "rope_scaling.factor",
+                ModelConfig { rope_scaling: RopeScaling::Linear { factor: f64::NAN }, ..nano.clone() },
+            ),
         ];
         for (field, config) in broken {
             assert_eq!(config.validate().unwrap_err().field, field);

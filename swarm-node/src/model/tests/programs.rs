@@ -10,7 +10,7 @@ use reproducible_ops::weights::Weights;
 use super::reference_engine::ReferenceEngine;
 use super::tiny;
 use crate::model::programs::{self, Prefill};
-use crate::model::{init, rope};
+use crate::model::{ModelConfig, init, rope};
 
 fn session(program: &Program) -> Box<dyn Session> {
     let mut session = ReferenceEngine.load(program).unwrap();
@@ -129,10 +129,20 @@ fn prefill_and_decode_give_the_bits_of_forward() {
 }
 
 #[test]
+fn tables_have_the_rows_that_a_program_addresses() {
+    let config = ModelConfig { max_positions: 1 << 20, ..tiny() };
+    let sizes = Prefill { rows: 2, length: 5, slots: 9, logits: false };
+    assert_eq!(rope::addressed(&programs::forward(&config, 2, 7).unwrap()), 7);
+    assert_eq!(rope::addressed(&programs::prefill(&config, sizes).unwrap()), 5);
+    assert_eq!(rope::addressed(&programs::decode(&config, 2, 9).unwrap()), 9);
+}
+
+#[test]
 fn impossible_lengths_are_refused() {
     let error = programs::decode(&tiny(), 1, 97).unwrap_err().to_string();
     assert!(error.contains("97") && error.contains("96"), "{error}");
     assert!(programs::prefill(&tiny(), Prefill { rows: 1, length: 9, slots: 8, logits: false }).is_err());
+    assert!(programs::forward(&tiny(), 1, 96).is_ok() && programs::forward(&tiny(), 1, 97).is_err());
 }
 
 #[test]
