@@ -6,8 +6,9 @@ use reproducible_ops::program::TensorType;
 use reproducible_ops::weights::{CheckError, LoadError, Weights};
 
 use super::config::hugging_face::{self, ParseError};
-use super::tokenizer::{Tokenizer, TokenizerError};
+use super::tokenizer::{self, Tokenizer, TokenizerError};
 use super::{ModelConfig, rope};
+use crate::text_file;
 
 /// A model as read from a folder.
 #[derive(Clone, Debug)]
@@ -63,8 +64,8 @@ impl Checkpoint {
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let folder = folder.as_ref();
         let path = folder.join("config.json");
-        let text =
-            std::fs::read_to_string(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+        let text = text_file::read(&path, tokenizer::MAX_JSON_BYTES)
+            .map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
         let config = hugging_face::parse(&text).map_err(|source| CheckpointError::Config { path, source })?;
         let mut weights = Weights::load(folder)?;
         drop_derived(&config, &mut weights);

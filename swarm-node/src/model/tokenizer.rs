@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::text_file;
+
 /// Encodes and decodes text, and knows the ids that end a completion and fill rows.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
@@ -69,6 +71,8 @@ pub enum TextError {
 }
 
 /// Ids of a character table before its characters: padding and end.
+/// Largest JSON file of a model that is read, in bytes; the largest published tokenizers have 40 MB.
+pub(super) const MAX_JSON_BYTES: u64 = 256 << 20;
 const SPECIALS: u32 = 2;
 /// Stands for ids that a character table lacks.
 const UNKNOWN: char = '_';
@@ -85,8 +89,9 @@ impl Tokenizer {
     /// See [`TokenizerError`]; it names the file.
     pub fn from_folder(folder: &Path) -> Result<Self, TokenizerError> {
         let path = folder.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|source| TokenizerError::Io { path: path.clone(), source })?;
-        let parsed = tokenizers::Tokenizer::from_bytes(bytes);
+        let text = text_file::read(&path, MAX_JSON_BYTES)
+            .map_err(|source| TokenizerError::Io { path: path.clone(), source })?;
+        let parsed = tokenizers::Tokenizer::from_bytes(text);
         let format = |error: tokenizers::Error| format_error(path, "tokenizer", error);
         let table = Table::HuggingFace(Arc::new(parsed.map_err(format)?));
         let configs = [json(&folder.join("generation_config.json"))?, json(&folder.join("config.json"))?];
@@ -173,8 +178,8 @@ fn format_error(path: PathBuf, what: &'static str, error: impl ToString) -> Toke
 
 /// A JSON file, or `None` where there is none.
 fn json(path: &Path) -> Result<Option<Value>, TokenizerError> {
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| format_error(path.into(), "JSON", error)),
+    match text_file::read(path, MAX_JSON_BYTES) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| format_error(path.into(), "JSON", error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(TokenizerError::Io { path: path.into(), source }),
     }
