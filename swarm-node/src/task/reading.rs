@@ -224,9 +224,11 @@ fn behind_answer(after: &str, opening: bool) -> Option<&str> {
 /// True if a line that begins with `before` only begins to say something there.
 fn is_opening(before: &str) -> bool {
     // A longer beginning says more, and looking at all of it for each mark would take too long.
-    let short = before.len() <= MARK_WINDOW;
+    if before.len() > MARK_WINDOW {
+        return false;
+    }
     let bare = before.trim_matches(|c: char| is_decoration(c) || matches!(c, '#' | '>' | '-'));
-    short && ["", "final", "the", "the final", "my"].iter().any(|known| bare.eq_ignore_ascii_case(known))
+    ["", "final", "the", "the final", "my"].iter().any(|known| bare.eq_ignore_ascii_case(known))
 }
 
 /// True if a line puts another question: `Question: …`, `**Question 2:** …`, `Q: …`.
