@@ -8,6 +8,7 @@
 //!              └─▶ assembly ─▶ learn, model      learning peers from a checkpoint
 //!                                └─▶ task        questions and verifiers
 //! identity (the node's key, signs once) ─▶ store (on disk)
+//! text_file                                 what every reader of a user's text file calls
 //! ```
 
 // Printing goes through `cli::output`, which never panics where the macros do: on a closed pipe or a full disk.
@@ -25,4 +26,5 @@ pub mod round;
 pub mod settle;
 pub mod store;
 pub mod task;
+pub mod text_file;
 pub mod wallet;

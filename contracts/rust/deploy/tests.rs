@@ -57,6 +57,13 @@ fn files_come_back_and_unknown_keys_are_refused() {
     assert_eq!(Deployment::read(&path).unwrap(), deployment());
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains("units_per_point = \"1000000000000000000\""), "{text}");
+    std::fs::write(&path, format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
+    assert_eq!(Deployment::read(&path).unwrap(), deployment(), "as another editor writes it");
+    for (bytes, expected) in [(&b"\xff\xfea\0"[..], "UTF-16"), (b"\xef\xbb\xbfa\xff", "byte 4")] {
+        std::fs::write(&path, bytes).unwrap();
+        let refused = Deployment::read(&path).unwrap_err().to_string();
+        assert!(refused.contains(expected) && refused.contains("save it as UTF-8"), "{refused}");
+    }
     for altered in [text.replace("[parameters]", "[parameters]\ncolour = 1"), text.replace("genesis", "genisis")] {
         std::fs::write(&path, altered).unwrap();
         assert!(matches!(Deployment::read(&path), Err(FileError::Malformed { .. })));

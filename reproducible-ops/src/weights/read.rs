@@ -91,7 +91,9 @@ struct Index {
 /// Tensor name → file name; files lie directly in the folder.
 fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>, LoadError> {
     let wrong = |reason: String| LoadError::Index { reason };
-    let index: Index = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+    // Some editors write a byte order mark, which is no part of a JSON text.
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let index: Index = serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
     let plain = |file: &String| {
         let mut parts = Path::new(file).components();
         matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))

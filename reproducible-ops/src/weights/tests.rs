@@ -261,6 +261,10 @@ fn sharded_folders_are_joined() {
     write_index(folder.path(), &[("a", "one.safetensors"), ("b", "two.safetensors")]);
     let joined = Weights::load(folder.path()).unwrap();
     assert_eq!(joined.names().collect::<Vec<_>>(), ["a", "b"]);
+    let index = folder.path().join("model.safetensors.index.json");
+    let text = fs::read_to_string(&index).unwrap();
+    fs::write(&index, format!("\u{feff}{text}\r\n")).unwrap();
+    assert_eq!(Weights::load(folder.path()).unwrap().names().count(), 2, "as another editor writes the index");
     // Where both layouts are present, the single file counts.
     sample().save(folder.path().join("model.safetensors")).unwrap();
     assert_eq!(Weights::load(folder.path()).unwrap(), sample());

@@ -15,6 +15,10 @@ use crate::learn::setup;
 use crate::model::config::UnknownPreset;
 use crate::model::init::initialise;
 use crate::model::{ModelConfig, Tokenizer};
+use crate::text_file;
+
+/// Largest recipe that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// A supervised warm start from random weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +101,8 @@ impl Recipe {
     /// # Errors
     /// See [`RecipeError`]; a malformed file is reported with its line.
     pub fn load(path: &Path) -> Result<Self, RecipeError> {
-        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.into(), source })?;
+        let text =
+            text_file::read(path, MAX_FILE_BYTES).map_err(|source| RecipeError::Read { path: path.into(), source })?;
         let recipe: Self = toml::from_str(&text).map_err(|error| malformed(path, &text, &error))?;
         recipe.check()?;
         Ok(recipe)

@@ -174,6 +174,10 @@ pub(super) fn library(families: &[FamilyId], gsm8k: Option<&Path>, watch: &dyn W
     if more > 0 {
         watch.warn(&format!("{}: {more} more rows cannot be used", path.display()));
     }
+    if loaded.repeated > 0 {
+        let repeated = loaded.repeated;
+        watch.warn(&format!("{}: {repeated} rows repeat an earlier one and are dropped", path.display()));
+    }
     Ok(Library::new().with_gsm8k(loaded.dataset))
 }
 

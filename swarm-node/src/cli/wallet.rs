@@ -21,7 +21,7 @@ pub(super) const NO_WALLET: &str = "there is no wallet to pay with; make one wit
 ///
 /// A wallet is a keystore file (Web3 Secret Storage, scrypt), readable by other Ethereum tools. Its password comes from
 /// SWARM_NODE_WALLET_PASSWORD, from the file named by wallet.password_file, or is asked for. Servers may have no file and
-/// set SWARM_NODE_WALLET_SECRET instead.
+/// set SWARM_NODE_WALLET_SECRET instead. An empty password is refused, and so is a file that others can read.
 #[derive(Debug, Args)]
 pub(super) struct WalletCommand {
     #[command(subcommand)]
@@ -104,7 +104,7 @@ fn write(
 
 fn new_password(config: &WalletConfig, environment: &[(String, String)]) -> Result<Password, WalletError> {
     if let Some(text) = variable(environment, source::PASSWORD_VARIABLE) {
-        return Ok(Password::new(text));
+        return Ok(PasswordSource::Given(Password::new(text)).take(|| password::ask(""))?);
     }
     let known = path(&config.password_file).map(|path| PasswordSource::File(path.into()));
     Ok(match known {
@@ -115,7 +115,7 @@ fn new_password(config: &WalletConfig, environment: &[(String, String)]) -> Resu
 
 fn show(path: Option<&Path>, environment: &[(String, String)]) -> Result<String, Failure> {
     if let Some(path) = path {
-        let address = file::read(path).map_err(Failure::work)?.keystore.address();
+        let address = file::read(path).map_err(Failure::work)?.address();
         return address
             .map(|address| address.to_string())
             .ok_or_else(|| usage("the keystore does not name its address"));
@@ -133,9 +133,5 @@ pub(super) fn unlock(config: &WalletConfig, environment: &[(String, String)]) ->
         ..Given::default()
     };
     let given = given.with_environment(|name| variable(environment, name));
-    let wallet = WalletSource::resolve(given)?.unlock(password::ask)?;
-    if let Some(warning) = wallet.as_ref().and_then(|wallet| wallet.warning.as_ref()) {
-        output::warning(warning);
-    }
-    Ok(wallet)
+    WalletSource::resolve(given)?.unlock(password::ask)
 }

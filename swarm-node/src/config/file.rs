@@ -6,6 +6,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{ConfigError, Origin};
+use crate::text_file;
+
+/// Largest settings file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// A key of a file with its value and where it stands.
 pub(super) struct Entry {
@@ -16,7 +20,8 @@ pub(super) struct Entry {
 
 /// The entries of a file, in its order. Tables are flattened: `[demo] rounds` is `demo.rounds`.
 pub(super) fn entries(path: &Path) -> Result<Vec<Entry>, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    let text =
+        text_file::read(path, MAX_FILE_BYTES).map_err(|source| ConfigError::Read { path: path.into(), source })?;
     parse(&text, path)
 }
 

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::round::key::NodeKey;
 use crate::store::private;
+use crate::text_file::{self, NotText};
 use crate::wallet::{Secret, SecretError};
 
 /// The first line: what the file is, and the version of its layout.
@@ -78,6 +79,9 @@ impl KeyFileError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyTextError {
+    /// It is in another encoding.
+    #[error("{0}")]
+    NotText(#[from] NotText),
     /// There is nothing in it.
     #[error("it is empty")]
     Empty,
@@ -199,8 +203,7 @@ fn read(path: &Path, file: &File) -> Result<Secret, KeyFileError> {
         return Err(KeyFileError::Exposed { path: path.into(), mode });
     }
     let bytes = private::read(file, MAX_BYTES).map_err(io)?;
-    // Bytes that are not text cannot be the header either.
-    let text = std::str::from_utf8(&bytes).map_err(|_| KeyTextError::Header);
+    let text = text_file::decode(&bytes).map_err(KeyTextError::from);
     text.and_then(from_text).map_err(|source| KeyFileError::Content { path: path.into(), source })
 }
 
@@ -280,7 +283,16 @@ mod tests {
             assert!(error.contains(expected) && error.contains("node.key"), "{error}");
             assert!(!error.contains("0505"), "{error}");
         }
-        assert!(error_of(&[0xff; 9]).contains("move it away to start with a new identity"));
+        let other = error_of(b"\xff\xfes\0");
+        assert!(other.contains("UTF-16") && other.contains("move it away to start with a new identity"), "{other}");
+    }
+
+    #[test]
+    fn a_key_file_of_another_editor_is_read_too() {
+        let (_folder, path) = at();
+        let text = format!("\u{feff}{}", to_text(&fixed().unwrap()).replace('\n', "\r\n"));
+        private::create(&path, text.as_bytes()).unwrap();
+        assert_eq!(KeyFile::open(&path, never).unwrap().secret(), &fixed().unwrap());
     }
 
     #[test]

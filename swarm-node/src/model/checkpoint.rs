@@ -7,8 +7,9 @@ use reproducible_ops::weights::{CheckError, LoadError, Weights};
 
 use super::config::hugging_face::{self, ParseError};
 use super::files::{self, ModelFiles};
-use super::tokenizer::{Tokenizer, TokenizerError};
+use super::tokenizer::{self, Tokenizer, TokenizerError};
 use super::{ModelConfig, rope};
+use crate::text_file;
 
 /// A model as read from a folder.
 #[derive(Clone, Debug)]
@@ -95,7 +96,7 @@ pub fn is_of_characters(folder: &Path) -> Result<bool, CheckpointError> {
 }
 
 fn read_config(path: &Path) -> Result<String, CheckpointError> {
-    std::fs::read_to_string(path).map_err(|source| CheckpointError::Io { path: path.into(), source })
+    text_file::read(path, tokenizer::MAX_JSON_BYTES).map_err(|source| CheckpointError::Io { path: path.into(), source })
 }
 
 /// Removes tensors that some writers add although others decide them: rotary frequencies, and the head of a tied model.

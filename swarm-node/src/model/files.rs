@@ -6,7 +6,6 @@
 //! config by which this program recognises it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -14,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::ModelConfig;
 use super::config::hugging_face;
-use super::tokenizer::{CHARACTER_END, CHARACTER_PAD, FIRST_CHARACTER};
+use super::tokenizer::{CHARACTER_END, CHARACTER_PAD, FIRST_CHARACTER, MAX_JSON_BYTES};
+use crate::text_file;
 
 /// The model's shapes.
 pub const CONFIG: &str = "config.json";
@@ -68,8 +68,12 @@ impl ModelFiles {
     pub(super) fn read(folder: &Path, config: &Value) -> io::Result<Self> {
         let mut files = BTreeMap::from([(CONFIG.to_owned(), pretty(&of_float32(config.clone())))]);
         for name in OPTIONAL {
-            match fs::read(folder.join(name)) {
-                Ok(bytes) => drop(files.insert(name.to_owned(), bytes)),
+            match text_file::read_bytes(&folder.join(name), MAX_JSON_BYTES) {
+                Ok(bytes) => {
+                    // A byte order mark is no part of a text, and not every reader knows that.
+                    let plain = if name.ends_with(".model") { &bytes } else { text_file::without_mark(&bytes)? };
+                    files.insert(name.to_owned(), plain.to_vec());
+                }
                 Err(absent) if absent.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -151,6 +155,8 @@ fn pretty(value: &Value) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::Tokenizer;
     use super::*;
     use crate::task::charset;
@@ -182,7 +188,7 @@ mod tests {
     fn a_hugging_face_folder_keeps_its_files_and_names_the_type_of_what_is_saved() {
         let folder = tempfile::tempdir().unwrap();
         let config = json!({ "model_type": "llama", "torch_dtype": "bfloat16", "dtype": "bfloat16", "hidden_size": 8 });
-        fs::write(folder.path().join("tokenizer.json"), b"{ }").unwrap();
+        fs::write(folder.path().join("tokenizer.json"), b"\xef\xbb\xbf{ }").unwrap();
         fs::write(folder.path().join("model.safetensors.index.json"), b"not for a single file").unwrap();
         let files = ModelFiles::read(folder.path(), &config).unwrap();
         let names: Vec<&str> = files.iter().map(|(name, _)| name).collect();

@@ -113,6 +113,8 @@ pub enum TextError {
     Library(String),
 }
 
+/// Largest JSON file of a model that is read, in bytes; the largest published tokenizers have 40 MB.
+pub(super) const MAX_JSON_BYTES: u64 = 256 << 20;
 /// The id that pads with a character table.
 pub(super) const CHARACTER_PAD: u32 = 0;
 /// The id that ends a completion with a character table.

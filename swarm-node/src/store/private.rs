@@ -39,8 +39,10 @@ pub fn read(file: &File, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
 #[cfg(unix)]
 pub fn exposed_mode(file: &File) -> io::Result<Option<u32>> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = file.metadata()?.permissions().mode() & 0o777;
-    Ok((mode & 0o077 != 0).then_some(mode))
+    let metadata = file.metadata()?;
+    let mode = metadata.permissions().mode() & 0o777;
+    // A folder has no content to expose; reading it fails by its own name.
+    Ok((mode & 0o077 != 0 && !metadata.is_dir()).then_some(mode))
 }
 
 /// The permissions of a file if they let others than its owner in; always `None` where files have no such bits.

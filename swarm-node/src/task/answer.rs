@@ -1,30 +1,32 @@
 //! Answers: what counts as right, and one lenient reading of text for all peers.
 //!
 //! Every answer has a [`Kind`] and a canonical text. Two texts are the same answer exactly when [`Kind::canonical`] gives
-//! the same result, so scoring, counting votes and matching an endorsement to an answer all agree.
-//! Invariants: reading is pure, never panics, and looks at no more than [`MAX_TEXT_BYTES`] of its input.
+//! the same result, so scoring, counting votes and matching an endorsement to an answer all agree. What stands where in
+//! a text is the same for all kinds ([`super::reading`]); a kind only says how the part that states the answer is read.
+//! Invariants: reading is pure, never panics, takes time linear in the text, and looks at no more than
+//! [`MAX_TEXT_BYTES`] of its input.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::number::{Number, split_sign, whole};
+use super::plain::plain;
+use super::quantity::quantity;
+use super::reading;
 
 /// Longest text that is read, in bytes; of a longer one the end counts, where the final answer stands.
-pub const MAX_TEXT_BYTES: usize = 4096;
+pub const MAX_TEXT_BYTES: usize = 1 << 18;
 /// Most items of a list answer.
 pub const MAX_ITEMS: usize = 64;
 /// Most symbols of a symbol or numeral answer.
 pub const MAX_SYMBOLS: usize = 128;
 
-/// Marks after which the final answer stands; the last one in the text counts.
-const MARKS: [&str; 3] = ["####", "answer:", "answer is"];
-
 /// How an answer's text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A number by value: `1,080` = `1080.0`, `6/4` = `1.5`.
+    /// A number by value: `1,080` = `$1080.0` = `1080 apples`, `6/4` = `1 1/2`.
     Number,
     /// A fraction by its form: `2/3` is not `4/6`.
     Fraction,
@@ -121,49 +123,41 @@ impl Kind {
     /// assert_eq!(Kind::Truth.canonical("Answer: True.").as_deref(), Some("t"));
     /// ```
     pub fn canonical(self, text: &str) -> Option<String> {
-        let payload = payload(text);
+        reading::read(&plain(tail(text)), |stated| self.value(stated))
+    }
+
+    /// The canonical text of the answer that is `stated`, and nothing else.
+    fn value(self, stated: &str) -> Option<String> {
         match self {
-            Self::Number => Number::parse(payload.trim_matches('$')).map(|number| number.to_string()),
-            Self::Fraction => fraction(payload),
-            Self::List => list(payload),
-            Self::Symbols => symbols(payload),
-            Self::Numeral => numeral(payload),
-            Self::Truth => truth(payload),
-            Self::Weekday => weekday(payload),
+            Self::Number => quantity(stated).map(|number| number.to_string()),
+            Self::Fraction => fraction(stated),
+            Self::List => list(stated),
+            Self::Symbols => symbols(stated),
+            Self::Numeral => numeral(stated),
+            Self::Truth => truth(stated),
+            Self::Weekday => weekday(stated),
         }
     }
 }
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const WEEKDAY_NAMES: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+/// Fewest letters of a weekday.
+const WEEKDAY_LETTERS: usize = 3;
 
-/// The part of `text` that holds the final answer: behind the last mark, on one line, without decoration.
-pub(super) fn payload(text: &str) -> &str {
-    let line = after_mark(tail(text));
-    let trimmed = line.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '*' | '$'));
-    trimmed.strip_suffix('.').unwrap_or(trimmed).trim()
+/// What `text` states as its answer, in plain notation and without decoration, readable or not.
+pub(super) fn payload(text: &str) -> String {
+    reading::stated(&plain(tail(text))).to_owned()
+}
+
+/// The number that a solution in a dataset gives: `text` holds it and nothing but decoration.
+pub(super) fn strict_number(text: &str) -> Option<Number> {
+    Number::parse(reading::peel(&plain(text)))
 }
 
 /// The last [`MAX_TEXT_BYTES`] of `text`, cut at a character.
 fn tail(text: &str) -> &str {
-    let mut start = text.len().saturating_sub(MAX_TEXT_BYTES);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    text.get(start..).unwrap_or_default()
-}
-
-/// The first line behind the last mark; without a mark, the last line that says something.
-fn after_mark(text: &str) -> &str {
-    let lower = text.to_ascii_lowercase();
-    let end = |mark: &str| lower.rfind(mark).map(|at| at + mark.len());
-    match MARKS.iter().filter_map(|mark| end(mark)).max() {
-        Some(at) => first_line(text.get(at..).unwrap_or_default()),
-        None => text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default(),
-    }
-}
-
-fn first_line(text: &str) -> &str {
-    text.trim_start_matches([':', ' ', '\n', '\r']).lines().next().unwrap_or_default()
+    &text[text.ceil_char_boundary(text.len().saturating_sub(MAX_TEXT_BYTES))..]
 }
 
 fn fraction(text: &str) -> Option<String> {
@@ -179,8 +173,7 @@ fn fraction_text(negative: bool, top: i128, bottom: i128) -> String {
 }
 
 fn list(text: &str) -> Option<String> {
-    let inner = text.trim_matches(['[', ']', '(', ')', '{', '}']);
-    let items = inner.split([',', ';', ' ', '\t']).filter(|item| !item.is_empty());
+    let items = text.split([',', ';', ' ', '\t']).filter(|item| !item.is_empty());
     let read: Option<Vec<String>> =
         items.take(MAX_ITEMS + 1).map(|item| Number::parse(item).map(|number| number.to_string())).collect();
     read.filter(|items| !items.is_empty() && items.len() <= MAX_ITEMS).map(|items| items.join(" "))
@@ -210,9 +203,8 @@ fn truth(text: &str) -> Option<String> {
 
 fn weekday(text: &str) -> Option<String> {
     let word = text.to_ascii_lowercase();
-    let known =
-        WEEKDAYS.iter().find(|day| word.starts_with(**day) && word.bytes().all(|byte| byte.is_ascii_alphabetic()));
-    known.map(|day| (*day).to_owned())
+    let known = WEEKDAY_NAMES.iter().position(|name| name.starts_with(&word) && word.len() >= WEEKDAY_LETTERS);
+    known.map(|day| WEEKDAYS[day].to_owned())
 }
 
 /// `value` in `base`, which is brought into 2 to 36.
@@ -274,7 +266,10 @@ mod tests {
             (Kind::Truth, "TRUE", Some("t")),
             (Kind::Truth, "maybe", None),
             (Kind::Weekday, "Thursday.", Some("thu")),
+            (Kind::Weekday, "tues", Some("tue")),
             (Kind::Weekday, "someday", None),
+            (Kind::Weekday, "monkey", None),
+            (Kind::Weekday, "su", None),
         ] {
             assert_eq!(kind.canonical(text).as_deref(), expected, "{kind:?} {text}");
         }

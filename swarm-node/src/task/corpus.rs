@@ -184,6 +184,9 @@ fn check(recipe: &CorpusRecipe) -> Result<(), CorpusError> {
     if !(2..=MAX_MEMBERS).contains(&recipe.members) {
         return Err(CorpusError::Members(recipe.members));
     }
+    if let Some(share) = recipe.families.iter().find(|share| share.family.generator().is_none()) {
+        return Err(CorpusError::NoCareless(share.family));
+    }
     recipe.families.iter().try_for_each(|share| {
         let valid = (0.0..=1.0).contains(&share.wrong_rate);
         if valid { Ok(()) } else { Err(CorpusError::Rate { family: share.family, rate: share.wrong_rate }) }

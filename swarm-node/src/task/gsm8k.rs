@@ -2,21 +2,24 @@
 //!
 //! A dataset is addressed by the SHA-256 of its file and by row. Rows keep their line's place, so a rejected row leaves
 //! a hole and every other address stays what it was. Bad rows are reported one by one and never stop the others.
+//! A row that repeats an earlier one, question and number, is dropped and counted: one question is asked once. Rows with
+//! one question and different numbers are all refused, since nobody can tell which of them is right.
 //! Limits: [`MAX_FILE_BYTES`], [`MAX_LINE_BYTES`].
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::answer::{Answer, Kind};
+use super::answer::{Answer, strict_number};
 use super::family::{FamilyId, Question};
-use super::number::Number;
 use super::split::Split;
 use super::{Task, TaskError};
+use crate::text_file::{self, NotText};
 
 /// Largest file that is read, in bytes; the published training set has 4.2 MB.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -40,6 +43,8 @@ pub struct Loaded {
     pub dataset: Dataset,
     /// The others, in file order.
     pub rejected: Vec<RowError>,
+    /// Number of rows that repeat an earlier one and are dropped.
+    pub repeated: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -68,10 +73,18 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The file is over the limit.
-    #[error("dataset {path} has more than {MAX_FILE_BYTES} bytes; split it into smaller files", path = path.display())]
+    #[error("dataset {path} has more than {MAX_FILE_BYTES} bytes; take a part of it", path = path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is in another encoding.
+    #[error("cannot read dataset {path}: {source}", path = path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Which.
+        source: NotText,
     },
     /// No line could be used.
     #[error("dataset {path} has no usable row{first}; each line must be {{\"question\": \"…\", \"answer\": \"… #### 42\"}}", path = path.display(), first = first.as_ref().map(|error| format!(" (first problem: {error})")).unwrap_or_default())]
@@ -111,6 +124,16 @@ pub enum RowProblem {
         /// The parser's words.
         message: String,
     },
+    /// An earlier line has the same question with another number.
+    #[error("it asks the question of line {first} again and answers {number} instead of {other}; neither is used")]
+    Contradiction {
+        /// The earlier line.
+        first: usize,
+        /// This line's number.
+        number: String,
+        /// The earlier line's.
+        other: String,
+    },
     /// The question is blank.
     #[error("the question is empty")]
     NoQuestion,
@@ -128,7 +151,11 @@ pub enum RowProblem {
 impl Dataset {
     /// Reads the file at `path`.
     pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-        let bytes = read_bounded(path)?;
+        let bytes = text_file::read_bytes(path, MAX_FILE_BYTES).map_err(|source| match source.kind() {
+            io::ErrorKind::FileTooLarge => LoadError::TooLarge { path: path.to_owned() },
+            _ => LoadError::Io { path: path.to_owned(), source },
+        })?;
+        text_file::without_mark(&bytes).map_err(|source| LoadError::NotText { path: path.to_owned(), source })?;
         let loaded = Self::parse(&bytes);
         if loaded.dataset.is_empty() {
             return Err(LoadError::Empty { path: path.to_owned(), first: loaded.rejected.into_iter().next() });
@@ -138,14 +165,39 @@ impl Dataset {
 
     /// Reads the bytes of a file; blank lines are neither rows nor errors.
     pub fn parse(bytes: &[u8]) -> Loaded {
-        let (mut rows, mut rejected) = (Vec::new(), Vec::new());
-        for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-            rows.push(match line.trim_ascii() {
-                [] => None,
-                line => parse_row(line).map_err(|problem| rejected.push(RowError { line: at + 1, problem })).ok(),
-            });
+        let digest = Sha256::digest(bytes).into();
+        let (mut rows, mut rejected, mut repeated) = (Vec::new(), Vec::new(), 0);
+        // Where each question stands first, and the number it has there.
+        let mut firsts: HashMap<String, (usize, Answer)> = HashMap::new();
+        let lines = text_file::without_mark(bytes).unwrap_or(bytes).split(|byte| *byte == b'\n');
+        for (at, line) in lines.map(<[u8]>::trim_ascii).enumerate() {
+            rows.push(None);
+            if line.is_empty() {
+                continue;
+            }
+            let row = match parse_row(line) {
+                Ok(row) => row,
+                Err(problem) => {
+                    rejected.push(RowError { line: at + 1, problem });
+                    continue;
+                }
+            };
+            match firsts.entry(row.prompt.clone()) {
+                Entry::Vacant(place) => {
+                    place.insert((at, row.gold.clone()));
+                    rows[at] = Some(row);
+                }
+                Entry::Occupied(first) if first.get().1 == row.gold => repeated += 1,
+                Entry::Occupied(first) => {
+                    let (earlier, other) = first.get();
+                    let (number, other) = (row.gold.to_string(), other.to_string());
+                    let problem = RowProblem::Contradiction { first: earlier + 1, number, other };
+                    rejected.push(RowError { line: at + 1, problem });
+                    rows[*earlier] = None;
+                }
+            }
         }
-        Loaded { dataset: Self { digest: Sha256::digest(bytes).into(), rows }, rejected }
+        Loaded { dataset: Self { digest, rows }, rejected, repeated }
     }
 
     /// SHA-256 of the file.
@@ -187,7 +239,7 @@ impl Dataset {
     pub fn question(&self, task: &Task) -> Result<Question, TaskError> {
         let (seed, row) = (task.seed, task.index);
         if seed != self.seed() {
-            return Err(TaskError::NoDataset { family: task.family, seed });
+            return Err(TaskError::OtherDataset { family: task.family, seed, loaded: self.seed() });
         }
         let found = usize::try_from(row).ok().and_then(|row| self.rows.get(row)).and_then(Option::as_ref);
         let found = found.ok_or_else(|| TaskError::NoRow { row, seed, rows: self.len() })?;
@@ -196,13 +248,6 @@ impl Dataset {
         }
         Ok(Question { prompt: found.prompt.clone(), gold: found.gold.clone(), careless: None })
     }
-}
-
-fn read_bounded(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let failed = |source| LoadError::Io { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES { Err(LoadError::TooLarge { path: path.to_owned() }) } else { Ok(bytes) }
 }
 
 fn parse_row(line: &[u8]) -> Result<Row, RowProblem> {
@@ -224,10 +269,12 @@ fn json_problem(error: &serde_json::Error) -> RowProblem {
     RowProblem::Json { column: error.column(), message }
 }
 
+/// The number on the line of the last mark: what a writer of the file meant, so nothing is guessed.
 fn final_number(solution: &str) -> Result<Answer, RowProblem> {
     let text = solution.rsplit_once(MARK).ok_or(RowProblem::NoMark)?.1.trim();
-    let number = Kind::Number.canonical(text).and_then(|canonical| Number::parse(&canonical));
-    number.map(Answer::number).ok_or_else(|| RowProblem::NotANumber { text: text.chars().take(40).collect() })
+    let line = text.lines().next().unwrap_or_default().trim();
+    let number = strict_number(line);
+    number.map(Answer::number).ok_or_else(|| RowProblem::NotANumber { text: line.chars().take(40).collect() })
 }
 
 #[cfg(test)]
@@ -239,7 +286,8 @@ mod tests {
     const GOOD: &str = r#####"{"question": "How many?", "answer": "6*7\n#### 1,042"}"#####;
 
     fn problem(line: &str) -> RowProblem {
-        let loaded = Dataset::parse(format!("{GOOD}\n{line}\n{GOOD}\n").as_bytes());
+        let other = GOOD.replace("How many?", "How many more?");
+        let loaded = Dataset::parse(format!("{GOOD}\n{line}\n{other}\n").as_bytes());
         assert_eq!(loaded.dataset.len(), 2, "rows around a bad one are kept");
         assert_eq!(loaded.rejected.len(), 1);
         assert_eq!(loaded.rejected[0].line, 2);
@@ -264,6 +312,62 @@ mod tests {
     }
 
     #[test]
+    fn golds_are_read_strictly_from_the_line_of_their_mark() {
+        let gold = |answer: &str| {
+            let row = serde_json::json!({"question": "How many things are there in box 2?", "answer": answer});
+            let loaded = Dataset::parse(row.to_string().as_bytes());
+            let row = loaded.dataset.rows.into_iter().flatten().next();
+            row.map(|row| row.gold.to_string()).ok_or_else(|| loaded.rejected[0].problem.clone())
+        };
+        assert_eq!(gold("#### 7\nso the answer is 42"), Ok("7".into()));
+        assert_eq!(gold("x\n#### $1,080."), Ok("1080".into()));
+        assert_eq!(gold("#### -12\r\n"), Ok("-12".into()));
+        assert_eq!(gold("#### 7\n#### 8"), Ok("8".into()));
+        for text in ["7 or 8", "7 | 8", "seven", "7 apples", "Answer: 7"] {
+            assert_eq!(gold(&format!("#### {text}")), Err(RowProblem::NotANumber { text: text.into() }));
+        }
+    }
+
+    fn row(question: &str, gold: u32) -> String {
+        format!("{{\"question\": \"{question}\", \"answer\": \"so\\n#### {gold}\"}}\n")
+    }
+
+    #[test]
+    fn a_repeated_row_is_one_question() {
+        let text = row("8 plus one?", 9).repeat(8) + &row(" 8 plus one? ", 9) + &row("12 plus one?", 13);
+        let loaded = Dataset::parse(text.as_bytes());
+        assert_eq!((loaded.dataset.len(), loaded.repeated, loaded.rejected), (2, 8, vec![]));
+        let tasks = [Split::Train, Split::HeldOut].map(|split| loaded.dataset.tasks(split)).concat();
+        let mut rows: Vec<u64> = tasks.iter().map(|task| task.index).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, [0, 9], "rows keep their places");
+    }
+
+    #[test]
+    fn one_question_with_two_answers_is_refused_with_both_lines() {
+        let text = row("other?", 1) + &row("how many?", 7) + &row("how many?", 8) + &row("how many?", 7);
+        let loaded = Dataset::parse(text.as_bytes());
+        assert_eq!(loaded.dataset.len(), 1);
+        let told: Vec<String> = loaded.rejected.iter().map(RowError::to_string).collect();
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].starts_with("line 3: it asks the question of line 2 again and answers 8 instead of 7"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_row() {
+        let rows: String = (0..8).map(|n| row(&format!("{n} plus one?"), n + 1)).collect();
+        let loaded = Dataset::parse(format!("\u{feff}{}", rows.replace('\n', "\r\n")).as_bytes());
+        assert_eq!((loaded.dataset.len(), loaded.rejected), (8, vec![]));
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"\xff\xfe{\0}\0").unwrap();
+        let refused = Dataset::load(file.path()).unwrap_err().to_string();
+        assert!(refused.contains("UTF-16") && refused.contains("save it as UTF-8"), "{refused}");
+    }
+
+    #[test]
     fn bytes_that_are_no_text_are_one_bad_row() {
         let loaded = Dataset::parse(&[GOOD.as_bytes(), b"\n\xff\xfe\n\n"].concat());
         assert_eq!((loaded.dataset.len(), loaded.rejected.len()), (1, 1));
@@ -283,7 +387,7 @@ mod tests {
         assert_eq!(dataset.tasks(task.split), [task]);
         assert!(matches!(dataset.question(&Task { index: 0, ..task }), Err(TaskError::NoRow { row: 0, rows: 1, .. })));
         assert!(matches!(dataset.question(&Task { index: u64::MAX, ..task }), Err(TaskError::NoRow { .. })));
-        assert!(matches!(dataset.question(&Task { seed: 1, ..task }), Err(TaskError::NoDataset { seed: 1, .. })));
+        assert!(matches!(dataset.question(&Task { seed: 1, ..task }), Err(TaskError::OtherDataset { seed: 1, .. })));
         let other = if task.split == Split::Train { Split::HeldOut } else { Split::Train };
         assert!(matches!(dataset.question(&Task { split: other, ..task }), Err(TaskError::WrongSplit { .. })));
     }
@@ -316,6 +420,29 @@ mod tests {
         assert!((840..1030).contains(&held_out.len()), "{} held out", held_out.len());
         let first = loaded.dataset.question(&Task { index: 0, ..loaded.dataset.tasks(Split::Train)[0] });
         assert!(first.is_err() || first.unwrap().gold.text() == "72");
+    }
+
+    /// Published solutions of four models with flags of theirs: how many answers are read, and how many flags agree.
+    #[test]
+    fn published_solutions_are_read_and_judged_as_published() {
+        let Some(path) = shared_data("gsm8k/answers-even.jsonl") else {
+            eprintln!("skipped: no data (shared/data/gsm8k/answers-even.jsonl)");
+            return;
+        };
+        let (mut solutions, mut read, mut agree) = (0, 0, 0);
+        for line in text_file::read(&path, MAX_FILE_BYTES).unwrap().lines() {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            let truth = row["ground_truth"].as_str().unwrap();
+            let gold = Answer::number(strict_number(truth.rsplit_once("A:").unwrap().1).unwrap());
+            for model in ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"] {
+                let text = row[model]["solution"].as_str().unwrap();
+                solutions += 1;
+                read += usize::from(gold.kind().canonical(text).is_some());
+                agree += usize::from(gold.matches(text) == row[model]["is_correct"].as_bool().unwrap());
+            }
+        }
+        // Eight solutions were cut off before their answer; one of them ends with a line that is a number.
+        assert_eq!((solutions, read, agree), (2640, 2633, 2640));
     }
 
     /// `shared/data` beside the workspace or beside one of its parents.

@@ -32,7 +32,7 @@ impl Library {
     /// The question of `task`.
     pub fn question(&self, task: &Task) -> Result<Question, TaskError> {
         match task.family {
-            FamilyId::Gsm8k => self.dataset(task.seed)?.question(task),
+            FamilyId::Gsm8k => self.dataset()?.question(task),
             _ => task.question(),
         }
     }
@@ -54,8 +54,8 @@ impl Library {
         if family != FamilyId::Gsm8k {
             return Ok(Task { family, seed, index, difficulty, split });
         }
-        let rows = self.dataset(0)?.tasks(split);
-        let none = TaskError::TooFew { family, difficulty, split, wanted: 1, found: 0 };
+        let rows = self.dataset()?.tasks(split);
+        let none = TaskError::TooFewRows { family, split, wanted: 1, found: 0 };
         stream("task/rows", [seed, 0, 0, 0], index).choose(&rows).copied().ok_or(none)
     }
 
@@ -70,20 +70,19 @@ impl Library {
         if family != FamilyId::Gsm8k {
             return held_out_set(family, difficulty, count, seed);
         }
-        let mut rows = self.dataset(0)?.tasks(Split::HeldOut);
+        let mut rows = self.dataset()?.tasks(Split::HeldOut);
         let found = rows.len();
         stream("task/held-out-rows", [seed, 0, 0, 0], 0).shuffle(&mut rows);
         rows.truncate(count);
-        let split = Split::HeldOut;
         if rows.len() == count {
             Ok(rows)
         } else {
-            Err(TaskError::TooFew { family, difficulty, split, wanted: count, found })
+            Err(TaskError::TooFewRows { family, split: Split::HeldOut, wanted: count, found })
         }
     }
 
-    fn dataset(&self, seed: u64) -> Result<&Dataset, TaskError> {
-        self.gsm8k.as_ref().ok_or(TaskError::NoDataset { family: FamilyId::Gsm8k, seed })
+    fn dataset(&self) -> Result<&Dataset, TaskError> {
+        self.gsm8k.as_ref().ok_or(TaskError::NoDataset { family: FamilyId::Gsm8k })
     }
 }
 
@@ -115,7 +114,12 @@ mod tests {
         let library = library();
         let tasks = library.held_out_set(FamilyId::Gsm8k, 0, 3, 1).unwrap();
         assert_eq!(tasks, library.held_out_set(FamilyId::Gsm8k, 0, 3, 1).unwrap());
-        assert!(matches!(library.held_out_set(FamilyId::Gsm8k, 0, 64, 1), Err(TaskError::TooFew { wanted: 64, .. })));
+        let found = library.dataset().unwrap().tasks(Split::HeldOut).len();
+        let error = library.held_out_set(FamilyId::Gsm8k, 0, 64, 1).unwrap_err();
+        assert_eq!(error, TaskError::TooFewRows { family: FamilyId::Gsm8k, split: Split::HeldOut, wanted: 64, found });
+        let told = error.to_string();
+        assert!(told.contains(&format!("at most {found}")) && told.contains("larger file"), "{told}");
+        assert!(!told.contains("difficulty"), "{told}");
         assert_eq!(library.held_out_set(FamilyId::Sort, 0, 5, 1), held_out_set(FamilyId::Sort, 0, 5, 1));
     }
 
@@ -123,6 +127,8 @@ mod tests {
     fn an_absent_dataset_is_named() {
         let task = Task::train(FamilyId::Gsm8k, 0xabcd, 0, 0);
         let error = Library::new().question(&task).unwrap_err().to_string();
-        assert!(error.contains("000000000000abcd") && error.contains("JSONL"), "{error}");
+        assert!(error.contains("gsm8k") && error.contains("JSONL"), "{error}");
+        let error = library().question(&task).unwrap_err().to_string();
+        assert!(error.contains("000000000000abcd") && error.contains("load that file"), "{error}");
     }
 }

@@ -26,8 +26,12 @@ pub mod prompt;
 mod answer;
 mod family;
 mod library;
+mod plain;
+mod quantity;
 mod random;
+mod reading;
 mod split;
+mod words;
 
 use reproducible_ops::random::Stream;
 use serde::{Deserialize, Serialize};
@@ -69,14 +73,22 @@ pub enum TaskError {
         difficulty: u8,
     },
     /// The family's questions come from a dataset that is not loaded.
-    #[error(
-        "family {family} needs its dataset with SHA-256 beginning {seed:016x}, which is not loaded; name the JSONL file in the config"
-    )]
+    #[error("family {family} needs its JSONL file, which is not loaded; `eval` and `train` take it with --gsm8k FILE")]
     NoDataset {
         /// The family.
         family: FamilyId,
-        /// The content hash's first eight bytes.
+    },
+    /// The task is from another dataset than the loaded one.
+    #[error(
+        "the {family} task is from a dataset with SHA-256 beginning {seed:016x}, not from the loaded one ({loaded:016x}); load that file"
+    )]
+    OtherDataset {
+        /// The family.
+        family: FamilyId,
+        /// The first eight bytes of the content hash that the task names.
         seed: u64,
+        /// Those of the loaded file.
+        loaded: u64,
     },
     /// The dataset has no usable row of this number.
     #[error(
@@ -100,9 +112,28 @@ pub enum TaskError {
         /// The split claimed.
         split: Split,
     },
+    /// The dataset has too few distinct questions in the split.
+    #[error(
+        "the {family} file has {found} distinct {split} questions, {wanted} are asked for; {remedy}",
+        remedy = match found {
+            0 => "bring a larger file".to_owned(),
+            _ => format!("ask for at most {found} (`eval --questions`, `train.heldout`), or bring a larger file"),
+        }
+    )]
+    TooFewRows {
+        /// The family.
+        family: FamilyId,
+        /// The split.
+        split: Split,
+        /// Questions asked for.
+        wanted: usize,
+        /// Distinct questions of the split in the file.
+        found: usize,
+    },
     /// The family has too few distinct questions in the split.
     #[error(
-        "family {family} at difficulty {difficulty} gave only {found} of {wanted} distinct {split} questions; ask for fewer or raise the difficulty"
+        "family {family} at difficulty {difficulty} gave only {found} of {wanted} distinct {split} questions; ask for at most {found}{harder}",
+        harder = if difficulty + 1 < family.levels() { ", or raise the difficulty" } else { "" }
     )]
     TooFew {
         /// The family.
@@ -131,7 +162,7 @@ impl Task {
 
     /// The question of a generated task; tasks from datasets need [`Library::question`].
     pub fn question(&self) -> Result<Question, TaskError> {
-        let family = self.family.generator().ok_or(TaskError::NoDataset { family: self.family, seed: self.seed })?;
+        let family = self.family.generator().ok_or(TaskError::NoDataset { family: self.family })?;
         if self.difficulty >= self.family.levels() {
             return Err(TaskError::Difficulty { family: self.family, difficulty: self.difficulty });
         }

@@ -1,5 +1,13 @@
 //! Exact rational numbers read from text.
 //!
+//! ```text
+//! number    = mixed | fraction | decimal
+//! mixed     = whole [" and"] " " digits "/" digits          the part after the blank is below one
+//! fraction  = whole "/" whole
+//! decimal   = [whole] ["." digits] [exponent]
+//! exponent  = "e" [sign] digits | ("×" | "x" | "*") "10^" [sign] digits
+//! whole     = digits | groups of three digits, all separated by the same one of , _ ' and a blank
+//! ```
 //! Invariants: the denominator is positive and shares no factor with the numerator, so two numbers are equal exactly
 //! when their fields are. Limits: [`MAX_DIGITS`] digits in each part, which keeps every intermediate value in `i128`.
 
@@ -37,14 +45,31 @@ impl Number {
         Self::ratio(units, 10_i128.checked_pow(places)?)
     }
 
-    /// Reads `-3`, `+3`, `1,080`, `3.50`, `.5`, `3/4`; `−` (U+2212) is a minus, and a comma must group thousands.
+    /// Reads `-3`, `+3`, `1,080`, `3.50`, `.5`, `3/4`, `1 1/2`, `4.2e1`; `−` (U+2212) is a minus.
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, unsigned) = split_sign(text.trim());
-        let number = match unsigned.split_once('/') {
-            Some((top, bottom)) => Self::ratio(whole(top.trim())?, whole(bottom.trim())?),
-            None => decimal(unsigned),
-        }?;
-        Some(if negative { Self { numerator: -number.numerator, ..number } } else { number })
+        let (number, rest) = Self::leading(unsigned)?;
+        rest.is_empty().then(|| number.with_sign(negative))
+    }
+
+    /// The number without a sign that `text` begins with, and what follows it.
+    pub(super) fn leading(text: &str) -> Option<(Self, &str)> {
+        let whole = Whole::leading(text);
+        if let Some(whole) = whole {
+            if let Some(found) = mixed(whole).or_else(|| fraction(whole)) {
+                return Some(found);
+            }
+            // Blanks group digits and separate numbers: "1 100/200" is neither.
+            if whole.blanks && whole.rest.trim_start().starts_with('/') {
+                return None;
+            }
+        }
+        decimal(whole, text)
+    }
+
+    /// The number, or its negative.
+    pub(super) fn with_sign(self, negative: bool) -> Self {
+        if negative { Self { numerator: -self.numerator, ..self } } else { self }
     }
 
     /// Digits after the point when the decimal expansion ends within [`MAX_DIGITS`] places.
@@ -105,25 +130,97 @@ pub(super) fn split_sign(text: &str) -> (bool, &str) {
     }
 }
 
-fn decimal(text: &str) -> Option<Number> {
-    let (whole_part, decimals) = text.split_once('.').unwrap_or((text, ""));
-    if whole_part.is_empty() && decimals.is_empty() {
-        return None;
-    }
-    let units = if whole_part.is_empty() { 0 } else { whole(whole_part)? };
-    let places = u32::try_from(decimals.len()).ok()?;
-    let fraction = if decimals.is_empty() { 0 } else { digits(decimals)? };
-    Number::decimal(units.checked_mul(10_i128.checked_pow(places)?)?.checked_add(fraction)?, places)
+/// A whole number at the start of a text.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    value: i128,
+    /// True if blanks group its digits.
+    blanks: bool,
+    rest: &'a str,
 }
 
-/// A whole number without sign, thousands grouped by commas or not at all.
-pub(super) fn whole(text: &str) -> Option<i128> {
-    if !text.contains(',') {
-        return digits(text);
+impl<'a> Whole<'a> {
+    fn leading(text: &'a str) -> Option<Self> {
+        let (head, mut rest) = digits_of(text);
+        let separator = rest.chars().next().filter(|c| matches!(c, ',' | '_' | '\'' | ' '));
+        let mut written = head.to_owned();
+        if let Some(separator) = separator.filter(|_| (1..=3).contains(&head.len()) && !head.starts_with('0')) {
+            while let Some((group, after)) = rest.strip_prefix(separator).map(digits_of) {
+                // Four digits are no group; more digits than a number may have are found below.
+                if group.len() != 3 || written.len() > MAX_DIGITS {
+                    break;
+                }
+                written.push_str(group);
+                rest = after;
+            }
+        }
+        let blanks = separator == Some(' ') && written.len() > head.len();
+        Some(Self { value: digits(&written)?, blanks, rest })
     }
-    let mut groups = text.split(',');
-    let first = groups.next().is_some_and(|head| (1..=3).contains(&head.len()));
-    (first && groups.all(|group| group.len() == 3)).then(|| digits(&text.replace(',', "")))?
+}
+
+/// The digits that `text` begins with, and what follows them.
+fn digits_of(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
+}
+
+/// `1 1/2` and `1 and 1/2`, whose fraction is below one.
+fn mixed(whole: Whole<'_>) -> Option<(Number, &str)> {
+    let after = whole.rest.strip_prefix(' ').filter(|_| !whole.blanks)?.trim_start();
+    let (top, rest) = digits_of(after.strip_prefix("and ").unwrap_or(after).trim_start());
+    let (bottom, rest) = digits_of(rest.strip_prefix('/')?);
+    let (top, bottom) = (digits(top)?, digits(bottom)?);
+    let numerator = whole.value.checked_mul(bottom)?.checked_add(top).filter(|_| top < bottom)?;
+    Some((Number::ratio(numerator, bottom)?, rest))
+}
+
+/// `3/4` and `6 / 4`.
+fn fraction(top: Whole<'_>) -> Option<(Number, &str)> {
+    let after = top.rest.trim_start().strip_prefix('/').filter(|_| !top.blanks)?;
+    let bottom = Whole::leading(after.trim_start())?;
+    Some((Number::ratio(top.value, bottom.value)?, bottom.rest))
+}
+
+/// `42`, `4.2`, `.5`, `42.` and any of them with an exponent.
+fn decimal<'a>(whole: Option<Whole<'a>>, text: &'a str) -> Option<(Number, &'a str)> {
+    let (units, after) = whole.map_or((0, text), |whole| (whole.value, whole.rest));
+    let (decimals, after) = match after.strip_prefix('.').map(digits_of) {
+        Some((decimals, after)) if !decimals.is_empty() || (whole.is_some() && after.is_empty()) => (decimals, after),
+        _ if whole.is_some() => ("", after),
+        _ => return None,
+    };
+    let fraction = if decimals.is_empty() { 0 } else { digits(decimals)? };
+    let units = units.checked_mul(10_i128.checked_pow(decimals.len() as u32)?)?.checked_add(fraction)?;
+    let (exponent, rest) = exponent(after)?;
+    let places = decimals.len() as i64 - exponent;
+    if places >= 0 {
+        return Some((Number::decimal(units, u32::try_from(places).ok()?)?, rest));
+    }
+    let factor = 10_i128.checked_pow(u32::try_from(-places).ok()?)?;
+    Some((Number::ratio(units.checked_mul(factor)?, 1)?, rest))
+}
+
+/// The power of ten that `text` begins with, 0 without one, and what follows it. None beyond [`MAX_DIGITS`].
+fn exponent(text: &str) -> Option<(i64, &str)> {
+    let e = text.strip_prefix(['e', 'E']);
+    let power = || text.trim_start().strip_prefix(['×', 'x', '*'])?.trim_start().strip_prefix("10^");
+    let Some(after) = e.or_else(power) else { return Some((0, text)) };
+    let (negative, after) = match after.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, after.strip_prefix('+').unwrap_or(after)),
+    };
+    let (written, rest) = digits_of(after);
+    // Without digits it is a word, as in "5 eggs".
+    if written.is_empty() {
+        return Some((0, text));
+    }
+    let exponent = i64::try_from(digits(written)?).ok().filter(|exponent| *exponent <= MAX_DIGITS as i64)?;
+    Some((if negative { -exponent } else { exponent }, rest))
+}
+
+/// A whole number without sign, all of `text`.
+pub(super) fn whole(text: &str) -> Option<i128> {
+    Whole::leading(text).filter(|whole| whole.rest.is_empty()).map(|whole| whole.value)
 }
 
 fn digits(text: &str) -> Option<i128> {
@@ -155,6 +252,18 @@ mod tests {
             ("2/3", "2/3"),
             ("-4/6", "-2/3"),
             ("1,234,567.25", "1234567.25"),
+            ("1 080", "1080"),
+            ("1_234_567", "1234567"),
+            ("1'080.5", "1080.5"),
+            ("1 1/2", "1.5"),
+            ("-2 and 3/4", "-2.75"),
+            ("6 / 4", "1.5"),
+            ("1,080/2", "540"),
+            ("4.2e1", "42"),
+            ("4200E-2", "42"),
+            ("4.2 × 10^1", "42"),
+            ("42.", "42"),
+            ("1e18", "1000000000000000000"),
         ] {
             assert_eq!(canonical(text).as_deref(), Some(expected), "{text}");
         }
@@ -162,9 +271,32 @@ mod tests {
 
     #[test]
     fn malformed_numbers_are_refused() {
-        for text in
-            ["", "-", ".", "1,08", "1080,", ",108", "1.2.3", "1/0", "1/", "a", "1e3", "--1", "1234567890123456789"]
-        {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1,08",
+            "1080,",
+            ",108",
+            "1.2.3",
+            "1/0",
+            "1/",
+            "a",
+            "--1",
+            "1234567890123456789",
+            "4 2",
+            "1080 200",
+            "1 080,200",
+            "1,080 200",
+            "0,123",
+            "1 100/200",
+            "1 3/2",
+            "1e",
+            "1e19",
+            "1e-19",
+            "1e1234567890123456789",
+            "999999999999999999e18999",
+        ] {
             assert_eq!(canonical(text), None, "{text}");
         }
     }

@@ -63,7 +63,7 @@ pub const NANO_LIMITS: Limits = Limits { total: 64, answer: 8 };
 pub enum PromptError {
     /// Question and instructions alone, or with the shortest form of one answer, are over the limit.
     #[error(
-        "question and instructions take {size} of a prompt limit of {limit}; raise the limit (context length) or use an easier difficulty"
+        "question and instructions take {size} of a prompt limit of {limit}; use an easier difficulty or a family with shorter questions, or a model with a tokenizer, whose prompts may be longer"
     )]
     QuestionTooLong {
         /// Size without any answer.
@@ -272,7 +272,7 @@ pub fn read_endorsement(kind: Kind, completion: &str, answers: &[String], prompt
     }
     let written = payload(completion).to_lowercase();
     let by_value = answers.iter().take(prompt.shown.len()).position(|answer| key(kind, answer) == named);
-    let by_text = || prompt.shown.iter().position(|shown| shown.to_lowercase() == written);
+    let by_text = || prompt.shown.iter().position(|shown| payload(shown).to_lowercase() == written);
     let listed = if named.is_empty() { None } else { by_value.or_else(by_text) };
     listed.map_or(Endorsement::Unreadable, Endorsement::Listed)
 }
@@ -280,7 +280,7 @@ pub fn read_endorsement(kind: Kind, completion: &str, answers: &[String], prompt
 /// Reads a decision: `38|38`, `Answer: 38 | 15`, or an answer alone.
 pub fn read_decision(completion: &str) -> Decision {
     let text = payload(completion);
-    let (answer, majority) = text.split_once(DECISION_SEPARATOR).map_or((text, None), |(a, m)| (a, Some(m)));
+    let (answer, majority) = text.split_once(DECISION_SEPARATOR).map_or((text.as_str(), None), |(a, m)| (a, Some(m)));
     let majority = majority.map(str::trim).filter(|majority| !majority.is_empty()).map(str::to_owned);
     Decision { answer: answer.trim().to_owned(), majority }
 }

@@ -1,4 +1,4 @@
-//! Keystores on disk: created once with mode 0600 and never written over.
+//! Keystores on disk: created once with mode 0600, never written over, and refused while others can read them.
 
 use std::fs::File;
 use std::io;
@@ -10,6 +10,7 @@ use super::NEW_COMMAND;
 use super::keystore::{Fresh, Keystore, KeystoreError, MAX_BYTES};
 use crate::store::private;
 use crate::store::whole::{Access, Reserved, folder_of};
+use crate::text_file;
 
 /// Why a keystore file cannot be written or read.
 #[derive(Debug, Error)]
@@ -46,6 +47,14 @@ pub enum FileError {
         /// What the system says.
         source: io::Error,
     },
+    /// Others can read it, and try passwords on it.
+    #[error("others can read the keystore {path} (mode {mode:o}) and try passwords on it; run `chmod 600 {path}`", path = path.display())]
+    Exposed {
+        /// The path.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The file is no keystore, or does not open.
     #[error("{path}: {source}", path = path.display())]
     Keystore {
@@ -76,15 +85,6 @@ impl FileError {
     pub(super) fn keystore(path: &Path, source: KeystoreError) -> Self {
         Self::Keystore { path: path.to_owned(), source }
     }
-}
-
-/// A keystore that was read.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The keystore, still encrypted.
-    pub keystore: Keystore,
-    /// What its owner should hear about the file.
-    pub warning: Option<String>,
 }
 
 /// The place of a keystore that is not made yet.
@@ -120,22 +120,19 @@ impl Place {
     }
 }
 
-/// Reads a keystore; one that others can read is used, with a warning, because it is encrypted.
+/// Reads a keystore.
 ///
 /// # Errors
-/// Absent, unreadable, or no keystore.
-pub fn read(path: &Path) -> Result<Found, FileError> {
+/// Absent, unreadable, readable by others, or no keystore.
+pub fn read(path: &Path) -> Result<Keystore, FileError> {
     let io = |source| FileError::read(path, source);
     let file = File::open(path).map_err(io)?;
-    let text = private::read(&file, MAX_BYTES).map_err(io)?;
-    let keystore = Keystore::parse(&text).map_err(|source| FileError::keystore(path, source))?;
-    let warning = private::exposed_mode(&file).map_err(io)?.map(|mode| exposed(path, mode));
-    Ok(Found { keystore, warning })
-}
-
-fn exposed(path: &Path, mode: u32) -> String {
-    let path = path.display();
-    format!("others can read the keystore {path} (mode {mode:o}) and try passwords on it; run `chmod 600 {path}`")
+    if let Some(mode) = private::exposed_mode(&file).map_err(io)? {
+        return Err(FileError::Exposed { path: path.into(), mode });
+    }
+    let bytes = private::read(&file, MAX_BYTES).map_err(io)?;
+    let text = text_file::decode(&bytes).map_err(|refused| io(refused.into()))?;
+    Keystore::parse(text.as_bytes()).map_err(|source| FileError::keystore(path, source))
 }
 
 impl Fresh {
@@ -177,9 +174,7 @@ mod tests {
         Place::reserve(&path).unwrap().create(&sealed(1)).unwrap();
         let error = Place::reserve(&path).unwrap_err().to_string();
         assert!(error.contains("wallet.json exists and is not written over; move it away"), "{error}");
-        let found = read(&path).unwrap();
-        assert_eq!(found.keystore.address(), sealed(1).address());
-        assert_eq!(found.warning, None);
+        assert_eq!(read(&path).unwrap().address(), sealed(1).address());
     }
 
     #[test]
@@ -220,12 +215,29 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_keystore_that_others_can_read_is_used_with_a_warning() {
+    fn a_keystore_that_others_can_read_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let (_folder, path) = at("open.json");
         Place::reserve(&path).unwrap().create(&sealed(1)).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let warning = read(&path).unwrap().warning.unwrap();
-        assert!(warning.contains("mode 644") && warning.contains("chmod 600"), "{warning}");
+        for mode in [0o644, 0o640, 0o602, 0o610] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(&format!("(mode {mode:o})")) && error.contains("run `chmod 600 /"), "{error}");
+        }
+        for mode in [0o600, 0o400] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            read(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_keystore_of_another_editor_is_read_too() {
+        let (_folder, path) = at("marked.json");
+        let text = format!("\u{feff}{}", sealed(1).to_text().unwrap().replace('\n', "\r\n"));
+        private::create(&path, text.as_bytes()).unwrap();
+        assert_eq!(read(&path).unwrap().address(), sealed(1).address());
+        let (_folder, path) = at("wide.json");
+        private::create(&path, b"\xff\xfe{\0}\0").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("UTF-16"));
     }
 }

@@ -90,13 +90,11 @@ pub struct Wallet {
     pub secret: Secret,
     /// Its account.
     pub address: Address,
-    /// What its owner should hear.
-    pub warning: Option<String>,
 }
 
 impl Wallet {
-    fn new(secret: Secret, warning: Option<String>) -> Self {
-        Self { address: secret.address(), secret, warning }
+    fn new(secret: Secret) -> Self {
+        Self { address: secret.address(), secret }
     }
 }
 
@@ -127,28 +125,28 @@ impl WalletSource {
     ) -> Result<Option<Wallet>, WalletError> {
         match self {
             Self::None => Ok(None),
-            Self::Environment(secret) => Ok(Some(Wallet::new(secret, None))),
+            Self::Environment(secret) => Ok(Some(Wallet::new(secret))),
             Self::Keystore { path, password } => {
                 // The file first: nobody should type a password for a keystore that is not there.
-                let found = file::read(&path)?;
+                let keystore = file::read(&path)?;
                 let password = password.take(|| ask(&format!("Password of {}: ", path.display())))?;
-                let secret = found.keystore.open(&password).map_err(|source| FileError::keystore(&path, source))?;
-                Ok(Some(Wallet::new(secret, found.warning)))
+                let secret = keystore.open(&password).map_err(|source| FileError::keystore(&path, source))?;
+                Ok(Some(Wallet::new(secret)))
             }
         }
     }
 }
 
 impl PasswordSource {
-    /// The password.
+    /// The password, which has a character wherever it comes from.
     ///
     /// # Errors
-    /// The file cannot be read, or nobody answers.
+    /// The file cannot be read or can be read by others, nobody answers, or the password is empty.
     pub fn take(self, ask: impl FnOnce() -> Result<Password, PasswordError>) -> Result<Password, PasswordError> {
         match self {
-            Self::Given(password) => Ok(password),
+            Self::Given(password) => password.not_empty(|| format!("in {PASSWORD_VARIABLE}")),
             Self::File(path) => password::from_file(&path),
-            Self::Asked => ask(),
+            Self::Asked => ask()?.not_empty(|| "typed".to_owned()),
         }
     }
 }
@@ -216,13 +214,18 @@ mod tests {
         let fresh = Fresh { salt: [1; 32], iv: [2; 16], id: [3; 16] };
         let keystore = Keystore::seal(&secret(), &right, cost, &fresh).unwrap();
         file::Place::reserve(&path).unwrap().create(&keystore).unwrap();
-        std::fs::write(&file, "p\n").unwrap();
+        crate::store::private::create(&file, b"p\n").unwrap();
         let unlock = |password| WalletSource::Keystore { path: path.clone(), password }.unlock(|_| Ok(right.clone()));
         for source in [PasswordSource::Given(right.clone()), PasswordSource::File(file), PasswordSource::Asked] {
-            assert_eq!(unlock(source).unwrap().unwrap(), Wallet::new(secret(), None));
+            assert_eq!(unlock(source).unwrap().unwrap(), Wallet::new(secret()));
         }
         let wrong = unlock(PasswordSource::Given(Password::new("q".into()))).unwrap_err().to_string();
         assert!(wrong.contains("wallet.json: the password is wrong"), "{wrong}");
+        let empty = unlock(PasswordSource::Given(Password::new(String::new()))).unwrap_err().to_string();
+        assert!(empty.contains("in SWARM_NODE_WALLET_PASSWORD is empty"), "{empty}");
+        let nothing = WalletSource::Keystore { path: path.clone(), password: PasswordSource::Asked };
+        let typed = nothing.unlock(|_| Ok(Password::new(String::new()))).unwrap_err().to_string();
+        assert!(typed.contains("typed is empty"), "{typed}");
     }
 
     #[test]

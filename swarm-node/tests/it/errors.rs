@@ -52,6 +52,70 @@ fn a_truncated_checkpoint_is_refused() {
     }
 }
 
+/// The same text as another editor may write it: with a byte order mark and CRLF.
+fn marked(text: &str) -> String {
+    format!("\u{feff}{}", text.replace('\n', "\r\n"))
+}
+
+/// The same text in UTF-16, with its mark.
+fn utf16(text: &str) -> Vec<u8> {
+    "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+}
+
+#[test]
+fn text_files_of_other_editors_are_read_and_utf16_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let settings = "[demo]\nrounds = 7\n";
+    let config = file("settings.toml", marked(settings).as_bytes());
+    let shown = node(&["config", "show", "--origin", "--config", &config]);
+    shown.expect(0, &[]);
+    assert!(shown.out.contains("settings.toml:2"), "{}", shown.out);
+    let config = file("wide.toml", &utf16(settings));
+    node(&["config", "show", "--config", &config]).expect(2, &["wide.toml", "UTF-16", "save it as UTF-8"]);
+
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/nano/recipe.toml");
+    let text = std::fs::read_to_string(shipped).unwrap();
+    let out = folder.path().join("out");
+    let out = out.to_str().unwrap();
+    // A number that is refused shows that the rest was read.
+    let recipe = file("recipe.toml", marked(&text.replace("rows = 16", "rows = 0")).as_bytes());
+    node(&["pretrain", "--recipe", &recipe, "--out", out]).expect(2, &["`microbatch.rows` is 0"]);
+    let recipe = file("wide-recipe.toml", &utf16(&text));
+    node(&["pretrain", "--recipe", &recipe, "--out", out]).expect(2, &["wide-recipe.toml", "UTF-16"]);
+    let recipe = file("bytes.toml", b"# \xe9\n");
+    node(&["pretrain", "--recipe", &recipe, "--out", out]).expect(2, &["bytes.toml", "byte 2"]);
+
+    let rows = file("rows.jsonl", &utf16("{\"question\": \"x\", \"answer\": \"#### 1\"}\n"));
+    node(&["eval", "--families", "gsm8k", "--gsm8k", &rows]).expect(1, &["rows.jsonl", "UTF-16"]);
+}
+
+#[test]
+fn repeated_rows_of_a_data_set_are_one_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("twice.jsonl");
+    let row = |n: u32| format!("{{\"question\": \"{n} plus one?\", \"answer\": \"#### {}\"}}\n", n + 1);
+    let rows: String = (0..40).map(row).collect();
+    std::fs::write(&path, rows.repeat(2)).unwrap();
+    let ended = node(&[
+        "eval",
+        "--families",
+        "gsm8k",
+        "--gsm8k",
+        path.to_str().unwrap(),
+        "--questions",
+        "41",
+        "--samples",
+        "0",
+    ]);
+    ended.expect(1, &["40 rows repeat an earlier one", "distinct held-out questions", "larger file"]);
+    assert!(!ended.err.contains("difficulty"), "{}", ended.err);
+}
+
 #[test]
 fn a_malformed_recipe_names_the_line() {
     let folder = tempfile::tempdir().unwrap();

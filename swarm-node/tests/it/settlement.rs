@@ -238,6 +238,42 @@ fn wallet(folder: &Path, password: &str) -> PathBuf {
 }
 
 #[test]
+fn an_empty_password_is_refused_wherever_it_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.json");
+    let file = path.to_str().unwrap();
+    let empty = ("SWARM_NODE_WALLET_PASSWORD", "");
+    node_with(&["wallet", "new", file], &[empty]).expect(1, &["SWARM_NODE_WALLET_PASSWORD is empty"]);
+    let secret = ("SWARM_NODE_WALLET_SECRET", anvil::SECRET);
+    node_with(&["wallet", "import", file], &[secret, empty]).expect(1, &["SWARM_NODE_WALLET_PASSWORD is empty"]);
+    let password = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
+    let setting = format!("wallet.password_file={}", password.path().display());
+    node(&["wallet", "new", file, "--set", &setting]).expect(1, &["in the file", "is empty"]);
+    assert!(!path.exists(), "nothing is written");
+}
+
+#[cfg(unix)]
+#[test]
+fn secrets_that_others_can_read_are_refused() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.json");
+    let file = path.to_str().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "a long password\n").unwrap();
+    let setting = format!("wallet.password_file={}", password.display());
+    let open = |path: &Path, mode: u32| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    open(&password, 0o644);
+    node(&["wallet", "new", file, "--set", &setting]).expect(1, &["(mode 644)", "chmod 600"]);
+    assert!(!path.exists(), "nothing is written");
+    open(&password, 0o600);
+    node(&["wallet", "new", file, "--set", &setting]).expect(0, &["wrote"]);
+    assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    open(&path, 0o640);
+    node(&["wallet", "show", file]).expect(1, &["(mode 640)", "chmod 600"]);
+}
+
+#[test]
 fn wallets_are_made_shown_and_never_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.json");
@@ -252,7 +288,7 @@ fn wallets_are_made_shown_and_never_written_over() {
     node_with(&["wallet", "new", file], &password).expect(1, &["mine.json", "exist"]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
     std::fs::write(&path, &before[..before.len() / 2]).unwrap();
-    node(&["wallet", "show", file]).expect(1, &["mine.json"]);
+    node(&["wallet", "show", file]).expect(1, &["mine.json", "truncated or corrupted"]);
     node(&["wallet", "show"]).expect(2, &["swarm-node wallet new"]);
 }
 

@@ -18,6 +18,7 @@ use super::prepare::Stage;
 use crate::chain::Link;
 use crate::store::whole::{Access, Reserved, require_writable};
 use crate::store::{self, Store};
+use crate::text_file;
 
 /// Most bytes of a run file.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -128,11 +129,7 @@ impl Run {
     pub fn read(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(RUN_FILE);
         let malformed = |cause: String| RunError::Malformed { path: path.clone(), cause };
-        let metadata = std::fs::metadata(&path).map_err(|error| malformed(error.to_string()))?;
-        if metadata.len() > MAX_BYTES {
-            return Err(malformed(format!("it has {} bytes, more than {MAX_BYTES}", metadata.len())));
-        }
-        let text = std::fs::read_to_string(&path).map_err(|error| malformed(error.to_string()))?;
+        let text = text_file::read(&path, MAX_BYTES).map_err(|error| malformed(error.to_string()))?;
         toml::from_str(&text).map_err(|error| malformed(error.to_string()))
     }
 

@@ -7,14 +7,16 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::{AddedToken, ModelWrapper, Tokenizer};
 
-use super::TokenizerError;
+use super::{MAX_JSON_BYTES, TokenizerError};
+use crate::text_file;
 
 /// The tokenizer of `tokenizer.json` with the special tokens that `tokenizer_config.json` names, and whether a decoded
 /// text is cleaned up.
 pub(super) fn library(folder: &Path) -> Result<(Tokenizer, bool), TokenizerError> {
     let path = folder.join("tokenizer.json");
-    let bytes = std::fs::read(&path).map_err(|source| TokenizerError::Io { path: path.clone(), source })?;
-    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| format_error(path.clone(), "tokenizer", error))?;
+    let text =
+        text_file::read(&path, MAX_JSON_BYTES).map_err(|source| TokenizerError::Io { path: path.clone(), source })?;
+    let mut tokenizer = Tokenizer::from_bytes(text).map_err(|error| format_error(path.clone(), "tokenizer", error))?;
     // Settings of whoever saved the file, for batches of theirs: transformers sets them anew for every call.
     tokenizer.with_truncation(None).map_err(|error| format_error(path, "tokenizer", error))?;
     tokenizer.with_padding(None);
@@ -142,8 +144,8 @@ fn format_error(path: PathBuf, what: &'static str, error: impl ToString) -> Toke
 
 /// A JSON file, or `None` where there is none.
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, TokenizerError> {
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| format_error(path.into(), "JSON", error)),
+    match text_file::read(path, MAX_JSON_BYTES) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| format_error(path.into(), "JSON", error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(TokenizerError::Io { path: path.into(), source }),
     }

@@ -129,6 +129,6 @@ fn unusable_recipes_say_what_to_change() {
     assert!(refuse(with(FamilyId::Max, 0, 1.5)).contains("between 0 and 1"));
     assert!(refuse(with(FamilyId::Max, 0, f32::NAN)).contains("between 0 and 1"));
     assert!(refuse(with(FamilyId::Max, 9, 0.5)).contains("use 0 to 3"));
-    assert!(refuse(with(FamilyId::Gsm8k, 0, 0.5)).contains("dataset"));
+    assert!(refuse(with(FamilyId::Gsm8k, 0, 0.5)).contains("a corpus takes generated families only"));
     assert!(refuse(with(FamilyId::Matrix, 3, 0.5)).contains("does not fit"));
 }
