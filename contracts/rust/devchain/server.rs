@@ -2,10 +2,12 @@
 //!
 //! It listens on 127.0.0.1 only. A web page in a browser on the same machine is not let in: a request must name a
 //! loopback host (so a foreign name that was pointed here is refused) and be declared as JSON (so a page of another
-//! origin would have to ask first, which is not answered). Processes of the same machine are trusted.
+//! origin would have to ask first, which is not answered). Processes of the same machine are trusted not to attack the
+//! chain, but may have faults: what they leave open or unfinished costs others nothing ([`super::connections`]).
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
@@ -21,6 +23,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 use super::DevChain;
+use super::connections::{self, Limits};
 use super::rpc::MAX_REQUEST_BYTES;
 
 /// Names of this machine for itself.
@@ -50,13 +53,23 @@ pub struct Server {
     /// File that tells others the address.
     announcement: Option<PathBuf>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Server {
     /// Where it listens.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Waits until it no longer serves, which only a fault in it brings about while the value lives.
+    pub fn wait(&self) {
+        // Held until the thread has ended, so that whoever else waits does so, too.
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            // A panic has been printed by the thread.
+            let _ = thread.join();
+        }
     }
 
     /// Removes the file that tells its address when it stops.
@@ -71,7 +84,7 @@ impl Drop for Server {
         // A file that stays is not believed by others; the rest fails only if the thread has ended already.
         let _ = self.announcement.take().map(fs::remove_file);
         let _ = self.stop.take().map(|stop| stop.send(()));
-        let _ = self.thread.take().map(JoinHandle::join);
+        self.wait();
     }
 }
 
@@ -86,7 +99,8 @@ impl DevChain {
         // Without the server in it: a thread that held its own handle would never end.
         let chain = Self { server: None, ..self.clone() };
         let thread = start(chain, listener, stopped).map_err(ServeError::Start)?;
-        Ok(Server { url: format!("http://{address}"), announcement: None, stop: Some(stop), thread: Some(thread) })
+        let thread = Mutex::new(Some(thread));
+        Ok(Server { url: format!("http://{address}"), announcement: None, stop: Some(stop), thread })
     }
 }
 
@@ -98,7 +112,7 @@ fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
 }
 
 fn start(chain: DevChain, listener: TcpListener, stopped: oneshot::Receiver<()>) -> io::Result<JoinHandle<()>> {
-    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
         let _context = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
@@ -106,7 +120,7 @@ fn start(chain: DevChain, listener: TcpListener, stopped: oneshot::Receiver<()>)
     thread::Builder::new().name("devchain".into()).spawn(move || {
         runtime.block_on(async {
             tokio::select! {
-                _ = axum::serve(listener, routes(chain)) => {}
+                () = connections::serve(listener, routes(chain), Limits::default()) => {}
                 _ = stopped => {}
             }
         });
@@ -208,6 +222,19 @@ mod tests {
         let (_chain, server) = served();
         assert_eq!(status(request(&server).body(vec![b' '; MAX_REQUEST_BYTES + 1])).await, 413);
         assert_eq!(status(request(&server)).await, 200);
+    }
+
+    #[test]
+    fn who_waits_for_a_server_is_told_when_it_ends() {
+        let (_chain, mut server) = served();
+        let stop = server.stop.take().unwrap();
+        thread::scope(|scope| {
+            let waiting = [scope.spawn(|| server.wait()), scope.spawn(|| server.wait())];
+            thread::sleep(std::time::Duration::from_millis(50));
+            assert!(waiting.iter().all(|thread| !thread.is_finished()), "it still serves");
+            // As if its thread had panicked: what it held is dropped.
+            drop(stop);
+        });
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 mod anvil;
 mod commands;
 mod configs;
+mod devchain;
 mod errors;
 mod faults;
 mod http;

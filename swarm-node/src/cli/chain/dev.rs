@@ -28,13 +28,13 @@ impl Dev {
                 "{} is served already, at {url}; use that, or name another folder with --dir",
                 self.dir.display()
             ))),
-            Opened::Owner(chain) => serve(&chain, &self.dir),
+            Opened::Owner(chain) => Err(serve(&chain, &self.dir)),
         }
     }
 }
 
-/// Says where the chain is and waits for the end of the process.
-fn serve(chain: &DevChain, folder: &Path) -> Result<(), Failure> {
+/// Says where the chain is and waits for the end of the process, or of its server.
+fn serve(chain: &DevChain, folder: &Path) -> Failure {
     if let Some(torn) = chain.torn() {
         let kept = torn.kept.display();
         eprintln!(
@@ -48,7 +48,8 @@ fn serve(chain: &DevChain, folder: &Path) -> Result<(), Failure> {
     for account in dev_accounts() {
         println!("  {}  {}", account.address, account.secret);
     }
-    loop {
-        std::thread::park();
-    }
+    chain.wait();
+    Failure::Work(anyhow::anyhow!(
+        "the dev chain's server ended; nothing is lost: start it again with the same --dir, and please report this"
+    ))
 }
