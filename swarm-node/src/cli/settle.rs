@@ -9,7 +9,8 @@ use super::demo::unsettled;
 use super::failure::Failure;
 use super::options::Options;
 use super::wallet::{NO_WALLET, unlock};
-use crate::demo;
+use crate::chain::Endpoint;
+use crate::demo::{self, SettleError};
 
 /// Settles what a demo on a lasting chain has left pending: submits scores and claims rewards.
 ///
@@ -20,15 +21,27 @@ pub(super) struct Settle {
     /// The run's folder, runs/demo/0x...
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+    /// URL of the chain's RPC server; default: the run's. Needed where the run has kept none, as it may carry a key.
+    #[arg(long, value_name = "URL")]
+    chain: Option<String>,
 }
 
 impl Settle {
     pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
-        let config = options.settings(&[], environment.clone())?.config()?;
+        let flags = [("--chain", "chain.endpoint", &self.chain)];
+        let config = options.settings(&flags, environment.clone())?.config()?;
+        if self.chain.is_some() {
+            // A mistyped URL is wrong usage, not a chain that is away.
+            Endpoint::of(&config.chain)?;
+        }
         let wallet = unlock(&config.wallet, &environment).map_err(Failure::work)?;
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
-        let report =
-            demo::settle(&self.folder, &config.chain, &wallet.secret, &Console::new()).map_err(Failure::work)?;
+        let elsewhere = self.chain.as_deref();
+        let report = demo::settle(&self.folder, &config.chain, elsewhere, &wallet.secret, &Console::new());
+        let report = report.map_err(|error| match error {
+            SettleError::NoUrl(_) => Failure::Usage(error.into()),
+            _ => Failure::work(error),
+        })?;
         println!("{}", demo::render_money(&report).trim());
         if options.json {
             println!("{}", serde_json::to_string(&demo::MoneySummary::from(&report)).map_err(Failure::work)?);

@@ -8,5 +8,6 @@ mod devchain;
 mod errors;
 mod faults;
 mod http;
+mod keys;
 mod node;
 mod settlement;

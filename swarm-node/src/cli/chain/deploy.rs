@@ -7,7 +7,7 @@ use contracts::Address;
 use contracts::deploy::{Chain, Deployment, Parameters, deploy};
 
 use super::{connect, watched};
-use crate::chain::{account_writer, signer, wall_clock};
+use crate::chain::{account_writer, public_url, signer, wall_clock};
 use crate::cli::failure::Failure;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
@@ -87,12 +87,18 @@ impl Deploy {
         let chain = Chain {
             name: self.name.clone(),
             id: link.client.chain_id(),
-            rpc: Some(config.chain.endpoint.clone()),
+            rpc: public_url(&config.chain),
             confirmations: link.confirmations,
             poll_ms: config.chain.poll_ms,
         };
         let deployment = Deployment { chain, parameters, contracts };
         deployment.write(&self.file).map_err(Failure::work)?;
+        if deployment.chain.rpc.is_none() {
+            let file = self.file.display();
+            eprintln!(
+                "the chain's URL may carry a key and is not in {file}: give --chain URL to chain status and chain join"
+            );
+        }
         self.tell(&deployment, json)
     }
 
