@@ -92,8 +92,9 @@ impl ScoreTable {
     }
 
     /// The root of the tree.
+    #[expect(clippy::expect_used, reason = "a table without entries is not made")]
     pub fn root(&self) -> B256 {
-        self.levels.last().and_then(|level| level.first()).copied().unwrap_or_default()
+        *self.levels.last().and_then(|level| level.first()).expect("invariant: a tree over an entry has a root")
     }
 
     /// Number of leaves.
@@ -131,7 +132,7 @@ fn parent(children: &[B256]) -> B256 {
     match children {
         [left, right] => keccak256([left.min(right).as_slice(), left.max(right).as_slice()].concat()),
         [single] => *single,
-        _ => B256::ZERO,
+        _ => unreachable!("invariant: a parent has one child or two"),
     }
 }
 

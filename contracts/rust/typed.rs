@@ -65,23 +65,40 @@ impl Domain {
     }
 }
 
-/// The two coordinates x ‖ y of a compressed key; `None` if it is no point of the curve.
+/// The two coordinates x ‖ y of a compressed key; `None` if it is no point of the curve, or not in the one form that has
+/// a parity: SEC1's compact form (tag 5) would be a second name of the same key.
 pub fn uncompressed(key: &CompressedKey) -> Option<[u8; 64]> {
+    if !matches!(key[0], 2 | 3) {
+        return None;
+    }
     let point = k256::PublicKey::from_sec1_bytes(key).ok()?.to_encoded_point(false);
     point.as_bytes().get(1..)?.try_into().ok()
 }
 
-/// The address of a node key; `None` if it is no point of the curve.
+/// The address of a node key; `None` where [`uncompressed`] is.
 pub fn address(key: &CompressedKey) -> Option<Address> {
     Some(Address::from_slice(keccak256(uncompressed(key)?).get(12..)?))
 }
 
-/// Who made a signature of 65 bytes over a digest; `None` for a malformed one, and for a high `s`, which the contracts
-/// refuse.
+/// Who made a signature `r ‖ s ‖ v` over a digest; `None` for one that the contracts refuse: a `v` other than 27 and 28
+/// (alloy would take 0, 1 and everything from 35 on for one of them), a high `s`, or no signature at all.
 pub fn signer(digest: &B256, signature: &[u8; 65]) -> Option<Address> {
+    if !matches!(signature[64], 27 | 28) {
+        return None;
+    }
     let signature = Signature::from_raw_array(signature).ok()?;
     let low = signature.normalize_s().is_none();
     low.then(|| signature.recover_address_from_prehash(digest).ok())?
+}
+
+/// The signature `r ‖ s` of `by` over a digest as the contracts take it, with the `v` that leads to the signer; `None` if
+/// it is not theirs. Who knows the signer need not believe a `v` that others could have altered.
+pub fn with_parity(digest: &B256, by: Address, signature: &[u8; 64]) -> Option<[u8; 65]> {
+    [27, 28].into_iter().find_map(|v| {
+        let mut whole = [v; 65];
+        whole[..64].copy_from_slice(signature);
+        (signer(digest, &whole) == Some(by)).then_some(whole)
+    })
 }
 
 /// The libp2p peer id of a node key: the identity multihash of the protobuf message (type 2 = secp256k1, key).
@@ -126,7 +143,19 @@ mod tests {
             let signer = signer_of(byte);
             assert_eq!(address(&compressed(&signer)), Some(signer.address()));
         }
-        assert_eq!(address(&[5; 33]), None);
+        assert_eq!(address(&[9; 33]), None);
+    }
+
+    #[test]
+    fn a_node_key_has_one_form() {
+        let key = compressed(&signer_of(9));
+        let other_parity = 5 - key[0];
+        for tag in 0..=255 {
+            let mut form = key;
+            form[0] = tag;
+            assert_eq!(address(&form) == address(&key), tag == key[0], "tag {tag}");
+            assert_eq!(address(&form).is_some(), tag == key[0] || tag == other_parity, "tag {tag}");
+        }
     }
 
     /// The key pair of the libp2p peer id specification.
@@ -156,6 +185,20 @@ mod tests {
             Domain { contract: Address::ZERO, ..DOMAIN }.scores(&scores()),
         ];
         assert!(others.iter().all(|other| signer(other, &signature) != Some(key.address())));
+    }
+
+    #[test]
+    fn an_altered_parity_is_put_right_and_an_altered_signature_is_not() {
+        let digest = DOMAIN.scores(&scores());
+        for byte in 1..20 {
+            let key = signer_of(byte);
+            let signature: [u8; 65] = key.sign_hash_sync(&digest).unwrap().as_bytes();
+            let mut bytes: [u8; 64] = signature[..64].try_into().unwrap();
+            assert_eq!(with_parity(&digest, key.address(), &bytes), Some(signature));
+            assert_eq!(with_parity(&digest, signer_of(byte + 1).address(), &bytes), None);
+            bytes[63] ^= 1;
+            assert_eq!(with_parity(&digest, key.address(), &bytes), None);
+        }
     }
 
     #[test]

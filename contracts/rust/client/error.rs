@@ -7,6 +7,7 @@ use alloy::rpc::json_rpc::{ErrorPayload, RpcError as Failure};
 use alloy::transports::{TransportError, TransportErrorKind};
 use thiserror::Error;
 
+use super::RpcUrl;
 use super::revert::Revert;
 
 /// JSON-RPC code of a call that reverts, where the node follows geth.
@@ -16,16 +17,6 @@ const REVERTED: i64 = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address cannot be used.
-    #[error(
-        "'{endpoint}' is not the address of a chain's RPC ({cause}); give `http://…` or `https://…` as `--chain` (setting chain.endpoint)"
-    )]
-    Endpoint {
-        /// What was given.
-        endpoint: String,
-        /// Why not.
-        cause: String,
-    },
     /// The TLS library did not start.
     #[error("TLS could not be set up: {0}")]
     Tls(String),
@@ -120,16 +111,17 @@ impl RpcError {
         }
     }
 
-    pub(super) fn sort(what: &'static str, error: TransportError) -> Self {
+    /// Why a question has no answer, without the keys of the address `url` that it was sent to.
+    pub(super) fn sort(what: &'static str, error: TransportError, url: Option<&RpcUrl>) -> Self {
+        let censored = |text: String| url.map(|url| url.censor(&text)).unwrap_or(text);
         match error {
-            Failure::ErrorResp(payload) => Self::answered(what, &payload),
-            Failure::Transport(kind) => Self::Unavailable { what, cause: transport(&kind) },
-            other => Self::Unavailable { what, cause: other.to_string() },
+            Failure::ErrorResp(payload) => Self::answered(what, censored(payload.message.to_string()), &payload),
+            Failure::Transport(kind) => Self::Unavailable { what, cause: censored(transport(&kind)) },
+            other => Self::Unavailable { what, cause: censored(other.to_string()) },
         }
     }
 
-    fn answered(what: &'static str, payload: &ErrorPayload) -> Self {
-        let message = payload.message.to_string();
+    fn answered(what: &'static str, message: String, payload: &ErrorPayload) -> Self {
         if payload.code == REVERTED || message.contains("revert") {
             return Self::Reverted {
                 what,
@@ -163,7 +155,8 @@ mod tests {
     use super::*;
 
     fn answer(json: &str) -> RpcError {
-        RpcError::answered("gas", &serde_json::from_str(json).unwrap())
+        let payload: ErrorPayload = serde_json::from_str(json).unwrap();
+        RpcError::answered("gas", payload.message.to_string(), &payload)
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! [`crate::writer`] alone. Every question has a time limit, and every error says what was asked: [`RpcError`] keeps
 //! apart an endpoint that is unavailable (ask again), a call that reverts (with its reason), and a refusal.
 //!
-//! Addresses of endpoints often carry a key in their path, so errors show the host only.
+//! Addresses of endpoints often carry a key, so nothing shows more of them than [`RpcUrl`] does: neither errors of ours,
+//! nor those of the libraries below, nor what a server says.
 
 mod connect;
 mod error;
 mod read;
 mod revert;
+mod url;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use alloy::transports::TransportError;
 pub use error::{ConnectError, RpcError};
 pub use read::{Block, Call, Logs};
 pub use revert::Revert;
+pub use url::{RpcUrl, UrlError, without_keys};
 
 /// Longest wait for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +35,8 @@ const AGAIN: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(2
 pub struct Client {
     provider: DynProvider,
     endpoint: Arc<str>,
+    /// Whose keys are cut out of errors; none where no server is asked.
+    url: Option<Arc<RpcUrl>>,
     chain_id: u64,
 }
 
@@ -41,7 +46,7 @@ impl Client {
         self.chain_id
     }
 
-    /// The endpoint's host, or the name of what runs in this process.
+    /// The endpoint's address without keys, or the name of what runs in this process.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -63,7 +68,8 @@ impl Client {
             let answer = tokio::time::timeout(PATIENCE, question().into_future()).await;
             let silence =
                 || RpcError::Unavailable { what, cause: format!("no answer within {} s", PATIENCE.as_secs()) };
-            let answer = answer.map_err(|_| silence())?.map_err(|error| RpcError::sort(what, error));
+            let answer =
+                answer.map_err(|_| silence())?.map_err(|error| RpcError::sort(what, error, self.url.as_deref()));
             match (answer, waits.next()) {
                 (Err(error), Some(wait)) if error.is_transient() => tokio::time::sleep(wait).await,
                 (answer, _) => return answer,

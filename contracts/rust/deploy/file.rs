@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::parameters::Parameters;
-use crate::client::{Client, ConnectError};
+use crate::client::{Client, ConnectError, RpcUrl};
 use crate::swarm::Addresses;
 
 /// Most bytes of a deployment file.
@@ -70,8 +70,8 @@ pub struct Chain {
     pub name: String,
     /// Its id (EIP-155).
     pub id: u64,
-    /// An RPC that serves it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// An RPC that serves it. One that may carry a key is not written.
+    #[serde(default, skip_serializing_if = "is_private")]
     pub rpc: Option<String>,
     /// Blocks on top of a transaction until it counts as final.
     pub confirmations: u64,
@@ -142,6 +142,12 @@ impl Deployment {
         }
         Ok(())
     }
+}
+
+/// True unless the address can be shown as a whole.
+fn is_private(rpc: &Option<String>) -> bool {
+    let url = rpc.as_deref().and_then(|rpc| RpcUrl::parse(rpc).ok());
+    url.is_none_or(|url| url.public().is_none())
 }
 
 /// The text of a file, at most one byte more than it may have. A UTF-8 byte order mark is no part of it.

@@ -50,6 +50,25 @@ fn bounds_are_those_of_the_constructors() {
 }
 
 #[test]
+fn an_address_that_may_carry_a_key_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deployment.toml");
+    for (rpc, kept) in [
+        ("http://127.0.0.1:8545", true),
+        ("https://rpc.example/", true),
+        ("https://rpc.example/v3/0123456789abcdef", false),
+        ("https://rpc.example?key=0123456789abcdef", false),
+        ("https://0123456789abcdef@rpc.example", false),
+    ] {
+        let mut deployment = deployment();
+        deployment.chain.rpc = Some(rpc.into());
+        deployment.write(&path).unwrap();
+        assert_eq!(Deployment::read(&path).unwrap().chain.rpc.is_some(), kept, "{rpc}");
+        assert!(!serde_json::to_string(&deployment).unwrap().contains("0123456789abcdef"));
+    }
+}
+
+#[test]
 fn files_come_back_and_unknown_keys_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deployment.toml");

@@ -23,10 +23,11 @@
 //! assert_eq!((chain.now(), dev_accounts().len()), (1_800_000_060, 10));
 //! # Ok::<(), contracts::devchain::ChangeError>(())
 //! ```
-//! Bounds: a request ([`rpc::MAX_REQUEST_BYTES`]), a batch ([`rpc::MAX_BATCH`]), a transaction
-//! ([`transaction::MAX_TRANSACTION_BYTES`]), gas ([`block::BLOCK_GAS_LIMIT`]), an answer's events ([`logs::MAX_LOGS`]),
-//! blocks mined by one command ([`command::MAX_MINED`]) and the journal ([`journal::MAX_JOURNAL`]). Not offered: blobs,
-//! delegations, subscriptions, filters, traces, snapshots, state overrides, and calls in a contract's name.
+//! Bounds: connections ([`connections::MAX_CONNECTIONS`]), a request ([`rpc::MAX_REQUEST_BYTES`]), a batch
+//! ([`rpc::MAX_BATCH`]), a transaction ([`transaction::MAX_TRANSACTION_BYTES`]), gas ([`block::BLOCK_GAS_LIMIT`]), an
+//! answer's events ([`logs::MAX_LOGS`]), blocks mined by one command ([`command::MAX_MINED`]) and the journal
+//! ([`journal::MAX_JOURNAL`]). Not offered: blobs, delegations, subscriptions, filters, traces, snapshots, state
+//! overrides, and calls in a contract's name.
 
 pub mod accounts;
 pub mod block;
@@ -34,6 +35,7 @@ pub mod call;
 pub mod chain;
 pub mod clock;
 pub mod command;
+pub mod connections;
 pub mod execute;
 pub mod frame;
 pub mod journal;
@@ -187,6 +189,11 @@ impl DevChain {
     /// Where the chain is served by HTTP, `None` for one in memory.
     pub fn url(&self) -> Option<&str> {
         self.server.as_deref().map(Server::url)
+    }
+
+    /// Whether the chain can be reached: false once a fault has ended its server. One in memory always can.
+    pub fn is_served(&self) -> bool {
+        self.server.as_ref().is_none_or(|server| server.is_running())
     }
 
     fn lock(&self) -> MutexGuard<'_, Ledger> {

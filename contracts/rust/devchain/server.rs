@@ -2,10 +2,12 @@
 //!
 //! It listens on 127.0.0.1 only. A web page in a browser on the same machine is not let in: a request must name a
 //! loopback host (so a foreign name that was pointed here is refused) and be declared as JSON (so a page of another
-//! origin would have to ask first, which is not answered). Processes of the same machine are trusted.
+//! origin would have to ask first, which is not answered). Processes of the same machine are trusted not to attack the
+//! chain, but may have faults: what they leave open or unfinished costs others nothing ([`super::connections`]).
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
@@ -21,6 +23,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 use super::DevChain;
+use super::connections::{self, Limits};
 use super::rpc::MAX_REQUEST_BYTES;
 
 /// Names of this machine for itself.
@@ -59,6 +62,11 @@ impl Server {
         &self.url
     }
 
+    /// Whether it still serves; only a fault in it ends it while the value lives.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Removes the file that tells its address when it stops.
     pub(super) fn announced(mut self, file: PathBuf) -> Self {
         self.announcement = Some(file);
@@ -71,6 +79,7 @@ impl Drop for Server {
         // A file that stays is not believed by others; the rest fails only if the thread has ended already.
         let _ = self.announcement.take().map(fs::remove_file);
         let _ = self.stop.take().map(|stop| stop.send(()));
+        // A panic has been printed by the thread.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -98,7 +107,7 @@ fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
 }
 
 fn start(chain: DevChain, listener: TcpListener, stopped: oneshot::Receiver<()>) -> io::Result<JoinHandle<()>> {
-    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
         let _context = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
@@ -106,7 +115,7 @@ fn start(chain: DevChain, listener: TcpListener, stopped: oneshot::Receiver<()>)
     thread::Builder::new().name("devchain".into()).spawn(move || {
         runtime.block_on(async {
             tokio::select! {
-                _ = axum::serve(listener, routes(chain)) => {}
+                () = connections::serve(listener, routes(chain), Limits::default()) => {}
                 _ = stopped => {}
             }
         });
@@ -208,6 +217,20 @@ mod tests {
         let (_chain, server) = served();
         assert_eq!(status(request(&server).body(vec![b' '; MAX_REQUEST_BYTES + 1])).await, 413);
         assert_eq!(status(request(&server)).await, 200);
+    }
+
+    #[test]
+    fn a_server_that_ended_by_itself_is_known_to_have() {
+        let (_chain, mut server) = served();
+        thread::sleep(std::time::Duration::from_millis(50));
+        assert!(server.is_running());
+        // As if its thread had panicked: what it held is dropped.
+        drop(server.stop.take());
+        let begun = std::time::Instant::now();
+        while server.is_running() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(10), "it is not noticed");
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 
     #[tokio::test]

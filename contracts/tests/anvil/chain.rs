@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 use alloy::providers::Provider;
-use contracts::client::Client;
+use contracts::client::{Client, RpcUrl};
 use serde_json::{Value, json};
 
 /// The chain id of anvil.
@@ -49,7 +49,7 @@ impl Anvil {
     /// A connection, once it answers.
     pub async fn client(&self) -> Client {
         for _ in 0..600 {
-            if let Ok(client) = Client::connect(&self.url, CHAIN_ID).await {
+            if let Ok(client) = Client::connect(&RpcUrl::parse(&self.url).unwrap(), CHAIN_ID).await {
                 return client;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -14,7 +14,7 @@ use alloy::primitives::{Address, B256, U256};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolCall;
 use contracts::bindings::TestToken;
-use contracts::client::{Call, Client};
+use contracts::client::{Call, Client, RpcUrl};
 use contracts::cursor::Cursor;
 use contracts::writer::{Intent, IntentId, MemoryStore, Ticket, Writer, WriterConfig};
 
@@ -181,11 +181,15 @@ async fn each_intent_happens_once_over_a_bad_line() {
     assert_eq!(minted(&good, token).await, 24);
 }
 
+fn url(text: &str) -> RpcUrl {
+    RpcUrl::parse(text).unwrap()
+}
+
 #[tokio::test]
 async fn a_dead_endpoint_and_a_wrong_chain_are_told_apart() {
-    let dead = Client::connect("http://127.0.0.1:9/secret", CHAIN_ID).await.unwrap_err().to_string();
-    assert!(dead.contains("http://127.0.0.1:9 does not answer") && !dead.contains("secret"), "{dead}");
+    let dead = Client::connect(&url("http://127.0.0.1:9/secret"), CHAIN_ID).await.unwrap_err().to_string();
+    assert!(dead.contains("http://127.0.0.1:9/… does not answer") && !dead.contains("secret"), "{dead}");
     let Some(anvil) = Anvil::start(&[]).await else { return };
-    let wrong = Client::connect(anvil.url(), 5).await.unwrap_err().to_string();
+    let wrong = Client::connect(&url(anvil.url()), 5).await.unwrap_err().to_string();
     assert!(wrong.contains("serves chain 31337, but chain 5 is expected"), "{wrong}");
 }

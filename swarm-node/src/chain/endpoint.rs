@@ -1,5 +1,6 @@
 //! Where a node settles, from its settings.
 
+use contracts::client::{RpcUrl, UrlError, without_keys};
 use thiserror::Error;
 
 use crate::config::ChainConfig;
@@ -19,16 +20,19 @@ pub enum Endpoint {
     /// On a dev chain in this process.
     Embedded,
     /// On a chain with an RPC server.
-    Url(String),
+    Url(RpcUrl),
 }
 
 /// Why the settings name no chain.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// Not an endpoint.
+    /// Not an endpoint; without what may be a key.
     #[error("chain.endpoint is `{0}`; give `embedded`, `none`, or the URL of an RPC server (http:// or https://)")]
     Unknown(String),
+    /// Not a URL.
+    #[error(transparent)]
+    Url(#[from] UrlError),
     /// A real chain must be named.
     #[error(
         "{endpoint} serves chain {id}, which is no dev chain; if you mean it, say so with --set chain.id={id} \
@@ -36,7 +40,7 @@ pub enum EndpointError {
     )]
     Unnamed {
         /// The endpoint.
-        endpoint: String,
+        endpoint: RpcUrl,
         /// The id it serves.
         id: u64,
     },
@@ -46,26 +50,34 @@ impl Endpoint {
     /// The endpoint that the settings name.
     ///
     /// # Errors
-    /// [`EndpointError::Unknown`] with the value seen.
+    /// [`EndpointError::Unknown`] with the value seen, [`EndpointError::Url`] for a malformed URL.
     pub fn of(config: &ChainConfig) -> Result<Self, EndpointError> {
-        match config.endpoint.trim() {
+        match config.endpoint.as_str().trim() {
             "none" => Ok(Self::None),
             "embedded" => Ok(Self::Embedded),
-            url if url.starts_with("http://") || url.starts_with("https://") => Ok(Self::Url(url.to_owned())),
-            other => Err(EndpointError::Unknown(other.to_owned())),
+            url if url.starts_with("http://") || url.starts_with("https://") => Ok(Self::Url(RpcUrl::parse(url)?)),
+            other => Err(EndpointError::Unknown(without_keys(other))),
         }
     }
 }
 
-/// The chain id that is expected of a server that says `served`: the one in the settings, or any dev chain's.
+/// The chain id that is expected of a server at `url` that says `served`: the one in the settings, or any dev chain's.
 ///
 /// # Errors
 /// [`EndpointError::Unnamed`] for a real chain that the settings do not name.
-pub fn expected_id(config: &ChainConfig, served: u64) -> Result<u64, EndpointError> {
+pub fn expected_id(config: &ChainConfig, url: &RpcUrl, served: u64) -> Result<u64, EndpointError> {
     match config.id {
         0 if DEV_CHAINS.contains(&served) => Ok(served),
-        0 => Err(EndpointError::Unnamed { endpoint: config.endpoint.clone(), id: served }),
+        0 => Err(EndpointError::Unnamed { endpoint: url.clone(), id: served }),
         id => Ok(id),
+    }
+}
+
+/// The URL of the settings' chain, if it is one that may be written into files: one that has no place for a key.
+pub fn public_url(config: &ChainConfig) -> Option<String> {
+    match Endpoint::of(config) {
+        Ok(Endpoint::Url(url)) => url.public(),
+        _ => None,
     }
 }
 
@@ -90,17 +102,36 @@ mod tests {
         let of = |text| Endpoint::of(&config(text, 0, -1));
         assert_eq!(of("none"), Ok(Endpoint::None));
         assert_eq!(of(" embedded "), Ok(Endpoint::Embedded));
-        assert_eq!(of("http://127.0.0.1:8545"), Ok(Endpoint::Url("http://127.0.0.1:8545".into())));
+        let url = RpcUrl::parse("http://127.0.0.1:8545").unwrap();
+        assert_eq!(of("http://127.0.0.1:8545"), Ok(Endpoint::Url(url)));
         for bad in ["", "anvil", "127.0.0.1:8545", "ws://x"] {
             assert_eq!(of(bad), Err(EndpointError::Unknown(bad.into())));
         }
+        assert!(matches!(of("http://"), Err(EndpointError::Url(_))));
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        for text in
+            ["wss://rpc.example/v3/0123456789abcdef", "rpc.example/0123456789abcdef", "http://0123456789abcdef@"]
+        {
+            let config = config(text, 0, -1);
+            let error = Endpoint::of(&config).unwrap_err();
+            assert!(!format!("{error} {error:?} {config:?}").contains("0123456789abcdef"), "{error}");
+        }
+        let config = config("https://rpc.example/0123456789abcdef", 0, -1);
+        let Ok(Endpoint::Url(url)) = Endpoint::of(&config) else { panic!("it is a URL") };
+        let error = expected_id(&config, &url, 1).unwrap_err();
+        assert!(error.to_string().starts_with("https://rpc.example/… serves chain 1"), "{error}");
     }
 
     #[test]
     fn a_real_chain_must_be_named() {
-        assert_eq!(expected_id(&config("http://x", 0, -1), 31_337), Ok(31_337));
-        assert!(expected_id(&config("http://x", 0, -1), 1).unwrap_err().to_string().contains("--set chain.id=1"));
-        assert_eq!(expected_id(&config("http://x", 10, -1), 1), Ok(10), "the client compares");
+        let url = RpcUrl::parse("http://x").unwrap();
+        assert_eq!(expected_id(&config("http://x", 0, -1), &url, 31_337), Ok(31_337));
+        let unnamed = expected_id(&config("http://x", 0, -1), &url, 1).unwrap_err();
+        assert!(unnamed.to_string().contains("--set chain.id=1"), "{unnamed}");
+        assert_eq!(expected_id(&config("http://x", 10, -1), &url, 1), Ok(10), "the client compares");
     }
 
     #[test]

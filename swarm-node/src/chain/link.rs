@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use contracts::client::{Client, ConnectError, RpcError};
+use contracts::client::{Client, ConnectError, RpcError, RpcUrl};
 use contracts::devchain::{DevChain, Options};
 use contracts::writer::WriterConfig;
 use thiserror::Error;
@@ -70,11 +70,11 @@ impl Link {
         Ok(Self { dev: Some(dev), poll: EMBEDDED_POLL, ..Self::new(config, client) })
     }
 
-    async fn remote(config: &ChainConfig, url: &str) -> Result<Self, LinkError> {
+    async fn remote(config: &ChainConfig, url: &RpcUrl) -> Result<Self, LinkError> {
         let guess = if config.id == 0 { DEV_CHAINS[1] } else { config.id };
         let client = match Client::connect(url, guess).await {
             Err(ConnectError::WrongChain { actual, .. }) if config.id == 0 => {
-                Client::connect(url, endpoint::expected_id(config, actual)?).await
+                Client::connect(url, endpoint::expected_id(config, url, actual)?).await
             }
             client => client,
         };

@@ -12,5 +12,5 @@ mod link;
 
 pub use account::{account_writer, signer, trouble};
 pub use binding::Binding;
-pub use endpoint::{DEV_CHAINS, EMBEDDED_ID, Endpoint, EndpointError, confirmations, expected_id};
+pub use endpoint::{DEV_CHAINS, EMBEDDED_ID, Endpoint, EndpointError, confirmations, expected_id, public_url};
 pub use link::{Link, LinkError, patiently, wall_clock};

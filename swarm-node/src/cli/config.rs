@@ -44,14 +44,14 @@ fn text(settings: &Settings, origin: bool) -> String {
             section = of;
         }
         let comment = if origin { place.to_string() } else { format!("{}; {}", key.help, key.kind) };
-        text.push_str(&format!("{:<42} # {comment}\n", format!("{name} = {value}")));
+        text.push_str(&format!("{:<42} # {comment}\n", format!("{name} = {}", key.kind.shown(value))));
     }
     text
 }
 
 fn json(settings: &Settings) -> serde_json::Value {
     let entry = |(key, value, origin): (&crate::config::schema::Key, &crate::config::Value, &crate::config::Origin)| {
-        let body = serde_json::json!({ "value": value.to_toml(), "origin": origin.to_string(), "help": key.help });
+        let body = serde_json::json!({ "value": key.kind.shown(value).to_toml(), "origin": origin.to_string(), "help": key.help });
         (key.name.to_owned(), body)
     };
     serde_json::Value::Object(settings.iter().map(entry).collect())

@@ -11,7 +11,8 @@ use super::options::Options;
 use super::output::Answer;
 use super::signals::stop_on_signals;
 use super::wallet::{NO_WALLET, unlock};
-use crate::demo::{self, MoneySummary};
+use crate::chain::Endpoint;
+use crate::demo::{self, MoneySummary, SettleError};
 
 /// Settles what a demo on a lasting chain has left pending: submits scores and claims rewards.
 ///
@@ -22,16 +23,28 @@ pub(super) struct Settle {
     /// The run's folder, runs/demo/0x...
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+    /// URL of the chain's RPC server; default: the run's. Needed where the run has kept none, as it may carry a key.
+    #[arg(long, value_name = "URL")]
+    chain: Option<String>,
 }
 
 impl Settle {
     pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
-        let config = options.settings(&[], environment.clone())?.config()?;
+        let flags = [("--chain", "chain.endpoint", &self.chain)];
+        let config = options.settings(&flags, environment.clone())?.config()?;
+        if self.chain.is_some() {
+            // A mistyped URL is wrong usage, not a chain that is away.
+            Endpoint::of(&config.chain)?;
+        }
         let wallet = unlock(&config.wallet, &environment).map_err(Failure::work)?;
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
         let stop = stop_on_signals()?;
-        let report =
-            demo::settle(&self.folder, &config.chain, &wallet.secret, &Console::new(), &stop).map_err(Failure::work)?;
+        let elsewhere = self.chain.as_deref();
+        let report = demo::settle(&self.folder, &config.chain, elsewhere, &wallet.secret, &Console::new(), &stop);
+        let report = report.map_err(|error| match error {
+            SettleError::NoUrl(_) => Failure::Usage(error.into()),
+            _ => Failure::work(error),
+        })?;
         let json = serde_json::to_string(&MoneySummary::from(&report)).map_err(Failure::work)?;
         let kept = format!("it is on the chain, and in {}", self.folder.display());
         Answer { text: demo::render_money(&report), json, kept }.print(options.json)?;

@@ -25,6 +25,7 @@ pub use nearest::nearest;
 pub use origin::Origin;
 pub use settings::{CONFIG_VARIABLE, PREFIX, SECRET_VARIABLES, Settings, Sources, variable};
 pub use typed::{
-    ChainConfig, Config, DemoConfig, EngineConfig, EvalConfig, LearnConfig, TrainConfig, WalletConfig, path,
+    ChainConfig, Config, DemoConfig, EndpointText, EngineConfig, EvalConfig, LearnConfig, TrainConfig, WalletConfig,
+    path,
 };
 pub use value::{Kind, Value};

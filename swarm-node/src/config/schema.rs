@@ -136,7 +136,7 @@ pub const KEYS: &[Key] = &[
     key(
         "chain.endpoint",
         "embedded",
-        Kind::Text,
+        Kind::Endpoint,
         "where rewards are settled: `embedded` (a dev chain in this process), `none`, or the URL of an RPC server",
     ),
     key("chain.id", "0", Kind::Integer(0, i64::MAX), "chain id that the server must have; 0 takes dev chains only"),

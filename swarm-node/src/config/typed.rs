@@ -1,7 +1,9 @@
 //! The settings as commands use them. Ranges and meanings stand in [`super::schema`], row by row.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use contracts::client::without_keys;
 use serde::{Deserialize, Serialize};
 
 use crate::task::FamilyId;
@@ -130,12 +132,36 @@ pub struct EvalConfig {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "each field is documented by its row of the schema")]
 pub struct ChainConfig {
-    pub endpoint: String,
+    pub endpoint: EndpointText,
     pub id: u64,
     pub confirmations: i64,
     pub poll_ms: u64,
     pub wait_s: u64,
     pub max_fee_gwei: f64,
+}
+
+/// Where a chain is, as it was given. It may be a URL with a key, so that it shows itself without.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct EndpointText(String);
+
+impl EndpointText {
+    /// All of it, for nothing but to connect.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for EndpointText {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for EndpointText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EndpointText({})", without_keys(&self.0))
+    }
 }
 
 /// Section `wallet`. Secrets are no settings: they come from the environment, a file, or the terminal.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use contracts::client::without_keys;
+
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -13,6 +15,8 @@ pub enum Kind {
     Boolean,
     /// Any text; paths are texts.
     Text,
+    /// A text that may be a URL with a key: it is shown without.
+    Endpoint,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Several of these words, at least one.
@@ -42,7 +46,7 @@ impl Kind {
             Self::Integer(..) => Value::Integer(text.replace('_', "").parse().ok()?),
             Self::Number(..) => Value::Number(text.replace('_', "").parse().ok()?),
             Self::Boolean => Value::Boolean(text.parse().ok()?),
-            Self::Text | Self::Choice(_) => Value::Text(text.to_owned()),
+            Self::Text | Self::Endpoint | Self::Choice(_) => Value::Text(text.to_owned()),
             Self::Words(_) => Value::Words(text.split(',').map(|word| word.trim().to_owned()).collect()),
         };
         self.allows(&value).then_some(value)
@@ -55,7 +59,7 @@ impl Kind {
             (Self::Number(..), toml::Value::Integer(number)) => Value::Number(*number as f64),
             (Self::Number(..), toml::Value::Float(number)) => Value::Number(*number),
             (Self::Boolean, toml::Value::Boolean(flag)) => Value::Boolean(*flag),
-            (Self::Text | Self::Choice(_), toml::Value::String(text)) => Value::Text(text.clone()),
+            (Self::Text | Self::Endpoint | Self::Choice(_), toml::Value::String(text)) => Value::Text(text.clone()),
             (Self::Words(_), toml::Value::Array(words)) => {
                 let word = |word: &toml::Value| word.as_str().map(str::to_owned);
                 Value::Words(words.iter().map(word).collect::<Option<_>>()?)
@@ -73,8 +77,16 @@ impl Kind {
             (Self::Words(known), Value::Words(words)) => {
                 !words.is_empty() && words.iter().all(|word| known().contains(&word.as_str()))
             }
-            (Self::Boolean, Value::Boolean(_)) | (Self::Text, Value::Text(_)) => true,
+            (Self::Boolean, Value::Boolean(_)) | (Self::Text | Self::Endpoint, Value::Text(_)) => true,
             _ => false,
+        }
+    }
+
+    /// A value as it may be shown.
+    pub fn shown(&self, value: &Value) -> Value {
+        match (self, value) {
+            (Self::Endpoint, Value::Text(text)) => Value::Text(without_keys(text)),
+            _ => value.clone(),
         }
     }
 }
@@ -86,7 +98,7 @@ impl fmt::Display for Kind {
             Self::Integer(min, max) => write!(f, "a whole number from {min} to {max}"),
             Self::Number(min, max) => write!(f, "a number from {min} to {max}"),
             Self::Boolean => f.write_str("true or false"),
-            Self::Text => f.write_str("a text"),
+            Self::Text | Self::Endpoint => f.write_str("a text"),
             Self::Choice(known) => write!(f, "one of {}", known.join(", ")),
             Self::Words(known) => write!(f, "a list of one or more of {}", known().join(", ")),
         }

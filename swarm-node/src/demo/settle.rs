@@ -1,11 +1,12 @@
 //! The rewards of a demo, settled after its process has ended.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::money::{Cast, Money, MoneyReport, Run, RunError};
 use crate::assembly::{Stop, Watch};
+use crate::chain::Endpoint;
 use crate::config::ChainConfig;
 use crate::config::schema::MAX_PEERS;
 use crate::round::key::KeyError;
@@ -33,18 +34,25 @@ pub enum SettleError {
         /// The account of the wallet.
         wallet: String,
     },
+    /// The run does not say where its chain is.
+    #[error(
+        "run.toml in {0} does not say where its chain is, as the URL may carry a key; give it again with --chain URL or SWARM_NODE_CHAIN_ENDPOINT"
+    )]
+    NoUrl(PathBuf),
     /// The thread that settles.
     #[error("the thread that settles rewards did not start: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// Settles what the demo in `folder` has left, on the chain that it used; a request to stop leaves the rest pending.
+/// Settles what the demo in `folder` has left, on the chain that it used: at the URL in `elsewhere`, else at the one that
+/// the run has kept, else at the one of the settings. A request to stop leaves the rest pending.
 ///
 /// # Errors
 /// [`SettleError`]. What goes wrong with the chain is no error but part of the report.
 pub fn settle(
     folder: &Path,
     chain: &ChainConfig,
+    elsewhere: Option<&str>,
     wallet: &Secret,
     watch: &dyn Watch,
     stop: &Stop,
@@ -59,6 +67,11 @@ pub fn settle(
     if paid != wallet {
         return Err(SettleError::Wallet { paid: paid.to_string(), wallet: wallet.to_string() });
     }
-    let chain = ChainConfig { endpoint: run.endpoint.clone(), id: run.chain, ..chain.clone() };
+    let endpoint = match elsewhere.or(run.endpoint.as_deref()) {
+        Some(url) => url.into(),
+        None if matches!(Endpoint::of(chain), Ok(Endpoint::Url(_))) => chain.endpoint.clone(),
+        None => return Err(SettleError::NoUrl(folder.to_owned())),
+    };
+    let chain = ChainConfig { endpoint, id: run.chain, ..chain.clone() };
     Ok(Money::resume(chain, cast, run, folder.to_owned())?.finish(watch, stop, true))
 }

@@ -109,7 +109,11 @@ fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
         writeln!(text, "{gap}Rewards are not settled: {trouble}")?;
     }
     match &money.folder {
-        Some(folder) if !money.is_settled() => writeln!(text, "Later: swarm-node settle {}", folder.display()),
+        Some(folder) if !money.is_settled() => {
+            // A URL that may carry a key is not in the folder.
+            let url = if money.needs_url { " --chain URL" } else { "" };
+            writeln!(text, "Later: swarm-node settle {}{url}", folder.display())
+        }
         _ => Ok(()),
     }
 }

@@ -48,8 +48,8 @@ pub enum KeyError {
     /// The secret is zero or not below the order of the curve.
     #[error("the secret is not a scalar of secp256k1; generate another one")]
     Secret,
-    /// The public key is not a point of the curve.
-    #[error("peer {0} is not a point of secp256k1; refuse it")]
+    /// The public key is not a point of the curve, or not in compressed form (SEC1 tag 2 or 3).
+    #[error("peer {0} is not a compressed point of secp256k1; refuse it")]
     Point(PeerId),
 }
 
@@ -118,6 +118,10 @@ impl TryFrom<PeerId> for PublicKey {
     type Error = KeyError;
 
     fn try_from(peer: PeerId) -> Result<Self, KeyError> {
+        // The curve's library also reads the compact form, tag 5: a second name, and so a second member, for one key.
+        if !matches!(peer.0[0], 2 | 3) {
+            return Err(KeyError::Point(peer));
+        }
         VerifyingKey::from_sec1_bytes(&peer.0).map(Self).map_err(|_| KeyError::Point(peer))
     }
 }
@@ -212,6 +216,20 @@ mod tests {
     fn bad_keys_are_errors() {
         assert_eq!(NodeKey::from_secret(&[0; 32]).unwrap_err(), KeyError::Secret);
         assert!(PublicKey::try_from(PeerId([9; 33])).is_err());
+    }
+
+    #[test]
+    fn a_key_has_one_name() {
+        let peer = NodeKey::from_secret(&[7; 32]).unwrap().peer();
+        let read = |tag| {
+            let mut form = peer;
+            form.0[0] = tag;
+            PublicKey::try_from(form)
+        };
+        let accepted: Vec<u8> = (0..=255).filter(|tag| read(*tag).is_ok()).collect();
+        assert_eq!(accepted, [2, 3]);
+        let names = accepted.into_iter().filter_map(|tag| peer_of(&read(tag).ok()?.0).ok());
+        assert_eq!(names.filter(|name| *name == peer).count(), 1);
     }
 
     #[test]

@@ -168,6 +168,10 @@ mod tests {
         let mut roster = Roster::default();
         roster.register(member(1), 0).unwrap();
         assert_eq!(roster.register(member(1), 9), Err(RegisterError::Known(member(1).peer)));
+        // SEC1's compact form of the same key.
+        let mut compact = member(1);
+        compact.peer.0[0] = 5;
+        assert_eq!(roster.register(compact, 0), Err(RegisterError::Key(KeyError::Point(compact.peer))));
     }
 
     #[test]

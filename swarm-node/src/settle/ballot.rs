@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::seats::{Account, Seats};
 use crate::round::key::{PeerId, RecoverableBytes};
 
-/// Signatures that were checked, by signer.
+/// Signatures that were checked, by signer, each as the contract takes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ballot(BTreeMap<PeerId, RecoverableBytes>);
 

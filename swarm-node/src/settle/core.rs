@@ -7,7 +7,7 @@
 //!   Seats ─────────┤      (now)          ├─► Submit, Claim        to the writer of the owner's account
 //!   Fact, Rollback ┤                     └─► Rejected
 //!   Refused, Tick ─┤                     └─► Keep(epoch)          on disk, for Restored after a restart
-//!   Restored ──────┘
+//!   Restored ──────┘                     └─► Failed(epoch)        for people
 //! ```
 //! Each epoch goes its own way; the phase is derived from what is known, so a reorganisation only takes facts back:
 //!
@@ -26,7 +26,7 @@ use super::epoch::{Epoch, Phase, Step};
 use super::kept::Kept;
 use super::schedule::{EpochNumber, Schedule};
 use super::seats::Seats;
-use super::table::{Claim, Domain, Statement};
+use super::table::{Claim, Domain, Statement, TableError};
 use crate::round::RoundResult;
 use crate::round::key::{PeerId, RecoverableBytes};
 
@@ -120,6 +120,8 @@ pub enum Output {
     Claim(Claim, u32),
     /// An attestation was refused.
     Rejected(PeerId, Rejection),
+    /// An epoch is over, and its points make no score table: it is not settled.
+    Failed(EpochNumber, TableError),
 }
 
 /// Why an attestation is refused.
@@ -132,7 +134,7 @@ pub enum Rejection {
     /// The peer has no stake in the epoch.
     #[error("the signer has no seat in the epoch's snapshot")]
     NoSeat,
-    /// The peer has signed already, with another signature.
+    /// The peer has signed already, with another signature, or its unchecked signatures are too many.
     #[error("the signer has signed already, with another signature")]
     Duplicate,
     /// Not the peer's signature under this node's statement: forged, or the peer computed other scores.
@@ -234,7 +236,7 @@ impl Settler {
     }
 
     fn attestation(&mut self, attestation: Attestation) -> Option<Output> {
-        let Attestation { peer, epoch, signature } = attestation;
+        let Attestation { peer, epoch, signature: [signature @ .., _] } = attestation;
         let known = self.epochs.contains_key(&epoch);
         let ahead = self.schedule.epoch_of(self.rounds).saturating_add(EARLY_EPOCHS);
         let expected = known || (self.schedule.epoch_of(self.rounds)..=ahead).contains(&epoch);

@@ -1,6 +1,6 @@
 //! One epoch at one node: its rounds, its votes, and what the chain says of it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use contracts::typed;
 
@@ -14,10 +14,12 @@ use super::seats::Seats;
 use super::table::{Domain, Table};
 use crate::round::RoundResult;
 use crate::round::digest::{Hasher, low_u64};
-use crate::round::key::{PeerId, RecoverableBytes};
+use crate::round::key::{PeerId, RecoverableBytes, SIGNATURE_BYTES, SignatureBytes};
 
 /// Attestations kept before the node has closed the epoch and read the snapshot, so that none can be checked.
 const MAX_HELD: usize = 1024;
+/// Of these, attestations in the name of one peer: the peer's own, and some that others altered or forged.
+const MAX_HELD_OF_ONE: usize = 4;
 /// Between two wishes to read a snapshot, in milliseconds.
 const ASK_MS: u64 = 5_000;
 
@@ -31,6 +33,8 @@ pub enum Phase {
     Open,
     /// Nobody took part in a settled round: there is nothing to pay.
     Empty,
+    /// The points of its rounds make no score table: nothing can be signed or paid.
+    Failed,
     /// Members sign; somebody submits.
     Voting,
     /// Accepted; this node's reward is to be claimed.
@@ -78,12 +82,15 @@ pub(super) struct Epoch {
     draft: Draft,
     rounds: u64,
     table: Option<Table>,
+    /// It is over, and its points make no table.
+    failed: bool,
     closed_ms: Option<u64>,
     seats: Option<Seats>,
     asked_ms: Option<u64>,
     said_ms: Option<u64>,
     ballot: Ballot,
-    held: BTreeMap<PeerId, RecoverableBytes>,
+    /// Not checked yet: all that came in the name of a peer, so that none can take the place of the right one.
+    held: BTreeSet<(PeerId, SignatureBytes)>,
     accepted: Option<Accepted>,
     paid: Option<u64>,
     efforts: [Effort; 2],
@@ -108,7 +115,13 @@ impl Epoch {
 
     /// Where the epoch stands at a block time.
     pub(super) fn phase(&self, chain: u64) -> Phase {
-        let Some(table) = &self.table else { return if self.is_open() { Phase::Open } else { Phase::Empty } };
+        let Some(table) = &self.table else {
+            return match () {
+                () if self.is_open() => Phase::Open,
+                () if self.failed => Phase::Failed,
+                () => Phase::Empty,
+            };
+        };
         let Some(accepted) = &self.accepted else { return Phase::Voting };
         match () {
             () if self.paid.is_some() => Phase::Paid,
@@ -139,40 +152,55 @@ impl Epoch {
     pub(super) fn restore(&mut self, kept: &Kept) {
         self.draft = kept.draft();
         self.rounds = self.rounds.max(1);
-        self.held.extend(kept.votes().take(MAX_HELD));
+        self.held.extend(kept.votes().take(MAX_HELD).map(|(peer, signature)| (peer, without_parity(&signature))));
     }
 
     /// The node's own signature; true if others should hear of it.
     pub(super) fn signed(&mut self, me: PeerId, signature: RecoverableBytes) -> bool {
         let known = self.table.is_some();
         if known {
-            self.held.remove(&me);
+            self.held.retain(|(peer, _)| *peer != me);
             self.vote_of(me, signature);
         }
         known
     }
 
-    /// A member's signature: checked if it can be, else held until it can.
+    /// A member's signature: checked if it can be, else held until it can. Its `v` is not believed but found again, as
+    /// whoever passes a signature on could have altered it.
     pub(super) fn attested(
         &mut self,
         peer: PeerId,
-        signature: RecoverableBytes,
+        signature: SignatureBytes,
         domain: &Domain,
     ) -> Result<(), Rejection> {
-        match self.ballot.of(&peer).or_else(|| self.held.get(&peer)) {
+        if let Some(counted) = self.ballot.of(&peer) {
             // Members repeat themselves, for messages get lost.
-            Some(known) if *known == signature => return Ok(()),
-            Some(_) => return Err(Rejection::Duplicate),
-            None => {}
+            let again = without_parity(counted) == signature;
+            return if again { Ok(()) } else { Err(Rejection::Duplicate) };
         }
-        match (&self.table, &self.seats) {
-            (Some(table), Some(seats)) => {
-                check(table, seats, domain, peer, &signature)?;
-                self.vote_of(peer, signature);
-            }
-            _ if self.held.len() < MAX_HELD => drop(self.held.insert(peer, signature)),
-            _ => return Err(Rejection::NoSeat),
+        if self.seats.as_ref().is_some_and(|seats| !seats.seats.contains_key(&peer)) {
+            return Err(Rejection::NoSeat);
         }
+        let checked = self.table.as_ref().map(|table| check(table, domain, peer, &signature)).transpose()?;
+        match checked {
+            Some(checked) if self.seats.is_some() => self.vote_of(peer, checked),
+            _ => self.hold(peer, signature)?,
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, peer: PeerId, signature: SignatureBytes) -> Result<(), Rejection> {
+        let of_peer = (peer, [u8::MIN; SIGNATURE_BYTES])..=(peer, [u8::MAX; SIGNATURE_BYTES]);
+        if self.held.contains(&(peer, signature)) {
+            return Ok(());
+        }
+        if self.held.range(of_peer).count() >= MAX_HELD_OF_ONE {
+            return Err(Rejection::Duplicate);
+        }
+        if self.held.len() >= MAX_HELD {
+            return Err(Rejection::NoSeat);
+        }
+        self.held.insert((peer, signature));
         Ok(())
     }
 
@@ -235,8 +263,14 @@ impl Epoch {
 
     fn close(&mut self, step: &Step, outputs: &mut Vec<Output>) {
         self.closed_ms = Some(step.now.ms);
-        self.table = Table::new(step.number, step.me, &self.draft);
         self.changed = true;
+        match Table::new(step.number, step.me, &self.draft) {
+            Ok(table) => self.table = table,
+            Err(error) => {
+                self.failed = true;
+                outputs.push(Output::Failed(step.number, error));
+            }
+        }
         if let Some(table) = &self.table {
             outputs.push(Output::Sign(table.statement().clone()));
             self.ask(step, outputs);
@@ -294,16 +328,20 @@ fn turn(step: &Step, seats: &Seats) -> u64 {
     seats.seats.keys().filter(|peer| lot(peer) < mine).count() as u64
 }
 
+/// The peer's signature under the table, as the contract takes it.
 fn check(
     table: &Table,
-    seats: &Seats,
     domain: &Domain,
     peer: PeerId,
-    signature: &RecoverableBytes,
-) -> Result<(), Rejection> {
-    if !seats.seats.contains_key(&peer) {
-        return Err(Rejection::NoSeat);
-    }
-    let signer = typed::signer(&table.statement().digest(domain).into(), signature);
-    if signer.is_some() && signer == typed::address(&peer.0) { Ok(()) } else { Err(Rejection::OtherScores) }
+    signature: &SignatureBytes,
+) -> Result<RecoverableBytes, Rejection> {
+    let digest = table.statement().digest(domain).into();
+    let checked = typed::address(&peer.0).and_then(|address| typed::with_parity(&digest, address, signature));
+    checked.ok_or(Rejection::OtherScores)
+}
+
+/// `r ‖ s` of a signature.
+fn without_parity(signature: &RecoverableBytes) -> SignatureBytes {
+    let [bytes @ .., _] = *signature;
+    bytes
 }

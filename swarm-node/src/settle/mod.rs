@@ -29,4 +29,4 @@ pub use epoch::Phase;
 pub use kept::Kept;
 pub use schedule::{EpochNumber, Schedule};
 pub use seats::{Account, Seat, Seats};
-pub use table::{Claim, Domain, Statement};
+pub use table::{Claim, Domain, Statement, TableError};

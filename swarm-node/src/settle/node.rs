@@ -8,6 +8,7 @@
 //! ```
 //! A chain that does not answer stops nothing: rounds go on, and what is due is done when it answers again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use contracts::cursor::{Batch, Cursor};
 use contracts::swarm::{Event, Swarm, calls};
 use contracts::typed;
 use contracts::writer::{Intent, IntentId, Ticket, Writer};
-use contracts::{Address, Bytes};
+use contracts::{Address, Bytes, U256};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -219,7 +220,16 @@ impl<T: SignOnce + 'static> Node<T> {
     async fn output(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::Sign(statement) => self.sign(&statement).await,
-            Output::Seats(epoch) => self.seats(epoch).await.ok().map(|seats| Input::Seats(epoch, seats)),
+            Output::Seats(epoch) => match self.seats(epoch).await {
+                Ok(seats) => Some(Input::Seats(epoch, seats)),
+                // The core asks again; the writer's status says since when the chain is away.
+                Err(error) if error.is_transient() => None,
+                Err(error) => {
+                    let text = format!("epoch {epoch}: the stakes cannot be read: {error}; asked again");
+                    self.say(Report::Warning(text)).await;
+                    None
+                }
+            },
             Output::Publish(attestation) => {
                 self.say(Report::Publish(attestation)).await;
                 None
@@ -231,6 +241,11 @@ impl<T: SignOnce + 'static> Node<T> {
                 if let Some(Err(error)) = stored {
                     self.say(Report::Warning(format!("epoch {} is not kept: {error}", kept.epoch()))).await;
                 }
+                None
+            }
+            Output::Failed(epoch, error) => {
+                let text = format!("epoch {epoch} is not settled, as its points make no score table: {error}");
+                self.say(Report::Warning(text)).await;
                 None
             }
             Output::Rejected(peer, rejection) => {
@@ -260,14 +275,17 @@ impl<T: SignOnce + 'static> Node<T> {
     }
 
     async fn seats(&self, epoch: EpochNumber) -> Result<Seats, RpcError> {
+        // A member whose name is no key has no seat; an epoch that it earned points in fails, and says so.
         let known = self.setup.members.iter().filter_map(|peer| Some((*peer, typed::address(&peer.0)?)));
         let (peers, nodes): (Vec<PeerId>, Vec<Address>) = known.unzip();
         let snapshot = self.setup.swarm.snapshot(&nodes, self.setup.schedule.start(epoch)).await?;
-        let seats = peers.into_iter().zip(snapshot.seats).filter_map(|(peer, seat)| {
-            let seat = seat?;
-            Some((peer, Seat { owner: seat.owner.into(), stake: seat.stake.saturating_to() }))
-        });
-        Ok(Seats { seats: seats.collect(), total: snapshot.total.saturating_to() })
+        let mut seats = BTreeMap::new();
+        for (peer, seat) in peers.into_iter().zip(snapshot.seats) {
+            if let Some(seat) = seat {
+                seats.insert(peer, Seat { owner: seat.owner.into(), stake: units(seat.stake)? });
+            }
+        }
+        Ok(Seats { seats, total: units(snapshot.total)? })
     }
 
     async fn submit(&self, statement: &Statement, signatures: &[RecoverableBytes], number: u32) -> Option<Input> {
@@ -303,6 +321,12 @@ impl<T: SignOnce + 'static> Node<T> {
         // Nobody listens: the node ends at its next turn.
         let _ = self.reports.send(report).await;
     }
+}
+
+/// A stake as the core counts it. A token with more units than fit would make the shares of a quorum wrong.
+fn units(stake: U256) -> Result<u128, RpcError> {
+    let large = |_| RpcError::Malformed { what: "a stake", cause: format!("{stake} units, more than 128 bits hold") };
+    u128::try_from(stake).map_err(large)
 }
 
 /// Tells the node if its transaction does not happen, even long after it was seen in a block.

@@ -1,9 +1,10 @@
 //! What members sign about an epoch, and what a claim proves.
 
-use contracts::scores::{Entry, ScoreTable};
+use contracts::scores::{Entry, ScoreTable, ScoresError};
 use contracts::swarm::Scores;
 use contracts::typed;
 use contracts::{Address, B256};
+use thiserror::Error;
 
 pub use contracts::typed::Domain;
 
@@ -55,6 +56,18 @@ pub struct Claim {
     pub proof: Vec<B256>,
 }
 
+/// Why the points of an epoch make no score table. Every honest member finds the same, so nobody can be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// A peer whose name is no key.
+    #[error("peer {0} is not a compressed point of secp256k1; remove it from the members")]
+    Key(PeerId),
+    /// Entries that no table holds.
+    #[error(transparent)]
+    Scores(#[from] ScoresError),
+}
+
 /// A closed epoch, as one member sees it.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -64,13 +77,22 @@ pub(super) struct Table {
 
 impl Table {
     /// The table of an epoch; `None` if nobody took part in a settled round of it.
-    pub(super) fn new(epoch: EpochNumber, me: PeerId, draft: &Draft) -> Option<Self> {
-        let entry =
-            |(peer, points): (PeerId, u64)| Some(Entry { node: typed::address(&peer.0)?, points: points.into() });
-        let table = ScoreTable::new(epoch, draft.earned().filter_map(entry)).ok()?;
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub(super) fn new(epoch: EpochNumber, me: PeerId, draft: &Draft) -> Result<Option<Self>, TableError> {
+        let entry = |(peer, points): (PeerId, u64)| {
+            let node = typed::address(&peer.0).ok_or(TableError::Key(peer))?;
+            Ok(Entry { node, points: points.into() })
+        };
+        let entries = draft.earned().map(entry).collect::<Result<Vec<_>, TableError>>()?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let table = ScoreTable::new(epoch, entries)?;
         let (root, members, points) = (table.root(), table.members(), table.points());
         let scores = Scores { epoch, root, members, points, transcript: draft.transcript().into() };
-        Some(Self { statement: Statement(scores), claim: claim(&table, me) })
+        Ok(Some(Self { statement: Statement(scores), claim: claim(&table, me) }))
     }
 
     pub(super) fn statement(&self) -> &Statement {
@@ -89,4 +111,31 @@ fn claim(table: &ScoreTable, peer: PeerId) -> Option<Claim> {
     let points = table.entries().get(index as usize)?.points;
     let claim = Claim { epoch: table.epoch(), peer, node, index, points, proof: table.proof(index) };
     (points > 0).then_some(claim)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::testing::key;
+    use super::*;
+
+    fn table(points: BTreeMap<PeerId, i64>) -> Result<Option<Table>, TableError> {
+        Table::new(0, key(0).peer(), &Draft::restore(points, BTreeMap::from([(0, [1; 32])])))
+    }
+
+    #[test]
+    fn nobody_is_no_table_and_a_peer_without_a_key_is_an_error() {
+        assert!(table(BTreeMap::new()).unwrap().is_none());
+        let two = BTreeMap::from([(key(0).peer(), 5), (key(1).peer(), 7)]);
+        assert_eq!(table(two.clone()).unwrap().unwrap().claim().unwrap().points, 5);
+        // SEC1's compact form of a member's key would be a second entry of one node.
+        let mut compact = key(1).peer();
+        compact.0[0] = 5;
+        for stranger in [compact, PeerId([9; 33])] {
+            let mut points = two.clone();
+            points.insert(stranger, 1);
+            assert_eq!(table(points).unwrap_err(), TableError::Key(stranger));
+        }
+    }
 }

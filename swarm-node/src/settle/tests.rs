@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use contracts::typed;
 use proptest::prelude::*;
 
 use super::core::PATIENCE_MS;
 use super::testing::{key, result, seats};
 use super::*;
+use crate::round::MemberScore;
 use crate::round::reward::Points;
 
 const SCHEDULE: Schedule = Schedule { genesis: 1_000, round_seconds: 10, rounds_per_epoch: 2 };
@@ -58,6 +60,7 @@ struct World {
     seen: usize,
     now: Now,
     rejections: Vec<Rejection>,
+    failures: Vec<(usize, EpochNumber, TableError)>,
     /// A member that left for good.
     gone: Option<usize>,
     /// The chain does not answer.
@@ -77,6 +80,7 @@ impl World {
             seen: 0,
             now,
             rejections: Vec::new(),
+            failures: Vec::new(),
             gone: None,
             away: false,
             kept: BTreeMap::new(),
@@ -110,10 +114,14 @@ impl World {
             Output::Seats(epoch) => self.input(node, Input::Seats(epoch, seats(&[5; 4]))),
             Output::Submit(statement, signatures, _) => {
                 assert!(signatures.len() >= 3, "too few signatures");
+                let digest = statement.digest(&domain()).into();
+                let signers = signatures.iter().filter_map(|signature| typed::signer(&digest, signature));
+                assert_eq!(signers.count(), signatures.len(), "the contract would refuse them");
                 self.send(node, accepted(&statement));
             }
             Output::Claim(claim, _) => self.send(node, Fact::Paid { epoch: claim.epoch, peer: claim.peer }),
             Output::Rejected(_, rejection) => self.rejections.push(rejection),
+            Output::Failed(epoch, error) => self.failures.push((node, epoch, error)),
             Output::Keep(kept) => drop(self.kept.insert((node, kept.epoch()), kept)),
         }
     }
@@ -291,11 +299,79 @@ fn forged_strange_repeated_and_early_attestations_are_refused_alone() {
     world.input(0, Input::Attestation(Attestation { signature: [4; 65], ..forged }));
     (0..2).for_each(|round| world.round(round));
     world.settle();
-    let count = |wanted: Rejection| world.rejections.iter().filter(|rejection| **rejection == wanted).count();
-    assert_eq!(count(Rejection::Epoch(40)), 1);
-    assert_eq!((count(Rejection::NoSeat), count(Rejection::OtherScores)), (1, 1));
-    assert_eq!(count(Rejection::Duplicate), 1, "to repeat oneself is no offence, to contradict oneself is");
-    assert_eq!(world.phases(0), [Phase::Paid], "three honest signatures are enough");
+    let count = |world: &World, wanted| world.rejections.iter().filter(|rejection| **rejection == wanted).count();
+    assert_eq!(count(&world, Rejection::Epoch(40)), 1);
+    assert_eq!((count(&world, Rejection::NoSeat), count(&world, Rejection::OtherScores)), (1, 2));
+    assert_eq!(count(&world, Rejection::Duplicate), 0);
+    assert_eq!(world.phases(0), [Phase::Paid]);
+    let votes: BTreeMap<_, _> = world.kept[&(0, 0)].votes().collect();
+    assert_eq!(votes.len(), 4, "who was forged counts all the same");
+    for signature in [votes[&key(1).peer()], [5; 65]] {
+        world.input(0, Input::Attestation(Attestation { peer: key(1).peer(), epoch: 0, signature }));
+    }
+    assert_eq!(count(&world, Rejection::Duplicate), 1, "to repeat oneself is no offence, to contradict oneself is");
+}
+
+/// Who passes a signature on may alter it: whatever the copy says of `v`, and whenever it comes, the vote counts as the
+/// contract takes it.
+#[test]
+fn altered_copies_of_votes_block_nothing() {
+    for (early, v) in [0, 1, 2, 26, 27, 28, 29, 35, 36, 255].into_iter().flat_map(|v| [(true, v), (false, v)]) {
+        let mut world = World::new();
+        let results = [0, 1].map(|round| Arc::new(result(round, &[10, 11, 12, 13])));
+        world.now.chain = SCHEDULE.end(0);
+        let mut copies = Vec::new();
+        for number in 1..4 {
+            // What the member will sign, from a node of its own.
+            let mut member = Settler::new(key(number).peer(), SCHEDULE, domain());
+            for (round, result) in (0..).zip(&results) {
+                for output in member.handle(Input::RoundOver(round, Some(result.clone())), world.now) {
+                    let Output::Sign(statement) = output else { continue };
+                    let mut signature = key(number).sign_recoverable(&statement.digest(&domain())).unwrap();
+                    signature[64] = v;
+                    let peer = key(number).peer();
+                    copies.push(Attestation { peer, epoch: 0, signature });
+                    // A copy whose signature is broken, too, is no vote and takes no vote's place.
+                    signature[40] ^= 1;
+                    copies.push(Attestation { peer, epoch: 0, signature });
+                }
+            }
+        }
+        assert_eq!(copies.len(), 6);
+        // Nobody else is there to repeat the right copies.
+        let mut play = |world: &mut World, early: bool| {
+            if early {
+                copies.drain(..).rev().for_each(|copy| world.input(0, Input::Attestation(copy)));
+            }
+        };
+        play(&mut world, early);
+        for (round, result) in (0..).zip(&results) {
+            world.input(0, Input::RoundOver(round, Some(result.clone())));
+        }
+        play(&mut world, true);
+        world.settle();
+        assert_eq!(world.phases(0), [Phase::Paid], "v = {v}, early: {early}");
+    }
+}
+
+#[test]
+fn points_that_make_no_table_are_an_error_and_no_empty_epoch() {
+    let mut world = World::new();
+    let honest = result(0, &[1, 2, 3, 4]);
+    let mut compact = key(3).peer();
+    compact.0[0] = 5;
+    let mut twice = honest.clone();
+    twice.scores.push(MemberScore { peer: compact, rows: honest.scores[3].rows });
+    world.input(0, Input::RoundOver(0, Some(Arc::new(twice))));
+    (1..4).for_each(|node| world.input(node, Input::RoundOver(0, Some(Arc::new(honest.clone())))));
+    world.round(1);
+    world.settle();
+    assert_eq!(world.phases(0), [Phase::Failed]);
+    assert!(Phase::Failed.is_final());
+    let error = TableError::Key(compact);
+    assert_eq!(world.failures, [(0, 0, error)]);
+    assert!(error.to_string().contains("remove it from the members"), "{error}");
+    assert_eq!(world.phases(1), [Phase::Paid], "three others agree");
 }
 
 #[test]

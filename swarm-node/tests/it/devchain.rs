@@ -1,8 +1,9 @@
 //! `swarm-node chain dev` as a process of its own: a chain that lasts longer than the commands that use it.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,20 @@ impl DevChain {
     /// Serves the chain of a folder at any free port.
     pub fn start(folder: &Path) -> Self {
         let mut command = command(&["chain", "dev", "--json", "--port", "0", "--dir"], &[]);
-        let mut child = command.arg(folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        command.arg(folder);
+        Self::spawn(command)
+    }
+
+    /// The same with a limit of open files.
+    pub fn limited(folder: &Path, open_files: usize) -> Self {
+        let script = format!("ulimit -n {open_files}; exec \"$0\" chain dev --json --port 0 --dir \"$1\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_swarm-node")]).arg(folder);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let mut line = String::new();
         let out = child.stdout.take().expect("its output is a pipe");
         BufReader::new(out).read_line(&mut line).expect("it says where it is");
@@ -33,7 +47,12 @@ impl DevChain {
 
     /// Where it answers.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address())
+    }
+
+    /// Its address and port.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// Its process.

@@ -15,7 +15,7 @@ use crate::node::{Ended, node, node_with, start, untrained};
 const UNITS_PER_POINT: u128 = 1_000_000_000_000;
 
 /// The smallest demo whose peers earn something: even an untrained model writes readable answers now and then.
-fn demo(folder: &Path, extra: &[&str], environment: &[(&str, &str)]) -> Ended {
+pub fn demo(folder: &Path, extra: &[&str], environment: &[(&str, &str)]) -> Ended {
     let base = untrained(folder);
     let mut arguments = vec!["demo", "--json", "--base", base.to_str().unwrap(), "--peers", "2", "--rounds", "5"];
     let settings = [
@@ -38,7 +38,7 @@ fn demo(folder: &Path, extra: &[&str], environment: &[(&str, &str)]) -> Ended {
     node_with(&arguments, environment)
 }
 
-fn runs(folder: &Path) -> PathBuf {
+pub fn runs(folder: &Path) -> PathBuf {
     folder.join("runs")
 }
 

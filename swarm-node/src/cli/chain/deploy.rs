@@ -8,7 +8,7 @@ use contracts::deploy::{Chain, Contracts, Deployment, Parameters, deploy};
 use contracts::writer::Submitted;
 
 use super::{connect, watched, with_submitted};
-use crate::chain::{Link, account_writer, signer, wall_clock};
+use crate::chain::{Link, account_writer, public_url, signer, wall_clock};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Answer};
 use crate::cli::signals::stop_on_signals;
@@ -72,7 +72,7 @@ fn draft(config: &Config, link: &Link, name: &str, parameters: &Parameters) -> D
     let chain = Chain {
         name: name.to_owned(),
         id: link.client.chain_id(),
-        rpc: Some(config.chain.endpoint.clone()),
+        rpc: public_url(&config.chain),
         confirmations: link.confirmations,
         poll_ms: config.chain.poll_ms,
     };
@@ -116,6 +116,12 @@ impl Deploy {
                 "the contracts are deployed, but {file} cannot be written: {error}; write this into a file:\n{text}"
             ))
         })?;
+        if deployment.chain.rpc.is_none() {
+            let file = self.file.display();
+            output::note(&format!(
+                "the chain's URL may carry a key and is not in {file}: give --chain URL to chain status and chain join"
+            ));
+        }
         self.tell(&deployment, json)
     }
 

@@ -36,7 +36,7 @@ impl Dev {
     }
 }
 
-/// Says where the chain is and serves it until a signal asks for the end.
+/// Says where the chain is and serves it until a signal asks for the end, or its server ends by a fault of its own.
 fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
     if let Some(torn) = chain.torn() {
         let kept = torn.kept.display();
@@ -59,6 +59,11 @@ fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
     let stop = stop_on_signals()?;
     Answer { text, json: object.to_string(), kept: String::new() }.print(json)?;
     while !stop.is_requested() {
+        if !chain.is_served() {
+            return Err(Failure::Work(anyhow::anyhow!(
+                "the dev chain's server ended; nothing is lost: start it again with the same --dir, and please report this"
+            )));
+        }
         std::thread::sleep(STOP_POLL);
     }
     // A server is ended by a signal: that is no failure.

@@ -88,7 +88,8 @@ async fn connect(config: &Config) -> Result<Link, Failure> {
 
 fn no_chain() -> Failure {
     Failure::Usage(anyhow::anyhow!(
-        "this needs a chain that lasts: give --chain URL, for example of `swarm-node chain dev`"
+        "this needs a chain that lasts: give --chain URL, for example of `swarm-node chain dev` (a deployment file has no \
+         URL where it may carry a key)"
     ))
 }
 

@@ -30,7 +30,7 @@ impl Account {
 /// Where rewards were settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// The endpoint.
+    /// `embedded`, or the address of the chain's RPC server without what may be a key.
     pub endpoint: String,
     /// Id of the chain.
     pub id: u64,
@@ -57,6 +57,8 @@ pub struct MoneyReport {
     pub trouble: Option<String>,
     /// Where everything lies that `swarm-node settle` needs.
     pub folder: Option<PathBuf>,
+    /// The folder lacks the chain's URL, which may carry a key: `swarm-node settle` must be given it.
+    pub needs_url: bool,
 }
 
 impl MoneyReport {
@@ -88,7 +90,7 @@ mod tests {
         };
         let paid = Account { points: 5, claimed: 5 * UNITS_PER_POINT };
         let report =
-            MoneyReport { place: Some(place), accounts: vec![paid; 2], epochs: [3, 3], trouble: None, folder: None };
+            MoneyReport { place: Some(place), accounts: vec![paid; 2], epochs: [3, 3], ..MoneyReport::default() };
         assert!(report.is_settled());
         assert!(!MoneyReport { place: None, ..report.clone() }.is_settled());
         assert!(!MoneyReport { epochs: [2, 3], ..report.clone() }.is_settled());

@@ -15,7 +15,7 @@ use super::economy::Economy;
 use super::ground::{Drawer, Ground, Origin};
 use super::handle::{Command, News};
 use super::office::{Office, OfficeError};
-use crate::chain::{Endpoint, Link, patiently, trouble};
+use crate::chain::{Endpoint, Link, patiently, public_url, trouble};
 use crate::config::ChainConfig;
 use crate::identity::Signer;
 use crate::settle::node::{Message, Node, Report, Setup};
@@ -68,10 +68,13 @@ impl Desk {
             return Ok(());
         };
         let Drawer { intents, signed, kept } = Drawer::open(ground, owner, peer)?;
-        let known = || kept.as_ref().and_then(|kept| kept.all().ok()).map_or(0, |scan| scan.records.len() as u64);
-        let due = match office.origin {
-            Origin::Fresh { .. } => self.economy.epochs(),
-            Origin::Resumed { .. } => known(),
+        let due = match (&office.origin, &kept) {
+            (Origin::Resumed { .. }, Some(kept)) => {
+                let scan = kept.all()?;
+                // A damaged epoch is due, too, and so what is due is never done.
+                (scan.records.len() + scan.damaged.len()) as u64
+            }
+            _ => self.economy.epochs(),
         };
         let writer = Writer::start(self.link.client.clone(), owner.signer.clone(), intents, self.link.writer())?;
         let setup = Setup {
@@ -174,12 +177,13 @@ impl Desk {
                 asked.ok().and_then(Result::ok).map_or_else(|| paid_units(epochs), |units| units.saturating_to());
             accounts.push(Account { points, claimed });
         }
-        let accepted = |phase: Phase| !matches!(phase, Phase::Open | Phase::Voting);
+        let accepted = |phase: Phase| !matches!(phase, Phase::Open | Phase::Voting | Phase::Failed);
         let first = self.epochs.first().map_or(&[][..], Vec::as_slice);
         let epochs = [first.iter().filter(|(_, phase, _)| accepted(*phase)).count(), first.len()];
         let trouble = self.writers.iter().find_map(trouble).or_else(|| self.odd_phase());
         let place = Some(place(&office.chain, ground, &office.cast));
-        MoneyReport { place, accounts, epochs, trouble, folder: ground.folder.clone() }
+        let needs_url = public_url(&office.chain).is_none();
+        MoneyReport { place, accounts, epochs, trouble, folder: ground.folder.clone(), needs_url }
     }
 
     /// Why an epoch is not paid, if not for the chain.
@@ -187,6 +191,7 @@ impl Desk {
         let odd = |phase: Phase| match phase {
             Phase::Contradicted => Some("the chain accepted other scores than this swarm computed"),
             Phase::Expired => Some("the time to claim is over"),
+            Phase::Failed => Some("its points make no score table; a warning says why"),
             Phase::Unbound => Some("a node key is bound to no account"),
             Phase::Voting => Some("the scores are not accepted yet"),
             Phase::Claiming => Some("the claims are not paid yet"),

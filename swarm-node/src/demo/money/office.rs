@@ -23,7 +23,7 @@ use super::ground::{Ground, Origin};
 use super::handle::{Command, News};
 use super::prepare::{PrepareError, Stage, prepare};
 use super::run_file::{Run, RunError, RunOrigin, require_place};
-use crate::chain::{Link, LinkError, account_writer, patiently, trouble};
+use crate::chain::{Link, LinkError, account_writer, patiently, public_url, trouble};
 use crate::config::ChainConfig;
 
 /// Between two attempts to reach a chain that does not answer.
@@ -65,8 +65,12 @@ pub(super) enum OfficeError {
     Rpc(#[from] RpcError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error("the closed epochs of a peer cannot be read: {0}")]
+    Closed(#[from] crate::store::StoreError),
     #[error("{0} serves another chain with the same id than the one of this run; nothing of it can be settled there")]
     OtherChain(String),
+    #[error("{0} has no block 0, by which chains with one id are told apart; take a server that keeps the whole chain")]
+    NoFirstBlock(String),
     #[error("the settings name no chain")]
     NoChain,
     #[error("{0}")]
@@ -109,7 +113,7 @@ impl Office {
     async fn open(&mut self) -> Result<Ground, OfficeError> {
         let link = self.connect().await?;
         let first_block = self.attend(patiently(|| link.client.block(0)), || None).await??;
-        let first_block = first_block.map(|block| block.hash).unwrap_or_default();
+        let first_block = first_block.ok_or_else(|| OfficeError::NoFirstBlock(link.client.endpoint().to_owned()))?.hash;
         match self.origin.clone() {
             Origin::Fresh { runs } => {
                 let runs = runs.filter(|_| link.dev.is_none());
@@ -131,7 +135,8 @@ impl Office {
 
     fn keep_run(&self, runs: &Path, first_block: B256, stage: &Stage) -> Result<PathBuf, OfficeError> {
         let funder = self.cast.funder.address();
-        let origin = RunOrigin { endpoint: &self.chain.endpoint, first_block, seed: self.cast.seed, funder };
+        let endpoint = public_url(&self.chain);
+        let origin = RunOrigin { endpoint, first_block, seed: self.cast.seed, funder };
         let run = Run::new(&origin, &self.economy, stage);
         let text = run.to_text()?;
         run.create(runs).map_err(|cause| OfficeError::NotKept { cause, text })

@@ -57,8 +57,9 @@ pub enum RunError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// URL of the chain's RPC server.
-    pub endpoint: String,
+    /// URL of the chain's RPC server; absent where it may carry a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// Id of the chain.
     pub chain: u64,
     /// Hash of the chain's first block: another chain may have the same id.
@@ -89,10 +90,10 @@ pub struct Run {
 
 impl Run {
     /// What is to be remembered of a demo's stage.
-    pub(super) fn new(origin: &RunOrigin<'_>, economy: &Economy, stage: &Stage) -> Self {
+    pub(super) fn new(origin: &RunOrigin, economy: &Economy, stage: &Stage) -> Self {
         let addresses = stage.swarm.addresses();
         Self {
-            endpoint: origin.endpoint.to_owned(),
+            endpoint: origin.endpoint.clone(),
             chain: stage.swarm.client().chain_id(),
             first_block: origin.first_block.to_string(),
             seed: origin.seed,
@@ -164,8 +165,9 @@ pub(super) fn require_place(runs: &Path) -> Result<(), RunError> {
 }
 
 /// What a run is beside its stage.
-pub(super) struct RunOrigin<'a> {
-    pub(super) endpoint: &'a str,
+pub(super) struct RunOrigin {
+    /// The chain's URL, if it may be written down.
+    pub(super) endpoint: Option<String>,
     pub(super) first_block: B256,
     pub(super) seed: u64,
     pub(super) funder: Address,
