@@ -7,7 +7,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
