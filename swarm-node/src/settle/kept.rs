@@ -1,30 +1,59 @@
-//! What is kept on disk about a closed epoch: enough to submit it and to claim after a restart.
+//! What a node keeps on disk, and in which order, so that a process that is killed between any two writes has lost nothing.
+//!
+//! | record | written | a kill before it |
+//! |---|---|---|
+//! | [`Kept`]: an epoch's points and rounds | once, before its table is signed | nothing was signed |
+//! | a vote | once, before scores are submitted with it | its signer repeats it; the node's own is made again, the same |
+//! | [`Position`]: cursor, what its events led to, time | whole, in one write | the same events are read again |
+//!
+//! When an epoch is over for good, first the position is written, then the floor of the sign-once table is raised, then
+//! its records are removed: whatever part of that is done, a restart does the rest.
 
+use contracts::cursor::Cursor;
 use serde::{Deserialize, Serialize};
 
-use super::ballot::Ballot;
 use super::draft::Draft;
+use super::facts::Facts;
 use crate::round::digest::Digest32;
-use crate::round::key::{PeerId, RecoverableBytes};
+use crate::round::key::PeerId;
 use crate::round::reward::Points;
+use crate::store::{Cursors, Epochs};
 
-/// A closed epoch as it lies in a store.
+/// Where a node keeps what it must not forget.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// Closed epochs and their votes.
+    pub epochs: Epochs<Kept>,
+    /// How far the contract's events were read.
+    pub position: Cursors<Position>,
+}
+
+/// How far the contract's events were read, and what they led to: one value, so that neither is ahead of the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The events that were read.
+    pub cursor: Cursor,
+    /// What they say.
+    pub facts: Facts,
+    /// The greatest block time that was seen, in seconds.
+    pub latest: u64,
+}
+
+/// A closed epoch as it lies in a store, without its votes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     epoch: u64,
     points: Vec<(Vec<u8>, Points)>,
     rounds: Vec<(u64, Digest32)>,
-    votes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Kept {
     /// What is known about an epoch, as it is kept.
-    pub(super) fn new(epoch: u64, draft: &Draft, ballot: &Ballot) -> Self {
+    pub(super) fn new(epoch: u64, draft: &Draft) -> Self {
         Self {
             epoch,
             points: draft.points().iter().map(|(peer, points)| (peer.0.to_vec(), *points)).collect(),
             rounds: draft.rounds().iter().map(|(round, digest)| (*round, *digest)).collect(),
-            votes: ballot.votes().map(|(peer, signature)| (peer.0.to_vec(), signature.to_vec())).collect(),
         }
     }
 
@@ -37,11 +66,6 @@ impl Kept {
     pub(super) fn draft(&self) -> Draft {
         let points = self.points.iter().filter_map(|(peer, points)| Some((peer_id(peer)?, *points)));
         Draft::restore(points.collect(), self.rounds.iter().copied().collect())
-    }
-
-    /// The signatures; they are checked again before they count.
-    pub(super) fn votes(&self) -> impl Iterator<Item = (PeerId, RecoverableBytes)> {
-        self.votes.iter().filter_map(|(peer, signature)| Some((peer_id(peer)?, signature.as_slice().try_into().ok()?)))
     }
 }
 
