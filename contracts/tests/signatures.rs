@@ -11,7 +11,7 @@ use contracts::deploy::{Parameters, deploy};
 use contracts::devchain::{DevChain, Options, dev_accounts};
 use contracts::swarm::calls;
 use contracts::typed::{self, CompressedKey, Domain};
-use contracts::writer::{MemoryStore, Writer, WriterConfig};
+use contracts::writer::{MemoryStore, Submitted, Writer, WriterConfig};
 
 const START: u64 = 1_800_000_000;
 const DAY: u64 = 86_400;
@@ -34,7 +34,7 @@ async fn deployed() -> (Client, Domain) {
         epoch_cap: 1_000,
         slasher: Address::ZERO,
     };
-    let contracts = deploy(&writer, &parameters, None, START).await.unwrap();
+    let contracts = deploy(&writer, &parameters, None, START, &mut Submitted::default()).await.unwrap();
     let domain = Domain { chain_id: client.chain_id(), contract: contracts.coordinator };
     (client, domain)
 }

@@ -51,6 +51,8 @@ pub struct Batch {
     pub malformed: usize,
     /// The newest block.
     pub head: u64,
+    /// The newest block's time, in seconds since 1970, as the server states it.
+    pub time: u64,
     /// Blocks that are still to be read.
     pub behind: u64,
 }
@@ -75,7 +77,7 @@ impl Cursor {
         let stands = self.standing(client, &head).await?;
         let mut ahead = Self { window: self.window.clone(), ..*self };
         let mut batch = ahead.go_back(stands);
-        batch.head = head.number;
+        (batch.head, batch.time) = (head.number, head.timestamp);
         if ahead.next <= head.number {
             let (last, logs) = self.range(ahead.next, &head, client).await?;
             ahead.next = last.number.saturating_add(1);

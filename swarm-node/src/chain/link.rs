@@ -7,6 +7,7 @@ use contracts::devchain::{DevChain, Options};
 use contracts::writer::WriterConfig;
 use thiserror::Error;
 
+use super::clock::ChainClock;
 use super::endpoint::{self, DEV_CHAINS, Endpoint, EndpointError};
 use crate::config::ChainConfig;
 
@@ -14,6 +15,9 @@ use crate::config::ChainConfig;
 const EMBEDDED_POLL: Duration = Duration::from_millis(20);
 /// Between a question that found no answer and the same question again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Transactions that are done and remembered by a node's writer. One that is forgotten and wanted again is refused by the
+/// contract before it is sent. With submissions of hundreds of signatures each may take 200 KB on disk.
+const DONE: usize = 128;
 /// Wei in a gwei.
 const GWEI: f64 = 1e9;
 
@@ -99,6 +103,7 @@ impl Link {
             resend_ms: poll_ms.saturating_mul(10).clamp(2_000, usual.resend_ms),
             bump_ms: poll_ms.saturating_mul(30).clamp(5_000, usual.bump_ms),
             fee_cap: self.fee_cap,
+            done: DONE,
             ..usual
         }
     }
@@ -113,6 +118,16 @@ impl Link {
             // A chain that mines on demand shows an old block until somebody sends a transaction.
             None => Ok(self.client.head().await?.timestamp.max(wall_clock())),
         }
+    }
+
+    /// Takes into `clock` that the newest block has this time.
+    pub fn observe(&self, clock: &mut ChainClock, block: u64) {
+        clock.observe(self.dev.as_ref().map_or(block, DevChain::now), self.wall());
+    }
+
+    /// The wall clock, beside which a server's word on time is judged; `None` for an embedded chain, whose time is its own.
+    pub fn wall(&self) -> Option<u64> {
+        self.dev.is_none().then(wall_clock)
     }
 
     /// Moves the time of an embedded chain on; other chains have their own.

@@ -20,11 +20,6 @@ impl Ballot {
         self.0.entry(peer).or_insert(signature);
     }
 
-    /// All signatures.
-    pub fn votes(&self) -> impl Iterator<Item = (&PeerId, &RecoverableBytes)> {
-        self.0.iter()
-    }
-
     /// The fewest signatures that make a quorum, in the order that the contract wants: by owner, one for each. None while
     /// there are not enough.
     pub fn quorum(&self, seats: &Seats) -> Option<Vec<RecoverableBytes>> {

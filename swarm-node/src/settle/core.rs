@@ -5,24 +5,32 @@
 //!   Signed ────────┤                     ├─► Publish(attestation) to the other members
 //!   Attestation ───┤  Settler::handle    ├─► Seats(epoch)         asks for the stake snapshot
 //!   Seats ─────────┤      (now)          ├─► Submit, Claim        to the writer of the owner's account
-//!   Fact, Rollback ┤                     └─► Rejected
-//!   Refused, Tick ─┤                     └─► Keep(epoch)          on disk, for Restored after a restart
-//!   Restored ──────┘                     └─► Failed(epoch)        for people
+//!   Events ────────┤                     ├─► Rejected
+//!   Refused, Tick ─┤                     ├─► Keep, KeepVotes      on disk, for Restored after a restart
+//!   Resumed ───────┤                     ├─► Forget, ForgetBefore
+//!   Restored ──────┘                     └─► Failed               for people
 //! ```
 //! Each epoch goes its own way; the phase is derived from what is known, so a reorganisation only takes facts back:
 //!
 //! ```text
 //! Open ──last round over──▶ Voting ──accepted on chain──▶ Claiming ──claimed on chain──▶ Paid
-//!                             ▲                │  └──another root──▶ Contradicted
-//!                             └──reorganised───┘  └──deadline───────▶ Expired
+//!                           │ ▲                │  └──another root──▶ Contradicted
+//!                           │ └──reorganised───┘  └──deadline───────▶ Expired
+//!                           └──deadline──▶ Lapsed
 //! ```
+//! A claim is a transaction of its own, with one leaf: a leaf that somebody else has claimed, or whose time is over, makes
+//! no other fail. It is tried before it is sent, so it costs nothing; what it was the chain's events say.
+//!
 //! Any member may submit. So that not all do at once, they take turns by hash, [`PATIENCE_MS`] apart.
 //! No I/O, clock or randomness; at most [`MAX_EPOCHS`] epochs are kept, and one attestation for each member and epoch.
+//! What chain time decides is decided by one of two times ([`Now`]): *not yet* by what the next block will say, *too late* by
+//! the greatest time that a block has had, which never goes back ([`crate::chain::ChainClock`] has the reasons).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::epoch::{Epoch, Phase, Step};
+use super::facts::Facts;
 use super::kept::Kept;
 use super::schedule::{EpochNumber, Schedule};
 use super::seats::Seats;
@@ -48,7 +56,18 @@ pub struct Attestation {
     pub signature: RecoverableBytes,
 }
 
-/// What the chain says, with the block that says it.
+/// What was read of the chain's events at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// Blocks above this one have left the chain, before what is below.
+    pub rolled_back_to: Option<u64>,
+    /// What the events say, each with its block, in the order of the chain.
+    pub facts: Vec<(u64, Fact)>,
+    /// All events up to the newest block were read.
+    pub caught_up: bool,
+}
+
+/// What an event of the contract says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// The contract took an epoch's scores.
@@ -91,14 +110,14 @@ pub enum Input {
     Attestation(Attestation),
     /// The stake snapshot of an epoch.
     Seats(EpochNumber, Seats),
-    /// An event of the contract, in a block.
-    Fact(u64, Fact),
-    /// Blocks above this one have left the chain.
-    Rollback(u64),
+    /// The chain was read on.
+    Events(Events),
     /// A transaction will not happen.
     Refused(EpochNumber, Action),
-    /// What was kept of an epoch before a restart.
-    Restored(Kept),
+    /// What the chain had said before a restart; comes before anything else.
+    Resumed(Facts),
+    /// What was kept of an epoch before a restart, and its votes.
+    Restored(Kept, Vec<(PeerId, RecoverableBytes)>),
     /// Time passed.
     Tick,
 }
@@ -110,8 +129,14 @@ pub enum Output {
     Sign(Statement),
     /// Send this to all members.
     Publish(Attestation),
-    /// Keep this in the place of what was kept of its epoch.
+    /// Keep an epoch that was closed; comes before it is signed.
     Keep(Kept),
+    /// Keep these votes of an epoch beside those that are kept.
+    KeepVotes(EpochNumber, Vec<(PeerId, RecoverableBytes)>),
+    /// Forget what was kept of an epoch.
+    Forget(EpochNumber),
+    /// Forget what was kept of all epochs below this one, and sign nothing for them any more.
+    ForgetBefore(EpochNumber),
     /// Read the stake snapshot and come back with [`Input::Seats`].
     Seats(EpochNumber),
     /// Send the scores with these signatures; the number tells tries apart.
@@ -142,11 +167,13 @@ pub enum Rejection {
     OtherScores,
 }
 
-/// The two clocks of a node.
+/// The clocks of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Block time, in seconds.
+    /// What the next block will say, in seconds of block time: decides what may be done yet.
     pub chain: u64,
+    /// The greatest time that a block has had, in seconds: decides what is too late.
+    pub latest: u64,
     /// The node's own clock, in milliseconds.
     pub ms: u64,
 }
@@ -158,14 +185,21 @@ pub struct Settler {
     schedule: Schedule,
     domain: Domain,
     epochs: BTreeMap<EpochNumber, Epoch>,
+    facts: Facts,
+    caught_up: bool,
     /// Rounds below this one are over.
     rounds: u64,
+    /// Epochs below this one were forgotten.
+    floor: EpochNumber,
+    /// The greatest block time at the last tick.
+    ticked: u64,
 }
 
 impl Settler {
     /// A node that settles on a contract, from its first round on.
     pub fn new(me: PeerId, schedule: Schedule, domain: Domain) -> Self {
-        Self { me, schedule, domain, epochs: BTreeMap::new(), rounds: 0 }
+        let (epochs, facts) = Default::default();
+        Self { me, schedule, domain, epochs, facts, caught_up: false, rounds: 0, floor: 0, ticked: 0 }
     }
 
     /// Takes an input and says what is to be done.
@@ -177,18 +211,24 @@ impl Settler {
             Input::Signed(epoch, signature) => outputs.extend(self.signed(epoch, signature)),
             Input::Attestation(attestation) => outputs.extend(self.attestation(attestation)),
             Input::Seats(epoch, seats) => outputs.extend(self.seats(epoch, seats)),
-            Input::Fact(block, fact) => self.fact(block, fact),
-            Input::Rollback(block) => self.epochs.values_mut().for_each(|epoch| epoch.rollback(block)),
+            Input::Events(events) => self.events(events, now),
             Input::Refused(epoch, action) => {
                 if let Some(epoch) = self.epochs.get_mut(&epoch) {
                     epoch.refused(action, now.ms);
                 }
             }
-            Input::Restored(kept) => self.restored(&kept),
-            Input::Tick => {}
+            Input::Resumed(facts) => self.facts = facts,
+            Input::Restored(kept, votes) => self.restored(&kept, votes),
+            Input::Tick => outputs.extend(self.forget_old(now)),
         }
         self.advance(now, &mut outputs);
+        outputs.extend(self.forget_surplus(now));
         outputs
+    }
+
+    /// What the chain says, as far as it was read.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// Where the node's signatures count.
@@ -198,9 +238,9 @@ impl Settler {
 
     /// Every epoch with its phase and this node's points in it.
     pub fn epochs(&self, now: Now) -> impl Iterator<Item = (EpochNumber, Phase, u64)> {
-        let describe =
-            move |(number, epoch): (&EpochNumber, &Epoch)| (*number, epoch.phase(now.chain), epoch.points(&self.me));
-        self.epochs.iter().map(describe)
+        self.epochs
+            .iter()
+            .map(move |(number, epoch)| (*number, epoch.phase(&self.step(*number, now)), epoch.points(&self.me)))
     }
 
     fn next_epoch_start(&self) -> u64 {
@@ -209,19 +249,25 @@ impl Settler {
     }
 
     fn round_over(&mut self, round: u64, result: Option<&RoundResult>) {
+        let number = self.schedule.epoch_of(round);
+        let was_over = self.rounds >= self.schedule.rounds_until(number);
         self.rounds = self.rounds.max(round.saturating_add(1));
-        let epoch = self.epoch(self.schedule.epoch_of(round));
+        // Of an epoch that was over and is unknown, other rounds were missed or forgotten: its table would be wrong.
+        if was_over && !self.epochs.contains_key(&number) {
+            return;
+        }
+        let epoch = self.epoch(number);
         if let Some(result) = result {
             epoch.add(result);
         }
     }
 
     /// The epoch is over: the next step closes it again, signs the same statement again, and checks the signatures.
-    fn restored(&mut self, kept: &Kept) {
+    fn restored(&mut self, kept: &Kept, votes: Vec<(PeerId, RecoverableBytes)>) {
         self.rounds = self.rounds.max(self.schedule.rounds_until(kept.epoch()));
         let epoch = self.epoch(kept.epoch());
         if epoch.is_open() {
-            epoch.restore(kept);
+            epoch.restore(kept, votes);
         }
     }
 
@@ -253,39 +299,64 @@ impl Settler {
         rejected.into_iter().map(|(peer, rejection)| Output::Rejected(peer, rejection)).collect()
     }
 
-    fn fact(&mut self, block: u64, fact: Fact) {
-        match fact {
-            Fact::Accepted { epoch, root, deadline } => {
-                if let Some(epoch) = self.epochs.get_mut(&epoch) {
-                    epoch.accepted(block, root, deadline);
-                }
+    fn events(&mut self, events: Events, now: Now) {
+        if let Some(block) = events.rolled_back_to {
+            self.facts.rollback(block);
+        }
+        for (block, fact) in events.facts {
+            match fact {
+                Fact::Accepted { epoch, root, deadline } => self.facts.accepted(epoch, block, root, deadline),
+                Fact::Paid { epoch, peer } if peer == self.me => self.facts.paid(epoch, block),
+                Fact::Paid { .. } => {}
             }
-            Fact::Paid { epoch, peer } if peer == self.me => {
-                if let Some(epoch) = self.epochs.get_mut(&epoch) {
-                    epoch.paid(block);
-                }
-            }
-            Fact::Paid { .. } => {}
+        }
+        self.caught_up = events.caught_up;
+        self.facts.forget_before(self.floor);
+        self.facts.bound(self.schedule.epoch_of(self.rounds).max(self.schedule.epoch_at(now.latest)));
+    }
+
+    fn step(&self, number: EpochNumber, now: Now) -> Step {
+        Step {
+            me: self.me,
+            number,
+            over: self.rounds >= self.schedule.rounds_until(number),
+            submission: (self.schedule.end(number), self.schedule.last_submission(number)),
+            outcome: self.facts.of(number),
+            caught_up: self.caught_up,
+            now,
         }
     }
 
     fn advance(&mut self, now: Now, outputs: &mut Vec<Output>) {
-        for (number, epoch) in &mut self.epochs {
-            let over = self.rounds >= self.schedule.rounds_until(*number);
-            let step = Step { me: self.me, number: *number, over, ends: self.schedule.end(*number), now };
-            epoch.advance(&step, outputs);
-        }
-        self.forget(now);
+        let steps: Vec<Step> = self.epochs.keys().map(|number| self.step(*number, now)).collect();
+        self.epochs.values_mut().zip(&steps).for_each(|(epoch, step)| epoch.advance(step, outputs));
     }
 
-    /// Lets go of the oldest epochs that have come to an end, and of any when there are too many.
-    fn forget(&mut self, now: Now) {
-        while self.epochs.len() > MAX_EPOCHS {
-            let ended =
-                self.epochs.iter().find(|(_, epoch)| epoch.phase(now.chain).is_final()).map(|(number, _)| *number);
-            let oldest = self.epochs.keys().next().copied();
-            let Some(number) = ended.or(oldest) else { return };
-            self.epochs.remove(&number);
+    /// Lets go of the epochs that are over for good. By the time of the tick before, so that their end was seen first.
+    fn forget_old(&mut self, now: Now) -> Option<Output> {
+        let before = std::mem::replace(&mut self.ticked, now.latest);
+        let floor = self.schedule.first_of_use(before.min(now.latest));
+        let rises = floor > self.floor || self.epochs.range(..floor).next().is_some();
+        if !self.caught_up || !rises {
+            return None;
         }
+        self.floor = self.floor.max(floor);
+        self.epochs = self.epochs.split_off(&floor);
+        self.facts.forget_before(floor);
+        Some(Output::ForgetBefore(floor))
+    }
+
+    /// Lets go of the oldest epochs that have come to an end, and of any, when there are too many.
+    fn forget_surplus(&mut self, now: Now) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while self.epochs.len() > MAX_EPOCHS {
+            let is_final = |number: &EpochNumber, epoch: &Epoch| epoch.phase(&self.step(*number, now)).is_final();
+            let ended = self.epochs.iter().find(|(number, epoch)| is_final(number, epoch)).map(|(number, _)| *number);
+            let oldest = self.epochs.keys().next().copied();
+            let Some(number) = ended.or(oldest) else { break };
+            self.epochs.remove(&number);
+            outputs.push(Output::Forget(number));
+        }
+        outputs
     }
 }

@@ -8,6 +8,7 @@ use super::ballot::Ballot;
 use super::core::{Action, Attestation, Now, Output, PATIENCE_MS, Rejection};
 use super::draft::Draft;
 use super::effort::Effort;
+use super::facts::Outcome;
 use super::kept::Kept;
 use super::schedule::EpochNumber;
 use super::seats::Seats;
@@ -49,6 +50,8 @@ pub enum Phase {
     Contradicted,
     /// The deadline for claims has passed.
     Expired,
+    /// The contract accepted no scores in time and takes none any more.
+    Lapsed,
 }
 
 impl Phase {
@@ -58,22 +61,26 @@ impl Phase {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Accepted {
-    block: u64,
-    root: [u8; 32],
-    deadline: u64,
-}
-
 /// What an epoch needs to know to move on.
 pub(super) struct Step {
     pub(super) me: PeerId,
     pub(super) number: EpochNumber,
     /// The epoch's rounds are over.
     pub(super) over: bool,
-    /// When the contract takes the epoch's scores, in seconds of block time.
-    pub(super) ends: u64,
+    /// When the contract takes the epoch's scores, in seconds of block time: the first second and the last.
+    pub(super) submission: (u64, u64),
+    /// What the chain says of the epoch.
+    pub(super) outcome: Outcome,
+    /// All events up to the newest block were read.
+    pub(super) caught_up: bool,
     pub(super) now: Now,
+}
+
+impl Step {
+    /// The contract takes no scores of the epoch any more.
+    fn is_late(&self) -> bool {
+        self.now.latest > self.submission.1
+    }
 }
 
 /// One epoch.
@@ -91,11 +98,11 @@ pub(super) struct Epoch {
     ballot: Ballot,
     /// Not checked yet: all that came in the name of a peer, so that none can take the place of the right one.
     held: BTreeSet<(PeerId, SignatureBytes)>,
-    accepted: Option<Accepted>,
-    paid: Option<u64>,
+    /// The node's signature was asked for.
+    asked_to_sign: bool,
     efforts: [Effort; 2],
-    /// The ballot has grown since it was kept.
-    changed: bool,
+    /// Votes of the ballot that were not kept yet.
+    unkept: Vec<(PeerId, RecoverableBytes)>,
 }
 
 // What is known.
@@ -113,8 +120,8 @@ impl Epoch {
         self.draft.earned().find(|(earner, _)| earner == peer).map_or(0, |(_, points)| points)
     }
 
-    /// Where the epoch stands at a block time.
-    pub(super) fn phase(&self, chain: u64) -> Phase {
+    /// Where the epoch stands.
+    pub(super) fn phase(&self, step: &Step) -> Phase {
         let Some(table) = &self.table else {
             return match () {
                 () if self.is_open() => Phase::Open,
@@ -122,12 +129,15 @@ impl Epoch {
                 () => Phase::Empty,
             };
         };
-        let Some(accepted) = &self.accepted else { return Phase::Voting };
+        let Some(accepted) = &step.outcome.accepted else {
+            // It may have been accepted in blocks that are still to be read.
+            return if step.is_late() && step.caught_up { Phase::Lapsed } else { Phase::Voting };
+        };
         match () {
-            () if self.paid.is_some() => Phase::Paid,
+            () if step.outcome.is_paid() => Phase::Paid,
             () if accepted.root != table.statement().root() => Phase::Contradicted,
             () if table.claim().is_none() => Phase::Unrewarded,
-            () if chain > accepted.deadline => Phase::Expired,
+            () if step.now.latest > accepted.deadline => Phase::Expired,
             () if !self.is_bound(table) => Phase::Unbound,
             () => Phase::Claiming,
         }
@@ -149,10 +159,10 @@ impl Epoch {
     }
 
     /// Takes what was kept before a restart; the signatures wait for the snapshot like any others.
-    pub(super) fn restore(&mut self, kept: &Kept) {
+    pub(super) fn restore(&mut self, kept: &Kept, votes: Vec<(PeerId, RecoverableBytes)>) {
         self.draft = kept.draft();
         self.rounds = self.rounds.max(1);
-        self.held.extend(kept.votes().take(MAX_HELD).map(|(peer, signature)| (peer, without_parity(&signature))));
+        self.held.extend(votes.into_iter().take(MAX_HELD).map(|(peer, signature)| (peer, without_parity(&signature))));
     }
 
     /// The node's own signature; true if others should hear of it.
@@ -206,7 +216,7 @@ impl Epoch {
 
     fn vote_of(&mut self, peer: PeerId, signature: RecoverableBytes) {
         self.ballot.add(peer, signature);
-        self.changed = true;
+        self.unkept.push((peer, signature));
     }
 
     /// The snapshot arrived: what was held can be checked. Returns what was refused.
@@ -218,20 +228,6 @@ impl Epoch {
         let held = std::mem::take(&mut self.held);
         let taken = held.into_iter().map(|(peer, signature)| (peer, self.attested(peer, signature, domain)));
         taken.filter_map(|(peer, taken)| Some((peer, taken.err()?))).collect()
-    }
-
-    pub(super) fn accepted(&mut self, block: u64, root: [u8; 32], deadline: u64) {
-        self.accepted = Some(Accepted { block, root, deadline });
-    }
-
-    pub(super) fn paid(&mut self, block: u64) {
-        self.paid = Some(block);
-    }
-
-    /// Facts from blocks above this one are facts no longer.
-    pub(super) fn rollback(&mut self, block: u64) {
-        self.paid = self.paid.filter(|paid| *paid <= block);
-        self.accepted = self.accepted.filter(|accepted| accepted.block <= block);
     }
 
     pub(super) fn refused(&mut self, action: Action, now_ms: u64) {
@@ -250,20 +246,21 @@ impl Epoch {
 // What is to be done.
 impl Epoch {
     pub(super) fn advance(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        match self.phase(step.now.chain) {
-            Phase::Open if step.over => self.close(step, outputs),
+        if !self.unkept.is_empty() {
+            outputs.push(Output::KeepVotes(step.number, std::mem::take(&mut self.unkept)));
+        }
+        if self.is_open() && step.over {
+            self.close(step, outputs);
+        }
+        match self.phase(step) {
             Phase::Voting => self.vote(step, outputs),
             Phase::Claiming => self.claim(step, outputs),
             _ => {}
-        }
-        if std::mem::take(&mut self.changed) {
-            outputs.push(Output::Keep(Kept::new(step.number, &self.draft, &self.ballot)));
         }
     }
 
     fn close(&mut self, step: &Step, outputs: &mut Vec<Output>) {
         self.closed_ms = Some(step.now.ms);
-        self.changed = true;
         match Table::new(step.number, step.me, &self.draft) {
             Ok(table) => self.table = table,
             Err(error) => {
@@ -271,18 +268,23 @@ impl Epoch {
                 outputs.push(Output::Failed(step.number, error));
             }
         }
-        if let Some(table) = &self.table {
-            outputs.push(Output::Sign(table.statement().clone()));
+        outputs.push(Output::Keep(Kept::new(step.number, &self.draft)));
+        if self.table.is_some() {
             self.ask(step, outputs);
         }
     }
 
     fn vote(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        // What cannot be accepted any more is not signed either: the stake behind the signature may have left.
+        if step.is_late() {
+            return;
+        }
+        self.sign(step, outputs);
         self.repeat(step, outputs);
         let (Some(table), Some(seats)) = (&self.table, &self.seats) else { return self.ask(step, outputs) };
         let closed = self.closed_ms.unwrap_or_default();
         let turn = closed.saturating_add(turn(step, seats).saturating_mul(PATIENCE_MS));
-        if step.now.chain < step.ends || step.now.ms < turn {
+        if step.now.chain < step.submission.0 || step.now.ms < turn {
             return;
         }
         let Some(signatures) = self.ballot.quorum(seats) else { return };
@@ -290,6 +292,15 @@ impl Epoch {
         let effort = self.effort(Action::Submit);
         if effort.begin(step.now.ms) {
             outputs.push(Output::Submit(statement, signatures, effort.tries));
+        }
+    }
+
+    /// Wants the node's own signature, once; after a restart it is among the votes, or is made again.
+    fn sign(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        let Some(table) = self.table.as_ref().filter(|_| !self.asked_to_sign) else { return };
+        self.asked_to_sign = true;
+        if self.ballot.of(&step.me).is_none() {
+            outputs.push(Output::Sign(table.statement().clone()));
         }
     }
 

@@ -1,12 +1,23 @@
-//! What is kept on disk about a closed epoch: enough to submit it and to claim after a restart.
+//! What a node keeps on disk, and in which order, so that a process that is killed between any two writes has lost nothing.
+//!
+//! | record | written | a kill before it |
+//! |---|---|---|
+//! | [`Kept`]: an epoch's points and rounds | once, before its table is signed | nothing was signed |
+//! | a vote | once, before scores are submitted with it | its signer repeats it; the node's own is made again, the same |
+//! | [`Position`]: cursor, what its events led to, time | whole, in one write | the same events are read again |
+//!
+//! When an epoch is over for good, first the position is written, then the floor of the sign-once table is raised, then
+//! its records are removed: whatever part of that is done, a restart does the rest.
 
+use contracts::cursor::Cursor;
 use serde::{Deserialize, Serialize};
 
-use super::ballot::Ballot;
 use super::draft::Draft;
+use super::facts::Facts;
 use crate::round::digest::Digest32;
-use crate::round::key::{PeerId, RecoverableBytes};
+use crate::round::key::PeerId;
 use crate::round::reward::Points;
+use crate::store::{Cursors, Epochs};
 
 /// Bytes of one length. A record in which they have another is damaged as a whole, rather than read without them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,23 +38,41 @@ impl<const N: usize> TryFrom<Vec<u8>> for Exactly<N> {
     }
 }
 
-/// A closed epoch as it lies in a store.
+/// Where a node keeps what it must not forget.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// Closed epochs and their votes.
+    pub epochs: Epochs<Kept>,
+    /// How far the contract's events were read.
+    pub position: Cursors<Position>,
+}
+
+/// How far the contract's events were read, and what they led to: one value, so that neither is ahead of the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The events that were read.
+    pub cursor: Cursor,
+    /// What they say.
+    pub facts: Facts,
+    /// The greatest block time that was seen, in seconds.
+    pub latest: u64,
+}
+
+/// A closed epoch as it lies in a store, without its votes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     epoch: u64,
     points: Vec<(Exactly<33>, Points)>,
     rounds: Vec<(u64, Digest32)>,
-    votes: Vec<(Exactly<33>, Exactly<65>)>,
 }
 
 impl Kept {
     /// What is known about an epoch, as it is kept.
-    pub(super) fn new(epoch: u64, draft: &Draft, ballot: &Ballot) -> Self {
+    pub(super) fn new(epoch: u64, draft: &Draft) -> Self {
         Self {
             epoch,
             points: draft.points().iter().map(|(peer, points)| (Exactly(peer.0), *points)).collect(),
             rounds: draft.rounds().iter().map(|(round, digest)| (*round, *digest)).collect(),
-            votes: ballot.votes().map(|(peer, signature)| (Exactly(peer.0), Exactly(*signature))).collect(),
         }
     }
 
@@ -57,11 +86,6 @@ impl Kept {
         let points = self.points.iter().map(|(peer, points)| (PeerId(peer.0), *points));
         Draft::restore(points.collect(), self.rounds.iter().copied().collect())
     }
-
-    /// The signatures; they are checked again before they count.
-    pub(super) fn votes(&self) -> impl Iterator<Item = (PeerId, RecoverableBytes)> {
-        self.votes.iter().map(|(peer, signature)| (PeerId(peer.0), signature.0))
-    }
 }
 
 #[cfg(test)]
@@ -74,12 +98,10 @@ mod tests {
         epoch: u64,
         points: Vec<(Vec<u8>, Points)>,
         rounds: Vec<(u64, Digest32)>,
-        votes: Vec<(Vec<u8>, Vec<u8>)>,
     }
 
-    fn read(points: usize, voter: usize, signature: usize) -> Result<Kept, String> {
-        let votes = vec![(vec![2; voter], vec![7; signature])];
-        let loose = Loose { epoch: 3, points: vec![(vec![2; points], 5)], rounds: vec![(1, [9; 32])], votes };
+    fn read(points: usize) -> Result<Kept, String> {
+        let loose = Loose { epoch: 3, points: vec![(vec![2; points], 5)], rounds: vec![(1, [9; 32])] };
         let bytes = bincode::serde::encode_to_vec(&loose, bincode::config::standard()).unwrap();
         let read = bincode::serde::decode_from_slice(&bytes, bincode::config::standard());
         read.map(|(kept, _)| kept).map_err(|error| error.to_string())
@@ -87,10 +109,10 @@ mod tests {
 
     #[test]
     fn records_are_read_as_a_whole_or_not_at_all() {
-        let kept = read(33, 33, 65).unwrap();
-        assert_eq!((kept.epoch(), kept.draft().points().len(), kept.votes().count()), (3, 1, 1));
-        for (points, voter, signature) in [(32, 33, 65), (33, 0, 65), (33, 33, 64), (33, 33, 66)] {
-            let error = read(points, voter, signature).unwrap_err();
+        let kept = read(33).unwrap();
+        assert_eq!((kept.epoch(), kept.draft().points().len()), (3, 1));
+        for points in [0, 32, 34] {
+            let error = read(points).unwrap_err();
             assert!(error.contains("bytes where"), "{error}");
         }
     }

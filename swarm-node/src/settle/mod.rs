@@ -14,6 +14,7 @@ mod core;
 mod draft;
 mod effort;
 mod epoch;
+mod facts;
 mod kept;
 pub mod node;
 mod schedule;
@@ -24,9 +25,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use core::{Action, Attestation, Fact, Input, Now, Output, Rejection, Settler};
+pub use core::{Action, Attestation, Events, Fact, Input, Now, Output, Rejection, Settler};
 pub use epoch::Phase;
-pub use kept::Kept;
-pub use schedule::{EpochNumber, Schedule};
+pub use facts::{Facts, MAX_FACTS};
+pub use kept::{Disk, Kept, Position};
+pub use schedule::{EpochNumber, GRACE_SECONDS, Schedule};
 pub use seats::{Account, Seat, Seats};
 pub use table::{Claim, Domain, Statement, TableError};

@@ -7,6 +7,13 @@
 //!                      refusals ◀── tickets ◀── writer ◀──┘   submit, claim
 //! ```
 //! A chain that does not answer stops nothing: rounds go on, and what is due is done when it answers again.
+//!
+//! The place of a signature in the sign-once table is named by chain id and contract, as EIP-712's domain is: by all that
+//! the signature is valid for, and by nothing that the chain's server says. So a server cannot make a node sign a second
+//! table for an epoch. On a dev chain that was made anew under its old id a contract may have its old address; a node that
+//! signed there before keeps to what it signed. A demo takes another folder, with another table, then.
+//!
+//! A batch of events becomes one input, and the position after it is written with what it led to ([`super::kept`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,19 +28,21 @@ use contracts::{Address, Bytes, U256};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::core::{Action, Attestation, Fact, Input, Now, Output, Settler};
+use super::core::{Action, Attestation, Events, Fact, Input, Now, Output, Settler};
 use super::epoch::Phase;
-use super::kept::Kept;
+use super::kept::{Disk, Position};
 use super::schedule::{EpochNumber, Schedule};
 use super::seats::{Seat, Seats};
 use super::table::{Claim, Domain, Statement};
-use crate::chain::Link;
+use crate::chain::{ChainClock, Link};
 use crate::identity::{EPOCH_SCORES, Place, SignOnce, Signer};
 use crate::round::RoundResult;
 use crate::round::digest::{Digest32, Hasher};
 use crate::round::key::{PeerId, RecoverableBytes};
-use crate::store::Epochs;
+use crate::store::StoreError;
 
+/// Longest time between two writes of a position that has changed, in milliseconds; a change that matters is written at once.
+const POSITION_MS: u64 = 10_000;
 /// Messages that wait for a node; a sender waits beyond that.
 const INBOX: usize = 1024;
 
@@ -63,8 +72,6 @@ pub enum Report {
 
 /// What a node needs to settle.
 pub struct Setup<T> {
-    /// The hash of the chain's first block: a dev chain that is made anew is another chain with the same id.
-    pub first_block: Digest32,
     /// The node's key.
     pub signer: Signer<T>,
     /// Members whose node keys may be bound.
@@ -75,12 +82,12 @@ pub struct Setup<T> {
     pub link: Link,
     /// The contracts.
     pub swarm: Swarm,
-    /// Where their events begin.
+    /// Where their events begin, for a node that has read none.
     pub cursor: Cursor,
     /// The owner's writer.
     pub writer: Writer,
-    /// Where closed epochs are kept; `None` for a chain that ends with the process.
-    pub kept: Option<Epochs<Kept>>,
+    /// What a restart must not lose; `None` for a chain that ends with the process.
+    pub disk: Option<Disk>,
 }
 
 /// One settling node.
@@ -88,7 +95,9 @@ pub struct Node<T> {
     setup: Setup<T>,
     settler: Settler,
     started: Instant,
-    chain_now: u64,
+    clock: ChainClock,
+    /// The position that was written last, and when.
+    written: (Option<Position>, u64),
     /// To itself, for answers that come later.
     own: mpsc::Sender<Message>,
     reports: mpsc::Sender<Report>,
@@ -105,8 +114,16 @@ impl<T: SignOnce + 'static> Node<T> {
         let domain = Domain { chain_id: setup.link.client.chain_id(), contract };
         let settler = Settler::new(setup.signer.peer(), setup.schedule, domain);
         let (own, inbox) = mpsc::channel(INBOX);
-        let node =
-            Self { setup, settler, started: Instant::now(), chain_now: 0, own: own.clone(), reports, told: Vec::new() };
+        let node = Self {
+            setup,
+            settler,
+            started: Instant::now(),
+            clock: ChainClock::default(),
+            written: (None, 0),
+            own: own.clone(),
+            reports,
+            told: Vec::new(),
+        };
         (node, own, inbox)
     }
 
@@ -123,16 +140,32 @@ impl<T: SignOnce + 'static> Node<T> {
         }
     }
 
-    /// Takes what was kept before a restart; a damaged epoch is reported and left alone.
+    /// Takes what was kept before a restart; a damaged record is reported and left alone.
     async fn restore(&mut self) {
-        let Some(kept) = &self.setup.kept else { return };
-        match kept.all() {
+        let Some(disk) = self.setup.disk.clone() else { return };
+        match disk.position.get() {
+            Ok(None) => {}
+            Ok(Some(position)) => {
+                self.setup.cursor = position.cursor.clone();
+                self.clock = ChainClock::resume(position.latest);
+                self.input(Input::Resumed(position.facts.clone())).await;
+                self.written.0 = Some(position);
+            }
+            Err(error) => self.say(Report::Warning(format!("{error}; events are read from the first again"))).await,
+        }
+        match disk.epochs.all() {
             Ok(scan) => {
                 for damaged in scan.damaged {
                     self.say(Report::Warning(damaged.to_string())).await;
                 }
                 for kept in scan.records {
-                    self.input(Input::Restored(kept)).await;
+                    match disk.epochs.votes(kept.epoch()) {
+                        Ok(votes) => {
+                            let votes = votes.into_iter().map(|(peer, signature)| (PeerId(peer), signature));
+                            self.input(Input::Restored(kept, votes.collect())).await;
+                        }
+                        Err(error) => self.say(Report::Warning(error.to_string())).await,
+                    }
                 }
             }
             Err(error) => self.say(Report::Warning(format!("closed epochs cannot be read: {error}"))).await,
@@ -141,7 +174,7 @@ impl<T: SignOnce + 'static> Node<T> {
 
     fn now(&self) -> Now {
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { chain: self.chain_now, ms }
+        Now { chain: self.clock.next_block(self.setup.link.wall()), latest: self.clock.latest(), ms }
     }
 
     async fn hear(&mut self, message: Message) {
@@ -169,24 +202,44 @@ impl<T: SignOnce + 'static> Node<T> {
     /// One look at the chain: its time and its events.
     async fn look(&mut self) {
         // What cannot be read now is read at the next look; the writer's status says since when the chain is away.
-        if let Ok(now) = self.setup.link.now().await {
-            self.chain_now = self.chain_now.max(now);
-        }
         let client = self.setup.swarm.client().clone();
         if let Ok(batch) = self.setup.cursor.poll(&client).await {
-            self.take(batch).await;
+            self.setup.link.observe(&mut self.clock, batch.time);
+            let events = self.events(&batch);
+            self.input(Input::Events(events)).await;
         }
         self.input(Input::Tick).await;
+        self.keep_position(false).await;
     }
 
-    async fn take(&mut self, batch: Batch) {
-        if let Some(block) = batch.rolled_back_to {
-            self.input(Input::Rollback(block)).await;
-        }
-        for log in &batch.logs {
+    fn events(&self, batch: &Batch) -> Events {
+        let facts = batch.logs.iter().filter_map(|log| {
             let fact = Event::read(&log.inner).and_then(|event| self.fact(event));
-            if let (Some(fact), Some(block)) = (fact, log.block_number) {
-                self.input(Input::Fact(block, fact)).await;
+            Some((log.block_number?, fact?))
+        });
+        Events { rolled_back_to: batch.rolled_back_to, facts: facts.collect(), caught_up: batch.behind == 0 }
+    }
+
+    /// Writes how far events were read and what they led to, if that has changed: at once what matters, else now and then.
+    async fn keep_position(&mut self, at_once: bool) {
+        let Some(disk) = &self.setup.disk else { return };
+        let now = self.now();
+        let position = Position {
+            cursor: self.setup.cursor.clone(),
+            facts: self.settler.facts().clone(),
+            latest: self.clock.latest(),
+        };
+        let (written, when) = &self.written;
+        let matters = at_once || written.as_ref().is_none_or(|written| written.facts != position.facts);
+        let due = matters || now.ms >= when.saturating_add(POSITION_MS);
+        if !due || written.as_ref() == Some(&position) {
+            return;
+        }
+        match disk.position.put(&position) {
+            Ok(()) => self.written = (Some(position), now.ms),
+            Err(error) => {
+                let text = format!("the position in the chain's events is not kept: {error}");
+                self.say(Report::Warning(text)).await;
             }
         }
     }
@@ -195,8 +248,8 @@ impl<T: SignOnce + 'static> Node<T> {
         match event {
             Event::Accepted { epoch, root, deadline } => Some(Fact::Accepted { epoch, root: root.0, deadline }),
             Event::Claimed { epoch, node, .. } => {
-                let peer = self.setup.members.iter().find(|peer| typed::address(&peer.0) == Some(node))?;
-                Some(Fact::Paid { epoch, peer: *peer })
+                let me = self.setup.signer.peer();
+                (typed::address(&me.0) == Some(node)).then_some(Fact::Paid { epoch, peer: me })
             }
             Event::Bound { .. } => None,
         }
@@ -213,6 +266,8 @@ impl<T: SignOnce + 'static> Node<T> {
         let epochs: Vec<_> = self.settler.epochs(self.now()).collect();
         if epochs != self.told {
             self.told.clone_from(&epochs);
+            // Whoever hears that an epoch has ended relies on it.
+            self.keep_position(true).await;
             self.say(Report::Epochs(epochs)).await;
         }
     }
@@ -237,10 +292,20 @@ impl<T: SignOnce + 'static> Node<T> {
             Output::Submit(statement, signatures, number) => self.submit(&statement, &signatures, number).await,
             Output::Claim(claim, number) => self.claim(claim, number).await,
             Output::Keep(kept) => {
-                let stored = self.setup.kept.as_ref().map(|epochs| epochs.put(kept.epoch(), &kept));
-                if let Some(Err(error)) = stored {
-                    self.say(Report::Warning(format!("epoch {} is not kept: {error}", kept.epoch()))).await;
-                }
+                self.store(kept.epoch(), |disk| disk.epochs.put(kept.epoch(), &kept)).await;
+                None
+            }
+            Output::KeepVotes(epoch, votes) => {
+                let votes: Vec<_> = votes.into_iter().map(|(peer, signature)| (peer.0, signature)).collect();
+                self.store(epoch, |disk| disk.epochs.put_votes(epoch, &votes)).await;
+                None
+            }
+            Output::Forget(epoch) => {
+                self.store(epoch, |disk| disk.epochs.forget(epoch)).await;
+                None
+            }
+            Output::ForgetBefore(epoch) => {
+                self.forget_before(epoch).await;
                 None
             }
             Output::Failed(epoch, error) => {
@@ -255,10 +320,28 @@ impl<T: SignOnce + 'static> Node<T> {
         }
     }
 
+    /// Changes what is kept about an epoch, and warns if that fails.
+    async fn store(&self, epoch: EpochNumber, change: impl FnOnce(&Disk) -> Result<(), StoreError>) {
+        if let Some(Err(error)) = self.setup.disk.as_ref().map(change) {
+            self.say(Report::Warning(format!("what is kept of epoch {epoch} is not changed: {error}"))).await;
+        }
+    }
+
+    /// Forgets epochs that are over for good, in an order in which every part is safe without the next.
+    async fn forget_before(&mut self, epoch: EpochNumber) {
+        self.keep_position(true).await;
+        let place = self.place(epoch);
+        match self.setup.signer.forget_before(&place.swarm, place.kind, epoch) {
+            Ok(()) => self.store(epoch, |disk| disk.epochs.forget_before(epoch)).await,
+            Err(error) => {
+                self.say(Report::Warning(format!("epochs before {epoch} are not forgotten: {error}"))).await;
+            }
+        }
+    }
+
     async fn sign(&mut self, statement: &Statement) -> Option<Input> {
-        let (epoch, domain) = (statement.epoch(), self.settler.domain());
-        let place = Place { swarm: self.contract_id(), kind: EPOCH_SCORES, round: epoch, slot: 0 };
-        match self.setup.signer.sign_recoverable(&place, &statement.digest(domain)) {
+        let epoch = statement.epoch();
+        match self.setup.signer.sign_recoverable(&self.place(epoch), &statement.digest(self.settler.domain())) {
             Ok(signature) => Some(Input::Signed(epoch, signature)),
             Err(error) => {
                 self.say(Report::Warning(format!("epoch {epoch} is not signed: {error}"))).await;
@@ -267,11 +350,8 @@ impl<T: SignOnce + 'static> Node<T> {
         }
     }
 
-    /// What signatures of epochs are for: one contract on one chain.
-    fn contract_id(&self) -> Digest32 {
-        let Domain { chain_id, contract } = self.settler.domain();
-        let hasher = Hasher::new("settlement").u64(*chain_id).bytes(&self.setup.first_block);
-        hasher.bytes(contract.as_slice()).finish()
+    fn place(&self, epoch: EpochNumber) -> Place {
+        Place { swarm: domain_id(self.settler.domain()), kind: EPOCH_SCORES, round: epoch, slot: 0 }
     }
 
     async fn seats(&self, epoch: EpochNumber) -> Result<Seats, RpcError> {
@@ -329,6 +409,11 @@ fn units(stake: U256) -> Result<u128, RpcError> {
     u128::try_from(stake).map_err(large)
 }
 
+/// Names in the sign-once table what signatures under epochs are valid for: one contract on one chain.
+pub(super) fn domain_id(domain: &Domain) -> Digest32 {
+    Hasher::new("settlement").u64(domain.chain_id).bytes(domain.contract.as_slice()).finish()
+}
+
 /// Tells the node if its transaction does not happen, even long after it was seen in a block.
 async fn follow(ticket: Ticket, node: mpsc::Sender<Message>, epoch: EpochNumber, action: Action) {
     let end = match ticket.included().await {
@@ -339,3 +424,6 @@ async fn follow(ticket: Ticket, node: mpsc::Sender<Message>, epoch: EpochNumber,
         let _ = node.send(Message::Refused(epoch, action, error.to_string())).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,11 @@ pub fn key(number: u8) -> NodeKey {
 /// A settled round in which member n earned `points[n]`.
 pub fn result(round: u64, points: &[Points]) -> RoundResult {
     let keys: Vec<NodeKey> = (0..points.len()).map(|number| key(number as u8)).collect();
+    result_of(round, &keys, points)
+}
+
+/// A settled round in which the member with `keys[n]` earned `points[n]`.
+pub fn result_of(round: u64, keys: &[NodeKey], points: &[Points]) -> RoundResult {
     let mut roster = Roster::default();
     keys.iter().for_each(|key| roster.register(Member::new(key.peer()), 0).unwrap());
     let config = toy::config(points.len() as u16);

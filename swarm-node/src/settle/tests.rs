@@ -9,13 +9,20 @@ use proptest::prelude::*;
 use super::core::PATIENCE_MS;
 use super::testing::{key, result, seats};
 use super::*;
-use crate::round::MemberScore;
+use crate::identity::{EPOCH_SCORES, MemoryTable, Place, SignOnce};
+use crate::round::key::PeerId;
 use crate::round::reward::Points;
+use crate::round::{MemberScore, NodeKey};
 
-const SCHEDULE: Schedule = Schedule { genesis: 1_000, round_seconds: 10, rounds_per_epoch: 2 };
+const SCHEDULE: Schedule =
+    Schedule { genesis: 1_000, round_seconds: 10, rounds_per_epoch: 2, exit_delay: 50_000, claim_window: 50_000 };
 
 fn domain() -> Domain {
     Domain { chain_id: 31_337, contract: [7; 20].into() }
+}
+
+fn place(epoch: u64) -> Place {
+    Place { swarm: node::domain_id(&domain()), kind: EPOCH_SCORES, round: epoch, slot: 0 }
 }
 
 /// The contract as far as a node sees it: one root for an epoch, one payment for a node; and a chain that may go back.
@@ -66,13 +73,29 @@ struct World {
     /// The chain does not answer.
     away: bool,
     /// What nodes keep on disk.
-    kept: BTreeMap<(usize, u64), Kept>,
+    disks: Vec<ToyDisk>,
+    /// What nodes have signed, by place: it outlives their processes.
+    tables: Vec<MemoryTable>,
+    /// What node 0 may still do to the world outside its memory; then its process is killed.
+    steps_left: Option<usize>,
+    /// Epochs that nodes have signed, forgotten, and asked to be claimed.
+    signed: Vec<(usize, u64)>,
+    forgotten: Vec<(usize, u64)>,
+    claims: Vec<(usize, u64)>,
+}
+
+/// A node's disk, and the events that were read when it was written last.
+#[derive(Clone, Default)]
+struct ToyDisk {
+    kept: BTreeMap<u64, Kept>,
+    votes: BTreeMap<u64, BTreeMap<PeerId, [u8; 65]>>,
+    position: (Vec<(usize, Fact)>, Facts),
 }
 
 impl World {
     fn new() -> Self {
         let node = |number| Settler::new(key(number).peer(), SCHEDULE, domain());
-        let now = Now { chain: 1_000, ms: 0 };
+        let now = Now { chain: 1_000, latest: 1_000, ms: 0 };
         let nodes = (0..4).map(node).collect();
         Self {
             nodes,
@@ -83,12 +106,47 @@ impl World {
             failures: Vec::new(),
             gone: None,
             away: false,
-            kept: BTreeMap::new(),
+            disks: vec![ToyDisk::default(); 4],
+            tables: (0..4).map(|_| MemoryTable::default()).collect(),
+            steps_left: None,
+            signed: Vec::new(),
+            forgotten: Vec::new(),
+            claims: Vec::new(),
         }
     }
 
+    /// Chain time moves to a moment, as every block has it.
+    fn at(&mut self, time: u64) {
+        (self.now.chain, self.now.latest) = (time, time);
+    }
+
+    fn read(&mut self, node: usize, events: Events) {
+        self.input(node, Input::Events(events));
+        if self.step(node) {
+            let read = self.contract.blocks[..self.seen].to_vec();
+            self.disks[node].position = (read, self.nodes[node].facts().clone());
+        }
+    }
+
+    fn is_killed(&self, node: usize) -> bool {
+        node == 0 && self.steps_left == Some(0)
+    }
+
+    /// One more step of a node in the world outside its memory; false if its process is killed before it.
+    fn step(&mut self, node: usize) -> bool {
+        let lives = !self.is_killed(node);
+        if node == 0 {
+            self.steps_left = self.steps_left.map(|left| left.saturating_sub(1));
+        }
+        lives
+    }
+
+    fn all_read(&mut self, events: &Events) {
+        (0..self.nodes.len()).for_each(|node| self.read(node, events.clone()));
+    }
+
     fn input(&mut self, node: usize, input: Input) {
-        if self.gone == Some(node) {
+        if self.gone == Some(node) || self.is_killed(node) {
             return;
         }
         for output in self.nodes[node].handle(input, self.now) {
@@ -101,9 +159,16 @@ impl World {
     }
 
     fn output(&mut self, node: usize, output: Output) {
+        if !self.step(node) {
+            return;
+        }
         match output {
             Output::Sign(statement) => {
-                let signature = key(node as u8).sign_recoverable(&statement.digest(&domain())).unwrap();
+                assert!(self.disks[node].kept.contains_key(&statement.epoch()), "signed before it was kept");
+                self.signed.push((node, statement.epoch()));
+                let digest = statement.digest(&domain());
+                self.tables[node].commit(&place(statement.epoch()), &digest).expect("no second digest is signed");
+                let signature = key(node as u8).sign_recoverable(&digest).unwrap();
                 self.input(node, Input::Signed(statement.epoch(), signature));
             }
             Output::Publish(attestation) => {
@@ -119,23 +184,44 @@ impl World {
                 assert_eq!(signers.count(), signatures.len(), "the contract would refuse them");
                 self.send(node, accepted(&statement));
             }
-            Output::Claim(claim, _) => self.send(node, Fact::Paid { epoch: claim.epoch, peer: claim.peer }),
+            Output::Claim(claim, _) => {
+                self.claims.push((node, claim.epoch));
+                self.send(node, Fact::Paid { epoch: claim.epoch, peer: claim.peer });
+            }
             Output::Rejected(_, rejection) => self.rejections.push(rejection),
             Output::Failed(epoch, error) => self.failures.push((node, epoch, error)),
-            Output::Keep(kept) => drop(self.kept.insert((node, kept.epoch()), kept)),
+            Output::Keep(kept) => {
+                let before = self.disks[node].kept.insert(kept.epoch(), kept.clone());
+                assert!(before.is_none_or(|before| before == kept), "an epoch is kept once");
+            }
+            Output::KeepVotes(epoch, votes) => self.disks[node].votes.entry(epoch).or_default().extend(votes),
+            Output::Forget(epoch) => self.disks[node].forget(|number| number == epoch),
+            Output::ForgetBefore(epoch) => {
+                self.forgotten.push((node, epoch));
+                self.tables[node].raise_floor(&place(0).swarm, EPOCH_SCORES, epoch).unwrap();
+                if self.step(node) {
+                    self.disks[node].forget(|number| number < epoch);
+                }
+            }
         }
     }
 
     /// The node's process ends and starts again with what it kept.
     fn restart(&mut self, node: usize) {
         self.nodes[node] = Settler::new(key(node as u8).peer(), SCHEDULE, domain());
-        let kept: Vec<Kept> =
-            self.kept.iter().filter(|((of, _), _)| *of == node).map(|(_, kept)| kept.clone()).collect();
-        kept.into_iter().for_each(|kept| self.input(node, Input::Restored(kept)));
-        // Its cursor begins again at the first block.
-        for (block, (_, fact)) in (1..).zip(self.contract.blocks[..self.seen].to_vec()) {
-            self.input(node, Input::Fact(block, fact));
+        self.steps_left = None;
+        let ToyDisk { kept, mut votes, position: (read, facts) } = self.disks[node].clone();
+        self.input(node, Input::Resumed(facts));
+        for (epoch, kept) in kept {
+            let votes = votes.remove(&epoch).unwrap_or_default();
+            self.input(node, Input::Restored(kept, votes.into_iter().collect()));
         }
+        // Its cursor goes on where the position was written, or before it where blocks have left the chain.
+        let blocks = &self.contract.blocks[..self.seen];
+        let stands = blocks.iter().zip(&read).take_while(|(now, then)| now == then).count();
+        let facts = (stands..blocks.len()).map(|block| (block as u64 + 1, blocks[block].1)).collect();
+        let rolled_back_to = (stands < read.len()).then_some(stands as u64);
+        self.read(node, Events { rolled_back_to, facts, caught_up: true });
     }
 
     fn send(&mut self, node: usize, fact: Fact) {
@@ -151,19 +237,24 @@ impl World {
 
     /// A round ends in which member n earned 10 + n points.
     fn round(&mut self, round: u64) {
-        self.now.chain = SCHEDULE.round_start(round + 1);
+        self.at(self.now.chain.max(SCHEDULE.round_start(round + 1)));
         let result = Arc::new(result(round, &[10, 11, 12, 13]));
         self.everyone(&Input::RoundOver(round, Some(result)));
+    }
+
+    /// All nodes read on.
+    fn look(&mut self) {
+        let from = std::mem::replace(&mut self.seen, self.contract.blocks.len());
+        let facts = (from..self.seen).map(|block| (block as u64 + 1, self.contract.blocks[block].1)).collect();
+        self.all_read(&Events { facts, caught_up: true, ..Events::default() });
     }
 
     /// All nodes look at the chain, again and again.
     fn settle(&mut self) {
         for _ in 0..40 {
-            while let Some((_, fact)) = self.contract.blocks.get(self.seen).copied() {
-                self.seen += 1;
-                self.everyone(&Input::Fact(self.seen as u64, fact));
-            }
-            self.now = Now { chain: self.now.chain + 1, ms: self.now.ms + PATIENCE_MS };
+            self.look();
+            self.at(self.now.chain + 1);
+            self.now.ms += PATIENCE_MS;
             self.everyone(&Input::Tick);
         }
     }
@@ -173,7 +264,11 @@ impl World {
         let kept = self.contract.blocks.len().saturating_sub(blocks);
         let gone = self.contract.blocks.split_off(kept);
         self.seen = self.seen.min(kept);
-        self.everyone(&Input::Rollback(self.seen as u64));
+        self.all_read(&Events {
+            rolled_back_to: Some(self.seen as u64),
+            caught_up: self.contract.blocks.len() == self.seen,
+            ..Events::default()
+        });
         let present = gone.into_iter().rev().filter(|(node, _)| self.gone != Some(*node)).collect::<Vec<_>>();
         present.into_iter().for_each(|(node, fact)| self.send(node, fact));
     }
@@ -212,13 +307,15 @@ fn the_last_epoch_may_be_short() {
 #[test]
 fn nothing_is_submitted_before_the_epoch_ends_on_chain() {
     let mut world = World::new();
-    world.now.chain = SCHEDULE.genesis;
+    world.at(SCHEDULE.genesis);
     (0..2).for_each(|round| {
         world.everyone(&Input::RoundOver(round, Some(Arc::new(result(round, &[1, 2, 3, 4])))));
     });
+    // A maximum that is ahead opens nothing: what may be done yet goes by the next block.
+    world.now.latest = SCHEDULE.end(0) + 100;
     world.now.chain = SCHEDULE.end(0) - 60;
     for _ in 0..59 {
-        world.now = Now { chain: world.now.chain + 1, ms: world.now.ms + PATIENCE_MS };
+        world.now = Now { chain: world.now.chain + 1, ms: world.now.ms + PATIENCE_MS, ..world.now };
         world.everyone(&Input::Tick);
     }
     assert!(world.contract.blocks.is_empty());
@@ -255,14 +352,14 @@ fn what_a_vanished_member_submitted_is_submitted_by_another() {
 fn a_restart_forgets_nothing_that_was_closed() {
     for when in 0..4 {
         let mut world = World::new();
-        world.now.chain = SCHEDULE.genesis;
+        world.at(SCHEDULE.genesis);
         // In the last case nobody could check anybody's signature before the restart.
         world.away = when == 3;
         for round in 0..2 {
             world.everyone(&Input::RoundOver(round, Some(Arc::new(result(round, &[1, 2, 3, 4])))));
         }
         if when > 0 {
-            world.now.chain = SCHEDULE.end(0);
+            world.at(SCHEDULE.end(0));
             world.everyone(&Input::Tick);
         }
         if when > 1 {
@@ -279,13 +376,279 @@ fn a_restart_forgets_nothing_that_was_closed() {
     }
 }
 
-#[test]
-fn a_deadline_ends_the_claims() {
+impl ToyDisk {
+    fn forget(&mut self, which: impl Fn(u64) -> bool) {
+        self.kept.retain(|epoch, _| !which(*epoch));
+        self.votes.retain(|epoch, _| !which(*epoch));
+    }
+}
+
+/// Two rounds, and what the contract says when all have voted; nobody has read it yet.
+fn voted() -> World {
     let mut world = World::new();
     (0..2).for_each(|round| world.round(round));
-    world.now.chain = 200_000;
-    world.settle();
+    while world.contract.root(0).is_none() {
+        world.now.ms += PATIENCE_MS;
+        world.everyone(&Input::Tick);
+    }
+    world
+}
+
+#[test]
+fn a_deadline_ends_the_claims_and_a_head_that_goes_back_does_not_open_them_again() {
+    let mut world = voted();
+    world.now.latest = 100_001;
+    world.look();
     assert_eq!(world.phases(1), [Phase::Expired]);
+    // A server that lags shows an old block; the greatest time that was seen stays.
+    world.now.chain = 1_100;
+    world.everyone(&Input::Tick);
+    world.restart(1);
+    assert_eq!(world.phases(1), [Phase::Expired]);
+    assert_eq!(world.claims, []);
+}
+
+#[test]
+fn a_head_that_was_far_ahead_once_freezes_nothing() {
+    let mut world = voted();
+    // What is beyond the tolerance does not raise the maximum, whatever the next block seems to say.
+    world.now.chain = u64::MAX;
+    world.look();
+    assert_eq!(world.phases(1), [Phase::Claiming]);
+    world.now.chain = 1_100;
+    world.settle();
+    (0..4).for_each(|node| assert_eq!(world.phases(node), [Phase::Paid]));
+}
+
+#[test]
+fn after_its_last_submission_an_epoch_is_neither_signed_nor_submitted() {
+    let mut world = World::new();
+    world.at(SCHEDULE.last_submission(0) + 1);
+    (0..2).for_each(|round| world.round(round));
+    assert_eq!(world.phases(0), [Phase::Voting], "it may have been accepted in blocks that were not read");
+    world.settle();
+    assert_eq!((world.phases(0), world.signed.len(), world.contract.blocks.len()), (vec![Phase::Lapsed], 0, 0));
+    // The head goes back, the maximum does not.
+    world.now = Now { chain: SCHEDULE.end(0), latest: world.now.latest, ms: 0 };
+    world.everyone(&Input::Tick);
+    assert_eq!((world.phases(0), world.signed.len()), (vec![Phase::Lapsed], 0));
+
+    let mut punctual = World::new();
+    punctual.at(SCHEDULE.last_submission(0));
+    (0..2).for_each(|round| punctual.round(round));
+    assert_eq!(punctual.signed.len(), 4);
+}
+
+#[test]
+fn acceptance_that_is_read_before_the_epoch_is_known_is_kept() {
+    for restarted in [false, true] {
+        let mut world = World::new();
+        // The node lags in its rounds: the others have settled more epochs than it takes signatures for.
+        let late = 3;
+        for round in 0..8 {
+            world.at(SCHEDULE.round_start(round + 1));
+            let result = Arc::new(result(round, &[10, 11, 12, 13]));
+            (0..late).for_each(|node| world.input(node, Input::RoundOver(round, Some(result.clone()))));
+        }
+        world.settle();
+        assert_eq!(world.phases(0), [Phase::Paid; 4]);
+        assert_eq!(world.phases(late), [Phase::Open; 3]);
+        if restarted {
+            // All events are behind its cursor.
+            world.restart(late);
+        }
+        for round in 0..8 {
+            world.input(late, Input::RoundOver(round, Some(Arc::new(result(round, &[10, 11, 12, 13])))));
+        }
+        assert_eq!(world.phases(late), [Phase::Claiming; 4]);
+        world.settle();
+        assert_eq!(world.phases(late), [Phase::Paid; 4]);
+        assert_eq!(world.contract.blocks.len(), 4 * 5, "everybody is paid once");
+    }
+}
+
+#[test]
+fn acceptance_that_is_taken_back_before_the_epoch_is_known_is_not_kept() {
+    let mut world = World::new();
+    let accepted = (7, Fact::Accepted { epoch: 0, root: [9; 32], deadline: 100_000 });
+    world.all_read(&Events { facts: vec![accepted], caught_up: true, ..Events::default() });
+    world.all_read(&Events { rolled_back_to: Some(6), caught_up: true, ..Events::default() });
+    (0..2).for_each(|round| world.round(round));
+    world.settle();
+    assert_eq!(world.phases(0), [Phase::Paid]);
+}
+
+#[test]
+fn a_stale_claim_fails_alone() {
+    let mut world = World::new();
+    (0..6).for_each(|round| world.round(round));
+    // The chain is not read until all three epochs are accepted; somebody has claimed a leaf of member 0 for it by then.
+    let number_accepted = |world: &World| (0..3).filter(|epoch| world.contract.root(*epoch).is_some()).count();
+    while number_accepted(&world) < 3 {
+        world.now.ms += PATIENCE_MS;
+        world.everyone(&Input::Tick);
+    }
+    let stale = Fact::Paid { epoch: 1, peer: key(0).peer() };
+    let accepted: Vec<_> = (1..).zip(world.contract.blocks.iter().map(|(_, fact)| *fact)).collect();
+    world.contract.mine(3, stale);
+    world.read(0, Events { facts: accepted, caught_up: true, ..Events::default() });
+    assert_eq!(world.claims, [(0, 0), (0, 1), (0, 2)], "one claim for each leaf");
+    let mine = |world: &World| {
+        world
+            .contract
+            .blocks
+            .iter()
+            .filter(|(_, fact)| matches!(fact, Fact::Paid { peer, .. } if *peer == key(0).peer()))
+            .count()
+    };
+    assert_eq!(mine(&world), 3, "the other two are paid, the stale one not again");
+    world.settle();
+    assert_eq!(world.phases(0), [Phase::Paid; 3], "and it is known for what it is");
+    assert_eq!(mine(&world), 3);
+}
+
+/// A process is killed after each of its steps in turn (a record written, a signature made, a transaction handed over), with
+/// and without a reorganisation before it starts again.
+#[test]
+fn a_kill_between_any_two_steps_loses_and_doubles_nothing() {
+    let end = SCHEDULE.last_submission(1) + SCHEDULE.claim_window + GRACE_SECONDS + 1;
+    for depth in [0, 2, 20] {
+        for steps in 1.. {
+            let mut world = World::new();
+            world.steps_left = Some(steps);
+            (0..2).for_each(|round| world.round(round));
+            world.settle();
+            let killed_early = world.is_killed(0);
+            world.reorganise(depth);
+            // As a node does that has its rounds at hand: it plays them to its settlement once more.
+            let replay = |world: &mut World, rounds: std::ops::Range<u64>| {
+                for round in rounds {
+                    world.input(0, Input::RoundOver(round, Some(Arc::new(result(round, &[10, 11, 12, 13])))));
+                }
+            };
+            if killed_early {
+                world.restart(0);
+                replay(&mut world, 0..2);
+            }
+            (2..4).for_each(|round| world.round(round));
+            world.settle();
+            if !killed_early && world.is_killed(0) {
+                world.restart(0);
+                replay(&mut world, 0..4);
+            }
+            world.settle();
+            let survived = world.steps_left.is_some();
+            for node in 0..4 {
+                assert_eq!(
+                    world.phases(node),
+                    [Phase::Paid; 2],
+                    "node {node}, killed after step {steps}, {depth} blocks"
+                );
+            }
+            assert_eq!(world.contract.blocks.len(), 2 * 5);
+            // The last steps: everything is forgotten, also if the process is killed meanwhile.
+            world.at(end);
+            (0..3).for_each(|_| world.everyone(&Input::Tick));
+            if world.is_killed(0) {
+                world.restart(0);
+                (0..3).for_each(|_| world.everyone(&Input::Tick));
+            }
+            assert!(world.disks.iter().all(|disk| disk.kept.is_empty() && disk.votes.is_empty()), "step {steps}");
+            if survived && world.steps_left.is_some() {
+                assert!(steps > 15, "{steps} steps are fewer than there are writes");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_over_for_good_is_forgotten_after_its_end_was_seen() {
+    let mut world = voted();
+    world.settle();
+    let last = SCHEDULE.last_submission(0) + SCHEDULE.claim_window + GRACE_SECONDS;
+    world.at(last);
+    world.everyone(&Input::Tick);
+    world.everyone(&Input::Tick);
+    assert!(world.disks.iter().all(|disk| disk.kept.len() == 1 && disk.votes[&0].len() == 4));
+    world.at(last + 1);
+    world.everyone(&Input::Tick);
+    assert_eq!(world.phases(2), [Phase::Paid]);
+    world.everyone(&Input::Tick);
+    assert_eq!(world.forgotten, [(0, 1), (1, 1), (2, 1), (3, 1)]);
+    assert_eq!(world.phases(2), []);
+    assert!(world.disks.iter().all(|disk| disk.kept.is_empty() && disk.votes.is_empty()));
+    // Rounds, signatures and events of long ago change nothing.
+    let signed = world.signed.len();
+    world.round(1);
+    world.restart(2);
+    world.settle();
+    assert_eq!((world.phases(0), world.phases(2), world.signed.len()), (vec![], vec![], signed));
+}
+
+#[test]
+fn an_epoch_that_may_have_been_accepted_unseen_is_not_forgotten() {
+    let mut world = World::new();
+    (0..2).for_each(|round| world.round(round));
+    // Whatever a server hides: until the last moment of the last possible claim the table stays.
+    world.contract.blocks.clear();
+    world.at(SCHEDULE.last_submission(0) + SCHEDULE.claim_window);
+    world.settle();
+    assert_eq!((world.phases(0), world.forgotten.len()), (vec![Phase::Lapsed], 0));
+    world.contract.mine(0, Fact::Accepted { epoch: 0, root: [9; 32], deadline: u64::MAX });
+    world.settle();
+    assert_eq!(world.phases(0), [Phase::Contradicted]);
+}
+
+/// 800 members vote: what is kept grows with the votes, not with their square.
+#[test]
+fn each_vote_is_kept_once() {
+    const MEMBERS: u16 = 800;
+    let node_key = |member: u16| {
+        let mut secret = [1; 32];
+        secret[..2].copy_from_slice(&member.to_be_bytes());
+        NodeKey::from_secret(&secret).unwrap()
+    };
+    let keys: Vec<NodeKey> = (0..MEMBERS).map(node_key).collect();
+    let result = Arc::new(testing::result_of(1, &keys, &vec![5; keys.len()]));
+    let seats = Seats {
+        seats: keys.iter().map(|key| (key.peer(), Seat { owner: [0; 20], stake: 1 })).collect(),
+        total: MEMBERS.into(),
+    };
+    let now = Now { chain: 1_000, latest: 1_000, ms: 0 };
+    let mut node = Settler::new(keys[0].peer(), SCHEDULE, domain());
+    let (mut tables, mut votes) = (0, Vec::new());
+    let mut statement = None;
+    let mut inputs = std::collections::VecDeque::from([Input::RoundOver(1, Some(result)), Input::Seats(0, seats)]);
+    let mut next = 0;
+    while let Some(input) = inputs.pop_front() {
+        for output in node.handle(input, now) {
+            match output {
+                Output::Keep(_) => tables += 1,
+                Output::KeepVotes(0, new) => votes.extend(new),
+                Output::Sign(wanted) => statement = Some(wanted),
+                _ => {}
+            }
+        }
+        if let (true, Some(statement), Some(key)) = (inputs.is_empty(), &statement, keys.get(next)) {
+            let (peer, signature) = (key.peer(), key.sign_recoverable(&statement.digest(&domain())).unwrap());
+            inputs.push_back(Input::Attestation(Attestation { peer, epoch: 0, signature }));
+            next += 1;
+        }
+    }
+    assert_eq!((tables, votes.len()), (1, usize::from(MEMBERS)));
+    let voters: std::collections::BTreeSet<_> = votes.iter().map(|(peer, _)| *peer).collect();
+    assert_eq!(voters.len(), usize::from(MEMBERS));
+}
+
+/// A server's word about its first block is not part of the place, nor is anything else but what a signature is valid for.
+#[test]
+fn the_place_of_a_signature_is_what_the_signature_is_valid_for() {
+    let Domain { chain_id, contract } = domain();
+    let place = node::domain_id(&domain());
+    assert_eq!(place, node::domain_id(&Domain { chain_id, contract }));
+    assert_ne!(place, node::domain_id(&Domain { chain_id: 1, contract }));
+    assert_ne!(place, node::domain_id(&Domain { chain_id, contract: [8; 20].into() }));
 }
 
 #[test]
@@ -304,7 +667,7 @@ fn forged_strange_repeated_and_early_attestations_are_refused_alone() {
     assert_eq!((count(&world, Rejection::NoSeat), count(&world, Rejection::OtherScores)), (1, 2));
     assert_eq!(count(&world, Rejection::Duplicate), 0);
     assert_eq!(world.phases(0), [Phase::Paid]);
-    let votes: BTreeMap<_, _> = world.kept[&(0, 0)].votes().collect();
+    let votes = world.disks[0].votes[&0].clone();
     assert_eq!(votes.len(), 4, "who was forged counts all the same");
     for signature in [votes[&key(1).peer()], [5; 65]] {
         world.input(0, Input::Attestation(Attestation { peer: key(1).peer(), epoch: 0, signature }));
@@ -419,7 +782,8 @@ proptest! {
     fn inputs_in_any_order_do_no_harm(steps in prop::collection::vec((0u8..9, 0u64..4, any::<u8>()), 0..200)) {
         let mut node = Settler::new(key(0).peer(), SCHEDULE, domain());
         for (what, number, value) in steps {
-            let now = Now { chain: 1_000 + u64::from(value) * 10, ms: u64::from(value) * 1_000 };
+            let time = 1_000 + u64::from(value) * 10;
+            let now = Now { chain: time, latest: time.pow(u32::from(value % 3)), ms: u64::from(value) * 1_000 };
             let points = [Points::from(value), 1, 2, 3];
             let input = match what {
                 0 => Input::RoundOver(number, Some(Arc::new(result(number, &points)))),
@@ -428,8 +792,12 @@ proptest! {
                 3 => Input::Signed(number, [value; 65]),
                 4 => Input::Attestation(Attestation { peer: key(value % 5).peer(), epoch: number, signature: [value; 65] }),
                 5 => Input::Seats(number, seats(&[u128::from(value); 3])),
-                6 => Input::Fact(value.into(), Fact::Accepted { epoch: number, root: [value; 32], deadline: 2_000 }),
-                7 => Input::Rollback(value.into()),
+                6 => Input::Events(Events {
+                    rolled_back_to: (value % 4 == 0).then_some(value.into()),
+                    facts: vec![(value.into(), Fact::Accepted { epoch: number, root: [value; 32], deadline: 2_000 })],
+                    caught_up: value % 2 == 0,
+                }),
+                7 => Input::Tick,
                 _ => Input::Refused(number, if value % 2 == 0 { Action::Submit } else { Action::Claim }),
             };
             let outputs = node.handle(input, now);

@@ -1,4 +1,4 @@
-//! How far the events of each contract were read.
+//! How far the events of a contract were read.
 
 use redb::{TableDefinition, WriteTransaction};
 use serde::Serialize;
@@ -18,32 +18,40 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     Ok(())
 }
 
-/// Positions in the events of contracts.
+/// The position in the events of one contract.
 #[derive(Clone, Debug)]
-pub struct Cursors<V>(Records<Key, V>);
+pub struct Cursors<V> {
+    records: Records<Key, V>,
+    chain: Chain,
+    contract: [u8; 20],
+}
 
 impl Store {
-    /// How far the events of contracts were read; `V` is the position's type.
-    pub fn cursors<V: Serialize + DeserializeOwned>(&self) -> Cursors<V> {
-        Cursors(Records::new(self.clone(), CURSORS))
+    /// How far the events of a contract were read; `V` is the position's type.
+    pub fn cursors<V: Serialize + DeserializeOwned>(&self, chain: Chain, contract: [u8; 20]) -> Cursors<V> {
+        Cursors { records: Records::new(self.clone(), CURSORS), chain, contract }
     }
 }
 
 impl<V: Serialize + DeserializeOwned> Cursors<V> {
-    /// The position in a contract's events; `None` if they were never read.
+    fn key(&self) -> (u64, &[u8; 32], &[u8; 20]) {
+        (self.chain.id, &self.chain.genesis, &self.contract)
+    }
+
+    /// The position; `None` if the events were never read.
     ///
     /// # Errors
     /// The store fails, or the position is damaged; the events can be read again from the contract's first block.
-    pub fn get(&self, chain: &Chain, contract: &[u8; 20]) -> Result<Option<V>, StoreError> {
-        self.0.get((chain.id, &chain.genesis, contract))
+    pub fn get(&self) -> Result<Option<V>, StoreError> {
+        self.records.get(self.key())
     }
 
-    /// Keeps a position.
+    /// Keeps a position, in the place of the one before.
     ///
     /// # Errors
-    /// The store fails.
-    pub fn put(&self, chain: &Chain, contract: &[u8; 20], position: &V) -> Result<(), StoreError> {
-        self.0.put((chain.id, &chain.genesis, contract), position)
+    /// It is too large, or the store fails.
+    pub fn put(&self, position: &V) -> Result<(), StoreError> {
+        self.records.put(self.key(), position)
     }
 }
 
@@ -55,12 +63,12 @@ mod tests {
     #[test]
     fn positions_belong_to_a_chain_and_a_contract() {
         let (_folder, store) = temporary();
-        let cursors = store.cursors::<(u64, [u8; 32])>();
         let (chain, other) = (Chain { id: 1, genesis: [1; 32] }, Chain { id: 1, genesis: [2; 32] });
-        cursors.put(&chain, &[3; 20], &(7, [8; 32])).unwrap();
-        cursors.put(&chain, &[3; 20], &(9, [8; 32])).unwrap();
-        assert_eq!(cursors.get(&chain, &[3; 20]).unwrap(), Some((9, [8; 32])));
-        assert_eq!(cursors.get(&chain, &[4; 20]).unwrap(), None);
-        assert_eq!(cursors.get(&other, &[3; 20]).unwrap(), None);
+        let of = |chain, contract| store.cursors::<(u64, [u8; 32])>(chain, [contract; 20]);
+        of(chain, 3).put(&(7, [8; 32])).unwrap();
+        of(chain, 3).put(&(9, [8; 32])).unwrap();
+        assert_eq!(of(chain, 3).get().unwrap(), Some((9, [8; 32])));
+        assert_eq!(of(chain, 4).get().unwrap(), None);
+        assert_eq!(of(other, 3).get().unwrap(), None);
     }
 }

@@ -30,6 +30,18 @@ pub enum OpenError {
         /// Its layout.
         found: u64,
     },
+    /// A program from before the first release wrote it.
+    #[error(
+        "the store {path} has layout {found}, in which signatures cannot be looked up safely; let the program that wrote \
+         it finish its epochs, then move it away: nothing may be signed for epochs that it has signed",
+        path = path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its layout.
+        found: u64,
+    },
     /// It is not a store, or a damaged one.
     #[error(
         "{path} is not a node's store, or is damaged: {reason}; restore a copy. Without one, move it away and sign \

@@ -3,13 +3,19 @@
 //! ```text
 //! Store ─┬─ sign_once   place → digest, and the floors             (identity)
 //!        ├─ intents     transactions of an account, until final    (contracts::writer)
-//!        ├─ cursors     how far a contract's events were read
-//!        ├─ epochs      what was heard about an epoch's scores, as opaque bytes
+//!        ├─ cursors     how far a contract's events were read, and what they led to
+//!        ├─ epochs      what is known of an epoch's scores, as opaque bytes
+//!        ├─ votes       signatures under an epoch's scores, one row each
 //!        └─ meta        the layout's version
 //! private ─▶ small files with secrets ─▶ whole ─▶ files that appear whole or not at all
 //! ```
 //! Invariants: what a call wrote is on disk when it returns; a call is all or nothing; a record that does not decode is
-//! reported and hides no other; a flipped bit is found when the file is opened; a newer layout is not touched. Sizes are bounded by [`MAX_RECORD`].
+//! reported and hides no other; a flipped bit is found when the file is opened; another layout is not touched. Sizes are
+//! bounded by [`MAX_RECORD`].
+//!
+//! All tables but `sign_once` are told apart by [`Chain`], which a chain's server can change by lying about block 0. Then they
+//! are empty until it tells the truth: epochs wait, and what is sent a second time the contracts refuse. What was signed is
+//! filed by what the signature is valid for and nothing else.
 
 mod cursors;
 mod epochs;
@@ -22,7 +28,7 @@ mod sign_once;
 pub mod whole;
 
 pub use cursors::Cursors;
-pub use epochs::Epochs;
+pub use epochs::{Epochs, Vote};
 pub use error::{OpenError, StoreError};
 pub use intents::Intents;
 pub use open::{SCHEMA, Store};

@@ -10,7 +10,11 @@ use super::error::{OpenError, StoreError};
 use super::{cursors, epochs, intents, sign_once, whole};
 
 /// Version of the layout.
-pub const SCHEMA: u64 = 1;
+///
+/// Layout 1, which no release has written, filed signatures under a name that a chain's server could change, so what a node
+/// has signed cannot be looked up in it. It is refused rather than converted: a table that answers "never signed" for an
+/// epoch that was signed is worse than none.
+pub const SCHEMA: u64 = 2;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const SCHEMA_KEY: &str = "schema";
@@ -34,6 +38,7 @@ impl Store {
         let path: Arc<Path> = path.into();
         match found {
             SCHEMA => Ok(Self { database: Arc::new(database), path, created }),
+            older if older < SCHEMA => Err(OpenError::Older { path: path.to_path_buf(), found: older }),
             newer => Err(OpenError::Newer { path: path.to_path_buf(), found: newer }),
         }
     }
@@ -187,15 +192,22 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_newer_layout_is_not_touched() {
-        let (_folder, path) = at();
-        let store = Store::open(&path).unwrap();
-        store.write(|transaction| Ok(transaction.open_table(META)?.insert(SCHEMA_KEY, 9)?.map(|_| ()))).unwrap();
-        drop(store);
-        let before = std::fs::read(&path).unwrap();
-        let error = error_at(&path);
-        assert!(error.contains("has layout 9, this program knows layouts up to 1; use the newer program"), "{error}");
-        assert_eq!(std::fs::read(&path).unwrap().len(), before.len());
+    fn other_layouts_are_not_touched() {
+        for (layout, words) in [
+            (9, "has layout 9, this program knows layouts up to 2; use the newer program"),
+            (1, "has layout 1, in which signatures cannot be looked up safely"),
+        ] {
+            let (_folder, path) = at();
+            let store = Store::open(&path).unwrap();
+            store
+                .write(|transaction| Ok(transaction.open_table(META)?.insert(SCHEMA_KEY, layout)?.map(|_| ())))
+                .unwrap();
+            drop(store);
+            let before = std::fs::read(&path).unwrap();
+            let error = error_at(&path);
+            assert!(error.contains(words), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap().len(), before.len());
+        }
     }
 
     #[test]

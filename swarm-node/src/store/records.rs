@@ -103,18 +103,6 @@ impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
         })
     }
 
-    /// Removes a range of keys.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub fn remove_range<'k, Q: Borrow<K::SelfType<'k>> + 'k>(
-        &self,
-        range: impl RangeBounds<Q> + 'k,
-    ) -> Result<(), StoreError> {
-        self.store
-            .write(|transaction| Ok(transaction.open_table(self.table)?.retain_in::<Q, _>(range, |_, _| false)?))
-    }
-
     /// All values of a range of keys.
     ///
     /// # Errors
@@ -202,9 +190,7 @@ mod tests {
         assert_eq!(records.scan::<u64>(..).unwrap().records, [both, Value::Nothing]);
         records.remove(1).unwrap();
         records.remove(1).unwrap();
-        records.put(9, &Value::Nothing).unwrap();
-        records.remove_range(..9).unwrap();
-        assert_eq!((records.get(2).unwrap(), records.get(9).unwrap()), (None, Some(Value::Nothing)));
+        assert_eq!((records.get(1).unwrap(), records.get(2).unwrap()), (None, Some(Value::Nothing)));
     }
 
     #[test]

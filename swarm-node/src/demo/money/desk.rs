@@ -1,6 +1,6 @@
 //! The nodes of all peers at work on one chain.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ pub(super) struct Desk {
     due: Vec<u64>,
     nodes: Vec<mpsc::Sender<Message>>,
     reports: Vec<mpsc::Receiver<Report>>,
-    epochs: Vec<Vec<(EpochNumber, Phase, u64)>>,
+    /// The last that each node said of each epoch: it forgets those that are over for good.
+    epochs: Vec<BTreeMap<EpochNumber, (Phase, u64)>>,
     tell: std_mpsc::Sender<News>,
     paid: usize,
     closed: bool,
@@ -53,7 +54,7 @@ impl Desk {
             due: Vec::with_capacity(count),
             nodes: Vec::with_capacity(count),
             reports: Vec::with_capacity(count),
-            epochs: vec![Vec::new(); count],
+            epochs: vec![BTreeMap::new(); count],
             tell: office.tell.clone(),
             paid: 0,
             closed: false,
@@ -67,10 +68,10 @@ impl Desk {
         let (Some(key), Some(owner)) = (office.cast.nodes.get(peer), office.cast.owners.get(peer)) else {
             return Ok(());
         };
-        let Drawer { intents, signed, kept } = Drawer::open(ground, owner, peer)?;
-        let due = match (&office.origin, &kept) {
-            (Origin::Resumed { .. }, Some(kept)) => {
-                let scan = kept.all()?;
+        let Drawer { intents, signed, disk } = Drawer::open(ground, owner, peer)?;
+        let due = match (&office.origin, &disk) {
+            (Origin::Resumed { .. }, Some(disk)) => {
+                let scan = disk.epochs.all()?;
                 // A damaged epoch is due, too, and so what is due is never done.
                 (scan.records.len() + scan.damaged.len()) as u64
             }
@@ -78,7 +79,6 @@ impl Desk {
         };
         let writer = Writer::start(self.link.client.clone(), owner.signer.clone(), intents, self.link.writer())?;
         let setup = Setup {
-            first_block: ground.first_block.0,
             signer: Signer::new(key.clone(), signed),
             members: office.cast.nodes.iter().map(|node| node.peer()).collect(),
             schedule: self.schedule,
@@ -86,7 +86,7 @@ impl Desk {
             swarm: ground.stage.swarm.clone(),
             cursor: Cursor::new(ground.stage.swarm.addresses().coordinator, ground.stage.block),
             writer: writer.clone(),
-            kept,
+            disk,
         };
         let (reports, heard) = mpsc::channel(REPORTS);
         let (node, own, inbox) = Node::new(setup, reports);
@@ -145,14 +145,14 @@ impl Desk {
             }
             Report::Epochs(epochs) => {
                 if let Some(known) = self.epochs.get_mut(peer) {
-                    *known = epochs;
+                    known.extend(epochs.into_iter().map(|(epoch, phase, points)| (epoch, (phase, points))));
                 }
             }
         }
     }
 
     fn count(&self, phase: impl Fn(Phase) -> bool) -> usize {
-        self.epochs.iter().flatten().filter(|(_, at, _)| phase(*at)).count()
+        self.epochs.iter().flat_map(BTreeMap::values).filter(|(at, _)| phase(*at)).count()
     }
 
     /// True if the nodes have heard of every round, so that what they need later is on disk.
@@ -171,15 +171,16 @@ impl Desk {
         let swarm = &ground.stage.swarm;
         let mut accounts = Vec::new();
         for (epochs, owner) in self.epochs.iter().zip(&office.cast.owners) {
-            let points = epochs.iter().map(|(_, _, points)| points).sum();
+            let points = epochs.values().map(|(_, points)| points).sum();
             let asked = tokio::time::timeout(LAST_WORD, patiently(|| swarm.tokens_of(owner.address()))).await;
             let claimed =
                 asked.ok().and_then(Result::ok).map_or_else(|| paid_units(epochs), |units| units.saturating_to());
             accounts.push(Account { points, claimed });
         }
-        let accepted = |phase: Phase| !matches!(phase, Phase::Open | Phase::Voting | Phase::Failed);
-        let first = self.epochs.first().map_or(&[][..], Vec::as_slice);
-        let epochs = [first.iter().filter(|(_, phase, _)| accepted(*phase)).count(), first.len()];
+        let accepted = |phase: Phase| !matches!(phase, Phase::Open | Phase::Voting | Phase::Failed | Phase::Lapsed);
+        let first: Vec<Phase> =
+            self.epochs.first().into_iter().flat_map(|epochs| epochs.values()).map(|at| at.0).collect();
+        let epochs = [first.iter().filter(|phase| accepted(**phase)).count(), first.len()];
         let trouble = self.writers.iter().find_map(trouble).or_else(|| self.odd_phase());
         let place = Some(place(&office.chain, ground, &office.cast));
         let needs_url = public_url(&office.chain).is_none();
@@ -192,12 +193,13 @@ impl Desk {
             Phase::Contradicted => Some("the chain accepted other scores than this swarm computed"),
             Phase::Expired => Some("the time to claim is over"),
             Phase::Failed => Some("its points make no score table; a warning says why"),
+            Phase::Lapsed => Some("the scores were not accepted in time, and no more are taken"),
             Phase::Unbound => Some("a node key is bound to no account"),
             Phase::Voting => Some("the scores are not accepted yet"),
             Phase::Claiming => Some("the claims are not paid yet"),
             _ => None,
         };
-        let mut phases = self.epochs.iter().flatten().map(|(epoch, phase, _)| (epoch, odd(*phase)));
+        let mut phases = self.epochs.iter().flatten().map(|(epoch, (phase, _))| (epoch, odd(*phase)));
         phases.find_map(|(epoch, odd)| Some(format!("epoch {epoch}: {}", odd?)))
     }
 }
@@ -208,9 +210,9 @@ fn is_full(sent: Result<(), TrySendError<Message>>) -> bool {
 }
 
 /// What the chain had paid when it was last seen.
-fn paid_units(epochs: &[(EpochNumber, Phase, u64)]) -> u128 {
-    let paid = epochs.iter().filter(|(_, phase, _)| *phase == Phase::Paid);
-    Account { points: paid.map(|(_, _, points)| points).sum(), claimed: 0 }.earned()
+fn paid_units(epochs: &BTreeMap<EpochNumber, (Phase, u64)>) -> u128 {
+    let paid = epochs.values().filter(|(phase, _)| *phase == Phase::Paid);
+    Account { points: paid.map(|(_, points)| points).sum(), claimed: 0 }.earned()
 }
 
 fn place(chain: &ChainConfig, ground: &Ground, cast: &Cast) -> Place {

@@ -42,7 +42,8 @@ impl Economy {
 
     /// When epochs end.
     pub fn schedule(&self, genesis: u64) -> Schedule {
-        Schedule { genesis, round_seconds: self.round_seconds, rounds_per_epoch: self.rounds_per_epoch }
+        let Parameters { round_length, rounds_per_epoch, exit_delay, claim_window, .. } = self.parameters(genesis);
+        Schedule { genesis, round_seconds: round_length, rounds_per_epoch, exit_delay, claim_window }
     }
 
     /// Epochs that will be played, the last one perhaps shorter.

@@ -11,8 +11,8 @@ use super::prepare::Stage;
 use super::run_file::{Run, RunError, peer_store};
 use crate::chain::Link;
 use crate::identity::{MemoryTable, SignOnce};
-use crate::settle::Kept;
-use crate::store::{Chain, Epochs};
+use crate::settle::Disk;
+use crate::store::Chain;
 
 /// Where a settlement begins.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Ground {
 pub(super) struct Drawer {
     pub(super) intents: Arc<dyn IntentStore>,
     pub(super) signed: Arc<dyn SignOnce>,
-    pub(super) kept: Option<Epochs<Kept>>,
+    pub(super) disk: Option<Disk>,
 }
 
 impl Drawer {
@@ -45,7 +45,7 @@ impl Drawer {
             return Ok(Self {
                 intents: Arc::new(MemoryStore::default()),
                 signed: Arc::new(MemoryTable::default()),
-                kept: None,
+                disk: None,
             });
         };
         let store = peer_store(folder, peer)?;
@@ -54,7 +54,7 @@ impl Drawer {
         Ok(Self {
             intents: Arc::new(store.intents(chain, owner.address().into())),
             signed: Arc::new(store.sign_once()),
-            kept: Some(store.epochs(chain, contract)),
+            disk: Some(Disk { epochs: store.epochs(chain, contract), position: store.cursors(chain, contract) }),
         })
     }
 }

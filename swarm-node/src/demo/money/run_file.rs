@@ -1,7 +1,8 @@
 //! What a demo leaves behind on a chain that lasts, so that its rewards can be settled after its process has ended.
 //!
 //! ```text
-//! runs/demo/0x…/           named after the coordinator
+//! runs/demo/0x…/           named after the coordinator; on a dev chain also after its first block, for one that is made
+//!                          anew gives the old addresses again, and what was signed for the old ones would bind the new
 //!   run.toml               the chain, the contracts, the cast's seed; no secrets
 //!   peer-1/node.redb       what the peer signed, its transactions, its closed epochs
 //! ```
@@ -15,7 +16,7 @@ use thiserror::Error;
 
 use super::economy::Economy;
 use super::prepare::Stage;
-use crate::chain::Link;
+use crate::chain::{DEV_CHAINS, Link};
 use crate::store::whole::{Access, Reserved, require_writable};
 use crate::store::{self, Store};
 use crate::text_file;
@@ -136,7 +137,11 @@ impl Run {
 
     /// Makes a run's folder below `runs`; a folder that exists belongs to the same contracts.
     pub(super) fn create(&self, runs: &Path) -> Result<PathBuf, RunError> {
-        let folder = runs.join(self.coordinator.to_string());
+        // A chain that is no dev chain gives an address once, so its name does not depend on what a server calls block 0.
+        let folder = match DEV_CHAINS.contains(&self.chain) {
+            true => runs.join(format!("{}-{}", self.coordinator, self.first_block.get(2..10).unwrap_or("0"))),
+            false => runs.join(self.coordinator.to_string()),
+        };
         let path = folder.join(RUN_FILE);
         let text = self.to_text()?;
         let written = std::fs::create_dir_all(&folder)
