@@ -45,7 +45,7 @@ type Case = (&'static str, Command, &'static str);
 impl Commands {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let chain = DevChain::start(&folder.path().join("chain"));
+        let chain = DevChain::start(&folder.path().join(odd("chain")));
         let deployment = folder.path().join("swarm.toml");
         let model = untrained(folder.path());
         let edits = [("steps", "1"), ("decay", "0"), ("answers", "2"), ("checkpoint_every", "1")];
