@@ -68,7 +68,7 @@ pub enum DemoError {
         /// The signal's number.
         signal: usize,
         /// What became of the rewards until then.
-        money: MoneyReport,
+        money: Box<MoneyReport>,
     },
     /// A demo without peers.
     #[error("there is no peer; set demo.peers to 2 or more")]
@@ -115,7 +115,7 @@ pub fn run(
     let money = money.map_or_else(|report| report, |money| money.finish(watch, stop, played.is_ok()));
     match played {
         Ok(report) => Ok(DemoReport { money, seconds: started.elapsed().as_secs_f64(), ..report }),
-        Err(DemoError::Stopped { signal, .. }) => Err(DemoError::Stopped { signal, money }),
+        Err(DemoError::Stopped { signal, .. }) => Err(DemoError::Stopped { signal, money: money.into() }),
         Err(error) => {
             if let Some(folder) = money.folder {
                 watch.warn(&format!("what is pending can be settled: swarm-node settle {}", folder.display()));
@@ -167,7 +167,7 @@ impl Stand<'_> {
     /// Fails if somebody has asked for the end.
     pub(super) fn check_stop(&self) -> Result<(), DemoError> {
         match self.stop.signal() {
-            Some(signal) => Err(DemoError::Stopped { signal, money: MoneyReport::default() }),
+            Some(signal) => Err(DemoError::Stopped { signal, money: Box::default() }),
             None => Ok(()),
         }
     }

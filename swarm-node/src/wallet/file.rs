@@ -104,9 +104,10 @@ impl Place {
         if path.symlink_metadata().is_ok() {
             return Err(FileError::Exists { path: path.to_owned() });
         }
-        let folder = std::fs::create_dir_all(folder_of(path));
-        let reserved = folder.and_then(|()| Reserved::new(path, Access::Owner, MAX_BYTES));
-        let reserved = reserved.map_err(|source| FileError::write(path, source))?;
+        let reserved = std::fs::create_dir_all(folder_of(path))
+            .and_then(|()| Reserved::new(path, Access::Owner, MAX_BYTES))
+            // Also where a file stands in the folder's place: what exists then is not the keystore.
+            .map_err(|source| FileError::Unwritable { path: path.to_owned(), source })?;
         Ok(Self { reserved, path: path.to_owned() })
     }
 

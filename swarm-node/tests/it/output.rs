@@ -45,7 +45,7 @@ type Case = (&'static str, Command, &'static str);
 impl Commands {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let chain = DevChain::start(&folder.path().join("chain"));
+        let chain = DevChain::start(&folder.path().join(odd("chain")));
         let deployment = folder.path().join("swarm.toml");
         let model = untrained(folder.path());
         let edits = [("steps", "1"), ("decay", "0"), ("answers", "2"), ("checkpoint_every", "1")];
@@ -70,6 +70,15 @@ impl Commands {
         command
     }
 
+    /// A demo of one round.
+    fn demo(&self) -> Command {
+        let mut demo = self.tiny("demo");
+        demo.args(["--peers", "2", "--rounds", "1", "--set", "demo.families=count,max", "--set", "demo.questions=1"]);
+        demo.args(["--set", "demo.common=1", "--set", "demo.heldout=1", "--set", "demo.samples=1"]);
+        demo.args(["--set", "demo.council=0", "--set", "learn.stage_samples=1"]);
+        demo
+    }
+
     /// Every command that prints a result.
     fn all(&mut self) -> Vec<Case> {
         self.runs += 1;
@@ -91,10 +100,7 @@ impl Commands {
         pretrain.arg(at.join("pretrained")).arg("--recipe").arg(&self.recipe);
         let mut eval = self.tiny("eval");
         eval.args(["--questions", "1", "--samples", "1", "--show", "1"]);
-        let mut demo = self.tiny("demo");
-        demo.args(["--peers", "2", "--rounds", "1", "--set", "demo.families=count,max", "--set", "demo.questions=1"]);
-        demo.args(["--set", "demo.common=1", "--set", "demo.heldout=1", "--set", "demo.samples=1"]);
-        demo.args(["--set", "demo.council=0", "--set", "learn.stage_samples=1"]);
+        let demo = self.demo();
         let mut join = with(&["chain", "join", "--mint", "--stake", "1", "--set", "chain.poll_ms=10", "--node-key"]);
         join.arg(at.join("node.key")).arg(&self.deployment);
         // The account is bound to one node; a second key of the same account may be bound, too.
@@ -271,6 +277,19 @@ fn nothing_is_deployed_unless_its_file_can_be_written() {
     let link = commands.folder.path().join("link.toml");
     std::os::unix::fs::symlink("nowhere", &link).unwrap();
     ended(&mut commands.deploy(&link)).expect(2, &["link.toml exists"]);
+    assert_eq!(commands.chain.account(), before);
+}
+
+#[test]
+fn a_demo_pays_for_nothing_that_it_cannot_keep() {
+    let commands = Commands::new();
+    let before = commands.chain.account();
+    let runs = commands.model.join("runs");
+    let mut demo = commands.demo();
+    demo.args(["--chain", &commands.chain.url(), "--set", &format!("demo.run={}", runs.display())]);
+    let ended = ended(demo.env("SWARM_NODE_WALLET_SECRET", devchain::secret()));
+    ended.expect(1, &["untrained.safetensors/runs cannot be written", "demo.run"]);
+    assert!(ended.out.contains("all peers"), "it learns all the same: {}", ended.out);
     assert_eq!(commands.chain.account(), before);
 }
 

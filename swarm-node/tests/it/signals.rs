@@ -38,8 +38,8 @@ impl Running {
         }
     }
 
-    fn send(&self, signals: &[&str]) {
-        send(self.child.id(), signals);
+    fn send(&self, signal: &str) {
+        send(self.child.id(), signal);
     }
 
     fn end(mut self) -> Ended {
@@ -52,10 +52,9 @@ impl Running {
     }
 }
 
-/// Sends signals right after one another.
-fn send(process: u32, signals: &[&str]) {
-    let kills: Vec<String> = signals.iter().map(|signal| format!("kill -{signal} {process}")).collect();
-    assert!(Command::new("sh").args(["-c", &kills.join(" && ")]).status().unwrap().success());
+fn send(process: u32, signal: &str) {
+    let status = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status();
+    assert!(status.unwrap().success());
 }
 
 /// The number in `step N of`.
@@ -83,7 +82,7 @@ fn training_that_is_stopped_goes_on_to_the_same_digest() {
         }
         let mut running = Running::start(&mut command);
         running.wait_for("training 1");
-        running.send(&[signal]);
+        running.send(signal);
         let ended = running.end();
         ended.expect(code, &[&format!("stopped by SIG{signal}"), "of 300 is saved in", "--resume"]);
         assert!((1..300).contains(&step(&ended)) && ended.out.is_empty(), "{} {}", ended.err, ended.out);
@@ -110,7 +109,7 @@ fn pretraining_that_is_stopped_goes_on_to_the_same_digest() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let mut running = Running::start(&mut pretrain("parts"));
         running.wait_for("pretraining 2/");
-        running.send(&[signal]);
+        running.send(signal);
         let ended = running.end();
         ended.expect(code, &[&format!("stopped by SIG{signal}"), "of 60 is saved in", "goes on from there"]);
         assert!((1..60).contains(&step(&ended)) && ended.out.is_empty(), "{} {}", ended.err, ended.out);
@@ -133,7 +132,9 @@ fn a_second_signal_ends_at_once() {
     let mut running = Running::start(command(&["pretrain", "--recipe"], &[]).arg(&recipe).arg("--out").arg(&out));
     running.wait_for("pretraining: 60 steps");
     thread::sleep(Duration::from_millis(300));
-    running.send(&["INT", "TERM"]);
+    running.send("INT");
+    thread::sleep(Duration::from_millis(100));
+    running.send("TERM");
     let sent = Instant::now();
     let ended = running.end();
     assert_eq!(ended.code, 143, "{}", ended.err);
@@ -149,7 +150,7 @@ fn a_dev_chain_ends_with_a_signal_and_forgets_nothing() {
     let arguments = ["chain", "deploy", file.to_str().unwrap(), "--chain", &chain.url(), "--set", "chain.poll_ms=10"];
     node_with(&arguments, &[("SWARM_NODE_WALLET_SECRET", &secret)]).expect(0, &[]);
     let before = chain.account();
-    send(chain.id(), &["INT"]);
+    send(chain.id(), "INT");
     assert_eq!(chain.wait().code(), Some(0));
     let chain = DevChain::start(folder.path());
     assert_eq!(chain.account(), before);
@@ -167,7 +168,7 @@ fn a_deployment_that_is_stopped_says_what_is_on_the_chain() {
     let mut running = Running::start(deploy.args(never).arg(&file));
     running.wait_for("deploying from");
     chain.wait_for_transactions(3);
-    running.send(&["TERM"]);
+    running.send("TERM");
     let ended = running.end();
     ended.expect(143, &["stopped by SIGTERM", "token 0x", "coordinator 0x", "(transaction 0x"]);
     assert!(!file.exists() && ended.out.is_empty());
@@ -189,7 +190,7 @@ fn a_join_that_is_stopped_goes_on_without_staking_twice() {
     let slow = ["--stake", "7", "--set", "chain.poll_ms=10", "--set", "chain.confirmations=1"];
     let running = Running::start(&mut command(&[&join[..], &slow].concat(), &environment));
     chain.wait_for_transactions(4);
-    running.send(&["INT"]);
+    running.send("INT");
     let ended = running.end();
     ended.expect(130, &["mint (transaction 0x", "the same command goes on"]);
     let joined = node_with(&[&join[..], &["--stake", "7", "--set", "chain.poll_ms=10"]].concat(), &environment);
@@ -226,7 +227,7 @@ fn a_demo_that_is_stopped_leaves_rewards_that_can_be_settled() {
     demo.arg("--set").arg(format!("demo.run={}", runs.display())).arg("--base").arg(&base);
     let mut running = Running::start(&mut demo);
     running.wait_for("swarm 4/60");
-    running.send(&["TERM"]);
+    running.send("TERM");
     let ended = running.end();
     let run = std::fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
     let run = run.to_str().unwrap();

@@ -185,3 +185,45 @@ pub(super) fn peer_store(folder: &Path, peer: usize) -> Result<Store, RunError> 
     std::fs::create_dir_all(&folder).map_err(failed)?;
     Ok(Store::open(&folder.join(store::FILE_NAME))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_file_is_replaced_whole_and_comes_back() {
+        let runs = tempfile::tempdir().unwrap();
+        let address = Address::repeat_byte(7);
+        let run = Run {
+            endpoint: "http://127.0.0.1:8545".into(),
+            chain: 31_338,
+            first_block: B256::ZERO.to_string(),
+            seed: 1,
+            peers: 2,
+            rounds: 5,
+            rounds_per_epoch: 2,
+            round_seconds: 1,
+            genesis: 1_800_000_000,
+            token: address,
+            stake: address,
+            coordinator: address,
+            block: 3,
+            funder: address,
+        };
+        let folder = run.create(runs.path()).unwrap();
+        std::fs::write(folder.join(RUN_FILE), vec![b'#'; 5000]).unwrap();
+        assert_eq!(run.create(runs.path()).unwrap(), folder);
+        assert_eq!(Run::read(&folder).unwrap(), run);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_place_that_cannot_hold_runs_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = require_place(&file.join("runs")).unwrap_err().to_string();
+        assert!(error.contains("file/runs cannot be written") && error.contains("demo.run"), "{error}");
+        require_place(&folder.path().join("new/runs")).unwrap();
+    }
+}
