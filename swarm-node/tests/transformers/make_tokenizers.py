@@ -5,7 +5,8 @@
 A folder has tokenizer.json, what lies beside it in a model's folder (tokenizer_config.json, config.json) and
 expected.json: for each text its ids as a prompt (`tokenizer(text)`) and without special tokens, and for lists of ids
 their text (`decode(ids, skip_special_tokens=True)`). `PreTrainedTokenizerFast` is asked, which does what
-tokenizer.json says; the classes of some models replace parts of the file by their own.
+tokenizer.json says; the classes of some models replace parts of the file by their own. The trainer of `bert` breaks ties
+at random, so that folder comes out with other ids each time.
 """
 
 import json

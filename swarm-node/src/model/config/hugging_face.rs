@@ -235,6 +235,7 @@ impl File {
     }
 
     fn config(&self, family: &Family) -> Result<ModelConfig, ParseError> {
+        let vocab_size = self.length("vocab_size", None)?;
         let hidden_size = self.length("hidden_size", None)?;
         let num_layers = self.length("num_hidden_layers", None)?;
         let num_heads = self.length("num_attention_heads", None)?;
@@ -243,7 +244,7 @@ impl File {
         let positions = self.length("max_position_embeddings", Some(family.max_position_embeddings))?;
         let (rope_theta, rope_scaling) = self.rope(positions)?;
         Ok(ModelConfig {
-            vocab_size: self.length("vocab_size", None)?,
+            vocab_size,
             hidden_size,
             num_layers,
             num_heads,
