@@ -14,8 +14,11 @@
 
 mod folder;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+
+pub(super) use folder::MAX_JSON_BYTES;
+pub use folder::TokenizerError;
 
 /// Encodes and decodes text, and knows the ids that end a completion and fill rows.
 #[derive(Clone, Debug)]
@@ -39,48 +42,6 @@ struct Library {
     clean_up: bool,
     /// Ids that the model has embeddings for: those below.
     embeddings: usize,
-}
-
-/// Why a tokenizer cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenizerError {
-    /// A file is missing or unreadable.
-    #[error("cannot read {path}: {source}; a model folder has tokenizer.json beside config.json", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// Not a tokenizer file.
-    #[error("{path} is not a valid {what}: {reason}; fetch it again", path = path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What it should be.
-        what: &'static str,
-        /// What does not fit.
-        reason: String,
-    },
-    /// No id that ends a completion.
-    #[error("neither generation_config.json nor config.json in {path} has `eos_token_id`; add the id that ends a text", path = path.display())]
-    NoEnd {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// An end that the model can never give.
-    #[error(
-        "`eos_token_id` in {path} is {id}, but the model has embeddings for the {embeddings} ids from 0 only; correct it, or resize the model's embeddings",
-        path = path.display()
-    )]
-    EndWithoutEmbedding {
-        /// The folder.
-        path: PathBuf,
-        /// The first end.
-        id: u32,
-        /// Embeddings there are.
-        embeddings: usize,
-    },
 }
 
 /// Why a text cannot be encoded, or ids not be decoded.
@@ -113,8 +74,6 @@ pub enum TextError {
     Library(String),
 }
 
-/// Largest JSON file of a model that is read, in bytes; the largest published tokenizers have 40 MB.
-pub(super) const MAX_JSON_BYTES: u64 = 256 << 20;
 /// The id that pads with a character table.
 pub(super) const CHARACTER_PAD: u32 = 0;
 /// The id that ends a completion with a character table.
@@ -303,7 +262,7 @@ mod tests {
         text: String,
     }
 
-    fn folder(name: &str) -> PathBuf {
+    fn folder(name: &str) -> std::path::PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers/tokenizers").join(name)
     }
 

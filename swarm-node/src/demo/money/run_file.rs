@@ -195,7 +195,7 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         let address = Address::repeat_byte(7);
         let run = Run {
-            endpoint: "http://127.0.0.1:8545".into(),
+            endpoint: Some("http://127.0.0.1:8545".into()),
             chain: 31_338,
             first_block: B256::ZERO.to_string(),
             seed: 1,

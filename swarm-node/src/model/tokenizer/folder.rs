@@ -7,8 +7,52 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::{AddedToken, ModelWrapper, Tokenizer};
 
-use super::{MAX_JSON_BYTES, TokenizerError};
 use crate::text_file;
+
+/// Largest JSON file of a model that is read, in bytes; the largest published tokenizers have 40 MB.
+pub(in super::super) const MAX_JSON_BYTES: u64 = 256 << 20;
+
+/// Why a tokenizer cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// A file is missing or unreadable.
+    #[error("cannot read {path}: {source}; a model folder has tokenizer.json beside config.json", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Not a tokenizer file.
+    #[error("{path} is not a valid {what}: {reason}; fetch it again", path = path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
+    /// No id that ends a completion.
+    #[error("neither generation_config.json nor config.json in {path} has `eos_token_id`; add the id that ends a text", path = path.display())]
+    NoEnd {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An end that the model can never give.
+    #[error(
+        "`eos_token_id` in {path} is {id}, but the model has embeddings for the {embeddings} ids from 0 only; correct it, or resize the model's embeddings",
+        path = path.display()
+    )]
+    EndWithoutEmbedding {
+        /// The folder.
+        path: PathBuf,
+        /// The first end.
+        id: u32,
+        /// Embeddings there are.
+        embeddings: usize,
+    },
+}
 
 /// The tokenizer of `tokenizer.json` with the special tokens that `tokenizer_config.json` names, and whether a decoded
 /// text is cleaned up.
