@@ -19,7 +19,6 @@ import {Schedule} from "./Schedule.sol";
 import {Statements} from "./Statements.sol";
 import {
     AlreadyAccepted,
-    AlreadyClaimed,
     BadNodeSignature,
     BadOwnerSignature,
     BadProof,
@@ -245,11 +244,28 @@ contract SwarmCoordinator is EIP712, ReentrancyGuardTransient {
 
     // ---- claims
 
-    /// @notice Pays every leaf to the owner of its node. Anyone may send it. One bad claim refuses all of them.
+    /// @notice Pays every leaf that has not been paid to the owner of its node. Anyone may send it.
+    ///         Passed over are leaves that have been paid, and leaves of nodes that are bound to nobody: others can bring
+    ///         that about before the call is included, and a stale leaf shall not fail the rest. `Claimed` tells what was
+    ///         paid. Any other bad claim refuses all of them, and so does an unbound node if nothing at all is paid.
     function claim(Claim[] calldata claims) external nonReentrant {
+        bool paid = false;
+        address unbound = address(0);
         for (uint256 i = 0; i < claims.length; ++i) {
-            _claim(claims[i]);
+            Claim calldata c = claims[i];
+            _checkClaim(c);
+            // INVARIANT: a leaf pays once.
+            if (_claimed[c.epoch].get(c.index)) continue;
+            address owner = ownerOf[c.node];
+            if (owner == address(0)) {
+                unbound = c.node;
+                continue;
+            }
+            _pay(c, owner);
+            paid = true;
         }
+        // Nothing would be undone, and who claims for an unbound node alone learns why it got nothing.
+        if (!paid && unbound != address(0)) revert NodeNotBound(unbound);
     }
 
     /// @notice Returns what was not claimed in time to the pool. Anyone may send it.
@@ -352,10 +368,9 @@ contract SwarmCoordinator is EIP712, ReentrancyGuardTransient {
         return reward.toUint128();
     }
 
-    function _claim(Claim calldata c) private {
+    /// @dev Pays a leaf that was checked and has not been paid.
+    function _pay(Claim calldata c, address owner) private {
         Reward storage reward = _rewards[c.epoch];
-        _checkClaim(c, reward);
-        address owner = _boundOwner(c.node);
         uint256 amount = uint256(c.points) * unitsPerPoint;
         // INVARIANT: an epoch pays at most what it reserved, even where its leaves sum to more than its points.
         if (amount > reward.remaining) revert RewardExceeded(amount, reward.remaining);
@@ -365,12 +380,12 @@ contract SwarmCoordinator is EIP712, ReentrancyGuardTransient {
         token.safeTransfer(owner, amount);
     }
 
-    function _checkClaim(Claim calldata c, Reward storage reward) private view {
+    /// @dev Whether the leaf has been paid makes no difference here: a bad claim is refused before and after.
+    function _checkClaim(Claim calldata c) private view {
+        Reward storage reward = _rewards[c.epoch];
         if (Timestamp.unwrap(reward.deadline) == 0) revert NotAccepted(c.epoch);
         if (blockTime() > reward.deadline) revert ClaimClosed(c.epoch, reward.deadline, blockTime());
         if (c.index >= reward.members) revert IndexOutOfRange(c.index, reward.members);
-        // INVARIANT: a leaf pays once.
-        if (_claimed[c.epoch].get(c.index)) revert AlreadyClaimed(c.epoch, c.index);
         if (!MerkleProof.verifyCalldata(c.proof, reward.root, c.hashLeaf())) revert BadProof(c.epoch, c.index);
     }
 

@@ -110,9 +110,6 @@ error ClaimOpen(Epoch epoch, Timestamp deadline, Timestamp time);
 /// @notice The leaf lies beyond the epoch's members.
 error IndexOutOfRange(uint32 index, uint32 members);
 
-/// @notice The leaf was paid before.
-error AlreadyClaimed(Epoch epoch, uint32 index);
-
 /// @notice The proof does not lead from this leaf to the epoch's root.
 error BadProof(Epoch epoch, uint32 index);
 

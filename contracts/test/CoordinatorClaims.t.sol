@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {SwarmCoordinator} from "../src/SwarmCoordinator.sol";
 import {
     AlreadyAccepted,
-    AlreadyClaimed,
     BadProof,
     ClaimClosed,
     ClaimOpen,
@@ -16,6 +15,7 @@ import {
     ZeroAmount
 } from "../src/errors.sol";
 import {Claim, Epoch, Parameters, Scores} from "../src/types.sol";
+import {Vm} from "./Test.sol";
 import {SwarmTest} from "./fixtures/SwarmTest.sol";
 import {MerkleTree} from "./fixtures/MerkleTree.sol";
 
@@ -65,11 +65,7 @@ contract CoordinatorClaimsTest is SwarmTest {
     function test_allLeavesExhaustTheReward() public {
         uint128[] memory points = _accept(0);
         coordinator.claim(_claims(0, points));
-        for (uint256 i = 0; i < 5; ++i) {
-            vm.assertEq(token.balanceOf(members[i].owner), points[i] * RATE);
-        }
-        _assertRemaining(0, 0);
-        vm.assertEq(token.balanceOf(address(coordinator)), coordinator.pool());
+        _assertPaidOnce(points);
     }
 
     function test_claimsOfSeveralEpochsAtOnce() public {
@@ -85,21 +81,96 @@ contract CoordinatorClaimsTest is SwarmTest {
         coordinator.claim(new Claim[](0));
     }
 
-    function test_secondClaimIsRefused() public {
+    // ---- leaves that are passed over
+
+    function test_paidLeavesDoNothing() public {
         uint128[] memory points = _accept(0);
-        Claim[] memory claims = _one(_claim(0, points, 2));
+        Claim[] memory claims = _claims(0, points);
         coordinator.claim(claims);
-        vm.expectRevert(abi.encodeWithSelector(AlreadyClaimed.selector, 0, 2));
+        _assertPaidOnce(points);
+        vm.recordLogs();
         coordinator.claim(claims);
+        vm.assertEq(vm.getRecordedLogs().length, 0);
+        _assertPaidOnce(points);
     }
 
-    function test_sameLeafTwiceInOneCallIsRefused() public {
+    function test_sameLeafTwiceInOneCallPaysOnce() public {
         uint128[] memory points = _accept(0);
         Claim[] memory claims = new Claim[](2);
         (claims[0], claims[1]) = (_claim(0, points, 2), _claim(0, points, 2));
-        vm.expectRevert(abi.encodeWithSelector(AlreadyClaimed.selector, 0, 2));
+        vm.recordLogs();
         coordinator.claim(claims);
-        vm.assertEq(token.balanceOf(members[2].owner), 0);
+        vm.assertEq(_claimedEvents(), 1);
+        vm.assertEq(token.balanceOf(members[2].owner), 30 * RATE);
+        _assertRemaining(0, 120 * RATE);
+    }
+
+    /// Whoever pays some leaves of a batch ahead of it, whichever they are, cannot make it fail.
+    function testFuzz_paidLeavesDoNotFailTheOthers(uint8 ahead) public {
+        uint128[] memory points = _accept(0);
+        Claim[] memory claims = _claims(0, points);
+        uint256 left = 5;
+        for (uint256 i = 0; i < 5; ++i) {
+            if (ahead >> i & 1 == 0) continue;
+            vm.prank(STRANGER);
+            coordinator.claim(_one(claims[i]));
+            --left;
+        }
+        vm.recordLogs();
+        coordinator.claim(claims);
+        vm.assertEq(_claimedEvents(), left);
+        _assertPaidOnce(points);
+    }
+
+    /// An owner that lets its node go ahead of a batch cannot make it fail. The leaf stays unpaid, and can be paid later.
+    function test_unboundNodeDoesNotFailTheOthers() public {
+        uint128[] memory points = _accept(0);
+        Claim[] memory claims = _claims(0, points);
+        vm.prank(members[2].owner);
+        coordinator.unbind(members[2].node.addr);
+        vm.recordLogs();
+        coordinator.claim(claims);
+        vm.assertEq(_claimedEvents(), 4);
+        vm.assertFalse(coordinator.isClaimed(Epoch.wrap(0), 2));
+        _assertRemaining(0, 30 * RATE);
+        _bind(members[2]);
+        coordinator.claim(claims);
+        _assertPaidOnce(points);
+    }
+
+    /// Paid leaves hide no unbound node, for they pay nothing.
+    function test_unboundNodeAmongPaidLeavesIsRefused() public {
+        uint128[] memory points = _accept(0);
+        Claim[] memory claims = new Claim[](2);
+        (claims[0], claims[1]) = (_claim(0, points, 2), _claim(0, points, 3));
+        coordinator.claim(_one(claims[1]));
+        vm.prank(members[2].owner);
+        coordinator.unbind(members[2].node.addr);
+        vm.expectRevert(abi.encodeWithSelector(NodeNotBound.selector, members[2].node.addr));
+        coordinator.claim(claims);
+    }
+
+    // ---- claims that refuse all of a call
+
+    function test_badProofRefusesTheOthers() public {
+        uint128[] memory points = _accept(0);
+        Claim[] memory claims = _claims(0, points);
+        claims[4].points += 1;
+        vm.expectRevert(abi.encodeWithSelector(BadProof.selector, 0, 4));
+        coordinator.claim(claims);
+        for (uint256 i = 0; i < 5; ++i) {
+            vm.assertEq(token.balanceOf(members[i].owner), 0);
+        }
+        _assertRemaining(0, 150 * RATE);
+    }
+
+    function test_badProofOfPaidLeafIsRefused() public {
+        uint128[] memory points = _accept(0);
+        Claim[] memory claims = _claims(0, points);
+        coordinator.claim(_one(claims[4]));
+        claims[4].points += 1;
+        vm.expectRevert(abi.encodeWithSelector(BadProof.selector, 0, 4));
+        coordinator.claim(claims);
     }
 
     function test_epochWithoutScoresIsRefused() public {
@@ -233,6 +304,23 @@ contract CoordinatorClaimsTest is SwarmTest {
         for (uint256 i = 0; i < count; ++i) {
             points[i] = 7;
         }
+    }
+
+    /// @dev Counts the events since `vm.recordLogs` that tell of a payment.
+    function _claimedEvents() private returns (uint256 count) {
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].topics[0] == SwarmCoordinator.Claimed.selector) ++count;
+        }
+    }
+
+    /// @dev Every leaf of epoch 0 was paid, none twice.
+    function _assertPaidOnce(uint128[] memory points) private view {
+        for (uint256 i = 0; i < points.length; ++i) {
+            vm.assertEq(token.balanceOf(members[i].owner), points[i] * RATE);
+        }
+        _assertRemaining(0, 0);
+        vm.assertEq(token.balanceOf(address(coordinator)), coordinator.pool());
     }
 
     function _assertRemaining(uint64 epoch, uint256 expected) private view {

@@ -22,7 +22,7 @@ contract CoordinatorInvariantTest is Test {
     }
 
     function invariant_everyLeafPaysOnce() external view {
-        vm.assertEq(_handler.doublePayments(), 0);
+        vm.assertEq(_handler.wrongPayments(), 0);
     }
 
     function invariant_noEpochPaysMoreThanWasSigned() external view {

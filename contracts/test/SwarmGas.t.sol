@@ -80,6 +80,14 @@ contract SwarmGasTest is SwarmTest {
         vm.snapshotGasLastCall(GROUP, "claim, 4 leaves of 32");
     }
 
+    function test_claimOnePaid() public {
+        _submit(4);
+        Claim[] memory claims = _one(_claim(0, _equal(), 7));
+        coordinator.claim(claims);
+        coordinator.claim(claims);
+        vm.snapshotGasLastCall(GROUP, "claim, 1 leaf of 32, paid already");
+    }
+
     function test_reclaim() public {
         _submit(4);
         pass(CLAIM_WINDOW + 1);

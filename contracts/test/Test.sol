@@ -10,6 +10,12 @@ interface Vm {
         uint256 privateKey;
     }
 
+    struct Log {
+        bytes32[] topics;
+        bytes data;
+        address emitter;
+    }
+
     // ---- block and sender
     function warp(uint256 time) external;
     function getBlockTimestamp() external view returns (uint256);
@@ -37,6 +43,10 @@ interface Vm {
     function assertFalse(bool condition) external pure;
     function assertLe(uint256 left, uint256 right) external pure;
     function assertLe(uint256 left, uint256 right, string calldata message) external pure;
+
+    // ---- events
+    function recordLogs() external;
+    function getRecordedLogs() external returns (Log[] memory);
 
     // ---- keys
     function createWallet(uint256 privateKey) external returns (Wallet memory);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {Epoch, Parameters, Scores, Timestamp} from "../../src/types.sol";
+import {Claim, Epoch, Parameters, Scores, Timestamp} from "../../src/types.sol";
 import {Swarm} from "../fixtures/Swarm.sol";
 
 /// @title Does random but possible things with a coordinator and keeps its own books, which the invariants compare.
@@ -11,8 +11,8 @@ contract CoordinatorHandler is Swarm {
     /// @dev Tokens given to the coordinator without funding it.
     uint256 public donated;
 
-    /// @dev Leaves that were paid a second time.
-    uint256 public doublePayments;
+    /// @dev Calls that paid anything but each leaf of a bound node that had not been paid, once.
+    uint256 public wrongPayments;
 
     /// @dev Epochs with accepted scores, in the order of acceptance.
     uint64[] public accepted;
@@ -63,15 +63,18 @@ contract CoordinatorHandler is Swarm {
         } catch {}
     }
 
-    function claim(uint256 which, uint256 index) external {
+    /// @dev Two leaves at once: the same, paid already, or of nodes that are bound to nobody, as it happens.
+    function claim(uint256 which, uint256 first, uint256 second) external {
         if (accepted.length == 0) return;
         uint64 epoch = accepted[which % accepted.length];
-        index %= MEMBERS;
+        (first, second) = (first % MEMBERS, second % MEMBERS);
+        Claim[] memory claims = new Claim[](2);
+        (claims[0], claims[1]) = (_claim(epoch, _points_[epoch], first), _claim(epoch, _points_[epoch], second));
         uint256 before = token.balanceOf(address(coordinator));
-        try coordinator.claim(_one(_claim(epoch, _points_[epoch], index))) {
-            if (_wasPaid[epoch][index]) ++doublePayments;
-            _wasPaid[epoch][index] = true;
-            paid[epoch] += before - token.balanceOf(address(coordinator));
+        try coordinator.claim(claims) {
+            uint256 amount = before - token.balanceOf(address(coordinator));
+            if (amount != _settle(epoch, first) + _settle(epoch, second)) ++wrongPayments;
+            paid[epoch] += amount;
         } catch {}
     }
 
@@ -127,6 +130,14 @@ contract CoordinatorHandler is Swarm {
             votes += stake.stakeAt(members[i].owner, start);
         }
         total = stake.totalStakeAt(start);
+    }
+
+    /// @dev What a claim of the leaf pays; books it as paid.
+    function _settle(uint64 epoch, uint256 index) private returns (uint256) {
+        bool bound_ = coordinator.ownerOf(members[index].node.addr) != address(0);
+        if (_wasPaid[epoch][index] || !bound_) return 0;
+        _wasPaid[epoch][index] = true;
+        return uint256(_points_[epoch][index]) * RATE;
     }
 
     function _votesOfBound(Scores memory s) private view returns (bytes[] memory votes) {

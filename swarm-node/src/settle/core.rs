@@ -18,8 +18,9 @@
 //!                           │ └──reorganised───┘  └──deadline───────▶ Expired
 //!                           └──deadline──▶ Lapsed
 //! ```
-//! A claim is a transaction of its own, with one leaf: a leaf that somebody else has claimed, or whose time is over, makes
-//! no other fail. It is tried before it is sent, so it costs nothing; what it was the chain's events say.
+//! A claim is a transaction of its own, with one leaf: one that the contract refuses makes no other fail. It is tried
+//! before it is sent, so a refused one costs nothing. A leaf that somebody else has claimed is passed over by the contract;
+//! where the event was not read in time, such a claim costs its gas. What was paid the chain's events say.
 //!
 //! Any member may submit. So that not all do at once, they take turns by hash, [`PATIENCE_MS`] apart.
 //! No I/O, clock or randomness; at most [`MAX_EPOCHS`] epochs are kept, and one attestation for each member and epoch.
