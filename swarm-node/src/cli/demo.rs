@@ -95,17 +95,14 @@ fn funder(endpoint: &Endpoint, wallet: &WalletConfig, environment: &[(String, St
 /// Not everything that was asked for has happened.
 pub(super) fn unsettled(money: &MoneyReport) -> Failure {
     let reason = money.trouble.as_deref().unwrap_or("the balances differ from what was earned");
-    let later = money.folder.as_ref().map(|folder| format!("; later: swarm-node settle {}", folder.display()));
+    let later = money.later().map(|later| format!("; later: {later}"));
     Failure::Work(anyhow::anyhow!("not all rewards are settled: {reason}{}", later.unwrap_or_default()))
 }
 
 /// What a run that was stopped leaves, and how to go on.
 pub(super) fn pending(money: &MoneyReport) -> String {
-    match &money.folder {
-        Some(folder) => {
-            let folder = folder.display();
-            format!("what is pending of its rewards is kept in {folder}; later: swarm-node settle {folder}")
-        }
+    match money.later() {
+        Some(later) => format!("what is pending of its rewards is kept; later: {later}"),
         None => "nothing is pending on a chain; the same command plays the same rounds from the start".into(),
     }
 }

@@ -108,12 +108,8 @@ fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
     if let Some(trouble) = &money.trouble {
         writeln!(text, "{gap}Rewards are not settled: {trouble}")?;
     }
-    match &money.folder {
-        Some(folder) if !money.is_settled() => {
-            // A URL that may carry a key is not in the folder.
-            let url = if money.needs_url { " --chain URL" } else { "" };
-            writeln!(text, "Later: swarm-node settle {}{url}", folder.display())
-        }
+    match money.later() {
+        Some(later) if !money.is_settled() => writeln!(text, "Later: {later}"),
         _ => Ok(()),
     }
 }

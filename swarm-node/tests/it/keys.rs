@@ -54,7 +54,7 @@ fn a_url_with_a_key_is_used_and_neither_kept_nor_shown() {
     assert_silent(&ended);
     let run_folder = std::fs::read_dir(runs(folder.path())).unwrap().next().unwrap().unwrap().path();
     let run_folder = run_folder.to_str().unwrap();
-    assert!(ended.out.contains(&format!("Later: swarm-node settle {run_folder} --chain URL")), "{}", ended.out);
+    ended.expect(1, &[&format!("later: swarm-node settle {run_folder} --chain URL")]);
     assert_eq!(ended.json()["chain"]["endpoint"], shown.as_str());
     run(&["settle", run_folder], 2, &["run.toml", "--chain URL", "SWARM_NODE_CHAIN_ENDPOINT"]);
     let settled = run(&["settle", run_folder, "--chain", &url, "--json"], 0, &[]).json();
@@ -77,7 +77,7 @@ fn a_url_without_a_key_is_kept() {
     ended.expect(1, &["not all rewards are settled"]);
     let run = std::fs::read_dir(runs(folder.path())).unwrap().next().unwrap().unwrap().path();
     let run = run.to_str().unwrap();
-    assert!(ended.out.contains(&format!("Later: swarm-node settle {run}\n")), "{}", ended.out);
+    ended.expect(1, &[&format!("later: swarm-node settle {run}\n")]);
     node_with(&["settle", run, "--set", "chain.poll_ms=50"], &environment).expect(0, &[]);
 }
 

@@ -91,7 +91,9 @@ fn training_that_is_stopped_goes_on_to_the_same_digest() {
             let resumed: Ended = train(&base, &parts, &steps).arg("--resume").output().unwrap().into();
             resumed.expect(0, &[]);
             let whole: Ended = train(&base, &folder.path().join("whole"), &steps).output().unwrap().into();
-            assert_eq!(resumed.json(), whole.json());
+            for key in ["steps", "digest", "heldout"] {
+                assert_eq!(resumed.json()[key], whole.json()[key], "{key}");
+            }
         }
     }
 }

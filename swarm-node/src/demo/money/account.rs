@@ -62,6 +62,12 @@ pub struct MoneyReport {
 }
 
 impl MoneyReport {
+    /// The command that settles the rest, if a run was kept: with a URL where the run has none, as it may carry a key.
+    pub fn later(&self) -> Option<String> {
+        let url = if self.needs_url { " --chain URL" } else { "" };
+        self.folder.as_ref().map(|folder| format!("swarm-node settle {}{url}", folder.display()))
+    }
+
     /// True if every epoch was accepted and every peer has got exactly what it earned.
     pub fn is_settled(&self) -> bool {
         let paid = |account: &Account| account.claimed == account.earned();
