@@ -100,15 +100,38 @@ impl Serialize for RpcUrl {
     }
 }
 
-/// A text that is meant as an address, cut to scheme, host and port, with `/…` if there was more.
+/// A text that is meant as an address, cut to scheme, host and port, with `/…` if there was more. Of a text that is no
+/// address its scheme is left, and a word or a host without a scheme: anywhere else there may be a key.
 pub fn without_keys(text: &str) -> String {
-    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
-    let cut = if user.is_empty() && matches!(path, "" | "/") { "" } else { "/…" };
-    format!("{scheme}{host}{cut}")
+    if let Some(shown) = text.parse().ok().and_then(|url| shown(&url)) {
+        return shown;
+    }
+    match text.split_once("://") {
+        Some((scheme, _)) if scheme.chars().all(|character| character.is_ascii_alphabetic()) => {
+            format!("{scheme}://{CUT}")
+        }
+        Some(_) => CUT.into(),
+        None => {
+            let bare = format!("http://{text}").parse().ok().and_then(|url| shown(&url));
+            let bare = bare.as_deref().and_then(|shown| shown.strip_prefix("http://"));
+            let is_plain = |shown: &&str| shown.contains('.') || text.chars().all(|c| c.is_ascii_alphabetic());
+            bare.filter(is_plain)
+                .map_or_else(|| if text.is_empty() { String::new() } else { CUT.into() }, str::to_owned)
+        }
+    }
+}
+
+/// Scheme, host and port of an address that has a host, and `/…` for the rest.
+fn shown(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && matches!(url.path(), "" | "/")
+        && url.query().is_none()
+        && url.fragment().is_none();
+    let cut = if bare { "" } else { "/…" };
+    Some(format!("{}://{host}{port}{cut}", url.scheme()))
 }
 
 #[cfg(test)]
@@ -162,10 +185,15 @@ mod tests {
             "http://",
             "http://KEY@",
             "https://x:y:z/KEY",
+            "http://user:KEY/x@127.0.0.1:1",
+            "http://user:KEY?x@127.0.0.1:1",
+            "ws://user:KEY#x@127.0.0.1:1",
+            "https://h%2FKEY",
+            "http://h:80:KEY",
             "https://rpc.example/…",
         ] {
             let error = RpcUrl::parse(&bad.replace("KEY", KEY)).unwrap_err().to_string();
-            assert!(bad == "KEY" || !error.contains(KEY), "{error}");
+            assert!(!error.contains(KEY), "{error}");
             assert!(error.contains("--chain"), "{error}");
         }
     }

@@ -144,10 +144,10 @@ impl<'a> Solo<'a> {
         let generator = workshop.generator(engine, weights.clone())?;
         let guard = Guard::new(workshop.learn().guard());
         let identity = serde_json::json!({
-            "solo": serde_json::to_value(&config)?,
+            "train": serde_json::to_value(&config)?,
             "learn": serde_json::to_value(workshop.learn())?,
             "start": hex(&weights.digest()),
-            "gsm8k": library.gsm8k_digest().map(hex),
+            "gsm8k_sha256": library.gsm8k_digest().map(hex),
         });
         let mut run = Self {
             config,
@@ -167,9 +167,8 @@ impl<'a> Solo<'a> {
     }
 
     fn resume(&mut self) -> Result<Vec<String>, SoloError> {
-        let (newest, damaged) = self.folder.resume()?;
+        let (newest, damaged) = self.folder.resume(&self.identity)?;
         if let Some(checkpoint) = newest {
-            checkpoint.require_config(&self.identity, self.folder.root())?;
             let memory: Memory = serde_json::from_value(checkpoint.run)?;
             if memory.guard.has_best() != checkpoint.best.is_some() {
                 return Err(SoloError::NoBest { path: self.folder.root().into() });

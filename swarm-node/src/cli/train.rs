@@ -88,7 +88,7 @@ impl Train {
         let train = &config.train;
         let library = library(&train.families, path(&train.gsm8k), console)?;
         let workshop = Workshop::new(model, config.learn.clone()).map_err(Failure::work)?;
-        let folder = self.folder(train, workshop.model())?;
+        let folder = self.folder(train, workshop.model(), console)?;
         let families = train.families.iter().map(|family| (*family, train.difficulty)).collect::<Vec<_>>();
         let (questions, groups) = (train.questions.into(), train.groups);
         let solo = SoloConfig { seed: train.seed, families: families.clone(), questions, groups };
@@ -99,6 +99,7 @@ impl Train {
         console.begin("training", train.steps.saturating_sub(run.steps()));
         let stop = stop_on_signals()?;
         let mut measured = None;
+        let (begun, mut trained) = (run.steps(), false);
         while run.steps() < train.steps && !stop.is_requested() {
             let step = run.step().map_err(Failure::work)?;
             if let Verdict::RollBack { best, seen } = step.verdict {
@@ -107,6 +108,7 @@ impl Train {
                     "step {step}: the mean reward fell from {best:.3} to {seen:.3}; the model is rolled back to its best state"
                 ));
             }
+            trained |= step.step.is_some();
             let last = run.steps() == train.steps;
             let due = train.measure_every > 0 && run.steps().is_multiple_of(train.measure_every);
             let rate = if due || last { Some(measure(&mut run, &workshop, &held_out)?) } else { None };
@@ -117,6 +119,12 @@ impl Train {
             }
         }
         console.end("");
+        if run.steps() > begun && !trained {
+            console.warn(
+                "in no step did a question tell answers apart (all right or all wrong), so the model is unchanged; take \
+                 questions of another difficulty, more answers to each (learn.group), or another model",
+            );
+        }
         let checkpoint = run.save().map_err(Failure::work)?;
         if let Some(signal) = stop.signal().filter(|_| run.steps() < train.steps) {
             let (done, all, path) = (run.steps(), train.steps, checkpoint.display());
@@ -134,9 +142,16 @@ impl Train {
     }
 
     /// The folder of checkpoints; one that has some already needs `--resume`.
-    fn folder(&self, train: &TrainConfig, model: &Model) -> Result<RunFolder, Failure> {
+    fn folder(&self, train: &TrainConfig, model: &Model, console: &Console) -> Result<RunFolder, Failure> {
+        if train.out.as_os_str().is_empty() {
+            let text = "train.out is empty; name the folder of checkpoints, for example --out runs/train";
+            return Err(Failure::Usage(anyhow::anyhow!(text)));
+        }
         let folder = RunFolder::open(&train.out, train.keep, model.files.clone()).map_err(Failure::work)?;
         let steps = folder.steps().map_err(Failure::work)?;
+        if steps.is_empty() && self.resume {
+            console.warn(&format!("{} has no checkpoint to resume; the run begins anew", train.out.display()));
+        }
         match steps.last() {
             Some(step) if !self.resume => Err(Failure::Usage(anyhow::anyhow!(
                 "{} holds a run at step {step}; add --resume to continue it, or choose another folder with --out",

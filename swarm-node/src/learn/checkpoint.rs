@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use reproducible_ops::weights::{LoadError, SaveError, Weights};
@@ -108,6 +108,15 @@ impl CheckpointError {
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         |source| Self::Io { path, source }
+    }
+
+    /// Whether the checkpoint itself is wrong. A system that refuses to read it may give it another time.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Load { .. } | Self::Manifest { .. } | Self::Digest { .. } => true,
+            Self::Save(_) | Self::OtherRun { .. } | Self::Locked { .. } | Self::AllDamaged { .. } => false,
+        }
     }
 }
 
@@ -210,11 +219,23 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::OtherRun`] names the first setting that differs.
     pub fn require_config(&self, config: &Value, folder: &Path) -> Result<(), CheckpointError> {
-        match difference("", &self.config, config) {
+        // Reading a number can change its last bit, so the given configuration is read like the saved one.
+        let given = serde_json::from_str(&config.to_string());
+        let given = given.map_err(|error| CheckpointError::io(folder)(io::Error::from(error)))?;
+        match difference("", &self.config, &given) {
             None => Ok(()),
             Some(difference) => Err(CheckpointError::OtherRun { path: folder.to_owned(), difference }),
         }
     }
+}
+
+/// The folder's name says the steps, too; with others in the manifest, one of both was changed by hand.
+pub(super) fn require_steps(folder: &Path, steps: u64, found: u64) -> Result<(), CheckpointError> {
+    if steps == found {
+        return Ok(());
+    }
+    let reason = format!("it says {found} steps, and its folder's name says {steps}");
+    Err(CheckpointError::Manifest { path: folder.join(MANIFEST), reason })
 }
 
 /// Whether a folder holds a checkpoint of this program.
@@ -222,20 +243,20 @@ pub fn is_checkpoint(folder: &Path) -> bool {
     folder.join(MANIFEST).is_file()
 }
 
-/// Checks every file of a checkpoint against its manifest, without keeping any in memory.
+/// Checks every file of a checkpoint against its manifest, without keeping any in memory. Returns the steps of the run.
 ///
 /// # Errors
 /// As [`Checkpoint::load`].
-pub fn verify(folder: &Path) -> Result<(), CheckpointError> {
+pub fn verify(folder: &Path) -> Result<u64, CheckpointError> {
     let manifest = read_manifest(folder)?;
     for (name, expected) in &manifest.files {
         verify_file(&file_in(folder, name)?, expected)?;
     }
     verify_state(folder, &manifest.state)?;
-    match &manifest.best {
-        BestEntry::None | BestEntry::Same => Ok(()),
-        BestEntry::Kept(entry) => verify_state(&folder.join(BEST), entry),
+    if let BestEntry::Kept(entry) = &manifest.best {
+        verify_state(&folder.join(BEST), entry)?;
     }
+    Ok(manifest.steps)
 }
 
 /// Writes what makes a folder with weights a Hugging Face model, each file whole or not at all.
@@ -259,8 +280,16 @@ fn verify_state(folder: &Path, entry: &StateEntry) -> Result<(), CheckpointError
 
 fn verify_file(path: &Path, expected: &str) -> Result<(), CheckpointError> {
     let mut hasher = Sha256::new();
-    File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(CheckpointError::io(path))?;
+    open_file(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(CheckpointError::io(path))?;
     require_digest(path, expected, hex(&hasher.finalize().into()))
+}
+
+/// Opens a file of a checkpoint. Something else, such as a pipe that nobody writes to, is as good as missing.
+fn open_file(path: &Path) -> io::Result<File> {
+    match fs::metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::new(io::ErrorKind::NotFound, "it is no regular file")),
+    }
 }
 
 fn require_digest(path: &Path, expected: &str, found: String) -> Result<(), CheckpointError> {
@@ -316,7 +345,8 @@ fn read_manifest(folder: &Path) -> Result<Manifest, CheckpointError> {
 
 fn read_tensors(folder: &Path, name: &str, expected: &str) -> Result<Weights, CheckpointError> {
     let path = folder.join(name);
-    let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
+    let mut bytes = Vec::new();
+    open_file(&path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(CheckpointError::io(&path))?;
     require_digest(&path, expected, hex(&Sha256::digest(&bytes).into()))?;
     Weights::from_bytes(&bytes).map_err(|source| CheckpointError::Load { checkpoint: folder.to_owned(), source })
 }
@@ -448,6 +478,12 @@ pub(super) mod tests {
         let config = serde_json::json!({ "learn": { "group": 8, "rate": 0.5 }, "seed": 7 });
         let found = Checkpoint { config: config.clone(), ..checkpoint(1) };
         found.require_config(&config, Path::new("x")).unwrap();
+        // Each rate comes back from its file as it went in, 0.03 among them, whose digits a quick parser reads 1 bit off.
+        for rate in (1..1000).map(|rate| rate as f32 / 1000.0) {
+            let config = serde_json::json!({ "rate": rate });
+            let folder = written(&Checkpoint { config: config.clone(), ..checkpoint(1) });
+            Checkpoint::load(folder.path()).unwrap().require_config(&config, folder.path()).unwrap();
+        }
         let other = serde_json::json!({ "learn": { "group": 8, "rate": 0.1f32 }, "seed": 7 });
         let error = found.require_config(&other, Path::new("x")).unwrap_err().to_string();
         assert!(error.contains("`learn.rate` was 0.5 and is 0.1;"), "{error}");

@@ -110,10 +110,9 @@ impl<'a> Pretrainer<'a> {
         let corpus = Corpus::new(config.corpus.clone())?;
         let mut skipped = Vec::new();
         if let Some(Saves { folder, identity }) = &saves {
-            let (newest, damaged) = folder.resume()?;
+            let (newest, damaged) = folder.resume(identity)?;
             skipped.extend(damaged.iter().map(ToString::to_string));
             if let Some(checkpoint) = newest {
-                checkpoint.require_config(identity, folder.root())?;
                 trainer.restore(&checkpoint.state)?;
             }
         }

@@ -16,10 +16,12 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::model::ModelFiles;
 use crate::store::whole::{require_writable, sync_folder};
 
-use super::checkpoint::{self, Checkpoint, CheckpointError};
+use super::checkpoint::{self, Checkpoint, CheckpointError, require_steps};
 
 const LOCK: &str = "lock";
 const STEP: &str = "step-";
@@ -41,9 +43,9 @@ pub struct Damaged {
 /// # Errors
 /// The folder cannot be read, or it holds checkpoints and every one is damaged.
 pub fn newest(root: &Path) -> Result<(Option<PathBuf>, Vec<Damaged>), CheckpointError> {
-    let found = newest_whole(root, checkpoint::verify)?;
+    let found = newest_whole(root, checkpoint::verify, |steps| *steps)?;
     let damaged = found.damaged.into_iter().map(|(_, error)| Damaged { error, kept: None }).collect();
-    Ok((found.whole.map(|(path, ())| path), damaged))
+    Ok((found.whole.map(|(path, _)| path), damaged))
 }
 
 /// A folder of checkpoints in which this process, and no other, trains.
@@ -70,8 +72,10 @@ impl RunFolder {
         require_writable(&root).map_err(CheckpointError::io(&root))?;
         let folder = Self { root, keep: keep.max(2), files, _lock: lock };
         for name in names(&folder.root)? {
-            if name.strip_prefix(PARTIAL).is_some_and(|rest| rest.starts_with(STEP)) {
-                let path = folder.root.join(name);
+            let path = folder.root.join(&name);
+            // A file or a link of that name is not ours.
+            let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+            if is_folder && name.strip_prefix(PARTIAL).is_some_and(|rest| rest.starts_with(STEP)) {
                 remove(&path).map_err(CheckpointError::io(&path))?;
             }
         }
@@ -103,7 +107,7 @@ impl RunFolder {
     /// The system refuses; older checkpoints are untouched then.
     pub fn save(&self, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
         let path = self.path(checkpoint.steps);
-        let partial = self.root.join(format!("{PARTIAL}{STEP}{:08}", checkpoint.steps));
+        let partial = self.root.join(format!("{PARTIAL}{}", step_name(checkpoint.steps)));
         remove(&partial).map_err(CheckpointError::io(&partial))?;
         fs::create_dir(&partial).map_err(CheckpointError::io(&partial))?;
         checkpoint.write(&partial, &self.files)?;
@@ -125,20 +129,33 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole. Damaged ones that are newer are set aside under another name: the run will
-    /// take their steps again.
+    /// The newest checkpoint that is whole, if it is of a run with this configuration. Damaged ones that are newer are
+    /// set aside under another name: the run will take their steps again.
     ///
     /// # Errors
-    /// The folder cannot be read or changed, or it holds checkpoints and every one is damaged.
-    pub fn resume(&self) -> Result<(Option<Checkpoint>, Vec<Damaged>), CheckpointError> {
-        let found = newest_whole(&self.root, Checkpoint::load)?;
+    /// The folder cannot be read or changed, it holds checkpoints and every one is damaged, or the newest is of another
+    /// run; nothing is changed then.
+    pub fn resume(&self, config: &Value) -> Result<(Option<Checkpoint>, Vec<Damaged>), CheckpointError> {
+        let found = newest_whole(&self.root, Checkpoint::load, |checkpoint| checkpoint.steps)?;
+        if let Some((_, checkpoint)) = &found.whole {
+            checkpoint.require_config(config, &self.root)?;
+        }
         let mut damaged = Vec::new();
         for (steps, error) in found.damaged {
-            let (path, kept) = (self.path(steps), self.root.join(format!("{DAMAGED}{STEP}{steps:08}")));
-            remove(&kept).and_then(|()| fs::rename(&path, &kept)).map_err(CheckpointError::io(&path))?;
+            let path = self.path(steps);
+            let kept = self.free_name(&format!("{DAMAGED}{}", step_name(steps)));
+            fs::rename(&path, &kept).map_err(CheckpointError::io(&path))?;
             damaged.push(Damaged { error, kept: Some(kept) });
         }
         Ok((found.whole.map(|(_, checkpoint)| checkpoint), damaged))
+    }
+
+    /// A path in the folder where nothing is: this name, or this name with a number.
+    fn free_name(&self, name: &str) -> PathBuf {
+        let numbered = (2u32..).map(|number| format!("{name}-{number}"));
+        let mut paths = std::iter::once(name.to_owned()).chain(numbered).map(|name| self.root.join(name));
+        #[expect(clippy::expect_used, reason = "a folder does not hold four billion names")]
+        paths.find(|path| path.symlink_metadata().is_err()).expect("invariant: some number is free")
     }
 }
 
@@ -151,13 +168,17 @@ struct Found<T> {
 fn newest_whole<T>(
     root: &Path,
     read: impl Fn(&Path) -> Result<T, CheckpointError>,
+    steps_of: impl Fn(&T) -> u64,
 ) -> Result<Found<T>, CheckpointError> {
     let mut damaged = Vec::new();
     for steps in steps(root)?.into_iter().rev() {
         let path = checkpoint_path(root, steps);
-        match read(&path) {
+        let found = read(&path);
+        let found = found.and_then(|found| require_steps(&path, steps, steps_of(&found)).map(|()| found));
+        match found {
             Ok(found) => return Ok(Found { whole: Some((path, found)), damaged }),
-            Err(error) => damaged.push((steps, error)),
+            Err(error) if error.is_damage() => damaged.push((steps, error)),
+            Err(error) => return Err(error),
         }
     }
     match damaged.pop() {
@@ -167,11 +188,19 @@ fn newest_whole<T>(
 }
 
 fn checkpoint_path(root: &Path, steps: u64) -> PathBuf {
-    root.join(format!("{STEP}{steps:08}"))
+    root.join(step_name(steps))
+}
+
+fn step_name(steps: u64) -> String {
+    format!("{STEP}{steps:08}")
 }
 
 fn steps(root: &Path) -> Result<Vec<u64>, CheckpointError> {
-    let numbers = names(root)?.into_iter().filter_map(|name| name.strip_prefix(STEP)?.parse::<u64>().ok());
+    // Only names that a save gives: `step-13` is none.
+    let numbers = names(root)?.into_iter().filter_map(|name| {
+        let steps = name.strip_prefix(STEP)?.parse().ok()?;
+        (name == step_name(steps)).then_some(steps)
+    });
     let mut steps: Vec<u64> = numbers.collect();
     steps.sort_unstable();
     Ok(steps)
@@ -189,6 +218,11 @@ fn names(root: &Path) -> Result<Vec<String>, CheckpointError> {
 /// Takes the lock of a run's folder and leaves this process's number in it, for the error that another one will show.
 fn lock(root: &Path) -> Result<File, CheckpointError> {
     let path = root.join(LOCK);
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        // What a link leads to is not written over.
+        let refused = io::Error::new(io::ErrorKind::AlreadyExists, "it is no regular file; move it away");
+        return Err(CheckpointError::io(&path)(refused));
+    }
     let mut options = File::options();
     let mut file =
         options.create(true).read(true).write(true).truncate(false).open(&path).map_err(CheckpointError::io(&path))?;
@@ -233,6 +267,10 @@ mod tests {
         (folder, run)
     }
 
+    fn config() -> Value {
+        checkpoint(1).config
+    }
+
     fn save(run: &RunFolder, steps: u64) {
         run.save(&checkpoint(steps)).unwrap();
     }
@@ -246,10 +284,10 @@ mod tests {
     #[test]
     fn the_newest_comes_back_and_old_ones_go() {
         let (_folder, run) = run(2);
-        assert_eq!(run.resume().unwrap().0, None);
+        assert_eq!(run.resume(&config()).unwrap().0, None);
         [3, 10, 200].into_iter().for_each(|steps| save(&run, steps));
         assert_eq!(run.steps().unwrap(), [10, 200]);
-        assert_eq!(run.resume().unwrap().0, Some(checkpoint(200)));
+        assert_eq!(run.resume(&config()).unwrap().0, Some(checkpoint(200)));
         assert_eq!(newest(run.root()).unwrap().0, Some(run.path(200)));
     }
 
@@ -260,7 +298,7 @@ mod tests {
             let checkpoint = Checkpoint { state: state(updates), ..checkpoint(steps) };
             let path = run.save(&checkpoint).unwrap();
             assert!(path.is_dir());
-            assert_eq!(run.resume().unwrap().0, Some(checkpoint));
+            assert_eq!(run.resume(&config()).unwrap().0, Some(checkpoint));
         }
     }
 
@@ -270,7 +308,7 @@ mod tests {
         save(&run, 3);
         let changed = Checkpoint { run: serde_json::json!(1), ..checkpoint(3) };
         run.save(&changed).unwrap();
-        assert_eq!(run.resume().unwrap().0, Some(changed));
+        assert_eq!(run.resume(&config()).unwrap().0, Some(changed));
     }
 
     #[test]
@@ -281,7 +319,7 @@ mod tests {
         let (looked, seen) = newest(run.root()).unwrap();
         assert_eq!((looked, seen.len()), (Some(run.path(1)), 2));
         assert_eq!(run.steps().unwrap(), [1, 8, 9], "looking changed something");
-        let (found, damaged) = run.resume().unwrap();
+        let (found, damaged) = run.resume(&config()).unwrap();
         assert_eq!(found, Some(checkpoint(1)));
         let text = damaged[0].to_string();
         assert!(
@@ -305,7 +343,7 @@ mod tests {
         let (_folder, run) = run(2);
         save(&run, 1);
         damage(&run, 1);
-        let error = run.resume().unwrap_err().to_string();
+        let error = run.resume(&config()).unwrap_err().to_string();
         assert!(error.contains("no checkpoint") && error.contains("truncated"), "{error}");
         assert_eq!(run.steps().unwrap(), [1]);
     }
@@ -316,7 +354,7 @@ mod tests {
         save(&run, 1);
         let partial = run.root().join("partial-step-00000009");
         fs::rename(run.path(1), &partial).unwrap();
-        assert_eq!(run.resume().unwrap().0, None);
+        assert_eq!(run.resume(&config()).unwrap().0, None);
         drop(run);
         RunFolder::open(folder.path().join("run"), 2, Arc::new(files())).unwrap();
         assert!(!partial.exists());
@@ -330,5 +368,63 @@ mod tests {
         assert!(error.contains("in use") && error.contains(&process) && error.contains("--out"), "{error}");
         drop(run);
         RunFolder::open(folder.path().join("run"), 2, Arc::new(files())).unwrap();
+    }
+
+    #[test]
+    fn names_and_steps_that_no_save_gives_are_no_checkpoints() {
+        let (_folder, run) = run(3);
+        [11, 12].into_iter().for_each(|steps| save(&run, steps));
+        for name in ["step-13", "step-+13", "step-000000013", "step-99999999999999999999", "step-00000005x"] {
+            fs::create_dir(run.root().join(name)).unwrap();
+        }
+        assert_eq!(run.steps().unwrap(), [11, 12]);
+        fs::rename(run.path(12), run.path(99)).unwrap();
+        let (found, damaged) = run.resume(&config()).unwrap();
+        assert_eq!(found, Some(checkpoint(11)));
+        let text = damaged[0].to_string();
+        assert!(text.contains("says 12 steps") && text.contains("says 99"), "{text}");
+    }
+
+    #[test]
+    fn a_refused_resume_changes_nothing() {
+        let (_folder, run) = run(3);
+        [1, 2].into_iter().for_each(|steps| save(&run, steps));
+        damage(&run, 2);
+        let other = serde_json::json!({ "seed": 8 });
+        assert!(matches!(run.resume(&other), Err(CheckpointError::OtherRun { .. })));
+        assert_eq!(run.steps().unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn what_is_damaged_twice_is_kept_twice() {
+        let (_folder, run) = run(3);
+        for _ in 0..2 {
+            [1, 2].into_iter().for_each(|steps| save(&run, steps));
+            damage(&run, 2);
+            run.resume(&config()).unwrap();
+        }
+        let kept = names(run.root()).unwrap().into_iter().filter(|name| name.starts_with(DAMAGED)).count();
+        assert_eq!(kept, 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_pipes_are_not_followed_into_trouble() {
+        let (folder, run) = run(2);
+        save(&run, 1);
+        drop(run);
+        let (root, victim) = (folder.path().join("run"), folder.path().join("victim"));
+        fs::write(&victim, "dear").unwrap();
+        fs::remove_file(root.join(LOCK)).unwrap();
+        std::os::unix::fs::symlink(&victim, root.join(LOCK)).unwrap();
+        let error = RunFolder::open(&root, 2, Arc::default()).unwrap_err().to_string();
+        assert!(error.contains("no regular file"), "{error}");
+        assert_eq!(fs::read(&victim).unwrap(), b"dear");
+        fs::remove_file(root.join(LOCK)).unwrap();
+        let run = RunFolder::open(&root, 2, Arc::default()).unwrap();
+        let model = run.path(1).join("model.safetensors");
+        fs::remove_file(&model).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&model).status().unwrap().success());
+        assert!(matches!(run.resume(&config()), Err(CheckpointError::AllDamaged { .. })));
     }
 }

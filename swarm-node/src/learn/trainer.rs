@@ -541,7 +541,7 @@ mod tests {
         let checkpoint = Checkpoint { steps: 5, state: first.state().unwrap(), best: None, config, run: run_state };
         folder.save(&checkpoint).unwrap();
         let mut resumed = trainer(2, 12, ON_POLICY);
-        resumed.restore(&folder.resume().unwrap().0.unwrap().state).unwrap();
+        resumed.restore(&folder.resume(&serde_json::Value::Null).unwrap().0.unwrap().state).unwrap();
         run(&mut resumed, 5..8);
         assert_eq!(resumed.state().unwrap(), unbroken.state().unwrap());
     }

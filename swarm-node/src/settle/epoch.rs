@@ -232,6 +232,11 @@ impl Epoch {
 
     pub(super) fn refused(&mut self, action: Action, now_ms: u64) {
         self.effort(action).refused(now_ms);
+        if action == Action::Submit {
+            // A signer may have unbound its node since the seats were read; its signature would be refused for ever.
+            self.seats = None;
+            self.asked_ms = None;
+        }
     }
 
     fn effort(&mut self, action: Action) -> &mut Effort {
@@ -255,6 +260,8 @@ impl Epoch {
         match self.phase(step) {
             Phase::Voting => self.vote(step, outputs),
             Phase::Claiming => self.claim(step, outputs),
+            // The owner may bind the node yet.
+            Phase::Unbound => self.ask_again(step, outputs),
             _ => {}
         }
     }
@@ -319,6 +326,14 @@ impl Epoch {
         let effort = self.effort(Action::Claim);
         if effort.begin(step.now.ms) {
             outputs.push(Output::Claim(claim, effort.tries));
+        }
+    }
+
+    /// Asks for the snapshot again, now and then; the one that is known stays until it comes.
+    fn ask_again(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        if self.asked_ms.is_none_or(|asked| step.now.ms >= asked.saturating_add(REPEAT_MS)) {
+            self.asked_ms = Some(step.now.ms);
+            outputs.push(Output::Seats(step.number));
         }
     }
 

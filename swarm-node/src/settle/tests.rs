@@ -77,6 +77,10 @@ struct World {
     gone: Option<usize>,
     /// The chain does not answer.
     away: bool,
+    /// A member whose node is bound to no account; what nodes read before says otherwise.
+    unbound: Option<usize>,
+    /// Submissions that the contract refused for it.
+    refusals: usize,
     /// What nodes keep on disk.
     disks: Vec<ToyDisk>,
     /// What nodes have signed, by place: it outlives their processes.
@@ -111,6 +115,8 @@ impl World {
             failures: Vec::new(),
             gone: None,
             away: false,
+            unbound: None,
+            refusals: 0,
             disks: vec![ToyDisk::default(); 4],
             tables: (0..4).map(|_| MemoryTable::default()).collect(),
             steps_left: None,
@@ -181,13 +187,28 @@ impl World {
                 others.for_each(|other| self.input(other, Input::Attestation(attestation.clone())));
             }
             Output::Seats(_) if self.away => {}
-            Output::Seats(epoch) => self.input(node, Input::Seats(epoch, seats(&[5; 4]))),
+            Output::Seats(epoch) => {
+                let mut known = seats(&[5; 4]);
+                if let Some(unbound) = self.unbound {
+                    known.seats.remove(&key(unbound as u8).peer());
+                }
+                self.input(node, Input::Seats(epoch, known));
+            }
             Output::Submit(statement, signatures, _) => {
                 assert!(signatures.len() >= 3, "too few signatures");
                 let digest = statement.digest(&domain()).into();
                 let signers = signatures.iter().filter_map(|signature| typed::signer(&digest, signature));
-                assert_eq!(signers.count(), signatures.len(), "the contract would refuse them");
+                let signers: Vec<_> = signers.collect();
+                assert_eq!(signers.len(), signatures.len(), "the contract would refuse them");
+                let unbound = self.unbound.and_then(|unbound| typed::address(&key(unbound as u8).peer().0));
+                if unbound.is_some_and(|unbound| signers.contains(&unbound)) {
+                    self.refusals += 1;
+                    return self.input(node, Input::Refused(statement.epoch(), Action::Submit));
+                }
                 self.send(node, accepted(&statement));
+            }
+            Output::Claim(claim, _) if self.unbound == Some(node) => {
+                self.input(node, Input::Refused(claim.epoch, Action::Claim));
             }
             Output::Claim(claim, _) => {
                 self.claims.push((node, claim.epoch));
@@ -720,6 +741,29 @@ fn altered_copies_of_votes_block_nothing() {
         world.settle();
         assert_eq!(world.phases(0), [Phase::Paid], "v = {v}, early: {early}");
     }
+}
+
+/// Unbinding costs a staker nothing: it must neither freeze an epoch with a signature that the contract refuses from then
+/// on, nor lose its own reward if it binds the node again.
+#[test]
+fn a_signer_that_unbinds_its_node_freezes_nothing_and_is_paid_once_it_binds_again() {
+    let mut refusals = 0;
+    for (unbound, early) in (0..4).flat_map(|unbound| [(unbound, true), (unbound, false)]) {
+        let mut world = World::new();
+        world.unbound = early.then_some(unbound);
+        (0..2).for_each(|round| world.round(round));
+        world.unbound = Some(unbound);
+        world.settle();
+        for node in (0..4).filter(|node| *node != unbound) {
+            assert_eq!(world.phases(node), [Phase::Paid], "{unbound} unbound, early: {early}");
+        }
+        assert_ne!(world.phases(unbound), [Phase::Paid]);
+        world.unbound = None;
+        world.settle();
+        assert_eq!(world.phases(unbound), [Phase::Paid], "{unbound} bound again, early: {early}");
+        refusals += world.refusals;
+    }
+    assert!(refusals > 0, "no signature of an unbound node was ever tried");
 }
 
 #[test]

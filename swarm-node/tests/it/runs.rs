@@ -123,9 +123,17 @@ fn another_data_set_or_setting_is_refused_and_named() {
         train(&out, &flags)
     };
     train(&one, &[]).expect(0, &[]);
-    train(&other, &["--resume"]).expect(1, &["`gsm8k` was", "start in an empty folder"]);
+    train(&other, &["--resume"]).expect(1, &["`gsm8k_sha256` was", "start in an empty folder"]);
     train(&one, &["--resume", "--set", "learn.learning_rate=0.02"]).expect(1, &["`learn.learning_rate` was 0.01"]);
     train(&one, &["--resume"]).expect(0, &[]);
+}
+
+#[test]
+fn a_resume_of_nothing_and_a_run_without_a_folder_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    train(&out, &["--resume", "--set", "train.steps=1"]).expect(0, &["no checkpoint", "begins anew"]);
+    train(Path::new(""), &[]).expect(2, &["train.out"]);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
     let (id, url) = (chain.chain_id(), chain.url().unwrap_or("nowhere"));
     let mut text = format!("dev chain {id} at {url}\n");
     text.push_str(&format!("journal in {}; end it with Ctrl-C, nothing is lost\n", folder.display()));
-    text.push_str("accounts with public keys, 10,000 ether each:\n");
+    text.push_str("accounts of 10,000 ether each; everybody knows their private keys:\n");
     for account in dev_accounts() {
         text.push_str(&format!("  {}  {}\n", account.address, account.secret));
     }
