@@ -74,10 +74,10 @@ fn is_unit(text: &str) -> bool {
     let (attached, rest) = words.split_at(letters);
     let begins = match attached {
         // After a degree sign, its scale.
-        "" => rest.is_empty() || rest.starts_with([' ', '²', '³']) || rest.starts_with(", ") || is_compound(rest),
+        "" => rest.is_empty() || rest.starts_with(' ') || rest.starts_with(", ") || is_compound(rest),
         unit => ATTACHED.iter().any(|known| unit.eq_ignore_ascii_case(known)),
     };
-    begins && words::count(words) <= MAX_WORDS && words::add_nothing(words.strip_prefix('-').unwrap_or(words))
+    begins && words::count(words) <= MAX_WORDS && words::leave_number(words.strip_prefix('-').unwrap_or(words))
 }
 
 /// True for what follows the number in `5-inch`.

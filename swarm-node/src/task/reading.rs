@@ -4,7 +4,10 @@
 //! * A text that goes on with another question, or past a special token, has its answer before that.
 //! * The last *readable* mark wins: `#### 42`, `Answer: 42`, `The final answer is 42`, `\boxed{42}`, `A: 42`. What a
 //!   mark announces stands behind it on its line, or on the next line that says something.
-//! * Marks of one line that say different things say nothing: who names two answers gives none.
+//! * A mark takes the answer before it back if what it announces names a number that cannot be read, or hedges:
+//!   `#### 43 or 44`, `the answer is not 42`. Then only a later readable mark gives an answer, not the last line.
+//! * So do marks of one line that say different things: who names two answers gives none.
+//! * A sign, a factor or a bound before a box belongs to it, so `2\boxed{42}` is no 42.
 //! * Behind a marked answer, a further sentence may stand if it names no number and takes nothing back.
 //! * Without a readable mark, the last line is the answer, and all of it must be.
 //! * Around an answer, emphasis, quotes, brackets and final punctuation do not count.
@@ -18,6 +21,19 @@ use super::words;
 const MARK_WINDOW: usize = 48;
 /// Fewest `#` that mark an answer; fewer make a heading.
 const HASHES: usize = 4;
+/// Words that may stand between a verb and what it announces.
+const LEADS: [&str; 5] = ["therefore ", "thus ", "hence ", "then ", "equal to "];
+/// Characters that make something else of an answer that is set off behind them.
+const OPERATORS: &str = "+-/^~<×÷√±≈≠≤≥";
+
+/// What the candidates of a line say together.
+#[derive(Debug)]
+enum Said<T> {
+    Answer(T),
+    /// They take back what was said before, and say nothing readable instead.
+    Contested,
+    Nothing,
+}
 
 /// A part of the text that may state the answer.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +57,20 @@ impl<'a> Candidate<'a> {
 
     /// What `value` reads in it.
     fn read<T>(&self, value: impl Fn(&str) -> Option<T>) -> Option<T> {
-        if self.text.is_empty() || !words::add_nothing(self.rest) {
+        if self.text.is_empty() || !words::leave_number(self.rest.trim_matches(is_decoration)) {
             return None;
         }
         value(self.text).or_else(|| {
             let (sentence, more) = self.text.split_once(". ").or_else(|| self.text.split_once("! "))?;
             (self.marked && words::add_nothing(more)).then(|| value(peel(sentence)))?
         })
+    }
+
+    /// True for a calculation that leads to the next mark: `6 × 7 = `.
+    fn is_working<T>(&self, value: impl Fn(&str) -> Option<T>) -> bool {
+        let Some(working) = self.text.strip_suffix('=') else { return false };
+        let states_number = working.contains(char::is_numeric) && value(peel(working)).is_some();
+        self.rest.is_empty() && !states_number && !words::hedge(working)
     }
 }
 
@@ -57,43 +80,53 @@ pub(super) fn read<T: PartialEq>(text: &str, value: impl Fn(&str) -> Option<T>) 
         let mut agreed = None;
         for candidate in candidates {
             match (candidate.read(&value), &agreed) {
-                (Some(read), Some(other)) if read != *other => return None,
+                (Some(read), Some(other)) if read != *other => return Said::Contested,
                 (Some(read), _) => agreed = Some(read),
-                // "42 or \boxed{43}" names two answers, although only the second can be read.
-                (None, _) if words::hedge(candidate.text) || words::hedge(candidate.rest) => return None,
+                (None, _) if candidate.is_working(&value) => {}
+                // "43k \boxed{42}" names two answers, although only the second can be read.
+                (None, _) if words::contest(candidate.text) || words::contest(candidate.rest) => {
+                    return Said::Contested;
+                }
                 (None, _) => {}
             }
         }
-        agreed
+        agreed.map_or(Said::Nothing, Said::Answer)
     })
 }
 
 /// What stands at the place of the answer in `text`, which is in plain notation; readable or not.
 pub(super) fn stated(text: &str) -> &str {
-    find(text, |candidates| candidates.iter().rev().map(|candidate| candidate.text).find(|text| !text.is_empty()))
-        .unwrap_or_default()
+    find(text, |candidates| {
+        let last = candidates.iter().rev().map(|candidate| candidate.text).find(|text| !text.is_empty());
+        last.map_or(Said::Nothing, Said::Answer)
+    })
+    .unwrap_or_default()
 }
 
 /// The answer of the first part that has one. Parts end where another question or a special token stands.
-fn find<'a, T>(text: &'a str, resolve: impl Fn(&[Candidate<'a>]) -> Option<T>) -> Option<T> {
+fn find<'a, T>(text: &'a str, resolve: impl Fn(&[Candidate<'a>]) -> Said<T>) -> Option<T> {
     let mut part = Part::default();
     for line in text.lines() {
         if line.contains(STOP) || is_question(line) {
-            if let Some(answer) = part.answer(&resolve) {
-                return Some(answer);
+            match part.answer(&resolve) {
+                Said::Answer(answer) => return Some(answer),
+                Said::Contested => return None,
+                Said::Nothing => part = Part::default(),
             }
-            part = Part::default();
         } else {
             part.add(line, &resolve);
         }
     }
-    part.answer(&resolve)
+    match part.answer(&resolve) {
+        Said::Answer(answer) => Some(answer),
+        Said::Contested | Said::Nothing => None,
+    }
 }
 
 /// What the lines of a part say so far.
 struct Part<'a, T> {
-    /// What the last readable mark says.
-    marked: Option<T>,
+    /// What the last mark says that says anything.
+    marked: Said<T>,
     /// The last line behind the last mark that says something.
     last: Option<&'a str>,
     /// The candidates of a line whose last mark has nothing behind it yet.
@@ -102,12 +135,12 @@ struct Part<'a, T> {
 
 impl<T> Default for Part<'_, T> {
     fn default() -> Self {
-        Self { marked: None, last: None, pending: None }
+        Self { marked: Said::Nothing, last: None, pending: None }
     }
 }
 
 impl<'a, T> Part<'a, T> {
-    fn add(&mut self, line: &'a str, resolve: &impl Fn(&[Candidate<'a>]) -> Option<T>) {
+    fn add(&mut self, line: &'a str, resolve: &impl Fn(&[Candidate<'a>]) -> Said<T>) {
         let candidates = marked(line);
         if candidates.is_empty() {
             let line = line.trim();
@@ -117,7 +150,7 @@ impl<'a, T> Part<'a, T> {
             self.last = Some(line);
             if let Some(mut pending) = self.pending.take() {
                 pending.push(Candidate::marked(line));
-                self.marked = resolve(&pending).or(self.marked.take());
+                self.hear(resolve(&pending));
             }
             return;
         }
@@ -126,20 +159,33 @@ impl<'a, T> Part<'a, T> {
         if candidates.last().is_some_and(|last| last.text.is_empty() && last.rest.is_empty()) {
             self.pending = Some(candidates);
         } else {
-            self.marked = resolve(&candidates).or(self.marked.take());
+            self.hear(resolve(&candidates));
+        }
+    }
+
+    fn hear(&mut self, said: Said<T>) {
+        if !matches!(said, Said::Nothing) {
+            self.marked = said;
         }
     }
 
     /// Resolves a line whose last mark stays without anything behind it.
-    fn settle(&mut self, resolve: &impl Fn(&[Candidate<'a>]) -> Option<T>) {
+    fn settle(&mut self, resolve: &impl Fn(&[Candidate<'a>]) -> Said<T>) {
         if let Some(pending) = self.pending.take() {
-            self.marked = resolve(&pending).or(self.marked.take());
+            self.hear(resolve(&pending));
         }
     }
 
-    fn answer(mut self, resolve: &impl Fn(&[Candidate<'a>]) -> Option<T>) -> Option<T> {
+    fn answer(mut self, resolve: &impl Fn(&[Candidate<'a>]) -> Said<T>) -> Said<T> {
         self.settle(resolve);
-        self.marked.or_else(|| resolve(&[Candidate::line(self.last?)]))
+        match (self.marked, self.last) {
+            (Said::Nothing, Some(last)) => match resolve(&[Candidate::line(last)]) {
+                // A line without a mark announces nothing, so it takes nothing back either.
+                Said::Contested => Said::Nothing,
+                said => said,
+            },
+            (marked, _) => marked,
+        }
     }
 }
 
@@ -149,10 +195,23 @@ fn marked(line: &str) -> Vec<Candidate<'_>> {
     let mut open = None;
     while let Some((start, end)) = next_mark(line, at) {
         candidates.extend(open.map(|from| Candidate::marked(&line[from..start])));
-        (open, at) = (Some(end), end);
+        // What changes the answer in a box is left before it, where nothing reads both.
+        let changed = if line[start..].starts_with(BOX) { change(&line[at..start], open.is_none()) } else { None };
+        (open, at) = (Some(changed.map_or(end, |offset| at + offset)), end);
     }
     candidates.extend(open.map(|from| Candidate::marked(&line[from..])));
     candidates
+}
+
+/// Where in `before`, which a box follows, a sign, an operator, a bound or (in the text before all marks, where no
+/// candidate holds it) a factor stands at its end.
+fn change(before: &str, unmarked: bool) -> Option<usize> {
+    let bare = before.trim_end_matches(|c: char| is_decoration(c) && c != END);
+    let (offset, last) = bare.char_indices().next_back()?;
+    if OPERATORS.contains(last) || (unmarked && last.is_numeric()) {
+        return Some(offset);
+    }
+    words::bound(bare).map(|word| bare.len() - word.len())
 }
 
 /// Where the next mark at or behind byte `from` begins and ends.
@@ -215,7 +274,12 @@ fn behind_answer(after: &str, opening: bool) -> Option<&str> {
     let colon = window.find([':', '=']).map(|at| at + 1);
     let verb = ["is", "equals"].iter().filter_map(|verb| words::find(window, verb).map(|at| at + verb.len())).min();
     match colon.into_iter().chain(verb).min() {
-        Some(end) => Some(&after[end..]),
+        Some(end) => {
+            let said = after[end..].trim_start();
+            let lead =
+                LEADS.iter().find(|lead| said.get(..lead.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(lead)));
+            Some(&said[lead.map_or(0, |lead| lead.len())..])
+        }
         None if bare.is_empty() || (opening && bare.len() < after.len()) => Some(bare),
         None => None,
     }

@@ -4,7 +4,7 @@
 //! in digits or in words, and of [`HEDGES`].
 
 /// Words that offer an alternative, take back, or give a bound instead of a value.
-const HEDGES: [&str; 42] = [
+const HEDGES: [&str; 45] = [
     "or",
     "nor",
     "either",
@@ -47,9 +47,12 @@ const HEDGES: [&str; 42] = [
     "times",
     "except",
     "unknown",
+    "ish",
+    "circa",
+    "tops",
 ];
 /// Words that are numbers, or change one.
-const NUMBERS: [&str; 57] = [
+const NUMBERS: [&str; 70] = [
     "zero",
     "one",
     "two",
@@ -107,7 +110,24 @@ const NUMBERS: [&str; 57] = [
     "mn",
     "bn",
     "x",
+    "lakh",
+    "lakhs",
+    "crore",
+    "crores",
+    "mil",
+    "tenth",
+    "tenths",
+    "thousandths",
+    "doubled",
+    "tripled",
+    "factorial",
+    "pi",
+    "π",
 ];
+/// Words that change the number they follow; elsewhere, as in "grand total", they do not.
+const AMOUNTS: [&str; 5] = ["grand", "minimum", "maximum", "over", "under"];
+/// Words that make a bound of the number they precede.
+const BOUNDS: [&str; 5] = ["than", "over", "under", "above", "below"];
 /// Characters that calculate, compare or separate alternatives.
 const OPERATORS: &str = "|=<>+*^~?&#@\\±≈≠≤≥→×÷√∞";
 
@@ -121,7 +141,7 @@ pub(super) fn add_nothing(text: &str) -> bool {
         let allowed = match c {
             '^' => at.checked_sub(1).is_some_and(inside) && matches!(bytes.get(at + 1), Some(b'2' | b'3')),
             '-' | '/' => at.checked_sub(1).is_some_and(inside) && inside(at + 1),
-            '²' | '³' => true,
+            '²' | '³' => at.checked_sub(1).is_some_and(inside),
             _ => power || !(c.is_numeric() || OPERATORS.contains(c)),
         };
         if !allowed {
@@ -141,14 +161,43 @@ pub(super) fn add_nothing(text: &str) -> bool {
     !word_start.is_some_and(|start| is_harmful(&text[start..]))
 }
 
+/// True if `text`, which follows a number, leaves it what it is.
+pub(super) fn leave_number(text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_alphabetic());
+    add_nothing(text) && !words.any(|word| is_one_of(word, &AMOUNTS))
+}
+
+/// The last word of `text` if it makes something else of a number behind it: `about`, `times`, `less than`, `up to`.
+pub(super) fn bound(text: &str) -> Option<&str> {
+    let word = last_word(text);
+    let up_to =
+        || word.eq_ignore_ascii_case("to") && last_word(text[..text.len() - 2].trim_end()).eq_ignore_ascii_case("up");
+    (is_one_of(word, &HEDGES) || is_one_of(word, &BOUNDS) || up_to()).then_some(word)
+}
+
+/// The letters that `text` ends with.
+fn last_word(text: &str) -> &str {
+    &text[text.trim_end_matches(char::is_alphabetic).len()..]
+}
+
+/// True if `text` names a number, be it unreadable, or takes something back.
+pub(super) fn contest(text: &str) -> bool {
+    let first = text.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+    text.contains(char::is_numeric) || hedge(text) || is_one_of(first, &NUMBERS)
+}
+
 /// True if `text` offers an alternative or takes something back.
 pub(super) fn hedge(text: &str) -> bool {
     let mut words = text.split(|c: char| !c.is_alphabetic());
-    text.contains('|') || words.any(|word| HEDGES.iter().any(|known| word.eq_ignore_ascii_case(known)))
+    text.contains('|') || words.any(|word| is_one_of(word, &HEDGES))
 }
 
 fn is_harmful(word: &str) -> bool {
-    HEDGES.iter().chain(&NUMBERS).any(|known| word.eq_ignore_ascii_case(known))
+    is_one_of(word, &HEDGES) || is_one_of(word, &NUMBERS)
+}
+
+fn is_one_of(word: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// Number of words in `text`.
