@@ -1,7 +1,7 @@
 //! The decoder as programs: what training, prefill and decoding execute.
 //!
 //! All take the parameters of [`ModelConfig::parameters`] and the constants `rope.cos` and `rope.sin`
-//! (f32 `[P, head_dim]`, values from [`rope::Tables`](super::rope::Tables)). P is the number of positions that the
+//! (f32 `[P, head_dim]`, values from [`rope::Tables`]). P is the number of positions that the
 //! program addresses: T, or C of a decode step; positions are below P. Further inputs and outputs:
 //!
 //! | program | data and state | outputs |

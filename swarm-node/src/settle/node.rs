@@ -13,7 +13,7 @@
 //! table for an epoch. On a dev chain that was made anew under its old id a contract may have its old address; a node that
 //! signed there before keeps to what it signed. A demo takes another folder, with another table, then.
 //!
-//! A batch of events becomes one input, and the position after it is written with what it led to ([`super::kept`]).
+//! A batch of events becomes one input, and the position after it is written with what it led to (`kept`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
