@@ -10,14 +10,21 @@ mod machine;
 mod pytorch;
 mod samples;
 mod sapo;
+mod sharing;
 mod step;
 mod table;
 
 use std::process::ExitCode;
 
 /// Every experiment, in the order in which they are listed.
-const EXPERIMENTS: &[Experiment] =
-    &[gemm::EXPERIMENT, step::EXPERIMENT, decode::EXPERIMENT, sapo::EXPERIMENT, hostile::EXPERIMENT];
+const EXPERIMENTS: &[Experiment] = &[
+    gemm::EXPERIMENT,
+    step::EXPERIMENT,
+    decode::EXPERIMENT,
+    sharing::EXPERIMENT,
+    sapo::EXPERIMENT,
+    hostile::EXPERIMENT,
+];
 
 /// Something that can be measured.
 struct Experiment {

@@ -1,9 +1,10 @@
-//! SAPO's table at small scale: eight peers that learn from own and external groups in different proportions.
+//! SAPO's table at small scale: peers that learn from own and external groups in different proportions.
 //!
-//! All arms have the same base, questions, sampling noise and number of groups per update; within a seed they differ in
-//! the mix alone. Shown side by side: pass@1 on held-out questions, and the mean reward of the training batch, by which
-//! the paper compares. 8/0 without the zero-advantage filter is the paper's baseline; filtered 8/0 is the control that
-//! it omits.
+//! A peer answers as many questions a round as the mix has own groups, so a mix with fewer of them generates less. All
+//! arms have the same base and number of rounds, and all but the last have the same number of groups per update. Shown
+//! side by side: pass@1 on held-out questions, completions generated per peer, and the mean reward of the training batch,
+//! by which the paper compares. 16/0 without the zero-advantage filter is the paper's baseline; 16/0 with it is the
+//! control that the paper omits, and 4/0 the peer that generates as little as those of 4/12 and has nobody to learn from.
 
 mod play;
 
@@ -24,7 +25,7 @@ use play::{Outcome, Stage};
 /// See the module.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "sapo",
-    about: "eight peers learning from own and external groups, held-out and in training",
+    about: "peers learning from own and external groups: held-out scores, and completions generated",
     run,
 };
 
@@ -36,22 +37,22 @@ struct Options {
     #[arg(long, default_value = "configs/nano/base.safetensors")]
     base: PathBuf,
     /// Number of seeds, from 1.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     seeds: u64,
     /// Rounds, each with at most one update per peer.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 60)]
     rounds: u64,
     /// Peers.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 4)]
     peers: u16,
-    /// Groups per update; the arms divide them like 8. Peers answer as many questions per round.
-    #[arg(long, default_value_t = 8)]
+    /// Groups per update, own and external; a multiple of 4.
+    #[arg(long, default_value_t = 16)]
     groups: u16,
     /// Highest learning rate.
     #[arg(long, default_value_t = 3e-4)]
     learning_rate: f32,
     /// Held-out questions per family.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 128)]
     held_out: usize,
     /// Peers practise one family each instead of all.
     #[arg(long)]
@@ -61,8 +62,9 @@ struct Options {
     threads: usize,
 }
 
-/// Eighths of own groups, and whether groups without differences in reward are dropped.
-const ARMS: [(u16, bool); 5] = [(8, false), (8, true), (6, true), (4, true), (2, true)];
+/// Quarters of own and of external groups, and whether groups without differences in reward are dropped.
+const ARMS: [(u16, u16, bool); 6] =
+    [(4, 0, false), (4, 0, true), (3, 1, true), (2, 2, true), (1, 3, true), (1, 0, true)];
 
 /// A way to choose groups.
 #[derive(Clone, Copy)]
@@ -71,22 +73,22 @@ struct Arm {
 }
 
 impl Arm {
-    fn new((eighths, filter): (u16, bool), groups: u16) -> Self {
-        let own = usize::from(groups * eighths / 8);
-        Self { mix: Mix { own, external: usize::from(groups) - own, filter } }
+    fn new((own, external, filter): (u16, u16, bool), groups: u16) -> Self {
+        let [own, external] = [own, external].map(|quarters| usize::from(groups * quarters / 4));
+        Self { mix: Mix { own, external, filter, ..Mix::default() } }
     }
 
-    /// `8/0`, with the control marked.
+    /// `16/0`, with the baseline marked.
     fn name(&self) -> String {
-        let Mix { own, external, filter } = self.mix;
-        let control = if external == 0 && filter { " filtered" } else { "" };
-        format!("{own}/{external}{control}")
+        let Mix { own, external, filter, .. } = self.mix;
+        let baseline = if filter { "" } else { " unfiltered" };
+        format!("{own}/{external}{baseline}")
     }
 }
 
 fn run(arguments: &[String]) -> Result<Value> {
     let options = Options::try_parse_from(arguments)?;
-    ensure!(options.groups > 0 && options.groups.is_multiple_of(8), "--groups must be a multiple of 8");
+    ensure!(options.groups > 0 && options.groups.is_multiple_of(4), "--groups must be a multiple of 4");
     let base =
         Weights::load(&options.base).context("the base comes from `swarm-node pretrain`; name it with --base")?;
     let start = Instant::now();
@@ -131,16 +133,18 @@ const COLUMNS: [Column; 4] = [
 
 fn table(before: &Outcome, arms: &[Arm], outcomes: &[Vec<Outcome>]) -> Table {
     let [a, b, c, d] = COLUMNS.map(|(name, _)| name);
-    let mut table = Table::new(["own/external", a, b, c, d, "groups per update"]);
+    let mut table = Table::new(["own/external", a, b, c, d, "groups per update", "completions per peer"]);
     let base = [format!("{:.3}", before.greedy), format!("{:.3}", before.sampled)];
-    table.row(["base".to_owned()].into_iter().chain(base).chain(["–", "–", "–"].map(str::to_owned)).collect());
+    table.row(["base".to_owned()].into_iter().chain(base).chain(["–", "–", "–", "0"].map(str::to_owned)).collect());
     for (arm, outcomes) in arms.iter().zip(outcomes) {
         let cells = COLUMNS.iter().map(|(_, pick)| {
             let (mean, spread) = mean_and_spread(&values(outcomes, pick));
             format!("{mean:.3} ± {spread:.3}")
         });
         let groups = mean_and_spread(&values(outcomes, |outcome| outcome.groups)).0;
-        table.row([arm.name()].into_iter().chain(cells).chain([format!("{groups:.1}")]).collect());
+        let generated = mean_and_spread(&values(outcomes, |outcome| outcome.generated)).0;
+        let counts = [format!("{groups:.1}"), format!("{generated:.0}")];
+        table.row([arm.name()].into_iter().chain(cells).chain(counts).collect());
     }
     table
 }
@@ -155,7 +159,7 @@ fn json_of(arm: &Arm, outcomes: &[Outcome]) -> Value {
         "own": arm.mix.own, "external": arm.mix.external, "filter": arm.mix.filter,
         "heldout_greedy": summary(|outcome| outcome.greedy), "heldout_sampled": summary(|outcome| outcome.sampled),
         "last_batches": summary(|outcome| outcome.last_reward), "all_batches": summary(|outcome| outcome.mean_reward),
-        "groups": summary(|outcome| outcome.groups),
+        "groups": summary(|outcome| outcome.groups), "completions": summary(|outcome| outcome.generated),
     })
 }
 
@@ -168,7 +172,7 @@ mod tests {
     #[test]
     fn arms_divide_the_groups() {
         let names = ARMS.map(|arm| Arm::new(arm, 16).name());
-        assert_eq!(names, ["16/0", "16/0 filtered", "12/4", "8/8", "4/12"]);
+        assert_eq!(names, ["16/0 unfiltered", "16/0", "12/4", "8/8", "4/12", "4/0"]);
     }
 
     #[test]

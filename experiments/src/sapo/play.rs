@@ -41,7 +41,6 @@ const LAST_ROUNDS: u64 = 5;
 pub struct Stage {
     peers: u16,
     rounds: u64,
-    practice: u16,
     learning_rate: f32,
     specialists: bool,
     threads: usize,
@@ -66,6 +65,8 @@ pub struct Outcome {
     pub mean_reward: f64,
     /// Groups trained on per update.
     pub groups: f64,
+    /// Completions that a peer generated.
+    pub generated: f64,
 }
 
 fn families() -> Vec<(FamilyId, u8)> {
@@ -80,11 +81,10 @@ impl Stage {
         let objective = Objective::OnPolicy(GrpoConfig::default());
         let (rows, length) = MICROBATCH;
         let programs = setup::training_programs(&model, rows, length, objective, &OptimizerConfig::default())?;
-        let held_out = EvalSet::held_out(&families(), options.held_out, 1, &tokenizer, MAX_NEW)?;
+        let held_out = EvalSet::held_out(&families(), options.held_out, 1, &Composer::nano(), &tokenizer, MAX_NEW)?;
         Ok(Self {
             peers: options.peers,
             rounds: options.rounds,
-            practice: options.groups * options.peers,
             learning_rate: options.learning_rate,
             specialists: options.specialists,
             threads: options.threads,
@@ -105,7 +105,7 @@ impl Stage {
 
     /// Plays all rounds of a swarm and evaluates its peers.
     pub fn play(&self, mix: Mix, seed: u64) -> Result<Outcome> {
-        let spec = self.spec(seed);
+        let spec = self.spec(mix, seed);
         let judge = Arc::new(TaskJudge::new(Library::new(), families()));
         let peer = |index| self.peer(spec.key(index)?.peer(), mix, judge.clone());
         let peers = (0..spec.peers.len()).map(peer).collect::<Result<Vec<_>>>()?;
@@ -131,6 +131,8 @@ impl Stage {
             last_reward: rewards(self.rounds.saturating_sub(LAST_ROUNDS)),
             mean_reward: rewards(0),
             groups: mean(updates.map(|report| report.groups.iter().sum::<usize>() as f64)),
+            generated: journal.reports.values().map(|report| report.generated as f64).sum::<f64>()
+                / f64::from(self.peers),
         }
     }
 
@@ -138,8 +140,8 @@ impl Stage {
         let mut job = [0; 32];
         job[24..].copy_from_slice(&seed.to_be_bytes());
         let key = key_from("experiments/sapo held-out", &job, &[0; 32]);
-        let greedy = self.held_out.greedy(policy, &self.tokenizer)?.mean.into();
-        let sampled = self.held_out.sampled(policy, &self.tokenizer, SAMPLES, key)?.mean.into();
+        let greedy = self.held_out.greedy(policy, &self.tokenizer)?.mean().share.into();
+        let sampled = self.held_out.sampled(policy, &self.tokenizer, SAMPLES, key)?.mean().share.into();
         Ok(Outcome { greedy, sampled, ..Outcome::default() })
     }
 
@@ -166,11 +168,12 @@ impl Stage {
         Ok(Peer::new(PeerParts { id, policy, trainer, tokenizer, judge, composer, config })?)
     }
 
-    /// Practice questions only, each answered by one peer; the seed changes all questions and all noise.
-    fn spec(&self, seed: u64) -> Spec {
+    /// As many practice questions as the mix has own groups for each peer, each answered by one peer. The seed changes all
+    /// questions and all noise.
+    fn spec(&self, mix: Mix, seed: u64) -> Spec {
         let game = Game {
             topics: FamilyId::NANO.len() as u16,
-            practice: self.practice,
+            practice: mix.own as u16 * self.peers,
             common: 0,
             group: GROUP,
             answerers: 1,
@@ -178,6 +181,7 @@ impl Stage {
             critics: 0,
             deciders: 0,
             text_bytes: 64,
+            tokens: MAX_NEW as u16,
             weighting: Weighting::Plurality,
         };
         let swarm = SwarmConfig {

@@ -226,11 +226,10 @@ impl<'a> Solo<'a> {
         let groups = self.groups()?;
         let rewards: Vec<f32> = groups.iter().map(Group::mean_reward).collect();
         let reward = mean(&rewards);
-        let mix = Mix { own: self.config.groups, external: 0, filter: true };
-        let drawn = mix.draw(&groups, &[], self.key("draw"), 0).own;
+        let drawn = Mix::alone(self.config.groups).draw(&groups, &[], self.key("draw"), 0).own;
         let batch: Vec<Example> = drawn.iter().filter_map(|at| groups.get(*at)).map(example).collect();
         let step = self.update(&batch)?;
-        let verdict = self.observe(reward)?;
+        let verdict = self.observe(&rewards)?;
         self.steps += 1;
         Ok(SoloStep { reward, groups: batch.len(), step, verdict })
     }
@@ -289,8 +288,8 @@ impl<'a> Solo<'a> {
         Ok(Some(report))
     }
 
-    fn observe(&mut self, reward: f32) -> Result<Verdict, SoloError> {
-        let verdict = self.guard.observe(reward);
+    fn observe(&mut self, rewards: &[f32]) -> Result<Verdict, SoloError> {
+        let verdict = self.guard.observe(rewards);
         match verdict {
             Verdict::Continue => {}
             Verdict::Best => self.best = Some(self.trainer.state()?),
@@ -315,7 +314,7 @@ mod tests {
     /// A rate at which the shipped base collapses within a few steps, and a guard that notices.
     fn unstable() -> Config {
         let settings = [
-            ("learn.guard_window", "2"),
+            ("learn.guard_window", "8"),
             ("learn.guard_drop", "0.02"),
             ("learn.warmup", "0"),
             ("learn.learning_rate", "0.01"),

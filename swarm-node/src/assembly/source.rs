@@ -89,11 +89,7 @@ impl Model {
             return Self::of_folder(path);
         }
         if path.is_file() || path.join("model.safetensors").is_file() {
-            let weights = Weights::load(path)?;
-            weights
-                .check_parameters()
-                .map_err(|source| LoadError::File { path: path.into(), source: Box::new(source) })?;
-            return Self::of_characters(weights, path);
+            return Self::of_characters(Weights::load(path)?, path);
         }
         if !path.is_dir() {
             return Err(SourceError::Nothing { path: path.into() });
@@ -116,6 +112,7 @@ impl Model {
 
     /// The character model whose shapes these weights have.
     fn of_characters(weights: Weights, path: &Path) -> Result<Self, SourceError> {
+        weights.check_parameters().map_err(|source| LoadError::File { path: path.into(), source: Box::new(source) })?;
         let mut refusal = None;
         for name in CHARACTER_PRESETS {
             let Ok(config) = ModelConfig::preset(name) else { continue };
@@ -162,6 +159,20 @@ mod tests {
             initialise(&config, 1).unwrap().save(&path).unwrap();
             assert_eq!(Model::load(Some(&path), &Silent).unwrap().config, config);
         }
+    }
+
+    #[test]
+    fn numbers_that_no_parameter_is_are_refused_in_a_folder_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = ModelConfig::preset("nano").unwrap();
+        let mut weights = initialise(&config, 1).unwrap();
+        weights.get_mut("model.norm.weight").unwrap().words_mut()[3] = f32::NAN.to_bits();
+        for (name, bytes) in ModelFiles::of_characters(&config, charset::CHARACTERS).iter() {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        weights.save(folder.path().join("model.safetensors")).unwrap();
+        let error = Model::load(Some(folder.path()), &Silent).unwrap_err().to_string();
+        assert!(error.contains("model.norm.weight") && error.contains("NaN"), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::options::Options;
 use super::output::Answer;
 use crate::assembly::{Model, Watch, certified};
 use crate::config::{EvalConfig, path};
-use crate::learn::eval::{EvalSet, PassRate};
+use crate::learn::eval::{Estimate, EvalSet, PassRate};
 use crate::model::Generator;
 use crate::task::gsm8k::Dataset;
 use crate::task::{FamilyId, Library};
@@ -131,14 +131,14 @@ fn measure(
 fn shown(set: &EvalSet, answers: &[String], show: usize) -> Vec<Shown> {
     let mut counts = BTreeMap::new();
     let mut shown = Vec::new();
-    for ((family, question), answer) in set.items().iter().zip(answers) {
+    for (((family, question), text), answer) in set.items().iter().zip(set.texts()).zip(answers) {
         let count: &mut usize = counts.entry(*family).or_default();
         if *count < show {
             *count += 1;
             shown.push(Shown {
                 family: family.name(),
                 right: question.score(answer) > 0.0,
-                question: question.prompt.clone(),
+                question: text.clone(),
                 answer: answer.clone(),
                 read: question.gold.kind().canonical(answer),
                 gold: question.gold.text().to_owned(),
@@ -194,43 +194,43 @@ pub(super) fn set(
     seed: u64,
     max_new: usize,
 ) -> Result<EvalSet, Failure> {
-    let composer = model.composer();
     let mut items = Vec::new();
     for (family, difficulty) in families {
         let tasks = library.held_out_set(*family, *difficulty, count, seed).map_err(Failure::work)?;
         for task in tasks {
-            let mut question = library.question(&task).map_err(Failure::work)?;
-            question.prompt = composer.share(&question.prompt).map_err(Failure::work)?.text;
-            items.push((*family, question));
+            items.push((*family, library.question(&task).map_err(Failure::work)?));
         }
     }
-    EvalSet::new(items, &model.tokenizer, max_new).map_err(Failure::work)
+    EvalSet::new(items, &model.composer(), &model.tokenizer, max_new).map_err(Failure::work)
 }
 
 fn table(Measured { greedy, sampled, .. }: &Measured, questions: usize) -> String {
     let sampled = sampled.as_ref();
-    let mut text = format!("Held-out pass@1 in percent, {questions} questions per family\n\n");
-    text.push_str(&format!("{:<14}{:>8}{:>9}\n", "family", "greedy", "sampled"));
-    let sampled_of = |pick: &dyn Fn(&PassRate) -> Option<f32>| sampled.and_then(pick);
-    let mut row = |name: &str, greedy: f32, sampled: Option<f32>| {
-        let sampled = sampled.map_or("-".to_owned(), |rate| format!("{:.1}", rate * 100.0));
-        text.push_str(&format!("{name:<14}{:>8.1}{sampled:>9}\n", greedy * 100.0));
+    let mut text = format!("Held-out pass@1 in percent, {questions} questions per family, ± one standard error\n\n");
+    text.push_str(&format!("{:<14}{:>14}{:>14}\n", "family", "greedy", "sampled"));
+    let mut row = |name: &str, greedy: Estimate, sampled: Option<Estimate>| {
+        let sampled = sampled.map_or("-".to_owned(), Estimate::percent);
+        text.push_str(&format!("{name:<14}{:>14}{sampled:>14}\n", greedy.percent()));
     };
-    for (family, rate) in &greedy.families {
-        row(family.name(), *rate, sampled_of(&|sampled| sampled.families.get(family).copied()));
+    let by_family = sampled.map(PassRate::families);
+    for (family, rate) in greedy.families() {
+        row(family.name(), rate, by_family.as_ref().and_then(|sampled| sampled.get(&family).copied()));
     }
-    row("mean", greedy.mean, sampled_of(&|sampled| Some(sampled.mean)));
+    row("mean", greedy.mean(), sampled.map(PassRate::mean));
     text
 }
 
 fn summary(Measured { greedy, sampled, shown }: &Measured, questions: usize, show: bool) -> serde_json::Value {
     let by_family = |rate: &PassRate| -> serde_json::Value {
-        rate.families.iter().map(|(family, rate)| (family.name().to_owned(), serde_json::Value::from(*rate))).collect()
+        let families = rate.families().into_iter();
+        families.map(|(family, rate)| (family.name().to_owned(), serde_json::Value::from(rate.share))).collect()
     };
     let mut summary = serde_json::json!({
         "questions": questions,
-        "greedy": greedy.mean,
-        "sampled": sampled.as_ref().map(|rate| rate.mean),
+        "greedy": greedy.mean().share,
+        "greedy_error": greedy.mean().error,
+        "sampled": sampled.as_ref().map(|rate| rate.mean().share),
+        "sampled_error": sampled.as_ref().map(|rate| rate.mean().error),
         "greedy_by_family": by_family(greedy),
         "sampled_by_family": sampled.as_ref().map(by_family),
     });

@@ -176,7 +176,7 @@ struct Summary {
 /// Greedy held-out pass@1.
 fn measure(run: &mut Solo<'_>, workshop: &Workshop, held_out: &EvalSet) -> Result<f32, Failure> {
     let rate = held_out.greedy(run.generator(), &workshop.model().tokenizer).map_err(Failure::work)?;
-    Ok(rate.mean)
+    Ok(rate.mean().share)
 }
 
 fn note(run: &Solo<'_>, step: &SoloStep, measured: Option<f32>) -> String {

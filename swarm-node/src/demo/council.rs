@@ -39,7 +39,7 @@ pub(super) fn council(stand: &Stand<'_>, weights: &[Weights]) -> Result<Council,
         return Ok(Council::default());
     }
     let judge = Arc::new(TaskJudge::held_out(Library::new(), plan.families()));
-    let config = PeerConfig { stage_samples: 1, ..plan.learn.peer(Mix { own: 0, external: 0, filter: true }) };
+    let config = PeerConfig { stage_samples: 1, ..plan.learn.peer(Mix::alone(0)) };
     let spec = plan.council();
     let peers = stand.peers(&spec, &judge, config, weights)?;
     let mut listener = Listener(Swarm::new(peers, stand.threads));

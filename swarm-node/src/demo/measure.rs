@@ -23,6 +23,16 @@ pub struct Rates {
     pub sampled: PassRate,
 }
 
+impl Rates {
+    /// The mean over models that were asked the same questions.
+    pub fn average<'a>(rates: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        Self {
+            greedy: PassRate::average(rates.clone().map(|rates| &rates.greedy)),
+            sampled: PassRate::average(rates.map(|rates| &rates.sampled)),
+        }
+    }
+}
+
 /// The questions and how they are asked.
 pub(super) struct Measure<'a> {
     workshop: &'a Workshop,
@@ -34,8 +44,9 @@ pub(super) struct Measure<'a> {
 impl<'a> Measure<'a> {
     pub(super) fn new(plan: &Plan<'_>, workshop: &'a Workshop) -> Result<Self, DemoError> {
         let tokenizer = &workshop.model().tokenizer;
+        let (families, count) = (plan.families(), plan.demo.heldout);
         let set =
-            EvalSet::held_out(&plan.families(), plan.demo.heldout, QUESTIONS_SEED, tokenizer, plan.learn.max_new)?;
+            EvalSet::held_out(&families, count, QUESTIONS_SEED, workshop.composer(), tokenizer, plan.learn.max_new)?;
         let key = key_from("swarm-node demo held-out", &[0; 32], &[0; 32]);
         Ok(Self { workshop, set, samples: plan.demo.samples, key })
     }
@@ -47,11 +58,5 @@ impl<'a> Measure<'a> {
         let greedy = self.set.greedy(&mut generator, tokenizer)?;
         let sampled = self.set.sampled(&mut generator, tokenizer, self.samples, self.key)?;
         Ok(Rates { greedy, sampled })
-    }
-
-    /// Greedy pass@1, averaged over families.
-    pub(super) fn greedy(&self, engine: Arc<dyn Engine>, weights: Weights) -> Result<f32, DemoError> {
-        let mut generator = self.workshop.generator(engine, weights)?;
-        Ok(self.set.greedy(&mut generator, &self.workshop.model().tokenizer)?.mean)
     }
 }

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
+use super::arm::Arm;
 use crate::config::{DemoConfig, LearnConfig};
-use crate::learn::judge::TaskJudge;
 use crate::round::sim::{Network, PeerSpec, Role, Spec};
 use crate::round::{Game, SwarmConfig, Weighting, Windows};
-use crate::task::{FamilyId, Library};
+use crate::task::FamilyId;
 
 /// Length of each window of virtual time, in milliseconds.
 const WINDOW_MS: u32 = 1_000;
 /// Virtual time from a wish to its work, in milliseconds; shorter than a window less the network's delay.
 const COMPUTE_MS: u64 = 300;
-/// Bytes per token that texts of the game may take: a character of UTF-8 has at most four.
-const BYTES_PER_TOKEN: usize = 4;
 
 /// Rounds as the settings say.
 pub(super) struct Plan<'a> {
@@ -39,37 +37,37 @@ impl Plan<'_> {
         self.demo.families.get(self.topic(peer)).copied().unwrap_or(FamilyId::Max)
     }
 
-    /// Judges questions that may be trained on.
-    pub(super) fn judge(&self) -> Arc<TaskJudge> {
-        Arc::new(TaskJudge::new(Library::new(), self.families()))
-    }
-
     /// The rounds in which all peers learn together.
     pub(super) fn together(&self) -> Spec {
         let peers = (0..self.demo.peers).map(|peer| self.specialist(peer)).collect();
         let crowd = self.demo.peers.div_ceil(self.demo.families.len().max(1));
-        self.spec(
-            self.swarm("demo", self.practice(self.demo.questions, crowd), self.demo.common),
-            peers,
-            self.demo.rounds,
-        )
+        let game = self.game(self.demo.families.len(), self.practice(self.demo.questions, crowd), self.demo.common);
+        self.spec(self.swarm("demo", game), peers, self.demo.rounds)
     }
 
-    /// The rounds of one peer alone, who answers as many questions as in the swarm. Common questions are brought by the
-    /// swarm; a peer alone has more of its own family instead, unless the settings give it the common ones too.
-    pub(super) fn alone(&self, peer: usize) -> Spec {
-        let Self { demo, .. } = self;
-        let (own, common) =
-            if demo.alone_common { (demo.questions, demo.common) } else { (demo.questions + demo.common, 0) };
-        self.spec(self.swarm("demo", self.practice(own, 1), common), vec![self.specialist(peer)], demo.rounds)
+    /// The families whose questions an arm's `peer` is asked, by topic.
+    pub(super) fn families_of(&self, arm: Arm, peer: usize) -> Vec<(FamilyId, u8)> {
+        match arm {
+            Arm::AloneOwnFamily => vec![(self.family(peer), self.demo.difficulty)],
+            Arm::AloneAllFamilies | Arm::Swarm | Arm::LoneGeneralist => self.families(),
+        }
+    }
+
+    /// The rounds of a peer without others: as many practice and common questions as in the swarm, or, for the
+    /// generalist, so many times as the settings say. Its name sets its questions and its noise apart from all others'.
+    pub(super) fn alone(&self, arm: Arm, peer: usize) -> Spec {
+        let times = if arm == Arm::LoneGeneralist { self.demo.generalist } else { 1 };
+        let topics = self.families_of(arm, peer).len();
+        let [practice, common] = [self.demo.questions, self.demo.common].map(|count| count.saturating_mul(times));
+        let swarm = self.swarm(&format!("demo {} {peer}", arm.name()), self.game(topics, practice, common));
+        self.spec(swarm, vec![PeerSpec::new(Role::Honest)], self.demo.rounds)
     }
 
     /// One round in which all peers decide questions together and nobody learns.
     pub(super) fn council(&self) -> Spec {
         let peers = (0..self.demo.peers).map(|peer| self.specialist(peer)).collect();
-        let mut swarm = self.swarm("council", 0, self.demo.council);
-        swarm.game.group = 1;
-        self.spec(swarm, peers, 1)
+        let game = Game { group: 1, ..self.game(self.demo.families.len(), 0, self.demo.council) };
+        self.spec(self.swarm("council", game), peers, 1)
     }
 
     fn specialist(&self, peer: usize) -> PeerSpec {
@@ -87,7 +85,7 @@ impl Plan<'_> {
         Spec { swarm: Arc::new(swarm), peers, rounds, seed, network, crashes: Vec::new(), compute_ms: COMPUTE_MS }
     }
 
-    fn swarm(&self, name: &str, practice: u16, common: u16) -> SwarmConfig {
+    fn swarm(&self, name: &str, game: Game) -> SwarmConfig {
         SwarmConfig {
             name: format!("{name} {}", self.demo.seed),
             tasks: self.tasks(),
@@ -96,7 +94,7 @@ impl Plan<'_> {
             settlement: String::new(),
             genesis_ms: u64::from(WINDOW_MS),
             windows: Windows::uniform(WINDOW_MS),
-            game: self.game(practice, common),
+            game,
         }
     }
 
@@ -105,11 +103,11 @@ impl Plan<'_> {
         format!("{} at {}", names.join("+"), self.demo.difficulty)
     }
 
-    fn game(&self, practice: u16, common: u16) -> Game {
+    fn game(&self, topics: usize, practice: u16, common: u16) -> Game {
         let everybody = u16::try_from(self.demo.peers).unwrap_or(u16::MAX);
-        let text_bytes = u16::try_from(self.learn.max_new * BYTES_PER_TOKEN).unwrap_or(u16::MAX);
+        let (text_bytes, tokens) = Game::text_limits(self.learn.group, self.learn.max_new);
         Game {
-            topics: u16::try_from(self.demo.families.len()).unwrap_or(u16::MAX),
+            topics: u16::try_from(topics).unwrap_or(u16::MAX),
             practice,
             common,
             group: self.learn.group,
@@ -117,7 +115,8 @@ impl Plan<'_> {
             common_answerers: everybody,
             critics: everybody,
             deciders: everybody,
-            text_bytes: text_bytes.min(crate::round::config::MAX_TEXT),
+            text_bytes,
+            tokens,
             weighting: Weighting::Plurality,
         }
     }

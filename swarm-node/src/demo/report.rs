@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::arm::{Arm, Point};
 use super::council::Council;
 use super::measure::Rates;
 use super::money::{Account, MoneyReport, Place};
@@ -10,18 +11,37 @@ use crate::task::FamilyId;
 /// What became of one peer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerReport {
-    /// The family of its practice questions.
+    /// The family that a specialist in its place practises.
     pub family: FamilyId,
-    /// What it could after learning alone.
-    pub alone: Rates,
-    /// What it could after learning in the swarm.
-    pub swarm: Rates,
-    /// How often the guard rolled it back, alone and in the swarm.
-    pub rollbacks: [usize; 2],
-    /// SHA-256 of its parameters after learning alone.
-    pub alone_digest: String,
-    /// SHA-256 of its parameters after learning in the swarm.
-    pub swarm_digest: String,
+    /// How often the guard rolled it back.
+    pub rollbacks: usize,
+    /// SHA-256 of its parameters after the last round.
+    pub digest: String,
+    /// What it could after some rounds; the last point is that of all rounds.
+    pub curve: Vec<Point>,
+}
+
+/// What became of the peers of one arm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArmReport {
+    /// How they learned.
+    pub arm: Arm,
+    /// The peers.
+    pub peers: Vec<PeerReport>,
+}
+
+impl ArmReport {
+    /// The mean over the arm's peers, point by point.
+    pub fn curve(&self) -> Vec<Point> {
+        let points = self.peers.first().map_or(0, |peer| peer.curve.len());
+        let of = |at| self.peers.iter().filter_map(|peer| peer.curve.get(at)).collect::<Vec<_>>();
+        (0..points).map(|at| Point::average(&of(at))).collect()
+    }
+
+    /// The mean over the arm's peers after all rounds.
+    pub fn last(&self) -> Point {
+        self.curve().pop().unwrap_or_default()
+    }
 }
 
 /// The outcome of a demo.
@@ -37,8 +57,8 @@ pub struct DemoReport {
     pub money: MoneyReport,
     /// What the base could.
     pub before: Rates,
-    /// What became of each peer.
-    pub peers: Vec<PeerReport>,
+    /// The swarm and its controls, in the order of [`Arm`].
+    pub arms: Vec<ArmReport>,
     /// Joint decisions at round 0 and after the last round.
     pub council: [Council; 2],
     /// Digest over the results of all rounds of the swarm.
@@ -79,7 +99,70 @@ impl From<&MoneyReport> for MoneySummary {
     }
 }
 
-/// What `demo --json` prints. Rates are shares of right answers, 0 to 1, means over peers and families.
+/// One arm in one line of JSON: the means over its peers after all rounds, and by round.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say what ArmReport documents")]
+pub struct ArmSummary {
+    pub arm: Arm,
+    pub peers: usize,
+    pub heldout: f32,
+    pub heldout_error: f32,
+    pub sampled: f32,
+    pub sampled_error: f32,
+    /// Completions that one of its peers generated.
+    pub completions: usize,
+    pub curve: Vec<CurvePoint>,
+    pub rollbacks: usize,
+    pub digests: Vec<String>,
+}
+
+/// A point of an arm's curve.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say what Point documents")]
+pub struct CurvePoint {
+    pub round: u64,
+    pub completions: usize,
+    pub heldout: f32,
+    pub heldout_error: f32,
+    pub sampled: f32,
+    pub sampled_error: f32,
+}
+
+impl From<&Point> for CurvePoint {
+    fn from(point: &Point) -> Self {
+        let (greedy, sampled) = (point.rates.greedy.mean(), point.rates.sampled.mean());
+        Self {
+            round: point.round,
+            completions: point.completions,
+            heldout: greedy.share,
+            heldout_error: greedy.error,
+            sampled: sampled.share,
+            sampled_error: sampled.error,
+        }
+    }
+}
+
+impl From<&ArmReport> for ArmSummary {
+    fn from(report: &ArmReport) -> Self {
+        let curve: Vec<CurvePoint> = report.curve().iter().map(CurvePoint::from).collect();
+        let last = CurvePoint::from(&report.last());
+        Self {
+            arm: report.arm,
+            peers: report.peers.len(),
+            heldout: last.heldout,
+            heldout_error: last.heldout_error,
+            sampled: last.sampled,
+            sampled_error: last.sampled_error,
+            completions: last.completions,
+            curve,
+            rollbacks: report.peers.iter().map(|peer| peer.rollbacks).sum(),
+            digests: report.peers.iter().map(|peer| peer.digest.clone()).collect(),
+        }
+    }
+}
+
+/// What `demo --json` prints. Rates are shares of right answers, 0 to 1, means over peers and families; errors are
+/// standard errors over questions. `heldout` is greedy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what DemoReport documents")]
 pub struct Summary {
@@ -87,48 +170,54 @@ pub struct Summary {
     pub rounds: u64,
     pub heldout_before: f32,
     pub heldout_after: f32,
-    pub heldout_alone: f32,
     pub sampled_before: f32,
     pub sampled_after: f32,
+    pub heldout_before_error: f32,
+    pub sampled_before_error: f32,
+    pub arms: Vec<ArmSummary>,
     pub transcript_digest: String,
     pub model_digests: Vec<String>,
     pub seconds: f64,
     pub seed: u64,
-    pub sampled_alone: f32,
     pub rounds_settled: usize,
     #[serde(flatten)]
     pub money: MoneySummary,
     pub council_before: Council,
     pub council_after: Council,
-    pub alone_digests: Vec<String>,
 }
 
 impl DemoReport {
-    /// The mean over peers.
-    pub fn mean(&self, rate: impl Fn(&PeerReport) -> f32) -> f32 {
-        self.peers.iter().map(rate).sum::<f32>() / self.peers.len().max(1) as f32
+    /// What became of the peers of an arm; none for a control that was not played.
+    pub fn arm(&self, arm: Arm) -> Option<&ArmReport> {
+        self.arms.iter().find(|report| report.arm == arm)
     }
 
     /// The report in one line of JSON.
     pub fn summary(&self) -> Summary {
+        let before = CurvePoint::from(&Point { rates: self.before.clone(), ..Point::default() });
+        let swarm = self.arm(Arm::Swarm).map(ArmSummary::from);
+        let (peers, after, sampled, digests) = match &swarm {
+            Some(swarm) => (swarm.peers, swarm.heldout, swarm.sampled, swarm.digests.clone()),
+            None => (0, 0.0, 0.0, Vec::new()),
+        };
         Summary {
-            peers: self.peers.len(),
+            peers,
             rounds: self.rounds,
-            heldout_before: self.before.greedy.mean,
-            heldout_after: self.mean(|peer| peer.swarm.greedy.mean),
-            heldout_alone: self.mean(|peer| peer.alone.greedy.mean),
-            sampled_before: self.before.sampled.mean,
-            sampled_after: self.mean(|peer| peer.swarm.sampled.mean),
+            heldout_before: before.heldout,
+            heldout_after: after,
+            sampled_before: before.sampled,
+            sampled_after: sampled,
+            heldout_before_error: before.heldout_error,
+            sampled_before_error: before.sampled_error,
+            arms: self.arms.iter().map(ArmSummary::from).collect(),
             transcript_digest: self.transcript_digest.clone(),
-            model_digests: self.peers.iter().map(|peer| peer.swarm_digest.clone()).collect(),
+            model_digests: digests,
             seconds: (self.seconds * 10.0).round() / 10.0,
             seed: self.seed,
-            sampled_alone: self.mean(|peer| peer.alone.sampled.mean),
             rounds_settled: self.rounds_settled,
             money: MoneySummary::from(&self.money),
             council_before: self.council[0],
             council_after: self.council[1],
-            alone_digests: self.peers.iter().map(|peer| peer.alone_digest.clone()).collect(),
         }
     }
 }

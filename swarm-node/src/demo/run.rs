@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use reproducible_ops::weights::Weights;
 
-use super::alone::alone;
+use super::arm::{Arm, Point};
+use super::controls::controls;
 use super::council::council;
-use super::measure::Measure;
+use super::measure::{Measure, Rates};
 use super::money::{Cast, Economy, Funder, Money, MoneyReport};
-use super::parallel::parallel;
 use super::plan::Plan;
-use super::report::{DemoReport, PeerReport};
+use super::report::{ArmReport, DemoReport, PeerReport};
 use crate::assembly::{EngineError, Model, Stop, Watch, Workshop, WorkshopError, engine};
 use crate::chain::Endpoint;
 use crate::config::{ChainConfig, Config, EngineConfig, path};
@@ -28,6 +28,7 @@ use crate::round::key::KeyError;
 use crate::round::sim::run::SimulationError;
 use crate::round::sim::{Driver, Job, Report, Simulation, Spec};
 use crate::round::{Answers, Critiques, Decisions, RoundResult, Settlement};
+use crate::task::{FamilyId, Library};
 
 /// Why a demo fails.
 #[derive(Debug, thiserror::Error)]
@@ -79,12 +80,15 @@ pub enum DemoError {
 pub(super) struct Learned {
     pub(super) weights: Weights,
     pub(super) rollbacks: usize,
+    /// What it could after some rounds; the last point is that of all rounds.
+    pub(super) curve: Vec<Point>,
 }
 
 /// What all parts of a demo share.
 pub(super) struct Stand<'a> {
     pub(super) plan: Plan<'a>,
     pub(super) workshop: &'a Workshop,
+    pub(super) measure: Measure<'a>,
     pub(super) engine: &'a EngineConfig,
     pub(super) threads: usize,
     pub(super) watch: &'a dyn Watch,
@@ -108,7 +112,8 @@ pub fn run(
     let workshop = Workshop::new(base, config.learn.clone())?;
     let plan = Plan { demo: &config.demo, learn: &config.learn, model };
     let threads = config.engine.workers();
-    let stand = Stand { plan, workshop: &workshop, engine: &config.engine, threads, watch, stop };
+    let measure = Measure::new(&plan, &workshop)?;
+    let stand = Stand { plan, workshop: &workshop, measure, engine: &config.engine, threads, watch, stop };
     let mut money = stand.money(&config.chain, funder)?;
     let played = stand.report(money.as_mut().ok());
     // Also for a demo that fails or is stopped: what was paid for must not be lost.
@@ -133,11 +138,10 @@ pub(super) fn refuse_failures(swarm: &mut Swarm) -> Result<(), DemoError> {
     }
 }
 
-/// What a swarm's rounds are reported to.
+/// What a swarm's rounds are reported to, beside its curves.
 #[derive(Default)]
-struct Audience<'a> {
-    measure: Option<&'a Measure<'a>>,
-    money: Option<&'a mut Money>,
+pub(super) struct Audience<'a> {
+    pub(super) money: Option<&'a mut Money>,
 }
 
 impl Stand<'_> {
@@ -176,90 +180,75 @@ impl Stand<'_> {
     fn report(&self, money: Option<&mut Money>) -> Result<DemoReport, DemoError> {
         let demo = self.plan.demo;
         let base = &self.workshop.model().weights;
-        let measure = Measure::new(&self.plan, self.workshop)?;
         self.watch.begin("base", 2);
-        let before = measure.rates(engine(self.engine, self.threads)?, base.clone())?;
+        let before = self.measure.rates(engine(self.engine, self.threads)?, base.clone())?;
         self.watch.step("held-out questions");
         self.check_stop()?;
         let council_before = council(self, &vec![base.clone(); demo.peers])?;
         self.watch.end("");
-        let control = alone(self)?;
-        let (rounds, swarm) = self.together(&measure, money)?;
+        let mut arms = controls(self)?;
+        let (rounds, swarm) = self.together(money)?;
+        self.watch.begin("joint answers", 1);
         let together: Vec<Weights> = swarm.iter().map(|learned| learned.weights.clone()).collect();
-        self.watch.begin("measuring", demo.peers as u64 * 2 + 1);
         let council_after = council(self, &together)?;
-        self.watch.step("council");
         self.check_stop()?;
-        let all: Vec<&Learned> = control.iter().chain(&swarm).collect();
-        let rates = parallel(&all, self.threads, |learned| {
-            let rates = measure.rates(engine(self.engine, 1)?, learned.weights.clone());
-            self.watch.step("held-out questions");
-            rates
-        });
-        let mut rates = rates.into_iter().collect::<Result<Vec<_>, DemoError>>()?;
         self.watch.end("");
-        let swarm_rates = rates.split_off(control.len());
-        let peers = rates.into_iter().zip(swarm_rates).zip(control.iter().zip(&swarm)).enumerate();
-        let peers = peers.map(|(peer, ((alone, together), (control, learned)))| PeerReport {
-            family: self.plan.family(peer),
-            alone,
-            swarm: together,
-            rollbacks: [control.rollbacks, learned.rollbacks],
-            alone_digest: hex(&control.weights.digest()),
-            swarm_digest: hex(&learned.weights.digest()),
-        });
+        arms.push((Arm::Swarm, swarm));
+        arms.sort_by_key(|(arm, _)| *arm);
         Ok(DemoReport {
             seed: demo.seed,
             rounds: demo.rounds,
             rounds_settled: rounds.settled(),
             money: MoneyReport::default(),
             before,
-            peers: peers.collect(),
+            arms: arms.into_iter().map(|(arm, learned)| self.arm_report(arm, learned)).collect(),
             council: [council_before, council_after],
             transcript_digest: hex(&rounds.transcript_digest()),
             seconds: 0.0,
         })
     }
 
+    fn arm_report(&self, arm: Arm, learned: Vec<Learned>) -> ArmReport {
+        let peer = |(peer, learned): (usize, Learned)| PeerReport {
+            family: self.plan.family(peer),
+            rollbacks: learned.rollbacks,
+            digest: hex(&learned.weights.digest()),
+            curve: learned.curve,
+        };
+        ArmReport { arm, peers: learned.into_iter().enumerate().map(peer).collect() }
+    }
+
     /// All peers in one swarm.
-    fn together(&self, measure: &Measure<'_>, money: Option<&mut Money>) -> Result<(Report, Vec<Learned>), DemoError> {
+    fn together(&self, money: Option<&mut Money>) -> Result<(Report, Vec<Learned>), DemoError> {
         let demo = self.plan.demo;
-        let mix = Mix { own: demo.own, external: demo.external, filter: true };
+        let mix = Mix { own: demo.own, external: demo.external, peer_percent: demo.peer_percent, filter: true };
         let base = vec![self.workshop.model().weights.clone(); demo.peers];
         self.watch.begin("swarm", demo.rounds);
-        let played = self.play_before(
-            self.plan.together(),
-            mix,
-            &base,
-            self.threads,
-            Audience { measure: Some(measure), money },
-        )?;
+        let judge = self.judge(&self.plan.families());
+        let played = self.play(self.plan.together(), judge, mix, &base, self.threads, Audience { money })?;
         self.watch.end("");
         Ok(played)
+    }
+
+    /// Judges questions of these families that may be trained on.
+    pub(super) fn judge(&self, families: &[(FamilyId, u8)]) -> Arc<TaskJudge> {
+        Arc::new(TaskJudge::new(Library::new(), families.to_vec()))
     }
 
     /// Plays the rounds of a specification with learning peers.
     pub(super) fn play(
         &self,
         spec: Spec,
-        mix: Mix,
-        weights: &[Weights],
-        threads: usize,
-    ) -> Result<(Report, Vec<Learned>), DemoError> {
-        self.play_before(spec, mix, weights, threads, Audience::default())
-    }
-
-    fn play_before(
-        &self,
-        spec: Spec,
+        judge: Arc<TaskJudge>,
         mix: Mix,
         weights: &[Weights],
         threads: usize,
         audience: Audience<'_>,
     ) -> Result<(Report, Vec<Learned>), DemoError> {
-        let judge = self.plan.judge();
+        let rounds = spec.rounds;
         let peers = self.peers(&spec, &judge, self.plan.learn.peer(mix), weights)?;
         let mut driver = Watched {
+            curves: vec![Vec::new(); peers.len()],
             swarm: Swarm::new(peers, threads),
             stand: self,
             audience,
@@ -267,14 +256,18 @@ impl Stand<'_> {
             failure: None,
         };
         let report = Simulation::new(spec, judge)?.run(&mut driver);
-        let Watched { mut swarm, failure, .. } = driver;
-        failure.map_or(Ok(()), Err)?;
+        driver.failure.take().map_or(Ok(()), Err)?;
         self.check_stop()?;
-        refuse_failures(&mut swarm)?;
+        refuse_failures(&mut driver.swarm)?;
+        // A curve ends with the last round, which the settings may not have asked to measure.
+        if driver.curves.iter().any(|curve| curve.last().map(|point| point.round) != Some(rounds)) {
+            driver.measure(rounds)?;
+        }
+        let Watched { swarm, curves, .. } = driver;
         let learned = swarm.each(|peer, learner| {
             let reports = swarm.journal.reports.iter().filter(|((_, who), _)| *who == peer);
             let rollbacks = reports.filter(|(_, report)| matches!(report.verdict, Verdict::RollBack { .. })).count();
-            Ok(Learned { weights: learner.trainer().params()?, rollbacks })
+            Ok(Learned { weights: learner.trainer().params()?, rollbacks, curve: curves[peer].clone() })
         });
         Ok((report, learned.into_iter().collect::<Result<_, DemoError>>()?))
     }
@@ -300,6 +293,8 @@ struct Watched<'a, 'b> {
     swarm: Swarm,
     stand: &'a Stand<'b>,
     audience: Audience<'a>,
+    /// Points measured so far, by peer.
+    curves: Vec<Vec<Point>>,
     /// What peers computed in rounds that are not settled yet.
     results: BTreeMap<(usize, u64), Arc<RoundResult>>,
     failure: Option<DemoError>,
@@ -315,18 +310,24 @@ impl Watched<'_, '_> {
         format!("round {}: reward {reward:.3}, {groups} groups", round + 1)
     }
 
-    /// The mean held-out pass@1 of all peers, in the rounds where the settings ask for it.
-    fn held_out(&mut self, round: u64) -> Option<String> {
+    /// Whether the settings ask for a measurement after so many rounds.
+    fn is_due(&self, rounds: u64) -> bool {
         let every = self.stand.plan.demo.measure_every;
-        let measure = self.audience.measure.filter(|_| every > 0 && (round + 1).is_multiple_of(every))?;
-        let rates = self.swarm.each(|_, peer| measure.greedy(engine(self.stand.engine, 1)?, peer.trainer().params()?));
-        match rates.into_iter().collect::<Result<Vec<f32>, DemoError>>() {
-            Ok(rates) => Some(format!(", held-out {:.3}", rates.iter().sum::<f32>() / rates.len().max(1) as f32)),
-            Err(error) => {
-                self.failure.get_or_insert(error);
-                None
-            }
+        every > 0 && rounds.is_multiple_of(every)
+    }
+
+    /// Adds a point to the curve of every peer; returns the mean greedy pass@1.
+    fn measure(&mut self, rounds: u64) -> Result<f32, DemoError> {
+        let stand = self.stand;
+        let rates = self.swarm.each(|_, peer| stand.measure.rates(engine(stand.engine, 1)?, peer.trainer().params()?));
+        let rates = rates.into_iter().collect::<Result<Vec<_>, DemoError>>()?;
+        let greedy = Rates::average(rates.iter()).greedy.mean().share;
+        for (peer, (curve, rates)) in self.curves.iter_mut().zip(rates).enumerate() {
+            let reports = self.swarm.journal.reports.iter().filter(|((_, who), _)| *who == peer);
+            let completions = reports.map(|(_, report)| report.generated).sum();
+            curve.push(Point { round: rounds, completions, rates });
         }
+        Ok(greedy)
     }
 }
 
@@ -351,8 +352,14 @@ impl Driver for Watched<'_, '_> {
         }
         let Some((_, result)) = results.first() else { return };
         let round = result.transcript.plan.round;
-        let held_out = self.held_out(round).unwrap_or_default();
-        self.stand.watch.step(&format!("{}{held_out}", self.note(round)));
+        let mut note = self.note(round);
+        if self.is_due(round + 1) {
+            match self.measure(round + 1) {
+                Ok(greedy) => note += &format!(", held-out {greedy:.3}"),
+                Err(error) => drop(self.failure.get_or_insert(error)),
+            }
+        }
+        self.stand.watch.step(&note);
     }
 
     fn settled(&mut self, settlements: &[(usize, Settlement)]) {

@@ -1,17 +1,26 @@
 //! The report as a table for people, in percent.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::arm::{Arm, Point};
 use super::council::Council;
+use super::measure::Rates;
 use super::money::{MoneyReport, token_text};
-use super::report::{DemoReport, PeerReport};
-use crate::learn::eval::PassRate;
+use super::report::{ArmReport, DemoReport};
+use crate::learn::eval::{Estimate, PassRate};
 use crate::task::FamilyId;
 
 /// Said under every table, so that nobody takes the gain for more than it is.
 const BASE_NOTE: &str = "The base was trained on a careless corpus: a good half of its labels follow one fixed wrong \
 procedure per family.\nReinforcement learning at this size teaches no new skill; it chooses between ways of answering \
 that the base already has.";
+
+/// What the columns mean.
+const LEGEND: &str =
+    "± one standard error over questions; each column is the mean over its peers. `generated`: completions
+that one of them generated, in all stages. `alone` practise without others, their own family or all; the
+generalist is alone, too, with questions of all families. `swarm` are specialists who share.";
 
 /// The table of a report.
 pub fn render(report: &DemoReport) -> String {
@@ -22,42 +31,89 @@ pub fn render(report: &DemoReport) -> String {
 
 fn write_all(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     rates(text, report)?;
+    curves(text, report)?;
     council(text, report)?;
     money(text, &report.money)?;
     footer(text, report)
 }
 
+/// What stands above a column of the tables of rates.
+fn heading(text: &mut String, first: &str, columns: &[&str]) -> std::fmt::Result {
+    writeln!(text, "{first:<14}{}", cells(columns.iter().map(|&name| name.to_owned())))
+}
+
+fn cells(cells: impl Iterator<Item = String>) -> String {
+    cells.map(|cell| format!("{cell:>14}")).collect()
+}
+
 fn rates(text: &mut String, report: &DemoReport) -> std::fmt::Result {
-    writeln!(text, "Held-out pass@1 in percent, greedy (sampled); * marks the family that a peer practised\n")?;
-    writeln!(text, "{:<18}{:>16}{:>16}{:>16}", "peer and family", "before", "alone", "swarm")?;
-    for (number, peer) in report.peers.iter().enumerate() {
-        for family in report.before.greedy.families.keys() {
-            let mark = if *family == peer.family { "*" } else { "" };
-            let cells = cells(report, peer, |rate| of(rate, *family));
-            writeln!(text, "{:<18}{}", format!("{} {family}{mark}", number + 1), cells)?;
+    let lasts: Vec<Point> = report.arms.iter().map(ArmReport::last).collect();
+    let names: Vec<&str> = ["base"].into_iter().chain(report.arms.iter().map(|arm| arm.arm.name())).collect();
+    let questions = report.before.greedy.questions();
+    writeln!(text, "Held-out pass@1 after {} rounds, percent of {questions} questions\n", report.rounds)?;
+    let kinds: [(&str, fn(&Rates) -> &PassRate); 2] =
+        [("greedy", |rates| &rates.greedy), ("sampled", |rates| &rates.sampled)];
+    for (kind, pick) in kinds {
+        let rates: Vec<&PassRate> =
+            [&report.before].into_iter().chain(lasts.iter().map(|last| &last.rates)).map(pick).collect();
+        heading(text, kind, &names)?;
+        let by_family: Vec<_> = rates.iter().map(|rate| rate.families()).collect();
+        for family in pick(&report.before).families().keys() {
+            let of = |families: &BTreeMap<FamilyId, Estimate>| families.get(family).copied().unwrap_or_default();
+            writeln!(text, "{:<14}{}", family.name(), cells(by_family.iter().map(|rate| of(rate).percent())))?;
         }
-        writeln!(text, "{:<18}{}", format!("{} mean", number + 1), cells(report, peer, |rate| rate.mean))?;
+        writeln!(text, "{:<14}{}\n", "mean", cells(rates.iter().map(|rate| rate.mean().percent())))?;
     }
-    let summary = report.summary();
-    let pair = |greedy, sampled| format!("{:>16}", format!("{} ({})", percent(greedy), percent(sampled)));
-    let before = pair(summary.heldout_before, summary.sampled_before);
-    let alone = pair(summary.heldout_alone, summary.sampled_alone);
-    let swarm = pair(summary.heldout_after, summary.sampled_after);
-    writeln!(text, "{:<18}{before}{alone}{swarm}", "all peers")
+    let generated = [0].into_iter().chain(lasts.iter().map(|last| last.completions));
+    writeln!(text, "{:<14}{}", "generated", cells(generated.map(|count| count.to_string())))?;
+    let peers = [1].into_iter().chain(report.arms.iter().map(|arm| arm.peers.len()));
+    writeln!(text, "{:<14}{}\n", "peers", cells(peers.map(|count| count.to_string())))?;
+    writeln!(text, "{LEGEND}")?;
+    compared(text, report)
 }
 
-fn cells(report: &DemoReport, peer: &PeerReport, pick: impl Fn(&PassRate) -> f32) -> String {
-    let stages = [&report.before, &peer.alone, &peer.swarm];
-    let cell = |greedy, sampled| format!("{:>16}", format!("{} ({})", percent(greedy), percent(sampled)));
-    stages.iter().map(|rates| cell(pick(&rates.greedy), pick(&rates.sampled))).collect()
+/// How the swarm stands to each control, question by question.
+fn compared(text: &mut String, report: &DemoReport) -> std::fmt::Result {
+    let Some(swarm) = report.arm(Arm::Swarm).map(ArmReport::last) else { return Ok(()) };
+    let controls = report.arms.iter().filter(|arm| arm.arm != Arm::Swarm);
+    for (at, control) in controls.enumerate() {
+        if at == 0 {
+            writeln!(text, "\nThe swarm less its controls, percentage points of greedy pass@1\n")?;
+        }
+        let last = control.last();
+        let difference = swarm.rates.greedy.less(&last.rates.greedy).mean();
+        let factor = last.completions as f64 / swarm.completions.max(1) as f64;
+        writeln!(
+            text,
+            "{:<14}{:>14}   at {factor:.1} times the generation",
+            control.arm.name(),
+            format!("{:+.1} ± {:.1}", difference.share * 100.0, difference.error * 100.0)
+        )?;
+    }
+    Ok(())
 }
 
-fn of(rate: &PassRate, family: FamilyId) -> f32 {
-    rate.families.get(&family).copied().unwrap_or(0.0)
-}
-
-fn percent(share: f32) -> String {
-    format!("{:.1}", share * 100.0)
+/// What each arm could after how many completions.
+fn curves(text: &mut String, report: &DemoReport) -> std::fmt::Result {
+    let curves: Vec<Vec<Point>> = report.arms.iter().map(ArmReport::curve).collect();
+    let longest = curves.iter().map(Vec::len).max().unwrap_or(0);
+    if longest < 2 {
+        return Ok(());
+    }
+    writeln!(text, "\nGreedy held-out pass@1 in percent, after so many completions generated per peer\n")?;
+    let names: Vec<&str> = report.arms.iter().map(|arm| arm.arm.name()).collect();
+    let columns = names.iter().map(|name| format!("{name:>20}")).collect::<String>();
+    writeln!(text, "{:<8}{columns}", "round")?;
+    for at in 0..longest {
+        let points: Vec<Option<&Point>> = curves.iter().map(|curve| curve.get(at)).collect();
+        let round = points.iter().flatten().map(|point| point.round).next().unwrap_or_default();
+        let cell = |point: &Option<&Point>| {
+            let shown = point.map(|point| format!("{}: {}", point.completions, point.rates.greedy.mean().percent()));
+            format!("{:>20}", shown.unwrap_or_default())
+        };
+        writeln!(text, "{round:<8}{}", points.iter().map(cell).collect::<String>())?;
+    }
+    Ok(())
 }
 
 fn council(text: &mut String, report: &DemoReport) -> std::fmt::Result {
@@ -66,10 +122,17 @@ fn council(text: &mut String, report: &DemoReport) -> std::fmt::Result {
         return Ok(());
     }
     writeln!(text, "\nJoint answers to {} held-out questions, percent right\n", before.questions)?;
-    writeln!(text, "{:<18}{:>16}{:>16}", "rule", "round 0", format!("round {}", report.rounds))?;
+    heading(text, "rule", &["round 0", &format!("round {}", report.rounds)])?;
     RULES.iter().zip(shares(before)).zip(shares(after)).try_for_each(|((rule, before), after)| {
-        writeln!(text, "{rule:<18}{:>16}{:>16}", percent(before), percent(after))
+        let shares = [before, after].map(|share| of_share(share, report.council[0].questions).percent());
+        writeln!(text, "{rule:<14}{}", cells(shares.into_iter()))
     })
+}
+
+/// A share of so many independent questions.
+fn of_share(share: f32, questions: usize) -> Estimate {
+    let error = (share * (1.0 - share) / questions.saturating_sub(1).max(1) as f32).sqrt();
+    Estimate { share, error }
 }
 
 const RULES: [&str; 4] = ["plurality", "critics' vote", "pooled", "decided"];
@@ -115,10 +178,12 @@ fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
 }
 
 fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
-    let rollbacks: usize = report.peers.iter().map(|peer| peer.rollbacks[1]).sum();
+    let rollbacks = |arm: &ArmReport| arm.peers.iter().map(|peer| peer.rollbacks).sum::<usize>();
+    let (swarm, controls): (Vec<_>, Vec<_>) = report.arms.iter().partition(|arm| arm.arm == Arm::Swarm);
+    let [swarm, controls] = [swarm, controls].map(|arms| arms.into_iter().map(rollbacks).sum::<usize>());
     writeln!(
         text,
-        "\n{} of {} rounds settled, {rollbacks} roll-backs, {:.0} s",
+        "\n{} of {} rounds settled, {swarm} roll-backs in the swarm and {controls} in the controls, {:.0} s",
         report.rounds_settled, report.rounds, report.seconds
     )?;
     writeln!(text, "transcript {}", report.transcript_digest)?;

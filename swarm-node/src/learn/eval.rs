@@ -1,13 +1,17 @@
-//! Held-out pass@1: the share of fixed questions, never trained on, that a policy answers right.
+//! Pass@1 on fixed held-out questions: the number we show, never the training batch's mean.
 //!
-//! *Greedy* takes the most probable answer; *sampled* is the mean over several samples, an unbiased estimate of pass@1
-//! at temperature 1. Both are reported per family, and as the mean over families, so that families weigh alike.
+//! Greedy pass@1 is the share of right most probable answers; sampled pass@1 is an unbiased estimate of pass@1
+//! at temperature 1. Both are reported per family, and as the mean over families, so that families weigh alike. Questions
+//! are asked as they are trained on: in the wording of the model's [`Composer`].
+//!
+//! Every share comes with its standard error over questions: how far it would typically move with other questions.
 
 use std::collections::BTreeMap;
 
 use crate::model::Tokenizer;
 use crate::model::generate::{Completion, Prompt, Request};
 use crate::model::tokenizer::TextError;
+use crate::task::prompt::{Composer, PromptError};
 use crate::task::{FamilyId, Question, TaskError, held_out_set};
 
 use super::policy::{Policy, PolicyError};
@@ -19,6 +23,9 @@ pub enum EvalError {
     /// There are no such questions.
     #[error(transparent)]
     Task(#[from] TaskError),
+    /// A question does not fit a prompt.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
     /// A question cannot be read by the model.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -31,17 +38,26 @@ pub enum EvalError {
 #[derive(Clone, Debug)]
 pub struct EvalSet {
     items: Vec<(FamilyId, Question)>,
+    /// What the model is asked, as text and as tokens.
+    texts: Vec<String>,
     prompts: Vec<Prompt>,
     max_new: usize,
 }
 
-/// Shares of right answers.
+/// A share with its standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// The share, 0 to 1; a difference of shares, -1 to 1.
+    pub share: f32,
+    /// Its standard error over questions.
+    pub error: f32,
+}
+
+/// How often each question was answered rightly.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PassRate {
-    /// By family.
-    pub families: BTreeMap<FamilyId, f32>,
-    /// Mean over families.
-    pub mean: f32,
+    /// Per question its family and the mean score of the answers to it, 0 to 1.
+    scores: Vec<(FamilyId, f32)>,
 }
 
 impl EvalSet {
@@ -53,6 +69,7 @@ impl EvalSet {
         families: &[(FamilyId, u8)],
         count: usize,
         seed: u64,
+        composer: &Composer<'_>,
         tokenizer: &Tokenizer,
         max_new: usize,
     ) -> Result<Self, EvalError> {
@@ -62,24 +79,36 @@ impl EvalSet {
         }
         let items =
             tasks.iter().map(|task| Ok((task.family, task.question()?))).collect::<Result<Vec<_>, TaskError>>()?;
-        Self::new(items, tokenizer, max_new)
+        Self::new(items, composer, tokenizer, max_new)
     }
 
-    /// These questions.
+    /// These questions, in the composer's wording.
     ///
     /// # Errors
-    /// A question cannot be written in the tokenizer.
-    pub fn new(items: Vec<(FamilyId, Question)>, tokenizer: &Tokenizer, max_new: usize) -> Result<Self, EvalError> {
-        let prompt = |(index, (_, question)): (u32, &(FamilyId, Question))| {
-            Ok(Prompt { tokens: tokenizer.encode_prompt(&question.prompt)?, index })
-        };
-        let prompts = (0..).zip(&items).map(prompt).collect::<Result<_, TextError>>()?;
-        Ok(Self { items, prompts, max_new })
+    /// A question does not fit a prompt, or cannot be written in the tokenizer.
+    pub fn new(
+        items: Vec<(FamilyId, Question)>,
+        composer: &Composer<'_>,
+        tokenizer: &Tokenizer,
+        max_new: usize,
+    ) -> Result<Self, EvalError> {
+        let (mut texts, mut prompts) = (Vec::new(), Vec::new());
+        for (index, (_, question)) in (0..).zip(&items) {
+            let text = composer.share(&question.prompt)?.text;
+            prompts.push(Prompt { tokens: tokenizer.encode_prompt(&text)?, index });
+            texts.push(text);
+        }
+        Ok(Self { items, texts, prompts, max_new })
     }
 
     /// The questions with their families.
     pub fn items(&self) -> &[(FamilyId, Question)] {
         &self.items
+    }
+
+    /// What the model is asked, question by question.
+    pub fn texts(&self) -> &[String] {
+        &self.texts
     }
 
     /// Pass@1 of the most probable answers.
@@ -135,17 +164,110 @@ impl EvalSet {
 }
 
 impl PassRate {
-    /// Rates of scores per question. Sums of zeros and ones are exact in f32 up to 2²⁴.
+    /// Rates of scores per question, one score per answer.
     pub fn of(scores: impl IntoIterator<Item = (FamilyId, Vec<f32>)>) -> Self {
-        let mut sums: BTreeMap<FamilyId, (f32, usize)> = BTreeMap::new();
-        for (family, scores) in scores {
-            let (sum, count) = sums.entry(family).or_default();
-            *sum += scores.iter().sum::<f32>();
-            *count += scores.len();
+        let mean = |scores: Vec<f32>| scores.iter().sum::<f32>() / scores.len().max(1) as f32;
+        Self { scores: scores.into_iter().map(|(family, scores)| (family, mean(scores))).collect() }
+    }
+
+    /// Questions asked.
+    pub fn questions(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// The mean over several models that were asked the same questions.
+    pub fn average<'a>(rates: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum = Self::default();
+        let mut models = 0;
+        for rate in rates {
+            models += 1;
+            if sum.scores.is_empty() {
+                sum.scores.clone_from(&rate.scores);
+            } else {
+                sum.scores.iter_mut().zip(&rate.scores).for_each(|((_, sum), (_, score))| *sum += score);
+            }
         }
-        let families: BTreeMap<FamilyId, f32> =
-            sums.into_iter().map(|(family, (sum, count))| (family, sum / count.max(1) as f32)).collect();
-        let mean = families.values().sum::<f32>() / families.len().max(1) as f32;
-        Self { families, mean }
+        sum.scores.iter_mut().for_each(|(_, sum)| *sum /= models as f32);
+        sum
+    }
+
+    /// How much more often each question is answered rightly than by another model: as both were asked the same
+    /// questions, the error of the difference is less than that of either.
+    #[must_use]
+    pub fn less(&self, other: &Self) -> Self {
+        let pairs = self.scores.iter().zip(&other.scores);
+        Self { scores: pairs.map(|((family, a), (_, b))| (*family, a - b)).collect() }
+    }
+
+    /// By family.
+    pub fn families(&self) -> BTreeMap<FamilyId, Estimate> {
+        let mut families: BTreeMap<FamilyId, Vec<f64>> = BTreeMap::new();
+        for (family, score) in &self.scores {
+            families.entry(*family).or_default().push((*score).into());
+        }
+        families.into_iter().map(|(family, scores)| (family, Estimate::of(&scores))).collect()
+    }
+
+    /// The mean over families.
+    pub fn mean(&self) -> Estimate {
+        let families = self.families();
+        let count = families.len().max(1) as f32;
+        let share = families.values().map(|family| family.share).sum::<f32>() / count;
+        let error = families.values().map(|family| family.error * family.error).sum::<f32>().sqrt() / count;
+        Estimate { share, error }
+    }
+}
+
+impl Estimate {
+    /// The mean of these scores. One score alone tells nothing of its error, which then counts as 0.
+    pub fn of(scores: &[f64]) -> Self {
+        let count = scores.len().max(1) as f64;
+        let mean = scores.iter().sum::<f64>() / count;
+        let squares = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>();
+        let variance = if scores.len() > 1 { squares / (count - 1.0) } else { 0.0 };
+        Self { share: mean as f32, error: (variance / count).sqrt() as f32 }
+    }
+
+    /// In percent: `93.4 ± 1.1`.
+    pub fn percent(self) -> String {
+        format!("{:.1} ± {:.1}", self.share * 100.0, self.error * 100.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(max: &[f32], sort: &[f32]) -> PassRate {
+        let of = |family| move |score: &f32| (family, vec![*score]);
+        PassRate::of(max.iter().map(of(FamilyId::Max)).chain(sort.iter().map(of(FamilyId::Sort))))
+    }
+
+    fn close(found: Estimate, share: f32, error: f32) {
+        assert!((found.share - share).abs() < 1e-6 && (found.error - error).abs() < 1e-6, "{found:?}");
+    }
+
+    #[test]
+    fn families_weigh_alike_and_errors_are_those_of_a_stratified_mean() {
+        let rate = rate(&[1.0, 0.0, 1.0, 0.0], &[1.0; 9]);
+        // Four scores of 0 and 1 have the variance 1/3; the mean of four a twelfth of it, and so on.
+        close(rate.families()[&FamilyId::Max], 0.5, (1f32 / 12.0).sqrt());
+        close(rate.families()[&FamilyId::Sort], 1.0, 0.0);
+        close(rate.mean(), 0.75, (1f32 / 12.0).sqrt() / 2.0);
+        close(PassRate::default().mean(), 0.0, 0.0);
+    }
+
+    #[test]
+    fn answers_to_one_question_are_no_independent_questions() {
+        let twice = PassRate::of([1.0, 0.0].map(|score| (FamilyId::Max, vec![score; 50])));
+        close(twice.mean(), 0.5, 0.5);
+    }
+
+    #[test]
+    fn models_are_averaged_and_compared_question_by_question() {
+        let (a, b) = (rate(&[1.0, 0.0], &[1.0, 1.0]), rate(&[1.0, 1.0], &[0.0, 1.0]));
+        assert_eq!(PassRate::average([&a, &b]), rate(&[1.0, 0.5], &[0.5, 1.0]));
+        assert_eq!(a.less(&a).mean(), Estimate::default());
+        close(a.less(&b).families()[&FamilyId::Max], -0.5, 0.5);
     }
 }

@@ -32,13 +32,14 @@ pub struct GrpoConfig {
     pub clip_high: f32,
     /// Weight κ of the divergence to the reference policy; none for no penalty and no `reference_logp`.
     pub divergence: Option<f32>,
-    /// Cap of the importance weight ρ; none for no correction and no `behaviour_logp`.
+    /// Cap of the importance weight ρ; none for no correction and no `behaviour_logp`. At 1, text of which its writer
+    /// claims too little can never weigh more than the learner's own.
     pub importance_cap: Option<f32>,
 }
 
 impl Default for GrpoConfig {
     fn default() -> Self {
-        Self { clip_low: 0.2, clip_high: 0.28, divergence: None, importance_cap: None }
+        Self { clip_low: 0.2, clip_high: 0.28, divergence: None, importance_cap: Some(1.0) }
     }
 }
 

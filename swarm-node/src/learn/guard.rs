@@ -1,9 +1,11 @@
 //! Watches the reward, because a policy can collapse without losing entropy.
 //!
 //! ```text
-//! rewards of rounds ──▶ mean of the last `window` ──▶ best so far?  yes: Best (keep a copy of the state)
-//!                                                  └▶ `drop` under the best?  yes: RollBack   else: Continue
+//! rewards of questions ──▶ mean of the last `window` ──▶ best so far?  yes: Best (keep a copy of the state)
+//!                                                     └▶ `drop` under the best?  yes: RollBack   else: Continue
 //! ```
+//! The window counts questions, not rounds: the mean of a few questions is mostly noise, and a round may have few.
+//!
 //! Invariant: [`Verdict::RollBack`] comes only after a [`Verdict::Best`], so there is a state to return to.
 
 use std::collections::VecDeque;
@@ -16,7 +18,7 @@ use super::advantage::mean;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuardConfig {
-    /// Rounds in the moving mean.
+    /// Questions in the moving mean; at least those of one round.
     pub window: usize,
     /// Fall below the best moving mean, in reward, that ends trust.
     pub drop: f32,
@@ -24,7 +26,7 @@ pub struct GuardConfig {
 
 impl Default for GuardConfig {
     fn default() -> Self {
-        Self { window: 5, drop: 0.10 }
+        Self { window: 80, drop: 0.10 }
     }
 }
 
@@ -58,12 +60,14 @@ impl Guard {
         Self { config, recent: VecDeque::new(), best: None }
     }
 
-    /// Takes the mean reward of a round.
-    pub fn observe(&mut self, reward: f32) -> Verdict {
-        self.recent.push_back(reward);
-        while self.recent.len() > self.config.window.max(1) {
-            self.recent.pop_front();
+    /// Takes the mean rewards of the questions of a round; none change nothing.
+    pub fn observe(&mut self, rewards: &[f32]) -> Verdict {
+        if rewards.is_empty() {
+            return Verdict::Continue;
         }
+        self.recent.extend(rewards);
+        let surplus = self.recent.len().saturating_sub(self.config.window.max(rewards.len()));
+        self.recent.drain(..surplus);
         match self.moving_mean() {
             Some(seen) => self.judge(seen),
             None => Verdict::Continue,
@@ -105,7 +109,7 @@ mod tests {
 
     fn run(rewards: &[f32]) -> Vec<Verdict> {
         let mut guard = Guard::new(GuardConfig { window: 2, drop: 0.10 });
-        rewards.iter().map(|&reward| guard.observe(reward)).collect()
+        rewards.iter().map(|&reward| guard.observe(&[reward])).collect()
     }
 
     #[test]
@@ -124,13 +128,24 @@ mod tests {
 
     #[test]
     fn it_resumes_from_its_saved_form() {
-        let mut guard = Guard::new(GuardConfig::default());
+        let mut guard = Guard::new(GuardConfig { window: 5, drop: 0.10 });
         for round in 0..7 {
-            guard.observe(round as f32 * 0.05);
+            guard.observe(&[round as f32 * 0.05]);
         }
         let text = serde_json::to_string(&guard).unwrap();
         let mut again: Guard = serde_json::from_str(&text).unwrap();
         assert_eq!(again, guard);
-        assert_eq!(again.observe(-9.0), guard.observe(-9.0));
+        assert_eq!(again.observe(&[-9.0]), guard.observe(&[-9.0]));
+    }
+
+    #[test]
+    fn a_window_is_a_number_of_questions_however_rounds_divide_them() {
+        let mut guard = Guard::new(GuardConfig { window: 4, drop: 0.10 });
+        assert_eq!(guard.observe(&[1.0, 0.0, 1.0]), Verdict::Continue);
+        assert_eq!(guard.observe(&[]), Verdict::Continue);
+        assert_eq!(guard.observe(&[0.0]), Verdict::Best);
+        assert_eq!(guard.moving_mean(), Some(0.5));
+        assert_eq!(guard.observe(&[1.0; 6]), Verdict::Best);
+        assert_eq!(guard.observe(&[0.0; 2]), Verdict::RollBack { best: 1.0, seen: 0.5 });
     }
 }

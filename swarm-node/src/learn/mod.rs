@@ -6,7 +6,7 @@
 //!                                                       ▲   │
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
-//!                      └── judge (questions and rewards), guard (roll back)
+//!                      └── judge (questions and rewards), exchange (texts of others), guard (roll back)
 //! ```
 //! Invariants: everything that is trained on, and its order, is a function of seeds and texts; all numbers come from
 //! programs or from fixed arithmetic. So a run has the same digest on every machine and for any number of threads.
@@ -20,6 +20,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod driver;
 pub mod eval;
+pub mod exchange;
 pub mod group;
 pub mod grpo;
 pub mod guard;

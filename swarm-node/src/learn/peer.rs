@@ -6,8 +6,9 @@
 //!    └───────────┴────────────┘           external groups drawn by Mix ┼─▶ one optimizer step ─▶ guard
 //!         groups kept for learning        critiques, decisions (own)   ┘
 //! ```
-//! External answers are text: they are encoded with the peer's own vocabulary, judged by the peer itself (the rewards
-//! are those of its own [`RoundResult`]), and their ratio starts from the peer's own log-probabilities.
+//! External answers are text: they are encoded with the peer's own vocabulary ([`super::exchange`]) and judged by the peer
+//! itself (the rewards are those of its own [`RoundResult`]). They are samples of other policies, so each token weighs as
+//! much as its probability under the peer's own policy makes up of the writer's, at most 1.
 //!
 //! Invariants: what a peer writes is a function of its parameters and the round's seeds; what it learns is a function of
 //! its state and the result. A peer that missed a stage learns from the rest.
@@ -22,19 +23,20 @@ use crate::model::Tokenizer;
 use crate::model::generate::{Completion, Prompt, Request};
 use crate::model::tokenizer::TextError;
 use crate::round::{
-    Answers, Asked, Board, CritiqueText, Critiques, DecisionText, Decisions, Mark, PeerId, RoundResult, Stage,
+    self, Answers, Asked, Board, CritiqueText, Critiques, DecisionText, Decisions, Mark, PeerId, RoundResult, Stage,
     Task as RoundTask,
 };
 use crate::task::prompt::{self, Ballot, Composer, Endorsement, PromptError};
 use crate::task::{Question, TaskError};
 
 use super::advantage::{advantages, is_informative, mean};
+use super::exchange;
 use super::group::{Group, Rollout};
 use super::guard::{Guard, GuardConfig, Verdict};
 use super::inputs::{Example, Sample};
 use super::judge::TaskJudge;
-use super::policy::{Policy, PolicyError, completion_tokens};
-use super::sapo::Mix;
+use super::policy::{Policy, PolicyError};
+use super::sapo::{ExternalGroup, Mix};
 use super::schedule::Schedule;
 use super::trainer::{StepReport, TrainError, TrainState, Trainer};
 
@@ -100,9 +102,11 @@ pub struct LearnReport {
     pub round: u64,
     /// Mean reward of its own answers; none if it gave none.
     pub reward: Option<f32>,
+    /// Completions that it generated, in all stages.
+    pub generated: usize,
     /// Groups trained on, of its own answers, external answers, critiques and decisions.
     pub groups: [usize; 4],
-    /// Texts of other peers that its vocabulary could not read.
+    /// Completions of other peers, or published ones of its own, that are empty or that its vocabulary cannot read.
     pub unreadable: usize,
     /// The optimizer step; none if no group told completions apart.
     pub step: Option<StepReport>,
@@ -144,6 +148,8 @@ pub struct Peer {
     guard: Guard,
     best: Option<TrainState>,
     round: u64,
+    /// Completions generated in the round.
+    generated: usize,
     drafts: BTreeMap<(Stage, u16), Draft>,
 }
 
@@ -155,7 +161,7 @@ impl Peer {
     pub fn new(mut parts: PeerParts) -> Result<Self, PeerError> {
         parts.policy.load(parts.trainer.params()?)?;
         let guard = Guard::new(parts.config.guard);
-        Ok(Self { parts, guard, best: None, round: 0, drafts: BTreeMap::new() })
+        Ok(Self { parts, guard, best: None, round: 0, generated: 0, drafts: BTreeMap::new() })
     }
 
     /// Its identity.
@@ -187,7 +193,12 @@ impl Peer {
         let prompts =
             self.prompts(task, |peer, _, question| Ok((peer.parts.composer.share(&question.prompt)?, None)))?;
         self.write(task, prompts, u32::from(task.group))?;
-        task.asked.iter().map(|asked| Ok((asked.slot, self.texts(Stage::Share, asked.slot)?))).collect()
+        task.asked.iter().map(|asked| Ok((asked.slot, self.published(asked.slot)?))).collect()
+    }
+
+    fn published(&self, slot: u16) -> Result<Vec<round::Completion>, TextError> {
+        let written = self.drafts.get(&(Stage::Share, slot)).map_or(&[][..], |draft| &draft.written);
+        written.iter().map(|one| exchange::publish(one, &self.parts.tokenizer)).collect()
     }
 
     /// Reads the revealed answers of a critique task and endorses one or none.
@@ -232,7 +243,7 @@ impl Peer {
     fn begin(&mut self, task: &RoundTask) {
         if task.round != self.round {
             self.drafts.clear();
-            self.round = task.round;
+            (self.round, self.generated) = (task.round, 0);
         }
     }
 
@@ -249,8 +260,8 @@ impl Peer {
         task.asked.iter().map(draft).collect()
     }
 
-    /// Completes the drafts of a task. The key is the seed of the task's first question, and the slot tells questions
-    /// apart, so whoever knows the round can recompute every completion.
+    /// Completes the drafts of a task, within the bytes that a text may have. The key is the seed of the task's first
+    /// question, and the slot tells questions apart, so whoever knows the round can recompute every completion.
     fn write(&mut self, task: &RoundTask, drafts: Vec<Draft>, samples: u32) -> Result<(), PeerError> {
         let Some(seed) = task.asked.first().map(|asked| asked.seed) else { return Ok(()) };
         let prompt =
@@ -260,6 +271,9 @@ impl Peer {
         let written =
             self.parts.policy.write(&Request { prompts: &prompts, samples, max_new, key, temperature: 1.0 })?;
         for ((asked, draft), written) in task.asked.iter().zip(drafts).zip(written) {
+            self.generated += written.len();
+            let fit = |one| exchange::shorten(one, &self.parts.tokenizer, task.text_bytes, task.tokens);
+            let written = written.into_iter().map(fit).collect::<Result<_, TextError>>()?;
             self.drafts.insert((task.stage, asked.slot), Draft { written, ..draft });
         }
         Ok(())
@@ -283,19 +297,21 @@ impl Peer {
         let round = result.transcript.plan.round;
         if round != self.round {
             self.drafts.clear();
+            (self.round, self.generated) = (round, 0);
         }
         let (own, external, unreadable) = self.answer_groups(result)?;
         let stages = [self.stage_groups(result, Stage::Critique)?, self.stage_groups(result, Stage::Decide)?];
         let mean_rewards: Vec<f32> = own.iter().map(Group::mean_reward).collect();
         let reward = (!mean_rewards.is_empty()).then(|| mean(&mean_rewards));
         let (groups, step) = self.train(result, &own, &external, &stages)?;
-        let verdict = self.guard(reward)?;
+        let verdict = self.guard(&mean_rewards)?;
         self.drafts.clear();
-        Ok(LearnReport { round, reward, groups, unreadable, step, verdict })
+        let generated = std::mem::take(&mut self.generated);
+        Ok(LearnReport { round, reward, generated, groups, unreadable, step, verdict })
     }
 
-    /// Groups of answers: own, external, and the number of texts that could not be read.
-    fn answer_groups(&self, result: &RoundResult) -> Result<(Vec<Group>, Vec<Group>, usize), PeerError> {
+    /// Groups of answers: own, external, and the number of completions that could not be read.
+    fn answer_groups(&self, result: &RoundResult) -> Result<(Vec<Group>, Vec<ExternalGroup>, usize), PeerError> {
         let me = result.transcript.plan.members.find(&self.parts.id);
         let (mut own, mut external, mut unreadable) = (Vec::new(), Vec::new(), 0);
         for board in &result.boards {
@@ -304,46 +320,34 @@ impl Peer {
             for (member, marks) in &board.groups {
                 let Some(share) = result.transcript.shares.get(&(board.slot, *member)) else { continue };
                 let rewards = marks.iter().map(|mark| board.worth(mark) as f32 / 1000.0);
-                let texts = share.completions.iter().map(|text| text.as_str());
+                // A peer's own tokens are those it sampled, where it still has them.
+                if let Some(draft) = self.drafts.get(&(Stage::Share, board.slot)).filter(|_| Some(*member) == me) {
+                    own.push(group_of(Stage::Share, &draft.prompt, &draft.written, rewards));
+                    continue;
+                }
+                let group = self.read_group(&prompt, &share.completions, rewards);
+                unreadable += share.completions.len() - group.rollouts.len();
                 if Some(*member) == me {
-                    own.push(self.own_group(board.slot, &prompt, texts, rewards)?);
+                    own.push(group);
                 } else {
-                    match self.read_group(&prompt, texts, rewards) {
-                        Ok(group) => external.push(group),
-                        Err(_) => unreadable += 1,
-                    }
+                    external.push(ExternalGroup { writer: *member, group });
                 }
             }
         }
         Ok((own, external, unreadable))
     }
 
-    /// The peer's own tokens where it still has them, else those of its published text.
-    fn own_group<'t>(
-        &self,
-        slot: u16,
-        prompt: &[u32],
-        texts: impl Iterator<Item = &'t str>,
-        rewards: impl Iterator<Item = f32>,
-    ) -> Result<Group, PeerError> {
-        match self.drafts.get(&(Stage::Share, slot)) {
-            Some(draft) => Ok(group_of(Stage::Share, &draft.prompt, &draft.written, rewards)),
-            None => Ok(self.read_group(prompt, texts, rewards)?),
-        }
-    }
-
-    fn read_group<'t>(
+    /// The completions of a published group that can be read.
+    fn read_group(
         &self,
         prompt: &[u32],
-        texts: impl Iterator<Item = &'t str>,
+        completions: &[round::Completion],
         rewards: impl Iterator<Item = f32>,
-    ) -> Result<Group, TextError> {
-        let rollout = |(text, reward)| {
-            let tokens = completion_tokens(&self.parts.tokenizer, text, self.parts.config.max_new)?;
-            Ok(Rollout { tokens, reward, behaviour_logp: None })
-        };
-        let rollouts = texts.zip(rewards).map(rollout).collect::<Result<_, TextError>>()?;
-        Ok(Group { stage: Stage::Share, prompt: prompt.to_vec(), rollouts })
+    ) -> Group {
+        let PeerParts { tokenizer, config, .. } = &self.parts;
+        let read = |(one, reward)| exchange::read(one, reward, tokenizer, config.max_new).ok().flatten();
+        let rollouts = completions.iter().zip(rewards).filter_map(read).collect();
+        Group { stage: Stage::Share, prompt: prompt.to_vec(), rollouts }
     }
 
     /// The peer's own critiques or decisions that tell completions apart.
@@ -385,7 +389,7 @@ impl Peer {
         &mut self,
         result: &RoundResult,
         own: &[Group],
-        external: &[Group],
+        external: &[ExternalGroup],
         stages: &[Vec<Group>; 2],
     ) -> Result<([usize; 4], Option<StepReport>), PeerError> {
         let plan = &result.transcript.plan;
@@ -395,13 +399,11 @@ impl Peer {
             key_from("sapo", &plan.swarm, &plan.beacon),
             member_word(&self.parts.id),
         );
-        let picked =
-            |groups: &[Group], at: &[usize]| at.iter().filter_map(|&at| groups.get(at).cloned()).collect::<Vec<_>>();
         let [critiques, decisions] = stages;
-        let sources =
-            [picked(own, &drawn.own), picked(external, &drawn.external), critiques.clone(), decisions.clone()];
-        let counts = [sources[0].len(), sources[1].len(), sources[2].len(), sources[3].len()];
-        let batch: Vec<Example> = sources.iter().flatten().map(example).collect();
+        let own = drawn.own.iter().map(|&at| &own[at]);
+        let external = drawn.external.iter().map(|&at| &external[at].group);
+        let batch: Vec<Example> = own.chain(external).chain(critiques).chain(decisions).map(example).collect();
+        let counts = [drawn.own.len(), drawn.external.len(), critiques.len(), decisions.len()];
         Ok((counts, self.step(&batch)?))
     }
 
@@ -416,8 +418,8 @@ impl Peer {
         Ok(Some(report))
     }
 
-    fn guard(&mut self, reward: Option<f32>) -> Result<Verdict, PeerError> {
-        let verdict = reward.map_or(Verdict::Continue, |reward| self.guard.observe(reward));
+    fn guard(&mut self, rewards: &[f32]) -> Result<Verdict, PeerError> {
+        let verdict = self.guard.observe(rewards);
         match (&verdict, &self.best) {
             (Verdict::Best, _) => self.best = Some(self.parts.trainer.state()?),
             (Verdict::RollBack { .. }, Some(best)) => {

@@ -5,7 +5,6 @@
 use reproducible_ops::weights::Weights;
 
 use crate::model::generate::{Completion, GenerateError, Generator, Request};
-use crate::model::tokenizer::{TextError, Tokenizer};
 
 /// Why a policy cannot write.
 #[derive(Debug, thiserror::Error)]
@@ -34,35 +33,5 @@ impl Policy for Generator {
 
     fn load(&mut self, params: Weights) -> Result<(), PolicyError> {
         Ok(self.set_weights(params)?)
-    }
-}
-
-/// Tokens of a completion that is given as text: with the end mark, unless it fills `max_new` tokens, in which case it
-/// was cut off before the end.
-///
-/// # Errors
-/// The text has something that the vocabulary lacks.
-pub fn completion_tokens(tokenizer: &Tokenizer, text: &str, max_new: usize) -> Result<Vec<u32>, TextError> {
-    let mut tokens = tokenizer.encode(text)?;
-    if tokens.len() < max_new {
-        tokens.push(tokenizer.eos());
-    }
-    tokens.truncate(max_new);
-    Ok(tokens)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::task::charset;
-
-    #[test]
-    fn a_completion_ends_unless_it_was_cut_off() {
-        let tokenizer = Tokenizer::characters(charset::CHARACTERS);
-        assert_eq!(completion_tokens(&tokenizer, "01", 9).unwrap(), [2, 3, charset::EOS]);
-        assert_eq!(completion_tokens(&tokenizer, "01", 2).unwrap(), [2, 3]);
-        assert_eq!(completion_tokens(&tokenizer, "0123", 2).unwrap(), [2, 3]);
-        assert_eq!(completion_tokens(&tokenizer, "", 2).unwrap(), [charset::EOS]);
-        assert!(completion_tokens(&tokenizer, "\u{e9}", 9).is_err());
     }
 }

@@ -174,12 +174,13 @@ fn a_peer_alone_trains_on_its_own_groups_only() {
 fn evaluation_counts_right_answers_by_family() {
     let tokenizer = tokenizer();
     let families = [(FamilyId::Max, 0), (FamilyId::Sort, 0)];
-    let set = EvalSet::held_out(&families, 20, 7, &tokenizer, 20).unwrap();
+    let set = EvalSet::held_out(&families, 20, 7, &Composer::nano(), &tokenizer, 20).unwrap();
     let mut reader = Reader(tokenizer.clone());
     let greedy = set.greedy(&mut reader, &tokenizer).unwrap();
-    assert_eq!((greedy.families[&FamilyId::Max], greedy.families[&FamilyId::Sort], greedy.mean), (1.0, 0.0, 0.5));
+    let share = |family| greedy.families()[&family].share;
+    assert_eq!((share(FamilyId::Max), share(FamilyId::Sort), greedy.mean().share), (1.0, 0.0, 0.5));
     let sampled = set.sampled(&mut reader, &tokenizer, 4, [1, 2]).unwrap();
-    assert!((sampled.families[&FamilyId::Max] - 0.5).abs() < 1e-6, "{sampled:?}");
+    assert!((sampled.families()[&FamilyId::Max].share - 0.5).abs() < 1e-6, "{sampled:?}");
     assert_eq!(set.answers(&mut reader, &tokenizer).unwrap().len(), 40);
 }
 

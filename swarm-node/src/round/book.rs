@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::codec::{self, Text};
+use super::config::Game;
 use super::digest::Digest32;
 use super::envelope::Envelope;
 use super::gate::Rejection;
@@ -208,7 +209,9 @@ impl Book {
         if !(1..=usize::from(self.plan.game.group)).contains(&group.completions.len()) {
             return Err(Rejection::Malformed);
         }
-        self.fits(group.completions.iter())
+        let Game { text_bytes, tokens, .. } = self.plan.game;
+        let fit = group.completions.iter().all(|completion| completion.fits(text_bytes, tokens));
+        if fit { Ok(()) } else { Err(Rejection::Malformed) }
     }
 
     fn fits<'a>(&self, mut texts: impl Iterator<Item = &'a Text>) -> Result<(), Rejection> {

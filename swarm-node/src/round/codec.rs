@@ -111,6 +111,11 @@ impl Text {
         Self(text)
     }
 
+    /// The text cut to at most `max` bytes, at the end of a character.
+    pub fn shorten(self, max: u16) -> Self {
+        Self::cut(self.0, max)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::completion::{FRAME_BYTES, LOG_PROB_BYTES};
 use super::digest::Hasher;
 
 /// Longest text field of the configuration, in bytes; such fields name things, they do not carry them.
@@ -17,6 +18,8 @@ pub const MAX_SLOTS: u16 = 1024;
 pub const MAX_GROUP: u8 = 16;
 /// Longest text of one answer, endorsement or reason, in bytes.
 pub const MAX_TEXT: u16 = 4096;
+/// Most tokens of one completion, that is log-probabilities that its writer may tell.
+pub const MAX_TOKENS: u16 = 4096;
 /// Most bytes of one group of completions: leaves room for header, salt and lengths in a 64 KiB envelope.
 pub const MAX_GROUP_BYTES: usize = 60_000;
 /// Most topics: a member's topics are the bits of a `u64`.
@@ -127,6 +130,8 @@ pub struct Game {
     pub deciders: u16,
     /// Longest text of one answer, endorsement or reason, in bytes.
     pub text_bytes: u16,
+    /// Most tokens of one completion, its end included.
+    pub tokens: u16,
     /// How decisions are counted.
     pub weighting: Weighting,
 }
@@ -135,6 +140,28 @@ impl Game {
     /// Number of questions of a round, that is the number of slots.
     pub fn slots(&self) -> u16 {
         self.practice.saturating_add(self.common)
+    }
+
+    /// Longest text in bytes, and most tokens, for groups of completions of up to `max_new` tokens: as the model writes
+    /// them where a message can carry that, else with room for both. A token has seldom more than eight bytes.
+    ///
+    /// ```
+    /// use swarm_node::round::Game;
+    ///
+    /// assert_eq!(Game::text_limits(8, 20), (160, 20));
+    /// ```
+    pub fn text_limits(group: u8, max_new: usize) -> (u16, u16) {
+        const BYTES: usize = 8;
+        let room = (MAX_GROUP_BYTES / usize::from(group.max(1))).saturating_sub(FRAME_BYTES);
+        let tokens = max_new.clamp(1, MAX_TOKENS.into()).min(room / (LOG_PROB_BYTES + BYTES / 2));
+        let bytes = (BYTES * tokens).min(MAX_TEXT.into()).min(room - LOG_PROB_BYTES * tokens);
+        // Both are below the 16-bit limits that they were compared with.
+        (bytes as u16, tokens as u16)
+    }
+
+    /// Most bytes of a group of completions of these sizes, encoded.
+    pub fn group_bytes(group: u8, text_bytes: u16, tokens: u16) -> usize {
+        usize::from(group) * (usize::from(text_bytes) + usize::from(tokens) * LOG_PROB_BYTES + FRAME_BYTES)
     }
 }
 
@@ -206,7 +233,7 @@ impl SwarmConfig {
     /// The one byte string that stands for this configuration: a format version, then every field in declaration order,
     /// texts as a little-endian `u32` length and their bytes, numbers little-endian.
     pub fn canonical(&self) -> Vec<u8> {
-        let mut out = vec![1];
+        let mut out = vec![2];
         for (_, text) in self.texts() {
             out.extend((text.len() as u32).to_le_bytes());
             out.extend(text.as_bytes());
@@ -230,8 +257,10 @@ impl Game {
         in_range("game.practice + game.common", slots, 1, MAX_SLOTS.into())?;
         in_range("game.group", self.group.into(), 1, MAX_GROUP.into())?;
         in_range("game.text_bytes", self.text_bytes.into(), 1, MAX_TEXT.into())?;
-        let group_bytes = u64::from(self.group) * u64::from(self.text_bytes);
-        in_range("game.group * game.text_bytes", group_bytes, 1, MAX_GROUP_BYTES as u64)
+        in_range("game.tokens", self.tokens.into(), 1, MAX_TOKENS.into())?;
+        let group_bytes = Self::group_bytes(self.group, self.text_bytes, self.tokens) as u64;
+        let field = "game.group * (game.text_bytes + 3 * game.tokens + 12)";
+        in_range(field, group_bytes, 1, MAX_GROUP_BYTES as u64)
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -245,6 +274,7 @@ impl Game {
             self.critics,
             self.deciders,
             self.text_bytes,
+            self.tokens,
         ];
         out.extend(sizes.into_iter().flat_map(u16::to_le_bytes));
         out.push(match self.weighting {
@@ -262,7 +292,7 @@ mod tests {
     #[test]
     fn every_field_changes_the_id() {
         let base = toy::config(4);
-        let edits: [fn(&mut SwarmConfig); 8] = [
+        let edits: [fn(&mut SwarmConfig); 9] = [
             |c| c.name.push('x'),
             |c| c.settlement.push('x'),
             |c| c.genesis_ms += 1,
@@ -270,6 +300,7 @@ mod tests {
             |c| c.game.group += 1,
             |c| c.game.deciders += 1,
             |c| c.game.text_bytes += 1,
+            |c| c.game.tokens += 1,
             |c| c.game.weighting = Weighting::Stake,
         ];
         for edit in edits {
@@ -289,6 +320,19 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_the_largest_texts_fit_a_message() {
+        for group in 1..=MAX_GROUP {
+            for max_new in [0, 1, 20, 300, 1_000, 100_000] {
+                let mut config = toy::config(4);
+                let (text_bytes, tokens) = Game::text_limits(group, max_new);
+                (config.game.group, config.game.text_bytes, config.game.tokens) = (group, text_bytes, tokens);
+                assert!(config.validate().is_ok(), "{group} of {max_new}: {:?}", config.validate());
+                assert!(text_bytes >= 4 * tokens || text_bytes == MAX_TEXT, "{group} of {max_new}: {text_bytes}");
+            }
+        }
+    }
+
+    #[test]
     fn limits_are_named() {
         let mut config = toy::config(4);
         config.game.group = 0;
@@ -297,7 +341,11 @@ mod tests {
         config.game.group = 16;
         config.game.text_bytes = 4096;
         assert!(config.validate().is_err());
-        config.game.text_bytes = 64;
+        (config.game.text_bytes, config.game.tokens) = (64, 1300);
+        assert!(config.validate().unwrap_err().to_string().contains("game.tokens"));
+        config.game.tokens = 0;
+        assert!(config.validate().is_err());
+        config.game.tokens = 64;
         config.model = "m".repeat(300);
         assert!(matches!(config.validate(), Err(ConfigError::TextTooLong { field: "model", len: 300 })));
     }

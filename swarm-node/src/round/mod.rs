@@ -28,6 +28,7 @@ pub mod book;
 pub mod clip;
 pub mod clock;
 pub mod codec;
+pub mod completion;
 pub mod config;
 pub mod digest;
 pub mod envelope;
@@ -46,6 +47,7 @@ pub mod tally;
 pub mod transcript;
 pub mod work;
 
+pub use completion::{Completion, LogProb};
 pub use config::{ConfigError, Game, SwarmConfig, SwarmId, Weighting, Windows};
 pub use gate::{Link, Rejection};
 pub use key::{NodeKey, PeerId};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Window;
 use super::codec::{Text, bounded_list};
+use super::completion::Completion;
 use super::config::{MAX_GROUP, MAX_SLOTS};
 use super::digest::Digest32;
 
@@ -126,7 +127,7 @@ pub struct Seals {
 pub struct Group {
     /// The completions, in order of their sampling seeds.
     #[serde(deserialize_with = "bounded_list::<_, _, { MAX_GROUP as usize }>")]
-    pub completions: Vec<Text>,
+    pub completions: Vec<Completion>,
 }
 
 /// What a critic says about the answers to one question.
@@ -176,8 +177,8 @@ mod tests {
     fn golden_bodies() {
         let text = |text: &str| Text::cut(text.into(), 32);
         let bytes = |body: Result<Vec<u8>, super::super::codec::CodecError>| body.unwrap();
-        let group = Group { completions: vec![text("ab"), text("")] };
-        assert_eq!(bytes(encode(&group)), b"\x02\x02ab\x00");
+        let group = Group { completions: ["ab", ""].map(|text| Completion::untold(text.into())).to_vec() };
+        assert_eq!(bytes(encode(&group)), b"\x02\x02ab\x00\x00\x00\x00\x00");
         let critique = Critique { endorsed: Some(text("x")), reason: text("r") };
         assert_eq!(bytes(encode(&critique)), b"\x01\x01x\x01r");
         let none = Critique { endorsed: None, reason: text("") };

@@ -339,8 +339,8 @@ impl Core {
     /// Encoded bodies by slot, ascending, cut to the limits.
     fn bodies(&self, work: Work) -> BTreeMap<u16, Vec<u8>> {
         let game = &self.setup.config.game;
-        let (group, max) = (game.group, game.text_bytes);
-        let groups = |(slot, texts)| Some((slot, codec::encode(&work::group(texts, group, max)?).ok()?));
+        let max = game.text_bytes;
+        let groups = |(slot, completions)| Some((slot, codec::encode(&work::group(completions, game)?).ok()?));
         let critiques = |(slot, text)| Some((slot, codec::encode(&work::critique(text, max)).ok()?));
         let decisions = |(slot, text)| Some((slot, codec::encode(&work::decision(text, max)).ok()?));
         match work {

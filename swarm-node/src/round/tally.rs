@@ -107,7 +107,9 @@ impl Board {
     pub fn new(transcript: &Transcript, slot: u16, question: Question, judge: &dyn Judge) -> Self {
         let mut marker = Marker { judge, question, known: HashMap::new() };
         let groups = of_slot(&transcript.shares, slot)
-            .map(|(member, group)| (member, group.completions.iter().map(|text| marker.mark(text.as_str())).collect()))
+            .map(|(member, group)| {
+                (member, group.completions.iter().map(|one| marker.mark(one.text.as_str())).collect())
+            })
             .collect();
         let critiques = of_slot(&transcript.critiques, slot)
             .map(|(member, critique)| (member, critique.endorsed.as_ref().map(|text| marker.mark(text.as_str()))))

@@ -2,6 +2,8 @@
 
 use super::clock::Round;
 use super::codec::Text;
+use super::completion::Completion;
+use super::config::Game;
 use super::membership::MemberIndex;
 use super::payload::{Critique, Decision, Group, Stage};
 use super::question::{Question, sampling_seed};
@@ -18,6 +20,10 @@ pub struct Task {
     pub member: MemberIndex,
     /// Completions wanted per question when answering (L); a critique or decision is one text.
     pub group: u8,
+    /// Longest text of a completion that may be published, in bytes; longer ones are cut.
+    pub text_bytes: u16,
+    /// Most tokens of a completion that may be published.
+    pub tokens: u16,
     /// The questions, ascending by slot.
     pub asked: Vec<Asked>,
 }
@@ -43,7 +49,8 @@ impl Task {
         let plan = &transcript.plan;
         let slots = plan.assignment.slots(stage, member);
         let asked = slots.into_iter().filter_map(|slot| Asked::new(transcript, stage, member, slot)).collect();
-        Self { round: plan.round, stage, member, group: plan.game.group, asked }
+        let Game { group, text_bytes, tokens, .. } = plan.game;
+        Self { round: plan.round, stage, member, group, text_bytes, tokens, asked }
     }
 }
 
@@ -62,7 +69,7 @@ fn range(slot: u16) -> std::ops::RangeInclusive<Place> {
 }
 
 fn answers(transcript: &Transcript, slot: u16) -> Vec<(MemberIndex, Text)> {
-    let first = |group: &Group| group.completions.first().cloned();
+    let first = |group: &Group| Some(group.completions.first()?.text.clone());
     transcript.shares.range(range(slot)).filter_map(|((_, member), group)| Some((*member, first(group)?))).collect()
 }
 
@@ -71,7 +78,7 @@ fn critiques(transcript: &Transcript, slot: u16) -> Vec<(MemberIndex, Critique)>
 }
 
 /// Answers to a task of the share stage: completions per slot, the first one being the answer.
-pub type Answers = Vec<(u16, Vec<String>)>;
+pub type Answers = Vec<(u16, Vec<Completion>)>;
 /// Critiques per slot.
 pub type Critiques = Vec<(u16, CritiqueText)>;
 /// Decisions per slot.
@@ -117,10 +124,10 @@ impl Work {
     }
 }
 
-/// Cuts completions to the group's size and the game's text length; `None` if there is none.
-pub(super) fn group(completions: Vec<String>, group: u8, max: u16) -> Option<Group> {
-    let texts = completions.into_iter().take(group.into()).map(|text| Text::cut(text, max));
-    let completions: Vec<_> = texts.collect();
+/// Cuts completions to the group's size and the game's limits; `None` if there is none.
+pub(super) fn group(completions: Vec<Completion>, game: &Game) -> Option<Group> {
+    let kept = completions.into_iter().take(game.group.into());
+    let completions: Vec<_> = kept.map(|completion| completion.fit(game.text_bytes, game.tokens)).collect();
     (!completions.is_empty()).then_some(Group { completions })
 }
 

@@ -57,6 +57,8 @@ fn demo(base: &Path, extra: &[&str]) -> Ended {
     let settings = [
         "demo.questions=4",
         "demo.common=1",
+        "demo.controls=1",
+        "demo.generalist=2",
         "demo.heldout=3",
         "demo.samples=1",
         "demo.council=2",
@@ -94,8 +96,18 @@ fn a_demo_has_the_same_digests_on_any_threads_and_path() {
     );
     assert_eq!((summary["peers"].as_u64(), summary["rounds"].as_u64()), (Some(2), Some(1)));
     assert_eq!(summary["model_digests"].as_array().unwrap().len(), 2);
-    for key in ["heldout_before", "heldout_after", "heldout_alone", "sampled_before", "sampled_after", "seconds"] {
+    for key in ["heldout_before", "heldout_after", "sampled_before", "sampled_after", "seconds"] {
         assert!(summary[key].is_number(), "{key} in {summary}");
+    }
+    // Two stages of two samples for each common question, beside eight answers to every question.
+    let arms: Vec<_> = summary["arms"].as_array().unwrap().iter().collect();
+    let generated = arms.iter().map(|arm| (arm["arm"].as_str().unwrap(), arm["completions"].as_u64().unwrap()));
+    let one = 5 * 8 + 2 * 2;
+    let expected =
+        [("alone_own_family", one), ("alone_all_families", one), ("swarm", one), ("lone_generalist", 2 * one)];
+    assert_eq!(generated.collect::<Vec<_>>(), expected);
+    for arm in arms {
+        assert!(arm["heldout_error"].is_number() && arm["curve"].as_array().unwrap().len() == 1, "{arm}");
     }
     let settled = |summary: &serde_json::Value| {
         let mut summary = summary.clone();

@@ -74,7 +74,16 @@ impl Commands {
     fn demo(&self) -> Command {
         let mut demo = self.tiny("demo");
         demo.args(["--peers", "2", "--rounds", "1", "--set", "demo.families=count,max", "--set", "demo.questions=1"]);
-        demo.args(["--set", "demo.common=1", "--set", "demo.heldout=1", "--set", "demo.samples=1"]);
+        demo.args([
+            "--set",
+            "demo.common=1",
+            "--set",
+            "demo.controls=0",
+            "--set",
+            "demo.heldout=1",
+            "--set",
+            "demo.samples=1",
+        ]);
         demo.args(["--set", "demo.council=0", "--set", "learn.stage_samples=1"]);
         demo
     }

@@ -19,7 +19,7 @@ fn arguments(out: &Path) -> Vec<String> {
         "train.checkpoint_every=1",
         "train.keep=2",
         "learn.group=4",
-        "learn.guard_window=2",
+        "learn.guard_window=8",
         "learn.guard_drop=0.02",
         "learn.warmup=0",
         "learn.learning_rate=0.01",

@@ -215,7 +215,7 @@ fn a_demo_that_is_stopped_leaves_rewards_that_can_be_settled() {
         "demo.heldout=1",
         "demo.samples=1",
         "demo.council=0",
-        "demo.alone_own=1",
+        "demo.controls=0",
         "demo.families=count,max",
         "learn.group=2",
         "learn.stage_samples=1",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::codec::Text;
+use super::super::completion::Completion;
 use super::super::config::{Game, Weighting};
 use super::super::key::NodeKey;
 use super::super::membership::{Member, Roster};
@@ -57,7 +58,7 @@ fn transcript(plan: &Arc<Plan>, says: &[Says]) -> Arc<Transcript> {
     let mut transcript = Transcript::new(plan.clone());
     for (member, (answer, endorsed, decided, foreseen)) in (0..).zip(says) {
         let place = (0, member);
-        transcript.shares.insert(place, Group { completions: vec![text(answer)] });
+        transcript.shares.insert(place, Group { completions: vec![Completion::untold((*answer).to_owned())] });
         transcript.critiques.insert(place, Critique { endorsed: endorsed.map(text), reason: text("") });
         transcript.decisions.insert(place, Decision { answer: text(decided), foreseen: text(foreseen) });
     }

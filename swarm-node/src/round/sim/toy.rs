@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use reproducible_ops::random::{block, key_from};
 
+use super::super::completion::Completion;
 use super::super::config::{Game, SwarmConfig, Weighting, Windows};
 use super::super::question::{Judge, Question};
 use super::super::resolve::RoundResult;
@@ -28,6 +29,7 @@ pub fn config(peers: u16) -> SwarmConfig {
         critics: peers,
         deciders: peers,
         text_bytes: 32,
+        tokens: 32,
         weighting: Weighting::Plurality,
     };
     SwarmConfig {
@@ -133,7 +135,8 @@ impl Driver for ToyDriver {
     fn answers(&mut self, jobs: &[Job]) -> Vec<Answers> {
         let group = |job: &Job, asked: &Asked| {
             let samples = 0..u32::from(job.task.group);
-            samples.map(|sample| self.belief(job.peer, &asked.question, sample).to_string()).collect()
+            let belief = |sample| self.belief(job.peer, &asked.question, sample).to_string();
+            samples.map(|sample| Completion::untold(belief(sample))).collect()
         };
         let answers = |job: &Job| job.task.asked.iter().map(|asked| (asked.slot, group(job, asked))).collect();
         jobs.iter().map(answers).collect()

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::completion::{Completion, LogProb};
 use super::super::payload::{Critique, Decision, Group};
 use super::super::sim::toy::{self, ToyJudge, truth};
 use super::*;
@@ -60,7 +61,8 @@ fn sealed(from: u8, stage: Stage, slot: u16, body: &[u8]) -> (Vec<u8>, Vec<u8>) 
 const COMMON: u16 = PEERS as u16;
 
 fn group(text: &str) -> Vec<u8> {
-    codec::encode(&work::group(vec![text.into()], 4, 32).unwrap()).unwrap()
+    let completions = vec![Completion::untold(text.into())];
+    codec::encode(&work::group(completions, &toy::config(PEERS.into()).game).unwrap()).unwrap()
 }
 
 #[test]
@@ -192,7 +194,7 @@ fn right_work(task: &Task) -> Work {
     let right = |asked: &work::Asked| truth(&asked.question).to_string();
     let slots = task.asked.iter().map(|asked| (asked.slot, right(asked)));
     match task.stage {
-        Stage::Share => Work::Answers(slots.map(|(slot, text)| (slot, vec![text; 4])).collect()),
+        Stage::Share => Work::Answers(slots.map(|(slot, text)| (slot, vec![Completion::untold(text); 4])).collect()),
         Stage::Critique => {
             let critique = |text| work::CritiqueText { endorsed: Some(text), reason: String::new() };
             Work::Critiques(slots.map(|(slot, text)| (slot, critique(text))).collect())
@@ -266,9 +268,18 @@ enum Act {
     Work(u64, Work),
 }
 
+fn completion() -> impl Strategy<Value = Completion> {
+    let logp = prop::collection::vec((-9f32..0.0).prop_map(LogProb::of), 0..40);
+    (".{0,40}", any::<Option<u32>>(), logp).prop_map(|(text, end, logp)| Completion {
+        end,
+        logp,
+        ..Completion::untold(text)
+    })
+}
+
 fn work_strategy() -> impl Strategy<Value = Work> {
     let slot = 0u16..9;
-    let answers = prop::collection::vec((slot.clone(), prop::collection::vec(".{0,40}", 0..6)), 0..6);
+    let answers = prop::collection::vec((slot.clone(), prop::collection::vec(completion(), 0..6)), 0..6);
     let critiques = prop::collection::vec((slot.clone(), prop::option::of(".{0,40}"), ".{0,40}"), 0..6);
     let decisions = prop::collection::vec((slot, ".{0,40}", ".{0,40}"), 0..6);
     prop_oneof![
@@ -343,10 +354,10 @@ proptest! {
     }
 
     #[test]
-    fn bodies_survive_the_codec(texts in prop::collection::vec(".{0,60}", 1..16), none: bool) {
-        let group = work::group(texts.clone(), 16, 64).unwrap();
+    fn bodies_survive_the_codec(completions in prop::collection::vec(completion(), 1..16), none: bool) {
+        let group = work::group(completions.clone(), &toy::config(PEERS.into()).game).unwrap();
         prop_assert_eq!(&codec::decode::<Group>(&codec::encode(&group).unwrap()).unwrap(), &group);
-        let text = texts[0].clone();
+        let text = completions[0].text.as_str().to_owned();
         let endorsed = (!none).then(|| text.clone());
         let critique = work::critique(work::CritiqueText { endorsed, reason: text.clone() }, 64);
         prop_assert_eq!(&codec::decode::<Critique>(&codec::encode(&critique).unwrap()).unwrap(), &critique);

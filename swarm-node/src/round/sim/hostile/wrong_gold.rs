@@ -1,5 +1,6 @@
 //! Lies in concert: the same wrong answer in every stage.
 
+use super::super::super::completion::Completion;
 use super::super::super::question::Question;
 use super::super::super::work::{CritiqueText, DecisionText, Task, Work};
 use super::Strategy;
@@ -11,7 +12,10 @@ impl Strategy for WrongGold {
     fn work(&mut self, work: Work, task: &Task, wrong: &dyn Fn(&Question) -> String) -> Option<Work> {
         let lies = || task.asked.iter().map(|asked| (asked.slot, wrong(&asked.question)));
         Some(match work {
-            Work::Answers(_) => Work::Answers(lies().map(|(slot, lie)| (slot, vec![lie; task.group.into()])).collect()),
+            Work::Answers(_) => {
+                let group = |lie| vec![Completion::untold(lie); task.group.into()];
+                Work::Answers(lies().map(|(slot, lie)| (slot, group(lie))).collect())
+            }
             Work::Critiques(_) => {
                 let critique = |lie| CritiqueText { endorsed: Some(lie), reason: "trust me".into() };
                 Work::Critiques(lies().map(|(slot, lie)| (slot, critique(lie))).collect())
