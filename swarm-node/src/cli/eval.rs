@@ -54,7 +54,7 @@ pub(super) struct Eval {
     show: usize,
 }
 
-const EXAMPLES: &str = "Examples:\n  swarm-node eval\n  swarm-node eval --model runs/train --questions 500 --json\n  swarm-node eval \
+const EXAMPLES: &str = "Examples:\n  swarm-node eval\n  swarm-node eval --model runs/train --questions 200 --json\n  swarm-node eval \
 --model Qwen2-0.5B --families gsm8k --gsm8k test.jsonl --questions 100 --set eval.max_new=256";
 
 impl Eval {

@@ -1,7 +1,7 @@
 //! Which questions may be trained on: one is held out exactly when its canonical form's SHA-256 is 0 modulo 8.
 //!
-//! The canonical form is the same for all orders of a question's parts that cannot matter, so `sort 38152=` and
-//! `sort 83152=` are in one split and who has trained on one has not seen the answer to a held-out other. The rule needs no
+//! The canonical form is the same for all orders of a question's parts that cannot matter. So `sort 38152=` and
+//! `sort 83152=` are in one split: a model that has trained on either has seen the answer to both. The rule needs no
 //! list, so pretraining, reinforcement learning and every peer skip the same questions.
 
 use std::collections::HashSet;
@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use super::family::FamilyId;
 use super::{Task, TaskError};
 
-/// Most draws in a row without a new question, after which a family is taken to have no more. Counted in a row, and not in
-/// all, so that the number of questions found does not depend on the number asked for.
+/// Most draws in a row without a new question; after them a family is taken to have no more. They are counted in a row,
+/// and not in all, so that the number of questions found does not depend on the number asked for.
 const MAX_REPEATS: u32 = 1024;
 
 /// One question in this many is held out.
@@ -48,9 +48,9 @@ impl fmt::Display for Split {
     }
 }
 
-/// The first `count` held-out tasks of a generated family under `seed` of which no two are twins: a fixed list for all peers.
+/// The first `count` held-out tasks of a generated family under `seed`, no two of them twins: one list for all peers.
 ///
-/// Each list begins with the shorter ones. For a dataset family use [`super::Library::held_out_set`].
+/// A longer list begins with the shorter ones. For a dataset family use [`super::Library::held_out_set`].
 ///
 /// # Errors
 /// The family has too few; as many as the error says can be had.

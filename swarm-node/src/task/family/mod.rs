@@ -64,7 +64,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// A question whose order of parts is part of the problem.
+    /// A question that is another problem in any other order of its parts.
     fn without_twins(prompt: String, gold: Answer, careless: Answer) -> Self {
         Self::with_twins(prompt.clone(), prompt, gold, careless)
     }
