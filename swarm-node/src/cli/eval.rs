@@ -22,8 +22,9 @@ const NAMED_ROWS: usize = 5;
 
 /// Measures held-out pass@1 of a model, greedy and sampled, per family.
 ///
-/// Held-out questions are those whose prompt's SHA-256 is 0 modulo 8; nothing here ever trains on them. Greedy takes the
-/// most probable answer, sampled is the mean over several answers drawn at temperature 1. All numbers in percent.
+/// Held-out questions are those whose canonical form, the same for every order of their parts that cannot matter, has a
+/// SHA-256 that is 0 modulo 8; nothing here ever trains on them. Greedy takes the most probable answer, sampled is the mean
+/// over several answers drawn at temperature 1. All numbers in percent.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Eval {
@@ -53,7 +54,7 @@ pub(super) struct Eval {
     show: usize,
 }
 
-const EXAMPLES: &str = "Examples:\n  swarm-node eval\n  swarm-node eval --model runs/train --questions 500 --json\n  swarm-node eval \
+const EXAMPLES: &str = "Examples:\n  swarm-node eval\n  swarm-node eval --model runs/train --questions 200 --json\n  swarm-node eval \
 --model Qwen2-0.5B --families gsm8k --gsm8k test.jsonl --questions 100 --set eval.max_new=256";
 
 impl Eval {

@@ -246,7 +246,8 @@ impl Dataset {
         if found.split != task.split {
             return Err(TaskError::WrongSplit { row, seed, split: task.split });
         }
-        Ok(Question { prompt: found.prompt.clone(), gold: found.gold.clone(), careless: None })
+        let Row { prompt, gold, .. } = found;
+        Ok(Question { prompt: prompt.clone(), canonical: prompt.clone(), gold: gold.clone(), careless: None })
     }
 }
 

@@ -102,7 +102,7 @@ mod tests {
             for split in [Split::Train, Split::HeldOut] {
                 let task = library.task(family, 0, split, 3, 9).unwrap();
                 let question = library.question(&task).unwrap();
-                assert_eq!(Split::of(&question.prompt), split);
+                assert_eq!(question.split(), split);
                 assert_eq!(library.score(&task, question.gold.text()), Ok(1.0));
                 assert_eq!(library.score(&task, "none"), Ok(0.0));
             }

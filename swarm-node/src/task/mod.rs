@@ -11,8 +11,10 @@
 //!                       └── corpus   supervised examples with a known share of careless labels
 //! ```
 //!
-//! Held-out questions are those whose prompt's SHA-256 is 0 modulo 8. A task says which [`Split`] it belongs to and
-//! generation redraws until the prompt is in it, so a training task can never show a held-out question.
+//! Held-out questions are those whose canonical form has a SHA-256 that is 0 modulo 8. The canonical form
+//! ([`Question::canonical`]) is one text for all twins of a question, which are the same problem in another order:
+//! `sort 38152=` and `sort 83152=`. A task says which [`Split`] it belongs to and generation redraws until the question
+//! is in it, so a training task can never show a held-out question nor a twin of one.
 //!
 //! Limits: texts are read up to [`MAX_TEXT_BYTES`], prompts are cut to their budget, dataset files are bounded in
 //! [`gsm8k`]. No function here panics on any input.
@@ -42,7 +44,7 @@ pub use family::{Family, FamilyId, NANO_ANSWER_CHARS, NANO_PROMPT_CHARS, Questio
 pub use library::Library;
 pub use split::{HELD_OUT_MODULUS, Split, held_out_set};
 
-/// Most redraws until a prompt falls in the wanted split; one in eight does at worst, so failing is not a matter of luck.
+/// Most redraws until a question falls in the wanted split. About one in eight does at worst, so bad luck never fails.
 const MAX_REDRAWS: u32 = 4096;
 
 /// One question, by its coordinates.
@@ -168,7 +170,7 @@ impl Task {
         }
         let mut random = self.stream();
         let mut questions = (0..MAX_REDRAWS).map(|_| family.generate(self.difficulty, &mut random));
-        questions.find(|question| Split::of(&question.prompt) == self.split).ok_or_else(|| self.too_few(1, 0))
+        questions.find(|question| question.split() == self.split).ok_or_else(|| self.too_few(1, 0))
     }
 
     /// The stream that the task's question is drawn from.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use contracts::deploy::Deployment;
 use swarm_node::assembly::{Model, Recipe, Silent};
 use swarm_node::config::{Settings, Sources};
+use swarm_node::task::{FamilyId, held_out_set};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
@@ -23,6 +24,25 @@ fn settings_files_are_accepted() {
     for file in files {
         let settings = Settings::load(&Sources { file: Some(file.clone()), ..Sources::default() });
         settings.unwrap_or_else(|error| panic!("{error}")).config().unwrap();
+    }
+}
+
+#[test]
+fn settings_files_ask_for_no_more_questions_than_there_are() {
+    for file in files(&root(), "toml") {
+        let settings = Settings::load(&Sources { file: Some(file.clone()), ..Sources::default() }).unwrap();
+        let config = settings.config().unwrap();
+        let (demo, train, eval) = (config.demo, config.train, config.eval);
+        for (families, difficulty, count, seed) in [
+            (demo.families, demo.difficulty, demo.heldout, 0),
+            (train.families, train.difficulty, train.heldout, 0),
+            (eval.families, eval.difficulty, eval.questions, eval.seed),
+        ] {
+            for family in families.into_iter().filter(|family| *family != FamilyId::Gsm8k) {
+                held_out_set(family, difficulty, count, seed)
+                    .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::task::family::twins;
 use crate::task::prompt::{NANO_LIMITS, NONE, characters, read_decision};
-use crate::task::{NANO_ANSWER_CHARS, Split};
+use crate::task::{NANO_ANSWER_CHARS, Split, held_out_set};
 
 const SHAPE: BatchShape = BatchShape { answers: 64, critiques: 64, decisions: 64 };
 
@@ -45,6 +46,27 @@ fn examples_are_a_function_of_the_recipe() {
     assert_ne!(corpus(0.5).batch(3, SHAPE), other.batch(3, SHAPE));
 }
 
+/// The canonical form of an example's question.
+fn canonical(example: &Example) -> String {
+    twins::canonical(&example.prompt[..=example.prompt.find('=').unwrap()])
+}
+
+#[test]
+fn no_question_has_a_held_out_twin() {
+    let corpus = corpus(0.55);
+    let forms: HashSet<String> = [Lesson::Answer, Lesson::Critique, Lesson::Decide]
+        .into_iter()
+        .flat_map(|lesson| (0..8_000).map(move |index| (lesson, index)))
+        .map(|(lesson, index)| canonical(&corpus.example(lesson, index).unwrap()))
+        .collect();
+    for family in FamilyId::NANO {
+        let held_out = held_out_set(family, 0, 128, 0).unwrap();
+        let questions = held_out.iter().map(|task| task.question().unwrap());
+        let trained_on = questions.filter(|question| forms.contains(&question.canonical)).count();
+        assert_eq!(trained_on, 0, "{family}");
+    }
+}
+
 #[test]
 fn texts_fit_the_nano_model_and_no_question_is_held_out() {
     let examples: Vec<Example> = (0..40).flat_map(|step| corpus(0.55).batch(step, SHAPE).unwrap()).collect();
@@ -52,8 +74,7 @@ fn texts_fit_the_nano_model_and_no_question_is_held_out() {
         let limit = if example.lesson == Lesson::Decide { 2 * NANO_ANSWER_CHARS + 1 } else { NANO_ANSWER_CHARS };
         assert!(characters(&example.prompt) <= NANO_LIMITS.total, "{example:?}");
         assert!(characters(&example.completion) <= limit, "{example:?}");
-        let question = &example.prompt[..=example.prompt.find('=').unwrap()];
-        assert_eq!(Split::of(question), Split::Train, "{example:?}");
+        assert_eq!(Split::of(&canonical(example)), Split::Train, "{example:?}");
     }
     let prompts: HashSet<&str> = examples.iter().map(|example| example.prompt.as_str()).collect();
     assert!(prompts.len() * 100 > examples.len() * 98, "{} distinct of {}", prompts.len(), examples.len());

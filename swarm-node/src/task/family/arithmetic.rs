@@ -2,7 +2,7 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::{Family, Question, ascending, at_level, joined};
 use crate::task::answer::Answer;
 
 /// How many operands, of at most how many digits, per level; together they keep every value within `i64`.
@@ -40,7 +40,8 @@ impl Family for Arithmetic {
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (operands, digits) = at_level(&LEVELS, level).unwrap_or_default();
         let chain = Chain::draw(operands, digits, random);
-        Question::new(chain.text(), Answer::integer(chain.value()), Answer::integer(chain.left_to_right()))
+        let (gold, careless) = (Answer::integer(chain.value()), Answer::integer(chain.left_to_right()));
+        Question::with_twins(chain.text(), chain.canonical(), gold, careless)
     }
 }
 
@@ -56,6 +57,28 @@ impl Chain {
         let rest: String =
             self.rest.iter().map(|(operator, operand)| format!("{}{operand}", operator.symbol())).collect();
         format!("{}{rest}=", self.first)
+    }
+
+    /// The text with the factors of each term in ascending order and the terms sorted by their texts.
+    fn canonical(&self) -> String {
+        // `+` sorts before `-`, and the first term is always added, so an added one leads here too and needs no sign.
+        format!("{}=", ascending(&self.terms()).concat().trim_start_matches('+'))
+    }
+
+    /// The terms with their signs and with their factors in ascending order.
+    fn terms(&self) -> Vec<String> {
+        let term = |sign: char, factors: &[i64]| format!("{sign}{}", joined(&ascending(factors), "*"));
+        let (mut terms, mut sign, mut factors) = (Vec::new(), Operator::Add.symbol(), vec![self.first]);
+        for (operator, operand) in &self.rest {
+            if !matches!(operator, Operator::Multiply) {
+                terms.push(term(sign, &factors));
+                factors.clear();
+                sign = operator.symbol();
+            }
+            factors.push(*operand);
+        }
+        terms.push(term(sign, &factors));
+        terms
     }
 
     /// Products first: the running product is kept apart from the sum of the finished ones.
@@ -111,6 +134,18 @@ mod tests {
         assert_eq!(chain.left_to_right(), 35);
         let negative = Chain { first: 2, rest: vec![(Operator::Subtract, 3), (Operator::Multiply, 4)] };
         assert_eq!(negative.value(), -10);
+    }
+
+    #[test]
+    fn terms_and_factors_may_change_places() {
+        use Operator::{Add, Multiply, Subtract};
+        let canonical = |first, rest: &[(Operator, i64)]| Chain { first, rest: rest.to_vec() }.canonical();
+        let chain = canonical(7, &[(Add, 3), (Multiply, 4), (Subtract, 5)]);
+        assert_eq!(chain, "3*4+7-5=");
+        assert_eq!(chain, canonical(7, &[(Subtract, 5), (Add, 4), (Multiply, 3)]));
+        assert_eq!(chain, canonical(4, &[(Multiply, 3), (Subtract, 5), (Add, 7)]));
+        assert_ne!(chain, canonical(5, &[(Add, 3), (Multiply, 4), (Subtract, 7)]));
+        assert_ne!(chain, canonical(3, &[(Add, 7), (Multiply, 4), (Subtract, 5)]));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Family for Base {
         let value = random.range(2, high).unsigned_abs();
         let (shown, gold) = (Answer::numeral(value, from), Answer::numeral(value, to));
         let careless = reversed(&gold, to);
-        Question::new(format!("base {from}>{to} {shown}="), gold, careless)
+        Question::without_twins(format!("base {from}>{to} {shown}="), gold, careless)
     }
 }
 

@@ -43,12 +43,13 @@ impl Family for Calendar {
 
 fn weekday_question(date: i64) -> Question {
     let answer = |day: i64| Answer::weekday(weekday(day));
-    Question::new(format!("weekday {}=", Date::from_number(date).text()), answer(date), answer(date + 1))
+    Question::without_twins(format!("weekday {}=", Date::from_number(date).text()), answer(date), answer(date + 1))
 }
 
 fn difference_question(start: i64, days: i64) -> Question {
     let (from, to) = (Date::from_number(start), Date::from_number(start + days));
-    Question::new(format!("days {} {}=", from.text(), to.text()), Answer::integer(days), Answer::integer(days + 1))
+    let prompt = format!("days {} {}=", from.text(), to.text());
+    Question::without_twins(prompt, Answer::integer(days), Answer::integer(days + 1))
 }
 
 /// 0 = Monday; day number 1, the first of January of year 1, was one.

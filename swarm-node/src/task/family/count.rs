@@ -2,7 +2,7 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::{Family, Question, ascending, at_level};
 use crate::task::answer::Answer;
 use crate::task::random::digit;
 
@@ -31,15 +31,19 @@ impl Family for Count {
         let target = digit(random);
         let searched = searched(length, target, random);
         let count = occurrences(&searched, target);
-        Question::new(format!("count {target} {searched}="), Answer::integer(count), Answer::integer(count + 1))
+        let sorted: String = ascending(&searched).into_iter().collect();
+        let searched: String = searched.into_iter().collect();
+        let prompt = |digits: &str| format!("count {target} {digits}=");
+        let (gold, careless) = (Answer::integer(count), Answer::integer(count + 1));
+        Question::with_twins(prompt(&searched), prompt(&sorted), gold, careless)
     }
 }
 
-fn searched(length: usize, target: char, random: &mut Stream) -> String {
+fn searched(length: usize, target: char, random: &mut Stream) -> Vec<char> {
     let hits = random.index(length.saturating_sub(1));
     let mut digits: Vec<char> = (0..length).map(|at| if at < hits { target } else { other(target, random) }).collect();
     random.shuffle(&mut digits);
-    digits.into_iter().collect()
+    digits
 }
 
 /// A digit that is not `target`.
@@ -47,8 +51,8 @@ fn other(target: char, random: &mut Stream) -> char {
     std::iter::repeat_with(|| digit(random)).find(|drawn| *drawn != target).unwrap_or(target)
 }
 
-fn occurrences(searched: &str, target: char) -> i64 {
-    searched.chars().filter(|c| *c == target).count() as i64
+fn occurrences(searched: &[char], target: char) -> i64 {
+    searched.iter().filter(|c| **c == target).count() as i64
 }
 
 #[cfg(test)]
@@ -58,8 +62,9 @@ mod tests {
 
     #[test]
     fn counts_one_digit() {
-        assert_eq!(occurrences("572737", '7'), 3);
-        assert_eq!(occurrences("572737", '0'), 0);
+        let searched = ['5', '7', '2', '7', '3', '7'];
+        assert_eq!(occurrences(&searched, '7'), 3);
+        assert_eq!(occurrences(&searched, '0'), 0);
     }
 
     #[test]

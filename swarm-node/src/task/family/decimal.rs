@@ -2,7 +2,7 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::{Family, Question, ascending, at_level};
 use crate::task::answer::Answer;
 use crate::task::number::Number;
 
@@ -13,6 +13,7 @@ const LEVELS: [(usize, u32, u32); 4] = [(2, 1, 1), (2, 2, 2), (3, 3, 3), (5, 4, 
 pub(super) struct Decimal;
 
 /// `units / 10^places`, added or subtracted.
+#[derive(Clone, Copy)]
 struct Term {
     minus: bool,
     units: i64,
@@ -35,8 +36,8 @@ impl Family for Decimal {
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (count, whole_digits, most_places) = at_level(&LEVELS, level).unwrap_or_default();
         let terms: Vec<Term> = (0..count).map(|at| Term::draw(at, whole_digits, most_places, random)).collect();
-        let prompt: String = terms.iter().enumerate().map(|(at, term)| term.text(at == 0)).collect();
-        Question::new(format!("{prompt}="), answer(sum(&terms), most_places), answer(misaligned(&terms), most_places))
+        let (gold, careless) = (answer(sum(&terms), most_places), answer(misaligned(&terms), most_places));
+        Question::with_twins(prompt(&terms), canonical(&terms), gold, careless)
     }
 }
 
@@ -67,9 +68,30 @@ impl Term {
         }
     }
 
+    /// Without zeros at the end of its decimals.
+    fn shortest(self) -> Self {
+        if self.places > 0 && self.units % 10 == 0 {
+            Self { units: self.units / 10, places: self.places - 1, ..self }.shortest()
+        } else {
+            self
+        }
+    }
+
     fn signed(&self) -> i64 {
         if self.minus { -self.units } else { self.units }
     }
+}
+
+fn prompt(terms: &[Term]) -> String {
+    let sum: String = terms.iter().enumerate().map(|(at, term)| term.text(at == 0)).collect();
+    format!("{sum}=")
+}
+
+/// The prompt with every number as short as it can be and the terms sorted by their texts.
+fn canonical(terms: &[Term]) -> String {
+    let texts: Vec<String> = terms.iter().map(|term| term.shortest().text(false)).collect();
+    // `+` sorts before `-`, and the first term is always added, so an added one leads here too and needs no sign.
+    format!("{}=", ascending(&texts).concat().trim_start_matches('+'))
 }
 
 fn most_places(terms: &[Term]) -> u32 {
@@ -101,10 +123,19 @@ mod tests {
             Term { minus: false, units: 35, places: 1 },
             Term { minus: true, units: 7, places: 0 },
         ];
-        let text: String = terms.iter().enumerate().map(|(at, term)| term.text(at == 0)).collect();
-        assert_eq!(text, "12.25+3.5-7");
+        assert_eq!(prompt(&terms), "12.25+3.5-7=");
         assert_eq!(answer(sum(&terms), 2).text(), "8.75");
         assert_eq!(answer(misaligned(&terms), 2).text(), "12.53");
         assert_eq!(Term { minus: false, units: 5, places: 2 }.text(true), "0.05");
+    }
+
+    #[test]
+    fn terms_may_change_places_and_end_in_zeros() {
+        let term = |minus, units, places| Term { minus, units, places };
+        let [first, second, third] = [term(false, 1220, 2), term(true, 7, 0), term(false, 35, 1)];
+        assert_eq!(canonical(&[first, second, third]), "12.2+3.5-7=");
+        assert_eq!(canonical(&[third, first, term(true, 70, 1)]), "12.2+3.5-7=");
+        assert_ne!(canonical(&[first, term(false, 7, 0), term(true, 35, 1)]), "12.2+3.5-7=");
+        assert_eq!(term(false, 100, 2).shortest().text(true), "1");
     }
 }

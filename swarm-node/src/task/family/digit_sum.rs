@@ -2,7 +2,7 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level, joined};
+use super::{Family, Question, ascending, at_level, joined};
 use crate::task::answer::Answer;
 
 /// Number of digits, per level.
@@ -29,6 +29,8 @@ impl Family for DigitSum {
         let digits: Vec<i64> = (0..length).map(|_| random.range(0, 9)).collect();
         let gold: i64 = digits.iter().sum();
         let careless: i64 = gold - digits.last().copied().unwrap_or_default();
-        Question::new(format!("digits {}=", joined(&digits, "")), Answer::integer(gold), Answer::integer(careless))
+        let prompt = |digits: &[i64]| format!("digits {}=", joined(digits, ""));
+        let canonical = prompt(&ascending(&digits));
+        Question::with_twins(prompt(&digits), canonical, Answer::integer(gold), Answer::integer(careless))
     }
 }

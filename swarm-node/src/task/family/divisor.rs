@@ -31,11 +31,10 @@ impl Family for Divisor {
         let (a, b) = (random.range(2, cofactor) * common, random.range(2, cofactor) * common);
         let (divisor, multiple) = divisor_and_multiple(a, b);
         let (divisor, multiple) = (Answer::integer(divisor), Answer::integer(multiple));
-        if random.chance(0.5) {
-            Question::new(format!("gcd {a} {b}="), divisor, multiple)
-        } else {
-            Question::new(format!("lcm {a} {b}="), multiple, divisor)
-        }
+        let (word, gold, careless) =
+            if random.chance(0.5) { ("gcd", divisor, multiple) } else { ("lcm", multiple, divisor) };
+        let prompt = |first: i64, second: i64| format!("{word} {first} {second}=");
+        Question::with_twins(prompt(a, b), prompt(a.min(b), a.max(b)), gold, careless)
     }
 }
 

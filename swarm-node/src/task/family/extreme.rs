@@ -2,7 +2,7 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level, joined};
+use super::{Family, Question, ascending, at_level, joined};
 use crate::task::answer::Answer;
 use crate::task::random::with_digits;
 
@@ -37,7 +37,9 @@ impl Family for Extreme {
         let numbers: Vec<i64> = (0..count).map(|_| with_digits(digits, random)).collect();
         let word = if self.largest { "max" } else { "min" };
         let answer = |largest| Answer::integer(extreme(&numbers, largest));
-        Question::new(format!("{word} {}=", joined(&numbers, " ")), answer(self.largest), answer(!self.largest))
+        let prompt = |numbers: &[i64]| format!("{word} {}=", joined(numbers, " "));
+        let canonical = prompt(&ascending(&numbers));
+        Question::with_twins(prompt(&numbers), canonical, answer(self.largest), answer(!self.largest))
     }
 }
 

@@ -30,7 +30,8 @@ impl Family for Fraction {
         let factor = random.range(2, factor);
         let (top, bottom) = (random.range(1, part) * factor, random.range(2, part) * factor);
         let (top, bottom) = (top.unsigned_abs(), bottom.unsigned_abs());
-        Question::new(format!("simplify {top}/{bottom}="), reduced(top, bottom), Answer::fraction(top, bottom))
+        let prompt = format!("simplify {top}/{bottom}=");
+        Question::without_twins(prompt, reduced(top, bottom), Answer::fraction(top, bottom))
     }
 }
 

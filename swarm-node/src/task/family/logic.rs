@@ -27,6 +27,15 @@ enum Connective {
     And,
 }
 
+/// How the operands of each connective are written; all three connectives give the same value in any order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// As they were drawn.
+    Drawn,
+    /// Sorted by their texts.
+    Fixed,
+}
+
 impl Family for Logic {
     fn description(&self) -> &'static str {
         "the value (t or f) of a formula with ! (not), & (and), ^ (xor), | (or), in this order of binding"
@@ -43,7 +52,8 @@ impl Family for Logic {
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let formula = Formula::draw(at_level(&LEVELS, level).unwrap_or(2), random);
         let answer = |exchange| Answer::truth(formula.value(exchange));
-        Question::new(format!("{}=", formula.text()), answer(false), answer(true))
+        let prompt = |order| format!("{}=", formula.text(order));
+        Question::with_twins(prompt(Order::Drawn), prompt(Order::Fixed), answer(false), answer(true))
     }
 }
 
@@ -71,19 +81,34 @@ impl Formula {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, order: Order) -> String {
         match self {
             Self::Constant(value) => if *value { "t" } else { "f" }.to_owned(),
-            Self::Not(inner) => format!("!{}", inner.bracketed(|formula| matches!(formula, Self::Binary(..)))),
-            Self::Binary(own, left, right) => {
+            Self::Not(inner) => format!("!{}", inner.bracketed(order, |formula| matches!(formula, Self::Binary(..)))),
+            Self::Binary(own, ..) => {
                 let looser = |formula: &Self| matches!(formula, Self::Binary(inner, ..) if inner < own);
-                format!("{}{}{}", left.bracketed(looser), own.symbol(), right.bracketed(looser))
+                let mut operands: Vec<String> =
+                    self.operands(*own).iter().map(|operand| operand.bracketed(order, looser)).collect();
+                if order == Order::Fixed {
+                    operands.sort_unstable();
+                }
+                operands.join(own.symbol())
             }
         }
     }
 
-    fn bracketed(&self, needed: impl Fn(&Self) -> bool) -> String {
-        if needed(self) { format!("({})", self.text()) } else { self.text() }
+    /// What a chain of one connective, however it was nested, connects.
+    fn operands(&self, connective: Connective) -> Vec<&Self> {
+        match self {
+            Self::Binary(own, left, right) if *own == connective => {
+                [left.operands(connective), right.operands(connective)].concat()
+            }
+            _ => vec![self],
+        }
+    }
+
+    fn bracketed(&self, order: Order, needed: impl Fn(&Self) -> bool) -> String {
+        if needed(self) { format!("({})", self.text(order)) } else { self.text(order) }
     }
 }
 
@@ -96,11 +121,11 @@ impl Connective {
         }
     }
 
-    fn symbol(self) -> char {
+    fn symbol(self) -> &'static str {
         match self {
-            Self::Or => '|',
-            Self::Xor => '^',
-            Self::And => '&',
+            Self::Or => "|",
+            Self::Xor => "^",
+            Self::And => "&",
         }
     }
 }
@@ -117,10 +142,21 @@ mod tests {
     fn brackets_follow_binding() {
         let and = Formula::Binary(Connective::And, constant(false), constant(false));
         let or = Formula::Binary(Connective::Or, constant(true), Box::new(and));
-        assert_eq!(or.text(), "t|f&f");
+        assert_eq!(or.text(Order::Drawn), "t|f&f");
         assert!(or.value(false) && !or.value(true));
         let tight = Formula::Binary(Connective::And, Box::new(or), constant(false));
-        assert_eq!(tight.text(), "(t|f&f)&f");
-        assert_eq!(Formula::Not(Box::new(tight)).text(), "!((t|f&f)&f)");
+        assert_eq!(tight.text(Order::Drawn), "(t|f&f)&f");
+        let not = Formula::Not(Box::new(tight));
+        assert_eq!(not.text(Order::Drawn), "!((t|f&f)&f)");
+        assert_eq!(not.text(Order::Fixed), "!((f&f|t)&f)");
+    }
+
+    #[test]
+    fn operands_of_nested_chains_change_places() {
+        let or = |left, right| Box::new(Formula::Binary(Connective::Or, left, right));
+        let not = || Box::new(Formula::Not(constant(false)));
+        let formulas = [or(or(constant(true), not()), constant(false)), or(constant(false), or(constant(true), not()))];
+        assert_eq!(formulas.each_ref().map(|formula| formula.text(Order::Drawn)), ["t|!f|f", "f|t|!f"]);
+        assert_eq!(formulas.each_ref().map(|formula| formula.text(Order::Fixed)), ["!f|f|t", "!f|f|t"]);
     }
 }

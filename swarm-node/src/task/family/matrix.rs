@@ -3,7 +3,7 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::{Family, Question, ascending, at_level};
 use crate::task::answer::Answer;
 
 /// Rows and columns, per level.
@@ -13,6 +13,7 @@ const LEVELS: [(usize, usize); 4] = [(3, 5), (4, 6), (6, 8), (10, 12)];
 pub(super) struct Matrix;
 
 /// Rows of equal length.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Grid(Vec<Vec<bool>>);
 
 impl Family for Matrix {
@@ -33,12 +34,13 @@ impl Family for Matrix {
         let grid = Grid((0..rows).map(|_| (0..columns).map(|_| random.chance(0.5)).collect()).collect());
         let sums = |of_rows: bool| Answer::list(if of_rows { grid.row_sums() } else { grid.column_sums() });
         let islands = |corners: bool| Answer::integer(grid.islands(corners));
-        let text = grid.text();
-        match random.below(3) {
-            0 => Question::new(format!("rows {text}="), sums(true), sums(false)),
-            1 => Question::new(format!("columns {text}="), sums(false), sums(true)),
-            _ => Question::new(format!("islands {text}="), islands(false), islands(true)),
-        }
+        let (word, canonical, gold, careless) = match random.below(3) {
+            0 => ("rows", grid.with_sorted_rows(), sums(true), sums(false)),
+            1 => ("columns", grid.transposed().with_sorted_rows().transposed(), sums(false), sums(true)),
+            _ => ("islands", grid.least_reflection(), islands(false), islands(true)),
+        };
+        let prompt = |grid: &Grid| format!("{word} {}=", grid.text());
+        Question::with_twins(prompt(&grid), prompt(&canonical), gold, careless)
     }
 }
 
@@ -46,6 +48,25 @@ impl Grid {
     fn text(&self) -> String {
         let row = |row: &Vec<bool>| row.iter().map(|cell| if *cell { '1' } else { '0' }).collect::<String>();
         self.0.iter().map(row).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The grid that stands for all with the same row sums.
+    fn with_sorted_rows(&self) -> Self {
+        Self(self.0.iter().map(|row| ascending(row)).collect())
+    }
+
+    fn transposed(&self) -> Self {
+        let columns = self.0.first().map_or(0, Vec::len);
+        let column = |at: usize| self.0.iter().filter_map(|row| row.get(at).copied()).collect();
+        Self((0..columns).map(column).collect())
+    }
+
+    /// The grid that stands for its mirror images, which have as many islands.
+    fn least_reflection(&self) -> Self {
+        let upside_down = |grid: &Self| Self(grid.0.iter().rev().cloned().collect());
+        let mirrored = Self(self.0.iter().map(|row| row.iter().rev().copied().collect()).collect());
+        let reflections = [upside_down(self), upside_down(&mirrored), mirrored];
+        reflections.into_iter().fold(self.clone(), Self::min)
     }
 
     fn row_sums(&self) -> Vec<i64> {
@@ -106,5 +127,17 @@ mod tests {
         assert_eq!(grid.column_sums(), [2, 1, 2, 1]);
         assert_eq!(grid.islands(false), 3);
         assert_eq!(grid.islands(true), 2);
+    }
+
+    #[test]
+    fn canonical_grids_keep_the_answer() {
+        let grid = grid(&["1011", "0010", "1100"]);
+        let rows = grid.with_sorted_rows();
+        assert_eq!((rows.text().as_str(), rows.row_sums()), ("0111 0001 0011", grid.row_sums()));
+        let columns = grid.transposed().with_sorted_rows().transposed();
+        assert_eq!((columns.text().as_str(), columns.column_sums()), ("0000 1010 1111", grid.column_sums()));
+        let least = grid.least_reflection();
+        assert_eq!((least.text().as_str(), least.islands(false)), ("0011 0100 1101", 3));
+        assert_eq!(least.least_reflection(), least);
     }
 }

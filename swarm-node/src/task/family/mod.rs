@@ -3,6 +3,25 @@
 //! A family turns a stream of random numbers into a question, its right answer, and the answer of one fixed *careless*
 //! procedure (smallest for largest, descending for ascending). To add a family: write its file, add its row to the
 //! table below. Rows are only ever appended, since a row's place is its number on the wire.
+//!
+//! A family also says which of its questions are *twins*: the same problem in another order that cannot matter. Twins
+//! share their canonical form, by which the split is decided, so none is trained on while another is held out.
+//!
+//! | family | what may change places among twins |
+//! |---|---|
+//! | max, min, sort | the numbers |
+//! | count | the digits searched; the digit looked for stays |
+//! | digit_sum | the digits |
+//! | divisor | the two numbers |
+//! | arithmetic | the signed terms, and the factors of each product |
+//! | decimal | the signed terms; a number with zeros at its end is the number without them |
+//! | logic | the operands of `&`, `^` and `\|` |
+//! | matrix | digits within a row for row sums, within a column for column sums; islands: rows or columns in reverse |
+//! | reverse, sequence | nothing: the order is what is asked about |
+//! | base | nothing: a numeral's digits have places, and other bases are other problems |
+//! | fraction | nothing: top and bottom differ, and another common factor is another problem |
+//! | calendar | nothing: the earlier date always comes first |
+//! | gsm8k | nothing: texts |
 
 mod arithmetic;
 mod base;
@@ -28,12 +47,16 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::answer::Answer;
+use super::split::Split;
 
 /// One question with everything that is needed to judge answers to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Question {
     /// What a model is shown.
     pub prompt: String,
+    /// The same text for all *twins*, questions that differ only in an order that cannot matter to the right answer.
+    /// It is the prompt of one of them, with its parts in a fixed order, so no two families share one.
+    pub canonical: String,
     /// The right answer.
     pub gold: Answer,
     /// What the family's careless procedure gives; equal to `gold` where both procedures agree. None for datasets.
@@ -41,8 +64,19 @@ pub struct Question {
 }
 
 impl Question {
-    fn new(prompt: String, gold: Answer, careless: Answer) -> Self {
-        Self { prompt, gold, careless: Some(careless) }
+    /// A question that is another problem in any other order of its parts.
+    fn without_twins(prompt: String, gold: Answer, careless: Answer) -> Self {
+        Self::with_twins(prompt.clone(), prompt, gold, careless)
+    }
+
+    /// A question with parts whose order cannot matter; `canonical` is its prompt with them in a fixed order.
+    fn with_twins(prompt: String, canonical: String, gold: Answer, careless: Answer) -> Self {
+        Self { prompt, canonical, gold, careless: Some(careless) }
+    }
+
+    /// Whether the question, and with it each of its twins, may be trained on.
+    pub fn split(&self) -> Split {
+        Split::of(&self.canonical)
     }
 
     /// 1 if `text`, read leniently, is the right answer, else 0. Pure.
@@ -166,5 +200,14 @@ fn joined<T: ToString>(values: &[T], separator: &str) -> String {
     texts.join(separator)
 }
 
+/// `values` in ascending order.
+fn ascending<T: Ord + Clone>(values: &[T]) -> Vec<T> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted
+}
+
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) mod twins;

@@ -29,7 +29,7 @@ impl Family for Sequence {
         let terms = terms(rule, random);
         let (shown, next) = terms.split_at(terms.len() - 1);
         let answer = |term: Option<&i64>| Answer::integer(term.copied().unwrap_or_default());
-        Question::new(format!("next {}=", joined(shown, " ")), answer(next.first()), answer(shown.last()))
+        Question::without_twins(format!("next {}=", joined(shown, " ")), answer(next.first()), answer(shown.last()))
     }
 }
 

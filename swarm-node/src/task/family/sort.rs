@@ -2,7 +2,7 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level, joined};
+use super::{Family, Question, ascending, at_level, joined};
 use crate::task::answer::Answer;
 use crate::task::random::with_digits;
 
@@ -32,14 +32,9 @@ impl Family for Sort {
         let ascending = ascending(&numbers);
         let descending: Vec<i64> = ascending.iter().rev().copied().collect();
         let answer = |order: &[i64]| answer(order, digits);
-        Question::new(format!("sort {}=", joined(&numbers, separator)), answer(&ascending), answer(&descending))
+        let prompt = |order: &[i64]| format!("sort {}=", joined(order, separator));
+        Question::with_twins(prompt(&numbers), prompt(&ascending), answer(&ascending), answer(&descending))
     }
-}
-
-fn ascending(numbers: &[i64]) -> Vec<i64> {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_unstable();
-    sorted
 }
 
 fn answer(order: &[i64], digits: u32) -> Answer {
