@@ -10,6 +10,16 @@
 //! divergence to a reference policy. Means are over tokens, not over completions (DAPO, section 3.3), with its
 //! asymmetric clipping (section 3.1).
 //!
+//! Losses and gradients are those of TRL 1.16 with `loss_type="dapo"`, `use_bias_correction_kl=False` and
+//! `vllm_importance_sampling_mode="token_truncate"`; the tests compare them. TRL, too, weights the surrogate by ρ and not
+//! the divergence. Its defaults differ in two places:
+//!
+//! * It multiplies the divergence by the ratio and differentiates the product, which makes the gradient an unbiased one of
+//!   the divergence (DeepSeek-V3.2). Here the penalty is that of DeepSeekMath (equations 3 and 4), for which weights κ are
+//!   published, and it stays the same however far the ratio has moved.
+//! * It weights a completion by the ratio of the whole text, or by 0 above a bound. Products of ratios over a text that
+//!   another model wrote would mostly be 0; a cap per token keeps learning from it.
+//!
 //! Data inputs beside those of [`super::head`]: `advantage`, `old_logp`, and where configured `behaviour_logp` (a positive
 //! number, which no log-probability is, stands for the old policy's own) and `reference_logp`, all f32`[B, T]`. Further outputs: `entropy`, `clip_fraction` and, with a reference, `divergence`,
 //! token means like the loss.
@@ -125,3 +135,6 @@ fn penalised(head: &mut Head, loss: ValueId, weight: f32) -> Result<ValueId, Typ
     let penalty = head.builder.mul(weight, divergence)?;
     head.builder.add(loss, penalty)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use super::batch::{Packing, Sequence, Slot};
 use super::trainer::{Programs, TrainError};
 
 /// Stands in `behaviour_logp` for a token whose writer told no log-probability.
-const UNTOLD: f32 = 1.0;
+pub(super) const UNTOLD: f32 = 1.0;
 
 /// A completion with what the loss needs to know about each of its tokens.
 #[derive(Clone, Debug, Default, PartialEq)]
