@@ -88,7 +88,7 @@ pub(super) struct Learned {
 pub(super) struct Stand<'a> {
     pub(super) plan: Plan<'a>,
     pub(super) workshop: &'a Workshop,
-    pub(super) measure: Measure<'a>,
+    pub(super) measure: Measure,
     pub(super) engine: &'a EngineConfig,
     pub(super) threads: usize,
     pub(super) watch: &'a dyn Watch,
@@ -181,7 +181,8 @@ impl Stand<'_> {
         let demo = self.plan.demo;
         let base = &self.workshop.model().weights;
         self.watch.begin("base", 2);
-        let before = self.measure.rates(engine(self.engine, self.threads)?, base.clone())?;
+        let mut generator = self.workshop.generator(engine(self.engine, self.threads)?, base.clone())?;
+        let before = self.measure.rates(&mut generator)?;
         self.watch.step("held-out questions");
         self.check_stop()?;
         let council_before = council(self, &vec![base.clone(); demo.peers])?;
@@ -319,7 +320,7 @@ impl Watched<'_, '_> {
     /// Adds a point to the curve of every peer; returns the mean greedy pass@1.
     fn measure(&mut self, rounds: u64) -> Result<f32, DemoError> {
         let stand = self.stand;
-        let rates = self.swarm.each(|_, peer| stand.measure.rates(engine(stand.engine, 1)?, peer.trainer().params()?));
+        let rates = self.swarm.each(|_, peer| stand.measure.rates(peer.policy()));
         let rates = rates.into_iter().collect::<Result<Vec<_>, DemoError>>()?;
         let greedy = Rates::average(rates.iter()).greedy.mean().share;
         for (peer, (curve, rates)) in self.curves.iter_mut().zip(rates).enumerate() {

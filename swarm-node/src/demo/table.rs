@@ -189,3 +189,66 @@ fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     writeln!(text, "transcript {}", report.transcript_digest)?;
     writeln!(text, "{BASE_NOTE}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::PeerReport;
+    use super::*;
+
+    fn rate(right: usize) -> PassRate {
+        let scores = |family| (0..16).map(move |at| (family, vec![f32::from(u8::from(at < right))]));
+        PassRate::of(scores(FamilyId::Max).chain(scores(FamilyId::Count)))
+    }
+
+    fn point(round: u64, right: usize) -> Point {
+        let rates = Rates { greedy: rate(right), sampled: rate(right / 2) };
+        Point { round, completions: 56 * round as usize, rates }
+    }
+
+    fn arm(arm: Arm, rights: [usize; 2]) -> ArmReport {
+        let curve = vec![point(5, rights[0]), point(10, rights[1])];
+        let peer = PeerReport { family: FamilyId::Max, rollbacks: 1, digest: "ab".into(), curve };
+        ArmReport { arm, peers: vec![peer.clone(), peer] }
+    }
+
+    fn report() -> DemoReport {
+        DemoReport {
+            seed: 1,
+            rounds: 10,
+            rounds_settled: 10,
+            money: MoneyReport::default(),
+            before: Rates { greedy: rate(0), sampled: rate(4) },
+            arms: vec![arm(Arm::AloneOwnFamily, [2, 8]), arm(Arm::Swarm, [12, 16])],
+            council: [Council::default(); 2],
+            transcript_digest: "cd".into(),
+            seconds: 3.0,
+        }
+    }
+
+    #[test]
+    fn every_rate_has_its_error_and_every_arm_its_generation() {
+        let text = render(&report());
+        for line in [
+            "greedy                  base    alone, own         swarm",
+            "max                0.0 ± 0.0   50.0 ± 12.9   100.0 ± 0.0",
+            "mean               0.0 ± 0.0    50.0 ± 9.1   100.0 ± 0.0",
+            "generated                  0           560           560",
+            "alone, own       +50.0 ± 9.1   at 1.0 times the generation",
+            "5            280: 12.5 ± 6.0     280: 75.0 ± 7.9",
+            "10 of 10 rounds settled, 2 roll-backs in the swarm and 2 in the controls, 3 s",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in\n{text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+    }
+
+    #[test]
+    fn without_controls_and_curves_there_is_nothing_to_compare() {
+        let mut report = report();
+        report.arms.retain(|arm| arm.arm == Arm::Swarm);
+        report.arms[0].peers.iter_mut().for_each(|peer| drop(peer.curve.remove(0)));
+        let text = render(&report);
+        assert!(!text.contains("less its controls") && !text.contains("generated per peer"), "{text}");
+        assert!(text.contains("swarm"));
+    }
+}
