@@ -223,7 +223,7 @@ impl Estimate {
     pub fn of(scores: &[f64]) -> Self {
         let count = scores.len().max(1) as f64;
         let mean = scores.iter().sum::<f64>() / count;
-        let squares = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>();
+        let squares = scores.iter().map(|score| (score - mean) * (score - mean)).sum::<f64>();
         let variance = if scores.len() > 1 { squares / (count - 1.0) } else { 0.0 };
         Self { share: mean as f32, error: (variance / count).sqrt() as f32 }
     }
