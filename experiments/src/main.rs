@@ -12,12 +12,19 @@ mod samples;
 mod sapo;
 mod step;
 mod table;
+mod winner;
 
 use std::process::ExitCode;
 
 /// Every experiment, in the order in which they are listed.
-const EXPERIMENTS: &[Experiment] =
-    &[gemm::EXPERIMENT, step::EXPERIMENT, decode::EXPERIMENT, sapo::EXPERIMENT, hostile::EXPERIMENT];
+const EXPERIMENTS: &[Experiment] = &[
+    gemm::EXPERIMENT,
+    step::EXPERIMENT,
+    decode::EXPERIMENT,
+    sapo::EXPERIMENT,
+    hostile::EXPERIMENT,
+    winner::EXPERIMENT,
+];
 
 /// Something that can be measured.
 struct Experiment {
