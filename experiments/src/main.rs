@@ -13,6 +13,7 @@ mod sapo;
 mod sharing;
 mod step;
 mod table;
+mod winner;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ const EXPERIMENTS: &[Experiment] = &[
     decode::EXPERIMENT,
     sharing::EXPERIMENT,
     sapo::EXPERIMENT,
+    winner::EXPERIMENT,
     hostile::EXPERIMENT,
 ];
 

@@ -1,6 +1,6 @@
 //! How well peers decide together: one round on held-out questions, in which nobody learns.
 //!
-//! Published side by side are the four ways of choosing that [`crate::round::tally`] counts.
+//! Published side by side are the five ways of choosing that [`crate::round::tally`] counts.
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use crate::learn::judge::TaskJudge;
 use crate::learn::peer::PeerConfig;
 use crate::learn::sapo::Mix;
 use crate::round::sim::{Driver, Job, Simulation};
-use crate::round::tally::RIGHT;
 use crate::round::{Answers, Board, Choice, Choices, Critiques, Decisions, RoundResult};
 use crate::task::Library;
 
@@ -28,8 +27,10 @@ pub struct Council {
     pub critics: f32,
     /// Answer with most first answers and endorsements together.
     pub pooled: f32,
-    /// Answer with most decisions: the winner.
+    /// Answer with most decisions.
     pub decided: f32,
+    /// Answer with most completions, weighed by records; close ones by endorsements and decisions: the winner.
+    pub weighed: f32,
 }
 
 /// Lets peers with these weights decide the held-out questions of the plan.
@@ -53,7 +54,7 @@ fn count(boards: &[Board]) -> Council {
     let asked = boards.iter().filter(|board| board.question.common);
     let choices: Vec<&Choices> = asked.map(|board| &board.choices).collect();
     let share = |pick: fn(&Choices) -> &Option<Choice>| {
-        let right = choices.iter().filter(|choices| pick(choices).as_ref().is_some_and(is_right)).count();
+        let right = choices.iter().filter(|choices| pick(choices).as_ref().is_some_and(Choice::is_right)).count();
         right as f32 / choices.len().max(1) as f32
     };
     Council {
@@ -62,11 +63,8 @@ fn count(boards: &[Board]) -> Council {
         critics: share(|choices| &choices.critics),
         pooled: share(|choices| &choices.pooled),
         decided: share(|choices| &choices.decided),
+        weighed: share(|choices| &choices.weighed),
     }
-}
-
-fn is_right(choice: &Choice) -> bool {
-    choice.points == RIGHT
 }
 
 /// Works in all stages and learns nothing.

@@ -135,11 +135,11 @@ fn of_share(share: f32, questions: usize) -> Estimate {
     Estimate { share, error }
 }
 
-const RULES: [&str; 4] = ["plurality", "critics' vote", "pooled", "decided"];
+const RULES: [&str; 5] = ["plurality", "critics' vote", "pooled", "decided", "weighed"];
 
 /// In the order of [`RULES`].
-fn shares(council: &Council) -> [f32; 4] {
-    [council.plurality, council.critics, council.pooled, council.decided]
+fn shares(council: &Council) -> [f32; 5] {
+    [council.plurality, council.critics, council.pooled, council.decided, council.weighed]
 }
 
 /// The table of the money alone.

@@ -30,6 +30,7 @@ pub mod judge;
 pub mod peer;
 pub mod policy;
 pub mod pretrain;
+pub mod recorded;
 pub mod run_folder;
 pub mod sapo;
 pub mod schedule;

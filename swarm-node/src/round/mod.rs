@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! config ─► clock ─► phase ┐                        ┌─► work (tasks for the model)
-//! membership ─► assign ────┼─► state (one node) ────┼─► resolve: tally, clip, reward ─► RoundResult
+//! membership ─► assign ────┼─► state (one node) ────┼─► resolve: tally, record, clip, reward ─► RoundResult
 //! key, codec ─► envelope ─► gate ─► book ─► transcript┘
 //! question (Judge) ────────┘        ▲
 //!                                  sim (many nodes on virtual time)
@@ -38,6 +38,7 @@ pub mod membership;
 pub mod payload;
 pub mod phase;
 pub mod question;
+pub mod record;
 pub mod resolve;
 pub mod reward;
 pub mod seal;

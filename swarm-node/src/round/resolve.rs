@@ -12,7 +12,7 @@ use super::membership::MemberIndex;
 use super::payload::Stage;
 use super::question::Judge;
 use super::reward::{self, Rows};
-use super::tally::{Board, Mark, RIGHT};
+use super::tally::{self, Board, Mark, RIGHT};
 use super::transcript::Transcript;
 
 /// A member's rewards in a round.
@@ -39,8 +39,7 @@ pub struct RoundResult {
 
 /// Resolves a round.
 pub fn resolve(transcript: Arc<Transcript>, judge: &dyn Judge) -> RoundResult {
-    let questions = (0..).zip(&transcript.plan.questions);
-    let boards: Vec<_> = questions.map(|(slot, q)| Board::new(&transcript, slot, *q, judge)).collect();
+    let boards = tally::boards(&transcript, judge);
     let count = transcript.plan.members.len() as MemberIndex;
     let scores: Vec<_> = (0..count).filter_map(|member| score(&transcript, &boards, member)).collect();
     let digest = digest(&transcript, &scores);
@@ -149,3 +148,5 @@ fn group_of(board: &Board, member: MemberIndex) -> &[Mark] {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod winner_tests;

@@ -1,11 +1,17 @@
-//! Counting one question: marks of all texts, and the four ways to choose an answer that are published side by side.
+//! Counting one question: marks of all texts, and the five ways to choose an answer that are published side by side.
 //!
 //! | choice | votes |
 //! |---|---|
 //! | plurality | first answers |
 //! | critics | endorsements |
 //! | pooled | first answers and endorsements |
-//! | decided | decisions; this one is the winner |
+//! | decided | decisions |
+//! | weighed | all completions; where they are close, endorsements and decisions; this one is the winner |
+//!
+//! `weighed` in full: each of a member's L completions is the L-th part of a vote, and every vote weighs as much as its
+//! source's [`record`](super::record) on the round's other questions says. Answers whose completions reach nine tenths of
+//! the most are close; among them the weighed endorsements and decisions choose. Completions come first because they
+//! alone are independent: who has read the others repeats their mistakes, and no record shows that.
 //!
 //! Equal texts are those with equal normal forms. Ties go to the lowest SHA-256 of question and normal form, which
 //! nobody can steer without changing the answer itself.
@@ -16,8 +22,10 @@ use std::sync::Arc;
 use super::config::Weighting;
 use super::digest::Hasher;
 use super::membership::MemberIndex;
+use super::payload::Stage;
 use super::question::{Judge, Question, thousandths};
-use super::transcript::{Place, Transcript};
+use super::record::Records;
+use super::transcript::{Place, Plan, Transcript};
 
 /// Points of a right text, in thousandths.
 pub const RIGHT: u32 = 1000;
@@ -47,11 +55,11 @@ pub struct Choice {
     pub answer: Arc<str>,
     /// Its points in thousandths.
     pub points: u32,
-    /// The votes for it, weighted by the game's rule.
-    pub votes: u64,
+    /// The votes for it, weighted by the game's rule; in `weighed` those of completions, L times their weight by records.
+    pub votes: u128,
 }
 
-/// The four published choices; `None` where nobody voted.
+/// The five published choices; `None` where nobody voted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
     /// Plurality of first answers.
@@ -60,8 +68,30 @@ pub struct Choices {
     pub critics: Option<Choice>,
     /// Plurality of first answers and endorsements together.
     pub pooled: Option<Choice>,
-    /// Plurality of decisions: the winner.
+    /// Plurality of decisions.
     pub decided: Option<Choice>,
+    /// Plurality of completions, weighed by records; close ones by endorsements and decisions: the winner.
+    pub weighed: Option<Choice>,
+}
+
+impl Choice {
+    /// True if the judge gives the answer full points.
+    pub fn is_right(&self) -> bool {
+        self.points == RIGHT
+    }
+}
+
+impl Choices {
+    /// The choices with their names, in the order of the table above; the last one is the winner.
+    pub fn list(&self) -> [(&'static str, Option<&Choice>); 5] {
+        [
+            ("plurality", self.plurality.as_ref()),
+            ("critics", self.critics.as_ref()),
+            ("pooled", self.pooled.as_ref()),
+            ("decided", self.decided.as_ref()),
+            ("weighed", self.weighed.as_ref()),
+        ]
+    }
 }
 
 /// Everything said about one question, marked and counted.
@@ -102,9 +132,21 @@ fn of_slot<T>(table: &BTreeMap<Place, T>, slot: u16) -> impl Iterator<Item = (Me
     table.range((slot, 0)..=(slot, MemberIndex::MAX)).map(|((_, member), body)| (*member, body))
 }
 
+/// Marks and counts all questions of a transcript, by slot.
+pub fn boards(transcript: &Transcript, judge: &dyn Judge) -> Vec<Board> {
+    let plan = &transcript.plan;
+    let questions = (0..).zip(&plan.questions);
+    let mut boards: Vec<_> = questions.map(|(slot, q)| Board::mark(transcript, slot, *q, judge)).collect();
+    let records = Records::of_round(plan, &boards);
+    for board in &mut boards {
+        board.choices = board.count(plan, &records);
+    }
+    boards
+}
+
 impl Board {
-    /// Marks and counts a slot of a transcript.
-    pub fn new(transcript: &Transcript, slot: u16, question: Question, judge: &dyn Judge) -> Self {
+    /// Marks a slot of a transcript; its choices are counted when all slots are marked.
+    fn mark(transcript: &Transcript, slot: u16, question: Question, judge: &dyn Judge) -> Self {
         let mut marker = Marker { judge, question, known: HashMap::new() };
         let groups = of_slot(&transcript.shares, slot)
             .map(|(member, group)| {
@@ -118,26 +160,33 @@ impl Board {
             .map(|(member, d)| (member, marker.mark(d.answer.as_str()), marker.mark(d.foreseen.as_str())))
             .collect();
         let verified = judge.verifies(&question);
-        let choices = Choices::default();
-        let mut board = Self { slot, question, verified, groups, critiques, decisions, choices };
-        board.count(transcript);
-        board
+        Self { slot, question, verified, groups, critiques, decisions, choices: Choices::default() }
     }
 
-    fn count(&mut self, transcript: &Transcript) {
-        let weight = |member: MemberIndex| match transcript.plan.game.weighting {
+    fn count(&self, plan: &Plan, records: &Records) -> Choices {
+        let weight = |member: MemberIndex| match plan.game.weighting {
             Weighting::Plurality => 1,
-            Weighting::Stake => transcript.plan.members.stake(member),
+            Weighting::Stake => u128::from(plan.members.stake(member)),
         };
         let first = || self.first_answers().map(|(member, mark)| (weight(member), mark));
         let endorsed = || self.endorsements().map(|(member, mark)| (weight(member), mark));
-        let decided = self.decisions.iter().map(|(member, answer, _)| (weight(*member), answer));
-        self.choices = Choices {
+        let decided = || self.decisions.iter().map(|(member, answer, _)| (weight(*member), answer));
+
+        let question = Records::of_board(plan, self);
+        let weighed = |stage, member| weight(member) * u128::from(records.weight_without(&question, stage, member));
+        let completions = self.groups.iter().flat_map(|(member, marks)| {
+            let weight = weighed(Stage::Share, *member);
+            marks.iter().map(move |mark| (weight, mark))
+        });
+        let endorsements = self.endorsements().map(|(member, mark)| (weighed(Stage::Critique, member), mark));
+        let decisions = self.decisions.iter().map(|(member, answer, _)| (weighed(Stage::Decide, *member), answer));
+        Choices {
             plurality: choose(&self.question, first()),
             critics: choose(&self.question, endorsed()),
             pooled: choose(&self.question, first().chain(endorsed())),
-            decided: choose(&self.question, decided),
-        };
+            decided: choose(&self.question, decided()),
+            weighed: choose_close(&self.question, completions, endorsements.chain(decisions)),
+        }
     }
 
     /// Each member's first completion: its answer.
@@ -156,9 +205,9 @@ impl Board {
         mark.normal.is_some() && self.first_answers().any(|(_, first)| first.normal == mark.normal)
     }
 
-    /// The winner: the plurality of decisions.
+    /// The winner; see the module for its rule.
     pub fn winner(&self) -> Option<&Choice> {
-        self.choices.decided.as_ref()
+        self.choices.weighed.as_ref()
     }
 
     /// True if the mark is the winner's.
@@ -184,17 +233,54 @@ impl Board {
 }
 
 /// The answer with most votes; ties to the lowest hash. Texts that cannot be read are no votes.
-fn choose<'a>(question: &Question, votes: impl Iterator<Item = (u64, &'a Mark)>) -> Option<Choice> {
-    let mut counts: BTreeMap<&Arc<str>, (u64, u32)> = BTreeMap::new();
-    for (weight, mark) in votes {
-        let Some(normal) = &mark.normal else { continue };
-        let entry = counts.entry(normal).or_insert((0, mark.points));
-        *entry = (entry.0.saturating_add(weight), entry.1.max(mark.points));
+fn choose<'a>(question: &Question, votes: impl Iterator<Item = (u128, &'a Mark)>) -> Option<Choice> {
+    let mut counts = Counts::default();
+    votes.for_each(|(weight, mark)| counts.add(mark, weight, weight));
+    counts.choose(question)
+}
+
+/// The same by two kinds of votes: of the answers whose first votes are close to the most, the one with most second votes.
+fn choose_close<'a>(
+    question: &Question,
+    first: impl Iterator<Item = (u128, &'a Mark)>,
+    second: impl Iterator<Item = (u128, &'a Mark)>,
+) -> Option<Choice> {
+    let mut counts = Counts::default();
+    first.for_each(|(weight, mark)| counts.add(mark, weight, 0));
+    second.for_each(|(weight, mark)| counts.add(mark, 0, weight));
+    counts.choose(question)
+}
+
+/// The votes for each answer.
+#[derive(Default)]
+struct Counts<'a>(BTreeMap<&'a Arc<str>, Count>);
+
+#[derive(Default)]
+struct Count {
+    first: u128,
+    second: u128,
+    points: u32,
+}
+
+impl<'a> Counts<'a> {
+    fn add(&mut self, mark: &'a Mark, first: u128, second: u128) {
+        let Some(normal) = &mark.normal else { return };
+        let count = self.0.entry(normal).or_default();
+        count.first = count.first.saturating_add(first);
+        count.second = count.second.saturating_add(second);
+        count.points = count.points.max(mark.points);
     }
-    let most = counts.values().map(|(votes, _)| *votes).max().filter(|votes| *votes > 0)?;
-    let tied = counts.into_iter().filter(|(_, (votes, _))| *votes == most);
-    let (answer, (votes, points)) = tied.min_by_key(|(answer, _)| tie_hash(question, answer))?;
-    Some(Choice { answer: answer.clone(), points, votes })
+
+    fn choose(self, question: &Question) -> Option<Choice> {
+        let most = self.0.values().map(|count| count.first).max()?;
+        let voted = self.0.into_iter().filter(|(_, count)| count.first > 0 || count.second > 0);
+        // Nine tenths, rounded up, without overflow.
+        let close: Vec<_> = voted.filter(|(_, count)| count.first >= most - most / 10).collect();
+        let most = close.iter().map(|(_, count)| count.second).max()?;
+        let tied = close.into_iter().filter(|(_, count)| count.second == most);
+        let (answer, count) = tied.min_by_key(|(answer, _)| tie_hash(question, answer))?;
+        Some(Choice { answer: answer.clone(), points: count.points, votes: count.first })
+    }
 }
 
 fn tie_hash(question: &Question, answer: &str) -> super::digest::Digest32 {
@@ -213,7 +299,7 @@ mod tests {
         Mark { normal: (!normal.is_empty()).then(|| Arc::from(normal)), points: 0 }
     }
 
-    fn chosen(votes: &[(u64, &str)]) -> Option<String> {
+    fn chosen(votes: &[(u128, &str)]) -> Option<String> {
         let marks: Vec<_> = votes.iter().map(|(weight, text)| (*weight, mark(text))).collect();
         choose(&question(), marks.iter().map(|(weight, mark)| (*weight, mark))).map(|c| c.answer.to_string())
     }
@@ -224,7 +310,26 @@ mod tests {
         assert_eq!(chosen(&[(5, "a"), (1, "b"), (1, "b")]).as_deref(), Some("a"));
         assert_eq!(chosen(&[(1, ""), (1, ""), (1, "b")]).as_deref(), Some("b"));
         assert_eq!((chosen(&[]), chosen(&[(0, "a")])), (None, None));
-        assert_eq!(chosen(&[(u64::MAX, "a"), (u64::MAX, "a")]).as_deref(), Some("a"));
+        assert_eq!(chosen(&[(u128::MAX, "a"), (u128::MAX, "a")]).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn second_votes_choose_among_answers_close_to_the_most() {
+        let chosen = |first: &[(u128, &str)], second: &[(u128, &str)]| {
+            let [first, second] = [first, second]
+                .map(|votes| votes.iter().map(|(weight, text)| (*weight, mark(text))).collect::<Vec<_>>());
+            let votes = |marks: &'static [(u128, Mark)]| marks.iter().map(|(weight, mark)| (*weight, mark));
+            choose_close(&question(), votes(first.leak()), votes(second.leak()))
+                .map(|choice| (choice.answer.to_string(), choice.votes))
+        };
+        let second = [(1, "a"), (9, "b"), (99, "c")];
+        assert_eq!(chosen(&[(100, "a"), (90, "b"), (89, "c")], &second), Some(("b".into(), 90)));
+        assert_eq!(chosen(&[(101, "a"), (90, "b")], &second), Some(("a".into(), 101)));
+        assert_eq!(chosen(&[(u128::MAX, "a"), (u128::MAX, "b")], &second), Some(("b".into(), u128::MAX)));
+        assert_eq!(chosen(&[(5, "?"), (5, "")], &[]).map(|(answer, _)| answer), Some("?".into()));
+        // Without first votes the second ones choose alone.
+        assert_eq!(chosen(&[], &second), Some(("c".into(), 0)));
+        assert_eq!((chosen(&[], &[]), chosen(&[(0, "a")], &[(0, "b")])), (None, None));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::super::key::NodeKey;
 use super::super::membership::{Member, Roster};
 use super::super::payload::{Critique, Decision, Group};
 use super::super::question::Question;
+use super::super::record::EVEN;
 use super::super::reward::{CORRECTNESS, CRITIQUE, DECISION, FORESEEN, FORMAT, Points};
 use super::super::sim::toy;
 use super::super::transcript::Plan;
@@ -73,7 +74,7 @@ fn scores(says: &[Says]) -> Vec<Rows> {
 
 #[test]
 fn rows_of_a_game_by_hand() {
-    let rows = scores(&[("a", Some("a"), "a", "b"), ("b", None, "b", "b"), ("?", Some("c"), "b", "a")]);
+    let rows = scores(&[("a", Some("a"), "a", "b"), ("b", Some("b"), "b", "b"), ("?", Some("c"), "b", "a")]);
     let expected = |correctness, format, critique, decision, foreseen| Rows {
         correctness,
         format,
@@ -96,22 +97,22 @@ fn none_is_right_exactly_when_nobody_is() {
 }
 
 #[test]
-fn the_four_choices_are_counted_apart() {
+fn the_five_choices_are_counted_apart() {
     let plan = plan(5, |_| 1, Weighting::Plurality);
     let says = [
         ("a", Some("b"), "c", "c"),
         ("a", Some("b"), "c", "c"),
         ("a", Some("b"), "a", "c"),
         ("b", Some("b"), "c", "c"),
-        ("c", Some("absent"), "c", "c"),
+        ("c", Some("absent"), "?", "c"),
     ];
     let board = resolve(transcript(&plan, &says), &Oracle { truth: "b", verifies: true }).boards.remove(0);
-    let choice =
-        |choice: Option<&super::super::tally::Choice>| choice.map(|c| (c.answer.to_string(), c.votes, c.points));
+    let choice = |choice: Option<&tally::Choice>| choice.map(|c| (c.answer.to_string(), c.votes, c.points));
     assert_eq!(choice(board.choices.plurality.as_ref()), Some(("a".into(), 3, 0)));
     assert_eq!(choice(board.choices.critics.as_ref()), Some(("b".into(), 4, 1000)));
     assert_eq!(choice(board.choices.pooled.as_ref()), Some(("b".into(), 5, 1000)));
-    assert_eq!(choice(board.winner()), Some(("c".into(), 4, 0)));
+    assert_eq!(choice(board.choices.decided.as_ref()), Some(("c".into(), 3, 0)));
+    assert_eq!(choice(board.winner()), Some(("a".into(), 3 * u128::from(EVEN), 0)));
 }
 
 #[test]
