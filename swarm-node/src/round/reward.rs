@@ -13,7 +13,7 @@
 //! `foreseen` depends on the member's own messages and on the truth alone: other members can change none of it, except
 //! that "none is right" depends on whether anybody revealed a right answer. `foreseen` depends on the winner. Hostile
 //! members change it when their completions, weighed by [records](super::record), make up for the lead of the honest ones
-//! to within a tenth; every wrong answer lowers their weight on all other questions, and they cannot lower an honest
+//! to within a twentieth; every wrong answer lowers their weight on all other questions, and they cannot lower an honest
 //! member's. With endorsements and decisions they only choose among answers whose completions are close already.
 
 /// A millionth of a full correctness reward.

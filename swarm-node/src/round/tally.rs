@@ -9,9 +9,10 @@
 //! | weighed | all completions; where they are close, endorsements and decisions; this one is the winner |
 //!
 //! `weighed` in full: each of a member's L completions is the L-th part of a vote, and every vote weighs as much as its
-//! source's [`record`](super::record) on the round's other questions says. Answers whose completions reach nine tenths of
-//! the most are close; among them the weighed endorsements and decisions choose. Completions come first because they
-//! alone are independent: who has read the others repeats their mistakes, and no record shows that.
+//! source's [`record`](super::record) on the round's other questions says. Answers whose completions come within a
+//! twentieth of the most are *close*; among them the endorsements and decisions choose, weighed alike, without those of
+//! sources that were more often wrong than right. Completions come first because they alone are independent: who has read
+//! the others repeats their mistakes, and no record shows that.
 //!
 //! Equal texts are those with equal normal forms. Ties go to the lowest SHA-256 of question and normal form, which
 //! nobody can steer without changing the answer itself.
@@ -24,7 +25,7 @@ use super::digest::Hasher;
 use super::membership::MemberIndex;
 use super::payload::Stage;
 use super::question::{Judge, Question, thousandths};
-use super::record::Records;
+use super::record::{EVEN, Records};
 use super::transcript::{Place, Plan, Transcript};
 
 /// Points of a right text, in thousandths.
@@ -173,13 +174,18 @@ impl Board {
         let decided = || self.decisions.iter().map(|(member, answer, _)| (weight(*member), answer));
 
         let question = Records::of_board(plan, self);
-        let weighed = |stage, member| weight(member) * u128::from(records.weight_without(&question, stage, member));
+        let record = |stage, member| records.weight_without(&question, stage, member);
         let completions = self.groups.iter().flat_map(|(member, marks)| {
-            let weight = weighed(Stage::Share, *member);
+            let weight = weight(*member) * u128::from(record(Stage::Share, *member));
             marks.iter().map(move |mark| (weight, mark))
         });
-        let endorsements = self.endorsements().map(|(member, mark)| (weighed(Stage::Critique, member), mark));
-        let decisions = self.decisions.iter().map(|(member, answer, _)| (weighed(Stage::Decide, *member), answer));
+        // A source that is more often wrong than right would rather choose a common mistake than the answer.
+        let chooses = |stage, member| match record(stage, member) {
+            record if record < EVEN => 0,
+            record => weight(member) * u128::from(record),
+        };
+        let endorsements = self.endorsements().map(|(member, mark)| (chooses(Stage::Critique, member), mark));
+        let decisions = self.decisions.iter().map(|(member, answer, _)| (chooses(Stage::Decide, *member), answer));
         Choices {
             plurality: choose(&self.question, first()),
             critics: choose(&self.question, endorsed()),
@@ -274,8 +280,8 @@ impl<'a> Counts<'a> {
     fn choose(self, question: &Question) -> Option<Choice> {
         let most = self.0.values().map(|count| count.first).max()?;
         let voted = self.0.into_iter().filter(|(_, count)| count.first > 0 || count.second > 0);
-        // Nine tenths, rounded up, without overflow.
-        let close: Vec<_> = voted.filter(|(_, count)| count.first >= most - most / 10).collect();
+        // Nineteen twentieths, rounded up, without overflow.
+        let close: Vec<_> = voted.filter(|(_, count)| count.first >= most - most / 20).collect();
         let most = close.iter().map(|(_, count)| count.second).max()?;
         let tied = close.into_iter().filter(|(_, count)| count.second == most);
         let (answer, count) = tied.min_by_key(|(answer, _)| tie_hash(question, answer))?;
@@ -323,8 +329,8 @@ mod tests {
                 .map(|choice| (choice.answer.to_string(), choice.votes))
         };
         let second = [(1, "a"), (9, "b"), (99, "c")];
-        assert_eq!(chosen(&[(100, "a"), (90, "b"), (89, "c")], &second), Some(("b".into(), 90)));
-        assert_eq!(chosen(&[(101, "a"), (90, "b")], &second), Some(("a".into(), 101)));
+        assert_eq!(chosen(&[(100, "a"), (95, "b"), (94, "c")], &second), Some(("b".into(), 95)));
+        assert_eq!(chosen(&[(101, "a"), (95, "b")], &second), Some(("a".into(), 101)));
         assert_eq!(chosen(&[(u128::MAX, "a"), (u128::MAX, "b")], &second), Some(("b".into(), u128::MAX)));
         assert_eq!(chosen(&[(5, "?"), (5, "")], &[]).map(|(answer, _)| answer), Some("?".into()));
         // Without first votes the second ones choose alone.

@@ -133,6 +133,24 @@ fn completions_come_first_and_the_other_stages_choose_where_they_are_close() {
 }
 
 #[test]
+fn critics_and_deciders_that_are_mostly_wrong_choose_nothing() {
+    let plan = plan(12, 9, 1, |_| 1);
+    // Members 0 and 1 are each right in every other completion, so that their last ones are close. Member 1 is right in
+    // the other stages; the eleven others, who would outweigh it, are wrong there.
+    let question = |n: usize| {
+        let turns = if n % 2 == 0 { ["b", "a"] } else { ["a", "b"] };
+        let wrong = |completion| Says { completions: vec![completion], ..always("b") };
+        let mut says = vec![wrong("?"); 12];
+        says[0] = wrong(turns[0]);
+        says[1] = Says { completions: vec![turns[1]], ..always("a") };
+        says
+    };
+    let says: Vec<_> = (0..9).map(question).collect();
+    assert_eq!(answer(&winners(&plan, &says, &[Some("a"); 9])[8]), Some("a"));
+    assert_eq!(answer(&winners(&plan, &says, &[None; 9])[8]), Some("b"));
+}
+
+#[test]
 fn silence_where_votes_are_due_counts_as_wrong() {
     let plan = plan(3, 6, 1, |_| 1);
     let silent = Says { completions: vec!["?"], endorsed: None, decided: "?" };
