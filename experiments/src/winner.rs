@@ -46,6 +46,7 @@ struct Options {
 type Shares = [f64; 5];
 
 /// What was measured on one kind of round.
+#[derive(Clone)]
 struct Row {
     name: String,
     mean: Shares,
