@@ -16,9 +16,9 @@
 //!
 //! * It multiplies the divergence by the ratio and differentiates the product, which makes the gradient an unbiased one of
 //!   the divergence (DeepSeek-V3.2). Here the penalty is that of DeepSeekMath (equations 3 and 4), for which weights κ are
-//!   published, and it stays the same however far the ratio has moved.
-//! * It weights a completion by the ratio of the whole text, or by 0 above a bound. Products of ratios over a text that
-//!   another model wrote would mostly be 0; a cap per token keeps learning from it.
+//!   published, and it does not grow with the ratio.
+//! * It weights a completion by the ratio of the whole text, or by 0 above a bound. A product over many tokens of another
+//!   model's text can pass any bound and the text be lost; a cap per token keeps learning from it.
 //!
 //! Data inputs beside those of [`super::head`]: `advantage`, `old_logp`, and where configured `behaviour_logp` (a positive
 //! number, which no log-probability is, stands for the old policy's own) and `reference_logp`, all f32`[B, T]`. Further outputs: `entropy`, `clip_fraction` and, with a reference, `divergence`,
