@@ -12,9 +12,9 @@ use crate::learn::eval::{Estimate, PassRate};
 use crate::task::FamilyId;
 
 /// Said under every table, so that nobody takes the gain for more than it is.
-const BASE_NOTE: &str = "The base was trained on a careless corpus: a good half of its labels follow one fixed wrong \
-procedure per family.\nReinforcement learning at this size teaches no new skill; it chooses between ways of answering \
-that the base already has.";
+const BASE_NOTE: &str = "The base was trained on a careless corpus: a good half of its labels follow one fixed wrong
+procedure per family. Reinforcement learning at this size teaches no new skill; it chooses between
+ways of answering that the base already has.";
 
 /// What the columns mean.
 const LEGEND: &str =
