@@ -1,6 +1,6 @@
 //! The report as a table for people, in percent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::arm::{Arm, Point};
@@ -51,25 +51,27 @@ fn rates(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     let names: Vec<&str> = ["base"].into_iter().chain(report.arms.iter().map(|arm| arm.arm.name())).collect();
     let questions = report.before.greedy.questions();
     writeln!(text, "Held-out pass@1 after {} rounds, percent of {questions} questions\n", report.rounds)?;
-    let kinds: [(&str, fn(&Rates) -> &PassRate); 2] =
-        [("greedy", |rates| &rates.greedy), ("sampled", |rates| &rates.sampled)];
-    for (kind, pick) in kinds {
-        let rates: Vec<&PassRate> =
-            [&report.before].into_iter().chain(lasts.iter().map(|last| &last.rates)).map(pick).collect();
-        heading(text, kind, &names)?;
-        let by_family: Vec<_> = rates.iter().map(|rate| rate.families()).collect();
-        for family in pick(&report.before).families().keys() {
-            let of = |families: &BTreeMap<FamilyId, Estimate>| families.get(family).copied().unwrap_or_default();
-            writeln!(text, "{:<14}{}", family.name(), cells(by_family.iter().map(|rate| of(rate).percent())))?;
-        }
-        writeln!(text, "{:<14}{}\n", "mean", cells(rates.iter().map(|rate| rate.mean().percent())))?;
-    }
+    let all = [&report.before].into_iter().chain(lasts.iter().map(|last| &last.rates));
+    block(text, "greedy", &names, &all.clone().map(|rates| &rates.greedy).collect::<Vec<_>>())?;
+    block(text, "sampled", &names, &all.map(|rates| &rates.sampled).collect::<Vec<_>>())?;
     let generated = [0].into_iter().chain(lasts.iter().map(|last| last.completions));
     writeln!(text, "{:<14}{}", "generated", cells(generated.map(|count| count.to_string())))?;
     let peers = [1].into_iter().chain(report.arms.iter().map(|arm| arm.peers.len()));
     writeln!(text, "{:<14}{}\n", "peers", cells(peers.map(|count| count.to_string())))?;
     writeln!(text, "{LEGEND}")?;
     compared(text, report)
+}
+
+/// One kind of rate, by family and in the mean.
+fn block(text: &mut String, kind: &str, names: &[&str], rates: &[&PassRate]) -> std::fmt::Result {
+    heading(text, kind, names)?;
+    let by_family: Vec<BTreeMap<FamilyId, Estimate>> = rates.iter().map(|rate| rate.families()).collect();
+    for family in by_family.iter().flat_map(BTreeMap::keys).collect::<BTreeSet<_>>() {
+        let shares =
+            by_family.iter().map(|families| families.get(family).copied().map_or("-".into(), Estimate::percent));
+        writeln!(text, "{:<14}{}", family.name(), cells(shares))?;
+    }
+    writeln!(text, "{:<14}{}\n", "mean", cells(rates.iter().map(|rate| rate.mean().percent())))
 }
 
 /// How the swarm stands to each control, question by question.

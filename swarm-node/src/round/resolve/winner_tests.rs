@@ -138,7 +138,7 @@ fn critics_and_deciders_that_are_mostly_wrong_choose_nothing() {
     // Members 0 and 1 are each right in every other completion, so that their last ones are close. Member 1 is right in
     // the other stages; the eleven others, who would outweigh it, are wrong there.
     let question = |n: usize| {
-        let turns = if n % 2 == 0 { ["b", "a"] } else { ["a", "b"] };
+        let turns = if n.is_multiple_of(2) { ["b", "a"] } else { ["a", "b"] };
         let wrong = |completion| Says { completions: vec![completion], ..always("b") };
         let mut says = vec![wrong("?"); 12];
         says[0] = wrong(turns[0]);
