@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use super::arm::{Arm, Point};
 use super::council::Council;
-use super::measure::Rates;
 use super::money::{MoneyReport, token_text};
 use super::report::{ArmReport, DemoReport};
 use crate::learn::eval::{Estimate, PassRate};
@@ -194,6 +193,7 @@ fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use super::super::measure::Rates;
     use super::super::report::PeerReport;
     use super::*;
 
