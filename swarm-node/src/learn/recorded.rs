@@ -1,7 +1,7 @@
 //! Answers that models gave elsewhere, played as rounds: real votes for the rules of [`crate::round::tally`].
 //!
 //! Each model is a member that answers every question once; nobody criticises or decides. Only the answers are recorded:
-//! plan, transcript and [`resolve`] are those of any round.
+//! plan, transcript and [`resolve()`] are those of any round.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
