@@ -236,7 +236,42 @@ impl Estimate {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use reproducible_ops::weights::Weights;
+
     use super::*;
+    use crate::task::Task;
+    use crate::task::prompt::{Limits, Style, characters};
+
+    /// Writes nothing and keeps what it was asked.
+    struct Recorder(Vec<Vec<u32>>);
+
+    impl Policy for Recorder {
+        fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, PolicyError> {
+            self.0.extend(request.prompts.iter().map(|prompt| prompt.tokens.clone()));
+            Ok(vec![vec![Completion::default(); request.samples as usize]; request.prompts.len()])
+        }
+
+        fn load(&mut self, _: Weights) -> Result<(), PolicyError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_model_is_asked_as_it_is_trained() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers/tokenizers/byte_level");
+        let tokenizer = Tokenizer::from_folder(&folder, 400).unwrap();
+        let composer = Composer::new(Style::Plain, Limits { total: 1_000, answer: 100 }, &characters);
+        let question = Task::held_out(FamilyId::Max, 1, 0, 0).question().unwrap();
+        let trained = composer.share(&question.prompt).unwrap().text;
+        assert_ne!(trained, question.prompt);
+        let set = EvalSet::new(vec![(FamilyId::Max, question)], &composer, &tokenizer, 9).unwrap();
+        assert_eq!(set.texts(), [trained.clone()]);
+        let mut recorder = Recorder(Vec::new());
+        set.greedy(&mut recorder, &tokenizer).unwrap();
+        assert_eq!(recorder.0, [tokenizer.encode_prompt(&trained).unwrap()]);
+    }
 
     fn rate(max: &[f32], sort: &[f32]) -> PassRate {
         let of = |family| move |score: &f32| (family, vec![*score]);

@@ -145,7 +145,9 @@ mod tests {
         assert_eq!(guard.observe(&[]), Verdict::Continue);
         assert_eq!(guard.observe(&[0.0]), Verdict::Best);
         assert_eq!(guard.moving_mean(), Some(0.5));
-        assert_eq!(guard.observe(&[1.0; 6]), Verdict::Best);
-        assert_eq!(guard.observe(&[0.0; 2]), Verdict::RollBack { best: 1.0, seen: 0.5 });
+        // A round of more questions than the window counts as a whole.
+        guard.observe(&[1.0, 1.0, 0.75, 0.5, 0.5, 0.75]);
+        assert_eq!(guard.moving_mean(), Some(0.75));
+        assert_eq!(guard.observe(&[0.0; 2]), Verdict::RollBack { best: 0.75, seen: 0.3125 });
     }
 }
