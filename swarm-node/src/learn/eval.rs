@@ -267,7 +267,7 @@ mod tests {
         let trained = composer.share(&question.prompt).unwrap().text;
         assert_ne!(trained, question.prompt);
         let set = EvalSet::new(vec![(FamilyId::Max, question)], &composer, &tokenizer, 9).unwrap();
-        assert_eq!(set.texts(), [trained.clone()]);
+        assert_eq!(set.texts(), std::slice::from_ref(&trained));
         let mut recorder = Recorder(Vec::new());
         set.greedy(&mut recorder, &tokenizer).unwrap();
         assert_eq!(recorder.0, [tokenizer.encode_prompt(&trained).unwrap()]);
