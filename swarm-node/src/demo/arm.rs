@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::measure::Rates;
+use crate::learn::eval::PassRate;
 
 /// A way to learn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,6 +29,25 @@ impl Arm {
             Self::AloneAllFamilies => "alone, all",
             Self::Swarm => "swarm",
             Self::LoneGeneralist => "generalist",
+        }
+    }
+}
+
+/// Pass@1 of a model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// Of the most probable answers.
+    pub greedy: PassRate,
+    /// Of answers sampled at temperature 1.
+    pub sampled: PassRate,
+}
+
+impl Rates {
+    /// The mean over models that were asked the same questions.
+    pub fn average<'a>(rates: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        Self {
+            greedy: PassRate::average(rates.clone().map(|rates| &rates.greedy)),
+            sampled: PassRate::average(rates.map(|rates| &rates.sampled)),
         }
     }
 }

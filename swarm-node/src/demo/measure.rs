@@ -4,34 +4,16 @@ use std::sync::Arc;
 
 use reproducible_ops::random::key_from;
 
+use super::arm::Rates;
 use super::plan::Plan;
 use super::run::DemoError;
 use crate::assembly::Workshop;
-use crate::learn::eval::{EvalSet, PassRate};
+use crate::learn::eval::EvalSet;
 use crate::learn::policy::Policy;
 use crate::model::Tokenizer;
 
 /// The held-out questions are the same for every seed of the demo, so that runs can be compared.
 const QUESTIONS_SEED: u64 = 0;
-
-/// Pass@1 of a model.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rates {
-    /// Of the most probable answers.
-    pub greedy: PassRate,
-    /// Of answers sampled at temperature 1.
-    pub sampled: PassRate,
-}
-
-impl Rates {
-    /// The mean over models that were asked the same questions.
-    pub fn average<'a>(rates: impl Iterator<Item = &'a Self> + Clone) -> Self {
-        Self {
-            greedy: PassRate::average(rates.clone().map(|rates| &rates.greedy)),
-            sampled: PassRate::average(rates.map(|rates| &rates.sampled)),
-        }
-    }
-}
 
 /// The questions and how they are asked.
 pub(super) struct Measure {

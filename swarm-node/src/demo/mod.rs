@@ -35,9 +35,8 @@ mod run;
 mod settle;
 mod table;
 
-pub use arm::{Arm, Point};
+pub use arm::{Arm, Point, Rates};
 pub use council::Council;
-pub use measure::Rates;
 pub use money::{Account, Funder, MoneyReport, Place, Run, RunError, TOKEN, UNITS_PER_POINT, token_text};
 pub use report::{ArmReport, ArmSummary, CurvePoint, DemoReport, MoneySummary, PeerReport, Summary};
 pub use run::{DemoError, run};

@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::arm::{Arm, Point};
+use super::arm::{Arm, Point, Rates};
 use super::council::Council;
-use super::measure::Rates;
 use super::money::{Account, MoneyReport, Place};
 use crate::task::FamilyId;
 

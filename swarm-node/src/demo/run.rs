@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use reproducible_ops::weights::Weights;
 
-use super::arm::{Arm, Point};
+use super::arm::{Arm, Point, Rates};
 use super::controls::controls;
 use super::council::council;
-use super::measure::{Measure, Rates};
+use super::measure::Measure;
 use super::money::{Cast, Economy, Funder, Money, MoneyReport};
 use super::plan::Plan;
 use super::report::{ArmReport, DemoReport, PeerReport};

@@ -193,7 +193,7 @@ fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use super::super::measure::Rates;
+    use super::super::arm::Rates;
     use super::super::report::PeerReport;
     use super::*;
 

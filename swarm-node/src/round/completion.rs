@@ -13,11 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::codec::{Text, bounded_list};
 use super::config::MAX_TOKENS;
 
-/// Most bytes of an encoded log-probability.
-pub const LOG_PROB_BYTES: usize = 3;
-/// Most bytes of a completion beside its text and log-probabilities: two lengths and the end.
-pub const FRAME_BYTES: usize = 12;
-
 /// The log-probability of a token, rounded to steps of 1/256 nat, from 0 down to [`LogProb::LEAST`].
 ///
 /// ```
@@ -89,6 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::codec::{decode, encode};
+    use super::super::config::{FRAME_BYTES, LOG_PROB_BYTES};
     use super::*;
 
     #[test]

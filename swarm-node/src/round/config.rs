@@ -7,7 +7,6 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::completion::{FRAME_BYTES, LOG_PROB_BYTES};
 use super::digest::Hasher;
 
 /// Longest text field of the configuration, in bytes; such fields name things, they do not carry them.
@@ -20,6 +19,10 @@ pub const MAX_GROUP: u8 = 16;
 pub const MAX_TEXT: u16 = 4096;
 /// Most tokens of one completion, that is log-probabilities that its writer may tell.
 pub const MAX_TOKENS: u16 = 4096;
+/// Most bytes of an encoded log-probability.
+pub const LOG_PROB_BYTES: usize = 3;
+/// Most bytes of a completion beside its text and log-probabilities: two lengths and the end.
+pub const FRAME_BYTES: usize = 12;
 /// Most bytes of one group of completions: leaves room for header, salt and lengths in a 64 KiB envelope.
 pub const MAX_GROUP_BYTES: usize = 60_000;
 /// Most topics: a member's topics are the bits of a `u64`.

@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 
 use super::membership::MemberIndex;
 use super::payload::Stage;
-use super::tally::{Board, RIGHT};
-use super::transcript::Plan;
 
+/// A whole vote, in thousandths.
+pub const VOTE: u64 = 1000;
 /// The weight of a vote that is certainly right; no record reaches it.
 pub const CERTAIN: u64 = 1_000_000;
 /// The weight of a source without any record, or one that was right as often as wrong.
@@ -44,7 +44,7 @@ impl Record {
     ///
     /// Example: 7 of 8 votes were right: (7 + 1) / (8 + 2) = 0.8 of [`CERTAIN`].
     pub fn weight(self) -> u64 {
-        let prior = u128::from(RIGHT);
+        let prior = u128::from(VOTE);
         let weight = u128::from(CERTAIN) * (u128::from(self.right) + prior) / (u128::from(self.due) + 2 * prior);
         weight as u64
     }
@@ -63,43 +63,26 @@ impl Record {
 pub struct Records(BTreeMap<(Stage, MemberIndex), Record>);
 
 impl Records {
-    /// The records of a whole round.
-    pub fn of_round(plan: &Plan, boards: &[Board]) -> Self {
+    /// One vote due from each of these sources, none of them right yet.
+    pub fn due(sources: impl Iterator<Item = (Stage, MemberIndex)>) -> Self {
+        Self(sources.map(|source| (source, Record::new(0, VOTE))).collect())
+    }
+
+    /// Counts `right` thousandths of a source's vote as right, if the vote was due.
+    pub fn credit(&mut self, stage: Stage, member: MemberIndex, right: u64) {
+        if let Some(record) = self.0.get_mut(&(stage, member)) {
+            *record = Record::new(right, record.due);
+        }
+    }
+
+    /// The records of several questions together.
+    pub fn sum(questions: impl Iterator<Item = Self>) -> Self {
         let mut all = Self::default();
-        for (source, record) in boards.iter().flat_map(|board| Self::of_board(plan, board).0) {
+        for (source, record) in questions.flat_map(|question| question.0) {
             let sum = all.0.entry(source).or_default();
             *sum = sum.plus(record);
         }
         all
-    }
-
-    /// The records of one question: empty where the judge has no verifier.
-    pub fn of_board(plan: &Plan, board: &Board) -> Self {
-        if !board.verified {
-            return Self::default();
-        }
-        let sources = |stage| plan.assignment.members(stage, board.slot).iter().map(move |member| (stage, *member));
-        let due = Record::new(0, RIGHT.into());
-        let mut records = Self(Stage::ALL.into_iter().flat_map(sources).map(|source| (source, due)).collect());
-        for (member, marks) in &board.groups {
-            let points: u64 = marks.iter().map(|mark| u64::from(mark.points)).sum();
-            records.credit(Stage::Share, *member, points / u64::from(plan.game.group.max(1)));
-        }
-        for (member, endorsed) in &board.critiques {
-            let right = board.critique_is_right(endorsed.as_ref());
-            records.credit(Stage::Critique, *member, u64::from(RIGHT) * u64::from(right));
-        }
-        for (member, answer, _) in &board.decisions {
-            records.credit(Stage::Decide, *member, answer.points.into());
-        }
-        records
-    }
-
-    /// Counts a vote as right, if it was due.
-    fn credit(&mut self, stage: Stage, member: MemberIndex, right: u64) {
-        if let Some(record) = self.0.get_mut(&(stage, member)) {
-            *record = Record::new(right, record.due);
-        }
     }
 
     /// The weight of a source's votes by these records less those of `question`.

@@ -25,7 +25,7 @@ use super::digest::Hasher;
 use super::membership::MemberIndex;
 use super::payload::Stage;
 use super::question::{Judge, Question, thousandths};
-use super::record::{EVEN, Records};
+use super::record::{EVEN, Records, VOTE};
 use super::transcript::{Place, Plan, Transcript};
 
 /// Points of a right text, in thousandths.
@@ -138,7 +138,7 @@ pub fn boards(transcript: &Transcript, judge: &dyn Judge) -> Vec<Board> {
     let plan = &transcript.plan;
     let questions = (0..).zip(&plan.questions);
     let mut boards: Vec<_> = questions.map(|(slot, q)| Board::mark(transcript, slot, *q, judge)).collect();
-    let records = Records::of_round(plan, &boards);
+    let records = Records::sum(boards.iter().map(|board| board.records(plan)));
     for board in &mut boards {
         board.choices = board.count(plan, &records);
     }
@@ -164,6 +164,27 @@ impl Board {
         Self { slot, question, verified, groups, critiques, decisions, choices: Choices::default() }
     }
 
+    /// Which of the votes due on this question are right: nothing where the judge has no verifier.
+    fn records(&self, plan: &Plan) -> Records {
+        if !self.verified {
+            return Records::default();
+        }
+        let sources = |stage| plan.assignment.members(stage, self.slot).iter().map(move |member| (stage, *member));
+        let mut records = Records::due(Stage::ALL.into_iter().flat_map(sources));
+        for (member, marks) in &self.groups {
+            let points: u64 = marks.iter().map(|mark| u64::from(mark.points)).sum();
+            records.credit(Stage::Share, *member, points / u64::from(plan.game.group.max(1)));
+        }
+        for (member, endorsed) in &self.critiques {
+            let right = self.critique_is_right(endorsed.as_ref());
+            records.credit(Stage::Critique, *member, VOTE * u64::from(right));
+        }
+        for (member, answer, _) in &self.decisions {
+            records.credit(Stage::Decide, *member, answer.points.into());
+        }
+        records
+    }
+
     fn count(&self, plan: &Plan, records: &Records) -> Choices {
         let weight = |member: MemberIndex| match plan.game.weighting {
             Weighting::Plurality => 1,
@@ -173,7 +194,7 @@ impl Board {
         let endorsed = || self.endorsements().map(|(member, mark)| (weight(member), mark));
         let decided = || self.decisions.iter().map(|(member, answer, _)| (weight(*member), answer));
 
-        let question = Records::of_board(plan, self);
+        let question = self.records(plan);
         let record = |stage, member| records.weight_without(&question, stage, member);
         let completions = self.groups.iter().flat_map(|(member, marks)| {
             let weight = weight(*member) * u128::from(record(Stage::Share, *member));
