@@ -7,6 +7,7 @@ mod decode;
 mod gemm;
 mod hostile;
 mod machine;
+mod nano;
 mod pytorch;
 mod samples;
 mod sapo;

@@ -8,12 +8,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
-use swarm_node::assembly::{Model, Silent, Stop};
-use swarm_node::config::{Config, Settings, Sources};
-use swarm_node::demo::{self, Arm, ArmReport, DemoReport, Funder};
+use swarm_node::demo::{Arm, ArmReport, DemoReport};
 use swarm_node::learn::eval::PassRate;
 
 use crate::Experiment;
+use crate::nano;
 use crate::samples::{mean_and_spread, rounded};
 use crate::table::Table;
 
@@ -42,10 +41,7 @@ fn run(arguments: &[String]) -> Result<Value> {
     let start = Instant::now();
     let mut reports = Vec::new();
     for seed in 1..=options.seeds {
-        let config = config(&options.set, seed)?;
-        let base = Model::load(None, &Silent)?;
-        let funder = Funder::Nobody("an experiment needs no chain".into());
-        let report = demo::run(&config, base, &funder, &Silent, &Stop::default())?;
+        let report = nano::play(&settings(&options.set, seed)?)?;
         eprintln!("{:6.0} s  seed {seed}", start.elapsed().as_secs_f64());
         reports.push(report);
     }
@@ -58,14 +54,13 @@ fn run(arguments: &[String]) -> Result<Value> {
     }))
 }
 
-fn config(settings: &[String], seed: u64) -> Result<Config> {
-    let fixed = [format!("demo.seed={seed}"), "chain.endpoint=none".to_owned()];
-    let flag = |setting: &String| {
-        let (name, value) = setting.split_once('=').with_context(|| format!("--set {setting}: write KEY=VALUE"))?;
-        Ok((name.to_owned(), value.to_owned(), "--set".to_owned()))
+/// The settings as given, and the seed.
+fn settings(given: &[String], seed: u64) -> Result<Vec<(String, String)>> {
+    let pair = |setting: &String| {
+        let (key, value) = setting.split_once('=').with_context(|| format!("--set {setting}: write KEY=VALUE"))?;
+        Ok((key.to_owned(), value.to_owned()))
     };
-    let flags = settings.iter().chain(&fixed).map(flag).collect::<Result<_>>()?;
-    Ok(Settings::load(&Sources { flags, ..Sources::default() })?.config()?)
+    given.iter().chain([&format!("demo.seed={seed}")]).map(pair).collect()
 }
 
 /// In percent, `93.4 ± 1.1`.
@@ -145,9 +140,11 @@ mod tests {
 
     #[test]
     fn a_setting_without_a_value_is_refused_and_an_unknown_one_named() {
-        assert!(config(&["demo.rounds".to_owned()], 1).unwrap_err().to_string().contains("KEY=VALUE"));
-        assert!(format!("{:#}", config(&["demo.roundz=1".to_owned()], 1).unwrap_err()).contains("demo.roundz"));
-        assert_eq!(config(&["demo.rounds=7".to_owned()], 3).map(|c| (c.demo.rounds, c.demo.seed)).unwrap(), (7, 3));
+        assert!(settings(&["demo.rounds".to_owned()], 1).unwrap_err().to_string().contains("KEY=VALUE"));
+        let unknown = ["sharing", "--set", "demo.roundz=1"].map(str::to_owned);
+        assert!(format!("{:#}", run(&unknown).unwrap_err()).contains("demo.roundz"));
+        let pairs = [("demo.rounds", "7"), ("demo.seed", "3")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(settings(&["demo.rounds=7".to_owned()], 3).unwrap(), pairs);
     }
 
     #[test]

@@ -10,13 +10,12 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::{Value, json};
-use swarm_node::assembly::{Model, Silent, Stop};
-use swarm_node::config::{Settings, Sources, path};
-use swarm_node::demo::{self, Council, Funder};
+use swarm_node::demo::Council;
 use swarm_node::learn::recorded::Recorded;
 use swarm_node::round::{Choice, Choices};
 
 use crate::Experiment;
+use crate::nano;
 use crate::samples::{mean_and_spread, rounded};
 use crate::table::Table;
 
@@ -107,14 +106,8 @@ fn is_right(choices: &Choices, rule: usize) -> bool {
 /// The councils of a demo: its base's, and its trained peers'.
 fn councils(seed: u64) -> Result<Vec<Row>> {
     // The controls hold no council.
-    let seed_text = seed.to_string();
-    let flags =
-        [("demo.seed", &*seed_text), ("demo.controls", "0"), ("demo.measure_every", "0"), ("chain.endpoint", "none")];
-    let flags = flags.map(|(key, value)| (key.into(), value.into(), format!("the measurement's {key}")));
-    let config = Settings::load(&Sources { flags: flags.into(), ..Sources::default() })?.config()?;
-    let base = Model::load(path(&config.demo.base), &Silent)?;
-    let funder = Funder::Nobody("nothing is paid for a measurement".into());
-    let [before, after] = demo::run(&config, base, &funder, &Silent, &Stop::default())?.council;
+    let settings = [("demo.seed", &*seed.to_string()), ("demo.controls", "0"), ("demo.measure_every", "0")];
+    let [before, after] = nano::play(&settings.map(|(key, value)| (key.to_owned(), value.to_owned())))?.council;
     let row = |when: &str, council: Council| Row {
         name: format!("demo {seed}, {when}"),
         mean: shares(council),

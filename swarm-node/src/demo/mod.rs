@@ -38,7 +38,7 @@ mod table;
 pub use arm::{Arm, Point, Rates};
 pub use council::Council;
 pub use money::{Account, Funder, MoneyReport, Place, Run, RunError, TOKEN, UNITS_PER_POINT, token_text};
-pub use report::{ArmReport, ArmSummary, CurvePoint, DemoReport, MoneySummary, PeerReport, Summary};
+pub use report::{ArmReport, ArmSummary, CurvePoint, DemoReport, MoneySummary, PeerReport, RateSummary, Summary};
 pub use run::{DemoError, run};
 pub use settle::{SettleError, settle};
 pub use table::{render, render_money};

@@ -32,14 +32,20 @@ pub struct ArmReport {
 impl ArmReport {
     /// The mean over the arm's peers, point by point.
     pub fn curve(&self) -> Vec<Point> {
-        let points = self.peers.first().map_or(0, |peer| peer.curve.len());
-        let of = |at| self.peers.iter().filter_map(|peer| peer.curve.get(at)).collect::<Vec<_>>();
-        (0..points).map(|at| Point::average(&of(at))).collect()
+        (0..self.points()).map(|at| self.point(at)).collect()
     }
 
     /// The mean over the arm's peers after all rounds.
     pub fn last(&self) -> Point {
-        self.curve().pop().unwrap_or_default()
+        self.points().checked_sub(1).map(|at| self.point(at)).unwrap_or_default()
+    }
+
+    fn points(&self) -> usize {
+        self.peers.first().map_or(0, |peer| peer.curve.len())
+    }
+
+    fn point(&self, at: usize) -> Point {
+        Point::average(&self.peers.iter().filter_map(|peer| peer.curve.get(at)).collect::<Vec<_>>())
     }
 }
 
@@ -98,16 +104,24 @@ impl From<&MoneyReport> for MoneySummary {
     }
 }
 
+/// Shares of right answers with their errors, 0 to 1, the means over families.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say what Rates documents")]
+pub struct RateSummary {
+    pub heldout: f32,
+    pub heldout_error: f32,
+    pub sampled: f32,
+    pub sampled_error: f32,
+}
+
 /// One arm in one line of JSON: the means over its peers after all rounds, and by round.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what ArmReport documents")]
 pub struct ArmSummary {
     pub arm: Arm,
     pub peers: usize,
-    pub heldout: f32,
-    pub heldout_error: f32,
-    pub sampled: f32,
-    pub sampled_error: f32,
+    #[serde(flatten)]
+    pub rates: RateSummary,
     /// Completions that one of its peers generated.
     pub completions: usize,
     pub curve: Vec<CurvePoint>,
@@ -121,18 +135,14 @@ pub struct ArmSummary {
 pub struct CurvePoint {
     pub round: u64,
     pub completions: usize,
-    pub heldout: f32,
-    pub heldout_error: f32,
-    pub sampled: f32,
-    pub sampled_error: f32,
+    #[serde(flatten)]
+    pub rates: RateSummary,
 }
 
-impl From<&Point> for CurvePoint {
-    fn from(point: &Point) -> Self {
-        let (greedy, sampled) = (point.rates.greedy.mean(), point.rates.sampled.mean());
+impl From<&Rates> for RateSummary {
+    fn from(rates: &Rates) -> Self {
+        let (greedy, sampled) = (rates.greedy.mean(), rates.sampled.mean());
         Self {
-            round: point.round,
-            completions: point.completions,
             heldout: greedy.share,
             heldout_error: greedy.error,
             sampled: sampled.share,
@@ -141,19 +151,21 @@ impl From<&Point> for CurvePoint {
     }
 }
 
+impl From<&Point> for CurvePoint {
+    fn from(point: &Point) -> Self {
+        Self { round: point.round, completions: point.completions, rates: RateSummary::from(&point.rates) }
+    }
+}
+
 impl From<&ArmReport> for ArmSummary {
     fn from(report: &ArmReport) -> Self {
-        let curve: Vec<CurvePoint> = report.curve().iter().map(CurvePoint::from).collect();
-        let last = CurvePoint::from(&report.last());
+        let last = report.last();
         Self {
             arm: report.arm,
             peers: report.peers.len(),
-            heldout: last.heldout,
-            heldout_error: last.heldout_error,
-            sampled: last.sampled,
-            sampled_error: last.sampled_error,
+            rates: RateSummary::from(&last.rates),
             completions: last.completions,
-            curve,
+            curve: report.curve().iter().map(CurvePoint::from).collect(),
             rollbacks: report.peers.iter().map(|peer| peer.rollbacks).sum(),
             digests: report.peers.iter().map(|peer| peer.digest.clone()).collect(),
         }
@@ -193,10 +205,11 @@ impl DemoReport {
 
     /// The report in one line of JSON.
     pub fn summary(&self) -> Summary {
-        let before = CurvePoint::from(&Point { rates: self.before.clone(), ..Point::default() });
-        let swarm = self.arm(Arm::Swarm).map(ArmSummary::from);
-        let (peers, after, sampled, digests) = match &swarm {
-            Some(swarm) => (swarm.peers, swarm.heldout, swarm.sampled, swarm.digests.clone()),
+        let before = RateSummary::from(&self.before);
+        let arms: Vec<ArmSummary> = self.arms.iter().map(ArmSummary::from).collect();
+        let swarm = arms.iter().find(|summary| summary.arm == Arm::Swarm);
+        let (peers, after, sampled, digests) = match swarm {
+            Some(swarm) => (swarm.peers, swarm.rates.heldout, swarm.rates.sampled, swarm.digests.clone()),
             None => (0, 0.0, 0.0, Vec::new()),
         };
         Summary {
@@ -208,7 +221,7 @@ impl DemoReport {
             sampled_after: sampled,
             heldout_before_error: before.heldout_error,
             sampled_before_error: before.sampled_error,
-            arms: self.arms.iter().map(ArmSummary::from).collect(),
+            arms,
             transcript_digest: self.transcript_digest.clone(),
             model_digests: digests,
             seconds: (self.seconds * 10.0).round() / 10.0,
