@@ -1,5 +1,8 @@
 //! Typed bindings from the committed artifacts, and the contracts' errors in words.
-#![allow(missing_docs, reason = "generated from the ABI; the contracts document themselves")]
+#![allow(
+    missing_docs,
+    reason = "generated from the ABI; the contracts document themselves"
+)]
 
 use alloy::sol;
 use alloy::sol_types::SolInterface;
@@ -23,19 +26,26 @@ sol!(
     "artifacts/TestToken.json"
 );
 
-/// Names one of our contracts' errors with its values, such as `ClaimClosed { epoch: 3, … }`; `None` for bytes that are
-/// none.
+/// Names one of our contracts' errors with its values, such as `ClaimClosed { epoch: 3, … }`;
+/// `None` for bytes that are none.
 pub fn explain(data: &[u8]) -> Option<String> {
-    let coordinator = || SwarmCoordinator::SwarmCoordinatorErrors::abi_decode(data).map(|error| format!("{error:?}"));
+    let coordinator = || {
+        SwarmCoordinator::SwarmCoordinatorErrors::abi_decode(data).map(|error| format!("{error:?}"))
+    };
     let stake = || SwarmStake::SwarmStakeErrors::abi_decode(data).map(|error| format!("{error:?}"));
     let token = || TestToken::TestTokenErrors::abi_decode(data).map(|error| format!("{error:?}"));
-    let text = coordinator().or_else(|_| stake()).or_else(|_| token()).ok()?;
+    let text = coordinator()
+        .or_else(|_| stake())
+        .or_else(|_| token())
+        .ok()?;
     Some(unwrap(&text).to_owned())
 }
 
 /// The inside of `Name(Name { … })`.
 fn unwrap(text: &str) -> &str {
-    let inside = text.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    let inside = text
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
     inside.unwrap_or(text)
 }
 
@@ -48,8 +58,14 @@ mod tests {
 
     #[test]
     fn errors_have_names_and_values() {
-        let error = SwarmCoordinator::PoolTooSmall { reward: U256::from(7), pool: U256::from(3) };
-        assert_eq!(explain(&error.abi_encode()).as_deref(), Some("PoolTooSmall { reward: 7, pool: 3 }"));
+        let error = SwarmCoordinator::PoolTooSmall {
+            reward: U256::from(7),
+            pool: U256::from(3),
+        };
+        assert_eq!(
+            explain(&error.abi_encode()).as_deref(),
+            Some("PoolTooSmall { reward: 7, pool: 3 }")
+        );
         assert_eq!(explain(&[1, 2, 3, 4]), None);
         assert_eq!(explain(&[]), None);
     }

@@ -1,4 +1,5 @@
-//! Money and the final word: typed bindings to the contracts in `src/`, and what a node needs to talk to them.
+//! Money and the final word: typed bindings to the contracts in `src/`, and what a node needs to
+//! talk to them.
 //!
 //! ```text
 //! client ──▶ an EVM chain by JSON-RPC, or `devchain` in this process

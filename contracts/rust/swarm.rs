@@ -1,7 +1,9 @@
-//! The contracts of one swarm: what they are asked, what is sent to them, and what their events say.
+//! The contracts of one swarm: what they are asked, what is sent to them, and what their events
+//! say.
 //!
-//! Reads go through a [`Client`]; [`calls`] are call data for a [`Writer`](crate::writer); [`Event`]s come from the logs
-//! that a [`cursor`](crate::cursor) yields. Amounts are in units of the token, times in seconds of block time.
+//! Reads go through a [`Client`]; [`calls`] are call data for a [`Writer`](crate::writer);
+//! [`Event`]s come from the logs that a [`cursor`](crate::cursor) yields. Amounts are in units of
+//! the token, times in seconds of block time.
 
 use alloy::primitives::{Address, B256, Bytes, Log, U256};
 use alloy::sol_types::{SolCall, SolEvent};
@@ -35,7 +37,8 @@ pub struct Seat {
 /// Who was bound, and with how much stake, at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Seats in the order of the nodes that were asked for; `None` for a node that is bound to nobody.
+    /// Seats in the order of the nodes that were asked for; `None` for a node that is bound to
+    /// nobody.
     pub seats: Vec<Option<Seat>>,
     /// Stake of everybody.
     pub total: U256,
@@ -82,7 +85,9 @@ impl Swarm {
         if owner.is_zero() {
             return Ok(None);
         }
-        let stake = self.ask_past(SwarmStake::stakeAtCall { owner, time }).await?;
+        let stake = self
+            .ask_past(SwarmStake::stakeAtCall { owner, time })
+            .await?;
         Ok(Some(Seat { owner, stake }))
     }
 
@@ -91,7 +96,11 @@ impl Swarm {
     /// # Errors
     /// [`RpcError`].
     pub async fn owner_of(&self, node: Address) -> Result<Address, RpcError> {
-        self.ask(self.addresses.coordinator, SwarmCoordinator::ownerOfCall { node }).await
+        self.ask(
+            self.addresses.coordinator,
+            SwarmCoordinator::ownerOfCall { node },
+        )
+        .await
     }
 
     /// The nonce that an owner's next binding must carry.
@@ -99,7 +108,11 @@ impl Swarm {
     /// # Errors
     /// [`RpcError`].
     pub async fn binding_nonce(&self, owner: Address) -> Result<U256, RpcError> {
-        self.ask(self.addresses.coordinator, SwarmCoordinator::noncesCall { owner }).await
+        self.ask(
+            self.addresses.coordinator,
+            SwarmCoordinator::noncesCall { owner },
+        )
+        .await
     }
 
     /// The money that is not reserved for any epoch.
@@ -107,7 +120,8 @@ impl Swarm {
     /// # Errors
     /// [`RpcError`].
     pub async fn pool(&self) -> Result<U256, RpcError> {
-        self.ask(self.addresses.coordinator, SwarmCoordinator::poolCall {}).await
+        self.ask(self.addresses.coordinator, SwarmCoordinator::poolCall {})
+            .await
     }
 
     /// The stake of an owner that votes.
@@ -115,7 +129,8 @@ impl Swarm {
     /// # Errors
     /// [`RpcError`].
     pub async fn stake_of(&self, owner: Address) -> Result<U256, RpcError> {
-        self.ask(self.addresses.stake, SwarmStake::stakeOfCall { owner }).await
+        self.ask(self.addresses.stake, SwarmStake::stakeOfCall { owner })
+            .await
     }
 
     /// The tokens in an account.
@@ -123,13 +138,19 @@ impl Swarm {
     /// # Errors
     /// [`RpcError`].
     pub async fn tokens_of(&self, account: Address) -> Result<U256, RpcError> {
-        self.ask(self.addresses.token, TestToken::balanceOfCall { account }).await
+        self.ask(self.addresses.token, TestToken::balanceOfCall { account })
+            .await
     }
 
-    /// Asks the stake contract about the past. A chain that mines on demand may show a newest block from before that
-    /// time, so the question is put to the next one.
+    /// Asks the stake contract about the past. A chain that mines on demand may show a newest block
+    /// from before that time, so the question is put to the next one.
     async fn ask_past<C: SolCall>(&self, call: C) -> Result<C::Return, RpcError> {
-        decode::<C>(&self.client.foresee(&Call::to(self.addresses.stake, call.abi_encode())).await?)
+        decode::<C>(
+            &self
+                .client
+                .foresee(&Call::to(self.addresses.stake, call.abi_encode()))
+                .await?,
+        )
     }
 
     async fn ask<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, RpcError> {
@@ -138,8 +159,10 @@ impl Swarm {
 }
 
 fn decode<C: SolCall>(answer: &[u8]) -> Result<C::Return, RpcError> {
-    let malformed =
-        |error: alloy::sol_types::Error| RpcError::Malformed { what: C::SIGNATURE, cause: error.to_string() };
+    let malformed = |error: alloy::sol_types::Error| RpcError::Malformed {
+        what: C::SIGNATURE,
+        cause: error.to_string(),
+    };
     C::abi_decode_returns(answer).map_err(malformed)
 }
 
@@ -154,7 +177,10 @@ pub mod calls {
 
     /// `IERC20.approve`: lets `spender` take up to `amount`.
     pub fn approve(spender: Address, amount: U256) -> Bytes {
-        encode(TestToken::approveCall { spender, value: amount })
+        encode(TestToken::approveCall {
+            spender,
+            value: amount,
+        })
     }
 
     /// `SwarmStake.deposit`.
@@ -168,9 +194,18 @@ pub mod calls {
     }
 
     /// `SwarmCoordinator.bind`, with the node's uncompressed public key (x ‖ y).
-    pub fn bind(owner: Address, key: &[u8; 64], expiry: U256, by_owner: &[u8; 65], by_node: &[u8; 65]) -> Bytes {
+    pub fn bind(
+        owner: Address,
+        key: &[u8; 64],
+        expiry: U256,
+        by_owner: &[u8; 65],
+        by_node: &[u8; 65],
+    ) -> Bytes {
         let (x, y) = key.split_at(32);
-        let (owner_signature, node_signature) = (Bytes::copy_from_slice(by_owner), Bytes::copy_from_slice(by_node));
+        let (owner_signature, node_signature) = (
+            Bytes::copy_from_slice(by_owner),
+            Bytes::copy_from_slice(by_node),
+        );
         encode(SwarmCoordinator::bindCall {
             owner,
             x: B256::from_slice(x),
@@ -183,14 +218,25 @@ pub mod calls {
 
     /// `SwarmCoordinator.submitScores`; the signatures in the order of their owners.
     pub fn submit(scores: Scores, signatures: &[[u8; 65]]) -> Bytes {
-        let signatures = signatures.iter().map(|signature| Bytes::copy_from_slice(signature)).collect();
+        let signatures = signatures
+            .iter()
+            .map(|signature| Bytes::copy_from_slice(signature))
+            .collect();
         encode(SwarmCoordinator::submitScoresCall { scores, signatures })
     }
 
     /// `SwarmCoordinator.claim` of one reward.
     pub fn claim(epoch: u64, index: u32, node: Address, points: u128, proof: Vec<B256>) -> Bytes {
-        let claim = SwarmCoordinator::Claim { epoch, index, node, points, proof };
-        encode(SwarmCoordinator::claimCall { claims: vec![claim] })
+        let claim = SwarmCoordinator::Claim {
+            epoch,
+            index,
+            node,
+            points,
+            proof,
+        };
+        encode(SwarmCoordinator::claimCall {
+            claims: vec![claim],
+        })
     }
 
     fn encode(call: impl SolCall) -> Bytes {
@@ -231,21 +277,39 @@ pub enum Event {
 }
 
 impl Event {
-    /// Reads a log of the coordinator; `None` for events that settlement does not need, and for malformed ones.
+    /// Reads a log of the coordinator; `None` for events that settlement does not need, and for
+    /// malformed ones.
     pub fn read(log: &Log) -> Option<Self> {
         match *log.topics().first()? {
             SwarmCoordinator::Bound::SIGNATURE_HASH => {
                 let event = SwarmCoordinator::Bound::decode_log(log).ok()?.data;
-                Some(Self::Bound { owner: event.owner, public_key: event.publicKey })
+                Some(Self::Bound {
+                    owner: event.owner,
+                    public_key: event.publicKey,
+                })
             }
             SwarmCoordinator::ScoresAccepted::SIGNATURE_HASH => {
                 let event = SwarmCoordinator::ScoresAccepted::decode_log(log).ok()?.data;
-                Some(Self::Accepted { epoch: event.epoch, root: event.root, deadline: event.deadline })
+                Some(Self::Accepted {
+                    epoch: event.epoch,
+                    root: event.root,
+                    deadline: event.deadline,
+                })
             }
             SwarmCoordinator::Claimed::SIGNATURE_HASH => {
-                let SwarmCoordinator::Claimed { epoch, node, owner, amount, .. } =
-                    SwarmCoordinator::Claimed::decode_log(log).ok()?.data;
-                Some(Self::Claimed { epoch, node, owner, amount })
+                let SwarmCoordinator::Claimed {
+                    epoch,
+                    node,
+                    owner,
+                    amount,
+                    ..
+                } = SwarmCoordinator::Claimed::decode_log(log).ok()?.data;
+                Some(Self::Claimed {
+                    epoch,
+                    node,
+                    owner,
+                    amount,
+                })
             }
             _ => None,
         }

@@ -1,7 +1,9 @@
-//! What is signed: EIP-712 digests, and the names that a node key has on a chain and on the network.
+//! What is signed: EIP-712 digests, and the names that a node key has on a chain and on the
+//! network.
 //!
-//! A signature counts on one chain, for one contract. One secp256k1 key is a public key of 33 bytes, an EVM address (the
-//! last 20 bytes of keccak(x ‖ y)) and a libp2p peer id (the public key itself in a short wrapping).
+//! A signature counts on one chain, for one contract. One secp256k1 key is a public key of 33
+//! bytes, an EVM address (the last 20 bytes of keccak(x ‖ y)) and a libp2p peer id (the public key
+//! itself in a short wrapping).
 
 use alloy::primitives::{Address, B256, Signature, U256, keccak256};
 use alloy::sol;
@@ -53,35 +55,61 @@ impl Domain {
         }
     }
 
-    /// What owner and node sign to belong together; `nonce` is the owner's next one, `expiry` in seconds.
+    /// What owner and node sign to belong together; `nonce` is the owner's next one, `expiry` in
+    /// seconds.
     pub fn binding(&self, owner: Address, node: Address, nonce: U256, expiry: U256) -> B256 {
-        Binding { owner, node, nonce, expiry }.eip712_signing_hash(&self.separator())
+        Binding {
+            owner,
+            node,
+            nonce,
+            expiry,
+        }
+        .eip712_signing_hash(&self.separator())
     }
 
     /// What members sign under the scores of an epoch.
     pub fn scores(&self, scores: &Scores) -> B256 {
-        let Scores { epoch, root, members, points, transcript } = *scores;
-        EpochScores { epoch, root, members, points, transcript }.eip712_signing_hash(&self.separator())
+        let Scores {
+            epoch,
+            root,
+            members,
+            points,
+            transcript,
+        } = *scores;
+        EpochScores {
+            epoch,
+            root,
+            members,
+            points,
+            transcript,
+        }
+        .eip712_signing_hash(&self.separator())
     }
 }
 
-/// The two coordinates x ‖ y of a compressed key; `None` if it is no point of the curve, or not in the one form that has
-/// a parity: SEC1's compact form (tag 5) would be a second name of the same key.
+/// The two coordinates x ‖ y of a compressed key; `None` if it is no point of the curve, or not in
+/// the one form that has a parity: SEC1's compact form (tag 5) would be a second name of the same
+/// key.
 pub fn uncompressed(key: &CompressedKey) -> Option<[u8; 64]> {
     if !matches!(key[0], 2 | 3) {
         return None;
     }
-    let point = k256::PublicKey::from_sec1_bytes(key).ok()?.to_encoded_point(false);
+    let point = k256::PublicKey::from_sec1_bytes(key)
+        .ok()?
+        .to_encoded_point(false);
     point.as_bytes().get(1..)?.try_into().ok()
 }
 
 /// The address of a node key; `None` where [`uncompressed`] is.
 pub fn address(key: &CompressedKey) -> Option<Address> {
-    Some(Address::from_slice(keccak256(uncompressed(key)?).get(12..)?))
+    Some(Address::from_slice(
+        keccak256(uncompressed(key)?).get(12..)?,
+    ))
 }
 
-/// Who made a signature `r ‖ s ‖ v` over a digest; `None` for one that the contracts refuse: a `v` other than 27 and 28
-/// (alloy would take 0, 1 and everything from 35 on for one of them), a high `s`, or no signature at all.
+/// Who made a signature `r ‖ s ‖ v` over a digest; `None` for one that the contracts refuse: a `v`
+/// other than 27 and 28 (alloy would take 0, 1 and everything from 35 on for one of them), a high
+/// `s`, or no signature at all.
 pub fn signer(digest: &B256, signature: &[u8; 65]) -> Option<Address> {
     if !matches!(signature[64], 27 | 28) {
         return None;
@@ -91,8 +119,9 @@ pub fn signer(digest: &B256, signature: &[u8; 65]) -> Option<Address> {
     low.then(|| signature.recover_address_from_prehash(digest).ok())?
 }
 
-/// The signature `r ‖ s` of `by` over a digest as the contracts take it, with the `v` that leads to the signer; `None` if
-/// it is not theirs. Who knows the signer need not believe a `v` that others could have altered.
+/// The signature `r ‖ s` of `by` over a digest as the contracts take it, with the `v` that leads to
+/// the signer; `None` if it is not theirs. Who knows the signer need not believe a `v` that others
+/// could have altered.
 pub fn with_parity(digest: &B256, by: Address, signature: &[u8; 64]) -> Option<[u8; 65]> {
     [27, 28].into_iter().find_map(|v| {
         let mut whole = [v; 65];
@@ -101,7 +130,8 @@ pub fn with_parity(digest: &B256, by: Address, signature: &[u8; 64]) -> Option<[
     })
 }
 
-/// The libp2p peer id of a node key: the identity multihash of the protobuf message (type 2 = secp256k1, key).
+/// The libp2p peer id of a node key: the identity multihash of the protobuf message (type 2 =
+/// secp256k1, key).
 pub fn peer_id(key: &CompressedKey) -> [u8; PEER_ID_BYTES] {
     const WRAPPING: [u8; 6] = [0x00, 0x25, 0x08, 0x02, 0x12, 0x21];
     let mut id = [0; PEER_ID_BYTES];
@@ -128,13 +158,28 @@ mod tests {
     }
 
     fn compressed(signer: &PrivateKeySigner) -> CompressedKey {
-        signer.credential().verifying_key().to_encoded_point(true).as_bytes().try_into().unwrap()
+        signer
+            .credential()
+            .verifying_key()
+            .to_encoded_point(true)
+            .as_bytes()
+            .try_into()
+            .unwrap()
     }
 
-    const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(7) };
+    const DOMAIN: Domain = Domain {
+        chain_id: 31_337,
+        contract: Address::repeat_byte(7),
+    };
 
     fn scores() -> Scores {
-        Scores { epoch: 3, root: B256::repeat_byte(1), members: 4, points: 99, transcript: B256::repeat_byte(2) }
+        Scores {
+            epoch: 3,
+            root: B256::repeat_byte(1),
+            members: 4,
+            points: 99,
+            transcript: B256::repeat_byte(2),
+        }
     }
 
     #[test]
@@ -154,7 +199,11 @@ mod tests {
             let mut form = key;
             form[0] = tag;
             assert_eq!(address(&form) == address(&key), tag == key[0], "tag {tag}");
-            assert_eq!(address(&form).is_some(), tag == key[0] || tag == other_parity, "tag {tag}");
+            assert_eq!(
+                address(&form).is_some(),
+                tag == key[0] || tag == other_parity,
+                "tag {tag}"
+            );
         }
     }
 
@@ -163,10 +212,15 @@ mod tests {
     fn a_peer_id_wraps_the_public_key() {
         let secret = hex!("53dadf1d5a164d6b4acdb15e24aa4c5b1d3461bdbd42abedb0a4404d56ced8fb");
         let key = compressed(&PrivateKeySigner::from_slice(&secret).unwrap());
-        let message = hex!("08021221037777e994e452c21604f91de093ce415f5432f701dd8cd1a7a6fea0e630bfca99");
+        let message =
+            hex!("08021221037777e994e452c21604f91de093ce415f5432f701dd8cd1a7a6fea0e630bfca99");
         assert_eq!(peer_id(&key)[..2], [0x00, 37]);
         assert_eq!(peer_id(&key)[2..], message);
-        assert!(peer_id_text(&key).starts_with("16Uiu2HA"), "{}", peer_id_text(&key));
+        assert!(
+            peer_id_text(&key).starts_with("16Uiu2HA"),
+            "{}",
+            peer_id_text(&key)
+        );
     }
 
     #[test]
@@ -176,15 +230,42 @@ mod tests {
         let signature: [u8; 65] = key.sign_hash_sync(&digest).unwrap().as_bytes();
         assert_eq!(signer(&digest, &signature), Some(key.address()));
         let others = [
-            DOMAIN.scores(&Scores { epoch: 4, ..scores() }),
-            DOMAIN.scores(&Scores { root: B256::ZERO, ..scores() }),
-            DOMAIN.scores(&Scores { members: 5, ..scores() }),
-            DOMAIN.scores(&Scores { points: 98, ..scores() }),
-            DOMAIN.scores(&Scores { transcript: B256::ZERO, ..scores() }),
-            Domain { chain_id: 1, ..DOMAIN }.scores(&scores()),
-            Domain { contract: Address::ZERO, ..DOMAIN }.scores(&scores()),
+            DOMAIN.scores(&Scores {
+                epoch: 4,
+                ..scores()
+            }),
+            DOMAIN.scores(&Scores {
+                root: B256::ZERO,
+                ..scores()
+            }),
+            DOMAIN.scores(&Scores {
+                members: 5,
+                ..scores()
+            }),
+            DOMAIN.scores(&Scores {
+                points: 98,
+                ..scores()
+            }),
+            DOMAIN.scores(&Scores {
+                transcript: B256::ZERO,
+                ..scores()
+            }),
+            Domain {
+                chain_id: 1,
+                ..DOMAIN
+            }
+            .scores(&scores()),
+            Domain {
+                contract: Address::ZERO,
+                ..DOMAIN
+            }
+            .scores(&scores()),
         ];
-        assert!(others.iter().all(|other| signer(other, &signature) != Some(key.address())));
+        assert!(
+            others
+                .iter()
+                .all(|other| signer(other, &signature) != Some(key.address()))
+        );
     }
 
     #[test]
@@ -195,7 +276,10 @@ mod tests {
             let signature: [u8; 65] = key.sign_hash_sync(&digest).unwrap().as_bytes();
             let mut bytes: [u8; 64] = signature[..64].try_into().unwrap();
             assert_eq!(with_parity(&digest, key.address(), &bytes), Some(signature));
-            assert_eq!(with_parity(&digest, signer_of(byte + 1).address(), &bytes), None);
+            assert_eq!(
+                with_parity(&digest, signer_of(byte + 1).address(), &bytes),
+                None
+            );
             bytes[63] ^= 1;
             assert_eq!(with_parity(&digest, key.address(), &bytes), None);
         }
@@ -206,7 +290,10 @@ mod tests {
         let digest = DOMAIN.scores(&scores());
         let signature = signer_of(9).sign_hash_sync(&digest).unwrap();
         let high = Signature::new(signature.r(), order() - signature.s(), !signature.v());
-        assert_eq!(high.recover_address_from_prehash(&digest).unwrap(), signer_of(9).address());
+        assert_eq!(
+            high.recover_address_from_prehash(&digest).unwrap(),
+            signer_of(9).address()
+        );
         assert_eq!(signer(&digest, &high.as_bytes()), None);
         assert_eq!(signer(&digest, &[0; 65]), None);
         assert_eq!(signer(&digest, &[255; 65]), None);
@@ -214,6 +301,8 @@ mod tests {
 
     /// The order of secp256k1.
     fn order() -> U256 {
-        U256::from_be_bytes(hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"))
+        U256::from_be_bytes(hex!(
+            "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"
+        ))
     }
 }

@@ -1,5 +1,9 @@
 //! Signatures in Rust and in the contract: what one accepts the other accepts, too.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::Arc;
 
@@ -16,14 +20,28 @@ use contracts::writer::{MemoryStore, Submitted, Writer, WriterConfig};
 const START: u64 = 1_800_000_000;
 const DAY: u64 = 86_400;
 /// The order of secp256k1.
-const ORDER: U256 = U256::from_be_bytes(hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"));
+const ORDER: U256 = U256::from_be_bytes(hex!(
+    "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"
+));
 
 async fn deployed() -> (Client, Domain) {
     let chain = DevChain::in_memory(Options::standing(START));
-    let client = Client::over(chain.client(), "the embedded chain", chain.chain_id()).await.unwrap();
-    let config = WriterConfig { confirmations: 0, poll_ms: 10, ..WriterConfig::default() };
+    let client = Client::over(chain.client(), "the embedded chain", chain.chain_id())
+        .await
+        .unwrap();
+    let config = WriterConfig {
+        confirmations: 0,
+        poll_ms: 10,
+        ..WriterConfig::default()
+    };
     let signer = dev_accounts()[0].signer.clone();
-    let writer = Writer::start(client.clone(), signer, Arc::new(MemoryStore::default()), config).unwrap();
+    let writer = Writer::start(
+        client.clone(),
+        signer,
+        Arc::new(MemoryStore::default()),
+        config,
+    )
+    .unwrap();
     let parameters = Parameters {
         genesis: START,
         round_length: 60,
@@ -34,8 +52,13 @@ async fn deployed() -> (Client, Domain) {
         epoch_cap: 1_000,
         slasher: Address::ZERO,
     };
-    let contracts = deploy(&writer, &parameters, None, START, &mut Submitted::default()).await.unwrap();
-    let domain = Domain { chain_id: client.chain_id(), contract: contracts.coordinator };
+    let contracts = deploy(&writer, &parameters, None, START, &mut Submitted::default())
+        .await
+        .unwrap();
+    let domain = Domain {
+        chain_id: client.chain_id(),
+        contract: contracts.coordinator,
+    };
     (client, domain)
 }
 
@@ -48,7 +71,13 @@ struct Key {
 impl Key {
     fn new(byte: u8) -> Self {
         let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(byte)).unwrap();
-        let public = signer.credential().verifying_key().to_encoded_point(true).as_bytes().try_into().unwrap();
+        let public = signer
+            .credential()
+            .verifying_key()
+            .to_encoded_point(true)
+            .as_bytes()
+            .try_into()
+            .unwrap();
         Self { signer, public }
     }
 
@@ -66,7 +95,11 @@ async fn rust_accepts_exactly_the_signatures_that_the_contract_accepts() {
     let (client, domain) = deployed().await;
     let expiry = U256::from(START + DAY);
     let mut accepted = Vec::new();
-    for (owner, node) in [(Key::new(1), Key::new(2)), (Key::new(3), Key::new(4)), (Key::new(5), Key::new(6))] {
+    for (owner, node) in [
+        (Key::new(1), Key::new(2)),
+        (Key::new(3), Key::new(4)),
+        (Key::new(5), Key::new(6)),
+    ] {
         assert_eq!(typed::address(&node.public), Some(node.address()));
         let digest = domain.binding(owner.address(), node.address(), U256::ZERO, expiry);
         let (by_owner, by_node) = (owner.sign(&digest), node.sign(&digest));
@@ -81,10 +114,19 @@ async fn rust_accepts_exactly_the_signatures_that_the_contract_accepts() {
         };
         let mut agree = async |by_owner: [u8; 65], by_node: [u8; 65]| {
             let bind = calls::bind(owner.address(), &key, expiry, &by_owner, &by_node);
-            let contract = client.foresee(&Call::to(domain.contract, bind)).await.is_ok();
+            let contract = client
+                .foresee(&Call::to(domain.contract, bind))
+                .await
+                .is_ok();
             let rust = typed::signer(&digest, &by_owner) == Some(owner.address())
                 && typed::signer(&digest, &by_node) == Some(node.address());
-            assert_eq!(contract, rust, "owner {}, node {}", hex::encode(by_owner), hex::encode(by_node));
+            assert_eq!(
+                contract,
+                rust,
+                "owner {}, node {}",
+                hex::encode(by_owner),
+                hex::encode(by_node)
+            );
             accepted.extend(contract.then_some(by_node[64]));
         };
         for v in 0..=255 {

@@ -1,6 +1,8 @@
-//! Reward of honest peers against the share of hostile ones, in simulated swarms with toy answerers.
+//! Reward of honest peers against the share of hostile ones, in simulated swarms with toy
+//! answerers.
 //!
-//! Every point plays the same swarm on the same network; only the last peers turn hostile, taking the roles in turn.
+//! Every point plays the same swarm on the same network; only the last peers turn hostile, taking
+//! the roles in turn.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,8 +20,11 @@ use crate::samples::rounded;
 use crate::table::Table;
 
 /// See the module.
-pub const EXPERIMENT: Experiment =
-    Experiment { name: "hostile", about: "reward of honest peers against the share of hostile peers", run };
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "hostile",
+    about: "reward of honest peers against the share of hostile peers",
+    run,
+};
 
 /// Simulates swarms with a growing share of hostile peers.
 #[derive(Debug, Parser)]
@@ -47,8 +52,15 @@ fn run(arguments: &[String]) -> Result<Value> {
     let start = Instant::now();
     let judge: Arc<dyn Judge> = Arc::new(ToyJudge);
     let base = spec(options.peers, options.rounds, options.seed);
-    let mut driver = || -> Box<dyn Driver> { Box::new(ToyDriver::new(options.skill, options.seed)) };
-    let points = hostility_curve(&base, &judge, &Role::HOSTILE, &options.percents, &mut driver)?;
+    let mut driver =
+        || -> Box<dyn Driver> { Box::new(ToyDriver::new(options.skill, options.seed)) };
+    let points = hostility_curve(
+        &base,
+        &judge,
+        &Role::HOSTILE,
+        &options.percents,
+        &mut driver,
+    )?;
     print!("{}", table(&points));
     Ok(json!({
         "experiment": "hostile", "unit": "points per round", "peers": options.peers, "rounds": options.rounds,
@@ -66,11 +78,26 @@ fn json_of(point: &CurvePoint) -> Value {
 }
 
 fn table(points: &[CurvePoint]) -> Table {
-    let mut table = Table::new(["hostile %", "honest mean", "honest min", "hostile mean", "settled %"]);
+    let mut table = Table::new([
+        "hostile %",
+        "honest mean",
+        "honest min",
+        "hostile mean",
+        "settled %",
+    ]);
     for point in points {
-        let numbers = [point.honest_mean, point.honest_min, point.hostile_mean, point.settled_percent];
+        let numbers = [
+            point.honest_mean,
+            point.honest_min,
+            point.hostile_mean,
+            point.settled_percent,
+        ];
         let cells = numbers.iter().map(|number| format!("{number:.0}"));
-        table.row(std::iter::once(point.hostile_percent.to_string()).chain(cells).collect());
+        table.row(
+            std::iter::once(point.hostile_percent.to_string())
+                .chain(cells)
+                .collect(),
+        );
     }
     table
 }
@@ -81,7 +108,16 @@ mod tests {
 
     #[test]
     fn every_share_gives_a_row() {
-        let arguments = ["hostile", "--peers", "6", "--rounds", "1", "--percents", "0,34"].map(str::to_owned);
+        let arguments = [
+            "hostile",
+            "--peers",
+            "6",
+            "--rounds",
+            "1",
+            "--percents",
+            "0,34",
+        ]
+        .map(str::to_owned);
         let result = run(&arguments).unwrap();
         let rows = result["rows"].as_array().unwrap();
         assert_eq!(rows.len(), 2);

@@ -1,7 +1,8 @@
-//! Every number that this project publishes, measured again by name: `cargo run --release -p experiments -- NAME`.
+//! Every number that this project publishes, measured again by name: `cargo run --release -p
+//! experiments -- NAME`.
 //!
-//! An experiment prints a table for people while it runs; the last line of the output is its result as JSON.
-//! To add one, write its file with an `EXPERIMENT` and name it in [`EXPERIMENTS`].
+//! An experiment prints a table for people while it runs; the last line of the output is its result
+//! as JSON. To add one, write its file with an `EXPERIMENT` and name it in [`EXPERIMENTS`].
 
 mod decode;
 mod gemm;
@@ -35,7 +36,8 @@ struct Experiment {
     name: &'static str,
     /// One line for the list.
     about: &'static str,
-    /// Measures with the arguments after the name, the name first; prints a table and returns the result.
+    /// Measures with the arguments after the name, the name first; prints a table and returns the
+    /// result.
     run: fn(&[String]) -> anyhow::Result<serde_json::Value>,
 }
 
@@ -55,7 +57,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// A wrong argument ends with the usage and code 2, a failed measurement with its reasons and code 1.
+/// A wrong argument ends with the usage and code 2, a failed measurement with its reasons and code
+/// 1.
 fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         let _ = usage.print();
@@ -66,10 +69,20 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 fn unknown(name: &str) -> String {
-    let problem =
-        if name.is_empty() { "no experiment named".to_owned() } else { format!("unknown experiment `{name}`") };
-    let width = EXPERIMENTS.iter().map(|known| known.name.len()).max().unwrap_or(0);
-    let lines: Vec<_> = EXPERIMENTS.iter().map(|known| format!("  {:width$}  {}", known.name, known.about)).collect();
+    let problem = if name.is_empty() {
+        "no experiment named".to_owned()
+    } else {
+        format!("unknown experiment `{name}`")
+    };
+    let width = EXPERIMENTS
+        .iter()
+        .map(|known| known.name.len())
+        .max()
+        .unwrap_or(0);
+    let lines: Vec<_> = EXPERIMENTS
+        .iter()
+        .map(|known| format!("  {:width$}  {}", known.name, known.about))
+        .collect();
     format!("error: {problem}; choose one of\n{}", lines.join("\n"))
 }
 

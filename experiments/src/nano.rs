@@ -11,12 +11,28 @@ use swarm_node::demo::{self, DemoReport, Funder};
 /// A setting is unknown or out of its range, or the demo fails.
 pub fn play(settings: &[(String, String)]) -> Result<DemoReport> {
     let chainless = ("chain.endpoint".to_owned(), "none".to_owned());
-    let flag = |(key, value): &(String, String)| (key.clone(), value.clone(), format!("the measurement's {key}"));
+    let flag = |(key, value): &(String, String)| {
+        (
+            key.clone(),
+            value.clone(),
+            format!("the measurement's {key}"),
+        )
+    };
     let flags = settings.iter().chain([&chainless]).map(flag).collect();
-    let config = Settings::load(&Sources { flags, ..Sources::default() })?.config()?;
+    let config = Settings::load(&Sources {
+        flags,
+        ..Sources::default()
+    })?
+    .config()?;
     let base = Model::load(path(&config.demo.base), &Silent)?;
     let funder = Funder::Nobody("nothing is paid for a measurement".into());
-    Ok(demo::run(&config, base, &funder, &Silent, &Stop::default())?)
+    Ok(demo::run(
+        &config,
+        base,
+        &funder,
+        &Silent,
+        &Stop::default(),
+    )?)
 }
 
 #[cfg(test)]

@@ -22,19 +22,24 @@ pub struct PyTorch {
 }
 
 impl PyTorch {
-    /// Starts `script` with its options; `None`, with the reason on standard error, where Python or PyTorch is missing.
+    /// Starts `script` with its options; `None`, with the reason on standard error, where Python or
+    /// PyTorch is missing.
     pub fn start(python: &str, script: &str, options: &Value) -> Option<Self> {
         match Self::try_start(python, script, options) {
             Ok(started) => Some(started),
             Err(error) => {
-                eprintln!("PyTorch is left out: {error:#}; name a Python that has it with --python");
+                eprintln!(
+                    "PyTorch is left out: {error:#}; name a Python that has it with --python"
+                );
                 None
             }
         }
     }
 
     fn try_start(python: &str, script: &str, options: &Value) -> Result<Self> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pytorch").join(script);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("pytorch")
+            .join(script);
         let mut child = Command::new(python)
             .arg(path)
             .arg(options.to_string())
@@ -45,8 +50,15 @@ impl PyTorch {
             .with_context(|| format!("`{python}` does not start"))?;
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().context("its output is not piped")?);
-        let mut started = Self { child, input, output, version: String::new() };
-        let hello = started.read().with_context(|| format!("`{python} {script}` ended before it was ready"))?;
+        let mut started = Self {
+            child,
+            input,
+            output,
+            version: String::new(),
+        };
+        let hello = started
+            .read()
+            .with_context(|| format!("`{python} {script}` ended before it was ready"))?;
         started.version = hello["version"].as_str().unwrap_or_default().to_owned();
         Ok(started)
     }
@@ -59,9 +71,16 @@ impl PyTorch {
 
     /// Seconds of one measurement.
     pub fn measure(&mut self) -> Result<f64> {
-        let input = self.input.as_mut().context("the input of the Python process is closed")?;
-        writeln!(input, "measure").and_then(|()| input.flush()).context("the Python process ended")?;
-        self.read()?["seconds"].as_f64().context("the Python process gave no time")
+        let input = self
+            .input
+            .as_mut()
+            .context("the input of the Python process is closed")?;
+        writeln!(input, "measure")
+            .and_then(|()| input.flush())
+            .context("the Python process ended")?;
+        self.read()?["seconds"]
+            .as_f64()
+            .context("the Python process gave no time")
     }
 }
 
@@ -79,6 +98,13 @@ mod tests {
 
     #[test]
     fn a_missing_python_is_no_failure() {
-        assert!(PyTorch::start("no-such-python", "step.py", &serde_json::json!({ "threads": 1 })).is_none());
+        assert!(
+            PyTorch::start(
+                "no-such-python",
+                "step.py",
+                &serde_json::json!({ "threads": 1 })
+            )
+            .is_none()
+        );
     }
 }

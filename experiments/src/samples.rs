@@ -20,10 +20,16 @@ impl Samples {
         median(self.0.clone())
     }
 
-    /// The median over rounds of this contender's time over the other's in the same round: what a busy moment does to
-    /// both cancels.
+    /// The median over rounds of this contender's time over the other's in the same round: what a
+    /// busy moment does to both cancels.
     pub fn ratio_to(&self, other: &Self) -> f64 {
-        median(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect())
+        median(
+            self.0
+                .iter()
+                .zip(&other.0)
+                .map(|(ours, theirs)| ours / theirs)
+                .collect(),
+        )
     }
 }
 
@@ -32,7 +38,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Mean and standard deviation (of a sample: over n − 1) of some numbers; no spread for a single one.
+/// Mean and standard deviation (of a sample: over n − 1) of some numbers; no spread for a single
+/// one.
 pub fn mean_and_spread(values: &[f64]) -> (f64, f64) {
     let count = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -40,14 +47,19 @@ pub fn mean_and_spread(values: &[f64]) -> (f64, f64) {
     (mean, (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
-/// Rounded to three decimals, so that the result's JSON stays readable; `None`, which JSON calls null, if not finite.
+/// Rounded to three decimals, so that the result's JSON stays readable; `None`, which JSON calls
+/// null, if not finite.
 pub fn rounded(value: f64) -> Option<f64> {
     value.is_finite().then(|| (value * 1e3).round() / 1e3)
 }
 
 /// Rounded to a number of decimals for a table; a dash if not finite.
 pub fn shown(value: f64, decimals: usize) -> String {
-    if value.is_finite() { format!("{value:.decimals$}") } else { "–".to_owned() }
+    if value.is_finite() {
+        format!("{value:.decimals$}")
+    } else {
+        "–".to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +73,10 @@ mod tests {
             ours.push(x);
             theirs.push(y);
         }
-        assert_eq!((ours.best(), ours.median(), ours.ratio_to(&theirs)), (1.0, 3.0, 0.5));
+        assert_eq!(
+            (ours.best(), ours.median(), ours.ratio_to(&theirs)),
+            (1.0, 3.0, 0.5)
+        );
         assert!(ours.ratio_to(&Samples::default()).is_nan());
     }
 
@@ -74,6 +89,9 @@ mod tests {
     #[test]
     fn what_is_no_number_is_shown_as_missing() {
         assert_eq!((rounded(f64::NAN), rounded(1.23456)), (None, Some(1.235)));
-        assert_eq!((shown(f64::INFINITY, 2), shown(1.237, 2)), ("–".to_owned(), "1.24".to_owned()));
+        assert_eq!(
+            (shown(f64::INFINITY, 2), shown(1.237, 2)),
+            ("–".to_owned(), "1.24".to_owned())
+        );
     }
 }

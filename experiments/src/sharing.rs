@@ -1,7 +1,7 @@
 //! What sharing is for: the demo's swarm and its controls over several seeds, without a chain.
 //!
-//! Every seed has its own keys, questions and sampling noise; base and held-out questions are the same. The spread is that
-//! over seeds. The controls are those of [`swarm_node::demo`].
+//! Every seed has its own keys, questions and sampling noise; base and held-out questions are the
+//! same. The spread is that over seeds. The controls are those of [`swarm_node::demo`].
 
 use std::time::Instant;
 
@@ -45,8 +45,15 @@ fn run(arguments: &[String]) -> Result<Value> {
         eprintln!("{:6.0} s  seed {seed}", start.elapsed().as_secs_f64());
         reports.push(report);
     }
-    let arms: Vec<Arm> = reports.first().map_or(Vec::new(), |report| report.arms.iter().map(|arm| arm.arm).collect());
-    print!("{}\n{}\n{}", outcomes(&reports, &arms), differences(&reports, &arms), curves(&reports, &arms));
+    let arms: Vec<Arm> = reports.first().map_or(Vec::new(), |report| {
+        report.arms.iter().map(|arm| arm.arm).collect()
+    });
+    print!(
+        "{}\n{}\n{}",
+        outcomes(&reports, &arms),
+        differences(&reports, &arms),
+        curves(&reports, &arms)
+    );
     Ok(json!({
         "experiment": "sharing", "seeds": options.seeds, "unit": "share of held-out questions",
         "demos": reports.iter().map(DemoReport::summary).collect::<Vec<_>>(),
@@ -57,10 +64,16 @@ fn run(arguments: &[String]) -> Result<Value> {
 /// The settings as given, and the seed.
 fn settings(given: &[String], seed: u64) -> Result<Vec<(String, String)>> {
     let pair = |setting: &String| {
-        let (key, value) = setting.split_once('=').with_context(|| format!("--set {setting}: write KEY=VALUE"))?;
+        let (key, value) = setting
+            .split_once('=')
+            .with_context(|| format!("--set {setting}: write KEY=VALUE"))?;
         Ok((key.to_owned(), value.to_owned()))
     };
-    given.iter().chain([&format!("demo.seed={seed}")]).map(pair).collect()
+    given
+        .iter()
+        .chain([&format!("demo.seed={seed}")])
+        .map(pair)
+        .collect()
 }
 
 /// In percent, `93.4 ± 1.1`.
@@ -71,7 +84,11 @@ fn percent(values: &[f64]) -> String {
 
 /// One number of an arm in every seed.
 fn values(reports: &[DemoReport], arm: Arm, pick: impl Fn(&ArmReport) -> f64) -> Vec<f64> {
-    reports.iter().filter_map(|report| report.arm(arm)).map(pick).collect()
+    reports
+        .iter()
+        .filter_map(|report| report.arm(arm))
+        .map(pick)
+        .collect()
 }
 
 fn greedy(report: &ArmReport) -> f64 {
@@ -83,18 +100,48 @@ fn sampled(report: &ArmReport) -> f64 {
 }
 
 fn outcomes(reports: &[DemoReport], arms: &[Arm]) -> Table {
-    let mut table = Table::new(["percent", "completions", "greedy", "sampled", "greedy by seed"]);
+    let mut table = Table::new([
+        "percent",
+        "completions",
+        "greedy",
+        "sampled",
+        "greedy by seed",
+    ]);
     let base = |pick: fn(&DemoReport) -> &PassRate| {
-        reports.iter().map(|report| pick(report).mean().share.into()).collect::<Vec<f64>>()
+        reports
+            .iter()
+            .map(|report| pick(report).mean().share.into())
+            .collect::<Vec<f64>>()
     };
-    let [base_greedy, base_sampled] = [base(|report| &report.before.greedy), base(|report| &report.before.sampled)];
-    table.row(vec!["base".into(), "0".into(), percent(&base_greedy), percent(&base_sampled), String::new()]);
+    let [base_greedy, base_sampled] = [
+        base(|report| &report.before.greedy),
+        base(|report| &report.before.sampled),
+    ];
+    table.row(vec![
+        "base".into(),
+        "0".into(),
+        percent(&base_greedy),
+        percent(&base_sampled),
+        String::new(),
+    ]);
     for arm in arms {
         let all = values(reports, *arm, greedy);
-        let by_seed: Vec<String> = all.iter().map(|share| format!("{:.1}", share * 100.0)).collect();
-        let generated = mean_and_spread(&values(reports, *arm, |report| report.last().completions as f64)).0;
+        let by_seed: Vec<String> = all
+            .iter()
+            .map(|share| format!("{:.1}", share * 100.0))
+            .collect();
+        let generated = mean_and_spread(&values(reports, *arm, |report| {
+            report.last().completions as f64
+        }))
+        .0;
         let sampled = percent(&values(reports, *arm, sampled));
-        table.row(vec![arm.name().into(), format!("{generated:.0}"), percent(&all), sampled, by_seed.join(" ")]);
+        table.row(vec![
+            arm.name().into(),
+            format!("{generated:.0}"),
+            percent(&all),
+            sampled,
+            by_seed.join(" "),
+        ]);
     }
     table
 }
@@ -103,14 +150,24 @@ fn outcomes(reports: &[DemoReport], arms: &[Arm]) -> Table {
 fn differences(reports: &[DemoReport], arms: &[Arm]) -> Table {
     let mut table = Table::new(["swarm less", "greedy", "sampled", "greedy by seed"]);
     let differences = |arm, pick: fn(&ArmReport) -> f64| -> Vec<f64> {
-        let pairs = values(reports, Arm::Swarm, pick).into_iter().zip(values(reports, arm, pick));
+        let pairs = values(reports, Arm::Swarm, pick)
+            .into_iter()
+            .zip(values(reports, arm, pick));
         pairs.map(|(swarm, control)| swarm - control).collect()
     };
     for arm in arms.iter().filter(|arm| **arm != Arm::Swarm) {
         let all = differences(*arm, greedy);
-        let by_seed: Vec<String> = all.iter().map(|share| format!("{:+.1}", share * 100.0)).collect();
+        let by_seed: Vec<String> = all
+            .iter()
+            .map(|share| format!("{:+.1}", share * 100.0))
+            .collect();
         let sampled = percent(&differences(*arm, sampled));
-        table.row(vec![arm.name().into(), percent(&all), sampled, by_seed.join(" ")]);
+        table.row(vec![
+            arm.name().into(),
+            percent(&all),
+            sampled,
+            by_seed.join(" "),
+        ]);
     }
     table
 }
@@ -119,16 +176,35 @@ fn differences(reports: &[DemoReport], arms: &[Arm]) -> Table {
 fn curves(reports: &[DemoReport], arms: &[Arm]) -> Table {
     let mut table = Table::new(["arm", "round", "completions", "greedy", "sampled"]);
     for arm in arms {
-        let curves: Vec<_> = reports.iter().filter_map(|report| report.arm(*arm)).map(ArmReport::curve).collect();
+        let curves: Vec<_> = reports
+            .iter()
+            .filter_map(|report| report.arm(*arm))
+            .map(ArmReport::curve)
+            .collect();
         let points = curves.iter().map(Vec::len).min().unwrap_or(0);
         for at in 0..points {
             let points: Vec<_> = curves.iter().map(|curve| &curve[at]).collect();
-            let greedy: Vec<f64> = points.iter().map(|point| point.rates.greedy.mean().share.into()).collect();
-            let sampled: Vec<f64> = points.iter().map(|point| point.rates.sampled.mean().share.into()).collect();
-            let completions: Vec<f64> = points.iter().map(|point| point.completions as f64).collect();
+            let greedy: Vec<f64> = points
+                .iter()
+                .map(|point| point.rates.greedy.mean().share.into())
+                .collect();
+            let sampled: Vec<f64> = points
+                .iter()
+                .map(|point| point.rates.sampled.mean().share.into())
+                .collect();
+            let completions: Vec<f64> = points
+                .iter()
+                .map(|point| point.completions as f64)
+                .collect();
             let completions = format!("{:.0}", mean_and_spread(&completions).0);
             let round = points.first().map_or(0, |point| point.round).to_string();
-            table.row(vec![arm.name().into(), round, completions, percent(&greedy), percent(&sampled)]);
+            table.row(vec![
+                arm.name().into(),
+                round,
+                completions,
+                percent(&greedy),
+                percent(&sampled),
+            ]);
         }
     }
     table
@@ -140,19 +216,37 @@ mod tests {
 
     #[test]
     fn a_setting_without_a_value_is_refused_and_an_unknown_one_named() {
-        assert!(settings(&["demo.rounds".to_owned()], 1).unwrap_err().to_string().contains("KEY=VALUE"));
+        assert!(
+            settings(&["demo.rounds".to_owned()], 1)
+                .unwrap_err()
+                .to_string()
+                .contains("KEY=VALUE")
+        );
         let unknown = ["sharing", "--set", "demo.roundz=1"].map(str::to_owned);
         assert!(format!("{:#}", run(&unknown).unwrap_err()).contains("demo.roundz"));
-        let pairs = [("demo.rounds", "7"), ("demo.seed", "3")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let pairs = [("demo.rounds", "7"), ("demo.seed", "3")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(settings(&["demo.rounds=7".to_owned()], 3).unwrap(), pairs);
     }
 
     #[test]
     fn seeds_are_played_and_compared() {
-        let small =
-            ["rounds=1", "heldout=2", "samples=1", "council=0", "controls=1", "questions=1", "families=max,count"];
-        let settings = small.iter().flat_map(|setting| ["--set".to_owned(), format!("demo.{setting}")]);
-        let arguments = ["sharing", "--seeds", "2"].map(str::to_owned).into_iter().chain(settings);
+        let small = [
+            "rounds=1",
+            "heldout=2",
+            "samples=1",
+            "council=0",
+            "controls=1",
+            "questions=1",
+            "families=max,count",
+        ];
+        let settings = small
+            .iter()
+            .flat_map(|setting| ["--set".to_owned(), format!("demo.{setting}")]);
+        let arguments = ["sharing", "--seeds", "2"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(settings);
         let result = run(&arguments.collect::<Vec<_>>()).unwrap();
         let demos = result["demos"].as_array().unwrap();
         assert_eq!(demos.len(), 2);

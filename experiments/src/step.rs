@@ -1,7 +1,8 @@
 //! One training step of a 10 M-parameter decoder beside PyTorch eager, in one run.
 //!
-//! Both sides take turns, step by step, with the same number of threads. A step is everything from tokens to updated
-//! parameters: forward, cross-entropy, backward, clipping by the global norm, AdamW; ours is one program.
+//! Both sides take turns, step by step, with the same number of threads. A step is everything from
+//! tokens to updated parameters: forward, cross-entropy, backward, clipping by the global norm,
+//! AdamW; ours is one program.
 
 use std::time::Instant;
 
@@ -25,8 +26,11 @@ use crate::samples::{Samples, rounded, shown};
 use crate::table::Table;
 
 /// See the module.
-pub const EXPERIMENT: Experiment =
-    Experiment { name: "step", about: "a training step of a 10 M-parameter decoder against PyTorch eager", run };
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "step",
+    about: "a training step of a 10 M-parameter decoder against PyTorch eager",
+    run,
+};
 
 /// Times training steps.
 #[derive(Debug, Parser)]
@@ -56,9 +60,16 @@ fn run(arguments: &[String]) -> Result<Value> {
     let options = Options::try_parse_from(arguments)?;
     let model = ModelConfig::preset(&options.model)?;
     let forward = programs::forward(&model, options.batch, options.context)?;
-    let program = training_step(&forward, &Objective::Supervised, &OptimizerConfig::default())?;
-    let rows: Vec<Row> =
-        options.threads.iter().map(|&threads| measure(&options, &model, &program, threads)).collect::<Result<_>>()?;
+    let program = training_step(
+        &forward,
+        &Objective::Supervised,
+        &OptimizerConfig::default(),
+    )?;
+    let rows: Vec<Row> = options
+        .threads
+        .iter()
+        .map(|&threads| measure(&options, &model, &program, threads))
+        .collect::<Result<_>>()?;
     let flops = flops(&model, options.batch, options.context);
     print!("{}", table(&rows, flops));
     Ok(json!({
@@ -69,10 +80,16 @@ fn run(arguments: &[String]) -> Result<Value> {
     }))
 }
 
-/// Floating-point operations of the matrix products of a step. Attention counts in full, though half of it is masked.
+/// Floating-point operations of the matrix products of a step. Attention counts in full, though
+/// half of it is masked.
 fn flops(model: &ModelConfig, batch: usize, context: usize) -> f64 {
-    let matrices = model.parameters().into_iter().filter(|(name, shape)| shape.len() == 2 && !name.contains("embed"));
-    let weights: usize = matrices.map(|(_, shape)| shape.iter().product::<usize>()).sum();
+    let matrices = model
+        .parameters()
+        .into_iter()
+        .filter(|(name, shape)| shape.len() == 2 && !name.contains("embed"));
+    let weights: usize = matrices
+        .map(|(_, shape)| shape.iter().product::<usize>())
+        .sum();
     let attention = 2 * model.num_layers * context * model.query_width();
     3.0 * 2.0 * (batch * context) as f64 * (weights + attention) as f64
 }
@@ -85,7 +102,12 @@ struct Row {
     version: Option<String>,
 }
 
-fn measure(options: &Options, model: &ModelConfig, program: &Program, threads: usize) -> Result<Row> {
+fn measure(
+    options: &Options,
+    model: &ModelConfig,
+    program: &Program,
+    threads: usize,
+) -> Result<Row> {
     let mut session = session(model, program, threads)?;
     let shape = json!({ "model": model, "threads": threads, "batch": options.batch, "context": options.context });
     let mut pytorch = PyTorch::start(&options.python, "step.py", &shape);
@@ -97,7 +119,12 @@ fn measure(options: &Options, model: &ModelConfig, program: &Program, threads: u
             theirs.push(pytorch.measure()?);
         }
     }
-    Ok(Row { threads, ours, theirs, version: pytorch.map(|pytorch| pytorch.version.clone()) })
+    Ok(Row {
+        threads,
+        ours,
+        theirs,
+        version: pytorch.map(|pytorch| pytorch.version.clone()),
+    })
 }
 
 /// Seconds of one step.
@@ -123,11 +150,17 @@ fn session(model: &ModelConfig, program: &Program, threads: usize) -> Result<Box
 /// Every position is trained, and attends to all earlier ones of its row.
 fn write_batch(session: &mut dyn Session, program: &Program, vocabulary: u64) -> Result<()> {
     let mut random = Stream::from_seed("experiments/step", 1);
-    let tokens = program.inputs().iter().find(|input| input.name == "tokens").context("the program reads no tokens")?;
+    let tokens = program
+        .inputs()
+        .iter()
+        .find(|input| input.name == "tokens")
+        .context("the program reads no tokens")?;
     let (count, context) = (tokens.ty.shape.elements(), tokens.ty.shape.last().max(1));
     for (_, input) in program.inputs_with_role(Role::Data) {
         let words: Vec<u32> = match input.name.as_str() {
-            "tokens" | "targets" => (0..count).map(|_| random.below(vocabulary) as u32).collect(),
+            "tokens" | "targets" => (0..count)
+                .map(|_| random.below(vocabulary) as u32)
+                .collect(),
             "positions" => (0..count).map(|at| (at % context) as u32).collect(),
             "token_count" => vec![(count as f32).to_bits()],
             LEARNING_RATE => vec![1e-4f32.to_bits()],
@@ -156,17 +189,40 @@ impl Row {
 }
 
 fn table(rows: &[Row], flops: f64) -> Table {
-    let headings =
-        ["threads", "ratio", "median ratio", "ours s", "median", "GFLOP/s", "PyTorch s", "median", "GFLOP/s"];
+    let headings = [
+        "threads",
+        "ratio",
+        "median ratio",
+        "ours s",
+        "median",
+        "GFLOP/s",
+        "PyTorch s",
+        "median",
+        "GFLOP/s",
+    ];
     let mut table = Table::new(headings);
     for row in rows {
-        let known = |value: f64| if row.version.is_some() { value } else { f64::NAN };
+        let known = |value: f64| {
+            if row.version.is_some() {
+                value
+            } else {
+                f64::NAN
+            }
+        };
         let mut cells = vec![row.threads.to_string()];
         cells.push(shown(known(row.ours.best() / row.theirs.best()), 3));
         cells.push(shown(row.ours.ratio_to(&row.theirs), 3));
         for samples in [&row.ours, &row.theirs] {
-            let speed = if samples.best().is_finite() { flops / samples.best() / 1e9 } else { f64::NAN };
-            cells.extend([shown(samples.best(), 3), shown(samples.median(), 3), shown(speed, 0)]);
+            let speed = if samples.best().is_finite() {
+                flops / samples.best() / 1e9
+            } else {
+                f64::NAN
+            };
+            cells.extend([
+                shown(samples.best(), 3),
+                shown(samples.median(), 3),
+                shown(speed, 0),
+            ]);
         }
         table.row(cells);
     }
@@ -180,7 +236,8 @@ mod tests {
     #[test]
     fn operations_are_six_per_weight_and_token_plus_attention() {
         let model = ModelConfig::preset("nano").unwrap();
-        // 4 layers of 4·96² + 3·96·256 weights and a head of 64·96; two products of context · width per layer.
+        // 4 layers of 4·96² + 3·96·256 weights and a head of 64·96; two products of context · width
+        // per layer.
         let weights = 4.0 * (4.0 * 96.0 * 96.0 + 3.0 * 96.0 * 256.0) + 64.0 * 96.0;
         let expected = 6.0 * 10.0 * (weights + 2.0 * 4.0 * 5.0 * 96.0);
         assert_eq!(flops(&model, 2, 5), expected);
@@ -188,11 +245,28 @@ mod tests {
 
     #[test]
     fn a_step_of_a_small_model_is_measured_without_python() {
-        let arguments = ["step", "--python", "no-such-python", "--threads", "1", "--rounds", "1", "--model", "nano"];
+        let arguments = [
+            "step",
+            "--python",
+            "no-such-python",
+            "--threads",
+            "1",
+            "--rounds",
+            "1",
+            "--model",
+            "nano",
+        ];
         let sizes = ["--batch", "1", "--context", "8"];
-        let arguments: Vec<String> = arguments.iter().chain(&sizes).map(|text| (*text).to_owned()).collect();
+        let arguments: Vec<String> = arguments
+            .iter()
+            .chain(&sizes)
+            .map(|text| (*text).to_owned())
+            .collect();
         let result = run(&arguments).unwrap();
         assert!(result["rows"][0]["ours"]["best"].as_f64().unwrap() > 0.0);
-        assert_eq!((&result["rows"][0]["ratio"], &result["pytorch"]), (&Value::Null, &Value::Null));
+        assert_eq!(
+            (&result["rows"][0]["ratio"], &result["pytorch"]),
+            (&Value::Null, &Value::Null)
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! Reproducible operators: the same program on the same inputs gives the same bits, on every engine.
+//! Reproducible operators: the same program on the same inputs gives the same bits, on every
+//! engine.
 //!
-//! Data flows one way: a model recorded by [`lower`] becomes a [`program`], which [`grad`] and [`optim`] extend to a
-//! whole training step, which an [`engine`] executes. [`scalar`] says what every number means; [`weights`] are the
-//! tensors of a model on disk.
+//! Data flows one way: a model recorded by [`lower`] becomes a [`program`], which [`grad`] and
+//! [`optim`] extend to a whole training step, which an [`engine`] executes. [`scalar`] says what
+//! every number means; [`weights`] are the tensors of a model on disk.
 
 pub mod conformance;
 pub mod engine;

@@ -1,6 +1,7 @@
 //! Host tensors: a type and its elements as 32-bit words.
 //!
-//! Every element type occupies one word (f32 by its bits, bool as 0 or 1), so moving data never depends on its type.
+//! Every element type occupies one word (f32 by its bits, bool as 0 or 1), so moving data never
+//! depends on its type.
 
 use crate::program::{DType, Shape, TensorType};
 
@@ -39,7 +40,10 @@ impl Tensor {
     /// The number of words is not that of the shape.
     pub fn from_words(ty: TensorType, words: Vec<u32>) -> Result<Self, TensorError> {
         if words.len() != ty.shape.elements() {
-            return Err(TensorError::Length { found: words.len(), ty });
+            return Err(TensorError::Length {
+                found: words.len(),
+                ty,
+            });
         }
         Ok(Self { ty, words })
     }
@@ -113,13 +117,15 @@ impl Tensor {
         Ok(bytemuck::cast_slice(&self.words))
     }
 
-    /// The first element of an f32 tensor that is no number, or whose magnitude is above `limit`: its number in
-    /// row-major order, and itself. One pass over memory, and a second one only if there is such an element.
+    /// The first element of an f32 tensor that is no number, or whose magnitude is above `limit`:
+    /// its number in row-major order, and itself. One pass over memory, and a second one only if
+    /// there is such an element.
     pub fn first_beyond(&self, limit: f32) -> Option<(usize, f32)> {
         if self.ty.dtype != DType::F32 {
             return None;
         }
-        // Bits without their sign are in the order of magnitudes, with infinity and then NaN behind all numbers.
+        // Bits without their sign are in the order of magnitudes, with infinity and then NaN behind
+        // all numbers.
         let limit = limit.abs().to_bits();
         let magnitude = |word: &u32| word & (u32::MAX >> 1);
         if self.words.iter().map(magnitude).fold(0, u32::max) <= limit {
@@ -133,6 +139,9 @@ impl Tensor {
         if self.ty.dtype == wanted {
             return Ok(());
         }
-        Err(TensorError::DType { ty: self.ty.clone(), wanted })
+        Err(TensorError::DType {
+            ty: self.ty.clone(),
+            wanted,
+        })
     }
 }

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::CpuEngine;
 use reproducible_ops::optim::{AdamW, LEARNING_RATE, TrainStep, initial_state};
-use reproducible_ops::program::{Builder, Operator, Program, Role, Shape, TensorType, TypeError, ValueId};
+use reproducible_ops::program::{
+    Builder, Operator, Program, Role, Shape, TensorType, TypeError, ValueId,
+};
 use reproducible_ops::tensor::Tensor;
 
 /// Counts what the whole process allocates: every thread of the engine is included.
@@ -58,7 +60,13 @@ fn forward() -> Result<Program, TypeError> {
     let ids = b.input("ids", TensorType::i32([TOKENS]), Role::Data);
     let at = b.input("at", TensorType::i32([]), Role::Data);
     let x = b.push(Operator::GatherRows, &[table, ids])?;
-    let first = b.push(Operator::Slice { starts: vec![0, 0], ends: vec![1, WIDTH] }, &[x])?;
+    let first = b.push(
+        Operator::Slice {
+            starts: vec![0, 0],
+            ends: vec![1, WIDTH],
+        },
+        &[x],
+    )?;
     let next = b.push(Operator::UpdateRows, &[memory, first, at])?;
     b.output("memory", next);
     let normed = rms_norm(&mut b, x, gain)?;
@@ -99,29 +107,43 @@ fn rms_norm(b: &mut Builder, x: ValueId, gain: ValueId) -> Result<ValueId, TypeE
 /// Something small and not constant for every input.
 fn start(program: &Program) -> Vec<(String, Tensor)> {
     let mut all = initial_state(program);
-    for input in program.inputs().iter().filter(|input| input.role != Role::State) {
+    for input in program
+        .inputs()
+        .iter()
+        .filter(|input| input.role != Role::State)
+    {
         let mut tensor = Tensor::zeros(input.ty.clone());
         let is_float = input.ty.dtype == reproducible_ops::program::DType::F32;
         for (index, word) in tensor.words_mut().iter_mut().enumerate() {
             let number = index % 7;
-            *word = if is_float { ((number as f32 - 3.0) * 0.05).to_bits() } else { number as u32 };
+            *word = if is_float {
+                ((number as f32 - 3.0) * 0.05).to_bits()
+            } else {
+                number as u32
+            };
         }
         all.push((input.name.clone(), tensor));
     }
-    all.push((LEARNING_RATE.into(), Tensor::f32(Shape::scalar(), vec![1e-3]).unwrap()));
+    all.push((
+        LEARNING_RATE.into(),
+        Tensor::f32(Shape::scalar(), vec![1e-3]).unwrap(),
+    ));
     all
 }
 
 /// One test, so that no other test of this binary allocates meanwhile.
 #[test]
 fn a_step_after_the_first_allocates_nothing() {
-    let step = TrainStep::assemble(&forward().unwrap(), "loss", &AdamW::default(), Some(1.0)).unwrap();
+    let step =
+        TrainStep::assemble(&forward().unwrap(), "loss", &AdamW::default(), Some(1.0)).unwrap();
     let inputs = start(&step);
     let ids: Vec<u32> = (0..TOKENS as u32).map(|index| index % 50).collect();
     let mut losses = Vec::new();
     for threads in [1, 2] {
         let mut session = CpuEngine::new(threads).load(&step).unwrap();
-        inputs.iter().for_each(|(name, tensor)| session.write(name, tensor).unwrap());
+        inputs
+            .iter()
+            .for_each(|(name, tensor)| session.write(name, tensor).unwrap());
         for _ in 0..2 {
             session.run().unwrap();
             session.advance();
@@ -133,7 +155,11 @@ fn a_step_after_the_first_allocates_nothing() {
             session.run().unwrap();
             session.advance();
         }
-        assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0, "allocations with {threads} threads");
+        assert_eq!(
+            ALLOCATIONS.load(Relaxed) - before,
+            0,
+            "allocations with {threads} threads"
+        );
         losses.push(session.read("loss").unwrap());
     }
     assert_eq!(losses[0], losses[1]);

@@ -1,7 +1,8 @@
 //! Gradients of random programs against PyTorch.
 //!
-//! `tests/data/gradients.json` was written by `tests/pytorch/gradients.py`; nothing but the file is needed here. The error
-//! of a gradient is the largest absolute difference divided by the largest absolute value of the expected tensor.
+//! `tests/data/gradients.json` was written by `tests/pytorch/gradients.py`; nothing but the file is
+//! needed here. The error of a gradient is the largest absolute difference divided by the largest
+//! absolute value of the expected tensor.
 
 #![allow(clippy::unwrap_used)]
 
@@ -29,11 +30,17 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn sizes(value: &Value) -> Vec<usize> {
-    list(value).iter().map(|size| size.as_u64().unwrap() as usize).collect()
+    list(value)
+        .iter()
+        .map(|size| size.as_u64().unwrap() as usize)
+        .collect()
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
-    list(value).iter().map(|number| number.as_f64().unwrap()).collect()
+    list(value)
+        .iter()
+        .map(|number| number.as_f64().unwrap())
+        .collect()
 }
 
 fn tensor(input: &Value) -> Tensor {
@@ -47,17 +54,32 @@ fn tensor(input: &Value) -> Tensor {
 fn case(recipe: &Value) -> Case {
     let inputs: Vec<Tensor> = list(&recipe["inputs"]).iter().map(tensor).collect();
     let mut b = Builder::new();
-    let declare = |(index, tensor): (usize, &Tensor)| b.input(format!("x{index}"), tensor.ty().clone(), Role::Param);
+    let declare = |(index, tensor): (usize, &Tensor)| {
+        b.input(format!("x{index}"), tensor.ty().clone(), Role::Param)
+    };
     let mut values: Vec<ValueId> = inputs.iter().enumerate().map(declare).collect();
     for step in list(&recipe["steps"]) {
-        let operands: Vec<ValueId> = sizes(&step[1]).into_iter().map(|number| values[number]).collect();
+        let operands: Vec<ValueId> = sizes(&step[1])
+            .into_iter()
+            .map(|number| values[number])
+            .collect();
         values.push(apply(&mut b, step[0].as_str().unwrap(), &operands, &step[2]).unwrap());
     }
-    let loss = sizes(&recipe["ends"]).into_iter().map(|number| end(&mut b, values[number]));
-    let loss = loss.collect::<Vec<_>>().into_iter().reduce(|total, one| b.add(total, one).unwrap()).unwrap();
+    let loss = sizes(&recipe["ends"])
+        .into_iter()
+        .map(|number| end(&mut b, values[number]));
+    let loss = loss
+        .collect::<Vec<_>>()
+        .into_iter()
+        .reduce(|total, one| b.add(total, one).unwrap())
+        .unwrap();
     b.output("loss", loss);
     let program = b.finish();
-    Case { loss: program.output_named("loss").unwrap(), program, inputs }
+    Case {
+        loss: program.output_named("loss").unwrap(),
+        program,
+        inputs,
+    }
 }
 
 /// One term of the loss: the sum of the tanh of a value that nothing else reads.
@@ -79,9 +101,26 @@ fn apply(b: &mut Builder, operator: &str, x: &[ValueId], attributes: &Value) -> 
         "reshape" => b.reshape(x[0], sizes("shape")),
         "permute" => b.permute(x[0], &sizes("axes")),
         "expand" => b.expand(x[0], sizes("shape")),
-        "slice" => b.push(Operator::Slice { starts: sizes("starts"), ends: sizes("ends") }, x),
-        "pad" => b.push(Operator::Pad { before: sizes("before"), after: sizes("after") }, x),
-        "concat" => b.push(Operator::Concat { axis: attributes["axis"].as_u64().unwrap() as usize }, x),
+        "slice" => b.push(
+            Operator::Slice {
+                starts: sizes("starts"),
+                ends: sizes("ends"),
+            },
+            x,
+        ),
+        "pad" => b.push(
+            Operator::Pad {
+                before: sizes("before"),
+                after: sizes("after"),
+            },
+            x,
+        ),
+        "concat" => b.push(
+            Operator::Concat {
+                axis: attributes["axis"].as_u64().unwrap() as usize,
+            },
+            x,
+        ),
         plain => b.push(named(plain), x),
     }
 }
@@ -108,15 +147,28 @@ fn named(operator: &str) -> Operator {
         TakeAlongLast,
         UpdateRows,
     ];
-    plain.into_iter().find(|known| known.name() == operator).unwrap()
+    plain
+        .into_iter()
+        .find(|known| known.name() == operator)
+        .unwrap()
 }
 
 /// Largest difference relative to the largest expected magnitude.
 fn error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
-    let difference = found.iter().zip(expected).map(|(&a, &b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
-    let magnitude = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    if difference == 0.0 { 0.0 } else { difference / magnitude.max(f64::MIN_POSITIVE) }
+    let difference = found
+        .iter()
+        .zip(expected)
+        .map(|(&a, &b)| (f64::from(a) - b).abs())
+        .fold(0.0, f64::max);
+    let magnitude = expected
+        .iter()
+        .fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    if difference == 0.0 {
+        0.0
+    } else {
+        difference / magnitude.max(f64::MIN_POSITIVE)
+    }
 }
 
 /// Worst error over the loss and all gradients of one program.
@@ -133,7 +185,11 @@ fn worst(recipe: &Value) -> f64 {
         Value::Null => error(values(id), &zero(id)),
         expected => error(values(id), &numbers(expected)),
     };
-    found.iter().zip(list(&recipe["gradients"])).map(compare).fold(of_loss, f64::max)
+    found
+        .iter()
+        .zip(list(&recipe["gradients"]))
+        .map(compare)
+        .fold(of_loss, f64::max)
 }
 
 #[test]
@@ -145,13 +201,20 @@ fn random_programs_have_the_gradients_of_pytorch() {
     for (index, error) in errors.iter().enumerate() {
         assert!(*error <= TOLERANCE, "program {index}: error {error:.2e}");
     }
-    println!("worst relative error {:.2e}", errors.iter().fold(0.0, |worst: f64, &error| worst.max(error)));
+    println!(
+        "worst relative error {:.2e}",
+        errors
+            .iter()
+            .fold(0.0, |worst: f64, &error| worst.max(error))
+    );
 }
 
 #[test]
 fn the_fixture_uses_every_operator() {
     let fixture: Value = serde_json::from_str(FIXTURE).unwrap();
-    let steps = list(&fixture).iter().flat_map(|recipe| list(&recipe["steps"]));
+    let steps = list(&fixture)
+        .iter()
+        .flat_map(|recipe| list(&recipe["steps"]));
     let used: HashSet<&str> = steps.map(|step| step[0].as_str().unwrap()).collect();
     assert_eq!(used.len(), 28, "{used:?}");
 }

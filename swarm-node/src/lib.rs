@@ -11,7 +11,8 @@
 //! text_file                                 what every reader of a user's text file calls
 //! ```
 
-// Printing goes through `cli::output`, which never panics where the macros do: on a closed pipe or a full disk.
+// Printing goes through `cli::output`, which never panics where the macros do: on a closed pipe or
+// a full disk.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod assembly;

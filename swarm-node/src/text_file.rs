@@ -1,8 +1,10 @@
-//! Text files that users bring: settings, recipes, data sets, model configurations, passwords, keystores.
+//! Text files that users bring: settings, recipes, data sets, model configurations, passwords,
+//! keystores.
 //!
-//! Editors differ in what they write before and between lines, so every such file is read here. A UTF-8 byte order mark
-//! is no part of the text; UTF-16 is refused by its name; other bytes that are no UTF-8 are refused with their place.
-//! Ends of lines stay as they are: TOML, JSON and [`str::lines`] take CRLF too.
+//! Editors differ in what they write before and between lines, so every such file is read here. A
+//! UTF-8 byte order mark is no part of the text; UTF-16 is refused by its name; other bytes that
+//! are no UTF-8 are refused with their place. Ends of lines stay as they are: TOML, JSON and
+//! [`str::lines`] take CRLF too.
 //!
 //! Limits: a reader states the most bytes that it takes; nothing longer is loaded.
 
@@ -39,8 +41,8 @@ impl From<NotText> for io::Error {
 /// Reads the text file at `path`, at most `limit` bytes.
 ///
 /// # Errors
-/// [`io::ErrorKind::FileTooLarge`] if there is more, [`io::ErrorKind::InvalidData`] with a [`NotText`], and whatever the
-/// system says.
+/// [`io::ErrorKind::FileTooLarge`] if there is more, [`io::ErrorKind::InvalidData`] with a
+/// [`NotText`], and whatever the system says.
 pub fn read(path: &Path, limit: u64) -> io::Result<String> {
     let bytes = read_bytes(path, limit)?;
     Ok(decode(&bytes)?.to_owned())
@@ -52,9 +54,14 @@ pub fn read(path: &Path, limit: u64) -> io::Result<String> {
 /// [`io::ErrorKind::FileTooLarge`] if there are more than `limit`, and whatever the system says.
 pub fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)?;
     match bytes.len() as u64 > limit {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"))),
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {limit} bytes"),
+        )),
         false => Ok(bytes),
     }
 }
@@ -65,7 +72,9 @@ pub fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Every [`NotText`].
 pub fn decode(bytes: &[u8]) -> Result<&str, NotText> {
     let text = without_mark(bytes)?;
-    std::str::from_utf8(text).map_err(|error| NotText::NotUtf8 { at: bytes.len() - text.len() + error.valid_up_to() })
+    std::str::from_utf8(text).map_err(|error| NotText::NotUtf8 {
+        at: bytes.len() - text.len() + error.valid_up_to(),
+    })
 }
 
 /// A file's bytes behind the byte order mark of UTF-8, if there is one.
@@ -97,7 +106,10 @@ mod tests {
         assert_eq!(decode(b"\xff\xfea\0"), Err(NotText::Utf16));
         assert_eq!(decode(b"\xfe\xff\0a"), Err(NotText::Utf16));
         assert_eq!(decode(b"ab\xff"), Err(NotText::NotUtf8 { at: 2 }));
-        assert_eq!(decode(b"\xef\xbb\xbfab\xff"), Err(NotText::NotUtf8 { at: 5 }));
+        assert_eq!(
+            decode(b"\xef\xbb\xbfab\xff"),
+            Err(NotText::NotUtf8 { at: 5 })
+        );
     }
 
     #[test]
@@ -106,9 +118,15 @@ mod tests {
         let path = folder.path().join("text");
         std::fs::write(&path, b"\xef\xbb\xbfabc").unwrap();
         assert_eq!(read(&path, 6).unwrap(), "abc");
-        assert_eq!(read(&path, 5).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(
+            read(&path, 5).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
         std::fs::write(&path, b"\xff\xfea\0").unwrap();
         let refused = read(&path, 9).unwrap_err();
-        assert!(refused.kind() == io::ErrorKind::InvalidData && refused.to_string().contains("UTF-16"), "{refused}");
+        assert!(
+            refused.kind() == io::ErrorKind::InvalidData && refused.to_string().contains("UTF-16"),
+            "{refused}"
+        );
     }
 }

@@ -46,7 +46,8 @@ pub enum ConnectError {
     },
     /// Nothing is deployed there.
     #[error(
-        "no contract at {address} on chain {chain_id}: deploy first with `swarm-node chain deploy`, or fix the deployment file"
+        "no contract at {address} on chain {chain_id}: deploy first with `swarm-node chain \
+         deploy`, or fix the deployment file"
     )]
     NoContract {
         /// The address.
@@ -115,9 +116,17 @@ impl RpcError {
     pub(super) fn sort(what: &'static str, error: TransportError, url: Option<&RpcUrl>) -> Self {
         let censored = |text: String| url.map(|url| url.censor(&text)).unwrap_or(text);
         match error {
-            Failure::ErrorResp(payload) => Self::answered(what, censored(payload.message.to_string()), &payload),
-            Failure::Transport(kind) => Self::Unavailable { what, cause: censored(transport(&kind)) },
-            other => Self::Unavailable { what, cause: censored(other.to_string()) },
+            Failure::ErrorResp(payload) => {
+                Self::answered(what, censored(payload.message.to_string()), &payload)
+            }
+            Failure::Transport(kind) => Self::Unavailable {
+                what,
+                cause: censored(transport(&kind)),
+            },
+            other => Self::Unavailable {
+                what,
+                cause: censored(other.to_string()),
+            },
         }
     }
 
@@ -129,8 +138,15 @@ impl RpcError {
             };
         }
         match payload.is_retry_err() {
-            true => Self::Unavailable { what, cause: message },
-            false => Self::Refused { what, code: payload.code, message },
+            true => Self::Unavailable {
+                what,
+                cause: message,
+            },
+            false => Self::Refused {
+                what,
+                code: payload.code,
+                message,
+            },
         }
     }
 }
@@ -138,7 +154,9 @@ impl RpcError {
 /// The innermost cause: the outer ones name the address, which may carry a key.
 fn transport(kind: &TransportErrorKind) -> String {
     match kind {
-        TransportErrorKind::Custom(error) | TransportErrorKind::NonRetryable(error) => innermost(&**error),
+        TransportErrorKind::Custom(error) | TransportErrorKind::NonRetryable(error) => {
+            innermost(&**error)
+        }
         other => other.to_string(),
     }
 }
@@ -167,6 +185,9 @@ mod tests {
         assert!(error.is_transient(), "{error}");
         let error = answer(r#"{"code": -32000, "message": "nonce too low"}"#);
         assert_eq!(error.cause(), "nonce too low");
-        assert!(matches!(error, RpcError::Refused { code: -32000, .. }), "{error}");
+        assert!(
+            matches!(error, RpcError::Refused { code: -32000, .. }),
+            "{error}"
+        );
     }
 }

@@ -1,11 +1,13 @@
-//! A connection to a chain, checked: its chain id is the expected one before anything else is asked.
+//! A connection to a chain, checked: its chain id is the expected one before anything else is
+//! asked.
 //!
-//! [`Client`] wraps alloy's provider without its fillers: the nonce and the gas of a transaction are the business of
-//! [`crate::writer`] alone. Every question has a time limit, and every error says what was asked: [`RpcError`] keeps
-//! apart an endpoint that is unavailable (ask again), a call that reverts (with its reason), and a refusal.
+//! [`Client`] wraps alloy's provider without its fillers: the nonce and the gas of a transaction
+//! are the business of [`crate::writer`] alone. Every question has a time limit, and every error
+//! says what was asked: [`RpcError`] keeps apart an endpoint that is unavailable (ask again), a
+//! call that reverts (with its reason), and a refusal.
 //!
-//! Addresses of endpoints often carry a key, so nothing shows more of them than [`RpcUrl`] does: neither errors of ours,
-//! nor those of the libraries below, nor what a server says.
+//! Addresses of endpoints often carry a key, so nothing shows more of them than [`RpcUrl`] does:
+//! neither errors of ours, nor those of the libraries below, nor what a server says.
 
 mod connect;
 mod error;
@@ -28,7 +30,11 @@ pub use url::{RpcUrl, UrlError, without_keys};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits before a question is asked again, each time that an endpoint is unavailable.
-const AGAIN: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500)];
+const AGAIN: [Duration; 3] = [
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+];
 
 /// A chain, through its JSON-RPC. Clones share the connection.
 #[derive(Clone, Debug)]
@@ -51,13 +57,15 @@ impl Client {
         &self.endpoint
     }
 
-    /// alloy's provider, for typed reads through [`crate::bindings`]. It has no wallet: it cannot send.
+    /// alloy's provider, for typed reads through [`crate::bindings`]. It has no wallet: it cannot
+    /// send.
     pub fn provider(&self) -> &DynProvider {
         &self.provider
     }
 
-    /// Asks with a time limit and sorts the error. A line that fails now and then is asked again at once: a caller that
-    /// needs ten answers in a row would otherwise get nowhere on a line that fails one time in five.
+    /// Asks with a time limit and sorts the error. A line that fails now and then is asked again at
+    /// once: a caller that needs ten answers in a row would otherwise get nowhere on a line that
+    /// fails one time in five.
     async fn ask<T, Q: IntoFuture<Output = Result<T, TransportError>>>(
         &self,
         what: &'static str,
@@ -66,10 +74,13 @@ impl Client {
         let mut waits = AGAIN.into_iter();
         loop {
             let answer = tokio::time::timeout(PATIENCE, question().into_future()).await;
-            let silence =
-                || RpcError::Unavailable { what, cause: format!("no answer within {} s", PATIENCE.as_secs()) };
-            let answer =
-                answer.map_err(|_| silence())?.map_err(|error| RpcError::sort(what, error, self.url.as_deref()));
+            let silence = || RpcError::Unavailable {
+                what,
+                cause: format!("no answer within {} s", PATIENCE.as_secs()),
+            };
+            let answer = answer
+                .map_err(|_| silence())?
+                .map_err(|error| RpcError::sort(what, error, self.url.as_deref()));
             match (answer, waits.next()) {
                 (Err(error), Some(wait)) if error.is_transient() => tokio::time::sleep(wait).await,
                 (answer, _) => return answer,

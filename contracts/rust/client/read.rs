@@ -50,13 +50,21 @@ pub struct Call {
 impl Call {
     /// A question to a contract, asked by nobody in particular.
     pub fn to(contract: Address, data: impl Into<Bytes>) -> Self {
-        Self { from: Address::ZERO, to: Some(contract), data: data.into(), value: U256::ZERO }
+        Self {
+            from: Address::ZERO,
+            to: Some(contract),
+            data: data.into(),
+            value: U256::ZERO,
+        }
     }
 }
 
 impl From<&Call> for TransactionRequest {
     fn from(call: &Call) -> Self {
-        let request = Self::default().with_from(call.from).with_input(call.data.clone()).with_value(call.value);
+        let request = Self::default()
+            .with_from(call.from)
+            .with_input(call.data.clone())
+            .with_value(call.value);
         match call.to {
             Some(to) => request.with_to(to),
             None => request.into_create(),
@@ -70,8 +78,13 @@ impl Client {
     /// # Errors
     /// [`RpcError`].
     pub async fn head(&self) -> Result<Block, RpcError> {
-        let missing = || RpcError::Unavailable { what: "its newest block", cause: "it has none".into() };
-        self.block_at(BlockNumberOrTag::Latest.into(), "its newest block").await?.ok_or_else(missing)
+        let missing = || RpcError::Unavailable {
+            what: "its newest block",
+            cause: "it has none".into(),
+        };
+        self.block_at(BlockNumberOrTag::Latest.into(), "its newest block")
+            .await?
+            .ok_or_else(missing)
     }
 
     /// The block at a height; `None` if the chain is not that high.
@@ -97,7 +110,8 @@ impl Client {
     /// # Errors
     /// [`RpcError`].
     pub async fn balance(&self, account: Address) -> Result<U256, RpcError> {
-        self.ask("a balance", || self.provider.get_balance(account).latest()).await
+        self.ask("a balance", || self.provider.get_balance(account).latest())
+            .await
     }
 
     /// Transactions that an account has in the chain up to the newest block: its next nonce.
@@ -105,26 +119,39 @@ impl Client {
     /// # Errors
     /// [`RpcError`].
     pub async fn nonce(&self, account: Address) -> Result<u64, RpcError> {
-        self.ask("a nonce", || self.provider.get_transaction_count(account).latest()).await
+        self.ask("a nonce", || {
+            self.provider.get_transaction_count(account).latest()
+        })
+        .await
     }
 
-    /// The tip that gets a transaction mined soon, in wei per gas; 1 gwei where a node suggests none.
+    /// The tip that gets a transaction mined soon, in wei per gas; 1 gwei where a node suggests
+    /// none.
     ///
     /// # Errors
     /// [`RpcError`].
     pub async fn tip(&self) -> Result<u128, RpcError> {
-        match self.ask("a fee", || self.provider.get_max_priority_fee_per_gas()).await {
+        match self
+            .ask("a fee", || self.provider.get_max_priority_fee_per_gas())
+            .await
+        {
             Err(RpcError::Refused { .. }) => Ok(USUAL_TIP),
             answer => answer,
         }
     }
 
-    /// Gas that a call takes in the next block: a chain that mines on demand shows an old time in its newest one.
+    /// Gas that a call takes in the next block: a chain that mines on demand shows an old time in
+    /// its newest one.
     ///
     /// # Errors
     /// [`RpcError`]; [`RpcError::Reverted`] if it reverts.
     pub async fn estimate(&self, call: &Call) -> Result<u64, RpcError> {
-        self.ask("the transaction", || self.provider.estimate_gas(call.into()).block(BlockId::pending())).await
+        self.ask("the transaction", || {
+            self.provider
+                .estimate_gas(call.into())
+                .block(BlockId::pending())
+        })
+        .await
     }
 
     /// What a call returns on top of the newest block.
@@ -132,7 +159,10 @@ impl Client {
     /// # Errors
     /// [`RpcError`]; [`RpcError::Reverted`] if it reverts.
     pub async fn call(&self, call: &Call) -> Result<Bytes, RpcError> {
-        self.ask("the call", || self.provider.call(call.into()).block(BlockId::latest())).await
+        self.ask("the call", || {
+            self.provider.call(call.into()).block(BlockId::latest())
+        })
+        .await
     }
 
     /// What a call would return in the next block, whose time it sees.
@@ -140,7 +170,10 @@ impl Client {
     /// # Errors
     /// [`RpcError`]; [`RpcError::Reverted`] if it reverts.
     pub async fn foresee(&self, call: &Call) -> Result<Bytes, RpcError> {
-        self.ask("the call", || self.provider.call(call.into()).block(BlockId::pending())).await
+        self.ask("the call", || {
+            self.provider.call(call.into()).block(BlockId::pending())
+        })
+        .await
     }
 
     /// Where a transaction is in the chain; `None` if it is not.
@@ -148,7 +181,8 @@ impl Client {
     /// # Errors
     /// [`RpcError`].
     pub async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>, RpcError> {
-        self.ask("a receipt", || self.provider.get_transaction_receipt(hash)).await
+        self.ask("a receipt", || self.provider.get_transaction_receipt(hash))
+            .await
     }
 
     /// Events that match a filter. What is no event is left out and counted.
@@ -156,11 +190,20 @@ impl Client {
     /// # Errors
     /// [`RpcError`]; [`RpcError::Refused`] if the node finds the range too large.
     pub async fn logs(&self, filter: &Filter) -> Result<Logs, RpcError> {
-        let answer: Vec<serde_json::Value> =
-            self.ask("events", || self.provider.client().request("eth_getLogs", (filter,))).await?;
+        let answer: Vec<serde_json::Value> = self
+            .ask("events", || {
+                self.provider.client().request("eth_getLogs", (filter,))
+            })
+            .await?;
         let asked = answer.len();
-        let logs: Vec<Log> = answer.into_iter().filter_map(|log| serde_json::from_value(log).ok()).collect();
-        Ok(Logs { malformed: asked - logs.len(), logs })
+        let logs: Vec<Log> = answer
+            .into_iter()
+            .filter_map(|log| serde_json::from_value(log).ok())
+            .collect();
+        Ok(Logs {
+            malformed: asked - logs.len(),
+            logs,
+        })
     }
 
     /// Hands a signed transaction to the chain and returns its hash.
@@ -168,7 +211,11 @@ impl Client {
     /// # Errors
     /// [`RpcError`]; [`RpcError::Refused`] if the pool does not take it.
     pub async fn broadcast(&self, raw: &[u8]) -> Result<B256, RpcError> {
-        let sent = self.ask("the transaction", || self.provider.send_raw_transaction(raw)).await?;
+        let sent = self
+            .ask("the transaction", || {
+                self.provider.send_raw_transaction(raw)
+            })
+            .await?;
         Ok(*sent.tx_hash())
     }
 }

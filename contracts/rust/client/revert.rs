@@ -26,11 +26,15 @@ impl Revert {
     pub(crate) fn new(message: &str, data: Bytes) -> Self {
         let reason = match data.is_empty() {
             true => message.into(),
-            false => {
-                text(&data).or_else(|| panic(&data)).or_else(|| bindings::explain(&data)).unwrap_or(unknown(&data))
-            }
+            false => text(&data)
+                .or_else(|| panic(&data))
+                .or_else(|| bindings::explain(&data))
+                .unwrap_or(unknown(&data)),
         };
-        Self { reason: reason.chars().take(REASON_CHARS).collect(), data }
+        Self {
+            reason: reason.chars().take(REASON_CHARS).collect(),
+            data,
+        }
     }
 }
 
@@ -49,7 +53,10 @@ fn panic(data: &[u8]) -> Option<String> {
 }
 
 fn unknown(data: &[u8]) -> String {
-    format!("an error that is not ours: 0x{}", hex::encode(data.get(..SHOWN_BYTES).unwrap_or(data)))
+    format!(
+        "an error that is not ours: 0x{}",
+        hex::encode(data.get(..SHOWN_BYTES).unwrap_or(data))
+    )
 }
 
 #[cfg(test)]
@@ -63,14 +70,26 @@ mod tests {
     #[test]
     fn standard_reasons_are_read() {
         assert_eq!(reason(Text::from("too late").abi_encode()), "too late");
-        let overflow = Panic { code: alloy::primitives::U256::from(0x11) };
-        assert!(reason(overflow.abi_encode()).contains("overflow"), "{}", reason(overflow.abi_encode()));
+        let overflow = Panic {
+            code: alloy::primitives::U256::from(0x11),
+        };
+        assert!(
+            reason(overflow.abi_encode()).contains("overflow"),
+            "{}",
+            reason(overflow.abi_encode())
+        );
         assert_eq!(reason(vec![]), "execution reverted");
-        assert_eq!(reason(vec![1, 2, 3, 4]), "an error that is not ours: 0x01020304");
+        assert_eq!(
+            reason(vec![1, 2, 3, 4]),
+            "an error that is not ours: 0x01020304"
+        );
     }
 
     #[test]
     fn reasons_are_bounded() {
-        assert_eq!(reason(Text::from("x".repeat(100_000)).abi_encode()).len(), REASON_CHARS);
+        assert_eq!(
+            reason(Text::from("x".repeat(100_000)).abi_encode()).len(),
+            REASON_CHARS
+        );
     }
 }

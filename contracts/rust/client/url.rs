@@ -1,4 +1,5 @@
-//! The address of a chain's RPC server, which is half a secret: providers put keys into its user, path or query.
+//! The address of a chain's RPC server, which is half a secret: providers put keys into its user,
+//! path or query.
 
 use std::fmt;
 
@@ -13,8 +14,8 @@ const SHORTEST_KEY: usize = 4;
 
 /// The address of a chain's RPC server, `http://…` or `https://…`.
 ///
-/// It shows itself (as text, as debug text, serialised) without what may be a key: scheme, host and port, and `/…` if
-/// there was more. Only [`RpcUrl::expose`] has the whole.
+/// It shows itself (as text, as debug text, serialised) without what may be a key: scheme, host and
+/// port, and `/…` if there was more. Only [`RpcUrl::expose`] has the whole.
 ///
 /// ```
 /// use contracts::client::RpcUrl;
@@ -30,7 +31,8 @@ pub struct RpcUrl(Url);
 /// Why a text is no address of an RPC server.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "'{shown}' is not the address of a chain's RPC ({cause}); give `http://…` or `https://…` as `--chain` (setting chain.endpoint)"
+    "'{shown}' is not the address of a chain's RPC ({cause}); give `http://…` or `https://…` as \
+     `--chain` (setting chain.endpoint)"
 )]
 pub struct UrlError {
     /// What was given, without what may be a key.
@@ -45,10 +47,15 @@ impl RpcUrl {
     /// # Errors
     /// [`UrlError`] for other schemes, and for an address that was shown and therefore cut.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let refused = |cause: String| UrlError { shown: without_keys(text), cause };
+        let refused = |cause: String| UrlError {
+            shown: without_keys(text),
+            cause,
+        };
         let url: Url = text.parse().map_err(|cause| refused(format!("{cause}")))?;
         match url.scheme() {
-            _ if text.contains(CUT) => Err(refused("it was cut where it may have had a key".into())),
+            _ if text.contains(CUT) => {
+                Err(refused("it was cut where it may have had a key".into()))
+            }
             "http" | "https" => Ok(Self(url)),
             scheme => Err(refused(format!("'{scheme}' is not supported"))),
         }
@@ -74,11 +81,17 @@ impl RpcUrl {
         let mut keys: Vec<&str> = vec![self.0.username(), self.0.path()];
         keys.extend(self.0.password());
         keys.extend(self.0.path().split('/'));
-        keys.extend(self.0.query().into_iter().flat_map(|query| query.split(['&', '='])));
+        keys.extend(
+            self.0
+                .query()
+                .into_iter()
+                .flat_map(|query| query.split(['&', '='])),
+        );
         keys.retain(|key| key.len() >= SHORTEST_KEY);
         // A key that is part of another one must not be cut out of it first.
         keys.sort_by_key(|key| std::cmp::Reverse(key.len()));
-        keys.into_iter().fold(text.to_owned(), |text, key| text.replace(key, "…"))
+        keys.into_iter()
+            .fold(text.to_owned(), |text, key| text.replace(key, "…"))
     }
 }
 
@@ -100,23 +113,42 @@ impl Serialize for RpcUrl {
     }
 }
 
-/// A text that is meant as an address, cut to scheme, host and port, with `/…` if there was more. Of a text that is no
-/// address its scheme is left, and a word or a host without a scheme: anywhere else there may be a key.
+/// A text that is meant as an address, cut to scheme, host and port, with `/…` if there was more.
+/// Of a text that is no address its scheme is left, and a word or a host without a scheme: anywhere
+/// else there may be a key.
 pub fn without_keys(text: &str) -> String {
     if let Some(shown) = text.parse().ok().and_then(|url| shown(&url)) {
         return shown;
     }
     match text.split_once("://") {
-        Some((scheme, _)) if scheme.chars().all(|character| character.is_ascii_alphabetic()) => {
+        Some((scheme, _))
+            if scheme
+                .chars()
+                .all(|character| character.is_ascii_alphabetic()) =>
+        {
             format!("{scheme}://{CUT}")
         }
         Some(_) => CUT.into(),
         None => {
-            let bare = format!("http://{text}").parse().ok().and_then(|url| shown(&url));
-            let bare = bare.as_deref().and_then(|shown| shown.strip_prefix("http://"));
-            let is_plain = |shown: &&str| shown.contains('.') || text.chars().all(|c| c.is_ascii_alphabetic());
-            bare.filter(is_plain)
-                .map_or_else(|| if text.is_empty() { String::new() } else { CUT.into() }, str::to_owned)
+            let bare = format!("http://{text}")
+                .parse()
+                .ok()
+                .and_then(|url| shown(&url));
+            let bare = bare
+                .as_deref()
+                .and_then(|shown| shown.strip_prefix("http://"));
+            let is_plain =
+                |shown: &&str| shown.contains('.') || text.chars().all(|c| c.is_ascii_alphabetic());
+            bare.filter(is_plain).map_or_else(
+                || {
+                    if text.is_empty() {
+                        String::new()
+                    } else {
+                        CUT.into()
+                    }
+                },
+                str::to_owned,
+            )
         }
     }
 }
@@ -152,7 +184,11 @@ mod tests {
         ] {
             let url = RpcUrl::parse(&format!("https://{}", place.replace("KEY", KEY))).unwrap();
             let json = serde_json::to_string(&url).unwrap();
-            assert_eq!((url.to_string().as_str(), url.public()), ("https://rpc.example/…", None), "{place}");
+            assert_eq!(
+                (url.to_string().as_str(), url.public()),
+                ("https://rpc.example/…", None),
+                "{place}"
+            );
             assert_eq!(
                 (format!("{url:?}").as_str(), json.as_str()),
                 ("RpcUrl(https://rpc.example/…)", "\"https://rpc.example/…\"")
@@ -169,8 +205,14 @@ mod tests {
             ("HTTP://LOCALHOST:80", "http://localhost"),
             ("http://[::1]:8545", "http://[::1]:8545"),
         ] {
-            assert_eq!(RpcUrl::parse(given).unwrap().public().as_deref(), Some(public));
-            assert_eq!(RpcUrl::parse(public).unwrap().public().as_deref(), Some(public));
+            assert_eq!(
+                RpcUrl::parse(given).unwrap().public().as_deref(),
+                Some(public)
+            );
+            assert_eq!(
+                RpcUrl::parse(public).unwrap().public().as_deref(),
+                Some(public)
+            );
         }
     }
 
@@ -192,7 +234,9 @@ mod tests {
             "http://h:80:KEY",
             "https://rpc.example/…",
         ] {
-            let error = RpcUrl::parse(&bad.replace("KEY", KEY)).unwrap_err().to_string();
+            let error = RpcUrl::parse(&bad.replace("KEY", KEY))
+                .unwrap_err()
+                .to_string();
             assert!(!error.contains(KEY), "{error}");
             assert!(error.contains("--chain"), "{error}");
         }
@@ -200,10 +244,15 @@ mod tests {
 
     #[test]
     fn what_a_server_repeats_is_censored() {
-        let url = RpcUrl::parse("https://me:pass1234@rpc.example/v3/0123456789abcdef?token=secret99").unwrap();
+        let url =
+            RpcUrl::parse("https://me:pass1234@rpc.example/v3/0123456789abcdef?token=secret99")
+                .unwrap();
         for (said, left) in [
             ("Cannot POST /v3/0123456789abcdef", "Cannot POST …"),
-            ("project id 0123456789abcdef is unknown", "project id … is unknown"),
+            (
+                "project id 0123456789abcdef is unknown",
+                "project id … is unknown",
+            ),
             ("bad secret99 of pass1234", "bad … of …"),
             ("execution reverted: me v3", "execution reverted: me v3"),
         ] {

@@ -4,12 +4,14 @@
 //!  poll ─▶ do remembered blocks still stand? ── no ─▶ go back to the newest that does (`rolled_back_to`)
 //!             └─ yes ─▶ events of the next blocks, at most `span` ─▶ Batch
 //! ```
-//! * The newest [`WINDOW`] block hashes are remembered. A reorganisation below them starts again at the contract's first
-//!   block and says so ([`Batch::restarted`]).
-//! * Every event is delivered; after a rollback the events above it are void and come again if they still stand.
+//! * The newest [`WINDOW`] block hashes are remembered. A reorganisation below them starts again at
+//!   the contract's first block and says so ([`Batch::restarted`]).
+//! * Every event is delivered; after a rollback the events above it are void and come again if they
+//!   still stand.
 //! * A range that a node does not answer is halved, and grows again; nothing is skipped.
 //!
-//! A [`Cursor`] is a plain value: kept together with what the events led to, it goes on after a restart.
+//! A [`Cursor`] is a plain value: kept together with what the events led to, it goes on after a
+//! restart.
 
 mod window;
 
@@ -60,7 +62,13 @@ pub struct Batch {
 impl Cursor {
     /// All events of `contract`, which was created in the block `first`.
     pub fn new(contract: Address, first: u64) -> Self {
-        Self { contract, first, next: first, span: MAX_SPAN, window: Window::default() }
+        Self {
+            contract,
+            first,
+            next: first,
+            span: MAX_SPAN,
+            window: Window::default(),
+        }
     }
 
     /// The next block to read.
@@ -75,7 +83,10 @@ impl Cursor {
     pub async fn poll(&mut self, client: &Client) -> Result<Batch, RpcError> {
         let head = client.head().await?;
         let stands = self.standing(client, &head).await?;
-        let mut ahead = Self { window: self.window.clone(), ..*self };
+        let mut ahead = Self {
+            window: self.window.clone(),
+            ..*self
+        };
         let mut batch = ahead.go_back(stands);
         (batch.head, batch.time) = (head.number, head.timestamp);
         if ahead.next <= head.number {
@@ -90,17 +101,33 @@ impl Cursor {
         Ok(batch)
     }
 
-    /// The newest remembered block that is still in the chain. Those above a head that is behind are not judged: the
-    /// node may lag.
+    /// The newest remembered block that is still in the chain. Those above a head that is behind
+    /// are not judged: the node may lag.
     async fn standing(&self, client: &Client, head: &Block) -> Result<Standing, RpcError> {
         let mut judged = false;
-        for (number, hash) in self.window.newest_first().filter(|(number, _)| *number <= head.number) {
-            if client.block(number).await?.is_some_and(|block| block.hash == hash) {
-                return Ok(if judged { Standing::UpTo(number) } else { Standing::All });
+        for (number, hash) in self
+            .window
+            .newest_first()
+            .filter(|(number, _)| *number <= head.number)
+        {
+            if client
+                .block(number)
+                .await?
+                .is_some_and(|block| block.hash == hash)
+            {
+                return Ok(if judged {
+                    Standing::UpTo(number)
+                } else {
+                    Standing::All
+                });
             }
             judged = true;
         }
-        Ok(if judged { Standing::Nothing } else { Standing::All })
+        Ok(if judged {
+            Standing::Nothing
+        } else {
+            Standing::All
+        })
     }
 
     fn go_back(&mut self, stands: Standing) -> Batch {
@@ -109,23 +136,43 @@ impl Cursor {
             Standing::UpTo(number) => (number, false),
             Standing::Nothing => (self.first.saturating_sub(1), true),
         };
-        self.next = if restarted { self.first } else { to.saturating_add(1) };
+        self.next = if restarted {
+            self.first
+        } else {
+            to.saturating_add(1)
+        };
         self.window.forget_above(to);
-        Batch { rolled_back_to: Some(to), restarted, ..Batch::default() }
+        Batch {
+            rolled_back_to: Some(to),
+            restarted,
+            ..Batch::default()
+        }
     }
 
-    /// The events of the next blocks, and the last of these. It is the same before and after the reading, so that its
-    /// hash stands for all that was read.
-    async fn range(&mut self, from: u64, head: &Block, client: &Client) -> Result<(Block, Logs), RpcError> {
+    /// The events of the next blocks, and the last of these. It is the same before and after the
+    /// reading, so that its hash stands for all that was read.
+    async fn range(
+        &mut self,
+        from: u64,
+        head: &Block,
+        client: &Client,
+    ) -> Result<(Block, Logs), RpcError> {
         loop {
             let to = head.number.min(from.saturating_add(self.span.max(1) - 1));
             let last = existing(client, to).await?;
-            let filter = Filter::new().address(self.contract).from_block(from).to_block(to);
+            let filter = Filter::new()
+                .address(self.contract)
+                .from_block(from)
+                .to_block(to);
             match client.logs(&filter).await {
                 Ok(logs) if existing(client, to).await?.hash == last.hash => {
                     return Ok((last, self.own(logs, from, to)));
                 }
-                Ok(_) => return Err(unavailable("the chain was reorganised while they were read")),
+                Ok(_) => {
+                    return Err(unavailable(
+                        "the chain was reorganised while they were read",
+                    ));
+                }
                 Err(error) if to == from || error.is_transient() => {
                     self.halve(from, to);
                     return Err(error);
@@ -140,21 +187,43 @@ impl Cursor {
     }
 
     /// Keeps what was asked for, in the order of the chain.
-    fn own(&self, Logs { mut logs, malformed }: Logs, from: u64, to: u64) -> Logs {
+    fn own(
+        &self,
+        Logs {
+            mut logs,
+            malformed,
+        }: Logs,
+        from: u64,
+        to: u64,
+    ) -> Logs {
         let answers = logs.len();
-        let within = |log: &Log| log.block_number.is_some_and(|number| (from..=to).contains(&number));
-        logs.retain(|log| log.address() == self.contract && within(log) && log.log_index.is_some() && !log.removed);
+        let within = |log: &Log| {
+            log.block_number
+                .is_some_and(|number| (from..=to).contains(&number))
+        };
+        logs.retain(|log| {
+            log.address() == self.contract && within(log) && log.log_index.is_some() && !log.removed
+        });
         logs.sort_by_key(|log| (log.block_number, log.log_index));
-        Logs { malformed: malformed + answers - logs.len(), logs }
+        Logs {
+            malformed: malformed + answers - logs.len(),
+            logs,
+        }
     }
 }
 
 async fn existing(client: &Client, number: u64) -> Result<Block, RpcError> {
-    client.block(number).await?.ok_or_else(|| unavailable("its chain became shorter while they were read"))
+    client
+        .block(number)
+        .await?
+        .ok_or_else(|| unavailable("its chain became shorter while they were read"))
 }
 
 fn unavailable(cause: &str) -> RpcError {
-    RpcError::Unavailable { what: "events", cause: cause.into() }
+    RpcError::Unavailable {
+        what: "events",
+        cause: cause.into(),
+    }
 }
 
 /// How much of what is remembered is still in the chain.

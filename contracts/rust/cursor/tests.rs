@@ -34,7 +34,8 @@ struct State {
 impl State {
     fn mine(&mut self, event: bool) {
         self.made += 1;
-        self.blocks.push((keccak256(self.made.to_be_bytes()), event));
+        self.blocks
+            .push((keccak256(self.made.to_be_bytes()), event));
     }
 
     fn answer(&mut self, method: &str, params: &Value) -> Result<Value, (i64, &'static str)> {
@@ -45,14 +46,23 @@ impl State {
         match method {
             "eth_chainId" => Ok(json!("0x1")),
             "eth_getBlockByNumber" => Ok(self.block(&params[0])),
-            "eth_getLogs" => self.logs(number(&params[0]["fromBlock"]), number(&params[0]["toBlock"])),
+            "eth_getLogs" => self.logs(
+                number(&params[0]["fromBlock"]),
+                number(&params[0]["toBlock"]),
+            ),
             _ => Err((-32601, "no such method")),
         }
     }
 
     fn block(&self, which: &Value) -> Value {
-        let at = if which == "latest" { self.blocks.len() - 1 } else { number(which) as usize };
-        let Some((hash, _)) = self.blocks.get(at) else { return Value::Null };
+        let at = if which == "latest" {
+            self.blocks.len() - 1
+        } else {
+            number(which) as usize
+        };
+        let Some((hash, _)) = self.blocks.get(at) else {
+            return Value::Null;
+        };
         let mut block = alloy::rpc::types::Block::<B256>::default();
         (block.header.hash, block.header.inner.number) = (*hash, at as u64);
         serde_json::to_value(block).unwrap()
@@ -62,7 +72,11 @@ impl State {
         if to - from >= self.most {
             return Err((-32602, "block range too large"));
         }
-        let events = (from..=to).filter(|at| self.blocks.get(*at as usize).is_some_and(|(_, event)| *event));
+        let events = (from..=to).filter(|at| {
+            self.blocks
+                .get(*at as usize)
+                .is_some_and(|(_, event)| *event)
+        });
         let logs = events.map(|at| serde_json::to_value(self.log(at)).unwrap());
         Ok(logs.chain(self.junk.clone()).collect())
     }
@@ -70,13 +84,26 @@ impl State {
     fn log(&self, at: u64) -> Log {
         let (hash, _) = self.blocks[at as usize];
         let inner = Inner::new_unchecked(CONTRACT, vec![hash], Default::default());
-        Log { inner, block_hash: Some(hash), block_number: Some(at), log_index: Some(0), ..Log::default() }
+        Log {
+            inner,
+            block_hash: Some(hash),
+            block_number: Some(at),
+            log_index: Some(0),
+            ..Log::default()
+        }
     }
 
     /// What a reader of the whole chain from the block `first` knows.
     fn truth(&self, first: u64) -> Vec<(u64, B256)> {
-        let blocks = self.blocks.iter().enumerate().map(|(at, (hash, event))| (at as u64, *hash, *event));
-        blocks.filter(|(at, _, event)| *event && *at >= first).map(|(at, hash, _)| (at, hash)).collect()
+        let blocks = self
+            .blocks
+            .iter()
+            .enumerate()
+            .map(|(at, (hash, event))| (at as u64, *hash, *event));
+        blocks
+            .filter(|(at, _, event)| *event && *at >= first)
+            .map(|(at, hash, _)| (at, hash))
+            .collect()
     }
 }
 
@@ -101,7 +128,8 @@ impl tower::Service<RequestPacket> for Toy {
 
     fn call(&mut self, request: RequestPacket) -> Self::Future {
         let request = serde_json::to_value(request).unwrap();
-        let outcome = self.with(|state| state.answer(request["method"].as_str().unwrap(), &request["params"]));
+        let outcome = self
+            .with(|state| state.answer(request["method"].as_str().unwrap(), &request["params"]));
         let mut answer = json!({ "jsonrpc": "2.0", "id": request["id"] });
         match outcome {
             Ok(result) => answer["result"] = result,
@@ -112,7 +140,9 @@ impl tower::Service<RequestPacket> for Toy {
 }
 
 async fn client(toy: &Toy) -> Client {
-    Client::over(RpcClient::new(toy.clone(), true), "the toy", 1).await.unwrap()
+    Client::over(RpcClient::new(toy.clone(), true), "the toy", 1)
+        .await
+        .unwrap()
 }
 
 fn toy(blocks: u64) -> Toy {
@@ -133,17 +163,28 @@ impl Reader {
         if let Some(block) = batch.rolled_back_to {
             self.0.retain(|(at, _)| *at <= block);
         }
-        self.0.extend(batch.logs.iter().map(|log| (log.block_number.unwrap(), log.topics()[0])));
+        self.0.extend(
+            batch
+                .logs
+                .iter()
+                .map(|log| (log.block_number.unwrap(), log.topics()[0])),
+        );
     }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 async fn read_all(cursor: &mut Cursor, client: &Client, reader: &mut Reader) {
     for _ in 0..10_000 {
-        let Ok(batch) = cursor.poll(client).await else { continue };
+        let Ok(batch) = cursor.poll(client).await else {
+            continue;
+        };
         reader.take(&batch);
         if batch.behind == 0 {
             return;
@@ -163,7 +204,10 @@ fn a_refused_range_is_halved_and_grows_again() {
         assert_eq!(reader.0, toy.with(|state| state.truth(3)));
         toy.with(|state| state.most = 0);
         toy.with(|state| state.mine(true));
-        assert!(matches!(cursor.poll(&client).await, Err(RpcError::Refused { .. })));
+        assert!(matches!(
+            cursor.poll(&client).await,
+            Err(RpcError::Refused { .. })
+        ));
         assert_eq!((cursor.next_block(), cursor.span), (101, 1));
         toy.with(|state| state.most = MAX_SPAN);
         read_all(&mut cursor, &client, &mut reader).await;
@@ -195,14 +239,32 @@ fn what_is_no_event_is_left_out_alone() {
         let toy = toy(2);
         let other = Inner::new_unchecked(Address::ZERO, vec![], Default::default());
         toy.with(|state| {
-            let foreign = Log { inner: other, ..state.log(1) };
-            let pending = Log { block_number: None, ..state.log(1) };
-            let far = Log { block_number: Some(99), ..state.log(1) };
+            let foreign = Log {
+                inner: other,
+                ..state.log(1)
+            };
+            let pending = Log {
+                block_number: None,
+                ..state.log(1)
+            };
+            let far = Log {
+                block_number: Some(99),
+                ..state.log(1)
+            };
             let logs = [foreign, pending, far].map(|log| serde_json::to_value(log).unwrap());
-            state.junk = logs.into_iter().chain([json!(7), json!({ "topics": 3 })]).collect();
+            state.junk = logs
+                .into_iter()
+                .chain([json!(7), json!({ "topics": 3 })])
+                .collect();
         });
-        let batch = Cursor::new(CONTRACT, 0).poll(&client(&toy).await).await.unwrap();
-        assert_eq!((batch.logs.len(), batch.malformed, batch.head, batch.behind), (3, 5, 2, 0));
+        let batch = Cursor::new(CONTRACT, 0)
+            .poll(&client(&toy).await)
+            .await
+            .unwrap();
+        assert_eq!(
+            (batch.logs.len(), batch.malformed, batch.head, batch.behind),
+            (3, 5, 2, 0)
+        );
     });
 }
 
@@ -230,11 +292,21 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     prop::collection::vec(one, 1..40)
 }
 
-async fn happen(toy: &Toy, client: &Client, cursor: &mut Cursor, reader: &mut Reader, happening: Happening) {
+async fn happen(
+    toy: &Toy,
+    client: &Client,
+    cursor: &mut Cursor,
+    reader: &mut Reader,
+    happening: Happening,
+) {
     match happening {
-        Happening::Mine(count, event) => toy.with(|state| (0..count).for_each(|_| state.mine(event))),
+        Happening::Mine(count, event) => {
+            toy.with(|state| (0..count).for_each(|_| state.mine(event)))
+        }
         Happening::Reorganise(depth, more) => toy.with(|state| {
-            let kept = (state.blocks.len() - 1).saturating_sub(depth as usize).max(1);
+            let kept = (state.blocks.len() - 1)
+                .saturating_sub(depth as usize)
+                .max(1);
             let gone = state.blocks.len() - kept;
             state.blocks.truncate(kept);
             (0..gone as u64 + more).for_each(|_| state.mine(true));
@@ -246,7 +318,9 @@ async fn happen(toy: &Toy, client: &Client, cursor: &mut Cursor, reader: &mut Re
                 reader.take(&batch);
             }
         }
-        Happening::Restart => *cursor = serde_json::from_str(&serde_json::to_string(cursor).unwrap()).unwrap(),
+        Happening::Restart => {
+            *cursor = serde_json::from_str(&serde_json::to_string(cursor).unwrap()).unwrap()
+        }
     }
 }
 

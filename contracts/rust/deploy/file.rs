@@ -47,7 +47,9 @@ pub enum FileError {
         cause: io::Error,
     },
     /// It is something else.
-    #[error("the deployment file {0} has more than {MAX_FILE_BYTES} bytes; it must be something else")]
+    #[error(
+        "the deployment file {0} has more than {MAX_FILE_BYTES} bytes; it must be something else"
+    )]
     Size(PathBuf),
     /// It is malformed.
     #[error("the deployment file {path} is malformed: {cause}")]
@@ -95,7 +97,11 @@ pub struct Contracts {
 
 impl From<&Contracts> for Addresses {
     fn from(contracts: &Contracts) -> Self {
-        Self { token: contracts.token, stake: contracts.stake, coordinator: contracts.coordinator }
+        Self {
+            token: contracts.token,
+            stake: contracts.stake,
+            coordinator: contracts.coordinator,
+        }
     }
 }
 
@@ -117,11 +123,17 @@ impl Deployment {
     /// # Errors
     /// [`FileError`] if it cannot be read, or has missing or unknown keys.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let text = read(path).map_err(|cause| FileError::Io { path: path.into(), cause })?;
+        let text = read(path).map_err(|cause| FileError::Io {
+            path: path.into(),
+            cause,
+        })?;
         if text.len() as u64 > MAX_FILE_BYTES {
             return Err(FileError::Size(path.into()));
         }
-        toml::from_str(&text).map_err(|cause| FileError::Malformed { path: path.into(), cause: cause.into() })
+        toml::from_str(&text).map_err(|cause| FileError::Malformed {
+            path: path.into(),
+            cause: cause.into(),
+        })
     }
 
     /// The text of a file.
@@ -137,7 +149,11 @@ impl Deployment {
     /// # Errors
     /// [`ConnectError::NoContract`] names the first that is absent.
     pub async fn check(&self, client: &Client) -> Result<(), ConnectError> {
-        for address in [self.contracts.token, self.contracts.stake, self.contracts.coordinator] {
+        for address in [
+            self.contracts.token,
+            self.contracts.stake,
+            self.contracts.coordinator,
+        ] {
             client.require_code(address).await?;
         }
         Ok(())
@@ -150,12 +166,18 @@ fn is_private(rpc: &Option<String>) -> bool {
     url.is_none_or(|url| url.public().is_none())
 }
 
-/// The text of a file, at most one byte more than it may have. A UTF-8 byte order mark is no part of it.
+/// The text of a file, at most one byte more than it may have. A UTF-8 byte order mark is no part
+/// of it.
 fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is UTF-16 text; save it as UTF-8"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is UTF-16 text; save it as UTF-8",
+        ));
     }
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let text = std::str::from_utf8(text).map_err(|error| {

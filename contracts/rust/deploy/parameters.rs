@@ -55,7 +55,10 @@ impl Parameters {
     /// The first parameter that they would refuse.
     pub fn check(&self, now: u64) -> Result<(), ParameterError> {
         let length = u128::from(MAX_LENGTH);
-        let (round, epoch) = (u128::from(self.round_length), u128::from(self.rounds_per_epoch));
+        let (round, epoch) = (
+            u128::from(self.round_length),
+            u128::from(self.rounds_per_epoch),
+        );
         within(
             "genesis",
             self.genesis.into(),
@@ -64,7 +67,13 @@ impl Parameters {
             "seconds since 1970, at most a year ahead",
         )?;
         within("round_length", round, 1, length, "seconds")?;
-        within("rounds_per_epoch", epoch, 1, length / round, "an epoch lasts a year at most")?;
+        within(
+            "rounds_per_epoch",
+            epoch,
+            1,
+            length / round,
+            "an epoch lasts a year at most",
+        )?;
         within(
             "exit_delay",
             self.exit_delay.into(),
@@ -72,9 +81,27 @@ impl Parameters {
             length,
             "seconds, two epochs at least: votes stay at stake",
         )?;
-        within("units_per_point", self.units_per_point, 1, u128::MAX, "token units")?;
-        within("epoch_cap", self.epoch_cap, self.units_per_point, u128::MAX, "token units, one point at least")?;
-        within("claim_window", self.claim_window.into(), 1, length, "seconds")
+        within(
+            "units_per_point",
+            self.units_per_point,
+            1,
+            u128::MAX,
+            "token units",
+        )?;
+        within(
+            "epoch_cap",
+            self.epoch_cap,
+            self.units_per_point,
+            u128::MAX,
+            "token units, one point at least",
+        )?;
+        within(
+            "claim_window",
+            self.claim_window.into(),
+            1,
+            length,
+            "seconds",
+        )
     }
 
     /// A name for this set of parameters.
@@ -92,7 +119,13 @@ fn within(
 ) -> Result<(), ParameterError> {
     match (least..=most).contains(&value) {
         true => Ok(()),
-        false => Err(ParameterError { name, value, least, most, reason }),
+        false => Err(ParameterError {
+            name,
+            value,
+            least,
+            most,
+            reason,
+        }),
     }
 }
 
@@ -106,6 +139,8 @@ mod decimal {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
         let text = String::deserialize(from)?;
-        text.parse().map_err(|_| de::Error::custom(format!("'{text}' is not a whole number of token units")))
+        text.parse().map_err(|_| {
+            de::Error::custom(format!("'{text}' is not a whole number of token units"))
+        })
     }
 }

@@ -24,9 +24,24 @@ fn parameters() -> Parameters {
 }
 
 fn deployment() -> Deployment {
-    let chain = Chain { name: "dev".into(), id: 1, rpc: None, confirmations: 0, poll_ms: 10 };
+    let chain = Chain {
+        name: "dev".into(),
+        id: 1,
+        rpc: None,
+        confirmations: 0,
+        poll_ms: 10,
+    };
     let [token, stake, coordinator] = [1, 2, 3].map(Address::repeat_byte);
-    Deployment { chain, parameters: parameters(), contracts: Contracts { token, stake, coordinator, block: 3 } }
+    Deployment {
+        chain,
+        parameters: parameters(),
+        contracts: Contracts {
+            token,
+            stake,
+            coordinator,
+            block: 3,
+        },
+    }
 }
 
 #[test]
@@ -40,12 +55,21 @@ fn bounds_are_those_of_the_constructors() {
     assert_eq!(refused(|p| p.genesis = 0), "genesis");
     assert_eq!(refused(|p| p.genesis = NOW + 366 * 86_400 + 1), "genesis");
     assert_eq!(refused(|p| p.round_length = 0), "round_length");
-    assert_eq!(refused(|p| p.round_length = 366 * 86_400 + 1), "round_length");
+    assert_eq!(
+        refused(|p| p.round_length = 366 * 86_400 + 1),
+        "round_length"
+    );
     assert_eq!(refused(|p| p.rounds_per_epoch = 0), "rounds_per_epoch");
-    assert_eq!(refused(|p| p.rounds_per_epoch = 366 * 86_400 / 60 + 1), "rounds_per_epoch");
+    assert_eq!(
+        refused(|p| p.rounds_per_epoch = 366 * 86_400 / 60 + 1),
+        "rounds_per_epoch"
+    );
     assert_eq!(refused(|p| p.exit_delay = 1_199), "exit_delay");
     assert_eq!(refused(|p| p.units_per_point = 0), "units_per_point");
-    assert_eq!(refused(|p| p.epoch_cap = p.units_per_point - 1), "epoch_cap");
+    assert_eq!(
+        refused(|p| p.epoch_cap = p.units_per_point - 1),
+        "epoch_cap"
+    );
     assert_eq!(refused(|p| p.claim_window = 0), "claim_window");
 }
 
@@ -63,8 +87,16 @@ fn an_address_that_may_carry_a_key_is_not_written() {
         let mut deployment = deployment();
         deployment.chain.rpc = Some(rpc.into());
         std::fs::write(&path, deployment.to_text().unwrap()).unwrap();
-        assert_eq!(Deployment::read(&path).unwrap().chain.rpc.is_some(), kept, "{rpc}");
-        assert!(!serde_json::to_string(&deployment).unwrap().contains("0123456789abcdef"));
+        assert_eq!(
+            Deployment::read(&path).unwrap().chain.rpc.is_some(),
+            kept,
+            "{rpc}"
+        );
+        assert!(
+            !serde_json::to_string(&deployment)
+                .unwrap()
+                .contains("0123456789abcdef")
+        );
     }
 }
 
@@ -75,30 +107,58 @@ fn files_come_back_and_unknown_keys_are_refused() {
     std::fs::write(&path, deployment().to_text().unwrap()).unwrap();
     assert_eq!(Deployment::read(&path).unwrap(), deployment());
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.contains("units_per_point = \"1000000000000000000\""), "{text}");
+    assert!(
+        text.contains("units_per_point = \"1000000000000000000\""),
+        "{text}"
+    );
     std::fs::write(&path, format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
-    assert_eq!(Deployment::read(&path).unwrap(), deployment(), "as another editor writes it");
-    for (bytes, expected) in [(&b"\xff\xfea\0"[..], "UTF-16"), (b"\xef\xbb\xbfa\xff", "byte 4")] {
+    assert_eq!(
+        Deployment::read(&path).unwrap(),
+        deployment(),
+        "as another editor writes it"
+    );
+    for (bytes, expected) in [
+        (&b"\xff\xfea\0"[..], "UTF-16"),
+        (b"\xef\xbb\xbfa\xff", "byte 4"),
+    ] {
         std::fs::write(&path, bytes).unwrap();
         let refused = Deployment::read(&path).unwrap_err().to_string();
-        assert!(refused.contains(expected) && refused.contains("save it as UTF-8"), "{refused}");
+        assert!(
+            refused.contains(expected) && refused.contains("save it as UTF-8"),
+            "{refused}"
+        );
     }
-    for altered in [text.replace("[parameters]", "[parameters]\ncolour = 1"), text.replace("genesis", "genisis")] {
+    for altered in [
+        text.replace("[parameters]", "[parameters]\ncolour = 1"),
+        text.replace("genesis", "genisis"),
+    ] {
         std::fs::write(&path, altered).unwrap();
-        assert!(matches!(Deployment::read(&path), Err(FileError::Malformed { .. })));
+        assert!(matches!(
+            Deployment::read(&path),
+            Err(FileError::Malformed { .. })
+        ));
     }
     std::fs::write(&path, vec![b' '; MAX_FILE_BYTES as usize + 1]).unwrap();
     assert!(matches!(Deployment::read(&path), Err(FileError::Size(_))));
-    assert!(matches!(Deployment::read(folder.path()), Err(FileError::Io { .. })));
+    assert!(matches!(
+        Deployment::read(folder.path()),
+        Err(FileError::Io { .. })
+    ));
 }
 
 async fn client(chain: &DevChain) -> Client {
-    Client::over(chain.client(), "the dev chain", CHAIN_ID).await.unwrap()
+    Client::over(chain.client(), "the dev chain", CHAIN_ID)
+        .await
+        .unwrap()
 }
 
 fn writer(client: &Client, store: &Arc<MemoryStore>) -> Writer {
     let signer = PrivateKeySigner::from_bytes(&B256::from(dev_accounts()[0].secret)).unwrap();
-    let config = WriterConfig { confirmations: 0, poll_ms: 5, ..WriterConfig::default() };
+    let config = WriterConfig {
+        confirmations: 0,
+        poll_ms: 5,
+        ..WriterConfig::default()
+    };
     Writer::start(client.clone(), signer, store.clone(), config).unwrap()
 }
 
@@ -108,19 +168,51 @@ async fn a_swarm_is_deployed_once() {
     let client = client(&chain).await;
     let store = Arc::new(MemoryStore::default());
     let mut submitted = Submitted::default();
-    let first = deploy(&writer(&client, &store), &parameters(), None, NOW, &mut submitted).await.unwrap();
+    let first = deploy(
+        &writer(&client, &store),
+        &parameters(),
+        None,
+        NOW,
+        &mut submitted,
+    )
+    .await
+    .unwrap();
     let said = submitted.to_string();
-    for (name, made) in [("token", first.token), ("stake", first.stake), ("coordinator", first.coordinator)] {
-        assert!(said.contains(&format!("{name} {made} (transaction 0x")), "{said}");
+    for (name, made) in [
+        ("token", first.token),
+        ("stake", first.stake),
+        ("coordinator", first.coordinator),
+    ] {
+        assert!(
+            said.contains(&format!("{name} {made} (transaction 0x")),
+            "{said}"
+        );
     }
-    let again = deploy(&writer(&client, &store), &parameters(), None, NOW, &mut submitted).await.unwrap();
+    let again = deploy(
+        &writer(&client, &store),
+        &parameters(),
+        None,
+        NOW,
+        &mut submitted,
+    )
+    .await
+    .unwrap();
     assert_eq!(first, again);
     assert_eq!(client.head().await.unwrap().number, 3);
-    Deployment { contracts: first, ..deployment() }.check(&client).await.unwrap();
+    Deployment {
+        contracts: first,
+        ..deployment()
+    }
+    .check(&client)
+    .await
+    .unwrap();
     let swarm = crate::swarm::Swarm::new(client.clone(), Addresses::from(&first));
     assert!(swarm.pool().await.unwrap().is_zero());
     let absent = deployment().check(&client).await.unwrap_err();
-    assert!(absent.to_string().contains("swarm-node chain deploy"), "{absent}");
+    assert!(
+        absent.to_string().contains("swarm-node chain deploy"),
+        "{absent}"
+    );
 }
 
 /// The chain agrees with [`Parameters::check`]: what it refuses, the constructors refuse.
@@ -130,7 +222,9 @@ async fn constructors_refuse_what_is_refused_here() {
     let client = client(&chain).await;
     let writer = writer(&client, &Arc::new(MemoryStore::default()));
     let mut submitted = Submitted::default();
-    let good = deploy(&writer, &parameters(), None, NOW, &mut submitted).await.unwrap();
+    let good = deploy(&writer, &parameters(), None, NOW, &mut submitted)
+        .await
+        .unwrap();
     let changes: [fn(&mut Parameters); 6] = [
         |p| p.genesis = NOW + 367 * 86_400,
         |p| p.round_length = 0,
@@ -143,7 +237,14 @@ async fn constructors_refuse_what_is_refused_here() {
         let mut bad = parameters();
         change(&mut bad);
         let ours = bad.check(NOW).unwrap_err();
-        let ticket = create(&writer, "bad", coordinator_code(&bad, good.stake), &mut submitted).await.unwrap();
+        let ticket = create(
+            &writer,
+            "bad",
+            coordinator_code(&bad, good.stake),
+            &mut submitted,
+        )
+        .await
+        .unwrap();
         let theirs = ticket.included().await.unwrap_err().to_string();
         assert!(theirs.contains("ParameterOutOfRange"), "{ours} / {theirs}");
     }

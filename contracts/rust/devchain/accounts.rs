@@ -1,7 +1,8 @@
-//! Accounts that every dev chain funds at genesis. Their keys are public and worthless: never send real money to them.
+//! Accounts that every dev chain funds at genesis. Their keys are public and worthless: never send
+//! real money to them.
 //!
-//! Key number `i` is the Keccak-256 hash of [`PHRASE`] followed by `i` as eight big-endian bytes, so every program
-//! derives the same ones and no secret is stored anywhere.
+//! Key number `i` is the Keccak-256 hash of [`PHRASE`] followed by `i` as eight big-endian bytes,
+//! so every program derives the same ones and no secret is stored anywhere.
 
 use std::sync::LazyLock;
 
@@ -28,11 +29,16 @@ pub struct DevAccount {
 }
 
 impl DevAccount {
-    /// The account of an index, `None` in the case (of probability 2⁻¹²⁸) that the hash is not a secret key.
+    /// The account of an index, `None` in the case (of probability 2⁻¹²⁸) that the hash is not a
+    /// secret key.
     fn derive(index: u64) -> Option<Self> {
         let secret = keccak256([PHRASE.as_bytes(), &index.to_be_bytes()].concat());
         let signer = PrivateKeySigner::from_bytes(&secret).ok()?;
-        Some(Self { secret, address: signer.address(), signer })
+        Some(Self {
+            secret,
+            address: signer.address(),
+            signer,
+        })
     }
 }
 
@@ -60,6 +66,9 @@ mod tests {
         let mut addresses: Vec<_> = accounts.iter().map(|account| account.address).collect();
         addresses.dedup();
         assert_eq!(addresses.len(), 10);
-        assert_eq!(accounts[0].address.to_string(), "0x8135284017C6C3821F15f7dd16504bd8560ed345");
+        assert_eq!(
+            accounts[0].address.to_string(),
+            "0x8135284017C6C3821F15f7dd16504bd8560ed345"
+        );
     }
 }

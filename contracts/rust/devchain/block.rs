@@ -1,19 +1,22 @@
 //! Blocks: a header, and at most one transaction with what became of it.
 //!
-//! The header commits to its parent, the transaction and the receipt, so two chains with the same latest hash went
-//! through the same transactions with the same results. It does not commit to the state (its root is zero): a dev chain
-//! has nobody to prove anything to.
+//! The header commits to its parent, the transaction and the receipt, so two chains with the same
+//! latest hash went through the same transactions with the same results. It does not commit to the
+//! state (its root is zero): a dev chain has nobody to prove anything to.
 
 use alloy::consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy::consensus::proofs::{calculate_receipt_root, calculate_transaction_root};
-use alloy::consensus::{Header, Receipt, ReceiptEnvelope, Sealable, Sealed, Transaction, TxEnvelope};
+use alloy::consensus::{
+    Header, Receipt, ReceiptEnvelope, Sealable, Sealed, Transaction, TxEnvelope,
+};
 use alloy::primitives::{Address, B256, Bloom, Bytes, Log};
 
 use super::transaction::Signed;
 
 /// Gas of a block, and most that a transaction or a call may use.
 pub const BLOCK_GAS_LIMIT: u64 = 60_000_000;
-/// Wei per gas that is burned; it never changes, so that costs in tests and demos are the same every time.
+/// Wei per gas that is burned; it never changes, so that costs in tests and demos are the same
+/// every time.
 pub const BASE_FEE: u64 = 1_000_000_000;
 /// Wei per gas suggested as a tip.
 pub const PRIORITY_FEE: u64 = 1_000_000_000;
@@ -54,7 +57,13 @@ pub struct Block {
 impl Block {
     /// The first block of a chain.
     pub fn genesis(timestamp: u64) -> Self {
-        Self::seal(Header { timestamp, ..template() }, None)
+        Self::seal(
+            Header {
+                timestamp,
+                ..template()
+            },
+            None,
+        )
     }
 
     /// A block that follows `parent`.
@@ -75,13 +84,21 @@ impl Block {
     }
 
     fn seal(mut header: Header, mined: Option<Mined>) -> Self {
-        let transactions: Vec<&TxEnvelope> = mined.iter().map(|mined| mined.transaction.inner()).collect();
+        let transactions: Vec<&TxEnvelope> = mined
+            .iter()
+            .map(|mined| mined.transaction.inner())
+            .collect();
         let receipts: Vec<_> = mined.iter().map(Mined::receipt).collect();
         header.transactions_root = calculate_transaction_root(&transactions);
         header.receipts_root = calculate_receipt_root(&receipts);
-        header.logs_bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
+        header.logs_bloom = receipts
+            .iter()
+            .fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
         header.gas_used = mined.as_ref().map_or(0, |mined| mined.outcome.gas_used);
-        Self { header: header.seal_slow(), mined }
+        Self {
+            header: header.seal_slow(),
+            mined,
+        }
     }
 
     /// Its hash.
@@ -118,8 +135,17 @@ impl Mined {
 
     /// The receipt that its block commits to.
     pub fn receipt(&self) -> ReceiptEnvelope {
-        let Outcome { success, gas_used, ref logs, .. } = self.outcome;
-        let receipt = Receipt { status: success.into(), cumulative_gas_used: gas_used, logs: logs.clone() };
+        let Outcome {
+            success,
+            gas_used,
+            ref logs,
+            ..
+        } = self.outcome;
+        let receipt = Receipt {
+            status: success.into(),
+            cumulative_gas_used: gas_used,
+            logs: logs.clone(),
+        };
         ReceiptEnvelope::from_typed(self.transaction.tx_type(), receipt)
     }
 }

@@ -1,5 +1,5 @@
-//! Calls: what a transaction would return, and how much gas it would need, at the latest state and the time of the next
-//! block.
+//! Calls: what a transaction would return, and how much gas it would need, at the latest state and
+//! the time of the next block.
 
 use alloy::consensus::Header;
 use alloy::primitives::{Bytes, TxKind, U256};
@@ -50,7 +50,9 @@ impl CallError {
 
 /// The text of a plain `require(…, "text")`.
 fn reason(data: &Bytes) -> String {
-    Revert::abi_decode(data).map(|revert| format!(": {}", revert.reason)).unwrap_or_default()
+    Revert::abi_decode(data)
+        .map(|revert| format!(": {}", revert.reason))
+        .unwrap_or_default()
 }
 
 /// What a call returns (`eth_call`).
@@ -68,7 +70,10 @@ pub fn call(chain: &Chain, request: TransactionRequest, wall: u64) -> Result<Byt
 /// [`CallError`].
 pub fn estimate(chain: &Chain, request: TransactionRequest, wall: u64) -> Result<u64, CallError> {
     let tx = environment(chain, request)?;
-    let tx = TxEnv { gas_limit: affordable(chain, &tx), ..tx };
+    let tx = TxEnv {
+        gas_limit: affordable(chain, &tx),
+        ..tx
+    };
     let header = chain.pending(wall);
     let result = run(chain, &header, tx.clone())?;
     let (spent, plain) = (result.gas().total_gas_spent(), is_transfer(&result, &tx));
@@ -78,16 +83,28 @@ pub fn estimate(chain: &Chain, request: TransactionRequest, wall: u64) -> Result
         }
         other => output(other)?,
     };
-    if plain { Ok(TRANSFER_GAS) } else { search(chain, &header, tx, spent) }
+    if plain {
+        Ok(TRANSFER_GAS)
+    } else {
+        search(chain, &header, tx, spent)
+    }
 }
 
-/// Bisects between what was spent and the limit; gas that is held back for calls (EIP-150) makes the former too little.
+/// Bisects between what was spent and the limit; gas that is held back for calls (EIP-150) makes
+/// the former too little.
 fn search(chain: &Chain, header: &Header, tx: TxEnv, spent: u64) -> Result<u64, CallError> {
     let (mut low, mut high) = (spent.saturating_sub(1), tx.gas_limit);
     let mut guess = spent.saturating_add(spent / 63).saturating_add(2_300);
     while high - low > 1 && high - low > high / 64 {
         let middle = guess.clamp(low + 1, high - 1);
-        match enough(chain, header, TxEnv { gas_limit: middle, ..tx.clone() })? {
+        match enough(
+            chain,
+            header,
+            TxEnv {
+                gas_limit: middle,
+                ..tx.clone()
+            },
+        )? {
             true => high = middle,
             false => low = middle,
         }
@@ -106,20 +123,32 @@ fn enough(chain: &Chain, header: &Header, tx: TxEnv) -> Result<bool, CallError> 
 
 /// Whether nothing ran: sending ether to an account without code costs the same at every limit.
 fn is_transfer(result: &ExecutionResult, tx: &TxEnv) -> bool {
-    let stopped = matches!(result, ExecutionResult::Success { reason: SuccessReason::Stop, .. });
-    stopped && tx.data.is_empty() && tx.access_list.is_empty() && result.tx_gas_used() == TRANSFER_GAS
+    let stopped = matches!(
+        result,
+        ExecutionResult::Success {
+            reason: SuccessReason::Stop,
+            ..
+        }
+    );
+    stopped
+        && tx.data.is_empty()
+        && tx.access_list.is_empty()
+        && result.tx_gas_used() == TRANSFER_GAS
 }
 
 /// Gas that the request allows and its sender can pay for.
 fn affordable(chain: &Chain, tx: &TxEnv) -> u64 {
     let wei = chain.balance(tx.caller).saturating_sub(tx.value);
-    let gas = wei.checked_div(U256::from(tx.gas_price)).unwrap_or(U256::MAX);
+    let gas = wei
+        .checked_div(U256::from(tx.gas_price))
+        .unwrap_or(U256::MAX);
     tx.gas_limit.min(gas.saturating_to())
 }
 
 fn run(chain: &Chain, header: &Header, tx: TxEnv) -> Result<ExecutionResult, CallError> {
     let refused = |error: InvalidTransaction| CallError::Invalid(refusal(error, &tx));
-    let done = execute(chain.state(), header, chain.id(), tx.clone(), Mode::Call).map_err(refused)?;
+    let done =
+        execute(chain.state(), header, chain.id(), tx.clone(), Mode::Call).map_err(refused)?;
     Ok(done.result)
 }
 
@@ -142,13 +171,20 @@ fn kind(request: &TransactionRequest) -> u8 {
 
 /// The request with what it leaves out; a nonce is ignored.
 fn environment(chain: &Chain, request: TransactionRequest) -> Result<TxEnv, CallError> {
-    let data = request.input.clone().try_into_unique_input().map_err(|_| CallError::Input)?;
+    let data = request
+        .input
+        .clone()
+        .try_into_unique_input()
+        .map_err(|_| CallError::Input)?;
     let tip = request.max_priority_fee_per_gas;
     Ok(TxEnv {
         tx_type: kind(&request),
         caller: request.from.unwrap_or_default(),
         gas_limit: request.gas.unwrap_or(BLOCK_GAS_LIMIT).min(BLOCK_GAS_LIMIT),
-        gas_price: request.max_fee_per_gas.or(request.gas_price).unwrap_or_default(),
+        gas_price: request
+            .max_fee_per_gas
+            .or(request.gas_price)
+            .unwrap_or_default(),
         gas_priority_fee: tip,
         kind: request.to.unwrap_or(TxKind::Create),
         value: request.value.unwrap_or_default(),

@@ -1,8 +1,8 @@
 //! The chain: blocks, the state after the latest one, and a clock.
 //!
-//! A change has two steps, so that it can be made durable between them: [`Chain::prepare`] computes what a command does
-//! and changes nothing, [`Chain::commit`] takes the result in. Blocks and transactions are kept for ever, state only at
-//! the latest block.
+//! A change has two steps, so that it can be made durable between them: [`Chain::prepare`] computes
+//! what a command does and changes nothing, [`Chain::commit`] takes the result in. Blocks and
+//! transactions are kept for ever, state only at the latest block.
 
 use std::collections::HashMap;
 
@@ -83,7 +83,10 @@ impl Chain {
             clock: identity.clock,
         };
         for account in dev_accounts() {
-            chain.state.insert_account_info(account.address, AccountInfo::from_balance(genesis_balance()));
+            chain.state.insert_account_info(
+                account.address,
+                AccountInfo::from_balance(genesis_balance()),
+            );
         }
         chain.index(0, chain.genesis.hash());
         chain
@@ -121,10 +124,15 @@ impl Chain {
     pub fn prepare(&self, command: &Command) -> Result<Effect, TransactionError> {
         match *command {
             Command::Send { ref raw, timestamp } => self.prepare_send(raw, timestamp),
-            Command::Mine { count, timestamp } => Ok(self.prepare_mine(count.min(MAX_MINED), timestamp)),
-            Command::Clock(clock) => {
-                Ok(Effect { blocks: vec![], changes: EvmState::default(), clock, tip: self.latest().hash() })
+            Command::Mine { count, timestamp } => {
+                Ok(self.prepare_mine(count.min(MAX_MINED), timestamp))
             }
+            Command::Clock(clock) => Ok(Effect {
+                blocks: vec![],
+                changes: EvmState::default(),
+                clock,
+                tip: self.latest().hash(),
+            }),
         }
     }
 
@@ -134,11 +142,27 @@ impl Chain {
             return Err(TransactionError::Known);
         }
         let (outcome, changes) = self.run(&transaction, timestamp)?;
-        let block = Block::after(self.latest(), timestamp, Some(Mined { transaction, outcome }));
-        Ok(Effect { tip: block.hash(), blocks: vec![block], changes, clock: self.clock.mined() })
+        let block = Block::after(
+            self.latest(),
+            timestamp,
+            Some(Mined {
+                transaction,
+                outcome,
+            }),
+        );
+        Ok(Effect {
+            tip: block.hash(),
+            blocks: vec![block],
+            changes,
+            clock: self.clock.mined(),
+        })
     }
 
-    fn run(&self, transaction: &Signed, timestamp: u64) -> Result<(Outcome, EvmState), TransactionError> {
+    fn run(
+        &self,
+        transaction: &Signed,
+        timestamp: u64,
+    ) -> Result<(Outcome, EvmState), TransactionError> {
         let tx = transaction::environment(transaction);
         let header = self.latest().child(timestamp);
         execute(&self.state, &header, self.id, tx.clone(), Mode::Transaction)
@@ -153,7 +177,12 @@ impl Chain {
             blocks.push(Block::after(parent, timestamp, None));
         }
         let tip = blocks.last().unwrap_or(self.latest()).hash();
-        Effect { blocks, changes: EvmState::default(), clock: self.clock.mined(), tip }
+        Effect {
+            blocks,
+            changes: EvmState::default(),
+            clock: self.clock.mined(),
+            tip,
+        }
     }
 
     /// Takes in what [`Self::prepare`] computed on this very state.
@@ -213,12 +242,14 @@ impl Chain {
 
     /// Transactions sent by an account, or contracts created by a contract.
     pub fn nonce(&self, address: Address) -> u64 {
-        self.account(address).map_or(0, |account| account.info.nonce)
+        self.account(address)
+            .map_or(0, |account| account.info.nonce)
     }
 
     /// Wei of an account.
     pub fn balance(&self, address: Address) -> U256 {
-        self.account(address).map_or(U256::ZERO, |account| account.info.balance)
+        self.account(address)
+            .map_or(U256::ZERO, |account| account.info.balance)
     }
 
     /// Code of a contract, empty for other accounts.
@@ -230,7 +261,9 @@ impl Chain {
 
     /// A word of a contract's storage.
     pub fn storage(&self, address: Address, slot: U256) -> B256 {
-        let word = self.account(address).and_then(|account| account.storage.get(&slot));
+        let word = self
+            .account(address)
+            .and_then(|account| account.storage.get(&slot));
         word.copied().unwrap_or_default().into()
     }
 }
@@ -238,6 +271,16 @@ impl Chain {
 fn outcome(result: ExecutionResult) -> Outcome {
     let success = result.is_success();
     let (gas_used, created) = (result.tx_gas_used(), result.created_address());
-    let logs = if success { result.logs().to_vec() } else { vec![] };
-    Outcome { success, gas_used, logs, created, output: result.into_output().unwrap_or_default() }
+    let logs = if success {
+        result.logs().to_vec()
+    } else {
+        vec![]
+    };
+    Outcome {
+        success,
+        gas_used,
+        logs,
+        created,
+        output: result.into_output().unwrap_or_default(),
+    }
 }

@@ -1,17 +1,20 @@
-//! Time of the dev chain: the wall clock with an offset, or a time that stands still until it is set again.
+//! Time of the dev chain: the wall clock with an offset, or a time that stands still until it is
+//! set again.
 //!
 //! ```text
 //!            set(t)                         advance(d)
 //! Running ───────────▶ Standing at t    Running: offset + d, Standing: t + d
 //!    └── pin(t): runs on from t, and the next block has exactly t
 //! ```
-//! Nothing here reads a clock: the wall time is an argument. Block times never fall; several blocks may share a second,
-//! as on Arbitrum, so that ten transactions at a standing time are all mined at that time.
+//! Nothing here reads a clock: the wall time is an argument. Block times never fall; several blocks
+//! may share a second, as on Arbitrum, so that ten transactions at a standing time are all mined at
+//! that time.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Latest time that can be set, in Unix seconds (year 9999): sums of times and delays stay far from overflow.
+/// Latest time that can be set, in Unix seconds (year 9999): sums of times and delays stay far from
+/// overflow.
 pub const MAX_TIME: u64 = 253_402_300_799;
 
 /// What time it is on a chain, in Unix seconds.
@@ -50,12 +53,18 @@ pub enum TimeError {
 impl Clock {
     /// The wall clock.
     pub fn running() -> Self {
-        Self { mode: Mode::Running(0), pinned: None }
+        Self {
+            mode: Mode::Running(0),
+            pinned: None,
+        }
     }
 
     /// A time that stands still at `time`.
     pub const fn standing(time: u64) -> Self {
-        Self { mode: Mode::Standing(time), pinned: None }
+        Self {
+            mode: Mode::Standing(time),
+            pinned: None,
+        }
     }
 
     /// The time, given that of the wall clock.
@@ -73,7 +82,10 @@ impl Clock {
 
     /// The clock after a block was mined: a pinned time was for that block alone.
     pub fn mined(self) -> Self {
-        Self { pinned: None, ..self }
+        Self {
+            pinned: None,
+            ..self
+        }
     }
 
     /// Stands still at `time`.
@@ -91,7 +103,10 @@ impl Clock {
     /// [`TimeError`] if `time` is before the latest block or absurd.
     pub fn pin(self, time: u64, wall: u64, latest: u64) -> Result<Self, TimeError> {
         check(time, latest)?;
-        Ok(Self { mode: self.mode.at(time, wall), pinned: Some(time) })
+        Ok(Self {
+            mode: self.mode.at(time, wall),
+            pinned: Some(time),
+        })
     }
 
     /// Moves ahead by seconds, from the latest block if that is later; a pinned time is forgotten.
@@ -101,7 +116,10 @@ impl Clock {
     pub fn advance(self, seconds: u64, wall: u64, latest: u64) -> Result<Self, TimeError> {
         let time = self.now(wall).max(latest).saturating_add(seconds);
         check(time, latest)?;
-        Ok(Self { mode: self.mode.at(time, wall), pinned: None })
+        Ok(Self {
+            mode: self.mode.at(time, wall),
+            pinned: None,
+        })
     }
 }
 
@@ -109,7 +127,8 @@ impl Mode {
     /// The same kind of time, such that it is `time` at wall time `wall`.
     fn at(self, time: u64, wall: u64) -> Self {
         match self {
-            // Both are below 2⁶³ (`MAX_TIME`, and a wall clock in seconds); else the difference saturates.
+            // Both are below 2⁶³ (`MAX_TIME`, and a wall clock in seconds); else the difference
+            // saturates.
             Self::Running(_) => Self::Running(time.checked_signed_diff(wall).unwrap_or(0)),
             Self::Standing(_) => Self::Standing(time),
         }
@@ -121,7 +140,10 @@ fn check(time: u64, latest: u64) -> Result<(), TimeError> {
         return Err(TimeError::TooLate(time));
     }
     if time < latest {
-        return Err(TimeError::Backwards { wanted: time, latest });
+        return Err(TimeError::Backwards {
+            wanted: time,
+            latest,
+        });
     }
     Ok(())
 }
@@ -138,7 +160,13 @@ mod tests {
         assert_eq!((clock.now(5), clock.now(9_999)), (1_000, 1_000));
         let later = clock.advance(60, 7, 0).unwrap();
         assert_eq!(later.now(123), 1_060);
-        assert_eq!(later.set(1_059, 1_060), Err(TimeError::Backwards { wanted: 1_059, latest: 1_060 }));
+        assert_eq!(
+            later.set(1_059, 1_060),
+            Err(TimeError::Backwards {
+                wanted: 1_059,
+                latest: 1_060
+            })
+        );
     }
 
     #[test]
@@ -146,12 +174,21 @@ mod tests {
         let clock = Clock::running().advance(100, 1_000, 0).unwrap();
         assert_eq!((clock.now(1_000), clock.now(1_010)), (1_100, 1_110));
         let pinned = clock.pin(5_000, 1_010, 1_100).unwrap();
-        assert_eq!((pinned.next_block(1_020, 1_100), pinned.mined().next_block(1_020, 5_000)), (5_000, 5_010));
+        assert_eq!(
+            (
+                pinned.next_block(1_020, 1_100),
+                pinned.mined().next_block(1_020, 5_000)
+            ),
+            (5_000, 5_010)
+        );
     }
 
     #[test]
     fn milliseconds_are_refused() {
-        assert_eq!(Clock::running().set(1_700_000_000_000, 0), Err(TimeError::TooLate(1_700_000_000_000)));
+        assert_eq!(
+            Clock::running().set(1_700_000_000_000, 0),
+            Err(TimeError::TooLate(1_700_000_000_000))
+        );
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! What changes a chain, with everything decided: the same commands in the same order make the same chain.
+//! What changes a chain, with everything decided: the same commands in the same order make the same
+//! chain.
 
 use serde::{Deserialize, Serialize};
 

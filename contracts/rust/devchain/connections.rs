@@ -5,9 +5,10 @@
 //! one task ─┼─ a connection ended ──▶ its place is free
 //!           └─ tick ──▶ closes what has been quiet for too long; for less long while connections wait for a place
 //! ```
-//! A connection has been quiet since it opened, a request's head was complete, or an answer was ready, whichever was
-//! last. So one rule ends idle connections, heads and bodies that do not come to an end, and answers that nobody reads.
-//! Quiet time is counted in ticks of this task: while the thread executes somebody's request, nobody is charged for it.
+//! A connection has been quiet since it opened, a request's head was complete, or an answer was
+//! ready, whichever was last. So one rule ends idle connections, heads and bodies that do not come
+//! to an end, and answers that nobody reads. Quiet time is counted in ticks of this task: while the
+//! thread executes somebody's request, nobody is charged for it.
 
 use std::collections::HashMap;
 use std::io;
@@ -25,8 +26,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// Connections at a time; others wait in the system's queue. Half of 256 open files, the lowest usual limit of a
-/// process, so that the chain's own files and its host's always find room.
+/// Connections at a time; others wait in the system's queue. Half of 256 open files, the lowest
+/// usual limit of a process, so that the chain's own files and its host's always find room.
 pub const MAX_CONNECTIONS: usize = 128;
 
 /// How patient the server is.
@@ -40,12 +41,14 @@ pub(super) struct Limits {
     quiet: u32,
     /// Ticks that it may be quiet while others wait for a place.
     crowded: u32,
-    /// Wait after the system gave no connection: it has run out of files, and tells so at once when asked again.
+    /// Wait after the system gave no connection: it has run out of files, and tells so at once when
+    /// asked again.
     pause: Duration,
 }
 
 impl Default for Limits {
-    /// A minute, or half a second to a second while others wait: a program on this machine sends its request at once.
+    /// A minute, or half a second to a second while others wait: a program on this machine sends
+    /// its request at once.
     fn default() -> Self {
         Self {
             connections: MAX_CONNECTIONS,
@@ -109,7 +112,10 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, limits: Limits)
 /// True if a connection failed before it was accepted: the next one may be fine.
 fn is_of_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 /// Answers the requests of one connection, one after another.
@@ -125,7 +131,9 @@ async fn connection(stream: TcpStream, routes: Router, quiet: Arc<AtomicU32>) {
     });
     let service = TowerToHyperService::new(routes.layer(heard));
     // How a connection ends, an error or not, is its client's affair.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 #[cfg(test)]
@@ -145,15 +153,31 @@ mod tests {
     const LARGE: usize = 32 << 20;
 
     fn limits() -> Limits {
-        Limits { connections: 3, tick: Duration::from_millis(20), quiet: 10, crowded: 10, ..Limits::default() }
+        Limits {
+            connections: 3,
+            tick: Duration::from_millis(20),
+            quiet: 10,
+            crowded: 10,
+            ..Limits::default()
+        }
     }
 
     /// A server that answers `hi` with `hi`, and anything else with a large body.
     async fn start(limits: Limits) -> std::net::SocketAddr {
-        let answer = |body: Bytes| async move { if body == "hi" { body } else { vec![0; LARGE].into() } };
+        let answer = |body: Bytes| async move {
+            if body == "hi" {
+                body
+            } else {
+                vec![0; LARGE].into()
+            }
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Router::new().route("/", post(answer)), limits));
+        tokio::spawn(serve(
+            listener,
+            Router::new().route("/", post(answer)),
+            limits,
+        ));
         address
     }
 
@@ -179,14 +203,25 @@ mod tests {
     #[tokio::test]
     async fn whatever_stays_unfinished_is_closed() {
         let address = start(limits()).await;
-        let unfinished: [&[u8]; 4] =
-            [b"", b"POST / HTTP/1.1\r\nX-", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhi", REQUEST];
+        let unfinished: [&[u8]; 4] = [
+            b"",
+            b"POST / HTTP/1.1\r\nX-",
+            b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhi",
+            REQUEST,
+        ];
         for bytes in unfinished {
             let begun = Instant::now();
             let mut stream = sent(address, bytes).await;
-            let answers = rest(&mut stream).await.windows(12).filter(|at| at == b"HTTP/1.1 200").count();
+            let answers = rest(&mut stream)
+                .await
+                .windows(12)
+                .filter(|at| at == b"HTTP/1.1 200")
+                .count();
             assert_eq!(answers, usize::from(bytes == REQUEST), "{bytes:?}");
-            assert!(begun.elapsed() >= Duration::from_millis(150), "{bytes:?} was given no time");
+            assert!(
+                begun.elapsed() >= Duration::from_millis(150),
+                "{bytes:?} was given no time"
+            );
         }
     }
 
@@ -205,11 +240,18 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_nobody_reads_is_given_up() {
-        let address = start(Limits { connections: 1, ..limits() }).await;
+        let address = start(Limits {
+            connections: 1,
+            ..limits()
+        })
+        .await;
         let many = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n.".repeat(8);
         let mut stream = sent(address, &many).await;
         assert!(answered(address).await, "the only place is free again");
-        assert!(rest(&mut stream).await.len() < LARGE, "what was not read is gone");
+        assert!(
+            rest(&mut stream).await.len() < LARGE,
+            "what was not read is gone"
+        );
     }
 
     #[tokio::test]
@@ -217,15 +259,30 @@ mod tests {
         let address = start(limits()).await;
         let mut stream = sent(address, &REQUEST.repeat(50)).await;
         let answers = rest(&mut stream).await;
-        assert_eq!(answers.windows(12).filter(|at| at == b"HTTP/1.1 200").count(), 50);
+        assert_eq!(
+            answers
+                .windows(12)
+                .filter(|at| at == b"HTTP/1.1 200")
+                .count(),
+            50
+        );
     }
 
     #[tokio::test]
     async fn who_is_quiet_gives_way_only_where_others_wait() {
-        let address = start(Limits { quiet: NEVER, crowded: 5, ..limits() }).await;
+        let address = start(Limits {
+            quiet: NEVER,
+            crowded: 5,
+            ..limits()
+        })
+        .await;
         let mut quiet = [sent(address, b"").await, sent(address, b"POST").await];
         sleep(Duration::from_millis(300)).await;
-        assert!(quiet[0].try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+        assert!(
+            quiet[0]
+                .try_read(&mut [0])
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        );
         let _third = sent(address, b"").await;
         assert!(answered(address).await);
         assert_eq!(rest(&mut quiet[1]).await, b"");

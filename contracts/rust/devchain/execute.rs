@@ -1,7 +1,7 @@
 //! One transaction or call through the virtual machine, on a state that is only read.
 //!
-//! What it would change is returned beside the result, so that the caller can first make it durable and then commit it,
-//! or drop it.
+//! What it would change is returned beside the result, so that the caller can first make it durable
+//! and then commit it, or drop it.
 
 use alloy::consensus::Header;
 use alloy::primitives::U256;
@@ -55,7 +55,10 @@ pub fn execute(
         .with_cfg(rules(chain_id, mode))
         .build_mainnet();
     match evm.transact(tx) {
-        Ok(done) => Ok(Execution { result: done.result, changes: done.state }),
+        Ok(done) => Ok(Execution {
+            result: done.result,
+            changes: done.state,
+        }),
         Err(EVMError::Transaction(error)) => Err(error),
         Err(other) => Err(InvalidTransaction::Str(other.to_string().into())),
     }

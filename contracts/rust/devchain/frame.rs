@@ -6,10 +6,11 @@
 //! │ 4 bytes  │ 4 bytes         │ length  │ 8 bytes          │   check: first bytes of Keccak-256 of (place, …)
 //! └──────────┴─────────────────┴─────────┴──────────────────┘
 //! ```
-//! A process that is killed while it writes leaves the first part of its last frame. Because the length has a check of
-//! its own, such a *torn* tail is told from a damaged file: a damaged length would otherwise look like a frame that
-//! runs past the end, and cutting it off would throw away all records behind it. Checks cover the place in the file, so
-//! a frame is valid only where it was written.
+//! A process that is killed while it writes leaves the first part of its last frame. Because the
+//! length has a check of its own, such a *torn* tail is told from a damaged file: a damaged length
+//! would otherwise look like a frame that runs past the end, and cutting it off would throw away
+//! all records behind it. Checks cover the place in the file, so a frame is valid only where it was
+//! written.
 
 use alloy::primitives::keccak256;
 use thiserror::Error;
@@ -47,7 +48,9 @@ pub enum Frame<'a> {
 /// # Errors
 /// [`TooLarge`].
 pub fn encode(place: usize, payload: &[u8]) -> Result<Vec<u8>, TooLarge> {
-    let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= MAX_PAYLOAD);
+    let length = u32::try_from(payload.len())
+        .ok()
+        .filter(|_| payload.len() <= MAX_PAYLOAD);
     let length = length.ok_or(TooLarge(payload.len()))?.to_le_bytes();
     let check = check(place, payload);
     Ok([&length, &length_check(place, &length)[..], payload, &check].concat())
@@ -76,10 +79,18 @@ fn parse(rest: &[u8], place: usize) -> Option<Frame<'_>> {
     let (payload, rest) = rest.split_at_checked(size)?;
     let (check_of_payload, rest) = rest.split_first_chunk::<CHECK>()?;
     if *check_of_payload == check(place, payload) {
-        return Some(Frame::Whole { payload, next: place + HEAD + size + CHECK });
+        return Some(Frame::Whole {
+            payload,
+            next: place + HEAD + size + CHECK,
+        });
     }
-    // A power cut can leave the last frame in full length with wrong bytes; anywhere else it is damage.
-    Some(if rest.is_empty() { Frame::Torn } else { Frame::Damaged })
+    // A power cut can leave the last frame in full length with wrong bytes; anywhere else it is
+    // damage.
+    Some(if rest.is_empty() {
+        Frame::Torn
+    } else {
+        Frame::Damaged
+    })
 }
 
 fn length_check(place: usize, length: &[u8; 4]) -> [u8; 4] {
@@ -158,7 +169,10 @@ mod tests {
 
     #[test]
     fn a_record_has_a_limit() {
-        assert_eq!(encode(0, &vec![0; MAX_PAYLOAD + 1]), Err(TooLarge(MAX_PAYLOAD + 1)));
+        assert_eq!(
+            encode(0, &vec![0; MAX_PAYLOAD + 1]),
+            Err(TooLarge(MAX_PAYLOAD + 1))
+        );
         assert!(encode(0, &vec![0; MAX_PAYLOAD]).is_ok());
     }
 }

@@ -1,9 +1,10 @@
 //! The journal: every command in an append-only file, on disk before it is answered.
 //!
-//! The first record says which chain it is, the others hold a [`Command`] and the hash of the latest block after it, so
-//! that a replay that goes another way (a damaged file, another version of the virtual machine) is noticed at once.
-//! A torn tail is moved into a file of its own and reported: nothing that was answered is in it, and nothing is
-//! deleted. The journal is locked while it is open: one process owns a chain.
+//! The first record says which chain it is, the others hold a [`Command`] and the hash of the
+//! latest block after it, so that a replay that goes another way (a damaged file, another version
+//! of the virtual machine) is noticed at once. A torn tail is moved into a file of its own and
+//! reported: nothing that was answered is in it, and nothing is deleted. The journal is locked
+//! while it is open: one process owns a chain.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -46,7 +47,10 @@ pub struct Record {
 impl Record {
     /// A command and the block that it led to.
     pub fn new(command: Command, tip: B256) -> Self {
-        Self { command, tip: tip.0 }
+        Self {
+            command,
+            tip: tip.0,
+        }
     }
 }
 
@@ -80,7 +84,10 @@ pub enum JournalError {
     #[error("{0} is in use by another process")]
     Locked(PathBuf),
     /// A frame is neither whole nor torn.
-    #[error("{path} is damaged at byte {offset}: restore it from a copy, or cut it there to keep what is before")]
+    #[error(
+        "{path} is damaged at byte {offset}: restore it from a copy, or cut it there to keep what \
+         is before"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -91,7 +98,9 @@ pub enum JournalError {
     #[error("{0} is not a journal of version {VERSION}: choose another folder")]
     Foreign(PathBuf),
     /// More than [`MAX_JOURNAL`].
-    #[error("{path} has {bytes} bytes, more than {MAX_JOURNAL}: start a new chain in another folder")]
+    #[error(
+        "{path} has {bytes} bytes, more than {MAX_JOURNAL}: start a new chain in another folder"
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -113,7 +122,10 @@ pub enum JournalError {
 #[non_exhaustive]
 pub enum AppendError {
     /// The disk.
-    #[error("the journal cannot be written ({0}), nothing was done: make room on the disk and send it again")]
+    #[error(
+        "the journal cannot be written ({0}), nothing was done: make room on the disk and send it \
+         again"
+    )]
     Io(#[from] io::Error),
     /// An earlier record could be neither written nor taken back.
     #[error("the journal is broken since an earlier failure: restart the dev chain")]
@@ -144,8 +156,15 @@ impl Journal {
         let path = folder.join(JOURNAL);
         let (file, bytes) = lock(folder, &path)?;
         let (contents, length) = read(&path, &bytes, new)?;
-        let mut journal = Self { file, length, broken: false };
-        journal.begin(new).and_then(|()| sync(folder)).map_err(|source| JournalError::Io { path, source })?;
+        let mut journal = Self {
+            file,
+            length,
+            broken: false,
+        };
+        journal
+            .begin(new)
+            .and_then(|()| sync(folder))
+            .map_err(|source| JournalError::Io { path, source })?;
         Ok((journal, contents))
     }
 
@@ -167,7 +186,8 @@ impl Journal {
         if self.broken {
             return Err(AppendError::Broken);
         }
-        self.write(record).inspect_err(|_| self.broken = self.take_back().is_err())
+        self.write(record)
+            .inspect_err(|_| self.broken = self.take_back().is_err())
     }
 
     fn write(&mut self, record: &impl Serialize) -> Result<(), AppendError> {
@@ -181,13 +201,19 @@ impl Journal {
 
     fn take_back(&mut self) -> io::Result<()> {
         self.file.set_len(self.length as u64)?;
-        self.file.seek(SeekFrom::Start(self.length as u64)).map(|_| ())
+        self.file
+            .seek(SeekFrom::Start(self.length as u64))
+            .map(|_| ())
     }
 }
 
 impl Header {
     fn new(identity: Identity) -> Self {
-        Self { magic: MAGIC, version: VERSION, identity }
+        Self {
+            magic: MAGIC,
+            version: VERSION,
+            identity,
+        }
     }
 
     fn identity(&self) -> Option<Identity> {
@@ -197,14 +223,27 @@ impl Header {
 
 /// Makes the names in a folder durable, where the system has a way to.
 fn sync(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 /// Opens and locks the file, and reads it.
 fn lock(folder: &Path, path: &Path) -> Result<(File, Vec<u8>), JournalError> {
-    let failed = |source| JournalError::Io { path: path.into(), source };
+    let failed = |source| JournalError::Io {
+        path: path.into(),
+        source,
+    };
     fs::create_dir_all(folder).map_err(failed)?;
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(JournalError::Locked(path.into())),
@@ -212,7 +251,10 @@ fn lock(folder: &Path, path: &Path) -> Result<(File, Vec<u8>), JournalError> {
     }
     let bytes = file.metadata().map_err(failed)?.len();
     if bytes > MAX_JOURNAL {
-        return Err(JournalError::TooLarge { path: path.into(), bytes });
+        return Err(JournalError::TooLarge {
+            path: path.into(),
+            bytes,
+        });
     }
     let mut content = Vec::new();
     file.read_to_end(&mut content).map_err(failed)?;
@@ -228,7 +270,8 @@ fn read(path: &Path, bytes: &[u8], new: Identity) -> Result<(Contents, usize), J
             (header.ok_or_else(foreign)?, next)
         }
         Frame::End => (new, 0),
-        // Only the beginning of what is written here first: a process was killed when it began the journal.
+        // Only the beginning of what is written here first: a process was killed when it began the
+        // journal.
         Frame::Torn if bytes.len() < MAX_PAYLOAD => (new, 0),
         _ => return Err(foreign()),
     };
@@ -237,13 +280,30 @@ fn read(path: &Path, bytes: &[u8], new: Identity) -> Result<(Contents, usize), J
         records.push((place as u64, record));
         place = next;
     }
-    let torn = keep_torn(path, bytes, place).map_err(|source| JournalError::Io { path: path.into(), source })?;
-    Ok((Contents { identity, records, torn }, place))
+    let torn = keep_torn(path, bytes, place).map_err(|source| JournalError::Io {
+        path: path.into(),
+        source,
+    })?;
+    Ok((
+        Contents {
+            identity,
+            records,
+            torn,
+        },
+        place,
+    ))
 }
 
 /// The record at a place and the place of the next one, `None` at the end.
-fn record(path: &Path, bytes: &[u8], place: usize) -> Result<Option<(Record, usize)>, JournalError> {
-    let damaged = || JournalError::Damaged { path: path.into(), offset: place as u64 };
+fn record(
+    path: &Path,
+    bytes: &[u8],
+    place: usize,
+) -> Result<Option<(Record, usize)>, JournalError> {
+    let damaged = || JournalError::Damaged {
+        path: path.into(),
+        offset: place as u64,
+    };
     match frame::decode(bytes, place) {
         Frame::Whole { payload, next } => Ok(Some((decode(payload).ok_or_else(damaged)?, next))),
         Frame::End | Frame::Torn => Ok(None),
@@ -265,7 +325,11 @@ fn keep_torn(path: &Path, bytes: &[u8], place: usize) -> io::Result<Option<Torn>
     }
     let kept = path.with_extension(format!("torn-{place}"));
     fs::write(&kept, tail)?;
-    Ok(Some(Torn { offset: place as u64, bytes: tail.len() as u64, kept }))
+    Ok(Some(Torn {
+        offset: place as u64,
+        bytes: tail.len() as u64,
+        kept,
+    }))
 }
 
 #[cfg(test)]
@@ -275,11 +339,23 @@ mod tests {
     use super::*;
     use crate::devchain::clock::Clock;
 
-    const NEW: Identity = Identity { chain_id: 5, genesis_time: 77, clock: Clock::standing(77) };
+    const NEW: Identity = Identity {
+        chain_id: 5,
+        genesis_time: 77,
+        clock: Clock::standing(77),
+    };
 
     fn records(count: u8) -> Vec<Record> {
-        let send = |n| Command::Send { raw: vec![n; usize::from(n)], timestamp: u64::from(n) };
-        (1..=count).map(|n| Record { command: send(n), tip: [n; 32] }).collect()
+        let send = |n| Command::Send {
+            raw: vec![n; usize::from(n)],
+            timestamp: u64::from(n),
+        };
+        (1..=count)
+            .map(|n| Record {
+                command: send(n),
+                tip: [n; 32],
+            })
+            .collect()
     }
 
     /// A folder with a journal of records, and the length of the file after each.
@@ -297,7 +373,11 @@ mod tests {
     fn reopen(folder: &TempDir) -> Result<Vec<Record>, JournalError> {
         let (_, contents) = Journal::open(folder.path(), Identity { chain_id: 1, ..NEW })?;
         assert_eq!(contents.identity, NEW);
-        Ok(contents.records.into_iter().map(|(_, record)| record).collect())
+        Ok(contents
+            .records
+            .into_iter()
+            .map(|(_, record)| record)
+            .collect())
     }
 
     #[test]
@@ -319,8 +399,14 @@ mod tests {
             fs::write(folder.path().join(JOURNAL), &whole[..cut as usize]).unwrap();
             let (journal, contents) = Journal::open(folder.path(), NEW).unwrap();
             let torn = contents.torn.unwrap();
-            assert_eq!((contents.records.len(), torn.offset, torn.bytes), (2, lengths[2], cut - lengths[2]));
-            assert_eq!(fs::read(torn.kept).unwrap(), &whole[lengths[2] as usize..cut as usize]);
+            assert_eq!(
+                (contents.records.len(), torn.offset, torn.bytes),
+                (2, lengths[2], cut - lengths[2])
+            );
+            assert_eq!(
+                fs::read(torn.kept).unwrap(),
+                &whole[lengths[2] as usize..cut as usize]
+            );
             drop(journal);
             assert_eq!(reopen(&folder).unwrap(), records(2), "{cut}");
         }
@@ -333,7 +419,11 @@ mod tests {
             let folder = TempDir::new().unwrap();
             fs::write(folder.path().join(JOURNAL), &whole[..cut]).unwrap();
             Journal::open(folder.path(), NEW).unwrap();
-            assert_eq!(fs::read(folder.path().join(JOURNAL)).unwrap(), whole, "{cut}");
+            assert_eq!(
+                fs::read(folder.path().join(JOURNAL)).unwrap(),
+                whole,
+                "{cut}"
+            );
         }
     }
 
@@ -346,8 +436,17 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at as usize] ^= 0x10;
             fs::write(&path, &damaged).unwrap();
-            let Err(JournalError::Damaged { offset, .. }) = reopen(&folder) else { panic!("byte {at} was accepted") };
-            assert_eq!(offset, if at < lengths[1] { lengths[0] } else { lengths[1] });
+            let Err(JournalError::Damaged { offset, .. }) = reopen(&folder) else {
+                panic!("byte {at} was accepted")
+            };
+            assert_eq!(
+                offset,
+                if at < lengths[1] {
+                    lengths[0]
+                } else {
+                    lengths[1]
+                }
+            );
             assert_eq!(fs::read(&path).unwrap(), damaged);
         }
     }
@@ -355,15 +454,25 @@ mod tests {
     #[test]
     fn other_files_are_left_alone() {
         let folder = TempDir::new().unwrap();
-        fs::write(folder.path().join(JOURNAL), "Dear diary, today I met a chain.").unwrap();
-        assert!(matches!(Journal::open(folder.path(), NEW), Err(JournalError::Foreign(_))));
+        fs::write(
+            folder.path().join(JOURNAL),
+            "Dear diary, today I met a chain.",
+        )
+        .unwrap();
+        assert!(matches!(
+            Journal::open(folder.path(), NEW),
+            Err(JournalError::Foreign(_))
+        ));
     }
 
     #[test]
     fn a_journal_has_one_owner() {
         let folder = TempDir::new().unwrap();
         let first = Journal::open(folder.path(), NEW).unwrap();
-        assert!(matches!(Journal::open(folder.path(), NEW), Err(JournalError::Locked(_))));
+        assert!(matches!(
+            Journal::open(folder.path(), NEW),
+            Err(JournalError::Locked(_))
+        ));
         drop(first);
         assert!(Journal::open(folder.path(), NEW).is_ok());
     }
@@ -372,10 +481,21 @@ mod tests {
     fn what_cannot_be_written_is_taken_back() {
         let (folder, lengths) = written(&records(1));
         let mut journal = Journal::open(folder.path(), NEW).unwrap().0;
-        let large = Command::Send { raw: vec![0; MAX_PAYLOAD], timestamp: 0 };
-        let error = journal.append(&Record { command: large, tip: [0; 32] }).unwrap_err();
+        let large = Command::Send {
+            raw: vec![0; MAX_PAYLOAD],
+            timestamp: 0,
+        };
+        let error = journal
+            .append(&Record {
+                command: large,
+                tip: [0; 32],
+            })
+            .unwrap_err();
         assert!(matches!(error, AppendError::TooLarge(_)));
-        assert_eq!(fs::metadata(folder.path().join(JOURNAL)).unwrap().len(), lengths[1]);
+        assert_eq!(
+            fs::metadata(folder.path().join(JOURNAL)).unwrap().len(),
+            lengths[1]
+        );
         journal.append(&records(2)[1]).unwrap();
         drop(journal);
         assert_eq!(reopen(&folder).unwrap(), records(2));

@@ -37,7 +37,10 @@ pub enum ChangeError {
 
 /// A journal does not lead to the blocks that it names.
 #[derive(Debug, Error)]
-#[error("the journal's record at byte {offset} leads to another block ({reason}): it was written by another version")]
+#[error(
+    "the journal's record at byte {offset} leads to another block ({reason}): it was written by \
+     another version"
+)]
 pub struct ReplayError {
     /// Where the record begins.
     pub offset: u64,
@@ -48,7 +51,10 @@ pub struct ReplayError {
 impl Ledger {
     /// A chain without a journal.
     pub fn in_memory(chain: Chain) -> Self {
-        Self { chain, journal: None }
+        Self {
+            chain,
+            journal: None,
+        }
     }
 
     /// A chain as its journal tells it.
@@ -58,15 +64,28 @@ impl Ledger {
     pub fn replay(journal: Journal, contents: &Contents) -> Result<Self, ReplayError> {
         let mut ledger = Self::in_memory(Chain::new(contents.identity));
         for (offset, record) in &contents.records {
-            ledger.redo(record).map_err(|reason| ReplayError { offset: *offset, reason })?;
+            ledger.redo(record).map_err(|reason| ReplayError {
+                offset: *offset,
+                reason,
+            })?;
         }
-        Ok(Self { journal: Some(journal), ..ledger })
+        Ok(Self {
+            journal: Some(journal),
+            ..ledger
+        })
     }
 
     fn redo(&mut self, record: &Record) -> Result<(), String> {
-        let effect = self.chain.prepare(&record.command).map_err(|error| error.to_string())?;
+        let effect = self
+            .chain
+            .prepare(&record.command)
+            .map_err(|error| error.to_string())?;
         if effect.tip() != B256::from(record.tip) {
-            return Err(format!("{} instead of {}", effect.tip(), B256::from(record.tip)));
+            return Err(format!(
+                "{} instead of {}",
+                effect.tip(),
+                B256::from(record.tip)
+            ));
         }
         self.chain.commit(effect);
         Ok(())
@@ -83,7 +102,10 @@ impl Ledger {
     /// [`ChangeError`].
     pub fn send(&mut self, raw: &[u8], wall: u64) -> Result<B256, ChangeError> {
         let timestamp = self.chain.next_timestamp(wall);
-        let effect = self.apply(Command::Send { raw: raw.to_vec(), timestamp })?;
+        let effect = self.apply(Command::Send {
+            raw: raw.to_vec(),
+            timestamp,
+        })?;
         Ok(effect.unwrap_or_default())
     }
 
@@ -103,7 +125,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ChangeError`].
-    pub fn set_clock(&mut self, rule: impl FnOnce(Clock, u64) -> Result<Clock, TimeError>) -> Result<(), ChangeError> {
+    pub fn set_clock(
+        &mut self,
+        rule: impl FnOnce(Clock, u64) -> Result<Clock, TimeError>,
+    ) -> Result<(), ChangeError> {
         let clock = rule(self.chain.clock(), self.chain.latest().timestamp())?;
         self.apply(Command::Clock(clock)).map(|_| ())
     }
@@ -138,12 +163,21 @@ mod tests {
     use crate::devchain::tests::transfer;
 
     const START: u64 = 1_800_000_000;
-    const NEW: Identity = Identity { chain_id: 31_338, genesis_time: START, clock: Clock::standing(START) };
+    const NEW: Identity = Identity {
+        chain_id: 31_338,
+        genesis_time: START,
+        clock: Clock::standing(START),
+    };
 
     /// Something a client may do, valid or not.
     #[derive(Clone, Debug)]
     enum Step {
-        Send { from: usize, to: usize, nonce: u64, wei: u64 },
+        Send {
+            from: usize,
+            to: usize,
+            nonce: u64,
+            wei: u64,
+        },
         Mine(u64),
         Set(u64),
         Pin(u64),
@@ -163,15 +197,24 @@ mod tests {
 
     fn walk(ledger: &mut Ledger, step: &Step) -> Result<(), ChangeError> {
         match *step {
-            Step::Send { from, to, nonce, wei } => {
+            Step::Send {
+                from,
+                to,
+                nonce,
+                wei,
+            } => {
                 let to = TxKind::Call(dev_accounts()[to].address);
-                let raw = transfer(from, |tx| (tx.nonce, tx.to, tx.value) = (nonce, to, U256::from(wei)));
+                let raw = transfer(from, |tx| {
+                    (tx.nonce, tx.to, tx.value) = (nonce, to, U256::from(wei))
+                });
                 ledger.send(&raw, START).map(|_| ())
             }
             Step::Mine(count) => ledger.mine(count, START),
             Step::Set(time) => ledger.set_clock(|clock, latest| clock.set(time, latest)),
             Step::Pin(time) => ledger.set_clock(|clock, latest| clock.pin(time, START, latest)),
-            Step::Advance(seconds) => ledger.set_clock(|clock, latest| clock.advance(seconds, START, latest)),
+            Step::Advance(seconds) => {
+                ledger.set_clock(|clock, latest| clock.advance(seconds, START, latest))
+            }
         }
     }
 
@@ -184,13 +227,18 @@ mod tests {
     fn facts(ledger: &Ledger) -> (B256, Clock, Vec<(U256, u64)>) {
         let chain = ledger.chain();
         let accounts = dev_accounts().into_iter().map(|account| account.address);
-        let accounts = accounts.map(|address| (chain.balance(address), chain.nonce(address))).collect();
+        let accounts = accounts
+            .map(|address| (chain.balance(address), chain.nonce(address)))
+            .collect();
         (chain.latest().hash(), chain.clock(), accounts)
     }
 
     fn burned(ledger: &Ledger) -> U256 {
-        let blocks = (0..=ledger.chain().latest().number()).filter_map(|number| ledger.chain().block(number));
-        blocks.map(|block| U256::from(block.header.gas_used) * U256::from(BASE_FEE)).sum()
+        let blocks = (0..=ledger.chain().latest().number())
+            .filter_map(|number| ledger.chain().block(number));
+        blocks
+            .map(|block| U256::from(block.header.gas_used) * U256::from(BASE_FEE))
+            .sum()
     }
 
     proptest! {

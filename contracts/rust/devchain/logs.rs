@@ -16,14 +16,18 @@ pub const MAX_LOG_BYTES: usize = 8 << 20;
 #[non_exhaustive]
 pub enum LogsError {
     /// The answer would be too large.
-    #[error("query returned more than {MAX_LOGS} results or {MAX_LOG_BYTES} bytes: ask for fewer blocks than {0}-{1}")]
+    #[error(
+        "query returned more than {MAX_LOGS} results or {MAX_LOG_BYTES} bytes: ask for fewer \
+         blocks than {0}-{1}"
+    )]
     TooMany(u64, u64),
     /// The first block is after the last one.
     #[error("invalid block range: from {0} is after to {1}")]
     Range(u64, u64),
 }
 
-/// Events of the blocks `from..=to` that pass the filter's addresses and topics. Blocks that do not exist hold none.
+/// Events of the blocks `from..=to` that pass the filter's addresses and topics. Blocks that do not
+/// exist hold none.
 ///
 /// # Errors
 /// [`LogsError`].
@@ -33,7 +37,9 @@ pub fn logs(chain: &Chain, filter: &Filter, from: u64, to: u64) -> Result<Vec<Lo
     }
     let mut found = Found::default();
     for block in (from..=to.min(chain.latest().number())).filter_map(|number| chain.block(number)) {
-        let matching = block_logs(block).into_iter().filter(|log| filter.rpc_matches(log));
+        let matching = block_logs(block)
+            .into_iter()
+            .filter(|log| filter.rpc_matches(log));
         if !matching.into_iter().all(|log| found.add(log)) {
             return Err(LogsError::TooMany(from, to));
         }

@@ -1,17 +1,21 @@
-//! The embedded dev chain: one process's own EVM chain for demos and tests. It is a dev chain and nothing more: no
-//! consensus, no peers, no proofs, and keys that everybody knows.
+//! The embedded dev chain: one process's own EVM chain for demos and tests. It is a dev chain and
+//! nothing more: no consensus, no peers, no proofs, and keys that everybody knows.
 //!
 //! ```text
 //! transport (in process) ┐                         ┌─ read ──▶ chain: blocks, state, clock ─▶ execute (revm)
 //!                        ├─▶ DevChain ─▶ rpc ──────┤               ▲ commit
 //! server (loopback HTTP) ┘   lock, wall clock      └─ change ─▶ ledger ─▶ journal: on disk first
 //! ```
-//! * Each transaction is mined at once into a block of its own. There is no queue: a nonce ahead is refused.
-//! * Blocks are final at once; blocks and receipts are kept for ever, state only at the latest block.
+//! * Each transaction is mined at once into a block of its own. There is no queue: a nonce ahead is
+//!   refused.
+//! * Blocks are final at once; blocks and receipts are kept for ever, state only at the latest
+//!   block.
 //! * The base fee is constant. Rules are those of Cancun.
-//! * Calls see the time of the next block, so time-dependent checks see a time that was set before any block has it.
-//! * [`DevChain::open`] keeps the chain in a folder. The first process owns it and serves it on 127.0.0.1; further ones
-//!   are told where. After a crash the same commands are replayed and lead to the same blocks.
+//! * Calls see the time of the next block, so time-dependent checks see a time that was set before
+//!   any block has it.
+//! * [`DevChain::open`] keeps the chain in a folder. The first process owns it and serves it on
+//!   127.0.0.1; further ones are told where. After a crash the same commands are replayed and lead
+//!   to the same blocks.
 //!
 //! ```
 //! use contracts::devchain::{DevChain, Options, dev_accounts};
@@ -23,11 +27,12 @@
 //! assert_eq!((chain.now(), dev_accounts().len()), (1_800_000_060, 10));
 //! # Ok::<(), contracts::devchain::ChangeError>(())
 //! ```
-//! Bounds: connections ([`connections::MAX_CONNECTIONS`]), a request ([`rpc::MAX_REQUEST_BYTES`]), a batch
-//! ([`rpc::MAX_BATCH`]), a transaction ([`transaction::MAX_TRANSACTION_BYTES`]), gas ([`block::BLOCK_GAS_LIMIT`]), an
-//! answer's events ([`logs::MAX_LOGS`]), blocks mined by one command ([`command::MAX_MINED`]) and the journal
-//! ([`journal::MAX_JOURNAL`]). Not offered: blobs, delegations, subscriptions, filters, traces, snapshots, state
-//! overrides, and calls in a contract's name.
+//! Bounds: connections ([`connections::MAX_CONNECTIONS`]), a request ([`rpc::MAX_REQUEST_BYTES`]),
+//! a batch ([`rpc::MAX_BATCH`]), a transaction ([`transaction::MAX_TRANSACTION_BYTES`]), gas
+//! ([`block::BLOCK_GAS_LIMIT`]), an answer's events ([`logs::MAX_LOGS`]), blocks mined by one
+//! command ([`command::MAX_MINED`]) and the journal ([`journal::MAX_JOURNAL`]). Not offered: blobs,
+//! delegations, subscriptions, filters, traces, snapshots, state overrides, and calls in a
+//! contract's name.
 
 pub mod accounts;
 pub mod block;
@@ -87,23 +92,38 @@ pub struct Options {
 impl Default for Options {
     /// The wall clock, and any port.
     fn default() -> Self {
-        Self { chain_id: CHAIN_ID, genesis_time: None, clock: Clock::running(), port: 0 }
+        Self {
+            chain_id: CHAIN_ID,
+            genesis_time: None,
+            clock: Clock::running(),
+            port: 0,
+        }
     }
 }
 
 impl Options {
     /// Virtual time: it begins at `time` (Unix seconds) and stands still until it is set.
     pub fn standing(time: u64) -> Self {
-        Self { clock: Clock::standing(time), ..Self::default() }
+        Self {
+            clock: Clock::standing(time),
+            ..Self::default()
+        }
     }
 
     fn identity(&self) -> Identity {
-        let genesis_time = self.genesis_time.unwrap_or_else(|| self.clock.now(wall_clock()));
-        Identity { chain_id: self.chain_id, genesis_time, clock: self.clock }
+        let genesis_time = self
+            .genesis_time
+            .unwrap_or_else(|| self.clock.now(wall_clock()));
+        Identity {
+            chain_id: self.chain_id,
+            genesis_time,
+            clock: self.clock,
+        }
     }
 }
 
-/// A handle to a dev chain. All clones are the same chain, which is closed with the last handle or transport.
+/// A handle to a dev chain. All clones are the same chain, which is closed with the last handle or
+/// transport.
 #[derive(Clone, Debug)]
 pub struct DevChain {
     /// Dropped first: the server holds the ledger.
@@ -116,7 +136,11 @@ impl DevChain {
     /// A chain that ends with its last handle.
     pub fn in_memory(options: Options) -> Self {
         let ledger = Ledger::in_memory(Chain::new(options.identity()));
-        Self { ledger: Arc::new(Mutex::new(ledger)), server: None, torn: None }
+        Self {
+            ledger: Arc::new(Mutex::new(ledger)),
+            server: None,
+            torn: None,
+        }
     }
 
     /// An alloy transport that answers in this process.
@@ -139,12 +163,15 @@ impl DevChain {
         rpc::handle(&mut self.lock(), wall_clock(), request)
     }
 
-    /// Stops time at `time` (Unix seconds): the next blocks have it, and calls see it, until it is set again.
+    /// Stops time at `time` (Unix seconds): the next blocks have it, and calls see it, until it is
+    /// set again.
     ///
     /// # Errors
-    /// [`ChangeError::Time`] if the latest block is later; [`ChangeError::Journal`] if it cannot be written down.
+    /// [`ChangeError::Time`] if the latest block is later; [`ChangeError::Journal`] if it cannot be
+    /// written down.
     pub fn set_time(&self, time: u64) -> Result<(), ChangeError> {
-        self.lock().set_clock(|clock, latest| clock.set(time, latest))
+        self.lock()
+            .set_clock(|clock, latest| clock.set(time, latest))
     }
 
     /// Gives the next block exactly this time (Unix seconds); the clock goes on from there.
@@ -152,7 +179,8 @@ impl DevChain {
     /// # Errors
     /// As [`Self::set_time`].
     pub fn set_next_timestamp(&self, time: u64) -> Result<(), ChangeError> {
-        self.lock().set_clock(|clock, latest| clock.pin(time, wall_clock(), latest))
+        self.lock()
+            .set_clock(|clock, latest| clock.pin(time, wall_clock(), latest))
     }
 
     /// Moves the clock ahead by seconds.
@@ -160,7 +188,8 @@ impl DevChain {
     /// # Errors
     /// As [`Self::set_time`].
     pub fn increase_time(&self, seconds: u64) -> Result<(), ChangeError> {
-        self.lock().set_clock(|clock, latest| clock.advance(seconds, wall_clock(), latest))
+        self.lock()
+            .set_clock(|clock, latest| clock.advance(seconds, wall_clock(), latest))
     }
 
     /// Time of the next block in Unix seconds, which calls see.
@@ -171,7 +200,8 @@ impl DevChain {
     /// Mines empty blocks.
     ///
     /// # Errors
-    /// [`ChangeError::Blocks`] above [`command::MAX_MINED`]; [`ChangeError::Journal`] if it cannot be written down.
+    /// [`ChangeError::Blocks`] above [`command::MAX_MINED`]; [`ChangeError::Journal`] if it cannot
+    /// be written down.
     pub fn mine(&self, count: u64) -> Result<(), ChangeError> {
         self.lock().mine(count, wall_clock())
     }
@@ -191,18 +221,24 @@ impl DevChain {
         self.server.as_deref().map(Server::url)
     }
 
-    /// Whether the chain can be reached: false once a fault has ended its server. One in memory always can.
+    /// Whether the chain can be reached: false once a fault has ended its server. One in memory
+    /// always can.
     pub fn is_served(&self) -> bool {
-        self.server.as_ref().is_none_or(|server| server.is_running())
+        self.server
+            .as_ref()
+            .is_none_or(|server| server.is_running())
     }
 
     fn lock(&self) -> MutexGuard<'_, Ledger> {
-        // A change is committed as a whole or not at all, so the ledger is sound even after a panic elsewhere.
+        // A change is committed as a whole or not at all, so the ledger is sound even after a panic
+        // elsewhere.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The wall clock in Unix seconds.
 fn wall_clock() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
 }

@@ -4,8 +4,8 @@
 //! open ─▶ lock the journal ── free ──▶ replay, serve, write `endpoint` ─▶ Owner
 //!                 └───────── taken ──▶ read `endpoint` until it answers ─▶ Shared
 //! ```
-//! The lock decides, never the `endpoint` file: one that a killed owner left behind is removed by the next owner, and
-//! is not believed before something listens there.
+//! The lock decides, never the `endpoint` file: one that a killed owner left behind is removed by
+//! the next owner, and is not believed before something listens there.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -64,7 +64,9 @@ pub enum OpenError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// The folder's chain has another id.
-    #[error("{folder} holds a dev chain with id {found}, not {wanted}: choose another folder or that id")]
+    #[error(
+        "{folder} holds a dev chain with id {found}, not {wanted}: choose another folder or that id"
+    )]
     ChainId {
         /// The folder.
         folder: PathBuf,
@@ -74,7 +76,10 @@ pub enum OpenError {
         wanted: u64,
     },
     /// Another process owns the chain and does not serve it.
-    #[error("another process owns the dev chain in {0} but does not serve it: wait until it has started, or stop it")]
+    #[error(
+        "another process owns the dev chain in {0} but does not serve it: wait until it has \
+         started, or stop it"
+    )]
     NotServed(PathBuf),
     /// The endpoint file cannot be written.
     #[error("{path}: {source}")]
@@ -87,8 +92,8 @@ pub enum OpenError {
 }
 
 impl DevChain {
-    /// Opens the chain in a folder, begins one there, or finds the process that has it open. Blocks while the journal
-    /// is replayed, and up to [`OWNER_WAIT`] for an owner that is starting.
+    /// Opens the chain in a folder, begins one there, or finds the process that has it open. Blocks
+    /// while the journal is replayed, and up to [`OWNER_WAIT`] for an owner that is starting.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -102,18 +107,40 @@ impl DevChain {
     }
 }
 
-fn own(folder: &Path, options: Options, journal: Journal, contents: Contents) -> Result<DevChain, OpenError> {
+fn own(
+    folder: &Path,
+    options: Options,
+    journal: Journal,
+    contents: Contents,
+) -> Result<DevChain, OpenError> {
     let path = folder.join(ENDPOINT);
-    remove(&path).map_err(|source| OpenError::Endpoint { path: path.clone(), source })?;
+    remove(&path).map_err(|source| OpenError::Endpoint {
+        path: path.clone(),
+        source,
+    })?;
     let found = contents.identity.chain_id;
     if found != options.chain_id {
-        return Err(OpenError::ChainId { folder: folder.into(), found, wanted: options.chain_id });
+        return Err(OpenError::ChainId {
+            folder: folder.into(),
+            found,
+            wanted: options.chain_id,
+        });
     }
     let ledger = Ledger::replay(journal, &contents)?;
-    let chain = DevChain { ledger: Arc::new(Mutex::new(ledger)), server: None, torn: contents.torn };
+    let chain = DevChain {
+        ledger: Arc::new(Mutex::new(ledger)),
+        server: None,
+        torn: contents.torn,
+    };
     let server = chain.serve(options.port)?;
-    publish(&path, &server).map_err(|source| OpenError::Endpoint { path: path.clone(), source })?;
-    Ok(DevChain { server: Some(Arc::new(server.announced(path))), ..chain })
+    publish(&path, &server).map_err(|source| OpenError::Endpoint {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(DevChain {
+        server: Some(Arc::new(server.announced(path))),
+        ..chain
+    })
 }
 
 /// Writes the endpoint file as a whole: a reader sees all of it or none.
@@ -143,9 +170,13 @@ fn find_owner(folder: &Path) -> Result<String, OpenError> {
 
 /// The address in an endpoint file, if something listens there.
 fn answering(path: &Path) -> Option<String> {
-    let url = fs::read_to_string(path).ok().filter(|url| url.len() <= MAX_ENDPOINT)?;
+    let url = fs::read_to_string(path)
+        .ok()
+        .filter(|url| url.len() <= MAX_ENDPOINT)?;
     let address: SocketAddr = url.strip_prefix("http://")?.parse().ok()?;
-    TcpStream::connect_timeout(&address, RETRY).ok().map(|_| url)
+    TcpStream::connect_timeout(&address, RETRY)
+        .ok()
+        .map(|_| url)
 }
 
 #[cfg(test)]
@@ -171,10 +202,23 @@ mod tests {
         let provider = chain.provider();
         let mut story = vec![chain.now().to_string()];
         for number in 0..=provider.get_block_number().await.unwrap() {
-            story.push(format!("{:?}", provider.get_block_by_number(number.into()).full().await.unwrap()));
+            story.push(format!(
+                "{:?}",
+                provider
+                    .get_block_by_number(number.into())
+                    .full()
+                    .await
+                    .unwrap()
+            ));
         }
         for account in dev_accounts() {
-            story.push(provider.get_balance(account.address).await.unwrap().to_string());
+            story.push(
+                provider
+                    .get_balance(account.address)
+                    .await
+                    .unwrap()
+                    .to_string(),
+            );
         }
         story
     }
@@ -218,7 +262,10 @@ mod tests {
     async fn a_transport_keeps_the_chain_open() {
         let folder = TempDir::new().unwrap();
         let provider = own(&folder).provider();
-        assert!(matches!(DevChain::open(folder.path(), Options::default()), Ok(Opened::Shared { .. })));
+        assert!(matches!(
+            DevChain::open(folder.path(), Options::default()),
+            Ok(Opened::Shared { .. })
+        ));
         assert_eq!(provider.get_chain_id().await.unwrap(), CHAIN_ID);
     }
 
@@ -226,9 +273,22 @@ mod tests {
     fn another_chain_id_is_refused() {
         let folder = TempDir::new().unwrap();
         drop(own(&folder));
-        let options = Options { chain_id: 5, ..Options::default() };
+        let options = Options {
+            chain_id: 5,
+            ..Options::default()
+        };
         let error = DevChain::open(folder.path(), options).unwrap_err();
-        assert!(matches!(error, OpenError::ChainId { found: CHAIN_ID, wanted: 5, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                OpenError::ChainId {
+                    found: CHAIN_ID,
+                    wanted: 5,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -238,8 +298,16 @@ mod tests {
         let folder = TempDir::new().unwrap();
         live(&own(&folder)).await;
         let (mut journal, _) = Journal::open(folder.path(), Options::default().identity()).unwrap();
-        let mine = Command::Mine { count: 1, timestamp: START + 1_000 };
-        journal.append(&Record { command: mine, tip: [9; 32] }).unwrap();
+        let mine = Command::Mine {
+            count: 1,
+            timestamp: START + 1_000,
+        };
+        journal
+            .append(&Record {
+                command: mine,
+                tip: [9; 32],
+            })
+            .unwrap();
         drop(journal);
         let error = DevChain::open(folder.path(), Options::default()).unwrap_err();
         assert!(matches!(error, OpenError::Replay(_)), "{error}");

@@ -1,7 +1,8 @@
-//! A contract for tests that shows what a chain does: state, events, reverts, the block it runs in, and gas.
+//! A contract for tests that shows what a chain does: state, events, reverts, the block it runs in,
+//! and gas.
 //!
-//! The bytecode is that of the source below, compiled by solc 0.8.37 with `viaIR`, the optimizer at 200 runs, Cancun
-//! and no metadata:
+//! The bytecode is that of the source below, compiled by solc 0.8.37 with `viaIR`, the optimizer at
+//! 200 runs, Cancun and no metadata:
 //! ```text
 //! error Refused(uint256 code);
 //! event Set(address indexed by, uint256 indexed value, uint256 time);

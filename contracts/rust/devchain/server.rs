@@ -1,9 +1,10 @@
 //! JSON-RPC over HTTP on the loopback interface, in a thread of its own.
 //!
-//! It listens on 127.0.0.1 only. A web page in a browser on the same machine is not let in: a request must name a
-//! loopback host (so a foreign name that was pointed here is refused) and be declared as JSON (so a page of another
-//! origin would have to ask first, which is not answered). Processes of the same machine are trusted not to attack the
-//! chain, but may have faults: what they leave open or unfinished costs others nothing ([`super::connections`]).
+//! It listens on 127.0.0.1 only. A web page in a browser on the same machine is not let in: a
+//! request must name a loopback host (so a foreign name that was pointed here is refused) and be
+//! declared as JSON (so a page of another origin would have to ask first, which is not answered).
+//! Processes of the same machine are trusted not to attack the chain, but may have faults: what
+//! they leave open or unfinished costs others nothing ([`super::connections`]).
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -63,7 +64,9 @@ impl Server {
 
     /// Whether it still serves; only a fault in it ends it while the value lives.
     pub fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
     }
 
     /// Removes the file that tells its address when it stops.
@@ -75,7 +78,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A file that stays is not believed by others; the rest fails only if the thread has ended already.
+        // A file that stays is not believed by others; the rest fails only if the thread has ended
+        // already.
         let _ = self.announcement.take().map(fs::remove_file);
         let _ = self.stop.take().map(|stop| stop.send(()));
         // A panic has been printed by the thread.
@@ -92,9 +96,17 @@ impl DevChain {
         let (listener, address) = bind(port).map_err(|source| ServeError::Bind { port, source })?;
         let (stop, stopped) = oneshot::channel();
         // Without the server in it: a thread that held its own handle would never end.
-        let chain = Self { server: None, ..self.clone() };
+        let chain = Self {
+            server: None,
+            ..self.clone()
+        };
         let thread = start(chain, listener, stopped).map_err(ServeError::Start)?;
-        Ok(Server { url: format!("http://{address}"), announcement: None, stop: Some(stop), thread: Some(thread) })
+        Ok(Server {
+            url: format!("http://{address}"),
+            announcement: None,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -105,25 +117,36 @@ fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-fn start(chain: DevChain, listener: TcpListener, stopped: oneshot::Receiver<()>) -> io::Result<JoinHandle<()>> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+fn start(
+    chain: DevChain,
+    listener: TcpListener,
+    stopped: oneshot::Receiver<()>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let listener = {
         let _context = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
-    thread::Builder::new().name("devchain".into()).spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                () = connections::serve(listener, routes(chain), Limits::default()) => {}
-                _ = stopped => {}
-            }
-        });
-    })
+    thread::Builder::new()
+        .name("devchain".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = connections::serve(listener, routes(chain), Limits::default()) => {}
+                    _ = stopped => {}
+                }
+            });
+        })
 }
 
 /// What is served, on one thread: requests are answered one after another.
 fn routes(chain: DevChain) -> Router {
-    Router::new().route("/", post(answer)).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).with_state(chain)
+    Router::new()
+        .route("/", post(answer))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+        .with_state(chain)
 }
 
 async fn answer(State(chain): State<DevChain>, headers: HeaderMap, body: Bytes) -> Response {
@@ -138,13 +161,24 @@ async fn answer(State(chain): State<DevChain>, headers: HeaderMap, body: Bytes) 
 
 /// Whether the request was meant for a server on this machine, by a program rather than a web page.
 fn check(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
     if !is_loopback(text(HOST)) {
-        return Err((StatusCode::FORBIDDEN, "this dev chain answers to 127.0.0.1 and localhost only\n"));
+        return Err((
+            StatusCode::FORBIDDEN,
+            "this dev chain answers to 127.0.0.1 and localhost only\n",
+        ));
     }
     match text(CONTENT_TYPE).split(';').next().map(str::trim) {
         Some("application/json") => Ok(()),
-        _ => Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON-RPC with content-type: application/json\n")),
+        _ => Err((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send JSON-RPC with content-type: application/json\n",
+        )),
     }
 }
 
@@ -153,7 +187,9 @@ fn is_loopback(host: &str) -> bool {
         Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
         _ => host,
     };
-    LOOPBACK.iter().any(|loopback| loopback.eq_ignore_ascii_case(name))
+    LOOPBACK
+        .iter()
+        .any(|loopback| loopback.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -180,7 +216,10 @@ mod tests {
     /// A request as a well-behaved client sends it.
     fn request(server: &Server) -> RequestBuilder {
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
-        client().post(server.url()).header("content-type", "application/json").body(body)
+        client()
+            .post(server.url())
+            .header("content-type", "application/json")
+            .body(body)
     }
 
     async fn status(request: RequestBuilder) -> u16 {
@@ -190,14 +229,22 @@ mod tests {
     #[tokio::test]
     async fn http_and_the_transport_are_the_same_chain() {
         let (chain, server) = served();
-        let http = RootProvider::<alloy::network::Ethereum>::new(alloy::rpc::client::RpcClient::new(
-            alloy::transports::http::Http::with_client(client(), server.url().parse().unwrap()),
-            true,
-        ));
+        let http =
+            RootProvider::<alloy::network::Ethereum>::new(alloy::rpc::client::RpcClient::new(
+                alloy::transports::http::Http::with_client(client(), server.url().parse().unwrap()),
+                true,
+            ));
         assert_eq!(http.get_chain_id().await.unwrap(), CHAIN_ID);
         let hash = send(&http.clone().erased(), &transfer(0, |_| {})).await;
         let receipt = http.get_transaction_receipt(hash).await.unwrap();
-        assert_eq!(receipt, chain.provider().get_transaction_receipt(hash).await.unwrap());
+        assert_eq!(
+            receipt,
+            chain
+                .provider()
+                .get_transaction_receipt(hash)
+                .await
+                .unwrap()
+        );
         assert!(receipt.unwrap().status());
     }
 
@@ -205,8 +252,14 @@ mod tests {
     async fn web_pages_are_not_let_in() {
         let (_chain, server) = served();
         assert_eq!(status(request(&server)).await, 200);
-        assert_eq!(status(request(&server).header("host", "evil.example")).await, 403);
-        let undeclared = client().post(server.url()).header("content-type", "text/plain").body("{}");
+        assert_eq!(
+            status(request(&server).header("host", "evil.example")).await,
+            403
+        );
+        let undeclared = client()
+            .post(server.url())
+            .header("content-type", "text/plain")
+            .body("{}");
         assert_eq!(status(undeclared).await, 415);
         assert_eq!(status(client().get(server.url())).await, 405);
     }
@@ -214,7 +267,10 @@ mod tests {
     #[tokio::test]
     async fn bodies_have_a_limit() {
         let (_chain, server) = served();
-        assert_eq!(status(request(&server).body(vec![b' '; MAX_REQUEST_BYTES + 1])).await, 413);
+        assert_eq!(
+            status(request(&server).body(vec![b' '; MAX_REQUEST_BYTES + 1])).await,
+            413
+        );
         assert_eq!(status(request(&server)).await, 200);
     }
 
@@ -227,7 +283,10 @@ mod tests {
         drop(server.stop.take());
         let begun = std::time::Instant::now();
         while server.is_running() {
-            assert!(begun.elapsed() < std::time::Duration::from_secs(10), "it is not noticed");
+            assert!(
+                begun.elapsed() < std::time::Duration::from_secs(10),
+                "it is not noticed"
+            );
             thread::sleep(std::time::Duration::from_millis(10));
         }
     }
@@ -244,12 +303,25 @@ mod tests {
 
     #[test]
     fn only_loopback_names_are_answered() {
-        for host in ["127.0.0.1", "127.0.0.1:8545", "localhost:1", "LOCALHOST", "[::1]:80", "[::1]"] {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:8545",
+            "localhost:1",
+            "LOCALHOST",
+            "[::1]:80",
+            "[::1]",
+        ] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in
-            ["", "evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil", "::1", "127.0.0.1:x"]
-        {
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:80",
+            "127.0.0.1.evil.example",
+            "localhost.evil",
+            "::1",
+            "127.0.0.1:x",
+        ] {
             assert!(!is_loopback(host), "{host}");
         }
     }

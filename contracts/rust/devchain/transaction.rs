@@ -1,7 +1,8 @@
-//! Raw transactions: decoded, their sender recovered, and refused with the words that go-ethereum uses.
+//! Raw transactions: decoded, their sender recovered, and refused with the words that go-ethereum
+//! uses.
 //!
-//! Checks that need no state come first. What the virtual machine checks anyway (balance, intrinsic gas) is left to it
-//! and only worded here: clients decide by these words what to do next.
+//! Checks that need no state come first. What the virtual machine checks anyway (balance, intrinsic
+//! gas) is left to it and only worded here: clients decide by these words what to do next.
 
 use alloy::consensus::transaction::{Recovered, SignerRecoverable};
 use alloy::consensus::{Transaction, TxEnvelope};
@@ -55,7 +56,10 @@ pub enum TransactionError {
         nonce: u64,
     },
     /// There is no queue: each transaction is mined at once.
-    #[error("nonce too high: next nonce {next}, tx nonce {nonce}; this chain keeps no queue, send {next} first")]
+    #[error(
+        "nonce too high: next nonce {next}, tx nonce {nonce}; this chain keeps no queue, send \
+         {next} first"
+    )]
     NonceTooHigh {
         /// The nonce that the chain expects.
         next: u64,
@@ -63,7 +67,9 @@ pub enum TransactionError {
         nonce: u64,
     },
     /// The sender cannot pay for gas and value.
-    #[error("insufficient funds for gas * price + value: address {sender} have {balance} want {cost}")]
+    #[error(
+        "insufficient funds for gas * price + value: address {sender} have {balance} want {cost}"
+    )]
     Funds {
         /// Who should pay.
         sender: Address,
@@ -112,12 +118,14 @@ pub fn decode(raw: &[u8], chain_id: u64) -> Result<Signed, TransactionError> {
     }
     let envelope = envelope(raw)?;
     check_chain(&envelope, chain_id)?;
-    envelope.try_into_recovered().map_err(|_| TransactionError::Signature)
+    envelope
+        .try_into_recovered()
+        .map_err(|_| TransactionError::Signature)
 }
 
 fn envelope(raw: &[u8]) -> Result<TxEnvelope, TransactionError> {
-    let envelope =
-        TxEnvelope::decode_2718_exact(raw).map_err(|error| TransactionError::Undecodable(error.to_string()))?;
+    let envelope = TxEnvelope::decode_2718_exact(raw)
+        .map_err(|error| TransactionError::Undecodable(error.to_string()))?;
     match envelope {
         TxEnvelope::Legacy(_) | TxEnvelope::Eip2930(_) | TxEnvelope::Eip1559(_) => Ok(envelope),
         other => Err(TransactionError::Type(other.tx_type().into())),
@@ -153,20 +161,33 @@ pub fn environment(transaction: &Signed) -> TxEnv {
 /// The virtual machine's refusal of a transaction in the usual words.
 pub fn refusal(error: InvalidTransaction, tx: &TxEnv) -> TransactionError {
     match error {
-        InvalidTransaction::NonceTooLow { tx, state } => TransactionError::NonceTooLow { next: state, nonce: tx },
-        InvalidTransaction::NonceTooHigh { tx, state } => TransactionError::NonceTooHigh { next: state, nonce: tx },
-        InvalidTransaction::LackOfFundForMaxFee { fee, balance } => {
-            TransactionError::Funds { sender: tx.caller, balance: *balance, cost: *fee }
+        InvalidTransaction::NonceTooLow { tx, state } => TransactionError::NonceTooLow {
+            next: state,
+            nonce: tx,
+        },
+        InvalidTransaction::NonceTooHigh { tx, state } => TransactionError::NonceTooHigh {
+            next: state,
+            nonce: tx,
+        },
+        InvalidTransaction::LackOfFundForMaxFee { fee, balance } => TransactionError::Funds {
+            sender: tx.caller,
+            balance: *balance,
+            cost: *fee,
+        },
+        InvalidTransaction::CallGasCostMoreThanGasLimit {
+            initial_gas: want,
+            gas_limit: have,
         }
-        InvalidTransaction::CallGasCostMoreThanGasLimit { initial_gas: want, gas_limit: have }
-        | InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor: want, gas_limit: have } => {
-            TransactionError::IntrinsicGas { have, want }
-        }
+        | InvalidTransaction::GasFloorMoreThanGasLimit {
+            gas_floor: want,
+            gas_limit: have,
+        } => TransactionError::IntrinsicGas { have, want },
         InvalidTransaction::CallerGasLimitMoreThanBlock => TransactionError::BlockGas(tx.gas_limit),
         InvalidTransaction::GasPriceLessThanBasefee => TransactionError::FeeCap(tx.gas_price),
-        InvalidTransaction::PriorityFeeGreaterThanMaxFee => {
-            TransactionError::TipAboveCap { tip: tx.gas_priority_fee.unwrap_or_default(), cap: tx.gas_price }
-        }
+        InvalidTransaction::PriorityFeeGreaterThanMaxFee => TransactionError::TipAboveCap {
+            tip: tx.gas_priority_fee.unwrap_or_default(),
+            cap: tx.gas_price,
+        },
         other => TransactionError::Invalid(other.to_string()),
     }
 }

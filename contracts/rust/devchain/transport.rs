@@ -1,7 +1,7 @@
 //! A dev chain as an alloy transport: requests are answered in this process, without sockets.
 //!
-//! A request is answered while it is polled: a transaction takes the time of its execution and, with a journal, of
-//! writing to disk.
+//! A request is answered while it is polled: a transaction takes the time of its execution and,
+//! with a journal, of writing to disk.
 
 use std::task::{Context, Poll};
 
@@ -19,8 +19,10 @@ impl Transport {
     fn answer(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
         let request = request.serialize().map_err(TransportError::ser_err)?;
         let answer = self.0.handle(request.get().as_bytes());
-        let answer = answer.ok_or_else(|| TransportErrorKind::custom_str("a notification has no answer"))?;
-        serde_json::from_slice(&answer).map_err(|error| TransportError::deser_err(error, "an answer of the dev chain"))
+        let answer =
+            answer.ok_or_else(|| TransportErrorKind::custom_str("a notification has no answer"))?;
+        serde_json::from_slice(&answer)
+            .map_err(|error| TransportError::deser_err(error, "an answer of the dev chain"))
     }
 }
 

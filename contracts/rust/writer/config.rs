@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WriterConfig {
-    /// Blocks on top of a transaction's block until it is final; 0 for a chain that never reorganises.
+    /// Blocks on top of a transaction's block until it is final; 0 for a chain that never
+    /// reorganises.
     pub confirmations: u64,
     /// Between two looks at the chain while there is something to do.
     pub poll_ms: u64,

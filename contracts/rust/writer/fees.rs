@@ -13,7 +13,10 @@ const RAISE: u128 = 8;
 pub(crate) fn offer(view: &View, cap: u128) -> Result<Fees, u128> {
     let need = view.head.base_fee.saturating_add(view.tip);
     match need <= cap {
-        true => Ok(Fees { max: need.saturating_add(view.head.base_fee).min(cap), tip: view.tip }),
+        true => Ok(Fees {
+            max: need.saturating_add(view.head.base_fee).min(cap),
+            tip: view.tip,
+        }),
         false => Err(need),
     }
 }
@@ -23,10 +26,20 @@ pub(crate) fn offer(view: &View, cap: u128) -> Result<Fees, u128> {
 /// # Errors
 /// The price that is needed, if it is above `cap`.
 pub(crate) fn raise(old: Fees, view: &View, cap: u128) -> Result<Fees, u128> {
-    let floor = Fees { max: raised(old.max), tip: raised(old.tip) };
-    let fresh = view.head.base_fee.saturating_mul(2).saturating_add(view.tip);
+    let floor = Fees {
+        max: raised(old.max),
+        tip: raised(old.tip),
+    };
+    let fresh = view
+        .head
+        .base_fee
+        .saturating_mul(2)
+        .saturating_add(view.tip);
     match floor.max <= cap {
-        true => Ok(Fees { max: floor.max.max(fresh.min(cap)), tip: floor.tip.max(view.tip).min(floor.max) }),
+        true => Ok(Fees {
+            max: floor.max.max(fresh.min(cap)),
+            tip: floor.tip.max(view.tip).min(floor.max),
+        }),
         false => Err(floor.max),
     }
 }
@@ -44,8 +57,18 @@ mod tests {
     use crate::client::Block;
 
     fn view(base_fee: u128, tip: u128) -> View {
-        let head = Block { number: 1, hash: B256::ZERO, timestamp: 0, base_fee };
-        View { head, tip, nonce: 0, balance: U256::ZERO }
+        let head = Block {
+            number: 1,
+            hash: B256::ZERO,
+            timestamp: 0,
+            base_fee,
+        };
+        View {
+            head,
+            tip,
+            nonce: 0,
+            balance: U256::ZERO,
+        }
     }
 
     #[test]

@@ -15,7 +15,9 @@ pub enum SubmitError {
     #[error(transparent)]
     Intent(#[from] IntentError),
     /// Its name stands for something else.
-    #[error("intent {0} was submitted before with another content; give each content its own identifier")]
+    #[error(
+        "intent {0} was submitted before with another content; give each content its own identifier"
+    )]
     Conflict(IntentId),
     /// Too many are not done.
     #[error("{limit} intents wait already; submit again when some are done")]
@@ -55,13 +57,18 @@ pub enum TicketError {
 
 /// What the handle asks of the writer's task.
 pub(super) enum Command {
-    Submit { intent: Intent, again: bool, reply: oneshot::Sender<Result<Watched, SubmitError>> },
+    Submit {
+        intent: Intent,
+        again: bool,
+        reply: oneshot::Sender<Result<Watched, SubmitError>>,
+    },
 }
 
 /// A state as the store has it; `None` until it has one.
 pub(super) type Watched = watch::Receiver<Option<State>>;
 
-/// The handle of a writer. Clones share it; the task ends when all are gone, or by [`Writer::stop`].
+/// The handle of a writer. Clones share it; the task ends when all are gone, or by
+/// [`Writer::stop`].
 #[derive(Clone, Debug)]
 pub struct Writer {
     pub(super) account: Address,
@@ -71,15 +78,18 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Takes an intent and returns when the store has it. One that is known already keeps its outcome.
+    /// Takes an intent and returns when the store has it. One that is known already keeps its
+    /// outcome.
     ///
     /// # Errors
-    /// [`SubmitError`] if it is malformed, differs from the known one of its name, too many wait, or the writer ended.
+    /// [`SubmitError`] if it is malformed, differs from the known one of its name, too many wait,
+    /// or the writer ended.
     pub async fn submit(&self, intent: Intent) -> Result<Ticket, SubmitError> {
         self.command(intent, false).await
     }
 
-    /// As [`Writer::submit`], but an intent that was refused, or was mined and reverted for good, is tried once more.
+    /// As [`Writer::submit`], but an intent that was refused, or was mined and reverted for good,
+    /// is tried once more.
     ///
     /// # Errors
     /// As [`Writer::submit`].
@@ -90,9 +100,19 @@ impl Writer {
     async fn command(&self, intent: Intent, again: bool) -> Result<Ticket, SubmitError> {
         let (reply, answer) = oneshot::channel();
         let id = intent.id.clone();
-        self.commands.send(Command::Submit { intent, again, reply }).await.map_err(|_| SubmitError::Stopped)?;
+        self.commands
+            .send(Command::Submit {
+                intent,
+                again,
+                reply,
+            })
+            .await
+            .map_err(|_| SubmitError::Stopped)?;
         let mut states = answer.await.map_err(|_| SubmitError::Stopped)??;
-        states.wait_for(Option::is_some).await.map_err(|_| SubmitError::Stopped)?;
+        states
+            .wait_for(Option::is_some)
+            .await
+            .map_err(|_| SubmitError::Stopped)?;
         Ok(Ticket { id, states })
     }
 
@@ -111,7 +131,8 @@ impl Writer {
         self.status.clone()
     }
 
-    /// Ends the writer's task and returns when it has ended. What is under way goes on at the next start.
+    /// Ends the writer's task and returns when it has ended. What is under way goes on at the next
+    /// start.
     pub async fn stop(&self) {
         // An error says that the task has ended, or is asked to, already.
         self.stop.try_send(()).ok();
@@ -142,7 +163,8 @@ impl Ticket {
     /// # Errors
     /// [`TicketError`] if it would revert, has reverted, or the writer ended.
     pub async fn included(&self) -> Result<Inclusion, TicketError> {
-        self.reach(|state| state.is_done() || state.inclusion().is_some()).await
+        self.reach(|state| state.is_done() || state.inclusion().is_some())
+            .await
     }
 
     /// Waits until its block is as deep as was asked.
@@ -155,17 +177,25 @@ impl Ticket {
 
     async fn reach(&self, there: impl Fn(&State) -> bool) -> Result<Inclusion, TicketError> {
         let mut states = self.states.clone();
-        let state = match states.wait_for(|state| state.as_ref().is_some_and(&there)).await {
+        let state = match states
+            .wait_for(|state| state.as_ref().is_some_and(&there))
+            .await
+        {
             Ok(state) => state.clone(),
             Err(_) => None,
         };
         let id = self.id.clone();
         match state {
             Some(State::Refused(reason)) => Err(TicketError::Refused { id, reason }),
-            Some(State::Included(_, inclusion) | State::Final(_, inclusion)) => match inclusion.success {
-                true => Ok(inclusion),
-                false => Err(TicketError::Reverted { id, inclusion: inclusion.into() }),
-            },
+            Some(State::Included(_, inclusion) | State::Final(_, inclusion)) => {
+                match inclusion.success {
+                    true => Ok(inclusion),
+                    false => Err(TicketError::Reverted {
+                        id,
+                        inclusion: inclusion.into(),
+                    }),
+                }
+            }
             Some(State::Queued | State::Sent(_)) | None => Err(TicketError::Stopped(id)),
         }
     }

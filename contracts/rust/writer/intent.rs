@@ -10,7 +10,8 @@
 //!    └─────▶ Included ────────────────┤
 //!                └────── confirmed ──▶ Final
 //! ```
-//! A record carries every transaction that was ever signed for its nonce: any of them may be the one that is mined.
+//! A record carries every transaction that was ever signed for its nonce: any of them may be the
+//! one that is mined.
 
 use std::fmt;
 
@@ -20,7 +21,8 @@ use thiserror::Error;
 
 /// Longest identifier of an intent, in bytes.
 pub const ID_BYTES: usize = 128;
-/// Most call data of an intent, in bytes: what a chain takes as the code of a new contract (EIP-3860), with room.
+/// Most call data of an intent, in bytes: what a chain takes as the code of a new contract
+/// (EIP-3860), with room.
 pub const DATA_BYTES: usize = 128 * 1024;
 /// Prefix of the identifiers that the writer gives to its own transactions.
 pub(crate) const OWN_PREFIX: &str = "writer/";
@@ -31,7 +33,8 @@ pub(crate) const OWN_PREFIX: &str = "writer/";
 pub enum IntentError {
     /// Identifiers are keys of a store and appear in logs.
     #[error(
-        "'{0}' is not an intent's identifier: 1 to {ID_BYTES} visible ASCII characters, not starting '{OWN_PREFIX}'"
+        "'{0}' is not an intent's identifier: 1 to {ID_BYTES} visible ASCII characters, not \
+         starting '{OWN_PREFIX}'"
     )]
     Id(String),
     /// The data would not fit into a transaction.
@@ -53,10 +56,12 @@ impl IntentId {
     /// Checks and wraps a name.
     ///
     /// # Errors
-    /// [`IntentError::Id`] if it is empty, longer than [`ID_BYTES`], not visible ASCII, or the writer's own.
+    /// [`IntentError::Id`] if it is empty, longer than [`ID_BYTES`], not visible ASCII, or the
+    /// writer's own.
     pub fn new(text: impl Into<String>) -> Result<Self, IntentError> {
         let text = text.into();
-        let visible = (1..=ID_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let visible = (1..=ID_BYTES).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
         match visible && !text.starts_with(OWN_PREFIX) {
             true => Ok(Self(text)),
             false => Err(IntentError::Id(text.chars().take(ID_BYTES).collect())),
@@ -93,8 +98,8 @@ impl fmt::Debug for IntentId {
 
 /// Something to be done on chain, once.
 ///
-/// An intent that depends on another is submitted after the other is included: each is tried against the latest block
-/// before it gets a nonce.
+/// An intent that depends on another is submitted after the other is included: each is tried
+/// against the latest block before it gets a nonce.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// Its name.
@@ -110,17 +115,32 @@ pub struct Intent {
 impl Intent {
     /// A call of a contract.
     pub fn call(id: IntentId, to: Address, data: impl Into<Bytes>) -> Self {
-        Self { id, to: Some(to), data: data.into(), value: U256::ZERO }
+        Self {
+            id,
+            to: Some(to),
+            data: data.into(),
+            value: U256::ZERO,
+        }
     }
 
     /// The creation of a contract.
     pub fn create(id: IntentId, code: impl Into<Bytes>) -> Self {
-        Self { id, to: None, data: code.into(), value: U256::ZERO }
+        Self {
+            id,
+            to: None,
+            data: code.into(),
+            value: U256::ZERO,
+        }
     }
 
     /// A payment of `value` wei.
     pub fn pay(id: IntentId, to: Address, value: U256) -> Self {
-        Self { id, to: Some(to), data: Bytes::new(), value }
+        Self {
+            id,
+            to: Some(to),
+            data: Bytes::new(),
+            value,
+        }
     }
 
     /// Checks the sizes.
@@ -130,7 +150,10 @@ impl Intent {
     pub fn check(&self) -> Result<(), IntentError> {
         match self.data.len() {
             0..=DATA_BYTES => Ok(()),
-            bytes => Err(IntentError::Data { id: self.id.clone(), bytes }),
+            bytes => Err(IntentError::Data {
+                id: self.id.clone(),
+                bytes,
+            }),
         }
     }
 }
@@ -194,7 +217,8 @@ pub enum State {
     Sent(Sent),
     /// Its transaction is in a block that may still leave the chain.
     Included(Sent, Inclusion),
-    /// Its transaction is as deep as was asked. The one that was mined is kept, for a chain that is rolled back.
+    /// Its transaction is as deep as was asked. The one that was mined is kept, for a chain that is
+    /// rolled back.
     Final(Sent, Inclusion),
     /// It would revert, for this reason; it took no nonce.
     Refused(String),
@@ -240,24 +264,46 @@ mod tests {
 
     #[test]
     fn identifiers_are_short_visible_and_not_the_writers() {
-        assert_eq!(IntentId::new("claim/0xab/3").unwrap().as_str(), "claim/0xab/3");
+        assert_eq!(
+            IntentId::new("claim/0xab/3").unwrap().as_str(),
+            "claim/0xab/3"
+        );
         for bad in ["", "a b", "ä", "writer/gap/3", &"x".repeat(ID_BYTES + 1)] {
-            assert!(matches!(IntentId::new(bad), Err(IntentError::Id(_))), "{bad}");
+            assert!(
+                matches!(IntentId::new(bad), Err(IntentError::Id(_))),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn data_is_bounded() {
         let id = IntentId::new("a").unwrap();
-        assert!(Intent::create(id.clone(), vec![0; DATA_BYTES]).check().is_ok());
+        assert!(
+            Intent::create(id.clone(), vec![0; DATA_BYTES])
+                .check()
+                .is_ok()
+        );
         assert!(Intent::create(id, vec![0; DATA_BYTES + 1]).check().is_err());
     }
 
     #[test]
     fn records_survive_both_encodings() {
-        let fees = Fees { max: u128::MAX, tip: 1 };
-        let attempt = Attempt { hash: B256::repeat_byte(1), raw: vec![2, 3].into(), fees, at: 4 };
-        let sent = Sent { nonce: 5, gas: 6, attempts: vec![attempt] };
+        let fees = Fees {
+            max: u128::MAX,
+            tip: 1,
+        };
+        let attempt = Attempt {
+            hash: B256::repeat_byte(1),
+            raw: vec![2, 3].into(),
+            fees,
+            at: 4,
+        };
+        let sent = Sent {
+            nonce: 5,
+            gas: 6,
+            attempts: vec![attempt],
+        };
         let inclusion = Inclusion {
             tx: B256::repeat_byte(1),
             block: 7,
@@ -266,13 +312,27 @@ mod tests {
             contract: Some(Address::repeat_byte(9)),
             gas_used: 10,
         };
-        let intent = Intent::pay(IntentId::new("pay").unwrap(), Address::repeat_byte(1), U256::MAX);
-        for state in [State::Queued, State::Final(sent, inclusion), State::Refused("no".into())] {
-            let record = Record { sequence: 1, intent: intent.clone(), state };
+        let intent = Intent::pay(
+            IntentId::new("pay").unwrap(),
+            Address::repeat_byte(1),
+            U256::MAX,
+        );
+        for state in [
+            State::Queued,
+            State::Final(sent, inclusion),
+            State::Refused("no".into()),
+        ] {
+            let record = Record {
+                sequence: 1,
+                intent: intent.clone(),
+                state,
+            };
             let json = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
-            let bytes = bincode::serde::encode_to_vec(&record, bincode::config::standard()).unwrap();
-            let (back, read) = bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
+            let bytes =
+                bincode::serde::encode_to_vec(&record, bincode::config::standard()).unwrap();
+            let (back, read) =
+                bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
             assert_eq!((record, bytes.len()), (back, read));
         }
     }

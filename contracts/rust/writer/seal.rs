@@ -74,8 +74,10 @@ impl Seal for LocalKey {
             access_list: Default::default(),
             input: draft.data.clone(),
         };
-        let signature =
-            self.signer.sign_transaction_sync(&mut transaction).map_err(|error| SealError(error.to_string()))?;
+        let signature = self
+            .signer
+            .sign_transaction_sync(&mut transaction)
+            .map_err(|error| SealError(error.to_string()))?;
         let signed = TxEnvelope::from(transaction.into_signed(signature));
         Ok((*signed.tx_hash(), signed.encoded_2718().into()))
     }

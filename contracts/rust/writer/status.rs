@@ -42,10 +42,13 @@ impl fmt::Display for Trouble {
             Self::TooDear { need, cap } => {
                 write!(
                     f,
-                    "the chain asks {need} wei per gas, above the cap of {cap}; wait, or raise chain.max_fee_gwei"
+                    "the chain asks {need} wei per gas, above the cap of {cap}; wait, or raise \
+                     chain.max_fee_gwei"
                 )
             }
-            Self::NotTaken(message) => write!(f, "the node does not take it: {message}; it is sent again"),
+            Self::NotTaken(message) => {
+                write!(f, "the node does not take it: {message}; it is sent again")
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Where the writer keeps its records.
 //!
-//! One store belongs to one account on one chain (chain id and genesis block). A record is written before any of its
-//! transactions is broadcast; a store that loses a written record can make an intent happen twice.
+//! One store belongs to one account on one chain (chain id and genesis block). A record is written
+//! before any of its transactions is broadcast; a store that loses a written record can make an
+//! intent happen twice.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

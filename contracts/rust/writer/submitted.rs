@@ -1,11 +1,13 @@
-//! The transactions of a procedure that has several, for an account of what was done when it ends early.
+//! The transactions of a procedure that has several, for an account of what was done when it ends
+//! early.
 
 use std::fmt;
 
 use super::handle::Ticket;
 use super::intent::State;
 
-/// What was submitted so far, in order. Whoever runs a procedure keeps it, so that it outlives a procedure that fails.
+/// What was submitted so far, in order. Whoever runs a procedure keeps it, so that it outlives a
+/// procedure that fails.
 #[derive(Clone, Debug, Default)]
 pub struct Submitted(Vec<(String, Ticket)>);
 
@@ -17,14 +19,17 @@ impl Submitted {
 
     /// Those that the chain may know of: they are broadcast, or in a block.
     pub fn sent(&self) -> impl Iterator<Item = (&str, State)> {
-        let states = self.0.iter().map(|(what, ticket)| (what.as_str(), ticket.state()));
+        let states = self
+            .0
+            .iter()
+            .map(|(what, ticket)| (what.as_str(), ticket.state()));
         states.filter(|(_, state)| state.sent().is_some())
     }
 }
 
 impl fmt::Display for Submitted {
-    /// For each that the chain may know of, in one line: what it does, the contract that it made, the transaction, and
-    /// whether it is in a block. Empty if there is none.
+    /// For each that the chain may know of, in one line: what it does, the contract that it made,
+    /// the transaction, and whether it is in a block. Empty if there is none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, (what, state)) in self.sent().enumerate() {
             let gap = if number == 0 { "" } else { ", " };
@@ -35,12 +40,23 @@ impl fmt::Display for Submitted {
                         write!(f, "{contract} ")?;
                     }
                     let end = if inclusion.success { "" } else { ", reverted" };
-                    write!(f, "(transaction {}, block {}{end})", inclusion.tx, inclusion.block)?;
+                    write!(
+                        f,
+                        "(transaction {}, block {}{end})",
+                        inclusion.tx, inclusion.block
+                    )?;
                 }
                 None => {
                     let attempts = state.sent().map_or(&[][..], |sent| &sent.attempts);
-                    let hashes: Vec<String> = attempts.iter().map(|attempt| attempt.hash.to_string()).collect();
-                    write!(f, "(transaction {}, not in a block yet)", hashes.join(" or "))?;
+                    let hashes: Vec<String> = attempts
+                        .iter()
+                        .map(|attempt| attempt.hash.to_string())
+                        .collect();
+                    write!(
+                        f,
+                        "(transaction {}, not in a block yet)",
+                        hashes.join(" or ")
+                    )?;
                 }
             }
         }

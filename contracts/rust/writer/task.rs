@@ -22,7 +22,8 @@ use crate::client::{Client, RpcError};
 const COMMANDS: usize = 64;
 
 impl Writer {
-    /// Starts the writer of the account that `signer` holds, on the current tokio runtime. It goes on where `store` ends.
+    /// Starts the writer of the account that `signer` holds, on the current tokio runtime. It goes
+    /// on where `store` ends.
     ///
     /// There must be one writer per account.
     ///
@@ -34,14 +35,31 @@ impl Writer {
         store: Arc<dyn IntentStore>,
         config: WriterConfig,
     ) -> Result<Self, StoreError> {
-        let core = Core::new(config, LocalKey::new(signer, client.chain_id()), store.load()?);
+        let core = Core::new(
+            config,
+            LocalKey::new(signer, client.chain_id()),
+            store.load()?,
+        );
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (stop, stopped) = mpsc::channel(1);
         let (publish, status) = watch::channel(core.status());
         let account = core.account();
-        let task = Task { core, client, store, inbox, publish, watchers: HashMap::new(), clock: Clock::start() };
+        let task = Task {
+            core,
+            client,
+            store,
+            inbox,
+            publish,
+            watchers: HashMap::new(),
+            clock: Clock::start(),
+        };
         tokio::spawn(task.run(stopped));
-        Ok(Self { account, commands, status, stop })
+        Ok(Self {
+            account,
+            commands,
+            status,
+            stop,
+        })
     }
 }
 
@@ -53,18 +71,29 @@ struct Clock {
 
 impl Clock {
     fn start() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { origin: Instant::now(), at_origin: since.as_millis().try_into().unwrap_or(u64::MAX) }
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            origin: Instant::now(),
+            at_origin: since.as_millis().try_into().unwrap_or(u64::MAX),
+        }
     }
 
     fn now(&self) -> u64 {
-        let passed = self.origin.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        let passed = self
+            .origin
+            .elapsed()
+            .as_millis()
+            .try_into()
+            .unwrap_or(u64::MAX);
         self.at_origin.saturating_add(passed)
     }
 
     fn instant(&self, time: u64) -> Instant {
         // A day bounds the sum; the core is asked again then.
-        let wait = Duration::from_millis(time.saturating_sub(self.at_origin)).min(self.origin.elapsed() + DAY);
+        let wait = Duration::from_millis(time.saturating_sub(self.at_origin))
+            .min(self.origin.elapsed() + DAY);
         self.origin + wait
     }
 }
@@ -83,7 +112,8 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut stopped: mpsc::Receiver<()>) {
-        // Dropping `work` at an await is a crash as far as the records go: they are written before what follows.
+        // Dropping `work` at an await is a crash as far as the records go: they are written before
+        // what follows.
         tokio::select! {
             _ = stopped.recv() => (),
             () = self.work() => (),
@@ -112,7 +142,11 @@ impl Task {
     }
 
     fn obey(&mut self, command: Command) {
-        let Command::Submit { intent, again, reply } = command;
+        let Command::Submit {
+            intent,
+            again,
+            reply,
+        } = command;
         // An error says that nobody waits for the reply.
         reply.send(self.submit(intent, again)).ok();
     }
@@ -141,13 +175,14 @@ impl Task {
             Action::Write(record) => return self.write(&record),
             Action::Remove(id) => return stored(self.store.remove(&id)),
             Action::Look => self.look().await.map(Event::Looked),
-            Action::Locate(id, hashes) => self.locate(hashes).await.map(|found| Event::Located(id, found)),
-            Action::Preflight(id, call) => {
-                refusal(self.client.estimate(&call).await).map(|estimate| Event::Estimated(id, estimate))
-            }
-            Action::Broadcast(id, raw) => {
-                verdict(self.client.broadcast(&raw).await).map(|verdict| Event::Broadcast(id, verdict))
-            }
+            Action::Locate(id, hashes) => self
+                .locate(hashes)
+                .await
+                .map(|found| Event::Located(id, found)),
+            Action::Preflight(id, call) => refusal(self.client.estimate(&call).await)
+                .map(|estimate| Event::Estimated(id, estimate)),
+            Action::Broadcast(id, raw) => verdict(self.client.broadcast(&raw).await)
+                .map(|verdict| Event::Broadcast(id, verdict)),
         };
         outcome.unwrap_or_else(|error| Event::Failed(error.to_string()))
     }
@@ -175,7 +210,12 @@ impl Task {
         let head = self.client.head().await?;
         let nonce = self.client.nonce(account).await?;
         let balance = self.client.balance(account).await?;
-        Ok(View { head, tip: self.client.tip().await?, nonce, balance })
+        Ok(View {
+            head,
+            tip: self.client.tip().await?,
+            nonce,
+            balance,
+        })
     }
 
     async fn locate(&self, hashes: Vec<B256>) -> Result<Option<Inclusion>, RpcError> {
@@ -189,7 +229,10 @@ impl Task {
 }
 
 fn stored(outcome: Result<(), StoreError>) -> Event {
-    outcome.map_or_else(|error| Event::NotStored(error.to_string()), |()| Event::Stored)
+    outcome.map_or_else(
+        |error| Event::NotStored(error.to_string()),
+        |()| Event::Stored,
+    )
 }
 
 /// A receipt without a block is of a transaction that is not in the chain.

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 /// The chain id of anvil.
 pub const CHAIN_ID: u64 = 31_337;
-const ANVIL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
+const ANVIL: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
+);
 
 /// A running anvil.
 pub struct Anvil {
@@ -28,8 +31,16 @@ impl Anvil {
             eprintln!("skipped: no anvil; `npm ci` in contracts/ installs it");
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let anvil = Self { child: spawn(port, arguments), port, url: format!("http://127.0.0.1:{port}") };
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let anvil = Self {
+            child: spawn(port, arguments),
+            port,
+            url: format!("http://127.0.0.1:{port}"),
+        };
         anvil.client().await;
         Some(anvil)
     }
@@ -49,7 +60,8 @@ impl Anvil {
     /// A connection, once it answers.
     pub async fn client(&self) -> Client {
         for _ in 0..600 {
-            if let Ok(client) = Client::connect(&RpcUrl::parse(&self.url).unwrap(), CHAIN_ID).await {
+            if let Ok(client) = Client::connect(&RpcUrl::parse(&self.url).unwrap(), CHAIN_ID).await
+            {
                 return client;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -60,12 +72,18 @@ impl Anvil {
     /// A request beyond the standard ones.
     pub async fn request(&self, method: &'static str, parameters: Value) {
         let client = self.client().await;
-        let _: Value = client.provider().client().request(method, parameters).await.unwrap();
+        let _: Value = client
+            .provider()
+            .client()
+            .request(method, parameters)
+            .await
+            .unwrap();
     }
 
     /// Gives an account 1,000 ether.
     pub async fn fund(&self, account: Address) {
-        self.request("anvil_setBalance", json!([account, "0x3635c9adc5dea00000"])).await;
+        self.request("anvil_setBalance", json!([account, "0x3635c9adc5dea00000"]))
+            .await;
     }
 
     fn kill(&mut self) {
@@ -82,6 +100,13 @@ impl Drop for Anvil {
 
 fn spawn(port: u16, arguments: &[&str]) -> Child {
     let mut command = Command::new(ANVIL);
-    command.args(["--silent", "--port", &port.to_string()]).args(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    command
+        .args(["--silent", "--port", &port.to_string()])
+        .args(arguments);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }

@@ -59,7 +59,11 @@ impl Service<RequestPacket> for BadLine {
 /// A client over a line on which so many of a hundred questions go wrong.
 pub async fn client(url: &str, percent: u64) -> Client {
     let inner = Http::with_client(reqwest::Client::new(), url.parse().unwrap());
-    let line = BadLine { inner, percent, asked: Arc::default() };
+    let line = BadLine {
+        inner,
+        percent,
+        asked: Arc::default(),
+    };
     loop {
         let rpc = RpcClient::new(line.clone(), true);
         if let Ok(client) = Client::over(rpc, "a bad line", CHAIN_ID).await {

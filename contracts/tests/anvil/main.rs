@@ -1,8 +1,14 @@
-//! The writer and the cursor against anvil: real pools, reorganisations, crashes of both sides, and a bad line.
+//! The writer and the cursor against anvil: real pools, reorganisations, crashes of both sides, and
+//! a bad line.
 //!
-//! Each intent mints one unit of a test token to the same holder, so that what happened twice or never shows in a
-//! balance. Without anvil (`npm ci` in `contracts/` brings it) the tests say so and pass.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is not as it must be")]
+//! Each intent mints one unit of a test token to the same holder, so that what happened twice or
+//! never shows in a balance. Without anvil (`npm ci` in `contracts/` brings it) the tests say so
+//! and pass.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 mod chain;
 mod line;
@@ -29,22 +35,43 @@ fn signer() -> PrivateKeySigner {
 }
 
 fn config(confirmations: u64) -> WriterConfig {
-    WriterConfig { confirmations, poll_ms: 100, resend_ms: 1_000, bump_ms: 4_000, ..WriterConfig::default() }
+    WriterConfig {
+        confirmations,
+        poll_ms: 100,
+        resend_ms: 1_000,
+        bump_ms: 4_000,
+        ..WriterConfig::default()
+    }
 }
 
 fn start(client: &Client, store: &Arc<MemoryStore>, confirmations: u64) -> Writer {
-    Writer::start(client.clone(), signer(), store.clone(), config(confirmations)).unwrap()
+    Writer::start(
+        client.clone(),
+        signer(),
+        store.clone(),
+        config(confirmations),
+    )
+    .unwrap()
 }
 
 async fn token(writer: &Writer) -> (Address, u64) {
     let create = Intent::create(IntentId::new("token").unwrap(), TestToken::BYTECODE.clone());
-    let inclusion = within(writer.submit(create).await.unwrap().finalised()).await.unwrap();
+    let inclusion = within(writer.submit(create).await.unwrap().finalised())
+        .await
+        .unwrap();
     (inclusion.contract.unwrap(), inclusion.block)
 }
 
 fn mint(token: Address, n: u64) -> Intent {
-    let call = TestToken::mintCall { to: HOLDER, amount: U256::ONE };
-    Intent::call(IntentId::new(format!("mint/{n}")).unwrap(), token, call.abi_encode())
+    let call = TestToken::mintCall {
+        to: HOLDER,
+        amount: U256::ONE,
+    };
+    Intent::call(
+        IntentId::new(format!("mint/{n}")).unwrap(),
+        token,
+        call.abi_encode(),
+    )
 }
 
 async fn submit(writer: &Writer, token: Address, numbers: std::ops::Range<u64>) -> Vec<Ticket> {
@@ -62,14 +89,23 @@ async fn finalised(tickets: Vec<Ticket>) {
 }
 
 async fn minted(client: &Client, token: Address) -> u64 {
-    let data = TestToken::balanceOfCall { account: HOLDER }.abi_encode().into();
-    let call = Call { from: HOLDER, to: Some(token), data, value: U256::ZERO };
+    let data = TestToken::balanceOfCall { account: HOLDER }
+        .abi_encode()
+        .into();
+    let call = Call {
+        from: HOLDER,
+        to: Some(token),
+        data,
+        value: U256::ZERO,
+    };
     let units = client.call(&call).await.unwrap();
     U256::from_be_slice(&units).to()
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it takes too long")
 }
 
 /// Reads all events of the token, as a consumer that obeys rollbacks.
@@ -88,7 +124,9 @@ async fn events(client: &Client, token: Address, first: u64) -> usize {
 
 #[tokio::test]
 async fn each_intent_happens_once_where_transactions_are_mined_at_once() {
-    let Some(anvil) = Anvil::start(&[]).await else { return };
+    let Some(anvil) = Anvil::start(&[]).await else {
+        return;
+    };
     let (client, store) = (anvil.client().await, Arc::new(MemoryStore::default()));
     anvil.fund(signer().address()).await;
     let writer = start(&client, &store, 0);
@@ -102,16 +140,27 @@ async fn each_intent_happens_once_where_transactions_are_mined_at_once() {
     let bad = Intent::call(
         IntentId::new("bad").unwrap(),
         token,
-        TestToken::transferCall { to: HOLDER, value: U256::ONE }.abi_encode(),
+        TestToken::transferCall {
+            to: HOLDER,
+            value: U256::ONE,
+        }
+        .abi_encode(),
     );
-    let refused = within(writer.submit(bad).await.unwrap().included()).await.unwrap_err();
-    assert!(refused.to_string().contains("ERC20InsufficientBalance"), "{refused}");
+    let refused = within(writer.submit(bad).await.unwrap().included())
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("ERC20InsufficientBalance"),
+        "{refused}"
+    );
     assert_eq!(client.nonce(signer().address()).await.unwrap(), 41);
 }
 
 #[tokio::test]
 async fn each_intent_happens_once_through_reorganisations() {
-    let Some(anvil) = Anvil::start(&["--block-time", "1"]).await else { return };
+    let Some(anvil) = Anvil::start(&["--block-time", "1"]).await else {
+        return;
+    };
     let (client, store) = (anvil.client().await, Arc::new(MemoryStore::default()));
     anvil.fund(signer().address()).await;
     let writer = start(&client, &store, 4);
@@ -123,7 +172,9 @@ async fn each_intent_happens_once_through_reorganisations() {
         tickets.extend(submit(&writer, token, 6 * n..6 * n + 6).await);
         within(tickets.last().unwrap().included()).await.unwrap();
         rolled_back += usize::from(take(&mut cursor, &client, &mut seen).await);
-        anvil.request("anvil_reorg", serde_json::json!([3, []])).await;
+        anvil
+            .request("anvil_reorg", serde_json::json!([3, []]))
+            .await;
         rolled_back += usize::from(take(&mut cursor, &client, &mut seen).await);
     }
     finalised(tickets).await;
@@ -147,8 +198,17 @@ async fn take(cursor: &mut Cursor, client: &Client, seen: &mut Vec<u64>) -> bool
 async fn each_intent_happens_once_through_crashes_of_both_sides() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.json");
-    let arguments = ["--block-time", "1", "--state-interval", "1", "--state", state.to_str().unwrap()];
-    let Some(mut anvil) = Anvil::start(&arguments).await else { return };
+    let arguments = [
+        "--block-time",
+        "1",
+        "--state-interval",
+        "1",
+        "--state",
+        state.to_str().unwrap(),
+    ];
+    let Some(mut anvil) = Anvil::start(&arguments).await else {
+        return;
+    };
     let (client, store) = (anvil.client().await, Arc::new(MemoryStore::default()));
     anvil.fund(signer().address()).await;
     let mut writer = start(&client, &store, 2);
@@ -156,7 +216,8 @@ async fn each_intent_happens_once_through_crashes_of_both_sides() {
     for n in 0..3 {
         let tickets = submit(&writer, token, 8 * n..8 * n + 8).await;
         within(tickets[n as usize].included()).await.unwrap();
-        // The chain is killed and comes back as it was up to a second before; the writer is stopped meanwhile.
+        // The chain is killed and comes back as it was up to a second before; the writer is stopped
+        // meanwhile.
         anvil.restart(&arguments).await;
         writer.stop().await;
         writer = start(&client, &store, 2);
@@ -167,7 +228,9 @@ async fn each_intent_happens_once_through_crashes_of_both_sides() {
 
 #[tokio::test]
 async fn each_intent_happens_once_over_a_bad_line() {
-    let Some(anvil) = Anvil::start(&["--block-time", "1"]).await else { return };
+    let Some(anvil) = Anvil::start(&["--block-time", "1"]).await else {
+        return;
+    };
     let (good, store) = (anvil.client().await, Arc::new(MemoryStore::default()));
     anvil.fund(signer().address()).await;
     let bad = within(line::client(anvil.url(), 9)).await;
@@ -187,9 +250,23 @@ fn url(text: &str) -> RpcUrl {
 
 #[tokio::test]
 async fn a_dead_endpoint_and_a_wrong_chain_are_told_apart() {
-    let dead = Client::connect(&url("http://127.0.0.1:9/secret"), CHAIN_ID).await.unwrap_err().to_string();
-    assert!(dead.contains("http://127.0.0.1:9/… does not answer") && !dead.contains("secret"), "{dead}");
-    let Some(anvil) = Anvil::start(&[]).await else { return };
-    let wrong = Client::connect(&url(anvil.url()), 5).await.unwrap_err().to_string();
-    assert!(wrong.contains("serves chain 31337, but chain 5 is expected"), "{wrong}");
+    let dead = Client::connect(&url("http://127.0.0.1:9/secret"), CHAIN_ID)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        dead.contains("http://127.0.0.1:9/… does not answer") && !dead.contains("secret"),
+        "{dead}"
+    );
+    let Some(anvil) = Anvil::start(&[]).await else {
+        return;
+    };
+    let wrong = Client::connect(&url(anvil.url()), 5)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        wrong.contains("serves chain 31337, but chain 5 is expected"),
+        "{wrong}"
+    );
 }

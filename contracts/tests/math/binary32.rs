@@ -1,4 +1,5 @@
-//! `Binary32.sol` against the floating-point unit of the machine: at least 400,000 cases for each operation.
+//! `Binary32.sol` against the floating-point unit of the machine: at least 400,000 cases for each
+//! operation.
 
 use crate::evm::Contract;
 use crate::operands::{self, Family, Operands};
@@ -51,7 +52,12 @@ fn sub_equals_the_machine() {
         arity: 2,
         call: |operands| subCall { operands },
         native: |[a, b, _]| a - b,
-        families: &[operands::uniform, operands::ordinary, operands::tiny, operands::aligned_sum],
+        families: &[
+            operands::uniform,
+            operands::ordinary,
+            operands::tiny,
+            operands::aligned_sum,
+        ],
     }
     .check();
 }
@@ -121,12 +127,18 @@ fn sqrt_equals_the_machine() {
         arity: 1,
         call: |operands| sqrtCall { operands },
         native: |[a, _, _]| a.sqrt(),
-        families: &[operands::uniform, operands::ordinary, operands::tiny, operands::near_square],
+        families: &[
+            operands::uniform,
+            operands::ordinary,
+            operands::tiny,
+            operands::near_square,
+        ],
     }
     .check();
 }
 
-/// The root depends on the mantissa and on the parity of the exponent alone, so these are all cases there are.
+/// The root depends on the mantissa and on the parity of the exponent alone, so these are all cases
+/// there are.
 #[test]
 #[ignore = "16.8 million cases, about a minute"]
 fn sqrt_equals_the_machine_on_every_significand() {
@@ -138,8 +150,12 @@ fn sqrt_equals_the_machine_on_every_significand() {
         families: &[],
     };
     let mut contract = operation.deploy();
-    let cases: Vec<Operands> = (0x3f80_0000..0x4080_0000).map(|bits| [bits, 0, 0]).collect();
-    cases.chunks(BATCH).for_each(|batch| operation.check_batch(&mut contract, batch));
+    let cases: Vec<Operands> = (0x3f80_0000..0x4080_0000)
+        .map(|bits| [bits, 0, 0])
+        .collect();
+    cases
+        .chunks(BATCH)
+        .for_each(|batch| operation.check_batch(&mut contract, batch));
 }
 
 impl<C> Operation<C>
@@ -149,7 +165,9 @@ where
     fn check(&self) {
         let mut contract = self.deploy();
         let cases = self.cases();
-        cases.chunks(BATCH).for_each(|batch| self.check_batch(&mut contract, batch));
+        cases
+            .chunks(BATCH)
+            .for_each(|batch| self.check_batch(&mut contract, batch));
         println!("{}: {} cases, no difference", self.name, cases.len());
     }
 
@@ -157,12 +175,15 @@ where
         Contract::deploy(&Binary32Harness::BYTECODE)
     }
 
-    /// Every pair of edge values (or every one, for a function of one operand), then equal shares of the families.
+    /// Every pair of edge values (or every one, for a function of one operand), then equal shares
+    /// of the families.
     fn cases(&self) -> Vec<Operands> {
         let mut random = Random(0x5eed);
         let edges = operands::edges();
         let seconds = if self.arity == 1 { &edges[..1] } else { &edges };
-        let pairs = edges.iter().flat_map(|&a| seconds.iter().map(move |&b| [a, b, a ^ b]));
+        let pairs = edges
+            .iter()
+            .flat_map(|&a| seconds.iter().map(move |&b| [a, b, a ^ b]));
         let mut cases: Vec<Operands> = pairs.collect();
         for family in self.families {
             cases.extend((0..DRAWS.div_ceil(self.families.len())).map(|_| family(&mut random)));
@@ -171,20 +192,32 @@ where
     }
 
     fn check_batch(&self, contract: &mut Contract, cases: &[Operands]) {
-        let operands = cases.iter().flat_map(|case| &case[..self.arity]).flat_map(|x| x.to_be_bytes());
+        let operands = cases
+            .iter()
+            .flat_map(|case| &case[..self.arity])
+            .flat_map(|x| x.to_be_bytes());
         let results = contract.call(&(self.call)(operands.collect())).unwrap();
         assert_eq!(results.len(), 4 * cases.len());
         for (case, got) in cases.iter().zip(results.chunks_exact(4)) {
             let want = canonical((self.native)(case.map(f32::from_bits)));
             let got = u32::from_be_bytes(got.try_into().unwrap());
             let operands = &case[..self.arity];
-            assert_eq!(got, want, "{} of {operands:08x?}: {got:#010x}, not {want:#010x}", self.name);
+            assert_eq!(
+                got, want,
+                "{} of {operands:08x?}: {got:#010x}, not {want:#010x}",
+                self.name
+            );
         }
     }
 }
 
-/// The bits of a result, a NaN in its canonical form; asked of the bits, which no compiler reasons away.
+/// The bits of a result, a NaN in its canonical form; asked of the bits, which no compiler reasons
+/// away.
 fn canonical(result: f32) -> u32 {
     let bits = result.to_bits();
-    if bits & 0x7fff_ffff > 0x7f80_0000 { CANONICAL_NAN } else { bits }
+    if bits & 0x7fff_ffff > 0x7f80_0000 {
+        CANONICAL_NAN
+    } else {
+        bits
+    }
 }

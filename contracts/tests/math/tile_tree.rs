@@ -37,7 +37,11 @@ fn every_element_opens() {
         let mut bench = Bench::new(draw(&mut random, shape));
         for element in 0..bench.tensor.elements.len() {
             let bits = bench.open_element(element).unwrap();
-            assert_eq!(bits, bench.tensor.elements[element], "element {element} of {:?}", bench.tensor.shape);
+            assert_eq!(
+                bits, bench.tensor.elements[element],
+                "element {element} of {:?}",
+                bench.tensor.shape
+            );
         }
         opened += bench.tensor.elements.len();
     }
@@ -51,7 +55,9 @@ fn an_element_beyond_the_last_is_refused() {
         let mut bench = Bench::new(draw(&mut random, shape));
         let (elements, opening) = (bench.tensor.elements.len(), bench.tree.open(0));
         let refusal = bench.verify_element(elements, &opening).unwrap_err();
-        assert!(matches!(refusal, Refusal::ElementOutOfRange(e) if e.elements == U256::from(elements)));
+        assert!(
+            matches!(refusal, Refusal::ElementOutOfRange(e) if e.elements == U256::from(elements))
+        );
     }
 }
 
@@ -78,7 +84,8 @@ fn every_altered_sibling_is_refused() {
         for tile in 0..bench.tree.tiles() {
             for place in 0..bench.tree.open(tile).siblings.len() {
                 let mut opening = bench.tree.open(tile);
-                opening.siblings[place][random.between(0, 31) as usize] ^= 1 << random.between(0, 7);
+                opening.siblings[place][random.between(0, 31) as usize] ^=
+                    1 << random.between(0, 7);
                 bench.mismatches(tile, &opening);
             }
         }
@@ -94,7 +101,9 @@ fn one_sibling_more_or_less_is_refused() {
             let mut opening = bench.tree.open(tile);
             opening.siblings.push(bench.root);
             bench.miscounts(tile, &opening);
-            opening.siblings.truncate(opening.siblings.len().saturating_sub(2));
+            opening
+                .siblings
+                .truncate(opening.siblings.len().saturating_sub(2));
             if !bench.tree.open(tile).siblings.is_empty() {
                 bench.miscounts(tile, &opening);
             }
@@ -108,9 +117,14 @@ fn a_tile_at_any_other_place_is_refused() {
     for shape in shapes(&mut random) {
         let mut bench = Bench::new(draw(&mut random, shape));
         let tiles = bench.tree.tiles();
-        for (tile, other) in (0..tiles).flat_map(|tile| (0..tiles).map(move |other| (tile, other))) {
+        for (tile, other) in (0..tiles).flat_map(|tile| (0..tiles).map(move |other| (tile, other)))
+        {
             let opening = bench.tree.open(tile);
-            assert_eq!(bench.verify_tile(other, &opening).is_ok(), tile == other, "{tile} at {other} of {tiles}");
+            assert_eq!(
+                bench.verify_tile(other, &opening).is_ok(),
+                tile == other,
+                "{tile} at {other} of {tiles}"
+            );
         }
     }
 }
@@ -135,7 +149,11 @@ fn any_other_type_or_shape_is_refused() {
         let opening = bench.tree.open(0);
         for (dtype, shape) in other_headers(&bench.tensor) {
             (bench.tensor.dtype, bench.tensor.shape) = (dtype, shape);
-            assert!(bench.verify_tile(0, &opening).is_err(), "{dtype} {:?}", bench.tensor.shape);
+            assert!(
+                bench.verify_tile(0, &opening).is_err(),
+                "{dtype} {:?}",
+                bench.tensor.shape
+            );
         }
     }
 }
@@ -146,7 +164,10 @@ fn coordinates_count_in_row_major_order() {
     let mut contract = Contract::deploy(&TileTreeHarness::BYTECODE);
     for element in 0..60u32 {
         let coordinates = vec![element / 20, element / 5 % 4, element % 5];
-        let call = flatIndexCall { shape: shape.clone(), coordinates };
+        let call = flatIndexCall {
+            shape: shape.clone(),
+            coordinates,
+        };
         assert_eq!(contract.call(&call).unwrap(), U256::from(element));
     }
 }
@@ -155,14 +176,30 @@ impl Bench {
     fn new(tensor: Tensor) -> Self {
         let tree = Tree::new(&tensor);
         let root = tensor.root(&tree);
-        let mut bench = Self { contract: Contract::deploy(&TileTreeHarness::BYTECODE), tensor, tree, root };
-        let call = tensorRootCall { header: bench.header(), treeRoot: bench.tree.top().into() };
-        assert_eq!(bench.contract.call(&call).unwrap(), bench.root, "shape {:?}", bench.tensor.shape);
+        let mut bench = Self {
+            contract: Contract::deploy(&TileTreeHarness::BYTECODE),
+            tensor,
+            tree,
+            root,
+        };
+        let call = tensorRootCall {
+            header: bench.header(),
+            treeRoot: bench.tree.top().into(),
+        };
+        assert_eq!(
+            bench.contract.call(&call).unwrap(),
+            bench.root,
+            "shape {:?}",
+            bench.tensor.shape
+        );
         bench
     }
 
     fn header(&self) -> TileTreeHarness::Header {
-        TileTreeHarness::Header { dtype: self.tensor.dtype, shape: self.tensor.shape.clone() }
+        TileTreeHarness::Header {
+            dtype: self.tensor.dtype,
+            shape: self.tensor.shape.clone(),
+        }
     }
 
     fn open_element(&mut self, element: usize) -> Result<u32, Refusal> {
@@ -172,14 +209,27 @@ impl Bench {
 
     fn verify_element(&mut self, element: usize, opening: &Opening) -> Result<u32, Refusal> {
         let (root, header, index) = (self.root.into(), self.header(), U256::from(element));
-        let call = verifyElementCall { root, header, index, opening: encode(opening) };
+        let call = verifyElementCall {
+            root,
+            header,
+            index,
+            opening: encode(opening),
+        };
         self.contract.call(&call).map_err(|data| refusal(&data))
     }
 
     fn verify_tile(&mut self, tile: usize, opening: &Opening) -> Result<(), Refusal> {
         let (root, header, index) = (self.root.into(), self.header(), U256::from(tile));
-        let call = verifyTileCall { root, header, index, opening: encode(opening) };
-        self.contract.call(&call).map(|_| ()).map_err(|data| refusal(&data))
+        let call = verifyTileCall {
+            root,
+            header,
+            index,
+            opening: encode(opening),
+        };
+        self.contract
+            .call(&call)
+            .map(|_| ())
+            .map_err(|data| refusal(&data))
     }
 
     fn mismatches(&mut self, tile: usize, opening: &Opening) {
@@ -189,13 +239,18 @@ impl Bench {
 
     fn miscounts(&mut self, tile: usize, opening: &Opening) {
         let refusal = self.verify_tile(tile, opening).unwrap_err();
-        assert!(matches!(refusal, Refusal::WrongSiblingCount(e) if e.given == U256::from(opening.siblings.len())));
+        assert!(
+            matches!(refusal, Refusal::WrongSiblingCount(e) if e.given == U256::from(opening.siblings.len()))
+        );
     }
 }
 
 fn encode(opening: &Opening) -> TileTreeHarness::Opening {
     let siblings = opening.siblings.iter().map(|&hash| hash.into()).collect();
-    TileTreeHarness::Opening { tile: opening.tile.clone().into(), siblings }
+    TileTreeHarness::Opening {
+        tile: opening.tile.clone().into(),
+        siblings,
+    }
 }
 
 /// The custom error; a panic or a bare revert of the contract fails the test.
@@ -205,10 +260,22 @@ fn refusal(data: &Bytes) -> Refusal {
 
 /// A scalar, single tiles, odd and even numbers of tiles, and up to four axes.
 fn shapes(random: &mut Random) -> Vec<Vec<u32>> {
-    let mut shapes = vec![vec![], vec![1], vec![256], vec![257], vec![3, 256], vec![1, 1, 5, 1], vec![9, 513]];
+    let mut shapes = vec![
+        vec![],
+        vec![1],
+        vec![256],
+        vec![257],
+        vec![3, 256],
+        vec![1, 1, 5, 1],
+        vec![9, 513],
+    ];
     for _ in 0..24 {
         let (rows, width) = (random.between(1, ROWS) as u32, random.pick(&WIDTHS));
-        shapes.push(if random.bits() & 1 == 0 { vec![rows, width] } else { vec![2, rows.div_ceil(2), 1, width] });
+        shapes.push(if random.bits() & 1 == 0 {
+            vec![rows, width]
+        } else {
+            vec![2, rows.div_ceil(2), 1, width]
+        });
     }
     shapes
 }
@@ -216,14 +283,22 @@ fn shapes(random: &mut Random) -> Vec<Vec<u32>> {
 fn draw(random: &mut Random, shape: Vec<u32>) -> Tensor {
     let count: u32 = shape.iter().product();
     let elements = (0..count).map(|_| random.bits()).collect();
-    Tensor { dtype: random.between(0, 2) as u8, shape, elements }
+    Tensor {
+        dtype: random.between(0, 2) as u8,
+        shape,
+        elements,
+    }
 }
 
-/// Another type, another length of each axis, the axes in another order, an axis more, an axis less.
+/// Another type, another length of each axis, the axes in another order, an axis more, an axis
+/// less.
 fn other_headers(tensor: &Tensor) -> Vec<(u8, Vec<u32>)> {
     let (dtype, shape) = (tensor.dtype, &tensor.shape);
     let mut headers = vec![((dtype + 1) % 3, shape.clone())];
-    let mut shapes = vec![[&[1], shape.as_slice()].concat(), [shape.as_slice(), &[1]].concat()];
+    let mut shapes = vec![
+        [&[1], shape.as_slice()].concat(),
+        [shape.as_slice(), &[1]].concat(),
+    ];
     for axis in 0..shape.len() {
         for by in [-1, 1] {
             let mut other = shape.clone();
@@ -233,6 +308,11 @@ fn other_headers(tensor: &Tensor) -> Vec<(u8, Vec<u32>)> {
     }
     shapes.push(shape.iter().rev().copied().collect());
     shapes.push(shape.get(1..).unwrap_or(&[7]).to_vec());
-    headers.extend(shapes.into_iter().filter(|other| other != shape).map(|other| (dtype, other)));
+    headers.extend(
+        shapes
+            .into_iter()
+            .filter(|other| other != shape)
+            .map(|other| (dtype, other)),
+    );
     headers
 }

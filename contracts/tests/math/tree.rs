@@ -52,8 +52,16 @@ impl Tensor {
 
     /// What binds the top of the tree to type and shape.
     pub fn root(&self, tree: &Tree) -> Hash {
-        let lengths: Vec<u8> = self.shape.iter().flat_map(|length| length.to_le_bytes()).collect();
-        hash(&[&[2, self.dtype, self.shape.len() as u8], &lengths, &tree.top()])
+        let lengths: Vec<u8> = self
+            .shape
+            .iter()
+            .flat_map(|length| length.to_le_bytes())
+            .collect();
+        hash(&[
+            &[2, self.dtype, self.shape.len() as u8],
+            &lengths,
+            &tree.top(),
+        ])
     }
 }
 
@@ -86,7 +94,8 @@ impl Tree {
 
     /// The opening of a tile.
     pub fn open(&self, index: usize) -> Opening {
-        let beside = |(height, level): (usize, &Vec<Hash>)| level.get((index >> height) ^ 1).copied();
+        let beside =
+            |(height, level): (usize, &Vec<Hash>)| level.get((index >> height) ^ 1).copied();
         Opening {
             tile: self.tiles[index].clone(),
             siblings: self.levels.iter().enumerate().filter_map(beside).collect(),

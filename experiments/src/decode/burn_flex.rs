@@ -16,7 +16,8 @@ pub struct Decoding {
     model: CausalLm,
     cos: Tensor<2>,
     sin: Tensor<2>,
-    /// Per layer; taken out while it is written, so that nobody shares it and it is written in place.
+    /// Per layer; taken out while it is written, so that nobody shares it and it is written in
+    /// place.
     caches: Vec<Option<KeyValues>>,
     device: Device,
     run: Run,
@@ -29,18 +30,44 @@ impl Decoding {
         let tables = Tables::new(model, run.slots)?;
         let table = |tensor: &reproducible_ops::tensor::Tensor| -> Result<Tensor<2>> {
             let shape = [run.slots, model.head_dim];
-            Ok(Tensor::from_data(TensorData::new(tensor.as_f32()?.to_vec(), shape), &device))
+            Ok(Tensor::from_data(
+                TensorData::new(tensor.as_f32()?.to_vec(), shape),
+                &device,
+            ))
         };
         let (cos, sin) = (table(&tables.cos)?, table(&tables.sin)?);
-        let zeros = || Tensor::zeros([run.batch, model.num_kv_heads, run.slots, model.head_dim], &device);
-        let caches = (0..model.num_layers).map(|_| Some(KeyValues { key: zeros(), value: zeros() })).collect();
-        Ok(Self { model: CausalLm::load(model, weights, &device)?, cos, sin, caches, device, run })
+        let zeros = || {
+            Tensor::zeros(
+                [run.batch, model.num_kv_heads, run.slots, model.head_dim],
+                &device,
+            )
+        };
+        let caches = (0..model.num_layers)
+            .map(|_| {
+                Some(KeyValues {
+                    key: zeros(),
+                    value: zeros(),
+                })
+            })
+            .collect();
+        Ok(Self {
+            model: CausalLm::load(model, weights, &device)?,
+            cos,
+            sin,
+            caches,
+            device,
+            run,
+        })
     }
 
     /// Logits of all rows for the first token.
     pub fn first_logits(&mut self) -> Result<Vec<f32>> {
         let logits = self.step(&vec![FIRST_TOKEN; self.run.batch], self.run.start);
-        logits.into_data().try_to_vec().ok().context("Burn's logits are f32")
+        logits
+            .into_data()
+            .try_to_vec()
+            .ok()
+            .context("Burn's logits are f32")
     }
 
     /// Seconds of one run.
@@ -60,13 +87,21 @@ impl Decoding {
         let ints = |values: Vec<i64>, shape: [usize; 2]| {
             Tensor::<2, Int>::from_data(TensorData::new(values, shape), &self.device)
         };
-        let ids = ints(tokens.iter().map(|&token| token.into()).collect(), [batch, 1]);
+        let ids = ints(
+            tokens.iter().map(|&token| token.into()).collect(),
+            [batch, 1],
+        );
         let positions = ints(vec![position as i64; batch], [batch, 1]);
-        let slots = ints((0..batch).flat_map(|_| 0..=position as i64).collect(), [batch, position + 1]);
+        let slots = ints(
+            (0..batch).flat_map(|_| 0..=position as i64).collect(),
+            [batch, position + 1],
+        );
         let mask = Mask::causal(positions.clone(), slots);
         let context = Context::new(positions, self.cos.clone(), self.sin.clone(), mask);
         let caches = &mut self.caches;
-        let hidden = self.model.hidden(ids, &context, &mut |layer, own| extend(&mut caches[layer], own, position));
+        let hidden = self.model.hidden(ids, &context, &mut |layer, own| {
+            extend(&mut caches[layer], own, position)
+        });
         self.model.logits(hidden)
     }
 }
@@ -78,11 +113,17 @@ fn extend(cache: &mut Option<KeyValues>, own: KeyValues, position: usize) -> Key
         cache.slice_assign([0..batch, 0..heads, position..position + 1, 0..width], rows)
     };
     let full = match cache.take() {
-        Some(cache) => KeyValues { key: written(cache.key, own.key), value: written(cache.value, own.value) },
+        Some(cache) => KeyValues {
+            key: written(cache.key, own.key),
+            value: written(cache.value, own.value),
+        },
         None => own,
     };
     let seen = |x: &Tensor<4>| x.clone().narrow(2, 0, position + 1);
-    let shown = KeyValues { key: seen(&full.key), value: seen(&full.value) };
+    let shown = KeyValues {
+        key: seen(&full.key),
+        value: seen(&full.value),
+    };
     *cache = Some(full);
     shown
 }

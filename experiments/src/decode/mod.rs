@@ -1,9 +1,11 @@
-//! Tokens per second of decoding with a key-value cache, beside Burn flex and PyTorch eager, in one run.
+//! Tokens per second of decoding with a key-value cache, beside Burn flex and PyTorch eager, in one
+//! run.
 //!
-//! All sides continue the same number of rows by the same number of tokens from the same position, each token being the
-//! most likely one, and take turns run by run. Ours also samples: noise, second argmax and log-probability belong to
-//! its program. Burn flex runs the same decoder modules eagerly; it fixes its threads when a process starts, so every
-//! thread count is measured in a process of its own.
+//! All sides continue the same number of rows by the same number of tokens from the same position,
+//! each token being the most likely one, and take turns run by run. Ours also samples: noise,
+//! second argmax and log-probability belong to its program. Burn flex runs the same decoder modules
+//! eagerly; it fixes its threads when a process starts, so every thread count is measured in a
+//! process of its own.
 
 mod burn_flex;
 mod ours;
@@ -23,8 +25,11 @@ use crate::samples::{Samples, rounded, shown};
 use crate::table::Table;
 
 /// See the module.
-pub const EXPERIMENT: Experiment =
-    Experiment { name: "decode", about: "tokens per second of decoding against Burn flex and PyTorch eager", run };
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "decode",
+    about: "tokens per second of decoding against Burn flex and PyTorch eager",
+    run,
+};
 
 /// Keys of the contenders, ours first.
 const NAMES: [&str; 3] = ["ours", "burn_flex", "pytorch"];
@@ -76,7 +81,10 @@ const FIRST_TOKEN: u32 = 1;
 
 fn run(arguments: &[String]) -> Result<Value> {
     let options = Options::try_parse_from(arguments)?;
-    ensure!(options.start + options.tokens <= options.slots, "--slots must hold --start and --tokens");
+    ensure!(
+        options.start + options.tokens <= options.slots,
+        "--slots must hold --start and --tokens"
+    );
     if options.inside {
         return measure_all(&options);
     }
@@ -100,7 +108,11 @@ fn measure_in_process(arguments: &[String], threads: usize) -> Result<Vec<Value>
         .env("RAYON_NUM_THREADS", &threads)
         .stderr(Stdio::inherit())
         .output()?;
-    ensure!(output.status.success(), "measuring with {threads} threads ended with {}", output.status);
+    ensure!(
+        output.status.success(),
+        "measuring with {threads} threads ended with {}",
+        output.status
+    );
     serde_json::from_slice(&output.stdout).context("reading the rows of the measuring process")
 }
 
@@ -119,21 +131,36 @@ fn without_threads(arguments: &[String]) -> Vec<String> {
 }
 
 fn measure_all(options: &Options) -> Result<Value> {
-    let threads = *options.threads.first().context("--threads needs a number")?;
-    let rows = options.batch.iter().map(|&batch| measure(options, batch, threads));
+    let threads = *options
+        .threads
+        .first()
+        .context("--threads needs a number")?;
+    let rows = options
+        .batch
+        .iter()
+        .map(|&batch| measure(options, batch, threads));
     Ok(Value::Array(rows.collect::<Result<_>>()?))
 }
 
 fn measure(options: &Options, batch: usize, threads: usize) -> Result<Value> {
     let model = ModelConfig::preset(&options.model)?;
     let weights = initialise(&model, 1)?;
-    let Options { start, tokens, slots, .. } = *options;
-    let run = Run { batch, start, tokens, slots };
+    let Options {
+        start,
+        tokens,
+        slots,
+        ..
+    } = *options;
+    let run = Run {
+        batch,
+        start,
+        tokens,
+        slots,
+    };
     let mut ours = ours::Decoding::new(&model, &weights, run, threads)?;
     let mut burn = burn_flex::Decoding::new(&model, &weights, run)?;
     check(&mut ours, &mut burn)?;
-    let shape =
-        json!({ "model": model, "threads": threads, "batch": batch, "start": start, "tokens": tokens, "slots": slots });
+    let shape = json!({ "model": model, "threads": threads, "batch": batch, "start": start, "tokens": tokens, "slots": slots });
     let mut pytorch = PyTorch::start(&options.python, "decode.py", &shape);
     let mut samples: [Samples; NAMES.len()] = Default::default();
     for _ in 0..options.rounds {
@@ -146,26 +173,43 @@ fn measure(options: &Options, batch: usize, threads: usize) -> Result<Value> {
     Ok(row(batch, threads, tokens, &samples))
 }
 
-/// Both sides write the same tokens from the same weights; a contender that computes something else is no contender.
+/// Both sides write the same tokens from the same weights; a contender that computes something else
+/// is no contender.
 fn check(ours: &mut ours::Decoding, burn: &mut burn_flex::Decoding) -> Result<()> {
     let (first, second) = (ours.first_logits()?, burn.first_logits()?);
-    let worst = first.iter().zip(&second).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
-    ensure!(first.len() == second.len() && worst < 1e-3, "Burn's logits differ from ours by {worst}");
+    let worst = first
+        .iter()
+        .zip(&second)
+        .map(|(x, y)| (x - y).abs())
+        .fold(0.0, f32::max);
+    ensure!(
+        first.len() == second.len() && worst < 1e-3,
+        "Burn's logits differ from ours by {worst}"
+    );
     Ok(())
 }
 
 fn row(batch: usize, threads: usize, tokens: usize, samples: &[Samples; NAMES.len()]) -> Value {
     let [ours, others @ ..] = samples;
-    let speed = |samples: &Samples| rounded((batch * tokens) as f64 / samples.best()).filter(|speed| *speed > 0.0);
+    let speed = |samples: &Samples| {
+        rounded((batch * tokens) as f64 / samples.best()).filter(|speed| *speed > 0.0)
+    };
     let ratio = |other: &Samples| {
         json!({
             "best": rounded(other.best() / ours.best()), "median": rounded(other.ratio_to(ours)),
         })
     };
-    let speeds: serde_json::Map<_, _> =
-        NAMES.iter().zip(samples).map(|(name, samples)| ((*name).to_owned(), json!(speed(samples)))).collect();
-    let ratios: serde_json::Map<_, _> =
-        NAMES.iter().skip(1).zip(others).map(|(name, other)| ((*name).to_owned(), ratio(other))).collect();
+    let speeds: serde_json::Map<_, _> = NAMES
+        .iter()
+        .zip(samples)
+        .map(|(name, samples)| ((*name).to_owned(), json!(speed(samples))))
+        .collect();
+    let ratios: serde_json::Map<_, _> = NAMES
+        .iter()
+        .skip(1)
+        .zip(others)
+        .map(|(name, other)| ((*name).to_owned(), ratio(other)))
+        .collect();
     json!({ "batch": batch, "threads": threads, "ratio": ratios, "tokens_per_second": speeds })
 }
 
@@ -188,7 +232,11 @@ fn table(rows: &[Value]) -> Table {
             let ratio = &row["ratio"][name];
             cells.extend([number(&ratio["best"], 2), number(&ratio["median"], 2)]);
         }
-        cells.extend(NAMES.iter().map(|name| number(&row["tokens_per_second"][name], 0)));
+        cells.extend(
+            NAMES
+                .iter()
+                .map(|name| number(&row["tokens_per_second"][name], 0)),
+        );
         table.row(cells);
     }
     table
@@ -200,8 +248,11 @@ mod tests {
 
     #[test]
     fn the_contenders_agree_on_a_small_model() {
-        let arguments = "decode --inside --python no-such-python --threads 1 --batch 2 --rounds 1 --model nano";
-        let arguments = arguments.split(' ').chain("--start 3 --tokens 2 --slots 32".split(' '));
+        let arguments =
+            "decode --inside --python no-such-python --threads 1 --batch 2 --rounds 1 --model nano";
+        let arguments = arguments
+            .split(' ')
+            .chain("--start 3 --tokens 2 --slots 32".split(' '));
         let rows = run(&arguments.map(str::to_owned).collect::<Vec<_>>()).unwrap();
         assert!(rows[0]["tokens_per_second"]["burn_flex"].as_f64().unwrap() > 0.0);
         assert_eq!(rows[0]["tokens_per_second"]["pytorch"], Value::Null);
@@ -209,7 +260,8 @@ mod tests {
 
     #[test]
     fn the_thread_count_is_replaced() {
-        let given = ["decode", "--threads", "1,2", "--threads=4", "--batch", "1"].map(str::to_owned);
+        let given =
+            ["decode", "--threads", "1,2", "--threads=4", "--batch", "1"].map(str::to_owned);
         assert_eq!(without_threads(&given), ["decode", "--batch", "1"]);
     }
 }

@@ -54,9 +54,12 @@ impl Decoding {
 
     fn step(&mut self, tokens: &[u32], position: usize) -> Result<()> {
         let position = u32::try_from(position).context("a position is 32 bits wide")?;
-        let counter: Vec<u32> = (0..tokens.len() as u32).flat_map(|row| [row, 0, position]).collect();
+        let counter: Vec<u32> = (0..tokens.len() as u32)
+            .flat_map(|row| [row, 0, position])
+            .collect();
         self.session.write_words("tokens", tokens)?;
-        self.session.write_words("positions", &vec![position; tokens.len()])?;
+        self.session
+            .write_words("positions", &vec![position; tokens.len()])?;
         self.session.write_words("counter", &counter)?;
         Ok(self.session.run()?)
     }

@@ -18,13 +18,29 @@ pub struct Case {
     pub weights: bool,
 }
 
-const fn case(name: &'static str, batch: usize, sizes: [usize; 3], a_by_rows: bool, b_by_rows: bool) -> Case {
+const fn case(
+    name: &'static str,
+    batch: usize,
+    sizes: [usize; 3],
+    a_by_rows: bool,
+    b_by_rows: bool,
+) -> Case {
     let [m, n, k] = sizes;
-    Case { name, batch, shape: Shape { m, n, k }, a_by_rows, b_by_rows, weights: false }
+    Case {
+        name,
+        batch,
+        shape: Shape { m, n, k },
+        a_by_rows,
+        b_by_rows,
+        weights: false,
+    }
 }
 
 const fn weights(case: Case) -> Case {
-    Case { weights: true, ..case }
+    Case {
+        weights: true,
+        ..case
+    }
 }
 
 /// Squares first, then what a small decoder does in training and in generation.
@@ -38,8 +54,20 @@ pub const CASES: &[Case] = &[
     case("layer 2000x96x96 nt", 1, [2000, 96, 96], true, true),
     case("layer 2000x256x96 nt", 1, [2000, 256, 96], true, true),
     case("layer 2000x96x256 nt", 1, [2000, 96, 256], true, true),
-    case("layer gradient 2000x96x256", 1, [2000, 96, 256], true, false),
-    case("weight gradient 256x96x2000", 1, [256, 96, 2000], false, false),
+    case(
+        "layer gradient 2000x96x256",
+        1,
+        [2000, 96, 256],
+        true,
+        false,
+    ),
+    case(
+        "weight gradient 256x96x2000",
+        1,
+        [256, 96, 2000],
+        false,
+        false,
+    ),
     case("scores 64 of 100x100x24", 64, [100, 100, 24], true, true),
     case("mixing 64 of 100x24x100", 64, [100, 24, 100], true, false),
     weights(case("decode 1x1024x1024", 1, [1, 1024, 1024], true, true)),
@@ -83,7 +111,11 @@ impl Data {
     pub fn new(case: &Case) -> Self {
         let Shape { m, n, k } = case.shape;
         let scale = 1.0 / (k as f32).sqrt();
-        let offset = |i| Offsets { a: i * m * k, b: i * n * k, c: i * m * n };
+        let offset = |i| Offsets {
+            a: i * m * k,
+            b: i * n * k,
+            c: i * m * n,
+        };
         Self {
             a: values(case.batch * m * k, 1.0, 17),
             b: values(case.batch * n * k, scale, 29),
@@ -104,5 +136,10 @@ fn values(len: usize, scale: f32, seed: u32) -> Vec<f32> {
 
 /// A view of all of `data`.
 pub fn operand(data: &[f32], [row_stride, k_stride]: [usize; 2]) -> Operand<'_> {
-    Operand { data, offset: 0, row_stride, k_stride }
+    Operand {
+        data,
+        offset: 0,
+        row_stride,
+        k_stride,
+    }
 }

@@ -1,8 +1,10 @@
-//! Speed of our matrix multiplication beside the `gemm` crate, `matrixmultiply` and Burn flex, in one run.
+//! Speed of our matrix multiplication beside the `gemm` crate, `matrixmultiply` and Burn flex, in
+//! one run.
 //!
-//! The other libraries fix their number of threads when a process starts, so every thread count is measured in a process
-//! of its own. Inside it all contenders take turns, many rounds per case, and the best time of each counts: on a shared machine
-//! the best is what the code can do, and taking turns lets a busy moment hurt everybody.
+//! The other libraries fix their number of threads when a process starts, so every thread count is
+//! measured in a process of its own. Inside it all contenders take turns, many rounds per case, and
+//! the best time of each counts: on a shared machine the best is what the code can do, and taking
+//! turns lets a busy moment hurt everybody.
 
 mod cases;
 mod contenders;
@@ -21,8 +23,11 @@ use cases::{CASES, Case, Data};
 use contenders::{Contender, NAMES};
 
 /// See the module.
-pub const EXPERIMENT: Experiment =
-    Experiment { name: "gemm", about: "matrix multiplication against gemm, matrixmultiply and Burn flex", run };
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "gemm",
+    about: "matrix multiplication against gemm, matrixmultiply and Burn flex",
+    run,
+};
 
 /// Multiplies matrices with every contender.
 #[derive(Debug, Parser)]
@@ -59,19 +64,35 @@ fn run(arguments: &[String]) -> Result<Value> {
 fn measure_in_process(options: &Options, threads: usize) -> Result<Vec<Value>> {
     let count = threads.to_string();
     let output = Command::new(std::env::current_exe()?)
-        .args(["gemm", "--inside", "--threads", &count, "--only", &options.only])
+        .args([
+            "gemm",
+            "--inside",
+            "--threads",
+            &count,
+            "--only",
+            &options.only,
+        ])
         .args(["--seconds", &options.seconds.to_string()])
         .env("MATMUL_NUM_THREADS", &count)
         .env("RAYON_NUM_THREADS", &count)
         .stderr(Stdio::inherit())
         .output()?;
-    ensure!(output.status.success(), "measuring with {threads} threads ended with {}", output.status);
+    ensure!(
+        output.status.success(),
+        "measuring with {threads} threads ended with {}",
+        output.status
+    );
     serde_json::from_slice(&output.stdout).context("reading the rows of the measuring process")
 }
 
 fn measure_all(options: &Options) -> Result<Value> {
-    let threads = *options.threads.first().context("--threads needs a number")?;
-    let cases = CASES.iter().filter(|case| case.name.contains(&options.only));
+    let threads = *options
+        .threads
+        .first()
+        .context("--threads needs a number")?;
+    let cases = CASES
+        .iter()
+        .filter(|case| case.name.contains(&options.only));
     let rows = cases.map(|case| measure(case, threads, Duration::from_secs_f64(options.seconds)));
     Ok(Value::Array(rows.collect::<Result<_>>()?))
 }
@@ -87,7 +108,10 @@ fn measure(case: &Case, threads: usize, limit: Duration) -> Result<Value> {
         let calls = calls_per_round(&mut contenders);
         let start = Instant::now();
         while start.elapsed() < limit {
-            let round: Vec<f64> = contenders.iter_mut().map(|contender| seconds(contender, calls)).collect();
+            let round: Vec<f64> = contenders
+                .iter_mut()
+                .map(|contender| seconds(contender, calls))
+                .collect();
             for (best, time) in best.iter_mut().zip(&round) {
                 *best = best.min(*time);
             }
@@ -100,24 +124,39 @@ fn measure(case: &Case, threads: usize, limit: Duration) -> Result<Value> {
 
 /// All results agree up to rounding; a contender that computes something else is no contender.
 fn check(case: &Case, contenders: &mut [Contender<'_>]) -> Result<()> {
-    let results: Vec<Vec<f32>> = contenders.iter_mut().map(|contender| (contender.result)()).collect();
+    let results: Vec<Vec<f32>> = contenders
+        .iter_mut()
+        .map(|contender| (contender.result)())
+        .collect();
     let Some((ours, others)) = results.split_first() else {
         return Ok(());
     };
     for (name, other) in NAMES.iter().skip(1).zip(others) {
-        let worst = ours.iter().zip(other).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
-        ensure!(ours.len() == other.len() && worst < 1e-3, "{}: {name} differs from ours by {worst}", case.name);
+        let worst = ours
+            .iter()
+            .zip(other)
+            .map(|(x, y)| (x - y).abs())
+            .fold(0.0, f32::max);
+        ensure!(
+            ours.len() == other.len() && worst < 1e-3,
+            "{}: {name} differs from ours by {worst}",
+            case.name
+        );
     }
     Ok(())
 }
 
 /// Enough calls for a round to be long beside the clock and the change of contender.
 fn calls_per_round(contenders: &mut [Contender<'_>]) -> usize {
-    let slowest = contenders.iter_mut().map(|contender| seconds(contender, 3)).fold(1e-9, f64::max);
+    let slowest = contenders
+        .iter_mut()
+        .map(|contender| seconds(contender, 3))
+        .fold(1e-9, f64::max);
     (1e-3 / slowest).ceil().clamp(1.0, 10_000.0) as usize
 }
 
-/// Seconds per call. The first call is not counted: it brings the contender's code and memory into the caches.
+/// Seconds per call. The first call is not counted: it brings the contender's code and memory into
+/// the caches.
 fn seconds(contender: &mut Contender<'_>, calls: usize) -> f64 {
     (contender.call)();
     let start = Instant::now();
@@ -131,8 +170,11 @@ fn row(case: &Case, threads: usize, best: &[f64], rounds: &[Vec<f64>]) -> Value 
     let speed = |time: f64| (case.flops() / time / 1e7).round() / 100.0;
     let others = best.iter().skip(1).copied().fold(f64::INFINITY, f64::min);
     let ours = best.first().copied().unwrap_or(f64::NAN);
-    let speeds: serde_json::Map<_, _> =
-        NAMES.iter().zip(best).map(|(name, time)| ((*name).to_owned(), json!(speed(*time)))).collect();
+    let speeds: serde_json::Map<_, _> = NAMES
+        .iter()
+        .zip(best)
+        .map(|(name, time)| ((*name).to_owned(), json!(speed(*time))))
+        .collect();
     json!({
         "case": case.name, "threads": threads, "gflops": speeds, "rounds": rounds.len(),
         "ratio": (others / ours * 1e3).round() / 1e3,
@@ -152,10 +194,22 @@ fn median_ratio(rounds: &[Vec<f64>]) -> f64 {
 }
 
 fn table(rows: &[Value]) -> Table {
-    let mut table =
-        Table::new(["case", "threads", "ours", "gemm", "matrixmultiply", "burn flex", "ratio", "median ratio"]);
+    let mut table = Table::new([
+        "case",
+        "threads",
+        "ours",
+        "gemm",
+        "matrixmultiply",
+        "burn flex",
+        "ratio",
+        "median ratio",
+    ]);
     for row in rows {
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        };
         let mut cells = vec![text(&row["case"]), text(&row["threads"])];
         cells.extend(NAMES.iter().map(|name| text(&row["gflops"][name])));
         cells.extend([text(&row["ratio"]), text(&row["ratio_median"])]);

@@ -1,4 +1,5 @@
-//! Threads that wait for work by spinning, so that waking them costs no more than the measured products allow.
+//! Threads that wait for work by spinning, so that waking them costs no more than the measured
+//! products allow.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 /// A fixed number of threads, the caller's among them, that run parts of one task at a time.
 pub struct Team {
     threads: usize,
-    /// The task in progress. Its lifetime is erased; [`Team::run`] keeps it alive until all parts are done.
+    /// The task in progress. Its lifetime is erased; [`Team::run`] keeps it alive until all parts
+    /// are done.
     task: Mutex<Option<Task>>,
     /// Counts tasks; workers start when it grows.
     round: AtomicUsize,
@@ -23,7 +25,12 @@ const END: usize = usize::MAX;
 
 /// Runs `body` with a team of `threads` threads.
 pub fn with<T>(threads: usize, body: impl FnOnce(&Team) -> T) -> T {
-    let team = Team { threads, task: Mutex::new(None), round: AtomicUsize::new(0), done: AtomicUsize::new(0) };
+    let team = Team {
+        threads,
+        task: Mutex::new(None),
+        round: AtomicUsize::new(0),
+        done: AtomicUsize::new(0),
+    };
     std::thread::scope(|scope| {
         for part in 1..threads {
             let team = &team;
@@ -51,9 +58,11 @@ impl Team {
 
     /// Calls `task` once for every part, on all threads, and returns when every part is done.
     pub fn run(&self, task: &(dyn Fn(usize) + Sync)) {
-        // SAFETY: workers use the reference only between the two steps below, while `task` is borrowed.
-        let task =
-            Task(unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(task) });
+        // SAFETY: workers use the reference only between the two steps below, while `task` is
+        // borrowed.
+        let task = Task(unsafe {
+            std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(task)
+        });
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         self.done.store(0, Ordering::Relaxed);
         self.round.fetch_add(1, Ordering::Release);
@@ -78,7 +87,8 @@ impl Team {
     }
 }
 
-/// Waits for a condition; lets others run after a while, because the machine may have fewer free cores than threads.
+/// Waits for a condition; lets others run after a while, because the machine may have fewer free
+/// cores than threads.
 fn spin(ready: impl Fn() -> bool) {
     let mut turns = 0_u32;
     while !ready() {

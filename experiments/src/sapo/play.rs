@@ -80,8 +80,16 @@ impl Stage {
         let tokenizer = Arc::new(Tokenizer::characters(charset::CHARACTERS));
         let objective = Objective::OnPolicy(GrpoConfig::default());
         let (rows, length) = MICROBATCH;
-        let programs = setup::training_programs(&model, rows, length, objective, &OptimizerConfig::default())?;
-        let held_out = EvalSet::held_out(&families(), options.held_out, 1, &Composer::nano(), &tokenizer, MAX_NEW)?;
+        let programs =
+            setup::training_programs(&model, rows, length, objective, &OptimizerConfig::default())?;
+        let held_out = EvalSet::held_out(
+            &families(),
+            options.held_out,
+            1,
+            &Composer::nano(),
+            &tokenizer,
+            MAX_NEW,
+        )?;
         Ok(Self {
             peers: options.peers,
             rounds: options.rounds,
@@ -108,7 +116,9 @@ impl Stage {
         let spec = self.spec(mix, seed);
         let judge = Arc::new(TaskJudge::new(Library::new(), families()));
         let peer = |index| self.peer(spec.key(index)?.peer(), mix, judge.clone());
-        let peers = (0..spec.peers.len()).map(peer).collect::<Result<Vec<_>>>()?;
+        let peers = (0..spec.peers.len())
+            .map(peer)
+            .collect::<Result<Vec<_>>>()?;
         let mut swarm = Swarm::new(peers, self.threads);
         Simulation::new(spec, judge)?.run(&mut swarm);
         if let Some((peer, error)) = swarm.journal.failures.first() {
@@ -121,17 +131,31 @@ impl Stage {
 
     fn outcome(&self, scores: &[Outcome], journal: &Journal) -> Outcome {
         let rewards = |from: u64| {
-            let reports = journal.reports.iter().filter(move |((round, _), _)| *round >= from);
-            mean(reports.filter_map(|(_, report)| report.reward).map(f64::from))
+            let reports = journal
+                .reports
+                .iter()
+                .filter(move |((round, _), _)| *round >= from);
+            mean(
+                reports
+                    .filter_map(|(_, report)| report.reward)
+                    .map(f64::from),
+            )
         };
-        let updates = journal.reports.values().filter(|report| report.step.is_some());
+        let updates = journal
+            .reports
+            .values()
+            .filter(|report| report.step.is_some());
         Outcome {
             greedy: mean(scores.iter().map(|score| score.greedy)),
             sampled: mean(scores.iter().map(|score| score.sampled)),
             last_reward: rewards(self.rounds.saturating_sub(LAST_ROUNDS)),
             mean_reward: rewards(0),
             groups: mean(updates.map(|report| report.groups.iter().sum::<usize>() as f64)),
-            generated: journal.reports.values().map(|report| report.generated as f64).sum::<f64>()
+            generated: journal
+                .reports
+                .values()
+                .map(|report| report.generated as f64)
+                .sum::<f64>()
                 / f64::from(self.peers),
         }
     }
@@ -140,9 +164,23 @@ impl Stage {
         let mut job = [0; 32];
         job[24..].copy_from_slice(&seed.to_be_bytes());
         let key = key_from("experiments/sapo held-out", &job, &[0; 32]);
-        let greedy = self.held_out.greedy(policy, &self.tokenizer)?.mean().share.into();
-        let sampled = self.held_out.sampled(policy, &self.tokenizer, SAMPLES, key)?.mean().share.into();
-        Ok(Outcome { greedy, sampled, ..Outcome::default() })
+        let greedy = self
+            .held_out
+            .greedy(policy, &self.tokenizer)?
+            .mean()
+            .share
+            .into();
+        let sampled = self
+            .held_out
+            .sampled(policy, &self.tokenizer, SAMPLES, key)?
+            .mean()
+            .share
+            .into();
+        Ok(Outcome {
+            greedy,
+            sampled,
+            ..Outcome::default()
+        })
     }
 
     fn generator(&self, engine: Arc<dyn Engine>) -> Result<Generator> {
@@ -153,7 +191,12 @@ impl Stage {
     /// A peer at the base; each has an engine of one thread, because peers run beside each other.
     fn peer(&self, id: PeerId, mix: Mix, judge: Arc<TaskJudge>) -> Result<Peer> {
         let engine: Arc<dyn Engine> = Arc::new(CpuEngine::new(1));
-        let trainer = setup::trainer(engine.as_ref(), &self.model, self.programs.clone(), &self.base)?;
+        let trainer = setup::trainer(
+            engine.as_ref(),
+            &self.model,
+            self.programs.clone(),
+            &self.base,
+        )?;
         let policy = Box::new(self.generator(engine)?);
         let (tokenizer, composer) = (self.tokenizer.clone(), self.composer.clone());
         let config = PeerConfig {
@@ -162,14 +205,25 @@ impl Stage {
             stage_samples: 1,
             learning_rate: self.learning_rate,
             // A peer that is rolled back would hide what its mix does.
-            guard: GuardConfig { window: 1, drop: f32::INFINITY },
+            guard: GuardConfig {
+                window: 1,
+                drop: f32::INFINITY,
+            },
             ..PeerConfig::default()
         };
-        Ok(Peer::new(PeerParts { id, policy, trainer, tokenizer, judge, composer, config })?)
+        Ok(Peer::new(PeerParts {
+            id,
+            policy,
+            trainer,
+            tokenizer,
+            judge,
+            composer,
+            config,
+        })?)
     }
 
-    /// As many practice questions as the mix has own groups for each peer, each answered by one peer. The seed changes all
-    /// questions and all noise.
+    /// As many practice questions as the mix has own groups for each peer, each answered by one
+    /// peer. The seed changes all questions and all noise.
     fn spec(&self, mix: Mix, seed: u64) -> Spec {
         let game = Game {
             topics: FamilyId::NANO.len() as u16,
@@ -207,8 +261,15 @@ impl Stage {
 
     fn peer_spec(&self, peer: u16) -> PeerSpec {
         let own_topic = 1 << (usize::from(peer) % FamilyId::NANO.len());
-        let topics = if self.specialists { own_topic } else { u64::MAX };
-        PeerSpec { topics, ..PeerSpec::new(Role::Honest) }
+        let topics = if self.specialists {
+            own_topic
+        } else {
+            u64::MAX
+        };
+        PeerSpec {
+            topics,
+            ..PeerSpec::new(Role::Honest)
+        }
     }
 }
 

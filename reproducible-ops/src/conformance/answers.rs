@@ -1,6 +1,7 @@
 //! The pinned digests, one per case: the first eight bytes of SHA-256 over the result's words.
 //!
-//! They belong to profile ro1. A change of any of them is a change of the arithmetic and needs a new profile.
+//! They belong to profile ro1. A change of any of them is a change of the arithmetic and needs a
+//! new profile.
 
 /// Case names and digests, in the order of the cases.
 pub(super) const ANSWERS: &[(&str, u64)] = &[

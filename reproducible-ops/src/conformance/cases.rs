@@ -1,6 +1,8 @@
 //! One case per operator and element type: a program of that operator alone, with its inputs.
 
-use crate::program::{Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, TypeError, ValueId};
+use crate::program::{
+    Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, TypeError, ValueId,
+};
 use crate::tensor::Tensor;
 
 use super::inputs::{Inputs, Kind};
@@ -19,8 +21,13 @@ pub(super) struct Case {
 pub(super) fn all() -> Vec<Case> {
     let mut cases = Cases { cases: Vec::new() };
     // Cannot fail: the programs are constant, and the tests build every one.
-    let built = cases.elementwise().and_then(|()| cases.reductions()).and_then(|()| cases.movement());
-    let built = built.and_then(|()| cases.indexed()).and_then(|()| step::case(cases.cases.len() as u64));
+    let built = cases
+        .elementwise()
+        .and_then(|()| cases.reductions())
+        .and_then(|()| cases.movement());
+    let built = built
+        .and_then(|()| cases.indexed())
+        .and_then(|()| step::case(cases.cases.len() as u64));
     cases.cases.extend(built.ok());
     cases.cases
 }
@@ -28,7 +35,11 @@ pub(super) fn all() -> Vec<Case> {
 /// Input values of one case; deterministic in its number.
 pub(super) fn inputs_of(program: &Program, number: u64, kind: Kind) -> Vec<Tensor> {
     let mut inputs = Inputs::new(number);
-    program.inputs().iter().map(|input| inputs.tensor(&input.ty, kind)).collect()
+    program
+        .inputs()
+        .iter()
+        .map(|input| inputs.tensor(&input.ty, kind))
+        .collect()
 }
 
 struct Cases {
@@ -48,16 +59,31 @@ impl Cases {
     fn push(&mut self, name: &'static str, builder: Builder, kind: Kind) {
         let program = builder.finish();
         let inputs = inputs_of(&program, self.cases.len() as u64, kind);
-        self.cases.push(Case { name, program, inputs });
+        self.cases.push(Case {
+            name,
+            program,
+            inputs,
+        });
     }
 
     /// One operator on inputs of these types.
-    fn one(&mut self, name: &'static str, operator: Operator, operands: &[TensorType], kind: Kind) -> Done {
+    fn one(
+        &mut self,
+        name: &'static str,
+        operator: Operator,
+        operands: &[TensorType],
+        kind: Kind,
+    ) -> Done {
         self.each(name, &[(operator, operands.to_vec())], kind)
     }
 
     /// One operator in several shapes.
-    fn each(&mut self, name: &'static str, variants: &[(Operator, Vec<TensorType>)], kind: Kind) -> Done {
+    fn each(
+        &mut self,
+        name: &'static str,
+        variants: &[(Operator, Vec<TensorType>)],
+        kind: Kind,
+    ) -> Done {
         let mut builder = Builder::new();
         for (variant, (operator, types)) in variants.iter().enumerate() {
             let input = |(operand, ty): (usize, &TensorType)| {
@@ -108,21 +134,40 @@ impl Cases {
             ("less_equal i32", Compare(Comparison::LessEqual), &[I32; 2]),
             ("select", Select, &[BOOL, F32, F32]),
         ] {
-            let types: Vec<TensorType> = dtypes.iter().map(|&dtype| TensorType::new(dtype, LONG)).collect();
+            let types: Vec<TensorType> = dtypes
+                .iter()
+                .map(|&dtype| TensorType::new(dtype, LONG))
+                .collect();
             self.one(name, operator, &types, Kind::Any)?;
         }
         Ok(())
     }
 
     fn reductions(&mut self) -> Done {
-        let shapes: [&[usize]; 7] = [&[9, 1], &[5, 15], &[4, 17], &[3, 255], &[3, 256], &[3, 257], &[1, 66_000]];
+        let shapes: [&[usize]; 7] = [
+            &[9, 1],
+            &[5, 15],
+            &[4, 17],
+            &[3, 255],
+            &[3, 256],
+            &[3, 257],
+            &[1, 66_000],
+        ];
         for (name, operator, kind) in [
             ("sum", Operator::Sum, Kind::Ordinary),
             ("sum of edge values", Operator::Sum, Kind::Any),
             ("reduce_max", Operator::ReduceMax, Kind::Any),
-            ("reduce_max of ordinary values", Operator::ReduceMax, Kind::Ordinary),
+            (
+                "reduce_max of ordinary values",
+                Operator::ReduceMax,
+                Kind::Ordinary,
+            ),
             ("argmax", Operator::Argmax, Kind::Any),
-            ("argmax of ordinary values", Operator::Argmax, Kind::Ordinary),
+            (
+                "argmax of ordinary values",
+                Operator::Argmax,
+                Kind::Ordinary,
+            ),
         ] {
             let variants = shapes.map(|shape| (operator.clone(), vec![TensorType::f32(shape)]));
             self.each(name, &variants, kind)?;
@@ -142,7 +187,13 @@ impl Cases {
             [1, 2, 3, 65_800],
         ];
         let product = |[batch, m, n, k]: [usize; 4]| {
-            (Operator::MatmulNt, vec![TensorType::f32([batch, m, k]), TensorType::f32([batch, n, k])])
+            (
+                Operator::MatmulNt,
+                vec![
+                    TensorType::f32([batch, m, k]),
+                    TensorType::f32([batch, n, k]),
+                ],
+            )
         };
         self.each(name, &sizes.map(product), kind)
     }
@@ -150,30 +201,95 @@ impl Cases {
     fn movement(&mut self) -> Done {
         use Operator::*;
         let cube = || vec![TensorType::f32([5, 6, 7])];
-        let full = |dtype, bits| (Full { dtype, bits, shape: Shape::from([2, 9]) }, vec![]);
-        self.each("full", &[full(F32, 0x8000_0000), full(I32, 0xffff_fff9), full(BOOL, 1)], Kind::Any)?;
-        self.one("iota", Iota { shape: Shape::from([3, 5, 4]), axis: 1 }, &[], Kind::Any)?;
-        self.one("reshape", Reshape(Shape::from([21, 10])), &cube(), Kind::Any)?;
-        let permuted = [[2, 0, 1], [1, 0, 2], [0, 2, 1]].map(|axes| (Permute(axes.to_vec()), cube()));
+        let full = |dtype, bits| {
+            (
+                Full {
+                    dtype,
+                    bits,
+                    shape: Shape::from([2, 9]),
+                },
+                vec![],
+            )
+        };
+        self.each(
+            "full",
+            &[
+                full(F32, 0x8000_0000),
+                full(I32, 0xffff_fff9),
+                full(BOOL, 1),
+            ],
+            Kind::Any,
+        )?;
+        self.one(
+            "iota",
+            Iota {
+                shape: Shape::from([3, 5, 4]),
+                axis: 1,
+            },
+            &[],
+            Kind::Any,
+        )?;
+        self.one(
+            "reshape",
+            Reshape(Shape::from([21, 10])),
+            &cube(),
+            Kind::Any,
+        )?;
+        let permuted =
+            [[2, 0, 1], [1, 0, 2], [0, 2, 1]].map(|axes| (Permute(axes.to_vec()), cube()));
         self.each("permute", &permuted, Kind::Any)?;
         let narrow = vec![TensorType::f32([4, 1, 3])];
         self.one("expand", Expand(Shape::from([4, 6, 3])), &narrow, Kind::Any)?;
-        let cut = Slice { starts: vec![1, 0, 2], ends: vec![4, 6, 7] };
+        let cut = Slice {
+            starts: vec![1, 0, 2],
+            ends: vec![4, 6, 7],
+        };
         self.one("slice", cut, &cube(), Kind::Any)?;
         let parts = [3, 1, 4].map(|length| TensorType::f32([2, length, 3]));
         self.one("concat", Concat { axis: 1 }, &parts, Kind::Any)?;
-        self.one("pad", Pad { before: vec![1, 0, 2], after: vec![0, 3, 1] }, &cube(), Kind::Any)
+        self.one(
+            "pad",
+            Pad {
+                before: vec![1, 0, 2],
+                after: vec![0, 3, 1],
+            },
+            &cube(),
+            Kind::Any,
+        )
     }
 
     fn indexed(&mut self) -> Done {
         use Operator::*;
-        let (ids, f32s) = (|shape: &[usize]| TensorType::i32(shape), |shape: &[usize]| TensorType::f32(shape));
-        self.one("gather_rows", GatherRows, &[f32s(&[10, 6]), ids(&[4, 9])], Kind::Any)?;
-        self.one("one_hot", OneHot { classes: 10 }, &[ids(&[4, 9])], Kind::Any)?;
+        let (ids, f32s) = (
+            |shape: &[usize]| TensorType::i32(shape),
+            |shape: &[usize]| TensorType::f32(shape),
+        );
+        self.one(
+            "gather_rows",
+            GatherRows,
+            &[f32s(&[10, 6]), ids(&[4, 9])],
+            Kind::Any,
+        )?;
+        self.one(
+            "one_hot",
+            OneHot { classes: 10 },
+            &[ids(&[4, 9])],
+            Kind::Any,
+        )?;
         let one = (TakeAlongLast, vec![f32s(&[30, 9]), ids(&[30, 1])]);
         let several = (TakeAlongLast, vec![f32s(&[30, 9]), ids(&[30, 4])]);
         self.each("take_along_last", &[one, several], Kind::Any)?;
-        self.one("update_rows", UpdateRows, &[f32s(&[12, 9, 4]), f32s(&[12, 2, 4]), ids(&[12])], Kind::Any)?;
-        self.one("philox_uniform", PhiloxUniform { lanes: 141 }, &[ids(&[2]), ids(&[9, 3])], Kind::Any)
+        self.one(
+            "update_rows",
+            UpdateRows,
+            &[f32s(&[12, 9, 4]), f32s(&[12, 2, 4]), ids(&[12])],
+            Kind::Any,
+        )?;
+        self.one(
+            "philox_uniform",
+            PhiloxUniform { lanes: 141 },
+            &[ids(&[2]), ids(&[9, 3])],
+            Kind::Any,
+        )
     }
 }

@@ -4,8 +4,8 @@ use crate::program::{DType, TensorType};
 use crate::random::Stream;
 use crate::tensor::Tensor;
 
-/// f32 bits worth meeting often: zeros, subnormals, infinities, NaN, the largest and smallest numbers, halves, and the
-/// thresholds of `exp` and `tanh`.
+/// f32 bits worth meeting often: zeros, subnormals, infinities, NaN, the largest and smallest
+/// numbers, halves, and the thresholds of `exp` and `tanh`.
 const EDGES: [u32; 26] = [
     0x0000_0000,
     0x8000_0000,
@@ -51,13 +51,18 @@ pub(super) struct Inputs {
 
 impl Inputs {
     pub fn new(seed: u64) -> Self {
-        Self { stream: Stream::from_seed("conformance", seed) }
+        Self {
+            stream: Stream::from_seed("conformance", seed),
+        }
     }
 
     /// A tensor of any type; integers lie between −3 and 12 with a few extremes.
     pub fn tensor(&mut self, ty: &TensorType, kind: Kind) -> Tensor {
         let mut tensor = Tensor::zeros(ty.clone());
-        tensor.words_mut().iter_mut().for_each(|word| *word = self.word(ty.dtype, kind));
+        tensor
+            .words_mut()
+            .iter_mut()
+            .for_each(|word| *word = self.word(ty.dtype, kind));
         tensor
     }
 

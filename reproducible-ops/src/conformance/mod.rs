@@ -1,12 +1,14 @@
-//! Known answers: whether an engine, on the machine at hand, gives the bits of this arithmetic profile.
+//! Known answers: whether an engine, on the machine at hand, gives the bits of this arithmetic
+//! profile.
 //!
-//! Every operator, and one small program that is like a training step, runs on fixed inputs: Philox numbers mixed with
-//! zeros of both signs, subnormals, infinities, NaN and the largest numbers. A digest of each result is pinned in this
-//! source, so the check asks nothing of the machine but the engine's own work and takes well under a second. Where a
-//! digest differs, the same case runs on [`reference`](mod@crate::engine::reference), which names the first wrong element.
+//! Every operator, and one small program that is like a training step, runs on fixed inputs: Philox
+//! numbers mixed with zeros of both signs, subnormals, infinities, NaN and the largest numbers. A
+//! digest of each result is pinned in this source, so the check asks nothing of the machine but the
+//! engine's own work and takes well under a second. Where a digest differs, the same case runs on
+//! [`reference`](mod@crate::engine::reference), which names the first wrong element.
 //!
-//! An engine that fails must not do work that others will verify. A passed check is no proof: it covers the kernels, not
-//! every shape; the tests of the engine do.
+//! An engine that fails must not do work that others will verify. A passed check is no proof: it
+//! covers the kernels, not every shape; the tests of the engine do.
 
 mod answers;
 mod cases;
@@ -39,7 +41,8 @@ pub struct Report {
 pub enum ConformanceError {
     /// A result has other bits. Do not use the engine for work that others verify.
     #[error(
-        "{engine} computes `{case}` wrongly: element {element} of `{output}` is {found:#010x}, it must be {expected:#010x}; do not use this engine for verified work"
+        "{engine} computes `{case}` wrongly: element {element} of `{output}` is {found:#010x}, it \
+         must be {expected:#010x}; do not use this engine for verified work"
     )]
     Bits {
         /// Name of the engine.
@@ -55,9 +58,12 @@ pub enum ConformanceError {
         /// The bits of the engine.
         found: u32,
     },
-    /// The engine and the reference agree with each other and not with the pinned digest: the build is broken.
+    /// The engine and the reference agree with each other and not with the pinned digest: the build
+    /// is broken.
     #[error(
-        "`{case}` has digest {found:#018x} on {engine} and on the reference, {expected:#018x} is pinned: this build's arithmetic is broken, compile it again without flags that change floating point"
+        "`{case}` has digest {found:#018x} on {engine} and on the reference, {expected:#018x} is \
+         pinned: this build's arithmetic is broken, compile it again without flags that change \
+         floating point"
     )]
     Build {
         /// Name of the engine.
@@ -86,14 +92,21 @@ pub enum ConformanceError {
 /// # Errors
 /// [`ConformanceError`] names the first operator that is wrong, the element and both bit patterns.
 pub fn check(engine: &dyn Engine) -> Result<Report, ConformanceError> {
-    let mut report = Report { engine: engine.name(), cases: 0, elements: 0 };
+    let mut report = Report {
+        engine: engine.name(),
+        cases: 0,
+        elements: 0,
+    };
     for (case, &(_, expected)) in cases::all().iter().zip(ANSWERS) {
         let outputs = run(engine, case).map_err(|source| refused(engine, case, source))?;
         if digest(&outputs) != expected {
             return Err(difference(engine, case, &outputs, expected));
         }
         report.cases += 1;
-        report.elements += outputs.iter().map(|output| output.words().len()).sum::<usize>();
+        report.elements += outputs
+            .iter()
+            .map(|output| output.words().len())
+            .sum::<usize>();
     }
     Ok(report)
 }
@@ -104,31 +117,54 @@ fn run(engine: &dyn Engine, case: &Case) -> Result<Vec<Tensor>, EngineError> {
         session.write(&input.name, tensor)?;
     }
     session.run()?;
-    case.program.outputs().iter().map(|output| session.read(&output.name)).collect()
+    case.program
+        .outputs()
+        .iter()
+        .map(|output| session.read(&output.name))
+        .collect()
 }
 
 fn refused(engine: &dyn Engine, case: &Case, source: EngineError) -> ConformanceError {
-    ConformanceError::Engine { engine: engine.name(), case: case.name, source: Box::new(source) }
+    ConformanceError::Engine {
+        engine: engine.name(),
+        case: case.name,
+        source: Box::new(source),
+    }
 }
 
 /// The first eight bytes of the SHA-256 of all words in little-endian bytes, outputs in order.
 fn digest(outputs: &[Tensor]) -> u64 {
     let mut hasher = Sha256::new();
     for output in outputs {
-        let bytes: Vec<u8> = output.words().iter().flat_map(|word| word.to_le_bytes()).collect();
+        let bytes: Vec<u8> = output
+            .words()
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect();
         hasher.update(&bytes);
     }
-    hasher.finalize().iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
+    hasher
+        .finalize()
+        .iter()
+        .take(8)
+        .fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-fn difference(engine: &dyn Engine, case: &Case, outputs: &[Tensor], pinned: u64) -> ConformanceError {
+fn difference(
+    engine: &dyn Engine,
+    case: &Case,
+    outputs: &[Tensor],
+    pinned: u64,
+) -> ConformanceError {
     match reference::evaluate(&case.program, &case.inputs) {
-        Ok(expected) => first_difference(engine, case, outputs, &expected).unwrap_or(ConformanceError::Build {
-            engine: engine.name(),
-            case: case.name,
-            expected: pinned,
-            found: digest(outputs),
-        }),
+        Ok(expected) => {
+            first_difference(engine, case, outputs, &expected).unwrap_or(ConformanceError::Build {
+                engine: engine.name(),
+                case: case.name,
+                expected: pinned,
+                found: digest(outputs),
+            })
+        }
         Err(source) => refused(engine, case, source),
     }
 }
@@ -144,7 +180,14 @@ fn first_difference(
         let mut words = output.words().iter().zip(wanted.words()).enumerate();
         let (element, (&found, &expected)) = words.find(|(_, (found, wanted))| found != wanted)?;
         let (engine, output) = (engine.name(), declared.name.clone());
-        Some(ConformanceError::Bits { engine, case: case.name, output, element, expected, found })
+        Some(ConformanceError::Bits {
+            engine,
+            case: case.name,
+            output,
+            element,
+            expected,
+            found,
+        })
     })
 }
 
@@ -175,9 +218,16 @@ mod tests {
         }
 
         fn load(&self, program: &Program) -> Result<Box<dyn Session>, EngineError> {
-            let has = program.nodes().iter().any(|node| node.operator.name() == self.operator);
+            let has = program
+                .nodes()
+                .iter()
+                .any(|node| node.operator.name() == self.operator);
             let fault = has.then_some(self.element);
-            Ok(Box::new(FaultySession { session: self.engine.load(program)?, words: Vec::new(), fault }))
+            Ok(Box::new(FaultySession {
+                session: self.engine.load(program)?,
+                words: Vec::new(),
+                fault,
+            }))
         }
     }
 
@@ -198,7 +248,11 @@ mod tests {
 
         fn read_words(&self, output: &str) -> Result<&[u32], EngineError> {
             let is_first = self.session.program().outputs()[0].name == output;
-            if is_first { Ok(&self.words) } else { self.session.read_words(output) }
+            if is_first {
+                Ok(&self.words)
+            } else {
+                self.session.read_words(output)
+            }
         }
 
         fn advance(&mut self) {
@@ -218,10 +272,21 @@ mod tests {
     fn the_answers_are_those_of_the_reference() {
         let found: Vec<(&str, u64)> = cases::all()
             .iter()
-            .map(|case| (case.name, digest(&reference::evaluate(&case.program, &case.inputs).expect("valid"))))
+            .map(|case| {
+                (
+                    case.name,
+                    digest(&reference::evaluate(&case.program, &case.inputs).expect("valid")),
+                )
+            })
             .collect();
-        let table: String = found.iter().map(|(name, digest)| format!("    (\"{name}\", {digest:#018x}),\n")).collect();
-        assert!(found == ANSWERS, "the table in answers.rs would be\n{table}");
+        let table: String = found
+            .iter()
+            .map(|(name, digest)| format!("    (\"{name}\", {digest:#018x}),\n"))
+            .collect();
+        assert!(
+            found == ANSWERS,
+            "the table in answers.rs would be\n{table}"
+        );
     }
 
     #[test]
@@ -238,9 +303,25 @@ mod tests {
     #[test]
     fn one_wrong_bit_of_any_operator_is_found_and_named() {
         for case in cases::all().iter().filter(|case| case.name != step::NAME) {
-            let operator = case.program.nodes().last().map_or("", |node| node.operator.name());
-            let error = check(&Faulty { engine: CpuEngine::new(1), operator, element: 3 }).expect_err("faulty");
-            let ConformanceError::Bits { case: named, element, expected, found, .. } = error else {
+            let operator = case
+                .program
+                .nodes()
+                .last()
+                .map_or("", |node| node.operator.name());
+            let error = check(&Faulty {
+                engine: CpuEngine::new(1),
+                operator,
+                element: 3,
+            })
+            .expect_err("faulty");
+            let ConformanceError::Bits {
+                case: named,
+                element,
+                expected,
+                found,
+                ..
+            } = error
+            else {
                 panic!("{error}");
             };
             assert!(named.starts_with(operator), "{operator}: {named}");
@@ -250,10 +331,15 @@ mod tests {
 
     #[test]
     fn every_operator_has_a_case() {
-        let tested: BTreeSet<&str> =
-            cases::all().iter().flat_map(|case| case.program.nodes()).map(|node| node.operator.name()).collect();
-        let all = "abs add and argmax cast concat div equal exp expand full gather_rows iota less less_equal log \
-                   matmul_nt max min mul neg not one_hot or pad permute philox_uniform reduce_max reshape select slice \
+        let tested: BTreeSet<&str> = cases::all()
+            .iter()
+            .flat_map(|case| case.program.nodes())
+            .map(|node| node.operator.name())
+            .collect();
+        let all = "abs add and argmax cast concat div equal exp expand full gather_rows iota less \
+        less_equal log \
+                   matmul_nt max min mul neg not one_hot or pad permute philox_uniform reduce_max \
+                   reshape select slice \
                    sqrt sub sum take_along_last tanh update_rows";
         assert_eq!(
             tested.into_iter().collect::<Vec<_>>().join(" "),
@@ -273,6 +359,9 @@ mod tests {
             }
         }
         let error = check(&Refusing).expect_err("refused").to_string();
-        assert!(error.starts_with(&format!("refusing cannot run `{}`", Operator::Neg.name())), "{error}");
+        assert!(
+            error.starts_with(&format!("refusing cannot run `{}`", Operator::Neg.name())),
+            "{error}"
+        );
     }
 }

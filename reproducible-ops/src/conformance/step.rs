@@ -13,8 +13,8 @@ const TOKENS: usize = 12;
 const WIDTH: usize = 24;
 const HIDDEN: usize = 40;
 
-/// Embedding, RMSNorm, causal attention with dropout noise, SiLU, log-softmax loss, one product of the backward pass
-/// and one momentum update.
+/// Embedding, RMSNorm, causal attention with dropout noise, SiLU, log-softmax loss, one product of
+/// the backward pass and one momentum update.
 pub(super) fn case(number: u64) -> Result<Case, TypeError> {
     let mut b = Builder::new();
     let table = b.input("table", TensorType::f32([VOCABULARY, WIDTH]), Role::Param);
@@ -41,7 +41,11 @@ pub(super) fn case(number: u64) -> Result<Case, TypeError> {
     b.output("loss", loss);
     let program = b.finish();
     let inputs = inputs_of(&program, number, Kind::Ordinary);
-    Ok(Case { name: NAME, program, inputs })
+    Ok(Case {
+        name: NAME,
+        program,
+        inputs,
+    })
 }
 
 /// `x / √(mean(x²) + 1e−6)` over the last axis.
@@ -49,7 +53,10 @@ fn rms_norm(b: &mut Builder, x: ValueId) -> Built {
     let shape = b.shape_of(x).clone();
     let square = b.mul(x, x)?;
     let sum = b.sum(square)?;
-    let (count, tiny) = (b.full_like(shape.last() as f32, sum)?, b.full_like(1e-6, sum)?);
+    let (count, tiny) = (
+        b.full_like(shape.last() as f32, sum)?,
+        b.full_like(1e-6, sum)?,
+    );
     let mean = b.div(sum, count)?;
     let shifted = b.add(mean, tiny)?;
     let root = b.sqrt(shifted)?;
@@ -63,7 +70,13 @@ fn attention(b: &mut Builder, x: ValueId, key: ValueId, counter: ValueId) -> Bui
     let noise = b.push(Operator::PhiloxUniform { lanes: TOKENS }, &[key, counter])?;
     let scores = b.mul(scores, noise)?;
     let shape = Shape::from([TOKENS, TOKENS]);
-    let row = b.push(Operator::Iota { shape: shape.clone(), axis: 0 }, &[])?;
+    let row = b.push(
+        Operator::Iota {
+            shape: shape.clone(),
+            axis: 0,
+        },
+        &[],
+    )?;
     let column = b.push(Operator::Iota { shape, axis: 1 }, &[])?;
     let seen = b.compare(crate::program::Comparison::LessEqual, column, row)?;
     let never = b.full_like(f32::NEG_INFINITY, scores)?;
@@ -84,7 +97,12 @@ fn cross_entropy(b: &mut Builder, logits: ValueId, ids: ValueId) -> Built {
 }
 
 /// `m ← 0.9·m + 0.1·g`, `w ← w − 0.01·m / (|m| + 1e−8)`.
-fn update(b: &mut Builder, weight: ValueId, moment: ValueId, gradient: ValueId) -> Result<(), TypeError> {
+fn update(
+    b: &mut Builder,
+    weight: ValueId,
+    moment: ValueId,
+    gradient: ValueId,
+) -> Result<(), TypeError> {
     let (keep, take) = (b.full_like(0.9, moment)?, b.full_like(0.1, moment)?);
     let (kept, taken) = (b.mul(moment, keep)?, b.mul(gradient, take)?);
     let next = b.add(kept, taken)?;

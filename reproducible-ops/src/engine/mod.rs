@@ -1,4 +1,5 @@
-//! Engines execute programs. All of them give the bits of [`mod@reference`], or they are not engines of this profile.
+//! Engines execute programs. All of them give the bits of [`mod@reference`], or they are not
+//! engines of this profile.
 //!
 //! ```text
 //! Program ──Engine::load──▶ Session ──write inputs──▶ run ──▶ read outputs
@@ -50,13 +51,17 @@ pub enum EngineError {
     Unwritten(String),
 }
 
-/// Makes words what a value of this type may hold: the canonical NaN, and 0 or 1 for a bool. Every engine does this to
-/// what is written to an input.
+/// Makes words what a value of this type may hold: the canonical NaN, and 0 or 1 for a bool. Every
+/// engine does this to what is written to an input.
 pub(crate) fn canonicalise(dtype: DType, words: &mut [u32]) {
     match dtype {
-        DType::F32 => words.iter_mut().for_each(|word| *word = scalar::canon(f32::from_bits(*word)).to_bits()),
+        DType::F32 => words
+            .iter_mut()
+            .for_each(|word| *word = scalar::canon(f32::from_bits(*word)).to_bits()),
         DType::I32 => {}
-        DType::Bool => words.iter_mut().for_each(|word| *word = u32::from(*word != 0)),
+        DType::Bool => words
+            .iter_mut()
+            .for_each(|word| *word = u32::from(*word != 0)),
     }
 }
 
@@ -74,8 +79,8 @@ pub trait Engine: Send + Sync {
 
 /// A loaded program with its inputs resident.
 pub trait Session: Send {
-    /// Overwrites an input with raw words (see [`Tensor::words`]). Any NaN becomes the canonical one, any bool but 0
-    /// becomes 1.
+    /// Overwrites an input with raw words (see [`Tensor::words`]). Any NaN becomes the canonical
+    /// one, any bool but 0 becomes 1.
     ///
     /// # Errors
     /// No such input, or another number of words than it has elements.
@@ -83,8 +88,8 @@ pub trait Session: Send {
 
     /// Executes the program once.
     ///
-    /// A state input that has a next value (an output of its name and type) may be overwritten by it: call
-    /// [`Session::advance`] or write it again before the next run.
+    /// A state input that has a next value (an output of its name and type) may be overwritten by
+    /// it: call [`Session::advance`] or write it again before the next run.
     ///
     /// # Errors
     /// An input was never written.
@@ -96,8 +101,8 @@ pub trait Session: Send {
     /// No such output.
     fn read_words(&self, output: &str) -> Result<&[u32], EngineError>;
 
-    /// Makes every output that has the name and type of an input its next value. Reading those outputs afterwards is
-    /// not meaningful until the next run.
+    /// Makes every output that has the name and type of an input its next value. Reading those
+    /// outputs afterwards is not meaningful until the next run.
     fn advance(&mut self);
 
     /// The current words of an input.
@@ -114,11 +119,21 @@ pub trait Session: Send {
     /// # Errors
     /// No such input, or another type.
     fn write(&mut self, input: &str, tensor: &Tensor) -> Result<(), EngineError> {
-        let declared = self.program().inputs().iter().find(|declared| declared.name == input);
-        let expected = &declared.ok_or_else(|| EngineError::NoSuchInput(input.into()))?.ty;
+        let declared = self
+            .program()
+            .inputs()
+            .iter()
+            .find(|declared| declared.name == input);
+        let expected = &declared
+            .ok_or_else(|| EngineError::NoSuchInput(input.into()))?
+            .ty;
         if expected != tensor.ty() {
             let (name, expected, found) = (input.into(), expected.clone(), tensor.ty().clone());
-            return Err(EngineError::InputType { name, expected, found });
+            return Err(EngineError::InputType {
+                name,
+                expected,
+                found,
+            });
         }
         self.write_words(input, tensor.words())
     }

@@ -1,7 +1,7 @@
 //! The reference: every operator spelled out over [`crate::scalar`], one element after another.
 //!
-//! This is the executable meaning of a program. It is slow, allocates freely and is what every other engine is tested
-//! against, bit for bit.
+//! This is the executable meaning of a program. It is slow, allocates freely and is what every
+//! other engine is tested against, bit for bit.
 
 use crate::program::{Comparison, DType, Node, Operator, Program, Shape, TensorType};
 use crate::random;
@@ -16,7 +16,11 @@ use super::{EngineError, canonicalise};
 /// The program is invalid, or an input is missing or of another type.
 pub fn evaluate(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
     let trace = trace(program, inputs)?;
-    Ok(program.outputs().iter().map(|output| trace[output.value.index()].clone()).collect())
+    Ok(program
+        .outputs()
+        .iter()
+        .map(|output| trace[output.value.index()].clone())
+        .collect())
 }
 
 /// Evaluates a program and returns every value by id: inputs, then node outputs.
@@ -26,7 +30,10 @@ pub fn evaluate(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, Eng
 pub fn trace(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
     program.validate()?;
     check_inputs(program, inputs)?;
-    let mut values: Vec<Tensor> = inputs[..program.inputs().len()].iter().map(canonical).collect();
+    let mut values: Vec<Tensor> = inputs[..program.inputs().len()]
+        .iter()
+        .map(canonical)
+        .collect();
     for node in program.nodes() {
         let operands: Vec<&Tensor> = node.inputs.iter().map(|id| &values[id.index()]).collect();
         values.push(apply(node, &operands));
@@ -43,10 +50,20 @@ fn canonical(input: &Tensor) -> Tensor {
 
 fn check_inputs(program: &Program, inputs: &[Tensor]) -> Result<(), EngineError> {
     for (index, declared) in program.inputs().iter().enumerate() {
-        let given = inputs.get(index).ok_or_else(|| EngineError::Unwritten(declared.name.clone()))?;
+        let given = inputs
+            .get(index)
+            .ok_or_else(|| EngineError::Unwritten(declared.name.clone()))?;
         if *given.ty() != declared.ty {
-            let (name, expected, found) = (declared.name.clone(), declared.ty.clone(), given.ty().clone());
-            return Err(EngineError::InputType { name, expected, found });
+            let (name, expected, found) = (
+                declared.name.clone(),
+                declared.ty.clone(),
+                given.ty().clone(),
+            );
+            return Err(EngineError::InputType {
+                name,
+                expected,
+                found,
+            });
         }
     }
     Ok(())
@@ -65,8 +82,12 @@ fn apply(node: &Node, operands: &[&Tensor]) -> Tensor {
         Concat { axis } => concat(operands, *axis, &node.ty.shape),
         Pad { before, .. } => pad(operands[0], before, &node.ty.shape),
         MatmulNt => matmul_nt(operands[0], operands[1]),
-        Sum => rows_f32(operands[0]).map(|row| scalar::reduce::sum(row).to_bits()).collect(),
-        ReduceMax => rows_f32(operands[0]).map(|row| scalar::reduce::max(row).to_bits()).collect(),
+        Sum => rows_f32(operands[0])
+            .map(|row| scalar::reduce::sum(row).to_bits())
+            .collect(),
+        ReduceMax => rows_f32(operands[0])
+            .map(|row| scalar::reduce::max(row).to_bits())
+            .collect(),
         Argmax => rows_f32(operands[0]).map(argmax).collect(),
         GatherRows => gather_rows(operands[0], operands[1]),
         OneHot { classes } => one_hot(operands[0], *classes),
@@ -87,13 +108,18 @@ fn into_tensor(ty: TensorType, words: Vec<u32>) -> Tensor {
 fn map(operator: &Operator, operands: &[&Tensor], elements: usize) -> Vec<u32> {
     let dtype = operands[0].ty().dtype;
     let element = |index: usize| {
-        let word = |operand: usize| operands.get(operand).map_or(0, |tensor| tensor.words()[index]);
+        let word = |operand: usize| {
+            operands
+                .get(operand)
+                .map_or(0, |tensor| tensor.words()[index])
+        };
         elementwise(operator, dtype, [word(0), word(1), word(2)])
     };
     (0..elements).map(element).collect()
 }
 
-/// One element of an elementwise operator. `dtype` is the first operand's type; unused operands are 0.
+/// One element of an elementwise operator. `dtype` is the first operand's type; unused operands are
+/// 0.
 pub fn elementwise(operator: &Operator, dtype: DType, words: [u32; 3]) -> u32 {
     use Operator::*;
     match (operator, dtype) {
@@ -205,15 +231,27 @@ fn permute(x: &Tensor, axes: &[usize], shape: &Shape) -> Vec<u32> {
 
 fn expand(x: &Tensor, shape: &Shape) -> Vec<u32> {
     let own = x.shape().strides();
-    let repeated = x.shape().dims().iter().zip(shape.dims()).map(|(&from, &to)| from != to);
-    let strides: Vec<usize> =
-        own.iter().zip(repeated).map(|(&stride, repeat)| if repeat { 0 } else { stride }).collect();
+    let repeated = x
+        .shape()
+        .dims()
+        .iter()
+        .zip(shape.dims())
+        .map(|(&from, &to)| from != to);
+    let strides: Vec<usize> = own
+        .iter()
+        .zip(repeated)
+        .map(|(&stride, repeat)| if repeat { 0 } else { stride })
+        .collect();
     strided(x.words(), 0, &strides, shape)
 }
 
 fn slice(x: &Tensor, starts: &[usize], shape: &Shape) -> Vec<u32> {
     let strides = x.shape().strides();
-    let offset = starts.iter().zip(&strides).map(|(start, stride)| start * stride).sum();
+    let offset = starts
+        .iter()
+        .zip(&strides)
+        .map(|(start, stride)| start * stride)
+        .sum();
     strided(x.words(), offset, &strides, shape)
 }
 
@@ -232,10 +270,17 @@ fn concat(operands: &[&Tensor], axis: usize, shape: &Shape) -> Vec<u32> {
 fn pad(x: &Tensor, before: &[usize], shape: &Shape) -> Vec<u32> {
     let mut words = vec![0; shape.elements()];
     let strides = shape.strides();
-    let offset: usize = before.iter().zip(&strides).map(|(skip, stride)| skip * stride).sum();
+    let offset: usize = before
+        .iter()
+        .zip(&strides)
+        .map(|(skip, stride)| skip * stride)
+        .sum();
     let places: Vec<u32> = (0..words.len() as u32).collect();
     let targets = strided(&places, offset.min(words.len()), &strides, x.shape());
-    targets.iter().zip(x.words()).for_each(|(&place, &word)| words[place as usize] = word);
+    targets
+        .iter()
+        .zip(x.words())
+        .for_each(|(&place, &word)| words[place as usize] = word);
     words
 }
 
@@ -247,10 +292,19 @@ fn rows_f32(x: &Tensor) -> impl Iterator<Item = &[f32]> {
 
 fn matmul_nt(a: &Tensor, b: &Tensor) -> Vec<u32> {
     let (m, n, k) = (dim_from_end(a, 2), dim_from_end(b, 2), a.shape().last());
-    let batches = if m == 0 || n == 0 { 0 } else { a.shape().rows() / m };
-    let (a, b): (&[f32], &[f32]) = (bytemuck::cast_slice(a.words()), bytemuck::cast_slice(b.words()));
+    let batches = if m == 0 || n == 0 {
+        0
+    } else {
+        a.shape().rows() / m
+    };
+    let (a, b): (&[f32], &[f32]) = (
+        bytemuck::cast_slice(a.words()),
+        bytemuck::cast_slice(b.words()),
+    );
     let mut words = Vec::with_capacity(batches * m * n);
-    for (batch, row, column) in (0..batches).flat_map(|i| (0..m).flat_map(move |j| (0..n).map(move |l| (i, j, l)))) {
+    for (batch, row, column) in
+        (0..batches).flat_map(|i| (0..m).flat_map(move |j| (0..n).map(move |l| (i, j, l))))
+    {
         let left = &a[(batch * m + row) * k..][..k];
         let right = &b[(batch * n + column) * k..][..k];
         words.push(scalar::reduce::dot(left, right).to_bits());
@@ -276,7 +330,9 @@ fn in_range(id: u32, count: usize) -> Option<usize> {
 fn gather_rows(table: &Tensor, ids: &Tensor) -> Vec<u32> {
     let (rows, width) = (table.shape().rows(), table.shape().last());
     let zeros = vec![0; width];
-    let row = |&id: &u32| in_range(id, rows).map_or(&zeros[..], |row| &table.words()[row * width..][..width]);
+    let row = |&id: &u32| {
+        in_range(id, rows).map_or(&zeros[..], |row| &table.words()[row * width..][..width])
+    };
     ids.words().iter().flat_map(row).copied().collect()
 }
 
@@ -301,7 +357,11 @@ fn take_along_last(x: &Tensor, ids: &Tensor) -> Vec<u32> {
 
 fn update_rows(base: &Tensor, rows: &Tensor, at: &Tensor) -> Vec<u32> {
     let mut words = base.words().to_vec();
-    let (height, count, width) = (dim_from_end(base, 2), dim_from_end(rows, 2), base.shape().last());
+    let (height, count, width) = (
+        dim_from_end(base, 2),
+        dim_from_end(rows, 2),
+        base.shape().last(),
+    );
     for (batch, &start) in at.words().iter().enumerate() {
         for row in 0..count {
             let target = i64::from(start as i32) + row as i64;
@@ -317,7 +377,12 @@ fn update_rows(base: &Tensor, rows: &Tensor, at: &Tensor) -> Vec<u32> {
 
 fn philox_uniform(key: &Tensor, counter: &Tensor, lanes: usize) -> Vec<u32> {
     let key = [key.words()[0], key.words()[1]];
-    let rows = counter.words().chunks_exact(3).map(|row| [row[0], row[1], row[2]]);
+    let rows = counter
+        .words()
+        .chunks_exact(3)
+        .map(|row| [row[0], row[1], row[2]]);
     let element = |(row, lane): ([u32; 3], u32)| random::uniform_at(key, row, lane).to_bits();
-    rows.flat_map(|row| (0..lanes as u32).map(move |lane| (row, lane))).map(element).collect()
+    rows.flat_map(|row| (0..lanes as u32).map(move |lane| (row, lane)))
+        .map(element)
+        .collect()
 }

@@ -1,11 +1,12 @@
 //! Patterns of several nodes that have a cheaper derivative as a whole.
 //!
-//! * **Softmax** `y = p / Σp`, `p = eˢ`: `ds = y · (d − Σ d·y)`. The rules of its nodes would divide once more per element
-//!   and keep `p` alive until the backward pass.
+//! * **Softmax** `y = p / Σp`, `p = eˢ`: `ds = y · (d − Σ d·y)`. The rules of its nodes would
+//!   divide once more per element and keep `p` alive until the backward pass.
 //! * **Sigmoid** `y = 1 / (1 + e⁻ˣ)`: `dx = d · (y · (1 − y))`.
-//! * **Shifts.** Softmax and log-softmax subtract the row maximum, which changes no result. Such a maximum is recognised
-//!   by following what depends on it through the program: a value moves with the shift δ either as `v + kδ` or as
-//!   `v · e^{kδ}`, and if everything that reaches the loss has k = 0, the maximum has no gradient.
+//! * **Shifts.** Softmax and log-softmax subtract the row maximum, which changes no result. Such a
+//!   maximum is recognised by following what depends on it through the program: a value moves with
+//!   the shift δ either as `v + kδ` or as `v · e^{kδ}`, and if everything that reaches the loss has
+//!   k = 0, the maximum has no gradient.
 //!
 //! A pattern is used only where none of the values it steps over is differentiated by.
 
@@ -70,7 +71,10 @@ impl Patterns {
         let tracer = Tracer::new(program, loss);
         let is_max = |id: &ValueId| matches!(operator(program, *id), Some(Operator::ReduceMax));
         let shifts = nodes().filter(is_max).filter(|&id| tracer.is_shift(id));
-        Self { heads: heads.collect(), shifts: shifts.collect() }
+        Self {
+            heads: heads.collect(),
+            shifts: shifts.collect(),
+        }
     }
 
     pub(super) fn at(&self, id: ValueId) -> Option<(ValueId, Pattern)> {
@@ -89,34 +93,64 @@ fn operator(program: &Program, id: ValueId) -> Option<&Operator> {
 /// The values stepped over, the argument and the pattern that ends in `id`.
 fn matched(program: &Program, id: ValueId) -> Option<(Vec<ValueId>, ValueId, Pattern)> {
     let node = program.node_of(id)?;
-    let (Operator::Div, &[above, below]) = (&node.operator, node.inputs.as_slice()) else { return None };
+    let (Operator::Div, &[above, below]) = (&node.operator, node.inputs.as_slice()) else {
+        return None;
+    };
     matched_softmax(program, above, below).or_else(|| matched_sigmoid(program, above, below))
 }
 
 /// `above = exp(s)`, `below = expand(sum(above))`.
-fn matched_softmax(program: &Program, above: ValueId, below: ValueId) -> Option<(Vec<ValueId>, ValueId, Pattern)> {
+fn matched_softmax(
+    program: &Program,
+    above: ValueId,
+    below: ValueId,
+) -> Option<(Vec<ValueId>, ValueId, Pattern)> {
     let argument = only_operand(program, above, |operator| matches!(operator, Operator::Exp))?;
-    let total = only_operand(program, below, |operator| matches!(operator, Operator::Expand(_)))?;
+    let total = only_operand(program, below, |operator| {
+        matches!(operator, Operator::Expand(_))
+    })?;
     let summed = only_operand(program, total, |operator| matches!(operator, Operator::Sum))?;
     (summed == above).then(|| (vec![above, below, total], argument, Pattern::Softmax))
 }
 
 /// `above = 1`, `below = 1 + exp(−x)`.
-fn matched_sigmoid(program: &Program, above: ValueId, below: ValueId) -> Option<(Vec<ValueId>, ValueId, Pattern)> {
+fn matched_sigmoid(
+    program: &Program,
+    above: ValueId,
+    below: ValueId,
+) -> Option<(Vec<ValueId>, ValueId, Pattern)> {
     let node = program.node_of(below)?;
-    let (Operator::Add, &[one, exp]) = (&node.operator, node.inputs.as_slice()) else { return None };
-    let (one, exp) = if is_one(program, one) { (one, exp) } else { (exp, one) };
+    let (Operator::Add, &[one, exp]) = (&node.operator, node.inputs.as_slice()) else {
+        return None;
+    };
+    let (one, exp) = if is_one(program, one) {
+        (one, exp)
+    } else {
+        (exp, one)
+    };
     let negated = only_operand(program, exp, |operator| matches!(operator, Operator::Exp))?;
-    let argument = only_operand(program, negated, |operator| matches!(operator, Operator::Neg))?;
+    let argument = only_operand(program, negated, |operator| {
+        matches!(operator, Operator::Neg)
+    })?;
     let ones = is_one(program, above) && is_one(program, one);
-    ones.then(|| (vec![above, below, one, exp, negated], argument, Pattern::Sigmoid))
+    ones.then(|| {
+        (
+            vec![above, below, one, exp, negated],
+            argument,
+            Pattern::Sigmoid,
+        )
+    })
 }
 
 fn is_one(program: &Program, id: ValueId) -> bool {
     matches!(operator(program, id), Some(Operator::Full { bits, .. }) if *bits == 1f32.to_bits())
 }
 
-fn only_operand(program: &Program, id: ValueId, wanted: impl Fn(&Operator) -> bool) -> Option<ValueId> {
+fn only_operand(
+    program: &Program,
+    id: ValueId,
+    wanted: impl Fn(&Operator) -> bool,
+) -> Option<ValueId> {
     let node = program.node_of(id).filter(|node| wanted(&node.operator))?;
     node.inputs.first().copied()
 }
@@ -147,10 +181,16 @@ impl<'a> Tracer<'a> {
         for (index, node) in program.nodes().iter().enumerate() {
             let id = program.id_of_node(index);
             if cone[id.index()] {
-                node.inputs.iter().for_each(|input| readers[input.index()].push(id));
+                node.inputs
+                    .iter()
+                    .for_each(|input| readers[input.index()].push(id));
             }
         }
-        Self { program, loss, readers }
+        Self {
+            program,
+            loss,
+            readers,
+        }
     }
 
     /// Whether shifting every row of `origin` by its own amount leaves the loss as it is.
@@ -171,7 +211,12 @@ impl<'a> Tracer<'a> {
     /// How the value of a node moves, or `None` if in no way that is followed.
     fn movement(&self, id: ValueId, moving: &HashMap<ValueId, Movement>) -> Option<Movement> {
         let node = self.program.node_of(id)?;
-        let of = |operand: usize| node.inputs.get(operand).and_then(|id| moving.get(id)).copied();
+        let of = |operand: usize| {
+            node.inputs
+                .get(operand)
+                .and_then(|id| moving.get(id))
+                .copied()
+        };
         match (&node.operator, of(0), of(1)) {
             (Operator::Neg, Some(Shift(k)), _) => Some(Shift(-k)),
             (Operator::Exp, Some(Shift(k)), _) => Some(Scale(k)),

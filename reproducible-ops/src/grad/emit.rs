@@ -1,7 +1,7 @@
 //! A builder that simplifies while it appends.
 //!
-//! Every rewrite keeps the bits of the value it replaces, for every input including NaN, infinities and −0, so a
-//! simplified gradient is the same function, only cheaper:
+//! Every rewrite keeps the bits of the value it replaces, for every input including NaN, infinities
+//! and −0, so a simplified gradient is the same function, only cheaper:
 //!
 //! | written | appended | why the bits agree |
 //! |---|---|---|
@@ -14,7 +14,8 @@
 //! | movement of a constant | constant | only moves elements |
 //! | `transpose(matmul_nt(a, b))` | `matmul_nt(b, a)` | fma is symmetric in its factors, the chain order is that of K |
 //!
-//! The last one applies to appended nodes only: the product of the original program stays in use as it is.
+//! The last one applies to appended nodes only: the product of the original program stays in use as
+//! it is.
 
 use crate::engine::reference;
 use crate::program::{Builder, Built, DType, Node, Operator, Program, Shape, TypeError, ValueId};
@@ -67,7 +68,11 @@ impl Emitter {
     /// The bits of a constant f32.
     fn constant(&self, id: ValueId) -> Option<u32> {
         match self.operator(id)? {
-            Operator::Full { dtype: DType::F32, bits, .. } => Some(*bits),
+            Operator::Full {
+                dtype: DType::F32,
+                bits,
+                ..
+            } => Some(*bits),
             _ => None,
         }
     }
@@ -95,7 +100,14 @@ impl Emitter {
         }
         let bits = reference::elementwise(operator, DType::F32, words);
         let shape = self.shape_of(*inputs.first()?);
-        Some(self.push(Operator::Full { dtype: DType::F32, bits, shape }, &[]))
+        Some(self.push(
+            Operator::Full {
+                dtype: DType::F32,
+                bits,
+                shape,
+            },
+            &[],
+        ))
     }
 
     fn fold_or_push(&mut self, operator: Operator, inputs: &[ValueId]) -> Built {
@@ -148,8 +160,13 @@ impl Emitter {
 
     /// `((p₁ + p₂) + p₃) + …`; at least one part.
     pub(super) fn add_all(&mut self, parts: &[ValueId]) -> Built {
-        let (&first, rest) = parts.split_first().ok_or(TypeError::Arity { operator: "add", expected: 1, found: 0 })?;
-        rest.iter().try_fold(first, |total, &part| self.add(total, part))
+        let (&first, rest) = parts.split_first().ok_or(TypeError::Arity {
+            operator: "add",
+            expected: 1,
+            found: 0,
+        })?;
+        rest.iter()
+            .try_fold(first, |total, &part| self.add(total, part))
     }
 
     /// `value` where the condition holds, else +0.
@@ -175,7 +192,14 @@ impl Emitter {
     /// The same constant in another shape, if `x` is one.
     fn moved_constant(&mut self, x: ValueId, shape: &Shape) -> Option<Built> {
         let bits = self.constant(x)?;
-        Some(self.push(Operator::Full { dtype: DType::F32, bits, shape: shape.clone() }, &[]))
+        Some(self.push(
+            Operator::Full {
+                dtype: DType::F32,
+                bits,
+                shape: shape.clone(),
+            },
+            &[],
+        ))
     }
 
     pub(super) fn reshape(&mut self, x: ValueId, shape: impl Into<Shape>) -> Built {
@@ -204,7 +228,8 @@ impl Emitter {
 
     pub(super) fn permute(&mut self, x: ValueId, axes: &[usize]) -> Built {
         if let Some(Operator::Permute(inner)) = self.operator(x) {
-            let composed: Option<Vec<usize>> = axes.iter().map(|&axis| inner.get(axis).copied()).collect();
+            let composed: Option<Vec<usize>> =
+                axes.iter().map(|&axis| inner.get(axis).copied()).collect();
             if let (Some(composed), Some(source)) = (composed, self.first_operand(x)) {
                 return self.builder.permute(source, &composed);
             }
@@ -247,14 +272,22 @@ impl Emitter {
         if let (Some(slot), Some(&length)) = (own.get_mut(axis), shape.dims().get(axis)) {
             *slot = length;
         }
-        let counted = self.push(Operator::Iota { shape: Shape::new(own), axis }, &[])?;
+        let counted = self.push(
+            Operator::Iota {
+                shape: Shape::new(own),
+                axis,
+            },
+            &[],
+        )?;
         self.expand(counted, shape.clone())
     }
 
-    /// If the parts are paddings that tile one axis exactly, their contents one after another: what adding them up
-    /// gives, without the zeros. This is the gradient of a tensor that was split.
+    /// If the parts are paddings that tile one axis exactly, their contents one after another: what
+    /// adding them up gives, without the zeros. This is the gradient of a tensor that was split.
     pub(super) fn tiles(&mut self, parts: &[ValueId]) -> Result<Option<ValueId>, TypeError> {
-        let Some((axis, contents)) = self.tiling(parts) else { return Ok(None) };
+        let Some((axis, contents)) = self.tiling(parts) else {
+            return Ok(None);
+        };
         self.push(Operator::Concat { axis }, &contents).map(Some)
     }
 
@@ -262,7 +295,10 @@ impl Emitter {
         if parts.len() < 2 {
             return None;
         }
-        let mut pieces = parts.iter().map(|&part| self.padding(part)).collect::<Option<Vec<_>>>()?;
+        let mut pieces = parts
+            .iter()
+            .map(|&part| self.padding(part))
+            .collect::<Option<Vec<_>>>()?;
         let axis = pieces.first()?.axis;
         pieces.sort_by_key(|piece| piece.start);
         let mut reached = 0;
@@ -279,12 +315,22 @@ impl Emitter {
     /// Reads an appended value as a padding along a single axis.
     fn padding(&self, id: ValueId) -> Option<Piece> {
         let node = self.node(id).filter(|_| id.index() >= self.original)?;
-        let Operator::Pad { before, after } = &node.operator else { return None };
+        let Operator::Pad { before, after } = &node.operator else {
+            return None;
+        };
         let mut padded = (0..before.len()).filter(|&axis| before[axis] + after[axis] > 0);
-        let (axis, None) = (padded.next()?, padded.next()) else { return None };
+        let (axis, None) = (padded.next()?, padded.next()) else {
+            return None;
+        };
         let length = *node.ty.shape.dims().get(axis)?;
         let (start, end) = (before[axis], length - after[axis]);
-        Some(Piece { axis, start, end, length, content: *node.inputs.first()? })
+        Some(Piece {
+            axis,
+            start,
+            end,
+            length,
+            content: *node.inputs.first()?,
+        })
     }
 }
 

@@ -1,7 +1,8 @@
-//! A second, independent meaning of programs for tests: all f32 values are computed in f64, without reduction trees.
+//! A second, independent meaning of programs for tests: all f32 values are computed in f64, without
+//! reduction trees.
 //!
-//! It agrees with the reference engine up to rounding, is smooth enough for finite differences, and knows nothing of
-//! gradients. Integers and bools are held in f64 as well.
+//! It agrees with the reference engine up to rounding, is smooth enough for finite differences, and
+//! knows nothing of gradients. Integers and bools are held in f64 as well.
 
 use crate::program::{Comparison, DType, Node, Operator, Program, Shape, ValueId};
 
@@ -12,9 +13,18 @@ pub(crate) type Values = Vec<Vec<f64>>;
 pub(crate) fn evaluate(program: &Program, inputs: &[Vec<f64>]) -> Values {
     let mut values = inputs.to_vec();
     for node in program.nodes() {
-        let operands: Vec<Operand<'_>> = node.inputs.iter().map(|&id| operand(program, &values, id)).collect();
+        let operands: Vec<Operand<'_>> = node
+            .inputs
+            .iter()
+            .map(|&id| operand(program, &values, id))
+            .collect();
         let value = apply(node, &operands);
-        assert_eq!(value.len(), node.ty.shape.elements(), "{}", node.operator.name());
+        assert_eq!(
+            value.len(),
+            node.ty.shape.elements(),
+            "{}",
+            node.operator.name()
+        );
         values.push(value);
     }
     values
@@ -28,7 +38,11 @@ struct Operand<'a> {
 
 fn operand<'a>(program: &'a Program, values: &'a Values, id: ValueId) -> Operand<'a> {
     let ty = program.type_of(id).unwrap();
-    Operand { data: &values[id.index()], shape: &ty.shape, dtype: ty.dtype }
+    Operand {
+        data: &values[id.index()],
+        shape: &ty.shape,
+        dtype: ty.dtype,
+    }
 }
 
 fn apply(node: &Node, x: &[Operand<'_>]) -> Vec<f64> {
@@ -41,14 +55,26 @@ fn apply(node: &Node, x: &[Operand<'_>]) -> Vec<f64> {
         Select => each3(x, |condition, a, b| if condition != 0.0 { a } else { b }),
         MatmulNt => matmul_nt(x, shape),
         Sum => rows(&x[0]).map(|row| row.iter().sum()).collect(),
-        ReduceMax => rows(&x[0]).map(|row| row.iter().copied().fold(f64::NEG_INFINITY, f64::max)).collect(),
+        ReduceMax => rows(&x[0])
+            .map(|row| row.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+            .collect(),
         Argmax => rows(&x[0]).map(argmax).collect(),
         Reshape(_) => x[0].data.to_vec(),
-        Permute(axes) => places(shape).map(|place| at(&x[0], &unpermuted(&place, axes))).collect(),
-        Expand(_) => places(shape).map(|place| at(&x[0], &clamped(&place, x[0].shape))).collect(),
-        Slice { starts, .. } => places(shape).map(|place| at(&x[0], &plus(&place, starts))).collect(),
-        Concat { axis } => places(shape).map(|place| concatenated(x, place, *axis)).collect(),
-        Pad { before, .. } => places(shape).map(|place| padded(&x[0], &place, before)).collect(),
+        Permute(axes) => places(shape)
+            .map(|place| at(&x[0], &unpermuted(&place, axes)))
+            .collect(),
+        Expand(_) => places(shape)
+            .map(|place| at(&x[0], &clamped(&place, x[0].shape)))
+            .collect(),
+        Slice { starts, .. } => places(shape)
+            .map(|place| at(&x[0], &plus(&place, starts)))
+            .collect(),
+        Concat { axis } => places(shape)
+            .map(|place| concatenated(x, place, *axis))
+            .collect(),
+        Pad { before, .. } => places(shape)
+            .map(|place| padded(&x[0], &place, before))
+            .collect(),
         GatherRows => gather_rows(x),
         OneHot { classes } => one_hot(&x[0], *classes),
         TakeAlongLast => take_along_last(x),
@@ -103,36 +129,61 @@ fn each(x: &[Operand<'_>], f: impl Fn(f64) -> f64) -> Vec<f64> {
 
 fn each2(x: &[Operand<'_>], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
     assert_eq!(x[0].dtype, x[1].dtype);
-    x[0].data.iter().zip(x[1].data).map(|(&a, &b)| f(a, b)).collect()
+    x[0].data
+        .iter()
+        .zip(x[1].data)
+        .map(|(&a, &b)| f(a, b))
+        .collect()
 }
 
 fn each3(x: &[Operand<'_>], f: impl Fn(f64, f64, f64) -> f64) -> Vec<f64> {
-    (0..x[0].data.len()).map(|i| f(x[0].data[i], x[1].data[i], x[2].data[i])).collect()
+    (0..x[0].data.len())
+        .map(|i| f(x[0].data[i], x[1].data[i], x[2].data[i]))
+        .collect()
 }
 
 /// Every index tuple of a shape in row-major order.
 fn places(shape: &Shape) -> impl Iterator<Item = Vec<usize>> {
     let (dims, strides) = (shape.dims().to_vec(), shape.strides());
-    let place = move |flat: usize| dims.iter().zip(&strides).map(|(dim, stride)| flat / stride % dim).collect();
+    let place = move |flat: usize| {
+        dims.iter()
+            .zip(&strides)
+            .map(|(dim, stride)| flat / stride % dim)
+            .collect()
+    };
     (0..shape.elements()).map(place)
 }
 
 fn at(x: &Operand<'_>, place: &[usize]) -> f64 {
-    x.data[place.iter().zip(x.shape.strides()).map(|(index, stride)| index * stride).sum::<usize>()]
+    x.data[place
+        .iter()
+        .zip(x.shape.strides())
+        .map(|(index, stride)| index * stride)
+        .sum::<usize>()]
 }
 
 fn unpermuted(place: &[usize], axes: &[usize]) -> Vec<usize> {
     let mut source = vec![0; axes.len()];
-    axes.iter().zip(place).for_each(|(&axis, &index)| source[axis] = index);
+    axes.iter()
+        .zip(place)
+        .for_each(|(&axis, &index)| source[axis] = index);
     source
 }
 
 fn clamped(place: &[usize], shape: &Shape) -> Vec<usize> {
-    place.iter().zip(shape.dims()).map(|(&index, &dim)| index.min(dim - 1)).collect()
+    place
+        .iter()
+        .zip(shape.dims())
+        .map(|(&index, &dim)| index.min(dim - 1))
+        .collect()
 }
 
 fn plus(place: &[usize], starts: &[usize]) -> Vec<usize> {
-    place.iter().zip(starts).map(|(index, start)| index + start).collect()
+    place
+        .iter()
+        .zip(starts)
+        .map(|(index, start)| index + start)
+        .collect()
 }
 
 fn concatenated(x: &[Operand<'_>], mut place: Vec<usize>, axis: usize) -> f64 {
@@ -146,9 +197,20 @@ fn concatenated(x: &[Operand<'_>], mut place: Vec<usize>, axis: usize) -> f64 {
 }
 
 fn padded(x: &Operand<'_>, place: &[usize], before: &[usize]) -> f64 {
-    let inner: Option<Vec<usize>> = place.iter().zip(before).map(|(index, skip)| index.checked_sub(*skip)).collect();
+    let inner: Option<Vec<usize>> = place
+        .iter()
+        .zip(before)
+        .map(|(index, skip)| index.checked_sub(*skip))
+        .collect();
     match inner {
-        Some(inner) if inner.iter().zip(x.shape.dims()).all(|(index, dim)| index < dim) => at(x, &inner),
+        Some(inner)
+            if inner
+                .iter()
+                .zip(x.shape.dims())
+                .all(|(index, dim)| index < dim) =>
+        {
+            at(x, &inner)
+        }
         _ => 0.0,
     }
 }
@@ -159,7 +221,10 @@ fn rows<'a>(x: &Operand<'a>) -> impl Iterator<Item = &'a [f64]> {
 }
 
 fn argmax(row: &[f64]) -> f64 {
-    let best = (0..row.len()).fold(0, |best, index| if row[index] > row[best] { index } else { best });
+    let best = (0..row.len()).fold(
+        0,
+        |best, index| if row[index] > row[best] { index } else { best },
+    );
     best as f64
 }
 
@@ -181,20 +246,31 @@ fn gather_rows(x: &[Operand<'_>]) -> Vec<f64> {
     let width = x[0].shape.last();
     let row = |&id: &f64| (0..width).map(move |column| (id, column));
     let value = |(id, column): (f64, usize)| {
-        if (0.0..x[0].shape.rows() as f64).contains(&id) { x[0].data[id as usize * width + column] } else { 0.0 }
+        if (0.0..x[0].shape.rows() as f64).contains(&id) {
+            x[0].data[id as usize * width + column]
+        } else {
+            0.0
+        }
     };
     x[1].data.iter().flat_map(row).map(value).collect()
 }
 
 fn one_hot(ids: &Operand<'_>, classes: usize) -> Vec<f64> {
-    ids.data.iter().flat_map(|&id| (0..classes).map(move |class| f64::from(class as f64 == id))).collect()
+    ids.data
+        .iter()
+        .flat_map(|&id| (0..classes).map(move |class| f64::from(class as f64 == id)))
+        .collect()
 }
 
 fn take_along_last(x: &[Operand<'_>]) -> Vec<f64> {
     let picks = x[1].shape.last();
     let value = |(place, &id): (usize, &f64)| {
         let row = &x[0].data[place / picks * x[0].shape.last()..][..x[0].shape.last()];
-        if id < 0.0 { 0.0 } else { row.get(id as usize).copied().unwrap_or(0.0) }
+        if id < 0.0 {
+            0.0
+        } else {
+            row.get(id as usize).copied().unwrap_or(0.0)
+        }
     };
     x[1].data.iter().enumerate().map(value).collect()
 }
@@ -203,7 +279,11 @@ fn update_rows(x: &[Operand<'_>]) -> Vec<f64> {
     let (rank, width) = (x[0].shape.rank(), x[0].shape.last());
     let (height, count) = (x[0].shape.dims()[rank - 2], x[1].shape.dims()[rank - 2]);
     let value = |place: usize| {
-        let (batch, row, column) = (place / (height * width), place / width % height, place % width);
+        let (batch, row, column) = (
+            place / (height * width),
+            place / width % height,
+            place % width,
+        );
         let offset = row as f64 - x[2].data[batch];
         if (0.0..count as f64).contains(&offset) {
             x[1].data[(batch * count + offset as usize) * width + column]

@@ -25,7 +25,11 @@ fn ids_of_the_original_stay_valid() {
         b.sum_all(e).unwrap()
     });
     let (extended, _) = gradients(&program, loss, &[x]).unwrap();
-    assert_eq!(&extended.nodes()[..program.nodes().len()], program.nodes(), "unused nodes are kept too");
+    assert_eq!(
+        &extended.nodes()[..program.nodes().len()],
+        program.nodes(),
+        "unused nodes are kept too"
+    );
     assert_eq!(extended.outputs(), program.outputs());
 }
 
@@ -37,7 +41,11 @@ fn a_value_the_loss_ignores_has_a_zero_gradient() {
     let loss = b.sum_all(x).unwrap();
     let (extended, found) = gradients(&b.finish(), loss_id(loss), &[unused, x]).unwrap();
     let zero = extended.node_of(found[0]).unwrap();
-    let full = crate::program::Operator::Full { dtype: DType::F32, bits: 0, shape: Shape::new([4, 1]) };
+    let full = crate::program::Operator::Full {
+        dtype: DType::F32,
+        bits: 0,
+        shape: Shape::new([4, 1]),
+    };
     assert_eq!(zero.operator, full);
 }
 
@@ -53,11 +61,27 @@ fn unsuitable_requests_are_refused() {
         let y = b.cast(y, DType::F32).unwrap();
         b.sum_all(y).unwrap()
     });
-    assert_eq!(gradients(&program, loss, &[x]), Err(GradError::Independent { count: 1 }), "through integers only");
-    assert!(matches!(gradients(&program, ValueId(99), &[x]), Err(GradError::NoSuchValue { value: 99, .. })));
-    assert!(matches!(gradients(&program, loss, &[ValueId(77)]), Err(GradError::NoSuchValue { value: 77, .. })));
-    assert!(matches!(gradients(&program, x, &[x]), Err(GradError::Loss { .. })));
-    assert!(matches!(gradients(&program, loss, &[ValueId(1)]), Err(GradError::NotFloat { value: 1, .. })));
+    assert_eq!(
+        gradients(&program, loss, &[x]),
+        Err(GradError::Independent { count: 1 }),
+        "through integers only"
+    );
+    assert!(matches!(
+        gradients(&program, ValueId(99), &[x]),
+        Err(GradError::NoSuchValue { value: 99, .. })
+    ));
+    assert!(matches!(
+        gradients(&program, loss, &[ValueId(77)]),
+        Err(GradError::NoSuchValue { value: 77, .. })
+    ));
+    assert!(matches!(
+        gradients(&program, x, &[x]),
+        Err(GradError::Loss { .. })
+    ));
+    assert!(matches!(
+        gradients(&program, loss, &[ValueId(1)]),
+        Err(GradError::NotFloat { value: 1, .. })
+    ));
 }
 
 #[test]
@@ -65,10 +89,22 @@ fn a_gradient_that_would_be_too_large_names_its_node() {
     let mut b = Builder::new();
     let table = b.input("table", TensorType::f32([1 << 16, 1]), Role::Param);
     let ids = b.input("ids", TensorType::i32([1 << 16]), Role::Data);
-    let rows = b.push(crate::program::Operator::GatherRows, &[table, ids]).unwrap();
+    let rows = b
+        .push(crate::program::Operator::GatherRows, &[table, ids])
+        .unwrap();
     let loss = b.sum_all(rows).unwrap();
     let refused = gradients(&b.finish(), loss, &[table]).unwrap_err();
-    assert!(matches!(refused, GradError::Node { node: 0, operator: "gather_rows", .. }), "{refused}");
+    assert!(
+        matches!(
+            refused,
+            GradError::Node {
+                node: 0,
+                operator: "gather_rows",
+                ..
+            }
+        ),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -76,7 +112,11 @@ fn the_loss_by_itself_is_one() {
     let mut b = Builder::new();
     let x = b.input("x", TensorType::f32([1, 1]), Role::Param);
     let (extended, found) = gradients(&b.finish(), x, &[x]).unwrap();
-    let one = crate::program::Operator::Full { dtype: DType::F32, bits: 1f32.to_bits(), shape: Shape::new([1, 1]) };
+    let one = crate::program::Operator::Full {
+        dtype: DType::F32,
+        bits: 1f32.to_bits(),
+        shape: Shape::new([1, 1]),
+    };
     assert_eq!(extended.node_of(found[0]).unwrap().operator, one);
 }
 

@@ -22,14 +22,25 @@ pub struct Place {
 impl Place {
     pub(super) fn new(index: usize, operation: &OperationIr, after: Option<String>) -> Box<Self> {
         let output = operation.outputs().next();
-        let output = output.map_or_else(String::new, |out| format!("{:?}{:?}", out.dtype, out.shape.to_vec()));
-        Box::new(Self { index, operator: operator_name(operation), output, after })
+        let output = output.map_or_else(String::new, |out| {
+            format!("{:?}{:?}", out.dtype, out.shape.to_vec())
+        });
+        Box::new(Self {
+            index,
+            operator: operator_name(operation),
+            output,
+            after,
+        })
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "operation {} (`{}` giving {}", self.index, self.operator, self.output)?;
+        write!(
+            f,
+            "operation {} (`{}` giving {}",
+            self.index, self.operator, self.output
+        )?;
         match &self.after {
             Some(parameter) => write!(f, ", after parameter `{parameter}`)"),
             None => write!(f, ")"),
@@ -37,16 +48,22 @@ impl fmt::Display for Place {
     }
 }
 
-/// `Group::Variant` of an operation, read from its debug form, which nests as `Group(DType, Variant(Description {…`.
+/// `Group::Variant` of an operation, read from its debug form, which nests as `Group(DType,
+/// Variant(Description {…`.
 pub(super) fn operator_name(operation: &OperationIr) -> String {
     if let OperationIr::Custom(custom) = operation {
         return format!("Custom::{}", custom.id);
     }
     let text = format!("{operation:?}");
     let head = text.split('{').next().unwrap_or_default();
-    let words: Vec<&str> = head.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = head
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
     match words.as_slice() {
-        [group, .., variant, description] if description.ends_with("Ir") => format!("{group}::{variant}"),
+        [group, .., variant, description] if description.ends_with("Ir") => {
+            format!("{group}::{variant}")
+        }
         _ => words.join("::"),
     }
 }
@@ -64,7 +81,10 @@ pub enum LowerError {
         remedy: &'static str,
     },
     /// A supported operator on operands that the primitives do not take.
-    #[error("{place} cannot be expressed: {reason}; see the table in the documentation of `reproducible_ops::lower`")]
+    #[error(
+        "{place} cannot be expressed: {reason}; see the table in the documentation of \
+         `reproducible_ops::lower`"
+    )]
     Operands {
         /// Where.
         place: Box<Place>,
@@ -88,7 +108,10 @@ pub enum LowerError {
         value: i64,
     },
     /// A tensor that was not made while recording.
-    #[error("{place} reads a tensor of another recording; declare it with `Recorder::constant`, or make it inside")]
+    #[error(
+        "{place} reads a tensor of another recording; declare it with `Recorder::constant`, or \
+         make it inside"
+    )]
     Foreign {
         /// Where.
         place: Box<Place>,
@@ -135,10 +158,12 @@ pub enum LowerError {
         /// The rank of the Burn tensor.
         rank: usize,
     },
-    /// The forward function panicked: Burn's checks do, and so does reading a value while recording.
+    /// The forward function panicked: Burn's checks do, and so does reading a value while
+    /// recording.
     #[error(
         "the forward function stopped after {operations} operations (the last: {last}): {message}; \
-         shapes must agree, all tensors must be on `Recorder::device`, and values cannot be read while recording"
+         shapes must agree, all tensors must be on `Recorder::device`, and values cannot be read \
+         while recording"
     )]
     Panicked {
         /// Operations recorded before.
@@ -149,6 +174,9 @@ pub enum LowerError {
         message: String,
     },
     /// Burn refused the recording: most likely a tensor of another recording took part.
-    #[error("recording failed: {0}; tensors belong to the recording that made them, hand values over as inputs")]
+    #[error(
+        "recording failed: {0}; tensors belong to the recording that made them, hand values over \
+         as inputs"
+    )]
     Capture(String),
 }

@@ -6,9 +6,9 @@
 //!      └── parameters() ──▶ Weights             └ Recorder: data inputs, constants, outputs, our own operators
 //! ```
 //!
-//! The forward function runs once on Burn's capture device, where tensors have a shape but no value, and every
-//! operation is recorded. So the function may branch on shapes and configuration, never on values. Parameters enter
-//! by name and shape only: recording a program copies no weight.
+//! The forward function runs once on Burn's capture device, where tensors have a shape but no
+//! value, and every operation is recorded. So the function may branch on shapes and configuration,
+//! never on values. Parameters enter by name and shape only: recording a program copies no weight.
 //!
 //! ```
 //! use burn::nn::LinearConfig;
@@ -41,14 +41,14 @@
 //! | `int()` on floats | exact truncation toward zero, as Burn's (NaN gives 0) |
 //! | [`ops`]: `update_rows`, `philox_uniform`, `one_hot` | the operator |
 //!
-//! Everything else is refused with [`LowerError::Unsupported`], which names the operator, the place and a way out.
-//! Numbers are f32, i32 (Burn's wider integers are narrowed, constants checked) and bool. Ties in `argmax` go to the
-//! lowest index, whatever a Burn backend does.
+//! Everything else is refused with [`LowerError::Unsupported`], which names the operator, the place
+//! and a way out. Numbers are f32, i32 (Burn's wider integers are narrowed, constants checked) and
+//! bool. Ties in `argmax` go to the lowest index, whatever a Burn backend does.
 //!
 //! # Limits
-//! Modules with running state (batch norm) share it between clones and must not be lowered. Building a graph needs
-//! unwinding panics: Burn reports mistakes in the forward function by panicking, which becomes
-//! [`LowerError::Panicked`].
+//! Modules with running state (batch norm) share it between clones and must not be lowered.
+//! Building a graph needs unwinding panics: Burn reports mistakes in the forward function by
+//! panicking, which becomes [`LowerError::Panicked`].
 //!
 //! [`Role::Constant`]: crate::program::Role::Constant
 //! [`Program`]: crate::program::Program
@@ -74,11 +74,13 @@ use crate::weights::Weights;
 /// A recorded model.
 #[derive(Clone, Debug)]
 pub struct Lowered {
-    /// Inputs in this order: the module's parameters (in module order, named by their Burn path), the inputs declared
-    /// on the [`Recorder`] (in order of declaration, whether read or not), then embedded constants.
+    /// Inputs in this order: the module's parameters (in module order, named by their Burn path),
+    /// the inputs declared on the [`Recorder`] (in order of declaration, whether read or not), then
+    /// embedded constants.
     pub program: Program,
-    /// Values of the constants: those given to [`Recorder::constant`], and tensors that the function made from data
-    /// (named `constant.0`, `constant.1`, … in order of use; a number is missing where nothing needs the tensor).
+    /// Values of the constants: those given to [`Recorder::constant`], and tensors that the
+    /// function made from data (named `constant.0`, `constant.1`, … in order of use; a number is
+    /// missing where nothing needs the tensor).
     pub constants: Weights,
 }
 
@@ -86,7 +88,10 @@ pub struct Lowered {
 ///
 /// # Errors
 /// See [`LowerError`].
-pub fn lower<M: Module>(model: &M, forward: impl FnOnce(&M, &mut Recorder)) -> Result<Lowered, LowerError> {
+pub fn lower<M: Module>(
+    model: &M,
+    forward: impl FnOnce(&M, &mut Recorder),
+) -> Result<Lowered, LowerError> {
     let recording = record::record(model, forward)?;
     let (program, constants) = translate::translate(recording)?;
     Ok(Lowered { program, constants })

@@ -1,8 +1,8 @@
 //! Operators that Burn lacks, callable from Burn code.
 //!
-//! On a capture device they are recorded as one primitive, and operands that do not fit are an error of
-//! [`lower`](super::lower()). On any other device they run at once, by the reference engine, so that the same model code
-//! can be tried without lowering it.
+//! On a capture device they are recorded as one primitive, and operands that do not fit are an
+//! error of [`lower`](super::lower()). On any other device they run at once, by the reference
+//! engine, so that the same model code can be tried without lowering it.
 
 use burn::prelude::*;
 use burn_capture::{CaptureBackend, CaptureClient};
@@ -19,15 +19,26 @@ pub(super) const UPDATE_ROWS: &str = "reproducible.update_rows";
 pub(super) const PHILOX_UNIFORM: &str = "reproducible.philox_uniform";
 pub(super) const ONE_HOT: &str = "reproducible.one_hot";
 
-/// Writes `rows: [batch…, r, D]` into `base: [batch…, R, D]` from row `at: [batch…]` on; rows that fall outside are
-/// dropped. This is how a key or value cache is written: `B` is `D − 2`.
+/// Writes `rows: [batch…, r, D]` into `base: [batch…, R, D]` from row `at: [batch…]` on; rows that
+/// fall outside are dropped. This is how a key or value cache is written: `B` is `D − 2`.
 ///
 /// # Panics
 /// Shapes that do not fit, outside of a recording.
-pub fn update_rows<const D: usize, const B: usize>(base: Tensor<D>, rows: Tensor<D>, at: Tensor<B, Int>) -> Tensor<D> {
+pub fn update_rows<const D: usize, const B: usize>(
+    base: Tensor<D>,
+    rows: Tensor<D>,
+    at: Tensor<B, Int>,
+) -> Tensor<D> {
     let shape = base.dims();
     let operands = [Operand::of(base), Operand::of(rows), Operand::of(at)];
-    apply(UPDATE_ROWS, &Operator::UpdateRows, operands, shape, DType::F32, &[])
+    apply(
+        UPDATE_ROWS,
+        &Operator::UpdateRows,
+        operands,
+        shape,
+        DType::F32,
+        &[],
+    )
 }
 
 /// `(key: [2], counter: [N, 3]) → [N, lanes]`, uniform in (0, 1): see [`crate::random`].
@@ -37,11 +48,18 @@ pub fn update_rows<const D: usize, const B: usize>(base: Tensor<D>, rows: Tensor
 pub fn philox_uniform(key: Tensor<1, Int>, counter: Tensor<2, Int>, lanes: usize) -> Tensor<2> {
     let [rows, _] = counter.dims();
     let operator = Operator::PhiloxUniform { lanes };
-    apply(PHILOX_UNIFORM, &operator, [Operand::of(key), Operand::of(counter)], [rows, lanes], DType::F32, &[lanes])
+    apply(
+        PHILOX_UNIFORM,
+        &operator,
+        [Operand::of(key), Operand::of(counter)],
+        [rows, lanes],
+        DType::F32,
+        &[lanes],
+    )
 }
 
-/// `ids: […] → […, classes]`: 1 at the id, 0 elsewhere; all 0 for an id out of range. `E` is `D + 1`. (Burn's own
-/// `one_hot` reads the ids on the host, which a recording cannot.)
+/// `ids: […] → […, classes]`: 1 at the id, 0 elsewhere; all 0 for an id out of range. `E` is `D +
+/// 1`. (Burn's own `one_hot` reads the ids on the host, which a recording cannot.)
 ///
 /// # Panics
 /// Shapes that do not fit, outside of a recording.
@@ -50,7 +68,14 @@ pub fn one_hot<const D: usize, const E: usize>(ids: Tensor<D, Int>, classes: usi
     for (to, from) in shape.iter_mut().zip(ids.dims()) {
         *to = from;
     }
-    apply(ONE_HOT, &Operator::OneHot { classes }, [Operand::of(ids)], shape, DType::F32, &[classes])
+    apply(
+        ONE_HOT,
+        &Operator::OneHot { classes },
+        [Operand::of(ids)],
+        shape,
+        DType::F32,
+        &[classes],
+    )
 }
 
 /// An operand of either kind of device, without its rank and element kind.
@@ -64,7 +89,11 @@ impl Operand {
     fn of<const D: usize, K: Recordable>(tensor: Tensor<D, K>) -> Self {
         let device = tensor.device();
         let recorded = tensor.clone().try_into_primitive::<CaptureBackend>().ok();
-        Self { recorded, data: Box::new(move || tensor.into_data()), device }
+        Self {
+            recorded,
+            data: Box::new(move || tensor.into_data()),
+            device,
+        }
     }
 }
 
@@ -76,7 +105,10 @@ fn apply<const D: usize, const N: usize>(
     dtype: DType,
     attributes: &[usize],
 ) -> Tensor<D> {
-    let recorded: Option<Vec<_>> = operands.iter().map(|operand| operand.recorded.clone()).collect();
+    let recorded: Option<Vec<_>> = operands
+        .iter()
+        .map(|operand| operand.recorded.clone())
+        .collect();
     match recorded {
         Some(recorded) => record_operator(id, recorded, shape, dtype, attributes),
         None => run(operator, operands),
@@ -93,7 +125,10 @@ fn record_operator<const D: usize>(
     let client = operands[0].client.clone();
     let out = TensorIr::uninit(client.create_empty_handle(), shape.into(), burn_type(dtype));
     let inputs: Vec<TensorIr> = operands.into_iter().map(RouterTensor::into_ir).collect();
-    let attributes = attributes.iter().map(|&value| ScalarIr::UInt(value as u64)).collect();
+    let attributes = attributes
+        .iter()
+        .map(|&value| ScalarIr::UInt(value as u64))
+        .collect();
     let operation = CustomOpIr::with_scalars(id, &inputs, &[out], attributes);
     Tensor::from_primitive::<CaptureBackend>(record_custom(&client, operation))
 }
@@ -103,17 +138,26 @@ fn run<const D: usize, const N: usize>(operator: &Operator, operands: [Operand; 
     let device = operands[0].device.clone();
     let hosts: Vec<HostTensor> = operands
         .into_iter()
-        .map(|operand| host_tensor(&(operand.data)()).unwrap_or_else(|error| panic!("{}: {error:?}", operator.name())))
+        .map(|operand| {
+            host_tensor(&(operand.data)())
+                .unwrap_or_else(|error| panic!("{}: {error:?}", operator.name()))
+        })
         .collect();
-    let result = run_on_host(operator, &hosts).unwrap_or_else(|error| panic!("{}: {error}", operator.name()));
+    let result = run_on_host(operator, &hosts)
+        .unwrap_or_else(|error| panic!("{}: {error}", operator.name()));
     Tensor::from_data(burn_data(&result), &device)
 }
 
-fn run_on_host(operator: &Operator, operands: &[HostTensor]) -> Result<HostTensor, Box<dyn std::error::Error>> {
+fn run_on_host(
+    operator: &Operator,
+    operands: &[HostTensor],
+) -> Result<HostTensor, Box<dyn std::error::Error>> {
     let mut builder = Builder::new();
     let names: Vec<String> = (0..operands.len()).map(|index| index.to_string()).collect();
-    let inputs =
-        names.iter().zip(operands).map(|(name, operand)| builder.input(name, operand.ty().clone(), Role::Data));
+    let inputs = names
+        .iter()
+        .zip(operands)
+        .map(|(name, operand)| builder.input(name, operand.ty().clone(), Role::Data));
     let inputs: Vec<_> = inputs.collect();
     let value = builder.push(operator.clone(), &inputs)?;
     builder.output("result", value);
@@ -129,8 +173,12 @@ pub(super) fn operator_of(custom: &CustomOpIr) -> Option<Operator> {
     };
     match custom.id.as_str() {
         UPDATE_ROWS => Some(Operator::UpdateRows),
-        PHILOX_UNIFORM => Some(Operator::PhiloxUniform { lanes: attribute()? }),
-        ONE_HOT => Some(Operator::OneHot { classes: attribute()? }),
+        PHILOX_UNIFORM => Some(Operator::PhiloxUniform {
+            lanes: attribute()?,
+        }),
+        ONE_HOT => Some(Operator::OneHot {
+            classes: attribute()?,
+        }),
         _ => None,
     }
 }

@@ -10,7 +10,9 @@ use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::kind::Basic;
 use burn::tensor::{BackendPrimitive, DType as BurnType};
-use burn_capture::{CaptureBackend, CaptureChannel, CaptureClient, CaptureDevice, CapturedGraph, TensorId};
+use burn_capture::{
+    CaptureBackend, CaptureChannel, CaptureClient, CaptureDevice, CapturedGraph, TensorId,
+};
 use burn_ir::{CustomOpIr, OperationIr, TensorIr};
 use burn_router::{RouterClient, RouterTensor, get_client};
 
@@ -36,7 +38,8 @@ impl<K> Recordable for K where
 
 /// What a forward function declares while it is recorded: inputs, constants and outputs.
 ///
-/// Methods do not fail; a mistake is reported by [`lower`](super::lower()) when the function has returned.
+/// Methods do not fail; a mistake is reported by [`lower`](super::lower()) when the function has
+/// returned.
 pub struct Recorder {
     client: CaptureClient,
     device: Device,
@@ -60,7 +63,14 @@ impl Recorder {
         let client = get_client::<CaptureChannel>(&device);
         let device = Device::new(DispatchDevice::Capture(device));
         let (declared, outputs, constants) = (Vec::new(), Vec::new(), Weights::new());
-        Self { client, device, declared, outputs, constants, fault: None }
+        Self {
+            client,
+            device,
+            declared,
+            outputs,
+            constants,
+            fault: None,
+        }
     }
 
     /// The device on which the forward function makes its own tensors (`arange`, `zeros`, masks).
@@ -69,26 +79,46 @@ impl Recorder {
     }
 
     /// Declares an f32 input.
-    pub fn float<const D: usize>(&mut self, name: &str, role: Role, shape: [usize; D]) -> Tensor<D> {
+    pub fn float<const D: usize>(
+        &mut self,
+        name: &str,
+        role: Role,
+        shape: [usize; D],
+    ) -> Tensor<D> {
         self.declare(name, role, TensorType::new(DType::F32, shape))
     }
 
     /// Declares an i32 input.
-    pub fn int<const D: usize>(&mut self, name: &str, role: Role, shape: [usize; D]) -> Tensor<D, Int> {
+    pub fn int<const D: usize>(
+        &mut self,
+        name: &str,
+        role: Role,
+        shape: [usize; D],
+    ) -> Tensor<D, Int> {
         self.declare(name, role, TensorType::new(DType::I32, shape))
     }
 
     /// Declares a bool input.
-    pub fn bool<const D: usize>(&mut self, name: &str, role: Role, shape: [usize; D]) -> Tensor<D, Bool> {
+    pub fn bool<const D: usize>(
+        &mut self,
+        name: &str,
+        role: Role,
+        shape: [usize; D],
+    ) -> Tensor<D, Bool> {
         self.declare(name, role, TensorType::new(DType::Bool, shape))
     }
 
-    /// Declares an f32 [`Role::Constant`] input and keeps its value for [`Lowered::constants`](super::Lowered).
+    /// Declares an f32 [`Role::Constant`] input and keeps its value for
+    /// [`Lowered::constants`](super::Lowered).
     pub fn constant<const D: usize>(&mut self, name: &str, value: HostTensor) -> Tensor<D> {
         let ty = value.ty().clone();
         let dims: [usize; D] = ty.shape.dims().try_into().unwrap_or_else(|_| {
             let (name, shape) = (name.into(), ty.shape.to_string());
-            self.fail(LowerError::ConstantRank { name, shape, rank: D });
+            self.fail(LowerError::ConstantRank {
+                name,
+                shape,
+                rank: D,
+            });
             [1; D]
         });
         self.constants.insert(name, value);
@@ -112,7 +142,14 @@ impl Recorder {
         let id = self.client.create_empty_handle();
         let out = TensorIr::uninit(id, ty.shape.dims().to_vec().into(), burn_type(ty.dtype));
         let primitive = record_custom(&self.client, CustomOpIr::new(INPUT, &[], &[out]));
-        self.declared.push((id, Input { name: name.into(), ty, role }));
+        self.declared.push((
+            id,
+            Input {
+                name: name.into(),
+                ty,
+                role,
+            },
+        ));
         Tensor::from_primitive::<CaptureBackend>(primitive)
     }
 
@@ -122,14 +159,28 @@ impl Recorder {
 
     fn finish(self, captured: CapturedGraph) -> Result<Recording, LowerError> {
         self.check_names()?;
-        let Self { declared, outputs, constants, fault, .. } = self;
-        let recording =
-            Recording { operations: captured.graph.operations, values: captured.values, declared, outputs, constants };
+        let Self {
+            declared,
+            outputs,
+            constants,
+            fault,
+            ..
+        } = self;
+        let recording = Recording {
+            operations: captured.graph.operations,
+            values: captured.values,
+            declared,
+            outputs,
+            constants,
+        };
         fault.map_or(Ok(recording), Err)
     }
 
     fn check_names(&self) -> Result<(), LowerError> {
-        unique("input", self.declared.iter().map(|(_, input)| input.name.as_str()))?;
+        unique(
+            "input",
+            self.declared.iter().map(|(_, input)| input.name.as_str()),
+        )?;
         unique("output", self.outputs.iter().map(|(name, _)| name.as_str()))
     }
 }
@@ -138,7 +189,10 @@ fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Resul
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
-            return Err(LowerError::DuplicateName { what, name: name.into() });
+            return Err(LowerError::DuplicateName {
+                what,
+                name: name.into(),
+            });
         }
     }
     Ok(())
@@ -150,7 +204,10 @@ pub(super) fn is_input(operation: &OperationIr) -> bool {
 }
 
 /// Records a custom operation with exactly one output.
-pub(super) fn record_custom(client: &CaptureClient, operation: CustomOpIr) -> RouterTensor<CaptureClient> {
+pub(super) fn record_custom(
+    client: &CaptureClient,
+    operation: CustomOpIr,
+) -> RouterTensor<CaptureClient> {
     let [out] = operation.outputs.as_slice() else {
         unreachable!("custom operations of this crate have one output");
     };
@@ -169,7 +226,10 @@ pub(super) fn burn_type(dtype: DType) -> BurnType {
 }
 
 /// Runs `forward` on a capture device.
-pub(super) fn record<M: Module>(model: &M, forward: impl FnOnce(&M, &mut Recorder)) -> Result<Recording, LowerError> {
+pub(super) fn record<M: Module>(
+    model: &M,
+    forward: impl FnOnce(&M, &mut Recorder),
+) -> Result<Recording, LowerError> {
     let leased = LeasedDevice::take();
     let mut outcome = None;
     let captured = leased.0.capture_scope(|scope| {
@@ -183,7 +243,8 @@ pub(super) fn record<M: Module>(model: &M, forward: impl FnOnce(&M, &mut Recorde
         scope.complete([], [])
     });
     let captured = captured.map_err(|error| LowerError::Capture(error.to_string()))?;
-    let (recorder, run) = outcome.ok_or_else(|| LowerError::Capture("the capture scope did not run".into()))?;
+    let (recorder, run) =
+        outcome.ok_or_else(|| LowerError::Capture("the capture scope did not run".into()))?;
     run.map_err(|payload| panicked(&captured.graph.operations, payload.as_ref()))?;
     recorder.finish(captured)
 }
@@ -191,14 +252,23 @@ pub(super) fn record<M: Module>(model: &M, forward: impl FnOnce(&M, &mut Recorde
 fn panicked(operations: &[OperationIr], payload: &(dyn Any + Send)) -> LowerError {
     let text = payload.downcast_ref::<String>().cloned();
     let text = text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
-    let computed: Vec<_> = operations.iter().filter(|operation| !is_input(operation)).collect();
-    let last =
-        computed.last().map_or_else(|| "none".into(), |last| Place::new(computed.len() - 1, last, None).to_string());
-    LowerError::Panicked { operations: computed.len(), last, message: text.unwrap_or_else(|| "no message".into()) }
+    let computed: Vec<_> = operations
+        .iter()
+        .filter(|operation| !is_input(operation))
+        .collect();
+    let last = computed.last().map_or_else(
+        || "none".into(),
+        |last| Place::new(computed.len() - 1, last, None).to_string(),
+    );
+    LowerError::Panicked {
+        operations: computed.len(),
+        last,
+        message: text.unwrap_or_else(|| "no message".into()),
+    }
 }
 
-/// Capture devices are numbered by a process-wide u16 that is never reused and allow one recording at a time, so
-/// finished ones are kept for the next recording.
+/// Capture devices are numbered by a process-wide u16 that is never reused and allow one recording
+/// at a time, so finished ones are kept for the next recording.
 struct LeasedDevice(CaptureDevice);
 
 static IDLE: Mutex<Vec<CaptureDevice>> = Mutex::new(Vec::new());
@@ -212,6 +282,8 @@ impl LeasedDevice {
 
 impl Drop for LeasedDevice {
     fn drop(&mut self) {
-        IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(self.0);
+        IDLE.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(self.0);
     }
 }

@@ -1,13 +1,14 @@
 //! Removes what recording leaves behind: dead nodes, views of views, unread generated constants.
 //!
-//! Only element order decides, so results keep their bits: a reshape of a reshape is the outer one, permutes compose,
-//! an expand of an expand is the outer one, and views that change nothing vanish.
+//! Only element order decides, so results keep their bits: a reshape of a reshape is the outer one,
+//! permutes compose, an expand of an expand is the outer one, and views that change nothing vanish.
 
 use std::collections::HashMap;
 
 use crate::program::{Builder, Input, Node, Operator, Program, TypeError, ValueId};
 
-/// The same results with fewer nodes. All inputs are kept for which `keep` holds or that a result needs.
+/// The same results with fewer nodes. All inputs are kept for which `keep` holds or that a result
+/// needs.
 pub(super) fn simplify(program: &Program, keep: impl Fn(&Input) -> bool) -> Program {
     let once = rebuild(program, &keep);
     // Merging views leaves the inner ones without a reader.
@@ -17,10 +18,16 @@ pub(super) fn simplify(program: &Program, keep: impl Fn(&Input) -> bool) -> Prog
 
 fn rebuild(program: &Program, keep: impl Fn(&Input) -> bool) -> Result<Program, TypeError> {
     let needed = program.needed(&[]);
-    let mut copy = Copy { builder: Builder::new(), renamed: vec![None; program.value_count()], views: HashMap::new() };
+    let mut copy = Copy {
+        builder: Builder::new(),
+        renamed: vec![None; program.value_count()],
+        views: HashMap::new(),
+    };
     for (id, input) in program.input_ids().zip(program.inputs()) {
         if needed[id.index()] || keep(input) {
-            let value = copy.builder.input(&input.name, input.ty.clone(), input.role);
+            let value = copy
+                .builder
+                .input(&input.name, input.ty.clone(), input.role);
             copy.renamed[id.index()] = Some(value);
         }
     }
@@ -69,11 +76,12 @@ impl Copy {
     /// One view instead of two of a kind.
     fn merged(&self, operator: &Operator, operands: Vec<ValueId>) -> (Operator, Vec<ValueId>) {
         let inner = operands.first().and_then(|x| self.views.get(x));
-        let Some((inner, source)) = inner else { return (operator.clone(), operands) };
+        let Some((inner, source)) = inner else {
+            return (operator.clone(), operands);
+        };
         let merged = match (operator, inner) {
-            (Operator::Reshape(_), Operator::Reshape(_)) | (Operator::Expand(_), Operator::Expand(_)) => {
-                operator.clone()
-            }
+            (Operator::Reshape(_), Operator::Reshape(_))
+            | (Operator::Expand(_), Operator::Expand(_)) => operator.clone(),
             (Operator::Permute(outer), Operator::Permute(inner)) => {
                 Operator::Permute(outer.iter().map(|&axis| inner[axis]).collect())
             }

@@ -8,7 +8,8 @@ use super::step::{Optimizer, Parameter};
 /// Which parameters decay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Decay {
-    /// Parameters with two or more axes: weights and embeddings, but neither biases nor the gains of norms.
+    /// Parameters with two or more axes: weights and embeddings, but neither biases nor the gains
+    /// of norms.
     #[default]
     Matrices,
     /// All of them.
@@ -29,8 +30,9 @@ impl Decay {
 /// p ← p·(1 − lr·λ) − (lr / (1 − β₁ᵗ)) · m / (√v · (1 / √(1 − β₂ᵗ)) + ε)
 /// ```
 ///
-/// State: `adamw.m.{p}` and `adamw.v.{p}`, zero at the start; `adamw.beta1_power` and `adamw.beta2_power`, the scalars
-/// β₁ᵗ⁻¹ and β₂ᵗ⁻¹, 1 at the start. The learning rate is an input of the step.
+/// State: `adamw.m.{p}` and `adamw.v.{p}`, zero at the start; `adamw.beta1_power` and
+/// `adamw.beta2_power`, the scalars β₁ᵗ⁻¹ and β₂ᵗ⁻¹, 1 at the start. The learning rate is an input
+/// of the step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
     /// β₁, decay of the mean of gradients, in `[0, 1)`.
@@ -47,7 +49,13 @@ pub struct AdamW {
 
 impl Default for AdamW {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01, decay: Decay::Matrices }
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            decay: Decay::Matrices,
+        }
     }
 }
 
@@ -62,7 +70,12 @@ struct Scalars {
 }
 
 impl Optimizer for AdamW {
-    fn update(&self, builder: &mut Builder, learning_rate: ValueId, parameters: &[Parameter]) -> Result<(), TypeError> {
+    fn update(
+        &self,
+        builder: &mut Builder,
+        learning_rate: ValueId,
+        parameters: &[Parameter],
+    ) -> Result<(), TypeError> {
         let scalars = self.scalars(builder, learning_rate)?;
         for parameter in parameters {
             self.update_one(builder, &scalars, parameter)?;
@@ -85,11 +98,26 @@ impl AdamW {
         Ok(Scalars { rate, root, keep })
     }
 
-    fn update_one(&self, builder: &mut Builder, scalars: &Scalars, parameter: &Parameter) -> Result<(), TypeError> {
+    fn update_one(
+        &self,
+        builder: &mut Builder,
+        scalars: &Scalars,
+        parameter: &Parameter,
+    ) -> Result<(), TypeError> {
         let gradient = parameter.gradient;
         let square = builder.mul(gradient, gradient)?;
-        let mean = moment(builder, &format!("adamw.m.{}", parameter.name), self.beta1, gradient)?;
-        let spread = moment(builder, &format!("adamw.v.{}", parameter.name), self.beta2, square)?;
+        let mean = moment(
+            builder,
+            &format!("adamw.m.{}", parameter.name),
+            self.beta1,
+            gradient,
+        )?;
+        let spread = moment(
+            builder,
+            &format!("adamw.v.{}", parameter.name),
+            self.beta2,
+            square,
+        )?;
         let change = self.change(builder, scalars, mean, spread)?;
         let kept = self.kept(builder, scalars, parameter.value)?;
         let next = builder.sub(kept, change)?;
@@ -98,7 +126,13 @@ impl AdamW {
     }
 
     /// `rate · m / (√v · root + ε)`.
-    fn change(&self, builder: &mut Builder, scalars: &Scalars, mean: ValueId, spread: ValueId) -> Built {
+    fn change(
+        &self,
+        builder: &mut Builder,
+        scalars: &Scalars,
+        mean: ValueId,
+        spread: ValueId,
+    ) -> Built {
         let shape = builder.shape_of(mean).clone();
         let root = builder.broadcast(scalars.root, shape.clone())?;
         let rate = builder.broadcast(scalars.rate, shape)?;

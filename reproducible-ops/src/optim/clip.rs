@@ -14,8 +14,9 @@ pub struct Clipped {
     pub norm: ValueId,
 }
 
-/// `√(Σ Σ g²)`, a scalar f32: squares are summed per gradient by [`Builder::sum_all`], then added in the order given,
-/// which for a training step is that of the parameters' ids. 0 for no gradients.
+/// `√(Σ Σ g²)`, a scalar f32: squares are summed per gradient by [`Builder::sum_all`], then added
+/// in the order given, which for a training step is that of the parameters' ids. 0 for no
+/// gradients.
 ///
 /// # Errors
 /// A gradient is not f32.
@@ -37,17 +38,27 @@ pub fn global_norm(builder: &mut Builder, gradients: &[ValueId]) -> Built {
 
 /// Scales all gradients by `min(1, max_norm / (norm + 10⁻⁶))`.
 ///
-/// If the norm is not finite (a gradient is infinite or NaN, or the sum of squares overflows at norms above 1.8·10¹⁹),
-/// every clipped gradient is +0: a bad batch moves nothing but what the optimizer moves by itself (momentum, decay), and
-/// parameters stay finite. The returned norm shows the caller that it happened.
+/// If the norm is not finite (a gradient is infinite or NaN, or the sum of squares overflows at
+/// norms above 1.8·10¹⁹), every clipped gradient is +0: a bad batch moves nothing but what the
+/// optimizer moves by itself (momentum, decay), and parameters stay finite. The returned norm shows
+/// the caller that it happened.
 ///
 /// # Errors
 /// A gradient is not f32.
-pub fn clip_by_global_norm(builder: &mut Builder, gradients: &[ValueId], max_norm: f32) -> Result<Clipped, TypeError> {
+pub fn clip_by_global_norm(
+    builder: &mut Builder,
+    gradients: &[ValueId],
+    max_norm: f32,
+) -> Result<Clipped, TypeError> {
     let norm = global_norm(builder, gradients)?;
     let (scale, finite) = (scale(builder, norm, max_norm)?, is_finite(builder, norm)?);
-    let clipped = gradients.iter().map(|&gradient| scaled(builder, gradient, scale, finite));
-    Ok(Clipped { gradients: clipped.collect::<Result<_, _>>()?, norm })
+    let clipped = gradients
+        .iter()
+        .map(|&gradient| scaled(builder, gradient, scale, finite));
+    Ok(Clipped {
+        gradients: clipped.collect::<Result<_, _>>()?,
+        norm,
+    })
 }
 
 fn scale(builder: &mut Builder, norm: ValueId, max_norm: f32) -> Built {

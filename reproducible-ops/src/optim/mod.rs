@@ -6,11 +6,13 @@
 //! outputs added:  every parameter and state by its name, `grad_norm`
 //! ```
 //!
-//! A step needs no number from the host but the learning rate: what depends on the step count is a state scalar that
-//! the program multiplies. [`crate::engine::Session::advance`] turns the outputs into the next inputs.
+//! A step needs no number from the host but the learning rate: what depends on the step count is a
+//! state scalar that the program multiplies. [`crate::engine::Session::advance`] turns the outputs
+//! into the next inputs.
 //!
-//! Every update is one chain of elementwise operators per parameter, from the gradient to the new value, in which
-//! scalars enter as `reshape [] → [1, …] → expand`. An engine can therefore run it as one pass over memory.
+//! Every update is one chain of elementwise operators per parameter, from the gradient to the new
+//! value, in which scalars enter as `reshape [] → [1, …] → expand`. An engine can therefore run it
+//! as one pass over memory.
 
 mod adamw;
 mod clip;

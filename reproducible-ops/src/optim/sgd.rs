@@ -4,9 +4,11 @@ use crate::program::{Builder, Role, TensorType, TypeError, ValueId};
 
 use super::step::{Optimizer, Parameter};
 
-/// `p ← p − lr · g`, or with momentum μ: `b ← μ·b + g`, `p ← p − lr · b` (the form of PyTorch, without dampening).
+/// `p ← p − lr · g`, or with momentum μ: `b ← μ·b + g`, `p ← p − lr · b` (the form of PyTorch,
+/// without dampening).
 ///
-/// The state of parameter `p` is `sgd.momentum.{p}`, which starts at zero; without momentum there is none.
+/// The state of parameter `p` is `sgd.momentum.{p}`, which starts at zero; without momentum there
+/// is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sgd {
     /// μ in `[0, 1)`.
@@ -15,8 +17,14 @@ pub struct Sgd {
 
 impl Sgd {
     /// The direction of the step: the gradient, or the momentum buffer after adding it.
-    fn direction(&self, builder: &mut Builder, parameter: &Parameter) -> Result<ValueId, TypeError> {
-        let Some(momentum) = self.momentum else { return Ok(parameter.gradient) };
+    fn direction(
+        &self,
+        builder: &mut Builder,
+        parameter: &Parameter,
+    ) -> Result<ValueId, TypeError> {
+        let Some(momentum) = self.momentum else {
+            return Ok(parameter.gradient);
+        };
         let name = format!("sgd.momentum.{}", parameter.name);
         let ty = TensorType::f32(builder.shape_of(parameter.value).clone());
         let buffer = builder.input(&name, ty, Role::State);
@@ -29,7 +37,12 @@ impl Sgd {
 }
 
 impl Optimizer for Sgd {
-    fn update(&self, builder: &mut Builder, learning_rate: ValueId, parameters: &[Parameter]) -> Result<(), TypeError> {
+    fn update(
+        &self,
+        builder: &mut Builder,
+        learning_rate: ValueId,
+        parameters: &[Parameter],
+    ) -> Result<(), TypeError> {
         for parameter in parameters {
             let direction = self.direction(builder, parameter)?;
             let shape = builder.shape_of(parameter.value).clone();

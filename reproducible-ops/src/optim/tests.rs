@@ -35,8 +35,13 @@ impl Run {
         let mut stream = Stream::from_seed("optimizer tests", 3);
         let mut inputs = initial_state(&program);
         for (_, input) in program.inputs_with_role(Role::Param) {
-            let values = (0..input.ty.shape.elements()).map(|_| stream.uniform() - 0.5).collect();
-            inputs.push((input.name.clone(), Tensor::f32(input.ty.shape.clone(), values).unwrap()));
+            let values = (0..input.ty.shape.elements())
+                .map(|_| stream.uniform() - 0.5)
+                .collect();
+            inputs.push((
+                input.name.clone(),
+                Tensor::f32(input.ty.shape.clone(), values).unwrap(),
+            ));
         }
         Self { program, inputs }
     }
@@ -54,11 +59,24 @@ impl Run {
     /// Runs the step on `x`; outputs become the inputs of their name. Returns all outputs.
     fn step(&mut self, x: &[f32], learning_rate: f32) -> Vec<(String, Tensor)> {
         self.set("x", Tensor::f32(SHAPE, x.to_vec()).unwrap());
-        self.set(LEARNING_RATE, Tensor::f32([0usize; 0], vec![learning_rate]).unwrap());
-        let ordered: Vec<Tensor> = self.program.inputs().iter().map(|input| self.tensor(&input.name)).collect();
+        self.set(
+            LEARNING_RATE,
+            Tensor::f32([0usize; 0], vec![learning_rate]).unwrap(),
+        );
+        let ordered: Vec<Tensor> = self
+            .program
+            .inputs()
+            .iter()
+            .map(|input| self.tensor(&input.name))
+            .collect();
         let outputs = reference::evaluate(&self.program, &ordered).unwrap();
-        let named: Vec<(String, Tensor)> =
-            self.program.outputs().iter().map(|output| output.name.clone()).zip(outputs).collect();
+        let named: Vec<(String, Tensor)> = self
+            .program
+            .outputs()
+            .iter()
+            .map(|output| output.name.clone())
+            .zip(outputs)
+            .collect();
         for (name, tensor) in &named {
             if self.program.input_named(name).is_some() {
                 self.set(name, tensor.clone());
@@ -68,7 +86,12 @@ impl Run {
     }
 
     fn tensor(&self, name: &str) -> Tensor {
-        self.inputs.iter().find(|(known, _)| known == name).unwrap().1.clone()
+        self.inputs
+            .iter()
+            .find(|(known, _)| known == name)
+            .unwrap()
+            .1
+            .clone()
     }
 }
 
@@ -92,8 +115,18 @@ struct Twin {
 
 impl Twin {
     fn new(run: &Run) -> Self {
-        let wide = |name| run.get(name).iter().map(|&value| f64::from(value)).collect();
-        Self { w: wide("w"), b: wide("b"), moments: vec![[0.0; 2]; 20], step: 0 }
+        let wide = |name| {
+            run.get(name)
+                .iter()
+                .map(|&value| f64::from(value))
+                .collect()
+        };
+        Self {
+            w: wide("w"),
+            b: wide("b"),
+            moments: vec![[0.0; 2]; 20],
+            step: 0,
+        }
     }
 
     fn gradient(&self, x: &[f32]) -> Vec<f64> {
@@ -104,7 +137,11 @@ impl Twin {
     }
 
     fn value(&mut self, index: usize) -> &mut f64 {
-        if index < 15 { &mut self.w[index] } else { &mut self.b[index - 15] }
+        if index < 15 {
+            &mut self.w[index]
+        } else {
+            &mut self.b[index - 15]
+        }
     }
 
     /// One step of AdamW as published, on a gradient scaled to `max_norm`.
@@ -116,12 +153,23 @@ impl Twin {
         self.step += 1;
         for (index, g) in gradient.iter().map(|g| g * scale).enumerate() {
             let [m, v] = self.moments[index];
-            let [m, v] = [beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * g * g];
+            let [m, v] = [
+                beta1 * m + (1.0 - beta1) * g,
+                beta2 * v + (1.0 - beta2) * g * g,
+            ];
             self.moments[index] = [m, v];
-            let (mean, spread) = (m / (1.0 - beta1.powi(self.step)), v / (1.0 - beta2.powi(self.step)));
-            let decay = if index < 15 { f64::from(config.weight_decay) } else { 0.0 };
+            let (mean, spread) = (
+                m / (1.0 - beta1.powi(self.step)),
+                v / (1.0 - beta2.powi(self.step)),
+            );
+            let decay = if index < 15 {
+                f64::from(config.weight_decay)
+            } else {
+                0.0
+            };
             let value = self.value(index);
-            *value = *value * (1.0 - rate * decay) - rate * mean / (spread.sqrt() + f64::from(config.epsilon));
+            *value = *value * (1.0 - rate * decay)
+                - rate * mean / (spread.sqrt() + f64::from(config.epsilon));
         }
         norm
     }
@@ -129,7 +177,10 @@ impl Twin {
     fn assert_matches(&self, run: &Run, tolerance: f64) {
         for (name, expected) in [("w", &self.w), ("b", &self.b)] {
             for (found, expected) in run.get(name).iter().zip(expected) {
-                assert!((f64::from(*found) - expected).abs() < tolerance, "{name}: {found} instead of {expected}");
+                assert!(
+                    (f64::from(*found) - expected).abs() < tolerance,
+                    "{name}: {found} instead of {expected}"
+                );
             }
         }
     }
@@ -137,7 +188,11 @@ impl Twin {
 
 #[test]
 fn adamw_follows_its_formula() {
-    let config = AdamW { weight_decay: 0.1, beta2: 0.99, ..AdamW::default() };
+    let config = AdamW {
+        weight_decay: 0.1,
+        beta2: 0.99,
+        ..AdamW::default()
+    };
     let mut run = Run::new(TrainStep::assemble(&forward(), "loss", &config, Some(1.0)).unwrap());
     let mut twin = Twin::new(&run);
     for step in 0..40 {
@@ -153,7 +208,11 @@ fn adamw_follows_its_formula() {
 #[test]
 fn decay_covers_what_it_says() {
     let step = |decay| {
-        let config = AdamW { weight_decay: 0.5, decay, ..AdamW::default() };
+        let config = AdamW {
+            weight_decay: 0.5,
+            decay,
+            ..AdamW::default()
+        };
         let mut run = Run::new(TrainStep::assemble(&forward(), "loss", &config, None).unwrap());
         run.step(&batch(0), 0.01);
         (run.get("w"), run.get("b"))
@@ -166,25 +225,31 @@ fn decay_covers_what_it_says() {
 #[test]
 fn sgd_follows_its_formula() {
     for momentum in [None, Some(0.9)] {
-        let mut run = Run::new(TrainStep::assemble(&forward(), "loss", &Sgd { momentum }, None).unwrap());
+        let mut run =
+            Run::new(TrainStep::assemble(&forward(), "loss", &Sgd { momentum }, None).unwrap());
         let mut twin = Twin::new(&run);
         for step in 0..10 {
             let gradient = twin.gradient(&batch(step));
             for (index, g) in gradient.into_iter().enumerate() {
-                twin.moments[index][0] = twin.moments[index][0] * momentum.map_or(0.0, f64::from) + g;
+                twin.moments[index][0] =
+                    twin.moments[index][0] * momentum.map_or(0.0, f64::from) + g;
                 *twin.value(index) -= f64::from(0.01f32) * twin.moments[index][0];
             }
             run.step(&batch(step), 0.01);
             twin.assert_matches(&run, 1e-5);
         }
-        assert_eq!(initial_state(&run.program).len(), if momentum.is_some() { 2 } else { 0 });
+        assert_eq!(
+            initial_state(&run.program).len(),
+            if momentum.is_some() { 2 } else { 0 }
+        );
     }
 }
 
 #[test]
 fn a_gradient_below_the_limit_keeps_its_bits() {
     let step = |max_norm| {
-        let mut run = Run::new(TrainStep::assemble(&forward(), "loss", &Sgd::default(), max_norm).unwrap());
+        let mut run =
+            Run::new(TrainStep::assemble(&forward(), "loss", &Sgd::default(), max_norm).unwrap());
         run.step(&batch(0), 0.1);
         run.get("w")
     };
@@ -195,12 +260,16 @@ fn a_gradient_below_the_limit_keeps_its_bits() {
 #[test]
 fn a_gradient_that_is_not_finite_moves_nothing() {
     for bad in [f32::NAN, f32::INFINITY, 1e30] {
-        let mut run = Run::new(TrainStep::assemble(&forward(), "loss", &Sgd::default(), Some(1.0)).unwrap());
+        let mut run =
+            Run::new(TrainStep::assemble(&forward(), "loss", &Sgd::default(), Some(1.0)).unwrap());
         let before = (run.get("w"), run.get("b"));
         let mut x = batch(0);
         x[7] = bad;
         let outputs = run.step(&x, 0.1);
-        assert!(!output(&outputs, GRAD_NORM).is_finite(), "the caller sees it");
+        assert!(
+            !output(&outputs, GRAD_NORM).is_finite(),
+            "the caller sees it"
+        );
         assert_eq!((run.get("w"), run.get("b")), before);
     }
 }
@@ -229,16 +298,30 @@ fn the_first_state_is_zero_but_for_the_powers() {
     let program = TrainStep::assemble(&forward(), "loss", &AdamW::default(), None).unwrap();
     for (name, tensor) in initial_state(&program) {
         let expected = if name.ends_with("_power") { 1.0 } else { 0.0 };
-        assert!(tensor.as_f32().unwrap().iter().all(|&value| value == expected), "{name}");
+        assert!(
+            tensor
+                .as_f32()
+                .unwrap()
+                .iter()
+                .all(|&value| value == expected),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn unsuitable_programs_are_refused() {
     let optimizer = AdamW::default();
-    let assemble = |program: &Program, loss: &str| TrainStep::assemble(program, loss, &optimizer, None);
-    assert_eq!(assemble(&forward(), "cost"), Err(StepError::NoSuchLoss("cost".into())));
-    assert!(matches!(assemble(&forward(), "y"), Err(StepError::Gradient { .. })));
+    let assemble =
+        |program: &Program, loss: &str| TrainStep::assemble(program, loss, &optimizer, None);
+    assert_eq!(
+        assemble(&forward(), "cost"),
+        Err(StepError::NoSuchLoss("cost".into()))
+    );
+    assert!(matches!(
+        assemble(&forward(), "y"),
+        Err(StepError::Gradient { .. })
+    ));
     let frozen = {
         let mut b = Builder::new();
         let x = b.input("x", TensorType::f32([1]), Role::Data);
@@ -248,7 +331,10 @@ fn unsuitable_programs_are_refused() {
     assert_eq!(assemble(&frozen, "loss"), Err(StepError::NoParameters));
     let mut b = Builder::from_program(&forward());
     b.input(LEARNING_RATE, TensorType::f32([1]), Role::Data);
-    assert!(matches!(assemble(&b.finish(), "loss"), Err(StepError::Invalid(_))));
+    assert!(matches!(
+        assemble(&b.finish(), "loss"),
+        Err(StepError::Invalid(_))
+    ));
 }
 
 #[test]
@@ -258,8 +344,16 @@ fn the_global_norm_spans_all_gradients() {
         .map(|(name, shape): (&str, &[usize])| b.input(name, TensorType::f32(shape), Role::Data));
     let norm = global_norm(&mut b, &values).unwrap();
     b.output("norm", norm);
-    let inputs = [Tensor::f32([2, 1], vec![2.0, 3.0]).unwrap(), Tensor::f32([1], vec![6.0]).unwrap()];
-    assert_eq!(reference::evaluate(&b.finish(), &inputs).unwrap()[0].as_f32().unwrap(), [7.0]);
+    let inputs = [
+        Tensor::f32([2, 1], vec![2.0, 3.0]).unwrap(),
+        Tensor::f32([1], vec![6.0]).unwrap(),
+    ];
+    assert_eq!(
+        reference::evaluate(&b.finish(), &inputs).unwrap()[0]
+            .as_f32()
+            .unwrap(),
+        [7.0]
+    );
     let mut empty = Builder::new();
     assert!(global_norm(&mut empty, &[]).is_ok());
 }

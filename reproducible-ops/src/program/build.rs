@@ -10,13 +10,15 @@ use super::{Input, Node, Output, Program, Role, ValueId};
 /// Appends nodes to a program. Equal nodes (same operator, same operands) become one value.
 ///
 /// # Panics
-/// Methods panic on a [`ValueId`] that another builder made; that is an error of the calling code, never of its data.
+/// Methods panic on a [`ValueId`] that another builder made; that is an error of the calling code,
+/// never of its data.
 #[derive(Debug, Default)]
 pub struct Builder {
     inputs: Vec<Input>,
     nodes: Vec<Node>,
     outputs: Vec<Output>,
-    /// Builder ids of values: inputs may still be added after nodes, so ids are assigned by [`Builder::finish`].
+    /// Builder ids of values: inputs may still be added after nodes, so ids are assigned by
+    /// [`Builder::finish`].
     values: Vec<Source>,
     known: HashMap<(Operator, Vec<ValueId>), ValueId>,
 }
@@ -53,13 +55,20 @@ impl Builder {
     pub fn input(&mut self, name: impl Into<String>, ty: TensorType, role: Role) -> ValueId {
         let id = self.next_id();
         self.values.push(Source::Input(self.inputs.len()));
-        self.inputs.push(Input { name: name.into(), ty, role });
+        self.inputs.push(Input {
+            name: name.into(),
+            ty,
+            role,
+        });
         id
     }
 
     /// Declares a result.
     pub fn output(&mut self, name: impl Into<String>, value: ValueId) {
-        self.outputs.push(Output { name: name.into(), value });
+        self.outputs.push(Output {
+            name: name.into(),
+            value,
+        });
     }
 
     /// The type of a value.
@@ -95,12 +104,18 @@ impl Builder {
         let (operator, inputs) = key;
         let operands: Vec<&TensorType> = inputs.iter().map(|&id| self.type_of(id)).collect();
         let ty = operator.infer(&operands)?;
-        Ok(self.append(Node { operator, inputs, ty }))
+        Ok(self.append(Node {
+            operator,
+            inputs,
+            ty,
+        }))
     }
 
     fn append(&mut self, node: Node) -> ValueId {
         let id = self.next_id();
-        self.known.entry((node.operator.clone(), node.inputs.clone())).or_insert(id);
+        self.known
+            .entry((node.operator.clone(), node.inputs.clone()))
+            .or_insert(id);
         self.values.push(Source::Node(self.nodes.len()));
         self.nodes.push(node);
         id
@@ -117,13 +132,20 @@ impl Builder {
             Source::Input(index) => ValueId(index as u32),
             Source::Node(index) => ValueId((count + index) as u32),
         };
-        let nodes = self
-            .nodes
-            .iter()
-            .map(|node| Node { inputs: node.inputs.iter().map(|&id| renumber(id)).collect(), ..node.clone() });
+        let nodes = self.nodes.iter().map(|node| Node {
+            inputs: node.inputs.iter().map(|&id| renumber(id)).collect(),
+            ..node.clone()
+        });
         let outputs = self.outputs.iter();
-        let outputs = outputs.map(|output| Output { name: output.name.clone(), value: renumber(output.value) });
-        Program { nodes: nodes.collect(), outputs: outputs.collect(), inputs: self.inputs }
+        let outputs = outputs.map(|output| Output {
+            name: output.name.clone(),
+            value: renumber(output.value),
+        });
+        Program {
+            nodes: nodes.collect(),
+            outputs: outputs.collect(),
+            inputs: self.inputs,
+        }
     }
 }
 
@@ -132,7 +154,14 @@ impl Builder {
     /// A constant f32 of a shape.
     pub fn full(&mut self, value: f32, shape: impl Into<Shape>) -> Built {
         let bits = crate::scalar::canon(value).to_bits();
-        self.push(Operator::Full { dtype: DType::F32, bits, shape: shape.into() }, &[])
+        self.push(
+            Operator::Full {
+                dtype: DType::F32,
+                bits,
+                shape: shape.into(),
+            },
+            &[],
+        )
     }
 
     /// A constant f32 of the shape of `like`.
@@ -266,7 +295,8 @@ impl Builder {
         self.push(Operator::Expand(shape), &[x])
     }
 
-    /// Repeats `x` to `shape` by the usual rule: axes are aligned at the end, missing and length-1 axes repeat.
+    /// Repeats `x` to `shape` by the usual rule: axes are aligned at the end, missing and length-1
+    /// axes repeat.
     pub fn broadcast(&mut self, x: ValueId, shape: impl Into<Shape>) -> Built {
         let shape = shape.into();
         let missing = shape.rank().saturating_sub(self.shape_of(x).rank());

@@ -1,4 +1,5 @@
-//! The digest that names a program: a Merkle root over its descriptors, so that a contract can open a single node.
+//! The digest that names a program: a Merkle root over its descriptors, so that a contract can open
+//! a single node.
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,10 +11,13 @@ pub type Digest = [u8; 32];
 const LEAF: u8 = 0;
 const INNER: u8 = 1;
 
-/// Root of a binary SHA-256 tree: leaf = H(0x00 ‖ bytes), inner = H(0x01 ‖ left ‖ right). An odd node at the end of a
-/// level is promoted unchanged; no leaves give H(0x00).
+/// Root of a binary SHA-256 tree: leaf = H(0x00 ‖ bytes), inner = H(0x01 ‖ left ‖ right). An odd
+/// node at the end of a level is promoted unchanged; no leaves give H(0x00).
 pub fn merkle_root<T: AsRef<[u8]>>(leaves: impl IntoIterator<Item = T>) -> Digest {
-    let mut level: Vec<Digest> = leaves.into_iter().map(|leaf| hash(LEAF, &[leaf.as_ref()])).collect();
+    let mut level: Vec<Digest> = leaves
+        .into_iter()
+        .map(|leaf| hash(LEAF, &[leaf.as_ref()]))
+        .collect();
     if level.is_empty() {
         return hash(LEAF, &[]);
     }
@@ -40,7 +44,8 @@ fn hash(tag: u8, parts: &[&[u8]]) -> Digest {
 }
 
 impl Program {
-    /// Merkle root over header, input, node and output descriptors in order; see [`Program::descriptors`].
+    /// Merkle root over header, input, node and output descriptors in order; see
+    /// [`Program::descriptors`].
     pub fn digest(&self) -> Digest {
         merkle_root(self.descriptors())
     }

@@ -12,7 +12,10 @@ pub enum EditError {
         name: String,
     },
     /// The value has another type than the input it should replace.
-    #[error("input `{name}` cannot be bound: it and the value differ in type, or the value depends on it")]
+    #[error(
+        "input `{name}` cannot be bound: it and the value differ in type, or the value depends on \
+         it"
+    )]
     Unbindable {
         /// The input's name.
         name: String,
@@ -22,13 +25,15 @@ pub enum EditError {
 impl Program {
     /// The same program with every read of input `name` replaced by `value`, and the input removed.
     ///
-    /// Binding after differentiation is how a value is held constant in a gradient: differentiate with an input in its
-    /// place, then bind the input.
+    /// Binding after differentiation is how a value is held constant in a gradient: differentiate
+    /// with an input in its place, then bind the input.
     ///
     /// # Errors
     /// No such input, a type that differs, or a value that itself depends on the input.
     pub fn bind(&self, name: &str, value: ValueId) -> Result<Self, EditError> {
-        let input = self.input_named(name).ok_or_else(|| EditError::NoSuchInput { name: name.into() })?;
+        let input = self
+            .input_named(name)
+            .ok_or_else(|| EditError::NoSuchInput { name: name.into() })?;
         let fits = self.type_of(input) == self.type_of(value) && !self.depends_on(value, input);
         if !fits {
             return Err(EditError::Unbindable { name: name.into() });
@@ -41,18 +46,39 @@ impl Program {
     pub fn prune(&self) -> Self {
         let needed = self.needed(&[]);
         let kept = |id: &ValueId| needed[id.index()];
-        let is_param = |id: &ValueId| self.inputs.get(id.index()).is_some_and(|input| input.role == Role::Param);
-        let order: Vec<ValueId> = self.all_ids().filter(|id| kept(id) || is_param(id)).collect();
+        let is_param = |id: &ValueId| {
+            self.inputs
+                .get(id.index())
+                .is_some_and(|input| input.role == Role::Param)
+        };
+        let order: Vec<ValueId> = self
+            .all_ids()
+            .filter(|id| kept(id) || is_param(id))
+            .collect();
         self.rebuild(&order, |id| id)
     }
 
-    /// The same program without the nodes after its first `kept` values that neither an output nor `wanted` needs, and
-    /// the new ids of `wanted`. The first `kept` ids stay as they are.
-    pub(crate) fn without_dead_nodes(&self, kept: usize, wanted: &[ValueId]) -> (Self, Vec<ValueId>) {
+    /// The same program without the nodes after its first `kept` values that neither an output nor
+    /// `wanted` needs, and the new ids of `wanted`. The first `kept` ids stay as they are.
+    pub(crate) fn without_dead_nodes(
+        &self,
+        kept: usize,
+        wanted: &[ValueId],
+    ) -> (Self, Vec<ValueId>) {
         let needed = self.needed(wanted);
-        let order: Vec<ValueId> = self.all_ids().filter(|id| id.index() < kept || needed[id.index()]).collect();
-        let new_id = |id: &ValueId| order.binary_search(id).map_or(*id, |position| ValueId(position as u32));
-        (self.rebuild(&order, |id| id), wanted.iter().map(new_id).collect())
+        let order: Vec<ValueId> = self
+            .all_ids()
+            .filter(|id| id.index() < kept || needed[id.index()])
+            .collect();
+        let new_id = |id: &ValueId| {
+            order
+                .binary_search(id)
+                .map_or(*id, |position| ValueId(position as u32))
+        };
+        (
+            self.rebuild(&order, |id| id),
+            wanted.iter().map(new_id).collect(),
+        )
     }
 
     fn all_ids(&self) -> impl Iterator<Item = ValueId> + use<> {
@@ -61,7 +87,12 @@ impl Program {
 
     /// Marks every value that an output or one of `also` is computed from, themselves included.
     pub(crate) fn needed(&self, also: &[ValueId]) -> Vec<bool> {
-        self.needed_for(self.outputs.iter().map(|output| output.value).chain(also.iter().copied()))
+        self.needed_for(
+            self.outputs
+                .iter()
+                .map(|output| output.value)
+                .chain(also.iter().copied()),
+        )
     }
 
     /// Marks every value that one of `roots` is computed from, themselves included.
@@ -105,10 +136,23 @@ impl Program {
         let nodes = order
             .iter()
             .filter_map(|&id| self.node_of(id))
-            .map(|node| Node { inputs: node.inputs.iter().map(|&id| map(id)).collect(), ..node.clone() });
-        let inputs: Vec<Input> = order.iter().filter_map(|id| self.inputs.get(id.index()).cloned()).collect();
+            .map(|node| Node {
+                inputs: node.inputs.iter().map(|&id| map(id)).collect(),
+                ..node.clone()
+            });
+        let inputs: Vec<Input> = order
+            .iter()
+            .filter_map(|id| self.inputs.get(id.index()).cloned())
+            .collect();
         let outputs = self.outputs.iter();
-        let outputs = outputs.map(|output| Output { name: output.name.clone(), value: map(output.value) });
-        Program { nodes: nodes.collect(), outputs: outputs.collect(), inputs }
+        let outputs = outputs.map(|output| Output {
+            name: output.name.clone(),
+            value: map(output.value),
+        });
+        Program {
+            nodes: nodes.collect(),
+            outputs: outputs.collect(),
+            inputs,
+        }
     }
 }

@@ -132,39 +132,72 @@ impl Program {
         unique(self.outputs.iter().map(|output| &output.name))?;
         for input in &self.inputs {
             within("rank of an input", input.ty.shape.rank(), limits::MAX_RANK)?;
-            within("elements of an input", input.ty.shape.elements(), limits::MAX_ELEMENTS)?;
+            within(
+                "elements of an input",
+                input.ty.shape.elements(),
+                limits::MAX_ELEMENTS,
+            )?;
             let longest = input.ty.shape.dims().iter().copied().max().unwrap_or(0);
             within("longest axis of an input", longest, limits::MAX_ELEMENTS)?;
         }
         for (index, node) in self.nodes.iter().enumerate() {
             self.validate_node(index, node)?;
         }
-        let undefined = self.outputs.iter().find(|output| output.value.index() >= self.value_count());
+        let undefined = self
+            .outputs
+            .iter()
+            .find(|output| output.value.index() >= self.value_count());
         match undefined {
-            Some(output) => {
-                Err(DecodeError::Undefined { what: format!("output `{}`", output.name), value: output.value.0 })
-            }
+            Some(output) => Err(DecodeError::Undefined {
+                what: format!("output `{}`", output.name),
+                value: output.value.0,
+            }),
             None => Ok(()),
         }
     }
 
     fn validate_node(&self, index: usize, node: &Node) -> Result<(), DecodeError> {
-        within("operands of a node", node.inputs.len(), limits::MAX_OPERANDS)?;
+        within(
+            "operands of a node",
+            node.inputs.len(),
+            limits::MAX_OPERANDS,
+        )?;
         let own = self.id_of_node(index);
         if let Some(id) = node.inputs.iter().find(|&&id| id >= own) {
-            return Err(DecodeError::Undefined { what: format!("node {index}"), value: id.0 });
+            return Err(DecodeError::Undefined {
+                what: format!("node {index}"),
+                value: id.0,
+            });
         }
-        let operands: Vec<&TensorType> = node.inputs.iter().filter_map(|&id| self.type_of(id)).collect();
-        let inferred = node.operator.infer(&operands).map_err(|source| DecodeError::Node { node: index, source })?;
+        let operands: Vec<&TensorType> = node
+            .inputs
+            .iter()
+            .filter_map(|&id| self.type_of(id))
+            .collect();
+        let inferred = node
+            .operator
+            .infer(&operands)
+            .map_err(|source| DecodeError::Node {
+                node: index,
+                source,
+            })?;
         if inferred != node.ty {
-            return Err(DecodeError::DeclaredType { node: index, declared: node.ty.clone(), inferred });
+            return Err(DecodeError::DeclaredType {
+                node: index,
+                declared: node.ty.clone(),
+                inferred,
+            });
         }
         Ok(())
     }
 }
 
 fn within(what: &'static str, value: usize, limit: usize) -> Result<(), DecodeError> {
-    if value > limit { Err(DecodeError::Limit { what, value, limit }) } else { Ok(()) }
+    if value > limit {
+        Err(DecodeError::Limit { what, value, limit })
+    } else {
+        Ok(())
+    }
 }
 
 fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), DecodeError> {
@@ -313,7 +346,14 @@ fn write_operator(writer: &mut Writer, operator: &Operator) {
         Cast(to) => writer.dtype(*to),
         Reshape(shape) | Expand(shape) => writer.list(shape.dims()),
         Permute(axes) => writer.list(axes),
-        Slice { starts: first, ends: second } | Pad { before: first, after: second } => {
+        Slice {
+            starts: first,
+            ends: second,
+        }
+        | Pad {
+            before: first,
+            after: second,
+        } => {
             writer.list(first);
             writer.list(second);
         }
@@ -331,8 +371,14 @@ struct Descriptors<'a> {
 }
 
 impl<'a> Descriptors<'a> {
-    fn read<T>(&mut self, parse: impl FnOnce(&mut Reader<'a>) -> Result<T, String>) -> Result<T, DecodeError> {
-        let mut frame = Reader { bytes: self.bytes, at: 0 };
+    fn read<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Reader<'a>) -> Result<T, String>,
+    ) -> Result<T, DecodeError> {
+        let mut frame = Reader {
+            bytes: self.bytes,
+            at: 0,
+        };
         let body = frame.count().and_then(|length| frame.take(length));
         let body = body.map_err(|reason| self.malformed(frame.at, reason))?;
         let mut reader = Reader { bytes: body, at: 0 };
@@ -346,14 +392,24 @@ impl<'a> Descriptors<'a> {
     }
 
     fn malformed(&self, at: usize, reason: String) -> DecodeError {
-        DecodeError::Malformed { descriptor: self.index, at, reason }
+        DecodeError::Malformed {
+            descriptor: self.index,
+            at,
+            reason,
+        }
     }
 
     fn finish(&self) -> Result<(), DecodeError> {
         if self.bytes.is_empty() {
             return Ok(());
         }
-        Err(self.malformed(0, format!("{} unexpected bytes after the last descriptor", self.bytes.len())))
+        Err(self.malformed(
+            0,
+            format!(
+                "{} unexpected bytes after the last descriptor",
+                self.bytes.len()
+            ),
+        ))
     }
 }
 
@@ -367,7 +423,9 @@ type Parsed<T> = Result<T, String>;
 impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Parsed<&'a [u8]> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let taken = rest.get(..length).ok_or_else(|| format!("{length} bytes expected, {} left", rest.len()))?;
+        let taken = rest
+            .get(..length)
+            .ok_or_else(|| format!("{length} bytes expected, {} left", rest.len()))?;
         self.at += length;
         Ok(taken)
     }
@@ -389,7 +447,10 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Parsed<String> {
         let length = self.count()?;
         if length > limits::MAX_NAME_BYTES {
-            return Err(format!("name of {length} bytes, at most {}", limits::MAX_NAME_BYTES));
+            return Err(format!(
+                "name of {length} bytes, at most {}",
+                limits::MAX_NAME_BYTES
+            ));
         }
         let bytes = self.take(length)?;
         String::from_utf8(bytes.to_vec()).map_err(|_| "name is not UTF-8".into())
@@ -417,14 +478,19 @@ impl<'a> Reader<'a> {
     }
 
     fn ty(&mut self) -> Parsed<TensorType> {
-        Ok(TensorType { dtype: self.dtype()?, shape: self.shape()? })
+        Ok(TensorType {
+            dtype: self.dtype()?,
+            shape: self.shape()?,
+        })
     }
 }
 
 fn read_header(reader: &mut Reader<'_>) -> Parsed<(usize, usize, usize)> {
     let profile = reader.text()?;
     if profile != PROFILE {
-        return Err(format!("arithmetic profile `{profile}`, this build knows `{PROFILE}`"));
+        return Err(format!(
+            "arithmetic profile `{profile}`, this build knows `{PROFILE}`"
+        ));
     }
     Ok((reader.count()?, reader.count()?, reader.count()?))
 }
@@ -446,31 +512,60 @@ fn read_node(reader: &mut Reader<'_>) -> Parsed<Node> {
     let operator = read_operator(reader)?;
     let operands = reader.count()?;
     if operands > limits::MAX_OPERANDS {
-        return Err(format!("{operands} operands, at most {}", limits::MAX_OPERANDS));
+        return Err(format!(
+            "{operands} operands, at most {}",
+            limits::MAX_OPERANDS
+        ));
     }
     let inputs: Parsed<Vec<ValueId>> = (0..operands).map(|_| reader.word().map(ValueId)).collect();
-    Ok(Node { operator, inputs: inputs?, ty: reader.ty()? })
+    Ok(Node {
+        operator,
+        inputs: inputs?,
+        ty: reader.ty()?,
+    })
 }
 
 fn read_output(reader: &mut Reader<'_>) -> Parsed<Output> {
-    Ok(Output { name: reader.text()?, value: ValueId(reader.word()?) })
+    Ok(Output {
+        name: reader.text()?,
+        value: ValueId(reader.word()?),
+    })
 }
 
 fn read_operator(reader: &mut Reader<'_>) -> Parsed<Operator> {
     use Operator::*;
     let tag = reader.byte()?;
     Ok(match tag {
-        0 => Full { dtype: reader.dtype()?, bits: reader.word()?, shape: reader.shape()? },
-        1 => Iota { shape: reader.shape()?, axis: reader.count()? },
+        0 => Full {
+            dtype: reader.dtype()?,
+            bits: reader.word()?,
+            shape: reader.shape()?,
+        },
+        1 => Iota {
+            shape: reader.shape()?,
+            axis: reader.count()?,
+        },
         9 => Cast(reader.dtype()?),
         26 => Reshape(reader.shape()?),
         27 => Permute(reader.list()?),
         28 => Expand(reader.shape()?),
-        29 => Slice { starts: reader.list()?, ends: reader.list()? },
-        30 => Concat { axis: reader.count()? },
-        31 => Pad { before: reader.list()?, after: reader.list()? },
-        33 => OneHot { classes: reader.count()? },
-        36 => PhiloxUniform { lanes: reader.count()? },
+        29 => Slice {
+            starts: reader.list()?,
+            ends: reader.list()?,
+        },
+        30 => Concat {
+            axis: reader.count()?,
+        },
+        31 => Pad {
+            before: reader.list()?,
+            after: reader.list()?,
+        },
+        33 => OneHot {
+            classes: reader.count()?,
+        },
+        36 => PhiloxUniform {
+            lanes: reader.count()?,
+        },
         _ => plain_operator(tag).ok_or_else(|| format!("operator tag {tag}"))?,
     })
 }
@@ -506,5 +601,8 @@ fn plain_operator(tag: u8) -> Option<Operator> {
         TakeAlongLast,
         UpdateRows,
     ];
-    PLAIN.iter().find(|operator| operator_tag(operator) == tag).cloned()
+    PLAIN
+        .iter()
+        .find(|operator| operator_tag(operator) == tag)
+        .cloned()
 }

@@ -35,7 +35,11 @@ pub enum TypeError {
         reason: String,
     },
     /// The result would exceed [`limits`].
-    #[error("{operator}: result shape {shape} exceeds rank {max_rank}, or {max_elements} in an axis or in all", max_rank = limits::MAX_RANK, max_elements = limits::MAX_ELEMENTS)]
+    #[error(
+        "{operator}: result shape {shape} exceeds rank {max_rank}, or {max_elements} in an axis or \
+         in all",
+        max_rank = limits::MAX_RANK, max_elements = limits::MAX_ELEMENTS
+    )]
     TooLarge {
         /// Operator name.
         operator: &'static str,
@@ -50,9 +54,16 @@ impl Operator {
     /// # Errors
     /// [`TypeError`] names the operator, the operand and the values that do not fit.
     pub fn infer(&self, operands: &[&TensorType]) -> Result<TensorType, TypeError> {
-        let ty = Inference { operator: self, operands }.infer()?;
+        let ty = Inference {
+            operator: self,
+            operands,
+        }
+        .infer()?;
         if !ty.shape.is_within_limits() {
-            return Err(TypeError::TooLarge { operator: self.name(), shape: ty.shape });
+            return Err(TypeError::TooLarge {
+                operator: self.name(),
+                shape: ty.shape,
+            });
         }
         Ok(ty)
     }
@@ -78,7 +89,10 @@ impl<'a> Inference<'a> {
             Add | Sub | Mul | Max | Min => self.binary(&[DType::F32, DType::I32]),
             Div => self.binary(&[DType::F32]),
             And | Or => self.binary(&[DType::Bool]),
-            Compare(_) => Ok(TensorType::new(DType::Bool, self.binary(&[DType::F32, DType::I32])?.shape)),
+            Compare(_) => Ok(TensorType::new(
+                DType::Bool,
+                self.binary(&[DType::F32, DType::I32])?.shape,
+            )),
             Select => self.select(),
             MatmulNt => self.matmul_nt(),
             Sum | ReduceMax => self.reduce(DType::F32, 0),
@@ -98,11 +112,18 @@ impl<'a> Inference<'a> {
     }
 
     fn mismatch(&self, reason: String) -> TypeError {
-        TypeError::Shape { operator: self.operator.name(), reason }
+        TypeError::Shape {
+            operator: self.operator.name(),
+            reason,
+        }
     }
 
     fn require(&self, condition: bool, reason: impl FnOnce() -> String) -> Result<(), TypeError> {
-        if condition { Ok(()) } else { Err(self.mismatch(reason())) }
+        if condition {
+            Ok(())
+        } else {
+            Err(self.mismatch(reason()))
+        }
     }
 
     fn operands<const N: usize>(&self) -> Result<[&'a TensorType; N], TypeError> {
@@ -118,7 +139,11 @@ impl<'a> Inference<'a> {
         if allowed.contains(&found.dtype) {
             return Ok(());
         }
-        Err(TypeError::DType { operator: self.operator.name(), operand, found: found.clone() })
+        Err(TypeError::DType {
+            operator: self.operator.name(),
+            operand,
+            found: found.clone(),
+        })
     }
 
     fn require_same(&self, a: &TensorType, b: &TensorType) -> Result<(), TypeError> {
@@ -132,13 +157,17 @@ impl<'a> Inference<'a> {
             DType::I32 => true,
             DType::Bool => bits <= 1,
         };
-        self.require(canonical, || format!("bits {bits:#010x} are not a canonical {dtype}"))?;
+        self.require(canonical, || {
+            format!("bits {bits:#010x} are not a canonical {dtype}")
+        })?;
         Ok(TensorType::new(dtype, shape.clone()))
     }
 
     fn iota(&self, shape: &Shape, axis: usize) -> Inferred {
         self.operands::<0>()?;
-        self.require(axis < shape.rank(), || format!("axis {axis} of shape {shape}"))?;
+        self.require(axis < shape.rank(), || {
+            format!("axis {axis} of shape {shape}")
+        })?;
         Ok(TensorType::i32(shape.clone()))
     }
 
@@ -159,7 +188,9 @@ impl<'a> Inference<'a> {
         let [condition, a, b] = self.operands()?;
         self.require_dtype(0, &[DType::Bool])?;
         self.require_same(a, b)?;
-        self.require(condition.shape == a.shape, || format!("condition {condition} for operands {a}"))?;
+        self.require(condition.shape == a.shape, || {
+            format!("condition {condition} for operands {a}")
+        })?;
         Ok(a.clone())
     }
 
@@ -168,9 +199,13 @@ impl<'a> Inference<'a> {
         self.require_dtype(0, &[DType::F32])?;
         self.require_dtype(1, &[DType::F32])?;
         let (da, db) = (a.shape.dims(), b.shape.dims());
-        let fits =
-            da.len() >= 2 && da.len() == db.len() && da[..da.len() - 2] == db[..db.len() - 2] && da.last() == db.last();
-        self.require(fits, || format!("operands {a} and {b}; expected [batch…, M, K] and [batch…, N, K]"))?;
+        let fits = da.len() >= 2
+            && da.len() == db.len()
+            && da[..da.len() - 2] == db[..db.len() - 2]
+            && da.last() == db.last();
+        self.require(fits, || {
+            format!("operands {a} and {b}; expected [batch…, M, K] and [batch…, N, K]")
+        })?;
         Ok(TensorType::f32(a.shape.with_last(db[db.len() - 2])))
     }
 
@@ -178,7 +213,9 @@ impl<'a> Inference<'a> {
         let [x] = self.operands()?;
         self.require_dtype(0, &[DType::F32])?;
         self.require(x.shape.rank() >= 1, || "operand is a scalar".into())?;
-        self.require(x.shape.last() >= at_least, || format!("last axis of {x} is empty"))?;
+        self.require(x.shape.last() >= at_least, || {
+            format!("last axis of {x} is empty")
+        })?;
         Ok(TensorType::new(dtype, x.shape.with_last(1)))
     }
 
@@ -193,10 +230,14 @@ impl<'a> Inference<'a> {
         let [x] = self.operands()?;
         let mut seen = vec![false; x.shape.rank()];
         for &axis in axes {
-            let fresh = seen.get_mut(axis).is_some_and(|seen| !std::mem::replace(seen, true));
+            let fresh = seen
+                .get_mut(axis)
+                .is_some_and(|seen| !std::mem::replace(seen, true));
             self.require(fresh, || format!("axes {axes:?} do not permute {x}"))?;
         }
-        self.require(axes.len() == seen.len(), || format!("axes {axes:?} do not permute {x}"))?;
+        self.require(axes.len() == seen.len(), || {
+            format!("axes {axes:?} do not permute {x}")
+        })?;
         let dims: Vec<usize> = axes.iter().map(|&axis| x.shape.dims()[axis]).collect();
         Ok(TensorType::new(x.dtype, Shape::new(dims)))
     }
@@ -204,7 +245,8 @@ impl<'a> Inference<'a> {
     fn expand(&self, shape: &Shape) -> Inferred {
         let [x] = self.operands()?;
         let pairs = || x.shape.dims().iter().zip(shape.dims());
-        let fits = x.shape.rank() == shape.rank() && pairs().all(|(&from, &to)| from == to || from == 1);
+        let fits =
+            x.shape.rank() == shape.rank() && pairs().all(|(&from, &to)| from == to || from == 1);
         self.require(fits, || format!("{x} does not expand to {shape}"))?;
         Ok(TensorType::new(x.dtype, shape.clone()))
     }
@@ -215,13 +257,21 @@ impl<'a> Inference<'a> {
         let counts = starts.len() == dims.len() && ends.len() == dims.len();
         let inside = counts && (0..dims.len()).all(|i| starts[i] <= ends[i] && ends[i] <= dims[i]);
         self.require(inside, || format!("{starts:?}..{ends:?} of {x}"))?;
-        let lengths: Vec<usize> = starts.iter().zip(ends).map(|(start, end)| end - start).collect();
+        let lengths: Vec<usize> = starts
+            .iter()
+            .zip(ends)
+            .map(|(start, end)| end - start)
+            .collect();
         Ok(TensorType::new(x.dtype, Shape::new(lengths)))
     }
 
     fn concat(&self, axis: usize) -> Inferred {
         let Some(first) = self.operands.first() else {
-            return Err(TypeError::Arity { operator: "concat", expected: 1, found: 0 });
+            return Err(TypeError::Arity {
+                operator: "concat",
+                expected: 1,
+                found: 0,
+            });
         };
         let mut dims = first.shape.dims().to_vec();
         self.require(axis < dims.len(), || format!("axis {axis} of {first}"))?;
@@ -231,7 +281,9 @@ impl<'a> Inference<'a> {
             let fits = others.len() == dims.len() && operand.dtype == first.dtype;
             self.require(fits, || format!("operands {first} and {operand}"))?;
             let length = std::mem::replace(&mut others[axis], dims[axis]);
-            self.require(others == dims, || format!("operands {first} and {operand} along axis {axis}"))?;
+            self.require(others == dims, || {
+                format!("operands {first} and {operand} along axis {axis}")
+            })?;
             dims[axis] = dims[axis].saturating_add(length);
         }
         Ok(TensorType::new(first.dtype, Shape::new(dims)))
@@ -242,14 +294,20 @@ impl<'a> Inference<'a> {
         let dims = x.shape.dims();
         let counts = before.len() == dims.len() && after.len() == dims.len();
         self.require(counts, || format!("{before:?}/{after:?} around {x}"))?;
-        let widened = (0..dims.len()).map(|i| dims[i].saturating_add(before[i]).saturating_add(after[i]));
-        Ok(TensorType::new(x.dtype, Shape::new(widened.collect::<Vec<_>>())))
+        let widened =
+            (0..dims.len()).map(|i| dims[i].saturating_add(before[i]).saturating_add(after[i]));
+        Ok(TensorType::new(
+            x.dtype,
+            Shape::new(widened.collect::<Vec<_>>()),
+        ))
     }
 
     fn gather_rows(&self) -> Inferred {
         let [table, ids] = self.operands()?;
         self.require_dtype(1, &[DType::I32])?;
-        self.require(table.shape.rank() == 2, || format!("table {table} is not [rows, width]"))?;
+        self.require(table.shape.rank() == 2, || {
+            format!("table {table} is not [rows, width]")
+        })?;
         let mut dims = ids.shape.dims().to_vec();
         dims.push(table.shape.last());
         Ok(TensorType::new(table.dtype, Shape::new(dims)))
@@ -267,7 +325,9 @@ impl<'a> Inference<'a> {
         let [x, ids] = self.operands()?;
         self.require_dtype(1, &[DType::I32])?;
         let (rank, outer) = (x.shape.rank(), x.shape.rank().saturating_sub(1));
-        let fits = rank >= 1 && rank == ids.shape.rank() && x.shape.dims()[..outer] == ids.shape.dims()[..outer];
+        let fits = rank >= 1
+            && rank == ids.shape.rank()
+            && x.shape.dims()[..outer] == ids.shape.dims()[..outer];
         self.require(fits, || format!("ids {ids} for {x}"))?;
         Ok(TensorType::new(x.dtype, ids.shape.clone()))
     }
@@ -292,7 +352,9 @@ impl<'a> Inference<'a> {
         self.require_dtype(1, &[DType::I32])?;
         let counter_fits = counter.shape.rank() == 2 && counter.shape.last() == 3;
         let fits = key.shape.dims() == [2] && counter_fits;
-        self.require(fits, || format!("key {key} and counter {counter}; expected i32[2] and i32[N, 3]"))?;
+        self.require(fits, || {
+            format!("key {key} and counter {counter}; expected i32[2] and i32[N, 3]")
+        })?;
         Ok(TensorType::f32([counter.shape.rows(), lanes]))
     }
 }

@@ -1,15 +1,16 @@
 //! A training or inference step as data: a static single-assignment list of primitive operators.
 //!
-//! A [`Program`] is what peers agree on, what an engine executes and what a dispute points into. Value ids count the
-//! inputs first, then one output per node, so a node can only read earlier values and the list is its own topological
-//! order.
+//! A [`Program`] is what peers agree on, what an engine executes and what a dispute points into.
+//! Value ids count the inputs first, then one output per node, so a node can only read earlier
+//! values and the list is its own topological order.
 //!
 //! Invariants, kept by [`Builder`] and checked by [`Program::validate`] and [`Program::decode`]:
 //! * every operand id is smaller than the id of the node that reads it;
 //! * every node's declared type is the one [`Operator::infer`] derives;
 //! * input and output names are unique; sizes stay below the limits in [`limits`].
 //!
-//! Composite functions (softmax, norms, losses, optimizers) are patterns of primitives; see [`Builder`].
+//! Composite functions (softmax, norms, losses, optimizers) are patterns of primitives; see
+//! [`Builder`].
 
 mod build;
 mod digest;
@@ -87,7 +88,8 @@ pub struct Output {
     pub value: ValueId,
 }
 
-/// A whole computation. Build one with [`Builder`] or [`crate::lower`]; read the module documentation for its rules.
+/// A whole computation. Build one with [`Builder`] or [`crate::lower`]; read the module
+/// documentation for its rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     pub(crate) inputs: Vec<Input>,
@@ -155,6 +157,7 @@ impl Program {
     /// Inputs of one role, in id order.
     pub fn inputs_with_role(&self, role: Role) -> impl Iterator<Item = (ValueId, &Input)> {
         let all = self.inputs.iter().enumerate();
-        all.filter(move |(_, input)| input.role == role).map(|(index, input)| (ValueId(index as u32), input))
+        all.filter(move |(_, input)| input.role == role)
+            .map(|(index, input)| (ValueId(index as u32), input))
     }
 }

@@ -1,7 +1,8 @@
 //! The primitive operators: the whole vocabulary of a program.
 //!
-//! The meaning of each is in [`crate::scalar`] (one element) and [`crate::engine::reference`] (a whole tensor). A new
-//! one needs a scalar meaning, type inference, an encoding tag, a kernel, a gradient rule and tests.
+//! The meaning of each is in [`crate::scalar`] (one element) and [`crate::engine::reference`] (a
+//! whole tensor). A new one needs a scalar meaning, type inference, an encoding tag, a kernel, a
+//! gradient rule and tests.
 
 use super::types::{DType, Shape};
 
@@ -16,7 +17,8 @@ pub enum Comparison {
     LessEqual,
 }
 
-/// An operator with its attributes. "Last axis" of a scalar does not exist; such operands are refused.
+/// An operator with its attributes. "Last axis" of a scalar does not exist; such operands are
+/// refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// `() → shape`: every element is the value with these bits (f32 bits, i32 bits, or 0/1).
@@ -74,13 +76,15 @@ pub enum Operator {
     /// `(condition, a, b) → a where condition else b`, bits unchanged.
     Select,
 
-    /// `(a: [batch…, M, K], b: [batch…, N, K]) → [batch…, M, N]`: `a · bᵀ`, each element one dot-product tree over K.
+    /// `(a: [batch…, M, K], b: [batch…, N, K]) → [batch…, M, N]`: `a · bᵀ`, each element one
+    /// dot-product tree over K.
     MatmulNt,
     /// `[…, K] → […, 1]`: sum by the reduction tree.
     Sum,
     /// `[…, K] → […, 1]`: largest element; −∞ for K = 0.
     ReduceMax,
-    /// `[…, K] → […, 1]`, i32: index of the largest element, the lowest at ties; a NaN counts as largest. K ≥ 1.
+    /// `[…, K] → […, 1]`, i32: index of the largest element, the lowest at ties; a NaN counts as
+    /// largest. K ≥ 1.
     Argmax,
 
     /// Same elements in the same order under another shape.
@@ -118,10 +122,11 @@ pub enum Operator {
     },
     /// `(x: […, C], ids: i32 […, P]) → […, P]`. An id outside `0..C` gives 0.
     TakeAlongLast,
-    /// `(base: [batch…, R, D], rows: [batch…, r, D], at: i32 [batch…]) → base` with rows `at..at+r` replaced; rows that
-    /// fall outside `0..R` are dropped.
+    /// `(base: [batch…, R, D], rows: [batch…, r, D], at: i32 [batch…]) → base` with rows `at..at+r`
+    /// replaced; rows that fall outside `0..R` are dropped.
     UpdateRows,
-    /// `(key: i32 [2], counter: i32 [N, 3]) → f32 [N, lanes]`, uniform in (0, 1): see [`crate::random::uniform_at`].
+    /// `(key: i32 [2], counter: i32 [N, 3]) → f32 [N, lanes]`, uniform in (0, 1): see
+    /// [`crate::random::uniform_at`].
     PhiloxUniform {
         /// Length of the output's last axis.
         lanes: usize,
@@ -172,7 +177,8 @@ impl Operator {
         }
     }
 
-    /// Whether each output element depends only on the elements at the same place of same-shaped operands.
+    /// Whether each output element depends only on the elements at the same place of same-shaped
+    /// operands.
     pub fn is_elementwise(&self) -> bool {
         use Operator::*;
         matches!(
@@ -197,7 +203,8 @@ impl Operator {
         )
     }
 
-    /// Whether the output only rearranges or repeats elements of its one operand, so that an engine may read through it.
+    /// Whether the output only rearranges or repeats elements of its one operand, so that an engine
+    /// may read through it.
     pub fn is_view(&self) -> bool {
         use Operator::*;
         matches!(self, Reshape(_) | Permute(_) | Expand(_) | Slice { .. })

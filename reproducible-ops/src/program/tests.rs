@@ -25,7 +25,11 @@ fn equal_nodes_are_shared() {
     let mut b = Builder::new();
     let x = b.input("x", TensorType::f32([4]), Role::Data);
     assert_eq!(b.exp(x).unwrap(), b.exp(x).unwrap());
-    assert_ne!(b.full(0.0, [4]).unwrap(), b.full(-0.0, [4]).unwrap(), "−0 and +0 are different constants");
+    assert_ne!(
+        b.full(0.0, [4]).unwrap(),
+        b.full(-0.0, [4]).unwrap(),
+        "−0 and +0 are different constants"
+    );
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Sizes that no program may exceed. They bound what a decoder allocates and what a peer can ask for.
+/// Sizes that no program may exceed. They bound what a decoder allocates and what a peer can ask
+/// for.
 pub mod limits {
     /// Axes of one tensor.
     pub const MAX_RANK: usize = 8;
@@ -71,13 +72,14 @@ impl Shape {
         self.0.len()
     }
 
-    /// Number of elements; 1 for a scalar. Saturates, so that an absurd shape fails the limit instead of wrapping.
+    /// Number of elements; 1 for a scalar. Saturates, so that an absurd shape fails the limit
+    /// instead of wrapping.
     pub fn elements(&self) -> usize {
         self.0.iter().fold(1, |n, &dim| n.saturating_mul(dim))
     }
 
-    /// Whether rank, every axis and the number of elements stay below [`limits`]. An axis counts even beside one of
-    /// length 0, for its length is encoded and looped over.
+    /// Whether rank, every axis and the number of elements stay below [`limits`]. An axis counts
+    /// even beside one of length 0, for its length is encoded and looped over.
     pub fn is_within_limits(&self) -> bool {
         let axes_fit = self.0.iter().all(|&dim| dim <= limits::MAX_ELEMENTS);
         self.rank() <= limits::MAX_RANK && axes_fit && self.elements() <= limits::MAX_ELEMENTS
@@ -91,7 +93,9 @@ impl Shape {
     /// Number of rows: the product of all axes but the last.
     pub fn rows(&self) -> usize {
         let outer = self.0.len().saturating_sub(1);
-        self.0[..outer].iter().fold(1, |n, &dim| n.saturating_mul(dim))
+        self.0[..outer]
+            .iter()
+            .fold(1, |n, &dim| n.saturating_mul(dim))
     }
 
     /// The same shape with another last axis; a scalar gains one.
@@ -148,7 +152,10 @@ pub struct TensorType {
 impl TensorType {
     /// A type of these elements and axes.
     pub fn new(dtype: DType, shape: impl Into<Shape>) -> Self {
-        Self { dtype, shape: shape.into() }
+        Self {
+            dtype,
+            shape: shape.into(),
+        }
     }
 
     /// An f32 tensor type.

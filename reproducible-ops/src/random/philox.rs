@@ -1,5 +1,5 @@
-//! Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011) and what is
-//! drawn from it.
+//! Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC
+//! 2011) and what is drawn from it.
 
 use crate::scalar;
 use sha2::{Digest, Sha256};
@@ -8,7 +8,8 @@ const MULTIPLIER: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
 const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
 const ROUNDS: usize = 10;
 
-/// What a block of four words is for: the index of the thing drawn, the sample, the position in it, and the lane.
+/// What a block of four words is for: the index of the thing drawn, the sample, the position in it,
+/// and the lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Counter {
     /// Which question, row or item.
@@ -49,13 +50,20 @@ pub fn block(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
-/// The key of a purpose: the first eight bytes of SHA-256(domain ‖ job ‖ beacon) as two big-endian words.
+/// The key of a purpose: the first eight bytes of SHA-256(domain ‖ job ‖ beacon) as two big-endian
+/// words.
 ///
-/// `domain` names the purpose, so that no two purposes share numbers; `job` is the id of the job or swarm. Both ids have a
-/// fixed length, so the concatenation is unambiguous.
+/// `domain` names the purpose, so that no two purposes share numbers; `job` is the id of the job or
+/// swarm. Both ids have a fixed length, so the concatenation is unambiguous.
 pub fn key_from(domain: &str, job: &[u8; 32], beacon: &[u8; 32]) -> [u32; 2] {
-    let digest = Sha256::new().chain_update(domain).chain_update(job).chain_update(beacon).finalize();
-    let word = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
+    let digest = Sha256::new()
+        .chain_update(domain)
+        .chain_update(job)
+        .chain_update(beacon)
+        .finalize();
+    let word = |at: usize| {
+        u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]])
+    };
     [word(0), word(4)]
 }
 
@@ -69,7 +77,8 @@ pub fn uniform_open(word: u32) -> f32 {
 
 /// Gumbel noise from a uniform number of the open interval: `neg(log(neg(log(u))))`.
 ///
-/// From [`uniform_open`] it lies in [−2.82, 16.64], with an absolute error of at most 5.4e−7 (all 2²³ numbers).
+/// From [`uniform_open`] it lies in [−2.82, 16.64], with an absolute error of at most 5.4e−7 (all
+/// 2²³ numbers).
 #[inline(always)]
 pub fn gumbel(u: f32) -> f32 {
     scalar::neg(scalar::log(scalar::neg(scalar::log(u))))
@@ -77,7 +86,8 @@ pub fn gumbel(u: f32) -> f32 {
 
 /// Element `l` of row `counter` of the program operator `philox_uniform`.
 ///
-/// It is word `l mod 4` of the block with counter `(counter[0], counter[1], counter[2], ⌊l / 4⌋)`, as a uniform number.
+/// It is word `l mod 4` of the block with counter `(counter[0], counter[1], counter[2], ⌊l / 4⌋)`,
+/// as a uniform number.
 #[inline(always)]
 pub fn uniform_at(key: [u32; 2], counter: [u32; 3], l: u32) -> f32 {
     let [index, sample, position] = counter;
@@ -94,7 +104,10 @@ fn wide_uniform(key: [u32; 2], counter: [u32; 3], first: u32) -> [[f32; WIDE]; 4
     let [index, sample, position] = counter;
     let mut numbers = [[0.0; WIDE]; 4];
     for at in 0..WIDE {
-        let words = block([index, sample, position, first.wrapping_add(at as u32)], key);
+        let words = block(
+            [index, sample, position, first.wrapping_add(at as u32)],
+            key,
+        );
         for (number, word) in numbers.iter_mut().zip(words) {
             number[at] = uniform_open(word);
         }
@@ -128,7 +141,10 @@ mod tests {
         assert_eq!(zeros, [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         let ones = block([u32::MAX; 4], [u32::MAX; 2]);
         assert_eq!(ones, [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
-        let pi = block([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]);
+        let pi = block(
+            [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+            [0xa409_3822, 0x299f_31d0],
+        );
         assert_eq!(pi, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }
 
@@ -151,7 +167,10 @@ mod tests {
             let want = -(-f64::from(u).ln()).ln();
             let got = f64::from(gumbel(u));
             assert!((-2.82..16.65).contains(&got), "{got}");
-            assert!((got - want).abs() <= 3e-7 * want.abs().max(1.0), "{u}: {got} against {want}");
+            assert!(
+                (got - want).abs() <= 3e-7 * want.abs().max(1.0),
+                "{u}: {got} against {want}"
+            );
         }
     }
 
@@ -176,14 +195,23 @@ mod tests {
         let digest = Sha256::digest([b"shuffle".as_slice(), &a, &b].concat());
         assert_eq!(key[0].to_be_bytes(), digest[..4]);
         assert_eq!(key[1].to_be_bytes(), digest[4..8]);
-        for other in [key_from("shuffl", &a, &b), key_from("shuffle", &b, &b), key_from("shuffle", &a, &a)] {
+        for other in [
+            key_from("shuffl", &a, &b),
+            key_from("shuffle", &b, &b),
+            key_from("shuffle", &a, &a),
+        ] {
             assert_ne!(key, other);
         }
     }
 
     #[test]
     fn counter_fields_are_words() {
-        let counter = Counter { index: 1, sample: 2, position: 3, lane: 4 };
+        let counter = Counter {
+            index: 1,
+            sample: 2,
+            position: 3,
+            lane: 4,
+        };
         assert_eq!(counter.words(), [1, 2, 3, 4]);
     }
 }

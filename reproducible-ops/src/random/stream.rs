@@ -2,11 +2,13 @@
 
 use super::philox::{block, key_from, uniform_open};
 
-/// Numbers dealt one after the other from Philox blocks (index, sample, 0, 0), (index, sample, 0, 1), ….
+/// Numbers dealt one after the other from Philox blocks (index, sample, 0, 0), (index, sample, 0,
+/// 1), ….
 ///
-/// The third and fourth counter words are the high and low half of the block number, so a stream has 2⁶⁶ words.
-/// Two streams are independent when key, index or sample differ. A stream and the operator `philox_uniform` must not
-/// share a key: give each purpose its own domain in [`key_from`].
+/// The third and fourth counter words are the high and low half of the block number, so a stream
+/// has 2⁶⁶ words. Two streams are independent when key, index or sample differ. A stream and the
+/// operator `philox_uniform` must not share a key: give each purpose its own domain in
+/// [`key_from`].
 #[derive(Clone, Debug)]
 pub struct Stream {
     key: [u32; 2],
@@ -20,11 +22,18 @@ pub struct Stream {
 impl Stream {
     /// The stream of a key, numbered by two words.
     pub fn new(key: [u32; 2], index: u32, sample: u32) -> Self {
-        Self { key, index, sample, next_block: 0, words: [0; 4], used: 4 }
+        Self {
+            key,
+            index,
+            sample,
+            next_block: 0,
+            words: [0; 4],
+            used: 4,
+        }
     }
 
-    /// The stream of a purpose and a plain seed, for whatever belongs to no job: the job is the seed in big-endian
-    /// bytes after 24 zeros, the beacon is zero.
+    /// The stream of a purpose and a plain seed, for whatever belongs to no job: the job is the
+    /// seed in big-endian bytes after 24 zeros, the beacon is zero.
     pub fn from_seed(domain: &str, seed: u64) -> Self {
         let mut job = [0; 32];
         job[24..].copy_from_slice(&seed.to_be_bytes());
@@ -61,7 +70,8 @@ impl Stream {
 
     /// An unbiased number below `bound`; 0 when `bound` is 0.
     ///
-    /// High half of `draw · bound`; draws whose low half falls in the incomplete part are rejected (Lemire 2019).
+    /// High half of `draw · bound`; draws whose low half falls in the incomplete part are rejected
+    /// (Lemire 2019).
     pub fn below(&mut self, bound: u64) -> u64 {
         let incomplete = bound.wrapping_neg().checked_rem(bound).unwrap_or(0);
         loop {
@@ -72,7 +82,8 @@ impl Stream {
         }
     }
 
-    /// An unbiased number between `low` and `high`, both included; `low` when `high` is not above it.
+    /// An unbiased number between `low` and `high`, both included; `low` when `high` is not above
+    /// it.
     pub fn range(&mut self, low: i64, high: i64) -> i64 {
         let span = if high > low { high.abs_diff(low) } else { 0 };
         let offset = match span.checked_add(1) {
@@ -139,7 +150,10 @@ mod tests {
 
     #[test]
     fn the_block_number_carries_into_the_high_word() {
-        let mut stream = Stream { next_block: 1 << 32, ..Stream::new([5, 6], 7, 8) };
+        let mut stream = Stream {
+            next_block: 1 << 32,
+            ..Stream::new([5, 6], 7, 8)
+        };
         assert_eq!(stream.next_u32(), block([7, 8, 1, 0], [5, 6])[0]);
     }
 
@@ -148,7 +162,10 @@ mod tests {
         let first = |mut stream: Stream| stream.next_u64();
         assert_eq!(first(stream(1)), first(stream(1)));
         assert_ne!(first(stream(1)), first(stream(2)));
-        assert_ne!(first(Stream::new([1, 2], 0, 1)), first(Stream::new([1, 2], 1, 0)));
+        assert_ne!(
+            first(Stream::new([1, 2], 0, 1)),
+            first(Stream::new([1, 2], 1, 0))
+        );
     }
 
     #[test]
@@ -159,7 +176,10 @@ mod tests {
             counts[stream.below(6) as usize] += 1;
         }
         // Five standard deviations of a binomial count of mean 10,000.
-        assert!(counts.iter().all(|n| (n - 10_000).abs() < 460), "{counts:?}");
+        assert!(
+            counts.iter().all(|n| (n - 10_000).abs() < 460),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -174,7 +194,10 @@ mod tests {
     #[test]
     fn degenerate_requests_have_an_answer() {
         let mut stream = stream(5);
-        assert_eq!((stream.below(0), stream.below(1), stream.index(0)), (0, 0, 0));
+        assert_eq!(
+            (stream.below(0), stream.below(1), stream.index(0)),
+            (0, 0, 0)
+        );
         assert_eq!((stream.range(7, 7), stream.range(9, -9)), (7, 9));
         assert_eq!(stream.choose::<u8>(&[]), None);
         assert!(stream.distinct(3, 0).is_empty());
@@ -201,7 +224,10 @@ mod tests {
             *counts.entry(items).or_insert(0i32) += 1;
         }
         assert_eq!(counts.len(), 24);
-        assert!(counts.values().all(|n| (n - 1_000).abs() < 160), "{counts:?}");
+        assert!(
+            counts.values().all(|n| (n - 1_000).abs() < 160),
+            "{counts:?}"
+        );
     }
 
     #[test]

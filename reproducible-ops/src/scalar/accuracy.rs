@@ -1,8 +1,10 @@
-//! Accuracy of the functions against f64, over a sample of all bit patterns; the whole space is an ignored test.
+//! Accuracy of the functions against f64, over a sample of all bit patterns; the whole space is an
+//! ignored test.
 
 use super::{exp, log, tanh};
 
-/// A function of this module, its f64 twin, and the bound on its error in ulp that its documentation states.
+/// A function of this module, its f64 twin, and the bound on its error in ulp that its
+/// documentation states.
 struct Case {
     name: &'static str,
     function: fn(f32) -> f32,
@@ -11,9 +13,24 @@ struct Case {
 }
 
 const CASES: [Case; 3] = [
-    Case { name: "exp", function: exp, reference: f64::exp, bound: 0.9 },
-    Case { name: "log", function: log, reference: f64::ln, bound: 0.88 },
-    Case { name: "tanh", function: tanh, reference: f64::tanh, bound: 1.6 },
+    Case {
+        name: "exp",
+        function: exp,
+        reference: f64::exp,
+        bound: 0.9,
+    },
+    Case {
+        name: "log",
+        function: log,
+        reference: f64::ln,
+        bound: 0.88,
+    },
+    Case {
+        name: "tanh",
+        function: tanh,
+        reference: f64::tanh,
+        bound: 1.6,
+    },
 ];
 
 /// Spacing of f32 at `y`; above the largest finite number that of the last binade.
@@ -27,7 +44,11 @@ fn error(got: f32, want: f64) -> f64 {
     let limit = 2f64.powi(128);
     let want = want.clamp(-limit, limit);
     let got = f64::from(got).clamp(-limit, limit);
-    if got == want { 0.0 } else { (got - want).abs() / ulp(want) }
+    if got == want {
+        0.0
+    } else {
+        (got - want).abs() / ulp(want)
+    }
 }
 
 /// The largest error over every `stride`-th bit pattern and where it occurs; NaN must meet NaN.
@@ -48,7 +69,11 @@ fn sweep(case: &Case, stride: usize) -> (f64, f32) {
 fn check(stride: usize) {
     for case in &CASES {
         let (worst, at) = sweep(case, stride);
-        println!("{}: {worst:.4} ulp at {at:e} ({:#010x})", case.name, at.to_bits());
+        println!(
+            "{}: {worst:.4} ulp at {at:e} ({:#010x})",
+            case.name,
+            at.to_bits()
+        );
         assert!(worst <= case.bound, "{}: {worst} ulp at {at:e}", case.name);
     }
 }

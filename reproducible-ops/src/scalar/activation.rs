@@ -1,17 +1,19 @@
-//! Activations as fixed compositions of scalar operations, in the order in which a program of primitives computes them.
+//! Activations as fixed compositions of scalar operations, in the order in which a program of
+//! primitives computes them.
 
 use super::{add, div, exp, mul, neg, tanh};
 
 /// `1 / (1 + e^{−x})` as `div(1, add(1, exp(neg(x))))`.
 ///
-/// Error at most 2.23 ulp for x ≥ −87 (every 31st f32). Below −88.73, where `e^{−x}` overflows, it is +0 and not the
-/// subnormal that the formula has.
+/// Error at most 2.23 ulp for x ≥ −87 (every 31st f32). Below −88.73, where `e^{−x}` overflows, it
+/// is +0 and not the subnormal that the formula has.
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     div(1.0, add(1.0, exp(neg(x))))
 }
 
-/// `x · sigmoid(x)` as `mul(x, sigmoid(x))`; `silu(−inf)` is NaN (inf · 0), as the composition says.
+/// `x · sigmoid(x)` as `mul(x, sigmoid(x))`; `silu(−inf)` is NaN (inf · 0), as the composition
+/// says.
 ///
 /// Error at most 2.72 ulp for x ≥ −87 (every 31st f32).
 #[inline(always)]
@@ -24,8 +26,8 @@ pub fn silu(x: f32) -> f32 {
 /// The order is `x³ = mul(mul(x, x), x)`, `u = mul(√(2/π), add(x, mul(0.044715, x³)))`,
 /// `mul(mul(0.5, x), add(1, tanh(u)))`.
 ///
-/// Against this formula in f64 (every 31st f32): at most 1.80 ulp for x > 0; for x < 0, where `1 + tanh(u)` cancels, at
-/// most 7.7e−8 absolute.
+/// Against this formula in f64 (every 31st f32): at most 1.80 ulp for x > 0; for x < 0, where `1 +
+/// tanh(u)` cancels, at most 7.7e−8 absolute.
 #[inline(always)]
 pub fn gelu(x: f32) -> f32 {
     const SQRT_2_OVER_PI: f32 = f32::from_bits(0x3f4c_422a);
@@ -64,7 +66,10 @@ mod tests {
             let u = (2.0 / std::f64::consts::PI).sqrt() * (y + 0.044715 * y.powi(3));
             let want = [logistic, y * logistic, 0.5 * y * (1.0 + u.tanh())];
             for (got, want) in [sigmoid(x), silu(x), gelu(x)].into_iter().zip(want) {
-                assert!((f64::from(got) - want).abs() <= 3e-7 * y.abs().max(1.0), "{x}: {got} against {want}");
+                assert!(
+                    (f64::from(got) - want).abs() <= 3e-7 * y.abs().max(1.0),
+                    "{x}: {got} against {want}"
+                );
             }
         }
     }

@@ -1,12 +1,14 @@
 //! The IEEE operations with canonical NaN, and the total order behind `max` and `min`.
 
-/// The bits of every NaN result (`0x7fc00000`): the hardware's choice of sign and payload never shows.
+/// The bits of every NaN result (`0x7fc00000`): the hardware's choice of sign and payload never
+/// shows.
 pub const CANONICAL_NAN: u32 = 0x7fc0_0000;
 
 /// Whether `x` is NaN, asked of its bits.
 ///
-/// `x != x` would do, but the compiler holds one NaN to be as good as another: from `sqrt(x)` it removes a selection of
-/// the canonical NaN that hangs on a floating-point comparison. It leaves integer comparisons alone.
+/// `x != x` would do, but the compiler holds one NaN to be as good as another: from `sqrt(x)` it
+/// removes a selection of the canonical NaN that hangs on a floating-point comparison. It leaves
+/// integer comparisons alone.
 #[inline(always)]
 pub(super) fn is_nan(x: f32) -> bool {
     x.to_bits() & 0x7fff_ffff > 0x7f80_0000
@@ -15,7 +17,11 @@ pub(super) fn is_nan(x: f32) -> bool {
 /// Replaces any NaN by the canonical one and leaves every other value, −0 included, as it is.
 #[inline(always)]
 pub fn canon(x: f32) -> f32 {
-    f32::from_bits(if is_nan(x) { CANONICAL_NAN } else { x.to_bits() })
+    f32::from_bits(if is_nan(x) {
+        CANONICAL_NAN
+    } else {
+        x.to_bits()
+    })
 }
 
 /// `a + b`, correctly rounded.
@@ -86,7 +92,11 @@ pub fn min(a: f32, b: f32) -> f32 {
 /// `bits` as a float, or NaN when `a` and `b` cannot be ordered.
 #[inline(always)]
 fn ordered(a: f32, b: f32, bits: u32) -> f32 {
-    f32::from_bits(if is_nan(a) | is_nan(b) { CANONICAL_NAN } else { bits })
+    f32::from_bits(if is_nan(a) | is_nan(b) {
+        CANONICAL_NAN
+    } else {
+        bits
+    })
 }
 
 #[cfg(test)]
@@ -96,7 +106,12 @@ mod tests {
     const SNAN: u32 = 0xff80_0001;
 
     fn assert_bits(got: f32, want: u32) {
-        assert_eq!(got.to_bits(), want, "{got:?} against {:?}", f32::from_bits(want));
+        assert_eq!(
+            got.to_bits(),
+            want,
+            "{got:?} against {:?}",
+            f32::from_bits(want)
+        );
     }
 
     #[test]
@@ -141,7 +156,15 @@ mod tests {
 
     #[test]
     fn max_and_min_order_numbers() {
-        let values = [f32::NEG_INFINITY, -2.0, -1e-45, 0.0, 1e-45, 2.0, f32::INFINITY];
+        let values = [
+            f32::NEG_INFINITY,
+            -2.0,
+            -1e-45,
+            0.0,
+            1e-45,
+            2.0,
+            f32::INFINITY,
+        ];
         for (i, &a) in values.iter().enumerate() {
             for (j, &b) in values.iter().enumerate() {
                 assert_bits(max(a, b), values[i.max(j)].to_bits());

@@ -2,7 +2,8 @@
 
 use super::arithmetic::is_nan;
 
-/// 2²³: from here on every f32 is an integer, and `2²³ + v` has the integer nearest to v in its low bits.
+/// 2²³: from here on every f32 is an integer, and `2²³ + v` has the integer nearest to v in its low
+/// bits.
 const INTEGRAL: f32 = 8_388_608.0;
 /// 2³¹: the first magnitude that does not fit.
 const TOO_LARGE: f32 = 2_147_483_648.0;
@@ -14,13 +15,27 @@ const TOO_LARGE: f32 = 2_147_483_648.0;
 pub fn f32_to_i32(x: f32) -> i32 {
     let (magnitude, negative) = (x.abs(), x.to_bits() >> 31);
     let bits = magnitude.to_bits();
-    let rounded = (magnitude + INTEGRAL).to_bits().wrapping_sub(INTEGRAL.to_bits());
+    let rounded = (magnitude + INTEGRAL)
+        .to_bits()
+        .wrapping_sub(INTEGRAL.to_bits());
     let significand = bits & 0x007f_ffff | 0x0080_0000;
     let shifted = significand.wrapping_shl((bits >> 23).wrapping_sub(150));
-    let value = if magnitude < INTEGRAL { rounded } else { shifted };
-    let value = if magnitude < TOO_LARGE { value } else { 0x7fff_ffff + negative };
+    let value = if magnitude < INTEGRAL {
+        rounded
+    } else {
+        shifted
+    };
+    let value = if magnitude < TOO_LARGE {
+        value
+    } else {
+        0x7fff_ffff + negative
+    };
     let value = if is_nan(x) { 0 } else { value };
-    (if negative == 1 { value.wrapping_neg() } else { value }) as i32
+    (if negative == 1 {
+        value.wrapping_neg()
+    } else {
+        value
+    }) as i32
 }
 
 /// The nearest f32, ties to even; 0 gives +0.

@@ -1,4 +1,5 @@
-//! Comparisons (for f32 those of IEEE: NaN is unequal to everything, −0 equals +0; for i32 signed) and selection.
+//! Comparisons (for f32 those of IEEE: NaN is unequal to everything, −0 equals +0; for i32 signed)
+//! and selection.
 
 /// `a == b`.
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! `exp`, `log` and `tanh` as fixed programs of IEEE operations and integer operations on the bits.
 //!
-//! Inside a function the hardware's NaN may travel; it is made canonical once, at the end. Coefficients are written
-//! as bits, since the bits are the definition; they are minimax fits of the stated error before rounding effects.
+//! Inside a function the hardware's NaN may travel; it is made canonical once, at the end.
+//! Coefficients are written as bits, since the bits are the definition; they are minimax fits of
+//! the stated error before rounding effects.
 
 use super::arithmetic::{CANONICAL_NAN, canon, is_nan};
 
@@ -39,13 +40,15 @@ fn power_of_two(n: i32) -> f32 {
 
 /// `e^x`.
 ///
-/// Overflows to +inf, underflows gradually through the subnormals to +0; `exp(±0)` is 1, `exp(−inf)` is +0.
+/// Overflows to +inf, underflows gradually through the subnormals to +0; `exp(±0)` is 1,
+/// `exp(−inf)` is +0.
 ///
 /// Error at most 0.892 ulp over every f32, reached at −5.848642.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    // Outside [−104, 89] the result is +0 or +inf already; NaN fails both comparisons and stays. Below, products that
-    // underflow would trap into microcode, which made masked scores ten times as dear as others.
+    // Outside [−104, 89] the result is +0 or +inf already; NaN fails both comparisons and stays.
+    // Below, products that underflow would trap into microcode, which made masked scores ten times
+    // as dear as others.
     let x = if x > 89.0 { 89.0 } else { x };
     let vanishes = x < -104.0;
     let x = if vanishes { 0.0 } else { x };
@@ -58,7 +61,8 @@ pub fn exp(x: f32) -> f32 {
     if vanishes { 0.0 } else { canon(power) }
 }
 
-/// `(log(1 + f) − f + f²/2) / f³` for 1 + f in [√½, √2]; with it the logarithm has a relative error of 2^−27.3.
+/// `(log(1 + f) − f + f²/2) / f³` for 1 + f in [√½, √2]; with it the logarithm has a relative error
+/// of 2^−27.3.
 #[inline(always)]
 fn log_tail(f: f32) -> f32 {
     let p = f32::from_bits(0xbd9c_6488);
@@ -84,7 +88,8 @@ fn split_mantissa(x: f32) -> (f32, f32) {
 
 /// The natural logarithm.
 ///
-/// `log(1)` is +0, `log(±0)` is −inf, `log(inf)` is inf, below zero it is NaN; subnormals are inputs like others.
+/// `log(1)` is +0, `log(±0)` is −inf, `log(inf)` is inf, below zero it is NaN; subnormals are
+/// inputs like others.
 ///
 /// Error at most 0.876 ulp over every f32, reached at 1.2743293.
 #[inline(always)]
@@ -95,7 +100,11 @@ pub fn log(x: f32) -> f32 {
     let y = e.mul_add(LN2_HIGH, f + small);
     let y = if x == f32::INFINITY { x } else { y };
     let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
-    f32::from_bits(if (x < 0.0) | is_nan(x) { CANONICAL_NAN } else { y.to_bits() })
+    f32::from_bits(if (x < 0.0) | is_nan(x) {
+        CANONICAL_NAN
+    } else {
+        y.to_bits()
+    })
 }
 
 /// `(tanh(x)/x − 1) / x²` in z = x² for |x| < 0.55; with it tanh has a relative error of 2^−29.7.
@@ -130,7 +139,11 @@ mod tests {
     fn assert_values(f: fn(f32) -> f32, cases: &[(f32, f32)]) {
         for &(x, want) in cases {
             let got = f(x);
-            assert_eq!(got.to_bits(), want.to_bits(), "{x:e}: {got:e} against {want:e}");
+            assert_eq!(
+                got.to_bits(),
+                want.to_bits(),
+                "{x:e}: {got:e} against {want:e}"
+            );
         }
     }
 
@@ -139,10 +152,22 @@ mod tests {
         let inf = f32::INFINITY;
         let nan = f32::from_bits(CANONICAL_NAN);
         let minimum = f32::from_bits(1);
-        assert_values(exp, &[(0.0, 1.0), (-0.0, 1.0), (minimum, 1.0), (inf, inf), (-inf, 0.0)]);
+        assert_values(
+            exp,
+            &[
+                (0.0, 1.0),
+                (-0.0, 1.0),
+                (minimum, 1.0),
+                (inf, inf),
+                (-inf, 0.0),
+            ],
+        );
         assert_values(exp, &[(-f32::NAN, nan), (f32::MAX, inf), (f32::MIN, 0.0)]);
         // 128 ln 2 and 150 ln 2 are the thresholds of overflow and of underflow to zero.
-        assert_values(exp, &[(88.722_84, inf), (-103.972_084, 0.0), (-103.97, minimum)]);
+        assert_values(
+            exp,
+            &[(88.722_84, inf), (-103.972_084, 0.0), (-103.97, minimum)],
+        );
         assert!(exp(88.722_83).is_finite());
     }
 
@@ -151,8 +176,14 @@ mod tests {
         let inf = f32::INFINITY;
         let nan = f32::from_bits(CANONICAL_NAN);
         assert_values(log, &[(1.0, 0.0), (0.0, -inf), (-0.0, -inf), (inf, inf)]);
-        assert_values(log, &[(-inf, nan), (-1e-45, nan), (-f32::NAN, nan), (-1.0, nan)]);
-        assert_values(log, &[(f32::from_bits(1), -103.278_93), (f32::MAX, 88.722_84)]);
+        assert_values(
+            log,
+            &[(-inf, nan), (-1e-45, nan), (-f32::NAN, nan), (-1.0, nan)],
+        );
+        assert_values(
+            log,
+            &[(f32::from_bits(1), -103.278_93), (f32::MAX, 88.722_84)],
+        );
     }
 
     #[test]
@@ -160,8 +191,14 @@ mod tests {
         let nan = f32::from_bits(CANONICAL_NAN);
         let minimum = f32::from_bits(1);
         assert_values(tanh, &[(0.0, 0.0), (-0.0, -0.0), (minimum, minimum)]);
-        assert_values(tanh, &[(f32::INFINITY, 1.0), (f32::NEG_INFINITY, -1.0), (9.02, 1.0)]);
-        assert_values(tanh, &[(-f32::NAN, nan), (f32::NAN, nan), (-f32::MAX, -1.0)]);
+        assert_values(
+            tanh,
+            &[(f32::INFINITY, 1.0), (f32::NEG_INFINITY, -1.0), (9.02, 1.0)],
+        );
+        assert_values(
+            tanh,
+            &[(-f32::NAN, nan), (f32::NAN, nan), (-f32::MAX, -1.0)],
+        );
     }
 
     #[test]
@@ -177,8 +214,14 @@ mod tests {
     fn exp_grows_across_the_end_of_each_binade() {
         for n in -149..128 {
             let x = (n as f32 + 0.5) * std::f32::consts::LN_2;
-            assert!(exp(x) <= exp(f32::from_bits(x.to_bits() + 8)) || x < 0.0, "{x}");
-            assert!(exp(f32::from_bits(x.to_bits() + 8)) <= exp(x) || x > 0.0, "{x}");
+            assert!(
+                exp(x) <= exp(f32::from_bits(x.to_bits() + 8)) || x < 0.0,
+                "{x}"
+            );
+            assert!(
+                exp(f32::from_bits(x.to_bits() + 8)) <= exp(x) || x > 0.0,
+                "{x}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! i32 arithmetic modulo 2³². Only `i32::MIN` surprises: it is its own negative and its own absolute value.
+//! i32 arithmetic modulo 2³². Only `i32::MIN` surprises: it is its own negative and its own
+//! absolute value.
 
 /// `a + b` modulo 2³².
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! The bits of the functions, pinned: an accuracy bound would let a changed coefficient pass.
 //!
-//! Each digest covers the results for every 65,521st bit pattern, in ascending order, little-endian. A digest that changes
-//! is another arithmetic: it needs another version name in the header of programs.
+//! Each digest covers the results for every 65,521st bit pattern, in ascending order,
+//! little-endian. A digest that changes is another arithmetic: it needs another version name in the
+//! header of programs.
 
 use super::{exp, gelu, log, sigmoid, silu, tanh};
 use crate::random::gumbel;

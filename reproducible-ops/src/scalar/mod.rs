@@ -1,16 +1,18 @@
-//! The meaning of every scalar operation: the law that all engines, kernels and contracts are tested against.
+//! The meaning of every scalar operation: the law that all engines, kernels and contracts are
+//! tested against.
 //!
-//! * Numbers are IEEE-754 binary32, rounded to nearest even, with subnormals. A NaN result is always
-//!   [`CANONICAL_NAN`]; inputs of a program are canonicalised with [`canon`] when they enter it, so operations that
-//!   only move values (select, gather, reshape) need not look at them.
-//! * [`add`], [`sub`], [`mul`], [`div`], [`sqrt`] and [`fma`] are the correctly rounded operations. [`exp`], [`log`]
-//!   and [`tanh`] are fixed short programs of these and of integer operations on the bits; nothing here calls the
-//!   platform's mathematical library.
-//! * Every function is `#[inline(always)]`, free of branches and of tables. A plain loop over slices inside a function
-//!   with `#[target_feature(enable = "avx512f,…")]` or `"avx2,fma"` therefore becomes vector code of that width,
-//!   and the bits are equal by construction: it is the same code.
-//! * Without hardware fused multiply-add, [`f32::mul_add`] is still exact (it becomes a call of the C library's
-//!   `fmaf`), only slow. [`soft`] is the exact integer twin that depends on neither.
+//! * Numbers are IEEE-754 binary32, rounded to nearest even, with subnormals. A NaN result is
+//!   always [`CANONICAL_NAN`]; inputs of a program are canonicalised with [`canon`] when they enter
+//!   it, so operations that only move values (select, gather, reshape) need not look at them.
+//! * [`add`], [`sub`], [`mul`], [`div`], [`sqrt`] and [`fma`] are the correctly rounded operations.
+//!   [`exp`], [`log`] and [`tanh`] are fixed short programs of these and of integer operations on
+//!   the bits; nothing here calls the platform's mathematical library.
+//! * Every function is `#[inline(always)]`, free of branches and of tables. A plain loop over
+//!   slices inside a function with `#[target_feature(enable = "avx512f,…")]` or `"avx2,fma"`
+//!   therefore becomes vector code of that width, and the bits are equal by construction: it is the
+//!   same code.
+//! * Without hardware fused multiply-add, [`f32::mul_add`] is still exact (it becomes a call of the
+//!   C library's `fmaf`), only slow. [`soft`] is the exact integer twin that depends on neither.
 //!
 //! | room | contents |
 //! |---|---|

@@ -6,10 +6,12 @@
 //! level 2                  …                     and so on until one number is left
 //! ```
 //!
-//! * The chain of additions is walked **even when there is a single block**. An `fma` chain can end in −0 when a
-//!   product underflows (`fma(−2⁻¹⁰⁰, 2⁻¹⁰⁰, +0)` rounds to −0); `add(+0, −0)` is +0, so a result is never −0 and
-//!   zeros appended to the inputs change nothing. Padded, bucketed and packed execution have equal bits.
-//! * For the same reason a level over a single number returns that number: the depth of the tree does not matter.
+//! * The chain of additions is walked **even when there is a single block**. An `fma` chain can end
+//!   in −0 when a product underflows (`fma(−2⁻¹⁰⁰, 2⁻¹⁰⁰, +0)` rounds to −0); `add(+0, −0)` is +0,
+//!   so a result is never −0 and zeros appended to the inputs change nothing. Padded, bucketed and
+//!   packed execution have equal bits.
+//! * For the same reason a level over a single number returns that number: the depth of the tree
+//!   does not matter.
 //! * The empty reduction is +0 for `dot` and `sum`, −inf for `max`, none for `argmax`.
 
 use super::{add, canon, fma};
@@ -53,7 +55,9 @@ impl Tree {
     /// Closes the open blocks from the lowest level up.
     pub fn finish(&self) -> f32 {
         // An empty level passes +0 on, which changes no chain, for no chain is ever −0.
-        self.chain.iter().fold(0.0, |carry, &chain| add(chain, carry))
+        self.chain
+            .iter()
+            .fold(0.0, |carry, &chain| add(chain, carry))
     }
 }
 
@@ -69,7 +73,8 @@ pub fn dot_block(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).fold(0.0, |acc, (&x, &y)| fma(x, y, acc))
 }
 
-/// The leaf block of a sum: lane l adds elements l, l + 16, l + 32, … from +0, then one chain runs over the lanes.
+/// The leaf block of a sum: lane l adds elements l, l + 16, l + 32, … from +0, then one chain runs
+/// over the lanes.
 #[inline(always)]
 pub fn sum_block(xs: &[f32]) -> f32 {
     let (rows, rest) = xs.as_chunks::<LANES>();
@@ -91,7 +96,11 @@ pub fn sum_block(xs: &[f32]) -> f32 {
 /// When the lengths differ: the shapes of a program are checked before it runs.
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len(), "a dot product needs two vectors of one length");
+    assert_eq!(
+        a.len(),
+        b.len(),
+        "a dot product needs two vectors of one length"
+    );
     let mut tree = Tree::new();
     for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
         tree.push(dot_block(a, b));
@@ -113,7 +122,8 @@ pub fn sum(xs: &[f32]) -> f32 {
     tree.finish()
 }
 
-/// The largest element under [`super::max`], whose order does not matter; NaN if any is NaN, −inf when there are none.
+/// The largest element under [`super::max`], whose order does not matter; NaN if any is NaN, −inf
+/// when there are none.
 #[inline(always)]
 pub fn max(xs: &[f32]) -> f32 {
     let (rows, rest) = xs.as_chunks::<LANES>();
@@ -134,7 +144,8 @@ pub fn max(xs: &[f32]) -> f32 {
     lanes[0]
 }
 
-/// The lowest index whose (canonical) bits are those of [`max`]: the first NaN if there is one, and +0 before −0.
+/// The lowest index whose (canonical) bits are those of [`max`]: the first NaN if there is one, and
+/// +0 before −0.
 ///
 /// None for an empty slice.
 #[inline(always)]
@@ -149,7 +160,9 @@ mod tests {
     use crate::random::Stream;
     use proptest::prelude::*;
 
-    const SIZES: [usize; 13] = [0, 1, 2, 15, 16, 17, 255, 256, 257, 511, 4_096, 65_537, 66_000];
+    const SIZES: [usize; 13] = [
+        0, 1, 2, 15, 16, 17, 255, 256, 257, 511, 4_096, 65_537, 66_000,
+    ];
 
     /// Values of mixed magnitude, so that any other order of operations shows.
     fn values(seed: u64, len: usize) -> Vec<f32> {
@@ -199,7 +212,11 @@ mod tests {
         for len in SIZES {
             let (a, b) = (values(1, len), values(2, len));
             assert_eq!(sum(&a).to_bits(), spelled_sum(&a).to_bits(), "sum of {len}");
-            assert_eq!(dot(&a, &b).to_bits(), spelled_dot(&a, &b).to_bits(), "dot of {len}");
+            assert_eq!(
+                dot(&a, &b).to_bits(),
+                spelled_dot(&a, &b).to_bits(),
+                "dot of {len}"
+            );
         }
     }
 
@@ -259,9 +276,11 @@ mod tests {
 
     /// Any finite float, with many zeros of both signs, subnormals and products that underflow.
     fn any_finite() -> impl Strategy<Value = f32> {
-        let bits = any::<u32>().prop_map(f32::from_bits).prop_filter("finite", |x| x.is_finite());
-        let small =
-            (any::<bool>(), 0u32..0x2000_0000).prop_map(|(sign, bits)| f32::from_bits(bits | u32::from(sign) << 31));
+        let bits = any::<u32>()
+            .prop_map(f32::from_bits)
+            .prop_filter("finite", |x| x.is_finite());
+        let small = (any::<bool>(), 0u32..0x2000_0000)
+            .prop_map(|(sign, bits)| f32::from_bits(bits | u32::from(sign) << 31));
         prop_oneof![bits, small, Just(0.0), Just(-0.0), -2.0f32..2.0]
     }
 

@@ -1,12 +1,14 @@
-//! The IEEE operations in integer arithmetic: the twin of [`super::add`] and its siblings on the bits of f32.
+//! The IEEE operations in integer arithmetic: the twin of [`super::add`] and its siblings on the
+//! bits of f32.
 //!
-//! It depends on no floating-point unit, so it is the meaning of the operations where there is none (a contract) and the
-//! judge where one is in doubt. Everything is small functions on unsigned words and branches, which translate line by
-//! line; no operation needs more than 64 bits.
+//! It depends on no floating-point unit, so it is the meaning of the operations where there is none
+//! (a contract) and the judge where one is in doubt. Everything is small functions on unsigned
+//! words and branches, which translate line by line; no operation needs more than 64 bits.
 //!
-//! A finite non-zero number is held as (sign, exponent, significand): value = ± significand · 2^(exponent − 62), with
-//! the leading bit of the 64-bit significand at position 62. The 39 bits below an f32's own 24 leave room for exact
-//! products; what is shifted out below them is kept as a *sticky* lowest bit, which is enough to round correctly.
+//! A finite non-zero number is held as (sign, exponent, significand): value = ± significand ·
+//! 2^(exponent − 62), with the leading bit of the 64-bit significand at position 62. The 39 bits
+//! below an f32's own 24 leave room for exact products; what is shifted out below them is kept as a
+//! *sticky* lowest bit, which is enough to round correctly.
 //!
 //! ```text
 //! bits ── unpack ──▶ (sign, exponent, significand) ── operation ── normalise ──▶ round_pack ──▶ bits
@@ -59,13 +61,25 @@ fn shift_right_sticky(x: u64, by: u32) -> u64 {
 
 /// Moves the leading bit of a non-zero significand to position 62.
 fn normalise(number: Number) -> Number {
-    let Number { sign, exponent, significand } = number;
+    let Number {
+        sign,
+        exponent,
+        significand,
+    } = number;
     if significand >> 63 == 1 {
         let significand = shift_right_sticky(significand, 1);
-        return Number { sign, exponent: exponent + 1, significand };
+        return Number {
+            sign,
+            exponent: exponent + 1,
+            significand,
+        };
     }
     let by = significand.leading_zeros() - 1;
-    Number { sign, exponent: exponent - by as i32, significand: significand << by }
+    Number {
+        sign,
+        exponent: exponent - by as i32,
+        significand: significand << by,
+    }
 }
 
 /// Takes a finite non-zero f32 apart.
@@ -73,10 +87,18 @@ fn unpack(x: u32) -> Number {
     let (sign, biased, mantissa) = (x & SIGN, (x & INFINITY) >> 23, x & MANTISSA);
     if biased == 0 {
         let significand = u64::from(mantissa) << EXTRA;
-        return normalise(Number { sign, exponent: LOWEST_EXPONENT, significand });
+        return normalise(Number {
+            sign,
+            exponent: LOWEST_EXPONENT,
+            significand,
+        });
     }
     let significand = u64::from(mantissa | IMPLICIT) << EXTRA;
-    Number { sign, exponent: biased as i32 - 127, significand }
+    Number {
+        sign,
+        exponent: biased as i32 - 127,
+        significand,
+    }
 }
 
 /// Rounds off the extra bits, to nearest, ties to even.
@@ -88,25 +110,36 @@ fn round_significand(significand: u64) -> u32 {
     kept + u32::from(up)
 }
 
-/// The f32 nearest to a normalised number: subnormal below 2⁻¹²⁶, infinite above the largest finite number.
+/// The f32 nearest to a normalised number: subnormal below 2⁻¹²⁶, infinite above the largest finite
+/// number.
 fn round_pack(number: Number) -> u32 {
-    let Number { sign, exponent, significand } = number;
+    let Number {
+        sign,
+        exponent,
+        significand,
+    } = number;
     if exponent > HIGHEST_EXPONENT {
         return sign | INFINITY;
     }
     if exponent < LOWEST_EXPONENT {
         let by = (LOWEST_EXPONENT - exponent) as u32;
-        // A carry out of the mantissa is the smallest normal number, whose bits follow those of the subnormals.
+        // A carry out of the mantissa is the smallest normal number, whose bits follow those of the
+        // subnormals.
         return sign | round_significand(shift_right_sticky(significand, by));
     }
-    // The implicit bit adds the last one to the exponent; a carry moves to the next binade, at the top to infinity.
+    // The implicit bit adds the last one to the exponent; a carry moves to the next binade, at the
+    // top to infinity.
     let below = (exponent - LOWEST_EXPONENT) as u32;
     sign | ((below << 23) + round_significand(significand))
 }
 
 /// The rounded sum of two normalised numbers; an exact zero is +0.
 fn add_numbers(a: Number, b: Number) -> u32 {
-    let (large, small) = if a.exponent >= b.exponent { (a, b) } else { (b, a) };
+    let (large, small) = if a.exponent >= b.exponent {
+        (a, b)
+    } else {
+        (b, a)
+    };
     let by = (large.exponent - small.exponent) as u32;
     let (x, y) = (large.significand, shift_right_sticky(small.significand, by));
     let (sign, significand) = if large.sign == small.sign {
@@ -119,7 +152,11 @@ fn add_numbers(a: Number, b: Number) -> u32 {
     if significand == 0 {
         return 0;
     }
-    round_pack(normalise(Number { sign, exponent: large.exponent, significand }))
+    round_pack(normalise(Number {
+        sign,
+        exponent: large.exponent,
+        significand,
+    }))
 }
 
 /// The sum when at least one of two non-NaN operands is infinite.
@@ -196,7 +233,11 @@ pub fn fma(a: u32, b: u32, c: u32) -> u32 {
     }
     if is_infinite(a) || is_infinite(b) {
         let product = multiply_infinite(a, b);
-        return if is_nan(product) { product } else { add_infinite(product, c) };
+        return if is_nan(product) {
+            product
+        } else {
+            add_infinite(product, c)
+        };
     }
     if is_infinite(c) {
         return c;
@@ -205,7 +246,11 @@ pub fn fma(a: u32, b: u32, c: u32) -> u32 {
         return add_zero((a ^ b) & SIGN, c);
     }
     let product = multiply_numbers(unpack(a), unpack(b));
-    if is_zero(c) { round_pack(product) } else { add_numbers(product, unpack(c)) }
+    if is_zero(c) {
+        round_pack(product)
+    } else {
+        add_numbers(product, unpack(c))
+    }
 }
 
 /// The quotient of two normalised numbers with 39 or 40 bits and a sticky one below.
@@ -226,7 +271,11 @@ pub fn div(a: u32, b: u32) -> u32 {
         return CANONICAL_NAN;
     }
     if is_infinite(a) {
-        return if is_infinite(b) { CANONICAL_NAN } else { sign | INFINITY };
+        return if is_infinite(b) {
+            CANONICAL_NAN
+        } else {
+            sign | INFINITY
+        };
     }
     if is_zero(a) || is_infinite(b) {
         return sign;
@@ -260,12 +309,20 @@ pub fn sqrt(x: u32) -> u32 {
     if is_zero(x) || is_infinite(x) {
         return x;
     }
-    let Number { exponent, significand, .. } = unpack(x);
+    let Number {
+        exponent,
+        significand,
+        ..
+    } = unpack(x);
     let odd = exponent & 1;
     let radicand = significand << odd;
     let root = integer_sqrt(radicand);
     let sticky = u64::from(root * root != radicand);
-    round_pack(Number { sign: 0, exponent: (exponent - odd) / 2, significand: root << 31 | sticky })
+    round_pack(Number {
+        sign: 0,
+        exponent: (exponent - odd) / 2,
+        significand: root << 31 | sticky,
+    })
 }
 
 #[cfg(test)]

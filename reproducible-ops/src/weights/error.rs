@@ -27,7 +27,10 @@ pub enum LoadError {
         source: Box<LoadError>,
     },
     /// Not a whole safetensors file.
-    #[error("not a valid safetensors file of {bytes} bytes: {reason}; it is truncated or corrupted, fetch it again")]
+    #[error(
+        "not a valid safetensors file of {bytes} bytes: {reason}; it is truncated or corrupted, \
+         fetch it again"
+    )]
     Format {
         /// Length of the data.
         bytes: usize,
@@ -41,14 +44,17 @@ pub enum LoadError {
         name: String,
     },
     /// An element type that cannot be converted exactly.
-    #[error("tensor `{name}` has element type {dtype}; convert the file to F32, F16, BF16, I32 or BOOL")]
+    #[error(
+        "tensor `{name}` has element type {dtype}; convert the file to F32, F16, BF16, I32 or BOOL"
+    )]
     DType {
         /// The tensor.
         name: String,
         /// Its type in safetensors' words.
         dtype: String,
     },
-    /// An element without meaning in its type: a 64-bit integer beyond i32, or a bool other than 0 and 1.
+    /// An element without meaning in its type: a 64-bit integer beyond i32, or a bool other than 0
+    /// and 1.
     #[error("tensor `{name}`: element {index} is {value}, which {dtype} does not hold")]
     Element {
         /// The tensor.
@@ -62,7 +68,8 @@ pub enum LoadError {
     },
     /// A NaN or an infinity.
     #[error(
-        "tensor `{name}`: element {index} is {value}, but weights are finite numbers; the file is corrupted, or its training diverged: fetch it again, or take an earlier checkpoint"
+        "tensor `{name}`: element {index} is {value}, but weights are finite numbers; the file is \
+         corrupted, or its training diverged: fetch it again, or take an earlier checkpoint"
     )]
     NotFinite {
         /// The tensor.
@@ -74,7 +81,9 @@ pub enum LoadError {
     },
     /// A parameter that no trained model has.
     #[error(
-        "tensor `{name}`: element {index} is {value}, beyond ±{MAX_PARAMETER}, where a model's numbers overflow; the file is corrupted, or its training diverged: fetch it again, or take an earlier checkpoint"
+        "tensor `{name}`: element {index} is {value}, beyond ±{MAX_PARAMETER}, where a model's \
+         numbers overflow; the file is corrupted, or its training diverged: fetch it again, or \
+         take an earlier checkpoint"
     )]
     TooLarge {
         /// The tensor.
@@ -85,13 +94,19 @@ pub enum LoadError {
         value: f32,
     },
     /// The index of a sharded model is not valid, or names a file outside of its folder.
-    #[error("the index of the sharded model is wrong: {reason}; fetch `model.safetensors.index.json` again")]
+    #[error(
+        "the index of the sharded model is wrong: {reason}; fetch `model.safetensors.index.json` \
+         again"
+    )]
     Index {
         /// What does not fit.
         reason: String,
     },
     /// A folder without weights.
-    #[error("{path} has neither `model.safetensors` nor `model.safetensors.index.json`", path = path.display())]
+    #[error(
+        "{path} has neither `model.safetensors` nor `model.safetensors.index.json`",
+        path = path.display()
+    )]
     NoWeights {
         /// The folder.
         path: PathBuf,
@@ -114,7 +129,8 @@ pub struct SaveError {
 pub enum CheckError {
     /// A parameter is not there.
     #[error(
-        "parameter `{name}` {expected} is missing; use the checkpoint of this model, or the model of this checkpoint"
+        "parameter `{name}` {expected} is missing; use the checkpoint of this model, or the model \
+         of this checkpoint"
     )]
     Missing {
         /// The parameter.
@@ -123,7 +139,10 @@ pub enum CheckError {
         expected: TensorType,
     },
     /// A tensor has another type.
-    #[error("`{name}` is {found}, but the model takes {expected}; the checkpoint is of another model size or layout")]
+    #[error(
+        "`{name}` is {found}, but the model takes {expected}; the checkpoint is of another model \
+         size or layout"
+    )]
     Type {
         /// The tensor.
         name: String,
@@ -133,7 +152,10 @@ pub enum CheckError {
         found: TensorType,
     },
     /// A tensor that the program does not take.
-    #[error("`{name}` {found} is not part of the model; the checkpoint is of another, probably larger, model")]
+    #[error(
+        "`{name}` {found} is not part of the model; the checkpoint is of another, probably larger, \
+         model"
+    )]
     Unexpected {
         /// The tensor.
         name: String,

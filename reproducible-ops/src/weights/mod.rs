@@ -6,14 +6,16 @@
 //! bytes ───────────────┘      └──▶ save (atomic), to_bytes, digest
 //! ```
 //!
-//! Bytes are canonical: equal weights give equal bytes on every machine, so [`Weights::digest`] names a checkpoint.
-//! The layout: header length (u64, little endian), a JSON header padded with spaces to a multiple of 8, then the
-//! elements. The header holds `{"format":"pt"}` as metadata and the tensors in file order: f32 and i32 before bool (so that every element is aligned),
-//! by name within each. Half floats are widened on reading, exactly.
+//! Bytes are canonical: equal weights give equal bytes on every machine, so [`Weights::digest`]
+//! names a checkpoint. The layout: header length (u64, little endian), a JSON header padded with
+//! spaces to a multiple of 8, then the elements. The header holds `{"format":"pt"}` as metadata and
+//! the tensors in file order: f32 and i32 before bool (so that every element is aligned), by name
+//! within each. Half floats are widened on reading, exactly.
 //!
-//! Reading trusts nothing: every length is checked against the file before it is used, no more is allocated than a
-//! small multiple of the file's size, and a NaN or an infinity is refused. What is read as a model's parameters is
-//! checked further by [`Weights::check_parameters`]; an optimizer's state has no bound.
+//! Reading trusts nothing: every length is checked against the file before it is used, no more is
+//! allocated than a small multiple of the file's size, and a NaN or an infinity is refused. What is
+//! read as a model's parameters is checked further by [`Weights::check_parameters`]; an optimizer's
+//! state has no bound.
 
 mod error;
 mod read;
@@ -30,8 +32,9 @@ use crate::tensor::Tensor;
 
 /// Largest magnitude of a model's parameter: 2²⁰.
 ///
-/// A gated feed-forward block multiplies three parameters and the next norm sums squares of that: 2²⁰ to the sixth is
-/// 2¹²⁰, and 256 of them overflow f32. Trained models stay far below: many are published as f16, which ends at 65,504.
+/// A gated feed-forward block multiplies three parameters and the next norm sums squares of that:
+/// 2²⁰ to the sixth is 2¹²⁰, and 256 of them overflow f32. Trained models stay far below: many are
+/// published as f16, which ends at 65,504.
 pub const MAX_PARAMETER: f32 = 1_048_576.0;
 
 /// An ordered map from names to tensors.
@@ -83,7 +86,10 @@ impl Weights {
 
     /// Number of elements in all tensors.
     pub fn elements(&self) -> usize {
-        self.tensors.values().map(|tensor| tensor.shape().elements()).sum()
+        self.tensors
+            .values()
+            .map(|tensor| tensor.shape().elements())
+            .sum()
     }
 
     /// Names in order.
@@ -93,30 +99,46 @@ impl Weights {
 
     /// Names and tensors in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+        self.tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// Checks that every parameter of a program is here with its type, and that nothing is here that the program does
-    /// not take. (Optimizer state and constants may be left out.)
+    /// Checks that every parameter of a program is here with its type, and that nothing is here
+    /// that the program does not take. (Optimizer state and constants may be left out.)
     ///
     /// # Errors
-    /// The first name, in the program's order, that is missing or differs; else the first extra name.
+    /// The first name, in the program's order, that is missing or differs; else the first extra
+    /// name.
     pub fn check_against(&self, program: &Program) -> Result<(), CheckError> {
         for input in program.inputs() {
             match self.get(&input.name) {
                 Some(tensor) if *tensor.ty() != input.ty => {
-                    let (name, expected, found) = (input.name.clone(), input.ty.clone(), tensor.ty().clone());
-                    return Err(CheckError::Type { name, expected, found });
+                    let (name, expected, found) =
+                        (input.name.clone(), input.ty.clone(), tensor.ty().clone());
+                    return Err(CheckError::Type {
+                        name,
+                        expected,
+                        found,
+                    });
                 }
                 None if input.role == Role::Param => {
-                    return Err(CheckError::Missing { name: input.name.clone(), expected: input.ty.clone() });
+                    return Err(CheckError::Missing {
+                        name: input.name.clone(),
+                        expected: input.ty.clone(),
+                    });
                 }
                 _ => {}
             }
         }
-        let extra = self.iter().find(|(name, _)| program.input_named(name).is_none());
+        let extra = self
+            .iter()
+            .find(|(name, _)| program.input_named(name).is_none());
         match extra {
-            Some((name, tensor)) => Err(CheckError::Unexpected { name: name.into(), found: tensor.ty().clone() }),
+            Some((name, tensor)) => Err(CheckError::Unexpected {
+                name: name.into(),
+                found: tensor.ty().clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -124,14 +146,19 @@ impl Weights {
     /// Checks that no element is beyond ±[`MAX_PARAMETER`].
     ///
     /// # Errors
-    /// [`LoadError::NotFinite`] or [`LoadError::TooLarge`] with the first such element of the first such tensor.
+    /// [`LoadError::NotFinite`] or [`LoadError::TooLarge`] with the first such element of the first
+    /// such tensor.
     pub fn check_parameters(&self) -> Result<(), LoadError> {
         let beyond = |(name, tensor): (&str, &Tensor)| {
-            tensor.first_beyond(MAX_PARAMETER).map(|(index, value)| (name.to_owned(), index, value))
+            tensor
+                .first_beyond(MAX_PARAMETER)
+                .map(|(index, value)| (name.to_owned(), index, value))
         };
         match self.iter().find_map(beyond) {
             None => Ok(()),
-            Some((name, index, value)) if value.is_finite() => Err(LoadError::TooLarge { name, index, value }),
+            Some((name, index, value)) if value.is_finite() => {
+                Err(LoadError::TooLarge { name, index, value })
+            }
             Some((name, index, value)) => Err(LoadError::NotFinite { name, index, value }),
         }
     }
@@ -141,7 +168,8 @@ impl Weights {
     /// # Errors
     /// A name that is no input, or an input of another type: see [`Weights::check_against`].
     pub fn write_to(&self, session: &mut dyn Session) -> Result<(), EngineError> {
-        self.iter().try_for_each(|(name, tensor)| session.write(name, tensor))
+        self.iter()
+            .try_for_each(|(name, tensor)| session.write(name, tensor))
     }
 }
 
@@ -153,7 +181,9 @@ impl Extend<(String, Tensor)> for Weights {
 
 impl FromIterator<(String, Tensor)> for Weights {
     fn from_iter<T: IntoIterator<Item = (String, Tensor)>>(tensors: T) -> Self {
-        Self { tensors: tensors.into_iter().collect() }
+        Self {
+            tensors: tensors.into_iter().collect(),
+        }
     }
 }
 

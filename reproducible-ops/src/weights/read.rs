@@ -17,14 +17,18 @@ const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 impl Weights {
-    /// Reads a safetensors file, or a folder as Hugging Face lays it out: `model.safetensors`, or the shards that
-    /// `model.safetensors.index.json` lists.
+    /// Reads a safetensors file, or a folder as Hugging Face lays it out: `model.safetensors`, or
+    /// the shards that `model.safetensors.index.json` lists.
     ///
     /// # Errors
     /// See [`LoadError`]; it names the file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = path.as_ref();
-        if path.is_dir() { load_folder(path) } else { load_file(path) }
+        if path.is_dir() {
+            load_folder(path)
+        } else {
+            load_file(path)
+        }
     }
 
     /// Reads the bytes of a safetensors file.
@@ -32,24 +36,35 @@ impl Weights {
     /// # Errors
     /// See [`LoadError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LoadError> {
-        let format = |reason: String| LoadError::Format { bytes: bytes.len(), reason };
+        let format = |reason: String| LoadError::Format {
+            bytes: bytes.len(),
+            reason,
+        };
         let file = SafeTensors::deserialize(bytes).map_err(|error| format(error.to_string()))?;
         check_header(bytes).map_err(|fault| match fault {
             HeaderFault::Duplicate(name) => LoadError::Duplicate { name },
             HeaderFault::Invalid(reason) => format(reason),
         })?;
-        let tensors = file.iter().map(|(name, view)| Ok((name.to_owned(), tensor(name, &view)?)));
+        let tensors = file
+            .iter()
+            .map(|(name, view)| Ok((name.to_owned(), tensor(name, &view)?)));
         tensors.collect()
     }
 }
 
 fn load_file(path: &Path) -> Result<Weights, LoadError> {
     let bytes = read(path)?;
-    Weights::from_bytes(&bytes).map_err(|source| LoadError::File { path: path.into(), source: Box::new(source) })
+    Weights::from_bytes(&bytes).map_err(|source| LoadError::File {
+        path: path.into(),
+        source: Box::new(source),
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    fs::read(path).map_err(|source| LoadError::Io { path: path.into(), source })
+    fs::read(path).map_err(|source| LoadError::Io {
+        path: path.into(),
+        source,
+    })
 }
 
 fn load_folder(folder: &Path) -> Result<Weights, LoadError> {
@@ -58,9 +73,14 @@ fn load_folder(folder: &Path) -> Result<Weights, LoadError> {
         return load_file(&single);
     }
     if !index.is_file() {
-        return Err(LoadError::NoWeights { path: folder.into() });
+        return Err(LoadError::NoWeights {
+            path: folder.into(),
+        });
     }
-    let wrap = |source| LoadError::File { path: index.clone(), source: Box::new(source) };
+    let wrap = |source| LoadError::File {
+        path: index.clone(),
+        source: Box::new(source),
+    };
     let index = parse_index(&read(&index)?).map_err(wrap)?;
     load_shards(folder, &index)
 }
@@ -78,7 +98,9 @@ fn load_shards(folder: &Path, index: &BTreeMap<String, String>) -> Result<Weight
     }
     let lacking = index.iter().find(|(name, _)| !weights.contains(name));
     match lacking {
-        Some((name, shard)) => Err(LoadError::Index { reason: format!("{shard} does not hold `{name}`") }),
+        Some((name, shard)) => Err(LoadError::Index {
+            reason: format!("{shard} does not hold `{name}`"),
+        }),
         None => Ok(weights),
     }
 }
@@ -96,7 +118,10 @@ fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>, LoadError> {
     let index: Index = serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
     let plain = |file: &String| {
         let mut parts = Path::new(file).components();
-        matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+        matches!(
+            (parts.next(), parts.next()),
+            (Some(Component::Normal(_)), None)
+        )
     };
     match index.weight_map.values().find(|file| !plain(file)) {
         Some(file) => Err(wrong(format!("`{file}` is not a file name"))),
@@ -115,10 +140,16 @@ fn check_header(bytes: &[u8]) -> Result<(), HeaderFault> {
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(invalid)?;
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| invalid())?;
     let header = rest.get(..length).ok_or_else(invalid)?;
-    let mut names = Names { seen: BTreeSet::new(), twice: None };
+    let mut names = Names {
+        seen: BTreeSet::new(),
+        twice: None,
+    };
     let mut json = serde_json::Deserializer::from_slice(header);
-    json.deserialize_map(&mut names).map_err(|error| HeaderFault::Invalid(error.to_string()))?;
-    names.twice.map_or(Ok(()), |name| Err(HeaderFault::Duplicate(name)))
+    json.deserialize_map(&mut names)
+        .map_err(|error| HeaderFault::Invalid(error.to_string()))?;
+    names
+        .twice
+        .map_or(Ok(()), |name| Err(HeaderFault::Duplicate(name)))
 }
 
 struct Names {
@@ -147,31 +178,57 @@ fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor, LoadError> {
     let data = view.data();
     let (dtype, words) = match view.dtype() {
         Dtype::F32 => (DType::F32, words(data, u32::from_le_bytes)),
-        Dtype::F16 => (DType::F32, words(data, |half| widen_f16(u16::from_le_bytes(half)).to_bits())),
-        Dtype::BF16 => (DType::F32, words(data, |half| u32::from(u16::from_le_bytes(half)) << 16)),
+        Dtype::F16 => (
+            DType::F32,
+            words(data, |half| widen_f16(u16::from_le_bytes(half)).to_bits()),
+        ),
+        Dtype::BF16 => (
+            DType::F32,
+            words(data, |half| u32::from(u16::from_le_bytes(half)) << 16),
+        ),
         Dtype::I32 => (DType::I32, words(data, u32::from_le_bytes)),
         Dtype::I64 => (DType::I32, narrow(name, data)?),
         Dtype::BOOL => (DType::Bool, bools(name, data)?),
-        other => return Err(LoadError::DType { name: name.into(), dtype: other.to_string() }),
+        other => {
+            return Err(LoadError::DType {
+                name: name.into(),
+                dtype: other.to_string(),
+            });
+        }
     };
     let (ty, bytes) = (TensorType::new(dtype, view.shape()), data.len());
-    let mismatch = |error: crate::tensor::TensorError| LoadError::Format { bytes, reason: error.to_string() };
+    let mismatch = |error: crate::tensor::TensorError| LoadError::Format {
+        bytes,
+        reason: error.to_string(),
+    };
     let tensor = Tensor::from_words(ty, words).map_err(mismatch)?;
     match tensor.first_beyond(f32::MAX) {
         None => Ok(tensor),
-        Some((index, value)) => Err(LoadError::NotFinite { name: name.into(), index, value }),
+        Some((index, value)) => Err(LoadError::NotFinite {
+            name: name.into(),
+            index,
+            value,
+        }),
     }
 }
 
 /// One word per `N` bytes. (The format has checked that the length is a multiple.)
 fn words<const N: usize>(data: &[u8], word: impl Fn([u8; N]) -> u32) -> Vec<u32> {
-    data.as_chunks::<N>().0.iter().map(|&chunk| word(chunk)).collect()
+    data.as_chunks::<N>()
+        .0
+        .iter()
+        .map(|&chunk| word(chunk))
+        .collect()
 }
 
-/// IEEE binary16: 1 sign, 5 exponent (bias 15) and 10 fraction bits. Every value is exact in binary32.
+/// IEEE binary16: 1 sign, 5 exponent (bias 15) and 10 fraction bits. Every value is exact in
+/// binary32.
 fn widen_f16(bits: u16) -> f32 {
-    let (sign, exponent, fraction) =
-        (u32::from(bits >> 15) << 31, u32::from(bits >> 10) & 0x1f, u32::from(bits) & 0x3ff);
+    let (sign, exponent, fraction) = (
+        u32::from(bits >> 15) << 31,
+        u32::from(bits >> 10) & 0x1f,
+        u32::from(bits) & 0x3ff,
+    );
     let magnitude = match exponent {
         // Subnormal: a multiple of 2⁻²⁴, exact in binary32.
         0 => (fraction as f32 * f32::from_bits(0x3380_0000)).to_bits(),
@@ -182,10 +239,19 @@ fn widen_f16(bits: u16) -> f32 {
 }
 
 fn narrow(name: &str, data: &[u8]) -> Result<Vec<u32>, LoadError> {
-    let values = data.as_chunks::<8>().0.iter().map(|&chunk| i64::from_le_bytes(chunk));
+    let values = data
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|&chunk| i64::from_le_bytes(chunk));
     let fit = |(index, value): (usize, i64)| match i32::try_from(value) {
         Ok(value) => Ok(value.cast_unsigned()),
-        Err(_) => Err(LoadError::Element { name: name.into(), index, value, dtype: "i32" }),
+        Err(_) => Err(LoadError::Element {
+            name: name.into(),
+            index,
+            value,
+            dtype: "i32",
+        }),
     };
     values.enumerate().map(fit).collect()
 }
@@ -193,7 +259,12 @@ fn narrow(name: &str, data: &[u8]) -> Result<Vec<u32>, LoadError> {
 fn bools(name: &str, data: &[u8]) -> Result<Vec<u32>, LoadError> {
     let fit = |(index, &byte): (usize, &u8)| match byte {
         0 | 1 => Ok(u32::from(byte)),
-        _ => Err(LoadError::Element { name: name.into(), index, value: byte.into(), dtype: "bool" }),
+        _ => Err(LoadError::Element {
+            name: name.into(),
+            index,
+            value: byte.into(),
+            dtype: "bool",
+        }),
     };
     data.iter().enumerate().map(fit).collect()
 }

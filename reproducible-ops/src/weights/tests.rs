@@ -11,22 +11,37 @@ use crate::tensor::Tensor;
 
 fn sample() -> Weights {
     let tensors = [
-        ("z.weight", Tensor::f32([2, 3], vec![1.5, -0.0, -f32::MAX, 1e-40, -2.0, 0.1]).unwrap()),
+        (
+            "z.weight",
+            Tensor::f32([2, 3], vec![1.5, -0.0, -f32::MAX, 1e-40, -2.0, 0.1]).unwrap(),
+        ),
         ("a.mask", Tensor::bool([3], &[true, false, true]).unwrap()),
         ("b.steps", Tensor::i32([2], vec![-7, i32::MAX]).unwrap()),
         ("empty", Tensor::f32([0, 4], vec![]).unwrap()),
         ("scalar", Tensor::f32(Vec::new(), vec![3.0]).unwrap()),
     ];
-    tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect()
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| (name.to_owned(), tensor))
+        .collect()
 }
 
 /// A file of one tensor in any element type.
 fn file(dtype: Dtype, shape: &[usize], data: &[u8]) -> Vec<u8> {
-    serialize([("x", TensorView::new(dtype, shape.to_vec(), data).unwrap())], None).unwrap()
+    serialize(
+        [("x", TensorView::new(dtype, shape.to_vec(), data).unwrap())],
+        None,
+    )
+    .unwrap()
 }
 
 fn raw(header: &str, data: &[u8]) -> Vec<u8> {
-    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+    [
+        &(header.len() as u64).to_le_bytes(),
+        header.as_bytes(),
+        data,
+    ]
+    .concat()
 }
 
 #[test]
@@ -34,7 +49,12 @@ fn bytes_round_trip_and_are_canonical() {
     let weights = sample();
     let bytes = weights.to_bytes();
     assert_eq!(Weights::from_bytes(&bytes).unwrap(), weights);
-    let reversed: Weights = sample().into_iter().collect::<Vec<_>>().into_iter().rev().collect();
+    let reversed: Weights = sample()
+        .into_iter()
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
     assert_eq!(reversed.to_bytes(), bytes);
     // Data starts and stays aligned, bools come last.
     let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
@@ -46,7 +66,10 @@ fn bytes_round_trip_and_are_canonical() {
 fn the_digest_is_that_of_the_bytes() {
     use sha2::Digest;
     let weights = sample();
-    assert_eq!(weights.digest(), <[u8; 32]>::from(sha2::Sha256::digest(weights.to_bytes())));
+    assert_eq!(
+        weights.digest(),
+        <[u8; 32]>::from(sha2::Sha256::digest(weights.to_bytes()))
+    );
     let mut other = sample();
     other.get_mut("scalar").unwrap().words_mut()[0] ^= 1;
     assert_ne!(other.digest(), weights.digest());
@@ -54,8 +77,11 @@ fn the_digest_is_that_of_the_bytes() {
 
 #[test]
 fn the_format_is_pinned() {
-    let weights: Weights = [("w".to_owned(), Tensor::f32([1], vec![1.0]).unwrap())].into_iter().collect();
-    let header = r#"{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let weights: Weights = [("w".to_owned(), Tensor::f32([1], vec![1.0]).unwrap())]
+        .into_iter()
+        .collect();
+    let header =
+        r#"{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     let padded = format!("{header:<width$}", width = header.len().next_multiple_of(8));
     assert_eq!(weights.to_bytes(), raw(&padded, &1f32.to_le_bytes()));
 }
@@ -72,19 +98,30 @@ fn half_floats_are_widened_exactly() {
         (0x8000, -0.0),
         (0x3555, 0.333_251_95),
     ];
-    let data: Vec<u8> = halves.iter().flat_map(|(bits, _)| bits.to_le_bytes()).collect();
+    let data: Vec<u8> = halves
+        .iter()
+        .flat_map(|(bits, _)| bits.to_le_bytes())
+        .collect();
     let read = Weights::from_bytes(&file(Dtype::F16, &[8], &data)).unwrap();
     for (found, (_, expected)) in read.get("x").unwrap().as_f32().unwrap().iter().zip(halves) {
         assert_eq!(found.to_bits(), expected.to_bits());
     }
-    let data: Vec<u8> = [0x3f80u16, 0xc049, 0x0001].iter().flat_map(|bits| bits.to_le_bytes()).collect();
+    let data: Vec<u8> = [0x3f80u16, 0xc049, 0x0001]
+        .iter()
+        .flat_map(|bits| bits.to_le_bytes())
+        .collect();
     let read = Weights::from_bytes(&file(Dtype::BF16, &[3], &data)).unwrap();
-    assert_eq!(read.get("x").unwrap().words(), [0x3f80_0000, 0xc049_0000, 0x0001_0000]);
+    assert_eq!(
+        read.get("x").unwrap().words(),
+        [0x3f80_0000, 0xc049_0000, 0x0001_0000]
+    );
 }
 
 /// Bytes of numbers in any float type.
 fn floats(bits: &[u32], bytes: usize) -> Vec<u8> {
-    bits.iter().flat_map(|word| word.to_le_bytes()[..bytes].to_vec()).collect()
+    bits.iter()
+        .flat_map(|word| word.to_le_bytes()[..bytes].to_vec())
+        .collect()
 }
 
 #[test]
@@ -101,9 +138,15 @@ fn what_is_no_finite_number_is_refused_by_name_and_index() {
     ];
     for (dtype, bytes, bits, value) in cases {
         let error = Weights::from_bytes(&file(dtype, &[2], &floats(&bits, bytes))).unwrap_err();
-        assert!(matches!(error, LoadError::NotFinite { index: 1, .. }), "{error}");
+        assert!(
+            matches!(error, LoadError::NotFinite { index: 1, .. }),
+            "{error}"
+        );
         let text = error.to_string();
-        assert!(text.contains("`x`") && text.contains(&format!("element 1 is {value},")), "{text}");
+        assert!(
+            text.contains("`x`") && text.contains(&format!("element 1 is {value},")),
+            "{text}"
+        );
         Weights::from_bytes(&file(dtype, &[1], &floats(&bits[..1], bytes))).unwrap();
     }
 }
@@ -111,40 +154,96 @@ fn what_is_no_finite_number_is_refused_by_name_and_index() {
 #[test]
 fn parameters_that_overflow_a_model_are_refused_by_name_and_index() {
     let weights = |value: f32| -> Weights {
-        let (number, floats) = (Tensor::i32([1], vec![i32::MAX]), Tensor::f32([3], vec![0.5, -1.0, value]));
-        [("a".to_owned(), number.unwrap()), ("b".to_owned(), floats.unwrap())].into_iter().collect()
+        let (number, floats) = (
+            Tensor::i32([1], vec![i32::MAX]),
+            Tensor::f32([3], vec![0.5, -1.0, value]),
+        );
+        [
+            ("a".to_owned(), number.unwrap()),
+            ("b".to_owned(), floats.unwrap()),
+        ]
+        .into_iter()
+        .collect()
     };
     for fine in [65_504.0, MAX_PARAMETER, -MAX_PARAMETER, 1e-45] {
         weights(fine).check_parameters().unwrap();
     }
     for beyond in [MAX_PARAMETER.next_up(), -1e30] {
         let error = weights(beyond).check_parameters().unwrap_err();
-        assert!(matches!(error, LoadError::TooLarge { index: 2, .. }), "{error}");
-        assert!(error.to_string().contains(&format!("`b`: element 2 is {beyond}")), "{error}");
+        assert!(
+            matches!(error, LoadError::TooLarge { index: 2, .. }),
+            "{error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("`b`: element 2 is {beyond}")),
+            "{error}"
+        );
     }
     let error = weights(f32::NAN).check_parameters().unwrap_err();
-    assert!(matches!(error, LoadError::NotFinite { index: 2, .. }), "{error}");
+    assert!(
+        matches!(error, LoadError::NotFinite { index: 2, .. }),
+        "{error}"
+    );
 }
 
 #[test]
 fn wide_integers_and_bools_must_fit() {
-    let data: Vec<u8> = [5i64, -6].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let data: Vec<u8> = [5i64, -6]
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
     let read = Weights::from_bytes(&file(Dtype::I64, &[2], &data)).unwrap();
     assert_eq!(read.get("x").unwrap().as_i32().unwrap(), [5, -6]);
-    let data: Vec<u8> = [5i64, 1 << 31].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let data: Vec<u8> = [5i64, 1 << 31]
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
     let error = Weights::from_bytes(&file(Dtype::I64, &[2], &data)).unwrap_err();
-    assert!(matches!(error, LoadError::Element { index: 1, value: 0x8000_0000, dtype: "i32", .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            LoadError::Element {
+                index: 1,
+                value: 0x8000_0000,
+                dtype: "i32",
+                ..
+            }
+        ),
+        "{error}"
+    );
     let error = Weights::from_bytes(&file(Dtype::BOOL, &[3], &[0, 1, 2])).unwrap_err();
-    assert!(matches!(error, LoadError::Element { index: 2, value: 2, dtype: "bool", .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            LoadError::Element {
+                index: 2,
+                value: 2,
+                dtype: "bool",
+                ..
+            }
+        ),
+        "{error}"
+    );
     let error = Weights::from_bytes(&file(Dtype::F64, &[1], &[0; 8])).unwrap_err();
-    assert!(error.to_string().contains("`x` has element type F64; convert"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("`x` has element type F64; convert"),
+        "{error}"
+    );
 }
 
 #[test]
 fn every_truncation_is_refused() {
     let bytes = sample().to_bytes();
     for length in 0..bytes.len() {
-        assert!(Weights::from_bytes(&bytes[..length]).is_err(), "{length} of {} bytes were read", bytes.len());
+        assert!(
+            Weights::from_bytes(&bytes[..length]).is_err(),
+            "{length} of {} bytes were read",
+            bytes.len()
+        );
     }
     assert!(Weights::from_bytes(&[bytes, vec![0]].concat()).is_err());
 }
@@ -152,7 +251,10 @@ fn every_truncation_is_refused() {
 #[test]
 fn hostile_headers_are_refused() {
     let tensor = |shape: &str, offsets: &str| {
-        raw(&format!(r#"{{"x":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#), &[0; 8])
+        raw(
+            &format!(r#"{{"x":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#),
+            &[0; 8],
+        )
     };
     assert!(Weights::from_bytes(&tensor("[2]", "[0,8]")).is_ok());
     let cases = [
@@ -172,15 +274,22 @@ fn hostile_headers_are_refused() {
     for bytes in cases {
         let error = Weights::from_bytes(&bytes).unwrap_err();
         assert!(matches!(error, LoadError::Format { .. }), "{error}");
-        assert!(error.to_string().contains("truncated or corrupted"), "{error}");
+        assert!(
+            error.to_string().contains("truncated or corrupted"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn a_name_that_occurs_twice_is_refused() {
     let view = r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#;
-    let error = Weights::from_bytes(&raw(&format!(r#"{{"x":{view},"x":{view}}}"#), &[0; 8])).unwrap_err();
-    assert!(matches!(error, LoadError::Duplicate { ref name } if name == "x"), "{error}");
+    let error =
+        Weights::from_bytes(&raw(&format!(r#"{{"x":{view},"x":{view}}}"#), &[0; 8])).unwrap_err();
+    assert!(
+        matches!(error, LoadError::Duplicate { ref name } if name == "x"),
+        "{error}"
+    );
 }
 
 proptest! {
@@ -230,15 +339,25 @@ fn a_failed_save_keeps_the_old_file() {
 fn reading_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("none.safetensors");
-    assert!(Weights::load(&missing).unwrap_err().to_string().contains("none.safetensors"));
+    assert!(
+        Weights::load(&missing)
+            .unwrap_err()
+            .to_string()
+            .contains("none.safetensors")
+    );
     let broken = folder.path().join("broken.safetensors");
     fs::write(&broken, &sample().to_bytes()[..100]).unwrap();
     let text = Weights::load(&broken).unwrap_err().to_string();
-    assert!(text.contains("broken.safetensors") && text.contains("100 bytes"), "{text}");
+    assert!(
+        text.contains("broken.safetensors") && text.contains("100 bytes"),
+        "{text}"
+    );
 }
 
 fn part(name: &str, value: f32) -> Weights {
-    [(name.to_owned(), Tensor::f32([1], vec![value]).unwrap())].into_iter().collect()
+    [(name.to_owned(), Tensor::f32([1], vec![value]).unwrap())]
+        .into_iter()
+        .collect()
 }
 
 fn write_index(folder: &Path, map: &[(&str, &str)]) {
@@ -248,7 +367,11 @@ fn write_index(folder: &Path, map: &[(&str, &str)]) {
         .collect::<serde_json::Map<_, _>>()
         .into();
     let index = serde_json::json!({ "metadata": { "total_size": 8 }, "weight_map": map });
-    fs::write(folder.join("model.safetensors.index.json"), index.to_string()).unwrap();
+    fs::write(
+        folder.join("model.safetensors.index.json"),
+        index.to_string(),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -256,17 +379,30 @@ fn sharded_folders_are_joined() {
     let folder = tempfile::tempdir().unwrap();
     let error = Weights::load(folder.path()).unwrap_err();
     assert!(matches!(error, LoadError::NoWeights { .. }), "{error}");
-    part("a", 1.0).save(folder.path().join("one.safetensors")).unwrap();
-    part("b", 2.0).save(folder.path().join("two.safetensors")).unwrap();
-    write_index(folder.path(), &[("a", "one.safetensors"), ("b", "two.safetensors")]);
+    part("a", 1.0)
+        .save(folder.path().join("one.safetensors"))
+        .unwrap();
+    part("b", 2.0)
+        .save(folder.path().join("two.safetensors"))
+        .unwrap();
+    write_index(
+        folder.path(),
+        &[("a", "one.safetensors"), ("b", "two.safetensors")],
+    );
     let joined = Weights::load(folder.path()).unwrap();
     assert_eq!(joined.names().collect::<Vec<_>>(), ["a", "b"]);
     let index = folder.path().join("model.safetensors.index.json");
     let text = fs::read_to_string(&index).unwrap();
     fs::write(&index, format!("\u{feff}{text}\r\n")).unwrap();
-    assert_eq!(Weights::load(folder.path()).unwrap().names().count(), 2, "as another editor writes the index");
+    assert_eq!(
+        Weights::load(folder.path()).unwrap().names().count(),
+        2,
+        "as another editor writes the index"
+    );
     // Where both layouts are present, the single file counts.
-    sample().save(folder.path().join("model.safetensors")).unwrap();
+    sample()
+        .save(folder.path().join("model.safetensors"))
+        .unwrap();
     assert_eq!(Weights::load(folder.path()).unwrap(), sample());
 }
 
@@ -281,15 +417,26 @@ fn wrong_shards_are_refused() {
         Weights::load(path).unwrap_err()
     };
     let error = load(&[("a", "one.safetensors"), ("b", "two.safetensors")]);
-    assert!(matches!(error, LoadError::Duplicate { ref name } if name == "a"), "{error}");
+    assert!(
+        matches!(error, LoadError::Duplicate { ref name } if name == "a"),
+        "{error}"
+    );
     let text = load(&[("a", "one.safetensors"), ("c", "one.safetensors")]).to_string();
     assert!(text.contains("one.safetensors does not hold `c`"), "{text}");
     let text = load(&[("a", "../one.safetensors")]).to_string();
-    assert!(text.contains("`../one.safetensors` is not a file name"), "{text}");
+    assert!(
+        text.contains("`../one.safetensors` is not a file name"),
+        "{text}"
+    );
     let text = load(&[("a", "three.safetensors")]).to_string();
     assert!(text.contains("three.safetensors"), "{text}");
     fs::write(path.join("model.safetensors.index.json"), "{}").unwrap();
-    assert!(Weights::load(path).unwrap_err().to_string().contains("weight_map"));
+    assert!(
+        Weights::load(path)
+            .unwrap_err()
+            .to_string()
+            .contains("weight_map")
+    );
 }
 
 fn program() -> Program {
@@ -307,21 +454,50 @@ fn program() -> Program {
 fn weights_are_checked_against_a_program() {
     let tensor = |shape: [usize; 2]| Tensor::zeros(TensorType::new(DType::F32, shape));
     let weights = |tensors: &[(&str, [usize; 2])]| -> Weights {
-        tensors.iter().map(|&(name, shape)| (name.to_owned(), tensor(shape))).collect()
+        tensors
+            .iter()
+            .map(|&(name, shape)| (name.to_owned(), tensor(shape)))
+            .collect()
     };
     let program = program();
     let full = weights(&[("a", [2, 3]), ("b", [2, 3])]);
     assert_eq!(full.check_against(&program), Ok(()));
-    assert_eq!(weights(&[("a", [2, 3]), ("b", [2, 3]), ("c", [2, 3])]).check_against(&program), Ok(()));
-    let error = weights(&[("a", [2, 3]), ("b", [3, 2])]).check_against(&program).unwrap_err();
+    assert_eq!(
+        weights(&[("a", [2, 3]), ("b", [2, 3]), ("c", [2, 3])]).check_against(&program),
+        Ok(())
+    );
+    let error = weights(&[("a", [2, 3]), ("b", [3, 2])])
+        .check_against(&program)
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`b` is f32[3, 2], but the model takes f32[2, 3]; the checkpoint is of another model size or layout"
+        "`b` is f32[3, 2], but the model takes f32[2, 3]; the checkpoint is of another model size \
+         or layout"
     );
-    let error = weights(&[("b", [2, 3])]).check_against(&program).unwrap_err();
-    assert_eq!(error, CheckError::Missing { name: "a".into(), expected: TensorType::f32([2, 3]) });
-    let error = weights(&[("a", [2, 3]), ("b", [2, 3]), ("d", [1, 1])]).check_against(&program).unwrap_err();
-    assert_eq!(error, CheckError::Unexpected { name: "d".into(), found: TensorType::f32([1, 1]) });
-    let inputs: Vec<Tensor> = program.inputs().iter().map(|input| Tensor::zeros(input.ty.clone())).collect();
+    let error = weights(&[("b", [2, 3])])
+        .check_against(&program)
+        .unwrap_err();
+    assert_eq!(
+        error,
+        CheckError::Missing {
+            name: "a".into(),
+            expected: TensorType::f32([2, 3])
+        }
+    );
+    let error = weights(&[("a", [2, 3]), ("b", [2, 3]), ("d", [1, 1])])
+        .check_against(&program)
+        .unwrap_err();
+    assert_eq!(
+        error,
+        CheckError::Unexpected {
+            name: "d".into(),
+            found: TensorType::f32([1, 1])
+        }
+    );
+    let inputs: Vec<Tensor> = program
+        .inputs()
+        .iter()
+        .map(|input| Tensor::zeros(input.ty.clone()))
+        .collect();
     assert!(evaluate(&program, &inputs).is_ok());
 }

@@ -15,27 +15,36 @@ use crate::tensor::Tensor;
 const CHUNK: usize = 1 << 14;
 
 impl Weights {
-    /// Writes a safetensors file: whole or not at all. The bytes go to a neighbour named `….partial`, which is synced
-    /// and then renamed. Two writers of the same path at the same time are not supported.
+    /// Writes a safetensors file: whole or not at all. The bytes go to a neighbour named
+    /// `….partial`, which is synced and then renamed. Two writers of the same path at the same time
+    /// are not supported.
     ///
     /// # Errors
     /// The system refuses; an older file at `path` is untouched then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaveError> {
         let path = path.as_ref();
         let partial = neighbour(path);
-        let outcome = self.save_partial(&partial).and_then(|()| fs::rename(&partial, path));
+        let outcome = self
+            .save_partial(&partial)
+            .and_then(|()| fs::rename(&partial, path));
         if outcome.is_err() {
             // The first error is the one to report.
             let _ = fs::remove_file(&partial);
         }
         let outcome = outcome.and_then(|()| sync_folder(path));
-        outcome.map_err(|source| SaveError { path: path.into(), source })
+        outcome.map_err(|source| SaveError {
+            path: path.into(),
+            source,
+        })
     }
 
     fn save_partial(&self, partial: &Path) -> io::Result<()> {
         let mut writer = BufWriter::new(File::create(partial)?);
         self.write(&mut writer)?;
-        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+        writer
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()
     }
 
     /// The canonical bytes.
@@ -58,7 +67,8 @@ impl Weights {
         let header = self.header();
         to.write_all(&(header.len() as u64).to_le_bytes())?;
         to.write_all(header.as_bytes())?;
-        self.file_order().try_for_each(|(_, tensor)| write_elements(tensor, to))
+        self.file_order()
+            .try_for_each(|(_, tensor)| write_elements(tensor, to))
     }
 
     /// Four-byte elements first, so that all are aligned.
@@ -74,7 +84,9 @@ impl Weights {
             let end = start + tensor.words().len() * width(tensor);
             let (name, dtype) = (serde_json::Value::from(name), dtype(tensor));
             let shape = serde_json::Value::from(tensor.shape().dims());
-            header += &format!(r#",{name}:{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{start},{end}]}}"#);
+            header += &format!(
+                r#",{name}:{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{start},{end}]}}"#
+            );
             start = end;
         }
         header.push('}');
@@ -85,7 +97,11 @@ impl Weights {
 }
 
 fn width(tensor: &Tensor) -> usize {
-    if tensor.ty().dtype == DType::Bool { 1 } else { 4 }
+    if tensor.ty().dtype == DType::Bool {
+        1
+    } else {
+        4
+    }
 }
 
 fn dtype(tensor: &Tensor) -> &'static str {
@@ -99,7 +115,10 @@ fn dtype(tensor: &Tensor) -> &'static str {
 fn write_elements(tensor: &Tensor, to: &mut impl Write) -> io::Result<()> {
     let width = width(tensor);
     for words in tensor.words().chunks(CHUNK) {
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes().into_iter().take(width)).collect();
+        let bytes: Vec<u8> = words
+            .iter()
+            .flat_map(|word| word.to_le_bytes().into_iter().take(width))
+            .collect();
         to.write_all(&bytes)?;
     }
     Ok(())
@@ -113,6 +132,13 @@ fn neighbour(path: &Path) -> PathBuf {
 
 /// Makes the rename itself durable, where folders can be synced.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
 }

@@ -33,7 +33,8 @@ pub fn engine(config: &EngineConfig, threads: usize) -> Result<Arc<dyn Engine>, 
     Ok(Arc::new(CpuEngine::with_path(path, threads)))
 }
 
-/// The engine of a command, after it has answered the known-answer questions of [`conformance`] on this machine.
+/// The engine of a command, after it has answered the known-answer questions of [`conformance`] on
+/// this machine.
 ///
 /// # Errors
 /// As [`engine`], or an operator whose bits are wrong here.
@@ -49,10 +50,23 @@ mod tests {
 
     #[test]
     fn a_path_is_forced_or_refused() {
-        let config = |path: &str| EngineConfig { threads: 1, path: path.into() };
-        assert_eq!(engine(&config("scalar"), 2).unwrap().name(), "cpu (scalar, 2 threads)");
-        let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
+        let config = |path: &str| EngineConfig {
+            threads: 1,
+            path: path.into(),
+        };
+        assert_eq!(
+            engine(&config("scalar"), 2).unwrap().name(),
+            "cpu (scalar, 2 threads)"
+        );
+        let foreign = if cfg!(target_arch = "aarch64") {
+            "avx2"
+        } else {
+            "neon"
+        };
         let error = engine(&config(foreign), 1).err().unwrap().to_string();
-        assert!(error.contains(foreign) && error.contains("scalar") && error.contains("auto"), "{error}");
+        assert!(
+            error.contains(foreign) && error.contains("scalar") && error.contains("auto"),
+            "{error}"
+        );
     }
 }

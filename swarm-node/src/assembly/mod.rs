@@ -7,7 +7,8 @@
 //! recipe file ─▶ recipe ─▶ Pretrainer
 //! ```
 //!
-//! Nothing is decided here that changes a number: the same settings give the same bits whatever engine executes them.
+//! Nothing is decided here that changes a number: the same settings give the same bits whatever
+//! engine executes them.
 
 mod engine;
 mod progress;

@@ -51,7 +51,11 @@ pub struct Microbatch {
 #[non_exhaustive]
 pub enum RecipeError {
     /// The file cannot be read.
-    #[error("cannot read the recipe {path}: {source}; give the path of a TOML file, for example configs/nano/recipe.toml", path = path.display())]
+    #[error(
+        "cannot read the recipe {path}: {source}; give the path of a TOML file, for example \
+         configs/nano/recipe.toml",
+        path = path.display()
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -59,7 +63,10 @@ pub enum RecipeError {
         source: std::io::Error,
     },
     /// The file is no recipe.
-    #[error("{path}:{line}: {message}; compare with configs/nano/recipe.toml", path = path.display())]
+    #[error(
+        "{path}:{line}: {message}; compare with configs/nano/recipe.toml",
+        path = path.display()
+    )]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -101,25 +108,37 @@ impl Recipe {
     /// # Errors
     /// See [`RecipeError`]; a malformed file is reported with its line.
     pub fn load(path: &Path) -> Result<Self, RecipeError> {
-        let text =
-            text_file::read(path, MAX_FILE_BYTES).map_err(|source| RecipeError::Read { path: path.into(), source })?;
+        let text = text_file::read(path, MAX_FILE_BYTES).map_err(|source| RecipeError::Read {
+            path: path.into(),
+            source,
+        })?;
         let recipe: Self = toml::from_str(&text).map_err(|error| malformed(path, &text, &error))?;
         recipe.check()?;
         Ok(recipe)
     }
 
     fn check(&self) -> Result<(), RecipeError> {
-        let positive: [(&'static str, usize); 2] =
-            [("microbatch.rows", self.microbatch.rows), ("microbatch.length", self.microbatch.length)];
+        let positive: [(&'static str, usize); 2] = [
+            ("microbatch.rows", self.microbatch.rows),
+            ("microbatch.length", self.microbatch.length),
+        ];
         for (key, value) in positive {
             if !(1..=1 << 16).contains(&value) {
-                return Err(RecipeError::Value { key, value: value.to_string(), allowed: "from 1 to 65536" });
+                return Err(RecipeError::Value {
+                    key,
+                    value: value.to_string(),
+                    allowed: "from 1 to 65536",
+                });
             }
         }
         let rate = self.training.learning_rate;
         if !(rate > 0.0 && rate <= 1.0) {
             let (key, allowed) = ("training.learning_rate", "above 0 and at most 1");
-            return Err(RecipeError::Value { key, value: rate.to_string(), allowed });
+            return Err(RecipeError::Value {
+                key,
+                value: rate.to_string(),
+                allowed,
+            });
         }
         Ok(())
     }
@@ -134,7 +153,8 @@ impl Recipe {
         Ok(Model::characters(config, weights))
     }
 
-    /// The run, at step 0 or where the newest checkpoint of `folder` stands, with texts about damaged checkpoints.
+    /// The run, at step 0 or where the newest checkpoint of `folder` stands, with texts about
+    /// damaged checkpoints.
     ///
     /// # Errors
     /// The model cannot be trained, or the folder belongs to another run.
@@ -146,22 +166,43 @@ impl Recipe {
         folder: Option<RunFolder>,
     ) -> Result<(Pretrainer<'a>, Vec<String>), RecipeError> {
         let sizes = (self.microbatch.rows, self.microbatch.length);
-        let programs = workshop::training_programs(&model.config, sizes, Objective::Supervised, &self.optimizer)?;
-        let trainer = setup::trainer(engine, &model.config, programs, &model.weights).map_err(WorkshopError::from)?;
+        let programs = workshop::training_programs(
+            &model.config,
+            sizes,
+            Objective::Supervised,
+            &self.optimizer,
+        )?;
+        let trainer = setup::trainer(engine, &model.config, programs, &model.weights)
+            .map_err(WorkshopError::from)?;
         let saves = match folder {
-            Some(folder) => {
-                Some(Saves { folder, identity: serde_json::to_value(self).map_err(RecipeError::Identity)? })
-            }
+            Some(folder) => Some(Saves {
+                folder,
+                identity: serde_json::to_value(self).map_err(RecipeError::Identity)?,
+            }),
             None => None,
         };
-        Ok(Pretrainer::new(self.training.clone(), tokenizer, trainer, saves)?)
+        Ok(Pretrainer::new(
+            self.training.clone(),
+            tokenizer,
+            trainer,
+            saves,
+        )?)
     }
 }
 
 fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> RecipeError {
     let start = error.span().map_or(0, |span| span.start);
-    let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-    RecipeError::Malformed { path: path.into(), line, message: error.message().replace('\n', ", ") }
+    let line = text
+        .bytes()
+        .take(start)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        + 1;
+    RecipeError::Malformed {
+        path: path.into(),
+        line,
+        message: error.message().replace('\n', ", "),
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +216,10 @@ mod tests {
             seed: 1,
             optimizer: OptimizerConfig::default(),
             training: PretrainConfig::nano(CorpusRecipe::nano(1, 0.55), 10),
-            microbatch: Microbatch { rows: 8, length: 128 },
+            microbatch: Microbatch {
+                rows: 8,
+                length: 128,
+            },
         }
     }
 
@@ -188,15 +232,31 @@ mod tests {
 
     #[test]
     fn a_recipe_survives_its_file() {
-        assert_eq!(load(&toml::to_string(&recipe()).unwrap()).unwrap(), recipe());
+        assert_eq!(
+            load(&toml::to_string(&recipe()).unwrap()).unwrap(),
+            recipe()
+        );
     }
 
     #[test]
     fn mistakes_are_placed() {
-        let text = toml::to_string(&recipe()).unwrap().replace("warmup", "warmupp");
+        let text = toml::to_string(&recipe())
+            .unwrap()
+            .replace("warmup", "warmupp");
         let error = load(&text).unwrap_err().to_string();
-        assert!(error.contains("recipe.toml:") && error.contains("warmupp"), "{error}");
-        let text = toml::to_string(&recipe()).unwrap().replace("rows = 8", "rows = 0");
-        assert!(load(&text).unwrap_err().to_string().contains("`microbatch.rows` is 0"), "{text}");
+        assert!(
+            error.contains("recipe.toml:") && error.contains("warmupp"),
+            "{error}"
+        );
+        let text = toml::to_string(&recipe())
+            .unwrap()
+            .replace("rows = 8", "rows = 0");
+        assert!(
+            load(&text)
+                .unwrap_err()
+                .to_string()
+                .contains("`microbatch.rows` is 0"),
+            "{text}"
+        );
     }
 }

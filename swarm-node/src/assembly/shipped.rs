@@ -1,6 +1,7 @@
 //! The base checkpoint that comes with the program: the nano model after its supervised warm start.
 //!
-//! It is part of the binary, so that `demo` works from anywhere. Its recipe and SHA-256 lie beside the file.
+//! It is part of the binary, so that `demo` works from anywhere. Its recipe and SHA-256 lie beside
+//! the file.
 
 use reproducible_ops::weights::{LoadError, Weights};
 
@@ -33,8 +34,14 @@ mod tests {
     #[test]
     fn the_base_is_the_one_whose_digest_stands_beside_it() {
         let sums = include_str!("../../../configs/nano/SHA256SUMS");
-        let digest: String = Sha256::digest(BYTES).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(sums.split_whitespace().collect::<Vec<_>>(), [digest.as_str(), "base.safetensors"]);
+        let digest: String = Sha256::digest(BYTES)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            sums.split_whitespace().collect::<Vec<_>>(),
+            [digest.as_str(), "base.safetensors"]
+        );
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Reinforcement learning without peers: one model, its own questions, the same learner as in a swarm.
+//! Reinforcement learning without peers: one model, its own questions, the same learner as in a
+//! swarm.
 //!
 //! ```text
 //! step ─▶ questions ─▶ completions ─▶ rewards ─▶ groups that tell apart ─▶ optimizer step ─▶ guard ─▶ checkpoint
 //! ```
-//! The questions of a step and the noise of their completions are functions of the seed and of the number of steps done.
-//! A checkpoint holds that number, the optimizer's state, the guard and the state that the guard would return to: with
-//! them, a run that is stopped anywhere and resumed has the bits of one that was not, rollbacks included.
+//! The questions of a step and the noise of their completions are functions of the seed and of the
+//! number of steps done. A checkpoint holds that number, the optimizer's state, the guard and the
+//! state that the guard would return to: with them, a run that is stopped anywhere and resumed has
+//! the bits of one that was not, rollbacks included.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,7 +82,11 @@ pub enum SoloError {
     #[error("the run's state: {0}; start in an empty folder")]
     State(#[from] serde_json::Error),
     /// The guard would return to a state that the checkpoint lacks.
-    #[error("the newest checkpoint in {path} has a guard without the state to return to, or the reverse; it was changed by hand: remove it to resume from the one before it", path = path.display())]
+    #[error(
+        "the newest checkpoint in {path} has a guard without the state to return to, or the \
+         reverse; it was changed by hand: remove it to resume from the one before it",
+        path = path.display()
+    )]
     NoBest {
         /// The run's folder.
         path: PathBuf,
@@ -119,15 +125,17 @@ pub struct Solo<'a> {
     folder: RunFolder,
     /// What a checkpoint must share with the run to be its own.
     identity: serde_json::Value,
-    /// Steps of the run; the optimizer's own count lacks those without an informative group, and falls in a rollback.
+    /// Steps of the run; the optimizer's own count lacks those without an informative group, and
+    /// falls in a rollback.
     steps: u64,
     /// Steps that were done when the newest checkpoint was written or read.
     saved: Option<u64>,
 }
 
 impl<'a> Solo<'a> {
-    /// A run from the workshop's model; with `resume` it continues where the newest checkpoint of the folder stands.
-    /// Damaged checkpoints that were passed over are returned as texts for people.
+    /// A run from the workshop's model; with `resume` it continues where the newest checkpoint of
+    /// the folder stands. Damaged checkpoints that were passed over are returned as texts for
+    /// people.
     ///
     /// # Errors
     /// See [`SoloError`].
@@ -171,7 +179,9 @@ impl<'a> Solo<'a> {
         if let Some(checkpoint) = newest {
             let memory: Memory = serde_json::from_value(checkpoint.run)?;
             if memory.guard.has_best() != checkpoint.best.is_some() {
-                return Err(SoloError::NoBest { path: self.folder.root().into() });
+                return Err(SoloError::NoBest {
+                    path: self.folder.root().into(),
+                });
             }
             self.restore(&checkpoint.state)?;
             (self.steps, self.guard, self.best) = (checkpoint.steps, memory.guard, checkpoint.best);
@@ -211,9 +221,21 @@ impl<'a> Solo<'a> {
         if self.saved == Some(self.steps) {
             return Ok(self.folder.path(self.steps));
         }
-        let run = serde_json::to_value(Memory { guard: self.guard.clone() })?;
-        let (state, best, config) = (self.trainer.state()?, self.best.clone(), self.identity.clone());
-        let path = self.folder.save(&Checkpoint { steps: self.steps, state, best, config, run })?;
+        let run = serde_json::to_value(Memory {
+            guard: self.guard.clone(),
+        })?;
+        let (state, best, config) = (
+            self.trainer.state()?,
+            self.best.clone(),
+            self.identity.clone(),
+        );
+        let path = self.folder.save(&Checkpoint {
+            steps: self.steps,
+            state,
+            best,
+            config,
+            run,
+        })?;
         self.saved = Some(self.steps);
         Ok(path)
     }
@@ -226,12 +248,23 @@ impl<'a> Solo<'a> {
         let groups = self.groups()?;
         let rewards: Vec<f32> = groups.iter().map(Group::mean_reward).collect();
         let reward = mean(&rewards);
-        let drawn = Mix::alone(self.config.groups).draw(&groups, &[], self.key("draw"), 0).own;
-        let batch: Vec<Example> = drawn.iter().filter_map(|at| groups.get(*at)).map(example).collect();
+        let drawn = Mix::alone(self.config.groups)
+            .draw(&groups, &[], self.key("draw"), 0)
+            .own;
+        let batch: Vec<Example> = drawn
+            .iter()
+            .filter_map(|at| groups.get(*at))
+            .map(example)
+            .collect();
         let step = self.update(&batch)?;
         let verdict = self.observe(&rewards)?;
         self.steps += 1;
-        Ok(SoloStep { reward, groups: batch.len(), step, verdict })
+        Ok(SoloStep {
+            reward,
+            groups: batch.len(),
+            step,
+            verdict,
+        })
     }
 
     /// A Philox key of this step.
@@ -247,34 +280,75 @@ impl<'a> Solo<'a> {
         let model = self.workshop.model();
         let prompt = |(index, question): (u32, &Question)| {
             let text = self.workshop.composer().share(&question.prompt)?.text;
-            Ok(Prompt { tokens: model.tokenizer.encode_prompt(&text)?, index })
+            Ok(Prompt {
+                tokens: model.tokenizer.encode_prompt(&text)?,
+                index,
+            })
         };
-        let prompts = (0..).zip(&questions).map(prompt).collect::<Result<Vec<_>, SoloError>>()?;
-        let (samples, max_new) = (self.workshop.learn().group.into(), self.workshop.learn().max_new);
-        let request = Request { prompts: &prompts, samples, max_new, key: self.key("sample"), temperature: 1.0 };
+        let prompts = (0..)
+            .zip(&questions)
+            .map(prompt)
+            .collect::<Result<Vec<_>, SoloError>>()?;
+        let (samples, max_new) = (
+            self.workshop.learn().group.into(),
+            self.workshop.learn().max_new,
+        );
+        let request = Request {
+            prompts: &prompts,
+            samples,
+            max_new,
+            key: self.key("sample"),
+            temperature: 1.0,
+        };
         let written = self.generator.write(&request)?;
         let groups = questions.iter().zip(prompts).zip(written);
-        groups.map(|((question, prompt), written)| self.group(question, prompt, written)).collect()
+        groups
+            .map(|((question, prompt), written)| self.group(question, prompt, written))
+            .collect()
     }
 
     /// The questions of this step: families in turn, rows of a data set drawn.
     fn questions(&self) -> Result<Vec<Question>, SoloError> {
         let first = self.steps.wrapping_mul(self.config.questions as u64);
-        let families = self.config.families.iter().cycle().take(self.config.questions);
+        let families = self
+            .config
+            .families
+            .iter()
+            .cycle()
+            .take(self.config.questions);
         let question = |(index, (family, difficulty)): (u64, &(FamilyId, u8))| {
-            let task = self.library.task(*family, *difficulty, Split::Train, self.config.seed, index)?;
+            let task =
+                self.library
+                    .task(*family, *difficulty, Split::Train, self.config.seed, index)?;
             Ok(self.library.question(&task)?)
         };
         (first..).zip(families).map(question).collect()
     }
 
-    fn group(&self, question: &Question, prompt: Prompt, written: Vec<Completion>) -> Result<Group, SoloError> {
+    fn group(
+        &self,
+        question: &Question,
+        prompt: Prompt,
+        written: Vec<Completion>,
+    ) -> Result<Group, SoloError> {
         let rollout = |completion: Completion| {
-            let reward = question.score(&self.workshop.model().tokenizer.decode(&completion.tokens)?);
-            Ok(Rollout { tokens: completion.tokens, reward, behaviour_logp: None })
+            let reward =
+                question.score(&self.workshop.model().tokenizer.decode(&completion.tokens)?);
+            Ok(Rollout {
+                tokens: completion.tokens,
+                reward,
+                behaviour_logp: None,
+            })
         };
-        let rollouts = written.into_iter().map(rollout).collect::<Result<_, SoloError>>()?;
-        Ok(Group { stage: Stage::Share, prompt: prompt.tokens, rollouts })
+        let rollouts = written
+            .into_iter()
+            .map(rollout)
+            .collect::<Result<_, SoloError>>()?;
+        Ok(Group {
+            stage: Stage::Share,
+            prompt: prompt.tokens,
+            rollouts,
+        })
     }
 
     fn update(&mut self, batch: &[Example]) -> Result<Option<StepReport>, SoloError> {
@@ -282,7 +356,8 @@ impl<'a> Solo<'a> {
             return Ok(None);
         }
         let learn = self.workshop.learn();
-        let rate = Schedule::constant(learn.learning_rate, learn.warmup).rate(self.trainer.step_count());
+        let rate =
+            Schedule::constant(learn.learning_rate, learn.warmup).rate(self.trainer.step_count());
         let report = self.trainer.step(batch, rate)?;
         self.generator.load(self.trainer.params()?)?;
         Ok(Some(report))
@@ -294,8 +369,14 @@ impl<'a> Solo<'a> {
             Verdict::Continue => {}
             Verdict::Best => self.best = Some(self.trainer.state()?),
             Verdict::RollBack { .. } => {
-                #[expect(clippy::expect_used, reason = "the guard promises it, and `resume` checks what it reads")]
-                let best = self.best.clone().expect("invariant: a rollback comes after a best state");
+                #[expect(
+                    clippy::expect_used,
+                    reason = "the guard promises it, and `resume` checks what it reads"
+                )]
+                let best = self
+                    .best
+                    .clone()
+                    .expect("invariant: a rollback comes after a best state");
                 self.restore(&best)?;
             }
         }
@@ -320,12 +401,24 @@ mod tests {
             ("learn.learning_rate", "0.01"),
             ("learn.group", "4"),
         ];
-        let flags = settings.map(|(name, value)| (name.to_owned(), value.to_owned(), "a test".to_owned()));
-        Settings::load(&Sources { flags: flags.to_vec(), ..Sources::default() }).unwrap().config().unwrap()
+        let flags =
+            settings.map(|(name, value)| (name.to_owned(), value.to_owned(), "a test".to_owned()));
+        Settings::load(&Sources {
+            flags: flags.to_vec(),
+            ..Sources::default()
+        })
+        .unwrap()
+        .config()
+        .unwrap()
     }
 
     fn config() -> SoloConfig {
-        SoloConfig { seed: 1, families: vec![(FamilyId::Max, 0), (FamilyId::Count, 0)], questions: 4, groups: 4 }
+        SoloConfig {
+            seed: 1,
+            families: vec![(FamilyId::Max, 0), (FamilyId::Count, 0)],
+            questions: 4,
+            groups: 4,
+        }
     }
 
     fn open(root: &Path) -> RunFolder {
@@ -345,17 +438,26 @@ mod tests {
         }
     }
 
-    /// By induction over single steps: a run resumed after any number of steps is at each later step, in everything that
-    /// a checkpoint holds, where the run is that never stopped.
+    /// By induction over single steps: a run resumed after any number of steps is at each later
+    /// step, in everything that a checkpoint holds, where the run is that never stopped.
     #[test]
     fn a_run_resumed_anywhere_is_the_run_that_never_stopped_rollbacks_included() {
         const STEPS: u64 = 12;
         let (config, temporary) = (unstable(), tempfile::tempdir().unwrap());
-        let workshop = Workshop::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
+        let workshop =
+            Workshop::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
         let library = Library::new();
         let start = |root: &Path, resume: bool| {
             let engine = engine(&config.engine, 1).unwrap();
-            let (run, damaged) = Solo::new(self::config(), &workshop, &library, engine, open(root), resume).unwrap();
+            let (run, damaged) = Solo::new(
+                self::config(),
+                &workshop,
+                &library,
+                engine,
+                open(root),
+                resume,
+            )
+            .unwrap();
             assert!(damaged.is_empty());
             run
         };
@@ -364,20 +466,41 @@ mod tests {
         let mut rollbacks = 0;
         let mut checkpoints = Vec::new();
         for steps in 1..=STEPS {
-            rollbacks += usize::from(matches!(run.step().unwrap().verdict, Verdict::RollBack { .. }));
+            rollbacks += usize::from(matches!(
+                run.step().unwrap().verdict,
+                Verdict::RollBack { .. }
+            ));
             let path = run.save().unwrap();
             assert!(path.ends_with(format!("step-{steps:08}")));
             checkpoints.push((path.clone(), Checkpoint::load(&path).unwrap()));
-            let newest = crate::learn::run_folder::newest(&unbroken).unwrap().0.unwrap();
-            assert_eq!(newest, path, "the newest checkpoint is not the one just saved");
+            let newest = crate::learn::run_folder::newest(&unbroken)
+                .unwrap()
+                .0
+                .unwrap();
+            assert_eq!(
+                newest, path,
+                "the newest checkpoint is not the one just saved"
+            );
             let printed = run.params().unwrap();
-            assert_eq!(Weights::load(newest.join("model.safetensors")).unwrap(), printed);
+            assert_eq!(
+                Weights::load(newest.join("model.safetensors")).unwrap(),
+                printed
+            );
         }
-        let fell = checkpoints.windows(2).any(|pair| pair[1].1.state.step < pair[0].1.state.step);
-        let waiting = checkpoints.iter().any(|(_, one)| one.best.as_ref().is_some_and(|best| *best != one.state));
-        assert!(rollbacks > 0 && fell && waiting, "{rollbacks} rollbacks; the run is too tame to test anything");
+        let fell = checkpoints
+            .windows(2)
+            .any(|pair| pair[1].1.state.step < pair[0].1.state.step);
+        let waiting = checkpoints
+            .iter()
+            .any(|(_, one)| one.best.as_ref().is_some_and(|best| *best != one.state));
+        assert!(
+            rollbacks > 0 && fell && waiting,
+            "{rollbacks} rollbacks; the run is too tame to test anything"
+        );
         for (at, pair) in checkpoints.windows(2).enumerate() {
-            let [(path, _), (_, expected)] = pair else { unreachable!("windows of two") };
+            let [(path, _), (_, expected)] = pair else {
+                unreachable!("windows of two")
+            };
             let root = temporary.path().join(format!("resumed-{at}"));
             copy(path, &root.join(path.file_name().unwrap()));
             let mut resumed = start(&root, true);
@@ -391,11 +514,20 @@ mod tests {
     #[test]
     fn a_guard_without_its_state_is_refused() {
         let (config, temporary) = (unstable(), tempfile::tempdir().unwrap());
-        let workshop = Workshop::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
+        let workshop =
+            Workshop::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
         let library = Library::new();
         let engine = engine(&config.engine, 1).unwrap();
-        let new =
-            |resume| Solo::new(self::config(), &workshop, &library, engine.clone(), open(temporary.path()), resume);
+        let new = |resume| {
+            Solo::new(
+                self::config(),
+                &workshop,
+                &library,
+                engine.clone(),
+                open(temporary.path()),
+                resume,
+            )
+        };
         let mut run = new(false).unwrap().0;
         run.step().unwrap();
         run.step().unwrap();
@@ -403,8 +535,14 @@ mod tests {
         drop(run);
         let saved = Checkpoint::load(&path).unwrap();
         assert!(saved.best.is_some());
-        let without = Checkpoint { best: None, ..saved };
+        let without = Checkpoint {
+            best: None,
+            ..saved
+        };
         open(temporary.path()).save(&without).unwrap();
-        assert!(matches!(new(true).map(|_| ()), Err(SoloError::NoBest { .. })));
+        assert!(matches!(
+            new(true).map(|_| ()),
+            Err(SoloError::NoBest { .. })
+        ));
     }
 }

@@ -23,11 +23,15 @@ use crate::model::{Checkpoint, ModelConfig, ModelFiles, Tokenizer};
 use crate::task::charset;
 use crate::task::prompt::{Composer, Limits, NANO_LIMITS, Style, characters};
 
-/// Sizes that read and write the 64 characters of [`charset`], tried in this order for weights without a config.
+/// Sizes that read and write the 64 characters of [`charset`], tried in this order for weights
+/// without a config.
 const CHARACTER_PRESETS: [&str; 2] = ["nano", "micro"];
-/// Longest prompt in characters for models with a tokenizer, and the longest listed answer: a GSM8K question with four
-/// answers to it.
-const PLAIN_LIMITS: Limits = Limits { total: 6000, answer: 800 };
+/// Longest prompt in characters for models with a tokenizer, and the longest listed answer: a GSM8K
+/// question with four answers to it.
+const PLAIN_LIMITS: Limits = Limits {
+    total: 6000,
+    answer: 800,
+};
 
 /// A model with everything to read and write.
 #[derive(Clone, Debug)]
@@ -61,7 +65,10 @@ pub enum SourceError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// Weights without a config that no character model has.
-    #[error("{path} has no config.json beside it and fits no character model ({presets}); nearest to {nearest}: {source}", path = path.display(), presets = CHARACTER_PRESETS.join(", "))]
+    #[error(
+        "{path} has no config.json beside it and fits no character model ({presets}); nearest to {nearest}: {source}", path = path.display(), presets = CHARACTER_PRESETS.join(",
+        ")
+    )]
     Unknown {
         /// The file or folder.
         path: PathBuf,
@@ -71,7 +78,11 @@ pub enum SourceError {
         source: Box<CheckError>,
     },
     /// Nothing there.
-    #[error("there is no model at {path}; give a safetensors file, a Hugging Face folder, or the folder of a run", path = path.display())]
+    #[error(
+        "there is no model at {path}; give a safetensors file, a Hugging Face folder, or the \
+         folder of a run",
+        path = path.display()
+    )]
     Nothing {
         /// The path.
         path: PathBuf,
@@ -79,12 +90,15 @@ pub enum SourceError {
 }
 
 impl Model {
-    /// The model at `path`, the shipped one without a path. `watch` is told of damaged checkpoints that are passed over.
+    /// The model at `path`, the shipped one without a path. `watch` is told of damaged checkpoints
+    /// that are passed over.
     ///
     /// # Errors
     /// See [`SourceError`].
     pub fn load(path: Option<&Path>, watch: &dyn Watch) -> Result<Self, SourceError> {
-        let Some(path) = path else { return Self::of_characters(shipped::base()?, Path::new(shipped::BASE)) };
+        let Some(path) = path else {
+            return Self::of_characters(shipped::base()?, Path::new(shipped::BASE));
+        };
         if path.join("config.json").is_file() {
             return Self::of_folder(path);
         }
@@ -95,7 +109,9 @@ impl Model {
             return Err(SourceError::Nothing { path: path.into() });
         }
         let (newest, damaged) = run_folder::newest(path)?;
-        damaged.iter().for_each(|damaged| watch.warn(&damaged.to_string()));
+        damaged
+            .iter()
+            .for_each(|damaged| watch.warn(&damaged.to_string()));
         Self::of_folder(&newest.ok_or_else(|| SourceError::Nothing { path: path.into() })?)
     }
 
@@ -106,23 +122,45 @@ impl Model {
         if checkpoint::is_of_characters(folder)? {
             return Self::of_characters(Weights::load(folder)?, folder);
         }
-        let Checkpoint { config, weights, tokenizer, files } = Checkpoint::load(folder)?;
-        Ok(Self { config, weights, tokenizer: Arc::new(tokenizer), style: Style::Plain, files: Arc::new(files) })
+        let Checkpoint {
+            config,
+            weights,
+            tokenizer,
+            files,
+        } = Checkpoint::load(folder)?;
+        Ok(Self {
+            config,
+            weights,
+            tokenizer: Arc::new(tokenizer),
+            style: Style::Plain,
+            files: Arc::new(files),
+        })
     }
 
     /// The character model whose shapes these weights have.
     fn of_characters(weights: Weights, path: &Path) -> Result<Self, SourceError> {
-        weights.check_parameters().map_err(|source| LoadError::File { path: path.into(), source: Box::new(source) })?;
+        weights
+            .check_parameters()
+            .map_err(|source| LoadError::File {
+                path: path.into(),
+                source: Box::new(source),
+            })?;
         let mut refusal = None;
         for name in CHARACTER_PRESETS {
-            let Ok(config) = ModelConfig::preset(name) else { continue };
+            let Ok(config) = ModelConfig::preset(name) else {
+                continue;
+            };
             match checkpoint::check(&config, &weights) {
                 Ok(()) => return Ok(Self::characters(config, weights)),
                 Err(source) => refusal = refusal.or(Some((name, Box::new(source)))),
             }
         }
         match refusal {
-            Some((nearest, source)) => Err(SourceError::Unknown { path: path.into(), nearest, source }),
+            Some((nearest, source)) => Err(SourceError::Unknown {
+                path: path.into(),
+                nearest,
+                source,
+            }),
             None => Err(SourceError::Nothing { path: path.into() }),
         }
     }
@@ -131,7 +169,13 @@ impl Model {
     pub fn characters(config: ModelConfig, weights: Weights) -> Self {
         let tokenizer = Arc::new(Tokenizer::characters(charset::CHARACTERS));
         let files = Arc::new(ModelFiles::of_characters(&config, charset::CHARACTERS));
-        Self { config, weights, tokenizer, style: Style::Terse, files }
+        Self {
+            config,
+            weights,
+            tokenizer,
+            style: Style::Terse,
+            files,
+        }
     }
 
     /// Writes prompts in the model's style.
@@ -170,9 +214,16 @@ mod tests {
         for (name, bytes) in ModelFiles::of_characters(&config, charset::CHARACTERS).iter() {
             std::fs::write(folder.path().join(name), bytes).unwrap();
         }
-        weights.save(folder.path().join("model.safetensors")).unwrap();
-        let error = Model::load(Some(folder.path()), &Silent).unwrap_err().to_string();
-        assert!(error.contains("model.norm.weight") && error.contains("NaN"), "{error}");
+        weights
+            .save(folder.path().join("model.safetensors"))
+            .unwrap();
+        let error = Model::load(Some(folder.path()), &Silent)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("model.norm.weight") && error.contains("NaN"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -183,16 +234,26 @@ mod tests {
         weights.remove("model.norm.weight");
         weights.save(&path).unwrap();
         let error = Model::load(Some(&path), &Silent).unwrap_err().to_string();
-        assert!(error.contains("model.norm.weight") && error.contains("nano"), "{error}");
+        assert!(
+            error.contains("model.norm.weight") && error.contains("nano"),
+            "{error}"
+        );
         weights = initialise(&ModelConfig::preset("nano").unwrap(), 1).unwrap();
         for value in [f32::NAN, 1e30] {
             weights.get_mut("model.norm.weight").unwrap().words_mut()[3] = value.to_bits();
             weights.save(&path).unwrap();
             let error = Model::load(Some(&path), &Silent).unwrap_err().to_string();
-            let named = ["w.safetensors", "model.norm.weight", "element 3", &value.to_string()];
+            let named = [
+                "w.safetensors",
+                "model.norm.weight",
+                "element 3",
+                &value.to_string(),
+            ];
             assert!(named.iter().all(|part| error.contains(part)), "{error}");
         }
-        let error = Model::load(Some(Path::new("/no/where")), &Silent).unwrap_err().to_string();
+        let error = Model::load(Some(Path::new("/no/where")), &Silent)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("/no/where"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! A request that long work ends early, with what it has done so far saved.
 //!
-//! Whoever starts the work makes a [`Stop`] and hands clones of it down; a loop looks at it between two steps. What the
-//! request comes from (a signal, a test) is not known here.
+//! Whoever starts the work makes a [`Stop`] and hands clones of it down; a loop looks at it between
+//! two steps. What the request comes from (a signal, a test) is not known here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,7 @@
 //! Makes generators, trainers and peers of one model.
 //!
-//! Programs are recorded and differentiated once; every trainer and peer loads them into its own engine.
+//! Programs are recorded and differentiated once; every trainer and peer loads them into its own
+//! engine.
 
 use std::sync::Arc;
 
@@ -32,7 +33,10 @@ pub enum WorkshopError {
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// A row longer than the model's positions.
-    #[error("rows of {length} tokens do not fit the model's {positions} positions; lower learn.row_length")]
+    #[error(
+        "rows of {length} tokens do not fit the model's {positions} positions; lower \
+         learn.row_length"
+    )]
     Row {
         /// Length of a row.
         length: usize,
@@ -59,7 +63,12 @@ impl Workshop {
         let sizes = (learn.rows, learn.row_length);
         let programs = training_programs(&model.config, sizes, objective, &learn.optimizer())?;
         let composer = Arc::new(model.composer());
-        Ok(Self { model, programs, composer, learn })
+        Ok(Self {
+            model,
+            programs,
+            composer,
+            learn,
+        })
     }
 
     /// The model as it was given.
@@ -81,16 +90,34 @@ impl Workshop {
     ///
     /// # Errors
     /// The weights are of another model.
-    pub fn generator(&self, engine: Arc<dyn Engine>, weights: Weights) -> Result<Generator, WorkshopError> {
-        Ok(setup::generator(engine, &self.model.config, &self.model.tokenizer, weights)?)
+    pub fn generator(
+        &self,
+        engine: Arc<dyn Engine>,
+        weights: Weights,
+    ) -> Result<Generator, WorkshopError> {
+        Ok(setup::generator(
+            engine,
+            &self.model.config,
+            &self.model.tokenizer,
+            weights,
+        )?)
     }
 
     /// A training run from these weights.
     ///
     /// # Errors
     /// The weights are of another model.
-    pub fn trainer(&self, engine: &dyn Engine, weights: &Weights) -> Result<Trainer, WorkshopError> {
-        Ok(setup::trainer(engine, &self.model.config, self.programs.clone(), weights)?)
+    pub fn trainer(
+        &self,
+        engine: &dyn Engine,
+        weights: &Weights,
+    ) -> Result<Trainer, WorkshopError> {
+        Ok(setup::trainer(
+            engine,
+            &self.model.config,
+            self.programs.clone(),
+            weights,
+        )?)
     }
 
     /// A learning peer that starts from these weights.
@@ -108,7 +135,15 @@ impl Workshop {
         let trainer = self.trainer(engine.as_ref(), weights)?;
         let policy = Box::new(self.generator(engine, weights.clone())?);
         let (tokenizer, composer) = (self.model.tokenizer.clone(), self.composer.clone());
-        Ok(Peer::new(PeerParts { id, policy, trainer, tokenizer, judge, composer, config })?)
+        Ok(Peer::new(PeerParts {
+            id,
+            policy,
+            trainer,
+            tokenizer,
+            judge,
+            composer,
+            config,
+        })?)
     }
 }
 
@@ -120,21 +155,42 @@ pub(super) fn training_programs(
     optimizer: &OptimizerConfig,
 ) -> Result<Arc<Programs>, WorkshopError> {
     if length > model.max_positions {
-        return Err(WorkshopError::Row { length, positions: model.max_positions });
+        return Err(WorkshopError::Row {
+            length,
+            positions: model.max_positions,
+        });
     }
-    Ok(setup::training_programs(model, rows, length, objective, optimizer)?)
+    Ok(setup::training_programs(
+        model, rows, length, objective, optimizer,
+    )?)
 }
 
 impl LearnConfig {
     /// AdamW as these settings say.
     pub fn optimizer(&self) -> OptimizerConfig {
-        let Self { beta1, beta2, epsilon, weight_decay, max_norm, .. } = *self;
-        OptimizerConfig { beta1, beta2, epsilon, weight_decay, max_norm }
+        let Self {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            max_norm,
+            ..
+        } = *self;
+        OptimizerConfig {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            max_norm,
+        }
     }
 
     /// The guard as these settings say.
     pub fn guard(&self) -> GuardConfig {
-        GuardConfig { window: self.guard_window, drop: self.guard_drop }
+        GuardConfig {
+            window: self.guard_window,
+            drop: self.guard_drop,
+        }
     }
 
     /// A peer that trains on this mix of groups.

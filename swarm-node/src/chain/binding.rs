@@ -27,9 +27,13 @@ pub struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    /// The call of `SwarmCoordinator.bind`, signed by both; `None` if a key cannot sign, which has negligible probability.
+    /// The call of `SwarmCoordinator.bind`, signed by both; `None` if a key cannot sign, which has
+    /// negligible probability.
     pub fn call(&self) -> Option<Bytes> {
-        let (peer, expiry) = (self.node_key.peer(), U256::from(self.now.saturating_add(BINDING_SECONDS)));
+        let (peer, expiry) = (
+            self.node_key.peer(),
+            U256::from(self.now.saturating_add(BINDING_SECONDS)),
+        );
         let (key, node) = (typed::uncompressed(&peer.0)?, typed::address(&peer.0)?);
         let digest = self.domain.binding(self.owner, node, self.nonce, expiry);
         let by_owner = self.owner_key.sign_recoverable(&digest.0)?;

@@ -15,8 +15,9 @@ use crate::config::ChainConfig;
 const EMBEDDED_POLL: Duration = Duration::from_millis(20);
 /// Between a question that found no answer and the same question again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// Transactions that are done and remembered by a node's writer. One that is forgotten and wanted again is refused by the
-/// contract before it is sent. With submissions of hundreds of signatures each may take 200 KB on disk.
+/// Transactions that are done and remembered by a node's writer. One that is forgotten and wanted
+/// again is refused by the contract before it is sent. With submissions of hundreds of signatures
+/// each may take 200 KB on disk.
 const DONE: usize = 128;
 /// Wei in a gwei.
 const GWEI: f64 = 1e9;
@@ -55,8 +56,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects to the chain of the settings; `None` where they say `none`. An embedded chain is made anew, and its time
-    /// stands at `genesis` (Unix seconds).
+    /// Connects to the chain of the settings; `None` where they say `none`. An embedded chain is
+    /// made anew, and its time stands at `genesis` (Unix seconds).
     ///
     /// # Errors
     /// [`LinkError`].
@@ -71,11 +72,19 @@ impl Link {
     async fn embedded(config: &ChainConfig, genesis: u64) -> Result<Self, LinkError> {
         let dev = DevChain::in_memory(Options::standing(genesis));
         let client = Client::over(dev.client(), "the embedded chain", dev.chain_id()).await?;
-        Ok(Self { dev: Some(dev), poll: EMBEDDED_POLL, ..Self::new(config, client) })
+        Ok(Self {
+            dev: Some(dev),
+            poll: EMBEDDED_POLL,
+            ..Self::new(config, client)
+        })
     }
 
     async fn remote(config: &ChainConfig, url: &RpcUrl) -> Result<Self, LinkError> {
-        let guess = if config.id == 0 { DEV_CHAINS[1] } else { config.id };
+        let guess = if config.id == 0 {
+            DEV_CHAINS[1]
+        } else {
+            config.id
+        };
         let client = match Client::connect(url, guess).await {
             Err(ConnectError::WrongChain { actual, .. }) if config.id == 0 => {
                 Client::connect(url, endpoint::expected_id(config, url, actual)?).await
@@ -89,7 +98,13 @@ impl Link {
         let confirmations = endpoint::confirmations(config, client.chain_id());
         // The schema bounds the setting, so that the product fits.
         let fee_cap = (config.max_fee_gwei * GWEI) as u128;
-        Self { client, dev: None, confirmations, poll: Duration::from_millis(config.poll_ms), fee_cap }
+        Self {
+            client,
+            dev: None,
+            confirmations,
+            poll: Duration::from_millis(config.poll_ms),
+            fee_cap,
+        }
     }
 
     /// How a writer behaves on this chain.
@@ -125,7 +140,8 @@ impl Link {
         clock.observe(self.dev.as_ref().map_or(block, DevChain::now), self.wall());
     }
 
-    /// The wall clock, beside which a server's word on time is judged; `None` for an embedded chain, whose time is its own.
+    /// The wall clock, beside which a server's word on time is judged; `None` for an embedded
+    /// chain, whose time is its own.
     pub fn wall(&self) -> Option<u64> {
         self.dev.is_none().then(wall_clock)
     }
@@ -133,7 +149,8 @@ impl Link {
     /// Moves the time of an embedded chain on; other chains have their own.
     pub fn advance_to(&self, time: u64) {
         if let Some(dev) = &self.dev {
-            // Time that has passed already needs no setting, and a chain in memory has no journal to fail.
+            // Time that has passed already needs no setting, and a chain in memory has no journal
+            // to fail.
             let _ = dev.set_time(time.max(dev.now()));
         }
     }
@@ -143,7 +160,9 @@ impl Link {
 ///
 /// # Errors
 /// [`RpcError`] that asking again would not change.
-pub async fn patiently<T, F: Future<Output = Result<T, RpcError>>>(question: impl Fn() -> F) -> Result<T, RpcError> {
+pub async fn patiently<T, F: Future<Output = Result<T, RpcError>>>(
+    question: impl Fn() -> F,
+) -> Result<T, RpcError> {
     loop {
         match question().await {
             Err(error) if error.is_transient() => tokio::time::sleep(ASK_AGAIN).await,
@@ -154,5 +173,7 @@ pub async fn patiently<T, F: Future<Output = Result<T, RpcError>>>(question: imp
 
 /// The wall clock in Unix seconds.
 pub fn wall_clock() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
 }

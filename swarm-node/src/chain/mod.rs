@@ -14,5 +14,7 @@ mod link;
 pub use account::{account_writer, signer, trouble};
 pub use binding::Binding;
 pub use clock::{AHEAD_SECONDS, ChainClock};
-pub use endpoint::{DEV_CHAINS, EMBEDDED_ID, Endpoint, EndpointError, confirmations, expected_id, public_url};
+pub use endpoint::{
+    DEV_CHAINS, EMBEDDED_ID, Endpoint, EndpointError, confirmations, expected_id, public_url,
+};
 pub use link::{Link, LinkError, patiently, wall_clock};

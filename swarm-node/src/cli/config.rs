@@ -25,10 +25,18 @@ enum Action {
 }
 
 impl ConfigCommand {
-    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+    pub(super) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
         let settings = options.settings(&[], environment)?;
         let Action::Show { origin } = self.command;
-        let answer = Answer { text: text(&settings, origin), json: json(&settings).to_string(), kept: String::new() };
+        let answer = Answer {
+            text: text(&settings, origin),
+            json: json(&settings).to_string(),
+            kept: String::new(),
+        };
         answer.print(options.json)
     }
 }
@@ -43,14 +51,25 @@ fn text(settings: &Settings, origin: bool) -> String {
             text.push_str(&format!("{gap}[{of}]\n"));
             section = of;
         }
-        let comment = if origin { place.to_string() } else { format!("{}; {}", key.help, key.kind) };
-        text.push_str(&format!("{:<42} # {comment}\n", format!("{name} = {}", key.kind.shown(value))));
+        let comment = if origin {
+            place.to_string()
+        } else {
+            format!("{}; {}", key.help, key.kind)
+        };
+        text.push_str(&format!(
+            "{:<42} # {comment}\n",
+            format!("{name} = {}", key.kind.shown(value))
+        ));
     }
     text
 }
 
 fn json(settings: &Settings) -> serde_json::Value {
-    let entry = |(key, value, origin): (&crate::config::schema::Key, &crate::config::Value, &crate::config::Origin)| {
+    let entry = |(key, value, origin): (
+        &crate::config::schema::Key,
+        &crate::config::Value,
+        &crate::config::Origin,
+    )| {
         let body = serde_json::json!({ "value": key.kind.shown(value).to_toml(), "origin": origin.to_string(), "help": key.help });
         (key.name.to_owned(), body)
     };

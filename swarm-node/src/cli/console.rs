@@ -29,7 +29,10 @@ struct Work {
 
 impl Console {
     pub(super) fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), work: Mutex::new(None) }
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+            work: Mutex::new(None),
+        }
     }
 
     fn with(&self, act: impl FnOnce(&mut Option<Work>)) {
@@ -37,8 +40,11 @@ impl Console {
     }
 
     fn bar(what: &str, steps: u64) -> ProgressBar {
-        let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(steps).with_style(style.progress_chars("=> ")).with_prefix(what.to_owned());
+        let style =
+            ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(steps)
+            .with_style(style.progress_chars("=> "))
+            .with_prefix(what.to_owned());
         bar.tick();
         bar
     }
@@ -65,7 +71,10 @@ impl Work {
 
     fn line(&self, note: &str) {
         let seconds = self.started.elapsed().as_secs_f64();
-        output::note(&format!("{} {}/{} after {seconds:.1} s: {note}", self.what, self.done, self.steps));
+        output::note(&format!(
+            "{} {}/{} after {seconds:.1} s: {note}",
+            self.what, self.done, self.steps
+        ));
     }
 
     fn finish(self, note: &str) {
@@ -84,7 +93,15 @@ impl Watch for Console {
         if bar.is_none() {
             output::note(&format!("{what}: {steps} steps"));
         }
-        self.with(|work| *work = Some(Work { what: what.into(), steps, done: 0, started: Instant::now(), bar }));
+        self.with(|work| {
+            *work = Some(Work {
+                what: what.into(),
+                steps,
+                done: 0,
+                started: Instant::now(),
+                bar,
+            })
+        });
     }
 
     fn step(&self, note: &str) {
@@ -104,9 +121,11 @@ impl Watch for Console {
     }
 
     fn warn(&self, text: &str) {
-        self.with(|work| match work.as_ref().and_then(|work| work.bar.as_ref()) {
-            Some(bar) => bar.suspend(|| output::warning(text)),
-            None => output::warning(text),
-        });
+        self.with(
+            |work| match work.as_ref().and_then(|work| work.bar.as_ref()) {
+                Some(bar) => bar.suspend(|| output::warning(text)),
+                None => output::warning(text),
+            },
+        );
     }
 }

@@ -15,11 +15,12 @@ use crate::demo::{self, DemoError, Funder, MoneyReport};
 
 /// Runs a whole swarm in this process and shows what it learned.
 ///
-/// Four peers start from one base model. Each practises one family of tasks; they share answers, criticise and decide, and
-/// train on what they exchange. Beside them learn peers alone: some that generate as much, and generalists that generate
-/// four times as much. Scores are settled as rewards on a chain, by default on a dev chain inside this process. Ends with
-/// held-out scores, percent of questions that were never trained on, and with what each peer earned. Takes about three
-/// minutes on two cores, less than half of it without controls (--set demo.controls=0).
+/// Four peers start from one base model. Each practises one family of tasks; they share answers,
+/// criticise and decide, and train on what they exchange. Beside them learn peers alone: some that
+/// generate as much, and generalists that generate four times as much. Scores are settled as
+/// rewards on a chain, by default on a dev chain inside this process. Ends with held-out scores,
+/// percent of questions that were never trained on, and with what each peer earned. Takes about
+/// three minutes on two cores, less than half of it without controls (--set demo.controls=0).
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Demo {
@@ -35,20 +36,28 @@ pub(super) struct Demo {
     /// Rounds; each is one training step per peer.
     #[arg(long, value_name = "N")]
     rounds: Option<String>,
-    /// Checkpoint to start from instead of the shipped one: a safetensors file or the folder of a run.
+    /// Checkpoint to start from instead of the shipped one: a safetensors file or the folder of a
+    /// run.
     #[arg(long, value_name = "FILE")]
     base: Option<String>,
-    /// Where rewards are settled: `embedded` (a dev chain in this process), `none`, or the URL of a chain's RPC server.
+    /// Where rewards are settled: `embedded` (a dev chain in this process), `none`, or the URL of a
+    /// chain's RPC server.
     #[arg(long, value_name = "WHERE")]
     chain: Option<String>,
 }
 
-const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simulate --seed 2 --json\n  swarm-node demo --rounds 10 \
---set demo.questions=8\n  swarm-node demo --threads 1 --path avx2\n  swarm-node demo --chain http://127.0.0.1:8545   \
+const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simulate --seed 2 \
+--json\n  swarm-node demo --rounds 10 \
+--set demo.questions=8\n  swarm-node demo --threads 1 --path avx2\n  swarm-node demo --chain \
+http://127.0.0.1:8545   \
 (a wallet pays: SWARM_NODE_WALLET_SECRET or --set wallet.file=...)";
 
 impl Demo {
-    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+    pub(super) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
         let flags = [
             ("--seed", "demo.seed", &self.seed),
             ("--peers", "demo.peers", &self.peers),
@@ -65,16 +74,31 @@ impl Demo {
         let stop = stop_on_signals()?;
         let report = match demo::run(&config, base, &funder, &console, &stop) {
             Err(DemoError::Stopped { signal, money }) => {
-                return Err(Failure::Stopped { signal, state: pending(&money) });
+                return Err(Failure::Stopped {
+                    signal,
+                    state: pending(&money),
+                });
             }
             ended => ended.map_err(Failure::work)?,
         };
         let json = serde_json::to_string(&report.summary()).map_err(Failure::work)?;
-        let kept = report.money.folder.as_ref().map(|folder| format!("its rewards are in {}", folder.display()));
-        Answer { text: demo::render(&report), json, kept: kept.unwrap_or_default() }.print(options.json)?;
+        let kept = report
+            .money
+            .folder
+            .as_ref()
+            .map(|folder| format!("its rewards are in {}", folder.display()));
+        Answer {
+            text: demo::render(&report),
+            json,
+            kept: kept.unwrap_or_default(),
+        }
+        .print(options.json)?;
         match stop.signal() {
             _ if report.money.is_settled() || endpoint == Endpoint::None => Ok(()),
-            Some(signal) => Err(Failure::Stopped { signal, state: pending(&report.money) }),
+            Some(signal) => Err(Failure::Stopped {
+                signal,
+                state: pending(&report.money),
+            }),
             None => Err(unsettled(&report.money)),
         }
     }
@@ -95,15 +119,24 @@ fn funder(endpoint: &Endpoint, wallet: &WalletConfig, environment: &[(String, St
 
 /// Not everything that was asked for has happened.
 pub(super) fn unsettled(money: &MoneyReport) -> Failure {
-    let reason = money.trouble.as_deref().unwrap_or("the balances differ from what was earned");
+    let reason = money
+        .trouble
+        .as_deref()
+        .unwrap_or("the balances differ from what was earned");
     let later = money.later().map(|later| format!("; later: {later}"));
-    Failure::Work(anyhow::anyhow!("not all rewards are settled: {reason}{}", later.unwrap_or_default()))
+    Failure::Work(anyhow::anyhow!(
+        "not all rewards are settled: {reason}{}",
+        later.unwrap_or_default()
+    ))
 }
 
 /// What a run that was stopped leaves, and how to go on.
 pub(super) fn pending(money: &MoneyReport) -> String {
     match money.later() {
         Some(later) => format!("what is pending of its rewards is kept; later: {later}"),
-        None => "nothing is pending on a chain; the same command plays the same rounds from the start".into(),
+        None => {
+            "nothing is pending on a chain; the same command plays the same rounds from the start"
+                .into()
+        }
     }
 }

@@ -51,7 +51,8 @@ impl Failure {
     /// The message without the word that it begins with.
     pub(super) fn reason(&self) -> String {
         let text = self.to_string();
-        text.strip_prefix("error: ").map_or(text.clone(), str::to_owned)
+        text.strip_prefix("error: ")
+            .map_or(text.clone(), str::to_owned)
     }
 
     /// A failure at work.
@@ -64,11 +65,25 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(error) | Self::Work(error) => write!(f, "error: {error}"),
-            Self::Output { cause, kept, result } => {
-                let kept = if kept.is_empty() { String::new() } else { format!("; {kept}") };
-                write!(f, "error: standard output cannot be written: {cause}{kept}; the result is\n{result}")
+            Self::Output {
+                cause,
+                kept,
+                result,
+            } => {
+                let kept = if kept.is_empty() {
+                    String::new()
+                } else {
+                    format!("; {kept}")
+                };
+                write!(
+                    f,
+                    "error: standard output cannot be written: {cause}{kept}; the result \
+                     is\n{result}"
+                )
             }
-            Self::Stopped { signal, state } => write!(f, "stopped by {}: {state}", signals::name(*signal)),
+            Self::Stopped { signal, state } => {
+                write!(f, "stopped by {}: {state}", signals::name(*signal))
+            }
         }
     }
 }

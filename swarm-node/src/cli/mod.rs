@@ -7,8 +7,9 @@
 //! | 2 | settings or usage |
 //! | 130, 143 | SIGINT or SIGTERM ended work early; what was done is kept, and the message says how to go on |
 //!
-//! Results go to standard output, progress and messages to standard error. With `--json` the result is one line, an object,
-//! instead of the text for people. `chain dev` is ended by a signal and then returns 0.
+//! Results go to standard output, progress and messages to standard error. With `--json` the result
+//! is one line, an object, instead of the text for people. `chain dev` is ended by a signal and
+//! then returns 0.
 
 mod chain;
 mod config;
@@ -45,13 +46,18 @@ struct Cli {
     options: Options,
 }
 
-const LONG: &str = "A node of an open training swarm: peers share, critique and decide on verifiable tasks, and train on \
-what they exchange. All arithmetic is bit-reproducible: the same seed gives the same digests, on any number of threads and \
-any instruction set.\n\nSettings come from defaults, a file (--config or SWARM_NODE_CONFIG), environment variables \
+const LONG: &str = "A node of an open training swarm: peers share, critique and decide on \
+verifiable tasks, and train on \
+what they exchange. All arithmetic is bit-reproducible: the same seed gives the same digests, on \
+any number of threads and \
+any instruction set.\n\nSettings come from defaults, a file (--config or SWARM_NODE_CONFIG), \
+environment variables \
 (SWARM_NODE_DEMO_ROUNDS=10 for demo.rounds) and flags; later ones win. `swarm-node config show --origin` tells which.";
 
-const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simulate --seed 2 --json\n  swarm-node eval --model \
-runs/train --families max,sort\n  swarm-node config show --origin\n\nExit codes: 0 done, 1 error, 2 settings or usage, 130 or \
+const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simulate --seed 2 \
+--json\n  swarm-node eval --model \
+runs/train --families max,sort\n  swarm-node config show --origin\n\nExit codes: 0 done, 1 error, \
+2 settings or usage, 130 or \
 143 ended early by SIGINT or SIGTERM with its work saved (a second signal ends at once).";
 
 #[derive(Debug, Subcommand)]
@@ -90,23 +96,29 @@ fn explain(help: &clap::Error) -> ExitCode {
     match printed {
         _ if help.use_stderr() => ExitCode::from(failure::USAGE),
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            output::note(&format!("error: standard output cannot be written: {error}"));
+            output::note(&format!(
+                "error: standard output cannot be written: {error}"
+            ));
             ExitCode::from(failure::ERROR)
         }
         _ => ExitCode::SUCCESS,
     }
 }
 
-/// The variables whose names begin with [`PREFIX`], as text. A name that is no text cannot be one of ours; a value that is
-/// none is refused without being shown, for it may be a secret.
+/// The variables whose names begin with [`PREFIX`], as text. A name that is no text cannot be one
+/// of ours; a value that is none is refused without being shown, for it may be a secret.
 fn own_variables(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, Failure> {
     let mut own = Vec::new();
     for (name, value) in environment {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+            continue;
+        };
         let value = value.into_string().map_err(|_| {
-            Failure::Usage(anyhow::anyhow!("{name}: its value is not UTF-8 text; set it to text, or unset it"))
+            Failure::Usage(anyhow::anyhow!(
+                "{name}: its value is not UTF-8 text; set it to text, or unset it"
+            ))
         })?;
         own.push((name.to_owned(), value));
     }

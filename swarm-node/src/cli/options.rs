@@ -37,18 +37,33 @@ impl Options {
         environment: Vec<(String, String)>,
     ) -> Result<Settings, ConfigError> {
         let mut laid = self.assignments()?;
-        let shared: [Flag<'_>; 2] =
-            [("--threads", "engine.threads", &self.threads), ("--path", "engine.path", &self.path)];
+        let shared: [Flag<'_>; 2] = [
+            ("--threads", "engine.threads", &self.threads),
+            ("--path", "engine.path", &self.path),
+        ];
         for (flag, key, text) in shared.iter().chain(flags) {
-            laid.extend(text.iter().map(|text| (key.to_string(), text.clone(), flag.to_string())));
+            laid.extend(
+                text.iter()
+                    .map(|text| (key.to_string(), text.clone(), flag.to_string())),
+            );
         }
-        Settings::load(&Sources { file: self.config.clone(), environment, flags: laid })
+        Settings::load(&Sources {
+            file: self.config.clone(),
+            environment,
+            flags: laid,
+        })
     }
 
     fn assignments(&self) -> Result<Vec<(String, String, String)>, ConfigError> {
         let split = |text: &String| {
-            let (key, value) = text.split_once('=').ok_or_else(|| ConfigError::Assignment(text.clone()))?;
-            Ok((key.trim().to_owned(), value.trim().to_owned(), "--set".to_owned()))
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| ConfigError::Assignment(text.clone()))?;
+            Ok((
+                key.trim().to_owned(),
+                value.trim().to_owned(),
+                "--set".to_owned(),
+            ))
         };
         self.set.iter().map(split).collect()
     }

@@ -1,9 +1,10 @@
 //! All output of the binary: results on standard output, everything else on standard error.
 //!
-//! Nothing here panics. Progress and messages never fail a run: an error of standard error is passed over. A result that
-//! standard output does not take is no result: for a closed pipe the command ends quietly, because the reader has seen all
-//! that it wanted; for any other error it ends with code 1, and the message says where the result lies and repeats it.
-//! The macros that print are denied in this crate (`clippy::print_stdout`, `clippy::print_stderr`).
+//! Nothing here panics. Progress and messages never fail a run: an error of standard error is
+//! passed over. A result that standard output does not take is no result: for a closed pipe the
+//! command ends quietly, because the reader has seen all that it wanted; for any other error it
+//! ends with code 1, and the message says where the result lies and repeats it. The macros that
+//! print are denied in this crate (`clippy::print_stdout`, `clippy::print_stderr`).
 
 use std::io::{self, Write};
 
@@ -20,16 +21,23 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Prints the answer on standard output: the text, or with `json` one line of JSON and nothing else.
+    /// Prints the answer on standard output: the text, or with `json` one line of JSON and nothing
+    /// else.
     ///
     /// # Errors
     /// [`Failure::Output`] unless standard output took it or is a closed pipe.
     pub(super) fn print(&self, json: bool) -> Result<(), Failure> {
-        let result = if json { self.json.as_str() } else { self.text.trim() };
+        let result = if json {
+            self.json.as_str()
+        } else {
+            self.text.trim()
+        };
         match write_line(io::stdout().lock(), result) {
-            Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::Output { cause, kept: self.kept.clone(), result: result.to_owned() })
-            }
+            Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output {
+                cause,
+                kept: self.kept.clone(),
+                result: result.to_owned(),
+            }),
             _ => Ok(()),
         }
     }

@@ -16,20 +16,26 @@ use crate::demo::{self, MoneySummary, SettleError};
 
 /// Settles what a demo on a lasting chain has left pending: submits scores and claims rewards.
 ///
-/// A demo keeps what is needed below runs/demo and says so when something is pending: the chain was away, the wallet was
-/// empty, or the process was ended. Settling again what is settled changes nothing.
+/// A demo keeps what is needed below runs/demo and says so when something is pending: the chain was
+/// away, the wallet was empty, or the process was ended. Settling again what is settled changes
+/// nothing.
 #[derive(Debug, Args)]
 pub(super) struct Settle {
     /// The run's folder, runs/demo/0x...
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// URL of the chain's RPC server; default: the run's. Needed where the run has kept none, as it may carry a key.
+    /// URL of the chain's RPC server; default: the run's. Needed where the run has kept none, as it
+    /// may carry a key.
     #[arg(long, value_name = "URL")]
     chain: Option<String>,
 }
 
 impl Settle {
-    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+    pub(super) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
         let flags = [("--chain", "chain.endpoint", &self.chain)];
         let config = options.settings(&flags, environment.clone())?.config()?;
         if self.chain.is_some() {
@@ -40,17 +46,32 @@ impl Settle {
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
         let stop = stop_on_signals()?;
         let elsewhere = self.chain.as_deref();
-        let report = demo::settle(&self.folder, &config.chain, elsewhere, &wallet.secret, &Console::new(), &stop);
+        let report = demo::settle(
+            &self.folder,
+            &config.chain,
+            elsewhere,
+            &wallet.secret,
+            &Console::new(),
+            &stop,
+        );
         let report = report.map_err(|error| match error {
             SettleError::NoUrl(_) => Failure::Usage(error.into()),
             _ => Failure::work(error),
         })?;
         let json = serde_json::to_string(&MoneySummary::from(&report)).map_err(Failure::work)?;
         let kept = format!("it is on the chain, and in {}", self.folder.display());
-        Answer { text: demo::render_money(&report), json, kept }.print(options.json)?;
+        Answer {
+            text: demo::render_money(&report),
+            json,
+            kept,
+        }
+        .print(options.json)?;
         match stop.signal() {
             _ if report.is_settled() => Ok(()),
-            Some(signal) => Err(Failure::Stopped { signal, state: pending(&report) }),
+            Some(signal) => Err(Failure::Stopped {
+                signal,
+                state: pending(&report),
+            }),
             None => Err(unsettled(&report)),
         }
     }

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks work to end with everything saved, the second ends the process at once.
+//! SIGINT and SIGTERM: the first asks work to end with everything saved, the second ends the
+//! process at once.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,20 +15,25 @@ use crate::assembly::{STOP_POLL, Stop};
 /// Most work stops faster than this; slower work is announced.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A request that the first SIGINT or SIGTERM makes. Only commands that look at it ask for it: all others keep the system's
-/// way, which ends them at the first signal.
+/// A request that the first SIGINT or SIGTERM makes. Only commands that look at it ask for it: all
+/// others keep the system's way, which ends them at the first signal.
 pub(super) fn stop_on_signals() -> Result<Stop, Failure> {
     let stop = Stop::default();
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // Handlers run in the order of their registration: this one sees only what an earlier signal has set.
-        flag::register_conditional_shutdown(signal, 128 + signal, asked.clone()).map_err(Failure::work)?;
+        // Handlers run in the order of their registration: this one sees only what an earlier
+        // signal has set.
+        flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())
+            .map_err(Failure::work)?;
         flag::register(signal, asked.clone()).map_err(Failure::work)?;
         let number = usize::try_from(signal).map_err(Failure::work)?;
         flag::register_usize(signal, stop.cell().clone(), number).map_err(Failure::work)?;
     }
     let watched = stop.clone();
-    std::thread::Builder::new().name("signals".into()).spawn(move || announce(&watched)).map_err(Failure::work)?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || announce(&watched))
+        .map_err(Failure::work)?;
     Ok(stop)
 }
 
@@ -42,5 +48,9 @@ fn announce(stop: &Stop) {
 
 /// The name of a signal that stops.
 pub(super) fn name(signal: usize) -> &'static str {
-    if i32::try_from(signal) == Ok(SIGINT) { "SIGINT" } else { "SIGTERM" }
+    if i32::try_from(signal) == Ok(SIGINT) {
+        "SIGINT"
+    } else {
+        "SIGTERM"
+    }
 }

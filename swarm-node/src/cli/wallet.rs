@@ -9,19 +9,22 @@ use super::options::Options;
 use super::output::{self, Answer};
 use crate::config::{WalletConfig, path};
 use crate::wallet::{
-    Cost, Fresh, Given, Keystore, Password, PasswordSource, Secret, Wallet, WalletError, WalletSource,
+    Cost, Fresh, Given, Keystore, Password, PasswordSource, Secret, Wallet, WalletError,
+    WalletSource,
 };
 use crate::wallet::{file, password, source};
 
 /// What is forgone without a wallet, and how to have one.
-pub(super) const NO_WALLET: &str = "there is no wallet to pay with; make one with `swarm-node wallet new` and name it with \
+pub(super) const NO_WALLET: &str = "there is no wallet to pay with; make one with `swarm-node \
+wallet new` and name it with \
 --set wallet.file=FILE, or set SWARM_NODE_WALLET_SECRET";
 
 /// Makes and shows wallets.
 ///
-/// A wallet is a keystore file (Web3 Secret Storage, scrypt), readable by other Ethereum tools. Its password comes from
-/// SWARM_NODE_WALLET_PASSWORD, from the file named by wallet.password_file, or is asked for. Servers may have no file and
-/// set SWARM_NODE_WALLET_SECRET instead. An empty password is refused, and so is a file that others can read.
+/// A wallet is a keystore file (Web3 Secret Storage, scrypt), readable by other Ethereum tools. Its
+/// password comes from SWARM_NODE_WALLET_PASSWORD, from the file named by wallet.password_file, or
+/// is asked for. Servers may have no file and set SWARM_NODE_WALLET_SECRET instead. An empty
+/// password is refused, and so is a file that others can read.
 #[derive(Debug, Args)]
 pub(super) struct WalletCommand {
     #[command(subcommand)]
@@ -51,7 +54,11 @@ enum Action {
 }
 
 impl WalletCommand {
-    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
+    pub(super) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
         let config = options.settings(&[], environment.clone())?.config()?.wallet;
         let address = match &self.action {
             Action::New { file } => {
@@ -60,19 +67,28 @@ impl WalletCommand {
             }
             Action::Import { file } => {
                 let text = variable(&environment, source::SECRET_VARIABLE);
-                let text =
-                    text.ok_or_else(|| usage("set SWARM_NODE_WALLET_SECRET to the key that is to be imported"))?;
-                let secret = Secret::from_hex(&text).map_err(|error| Failure::Usage(error.into()))?;
+                let text = text.ok_or_else(|| {
+                    usage("set SWARM_NODE_WALLET_SECRET to the key that is to be imported")
+                })?;
+                let secret =
+                    Secret::from_hex(&text).map_err(|error| Failure::Usage(error.into()))?;
                 write(file, &secret, &config, &environment)?
             }
             Action::Show { file } => show(file.as_deref().or(path(&config.file)), &environment)?,
         };
         let kept = match &self.action {
-            Action::New { file } | Action::Import { file } => format!("the wallet is in {}", file.display()),
+            Action::New { file } | Action::Import { file } => {
+                format!("the wallet is in {}", file.display())
+            }
             Action::Show { .. } => String::new(),
         };
         let json = serde_json::json!({ "address": address }).to_string();
-        Answer { text: address, json, kept }.print(options.json)
+        Answer {
+            text: address,
+            json,
+            kept,
+        }
+        .print(options.json)
     }
 }
 
@@ -81,7 +97,10 @@ fn usage(text: &'static str) -> Failure {
 }
 
 fn variable(environment: &[(String, String)], name: &str) -> Option<String> {
-    environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    environment
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.clone())
 }
 
 /// Writes a keystore; returns its address.
@@ -95,14 +114,20 @@ fn write(
     let place = file::Place::reserve(path).map_err(Failure::work)?;
     let password = new_password(config, environment).map_err(Failure::work)?;
     let fresh = Fresh::random().map_err(Failure::work)?;
-    let keystore = Keystore::seal(secret, &password, Cost::default(), &fresh).map_err(Failure::work)?;
+    let keystore =
+        Keystore::seal(secret, &password, Cost::default(), &fresh).map_err(Failure::work)?;
     place.create(&keystore).map_err(Failure::work)?;
     let wrote = path.display();
-    output::note(&format!("wrote {wrote}; without its password nobody can use it, and nobody can restore it"));
+    output::note(&format!(
+        "wrote {wrote}; without its password nobody can use it, and nobody can restore it"
+    ));
     Ok(secret.address().to_string())
 }
 
-fn new_password(config: &WalletConfig, environment: &[(String, String)]) -> Result<Password, WalletError> {
+fn new_password(
+    config: &WalletConfig,
+    environment: &[(String, String)],
+) -> Result<Password, WalletError> {
     if let Some(text) = variable(environment, source::PASSWORD_VARIABLE) {
         return Ok(PasswordSource::Given(Password::new(text)).take(|| password::ask(""))?);
     }
@@ -126,7 +151,10 @@ fn show(path: Option<&Path>, environment: &[(String, String)]) -> Result<String,
 }
 
 /// Unlocks the wallet of the settings and the environment; `None` if there is none.
-pub(super) fn unlock(config: &WalletConfig, environment: &[(String, String)]) -> Result<Option<Wallet>, WalletError> {
+pub(super) fn unlock(
+    config: &WalletConfig,
+    environment: &[(String, String)],
+) -> Result<Option<Wallet>, WalletError> {
     let given = Given {
         keystore: path(&config.file).map(Into::into),
         password_file: path(&config.password_file).map(Into::into),

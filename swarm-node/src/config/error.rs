@@ -9,7 +9,11 @@ use super::Origin;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the config file {path}: {source}; check the path given with --config or SWARM_NODE_CONFIG", path = path.display())]
+    #[error(
+        "cannot read the config file {path}: {source}; check the path given with --config or \
+         SWARM_NODE_CONFIG",
+        path = path.display()
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -27,7 +31,10 @@ pub enum ConfigError {
         message: String,
     },
     /// No setting has this name.
-    #[error("{origin}: unknown key `{key}`{hint}; `swarm-node config show` lists all keys", hint = did_you_mean(.nearest))]
+    #[error(
+        "{origin}: unknown key `{key}`{hint}; `swarm-node config show` lists all keys",
+        hint = did_you_mean(.nearest)
+    )]
     UnknownKey {
         /// Where it stands.
         origin: Origin,
@@ -57,5 +64,7 @@ pub enum ConfigError {
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"))
+    nearest.as_ref().map_or(String::new(), |nearest| {
+        format!("; did you mean `{nearest}`?")
+    })
 }

@@ -7,9 +7,10 @@
 //! flag      --set section.key=… ┘
 //! ```
 //!
-//! Invariants: every key is a row of [`schema::KEYS`], with its kind, range and help; an unknown key anywhere is an error
-//! that names the nearest one; a value is checked against its row where it is read, so the error can tell the place.
-//! Nothing in here looks at the environment by itself: the caller hands it in.
+//! Invariants: every key is a row of [`schema::KEYS`], with its kind, range and help; an unknown
+//! key anywhere is an error that names the nearest one; a value is checked against its row where it
+//! is read, so the error can tell the place. Nothing in here looks at the environment by itself:
+//! the caller hands it in.
 
 mod error;
 mod file;
@@ -25,7 +26,7 @@ pub use nearest::nearest;
 pub use origin::Origin;
 pub use settings::{CONFIG_VARIABLE, PREFIX, SECRET_VARIABLES, Settings, Sources, variable};
 pub use typed::{
-    ChainConfig, Config, DemoConfig, EndpointText, EngineConfig, EvalConfig, LearnConfig, TrainConfig, WalletConfig,
-    path,
+    ChainConfig, Config, DemoConfig, EndpointText, EngineConfig, EvalConfig, LearnConfig,
+    TrainConfig, WalletConfig, path,
 };
 pub use value::{Kind, Value};

@@ -3,10 +3,12 @@
 /// Largest share of a name that may differ for a suggestion: beyond a half, a guess misleads.
 const MAX_DIFFERENCE: usize = 2;
 
-/// The candidate with the smallest edit distance to `name`, the first among equals; none if even that one differs in
-/// more than half of the longer name.
+/// The candidate with the smallest edit distance to `name`, the first among equals; none if even
+/// that one differs in more than half of the longer name.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let measured = candidates.into_iter().map(|candidate| (distance(name, candidate), candidate));
+    let measured = candidates
+        .into_iter()
+        .map(|candidate| (distance(name, candidate), candidate));
     let (steps, best) = measured.min_by_key(|(steps, _)| *steps)?;
     let longest = name.chars().count().max(best.chars().count());
     (steps * MAX_DIFFERENCE <= longest).then_some(best)
@@ -21,7 +23,11 @@ fn distance(from: &str, to: &str) -> usize {
         for (to, pair) in to.iter().zip(row.windows(2)) {
             let left = next.last().copied().unwrap_or(0);
             let [above_left, above] = [pair[0], pair[1]];
-            next.push((above_left + usize::from(from != *to)).min(above + 1).min(left + 1));
+            next.push(
+                (above_left + usize::from(from != *to))
+                    .min(above + 1)
+                    .min(left + 1),
+            );
         }
         row = next;
     }
@@ -34,9 +40,18 @@ mod tests {
 
     #[test]
     fn distances_of_known_pairs() {
-        let cases = [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0), ("ab", "ba", 2)];
+        let cases = [
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("same", "same", 0),
+            ("ab", "ba", 2),
+        ];
         for (from, to, expected) in cases {
-            assert_eq!((distance(from, to), distance(to, from)), (expected, expected), "{from} {to}");
+            assert_eq!(
+                (distance(from, to), distance(to, from)),
+                (expected, expected),
+                "{from} {to}"
+            );
         }
     }
 

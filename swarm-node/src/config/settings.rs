@@ -56,8 +56,12 @@ impl Settings {
     }
 
     fn defaults() -> Result<Self, ConfigError> {
-        let mut settings = Self { values: BTreeMap::new() };
-        schema::KEYS.iter().try_for_each(|key| settings.lay_text(key, key.default, Origin::Default))?;
+        let mut settings = Self {
+            values: BTreeMap::new(),
+        };
+        schema::KEYS
+            .iter()
+            .try_for_each(|key| settings.lay_text(key, key.default, Origin::Default))?;
         Ok(settings)
     }
 
@@ -65,7 +69,8 @@ impl Settings {
         for entry in file::entries(path)? {
             let key = known(&entry.key, entry.origin.clone())?;
             let value = key.kind.take(&entry.value);
-            let value = value.ok_or_else(|| refused(key, entry.value.to_string(), entry.origin.clone()))?;
+            let value =
+                value.ok_or_else(|| refused(key, entry.value.to_string(), entry.origin.clone()))?;
             self.values.insert(key.name, (value, entry.origin));
         }
         Ok(())
@@ -73,7 +78,9 @@ impl Settings {
 
     fn lay_environment(&mut self, environment: &[(String, String)]) -> Result<(), ConfigError> {
         let is_setting = |name: &str| name != CONFIG_VARIABLE && !SECRET_VARIABLES.contains(&name);
-        let ours = environment.iter().filter(|(name, _)| name.starts_with(PREFIX) && is_setting(name));
+        let ours = environment
+            .iter()
+            .filter(|(name, _)| name.starts_with(PREFIX) && is_setting(name));
         for (name, text) in ours {
             let origin = Origin::Environment(name.clone());
             let key = schema::KEYS.iter().find(|key| variable(key.name) == *name);
@@ -83,8 +90,16 @@ impl Settings {
         Ok(())
     }
 
-    fn lay_text(&mut self, key: &'static Key, text: &str, origin: Origin) -> Result<(), ConfigError> {
-        let value = key.kind.read(text).ok_or_else(|| refused(key, format!("`{text}`"), origin.clone()))?;
+    fn lay_text(
+        &mut self,
+        key: &'static Key,
+        text: &str,
+        origin: Origin,
+    ) -> Result<(), ConfigError> {
+        let value = key
+            .kind
+            .read(text)
+            .ok_or_else(|| refused(key, format!("`{text}`"), origin.clone()))?;
         self.values.insert(key.name, (value, origin));
         Ok(())
     }
@@ -105,19 +120,28 @@ impl Settings {
         let mut root = toml::Table::new();
         for (key, value, _) in self.iter() {
             let (section, name) = key.name.split_once('.').unwrap_or(("", key.name));
-            let section = root.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let section = root
+                .entry(section)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let toml::Value::Table(table) = section {
                 table.insert(name.into(), value.to_toml());
             }
         }
-        root.try_into().map_err(|error: toml::de::Error| ConfigError::Schema(error.to_string()))
+        root.try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Schema(error.to_string()))
     }
 }
 
 impl Sources {
     fn config_file(&self) -> Option<PathBuf> {
-        let variable = || self.environment.iter().find(|(name, _)| name == CONFIG_VARIABLE);
-        self.file.clone().or_else(|| variable().map(|(_, path)| PathBuf::from(path)))
+        let variable = || {
+            self.environment
+                .iter()
+                .find(|(name, _)| name == CONFIG_VARIABLE)
+        };
+        self.file
+            .clone()
+            .or_else(|| variable().map(|(_, path)| PathBuf::from(path)))
     }
 }
 
@@ -133,11 +157,20 @@ fn known(name: &str, origin: Origin) -> Result<&'static Key, ConfigError> {
 fn unknown_variable(name: &str, origin: Origin) -> ConfigError {
     let names: Vec<String> = schema::KEYS.iter().map(|key| variable(key.name)).collect();
     let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
-    ConfigError::UnknownKey { origin, key: name.to_owned(), nearest }
+    ConfigError::UnknownKey {
+        origin,
+        key: name.to_owned(),
+        nearest,
+    }
 }
 
 fn refused(key: &'static Key, value: String, origin: Origin) -> ConfigError {
-    ConfigError::Value { origin, key: key.name, value, allowed: key.kind.to_string() }
+    ConfigError::Value {
+        origin,
+        key: key.name,
+        value,
+        allowed: key.kind.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -153,7 +186,10 @@ mod tests {
     }
 
     fn shown(settings: &Settings, key: &str) -> (String, String) {
-        let (_, value, origin) = settings.iter().find(|(known, ..)| known.name == key).unwrap();
+        let (_, value, origin) = settings
+            .iter()
+            .find(|(known, ..)| known.name == key)
+            .unwrap();
         (value.to_string(), origin.to_string())
     }
 
@@ -162,13 +198,29 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
         std::fs::write(&path, "[demo]\nrounds = 3\npeers = 3\nseed = 9\n").unwrap();
-        let environment =
-            vec![pair("SWARM_NODE_DEMO_PEERS", "5"), pair("SWARM_NODE_DEMO_SEED", "5"), pair("HOME", "/")];
-        let sources = Sources { file: Some(path.clone()), environment, flags: flag("demo.seed", "7") };
+        let environment = vec![
+            pair("SWARM_NODE_DEMO_PEERS", "5"),
+            pair("SWARM_NODE_DEMO_SEED", "5"),
+            pair("HOME", "/"),
+        ];
+        let sources = Sources {
+            file: Some(path.clone()),
+            environment,
+            flags: flag("demo.seed", "7"),
+        };
         let settings = Settings::load(&sources).unwrap();
-        assert_eq!(shown(&settings, "demo.rounds"), ("3".into(), format!("{}:2", path.display())));
-        assert_eq!(shown(&settings, "demo.peers"), ("5".into(), "environment SWARM_NODE_DEMO_PEERS".into()));
-        assert_eq!(shown(&settings, "demo.seed"), ("7".into(), "flag --set".into()));
+        assert_eq!(
+            shown(&settings, "demo.rounds"),
+            ("3".into(), format!("{}:2", path.display()))
+        );
+        assert_eq!(
+            shown(&settings, "demo.peers"),
+            ("5".into(), "environment SWARM_NODE_DEMO_PEERS".into())
+        );
+        assert_eq!(
+            shown(&settings, "demo.seed"),
+            ("7".into(), "flag --set".into())
+        );
         assert_eq!(shown(&settings, "learn.group").1, "default");
         assert_eq!(settings.config().unwrap().demo.seed, 7);
     }
@@ -178,23 +230,54 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
         std::fs::write(&path, "[demo]\nruonds = 3\n").unwrap();
-        let error = Settings::load(&Sources { file: Some(path), ..Sources::default() }).unwrap_err().to_string();
-        assert!(error.contains("c.toml:2: unknown key `demo.ruonds`; did you mean `demo.rounds`?"), "{error}");
+        let error = Settings::load(&Sources {
+            file: Some(path),
+            ..Sources::default()
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.contains("c.toml:2: unknown key `demo.ruonds`; did you mean `demo.rounds`?"),
+            "{error}"
+        );
         let environment = vec![pair("SWARM_NODE_DEMO_PEER", "5")];
-        let error = Settings::load(&Sources { environment, ..Sources::default() }).unwrap_err().to_string();
-        assert!(error.contains("did you mean `SWARM_NODE_DEMO_PEERS`?"), "{error}");
+        let error = Settings::load(&Sources {
+            environment,
+            ..Sources::default()
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.contains("did you mean `SWARM_NODE_DEMO_PEERS`?"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_value_out_of_range_shows_itself_and_the_range() {
-        let error = Settings::load(&Sources { flags: flag("learn.group", "40"), ..Sources::default() }).unwrap_err();
-        assert_eq!(error.to_string(), "flag --set: `learn.group` is `40`; it must be a whole number from 2 to 16");
+        let error = Settings::load(&Sources {
+            flags: flag("learn.group", "40"),
+            ..Sources::default()
+        })
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "flag --set: `learn.group` is `40`; it must be a whole number from 2 to 16"
+        );
     }
 
     #[test]
     fn the_variable_may_name_the_file() {
         let environment = vec![pair(CONFIG_VARIABLE, "/does/not/exist.toml")];
-        let error = Settings::load(&Sources { environment, ..Sources::default() }).unwrap_err().to_string();
-        assert!(error.contains("/does/not/exist.toml") && error.contains("SWARM_NODE_CONFIG"), "{error}");
+        let error = Settings::load(&Sources {
+            environment,
+            ..Sources::default()
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.contains("/does/not/exist.toml") && error.contains("SWARM_NODE_CONFIG"),
+            "{error}"
+        );
     }
 }

@@ -31,7 +31,10 @@ pub struct Config {
 /// Section `engine`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented by its row of the schema"
+)]
 pub struct EngineConfig {
     pub threads: usize,
     pub path: String,
@@ -41,14 +44,21 @@ impl EngineConfig {
     /// Worker threads, at least one.
     pub fn workers(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        if self.threads == 0 { cores() } else { self.threads }
+        if self.threads == 0 {
+            cores()
+        } else {
+            self.threads
+        }
     }
 }
 
 /// Section `learn`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented by its row of the schema"
+)]
 pub struct LearnConfig {
     pub group: u8,
     pub learning_rate: f32,
@@ -70,7 +80,10 @@ pub struct LearnConfig {
 /// Section `demo`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented by its row of the schema"
+)]
 pub struct DemoConfig {
     pub seed: u64,
     pub peers: usize,
@@ -96,7 +109,10 @@ pub struct DemoConfig {
 /// Section `train`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented by its row of the schema"
+)]
 pub struct TrainConfig {
     pub model: String,
     pub out: PathBuf,
@@ -116,7 +132,10 @@ pub struct TrainConfig {
 /// Section `eval`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented by its row of the schema"
+)]
 pub struct EvalConfig {
     pub model: String,
     pub seed: u64,
@@ -131,7 +150,10 @@ pub struct EvalConfig {
 /// Section `chain`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented by its row of the schema"
+)]
 pub struct ChainConfig {
     pub endpoint: EndpointText,
     pub id: u64,
@@ -165,10 +187,14 @@ impl fmt::Debug for EndpointText {
     }
 }
 
-/// Section `wallet`. Secrets are no settings: they come from the environment, a file, or the terminal.
+/// Section `wallet`. Secrets are no settings: they come from the environment, a file, or the
+/// terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "each field is documented by its row of the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented by its row of the schema"
+)]
 pub struct WalletConfig {
     pub file: String,
     pub password_file: String,

@@ -39,15 +39,17 @@ pub enum Value {
 }
 
 impl Kind {
-    /// Reads a value as it stands in a flag or an environment variable; none if it is not allowed. Words are separated
-    /// by commas.
+    /// Reads a value as it stands in a flag or an environment variable; none if it is not allowed.
+    /// Words are separated by commas.
     pub fn read(&self, text: &str) -> Option<Value> {
         let value = match self {
             Self::Integer(..) => Value::Integer(text.replace('_', "").parse().ok()?),
             Self::Number(..) => Value::Number(text.replace('_', "").parse().ok()?),
             Self::Boolean => Value::Boolean(text.parse().ok()?),
             Self::Text | Self::Endpoint | Self::Choice(_) => Value::Text(text.to_owned()),
-            Self::Words(_) => Value::Words(text.split(',').map(|word| word.trim().to_owned()).collect()),
+            Self::Words(_) => {
+                Value::Words(text.split(',').map(|word| word.trim().to_owned()).collect())
+            }
         };
         self.allows(&value).then_some(value)
     }
@@ -59,7 +61,9 @@ impl Kind {
             (Self::Number(..), toml::Value::Integer(number)) => Value::Number(*number as f64),
             (Self::Number(..), toml::Value::Float(number)) => Value::Number(*number),
             (Self::Boolean, toml::Value::Boolean(flag)) => Value::Boolean(*flag),
-            (Self::Text | Self::Endpoint | Self::Choice(_), toml::Value::String(text)) => Value::Text(text.clone()),
+            (Self::Text | Self::Endpoint | Self::Choice(_), toml::Value::String(text)) => {
+                Value::Text(text.clone())
+            }
             (Self::Words(_), toml::Value::Array(words)) => {
                 let word = |word: &toml::Value| word.as_str().map(str::to_owned);
                 Value::Words(words.iter().map(word).collect::<Option<_>>()?)
@@ -77,7 +81,9 @@ impl Kind {
             (Self::Words(known), Value::Words(words)) => {
                 !words.is_empty() && words.iter().all(|word| known().contains(&word.as_str()))
             }
-            (Self::Boolean, Value::Boolean(_)) | (Self::Text | Self::Endpoint, Value::Text(_)) => true,
+            (Self::Boolean, Value::Boolean(_)) | (Self::Text | Self::Endpoint, Value::Text(_)) => {
+                true
+            }
             _ => false,
         }
     }
@@ -113,7 +119,9 @@ impl Value {
             Self::Number(number) => toml::Value::Float(*number),
             Self::Boolean(flag) => toml::Value::Boolean(*flag),
             Self::Text(text) => toml::Value::String(text.clone()),
-            Self::Words(words) => toml::Value::Array(words.iter().cloned().map(toml::Value::String).collect()),
+            Self::Words(words) => {
+                toml::Value::Array(words.iter().cloned().map(toml::Value::String).collect())
+            }
         }
     }
 }
@@ -133,9 +141,18 @@ mod tests {
 
     #[test]
     fn texts_are_read_by_kind() {
-        assert_eq!(Kind::Integer(0, 9_999).read("1_000"), Some(Value::Integer(1000)));
-        assert_eq!(Kind::Number(0.0, 1.0).read("3e-4"), Some(Value::Number(3e-4)));
-        assert_eq!(WORDS.read("sort, max"), Some(Value::Words(vec!["sort".into(), "max".into()])));
+        assert_eq!(
+            Kind::Integer(0, 9_999).read("1_000"),
+            Some(Value::Integer(1000))
+        );
+        assert_eq!(
+            Kind::Number(0.0, 1.0).read("3e-4"),
+            Some(Value::Number(3e-4))
+        );
+        assert_eq!(
+            WORDS.read("sort, max"),
+            Some(Value::Words(vec!["sort".into(), "max".into()]))
+        );
         assert_eq!(Kind::Boolean.read("yes"), None);
         assert_eq!(WORDS.read(""), None);
     }
@@ -143,7 +160,9 @@ mod tests {
     #[test]
     fn ranges_include_their_ends_and_nothing_else() {
         let kind = Kind::Integer(2, 16);
-        let allowed: Vec<bool> = ["1", "2", "16", "17", "2.5"].map(|text| kind.read(text).is_some()).to_vec();
+        let allowed: Vec<bool> = ["1", "2", "16", "17", "2.5"]
+            .map(|text| kind.read(text).is_some())
+            .to_vec();
         assert_eq!(allowed, [false, true, true, false, false]);
         assert_eq!(Kind::Number(0.0, 1.0).read("NaN"), None);
         assert_eq!(Kind::Choice(&["a", "b"]).read("c"), None);
@@ -151,8 +170,14 @@ mod tests {
 
     #[test]
     fn a_file_may_write_a_number_whole() {
-        assert_eq!(Kind::Number(0.0, 1.0).take(&toml::Value::Integer(1)), Some(Value::Number(1.0)));
+        assert_eq!(
+            Kind::Number(0.0, 1.0).take(&toml::Value::Integer(1)),
+            Some(Value::Number(1.0))
+        );
         assert_eq!(Kind::Integer(0, 1).take(&toml::Value::Float(1.0)), None);
-        assert_eq!(WORDS.take(&toml::Value::Array(vec![toml::Value::Integer(1)])), None);
+        assert_eq!(
+            WORDS.take(&toml::Value::Array(vec![toml::Value::Integer(1)])),
+            None
+        );
     }
 }

@@ -8,19 +8,25 @@ use crate::learn::eval::PassRate;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arm {
-    /// A peer without others that practises its own family and generates as much as a peer of the swarm.
+    /// A peer without others that practises its own family and generates as much as a peer of the
+    /// swarm.
     AloneOwnFamily,
     /// The same with questions of all families.
     AloneAllFamilies,
     /// Specialists who share.
     Swarm,
-    /// A peer without others that gets questions of all families and generates several times as much.
+    /// A peer without others that gets questions of all families and generates several times as
+    /// much.
     LoneGeneralist,
 }
 
 impl Arm {
     /// The arms without peers to share with.
-    pub(super) const CONTROLS: [Self; 3] = [Self::AloneOwnFamily, Self::AloneAllFamilies, Self::LoneGeneralist];
+    pub(super) const CONTROLS: [Self; 3] = [
+        Self::AloneOwnFamily,
+        Self::AloneAllFamilies,
+        Self::LoneGeneralist,
+    ];
 
     /// The name in tables and in the names of simulated swarms.
     pub fn name(self) -> &'static str {
@@ -68,7 +74,8 @@ impl Point {
     pub(super) fn average(points: &[&Self]) -> Self {
         Self {
             round: points.first().map_or(0, |point| point.round),
-            completions: points.iter().map(|point| point.completions).sum::<usize>() / points.len().max(1),
+            completions: points.iter().map(|point| point.completions).sum::<usize>()
+                / points.len().max(1),
             rates: Rates::average(points.iter().map(|point| &point.rates)),
         }
     }

@@ -29,7 +29,8 @@ pub struct Council {
     pub pooled: f32,
     /// Answer with most decisions.
     pub decided: f32,
-    /// Answer with most completions, weighed by records; close ones by endorsements and decisions: the winner.
+    /// Answer with most completions, weighed by records; close ones by endorsements and decisions:
+    /// the winner.
     pub weighed: f32,
 }
 
@@ -40,21 +41,32 @@ pub(super) fn council(stand: &Stand<'_>, weights: &[Weights]) -> Result<Council,
         return Ok(Council::default());
     }
     let judge = Arc::new(TaskJudge::held_out(Library::new(), plan.families()));
-    let config = PeerConfig { stage_samples: 1, ..plan.learn.peer(Mix::alone(0)) };
+    let config = PeerConfig {
+        stage_samples: 1,
+        ..plan.learn.peer(Mix::alone(0))
+    };
     let spec = plan.council();
     let peers = stand.peers(&spec, &judge, config, weights)?;
     let mut listener = Listener(Swarm::new(peers, stand.threads));
     let report = Simulation::new(spec, judge)?.run(&mut listener);
     super::run::refuse_failures(&mut listener.0)?;
-    let result = report.rounds.values().find_map(|round| round.result.as_ref());
-    Ok(result.map(|result| count(&result.boards)).unwrap_or_default())
+    let result = report
+        .rounds
+        .values()
+        .find_map(|round| round.result.as_ref());
+    Ok(result
+        .map(|result| count(&result.boards))
+        .unwrap_or_default())
 }
 
 fn count(boards: &[Board]) -> Council {
     let asked = boards.iter().filter(|board| board.question.common);
     let choices: Vec<&Choices> = asked.map(|board| &board.choices).collect();
     let share = |pick: fn(&Choices) -> &Option<Choice>| {
-        let right = choices.iter().filter(|choices| pick(choices).as_ref().is_some_and(Choice::is_right)).count();
+        let right = choices
+            .iter()
+            .filter(|choices| pick(choices).as_ref().is_some_and(Choice::is_right))
+            .count();
         right as f32 / choices.len().max(1) as f32
     };
     Council {

@@ -27,16 +27,29 @@ impl Measure {
     pub(super) fn new(plan: &Plan<'_>, workshop: &Workshop) -> Result<Self, DemoError> {
         let tokenizer = workshop.model().tokenizer.clone();
         let (families, count) = (plan.families(), plan.demo.heldout);
-        let set =
-            EvalSet::held_out(&families, count, QUESTIONS_SEED, workshop.composer(), &tokenizer, plan.learn.max_new)?;
+        let set = EvalSet::held_out(
+            &families,
+            count,
+            QUESTIONS_SEED,
+            workshop.composer(),
+            &tokenizer,
+            plan.learn.max_new,
+        )?;
         let key = key_from("swarm-node demo held-out", &[0; 32], &[0; 32]);
-        Ok(Self { tokenizer, set, samples: plan.demo.samples, key })
+        Ok(Self {
+            tokenizer,
+            set,
+            samples: plan.demo.samples,
+            key,
+        })
     }
 
     /// The rates of a model.
     pub(super) fn rates(&self, policy: &mut dyn Policy) -> Result<Rates, DemoError> {
         let greedy = self.set.greedy(policy, &self.tokenizer)?;
-        let sampled = self.set.sampled(policy, &self.tokenizer, self.samples, self.key)?;
+        let sampled = self
+            .set
+            .sampled(policy, &self.tokenizer, self.samples, self.key)?;
         Ok(Rates { greedy, sampled })
     }
 }

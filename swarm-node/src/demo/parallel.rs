@@ -4,19 +4,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Works on every item, on up to `threads` threads.
-pub(super) fn parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn parallel<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     let turn = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(item), Some(result)) = (items.get(at), results.get(at)) else { break };
+            let (Some(item), Some(result)) = (items.get(at), results.get(at)) else {
+                break;
+            };
             let done = work(item);
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         }
     };
-    std::thread::scope(|scope| (0..threads.clamp(1, items.len().max(1))).for_each(|_| drop(scope.spawn(turn))));
-    results.into_iter().filter_map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    std::thread::scope(|scope| {
+        (0..threads.clamp(1, items.len().max(1))).for_each(|_| drop(scope.spawn(turn)))
+    });
+    results
+        .into_iter()
+        .filter_map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::task::FamilyId;
 
 /// Length of each window of virtual time, in milliseconds.
 const WINDOW_MS: u32 = 1_000;
-/// Virtual time from a wish to its work, in milliseconds; shorter than a window less the network's delay.
+/// Virtual time from a wish to its work, in milliseconds; shorter than a window less the network's
+/// delay.
 const COMPUTE_MS: u64 = 300;
 
 /// Rounds as the settings say.
@@ -24,7 +25,11 @@ pub(super) struct Plan<'a> {
 impl Plan<'_> {
     /// Families with difficulties, by topic.
     pub(super) fn families(&self) -> Vec<(FamilyId, u8)> {
-        self.demo.families.iter().map(|family| (*family, self.demo.difficulty)).collect()
+        self.demo
+            .families
+            .iter()
+            .map(|family| (*family, self.demo.difficulty))
+            .collect()
     }
 
     /// The topic of a peer's practice questions.
@@ -34,14 +39,24 @@ impl Plan<'_> {
 
     /// The family that a peer practises.
     pub(super) fn family(&self, peer: usize) -> FamilyId {
-        self.demo.families.get(self.topic(peer)).copied().unwrap_or(FamilyId::Max)
+        self.demo
+            .families
+            .get(self.topic(peer))
+            .copied()
+            .unwrap_or(FamilyId::Max)
     }
 
     /// The rounds in which all peers learn together.
     pub(super) fn together(&self) -> Spec {
-        let peers = (0..self.demo.peers).map(|peer| self.specialist(peer)).collect();
+        let peers = (0..self.demo.peers)
+            .map(|peer| self.specialist(peer))
+            .collect();
         let crowd = self.demo.peers.div_ceil(self.demo.families.len().max(1));
-        let game = self.game(self.demo.families.len(), self.practice(self.demo.questions, crowd), self.demo.common);
+        let game = self.game(
+            self.demo.families.len(),
+            self.practice(self.demo.questions, crowd),
+            self.demo.common,
+        );
         self.spec(self.swarm("demo", game), peers, self.demo.rounds)
     }
 
@@ -53,28 +68,46 @@ impl Plan<'_> {
         }
     }
 
-    /// The rounds of a peer without others: as many practice and common questions as in the swarm, or, for the
-    /// generalist, so many times as the settings say. Its name sets its questions and its noise apart from all others'.
+    /// The rounds of a peer without others: as many practice and common questions as in the swarm,
+    /// or, for the generalist, so many times as the settings say. Its name sets its questions and
+    /// its noise apart from all others'.
     pub(super) fn alone(&self, arm: Arm, peer: usize) -> Spec {
-        let times = if arm == Arm::LoneGeneralist { self.demo.generalist } else { 1 };
+        let times = if arm == Arm::LoneGeneralist {
+            self.demo.generalist
+        } else {
+            1
+        };
         let topics = self.families_of(arm, peer).len();
-        let [practice, common] = [self.demo.questions, self.demo.common].map(|count| count.saturating_mul(times));
-        let swarm = self.swarm(&format!("demo {} {peer}", arm.name()), self.game(topics, practice, common));
+        let [practice, common] =
+            [self.demo.questions, self.demo.common].map(|count| count.saturating_mul(times));
+        let swarm = self.swarm(
+            &format!("demo {} {peer}", arm.name()),
+            self.game(topics, practice, common),
+        );
         self.spec(swarm, vec![PeerSpec::new(Role::Honest)], self.demo.rounds)
     }
 
     /// One round in which all peers decide questions together and nobody learns.
     pub(super) fn council(&self) -> Spec {
-        let peers = (0..self.demo.peers).map(|peer| self.specialist(peer)).collect();
-        let game = Game { group: 1, ..self.game(self.demo.families.len(), 0, self.demo.council) };
+        let peers = (0..self.demo.peers)
+            .map(|peer| self.specialist(peer))
+            .collect();
+        let game = Game {
+            group: 1,
+            ..self.game(self.demo.families.len(), 0, self.demo.council)
+        };
         self.spec(self.swarm("council", game), peers, 1)
     }
 
     fn specialist(&self, peer: usize) -> PeerSpec {
-        PeerSpec { topics: 1 << self.topic(peer), ..PeerSpec::new(Role::Honest) }
+        PeerSpec {
+            topics: 1 << self.topic(peer),
+            ..PeerSpec::new(Role::Honest)
+        }
     }
 
-    /// Practice questions of a round: `questions` for each of `crowd` peers to a topic, equally many of every topic.
+    /// Practice questions of a round: `questions` for each of `crowd` peers to a topic, equally
+    /// many of every topic.
     fn practice(&self, questions: u16, crowd: usize) -> u16 {
         let shares = u16::try_from(crowd * self.demo.families.len()).unwrap_or(u16::MAX);
         shares.saturating_mul(questions)
@@ -82,7 +115,15 @@ impl Plan<'_> {
 
     fn spec(&self, swarm: SwarmConfig, peers: Vec<PeerSpec>, rounds: u64) -> Spec {
         let (seed, network) = (self.demo.seed, Network::default());
-        Spec { swarm: Arc::new(swarm), peers, rounds, seed, network, crashes: Vec::new(), compute_ms: COMPUTE_MS }
+        Spec {
+            swarm: Arc::new(swarm),
+            peers,
+            rounds,
+            seed,
+            network,
+            crashes: Vec::new(),
+            compute_ms: COMPUTE_MS,
+        }
     }
 
     fn swarm(&self, name: &str, game: Game) -> SwarmConfig {
@@ -99,7 +140,12 @@ impl Plan<'_> {
     }
 
     fn tasks(&self) -> String {
-        let names: Vec<&str> = self.demo.families.iter().map(|family| family.name()).collect();
+        let names: Vec<&str> = self
+            .demo
+            .families
+            .iter()
+            .map(|family| family.name())
+            .collect();
         format!("{} at {}", names.join("+"), self.demo.difficulty)
     }
 

@@ -37,7 +37,10 @@ impl ArmReport {
 
     /// The mean over the arm's peers after all rounds.
     pub fn last(&self) -> Point {
-        self.points().checked_sub(1).map(|at| self.point(at)).unwrap_or_default()
+        self.points()
+            .checked_sub(1)
+            .map(|at| self.point(at))
+            .unwrap_or_default()
     }
 
     fn points(&self) -> usize {
@@ -45,7 +48,13 @@ impl ArmReport {
     }
 
     fn point(&self, at: usize) -> Point {
-        Point::average(&self.peers.iter().filter_map(|peer| peer.curve.get(at)).collect::<Vec<_>>())
+        Point::average(
+            &self
+                .peers
+                .iter()
+                .filter_map(|peer| peer.curve.get(at))
+                .collect::<Vec<_>>(),
+        )
     }
 }
 
@@ -72,8 +81,8 @@ pub struct DemoReport {
     pub seconds: f64,
 }
 
-/// The money in one line of JSON: by peer, in tokens as exact decimal text; `settled` is true if every epoch was accepted
-/// on chain and every peer got exactly what it earned.
+/// The money in one line of JSON: by peer, in tokens as exact decimal text; `settled` is true if
+/// every epoch was accepted on chain and every peer got exactly what it earned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what MoneyReport documents")]
 pub struct MoneySummary {
@@ -92,7 +101,11 @@ impl From<&MoneyReport> for MoneySummary {
     fn from(money: &MoneyReport) -> Self {
         Self {
             settled: money.is_settled(),
-            scores: money.accounts.iter().map(|account| account.points).collect(),
+            scores: money
+                .accounts
+                .iter()
+                .map(|account| account.points)
+                .collect(),
             earned: money.texts(Account::earned),
             claimed: money.texts(|account| account.claimed),
             pending: money.texts(Account::pending),
@@ -153,7 +166,11 @@ impl From<&Rates> for RateSummary {
 
 impl From<&Point> for CurvePoint {
     fn from(point: &Point) -> Self {
-        Self { round: point.round, completions: point.completions, rates: RateSummary::from(&point.rates) }
+        Self {
+            round: point.round,
+            completions: point.completions,
+            rates: RateSummary::from(&point.rates),
+        }
     }
 }
 
@@ -167,13 +184,17 @@ impl From<&ArmReport> for ArmSummary {
             completions: last.completions,
             curve: report.curve().iter().map(CurvePoint::from).collect(),
             rollbacks: report.peers.iter().map(|peer| peer.rollbacks).sum(),
-            digests: report.peers.iter().map(|peer| peer.digest.clone()).collect(),
+            digests: report
+                .peers
+                .iter()
+                .map(|peer| peer.digest.clone())
+                .collect(),
         }
     }
 }
 
-/// What `demo --json` prints. Rates are shares of right answers, 0 to 1, means over peers and families; errors are
-/// standard errors over questions. `heldout` is greedy.
+/// What `demo --json` prints. Rates are shares of right answers, 0 to 1, means over peers and
+/// families; errors are standard errors over questions. `heldout` is greedy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what DemoReport documents")]
 pub struct Summary {
@@ -209,7 +230,12 @@ impl DemoReport {
         let arms: Vec<ArmSummary> = self.arms.iter().map(ArmSummary::from).collect();
         let swarm = arms.iter().find(|summary| summary.arm == Arm::Swarm);
         let (peers, after, sampled, digests) = match swarm {
-            Some(swarm) => (swarm.peers, swarm.rates.heldout, swarm.rates.sampled, swarm.digests.clone()),
+            Some(swarm) => (
+                swarm.peers,
+                swarm.rates.heldout,
+                swarm.rates.sampled,
+                swarm.digests.clone(),
+            ),
             None => (0, 0.0, 0.0, Vec::new()),
         };
         Summary {

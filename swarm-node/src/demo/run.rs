@@ -95,8 +95,8 @@ pub(super) struct Stand<'a> {
     pub(super) stop: &'a Stop,
 }
 
-/// Plays the demo from this base model; `funder` pays for the chain of the settings. A request to stop ends it between
-/// two moments of the rounds.
+/// Plays the demo from this base model; `funder` pays for the chain of the settings. A request to
+/// stop ends it between two moments of the rounds.
 ///
 /// # Errors
 /// See [`DemoError`]. What goes wrong with the chain is no error but part of the report.
@@ -110,20 +110,45 @@ pub fn run(
     let started = Instant::now();
     let model = hex(&base.weights.digest());
     let workshop = Workshop::new(base, config.learn.clone())?;
-    let plan = Plan { demo: &config.demo, learn: &config.learn, model };
+    let plan = Plan {
+        demo: &config.demo,
+        learn: &config.learn,
+        model,
+    };
     let threads = config.engine.workers();
     let measure = Measure::new(&plan, &workshop)?;
-    let stand = Stand { plan, workshop: &workshop, measure, engine: &config.engine, threads, watch, stop };
+    let stand = Stand {
+        plan,
+        workshop: &workshop,
+        measure,
+        engine: &config.engine,
+        threads,
+        watch,
+        stop,
+    };
     let mut money = stand.money(&config.chain, funder)?;
     let played = stand.report(money.as_mut().ok());
     // Also for a demo that fails or is stopped: what was paid for must not be lost.
-    let money = money.map_or_else(|report| report, |money| money.finish(watch, stop, played.is_ok()));
+    let money = money.map_or_else(
+        |report| report,
+        |money| money.finish(watch, stop, played.is_ok()),
+    );
     match played {
-        Ok(report) => Ok(DemoReport { money, seconds: started.elapsed().as_secs_f64(), ..report }),
-        Err(DemoError::Stopped { signal, .. }) => Err(DemoError::Stopped { signal, money: money.into() }),
+        Ok(report) => Ok(DemoReport {
+            money,
+            seconds: started.elapsed().as_secs_f64(),
+            ..report
+        }),
+        Err(DemoError::Stopped { signal, .. }) => Err(DemoError::Stopped {
+            signal,
+            money: money.into(),
+        }),
         Err(error) => {
             if let Some(folder) = money.folder {
-                watch.warn(&format!("what is pending can be settled: swarm-node settle {}", folder.display()));
+                watch.warn(&format!(
+                    "what is pending can be settled: swarm-node settle {}",
+                    folder.display()
+                ));
             }
             Err(error)
         }
@@ -146,32 +171,59 @@ pub(super) struct Audience<'a> {
 
 impl Stand<'_> {
     /// Begins to settle the swarm's rounds, or says why not.
-    fn money(&self, chain: &ChainConfig, funder: &Funder) -> Result<Result<Money, MoneyReport>, DemoError> {
-        let nothing = |reason: String| MoneyReport { trouble: Some(reason), ..MoneyReport::default() };
+    fn money(
+        &self,
+        chain: &ChainConfig,
+        funder: &Funder,
+    ) -> Result<Result<Money, MoneyReport>, DemoError> {
+        let nothing = |reason: String| MoneyReport {
+            trouble: Some(reason),
+            ..MoneyReport::default()
+        };
         let endpoint = match Endpoint::of(chain) {
-            Ok(Endpoint::None) => return Ok(Err(nothing("no chain is set (chain.endpoint = none)".into()))),
+            Ok(Endpoint::None) => {
+                return Ok(Err(nothing(
+                    "no chain is set (chain.endpoint = none)".into(),
+                )));
+            }
             Ok(endpoint) => endpoint,
             Err(error) => return Ok(Err(nothing(error.to_string()))),
         };
         let secret = match funder.secret() {
             Ok(secret) => secret,
             Err(reason) => {
-                self.watch.warn(&format!("rewards are not settled: {reason}"));
+                self.watch
+                    .warn(&format!("rewards are not settled: {reason}"));
                 return Ok(Err(nothing(reason)));
             }
         };
         let spec = self.plan.together();
-        let nodes = (0..spec.peers.len()).map(|peer| spec.key(peer)).collect::<Result<_, _>>()?;
+        let nodes = (0..spec.peers.len())
+            .map(|peer| spec.key(peer))
+            .collect::<Result<_, _>>()?;
         let demo = self.plan.demo;
-        let economy = Economy::new(demo.peers, demo.rounds, demo.epoch, endpoint == Endpoint::Embedded);
+        let economy = Economy::new(
+            demo.peers,
+            demo.rounds,
+            demo.epoch,
+            endpoint == Endpoint::Embedded,
+        );
         let cast = Cast::new(&secret, demo.seed, nodes)?;
-        Ok(Ok(Money::begin(chain.clone(), economy, cast, path(&demo.run).map(Into::into))?))
+        Ok(Ok(Money::begin(
+            chain.clone(),
+            economy,
+            cast,
+            path(&demo.run).map(Into::into),
+        )?))
     }
 
     /// Fails if somebody has asked for the end.
     pub(super) fn check_stop(&self) -> Result<(), DemoError> {
         match self.stop.signal() {
-            Some(signal) => Err(DemoError::Stopped { signal, money: Box::default() }),
+            Some(signal) => Err(DemoError::Stopped {
+                signal,
+                money: Box::default(),
+            }),
             None => Ok(()),
         }
     }
@@ -181,7 +233,9 @@ impl Stand<'_> {
         let demo = self.plan.demo;
         let base = &self.workshop.model().weights;
         self.watch.begin("base", 2);
-        let mut generator = self.workshop.generator(engine(self.engine, self.threads)?, base.clone())?;
+        let mut generator = self
+            .workshop
+            .generator(engine(self.engine, self.threads)?, base.clone())?;
         let before = self.measure.rates(&mut generator)?;
         self.watch.step("held-out questions");
         self.check_stop()?;
@@ -190,7 +244,10 @@ impl Stand<'_> {
         let mut arms = controls(self)?;
         let (rounds, swarm) = self.together(money)?;
         self.watch.begin("joint answers", 1);
-        let together: Vec<Weights> = swarm.iter().map(|learned| learned.weights.clone()).collect();
+        let together: Vec<Weights> = swarm
+            .iter()
+            .map(|learned| learned.weights.clone())
+            .collect();
         let council_after = council(self, &together)?;
         self.check_stop()?;
         self.watch.end("");
@@ -202,7 +259,10 @@ impl Stand<'_> {
             rounds_settled: rounds.settled(),
             money: MoneyReport::default(),
             before,
-            arms: arms.into_iter().map(|(arm, learned)| self.arm_report(arm, learned)).collect(),
+            arms: arms
+                .into_iter()
+                .map(|(arm, learned)| self.arm_report(arm, learned))
+                .collect(),
             council: [council_before, council_after],
             transcript_digest: hex(&rounds.transcript_digest()),
             seconds: 0.0,
@@ -216,17 +276,32 @@ impl Stand<'_> {
             digest: hex(&learned.weights.digest()),
             curve: learned.curve,
         };
-        ArmReport { arm, peers: learned.into_iter().enumerate().map(peer).collect() }
+        ArmReport {
+            arm,
+            peers: learned.into_iter().enumerate().map(peer).collect(),
+        }
     }
 
     /// All peers in one swarm.
     fn together(&self, money: Option<&mut Money>) -> Result<(Report, Vec<Learned>), DemoError> {
         let demo = self.plan.demo;
-        let mix = Mix { own: demo.own, external: demo.external, peer_percent: demo.peer_percent, filter: true };
+        let mix = Mix {
+            own: demo.own,
+            external: demo.external,
+            peer_percent: demo.peer_percent,
+            filter: true,
+        };
         let base = vec![self.workshop.model().weights.clone(); demo.peers];
         self.watch.begin("swarm", demo.rounds);
         let judge = self.judge(&self.plan.families());
-        let played = self.play(self.plan.together(), judge, mix, &base, self.threads, Audience { money })?;
+        let played = self.play(
+            self.plan.together(),
+            judge,
+            mix,
+            &base,
+            self.threads,
+            Audience { money },
+        )?;
         self.watch.end("");
         Ok(played)
     }
@@ -261,16 +336,33 @@ impl Stand<'_> {
         self.check_stop()?;
         refuse_failures(&mut driver.swarm)?;
         // A curve ends with the last round, which the settings may not have asked to measure.
-        if driver.curves.iter().any(|curve| curve.last().map(|point| point.round) != Some(rounds)) {
+        if driver
+            .curves
+            .iter()
+            .any(|curve| curve.last().map(|point| point.round) != Some(rounds))
+        {
             driver.measure(rounds)?;
         }
         let Watched { swarm, curves, .. } = driver;
         let learned = swarm.each(|peer, learner| {
-            let reports = swarm.journal.reports.iter().filter(|((_, who), _)| *who == peer);
-            let rollbacks = reports.filter(|(_, report)| matches!(report.verdict, Verdict::RollBack { .. })).count();
-            Ok(Learned { weights: learner.trainer().params()?, rollbacks, curve: curves[peer].clone() })
+            let reports = swarm
+                .journal
+                .reports
+                .iter()
+                .filter(|((_, who), _)| *who == peer);
+            let rollbacks = reports
+                .filter(|(_, report)| matches!(report.verdict, Verdict::RollBack { .. }))
+                .count();
+            Ok(Learned {
+                weights: learner.trainer().params()?,
+                rollbacks,
+                curve: curves[peer].clone(),
+            })
         });
-        Ok((report, learned.into_iter().collect::<Result<_, DemoError>>()?))
+        Ok((
+            report,
+            learned.into_iter().collect::<Result<_, DemoError>>()?,
+        ))
     }
 
     /// Peers for a specification, each with an engine of one thread.
@@ -283,7 +375,9 @@ impl Stand<'_> {
     ) -> Result<Vec<Peer>, DemoError> {
         let peer = |(at, weights)| {
             let id = spec.key(at)?.peer();
-            Ok(self.workshop.peer(engine(self.engine, 1)?, id, judge.clone(), config, weights)?)
+            Ok(self
+                .workshop
+                .peer(engine(self.engine, 1)?, id, judge.clone(), config, weights)?)
         };
         weights.iter().enumerate().map(peer).collect()
     }
@@ -303,10 +397,17 @@ struct Watched<'a, 'b> {
 
 impl Watched<'_, '_> {
     fn note(&self, round: u64) -> String {
-        let reports = self.swarm.journal.reports.range((round, 0)..=(round, usize::MAX));
+        let reports = self
+            .swarm
+            .journal
+            .reports
+            .range((round, 0)..=(round, usize::MAX));
         let reports: Vec<&LearnReport> = reports.map(|(_, report)| report).collect();
         let rewards: Vec<f32> = reports.iter().filter_map(|report| report.reward).collect();
-        let groups: usize = reports.iter().map(|report| report.groups.iter().sum::<usize>()).sum();
+        let groups: usize = reports
+            .iter()
+            .map(|report| report.groups.iter().sum::<usize>())
+            .sum();
         let reward = rewards.iter().sum::<f32>() / rewards.len().max(1) as f32;
         format!("round {}: reward {reward:.3}, {groups} groups", round + 1)
     }
@@ -320,13 +421,24 @@ impl Watched<'_, '_> {
     /// Adds a point to the curve of every peer; returns the mean greedy pass@1.
     fn measure(&mut self, rounds: u64) -> Result<f32, DemoError> {
         let stand = self.stand;
-        let rates = self.swarm.each(|_, peer| stand.measure.rates(peer.policy()));
+        let rates = self
+            .swarm
+            .each(|_, peer| stand.measure.rates(peer.policy()));
         let rates = rates.into_iter().collect::<Result<Vec<_>, DemoError>>()?;
         let greedy = Rates::average(rates.iter()).greedy.mean().share;
         for (peer, (curve, rates)) in self.curves.iter_mut().zip(rates).enumerate() {
-            let reports = self.swarm.journal.reports.iter().filter(|((_, who), _)| *who == peer);
+            let reports = self
+                .swarm
+                .journal
+                .reports
+                .iter()
+                .filter(|((_, who), _)| *who == peer);
             let completions = reports.map(|(_, report)| report.generated).sum();
-            curve.push(Point { round: rounds, completions, rates });
+            curve.push(Point {
+                round: rounds,
+                completions,
+                rates,
+            });
         }
         Ok(greedy)
     }
@@ -348,10 +460,14 @@ impl Driver for Watched<'_, '_> {
     fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {
         self.swarm.learn(results);
         if self.audience.money.is_some() {
-            let by_round = results.iter().map(|(peer, result)| ((*peer, result.transcript.plan.round), result.clone()));
+            let by_round = results
+                .iter()
+                .map(|(peer, result)| ((*peer, result.transcript.plan.round), result.clone()));
             self.results.extend(by_round);
         }
-        let Some((_, result)) = results.first() else { return };
+        let Some((_, result)) = results.first() else {
+            return;
+        };
         let round = result.transcript.plan.round;
         let mut note = self.note(round);
         if self.is_due(round + 1) {
@@ -364,9 +480,14 @@ impl Driver for Watched<'_, '_> {
     }
 
     fn settled(&mut self, settlements: &[(usize, Settlement)]) {
-        let Some(money) = &mut self.audience.money else { return };
+        let Some(money) = &mut self.audience.money else {
+            return;
+        };
         for (peer, settlement) in settlements {
-            let result = self.results.remove(&(*peer, settlement.round)).filter(|_| settlement.agrees);
+            let result = self
+                .results
+                .remove(&(*peer, settlement.round))
+                .filter(|_| settlement.agrees);
             money.round_over(*peer, settlement.round, result, self.stand.watch);
         }
     }

@@ -36,7 +36,8 @@ pub enum SettleError {
     },
     /// The run does not say where its chain is.
     #[error(
-        "run.toml in {0} does not say where its chain is, as the URL may carry a key; give it again with --chain URL or SWARM_NODE_CHAIN_ENDPOINT"
+        "run.toml in {0} does not say where its chain is, as the URL may carry a key; give it \
+         again with --chain URL or SWARM_NODE_CHAIN_ENDPOINT"
     )]
     NoUrl(PathBuf),
     /// The thread that settles.
@@ -44,8 +45,9 @@ pub enum SettleError {
     Thread(#[from] std::io::Error),
 }
 
-/// Settles what the demo in `folder` has left, on the chain that it used: at the URL in `elsewhere`, else at the one that
-/// the run has kept, else at the one of the settings. A request to stop leaves the rest pending.
+/// Settles what the demo in `folder` has left, on the chain that it used: at the URL in
+/// `elsewhere`, else at the one that the run has kept, else at the one of the settings. A request
+/// to stop leaves the rest pending.
 ///
 /// # Errors
 /// [`SettleError`]. What goes wrong with the chain is no error but part of the report.
@@ -61,17 +63,26 @@ pub fn settle(
     if run.peers > MAX_PEERS {
         return Err(SettleError::Peers(run.peers));
     }
-    let nodes = (0..run.peers).map(|peer| simulated_key(run.seed, peer)).collect::<Result<_, _>>()?;
+    let nodes = (0..run.peers)
+        .map(|peer| simulated_key(run.seed, peer))
+        .collect::<Result<_, _>>()?;
     let cast = Cast::new(&wallet.to_bytes(), run.seed, nodes)?;
     let (paid, wallet) = (run.funder, cast.funder.address());
     if paid != wallet {
-        return Err(SettleError::Wallet { paid: paid.to_string(), wallet: wallet.to_string() });
+        return Err(SettleError::Wallet {
+            paid: paid.to_string(),
+            wallet: wallet.to_string(),
+        });
     }
     let endpoint = match elsewhere.or(run.endpoint.as_deref()) {
         Some(url) => url.into(),
         None if matches!(Endpoint::of(chain), Ok(Endpoint::Url(_))) => chain.endpoint.clone(),
         None => return Err(SettleError::NoUrl(folder.to_owned())),
     };
-    let chain = ChainConfig { endpoint, id: run.chain, ..chain.clone() };
+    let chain = ChainConfig {
+        endpoint,
+        id: run.chain,
+        ..chain.clone()
+    };
     Ok(Money::resume(chain, cast, run, folder.to_owned())?.finish(watch, stop, true))
 }

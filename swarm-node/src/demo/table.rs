@@ -11,7 +11,8 @@ use crate::learn::eval::{Estimate, PassRate};
 use crate::task::FamilyId;
 
 /// Said under every table, so that nobody takes the gain for more than it is.
-const BASE_NOTE: &str = "The base was trained on a careless corpus: a good half of its labels follow one fixed wrong
+const BASE_NOTE: &str =
+    "The base was trained on a careless corpus: a good half of its labels follow one fixed wrong
 procedure per family. Reinforcement learning at this size teaches no new skill; it chooses between
 ways of answering that the base already has.";
 
@@ -38,7 +39,11 @@ fn write_all(text: &mut String, report: &DemoReport) -> std::fmt::Result {
 
 /// What stands above a column of the tables of rates.
 fn heading(text: &mut String, first: &str, columns: &[&str]) -> std::fmt::Result {
-    writeln!(text, "{first:<14}{}", cells(columns.iter().map(|&name| name.to_owned())))
+    writeln!(
+        text,
+        "{first:<14}{}",
+        cells(columns.iter().map(|&name| name.to_owned()))
+    )
 }
 
 fn cells(cells: impl Iterator<Item = String>) -> String {
@@ -47,16 +52,49 @@ fn cells(cells: impl Iterator<Item = String>) -> String {
 
 fn rates(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     let lasts: Vec<Point> = report.arms.iter().map(ArmReport::last).collect();
-    let names: Vec<&str> = ["base"].into_iter().chain(report.arms.iter().map(|arm| arm.arm.name())).collect();
+    let names: Vec<&str> = ["base"]
+        .into_iter()
+        .chain(report.arms.iter().map(|arm| arm.arm.name()))
+        .collect();
     let questions = report.before.greedy.questions();
-    writeln!(text, "Held-out pass@1 after {} rounds, percent of {questions} questions\n", report.rounds)?;
-    let all = [&report.before].into_iter().chain(lasts.iter().map(|last| &last.rates));
-    block(text, "greedy", &names, &all.clone().map(|rates| &rates.greedy).collect::<Vec<_>>())?;
-    block(text, "sampled", &names, &all.map(|rates| &rates.sampled).collect::<Vec<_>>())?;
-    let generated = [0].into_iter().chain(lasts.iter().map(|last| last.completions));
-    writeln!(text, "{:<14}{}", "generated", cells(generated.map(|count| count.to_string())))?;
-    let peers = [1].into_iter().chain(report.arms.iter().map(|arm| arm.peers.len()));
-    writeln!(text, "{:<14}{}\n", "peers", cells(peers.map(|count| count.to_string())))?;
+    writeln!(
+        text,
+        "Held-out pass@1 after {} rounds, percent of {questions} questions\n",
+        report.rounds
+    )?;
+    let all = [&report.before]
+        .into_iter()
+        .chain(lasts.iter().map(|last| &last.rates));
+    block(
+        text,
+        "greedy",
+        &names,
+        &all.clone().map(|rates| &rates.greedy).collect::<Vec<_>>(),
+    )?;
+    block(
+        text,
+        "sampled",
+        &names,
+        &all.map(|rates| &rates.sampled).collect::<Vec<_>>(),
+    )?;
+    let generated = [0]
+        .into_iter()
+        .chain(lasts.iter().map(|last| last.completions));
+    writeln!(
+        text,
+        "{:<14}{}",
+        "generated",
+        cells(generated.map(|count| count.to_string()))
+    )?;
+    let peers = [1]
+        .into_iter()
+        .chain(report.arms.iter().map(|arm| arm.peers.len()));
+    writeln!(
+        text,
+        "{:<14}{}\n",
+        "peers",
+        cells(peers.map(|count| count.to_string()))
+    )?;
     writeln!(text, "{LEGEND}")?;
     compared(text, report)
 }
@@ -64,22 +102,41 @@ fn rates(text: &mut String, report: &DemoReport) -> std::fmt::Result {
 /// One kind of rate, by family and in the mean.
 fn block(text: &mut String, kind: &str, names: &[&str], rates: &[&PassRate]) -> std::fmt::Result {
     heading(text, kind, names)?;
-    let by_family: Vec<BTreeMap<FamilyId, Estimate>> = rates.iter().map(|rate| rate.families()).collect();
-    for family in by_family.iter().flat_map(BTreeMap::keys).collect::<BTreeSet<_>>() {
-        let shares =
-            by_family.iter().map(|families| families.get(family).copied().map_or("-".into(), Estimate::percent));
+    let by_family: Vec<BTreeMap<FamilyId, Estimate>> =
+        rates.iter().map(|rate| rate.families()).collect();
+    for family in by_family
+        .iter()
+        .flat_map(BTreeMap::keys)
+        .collect::<BTreeSet<_>>()
+    {
+        let shares = by_family.iter().map(|families| {
+            families
+                .get(family)
+                .copied()
+                .map_or("-".into(), Estimate::percent)
+        });
         writeln!(text, "{:<14}{}", family.name(), cells(shares))?;
     }
-    writeln!(text, "{:<14}{}\n", "mean", cells(rates.iter().map(|rate| rate.mean().percent())))
+    writeln!(
+        text,
+        "{:<14}{}\n",
+        "mean",
+        cells(rates.iter().map(|rate| rate.mean().percent()))
+    )
 }
 
 /// How the swarm stands to each control, question by question.
 fn compared(text: &mut String, report: &DemoReport) -> std::fmt::Result {
-    let Some(swarm) = report.arm(Arm::Swarm).map(ArmReport::last) else { return Ok(()) };
+    let Some(swarm) = report.arm(Arm::Swarm).map(ArmReport::last) else {
+        return Ok(());
+    };
     let controls = report.arms.iter().filter(|arm| arm.arm != Arm::Swarm);
     for (at, control) in controls.enumerate() {
         if at == 0 {
-            writeln!(text, "\nThe swarm less its controls, percentage points of greedy pass@1\n")?;
+            writeln!(
+                text,
+                "\nThe swarm less its controls, percentage points of greedy pass@1\n"
+            )?;
         }
         let last = control.last();
         let difference = swarm.rates.greedy.less(&last.rates.greedy).mean();
@@ -88,7 +145,11 @@ fn compared(text: &mut String, report: &DemoReport) -> std::fmt::Result {
             text,
             "{:<14}{:>14}   at {factor:.1} times the generation",
             control.arm.name(),
-            format!("{:+.1} ± {:.1}", difference.share * 100.0, difference.error * 100.0)
+            format!(
+                "{:+.1} ± {:.1}",
+                difference.share * 100.0,
+                difference.error * 100.0
+            )
         )?;
     }
     Ok(())
@@ -101,18 +162,39 @@ fn curves(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     if longest < 2 {
         return Ok(());
     }
-    writeln!(text, "\nGreedy held-out pass@1 in percent, after so many completions generated per peer\n")?;
+    writeln!(
+        text,
+        "\nGreedy held-out pass@1 in percent, after so many completions generated per peer\n"
+    )?;
     let names: Vec<&str> = report.arms.iter().map(|arm| arm.arm.name()).collect();
-    let columns = names.iter().map(|name| format!("{name:>20}")).collect::<String>();
+    let columns = names
+        .iter()
+        .map(|name| format!("{name:>20}"))
+        .collect::<String>();
     writeln!(text, "{:<8}{columns}", "round")?;
     for at in 0..longest {
         let points: Vec<Option<&Point>> = curves.iter().map(|curve| curve.get(at)).collect();
-        let round = points.iter().flatten().map(|point| point.round).next().unwrap_or_default();
+        let round = points
+            .iter()
+            .flatten()
+            .map(|point| point.round)
+            .next()
+            .unwrap_or_default();
         let cell = |point: &Option<&Point>| {
-            let shown = point.map(|point| format!("{}: {}", point.completions, point.rates.greedy.mean().percent()));
+            let shown = point.map(|point| {
+                format!(
+                    "{}: {}",
+                    point.completions,
+                    point.rates.greedy.mean().percent()
+                )
+            });
             format!("{:>20}", shown.unwrap_or_default())
         };
-        writeln!(text, "{round:<8}{}", points.iter().map(cell).collect::<String>())?;
+        writeln!(
+            text,
+            "{round:<8}{}",
+            points.iter().map(cell).collect::<String>()
+        )?;
     }
     Ok(())
 }
@@ -122,12 +204,25 @@ fn council(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     if before.questions == 0 {
         return Ok(());
     }
-    writeln!(text, "\nJoint answers to {} held-out questions, percent right\n", before.questions)?;
-    heading(text, "rule", &["round 0", &format!("round {}", report.rounds)])?;
-    RULES.iter().zip(shares(before)).zip(shares(after)).try_for_each(|((rule, before), after)| {
-        let shares = [before, after].map(|share| of_share(share, report.council[0].questions).percent());
-        writeln!(text, "{rule:<14}{}", cells(shares.into_iter()))
-    })
+    writeln!(
+        text,
+        "\nJoint answers to {} held-out questions, percent right\n",
+        before.questions
+    )?;
+    heading(
+        text,
+        "rule",
+        &["round 0", &format!("round {}", report.rounds)],
+    )?;
+    RULES
+        .iter()
+        .zip(shares(before))
+        .zip(shares(after))
+        .try_for_each(|((rule, before), after)| {
+            let shares =
+                [before, after].map(|share| of_share(share, report.council[0].questions).percent());
+            writeln!(text, "{rule:<14}{}", cells(shares.into_iter()))
+        })
 }
 
 /// A share of so many independent questions.
@@ -140,7 +235,13 @@ const RULES: [&str; 5] = ["plurality", "critics' vote", "pooled", "decided", "we
 
 /// In the order of [`RULES`].
 fn shares(council: &Council) -> [f32; 5] {
-    [council.plurality, council.critics, council.pooled, council.decided, council.weighed]
+    [
+        council.plurality,
+        council.critics,
+        council.pooled,
+        council.decided,
+        council.weighed,
+    ]
 }
 
 /// The table of the money alone.
@@ -152,12 +253,24 @@ pub fn render_money(report: &MoneyReport) -> String {
 
 fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
     if !money.accounts.is_empty() {
-        writeln!(text, "\nRewards in test tokens; a million points are one token\n")?;
-        writeln!(text, "{:<8}{:>14}{:>16}{:>16}{:>16}", "peer", "points", "earned", "claimed", "pending")?;
+        writeln!(
+            text,
+            "\nRewards in test tokens; a million points are one token\n"
+        )?;
+        writeln!(
+            text,
+            "{:<8}{:>14}{:>16}{:>16}{:>16}",
+            "peer", "points", "earned", "claimed", "pending"
+        )?;
         for (number, account) in money.accounts.iter().enumerate() {
             let amounts = [account.earned(), account.claimed, account.pending()].map(token_text);
             let [earned, claimed, pending] = amounts;
-            writeln!(text, "{:<8}{:>14}{earned:>16}{claimed:>16}{pending:>16}", number + 1, account.points)?;
+            writeln!(
+                text,
+                "{:<8}{:>14}{earned:>16}{claimed:>16}{pending:>16}",
+                number + 1,
+                account.points
+            )?;
         }
     }
     if let Some(place) = &money.place {
@@ -180,11 +293,14 @@ fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
 
 fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     let rollbacks = |arm: &ArmReport| arm.peers.iter().map(|peer| peer.rollbacks).sum::<usize>();
-    let (swarm, controls): (Vec<_>, Vec<_>) = report.arms.iter().partition(|arm| arm.arm == Arm::Swarm);
-    let [swarm, controls] = [swarm, controls].map(|arms| arms.into_iter().map(rollbacks).sum::<usize>());
+    let (swarm, controls): (Vec<_>, Vec<_>) =
+        report.arms.iter().partition(|arm| arm.arm == Arm::Swarm);
+    let [swarm, controls] =
+        [swarm, controls].map(|arms| arms.into_iter().map(rollbacks).sum::<usize>());
     writeln!(
         text,
-        "\n{} of {} rounds settled, {swarm} roll-backs in the swarm and {controls} in the controls, {:.0} s",
+        "\n{} of {} rounds settled, {swarm} roll-backs in the swarm and {controls} in the \
+         controls, {:.0} s",
         report.rounds_settled, report.rounds, report.seconds
     )?;
     writeln!(text, "transcript {}", report.transcript_digest)?;
@@ -198,19 +314,35 @@ mod tests {
     use super::*;
 
     fn rate(right: usize) -> PassRate {
-        let scores = |family| (0..16).map(move |at| (family, vec![f32::from(u8::from(at < right))]));
+        let scores =
+            |family| (0..16).map(move |at| (family, vec![f32::from(u8::from(at < right))]));
         PassRate::of(scores(FamilyId::Max).chain(scores(FamilyId::Count)))
     }
 
     fn point(round: u64, right: usize) -> Point {
-        let rates = Rates { greedy: rate(right), sampled: rate(right / 2) };
-        Point { round, completions: 56 * round as usize, rates }
+        let rates = Rates {
+            greedy: rate(right),
+            sampled: rate(right / 2),
+        };
+        Point {
+            round,
+            completions: 56 * round as usize,
+            rates,
+        }
     }
 
     fn arm(arm: Arm, rights: [usize; 2]) -> ArmReport {
         let curve = vec![point(5, rights[0]), point(10, rights[1])];
-        let peer = PeerReport { family: FamilyId::Max, rollbacks: 1, digest: "ab".into(), curve };
-        ArmReport { arm, peers: vec![peer.clone(), peer] }
+        let peer = PeerReport {
+            family: FamilyId::Max,
+            rollbacks: 1,
+            digest: "ab".into(),
+            curve,
+        };
+        ArmReport {
+            arm,
+            peers: vec![peer.clone(), peer],
+        }
     }
 
     fn report() -> DemoReport {
@@ -219,7 +351,10 @@ mod tests {
             rounds: 10,
             rounds_settled: 10,
             money: MoneyReport::default(),
-            before: Rates { greedy: rate(0), sampled: rate(4) },
+            before: Rates {
+                greedy: rate(0),
+                sampled: rate(4),
+            },
             arms: vec![arm(Arm::AloneOwnFamily, [2, 8]), arm(Arm::Swarm, [12, 16])],
             council: [Council::default(); 2],
             transcript_digest: "cd".into(),
@@ -241,16 +376,25 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }
-        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 110),
+            "{text}"
+        );
     }
 
     #[test]
     fn without_controls_and_curves_there_is_nothing_to_compare() {
         let mut report = report();
         report.arms.retain(|arm| arm.arm == Arm::Swarm);
-        report.arms[0].peers.iter_mut().for_each(|peer| drop(peer.curve.remove(0)));
+        report.arms[0]
+            .peers
+            .iter_mut()
+            .for_each(|peer| drop(peer.curve.remove(0)));
         let text = render(&report);
-        assert!(!text.contains("less its controls") && !text.contains("generated per peer"), "{text}");
+        assert!(
+            !text.contains("less its controls") && !text.contains("generated per peer"),
+            "{text}"
+        );
         assert!(text.contains("swarm"));
     }
 }

@@ -4,7 +4,8 @@
 //! swarm-node key 1
 //! 64 hexadecimal digits
 //! ```
-//! It is not encrypted, because a node restarts without a person; whoever reads it can speak for the node.
+//! It is not encrypted, because a node restarts without a person; whoever reads it can speak for
+//! the node.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -28,7 +29,10 @@ pub const MAX_BYTES: usize = 256;
 #[non_exhaustive]
 pub enum KeyFileError {
     /// The system refuses.
-    #[error("cannot access the node's key {path}: {source}; check free space and permissions", path = path.display())]
+    #[error(
+        "cannot access the node's key {path}: {source}; check free space and permissions",
+        path = path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -37,7 +41,8 @@ pub enum KeyFileError {
     },
     /// Another process has it.
     #[error(
-        "the node's key {path} is in use by another process; stop that one, or give this node a folder of its own",
+        "the node's key {path} is in use by another process; stop that one, or give this node a \
+         folder of its own",
         path = path.display()
     )]
     Locked {
@@ -46,7 +51,8 @@ pub enum KeyFileError {
     },
     /// Others can read it.
     #[error(
-        "others can read the node's key {path} (mode {mode:o}); run `chmod 600 {path}`, and if somebody may have read it, \
+        "others can read the node's key {path} (mode {mode:o}); run `chmod 600 {path}`, and if \
+         somebody may have read it, \
          move it away so that a new one is made",
         path = path.display()
     )]
@@ -58,7 +64,8 @@ pub enum KeyFileError {
     },
     /// It is not a key file of this version.
     #[error(
-        "{path} is not a node's key: {source}; restore it from a copy, or move it away to start with a new identity",
+        "{path} is not a node's key: {source}; restore it from a copy, or move it away to start \
+         with a new identity",
         path = path.display()
     )]
     Content {
@@ -71,7 +78,10 @@ pub enum KeyFileError {
 
 impl KeyFileError {
     fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
@@ -134,11 +144,15 @@ pub struct KeyFile {
 }
 
 impl KeyFile {
-    /// Reads and locks the key; if there is none, writes the one that `fresh` gives ([`Secret::random`]).
+    /// Reads and locks the key; if there is none, writes the one that `fresh` gives
+    /// ([`Secret::random`]).
     ///
     /// # Errors
     /// Locked by another process, readable by others, or not a key file; it is never written over.
-    pub fn open(path: &Path, fresh: impl FnOnce() -> io::Result<Secret>) -> Result<Self, KeyFileError> {
+    pub fn open(
+        path: &Path,
+        fresh: impl FnOnce() -> io::Result<Secret>,
+    ) -> Result<Self, KeyFileError> {
         let created = match File::open(path) {
             Ok(file) => return Self::take(path, file, false),
             Err(absent) if absent.kind() == io::ErrorKind::NotFound => create(path, fresh),
@@ -152,9 +166,18 @@ impl KeyFile {
     fn take(path: &Path, file: File, created: bool) -> Result<Self, KeyFileError> {
         lock(path, &file)?;
         let secret = read(path, &file)?;
-        let content = |_| KeyFileError::Content { path: path.into(), source: SecretError::NotAKey.into() };
+        let content = |_| KeyFileError::Content {
+            path: path.into(),
+            source: SecretError::NotAKey.into(),
+        };
         let key = NodeKey::from_secret(&secret.to_bytes()).map_err(content)?;
-        Ok(Self { path: path.into(), secret, key, created, _lock: file })
+        Ok(Self {
+            path: path.into(),
+            secret,
+            key,
+            created,
+            _lock: file,
+        })
     }
 
     /// The key that signs.
@@ -176,7 +199,8 @@ impl KeyFile {
     pub fn backup_hint(&self) -> String {
         let path = self.path.display();
         format!(
-            "the node's identity is the file {path}; keep a copy: `cp -p {path} FOLDER`, and never run both at once"
+            "the node's identity is the file {path}; keep a copy: `cp -p {path} FOLDER`, and never \
+             run both at once"
         )
     }
 }
@@ -200,11 +224,18 @@ fn lock(path: &Path, file: &File) -> Result<(), KeyFileError> {
 fn read(path: &Path, file: &File) -> Result<Secret, KeyFileError> {
     let io = |source| KeyFileError::io(path, source);
     if let Some(mode) = private::exposed_mode(file).map_err(io)? {
-        return Err(KeyFileError::Exposed { path: path.into(), mode });
+        return Err(KeyFileError::Exposed {
+            path: path.into(),
+            mode,
+        });
     }
     let bytes = private::read(file, MAX_BYTES).map_err(io)?;
     let text = text_file::decode(&bytes).map_err(KeyTextError::from);
-    text.and_then(from_text).map_err(|source| KeyFileError::Content { path: path.into(), source })
+    text.and_then(from_text)
+        .map_err(|source| KeyFileError::Content {
+            path: path.into(),
+            source,
+        })
 }
 
 #[cfg(test)]
@@ -241,8 +272,14 @@ mod tests {
         drop(made);
         let back = KeyFile::open(&path, never).unwrap();
         assert_eq!((back.is_new(), back.secret()), (false, &fixed().unwrap()));
-        assert_eq!(back.key().peer(), NodeKey::from_secret(&[5; 32]).unwrap().peer());
-        assert_eq!(std::fs::read(&path).unwrap(), format!("swarm-node key 1\n{}\n", "05".repeat(32)).as_bytes());
+        assert_eq!(
+            back.key().peer(),
+            NodeKey::from_secret(&[5; 32]).unwrap().peer()
+        );
+        assert_eq!(
+            std::fs::read(&path).unwrap(),
+            format!("swarm-node key 1\n{}\n", "05".repeat(32)).as_bytes()
+        );
     }
 
     #[test]
@@ -250,7 +287,10 @@ mod tests {
         let (_folder, path) = at();
         let first = KeyFile::open(&path, fixed).unwrap();
         let error = KeyFile::open(&path, never).unwrap_err().to_string();
-        assert!(error.contains("in use by another process; stop that one"), "{error}");
+        assert!(
+            error.contains("in use by another process; stop that one"),
+            "{error}"
+        );
         drop(first);
         KeyFile::open(&path, never).unwrap();
     }
@@ -271,36 +311,59 @@ mod tests {
         let whole = to_text(&fixed().unwrap());
         let cases = [
             ("", "it is empty"),
-            ("swarm-node key 2\n00\n", "its first line is not \"swarm-node key 1\""),
+            (
+                "swarm-node key 2\n00\n",
+                "its first line is not \"swarm-node key 1\"",
+            ),
             (&whole[..17], "it ends after its first line"),
             (&whole[..50], "33 characters; give 64"),
             (&format!("{}more\n", *whole), "3 lines instead of 2"),
-            (&format!("{HEADER}\n{}\n", "00".repeat(32)), "not a key of secp256k1"),
+            (
+                &format!("{HEADER}\n{}\n", "00".repeat(32)),
+                "not a key of secp256k1",
+            ),
             (&" ".repeat(257), "more than 256 bytes"),
         ];
         for (text, expected) in cases {
             let error = error_of(text.as_bytes());
-            assert!(error.contains(expected) && error.contains("node.key"), "{error}");
+            assert!(
+                error.contains(expected) && error.contains("node.key"),
+                "{error}"
+            );
             assert!(!error.contains("0505"), "{error}");
         }
         let other = error_of(b"\xff\xfes\0");
-        assert!(other.contains("UTF-16") && other.contains("move it away to start with a new identity"), "{other}");
+        assert!(
+            other.contains("UTF-16") && other.contains("move it away to start with a new identity"),
+            "{other}"
+        );
     }
 
     #[test]
     fn a_key_file_of_another_editor_is_read_too() {
         let (_folder, path) = at();
-        let text = format!("\u{feff}{}", to_text(&fixed().unwrap()).replace('\n', "\r\n"));
+        let text = format!(
+            "\u{feff}{}",
+            to_text(&fixed().unwrap()).replace('\n', "\r\n")
+        );
         private::create(&path, text.as_bytes()).unwrap();
-        assert_eq!(KeyFile::open(&path, never).unwrap().secret(), &fixed().unwrap());
+        assert_eq!(
+            KeyFile::open(&path, never).unwrap().secret(),
+            &fixed().unwrap()
+        );
     }
 
     #[test]
     fn unreachable_places_are_named() {
         let (_folder, path) = at();
         std::fs::write(&path, "").unwrap();
-        let error = KeyFile::open(&path.join("node.key"), fixed).unwrap_err().to_string();
-        assert!(error.contains("check free space and permissions"), "{error}");
+        let error = KeyFile::open(&path.join("node.key"), fixed)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("check free space and permissions"),
+            "{error}"
+        );
     }
 
     proptest! {

@@ -6,14 +6,16 @@
 //! once (a table, on disk: store) ───┘
 //!            place, digest ─▶ committed ─▶ signed
 //! ```
-//! One secp256k1 key signs every message of a node, and libp2p's peer id and the account that contracts see are
-//! derived from it. Two signed messages for one place are evidence of cheating, whoever caused the second one, so:
-//! * a digest is on disk for its place *before* a signature leaves ([`SignOnce`]); a restart cannot sign another;
+//! One secp256k1 key signs every message of a node, and libp2p's peer id and the account that
+//! contracts see are derived from it. Two signed messages for one place are evidence of cheating,
+//! whoever caused the second one, so:
+//! * a digest is on disk for its place *before* a signature leaves ([`SignOnce`]); a restart cannot
+//!   sign another;
 //! * two processes cannot use one key ([`KeyFile`] locks it);
 //! * what was pruned is refused, not signed again.
 //!
-//! The table protects as long as it is the one that signed. After a loss, or with an older copy, call
-//! [`Signer::forget_before`] with a round that has not begun before anything is signed.
+//! The table protects as long as it is the one that signed. After a loss, or with an older copy,
+//! call [`Signer::forget_before`] with a round that has not begun before anything is signed.
 
 pub mod key_file;
 pub mod once;

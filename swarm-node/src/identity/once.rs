@@ -6,7 +6,8 @@
 //! the same digest        refused   │ may be signed again
 //! another digest         refused   │ refused
 //! ```
-//! The floor of a swarm and kind only rises; with it the table forgets the rounds below and stays small.
+//! The floor of a swarm and kind only rises; with it the table forgets the rounds below and stays
+//! small.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +17,8 @@ use thiserror::Error;
 
 use crate::round::digest::{Digest32, hex};
 
-/// Kind of signatures over the score table of an epoch, where `round` is the epoch; kinds of messages are lower.
+/// Kind of signatures over the score table of an epoch, where `round` is the epoch; kinds of
+/// messages are lower.
 pub const EPOCH_SCORES: u8 = 128;
 
 /// Where a signature belongs: a node signs at most one digest for each place.
@@ -34,7 +36,14 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "kind {}, round {}, slot {} of swarm {}", self.kind, self.round, self.slot, hex(&self.swarm))
+        write!(
+            f,
+            "kind {}, round {}, slot {} of swarm {}",
+            self.kind,
+            self.round,
+            self.slot,
+            hex(&self.swarm)
+        )
     }
 }
 
@@ -44,7 +53,8 @@ impl fmt::Display for Place {
 pub enum SignOnceError {
     /// Another digest was committed for the place.
     #[error(
-        "{place}: {} is committed, so {} is not signed: both together would be equivocation; skip this message",
+        "{place}: {} is committed, so {} is not signed: both together would be equivocation; skip \
+         this message",
         hex(.committed),
         hex(.refused)
     )]
@@ -57,7 +67,9 @@ pub enum SignOnceError {
         refused: Digest32,
     },
     /// The table has forgotten what was signed there.
-    #[error("{place}: rounds below {floor} are over and nothing is signed for them; skip this message")]
+    #[error(
+        "{place}: rounds below {floor} are over and nothing is signed for them; skip this message"
+    )]
     Forgotten {
         /// The place.
         place: Place,
@@ -80,7 +92,8 @@ pub trait SignOnce: Send + Sync {
     /// Every [`SignOnceError`]; nothing may be signed then.
     fn commit(&self, place: &Place, digest: &Digest32) -> Result<(), SignOnceError>;
 
-    /// Forgets all rounds below `floor` and refuses them from here on; a floor that is lower than before has no effect.
+    /// Forgets all rounds below `floor` and refuses them from here on; a floor that is lower than
+    /// before has no effect.
     ///
     /// # Errors
     /// [`SignOnceError::Table`].
@@ -97,7 +110,8 @@ impl<T: SignOnce + ?Sized> SignOnce for Arc<T> {
     }
 }
 
-/// Decides about a digest from what a table holds: `Ok(true)` if it must be committed, `Ok(false)` if it is.
+/// Decides about a digest from what a table holds: `Ok(true)` if it must be committed, `Ok(false)`
+/// if it is.
 pub(crate) fn judge(
     place: &Place,
     digest: &Digest32,
@@ -105,12 +119,19 @@ pub(crate) fn judge(
     committed: Option<Digest32>,
 ) -> Result<bool, SignOnceError> {
     if place.round < floor {
-        return Err(SignOnceError::Forgotten { place: *place, floor });
+        return Err(SignOnceError::Forgotten {
+            place: *place,
+            floor,
+        });
     }
     match committed {
         None => Ok(true),
         Some(committed) if committed == *digest => Ok(false),
-        Some(committed) => Err(SignOnceError::Conflict { place: *place, committed, refused: *digest }),
+        Some(committed) => Err(SignOnceError::Conflict {
+            place: *place,
+            committed,
+            refused: *digest,
+        }),
     }
 }
 
@@ -133,7 +154,11 @@ impl MemoryTable {
 impl SignOnce for MemoryTable {
     fn commit(&self, place: &Place, digest: &Digest32) -> Result<(), SignOnceError> {
         let mut tables = self.lock();
-        let floor = tables.floors.get(&(place.swarm, place.kind)).copied().unwrap_or_default();
+        let floor = tables
+            .floors
+            .get(&(place.swarm, place.kind))
+            .copied()
+            .unwrap_or_default();
         if judge(place, digest, floor, tables.signed.get(place).copied())? {
             tables.signed.insert(*place, *digest);
         }
@@ -144,7 +169,9 @@ impl SignOnce for MemoryTable {
         let mut tables = self.lock();
         let known = tables.floors.entry((*swarm, kind)).or_default();
         *known = floor.max(*known);
-        tables.signed.retain(|place, _| (place.swarm, place.kind) != (*swarm, kind) || place.round >= floor);
+        tables
+            .signed
+            .retain(|place, _| (place.swarm, place.kind) != (*swarm, kind) || place.round >= floor);
         Ok(())
     }
 }
@@ -157,7 +184,12 @@ pub(crate) mod tests {
 
     /// A place in a small world, so that random ones meet.
     pub(crate) fn place(swarm: u8, kind: u8, round: u64, slot: u16) -> Place {
-        Place { swarm: [swarm; 32], kind, round, slot }
+        Place {
+            swarm: [swarm; 32],
+            kind,
+            round,
+            slot,
+        }
     }
 
     /// One wish: sign, or raise a floor.
@@ -169,8 +201,10 @@ pub(crate) mod tests {
 
     pub(crate) fn wishes() -> impl Strategy<Value = Vec<Wish>> {
         let places = || (0..2u8, 0..2u8, 0..4u64, 0..2u16);
-        let commit = (places(), 0..3u8).prop_map(|((s, k, r, t), d)| Wish::Commit(place(s, k, r, t), [d; 32]));
-        let raise = places().prop_map(|(swarm, kind, floor, _)| Wish::Raise([swarm; 32], kind, floor));
+        let commit = (places(), 0..3u8)
+            .prop_map(|((s, k, r, t), d)| Wish::Commit(place(s, k, r, t), [d; 32]));
+        let raise =
+            places().prop_map(|(swarm, kind, floor, _)| Wish::Raise([swarm; 32], kind, floor));
         prop::collection::vec(prop_oneof![8 => commit, 1 => raise], 0..60)
     }
 
@@ -185,9 +219,14 @@ pub(crate) mod tests {
                     *highest = (*highest).max(*floor);
                 }
                 Wish::Commit(place, digest) => {
-                    let alive = place.round >= floors.get(&(place.swarm, place.kind)).copied().unwrap_or(0);
+                    let alive =
+                        place.round >= floors.get(&(place.swarm, place.kind)).copied().unwrap_or(0);
                     let first = *signed.get(place).unwrap_or(digest);
-                    assert_eq!(table.commit(place, digest).is_ok(), alive && first == *digest, "{wish:?}");
+                    assert_eq!(
+                        table.commit(place, digest).is_ok(),
+                        alive && first == *digest,
+                        "{wish:?}"
+                    );
                     if alive {
                         signed.insert(*place, first);
                     }
@@ -208,7 +247,12 @@ pub(crate) mod tests {
         let (table, place) = (Arc::new(MemoryTable::default()), place(1, 7, 5, 3));
         table.commit(&place, &[0xaa; 32]).unwrap();
         let error = table.commit(&place, &[0xbb; 32]).unwrap_err().to_string();
-        let named = ["kind 7, round 5, slot 3", &"aa".repeat(32), &"bb".repeat(32), "skip this message"];
+        let named = [
+            "kind 7, round 5, slot 3",
+            &"aa".repeat(32),
+            &"bb".repeat(32),
+            "skip this message",
+        ];
         assert!(named.iter().all(|part| error.contains(part)), "{error}");
         table.raise_floor(&place.swarm, 7, 6).unwrap();
         let error = table.commit(&place, &[0xaa; 32]).unwrap_err().to_string();

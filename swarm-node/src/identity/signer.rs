@@ -44,16 +44,27 @@ impl<T: SignOnce> Signer<T> {
     ///
     /// # Errors
     /// Every [`SignError`]; there is no signature then.
-    pub fn sign_recoverable(&self, place: &Place, digest: &Digest32) -> Result<RecoverableBytes, SignError> {
+    pub fn sign_recoverable(
+        &self,
+        place: &Place,
+        digest: &Digest32,
+    ) -> Result<RecoverableBytes, SignError> {
         self.table.commit(place, digest)?;
-        self.key.sign_recoverable(digest).ok_or(SignError::Unsignable(*place))
+        self.key
+            .sign_recoverable(digest)
+            .ok_or(SignError::Unsignable(*place))
     }
 
     /// Forgets the rounds of a kind below `round`; nothing is signed for them any more.
     ///
     /// # Errors
     /// The table cannot be written.
-    pub fn forget_before(&self, swarm: &Digest32, kind: u8, round: u64) -> Result<(), SignOnceError> {
+    pub fn forget_before(
+        &self,
+        swarm: &Digest32,
+        kind: u8,
+        round: u64,
+    ) -> Result<(), SignOnceError> {
         self.table.raise_floor(swarm, kind, round)
     }
 
@@ -62,7 +73,8 @@ impl<T: SignOnce> Signer<T> {
         self.key.peer()
     }
 
-    /// The key itself, for what has no place: salts, and signatures that no peer could hold against the node.
+    /// The key itself, for what has no place: salts, and signatures that no peer could hold against
+    /// the node.
     pub fn key(&self) -> &NodeKey {
         &self.key
     }
@@ -76,7 +88,10 @@ mod tests {
     use crate::round::key::PublicKey;
 
     fn signer() -> Signer<MemoryTable> {
-        Signer::new(NodeKey::from_secret(&[1; 32]).unwrap(), MemoryTable::default())
+        Signer::new(
+            NodeKey::from_secret(&[1; 32]).unwrap(),
+            MemoryTable::default(),
+        )
     }
 
     #[test]
@@ -84,10 +99,20 @@ mod tests {
         let (signer, place) = (signer(), place(1, 1, 1, 1));
         let first = signer.sign(&place, &[7; 32]).unwrap();
         assert_eq!(signer.sign(&place, &[7; 32]).unwrap(), first);
-        assert_eq!(signer.sign_recoverable(&place, &[7; 32]).unwrap()[..64], first);
-        assert!(matches!(signer.sign(&place, &[8; 32]), Err(SignError::Once(SignOnceError::Conflict { .. }))));
+        assert_eq!(
+            signer.sign_recoverable(&place, &[7; 32]).unwrap()[..64],
+            first
+        );
+        assert!(matches!(
+            signer.sign(&place, &[8; 32]),
+            Err(SignError::Once(SignOnceError::Conflict { .. }))
+        ));
         assert!(signer.sign_recoverable(&place, &[8; 32]).is_err());
-        assert!(PublicKey::try_from(signer.peer()).unwrap().verify(&[7; 32], &first));
+        assert!(
+            PublicKey::try_from(signer.peer())
+                .unwrap()
+                .verify(&[7; 32], &first)
+        );
     }
 
     #[test]
@@ -106,7 +131,9 @@ mod tests {
 
     impl SignOnce for Broken {
         fn commit(&self, _: &Place, _: &Digest32) -> Result<(), SignOnceError> {
-            Err(SignOnceError::Table { source: "no space left on device".into() })
+            Err(SignOnceError::Table {
+                source: "no space left on device".into(),
+            })
         }
 
         fn raise_floor(&self, _: &Digest32, _: u8, _: u64) -> Result<(), SignOnceError> {
@@ -117,8 +144,15 @@ mod tests {
     #[test]
     fn nothing_is_signed_without_the_table() {
         let signer = Signer::new(NodeKey::from_secret(&[1; 32]).unwrap(), Broken);
-        let error = signer.sign(&place(1, 1, 1, 1), &[7; 32]).unwrap_err().to_string();
+        let error = signer
+            .sign(&place(1, 1, 1, 1), &[7; 32])
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "no space left on device; nothing was signed");
-        assert!(signer.sign_recoverable(&place(1, 1, 1, 1), &[7; 32]).is_err());
+        assert!(
+            signer
+                .sign_recoverable(&place(1, 1, 1, 1), &[7; 32])
+                .is_err()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Whole training programs from a forward program: loss, gradients, clipping and optimizer in one graph.
+//! Whole training programs from a forward program: loss, gradients, clipping and optimizer in one
+//! graph.
 //!
 //! ```text
 //! forward ─▶ loss head ─┬─▶ training_step   gradients, clipping, AdamW: one step as one program, for one microbatch
@@ -6,14 +7,18 @@
 //!                       └─▶ scoring         `logp` alone
 //! parameters ──────────────▶ update         clipping and AdamW from the accumulated gradients
 //! ```
-//! `accumulation` once per microbatch and then `update` computes what `training_step` computes; two programs serve
-//! batches of any size. Outputs carry the names of the inputs they replace, so `Session::advance` moves to the next step.
+//! `accumulation` once per microbatch and then `update` computes what `training_step` computes; two
+//! programs serve batches of any size. Outputs carry the names of the inputs they replace, so
+//! `Session::advance` moves to the next step.
 
 use reproducible_ops::grad::{GradError, gradients};
 use reproducible_ops::optim::{
-    AdamW, GRAD_NORM, LEARNING_RATE, Optimizer, Parameter, StepError, TrainStep, clip_by_global_norm,
+    AdamW, GRAD_NORM, LEARNING_RATE, Optimizer, Parameter, StepError, TrainStep,
+    clip_by_global_norm,
 };
-use reproducible_ops::program::{Builder, EditError, Program, Role, TensorType, TypeError, ValueId};
+use reproducible_ops::program::{
+    Builder, EditError, Program, Role, TensorType, TypeError, ValueId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::grpo::{self, GrpoConfig};
@@ -52,14 +57,32 @@ pub struct OptimizerConfig {
 
 impl Default for OptimizerConfig {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.0, max_norm: 1.0 }
+        Self {
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            max_norm: 1.0,
+        }
     }
 }
 
 impl OptimizerConfig {
     fn adamw(&self) -> AdamW {
-        let Self { beta1, beta2, epsilon, weight_decay, .. } = *self;
-        AdamW { beta1, beta2, epsilon, weight_decay, ..AdamW::default() }
+        let Self {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            ..
+        } = *self;
+        AdamW {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            ..AdamW::default()
+        }
     }
 }
 
@@ -121,10 +144,14 @@ impl Objective {
 
 /// Name and type of each parameter, in the program's order.
 pub fn parameters(program: &Program) -> Vec<(String, TensorType)> {
-    program.inputs_with_role(Role::Param).map(|(_, input)| (input.name.clone(), input.ty.clone())).collect()
+    program
+        .inputs_with_role(Role::Param)
+        .map(|(_, input)| (input.name.clone(), input.ty.clone()))
+        .collect()
 }
 
-/// The whole step for batches of one microbatch. Further outputs are those of the loss, and `grad_norm`.
+/// The whole step for batches of one microbatch. Further outputs are those of the loss, and
+/// `grad_norm`.
 ///
 /// # Errors
 /// See [`AssembleError`].
@@ -161,15 +188,27 @@ pub fn accumulation(forward: &Program, objective: &Objective) -> Result<Program,
 pub fn update(forward: &Program, optimizer: &OptimizerConfig) -> Result<Program, AssembleError> {
     let mut builder = Builder::new();
     let names = parameters(forward);
-    let values: Vec<ValueId> = names.iter().map(|(name, ty)| builder.input(name, ty.clone(), Role::Param)).collect();
-    let gradients = names.iter().map(|(name, ty)| builder.input(format!("{GRADIENT}{name}"), ty.clone(), Role::Data));
+    let values: Vec<ValueId> = names
+        .iter()
+        .map(|(name, ty)| builder.input(name, ty.clone(), Role::Param))
+        .collect();
+    let gradients = names
+        .iter()
+        .map(|(name, ty)| builder.input(format!("{GRADIENT}{name}"), ty.clone(), Role::Data));
     let gradients: Vec<ValueId> = gradients.collect();
     let learning_rate = builder.input(LEARNING_RATE, TensorType::f32([0usize; 0]), Role::Data);
     let clipped = clip_by_global_norm(&mut builder, &gradients, optimizer.max_norm)?;
     let named = names.into_iter().zip(values).zip(clipped.gradients);
-    let parameters: Vec<Parameter> =
-        named.map(|(((name, _), value), gradient)| Parameter { name, value, gradient }).collect();
-    optimizer.adamw().update(&mut builder, learning_rate, &parameters)?;
+    let parameters: Vec<Parameter> = named
+        .map(|(((name, _), value), gradient)| Parameter {
+            name,
+            value,
+            gradient,
+        })
+        .collect();
+    optimizer
+        .adamw()
+        .update(&mut builder, learning_rate, &parameters)?;
     builder.output(GRAD_NORM, clipped.norm);
     Ok(builder.finish())
 }
@@ -180,14 +219,20 @@ pub fn update(forward: &Program, optimizer: &OptimizerConfig) -> Result<Program,
 /// See [`AssembleError`].
 pub fn scoring(forward: &Program) -> Result<Program, AssembleError> {
     let scored = supervised::cross_entropy(forward)?;
-    let (mut builder, logp) = head::reopen(&scored, "logp")?.ok_or(AssembleError::NoOutput("logp"))?;
+    let (mut builder, logp) =
+        head::reopen(&scored, "logp")?.ok_or(AssembleError::NoOutput("logp"))?;
     builder.output("logp", logp);
     Ok(builder.finish().prune())
 }
 
 /// The program with the gradients of its loss by every parameter.
 fn differentiated(program: &Program) -> Result<(Program, Vec<ValueId>), AssembleError> {
-    let loss = program.output_named("loss").ok_or(AssembleError::NoOutput("loss"))?;
-    let wrt: Vec<ValueId> = program.inputs_with_role(Role::Param).map(|(id, _)| id).collect();
+    let loss = program
+        .output_named("loss")
+        .ok_or(AssembleError::NoOutput("loss"))?;
+    let wrt: Vec<ValueId> = program
+        .inputs_with_role(Role::Param)
+        .map(|(id, _)| id)
+        .collect();
     Ok(gradients(program, loss, &wrt)?)
 }

@@ -32,7 +32,11 @@ impl Swarm {
     /// A swarm whose peers work on up to `threads` threads.
     pub fn new(peers: Vec<Peer>, threads: usize) -> Self {
         let peers = peers.into_iter().map(Mutex::new).collect();
-        Self { peers, threads: threads.max(1), journal: Journal::default() }
+        Self {
+            peers,
+            threads: threads.max(1),
+            journal: Journal::default(),
+        }
     }
 
     /// Number of peers.
@@ -48,11 +52,14 @@ impl Swarm {
     /// Works on every peer, in parallel; results by peer.
     pub fn each<R: Send>(&self, work: impl Fn(usize, &mut Peer) -> R + Sync) -> Vec<R> {
         let all: Vec<usize> = (0..self.peers.len()).collect();
-        self.parallel(&all, |&at| at, |&at, peer| work(at, peer)).into_iter().flatten().collect()
+        self.parallel(&all, |&at| at, |&at, peer| work(at, peer))
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
-    /// Works on items, each with its peer, in parallel; results by item, none for a peer that does not exist. Two items
-    /// of one peer must not be in the same call.
+    /// Works on items, each with its peer, in parallel; results by item, none for a peer that does
+    /// not exist. Two items of one peer must not be in the same call.
     fn parallel<T: Sync, R: Send>(
         &self,
         items: &[T],
@@ -62,14 +69,24 @@ impl Swarm {
         let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
         let next = AtomicUsize::new(0);
         let turn = || {
-            while let Some((item, result)) = pair(items, &results, next.fetch_add(1, Ordering::Relaxed)) {
-                let Some(peer) = self.peers.get(peer_of(item)) else { continue };
+            while let Some((item, result)) =
+                pair(items, &results, next.fetch_add(1, Ordering::Relaxed))
+            {
+                let Some(peer) = self.peers.get(peer_of(item)) else {
+                    continue;
+                };
                 let mut peer = peer.lock().unwrap_or_else(PoisonError::into_inner);
-                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(work(item, &mut peer));
+                *result.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(work(item, &mut peer));
             }
         };
-        std::thread::scope(|scope| (0..self.threads.min(items.len())).for_each(|_| drop(scope.spawn(turn))));
-        results.into_iter().map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+        std::thread::scope(|scope| {
+            (0..self.threads.min(items.len())).for_each(|_| drop(scope.spawn(turn)))
+        });
+        results
+            .into_iter()
+            .map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect()
     }
 
     /// Work of one stage; a failure is noted and leaves an empty result.
@@ -80,7 +97,9 @@ impl Swarm {
     ) -> Vec<R> {
         let done = self.parallel(jobs, |job| job.peer, |job, peer| work(peer, job));
         let results = jobs.iter().zip(done);
-        results.map(|(job, done)| self.note(job.peer, done).unwrap_or_default()).collect()
+        results
+            .map(|(job, done)| self.note(job.peer, done).unwrap_or_default())
+            .collect()
     }
 
     fn note<R>(&mut self, peer: usize, done: Option<Result<R, PeerError>>) -> Option<R> {
@@ -112,10 +131,16 @@ impl Driver for Swarm {
     }
 
     fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {
-        let done = self.parallel(results, |(peer, _)| *peer, |(_, result), peer| peer.learn(result));
+        let done = self.parallel(
+            results,
+            |(peer, _)| *peer,
+            |(_, result), peer| peer.learn(result),
+        );
         for ((peer, result), done) in results.iter().zip(done) {
             if let Some(report) = self.note(*peer, done) {
-                self.journal.reports.insert((result.transcript.plan.round, *peer), report);
+                self.journal
+                    .reports
+                    .insert((result.transcript.plan.round, *peer), report);
             }
         }
     }

@@ -1,10 +1,12 @@
 //! Pass@1 on fixed held-out questions: the number we show, never the training batch's mean.
 //!
-//! Greedy pass@1 is the share of right most probable answers; sampled pass@1 is an unbiased estimate of pass@1
-//! at temperature 1. Both are reported per family, and as the mean over families, so that families weigh alike. Questions
-//! are asked as they are trained on: in the wording of the model's [`Composer`].
+//! Greedy pass@1 is the share of right most probable answers; sampled pass@1 is an unbiased
+//! estimate of pass@1 at temperature 1. Both are reported per family, and as the mean over
+//! families, so that families weigh alike. Questions are asked as they are trained on: in the
+//! wording of the model's [`Composer`].
 //!
-//! Every share comes with its standard error over questions: how far it would typically move with other questions.
+//! Every share comes with its standard error over questions: how far it would typically move with
+//! other questions.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +63,8 @@ pub struct PassRate {
 }
 
 impl EvalSet {
-    /// `count` held-out questions of each family and difficulty; the same for everyone who uses the same seed.
+    /// `count` held-out questions of each family and difficulty; the same for everyone who uses the
+    /// same seed.
     ///
     /// # Errors
     /// A family has too few questions, or one that the tokenizer cannot write.
@@ -77,8 +80,10 @@ impl EvalSet {
         for &(family, difficulty) in families {
             tasks.extend(held_out_set(family, difficulty, count, seed)?);
         }
-        let items =
-            tasks.iter().map(|task| Ok((task.family, task.question()?))).collect::<Result<Vec<_>, TaskError>>()?;
+        let items = tasks
+            .iter()
+            .map(|task| Ok((task.family, task.question()?)))
+            .collect::<Result<Vec<_>, TaskError>>()?;
         Self::new(items, composer, tokenizer, max_new)
     }
 
@@ -95,10 +100,18 @@ impl EvalSet {
         let (mut texts, mut prompts) = (Vec::new(), Vec::new());
         for (index, (_, question)) in (0..).zip(&items) {
             let text = composer.share(&question.prompt)?.text;
-            prompts.push(Prompt { tokens: tokenizer.encode_prompt(&text)?, index });
+            prompts.push(Prompt {
+                tokens: tokenizer.encode_prompt(&text)?,
+                index,
+            });
             texts.push(text);
         }
-        Ok(Self { items, texts, prompts, max_new })
+        Ok(Self {
+            items,
+            texts,
+            prompts,
+            max_new,
+        })
     }
 
     /// The questions with their families.
@@ -115,11 +128,16 @@ impl EvalSet {
     ///
     /// # Errors
     /// The model fails.
-    pub fn greedy(&self, policy: &mut dyn Policy, tokenizer: &Tokenizer) -> Result<PassRate, EvalError> {
+    pub fn greedy(
+        &self,
+        policy: &mut dyn Policy,
+        tokenizer: &Tokenizer,
+    ) -> Result<PassRate, EvalError> {
         self.rate(policy, tokenizer, self.request(1, [0; 2], 0.0))
     }
 
-    /// Pass@1 at temperature 1, the mean over `samples` answers to each question, drawn with the noise of `key`.
+    /// Pass@1 at temperature 1, the mean over `samples` answers to each question, drawn with the
+    /// noise of `key`.
     ///
     /// # Errors
     /// The model fails.
@@ -134,7 +152,13 @@ impl EvalSet {
     }
 
     fn request(&self, samples: u32, key: [u32; 2], temperature: f32) -> Request<'_> {
-        Request { prompts: &self.prompts, samples, max_new: self.max_new, key, temperature }
+        Request {
+            prompts: &self.prompts,
+            samples,
+            max_new: self.max_new,
+            key,
+            temperature,
+        }
     }
 
     fn rate(
@@ -144,11 +168,20 @@ impl EvalSet {
         request: Request<'_>,
     ) -> Result<PassRate, EvalError> {
         let written = policy.write(&request)?;
-        let score = |question: &Question, one: &Completion| Ok(question.score(&tokenizer.decode(&one.tokens)?));
-        let scores = self.items.iter().zip(&written).map(|((family, question), written)| {
-            let scores = written.iter().map(|one| score(question, one)).collect::<Result<_, TextError>>()?;
-            Ok((*family, scores))
-        });
+        let score = |question: &Question, one: &Completion| {
+            Ok(question.score(&tokenizer.decode(&one.tokens)?))
+        };
+        let scores = self
+            .items
+            .iter()
+            .zip(&written)
+            .map(|((family, question), written)| {
+                let scores = written
+                    .iter()
+                    .map(|one| score(question, one))
+                    .collect::<Result<_, TextError>>()?;
+                Ok((*family, scores))
+            });
         Ok(PassRate::of(scores.collect::<Result<Vec<_>, TextError>>()?))
     }
 
@@ -156,9 +189,15 @@ impl EvalSet {
     ///
     /// # Errors
     /// The model fails.
-    pub fn answers(&self, policy: &mut dyn Policy, tokenizer: &Tokenizer) -> Result<Vec<String>, EvalError> {
+    pub fn answers(
+        &self,
+        policy: &mut dyn Policy,
+        tokenizer: &Tokenizer,
+    ) -> Result<Vec<String>, EvalError> {
         let written = policy.write(&self.request(1, [0; 2], 0.0))?;
-        let text = |written: &Vec<Completion>| tokenizer.decode(written.first().map_or(&[], |one| &one.tokens));
+        let text = |written: &Vec<Completion>| {
+            tokenizer.decode(written.first().map_or(&[], |one| &one.tokens))
+        };
         Ok(written.iter().map(text).collect::<Result<_, TextError>>()?)
     }
 }
@@ -167,7 +206,12 @@ impl PassRate {
     /// Rates of scores per question, one score per answer.
     pub fn of(scores: impl IntoIterator<Item = (FamilyId, Vec<f32>)>) -> Self {
         let mean = |scores: Vec<f32>| scores.iter().sum::<f32>() / scores.len().max(1) as f32;
-        Self { scores: scores.into_iter().map(|(family, scores)| (family, mean(scores))).collect() }
+        Self {
+            scores: scores
+                .into_iter()
+                .map(|(family, scores)| (family, mean(scores)))
+                .collect(),
+        }
     }
 
     /// Questions asked.
@@ -184,19 +228,28 @@ impl PassRate {
             if sum.scores.is_empty() {
                 sum.scores.clone_from(&rate.scores);
             } else {
-                sum.scores.iter_mut().zip(&rate.scores).for_each(|((_, sum), (_, score))| *sum += score);
+                sum.scores
+                    .iter_mut()
+                    .zip(&rate.scores)
+                    .for_each(|((_, sum), (_, score))| *sum += score);
             }
         }
-        sum.scores.iter_mut().for_each(|(_, sum)| *sum /= models as f32);
+        sum.scores
+            .iter_mut()
+            .for_each(|(_, sum)| *sum /= models as f32);
         sum
     }
 
-    /// How much more often each question is answered rightly than by another model: as both were asked the same
-    /// questions, the error of the difference is less than that of either.
+    /// How much more often each question is answered rightly than by another model: as both were
+    /// asked the same questions, the error of the difference is less than that of either.
     #[must_use]
     pub fn less(&self, other: &Self) -> Self {
         let pairs = self.scores.iter().zip(&other.scores);
-        Self { scores: pairs.map(|((family, a), (_, b))| (*family, a - b)).collect() }
+        Self {
+            scores: pairs
+                .map(|((family, a), (_, b))| (*family, a - b))
+                .collect(),
+        }
     }
 
     /// By family.
@@ -205,7 +258,10 @@ impl PassRate {
         for (family, score) in &self.scores {
             families.entry(*family).or_default().push((*score).into());
         }
-        families.into_iter().map(|(family, scores)| (family, Estimate::of(&scores))).collect()
+        families
+            .into_iter()
+            .map(|(family, scores)| (family, Estimate::of(&scores)))
+            .collect()
     }
 
     /// The mean over families.
@@ -213,19 +269,35 @@ impl PassRate {
         let families = self.families();
         let count = families.len().max(1) as f32;
         let share = families.values().map(|family| family.share).sum::<f32>() / count;
-        let error = families.values().map(|family| family.error * family.error).sum::<f32>().sqrt() / count;
+        let error = families
+            .values()
+            .map(|family| family.error * family.error)
+            .sum::<f32>()
+            .sqrt()
+            / count;
         Estimate { share, error }
     }
 }
 
 impl Estimate {
-    /// The mean of these scores. One score alone tells nothing of its error, which then counts as 0.
+    /// The mean of these scores. One score alone tells nothing of its error, which then counts as
+    /// 0.
     pub fn of(scores: &[f64]) -> Self {
         let count = scores.len().max(1) as f64;
         let mean = scores.iter().sum::<f64>() / count;
-        let squares = scores.iter().map(|score| (score - mean) * (score - mean)).sum::<f64>();
-        let variance = if scores.len() > 1 { squares / (count - 1.0) } else { 0.0 };
-        Self { share: mean as f32, error: (variance / count).sqrt() as f32 }
+        let squares = scores
+            .iter()
+            .map(|score| (score - mean) * (score - mean))
+            .sum::<f64>();
+        let variance = if scores.len() > 1 {
+            squares / (count - 1.0)
+        } else {
+            0.0
+        };
+        Self {
+            share: mean as f32,
+            error: (variance / count).sqrt() as f32,
+        }
     }
 
     /// In percent: `93.4 ± 1.1`.
@@ -249,8 +321,12 @@ mod tests {
 
     impl Policy for Recorder {
         fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, PolicyError> {
-            self.0.extend(request.prompts.iter().map(|prompt| prompt.tokens.clone()));
-            Ok(vec![vec![Completion::default(); request.samples as usize]; request.prompts.len()])
+            self.0
+                .extend(request.prompts.iter().map(|prompt| prompt.tokens.clone()));
+            Ok(vec![
+                vec![Completion::default(); request.samples as usize];
+                request.prompts.len()
+            ])
         }
 
         fn load(&mut self, _: Weights) -> Result<(), PolicyError> {
@@ -260,9 +336,17 @@ mod tests {
 
     #[test]
     fn a_model_is_asked_as_it_is_trained() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers/tokenizers/byte_level");
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers/tokenizers/byte_level");
         let tokenizer = Tokenizer::from_folder(&folder, 400).unwrap();
-        let composer = Composer::new(Style::Plain, Limits { total: 1_000, answer: 100 }, &characters);
+        let composer = Composer::new(
+            Style::Plain,
+            Limits {
+                total: 1_000,
+                answer: 100,
+            },
+            &characters,
+        );
         let question = Task::held_out(FamilyId::Max, 1, 0, 0).question().unwrap();
         let trained = composer.share(&question.prompt).unwrap().text;
         assert_ne!(trained, question.prompt);
@@ -275,17 +359,25 @@ mod tests {
 
     fn rate(max: &[f32], sort: &[f32]) -> PassRate {
         let of = |family| move |score: &f32| (family, vec![*score]);
-        PassRate::of(max.iter().map(of(FamilyId::Max)).chain(sort.iter().map(of(FamilyId::Sort))))
+        PassRate::of(
+            max.iter()
+                .map(of(FamilyId::Max))
+                .chain(sort.iter().map(of(FamilyId::Sort))),
+        )
     }
 
     fn close(found: Estimate, share: f32, error: f32) {
-        assert!((found.share - share).abs() < 1e-6 && (found.error - error).abs() < 1e-6, "{found:?}");
+        assert!(
+            (found.share - share).abs() < 1e-6 && (found.error - error).abs() < 1e-6,
+            "{found:?}"
+        );
     }
 
     #[test]
     fn families_weigh_alike_and_errors_are_those_of_a_stratified_mean() {
         let rate = rate(&[1.0, 0.0, 1.0, 0.0], &[1.0; 9]);
-        // Four scores of 0 and 1 have the variance 1/3; the mean of four a twelfth of it, and so on.
+        // Four scores of 0 and 1 have the variance 1/3; the mean of four a twelfth of it, and so
+        // on.
         close(rate.families()[&FamilyId::Max], 0.5, (1f32 / 12.0).sqrt());
         close(rate.families()[&FamilyId::Sort], 1.0, 0.0);
         close(rate.mean(), 0.75, (1f32 / 12.0).sqrt() / 2.0);
@@ -300,7 +392,10 @@ mod tests {
 
     #[test]
     fn models_are_averaged_and_compared_question_by_question() {
-        let (a, b) = (rate(&[1.0, 0.0], &[1.0, 1.0]), rate(&[1.0, 1.0], &[0.0, 1.0]));
+        let (a, b) = (
+            rate(&[1.0, 0.0], &[1.0, 1.0]),
+            rate(&[1.0, 1.0], &[0.0, 1.0]),
+        );
         assert_eq!(PassRate::average([&a, &b]), rate(&[1.0, 0.5], &[0.5, 1.0]));
         assert_eq!(a.less(&a).mean(), Estimate::default());
         close(a.less(&b).families()[&FamilyId::Max], -0.5, 0.5);

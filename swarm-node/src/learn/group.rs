@@ -1,7 +1,8 @@
 //! What a peer learns from: groups of completions of one prompt, each with its reward.
 //!
-//! All three stages of a round (answers, critiques, decisions) train the same way, so a group carries its stage only for
-//! reports and for drawing. Tokens are those of the learner's own tokenizer, also for text that came from elsewhere.
+//! All three stages of a round (answers, critiques, decisions) train the same way, so a group
+//! carries its stage only for reports and for drawing. Tokens are those of the learner's own
+//! tokenizer, also for text that came from elsewhere.
 
 use crate::round::Stage;
 
@@ -12,7 +13,8 @@ pub struct Rollout {
     pub tokens: Vec<u32>,
     /// Reward of the whole completion.
     pub reward: f32,
-    /// Log-probability of each token under the policy that wrote it, if it was told; same length as `tokens`.
+    /// Log-probability of each token under the policy that wrote it, if it was told; same length as
+    /// `tokens`.
     pub behaviour_logp: Option<Vec<f32>>,
 }
 
@@ -40,6 +42,9 @@ impl Group {
 
     /// Trained tokens: those of all completions.
     pub fn token_count(&self) -> usize {
-        self.rollouts.iter().map(|rollout| rollout.tokens.len()).sum()
+        self.rollouts
+            .iter()
+            .map(|rollout| rollout.tokens.len())
+            .sum()
     }
 }

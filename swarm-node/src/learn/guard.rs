@@ -4,9 +4,11 @@
 //! rewards of questions ──▶ mean of the last `window` ──▶ best so far?  yes: Best (keep a copy of the state)
 //!                                                     └▶ `drop` under the best?  yes: RollBack   else: Continue
 //! ```
-//! The window counts questions, not rounds: the mean of a few questions is mostly noise, and a round may have few.
+//! The window counts questions, not rounds: the mean of a few questions is mostly noise, and a
+//! round may have few.
 //!
-//! Invariant: [`Verdict::RollBack`] comes only after a [`Verdict::Best`], so there is a state to return to.
+//! Invariant: [`Verdict::RollBack`] comes only after a [`Verdict::Best`], so there is a state to
+//! return to.
 
 use std::collections::VecDeque;
 
@@ -26,7 +28,10 @@ pub struct GuardConfig {
 
 impl Default for GuardConfig {
     fn default() -> Self {
-        Self { window: 80, drop: 0.10 }
+        Self {
+            window: 80,
+            drop: 0.10,
+        }
     }
 }
 
@@ -57,7 +62,11 @@ pub struct Guard {
 impl Guard {
     /// A guard that has seen nothing. A window of 0 counts as 1.
     pub fn new(config: GuardConfig) -> Self {
-        Self { config, recent: VecDeque::new(), best: None }
+        Self {
+            config,
+            recent: VecDeque::new(),
+            best: None,
+        }
     }
 
     /// Takes the mean rewards of the questions of a round; none change nothing.
@@ -66,7 +75,10 @@ impl Guard {
             return Verdict::Continue;
         }
         self.recent.extend(rewards);
-        let surplus = self.recent.len().saturating_sub(self.config.window.max(rewards.len()));
+        let surplus = self
+            .recent
+            .len()
+            .saturating_sub(self.config.window.max(rewards.len()));
         self.recent.drain(..surplus);
         match self.moving_mean() {
             Some(seen) => self.judge(seen),
@@ -108,27 +120,53 @@ mod tests {
     use super::*;
 
     fn run(rewards: &[f32]) -> Vec<Verdict> {
-        let mut guard = Guard::new(GuardConfig { window: 2, drop: 0.10 });
-        rewards.iter().map(|&reward| guard.observe(&[reward])).collect()
+        let mut guard = Guard::new(GuardConfig {
+            window: 2,
+            drop: 0.10,
+        });
+        rewards
+            .iter()
+            .map(|&reward| guard.observe(&[reward]))
+            .collect()
     }
 
     #[test]
     fn growth_is_best_and_a_dip_is_tolerated() {
         let verdicts = run(&[0.25, 0.25, 0.5, 0.4375, 0.5]);
-        assert_eq!(verdicts[..4], [Verdict::Continue, Verdict::Best, Verdict::Best, Verdict::Best]);
-        assert_eq!(run(&[0.5, 0.5, 0.45, 0.45])[2..], [Verdict::Continue, Verdict::Continue]);
+        assert_eq!(
+            verdicts[..4],
+            [
+                Verdict::Continue,
+                Verdict::Best,
+                Verdict::Best,
+                Verdict::Best
+            ]
+        );
+        assert_eq!(
+            run(&[0.5, 0.5, 0.45, 0.45])[2..],
+            [Verdict::Continue, Verdict::Continue]
+        );
     }
 
     #[test]
     fn collapse_rolls_back_once_and_starts_a_new_window() {
         let verdicts = run(&[0.5, 0.5, 0.25, 0.4375, 0.5]);
-        assert_eq!(verdicts[2], Verdict::RollBack { best: 0.5, seen: 0.375 });
+        assert_eq!(
+            verdicts[2],
+            Verdict::RollBack {
+                best: 0.5,
+                seen: 0.375
+            }
+        );
         assert_eq!(verdicts[3..], [Verdict::Continue, Verdict::Continue]);
     }
 
     #[test]
     fn it_resumes_from_its_saved_form() {
-        let mut guard = Guard::new(GuardConfig { window: 5, drop: 0.10 });
+        let mut guard = Guard::new(GuardConfig {
+            window: 5,
+            drop: 0.10,
+        });
         for round in 0..7 {
             guard.observe(&[round as f32 * 0.05]);
         }
@@ -140,7 +178,10 @@ mod tests {
 
     #[test]
     fn a_window_is_a_number_of_questions_however_rounds_divide_them() {
-        let mut guard = Guard::new(GuardConfig { window: 4, drop: 0.10 });
+        let mut guard = Guard::new(GuardConfig {
+            window: 4,
+            drop: 0.10,
+        });
         assert_eq!(guard.observe(&[1.0, 0.0, 1.0]), Verdict::Continue);
         assert_eq!(guard.observe(&[]), Verdict::Continue);
         assert_eq!(guard.observe(&[0.0]), Verdict::Best);
@@ -148,6 +189,12 @@ mod tests {
         // A round of more questions than the window counts as a whole.
         guard.observe(&[1.0, 1.0, 0.75, 0.5, 0.5, 0.75]);
         assert_eq!(guard.moving_mean(), Some(0.75));
-        assert_eq!(guard.observe(&[0.0; 2]), Verdict::RollBack { best: 0.75, seen: 0.3125 });
+        assert_eq!(
+            guard.observe(&[0.0; 2]),
+            Verdict::RollBack {
+                best: 0.75,
+                seen: 0.3125
+            }
+        );
     }
 }

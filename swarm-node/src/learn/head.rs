@@ -1,4 +1,5 @@
-//! What both losses share: log-probabilities of the targets and weighted token means, appended to a forward program.
+//! What both losses share: log-probabilities of the targets and weighted token means, appended to a
+//! forward program.
 //!
 //! A head reads the forward program's output `logits` f32`[B, T, V]` and declares the data inputs
 //!
@@ -8,10 +9,13 @@
 //! | `loss_weight` | f32`[B, T]` | weight of the query; 0 for prompts and padding |
 //! | `token_count` | f32 scalar | what the weighted sum is divided by |
 //!
-//! and the outputs `loss` (scalar) and `logp` f32`[B, T]`. Dividing by data instead of by the number of queries in the
-//! batch makes losses and gradients of microbatches add up to those of the whole batch.
+//! and the outputs `loss` (scalar) and `logp` f32`[B, T]`. Dividing by data instead of by the
+//! number of queries in the batch makes losses and gradients of microbatches add up to those of the
+//! whole batch.
 
-use reproducible_ops::program::{Builder, Comparison, Program, Role, Shape, TensorType, TypeError, ValueId};
+use reproducible_ops::program::{
+    Builder, Comparison, Program, Role, Shape, TensorType, TypeError, ValueId,
+};
 
 /// Why a loss cannot be appended to a program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,23 +55,44 @@ pub(super) struct Head {
 impl Head {
     /// Starts a head on a forward program, whose `logits` are an output no longer.
     pub(super) fn new(forward: &Program) -> Result<Self, HeadError> {
-        let missing =
-            || HeadError::NoLogits { found: forward.outputs().iter().map(|output| output.name.clone()).collect() };
+        let missing = || HeadError::NoLogits {
+            found: forward
+                .outputs()
+                .iter()
+                .map(|output| output.name.clone())
+                .collect(),
+        };
         let (mut builder, logits) = reopen(forward, "logits")?.ok_or_else(missing)?;
         let (tokens, vocabulary) = token_shape(builder.type_of(logits))?;
         let targets = builder.input("targets", TensorType::i32(tokens.clone()), Role::Data);
         let loss_weight = builder.input("loss_weight", TensorType::f32(tokens.clone()), Role::Data);
-        let token_count = builder.input("token_count", TensorType::f32(Shape::scalar()), Role::Data);
+        let token_count =
+            builder.input("token_count", TensorType::f32(Shape::scalar()), Role::Data);
         let log_probabilities = builder.log_softmax(logits)?;
-        let logp = pick(&mut builder, log_probabilities, targets, &tokens, vocabulary)?;
+        let logp = pick(
+            &mut builder,
+            log_probabilities,
+            targets,
+            &tokens,
+            vocabulary,
+        )?;
         let zero = builder.full_like(0.0, loss_weight)?;
         let trained = builder.compare(Comparison::Less, zero, loss_weight)?;
-        Ok(Self { builder, log_probabilities, logp, loss_weight, token_count, trained, tokens })
+        Ok(Self {
+            builder,
+            log_probabilities,
+            logp,
+            loss_weight,
+            token_count,
+            trained,
+            tokens,
+        })
     }
 
     /// Declares a data input f32`[B, T]`.
     pub(super) fn token_input(&mut self, name: &str) -> ValueId {
-        self.builder.input(name, TensorType::f32(self.tokens.clone()), Role::Data)
+        self.builder
+            .input(name, TensorType::f32(self.tokens.clone()), Role::Data)
     }
 
     /// `Σ loss_weight · x / token_count` as a scalar.
@@ -102,17 +127,26 @@ impl Head {
 }
 
 /// The program's inputs and nodes in a new builder without outputs, and the value of one of them.
-pub(super) fn reopen(program: &Program, output: &str) -> Result<Option<(Builder, ValueId)>, TypeError> {
+pub(super) fn reopen(
+    program: &Program,
+    output: &str,
+) -> Result<Option<(Builder, ValueId)>, TypeError> {
     let mut builder = Builder::new();
     let mut ids = Vec::with_capacity(program.value_count());
     for input in program.inputs() {
         ids.push(builder.input(&input.name, input.ty.clone(), input.role));
     }
     for node in program.nodes() {
-        let operands: Vec<ValueId> = node.inputs.iter().filter_map(|id| ids.get(id.index()).copied()).collect();
+        let operands: Vec<ValueId> = node
+            .inputs
+            .iter()
+            .filter_map(|id| ids.get(id.index()).copied())
+            .collect();
         ids.push(builder.push(node.operator.clone(), &operands)?);
     }
-    let value = program.output_named(output).and_then(|id| ids.get(id.index()).copied());
+    let value = program
+        .output_named(output)
+        .and_then(|id| ids.get(id.index()).copied());
     Ok(value.map(|value| (builder, value)))
 }
 
@@ -120,7 +154,9 @@ pub(super) fn reopen(program: &Program, output: &str) -> Result<Option<(Builder,
 fn token_shape(logits: &TensorType) -> Result<(Shape, usize), HeadError> {
     match logits.shape.dims() {
         &[rows, length, vocabulary] => Ok((Shape::new([rows, length]), vocabulary)),
-        _ => Err(HeadError::LogitsShape { found: logits.clone() }),
+        _ => Err(HeadError::LogitsShape {
+            found: logits.clone(),
+        }),
     }
 }
 
@@ -133,7 +169,13 @@ fn pick(
     vocabulary: usize,
 ) -> Result<ValueId, TypeError> {
     let count = tokens.elements();
-    let (rows, ids) = (builder.reshape(x, [count, vocabulary])?, builder.reshape(targets, [count, 1])?);
-    let picked = builder.push(reproducible_ops::program::Operator::TakeAlongLast, &[rows, ids])?;
+    let (rows, ids) = (
+        builder.reshape(x, [count, vocabulary])?,
+        builder.reshape(targets, [count, 1])?,
+    );
+    let picked = builder.push(
+        reproducible_ops::program::Operator::TakeAlongLast,
+        &[rows, ids],
+    )?;
     builder.reshape(picked, tokens.clone())
 }

@@ -20,8 +20,8 @@ pub struct Sample {
     pub advantage: f32,
     /// Log-probabilities under the policy before the update; read by [`Objective::OffPolicy`] only.
     pub old_logp: Option<Vec<f32>>,
-    /// Log-probabilities under the policy that wrote it; read where importance is corrected. None stands for equality
-    /// with the old policy and is allowed on-policy only.
+    /// Log-probabilities under the policy that wrote it; read where importance is corrected. None
+    /// stands for equality with the old policy and is allowed on-policy only.
     pub behaviour_logp: Option<Vec<f32>>,
     /// Log-probabilities under the reference policy; read where divergence is penalised.
     pub reference_logp: Option<Vec<f32>>,
@@ -38,7 +38,14 @@ pub struct Example {
 
 impl Example {
     pub(super) fn sequence(&self) -> Sequence<'_> {
-        Sequence { prompt: &self.prompt, completions: self.samples.iter().map(|sample| &sample.tokens[..]).collect() }
+        Sequence {
+            prompt: &self.prompt,
+            completions: self
+                .samples
+                .iter()
+                .map(|sample| &sample.tokens[..])
+                .collect(),
+        }
     }
 }
 
@@ -66,22 +73,44 @@ impl Inputs {
             ("parent", &packing.parent),
             ("targets", &packing.targets),
         ];
-        let per_token = layout.map(|(name, values)| (name, int_words(values))).to_vec();
-        Self { per_token, scalars: Vec::new(), elements }
+        let per_token = layout
+            .map(|(name, values)| (name, int_words(values)))
+            .to_vec();
+        Self {
+            per_token,
+            scalars: Vec::new(),
+            elements,
+        }
     }
 
-    pub(super) fn new(packing: &Packing, batch: &[Example], programs: &Programs) -> Result<Self, TrainError> {
+    pub(super) fn new(
+        packing: &Packing,
+        batch: &[Example],
+        programs: &Programs,
+    ) -> Result<Self, TrainError> {
         let mut inputs = Self::layout(packing, programs.rows * programs.length);
         let channels = Channels { packing, batch };
-        inputs.scalars.push(("token_count", (packing.token_count() as f32).to_bits()));
+        inputs
+            .scalars
+            .push(("token_count", (packing.token_count() as f32).to_bits()));
         inputs.add("loss_weight", channels.constant(|sample| sample.weight));
         if let Some(config) = programs.objective().grpo() {
             inputs.add("advantage", channels.constant(|sample| sample.advantage));
             let off_policy = matches!(programs.objective(), Objective::OffPolicy(_));
             let wanted = [
                 ("old_logp", off_policy, Told::Always, old_logp as Channel),
-                ("behaviour_logp", config.importance_cap.is_some(), Told::Sometimes, behaviour_logp),
-                ("reference_logp", config.divergence.is_some(), Told::Always, reference_logp),
+                (
+                    "behaviour_logp",
+                    config.importance_cap.is_some(),
+                    Told::Sometimes,
+                    behaviour_logp,
+                ),
+                (
+                    "reference_logp",
+                    config.divergence.is_some(),
+                    Told::Always,
+                    reference_logp,
+                ),
             ];
             for (name, _, told, channel) in wanted.into_iter().filter(|(_, wanted, ..)| *wanted) {
                 inputs.add(name, channels.per_token(name, told, channel)?);
@@ -91,13 +120,19 @@ impl Inputs {
     }
 
     fn add(&mut self, name: &'static str, values: Vec<f32>) {
-        self.per_token.push((name, values.into_iter().map(f32::to_bits).collect()));
+        self.per_token
+            .push((name, values.into_iter().map(f32::to_bits).collect()));
     }
 
-    pub(super) fn write(&self, session: &mut dyn Session, microbatch: usize) -> Result<(), TrainError> {
+    pub(super) fn write(
+        &self,
+        session: &mut dyn Session,
+        microbatch: usize,
+    ) -> Result<(), TrainError> {
         let range = microbatch * self.elements..(microbatch + 1) * self.elements;
         for (name, words) in &self.per_token {
-            // Positions of the prompt are needed by every model, targets and the like only by programs with that loss.
+            // Positions of the prompt are needed by every model, targets and the like only by
+            // programs with that loss.
             if session.program().input_named(name).is_some() {
                 session.write_words(name, words.get(range.clone()).unwrap_or_default())?;
             }
@@ -121,15 +156,29 @@ impl Channels<'_> {
     }
 
     fn constant(&self, value: impl Fn(&Sample) -> f32) -> Vec<f32> {
-        self.packing.channel(|slot, _| self.sample(slot.sequence, slot.completion).map_or(0.0, &value))
+        self.packing.channel(|slot, _| {
+            self.sample(slot.sequence, slot.completion)
+                .map_or(0.0, &value)
+        })
     }
 
-    fn per_token(&self, name: &'static str, told: Told, channel: Channel) -> Result<Vec<f32>, TrainError> {
+    fn per_token(
+        &self,
+        name: &'static str,
+        told: Told,
+        channel: Channel,
+    ) -> Result<Vec<f32>, TrainError> {
         for sample in self.batch.iter().flat_map(|example| &example.samples) {
             check_length(name, told, sample, channel(sample))?;
         }
-        let at = |slot: &Slot, token: usize| channel(self.sample(slot.sequence, slot.completion)?)?.get(token).copied();
-        Ok(self.packing.channel(|slot, token| at(slot, token).unwrap_or(UNTOLD)))
+        let at = |slot: &Slot, token: usize| {
+            channel(self.sample(slot.sequence, slot.completion)?)?
+                .get(token)
+                .copied()
+        };
+        Ok(self
+            .packing
+            .channel(|slot, token| at(slot, token).unwrap_or(UNTOLD)))
     }
 }
 
@@ -155,11 +204,20 @@ fn reference_logp(sample: &Sample) -> Option<&[f32]> {
     sample.reference_logp.as_deref()
 }
 
-fn check_length(channel: &'static str, told: Told, sample: &Sample, values: Option<&[f32]>) -> Result<(), TrainError> {
+fn check_length(
+    channel: &'static str,
+    told: Told,
+    sample: &Sample,
+    values: Option<&[f32]>,
+) -> Result<(), TrainError> {
     let expected = sample.tokens.len();
     match values {
         None if told == Told::Sometimes => Ok(()),
         Some(values) if values.len() == expected => Ok(()),
-        _ => Err(TrainError::Channel { channel, expected, found: values.map_or(0, <[f32]>::len) }),
+        _ => Err(TrainError::Channel {
+            channel,
+            expected,
+            found: values.map_or(0, <[f32]>::len),
+        }),
     }
 }

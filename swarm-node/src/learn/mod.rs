@@ -1,4 +1,5 @@
-//! Learning: supervised warm start, GRPO on one's own and others' experience, evaluation, checkpoints.
+//! Learning: supervised warm start, GRPO on one's own and others' experience, evaluation,
+//! checkpoints.
 //!
 //! ```text
 //!                 head ─┬─ supervised ┐
@@ -8,11 +9,12 @@
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
 //!                      └── judge (questions and rewards), exchange (texts of others), guard (roll back)
 //! ```
-//! Invariants: everything that is trained on, and its order, is a function of seeds and texts; all numbers come from
-//! programs or from fixed arithmetic. So a run has the same digest on every machine and for any number of threads.
+//! Invariants: everything that is trained on, and its order, is a function of seeds and texts; all
+//! numbers come from programs or from fixed arithmetic. So a run has the same digest on every
+//! machine and for any number of threads.
 //!
-//! The model is seen through two seams only: a forward program (`tokens`, `positions`, `segment`, `parent` →
-//! `logits`), and a [`policy::Policy`] that writes.
+//! The model is seen through two seams only: a forward program (`tokens`, `positions`, `segment`,
+//! `parent` → `logits`), and a [`policy::Policy`] that writes.
 
 pub mod advantage;
 pub mod assemble;

@@ -1,4 +1,5 @@
-//! A learning peer: writes answers, critiques and decisions in a round, and trains on what the round exchanged.
+//! A learning peer: writes answers, critiques and decisions in a round, and trains on what the
+//! round exchanged.
 //!
 //! ```text
 //! answers ─▶ critiques ─▶ decisions ─▶ learn(result)
@@ -6,12 +7,14 @@
 //!    └───────────┴────────────┘           external groups drawn by Mix ┼─▶ one optimizer step ─▶ guard
 //!         groups kept for learning        critiques, decisions (own)   ┘
 //! ```
-//! External answers are text: they are encoded with the peer's own vocabulary ([`super::exchange`]) and judged by the peer
-//! itself (the rewards are those of its own [`RoundResult`]). They are samples of other policies, so each token weighs as
-//! much as its probability under the peer's own policy makes up of the writer's, at most 1.
+//! External answers are text: they are encoded with the peer's own vocabulary ([`super::exchange`])
+//! and judged by the peer itself (the rewards are those of its own [`RoundResult`]). They are
+//! samples of other policies, so each token weighs as much as its probability under the peer's own
+//! policy makes up of the writer's, at most 1.
 //!
-//! Invariants: what a peer writes is a function of its parameters and the round's seeds; what it learns is a function of
-//! its state and the result. A peer that missed a stage learns from the rest.
+//! Invariants: what a peer writes is a function of its parameters and the round's seeds; what it
+//! learns is a function of its state and the result. A peer that missed a stage learns from the
+//! rest.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +26,8 @@ use crate::model::Tokenizer;
 use crate::model::generate::{Completion, Prompt, Request};
 use crate::model::tokenizer::TextError;
 use crate::round::{
-    self, Answers, Asked, Board, CritiqueText, Critiques, DecisionText, Decisions, Mark, PeerId, RoundResult, Stage,
-    Task as RoundTask,
+    self, Answers, Asked, Board, CritiqueText, Critiques, DecisionText, Decisions, Mark, PeerId,
+    RoundResult, Stage, Task as RoundTask,
 };
 use crate::task::prompt::{self, Ballot, Composer, Endorsement, PromptError};
 use crate::task::{Question, TaskError};
@@ -48,7 +51,8 @@ pub struct PeerConfig {
     pub mix: Mix,
     /// Longest completion in tokens, the end mark included.
     pub max_new: usize,
-    /// Samples per critique and decision; the first one is published, all are trained on. 1 trains neither.
+    /// Samples per critique and decision; the first one is published, all are trained on. 1 trains
+    /// neither.
     pub stage_samples: u32,
     /// Learning rate.
     pub learning_rate: f32,
@@ -106,7 +110,8 @@ pub struct LearnReport {
     pub generated: usize,
     /// Groups trained on, of its own answers, external answers, critiques and decisions.
     pub groups: [usize; 4],
-    /// Completions of other peers, or published ones of its own, that are empty or that its vocabulary cannot read.
+    /// Completions of other peers, or published ones of its own, that are empty or that its
+    /// vocabulary cannot read.
     pub unreadable: usize,
     /// The optimizer step; none if no group told completions apart.
     pub step: Option<StepReport>,
@@ -161,7 +166,14 @@ impl Peer {
     pub fn new(mut parts: PeerParts) -> Result<Self, PeerError> {
         parts.policy.load(parts.trainer.params()?)?;
         let guard = Guard::new(parts.config.guard);
-        Ok(Self { parts, guard, best: None, round: 0, generated: 0, drafts: BTreeMap::new() })
+        Ok(Self {
+            parts,
+            guard,
+            best: None,
+            round: 0,
+            generated: 0,
+            drafts: BTreeMap::new(),
+        })
     }
 
     /// Its identity.
@@ -190,15 +202,25 @@ impl Peer {
     /// See [`PeerError`].
     pub fn answers(&mut self, task: &RoundTask) -> Result<Answers, PeerError> {
         self.begin(task);
-        let prompts =
-            self.prompts(task, |peer, _, question| Ok((peer.parts.composer.share(&question.prompt)?, None)))?;
+        let prompts = self.prompts(task, |peer, _, question| {
+            Ok((peer.parts.composer.share(&question.prompt)?, None))
+        })?;
         self.write(task, prompts, u32::from(task.group))?;
-        task.asked.iter().map(|asked| Ok((asked.slot, self.published(asked.slot)?))).collect()
+        task.asked
+            .iter()
+            .map(|asked| Ok((asked.slot, self.published(asked.slot)?)))
+            .collect()
     }
 
     fn published(&self, slot: u16) -> Result<Vec<round::Completion>, TextError> {
-        let written = self.drafts.get(&(Stage::Share, slot)).map_or(&[][..], |draft| &draft.written);
-        written.iter().map(|one| exchange::publish(one, &self.parts.tokenizer)).collect()
+        let written = self
+            .drafts
+            .get(&(Stage::Share, slot))
+            .map_or(&[][..], |draft| &draft.written);
+        written
+            .iter()
+            .map(|one| exchange::publish(one, &self.parts.tokenizer))
+            .collect()
     }
 
     /// Reads the revealed answers of a critique task and endorses one or none.
@@ -208,12 +230,18 @@ impl Peer {
     pub fn critiques(&mut self, task: &RoundTask) -> Result<Critiques, PeerError> {
         self.begin(task);
         let prompts = self.prompts(task, |peer, asked, question| {
-            let answers: Vec<String> = grouped(question, asked).into_iter().map(|group| group.text).collect();
+            let answers: Vec<String> = grouped(question, asked)
+                .into_iter()
+                .map(|group| group.text)
+                .collect();
             let prompt = peer.parts.composer.critique(&question.prompt, &answers)?;
             Ok((prompt.clone(), Some((answers, prompt))))
         })?;
         self.write(task, prompts, self.parts.config.stage_samples.max(1))?;
-        task.asked.iter().map(|asked| Ok((asked.slot, self.published_critique(asked)?))).collect()
+        task.asked
+            .iter()
+            .map(|asked| Ok((asked.slot, self.published_critique(asked)?)))
+            .collect()
     }
 
     fn published_critique(&self, asked: &Asked) -> Result<CritiqueText, PeerError> {
@@ -221,7 +249,10 @@ impl Peer {
         let draft = self.drafts.get(&(Stage::Critique, asked.slot));
         let text = self.first_text(Stage::Critique, asked.slot)?;
         let endorsed = draft.and_then(|draft| endorsed(&question, draft, &text));
-        Ok(CritiqueText { endorsed, reason: String::new() })
+        Ok(CritiqueText {
+            endorsed,
+            reason: String::new(),
+        })
     }
 
     /// Reads answers and critiques of a decide task and decides.
@@ -231,11 +262,19 @@ impl Peer {
     pub fn decisions(&mut self, task: &RoundTask) -> Result<Decisions, PeerError> {
         self.begin(task);
         let prompts = self.prompts(task, |peer, asked, question| {
-            let prompt = peer.parts.composer.decide(&question.prompt, &ballots(question, asked))?;
+            let prompt = peer
+                .parts
+                .composer
+                .decide(&question.prompt, &ballots(question, asked))?;
             Ok((prompt, None))
         })?;
         self.write(task, prompts, self.parts.config.stage_samples.max(1))?;
-        let decided = |asked: &Asked| Ok((asked.slot, decision(&self.first_text(Stage::Decide, asked.slot)?)));
+        let decided = |asked: &Asked| {
+            Ok((
+                asked.slot,
+                decision(&self.first_text(Stage::Decide, asked.slot)?),
+            ))
+        };
         task.asked.iter().map(decided).collect()
     }
 
@@ -255,38 +294,75 @@ impl Peer {
         let draft = |asked: &Asked| {
             let question = self.parts.judge.question(&asked.question)?;
             let (prompt, listed) = compose(self, asked, &question)?;
-            Ok(Draft { prompt: self.parts.tokenizer.encode_prompt(&prompt.text)?, written: Vec::new(), listed })
+            Ok(Draft {
+                prompt: self.parts.tokenizer.encode_prompt(&prompt.text)?,
+                written: Vec::new(),
+                listed,
+            })
         };
         task.asked.iter().map(draft).collect()
     }
 
-    /// Completes the drafts of a task, within the bytes that a text may have. The key is the seed of the task's first
-    /// question, and the slot tells questions apart, so whoever knows the round can recompute every completion.
-    fn write(&mut self, task: &RoundTask, drafts: Vec<Draft>, samples: u32) -> Result<(), PeerError> {
-        let Some(seed) = task.asked.first().map(|asked| asked.seed) else { return Ok(()) };
-        let prompt =
-            |(asked, draft): (&Asked, &Draft)| Prompt { tokens: draft.prompt.clone(), index: asked.slot.into() };
+    /// Completes the drafts of a task, within the bytes that a text may have. The key is the seed
+    /// of the task's first question, and the slot tells questions apart, so whoever knows the round
+    /// can recompute every completion.
+    fn write(
+        &mut self,
+        task: &RoundTask,
+        drafts: Vec<Draft>,
+        samples: u32,
+    ) -> Result<(), PeerError> {
+        let Some(seed) = task.asked.first().map(|asked| asked.seed) else {
+            return Ok(());
+        };
+        let prompt = |(asked, draft): (&Asked, &Draft)| Prompt {
+            tokens: draft.prompt.clone(),
+            index: asked.slot.into(),
+        };
         let prompts: Vec<Prompt> = task.asked.iter().zip(&drafts).map(prompt).collect();
-        let (max_new, key) = (self.parts.config.max_new, [(seed >> 32) as u32, seed as u32]);
-        let written =
-            self.parts.policy.write(&Request { prompts: &prompts, samples, max_new, key, temperature: 1.0 })?;
+        let (max_new, key) = (
+            self.parts.config.max_new,
+            [(seed >> 32) as u32, seed as u32],
+        );
+        let written = self.parts.policy.write(&Request {
+            prompts: &prompts,
+            samples,
+            max_new,
+            key,
+            temperature: 1.0,
+        })?;
         for ((asked, draft), written) in task.asked.iter().zip(drafts).zip(written) {
             self.generated += written.len();
-            let fit = |one| exchange::shorten(one, &self.parts.tokenizer, task.text_bytes, task.tokens);
-            let written = written.into_iter().map(fit).collect::<Result<_, TextError>>()?;
-            self.drafts.insert((task.stage, asked.slot), Draft { written, ..draft });
+            let fit =
+                |one| exchange::shorten(one, &self.parts.tokenizer, task.text_bytes, task.tokens);
+            let written = written
+                .into_iter()
+                .map(fit)
+                .collect::<Result<_, TextError>>()?;
+            self.drafts
+                .insert((task.stage, asked.slot), Draft { written, ..draft });
         }
         Ok(())
     }
 
     fn texts(&self, stage: Stage, slot: u16) -> Result<Vec<String>, TextError> {
-        let written = self.drafts.get(&(stage, slot)).map_or(&[][..], |draft| &draft.written);
-        written.iter().map(|one| self.parts.tokenizer.decode(&one.tokens)).collect()
+        let written = self
+            .drafts
+            .get(&(stage, slot))
+            .map_or(&[][..], |draft| &draft.written);
+        written
+            .iter()
+            .map(|one| self.parts.tokenizer.decode(&one.tokens))
+            .collect()
     }
 
     /// The completion that is published.
     fn first_text(&self, stage: Stage, slot: u16) -> Result<String, TextError> {
-        Ok(self.texts(stage, slot)?.into_iter().next().unwrap_or_default())
+        Ok(self
+            .texts(stage, slot)?
+            .into_iter()
+            .next()
+            .unwrap_or_default())
     }
 
     /// Trains on a round: at most one optimizer step.
@@ -300,29 +376,57 @@ impl Peer {
             (self.round, self.generated) = (round, 0);
         }
         let (own, external, unreadable) = self.answer_groups(result)?;
-        let stages = [self.stage_groups(result, Stage::Critique)?, self.stage_groups(result, Stage::Decide)?];
+        let stages = [
+            self.stage_groups(result, Stage::Critique)?,
+            self.stage_groups(result, Stage::Decide)?,
+        ];
         let mean_rewards: Vec<f32> = own.iter().map(Group::mean_reward).collect();
         let reward = (!mean_rewards.is_empty()).then(|| mean(&mean_rewards));
         let (groups, step) = self.train(result, &own, &external, &stages)?;
         let verdict = self.guard(&mean_rewards)?;
         self.drafts.clear();
         let generated = std::mem::take(&mut self.generated);
-        Ok(LearnReport { round, reward, generated, groups, unreadable, step, verdict })
+        Ok(LearnReport {
+            round,
+            reward,
+            generated,
+            groups,
+            unreadable,
+            step,
+            verdict,
+        })
     }
 
     /// Groups of answers: own, external, and the number of completions that could not be read.
-    fn answer_groups(&self, result: &RoundResult) -> Result<(Vec<Group>, Vec<ExternalGroup>, usize), PeerError> {
+    fn answer_groups(
+        &self,
+        result: &RoundResult,
+    ) -> Result<(Vec<Group>, Vec<ExternalGroup>, usize), PeerError> {
         let me = result.transcript.plan.members.find(&self.parts.id);
         let (mut own, mut external, mut unreadable) = (Vec::new(), Vec::new(), 0);
         for board in &result.boards {
             let question = self.parts.judge.question(&board.question)?;
-            let prompt = self.parts.tokenizer.encode_prompt(&self.parts.composer.share(&question.prompt)?.text)?;
+            let prompt = self
+                .parts
+                .tokenizer
+                .encode_prompt(&self.parts.composer.share(&question.prompt)?.text)?;
             for (member, marks) in &board.groups {
-                let Some(share) = result.transcript.shares.get(&(board.slot, *member)) else { continue };
+                let Some(share) = result.transcript.shares.get(&(board.slot, *member)) else {
+                    continue;
+                };
                 let rewards = marks.iter().map(|mark| board.worth(mark) as f32 / 1000.0);
                 // A peer's own tokens are those it sampled, where it still has them.
-                if let Some(draft) = self.drafts.get(&(Stage::Share, board.slot)).filter(|_| Some(*member) == me) {
-                    own.push(group_of(Stage::Share, &draft.prompt, &draft.written, rewards));
+                if let Some(draft) = self
+                    .drafts
+                    .get(&(Stage::Share, board.slot))
+                    .filter(|_| Some(*member) == me)
+                {
+                    own.push(group_of(
+                        Stage::Share,
+                        &draft.prompt,
+                        &draft.written,
+                        rewards,
+                    ));
                     continue;
                 }
                 let group = self.read_group(&prompt, &share.completions, rewards);
@@ -330,7 +434,10 @@ impl Peer {
                 if Some(*member) == me {
                     own.push(group);
                 } else {
-                    external.push(ExternalGroup { writer: *member, group });
+                    external.push(ExternalGroup {
+                        writer: *member,
+                        group,
+                    });
                 }
             }
         }
@@ -344,17 +451,29 @@ impl Peer {
         completions: &[round::Completion],
         rewards: impl Iterator<Item = f32>,
     ) -> Group {
-        let PeerParts { tokenizer, config, .. } = &self.parts;
-        let read = |(one, reward)| exchange::read(one, reward, tokenizer, config.max_new).ok().flatten();
+        let PeerParts {
+            tokenizer, config, ..
+        } = &self.parts;
+        let read = |(one, reward)| {
+            exchange::read(one, reward, tokenizer, config.max_new)
+                .ok()
+                .flatten()
+        };
         let rollouts = completions.iter().zip(rewards).filter_map(read).collect();
-        Group { stage: Stage::Share, prompt: prompt.to_vec(), rollouts }
+        Group {
+            stage: Stage::Share,
+            prompt: prompt.to_vec(),
+            rollouts,
+        }
     }
 
     /// The peer's own critiques or decisions that tell completions apart.
     fn stage_groups(&self, result: &RoundResult, stage: Stage) -> Result<Vec<Group>, PeerError> {
         let mut groups = Vec::new();
         for board in &result.boards {
-            let Some(draft) = self.drafts.get(&(stage, board.slot)) else { continue };
+            let Some(draft) = self.drafts.get(&(stage, board.slot)) else {
+                continue;
+            };
             let question = self.parts.judge.question(&board.question)?;
             let reward = |written: &Completion| {
                 let text = self.parts.tokenizer.decode(&written.tokens)?;
@@ -363,16 +482,32 @@ impl Peer {
                     _ => self.decision_reward(board, &text),
                 })
             };
-            let rewards = draft.written.iter().map(reward).collect::<Result<Vec<f32>, TextError>>()?;
-            groups.push(group_of(stage, &draft.prompt, &draft.written, rewards.into_iter()));
+            let rewards = draft
+                .written
+                .iter()
+                .map(reward)
+                .collect::<Result<Vec<f32>, TextError>>()?;
+            groups.push(group_of(
+                stage,
+                &draft.prompt,
+                &draft.written,
+                rewards.into_iter(),
+            ));
         }
         groups.retain(|group| is_informative(&group.rewards()));
         Ok(groups)
     }
 
-    fn critique_reward(&self, board: &Board, question: &Question, draft: &Draft, text: &str) -> f32 {
+    fn critique_reward(
+        &self,
+        board: &Board,
+        question: &Question,
+        draft: &Draft,
+        text: &str,
+    ) -> f32 {
         let endorsed = endorsed(question, draft, text);
-        let mark = endorsed.map(|text| Mark::new(self.parts.judge.as_ref(), &board.question, &text));
+        let mark =
+            endorsed.map(|text| Mark::new(self.parts.judge.as_ref(), &board.question, &text));
         f32::from(u8::from(board.critique_is_right(mark.as_ref())))
     }
 
@@ -381,7 +516,12 @@ impl Peer {
         let mark = |text: &str| Mark::new(self.parts.judge.as_ref(), &board.question, text);
         let right = board.worth(&mark(&decision.answer)) as f32 / 1000.0;
         let foreseen = board.is_winner(&mark(&decision.foreseen));
-        right + if foreseen { self.parts.config.foreseen_reward } else { 0.0 }
+        right
+            + if foreseen {
+                self.parts.config.foreseen_reward
+            } else {
+                0.0
+            }
     }
 
     /// One optimizer step on the drawn groups; returns their numbers.
@@ -402,8 +542,18 @@ impl Peer {
         let [critiques, decisions] = stages;
         let own = drawn.own.iter().map(|&at| &own[at]);
         let external = drawn.external.iter().map(|&at| &external[at].group);
-        let batch: Vec<Example> = own.chain(external).chain(critiques).chain(decisions).map(example).collect();
-        let counts = [drawn.own.len(), drawn.external.len(), critiques.len(), decisions.len()];
+        let batch: Vec<Example> = own
+            .chain(external)
+            .chain(critiques)
+            .chain(decisions)
+            .map(example)
+            .collect();
+        let counts = [
+            drawn.own.len(),
+            drawn.external.len(),
+            critiques.len(),
+            decisions.len(),
+        ];
         Ok((counts, self.step(&batch)?))
     }
 
@@ -411,8 +561,14 @@ impl Peer {
         if batch.is_empty() {
             return Ok(None);
         }
-        let PeerParts { trainer, policy, config, .. } = &mut self.parts;
-        let rate = Schedule::constant(config.learning_rate, config.warmup).rate(trainer.step_count());
+        let PeerParts {
+            trainer,
+            policy,
+            config,
+            ..
+        } = &mut self.parts;
+        let rate =
+            Schedule::constant(config.learning_rate, config.warmup).rate(trainer.step_count());
         let report = trainer.step(batch, rate)?;
         policy.load(trainer.params()?)?;
         Ok(Some(report))
@@ -442,44 +598,74 @@ pub fn example(group: &Group) -> Example {
         behaviour_logp: rollout.behaviour_logp.clone(),
         ..Sample::default()
     };
-    Example { prompt: group.prompt.clone(), samples: group.rollouts.iter().zip(advantages).map(sample).collect() }
+    Example {
+        prompt: group.prompt.clone(),
+        samples: group.rollouts.iter().zip(advantages).map(sample).collect(),
+    }
 }
 
-fn group_of(stage: Stage, prompt: &[u32], written: &[Completion], rewards: impl Iterator<Item = f32>) -> Group {
+fn group_of(
+    stage: Stage,
+    prompt: &[u32],
+    written: &[Completion],
+    rewards: impl Iterator<Item = f32>,
+) -> Group {
     let rollout = |(written, reward): (&Completion, f32)| Rollout {
         tokens: written.tokens.clone(),
         reward,
         behaviour_logp: Some(written.logp.clone()),
     };
-    Group { stage, prompt: prompt.to_vec(), rollouts: written.iter().zip(rewards).map(rollout).collect() }
+    Group {
+        stage,
+        prompt: prompt.to_vec(),
+        rollouts: written.iter().zip(rewards).map(rollout).collect(),
+    }
 }
 
 /// A word that tells peers apart in the draw of groups.
 fn member_word(id: &PeerId) -> u32 {
-    id.0.iter().rev().take(4).fold(0, |word, &byte| word << 8 | u32::from(byte))
+    id.0.iter()
+        .rev()
+        .take(4)
+        .fold(0, |word, &byte| word << 8 | u32::from(byte))
 }
 
 fn grouped(question: &Question, asked: &Asked) -> Vec<prompt::Group> {
-    let texts: Vec<&str> = asked.answers.iter().map(|(_, text)| text.as_str()).collect();
+    let texts: Vec<&str> = asked
+        .answers
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .collect();
     prompt::group(question.gold.kind(), &texts)
 }
 
 /// Distinct answers with the members who gave them and the critics who endorsed them.
 fn ballots(question: &Question, asked: &Asked) -> Vec<Ballot> {
     let kind = question.gold.kind();
-    let endorsed = asked.critiques.iter().filter_map(|(_, critique)| critique.endorsed.as_ref());
-    let endorsed: Vec<String> = endorsed.map(|text| prompt::key(kind, text.as_str())).collect();
+    let endorsed = asked
+        .critiques
+        .iter()
+        .filter_map(|(_, critique)| critique.endorsed.as_ref());
+    let endorsed: Vec<String> = endorsed
+        .map(|text| prompt::key(kind, text.as_str()))
+        .collect();
     let ballot = |group: prompt::Group| {
         let votes = endorsed.iter().filter(|key| **key == group.text).count();
-        Ballot { members: group.members.len(), votes, text: group.text }
+        Ballot {
+            members: group.members.len(),
+            votes,
+            text: group.text,
+        }
     };
     grouped(question, asked).into_iter().map(ballot).collect()
 }
 
-/// The text that a critic's completion endorses: the listed answer it names, nothing for "none", else what it wrote,
-/// which is nobody's answer.
+/// The text that a critic's completion endorses: the listed answer it names, nothing for "none",
+/// else what it wrote, which is nobody's answer.
 fn endorsed(question: &Question, draft: &Draft, completion: &str) -> Option<String> {
-    let Some((answers, prompt)) = &draft.listed else { return Some(completion.to_owned()) };
+    let Some((answers, prompt)) = &draft.listed else {
+        return Some(completion.to_owned());
+    };
     match prompt::read_endorsement(question.gold.kind(), completion, answers, prompt) {
         Endorsement::Listed(at) => answers.get(at).cloned(),
         Endorsement::NoneRight => None,
@@ -489,5 +675,8 @@ fn endorsed(question: &Question, draft: &Draft, completion: &str) -> Option<Stri
 
 fn decision(completion: &str) -> DecisionText {
     let read = prompt::read_decision(completion);
-    DecisionText { foreseen: read.majority.unwrap_or_else(|| read.answer.clone()), answer: read.answer }
+    DecisionText {
+        foreseen: read.majority.unwrap_or_else(|| read.answer.clone()),
+        answer: read.answer,
+    }
 }

@@ -1,7 +1,8 @@
 //! The supervised warm start: cross-entropy on the corpus of [`crate::task::corpus`].
 //!
-//! A run is a function of its configuration and the initial weights: the examples of step n are a function of n, the
-//! learning rate is fixed arithmetic, so the same configuration gives the same digest, also across a stop and resume.
+//! A run is a function of its configuration and the initial weights: the examples of step n are a
+//! function of n, the learning rate is fixed arithmetic, so the same configuration gives the same
+//! digest, also across a stop and resume.
 
 use std::ops::ControlFlow;
 
@@ -42,7 +43,11 @@ impl PretrainConfig {
     pub fn nano(corpus: CorpusRecipe, steps: u64) -> Self {
         Self {
             corpus,
-            batch: BatchShape { answers: 128, critiques: 8, decisions: 8 },
+            batch: BatchShape {
+                answers: 128,
+                critiques: 8,
+                decisions: 8,
+            },
             steps,
             learning_rate: 3e-3,
             warmup: 50,
@@ -53,7 +58,13 @@ impl PretrainConfig {
 
     /// The learning rate over the run.
     pub fn schedule(&self) -> Schedule {
-        Schedule { peak: self.learning_rate, warmup: self.warmup, decay: self.decay, total: self.steps, floor: 0.0 }
+        Schedule {
+            peak: self.learning_rate,
+            warmup: self.warmup,
+            decay: self.decay,
+            total: self.steps,
+            floor: 0.0,
+        }
     }
 }
 
@@ -89,18 +100,20 @@ pub struct Pretrainer<'a> {
 pub struct Saves {
     /// The folder.
     pub folder: RunFolder,
-    /// Everything that determines the run, its initial weights and optimizer included; must be equal to resume.
+    /// Everything that determines the run, its initial weights and optimizer included; must be
+    /// equal to resume.
     pub identity: serde_json::Value,
 }
 
 impl<'a> Pretrainer<'a> {
-    /// A run at step 0, or where the newest checkpoint in `saves` stands. Damaged checkpoints that were passed over are
-    /// returned as texts for the user.
+    /// A run at step 0, or where the newest checkpoint in `saves` stands. Damaged checkpoints that
+    /// were passed over are returned as texts for the user.
     ///
     /// `trainer` minimises [`super::assemble::Objective::Supervised`].
     ///
     /// # Errors
-    /// The corpus cannot be made, all checkpoints are damaged, or the newest belongs to another run.
+    /// The corpus cannot be made, all checkpoints are damaged, or the newest belongs to another
+    /// run.
     pub fn new(
         config: PretrainConfig,
         tokenizer: &'a Tokenizer,
@@ -116,20 +129,35 @@ impl<'a> Pretrainer<'a> {
                 trainer.restore(&checkpoint.state)?;
             }
         }
-        Ok((Self { config, corpus, tokenizer, trainer, saves }, skipped))
+        Ok((
+            Self {
+                config,
+                corpus,
+                tokenizer,
+                trainer,
+                saves,
+            },
+            skipped,
+        ))
     }
 
-    /// Trains up to the last step; `progress` sees every step and may stop the run. Writes a checkpoint every so many
-    /// steps, and at the end or stop.
+    /// Trains up to the last step; `progress` sees every step and may stop the run. Writes a
+    /// checkpoint every so many steps, and at the end or stop.
     ///
     /// # Errors
     /// See [`PretrainError`]. The newest checkpoint can be resumed from.
-    pub fn run(&mut self, mut progress: impl FnMut(&StepReport) -> ControlFlow<()>) -> Result<(), PretrainError> {
+    pub fn run(
+        &mut self,
+        mut progress: impl FnMut(&StepReport) -> ControlFlow<()>,
+    ) -> Result<(), PretrainError> {
         while self.trainer.step_count() < self.config.steps {
             let report = self.step()?;
             let stop = progress(&report).is_break();
             let done = self.trainer.step_count();
-            if stop || done == self.config.steps || done.is_multiple_of(self.config.checkpoint_every.max(1)) {
+            if stop
+                || done == self.config.steps
+                || done.is_multiple_of(self.config.checkpoint_every.max(1))
+            {
                 self.save()?;
             }
             if stop {
@@ -146,26 +174,44 @@ impl<'a> Pretrainer<'a> {
     pub fn step(&mut self) -> Result<StepReport, PretrainError> {
         let step = self.trainer.step_count();
         let batch = self.batch(step)?;
-        Ok(self.trainer.step(&batch, self.config.schedule().rate(step))?)
+        Ok(self
+            .trainer
+            .step(&batch, self.config.schedule().rate(step))?)
     }
 
     fn batch(&self, step: u64) -> Result<Vec<Example>, PretrainError> {
         let examples = self.corpus.batch(step, self.config.batch)?;
-        examples.iter().map(|example| self.encode(&example.prompt, &example.completion)).collect()
+        examples
+            .iter()
+            .map(|example| self.encode(&example.prompt, &example.completion))
+            .collect()
     }
 
     fn encode(&self, prompt: &str, completion: &str) -> Result<Example, PretrainError> {
         let mut tokens = self.tokenizer.encode(completion)?;
         tokens.push(self.tokenizer.eos());
-        let sample = Sample { tokens, weight: 1.0, ..Sample::default() };
-        Ok(Example { prompt: self.tokenizer.encode_prompt(prompt)?, samples: vec![sample] })
+        let sample = Sample {
+            tokens,
+            weight: 1.0,
+            ..Sample::default()
+        };
+        Ok(Example {
+            prompt: self.tokenizer.encode_prompt(prompt)?,
+            samples: vec![sample],
+        })
     }
 
     fn save(&self) -> Result<(), PretrainError> {
         if let Some(Saves { folder, identity }) = &self.saves {
             let (state, config) = (self.trainer.state()?, identity.clone());
             // Every step of a warm start is one of the optimizer, and nothing ever rolls it back.
-            folder.save(&Checkpoint { steps: state.step, state, best: None, config, run: serde_json::Value::Null })?;
+            folder.save(&Checkpoint {
+                steps: state.step,
+                state,
+                best: None,
+                config,
+                run: serde_json::Value::Null,
+            })?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! Answers that models gave elsewhere, played as rounds: real votes for the rules of [`crate::round::tally`].
+//! Answers that models gave elsewhere, played as rounds: real votes for the rules of
+//! [`crate::round::tally`].
 //!
-//! Each model is a member that answers every question once; nobody criticises or decides. Only the answers are recorded:
-//! plan, transcript and [`resolve()`] are those of any round.
+//! Each model is a member that answers every question once; nobody criticises or decides. Only the
+//! answers are recorded: plan, transcript and [`resolve()`] are those of any round.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ use crate::round::payload::Group;
 use crate::round::question::QuestionId;
 use crate::round::sim::simulated_key;
 use crate::round::{
-    Board, Game, Judge, Member, Plan, Question, Roster, SwarmConfig, Transcript, Weighting, Windows, resolve,
+    Board, Game, Judge, Member, Plan, Question, Roster, SwarmConfig, Transcript, Weighting,
+    Windows, resolve,
 };
 use crate::task::Kind;
 use crate::{round, text_file};
@@ -57,7 +59,8 @@ pub enum RecordedError {
     Register(#[from] RegisterError),
 }
 
-const FORMAT: &str = "{\"ground_truth\": \"… A: 42\", \"MODEL\": {\"solution\": \"… A: 42\"}, …} with equal models";
+const FORMAT: &str =
+    "{\"ground_truth\": \"… A: 42\", \"MODEL\": {\"solution\": \"… A: 42\"}, …} with equal models";
 
 #[derive(Deserialize)]
 struct Row {
@@ -93,7 +96,10 @@ impl Recorded {
     /// # Errors
     /// A file that cannot be read, or its first line that is no record.
     pub fn load(path: &Path) -> Result<Self, RecordedError> {
-        let io = |source| RecordedError::Io { path: path.to_owned(), source };
+        let io = |source| RecordedError::Io {
+            path: path.to_owned(),
+            source,
+        };
         Self::parse(&text_file::read(path, MAX_FILE_BYTES).map_err(io)?)
     }
 
@@ -102,9 +108,14 @@ impl Recorded {
     /// # Errors
     /// The first line that is no record.
     pub fn parse(text: &str) -> Result<Self, RecordedError> {
-        let mut recorded = Self { models: Vec::new(), rows: Vec::new() };
+        let mut recorded = Self {
+            models: Vec::new(),
+            rows: Vec::new(),
+        };
         for (line, json) in (1..).zip(text.lines()) {
-            recorded.add(json).map_err(|problem| RecordedError::Line { line, problem })?;
+            recorded
+                .add(json)
+                .map_err(|problem| RecordedError::Line { line, problem })?;
         }
         Ok(recorded)
     }
@@ -117,8 +128,16 @@ impl Recorded {
         } else if self.models != models {
             return Err(format!("models {models:?} after {:?}", self.models));
         }
-        let gold = Kind::Number.canonical(&row.ground_truth).ok_or("the ground truth holds no number")?;
-        self.rows.push(Answered { gold, texts: solutions.into_iter().map(|solution| solution.solution).collect() });
+        let gold = Kind::Number
+            .canonical(&row.ground_truth)
+            .ok_or("the ground truth holds no number")?;
+        self.rows.push(Answered {
+            gold,
+            texts: solutions
+                .into_iter()
+                .map(|solution| solution.solution)
+                .collect(),
+        });
         Ok(())
     }
 
@@ -140,20 +159,27 @@ impl Recorded {
     /// The share of questions that each model answers right, 0 to 1.
     pub fn accuracies(&self) -> Vec<f64> {
         let right = |model: usize| {
-            let rows = self.rows.iter().filter(|row| row.texts.get(model).is_some_and(|text| row.is_right(text)));
+            let rows = self
+                .rows
+                .iter()
+                .filter(|row| row.texts.get(model).is_some_and(|text| row.is_right(text)));
             rows.count() as f64 / self.len().max(1) as f64
         };
         (0..self.models.len()).map(right).collect()
     }
 
-    /// The share of questions that at least one model answers right, 0 to 1: no choice among the answers is better.
+    /// The share of questions that at least one model answers right, 0 to 1: no choice among the
+    /// answers is better.
     pub fn best(&self) -> f64 {
-        let right = self.rows.iter().filter(|row| row.texts.iter().any(|text| row.is_right(text)));
+        let right = self
+            .rows
+            .iter()
+            .filter(|row| row.texts.iter().any(|text| row.is_right(text)));
         right.count() as f64 / self.len().max(1) as f64
     }
 
-    /// All questions, in rounds of `size` (the last one may be smaller); the seed draws their order, and with it who is
-    /// asked together with what.
+    /// All questions, in rounds of `size` (the last one may be smaller); the seed draws their
+    /// order, and with it who is asked together with what.
     ///
     /// # Errors
     /// A size that no round can have; with negligible probability, a seed without keys.
@@ -162,13 +188,31 @@ impl Recorded {
             return Err(RecordedError::Size(size));
         }
         let mut rows: Vec<_> = (0..).zip(&self.rows).collect();
-        rows.sort_by_cached_key(|(number, _)| low_u64(&Hasher::new("recorded-order").u64(seed).u64(*number).finish()));
+        rows.sort_by_cached_key(|(number, _)| {
+            low_u64(
+                &Hasher::new("recorded-order")
+                    .u64(seed)
+                    .u64(*number)
+                    .finish(),
+            )
+        });
         let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
-        let rounds = (0..).zip(rows.chunks(size)).map(|(round, rows)| self.round(seed, round, rows));
-        Ok(rounds.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        let rounds = (0..)
+            .zip(rows.chunks(size))
+            .map(|(round, rows)| self.round(seed, round, rows));
+        Ok(rounds
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
-    fn round(&self, seed: u64, number: u64, rows: &[&Answered]) -> Result<Vec<Board>, RecordedError> {
+    fn round(
+        &self,
+        seed: u64,
+        number: u64,
+        rows: &[&Answered],
+    ) -> Result<Vec<Board>, RecordedError> {
         let mut roster = Roster::default();
         let mut peers = Vec::new();
         for model in 0..self.models.len() {
@@ -177,23 +221,40 @@ impl Recorded {
             peers.push(peer);
         }
         let config = config(rows.len() as u16, peers.len() as u16);
-        let plan = Arc::new(Plan::new(&config, config.swarm_id(), number, roster.snapshot(number)));
-        let members: Vec<MemberIndex> = peers.iter().filter_map(|peer| plan.members.find(peer)).collect();
+        let plan = Arc::new(Plan::new(
+            &config,
+            config.swarm_id(),
+            number,
+            roster.snapshot(number),
+        ));
+        let members: Vec<MemberIndex> = peers
+            .iter()
+            .filter_map(|peer| plan.members.find(peer))
+            .collect();
         let mut transcript = Transcript::new(plan.clone());
         for (slot, row) in (0..).zip(rows) {
             for (member, text) in members.iter().zip(&row.texts) {
                 let completions = vec![round::Completion::untold(text.clone())];
-                transcript.shares.insert((slot, *member), Group { completions });
+                transcript
+                    .shares
+                    .insert((slot, *member), Group { completions });
             }
         }
-        let gold = plan.questions.iter().zip(rows).map(|(question, row)| (question.id, row.gold.clone())).collect();
+        let gold = plan
+            .questions
+            .iter()
+            .zip(rows)
+            .map(|(question, row)| (question.id, row.gold.clone()))
+            .collect();
         Ok(resolve(Arc::new(transcript), &RecordedJudge { gold }).boards)
     }
 }
 
 impl Answered {
     fn is_right(&self, text: &str) -> bool {
-        Kind::Number.canonical(text).is_some_and(|answer| answer == self.gold)
+        Kind::Number
+            .canonical(text)
+            .is_some_and(|answer| answer == self.gold)
     }
 }
 
@@ -231,7 +292,9 @@ struct RecordedJudge {
 
 impl Judge for RecordedJudge {
     fn score(&self, question: &Question, answer: &str) -> f32 {
-        let right = self.normal(question, answer).is_some_and(|answer| self.gold.get(&question.id) == Some(&answer));
+        let right = self
+            .normal(question, answer)
+            .is_some_and(|answer| self.gold.get(&question.id) == Some(&answer));
         f32::from(u8::from(right))
     }
 
@@ -246,7 +309,10 @@ mod tests {
 
     fn line(gold: i32, answers: [i32; 3]) -> String {
         let [a, b, c] = answers.map(|answer| format!("{{\"solution\": \"so\\nA: {answer}\"}}"));
-        format!("{{\"question\": \"?\", \"ground_truth\": \"so\\nA: {gold}\", \"a\": {a}, \"b\": {b}, \"c\": {c}}}")
+        format!(
+            "{{\"question\": \"?\", \"ground_truth\": \"so\\nA: {gold}\", \"a\": {a}, \"b\": {b}, \
+             \"c\": {c}}}"
+        )
     }
 
     /// Right answers of each rule, in the order of `Choices::list`.
@@ -264,21 +330,35 @@ mod tests {
     fn one_good_model_outvotes_two_that_agree_on_errors() {
         let lines: Vec<_> = (0..16).map(|n| line(n, [n, n + 1, n + 1])).collect();
         let recorded = Recorded::parse(&lines.join("\n")).unwrap();
-        assert_eq!((recorded.accuracies(), recorded.best()), (vec![1.0, 0.0, 0.0], 1.0));
+        assert_eq!(
+            (recorded.accuracies(), recorded.best()),
+            (vec![1.0, 0.0, 0.0], 1.0)
+        );
         assert_eq!(right(&recorded.play(16, 1).unwrap()), [0, 0, 0, 0, 16]);
-        assert_eq!(right(&recorded.play(1, 1).unwrap()), [0; 5], "nothing is learned from one question alone");
+        assert_eq!(
+            right(&recorded.play(1, 1).unwrap()),
+            [0; 5],
+            "nothing is learned from one question alone"
+        );
     }
 
     #[test]
     fn refusals_name_the_line_and_the_size() {
-        let error = Recorded::parse(&format!("{}\n{{}}", line(1, [1, 1, 1]))).unwrap_err().to_string();
+        let error = Recorded::parse(&format!("{}\n{{}}", line(1, [1, 1, 1])))
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("line 2: missing field"), "{error}");
         let other = line(1, [1, 1, 1]).replace("\"c\"", "\"d\"");
-        let error = Recorded::parse(&format!("{}\n{other}", line(1, [1, 1, 1]))).unwrap_err().to_string();
+        let error = Recorded::parse(&format!("{}\n{other}", line(1, [1, 1, 1])))
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("line 2: models"), "{error}");
         let recorded = Recorded::parse(&line(1, [1, 2, 3])).unwrap();
         assert!(matches!(recorded.play(0, 1), Err(RecordedError::Size(0))));
-        assert!(matches!(recorded.play(2000, 1), Err(RecordedError::Size(2000))));
+        assert!(matches!(
+            recorded.play(2000, 1),
+            Err(RecordedError::Size(2000))
+        ));
     }
 
     /// Four language models on 660 questions of GSM8K.
@@ -296,9 +376,15 @@ mod tests {
             for seed in 1..=3 {
                 let [plurality, _, pooled, _, winner] = right(&recorded.play(size, seed).unwrap());
                 assert_eq!(plurality, pooled, "nobody endorses anything");
-                assert!(winner >= plurality, "rounds of {size}, seed {seed}: {winner} after {plurality}");
+                assert!(
+                    winner >= plurality,
+                    "rounds of {size}, seed {seed}: {winner} after {plurality}"
+                );
                 // What a weighted vote of these models can reach at all is 57 percent.
-                assert!(size < 32 || winner * 100 > 660 * 54, "rounds of {size}, seed {seed}: {winner} of 660");
+                assert!(
+                    size < 32 || winner * 100 > 660 * 54,
+                    "rounds of {size}, seed {seed}: {winner} of 660"
+                );
             }
         }
     }

@@ -7,9 +7,9 @@
 //!      partial-step-00000160/…   being written; never read, removed by the next run
 //!      damaged-step-00000150/…   found damaged by a run that resumed from an older one
 //! ```
-//! A checkpoint is written to a folder of its own, synced, and renamed into place, so it is there whole or not at all;
-//! older ones are removed only after that. Steps of a run only grow, so the highest number is the newest checkpoint and
-//! a save never removes itself.
+//! A checkpoint is written to a folder of its own, synced, and renamed into place, so it is there
+//! whole or not at all; older ones are removed only after that. Steps of a run only grow, so the
+//! highest number is the newest checkpoint and a save never removes itself.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -30,7 +30,10 @@ const DAMAGED: &str = "damaged-";
 
 /// A checkpoint that was passed over because it is damaged.
 #[derive(Debug, thiserror::Error)]
-#[error("{error}; an older checkpoint is used instead{kept}", kept = kept.as_ref().map_or(String::new(), |kept| format!(", this one is kept as {}", kept.display())))]
+#[error(
+    "{error}; an older checkpoint is used instead{kept}", kept = kept.as_ref().map_or(String::new(), |kept| format!(", this one is kept as {}",
+    kept.display()))
+)]
 pub struct Damaged {
     /// What is wrong with it.
     pub error: CheckpointError,
@@ -38,13 +41,18 @@ pub struct Damaged {
     pub kept: Option<PathBuf>,
 }
 
-/// The newest checkpoint under `root` that is whole, and the damaged ones that are newer. Nothing is changed or locked.
+/// The newest checkpoint under `root` that is whole, and the damaged ones that are newer. Nothing
+/// is changed or locked.
 ///
 /// # Errors
 /// The folder cannot be read, or it holds checkpoints and every one is damaged.
 pub fn newest(root: &Path) -> Result<(Option<PathBuf>, Vec<Damaged>), CheckpointError> {
     let found = newest_whole(root, checkpoint::verify, |steps| *steps)?;
-    let damaged = found.damaged.into_iter().map(|(_, error)| Damaged { error, kept: None }).collect();
+    let damaged = found
+        .damaged
+        .into_iter()
+        .map(|(_, error)| Damaged { error, kept: None })
+        .collect();
     Ok((found.whole.map(|(path, _)| path), damaged))
 }
 
@@ -58,24 +66,37 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Takes the folder for this process; keeps the newest `keep` checkpoints, at least two, as one may turn out
-    /// damaged. Each gets the files that make it a Hugging Face model. What a killed process left half written is
-    /// removed.
+    /// Takes the folder for this process; keeps the newest `keep` checkpoints, at least two, as one
+    /// may turn out damaged. Each gets the files that make it a Hugging Face model. What a killed
+    /// process left half written is removed.
     ///
     /// # Errors
     /// The folder cannot be created or written, or another process trains in it.
-    pub fn open(root: impl Into<PathBuf>, keep: usize, files: Arc<ModelFiles>) -> Result<Self, CheckpointError> {
+    pub fn open(
+        root: impl Into<PathBuf>,
+        keep: usize,
+        files: Arc<ModelFiles>,
+    ) -> Result<Self, CheckpointError> {
         let root = root.into();
         fs::create_dir_all(&root).map_err(CheckpointError::io(&root))?;
         let lock = lock(&root)?;
         // Before the work rather than at its first checkpoint.
         require_writable(&root).map_err(CheckpointError::io(&root))?;
-        let folder = Self { root, keep: keep.max(2), files, _lock: lock };
+        let folder = Self {
+            root,
+            keep: keep.max(2),
+            files,
+            _lock: lock,
+        };
         for name in names(&folder.root)? {
             let path = folder.root.join(&name);
             // A file or a link of that name is not ours.
             let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
-            if is_folder && name.strip_prefix(PARTIAL).is_some_and(|rest| rest.starts_with(STEP)) {
+            if is_folder
+                && name
+                    .strip_prefix(PARTIAL)
+                    .is_some_and(|rest| rest.starts_with(STEP))
+            {
                 remove(&path).map_err(CheckpointError::io(&path))?;
             }
         }
@@ -100,14 +121,16 @@ impl RunFolder {
         steps(&self.root)
     }
 
-    /// Writes a checkpoint and removes the oldest ones beyond the number to keep. One of the same step is replaced; a run
-    /// takes a step once, so that is one that the run did not resume from.
+    /// Writes a checkpoint and removes the oldest ones beyond the number to keep. One of the same
+    /// step is replaced; a run takes a step once, so that is one that the run did not resume from.
     ///
     /// # Errors
     /// The system refuses; older checkpoints are untouched then.
     pub fn save(&self, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
         let path = self.path(checkpoint.steps);
-        let partial = self.root.join(format!("{PARTIAL}{}", step_name(checkpoint.steps)));
+        let partial = self
+            .root
+            .join(format!("{PARTIAL}{}", step_name(checkpoint.steps)));
         remove(&partial).map_err(CheckpointError::io(&partial))?;
         fs::create_dir(&partial).map_err(CheckpointError::io(&partial))?;
         checkpoint.write(&partial, &self.files)?;
@@ -121,7 +144,11 @@ impl RunFolder {
 
     /// Counts from the one just saved, so that it stays whatever else lies there.
     fn remove_old(&self, saved: u64) -> Result<(), CheckpointError> {
-        let older = self.steps()?.into_iter().rev().filter(|steps| *steps <= saved);
+        let older = self
+            .steps()?
+            .into_iter()
+            .rev()
+            .filter(|steps| *steps <= saved);
         for steps in older.skip(self.keep) {
             let path = self.path(steps);
             remove(&path).map_err(CheckpointError::io(&path))?;
@@ -129,13 +156,16 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole, if it is of a run with this configuration. Damaged ones that are newer are
-    /// set aside under another name: the run will take their steps again.
+    /// The newest checkpoint that is whole, if it is of a run with this configuration. Damaged ones
+    /// that are newer are set aside under another name: the run will take their steps again.
     ///
     /// # Errors
-    /// The folder cannot be read or changed, it holds checkpoints and every one is damaged, or the newest is of another
-    /// run; nothing is changed then.
-    pub fn resume(&self, config: &Value) -> Result<(Option<Checkpoint>, Vec<Damaged>), CheckpointError> {
+    /// The folder cannot be read or changed, it holds checkpoints and every one is damaged, or the
+    /// newest is of another run; nothing is changed then.
+    pub fn resume(
+        &self,
+        config: &Value,
+    ) -> Result<(Option<Checkpoint>, Vec<Damaged>), CheckpointError> {
         let found = newest_whole(&self.root, Checkpoint::load, |checkpoint| checkpoint.steps)?;
         if let Some((_, checkpoint)) = &found.whole {
             checkpoint.require_config(config, &self.root)?;
@@ -145,7 +175,10 @@ impl RunFolder {
             let path = self.path(steps);
             let kept = self.free_name(&format!("{DAMAGED}{}", step_name(steps)));
             fs::rename(&path, &kept).map_err(CheckpointError::io(&path))?;
-            damaged.push(Damaged { error, kept: Some(kept) });
+            damaged.push(Damaged {
+                error,
+                kept: Some(kept),
+            });
         }
         Ok((found.whole.map(|(_, checkpoint)| checkpoint), damaged))
     }
@@ -153,9 +186,16 @@ impl RunFolder {
     /// A path in the folder where nothing is: this name, or this name with a number.
     fn free_name(&self, name: &str) -> PathBuf {
         let numbered = (2u32..).map(|number| format!("{name}-{number}"));
-        let mut paths = std::iter::once(name.to_owned()).chain(numbered).map(|name| self.root.join(name));
-        #[expect(clippy::expect_used, reason = "a folder does not hold four billion names")]
-        paths.find(|path| path.symlink_metadata().is_err()).expect("invariant: some number is free")
+        let mut paths = std::iter::once(name.to_owned())
+            .chain(numbered)
+            .map(|name| self.root.join(name));
+        #[expect(
+            clippy::expect_used,
+            reason = "a folder does not hold four billion names"
+        )]
+        paths
+            .find(|path| path.symlink_metadata().is_err())
+            .expect("invariant: some number is free")
     }
 }
 
@@ -174,16 +214,28 @@ fn newest_whole<T>(
     for steps in steps(root)?.into_iter().rev() {
         let path = checkpoint_path(root, steps);
         let found = read(&path);
-        let found = found.and_then(|found| require_steps(&path, steps, steps_of(&found)).map(|()| found));
+        let found =
+            found.and_then(|found| require_steps(&path, steps, steps_of(&found)).map(|()| found));
         match found {
-            Ok(found) => return Ok(Found { whole: Some((path, found)), damaged }),
+            Ok(found) => {
+                return Ok(Found {
+                    whole: Some((path, found)),
+                    damaged,
+                });
+            }
             Err(error) if error.is_damage() => damaged.push((steps, error)),
             Err(error) => return Err(error),
         }
     }
     match damaged.pop() {
-        Some((_, oldest)) => Err(CheckpointError::AllDamaged { root: root.to_owned(), source: Box::new(oldest) }),
-        None => Ok(Found { whole: None, damaged }),
+        Some((_, oldest)) => Err(CheckpointError::AllDamaged {
+            root: root.to_owned(),
+            source: Box::new(oldest),
+        }),
+        None => Ok(Found {
+            whole: None,
+            damaged,
+        }),
     }
 }
 
@@ -210,30 +262,49 @@ fn steps(root: &Path) -> Result<Vec<u64>, CheckpointError> {
 fn names(root: &Path) -> Result<Vec<String>, CheckpointError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(root).map_err(CheckpointError::io(root))? {
-        names.extend(entry.map_err(CheckpointError::io(root))?.file_name().into_string());
+        names.extend(
+            entry
+                .map_err(CheckpointError::io(root))?
+                .file_name()
+                .into_string(),
+        );
     }
     Ok(names)
 }
 
-/// Takes the lock of a run's folder and leaves this process's number in it, for the error that another one will show.
+/// Takes the lock of a run's folder and leaves this process's number in it, for the error that
+/// another one will show.
 fn lock(root: &Path) -> Result<File, CheckpointError> {
     let path = root.join(LOCK);
     if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
         // What a link leads to is not written over.
-        let refused = io::Error::new(io::ErrorKind::AlreadyExists, "it is no regular file; move it away");
+        let refused = io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "it is no regular file; move it away",
+        );
         return Err(CheckpointError::io(&path)(refused));
     }
     let mut options = File::options();
-    let mut file =
-        options.create(true).read(true).write(true).truncate(false).open(&path).map_err(CheckpointError::io(&path))?;
+    let mut file = options
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(CheckpointError::io(&path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(CheckpointError::Locked { root: root.into(), holder: holder(&file) });
+            return Err(CheckpointError::Locked {
+                root: root.into(),
+                holder: holder(&file),
+            });
         }
         Err(TryLockError::Error(source)) => return Err(CheckpointError::io(&path)(source)),
     }
-    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let noted = file
+        .set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
     noted.map_err(CheckpointError::io(&path))?;
     Ok(file)
 }
@@ -295,7 +366,10 @@ mod tests {
     fn a_save_after_a_rollback_is_the_newest() {
         let (_folder, run) = run(2);
         for (steps, updates) in [(8, 8), (9, 9), (10, 6)] {
-            let checkpoint = Checkpoint { state: state(updates), ..checkpoint(steps) };
+            let checkpoint = Checkpoint {
+                state: state(updates),
+                ..checkpoint(steps)
+            };
             let path = run.save(&checkpoint).unwrap();
             assert!(path.is_dir());
             assert_eq!(run.resume(&config()).unwrap().0, Some(checkpoint));
@@ -306,7 +380,10 @@ mod tests {
     fn saving_the_same_step_again_replaces_it() {
         let (_folder, run) = run(2);
         save(&run, 3);
-        let changed = Checkpoint { run: serde_json::json!(1), ..checkpoint(3) };
+        let changed = Checkpoint {
+            run: serde_json::json!(1),
+            ..checkpoint(3)
+        };
         run.save(&changed).unwrap();
         assert_eq!(run.resume(&config()).unwrap().0, Some(changed));
     }
@@ -323,10 +400,16 @@ mod tests {
         assert_eq!(found, Some(checkpoint(1)));
         let text = damaged[0].to_string();
         assert!(
-            text.contains("step-00000009") && text.contains("truncated") && text.contains("damaged-step"),
+            text.contains("step-00000009")
+                && text.contains("truncated")
+                && text.contains("damaged-step"),
             "{text}"
         );
-        assert!(damaged.iter().all(|damaged| damaged.kept.as_ref().unwrap().is_dir()));
+        assert!(
+            damaged
+                .iter()
+                .all(|damaged| damaged.kept.as_ref().unwrap().is_dir())
+        );
         save(&run, 2);
         assert_eq!(run.steps().unwrap(), [1, 2]);
     }
@@ -344,7 +427,10 @@ mod tests {
         save(&run, 1);
         damage(&run, 1);
         let error = run.resume(&config()).unwrap_err().to_string();
-        assert!(error.contains("no checkpoint") && error.contains("truncated"), "{error}");
+        assert!(
+            error.contains("no checkpoint") && error.contains("truncated"),
+            "{error}"
+        );
         assert_eq!(run.steps().unwrap(), [1]);
     }
 
@@ -363,9 +449,14 @@ mod tests {
     #[test]
     fn a_folder_has_one_run_at_a_time() {
         let (folder, run) = run(2);
-        let error = RunFolder::open(folder.path().join("run"), 2, Arc::new(files())).unwrap_err().to_string();
+        let error = RunFolder::open(folder.path().join("run"), 2, Arc::new(files()))
+            .unwrap_err()
+            .to_string();
         let process = format!("process {}", std::process::id());
-        assert!(error.contains("in use") && error.contains(&process) && error.contains("--out"), "{error}");
+        assert!(
+            error.contains("in use") && error.contains(&process) && error.contains("--out"),
+            "{error}"
+        );
         drop(run);
         RunFolder::open(folder.path().join("run"), 2, Arc::new(files())).unwrap();
     }
@@ -374,7 +465,13 @@ mod tests {
     fn names_and_steps_that_no_save_gives_are_no_checkpoints() {
         let (_folder, run) = run(3);
         [11, 12].into_iter().for_each(|steps| save(&run, steps));
-        for name in ["step-13", "step-+13", "step-000000013", "step-99999999999999999999", "step-00000005x"] {
+        for name in [
+            "step-13",
+            "step-+13",
+            "step-000000013",
+            "step-99999999999999999999",
+            "step-00000005x",
+        ] {
             fs::create_dir(run.root().join(name)).unwrap();
         }
         assert_eq!(run.steps().unwrap(), [11, 12]);
@@ -382,7 +479,10 @@ mod tests {
         let (found, damaged) = run.resume(&config()).unwrap();
         assert_eq!(found, Some(checkpoint(11)));
         let text = damaged[0].to_string();
-        assert!(text.contains("says 12 steps") && text.contains("says 99"), "{text}");
+        assert!(
+            text.contains("says 12 steps") && text.contains("says 99"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -391,7 +491,10 @@ mod tests {
         [1, 2].into_iter().for_each(|steps| save(&run, steps));
         damage(&run, 2);
         let other = serde_json::json!({ "seed": 8 });
-        assert!(matches!(run.resume(&other), Err(CheckpointError::OtherRun { .. })));
+        assert!(matches!(
+            run.resume(&other),
+            Err(CheckpointError::OtherRun { .. })
+        ));
         assert_eq!(run.steps().unwrap(), [1, 2]);
     }
 
@@ -403,7 +506,11 @@ mod tests {
             damage(&run, 2);
             run.resume(&config()).unwrap();
         }
-        let kept = names(run.root()).unwrap().into_iter().filter(|name| name.starts_with(DAMAGED)).count();
+        let kept = names(run.root())
+            .unwrap()
+            .into_iter()
+            .filter(|name| name.starts_with(DAMAGED))
+            .count();
         assert_eq!(kept, 2);
     }
 
@@ -417,14 +524,25 @@ mod tests {
         fs::write(&victim, "dear").unwrap();
         fs::remove_file(root.join(LOCK)).unwrap();
         std::os::unix::fs::symlink(&victim, root.join(LOCK)).unwrap();
-        let error = RunFolder::open(&root, 2, Arc::default()).unwrap_err().to_string();
+        let error = RunFolder::open(&root, 2, Arc::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no regular file"), "{error}");
         assert_eq!(fs::read(&victim).unwrap(), b"dear");
         fs::remove_file(root.join(LOCK)).unwrap();
         let run = RunFolder::open(&root, 2, Arc::default()).unwrap();
         let model = run.path(1).join("model.safetensors");
         fs::remove_file(&model).unwrap();
-        assert!(std::process::Command::new("mkfifo").arg(&model).status().unwrap().success());
-        assert!(matches!(run.resume(&config()), Err(CheckpointError::AllDamaged { .. })));
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&model)
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(matches!(
+            run.resume(&config()),
+            Err(CheckpointError::AllDamaged { .. })
+        ));
     }
 }

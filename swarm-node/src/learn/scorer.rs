@@ -1,4 +1,5 @@
-//! Log-probabilities of given completions under fixed parameters: for reference policies and for checks.
+//! Log-probabilities of given completions under fixed parameters: for reference policies and for
+//! checks.
 
 use reproducible_ops::engine::{Engine, Session};
 use reproducible_ops::program::{Program, Role};
@@ -21,12 +22,20 @@ impl Scorer {
     ///
     /// # Errors
     /// A tensor is missing or has another shape; the engine refuses the program.
-    pub fn new(engine: &dyn Engine, forward: &Program, weights: &Weights) -> Result<Self, TrainError> {
+    pub fn new(
+        engine: &dyn Engine,
+        forward: &Program,
+        weights: &Weights,
+    ) -> Result<Self, TrainError> {
         let (rows, length) = token_shape(forward)?;
         let mut session = engine.load(&assemble::scoring(forward)?)?;
         write_role(session.as_mut(), Role::Constant, weights)?;
         write_role(session.as_mut(), Role::Param, weights)?;
-        Ok(Self { session, rows, length })
+        Ok(Self {
+            session,
+            rows,
+            length,
+        })
     }
 
     /// Log-probability of every token of every completion, by sequence, then completion.
@@ -41,9 +50,20 @@ impl Scorer {
         for microbatch in 0..packing.rows / self.rows {
             inputs.write(self.session.as_mut(), microbatch)?;
             self.session.run()?;
-            logp.extend(self.session.read_words("logp")?.iter().map(|&word| f32::from_bits(word)));
+            logp.extend(
+                self.session
+                    .read_words("logp")?
+                    .iter()
+                    .map(|&word| f32::from_bits(word)),
+            );
         }
-        let of = |slot: &Slot| logp.iter().skip(slot.start).take(slot.length).copied().collect();
+        let of = |slot: &Slot| {
+            logp.iter()
+                .skip(slot.start)
+                .take(slot.length)
+                .copied()
+                .collect()
+        };
         Ok(packing.slots.iter().map(of).collect())
     }
 }
@@ -57,26 +77,52 @@ mod tests {
     const COMPLETIONS: [&[u32]; 4] = [&[20, 21, 22, 1], &[20, 1], &[33, 34, 1], &[1]];
 
     fn score(rows: usize, length: usize, sequences: &[Sequence<'_>]) -> Vec<Vec<f32>> {
-        Scorer::new(&ReferenceEngine, &forward(rows, length), &weights(3)).unwrap().score(sequences).unwrap()
+        Scorer::new(&ReferenceEngine, &forward(rows, length), &weights(3))
+            .unwrap()
+            .score(sequences)
+            .unwrap()
     }
 
     fn packed() -> Vec<Sequence<'static>> {
-        PROMPTS.map(|prompt| Sequence { prompt, completions: COMPLETIONS.to_vec() }).to_vec()
+        PROMPTS
+            .map(|prompt| Sequence {
+                prompt,
+                completions: COMPLETIONS.to_vec(),
+            })
+            .to_vec()
     }
 
     fn bits(scores: &[Vec<f32>]) -> Vec<Vec<u32>> {
-        scores.iter().map(|row| row.iter().map(|x| x.to_bits()).collect()).collect()
+        scores
+            .iter()
+            .map(|row| row.iter().map(|x| x.to_bits()).collect())
+            .collect()
     }
 
     #[test]
     fn a_shared_prompt_scores_like_separate_rows() {
         let together = score(2, 40, &packed());
         let alone = PROMPTS.iter().flat_map(|&prompt| {
-            COMPLETIONS.iter().flat_map(move |&tokens| score(1, 9, &[Sequence { prompt, completions: vec![tokens] }]))
+            COMPLETIONS.iter().flat_map(move |&tokens| {
+                score(
+                    1,
+                    9,
+                    &[Sequence {
+                        prompt,
+                        completions: vec![tokens],
+                    }],
+                )
+            })
         });
         for (together, alone) in together.iter().zip(alone) {
             assert_eq!(together.len(), alone.len());
-            assert!(together.iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-5), "{together:?} {alone:?}");
+            assert!(
+                together
+                    .iter()
+                    .zip(&alone)
+                    .all(|(a, b)| (a - b).abs() < 1e-5),
+                "{together:?} {alone:?}"
+            );
         }
     }
 

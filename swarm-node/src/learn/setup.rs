@@ -77,7 +77,11 @@ pub fn scorer(
     params: &Weights,
 ) -> Result<Scorer, SetupError> {
     let forward = programs::forward(model, rows, length)?;
-    Ok(Scorer::new(engine, &forward, &with_tables(model, length, params)?)?)
+    Ok(Scorer::new(
+        engine,
+        &forward,
+        &with_tables(model, length, params)?,
+    )?)
 }
 
 /// A generator of a model with these parameters.
@@ -96,7 +100,11 @@ pub fn generator(
 }
 
 /// Parameters with the constants of the forward program of rows of `length` tokens.
-fn with_tables(model: &ModelConfig, length: usize, params: &Weights) -> Result<Weights, SetupError> {
+fn with_tables(
+    model: &ModelConfig,
+    length: usize,
+    params: &Weights,
+) -> Result<Weights, SetupError> {
     let Tables { cos, sin } = Tables::new(model, length)?;
     let mut all = params.clone();
     all.extend([(rope::COS.to_owned(), cos), (rope::SIN.to_owned(), sin)]);

@@ -1,6 +1,7 @@
 //! Cross-entropy on given completions, appended to a forward program.
 //!
-//! `loss = Σ loss_weight · −logp(target) / token_count`; see [`super::head`] for inputs and outputs.
+//! `loss = Σ loss_weight · −logp(target) / token_count`; see [`super::head`] for inputs and
+//! outputs.
 
 use reproducible_ops::program::Program;
 

@@ -1,9 +1,12 @@
-//! A one-layer attention model and an engine over the reference, small enough to test every bit of the learner.
+//! A one-layer attention model and an engine over the reference, small enough to test every bit of
+//! the learner.
 
 use std::collections::BTreeMap;
 
 use reproducible_ops::engine::{Engine, EngineError, Session, reference};
-use reproducible_ops::program::{Builder, Comparison, Operator, Program, Role, TensorType, TypeError, ValueId};
+use reproducible_ops::program::{
+    Builder, Comparison, Operator, Program, Role, TensorType, TypeError, ValueId,
+};
 use reproducible_ops::random::Stream;
 use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::Weights;
@@ -30,13 +33,20 @@ impl Engine for ReferenceEngine {
     fn load(&self, program: &Program) -> Result<Box<dyn Session>, EngineError> {
         program.validate()?;
         let inputs = vec![None; program.inputs().len()];
-        Ok(Box::new(ReferenceSession { program: program.clone(), inputs, outputs: BTreeMap::new() }))
+        Ok(Box::new(ReferenceSession {
+            program: program.clone(),
+            inputs,
+            outputs: BTreeMap::new(),
+        }))
     }
 }
 
 impl ReferenceSession {
     fn place(&self, name: &str) -> Result<usize, EngineError> {
-        let found = self.program.input_named(name).ok_or_else(|| EngineError::NoSuchInput(name.into()))?;
+        let found = self
+            .program
+            .input_named(name)
+            .ok_or_else(|| EngineError::NoSuchInput(name.into()))?;
         Ok(found.index())
     }
 }
@@ -45,20 +55,34 @@ impl Session for ReferenceSession {
     fn write_words(&mut self, input: &str, words: &[u32]) -> Result<(), EngineError> {
         let place = self.place(input)?;
         let ty = self.program.inputs()[place].ty.clone();
-        self.inputs[place] = Some(Tensor::from_words(ty, words.to_vec()).expect("the words of the input"));
+        self.inputs[place] =
+            Some(Tensor::from_words(ty, words.to_vec()).expect("the words of the input"));
         Ok(())
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
         let unwritten = |at: usize| EngineError::Unwritten(self.program.inputs()[at].name.clone());
-        let inputs = self.inputs.iter().enumerate().map(|(at, tensor)| tensor.clone().ok_or_else(|| unwritten(at)));
+        let inputs = self
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(at, tensor)| tensor.clone().ok_or_else(|| unwritten(at)));
         let outputs = reference::evaluate(&self.program, &inputs.collect::<Result<Vec<_>, _>>()?)?;
-        self.outputs = self.program.outputs().iter().map(|output| output.name.clone()).zip(outputs).collect();
+        self.outputs = self
+            .program
+            .outputs()
+            .iter()
+            .map(|output| output.name.clone())
+            .zip(outputs)
+            .collect();
         Ok(())
     }
 
     fn read_words(&self, output: &str) -> Result<&[u32], EngineError> {
-        let found = self.outputs.get(output).ok_or_else(|| EngineError::NoSuchOutput(output.into()))?;
+        let found = self
+            .outputs
+            .get(output)
+            .ok_or_else(|| EngineError::NoSuchOutput(output.into()))?;
         Ok(found.words())
     }
 
@@ -72,7 +96,9 @@ impl Session for ReferenceSession {
 
     fn input_words(&self, input: &str) -> Result<&[u32], EngineError> {
         let tensor = self.inputs[self.place(input)?].as_ref();
-        Ok(tensor.ok_or_else(|| EngineError::Unwritten(input.into()))?.words())
+        Ok(tensor
+            .ok_or_else(|| EngineError::Unwritten(input.into()))?
+            .words())
     }
 
     fn program(&self) -> &Program {
@@ -80,7 +106,8 @@ impl Session for ReferenceSession {
     }
 }
 
-/// The forward program of the tiny model: embeddings of token and position, one head of attention, a linear head.
+/// The forward program of the tiny model: embeddings of token and position, one head of attention,
+/// a linear head.
 pub fn forward(rows: usize, length: usize) -> Program {
     build(rows, length).expect("the tiny model has consistent shapes")
 }
@@ -90,7 +117,11 @@ fn build(rows: usize, length: usize) -> Result<Program, TypeError> {
     let b = &mut builder;
     let [tokens, positions, segment, parent] = ["tokens", "positions", "segment", "parent"]
         .map(|name| b.input(name, TensorType::i32([rows, length]), Role::Data));
-    let embedding = b.input("embedding", TensorType::f32([VOCABULARY, WIDTH]), Role::Param);
+    let embedding = b.input(
+        "embedding",
+        TensorType::f32([VOCABULARY, WIDTH]),
+        Role::Param,
+    );
     let place = b.input("place", TensorType::f32([POSITIONS, WIDTH]), Role::Constant);
     let head = b.input("head", TensorType::f32([VOCABULARY, WIDTH]), Role::Param);
     let query = b.input("query", TensorType::f32([WIDTH, WIDTH]), Role::Param);
@@ -129,8 +160,11 @@ fn visible(
     };
     let (as_query, as_key) = ([rows, length, 1], [rows, 1, length]);
     let (position_q, position_k) = (spread(positions, as_query)?, spread(positions, as_key)?);
-    let (segment_q, segment_k, parent_q) =
-        (spread(segment, as_query)?, spread(segment, as_key)?, spread(parent, as_query)?);
+    let (segment_q, segment_k, parent_q) = (
+        spread(segment, as_query)?,
+        spread(segment, as_key)?,
+        spread(parent, as_query)?,
+    );
     let same = b.compare(Comparison::Equal, segment_k, segment_q)?;
     let inherited = b.compare(Comparison::Equal, segment_k, parent_q)?;
     let related = b.push(Operator::Or, &[same, inherited])?;
@@ -142,10 +176,18 @@ fn visible(
 pub fn weights(seed: u64) -> Weights {
     let mut stream = Stream::from_seed("learn/testing", seed);
     let program = forward(1, 1);
-    let inputs = program.inputs().iter().filter(|input| input.role != Role::Data);
+    let inputs = program
+        .inputs()
+        .iter()
+        .filter(|input| input.role != Role::Data);
     let mut draw = |input: &reproducible_ops::program::Input| {
-        let values = (0..input.ty.shape.elements()).map(|_| stream.uniform() - 0.5).collect();
-        (input.name.clone(), Tensor::f32(input.ty.shape.clone(), values).expect("one value per element"))
+        let values = (0..input.ty.shape.elements())
+            .map(|_| stream.uniform() - 0.5)
+            .collect();
+        (
+            input.name.clone(),
+            Tensor::f32(input.ty.shape.clone(), values).expect("one value per element"),
+        )
     };
     inputs.map(&mut draw).collect()
 }

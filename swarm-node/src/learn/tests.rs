@@ -47,15 +47,25 @@ fn tokenizer() -> Arc<Tokenizer> {
 }
 
 fn trainer(threads: usize, objective: Objective) -> Trainer {
-    let programs = setup::training_programs(&model(), 4, 128, objective, &OptimizerConfig::default()).unwrap();
+    let programs =
+        setup::training_programs(&model(), 4, 128, objective, &OptimizerConfig::default()).unwrap();
     let params = init::initialise(&model(), 5).unwrap();
     setup::trainer(&CpuEngine::new(threads), &model(), programs, &params).unwrap()
 }
 
 fn pretraining(steps: u64) -> PretrainConfig {
-    let batch = BatchShape { answers: 16, critiques: 2, decisions: 2 };
+    let batch = BatchShape {
+        answers: 16,
+        critiques: 2,
+        decisions: 2,
+    };
     let checkpoint_every = 2;
-    PretrainConfig { batch, warmup: 2, checkpoint_every, ..PretrainConfig::nano(CorpusRecipe::nano(3, 0.5), steps) }
+    PretrainConfig {
+        batch,
+        warmup: 2,
+        checkpoint_every,
+        ..PretrainConfig::nano(CorpusRecipe::nano(3, 0.5), steps)
+    }
 }
 
 #[test]
@@ -63,12 +73,17 @@ fn pretraining_has_one_digest_across_threads_and_a_stop() {
     let (tokenizer, config) = (tokenizer(), pretraining(7));
     let run = |threads, saves: Option<Saves>, stop_at: u64| {
         let trainer = trainer(threads, Objective::Supervised);
-        let (mut run, skipped) = Pretrainer::new(config.clone(), &tokenizer, trainer, saves).unwrap();
+        let (mut run, skipped) =
+            Pretrainer::new(config.clone(), &tokenizer, trainer, saves).unwrap();
         assert!(skipped.is_empty());
         let mut losses = Vec::new();
         run.run(|report| {
             losses.push(report.loss);
-            if report.step + 1 == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if report.step + 1 == stop_at {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
         .unwrap();
         (run.params().unwrap().digest(), losses)
@@ -79,14 +94,22 @@ fn pretraining_has_one_digest_across_threads_and_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     let open = |optimizer: &str| {
         let folder = RunFolder::open(folder.path(), 2, Arc::default()).unwrap();
-        Some(Saves { folder, identity: serde_json::json!({ "optimizer": optimizer }) })
+        Some(Saves {
+            folder,
+            identity: serde_json::json!({ "optimizer": optimizer }),
+        })
     };
     let (halfway, first) = run(1, open("a"), 3);
     let (resumed, rest) = run(2, open("a"), 0);
     assert_ne!(halfway, resumed);
     assert_eq!(resumed, unbroken);
     assert_eq!([first, rest].concat(), losses);
-    let other = Pretrainer::new(config, &tokenizer, trainer(1, Objective::Supervised), open("b"));
+    let other = Pretrainer::new(
+        config,
+        &tokenizer,
+        trainer(1, Objective::Supervised),
+        open("b"),
+    );
     assert!(matches!(other, Err(PretrainError::Checkpoint(_))));
 }
 
@@ -96,10 +119,20 @@ struct Reader(Arc<Tokenizer>);
 impl Reader {
     fn text(&self, prompt: &str, sample: u32) -> String {
         let question = prompt.split('=').next().unwrap_or_default();
-        let numbers = question.split(' ').filter_map(|word| word.parse::<u32>().ok());
-        let number = if sample.is_multiple_of(2) { numbers.max() } else { numbers.min() };
+        let numbers = question
+            .split(' ')
+            .filter_map(|word| word.parse::<u32>().ok());
+        let number = if sample.is_multiple_of(2) {
+            numbers.max()
+        } else {
+            numbers.min()
+        };
         let number = number.unwrap_or_default();
-        if prompt.ends_with('!') { format!("{number}|{number}") } else { number.to_string() }
+        if prompt.ends_with('!') {
+            format!("{number}|{number}")
+        } else {
+            number.to_string()
+        }
     }
 }
 
@@ -108,10 +141,23 @@ impl Policy for Reader {
         let complete = |prompt: &str, sample| {
             let mut tokens = self.0.encode(&self.text(prompt, sample)).unwrap();
             tokens.push(self.0.eos());
-            Completion { logp: vec![-1.0; tokens.len()], tokens, ended: true }
+            Completion {
+                logp: vec![-1.0; tokens.len()],
+                tokens,
+                ended: true,
+            }
         };
-        let prompts = request.prompts.iter().map(|prompt| self.0.decode(&prompt.tokens).unwrap());
-        Ok(prompts.map(|prompt| (0..request.samples).map(|sample| complete(&prompt, sample)).collect()).collect())
+        let prompts = request
+            .prompts
+            .iter()
+            .map(|prompt| self.0.decode(&prompt.tokens).unwrap());
+        Ok(prompts
+            .map(|prompt| {
+                (0..request.samples)
+                    .map(|sample| complete(&prompt, sample))
+                    .collect()
+            })
+            .collect())
     }
 
     fn load(&mut self, _: Weights) -> Result<(), PolicyError> {
@@ -144,15 +190,27 @@ fn swarm(peers: u16, rounds: u64, threads: usize, config: PeerConfig) -> (Swarm,
 #[test]
 fn a_round_teaches_every_peer_its_own_and_the_others_groups() {
     let (swarm, digests) = swarm(3, 2, 1, PeerConfig::default());
-    assert!(swarm.journal.failures.is_empty(), "{:?}", swarm.journal.failures);
+    assert!(
+        swarm.journal.failures.is_empty(),
+        "{:?}",
+        swarm.journal.failures
+    );
     assert_eq!(swarm.journal.reports.len(), 6);
     for report in swarm.journal.reports.values() {
         let [own, external, critiques, decisions] = report.groups;
-        assert!((2..=4).contains(&own) && (4..=8).contains(&external), "{report:?}");
+        assert!(
+            (2..=4).contains(&own) && (4..=8).contains(&external),
+            "{report:?}"
+        );
         assert!(critiques > 0 && decisions > 0, "{report:?}");
         assert_eq!(report.reward, Some(0.5));
         assert_eq!((report.unreadable, report.verdict), (0, Verdict::Continue));
-        assert!(report.step.as_ref().is_some_and(|step| step.grad_norm > 0.0 && step.metrics["clip_fraction"] == 0.0));
+        assert!(
+            report
+                .step
+                .as_ref()
+                .is_some_and(|step| step.grad_norm > 0.0 && step.metrics["clip_fraction"] == 0.0)
+        );
     }
     assert_ne!(digests[0], digests[1]);
 }
@@ -165,9 +223,27 @@ fn threads_change_no_bit_of_a_swarm() {
 
 #[test]
 fn a_peer_alone_trains_on_its_own_groups_only() {
-    let mix = Mix { external: 0, ..Mix::default() };
-    let (swarm, _) = swarm(3, 1, 2, PeerConfig { mix, stage_samples: 1, ..PeerConfig::default() });
-    assert!(swarm.journal.reports.values().all(|report| report.groups[1..] == [0, 0, 0] && report.groups[0] >= 2));
+    let mix = Mix {
+        external: 0,
+        ..Mix::default()
+    };
+    let (swarm, _) = swarm(
+        3,
+        1,
+        2,
+        PeerConfig {
+            mix,
+            stage_samples: 1,
+            ..PeerConfig::default()
+        },
+    );
+    assert!(
+        swarm
+            .journal
+            .reports
+            .values()
+            .all(|report| report.groups[1..] == [0, 0, 0] && report.groups[0] >= 2)
+    );
 }
 
 #[test]
@@ -178,9 +254,19 @@ fn evaluation_counts_right_answers_by_family() {
     let mut reader = Reader(tokenizer.clone());
     let greedy = set.greedy(&mut reader, &tokenizer).unwrap();
     let share = |family| greedy.families()[&family].share;
-    assert_eq!((share(FamilyId::Max), share(FamilyId::Sort), greedy.mean().share), (1.0, 0.0, 0.5));
+    assert_eq!(
+        (
+            share(FamilyId::Max),
+            share(FamilyId::Sort),
+            greedy.mean().share
+        ),
+        (1.0, 0.0, 0.5)
+    );
     let sampled = set.sampled(&mut reader, &tokenizer, 4, [1, 2]).unwrap();
-    assert!((sampled.families()[&FamilyId::Max].share - 0.5).abs() < 1e-6, "{sampled:?}");
+    assert!(
+        (sampled.families()[&FamilyId::Max].share - 0.5).abs() < 1e-6,
+        "{sampled:?}"
+    );
     assert_eq!(set.answers(&mut reader, &tokenizer).unwrap().len(), 40);
 }
 
@@ -189,20 +275,39 @@ fn a_real_model_writes_what_it_scores() {
     let tokenizer = tokenizer();
     let engine: Arc<dyn Engine> = Arc::new(CpuEngine::new(1));
     let params = init::initialise(&model(), 5).unwrap();
-    let mut generator = setup::generator(engine.clone(), &model(), &tokenizer, params.clone()).unwrap();
+    let mut generator =
+        setup::generator(engine.clone(), &model(), &tokenizer, params.clone()).unwrap();
     let prompts = ["max 38 15 27=", "a"].map(|text| tokenizer.encode(text).unwrap());
-    let numbered = (0..).zip(&prompts).map(|(index, tokens)| Prompt { tokens: tokens.clone(), index });
-    let request =
-        Request { prompts: &numbered.collect::<Vec<_>>(), samples: 3, max_new: 9, key: [3, 4], temperature: 1.0 };
+    let numbered = (0..).zip(&prompts).map(|(index, tokens)| Prompt {
+        tokens: tokens.clone(),
+        index,
+    });
+    let request = Request {
+        prompts: &numbered.collect::<Vec<_>>(),
+        samples: 3,
+        max_new: 9,
+        key: [3, 4],
+        temperature: 1.0,
+    };
     let written = generator.write(&request).unwrap();
     let sequences = prompts
         .iter()
         .zip(&written)
-        .map(|(prompt, written)| Sequence { prompt, completions: written.iter().map(|one| &one.tokens[..]).collect() });
+        .map(|(prompt, written)| Sequence {
+            prompt,
+            completions: written.iter().map(|one| &one.tokens[..]).collect(),
+        });
     let sequences: Vec<_> = sequences.collect();
-    let scored = setup::scorer(engine.as_ref(), &model(), 4, 64, &params).unwrap().score(&sequences).unwrap();
+    let scored = setup::scorer(engine.as_ref(), &model(), 4, 64, &params)
+        .unwrap()
+        .score(&sequences)
+        .unwrap();
     for (one, logp) in written.iter().flatten().zip(&scored) {
         assert_eq!(one.logp.len(), logp.len());
-        assert!(one.logp.iter().zip(logp).all(|(a, b)| (a - b).abs() < 1e-4), "{:?} {logp:?}", one.logp);
+        assert!(
+            one.logp.iter().zip(logp).all(|(a, b)| (a - b).abs() < 1e-4),
+            "{:?} {logp:?}",
+            one.logp
+        );
     }
 }

@@ -4,9 +4,10 @@
 //! Batch ─▶ pack rows ─▶ microbatch 0 ─▶ … ─▶ microbatch n ─▶ update ─▶ parameters, moments, step + 1
 //!                            └── gradients add up in this order ──┘
 //! ```
-//! Invariants: the order of addition is that of rows, which is a function of the batch alone; each step divides by the
-//! number of trained tokens of the whole batch, so the size of a microbatch is not a hyper-parameter.
-//! Two loaded programs serve every batch. Memory is that of one microbatch, however large the batch.
+//! Invariants: the order of addition is that of rows, which is a function of the batch alone; each
+//! step divides by the number of trained tokens of the whole batch, so the size of a microbatch is
+//! not a hyper-parameter. Two loaded programs serve every batch. Memory is that of one microbatch,
+//! however large the batch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +56,10 @@ pub enum TrainError {
     #[error("the state has no tensor `{0}`; it belongs to another model or optimizer")]
     Missing(String),
     /// Training diverged.
-    #[error("step {step}: {what} is {value}; lower the learning rate or resume from an earlier checkpoint")]
+    #[error(
+        "step {step}: {what} is {value}; lower the learning rate or resume from an earlier \
+         checkpoint"
+    )]
     NotFinite {
         /// The step.
         step: u64,
@@ -85,11 +89,21 @@ impl Programs {
     ///
     /// # Errors
     /// The forward program has no `tokens` input of two axes, or cannot be trained.
-    pub fn new(forward: &Program, objective: Objective, optimizer: &OptimizerConfig) -> Result<Self, AssembleError> {
+    pub fn new(
+        forward: &Program,
+        objective: Objective,
+        optimizer: &OptimizerConfig,
+    ) -> Result<Self, AssembleError> {
         let (rows, length) = token_shape(forward)?;
         let accumulation = assemble::accumulation(forward, &objective)?;
         let update = assemble::update(forward, optimizer)?;
-        Ok(Self { accumulation, update, rows, length, objective })
+        Ok(Self {
+            accumulation,
+            update,
+            rows,
+            length,
+            objective,
+        })
     }
 
     /// What is minimised.
@@ -100,7 +114,9 @@ impl Programs {
 
 /// Rows and length of a forward program.
 pub(super) fn token_shape(forward: &Program) -> Result<(usize, usize), AssembleError> {
-    let tokens = forward.input_named("tokens").and_then(|id| forward.type_of(id));
+    let tokens = forward
+        .input_named("tokens")
+        .and_then(|id| forward.type_of(id));
     match tokens.map(|ty| ty.shape.dims()) {
         Some(&[rows, length]) => Ok((rows, length)),
         _ => Err(AssembleError::NoInput("tokens")),
@@ -154,7 +170,11 @@ impl Trainer {
     ///
     /// # Errors
     /// A tensor is missing or has another shape; the engine refuses a program.
-    pub fn new(engine: &dyn Engine, programs: Arc<Programs>, weights: &Weights) -> Result<Self, TrainError> {
+    pub fn new(
+        engine: &dyn Engine,
+        programs: Arc<Programs>,
+        weights: &Weights,
+    ) -> Result<Self, TrainError> {
         let state = TrainState::initial(&programs.update, weights)?;
         let mut accumulation = engine.load(&programs.accumulation)?;
         write_role(accumulation.as_mut(), Role::Constant, weights)?;
@@ -183,9 +203,13 @@ impl Trainer {
     /// Trains on a batch: one optimizer step.
     ///
     /// # Errors
-    /// An empty batch, a completion too long for a row, or a loss or gradient that is not finite (the state is then
-    /// unchanged).
-    pub fn step(&mut self, batch: &[Example], learning_rate: f32) -> Result<StepReport, TrainError> {
+    /// An empty batch, a completion too long for a row, or a loss or gradient that is not finite
+    /// (the state is then unchanged).
+    pub fn step(
+        &mut self,
+        batch: &[Example],
+        learning_rate: f32,
+    ) -> Result<StepReport, TrainError> {
         let sequences: Vec<Sequence<'_>> = batch.iter().map(Example::sequence).collect();
         let mut packing = pack(&sequences, self.programs.length)?;
         packing.pad_rows(self.programs.rows);
@@ -202,13 +226,18 @@ impl Trainer {
 
     fn clear_gradients(&mut self) -> Result<(), TrainError> {
         for (name, ty) in assemble::parameters(&self.programs.accumulation) {
-            self.accumulation.write(&format!("{GRADIENT}{name}"), &Tensor::zeros(ty))?;
+            self.accumulation
+                .write(&format!("{GRADIENT}{name}"), &Tensor::zeros(ty))?;
         }
         Ok(())
     }
 
     /// Runs the microbatches; returns the sums of the scalar outputs.
-    fn accumulate(&mut self, inputs: &Inputs, microbatches: usize) -> Result<BTreeMap<String, f32>, TrainError> {
+    fn accumulate(
+        &mut self,
+        inputs: &Inputs,
+        microbatches: usize,
+    ) -> Result<BTreeMap<String, f32>, TrainError> {
         let mut sums: BTreeMap<String, f32> = BTreeMap::new();
         for microbatch in 0..microbatches {
             inputs.write(self.accumulation.as_mut(), microbatch)?;
@@ -229,9 +258,11 @@ impl Trainer {
     fn apply(&mut self, learning_rate: f32) -> Result<f32, TrainError> {
         for name in &self.params {
             let gradient = format!("{GRADIENT}{name}");
-            self.update.write_words(&gradient, self.accumulation.input_words(&gradient)?)?;
+            self.update
+                .write_words(&gradient, self.accumulation.input_words(&gradient)?)?;
         }
-        self.update.write_words(LEARNING_RATE, &[learning_rate.to_bits()])?;
+        self.update
+            .write_words(LEARNING_RATE, &[learning_rate.to_bits()])?;
         self.update.run()?;
         let grad_norm = read_scalar(self.update.as_ref(), GRAD_NORM)?;
         self.require_finite("the gradient's norm", grad_norm)?;
@@ -244,7 +275,8 @@ impl Trainer {
     /// Hands the updated parameters to the session that computes gradients.
     fn publish(&mut self) -> Result<(), TrainError> {
         for name in &self.params {
-            self.accumulation.write_words(name, self.update.input_words(name)?)?;
+            self.accumulation
+                .write_words(name, self.update.input_words(name)?)?;
         }
         Ok(())
     }
@@ -253,7 +285,11 @@ impl Trainer {
         if value.is_finite() {
             return Ok(());
         }
-        Err(TrainError::NotFinite { step: self.step, what, value })
+        Err(TrainError::NotFinite {
+            step: self.step,
+            what,
+            value,
+        })
     }
 
     fn report(
@@ -289,7 +325,11 @@ impl Trainer {
     /// Only where the engine lost an input.
     pub fn state(&self) -> Result<TrainState, TrainError> {
         let (params, optimizer) = (self.read_role(Role::Param)?, self.read_role(Role::State)?);
-        Ok(TrainState { step: self.step, params, optimizer })
+        Ok(TrainState {
+            step: self.step,
+            params,
+            optimizer,
+        })
     }
 
     fn read_role(&self, role: Role) -> Result<Weights, TrainError> {
@@ -298,7 +338,9 @@ impl Trainer {
             let words = self.update.input_words(name)?.to_vec();
             Ok((name.to_owned(), Tensor::from_words(ty.clone(), words)?))
         };
-        inputs.map(|(_, input)| read(&input.name, &input.ty)).collect()
+        inputs
+            .map(|(_, input)| read(&input.name, &input.ty))
+            .collect()
     }
 
     /// Continues from a state.
@@ -320,23 +362,46 @@ impl TrainState {
     /// A parameter of the update program is missing.
     pub fn initial(update: &Program, weights: &Weights) -> Result<Self, TrainError> {
         let param = |name: String| {
-            let tensor = weights.get(&name).cloned().ok_or_else(|| TrainError::Missing(name.clone()))?;
+            let tensor = weights
+                .get(&name)
+                .cloned()
+                .ok_or_else(|| TrainError::Missing(name.clone()))?;
             Ok((name, tensor))
         };
-        let params = names(update, Role::Param).into_iter().map(param).collect::<Result<_, TrainError>>()?;
-        Ok(Self { step: 0, params, optimizer: initial_state(update).into_iter().collect() })
+        let params = names(update, Role::Param)
+            .into_iter()
+            .map(param)
+            .collect::<Result<_, TrainError>>()?;
+        Ok(Self {
+            step: 0,
+            params,
+            optimizer: initial_state(update).into_iter().collect(),
+        })
     }
 }
 
 fn names(program: &Program, role: Role) -> Vec<String> {
-    program.inputs_with_role(role).map(|(_, input)| input.name.clone()).collect()
+    program
+        .inputs_with_role(role)
+        .map(|(_, input)| input.name.clone())
+        .collect()
 }
 
 /// Scalar f32 outputs: loss and metrics.
 fn scalar_outputs(program: &Program) -> Vec<String> {
-    let is_scalar = |id| program.type_of(id).is_some_and(|ty| ty.shape == Shape::scalar());
-    let outputs = program.outputs().iter().filter(|output| is_scalar(output.value));
-    outputs.map(|output| output.name.clone()).filter(|name| !name.starts_with(GRADIENT)).collect()
+    let is_scalar = |id| {
+        program
+            .type_of(id)
+            .is_some_and(|ty| ty.shape == Shape::scalar())
+    };
+    let outputs = program
+        .outputs()
+        .iter()
+        .filter(|output| is_scalar(output.value));
+    outputs
+        .map(|output| output.name.clone())
+        .filter(|name| !name.starts_with(GRADIENT))
+        .collect()
 }
 
 fn read_scalar(session: &dyn Session, name: &str) -> Result<f32, EngineError> {
@@ -345,9 +410,15 @@ fn read_scalar(session: &dyn Session, name: &str) -> Result<f32, EngineError> {
 }
 
 /// Writes every input of a role from `tensors`.
-pub(super) fn write_role(session: &mut dyn Session, role: Role, tensors: &Weights) -> Result<(), TrainError> {
+pub(super) fn write_role(
+    session: &mut dyn Session,
+    role: Role,
+    tensors: &Weights,
+) -> Result<(), TrainError> {
     for name in names(session.program(), role) {
-        let tensor = tensors.get(&name).ok_or_else(|| TrainError::Missing(name.clone()))?;
+        let tensor = tensors
+            .get(&name)
+            .ok_or_else(|| TrainError::Missing(name.clone()))?;
         session.write(&name, tensor)?;
     }
     Ok(())
@@ -366,41 +437,73 @@ mod tests {
     use super::*;
 
     fn sample(tokens: &[u32], advantage: f32) -> Sample {
-        Sample { tokens: tokens.to_vec(), weight: 1.0, advantage, ..Sample::default() }
+        Sample {
+            tokens: tokens.to_vec(),
+            weight: 1.0,
+            advantage,
+            ..Sample::default()
+        }
     }
 
     fn batch() -> Vec<Example> {
         vec![
             Example {
                 prompt: vec![5, 6, 7],
-                samples: vec![sample(&[8, 9, 1], 1.0), sample(&[8, 1], -1.0), sample(&[3, 1], 0.5)],
+                samples: vec![
+                    sample(&[8, 9, 1], 1.0),
+                    sample(&[8, 1], -1.0),
+                    sample(&[3, 1], 0.5),
+                ],
             },
-            Example { prompt: vec![9, 6], samples: vec![sample(&[2, 3, 4, 1], -0.5), sample(&[2, 1], 0.7)] },
-            Example { prompt: vec![11], samples: vec![sample(&[12, 1], 0.3), sample(&[10, 13, 1], -0.3)] },
+            Example {
+                prompt: vec![9, 6],
+                samples: vec![sample(&[2, 3, 4, 1], -0.5), sample(&[2, 1], 0.7)],
+            },
+            Example {
+                prompt: vec![11],
+                samples: vec![sample(&[12, 1], 0.3), sample(&[10, 13, 1], -0.3)],
+            },
         ]
     }
 
     fn trainer(rows: usize, length: usize, objective: Objective) -> Trainer {
-        let programs = Programs::new(&forward(rows, length), objective, &OptimizerConfig::default()).unwrap();
+        let programs = Programs::new(
+            &forward(rows, length),
+            objective,
+            &OptimizerConfig::default(),
+        )
+        .unwrap();
         Trainer::new(&ReferenceEngine, Arc::new(programs), &weights(1)).unwrap()
     }
 
-    const ON_POLICY: Objective =
-        Objective::OnPolicy(GrpoConfig { clip_low: 0.2, clip_high: 0.28, divergence: None, importance_cap: None });
+    const ON_POLICY: Objective = Objective::OnPolicy(GrpoConfig {
+        clip_low: 0.2,
+        clip_high: 0.28,
+        divergence: None,
+        importance_cap: None,
+    });
 
     fn bits(weights: &Weights) -> Vec<u32> {
-        weights.iter().flat_map(|(_, tensor)| tensor.words().to_vec()).collect()
+        weights
+            .iter()
+            .flat_map(|(_, tensor)| tensor.words().to_vec())
+            .collect()
     }
 
     fn close(a: &Weights, b: &Weights, tolerance: f32) -> bool {
-        let pairs = bits(a).into_iter().zip(bits(b)).map(|(a, b)| (f32::from_bits(a), f32::from_bits(b)));
+        let pairs = bits(a)
+            .into_iter()
+            .zip(bits(b))
+            .map(|(a, b)| (f32::from_bits(a), f32::from_bits(b)));
         bits(a).len() == bits(b).len() && pairs.into_iter().all(|(a, b)| (a - b).abs() <= tolerance)
     }
 
     #[test]
     fn training_lowers_the_loss() {
         let mut trainer = trainer(2, 12, Objective::Supervised);
-        let losses: Vec<f32> = (0..20).map(|_| trainer.step(&batch(), 3e-2).unwrap().loss).collect();
+        let losses: Vec<f32> = (0..20)
+            .map(|_| trainer.step(&batch(), 3e-2).unwrap().loss)
+            .collect();
         assert!((losses[0] - 64f32.ln()).abs() < 0.5, "{losses:?}");
         assert!(losses[19] < 0.6 * losses[0], "{losses:?}");
     }
@@ -411,20 +514,36 @@ mod tests {
         let score = |params: &Weights| {
             let mut all = weights(1);
             all.extend(params.clone());
-            let mut scorer = super::super::scorer::Scorer::new(&ReferenceEngine, &forward(2, 12), &all).unwrap();
+            let mut scorer =
+                super::super::scorer::Scorer::new(&ReferenceEngine, &forward(2, 12), &all).unwrap();
             let batch = batch();
             let sequences: Vec<Sequence<'_>> = batch.iter().map(Example::sequence).collect();
-            scorer.score(&sequences).unwrap().iter().map(|logp| logp.iter().sum::<f32>()).collect::<Vec<f32>>()
+            scorer
+                .score(&sequences)
+                .unwrap()
+                .iter()
+                .map(|logp| logp.iter().sum::<f32>())
+                .collect::<Vec<f32>>()
         };
         let before = score(&trainer.params().unwrap());
         let report = trainer.step(&batch(), 1e-2).unwrap();
         assert_eq!(report.metrics["clip_fraction"], 0.0);
-        assert!((report.metrics["entropy"] - 64f32.ln()).abs() < 0.2, "{report:?}");
+        assert!(
+            (report.metrics["entropy"] - 64f32.ln()).abs() < 0.2,
+            "{report:?}"
+        );
         let after = score(&trainer.params().unwrap());
-        let signs: Vec<f32> =
-            batch().iter().flat_map(|example| &example.samples).map(|sample| sample.advantage).collect();
-        let gain: f32 =
-            before.iter().zip(&after).zip(signs).map(|((before, after), sign)| (after - before) * sign).sum();
+        let signs: Vec<f32> = batch()
+            .iter()
+            .flat_map(|example| &example.samples)
+            .map(|sample| sample.advantage)
+            .collect();
+        let gain: f32 = before
+            .iter()
+            .zip(&after)
+            .zip(signs)
+            .map(|((before, after), sign)| (after - before) * sign)
+            .sum();
         assert!(gain > 0.0, "{before:?} {after:?}");
     }
 
@@ -432,10 +551,20 @@ mod tests {
     fn microbatches_add_up_to_the_whole_step() {
         for objective in [Objective::Supervised, ON_POLICY] {
             let (mut small, mut large) = (trainer(1, 12, objective), trainer(3, 12, objective));
-            let (first, second) = (small.step(&batch(), 1e-3).unwrap(), large.step(&batch(), 1e-3).unwrap());
+            let (first, second) = (
+                small.step(&batch(), 1e-3).unwrap(),
+                large.step(&batch(), 1e-3).unwrap(),
+            );
             assert!(first.microbatches > second.microbatches);
-            assert!((first.loss - second.loss).abs() < 1e-5 && (first.grad_norm - second.grad_norm).abs() < 1e-5);
-            assert!(close(&small.params().unwrap(), &large.params().unwrap(), 1e-5));
+            assert!(
+                (first.loss - second.loss).abs() < 1e-5
+                    && (first.grad_norm - second.grad_norm).abs() < 1e-5
+            );
+            assert!(close(
+                &small.params().unwrap(),
+                &large.params().unwrap(),
+                1e-5
+            ));
         }
     }
 
@@ -443,19 +572,31 @@ mod tests {
     fn one_program_is_the_same_step_bit_for_bit() {
         for objective in [Objective::Supervised, ON_POLICY] {
             let mut trainer = trainer(3, 12, objective);
-            let program = assemble::training_step(&forward(3, 12), &objective, &OptimizerConfig::default()).unwrap();
+            let program =
+                assemble::training_step(&forward(3, 12), &objective, &OptimizerConfig::default())
+                    .unwrap();
             let mut session = ReferenceEngine.load(&program).unwrap();
             let state = trainer.state().unwrap();
-            weights(1).iter().for_each(|(name, tensor)| session.write(name, tensor).unwrap());
-            state.optimizer.iter().for_each(|(name, tensor)| session.write(name, tensor).unwrap());
+            weights(1)
+                .iter()
+                .for_each(|(name, tensor)| session.write(name, tensor).unwrap());
+            state
+                .optimizer
+                .iter()
+                .for_each(|(name, tensor)| session.write(name, tensor).unwrap());
             for _ in 0..3 {
                 let batch = batch();
                 let sequences: Vec<Sequence<'_>> = batch.iter().map(Example::sequence).collect();
                 let mut packing = pack(&sequences, 12).unwrap();
                 packing.pad_rows(3);
                 assert_eq!(packing.rows, 3);
-                Inputs::new(&packing, &batch, &trainer.programs).unwrap().write(session.as_mut(), 0).unwrap();
-                session.write_words(LEARNING_RATE, &[1e-2f32.to_bits()]).unwrap();
+                Inputs::new(&packing, &batch, &trainer.programs)
+                    .unwrap()
+                    .write(session.as_mut(), 0)
+                    .unwrap();
+                session
+                    .write_words(LEARNING_RATE, &[1e-2f32.to_bits()])
+                    .unwrap();
                 session.run().unwrap();
                 session.advance();
                 trainer.step(&batch, 1e-2).unwrap();
@@ -478,26 +619,38 @@ mod tests {
         assert!(close(&on.params().unwrap(), &off.params().unwrap(), 1e-6));
         assert_eq!(report.metrics["clip_fraction"], 0.0);
         // The second step on the same batch is off-policy: ratios leave 1 and some are clipped.
-        let clipped: Vec<f32> = (0..12).map(|_| off.step(&batch, 3e-2).unwrap().metrics["clip_fraction"]).collect();
+        let clipped: Vec<f32> = (0..12)
+            .map(|_| off.step(&batch, 3e-2).unwrap().metrics["clip_fraction"])
+            .collect();
         assert!(clipped[11] > 0.0, "{clipped:?}");
     }
 
     /// Scores the batch under the initial weights.
     fn record(batch: &mut [Example], set: impl Fn(&mut Sample, Vec<f32>)) {
-        let mut scorer = super::super::scorer::Scorer::new(&ReferenceEngine, &forward(3, 12), &weights(1)).unwrap();
+        let mut scorer =
+            super::super::scorer::Scorer::new(&ReferenceEngine, &forward(3, 12), &weights(1))
+                .unwrap();
         let scored = {
             let sequences: Vec<Sequence<'_>> = batch.iter().map(Example::sequence).collect();
             scorer.score(&sequences).unwrap()
         };
         let samples = batch.iter_mut().flat_map(|example| &mut example.samples);
-        samples.zip(scored).for_each(|(sample, logp)| set(sample, logp));
+        samples
+            .zip(scored)
+            .for_each(|(sample, logp)| set(sample, logp));
     }
 
     #[test]
     fn importance_is_truncated_and_unknown_writers_count_once() {
-        let objective = Objective::OnPolicy(GrpoConfig { importance_cap: Some(2.0), ..GrpoConfig::default() });
+        let objective = Objective::OnPolicy(GrpoConfig {
+            importance_cap: Some(2.0),
+            ..GrpoConfig::default()
+        });
         let step = |shift: Option<f32>| {
-            let mut batch = vec![Example { prompt: vec![5, 6], samples: vec![sample(&[8, 1], 1.0)] }];
+            let mut batch = vec![Example {
+                prompt: vec![5, 6],
+                samples: vec![sample(&[8, 1], 1.0)],
+            }];
             if let Some(shift) = shift {
                 record(&mut batch, |sample, logp| {
                     sample.behaviour_logp = Some(logp.iter().map(|x| x - shift).collect())
@@ -505,26 +658,47 @@ mod tests {
             }
             trainer(3, 12, objective).step(&batch, 0.0).unwrap()
         };
-        let (unknown, equal, twice, far) = (step(None), step(Some(0.0)), step(Some(LN_2)), step(Some(5.0)));
+        let (unknown, equal, twice, far) = (
+            step(None),
+            step(Some(0.0)),
+            step(Some(LN_2)),
+            step(Some(5.0)),
+        );
         assert!((unknown.loss - equal.loss).abs() < 1e-5 && (unknown.loss + 1.0).abs() < 1e-5);
-        assert!((twice.loss / equal.loss - 2.0).abs() < 1e-3 && (far.loss / equal.loss - 2.0).abs() < 1e-3);
+        assert!(
+            (twice.loss / equal.loss - 2.0).abs() < 1e-3
+                && (far.loss / equal.loss - 2.0).abs() < 1e-3
+        );
         assert!((far.grad_norm / equal.grad_norm - 2.0).abs() < 1e-3);
         assert!((step(Some(-LN_2)).loss / equal.loss - 0.5).abs() < 1e-3);
     }
 
     #[test]
     fn the_divergence_to_the_reference_is_zero_at_the_reference_and_grows() {
-        let objective = Objective::OnPolicy(GrpoConfig { divergence: Some(0.5), ..GrpoConfig::default() });
+        let objective = Objective::OnPolicy(GrpoConfig {
+            divergence: Some(0.5),
+            ..GrpoConfig::default()
+        });
         let mut batch = batch();
-        record(&mut batch, |sample, logp| sample.reference_logp = Some(logp));
+        record(&mut batch, |sample, logp| {
+            sample.reference_logp = Some(logp)
+        });
         let mut trainer = trainer(3, 12, objective);
-        let found: Vec<f32> = (0..5).map(|_| trainer.step(&batch, 3e-2).unwrap().metrics["divergence"]).collect();
+        let found: Vec<f32> = (0..5)
+            .map(|_| trainer.step(&batch, 3e-2).unwrap().metrics["divergence"])
+            .collect();
         assert!(found[0].abs() < 1e-6 && found[4] > 1e-3, "{found:?}");
     }
 
     #[test]
     fn a_resumed_run_has_the_bits_of_an_unbroken_one() {
-        let schedule = Schedule { peak: 1e-2, warmup: 3, decay: 4, total: 8, floor: 0.1 };
+        let schedule = Schedule {
+            peak: 1e-2,
+            warmup: 3,
+            decay: 4,
+            total: 8,
+            floor: 0.1,
+        };
         let run = |trainer: &mut Trainer, steps: std::ops::Range<u64>| {
             for step in steps {
                 assert_eq!(trainer.step_count(), step);
@@ -538,10 +712,25 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let folder = RunFolder::open(temporary.path(), 2, Arc::default()).unwrap();
         let (config, run_state) = (serde_json::Value::Null, serde_json::Value::Null);
-        let checkpoint = Checkpoint { steps: 5, state: first.state().unwrap(), best: None, config, run: run_state };
+        let checkpoint = Checkpoint {
+            steps: 5,
+            state: first.state().unwrap(),
+            best: None,
+            config,
+            run: run_state,
+        };
         folder.save(&checkpoint).unwrap();
         let mut resumed = trainer(2, 12, ON_POLICY);
-        resumed.restore(&folder.resume(&serde_json::Value::Null).unwrap().0.unwrap().state).unwrap();
+        resumed
+            .restore(
+                &folder
+                    .resume(&serde_json::Value::Null)
+                    .unwrap()
+                    .0
+                    .unwrap()
+                    .state,
+            )
+            .unwrap();
         run(&mut resumed, 5..8);
         assert_eq!(resumed.state().unwrap(), unbroken.state().unwrap());
     }
@@ -550,17 +739,35 @@ mod tests {
     fn bad_batches_are_refused_and_change_nothing() {
         let mut subject = trainer(2, 12, ON_POLICY);
         let before = subject.state().unwrap();
-        assert!(matches!(subject.step(&[], 0.1), Err(TrainError::EmptyBatch)));
-        let endless = Example { prompt: vec![1; 30], samples: vec![sample(&[1], 1.0)] };
-        assert!(matches!(subject.step(&[endless], 0.1), Err(TrainError::Pack(_))));
-        let infinite = Example { prompt: vec![1], samples: vec![sample(&[1], f32::INFINITY)] };
-        assert!(matches!(subject.step(&[infinite], 0.1), Err(TrainError::NotFinite { step: 0, .. })));
+        assert!(matches!(
+            subject.step(&[], 0.1),
+            Err(TrainError::EmptyBatch)
+        ));
+        let endless = Example {
+            prompt: vec![1; 30],
+            samples: vec![sample(&[1], 1.0)],
+        };
+        assert!(matches!(
+            subject.step(&[endless], 0.1),
+            Err(TrainError::Pack(_))
+        ));
+        let infinite = Example {
+            prompt: vec![1],
+            samples: vec![sample(&[1], f32::INFINITY)],
+        };
+        assert!(matches!(
+            subject.step(&[infinite], 0.1),
+            Err(TrainError::NotFinite { step: 0, .. })
+        ));
         assert_eq!(subject.state().unwrap(), before);
         let after = subject.step(&batch(), 1e-2).unwrap();
         let fresh = trainer(2, 12, ON_POLICY).step(&batch(), 1e-2).unwrap();
         assert_eq!(after, fresh);
         let mut off = trainer(2, 12, Objective::OffPolicy(GrpoConfig::default()));
         let error = off.step(&batch(), 1e-2).unwrap_err().to_string();
-        assert!(error.contains("`old_logp`") && error.contains("3 tokens"), "{error}");
+        assert!(
+            error.contains("`old_logp`") && error.contains("3 tokens"),
+            "{error}"
+        );
     }
 }

@@ -1,9 +1,11 @@
-//! What makes a folder with weights a Hugging Face model: `config.json`, the tokenizer's files, generation settings.
+//! What makes a folder with weights a Hugging Face model: `config.json`, the tokenizer's files,
+//! generation settings.
 //!
-//! A trained model keeps the files of the model it started from, so that `transformers` loads a checkpoint as it is.
-//! One change is made: the config names the type of the saved weights, which is always float32; with another name
-//! the library would round them on loading. A model over a character table gets files of its own, and a mark in its
-//! config by which this program recognises it.
+//! A trained model keeps the files of the model it started from, so that `transformers` loads a
+//! checkpoint as it is. One change is made: the config names the type of the saved weights, which
+//! is always float32; with another name the library would round them on loading. A model over a
+//! character table gets files of its own, and a mark in its config by which this program recognises
+//! it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +21,8 @@ use crate::text_file;
 /// The model's shapes.
 pub const CONFIG: &str = "config.json";
 
-/// Files beside [`CONFIG`] that a Hugging Face folder may have and that do not depend on the weights.
+/// Files beside [`CONFIG`] that a Hugging Face folder may have and that do not depend on the
+/// weights.
 const OPTIONAL: [&str; 11] = [
     "added_tokens.json",
     "chat_template.jinja",
@@ -51,14 +54,18 @@ pub struct ModelFiles {
 
 impl FromIterator<(String, Vec<u8>)> for ModelFiles {
     fn from_iter<T: IntoIterator<Item = (String, Vec<u8>)>>(files: T) -> Self {
-        Self { files: files.into_iter().collect() }
+        Self {
+            files: files.into_iter().collect(),
+        }
     }
 }
 
 impl ModelFiles {
     /// Names and contents, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        self.files
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
     }
 
     /// The files of a Hugging Face folder whose `config.json` says this.
@@ -71,7 +78,11 @@ impl ModelFiles {
             match text_file::read_bytes(&folder.join(name), MAX_JSON_BYTES) {
                 Ok(bytes) => {
                     // A byte order mark is no part of a text, and not every reader knows that.
-                    let plain = if name.ends_with(".model") { &bytes } else { text_file::without_mark(&bytes)? };
+                    let plain = if name.ends_with(".model") {
+                        &bytes
+                    } else {
+                        text_file::without_mark(&bytes)?
+                    };
                     files.insert(name.to_owned(), plain.to_vec());
                 }
                 Err(absent) if absent.kind() == io::ErrorKind::NotFound => {}
@@ -81,7 +92,8 @@ impl ModelFiles {
         Ok(Self { files })
     }
 
-    /// The files of a model over a character table: the n-th character of `alphabet` is id n + 2, after padding and end.
+    /// The files of a model over a character table: the n-th character of `alphabet` is id n + 2,
+    /// after padding and end.
     pub fn of_characters(config: &ModelConfig, alphabet: &str) -> Self {
         let mut shapes = of_float32(hugging_face::to_json(config).into());
         shapes[MARK] = json!(CHARACTERS);
@@ -101,7 +113,9 @@ impl ModelFiles {
             ("tokenizer.json", character_tokenizer(alphabet)),
             ("tokenizer_config.json", settings),
         ];
-        all.into_iter().map(|(name, value)| (name.to_owned(), pretty(&value))).collect()
+        all.into_iter()
+            .map(|(name, value)| (name.to_owned(), pretty(&value)))
+            .collect()
     }
 }
 
@@ -110,7 +124,8 @@ pub fn is_of_characters(config: &Value) -> bool {
     config.get(MARK).and_then(Value::as_str) == Some(CHARACTERS)
 }
 
-/// The config of the same model with weights in float32. transformers 5 reads `dtype`, 4 read `torch_dtype`.
+/// The config of the same model with weights in float32. transformers 5 reads `dtype`, 4 read
+/// `torch_dtype`.
 fn of_float32(mut config: Value) -> Value {
     if config.get("torch_dtype").is_some() {
         config["torch_dtype"] = json!("float32");
@@ -189,7 +204,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = json!({ "model_type": "llama", "torch_dtype": "bfloat16", "dtype": "bfloat16", "hidden_size": 8 });
         fs::write(folder.path().join("tokenizer.json"), b"\xef\xbb\xbf{ }").unwrap();
-        fs::write(folder.path().join("model.safetensors.index.json"), b"not for a single file").unwrap();
+        fs::write(
+            folder.path().join("model.safetensors.index.json"),
+            b"not for a single file",
+        )
+        .unwrap();
         let files = ModelFiles::read(folder.path(), &config).unwrap();
         let names: Vec<&str> = files.iter().map(|(name, _)| name).collect();
         assert_eq!(names, [CONFIG, "tokenizer.json"]);

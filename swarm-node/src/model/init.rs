@@ -1,7 +1,8 @@
 //! Initial weights from a seed, the same bits on every platform.
 //!
-//! Tensor number n of [`ModelConfig::parameters`] draws from Philox stream n, so a tensor's values depend on the seed,
-//! its number and its shape only. Matrices are normal, norms 1, biases 0. Standard deviations:
+//! Tensor number n of [`ModelConfig::parameters`] draws from Philox stream n, so a tensor's values
+//! depend on the seed, its number and its shape only. Matrices are normal, norms 1, biases 0.
+//! Standard deviations:
 //!
 //! | matrix | deviation | why |
 //! |---|---|---|
@@ -30,7 +31,12 @@ pub fn initialise(config: &ModelConfig, seed: u64) -> Result<Weights, TensorErro
         let values = values(config, &name, &shape, Stream::new(key, number as u32, 0));
         Ok((name, Tensor::f32(shape, values)?))
     };
-    config.parameters().into_iter().enumerate().map(tensor).collect()
+    config
+        .parameters()
+        .into_iter()
+        .enumerate()
+        .map(tensor)
+        .collect()
 }
 
 fn values(config: &ModelConfig, name: &str, shape: &[usize], stream: Stream) -> Vec<f32> {
@@ -39,7 +45,13 @@ fn values(config: &ModelConfig, name: &str, shape: &[usize], stream: Stream) -> 
         [_] if name.ends_with(".bias") => vec![0.0; count],
         [_, input] => {
             let deviation = deviation(config, name, *input);
-            Normal { stream, spare: None }.take(count).map(|value| scalar::mul(value, deviation)).collect()
+            Normal {
+                stream,
+                spare: None,
+            }
+            .take(count)
+            .map(|value| scalar::mul(value, deviation))
+            .collect()
         }
         _ => vec![1.0; count],
     }
@@ -97,18 +109,28 @@ mod tests {
     use super::*;
 
     fn moments(values: &[f32]) -> (f64, f64, f64) {
-        let mean_of = |power| values.iter().map(|&x| f64::from(x).powi(power)).sum::<f64>() / values.len() as f64;
+        let mean_of = |power| {
+            values
+                .iter()
+                .map(|&x| f64::from(x).powi(power))
+                .sum::<f64>()
+                / values.len() as f64
+        };
         (mean_of(1), mean_of(2), mean_of(4))
     }
 
     #[test]
     fn numbers_are_standard_normal() {
-        let normal = Normal { stream: Stream::from_seed("test", 1), spare: None };
+        let normal = Normal {
+            stream: Stream::from_seed("test", 1),
+            spare: None,
+        };
         let values: Vec<f32> = normal.take(200_000).collect();
         let (mean, variance, fourth) = moments(&values);
         assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02 && (fourth - 3.0).abs() < 0.15);
         let (pairs, _) = values.as_chunks::<2>();
-        let covariance = pairs.iter().map(|[x, y]| f64::from(x * y)).sum::<f64>() / pairs.len() as f64;
+        let covariance =
+            pairs.iter().map(|[x, y]| f64::from(x * y)).sum::<f64>() / pairs.len() as f64;
         assert!(covariance.abs() < 0.01, "{covariance}");
     }
 
@@ -127,10 +149,17 @@ mod tests {
     #[test]
     fn seeds_and_tensors_differ_and_repeat() {
         let config = ModelConfig::preset("nano").unwrap();
-        let (one, again, two) = (initialise(&config, 1), initialise(&config, 1), initialise(&config, 2));
+        let (one, again, two) = (
+            initialise(&config, 1),
+            initialise(&config, 1),
+            initialise(&config, 2),
+        );
         assert_eq!(one, again);
         assert_ne!(one, two);
         let one = one.unwrap();
-        assert_ne!(one.get("model.layers.0.mlp.up_proj.weight"), one.get("model.layers.0.mlp.gate_proj.weight"));
+        assert_ne!(
+            one.get("model.layers.0.mlp.up_proj.weight"),
+            one.get("model.layers.0.mlp.gate_proj.weight")
+        );
     }
 }

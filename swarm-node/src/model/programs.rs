@@ -1,8 +1,9 @@
 //! The decoder as programs: what training, prefill and decoding execute.
 //!
-//! All take the parameters of [`ModelConfig::parameters`] and the constants `rope.cos` and `rope.sin`
-//! (f32 `[P, head_dim]`, values from [`rope::Tables`]). P is the number of positions that the
-//! program addresses: T, or C of a decode step; positions are below P. Further inputs and outputs:
+//! All take the parameters of [`ModelConfig::parameters`] and the constants `rope.cos` and
+//! `rope.sin` (f32 `[P, head_dim]`, values from [`rope::Tables`]). P is the number of positions
+//! that the program addresses: T, or C of a decode step; positions are below P. Further inputs and
+//! outputs:
 //!
 //! | program | data and state | outputs |
 //! |---|---|---|
@@ -10,14 +11,16 @@
 //! | [`prefill`] | `tokens positions` i32 `[B, T]` | caches; `logits` if asked for |
 //! | [`decode`] | `tokens positions` i32 `[B, 1]`, caches, and those of sampling | caches, `logits` f32 `[B, vocab]`, `sampled greedy` i32 `[B]`, `logp` f32 `[B]` |
 //!
-//! *Caches* are `cache.{layer}.key` and `.value`, f32 `[B, kv_heads, C, head_dim]`: slot = position. A decode step writes
-//! the slot of its token and attends to slots up to it, so what lies behind (padding of a prompt, earlier tenants of the
-//! row) is never seen. Masked scores have probability +0 and trailing zeros change no reduction: logits of prefill,
-//! decode and of a plain causal row of forward are equal bit for bit, whatever B, T and C are.
+//! *Caches* are `cache.{layer}.key` and `.value`, f32 `[B, kv_heads, C, head_dim]`: slot =
+//! position. A decode step writes the slot of its token and attends to slots up to it, so what lies
+//! behind (padding of a prompt, earlier tenants of the row) is never seen. Masked scores have
+//! probability +0 and trailing zeros change no reduction: logits of prefill, decode and of a plain
+//! causal row of forward are equal bit for bit, whatever B, T and C are.
 //!
-//! *Sampling* is Gumbel-max: inputs `key` i32 `[2]`, `counter` i32 `[B, 3]` (index, sample, position: see
-//! [`reproducible_ops::random`]) and `temperature` f32 `[1]`; `sampled = argmax(logits + temperature · gumbel)`, so
-//! temperature 0 is greedy. `logp` is the sampled token's log-probability at temperature 1.
+//! *Sampling* is Gumbel-max: inputs `key` i32 `[2]`, `counter` i32 `[B, 3]` (index, sample,
+//! position: see [`reproducible_ops::random`]) and `temperature` f32 `[1]`; `sampled =
+//! argmax(logits + temperature · gumbel)`, so temperature 0 is greedy. `logp` is the sampled
+//! token's log-probability at temperature 1.
 
 use burn::prelude::{Int, Tensor};
 use burn::tensor::activation::log_softmax;
@@ -34,7 +37,10 @@ pub enum ProgramError {
     #[error("recording the decoder: {0}")]
     Lower(#[from] LowerError),
     /// More slots than positions, or fewer than tokens.
-    #[error("{tokens} tokens in {slots} slots for {max_positions} positions; tokens ≤ slots ≤ positions must hold")]
+    #[error(
+        "{tokens} tokens in {slots} slots for {max_positions} positions; tokens ≤ slots ≤ \
+         positions must hold"
+    )]
     Length {
         /// Tokens of one pass.
         tokens: usize,
@@ -80,7 +86,8 @@ pub struct Prefill {
     pub length: usize,
     /// Slots of the caches; those behind `length` are zero.
     pub slots: usize,
-    /// Whether there is an output `logits` f32 `[B, T, vocab]`; without it the last layer's attention is not computed.
+    /// Whether there is an output `logits` f32 `[B, T, vocab]`; without it the last layer's
+    /// attention is not computed.
     pub logits: bool,
 }
 
@@ -89,7 +96,12 @@ pub struct Prefill {
 /// # Errors
 /// See [`ProgramError`].
 pub fn prefill(config: &ModelConfig, sizes: Prefill) -> Result<Program, ProgramError> {
-    let Prefill { rows, length, slots, logits } = sizes;
+    let Prefill {
+        rows,
+        length,
+        slots,
+        logits,
+    } = sizes;
     check_lengths(config, length, slots)?;
     record(config, |model, recorder| {
         let mut input = |name| recorder.int::<2>(name, Role::Data, [rows, length]);
@@ -117,13 +129,16 @@ pub fn decode(config: &ModelConfig, rows: usize, slots: usize) -> Result<Program
     record(config, |model, recorder| {
         let mut input = |name| recorder.int::<2>(name, Role::Data, [rows, 1]);
         let (tokens, positions) = (input("tokens"), input("positions"));
-        let all_slots =
-            Tensor::<1, Int>::arange(0..slots as i64, recorder.device()).unsqueeze::<2>().expand([rows, slots]);
+        let all_slots = Tensor::<1, Int>::arange(0..slots as i64, recorder.device())
+            .unsqueeze::<2>()
+            .expand([rows, slots]);
         let mask = Mask::causal(positions.clone(), all_slots);
         let context = context(recorder, [slots, config.head_dim], positions.clone(), mask);
         let at = positions.expand([rows, config.num_kv_heads]);
         let hidden = model.hidden(tokens, &context, &mut |layer, own| {
-            let mut cache = |name: &str, rows_of: Tensor<4>| update(recorder, config, slots, name, rows_of, &at);
+            let mut cache = |name: &str, rows_of: Tensor<4>| {
+                update(recorder, config, slots, name, rows_of, &at)
+            };
             let key = cache(&key_cache(layer), own.key);
             let value = cache(&value_cache(layer), own.value);
             KeyValues { key, value }
@@ -155,7 +170,11 @@ fn sample(recorder: &mut Recorder, logits: Tensor<2>) {
     let key = recorder.int::<1>("key", Role::Data, [2]);
     let counter = recorder.int::<2>("counter", Role::Data, [rows, 3]);
     let temperature = recorder.float::<1>("temperature", Role::Data, [1]);
-    let gumbel = ops::philox_uniform(key, counter, vocab).log().neg().log().neg();
+    let gumbel = ops::philox_uniform(key, counter, vocab)
+        .log()
+        .neg()
+        .log()
+        .neg();
     let noisy = logits.clone() + gumbel * temperature.unsqueeze();
     let sampled = noisy.argmax(1);
     let logp = log_softmax(logits.clone(), 1).gather(1, sampled.clone());
@@ -165,14 +184,23 @@ fn sample(recorder: &mut Recorder, logits: Tensor<2>) {
     recorder.output("logp", logp.reshape([rows]));
 }
 
-/// The rotations of `positions` from tables of the shape `[positions that are addressed, head_dim]`.
-fn context(recorder: &mut Recorder, table: [usize; 2], positions: Tensor<2, Int>, mask: Mask) -> Context {
+/// The rotations of `positions` from tables of the shape `[positions that are addressed,
+/// head_dim]`.
+fn context(
+    recorder: &mut Recorder,
+    table: [usize; 2],
+    positions: Tensor<2, Int>,
+    mask: Mask,
+) -> Context {
     let cos = recorder.float::<2>(rope::COS, Role::Constant, table);
     let sin = recorder.float::<2>(rope::SIN, Role::Constant, table);
     Context::new(positions, cos, sin, mask)
 }
 
-fn record(config: &ModelConfig, body: impl FnOnce(&CausalLm, &mut Recorder)) -> Result<Program, ProgramError> {
+fn record(
+    config: &ModelConfig,
+    body: impl FnOnce(&CausalLm, &mut Recorder),
+) -> Result<Program, ProgramError> {
     Ok(lower::lower(&CausalLm::unfilled(config), body)?.program)
 }
 
@@ -181,5 +209,9 @@ fn check_lengths(config: &ModelConfig, tokens: usize, slots: usize) -> Result<()
     if tokens <= slots && slots <= max_positions {
         return Ok(());
     }
-    Err(ProgramError::Length { tokens, slots, max_positions })
+    Err(ProgramError::Length {
+        tokens,
+        slots,
+        max_positions,
+    })
 }

@@ -1,16 +1,17 @@
 //! Position tables of RoPE, the same bits on every platform.
 //!
-//! Angle of pair `i` at position `p` is `p · f(i)` with `f(i) = θ^(−2i/d)`, in Hugging Face's convention: the frequency
-//! is rounded to f32 and so is its product with the position; column `i` and column `i + d/2` hold the same angle
-//! (`rotate_half`). A [`RopeScaling`] changes the frequencies before they are rounded, and YaRN lengthens cosines and
-//! sines. A row depends on its position only: tables of any number of rows agree where they overlap.
+//! Angle of pair `i` at position `p` is `p · f(i)` with `f(i) = θ^(−2i/d)`, in Hugging Face's
+//! convention: the frequency is rounded to f32 and so is its product with the position; column `i`
+//! and column `i + d/2` hold the same angle (`rotate_half`). A [`RopeScaling`] changes the
+//! frequencies before they are rounded, and YaRN lengthens cosines and sines. A row depends on its
+//! position only: tables of any number of rows agree where they overlap.
 //!
-//! Sine, cosine, logarithm and exponential are fixed programs of f64 `+ − × ÷`, because those of std may differ in the
-//! last bit from one platform to the next. Their error is below 1e-14, so the f32 entries are correctly rounded but
-//! for rare ties.
+//! Sine, cosine, logarithm and exponential are fixed programs of f64 `+ − × ÷`, because those of
+//! std may differ in the last bit from one platform to the next. Their error is below 1e-14, so the
+//! f32 entries are correctly rounded but for rare ties.
 //!
-//! Limit: angles stay below 2²⁴ (positions are at most [`ModelConfig::max_positions`]), where the two-part π/2 is exact
-//! enough.
+//! Limit: angles stay below 2²⁴ (positions are at most [`ModelConfig::max_positions`]), where the
+//! two-part π/2 is exact enough.
 
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use reproducible_ops::engine::{EngineError, Session};
@@ -39,7 +40,8 @@ impl Tables {
     /// The tables of a model's first positions: as many as a program addresses.
     ///
     /// # Errors
-    /// Never for a config that passed [`ModelConfig::validate`] and a number of positions that fits its maximum.
+    /// Never for a config that passed [`ModelConfig::validate`] and a number of positions that fits
+    /// its maximum.
     pub fn new(config: &ModelConfig, positions: usize) -> Result<Self, TensorError> {
         let Frequencies { pairs, length } = Frequencies::new(config);
         let row = |position: usize| {
@@ -50,12 +52,19 @@ impl Tables {
             let (cos, sin): (Vec<f32>, Vec<f32>) = pairs.iter().map(pair).unzip();
             [cos.repeat(2), sin.repeat(2)]
         };
-        let rows: Vec<[Vec<f32>; 2]> = (0..positions).into_par_iter().with_min_len(ROWS_PER_TASK).map(row).collect();
+        let rows: Vec<[Vec<f32>; 2]> = (0..positions)
+            .into_par_iter()
+            .with_min_len(ROWS_PER_TASK)
+            .map(row)
+            .collect();
         let table = |which: usize| {
             let values = rows.iter().flat_map(|row| &row[which]).copied().collect();
             Tensor::f32([positions, config.head_dim], values)
         };
-        Ok(Self { cos: table(0)?, sin: table(1)? })
+        Ok(Self {
+            cos: table(0)?,
+            sin: table(1)?,
+        })
     }
 
     /// Positions with a row.
@@ -68,7 +77,8 @@ impl Tables {
     /// # Errors
     /// It addresses more than there are, or takes no tables.
     pub fn write_to(&self, session: &mut dyn Session) -> Result<(), EngineError> {
-        let words = addressed(session.program()) * self.cos.shape().dims().last().copied().unwrap_or_default();
+        let words = addressed(session.program())
+            * self.cos.shape().dims().last().copied().unwrap_or_default();
         for (name, table) in [(COS, &self.cos), (SIN, &self.sin)] {
             session.write_words(name, table.words().get(..words).unwrap_or(table.words()))?;
         }
@@ -84,7 +94,10 @@ pub const SIN: &str = "rope.sin";
 /// Positions that a program of a model addresses: the rows of its tables.
 pub fn addressed(program: &Program) -> usize {
     let table = program.input_named(COS).and_then(|id| program.type_of(id));
-    table.and_then(|ty| ty.shape.dims().first()).copied().unwrap_or_default()
+    table
+        .and_then(|ty| ty.shape.dims().first())
+        .copied()
+        .unwrap_or_default()
 }
 
 /// Frequency of every pair, and the factor of cosines and sines.
@@ -100,12 +113,20 @@ impl Frequencies {
         match config.rope_scaling {
             // The base of `Dynamic` grows only beyond the model's positions, where no sequence is.
             RopeScaling::Default | RopeScaling::Dynamic { .. } => Self::of(plain, 1.0),
-            RopeScaling::Linear { factor } => Self::of(plain.map(|frequency| frequency / factor), 1.0),
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+            RopeScaling::Linear { factor } => {
+                Self::of(plain.map(|frequency| frequency / factor), 1.0)
+            }
+            RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            } => {
                 let stretch = |frequency: f64| {
                     let turns = original_max_position_embeddings as f64 * frequency / TURN;
                     // 1 keeps the frequency, 0 divides it.
-                    let kept = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
+                    let kept = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor))
+                        .clamp(0.0, 1.0);
                     blend(frequency, factor, kept)
                 };
                 Self::of(plain.map(stretch), 1.0)
@@ -120,9 +141,12 @@ impl Frequencies {
                 mscale_all_dim,
                 truncate,
             } => {
-                // The pair, as a fraction, that makes this many turns within the original positions.
-                let pair_of =
-                    |turns: f64| width * ln(original_max_position_embeddings as f64 / (turns * TURN)) / (2.0 * log);
+                // The pair, as a fraction, that makes this many turns within the original
+                // positions.
+                let pair_of = |turns: f64| {
+                    width * ln(original_max_position_embeddings as f64 / (turns * TURN))
+                        / (2.0 * log)
+                };
                 let mut first = pair_of(beta_fast.unwrap_or(DEFAULT_BETA_FAST));
                 let mut last = pair_of(beta_slow.unwrap_or(DEFAULT_BETA_SLOW));
                 if truncate.unwrap_or(true) {
@@ -137,7 +161,9 @@ impl Frequencies {
                     blend(frequency, factor, 1.0 - divided)
                 };
                 let length = attention_factor.unwrap_or_else(|| match (mscale, mscale_all_dim) {
-                    (Some(mscale), Some(all)) => yarn_length(factor, mscale) / yarn_length(factor, all),
+                    (Some(mscale), Some(all)) => {
+                        yarn_length(factor, mscale) / yarn_length(factor, all)
+                    }
                     _ => yarn_length(factor, 1.0),
                 });
                 Self::of(plain.enumerate().map(stretch), length)
@@ -146,7 +172,10 @@ impl Frequencies {
     }
 
     fn of(frequencies: impl Iterator<Item = f64>, length: f64) -> Self {
-        Self { pairs: frequencies.map(|frequency| frequency as f32).collect(), length }
+        Self {
+            pairs: frequencies.map(|frequency| frequency as f32).collect(),
+            length,
+        }
     }
 }
 
@@ -168,12 +197,14 @@ fn yarn_length(factor: f64, weight: f64) -> f64 {
 }
 
 const LN_2: f64 = std::f64::consts::LN_2;
-/// π/2 in two parts; the first has 33 significant bits, so that its product with a quadrant number is exact.
+/// π/2 in two parts; the first has 33 significant bits, so that its product with a quadrant number
+/// is exact.
 const HALF_PI_HIGH: f64 = f64::from_bits(0x3ff9_21fb_5440_0000);
 const HALF_PI_LOW: f64 = f64::from_bits(0x3dd0_b461_1a62_6331);
 const QUADRANTS_PER_RADIAN: f64 = std::f64::consts::FRAC_2_PI;
 
-/// Natural logarithm of `x > 0`: powers of two divided out, then `2 artanh((m − 1)/(m + 1))` as a series.
+/// Natural logarithm of `x > 0`: powers of two divided out, then `2 artanh((m − 1)/(m + 1))` as a
+/// series.
 fn ln(x: f64) -> f64 {
     if x < 1.0 {
         return -ln(1.0 / x);
@@ -185,7 +216,9 @@ fn ln(x: f64) -> f64 {
     }
     let z = (mantissa - 1.0) / (mantissa + 1.0);
     let square = z * z;
-    let series = (0..20).rev().fold(0.0, |sum, k| sum * square + 1.0 / f64::from(2 * k + 1));
+    let series = (0..20)
+        .rev()
+        .fold(0.0, |sum, k| sum * square + 1.0 / f64::from(2 * k + 1));
     exponent * LN_2 + 2.0 * z * series
 }
 
@@ -211,8 +244,8 @@ fn cos_sin(angle: f64) -> (f64, f64) {
     }
 }
 
-/// `Σ xᵏ / ((first)(first + 1)…)`: each term divides by the next `step` integers from `first` on. Gives eˣ for steps of
-/// one from 1; cos and sin/x over −x² for steps of two from 1 and from 2.
+/// `Σ xᵏ / ((first)(first + 1)…)`: each term divides by the next `step` integers from `first` on.
+/// Gives eˣ for steps of one from 1; cos and sin/x over −x² for steps of two from 1 and from 2.
 fn taylor(x: f64, step: u32, first: u32) -> f64 {
     let term = |sum: f64, k: u32| {
         let from = first + k * step;
@@ -231,10 +264,16 @@ mod tests {
         for step in 0..20_000 {
             let angle = f64::from(step) * 1.618_033;
             let (cos, sin) = cos_sin(angle);
-            assert!((cos - angle.cos()).abs() < 1e-13 && (sin - angle.sin()).abs() < 1e-13, "{angle}");
+            assert!(
+                (cos - angle.cos()).abs() < 1e-13 && (sin - angle.sin()).abs() < 1e-13,
+                "{angle}"
+            );
             let x = 1.0 + f64::from(step) * f64::from(step);
             assert!((ln(x) - x.ln()).abs() < 1e-14 * x.ln().max(1.0), "{x}");
-            assert!((ln(1.0 / x) + x.ln()).abs() < 1e-14 * x.ln().max(1.0), "1/{x}");
+            assert!(
+                (ln(1.0 / x) + x.ln()).abs() < 1e-14 * x.ln().max(1.0),
+                "1/{x}"
+            );
             let small = -f64::from(step) / 1000.0;
             assert!((exp(small) / small.exp() - 1.0).abs() < 1e-14, "{small}");
         }
@@ -242,7 +281,11 @@ mod tests {
 
     #[test]
     fn tables_follow_the_formula() {
-        let config = ModelConfig { max_positions: 700, rope_theta: 1e6, ..ModelConfig::preset("nano").unwrap() };
+        let config = ModelConfig {
+            max_positions: 700,
+            rope_theta: 1e6,
+            ..ModelConfig::preset("nano").unwrap()
+        };
         let tables = Tables::new(&config, 700).unwrap();
         let (cos, sin) = (tables.cos.as_f32().unwrap(), tables.sin.as_f32().unwrap());
         let d = config.head_dim;
@@ -250,15 +293,24 @@ mod tests {
             let (position, column) = (index / d, index % (d / 2));
             let frequency = 1e6f64.powf(-2.0 * column as f64 / d as f64) as f32;
             let angle = f64::from(position as f32 * frequency);
-            assert!((f64::from(*cos) - angle.cos()).abs() < 1e-6, "{position} {column}");
-            assert!((f64::from(*sin) - angle.sin()).abs() < 1e-6, "{position} {column}");
+            assert!(
+                (f64::from(*cos) - angle.cos()).abs() < 1e-6,
+                "{position} {column}"
+            );
+            assert!(
+                (f64::from(*sin) - angle.sin()).abs() < 1e-6,
+                "{position} {column}"
+            );
         }
     }
 
     #[test]
     fn rows_do_not_depend_on_how_many_there_are() {
         let nano = ModelConfig::preset("nano").unwrap();
-        let linear = ModelConfig { rope_scaling: RopeScaling::Linear { factor: 3.0 }, ..nano.clone() };
+        let linear = ModelConfig {
+            rope_scaling: RopeScaling::Linear { factor: 3.0 },
+            ..nano.clone()
+        };
         for config in [nano, linear] {
             let (long, width) = (Tables::new(&config, 301).unwrap(), config.head_dim);
             for positions in [0, 1, 17, 300] {
@@ -275,8 +327,13 @@ mod tests {
     fn bits_are_pinned() {
         let tables = Tables::new(&ModelConfig::preset("nano").unwrap(), 512).unwrap();
         let digest = |tensor: &Tensor| {
-            tensor.words().iter().fold(0u64, |hash, &word| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3))
+            tensor.words().iter().fold(0u64, |hash, &word| {
+                (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3)
+            })
         };
-        assert_eq!((digest(&tables.cos), digest(&tables.sin)), (2_174_410_964_857_578_280, 7_468_691_265_847_114_496));
+        assert_eq!(
+            (digest(&tables.cos), digest(&tables.sin)),
+            (2_174_410_964_857_578_280, 7_468_691_265_847_114_496)
+        );
     }
 }

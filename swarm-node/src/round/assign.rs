@@ -1,8 +1,10 @@
-//! Who treats which question: rendezvous hashing, so that a member that joins or leaves moves only its own share.
+//! Who treats which question: rendezvous hashing, so that a member that joins or leaves moves only
+//! its own share.
 //!
-//! Weight of (member, question, stage) = mix(h(member) ⊕ h(question, stage)) with SHA-256 halves keyed by the round's
-//! beacon; the highest weights win. Nobody can choose a key that draws particular questions without knowing the beacon.
-//! Practice questions are loaded evenly: a member takes no more than its fair share while another eligible one has room.
+//! Weight of (member, question, stage) = mix(h(member) ⊕ h(question, stage)) with SHA-256 halves
+//! keyed by the round's beacon; the highest weights win. Nobody can choose a key that draws
+//! particular questions without knowing the beacon. Practice questions are loaded evenly: a member
+//! takes no more than its fair share while another eligible one has room.
 
 use super::config::Game;
 use super::digest::{Hasher, low_u64};
@@ -19,8 +21,17 @@ pub struct Assignment {
 impl Assignment {
     /// The assignment of a round.
     pub fn new(beacon: &Beacon, game: &Game, questions: &[Question], members: &Members) -> Self {
-        let draw = Draw { hashes: member_hashes(beacon, members), beacon, members };
-        let committee = |stage, count| questions.iter().map(|q| draw.committee(q, stage, count)).collect();
+        let draw = Draw {
+            hashes: member_hashes(beacon, members),
+            beacon,
+            members,
+        };
+        let committee = |stage, count| {
+            questions
+                .iter()
+                .map(|q| draw.committee(q, stage, count))
+                .collect()
+        };
         Self {
             stages: [
                 draw.share(game, questions),
@@ -49,7 +60,9 @@ impl Assignment {
     /// Slots assigned to a member in a stage, ascending.
     pub fn slots(&self, stage: Stage, member: MemberIndex) -> Vec<u16> {
         let [share, ..] = &self.stages;
-        (0..share.len() as u16).filter(|slot| self.contains(stage, *slot, member)).collect()
+        (0..share.len() as u16)
+            .filter(|slot| self.contains(stage, *slot, member))
+            .collect()
     }
 }
 
@@ -60,14 +73,32 @@ struct Draw<'a> {
 }
 
 fn member_hashes(beacon: &Beacon, members: &Members) -> Vec<u64> {
-    let hash = |peer: &[u8; 33]| low_u64(&Hasher::new("rendezvous-member").bytes(beacon).bytes(peer).finish());
-    members.list().iter().map(|member| hash(&member.peer.0)).collect()
+    let hash = |peer: &[u8; 33]| {
+        low_u64(
+            &Hasher::new("rendezvous-member")
+                .bytes(beacon)
+                .bytes(peer)
+                .finish(),
+        )
+    };
+    members
+        .list()
+        .iter()
+        .map(|member| hash(&member.peer.0))
+        .collect()
 }
 
 impl Draw<'_> {
     /// Everybody who may be chosen, heaviest first; equal weights by index.
-    fn ranked(&self, question: &Question, stage: Stage, eligible: impl Fn(MemberIndex) -> bool) -> Vec<MemberIndex> {
-        let hasher = Hasher::new("rendezvous-question").bytes(self.beacon).u64(stage as u64);
+    fn ranked(
+        &self,
+        question: &Question,
+        stage: Stage,
+        eligible: impl Fn(MemberIndex) -> bool,
+    ) -> Vec<MemberIndex> {
+        let hasher = Hasher::new("rendezvous-question")
+            .bytes(self.beacon)
+            .u64(stage as u64);
         let key = low_u64(&hasher.bytes(&question.id).finish());
         let indexed = (0..).zip(&self.hashes).filter(|(i, _)| eligible(*i));
         let mut ranked: Vec<_> = indexed.map(|(i, hash)| (!mix(key ^ hash), i)).collect();
@@ -83,7 +114,12 @@ impl Draw<'_> {
         if usize::from(count) >= self.hashes.len() {
             return (0..self.hashes.len() as MemberIndex).collect();
         }
-        sorted(self.ranked(question, stage, |_| true).into_iter().take(count.into()).collect())
+        sorted(
+            self.ranked(question, stage, |_| true)
+                .into_iter()
+                .take(count.into())
+                .collect(),
+        )
     }
 
     fn share(&self, game: &Game, questions: &[Question]) -> Vec<Vec<MemberIndex>> {
@@ -97,7 +133,11 @@ impl Draw<'_> {
 
     /// The heaviest members of the topic with room; when too few have room, the heaviest without.
     fn practice(&self, question: &Question, count: u16, room: &mut Room) -> Vec<MemberIndex> {
-        let works = |i| self.members.get(i).is_some_and(|member| member.works_on(question.topic));
+        let works = |i| {
+            self.members
+                .get(i)
+                .is_some_and(|member| member.works_on(question.topic))
+        };
         let ranked = self.ranked(question, Stage::Share, works);
         let (free, full): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|i| room.has(*i));
         let chosen: Vec<_> = free.into_iter().chain(full).take(count.into()).collect();
@@ -116,7 +156,9 @@ impl Room {
     }
 
     fn has(&self, member: MemberIndex) -> bool {
-        self.0.get(usize::from(member)).is_some_and(|room| *room > 0)
+        self.0
+            .get(usize::from(member))
+            .is_some_and(|room| *room > 0)
     }
 
     fn take(&mut self, member: MemberIndex) {
@@ -159,16 +201,25 @@ mod tests {
     fn game() -> Game {
         let mut game = toy::config(4).game;
         (game.topics, game.practice, game.common) = (4, 64, 12);
-        (game.answerers, game.common_answerers, game.critics, game.deciders) = (1, 5, 3, 100);
+        (
+            game.answerers,
+            game.common_answerers,
+            game.critics,
+            game.deciders,
+        ) = (1, 5, 3, 100);
         game
     }
 
     #[test]
     fn practice_is_loaded_evenly() {
         let members = members(8, |_, _| ());
-        let assignment = Assignment::new(&[3; 32], &game(), &questions(&[3; 32], &game()), &members);
+        let assignment =
+            Assignment::new(&[3; 32], &game(), &questions(&[3; 32], &game()), &members);
         for member in 0..8 {
-            let practice = assignment.slots(Stage::Share, member).into_iter().filter(|slot| *slot < 64);
+            let practice = assignment
+                .slots(Stage::Share, member)
+                .into_iter()
+                .filter(|slot| *slot < 64);
             assert_eq!(practice.count(), 8);
         }
     }
@@ -179,7 +230,9 @@ mod tests {
         let list = questions(&[3; 32], &game());
         let assignment = Assignment::new(&[3; 32], &game(), &list, &members);
         for (slot, question) in (0..64).zip(&list) {
-            let [only] = assignment.members(Stage::Share, slot) else { panic!("one answerer") };
+            let [only] = assignment.members(Stage::Share, slot) else {
+                panic!("one answerer")
+            };
             assert!(members.get(*only).unwrap().works_on(question.topic));
         }
     }
@@ -187,7 +240,8 @@ mod tests {
     #[test]
     fn committees_have_their_size_and_practice_has_none() {
         let members = members(8, |_, _| ());
-        let assignment = Assignment::new(&[3; 32], &game(), &questions(&[3; 32], &game()), &members);
+        let assignment =
+            Assignment::new(&[3; 32], &game(), &questions(&[3; 32], &game()), &members);
         let sizes = |slot| Stage::ALL.map(|stage| assignment.members(stage, slot).len());
         assert_eq!(sizes(0), [1, 0, 0]);
         assert_eq!(sizes(70), [5, 3, 8]);
@@ -206,13 +260,23 @@ mod tests {
         let list = questions(&[3; 32], &game());
         // Fair shares that never bind leave pure rendezvous hashing.
         let places = |members: &Members| {
-            let draw = Draw { hashes: member_hashes(&[3; 32], members), beacon: &[3; 32], members };
+            let draw = Draw {
+                hashes: member_hashes(&[3; 32], members),
+                beacon: &[3; 32],
+                members,
+            };
             let mut room = Room(vec![u32::MAX; 8]);
-            list.iter().take(64).map(|q| draw.practice(q, 2, &mut room)).collect::<Vec<_>>()
+            list.iter()
+                .take(64)
+                .map(|q| draw.practice(q, 2, &mut room))
+                .collect::<Vec<_>>()
         };
         let mut moved = 0;
         for (before, after) in places(&all).into_iter().zip(places(&rest)) {
-            let stayed = before.iter().filter(|i| **i != 3).all(|i| after.contains(i));
+            let stayed = before
+                .iter()
+                .filter(|i| **i != 3)
+                .all(|i| after.contains(i));
             assert!(stayed);
             moved += usize::from(before != after);
         }

@@ -1,9 +1,10 @@
 //! The messages of one round: what was said, by whom, once.
 //!
-//! A place is (member, kind, slot). The first properly signed message for a place is its word; an identical one is a
-//! duplicate; a different one is an *equivocation*: both are kept as [`Evidence`], neither counts, and the place stays
-//! closed. A message with a valid signature closes its place even when its content is bad, so that what counts never
-//! depends on the order of arrival.
+//! A place is (member, kind, slot). The first properly signed message for a place is its word; an
+//! identical one is a duplicate; a different one is an *equivocation*: both are kept as
+//! [`Evidence`], neither counts, and the place stays closed. A message with a valid signature
+//! closes its place even when its content is bad, so that what counts never depends on the order of
+//! arrival.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -52,7 +53,13 @@ impl Book {
     /// An empty book.
     pub fn new(plan: Arc<Plan>) -> Self {
         let transcript = Transcript::new(plan.clone());
-        Self { plan, words: HashMap::new(), seals: HashMap::new(), transcript, attests: BTreeMap::new() }
+        Self {
+            plan,
+            words: HashMap::new(),
+            seals: HashMap::new(),
+            transcript,
+            attests: BTreeMap::new(),
+        }
     }
 
     /// The plan of the round.
@@ -75,17 +82,25 @@ impl Book {
     /// # Errors
     /// [`Rejection::NotMember`].
     pub fn member(&self, envelope: &Envelope<'_>) -> Result<MemberIndex, Rejection> {
-        self.plan.members.find(&envelope.header.peer).ok_or(Rejection::NotMember)
+        self.plan
+            .members
+            .find(&envelope.header.peer)
+            .ok_or(Rejection::NotMember)
     }
 
-    /// Refuses a message whose place is closed or says the same already. Compares payloads: a member that signs the same
-    /// words twice does not contradict itself.
+    /// Refuses a message whose place is closed or says the same already. Compares payloads: a
+    /// member that signs the same words twice does not contradict itself.
     ///
     /// # Errors
     /// [`Rejection::Duplicate`].
     pub fn duplicate(&self, member: MemberIndex, envelope: &Envelope<'_>) -> Result<(), Rejection> {
-        let same = |bytes: &[u8]| Envelope::parse(bytes).is_ok_and(|said| said.payload == envelope.payload);
-        match self.words.get(&(member, envelope.header.kind, envelope.header.slot)) {
+        let same = |bytes: &[u8]| {
+            Envelope::parse(bytes).is_ok_and(|said| said.payload == envelope.payload)
+        };
+        match self
+            .words
+            .get(&(member, envelope.header.kind, envelope.header.slot))
+        {
             None => Ok(()),
             Some(Word::Said(bytes)) if !same(bytes) => Ok(()),
             Some(_) => Err(Rejection::Duplicate),
@@ -101,16 +116,33 @@ impl Book {
             Some(stage) => self.plan.assignment.contains(stage, slot, member),
             None => slot == STAGE_SLOT,
         };
-        if fits { Ok(()) } else { Err(Rejection::NotAssigned) }
+        if fits {
+            Ok(())
+        } else {
+            Err(Rejection::NotAssigned)
+        }
     }
 
     /// True if the member signed the message.
-    pub fn signed(&self, member: MemberIndex, envelope: &Envelope<'_>, memo: &SignatureMemo) -> bool {
-        let verify = |key| memo.verify(envelope.header.peer, key, &envelope.digest(), &envelope.signature);
+    pub fn signed(
+        &self,
+        member: MemberIndex,
+        envelope: &Envelope<'_>,
+        memo: &SignatureMemo,
+    ) -> bool {
+        let verify = |key| {
+            memo.verify(
+                envelope.header.peer,
+                key,
+                &envelope.digest(),
+                &envelope.signature,
+            )
+        };
         self.plan.members.key(member).is_some_and(verify)
     }
 
-    /// Writes a signed message for an assigned place down; evidence if it contradicts an earlier one.
+    /// Writes a signed message for an assigned place down; evidence if it contradicts an earlier
+    /// one.
     ///
     /// # Errors
     /// Everything about the content: equivocation, form, seal.
@@ -127,10 +159,15 @@ impl Book {
                 return Err(Rejection::Duplicate);
             };
             self.strike(member, kind, slot);
-            *evidence = Some(Evidence { peer: envelope.header.peer, first, second: bytes.clone() });
+            *evidence = Some(Evidence {
+                peer: envelope.header.peer,
+                first,
+                second: bytes.clone(),
+            });
             return Err(Rejection::Equivocation);
         }
-        self.words.insert((member, kind, slot), Word::Said(bytes.clone()));
+        self.words
+            .insert((member, kind, slot), Word::Said(bytes.clone()));
         self.content(member, kind, slot, envelope.payload)
     }
 
@@ -143,12 +180,19 @@ impl Book {
             Kind::DecideReveal => drop(self.transcript.decisions.remove(&(slot, member))),
             Kind::Attest => drop(self.attests.remove(&member)),
             Kind::ShareSeal | Kind::CritiqueSeal | Kind::DecideSeal => {
-                self.seals.retain(|(stage, _, other), _| (stage.seal(), *other) != (kind, member));
+                self.seals
+                    .retain(|(stage, _, other), _| (stage.seal(), *other) != (kind, member));
             }
         }
     }
 
-    fn content(&mut self, member: MemberIndex, kind: Kind, slot: u16, payload: &[u8]) -> Result<(), Rejection> {
+    fn content(
+        &mut self,
+        member: MemberIndex,
+        kind: Kind,
+        slot: u16,
+        payload: &[u8],
+    ) -> Result<(), Rejection> {
         if let Some(stage) = kind.seals() {
             return self.seals_of(stage, member, payload);
         }
@@ -178,13 +222,22 @@ impl Book {
     }
 
     /// Notes seals: ascending slots that are assigned to the member.
-    fn seals_of(&mut self, stage: Stage, member: MemberIndex, payload: &[u8]) -> Result<(), Rejection> {
+    fn seals_of(
+        &mut self,
+        stage: Stage,
+        member: MemberIndex,
+        payload: &[u8],
+    ) -> Result<(), Rejection> {
         let Seals { seals } = decoded(payload)?;
         let assigned = |slot: u16| self.plan.assignment.contains(stage, slot, member);
         if !seals.is_sorted_by(|a, b| a.0 < b.0) || !seals.iter().all(|(slot, _)| assigned(*slot)) {
             return Err(Rejection::Malformed);
         }
-        self.seals.extend(seals.into_iter().map(|(slot, seal)| ((stage, slot, member), seal)));
+        self.seals.extend(
+            seals
+                .into_iter()
+                .map(|(slot, seal)| ((stage, slot, member), seal)),
+        );
         Ok(())
     }
 
@@ -196,8 +249,19 @@ impl Book {
         payload: &[u8],
     ) -> Result<T, Rejection> {
         let (slot, member) = place;
-        let peer = self.plan.members.get(member).ok_or(Rejection::NotMember)?.peer;
-        let context = SealContext { swarm: self.plan.swarm, round: self.plan.round, stage, slot, peer };
+        let peer = self
+            .plan
+            .members
+            .get(member)
+            .ok_or(Rejection::NotMember)?
+            .peer;
+        let context = SealContext {
+            swarm: self.plan.swarm,
+            round: self.plan.round,
+            stage,
+            slot,
+            peer,
+        };
         if self.seals.get(&(stage, slot, member)) != Some(&context.seal(payload)) {
             return Err(Rejection::Unsealed);
         }
@@ -209,14 +273,27 @@ impl Book {
         if !(1..=usize::from(self.plan.game.group)).contains(&group.completions.len()) {
             return Err(Rejection::Malformed);
         }
-        let Game { text_bytes, tokens, .. } = self.plan.game;
-        let fit = group.completions.iter().all(|completion| completion.fits(text_bytes, tokens));
-        if fit { Ok(()) } else { Err(Rejection::Malformed) }
+        let Game {
+            text_bytes, tokens, ..
+        } = self.plan.game;
+        let fit = group
+            .completions
+            .iter()
+            .all(|completion| completion.fits(text_bytes, tokens));
+        if fit {
+            Ok(())
+        } else {
+            Err(Rejection::Malformed)
+        }
     }
 
     fn fits<'a>(&self, mut texts: impl Iterator<Item = &'a Text>) -> Result<(), Rejection> {
         let limit = usize::from(self.plan.game.text_bytes);
-        if texts.all(|text| text.as_str().len() <= limit) { Ok(()) } else { Err(Rejection::Malformed) }
+        if texts.all(|text| text.as_str().len() <= limit) {
+            Ok(())
+        } else {
+            Err(Rejection::Malformed)
+        }
     }
 }
 

@@ -1,21 +1,28 @@
-//! Consensus of opinions where no verifier exists: each opinion is clipped to the stake-weighted median.
+//! Consensus of opinions where no verifier exists: each opinion is clipped to the stake-weighted
+//! median.
 //!
-//! The rule is Yuma consensus reduced to its core. Judges i hold stake S_i and give weights W_ij ∈ [0, 1000] to members j.
-//! The consensus weight m_j is the largest w such that judges with at least half of the stake gave W_ij ≥ w; the result is
-//! Σ S_i·min(W_ij, m_j) / Σ S_i. A coalition below half of the stake cannot lift anybody above what the others grant.
+//! The rule is Yuma consensus reduced to its core. Judges i hold stake S_i and give weights W_ij ∈
+//! [0, 1000] to members j. The consensus weight m_j is the largest w such that judges with at least
+//! half of the stake gave W_ij ≥ w; the result is Σ S_i·min(W_ij, m_j) / Σ S_i. A coalition below
+//! half of the stake cannot lift anybody above what the others grant.
 
 /// One judge's weight for one member: `(stake, weight in thousandths)`.
 pub type Opinion = (u64, u32);
 
-/// The clipped, stake-weighted mean of the opinions about one member, in thousandths; 0 without stake.
+/// The clipped, stake-weighted mean of the opinions about one member, in thousandths; 0 without
+/// stake.
 ///
-/// Example: stakes 60 and 40 with weights 200 and 1000 give a median of 200, so the result is 200, not 520.
+/// Example: stakes 60 and 40 with weights 200 and 1000 give a median of 200, so the result is 200,
+/// not 520.
 pub fn consensus(opinions: &[Opinion]) -> u32 {
     let total: u128 = opinions.iter().map(|(stake, _)| u128::from(*stake)).sum();
     let ceiling = median(opinions, total);
-    let clipped = |(stake, weight): &Opinion| u128::from(*stake) * u128::from((*weight).min(ceiling));
+    let clipped =
+        |(stake, weight): &Opinion| u128::from(*stake) * u128::from((*weight).min(ceiling));
     let sum: u128 = opinions.iter().map(clipped).sum();
-    sum.checked_div(total).and_then(|mean| u32::try_from(mean).ok()).unwrap_or(0)
+    sum.checked_div(total)
+        .and_then(|mean| u32::try_from(mean).ok())
+        .unwrap_or(0)
 }
 
 /// The largest weight that at least half of the stake supports.

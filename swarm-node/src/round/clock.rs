@@ -64,7 +64,10 @@ impl Position {
     pub fn next(self) -> Self {
         match self.window.next() {
             Some(window) => Self { window, ..self },
-            None => Self { round: self.round.saturating_add(1), window: Window::ShareSeal },
+            None => Self {
+                round: self.round.saturating_add(1),
+                window: Window::ShareSeal,
+            },
         }
     }
 }
@@ -87,7 +90,11 @@ impl Clock {
             *start = length;
             length += u64::from(window);
         }
-        Self { genesis: config.genesis_ms, starts, length: length.max(1) }
+        Self {
+            genesis: config.genesis_ms,
+            starts,
+            length: length.max(1),
+        }
     }
 
     /// Length of a round in milliseconds.
@@ -101,19 +108,26 @@ impl Clock {
         let within = elapsed % self.length;
         let index = self.starts.iter().rposition(|start| *start <= within)?;
         let window = Window::ALL.get(index).copied()?;
-        Some(Position { round: elapsed / self.length, window })
+        Some(Position {
+            round: elapsed / self.length,
+            window,
+        })
     }
 
     /// The first millisecond of a position, saturating at the end of time.
     pub fn start(&self, at: Position) -> Millis {
-        let round = at.round.saturating_mul(self.length).saturating_add(self.genesis);
+        let round = at
+            .round
+            .saturating_mul(self.length)
+            .saturating_add(self.genesis);
         let offset = self.starts.get(at.window as usize).copied().unwrap_or(0);
         round.saturating_add(offset)
     }
 
     /// The first millisecond of the window after the one at `now`; genesis before genesis.
     pub fn next_boundary(&self, now: Millis) -> Millis {
-        self.at(now).map_or(self.genesis, |at| self.start(at.next()))
+        self.at(now)
+            .map_or(self.genesis, |at| self.start(at.next()))
     }
 
     /// The first round that starts at or after `now`.
@@ -140,7 +154,10 @@ mod tests {
         let clock = clock();
         assert_eq!(clock.length(), 100);
         assert_eq!(clock.at(999), None);
-        let mut at = Position { round: 0, window: Window::ShareSeal };
+        let mut at = Position {
+            round: 0,
+            window: Window::ShareSeal,
+        };
         for _ in 0..30 {
             let start = clock.start(at);
             assert_eq!(clock.at(start), Some(at));

@@ -1,9 +1,9 @@
-//! The one place where bytes become message bodies and back: bincode 2.0.1 through serde, little-endian, variable-length
-//! integers.
+//! The one place where bytes become message bodies and back: bincode 2.0.1 through serde,
+//! little-endian, variable-length integers.
 //!
-//! Every decode is limited in bytes, must consume its input exactly, and stops at the first list or text that is longer
-//! than its bound, so a hostile length costs nothing. Native `bincode::Decode` derives are never used: they reserve
-//! what a length prefix claims.
+//! Every decode is limited in bytes, must consume its input exactly, and stops at the first list or
+//! text that is longer than its bound, so a hostile length costs nothing. Native `bincode::Decode`
+//! derives are never used: they reserve what a length prefix claims.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -57,15 +57,16 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         return Err(CodecError::TooLarge(bytes.len()));
     }
     let config = bincode::config::standard().with_limit::<MAX_BODY>();
-    let (body, used) =
-        bincode::serde::decode_from_slice(bytes, config).map_err(|error| CodecError::Malformed(error.to_string()))?;
+    let (body, used) = bincode::serde::decode_from_slice(bytes, config)
+        .map_err(|error| CodecError::Malformed(error.to_string()))?;
     match bytes.len() - used {
         0 => Ok(body),
         rest => Err(CodecError::Trailing(rest)),
     }
 }
 
-/// For `#[serde(deserialize_with = …)]`: a list of at most `MAX` items, refused before it grows beyond that.
+/// For `#[serde(deserialize_with = …)]`: a list of at most `MAX` items, refused before it grows
+/// beyond that.
 pub fn bounded_list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -104,7 +105,8 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T,
 pub struct Text(String);
 
 impl Text {
-    /// Takes a text and cuts it to at most `max` bytes (and [`MAX_TEXT`]), at the end of a character.
+    /// Takes a text and cuts it to at most `max` bytes (and [`MAX_TEXT`]), at the end of a
+    /// character.
     pub fn cut(mut text: String, max: u16) -> Self {
         let limit = usize::from(max.min(MAX_TEXT));
         text.truncate(text.floor_char_boundary(limit));
@@ -126,7 +128,10 @@ impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text.len() > usize::from(MAX_TEXT) {
-            return Err(D::Error::invalid_length(text.len(), &"a text within MAX_TEXT bytes"));
+            return Err(D::Error::invalid_length(
+                text.len(),
+                &"a text within MAX_TEXT bytes",
+            ));
         }
         Ok(Self(text))
     }
@@ -144,7 +149,12 @@ mod tests {
         let bytes = encode(&Three(vec![1, 2, 3])).unwrap();
         assert_eq!(decode::<Three>(&bytes), Ok(Three(vec![1, 2, 3])));
         let bytes = encode(&Three(vec![1; 4])).unwrap();
-        assert!(decode::<Three>(&bytes).unwrap_err().to_string().contains("at most 3"));
+        assert!(
+            decode::<Three>(&bytes)
+                .unwrap_err()
+                .to_string()
+                .contains("at most 3")
+        );
         let claims_eighteen_quintillion = [253, 255, 255, 255, 255, 255, 255, 255, 255];
         assert!(decode::<Three>(&claims_eighteen_quintillion).is_err());
     }

@@ -1,15 +1,18 @@
-//! The swarm's configuration: the facts on which all members must agree, their canonical bytes and the swarm's name.
+//! The swarm's configuration: the facts on which all members must agree, their canonical bytes and
+//! the swarm's name.
 //!
-//! Two nodes whose configurations differ in one byte have different [`SwarmId`]s and are not peers, so nothing in here
-//! is ever negotiated. Lengths are milliseconds, sizes bytes. [`SwarmConfig::validate`] enforces the limits that the
-//! wire format needs; every other module may assume a validated configuration.
+//! Two nodes whose configurations differ in one byte have different [`SwarmId`]s and are not peers,
+//! so nothing in here is ever negotiated. Lengths are milliseconds, sizes bytes.
+//! [`SwarmConfig::validate`] enforces the limits that the wire format needs; every other module may
+//! assume a validated configuration.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::digest::Hasher;
 
-/// Longest text field of the configuration, in bytes; such fields name things, they do not carry them.
+/// Longest text field of the configuration, in bytes; such fields name things, they do not carry
+/// them.
 pub const MAX_NAME: usize = 256;
 /// Most questions of one round: slots are 16-bit and a seal message must fit an envelope.
 pub const MAX_SLOTS: u16 = 1024;
@@ -23,7 +26,8 @@ pub const MAX_TOKENS: u16 = 4096;
 pub const LOG_PROB_BYTES: usize = 3;
 /// Most bytes of a completion beside its text and log-probabilities: two lengths and the end.
 pub const FRAME_BYTES: usize = 12;
-/// Most bytes of one group of completions: leaves room for header, salt and lengths in a 64 KiB envelope.
+/// Most bytes of one group of completions: leaves room for header, salt and lengths in a 64 KiB
+/// envelope.
 pub const MAX_GROUP_BYTES: usize = 60_000;
 /// Most topics: a member's topics are the bits of a `u64`.
 pub const MAX_TOPICS: u16 = 64;
@@ -119,7 +123,8 @@ pub struct Game {
     pub topics: u16,
     /// Practice questions per round; they are shared for learning and take slots `0..practice`.
     pub practice: u16,
-    /// Common questions per round; they pass through all three stages and take the slots after practice.
+    /// Common questions per round; they pass through all three stages and take the slots after
+    /// practice.
     pub common: u16,
     /// Completions per answer, the group of GRPO (L).
     pub group: u8,
@@ -145,8 +150,9 @@ impl Game {
         self.practice.saturating_add(self.common)
     }
 
-    /// Longest text in bytes, and most tokens, for groups of completions of up to `max_new` tokens: as the model writes
-    /// them where a message can carry that, else with room for both. A token has seldom more than eight bytes.
+    /// Longest text in bytes, and most tokens, for groups of completions of up to `max_new` tokens:
+    /// as the model writes them where a message can carry that, else with room for both. A token
+    /// has seldom more than eight bytes.
     ///
     /// ```
     /// use swarm_node::round::Game;
@@ -156,15 +162,20 @@ impl Game {
     pub fn text_limits(group: u8, max_new: usize) -> (u16, u16) {
         const BYTES: usize = 8;
         let room = (MAX_GROUP_BYTES / usize::from(group.max(1))).saturating_sub(FRAME_BYTES);
-        let tokens = max_new.clamp(1, MAX_TOKENS.into()).min(room / (LOG_PROB_BYTES + BYTES / 2));
-        let bytes = (BYTES * tokens).min(MAX_TEXT.into()).min(room - LOG_PROB_BYTES * tokens);
+        let tokens = max_new
+            .clamp(1, MAX_TOKENS.into())
+            .min(room / (LOG_PROB_BYTES + BYTES / 2));
+        let bytes = (BYTES * tokens)
+            .min(MAX_TEXT.into())
+            .min(room - LOG_PROB_BYTES * tokens);
         // Both are below the 16-bit limits that they were compared with.
         (bytes as u16, tokens as u16)
     }
 
     /// Most bytes of a group of completions of these sizes, encoded.
     pub fn group_bytes(group: u8, text_bytes: u16, tokens: u16) -> usize {
-        usize::from(group) * (usize::from(text_bytes) + usize::from(tokens) * LOG_PROB_BYTES + FRAME_BYTES)
+        usize::from(group)
+            * (usize::from(text_bytes) + usize::from(tokens) * LOG_PROB_BYTES + FRAME_BYTES)
     }
 }
 
@@ -198,7 +209,12 @@ fn in_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), C
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::OutOfRange { field, value, min, max })
+    Err(ConfigError::OutOfRange {
+        field,
+        value,
+        min,
+        max,
+    })
 }
 
 impl SwarmConfig {
@@ -217,7 +233,10 @@ impl SwarmConfig {
     fn validate_texts(&self) -> Result<(), ConfigError> {
         for (field, text) in self.texts() {
             if text.len() > MAX_NAME {
-                return Err(ConfigError::TextTooLong { field, len: text.len() });
+                return Err(ConfigError::TextTooLong {
+                    field,
+                    len: text.len(),
+                });
             }
         }
         Ok(())
@@ -233,8 +252,9 @@ impl SwarmConfig {
         ]
     }
 
-    /// The one byte string that stands for this configuration: a format version, then every field in declaration order,
-    /// texts as a little-endian `u32` length and their bytes, numbers little-endian.
+    /// The one byte string that stands for this configuration: a format version, then every field
+    /// in declaration order, texts as a little-endian `u32` length and their bytes, numbers
+    /// little-endian.
     pub fn canonical(&self) -> Vec<u8> {
         let mut out = vec![2];
         for (_, text) in self.texts() {
@@ -242,14 +262,21 @@ impl SwarmConfig {
             out.extend(text.as_bytes());
         }
         out.extend(self.genesis_ms.to_le_bytes());
-        out.extend(self.windows.lengths().into_iter().flat_map(u32::to_le_bytes));
+        out.extend(
+            self.windows
+                .lengths()
+                .into_iter()
+                .flat_map(u32::to_le_bytes),
+        );
         self.game.write(&mut out);
         out
     }
 
     /// SHA-256 of the canonical bytes, domain separated.
     pub fn swarm_id(&self) -> SwarmId {
-        Hasher::new("swarm-config").bytes(&self.canonical()).finish()
+        Hasher::new("swarm-config")
+            .bytes(&self.canonical())
+            .finish()
     }
 }
 
@@ -259,7 +286,12 @@ impl Game {
         let slots = u64::from(self.practice) + u64::from(self.common);
         in_range("game.practice + game.common", slots, 1, MAX_SLOTS.into())?;
         in_range("game.group", self.group.into(), 1, MAX_GROUP.into())?;
-        in_range("game.text_bytes", self.text_bytes.into(), 1, MAX_TEXT.into())?;
+        in_range(
+            "game.text_bytes",
+            self.text_bytes.into(),
+            1,
+            MAX_TEXT.into(),
+        )?;
         in_range("game.tokens", self.tokens.into(), 1, MAX_TOKENS.into())?;
         let group_bytes = Self::group_bytes(self.group, self.text_bytes, self.tokens) as u64;
         let field = "game.group * (game.text_bytes + 3 * game.tokens + 12)";
@@ -328,9 +360,20 @@ mod tests {
             for max_new in [0, 1, 20, 300, 1_000, 100_000] {
                 let mut config = toy::config(4);
                 let (text_bytes, tokens) = Game::text_limits(group, max_new);
-                (config.game.group, config.game.text_bytes, config.game.tokens) = (group, text_bytes, tokens);
-                assert!(config.validate().is_ok(), "{group} of {max_new}: {:?}", config.validate());
-                assert!(text_bytes >= 4 * tokens || text_bytes == MAX_TEXT, "{group} of {max_new}: {text_bytes}");
+                (
+                    config.game.group,
+                    config.game.text_bytes,
+                    config.game.tokens,
+                ) = (group, text_bytes, tokens);
+                assert!(
+                    config.validate().is_ok(),
+                    "{group} of {max_new}: {:?}",
+                    config.validate()
+                );
+                assert!(
+                    text_bytes >= 4 * tokens || text_bytes == MAX_TEXT,
+                    "{group} of {max_new}: {text_bytes}"
+                );
             }
         }
     }
@@ -345,11 +388,23 @@ mod tests {
         config.game.text_bytes = 4096;
         assert!(config.validate().is_err());
         (config.game.text_bytes, config.game.tokens) = (64, 1300);
-        assert!(config.validate().unwrap_err().to_string().contains("game.tokens"));
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("game.tokens")
+        );
         config.game.tokens = 0;
         assert!(config.validate().is_err());
         config.game.tokens = 64;
         config.model = "m".repeat(300);
-        assert!(matches!(config.validate(), Err(ConfigError::TextTooLong { field: "model", len: 300 })));
+        assert!(matches!(
+            config.validate(),
+            Err(ConfigError::TextTooLong {
+                field: "model",
+                len: 300
+            })
+        ));
     }
 }

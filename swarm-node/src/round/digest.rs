@@ -1,11 +1,13 @@
-//! SHA-256 with a domain in front, so that bytes hashed for one purpose never mean something for another.
+//! SHA-256 with a domain in front, so that bytes hashed for one purpose never mean something for
+//! another.
 
 use sha2::{Digest, Sha256};
 
 /// A 32-byte SHA-256 value.
 pub type Digest32 = [u8; 32];
 
-/// Incremental SHA-256 over `domain ‖ 0x00 ‖ parts`; parts of variable length must be last or carry their length.
+/// Incremental SHA-256 over `domain ‖ 0x00 ‖ parts`; parts of variable length must be last or carry
+/// their length.
 pub struct Hasher(Sha256);
 
 impl Hasher {

@@ -1,12 +1,14 @@
-//! The signed envelope around every message, and its fixed header, parsed by hand before any decoder runs.
+//! The signed envelope around every message, and its fixed header, parsed by hand before any
+//! decoder runs.
 //!
 //! ```text
 //! offset 0      2     3         35      43     45      78         86       90        90+n
 //!        │version│kind │swarm_id │round  │slot  │peer   │sequence  │n       │payload  │signature│
 //!        │u16    │u8   │32 bytes │u64    │u16   │33     │u64       │u32     │n bytes  │64 bytes │
 //! ```
-//! Numbers are little-endian. The signature covers SHA-256 of the domain, header and payload. `sequence` counts the
-//! messages a member signed in the round: it makes a member's own log readable and is evidence, nothing depends on it.
+//! Numbers are little-endian. The signature covers SHA-256 of the domain, header and payload.
+//! `sequence` counts the messages a member signed in the round: it makes a member's own log
+//! readable and is evidence, nothing depends on it.
 
 use thiserror::Error;
 
@@ -47,7 +49,10 @@ pub struct Header {
 #[non_exhaustive]
 pub enum EnvelopeError {
     /// Too short or too long, or the payload's length disagrees with the message's.
-    #[error("a message of {0} bytes; expected {MIN_ENVELOPE}..={MAX_ENVELOPE}, exactly as its header says")]
+    #[error(
+        "a message of {0} bytes; expected {MIN_ENVELOPE}..={MAX_ENVELOPE}, exactly as its header \
+         says"
+    )]
     Size(usize),
     /// Another protocol version.
     #[error("protocol version {0}; this node speaks {PROTOCOL_VERSION}, update the older one")]
@@ -93,7 +98,12 @@ impl<'a> Envelope<'a> {
         let (signed, signature) = bytes.split_last_chunk::<SIGNATURE_BYTES>().ok_or(size)?;
         let (head, payload) = signed.split_first_chunk::<HEADER_BYTES>().ok_or(size)?;
         let header = parse_header(head, payload.len()).ok_or(size)??;
-        Ok(Self { header, payload, signature: *signature, signed })
+        Ok(Self {
+            header,
+            payload,
+            signature: *signature,
+            signed,
+        })
     }
 
     /// The digest that the signature covers.
@@ -103,7 +113,10 @@ impl<'a> Envelope<'a> {
 }
 
 /// `None` if the declared payload length differs from the real one.
-fn parse_header(head: &[u8; HEADER_BYTES], payload: usize) -> Option<Result<Header, EnvelopeError>> {
+fn parse_header(
+    head: &[u8; HEADER_BYTES],
+    payload: usize,
+) -> Option<Result<Header, EnvelopeError>> {
     let mut reader = Reader(head);
     let version = u16::from_le_bytes(reader.take()?);
     let [kind] = reader.take()?;
@@ -118,8 +131,19 @@ fn parse_header(head: &[u8; HEADER_BYTES], payload: usize) -> Option<Result<Head
     if version != PROTOCOL_VERSION {
         return Some(Err(EnvelopeError::Version(version)));
     }
-    let header = |kind| Header { swarm, round, kind, slot, peer, sequence };
-    Some(Kind::from_wire(kind).map(header).ok_or(EnvelopeError::Kind(kind)))
+    let header = |kind| Header {
+        swarm,
+        round,
+        kind,
+        slot,
+        peer,
+        sequence,
+    };
+    Some(
+        Kind::from_wire(kind)
+            .map(header)
+            .ok_or(EnvelopeError::Kind(kind)),
+    )
 }
 
 impl Header {
@@ -143,7 +167,11 @@ fn signed_digest(signed: &[u8]) -> Digest32 {
 ///
 /// # Errors
 /// [`EnvelopeError::Size`] if the payload does not fit.
-pub fn seal_envelope(header: &Header, payload: &[u8], key: &NodeKey) -> Result<Vec<u8>, EnvelopeError> {
+pub fn seal_envelope(
+    header: &Header,
+    payload: &[u8],
+    key: &NodeKey,
+) -> Result<Vec<u8>, EnvelopeError> {
     let size = MIN_ENVELOPE + payload.len();
     if size > MAX_ENVELOPE {
         return Err(EnvelopeError::Size(size));
@@ -151,7 +179,9 @@ pub fn seal_envelope(header: &Header, payload: &[u8], key: &NodeKey) -> Result<V
     let mut bytes = Vec::with_capacity(size);
     header.write(payload.len(), &mut bytes);
     bytes.extend(payload);
-    let signature = key.sign(&signed_digest(&bytes)).ok_or(EnvelopeError::Size(size))?;
+    let signature = key
+        .sign(&signed_digest(&bytes))
+        .ok_or(EnvelopeError::Size(size))?;
     bytes.extend(signature);
     Ok(bytes)
 }
@@ -166,7 +196,14 @@ mod tests {
 
     fn header(key: &NodeKey) -> Header {
         let (swarm, peer) = ([7; 32], key.peer());
-        Header { swarm, round: 3, kind: Kind::ShareReveal, slot: 5, peer, sequence: 9 }
+        Header {
+            swarm,
+            round: 3,
+            kind: Kind::ShareReveal,
+            slot: 5,
+            peer,
+            sequence: 9,
+        }
     }
 
     fn key() -> NodeKey {
@@ -191,7 +228,11 @@ mod tests {
         assert_eq!(text, expected);
         assert_eq!(&rest[..7], b"payload");
         let whole = Hasher::new("golden").bytes(&bytes).finish();
-        assert_eq!(hex(&whole), GOLDEN, "the wire format changed: raise PROTOCOL_VERSION");
+        assert_eq!(
+            hex(&whole),
+            GOLDEN,
+            "the wire format changed: raise PROTOCOL_VERSION"
+        );
     }
 
     const GOLDEN: &str = "5cbf6aa13599dc9dc7b75af3b819f35fb07dd8430ff09b0312601d4cbe8b789c";
@@ -201,7 +242,8 @@ mod tests {
         let bytes = seal_envelope(&header(&key()), b"payload", &key()).unwrap();
         let public = PublicKey::try_from(key().peer()).unwrap();
         let valid = |bytes: &[u8]| {
-            Envelope::parse(bytes).is_ok_and(|envelope| public.verify(&envelope.digest(), &envelope.signature))
+            Envelope::parse(bytes)
+                .is_ok_and(|envelope| public.verify(&envelope.digest(), &envelope.signature))
         };
         assert!(valid(&bytes));
         for i in 0..bytes.len() {
@@ -218,7 +260,10 @@ mod tests {
             assert!(Envelope::parse(&bytes[..len]).is_err());
         }
         let huge = vec![0; MAX_ENVELOPE + 1];
-        assert_eq!(Envelope::parse(&huge).unwrap_err(), EnvelopeError::Size(huge.len()));
+        assert_eq!(
+            Envelope::parse(&huge).unwrap_err(),
+            EnvelopeError::Size(huge.len())
+        );
         assert!(seal_envelope(&header(&key()), &huge, &key()).is_err());
     }
 

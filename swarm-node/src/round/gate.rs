@@ -1,11 +1,12 @@
 //! Reasons to reject a message, their counters, and what one link may cost a node per round.
 //!
-//! Messages are judged cheapest first: size, version, swarm, round window, member, duplicate, assignment, rate,
-//! signature, content. A valid message costs one signature check per place and its first contradiction another, and the
-//! plan bounds the places, so only *bad signatures* are charged. They are charged to the link that delivered them, never
-//! to the peer that they name: a forger must not use up somebody else's allowance. A muted link still delivers its own
-//! peer's words (up to a much higher limit), because whether a member's words count should not depend on what else
-//! it sent and in which order that arrived.
+//! Messages are judged cheapest first: size, version, swarm, round window, member, duplicate,
+//! assignment, rate, signature, content. A valid message costs one signature check per place and
+//! its first contradiction another, and the plan bounds the places, so only *bad signatures* are
+//! charged. They are charged to the link that delivered them, never to the peer that they name: a
+//! forger must not use up somebody else's allowance. A muted link still delivers its own peer's
+//! words (up to a much higher limit), because whether a member's words count should not depend on
+//! what else it sent and in which order that arrived.
 
 use std::collections::HashMap;
 
@@ -17,13 +18,15 @@ use super::key::PeerId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Link(pub PeerId);
 
-/// Bad signatures in others' names that a link may deliver per round before it is muted for the rest of it.
+/// Bad signatures in others' names that a link may deliver per round before it is muted for the
+/// rest of it.
 pub const FAULTS_PER_LINK: u32 = 32;
 /// Bad signatures in its own name that a link may deliver per round.
 pub const OWN_FAULTS_PER_LINK: u32 = 1024;
 /// Links that are accounted for at a time; messages of further ones are refused for the round.
 pub const MAX_LINKS: usize = 4096;
-/// Messages of the next window held per link until it opens (neighbours' clocks run ahead by a little).
+/// Messages of the next window held per link until it opens (neighbours' clocks run ahead by a
+/// little).
 pub const EARLY_PER_LINK: u32 = 256;
 /// Bytes held for the next window over all links.
 pub const EARLY_BYTES: usize = 16 << 20;
@@ -122,7 +125,10 @@ impl Counters {
     /// Adds another node's counts.
     pub fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
-        self.rejected.iter_mut().zip(other.rejected).for_each(|(sum, count)| *sum += count);
+        self.rejected
+            .iter_mut()
+            .zip(other.rejected)
+            .for_each(|(sum, count)| *sum += count);
     }
 }
 
@@ -155,7 +161,11 @@ impl Allowance {
     /// Charges a bad signature to the link.
     pub fn charge(&mut self, link: Link, author: PeerId) {
         let faults = self.links.entry(link).or_default();
-        let count = if link.0 == author { &mut faults.own } else { &mut faults.others };
+        let count = if link.0 == author {
+            &mut faults.own
+        } else {
+            &mut faults.others
+        };
         *count = count.saturating_add(1);
     }
 }
@@ -171,7 +181,11 @@ mod tests {
             assert_eq!(reason as usize, i);
             counters.reject(reason);
         }
-        assert!(Rejection::ALL.into_iter().all(|reason| counters.rejected(reason) == 1));
+        assert!(
+            Rejection::ALL
+                .into_iter()
+                .all(|reason| counters.rejected(reason) == 1)
+        );
     }
 
     fn link(i: u16) -> Link {
@@ -204,7 +218,10 @@ mod tests {
     fn the_number_of_links_is_bounded() {
         let mut allowance = Allowance::default();
         (0..MAX_LINKS as u16).for_each(|i| allowance.charge(link(i), link(0).0));
-        assert_eq!(allowance.check(link(MAX_LINKS as u16), link(0).0), Err(Rejection::Rate));
+        assert_eq!(
+            allowance.check(link(MAX_LINKS as u16), link(0).0),
+            Err(Rejection::Rate)
+        );
         assert_eq!(allowance.check(link(7), link(0).0), Ok(()));
     }
 }

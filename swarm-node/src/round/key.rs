@@ -1,8 +1,9 @@
 //! Node keys (secp256k1), peer identities and a bounded memory of verified signatures.
 //!
-//! Signing is deterministic (RFC 6979) with a low `s`, and verification refuses a high `s`, so one message has one
-//! signature per key. [`SignatureMemo`] makes a hundred simulated receivers, or a node that sees the same record from
-//! ten neighbours, pay for one verification; it changes time, never an outcome.
+//! Signing is deterministic (RFC 6979) with a low `s`, and verification refuses a high `s`, so one
+//! message has one signature per key. [`SignatureMemo`] makes a hundred simulated receivers, or a
+//! node that sees the same record from ten neighbours, pay for one verification; it changes time,
+//! never an outcome.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +22,8 @@ pub const MEMO_ENTRIES: usize = 65_536;
 
 /// A signature as it goes on the wire.
 pub type SignatureBytes = [u8; SIGNATURE_BYTES];
-/// A signature as contracts take it, from which `ecrecover` finds the signer: `r ‖ s ‖ v` with `v` 27 or 28.
+/// A signature as contracts take it, from which `ecrecover` finds the signer: `r ‖ s ‖ v` with `v`
+/// 27 or 28.
 pub type RecoverableBytes = [u8; SIGNATURE_BYTES + 1];
 
 /// The identity of a peer: its compressed SEC1 public key.
@@ -31,7 +33,9 @@ pub struct PeerId(pub [u8; 33]);
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [_, head @ .., _] = self.0;
-        head.iter().take(6).try_for_each(|byte| write!(f, "{byte:02x}"))
+        head.iter()
+            .take(6)
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -82,14 +86,16 @@ impl NodeKey {
         self.peer
     }
 
-    /// Signs a digest; `None` only for a digest that no nonce can sign, which has negligible probability.
+    /// Signs a digest; `None` only for a digest that no nonce can sign, which has negligible
+    /// probability.
     pub fn sign(&self, digest: &Digest32) -> Option<SignatureBytes> {
         let signature: Signature = self.signing.sign_prehash(digest).ok()?;
         Some(signature.to_bytes().into())
     }
 
-    /// Signs a digest for a contract: the bytes of [`NodeKey::sign`] and `v`. `None` only for a digest that no nonce can
-    /// sign, or whose `v` a contract would not take; both have negligible probability.
+    /// Signs a digest for a contract: the bytes of [`NodeKey::sign`] and `v`. `None` only for a
+    /// digest that no nonce can sign, or whose `v` a contract would not take; both have negligible
+    /// probability.
     pub fn sign_recoverable(&self, digest: &Digest32) -> Option<RecoverableBytes> {
         let (signature, parity) = self.signing.sign_prehash_recoverable(digest).ok()?;
         let mut bytes = [27 + u8::from(parity.is_y_odd()); SIGNATURE_BYTES + 1];
@@ -118,18 +124,22 @@ impl TryFrom<PeerId> for PublicKey {
     type Error = KeyError;
 
     fn try_from(peer: PeerId) -> Result<Self, KeyError> {
-        // The curve's library also reads the compact form, tag 5: a second name, and so a second member, for one key.
+        // The curve's library also reads the compact form, tag 5: a second name, and so a second
+        // member, for one key.
         if !matches!(peer.0[0], 2 | 3) {
             return Err(KeyError::Point(peer));
         }
-        VerifyingKey::from_sec1_bytes(&peer.0).map(Self).map_err(|_| KeyError::Point(peer))
+        VerifyingKey::from_sec1_bytes(&peer.0)
+            .map(Self)
+            .map_err(|_| KeyError::Point(peer))
     }
 }
 
 impl PublicKey {
     /// True if the signature is the key holder's over the digest.
     pub fn verify(&self, digest: &Digest32, signature: &SignatureBytes) -> bool {
-        Signature::from_slice(signature).is_ok_and(|signature| self.0.verify_prehash(digest, &signature).is_ok())
+        Signature::from_slice(signature)
+            .is_ok_and(|signature| self.0.verify_prehash(digest, &signature).is_ok())
     }
 }
 
@@ -141,7 +151,13 @@ pub struct SignatureMemo {
 
 impl SignatureMemo {
     /// Same answer as [`PublicKey::verify`] with the peer's key, from memory when it is known.
-    pub fn verify(&self, peer: PeerId, key: &PublicKey, digest: &Digest32, signature: &SignatureBytes) -> bool {
+    pub fn verify(
+        &self,
+        peer: PeerId,
+        key: &PublicKey,
+        digest: &Digest32,
+        signature: &SignatureBytes,
+    ) -> bool {
         let entry = (peer, *digest, *signature);
         if let Some(known) = self.lock().get(&entry) {
             return *known;
@@ -172,7 +188,10 @@ mod tests {
 
     #[test]
     fn signatures_verify_for_their_key_and_digest_only() {
-        let (a, b) = (NodeKey::from_secret(&[1; 32]).unwrap(), NodeKey::from_secret(&[2; 32]).unwrap());
+        let (a, b) = (
+            NodeKey::from_secret(&[1; 32]).unwrap(),
+            NodeKey::from_secret(&[2; 32]).unwrap(),
+        );
         let key = PublicKey::try_from(a.peer()).unwrap();
         let memo = SignatureMemo::default();
         let signature = a.sign(&[7; 32]).unwrap();
@@ -199,7 +218,10 @@ mod tests {
     fn a_contract_can_recover_the_signer() {
         let mut seen = std::collections::BTreeSet::new();
         for byte in 1..40 {
-            let (node, digest) = (NodeKey::from_secret(&[byte; 32]).unwrap(), [byte ^ 0xa5; 32]);
+            let (node, digest) = (
+                NodeKey::from_secret(&[byte; 32]).unwrap(),
+                [byte ^ 0xa5; 32],
+            );
             let bytes = node.sign_recoverable(&digest).unwrap();
             let (signature, v) = (Signature::from_slice(&bytes[..64]).unwrap(), bytes[64]);
             assert_eq!(bytes[..64], node.sign(&digest).unwrap());
@@ -214,7 +236,10 @@ mod tests {
 
     #[test]
     fn bad_keys_are_errors() {
-        assert_eq!(NodeKey::from_secret(&[0; 32]).unwrap_err(), KeyError::Secret);
+        assert_eq!(
+            NodeKey::from_secret(&[0; 32]).unwrap_err(),
+            KeyError::Secret
+        );
         assert!(PublicKey::try_from(PeerId([9; 33])).is_err());
     }
 
@@ -228,7 +253,9 @@ mod tests {
         };
         let accepted: Vec<u8> = (0..=255).filter(|tag| read(*tag).is_ok()).collect();
         assert_eq!(accepted, [2, 3]);
-        let names = accepted.into_iter().filter_map(|tag| peer_of(&read(tag).ok()?.0).ok());
+        let names = accepted
+            .into_iter()
+            .filter_map(|tag| peer_of(&read(tag).ok()?.0).ok());
         assert_eq!(names.filter(|name| *name == peer).count(), 1);
     }
 

@@ -1,8 +1,8 @@
 //! Who takes part: peers registered before a round began, and nobody else.
 //!
-//! [`Roster`] collects registrations (from the chain or from signed hellos) with the round from which they count;
-//! [`Members`] is the frozen, sorted snapshot of one round. Members are addressed by their index in the snapshot, so
-//! every node of the round uses the same small numbers.
+//! [`Roster`] collects registrations (from the chain or from signed hellos) with the round from
+//! which they count; [`Members`] is the frozen, sorted snapshot of one round. Members are addressed
+//! by their index in the snapshot, so every node of the round uses the same small numbers.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -29,12 +29,18 @@ pub struct Member {
 impl Member {
     /// A member without particular stake that works on all topics.
     pub fn new(peer: PeerId) -> Self {
-        Self { peer, stake: 1, topics: u64::MAX }
+        Self {
+            peer,
+            stake: 1,
+            topics: u64::MAX,
+        }
     }
 
     /// True if the member works on the topic.
     pub fn works_on(&self, topic: u16) -> bool {
-        self.topics.checked_shr(topic.into()).is_some_and(|bits| bits & 1 == 1)
+        self.topics
+            .checked_shr(topic.into())
+            .is_some_and(|bits| bits & 1 == 1)
     }
 }
 
@@ -79,7 +85,9 @@ impl Roster {
     /// The members of a round.
     pub fn snapshot(&self, round: Round) -> Members {
         let present = self.entries.values().filter(|(from, ..)| *from <= round);
-        let (list, keys): (Vec<_>, Vec<_>) = present.map(|(_, member, key)| (*member, key.clone())).unzip();
+        let (list, keys): (Vec<_>, Vec<_>) = present
+            .map(|(_, member, key)| (*member, key.clone()))
+            .unzip();
         Members::index(list, keys)
     }
 }
@@ -94,7 +102,10 @@ pub struct Members {
 
 impl Members {
     fn index(list: Vec<Member>, keys: Vec<PublicKey>) -> Self {
-        let index = (0..).zip(&list).map(|(i, member)| (member.peer, i)).collect();
+        let index = (0..)
+            .zip(&list)
+            .map(|(i, member)| (member.peer, i))
+            .collect();
         Self { list, keys, index }
     }
 
@@ -135,7 +146,9 @@ impl Members {
 
     /// Sum of all stakes, saturating.
     pub fn total_stake(&self) -> u64 {
-        self.list.iter().fold(0, |sum, member| sum.saturating_add(member.stake))
+        self.list
+            .iter()
+            .fold(0, |sum, member| sum.saturating_add(member.stake))
     }
 }
 
@@ -167,17 +180,26 @@ mod tests {
     fn a_peer_registers_once() {
         let mut roster = Roster::default();
         roster.register(member(1), 0).unwrap();
-        assert_eq!(roster.register(member(1), 9), Err(RegisterError::Known(member(1).peer)));
+        assert_eq!(
+            roster.register(member(1), 9),
+            Err(RegisterError::Known(member(1).peer))
+        );
         // SEC1's compact form of the same key.
         let mut compact = member(1);
         compact.peer.0[0] = 5;
-        assert_eq!(roster.register(compact, 0), Err(RegisterError::Key(KeyError::Point(compact.peer))));
+        assert_eq!(
+            roster.register(compact, 0),
+            Err(RegisterError::Key(KeyError::Point(compact.peer)))
+        );
     }
 
     #[test]
     fn topics_are_bits() {
         let mut entry = member(1);
         entry.topics = 0b101;
-        assert_eq!([0, 1, 2, 63, 64, 999].map(|t| entry.works_on(t)), [true, false, true, false, false, false]);
+        assert_eq!(
+            [0, 1, 2, 63, 64, 999].map(|t| entry.works_on(t)),
+            [true, false, true, false, false, false]
+        );
     }
 }

@@ -6,7 +6,8 @@
 //! | share, critique, decide *reveal* | the question's | 32 bytes of salt, then [`Group`], [`Critique`] or [`Decision`] |
 //! | attest | [`STAGE_SLOT`] | [`Attest`] |
 //!
-//! Seals go out in one message per stage, reveals in one message per question, so that a reveal of long answers fits.
+//! Seals go out in one message per stage, reveals in one message per question, so that a reveal of
+//! long answers fits.
 
 use serde::{Deserialize, Serialize};
 
@@ -177,16 +178,34 @@ mod tests {
     fn golden_bodies() {
         let text = |text: &str| Text::cut(text.into(), 32);
         let bytes = |body: Result<Vec<u8>, super::super::codec::CodecError>| body.unwrap();
-        let group = Group { completions: ["ab", ""].map(|text| Completion::untold(text.into())).to_vec() };
+        let group = Group {
+            completions: ["ab", ""]
+                .map(|text| Completion::untold(text.into()))
+                .to_vec(),
+        };
         assert_eq!(bytes(encode(&group)), b"\x02\x02ab\x00\x00\x00\x00\x00");
-        let critique = Critique { endorsed: Some(text("x")), reason: text("r") };
+        let critique = Critique {
+            endorsed: Some(text("x")),
+            reason: text("r"),
+        };
         assert_eq!(bytes(encode(&critique)), b"\x01\x01x\x01r");
-        let none = Critique { endorsed: None, reason: text("") };
+        let none = Critique {
+            endorsed: None,
+            reason: text(""),
+        };
         assert_eq!(bytes(encode(&none)), b"\x00\x00");
-        let decision = Decision { answer: text("4"), foreseen: text("5") };
+        let decision = Decision {
+            answer: text("4"),
+            foreseen: text("5"),
+        };
         assert_eq!(bytes(encode(&decision)), b"\x014\x015");
-        let seals = Seals { seals: vec![(300, [7; 32])] };
-        assert_eq!(bytes(encode(&seals)), [&[1, 251, 44, 1][..], &[7; 32]].concat());
+        let seals = Seals {
+            seals: vec![(300, [7; 32])],
+        };
+        assert_eq!(
+            bytes(encode(&seals)),
+            [&[1, 251, 44, 1][..], &[7; 32]].concat()
+        );
         assert_eq!(bytes(encode(&Attest { digest: [9; 32] })), [9; 32]);
     }
 }

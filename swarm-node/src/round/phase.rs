@@ -8,8 +8,9 @@
 //!    └──────────────────────────────── Settle ◄──────────── DecideReveal ◄─────┘      │
 //!                                        └────────────────────────────────────────────┘
 //! ```
-//! A node waits before genesis, after it started in the middle of a round, and after it overslept the start of one. In a
-//! round it visits every window in order, even those it slept through, so each window's duties run exactly once.
+//! A node waits before genesis, after it started in the middle of a round, and after it overslept
+//! the start of one. In a round it visits every window in order, even those it slept through, so
+//! each window's duties run exactly once.
 
 use super::clock::Window;
 
@@ -26,10 +27,22 @@ pub enum Phase {
 pub const EDGES: [(Phase, Phase); 9] = [
     (Phase::Waiting, Phase::In(Window::ShareSeal)),
     (Phase::In(Window::ShareSeal), Phase::In(Window::ShareReveal)),
-    (Phase::In(Window::ShareReveal), Phase::In(Window::CritiqueSeal)),
-    (Phase::In(Window::CritiqueSeal), Phase::In(Window::CritiqueReveal)),
-    (Phase::In(Window::CritiqueReveal), Phase::In(Window::DecideSeal)),
-    (Phase::In(Window::DecideSeal), Phase::In(Window::DecideReveal)),
+    (
+        Phase::In(Window::ShareReveal),
+        Phase::In(Window::CritiqueSeal),
+    ),
+    (
+        Phase::In(Window::CritiqueSeal),
+        Phase::In(Window::CritiqueReveal),
+    ),
+    (
+        Phase::In(Window::CritiqueReveal),
+        Phase::In(Window::DecideSeal),
+    ),
+    (
+        Phase::In(Window::DecideSeal),
+        Phase::In(Window::DecideReveal),
+    ),
     (Phase::In(Window::DecideReveal), Phase::In(Window::Settle)),
     (Phase::In(Window::Settle), Phase::In(Window::ShareSeal)),
     (Phase::In(Window::Settle), Phase::Waiting),

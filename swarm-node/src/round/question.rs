@@ -1,7 +1,8 @@
 //! The questions of a round, derived from the beacon, and the [`Judge`] that knows what they mean.
 //!
-//! A question is opaque here: a topic and 32 bytes from which the judge regenerates text and gold answer. Every node
-//! derives the same list, so nobody's questions and nobody's gold need to be trusted.
+//! A question is opaque here: a topic and 32 bytes from which the judge regenerates text and gold
+//! answer. Every node derives the same list, so nobody's questions and nobody's gold need to be
+//! trusted.
 
 use super::clock::Round;
 use super::config::{Game, SwarmId};
@@ -37,10 +38,12 @@ pub trait Judge: Send + Sync {
     /// Quality of an answer in `[0, 1]`; 1 is right. Values outside are clamped, NaN counts as 0.
     fn score(&self, question: &Question, answer: &str) -> f32;
 
-    /// The answer's normal form; answers with equal normal forms are the same answer. `None` if it cannot be read.
+    /// The answer's normal form; answers with equal normal forms are the same answer. `None` if it
+    /// cannot be read.
     fn normal(&self, question: &Question, answer: &str) -> Option<String>;
 
-    /// True if [`Judge::score`] knows the truth. Without a verifier the members' decisions take its place.
+    /// True if [`Judge::score`] knows the truth. Without a verifier the members' decisions take its
+    /// place.
     fn verifies(&self, _question: &Question) -> bool {
         true
     }
@@ -56,16 +59,30 @@ pub fn beacon(swarm: &SwarmId, round: Round) -> Beacon {
     Hasher::new("beacon").bytes(swarm).u64(round).finish()
 }
 
-/// The questions of a round: practice questions go through the topics in turn, common ones draw theirs.
+/// The questions of a round: practice questions go through the topics in turn, common ones draw
+/// theirs.
 pub fn questions(beacon: &Beacon, game: &Game) -> Vec<Question> {
-    (0..game.slots()).map(|slot| question(beacon, game, slot)).collect()
+    (0..game.slots())
+        .map(|slot| question(beacon, game, slot))
+        .collect()
 }
 
 fn question(beacon: &Beacon, game: &Game, slot: u16) -> Question {
-    let id = Hasher::new("question").bytes(beacon).u64(slot.into()).finish();
+    let id = Hasher::new("question")
+        .bytes(beacon)
+        .u64(slot.into())
+        .finish();
     let common = slot >= game.practice;
-    let turn = if common { low_u64(&Hasher::new("topic").bytes(&id).finish()) } else { slot.into() };
-    Question { id, topic: (turn % u64::from(game.topics.max(1))) as u16, common }
+    let turn = if common {
+        low_u64(&Hasher::new("topic").bytes(&id).finish())
+    } else {
+        slot.into()
+    };
+    Question {
+        id,
+        topic: (turn % u64::from(game.topics.max(1))) as u16,
+        common,
+    }
 }
 
 /// The seed from which a member samples in a stage, so that others can recompute its completions.
@@ -85,7 +102,11 @@ mod tests {
     fn a_round_has_its_own_distinct_questions() {
         let config = toy::config(4);
         let swarm = config.swarm_id();
-        let ids = |round| -> BTreeSet<_> { questions(&beacon(&swarm, round), &config.game).into_iter().collect() };
+        let ids = |round| -> BTreeSet<_> {
+            questions(&beacon(&swarm, round), &config.game)
+                .into_iter()
+                .collect()
+        };
         assert_eq!(ids(1).len(), usize::from(config.game.slots()));
         assert!(ids(1).is_disjoint(&ids(2)));
         assert_eq!(ids(1), ids(1));
@@ -97,7 +118,12 @@ mod tests {
         (game.topics, game.practice, game.common) = (4, 16, 8);
         let list = questions(&[5; 32], &game);
         for topic in 0..4 {
-            assert_eq!(list.iter().filter(|q| !q.common && q.topic == topic).count(), 4);
+            assert_eq!(
+                list.iter()
+                    .filter(|q| !q.common && q.topic == topic)
+                    .count(),
+                4
+            );
         }
         assert!(list.iter().all(|q| q.topic < 4));
         assert_eq!(list.iter().filter(|q| q.common).count(), 8);
@@ -105,7 +131,15 @@ mod tests {
 
     #[test]
     fn scores_become_thousandths_of_the_unit_interval() {
-        let cases = [(0.0, 0), (1.0, 1000), (0.5, 500), (7.0, 1000), (-1.0, 0), (f32::NAN, 0), (f32::INFINITY, 1000)];
+        let cases = [
+            (0.0, 0),
+            (1.0, 1000),
+            (0.5, 500),
+            (7.0, 1000),
+            (-1.0, 0),
+            (f32::NAN, 0),
+            (f32::INFINITY, 1000),
+        ];
         for (score, expected) in cases {
             assert_eq!(thousandths(score), expected);
         }

@@ -1,19 +1,25 @@
 //! What votes weigh: how often their source was right on the round's other verified questions.
 //!
-//! A *source* of votes is a member in a stage: its completions, its endorsements or its decisions. On a verified question
-//! everybody knows which votes were right, so a round itself shows what each source is worth. On a question it weighs
+//! A *source* of votes is a member in a stage: its completions, its endorsements or its decisions.
+//! On a verified question everybody knows which votes were right, so a round itself shows what each
+//! source is worth. On a question it weighs
 //!
 //! ```text
 //! weight = (right + 1) / (due + 2)        right among the votes due on the round's other verified questions
 //! ```
-//! which is Laplace's rule of succession: the chance that the next vote is right. Without evidence it is a half for all.
+//! which is Laplace's rule of succession: the chance that the next vote is right. Without evidence
+//! it is a half for all.
 //!
-//! * The question itself is left out, so no vote is weighed by the truth that it is asked for. Measured on verified
-//!   questions, the rule is therefore as good as on those without a verifier, where all verified ones are evidence.
-//! * What was due counts, not what was delivered: nobody gains weight by being silent where it is unsure.
-//! * Only this round counts. A member that joins late, or that missed a round, weighs its votes like everybody else.
-//! * No record, however long, buys more than twice the weight of a newcomer, while one that is always wrong sinks to
-//!   nothing. The odds right : wrong would be sharper; in rounds of few questions their noise costs more than they bring.
+//! * The question itself is left out, so no vote is weighed by the truth that it is asked for.
+//!   Measured on verified questions, the rule is therefore as good as on those without a verifier,
+//!   where all verified ones are evidence.
+//! * What was due counts, not what was delivered: nobody gains weight by being silent where it is
+//!   unsure.
+//! * Only this round counts. A member that joins late, or that missed a round, weighs its votes
+//!   like everybody else.
+//! * No record, however long, buys more than twice the weight of a newcomer, while one that is
+//!   always wrong sinks to nothing. The odds right : wrong would be sharper; in rounds of few
+//!   questions their noise costs more than they bring.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +43,10 @@ pub struct Record {
 impl Record {
     /// A record of `right` among `due` votes, both in thousandths.
     pub fn new(right: u64, due: u64) -> Self {
-        Self { right: right.min(due), due }
+        Self {
+            right: right.min(due),
+            due,
+        }
     }
 
     /// The weight of the source's votes, below [`CERTAIN`].
@@ -45,16 +54,23 @@ impl Record {
     /// Example: 7 of 8 votes were right: (7 + 1) / (8 + 2) = 0.8 of [`CERTAIN`].
     pub fn weight(self) -> u64 {
         let prior = u128::from(VOTE);
-        let weight = u128::from(CERTAIN) * (u128::from(self.right) + prior) / (u128::from(self.due) + 2 * prior);
+        let weight = u128::from(CERTAIN) * (u128::from(self.right) + prior)
+            / (u128::from(self.due) + 2 * prior);
         weight as u64
     }
 
     fn plus(self, other: Self) -> Self {
-        Self { right: self.right + other.right, due: self.due + other.due }
+        Self {
+            right: self.right + other.right,
+            due: self.due + other.due,
+        }
     }
 
     fn without(self, part: Self) -> Self {
-        Self::new(self.right.saturating_sub(part.right), self.due.saturating_sub(part.due))
+        Self::new(
+            self.right.saturating_sub(part.right),
+            self.due.saturating_sub(part.due),
+        )
     }
 }
 
@@ -65,7 +81,11 @@ pub struct Records(BTreeMap<(Stage, MemberIndex), Record>);
 impl Records {
     /// One vote due from each of these sources, none of them right yet.
     pub fn due(sources: impl Iterator<Item = (Stage, MemberIndex)>) -> Self {
-        Self(sources.map(|source| (source, Record::new(0, VOTE))).collect())
+        Self(
+            sources
+                .map(|source| (source, Record::new(0, VOTE)))
+                .collect(),
+        )
     }
 
     /// Counts `right` thousandths of a source's vote as right, if the vote was due.
@@ -87,7 +107,9 @@ impl Records {
 
     /// The weight of a source's votes by these records less those of `question`.
     pub fn weight_without(&self, question: &Self, stage: Stage, member: MemberIndex) -> u64 {
-        self.get(stage, member).without(question.get(stage, member)).weight()
+        self.get(stage, member)
+            .without(question.get(stage, member))
+            .weight()
     }
 
     /// A source's record; an empty one for a source of which nothing was due.
@@ -118,7 +140,10 @@ mod tests {
 
     #[test]
     fn the_longest_records_stay_within_bounds() {
-        assert_eq!((weight(1023, 1023), weight(0, 1023)), (CERTAIN * 1024 / 1025, CERTAIN / 1025));
+        assert_eq!(
+            (weight(1023, 1023), weight(0, 1023)),
+            (CERTAIN * 1024 / 1025, CERTAIN / 1025)
+        );
         assert!(Record::new(u64::MAX, u64::MAX).weight() <= CERTAIN);
         assert_eq!(Record::new(u64::MAX, 0).weight(), EVEN);
     }

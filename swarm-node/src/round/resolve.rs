@@ -1,7 +1,7 @@
 //! `resolve`: transcript → result, a pure function that every node computes alike.
 //!
-//! Integer arithmetic throughout; the order of members and questions is the plan's. The digest covers the transcript and
-//! every score, and is what members attest.
+//! Integer arithmetic throughout; the order of members and questions is the plan's. The digest
+//! covers the transcript and every score, and is what members attest.
 
 use std::sync::Arc;
 
@@ -41,20 +41,35 @@ pub struct RoundResult {
 pub fn resolve(transcript: Arc<Transcript>, judge: &dyn Judge) -> RoundResult {
     let boards = tally::boards(&transcript, judge);
     let count = transcript.plan.members.len() as MemberIndex;
-    let scores: Vec<_> = (0..count).filter_map(|member| score(&transcript, &boards, member)).collect();
+    let scores: Vec<_> = (0..count)
+        .filter_map(|member| score(&transcript, &boards, member))
+        .collect();
     let digest = digest(&transcript, &scores);
-    RoundResult { transcript, boards, scores, digest }
+    RoundResult {
+        transcript,
+        boards,
+        scores,
+        digest,
+    }
 }
 
 fn digest(transcript: &Transcript, scores: &[MemberScore]) -> Digest32 {
     let hasher = Hasher::new("result").bytes(&transcript.digest());
     let absorb = |hasher: Hasher, points: i64| hasher.bytes(&points.to_le_bytes());
-    scores.iter().flat_map(|score| score.rows.list()).fold(hasher, absorb).finish()
+    scores
+        .iter()
+        .flat_map(|score| score.rows.list())
+        .fold(hasher, absorb)
+        .finish()
 }
 
 fn score(transcript: &Transcript, boards: &[Board], member: MemberIndex) -> Option<MemberScore> {
     let peer = transcript.plan.members.get(member)?.peer;
-    let count = Count { transcript, boards, member };
+    let count = Count {
+        transcript,
+        boards,
+        member,
+    };
     let (thousandths, readable, completions) = count.completions();
     let (right_critiques, critiques) = count.critiques();
     let (decided, foreseen, decisions) = count.decisions();
@@ -64,7 +79,9 @@ fn score(transcript: &Transcript, boards: &[Board], member: MemberIndex) -> Opti
         critique: reward::critique(right_critiques, critiques),
         decision: reward::decision(decided, decisions),
         foreseen: reward::foreseen(foreseen, decisions),
-        equivocation: reward::equivocation(transcript.equivocations.get(&member).copied().unwrap_or(0)),
+        equivocation: reward::equivocation(
+            transcript.equivocations.get(&member).copied().unwrap_or(0),
+        ),
     };
     Some(MemberScore { peer, rows })
 }
@@ -80,64 +97,89 @@ impl<'a> Count<'a> {
     /// The boards on which the member had to work in a stage.
     fn due(&self, stage: Stage) -> impl Iterator<Item = &'a Board> {
         let (assignment, member) = (&self.transcript.plan.assignment, self.member);
-        self.boards.iter().filter(move |board| assignment.contains(stage, board.slot, member))
+        self.boards
+            .iter()
+            .filter(move |board| assignment.contains(stage, board.slot, member))
     }
 
     /// (Σ worth in thousandths, readable, due) over completions.
     fn completions(&self) -> (u64, u64, u64) {
         let group = u64::from(self.transcript.plan.game.group);
         let consensus = u64::from(self.consensus());
-        self.due(Stage::Share).fold((0, 0, 0), |(worth, readable, due), board| {
-            let marks = group_of(board, self.member);
-            let earned = match board.verified {
-                true => marks.iter().map(|mark| u64::from(mark.points)).sum(),
-                false => consensus * group,
-            };
-            let read = marks.iter().filter(|mark| mark.normal.is_some()).count() as u64;
-            (worth + earned, readable + read, due + group)
-        })
+        self.due(Stage::Share)
+            .fold((0, 0, 0), |(worth, readable, due), board| {
+                let marks = group_of(board, self.member);
+                let earned = match board.verified {
+                    true => marks.iter().map(|mark| u64::from(mark.points)).sum(),
+                    false => consensus * group,
+                };
+                let read = marks.iter().filter(|mark| mark.normal.is_some()).count() as u64;
+                (worth + earned, readable + read, due + group)
+            })
     }
 
     /// (right, due) over critiques.
     fn critiques(&self) -> (u64, u64) {
-        self.due(Stage::Critique).fold((0, 0), |(right, due), board| {
-            let mine = board.critiques.iter().find(|(member, _)| *member == self.member);
-            let hit = mine.is_some_and(|(_, endorsed)| board.critique_is_right(endorsed.as_ref()));
-            (right + u64::from(hit), due + 1)
-        })
+        self.due(Stage::Critique)
+            .fold((0, 0), |(right, due), board| {
+                let mine = board
+                    .critiques
+                    .iter()
+                    .find(|(member, _)| *member == self.member);
+                let hit =
+                    mine.is_some_and(|(_, endorsed)| board.critique_is_right(endorsed.as_ref()));
+                (right + u64::from(hit), due + 1)
+            })
     }
 
     /// (Σ worth in thousandths, winners foreseen, due) over decisions.
     fn decisions(&self) -> (u64, u64, u64) {
-        self.due(Stage::Decide).fold((0, 0, 0), |(worth, hits, due), board| {
-            let mine = board.decisions.iter().find(|(member, ..)| *member == self.member);
-            let earned = mine.map_or(0, |(_, answer, _)| board.worth(answer));
-            let hit = mine.is_some_and(|(_, _, foreseen)| board.is_winner(foreseen));
-            (worth + u64::from(earned), hits + u64::from(hit), due + 1)
-        })
+        self.due(Stage::Decide)
+            .fold((0, 0, 0), |(worth, hits, due), board| {
+                let mine = board
+                    .decisions
+                    .iter()
+                    .find(|(member, ..)| *member == self.member);
+                let earned = mine.map_or(0, |(_, answer, _)| board.worth(answer));
+                let hit = mine.is_some_and(|(_, _, foreseen)| board.is_winner(foreseen));
+                (worth + u64::from(earned), hits + u64::from(hit), due + 1)
+            })
     }
 
-    /// What the other deciders grant the member's answers where no verifier exists, clipped to the median.
+    /// What the other deciders grant the member's answers where no verifier exists, clipped to the
+    /// median.
     fn consensus(&self) -> u32 {
         let unverified: Vec<_> = self.boards.iter().filter(|board| !board.verified).collect();
         if unverified.is_empty() {
             return 0;
         }
-        let others = (0..self.transcript.plan.members.len() as MemberIndex).filter(|other| *other != self.member);
-        let opinions: Vec<_> = others.filter_map(|judge| self.opinion(judge, &unverified)).collect();
+        let others = (0..self.transcript.plan.members.len() as MemberIndex)
+            .filter(|other| *other != self.member);
+        let opinions: Vec<_> = others
+            .filter_map(|judge| self.opinion(judge, &unverified))
+            .collect();
         clip::consensus(&opinions)
     }
 
     /// The part of a decider's decisions that agree with the member's first answers.
     fn opinion(&self, decider: MemberIndex, boards: &[&Board]) -> Option<Opinion> {
         let pairs = boards.iter().filter_map(|board| {
-            let (_, decision, _) = board.decisions.iter().find(|(member, ..)| *member == decider)?;
+            let (_, decision, _) = board
+                .decisions
+                .iter()
+                .find(|(member, ..)| *member == decider)?;
             Some((decision, group_of(board, self.member).first()?))
         });
         let (agree, all) = pairs.fold((0, 0), |(agree, all), (decision, answer)| {
-            (agree + u32::from(decision.normal.is_some() && decision.normal == answer.normal), all + 1)
+            (
+                agree + u32::from(decision.normal.is_some() && decision.normal == answer.normal),
+                all + 1,
+            )
         });
-        Some((self.transcript.plan.members.stake(decider), (RIGHT * agree).checked_div(all)?))
+        Some((
+            self.transcript.plan.members.stake(decider),
+            (RIGHT * agree).checked_div(all)?,
+        ))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The reward table: what a member earns in one round. Each row is a pure function of counts, bounded by its maximum.
+//! The reward table: what a member earns in one round. Each row is a pure function of counts,
+//! bounded by its maximum.
 //!
 //! | row | maximum | paid for |
 //! |---|---|---|
@@ -9,12 +10,14 @@
 //! | [`foreseen`] | 250,000 | foreseeing the winner |
 //! | [`equivocation`] | −1,000,000 | (taken) contradicting oneself under signature |
 //!
-//! What was due counts, not what was delivered, so silence never pays. Where the task has a verifier, every row but
-//! `foreseen` depends on the member's own messages and on the truth alone: other members can change none of it, except
-//! that "none is right" depends on whether anybody revealed a right answer. `foreseen` depends on the winner. Hostile
-//! members change it when their completions, weighed by [records](super::record), make up for the lead of the honest ones
-//! to within a twentieth; every wrong answer lowers their weight on all other questions, and they cannot lower an honest
-//! member's. With endorsements and decisions they only choose among answers whose completions are close already.
+//! What was due counts, not what was delivered, so silence never pays. Where the task has a
+//! verifier, every row but `foreseen` depends on the member's own messages and on the truth alone:
+//! other members can change none of it, except that "none is right" depends on whether anybody
+//! revealed a right answer. `foreseen` depends on the winner. Hostile members change it when their
+//! completions, weighed by [records](super::record), make up for the lead of the honest ones to
+//! within a twentieth; every wrong answer lowers their weight on all other questions, and they
+//! cannot lower an honest member's. With endorsements and decisions they only choose among answers
+//! whose completions are close already.
 
 /// A millionth of a full correctness reward.
 pub type Points = i64;
@@ -37,10 +40,14 @@ pub const EQUIVOCATION: Points = -1_000_000;
 /// `maximum · earned / due`, within `0..=maximum`; 0 if nothing was due.
 fn fraction(maximum: Points, earned: u64, due: u64) -> Points {
     let share = i128::from(maximum) * i128::from(earned.min(due));
-    share.checked_div(due.into()).and_then(|points| Points::try_from(points).ok()).unwrap_or(0)
+    share
+        .checked_div(due.into())
+        .and_then(|points| Points::try_from(points).ok())
+        .unwrap_or(0)
 }
 
-/// Right completions: `thousandths` is the sum of the scores of all `due` completions in thousandths.
+/// Right completions: `thousandths` is the sum of the scores of all `due` completions in
+/// thousandths.
 ///
 /// Example: 8 completions were due, 6 were right: 1,000,000 · 6000 / 8000 = 750,000.
 pub fn correctness(thousandths: u64, due: u64) -> Points {
@@ -54,9 +61,11 @@ pub fn format(readable: u64, due: u64) -> Points {
     fraction(FORMAT, readable, due)
 }
 
-/// Right critiques among those due; see [`Board::critique_is_right`](super::tally::Board::critique_is_right).
+/// Right critiques among those due; see
+/// [`Board::critique_is_right`](super::tally::Board::critique_is_right).
 ///
-/// Example: 2 critiques were due; one endorsed a right answer, one said "none" although a right one was there: 250,000.
+/// Example: 2 critiques were due; one endorsed a right answer, one said "none" although a right one
+/// was there: 250,000.
 pub fn critique(right: u64, due: u64) -> Points {
     fraction(CRITIQUE, right, due)
 }
@@ -102,7 +111,14 @@ pub struct Rows {
 impl Rows {
     /// The rows in the table's order.
     pub fn list(&self) -> [Points; 6] {
-        [self.correctness, self.format, self.critique, self.decision, self.foreseen, self.equivocation]
+        [
+            self.correctness,
+            self.format,
+            self.critique,
+            self.decision,
+            self.foreseen,
+            self.equivocation,
+        ]
     }
 
     /// The member's score of the round: the sum of the rows.
@@ -147,7 +163,11 @@ mod tests {
 
     #[test]
     fn a_contradiction_costs_what_right_answers_bring() {
-        let rows = Rows { correctness: CORRECTNESS, equivocation: EQUIVOCATION, ..Rows::default() };
+        let rows = Rows {
+            correctness: CORRECTNESS,
+            equivocation: EQUIVOCATION,
+            ..Rows::default()
+        };
         assert_eq!(rows.total(), 0);
     }
 }

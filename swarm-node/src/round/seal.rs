@@ -1,7 +1,8 @@
 //! Seals: SHA-256(context ‖ salt ‖ content), published before anybody sees the content.
 //!
-//! The context names swarm, round, stage, slot and *peer*, so a copied seal is worthless: whoever repeats somebody's
-//! seal can never open it, because the opening would have to hash another peer's name to the same value.
+//! The context names swarm, round, stage, slot and *peer*, so a copied seal is worthless: whoever
+//! repeats somebody's seal can never open it, because the opening would have to hash another peer's
+//! name to the same value.
 
 use super::clock::Round;
 use super::config::SwarmId;
@@ -41,7 +42,10 @@ impl SealContext {
 
     /// The seal of a reveal payload, which is salt and content together.
     pub fn seal(&self, salted: &[u8]) -> Digest32 {
-        Hasher::new("seal").bytes(&self.digest()).bytes(salted).finish()
+        Hasher::new("seal")
+            .bytes(&self.digest())
+            .bytes(salted)
+            .finish()
     }
 }
 
@@ -62,14 +66,32 @@ mod tests {
     #[test]
     fn a_seal_binds_every_part() {
         let peer = PeerId([2; 33]);
-        let context = SealContext { swarm: [1; 32], round: 2, stage: Stage::Share, slot: 3, peer };
+        let context = SealContext {
+            swarm: [1; 32],
+            round: 2,
+            stage: Stage::Share,
+            slot: 3,
+            peer,
+        };
         let seal = context.seal(&salted(&[4; 32], b"42"));
         let others = [
-            SealContext { swarm: [9; 32], ..context },
-            SealContext { round: 9, ..context },
-            SealContext { stage: Stage::Decide, ..context },
+            SealContext {
+                swarm: [9; 32],
+                ..context
+            },
+            SealContext {
+                round: 9,
+                ..context
+            },
+            SealContext {
+                stage: Stage::Decide,
+                ..context
+            },
             SealContext { slot: 9, ..context },
-            SealContext { peer: PeerId([9; 33]), ..context },
+            SealContext {
+                peer: PeerId([9; 33]),
+                ..context
+            },
         ];
         for other in others {
             assert_ne!(other.seal(&salted(&[4; 32], b"42")), seal);

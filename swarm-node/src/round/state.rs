@@ -7,10 +7,11 @@
 //!   Work(answers, …) ──┘                    ├─► Settled(…)       to the chain
 //!                                           └─► Rejected / Evidence / Missed / Entered
 //! ```
-//! Same inputs, same outputs: no socket, disk, wall clock or randomness. A node's salts derive from its key, so that it
-//! seals the same content to the same bytes. All queues are bounded; see `gate`, `codec` and `config` for the limits.
-//! A message published at the very end of a window may reach some nodes in time and others late. Their results then
-//! differ, which attestations show: without more than two thirds of the stake behind one digest a round is not settled.
+//! Same inputs, same outputs: no socket, disk, wall clock or randomness. A node's salts derive from
+//! its key, so that it seals the same content to the same bytes. All queues are bounded; see
+//! `gate`, `codec` and `config` for the limits. A message published at the very end of a window may
+//! reach some nodes in time and others late. Their results then differ, which attestations show:
+//! without more than two thirds of the stake behind one digest a round is not settled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -217,7 +218,10 @@ impl Core {
     }
 
     fn register(&mut self, member: Member, out: &mut Vec<Output>) {
-        let from = self.clock.at(self.now).map_or(0, |at| at.round.saturating_add(1));
+        let from = self
+            .clock
+            .at(self.now)
+            .map_or(0, |at| at.round.saturating_add(1));
         if let Err(error) = self.setup.roster.register(member, from) {
             out.push(Output::NotRegistered(error));
         }
@@ -228,7 +232,9 @@ impl Core {
 impl Core {
     /// Visits every phase up to the present.
     fn advance(&mut self, out: &mut Vec<Output>) {
-        let Some(target) = self.clock.at(self.now) else { return };
+        let Some(target) = self.clock.at(self.now) else {
+            return;
+        };
         while let Some(to) = self.next_phase(target) {
             self.enter(to, target.round, out);
         }
@@ -250,7 +256,11 @@ impl Core {
     }
 
     fn enter(&mut self, to: Phase, round: Round, out: &mut Vec<Output>) {
-        debug_assert!(phase::is_legal(self.phase, to), "{:?} to {to:?}", self.phase);
+        debug_assert!(
+            phase::is_legal(self.phase, to),
+            "{:?} to {to:?}",
+            self.phase
+        );
         self.leave(out);
         self.phase = to;
         out.push(Output::Entered(to));
@@ -268,19 +278,31 @@ impl Core {
     }
 
     fn leave(&mut self, out: &mut Vec<Output>) {
-        let Phase::In(window) = self.phase else { return };
-        if let Some(stage) = Stage::ALL.into_iter().find(|stage| stage.seal().window() == window) {
+        let Phase::In(window) = self.phase else {
+            return;
+        };
+        if let Some(stage) = Stage::ALL
+            .into_iter()
+            .find(|stage| stage.seal().window() == window)
+        {
             self.note_missed(stage, out);
         }
         if window == Window::Settle {
-            out.extend(self.active.as_ref().and_then(Active::settlement).map(Output::Settled));
+            out.extend(
+                self.active
+                    .as_ref()
+                    .and_then(Active::settlement)
+                    .map(Output::Settled),
+            );
         }
     }
 
     fn note_missed(&self, stage: Stage, out: &mut Vec<Output>) {
         let Some(active) = &self.active else { return };
         let plan = active.book.plan();
-        let due = active.me.is_some_and(|me| !plan.assignment.slots(stage, me).is_empty());
+        let due = active
+            .me
+            .is_some_and(|me| !plan.assignment.slots(stage, me).is_empty());
         if due && !active.has_sealed(stage) {
             out.push(Output::Missed(plan.round, stage));
         }
@@ -304,12 +326,16 @@ impl Core {
     }
 
     fn resolve(&mut self, out: &mut Vec<Output>) {
-        let Some(active) = &mut self.active else { return };
+        let Some(active) = &mut self.active else {
+            return;
+        };
         let transcript = Arc::new(active.book.transcript().clone());
         let result = Arc::new(resolve(transcript, self.setup.judge.as_ref()));
         active.result = Some(result.clone());
         out.push(Output::Resolved(result.clone()));
-        if let Ok(payload) = codec::encode(&Attest { digest: result.digest }) {
+        if let Ok(payload) = codec::encode(&Attest {
+            digest: result.digest,
+        }) {
             self.publish(Kind::Attest, STAGE_SLOT, &payload, out);
         }
     }
@@ -324,25 +350,36 @@ impl Core {
             return;
         }
         let bodies = self.bodies(work);
-        let seals: Vec<_> = bodies.into_iter().filter_map(|(slot, body)| self.draft(stage, slot, &body)).collect();
+        let seals: Vec<_> = bodies
+            .into_iter()
+            .filter_map(|(slot, body)| self.draft(stage, slot, &body))
+            .collect();
         if let Ok(payload) = codec::encode(&Seals { seals }) {
             self.publish(stage.seal(), STAGE_SLOT, &payload, out);
         }
     }
 
-    /// True if the node is a member, the stage's seal window is open, and it has sealed nothing yet.
+    /// True if the node is a member, the stage's seal window is open, and it has sealed nothing
+    /// yet.
     fn wants(&self, round: Round, stage: Stage) -> bool {
         let open = self.round() == Some(round) && self.phase == Phase::In(stage.seal().window());
-        open && self.active.as_ref().is_some_and(|active| active.me.is_some() && !active.has_sealed(stage))
+        open && self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.me.is_some() && !active.has_sealed(stage))
     }
 
     /// Encoded bodies by slot, ascending, cut to the limits.
     fn bodies(&self, work: Work) -> BTreeMap<u16, Vec<u8>> {
         let game = &self.setup.config.game;
         let max = game.text_bytes;
-        let groups = |(slot, completions)| Some((slot, codec::encode(&work::group(completions, game)?).ok()?));
-        let critiques = |(slot, text)| Some((slot, codec::encode(&work::critique(text, max)).ok()?));
-        let decisions = |(slot, text)| Some((slot, codec::encode(&work::decision(text, max)).ok()?));
+        let groups = |(slot, completions)| {
+            Some((slot, codec::encode(&work::group(completions, game)?).ok()?))
+        };
+        let critiques =
+            |(slot, text)| Some((slot, codec::encode(&work::critique(text, max)).ok()?));
+        let decisions =
+            |(slot, text)| Some((slot, codec::encode(&work::decision(text, max)).ok()?));
         match work {
             Work::Answers(list) => list.into_iter().filter_map(groups).collect(),
             Work::Critiques(list) => list.into_iter().filter_map(critiques).collect(),
@@ -358,7 +395,13 @@ impl Core {
             return None;
         }
         let key = &self.setup.key;
-        let context = SealContext { swarm: plan.swarm, round: plan.round, stage, slot, peer: key.peer() };
+        let context = SealContext {
+            swarm: plan.swarm,
+            round: plan.round,
+            stage,
+            slot,
+            peer: key.peer(),
+        };
         let payload = salted(&key.salt(&context.digest()), body);
         let seal = context.seal(&payload);
         active.drafts.insert((stage, slot), payload);
@@ -368,7 +411,11 @@ impl Core {
     fn reveal(&mut self, stage: Stage, out: &mut Vec<Output>) {
         let Some(active) = &self.active else { return };
         let range = (stage, 0)..=(stage, u16::MAX);
-        let drafts: Vec<_> = active.drafts.range(range).map(|((_, slot), draft)| (*slot, draft.clone())).collect();
+        let drafts: Vec<_> = active
+            .drafts
+            .range(range)
+            .map(|((_, slot), draft)| (*slot, draft.clone()))
+            .collect();
         for (slot, payload) in drafts {
             self.publish(stage.reveal(), slot, &payload, out);
         }
@@ -376,10 +423,25 @@ impl Core {
 
     /// Signs a message, takes it in like anybody's, and hands it out if it is still in time.
     fn publish(&mut self, kind: Kind, slot: u16, payload: &[u8], out: &mut Vec<Output>) {
-        let Some(active) = self.active.as_mut().filter(|active| active.me.is_some()) else { return };
-        let (round, peer, sequence) = (active.book.plan().round, self.setup.key.peer(), active.sequence);
-        let header = Header { swarm: self.swarm, round, kind, slot, peer, sequence };
-        let Ok(bytes) = seal_envelope(&header, payload, &self.setup.key) else { return };
+        let Some(active) = self.active.as_mut().filter(|active| active.me.is_some()) else {
+            return;
+        };
+        let (round, peer, sequence) = (
+            active.book.plan().round,
+            self.setup.key.peer(),
+            active.sequence,
+        );
+        let header = Header {
+            swarm: self.swarm,
+            round,
+            kind,
+            slot,
+            peer,
+            sequence,
+        };
+        let Ok(bytes) = seal_envelope(&header, payload, &self.setup.key) else {
+            return;
+        };
         active.sequence += 1;
         let bytes: Arc<[u8]> = bytes.into();
         let accepted = self.counters.accepted;
@@ -401,39 +463,64 @@ impl Core {
             Ok(Verdict::Held) => {}
             Err(reason) => {
                 self.counters.reject(reason);
-                let peer = Envelope::parse(bytes).ok().map(|envelope| envelope.header.peer);
+                let peer = Envelope::parse(bytes)
+                    .ok()
+                    .map(|envelope| envelope.header.peer);
                 out.push(Output::Rejected { link, peer, reason });
             }
         }
     }
 
     /// All checks, cheapest first.
-    fn judge(&mut self, link: Link, bytes: &Arc<[u8]>, evidence: &mut Option<Evidence>) -> Result<Verdict, Rejection> {
+    fn judge(
+        &mut self,
+        link: Link,
+        bytes: &Arc<[u8]>,
+        evidence: &mut Option<Evidence>,
+    ) -> Result<Verdict, Rejection> {
         let envelope = Envelope::parse(bytes).map_err(Rejection::from)?;
         if envelope.header.swarm != self.swarm {
             return Err(Rejection::Swarm);
         }
         if self.is_next(&envelope)? {
-            return if self.early.hold(link, bytes) { Ok(Verdict::Held) } else { Err(Rejection::Early) };
+            return if self.early.hold(link, bytes) {
+                Ok(Verdict::Held)
+            } else {
+                Err(Rejection::Early)
+            };
         }
         let active = self.active.as_mut().ok_or(Rejection::Waiting)?;
         let author = envelope.header.peer;
         let member = active.book.member(&envelope)?;
         active.book.duplicate(member, &envelope)?;
-        active.book.assigned(member, envelope.header.kind, envelope.header.slot)?;
+        active
+            .book
+            .assigned(member, envelope.header.kind, envelope.header.slot)?;
         active.allowance.check(link, author)?;
         if !active.book.signed(member, &envelope, &self.setup.memo) {
             active.allowance.charge(link, author);
             return Err(Rejection::Signature);
         }
-        active.book.write(member, &envelope, bytes, evidence).map(|()| Verdict::Accepted)
+        active
+            .book
+            .write(member, &envelope, bytes, evidence)
+            .map(|()| Verdict::Accepted)
     }
 
     /// False if the message belongs to the present window, true if to the next one.
     fn is_next(&self, envelope: &Envelope<'_>) -> Result<bool, Rejection> {
         let here = self.clock.at(self.now);
-        let there = Position { round: envelope.header.round, window: envelope.header.kind.window() };
-        let next = here.map_or(Position { round: 0, window: Window::ShareSeal }, Position::next);
+        let there = Position {
+            round: envelope.header.round,
+            window: envelope.header.kind.window(),
+        };
+        let next = here.map_or(
+            Position {
+                round: 0,
+                window: Window::ShareSeal,
+            },
+            Position::next,
+        );
         match here {
             Some(here) if there == here => Ok(false),
             _ if there == next => Ok(true),
@@ -469,11 +556,21 @@ impl Active {
     fn new(plan: Arc<Plan>, peer: PeerId) -> Self {
         let me = plan.members.find(&peer);
         let allowance = Allowance::default();
-        Self { book: Book::new(plan), me, allowance, drafts: BTreeMap::new(), sequence: 0, result: None }
+        Self {
+            book: Book::new(plan),
+            me,
+            allowance,
+            drafts: BTreeMap::new(),
+            sequence: 0,
+            result: None,
+        }
     }
 
     fn has_sealed(&self, stage: Stage) -> bool {
-        self.drafts.range((stage, 0)..=(stage, u16::MAX)).next().is_some()
+        self.drafts
+            .range((stage, 0)..=(stage, u16::MAX))
+            .next()
+            .is_some()
     }
 
     fn settlement(&self) -> Option<Settlement> {
@@ -484,11 +581,20 @@ impl Active {
             let stake = stakes.entry(*digest).or_insert(0);
             *stake = stake.saturating_add(members.stake(*member));
         }
-        let (digest, stake) = stakes.into_iter().max_by_key(|(_, stake)| *stake).unwrap_or_default();
+        let (digest, stake) = stakes
+            .into_iter()
+            .max_by_key(|(_, stake)| *stake)
+            .unwrap_or_default();
         let total = members.total_stake();
         let settled = u128::from(stake) * 3 > u128::from(total) * 2;
         let agrees = settled && digest == result.digest;
-        Some(Settlement { round: self.book.plan().round, digest: settled.then_some(digest), agrees, stake, total })
+        Some(Settlement {
+            round: self.book.plan().round,
+            digest: settled.then_some(digest),
+            agrees,
+            stake,
+            total,
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! The transcript of a round: the revealed contents that count, in an order that does not depend on arrival.
+//! The transcript of a round: the revealed contents that count, in an order that does not depend on
+//! arrival.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +40,15 @@ impl Plan {
         let (beacon, game) = (beacon(&swarm, round), config.game);
         let questions = questions(&beacon, &game);
         let assignment = Assignment::new(&beacon, &game, &questions, &members);
-        Self { swarm, round, beacon, game, members, questions, assignment }
+        Self {
+            swarm,
+            round,
+            beacon,
+            game,
+            members,
+            questions,
+            assignment,
+        }
     }
 }
 
@@ -79,7 +88,10 @@ impl Transcript {
         let mut hasher = Hasher::new("transcript").bytes(&plan.swarm).u64(plan.round);
         hasher = hasher.u64(plan.members.len() as u64);
         for member in plan.members.list() {
-            hasher = hasher.bytes(&member.peer.0).u64(member.stake).u64(member.topics);
+            hasher = hasher
+                .bytes(&member.peer.0)
+                .u64(member.stake)
+                .u64(member.topics);
         }
         hasher = absorb(hasher, &self.shares);
         hasher = absorb(hasher, &self.critiques);
@@ -93,9 +105,17 @@ impl Transcript {
 
 /// Adds a table, each body with its place and length.
 fn absorb<T: Serialize>(hasher: Hasher, table: &BTreeMap<Place, T>) -> Hasher {
-    table.iter().fold(hasher.u64(table.len() as u64), |hasher, ((slot, member), body)| {
-        // A body in a transcript was decoded from an envelope or encoded into one, so it has an encoding.
-        let bytes = codec::encode(body).unwrap_or_default();
-        hasher.u64((*slot).into()).u64((*member).into()).u64(bytes.len() as u64).bytes(&bytes)
-    })
+    table.iter().fold(
+        hasher.u64(table.len() as u64),
+        |hasher, ((slot, member), body)| {
+            // A body in a transcript was decoded from an envelope or encoded into one, so it has an
+            // encoding.
+            let bytes = codec::encode(body).unwrap_or_default();
+            hasher
+                .u64((*slot).into())
+                .u64((*member).into())
+                .u64(bytes.len() as u64)
+                .bytes(&bytes)
+        },
+    )
 }

@@ -48,9 +48,25 @@ impl Task {
     pub fn new(transcript: &Transcript, stage: Stage, member: MemberIndex) -> Self {
         let plan = &transcript.plan;
         let slots = plan.assignment.slots(stage, member);
-        let asked = slots.into_iter().filter_map(|slot| Asked::new(transcript, stage, member, slot)).collect();
-        let Game { group, text_bytes, tokens, .. } = plan.game;
-        Self { round: plan.round, stage, member, group, text_bytes, tokens, asked }
+        let asked = slots
+            .into_iter()
+            .filter_map(|slot| Asked::new(transcript, stage, member, slot))
+            .collect();
+        let Game {
+            group,
+            text_bytes,
+            tokens,
+            ..
+        } = plan.game;
+        Self {
+            round: plan.round,
+            stage,
+            member,
+            group,
+            text_bytes,
+            tokens,
+            asked,
+        }
     }
 }
 
@@ -58,9 +74,23 @@ impl Asked {
     fn new(transcript: &Transcript, stage: Stage, member: MemberIndex, slot: u16) -> Option<Self> {
         let plan: &Plan = &transcript.plan;
         let seed = sampling_seed(&plan.beacon, stage, slot, &plan.members.get(member)?.peer);
-        let answers = if stage == Stage::Share { Vec::new() } else { answers(transcript, slot) };
-        let critiques = if stage == Stage::Decide { critiques(transcript, slot) } else { Vec::new() };
-        Some(Self { slot, question: *plan.questions.get(usize::from(slot))?, seed, answers, critiques })
+        let answers = if stage == Stage::Share {
+            Vec::new()
+        } else {
+            answers(transcript, slot)
+        };
+        let critiques = if stage == Stage::Decide {
+            critiques(transcript, slot)
+        } else {
+            Vec::new()
+        };
+        Some(Self {
+            slot,
+            question: *plan.questions.get(usize::from(slot))?,
+            seed,
+            answers,
+            critiques,
+        })
     }
 }
 
@@ -70,11 +100,19 @@ fn range(slot: u16) -> std::ops::RangeInclusive<Place> {
 
 fn answers(transcript: &Transcript, slot: u16) -> Vec<(MemberIndex, Text)> {
     let first = |group: &Group| Some(group.completions.first()?.text.clone());
-    transcript.shares.range(range(slot)).filter_map(|((_, member), group)| Some((*member, first(group)?))).collect()
+    transcript
+        .shares
+        .range(range(slot))
+        .filter_map(|((_, member), group)| Some((*member, first(group)?)))
+        .collect()
 }
 
 fn critiques(transcript: &Transcript, slot: u16) -> Vec<(MemberIndex, Critique)> {
-    transcript.critiques.range(range(slot)).map(|((_, member), critique)| (*member, critique.clone())).collect()
+    transcript
+        .critiques
+        .range(range(slot))
+        .map(|((_, member), critique)| (*member, critique.clone()))
+        .collect()
 }
 
 /// Answers to a task of the share stage: completions per slot, the first one being the answer.
@@ -127,16 +165,24 @@ impl Work {
 /// Cuts completions to the group's size and the game's limits; `None` if there is none.
 pub(super) fn group(completions: Vec<Completion>, game: &Game) -> Option<Group> {
     let kept = completions.into_iter().take(game.group.into());
-    let completions: Vec<_> = kept.map(|completion| completion.fit(game.text_bytes, game.tokens)).collect();
+    let completions: Vec<_> = kept
+        .map(|completion| completion.fit(game.text_bytes, game.tokens))
+        .collect();
     (!completions.is_empty()).then_some(Group { completions })
 }
 
 /// Cuts a critique to the game's text length.
 pub(super) fn critique(text: CritiqueText, max: u16) -> Critique {
-    Critique { endorsed: text.endorsed.map(|text| Text::cut(text, max)), reason: Text::cut(text.reason, max) }
+    Critique {
+        endorsed: text.endorsed.map(|text| Text::cut(text, max)),
+        reason: Text::cut(text.reason, max),
+    }
 }
 
 /// Cuts a decision to the game's text length.
 pub(super) fn decision(text: DecisionText, max: u16) -> Decision {
-    Decision { answer: Text::cut(text.answer, max), foreseen: Text::cut(text.foreseen, max) }
+    Decision {
+        answer: Text::cut(text.answer, max),
+        foreseen: Text::cut(text.foreseen, max),
+    }
 }

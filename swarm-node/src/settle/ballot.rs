@@ -20,8 +20,8 @@ impl Ballot {
         self.0.entry(peer).or_insert(signature);
     }
 
-    /// The fewest signatures that make a quorum, in the order that the contract wants: by owner, one for each. None while
-    /// there are not enough.
+    /// The fewest signatures that make a quorum, in the order that the contract wants: by owner,
+    /// one for each. None while there are not enough.
     pub fn quorum(&self, seats: &Seats) -> Option<Vec<RecoverableBytes>> {
         let mut heaviest = self.by_owner(seats);
         heaviest.sort_by_key(|(owner, stake, _)| (std::cmp::Reverse(*stake), *owner));
@@ -46,7 +46,10 @@ impl Ballot {
                 owners.entry(seat.owner).or_insert((seat.stake, *signature));
             }
         }
-        owners.into_iter().map(|(owner, (stake, signature))| (owner, stake, signature)).collect()
+        owners
+            .into_iter()
+            .map(|(owner, (stake, signature))| (owner, stake, signature))
+            .collect()
     }
 }
 
@@ -61,21 +64,42 @@ mod tests {
 
     fn ballot(signers: &[u8]) -> Ballot {
         let mut ballot = Ballot::default();
-        signers.iter().for_each(|number| ballot.add(peer(*number), [*number; 65]));
+        signers
+            .iter()
+            .for_each(|number| ballot.add(peer(*number), [*number; 65]));
         ballot
     }
 
     fn seats(seats: &[(u8, u8, u128)]) -> Seats {
-        let total =
-            seats.iter().map(|(_, owner, stake)| (owner, stake)).collect::<BTreeMap<_, _>>().values().copied().sum();
-        let seat = |&(number, owner, stake): &(u8, u8, u128)| (peer(number), Seat { owner: [owner; 20], stake });
-        Seats { seats: seats.iter().map(seat).collect(), total }
+        let total = seats
+            .iter()
+            .map(|(_, owner, stake)| (owner, stake))
+            .collect::<BTreeMap<_, _>>()
+            .values()
+            .copied()
+            .sum();
+        let seat = |&(number, owner, stake): &(u8, u8, u128)| {
+            (
+                peer(number),
+                Seat {
+                    owner: [owner; 20],
+                    stake,
+                },
+            )
+        };
+        Seats {
+            seats: seats.iter().map(seat).collect(),
+            total,
+        }
     }
 
     #[test]
     fn the_heaviest_sign_in_the_order_of_owners() {
         let seats = seats(&[(1, 9, 10), (2, 8, 50), (3, 7, 40)]);
-        assert_eq!(ballot(&[1, 2, 3]).quorum(&seats), Some(vec![[3; 65], [2; 65]]));
+        assert_eq!(
+            ballot(&[1, 2, 3]).quorum(&seats),
+            Some(vec![[3; 65], [2; 65]])
+        );
         assert_eq!(ballot(&[1, 2]).quorum(&seats), None);
     }
 
@@ -83,13 +107,23 @@ mod tests {
     fn two_nodes_of_an_owner_count_once() {
         let seats = seats(&[(1, 1, 60), (2, 1, 60), (3, 2, 40)]);
         assert_eq!(ballot(&[1, 2]).quorum(&seats), None);
-        assert_eq!(ballot(&[1, 2, 3]).quorum(&seats).map(|all| all.len()), Some(2));
+        assert_eq!(
+            ballot(&[1, 2, 3]).quorum(&seats).map(|all| all.len()),
+            Some(2)
+        );
     }
 
     #[test]
     fn strangers_and_the_stakeless_do_not_count() {
         let seats = seats(&[(1, 1, 2), (2, 2, 1), (3, 3, 0)]);
-        assert_eq!(ballot(&[1, 3, 4]).quorum(&seats), None, "exactly two thirds");
-        assert_eq!(ballot(&[1, 2, 3, 4]).quorum(&seats).map(|all| all.len()), Some(2));
+        assert_eq!(
+            ballot(&[1, 3, 4]).quorum(&seats),
+            None,
+            "exactly two thirds"
+        );
+        assert_eq!(
+            ballot(&[1, 2, 3, 4]).quorum(&seats).map(|all| all.len()),
+            Some(2)
+        );
     }
 }

@@ -10,7 +10,8 @@
 //!   Resumed ───────┤                     ├─► Forget, ForgetBefore
 //!   Restored ──────┘                     └─► Failed               for people
 //! ```
-//! Each epoch goes its own way; the phase is derived from what is known, so a reorganisation only takes facts back:
+//! Each epoch goes its own way; the phase is derived from what is known, so a reorganisation only
+//! takes facts back:
 //!
 //! ```text
 //! Open ──last round over──▶ Voting ──accepted on chain──▶ Claiming ──claimed on chain──▶ Paid
@@ -18,14 +19,16 @@
 //!                           │ └──reorganised───┘  └──deadline───────▶ Expired
 //!                           └──deadline──▶ Lapsed
 //! ```
-//! A claim is a transaction of its own, with one leaf: one that the contract refuses makes no other fail. It is tried
-//! before it is sent, so a refused one costs nothing. A leaf that somebody else has claimed is passed over by the contract;
-//! where the event was not read in time, such a claim costs its gas. What was paid the chain's events say.
+//! A claim is a transaction of its own, with one leaf: one that the contract refuses makes no other
+//! fail. It is tried before it is sent, so a refused one costs nothing. A leaf that somebody else
+//! has claimed is passed over by the contract; where the event was not read in time, such a claim
+//! costs its gas. What was paid the chain's events say.
 //!
-//! Any member may submit. So that not all do at once, they take turns by hash, [`PATIENCE_MS`] apart.
-//! No I/O, clock or randomness; at most [`MAX_EPOCHS`] epochs are kept, and one attestation for each member and epoch.
-//! What chain time decides is decided by one of two times ([`Now`]): *not yet* by what the next block will say, *too late* by
-//! the greatest time that a block has had, which never goes back ([`crate::chain::ChainClock`] has the reasons).
+//! Any member may submit. So that not all do at once, they take turns by hash, [`PATIENCE_MS`]
+//! apart. No I/O, clock or randomness; at most [`MAX_EPOCHS`] epochs are kept, and one attestation
+//! for each member and epoch. What chain time decides is decided by one of two times ([`Now`]):
+//! *not yet* by what the next block will say, *too late* by the greatest time that a block has had,
+//! which never goes back ([`crate::chain::ChainClock`] has the reasons).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -160,10 +163,12 @@ pub enum Rejection {
     /// The peer has no stake in the epoch.
     #[error("the signer has no seat in the epoch's snapshot")]
     NoSeat,
-    /// The peer has signed already, with another signature, or its unchecked signatures are too many.
+    /// The peer has signed already, with another signature, or its unchecked signatures are too
+    /// many.
     #[error("the signer has signed already, with another signature")]
     Duplicate,
-    /// Not the peer's signature under this node's statement: forged, or the peer computed other scores.
+    /// Not the peer's signature under this node's statement: forged, or the peer computed other
+    /// scores.
     #[error("not a signature under the scores that this node computed")]
     OtherScores,
 }
@@ -200,7 +205,17 @@ impl Settler {
     /// A node that settles on a contract, from its first round on.
     pub fn new(me: PeerId, schedule: Schedule, domain: Domain) -> Self {
         let (epochs, facts) = Default::default();
-        Self { me, schedule, domain, epochs, facts, caught_up: false, rounds: 0, floor: 0, ticked: 0 }
+        Self {
+            me,
+            schedule,
+            domain,
+            epochs,
+            facts,
+            caught_up: false,
+            rounds: 0,
+            floor: 0,
+            ticked: 0,
+        }
     }
 
     /// Takes an input and says what is to be done.
@@ -239,21 +254,32 @@ impl Settler {
 
     /// Every epoch with its phase and this node's points in it.
     pub fn epochs(&self, now: Now) -> impl Iterator<Item = (EpochNumber, Phase, u64)> {
-        self.epochs
-            .iter()
-            .map(move |(number, epoch)| (*number, epoch.phase(&self.step(*number, now)), epoch.points(&self.me)))
+        self.epochs.iter().map(move |(number, epoch)| {
+            (
+                *number,
+                epoch.phase(&self.step(*number, now)),
+                epoch.points(&self.me),
+            )
+        })
     }
 
     fn next_epoch_start(&self) -> u64 {
-        let open = self.epochs.iter().filter(|(_, epoch)| epoch.is_open() && epoch.has_rounds());
-        open.map(|(number, _)| self.schedule.rounds_until(*number)).max().unwrap_or(self.rounds).max(self.rounds)
+        let open = self
+            .epochs
+            .iter()
+            .filter(|(_, epoch)| epoch.is_open() && epoch.has_rounds());
+        open.map(|(number, _)| self.schedule.rounds_until(*number))
+            .max()
+            .unwrap_or(self.rounds)
+            .max(self.rounds)
     }
 
     fn round_over(&mut self, round: u64, result: Option<&RoundResult>) {
         let number = self.schedule.epoch_of(round);
         let was_over = self.rounds >= self.schedule.rounds_until(number);
         self.rounds = self.rounds.max(round.saturating_add(1));
-        // Of an epoch that was over and is unknown, other rounds were missed or forgotten: its table would be wrong.
+        // Of an epoch that was over and is unknown, other rounds were missed or forgotten: its
+        // table would be wrong.
         if was_over && !self.epochs.contains_key(&number) {
             return;
         }
@@ -263,7 +289,8 @@ impl Settler {
         }
     }
 
-    /// The epoch is over: the next step closes it again, signs the same statement again, and checks the signatures.
+    /// The epoch is over: the next step closes it again, signs the same statement again, and checks
+    /// the signatures.
     fn restored(&mut self, kept: &Kept, votes: Vec<(PeerId, RecoverableBytes)>) {
         self.rounds = self.rounds.max(self.schedule.rounds_until(kept.epoch()));
         let epoch = self.epoch(kept.epoch());
@@ -279,25 +306,47 @@ impl Settler {
     fn signed(&mut self, number: EpochNumber, signature: RecoverableBytes) -> Option<Output> {
         let peer = self.me;
         let published = self.epochs.get_mut(&number)?.signed(peer, signature);
-        published.then_some(Output::Publish(Attestation { peer, epoch: number, signature }))
+        published.then_some(Output::Publish(Attestation {
+            peer,
+            epoch: number,
+            signature,
+        }))
     }
 
     fn attestation(&mut self, attestation: Attestation) -> Option<Output> {
-        let Attestation { peer, epoch, signature: [signature @ .., _] } = attestation;
+        let Attestation {
+            peer,
+            epoch,
+            signature: [signature @ .., _],
+        } = attestation;
         let known = self.epochs.contains_key(&epoch);
-        let ahead = self.schedule.epoch_of(self.rounds).saturating_add(EARLY_EPOCHS);
+        let ahead = self
+            .schedule
+            .epoch_of(self.rounds)
+            .saturating_add(EARLY_EPOCHS);
         let expected = known || (self.schedule.epoch_of(self.rounds)..=ahead).contains(&epoch);
         let taken = match expected {
-            true => self.epochs.entry(epoch).or_default().attested(peer, signature, &self.domain),
+            true => self
+                .epochs
+                .entry(epoch)
+                .or_default()
+                .attested(peer, signature, &self.domain),
             false => Err(Rejection::Epoch(epoch)),
         };
-        taken.err().map(|rejection| Output::Rejected(peer, rejection))
+        taken
+            .err()
+            .map(|rejection| Output::Rejected(peer, rejection))
     }
 
     fn seats(&mut self, number: EpochNumber, seats: Seats) -> Vec<Output> {
-        let Some(epoch) = self.epochs.get_mut(&number) else { return Vec::new() };
+        let Some(epoch) = self.epochs.get_mut(&number) else {
+            return Vec::new();
+        };
         let rejected = epoch.seated(seats, &self.domain);
-        rejected.into_iter().map(|(peer, rejection)| Output::Rejected(peer, rejection)).collect()
+        rejected
+            .into_iter()
+            .map(|(peer, rejection)| Output::Rejected(peer, rejection))
+            .collect()
     }
 
     fn events(&mut self, events: Events, now: Now) {
@@ -306,14 +355,22 @@ impl Settler {
         }
         for (block, fact) in events.facts {
             match fact {
-                Fact::Accepted { epoch, root, deadline } => self.facts.accepted(epoch, block, root, deadline),
+                Fact::Accepted {
+                    epoch,
+                    root,
+                    deadline,
+                } => self.facts.accepted(epoch, block, root, deadline),
                 Fact::Paid { epoch, peer } if peer == self.me => self.facts.paid(epoch, block),
                 Fact::Paid { .. } => {}
             }
         }
         self.caught_up = events.caught_up;
         self.facts.forget_before(self.floor);
-        self.facts.bound(self.schedule.epoch_of(self.rounds).max(self.schedule.epoch_at(now.latest)));
+        self.facts.bound(
+            self.schedule
+                .epoch_of(self.rounds)
+                .max(self.schedule.epoch_at(now.latest)),
+        );
     }
 
     fn step(&self, number: EpochNumber, now: Now) -> Step {
@@ -321,7 +378,10 @@ impl Settler {
             me: self.me,
             number,
             over: self.rounds >= self.schedule.rounds_until(number),
-            submission: (self.schedule.end(number), self.schedule.last_submission(number)),
+            submission: (
+                self.schedule.end(number),
+                self.schedule.last_submission(number),
+            ),
             outcome: self.facts.of(number),
             caught_up: self.caught_up,
             now,
@@ -329,11 +389,19 @@ impl Settler {
     }
 
     fn advance(&mut self, now: Now, outputs: &mut Vec<Output>) {
-        let steps: Vec<Step> = self.epochs.keys().map(|number| self.step(*number, now)).collect();
-        self.epochs.values_mut().zip(&steps).for_each(|(epoch, step)| epoch.advance(step, outputs));
+        let steps: Vec<Step> = self
+            .epochs
+            .keys()
+            .map(|number| self.step(*number, now))
+            .collect();
+        self.epochs
+            .values_mut()
+            .zip(&steps)
+            .for_each(|(epoch, step)| epoch.advance(step, outputs));
     }
 
-    /// Lets go of the epochs that are over for good. By the time of the tick before, so that their end was seen first.
+    /// Lets go of the epochs that are over for good. By the time of the tick before, so that their
+    /// end was seen first.
     fn forget_old(&mut self, now: Now) -> Option<Output> {
         let before = std::mem::replace(&mut self.ticked, now.latest);
         let floor = self.schedule.first_of_use(before.min(now.latest));
@@ -351,10 +419,18 @@ impl Settler {
     fn forget_surplus(&mut self, now: Now) -> Vec<Output> {
         let mut outputs = Vec::new();
         while self.epochs.len() > MAX_EPOCHS {
-            let is_final = |number: &EpochNumber, epoch: &Epoch| epoch.phase(&self.step(*number, now)).is_final();
-            let ended = self.epochs.iter().find(|(number, epoch)| is_final(number, epoch)).map(|(number, _)| *number);
+            let is_final = |number: &EpochNumber, epoch: &Epoch| {
+                epoch.phase(&self.step(*number, now)).is_final()
+            };
+            let ended = self
+                .epochs
+                .iter()
+                .find(|(number, epoch)| is_final(number, epoch))
+                .map(|(number, _)| *number);
             let oldest = self.epochs.keys().next().copied();
-            let Some(number) = ended.or(oldest) else { break };
+            let Some(number) = ended.or(oldest) else {
+                break;
+            };
             self.epochs.remove(&number);
             outputs.push(Output::Forget(number));
         }

@@ -19,7 +19,11 @@ pub struct Draft {
 impl Draft {
     /// Adds a settled round; a round that is there already counts once.
     pub fn add(&mut self, result: &RoundResult) {
-        if self.rounds.insert(result.transcript.plan.round, result.digest).is_some() {
+        if self
+            .rounds
+            .insert(result.transcript.plan.round, result.digest)
+            .is_some()
+        {
             return;
         }
         for score in &result.scores {
@@ -29,7 +33,10 @@ impl Draft {
     }
 
     /// The draft of an epoch from what was kept of it.
-    pub(super) fn restore(points: BTreeMap<PeerId, Points>, rounds: BTreeMap<u64, Digest32>) -> Self {
+    pub(super) fn restore(
+        points: BTreeMap<PeerId, Points>,
+        rounds: BTreeMap<u64, Digest32>,
+    ) -> Self {
         Self { points, rounds }
     }
 
@@ -45,13 +52,19 @@ impl Draft {
 
     /// What each peer earned: its points, none below zero.
     pub fn earned(&self) -> impl Iterator<Item = (PeerId, u64)> {
-        self.points.iter().map(|(peer, points)| (*peer, u64::try_from(*points).unwrap_or(0)))
+        self.points
+            .iter()
+            .map(|(peer, points)| (*peer, u64::try_from(*points).unwrap_or(0)))
     }
 
     /// Digest over the results of all rounds: what the epoch's points were computed from.
     pub fn transcript(&self) -> Digest32 {
         let rounds = self.rounds.iter();
-        rounds.fold(Hasher::new("epoch"), |hasher, (round, digest)| hasher.u64(*round).bytes(digest)).finish()
+        rounds
+            .fold(Hasher::new("epoch"), |hasher, (round, digest)| {
+                hasher.u64(*round).bytes(digest)
+            })
+            .finish()
     }
 }
 
@@ -89,7 +102,9 @@ mod tests {
     fn every_round_is_in_the_digest() {
         let digest = |rounds: &[u64]| {
             let mut draft = Draft::default();
-            rounds.iter().for_each(|round| draft.add(&result(*round, &[1, 1])));
+            rounds
+                .iter()
+                .for_each(|round| draft.add(&result(*round, &[1, 1])));
             draft.transcript()
         };
         assert_eq!(digest(&[0, 1]), digest(&[1, 0]));

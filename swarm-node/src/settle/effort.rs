@@ -1,6 +1,7 @@
 //! Trying again: how long to wait after a transaction was refused.
 //!
-//! A try that the chain took stays in progress: should a reorganisation take it back, the writer brings it in again.
+//! A try that the chain took stays in progress: should a reorganisation take it back, the writer
+//! brings it in again.
 
 /// Wait after the first refusal, in milliseconds.
 const FIRST_WAIT_MS: u64 = 2_000;

@@ -17,9 +17,11 @@ use crate::round::RoundResult;
 use crate::round::digest::{Hasher, low_u64};
 use crate::round::key::{PeerId, RecoverableBytes, SIGNATURE_BYTES, SignatureBytes};
 
-/// Attestations kept before the node has closed the epoch and read the snapshot, so that none can be checked.
+/// Attestations kept before the node has closed the epoch and read the snapshot, so that none can
+/// be checked.
 const MAX_HELD: usize = 1024;
-/// Of these, attestations in the name of one peer: the peer's own, and some that others altered or forged.
+/// Of these, attestations in the name of one peer: the peer's own, and some that others altered or
+/// forged.
 const MAX_HELD_OF_ONE: usize = 4;
 /// Between two wishes to read a snapshot, in milliseconds.
 const ASK_MS: u64 = 5_000;
@@ -67,7 +69,8 @@ pub(super) struct Step {
     pub(super) number: EpochNumber,
     /// The epoch's rounds are over.
     pub(super) over: bool,
-    /// When the contract takes the epoch's scores, in seconds of block time: the first second and the last.
+    /// When the contract takes the epoch's scores, in seconds of block time: the first second and
+    /// the last.
     pub(super) submission: (u64, u64),
     /// What the chain says of the epoch.
     pub(super) outcome: Outcome,
@@ -96,7 +99,8 @@ pub(super) struct Epoch {
     asked_ms: Option<u64>,
     said_ms: Option<u64>,
     ballot: Ballot,
-    /// Not checked yet: all that came in the name of a peer, so that none can take the place of the right one.
+    /// Not checked yet: all that came in the name of a peer, so that none can take the place of the
+    /// right one.
     held: BTreeSet<(PeerId, SignatureBytes)>,
     /// The node's signature was asked for.
     asked_to_sign: bool,
@@ -117,7 +121,10 @@ impl Epoch {
 
     /// Points of a peer, so far or at the end.
     pub(super) fn points(&self, peer: &PeerId) -> u64 {
-        self.draft.earned().find(|(earner, _)| earner == peer).map_or(0, |(_, points)| points)
+        self.draft
+            .earned()
+            .find(|(earner, _)| earner == peer)
+            .map_or(0, |(_, points)| points)
     }
 
     /// Where the epoch stands.
@@ -131,7 +138,11 @@ impl Epoch {
         };
         let Some(accepted) = &step.outcome.accepted else {
             // It may have been accepted in blocks that are still to be read.
-            return if step.is_late() && step.caught_up { Phase::Lapsed } else { Phase::Voting };
+            return if step.is_late() && step.caught_up {
+                Phase::Lapsed
+            } else {
+                Phase::Voting
+            };
         };
         match () {
             () if step.outcome.is_paid() => Phase::Paid,
@@ -144,7 +155,9 @@ impl Epoch {
     }
 
     fn is_bound(&self, table: &Table) -> bool {
-        let (Some(seats), Some(claim)) = (&self.seats, table.claim()) else { return true };
+        let (Some(seats), Some(claim)) = (&self.seats, table.claim()) else {
+            return true;
+        };
         seats.seats.contains_key(&claim.peer)
     }
 }
@@ -162,7 +175,12 @@ impl Epoch {
     pub(super) fn restore(&mut self, kept: &Kept, votes: Vec<(PeerId, RecoverableBytes)>) {
         self.draft = kept.draft();
         self.rounds = self.rounds.max(1);
-        self.held.extend(votes.into_iter().take(MAX_HELD).map(|(peer, signature)| (peer, without_parity(&signature))));
+        self.held.extend(
+            votes
+                .into_iter()
+                .take(MAX_HELD)
+                .map(|(peer, signature)| (peer, without_parity(&signature))),
+        );
     }
 
     /// The node's own signature; true if others should hear of it.
@@ -175,8 +193,8 @@ impl Epoch {
         known
     }
 
-    /// A member's signature: checked if it can be, else held until it can. Its `v` is not believed but found again, as
-    /// whoever passes a signature on could have altered it.
+    /// A member's signature: checked if it can be, else held until it can. Its `v` is not believed
+    /// but found again, as whoever passes a signature on could have altered it.
     pub(super) fn attested(
         &mut self,
         peer: PeerId,
@@ -186,12 +204,24 @@ impl Epoch {
         if let Some(counted) = self.ballot.of(&peer) {
             // Members repeat themselves, for messages get lost.
             let again = without_parity(counted) == signature;
-            return if again { Ok(()) } else { Err(Rejection::Duplicate) };
+            return if again {
+                Ok(())
+            } else {
+                Err(Rejection::Duplicate)
+            };
         }
-        if self.seats.as_ref().is_some_and(|seats| !seats.seats.contains_key(&peer)) {
+        if self
+            .seats
+            .as_ref()
+            .is_some_and(|seats| !seats.seats.contains_key(&peer))
+        {
             return Err(Rejection::NoSeat);
         }
-        let checked = self.table.as_ref().map(|table| check(table, domain, peer, &signature)).transpose()?;
+        let checked = self
+            .table
+            .as_ref()
+            .map(|table| check(table, domain, peer, &signature))
+            .transpose()?;
         match checked {
             Some(checked) if self.seats.is_some() => self.vote_of(peer, checked),
             _ => self.hold(peer, signature)?,
@@ -226,14 +256,19 @@ impl Epoch {
         }
         self.seats = Some(seats);
         let held = std::mem::take(&mut self.held);
-        let taken = held.into_iter().map(|(peer, signature)| (peer, self.attested(peer, signature, domain)));
-        taken.filter_map(|(peer, taken)| Some((peer, taken.err()?))).collect()
+        let taken = held
+            .into_iter()
+            .map(|(peer, signature)| (peer, self.attested(peer, signature, domain)));
+        taken
+            .filter_map(|(peer, taken)| Some((peer, taken.err()?)))
+            .collect()
     }
 
     pub(super) fn refused(&mut self, action: Action, now_ms: u64) {
         self.effort(action).refused(now_ms);
         if action == Action::Submit {
-            // A signer may have unbound its node since the seats were read; its signature would be refused for ever.
+            // A signer may have unbound its node since the seats were read; its signature would be
+            // refused for ever.
             self.seats = None;
             self.asked_ms = None;
         }
@@ -252,7 +287,10 @@ impl Epoch {
 impl Epoch {
     pub(super) fn advance(&mut self, step: &Step, outputs: &mut Vec<Output>) {
         if !self.unkept.is_empty() {
-            outputs.push(Output::KeepVotes(step.number, std::mem::take(&mut self.unkept)));
+            outputs.push(Output::KeepVotes(
+                step.number,
+                std::mem::take(&mut self.unkept),
+            ));
         }
         if self.is_open() && step.over {
             self.close(step, outputs);
@@ -282,19 +320,24 @@ impl Epoch {
     }
 
     fn vote(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        // What cannot be accepted any more is not signed either: the stake behind the signature may have left.
+        // What cannot be accepted any more is not signed either: the stake behind the signature may
+        // have left.
         if step.is_late() {
             return;
         }
         self.sign(step, outputs);
         self.repeat(step, outputs);
-        let (Some(table), Some(seats)) = (&self.table, &self.seats) else { return self.ask(step, outputs) };
+        let (Some(table), Some(seats)) = (&self.table, &self.seats) else {
+            return self.ask(step, outputs);
+        };
         let closed = self.closed_ms.unwrap_or_default();
         let turn = closed.saturating_add(turn(step, seats).saturating_mul(PATIENCE_MS));
         if step.now.chain < step.submission.0 || step.now.ms < turn {
             return;
         }
-        let Some(signatures) = self.ballot.quorum(seats) else { return };
+        let Some(signatures) = self.ballot.quorum(seats) else {
+            return;
+        };
         let statement = table.statement().clone();
         let effort = self.effort(Action::Submit);
         if effort.begin(step.now.ms) {
@@ -302,9 +345,12 @@ impl Epoch {
         }
     }
 
-    /// Wants the node's own signature, once; after a restart it is among the votes, or is made again.
+    /// Wants the node's own signature, once; after a restart it is among the votes, or is made
+    /// again.
     fn sign(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        let Some(table) = self.table.as_ref().filter(|_| !self.asked_to_sign) else { return };
+        let Some(table) = self.table.as_ref().filter(|_| !self.asked_to_sign) else {
+            return;
+        };
         self.asked_to_sign = true;
         if self.ballot.of(&step.me).is_none() {
             outputs.push(Output::Sign(table.statement().clone()));
@@ -313,16 +359,24 @@ impl Epoch {
 
     /// Says again what the node signed, now and then until the scores are accepted.
     fn repeat(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        let Some(signature) = self.ballot.of(&step.me).copied() else { return };
+        let Some(signature) = self.ballot.of(&step.me).copied() else {
+            return;
+        };
         let said = *self.said_ms.get_or_insert(step.now.ms);
         if step.now.ms >= said.saturating_add(REPEAT_MS) {
             self.said_ms = Some(step.now.ms);
-            outputs.push(Output::Publish(Attestation { peer: step.me, epoch: step.number, signature }));
+            outputs.push(Output::Publish(Attestation {
+                peer: step.me,
+                epoch: step.number,
+                signature,
+            }));
         }
     }
 
     fn claim(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        let Some(claim) = self.table.as_ref().and_then(Table::claim).cloned() else { return };
+        let Some(claim) = self.table.as_ref().and_then(Table::claim).cloned() else {
+            return;
+        };
         let effort = self.effort(Action::Claim);
         if effort.begin(step.now.ms) {
             outputs.push(Output::Claim(claim, effort.tries));
@@ -331,7 +385,10 @@ impl Epoch {
 
     /// Asks for the snapshot again, now and then; the one that is known stays until it comes.
     fn ask_again(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        if self.asked_ms.is_none_or(|asked| step.now.ms >= asked.saturating_add(REPEAT_MS)) {
+        if self
+            .asked_ms
+            .is_none_or(|asked| step.now.ms >= asked.saturating_add(REPEAT_MS))
+        {
             self.asked_ms = Some(step.now.ms);
             outputs.push(Output::Seats(step.number));
         }
@@ -339,7 +396,9 @@ impl Epoch {
 
     /// Asks for the snapshot, now and then until it comes.
     fn ask(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        let due = self.asked_ms.is_none_or(|asked| step.now.ms >= asked.saturating_add(ASK_MS));
+        let due = self
+            .asked_ms
+            .is_none_or(|asked| step.now.ms >= asked.saturating_add(ASK_MS));
         if self.seats.is_none() && due {
             self.asked_ms = Some(step.now.ms);
             outputs.push(Output::Seats(step.number));
@@ -349,7 +408,14 @@ impl Epoch {
 
 /// The node's place in the order in which members submit this epoch.
 fn turn(step: &Step, seats: &Seats) -> u64 {
-    let lot = |peer: &PeerId| low_u64(&Hasher::new("submitter").u64(step.number).bytes(&peer.0).finish());
+    let lot = |peer: &PeerId| {
+        low_u64(
+            &Hasher::new("submitter")
+                .u64(step.number)
+                .bytes(&peer.0)
+                .finish(),
+        )
+    };
     let mine = lot(&step.me);
     seats.seats.keys().filter(|peer| lot(peer) < mine).count() as u64
 }
@@ -362,7 +428,8 @@ fn check(
     signature: &SignatureBytes,
 ) -> Result<RecoverableBytes, Rejection> {
     let digest = table.statement().digest(domain).into();
-    let checked = typed::address(&peer.0).and_then(|address| typed::with_parity(&digest, address, signature));
+    let checked =
+        typed::address(&peer.0).and_then(|address| typed::with_parity(&digest, address, signature));
     checked.ok_or(Rejection::OtherScores)
 }
 

@@ -1,10 +1,11 @@
 //! What the chain says of epochs, whether or not the node knows them yet.
 //!
-//! Events and rounds reach a node in any order: a node that lags in its rounds reads that an epoch was accepted before it has
-//! closed it. So facts are kept apart from epochs, and an epoch looks up what is said of it.
+//! Events and rounds reach a node in any order: a node that lags in its rounds reads that an epoch
+//! was accepted before it has closed it. So facts are kept apart from epochs, and an epoch looks up
+//! what is said of it.
 //!
-//! At most [`MAX_FACTS`] epochs are remembered; beyond that the one furthest from the running epoch goes, so that a server
-//! that invents events cannot push out what matters.
+//! At most [`MAX_FACTS`] epochs are remembered; beyond that the one furthest from the running epoch
+//! goes, so that a server that invents events cannot push out what matters.
 
 use std::collections::BTreeMap;
 
@@ -48,9 +49,24 @@ impl Facts {
         self.0.get(&epoch).copied().unwrap_or_default()
     }
 
-    /// The scores of an epoch were accepted in a block. An epoch has one outcome: only a rollback makes room for another.
-    pub(super) fn accepted(&mut self, epoch: EpochNumber, block: u64, root: Digest32, deadline: u64) {
-        self.0.entry(epoch).or_default().accepted.get_or_insert(Accepted { block, root, deadline });
+    /// The scores of an epoch were accepted in a block. An epoch has one outcome: only a rollback
+    /// makes room for another.
+    pub(super) fn accepted(
+        &mut self,
+        epoch: EpochNumber,
+        block: u64,
+        root: Digest32,
+        deadline: u64,
+    ) {
+        self.0
+            .entry(epoch)
+            .or_default()
+            .accepted
+            .get_or_insert(Accepted {
+                block,
+                root,
+                deadline,
+            });
     }
 
     /// This node's reward of an epoch was paid in a block.
@@ -75,10 +91,16 @@ impl Facts {
     /// Forgets what is too much: the epochs furthest from the one that runs.
     pub(super) fn bound(&mut self, running: EpochNumber) {
         while self.0.len() > MAX_FACTS {
-            let (Some((&first, _)), Some((&last, _))) = (self.0.first_key_value(), self.0.last_key_value()) else {
+            let (Some((&first, _)), Some((&last, _))) =
+                (self.0.first_key_value(), self.0.last_key_value())
+            else {
                 return;
             };
-            let furthest = if first.abs_diff(running) > last.abs_diff(running) { first } else { last };
+            let furthest = if first.abs_diff(running) > last.abs_diff(running) {
+                first
+            } else {
+                last
+            };
             self.0.remove(&furthest);
         }
     }
@@ -94,7 +116,11 @@ mod tests {
         facts.accepted(3, 10, [1; 32], 99);
         facts.paid(3, 12);
         facts.accepted(3, 13, [2; 32], 99);
-        assert_eq!(facts.of(3).accepted.unwrap().root, [1; 32], "an epoch has one outcome");
+        assert_eq!(
+            facts.of(3).accepted.unwrap().root,
+            [1; 32],
+            "an epoch has one outcome"
+        );
         facts.rollback(11);
         assert!(facts.of(3).accepted.is_some() && !facts.of(3).is_paid());
         facts.rollback(9);

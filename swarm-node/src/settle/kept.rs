@@ -1,4 +1,5 @@
-//! What a node keeps on disk, and in which order, so that a process that is killed between any two writes has lost nothing.
+//! What a node keeps on disk, and in which order, so that a process that is killed between any two
+//! writes has lost nothing.
 //!
 //! | record | written | a kill before it |
 //! |---|---|---|
@@ -6,8 +7,9 @@
 //! | a vote | once, before scores are submitted with it | its signer repeats it; the node's own is made again, the same |
 //! | [`Position`]: cursor, what its events led to, time | whole, in one write | the same events are read again |
 //!
-//! When an epoch is over for good, first the position is written, then the floor of the sign-once table is raised, then
-//! its records are removed: whatever part of that is done, a restart does the rest.
+//! When an epoch is over for good, first the position is written, then the floor of the sign-once
+//! table is raised, then its records are removed: whatever part of that is done, a restart does the
+//! rest.
 
 use contracts::cursor::Cursor;
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,8 @@ use crate::round::key::PeerId;
 use crate::round::reward::Points;
 use crate::store::{Cursors, Epochs};
 
-/// Bytes of one length. A record in which they have another is damaged as a whole, rather than read without them.
+/// Bytes of one length. A record in which they have another is damaged as a whole, rather than read
+/// without them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Vec<u8>", try_from = "Vec<u8>")]
 struct Exactly<const N: usize>([u8; N]);
@@ -34,7 +37,10 @@ impl<const N: usize> TryFrom<Vec<u8>> for Exactly<N> {
     type Error = String;
 
     fn try_from(bytes: Vec<u8>) -> Result<Self, String> {
-        bytes.try_into().map(Self).map_err(|bytes: Vec<u8>| format!("{} bytes where {N} must be", bytes.len()))
+        bytes
+            .try_into()
+            .map(Self)
+            .map_err(|bytes: Vec<u8>| format!("{} bytes where {N} must be", bytes.len()))
     }
 }
 
@@ -47,7 +53,8 @@ pub struct Disk {
     pub position: Cursors<Position>,
 }
 
-/// How far the contract's events were read, and what they led to: one value, so that neither is ahead of the other.
+/// How far the contract's events were read, and what they led to: one value, so that neither is
+/// ahead of the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The events that were read.
@@ -71,8 +78,16 @@ impl Kept {
     pub(super) fn new(epoch: u64, draft: &Draft) -> Self {
         Self {
             epoch,
-            points: draft.points().iter().map(|(peer, points)| (Exactly(peer.0), *points)).collect(),
-            rounds: draft.rounds().iter().map(|(round, digest)| (*round, *digest)).collect(),
+            points: draft
+                .points()
+                .iter()
+                .map(|(peer, points)| (Exactly(peer.0), *points))
+                .collect(),
+            rounds: draft
+                .rounds()
+                .iter()
+                .map(|(round, digest)| (*round, *digest))
+                .collect(),
         }
     }
 
@@ -83,7 +98,10 @@ impl Kept {
 
     /// The rounds and points.
     pub(super) fn draft(&self) -> Draft {
-        let points = self.points.iter().map(|(peer, points)| (PeerId(peer.0), *points));
+        let points = self
+            .points
+            .iter()
+            .map(|(peer, points)| (PeerId(peer.0), *points));
         Draft::restore(points.collect(), self.rounds.iter().copied().collect())
     }
 }
@@ -101,10 +119,15 @@ mod tests {
     }
 
     fn read(points: usize) -> Result<Kept, String> {
-        let loose = Loose { epoch: 3, points: vec![(vec![2; points], 5)], rounds: vec![(1, [9; 32])] };
+        let loose = Loose {
+            epoch: 3,
+            points: vec![(vec![2; points], 5)],
+            rounds: vec![(1, [9; 32])],
+        };
         let bytes = bincode::serde::encode_to_vec(&loose, bincode::config::standard()).unwrap();
         let read = bincode::serde::decode_from_slice(&bytes, bincode::config::standard());
-        read.map(|(kept, _)| kept).map_err(|error| error.to_string())
+        read.map(|(kept, _)| kept)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

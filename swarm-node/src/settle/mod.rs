@@ -5,9 +5,10 @@
 //!           points    Merkle                                                                      │
 //!           by peer   tree  ◀────────────────────── claim with proof ◀──────── accepted ◀─────────┘
 //! ```
-//! [`Settler`] is the pure core of one node; [`node`] is its shell, with a writer of transactions and a cursor over the
-//! contract's events. Nobody reports a number about himself: every member computes all scores and signs only the table
-//! that it computed. A node without chain or wallet takes part in rounds all the same and forgoes the money.
+//! [`Settler`] is the pure core of one node; [`node`] is its shell, with a writer of transactions
+//! and a cursor over the contract's events. Nobody reports a number about himself: every member
+//! computes all scores and signs only the table that it computed. A node without chain or wallet
+//! takes part in rounds all the same and forgoes the money.
 
 mod ballot;
 mod core;

@@ -29,7 +29,9 @@ impl Seats {
     /// True if this much stake is more than two thirds of all: the contract's rule.
     pub fn is_quorum(&self, stake: u128) -> bool {
         // 3·stake > 2·total is stake > 2·(total − stake), and this form cannot overflow.
-        self.total.checked_sub(stake).is_some_and(|rest| stake.div_ceil(2) > rest)
+        self.total
+            .checked_sub(stake)
+            .is_some_and(|rest| stake.div_ceil(2) > rest)
     }
 }
 
@@ -40,12 +42,22 @@ mod tests {
     #[test]
     fn a_quorum_is_more_than_two_thirds() {
         for total in 0..50u128 {
-            let seats = Seats { total, ..Seats::default() };
+            let seats = Seats {
+                total,
+                ..Seats::default()
+            };
             for stake in 0..=total {
-                assert_eq!(seats.is_quorum(stake), 3 * stake > 2 * total, "{stake} of {total}");
+                assert_eq!(
+                    seats.is_quorum(stake),
+                    3 * stake > 2 * total,
+                    "{stake} of {total}"
+                );
             }
         }
-        let most = Seats { total: u128::MAX, ..Seats::default() };
+        let most = Seats {
+            total: u128::MAX,
+            ..Seats::default()
+        };
         assert!(most.is_quorum(u128::MAX) && !most.is_quorum(u128::MAX / 3 * 2));
         assert!(!most.is_quorum(0));
     }

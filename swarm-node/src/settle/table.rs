@@ -56,7 +56,8 @@ pub struct Claim {
     pub proof: Vec<B256>,
 }
 
-/// Why the points of an epoch make no score table. Every honest member finds the same, so nobody can be paid.
+/// Why the points of an epoch make no score table. Every honest member finds the same, so nobody
+/// can be paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TableError {
@@ -80,19 +81,38 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError`].
-    pub(super) fn new(epoch: EpochNumber, me: PeerId, draft: &Draft) -> Result<Option<Self>, TableError> {
+    pub(super) fn new(
+        epoch: EpochNumber,
+        me: PeerId,
+        draft: &Draft,
+    ) -> Result<Option<Self>, TableError> {
         let entry = |(peer, points): (PeerId, u64)| {
             let node = typed::address(&peer.0).ok_or(TableError::Key(peer))?;
-            Ok(Entry { node, points: points.into() })
+            Ok(Entry {
+                node,
+                points: points.into(),
+            })
         };
-        let entries = draft.earned().map(entry).collect::<Result<Vec<_>, TableError>>()?;
+        let entries = draft
+            .earned()
+            .map(entry)
+            .collect::<Result<Vec<_>, TableError>>()?;
         if entries.is_empty() {
             return Ok(None);
         }
         let table = ScoreTable::new(epoch, entries)?;
         let (root, members, points) = (table.root(), table.members(), table.points());
-        let scores = Scores { epoch, root, members, points, transcript: draft.transcript().into() };
-        Ok(Some(Self { statement: Statement(scores), claim: claim(&table, me) }))
+        let scores = Scores {
+            epoch,
+            root,
+            members,
+            points,
+            transcript: draft.transcript().into(),
+        };
+        Ok(Some(Self {
+            statement: Statement(scores),
+            claim: claim(&table, me),
+        }))
     }
 
     pub(super) fn statement(&self) -> &Statement {
@@ -109,7 +129,14 @@ fn claim(table: &ScoreTable, peer: PeerId) -> Option<Claim> {
     let node = typed::address(&peer.0)?;
     let index = table.index(node)?;
     let points = table.entries().get(index as usize)?.points;
-    let claim = Claim { epoch: table.epoch(), peer, node, index, points, proof: table.proof(index) };
+    let claim = Claim {
+        epoch: table.epoch(),
+        peer,
+        node,
+        index,
+        points,
+        proof: table.proof(index),
+    };
     (points > 0).then_some(claim)
 }
 
@@ -121,14 +148,21 @@ mod tests {
     use super::*;
 
     fn table(points: BTreeMap<PeerId, i64>) -> Result<Option<Table>, TableError> {
-        Table::new(0, key(0).peer(), &Draft::restore(points, BTreeMap::from([(0, [1; 32])])))
+        Table::new(
+            0,
+            key(0).peer(),
+            &Draft::restore(points, BTreeMap::from([(0, [1; 32])])),
+        )
     }
 
     #[test]
     fn nobody_is_no_table_and_a_peer_without_a_key_is_an_error() {
         assert!(table(BTreeMap::new()).unwrap().is_none());
         let two = BTreeMap::from([(key(0).peer(), 5), (key(1).peer(), 7)]);
-        assert_eq!(table(two.clone()).unwrap().unwrap().claim().unwrap().points, 5);
+        assert_eq!(
+            table(two.clone()).unwrap().unwrap().claim().unwrap().points,
+            5
+        );
         // SEC1's compact form of a member's key would be a second entry of one node.
         let mut compact = key(1).peer();
         compact.0[0] = 5;

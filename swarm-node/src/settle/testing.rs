@@ -22,13 +22,23 @@ pub fn result(round: u64, points: &[Points]) -> RoundResult {
 /// A settled round in which the member with `keys[n]` earned `points[n]`.
 pub fn result_of(round: u64, keys: &[NodeKey], points: &[Points]) -> RoundResult {
     let mut roster = Roster::default();
-    keys.iter().for_each(|key| roster.register(Member::new(key.peer()), 0).unwrap());
+    keys.iter()
+        .for_each(|key| roster.register(Member::new(key.peer()), 0).unwrap());
     let config = toy::config(points.len() as u16);
     let plan = Plan::new(&config, config.swarm_id(), round, roster.snapshot(round));
-    let digest =
-        points.iter().fold(Hasher::new("toy").u64(round), |hasher, points| hasher.bytes(&points.to_le_bytes()));
-    let rows = |correctness: &Points| Rows { correctness: *correctness, ..Rows::default() };
-    let scores = keys.iter().zip(points).map(|(key, points)| MemberScore { peer: key.peer(), rows: rows(points) });
+    let digest = points
+        .iter()
+        .fold(Hasher::new("toy").u64(round), |hasher, points| {
+            hasher.bytes(&points.to_le_bytes())
+        });
+    let rows = |correctness: &Points| Rows {
+        correctness: *correctness,
+        ..Rows::default()
+    };
+    let scores = keys.iter().zip(points).map(|(key, points)| MemberScore {
+        peer: key.peer(),
+        rows: rows(points),
+    });
     RoundResult {
         scores: scores.collect(),
         boards: Vec::new(),
@@ -44,6 +54,17 @@ pub fn owner(number: u8) -> Account {
 
 /// A snapshot in which member n has `stakes[n]`.
 pub fn seats(stakes: &[u128]) -> Seats {
-    let seat = |(number, stake): (u8, &u128)| (key(number).peer(), Seat { owner: owner(number), stake: *stake });
-    Seats { seats: (0..).zip(stakes).map(seat).collect(), total: stakes.iter().sum() }
+    let seat = |(number, stake): (u8, &u128)| {
+        (
+            key(number).peer(),
+            Seat {
+                owner: owner(number),
+                stake: *stake,
+            },
+        )
+    };
+    Seats {
+        seats: (0..).zip(stakes).map(seat).collect(),
+        total: stakes.iter().sum(),
+    }
 }

@@ -14,18 +14,32 @@ use crate::round::key::PeerId;
 use crate::round::reward::Points;
 use crate::round::{MemberScore, NodeKey};
 
-const SCHEDULE: Schedule =
-    Schedule { genesis: 1_000, round_seconds: 10, rounds_per_epoch: 2, exit_delay: 50_000, claim_window: 50_000 };
+const SCHEDULE: Schedule = Schedule {
+    genesis: 1_000,
+    round_seconds: 10,
+    rounds_per_epoch: 2,
+    exit_delay: 50_000,
+    claim_window: 50_000,
+};
 
 fn domain() -> Domain {
-    Domain { chain_id: 31_337, contract: [7; 20].into() }
+    Domain {
+        chain_id: 31_337,
+        contract: [7; 20].into(),
+    }
 }
 
 fn place(epoch: u64) -> Place {
-    Place { swarm: node::domain_id(&domain()), kind: EPOCH_SCORES, round: epoch, slot: 0 }
+    Place {
+        swarm: node::domain_id(&domain()),
+        kind: EPOCH_SCORES,
+        round: epoch,
+        slot: 0,
+    }
 }
 
-/// The contract as far as a node sees it: one root for an epoch, one payment for a node; and a chain that may go back.
+/// The contract as far as a node sees it: one root for an epoch, one payment for a node; and a
+/// chain that may go back.
 #[derive(Default)]
 struct Contract {
     /// Events by block, the first in block 1, each with the node that caused it.
@@ -50,7 +64,10 @@ impl Contract {
             // A leaf that is paid already is passed over: no error, no event.
             Fact::Paid { epoch, .. } => {
                 let accepted = self.root(epoch).is_some();
-                (accepted, accepted && self.blocks.iter().all(|(_, other)| *other != fact))
+                (
+                    accepted,
+                    accepted && self.blocks.iter().all(|(_, other)| *other != fact),
+                )
             }
         };
         if changes {
@@ -61,7 +78,11 @@ impl Contract {
 }
 
 fn accepted(statement: &Statement) -> Fact {
-    Fact::Accepted { epoch: statement.epoch(), root: statement.root(), deadline: 100_000 }
+    Fact::Accepted {
+        epoch: statement.epoch(),
+        root: statement.root(),
+        deadline: 100_000,
+    }
 }
 
 /// Four members with equal stake, a contract, and a network that loses nothing.
@@ -106,7 +127,11 @@ struct ToyDisk {
 impl World {
     fn new() -> Self {
         let node = |number| Settler::new(key(number).peer(), SCHEDULE, domain());
-        let now = Now { chain: 1_000, latest: 1_000, ms: 0 };
+        let now = Now {
+            chain: 1_000,
+            latest: 1_000,
+            ms: 0,
+        };
         let nodes = (0..4).map(node).collect();
         Self {
             nodes,
@@ -146,7 +171,8 @@ impl World {
         node == 0 && self.steps_left == Some(0)
     }
 
-    /// One more step of a node in the world outside its memory; false if its process is killed before it.
+    /// One more step of a node in the world outside its memory; false if its process is killed
+    /// before it.
     fn step(&mut self, node: usize) -> bool {
         let lives = !self.is_killed(node);
         if node == 0 {
@@ -178,10 +204,15 @@ impl World {
         }
         match output {
             Output::Sign(statement) => {
-                assert!(self.disks[node].kept.contains_key(&statement.epoch()), "signed before it was kept");
+                assert!(
+                    self.disks[node].kept.contains_key(&statement.epoch()),
+                    "signed before it was kept"
+                );
                 self.signed.push((node, statement.epoch()));
                 let digest = statement.digest(&domain());
-                self.tables[node].commit(&place(statement.epoch()), &digest).expect("no second digest is signed");
+                self.tables[node]
+                    .commit(&place(statement.epoch()), &digest)
+                    .expect("no second digest is signed");
                 let signature = key(node as u8).sign_recoverable(&digest).unwrap();
                 self.input(node, Input::Signed(statement.epoch(), signature));
             }
@@ -202,10 +233,18 @@ impl World {
             Output::Submit(statement, signatures, _) => {
                 assert!(signatures.len() >= 3, "too few signatures");
                 let digest = statement.digest(&domain()).into();
-                let signers = signatures.iter().filter_map(|signature| typed::signer(&digest, signature));
+                let signers = signatures
+                    .iter()
+                    .filter_map(|signature| typed::signer(&digest, signature));
                 let signers: Vec<_> = signers.collect();
-                assert_eq!(signers.len(), signatures.len(), "the contract would refuse them");
-                let unbound = self.unbound.and_then(|unbound| typed::address(&key(unbound as u8).peer().0));
+                assert_eq!(
+                    signers.len(),
+                    signatures.len(),
+                    "the contract would refuse them"
+                );
+                let unbound = self
+                    .unbound
+                    .and_then(|unbound| typed::address(&key(unbound as u8).peer().0));
                 if unbound.is_some_and(|unbound| signers.contains(&unbound)) {
                     self.refusals += 1;
                     return self.input(node, Input::Refused(statement.epoch(), Action::Submit));
@@ -217,19 +256,34 @@ impl World {
             }
             Output::Claim(claim, _) => {
                 self.claims.push((node, claim.epoch));
-                self.send(node, Fact::Paid { epoch: claim.epoch, peer: claim.peer });
+                self.send(
+                    node,
+                    Fact::Paid {
+                        epoch: claim.epoch,
+                        peer: claim.peer,
+                    },
+                );
             }
             Output::Rejected(_, rejection) => self.rejections.push(rejection),
             Output::Failed(epoch, error) => self.failures.push((node, epoch, error)),
             Output::Keep(kept) => {
                 let before = self.disks[node].kept.insert(kept.epoch(), kept.clone());
-                assert!(before.is_none_or(|before| before == kept), "an epoch is kept once");
+                assert!(
+                    before.is_none_or(|before| before == kept),
+                    "an epoch is kept once"
+                );
             }
-            Output::KeepVotes(epoch, votes) => self.disks[node].votes.entry(epoch).or_default().extend(votes),
+            Output::KeepVotes(epoch, votes) => self.disks[node]
+                .votes
+                .entry(epoch)
+                .or_default()
+                .extend(votes),
             Output::Forget(epoch) => self.disks[node].forget(|number| number == epoch),
             Output::ForgetBefore(epoch) => {
                 self.forgotten.push((node, epoch));
-                self.tables[node].raise_floor(&place(0).swarm, EPOCH_SCORES, epoch).unwrap();
+                self.tables[node]
+                    .raise_floor(&place(0).swarm, EPOCH_SCORES, epoch)
+                    .unwrap();
                 if self.step(node) {
                     self.disks[node].forget(|number| number < epoch);
                 }
@@ -241,18 +295,36 @@ impl World {
     fn restart(&mut self, node: usize) {
         self.nodes[node] = Settler::new(key(node as u8).peer(), SCHEDULE, domain());
         self.steps_left = None;
-        let ToyDisk { kept, mut votes, position: (read, facts) } = self.disks[node].clone();
+        let ToyDisk {
+            kept,
+            mut votes,
+            position: (read, facts),
+        } = self.disks[node].clone();
         self.input(node, Input::Resumed(facts));
         for (epoch, kept) in kept {
             let votes = votes.remove(&epoch).unwrap_or_default();
             self.input(node, Input::Restored(kept, votes.into_iter().collect()));
         }
-        // Its cursor goes on where the position was written, or before it where blocks have left the chain.
+        // Its cursor goes on where the position was written, or before it where blocks have left
+        // the chain.
         let blocks = &self.contract.blocks[..self.seen];
-        let stands = blocks.iter().zip(&read).take_while(|(now, then)| now == then).count();
-        let facts = (stands..blocks.len()).map(|block| (block as u64 + 1, blocks[block].1)).collect();
+        let stands = blocks
+            .iter()
+            .zip(&read)
+            .take_while(|(now, then)| now == then)
+            .count();
+        let facts = (stands..blocks.len())
+            .map(|block| (block as u64 + 1, blocks[block].1))
+            .collect();
         let rolled_back_to = (stands < read.len()).then_some(stands as u64);
-        self.read(node, Events { rolled_back_to, facts, caught_up: true });
+        self.read(
+            node,
+            Events {
+                rolled_back_to,
+                facts,
+                caught_up: true,
+            },
+        );
     }
 
     fn send(&mut self, node: usize, fact: Fact) {
@@ -276,8 +348,14 @@ impl World {
     /// All nodes read on.
     fn look(&mut self) {
         let from = std::mem::replace(&mut self.seen, self.contract.blocks.len());
-        let facts = (from..self.seen).map(|block| (block as u64 + 1, self.contract.blocks[block].1)).collect();
-        self.all_read(&Events { facts, caught_up: true, ..Events::default() });
+        let facts = (from..self.seen)
+            .map(|block| (block as u64 + 1, self.contract.blocks[block].1))
+            .collect();
+        self.all_read(&Events {
+            facts,
+            caught_up: true,
+            ..Events::default()
+        });
     }
 
     /// All nodes look at the chain, again and again.
@@ -290,7 +368,8 @@ impl World {
         }
     }
 
-    /// The last blocks leave the chain, and the writers bring their transactions in again, the last ones first.
+    /// The last blocks leave the chain, and the writers bring their transactions in again, the last
+    /// ones first.
     fn reorganise(&mut self, blocks: usize) {
         let kept = self.contract.blocks.len().saturating_sub(blocks);
         let gone = self.contract.blocks.split_off(kept);
@@ -300,12 +379,21 @@ impl World {
             caught_up: self.contract.blocks.len() == self.seen,
             ..Events::default()
         });
-        let present = gone.into_iter().rev().filter(|(node, _)| self.gone != Some(*node)).collect::<Vec<_>>();
-        present.into_iter().for_each(|(node, fact)| self.send(node, fact));
+        let present = gone
+            .into_iter()
+            .rev()
+            .filter(|(node, _)| self.gone != Some(*node))
+            .collect::<Vec<_>>();
+        present
+            .into_iter()
+            .for_each(|(node, fact)| self.send(node, fact));
     }
 
     fn phases(&self, node: usize) -> Vec<Phase> {
-        self.nodes[node].epochs(self.now).map(|(_, phase, _)| phase).collect()
+        self.nodes[node]
+            .epochs(self.now)
+            .map(|(_, phase, _)| phase)
+            .collect()
     }
 }
 
@@ -322,7 +410,11 @@ fn an_epoch_is_accepted_and_paid_once() {
         let epochs: Vec<_> = world.nodes[node].epochs(world.now).collect();
         assert_eq!(epochs, [(0, Phase::Paid, 2 * (10 + node as u64))]);
     }
-    assert_eq!(world.contract.blocks.len(), 5, "one table and four payments");
+    assert_eq!(
+        world.contract.blocks.len(),
+        5,
+        "one table and four payments"
+    );
     assert_eq!(world.rejections, []);
 }
 
@@ -340,13 +432,20 @@ fn nothing_is_submitted_before_the_epoch_ends_on_chain() {
     let mut world = World::new();
     world.at(SCHEDULE.genesis);
     (0..2).for_each(|round| {
-        world.everyone(&Input::RoundOver(round, Some(Arc::new(result(round, &[1, 2, 3, 4])))));
+        world.everyone(&Input::RoundOver(
+            round,
+            Some(Arc::new(result(round, &[1, 2, 3, 4]))),
+        ));
     });
     // A maximum that is ahead opens nothing: what may be done yet goes by the next block.
     world.now.latest = SCHEDULE.end(0) + 100;
     world.now.chain = SCHEDULE.end(0) - 60;
     for _ in 0..59 {
-        world.now = Now { chain: world.now.chain + 1, ms: world.now.ms + PATIENCE_MS, ..world.now };
+        world.now = Now {
+            chain: world.now.chain + 1,
+            ms: world.now.ms + PATIENCE_MS,
+            ..world.now
+        };
         world.everyone(&Input::Tick);
     }
     assert!(world.contract.blocks.is_empty());
@@ -357,7 +456,14 @@ fn nothing_is_submitted_before_the_epoch_ends_on_chain() {
 #[test]
 fn another_root_is_noticed_and_not_claimed() {
     let mut world = World::new();
-    world.contract.mine(0, Fact::Accepted { epoch: 0, root: [9; 32], deadline: 100_000 });
+    world.contract.mine(
+        0,
+        Fact::Accepted {
+            epoch: 0,
+            root: [9; 32],
+            deadline: 100_000,
+        },
+    );
     (0..2).for_each(|round| world.round(round));
     world.settle();
     assert_eq!(world.phases(0), [Phase::Contradicted]);
@@ -387,7 +493,10 @@ fn a_restart_forgets_nothing_that_was_closed() {
         // In the last case nobody could check anybody's signature before the restart.
         world.away = when == 3;
         for round in 0..2 {
-            world.everyone(&Input::RoundOver(round, Some(Arc::new(result(round, &[1, 2, 3, 4])))));
+            world.everyone(&Input::RoundOver(
+                round,
+                Some(Arc::new(result(round, &[1, 2, 3, 4]))),
+            ));
         }
         if when > 0 {
             world.at(SCHEDULE.end(0));
@@ -401,7 +510,11 @@ fn a_restart_forgets_nothing_that_was_closed() {
         world.settle();
         for node in 0..4 {
             let epochs: Vec<_> = world.nodes[node].epochs(world.now).collect();
-            assert_eq!(epochs, [(0, Phase::Paid, 2 * (node as u64 + 1))], "restart {when}");
+            assert_eq!(
+                epochs,
+                [(0, Phase::Paid, 2 * (node as u64 + 1))],
+                "restart {when}"
+            );
         }
         assert_eq!(world.contract.blocks.len(), 5);
     }
@@ -442,7 +555,8 @@ fn a_deadline_ends_the_claims_and_a_head_that_goes_back_does_not_open_them_again
 #[test]
 fn a_head_that_was_far_ahead_once_freezes_nothing() {
     let mut world = voted();
-    // What is beyond the tolerance does not raise the maximum, whatever the next block seems to say.
+    // What is beyond the tolerance does not raise the maximum, whatever the next block seems to
+    // say.
     world.now.chain = u64::MAX;
     world.look();
     assert_eq!(world.phases(1), [Phase::Claiming]);
@@ -456,13 +570,31 @@ fn after_its_last_submission_an_epoch_is_neither_signed_nor_submitted() {
     let mut world = World::new();
     world.at(SCHEDULE.last_submission(0) + 1);
     (0..2).for_each(|round| world.round(round));
-    assert_eq!(world.phases(0), [Phase::Voting], "it may have been accepted in blocks that were not read");
+    assert_eq!(
+        world.phases(0),
+        [Phase::Voting],
+        "it may have been accepted in blocks that were not read"
+    );
     world.settle();
-    assert_eq!((world.phases(0), world.signed.len(), world.contract.blocks.len()), (vec![Phase::Lapsed], 0, 0));
+    assert_eq!(
+        (
+            world.phases(0),
+            world.signed.len(),
+            world.contract.blocks.len()
+        ),
+        (vec![Phase::Lapsed], 0, 0)
+    );
     // The head goes back, the maximum does not.
-    world.now = Now { chain: SCHEDULE.end(0), latest: world.now.latest, ms: 0 };
+    world.now = Now {
+        chain: SCHEDULE.end(0),
+        latest: world.now.latest,
+        ms: 0,
+    };
     world.everyone(&Input::Tick);
-    assert_eq!((world.phases(0), world.signed.len()), (vec![Phase::Lapsed], 0));
+    assert_eq!(
+        (world.phases(0), world.signed.len()),
+        (vec![Phase::Lapsed], 0)
+    );
 
     let mut punctual = World::new();
     punctual.at(SCHEDULE.last_submission(0));
@@ -474,12 +606,14 @@ fn after_its_last_submission_an_epoch_is_neither_signed_nor_submitted() {
 fn acceptance_that_is_read_before_the_epoch_is_known_is_kept() {
     for restarted in [false, true] {
         let mut world = World::new();
-        // The node lags in its rounds: the others have settled more epochs than it takes signatures for.
+        // The node lags in its rounds: the others have settled more epochs than it takes signatures
+        // for.
         let late = 3;
         for round in 0..8 {
             world.at(SCHEDULE.round_start(round + 1));
             let result = Arc::new(result(round, &[10, 11, 12, 13]));
-            (0..late).for_each(|node| world.input(node, Input::RoundOver(round, Some(result.clone()))));
+            (0..late)
+                .for_each(|node| world.input(node, Input::RoundOver(round, Some(result.clone()))));
         }
         world.settle();
         assert_eq!(world.phases(0), [Phase::Paid; 4]);
@@ -489,7 +623,10 @@ fn acceptance_that_is_read_before_the_epoch_is_known_is_kept() {
             world.restart(late);
         }
         for round in 0..8 {
-            world.input(late, Input::RoundOver(round, Some(Arc::new(result(round, &[10, 11, 12, 13])))));
+            world.input(
+                late,
+                Input::RoundOver(round, Some(Arc::new(result(round, &[10, 11, 12, 13])))),
+            );
         }
         assert_eq!(world.phases(late), [Phase::Claiming; 4]);
         world.settle();
@@ -501,9 +638,24 @@ fn acceptance_that_is_read_before_the_epoch_is_known_is_kept() {
 #[test]
 fn acceptance_that_is_taken_back_before_the_epoch_is_known_is_not_kept() {
     let mut world = World::new();
-    let accepted = (7, Fact::Accepted { epoch: 0, root: [9; 32], deadline: 100_000 });
-    world.all_read(&Events { facts: vec![accepted], caught_up: true, ..Events::default() });
-    world.all_read(&Events { rolled_back_to: Some(6), caught_up: true, ..Events::default() });
+    let accepted = (
+        7,
+        Fact::Accepted {
+            epoch: 0,
+            root: [9; 32],
+            deadline: 100_000,
+        },
+    );
+    world.all_read(&Events {
+        facts: vec![accepted],
+        caught_up: true,
+        ..Events::default()
+    });
+    world.all_read(&Events {
+        rolled_back_to: Some(6),
+        caught_up: true,
+        ..Events::default()
+    });
     (0..2).for_each(|round| world.round(round));
     world.settle();
     assert_eq!(world.phases(0), [Phase::Paid]);
@@ -513,17 +665,38 @@ fn acceptance_that_is_taken_back_before_the_epoch_is_known_is_not_kept() {
 fn a_stale_claim_harms_no_other() {
     let mut world = World::new();
     (0..6).for_each(|round| world.round(round));
-    // The chain is not read until all three epochs are accepted; somebody has claimed a leaf of member 0 for it by then.
-    let number_accepted = |world: &World| (0..3).filter(|epoch| world.contract.root(*epoch).is_some()).count();
+    // The chain is not read until all three epochs are accepted; somebody has claimed a leaf of
+    // member 0 for it by then.
+    let number_accepted = |world: &World| {
+        (0..3)
+            .filter(|epoch| world.contract.root(*epoch).is_some())
+            .count()
+    };
     while number_accepted(&world) < 3 {
         world.now.ms += PATIENCE_MS;
         world.everyone(&Input::Tick);
     }
-    let stale = Fact::Paid { epoch: 1, peer: key(0).peer() };
-    let accepted: Vec<_> = (1..).zip(world.contract.blocks.iter().map(|(_, fact)| *fact)).collect();
+    let stale = Fact::Paid {
+        epoch: 1,
+        peer: key(0).peer(),
+    };
+    let accepted: Vec<_> = (1..)
+        .zip(world.contract.blocks.iter().map(|(_, fact)| *fact))
+        .collect();
     world.contract.mine(3, stale);
-    world.read(0, Events { facts: accepted, caught_up: true, ..Events::default() });
-    assert_eq!(world.claims, [(0, 0), (0, 1), (0, 2)], "one claim for each leaf");
+    world.read(
+        0,
+        Events {
+            facts: accepted,
+            caught_up: true,
+            ..Events::default()
+        },
+    );
+    assert_eq!(
+        world.claims,
+        [(0, 0), (0, 1), (0, 2)],
+        "one claim for each leaf"
+    );
     let mine = |world: &World| {
         world
             .contract
@@ -532,14 +705,22 @@ fn a_stale_claim_harms_no_other() {
             .filter(|(_, fact)| matches!(fact, Fact::Paid { peer, .. } if *peer == key(0).peer()))
             .count()
     };
-    assert_eq!(mine(&world), 3, "the other two are paid, the stale one not again");
+    assert_eq!(
+        mine(&world),
+        3,
+        "the other two are paid, the stale one not again"
+    );
     world.settle();
-    assert_eq!(world.phases(0), [Phase::Paid; 3], "and it is known for what it is");
+    assert_eq!(
+        world.phases(0),
+        [Phase::Paid; 3],
+        "and it is known for what it is"
+    );
     assert_eq!(mine(&world), 3);
 }
 
-/// A process is killed after each of its steps in turn (a record written, a signature made, a transaction handed over), with
-/// and without a reorganisation before it starts again.
+/// A process is killed after each of its steps in turn (a record written, a signature made, a
+/// transaction handed over), with and without a reorganisation before it starts again.
 #[test]
 fn a_kill_between_any_two_steps_loses_and_doubles_nothing() {
     let end = SCHEDULE.last_submission(1) + SCHEDULE.claim_window + GRACE_SECONDS + 1;
@@ -551,10 +732,14 @@ fn a_kill_between_any_two_steps_loses_and_doubles_nothing() {
             world.settle();
             let killed_early = world.is_killed(0);
             world.reorganise(depth);
-            // As a node does that has its rounds at hand: it plays them to its settlement once more.
+            // As a node does that has its rounds at hand: it plays them to its settlement once
+            // more.
             let replay = |world: &mut World, rounds: std::ops::Range<u64>| {
                 for round in rounds {
-                    world.input(0, Input::RoundOver(round, Some(Arc::new(result(round, &[10, 11, 12, 13])))));
+                    world.input(
+                        0,
+                        Input::RoundOver(round, Some(Arc::new(result(round, &[10, 11, 12, 13])))),
+                    );
                 }
             };
             if killed_early {
@@ -584,7 +769,13 @@ fn a_kill_between_any_two_steps_loses_and_doubles_nothing() {
                 world.restart(0);
                 (0..3).for_each(|_| world.everyone(&Input::Tick));
             }
-            assert!(world.disks.iter().all(|disk| disk.kept.is_empty() && disk.votes.is_empty()), "step {steps}");
+            assert!(
+                world
+                    .disks
+                    .iter()
+                    .all(|disk| disk.kept.is_empty() && disk.votes.is_empty()),
+                "step {steps}"
+            );
             if survived && world.steps_left.is_some() {
                 assert!(steps > 15, "{steps} steps are fewer than there are writes");
                 break;
@@ -601,20 +792,33 @@ fn what_is_over_for_good_is_forgotten_after_its_end_was_seen() {
     world.at(last);
     world.everyone(&Input::Tick);
     world.everyone(&Input::Tick);
-    assert!(world.disks.iter().all(|disk| disk.kept.len() == 1 && disk.votes[&0].len() == 4));
+    assert!(
+        world
+            .disks
+            .iter()
+            .all(|disk| disk.kept.len() == 1 && disk.votes[&0].len() == 4)
+    );
     world.at(last + 1);
     world.everyone(&Input::Tick);
     assert_eq!(world.phases(2), [Phase::Paid]);
     world.everyone(&Input::Tick);
     assert_eq!(world.forgotten, [(0, 1), (1, 1), (2, 1), (3, 1)]);
     assert_eq!(world.phases(2), []);
-    assert!(world.disks.iter().all(|disk| disk.kept.is_empty() && disk.votes.is_empty()));
+    assert!(
+        world
+            .disks
+            .iter()
+            .all(|disk| disk.kept.is_empty() && disk.votes.is_empty())
+    );
     // Rounds, signatures and events of long ago change nothing.
     let signed = world.signed.len();
     world.round(1);
     world.restart(2);
     world.settle();
-    assert_eq!((world.phases(0), world.phases(2), world.signed.len()), (vec![], vec![], signed));
+    assert_eq!(
+        (world.phases(0), world.phases(2), world.signed.len()),
+        (vec![], vec![], signed)
+    );
 }
 
 #[test]
@@ -625,8 +829,18 @@ fn an_epoch_that_may_have_been_accepted_unseen_is_not_forgotten() {
     world.contract.blocks.clear();
     world.at(SCHEDULE.last_submission(0) + SCHEDULE.claim_window);
     world.settle();
-    assert_eq!((world.phases(0), world.forgotten.len()), (vec![Phase::Lapsed], 0));
-    world.contract.mine(0, Fact::Accepted { epoch: 0, root: [9; 32], deadline: u64::MAX });
+    assert_eq!(
+        (world.phases(0), world.forgotten.len()),
+        (vec![Phase::Lapsed], 0)
+    );
+    world.contract.mine(
+        0,
+        Fact::Accepted {
+            epoch: 0,
+            root: [9; 32],
+            deadline: u64::MAX,
+        },
+    );
     world.settle();
     assert_eq!(world.phases(0), [Phase::Contradicted]);
 }
@@ -643,14 +857,32 @@ fn each_vote_is_kept_once() {
     let keys: Vec<NodeKey> = (0..MEMBERS).map(node_key).collect();
     let result = Arc::new(testing::result_of(1, &keys, &vec![5; keys.len()]));
     let seats = Seats {
-        seats: keys.iter().map(|key| (key.peer(), Seat { owner: [0; 20], stake: 1 })).collect(),
+        seats: keys
+            .iter()
+            .map(|key| {
+                (
+                    key.peer(),
+                    Seat {
+                        owner: [0; 20],
+                        stake: 1,
+                    },
+                )
+            })
+            .collect(),
         total: MEMBERS.into(),
     };
-    let now = Now { chain: 1_000, latest: 1_000, ms: 0 };
+    let now = Now {
+        chain: 1_000,
+        latest: 1_000,
+        ms: 0,
+    };
     let mut node = Settler::new(keys[0].peer(), SCHEDULE, domain());
     let (mut tables, mut votes) = (0, Vec::new());
     let mut statement = None;
-    let mut inputs = std::collections::VecDeque::from([Input::RoundOver(1, Some(result)), Input::Seats(0, seats)]);
+    let mut inputs = std::collections::VecDeque::from([
+        Input::RoundOver(1, Some(result)),
+        Input::Seats(0, seats),
+    ]);
     let mut next = 0;
     while let Some(input) = inputs.pop_front() {
         for output in node.handle(input, now) {
@@ -661,9 +893,17 @@ fn each_vote_is_kept_once() {
                 _ => {}
             }
         }
-        if let (true, Some(statement), Some(key)) = (inputs.is_empty(), &statement, keys.get(next)) {
-            let (peer, signature) = (key.peer(), key.sign_recoverable(&statement.digest(&domain())).unwrap());
-            inputs.push_back(Input::Attestation(Attestation { peer, epoch: 0, signature }));
+        if let (true, Some(statement), Some(key)) = (inputs.is_empty(), &statement, keys.get(next))
+        {
+            let (peer, signature) = (
+                key.peer(),
+                key.sign_recoverable(&statement.digest(&domain())).unwrap(),
+            );
+            inputs.push_back(Input::Attestation(Attestation {
+                peer,
+                epoch: 0,
+                signature,
+            }));
             next += 1;
         }
     }
@@ -672,45 +912,106 @@ fn each_vote_is_kept_once() {
     assert_eq!(voters.len(), usize::from(MEMBERS));
 }
 
-/// A server's word about its first block is not part of the place, nor is anything else but what a signature is valid for.
+/// A server's word about its first block is not part of the place, nor is anything else but what a
+/// signature is valid for.
 #[test]
 fn the_place_of_a_signature_is_what_the_signature_is_valid_for() {
     let Domain { chain_id, contract } = domain();
     let place = node::domain_id(&domain());
     assert_eq!(place, node::domain_id(&Domain { chain_id, contract }));
-    assert_ne!(place, node::domain_id(&Domain { chain_id: 1, contract }));
-    assert_ne!(place, node::domain_id(&Domain { chain_id, contract: [8; 20].into() }));
+    assert_ne!(
+        place,
+        node::domain_id(&Domain {
+            chain_id: 1,
+            contract
+        })
+    );
+    assert_ne!(
+        place,
+        node::domain_id(&Domain {
+            chain_id,
+            contract: [8; 20].into()
+        })
+    );
 }
 
 #[test]
 fn forged_strange_repeated_and_early_attestations_are_refused_alone() {
     let mut world = World::new();
-    let forged = Attestation { peer: key(1).peer(), epoch: 0, signature: [3; 65] };
+    let forged = Attestation {
+        peer: key(1).peer(),
+        epoch: 0,
+        signature: [3; 65],
+    };
     world.input(0, Input::Attestation(forged.clone()));
-    world.input(0, Input::Attestation(Attestation { epoch: 40, ..forged.clone() }));
-    world.input(0, Input::Attestation(Attestation { peer: key(9).peer(), ..forged.clone() }));
+    world.input(
+        0,
+        Input::Attestation(Attestation {
+            epoch: 40,
+            ..forged.clone()
+        }),
+    );
+    world.input(
+        0,
+        Input::Attestation(Attestation {
+            peer: key(9).peer(),
+            ..forged.clone()
+        }),
+    );
     world.input(0, Input::Attestation(forged.clone()));
-    world.input(0, Input::Attestation(Attestation { signature: [4; 65], ..forged }));
+    world.input(
+        0,
+        Input::Attestation(Attestation {
+            signature: [4; 65],
+            ..forged
+        }),
+    );
     (0..2).for_each(|round| world.round(round));
     world.settle();
-    let count = |world: &World, wanted| world.rejections.iter().filter(|rejection| **rejection == wanted).count();
+    let count = |world: &World, wanted| {
+        world
+            .rejections
+            .iter()
+            .filter(|rejection| **rejection == wanted)
+            .count()
+    };
     assert_eq!(count(&world, Rejection::Epoch(40)), 1);
-    assert_eq!((count(&world, Rejection::NoSeat), count(&world, Rejection::OtherScores)), (1, 2));
+    assert_eq!(
+        (
+            count(&world, Rejection::NoSeat),
+            count(&world, Rejection::OtherScores)
+        ),
+        (1, 2)
+    );
     assert_eq!(count(&world, Rejection::Duplicate), 0);
     assert_eq!(world.phases(0), [Phase::Paid]);
     let votes = world.disks[0].votes[&0].clone();
     assert_eq!(votes.len(), 4, "who was forged counts all the same");
     for signature in [votes[&key(1).peer()], [5; 65]] {
-        world.input(0, Input::Attestation(Attestation { peer: key(1).peer(), epoch: 0, signature }));
+        world.input(
+            0,
+            Input::Attestation(Attestation {
+                peer: key(1).peer(),
+                epoch: 0,
+                signature,
+            }),
+        );
     }
-    assert_eq!(count(&world, Rejection::Duplicate), 1, "to repeat oneself is no offence, to contradict oneself is");
+    assert_eq!(
+        count(&world, Rejection::Duplicate),
+        1,
+        "to repeat oneself is no offence, to contradict oneself is"
+    );
 }
 
-/// Who passes a signature on may alter it: whatever the copy says of `v`, and whenever it comes, the vote counts as the
-/// contract takes it.
+/// Who passes a signature on may alter it: whatever the copy says of `v`, and whenever it comes,
+/// the vote counts as the contract takes it.
 #[test]
 fn altered_copies_of_votes_block_nothing() {
-    for (early, v) in [0, 1, 2, 26, 27, 28, 29, 35, 36, 255].into_iter().flat_map(|v| [(true, v), (false, v)]) {
+    for (early, v) in [0, 1, 2, 26, 27, 28, 29, 35, 36, 255]
+        .into_iter()
+        .flat_map(|v| [(true, v), (false, v)])
+    {
         let mut world = World::new();
         let results = [0, 1].map(|round| Arc::new(result(round, &[10, 11, 12, 13])));
         world.now.chain = SCHEDULE.end(0);
@@ -719,15 +1020,29 @@ fn altered_copies_of_votes_block_nothing() {
             // What the member will sign, from a node of its own.
             let mut member = Settler::new(key(number).peer(), SCHEDULE, domain());
             for (round, result) in (0..).zip(&results) {
-                for output in member.handle(Input::RoundOver(round, Some(result.clone())), world.now) {
-                    let Output::Sign(statement) = output else { continue };
-                    let mut signature = key(number).sign_recoverable(&statement.digest(&domain())).unwrap();
+                for output in
+                    member.handle(Input::RoundOver(round, Some(result.clone())), world.now)
+                {
+                    let Output::Sign(statement) = output else {
+                        continue;
+                    };
+                    let mut signature = key(number)
+                        .sign_recoverable(&statement.digest(&domain()))
+                        .unwrap();
                     signature[64] = v;
                     let peer = key(number).peer();
-                    copies.push(Attestation { peer, epoch: 0, signature });
+                    copies.push(Attestation {
+                        peer,
+                        epoch: 0,
+                        signature,
+                    });
                     // A copy whose signature is broken, too, is no vote and takes no vote's place.
                     signature[40] ^= 1;
-                    copies.push(Attestation { peer, epoch: 0, signature });
+                    copies.push(Attestation {
+                        peer,
+                        epoch: 0,
+                        signature,
+                    });
                 }
             }
         }
@@ -735,7 +1050,10 @@ fn altered_copies_of_votes_block_nothing() {
         // Nobody else is there to repeat the right copies.
         let mut play = |world: &mut World, early: bool| {
             if early {
-                copies.drain(..).rev().for_each(|copy| world.input(0, Input::Attestation(copy)));
+                copies
+                    .drain(..)
+                    .rev()
+                    .for_each(|copy| world.input(0, Input::Attestation(copy)));
             }
         };
         play(&mut world, early);
@@ -748,8 +1066,8 @@ fn altered_copies_of_votes_block_nothing() {
     }
 }
 
-/// Unbinding costs a staker nothing: it must neither freeze an epoch with a signature that the contract refuses from then
-/// on, nor lose its own reward if it binds the node again.
+/// Unbinding costs a staker nothing: it must neither freeze an epoch with a signature that the
+/// contract refuses from then on, nor lose its own reward if it binds the node again.
 #[test]
 fn a_signer_that_unbinds_its_node_freezes_nothing_and_is_paid_once_it_binds_again() {
     let mut refusals = 0;
@@ -760,15 +1078,26 @@ fn a_signer_that_unbinds_its_node_freezes_nothing_and_is_paid_once_it_binds_agai
         (0..2).for_each(|round| world.round(round));
         world.settle();
         for node in (0..4).filter(|node| *node != unbound) {
-            assert_eq!(world.phases(node), [Phase::Paid], "{unbound} unbound, early: {early}");
+            assert_eq!(
+                world.phases(node),
+                [Phase::Paid],
+                "{unbound} unbound, early: {early}"
+            );
         }
         assert_ne!(world.phases(unbound), [Phase::Paid]);
         world.unbound = None;
         world.settle();
-        assert_eq!(world.phases(unbound), [Phase::Paid], "{unbound} bound again, early: {early}");
+        assert_eq!(
+            world.phases(unbound),
+            [Phase::Paid],
+            "{unbound} bound again, early: {early}"
+        );
         refusals += world.refusals;
     }
-    assert!(refusals > 0, "no signature of an unbound node was ever tried");
+    assert!(
+        refusals > 0,
+        "no signature of an unbound node was ever tried"
+    );
 }
 
 #[test]
@@ -778,7 +1107,10 @@ fn points_that_make_no_table_are_an_error_and_no_empty_epoch() {
     let mut compact = key(3).peer();
     compact.0[0] = 5;
     let mut twice = honest.clone();
-    twice.scores.push(MemberScore { peer: compact, rows: honest.scores[3].rows });
+    twice.scores.push(MemberScore {
+        peer: compact,
+        rows: honest.scores[3].rows,
+    });
     world.input(0, Input::RoundOver(0, Some(Arc::new(twice))));
     (1..4).for_each(|node| world.input(node, Input::RoundOver(0, Some(Arc::new(honest.clone())))));
     world.round(1);
@@ -787,7 +1119,10 @@ fn points_that_make_no_table_are_an_error_and_no_empty_epoch() {
     assert!(Phase::Failed.is_final());
     let error = TableError::Key(compact);
     assert_eq!(world.failures, [(0, 0, error)]);
-    assert!(error.to_string().contains("remove it from the members"), "{error}");
+    assert!(
+        error.to_string().contains("remove it from the members"),
+        "{error}"
+    );
     assert_eq!(world.phases(1), [Phase::Paid], "three others agree");
 }
 
@@ -808,7 +1143,8 @@ fn a_member_that_computed_other_scores_is_outvoted() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever leaves the chain and when: in the end everybody is paid once, by the chain that remains.
+    /// Whatever leaves the chain and when: in the end everybody is paid once, by the chain that
+    /// remains.
     #[test]
     fn reorganisations_lose_and_double_nothing(depths in prop::collection::vec(0usize..6, 0..6)) {
         let mut world = World::new();

@@ -28,8 +28,16 @@ pub struct Cursors<V> {
 
 impl Store {
     /// How far the events of a contract were read; `V` is the position's type.
-    pub fn cursors<V: Serialize + DeserializeOwned>(&self, chain: Chain, contract: [u8; 20]) -> Cursors<V> {
-        Cursors { records: Records::new(self.clone(), CURSORS), chain, contract }
+    pub fn cursors<V: Serialize + DeserializeOwned>(
+        &self,
+        chain: Chain,
+        contract: [u8; 20],
+    ) -> Cursors<V> {
+        Cursors {
+            records: Records::new(self.clone(), CURSORS),
+            chain,
+            contract,
+        }
     }
 }
 
@@ -41,7 +49,8 @@ impl<V: Serialize + DeserializeOwned> Cursors<V> {
     /// The position; `None` if the events were never read.
     ///
     /// # Errors
-    /// The store fails, or the position is damaged; the events can be read again from the contract's first block.
+    /// The store fails, or the position is damaged; the events can be read again from the
+    /// contract's first block.
     pub fn get(&self) -> Result<Option<V>, StoreError> {
         self.records.get(self.key())
     }
@@ -63,7 +72,16 @@ mod tests {
     #[test]
     fn positions_belong_to_a_chain_and_a_contract() {
         let (_folder, store) = temporary();
-        let (chain, other) = (Chain { id: 1, genesis: [1; 32] }, Chain { id: 1, genesis: [2; 32] });
+        let (chain, other) = (
+            Chain {
+                id: 1,
+                genesis: [1; 32],
+            },
+            Chain {
+                id: 1,
+                genesis: [2; 32],
+            },
+        );
         let of = |chain, contract| store.cursors::<(u64, [u8; 32])>(chain, [contract; 20]);
         of(chain, 3).put(&(7, [8; 32])).unwrap();
         of(chain, 3).put(&(9, [8; 32])).unwrap();

@@ -1,6 +1,8 @@
-//! What the node keeps about each epoch of a contract: one record, such as its score table, and the members' votes.
+//! What the node keeps about each epoch of a contract: one record, such as its score table, and the
+//! members' votes.
 //!
-//! A vote is a row of its own of fixed size, so that one more costs one more, whatever the number of members.
+//! A vote is a row of its own of fixed size, so that one more costs one more, whatever the number
+//! of members.
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
@@ -15,7 +17,13 @@ type Key = (u64, &'static [u8; 32], &'static [u8; 20], u64);
 const EPOCHS: TableDefinition<Key, Bytes> = TableDefinition::new("epochs");
 
 /// Chain id, its first block, contract, epoch, the voter's compressed public key.
-type VoteKey = (u64, &'static [u8; 32], &'static [u8; 20], u64, &'static [u8; VOTER]);
+type VoteKey = (
+    u64,
+    &'static [u8; 32],
+    &'static [u8; 20],
+    u64,
+    &'static [u8; VOTER],
+);
 const VOTES: TableDefinition<VoteKey, &[u8; SIGNATURE]> = TableDefinition::new("votes");
 const VOTER: usize = 33;
 const SIGNATURE: usize = 65;
@@ -41,8 +49,17 @@ pub struct Epochs<V> {
 
 impl Store {
     /// The epochs of a contract; `V` is what is kept about one.
-    pub fn epochs<V: Serialize + DeserializeOwned>(&self, chain: Chain, contract: [u8; 20]) -> Epochs<V> {
-        Epochs { store: self.clone(), records: Records::new(self.clone(), EPOCHS), chain, contract }
+    pub fn epochs<V: Serialize + DeserializeOwned>(
+        &self,
+        chain: Chain,
+        contract: [u8; 20],
+    ) -> Epochs<V> {
+        Epochs {
+            store: self.clone(),
+            records: Records::new(self.clone(), EPOCHS),
+            chain,
+            contract,
+        }
     }
 }
 
@@ -122,7 +139,9 @@ impl<V: Serialize + DeserializeOwned> Epochs<V> {
     /// # Errors
     /// The store fails.
     pub fn forget_before(&self, epoch: u64) -> Result<(), StoreError> {
-        epoch.checked_sub(1).map_or(Ok(()), |last| self.remove(0, last))
+        epoch
+            .checked_sub(1)
+            .map_or(Ok(()), |last| self.remove(0, last))
     }
 
     /// Removes what is kept about the epochs from `first` to `last`, in one transaction.
@@ -130,8 +149,12 @@ impl<V: Serialize + DeserializeOwned> Epochs<V> {
         let (lowest, highest) = ([0; VOTER], [u8::MAX; VOTER]);
         let votes = self.vote_key(first, &lowest)..=self.vote_key(last, &highest);
         self.store.write(|transaction| {
-            transaction.open_table(VOTES)?.retain_in(votes, |_, _| false)?;
-            transaction.open_table(EPOCHS)?.retain_in(self.key(first)..=self.key(last), |_, _| false)?;
+            transaction
+                .open_table(VOTES)?
+                .retain_in(votes, |_, _| false)?;
+            transaction
+                .open_table(EPOCHS)?
+                .retain_in(self.key(first)..=self.key(last), |_, _| false)?;
             Ok(())
         })
     }
@@ -141,7 +164,13 @@ impl<V: Serialize + DeserializeOwned> Epochs<V> {
         epoch: u64,
         voter: &'k [u8; VOTER],
     ) -> (u64, &'k [u8; 32], &'k [u8; 20], u64, &'k [u8; VOTER]) {
-        (self.chain.id, &self.chain.genesis, &self.contract, epoch, voter)
+        (
+            self.chain.id,
+            &self.chain.genesis,
+            &self.contract,
+            epoch,
+            voter,
+        )
     }
 }
 
@@ -153,12 +182,23 @@ mod tests {
     #[test]
     fn epochs_belong_to_a_contract_and_are_forgotten_in_order() {
         let (_folder, store) = temporary();
-        let chain = Chain { id: 31_337, genesis: [1; 32] };
-        let (mine, other) = (store.epochs::<String>(chain, [2; 20]), store.epochs::<String>(chain, [3; 20]));
-        [5, 300, u64::MAX].into_iter().for_each(|epoch| mine.put(epoch, &epoch.to_string()).unwrap());
+        let chain = Chain {
+            id: 31_337,
+            genesis: [1; 32],
+        };
+        let (mine, other) = (
+            store.epochs::<String>(chain, [2; 20]),
+            store.epochs::<String>(chain, [3; 20]),
+        );
+        [5, 300, u64::MAX]
+            .into_iter()
+            .for_each(|epoch| mine.put(epoch, &epoch.to_string()).unwrap());
         other.put(5, &"other".into()).unwrap();
         assert_eq!(mine.get(300).unwrap().as_deref(), Some("300"));
-        assert_eq!(mine.all().unwrap().records, ["5", "300", &u64::MAX.to_string()]);
+        assert_eq!(
+            mine.all().unwrap().records,
+            ["5", "300", &u64::MAX.to_string()]
+        );
         mine.forget_before(0).unwrap();
         mine.forget_before(301).unwrap();
         assert_eq!(mine.all().unwrap().records, [u64::MAX.to_string()]);
@@ -170,17 +210,33 @@ mod tests {
     #[test]
     fn votes_are_added_one_by_one_and_go_with_their_epoch() {
         let (_folder, store) = temporary();
-        let chain = Chain { id: 31_337, genesis: [1; 32] };
-        let (mine, other) = (store.epochs::<u8>(chain, [2; 20]), store.epochs::<u8>(chain, [3; 20]));
+        let chain = Chain {
+            id: 31_337,
+            genesis: [1; 32],
+        };
+        let (mine, other) = (
+            store.epochs::<u8>(chain, [2; 20]),
+            store.epochs::<u8>(chain, [3; 20]),
+        );
         let vote = |voter: u8, signature: u8| ([voter; VOTER], [signature; SIGNATURE]);
         mine.put_votes(7, &[vote(2, 2), vote(255, 9)]).unwrap();
         mine.put_votes(7, &[vote(0, 1), vote(2, 8)]).unwrap();
         mine.put_votes(8, &[vote(2, 3)]).unwrap();
         other.put_votes(7, &[vote(2, 4)]).unwrap();
-        assert_eq!(mine.votes(7).unwrap(), [vote(0, 1), vote(2, 2), vote(255, 9)], "the first of a voter counts");
+        assert_eq!(
+            mine.votes(7).unwrap(),
+            [vote(0, 1), vote(2, 2), vote(255, 9)],
+            "the first of a voter counts"
+        );
         mine.forget(7).unwrap();
-        assert_eq!((mine.votes(7).unwrap(), mine.votes(8).unwrap()), (vec![], vec![vote(2, 3)]));
+        assert_eq!(
+            (mine.votes(7).unwrap(), mine.votes(8).unwrap()),
+            (vec![], vec![vote(2, 3)])
+        );
         mine.forget_before(9).unwrap();
-        assert_eq!((mine.votes(8).unwrap(), other.votes(7).unwrap()), (vec![], vec![vote(2, 4)]));
+        assert_eq!(
+            (mine.votes(8).unwrap(), other.votes(7).unwrap()),
+            (vec![], vec![vote(2, 4)])
+        );
     }
 }

@@ -12,7 +12,8 @@ use super::open::SCHEMA;
 pub enum OpenError {
     /// Another process has it.
     #[error(
-        "the store {path} is in use by another process; stop that one, or give this node a folder of its own",
+        "the store {path} is in use by another process; stop that one, or give this node a folder \
+         of its own",
         path = path.display()
     )]
     Locked {
@@ -21,7 +22,8 @@ pub enum OpenError {
     },
     /// A newer program wrote it.
     #[error(
-        "the store {path} has layout {found}, this program knows layouts up to {SCHEMA}; use the newer program",
+        "the store {path} has layout {found}, this program knows layouts up to {SCHEMA}; use the \
+         newer program",
         path = path.display()
     )]
     Newer {
@@ -32,8 +34,10 @@ pub enum OpenError {
     },
     /// A program from before the first release wrote it.
     #[error(
-        "the store {path} has layout {found}, in which signatures cannot be looked up safely; let the program that wrote \
-         it finish its epochs, then move it away: nothing may be signed for epochs that it has signed",
+        "the store {path} has layout {found}, in which signatures cannot be looked up safely; let \
+         the program that wrote \
+         it finish its epochs, then move it away: nothing may be signed for epochs that it has \
+         signed",
         path = path.display()
     )]
     Older {
@@ -44,7 +48,8 @@ pub enum OpenError {
     },
     /// It is not a store, or a damaged one.
     #[error(
-        "{path} is not a node's store, or is damaged: {reason}; restore a copy. Without one, move it away and sign \
+        "{path} is not a node's store, or is damaged: {reason}; restore a copy. Without one, move \
+         it away and sign \
          nothing for rounds that have begun: the store knew what this node has signed",
         path = path.display()
     )]
@@ -55,7 +60,10 @@ pub enum OpenError {
         reason: String,
     },
     /// The system refuses.
-    #[error("cannot open the store {path}: {source}; check free space and permissions", path = path.display())]
+    #[error(
+        "cannot open the store {path}: {source}; check free space and permissions",
+        path = path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -69,8 +77,13 @@ impl OpenError {
         let path = path.to_owned();
         match error {
             redb::Error::DatabaseAlreadyOpen => Self::Locked { path },
-            redb::Error::Io(source) if source.kind() != std::io::ErrorKind::InvalidData => Self::Io { path, source },
-            other => Self::Damaged { path, reason: other.to_string() },
+            redb::Error::Io(source) if source.kind() != std::io::ErrorKind::InvalidData => {
+                Self::Io { path, source }
+            }
+            other => Self::Damaged {
+                path,
+                reason: other.to_string(),
+            },
         }
     }
 }
@@ -80,7 +93,10 @@ impl OpenError {
 #[non_exhaustive]
 pub enum StoreError {
     /// The file cannot be read or written any more.
-    #[error("the store {path} fails: {source}; check free space and the disk, then restart", path = path.display())]
+    #[error(
+        "the store {path} fails: {source}; check free space and the disk, then restart",
+        path = path.display()
+    )]
     Access {
         /// The file.
         path: PathBuf,
@@ -102,6 +118,9 @@ pub enum StoreError {
 
 impl StoreError {
     pub(super) fn access(path: &Path, error: redb::Error) -> Self {
-        Self::Access { path: path.to_owned(), source: Box::new(error) }
+        Self::Access {
+            path: path.to_owned(),
+            source: Box::new(error),
+        }
     }
 }

@@ -30,7 +30,11 @@ pub struct Intents {
 impl Store {
     /// The transactions of an account on a chain.
     pub fn intents(&self, chain: Chain, account: [u8; 20]) -> Intents {
-        Intents { records: Records::new(self.clone(), INTENTS), chain, account }
+        Intents {
+            records: Records::new(self.clone(), INTENTS),
+            chain,
+            account,
+        }
     }
 }
 
@@ -43,7 +47,10 @@ impl Intents {
 impl IntentStore for Intents {
     /// A damaged record is an error here: a transaction that is forgotten could be sent twice.
     fn load(&self) -> Result<Vec<Record>, StoreError> {
-        let scan = self.records.scan(self.key("")..=self.key(LAST)).map_err(StoreError::new)?;
+        let scan = self
+            .records
+            .scan(self.key("")..=self.key(LAST))
+            .map_err(StoreError::new)?;
         match scan.damaged.first() {
             Some(damaged) => Err(StoreError::new(damaged)),
             None => Ok(scan.records),
@@ -51,11 +58,15 @@ impl IntentStore for Intents {
     }
 
     fn put(&self, record: &Record) -> Result<(), StoreError> {
-        self.records.put(self.key(record.intent.id.as_str()), record).map_err(StoreError::new)
+        self.records
+            .put(self.key(record.intent.id.as_str()), record)
+            .map_err(StoreError::new)
     }
 
     fn remove(&self, id: &IntentId) -> Result<(), StoreError> {
-        self.records.remove(self.key(id.as_str())).map_err(StoreError::new)
+        self.records
+            .remove(self.key(id.as_str()))
+            .map_err(StoreError::new)
     }
 }
 
@@ -67,18 +78,33 @@ mod tests {
     use super::super::open::tests::temporary;
     use super::*;
 
-    const CHAIN: Chain = Chain { id: 31_337, genesis: [1; 32] };
+    const CHAIN: Chain = Chain {
+        id: 31_337,
+        genesis: [1; 32],
+    };
 
     fn record(id: &str, sequence: u64, state: State) -> Record {
-        Record { sequence, intent: Intent::create(IntentId::new(id).unwrap(), vec![1, 2, 3]), state }
+        Record {
+            sequence,
+            intent: Intent::create(IntentId::new(id).unwrap(), vec![1, 2, 3]),
+            state,
+        }
     }
 
     fn sent(nonce: u64, raw: Vec<u8>) -> State {
-        let fees = Fees { max: u128::MAX, tip: 1 };
+        let fees = Fees {
+            max: u128::MAX,
+            tip: 1,
+        };
         State::Sent(Sent {
             nonce,
             gas: 6,
-            attempts: vec![Attempt { hash: [7; 32].into(), raw: raw.into(), fees, at: 4 }],
+            attempts: vec![Attempt {
+                hash: [7; 32].into(),
+                raw: raw.into(),
+                fees,
+                at: 4,
+            }],
         })
     }
 
@@ -87,9 +113,14 @@ mod tests {
         let (folder, store) = temporary();
         let path = store.path().to_owned();
         let intents = store.intents(CHAIN, [2; 20]);
-        let (queued, gone) = (record("claim/1", 1, State::Queued), record("claim/2", 2, State::Queued));
+        let (queued, gone) = (
+            record("claim/1", 1, State::Queued),
+            record("claim/2", 2, State::Queued),
+        );
         let moved = record("claim/1", 1, sent(5, vec![9; 300]));
-        [&queued, &gone, &moved].into_iter().for_each(|record| intents.put(record).unwrap());
+        [&queued, &gone, &moved]
+            .into_iter()
+            .for_each(|record| intents.put(record).unwrap());
         intents.remove(&gone.intent.id).unwrap();
         intents.remove(&gone.intent.id).unwrap();
         drop((store, intents));
@@ -101,10 +132,25 @@ mod tests {
     #[test]
     fn accounts_and_chains_are_apart() {
         let (_folder, store) = temporary();
-        store.intents(CHAIN, [2; 20]).put(&record("~", 1, State::Queued)).unwrap();
+        store
+            .intents(CHAIN, [2; 20])
+            .put(&record("~", 1, State::Queued))
+            .unwrap();
         assert_eq!(store.intents(CHAIN, [2; 20]).load().unwrap().len(), 1);
         assert_eq!(store.intents(CHAIN, [3; 20]).load().unwrap(), []);
-        assert_eq!(store.intents(Chain { genesis: [9; 32], ..CHAIN }, [2; 20]).load().unwrap(), []);
+        assert_eq!(
+            store
+                .intents(
+                    Chain {
+                        genesis: [9; 32],
+                        ..CHAIN
+                    },
+                    [2; 20]
+                )
+                .load()
+                .unwrap(),
+            []
+        );
     }
 
     #[test]
@@ -113,12 +159,17 @@ mod tests {
         let intents = store.intents(CHAIN, [2; 20]);
         intents.put(&record("good", 1, State::Queued)).unwrap();
         let damage = |transaction: &WriteTransaction| {
-            transaction.open_table(INTENTS)?.insert(intents.key("bad"), &[255u8; 3][..])?;
+            transaction
+                .open_table(INTENTS)?
+                .insert(intents.key("bad"), &[255u8; 3][..])?;
             Ok(())
         };
         store.write(damage).unwrap();
         let error = intents.load().unwrap_err().to_string();
-        assert!(error.contains("\"bad\") of table intents is damaged"), "{error}");
+        assert!(
+            error.contains("\"bad\") of table intents is damaged"),
+            "{error}"
+        );
     }
 
     proptest! {

@@ -9,13 +9,14 @@
 //!        └─ meta        the layout's version
 //! private ─▶ small files with secrets ─▶ whole ─▶ files that appear whole or not at all
 //! ```
-//! Invariants: what a call wrote is on disk when it returns; a call is all or nothing; a record that does not decode is
-//! reported and hides no other; a flipped bit is found when the file is opened; another layout is not touched. Sizes are
-//! bounded by [`MAX_RECORD`].
+//! Invariants: what a call wrote is on disk when it returns; a call is all or nothing; a record
+//! that does not decode is reported and hides no other; a flipped bit is found when the file is
+//! opened; another layout is not touched. Sizes are bounded by [`MAX_RECORD`].
 //!
-//! All tables but `sign_once` are told apart by [`Chain`], which a chain's server can change by lying about block 0. Then they
-//! are empty until it tells the truth: epochs wait, and what is sent a second time the contracts refuse. What was signed is
-//! filed by what the signature is valid for and nothing else.
+//! All tables but `sign_once` are told apart by [`Chain`], which a chain's server can change by
+//! lying about block 0. Then they are empty until it tells the truth: epochs wait, and what is sent
+//! a second time the contracts refuse. What was signed is filed by what the signature is valid for
+//! and nothing else.
 
 mod cursors;
 mod epochs;
@@ -38,7 +39,8 @@ pub use sign_once::SignOnceTable;
 /// The usual name of the file.
 pub const FILE_NAME: &str = "node.redb";
 
-/// A chain, told apart from another one with the same id by its first block: development chains are made anew.
+/// A chain, told apart from another one with the same id by its first block: development chains are
+/// made anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// The chain's id (EIP-155).

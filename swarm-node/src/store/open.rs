@@ -4,16 +4,18 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction,
+};
 
 use super::error::{OpenError, StoreError};
 use super::{cursors, epochs, intents, sign_once, whole};
 
 /// Version of the layout.
 ///
-/// Layout 1, which no release has written, filed signatures under a name that a chain's server could change, so what a node
-/// has signed cannot be looked up in it. It is refused rather than converted: a table that answers "never signed" for an
-/// epoch that was signed is worse than none.
+/// Layout 1, which no release has written, filed signatures under a name that a chain's server
+/// could change, so what a node has signed cannot be looked up in it. It is refused rather than
+/// converted: a table that answers "never signed" for an epoch that was signed is worse than none.
 pub const SCHEMA: u64 = 2;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -37,13 +39,24 @@ impl Store {
         let found = prepare(&database).map_err(|error| OpenError::new(path, error))?;
         let path: Arc<Path> = path.into();
         match found {
-            SCHEMA => Ok(Self { database: Arc::new(database), path, created }),
-            older if older < SCHEMA => Err(OpenError::Older { path: path.to_path_buf(), found: older }),
-            newer => Err(OpenError::Newer { path: path.to_path_buf(), found: newer }),
+            SCHEMA => Ok(Self {
+                database: Arc::new(database),
+                path,
+                created,
+            }),
+            older if older < SCHEMA => Err(OpenError::Older {
+                path: path.to_path_buf(),
+                found: older,
+            }),
+            newer => Err(OpenError::Newer {
+                path: path.to_path_buf(),
+                found: newer,
+            }),
         }
     }
 
-    /// True if [`Store::open`] made the file. With a key that is older than its store, see [`crate::identity`].
+    /// True if [`Store::open`] made the file. With a key that is older than its store, see
+    /// [`crate::identity`].
     pub fn is_new(&self) -> bool {
         self.created
     }
@@ -59,7 +72,9 @@ impl Store {
         work: impl FnOnce(&ReadTransaction) -> Result<R, redb::Error>,
     ) -> Result<R, StoreError> {
         let transaction = self.database.begin_read().map_err(redb::Error::from);
-        transaction.and_then(|transaction| work(&transaction)).map_err(|error| self.failed(error))
+        transaction
+            .and_then(|transaction| work(&transaction))
+            .map_err(|error| self.failed(error))
     }
 
     /// Does `work` wholly or, if it fails, not at all; it is on disk when this returns.
@@ -89,8 +104,11 @@ fn commit<R>(
 
 /// redb panics on some damaged files; here they are an error like the others.
 fn open_caught(path: &Path) -> Result<(Database, bool), redb::Error> {
-    std::panic::catch_unwind(|| open_file(path))
-        .unwrap_or_else(|_| Err(redb::Error::Corrupted("its pages contradict each other".into())))
+    std::panic::catch_unwind(|| open_file(path)).unwrap_or_else(|_| {
+        Err(redb::Error::Corrupted(
+            "its pages contradict each other".into(),
+        ))
+    })
 }
 
 fn open_file(path: &Path) -> Result<(Database, bool), redb::Error> {
@@ -99,7 +117,8 @@ fn open_file(path: &Path) -> Result<(Database, bool), redb::Error> {
     std::fs::create_dir_all(folder)?;
     let file = options().open(path)?;
     let mut database = Database::builder().create_file(file)?;
-    // A flipped bit could turn a digest that was signed into another one; redb compares check sums only when asked.
+    // A flipped bit could turn a digest that was signed into another one; redb compares check sums
+    // only when asked.
     if !database.check_integrity()? {
         return Err(redb::Error::Corrupted("its check sums do not match".into()));
     }
@@ -113,7 +132,12 @@ fn open_file(path: &Path) -> Result<(Database, bool), redb::Error> {
 fn options() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
     options
 }
 
@@ -147,7 +171,9 @@ fn layout(database: &Database) -> Result<Option<u64>, redb::Error> {
     }
     let meta = transaction.open_table(META)?;
     let version = meta.get(SCHEMA_KEY)?.map(|version| version.value());
-    version.map(Some).ok_or(redb::Error::Corrupted("it states no layout".into()))
+    version
+        .map(Some)
+        .ok_or(redb::Error::Corrupted("it states no layout".into()))
 }
 
 #[cfg(test)]
@@ -180,7 +206,10 @@ pub(super) mod tests {
         let (_folder, path) = at();
         assert!(Store::open(&path).unwrap().is_new());
         assert!(!Store::open(&path).unwrap().is_new());
-        assert_eq!(super::super::private::exposed_mode(&std::fs::File::open(&path).unwrap()).unwrap(), None);
+        assert_eq!(
+            super::super::private::exposed_mode(&std::fs::File::open(&path).unwrap()).unwrap(),
+            None
+        );
     }
 
     #[test]
@@ -188,19 +217,33 @@ pub(super) mod tests {
         let (_folder, path) = at();
         let _first = Store::open(&path).unwrap();
         let error = error_at(&path);
-        assert!(error.contains("node.redb is in use by another process; stop that one"), "{error}");
+        assert!(
+            error.contains("node.redb is in use by another process; stop that one"),
+            "{error}"
+        );
     }
 
     #[test]
     fn other_layouts_are_not_touched() {
         for (layout, words) in [
-            (9, "has layout 9, this program knows layouts up to 2; use the newer program"),
-            (1, "has layout 1, in which signatures cannot be looked up safely"),
+            (
+                9,
+                "has layout 9, this program knows layouts up to 2; use the newer program",
+            ),
+            (
+                1,
+                "has layout 1, in which signatures cannot be looked up safely",
+            ),
         ] {
             let (_folder, path) = at();
             let store = Store::open(&path).unwrap();
             store
-                .write(|transaction| Ok(transaction.open_table(META)?.insert(SCHEMA_KEY, layout)?.map(|_| ())))
+                .write(|transaction| {
+                    Ok(transaction
+                        .open_table(META)?
+                        .insert(SCHEMA_KEY, layout)?
+                        .map(|_| ()))
+                })
                 .unwrap();
             drop(store);
             let before = std::fs::read(&path).unwrap();
@@ -217,7 +260,10 @@ pub(super) mod tests {
         for content in [&b"not a database"[..], &[0; 5000]] {
             std::fs::write(&path, content).unwrap();
             let error = error_at(&path);
-            assert!(error.contains("node.redb is not a node's store, or is damaged"), "{error}");
+            assert!(
+                error.contains("node.redb is not a node's store, or is damaged"),
+                "{error}"
+            );
             assert!(error.contains("restore a copy"), "{error}");
             assert_eq!(std::fs::read(&path).unwrap(), content);
         }
@@ -229,8 +275,12 @@ pub(super) mod tests {
         let (_folder, path) = at();
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let other = Database::create(&path).unwrap();
-        commit(&other, |transaction| Ok(transaction.open_table(TableDefinition::<u8, u8>::new("other")).map(drop)?))
-            .unwrap();
+        commit(&other, |transaction| {
+            Ok(transaction
+                .open_table(TableDefinition::<u8, u8>::new("other"))
+                .map(drop)?)
+        })
+        .unwrap();
         drop(other);
         assert!(error_at(&path).contains("is not a node's store"));
     }
@@ -242,8 +292,14 @@ pub(super) mod tests {
             transaction.open_table(META)?.insert("half", 1)?;
             Err::<(), _>(redb::Error::Corrupted("made up".into()))
         });
-        assert!(failed.unwrap_err().to_string().contains("made up; check free space and the disk"));
-        let half = store.read(|transaction| Ok(transaction.open_table(META)?.get("half")?.is_some()));
+        assert!(
+            failed
+                .unwrap_err()
+                .to_string()
+                .contains("made up; check free space and the disk")
+        );
+        let half =
+            store.read(|transaction| Ok(transaction.open_table(META)?.get("half")?.is_some()));
         assert!(!half.unwrap());
     }
 
@@ -261,7 +317,8 @@ pub(super) mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             std::fs::write(&path, bytes).unwrap();
             match Store::open(&path) {
-                Ok(store) => (0..100).for_each(|slot| store.sign_once().commit(&place(slot), &[7; 32]).unwrap()),
+                Ok(store) => (0..100)
+                    .for_each(|slot| store.sign_once().commit(&place(slot), &[7; 32]).unwrap()),
                 Err(error) => refused += usize::from(error.to_string().contains("or is damaged")),
             }
         }

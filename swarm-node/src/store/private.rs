@@ -1,5 +1,5 @@
-//! Small files with secrets: [`whole`], never written over another, readable by their owner alone, and read
-//! into memory that is wiped.
+//! Small files with secrets: [`whole`], never written over another, readable by their owner alone,
+//! and read into memory that is wiped.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -27,12 +27,16 @@ pub fn read(file: &File, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
     file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     match bytes.len() > limit {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"))),
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {limit} bytes"),
+        )),
         false => Ok(bytes),
     }
 }
 
-/// The permissions of a file if they let others than its owner in; always `None` where files have no such bits.
+/// The permissions of a file if they let others than its owner in; always `None` where files have
+/// no such bits.
 ///
 /// # Errors
 /// Whatever the system says.
@@ -45,7 +49,8 @@ pub fn exposed_mode(file: &File) -> io::Result<Option<u32>> {
     Ok((mode & 0o077 != 0 && !metadata.is_dir()).then_some(mode))
 }
 
-/// The permissions of a file if they let others than its owner in; always `None` where files have no such bits.
+/// The permissions of a file if they let others than its owner in; always `None` where files have
+/// no such bits.
 ///
 /// # Errors
 /// None here.
@@ -78,7 +83,10 @@ mod tests {
         let path = folder.path().join("long");
         create(&path, &[7; 9]).unwrap();
         assert_eq!(read(&File::open(&path).unwrap(), 9).unwrap().len(), 9);
-        assert_eq!(read(&File::open(&path).unwrap(), 8).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(
+            read(&File::open(&path).unwrap(), 8).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
     }
 
     #[cfg(unix)]
@@ -89,6 +97,9 @@ mod tests {
         let path = folder.path().join("open");
         create(&path, b"x").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(exposed_mode(&File::open(&path).unwrap()).unwrap(), Some(0o640));
+        assert_eq!(
+            exposed_mode(&File::open(&path).unwrap()).unwrap(),
+            Some(0o640)
+        );
     }
 }

@@ -23,7 +23,10 @@ pub(super) type Bytes = &'static [u8];
 
 /// A record that does not decode; it is left where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("record {key} of table {table} is damaged: {reason}; restore a copy of the store, or report this")]
+#[error(
+    "record {key} of table {table} is damaged: {reason}; restore a copy of the store, or report \
+     this"
+)]
 pub struct Damaged {
     /// The table.
     pub table: String,
@@ -51,20 +54,33 @@ pub struct Records<K: Key + 'static, V> {
 
 impl<K: Key + 'static, V> Debug for Records<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Records({} of {})", self.table.name(), self.store.path().display())
+        write!(
+            f,
+            "Records({} of {})",
+            self.table.name(),
+            self.store.path().display()
+        )
     }
 }
 
 impl<K: Key + 'static, V> Clone for Records<K, V> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), table: self.table, values: PhantomData }
+        Self {
+            store: self.store.clone(),
+            table: self.table,
+            values: PhantomData,
+        }
     }
 }
 
 impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
     /// A view of a table that the store has created.
     pub(super) fn new(store: Store, table: TableDefinition<'static, K, Bytes>) -> Self {
-        Self { store, table, values: PhantomData }
+        Self {
+            store,
+            table,
+            values: PhantomData,
+        }
     }
 
     /// The value of a key.
@@ -77,7 +93,9 @@ impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
             let table = transaction.open_table(self.table)?;
             Ok(table.get(key)?.map(|bytes| decode(bytes.value())))
         })?;
-        Ok(found.transpose().map_err(|reason| self.damaged(key, reason))?)
+        Ok(found
+            .transpose()
+            .map_err(|reason| self.damaged(key, reason))?)
     }
 
     /// Writes a value, in the place of an older one.
@@ -85,9 +103,14 @@ impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
     /// # Errors
     /// The value is larger than [`MAX_RECORD`], or the store fails.
     pub fn put<'k>(&self, key: impl Borrow<K::SelfType<'k>>, value: &V) -> Result<(), StoreError> {
-        let bytes = encode(value).map_err(|reason| StoreError::Record { table: self.name(), reason })?;
+        let bytes = encode(value).map_err(|reason| StoreError::Record {
+            table: self.name(),
+            reason,
+        })?;
         self.store.write(|transaction| {
-            transaction.open_table(self.table)?.insert(key.borrow(), &bytes[..])?;
+            transaction
+                .open_table(self.table)?
+                .insert(key.borrow(), &bytes[..])?;
             Ok(())
         })
     }
@@ -111,7 +134,10 @@ impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
         &self,
         range: impl RangeBounds<Q> + 'k,
     ) -> Result<Scan<V>, StoreError> {
-        let mut scan = Scan { records: Vec::new(), damaged: Vec::new() };
+        let mut scan = Scan {
+            records: Vec::new(),
+            damaged: Vec::new(),
+        };
         self.store.read(|transaction| {
             let table = transaction.open_table(self.table)?;
             for entry in table.range::<Q>(range)? {
@@ -127,7 +153,11 @@ impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
     }
 
     fn damaged(&self, key: &impl Debug, reason: String) -> Damaged {
-        Damaged { table: self.name(), key: format!("{key:?}"), reason }
+        Damaged {
+            table: self.name(),
+            key: format!("{key:?}"),
+            reason,
+        }
     }
 
     fn name(&self) -> String {
@@ -136,16 +166,20 @@ impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
 }
 
 fn encode<V: Serialize>(value: &V) -> Result<Vec<u8>, String> {
-    let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|error| error.to_string())?;
+    let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard())
+        .map_err(|error| error.to_string())?;
     match bytes.len() {
         0..=MAX_RECORD => Ok(bytes),
-        length => Err(format!("it has {length} bytes, at most {MAX_RECORD} are kept")),
+        length => Err(format!(
+            "it has {length} bytes, at most {MAX_RECORD} are kept"
+        )),
     }
 }
 
 fn decode<V: DeserializeOwned>(bytes: &[u8]) -> Result<V, String> {
     let config = bincode::config::standard().with_limit::<MAX_RECORD>();
-    let (value, used) = bincode::serde::decode_from_slice(bytes, config).map_err(|error| error.to_string())?;
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, config).map_err(|error| error.to_string())?;
     match bytes.len() - used {
         0 => Ok(value),
         rest => Err(format!("{rest} bytes follow it")),
@@ -169,12 +203,17 @@ mod tests {
     }
 
     fn values() -> impl Strategy<Value = Value> {
-        prop_oneof![Just(Value::Nothing), any::<(u64, Vec<String>)>().prop_map(|(a, b)| Value::Both(a, b))]
+        prop_oneof![
+            Just(Value::Nothing),
+            any::<(u64, Vec<String>)>().prop_map(|(a, b)| Value::Both(a, b))
+        ]
     }
 
     fn records() -> (tempfile::TempDir, Records<u64, Value>) {
         let (folder, store) = temporary();
-        store.write(|transaction| Ok(transaction.open_table(TABLE).map(drop)?)).unwrap();
+        store
+            .write(|transaction| Ok(transaction.open_table(TABLE).map(drop)?))
+            .unwrap();
         (folder, Records::new(store, TABLE))
     }
 
@@ -187,10 +226,16 @@ mod tests {
         records.put(1, &both).unwrap();
         records.put(2, &Value::Nothing).unwrap();
         assert_eq!(records.get(1).unwrap(), Some(both.clone()));
-        assert_eq!(records.scan::<u64>(..).unwrap().records, [both, Value::Nothing]);
+        assert_eq!(
+            records.scan::<u64>(..).unwrap().records,
+            [both, Value::Nothing]
+        );
         records.remove(1).unwrap();
         records.remove(1).unwrap();
-        assert_eq!((records.get(1).unwrap(), records.get(2).unwrap()), (None, Some(Value::Nothing)));
+        assert_eq!(
+            (records.get(1).unwrap(), records.get(2).unwrap()),
+            (None, Some(Value::Nothing))
+        );
     }
 
     #[test]
@@ -199,20 +244,35 @@ mod tests {
         (1..=3).for_each(|key| records.put(key, &Value::Nothing).unwrap());
         records
             .store
-            .write(|transaction| Ok(transaction.open_table(TABLE)?.insert(2, &[9u8][..])?.map(|_| ())))
+            .write(|transaction| {
+                Ok(transaction
+                    .open_table(TABLE)?
+                    .insert(2, &[9u8][..])?
+                    .map(|_| ()))
+            })
             .unwrap();
         let scan = records.scan::<u64>(..).unwrap();
         assert_eq!((scan.records.len(), scan.damaged.len()), (2, 1));
         let error = records.get(2).unwrap_err().to_string();
         assert_eq!(error, scan.damaged[0].to_string());
-        assert!(error.starts_with("record 2 of table test is damaged") && error.contains("restore a copy"), "{error}");
+        assert!(
+            error.starts_with("record 2 of table test is damaged")
+                && error.contains("restore a copy"),
+            "{error}"
+        );
     }
 
     #[test]
     fn large_records_are_refused() {
         let (_folder, records) = records();
-        let error = records.put(1, &Value::Both(0, vec!["x".repeat(MAX_RECORD)])).unwrap_err().to_string();
-        assert!(error.contains("table test") && error.contains("at most 4194304 are kept"), "{error}");
+        let error = records
+            .put(1, &Value::Both(0, vec!["x".repeat(MAX_RECORD)]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("table test") && error.contains("at most 4194304 are kept"),
+            "{error}"
+        );
     }
 
     #[test]

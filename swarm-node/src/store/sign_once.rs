@@ -36,21 +36,33 @@ impl SignOnce for SignOnceTable {
     fn commit(&self, place: &Place, digest: &Digest32) -> Result<(), SignOnceError> {
         // Reading first spares a write to disk for what is known, and for what is refused.
         let known = |transaction: &redb::ReadTransaction| {
-            Ok(decide(place, digest, &transaction.open_table(FLOORS)?, &transaction.open_table(SIGNED)?)?)
+            Ok(decide(
+                place,
+                digest,
+                &transaction.open_table(FLOORS)?,
+                &transaction.open_table(SIGNED)?,
+            )?)
         };
         match self.0.read(known).map_err(failed)?? {
-            true => self.0.write(|transaction| insert(transaction, place, digest)).map_err(failed)?,
+            true => self
+                .0
+                .write(|transaction| insert(transaction, place, digest))
+                .map_err(failed)?,
             false => Ok(()),
         }
     }
 
     fn raise_floor(&self, swarm: &Digest32, kind: u8, floor: u64) -> Result<(), SignOnceError> {
-        self.0.write(|transaction| raise(transaction, swarm, kind, floor)).map_err(failed)
+        self.0
+            .write(|transaction| raise(transaction, swarm, kind, floor))
+            .map_err(failed)
     }
 }
 
 fn failed(error: StoreError) -> SignOnceError {
-    SignOnceError::Table { source: Box::new(error) }
+    SignOnceError::Table {
+        source: Box::new(error),
+    }
 }
 
 type Verdict<T> = Result<T, SignOnceError>;
@@ -61,13 +73,21 @@ fn decide(
     floors: &impl ReadableTable<FloorKey, u64>,
     signed: &impl ReadableTable<PlaceKey, &'static [u8; 32]>,
 ) -> Result<Verdict<bool>, redb::StorageError> {
-    let floor = floors.get((&place.swarm, place.kind))?.map_or(0, |floor| floor.value());
-    let committed = signed.get((&place.swarm, place.kind, place.round, place.slot))?.map(|digest| *digest.value());
+    let floor = floors
+        .get((&place.swarm, place.kind))?
+        .map_or(0, |floor| floor.value());
+    let committed = signed
+        .get((&place.swarm, place.kind, place.round, place.slot))?
+        .map(|digest| *digest.value());
     Ok(judge(place, digest, floor, committed))
 }
 
 /// Decides once more, because another thread may have written since, and commits.
-fn insert(transaction: &WriteTransaction, place: &Place, digest: &Digest32) -> Result<Verdict<()>, redb::Error> {
+fn insert(
+    transaction: &WriteTransaction,
+    place: &Place,
+    digest: &Digest32,
+) -> Result<Verdict<()>, redb::Error> {
     let mut signed = transaction.open_table(SIGNED)?;
     let verdict = decide(place, digest, &transaction.open_table(FLOORS)?, &signed)?;
     if let Ok(true) = verdict {
@@ -76,12 +96,19 @@ fn insert(transaction: &WriteTransaction, place: &Place, digest: &Digest32) -> R
     Ok(verdict.map(drop))
 }
 
-fn raise(transaction: &WriteTransaction, swarm: &Digest32, kind: u8, floor: u64) -> Result<(), redb::Error> {
+fn raise(
+    transaction: &WriteTransaction,
+    swarm: &Digest32,
+    kind: u8,
+    floor: u64,
+) -> Result<(), redb::Error> {
     let mut floors: Table<FloorKey, u64> = transaction.open_table(FLOORS)?;
     let known = floors.get((swarm, kind))?.map_or(0, |floor| floor.value());
     floors.insert((swarm, kind), floor.max(known))?;
     let below = (swarm, kind, 0, 0)..(swarm, kind, floor, 0);
-    transaction.open_table(SIGNED)?.retain_in(below, |_, _| false)?;
+    transaction
+        .open_table(SIGNED)?
+        .retain_in(below, |_, _| false)?;
     Ok(())
 }
 
@@ -102,15 +129,28 @@ mod tests {
     fn a_restart_forgets_nothing() {
         let (folder, store) = temporary();
         let path = store.path().to_owned();
-        store.sign_once().commit(&place(1, 1, 5, 1), &[7; 32]).unwrap();
+        store
+            .sign_once()
+            .commit(&place(1, 1, 5, 1), &[7; 32])
+            .unwrap();
         store.sign_once().raise_floor(&[1; 32], 2, 9).unwrap();
         drop(store);
         let table = Store::open(&path).unwrap().sign_once();
         table.commit(&place(1, 1, 5, 1), &[7; 32]).unwrap();
         let conflict = table.commit(&place(1, 1, 5, 1), &[8; 32]).unwrap_err();
-        assert!(matches!(conflict, SignOnceError::Conflict { committed: [7, ..], refused: [8, ..], .. }));
+        assert!(matches!(
+            conflict,
+            SignOnceError::Conflict {
+                committed: [7, ..],
+                refused: [8, ..],
+                ..
+            }
+        ));
         let forgotten = table.commit(&place(1, 2, 8, 1), &[7; 32]).unwrap_err();
-        assert!(matches!(forgotten, SignOnceError::Forgotten { floor: 9, .. }));
+        assert!(matches!(
+            forgotten,
+            SignOnceError::Forgotten { floor: 9, .. }
+        ));
         drop(folder);
     }
 
@@ -124,7 +164,9 @@ mod tests {
             table.raise_floor(&[1; 32], 1, round.saturating_sub(2))
         });
         raised.unwrap();
-        let rows = store.read(|transaction| Ok(transaction.open_table(SIGNED)?.iter()?.count())).unwrap();
+        let rows = store
+            .read(|transaction| Ok(transaction.open_table(SIGNED)?.iter()?.count()))
+            .unwrap();
         assert_eq!(rows, 3 + 40);
     }
 
@@ -170,11 +212,17 @@ mod tests {
 
     impl SignOnce for Reopened {
         fn commit(&self, place: &Place, digest: &Digest32) -> Result<(), SignOnceError> {
-            Store::open(&self.0).unwrap().sign_once().commit(place, digest)
+            Store::open(&self.0)
+                .unwrap()
+                .sign_once()
+                .commit(place, digest)
         }
 
         fn raise_floor(&self, swarm: &Digest32, kind: u8, floor: u64) -> Result<(), SignOnceError> {
-            Store::open(&self.0).unwrap().sign_once().raise_floor(swarm, kind, floor)
+            Store::open(&self.0)
+                .unwrap()
+                .sign_once()
+                .raise_floor(swarm, kind, floor)
         }
     }
 }

@@ -4,8 +4,9 @@
 //! Reserved::new ─▶ a temporary file in the folder, with room for the content
 //!       └─ create or replace ─▶ written, synced, renamed, folder synced
 //! ```
-//! A crash leaves the old state or the new one, and at most a file named `.partial-…` that nobody reads. Whoever pays for a
-//! content, or works long for it, reserves its place before: what the system would refuse, it refuses then.
+//! A crash leaves the old state or the new one, and at most a file named `.partial-…` that nobody
+//! reads. Whoever pays for a content, or works long for it, reserves its place before: what the
+//! system would refuse, it refuses then.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -49,18 +50,27 @@ impl Reserved {
         let _ = access;
         let mut file = builder.tempfile_in(folder_of(path))?;
         // Blocks that are allocated here need not be found when the content comes.
-        io::copy(&mut io::Read::take(io::repeat(0), bytes as u64), file.as_file_mut())?;
+        io::copy(
+            &mut io::Read::take(io::repeat(0), bytes as u64),
+            file.as_file_mut(),
+        )?;
         file.as_file().sync_all()?;
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
     }
 
     /// Gives the file its content and its name, if nothing has that name.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] if something has, and whatever the system says; no file is left then.
+    /// [`io::ErrorKind::AlreadyExists`] if something has, and whatever the system says; no file is
+    /// left then.
     pub fn create(mut self, bytes: &[u8]) -> io::Result<()> {
         fill(self.file.as_file_mut(), bytes)?;
-        self.file.persist_noclobber(&self.path).map_err(|refused| refused.error)?;
+        self.file
+            .persist_noclobber(&self.path)
+            .map_err(|refused| refused.error)?;
         sync_folder(folder_of(&self.path))
     }
 
@@ -70,7 +80,9 @@ impl Reserved {
     /// Whatever the system says; the old file is untouched then.
     pub fn replace(mut self, bytes: &[u8]) -> io::Result<()> {
         fill(self.file.as_file_mut(), bytes)?;
-        self.file.persist(&self.path).map_err(|refused| refused.error)?;
+        self.file
+            .persist(&self.path)
+            .map_err(|refused| refused.error)?;
         sync_folder(folder_of(&self.path))
     }
 }
@@ -87,12 +99,17 @@ fn fill(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Whatever the system says.
 pub fn require_writable(folder: &Path) -> io::Result<()> {
-    tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder)?.close()
+    tempfile::Builder::new()
+        .prefix(PREFIX)
+        .tempfile_in(folder)?
+        .close()
 }
 
 /// The folder that holds a path.
 pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// Makes names in a folder durable, where folders can be synced.
@@ -100,7 +117,11 @@ pub fn folder_of(path: &Path) -> &Path {
 /// # Errors
 /// Whatever the system says.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -126,7 +147,10 @@ mod tests {
         let path = folder.path().join("a");
         for bytes in [0, 3, 1000] {
             let content = vec![7; bytes];
-            Reserved::new(&path, Access::Umask, 100).unwrap().replace(&content).unwrap();
+            Reserved::new(&path, Access::Umask, 100)
+                .unwrap()
+                .replace(&content)
+                .unwrap();
             assert_eq!(fs::read(&path).unwrap(), content);
         }
         assert_eq!(names(folder.path()), 1);
@@ -138,8 +162,14 @@ mod tests {
         let path = folder.path().join("a");
         let reserved = Reserved::new(&path, Access::Owner, 9).unwrap();
         fs::write(&path, "theirs").unwrap();
-        assert_eq!(reserved.create(b"ours").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!((fs::read(&path).unwrap(), names(folder.path())), (b"theirs".to_vec(), 1));
+        assert_eq!(
+            reserved.create(b"ours").unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(
+            (fs::read(&path).unwrap(), names(folder.path())),
+            (b"theirs".to_vec(), 1)
+        );
     }
 
     #[test]
@@ -148,7 +178,10 @@ mod tests {
         let missing = folder.path().join("none");
         let refused = Reserved::new(&missing.join("a"), Access::Umask, 9).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::NotFound);
-        assert_eq!(require_writable(&missing).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            require_writable(&missing).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
         require_writable(folder.path()).unwrap();
         assert_eq!(names(folder.path()), 0);
     }
@@ -160,13 +193,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mode = |access| {
             let path = folder.path().join("a");
-            Reserved::new(&path, access, 9).unwrap().replace(b"x").unwrap();
+            Reserved::new(&path, access, 9)
+                .unwrap()
+                .replace(b"x")
+                .unwrap();
             fs::metadata(&path).unwrap().permissions().mode() & 0o777
         };
         assert_eq!(mode(Access::Owner), 0o600);
         let usual = folder.path().join("usual");
         fs::write(&usual, "x").unwrap();
-        assert_eq!(mode(Access::Umask), fs::metadata(&usual).unwrap().permissions().mode() & 0o777);
+        assert_eq!(
+            mode(Access::Umask),
+            fs::metadata(&usual).unwrap().permissions().mode() & 0o777
+        );
     }
 
     #[test]

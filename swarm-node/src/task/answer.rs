@@ -1,9 +1,10 @@
 //! Answers: what counts as right, and one lenient reading of text for all peers.
 //!
-//! Every answer has a [`Kind`] and a canonical text. Two texts are the same answer exactly when [`Kind::canonical`] gives
-//! the same result, so scoring, counting votes and matching an endorsement to an answer all agree. What stands where in
-//! a text is the same for all kinds ([`super::reading`]); a kind only says how the part that states the answer is read.
-//! Invariants: reading is pure, never panics, takes time linear in the text, and looks at no more than
+//! Every answer has a [`Kind`] and a canonical text. Two texts are the same answer exactly when
+//! [`Kind::canonical`] gives the same result, so scoring, counting votes and matching an
+//! endorsement to an answer all agree. What stands where in a text is the same for all kinds
+//! ([`super::reading`]); a kind only says how the part that states the answer is read. Invariants:
+//! reading is pure, never panics, takes time linear in the text, and looks at no more than
 //! [`MAX_TEXT_BYTES`] of its input.
 
 use std::fmt;
@@ -15,7 +16,8 @@ use super::plain::plain;
 use super::quantity::quantity;
 use super::reading;
 
-/// Longest text that is read, in bytes; of a longer one the end counts, where the final answer stands.
+/// Longest text that is read, in bytes; of a longer one the end counts, where the final answer
+/// stands.
 pub const MAX_TEXT_BYTES: usize = 1 << 18;
 /// Most items of a list answer.
 pub const MAX_ITEMS: usize = 64;
@@ -52,43 +54,73 @@ pub struct Answer {
 impl Answer {
     /// A numeric answer.
     pub fn number(value: Number) -> Self {
-        Self { kind: Kind::Number, text: value.to_string() }
+        Self {
+            kind: Kind::Number,
+            text: value.to_string(),
+        }
     }
 
     /// A whole-number answer.
     pub fn integer(value: i64) -> Self {
-        Self { kind: Kind::Number, text: value.to_string() }
+        Self {
+            kind: Kind::Number,
+            text: value.to_string(),
+        }
     }
 
     /// A fraction answer in exactly this form; `3/1` is written `3`.
     pub fn fraction(numerator: u64, denominator: u64) -> Self {
-        Self { kind: Kind::Fraction, text: fraction_text(false, i128::from(numerator), i128::from(denominator)) }
+        Self {
+            kind: Kind::Fraction,
+            text: fraction_text(false, i128::from(numerator), i128::from(denominator)),
+        }
     }
 
     /// A list of whole numbers.
     pub fn list(values: impl IntoIterator<Item = i64>) -> Self {
         let items: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
-        Self { kind: Kind::List, text: items.join(" ") }
+        Self {
+            kind: Kind::List,
+            text: items.join(" "),
+        }
     }
 
     /// A string of lower-case letters and digits.
     pub fn symbols(text: impl Into<String>) -> Self {
-        Self { kind: Kind::Symbols, text: text.into() }
+        Self {
+            kind: Kind::Symbols,
+            text: text.into(),
+        }
     }
 
     /// `value` written in `base` (2 to 36) with lower-case digits.
     pub fn numeral(value: u64, base: u32) -> Self {
-        Self { kind: Kind::Numeral, text: in_base(value, base) }
+        Self {
+            kind: Kind::Numeral,
+            text: in_base(value, base),
+        }
     }
 
     /// A truth value.
     pub fn truth(value: bool) -> Self {
-        Self { kind: Kind::Truth, text: if value { "t" } else { "f" }.to_owned() }
+        Self {
+            kind: Kind::Truth,
+            text: if value { "t" } else { "f" }.to_owned(),
+        }
     }
 
     /// A day of the week, 0 = Monday to 6 = Sunday; counted modulo 7.
     pub fn weekday(day: usize) -> Self {
-        Self { kind: Kind::Weekday, text: WEEKDAYS.iter().cycle().nth(day % 7).copied().unwrap_or_default().to_owned() }
+        Self {
+            kind: Kind::Weekday,
+            text: WEEKDAYS
+                .iter()
+                .cycle()
+                .nth(day % 7)
+                .copied()
+                .unwrap_or_default()
+                .to_owned(),
+        }
     }
 
     /// How texts are read against this answer.
@@ -103,7 +135,9 @@ impl Answer {
 
     /// True if `text`, read leniently, is this answer.
     pub fn matches(&self, text: &str) -> bool {
-        self.kind.canonical(text).is_some_and(|read| read == self.text)
+        self.kind
+            .canonical(text)
+            .is_some_and(|read| read == self.text)
     }
 }
 
@@ -141,7 +175,15 @@ impl Kind {
 }
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-const WEEKDAY_NAMES: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+const WEEKDAY_NAMES: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
 /// Fewest letters of a weekday.
 const WEEKDAY_LETTERS: usize = 3;
 
@@ -169,26 +211,45 @@ fn fraction(text: &str) -> Option<String> {
 
 fn fraction_text(negative: bool, top: i128, bottom: i128) -> String {
     let sign = if negative { "-" } else { "" };
-    if bottom == 1 { format!("{sign}{top}") } else { format!("{sign}{top}/{bottom}") }
+    if bottom == 1 {
+        format!("{sign}{top}")
+    } else {
+        format!("{sign}{top}/{bottom}")
+    }
 }
 
 fn list(text: &str) -> Option<String> {
-    let items = text.split([',', ';', ' ', '\t']).filter(|item| !item.is_empty());
-    let read: Option<Vec<String>> =
-        items.take(MAX_ITEMS + 1).map(|item| Number::parse(item).map(|number| number.to_string())).collect();
-    read.filter(|items| !items.is_empty() && items.len() <= MAX_ITEMS).map(|items| items.join(" "))
+    let items = text
+        .split([',', ';', ' ', '\t'])
+        .filter(|item| !item.is_empty());
+    let read: Option<Vec<String>> = items
+        .take(MAX_ITEMS + 1)
+        .map(|item| Number::parse(item).map(|number| number.to_string()))
+        .collect();
+    read.filter(|items| !items.is_empty() && items.len() <= MAX_ITEMS)
+        .map(|items| items.join(" "))
 }
 
 fn symbols(text: &str) -> Option<String> {
     let bare = |c: &char| !c.is_whitespace() && !matches!(c, ',' | ';' | '[' | ']');
-    let read: String = text.chars().filter(bare).map(|c| c.to_ascii_lowercase()).take(MAX_SYMBOLS + 1).collect();
-    let valid = !read.is_empty() && read.len() <= MAX_SYMBOLS && read.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let read: String = text
+        .chars()
+        .filter(bare)
+        .map(|c| c.to_ascii_lowercase())
+        .take(MAX_SYMBOLS + 1)
+        .collect();
+    let valid = !read.is_empty()
+        && read.len() <= MAX_SYMBOLS
+        && read.bytes().all(|byte| byte.is_ascii_alphanumeric());
     valid.then_some(read)
 }
 
 fn numeral(text: &str) -> Option<String> {
     let read = symbols(text)?;
-    let digits = read.strip_prefix("0x").unwrap_or(&read).trim_start_matches('0');
+    let digits = read
+        .strip_prefix("0x")
+        .unwrap_or(&read)
+        .trim_start_matches('0');
     Some(if digits.is_empty() { "0" } else { digits }.to_owned())
 }
 
@@ -203,7 +264,9 @@ fn truth(text: &str) -> Option<String> {
 
 fn weekday(text: &str) -> Option<String> {
     let word = text.to_ascii_lowercase();
-    let known = WEEKDAY_NAMES.iter().position(|name| name.starts_with(&word) && word.len() >= WEEKDAY_LETTERS);
+    let known = WEEKDAY_NAMES
+        .iter()
+        .position(|name| name.starts_with(&word) && word.len() >= WEEKDAY_LETTERS);
     known.map(|day| WEEKDAYS[day].to_owned())
 }
 
@@ -224,8 +287,15 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 7] =
-        [Kind::Number, Kind::Fraction, Kind::List, Kind::Symbols, Kind::Numeral, Kind::Truth, Kind::Weekday];
+    const KINDS: [Kind; 7] = [
+        Kind::Number,
+        Kind::Fraction,
+        Kind::List,
+        Kind::Symbols,
+        Kind::Numeral,
+        Kind::Truth,
+        Kind::Weekday,
+    ];
 
     #[test]
     fn decoration_does_not_change_an_answer() {

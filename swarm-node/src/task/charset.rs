@@ -1,7 +1,7 @@
 //! The 64 symbols of the character vocabulary that nano models read and write.
 //!
-//! Ids: 0 pads, 1 ends a completion, 2 to 63 are [`CHARACTERS`] in order. The order is part of every nano checkpoint:
-//! changing it changes what a trained model reads.
+//! Ids: 0 pads, 1 ends a completion, 2 to 63 are [`CHARACTERS`] in order. The order is part of
+//! every nano checkpoint: changing it changes what a trained model reads.
 
 use thiserror::Error;
 
@@ -21,7 +21,8 @@ const FIRST: u32 = 2;
 /// Why a text cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "character {character:?} at position {position} is outside the nano vocabulary of {SIZE} symbols; use a model with a tokenizer, or a task family with a nano level"
+    "character {character:?} at position {position} is outside the nano vocabulary of {SIZE} \
+     symbols; use a model with a tokenizer, or a task family with a nano level"
 )]
 pub struct CharsetError {
     /// The character.
@@ -32,7 +33,10 @@ pub struct CharsetError {
 
 /// The id of `character`, if it is in the vocabulary.
 pub fn id(character: char) -> Option<u32> {
-    CHARACTERS.chars().position(|known| known == character).map(|at| at as u32 + FIRST)
+    CHARACTERS
+        .chars()
+        .position(|known| known == character)
+        .map(|at| at as u32 + FIRST)
 }
 
 /// The character of `id`; none for the specials and for ids beyond the vocabulary.
@@ -44,14 +48,25 @@ pub fn character(id: u32) -> Option<char> {
 pub fn encode(text: &str) -> Result<Vec<u32>, CharsetError> {
     text.chars()
         .enumerate()
-        .map(|(position, character)| id(character).ok_or(CharsetError { character, position }))
+        .map(|(position, character)| {
+            id(character).ok_or(CharsetError {
+                character,
+                position,
+            })
+        })
         .collect()
 }
 
-/// Text of `ids` up to the first end mark; padding is skipped and unknown ids become [`SUBSTITUTE`].
+/// Text of `ids` up to the first end mark; padding is skipped and unknown ids become
+/// [`SUBSTITUTE`].
 pub fn decode(ids: &[u32]) -> String {
-    let visible = ids.iter().take_while(|id| **id != EOS).filter(|id| **id != PAD);
-    visible.map(|id| character(*id).unwrap_or(SUBSTITUTE)).collect()
+    let visible = ids
+        .iter()
+        .take_while(|id| **id != EOS)
+        .filter(|id| **id != PAD);
+    visible
+        .map(|id| character(*id).unwrap_or(SUBSTITUTE))
+        .collect()
 }
 
 #[cfg(test)]
@@ -77,6 +92,12 @@ mod tests {
 
     #[test]
     fn unknown_characters_are_named_with_their_place() {
-        assert_eq!(encode("a@"), Err(CharsetError { character: '@', position: 1 }));
+        assert_eq!(
+            encode("a@"),
+            Err(CharsetError {
+                character: '@',
+                position: 1
+            })
+        );
     }
 }

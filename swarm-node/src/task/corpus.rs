@@ -1,13 +1,15 @@
-//! The pretraining corpus of nano models: questions of all three stages with a known share of *careless* labels.
+//! The pretraining corpus of nano models: questions of all three stages with a known share of
+//! *careless* labels.
 //!
-//! Reinforcement learning at this size chooses between ways of answering that the base model already has. The corpus
-//! therefore holds two: the right procedure, and one fixed wrong procedure per family (smallest for largest) in a share
-//! that the recipe states. The same rate rules answer, critique and decide labels: with cleaner critiques an
-//! untrained model would already decide better than it answers, an artefact of the format.
+//! Reinforcement learning at this size chooses between ways of answering that the base model
+//! already has. The corpus therefore holds two: the right procedure, and one fixed wrong procedure
+//! per family (smallest for largest) in a share that the recipe states. The same rate rules answer,
+//! critique and decide labels: with cleaner critiques an untrained model would already decide
+//! better than it answers, an artefact of the format.
 //!
-//! Invariants: an example is a pure function of (recipe, stage, index); held-out questions never occur; prompts and
-//! completions stay within [`prompt::NANO_LIMITS`] and the nano vocabulary, which
-//! [`Corpus::new`] samples and [`Corpus::example`] checks.
+//! Invariants: an example is a pure function of (recipe, stage, index); held-out questions never
+//! occur; prompts and completions stay within [`prompt::NANO_LIMITS`] and the nano vocabulary,
+//! which [`Corpus::new`] samples and [`Corpus::example`] checks.
 
 use reproducible_ops::random::Stream;
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,8 @@ use super::{Task, TaskError, random};
 /// Most members whose answers an example shows.
 pub const MAX_MEMBERS: usize = 8;
 
-/// Share of shown answers that follow neither procedure, so that critics meet other mistakes and can say none.
+/// Share of shown answers that follow neither procedure, so that critics meet other mistakes and
+/// can say none.
 const SLIP_RATE: f32 = 0.15;
 
 /// What the corpus is made of.
@@ -136,8 +139,18 @@ pub struct Corpus {
 impl CorpusRecipe {
     /// The four nano families at level 0 with one rate of careless labels.
     pub fn nano(seed: u64, wrong_rate: f32) -> Self {
-        let families = FamilyId::NANO.map(|family| FamilyShare { family, difficulty: 0, wrong_rate }).to_vec();
-        Self { seed, members: 4, families }
+        let families = FamilyId::NANO
+            .map(|family| FamilyShare {
+                family,
+                difficulty: 0,
+                wrong_rate,
+            })
+            .to_vec();
+        Self {
+            seed,
+            members: 4,
+            families,
+        }
     }
 }
 
@@ -146,7 +159,10 @@ impl Corpus {
     pub fn new(recipe: CorpusRecipe) -> Result<Self, CorpusError> {
         check(&recipe)?;
         let families = recipe.families.len() as u64;
-        let corpus = Self { recipe, composer: Composer::nano() };
+        let corpus = Self {
+            recipe,
+            composer: Composer::nano(),
+        };
         for lesson in [Lesson::Answer, Lesson::Critique, Lesson::Decide] {
             (0..families).try_for_each(|index| corpus.example(lesson, index).map(drop))?;
         }
@@ -161,19 +177,32 @@ impl Corpus {
     /// The `index`-th example of `lesson`; families take turns.
     pub fn example(&self, lesson: Lesson, index: u64) -> Result<Example, CorpusError> {
         let turn = index % self.recipe.families.len() as u64;
-        let share = self.recipe.families.get(turn as usize).copied().ok_or(CorpusError::NoFamilies)?;
+        let share = self
+            .recipe
+            .families
+            .get(turn as usize)
+            .copied()
+            .ok_or(CorpusError::NoFamilies)?;
         Sketch::new(&self.recipe, share, lesson, index)?.example(&self.composer)
     }
 
-    /// The examples of training step `step`: answers, then critiques, then decisions, none of them in another step.
+    /// The examples of training step `step`: answers, then critiques, then decisions, none of them
+    /// in another step.
     pub fn batch(&self, step: u64, shape: BatchShape) -> Result<Vec<Example>, CorpusError> {
-        let counts =
-            [(Lesson::Answer, shape.answers), (Lesson::Critique, shape.critiques), (Lesson::Decide, shape.decisions)];
+        let counts = [
+            (Lesson::Answer, shape.answers),
+            (Lesson::Critique, shape.critiques),
+            (Lesson::Decide, shape.decisions),
+        ];
         let numbered = counts.into_iter().flat_map(|(lesson, count)| {
             let count = count as u64;
-            (step.wrapping_mul(count)..).take(count as usize).map(move |index| (lesson, index))
+            (step.wrapping_mul(count)..)
+                .take(count as usize)
+                .map(move |index| (lesson, index))
         });
-        numbered.map(|(lesson, index)| self.example(lesson, index)).collect()
+        numbered
+            .map(|(lesson, index)| self.example(lesson, index))
+            .collect()
     }
 }
 
@@ -184,12 +213,23 @@ fn check(recipe: &CorpusRecipe) -> Result<(), CorpusError> {
     if !(2..=MAX_MEMBERS).contains(&recipe.members) {
         return Err(CorpusError::Members(recipe.members));
     }
-    if let Some(share) = recipe.families.iter().find(|share| share.family.generator().is_none()) {
+    if let Some(share) = recipe
+        .families
+        .iter()
+        .find(|share| share.family.generator().is_none())
+    {
         return Err(CorpusError::NoCareless(share.family));
     }
     recipe.families.iter().try_for_each(|share| {
         let valid = (0.0..=1.0).contains(&share.wrong_rate);
-        if valid { Ok(()) } else { Err(CorpusError::Rate { family: share.family, rate: share.wrong_rate }) }
+        if valid {
+            Ok(())
+        } else {
+            Err(CorpusError::Rate {
+                family: share.family,
+                rate: share.wrong_rate,
+            })
+        }
     })
 }
 
@@ -200,20 +240,46 @@ struct Sketch {
     members: usize,
     question: Question,
     careless: String,
-    /// A right answer to some other question of the family: an answer that follows neither procedure.
+    /// A right answer to some other question of the family: an answer that follows neither
+    /// procedure.
     stray: String,
     random: Stream,
 }
 
 impl Sketch {
-    fn new(recipe: &CorpusRecipe, share: FamilyShare, lesson: Lesson, index: u64) -> Result<Self, CorpusError> {
-        let FamilyShare { family, difficulty, .. } = share;
-        let coordinates = [recipe.seed, family as u64, u64::from(difficulty), lesson as u64];
+    fn new(
+        recipe: &CorpusRecipe,
+        share: FamilyShare,
+        lesson: Lesson,
+        index: u64,
+    ) -> Result<Self, CorpusError> {
+        let FamilyShare {
+            family, difficulty, ..
+        } = share;
+        let coordinates = [
+            recipe.seed,
+            family as u64,
+            u64::from(difficulty),
+            lesson as u64,
+        ];
         let mut random = random::stream("task/corpus", coordinates, index);
         let mut draw = || Task::train(family, random.next_u64(), index, difficulty).question();
         let (question, stray) = (draw()?, draw()?.gold.text().to_owned());
-        let careless = question.careless.as_ref().ok_or(CorpusError::NoCareless(family))?.text().to_owned();
-        Ok(Self { lesson, share, members: recipe.members, question, careless, stray, random })
+        let careless = question
+            .careless
+            .as_ref()
+            .ok_or(CorpusError::NoCareless(family))?
+            .text()
+            .to_owned();
+        Ok(Self {
+            lesson,
+            share,
+            members: recipe.members,
+            question,
+            careless,
+            stray,
+            random,
+        })
     }
 
     fn example(mut self, composer: &Composer<'_>) -> Result<Example, CorpusError> {
@@ -223,11 +289,17 @@ impl Sketch {
             Lesson::Critique => self.critique(composer),
             Lesson::Decide => self.decide(composer),
         };
-        let (prompt, completion) = written.map_err(|source| CorpusError::Prompt { family, source })?;
+        let (prompt, completion) =
+            written.map_err(|source| CorpusError::Prompt { family, source })?;
         for text in [&prompt, &completion] {
             charset::encode(text).map_err(|source| CorpusError::Charset { family, source })?;
         }
-        Ok(Example { lesson: self.lesson, family, prompt, completion })
+        Ok(Example {
+            lesson: self.lesson,
+            family,
+            prompt,
+            completion,
+        })
     }
 
     /// What somebody who follows the corpus believes: careless at the family's rate.
@@ -247,15 +319,24 @@ impl Sketch {
         let answers: Vec<String> = self.answers().into_iter().map(|group| group.text).collect();
         let prompt = composer.critique(&self.question.prompt, &answers)?;
         let belief = self.belief();
-        let endorsed = answers.iter().take(prompt.shown.len()).find(|answer| **answer == belief);
-        Ok((prompt.text, prompt::write_endorsement(endorsed.map(String::as_str))))
+        let endorsed = answers
+            .iter()
+            .take(prompt.shown.len())
+            .find(|answer| **answer == belief);
+        Ok((
+            prompt.text,
+            prompt::write_endorsement(endorsed.map(String::as_str)),
+        ))
     }
 
     fn decide(&mut self, composer: &Composer<'_>) -> Result<(String, String), PromptError> {
         let ballots = self.ballots();
         let prompt = composer.decide(&self.question.prompt, &ballots)?;
         let belief = self.belief();
-        Ok((prompt.text, prompt::write_decision(&belief, expected_majority(&ballots, &belief))))
+        Ok((
+            prompt.text,
+            prompt::write_decision(&belief, expected_majority(&ballots, &belief)),
+        ))
     }
 
     /// Distinct answers of simulated members, at least two of whom take part.
@@ -266,7 +347,11 @@ impl Sketch {
     }
 
     fn member(&mut self) -> String {
-        if self.random.chance(SLIP_RATE) { self.stray.clone() } else { self.belief() }
+        if self.random.chance(SLIP_RATE) {
+            self.stray.clone()
+        } else {
+            self.belief()
+        }
     }
 
     /// The answers with the votes of as many critics as there are members.
@@ -276,7 +361,11 @@ impl Sketch {
         let votes = |text: &str| critics.iter().filter(|vote| vote.as_str() == text).count();
         groups
             .into_iter()
-            .map(|group| Ballot { votes: votes(&group.text), members: group.members.len(), text: group.text })
+            .map(|group| Ballot {
+                votes: votes(&group.text),
+                members: group.members.len(),
+                text: group.text,
+            })
             .collect()
     }
 }

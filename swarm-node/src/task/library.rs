@@ -21,7 +21,9 @@ impl Library {
     /// With a GSM8K file.
     #[must_use]
     pub fn with_gsm8k(self, dataset: Dataset) -> Self {
-        Self { gsm8k: Some(dataset) }
+        Self {
+            gsm8k: Some(dataset),
+        }
     }
 
     /// SHA-256 of the GSM8K file, if there is one: what decides its questions.
@@ -42,7 +44,8 @@ impl Library {
         self.question(task).map(|question| question.score(text))
     }
 
-    /// The `index`-th task of `family` under `seed`: a generated one, or a row drawn from the dataset.
+    /// The `index`-th task of `family` under `seed`: a generated one, or a row drawn from the
+    /// dataset.
     pub fn task(
         &self,
         family: FamilyId,
@@ -52,11 +55,25 @@ impl Library {
         index: u64,
     ) -> Result<Task, TaskError> {
         if family != FamilyId::Gsm8k {
-            return Ok(Task { family, seed, index, difficulty, split });
+            return Ok(Task {
+                family,
+                seed,
+                index,
+                difficulty,
+                split,
+            });
         }
         let rows = self.dataset()?.tasks(split);
-        let none = TaskError::TooFewRows { family, split, wanted: 1, found: 0 };
-        stream("task/rows", [seed, 0, 0, 0], index).choose(&rows).copied().ok_or(none)
+        let none = TaskError::TooFewRows {
+            family,
+            split,
+            wanted: 1,
+            found: 0,
+        };
+        stream("task/rows", [seed, 0, 0, 0], index)
+            .choose(&rows)
+            .copied()
+            .ok_or(none)
     }
 
     /// A fixed list of `count` held-out tasks with distinct questions.
@@ -77,12 +94,19 @@ impl Library {
         if rows.len() == count {
             Ok(rows)
         } else {
-            Err(TaskError::TooFewRows { family, split: Split::HeldOut, wanted: count, found })
+            Err(TaskError::TooFewRows {
+                family,
+                split: Split::HeldOut,
+                wanted: count,
+                found,
+            })
         }
     }
 
     fn dataset(&self) -> Result<&Dataset, TaskError> {
-        self.gsm8k.as_ref().ok_or(TaskError::NoDataset { family: FamilyId::Gsm8k })
+        self.gsm8k.as_ref().ok_or(TaskError::NoDataset {
+            family: FamilyId::Gsm8k,
+        })
     }
 }
 
@@ -91,7 +115,12 @@ mod tests {
     use super::*;
 
     fn library() -> Library {
-        let rows = (0..64).map(|n| format!("{{\"question\": \"{n} plus 1?\", \"answer\": \"#### {}\"}}\n", n + 1));
+        let rows = (0..64).map(|n| {
+            format!(
+                "{{\"question\": \"{n} plus 1?\", \"answer\": \"#### {}\"}}\n",
+                n + 1
+            )
+        });
         Library::new().with_gsm8k(Dataset::parse(rows.collect::<String>().as_bytes()).dataset)
     }
 
@@ -113,22 +142,45 @@ mod tests {
     fn dataset_evaluation_is_fixed_and_bounded_by_its_rows() {
         let library = library();
         let tasks = library.held_out_set(FamilyId::Gsm8k, 0, 3, 1).unwrap();
-        assert_eq!(tasks, library.held_out_set(FamilyId::Gsm8k, 0, 3, 1).unwrap());
+        assert_eq!(
+            tasks,
+            library.held_out_set(FamilyId::Gsm8k, 0, 3, 1).unwrap()
+        );
         let found = library.dataset().unwrap().tasks(Split::HeldOut).len();
         let error = library.held_out_set(FamilyId::Gsm8k, 0, 64, 1).unwrap_err();
-        assert_eq!(error, TaskError::TooFewRows { family: FamilyId::Gsm8k, split: Split::HeldOut, wanted: 64, found });
+        assert_eq!(
+            error,
+            TaskError::TooFewRows {
+                family: FamilyId::Gsm8k,
+                split: Split::HeldOut,
+                wanted: 64,
+                found
+            }
+        );
         let told = error.to_string();
-        assert!(told.contains(&format!("at most {found}")) && told.contains("larger file"), "{told}");
+        assert!(
+            told.contains(&format!("at most {found}")) && told.contains("larger file"),
+            "{told}"
+        );
         assert!(!told.contains("difficulty"), "{told}");
-        assert_eq!(library.held_out_set(FamilyId::Sort, 0, 5, 1), held_out_set(FamilyId::Sort, 0, 5, 1));
+        assert_eq!(
+            library.held_out_set(FamilyId::Sort, 0, 5, 1),
+            held_out_set(FamilyId::Sort, 0, 5, 1)
+        );
     }
 
     #[test]
     fn an_absent_dataset_is_named() {
         let task = Task::train(FamilyId::Gsm8k, 0xabcd, 0, 0);
         let error = Library::new().question(&task).unwrap_err().to_string();
-        assert!(error.contains("gsm8k") && error.contains("JSONL"), "{error}");
+        assert!(
+            error.contains("gsm8k") && error.contains("JSONL"),
+            "{error}"
+        );
         let error = library().question(&task).unwrap_err().to_string();
-        assert!(error.contains("000000000000abcd") && error.contains("load that file"), "{error}");
+        assert!(
+            error.contains("000000000000abcd") && error.contains("load that file"),
+            "{error}"
+        );
     }
 }

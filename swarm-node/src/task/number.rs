@@ -8,8 +8,9 @@
 //! exponent  = "e" [sign] digits | ("×" | "x" | "*") "10^" [sign] digits
 //! whole     = digits | groups of three digits, all separated by the same one of , _ ' and a blank
 //! ```
-//! Invariants: the denominator is positive and shares no factor with the numerator, so two numbers are equal exactly
-//! when their fields are. Limits: [`MAX_DIGITS`] digits in each part, which keeps every intermediate value in `i128`.
+//! Invariants: the denominator is positive and shares no factor with the numerator, so two numbers
+//! are equal exactly when their fields are. Limits: [`MAX_DIGITS`] digits in each part, which keeps
+//! every intermediate value in `i128`.
 
 use std::fmt;
 
@@ -24,12 +25,14 @@ pub struct Number {
 }
 
 impl Number {
-    /// `numerator / denominator` in lowest terms; none for a zero denominator or values beyond `i128`.
+    /// `numerator / denominator` in lowest terms; none for a zero denominator or values beyond
+    /// `i128`.
     pub fn ratio(numerator: i128, denominator: i128) -> Option<Self> {
         if denominator == 0 {
             return None;
         }
-        let divisor = i128::try_from(gcd(numerator.unsigned_abs(), denominator.unsigned_abs())).ok()?;
+        let divisor =
+            i128::try_from(gcd(numerator.unsigned_abs(), denominator.unsigned_abs())).ok()?;
         let sign = denominator.signum();
         Some(Self {
             numerator: (numerator / divisor).checked_mul(sign)?,
@@ -37,7 +40,8 @@ impl Number {
         })
     }
 
-    /// `hundredths`-style decimals: `units / 10^places`, e.g. `decimal(350, 2)` is 3.5. None beyond [`MAX_DIGITS`] places.
+    /// `hundredths`-style decimals: `units / 10^places`, e.g. `decimal(350, 2)` is 3.5. None beyond
+    /// [`MAX_DIGITS`] places.
     pub fn decimal(units: i128, places: u32) -> Option<Self> {
         if places as usize > MAX_DIGITS {
             return None;
@@ -69,7 +73,14 @@ impl Number {
 
     /// The number, or its negative.
     pub(super) fn with_sign(self, negative: bool) -> Self {
-        if negative { Self { numerator: -self.numerator, ..self } } else { self }
+        if negative {
+            Self {
+                numerator: -self.numerator,
+                ..self
+            }
+        } else {
+            self
+        }
     }
 
     /// Digits after the point when the decimal expansion ends within [`MAX_DIGITS`] places.
@@ -82,14 +93,18 @@ impl Number {
 
     /// Numerator over `10^places`, when it fits.
     fn scaled(self, places: u32) -> Option<i128> {
-        self.numerator.checked_mul(10_i128.checked_pow(places)? / self.denominator)
+        self.numerator
+            .checked_mul(10_i128.checked_pow(places)? / self.denominator)
     }
 }
 
 impl fmt::Display for Number {
     /// The canonical text: `7`, `-3.5` where the decimal expansion ends, `2/3` elsewhere.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.decimal_places().and_then(|places| Some((places, self.scaled(places)?))) {
+        match self
+            .decimal_places()
+            .and_then(|places| Some((places, self.scaled(places)?)))
+        {
             Some((0, units)) => write!(f, "{units}"),
             Some((places, units)) => write_decimal(f, units, places as usize),
             None => write!(f, "{}/{}", self.numerator, self.denominator),
@@ -142,9 +157,14 @@ struct Whole<'a> {
 impl<'a> Whole<'a> {
     fn leading(text: &'a str) -> Option<Self> {
         let (head, mut rest) = digits_of(text);
-        let separator = rest.chars().next().filter(|c| matches!(c, ',' | '_' | '\'' | ' '));
+        let separator = rest
+            .chars()
+            .next()
+            .filter(|c| matches!(c, ',' | '_' | '\'' | ' '));
         let mut written = head.to_owned();
-        if let Some(separator) = separator.filter(|_| (1..=3).contains(&head.len()) && !head.starts_with('0')) {
+        if let Some(separator) =
+            separator.filter(|_| (1..=3).contains(&head.len()) && !head.starts_with('0'))
+        {
             while let Some((group, after)) = rest.strip_prefix(separator).map(digits_of) {
                 // Four digits are no group; more digits than a number may have are found below.
                 if group.len() != 3 || written.len() > MAX_DIGITS {
@@ -155,7 +175,11 @@ impl<'a> Whole<'a> {
             }
         }
         let blanks = separator == Some(' ') && written.len() > head.len();
-        Some(Self { value: digits(&written)?, blanks, rest })
+        Some(Self {
+            value: digits(&written)?,
+            blanks,
+            rest,
+        })
     }
 }
 
@@ -166,17 +190,29 @@ fn digits_of(text: &str) -> (&str, &str) {
 
 /// `1 1/2` and `1 and 1/2`, whose fraction is below one.
 fn mixed(whole: Whole<'_>) -> Option<(Number, &str)> {
-    let after = whole.rest.strip_prefix(' ').filter(|_| !whole.blanks)?.trim_start();
+    let after = whole
+        .rest
+        .strip_prefix(' ')
+        .filter(|_| !whole.blanks)?
+        .trim_start();
     let (top, rest) = digits_of(after.strip_prefix("and ").unwrap_or(after).trim_start());
     let (bottom, rest) = digits_of(rest.strip_prefix('/')?);
     let (top, bottom) = (digits(top)?, digits(bottom)?);
-    let numerator = whole.value.checked_mul(bottom)?.checked_add(top).filter(|_| top < bottom)?;
+    let numerator = whole
+        .value
+        .checked_mul(bottom)?
+        .checked_add(top)
+        .filter(|_| top < bottom)?;
     Some((Number::ratio(numerator, bottom)?, rest))
 }
 
 /// `3/4` and `6 / 4`.
 fn fraction(top: Whole<'_>) -> Option<(Number, &str)> {
-    let after = top.rest.trim_start().strip_prefix('/').filter(|_| !top.blanks)?;
+    let after = top
+        .rest
+        .trim_start()
+        .strip_prefix('/')
+        .filter(|_| !top.blanks)?;
     let bottom = Whole::leading(after.trim_start())?;
     Some((Number::ratio(top.value, bottom.value)?, bottom.rest))
 }
@@ -185,12 +221,22 @@ fn fraction(top: Whole<'_>) -> Option<(Number, &str)> {
 fn decimal<'a>(whole: Option<Whole<'a>>, text: &'a str) -> Option<(Number, &'a str)> {
     let (units, after) = whole.map_or((0, text), |whole| (whole.value, whole.rest));
     let (decimals, after) = match after.strip_prefix('.').map(digits_of) {
-        Some((decimals, after)) if !decimals.is_empty() || (whole.is_some() && after.is_empty()) => (decimals, after),
+        Some((decimals, after))
+            if !decimals.is_empty() || (whole.is_some() && after.is_empty()) =>
+        {
+            (decimals, after)
+        }
         _ if whole.is_some() => ("", after),
         _ => return None,
     };
-    let fraction = if decimals.is_empty() { 0 } else { digits(decimals)? };
-    let units = units.checked_mul(10_i128.checked_pow(decimals.len() as u32)?)?.checked_add(fraction)?;
+    let fraction = if decimals.is_empty() {
+        0
+    } else {
+        digits(decimals)?
+    };
+    let units = units
+        .checked_mul(10_i128.checked_pow(decimals.len() as u32)?)?
+        .checked_add(fraction)?;
     let (exponent, rest) = exponent(after)?;
     let places = decimals.len() as i64 - exponent;
     if places >= 0 {
@@ -200,11 +246,19 @@ fn decimal<'a>(whole: Option<Whole<'a>>, text: &'a str) -> Option<(Number, &'a s
     Some((Number::ratio(units.checked_mul(factor)?, 1)?, rest))
 }
 
-/// The power of ten that `text` begins with, 0 without one, and what follows it. None beyond [`MAX_DIGITS`].
+/// The power of ten that `text` begins with, 0 without one, and what follows it. None beyond
+/// [`MAX_DIGITS`].
 fn exponent(text: &str) -> Option<(i64, &str)> {
     let e = text.strip_prefix(['e', 'E']);
-    let power = || text.trim_start().strip_prefix(['×', 'x', '*'])?.trim_start().strip_prefix("10^");
-    let Some(after) = e.or_else(power) else { return Some((0, text)) };
+    let power = || {
+        text.trim_start()
+            .strip_prefix(['×', 'x', '*'])?
+            .trim_start()
+            .strip_prefix("10^")
+    };
+    let Some(after) = e.or_else(power) else {
+        return Some((0, text));
+    };
     let (negative, after) = match after.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, after.strip_prefix('+').unwrap_or(after)),
@@ -214,17 +268,23 @@ fn exponent(text: &str) -> Option<(i64, &str)> {
     if written.is_empty() {
         return Some((0, text));
     }
-    let exponent = i64::try_from(digits(written)?).ok().filter(|exponent| *exponent <= MAX_DIGITS as i64)?;
+    let exponent = i64::try_from(digits(written)?)
+        .ok()
+        .filter(|exponent| *exponent <= MAX_DIGITS as i64)?;
     Some((if negative { -exponent } else { exponent }, rest))
 }
 
 /// A whole number without sign, all of `text`.
 pub(super) fn whole(text: &str) -> Option<i128> {
-    Whole::leading(text).filter(|whole| whole.rest.is_empty()).map(|whole| whole.value)
+    Whole::leading(text)
+        .filter(|whole| whole.rest.is_empty())
+        .map(|whole| whole.value)
 }
 
 fn digits(text: &str) -> Option<i128> {
-    let valid = !text.is_empty() && text.len() <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    let valid = !text.is_empty()
+        && text.len() <= MAX_DIGITS
+        && text.bytes().all(|byte| byte.is_ascii_digit());
     valid.then(|| text.parse().ok())?
 }
 

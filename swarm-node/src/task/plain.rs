@@ -1,4 +1,5 @@
-//! Plain text from what models write: typography, LaTeX, HTML and special tokens are brought to one notation.
+//! Plain text from what models write: typography, LaTeX, HTML and special tokens are brought to one
+//! notation.
 //!
 //! | written | plain |
 //! |---|---|
@@ -9,8 +10,9 @@
 //! | `\boxed{42}`, `<answer>42</answer>` | [`BOX`] `42` [`END`] |
 //! | `<\|im_end\|>`, `</s>` | a line that holds [`STOP`] |
 //!
-//! Invariants: one pass from left to right that looks ahead [`LOOKAHEAD`] bytes at most, so the time is linear in the
-//! text however it is nested; the three marks come from here alone, since the text's own are replaced.
+//! Invariants: one pass from left to right that looks ahead [`LOOKAHEAD`] bytes at most, so the
+//! time is linear in the text however it is nested; the three marks come from here alone, since the
+//! text's own are replaced.
 
 /// Before an answer that is set off by markup.
 pub(super) const BOX: char = '\u{1}';
@@ -23,11 +25,21 @@ pub(super) const STOP: char = '\u{3}';
 const LOOKAHEAD: usize = 64;
 
 /// Special tokens that are not of the form `<|name|>`.
-const TOKENS: [&str; 9] =
-    ["</s>", "<s>", "<eos>", "<bos>", "<pad>", "<end_of_turn>", "<start_of_turn>", "[INST]", "[/INST]"];
+const TOKENS: [&str; 9] = [
+    "</s>",
+    "<s>",
+    "<eos>",
+    "<bos>",
+    "<pad>",
+    "<end_of_turn>",
+    "<start_of_turn>",
+    "[INST]",
+    "[/INST]",
+];
 /// HTML elements whose tags are dropped.
-const ELEMENTS: [&str; 14] =
-    ["b", "i", "u", "p", "em", "br", "strong", "span", "div", "code", "pre", "center", "li", "mark"];
+const ELEMENTS: [&str; 14] = [
+    "b", "i", "u", "p", "em", "br", "strong", "span", "div", "code", "pre", "center", "li", "mark",
+];
 /// LaTeX commands that only set their argument in some way.
 const WRAPPERS: [&str; 17] = [
     "text",
@@ -49,8 +61,20 @@ const WRAPPERS: [&str; 17] = [
     "underline",
 ];
 /// LaTeX commands that say nothing.
-const SPACING: [&str; 12] =
-    ["displaystyle", "left", "right", "quad", "qquad", "big", "Big", "bigl", "bigr", "hspace", "space", "thinspace"];
+const SPACING: [&str; 12] = [
+    "displaystyle",
+    "left",
+    "right",
+    "quad",
+    "qquad",
+    "big",
+    "Big",
+    "bigl",
+    "bigr",
+    "hspace",
+    "space",
+    "thinspace",
+];
 /// Characters for fractions, with what they stand for.
 const FRACTIONS: [(char, &str); 11] = [
     ('½', "1/2"),
@@ -119,7 +143,10 @@ struct Reader {
 
 /// `text` without markup.
 fn markup(text: &str) -> String {
-    let mut reader = Reader { plain: String::with_capacity(text.len()), open: Vec::new() };
+    let mut reader = Reader {
+        plain: String::with_capacity(text.len()),
+        open: Vec::new(),
+    };
     let mut rest = text;
     while let Some(at) = rest.find(['\\', '{', '}', '<', '[']) {
         let (before, here) = rest.split_at(at);
@@ -140,7 +167,11 @@ impl Reader {
     /// Reads a LaTeX command; returns its length in bytes.
     fn command(&mut self, here: &str) -> usize {
         let body = &here[1..];
-        let letters = body.bytes().take(LOOKAHEAD).take_while(u8::is_ascii_alphabetic).count();
+        let letters = body
+            .bytes()
+            .take(LOOKAHEAD)
+            .take_while(u8::is_ascii_alphabetic)
+            .count();
         let (name, after) = body.split_at(letters);
         let used = 1 + letters;
         match name {
@@ -153,7 +184,8 @@ impl Reader {
                 self.plain.push('\\');
                 return 1;
             }
-            // A sign before a box belongs to the answer, which is then no box but the rest of the line.
+            // A sign before a box belongs to the answer, which is then no box but the rest of the
+            // line.
             "boxed" | "fbox" if !self.plain.ends_with('-') => {
                 self.plain.push(BOX);
                 return used + self.argument(after, Group::Box);
@@ -182,12 +214,17 @@ impl Reader {
         used
     }
 
-    /// Reads a backslash and the character behind it, which is no letter; returns their length in bytes.
+    /// Reads a backslash and the character behind it, which is no letter; returns their length in
+    /// bytes.
     fn escaped(&mut self, body: &str) -> usize {
         match body.as_bytes().first() {
-            Some(b'(' | b')' | b'[' | b']' | b',' | b';' | b':' | b'>' | b' ' | b'\\') => self.plain.push(' '),
+            Some(b'(' | b')' | b'[' | b']' | b',' | b';' | b':' | b'>' | b' ' | b'\\') => {
+                self.plain.push(' ')
+            }
             Some(b'!') => {}
-            Some(escaped @ (b'$' | b'%' | b'#' | b'&' | b'_' | b'{' | b'}')) => self.plain.push(char::from(*escaped)),
+            Some(escaped @ (b'$' | b'%' | b'#' | b'&' | b'_' | b'{' | b'}')) => {
+                self.plain.push(char::from(*escaped))
+            }
             _ => {
                 self.plain.push('\\');
                 return 1;
@@ -196,9 +233,14 @@ impl Reader {
         2
     }
 
-    /// Opens the group of a command if one follows; returns the length of its brace with the blanks before it.
+    /// Opens the group of a command if one follows; returns the length of its brace with the blanks
+    /// before it.
     fn argument(&mut self, after: &str, group: Group) -> usize {
-        let blanks = after.bytes().take(LOOKAHEAD).take_while(|byte| *byte == b' ').count();
+        let blanks = after
+            .bytes()
+            .take(LOOKAHEAD)
+            .take_while(|byte| *byte == b' ')
+            .count();
         if after.as_bytes().get(blanks) != Some(&b'{') {
             return 0;
         }
@@ -235,7 +277,10 @@ impl Reader {
             self.plain.extend(['\n', STOP, '\n']);
             return length;
         }
-        let name = here.strip_prefix('<').and_then(|body| bounded(body).split_once('>')).map(|(name, _)| name);
+        let name = here
+            .strip_prefix('<')
+            .and_then(|body| bounded(body).split_once('>'))
+            .map(|(name, _)| name);
         match name {
             Some("answer") => self.plain.push(BOX),
             Some("/answer") => self.plain.push(END),
@@ -261,7 +306,10 @@ fn token(here: &str) -> Option<usize> {
 
 /// Numerator, denominator and length of the arguments of a fraction: `{3}{4}`, or two digits.
 fn fraction(after: &str) -> Option<(&str, &str, usize)> {
-    if let Some(digits) = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())) {
+    if let Some(digits) = after
+        .get(..2)
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    {
         return Some((&digits[..1], &digits[1..], 2));
     }
     let within = bounded(after);
@@ -289,7 +337,13 @@ mod tests {
             ("“7” ‘8’ «9»", "\"7\" '8' \"9\""),
             ("1½", "1 1/2"),
             (r"\frac{3}{4}", " 3/4 "),
-            (r"1\dfrac 34", "1 \\dfrac 34".trim_start_matches(' ').replacen("1 ", "1", 1).as_str()),
+            (
+                r"1\dfrac 34",
+                "1 \\dfrac 34"
+                    .trim_start_matches(' ')
+                    .replacen("1 ", "1", 1)
+                    .as_str(),
+            ),
             (r"\tfrac34", " 3/4 "),
             (r"\(42\)", " 42 "),
             (r"1{,}080", "1,080"),
@@ -306,7 +360,10 @@ mod tests {
             ("<b>42</b><br/>", " 42  "),
             ("42<|im_end|>x</s>", "42\n\u{3}\nx\n\u{3}\n"),
             ("\u{1}\u{2}\u{3}", "\u{fffd}\u{fffd}\u{fffd}"),
-            (r"{a} <x> [1] <| |> \unknown{7}", r"{a} <x> [1] <| |> \unknown{7}"),
+            (
+                r"{a} <x> [1] <| |> \unknown{7}",
+                r"{a} <x> [1] <| |> \unknown{7}",
+            ),
         ] {
             assert_eq!(plain(written), expected, "{written}");
         }

@@ -6,12 +6,13 @@
 //! | critique | `max 38 15 27=38;15?` | `38`, the *text* of the best answer, or `none` |
 //! | decide | `max 38 15 27=38:31;15:10!` | `38\|38`, the final answer and the majority expected |
 //!
-//! In a decide prompt each answer carries two digits: members who gave it and critics who endorsed it (9 means 9 or more).
-//! A critique names an answer by its text, since small models never learn to name it by a number; matching finds the number.
+//! In a decide prompt each answer carries two digits: members who gave it and critics who endorsed
+//! it (9 means 9 or more). A critique names an answer by its text, since small models never learn
+//! to name it by a number; matching finds the number.
 //!
-//! Invariants: a prompt is never over its [`Limits`]; the question and the instructions are never cut; answers are cut
-//! in the middle, the longest first, with [`CUT_MARK`]; what members write cannot forge the layout, since its marks
-//! are replaced.
+//! Invariants: a prompt is never over its [`Limits`]; the question and the instructions are never
+//! cut; answers are cut in the middle, the longest first, with [`CUT_MARK`]; what members write
+//! cannot forge the layout, since its marks are replaced.
 
 use std::collections::HashMap;
 
@@ -55,15 +56,21 @@ pub struct Limits {
 }
 
 /// Limits of the nano model: every listed answer whole, four of them beside a question.
-pub const NANO_LIMITS: Limits = Limits { total: 64, answer: 8 };
+pub const NANO_LIMITS: Limits = Limits {
+    total: 64,
+    answer: 8,
+};
 
 /// Why a prompt cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PromptError {
-    /// Question and instructions alone, or with the shortest form of one answer, are over the limit.
+    /// Question and instructions alone, or with the shortest form of one answer, are over the
+    /// limit.
     #[error(
-        "question and instructions take {size} of a prompt limit of {limit}; use an easier difficulty or a family with shorter questions, or a model with a tokenizer, whose prompts may be longer"
+        "question and instructions take {size} of a prompt limit of {limit}; use an easier \
+         difficulty or a family with shorter questions, or a model with a tokenizer, whose prompts \
+         may be longer"
     )]
     QuestionTooLong {
         /// Size without any answer.
@@ -78,8 +85,8 @@ pub enum PromptError {
 pub struct Prompt {
     /// What the model reads.
     pub text: String,
-    /// The listed answers as they stand in the prompt; the i-th is the i-th of those handed in. Shorter than that list
-    /// when the last ones did not fit.
+    /// The listed answers as they stand in the prompt; the i-th is the i-th of those handed in.
+    /// Shorter than that list when the last ones did not fit.
     pub shown: Vec<String>,
 }
 
@@ -143,9 +150,14 @@ impl Composer<'static> {
 }
 
 impl<'a> Composer<'a> {
-    /// Prompts of `style` whose length by `measure` (characters, or a tokenizer's count) stays within `limits.total`.
+    /// Prompts of `style` whose length by `measure` (characters, or a tokenizer's count) stays
+    /// within `limits.total`.
     pub fn new(style: Style, limits: Limits, measure: &'a (dyn Fn(&str) -> usize + Sync)) -> Self {
-        Self { style, limits, measure }
+        Self {
+            style,
+            limits,
+            measure,
+        }
     }
 
     /// The prompt of the share stage.
@@ -164,8 +176,12 @@ impl<'a> Composer<'a> {
         self.fit(answers, |shown| match self.style {
             Style::Terse => format!("{question}{}?", shown.join(";")),
             Style::Plain => format!(
-                "Question: {question}\nProposed answers:\n{}Which one is right? End with \"Answer: \" and its text, or \"Answer: {NONE}\".\n",
-                shown.iter().map(|answer| format!("- {answer}\n")).collect::<String>(),
+                "Question: {question}\nProposed answers:\n{}Which one is right? End with \"Answer: \
+                 \" and its text, or \"Answer: {NONE}\".\n",
+                shown
+                    .iter()
+                    .map(|answer| format!("- {answer}\n"))
+                    .collect::<String>(),
             ),
         })
     }
@@ -176,29 +192,57 @@ impl<'a> Composer<'a> {
         self.fit(&answers, |shown| {
             let listed = shown.iter().zip(ballots);
             match self.style {
-                Style::Terse => format!("{question}{}!", listed.map(terse_ballot).collect::<Vec<_>>().join(";")),
+                Style::Terse => format!(
+                    "{question}{}!",
+                    listed.map(terse_ballot).collect::<Vec<_>>().join(";")
+                ),
                 Style::Plain => format!(
-                    "Question: {question}\nProposed answers:\n{}Give your final answer, then the answer you expect most others to give: end with \"Answer: yours {DECISION_SEPARATOR} theirs\".\n",
+                    "Question: {question}\nProposed answers:\n{}Give your final answer, then the \
+                     answer you expect most others to give: end with \"Answer: yours \
+                     {DECISION_SEPARATOR} theirs\".\n",
                     listed.map(plain_ballot).collect::<String>(),
                 ),
             }
         })
     }
 
-    /// As many of the first `answers` as fit at their shortest, each as long as the budget then allows.
-    fn fit(&self, answers: &[String], render: impl Fn(&[String]) -> String) -> Result<Prompt, PromptError> {
-        let clean: Vec<String> = answers.iter().take(MAX_LISTED).map(|answer| self.clean(answer)).collect();
+    /// As many of the first `answers` as fit at their shortest, each as long as the budget then
+    /// allows.
+    fn fit(
+        &self,
+        answers: &[String],
+        render: impl Fn(&[String]) -> String,
+    ) -> Result<Prompt, PromptError> {
+        let clean: Vec<String> = answers
+            .iter()
+            .take(MAX_LISTED)
+            .map(|answer| self.clean(answer))
+            .collect();
         let compose = |count: usize, cap: usize| {
-            let shown: Vec<String> = clean.iter().take(count).map(|answer| cut_middle(answer, cap)).collect();
-            Prompt { text: render(&shown), shown }
+            let shown: Vec<String> = clean
+                .iter()
+                .take(count)
+                .map(|answer| cut_middle(answer, cap))
+                .collect();
+            Prompt {
+                text: render(&shown),
+                shown,
+            }
         };
         let fits = |prompt: &Prompt| (self.measure)(&prompt.text) <= self.limits.total;
         let fewest = clean.len().min(1);
-        let count = (fewest..=clean.len()).rev().find(|count| fits(&compose(*count, MIN_SHOWN)));
+        let count = (fewest..=clean.len())
+            .rev()
+            .find(|count| fits(&compose(*count, MIN_SHOWN)));
         let Some(count) = count else {
-            return Err(PromptError::QuestionTooLong { size: (self.measure)(&render(&[])), limit: self.limits.total });
+            return Err(PromptError::QuestionTooLong {
+                size: (self.measure)(&render(&[])),
+                limit: self.limits.total,
+            });
         };
-        let cap = largest(MIN_SHOWN, self.limits.answer.max(MIN_SHOWN), |cap| fits(&compose(count, cap)));
+        let cap = largest(MIN_SHOWN, self.limits.answer.max(MIN_SHOWN), |cap| {
+            fits(&compose(count, cap))
+        });
         Ok(compose(count, cap))
     }
 
@@ -207,7 +251,10 @@ impl<'a> Composer<'a> {
         let text = payload(answer);
         match self.style {
             Style::Terse => text.chars().map(terse_character).collect(),
-            Style::Plain => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+            Style::Plain => text
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect(),
         }
     }
 }
@@ -217,12 +264,23 @@ fn terse_ballot((shown, ballot): (&String, &Ballot)) -> String {
 }
 
 fn plain_ballot((shown, ballot): (&String, &Ballot)) -> String {
-    format!("- {shown} (given by {}, endorsed by {})\n", ballot.members, ballot.votes)
+    format!(
+        "- {shown} (given by {}, endorsed by {})\n",
+        ballot.members, ballot.votes
+    )
 }
 
 fn terse_character(c: char) -> char {
-    let lower = if c.is_whitespace() { ' ' } else { c.to_ascii_lowercase() };
-    if charset::id(lower).is_some() && !RESERVED.contains(&lower) { lower } else { charset::SUBSTITUTE }
+    let lower = if c.is_whitespace() {
+        ' '
+    } else {
+        c.to_ascii_lowercase()
+    };
+    if charset::id(lower).is_some() && !RESERVED.contains(&lower) {
+        lower
+    } else {
+        charset::SUBSTITUTE
+    }
 }
 
 /// `text` in at most `cap` characters, its middle replaced by one mark where it is longer.
@@ -242,14 +300,25 @@ fn largest(low: usize, high: usize, passes: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (low, high);
     while low < high {
         let middle = low + (high - low).div_ceil(2);
-        if passes(middle) { low = middle } else { high = middle - 1 }
+        if passes(middle) {
+            low = middle
+        } else {
+            high = middle - 1
+        }
     }
     low
 }
 
-/// The text by which equal answers are recognised: canonical, or cleaned where `text` holds no answer of `kind`.
+/// The text by which equal answers are recognised: canonical, or cleaned where `text` holds no
+/// answer of `kind`.
 pub fn key(kind: Kind, text: &str) -> String {
-    let cleaned = || payload(text).to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    let cleaned = || {
+        payload(text)
+            .to_lowercase()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     kind.canonical(text).unwrap_or_else(cleaned)
 }
 
@@ -257,32 +326,69 @@ pub fn key(kind: Kind, text: &str) -> String {
 pub fn group(kind: Kind, texts: &[impl AsRef<str>]) -> Vec<Group> {
     let mut members: HashMap<String, Vec<usize>> = HashMap::new();
     for (member, text) in texts.iter().enumerate() {
-        members.entry(key(kind, text.as_ref())).or_default().push(member);
+        members
+            .entry(key(kind, text.as_ref()))
+            .or_default()
+            .push(member);
     }
-    let mut groups: Vec<Group> = members.into_iter().map(|(text, members)| Group { text, members }).collect();
-    groups.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.text.cmp(&b.text)));
+    let mut groups: Vec<Group> = members
+        .into_iter()
+        .map(|(text, members)| Group { text, members })
+        .collect();
+    groups.sort_by(|a, b| {
+        b.members
+            .len()
+            .cmp(&a.members.len())
+            .then_with(|| a.text.cmp(&b.text))
+    });
     groups
 }
 
-/// Reads a critic's completion to `prompt`, which listed `answers`: by value first, then by the text as shown.
-pub fn read_endorsement(kind: Kind, completion: &str, answers: &[String], prompt: &Prompt) -> Endorsement {
+/// Reads a critic's completion to `prompt`, which listed `answers`: by value first, then by the
+/// text as shown.
+pub fn read_endorsement(
+    kind: Kind,
+    completion: &str,
+    answers: &[String],
+    prompt: &Prompt,
+) -> Endorsement {
     let named = key(kind, completion);
     if named == NONE {
         return Endorsement::NoneRight;
     }
     let written = payload(completion).to_lowercase();
-    let by_value = answers.iter().take(prompt.shown.len()).position(|answer| key(kind, answer) == named);
-    let by_text = || prompt.shown.iter().position(|shown| payload(shown).to_lowercase() == written);
-    let listed = if named.is_empty() { None } else { by_value.or_else(by_text) };
+    let by_value = answers
+        .iter()
+        .take(prompt.shown.len())
+        .position(|answer| key(kind, answer) == named);
+    let by_text = || {
+        prompt
+            .shown
+            .iter()
+            .position(|shown| payload(shown).to_lowercase() == written)
+    };
+    let listed = if named.is_empty() {
+        None
+    } else {
+        by_value.or_else(by_text)
+    };
     listed.map_or(Endorsement::Unreadable, Endorsement::Listed)
 }
 
 /// Reads a decision: `38|38`, `Answer: 38 | 15`, or an answer alone.
 pub fn read_decision(completion: &str) -> Decision {
     let text = payload(completion);
-    let (answer, majority) = text.split_once(DECISION_SEPARATOR).map_or((text.as_str(), None), |(a, m)| (a, Some(m)));
-    let majority = majority.map(str::trim).filter(|majority| !majority.is_empty()).map(str::to_owned);
-    Decision { answer: answer.trim().to_owned(), majority }
+    let (answer, majority) = text
+        .split_once(DECISION_SEPARATOR)
+        .map_or((text.as_str(), None), |(a, m)| (a, Some(m)));
+    let majority = majority
+        .map(str::trim)
+        .filter(|majority| !majority.is_empty())
+        .map(str::to_owned);
+    Decision {
+        answer: answer.trim().to_owned(),
+        majority,
+    }
 }
 
 /// The completion that endorses `answer`, or none.

@@ -16,12 +16,15 @@ const MAX_WORDS: usize = 8;
 /// Signs of currencies.
 const CURRENCIES: &str = "$€£¥₹₩₽₺₫₪฿¢";
 /// Names of currencies that may stand before a number.
-const CURRENCY_NAMES: [&str; 14] =
-    ["US$", "A$", "C$", "USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "INR", "CNY", "Rs.", "Rs"];
-/// Units that may stand at a number without a blank. `m` is not among them, since `5m` may be millions.
+const CURRENCY_NAMES: [&str; 14] = [
+    "US$", "A$", "C$", "USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "INR", "CNY", "Rs.", "Rs",
+];
+/// Units that may stand at a number without a blank. `m` is not among them, since `5m` may be
+/// millions.
 const ATTACHED: [&str; 34] = [
-    "kg", "g", "mg", "lb", "lbs", "oz", "km", "cm", "mm", "ft", "in", "mi", "yd", "l", "ml", "h", "hr", "hrs", "min",
-    "mins", "s", "sec", "secs", "ms", "mph", "kmh", "am", "pm", "usd", "eur", "gbp", "pts", "c", "f",
+    "kg", "g", "mg", "lb", "lbs", "oz", "km", "cm", "mm", "ft", "in", "mi", "yd", "l", "ml", "h",
+    "hr", "hrs", "min", "mins", "s", "sec", "secs", "ms", "mph", "kmh", "am", "pm", "usd", "eur",
+    "gbp", "pts", "c", "f",
 ];
 
 /// The number that `text` states, all of it.
@@ -33,9 +36,13 @@ pub(super) fn quantity(text: &str) -> Option<Number> {
 
 /// What follows a name: `x = `, `Total cost: `. None if what stands there is no name.
 fn behind_name(text: &str) -> Option<&str> {
-    let Some(at) = text.rfind(['=', ':']) else { return Some(text) };
+    let Some(at) = text.rfind(['=', ':']) else {
+        return Some(text);
+    };
     let (name, value) = (text[..at].trim(), text[at + 1..].trim());
-    let valid = name.starts_with(char::is_alphabetic) && words::add_nothing(name) && words::count(name) <= MAX_WORDS;
+    let valid = name.starts_with(char::is_alphabetic)
+        && words::add_nothing(name)
+        && words::count(name) <= MAX_WORDS;
     (valid || is_variable(name)).then_some(value)
 }
 
@@ -57,10 +64,15 @@ fn sign_and_currency(text: &str) -> (bool, &str) {
 fn strip_currency(text: &str) -> &str {
     // A name ends where no further letter follows: "EUROS 5" has none.
     let named = CURRENCY_NAMES.iter().find_map(|name| {
-        let rest = text.get(name.len()..).filter(|_| text[..name.len()].eq_ignore_ascii_case(name))?;
+        let rest = text
+            .get(name.len()..)
+            .filter(|_| text[..name.len()].eq_ignore_ascii_case(name))?;
         (!rest.starts_with(char::is_alphabetic)).then_some(rest)
     });
-    named.or_else(|| text.strip_prefix(|c| CURRENCIES.contains(c))).unwrap_or(text).trim_start()
+    named
+        .or_else(|| text.strip_prefix(|c| CURRENCIES.contains(c)))
+        .unwrap_or(text)
+        .trim_start()
 }
 
 /// True if `text`, which directly follows a number, only says what is counted.
@@ -74,10 +86,16 @@ fn is_unit(text: &str) -> bool {
     let (attached, rest) = words.split_at(letters);
     let begins = match attached {
         // After a degree sign, its scale.
-        "" => rest.is_empty() || rest.starts_with(' ') || rest.starts_with(", ") || is_compound(rest),
-        unit => ATTACHED.iter().any(|known| unit.eq_ignore_ascii_case(known)),
+        "" => {
+            rest.is_empty() || rest.starts_with(' ') || rest.starts_with(", ") || is_compound(rest)
+        }
+        unit => ATTACHED
+            .iter()
+            .any(|known| unit.eq_ignore_ascii_case(known)),
     };
-    begins && words::count(words) <= MAX_WORDS && words::leave_number(words.strip_prefix('-').unwrap_or(words))
+    begins
+        && words::count(words) <= MAX_WORDS
+        && words::leave_number(words.strip_prefix('-').unwrap_or(words))
 }
 
 /// True for what follows the number in `5-inch`.
@@ -112,7 +130,11 @@ mod tests {
             ("42 cm^2", "42"),
             ("42, which is the total", "42"),
         ] {
-            assert_eq!(quantity(text).map(|number| number.to_string()).as_deref(), Some(expected), "{text}");
+            assert_eq!(
+                quantity(text).map(|number| number.to_string()).as_deref(),
+                Some(expected),
+                "{text}"
+            );
         }
     }
 

@@ -4,13 +4,18 @@
 
 use reproducible_ops::random::{Stream, key_from};
 
-/// The stream of `domain` for the `index`-th item; `coordinates` and `index` select independent streams.
+/// The stream of `domain` for the `index`-th item; `coordinates` and `index` select independent
+/// streams.
 pub(super) fn stream(domain: &str, coordinates: [u64; 4], index: u64) -> Stream {
     let mut job = [0; 32];
     for (bytes, coordinate) in job.chunks_exact_mut(8).zip(coordinates) {
         bytes.copy_from_slice(&coordinate.to_be_bytes());
     }
-    Stream::new(key_from(domain, &job, &[0; 32]), (index >> 32) as u32, index as u32)
+    Stream::new(
+        key_from(domain, &job, &[0; 32]),
+        (index >> 32) as u32,
+        index as u32,
+    )
 }
 
 /// A whole number of exactly `digits` digits (1 to 18), one digit meaning 0 to 9.
@@ -30,7 +35,8 @@ mod tests {
 
     #[test]
     fn coordinates_select_streams() {
-        let first = |domain: &str, coordinates, index| stream(domain, coordinates, index).next_u64();
+        let first =
+            |domain: &str, coordinates, index| stream(domain, coordinates, index).next_u64();
         let base = first("a", [1, 2, 3, 4], 5);
         assert_eq!(base, first("a", [1, 2, 3, 4], 5));
         for other in [
@@ -47,8 +53,15 @@ mod tests {
     fn numbers_have_the_digits_asked_for() {
         let mut random = stream("digits", [0; 4], 0);
         let drawn: Vec<i64> = (0..2000).map(|_| with_digits(2, &mut random)).collect();
-        assert_eq!((drawn.iter().min(), drawn.iter().max()), (Some(&10), Some(&99)));
-        assert!((0..100).map(|_| with_digits(1, &mut random)).any(|n| n == 0));
+        assert_eq!(
+            (drawn.iter().min(), drawn.iter().max()),
+            (Some(&10), Some(&99))
+        );
+        assert!(
+            (0..100)
+                .map(|_| with_digits(1, &mut random))
+                .any(|n| n == 0)
+        );
         assert!((0..100).all(|_| digit(&mut random).is_ascii_digit()));
     }
 }

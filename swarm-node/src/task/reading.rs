@@ -1,18 +1,23 @@
 //! Finds the answer in a text: which part of it states the answer, whatever kind of answer that is.
 //!
 //! The one reader of all task families. In plain notation ([`super::plain`]) these rules hold:
-//! * A text that goes on with another question, or past a special token, has its answer before that.
-//! * The last *readable* mark wins: `#### 42`, `Answer: 42`, `The final answer is 42`, `\boxed{42}`, `A: 42`. What a
-//!   mark announces stands behind it on its line, or on the next line that says something.
-//! * A mark takes the answer before it back if what it announces names a number that cannot be read, or hedges:
-//!   `#### 43 or 44`, `the answer is not 42`. Then only a later readable mark gives an answer, not the last line.
+//! * A text that goes on with another question, or past a special token, has its answer before
+//!   that.
+//! * The last *readable* mark wins: `#### 42`, `Answer: 42`, `The final answer is 42`,
+//!   `\boxed{42}`, `A: 42`. What a mark announces stands behind it on its line, or on the next line
+//!   that says something.
+//! * A mark takes the answer before it back if what it announces names a number that cannot be
+//!   read, or hedges: `#### 43 or 44`, `the answer is not 42`. Then only a later readable mark
+//!   gives an answer, not the last line.
 //! * So do marks of one line that say different things: who names two answers gives none.
 //! * A sign, a factor or a bound before a box belongs to it, so `2\boxed{42}` is no 42.
-//! * Behind a marked answer, a further sentence may stand if it names no number and takes nothing back.
+//! * Behind a marked answer, a further sentence may stand if it names no number and takes nothing
+//!   back.
 //! * Without a readable mark, the last line is the answer, and all of it must be.
 //! * Around an answer, emphasis, quotes, brackets and final punctuation do not count.
 //!
-//! Invariants: pure; one pass over the text with bounded look-ahead, so the time is linear in its length.
+//! Invariants: pure; one pass over the text with bounded look-ahead, so the time is linear in its
+//! length.
 
 use super::plain::{BOX, END, STOP};
 use super::words;
@@ -48,11 +53,19 @@ pub(super) struct Candidate<'a> {
 impl<'a> Candidate<'a> {
     fn marked(text: &'a str) -> Self {
         let (text, rest) = text.split_once(END).unwrap_or((text, ""));
-        Self { text: peel(text), rest, marked: true }
+        Self {
+            text: peel(text),
+            rest,
+            marked: true,
+        }
     }
 
     fn line(text: &'a str) -> Self {
-        Self { text: peel(text), rest: "", marked: false }
+        Self {
+            text: peel(text),
+            rest: "",
+            marked: false,
+        }
     }
 
     /// What `value` reads in it.
@@ -61,14 +74,19 @@ impl<'a> Candidate<'a> {
             return None;
         }
         value(self.text).or_else(|| {
-            let (sentence, more) = self.text.split_once(". ").or_else(|| self.text.split_once("! "))?;
+            let (sentence, more) = self
+                .text
+                .split_once(". ")
+                .or_else(|| self.text.split_once("! "))?;
             (self.marked && words::add_nothing(more)).then(|| value(peel(sentence)))?
         })
     }
 
     /// True for a calculation that leads to the next mark: `6 × 7 = `.
     fn is_working<T>(&self, value: impl Fn(&str) -> Option<T>) -> bool {
-        let Some(working) = self.text.strip_suffix('=') else { return false };
+        let Some(working) = self.text.strip_suffix('=') else {
+            return false;
+        };
         let states_number = working.contains(char::is_numeric) && value(peel(working)).is_some();
         self.rest.is_empty() && !states_number && !words::hedge(working)
     }
@@ -97,13 +115,18 @@ pub(super) fn read<T: PartialEq>(text: &str, value: impl Fn(&str) -> Option<T>) 
 /// What stands at the place of the answer in `text`, which is in plain notation; readable or not.
 pub(super) fn stated(text: &str) -> &str {
     find(text, |candidates| {
-        let last = candidates.iter().rev().map(|candidate| candidate.text).find(|text| !text.is_empty());
+        let last = candidates
+            .iter()
+            .rev()
+            .map(|candidate| candidate.text)
+            .find(|text| !text.is_empty());
         last.map_or(Said::Nothing, Said::Answer)
     })
     .unwrap_or_default()
 }
 
-/// The answer of the first part that has one. Parts end where another question or a special token stands.
+/// The answer of the first part that has one. Parts end where another question or a special token
+/// stands.
 fn find<'a, T>(text: &'a str, resolve: impl Fn(&[Candidate<'a>]) -> Said<T>) -> Option<T> {
     let mut part = Part::default();
     for line in text.lines() {
@@ -135,7 +158,11 @@ struct Part<'a, T> {
 
 impl<T> Default for Part<'_, T> {
     fn default() -> Self {
-        Self { marked: Said::Nothing, last: None, pending: None }
+        Self {
+            marked: Said::Nothing,
+            last: None,
+            pending: None,
+        }
     }
 }
 
@@ -156,7 +183,10 @@ impl<'a, T> Part<'a, T> {
         }
         self.settle(resolve);
         self.last = None;
-        if candidates.last().is_some_and(|last| last.text.is_empty() && last.rest.is_empty()) {
+        if candidates
+            .last()
+            .is_some_and(|last| last.text.is_empty() && last.rest.is_empty())
+        {
             self.pending = Some(candidates);
         } else {
             self.hear(resolve(&candidates));
@@ -196,15 +226,19 @@ fn marked(line: &str) -> Vec<Candidate<'_>> {
     while let Some((start, end)) = next_mark(line, at) {
         candidates.extend(open.map(|from| Candidate::marked(&line[from..start])));
         // What changes the answer in a box is left before it, where nothing reads both.
-        let changed = if line[start..].starts_with(BOX) { change(&line[at..start], open.is_none()) } else { None };
+        let changed = if line[start..].starts_with(BOX) {
+            change(&line[at..start], open.is_none())
+        } else {
+            None
+        };
         (open, at) = (Some(changed.map_or(end, |offset| at + offset)), end);
     }
     candidates.extend(open.map(|from| Candidate::marked(&line[from..])));
     candidates
 }
 
-/// Where in `before`, which a box follows, a sign, an operator, a bound or (in the text before all marks, where no
-/// candidate holds it) a factor stands at its end.
+/// Where in `before`, which a box follows, a sign, an operator, a bound or (in the text before all
+/// marks, where no candidate holds it) a factor stands at its end.
 fn change(before: &str, unmarked: bool) -> Option<usize> {
     let bare = before.trim_end_matches(|c: char| is_decoration(c) && c != END);
     let (offset, last) = bare.char_indices().next_back()?;
@@ -241,13 +275,18 @@ fn next_mark(line: &str, from: usize) -> Option<(usize, usize)> {
     None
 }
 
-/// The end of the mark that begins with the word at byte `at`: `Answer:`, `answer is`, and `A:` where the line begins.
+/// The end of the mark that begins with the word at byte `at`: `Answer:`, `answer is`, and `A:`
+/// where the line begins.
 fn word_mark(line: &str, at: usize) -> Option<usize> {
     let (before, here) = line.split_at(at);
     if before.ends_with(|c: char| c.is_alphanumeric() || c == '\\') {
         return None;
     }
-    let letters = here.bytes().take_while(u8::is_ascii_alphabetic).take(8).count();
+    let letters = here
+        .bytes()
+        .take_while(u8::is_ascii_alphabetic)
+        .take(8)
+        .count();
     let (word, after) = here.split_at(letters);
     match word.to_ascii_lowercase().as_str() {
         "answer" => Some(line.len() - behind_answer(after, is_opening(before))?.len()),
@@ -259,7 +298,8 @@ fn word_mark(line: &str, at: usize) -> Option<usize> {
     }
 }
 
-/// What stands behind the colon, dash or verb that belongs to the word "answer"; `opening` if the word opens its line.
+/// What stands behind the colon, dash or verb that belongs to the word "answer"; `opening` if the
+/// word opens its line.
 fn behind_answer(after: &str, opening: bool) -> Option<&str> {
     let bare = after.trim_start_matches(is_decoration);
     if let Some(rest) = bare.strip_prefix([':', '=', '>']) {
@@ -270,14 +310,21 @@ fn behind_answer(after: &str, opening: bool) -> Option<&str> {
         return Some(dashes);
     }
     let window = &after[..after.floor_char_boundary(MARK_WINDOW)];
-    let window = window.split(|c: char| c.is_numeric() || matches!(c, '.' | '!' | '?' | ';' | BOX)).next()?;
+    let window = window
+        .split(|c: char| c.is_numeric() || matches!(c, '.' | '!' | '?' | ';' | BOX))
+        .next()?;
     let colon = window.find([':', '=']).map(|at| at + 1);
-    let verb = ["is", "equals"].iter().filter_map(|verb| words::find(window, verb).map(|at| at + verb.len())).min();
+    let verb = ["is", "equals"]
+        .iter()
+        .filter_map(|verb| words::find(window, verb).map(|at| at + verb.len()))
+        .min();
     match colon.into_iter().chain(verb).min() {
         Some(end) => {
             let said = after[end..].trim_start();
-            let lead =
-                LEADS.iter().find(|lead| said.get(..lead.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(lead)));
+            let lead = LEADS.iter().find(|lead| {
+                said.get(..lead.len())
+                    .is_some_and(|begin| begin.eq_ignore_ascii_case(lead))
+            });
             Some(&said[lead.map_or(0, |lead| lead.len())..])
         }
         None if bare.is_empty() || (opening && bare.len() < after.len()) => Some(bare),
@@ -292,22 +339,47 @@ fn is_opening(before: &str) -> bool {
         return false;
     }
     let bare = before.trim_matches(|c: char| is_decoration(c) || matches!(c, '#' | '>' | '-'));
-    ["", "final", "the", "the final", "my"].iter().any(|known| bare.eq_ignore_ascii_case(known))
+    ["", "final", "the", "the final", "my"]
+        .iter()
+        .any(|known| bare.eq_ignore_ascii_case(known))
 }
 
 /// True if a line puts another question: `Question: …`, `**Question 2:** …`, `Q: …`.
 fn is_question(line: &str) -> bool {
     let line = line.trim_start_matches(|c: char| is_decoration(c) || matches!(c, '#' | '>'));
-    let letters = line.bytes().take_while(u8::is_ascii_alphabetic).take(9).count();
+    let letters = line
+        .bytes()
+        .take_while(u8::is_ascii_alphabetic)
+        .take(9)
+        .count();
     let (word, after) = line.split_at(letters);
     let after = after.trim_start_matches(|c: char| is_decoration(c) || c.is_ascii_digit());
-    after.starts_with(':') && ["question", "q"].iter().any(|known| word.eq_ignore_ascii_case(known))
+    after.starts_with(':')
+        && ["question", "q"]
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// Characters around an answer that set it off and say nothing.
 fn is_decoration(c: char) -> bool {
     c.is_whitespace()
-        || matches!(c, '*' | '_' | '`' | '"' | '\'' | '$' | '(' | ')' | '[' | ']' | '{' | '}' | BOX | END | STOP)
+        || matches!(
+            c,
+            '*' | '_'
+                | '`'
+                | '"'
+                | '\''
+                | '$'
+                | '('
+                | ')'
+                | '['
+                | ']'
+                | '{'
+                | '}'
+                | BOX
+                | END
+                | STOP
+        )
 }
 
 /// `text` without decoration around it, signs that lead to it, and punctuation that ends it.
@@ -315,8 +387,13 @@ pub(super) fn peel(text: &str) -> &str {
     let mut peeled = text;
     loop {
         let before = peeled.len();
-        peeled = peeled.trim_matches(is_decoration).trim_end_matches(['.', ',', ';', ':', '!']);
-        peeled = peeled.strip_prefix("->").unwrap_or(peeled).trim_start_matches([':', '=', '>']);
+        peeled = peeled
+            .trim_matches(is_decoration)
+            .trim_end_matches(['.', ',', ';', ':', '!']);
+        peeled = peeled
+            .strip_prefix("->")
+            .unwrap_or(peeled)
+            .trim_start_matches([':', '=', '>']);
         if peeled.len() == before {
             return peeled;
         }

@@ -1,7 +1,8 @@
-//! Words beside an answer: which of them leave it what it is, and which add another number or take it back.
+//! Words beside an answer: which of them leave it what it is, and which add another number or take
+//! it back.
 //!
-//! A reader that pays for `42 or 43` pays for guessing, so whatever stands beside an answer must be free of numbers,
-//! in digits or in words, and of [`HEDGES`].
+//! A reader that pays for `42 or 43` pays for guessing, so whatever stands beside an answer must be
+//! free of numbers, in digits or in words, and of [`HEDGES`].
 
 /// Words that offer an alternative, take back, or give a bound instead of a value.
 const HEDGES: [&str; 45] = [
@@ -137,9 +138,14 @@ pub(super) fn add_nothing(text: &str) -> bool {
     let mut word_start = None;
     for (at, c) in text.char_indices() {
         let inside = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphabetic);
-        let power = at.checked_sub(2).is_some_and(inside) && bytes[at - 1] == b'^' && matches!(c, '2' | '3');
+        let power = at.checked_sub(2).is_some_and(inside)
+            && bytes[at - 1] == b'^'
+            && matches!(c, '2' | '3');
         let allowed = match c {
-            '^' => at.checked_sub(1).is_some_and(inside) && matches!(bytes.get(at + 1), Some(b'2' | b'3')),
+            '^' => {
+                at.checked_sub(1).is_some_and(inside)
+                    && matches!(bytes.get(at + 1), Some(b'2' | b'3'))
+            }
             '-' | '/' => at.checked_sub(1).is_some_and(inside) && inside(at + 1),
             '²' | '³' => at.checked_sub(1).is_some_and(inside),
             _ => power || !(c.is_numeric() || OPERATORS.contains(c)),
@@ -167,11 +173,14 @@ pub(super) fn leave_number(text: &str) -> bool {
     add_nothing(text) && !words.any(|word| is_one_of(word, &AMOUNTS))
 }
 
-/// The last word of `text` if it makes something else of a number behind it: `about`, `times`, `less than`, `up to`.
+/// The last word of `text` if it makes something else of a number behind it: `about`, `times`,
+/// `less than`, `up to`.
 pub(super) fn bound(text: &str) -> Option<&str> {
     let word = last_word(text);
-    let up_to =
-        || word.eq_ignore_ascii_case("to") && last_word(text[..text.len() - 2].trim_end()).eq_ignore_ascii_case("up");
+    let up_to = || {
+        word.eq_ignore_ascii_case("to")
+            && last_word(text[..text.len() - 2].trim_end()).eq_ignore_ascii_case("up")
+    };
     (is_one_of(word, &HEDGES) || is_one_of(word, &BOUNDS) || up_to()).then_some(word)
 }
 
@@ -182,7 +191,10 @@ fn last_word(text: &str) -> &str {
 
 /// True if `text` names a number, be it unreadable, or takes something back.
 pub(super) fn contest(text: &str) -> bool {
-    let first = text.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+    let first = text
+        .split(|c: char| !c.is_alphabetic())
+        .next()
+        .unwrap_or_default();
     text.contains(char::is_numeric) || hedge(text) || is_one_of(first, &NUMBERS)
 }
 
@@ -202,16 +214,24 @@ fn is_one_of(word: &str, known: &[&str]) -> bool {
 
 /// Number of words in `text`.
 pub(super) fn count(text: &str) -> usize {
-    text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).count()
+    text.split(|c: char| !c.is_alphabetic())
+        .filter(|word| !word.is_empty())
+        .count()
 }
 
-/// Where `word`, in lower-case ASCII letters, stands in `text` as a word of its own, in either case.
+/// Where `word`, in lower-case ASCII letters, stands in `text` as a word of its own, in either
+/// case.
 pub(super) fn find(text: &str, word: &str) -> Option<usize> {
     let bytes = text.as_bytes();
-    let letter = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphabetic);
+    let letter = |at: Option<usize>| {
+        at.and_then(|at| bytes.get(at))
+            .is_some_and(u8::is_ascii_alphabetic)
+    };
     (0..(bytes.len() + 1).saturating_sub(word.len())).find(|at| {
         let end = at + word.len();
-        bytes[*at..end].eq_ignore_ascii_case(word.as_bytes()) && !letter(at.checked_sub(1)) && !letter(Some(end))
+        bytes[*at..end].eq_ignore_ascii_case(word.as_bytes())
+            && !letter(at.checked_sub(1))
+            && !letter(Some(end))
     })
 }
 
@@ -221,9 +241,17 @@ mod tests {
 
     #[test]
     fn units_and_remarks_add_nothing() {
-        for text in
-            ["", " apples", " sq. ft", " km/h", " cm^2", " m²", " dollars per week", ". I hope it is correct.", " 🎉"]
-        {
+        for text in [
+            "",
+            " apples",
+            " sq. ft",
+            " km/h",
+            " cm^2",
+            " m²",
+            " dollars per week",
+            ". I hope it is correct.",
+            " 🎉",
+        ] {
             assert!(add_nothing(text), "{text}");
         }
         for text in [

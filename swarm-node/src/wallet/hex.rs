@@ -25,8 +25,13 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let mut bytes = [0; N];
-        let expected =
-            |_| D::Error::custom(format!("{} characters where {} hexadecimal digits belong", text.len(), 2 * N));
+        let expected = |_| {
+            D::Error::custom(format!(
+                "{} characters where {} hexadecimal digits belong",
+                text.len(),
+                2 * N
+            ))
+        };
         const_hex::decode_to_slice(&text, &mut bytes).map_err(expected)?;
         Ok(Self(bytes))
     }

@@ -1,12 +1,13 @@
-//! Keystores: Web3 Secret Storage, version 3, as text. Pure: salt, initial counter and identifier are arguments.
+//! Keystores: Web3 Secret Storage, version 3, as text. Pure: salt, initial counter and identifier
+//! are arguments.
 //!
 //! ```text
 //! password ─scrypt(salt, n, r, p)─▶ 32 bytes ─┬─ first half:  AES-128-CTR key, secret ⇄ ciphertext
 //!                                             └─ second half: Keccak-256(half ‖ ciphertext) = mac
 //! ```
-//! The `mac` tells a wrong password, or a changed file, from a right one; `address`, if present, must be the secret's.
-//! Other wallets read and write the same format. Of the two derivations the format knows, only scrypt is read:
-//! PBKDF2 costs an attacker no memory.
+//! The `mac` tells a wrong password, or a changed file, from a right one; `address`, if present,
+//! must be the secret's. Other wallets read and write the same format. Of the two derivations the
+//! format knows, only scrypt is read: PBKDF2 costs an attacker no memory.
 
 use aes::cipher::{KeyIvInit, StreamCipher};
 use serde::{Deserialize, Serialize};
@@ -35,28 +36,41 @@ pub enum KeystoreError {
     #[error("not a keystore: {0}; the file is truncated or corrupted, restore it from a copy")]
     Malformed(String),
     /// Another version of the format.
-    #[error("keystore version {0} is not {VERSION}; export the key again from the wallet that wrote it")]
+    #[error(
+        "keystore version {0} is not {VERSION}; export the key again from the wallet that wrote it"
+    )]
     Version(Value),
     /// A key derivation that is not read.
-    #[error("the keystore's key derivation is {0:?}, only {KDF:?} is read; export it again with scrypt")]
+    #[error(
+        "the keystore's key derivation is {0:?}, only {KDF:?} is read; export it again with scrypt"
+    )]
     Kdf(String),
     /// A cipher that is not read.
     #[error("the keystore's cipher is {0:?}, only {CIPHER:?} is read; export it again with that")]
     Cipher(String),
     /// The derived key is too short for the cipher and the check sum.
-    #[error("the keystore derives {0} bytes (dklen), at least {KEY_BYTES} are needed; restore it from a copy")]
+    #[error(
+        "the keystore derives {0} bytes (dklen), at least {KEY_BYTES} are needed; restore it from \
+         a copy"
+    )]
     DerivedLength(u64),
     /// The password's derivation is impossible or too expensive.
     #[error(transparent)]
     Cost(#[from] CostError),
     /// The check sum differs.
-    #[error("the password is wrong, or the keystore was changed; type it again, or restore the file from a copy")]
+    #[error(
+        "the password is wrong, or the keystore was changed; type it again, or restore the file \
+         from a copy"
+    )]
     Password,
     /// What was encrypted is no key.
     #[error("the keystore holds no key of secp256k1; restore it from a copy")]
     NotAKey,
     /// The key belongs to another account than the file says.
-    #[error("the keystore says {stated} but holds the key of {found}; find out which account you mean to use")]
+    #[error(
+        "the keystore says {stated} but holds the key of {found}; find out which account you mean \
+         to use"
+    )]
     Address {
         /// The file's `address`.
         stated: Address,
@@ -119,7 +133,12 @@ impl Keystore {
     ///
     /// # Errors
     /// [`KeystoreError::Cost`].
-    pub fn seal(secret: &Secret, password: &Password, cost: Cost, fresh: &Fresh) -> Result<Self, KeystoreError> {
+    pub fn seal(
+        secret: &Secret,
+        password: &Password,
+        cost: Cost,
+        fresh: &Fresh,
+    ) -> Result<Self, KeystoreError> {
         let key = cost.derive(password, &fresh.salt)?;
         let mut ciphertext = *secret.to_bytes();
         apply_cipher(&key, &fresh.iv, &mut ciphertext);
@@ -131,7 +150,12 @@ impl Keystore {
             kdfparams: KdfParams::new(cost, fresh.salt.to_vec()),
             mac: Hex(mac(&key, &ciphertext)),
         };
-        Ok(Self { address: Some(Hex(secret.address().0)), crypto, id: Some(uuid(fresh.id)), version: VERSION })
+        Ok(Self {
+            address: Some(Hex(secret.address().0)),
+            crypto,
+            id: Some(uuid(fresh.id)),
+            version: VERSION,
+        })
     }
 
     /// Decrypts the secret. Takes as long as the keystore's cost says.
@@ -139,7 +163,12 @@ impl Keystore {
     /// # Errors
     /// The password is wrong, the cost is refused, or the key is not the stated account's.
     pub fn open(&self, password: &Password) -> Result<Secret, KeystoreError> {
-        let Crypto { cipherparams, ciphertext, kdfparams, .. } = &self.crypto;
+        let Crypto {
+            cipherparams,
+            ciphertext,
+            kdfparams,
+            ..
+        } = &self.crypto;
         let key = kdfparams.cost().derive(password, &kdfparams.salt)?;
         if mac(&key, &ciphertext.0) != self.crypto.mac.0 {
             return Err(KeystoreError::Password);
@@ -176,7 +205,8 @@ impl Keystore {
     /// # Errors
     /// None for keystores that this module made.
     pub fn to_text(&self) -> Result<String, KeystoreError> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| KeystoreError::Malformed(error.to_string()))?;
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| KeystoreError::Malformed(error.to_string()))?;
         Ok(text + "\n")
     }
 
@@ -188,14 +218,21 @@ impl Keystore {
     }
 }
 
-/// Judges version, cipher and derivation first: with another one the other fields look different, too.
+/// Judges version, cipher and derivation first: with another one the other fields look different,
+/// too.
 fn check_header(value: &Value) -> Result<(), KeystoreError> {
-    let version = value.get("version").ok_or(KeystoreError::Malformed("no field `version`".into()))?;
+    let version = value
+        .get("version")
+        .ok_or(KeystoreError::Malformed("no field `version`".into()))?;
     if *version != VERSION {
         return Err(KeystoreError::Version(version.clone()));
     }
     let crypto = value.get("crypto").or(value.get("Crypto"));
-    let name = |field| crypto.and_then(|crypto| crypto.get(field)).and_then(Value::as_str);
+    let name = |field| {
+        crypto
+            .and_then(|crypto| crypto.get(field))
+            .and_then(Value::as_str)
+    };
     match (name("kdf"), name("cipher")) {
         (Some(kdf), _) if kdf != KDF => Err(KeystoreError::Kdf(kdf.into())),
         (_, Some(cipher)) if cipher != CIPHER => Err(KeystoreError::Cipher(cipher.into())),
@@ -205,11 +242,21 @@ fn check_header(value: &Value) -> Result<(), KeystoreError> {
 
 impl KdfParams {
     fn new(cost: Cost, salt: Vec<u8>) -> Self {
-        Self { dklen: KEY_BYTES as u64, n: cost.n, p: cost.p, r: cost.r, salt }
+        Self {
+            dklen: KEY_BYTES as u64,
+            n: cost.n,
+            p: cost.p,
+            r: cost.r,
+            salt,
+        }
     }
 
     fn cost(&self) -> Cost {
-        Cost { n: self.n, r: self.r, p: self.p }
+        Cost {
+            n: self.n,
+            r: self.r,
+            p: self.p,
+        }
     }
 }
 
@@ -219,7 +266,11 @@ fn apply_cipher(key: &[u8; KEY_BYTES], iv: &[u8; 16], bytes: &mut [u8; 32]) {
 }
 
 fn mac(key: &[u8; KEY_BYTES], ciphertext: &[u8; 32]) -> [u8; 32] {
-    Keccak256::new().chain_update(&key[16..]).chain_update(ciphertext).finalize().into()
+    Keccak256::new()
+        .chain_update(&key[16..])
+        .chain_update(ciphertext)
+        .finalize()
+        .into()
 }
 
 /// A random identifier in the notation of RFC 9562, version 4.
@@ -227,7 +278,9 @@ fn uuid(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let mut text = const_hex::encode(bytes);
-    [20, 16, 12, 8].into_iter().for_each(|place| text.insert(place, '-'));
+    [20, 16, 12, 8]
+        .into_iter()
+        .for_each(|place| text.insert(place, '-'));
     text
 }
 

@@ -1,13 +1,14 @@
-//! The owner account's key: the one that stakes and is paid. It may stay cold; a node works without it.
+//! The owner account's key: the one that stakes and is paid. It may stay cold; a node works without
+//! it.
 //!
 //! ```text
 //! source ─┬─ environment ────────────────────────────▶ Secret ─▶ Address
 //!         └─ file ─▶ keystore (JSON, encrypted) ─▶ scrypt ─┘
 //!                       ▲ password: environment, file, or asked for
 //! ```
-//! Invariants: a secret or password is never in an error, a log or `Debug`, and its memory is wiped; a keystore file
-//! is never written over; the cost a file asks for is judged before it is paid. The node's own key, which signs
-//! messages, is another one: see [`crate::identity`].
+//! Invariants: a secret or password is never in an error, a log or `Debug`, and its memory is
+//! wiped; a keystore file is never written over; the cost a file asks for is judged before it is
+//! paid. The node's own key, which signs messages, is another one: see [`crate::identity`].
 
 pub mod file;
 mod hex;

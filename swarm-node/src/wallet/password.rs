@@ -38,7 +38,11 @@ impl Password {
     /// # Errors
     /// [`PasswordError::Empty`].
     pub(super) fn not_empty(self, from: impl FnOnce() -> String) -> Result<Self, PasswordError> {
-        if self.0.is_empty() { Err(PasswordError::Empty { from: from() }) } else { Ok(self) }
+        if self.0.is_empty() {
+            Err(PasswordError::Empty { from: from() })
+        } else {
+            Ok(self)
+        }
     }
 }
 
@@ -53,7 +57,10 @@ impl fmt::Debug for Password {
 #[non_exhaustive]
 pub enum PasswordError {
     /// The password file cannot be read.
-    #[error("cannot read the password file {path}: {source}; check the path and its permissions", path = path.display())]
+    #[error(
+        "cannot read the password file {path}: {source}; check the path and its permissions",
+        path = path.display()
+    )]
     File {
         /// The file.
         path: PathBuf,
@@ -69,7 +76,10 @@ pub enum PasswordError {
         source: NotText,
     },
     /// Others can read the password file.
-    #[error("others can read the password file {path} (mode {mode:o}); run `chmod 600 {path}`", path = path.display())]
+    #[error(
+        "others can read the password file {path} (mode {mode:o}); run `chmod 600 {path}`",
+        path = path.display()
+    )]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -77,7 +87,10 @@ pub enum PasswordError {
         mode: u32,
     },
     /// Nobody could be asked.
-    #[error("cannot ask for the wallet's password: {0}; set SWARM_NODE_WALLET_PASSWORD or name a password file")]
+    #[error(
+        "cannot ask for the wallet's password: {0}; set SWARM_NODE_WALLET_PASSWORD or name a \
+         password file"
+    )]
     Prompt(#[source] io::Error),
     /// A new password was typed differently the second time.
     #[error("the two passwords differ; type the same one twice")]
@@ -93,15 +106,25 @@ pub enum PasswordError {
 /// Reads a password file; one line break at its end is not part of the password.
 ///
 /// # Errors
-/// The file cannot be read, can be read by others, is longer than [`MAX_PASSWORD_BYTES`], is not text, or is empty.
+/// The file cannot be read, can be read by others, is longer than [`MAX_PASSWORD_BYTES`], is not
+/// text, or is empty.
 pub fn from_file(path: &Path) -> Result<Password, PasswordError> {
-    let failed = |source| PasswordError::File { path: path.into(), source };
+    let failed = |source| PasswordError::File {
+        path: path.into(),
+        source,
+    };
     let file = File::open(path).map_err(failed)?;
     if let Some(mode) = private::exposed_mode(&file).map_err(failed)? {
-        return Err(PasswordError::Exposed { path: path.into(), mode });
+        return Err(PasswordError::Exposed {
+            path: path.into(),
+            mode,
+        });
     }
     let bytes = private::read(&file, MAX_PASSWORD_BYTES).map_err(failed)?;
-    let text = text_file::decode(&bytes).map_err(|source| PasswordError::NotText { path: path.into(), source })?;
+    let text = text_file::decode(&bytes).map_err(|source| PasswordError::NotText {
+        path: path.into(),
+        source,
+    })?;
     let line = text.strip_suffix('\n').unwrap_or(text);
     let password = Password::new(line.strip_suffix('\r').unwrap_or(line).to_owned());
     password.not_empty(|| format!("in the file {}", path.display()))
@@ -112,7 +135,9 @@ pub fn from_file(path: &Path) -> Result<Password, PasswordError> {
 /// # Errors
 /// There is no terminal, or nothing is typed.
 pub fn ask(question: &str) -> Result<Password, PasswordError> {
-    let typed = rpassword::prompt_password(question).map(Password::new).map_err(PasswordError::Prompt)?;
+    let typed = rpassword::prompt_password(question)
+        .map(Password::new)
+        .map_err(PasswordError::Prompt)?;
     typed.not_empty(|| "typed".to_owned())
 }
 
@@ -120,7 +145,9 @@ pub fn ask(question: &str) -> Result<Password, PasswordError> {
 ///
 /// # Errors
 /// The answers differ or are empty, or `ask` fails.
-pub fn choose(mut ask: impl FnMut(&str) -> Result<Password, PasswordError>) -> Result<Password, PasswordError> {
+pub fn choose(
+    mut ask: impl FnMut(&str) -> Result<Password, PasswordError>,
+) -> Result<Password, PasswordError> {
     let first = ask("New password of the keystore: ")?.not_empty(|| "typed".to_owned())?;
     match ask("The same again: ")? == first {
         true => Ok(first),
@@ -141,9 +168,13 @@ mod tests {
 
     #[test]
     fn one_line_break_is_not_part_of_a_password() {
-        for (bytes, password) in
-            [("a b", "a b"), ("a b\n", "a b"), ("a b\r\n", "a b"), (" ä\n\n", " ä\n"), ("\u{feff}a b\r\n", "a b")]
-        {
+        for (bytes, password) in [
+            ("a b", "a b"),
+            ("a b\n", "a b"),
+            ("a b\r\n", "a b"),
+            (" ä\n\n", " ä\n"),
+            ("\u{feff}a b\r\n", "a b"),
+        ] {
             assert_eq!(written(bytes.as_bytes()).unwrap().as_str(), password);
         }
     }
@@ -152,7 +183,10 @@ mod tests {
     fn an_empty_password_file_is_refused() {
         for bytes in ["", "\n", "\r\n", "\u{feff}"] {
             let error = written(bytes.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("in the file /") && error.contains("is empty"), "{error}");
+            assert!(
+                error.contains("in the file /") && error.contains("is empty"),
+                "{error}"
+            );
         }
     }
 
@@ -166,18 +200,41 @@ mod tests {
         for mode in [0o644, 0o604, 0o620] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let error = from_file(&path).unwrap_err().to_string();
-            assert!(error.contains(&format!("(mode {mode:o}); run `chmod 600 /")), "{error}");
+            assert!(
+                error.contains(&format!("(mode {mode:o}); run `chmod 600 /")),
+                "{error}"
+            );
             assert!(!error.contains("secret"), "{error}");
         }
     }
 
     #[test]
     fn unusable_password_files_are_named() {
-        let absent = from_file(Path::new("/nowhere/password")).unwrap_err().to_string();
-        assert!(absent.contains("/nowhere/password") && absent.contains("check the path"), "{absent}");
-        assert!(written(b"\xff\xfe").unwrap_err().to_string().contains("UTF-16"));
-        assert!(written(b"ab\xff").unwrap_err().to_string().contains("byte 2"));
-        assert!(written(&[b'a'; 4097]).unwrap_err().to_string().contains("more than 4096 bytes"));
+        let absent = from_file(Path::new("/nowhere/password"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            absent.contains("/nowhere/password") && absent.contains("check the path"),
+            "{absent}"
+        );
+        assert!(
+            written(b"\xff\xfe")
+                .unwrap_err()
+                .to_string()
+                .contains("UTF-16")
+        );
+        assert!(
+            written(b"ab\xff")
+                .unwrap_err()
+                .to_string()
+                .contains("byte 2")
+        );
+        assert!(
+            written(&[b'a'; 4097])
+                .unwrap_err()
+                .to_string()
+                .contains("more than 4096 bytes")
+        );
     }
 
     #[test]
@@ -193,6 +250,9 @@ mod tests {
 
     #[test]
     fn debug_hides_the_password() {
-        assert_eq!(format!("{:?}", Password::new("hunter2".into())), "Password(…)");
+        assert_eq!(
+            format!("{:?}", Password::new("hunter2".into())),
+            "Password(…)"
+        );
     }
 }

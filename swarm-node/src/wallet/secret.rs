@@ -1,4 +1,5 @@
-//! A private key, and the address that belongs to it. A secret never appears in a text: not by `Debug`, not in errors.
+//! A private key, and the address that belongs to it. A secret never appears in a text: not by
+//! `Debug`, not in errors.
 
 use std::{fmt, io};
 
@@ -15,10 +16,16 @@ pub const SECRET_DIGITS: usize = 64;
 #[non_exhaustive]
 pub enum SecretError {
     /// Too long or too short.
-    #[error("the secret has {0} characters; give {SECRET_DIGITS} hexadecimal digits, with or without 0x in front")]
+    #[error(
+        "the secret has {0} characters; give {SECRET_DIGITS} hexadecimal digits, with or without \
+         0x in front"
+    )]
     Length(usize),
     /// Something that is not a hexadecimal digit; the place counts from 1, behind `0x`.
-    #[error("character {0} of the secret is not a hexadecimal digit; give {SECRET_DIGITS} of 0-9 and a-f")]
+    #[error(
+        "character {0} of the secret is not a hexadecimal digit; give {SECRET_DIGITS} of 0-9 and \
+         a-f"
+    )]
     NotHex(usize),
     /// Zero, or not below the order of the curve.
     #[error("the secret is not a key of secp256k1 (zero, or too large); generate another one")]
@@ -35,7 +42,9 @@ impl Secret {
     /// # Errors
     /// [`SecretError::NotAKey`].
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, SecretError> {
-        k256::SecretKey::from_slice(bytes).map(Self).map_err(|_| SecretError::NotAKey)
+        k256::SecretKey::from_slice(bytes)
+            .map(Self)
+            .map_err(|_| SecretError::NotAKey)
     }
 
     /// A secret from hexadecimal digits, with or without `0x`; space around them is ignored.
@@ -49,7 +58,8 @@ impl Secret {
             return Err(SecretError::NotHex(place + 1));
         }
         let mut bytes = Zeroizing::new([0; 32]);
-        const_hex::decode_to_slice(digits, bytes.as_mut()).map_err(|_| SecretError::Length(digits.len()))?;
+        const_hex::decode_to_slice(digits, bytes.as_mut())
+            .map_err(|_| SecretError::Length(digits.len()))?;
         Self::from_bytes(&bytes)
     }
 
@@ -95,7 +105,8 @@ impl fmt::Debug for Secret {
 pub struct Address(pub [u8; 20]);
 
 impl Address {
-    /// An address from 40 hexadecimal digits in any case, with or without `0x`; checksums are not judged.
+    /// An address from 40 hexadecimal digits in any case, with or without `0x`; checksums are not
+    /// judged.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 20];
         const_hex::decode_to_slice(text.trim(), &mut bytes).ok()?;
@@ -109,9 +120,20 @@ impl fmt::Display for Address {
         let hash = const_hex::encode(keccak(digits.as_bytes()));
         write!(f, "0x")?;
         // EIP-55: a letter is a capital where the hash's digit is 8 or more.
-        digits.chars().zip(hash.chars()).try_for_each(|(digit, hashed)| {
-            write!(f, "{}", if hashed >= '8' { digit.to_ascii_uppercase() } else { digit })
-        })
+        digits
+            .chars()
+            .zip(hash.chars())
+            .try_for_each(|(digit, hashed)| {
+                write!(
+                    f,
+                    "{}",
+                    if hashed >= '8' {
+                        digit.to_ascii_uppercase()
+                    } else {
+                        digit
+                    }
+                )
+            })
     }
 }
 
@@ -136,14 +158,23 @@ mod tests {
     #[test]
     fn a_known_secret_has_its_known_address() {
         let secret = Secret::from_hex(KNOWN).unwrap();
-        assert_eq!(secret.address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
-        assert_eq!(Secret::from_hex(&format!(" {}\n", &KNOWN[2..])).unwrap(), secret);
+        assert_eq!(
+            secret.address().to_string(),
+            "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+        );
+        assert_eq!(
+            Secret::from_hex(&format!(" {}\n", &KNOWN[2..])).unwrap(),
+            secret
+        );
         assert_eq!(Secret::from_bytes(&secret.to_bytes()).unwrap(), secret);
     }
 
     #[test]
     fn checksums_follow_eip_55() {
-        for known in ["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"] {
+        for known in [
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+        ] {
             let lower = known.to_lowercase();
             assert_eq!(Address::from_hex(&lower).unwrap().to_string(), known);
             assert_eq!(Address::from_hex(&known[2..]), Address::from_hex(&lower));
@@ -171,7 +202,10 @@ mod tests {
     #[test]
     fn debug_hides_the_secret() {
         let shown = format!("{:?}", Secret::from_hex(KNOWN).unwrap());
-        assert_eq!(shown, "Secret(of 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266)");
+        assert_eq!(
+            shown,
+            "Secret(of 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266)"
+        );
     }
 
     #[test]

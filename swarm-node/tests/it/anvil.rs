@@ -21,7 +21,8 @@ pub struct Anvil {
 
 /// The program, where `npm ci` in `contracts/` has put it.
 fn program() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil")
 }
 
 /// True if anvil is there; says so otherwise.
@@ -35,7 +36,10 @@ pub fn is_installed() -> bool {
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
 }
 
 impl Anvil {
@@ -47,7 +51,11 @@ impl Anvil {
     /// Starts a chain on this port.
     pub fn start_at(port: u16, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let anvil = Self { child: spawn(port, &arguments), port, arguments };
+        let anvil = Self {
+            child: spawn(port, &arguments),
+            port,
+            arguments,
+        };
         anvil.wait();
         anvil
     }
@@ -74,7 +82,10 @@ impl Anvil {
     pub fn ask(&self, method: &str, parameters: Value) -> Option<Value> {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
         let answer = crate::http::post(self.port, &request.to_string())?;
-        serde_json::from_str::<Value>(&answer).ok()?.get("result").cloned()
+        serde_json::from_str::<Value>(&answer)
+            .ok()?
+            .get("result")
+            .cloned()
     }
 
     /// Ends the chain as an operator would; with `--state` it writes down what it knows.
@@ -100,6 +111,18 @@ impl Drop for Anvil {
 
 fn spawn(port: u16, arguments: &[String]) -> Child {
     let mut command = Command::new(program());
-    command.args(["--host", "127.0.0.1", "--silent", "--port", &port.to_string()]).args(arguments);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("anvil starts")
+    command
+        .args([
+            "--host",
+            "127.0.0.1",
+            "--silent",
+            "--port",
+            &port.to_string(),
+        ])
+        .args(arguments);
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("anvil starts")
 }

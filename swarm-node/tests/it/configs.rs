@@ -14,7 +14,9 @@ fn root() -> PathBuf {
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("the folder is there");
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
+    paths
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .collect()
 }
 
 #[test]
@@ -22,15 +24,25 @@ fn settings_files_are_accepted() {
     let files = files(&root(), "toml");
     assert!(files.len() >= 4, "{files:?}");
     for file in files {
-        let settings = Settings::load(&Sources { file: Some(file.clone()), ..Sources::default() });
-        settings.unwrap_or_else(|error| panic!("{error}")).config().unwrap();
+        let settings = Settings::load(&Sources {
+            file: Some(file.clone()),
+            ..Sources::default()
+        });
+        settings
+            .unwrap_or_else(|error| panic!("{error}"))
+            .config()
+            .unwrap();
     }
 }
 
 #[test]
 fn settings_files_ask_for_no_more_questions_than_there_are() {
     for file in files(&root(), "toml") {
-        let settings = Settings::load(&Sources { file: Some(file.clone()), ..Sources::default() }).unwrap();
+        let settings = Settings::load(&Sources {
+            file: Some(file.clone()),
+            ..Sources::default()
+        })
+        .unwrap();
         let config = settings.config().unwrap();
         let (demo, train, eval) = (config.demo, config.train, config.eval);
         for (families, difficulty, count, seed) in [
@@ -38,7 +50,10 @@ fn settings_files_ask_for_no_more_questions_than_there_are() {
             (train.families, train.difficulty, train.heldout, 0),
             (eval.families, eval.difficulty, eval.questions, eval.seed),
         ] {
-            for family in families.into_iter().filter(|family| *family != FamilyId::Gsm8k) {
+            for family in families
+                .into_iter()
+                .filter(|family| *family != FamilyId::Gsm8k)
+            {
                 held_out_set(family, difficulty, count, seed)
                     .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             }
@@ -52,7 +67,10 @@ fn deployment_files_are_accepted() {
     assert!(files.len() >= 2, "{files:?}");
     for file in files {
         let deployment = Deployment::read(&file).unwrap_or_else(|error| panic!("{error}"));
-        deployment.parameters.check(deployment.parameters.genesis).unwrap_or_else(|error| panic!("{error}"));
+        deployment
+            .parameters
+            .check(deployment.parameters.genesis)
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
@@ -68,9 +86,22 @@ fn a_shipped_checkpoint_is_the_one_of_its_checksum() {
     let folder = root().join("nano");
     for file in files(&folder, "safetensors") {
         let model = Model::load(Some(&file), &Silent).unwrap_or_else(|error| panic!("{error}"));
-        let digest: String = model.weights.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-        let sums = std::fs::read_to_string(folder.join("SHA256SUMS")).expect("a checksum beside the checkpoint");
-        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
-        assert!(sums.lines().any(|line| line.starts_with(&digest) && line.ends_with(name)), "{digest} {name}");
+        let digest: String = model
+            .weights
+            .digest()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let sums = std::fs::read_to_string(folder.join("SHA256SUMS"))
+            .expect("a checksum beside the checkpoint");
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a name");
+        assert!(
+            sums.lines()
+                .any(|line| line.starts_with(&digest) && line.ends_with(name)),
+            "{digest} {name}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! `swarm-node chain dev` as a process of its own: a chain that lasts longer than the commands that use it.
+//! `swarm-node chain dev` as a process of its own: a chain that lasts longer than the commands that
+//! use it.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -28,20 +29,33 @@ impl DevChain {
 
     /// The same with a limit of open files.
     pub fn limited(folder: &Path, open_files: usize) -> Self {
-        let script = format!("ulimit -n {open_files}; exec \"$0\" chain dev --json --port 0 --dir \"$1\"");
+        let script =
+            format!("ulimit -n {open_files}; exec \"$0\" chain dev --json --port 0 --dir \"$1\"");
         let mut command = Command::new("sh");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_swarm-node")]).arg(folder);
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_swarm-node")])
+            .arg(folder);
         Self::spawn(command)
     }
 
     fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
         let mut line = String::new();
         let out = child.stdout.take().expect("its output is a pipe");
-        BufReader::new(out).read_line(&mut line).expect("it says where it is");
+        BufReader::new(out)
+            .read_line(&mut line)
+            .expect("it says where it is");
         let said: Value = serde_json::from_str(&line).expect("one line of JSON");
         let url = said["url"].as_str().expect("a URL");
-        let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        let port = url
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("a port");
         Self { child, port }
     }
 
@@ -76,7 +90,11 @@ impl DevChain {
     pub fn wait_for_transactions(&self, count: u64) {
         let begun = Instant::now();
         while self.account()[1] != format!("{count:#x}") {
-            assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", self.account());
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{:?}",
+                self.account()
+            );
             thread::sleep(Duration::from_millis(20));
         }
         // Until a command that looks every 10 ms has seen it.
@@ -86,7 +104,8 @@ impl DevChain {
     /// What the first account holds, and how many transactions it has sent.
     pub fn account(&self) -> [Value; 2] {
         let address = dev_accounts()[0].address.to_string();
-        ["eth_getBalance", "eth_getTransactionCount"].map(|method| self.ask(method, json!([address, "latest"])))
+        ["eth_getBalance", "eth_getTransactionCount"]
+            .map(|method| self.ask(method, json!([address, "latest"])))
     }
 }
 

@@ -1,4 +1,5 @@
-//! A server between a node and its chain that fails as servers do: errors, slow answers, answers that never come.
+//! A server between a node and its chain that fails as servers do: errors, slow answers, answers
+//! that never come.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -17,7 +18,8 @@ enum Fate {
     Error,
     /// It is passed on and answered late.
     Slow,
-    /// It is passed on, and the answer is lost: the sender cannot know that its transaction was taken.
+    /// It is passed on, and the answer is lost: the sender cannot know that its transaction was
+    /// taken.
     Lost,
 }
 
@@ -52,7 +54,10 @@ impl Faults {
                 thread::spawn(move || serve(stream, port, fate(request)));
             }
         });
-        Self { port: own, requests }
+        Self {
+            port: own,
+            requests,
+        }
     }
 
     /// Where it answers.
@@ -67,7 +72,9 @@ impl Faults {
 }
 
 fn serve(mut stream: TcpStream, port: u16, fate: Fate) {
-    let Some(request) = http::body_of(&mut stream) else { return };
+    let Some(request) = http::body_of(&mut stream) else {
+        return;
+    };
     if fate == Fate::Error {
         return http::answer(&mut stream, "503 Service Unavailable", "");
     }

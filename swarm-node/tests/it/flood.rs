@@ -14,7 +14,9 @@ const CHAIN_ID: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
 fn answers(chain: &DevChain) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        if http::post(chain.address().port(), CHAIN_ID).is_some_and(|answer| answer.contains("0x7a6a")) {
+        if http::post(chain.address().port(), CHAIN_ID)
+            .is_some_and(|answer| answer.contains("0x7a6a"))
+        {
             return true;
         }
     }
@@ -25,8 +27,13 @@ fn answers(chain: &DevChain) -> bool {
 fn flooded(chain: &DevChain, count: usize, said: &[u8]) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for _ in 0..count {
-        // Once the system's queue is full, it takes seconds until it refuses: those that got in are enough.
-        let Ok(mut stream) = TcpStream::connect_timeout(&chain.address(), Duration::from_millis(200)) else { break };
+        // Once the system's queue is full, it takes seconds until it refuses: those that got in are
+        // enough.
+        let Ok(mut stream) =
+            TcpStream::connect_timeout(&chain.address(), Duration::from_millis(200))
+        else {
+            break;
+        };
         let _ = stream.write_all(said);
         held.push(stream);
     }

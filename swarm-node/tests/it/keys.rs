@@ -15,13 +15,22 @@ fn written(folder: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        bytes.extend(if path.is_dir() { written(&path) } else { std::fs::read(&path).unwrap() });
+        bytes.extend(if path.is_dir() {
+            written(&path)
+        } else {
+            std::fs::read(&path).unwrap()
+        });
     }
     bytes
 }
 
 fn assert_silent(ended: &Ended) {
-    assert!(!ended.out.contains(KEY) && !ended.err.contains(KEY), "{}\n{}", ended.out, ended.err);
+    assert!(
+        !ended.out.contains(KEY) && !ended.err.contains(KEY),
+        "{}\n{}",
+        ended.out,
+        ended.err
+    );
 }
 
 #[test]
@@ -33,7 +42,10 @@ fn a_url_with_a_key_is_used_and_neither_kept_nor_shown() {
     let secret = dev_accounts()[0].secret.to_string();
     let environment = [("SWARM_NODE_WALLET_SECRET", secret.as_str())];
     let run = |arguments: &[&str], code: i32, said: &[&str]| {
-        let ended = node_with(&[arguments, &["--set", "chain.poll_ms=50"]].concat(), &environment);
+        let ended = node_with(
+            &[arguments, &["--set", "chain.poll_ms=50"]].concat(),
+            &environment,
+        );
         ended.expect(code, said);
         assert_silent(&ended);
         ended
@@ -41,27 +53,73 @@ fn a_url_with_a_key_is_used_and_neither_kept_nor_shown() {
 
     let file = folder.path().join("swarm.toml");
     let file = file.to_str().unwrap();
-    run(&["chain", "deploy", file, "--chain", &url, "--json"], 0, &["is not in", "give --chain URL"]);
+    run(
+        &["chain", "deploy", file, "--chain", &url, "--json"],
+        0,
+        &["is not in", "give --chain URL"],
+    );
     assert!(!std::fs::read_to_string(file).unwrap().contains("rpc"));
     run(&["chain", "status", file], 2, &["give --chain URL"]);
-    let status = run(&["chain", "status", file, "--chain", &url, "--json"], 0, &[]).json();
+    let status = run(
+        &["chain", "status", file, "--chain", &url, "--json"],
+        0,
+        &[],
+    )
+    .json();
     assert_eq!(status["endpoint"], shown.as_str());
     let key = folder.path().join("node.key");
-    run(&["chain", "join", file, "--chain", &url, "--mint", "--node-key", key.to_str().unwrap()], 0, &[]);
+    run(
+        &[
+            "chain",
+            "join",
+            file,
+            "--chain",
+            &url,
+            "--mint",
+            "--node-key",
+            key.to_str().unwrap(),
+        ],
+        0,
+        &[],
+    );
 
-    let ended = demo(folder.path(), &["--chain", &url, "--set", "chain.wait_s=1"], &environment);
+    let ended = demo(
+        folder.path(),
+        &["--chain", &url, "--set", "chain.wait_s=1"],
+        &environment,
+    );
     ended.expect(1, &["not all rewards are settled"]);
     assert_silent(&ended);
-    let run_folder = std::fs::read_dir(runs(folder.path())).unwrap().next().unwrap().unwrap().path();
+    let run_folder = std::fs::read_dir(runs(folder.path()))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let run_folder = run_folder.to_str().unwrap();
-    ended.expect(1, &[&format!("later: swarm-node settle {run_folder} --chain URL")]);
+    ended.expect(
+        1,
+        &[&format!(
+            "later: swarm-node settle {run_folder} --chain URL"
+        )],
+    );
     assert_eq!(ended.json()["chain"]["endpoint"], shown.as_str());
-    run(&["settle", run_folder], 2, &["run.toml", "--chain URL", "SWARM_NODE_CHAIN_ENDPOINT"]);
+    run(
+        &["settle", run_folder],
+        2,
+        &["run.toml", "--chain URL", "SWARM_NODE_CHAIN_ENDPOINT"],
+    );
     let settled = run(&["settle", run_folder, "--chain", &url, "--json"], 0, &[]).json();
-    assert_eq!((&settled["settled"], &settled["chain"]["endpoint"]), (&true.into(), &shown.into()));
+    assert_eq!(
+        (&settled["settled"], &settled["chain"]["endpoint"]),
+        (&true.into(), &shown.into())
+    );
 
     let text = String::from_utf8_lossy(&written(folder.path())).into_owned();
-    assert!(text.contains("coordinator") && !text.contains(KEY), "a file has the key");
+    assert!(
+        text.contains("coordinator") && !text.contains(KEY),
+        "a file has the key"
+    );
     let text = String::from_utf8_lossy(&written(place.path())).into_owned();
     assert!(!text.contains(KEY));
 }
@@ -73,9 +131,18 @@ fn a_url_without_a_key_is_kept() {
     let url = format!("http://{}", chain.address());
     let secret = dev_accounts()[0].secret.to_string();
     let environment = [("SWARM_NODE_WALLET_SECRET", secret.as_str())];
-    let ended = demo(folder.path(), &["--chain", &url, "--set", "chain.wait_s=1"], &environment);
+    let ended = demo(
+        folder.path(),
+        &["--chain", &url, "--set", "chain.wait_s=1"],
+        &environment,
+    );
     ended.expect(1, &["not all rewards are settled"]);
-    let run = std::fs::read_dir(runs(folder.path())).unwrap().next().unwrap().unwrap().path();
+    let run = std::fs::read_dir(runs(folder.path()))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let run = run.to_str().unwrap();
     ended.expect(1, &[&format!("later: swarm-node settle {run}\n")]);
     node_with(&["settle", run, "--set", "chain.poll_ms=50"], &environment).expect(0, &[]);
@@ -98,19 +165,36 @@ fn no_error_shows_a_key() {
             vec!["chain", "status", "--chain", &url],
             vec!["chain", "deploy", deployment, "--chain", &url],
             vec!["settle", "nowhere", "--chain", &url],
-            vec!["demo", "--rounds", "0", "--chain", &url, "--set", "chain.wait_s=0", "--set", "demo.heldout=1"],
+            vec![
+                "demo",
+                "--rounds",
+                "0",
+                "--chain",
+                &url,
+                "--set",
+                "chain.wait_s=0",
+                "--set",
+                "demo.heldout=1",
+            ],
         ] {
-            let ended = node_with(&arguments, &[("SWARM_NODE_WALLET_SECRET", &"11".repeat(32))]);
+            let ended = node_with(
+                &arguments,
+                &[("SWARM_NODE_WALLET_SECRET", &"11".repeat(32))],
+            );
             assert!(ended.code != 0, "{arguments:?}");
             assert_silent(&ended);
         }
     }
     let url = format!("https://rpc.example/v3/{KEY}");
     for extra in ["--origin", "--json"] {
-        let ended = node_with(&["config", "show", extra], &[("SWARM_NODE_CHAIN_ENDPOINT", &url)]);
+        let ended = node_with(
+            &["config", "show", extra],
+            &[("SWARM_NODE_CHAIN_ENDPOINT", &url)],
+        );
         ended.expect(0, &[]);
         assert_silent(&ended);
         assert!(ended.out.contains("https://rpc.example/…"), "{}", ended.out);
     }
-    node(&["chain", "status", "--chain", "https://rpc.example/…"]).expect(2, &["was cut", "--chain"]);
+    node(&["chain", "status", "--chain", "https://rpc.example/…"])
+        .expect(2, &["was cut", "--chain"]);
 }

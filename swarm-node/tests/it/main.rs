@@ -1,5 +1,9 @@
 //! Whole-program tests: the real binary, its messages and its exit codes.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod anvil;
 mod commands;

@@ -16,7 +16,11 @@ pub struct Ended {
 impl From<Output> for Ended {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the output is text");
-        Self { code: output.status.code().expect("an exit code"), out: text(output.stdout), err: text(output.stderr) }
+        Self {
+            code: output.status.code().expect("an exit code"),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 }
 
@@ -33,7 +37,11 @@ impl Ended {
         for text in said {
             assert!(self.err.contains(text), "no {text:?} in: {}", self.err);
         }
-        assert!(!self.err.contains("panicked") && !self.err.contains("RUST_BACKTRACE"), "{}", self.err);
+        assert!(
+            !self.err.contains("panicked") && !self.err.contains("RUST_BACKTRACE"),
+            "{}",
+            self.err
+        );
     }
 }
 
@@ -46,13 +54,20 @@ pub fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
 
 /// Runs the binary with these arguments and environment.
 pub fn node_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
-    command(arguments, environment).output().expect("the binary starts").into()
+    command(arguments, environment)
+        .output()
+        .expect("the binary starts")
+        .into()
 }
 
 /// Starts the binary and does not wait.
 pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     let mut command = command(arguments, environment);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts")
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts")
 }
 
 /// Runs the binary with these arguments.
@@ -64,6 +79,9 @@ pub fn node(arguments: &[&str]) -> Ended {
 pub fn untrained(folder: &Path) -> PathBuf {
     let path = folder.join("untrained.safetensors");
     let config = ModelConfig::preset("nano").expect("a preset");
-    initialise(&config, 1).expect("initial weights").save(&path).expect("the folder can be written");
+    initialise(&config, 1)
+        .expect("initial weights")
+        .save(&path)
+        .expect("the folder can be written");
     path
 }

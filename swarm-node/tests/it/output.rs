@@ -39,7 +39,8 @@ struct Commands {
     runs: u32,
 }
 
-/// What a command is, and what it says of its result: as text, and if standard output does not take it.
+/// What a command is, and what it says of its result: as text, and if standard output does not take
+/// it.
 type Case = (&'static str, Command, &'static str);
 
 impl Commands {
@@ -48,9 +49,21 @@ impl Commands {
         let chain = DevChain::start(&folder.path().join(odd("chain")));
         let deployment = folder.path().join("swarm.toml");
         let model = untrained(folder.path());
-        let edits = [("steps", "1"), ("decay", "0"), ("answers", "2"), ("checkpoint_every", "1")];
+        let edits = [
+            ("steps", "1"),
+            ("decay", "0"),
+            ("answers", "2"),
+            ("checkpoint_every", "1"),
+        ];
         let recipe = edited_recipe(folder.path(), &edits);
-        let commands = Self { folder, chain, deployment, model, recipe, runs: 0 };
+        let commands = Self {
+            folder,
+            chain,
+            deployment,
+            model,
+            recipe,
+            runs: 0,
+        };
         let deployed = ended(&mut commands.deploy(&commands.deployment));
         deployed.expect(0, &[]);
         commands
@@ -59,21 +72,38 @@ impl Commands {
     fn deploy(&self, file: &Path) -> Command {
         let secret = devchain::secret();
         let environment = [("SWARM_NODE_WALLET_SECRET", secret.as_str())];
-        let mut command = command(&["chain", "deploy", "--chain", &self.chain.url()], &environment);
+        let mut command = command(
+            &["chain", "deploy", "--chain", &self.chain.url()],
+            &environment,
+        );
         command.args(["--set", "chain.poll_ms=10"]).arg(file);
         command
     }
 
     fn tiny(&self, name: &str) -> Command {
-        let mut command = command(&[name, "--set", "learn.max_new=4", "--set", "learn.group=2"], &[]);
-        command.arg(if name == "demo" { "--base" } else { "--model" }).arg(&self.model);
+        let mut command = command(
+            &[name, "--set", "learn.max_new=4", "--set", "learn.group=2"],
+            &[],
+        );
+        command
+            .arg(if name == "demo" { "--base" } else { "--model" })
+            .arg(&self.model);
         command
     }
 
     /// A demo of one round.
     fn demo(&self) -> Command {
         let mut demo = self.tiny("demo");
-        demo.args(["--peers", "2", "--rounds", "1", "--set", "demo.families=count,max", "--set", "demo.questions=1"]);
+        demo.args([
+            "--peers",
+            "2",
+            "--rounds",
+            "1",
+            "--set",
+            "demo.families=count,max",
+            "--set",
+            "demo.questions=1",
+        ]);
         demo.args([
             "--set",
             "demo.common=1",
@@ -94,7 +124,10 @@ impl Commands {
         let at = self.folder.path().join(format!("run-{}", self.runs));
         std::fs::create_dir(&at).unwrap();
         let secret = devchain::secret();
-        let both = [("SWARM_NODE_WALLET_SECRET", secret.as_str()), ("SWARM_NODE_WALLET_PASSWORD", "p")];
+        let both = [
+            ("SWARM_NODE_WALLET_SECRET", secret.as_str()),
+            ("SWARM_NODE_WALLET_PASSWORD", "p"),
+        ];
         let with = |arguments: &[&str]| command(arguments, &both);
         let wallet = |action: &str, name: &str| {
             let mut command = with(&["wallet", action]);
@@ -103,14 +136,34 @@ impl Commands {
         };
         let mut train = self.tiny("train");
         train
-            .args(["--steps", "2", "--set", "train.questions=1", "--set", "train.heldout=1", "--out"])
+            .args([
+                "--steps",
+                "2",
+                "--set",
+                "train.questions=1",
+                "--set",
+                "train.heldout=1",
+                "--out",
+            ])
             .arg(at.join("t"));
         let mut pretrain = with(&["pretrain", "--out"]);
-        pretrain.arg(at.join("pretrained")).arg("--recipe").arg(&self.recipe);
+        pretrain
+            .arg(at.join("pretrained"))
+            .arg("--recipe")
+            .arg(&self.recipe);
         let mut eval = self.tiny("eval");
         eval.args(["--questions", "1", "--samples", "1", "--show", "1"]);
         let demo = self.demo();
-        let mut join = with(&["chain", "join", "--mint", "--stake", "1", "--set", "chain.poll_ms=10", "--node-key"]);
+        let mut join = with(&[
+            "chain",
+            "join",
+            "--mint",
+            "--stake",
+            "1",
+            "--set",
+            "chain.poll_ms=10",
+            "--node-key",
+        ]);
         join.arg(at.join("node.key")).arg(&self.deployment);
         // The account is bound to one node; a second key of the same account may be bound, too.
         let mut status = with(&["chain", "status"]);
@@ -119,13 +172,21 @@ impl Commands {
             ("help", with(&["--help"]), ""),
             ("config show", with(&["config", "show"]), "[engine]"),
             ("wallet new", wallet("new", "new.json"), "the wallet is in "),
-            ("wallet import", wallet("import", "import.json"), "the wallet is in "),
+            (
+                "wallet import",
+                wallet("import", "import.json"),
+                "the wallet is in ",
+            ),
             ("wallet show", with(&["wallet", "show"]), "0x"),
             ("train", train, "its checkpoints are in "),
             ("pretrain", pretrain, "the model is "),
             ("eval", eval, "mean"),
             ("demo", demo, "transcript "),
-            ("chain deploy", self.deploy(&at.join("deployment.toml")), "coordinator  0x"),
+            (
+                "chain deploy",
+                self.deploy(&at.join("deployment.toml")),
+                "coordinator  0x",
+            ),
             ("chain join", join, "the node has joined: "),
             ("chain status", status, "pool"),
         ]
@@ -144,12 +205,22 @@ fn standard_error_that_takes_nothing_changes_nothing() {
             "train" => &["2 steps, model "],
             "pretrain" => &["model.safetensors"],
             "eval" => &["max, ", "Held-out pass@1", "mean"],
-            "demo" => &["Held-out pass@1 after", "careless corpus", "1 of 1 epochs accepted by 0x"],
+            "demo" => &[
+                "Held-out pass@1 after",
+                "careless corpus",
+                "1 of 1 epochs accepted by 0x",
+            ],
             "chain deploy" => &["token        0x", "wrote "],
             "chain join" => &["peer id      16Uiu2HA"],
             _ => &["pool         0 tokens"],
         };
-        said.iter().for_each(|text| assert!(ended.out.contains(text), "{name}, no {text:?} in: {}", ended.out));
+        said.iter().for_each(|text| {
+            assert!(
+                ended.out.contains(text),
+                "{name}, no {text:?} in: {}",
+                ended.out
+            )
+        });
     }
 }
 
@@ -158,7 +229,10 @@ fn a_result_that_nobody_takes_is_told_with_its_place() {
     for (name, mut command, kept) in Commands::new().all() {
         let ended = ended(command.stdout(full()).stderr(Stdio::piped()));
         assert_eq!(ended.code, 1, "{name}: {}", ended.err);
-        ended.expect(1, &["standard output cannot be written", "No space left", kept]);
+        ended.expect(
+            1,
+            &["standard output cannot be written", "No space left", kept],
+        );
     }
 }
 
@@ -178,8 +252,14 @@ fn a_reader_that_has_seen_enough_ends_nothing() {
         assert_eq!(status.code(), Some(0), "{name}");
     }
     let made = commands.folder.path().join("run-1");
-    assert!(made.join("pretrained/model.safetensors").is_file() && made.join("deployment.toml").is_file());
-    assert!(std::fs::read_dir(made.join("t")).unwrap().count() > 0, "checkpoints");
+    assert!(
+        made.join("pretrained/model.safetensors").is_file()
+            && made.join("deployment.toml").is_file()
+    );
+    assert!(
+        std::fs::read_dir(made.join("t")).unwrap().count() > 0,
+        "checkpoints"
+    );
 }
 
 #[test]
@@ -200,22 +280,45 @@ fn eval_shows_questions_with_answers_as_written_and_as_read() {
     let folder = tempfile::tempdir().unwrap();
     let model = untrained(folder.path());
     let eval = |extra: &[&str]| {
-        let arguments = ["eval", "--questions", "3", "--samples", "0", "--families", "max,count", "--model"];
+        let arguments = [
+            "eval",
+            "--questions",
+            "3",
+            "--samples",
+            "0",
+            "--families",
+            "max,count",
+            "--model",
+        ];
         let ended = node(&[&arguments[..], &[model.to_str().unwrap()], extra].concat());
         ended.expect(0, &[]);
         ended
     };
     let shown = eval(&["--show", "2", "--json"]).json();
     let entries = shown["shown"].as_array().unwrap();
-    let families: Vec<&str> = entries.iter().map(|entry| entry["family"].as_str().unwrap()).collect();
+    let families: Vec<&str> = entries
+        .iter()
+        .map(|entry| entry["family"].as_str().unwrap())
+        .collect();
     assert_eq!(families, ["max", "max", "count", "count"]);
     for entry in entries {
-        let [question, answer, gold] = ["question", "answer", "gold"].map(|key| entry[key].as_str().unwrap());
-        assert!(!question.is_empty() && !gold.is_empty() && entry["right"].is_boolean(), "{entry}");
+        let [question, answer, gold] =
+            ["question", "answer", "gold"].map(|key| entry[key].as_str().unwrap());
+        assert!(
+            !question.is_empty() && !gold.is_empty() && entry["right"].is_boolean(),
+            "{entry}"
+        );
         assert_eq!(entry["right"], entry["read"] == gold, "{answer:?}: {entry}");
     }
     let text = eval(&["--show", "1"]).out;
-    for part in ["max, ", "count, ", "  question  \"", "  answer    \"", "  read      ", "  gold      \""] {
+    for part in [
+        "max, ",
+        "count, ",
+        "  question  \"",
+        "  answer    \"",
+        "  read      ",
+        "  gold      \"",
+    ] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
     assert_eq!(eval(&["--json"]).json()["shown"], Value::Null);
@@ -229,8 +332,12 @@ fn odd(text: &str) -> OsString {
 
 #[test]
 fn a_variable_of_ours_that_is_not_text_is_refused_without_its_value() {
-    for name in ["SWARM_NODE_WALLET_SECRET", "SWARM_NODE_WALLET_PASSWORD", "SWARM_NODE_CONFIG", "SWARM_NODE_TRAIN_OUT"]
-    {
+    for name in [
+        "SWARM_NODE_WALLET_SECRET",
+        "SWARM_NODE_WALLET_PASSWORD",
+        "SWARM_NODE_CONFIG",
+        "SWARM_NODE_TRAIN_OUT",
+    ] {
         let ended = ended(command(&["config", "show"], &[]).env(name, odd("secret-value")));
         ended.expect(2, &[name, "not UTF-8", "unset it"]);
         assert!(!ended.err.contains("secret-value"), "{}", ended.err);
@@ -246,21 +353,47 @@ fn paths_that_are_not_text_work_or_are_refused_before_the_work() {
     std::fs::create_dir(&at).unwrap();
     let pretrain = |json: &[&str]| {
         let mut command = command(&["pretrain", "--recipe"], &[]);
-        ended(command.arg(&commands.recipe).arg("--out").arg(at.join(odd("run"))).args(json))
+        ended(
+            command
+                .arg(&commands.recipe)
+                .arg("--out")
+                .arg(at.join(odd("run")))
+                .args(json),
+        )
     };
     pretrain(&["--json"]).expect(2, &["not UTF-8", "--json"]);
-    assert_eq!(std::fs::read_dir(&at).unwrap().count(), 0, "nothing is begun");
+    assert_eq!(
+        std::fs::read_dir(&at).unwrap().count(),
+        0,
+        "nothing is begun"
+    );
     pretrain(&[]).expect(0, &[]);
     assert!(at.join(odd("run")).join("model.safetensors").is_file());
     ended(&mut commands.deploy(&at.join(odd("swarm.toml")))).expect(0, &[]);
-    ended(command(&["chain", "status", "--json"], &[]).arg(at.join(odd("swarm.toml")))).expect(0, &[]);
+    ended(command(&["chain", "status", "--json"], &[]).arg(at.join(odd("swarm.toml"))))
+        .expect(0, &[]);
     let password = [("SWARM_NODE_WALLET_PASSWORD", "p")];
     for action in ["new", "show"] {
-        ended(command(&["wallet", action, "--json"], &password).arg(at.join(odd("wallet.json")))).expect(0, &[]);
+        ended(command(&["wallet", action, "--json"], &password).arg(at.join(odd("wallet.json"))))
+            .expect(0, &[]);
     }
     let secret = devchain::secret();
-    let mut join = command(&["chain", "join", "--mint", "--stake", "1", "--json", "--set", "chain.poll_ms=10"], &[]);
-    join.env("SWARM_NODE_WALLET_SECRET", &secret).arg("--node-key").arg(at.join(odd("node.key")));
+    let mut join = command(
+        &[
+            "chain",
+            "join",
+            "--mint",
+            "--stake",
+            "1",
+            "--json",
+            "--set",
+            "chain.poll_ms=10",
+        ],
+        &[],
+    );
+    join.env("SWARM_NODE_WALLET_SECRET", &secret)
+        .arg("--node-key")
+        .arg(at.join(odd("node.key")));
     ended(join.arg(at.join(odd("swarm.toml")))).expect(0, &[]);
     let settings = at.join(odd("settings.toml"));
     std::fs::write(&settings, "[demo]\nrounds = 3\n").unwrap();
@@ -269,7 +402,12 @@ fn paths_that_are_not_text_work_or_are_refused_before_the_work() {
     assert_eq!(shown.json()["demo.rounds"]["value"], 3);
     ended(command(&["settle"], &[("SWARM_NODE_WALLET_SECRET", &secret)]).arg(at.join(odd("none"))))
         .expect(1, &["is no run"]);
-    for (name, flag) in [("train", "--out"), ("train", "--model"), ("train", "--gsm8k"), ("eval", "--model")] {
+    for (name, flag) in [
+        ("train", "--out"),
+        ("train", "--model"),
+        ("train", "--gsm8k"),
+        ("eval", "--model"),
+    ] {
         ended(command(&[name, flag], &[]).arg(at.join(odd("x")))).expect(2, &["invalid UTF-8"]);
     }
     commands.runs += 1;
@@ -280,7 +418,10 @@ fn nothing_is_deployed_unless_its_file_can_be_written() {
     let commands = Commands::new();
     let before = commands.chain.account();
     let missing = commands.folder.path().join("none/swarm.toml");
-    ended(&mut commands.deploy(&missing)).expect(2, &["none/swarm.toml cannot be written", "nothing was deployed"]);
+    ended(&mut commands.deploy(&missing)).expect(
+        2,
+        &["none/swarm.toml cannot be written", "nothing was deployed"],
+    );
     ended(&mut commands.deploy(&commands.model.join("x.toml"))).expect(2, &["cannot be written"]);
     ended(&mut commands.deploy(&commands.deployment)).expect(2, &["swarm.toml exists"]);
     let link = commands.folder.path().join("link.toml");
@@ -295,10 +436,22 @@ fn a_demo_pays_for_nothing_that_it_cannot_keep() {
     let before = commands.chain.account();
     let runs = commands.model.join("runs");
     let mut demo = commands.demo();
-    demo.args(["--chain", &commands.chain.url(), "--set", &format!("demo.run={}", runs.display())]);
+    demo.args([
+        "--chain",
+        &commands.chain.url(),
+        "--set",
+        &format!("demo.run={}", runs.display()),
+    ]);
     let ended = ended(demo.env("SWARM_NODE_WALLET_SECRET", devchain::secret()));
-    ended.expect(1, &["untrained.safetensors/runs cannot be written", "demo.run"]);
-    assert!(ended.out.contains("Held-out pass@1 after"), "it learns all the same: {}", ended.out);
+    ended.expect(
+        1,
+        &["untrained.safetensors/runs cannot be written", "demo.run"],
+    );
+    assert!(
+        ended.out.contains("Held-out pass@1 after"),
+        "it learns all the same: {}",
+        ended.out
+    );
     assert_eq!(commands.chain.account(), before);
 }
 
@@ -307,15 +460,38 @@ fn a_deployment_that_is_given_up_says_what_is_on_the_chain() {
     let commands = Commands::new();
     let file = commands.folder.path().join("late.toml");
     let mut deploy = commands.deploy(&file);
-    let ended = ended(deploy.args(["--set", "chain.confirmations=1000", "--set", "chain.wait_s=2"]));
-    ended.expect(1, &["gave up after 2 s", "token 0x", "stake 0x", "coordinator 0x", "(transaction 0x", "--token"]);
+    let ended = ended(deploy.args([
+        "--set",
+        "chain.confirmations=1000",
+        "--set",
+        "chain.wait_s=2",
+    ]));
+    ended.expect(
+        1,
+        &[
+            "gave up after 2 s",
+            "token 0x",
+            "stake 0x",
+            "coordinator 0x",
+            "(transaction 0x",
+            "--token",
+        ],
+    );
     assert!(!file.exists());
-    assert_eq!(names(commands.folder.path(), ".partial-"), 0, "no temporary file stays");
+    assert_eq!(
+        names(commands.folder.path(), ".partial-"),
+        0,
+        "no temporary file stays"
+    );
 }
 
 fn names(folder: &Path, prefix: &str) -> usize {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    entries.filter(|name| name.to_string_lossy().starts_with(prefix)).count()
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    entries
+        .filter(|name| name.to_string_lossy().starts_with(prefix))
+        .count()
 }
 
 #[test]
@@ -324,9 +500,24 @@ fn a_wallet_that_cannot_be_written_names_the_right_remedy() {
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     let password = [("SWARM_NODE_WALLET_PASSWORD", "p")];
-    let ended = node_with(&["wallet", "new", file.join("wallet.json").to_str().unwrap()], &password);
-    ended.expect(1, &["file/wallet.json cannot be written", "name a file in a folder"]);
+    let ended = node_with(
+        &["wallet", "new", file.join("wallet.json").to_str().unwrap()],
+        &password,
+    );
+    ended.expect(
+        1,
+        &[
+            "file/wallet.json cannot be written",
+            "name a file in a folder",
+        ],
+    );
     let ended = node_with(&["wallet", "new", "/proc/none/wallet.json"], &password);
-    ended.expect(1, &["/proc/none/wallet.json cannot be written", "name a file in a folder"]);
+    ended.expect(
+        1,
+        &[
+            "/proc/none/wallet.json cannot be written",
+            "name a file in a folder",
+        ],
+    );
     assert!(!ended.err.contains("wallet new"), "{}", ended.err);
 }

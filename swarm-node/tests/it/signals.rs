@@ -21,16 +21,29 @@ struct Running {
 
 impl Running {
     fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let err = BufReader::new(child.stderr.take().unwrap());
-        Self { child, err, said: String::new() }
+        Self {
+            child,
+            err,
+            said: String::new(),
+        }
     }
 
     /// Reads messages up to one that holds this.
     fn wait_for(&mut self, text: &str) {
         loop {
             let mut line = String::new();
-            assert_ne!(self.err.read_line(&mut line).unwrap(), 0, "no {text:?} in: {}", self.said);
+            assert_ne!(
+                self.err.read_line(&mut line).unwrap(),
+                0,
+                "no {text:?} in: {}",
+                self.said
+            );
             self.said.push_str(&line);
             if line.contains(text) {
                 return;
@@ -45,28 +58,68 @@ impl Running {
     fn end(mut self) -> Ended {
         self.err.read_to_string(&mut self.said).unwrap();
         let mut out = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        self.child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut out)
+            .unwrap();
         let status = self.child.wait().unwrap();
-        let code = status.code().unwrap_or_else(|| panic!("ended by signal {:?}: {}", status.signal(), self.said));
-        Ended { code, out, err: self.said }
+        let code = status
+            .code()
+            .unwrap_or_else(|| panic!("ended by signal {:?}: {}", status.signal(), self.said));
+        Ended {
+            code,
+            out,
+            err: self.said,
+        }
     }
 }
 
 fn send(process: u32, signal: &str) {
-    let status = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status();
+    let status = Command::new("kill")
+        .args([&format!("-{signal}"), &process.to_string()])
+        .status();
     assert!(status.unwrap().success());
 }
 
 /// The number in `step N of`.
 fn step(ended: &Ended) -> u64 {
-    let (_, rest) = ended.err.rsplit_once(": step ").unwrap_or_else(|| panic!("{}", ended.err));
-    rest.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{}", ended.err))
+    let (_, rest) = ended
+        .err
+        .rsplit_once(": step ")
+        .unwrap_or_else(|| panic!("{}", ended.err));
+    rest.split(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("{}", ended.err))
 }
 
 fn train(base: &Path, out: &Path, steps: &str) -> Command {
-    let mut command = command(&["train", "--json", "--steps", steps, "--set", "train.questions=2"], &[]);
-    command.args(["--set", "train.heldout=2", "--set", "learn.max_new=4", "--set", "learn.group=4"]);
-    command.args(["--set", "train.checkpoint_every=100000", "--model"]).arg(base).arg("--out").arg(out);
+    let mut command = command(
+        &[
+            "train",
+            "--json",
+            "--steps",
+            steps,
+            "--set",
+            "train.questions=2",
+        ],
+        &[],
+    );
+    command.args([
+        "--set",
+        "train.heldout=2",
+        "--set",
+        "learn.max_new=4",
+        "--set",
+        "learn.group=4",
+    ]);
+    command
+        .args(["--set", "train.checkpoint_every=100000", "--model"])
+        .arg(base)
+        .arg("--out")
+        .arg(out);
     command
 }
 
@@ -84,13 +137,32 @@ fn training_that_is_stopped_goes_on_to_the_same_digest() {
         running.wait_for("training 1");
         running.send(signal);
         let ended = running.end();
-        ended.expect(code, &[&format!("stopped by SIG{signal}"), "of 300 is saved in", "--resume"]);
-        assert!((1..300).contains(&step(&ended)) && ended.out.is_empty(), "{} {}", ended.err, ended.out);
+        ended.expect(
+            code,
+            &[
+                &format!("stopped by SIG{signal}"),
+                "of 300 is saved in",
+                "--resume",
+            ],
+        );
+        assert!(
+            (1..300).contains(&step(&ended)) && ended.out.is_empty(),
+            "{} {}",
+            ended.err,
+            ended.out
+        );
         if resume {
             let steps = (step(&ended) + 1).to_string();
-            let resumed: Ended = train(&base, &parts, &steps).arg("--resume").output().unwrap().into();
+            let resumed: Ended = train(&base, &parts, &steps)
+                .arg("--resume")
+                .output()
+                .unwrap()
+                .into();
             resumed.expect(0, &[]);
-            let whole: Ended = train(&base, &folder.path().join("whole"), &steps).output().unwrap().into();
+            let whole: Ended = train(&base, &folder.path().join("whole"), &steps)
+                .output()
+                .unwrap()
+                .into();
             for key in ["steps", "digest", "heldout"] {
                 assert_eq!(resumed.json()[key], whole.json()[key], "{key}");
             }
@@ -101,11 +173,19 @@ fn training_that_is_stopped_goes_on_to_the_same_digest() {
 #[test]
 fn pretraining_that_is_stopped_goes_on_to_the_same_digest() {
     let folder = tempfile::tempdir().unwrap();
-    let edits = [("steps", "60"), ("decay", "0"), ("answers", "2"), ("checkpoint_every", "1000")];
+    let edits = [
+        ("steps", "60"),
+        ("decay", "0"),
+        ("answers", "2"),
+        ("checkpoint_every", "1000"),
+    ];
     let recipe = edited_recipe(folder.path(), &edits);
     let pretrain = |out: &str| {
         let mut command = command(&["pretrain", "--recipe"], &[]);
-        command.arg(&recipe).arg("--out").arg(folder.path().join(out));
+        command
+            .arg(&recipe)
+            .arg("--out")
+            .arg(folder.path().join(out));
         command
     };
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
@@ -113,8 +193,20 @@ fn pretraining_that_is_stopped_goes_on_to_the_same_digest() {
         running.wait_for("pretraining 2/");
         running.send(signal);
         let ended = running.end();
-        ended.expect(code, &[&format!("stopped by SIG{signal}"), "of 60 is saved in", "goes on from there"]);
-        assert!((1..60).contains(&step(&ended)) && ended.out.is_empty(), "{} {}", ended.err, ended.out);
+        ended.expect(
+            code,
+            &[
+                &format!("stopped by SIG{signal}"),
+                "of 60 is saved in",
+                "goes on from there",
+            ],
+        );
+        assert!(
+            (1..60).contains(&step(&ended)) && ended.out.is_empty(),
+            "{} {}",
+            ended.err,
+            ended.out
+        );
     }
     let digest = |out: &str| {
         let ended: Ended = pretrain(out).output().unwrap().into();
@@ -128,10 +220,20 @@ fn pretraining_that_is_stopped_goes_on_to_the_same_digest() {
 fn a_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
     // Steps that take seconds.
-    let edits = [("steps", "60"), ("decay", "0"), ("answers", "4000"), ("checkpoint_every", "1000")];
+    let edits = [
+        ("steps", "60"),
+        ("decay", "0"),
+        ("answers", "4000"),
+        ("checkpoint_every", "1000"),
+    ];
     let recipe = edited_recipe(folder.path(), &edits);
     let out = folder.path().join("run");
-    let mut running = Running::start(command(&["pretrain", "--recipe"], &[]).arg(&recipe).arg("--out").arg(&out));
+    let mut running = Running::start(
+        command(&["pretrain", "--recipe"], &[])
+            .arg(&recipe)
+            .arg("--out")
+            .arg(&out),
+    );
     running.wait_for("pretraining: 60 steps");
     thread::sleep(Duration::from_millis(300));
     running.send("INT");
@@ -140,7 +242,11 @@ fn a_second_signal_ends_at_once() {
     let sent = Instant::now();
     let ended = running.end();
     assert_eq!(ended.code, 143, "{}", ended.err);
-    assert!(sent.elapsed() < Duration::from_secs(2) && !ended.err.contains("is saved"), "{}", ended.err);
+    assert!(
+        sent.elapsed() < Duration::from_secs(2) && !ended.err.contains("is saved"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]
@@ -149,14 +255,29 @@ fn a_dev_chain_ends_with_a_signal_and_forgets_nothing() {
     let secret = devchain::secret();
     let chain = DevChain::start(folder.path());
     let file = folder.path().join("swarm.toml");
-    let arguments = ["chain", "deploy", file.to_str().unwrap(), "--chain", &chain.url(), "--set", "chain.poll_ms=10"];
+    let arguments = [
+        "chain",
+        "deploy",
+        file.to_str().unwrap(),
+        "--chain",
+        &chain.url(),
+        "--set",
+        "chain.poll_ms=10",
+    ];
     node_with(&arguments, &[("SWARM_NODE_WALLET_SECRET", &secret)]).expect(0, &[]);
     let before = chain.account();
     send(chain.id(), "INT");
     assert_eq!(chain.wait().code(), Some(0));
     let chain = DevChain::start(folder.path());
     assert_eq!(chain.account(), before);
-    node(&["chain", "status", file.to_str().unwrap(), "--chain", &chain.url()]).expect(0, &[]);
+    node(&[
+        "chain",
+        "status",
+        file.to_str().unwrap(),
+        "--chain",
+        &chain.url(),
+    ])
+    .expect(0, &[]);
 }
 
 #[test]
@@ -165,14 +286,30 @@ fn a_deployment_that_is_stopped_says_what_is_on_the_chain() {
     let chain = DevChain::start(&folder.path().join("chain"));
     let file = folder.path().join("swarm.toml");
     let secret = devchain::secret();
-    let never = ["--set", "chain.poll_ms=10", "--set", "chain.confirmations=1000"];
-    let mut deploy = command(&["chain", "deploy", "--chain", &chain.url()], &[("SWARM_NODE_WALLET_SECRET", &secret)]);
+    let never = [
+        "--set",
+        "chain.poll_ms=10",
+        "--set",
+        "chain.confirmations=1000",
+    ];
+    let mut deploy = command(
+        &["chain", "deploy", "--chain", &chain.url()],
+        &[("SWARM_NODE_WALLET_SECRET", &secret)],
+    );
     let mut running = Running::start(deploy.args(never).arg(&file));
     running.wait_for("deploying from");
     chain.wait_for_transactions(3);
     running.send("TERM");
     let ended = running.end();
-    ended.expect(143, &["stopped by SIGTERM", "token 0x", "coordinator 0x", "(transaction 0x"]);
+    ended.expect(
+        143,
+        &[
+            "stopped by SIGTERM",
+            "token 0x",
+            "coordinator 0x",
+            "(transaction 0x",
+        ],
+    );
     assert!(!file.exists() && ended.out.is_empty());
 }
 
@@ -184,18 +321,44 @@ fn a_join_that_is_stopped_goes_on_without_staking_twice() {
     let secret = devchain::secret();
     let environment = [("SWARM_NODE_WALLET_SECRET", secret.as_str())];
     let file = folder.path().join("swarm.toml");
-    let deploy = ["chain", "deploy", file.to_str().unwrap(), "--chain", &chain.url(), "--set", "chain.poll_ms=10"];
+    let deploy = [
+        "chain",
+        "deploy",
+        file.to_str().unwrap(),
+        "--chain",
+        &chain.url(),
+        "--set",
+        "chain.poll_ms=10",
+    ];
     node_with(&deploy, &environment).expect(0, &[]);
     let key = folder.path().join("node.key");
-    let join = ["chain", "join", file.to_str().unwrap(), "--node-key", key.to_str().unwrap(), "--json", "--mint"];
+    let join = [
+        "chain",
+        "join",
+        file.to_str().unwrap(),
+        "--node-key",
+        key.to_str().unwrap(),
+        "--json",
+        "--mint",
+    ];
     // One block on top of each transaction, and nobody who mines it: the first step is never final.
-    let slow = ["--stake", "7", "--set", "chain.poll_ms=10", "--set", "chain.confirmations=1"];
+    let slow = [
+        "--stake",
+        "7",
+        "--set",
+        "chain.poll_ms=10",
+        "--set",
+        "chain.confirmations=1",
+    ];
     let running = Running::start(&mut command(&[&join[..], &slow].concat(), &environment));
     chain.wait_for_transactions(4);
     running.send("INT");
     let ended = running.end();
     ended.expect(130, &["mint (transaction 0x", "the same command goes on"]);
-    let joined = node_with(&[&join[..], &["--stake", "7", "--set", "chain.poll_ms=10"]].concat(), &environment);
+    let joined = node_with(
+        &[&join[..], &["--stake", "7", "--set", "chain.poll_ms=10"]].concat(),
+        &environment,
+    );
     joined.expect(0, &[]);
     assert_eq!(joined.json()["stake"], "7 tokens");
 }
@@ -207,7 +370,18 @@ fn a_demo_that_is_stopped_leaves_rewards_that_can_be_settled() {
     let chain = DevChain::start(&folder.path().join("chain"));
     let secret = devchain::secret();
     let environment = [("SWARM_NODE_WALLET_SECRET", secret.as_str())];
-    let mut demo = command(&["demo", "--peers", "2", "--rounds", "60", "--chain", &chain.url()], &environment);
+    let mut demo = command(
+        &[
+            "demo",
+            "--peers",
+            "2",
+            "--rounds",
+            "60",
+            "--chain",
+            &chain.url(),
+        ],
+        &environment,
+    );
     let settings = [
         "demo.epoch=2",
         "demo.questions=1",
@@ -226,18 +400,39 @@ fn a_demo_that_is_stopped_leaves_rewards_that_can_be_settled() {
         demo.args(["--set", setting]);
     }
     let runs = folder.path().join("runs");
-    demo.arg("--set").arg(format!("demo.run={}", runs.display())).arg("--base").arg(&base);
+    demo.arg("--set")
+        .arg(format!("demo.run={}", runs.display()))
+        .arg("--base")
+        .arg(&base);
     let mut running = Running::start(&mut demo);
     running.wait_for("swarm 4/60");
     running.send("TERM");
     let ended = running.end();
-    let run = std::fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
+    let run = std::fs::read_dir(&runs)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let run = run.to_str().unwrap();
-    ended.expect(143, &["stopped by SIGTERM", &format!("later: swarm-node settle {run}")]);
+    ended.expect(
+        143,
+        &[
+            "stopped by SIGTERM",
+            &format!("later: swarm-node settle {run}"),
+        ],
+    );
     assert!(ended.out.is_empty(), "{}", ended.out);
-    let settled = node_with(&["settle", run, "--json", "--set", "chain.poll_ms=20"], &environment);
+    let settled = node_with(
+        &["settle", run, "--json", "--set", "chain.poll_ms=20"],
+        &environment,
+    );
     settled.expect(0, &[]);
     let summary = settled.json();
-    assert_eq!((&summary["settled"], &summary["claimed"]), (&true.into(), &summary["earned"]), "{summary}");
+    assert_eq!(
+        (&summary["settled"], &summary["claimed"]),
+        (&true.into(), &summary["earned"]),
+        "{summary}"
+    );
     assert!(summary["epochs_accepted"].as_u64() > Some(0), "{summary}");
 }

@@ -1,7 +1,7 @@
 //! A checkpoint is a folder that `transformers` loads as it is.
 //!
-//! These tests run Python with `transformers` and `torch`; TRANSFORMERS_PYTHON names the interpreter, `python3` is the
-//! default. Where it has no such library they say so and are skipped.
+//! These tests run Python with `transformers` and `torch`; TRANSFORMERS_PYTHON names the
+//! interpreter, `python3` is the default. Where it has no such library they say so and are skipped.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -50,11 +50,21 @@ fn python() -> Option<String> {
 /// What transformers makes of a folder.
 fn load(python: &str, folder: &Path, prompts: &[&str], new: usize) -> Value {
     let output = Command::new(python)
-        .args(["-c", SCRIPT, folder.to_str().unwrap(), &json!(prompts).to_string(), &new.to_string()])
+        .args([
+            "-c",
+            SCRIPT,
+            folder.to_str().unwrap(),
+            &json!(prompts).to_string(),
+            &new.to_string(),
+        ])
         .env("HF_HUB_OFFLINE", "1")
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     serde_json::from_str(text.lines().last().unwrap()).unwrap()
 }
@@ -62,20 +72,48 @@ fn load(python: &str, folder: &Path, prompts: &[&str], new: usize) -> Value {
 /// Prompts as ids, and what our generator adds to each, greedily.
 fn ours(folder: &Path, prompts: &[&str], new: usize) -> Value {
     let model = Model::load(Some(folder), &Silent).unwrap();
-    let tokens = prompts.iter().map(|prompt| model.tokenizer.encode_prompt(prompt).unwrap());
-    let prompts: Vec<Prompt> = (0..).zip(tokens).map(|(index, tokens)| Prompt { tokens, index }).collect();
+    let tokens = prompts
+        .iter()
+        .map(|prompt| model.tokenizer.encode_prompt(prompt).unwrap());
+    let prompts: Vec<Prompt> = (0..)
+        .zip(tokens)
+        .map(|(index, tokens)| Prompt { tokens, index })
+        .collect();
     let engine = Arc::new(CpuEngine::new(1));
     let mut generator = Generator::new(engine, model.config, model.tokenizer.ends()).unwrap();
     generator.set_weights(model.weights).unwrap();
-    let request = Request { prompts: &prompts, samples: 1, max_new: new, key: [0; 2], temperature: 0.0 };
+    let request = Request {
+        prompts: &prompts,
+        samples: 1,
+        max_new: new,
+        key: [0; 2],
+        temperature: 0.0,
+    };
     let written = generator.generate(&request).unwrap();
-    prompts.iter().zip(written).map(|(prompt, one)| json!({ "ids": prompt.tokens, "new": one[0].tokens })).collect()
+    prompts
+        .iter()
+        .zip(written)
+        .map(|(prompt, one)| json!({ "ids": prompt.tokens, "new": one[0].tokens }))
+        .collect()
 }
 
 fn train(folder: &Path, extra: &[&str]) -> std::path::PathBuf {
     let out = folder.join("run");
-    let mut arguments = vec!["train", "--json", "--steps", "2", "--out", out.to_str().unwrap()];
-    for setting in ["train.questions=4", "train.heldout=2", "learn.group=4", "learn.max_new=8", "train.difficulty=0"] {
+    let mut arguments = vec![
+        "train",
+        "--json",
+        "--steps",
+        "2",
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    for setting in [
+        "train.questions=4",
+        "train.heldout=2",
+        "learn.group=4",
+        "learn.max_new=8",
+        "train.difficulty=0",
+    ] {
         arguments.extend(["--set", setting]);
     }
     arguments.extend(extra);
@@ -93,10 +131,20 @@ fn a_trained_character_model_answers_in_transformers_as_it_does_here() {
     let found = load(&python, &checkpoint, &prompts, 8);
     assert_eq!(found["answers"], ours(&checkpoint, &prompts, 8));
     assert!(
-        found["answers"].as_array().unwrap().iter().any(|one| one["new"].as_array().unwrap().last() == Some(&json!(1)))
+        found["answers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["new"].as_array().unwrap().last() == Some(&json!(1)))
     );
-    assert_eq!((&found["missing"], &found["unexpected"]), (&json!([]), &json!([])));
-    assert_eq!((found["dtype"].as_str(), found["eos"].as_u64()), (Some("torch.float32"), Some(1)));
+    assert_eq!(
+        (&found["missing"], &found["unexpected"]),
+        (&json!([]), &json!([]))
+    );
+    assert_eq!(
+        (found["dtype"].as_str(), found["eos"].as_u64()),
+        (Some("torch.float32"), Some(1))
+    );
 }
 
 #[test]
@@ -105,17 +153,30 @@ fn a_trained_hugging_face_model_is_one_again() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["llama", "qwen2"] {
         let root = folder.path().join(name);
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers").join(name);
-        let checkpoint = train(&root, &["--model", source.to_str().unwrap(), "--families", "max"]);
-        // No digits: `transformers` splits them by the family's own rule, whatever this small tokenizer.json says.
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/transformers")
+            .join(name);
+        let checkpoint = train(
+            &root,
+            &["--model", source.to_str().unwrap(), "--families", "max"],
+        );
+        // No digits: `transformers` splits them by the family's own rule, whatever this small
+        // tokenizer.json says.
         let prompts = ["the largest of them", "a b"];
         let found = load(&python, &checkpoint, &prompts, 6);
         assert_eq!(found["answers"], ours(&checkpoint, &prompts, 6), "{name}");
-        assert_eq!((&found["missing"], &found["unexpected"]), (&json!([]), &json!([])));
+        assert_eq!(
+            (&found["missing"], &found["unexpected"]),
+            (&json!([]), &json!([]))
+        );
         assert_eq!(found["dtype"], "torch.float32");
         let trained = Model::load(Some(&checkpoint), &Silent).unwrap();
         for (tensor, value) in trained.weights.iter() {
-            let bytes: Vec<u8> = value.words().iter().flat_map(|word| word.to_le_bytes()).collect();
+            let bytes: Vec<u8> = value
+                .words()
+                .iter()
+                .flat_map(|word| word.to_le_bytes())
+                .collect();
             let digest = <sha2::Sha256 as sha2::Digest>::digest(&bytes);
             let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(found["weights"][tensor], digest, "{name}: {tensor}");

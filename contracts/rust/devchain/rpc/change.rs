@@ -24,7 +24,11 @@ pub(super) fn send(ledger: &mut Ledger, wall: u64, params: &Params) -> Result<B2
 }
 
 /// `evm_mine`: one block, at a time if one is given.
-pub(super) fn mine_one(ledger: &mut Ledger, wall: u64, params: &Params) -> Result<&'static str, RpcError> {
+pub(super) fn mine_one(
+    ledger: &mut Ledger,
+    wall: u64,
+    params: &Params,
+) -> Result<&'static str, RpcError> {
     if let Some(time) = params.optional::<Number>(0, "timestamp")? {
         let time = time.get();
         ledger.set_clock(|clock, latest| clock.pin(time, wall, latest))?;
@@ -36,12 +40,18 @@ pub(super) fn mine_one(ledger: &mut Ledger, wall: u64, params: &Params) -> Resul
 /// `anvil_mine`: many blocks of one time.
 pub(super) fn mine(ledger: &mut Ledger, wall: u64, params: &Params) -> Result<(), RpcError> {
     params.none(1, "interval")?;
-    let count = params.optional::<Number>(0, "blocks")?.map_or(1, Number::get);
+    let count = params
+        .optional::<Number>(0, "blocks")?
+        .map_or(1, Number::get);
     Ok(ledger.mine(count, wall)?)
 }
 
 /// `evm_increaseTime`: seconds; returns them.
-pub(super) fn increase_time(ledger: &mut Ledger, wall: u64, params: &Params) -> Result<u64, RpcError> {
+pub(super) fn increase_time(
+    ledger: &mut Ledger,
+    wall: u64,
+    params: &Params,
+) -> Result<u64, RpcError> {
     let seconds = params.get::<Number>(0, "seconds")?.get();
     ledger.set_clock(|clock, latest| clock.advance(seconds, wall, latest))?;
     Ok(seconds)

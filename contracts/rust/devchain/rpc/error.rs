@@ -39,7 +39,11 @@ pub struct RpcError {
 impl RpcError {
     /// An error without data.
     pub fn new(code: i64, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), data: None }
+        Self {
+            code,
+            message: message.into(),
+            data: None,
+        }
     }
 
     /// A refused request.
@@ -65,7 +69,10 @@ impl RpcError {
     /// A method that is not offered.
     pub fn method(method: &str) -> Self {
         let shown: String = method.chars().take(64).collect();
-        Self::new(METHOD, format!("the method {shown} does not exist/is not available"))
+        Self::new(
+            METHOD,
+            format!("the method {shown} does not exist/is not available"),
+        )
     }
 }
 
@@ -73,7 +80,11 @@ impl From<CallError> for RpcError {
     fn from(error: CallError) -> Self {
         let data = error.data().cloned();
         let code = if data.is_some() { REVERTED } else { SERVER };
-        Self { code, message: error.to_string(), data }
+        Self {
+            code,
+            message: error.to_string(),
+            data,
+        }
     }
 }
 

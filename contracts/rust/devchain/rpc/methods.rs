@@ -1,5 +1,6 @@
-//! The methods by name: those of the Ethereum API that clients here need, those by which other dev chains move time and
-//! mine (`evm_…`, `anvil_…`), and `devchain_setTime` and `devchain_now` for a time that stands still, which those lack.
+//! The methods by name: those of the Ethereum API that clients here need, those by which other dev
+//! chains move time and mine (`evm_…`, `anvil_…`), and `devchain_setTime` and `devchain_now` for a
+//! time that stands still, which those lack.
 
 use alloy::primitives::{U64, U256};
 use serde::Serialize;
@@ -18,7 +19,12 @@ const VERSION: &str = concat!("swarm-node-devchain/", env!("CARGO_PKG_VERSION"))
 ///
 /// # Errors
 /// Why there is no answer.
-pub fn call(ledger: &mut Ledger, wall: u64, method: &str, params: &Params) -> Result<Value, RpcError> {
+pub fn call(
+    ledger: &mut Ledger,
+    wall: u64,
+    method: &str,
+    params: &Params,
+) -> Result<Value, RpcError> {
     let chain = ledger.chain();
     match method {
         "web3_clientVersion" => json(VERSION),
@@ -34,7 +40,9 @@ pub fn call(ledger: &mut Ledger, wall: u64, method: &str, params: &Params) -> Re
         "eth_getBlockReceipts" => json(read::block_receipts(chain, params)?),
         "eth_getTransactionByHash" => json(read::transaction(chain, params)?),
         "eth_getTransactionReceipt" => json(read::receipt(chain, params)?),
-        "eth_getTransactionCount" => json(read::account(chain, params, |chain, at| U64::from(chain.nonce(at)))?),
+        "eth_getTransactionCount" => json(read::account(chain, params, |chain, at| {
+            U64::from(chain.nonce(at))
+        })?),
         "eth_getBalance" => json(read::account(chain, params, |chain, at| chain.balance(at))?),
         "eth_getCode" => json(read::account(chain, params, |chain, at| chain.code(at))?),
         "eth_getStorageAt" => json(read::storage(chain, params)?),

@@ -1,12 +1,14 @@
-//! JSON-RPC 2.0 as a function: the bytes of a request and the wall time go in, the bytes of the answer come out.
+//! JSON-RPC 2.0 as a function: the bytes of a request and the wall time go in, the bytes of the
+//! answer come out.
 //!
 //! ```text
 //! bytes ─► request or batch ─► params ─► methods ─► chain (read) · ledger (change)
 //!                    │            │         │
 //!                    └────────────┴─────────┴──► error: −32700 … −32600 of the standard, 3 for a revert
 //! ```
-//! The transport inside the process and the HTTP server both call [`handle`], so both answer the same. A request that
-//! is not understood is refused alone; its neighbours in a batch are answered. Whatever comes in, nothing panics.
+//! The transport inside the process and the HTTP server both call [`handle`], so both answer the
+//! same. A request that is not understood is refused alone; its neighbours in a batch are answered.
+//! Whatever comes in, nothing panics.
 
 mod change;
 pub mod error;
@@ -44,14 +46,18 @@ pub fn handle(ledger: &mut Ledger, wall: u64, request: &[u8]) -> Option<Vec<u8>>
 
 fn parse(request: &[u8]) -> Result<Value, RpcError> {
     if request.len() > MAX_REQUEST_BYTES {
-        return Err(RpcError::limit(format!("request of {} bytes, at most {MAX_REQUEST_BYTES}", request.len())));
+        return Err(RpcError::limit(format!(
+            "request of {} bytes, at most {MAX_REQUEST_BYTES}",
+            request.len()
+        )));
     }
     let value = from_slice(request).map_err(|error| RpcError::parse(&error))?;
     match &value {
         Value::Array(batch) if batch.is_empty() => Err(RpcError::request("an empty batch")),
-        Value::Array(batch) if batch.len() > MAX_BATCH => {
-            Err(RpcError::limit(format!("batch of {} requests, at most {MAX_BATCH}", batch.len())))
-        }
+        Value::Array(batch) if batch.len() > MAX_BATCH => Err(RpcError::limit(format!(
+            "batch of {} requests, at most {MAX_BATCH}",
+            batch.len()
+        ))),
         _ => Ok(value),
     }
 }
@@ -61,7 +67,11 @@ fn batch_answer(ledger: &mut Ledger, wall: u64, batch: Vec<Value>) -> Option<Box
     let mut answers = Vec::new();
     for request in batch {
         let full = bytes > MAX_ANSWER_BYTES;
-        let answer = if full { full_refusal(&request) } else { answer(ledger, wall, request) };
+        let answer = if full {
+            full_refusal(&request)
+        } else {
+            answer(ledger, wall, request)
+        };
         bytes += answer.as_ref().map_or(0, |answer| answer.get().len());
         answers.extend(answer);
     }
@@ -69,7 +79,9 @@ fn batch_answer(ledger: &mut Ledger, wall: u64, batch: Vec<Value>) -> Option<Box
 }
 
 fn full_refusal(request: &Value) -> Option<Box<RawValue>> {
-    let error = RpcError::limit(format!("the batch's answer is over {MAX_ANSWER_BYTES} bytes: ask for less at once"));
+    let error = RpcError::limit(format!(
+        "the batch's answer is over {MAX_ANSWER_BYTES} bytes: ask for less at once"
+    ));
     request.get("id").map(|id| refusal(id, error))
 }
 
@@ -80,7 +92,12 @@ fn answer(ledger: &mut Ledger, wall: u64, request: Value) -> Option<Box<RawValue
     let id = request.remove("id");
     let result = match (request.remove("method"), request.remove("params")) {
         (Some(Value::String(method)), params) => call(ledger, wall, &method, params),
-        _ => return Some(refusal(&id.unwrap_or_default(), RpcError::request("no method"))),
+        _ => {
+            return Some(refusal(
+                &id.unwrap_or_default(),
+                RpcError::request("no method"),
+            ));
+        }
     };
     let id = id?;
     Some(match result {
@@ -89,7 +106,12 @@ fn answer(ledger: &mut Ledger, wall: u64, request: Value) -> Option<Box<RawValue
     })
 }
 
-fn call(ledger: &mut Ledger, wall: u64, method: &str, params: Option<Value>) -> Result<Value, RpcError> {
+fn call(
+    ledger: &mut Ledger,
+    wall: u64,
+    method: &str,
+    params: Option<Value>,
+) -> Result<Value, RpcError> {
     methods::call(ledger, wall, method, &Params::new(params)?)
 }
 

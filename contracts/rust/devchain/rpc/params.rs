@@ -20,7 +20,10 @@ impl Params {
         match params {
             None | Some(Value::Null) => Ok(Self(vec![])),
             Some(Value::Array(list)) => Ok(Self(list)),
-            Some(other) => Err(RpcError::new(PARAMS, format!("params must be a list, got {}", shown(&other)))),
+            Some(other) => Err(RpcError::new(
+                PARAMS,
+                format!("params must be a list, got {}", shown(&other)),
+            )),
         }
     }
 
@@ -29,21 +32,37 @@ impl Params {
     /// # Errors
     /// [`PARAMS`] with its name and value.
     pub fn get<T: DeserializeOwned>(&self, index: usize, name: &str) -> Result<T, RpcError> {
-        self.optional(index, name)?
-            .ok_or_else(|| RpcError::new(PARAMS, format!("missing value for required argument {index} ({name})")))
+        self.optional(index, name)?.ok_or_else(|| {
+            RpcError::new(
+                PARAMS,
+                format!("missing value for required argument {index} ({name})"),
+            )
+        })
     }
 
     /// The parameter at a place if there is one.
     ///
     /// # Errors
     /// [`PARAMS`] with its name and value.
-    pub fn optional<T: DeserializeOwned>(&self, index: usize, name: &str) -> Result<Option<T>, RpcError> {
+    pub fn optional<T: DeserializeOwned>(
+        &self,
+        index: usize,
+        name: &str,
+    ) -> Result<Option<T>, RpcError> {
         let malformed = |value: &Value, error: serde_json::Error| {
-            RpcError::new(PARAMS, format!("invalid argument {index} ({name}): {error}, got {}", shown(value)))
+            RpcError::new(
+                PARAMS,
+                format!(
+                    "invalid argument {index} ({name}): {error}, got {}",
+                    shown(value)
+                ),
+            )
         };
         match self.0.get(index) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => T::deserialize(value).map(Some).map_err(|error| malformed(value, error)),
+            Some(value) => T::deserialize(value)
+                .map(Some)
+                .map_err(|error| malformed(value, error)),
         }
     }
 
@@ -54,9 +73,10 @@ impl Params {
     pub fn none(&self, index: usize, name: &str) -> Result<(), RpcError> {
         match self.optional::<Value>(index, name)? {
             None => Ok(()),
-            Some(_) => {
-                Err(RpcError::new(PARAMS, format!("argument {index} ({name}) is not supported by this dev chain")))
-            }
+            Some(_) => Err(RpcError::new(
+                PARAMS,
+                format!("argument {index} ({name}) is not supported by this dev chain"),
+            )),
         }
     }
 }

@@ -19,7 +19,9 @@ fn ask(ledger: &mut Ledger, request: &[u8]) -> Value {
 }
 
 fn code(request: &Value) -> i64 {
-    ask(&mut ledger(), request.to_string().as_bytes())["error"]["code"].as_i64().unwrap_or_default()
+    ask(&mut ledger(), request.to_string().as_bytes())["error"]["code"]
+        .as_i64()
+        .unwrap_or_default()
 }
 
 #[test]
@@ -30,12 +32,27 @@ fn what_is_not_understood_is_refused_by_its_code() {
     assert_eq!(code(&json!([])), REQUEST);
     assert_eq!(code(&json!({ "id": 1 })), REQUEST);
     assert_eq!(code(&json!({ "id": 1, "method": "eth_mining" })), METHOD);
-    assert_eq!(code(&json!({ "id": 1, "method": "eth_call", "params": {} })), PARAMS);
-    assert_eq!(code(&json!({ "id": 1, "method": "eth_getBalance", "params": ["0x12"] })), PARAMS);
-    assert_eq!(code(&json!({ "id": 1, "method": "eth_getBalance" })), PARAMS);
-    assert_eq!(code(&json!({ "id": 1, "method": "eth_call", "params": [{}, "latest", { "0x": {} }] })), PARAMS);
+    assert_eq!(
+        code(&json!({ "id": 1, "method": "eth_call", "params": {} })),
+        PARAMS
+    );
+    assert_eq!(
+        code(&json!({ "id": 1, "method": "eth_getBalance", "params": ["0x12"] })),
+        PARAMS
+    );
+    assert_eq!(
+        code(&json!({ "id": 1, "method": "eth_getBalance" })),
+        PARAMS
+    );
+    assert_eq!(
+        code(&json!({ "id": 1, "method": "eth_call", "params": [{}, "latest", { "0x": {} }] })),
+        PARAMS
+    );
     assert_eq!(code(&json!(vec![0; MAX_BATCH + 1])), LIMIT);
-    assert_eq!(ask(&mut ledger(), &vec![b' '; MAX_REQUEST_BYTES + 1])["error"]["code"], LIMIT);
+    assert_eq!(
+        ask(&mut ledger(), &vec![b' '; MAX_REQUEST_BYTES + 1])["error"]["code"],
+        LIMIT
+    );
 }
 
 #[test]
@@ -43,25 +60,42 @@ fn a_malformed_value_is_named() {
     let request = json!({ "id": 1, "method": "eth_getBalance", "params": ["0x12", "latest"] });
     let answer = ask(&mut ledger(), request.to_string().as_bytes());
     let message = answer["error"]["message"].as_str().unwrap();
-    assert!(message.starts_with("invalid argument 0 (address)") && message.ends_with("got \"0x12\""), "{message}");
+    assert!(
+        message.starts_with("invalid argument 0 (address)") && message.ends_with("got \"0x12\""),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_batch_is_answered_one_by_one() {
-    let (chain, number) =
-        (json!({ "id": "a", "method": "eth_chainId" }), json!({ "id": 2, "method": "eth_blockNumber" }));
+    let (chain, number) = (
+        json!({ "id": "a", "method": "eth_chainId" }),
+        json!({ "id": 2, "method": "eth_blockNumber" }),
+    );
     let batch = json!([chain, 5, { "method": "evm_mine" }, number]);
     let answers = ask(&mut ledger(), batch.to_string().as_bytes());
     assert_eq!(answers.as_array().unwrap().len(), 3);
-    assert_eq!((&answers[0]["result"], &answers[0]["id"]), (&json!("0x7a6a"), &json!("a")));
+    assert_eq!(
+        (&answers[0]["result"], &answers[0]["id"]),
+        (&json!("0x7a6a"), &json!("a"))
+    );
     assert_eq!(answers[1]["error"]["code"], REQUEST);
-    assert_eq!(answers[2]["result"], "0x1", "the notification between was done, too");
+    assert_eq!(
+        answers[2]["result"], "0x1",
+        "the notification between was done, too"
+    );
 }
 
 #[test]
 fn nobody_answers_a_notification() {
-    assert_eq!(handle(&mut ledger(), WALL, br#"{"method":"eth_chainId"}"#), None);
-    assert_eq!(handle(&mut ledger(), WALL, br#"[{"method":"eth_chainId"}]"#), None);
+    assert_eq!(
+        handle(&mut ledger(), WALL, br#"{"method":"eth_chainId"}"#),
+        None
+    );
+    assert_eq!(
+        handle(&mut ledger(), WALL, br#"[{"method":"eth_chainId"}]"#),
+        None
+    );
 }
 
 const METHODS: [&str; 27] = [
@@ -103,11 +137,21 @@ fn value() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         any::<u64>().prop_map(|number| json!(format!("{number:#x}"))),
         (0_u64..4).prop_map(|number| json!(format!("{number:#x}"))),
-        prop::sample::select(vec!["latest", "pending", "safe", "finalized", "earliest", "0x", "", "0xzz"])
-            .prop_map(Value::from),
+        prop::sample::select(vec![
+            "latest",
+            "pending",
+            "safe",
+            "finalized",
+            "earliest",
+            "0x",
+            "",
+            "0xzz"
+        ])
+        .prop_map(Value::from),
         (0_usize..10).prop_map(|index| json!(dev_accounts()[index].address)),
         any::<[u8; 32]>().prop_map(|hash| json!(alloy::primitives::B256::from(hash))),
-        prop::collection::vec(any::<u8>(), 0..90).prop_map(|bytes| json!(alloy::primitives::Bytes::from(bytes))),
+        prop::collection::vec(any::<u8>(), 0..90)
+            .prop_map(|bytes| json!(alloy::primitives::Bytes::from(bytes))),
         ".{0,20}".prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 24, 6, |inner| {
@@ -142,9 +186,15 @@ fn value() -> impl Strategy<Value = Value> {
 
 fn request() -> impl Strategy<Value = Value> {
     let method = prop_oneof![9 => prop::sample::select(METHODS.to_vec()).prop_map(Value::from), 1 => value()];
-    let params = prop_oneof![9 => prop::collection::vec(value(), 0..4).prop_map(Value::from), 1 => value()];
-    let id = prop_oneof![any::<i64>().prop_map(Value::from), ".{0,9}".prop_map(Value::from), Just(Value::Null)];
-    (id, method, params).prop_map(|(id, method, params)| json!({ "id": id, "method": method, "params": params }))
+    let params =
+        prop_oneof![9 => prop::collection::vec(value(), 0..4).prop_map(Value::from), 1 => value()];
+    let id = prop_oneof![
+        any::<i64>().prop_map(Value::from),
+        ".{0,9}".prop_map(Value::from),
+        Just(Value::Null)
+    ];
+    (id, method, params)
+        .prop_map(|(id, method, params)| json!({ "id": id, "method": method, "params": params }))
 }
 
 proptest! {

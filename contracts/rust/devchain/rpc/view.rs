@@ -26,7 +26,13 @@ pub struct ReceiptView {
 /// A block with its transaction or only the transaction's hash.
 pub fn block(block: &Block, full: bool) -> BlockView {
     let transactions = match full {
-        true => BlockTransactions::Full(block.mined.iter().map(|mined| transaction(block, mined)).collect()),
+        true => BlockTransactions::Full(
+            block
+                .mined
+                .iter()
+                .map(|mined| transaction(block, mined))
+                .collect(),
+        ),
         false => BlockTransactions::Hashes(block.mined.iter().map(Mined::hash).collect()),
     };
     let size = U256::from(block.header.length());
@@ -65,11 +71,18 @@ pub fn receipt(block: &Block, mined: &Mined) -> ReceiptView {
         to: mined.transaction.to(),
         contract_address: outcome.created,
     };
-    ReceiptView { receipt, revert_reason: reverted.then(|| outcome.output.clone()) }
+    ReceiptView {
+        receipt,
+        revert_reason: reverted.then(|| outcome.output.clone()),
+    }
 }
 
 fn envelope(block: &Block, mined: &Mined) -> ReceiptEnvelope<Log> {
     let (success, gas) = (mined.outcome.success, mined.outcome.gas_used);
-    let receipt = Receipt { status: success.into(), cumulative_gas_used: gas, logs: block_logs(block) };
+    let receipt = Receipt {
+        status: success.into(),
+        cumulative_gas_used: gas,
+        logs: block_logs(block),
+    };
     ReceiptEnvelope::from_typed(mined.transaction.tx_type(), receipt)
 }

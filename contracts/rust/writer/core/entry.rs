@@ -59,7 +59,9 @@ impl Entry {
     /// Wei that it may still take from the account.
     pub fn reserved(&self) -> U256 {
         match (&self.record.state, self.attempt()) {
-            (State::Sent(sent), Some(attempt)) => cost(sent.gas, attempt.fees.max, self.record.intent.value),
+            (State::Sent(sent), Some(attempt)) => {
+                cost(sent.gas, attempt.fees.max, self.record.intent.value)
+            }
             _ => U256::ZERO,
         }
     }
@@ -86,11 +88,17 @@ impl Entry {
     pub fn include(&mut self, inclusion: Inclusion, last: bool) -> bool {
         self.overtaken = None;
         self.trouble = None;
-        let Some(mut sent) = self.sent().cloned() else { return false };
+        let Some(mut sent) = self.sent().cloned() else {
+            return false;
+        };
         if last {
             sent.attempts.retain(|attempt| attempt.hash == inclusion.tx);
         }
-        let state = if last { State::Final(sent, inclusion) } else { State::Included(sent, inclusion) };
+        let state = if last {
+            State::Final(sent, inclusion)
+        } else {
+            State::Included(sent, inclusion)
+        };
         let news = state != self.record.state;
         self.record.state = state;
         news
@@ -99,5 +107,7 @@ impl Entry {
 
 /// The most wei that a transaction takes.
 pub(super) fn cost(gas: u64, price: u128, value: U256) -> U256 {
-    U256::from(gas).saturating_mul(U256::from(price)).saturating_add(value)
+    U256::from(gas)
+        .saturating_mul(U256::from(price))
+        .saturating_add(value)
 }

@@ -82,9 +82,19 @@ impl Verdict {
         let words = message.to_lowercase();
         let says = |any: &[&str]| any.iter().any(|text| words.contains(text));
         match () {
-            () if says(&["already known", "known transaction", "already imported", "already exists"]) => Self::Known,
+            () if says(&[
+                "already known",
+                "known transaction",
+                "already imported",
+                "already exists",
+            ]) =>
+            {
+                Self::Known
+            }
             () if says(&["nonce too low", "nonce is too low", "oldnonce"]) => Self::NonceUsed,
-            () if says(&["underpriced", "less than block base fee", "fee too low"]) => Self::Underpriced,
+            () if says(&["underpriced", "less than block base fee", "fee too low"]) => {
+                Self::Underpriced
+            }
             () => Self::Other(message.into()),
         }
     }
@@ -99,9 +109,15 @@ mod tests {
         for (message, verdict) in [
             ("already known", Verdict::Known),
             ("transaction already imported", Verdict::Known),
-            ("nonce too low: next nonce 5, tx nonce 4", Verdict::NonceUsed),
+            (
+                "nonce too low: next nonce 5, tx nonce 4",
+                Verdict::NonceUsed,
+            ),
             ("replacement transaction underpriced", Verdict::Underpriced),
-            ("max fee per gas less than block base fee", Verdict::Underpriced),
+            (
+                "max fee per gas less than block base fee",
+                Verdict::Underpriced,
+            ),
             ("txpool is full", Verdict::Other("txpool is full".into())),
         ] {
             assert_eq!(Verdict::read(message), verdict, "{message}");

@@ -5,11 +5,13 @@
 //!
 //!  one pass:  Look ─▶ Locate what may be mined ─▶ Broadcast or raise what is not ─▶ Preflight and launch what is queued
 //! ```
-//! A pass is built afresh from the records after every look, so a failure just ends it: nothing is remembered that a
-//! restart would lose. Invariants:
-//! * a change of a record is written before anything that follows from it is done (`unsaved` comes first in `next`);
+//! A pass is built afresh from the records after every look, so a failure just ends it: nothing is
+//! remembered that a restart would lose. Invariants:
+//! * a change of a record is written before anything that follows from it is done (`unsaved` comes
+//!   first in `next`);
 //! * a nonce belongs to one record until somebody else's transaction has used it, confirmed;
-//! * an intent gets a second nonce only then, so it happens once, up to reorganisations deeper than `confirmations`.
+//! * an intent gets a second nonce only then, so it happens once, up to reorganisations deeper than
+//!   `confirmations`.
 
 mod entry;
 mod event;
@@ -61,8 +63,14 @@ pub struct Core<S> {
 impl<S: Seal> Core<S> {
     /// A writer that goes on where `records` end.
     pub fn new(config: WriterConfig, seal: S, records: Vec<Record>) -> Self {
-        let names = records.iter().map(|record| (record.intent.id.clone(), record.sequence)).collect();
-        let entries = records.into_iter().map(|record| (record.sequence, Entry::new(record))).collect();
+        let names = records
+            .iter()
+            .map(|record| (record.intent.id.clone(), record.sequence))
+            .collect();
+        let entries = records
+            .into_iter()
+            .map(|record| (record.sequence, Entry::new(record)))
+            .collect();
         let (unsaved, agenda) = Default::default();
         Self {
             config,
@@ -84,11 +92,12 @@ impl<S: Seal> Core<S> {
         self.seal.account()
     }
 
-    /// Takes an intent. One that is known already is left as it is; with `again`, one that was refused or reverted is
-    /// queued once more.
+    /// Takes an intent. One that is known already is left as it is; with `again`, one that was
+    /// refused or reverted is queued once more.
     ///
     /// # Errors
-    /// [`SubmitError`] if it is malformed, differs from the known one of its name, or too many are waiting.
+    /// [`SubmitError`] if it is malformed, differs from the known one of its name, or too many are
+    /// waiting.
     pub fn submit(&mut self, intent: Intent, again: bool) -> Result<(), SubmitError> {
         intent.check()?;
         if let Some((sequence, entry)) = self.find(&intent.id) {
@@ -101,7 +110,9 @@ impl<S: Seal> Core<S> {
             return Ok(());
         }
         if self.live() >= self.config.live {
-            return Err(SubmitError::Full { limit: self.config.live });
+            return Err(SubmitError::Full {
+                limit: self.config.live,
+            });
         }
         self.queue(intent);
         self.next_look = 0;
@@ -110,7 +121,10 @@ impl<S: Seal> Core<S> {
 
     /// What is to be done now; nothing before [`Core::wake_at`] if `None`.
     pub fn next(&mut self, now: u64) -> Option<Action> {
-        let waits = self.outage.as_ref().is_some_and(|outage| now < outage.retry_at);
+        let waits = self
+            .outage
+            .as_ref()
+            .is_some_and(|outage| now < outage.retry_at);
         // A dead chain keeps nobody from handing in an intent.
         if !(waits && self.store_is_down)
             && let Some(action) = self.save()
@@ -129,7 +143,8 @@ impl<S: Seal> Core<S> {
             }
         }
         self.finish();
-        self.save().or_else(|| (now >= self.next_look).then_some(Action::Look))
+        self.save()
+            .or_else(|| (now >= self.next_look).then_some(Action::Look))
     }
 
     /// Takes in what came of the last action.
@@ -150,20 +165,29 @@ impl<S: Seal> Core<S> {
 
     /// When [`Core::next`] has something to do, unless an intent is submitted before.
     pub fn wake_at(&self) -> u64 {
-        self.outage.as_ref().map_or(self.next_look, |outage| outage.retry_at)
+        self.outage
+            .as_ref()
+            .map_or(self.next_look, |outage| outage.retry_at)
     }
 
     /// How far an intent has come, once the store has it.
     pub fn state(&self, id: &IntentId) -> Option<&State> {
         let (sequence, entry) = self.find(id)?;
-        let saved = !self.unsaved.iter().any(|change| matches!(change, Unsaved::Write(other) if *other == sequence));
+        let saved = !self
+            .unsaved
+            .iter()
+            .any(|change| matches!(change, Unsaved::Write(other) if *other == sequence));
         saved.then_some(&entry.record.state)
     }
 
     /// The writer at this moment.
     pub fn status(&self) -> Status {
-        let mut status =
-            Status { account: self.account(), view: self.view, outage: self.outage.clone(), ..Status::default() };
+        let mut status = Status {
+            account: self.account(),
+            view: self.view,
+            outage: self.outage.clone(),
+            ..Status::default()
+        };
         for entry in self.entries.values() {
             *match entry.record.state {
                 State::Queued => &mut status.queued,
@@ -171,7 +195,12 @@ impl<S: Seal> Core<S> {
                 State::Included(..) => &mut status.included,
                 State::Final(..) | State::Refused(_) => &mut status.done,
             } += 1;
-            status.waiting.extend(entry.trouble.clone().map(|trouble| (entry.record.intent.id.clone(), trouble)));
+            status.waiting.extend(
+                entry
+                    .trouble
+                    .clone()
+                    .map(|trouble| (entry.record.intent.id.clone(), trouble)),
+            );
         }
         status
     }
@@ -187,21 +216,37 @@ impl<S: Seal> Core<S> {
     }
 
     fn live(&self) -> usize {
-        self.entries.values().filter(|entry| !entry.record.state.is_done()).count()
+        self.entries
+            .values()
+            .filter(|entry| !entry.record.state.is_done())
+            .count()
     }
 
     /// Appends an intent and returns its place.
     fn queue(&mut self, intent: Intent) -> u64 {
-        let sequence = self.entries.last_key_value().map_or(0, |(last, _)| last + 1);
+        let sequence = self
+            .entries
+            .last_key_value()
+            .map_or(0, |(last, _)| last + 1);
         self.names.insert(intent.id.clone(), sequence);
-        self.entries.insert(sequence, Entry::new(Record { sequence, intent, state: State::Queued }));
+        self.entries.insert(
+            sequence,
+            Entry::new(Record {
+                sequence,
+                intent,
+                state: State::Queued,
+            }),
+        );
         self.changed(sequence);
         sequence
     }
 
     fn requeue(&mut self, sequence: u64) {
         if let Some(entry) = self.entries.get_mut(&sequence) {
-            *entry = Entry::new(Record { state: State::Queued, ..entry.record.clone() });
+            *entry = Entry::new(Record {
+                state: State::Queued,
+                ..entry.record.clone()
+            });
             self.changed(sequence);
             self.next_look = 0;
         }
@@ -244,13 +289,18 @@ impl<S: Seal> Core<S> {
     }
 
     fn prune(&mut self) {
-        let done: Vec<u64> =
-            self.entries.iter().filter(|(_, entry)| entry.record.state.is_done()).map(|(at, _)| *at).collect();
+        let done: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.record.state.is_done())
+            .map(|(at, _)| *at)
+            .collect();
         let surplus = done.len().saturating_sub(self.config.done);
         for sequence in done.into_iter().take(surplus) {
             if let Some(entry) = self.entries.remove(&sequence) {
                 self.names.remove(&entry.record.intent.id);
-                self.unsaved.push_back(Unsaved::Remove(entry.record.intent.id));
+                self.unsaved
+                    .push_back(Unsaved::Remove(entry.record.intent.id));
             }
         }
     }
@@ -260,9 +310,19 @@ impl<S: Seal> Core<S> {
         self.agenda.clear();
         self.busy = false;
         self.next_look = 0;
-        let (since, tries) = self.outage.take().map_or((now, 0), |outage| (outage.since, outage.tries));
-        let wait = BACKOFF_MS.saturating_mul(1 << tries.min(16)).min(BACKOFF_CAP_MS);
-        self.outage = Some(Outage { since, retry_at: now.saturating_add(wait), tries: tries.saturating_add(1), cause });
+        let (since, tries) = self
+            .outage
+            .take()
+            .map_or((now, 0), |outage| (outage.since, outage.tries));
+        let wait = BACKOFF_MS
+            .saturating_mul(1 << tries.min(16))
+            .min(BACKOFF_CAP_MS);
+        self.outage = Some(Outage {
+            since,
+            retry_at: now.saturating_add(wait),
+            tries: tries.saturating_add(1),
+            cause,
+        });
     }
 }
 

@@ -43,11 +43,18 @@ impl<S: Seal> Core<S> {
     fn locate(&self, at: u64, view: &View) -> Option<Action> {
         let entry = self.entries.get(&at)?;
         let unseen = entry.seen_under != Some(view.head.hash);
-        let hashes = entry.sent()?.attempts.iter().rev().map(|attempt| attempt.hash).collect();
+        let hashes = entry
+            .sent()?
+            .attempts
+            .iter()
+            .rev()
+            .map(|attempt| attempt.hash)
+            .collect();
         unseen.then(|| Action::Locate(entry.record.intent.id.clone(), hashes))
     }
 
-    /// Broadcasts the newest transaction, or signs a better offer, which is written and broadcast next.
+    /// Broadcasts the newest transaction, or signs a better offer, which is written and broadcast
+    /// next.
     fn push(&mut self, at: u64, view: &View, now: u64) -> Option<Action> {
         let entry = self.entries.get(&at)?;
         entry.pending_nonce()?;
@@ -58,25 +65,40 @@ impl<S: Seal> Core<S> {
             }
         }
         let entry = self.entries.get(&at)?;
-        let due = entry.broadcast_at.is_none_or(|last| now >= last.saturating_add(self.config.resend_ms));
-        due.then(|| Some(Action::Broadcast(entry.record.intent.id.clone(), entry.attempt()?.raw.clone())))?
+        let due = entry
+            .broadcast_at
+            .is_none_or(|last| now >= last.saturating_add(self.config.resend_ms));
+        due.then(|| {
+            Some(Action::Broadcast(
+                entry.record.intent.id.clone(),
+                entry.attempt()?.raw.clone(),
+            ))
+        })?
     }
 
-    /// A better offer is due if the chain asked for it, or if blocks have passed the transaction by for long enough.
+    /// A better offer is due if the chain asked for it, or if blocks have passed the transaction by
+    /// for long enough.
     fn raise_is_due(&self, entry: &Entry, view: &View, now: u64) -> bool {
-        let Some(attempt) = entry.attempt() else { return false };
+        let Some(attempt) = entry.attempt() else {
+            return false;
+        };
         let waited = now >= attempt.at.saturating_add(self.config.bump_ms);
-        let passed_by = entry.broadcast_in.is_some_and(|height| view.head.number > height);
+        let passed_by = entry
+            .broadcast_in
+            .is_some_and(|height| view.head.number > height);
         entry.underpriced || (waited && passed_by)
     }
 
     fn raised(&self, entry: &Entry, view: &View, now: u64) -> Result<Attempt, Trouble> {
-        let (Some(sent), Some(last)) = (entry.sent(), entry.attempt()) else { return Err(too_many()) };
+        let (Some(sent), Some(last)) = (entry.sent(), entry.attempt()) else {
+            return Err(too_many());
+        };
         if sent.attempts.len() >= ATTEMPTS {
             return Err(too_many());
         }
         let cap = self.config.fee_cap;
-        let fees = fees::raise(last.fees, view, cap).map_err(|need| Trouble::TooDear { need, cap })?;
+        let fees =
+            fees::raise(last.fees, view, cap).map_err(|need| Trouble::TooDear { need, cap })?;
         let intent = &entry.record.intent;
         let more = cost(sent.gas, fees.max, intent.value).saturating_sub(entry.reserved());
         self.afford(view, more)?;
@@ -85,9 +107,16 @@ impl<S: Seal> Core<S> {
 
     fn raise(&mut self, at: u64, attempt: Attempt) -> Option<Action> {
         let entry = self.entries.get_mut(&at)?;
-        let State::Sent(sent) = &mut entry.record.state else { return None };
+        let State::Sent(sent) = &mut entry.record.state else {
+            return None;
+        };
         sent.attempts.push(attempt);
-        (entry.underpriced, entry.broadcast_at, entry.broadcast_in, entry.trouble) = (false, None, None, None);
+        (
+            entry.underpriced,
+            entry.broadcast_at,
+            entry.broadcast_in,
+            entry.trouble,
+        ) = (false, None, None, None);
         self.changed(at);
         self.agenda.push_front(Step::Push(at));
         None
@@ -95,16 +124,30 @@ impl<S: Seal> Core<S> {
 
     fn preflight(&mut self, at: u64, view: &View, now: u64) -> Option<Action> {
         let entry = self.entries.get(&at)?;
-        let room = self.taken(view.nonce).len() < self.config.in_flight || entry.record.intent.id.is_own();
+        let room =
+            self.taken(view.nonce).len() < self.config.in_flight || entry.record.intent.id.is_own();
         if entry.record.state != State::Queued || now < entry.not_before || !room {
             return None;
         }
-        let Intent { id, to, data, value } = entry.record.intent.clone();
+        let Intent {
+            id,
+            to,
+            data,
+            value,
+        } = entry.record.intent.clone();
         if let Err(trouble) = self.offer(view, LEAST_GAS, value) {
             self.trouble(at, trouble, now);
             return None;
         }
-        Some(Action::Preflight(id, Call { from: self.account(), to, data, value }))
+        Some(Action::Preflight(
+            id,
+            Call {
+                from: self.account(),
+                to,
+                data,
+                value,
+            },
+        ))
     }
 
     fn close_gap(&mut self, view: &View) -> Option<Action> {
@@ -127,8 +170,14 @@ impl<S: Seal> Core<S> {
     /// The transaction was found in a block, or in none.
     pub(super) fn located(&mut self, now: u64, id: &IntentId, found: Option<Inclusion>) {
         self.recover();
-        let (Some(view), wait, resend) = (self.view, self.config.confirmations, self.config.resend_ms) else { return };
-        let Some((at, entry)) = self.find_mut(id) else { return };
+        let (Some(view), wait, resend) =
+            (self.view, self.config.confirmations, self.config.resend_ms)
+        else {
+            return;
+        };
+        let Some((at, entry)) = self.find_mut(id) else {
+            return;
+        };
         let news = match found {
             Some(inclusion) => {
                 entry.seen_under = Some(view.head.hash);
@@ -145,7 +194,9 @@ impl<S: Seal> Core<S> {
     /// The call was tried.
     pub(super) fn estimated(&mut self, now: u64, id: &IntentId, estimate: Result<u64, Refusal>) {
         self.recover();
-        let Some((at, entry)) = self.find_mut(id) else { return };
+        let Some((at, entry)) = self.find_mut(id) else {
+            return;
+        };
         match estimate {
             Ok(gas) => self.launch(at, gas, now),
             Err(Refusal::Other(message)) => self.trouble(at, Trouble::NotTaken(message), now),
@@ -159,20 +210,31 @@ impl<S: Seal> Core<S> {
 
     /// Gives an intent a nonce and a signed transaction, which is written and broadcast next.
     fn launch(&mut self, at: u64, gas: u64, now: u64) {
-        let (Some(view), Some(entry)) = (self.view, self.entries.get(&at)) else { return };
+        let (Some(view), Some(entry)) = (self.view, self.entries.get(&at)) else {
+            return;
+        };
         let intent = &entry.record.intent;
         // Others of the account's transactions may be mined before it and change what it takes.
         let gas = gas.saturating_add(gas / 4);
         let nonce = free(&self.taken(view.nonce), view.nonce);
         let fees = self.offer(&view, gas, intent.value);
         match fees.and_then(|fees| self.sign(intent, nonce, gas, fees, now)) {
-            Ok(attempt) => self.send(at, Sent { nonce, gas, attempts: vec![attempt] }),
+            Ok(attempt) => self.send(
+                at,
+                Sent {
+                    nonce,
+                    gas,
+                    attempts: vec![attempt],
+                },
+            ),
             Err(trouble) => self.trouble(at, trouble, now),
         }
     }
 
     fn send(&mut self, at: u64, sent: Sent) {
-        let Some(entry) = self.entries.get_mut(&at) else { return };
+        let Some(entry) = self.entries.get_mut(&at) else {
+            return;
+        };
         entry.record.state = State::Sent(sent);
         entry.trouble = None;
         self.changed(at);
@@ -183,7 +245,9 @@ impl<S: Seal> Core<S> {
     pub(super) fn broadcast(&mut self, now: u64, id: &IntentId, verdict: Verdict) {
         self.recover();
         let height = self.view.map(|view| view.head.number);
-        let Some((at, entry)) = self.find_mut(id) else { return };
+        let Some((at, entry)) = self.find_mut(id) else {
+            return;
+        };
         entry.broadcast_at = Some(now);
         entry.broadcast_in = entry.broadcast_in.or(height);
         match verdict {
@@ -202,16 +266,44 @@ impl<S: Seal> Core<S> {
     }
 
     fn afford(&self, view: &View, more: U256) -> Result<(), Trouble> {
-        let reserved = self.entries.values().fold(U256::ZERO, |sum, entry| sum.saturating_add(entry.reserved()));
+        let reserved = self.entries.values().fold(U256::ZERO, |sum, entry| {
+            sum.saturating_add(entry.reserved())
+        });
         let (balance, need) = (view.balance, reserved.saturating_add(more));
-        if need <= balance { Ok(()) } else { Err(Trouble::Underfunded { balance, need }) }
+        if need <= balance {
+            Ok(())
+        } else {
+            Err(Trouble::Underfunded { balance, need })
+        }
     }
 
-    fn sign(&self, intent: &Intent, nonce: u64, gas: u64, fees: Fees, now: u64) -> Result<Attempt, Trouble> {
-        let Intent { to, data, value, .. } = intent.clone();
-        let sealed = self.seal.seal(&Draft { nonce, gas, fees, to, data, value });
-        let (hash, raw): (_, Bytes) = sealed.map_err(|error| Trouble::NotTaken(error.to_string()))?;
-        Ok(Attempt { hash, raw, fees, at: now })
+    fn sign(
+        &self,
+        intent: &Intent,
+        nonce: u64,
+        gas: u64,
+        fees: Fees,
+        now: u64,
+    ) -> Result<Attempt, Trouble> {
+        let Intent {
+            to, data, value, ..
+        } = intent.clone();
+        let sealed = self.seal.seal(&Draft {
+            nonce,
+            gas,
+            fees,
+            to,
+            data,
+            value,
+        });
+        let (hash, raw): (_, Bytes) =
+            sealed.map_err(|error| Trouble::NotTaken(error.to_string()))?;
+        Ok(Attempt {
+            hash,
+            raw,
+            fees,
+            at: now,
+        })
     }
 
     fn trouble(&mut self, at: u64, trouble: Trouble, now: u64) {
@@ -228,12 +320,18 @@ fn missing(entry: &mut Entry, view: &View, now: u64, confirmations: u64, patienc
         entry.uninclude();
         return true;
     }
-    // INVARIANT: a second nonce only when the first is used for good. A node that lags with its receipts is waited for.
+    // INVARIANT: a second nonce only when the first is used for good. A node that lags with its
+    // receipts is waited for.
     let (height, time) = *entry.overtaken.get_or_insert((view.head.number, now));
-    let sure = view.head.number >= height.saturating_add(confirmations) && now >= time.saturating_add(patience);
+    let sure = view.head.number >= height.saturating_add(confirmations)
+        && now >= time.saturating_add(patience);
     if sure {
         let own = entry.record.intent.id.is_own();
-        entry.record.state = if own { State::Refused("the gap is closed".into()) } else { State::Queued };
+        entry.record.state = if own {
+            State::Refused("the gap is closed".into())
+        } else {
+            State::Queued
+        };
         entry.forget_chain();
     }
     sure
@@ -241,9 +339,17 @@ fn missing(entry: &mut Entry, view: &View, now: u64, confirmations: u64, patienc
 
 /// The smallest nonce from `from` that nobody has.
 fn free(taken: &std::collections::BTreeSet<u64>, from: u64) -> u64 {
-    taken.iter().fold(from, |free, nonce| if *nonce == free { free.saturating_add(1) } else { free })
+    taken.iter().fold(from, |free, nonce| {
+        if *nonce == free {
+            free.saturating_add(1)
+        } else {
+            free
+        }
+    })
 }
 
 fn too_many() -> Trouble {
-    Trouble::NotTaken(format!("{ATTEMPTS} offers were made for its nonce, and none was taken"))
+    Trouble::NotTaken(format!(
+        "{ATTEMPTS} offers were made for its nonce, and none was taken"
+    ))
 }

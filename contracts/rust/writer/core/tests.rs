@@ -59,7 +59,11 @@ impl Seal for ToySeal {
     }
 
     fn seal(&self, draft: &Draft) -> Result<(B256, Bytes), SealError> {
-        let tx = Tx { nonce: draft.nonce, fees: draft.fees, data: draft.data.clone() };
+        let tx = Tx {
+            nonce: draft.nonce,
+            fees: draft.fees,
+            data: draft.data.clone(),
+        };
         Ok((tx.hash(), tx.raw()))
     }
 }
@@ -75,20 +79,30 @@ struct Twin {
     pool: BTreeMap<u64, Tx>,
     base_fee: u128,
     balance: u128,
-    /// The deepest that blocks were ever mined upon, so that no second branch is deeper than `CONFIRMATIONS`.
+    /// The deepest that blocks were ever mined upon, so that no second branch is deeper than
+    /// `CONFIRMATIONS`.
     salt: u64,
 }
 
 impl Twin {
     fn new() -> Self {
-        let mut twin = Self { blocks: vec![], pool: BTreeMap::new(), base_fee: 10, balance: u128::MAX >> 8, salt: 0 };
+        let mut twin = Self {
+            blocks: vec![],
+            pool: BTreeMap::new(),
+            base_fee: 10,
+            balance: u128::MAX >> 8,
+            salt: 0,
+        };
         twin.append(vec![]);
         twin
     }
 
     fn append(&mut self, txs: Vec<Tx>) {
         self.salt += 1;
-        self.blocks.push(ToyBlock { hash: keccak256(self.salt.to_be_bytes()), txs });
+        self.blocks.push(ToyBlock {
+            hash: keccak256(self.salt.to_be_bytes()),
+            txs,
+        });
     }
 
     fn mined(&self) -> impl Iterator<Item = &Tx> {
@@ -100,9 +114,22 @@ impl Twin {
     }
 
     fn view(&self) -> View {
-        let (number, hash) = (self.blocks.len() as u64 - 1, self.blocks.last().unwrap().hash);
-        let head = Block { number, hash, timestamp: 0, base_fee: self.base_fee };
-        View { head, tip: 2, nonce: self.nonce(), balance: U256::from(self.balance) }
+        let (number, hash) = (
+            self.blocks.len() as u64 - 1,
+            self.blocks.last().unwrap().hash,
+        );
+        let head = Block {
+            number,
+            hash,
+            timestamp: 0,
+            base_fee: self.base_fee,
+        };
+        View {
+            head,
+            tip: 2,
+            nonce: self.nonce(),
+            balance: U256::from(self.balance),
+        }
     }
 
     /// A block with some of what the pool has, in the order of nonces.
@@ -120,7 +147,8 @@ impl Twin {
         self.pool.retain(|at, _| *at >= nonce);
     }
 
-    /// Takes blocks away; what they held may return to the pool. New blocks make the new branch longer.
+    /// Takes blocks away; what they held may return to the pool. New blocks make the new branch
+    /// longer.
     fn reorganise(&mut self, depth: u64, dice: &mut Dice) {
         let depth = depth.min(self.blocks.len() as u64 - 1);
         for _ in 0..depth {
@@ -149,7 +177,9 @@ impl Twin {
         }
         match self.pool.get(&tx.nonce) {
             Some(old) if *old == tx => Verdict::Known,
-            Some(old) if tx.fees.max * 8 < old.fees.max * 9 || tx.fees.tip * 8 < old.fees.tip * 9 => {
+            Some(old)
+                if tx.fees.max * 8 < old.fees.max * 9 || tx.fees.tip * 8 < old.fees.tip * 9 =>
+            {
                 Verdict::Underpriced
             }
             _ => {
@@ -161,9 +191,21 @@ impl Twin {
 
     fn find(&self, hashes: &[B256]) -> Option<Inclusion> {
         let blocks = self.blocks.iter().enumerate();
-        let mut txs = blocks.flat_map(|(at, block)| block.txs.iter().map(move |tx| (at as u64, block.hash, tx.hash())));
+        let mut txs = blocks.flat_map(|(at, block)| {
+            block
+                .txs
+                .iter()
+                .map(move |tx| (at as u64, block.hash, tx.hash()))
+        });
         let (block, block_hash, tx) = txs.find(|(_, _, hash)| hashes.contains(hash))?;
-        Some(Inclusion { tx, block, block_hash, success: true, contract: None, gas_used: 21_000 })
+        Some(Inclusion {
+            tx,
+            block,
+            block_hash,
+            success: true,
+            contract: None,
+            gas_used: 21_000,
+        })
     }
 
     fn times(&self, data: &[u8]) -> usize {
@@ -212,7 +254,11 @@ fn id(n: u64) -> IntentId {
 }
 
 fn intent(n: u64) -> Intent {
-    Intent::call(id(n), Address::repeat_byte(1), format!("job/{n}").into_bytes())
+    Intent::call(
+        id(n),
+        Address::repeat_byte(1),
+        format!("job/{n}").into_bytes(),
+    )
 }
 
 impl Run {
@@ -220,12 +266,28 @@ impl Run {
         let (twin, store) = (Twin::new(), Arc::new(MemoryStore::default()));
         let (core, strangers) = (Core::new(config(), ToySeal, vec![]), BTreeSet::new());
         let rolled_back = world.rollbacks > 0;
-        Self { dice: Dice(seed), world, twin, store, core, now: 0, submitted: 0, strangers, rolled_back }
+        Self {
+            dice: Dice(seed),
+            world,
+            twin,
+            store,
+            core,
+            now: 0,
+            submitted: 0,
+            strangers,
+            rolled_back,
+        }
     }
 
     /// What happens besides the writer.
     fn happen(&mut self) {
-        let World { reorganisations, rollbacks, strangers, restarts, .. } = self.world;
+        let World {
+            reorganisations,
+            rollbacks,
+            strangers,
+            restarts,
+            ..
+        } = self.world;
         self.now += self.dice.roll(20);
         if self.dice.happens(15) {
             self.twin.mine(&mut self.dice);
@@ -255,8 +317,17 @@ impl Run {
 
     /// Somebody else with the key sends, and pays well.
     fn stranger(&mut self) {
-        let data: Bytes = format!("stranger/{}", self.strangers.len()).into_bytes().into();
-        let tx = Tx { nonce: self.twin.nonce(), fees: Fees { max: 1 << 70, tip: 1 << 60 }, data: data.clone() };
+        let data: Bytes = format!("stranger/{}", self.strangers.len())
+            .into_bytes()
+            .into();
+        let tx = Tx {
+            nonce: self.twin.nonce(),
+            fees: Fees {
+                max: 1 << 70,
+                tip: 1 << 60,
+            },
+            data: data.clone(),
+        };
         self.twin.pool.insert(tx.nonce, tx);
         self.strangers.insert(data);
     }
@@ -269,11 +340,17 @@ impl Run {
 
     fn step(&mut self) {
         self.happen();
-        let Some(action) = self.core.next(self.now) else { return };
+        let Some(action) = self.core.next(self.now) else {
+            return;
+        };
         if self.dice.happens(self.world.restarts) {
             return self.restart();
         }
-        let event = if self.dice.happens(self.world.failures) { self.half(action) } else { self.perform(action) };
+        let event = if self.dice.happens(self.world.failures) {
+            self.half(action)
+        } else {
+            self.perform(action)
+        };
         if self.dice.happens(self.world.restarts) {
             return self.restart();
         }
@@ -287,7 +364,11 @@ impl Run {
         if self.dice.happens(50) {
             self.perform(action);
         }
-        if stores { Event::NotStored("disk full".into()) } else { Event::Failed("the line is dead".into()) }
+        if stores {
+            Event::NotStored("disk full".into())
+        } else {
+            Event::Failed("the line is dead".into())
+        }
     }
 
     fn perform(&mut self, action: Action) -> Event {
@@ -302,9 +383,18 @@ impl Run {
     }
 
     fn accept(&mut self, id: &IntentId, raw: &Bytes) -> Verdict {
-        let written = self.store.load().unwrap().into_iter().find(|record| record.intent.id == *id).unwrap();
+        let written = self
+            .store
+            .load()
+            .unwrap()
+            .into_iter()
+            .find(|record| record.intent.id == *id)
+            .unwrap();
         let known = |attempt: &crate::writer::Attempt| attempt.raw == *raw;
-        assert!(written.state.sent().unwrap().attempts.iter().any(known), "{id} is broadcast before it is written");
+        assert!(
+            written.state.sent().unwrap().attempts.iter().any(known),
+            "{id} is broadcast before it is written"
+        );
         if self.dice.happens(self.world.losses) {
             return Verdict::Known;
         }
@@ -316,13 +406,24 @@ impl Run {
         let sent = self.core.entries.values().filter_map(Entry::pending_nonce);
         let mut nonces: Vec<u64> = sent.collect();
         nonces.sort_unstable();
-        assert!(nonces.windows(2).all(|pair| pair[0] != pair[1]), "two records with one nonce: {nonces:?}");
+        assert!(
+            nonces.windows(2).all(|pair| pair[0] != pair[1]),
+            "two records with one nonce: {nonces:?}"
+        );
     }
 
     fn finish(&mut self) {
-        self.world = World { failures: 0, losses: 0, restarts: 0, reorganisations: 0, rollbacks: 0, strangers: 0 };
+        self.world = World {
+            failures: 0,
+            losses: 0,
+            restarts: 0,
+            reorganisations: 0,
+            rollbacks: 0,
+            strangers: 0,
+        };
         for step in 0..20_000 {
-            let done = self.submitted == INTENTS && self.core.live() == 0 && self.core.unsaved.is_empty();
+            let done =
+                self.submitted == INTENTS && self.core.live() == 0 && self.core.unsaved.is_empty();
             // A rollback is seen at the next look only.
             if done && step > 200 {
                 return;
@@ -332,7 +433,11 @@ impl Run {
         panic!(
             "not done: {:?} {:?}",
             self.core.status(),
-            self.core.entries.values().map(|entry| &entry.record).collect::<Vec<_>>()
+            self.core
+                .entries
+                .values()
+                .map(|entry| &entry.record)
+                .collect::<Vec<_>>()
         );
     }
 
@@ -340,7 +445,9 @@ impl Run {
     fn verify(&self) {
         for n in 0..INTENTS {
             assert_eq!(self.twin.times(intent(n).data.as_ref()), 1, "job {n}");
-            let State::Final(sent, inclusion) = self.core.state(&id(n)).unwrap() else { panic!("job {n}") };
+            let State::Final(sent, inclusion) = self.core.state(&id(n)).unwrap() else {
+                panic!("job {n}")
+            };
             let found = self.twin.find(&[inclusion.tx]).unwrap();
             // What was final before a rollback may come again in another block.
             assert!(found == *inclusion || self.rolled_back, "job {n}");
@@ -348,10 +455,19 @@ impl Run {
         }
         let nonces: Vec<u64> = self.twin.mined().map(|tx| tx.nonce).collect();
         assert_eq!(nonces, (0..nonces.len() as u64).collect::<Vec<_>>());
-        let stored: BTreeMap<u64, Record> =
-            self.store.load().unwrap().into_iter().map(|record| (record.sequence, record)).collect();
-        let held: BTreeMap<u64, Record> =
-            self.core.entries.iter().map(|(at, entry)| (*at, entry.record.clone())).collect();
+        let stored: BTreeMap<u64, Record> = self
+            .store
+            .load()
+            .unwrap()
+            .into_iter()
+            .map(|record| (record.sequence, record))
+            .collect();
+        let held: BTreeMap<u64, Record> = self
+            .core
+            .entries
+            .iter()
+            .map(|(at, entry)| (*at, entry.record.clone()))
+            .collect();
         assert_eq!(stored, held);
     }
 }
@@ -364,8 +480,8 @@ fn run(seed: u64, world: World) {
 }
 
 prop_compose! {
-    /// A rollback is deeper than any confirmation. With a stranger it can undo a final transaction unseen: the
-    /// stranger's may take its nonce. So a world has one or the other.
+    /// A rollback is deeper than any confirmation. With a stranger it can undo a final transaction
+    /// unseen: the stranger's may take its nonce. So a world has one or the other.
     fn worlds()(
         failures in 0u64..30, losses in 0u64..50, restarts in 0u64..4, reorganisations in 0u64..4,
         rare in 0u64..2, rollback: bool,
@@ -386,8 +502,18 @@ proptest! {
 
 /// A run in which nothing goes wrong by itself.
 fn calm() -> Run {
-    let world = World { failures: 0, losses: 0, restarts: 0, reorganisations: 0, rollbacks: 0, strangers: 0 };
-    Run { submitted: INTENTS, ..Run::new(0, world) }
+    let world = World {
+        failures: 0,
+        losses: 0,
+        restarts: 0,
+        reorganisations: 0,
+        rollbacks: 0,
+        strangers: 0,
+    };
+    Run {
+        submitted: INTENTS,
+        ..Run::new(0, world)
+    }
 }
 
 impl Run {
@@ -419,11 +545,22 @@ fn a_name_stands_for_one_thing() {
     let mut run = calm();
     run.submit(1);
     run.submit(1);
-    let other = Intent { value: U256::from(1), ..intent(1) };
-    assert_eq!(run.core.submit(other, false), Err(SubmitError::Conflict(id(1))));
+    let other = Intent {
+        value: U256::from(1),
+        ..intent(1)
+    };
+    assert_eq!(
+        run.core.submit(other, false),
+        Err(SubmitError::Conflict(id(1)))
+    );
     assert_eq!(run.core.status().queued, 1);
     (2..=config().live as u64).for_each(|n| run.submit(n));
-    assert_eq!(run.core.submit(intent(0), false), Err(SubmitError::Full { limit: config().live }));
+    assert_eq!(
+        run.core.submit(intent(0), false),
+        Err(SubmitError::Full {
+            limit: config().live
+        })
+    );
 }
 
 #[test]
@@ -434,7 +571,14 @@ fn no_more_than_allowed_are_in_flight() {
     assert_eq!((run.core.status().sent, run.core.status().queued), (4, 5));
     run.mine_all();
     run.pass();
-    assert_eq!((run.core.status().sent, run.core.status().included, run.core.status().queued), (4, 4, 1));
+    assert_eq!(
+        (
+            run.core.status().sent,
+            run.core.status().included,
+            run.core.status().queued
+        ),
+        (4, 4, 1)
+    );
 }
 
 #[test]
@@ -471,7 +615,10 @@ fn an_empty_account_waits_and_says_what_it_needs() {
     run.submit(0);
     run.pass();
     let need = U256::from(21_000 * 22);
-    let trouble = crate::writer::Trouble::Underfunded { balance: U256::from(5), need };
+    let trouble = crate::writer::Trouble::Underfunded {
+        balance: U256::from(5),
+        need,
+    };
     assert_eq!(run.core.status().waiting, vec![(id(0), trouble)]);
     run.twin.balance = 1 << 60;
     run.pass();
@@ -485,7 +632,10 @@ fn a_dear_chain_is_waited_for_and_said() {
     run.twin.base_fee = config().fee_cap;
     run.submit(0);
     run.pass();
-    assert!(matches!(run.core.status().waiting[..], [(_, crate::writer::Trouble::TooDear { .. })]));
+    assert!(matches!(
+        run.core.status().waiting[..],
+        [(_, crate::writer::Trouble::TooDear { .. })]
+    ));
     run.twin.base_fee = 1;
     run.pass();
     assert!(run.state(0).sent().is_some());
@@ -497,7 +647,11 @@ fn a_transaction_that_blocks_pass_by_offers_more() {
     run.submit(0);
     run.pass();
     run.pass();
-    assert_eq!(run.state(0).sent().unwrap().attempts.len(), 1, "no block has passed it by");
+    assert_eq!(
+        run.state(0).sent().unwrap().attempts.len(),
+        1,
+        "no block has passed it by"
+    );
     run.twin.append(vec![]);
     run.pass();
     let attempts = &run.state(0).sent().unwrap().attempts;
@@ -511,7 +665,8 @@ fn a_failing_store_stops_everything_and_is_tried_again() {
     run.submit(0);
     for tries in 1..5 {
         assert!(matches!(run.core.next(run.now), Some(Action::Write(_))));
-        run.core.handle(run.now, Event::NotStored("disk full".into()));
+        run.core
+            .handle(run.now, Event::NotStored("disk full".into()));
         assert!(run.core.next(run.now).is_none());
         let outage = run.core.status().outage.unwrap();
         assert_eq!((outage.since, outage.tries), (0, tries));
@@ -528,7 +683,8 @@ fn a_dead_chain_keeps_no_intent_from_the_store() {
     let mut run = calm();
     for tries in 1..10 {
         assert!(matches!(run.core.next(run.now), Some(Action::Look)));
-        run.core.handle(run.now, Event::Failed("connection refused".into()));
+        run.core
+            .handle(run.now, Event::Failed("connection refused".into()));
         assert_eq!(run.core.status().outage.unwrap().tries, tries);
         run.submit(tries.into());
         assert!(matches!(run.core.next(run.now), Some(Action::Write(_))));
@@ -568,7 +724,13 @@ fn only_so_many_are_remembered() {
     run.mine_all();
     (0..CONFIRMATIONS).for_each(|_| run.twin.append(vec![]));
     run.pass();
-    let ids: Vec<_> = run.store.load().unwrap().into_iter().map(|record| record.intent.id).collect();
+    let ids: Vec<_> = run
+        .store
+        .load()
+        .unwrap()
+        .into_iter()
+        .map(|record| record.intent.id)
+        .collect();
     assert_eq!(ids, [id(2), id(3)]);
     assert!(run.core.state(&id(0)).is_none());
 }

@@ -19,20 +19,28 @@ pub(super) struct Assigned {
     pub words: Vec<usize>,
 }
 
-/// Assigns buffers. `words` is by value; `is_carried(input, value)` says that `value` replaces a state input, so that
-/// rows may be updated in place.
+/// Assigns buffers. `words` is by value; `is_carried(input, value)` says that `value` replaces a
+/// state input, so that rows may be updated in place.
 pub(super) fn assign(
     steps: &[Step],
     words: &[usize],
     persistent: &Persistent<'_>,
     is_carried: impl Fn(ValueId, ValueId) -> bool,
 ) -> Assigned {
-    let mut assigned = Assigned { buffer_of: vec![None; words.len()], words: Vec::new() };
+    let mut assigned = Assigned {
+        buffer_of: vec![None; words.len()],
+        words: Vec::new(),
+    };
     let inputs = (0..persistent.inputs as u32).map(ValueId);
-    inputs.chain(persistent.counters.iter().copied()).for_each(|id| assigned.own(id, words));
+    inputs
+        .chain(persistent.counters.iter().copied())
+        .for_each(|id| assigned.own(id, words));
     let last_read = last_reads(steps, words.len());
     share_in_place(steps, &last_read, &mut assigned, &is_carried);
-    persistent.outputs.iter().for_each(|&id| assigned.own(id, words));
+    persistent
+        .outputs
+        .iter()
+        .for_each(|&id| assigned.own(id, words));
     let kept = assigned.words.len();
     let mut free: Vec<BufferId> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
@@ -52,7 +60,8 @@ pub(super) fn assign(
     assigned
 }
 
-/// Gives a carried row update the buffer of its state, if nothing else reads the old state in this step or afterwards.
+/// Gives a carried row update the buffer of its state, if nothing else reads the old state in this
+/// step or afterwards.
 fn share_in_place(
     steps: &[Step],
     last_read: &[Option<usize>],
@@ -60,7 +69,13 @@ fn share_in_place(
     is_carried: &impl Fn(ValueId, ValueId) -> bool,
 ) {
     for (at, step) in steps.iter().enumerate() {
-        if let Step::UpdateRows { base, rows, at: places, value, .. } = step
+        if let Step::UpdateRows {
+            base,
+            rows,
+            at: places,
+            value,
+            ..
+        } = step
             && is_carried(*base, *value)
             && ![rows, places].contains(&base)
             && last_read[base.index()] == Some(at)
@@ -87,14 +102,20 @@ impl Assigned {
         }
     }
 
-    /// The smallest free buffer that is large enough, else the largest free one grown, else a new one.
+    /// The smallest free buffer that is large enough, else the largest free one grown, else a new
+    /// one.
     fn temporary(&mut self, id: ValueId, needed: usize, free: &mut Vec<BufferId>) {
         if self.buffer_of[id.index()].is_some() {
             return;
         }
         let size = |buffer: &BufferId| self.words[buffer.0];
-        let fitting = free.iter().filter(|buffer| size(buffer) >= needed).min_by_key(|buffer| size(buffer));
-        let chosen = fitting.or_else(|| free.iter().max_by_key(|buffer| size(buffer))).copied();
+        let fitting = free
+            .iter()
+            .filter(|buffer| size(buffer) >= needed)
+            .min_by_key(|buffer| size(buffer));
+        let chosen = fitting
+            .or_else(|| free.iter().max_by_key(|buffer| size(buffer)))
+            .copied();
         let buffer = chosen.unwrap_or_else(|| {
             self.words.push(0);
             BufferId(self.words.len() - 1)

@@ -1,4 +1,5 @@
-//! A fused group while it grows: which values it holds, and how a further node would read its operands.
+//! A fused group while it grows: which values it holds, and how a further node would read its
+//! operands.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -72,7 +73,10 @@ impl Draft {
 
     /// The extent of a member.
     pub fn extent(&self, id: ValueId) -> Option<Extent> {
-        self.members.get(&id).and_then(|&register| self.extents.get(register)).copied()
+        self.members
+            .get(&id)
+            .and_then(|&register| self.extents.get(register))
+            .copied()
     }
 
     /// Whether the group reads the buffer of a value.
@@ -87,14 +91,16 @@ impl Draft {
 
     /// Whether registers and loads would stay below their limits with a node of so many operands.
     pub fn has_room(&self, operands: usize) -> bool {
-        self.extents.len() + operands + 2 < MAX_REGISTERS && self.loads.len() + operands <= MAX_LOADS
+        self.extents.len() + operands + 2 < MAX_REGISTERS
+            && self.loads.len() + operands <= MAX_LOADS
     }
 
     /// Whether the node reads something that the group computes or reads, scalars aside.
     pub fn shares_operand(&self, node: &Node, places: &[Place]) -> bool {
         node.operands.iter().any(|id| match &places[id.index()] {
             Place::View { base, layout } => {
-                let known = self.members.contains_key(base) || self.loads.iter().any(|load| load.base == *base);
+                let known = self.members.contains_key(base)
+                    || self.loads.iter().any(|load| load.base == *base);
                 known && layout.elements() > 1 && layout.strides.iter().any(|&stride| stride != 0)
             }
             Place::Splat(_) => false,
@@ -102,10 +108,17 @@ impl Draft {
     }
 
     /// How the node would read its operands here, or `None` if it does not fit this domain.
-    pub fn accesses(&self, node: &Node, types: &[TensorType], places: &[Place]) -> Option<Vec<Access>> {
+    pub fn accesses(
+        &self,
+        node: &Node,
+        types: &[TensorType],
+        places: &[Place],
+    ) -> Option<Vec<Access>> {
         let extents = self.operand_extents(node, types)?;
         let operands = node.operands.iter().zip(extents);
-        operands.map(|(id, extent)| self.access(&places[id.index()], extent)).collect()
+        operands
+            .map(|(id, extent)| self.access(&places[id.index()], extent))
+            .collect()
     }
 
     fn operand_extents(&self, node: &Node, types: &[TensorType]) -> Option<Vec<Extent>> {
@@ -115,7 +128,9 @@ impl Draft {
             Some(Operator::Sum | Operator::ReduceMax | Operator::Argmax) => {
                 spans(node.operands[0]).then(|| vec![Extent::Full])
             }
-            Some(Operator::TakeAlongLast) => spans(node.operands[0]).then(|| vec![Extent::Full, Extent::Row]),
+            Some(Operator::TakeAlongLast) => {
+                spans(node.operands[0]).then(|| vec![Extent::Full, Extent::Row])
+            }
             Some(Operator::OneHot { .. }) => spans(node.id).then(|| vec![Extent::Row]),
             _ => {
                 let extent = self.extent_of(shape(node.id).elements())?;
@@ -150,7 +165,9 @@ impl Draft {
         }
         let repeats = held == Extent::Row && extent == Extent::Full;
         let over_domain = layout.reshape(&self.dims).filter(|_| repeats)?;
-        let by_row = over_domain.last_stride() == 0 && self.rows_in_order(&over_domain) && layout.offset == 0;
+        let by_row = over_domain.last_stride() == 0
+            && self.rows_in_order(&over_domain)
+            && layout.offset == 0;
         by_row.then_some(Access::MemberPerRow(register))
     }
 
@@ -165,7 +182,11 @@ impl Draft {
             *last = 1;
         }
         let layout = merged_rows(layout.reshape(&dims)?);
-        Some(Access::External(Load { base, layout, extent }))
+        Some(Access::External(Load {
+            base,
+            layout,
+            extent,
+        }))
     }
 
     /// Appends a node that fits, with the accesses found for it.
@@ -180,7 +201,12 @@ impl Draft {
             operands[0] = self.spelled_out(operands[0]);
         }
         let target = self.register(extent);
-        self.instructions.push(Instruction { code, extent, target, operands });
+        self.instructions.push(Instruction {
+            code,
+            extent,
+            target,
+            operands,
+        });
         self.members.insert(node.id, target);
     }
 
@@ -191,14 +217,23 @@ impl Draft {
         }
         let target = self.register(Extent::Full);
         let operands = [operand, Operand::Splat(0), Operand::Splat(0)];
-        self.instructions.push(Instruction { code: Code::Copy, extent: Extent::Full, target, operands });
+        self.instructions.push(Instruction {
+            code: Code::Copy,
+            extent: Extent::Full,
+            target,
+            operands,
+        });
         Operand::Register(target)
     }
 
     fn result_extent(&self, node: &Node, types: &[TensorType]) -> Extent {
         match &node.operator {
-            Some(Operator::Sum | Operator::ReduceMax | Operator::Argmax | Operator::TakeAlongLast) => Extent::Row,
-            _ => self.extent_of(types[node.id.index()].shape.elements()).unwrap_or(Extent::Full),
+            Some(
+                Operator::Sum | Operator::ReduceMax | Operator::Argmax | Operator::TakeAlongLast,
+            ) => Extent::Row,
+            _ => self
+                .extent_of(types[node.id.index()].shape.elements())
+                .unwrap_or(Extent::Full),
         }
     }
 
@@ -218,9 +253,11 @@ impl Draft {
 
     fn external_operand(&mut self, mut load: Load) -> Operand {
         let merged = load.layout.collapse();
-        let is_scalar = merged.strides.iter().all(|&stride| stride == 0) && load.layout.elements() > 0;
+        let is_scalar =
+            merged.strides.iter().all(|&stride| stride == 0) && load.layout.elements() > 0;
         let in_order = merged.strides == [1];
-        let per_row = load.extent == Extent::Full && self.cols != 1 && load.layout.last_stride() == 0;
+        let per_row =
+            load.extent == Extent::Full && self.cols != 1 && load.layout.last_stride() == 0;
         if is_scalar {
             return Operand::Scalar(self.load(load));
         }
@@ -239,11 +276,17 @@ impl Draft {
         if let Some(last) = layout.dims.last_mut() {
             *last = 1;
         }
-        Load { layout, extent: Extent::Row, ..load }
+        Load {
+            layout,
+            extent: Extent::Row,
+            ..load
+        }
     }
 
     fn load(&mut self, load: Load) -> usize {
-        let same = |known: &Load| known.base == load.base && known.extent == load.extent && known.layout == load.layout;
+        let same = |known: &Load| {
+            known.base == load.base && known.extent == load.extent && known.layout == load.layout
+        };
         self.loads.iter().position(same).unwrap_or_else(|| {
             self.loads.push(load);
             self.loads.len() - 1
@@ -258,12 +301,18 @@ impl Draft {
         }
         let target = self.register(extent);
         let (code, operands) = (Code::Load(index), [Operand::Splat(0); 3]);
-        self.instructions.push(Instruction { code, extent, target, operands });
+        self.instructions.push(Instruction {
+            code,
+            extent,
+            target,
+            operands,
+        });
         self.loaded.insert(index, target);
         target
     }
 
-    /// The kernel, with registers reused once their last reader has run; none if nothing of the group is needed outside.
+    /// The kernel, with registers reused once their last reader has run; none if nothing of the
+    /// group is needed outside.
     pub fn finish(mut self) -> Option<RowKernel> {
         self.drop_unused();
         (!self.stored.is_empty()).then(|| self.kernel())
@@ -272,7 +321,9 @@ impl Draft {
     /// Drops what no stored value is made of: members that later groups rather computed again.
     fn drop_unused(&mut self) {
         let mut used = vec![false; self.extents.len()];
-        self.stored.iter().for_each(|id| used[self.members[id]] = true);
+        self.stored
+            .iter()
+            .for_each(|id| used[self.members[id]] = true);
         let mut kept = Vec::with_capacity(self.instructions.len());
         for instruction in self.instructions.drain(..).rev() {
             if used[instruction.target] {
@@ -301,7 +352,11 @@ impl Draft {
     }
 
     fn kernel(self) -> RowKernel {
-        let outputs: Vec<(ValueId, usize)> = self.stored.iter().map(|id| (*id, self.members[id])).collect();
+        let outputs: Vec<(ValueId, usize)> = self
+            .stored
+            .iter()
+            .map(|id| (*id, self.members[id]))
+            .collect();
         let last_use = self.last_uses();
         let mut physical: Vec<Option<usize>> = vec![None; self.extents.len()];
         for (index, (_, register)) in outputs.iter().enumerate() {
@@ -314,15 +369,18 @@ impl Draft {
             let extent = self.extents[instruction.target];
             let target = *physical[instruction.target].get_or_insert_with(|| {
                 let reusable = free.iter().position(|&index| scratch[index] == extent);
-                let index = reusable.map(|position| free.swap_remove(position)).unwrap_or_else(|| {
-                    scratch.push(extent);
-                    scratch.len() - 1
-                });
+                let index = reusable
+                    .map(|position| free.swap_remove(position))
+                    .unwrap_or_else(|| {
+                        scratch.push(extent);
+                        scratch.len() - 1
+                    });
                 outputs.len() + index
             });
             for register in registers_read(instruction) {
                 if last_use[register] == at
-                    && let Some(index) = physical[register].and_then(|index| index.checked_sub(outputs.len()))
+                    && let Some(index) =
+                        physical[register].and_then(|index| index.checked_sub(outputs.len()))
                     && !free.contains(&index)
                 {
                     free.push(index);
@@ -330,8 +388,18 @@ impl Draft {
             }
             rename(instruction, target, &physical);
         }
-        let outputs = outputs.iter().map(|&(id, register)| (id, self.extents[register])).collect();
-        let kernel = RowKernel { rows: self.rows, cols: self.cols, loads: self.loads, instructions, outputs, scratch };
+        let outputs = outputs
+            .iter()
+            .map(|&(id, register)| (id, self.extents[register]))
+            .collect();
+        let kernel = RowKernel {
+            rows: self.rows,
+            cols: self.cols,
+            loads: self.loads,
+            instructions,
+            outputs,
+            scratch,
+        };
         flattened(kernel)
     }
 
@@ -344,7 +412,8 @@ impl Draft {
     }
 }
 
-/// A kernel without rows in it may cut its elements anywhere: one column, so that tiles are always full.
+/// A kernel without rows in it may cut its elements anywhere: one column, so that tiles are always
+/// full.
 fn flattened(mut kernel: RowKernel) -> RowKernel {
     let is_flat = |instruction: &Instruction| {
         let plain = matches!(instruction.code, Code::Elementwise(..) | Code::Copy);
@@ -360,8 +429,15 @@ fn flattened(mut kernel: RowKernel) -> RowKernel {
 /// The same places with the fewest row axes; the last axis stays on its own.
 fn merged_rows(layout: Layout) -> Layout {
     let outer = layout.dims.len() - 1;
-    let rows = Layout { offset: 0, dims: layout.dims[..outer].to_vec(), strides: layout.strides[..outer].to_vec() };
-    let mut merged = Layout { offset: layout.offset, ..rows.collapse() };
+    let rows = Layout {
+        offset: 0,
+        dims: layout.dims[..outer].to_vec(),
+        strides: layout.strides[..outer].to_vec(),
+    };
+    let mut merged = Layout {
+        offset: layout.offset,
+        ..rows.collapse()
+    };
     merged.dims.push(layout.dims[outer]);
     merged.strides.push(layout.strides[outer]);
     merged
@@ -372,10 +448,13 @@ fn is_per_row(operand: &Operand) -> bool {
 }
 
 fn registers_read(instruction: &Instruction) -> impl Iterator<Item = usize> + use<> {
-    instruction.operands.into_iter().filter_map(|operand| match operand {
-        Operand::Register(register) | Operand::PerRow(register) => Some(register),
-        _ => None,
-    })
+    instruction
+        .operands
+        .into_iter()
+        .filter_map(|operand| match operand {
+            Operand::Register(register) | Operand::PerRow(register) => Some(register),
+            _ => None,
+        })
 }
 
 /// Every place of an instruction that names a load.
@@ -384,10 +463,13 @@ fn load_indices(instruction: &mut Instruction) -> impl Iterator<Item = &mut usiz
         Code::Load(index) => Some(index),
         _ => None,
     };
-    let operands = instruction.operands.iter_mut().filter_map(|operand| match operand {
-        Operand::Scalar(index) | Operand::Direct(index) => Some(index),
-        _ => None,
-    });
+    let operands = instruction
+        .operands
+        .iter_mut()
+        .filter_map(|operand| match operand {
+            Operand::Scalar(index) | Operand::Direct(index) => Some(index),
+            _ => None,
+        });
     own.into_iter().chain(operands)
 }
 

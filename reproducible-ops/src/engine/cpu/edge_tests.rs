@@ -1,9 +1,12 @@
-//! Programs at the edges of what the plan and the kernels can do, bit for bit against the reference.
+//! Programs at the edges of what the plan and the kernels can do, bit for bit against the
+//! reference.
 
 use super::tests::{assert_equal, random_tensor};
 use super::{CpuEngine, Path};
 use crate::engine::{Engine, reference};
-use crate::program::{Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, ValueId};
+use crate::program::{
+    Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, ValueId,
+};
 use crate::random::Stream;
 use crate::tensor::Tensor;
 
@@ -20,12 +23,23 @@ fn push(b: &mut Builder, operator: Operator, inputs: &[ValueId]) -> ValueId {
 }
 
 fn slice(b: &mut Builder, x: ValueId, starts: &[usize], ends: &[usize]) -> ValueId {
-    push(b, Operator::Slice { starts: starts.to_vec(), ends: ends.to_vec() }, &[x])
+    push(
+        b,
+        Operator::Slice {
+            starts: starts.to_vec(),
+            ends: ends.to_vec(),
+        },
+        &[x],
+    )
 }
 
 fn inputs_for(program: &Program, seed: u64) -> Vec<Tensor> {
     let mut stream = Stream::from_seed("edge test", seed);
-    program.inputs().iter().map(|input| random_tensor(&mut stream, &input.ty)).collect()
+    program
+        .inputs()
+        .iter()
+        .map(|input| random_tensor(&mut stream, &input.ty))
+        .collect()
 }
 
 /// Declares every value as an output and compares with the reference.
@@ -38,7 +52,8 @@ fn assert_outputs(mut b: Builder, values: &[ValueId]) {
     assert_equal(&program, &inputs_for(&program, 1), 1);
 }
 
-/// Runs `steps` times with `advance` between and compares all outputs and inputs with the reference each time.
+/// Runs `steps` times with `advance` between and compares all outputs and inputs with the reference
+/// each time.
 fn assert_carried(program: &Program, steps: u64) {
     for threads in [1, 2] {
         let mut session = CpuEngine::new(threads).load(program).expect("valid");
@@ -48,19 +63,33 @@ fn assert_carried(program: &Program, steps: u64) {
             for (index, declared) in program.inputs().iter().enumerate() {
                 if step == 0 || program.output_named(&declared.name).is_none() {
                     inputs[index] = fresh[index].clone();
-                    session.write(&declared.name, &inputs[index]).expect("typed");
+                    session
+                        .write(&declared.name, &inputs[index])
+                        .expect("typed");
                 }
             }
             session.run().expect("written");
             let expected = reference::evaluate(program, &inputs).expect("valid");
             for (output, expected) in program.outputs().iter().zip(&expected) {
-                assert_eq!(session.read(&output.name).as_ref(), Ok(expected), "{} of step {step}", output.name);
+                assert_eq!(
+                    session.read(&output.name).as_ref(),
+                    Ok(expected),
+                    "{} of step {step}",
+                    output.name
+                );
             }
             session.advance();
             for (output, expected) in program.outputs().iter().zip(expected) {
-                let Some(id) = program.input_named(&output.name) else { continue };
+                let Some(id) = program.input_named(&output.name) else {
+                    continue;
+                };
                 if program.type_of(id) == Some(expected.ty()) {
-                    assert_eq!(session.input_words(&output.name), Ok(expected.words()), "{}", output.name);
+                    assert_eq!(
+                        session.input_words(&output.name),
+                        Ok(expected.words()),
+                        "{}",
+                        output.name
+                    );
                     inputs[id.index()] = expected;
                 }
             }
@@ -73,14 +102,36 @@ fn elementwise_operators() -> Vec<(Operator, Vec<DType>)> {
     use DType::{Bool, F32, I32};
     use Operator::*;
     let comparisons = [Comparison::Equal, Comparison::Less, Comparison::LessEqual].map(Compare);
-    let floats = [Neg, Abs, Sqrt, Exp, Log, Tanh, Cast(I32), Cast(Bool), Cast(F32)];
+    let floats = [
+        Neg,
+        Abs,
+        Sqrt,
+        Exp,
+        Log,
+        Tanh,
+        Cast(I32),
+        Cast(Bool),
+        Cast(F32),
+    ];
     let integers = [Neg, Abs, Cast(F32), Cast(Bool), Cast(I32)];
-    let pairs = || [Add, Sub, Mul, Max, Min].into_iter().chain(comparisons.clone());
-    let unary = |operators: Vec<Operator>, dtype| operators.into_iter().map(move |operator| (operator, vec![dtype]));
+    let pairs = || {
+        [Add, Sub, Mul, Max, Min]
+            .into_iter()
+            .chain(comparisons.clone())
+    };
+    let unary = |operators: Vec<Operator>, dtype| {
+        operators
+            .into_iter()
+            .map(move |operator| (operator, vec![dtype]))
+    };
     let mut all: Vec<(Operator, Vec<DType>)> = unary(floats.to_vec(), F32).collect();
     all.extend(unary(integers.to_vec(), I32));
     all.extend(unary(vec![Not, Cast(F32), Cast(I32), Cast(Bool)], Bool));
-    all.extend(pairs().chain([Div]).map(|operator| (operator, vec![F32; 2])));
+    all.extend(
+        pairs()
+            .chain([Div])
+            .map(|operator| (operator, vec![F32; 2])),
+    );
     all.extend(pairs().map(|operator| (operator, vec![I32; 2])));
     all.extend([And, Or].map(|operator| (operator, vec![Bool; 2])));
     all.extend([F32, I32, Bool].map(|dtype| (Select, vec![Bool, dtype, dtype])));
@@ -97,7 +148,13 @@ fn every_elementwise_operator_at_every_size() {
         for (index, (operator, dtypes)) in elementwise_operators().into_iter().enumerate() {
             let types = dtypes.iter().enumerate();
             let inputs: Vec<ValueId> = types
-                .map(|(place, &dtype)| b.input(format!("{index}.{place}"), TensorType::new(dtype, [size]), Role::Data))
+                .map(|(place, &dtype)| {
+                    b.input(
+                        format!("{index}.{place}"),
+                        TensorType::new(dtype, [size]),
+                        Role::Data,
+                    )
+                })
                 .collect();
             values.push(push(&mut b, operator, &inputs));
         }
@@ -105,7 +162,8 @@ fn every_elementwise_operator_at_every_size() {
     }
 }
 
-/// Every way an operand can reach a kernel: in order, one word, one per row, one row for all, strided.
+/// Every way an operand can reach a kernel: in order, one word, one per row, one row for all,
+/// strided.
 #[test]
 fn every_pair_of_operand_kinds() {
     for [rows, cols] in [[1, 1], [1, 7], [5, 1], [3, 16], [70, 33], [4, 257]] {
@@ -121,14 +179,24 @@ fn every_pair_of_operand_kinds() {
         let computed = b.reduce_max(whole).expect("typed");
         let splat = b.full(-1.5, [rows, cols]).expect("typed");
         let mut kinds = vec![whole, turned, cut, splat];
-        kinds.extend([scalar, per_row, one_row, computed].map(|x| b.expand(x, [rows, cols]).expect("typed")));
+        kinds.extend(
+            [scalar, per_row, one_row, computed].map(|x| b.expand(x, [rows, cols]).expect("typed")),
+        );
         let condition = b.compare(Comparison::Less, turned, whole).expect("typed");
-        let by_row = b.compare(Comparison::Less, per_row, computed).expect("typed");
+        let by_row = b
+            .compare(Comparison::Less, per_row, computed)
+            .expect("typed");
         let by_row = b.expand(by_row, [rows, cols]).expect("typed");
         let mut values = Vec::new();
         for &x in &kinds {
             values.extend(
-                [Operator::Sum, Operator::ReduceMax, Operator::Argmax, Operator::Exp].map(|o| push(&mut b, o, &[x])),
+                [
+                    Operator::Sum,
+                    Operator::ReduceMax,
+                    Operator::Argmax,
+                    Operator::Exp,
+                ]
+                .map(|o| push(&mut b, o, &[x])),
             );
             for &y in &kinds {
                 values.push(b.sub(x, y).expect("typed"));
@@ -147,19 +215,36 @@ fn reductions_and_products_of_every_length() {
         let rows = if size > 1_000 { 2 } else { 5 };
         let x = data(&mut b, "x", &[rows, size]);
         let y = data(&mut b, "y", &[3, size]);
-        let mut values = vec![b.sum(x), b.reduce_max(x), b.matmul_nt(x, y), b.matmul_nt(y, y), b.softmax(x)];
+        let mut values = vec![
+            b.sum(x),
+            b.reduce_max(x),
+            b.matmul_nt(x, y),
+            b.matmul_nt(y, y),
+            b.softmax(x),
+        ];
         if size > 0 {
             values.push(b.push(Operator::Argmax, &[x]));
         }
-        let values: Vec<ValueId> = values.into_iter().map(|value| value.expect("typed")).collect();
+        let values: Vec<ValueId> = values
+            .into_iter()
+            .map(|value| value.expect("typed"))
+            .collect();
         assert_outputs(b, &values);
     }
 }
 
 #[test]
 fn products_of_every_small_shape() {
-    for [m, n, k] in [[0, 3, 4], [3, 0, 4], [3, 4, 0], [1, 1, 1], [1, 33, 5], [33, 1, 5], [65, 65, 65], [17, 130, 300]]
-    {
+    for [m, n, k] in [
+        [0, 3, 4],
+        [3, 0, 4],
+        [3, 4, 0],
+        [1, 1, 1],
+        [1, 33, 5],
+        [33, 1, 5],
+        [65, 65, 65],
+        [17, 130, 300],
+    ] {
         let mut b = Builder::new();
         let x = data(&mut b, "x", &[2, m, k]);
         let y = data(&mut b, "y", &[2, n, k]);
@@ -178,7 +263,11 @@ fn a_row_alone_has_the_bits_it_has_in_a_batch() {
         let mut b = Builder::new();
         let x = data(&mut b, "x", &[rows, 300]);
         let w = f32_input(&mut b, "w", &[70, 300], Role::Param);
-        let y = b.softmax(x).and_then(|p| b.matmul_nt(p, w)).and_then(|y| b.silu(y)).expect("typed");
+        let y = b
+            .softmax(x)
+            .and_then(|p| b.matmul_nt(p, w))
+            .and_then(|y| b.silu(y))
+            .expect("typed");
         let sum = b.sum(y).expect("typed");
         let sum = b.expand(sum, [rows, 70]).expect("typed");
         let value = b.div(y, sum).expect("typed");
@@ -198,10 +287,16 @@ fn a_row_alone_has_the_bits_it_has_in_a_batch() {
             whole.run().expect("written");
             alone.write("w", &inputs[1]).expect("typed");
             for row in [0, 1, 31, 66] {
-                alone.write_words("x", &inputs[0].words()[row * 300..][..300]).expect("sized");
+                alone
+                    .write_words("x", &inputs[0].words()[row * 300..][..300])
+                    .expect("sized");
                 alone.run().expect("written");
                 let expected = &whole.read_words("y").expect("declared")[row * 70..][..70];
-                assert_eq!(alone.read_words("y"), Ok(expected), "row {row} on {path} with {threads} threads");
+                assert_eq!(
+                    alone.read_words("y"),
+                    Ok(expected),
+                    "row {row} on {path} with {threads} threads"
+                );
             }
         }
     }
@@ -212,9 +307,15 @@ fn zeros_at_the_end_of_the_reduced_axis_change_nothing() {
     for (k, padded) in [(1, 2), (250, 256), (255, 300), (256, 257), (300, 1_024)] {
         let mut b = Builder::new();
         let (x, y) = (data(&mut b, "x", &[9, k]), data(&mut b, "y", &[20, k]));
-        let pad = || Operator::Pad { before: vec![0, 0], after: vec![0, padded - k] };
+        let pad = || Operator::Pad {
+            before: vec![0, 0],
+            after: vec![0, padded - k],
+        };
         let (wide_x, wide_y) = (push(&mut b, pad(), &[x]), push(&mut b, pad(), &[y]));
-        let pairs = [(b.sum(x), b.sum(wide_x)), (b.matmul_nt(x, y), b.matmul_nt(wide_x, wide_y))];
+        let pairs = [
+            (b.sum(x), b.sum(wide_x)),
+            (b.matmul_nt(x, y), b.matmul_nt(wide_x, wide_y)),
+        ];
         for (index, (plain, wide)) in pairs.into_iter().enumerate() {
             b.output(format!("plain{index}"), plain.expect("typed"));
             b.output(format!("wide{index}"), wide.expect("typed"));
@@ -223,10 +324,16 @@ fn zeros_at_the_end_of_the_reduced_axis_change_nothing() {
         let mut stream = Stream::from_seed("padding", k as u64);
         // Finite values only: infinity times a padding zero is NaN.
         let finite = |input: &crate::program::Input, stream: &mut Stream| {
-            let values = (0..input.ty.shape.elements()).map(|_| (stream.uniform() - 0.5) * 1e-20).collect();
+            let values = (0..input.ty.shape.elements())
+                .map(|_| (stream.uniform() - 0.5) * 1e-20)
+                .collect();
             Tensor::f32(input.ty.shape.clone(), values).expect("sized")
         };
-        let inputs: Vec<Tensor> = program.inputs().iter().map(|input| finite(input, &mut stream)).collect();
+        let inputs: Vec<Tensor> = program
+            .inputs()
+            .iter()
+            .map(|input| finite(input, &mut stream))
+            .collect();
         assert_equal(&program, &inputs, k as u64);
         let outputs = reference::evaluate(&program, &inputs).expect("valid");
         assert_eq!((&outputs[0], &outputs[2]), (&outputs[1], &outputs[3]));
@@ -245,12 +352,20 @@ fn inputs_are_canonical_when_they_enter() {
         b.output("not", not);
         b.finish()
     };
-    let nan = Tensor::from_words(TensorType::f32([3]), vec![0xffc0_0000, 0x7f80_0001, 0x8000_0000]).expect("sized");
-    let flags = Tensor::from_words(TensorType::new(DType::Bool, [3]), vec![0, 2, u32::MAX]).expect("sized");
+    let nan = Tensor::from_words(
+        TensorType::f32([3]),
+        vec![0xffc0_0000, 0x7f80_0001, 0x8000_0000],
+    )
+    .expect("sized");
+    let flags =
+        Tensor::from_words(TensorType::new(DType::Bool, [3]), vec![0, 2, u32::MAX]).expect("sized");
     let inputs = [nan, flags];
     let expected = reference::evaluate(&program, &inputs).expect("valid");
     assert_eq!(expected[0].words(), [0x7fc0_0000, 0x7fc0_0000, 0x8000_0000]);
-    assert_eq!((expected[1].words(), expected[2].words()), (&[0, 1, 1][..], &[1, 0, 0][..]));
+    assert_eq!(
+        (expected[1].words(), expected[2].words()),
+        (&[0, 1, 1][..], &[1, 0, 0][..])
+    );
     assert_equal(&program, &inputs, 0);
 }
 
@@ -260,14 +375,33 @@ fn outputs_may_be_inputs_constants_views_and_each_other() {
     let x = data(&mut b, "x", &[4, 6]);
     let y = b.exp(x).expect("typed");
     let full = b.full(2.5, [3, 2]).expect("typed");
-    let counter = push(&mut b, Operator::Iota { shape: Shape::from([9]), axis: 0 }, &[]);
-    let few = push(&mut b, Operator::Iota { shape: Shape::from([4]), axis: 0 }, &[]);
+    let counter = push(
+        &mut b,
+        Operator::Iota {
+            shape: Shape::from([9]),
+            axis: 0,
+        },
+        &[],
+    );
+    let few = push(
+        &mut b,
+        Operator::Iota {
+            shape: Shape::from([4]),
+            axis: 0,
+        },
+        &[],
+    );
     let head = slice(&mut b, y, &[0, 0], &[1, 6]);
     let tail = slice(&mut b, y, &[2, 1], &[4, 5]);
     let turned = b.transpose(y).expect("typed");
     let flat = b.reshape(turned, [24]).expect("typed");
     let wide = b.reshape(y, [2, 12]).expect("typed");
-    assert_outputs(b, &[x, x, full, few, counter, few, head, y, y, tail, turned, flat, wide, y]);
+    assert_outputs(
+        b,
+        &[
+            x, x, full, few, counter, few, head, y, y, tail, turned, flat, wide, y,
+        ],
+    );
 }
 
 #[test]
@@ -276,7 +410,14 @@ fn a_carried_output_may_be_part_of_a_larger_value() {
     let s = f32_input(&mut b, "s", &[2, 3], Role::State);
     let t = f32_input(&mut b, "t", &[3, 2], Role::State);
     let x = data(&mut b, "x", &[4, 3]);
-    let grown = push(&mut b, Operator::Pad { before: vec![0, 0], after: vec![2, 0] }, &[s]);
+    let grown = push(
+        &mut b,
+        Operator::Pad {
+            before: vec![0, 0],
+            after: vec![2, 0],
+        },
+        &[s],
+    );
     let sum = b.add(grown, x).expect("typed");
     let next = slice(&mut b, sum, &[0, 0], &[2, 3]);
     let turned = b.transpose(s).expect("typed");
@@ -376,7 +517,14 @@ fn one_state_may_be_updated_twice() {
     let mut c = Cache::new();
     let once = c.update(c.cache, c.rows);
     let doubled = c.b.exp(c.rows).expect("typed");
-    let one = push(&mut c.b, Operator::Iota { shape: Shape::from([2]), axis: 0 }, &[]);
+    let one = push(
+        &mut c.b,
+        Operator::Iota {
+            shape: Shape::from([2]),
+            axis: 0,
+        },
+        &[],
+    );
     let next = push(&mut c.b, Operator::UpdateRows, &[once, doubled, one]);
     c.finish(next, &[once]);
 }
@@ -416,7 +564,10 @@ fn a_buffer_may_be_larger_than_the_value_in_it() {
     // A large dead temporary first, so that the small ones inherit its buffer.
     for round in 0..3 {
         let grown = b.matmul_nt(big, big).expect("typed");
-        let scaled = b.full(0.5 + round as f32, [50, 50]).and_then(|c| b.mul(grown, c)).expect("typed");
+        let scaled = b
+            .full(0.5 + round as f32, [50, 50])
+            .and_then(|c| b.mul(grown, c))
+            .expect("typed");
         let turned = b.transpose(scaled).expect("typed");
         let product = b.matmul_nt(turned, turned).expect("typed");
         values.push(b.sum_all(product).expect("typed"));
@@ -433,17 +584,49 @@ fn a_buffer_may_be_larger_than_the_value_in_it() {
         let picks = b.reshape(picks, [3, 2]).expect("typed");
         let few = b.reshape(flat, [3, 8]).expect("typed");
         values.push(push(&mut b, Operator::TakeAlongLast, &[few, picks]));
-        let padded = push(&mut b, Operator::Pad { before: vec![1, 0], after: vec![0, 1] }, &[flat]);
+        let padded = push(
+            &mut b,
+            Operator::Pad {
+                before: vec![1, 0],
+                after: vec![0, 1],
+            },
+            &[flat],
+        );
         values.push(b.sum(padded).expect("typed"));
         let key = slice(&mut b, at, &[0], &[2]);
         let counter = push(&mut b, Operator::Concat { axis: 0 }, &[at, x]);
         let counter = b.reshape(counter, [2, 3]).expect("typed");
-        values.push(push(&mut b, Operator::PhiloxUniform { lanes: 67 }, &[key, counter]));
+        values.push(push(
+            &mut b,
+            Operator::PhiloxUniform { lanes: 67 },
+            &[key, counter],
+        ));
     }
     // An index vector that is the start of a longer counter.
-    push(&mut b, Operator::Iota { shape: Shape::from([40]), axis: 0 }, &[]);
-    let long = push(&mut b, Operator::Iota { shape: Shape::from([7, 40]), axis: 1 }, &[]);
-    let short = push(&mut b, Operator::Iota { shape: Shape::from([3]), axis: 0 }, &[]);
+    push(
+        &mut b,
+        Operator::Iota {
+            shape: Shape::from([40]),
+            axis: 0,
+        },
+        &[],
+    );
+    let long = push(
+        &mut b,
+        Operator::Iota {
+            shape: Shape::from([7, 40]),
+            axis: 1,
+        },
+        &[],
+    );
+    let short = push(
+        &mut b,
+        Operator::Iota {
+            shape: Shape::from([3]),
+            axis: 0,
+        },
+        &[],
+    );
     values.push(long);
     values.push(push(&mut b, Operator::UpdateRows, &[table, rows, short]));
     assert_outputs(b, &values);
@@ -465,9 +648,19 @@ fn empty_values_of_many_shapes() {
     for x in [none, no_rows, no_cols, five, three, cube, longer] {
         let turned = b.transpose(x).expect("typed");
         for x in [x, turned] {
-            values.extend([b.sum(x), b.reduce_max(x), b.softmax(x), b.matmul_nt(x, x)].map(|x| x.expect("typed")));
+            values.extend(
+                [b.sum(x), b.reduce_max(x), b.softmax(x), b.matmul_nt(x, x)]
+                    .map(|x| x.expect("typed")),
+            );
             let rank = b.shape_of(x).rank();
-            values.push(push(&mut b, Operator::Pad { before: vec![1; rank], after: vec![2; rank] }, &[x]));
+            values.push(push(
+                &mut b,
+                Operator::Pad {
+                    before: vec![1; rank],
+                    after: vec![2; rank],
+                },
+                &[x],
+            ));
             values.push(push(&mut b, Operator::Concat { axis: rank - 1 }, &[x, x]));
         }
     }
@@ -501,7 +694,10 @@ fn eight_axes_and_scalars() {
     let both = b.mul(back, x).expect("typed");
     let exp = b.exp(s).expect("typed");
     let double = b.add(exp, exp).expect("typed");
-    let row = b.reshape(s, [1]).and_then(|row| b.softmax(row)).expect("typed");
+    let row = b
+        .reshape(s, [1])
+        .and_then(|row| b.softmax(row))
+        .expect("typed");
     let hot = b.input("id", TensorType::i32([]), Role::Data);
     let hot = push(&mut b, Operator::OneHot { classes: 5 }, &[hot]);
     assert_outputs(b, &[turned, flat, sums, added, both, double, row, hot]);
@@ -510,7 +706,9 @@ fn eight_axes_and_scalars() {
 #[test]
 fn groups_split_where_registers_and_loads_run_out() {
     let mut b = Builder::new();
-    let inputs: Vec<ValueId> = (0..120).map(|index| data(&mut b, &format!("x{index}"), &[6, 9])).collect();
+    let inputs: Vec<ValueId> = (0..120)
+        .map(|index| data(&mut b, &format!("x{index}"), &[6, 9]))
+        .collect();
     let mut sum = inputs[0];
     let mut kept = Vec::new();
     for (index, &x) in inputs.iter().enumerate() {
@@ -519,8 +717,13 @@ fn groups_split_where_registers_and_loads_run_out() {
         kept.push(turned);
     }
     // All kept values are live at the end.
-    let product = kept.iter().fold(sum, |acc, &x| b.mul(acc, x).expect("typed"));
-    let rows = b.reduce_max(product).and_then(|rows| b.expand(rows, [6, 9])).expect("typed");
+    let product = kept
+        .iter()
+        .fold(sum, |acc, &x| b.mul(acc, x).expect("typed"));
+    let rows = b
+        .reduce_max(product)
+        .and_then(|rows| b.expand(rows, [6, 9]))
+        .expect("typed");
     let last = b.sub(sum, rows).expect("typed");
     kept.extend([product, last]);
     assert_outputs(b, &kept);
@@ -544,7 +747,10 @@ fn a_weight_is_packed_again_when_it_changes() {
     let w = f32_input(&mut b, "w", &[40, 30], Role::Param);
     let x = data(&mut b, "x", &[3, 30]);
     let y = b.matmul_nt(x, w).expect("typed");
-    let half = b.full_like(0.5, w).and_then(|half| b.mul(w, half)).expect("typed");
+    let half = b
+        .full_like(0.5, w)
+        .and_then(|half| b.mul(w, half))
+        .expect("typed");
     b.output("w", half);
     b.output("y", y);
     assert_carried(&b.finish(), 4);

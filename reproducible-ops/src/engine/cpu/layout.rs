@@ -13,33 +13,67 @@ pub(super) struct Layout {
 impl Layout {
     /// Row-major without gaps.
     pub fn contiguous(shape: &Shape) -> Self {
-        Self { offset: 0, dims: shape.dims().to_vec(), strides: shape.strides() }
+        Self {
+            offset: 0,
+            dims: shape.dims().to_vec(),
+            strides: shape.strides(),
+        }
     }
 
     /// The index along `axis`, read from a table 0, 1, 2, ….
     pub fn counter(shape: &Shape, axis: usize) -> Self {
         let mut strides = vec![0; shape.rank()];
         strides[axis] = 1;
-        Self { offset: 0, dims: shape.dims().to_vec(), strides }
+        Self {
+            offset: 0,
+            dims: shape.dims().to_vec(),
+            strides,
+        }
     }
 
     pub fn permute(&self, axes: &[usize]) -> Self {
         let pick = |from: &[usize]| axes.iter().map(|&axis| from[axis]).collect();
-        Self { offset: self.offset, dims: pick(&self.dims), strides: pick(&self.strides) }
+        Self {
+            offset: self.offset,
+            dims: pick(&self.dims),
+            strides: pick(&self.strides),
+        }
     }
 
     pub fn expand(&self, dims: &[usize]) -> Self {
         let axes = self.dims.iter().zip(dims).zip(&self.strides);
-        let strides = axes.map(|((from, to), &stride)| if from == to { stride } else { 0 }).collect();
-        Self { offset: self.offset, dims: dims.to_vec(), strides }
+        let strides = axes
+            .map(|((from, to), &stride)| if from == to { stride } else { 0 })
+            .collect();
+        Self {
+            offset: self.offset,
+            dims: dims.to_vec(),
+            strides,
+        }
     }
 
     pub fn slice(&self, starts: &[usize], ends: &[usize]) -> Self {
-        let dims: Vec<usize> = starts.iter().zip(ends).map(|(start, end)| end - start).collect();
-        let skipped: usize = starts.iter().zip(&self.strides).map(|(start, stride)| start * stride).sum();
+        let dims: Vec<usize> = starts
+            .iter()
+            .zip(ends)
+            .map(|(start, end)| end - start)
+            .collect();
+        let skipped: usize = starts
+            .iter()
+            .zip(&self.strides)
+            .map(|(start, stride)| start * stride)
+            .sum();
         // An empty slice may start past the end of the buffer.
-        let offset = if dims.contains(&0) { 0 } else { self.offset + skipped };
-        Self { offset, dims, strides: self.strides.clone() }
+        let offset = if dims.contains(&0) {
+            0
+        } else {
+            self.offset + skipped
+        };
+        Self {
+            offset,
+            dims,
+            strides: self.strides.clone(),
+        }
     }
 
     pub fn elements(&self) -> usize {
@@ -50,7 +84,10 @@ impl Layout {
     pub fn reshape(&self, dims: &[usize]) -> Option<Self> {
         if self.elements() == 0 {
             let shape = Shape::from(dims);
-            return Some(Self { offset: self.offset, ..Self::contiguous(&shape) });
+            return Some(Self {
+                offset: self.offset,
+                ..Self::contiguous(&shape)
+            });
         }
         let merged = self.collapse();
         let mut strides = vec![0; dims.len()];
@@ -67,22 +104,38 @@ impl Layout {
             strides[axis] = stride;
             run = (left != dim).then_some((left / dim, stride * dim));
         }
-        run.is_none().then(|| Self { offset: self.offset, dims: dims.to_vec(), strides })
+        run.is_none().then(|| Self {
+            offset: self.offset,
+            dims: dims.to_vec(),
+            strides,
+        })
     }
 
-    /// The fewest axes that describe the same places: axes of length 1 dropped, neighbours merged where they can be.
+    /// The fewest axes that describe the same places: axes of length 1 dropped, neighbours merged
+    /// where they can be.
     pub fn collapse(&self) -> Self {
         let (mut dims, mut strides): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-        for (&dim, &stride) in self.dims.iter().zip(&self.strides).filter(|(dim, _)| **dim != 1) {
+        for (&dim, &stride) in self
+            .dims
+            .iter()
+            .zip(&self.strides)
+            .filter(|(dim, _)| **dim != 1)
+        {
             match (dims.last_mut(), strides.last_mut()) {
-                (Some(outer), Some(step)) if *step == stride * dim => (*outer, *step) = (*outer * dim, stride),
+                (Some(outer), Some(step)) if *step == stride * dim => {
+                    (*outer, *step) = (*outer * dim, stride)
+                }
                 _ => {
                     dims.push(dim);
                     strides.push(stride);
                 }
             }
         }
-        Self { offset: self.offset, dims, strides }
+        Self {
+            offset: self.offset,
+            dims,
+            strides,
+        }
     }
 
     /// Whether the places are `0, 1, 2, …`.
@@ -99,7 +152,11 @@ impl Layout {
     /// Distance between rows if all axes but the last step evenly; `rows` is their product.
     pub fn row_stride(&self) -> Option<usize> {
         let outer = self.dims.len().checked_sub(1)?;
-        let rows = Self { offset: 0, dims: self.dims[..outer].to_vec(), strides: self.strides[..outer].to_vec() };
+        let rows = Self {
+            offset: 0,
+            dims: self.dims[..outer].to_vec(),
+            strides: self.strides[..outer].to_vec(),
+        };
         match rows.collapse().strides.as_slice() {
             [] => Some(0),
             [stride] => Some(*stride),
@@ -121,7 +178,11 @@ mod tests {
     use super::*;
 
     fn layout(dims: &[usize], strides: &[usize]) -> Layout {
-        Layout { offset: 0, dims: dims.to_vec(), strides: strides.to_vec() }
+        Layout {
+            offset: 0,
+            dims: dims.to_vec(),
+            strides: strides.to_vec(),
+        }
     }
 
     #[test]
@@ -130,7 +191,10 @@ mod tests {
         assert_eq!(heads.map(|l| l.strides), Some(vec![60, 12, 4, 1]));
         let transposed = layout(&[5, 2], &[1, 5]);
         assert_eq!(transposed.reshape(&[10]), None);
-        assert_eq!(transposed.reshape(&[5, 1, 2]).map(|l| l.strides), Some(vec![1, 0, 5]));
+        assert_eq!(
+            transposed.reshape(&[5, 1, 2]).map(|l| l.strides),
+            Some(vec![1, 0, 5])
+        );
         let repeated = layout(&[3, 4], &[0, 0]).reshape(&[12]);
         assert_eq!(repeated.map(|l| l.strides), Some(vec![0]));
     }

@@ -1,4 +1,5 @@
-//! The CPU engine: kernels for several instruction sets, chosen at run time, every one with the bits of the reference.
+//! The CPU engine: kernels for several instruction sets, chosen at run time, every one with the
+//! bits of the reference.
 //!
 //! ```text
 //! program ─▶ plan ─┬─ layout   views are strides, not copies
@@ -9,8 +10,8 @@
 //!                  └─ threads  parts of a step own disjoint outputs; sums are never split
 //! ```
 //!
-//! After its first run a session allocates nothing: a step only reads and writes planned buffers. Sessions of one engine
-//! take turns where it has more than one thread.
+//! After its first run a session allocates nothing: a step only reads and writes planned buffers.
+//! Sessions of one engine take turns where it has more than one thread.
 
 mod buffers;
 mod draft;
@@ -51,10 +52,14 @@ impl CpuEngine {
         Self::with_path(Path::detect(), threads)
     }
 
-    /// An engine on a chosen path; a path that this machine lacks becomes the fastest it has. `threads` is at least 1.
+    /// An engine on a chosen path; a path that this machine lacks becomes the fastest it has.
+    /// `threads` is at least 1.
     pub fn with_path(path: Path, threads: usize) -> Self {
         let path = path.require().unwrap_or_else(|_| Path::detect());
-        Self { path, threads: Arc::new(Threads::new(threads)) }
+        Self {
+            path,
+            threads: Arc::new(Threads::new(threads)),
+        }
     }
 
     /// The instruction set in use.
@@ -66,11 +71,19 @@ impl CpuEngine {
 impl Engine for CpuEngine {
     fn name(&self) -> String {
         let count = self.threads.count();
-        format!("cpu ({}, {count} thread{})", self.path, if count == 1 { "" } else { "s" })
+        format!(
+            "cpu ({}, {count} thread{})",
+            self.path,
+            if count == 1 { "" } else { "s" }
+        )
     }
 
     fn load(&self, program: &Program) -> Result<Box<dyn Session>, EngineError> {
         program.validate()?;
-        Ok(Box::new(CpuSession::new(program, self.path, Arc::clone(&self.threads))))
+        Ok(Box::new(CpuSession::new(
+            program,
+            self.path,
+            Arc::clone(&self.threads),
+        )))
     }
 }

@@ -1,7 +1,7 @@
 //! Instruction sets that the CPU kernels are written for, and which of them this machine has.
 //!
-//! A path only changes speed: every kernel gives the same bits on every path. Callers detect a path once and pass it on;
-//! nothing here reads the environment.
+//! A path only changes speed: every kernel gives the same bits on every path. Callers detect a path
+//! once and pass it on; nothing here reads the environment.
 
 use std::fmt;
 use std::str::FromStr;
@@ -46,13 +46,20 @@ impl Path {
     /// The fastest path of this machine.
     #[must_use]
     pub fn detect() -> Self {
-        Self::ALL.into_iter().rev().find(|path| path.is_available()).unwrap_or(Self::Scalar)
+        Self::ALL
+            .into_iter()
+            .rev()
+            .find(|path| path.is_available())
+            .unwrap_or(Self::Scalar)
     }
 
     /// Every path that can run on this machine, slowest first; [`Path::Scalar`] always can.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|path| path.is_available()).collect()
+        Self::ALL
+            .into_iter()
+            .filter(|path| path.is_available())
+            .collect()
     }
 
     /// Whether this machine has the instructions of this path.
@@ -75,7 +82,10 @@ impl Path {
             return Ok(self);
         }
         let available: Vec<_> = Self::available().iter().map(ToString::to_string).collect();
-        Err(PathError::Unavailable { wanted: self, available: available.join(", ") })
+        Err(PathError::Unavailable {
+            wanted: self,
+            available: available.join(", "),
+        })
     }
 
     /// The name that [`FromStr`] reads.
@@ -102,7 +112,9 @@ impl FromStr for Path {
     /// Reads the name of a path that can run on this machine.
     fn from_str(text: &str) -> Result<Self, PathError> {
         let found = Self::ALL.into_iter().find(|path| path.name() == text);
-        found.ok_or_else(|| PathError::Unknown(text.to_owned()))?.require()
+        found
+            .ok_or_else(|| PathError::Unknown(text.to_owned()))?
+            .require()
     }
 }
 
@@ -151,13 +163,23 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = "sse2".parse::<Path>().unwrap_err().to_string();
-        assert!(error.contains("`sse2`") && error.contains("avx512"), "{error}");
+        assert!(
+            error.contains("`sse2`") && error.contains("avx512"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_path_of_another_machine_is_refused_with_what_is_available() {
-        let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
+        let foreign = if cfg!(target_arch = "aarch64") {
+            "avx2"
+        } else {
+            "neon"
+        };
         let error = foreign.parse::<Path>().unwrap_err().to_string();
-        assert!(error.contains(foreign) && error.contains("scalar"), "{error}");
+        assert!(
+            error.contains(foreign) && error.contains("scalar"),
+            "{error}"
+        );
     }
 }

@@ -1,11 +1,13 @@
-//! From a program to a list of kernels: views are read through, chains are fused, buffers are shared by liveness.
+//! From a program to a list of kernels: views are read through, chains are fused, buffers are
+//! shared by liveness.
 //!
 //! ```text
 //! Program ─▶ places (value → buffer + strides) ─▶ drafts (fused groups) ─▶ steps ─▶ buffers by liveness
 //! ```
 //!
-//! Steps stay in an order in which every operand is computed before it is read. A node joins the fused group that makes
-//! its operands, or a later one over the same domain; anything else starts a group of its own.
+//! Steps stay in an order in which every operand is computed before it is read. A node joins the
+//! fused group that makes its operands, or a later one over the same domain; anything else starts a
+//! group of its own.
 
 use std::collections::HashMap;
 
@@ -43,7 +45,8 @@ pub(super) enum Step {
         picks: usize,
         value: ValueId,
     },
-    /// Copies each operand to its region of a buffer that is cleared first if the regions do not cover it.
+    /// Copies each operand to its region of a buffer that is cleared first if the regions do not
+    /// cover it.
     Paste {
         operands: Vec<(ValueId, Layout, Layout)>,
         clear: bool,
@@ -114,7 +117,11 @@ pub(super) struct Plan {
 impl Plan {
     pub fn new(program: &Program) -> Self {
         let mut planner = Planner::new(program);
-        program.nodes().iter().enumerate().for_each(|(index, _)| planner.node(index));
+        program
+            .nodes()
+            .iter()
+            .enumerate()
+            .for_each(|(index, _)| planner.node(index));
         planner.finish()
     }
 }
@@ -155,8 +162,12 @@ impl<'a> Planner<'a> {
         program.inputs().iter().for_each(|input| {
             planner.new_base(input.ty.clone(), 0);
         });
-        planner.types.extend(program.nodes().iter().map(|node| node.ty.clone()));
-        planner.places.resize(program.value_count(), Place::Splat(0));
+        planner
+            .types
+            .extend(program.nodes().iter().map(|node| node.ty.clone()));
+        planner
+            .places
+            .resize(program.value_count(), Place::Splat(0));
         planner.made_by.resize(program.value_count(), 0);
         planner
     }
@@ -164,7 +175,10 @@ impl<'a> Planner<'a> {
     /// A further value with a contiguous buffer of its own.
     pub(super) fn new_base(&mut self, ty: TensorType, made_by: usize) -> ValueId {
         let id = ValueId(self.types.len() as u32);
-        self.places.push(Place::View { base: id, layout: Layout::contiguous(&ty.shape) });
+        self.places.push(Place::View {
+            base: id,
+            layout: Layout::contiguous(&ty.shape),
+        });
         self.types.push(ty);
         self.made_by.push(made_by);
         id
@@ -194,15 +208,23 @@ impl<'a> Planner<'a> {
             }
             (Operator::Concat { axis }, _) => self.concat(id, &node.inputs, *axis),
             (Operator::Pad { before, .. }, Some(x)) => self.pad(id, x, before),
-            (Operator::UpdateRows, _) => self.update_rows(id, [node.inputs[0], node.inputs[1], node.inputs[2]]),
-            (Operator::PhiloxUniform { lanes }, _) => self.philox(id, node.inputs[0], node.inputs[1], *lanes),
+            (Operator::UpdateRows, _) => {
+                self.update_rows(id, [node.inputs[0], node.inputs[1], node.inputs[2]])
+            }
+            (Operator::PhiloxUniform { lanes }, _) => {
+                self.philox(id, node.inputs[0], node.inputs[1], *lanes)
+            }
             (operator, _) => self.fuse(id, operator.clone(), &node.inputs),
         }
     }
 
     fn iota(&mut self, id: ValueId, shape: &Shape, axis: usize) {
         let length = shape.dims()[axis];
-        let known = self.counters.iter().find(|counter| self.types[counter.index()].shape.last() >= length).copied();
+        let known = self
+            .counters
+            .iter()
+            .find(|counter| self.types[counter.index()].shape.last() >= length)
+            .copied();
         let base = match known {
             Some(base) => base,
             None => {
@@ -211,14 +233,20 @@ impl<'a> Planner<'a> {
                 base
             }
         };
-        self.places[id.index()] = Place::View { base, layout: Layout::counter(shape, axis) };
+        self.places[id.index()] = Place::View {
+            base,
+            layout: Layout::counter(shape, axis),
+        };
     }
 
     fn view(&mut self, id: ValueId, operator: &Operator, x: ValueId) {
         let place = match &self.places[x.index()] {
             Place::Splat(word) => Some(Place::Splat(*word)),
             Place::View { base, layout } => {
-                see_through(operator, layout).map(|layout| Place::View { base: *base, layout })
+                see_through(operator, layout).map(|layout| Place::View {
+                    base: *base,
+                    layout,
+                })
             }
         };
         match place {
@@ -234,14 +262,21 @@ impl<'a> Planner<'a> {
         if let Place::View { base, layout } = &self.places[copy.index()]
             && let Some(layout) = layout.reshape(&dims)
         {
-            self.places[id.index()] = Place::View { base: *base, layout };
+            self.places[id.index()] = Place::View {
+                base: *base,
+                layout,
+            };
         }
     }
 
     /// A fresh value with the elements of `x`, contiguous in a buffer of its own.
     fn copy(&mut self, x: ValueId) -> ValueId {
         let id = self.new_base(self.types[x.index()].clone(), 0);
-        let node = Node { id, operator: None, operands: vec![x] };
+        let node = Node {
+            id,
+            operator: None,
+            operands: vec![x],
+        };
         self.join(node);
         id
     }
@@ -279,7 +314,10 @@ impl<'a> Planner<'a> {
 
     /// Marks a value as needed outside the group that computes it.
     fn store(&mut self, base: ValueId) {
-        if let Some(Entry::Draft(draft)) = self.made_by[base.index()].checked_sub(1).map(|at| &mut self.entries[at]) {
+        if let Some(Entry::Draft(draft)) = self.made_by[base.index()]
+            .checked_sub(1)
+            .map(|at| &mut self.entries[at])
+        {
             draft.store(base);
         }
     }
@@ -292,27 +330,76 @@ impl<'a> Planner<'a> {
     fn matmul(&mut self, id: ValueId, a: ValueId, b: ValueId) {
         let (a, b) = (self.strided(a), self.strided(b));
         let product = product(&a.1, &b.1);
-        let role = self.program.inputs().get(b.0.index()).map(|input| input.role);
+        let role = self
+            .program
+            .inputs()
+            .get(b.0.index())
+            .map(|input| input.role);
         let is_weight = matches!(role, Some(Role::Param | Role::Constant));
         let keep_packed = is_weight && product.batches.len() == 1 && product.m < KEEP_PACKED_BELOW;
-        let Product { m, n, k, a_strides, b_strides, batches } = product;
-        let a = MatmulOperand { base: a.0, row_stride: a_strides.0, k_stride: a_strides.1 };
-        let b = MatmulOperand { base: b.0, row_stride: b_strides.0, k_stride: b_strides.1 };
-        self.push(id, Step::Matmul(Matmul { m, n, k, a, b, batches, keep_packed, value: id }));
+        let Product {
+            m,
+            n,
+            k,
+            a_strides,
+            b_strides,
+            batches,
+        } = product;
+        let a = MatmulOperand {
+            base: a.0,
+            row_stride: a_strides.0,
+            k_stride: a_strides.1,
+        };
+        let b = MatmulOperand {
+            base: b.0,
+            row_stride: b_strides.0,
+            k_stride: b_strides.1,
+        };
+        self.push(
+            id,
+            Step::Matmul(Matmul {
+                m,
+                n,
+                k,
+                a,
+                b,
+                batches,
+                keep_packed,
+                value: id,
+            }),
+        );
     }
 
     fn gather(&mut self, id: ValueId, table: ValueId, ids: ValueId) {
         let shape = &self.types[table.index()].shape;
         let (rows, width) = (shape.rows(), shape.last());
         let (table, ids) = (self.contiguous(table), self.contiguous(ids));
-        self.push(id, Step::Gather { table, ids, rows, width, value: id });
+        self.push(
+            id,
+            Step::Gather {
+                table,
+                ids,
+                rows,
+                width,
+                value: id,
+            },
+        );
     }
 
     fn take_many(&mut self, id: ValueId, x: ValueId, ids: ValueId) {
         let length = self.types[x.index()].shape.last();
         let picks = self.types[ids.index()].shape.last();
         let (x, ids) = (self.contiguous(x), self.contiguous(ids));
-        self.push(id, Step::TakeMany { x, ids, length, picks, value: id });
+        self.push(
+            id,
+            Step::TakeMany {
+                x,
+                ids,
+                length,
+                picks,
+                value: id,
+            },
+        );
     }
 
     fn concat(&mut self, id: ValueId, operands: &[ValueId], axis: usize) {
@@ -326,19 +413,37 @@ impl<'a> Planner<'a> {
             start[axis] = end[axis];
             pasted.push((base, layout, target));
         }
-        self.push(id, Step::Paste { operands: pasted, clear: false, value: id });
+        self.push(
+            id,
+            Step::Paste {
+                operands: pasted,
+                clear: false,
+                value: id,
+            },
+        );
     }
 
     fn pad(&mut self, id: ValueId, x: ValueId, before: &[usize]) {
         let whole = Layout::contiguous(&self.types[id.index()].shape);
         let (base, layout) = self.strided(x);
         let target = whole.slice(before, &self.region_end(x, before));
-        self.push(id, Step::Paste { operands: vec![(base, layout, target)], clear: true, value: id });
+        self.push(
+            id,
+            Step::Paste {
+                operands: vec![(base, layout, target)],
+                clear: true,
+                value: id,
+            },
+        );
     }
 
     fn region_end(&self, x: ValueId, start: &[usize]) -> Vec<usize> {
         let dims = self.types[x.index()].shape.dims();
-        start.iter().zip(dims).map(|(start, dim)| start + dim).collect()
+        start
+            .iter()
+            .zip(dims)
+            .map(|(start, dim)| start + dim)
+            .collect()
     }
 
     fn update_rows(&mut self, id: ValueId, [base, rows, at]: [ValueId; 3]) {
@@ -346,17 +451,40 @@ impl<'a> Planner<'a> {
         let (height, width) = (shape.dims()[shape.rank() - 2], shape.last());
         let count = self.types[rows.index()].shape.dims()[shape.rank() - 2];
         let [base, rows, at] = [base, rows, at].map(|x| self.contiguous(x));
-        self.push(id, Step::UpdateRows { base, rows, at, height, count, width, value: id });
+        self.push(
+            id,
+            Step::UpdateRows {
+                base,
+                rows,
+                at,
+                height,
+                count,
+                width,
+                value: id,
+            },
+        );
     }
 
     fn philox(&mut self, id: ValueId, key: ValueId, counter: ValueId, lanes: usize) {
         let (key, counter) = (self.contiguous(key), self.contiguous(counter));
-        self.push(id, Step::Philox { key, counter, lanes, value: id });
+        self.push(
+            id,
+            Step::Philox {
+                key,
+                counter,
+                lanes,
+                value: id,
+            },
+        );
     }
 
     fn fuse(&mut self, id: ValueId, operator: Operator, operands: &[ValueId]) {
         self.set_base(id, 0);
-        self.join(Node { id, operator: Some(operator), operands: operands.to_vec() });
+        self.join(Node {
+            id,
+            operator: Some(operator),
+            operands: operands.to_vec(),
+        });
     }
 
     /// Adds a fusible node to the group that suits it, or to a new one.
@@ -377,7 +505,9 @@ impl<'a> Planner<'a> {
         self.made_by[node.id.index()] = at;
         self.store_foreign(&node, at);
         if let Entry::Draft(draft) = &mut self.entries[at - 1] {
-            let accesses = draft.accesses(&node, &self.types, &self.places).unwrap_or_default();
+            let accesses = draft
+                .accesses(&node, &self.types, &self.places)
+                .unwrap_or_default();
             draft.add(node, &self.types, accesses);
         }
     }
@@ -389,12 +519,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The group that computes the latest operand if the node fits there, else the last later group that shares an
-    /// operand with it.
+    /// The group that computes the latest operand if the node fits there, else the last later group
+    /// that shares an operand with it.
     fn joinable(&self, node: &Node, earliest: usize) -> Option<usize> {
         let fits = |at: usize| match at.checked_sub(1).map(|index| &self.entries[index]) {
             Some(Entry::Draft(draft)) => {
-                draft.has_room(node.operands.len()) && draft.accesses(node, &self.types, &self.places).is_some()
+                draft.has_room(node.operands.len())
+                    && draft.accesses(node, &self.types, &self.places).is_some()
             }
             _ => false,
         };
@@ -408,11 +539,17 @@ impl<'a> Planner<'a> {
 
     fn domain(&self, node: &Node) -> Vec<usize> {
         let shaped_like = match node.operator {
-            Some(Operator::Sum | Operator::ReduceMax | Operator::Argmax | Operator::TakeAlongLast) => node.operands[0],
+            Some(
+                Operator::Sum | Operator::ReduceMax | Operator::Argmax | Operator::TakeAlongLast,
+            ) => node.operands[0],
             _ => node.id,
         };
         let dims = self.types[shaped_like.index()].shape.dims();
-        if dims.is_empty() { vec![1] } else { dims.to_vec() }
+        if dims.is_empty() {
+            vec![1]
+        } else {
+            dims.to_vec()
+        }
     }
 
     /// Operands computed by other groups must be stored by them.
@@ -456,9 +593,14 @@ impl<'a> Planner<'a> {
             .collect();
         let words: Vec<usize> = self.types.iter().map(|ty| ty.shape.elements()).collect();
         let inputs = self.program.inputs().len();
-        let persistent = super::buffers::Persistent { inputs, counters: &self.counters, outputs: &outputs };
-        let assigned =
-            super::buffers::assign(&steps, &words, &persistent, |input, value| self.is_carried(&outputs, input, value));
+        let persistent = super::buffers::Persistent {
+            inputs,
+            counters: &self.counters,
+            outputs: &outputs,
+        };
+        let assigned = super::buffers::assign(&steps, &words, &persistent, |input, value| {
+            self.is_carried(&outputs, input, value)
+        });
         let buffer = |id: &ValueId| assigned.buffer_of[id.index()].unwrap_or(BufferId(0));
         Plan {
             counters: self.counters.iter().map(buffer).collect(),
@@ -472,9 +614,13 @@ impl<'a> Planner<'a> {
 
     /// Whether `value` is the output that becomes the next value of state input `input`.
     fn is_carried(&self, outputs: &[ValueId], input: ValueId, value: ValueId) -> bool {
-        let Some(declared) = self.program.inputs().get(input.index()) else { return false };
+        let Some(declared) = self.program.inputs().get(input.index()) else {
+            return false;
+        };
         let replaces = |(output, base): (&crate::program::Output, &ValueId)| {
-            output.name == declared.name && *base == value && self.types[output.value.index()] == declared.ty
+            output.name == declared.name
+                && *base == value
+                && self.types[output.value.index()] == declared.ty
         };
         declared.role == Role::State && self.program.outputs().iter().zip(outputs).any(replaces)
     }
@@ -499,12 +645,16 @@ struct Product {
     batches: Vec<(usize, usize, usize)>,
 }
 
-/// Works out the matrices of a batched product; a B shared by the whole batch turns the batch into more rows of A.
+/// Works out the matrices of a batched product; a B shared by the whole batch turns the batch into
+/// more rows of A.
 fn product(a: &Layout, b: &Layout) -> Product {
     let outer = a.dims.len() - 2;
     let (m, n, k) = (a.dims[outer], b.dims[outer], a.dims[outer + 1]);
     let strides = |layout: &Layout| (layout.strides[outer], layout.strides[outer + 1]);
-    let shared = b.dims[..outer].iter().zip(&b.strides).all(|(&dim, &stride)| dim == 1 || stride == 0);
+    let shared = b.dims[..outer]
+        .iter()
+        .zip(&b.strides)
+        .all(|(&dim, &stride)| dim == 1 || stride == 0);
     let rows: usize = a.dims[..outer].iter().product::<usize>() * m;
     if let (true, Some(flat)) = (shared, a.reshape(&[rows, k])) {
         let batches = vec![(flat.offset, b.offset, 0)];
@@ -517,21 +667,38 @@ fn product(a: &Layout, b: &Layout) -> Product {
             batches,
         };
     }
-    let batches = starts(a, outer).into_iter().zip(starts(b, outer)).enumerate();
-    let batches = batches.map(|(index, (a, b))| (a, b, index * m * n)).collect();
-    Product { m, n, k, a_strides: strides(a), b_strides: strides(b), batches }
+    let batches = starts(a, outer)
+        .into_iter()
+        .zip(starts(b, outer))
+        .enumerate();
+    let batches = batches
+        .map(|(index, (a, b))| (a, b, index * m * n))
+        .collect();
+    Product {
+        m,
+        n,
+        k,
+        a_strides: strides(a),
+        b_strides: strides(b),
+        batches,
+    }
 }
 
 /// Place of the first element of every matrix of a batch.
 fn starts(layout: &Layout, outer: usize) -> Vec<usize> {
     let mut starts = vec![layout.offset];
     for (&dim, &stride) in layout.dims[..outer].iter().zip(&layout.strides) {
-        starts = starts.iter().flat_map(|&start| (0..dim).map(move |index| start + index * stride)).collect();
+        starts = starts
+            .iter()
+            .flat_map(|&start| (0..dim).map(move |index| start + index * stride))
+            .collect();
     }
     starts
 }
 
 /// The element type an elementwise operator works on: that of its first operand.
 pub(super) fn operand_dtype(types: &[TensorType], operands: &[ValueId]) -> DType {
-    operands.first().map_or(DType::F32, |id| types[id.index()].dtype)
+    operands
+        .first()
+        .map_or(DType::F32, |id| types[id.index()].dtype)
 }

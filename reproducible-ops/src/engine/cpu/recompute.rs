@@ -1,15 +1,17 @@
-//! Computing a value again where it is needed, instead of storing it in one group and loading it in another.
+//! Computing a value again where it is needed, instead of storing it in one group and loading it in
+//! another.
 //!
 //! ```text
 //! group 1: gate ─▶ sigmoid ─▶ silu ─▶ …          group 2 needs sigmoid and reads gate anyway:
 //!                     ╳ not stored               gate ─▶ sigmoid′ ─▶ …
 //! ```
-//! Memory is what limits elementwise work on large tensors: a stored value costs its line fetched, written and read
-//! again, the few instructions of a chain in registers next to nothing. The same operators on the same operands give the
-//! same bits wherever they run.
+//! Memory is what limits elementwise work on large tensors: a stored value costs its line fetched,
+//! written and read again, the few instructions of a chain in registers next to nothing. The same
+//! operators on the same operands give the same bits wherever they run.
 //!
-//! A value is computed again if a short chain of elementwise operators leads to it from values that have a buffer anyway,
-//! or one element per row, and at most one full-sized value has to be loaded for it that the group does not read yet.
+//! A value is computed again if a short chain of elementwise operators leads to it from values that
+//! have a buffer anyway, or one element per row, and at most one full-sized value has to be loaded
+//! for it that the group does not read yet.
 
 use crate::program::{Operator, ValueId};
 
@@ -32,17 +34,21 @@ struct Recipe {
 }
 
 impl Planner<'_> {
-    /// Replaces operands of a node of group `at` that other groups computed and nobody stored yet by copies of its own,
-    /// where that is cheaper than storing them.
+    /// Replaces operands of a node of group `at` that other groups computed and nobody stored yet
+    /// by copies of its own, where that is cheaper than storing them.
     pub(super) fn recompute_operands(&mut self, node: &mut Node, at: usize) {
         for index in 0..node.operands.len() {
             let operand = node.operands[index];
-            let Place::View { base, .. } = self.places[operand.index()] else { continue };
+            let Place::View { base, .. } = self.places[operand.index()] else {
+                continue;
+            };
             if !self.is_unstored_elsewhere(base, at) {
                 continue;
             }
             let mut recipe = Recipe::default();
-            if self.find(base, at, &mut recipe) && self.follow(&recipe, at, node.operands.len()).is_some() {
+            if self.find(base, at, &mut recipe)
+                && self.follow(&recipe, at, node.operands.len()).is_some()
+            {
                 node.operands[index] = self.copied(operand, at);
                 // A member can be read in order only, a buffer through any view.
                 if !self.fits(node, at, 0) {
@@ -54,18 +60,25 @@ impl Planner<'_> {
 
     /// Whether a group can take a node and another one of `more` operands.
     fn fits(&self, node: &Node, at: usize, more: usize) -> bool {
-        let Some(Entry::Draft(draft)) = self.entries.get(at - 1) else { return false };
-        draft.has_room(node.operands.len() + more) && draft.accesses(node, &self.types, &self.places).is_some()
+        let Some(Entry::Draft(draft)) = self.entries.get(at - 1) else {
+            return false;
+        };
+        draft.has_room(node.operands.len() + more)
+            && draft.accesses(node, &self.types, &self.places).is_some()
     }
 
     fn is_unstored_elsewhere(&self, base: ValueId, at: usize) -> bool {
         let maker = self.made_by[base.index()];
-        let full = |draft: &super::draft::Draft| !draft.stores(base) && draft.extent(base) == Some(Extent::Full);
+        let full = |draft: &super::draft::Draft| {
+            !draft.stores(base) && draft.extent(base) == Some(Extent::Full)
+        };
         maker != at
-            && maker.checked_sub(1).is_some_and(|maker| match &self.entries[maker] {
-                Entry::Draft(draft) => full(draft),
-                Entry::Fixed(_) => false,
-            })
+            && maker
+                .checked_sub(1)
+                .is_some_and(|maker| match &self.entries[maker] {
+                    Entry::Draft(draft) => full(draft),
+                    Entry::Fixed(_) => false,
+                })
     }
 
     /// Collects the steps to `base`; false if it is not worth it.
@@ -77,17 +90,28 @@ impl Planner<'_> {
         if !self.is_unstored_elsewhere(base, at) {
             return self.load(base, at, recipe);
         }
-        let Some(node) = self.program.node_of(base).filter(|node| is_elementwise(&node.operator)) else { return false };
-        let found = node.inputs.iter().all(|operand| match self.places[operand.index()] {
-            Place::Splat(_) => true,
-            Place::View { base, .. } => self.find(base, at, recipe),
-        });
+        let Some(node) = self
+            .program
+            .node_of(base)
+            .filter(|node| is_elementwise(&node.operator))
+        else {
+            return false;
+        };
+        let found = node
+            .inputs
+            .iter()
+            .all(|operand| match self.places[operand.index()] {
+                Place::Splat(_) => true,
+                Place::View { base, .. } => self.find(base, at, recipe),
+            });
         recipe.steps.push(base);
         found && recipe.steps.len() <= MOST_OPERATORS
     }
 
     fn load(&self, base: ValueId, at: usize, recipe: &mut Recipe) -> bool {
-        let Entry::Draft(draft) = &self.entries[at - 1] else { return false };
+        let Entry::Draft(draft) = &self.entries[at - 1] else {
+            return false;
+        };
         let is_small = self.types[base.index()].shape.elements() < draft.elements();
         if !is_small && !draft.reads(base) && !recipe.loads.contains(&base) {
             recipe.loads.push(base);
@@ -95,15 +119,24 @@ impl Planner<'_> {
         recipe.loads.len() <= MOST_LOADS
     }
 
-    /// Adds copies of a recipe's values to a group, with room left for a node of `more` operands. None if the group has no room or another shape; what was added until
-    /// then is dropped with everything else that is of no use.
+    /// Adds copies of a recipe's values to a group, with room left for a node of `more` operands.
+    /// None if the group has no room or another shape; what was added until then is dropped with
+    /// everything else that is of no use.
     fn follow(&mut self, recipe: &Recipe, at: usize, more: usize) -> Option<()> {
         for &step in &recipe.steps {
             let node = self.program.node_of(step)?;
-            let operands = node.inputs.iter().map(|&operand| self.copied(operand, at)).collect();
+            let operands = node
+                .inputs
+                .iter()
+                .map(|&operand| self.copied(operand, at))
+                .collect();
             let operator = Some(node.operator.clone());
             let copy = self.new_base(self.types[step.index()].clone(), 0);
-            let node = Node { id: copy, operator, operands };
+            let node = Node {
+                id: copy,
+                operator,
+                operands,
+            };
             if !self.fits(&node, at, more + 2) {
                 return None;
             }
@@ -115,7 +148,9 @@ impl Planner<'_> {
 
     /// The operand as a view of the group's own copy, where it has one.
     fn copied(&mut self, operand: ValueId, at: usize) -> ValueId {
-        let Place::View { base, .. } = self.places[operand.index()] else { return operand };
+        let Place::View { base, .. } = self.places[operand.index()] else {
+            return operand;
+        };
         match self.copies.get(&(at, base)) {
             Some(&copy) => self.seen_like(operand, copy),
             None => operand,
@@ -124,7 +159,9 @@ impl Planner<'_> {
 
     /// `base` through the view that `operand` is.
     fn seen_like(&mut self, operand: ValueId, base: ValueId) -> ValueId {
-        let Place::View { layout, .. } = self.places[operand.index()].clone() else { return operand };
+        let Place::View { layout, .. } = self.places[operand.index()].clone() else {
+            return operand;
+        };
         let id = self.new_base(self.types[operand.index()].clone(), 0);
         self.places[id.index()] = Place::View { base, layout };
         id
@@ -135,7 +172,22 @@ fn is_elementwise(operator: &Operator) -> bool {
     use Operator::*;
     matches!(
         operator,
-        Neg | Abs | Sqrt | Exp | Log | Tanh | Add | Sub | Mul | Div | Max | Min | Select | Compare(_) | Not | And | Or
+        Neg | Abs
+            | Sqrt
+            | Exp
+            | Log
+            | Tanh
+            | Add
+            | Sub
+            | Mul
+            | Div
+            | Max
+            | Min
+            | Select
+            | Compare(_)
+            | Not
+            | And
+            | Or
     )
 }
 
@@ -163,7 +215,12 @@ mod tests {
     fn a_short_chain_is_not_stored() {
         let plan = Plan::new(&used_twice());
         let stored = |step: &Step| matches!(step, Step::Rows(kernel) if kernel.outputs.len() == 1);
-        assert_eq!(plan.steps.iter().filter(|step| stored(step)).count(), 2, "{:?}", plan.steps);
+        assert_eq!(
+            plan.steps.iter().filter(|step| stored(step)).count(),
+            2,
+            "{:?}",
+            plan.steps
+        );
         assert_eq!(plan.steps.len(), 3);
     }
 
@@ -171,7 +228,11 @@ mod tests {
     fn what_is_computed_again_has_the_same_bits() {
         let program = used_twice();
         let mut stream = Stream::from_seed("recompute", 1);
-        let inputs: Vec<_> = program.inputs().iter().map(|input| random_tensor(&mut stream, &input.ty)).collect();
+        let inputs: Vec<_> = program
+            .inputs()
+            .iter()
+            .map(|input| random_tensor(&mut stream, &input.ty))
+            .collect();
         assert_equal(&program, &inputs, 1);
     }
 
@@ -186,7 +247,11 @@ mod tests {
         b.output("y", sum);
         let program = b.finish();
         let mut stream = Stream::from_seed("recompute", 2);
-        let inputs: Vec<_> = program.inputs().iter().map(|input| random_tensor(&mut stream, &input.ty)).collect();
+        let inputs: Vec<_> = program
+            .inputs()
+            .iter()
+            .map(|input| random_tensor(&mut stream, &input.ty))
+            .collect();
         assert_equal(&program, &inputs, 1);
     }
 }

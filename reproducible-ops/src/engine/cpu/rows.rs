@@ -1,9 +1,11 @@
-//! Fused kernels over rows: elementwise chains, row reductions and what lies between them, one cache-sized tile at a time.
+//! Fused kernels over rows: elementwise chains, row reductions and what lies between them, one
+//! cache-sized tile at a time.
 //!
-//! A kernel works on a domain of `rows × cols` elements. Its registers hold one tile of either *full* extent
-//! (`rows × cols`) or *row* extent (one element per row), so softmax, norms and optimizer updates run in one pass over
-//! memory. Each instruction is a plain loop over [`crate::scalar`], compiled once per instruction set; the bits are those
-//! of the reference because the source is.
+//! A kernel works on a domain of `rows × cols` elements. Its registers hold one tile of either
+//! *full* extent (`rows × cols`) or *row* extent (one element per row), so softmax, norms and
+//! optimizer updates run in one pass over memory. Each instruction is a plain loop over
+//! [`crate::scalar`], compiled once per instruction set; the bits are those of the reference
+//! because the source is.
 //!
 //! Rows are independent: parts of the row range may run on different threads.
 
@@ -105,7 +107,10 @@ impl RowKernel {
     /// Words of scratch that one thread needs.
     pub fn scratch_words(&self) -> usize {
         let tile = self.tile_rows();
-        self.scratch.iter().map(|&extent| padded(tile * self.width(extent))).sum()
+        self.scratch
+            .iter()
+            .map(|&extent| padded(tile * self.width(extent)))
+            .sum()
     }
 
     /// Elements per row of an extent.
@@ -116,7 +121,8 @@ impl RowKernel {
         }
     }
 
-    /// Computes rows `first..first + count`. `loads` are whole buffers; `outputs` and `scratch` are this part's own.
+    /// Computes rows `first..first + count`. `loads` are whole buffers; `outputs` and `scratch` are
+    /// this part's own.
     pub fn run(
         &self,
         path: Path,
@@ -126,7 +132,14 @@ impl RowKernel {
         first: usize,
         count: usize,
     ) {
-        let part = Part { kernel: self, loads, outputs, scratch, first, count };
+        let part = Part {
+            kernel: self,
+            loads,
+            outputs,
+            scratch,
+            first,
+            count,
+        };
         vector::dispatch(path, part);
     }
 }
@@ -148,12 +161,20 @@ struct Part<'a> {
 impl vector::Task for Part<'_> {
     #[inline(always)]
     fn run(self) {
-        let Self { kernel, loads, mut outputs, scratch, first, count } = self;
+        let Self {
+            kernel,
+            loads,
+            mut outputs,
+            scratch,
+            first,
+            count,
+        } = self;
         let tile = kernel.tile_rows();
         let mut done = 0;
         while done < count {
             let rows = tile.min(count - done);
-            let mut registers: [&mut [u32]; MAX_REGISTERS] = std::array::from_fn(|_| Default::default());
+            let mut registers: [&mut [u32]; MAX_REGISTERS] =
+                std::array::from_fn(|_| Default::default());
             for (index, (_, extent)) in kernel.outputs.iter().enumerate() {
                 let rest = std::mem::take(&mut outputs[index]);
                 let (head, tail) = rest.split_at_mut(rows * kernel.width(*extent));
@@ -166,7 +187,12 @@ impl vector::Task for Part<'_> {
                 registers[kernel.outputs.len() + index] = &mut head[..rows * kernel.width(extent)];
                 rest = tail;
             }
-            let tile = Tile { kernel, loads, first: first + done, rows };
+            let tile = Tile {
+                kernel,
+                loads,
+                first: first + done,
+                rows,
+            };
             for instruction in &kernel.instructions {
                 tile.execute(instruction, &mut registers);
             }
@@ -184,8 +210,9 @@ enum Source<'a> {
     PerRow(&'a [u32], usize),
 }
 
-// Loops are macros and not functions that take closures: a closure is a function of its own, and unless it is inlined it
-// is compiled without the instruction set of `vector::dispatch`, many times slower.
+// Loops are macros and not functions that take closures: a closure is a function of its own, and
+// unless it is inlined it is compiled without the instruction set of `vector::dispatch`, many times
+// slower.
 
 /// `target = f(a)`, element by element.
 macro_rules! map {
@@ -219,7 +246,11 @@ macro_rules! zip {
             (Source::Splat($x), b) => map!($target, b, |$y| $value),
             (Source::Slice(a), Source::PerRow(b, cols)) => {
                 let cols = cols.max(1);
-                for ((target, a), &$y) in $target.chunks_exact_mut(cols).zip(a.chunks_exact(cols)).zip(b) {
+                for ((target, a), &$y) in $target
+                    .chunks_exact_mut(cols)
+                    .zip(a.chunks_exact(cols))
+                    .zip(b)
+                {
                     for (target, &$x) in target.iter_mut().zip(a) {
                         *target = $value;
                     }
@@ -227,7 +258,11 @@ macro_rules! zip {
             }
             (Source::PerRow(a, cols), Source::Slice(b)) => {
                 let cols = cols.max(1);
-                for ((target, b), &$x) in $target.chunks_exact_mut(cols).zip(b.chunks_exact(cols)).zip(a) {
+                for ((target, b), &$x) in $target
+                    .chunks_exact_mut(cols)
+                    .zip(b.chunks_exact(cols))
+                    .zip(a)
+                {
                     for (target, &$y) in target.iter_mut().zip(b) {
                         *target = $value;
                     }
@@ -270,12 +305,22 @@ impl Tile<'_> {
         match &instruction.code {
             Code::Load(index) => self.load(*index, target),
             Code::Copy => map!(target, source(0), |x| x),
-            Code::Elementwise(operator, DType::F32) => f32_loop(operator, target, source(0), source(1), source(2)),
-            Code::Elementwise(operator, DType::I32) => i32_loop(operator, target, source(0), source(1), source(2)),
-            Code::Elementwise(operator, DType::Bool) => bool_loop(operator, target, source(0), source(1), source(2)),
+            Code::Elementwise(operator, DType::F32) => {
+                f32_loop(operator, target, source(0), source(1), source(2))
+            }
+            Code::Elementwise(operator, DType::I32) => {
+                i32_loop(operator, target, source(0), source(1), source(2))
+            }
+            Code::Elementwise(operator, DType::Bool) => {
+                bool_loop(operator, target, source(0), source(1), source(2))
+            }
             Code::OneHot => one_hot(target, source(0), self.kernel.cols),
-            Code::Sum => reduce!(target, source(0), self.kernel.cols, |row| scalar::reduce::sum(row).to_bits()),
-            Code::Max => reduce!(target, source(0), self.kernel.cols, |row| scalar::reduce::max(row).to_bits()),
+            Code::Sum => reduce!(target, source(0), self.kernel.cols, |row| {
+                scalar::reduce::sum(row).to_bits()
+            }),
+            Code::Max => reduce!(target, source(0), self.kernel.cols, |row| {
+                scalar::reduce::max(row).to_bits()
+            }),
             Code::Argmax => reduce!(target, source(0), self.kernel.cols, |row| argmax(row)),
             Code::Pick => pick(target, source(0), source(1), self.kernel.cols),
         }
@@ -283,10 +328,16 @@ impl Tile<'_> {
     }
 
     #[inline(always)]
-    fn source<'s>(&'s self, operand: Operand, registers: &'s [&mut [u32]; MAX_REGISTERS]) -> Source<'s> {
+    fn source<'s>(
+        &'s self,
+        operand: Operand,
+        registers: &'s [&mut [u32]; MAX_REGISTERS],
+    ) -> Source<'s> {
         match operand {
             Operand::Splat(word) => Source::Splat(word),
-            Operand::Scalar(index) => Source::Splat(self.loads[index][self.kernel.loads[index].layout.offset]),
+            Operand::Scalar(index) => {
+                Source::Splat(self.loads[index][self.kernel.loads[index].layout.offset])
+            }
             Operand::Direct(index) => Source::Slice(self.direct(index)),
             Operand::Register(index) => Source::Slice(registers[index]),
             Operand::PerRow(index) => Source::PerRow(registers[index], self.kernel.cols),
@@ -327,7 +378,11 @@ fn row_offset(layout: &Layout, row: usize) -> usize {
         offset += row % layout.dims[axis] * layout.strides[axis];
         row /= layout.dims[axis];
     }
-    if outer > 0 { offset + row * layout.strides[0] } else { offset }
+    if outer > 0 {
+        offset + row * layout.strides[0]
+    } else {
+        offset
+    }
 }
 
 #[inline(always)]
@@ -381,16 +436,47 @@ fn f32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_
         Exp => map!(target, a, |x| scalar::exp(f32::from_bits(x)).to_bits()),
         Log => map!(target, a, |x| scalar::log(f32::from_bits(x)).to_bits()),
         Tanh => map!(target, a, |x| scalar::tanh(f32::from_bits(x)).to_bits()),
-        Add => zip!(target, a, b, |x, y| scalar::add(f32::from_bits(x), f32::from_bits(y)).to_bits()),
-        Sub => zip!(target, a, b, |x, y| scalar::sub(f32::from_bits(x), f32::from_bits(y)).to_bits()),
-        Mul => zip!(target, a, b, |x, y| scalar::mul(f32::from_bits(x), f32::from_bits(y)).to_bits()),
-        Div => zip!(target, a, b, |x, y| scalar::div(f32::from_bits(x), f32::from_bits(y)).to_bits()),
-        Max => zip!(target, a, b, |x, y| scalar::max(f32::from_bits(x), f32::from_bits(y)).to_bits()),
-        Min => zip!(target, a, b, |x, y| scalar::min(f32::from_bits(x), f32::from_bits(y)).to_bits()),
-        Compare(Comparison::Equal) => zip!(target, a, b, |x, y| u32::from(f32::from_bits(x) == f32::from_bits(y))),
-        Compare(Comparison::Less) => zip!(target, a, b, |x, y| u32::from(f32::from_bits(x) < f32::from_bits(y))),
-        Compare(Comparison::LessEqual) => zip!(target, a, b, |x, y| u32::from(f32::from_bits(x) <= f32::from_bits(y))),
-        Cast(DType::I32) => map!(target, a, |x| scalar::cast::f32_to_i32(f32::from_bits(x)) as u32),
+        Add => zip!(target, a, b, |x, y| scalar::add(
+            f32::from_bits(x),
+            f32::from_bits(y)
+        )
+        .to_bits()),
+        Sub => zip!(target, a, b, |x, y| scalar::sub(
+            f32::from_bits(x),
+            f32::from_bits(y)
+        )
+        .to_bits()),
+        Mul => zip!(target, a, b, |x, y| scalar::mul(
+            f32::from_bits(x),
+            f32::from_bits(y)
+        )
+        .to_bits()),
+        Div => zip!(target, a, b, |x, y| scalar::div(
+            f32::from_bits(x),
+            f32::from_bits(y)
+        )
+        .to_bits()),
+        Max => zip!(target, a, b, |x, y| scalar::max(
+            f32::from_bits(x),
+            f32::from_bits(y)
+        )
+        .to_bits()),
+        Min => zip!(target, a, b, |x, y| scalar::min(
+            f32::from_bits(x),
+            f32::from_bits(y)
+        )
+        .to_bits()),
+        Compare(Comparison::Equal) => zip!(target, a, b, |x, y| u32::from(
+            f32::from_bits(x) == f32::from_bits(y)
+        )),
+        Compare(Comparison::Less) => zip!(target, a, b, |x, y| u32::from(
+            f32::from_bits(x) < f32::from_bits(y)
+        )),
+        Compare(Comparison::LessEqual) => zip!(target, a, b, |x, y| u32::from(
+            f32::from_bits(x) <= f32::from_bits(y)
+        )),
+        Cast(DType::I32) => map!(target, a, |x| scalar::cast::f32_to_i32(f32::from_bits(x))
+            as u32),
         Cast(DType::Bool) => map!(target, a, |x| u32::from(f32::from_bits(x) != 0.0)),
         _ => moves(operator, target, a, b, c),
     }
@@ -409,7 +495,9 @@ fn i32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_
         Min => zip!(target, a, b, |a, b| (a as i32).min(b as i32) as u32),
         Compare(Comparison::Equal) => zip!(target, a, b, |a, b| u32::from(a == b)),
         Compare(Comparison::Less) => zip!(target, a, b, |a, b| u32::from((a as i32) < b as i32)),
-        Compare(Comparison::LessEqual) => zip!(target, a, b, |a, b| u32::from(a as i32 <= b as i32)),
+        Compare(Comparison::LessEqual) => {
+            zip!(target, a, b, |a, b| u32::from(a as i32 <= b as i32))
+        }
         Cast(DType::F32) => map!(target, a, |x| scalar::cast::i32_to_f32(x as i32).to_bits()),
         Cast(DType::Bool) => map!(target, a, |x| u32::from(x != 0)),
         _ => moves(operator, target, a, b, c),
@@ -446,10 +534,18 @@ fn select(target: &mut [u32], condition: Source<'_>, a: Source<'_>, b: Source<'_
             }
         }
         (Source::Slice(condition), a, Source::Splat(b)) => {
-            zip!(target, a, Source::Slice(condition), |a, c| if c != 0 { a } else { b });
+            zip!(target, a, Source::Slice(condition), |a, c| if c != 0 {
+                a
+            } else {
+                b
+            });
         }
         (Source::Slice(condition), Source::Splat(a), b) => {
-            zip!(target, b, Source::Slice(condition), |b, c| if c != 0 { a } else { b });
+            zip!(target, b, Source::Slice(condition), |b, c| if c != 0 {
+                a
+            } else {
+                b
+            });
         }
         (condition, a, b) => {
             for (index, target) in target.iter_mut().enumerate() {

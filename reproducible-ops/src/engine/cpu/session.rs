@@ -1,6 +1,7 @@
 //! A loaded program: writes inputs, has the work executed, reads outputs.
 //!
-//! All memory is allocated when the session is made, but for the packed form of weights, which the first run adds.
+//! All memory is allocated when the session is made, but for the packed form of weights, which the
+//! first run adds.
 
 use std::sync::Arc;
 
@@ -31,7 +32,10 @@ impl CpuSession {
     }
 
     fn input_index(&self, name: &str) -> Result<usize, EngineError> {
-        let index = self.program.input_named(name).ok_or_else(|| EngineError::NoSuchInput(name.into()))?;
+        let index = self
+            .program
+            .input_named(name)
+            .ok_or_else(|| EngineError::NoSuchInput(name.into()))?;
         Ok(index.index())
     }
 }
@@ -42,7 +46,11 @@ impl Session for CpuSession {
         let declared = &self.program.inputs()[index];
         if words.len() != declared.ty.shape.elements() {
             let (name, expected) = (input.into(), declared.ty.clone());
-            return Err(EngineError::InputLength { name, expected, found: words.len() });
+            return Err(EngineError::InputLength {
+                name,
+                expected,
+                found: words.len(),
+            });
         }
         let target = self.work.buffers[index].words_mut();
         target.copy_from_slice(words);
@@ -54,7 +62,9 @@ impl Session for CpuSession {
 
     fn run(&mut self) -> Result<(), EngineError> {
         if let Some(index) = self.written.iter().position(|&written| !written) {
-            return Err(EngineError::Unwritten(self.program.inputs()[index].name.clone()));
+            return Err(EngineError::Unwritten(
+                self.program.inputs()[index].name.clone(),
+            ));
         }
         self.threads.execute(&mut self.work);
         Ok(())
@@ -65,16 +75,22 @@ impl Session for CpuSession {
         let index = outputs.position(|declared| declared.name == output);
         let index = index.ok_or_else(|| EngineError::NoSuchOutput(output.into()))?;
         let output = &self.program.outputs()[index];
-        let words = self.program.type_of(output.value).map_or(0, |ty| ty.shape.elements());
+        let words = self
+            .program
+            .type_of(output.value)
+            .map_or(0, |ty| ty.shape.elements());
         Ok(&self.work.buffers[self.work.plan.outputs[index].0].words()[..words])
     }
 
     fn advance(&mut self) {
         let program = Arc::clone(&self.program);
         for (index, output) in program.outputs().iter().enumerate() {
-            let Some(input) = program.input_named(&output.name) else { continue };
+            let Some(input) = program.input_named(&output.name) else {
+                continue;
+            };
             let buffer = self.work.plan.outputs[index];
-            if program.type_of(input) == program.type_of(output.value) && buffer.0 != input.index() {
+            if program.type_of(input) == program.type_of(output.value) && buffer.0 != input.index()
+            {
                 self.work.buffers.swap(input.index(), buffer.0);
                 self.work.changed(input.index());
             }

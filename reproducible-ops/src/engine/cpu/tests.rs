@@ -1,8 +1,11 @@
-//! The engine against the reference, bit for bit: every operator, every path, any number of threads.
+//! The engine against the reference, bit for bit: every operator, every path, any number of
+//! threads.
 
 use super::{CpuEngine, Path};
 use crate::engine::{Engine, reference};
-use crate::program::{Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, ValueId};
+use crate::program::{
+    Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, ValueId,
+};
 use crate::random::Stream;
 use crate::tensor::Tensor;
 
@@ -15,10 +18,16 @@ struct Generator {
 
 impl Generator {
     fn new(seed: u64) -> Self {
-        let mut generator =
-            Self { stream: Stream::from_seed("engine test", seed), builder: Builder::new(), values: Vec::new() };
+        let mut generator = Self {
+            stream: Stream::from_seed("engine test", seed),
+            builder: Builder::new(),
+            values: Vec::new(),
+        };
         let (b, m, k) = (generator.dim(), generator.dim(), generator.dim());
-        for (index, shape) in [vec![b, m, k], vec![m, k], vec![b, m, 1], vec![k], vec![]].into_iter().enumerate() {
+        for (index, shape) in [vec![b, m, k], vec![m, k], vec![b, m, 1], vec![k], vec![]]
+            .into_iter()
+            .enumerate()
+        {
             generator.input(format!("f{index}"), TensorType::f32(shape));
         }
         generator.input("ids".into(), TensorType::i32([b, m, 1]));
@@ -37,15 +46,23 @@ impl Generator {
     }
 
     fn any(&mut self, dtype: DType) -> Option<ValueId> {
-        let all: Vec<ValueId> =
-            self.values.iter().copied().filter(|&id| self.builder.type_of(id).dtype == dtype).collect();
+        let all: Vec<ValueId> = self
+            .values
+            .iter()
+            .copied()
+            .filter(|&id| self.builder.type_of(id).dtype == dtype)
+            .collect();
         self.stream.choose(&all).copied()
     }
 
     fn like(&mut self, id: ValueId) -> Option<ValueId> {
         let ty = self.builder.type_of(id).clone();
-        let same: Vec<ValueId> =
-            self.values.iter().copied().filter(|&other| *self.builder.type_of(other) == ty).collect();
+        let same: Vec<ValueId> = self
+            .values
+            .iter()
+            .copied()
+            .filter(|&other| *self.builder.type_of(other) == ty)
+            .collect();
         self.stream.choose(&same).copied()
     }
 
@@ -75,12 +92,26 @@ impl Generator {
         let a = self.any(DType::F32)?;
         let b = self.like(a)?;
         if self.stream.chance(0.4) {
-            let operator =
-                self.stream.choose(&[Neg, Abs, Sqrt, Exp, Log, Tanh, Cast(DType::I32), Cast(DType::Bool)])?.clone();
+            let operator = self
+                .stream
+                .choose(&[
+                    Neg,
+                    Abs,
+                    Sqrt,
+                    Exp,
+                    Log,
+                    Tanh,
+                    Cast(DType::I32),
+                    Cast(DType::Bool),
+                ])?
+                .clone();
             self.push(operator, &[a]);
         } else {
             let compare = Compare(Comparison::LessEqual);
-            let operator = self.stream.choose(&[Add, Sub, Mul, Div, Max, Min, compare])?.clone();
+            let operator = self
+                .stream
+                .choose(&[Add, Sub, Mul, Div, Max, Min, compare])?
+                .clone();
             self.push(operator, &[a, b]);
         }
         Some(())
@@ -92,7 +123,15 @@ impl Generator {
         let a = self.any(dtype)?;
         let b = self.like(a)?;
         let operators: &[Operator] = match dtype {
-            DType::I32 => &[Add, Sub, Mul, Max, Min, Compare(Comparison::Less), Compare(Comparison::Equal)],
+            DType::I32 => &[
+                Add,
+                Sub,
+                Mul,
+                Max,
+                Min,
+                Compare(Comparison::Less),
+                Compare(Comparison::Equal),
+            ],
             _ => &[And, Or],
         };
         let operator = self.stream.choose(operators)?.clone();
@@ -101,7 +140,10 @@ impl Generator {
         if dtype == DType::Bool {
             self.push(Not, &[a]);
             let shape = self.builder.shape_of(a).clone();
-            let x = *self.values.iter().find(|&&id| *self.builder.type_of(id) == TensorType::f32(shape.clone()))?;
+            let x = *self
+                .values
+                .iter()
+                .find(|&&id| *self.builder.type_of(id) == TensorType::f32(shape.clone()))?;
             let y = self.like(x)?;
             self.push(Select, &[a, x, y]);
         }
@@ -110,13 +152,18 @@ impl Generator {
 
     fn reduction(&mut self) -> Option<()> {
         let x = self.any(DType::F32)?;
-        let operator = self.stream.choose(&[Operator::Sum, Operator::ReduceMax, Operator::Argmax])?.clone();
+        let operator = self
+            .stream
+            .choose(&[Operator::Sum, Operator::ReduceMax, Operator::Argmax])?
+            .clone();
         self.push(operator, &[x]);
         Some(())
     }
 
     fn movement(&mut self) -> Option<()> {
-        let dtype = *self.stream.choose(&[DType::F32, DType::F32, DType::I32, DType::Bool])?;
+        let dtype = *self
+            .stream
+            .choose(&[DType::F32, DType::F32, DType::I32, DType::Bool])?;
         let x = self.any(dtype)?;
         let dims = self.builder.shape_of(x).dims().to_vec();
         let mut axes: Vec<usize> = (0..dims.len()).collect();
@@ -132,8 +179,13 @@ impl Generator {
             }
             2 => {
                 let elements: usize = dims.iter().product();
-                let divisor = (2..=elements.max(2)).find(|divisor| elements.is_multiple_of(*divisor)).unwrap_or(1);
-                self.push(Operator::Reshape(Shape::from([divisor, elements / divisor.max(1)])), &[x]);
+                let divisor = (2..=elements.max(2))
+                    .find(|divisor| elements.is_multiple_of(*divisor))
+                    .unwrap_or(1);
+                self.push(
+                    Operator::Reshape(Shape::from([divisor, elements / divisor.max(1)])),
+                    &[x],
+                );
                 self.push(Operator::Reshape(Shape::from([elements])), &[x]);
             }
             _ => {
@@ -165,7 +217,11 @@ impl Generator {
         let a = self.any(DType::F32)?;
         let transposed = self.builder.transpose(a).ok()?;
         let b = self.like(a)?;
-        let b = if self.stream.chance(0.3) { self.builder.transpose(b).ok()? } else { b };
+        let b = if self.stream.chance(0.3) {
+            self.builder.transpose(b).ok()?
+        } else {
+            b
+        };
         self.push(Operator::MatmulNt, &[a, b]);
         self.push(Operator::MatmulNt, &[transposed, transposed]);
         Some(())
@@ -181,9 +237,20 @@ impl Generator {
         let dims = self.builder.shape_of(x).dims().to_vec();
         if let [outer, rows, width] = dims[..] {
             let count = self.stream.index(rows + 1);
-            let update =
-                self.builder.push(Operator::Slice { starts: vec![0; 3], ends: vec![outer, count, width] }, &[x]);
-            let at = self.builder.push(Operator::Iota { shape: Shape::from([outer]), axis: 0 }, &[]);
+            let update = self.builder.push(
+                Operator::Slice {
+                    starts: vec![0; 3],
+                    ends: vec![outer, count, width],
+                },
+                &[x],
+            );
+            let at = self.builder.push(
+                Operator::Iota {
+                    shape: Shape::from([outer]),
+                    axis: 0,
+                },
+                &[],
+            );
             self.push(Operator::UpdateRows, &[x, update.ok()?, at.ok()?]);
         }
         Some(())
@@ -208,18 +275,35 @@ impl Generator {
 
     fn finish(mut self, outputs: usize) -> (Program, Vec<Tensor>) {
         for index in 0..outputs {
-            let value = *self.stream.choose(&self.values.clone()).expect("inputs exist");
+            let value = *self
+                .stream
+                .choose(&self.values.clone())
+                .expect("inputs exist");
             self.builder.output(format!("out{index}"), value);
         }
         let program = self.builder.finish();
-        let inputs = program.inputs().iter().map(|input| random_tensor(&mut self.stream, &input.ty)).collect();
+        let inputs = program
+            .inputs()
+            .iter()
+            .map(|input| random_tensor(&mut self.stream, &input.ty))
+            .collect();
         (program, inputs)
     }
 }
 
 pub(super) fn random_tensor(stream: &mut Stream, ty: &TensorType) -> Tensor {
-    const EDGES: [u32; 10] =
-        [0, 0x8000_0000, 1, 0x807f_ffff, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x3f80_0000, 0x7f7f_ffff, 0x0080_0000];
+    const EDGES: [u32; 10] = [
+        0,
+        0x8000_0000,
+        1,
+        0x807f_ffff,
+        0x7f80_0000,
+        0xff80_0000,
+        0x7fc0_0000,
+        0x3f80_0000,
+        0x7f7f_ffff,
+        0x0080_0000,
+    ];
     let mut word = || match ty.dtype {
         DType::F32 if stream.chance(0.03) => EDGES[stream.index(EDGES.len())],
         DType::F32 => ((stream.uniform() - 0.5) * 8.0).to_bits(),
@@ -244,7 +328,10 @@ pub(super) fn assert_equal(program: &Program, inputs: &[Tensor], seed: u64) {
                 for (output, expected) in program.outputs().iter().zip(&expected) {
                     let found = session.read(&output.name).expect("declared");
                     let name = &output.name;
-                    assert!(found == *expected, "{name} of seed {seed} on {path} with {threads} threads\n{program:#?}");
+                    assert!(
+                        found == *expected,
+                        "{name} of seed {seed} on {path} with {threads} threads\n{program:#?}"
+                    );
                 }
             }
         }
@@ -274,11 +361,21 @@ fn empty_tensors_are_computed_like_others() {
     let product = b.matmul_nt(x, x).expect("typed");
     let exp = b.exp(y).expect("typed");
     let rows = b.sum(exp).expect("typed");
-    for (name, value) in [("sum", sum), ("max", max), ("product", product), ("exp", exp), ("rows", rows)] {
+    for (name, value) in [
+        ("sum", sum),
+        ("max", max),
+        ("product", product),
+        ("exp", exp),
+        ("rows", rows),
+    ] {
         b.output(name, value);
     }
     let program = b.finish();
-    let inputs: Vec<Tensor> = program.inputs().iter().map(|input| Tensor::zeros(input.ty.clone())).collect();
+    let inputs: Vec<Tensor> = program
+        .inputs()
+        .iter()
+        .map(|input| Tensor::zeros(input.ty.clone()))
+        .collect();
     assert_equal(&program, &inputs, 0);
 }
 
@@ -299,7 +396,9 @@ fn carried_state_is_updated_in_place_and_advances() {
     let count = b.input("count", TensorType::f32([1]), Role::State);
     let rows = b.input("rows", TensorType::f32([2, 1, 3]), Role::Data);
     let at = b.input("at", TensorType::i32([2]), Role::Data);
-    let next = b.push(Operator::UpdateRows, &[cache, rows, at]).expect("typed");
+    let next = b
+        .push(Operator::UpdateRows, &[cache, rows, at])
+        .expect("typed");
     let total = b.sum_all(next).expect("typed");
     let one = b.full(1.0, [1]).expect("typed");
     let counted = b.add(count, one).expect("typed");
@@ -308,15 +407,29 @@ fn carried_state_is_updated_in_place_and_advances() {
     b.output("total", total);
     let program = b.finish();
     let mut session = CpuEngine::new(1).load(&program).expect("valid");
-    session.write("cache", &Tensor::zeros(TensorType::f32([2, 5, 3]))).expect("typed");
-    session.write("count", &Tensor::zeros(TensorType::f32([1]))).expect("typed");
-    session.write("rows", &Tensor::f32([2, 1, 3], vec![1.0; 6]).expect("sized")).expect("typed");
+    session
+        .write("cache", &Tensor::zeros(TensorType::f32([2, 5, 3])))
+        .expect("typed");
+    session
+        .write("count", &Tensor::zeros(TensorType::f32([1])))
+        .expect("typed");
+    session
+        .write(
+            "rows",
+            &Tensor::f32([2, 1, 3], vec![1.0; 6]).expect("sized"),
+        )
+        .expect("typed");
     for step in 0..3 {
-        session.write("at", &Tensor::i32([2], vec![step, step]).expect("sized")).expect("typed");
+        session
+            .write("at", &Tensor::i32([2], vec![step, step]).expect("sized"))
+            .expect("typed");
         session.run().expect("written");
         session.advance();
     }
-    assert_eq!(session.read("total").expect("declared").as_f32(), Ok(&[18.0][..]));
+    assert_eq!(
+        session.read("total").expect("declared").as_f32(),
+        Ok(&[18.0][..])
+    );
     assert_eq!(session.input_words("count"), Ok(&[3.0f32.to_bits()][..]));
 }
 
@@ -326,7 +439,12 @@ fn inputs_that_are_missing_or_misshapen_are_named() {
     let x = b.input("x", TensorType::f32([2]), Role::Data);
     b.output("x", x);
     let mut session = CpuEngine::new(1).load(&b.finish()).expect("valid");
-    assert_eq!(session.run().map_err(|error| error.to_string()), Err("input `x` was never written".into()));
-    let wrong = session.write("x", &Tensor::zeros(TensorType::f32([3]))).map_err(|error| error.to_string());
+    assert_eq!(
+        session.run().map_err(|error| error.to_string()),
+        Err("input `x` was never written".into())
+    );
+    let wrong = session
+        .write("x", &Tensor::zeros(TensorType::f32([3])))
+        .map_err(|error| error.to_string());
     assert_eq!(wrong, Err("input `x` is f32[2], got f32[3]".into()));
 }

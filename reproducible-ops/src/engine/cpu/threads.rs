@@ -6,8 +6,8 @@
 //!            ◀──work── Empty ◀─ Done(work)  ◀──────────────────── execute: parts go to the other pool threads
 //! ```
 //!
-//! The first pool thread serves the desk for the life of the engine, so that a run starts inside the pool: handing a
-//! closure to the pool from outside would allocate every few dozen runs.
+//! The first pool thread serves the desk for the life of the engine, so that a run starts inside
+//! the pool: handing a closure to the pool from outside would allocate every few dozen runs.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -42,12 +42,26 @@ enum Slot {
 type Panic = Box<dyn Any + Send>;
 
 impl Threads {
-    /// A pool of `count` threads, at least one. Where threads cannot be started, work stays on the caller's.
+    /// A pool of `count` threads, at least one. Where threads cannot be started, work stays on the
+    /// caller's.
     pub fn new(count: usize) -> Self {
-        let pool = (count > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(count).build().ok()).flatten();
-        let count = pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
+        let pool = (count > 1)
+            .then(|| {
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(count)
+                    .build()
+                    .ok()
+            })
+            .flatten();
+        let count = pool
+            .as_ref()
+            .map_or(1, rayon::ThreadPool::current_num_threads);
         let scratch = (0..count).map(|_| Mutex::new(GemmScratch::new())).collect();
-        let desk = Arc::new(Desk { slot: Mutex::new(Slot::Empty), changed: Condvar::new(), scratch });
+        let desk = Arc::new(Desk {
+            slot: Mutex::new(Slot::Empty),
+            changed: Condvar::new(),
+            scratch,
+        });
         if let Some(pool) = &pool {
             let desk = Arc::clone(&desk);
             pool.spawn(move || desk.serve());
@@ -59,7 +73,8 @@ impl Threads {
         self.count
     }
 
-    /// Executes a session's work in the pool, and returns when it is done. Sessions of one engine take turns.
+    /// Executes a session's work in the pool, and returns when it is done. Sessions of one engine
+    /// take turns.
     pub fn execute(&self, work: &mut Work) {
         match &self.pool {
             Some(_) => self.desk.exchange(work),
@@ -80,7 +95,9 @@ impl Desk {
     }
 
     fn wait<'a>(&'a self, guard: MutexGuard<'a, Slot>) -> MutexGuard<'a, Slot> {
-        self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
+        self.changed
+            .wait(guard)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, mut guard: MutexGuard<'_, Slot>, slot: Slot) {
@@ -110,7 +127,8 @@ impl Desk {
         }
     }
 
-    /// Executes what is given until the desk closes. A panic goes back to the session that gave the work.
+    /// Executes what is given until the desk closes. A panic goes back to the session that gave the
+    /// work.
     fn serve(&self) {
         let mut slot = self.lock();
         loop {
@@ -118,7 +136,8 @@ impl Desk {
                 Slot::Closed => return,
                 Slot::Given(mut work) => {
                     drop(slot);
-                    let panic = catch_unwind(AssertUnwindSafe(|| work.execute(&self.scratch))).err();
+                    let panic =
+                        catch_unwind(AssertUnwindSafe(|| work.execute(&self.scratch))).err();
                     self.set(self.lock(), Slot::Done(work, panic));
                     slot = self.lock();
                 }
@@ -131,7 +150,8 @@ impl Desk {
     }
 }
 
-/// Calls `task` once for each part number below `parts`, on any threads of the pool, and returns when all calls have.
+/// Calls `task` once for each part number below `parts`, on any threads of the pool, and returns
+/// when all calls have.
 pub(super) fn for_each(parts: usize, task: &(dyn Fn(usize) + Sync)) {
     halve(0, parts, task);
 }
@@ -142,7 +162,10 @@ fn halve(first: usize, count: usize, task: &(dyn Fn(usize) + Sync)) {
         1 => task(first),
         _ => {
             let half = count / 2;
-            rayon::join(|| halve(first, half, task), || halve(first + half, count - half, task));
+            rayon::join(
+                || halve(first, half, task),
+                || halve(first + half, count - half, task),
+            );
         }
     }
 }

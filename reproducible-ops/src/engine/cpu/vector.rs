@@ -1,12 +1,14 @@
 //! One piece of safe code, compiled once per instruction set.
 //!
-//! A [`Task`] is ordinary Rust whose loops the compiler turns into vector instructions. Rust neither contracts nor
-//! reorders floating-point operations, so every version gives the same bits; only the width differs.
+//! A [`Task`] is ordinary Rust whose loops the compiler turns into vector instructions. Rust
+//! neither contracts nor reorders floating-point operations, so every version gives the same bits;
+//! only the width differs.
 #![allow(unsafe_code)]
 
 use super::path::Path;
 
-/// Code that is to be compiled per instruction set: `run` and all it calls must be `#[inline(always)]`.
+/// Code that is to be compiled per instruction set: `run` and all it calls must be
+/// `#[inline(always)]`.
 pub(super) trait Task {
     fn run(self);
 }
@@ -14,7 +16,8 @@ pub(super) trait Task {
 /// Runs a task in the version for `path`.
 pub(super) fn dispatch(path: Path, task: impl Task) {
     match path {
-        // SAFETY: a `Path` other than `Scalar` is only used where the machine has its instructions; see `Path::require`.
+        // SAFETY: a `Path` other than `Scalar` is only used where the machine has its instructions;
+        // see `Path::require`.
         #[cfg(target_arch = "x86_64")]
         Path::Avx512 => unsafe { avx512(task) },
         // SAFETY: as above.

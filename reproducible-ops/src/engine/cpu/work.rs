@@ -1,7 +1,7 @@
 //! A planned program with its memory, and the execution of its steps.
 //!
-//! Steps run one after another; a large step is cut in parts that own disjoint outputs, so the number of threads never
-//! changes a bit.
+//! Steps run one after another; a large step is cut in parts that own disjoint outputs, so the
+//! number of threads never changes a bit.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -33,7 +33,10 @@ pub(super) struct Buffer {
 
 impl Buffer {
     fn zeros(words: usize) -> Self {
-        Self { lines: vec![Line::zeroed(); words.div_ceil(16)], words }
+        Self {
+            lines: vec![Line::zeroed(); words.div_ceil(16)],
+            words,
+        }
     }
 
     pub fn words(&self) -> &[u32] {
@@ -56,7 +59,8 @@ struct Kept {
     is_current: bool,
 }
 
-/// Scratch of one part of a row kernel; work below this many element operations is not worth a second thread.
+/// Scratch of one part of a row kernel; work below this many element operations is not worth a
+/// second thread.
 const PARALLEL_FROM: usize = 1 << 15;
 /// The same for matrix products, in multiply-adds.
 const PARALLEL_PRODUCT_FROM: usize = 1 << 18;
@@ -77,10 +81,17 @@ pub(super) struct Work {
 
 impl Work {
     pub fn new(plan: Plan, path: Path, threads: usize) -> Self {
-        let mut buffers: Vec<Buffer> = plan.buffer_words.iter().map(|&words| Buffer::zeros(words)).collect();
+        let mut buffers: Vec<Buffer> = plan
+            .buffer_words
+            .iter()
+            .map(|&words| Buffer::zeros(words))
+            .collect();
         for counter in &plan.counters {
             let words = buffers[counter.0].words_mut();
-            words.iter_mut().enumerate().for_each(|(index, word)| *word = index as u32);
+            words
+                .iter_mut()
+                .enumerate()
+                .for_each(|(index, word)| *word = index as u32);
         }
         let scratch_words = plan.steps.iter().map(scratch_words).max().unwrap_or(0);
         Self {
@@ -118,13 +129,42 @@ impl Work {
         match &self.plan.steps[at] {
             Step::Rows(kernel) => machine.rows(kernel),
             Step::Matmul(matmul) => machine.matmul(matmul, &self.batches[at], &mut self.kept[at]),
-            Step::Gather { table, ids, rows, width, value } => machine.gather(*table, *ids, *rows, *width, *value),
-            Step::TakeMany { x, ids, length, picks, value } => machine.take_many(*x, *ids, *length, *picks, *value),
-            Step::Paste { operands, clear, value } => machine.paste(operands, *clear, *value),
-            Step::UpdateRows { base, rows, at, height, count, width, value } => {
+            Step::Gather {
+                table,
+                ids,
+                rows,
+                width,
+                value,
+            } => machine.gather(*table, *ids, *rows, *width, *value),
+            Step::TakeMany {
+                x,
+                ids,
+                length,
+                picks,
+                value,
+            } => machine.take_many(*x, *ids, *length, *picks, *value),
+            Step::Paste {
+                operands,
+                clear,
+                value,
+            } => machine.paste(operands, *clear, *value),
+            Step::UpdateRows {
+                base,
+                rows,
+                at,
+                height,
+                count,
+                width,
+                value,
+            } => {
                 machine.update_rows([*base, *rows, *at], [*height, *count, *width], *value);
             }
-            Step::Philox { key, counter, lanes, value } => machine.philox(*key, *counter, *lanes, *value),
+            Step::Philox {
+                key,
+                counter,
+                lanes,
+                value,
+            } => machine.philox(*key, *counter, *lanes, *value),
         }
     }
 }
@@ -138,7 +178,11 @@ fn scratch_words(step: &Step) -> usize {
 
 fn batches(step: &Step) -> Vec<Offsets> {
     match step {
-        Step::Matmul(matmul) => matmul.batches.iter().map(|&(a, b, c)| Offsets { a, b, c }).collect(),
+        Step::Matmul(matmul) => matmul
+            .batches
+            .iter()
+            .map(|&(a, b, c)| Offsets { a, b, c })
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -188,15 +232,25 @@ impl Machine<'_> {
         }
         let mut loads: [&[u32]; MAX_LOADS] = [&[]; MAX_LOADS];
         for (slot, load) in loads.iter_mut().zip(&kernel.loads) {
-            *slot = self.buffers[self.plan.buffer_of[load.base.index()].map_or(0, |id| id.0)].words();
+            *slot =
+                self.buffers[self.plan.buffer_of[load.base.index()].map_or(0, |id| id.0)].words();
         }
         let mut outputs: [&mut [u32]; MAX_OUTPUTS] = std::array::from_fn(|_| Default::default());
-        for ((slot, buffer), (_, extent)) in outputs.iter_mut().zip(&mut taken).zip(&kernel.outputs) {
+        for ((slot, buffer), (_, extent)) in outputs.iter_mut().zip(&mut taken).zip(&kernel.outputs)
+        {
             *slot = &mut buffer.words_mut()[..kernel.rows * kernel.width(*extent)];
         }
         let work = kernel.rows * kernel.cols * kernel.instructions.len();
-        let parts = if work < PARALLEL_FROM { 1 } else { self.scratch.len().min(kernel.rows.max(1)) };
-        let job = RowJob { kernel, path: self.path, loads: &loads };
+        let parts = if work < PARALLEL_FROM {
+            1
+        } else {
+            self.scratch.len().min(kernel.rows.max(1))
+        };
+        let job = RowJob {
+            kernel,
+            path: self.path,
+            loads: &loads,
+        };
         job.split(outputs, &mut self.scratch[..parts], 0, kernel.rows);
         for (slot, (value, _)) in taken.iter_mut().zip(&kernel.outputs) {
             let buffer = std::mem::take(slot);
@@ -221,11 +275,21 @@ impl Machine<'_> {
         let rhs = kept.packed.as_ref().map_or(Rhs::Strided(b), Rhs::Packed);
         let gemm = Gemm::batched(self.path, Shape { m, n, k }, a, rhs, n, batches);
         let floats: &mut [f32] = bytemuck::cast_slice_mut(c.words_mut());
-        let parts = if m * n * k * batches.len() < PARALLEL_PRODUCT_FROM { 1 } else { self.gemm_scratch.len() };
+        let parts = if m * n * k * batches.len() < PARALLEL_PRODUCT_FROM {
+            1
+        } else {
+            self.gemm_scratch.len()
+        };
         let done = gemm.and_then(|gemm| {
-            gemm.run_parallel(floats, &self.gemm_scratch[..parts], |task| threads::for_each(parts, task))
+            gemm.run_parallel(floats, &self.gemm_scratch[..parts], |task| {
+                threads::for_each(parts, task)
+            })
         });
-        debug_assert_eq!(done, Ok(()), "the plan only makes products that fit their buffers");
+        debug_assert_eq!(
+            done,
+            Ok(()),
+            "the plan only makes products that fit their buffers"
+        );
         self.put(matmul.value, c);
     }
 
@@ -248,7 +312,11 @@ impl Machine<'_> {
         let words = &mut target.words_mut()[..self.count(value)];
         for (place, (target, &id)) in words.iter_mut().zip(ids).enumerate() {
             let index = id as usize;
-            *target = if index < length { x[place / picks * length + index] } else { 0 };
+            *target = if index < length {
+                x[place / picks * length + index]
+            } else {
+                0
+            };
         }
         self.put(value, target);
     }
@@ -258,20 +326,27 @@ impl Machine<'_> {
         let words = &mut target.words_mut()[..self.count(value)];
         match outer_rows(operands, words.len()) {
             Some(count) => {
-                let parts = if words.len() < PARALLEL_FROM { 1 } else { self.scratch.len() };
+                let parts = if words.len() < PARALLEL_FROM {
+                    1
+                } else {
+                    self.scratch.len()
+                };
                 self.paste_rows(operands, clear, words, 0..count, parts);
             }
             None => {
                 if clear {
                     words.fill(0);
                 }
-                operands.iter().for_each(|(base, from, to)| copy_strided(self.words(*base), from, words, to));
+                operands
+                    .iter()
+                    .for_each(|(base, from, to)| copy_strided(self.words(*base), from, words, to));
             }
         }
         self.put(value, target);
     }
 
-    /// Pastes rows of the first axis, of which `target` holds nothing else; halves them until one part is left.
+    /// Pastes rows of the first axis, of which `target` holds nothing else; halves them until one
+    /// part is left.
     fn paste_rows(
         &self,
         operands: &[(ValueId, Layout, Layout)],
@@ -297,12 +372,25 @@ impl Machine<'_> {
         for (base, from, to) in operands {
             let source = self.words(*base);
             for (row, target) in rows.clone().zip(target.chunks_exact_mut(stride.max(1))) {
-                copy_axes(source, from.offset + row * from.strides[0], target, to.offset, from, to, 1);
+                copy_axes(
+                    source,
+                    from.offset + row * from.strides[0],
+                    target,
+                    to.offset,
+                    from,
+                    to,
+                    1,
+                );
             }
         }
     }
 
-    fn update_rows(&mut self, [base, rows, at]: [ValueId; 3], [height, count, width]: [usize; 3], value: ValueId) {
+    fn update_rows(
+        &mut self,
+        [base, rows, at]: [ValueId; 3],
+        [height, count, width]: [usize; 3],
+        value: ValueId,
+    ) {
         let in_place = self.id(base) == self.id(value);
         let mut target = self.take(value);
         let words = &mut target.words_mut()[..self.count(value)];
@@ -310,7 +398,11 @@ impl Machine<'_> {
             words.copy_from_slice(&self.words(base)[..words.len()]);
         }
         let (rows, at) = (self.words(rows), self.words(at));
-        for (batch, (matrix, &start)) in words.chunks_exact_mut((height * width).max(1)).zip(at).enumerate() {
+        for (batch, (matrix, &start)) in words
+            .chunks_exact_mut((height * width).max(1))
+            .zip(at)
+            .enumerate()
+        {
             for row in 0..count {
                 let to = i64::from(start as i32) + row as i64;
                 if (0..height as i64).contains(&to) {
@@ -325,8 +417,17 @@ impl Machine<'_> {
     fn philox(&mut self, key: ValueId, counter: ValueId, lanes: usize, value: ValueId) {
         let mut target = self.take(value);
         let key = [self.words(key)[0], self.words(key)[1]];
-        let numbers: &mut [f32] = bytemuck::cast_slice_mut(&mut target.words_mut()[..self.count(value)]);
-        vector::dispatch(self.path, Uniform { key, counters: self.words(counter), numbers, lanes });
+        let numbers: &mut [f32] =
+            bytemuck::cast_slice_mut(&mut target.words_mut()[..self.count(value)]);
+        vector::dispatch(
+            self.path,
+            Uniform {
+                key,
+                counters: self.words(counter),
+                numbers,
+                lanes,
+            },
+        );
         self.put(value, target);
     }
 }
@@ -344,7 +445,11 @@ impl vector::Task for Uniform<'_> {
     #[inline(always)]
     fn run(self) {
         let (counters, _) = self.counters.as_chunks();
-        for (row, counter) in self.numbers.chunks_exact_mut(self.lanes.max(1)).zip(counters) {
+        for (row, counter) in self
+            .numbers
+            .chunks_exact_mut(self.lanes.max(1))
+            .zip(counters)
+        {
             random::fill_uniform(self.key, *counter, row);
         }
     }
@@ -375,10 +480,20 @@ struct RowJob<'a> {
 
 impl RowJob<'_> {
     /// Halves outputs and scratch until one scratch is left, then computes that part.
-    fn split(self, mut outputs: [&mut [u32]; MAX_OUTPUTS], scratch: &mut [Buffer], first: usize, count: usize) {
+    fn split(
+        self,
+        mut outputs: [&mut [u32]; MAX_OUTPUTS],
+        scratch: &mut [Buffer],
+        first: usize,
+        count: usize,
+    ) {
         if scratch.len() <= 1 {
-            let words = scratch.first_mut().map_or(Default::default(), Buffer::words_mut);
-            return self.kernel.run(self.path, self.loads, outputs, words, first, count);
+            let words = scratch
+                .first_mut()
+                .map_or(Default::default(), Buffer::words_mut);
+            return self
+                .kernel
+                .run(self.path, self.loads, outputs, words, first, count);
         }
         let half = scratch.len() / 2;
         let head_count = count * half / scratch.len();
@@ -396,11 +511,14 @@ impl RowJob<'_> {
     }
 }
 
-/// Length of the first axis if every operand fills all of it, so that its rows can be pasted one by one.
+/// Length of the first axis if every operand fills all of it, so that its rows can be pasted one by
+/// one.
 fn outer_rows(operands: &[(ValueId, Layout, Layout)], words: usize) -> Option<usize> {
     let (_, _, first) = operands.first()?;
     let (&count, &stride) = (first.dims.first()?, first.strides.first()?);
-    let fills = |(_, _, to): &(ValueId, Layout, Layout)| to.dims.first() == Some(&count) && to.offset < stride.max(1);
+    let fills = |(_, _, to): &(ValueId, Layout, Layout)| {
+        to.dims.first() == Some(&count) && to.offset < stride.max(1)
+    };
     (count * stride == words && operands.iter().all(fills)).then_some(count)
 }
 
@@ -429,6 +547,14 @@ fn copy_axes(
         return;
     }
     for index in 0..dim {
-        copy_axes(source, source_at + index * step, target, target_at + index * target_step, from, to, axis + 1);
+        copy_axes(
+            source,
+            source_at + index * step,
+            target,
+            target_at + index * target_step,
+            from,
+            to,
+            axis + 1,
+        );
     }
 }

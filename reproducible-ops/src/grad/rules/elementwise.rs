@@ -69,8 +69,8 @@ fn div(e: &mut Emitter, site: &Site<'_>, operand: usize) -> Built {
     e.neg(scaled)
 }
 
-/// `d` to the second operand where it is strictly beyond the first, else to the first. `order` holds the positions of
-/// the operands whose comparison `less` says so.
+/// `d` to the second operand where it is strictly beyond the first, else to the first. `order`
+/// holds the positions of the operands whose comparison `less` says so.
 fn pick(e: &mut Emitter, site: &Site<'_>, operand: usize, order: [usize; 2]) -> Built {
     let [low, high] = order.map(|position| site.operands[position]);
     let second_wins = e.push(Operator::Compare(Comparison::Less), &[low, high])?;

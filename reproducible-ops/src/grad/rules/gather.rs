@@ -15,7 +15,8 @@ pub(super) fn gradient(e: &mut Emitter, site: &Site<'_>, operand: usize) -> Opti
     })
 }
 
-/// `onehot(ids)ᵀ · d`: row r of the table receives the sum of the gradients of its readers, in their order.
+/// `onehot(ids)ᵀ · d`: row r of the table receives the sum of the gradients of its readers, in
+/// their order.
 fn gather_rows(e: &mut Emitter, site: &Site<'_>) -> Built {
     let [table, ids] = [site.operands[0], site.operands[1]];
     let (classes, width) = (e.shape_of(table).rows(), e.shape_of(table).last());
@@ -28,8 +29,9 @@ fn gather_rows(e: &mut Emitter, site: &Site<'_>) -> Built {
     e.push(Operator::MatmulNt, &[onehot, d])
 }
 
-/// At each place the sum of `d` over the picks that chose it, one reduction tree over the picks. A selection and not a
-/// product with a one-hot matrix, so that an infinite `d` stays where it belongs.
+/// At each place the sum of `d` over the picks that chose it, one reduction tree over the picks. A
+/// selection and not a product with a one-hot matrix, so that an infinite `d` stays where it
+/// belongs.
 fn take_along_last(e: &mut Emitter, site: &Site<'_>) -> Built {
     let source = e.shape_of(site.operands[0]);
     let (rows, classes) = (source.rows(), source.last());
@@ -40,7 +42,11 @@ fn take_along_last(e: &mut Emitter, site: &Site<'_>) -> Built {
     let index = e.indices(1, &cube)?;
     let chosen = e.push(Operator::Compare(Comparison::Equal), &[index, ids])?;
     let placed = e.keep_where(chosen, d)?;
-    let total = if picks == 1 { placed } else { e.push(Operator::Sum, &[placed])? };
+    let total = if picks == 1 {
+        placed
+    } else {
+        e.push(Operator::Sum, &[placed])?
+    };
     e.reshape(total, source)
 }
 
@@ -52,15 +58,21 @@ fn repeated(e: &mut Emitter, x: ValueId, shape: [usize; 3], to: &Shape) -> Built
 /// `d` with zeros in the rows that were overwritten.
 fn updated_base(e: &mut Emitter, site: &Site<'_>) -> Built {
     let zeros = e.zeros_like(site.operands[1])?;
-    e.push(Operator::UpdateRows, &[site.gradient, zeros, site.operands[2]])
+    e.push(
+        Operator::UpdateRows,
+        &[site.gradient, zeros, site.operands[2]],
+    )
 }
 
-/// The rows of `d` that were written, zeros for those that fell outside: a gather from `d` as a table of all batches'
-/// rows, whose ids are −1 outside the batch's own range.
+/// The rows of `d` that were written, zeros for those that fell outside: a gather from `d` as a
+/// table of all batches' rows, whose ids are −1 outside the batch's own range.
 fn updated_rows(e: &mut Emitter, site: &Site<'_>) -> Built {
     let (base, rows) = (e.shape_of(site.operands[0]), e.shape_of(site.operands[1]));
     let (height, width) = (last_but_one(&base), base.last());
-    let places = Shape::new([rows.rows() / last_but_one(&rows).max(1), last_but_one(&rows)]);
+    let places = Shape::new([
+        rows.rows() / last_but_one(&rows).max(1),
+        last_but_one(&rows),
+    ]);
     let place = target_rows(e, site.operands[2], &places)?;
     let ids = ids_in_table(e, place, height, &places)?;
     let table = e.reshape(site.gradient, [base.rows(), width])?;
@@ -72,7 +84,8 @@ fn last_but_one(shape: &Shape) -> usize {
     shape.dims()[shape.rank() - 2]
 }
 
-/// `at + i` for every batch and row. A sum beyond i32 wraps to a negative number, which is as far outside.
+/// `at + i` for every batch and row. A sum beyond i32 wraps to a negative number, which is as far
+/// outside.
 fn target_rows(e: &mut Emitter, at: ValueId, places: &Shape) -> Built {
     let start = e.reshape(at, [places.rows(), 1])?;
     let start = e.expand(start, places.clone())?;
@@ -94,5 +107,12 @@ fn ids_in_table(e: &mut Emitter, place: ValueId, height: usize, places: &Shape) 
 }
 
 fn integer(e: &mut Emitter, value: i32, shape: &Shape) -> Built {
-    e.push(Operator::Full { dtype: DType::I32, bits: value as u32, shape: shape.clone() }, &[])
+    e.push(
+        Operator::Full {
+            dtype: DType::I32,
+            bits: value as u32,
+            shape: shape.clone(),
+        },
+        &[],
+    )
 }

@@ -18,7 +18,8 @@ fn left(e: &mut Emitter, site: &Site<'_>) -> Built {
     e.push(Operator::MatmulNt, &[site.gradient, b])
 }
 
-/// `dB = dCᵀ · A`, as `dCᵀ · (Aᵀ)ᵀ`. The transposes are nodes of their own, which engines fold into packing.
+/// `dB = dCᵀ · A`, as `dCᵀ · (Aᵀ)ᵀ`. The transposes are nodes of their own, which engines fold into
+/// packing.
 fn right(e: &mut Emitter, site: &Site<'_>) -> Built {
     let d = e.transpose(site.gradient)?;
     let a = e.transpose(site.operands[0])?;

@@ -1,7 +1,7 @@
 //! The gradient rules, one function per operator, grouped by kind.
 //!
-//! A rule is asked for one operand at a time, because most nodes need only one of them; what two operands share
-//! becomes one node by the builder's sharing of equal nodes.
+//! A rule is asked for one operand at a time, because most nodes need only one of them; what two
+//! operands share becomes one node by the builder's sharing of equal nodes.
 
 mod elementwise;
 mod gather;
@@ -24,7 +24,8 @@ pub(super) struct Site<'a> {
     pub(super) gradient: ValueId,
 }
 
-/// The gradient of the loss by one operand of a node, or `None` if the operator has no derivative by it.
+/// The gradient of the loss by one operand of a node, or `None` if the operator has no derivative
+/// by it.
 pub(super) fn gradient(e: &mut Emitter, site: &Site<'_>, operand: usize) -> Option<Built> {
     elementwise::gradient(e, site, operand)
         .or_else(|| reduce::gradient(e, site))

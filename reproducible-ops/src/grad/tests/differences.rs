@@ -8,7 +8,8 @@ use crate::program::tests::random;
 
 const STEP: f64 = 1e-5;
 
-/// Asserts that all gradients of a program's f32 inputs equal finite differences, in f64 and by the reference engine.
+/// Asserts that all gradients of a program's f32 inputs equal finite differences, in f64 and by the
+/// reference engine.
 pub(super) fn check(program: &Program, loss: ValueId, inputs: &[Vec<f64>]) {
     let is_float = |id: &ValueId| program.type_of(*id).unwrap().dtype == DType::F32;
     let wrt: Vec<ValueId> = program.input_ids().filter(is_float).collect();
@@ -21,9 +22,24 @@ pub(super) fn check(program: &Program, loss: ValueId, inputs: &[Vec<f64>]) {
     for (&input, &gradient) in wrt.iter().zip(&found) {
         assert_eq!(extended.type_of(input), extended.type_of(gradient));
         let expected = differences(program, loss, inputs, input);
-        assert_close(&exact[gradient.index()], &expected, 1e-6, &format!("input {} in f64", input.0));
-        let rounded: Vec<f64> = rounded[gradient.index()].as_f32().unwrap().iter().map(|&x| f64::from(x)).collect();
-        assert_close(&rounded, &expected, 1e-4, &format!("input {} by the reference", input.0));
+        assert_close(
+            &exact[gradient.index()],
+            &expected,
+            1e-6,
+            &format!("input {} in f64", input.0),
+        );
+        let rounded: Vec<f64> = rounded[gradient.index()]
+            .as_f32()
+            .unwrap()
+            .iter()
+            .map(|&x| f64::from(x))
+            .collect();
+        assert_close(
+            &rounded,
+            &expected,
+            1e-4,
+            &format!("input {} by the reference", input.0),
+        );
     }
 }
 
@@ -40,10 +56,15 @@ fn differences(program: &Program, loss: ValueId, inputs: &[Vec<f64>], by: ValueI
 /// Largest difference relative to the largest expected magnitude, which counts as at least 0.1.
 fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
     assert_eq!(found.len(), expected.len());
-    let scale = expected.iter().fold(0.1, |largest: f64, value| largest.max(value.abs()));
+    let scale = expected
+        .iter()
+        .fold(0.1, |largest: f64, value| largest.max(value.abs()));
     for (index, (a, b)) in found.iter().zip(expected).enumerate() {
         let error = (a - b).abs() / scale;
-        assert!(error <= tolerance, "{what}, element {index}: {a} instead of {b}, {error:.1e} of {scale}");
+        assert!(
+            error <= tolerance,
+            "{what}, element {index}: {a} instead of {b}, {error:.1e} of {scale}"
+        );
     }
 }
 

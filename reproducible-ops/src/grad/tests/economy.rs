@@ -6,7 +6,10 @@ use crate::program::{Operator, Role};
 /// Operator names of the nodes that differentiation appended.
 fn appended(program: &Program, loss: ValueId, wrt: &[ValueId]) -> Vec<&'static str> {
     let (extended, _) = gradients(program, loss, wrt).unwrap();
-    extended.nodes()[program.nodes().len()..].iter().map(|node| node.operator.name()).collect()
+    extended.nodes()[program.nodes().len()..]
+        .iter()
+        .map(|node| node.operator.name())
+        .collect()
 }
 
 #[test]
@@ -26,9 +29,16 @@ fn a_linear_layer_costs_two_products_and_folds_its_transposes() {
 
     let by_x = extended.node_of(found[0]).unwrap();
     assert_eq!(by_x.operator, Operator::MatmulNt);
-    assert_eq!(by_x.inputs[1], w, "the transpose of the transpose is the weight itself");
+    assert_eq!(
+        by_x.inputs[1], w,
+        "the transpose of the transpose is the weight itself"
+    );
     let by_w = extended.node_of(found[1]).unwrap();
-    assert_eq!(by_w.operator, Operator::MatmulNt, "transposed by swapping the factors");
+    assert_eq!(
+        by_w.operator,
+        Operator::MatmulNt,
+        "transposed by swapping the factors"
+    );
     let sums = ["permute", "sum", "reshape"];
     let names = appended(&program, loss, &[bias]);
     assert_eq!(names[names.len() - 3..], sums, "{names:?}");
@@ -45,7 +55,9 @@ fn a_mean_adds_constants_only() {
     let program = b.finish();
     assert_eq!(appended(&program, loss, &[x]), ["full"]);
     let (extended, found) = gradients(&program, loss, &[x]).unwrap();
-    let Operator::Full { bits, .. } = extended.node_of(found[0]).unwrap().operator else { panic!() };
+    let Operator::Full { bits, .. } = extended.node_of(found[0]).unwrap().operator else {
+        panic!()
+    };
     assert_eq!(bits, (-1.0f32 / 12.0).to_bits());
 }
 
@@ -84,7 +96,11 @@ fn softmax_is_one_reduction_and_no_division() {
     let product = b.mul(soft, y).unwrap();
     let loss = b.sum_all(product).unwrap();
     let names = appended(&b.finish(), loss, &[x]);
-    assert_eq!(names, ["mul", "sum", "expand", "sub", "mul"], "the loss's own product is shared");
+    assert_eq!(
+        names,
+        ["mul", "sum", "expand", "sub", "mul"],
+        "the loss's own product is shared"
+    );
 }
 
 #[test]
@@ -92,12 +108,18 @@ fn a_split_tensor_gets_its_gradient_by_concat() {
     let mut b = Builder::new();
     let x = b.input("x", TensorType::f32([2, 6]), Role::Param);
     let part = |b: &mut Builder, from: usize| {
-        let slice = Operator::Slice { starts: vec![0, from], ends: vec![2, from + 2] };
+        let slice = Operator::Slice {
+            starts: vec![0, from],
+            ends: vec![2, from + 2],
+        };
         let part = b.push(slice, &[x]).unwrap();
         b.tanh(part).unwrap()
     };
     let parts = [part(&mut b, 4), part(&mut b, 0), part(&mut b, 2)];
-    let total = parts.iter().skip(1).fold(parts[0], |total, &part| b.mul(total, part).unwrap());
+    let total = parts
+        .iter()
+        .skip(1)
+        .fold(parts[0], |total, &part| b.mul(total, part).unwrap());
     let loss = b.sum_all(total).unwrap();
     let names = appended(&b.finish(), loss, &[x]);
     assert_eq!(names.last(), Some(&"concat"), "{names:?}");
@@ -112,5 +134,9 @@ fn nothing_is_computed_for_what_is_not_asked() {
     let product = b.matmul_nt(x, y).unwrap();
     let loss = b.sum_all(product).unwrap();
     let names = appended(&b.finish(), loss, &[x]);
-    assert_eq!(names.iter().filter(|&&name| name == "matmul_nt").count(), 1, "{names:?}");
+    assert_eq!(
+        names.iter().filter(|&&name| name == "matmul_nt").count(),
+        1,
+        "{names:?}"
+    );
 }

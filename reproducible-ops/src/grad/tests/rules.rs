@@ -5,8 +5,8 @@ use super::differences::check;
 use crate::program::{Built, Comparison, Operator, Role, Shape};
 use crate::random::Stream;
 
-/// Inputs of the given shapes with values in `(low, low + 2)`, an operator under test, and a loss that weighs every
-/// element of its result differently.
+/// Inputs of the given shapes with values in `(low, low + 2)`, an operator under test, and a loss
+/// that weighs every element of its result differently.
 struct Case {
     b: Builder,
     values: Vec<Vec<f64>>,
@@ -15,18 +15,27 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        Self { b: Builder::new(), values: Vec::new(), stream: Stream::from_seed("gradient rules", 1) }
+        Self {
+            b: Builder::new(),
+            values: Vec::new(),
+            stream: Stream::from_seed("gradient rules", 1),
+        }
     }
 
     fn float(&mut self, dims: &[usize], low: f64) -> ValueId {
         let count = dims.iter().product();
-        self.values.push((0..count).map(|_| low + 2.0 * f64::from(self.stream.uniform())).collect());
+        self.values.push(
+            (0..count)
+                .map(|_| low + 2.0 * f64::from(self.stream.uniform()))
+                .collect(),
+        );
         let name = format!("x{}", self.values.len());
         self.b.input(name, TensorType::f32(dims), Role::Data)
     }
 
     fn ids(&mut self, dims: &[usize], ids: &[i32]) -> ValueId {
-        self.values.push(ids.iter().map(|&id| f64::from(id)).collect());
+        self.values
+            .push(ids.iter().map(|&id| f64::from(id)).collect());
         let name = format!("x{}", self.values.len());
         self.b.input(name, TensorType::i32(dims), Role::Data)
     }
@@ -39,7 +48,11 @@ impl Case {
         let loss = self.b.sum_all(weighted).unwrap();
         self.b.output("loss", loss);
         let program = self.b.finish();
-        check(&program, program.output_named("loss").unwrap(), &self.values);
+        check(
+            &program,
+            program.output_named("loss").unwrap(),
+            &self.values,
+        );
     }
 }
 
@@ -63,15 +76,23 @@ fn elementwise() {
     for operator in [Neg, Abs, Tanh, Exp, Cast(DType::F32), Sum, ReduceMax] {
         unary(operator, -1.0);
     }
-    [Sqrt, Log].into_iter().for_each(|operator| unary(operator, 0.2));
-    [Add, Sub, Mul, Max, Min].into_iter().for_each(|operator| binary(operator, -1.0));
+    [Sqrt, Log]
+        .into_iter()
+        .for_each(|operator| unary(operator, 0.2));
+    [Add, Sub, Mul, Max, Min]
+        .into_iter()
+        .for_each(|operator| binary(operator, -1.0));
     binary(Div, 0.3);
 }
 
 #[test]
 fn select_and_square() {
     let mut case = Case::new();
-    let (x, y, z) = (case.float(&[7], -1.0), case.float(&[7], -1.0), case.float(&[7], -1.0));
+    let (x, y, z) = (
+        case.float(&[7], -1.0),
+        case.float(&[7], -1.0),
+        case.float(&[7], -1.0),
+    );
     let less = case.b.compare(Comparison::Less, x, y).unwrap();
     let square = case.b.mul(y, y).unwrap();
     let chosen = case.b.select(less, square, z);
@@ -80,7 +101,11 @@ fn select_and_square() {
 
 #[test]
 fn matmul_nt() {
-    for (a, b) in [(&[3, 4][..], &[5, 4][..]), (&[2, 2, 3, 4], &[2, 2, 1, 4]), (&[1, 1], &[6, 1])] {
+    for (a, b) in [
+        (&[3, 4][..], &[5, 4][..]),
+        (&[2, 2, 3, 4], &[2, 2, 1, 4]),
+        (&[1, 1], &[6, 1]),
+    ] {
         let mut case = Case::new();
         let (x, y) = (case.float(a, -1.0), case.float(b, -1.0));
         let product = case.b.matmul_nt(x, y);
@@ -98,8 +123,14 @@ fn movement() {
     let operators = [
         Reshape(Shape::new([4, 6])),
         Permute(vec![2, 0, 1]),
-        Slice { starts: vec![0, 1, 2], ends: vec![1, 3, 4] },
-        Pad { before: vec![1, 0, 2], after: vec![0, 3, 0] },
+        Slice {
+            starts: vec![0, 1, 2],
+            ends: vec![1, 3, 4],
+        },
+        Pad {
+            before: vec![1, 0, 2],
+            after: vec![0, 3, 0],
+        },
     ];
     for operator in operators {
         let mut case = Case::new();
@@ -140,7 +171,10 @@ fn concat_of_a_value_with_itself_and_others() {
 #[test]
 fn gather_rows_sums_repeated_and_skips_missing_ids() {
     let mut case = Case::new();
-    let (table, ids) = (case.float(&[4, 3], -1.0), case.ids(&[2, 3], &[1, 3, 1, -1, 4, 1]));
+    let (table, ids) = (
+        case.float(&[4, 3], -1.0),
+        case.ids(&[2, 3], &[1, 3, 1, -1, 4, 1]),
+    );
     let rows = case.b.push(Operator::GatherRows, &[table, ids]);
     case.check(rows);
 }
@@ -166,7 +200,10 @@ fn an_infinite_gradient_stays_at_the_picked_place() {
     let (extended, found) = gradients(&b.finish(), loss, &[x]).unwrap();
     let inputs = crate::program::tests::random::tensors(&extended, &[vec![0.0; 3], vec![1.0]]);
     let trace = crate::engine::reference::trace(&extended, &inputs).unwrap();
-    assert_eq!(trace[found[0].index()].as_f32().unwrap(), [0.0, f32::INFINITY, 0.0]);
+    assert_eq!(
+        trace[found[0].index()].as_f32().unwrap(),
+        [0.0, f32::INFINITY, 0.0]
+    );
 }
 
 #[test]
@@ -181,14 +218,23 @@ fn update_rows_inside_and_across_the_edges() {
 #[test]
 fn update_rows_without_batch() {
     let mut case = Case::new();
-    let (base, rows, at) = (case.float(&[4, 2], -1.0), case.float(&[1, 2], -1.0), case.ids(&[], &[2]));
+    let (base, rows, at) = (
+        case.float(&[4, 2], -1.0),
+        case.float(&[1, 2], -1.0),
+        case.ids(&[], &[2]),
+    );
     let updated = case.b.push(Operator::UpdateRows, &[base, rows, at]);
     case.check(updated);
 }
 
 #[test]
 fn patterns() {
-    for pattern in [Builder::softmax, Builder::log_softmax, Builder::sigmoid, Builder::silu] {
+    for pattern in [
+        Builder::softmax,
+        Builder::log_softmax,
+        Builder::sigmoid,
+        Builder::silu,
+    ] {
         let mut case = Case::new();
         let x = case.float(&[2, 3, 5], -1.0);
         let y = pattern(&mut case.b, x);
@@ -238,7 +284,10 @@ fn ties_go_to_the_first() {
         let loss = b.sum_all(best).unwrap();
         let (extended, found) = gradients(&b.finish(), loss, &[x, y]).unwrap();
         let values = oracle::evaluate(&extended, &[vec![1.0, 2.0], vec![1.0, 3.0]]);
-        found.iter().map(|id| values[id.index()].clone()).collect::<Vec<_>>()
+        found
+            .iter()
+            .map(|id| values[id.index()].clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(tied(Operator::Max), [[1.0, 0.0], [0.0, 1.0]]);
     assert_eq!(tied(Operator::Min), [[1.0, 1.0], [0.0, 0.0]]);

@@ -41,7 +41,9 @@ struct Model {
 }
 
 fn linear(input: usize, output: usize, bias: bool) -> Linear {
-    LinearConfig::new(input, output).with_bias(bias).init(&Device::flex())
+    LinearConfig::new(input, output)
+        .with_bias(bias)
+        .init(&Device::flex())
 }
 
 impl Block {
@@ -66,7 +68,9 @@ impl Block {
     fn forward(&self, x: Tensor<3>, tables: &[Tensor<2>; 2]) -> Tensor<3> {
         let x = x.clone() + self.attend(self.norm.forward(x), tables);
         let normed = self.norm.forward(x.clone());
-        x + self.down.forward(silu(self.gate.forward(normed.clone())) * self.up.forward(normed))
+        x + self
+            .down
+            .forward(silu(self.gate.forward(normed.clone())) * self.up.forward(normed))
     }
 
     fn attend(&self, x: Tensor<3>, [cos, sin]: &[Tensor<2>; 2]) -> Tensor<3> {
@@ -74,7 +78,10 @@ impl Block {
         let size = WIDTH / HEADS;
         let heads = |y: Tensor<3>, n: usize| y.reshape([batch, length, n, size]).swap_dims(1, 2);
         let rotate = |y: Tensor<4>| {
-            let (a, b) = (y.clone().narrow(3, 0, size / 2), y.clone().narrow(3, size / 2, size / 2));
+            let (a, b) = (
+                y.clone().narrow(3, 0, size / 2),
+                y.clone().narrow(3, size / 2, size / 2),
+            );
             let turned = Tensor::cat(vec![b.neg(), a], 3);
             y * cos.clone().unsqueeze() + turned * sin.clone().unsqueeze()
         };
@@ -83,27 +90,45 @@ impl Block {
             y.reshape([batch, HEADS, length, size])
         };
         let query = rotate(heads(self.attention.query.forward(x.clone()), HEADS));
-        let key = repeat(rotate(heads(self.attention.key.forward(x.clone()), KV_HEADS)));
+        let key = repeat(rotate(heads(
+            self.attention.key.forward(x.clone()),
+            KV_HEADS,
+        )));
         let value = repeat(heads(self.attention.value.forward(x.clone()), KV_HEADS));
-        let hidden = Tensor::<2, Bool>::tril_mask([length, length], 0, &x.device()).unsqueeze::<4>();
+        let hidden =
+            Tensor::<2, Bool>::tril_mask([length, length], 0, &x.device()).unsqueeze::<4>();
         let scores = query.matmul(key.transpose()) / (size as f64).sqrt();
         let scores = scores.mask_fill(hidden.expand([batch, HEADS, length, length]), -1e30);
         let mixed = softmax(scores, 3).matmul(value);
-        self.attention.output.forward(mixed.swap_dims(1, 2).reshape([batch, length, WIDTH]))
+        self.attention
+            .output
+            .forward(mixed.swap_dims(1, 2).reshape([batch, length, WIDTH]))
     }
 }
 
 impl Model {
     fn new() -> Self {
         let embedding = EmbeddingConfig::new(VOCAB, WIDTH).init(&Device::flex());
-        let scale = Param::from_tensor(on_flex(&HostTensor::f32([WIDTH], vec![0.5; WIDTH]).unwrap()));
-        Self { embedding, layers: vec![Block::new(), Block::new()], scale }
+        let scale = Param::from_tensor(on_flex(
+            &HostTensor::f32([WIDTH], vec![0.5; WIDTH]).unwrap(),
+        ));
+        Self {
+            embedding,
+            layers: vec![Block::new(), Block::new()],
+            scale,
+        }
     }
 
     fn forward(&self, tokens: Tensor<2, Int>, tables: &[Tensor<2>; 2]) -> Tensor<3> {
         let x = self.embedding.forward(tokens) * self.scale.val().unsqueeze();
-        let x = self.layers.iter().fold(x, |x, layer| layer.forward(x, tables));
-        log_softmax(x.matmul(self.embedding.weight.val().transpose().unsqueeze()), 2)
+        let x = self
+            .layers
+            .iter()
+            .fold(x, |x, layer| layer.forward(x, tables));
+        log_softmax(
+            x.matmul(self.embedding.weight.val().transpose().unsqueeze()),
+            2,
+        )
     }
 }
 
@@ -113,13 +138,18 @@ fn a_decoder_gives_what_flex_gives() {
     let (tokens, cos, sin) = (ints([3, 5], VOCAB as i32), floats([5, 4]), floats([5, 4]));
     let lowered = lower(&model, |model, recorder| {
         let tokens = recorder.int("tokens", Role::Data, [3, 5]);
-        let tables = [recorder.constant("rope.cos", cos.clone()), recorder.constant("rope.sin", sin.clone())];
+        let tables = [
+            recorder.constant("rope.cos", cos.clone()),
+            recorder.constant("rope.sin", sin.clone()),
+        ];
         recorder.output("logp", model.forward(tokens, &tables));
     });
     let lowered = lowered.unwrap();
     let weights = parameters(&model).unwrap();
     weights.check_against(&lowered.program).unwrap();
-    let expected = model.forward(on_flex(&tokens), &[on_flex(&cos), on_flex(&sin)]).into_data();
+    let expected = model
+        .forward(on_flex(&tokens), &[on_flex(&cos), on_flex(&sin)])
+        .into_data();
     let found = evaluate_named(&lowered, &[("tokens", tokens)], &weights);
     assert_close(&found[0], &expected, 1e-5);
 }
@@ -130,13 +160,27 @@ fn parameters_are_named_by_their_path_in_module_order() {
     let lowered = lower(&model, |model, recorder| {
         let x = recorder.float("x", Role::Data, [1, 2, WIDTH]);
         let table = floats([2, 4]);
-        let tables = [recorder.constant("rope.cos", table.clone()), recorder.constant("rope.sin", table)];
+        let tables = [
+            recorder.constant("rope.cos", table.clone()),
+            recorder.constant("rope.sin", table),
+        ];
         recorder.output("y", model.layers[0].forward(x, &tables));
     });
-    let names: Vec<String> = lowered.unwrap().program.inputs().iter().map(|input| input.name.clone()).collect();
+    let names: Vec<String> = lowered
+        .unwrap()
+        .program
+        .inputs()
+        .iter()
+        .map(|input| input.name.clone())
+        .collect();
     assert_eq!(
         names[..4],
-        ["embedding.weight", "layers.0.norm.gamma", "layers.0.attention.query.weight", "layers.0.attention.query.bias"]
+        [
+            "embedding.weight",
+            "layers.0.norm.gamma",
+            "layers.0.attention.query.weight",
+            "layers.0.attention.query.bias"
+        ]
     );
     assert!(names.contains(&"layers.1.down.weight".to_owned()));
     assert_eq!(names[names.len() - 3..], ["x", "rope.cos", "rope.sin"]);
@@ -149,7 +193,10 @@ fn weights_in_a_linear_feed_the_product_through_one_permute_and_no_other_view() 
         let x = recorder.float::<2>("x", Role::Data, [2, 4]);
         recorder.output("y", model.forward(x));
     });
-    assert_eq!(operators(&lowered.unwrap().program), ["permute", "matmul_nt"]);
+    assert_eq!(
+        operators(&lowered.unwrap().program),
+        ["permute", "matmul_nt"]
+    );
     // Transposed twice, the weight is contiguous along the contracted axis as it is.
     let tied = EmbeddingConfig::new(VOCAB, 4).init(&Device::flex());
     let lowered = lower(&tied, |model, recorder| {
@@ -168,17 +215,26 @@ struct Tied {
 #[test]
 fn a_tied_parameter_is_one_input_under_its_first_name() {
     let first = linear(4, 4, false);
-    let tied = Tied { first: first.clone(), second: first };
+    let tied = Tied {
+        first: first.clone(),
+        second: first,
+    };
     let lowered = lower(&tied, |model, recorder| {
         let x = recorder.float::<2>("x", Role::Data, [2, 4]);
         recorder.output("y", model.second.forward(model.first.forward(x)));
     });
     let program = lowered.unwrap().program;
     assert_eq!(
-        program.inputs_with_role(Role::Param).map(|(_, input)| input.name.as_str()).collect::<Vec<_>>(),
+        program
+            .inputs_with_role(Role::Param)
+            .map(|(_, input)| input.name.as_str())
+            .collect::<Vec<_>>(),
         ["first.weight"]
     );
-    assert_eq!(parameters(&tied).unwrap().names().collect::<Vec<_>>(), ["first.weight"]);
+    assert_eq!(
+        parameters(&tied).unwrap().names().collect::<Vec<_>>(),
+        ["first.weight"]
+    );
 }
 
 #[test]
@@ -188,14 +244,25 @@ fn recording_twice_gives_the_same_program() {
         lower(&model, |model, recorder| {
             let tokens = recorder.int("tokens", Role::Data, [1, 3]);
             let table = floats([3, 4]);
-            let tables = [recorder.constant("rope.cos", table.clone()), recorder.constant("rope.sin", table)];
+            let tables = [
+                recorder.constant("rope.cos", table.clone()),
+                recorder.constant("rope.sin", table),
+            ];
             recorder.output("logp", model.forward(tokens, &tables));
         })
     };
-    assert_eq!(record().unwrap().program.digest(), record().unwrap().program.digest());
+    assert_eq!(
+        record().unwrap().program.digest(),
+        record().unwrap().program.digest()
+    );
     let threads: Vec<_> = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..4).map(|_| scope.spawn(|| record().unwrap().program.digest())).collect();
-        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+        let handles: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| record().unwrap().program.digest()))
+            .collect();
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap())
+            .collect()
     });
     assert!(threads.iter().all(|digest| *digest == threads[0]));
 }
@@ -214,10 +281,18 @@ fn a_cache_is_written_at_a_runtime_row() {
     assert_eq!(operators(&lowered.program), ["update_rows"]);
     let found = evaluate_named(
         &lowered,
-        &[("cache", cache.clone()), ("rows", rows.clone()), ("at", at.clone())],
+        &[
+            ("cache", cache.clone()),
+            ("rows", rows.clone()),
+            ("at", at.clone()),
+        ],
         &Weights::new(),
     );
-    let eager: Tensor<4> = ops::update_rows(on_flex::<4, Float>(&cache), on_flex(&rows), on_flex::<2, Int>(&at));
+    let eager: Tensor<4> = ops::update_rows(
+        on_flex::<4, Float>(&cache),
+        on_flex(&rows),
+        on_flex::<2, Int>(&at),
+    );
     assert_close(&found[0], &eager.into_data(), 0.0);
     let (found, rows) = (found[0].as_f32().unwrap(), rows.as_f32().unwrap());
     let old = cache.as_f32().unwrap();

@@ -18,7 +18,9 @@ const NONE: Option<Linear> = None;
 
 /// Numbers between −2 and 2 that do not repeat soon.
 fn numbers(count: usize) -> Vec<f32> {
-    (0..count).map(|i| ((i * 7919 + 104_729) % 4001) as f32 / 1000.0 - 2.0).collect()
+    (0..count)
+        .map(|i| ((i * 7919 + 104_729) % 4001) as f32 / 1000.0 - 2.0)
+        .collect()
 }
 
 fn floats<const D: usize>(shape: [usize; D]) -> HostTensor {
@@ -35,13 +37,27 @@ fn on_flex<const D: usize, K: burn::tensor::kind::Basic>(host: &HostTensor) -> T
 }
 
 /// Evaluates a lowered function; inputs by name.
-fn evaluate_named(lowered: &Lowered, inputs: &[(&str, HostTensor)], params: &Weights) -> Vec<HostTensor> {
+fn evaluate_named(
+    lowered: &Lowered,
+    inputs: &[(&str, HostTensor)],
+    params: &Weights,
+) -> Vec<HostTensor> {
     let find = |name: &str| {
-        let given = inputs.iter().find(|(given, _)| *given == name).map(|(_, tensor)| tensor);
-        let found = given.or_else(|| params.get(name)).or_else(|| lowered.constants.get(name));
+        let given = inputs
+            .iter()
+            .find(|(given, _)| *given == name)
+            .map(|(_, tensor)| tensor);
+        let found = given
+            .or_else(|| params.get(name))
+            .or_else(|| lowered.constants.get(name));
         found.unwrap_or_else(|| panic!("no input {name}")).clone()
     };
-    let inputs: Vec<_> = lowered.program.inputs().iter().map(|input| find(&input.name)).collect();
+    let inputs: Vec<_> = lowered
+        .program
+        .inputs()
+        .iter()
+        .map(|input| find(&input.name))
+        .collect();
     lowered.program.validate().unwrap();
     evaluate(&lowered.program, &inputs).unwrap()
 }
@@ -49,7 +65,11 @@ fn evaluate_named(lowered: &Lowered, inputs: &[(&str, HostTensor)], params: &Wei
 fn values(tensor: &HostTensor) -> Vec<f64> {
     match tensor.ty().dtype {
         DType::F32 => tensor.as_f32().unwrap().iter().map(|&x| x.into()).collect(),
-        _ => tensor.words().iter().map(|&word| word.cast_signed().into()).collect(),
+        _ => tensor
+            .words()
+            .iter()
+            .map(|&word| word.cast_signed().into())
+            .collect(),
     }
 }
 
@@ -57,8 +77,12 @@ fn assert_close(found: &HostTensor, expected: &TensorData, tolerance: f64) {
     assert_eq!(found.shape().dims(), &expected.shape().to_vec()[..]);
     let expected: Vec<f64> = expected.iter::<f64>().collect();
     for (index, (found, expected)) in values(found).into_iter().zip(expected).enumerate() {
-        let close = (found - expected).abs() <= tolerance * expected.abs().max(1.0) || found == expected;
-        assert!(close || found.is_nan() && expected.is_nan(), "element {index}: {found} for {expected}");
+        let close =
+            (found - expected).abs() <= tolerance * expected.abs().max(1.0) || found == expected;
+        assert!(
+            close || found.is_nan() && expected.is_nan(),
+            "element {index}: {found} for {expected}"
+        );
     }
 }
 
@@ -74,11 +98,17 @@ fn lower_one<const D: usize, const E: usize, K: Recordable>(
 }
 
 /// `f` over `numbers` gives the same lowered as on flex.
-fn same<const D: usize, const E: usize, K: Recordable>(shape: [usize; D], f: impl Fn(Tensor<D>) -> Tensor<E, K>) {
+fn same<const D: usize, const E: usize, K: Recordable>(
+    shape: [usize; D],
+    f: impl Fn(Tensor<D>) -> Tensor<E, K>,
+) {
     same_on(floats(shape), f);
 }
 
-fn same_on<const D: usize, const E: usize, K: Recordable>(x: HostTensor, f: impl Fn(Tensor<D>) -> Tensor<E, K>) {
+fn same_on<const D: usize, const E: usize, K: Recordable>(
+    x: HostTensor,
+    f: impl Fn(Tensor<D>) -> Tensor<E, K>,
+) {
     let shape: [usize; D] = x.shape().dims().try_into().unwrap();
     let lowered = lower_one(shape, &f).unwrap();
     let expected = f(on_flex(&x)).into_data();
@@ -104,7 +134,11 @@ fn same_with_ints<const D: usize, const I: usize, const E: usize, K: Recordable>
 }
 
 fn operators(program: &Program) -> Vec<&'static str> {
-    program.nodes().iter().map(|node| node.operator.name()).collect()
+    program
+        .nodes()
+        .iter()
+        .map(|node| node.operator.name())
+        .collect()
 }
 
 /// A recorder's tensor of data, for tests that need its device only.

@@ -2,7 +2,8 @@
 
 use burn_ir::TensorIr;
 use burn_ir::{
-    BaseOperationIr, BinaryOpIr, BoolOperationIr, CastOpIr, MaskFillOpIr, MaskWhereOpIr, ScalarIr, ScalarOpIr,
+    BaseOperationIr, BinaryOpIr, BoolOperationIr, CastOpIr, MaskFillOpIr, MaskWhereOpIr, ScalarIr,
+    ScalarOpIr,
 };
 
 use super::{Done, Fault, Translator, Value, dims, type_of};
@@ -15,7 +16,9 @@ impl Translator {
             Reshape(op) => self.reshape(&op.input, &op.out),
             Expand(op) => self.expand(&op.input, &op.out),
             SwapDims(op) => self.view(&op.input, &op.out, |this, x| this.swap(x, op.dim1, op.dim2)),
-            Permute(op) => self.view(&op.input, &op.out, |this, x| Ok(this.builder.permute(x, &op.axes)?)),
+            Permute(op) => self.view(&op.input, &op.out, |this, x| {
+                Ok(this.builder.permute(x, &op.axes)?)
+            }),
             Slice(op) => self.slice(op),
             SliceAssign(op) => self.slice_assign(op),
             Select(op) => self.select(op),
@@ -35,7 +38,9 @@ impl Translator {
             All(op) => self.any(&op.input, &op.out, None, true),
             AnyDim(op) => self.any(&op.input, &op.out, Some(op.axis), false),
             AllDim(op) => self.any(&op.input, &op.out, Some(op.axis), true),
-            Flip(_) | Unfold(_) | SelectAssign(_) | Scatter(_) | ScatterNd(_) | GatherNd(_) => Err(Fault::NoRule),
+            Flip(_) | Unfold(_) | SelectAssign(_) | Scatter(_) | ScatterNd(_) | GatherNd(_) => {
+                Err(Fault::NoRule)
+            }
         }
     }
 
@@ -64,22 +69,31 @@ impl Translator {
 
     /// An operation with two operands, repeated to the shape of the result.
     pub(super) fn pair(&mut self, op: &BinaryOpIr, operator: Operator) -> Done {
-        let (a, b) = (self.get_as(&op.lhs, &op.out)?, self.get_as(&op.rhs, &op.out)?);
+        let (a, b) = (
+            self.get_as(&op.lhs, &op.out)?,
+            self.get_as(&op.rhs, &op.out)?,
+        );
         let value = self.binary(operator, a, b)?;
         self.set(&op.out, value)
     }
 
     fn reshape(&mut self, input: &TensorIr, out: &TensorIr) -> Done {
-        self.view(input, out, |this, x| Ok(this.builder.reshape(x, dims(out))?))
+        self.view(input, out, |this, x| {
+            Ok(this.builder.reshape(x, dims(out))?)
+        })
     }
 
     fn expand(&mut self, input: &TensorIr, out: &TensorIr) -> Done {
-        self.view(input, out, |this, x| Ok(this.builder.broadcast(x, dims(out))?))
+        self.view(input, out, |this, x| {
+            Ok(this.builder.broadcast(x, dims(out))?)
+        })
     }
 
     pub(super) fn cast(&mut self, op: &CastOpIr) -> Done {
         let to = type_of(&op.out)?.dtype;
-        self.view(&op.input, &op.out, |this, x| Ok(this.builder.cast(x, to)?))
+        self.view(&op.input, &op.out, |this, x| {
+            Ok(this.builder.cast(x, to)?)
+        })
     }
 
     pub(super) fn filled(&mut self, out: &TensorIr, value: ScalarIr) -> Done {
@@ -90,20 +104,29 @@ impl Translator {
 
     fn mask_where(&mut self, op: &MaskWhereOpIr) -> Done {
         let mask = self.get_as(&op.mask, &op.out)?;
-        let (masked, kept) = (self.get_as(&op.value, &op.out)?, self.get_as(&op.tensor, &op.out)?);
+        let (masked, kept) = (
+            self.get_as(&op.value, &op.out)?,
+            self.get_as(&op.tensor, &op.out)?,
+        );
         let value = self.builder.select(mask, masked, kept)?;
         self.set(&op.out, value)
     }
 
     fn mask_fill(&mut self, op: &MaskFillOpIr) -> Done {
-        let (mask, kept) = (self.get_as(&op.mask, &op.out)?, self.get_as(&op.tensor, &op.out)?);
+        let (mask, kept) = (
+            self.get_as(&op.mask, &op.out)?,
+            self.get_as(&op.tensor, &op.out)?,
+        );
         let masked = self.full_like(op.value, kept)?;
         let value = self.builder.select(mask, masked, kept)?;
         self.set(&op.out, value)
     }
 
     fn equal(&mut self, op: &BinaryOpIr, negated: bool) -> Done {
-        let (a, b) = (self.get_as(&op.lhs, &op.out)?, self.get_as(&op.rhs, &op.out)?);
+        let (a, b) = (
+            self.get_as(&op.lhs, &op.out)?,
+            self.get_as(&op.rhs, &op.out)?,
+        );
         let value = self.equality(a, b, negated)?;
         self.set(&op.out, value)
     }
@@ -118,9 +141,19 @@ impl Translator {
     /// Bools are compared as integers.
     fn equality(&mut self, a: ValueId, b: ValueId, negated: bool) -> Value {
         let bools = self.dtype_of(a) == DType::Bool;
-        let number = |this: &mut Self, x| if bools { this.builder.cast(x, DType::I32) } else { Ok(x) };
+        let number = |this: &mut Self, x| {
+            if bools {
+                this.builder.cast(x, DType::I32)
+            } else {
+                Ok(x)
+            }
+        };
         let (a, b) = (number(self, a)?, number(self, b)?);
         let equal = self.builder.compare(Comparison::Equal, a, b)?;
-        if negated { self.unary(Operator::Not, equal) } else { Ok(equal) }
+        if negated {
+            self.unary(Operator::Not, equal)
+        } else {
+            Ok(equal)
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Matrix products, layers and activations.
 
-use burn_ir::{ActivationOperationIr, DimOpIr, EmbeddingOpIr, HardSigmoidOpIr, LayerNormOpIr, LinearOpIr, MatmulOpIr};
+use burn_ir::{
+    ActivationOperationIr, DimOpIr, EmbeddingOpIr, HardSigmoidOpIr, LayerNormOpIr, LinearOpIr,
+    MatmulOpIr,
+};
 use burn_ir::{ModuleOperationIr, ScalarIr, ScalarOpIr, TensorIr};
 
 use super::{Done, Fault, Translator, Value, dims};
@@ -47,7 +50,9 @@ impl Translator {
             return self.set(&op.out, value);
         }
         let batch = &dims(&op.out)[..batch_b.len()];
-        let a = self.builder.broadcast(a, [batch, &shape_a[batch.len()..]].concat())?;
+        let a = self
+            .builder
+            .broadcast(a, [batch, &shape_a[batch.len()..]].concat())?;
         let b = self.builder.broadcast(b, [batch, matrix_b].concat())?;
         let b = self.builder.transpose(b)?;
         let value = self.builder.matmul_nt(a, b)?;
@@ -110,7 +115,10 @@ impl Translator {
 
     fn leaky_relu(&mut self, op: &ScalarOpIr) -> Done {
         let x = self.get(&op.lhs)?;
-        let (zero, slope) = (self.full_like(ScalarIr::Int(0), x)?, self.full_like(op.rhs, x)?);
+        let (zero, slope) = (
+            self.full_like(ScalarIr::Int(0), x)?,
+            self.full_like(op.rhs, x)?,
+        );
         let negative = self.builder.compare(Comparison::Less, x, zero)?;
         let sloped = self.builder.mul(x, slope)?;
         let value = self.builder.select(negative, sloped, x)?;
@@ -121,7 +129,10 @@ impl Translator {
     fn hard_sigmoid(&mut self, op: &HardSigmoidOpIr) -> Done {
         let x = self.get(&op.tensor)?;
         let (alpha, beta) = (self.full_like(op.alpha, x)?, self.full_like(op.beta, x)?);
-        let (zero, one) = (self.full_like(ScalarIr::Int(0), x)?, self.full_like(ScalarIr::Int(1), x)?);
+        let (zero, one) = (
+            self.full_like(ScalarIr::Int(0), x)?,
+            self.full_like(ScalarIr::Int(1), x)?,
+        );
         let scaled = self.builder.mul(x, alpha)?;
         let line = self.builder.add(scaled, beta)?;
         let floor = self.builder.max(line, zero)?;

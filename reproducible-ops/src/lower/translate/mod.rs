@@ -1,7 +1,7 @@
 //! Recorded operations, one by one, to primitives.
 //!
-//! Each operation must give the shape and element type that Burn recorded for it; this is checked, so that an error in
-//! a rule shows at its place and not later.
+//! Each operation must give the shape and element type that Burn recorded for it; this is checked,
+//! so that an error in a rule shows at its place and not later.
 
 mod base;
 mod layer;
@@ -51,14 +51,22 @@ type Value = Result<ValueId, Fault>;
 
 /// Translates a recording and returns the values of its constants.
 pub(super) fn translate(recording: Recording) -> Result<(Program, Weights), LowerError> {
-    let Recording { operations, values, declared, outputs, constants } = recording;
+    let Recording {
+        operations,
+        values,
+        declared,
+        outputs,
+        constants,
+    } = recording;
     let mut translator = Translator::new(values);
     for (id, input) in declared {
         translator.declare(id, input);
     }
     let computed = operations.iter().filter(|operation| !is_input(operation));
     for (index, operation) in computed.enumerate() {
-        translator.operation(operation).map_err(|fault| translator.locate(fault, index, operation))?;
+        translator
+            .operation(operation)
+            .map_err(|fault| translator.locate(fault, index, operation))?;
         translator.trace(operation);
     }
     for (name, id) in outputs {
@@ -100,30 +108,48 @@ impl Translator {
         self.values.insert(id, value);
     }
 
-    /// The program, with constants joined; generated constants that nothing reads are left out again.
+    /// The program, with constants joined; generated constants that nothing reads are left out
+    /// again.
     fn finish(self, mut constants: Weights) -> Result<(Program, Weights), LowerError> {
         let generated = self.embedding.values;
         let program = self.builder.finish();
-        let count = |name: &str| program.inputs().iter().filter(|input| input.name == name).count();
+        let count = |name: &str| {
+            program
+                .inputs()
+                .iter()
+                .filter(|input| input.name == name)
+                .count()
+        };
         if let Some(name) = generated.names().find(|name| count(name) > 1) {
-            return Err(LowerError::DuplicateName { what: "input", name: name.into() });
+            return Err(LowerError::DuplicateName {
+                what: "input",
+                name: name.into(),
+            });
         }
         let program = simplify(&program, |input| !generated.contains(&input.name));
-        let read = generated.into_iter().filter(|(name, _)| program.input_named(name).is_some());
+        let read = generated
+            .into_iter()
+            .filter(|(name, _)| program.input_named(name).is_some());
         read.for_each(|(name, tensor)| constants.insert(&name, tensor));
         Ok((program, constants))
     }
 
     fn output(&mut self, name: String, id: TensorId) -> Result<(), LowerError> {
-        let value = self.value_of(id).map_err(|_| LowerError::UnknownOutput { name: name.clone() })?;
+        let value = self
+            .value_of(id)
+            .map_err(|_| LowerError::UnknownOutput { name: name.clone() })?;
         self.builder.output(name, value);
         Ok(())
     }
 
     fn operation(&mut self, operation: &OperationIr) -> Done {
         match operation {
-            OperationIr::BaseFloat(base) | OperationIr::BaseInt(base) | OperationIr::BaseBool(base) => self.base(base),
-            OperationIr::NumericFloat(_, numeric) | OperationIr::NumericInt(_, numeric) => self.numeric(numeric),
+            OperationIr::BaseFloat(base)
+            | OperationIr::BaseInt(base)
+            | OperationIr::BaseBool(base) => self.base(base),
+            OperationIr::NumericFloat(_, numeric) | OperationIr::NumericInt(_, numeric) => {
+                self.numeric(numeric)
+            }
             OperationIr::Bool(bool) => self.bool(bool),
             OperationIr::Int(int) => self.int(int),
             OperationIr::Float(_, float) => self.float(float),
@@ -137,9 +163,15 @@ impl Translator {
     }
 
     fn custom(&mut self, custom: &CustomOpIr) -> Done {
-        let unsupported = Fault::Unsupported("custom operators other than those of `lower::ops` have no meaning here");
+        let unsupported = Fault::Unsupported(
+            "custom operators other than those of `lower::ops` have no meaning here",
+        );
         let operator = operator_of(custom).ok_or(unsupported)?;
-        let operands = custom.inputs.iter().map(|input| self.get(input)).collect::<Result<Vec<_>, _>>()?;
+        let operands = custom
+            .inputs
+            .iter()
+            .map(|input| self.get(input))
+            .collect::<Result<Vec<_>, _>>()?;
         let value = self.builder.push(operator, &operands)?;
         match custom.outputs.first() {
             Some(out) => self.set(out, value),
@@ -150,13 +182,23 @@ impl Translator {
     fn locate(&self, fault: Fault, index: usize, operation: &OperationIr) -> LowerError {
         let place = Place::new(index, operation, self.origin(operation));
         match fault {
-            Fault::NoRule => LowerError::Unsupported { remedy: remedy(&place.operator), place },
+            Fault::NoRule => LowerError::Unsupported {
+                remedy: remedy(&place.operator),
+                place,
+            },
             Fault::Unsupported(remedy) => LowerError::Unsupported { place, remedy },
             Fault::Operands(reason) => LowerError::Operands { place, reason },
             Fault::Foreign => LowerError::Foreign { place },
-            Fault::Data(DataFault::DType(dtype)) => LowerError::DType { place, dtype: format!("{dtype:?}") },
+            Fault::Data(DataFault::DType(dtype)) => LowerError::DType {
+                place,
+                dtype: format!("{dtype:?}"),
+            },
             Fault::Data(DataFault::Range(value)) => LowerError::Range { place, value },
-            Fault::Mismatch { expected, found } => LowerError::Mismatch { place, expected, found },
+            Fault::Mismatch { expected, found } => LowerError::Mismatch {
+                place,
+                expected,
+                found,
+            },
         }
     }
 
@@ -170,8 +212,14 @@ impl Translator {
     }
 
     fn origin(&self, operation: &OperationIr) -> Option<String> {
-        let parameter = operation.inputs().find_map(|input| self.parameters.get(&input.id));
-        let origin = parameter.or_else(|| operation.inputs().find_map(|input| self.origins.get(&input.id)));
+        let parameter = operation
+            .inputs()
+            .find_map(|input| self.parameters.get(&input.id));
+        let origin = parameter.or_else(|| {
+            operation
+                .inputs()
+                .find_map(|input| self.origins.get(&input.id))
+        });
         origin.cloned()
     }
 }
@@ -197,7 +245,10 @@ impl Translator {
         let expected = type_of(out)?;
         let found = self.builder.type_of(value);
         if *found != expected {
-            return Err(Fault::Mismatch { expected, found: found.clone() });
+            return Err(Fault::Mismatch {
+                expected,
+                found: found.clone(),
+            });
         }
         self.values.insert(out.id, value);
         Ok(())
@@ -224,10 +275,19 @@ impl Translator {
             DType::Bool => u32::from(scalar.elem::<bool>()),
             DType::I32 => {
                 let value = scalar.elem::<i64>();
-                i32::try_from(value).map_err(|_| Fault::Data(DataFault::Range(value)))?.cast_unsigned()
+                i32::try_from(value)
+                    .map_err(|_| Fault::Data(DataFault::Range(value)))?
+                    .cast_unsigned()
             }
         };
-        Ok(self.builder.push(Operator::Full { dtype, bits, shape: shape.into() }, &[])?)
+        Ok(self.builder.push(
+            Operator::Full {
+                dtype,
+                bits,
+                shape: shape.into(),
+            },
+            &[],
+        )?)
     }
 
     /// A constant of the type of `like`.
@@ -262,13 +322,19 @@ fn remedy(operator: &str) -> &'static str {
             "compute the table on the host and declare it with `Recorder::constant`"
         }
         "Erf" | "Gelu" => "use `gelu_approximate` (the tanh form), `silu` or `relu`",
-        "Random" | "IntRandom" => "use `lower::ops::philox_uniform` with a key and a counter as inputs",
+        "Random" | "IntRandom" => {
+            "use `lower::ops::philox_uniform` with a key and a counter as inputs"
+        }
         "Scatter" | "ScatterNd" | "SelectAssign" | "GatherNd" => {
             "use `lower::ops::update_rows`, or a product with `lower::ops::one_hot`"
         }
         "CumSum" => "multiply with a triangular matrix of ones",
         "Attention" => "write attention as matmul, masked softmax and matmul",
-        "Rem" | "RemScalar" | "Div" | "DivScalar" => "integers can be added, subtracted and multiplied only",
-        _ => "express it with the operators listed in the documentation of `reproducible_ops::lower`",
+        "Rem" | "RemScalar" | "Div" | "DivScalar" => {
+            "integers can be added, subtracted and multiplied only"
+        }
+        _ => {
+            "express it with the operators listed in the documentation of `reproducible_ops::lower`"
+        }
     }
 }

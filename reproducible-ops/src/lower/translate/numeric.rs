@@ -1,6 +1,9 @@
 //! Arithmetic and comparisons, element by element.
 
-use burn_ir::{BinaryOpIr, ClampOpIr, FloatOperationIr, IntOperationIr, NumericOperationIr, ScalarIr, ScalarOpIr};
+use burn_ir::{
+    BinaryOpIr, ClampOpIr, FloatOperationIr, IntOperationIr, NumericOperationIr, ScalarIr,
+    ScalarOpIr,
+};
 use burn_ir::{PadModeIr, TensorIr, UnaryOpIr};
 
 use super::reduce::Reduction;
@@ -9,7 +12,8 @@ use crate::program::{Comparison, DType, Operator, ValueId};
 
 /// Largest size of an integer exponent that is written as products.
 const MAX_EXPONENT: u32 = 16;
-const EXPONENT: &str = "exponents are integers from -16 to 16, 0.5 or -0.5; use exp and log, or products";
+const EXPONENT: &str =
+    "exponents are integers from -16 to 16, 0.5 or -0.5; use exp and log, or products";
 
 impl Translator {
     pub(super) fn numeric(&mut self, operation: &NumericOperationIr) -> Done {
@@ -42,7 +46,9 @@ impl Translator {
             Pad(op) => match op.mode {
                 PadModeIr::Constant(fill) if is_zero(fill) => self.pad(op),
                 PadModeIr::Constant(fill) => self.surround(op, fill),
-                _ => Err(Fault::Unsupported("only padding with a constant is supported")),
+                _ => Err(Fault::Unsupported(
+                    "only padding with a constant is supported",
+                )),
             },
             Sum(op) => self.reduce_all(&op.input, &op.out, Reduction::Sum),
             Mean(op) => self.reduce_all(&op.input, &op.out, Reduction::Mean),
@@ -65,10 +71,9 @@ impl Translator {
                 self.reduce(&op.tensor, &op.out, &[op.dim], Reduction::Min)?;
                 self.reduce(&op.tensor, &op.out_indices, &[op.dim], Reduction::ArgMin)
             }
-            Rem(_) | RemScalar(_) | Prod(_) | ProdDim(_) | Powi(_) | CumSum(_) | CumProd(_) | CumMin(_) | CumMax(_)
-            | ArgTopK(_) | TopK(_) | TopKWithIndices(_) | Sort(_) | SortWithIndices(_) | ArgSort(_) | IntRandom(_) => {
-                Err(Fault::NoRule)
-            }
+            Rem(_) | RemScalar(_) | Prod(_) | ProdDim(_) | Powi(_) | CumSum(_) | CumProd(_)
+            | CumMin(_) | CumMax(_) | ArgTopK(_) | TopK(_) | TopKWithIndices(_) | Sort(_)
+            | SortWithIndices(_) | ArgSort(_) | IntRandom(_) => Err(Fault::NoRule),
         }
     }
 
@@ -118,11 +123,18 @@ impl Translator {
 
     fn require_float(&mut self, tensor: &TensorIr) -> Done {
         let x = self.get(tensor)?;
-        if self.dtype_of(x) == DType::F32 { Ok(()) } else { Err(Fault::NoRule) }
+        if self.dtype_of(x) == DType::F32 {
+            Ok(())
+        } else {
+            Err(Fault::NoRule)
+        }
     }
 
     fn compare(&mut self, op: &BinaryOpIr, comparison: Comparison, swapped: bool) -> Done {
-        let (a, b) = (self.get_as(&op.lhs, &op.out)?, self.get_as(&op.rhs, &op.out)?);
+        let (a, b) = (
+            self.get_as(&op.lhs, &op.out)?,
+            self.get_as(&op.rhs, &op.out)?,
+        );
         let value = self.ordered(comparison, a, b, swapped)?;
         self.set(&op.out, value)
     }
@@ -171,7 +183,10 @@ impl Translator {
     fn truncate(&mut self, x: ValueId) -> Value {
         let rounded = self.builder.cast(x, DType::I32)?;
         let back = self.builder.cast(rounded, DType::F32)?;
-        let (size, back_size) = (self.unary(Operator::Abs, x)?, self.unary(Operator::Abs, back)?);
+        let (size, back_size) = (
+            self.unary(Operator::Abs, x)?,
+            self.unary(Operator::Abs, back)?,
+        );
         let too_far = self.builder.compare(Comparison::Less, size, back_size)?;
         let sign = self.sign(rounded)?;
         let nearer = self.builder.sub(rounded, sign)?;
@@ -186,13 +201,21 @@ impl Translator {
     fn raise(&mut self, x: ValueId, exponent: f64) -> Value {
         if exponent < 0.0 {
             let power = self.raise(x, -exponent)?;
-            return if self.dtype_of(x) == DType::F32 { self.reciprocal(power) } else { Err(Fault::NoRule) };
+            return if self.dtype_of(x) == DType::F32 {
+                self.reciprocal(power)
+            } else {
+                Err(Fault::NoRule)
+            };
         }
         if exponent == 0.5 {
             return self.unary(Operator::Sqrt, x);
         }
         let small = exponent.fract() == 0.0 && exponent <= f64::from(MAX_EXPONENT);
-        if small { self.products(x, exponent as u32) } else { Err(Fault::Unsupported(EXPONENT)) }
+        if small {
+            self.products(x, exponent as u32)
+        } else {
+            Err(Fault::Unsupported(EXPONENT))
+        }
     }
 
     /// xⁿ by repeated squaring; x⁰ is 1.
@@ -203,7 +226,11 @@ impl Translator {
             _ => {
                 let half = self.products(x, n / 2)?;
                 let square = self.binary(Operator::Mul, half, half)?;
-                if n.is_multiple_of(2) { Ok(square) } else { self.binary(Operator::Mul, square, x) }
+                if n.is_multiple_of(2) {
+                    Ok(square)
+                } else {
+                    self.binary(Operator::Mul, square, x)
+                }
             }
         }
     }

@@ -19,7 +19,13 @@ pub(super) enum Reduction {
 
 impl Translator {
     /// Over some axes, which keep length 1 in Burn's result.
-    pub(super) fn reduce(&mut self, input: &TensorIr, out: &TensorIr, axes: &[usize], reduction: Reduction) -> Done {
+    pub(super) fn reduce(
+        &mut self,
+        input: &TensorIr,
+        out: &TensorIr,
+        axes: &[usize],
+        reduction: Reduction,
+    ) -> Done {
         let x = self.get(input)?;
         let rows = self.rows_of(x, axes)?;
         let value = self.over_last(rows, reduction)?;
@@ -27,8 +33,14 @@ impl Translator {
         self.set(out, value)
     }
 
-    /// Over all elements; sums take the last axis first, as [`crate::program::Builder::sum_all`] does.
-    pub(super) fn reduce_all(&mut self, input: &TensorIr, out: &TensorIr, reduction: Reduction) -> Done {
+    /// Over all elements; sums take the last axis first, as [`crate::program::Builder::sum_all`]
+    /// does.
+    pub(super) fn reduce_all(
+        &mut self,
+        input: &TensorIr,
+        out: &TensorIr,
+        reduction: Reduction,
+    ) -> Done {
         let x = self.get(input)?;
         let count = self.builder.shape_of(x).elements();
         let value = match reduction {
@@ -47,12 +59,19 @@ impl Translator {
     }
 
     /// Whether any element is true (or all are): of numbers, any that is not zero.
-    pub(super) fn any(&mut self, input: &TensorIr, out: &TensorIr, axis: Option<usize>, all: bool) -> Done {
+    pub(super) fn any(
+        &mut self,
+        input: &TensorIr,
+        out: &TensorIr,
+        axis: Option<usize>,
+        all: bool,
+    ) -> Done {
         let x = self.get(input)?;
         let truth = self.builder.cast(x, DType::Bool)?;
         let truth = self.negate_if(all, truth)?;
         let number = self.builder.cast(truth, DType::F32)?;
-        let axes: Vec<usize> = axis.map_or_else(|| (0..dims(input).len()).collect(), |axis| vec![axis]);
+        let axes: Vec<usize> =
+            axis.map_or_else(|| (0..dims(input).len()).collect(), |axis| vec![axis]);
         let rows = self.rows_of(number, &axes)?;
         let largest = self.builder.reduce_max(rows)?;
         // The largest of none is −∞, which is not zero; no element is true.
@@ -65,14 +84,22 @@ impl Translator {
     }
 
     fn negate_if(&mut self, negate: bool, x: ValueId) -> Value {
-        if negate { self.unary(Operator::Not, x) } else { Ok(x) }
+        if negate {
+            self.unary(Operator::Not, x)
+        } else {
+            Ok(x)
+        }
     }
 
     /// `[kept…, product of the reduced axes]`.
     fn rows_of(&mut self, x: ValueId, axes: &[usize]) -> Value {
         let shape = self.shape_of(x);
-        let kept: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
-        let reduced: Vec<usize> = (0..shape.len()).filter(|axis| axes.contains(axis)).collect();
+        let kept: Vec<usize> = (0..shape.len())
+            .filter(|axis| !axes.contains(axis))
+            .collect();
+        let reduced: Vec<usize> = (0..shape.len())
+            .filter(|axis| axes.contains(axis))
+            .collect();
         let order: Vec<usize> = kept.iter().chain(&reduced).copied().collect();
         let x = self.builder.permute(x, &order)?;
         let mut rows: Vec<usize> = kept.iter().map(|&axis| shape[axis]).collect();

@@ -49,7 +49,10 @@ impl Translator {
 }
 
 /// First and one-past-last index per axis; axes without a slice are whole.
-fn bounds(slices: &[burn::tensor::Slice], shape: &[usize]) -> Result<(Vec<usize>, Vec<usize>), Fault> {
+fn bounds(
+    slices: &[burn::tensor::Slice],
+    shape: &[usize],
+) -> Result<(Vec<usize>, Vec<usize>), Fault> {
     let mut bounds = (vec![0; shape.len()], shape.to_vec());
     for (axis, slice) in slices.iter().enumerate().take(shape.len()) {
         if slice.step != 1 {
@@ -77,9 +80,19 @@ impl Translator {
         self.set(&op.out, value)
     }
 
-    /// `base` with the given box replaced: along each axis, what is before, the replaced middle, what is after.
-    fn replace(&mut self, base: ValueId, part: ValueId, starts: &[usize], ends: &[usize], axis: usize) -> Value {
-        let Some(&length) = self.shape_of(base).get(axis) else { return Ok(part) };
+    /// `base` with the given box replaced: along each axis, what is before, the replaced middle,
+    /// what is after.
+    fn replace(
+        &mut self,
+        base: ValueId,
+        part: ValueId,
+        starts: &[usize],
+        ends: &[usize],
+        axis: usize,
+    ) -> Value {
+        let Some(&length) = self.shape_of(base).get(axis) else {
+            return Ok(part);
+        };
         let before = self.narrow(base, axis, 0, starts[axis])?;
         let middle = self.narrow(base, axis, starts[axis], ends[axis])?;
         let middle = self.replace(middle, part, starts, ends, axis + 1)?;
@@ -88,7 +101,11 @@ impl Translator {
     }
 
     pub(super) fn cat(&mut self, op: &CatOpIr) -> Done {
-        let parts = op.tensors.iter().map(|part| self.get(part)).collect::<Result<Vec<_>, _>>()?;
+        let parts = op
+            .tensors
+            .iter()
+            .map(|part| self.get(part))
+            .collect::<Result<Vec<_>, _>>()?;
         let value = self.concat(&parts, op.dim)?;
         self.set(&op.out, value)
     }

@@ -48,7 +48,9 @@ proptest! {
 fn with_descriptor(program: &Program, index: usize, descriptor: Vec<u8>) -> Vec<u8> {
     let mut all = program.descriptors();
     all[index] = descriptor;
-    all.iter().flat_map(|one| [&(one.len() as u32).to_le_bytes()[..], one].concat()).collect()
+    all.iter()
+        .flat_map(|one| [&(one.len() as u32).to_le_bytes()[..], one].concat())
+        .collect()
 }
 
 #[test]
@@ -57,8 +59,15 @@ fn every_operator_survives_the_round_trip() {
     let shape = Shape::new([2, 2]);
     use Operator::*;
     let operators = [
-        Full { dtype: DType::I32, bits: 7, shape: shape.clone() },
-        Iota { shape: shape.clone(), axis: 1 },
+        Full {
+            dtype: DType::I32,
+            bits: 7,
+            shape: shape.clone(),
+        },
+        Iota {
+            shape: shape.clone(),
+            axis: 1,
+        },
         Neg,
         Abs,
         Sqrt,
@@ -86,9 +95,15 @@ fn every_operator_survives_the_round_trip() {
         Reshape(shape.clone()),
         Permute(list.clone()),
         Expand(shape),
-        Slice { starts: list.clone(), ends: list.clone() },
+        Slice {
+            starts: list.clone(),
+            ends: list.clone(),
+        },
         Concat { axis: 3 },
-        Pad { before: list.clone(), after: list },
+        Pad {
+            before: list.clone(),
+            after: list,
+        },
         GatherRows,
         OneHot { classes: 9 },
         TakeAlongLast,
@@ -96,8 +111,15 @@ fn every_operator_survives_the_round_trip() {
         PhiloxUniform { lanes: 5 },
     ];
     for operator in operators {
-        let node = Node { operator: operator.clone(), inputs: vec![ValueId(0)], ty: TensorType::f32([1]) };
-        let program = Program { nodes: vec![node], ..Program::default() };
+        let node = Node {
+            operator: operator.clone(),
+            inputs: vec![ValueId(0)],
+            ty: TensorType::f32([1]),
+        };
+        let program = Program {
+            nodes: vec![node],
+            ..Program::default()
+        };
         let refused = Program::decode(&program.encode()).unwrap_err();
         let parsed = !matches!(refused, DecodeError::Malformed { .. });
         assert!(parsed, "{}: {refused}", operator.name());
@@ -108,11 +130,23 @@ fn every_operator_survives_the_round_trip() {
 fn a_large_count_allocates_nothing() {
     let huge = [3u32.to_le_bytes().as_slice(), b"ro1", &[0xff; 12]].concat();
     let bytes = [&(huge.len() as u32).to_le_bytes()[..], &huge].concat();
-    assert!(matches!(Program::decode(&bytes), Err(DecodeError::Limit { what: "values", .. })));
+    assert!(matches!(
+        Program::decode(&bytes),
+        Err(DecodeError::Limit { what: "values", .. })
+    ));
 
-    let within = [3u32.to_le_bytes().as_slice(), b"ro1", &(1u32 << 20).to_le_bytes(), &[0; 8]].concat();
+    let within = [
+        3u32.to_le_bytes().as_slice(),
+        b"ro1",
+        &(1u32 << 20).to_le_bytes(),
+        &[0; 8],
+    ]
+    .concat();
     let bytes = [&(within.len() as u32).to_le_bytes()[..], &within].concat();
-    assert!(matches!(Program::decode(&bytes), Err(DecodeError::Malformed { descriptor: 1, .. })));
+    assert!(matches!(
+        Program::decode(&bytes),
+        Err(DecodeError::Malformed { descriptor: 1, .. })
+    ));
 }
 
 #[test]
@@ -127,7 +161,13 @@ fn a_node_cannot_read_itself_or_later_values() {
     let mut program = small();
     program.nodes[0].inputs[0] = ValueId(2);
     let refused = Program::decode(&program.encode()).unwrap_err();
-    assert_eq!(refused, DecodeError::Undefined { what: "node 0".into(), value: 2 });
+    assert_eq!(
+        refused,
+        DecodeError::Undefined {
+            what: "node 0".into(),
+            value: 2
+        }
+    );
 }
 
 #[test]
@@ -135,7 +175,13 @@ fn an_output_cannot_name_a_missing_value() {
     let mut program = small();
     program.outputs[1].value = ValueId(99);
     let refused = Program::decode(&program.encode()).unwrap_err();
-    assert_eq!(refused, DecodeError::Undefined { what: "output `z`".into(), value: 99 });
+    assert_eq!(
+        refused,
+        DecodeError::Undefined {
+            what: "output `z`".into(),
+            value: 99
+        }
+    );
 }
 
 #[test]
@@ -143,7 +189,10 @@ fn a_declared_type_must_be_the_inferred_one() {
     let mut program = small();
     program.nodes[1].ty = TensorType::f32([3, 2]);
     let refused = Program::decode(&program.encode()).unwrap_err();
-    assert!(matches!(refused, DecodeError::DeclaredType { node: 1, .. }), "{refused}");
+    assert!(
+        matches!(refused, DecodeError::DeclaredType { node: 1, .. }),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -164,10 +213,19 @@ fn inputs_stay_below_the_limits() {
         b.input("x", TensorType::f32(dims), Role::Data);
         b.finish().validate()
     };
-    assert!(matches!(with(&[1 << 16, 1 << 16]), Err(DecodeError::Limit { .. })));
+    assert!(matches!(
+        with(&[1 << 16, 1 << 16]),
+        Err(DecodeError::Limit { .. })
+    ));
     assert!(matches!(with(&[1; 9]), Err(DecodeError::Limit { .. })));
-    assert!(matches!(with(&[usize::MAX, usize::MAX]), Err(DecodeError::Limit { .. })));
-    assert!(matches!(with(&[1 << 32, 0]), Err(DecodeError::Limit { .. })), "an axis that u32 would truncate");
+    assert!(matches!(
+        with(&[usize::MAX, usize::MAX]),
+        Err(DecodeError::Limit { .. })
+    ));
+    assert!(
+        matches!(with(&[1 << 32, 0]), Err(DecodeError::Limit { .. })),
+        "an axis that u32 would truncate"
+    );
     assert!(with(&[1; 8]).is_ok());
 }
 
@@ -175,5 +233,8 @@ fn inputs_stay_below_the_limits() {
 fn bytes_after_the_program_are_refused() {
     let mut bytes = small().encode();
     bytes.push(0);
-    assert!(matches!(Program::decode(&bytes), Err(DecodeError::Malformed { .. })));
+    assert!(matches!(
+        Program::decode(&bytes),
+        Err(DecodeError::Malformed { .. })
+    ));
 }

@@ -38,15 +38,39 @@ fn a_bound_input_reads_the_value() {
 fn binding_refuses_what_does_not_fit() {
     let program = bindable();
     let y = program.output_named("y").unwrap();
-    assert!(matches!(program.bind("held", y), Err(EditError::Unbindable { .. })), "depends on the input");
-    assert!(matches!(program.bind("nothing", y), Err(EditError::NoSuchInput { .. })));
+    assert!(
+        matches!(program.bind("held", y), Err(EditError::Unbindable { .. })),
+        "depends on the input"
+    );
+    assert!(matches!(
+        program.bind("nothing", y),
+        Err(EditError::NoSuchInput { .. })
+    ));
     let mut b = Builder::from_program(&program);
     let other = b.full(1.0, [3]).unwrap();
     let program = b.finish();
-    assert!(matches!(program.bind("held", other), Err(EditError::Unbindable { .. })), "another shape");
+    assert!(
+        matches!(
+            program.bind("held", other),
+            Err(EditError::Unbindable { .. })
+        ),
+        "another shape"
+    );
     let held = program.input_named("held").unwrap();
-    assert!(matches!(program.bind("held", held), Err(EditError::Unbindable { .. })), "itself");
-    assert!(matches!(program.bind("held", ValueId(999)), Err(EditError::Unbindable { .. })), "no such value");
+    assert!(
+        matches!(
+            program.bind("held", held),
+            Err(EditError::Unbindable { .. })
+        ),
+        "itself"
+    );
+    assert!(
+        matches!(
+            program.bind("held", ValueId(999)),
+            Err(EditError::Unbindable { .. })
+        ),
+        "no such value"
+    );
 }
 
 #[test]

@@ -25,7 +25,11 @@ pub(crate) fn inputs(program: &Program, seed: u64) -> Vec<Vec<f64>> {
         DType::F32 => f64::from(stream.uniform() * 3.0 - 1.5),
         _ => stream.below(4) as f64,
     };
-    let tensor = |input: &Input| (0..input.ty.shape.elements()).map(|_| value(input.ty.dtype)).collect();
+    let tensor = |input: &Input| {
+        (0..input.ty.shape.elements())
+            .map(|_| value(input.ty.dtype))
+            .collect()
+    };
     program.inputs().iter().map(tensor).collect()
 }
 
@@ -36,7 +40,10 @@ pub(crate) fn tensors(program: &Program, values: &[Vec<f64>]) -> Vec<crate::tens
         _ => value as i32 as u32,
     };
     let tensor = |(input, data): (&Input, &Vec<f64>)| {
-        let words = data.iter().map(|&value| word(input.ty.dtype, value)).collect();
+        let words = data
+            .iter()
+            .map(|&value| word(input.ty.dtype, value))
+            .collect();
         crate::tensor::Tensor::from_words(input.ty.clone(), words).unwrap()
     };
     program.inputs().iter().zip(values).map(tensor).collect()
@@ -57,12 +64,21 @@ impl Growth {
         let mut b = Builder::new();
         let shapes: [&[usize]; 4] = [&[3, 4], &[4], &[2, 3, 4], &[5, 3]];
         let input = |(index, shape): (usize, &&[usize])| {
-            let role = if index % 2 == 0 { Role::Param } else { Role::Data };
+            let role = if index % 2 == 0 {
+                Role::Param
+            } else {
+                Role::Data
+            };
             b.input(format!("x{index}"), TensorType::f32(*shape), role)
         };
         let floats = shapes.iter().enumerate().map(input).collect();
         let ids = b.input("ids", TensorType::i32([6]), Role::Data);
-        Self { b, floats, ids, used: Vec::new() }
+        Self {
+            b,
+            floats,
+            ids,
+            used: Vec::new(),
+        }
     }
 
     fn grow(&mut self, operator: u8, first: u8, second: u8) {
@@ -78,7 +94,12 @@ impl Growth {
 
     fn same_shape(&self, x: ValueId, choice: u8) -> ValueId {
         let shape = self.b.shape_of(x);
-        let fitting: Vec<ValueId> = self.floats.iter().copied().filter(|&id| self.b.shape_of(id) == shape).collect();
+        let fitting: Vec<ValueId> = self
+            .floats
+            .iter()
+            .copied()
+            .filter(|&id| self.b.shape_of(id) == shape)
+            .collect();
         fitting[choice as usize % fitting.len()]
     }
 
@@ -119,7 +140,9 @@ impl Growth {
             13 => b.exp(bounded).and_then(|e| b.div(x, e)),
             14 => b.max(x, y),
             15 => b.min(x, y),
-            _ => b.compare(Comparison::Less, x, bounded).and_then(|c| b.select(c, y, x)),
+            _ => b
+                .compare(Comparison::Less, x, bounded)
+                .and_then(|c| b.select(c, y, x)),
         }
         .ok()
     }
@@ -137,10 +160,27 @@ impl Growth {
             }
             20 => {
                 let ends = dims.iter().map(|dim| dim - dim / 2).collect();
-                b.push(Operator::Slice { starts: vec![0; dims.len()], ends }, &[x])
+                b.push(
+                    Operator::Slice {
+                        starts: vec![0; dims.len()],
+                        ends,
+                    },
+                    &[x],
+                )
             }
-            21 => b.push(Operator::Concat { axis: choice % dims.len().max(1) }, &[x, y]),
-            22 => b.push(Operator::Pad { before: vec![choice % 2; dims.len()], after: vec![1; dims.len()] }, &[x]),
+            21 => b.push(
+                Operator::Concat {
+                    axis: choice % dims.len().max(1),
+                },
+                &[x, y],
+            ),
+            22 => b.push(
+                Operator::Pad {
+                    before: vec![choice % 2; dims.len()],
+                    after: vec![1; dims.len()],
+                },
+                &[x],
+            ),
             _ => split_and_join(b, x, &dims),
         }
         .ok()
@@ -154,14 +194,23 @@ impl Growth {
             25 => b.push(Operator::GatherRows, &[x, ids]),
             26 => take(b, x, ids, &dims, choice % 3 + 1),
             27 => update(b, x, ids, &dims),
-            _ => b.transpose(y).and_then(|t| b.transpose(t)).and_then(|t| b.mul(t, x)).and_then(|c| b.tanh(c)),
+            _ => b
+                .transpose(y)
+                .and_then(|t| b.transpose(t))
+                .and_then(|t| b.mul(t, x))
+                .and_then(|c| b.tanh(c)),
         }
         .ok()
     }
 
     /// The loss sums every value that nothing else reads.
     fn finish(mut self) -> Random {
-        let ends: Vec<ValueId> = self.floats.iter().copied().filter(|id| !self.used.contains(id)).collect();
+        let ends: Vec<ValueId> = self
+            .floats
+            .iter()
+            .copied()
+            .filter(|id| !self.used.contains(id))
+            .collect();
         let mut loss = self.b.full(0.0, Shape::scalar()).unwrap();
         for end in ends {
             let bent = self.b.tanh(end).unwrap();
@@ -187,8 +236,20 @@ fn split_and_join(b: &mut Builder, x: ValueId, dims: &[usize]) -> Built {
     if let (Some(end), Some(start)) = (ends.first_mut(), starts.first_mut()) {
         (*end, *start) = (middle, middle);
     }
-    let low = b.push(Operator::Slice { starts: vec![0; dims.len()], ends }, &[x])?;
-    let high = b.push(Operator::Slice { starts, ends: dims.to_vec() }, &[x])?;
+    let low = b.push(
+        Operator::Slice {
+            starts: vec![0; dims.len()],
+            ends,
+        },
+        &[x],
+    )?;
+    let high = b.push(
+        Operator::Slice {
+            starts,
+            ends: dims.to_vec(),
+        },
+        &[x],
+    )?;
     b.push(Operator::Concat { axis: 0 }, &[high, low])
 }
 
@@ -198,7 +259,13 @@ fn take(b: &mut Builder, x: ValueId, ids: ValueId, dims: &[usize], picks: usize)
     if let Some(last) = shape.last_mut() {
         *last = picks;
     }
-    let one = b.push(Operator::Slice { starts: vec![1], ends: vec![2] }, &[ids])?;
+    let one = b.push(
+        Operator::Slice {
+            starts: vec![1],
+            ends: vec![2],
+        },
+        &[ids],
+    )?;
     let ids = b.broadcast(one, shape)?;
     b.push(Operator::TakeAlongLast, &[x, ids])
 }
@@ -211,10 +278,26 @@ fn update(b: &mut Builder, x: ValueId, ids: ValueId, dims: &[usize]) -> Built {
         *rows = (*rows).min(2);
     }
     let batches = dims[..rank.saturating_sub(2)].to_vec();
-    let rows = b.push(Operator::Slice { starts: vec![0; rank], ends }, &[x])?;
+    let rows = b.push(
+        Operator::Slice {
+            starts: vec![0; rank],
+            ends,
+        },
+        &[x],
+    )?;
     let rows = b.tanh(rows)?;
-    let at = b.push(Operator::Slice { starts: vec![2], ends: vec![3] }, &[ids])?;
+    let at = b.push(
+        Operator::Slice {
+            starts: vec![2],
+            ends: vec![3],
+        },
+        &[ids],
+    )?;
     let at = b.broadcast(at, vec![1; batches.len().max(1)])?;
-    let at = if batches.is_empty() { b.reshape(at, Shape::scalar())? } else { b.expand(at, batches)? };
+    let at = if batches.is_empty() {
+        b.reshape(at, Shape::scalar())?
+    } else {
+        b.expand(at, batches)?
+    };
     b.push(Operator::UpdateRows, &[x, rows, at])
 }

@@ -1,5 +1,5 @@
-//! The twin against the hardware: edge cases in all combinations, a million random cases per operation in several
-//! distributions, and the alignments that random cases miss.
+//! The twin against the hardware: edge cases in all combinations, a million random cases per
+//! operation in several distributions, and the alignments that random cases miss.
 
 use super::*;
 use crate::random::Stream;
@@ -7,10 +7,22 @@ use crate::scalar;
 
 const RANDOM_CASES: usize = 1_200_000;
 
-/// Zeros, ends of the subnormals and normals, powers of two and their neighbours, NaN of several payloads.
+/// Zeros, ends of the subnormals and normals, powers of two and their neighbours, NaN of several
+/// payloads.
 fn edges() -> Vec<u32> {
-    let mut magnitudes = vec![0, 1, 2, 3, 0x0040_0000, 0x0055_5555, 0x007f_fffe, 0x007f_ffff];
-    for exponent in [1u32, 2, 23, 24, 25, 63, 64, 102, 103, 126, 127, 128, 150, 151, 190, 191, 252, 253, 254] {
+    let mut magnitudes = vec![
+        0,
+        1,
+        2,
+        3,
+        0x0040_0000,
+        0x0055_5555,
+        0x007f_fffe,
+        0x007f_ffff,
+    ];
+    for exponent in [
+        1u32, 2, 23, 24, 25, 63, 64, 102, 103, 126, 127, 128, 150, 151, 190, 191, 252, 253, 254,
+    ] {
         let base = exponent << 23;
         magnitudes.extend([base, base + 1, base + 0x0040_0000, base + 0x007f_ffff]);
     }
@@ -19,8 +31,8 @@ fn edges() -> Vec<u32> {
     magnitudes.into_iter().chain(negative).collect()
 }
 
-/// Bits in one of several distributions: any, close exponents, few leading or trailing mantissa bits, subnormal,
-/// near the bottom and near the top of the range.
+/// Bits in one of several distributions: any, close exponents, few leading or trailing mantissa
+/// bits, subnormal, near the bottom and near the top of the range.
 fn draw(stream: &mut Stream) -> u32 {
     let (bits, kind, amount) = (stream.next_u32(), stream.next_u32() % 8, stream.next_u32());
     let (sign, mantissa, shift) = (bits & SIGN, bits & MANTISSA, amount % 23);
@@ -39,24 +51,40 @@ fn draw(stream: &mut Stream) -> u32 {
 type Unary = (&'static str, fn(u32) -> u32, fn(f32) -> f32);
 type Binary = (&'static str, fn(u32, u32) -> u32, fn(f32, f32) -> f32);
 
-const BINARY: [Binary; 4] =
-    [("add", add, scalar::add), ("sub", sub, scalar::sub), ("mul", mul, scalar::mul), ("div", div, scalar::div)];
+const BINARY: [Binary; 4] = [
+    ("add", add, scalar::add),
+    ("sub", sub, scalar::sub),
+    ("mul", mul, scalar::mul),
+    ("div", div, scalar::div),
+];
 const SQRT: Unary = ("sqrt", sqrt, scalar::sqrt);
 
 fn check1((name, soft, hard): Unary, a: u32) {
     let (got, want) = (soft(a), hard(f32::from_bits(a)).to_bits());
-    assert_eq!(got, want, "{name}({a:#010x}): {got:#010x} against {want:#010x}");
+    assert_eq!(
+        got, want,
+        "{name}({a:#010x}): {got:#010x} against {want:#010x}"
+    );
 }
 
 fn check2((name, soft, hard): Binary, a: u32, b: u32) {
-    let (got, want) = (soft(a, b), hard(f32::from_bits(a), f32::from_bits(b)).to_bits());
-    assert_eq!(got, want, "{name}({a:#010x}, {b:#010x}): {got:#010x} against {want:#010x}");
+    let (got, want) = (
+        soft(a, b),
+        hard(f32::from_bits(a), f32::from_bits(b)).to_bits(),
+    );
+    assert_eq!(
+        got, want,
+        "{name}({a:#010x}, {b:#010x}): {got:#010x} against {want:#010x}"
+    );
 }
 
 fn check_fma(a: u32, b: u32, c: u32) {
     let want = scalar::fma(f32::from_bits(a), f32::from_bits(b), f32::from_bits(c)).to_bits();
     let got = fma(a, b, c);
-    assert_eq!(got, want, "fma({a:#010x}, {b:#010x}, {c:#010x}): {got:#010x} against {want:#010x}");
+    assert_eq!(
+        got, want,
+        "fma({a:#010x}, {b:#010x}, {c:#010x}): {got:#010x} against {want:#010x}"
+    );
 }
 
 #[test]
@@ -97,7 +125,8 @@ fn random_cases_of_fma() {
     }
 }
 
-/// A third operand whose leading bit lies `gap` binades above (or below) that of the product of `a` and `b`.
+/// A third operand whose leading bit lies `gap` binades above (or below) that of the product of `a`
+/// and `b`.
 fn addend(a: u32, b: u32, gap: i32, mantissa: u32) -> u32 {
     let product = f64::from(f32::from_bits(a)) * f64::from(f32::from_bits(b));
     let exponent = (product.abs().to_bits() >> 52) as i32 - 1023 + gap;
@@ -125,7 +154,8 @@ fn fma_at_every_alignment() {
 fn factors(stream: &mut Stream, exponent: i32) -> (u32, u32) {
     let first = stream.range(-126, 126 + i64::from(exponent).min(0)) as i32;
     let second = (exponent - first).clamp(-126, 127);
-    let mut word = |exponent: i32| stream.next_u32() & (SIGN | MANTISSA) | ((exponent + 127) as u32) << 23;
+    let mut word =
+        |exponent: i32| stream.next_u32() & (SIGN | MANTISSA) | ((exponent + 127) as u32) << 23;
     (word(first), word(second))
 }
 
@@ -148,7 +178,13 @@ fn fma_with_subnormals_eighteen_to_thirty_binades_apart() {
 #[test]
 fn ties_go_to_even() {
     let half = |x: f32| (x * 0.5).to_bits();
-    for bits in [0x3f80_0000u32, 0x3f80_0001, 0x3fff_ffff, 0x0080_0001, 0x7f7f_ffff] {
+    for bits in [
+        0x3f80_0000u32,
+        0x3f80_0001,
+        0x3fff_ffff,
+        0x0080_0001,
+        0x7f7f_ffff,
+    ] {
         let x = f32::from_bits(bits);
         let ulp = f32::from_bits(bits) - f32::from_bits(bits - 1);
         check2(BINARY[0], bits, half(ulp));

@@ -23,7 +23,8 @@ const FILE_BYTES: usize = 4096;
 
 /// Deploys the contracts of a private swarm and writes a deployment file.
 ///
-/// Nothing in the contracts can be changed later, and nobody owns them. The wallet of the settings pays.
+/// Nothing in the contracts can be changed later, and nobody owns them. The wallet of the settings
+/// pays.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  SWARM_NODE_WALLET_SECRET=0x... swarm-node chain deploy --chain http://127.0.0.1:8545 my-swarm.toml"
@@ -38,7 +39,8 @@ pub(super) struct Deploy {
     /// What people call the swarm's chain.
     #[arg(long, default_value = "private")]
     name: String,
-    /// ERC-20 token of stakes and rewards; without it a test token is deployed that anyone may mint.
+    /// ERC-20 token of stakes and rewards; without it a test token is deployed that anyone may
+    /// mint.
     #[arg(long, value_name = "ADDRESS")]
     token: Option<Address>,
     /// When round 0 begins, in seconds since 1970; default: five minutes from now.
@@ -77,8 +79,17 @@ fn draft(config: &Config, link: &Link, name: &str, parameters: &Parameters) -> D
         poll_ms: config.chain.poll_ms,
     };
     let nowhere = Address::ZERO;
-    let contracts = Contracts { token: nowhere, stake: nowhere, coordinator: nowhere, block: 0 };
-    Deployment { chain, parameters: parameters.clone(), contracts }
+    let contracts = Contracts {
+        token: nowhere,
+        stake: nowhere,
+        coordinator: nowhere,
+        block: 0,
+    };
+    Deployment {
+        chain,
+        parameters: parameters.clone(),
+        contracts,
+    }
 }
 
 impl Deploy {
@@ -94,9 +105,16 @@ impl Deploy {
         let wallet = unlock(&config.wallet, environment).map_err(Failure::work)?;
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
         let link = connect(config).await?;
-        let writer =
-            account_writer(&link, signer(&wallet.secret.to_bytes()).map_err(Failure::work)?).map_err(Failure::work)?;
-        output::note(&format!("deploying from {} on chain {}", wallet.address, link.client.chain_id()));
+        let writer = account_writer(
+            &link,
+            signer(&wallet.secret.to_bytes()).map_err(Failure::work)?,
+        )
+        .map_err(Failure::work)?;
+        output::note(&format!(
+            "deploying from {} on chain {}",
+            wallet.address,
+            link.client.chain_id()
+        ));
         let now = link.now().await.map_err(Failure::work)?;
         let draft = draft(config, &link, &self.name, &parameters);
         // What TOML cannot hold, such as a chain's id of 64 bits, is refused here too.
@@ -105,21 +123,29 @@ impl Deploy {
         let mut submitted = Submitted::default();
         let deploying = deploy(&writer, &parameters, self.token, now, &mut submitted);
         let deployed = watched(&writer, deploying, config.chain.wait_s, &stop).await;
-        let contracts = deployed.and_then(|deployed| deployed.map_err(Failure::work)).map_err(|failure| {
-            with_submitted(failure, &submitted, "a token that is there can be used again with --token ADDRESS")
-        })?;
+        let contracts = deployed
+            .and_then(|deployed| deployed.map_err(Failure::work))
+            .map_err(|failure| {
+                with_submitted(
+                    failure,
+                    &submitted,
+                    "a token that is there can be used again with --token ADDRESS",
+                )
+            })?;
         let deployment = Deployment { contracts, ..draft };
         let text = deployment.to_text().map_err(Failure::work)?;
         place.create(text.as_bytes()).map_err(|error| {
             let file = self.file.display();
             Failure::Work(anyhow::anyhow!(
-                "the contracts are deployed, but {file} cannot be written: {error}; write this into a file:\n{text}"
+                "the contracts are deployed, but {file} cannot be written: {error}; write this \
+                 into a file:\n{text}"
             ))
         })?;
         if deployment.chain.rpc.is_none() {
             let file = self.file.display();
             output::note(&format!(
-                "the chain's URL may carry a key and is not in {file}: give --chain URL to chain status and chain join"
+                "the chain's URL may carry a key and is not in {file}: give --chain URL to chain \
+                 status and chain join"
             ));
         }
         self.tell(&deployment, json)
@@ -136,7 +162,8 @@ impl Deploy {
         }
         Reserved::new(&self.file, Access::Umask, FILE_BYTES).map_err(|error| {
             Failure::Usage(anyhow::anyhow!(
-                "{file} cannot be written: {error}; nothing was deployed: name a file in a folder that can be written"
+                "{file} cannot be written: {error}; nothing was deployed: name a file in a folder \
+                 that can be written"
             ))
         })
     }
@@ -149,7 +176,12 @@ impl Deploy {
             contracts.token, contracts.stake, contracts.coordinator, contracts.block
         );
         let json_text = serde_json::to_string(deployment).map_err(Failure::work)?;
-        Answer { text, json: json_text, kept: format!("the deployment is in {file}") }.print(json)
+        Answer {
+            text,
+            json: json_text,
+            kept: format!("the deployment is in {file}"),
+        }
+        .print(json)
     }
 
     fn parameters(&self, now: u64) -> Result<Parameters, Failure> {
@@ -163,7 +195,9 @@ impl Deploy {
             epoch_cap: u128::from(self.epoch_cap) * TOKEN,
             slasher: self.slasher.unwrap_or_default(),
         };
-        parameters.check(now).map_err(|error| Failure::Usage(error.into()))?;
+        parameters
+            .check(now)
+            .map_err(|error| Failure::Usage(error.into()))?;
         Ok(parameters)
     }
 }

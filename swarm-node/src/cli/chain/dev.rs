@@ -12,7 +12,8 @@ use crate::cli::signals::stop_on_signals;
 
 /// Runs the dev chain and serves it by JSON-RPC on this machine, until it is stopped.
 ///
-/// It is an EVM for trying things out: blocks come with transactions, and its accounts' keys are public.
+/// It is an EVM for trying things out: blocks come with transactions, and its accounts' keys are
+/// public.
 #[derive(Debug, Args)]
 pub(super) struct Dev {
     /// Folder of the chain's journal; the same folder goes on where it was.
@@ -25,7 +26,10 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
-        let options = DevOptions { port: self.port, ..DevOptions::default() };
+        let options = DevOptions {
+            port: self.port,
+            ..DevOptions::default()
+        };
         match DevChain::open(&self.dir, options).map_err(Failure::work)? {
             Opened::Shared { url } => Err(Failure::Work(anyhow::anyhow!(
                 "{} is served already, at {url}; use that, or name another folder with --dir",
@@ -36,7 +40,8 @@ impl Dev {
     }
 }
 
-/// Says where the chain is and serves it until a signal asks for the end, or its server ends by a fault of its own.
+/// Says where the chain is and serves it until a signal asks for the end, or its server ends by a
+/// fault of its own.
 fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
     if let Some(torn) = chain.torn() {
         let kept = torn.kept.display();
@@ -47,7 +52,10 @@ fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
     }
     let (id, url) = (chain.chain_id(), chain.url().unwrap_or("nowhere"));
     let mut text = format!("dev chain {id} at {url}\n");
-    text.push_str(&format!("journal in {}; end it with Ctrl-C, nothing is lost\n", folder.display()));
+    text.push_str(&format!(
+        "journal in {}; end it with Ctrl-C, nothing is lost\n",
+        folder.display()
+    ));
     text.push_str("accounts of 10,000 ether each; everybody knows their private keys:\n");
     for account in dev_accounts() {
         text.push_str(&format!("  {}  {}\n", account.address, account.secret));
@@ -55,13 +63,20 @@ fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
     let accounts = dev_accounts().into_iter().map(
         |account| serde_json::json!({ "address": account.address.to_string(), "secret": account.secret.to_string() }),
     );
-    let object = serde_json::json!({ "chain": id, "url": url, "accounts": accounts.collect::<Vec<_>>() });
+    let object =
+        serde_json::json!({ "chain": id, "url": url, "accounts": accounts.collect::<Vec<_>>() });
     let stop = stop_on_signals()?;
-    Answer { text, json: object.to_string(), kept: String::new() }.print(json)?;
+    Answer {
+        text,
+        json: object.to_string(),
+        kept: String::new(),
+    }
+    .print(json)?;
     while !stop.is_requested() {
         if !chain.is_served() {
             return Err(Failure::Work(anyhow::anyhow!(
-                "the dev chain's server ended; nothing is lost: start it again with the same --dir, and please report this"
+                "the dev chain's server ended; nothing is lost: start it again with the same \
+                 --dir, and please report this"
             )));
         }
         std::thread::sleep(STOP_POLL);

@@ -23,7 +23,8 @@ use crate::wallet::{Secret, Wallet};
 
 /// Stakes tokens of the wallet and binds this node's key to it, so that it votes and is paid.
 ///
-/// The key file is made if there is none. Joining again adds to the stake; a node that is bound already stays bound.
+/// The key file is made if there is none. Joining again adds to the stake; a node that is bound
+/// already stays bound.
 #[derive(Debug, Args)]
 pub(super) struct Join {
     /// The deployment file of the swarm.
@@ -63,7 +64,10 @@ impl Join {
         let wallet = unlock(&config.wallet, environment).map_err(Failure::work)?;
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
         let link = connect(config).await?;
-        deployment.check(&link.client).await.map_err(Failure::work)?;
+        deployment
+            .check(&link.client)
+            .await
+            .map_err(Failure::work)?;
         let file = KeyFile::open(&self.node_key, Secret::random).map_err(Failure::work)?;
         if file.is_new() {
             output::note(&file.backup_hint());
@@ -86,14 +90,22 @@ impl Join {
             if let Err(failure) = sent.and_then(|sent| sent) {
                 let staked = submitted.sent().any(|(what, _)| what == "deposit");
                 let stake = if staked { " with --stake 0" } else { "" };
-                let remedy = format!("when that is in a block, the same command{stake} goes on from there");
+                let remedy =
+                    format!("when that is in a block, the same command{stake} goes on from there");
                 return Err(with_submitted(failure, &submitted, &remedy));
             }
         }
-        let staked = joining.swarm.stake_of(joining.owner).await.map_err(Failure::work)?;
+        let staked = joining
+            .swarm
+            .stake_of(joining.owner)
+            .await
+            .map_err(Failure::work)?;
         let rows = [
             ("owner", joining.owner.to_string()),
-            ("stake", format!("{} tokens", token_text(staked.saturating_to()))),
+            (
+                "stake",
+                format!("{} tokens", token_text(staked.saturating_to())),
+            ),
             ("node", joining.node.to_string()),
             ("peer id", typed::peer_id_text(&file.key().peer().0)),
         ];
@@ -102,7 +114,9 @@ impl Join {
 }
 
 fn unusable() -> Failure {
-    Failure::Work(anyhow::anyhow!("the node's key cannot sign; move its file away and join again with a new one"))
+    Failure::Work(anyhow::anyhow!(
+        "the node's key cannot sign; move its file away and join again with a new one"
+    ))
 }
 
 impl Joining {
@@ -122,15 +136,32 @@ impl Joining {
             self.require_tokens().await?;
         }
         if !self.stake.is_zero() {
-            steps.push(("approve", contracts.token, calls::approve(contracts.stake, self.stake)));
-            steps.push(("deposit", contracts.stake, calls::deposit(self.owner, self.stake)));
+            steps.push((
+                "approve",
+                contracts.token,
+                calls::approve(contracts.stake, self.stake),
+            ));
+            steps.push((
+                "deposit",
+                contracts.stake,
+                calls::deposit(self.owner, self.stake),
+            ));
         }
-        let bound = self.swarm.owner_of(self.node).await.map_err(Failure::work)?;
+        let bound = self
+            .swarm
+            .owner_of(self.node)
+            .await
+            .map_err(Failure::work)?;
         if bound.is_zero() {
-            steps.push(("bind", contracts.coordinator, self.binding(wallet, key, now).await?));
+            steps.push((
+                "bind",
+                contracts.coordinator,
+                self.binding(wallet, key, now).await?,
+            ));
         } else if bound != self.owner {
             return Err(Failure::Work(anyhow::anyhow!(
-                "node {} is bound to {bound}; that account must unbind it, or take another --node-key",
+                "node {} is bound to {bound}; that account must unbind it, or take another \
+                 --node-key",
                 self.node
             )));
         }
@@ -138,30 +169,64 @@ impl Joining {
     }
 
     async fn require_tokens(&self) -> Result<(), Failure> {
-        let held = self.swarm.tokens_of(self.owner).await.map_err(Failure::work)?;
+        let held = self
+            .swarm
+            .tokens_of(self.owner)
+            .await
+            .map_err(Failure::work)?;
         if held >= self.stake {
             return Ok(());
         }
         let [held, stake] = [held, self.stake].map(|units| token_text(units.saturating_to()));
         Err(Failure::Work(anyhow::anyhow!(
-            "{} holds {held} tokens and is to stake {stake}; send it more of token {}, stake less with --stake, or create \
+            "{} holds {held} tokens and is to stake {stake}; send it more of token {}, stake less \
+             with --stake, or create \
              test tokens with --mint",
             self.owner,
             self.swarm.addresses().token
         )))
     }
 
-    async fn binding(&self, wallet: &Wallet, node_key: &NodeKey, now: u64) -> Result<Bytes, Failure> {
-        let nonce = self.swarm.binding_nonce(self.owner).await.map_err(Failure::work)?;
+    async fn binding(
+        &self,
+        wallet: &Wallet,
+        node_key: &NodeKey,
+        now: u64,
+    ) -> Result<Bytes, Failure> {
+        let nonce = self
+            .swarm
+            .binding_nonce(self.owner)
+            .await
+            .map_err(Failure::work)?;
         let owner_key = NodeKey::from_secret(&wallet.secret.to_bytes()).map_err(Failure::work)?;
-        let domain = Domain { chain_id: self.swarm.client().chain_id(), contract: self.swarm.addresses().coordinator };
-        let binding = Binding { domain, owner: self.owner, owner_key: &owner_key, node_key, nonce, now };
+        let domain = Domain {
+            chain_id: self.swarm.client().chain_id(),
+            contract: self.swarm.addresses().coordinator,
+        };
+        let binding = Binding {
+            domain,
+            owner: self.owner,
+            owner_key: &owner_key,
+            node_key,
+            nonce,
+            now,
+        };
         binding.call().ok_or_else(unusable)
     }
 
-    async fn send(&self, name: &str, to: Address, data: Bytes, submitted: &mut Submitted) -> Result<(), Failure> {
+    async fn send(
+        &self,
+        name: &str,
+        to: Address,
+        data: Bytes,
+        submitted: &mut Submitted,
+    ) -> Result<(), Failure> {
         let id = IntentId::new(format!("join/{name}/{to}")).map_err(Failure::work)?;
-        let ticket = self.writer.submit(Intent::call(id, to, data)).await.map_err(Failure::work)?;
+        let ticket = self
+            .writer
+            .submit(Intent::call(id, to, data))
+            .await
+            .map_err(Failure::work)?;
         submitted.add(name, &ticket);
         ticket.finalised().await.map_err(Failure::work)?;
         Ok(())

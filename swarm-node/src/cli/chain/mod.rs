@@ -34,17 +34,35 @@ enum Action {
 }
 
 impl ChainCommand {
-    pub(super) fn run(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::work)?;
+    pub(super) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Failure::work)?;
         match &self.action {
             Action::Deploy(deploy) => {
                 let config = config(options, &deploy.chain, &environment)?;
                 runtime.block_on(deploy.run(&config, &environment, options.json))
             }
             Action::Status(status) => {
-                let deployment = status.file.as_deref().map(Deployment::read).transpose().map_err(Failure::work)?;
-                let config = of_deployment(options, &status.chain, deployment.as_ref(), &environment)?;
-                runtime.block_on(status.run(&config, deployment.as_ref(), &environment, options.json))
+                let deployment = status
+                    .file
+                    .as_deref()
+                    .map(Deployment::read)
+                    .transpose()
+                    .map_err(Failure::work)?;
+                let config =
+                    of_deployment(options, &status.chain, deployment.as_ref(), &environment)?;
+                runtime.block_on(status.run(
+                    &config,
+                    deployment.as_ref(),
+                    &environment,
+                    options.json,
+                ))
             }
             Action::Join(join) => {
                 let deployment = Deployment::read(&join.file).map_err(Failure::work)?;
@@ -56,8 +74,17 @@ impl ChainCommand {
     }
 }
 
-fn config(options: &Options, chain: &Option<String>, environment: &[(String, String)]) -> Result<Config, Failure> {
-    Ok(options.settings(&[("--chain", "chain.endpoint", chain)], environment.to_vec())?.config()?)
+fn config(
+    options: &Options,
+    chain: &Option<String>,
+    environment: &[(String, String)],
+) -> Result<Config, Failure> {
+    Ok(options
+        .settings(
+            &[("--chain", "chain.endpoint", chain)],
+            environment.to_vec(),
+        )?
+        .config()?)
 }
 
 /// The settings for a deployment: its chain, by its own RPC unless another is given.
@@ -79,7 +106,9 @@ fn of_deployment(
 async fn connect(config: &Config) -> Result<Link, Failure> {
     match Endpoint::of(&config.chain)? {
         Endpoint::Url(_) => {
-            let link = Link::connect(&config.chain, wall_clock()).await.map_err(Failure::work)?;
+            let link = Link::connect(&config.chain, wall_clock())
+                .await
+                .map_err(Failure::work)?;
             link.ok_or_else(no_chain)
         }
         Endpoint::Embedded | Endpoint::None => Err(no_chain()),
@@ -88,12 +117,14 @@ async fn connect(config: &Config) -> Result<Link, Failure> {
 
 fn no_chain() -> Failure {
     Failure::Usage(anyhow::anyhow!(
-        "this needs a chain that lasts: give --chain URL, for example of `swarm-node chain dev` (a deployment file has no \
+        "this needs a chain that lasts: give --chain URL, for example of `swarm-node chain dev` (a \
+         deployment file has no \
          URL where it may carry a key)"
     ))
 }
 
-/// Waits for something that a writer does, and says what it waits for, until there is a request to stop.
+/// Waits for something that a writer does, and says what it waits for, until there is a request to
+/// stop.
 async fn watched<T>(
     writer: &Writer,
     work: impl Future<Output = T>,
@@ -114,7 +145,8 @@ async fn watched<T>(
             () = &mut end => {
                 let why = if said.is_empty() { "the chain includes nothing".to_owned() } else { said };
                 return Err(Failure::Work(anyhow::anyhow!(
-                    "gave up after {patience_s} s: {why}; wait longer with --set chain.wait_s=SECONDS"
+                    "gave up after {patience_s} s: {why}; wait longer with --set \
+                     chain.wait_s=SECONDS"
                 )));
             }
             () = tokio::time::sleep(Duration::from_millis(200)) => {
@@ -133,17 +165,31 @@ fn with_submitted(failure: Failure, submitted: &Submitted, remedy: &str) -> Fail
         return failure;
     }
     match failure {
-        Failure::Stopped { signal, .. } => {
-            Failure::Stopped { signal, state: format!("sent until then: {submitted}; {remedy}") }
-        }
-        failed => Failure::Work(anyhow::anyhow!("{}; sent until then: {submitted}; {remedy}", failed.reason())),
+        Failure::Stopped { signal, .. } => Failure::Stopped {
+            signal,
+            state: format!("sent until then: {submitted}; {remedy}"),
+        },
+        failed => Failure::Work(anyhow::anyhow!(
+            "{}; sent until then: {submitted}; {remedy}",
+            failed.reason()
+        )),
     }
 }
 
 /// Prints names with values; `kept` says where they are besides.
 fn print_rows(rows: &[(&'static str, String)], json: bool, kept: String) -> Result<(), Failure> {
-    let object: serde_json::Map<_, _> =
-        rows.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
-    let text = rows.iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect();
-    Answer { text, json: serde_json::Value::Object(object).to_string(), kept }.print(json)
+    let object: serde_json::Map<_, _> = rows
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone().into()))
+        .collect();
+    let text = rows
+        .iter()
+        .map(|(name, value)| format!("{name:<12} {value}\n"))
+        .collect();
+    Answer {
+        text,
+        json: serde_json::Value::Object(object).to_string(),
+        kept,
+    }
+    .print(json)
 }

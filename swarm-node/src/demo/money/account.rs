@@ -57,15 +57,19 @@ pub struct MoneyReport {
     pub trouble: Option<String>,
     /// Where everything lies that `swarm-node settle` needs.
     pub folder: Option<PathBuf>,
-    /// The folder lacks the chain's URL, which may carry a key: `swarm-node settle` must be given it.
+    /// The folder lacks the chain's URL, which may carry a key: `swarm-node settle` must be given
+    /// it.
     pub needs_url: bool,
 }
 
 impl MoneyReport {
-    /// The command that settles the rest, if a run was kept: with a URL where the run has none, as it may carry a key.
+    /// The command that settles the rest, if a run was kept: with a URL where the run has none, as
+    /// it may carry a key.
     pub fn later(&self) -> Option<String> {
         let url = if self.needs_url { " --chain URL" } else { "" };
-        self.folder.as_ref().map(|folder| format!("swarm-node settle {}{url}", folder.display()))
+        self.folder
+            .as_ref()
+            .map(|folder| format!("swarm-node settle {}{url}", folder.display()))
     }
 
     /// True if every epoch was accepted and every peer has got exactly what it earned.
@@ -76,7 +80,10 @@ impl MoneyReport {
 
     /// An amount of each peer, in tokens.
     pub fn texts(&self, amount: impl Fn(&Account) -> u128) -> Vec<String> {
-        self.accounts.iter().map(|account| token_text(amount(account))).collect()
+        self.accounts
+            .iter()
+            .map(|account| token_text(amount(account)))
+            .collect()
     }
 }
 
@@ -94,15 +101,47 @@ mod tests {
             coordinator: String::new(),
             owners: Vec::new(),
         };
-        let paid = Account { points: 5, claimed: 5 * UNITS_PER_POINT };
-        let report =
-            MoneyReport { place: Some(place), accounts: vec![paid; 2], epochs: [3, 3], ..MoneyReport::default() };
+        let paid = Account {
+            points: 5,
+            claimed: 5 * UNITS_PER_POINT,
+        };
+        let report = MoneyReport {
+            place: Some(place),
+            accounts: vec![paid; 2],
+            epochs: [3, 3],
+            ..MoneyReport::default()
+        };
         assert!(report.is_settled());
-        assert!(!MoneyReport { place: None, ..report.clone() }.is_settled());
-        assert!(!MoneyReport { epochs: [2, 3], ..report.clone() }.is_settled());
+        assert!(
+            !MoneyReport {
+                place: None,
+                ..report.clone()
+            }
+            .is_settled()
+        );
+        assert!(
+            !MoneyReport {
+                epochs: [2, 3],
+                ..report.clone()
+            }
+            .is_settled()
+        );
         for claimed in [paid.claimed - 1, paid.claimed + 1] {
-            assert!(!MoneyReport { accounts: vec![Account { claimed, ..paid }], ..report.clone() }.is_settled());
+            assert!(
+                !MoneyReport {
+                    accounts: vec![Account { claimed, ..paid }],
+                    ..report.clone()
+                }
+                .is_settled()
+            );
         }
-        assert_eq!(Account { points: 2, claimed: UNITS_PER_POINT }.pending(), UNITS_PER_POINT);
+        assert_eq!(
+            Account {
+                points: 2,
+                claimed: UNITS_PER_POINT
+            }
+            .pending(),
+            UNITS_PER_POINT
+        );
     }
 }

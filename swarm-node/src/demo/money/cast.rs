@@ -57,7 +57,10 @@ impl Funder {
     pub fn secret(&self) -> Result<Digest32, String> {
         match self {
             Self::Dev => {
-                let account = dev_accounts().into_iter().next().map(|account| account.secret.0);
+                let account = dev_accounts()
+                    .into_iter()
+                    .next()
+                    .map(|account| account.secret.0);
                 account.ok_or_else(|| "the embedded chain has no account".to_owned())
             }
             Self::Secret(secret) => Ok(*secret.to_bytes()),
@@ -67,17 +70,31 @@ impl Funder {
 }
 
 impl Cast {
-    /// The cast of a demo. Owners derive from the funder's secret, so that what is left in their accounts stays within
-    /// reach of whoever has it.
+    /// The cast of a demo. Owners derive from the funder's secret, so that what is left in their
+    /// accounts stays within reach of whoever has it.
     ///
     /// # Errors
     /// [`KeyError`] if a derived secret is no key, which has negligible probability.
     pub fn new(funder: &Digest32, seed: u64, nodes: Vec<NodeKey>) -> Result<Self, KeyError> {
         let owner = |number| {
-            let secret = Hasher::new("demo-owner").bytes(funder).u64(seed).u64(number).finish();
-            Ok(Owner { signer: signer(&secret)?, key: NodeKey::from_secret(&secret)? })
+            let secret = Hasher::new("demo-owner")
+                .bytes(funder)
+                .u64(seed)
+                .u64(number)
+                .finish();
+            Ok(Owner {
+                signer: signer(&secret)?,
+                key: NodeKey::from_secret(&secret)?,
+            })
         };
-        let owners = (0..nodes.len() as u64).map(owner).collect::<Result<_, KeyError>>()?;
-        Ok(Self { funder: signer(funder)?, owners, nodes, seed })
+        let owners = (0..nodes.len() as u64)
+            .map(owner)
+            .collect::<Result<_, KeyError>>()?;
+        Ok(Self {
+            funder: signer(funder)?,
+            owners,
+            nodes,
+            seed,
+        })
     }
 }

@@ -37,13 +37,30 @@ impl Economy {
     /// The economy of a demo on an embedded chain, or on another one.
     pub fn new(peers: usize, rounds: u64, rounds_per_epoch: u64, embedded: bool) -> Self {
         let round_seconds = if embedded { EMBEDDED_ROUND } else { REAL_ROUND };
-        Self { peers: peers as u64, rounds, rounds_per_epoch, round_seconds }
+        Self {
+            peers: peers as u64,
+            rounds,
+            rounds_per_epoch,
+            round_seconds,
+        }
     }
 
     /// When epochs end.
     pub fn schedule(&self, genesis: u64) -> Schedule {
-        let Parameters { round_length, rounds_per_epoch, exit_delay, claim_window, .. } = self.parameters(genesis);
-        Schedule { genesis, round_seconds: round_length, rounds_per_epoch, exit_delay, claim_window }
+        let Parameters {
+            round_length,
+            rounds_per_epoch,
+            exit_delay,
+            claim_window,
+            ..
+        } = self.parameters(genesis);
+        Schedule {
+            genesis,
+            round_seconds: round_length,
+            rounds_per_epoch,
+            exit_delay,
+            claim_window,
+        }
     }
 
     /// Epochs that will be played, the last one perhaps shorter.
@@ -53,7 +70,9 @@ impl Economy {
 
     /// The most that an epoch can pay, in units: everybody does everything right.
     pub fn epoch_cap(&self) -> u128 {
-        u128::from(self.peers * self.rounds_per_epoch) * reward::MAXIMUM.unsigned_abs() as u128 * UNITS_PER_POINT
+        u128::from(self.peers * self.rounds_per_epoch)
+            * reward::MAXIMUM.unsigned_abs() as u128
+            * UNITS_PER_POINT
     }
 
     /// What the pool must hold for all epochs, in units.
@@ -93,7 +112,10 @@ mod tests {
         for (peers, rounds, epoch) in [(2, 0, 1), (4, 60, 20), (64, 10_000, 10_000)] {
             for embedded in [true, false] {
                 let economy = Economy::new(peers, rounds, epoch, embedded);
-                economy.parameters(EMBEDDED_TIME).check(EMBEDDED_TIME).unwrap();
+                economy
+                    .parameters(EMBEDDED_TIME)
+                    .check(EMBEDDED_TIME)
+                    .unwrap();
                 assert!(economy.pool() >= economy.epoch_cap() * u128::from(rounds / epoch));
             }
         }

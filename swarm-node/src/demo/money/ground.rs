@@ -49,12 +49,18 @@ impl Drawer {
             });
         };
         let store = peer_store(folder, peer)?;
-        let chain = Chain { id: ground.link.client.chain_id(), genesis: ground.first_block.0 };
+        let chain = Chain {
+            id: ground.link.client.chain_id(),
+            genesis: ground.first_block.0,
+        };
         let contract = ground.stage.swarm.addresses().coordinator.into();
         Ok(Self {
             intents: Arc::new(store.intents(chain, owner.address().into())),
             signed: Arc::new(store.sign_once()),
-            disk: Some(Disk { epochs: store.epochs(chain, contract), position: store.cursors(chain, contract) }),
+            disk: Some(Disk {
+                epochs: store.epochs(chain, contract),
+                position: store.cursors(chain, contract),
+            }),
         })
     }
 }

@@ -47,25 +47,42 @@ pub struct Money {
 }
 
 impl Money {
-    /// Begins to settle a swarm's rounds on the chain of the settings; what is needed to settle later is kept below `runs`,
-    /// if the chain lasts.
+    /// Begins to settle a swarm's rounds on the chain of the settings; what is needed to settle
+    /// later is kept below `runs`, if the chain lasts.
     ///
-    /// The channel to the thread has no bound of its own: it holds at most one message for each peer and round of the
-    /// demo, whose results the demo keeps anyway.
-    pub fn begin(chain: ChainConfig, economy: Economy, cast: Cast, runs: Option<PathBuf>) -> std::io::Result<Self> {
+    /// The channel to the thread has no bound of its own: it holds at most one message for each
+    /// peer and round of the demo, whose results the demo keeps anyway.
+    pub fn begin(
+        chain: ChainConfig,
+        economy: Economy,
+        cast: Cast,
+        runs: Option<PathBuf>,
+    ) -> std::io::Result<Self> {
         Self::start(chain, economy, cast, Origin::Fresh { runs })
     }
 
     /// Goes on with what a demo has left in `folder`.
-    pub fn resume(chain: ChainConfig, cast: Cast, run: Run, folder: PathBuf) -> std::io::Result<Self> {
+    pub fn resume(
+        chain: ChainConfig,
+        cast: Cast,
+        run: Run,
+        folder: PathBuf,
+    ) -> std::io::Result<Self> {
         Self::start(chain, run.economy(), cast, Origin::Resumed { run, folder })
     }
 
-    fn start(chain: ChainConfig, economy: Economy, cast: Cast, origin: Origin) -> std::io::Result<Self> {
+    fn start(
+        chain: ChainConfig,
+        economy: Economy,
+        cast: Cast,
+        origin: Origin,
+    ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (tell, news) = std_mpsc::channel();
         let rewards = economy.peers.saturating_mul(economy.epochs());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let office = Office {
             chain,
             economy,
@@ -78,21 +95,35 @@ impl Money {
             stopping: false,
             preparing: false,
         };
-        let thread =
-            std::thread::Builder::new().name("settlement".into()).spawn(move || runtime.block_on(office.run()))?;
-        Ok(Self { commands, news, thread: Some(thread), rewards, said: BTreeSet::new() })
+        let thread = std::thread::Builder::new()
+            .name("settlement".into())
+            .spawn(move || runtime.block_on(office.run()))?;
+        Ok(Self {
+            commands,
+            news,
+            thread: Some(thread),
+            rewards,
+            said: BTreeSet::new(),
+        })
     }
 
     /// Tells that a round is over for a peer, and shows what the chain has to say.
-    pub fn round_over(&mut self, peer: usize, round: u64, result: Option<Arc<RoundResult>>, watch: &dyn Watch) {
+    pub fn round_over(
+        &mut self,
+        peer: usize,
+        round: u64,
+        result: Option<Arc<RoundResult>>,
+        watch: &dyn Watch,
+    ) {
         let _ = self.commands.send(Command::RoundOver(peer, round, result));
         while let Ok(news) = self.news.try_recv() {
             self.show(news, watch);
         }
     }
 
-    /// Waits until everything is settled, or for as long as the settings say. Without `wait`, and after a request to stop,
-    /// only what is needed to settle later is waited for: contracts that are on their way, and records on disk.
+    /// Waits until everything is settled, or for as long as the settings say. Without `wait`, and
+    /// after a request to stop, only what is needed to settle later is waited for: contracts that
+    /// are on their way, and records on disk.
     pub fn finish(mut self, watch: &dyn Watch, stop: &Stop, wait: bool) -> MoneyReport {
         let (reply, answer) = std_mpsc::channel();
         let _ = self.commands.send(Command::Finish(reply));

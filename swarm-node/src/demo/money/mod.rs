@@ -4,8 +4,9 @@
 //! demo's thread ──rounds──▶ Money ══▶ Office: connect ─▶ prepare ─▶ Desk: one settle::Node for each peer
 //!               ◀─accounts─┘                               (deploy, stake, bind)   ◀── attestations ──▶
 //! ```
-//! The chain never stops the demo. Rounds that end before it answers wait in the channel; what cannot be settled in time
-//! is shown as pending, with the reason. The peers' rounds are the same with any chain and with none.
+//! The chain never stops the demo. Rounds that end before it answers wait in the channel; what
+//! cannot be settled in time is shown as pending, with the reason. The peers' rounds are the same
+//! with any chain and with none.
 
 mod account;
 mod cast;

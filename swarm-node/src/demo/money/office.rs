@@ -44,7 +44,8 @@ pub(super) struct Office {
     pub(super) finish: Option<(std_mpsc::Sender<MoneyReport>, Instant)>,
     /// The end is wanted as soon as nothing is lost.
     pub(super) stopping: bool,
-    /// Contracts are on their way to the chain: they are waited for, because their addresses are known only then.
+    /// Contracts are on their way to the chain: they are waited for, because their addresses are
+    /// known only then.
     pub(super) preparing: bool,
 }
 
@@ -56,8 +57,14 @@ pub(super) enum OfficeError {
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     #[error("{cause}; sent until then: {submitted}")]
-    Unfinished { cause: Box<OfficeError>, submitted: Submitted },
-    #[error("{cause}; to settle later, write this into the file run.toml of a folder for `swarm-node settle`:\n{text}")]
+    Unfinished {
+        cause: Box<OfficeError>,
+        submitted: Submitted,
+    },
+    #[error(
+        "{cause}; to settle later, write this into the file run.toml of a folder for `swarm-node \
+         settle`:\n{text}"
+    )]
     NotKept { cause: RunError, text: String },
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -67,9 +74,15 @@ pub(super) enum OfficeError {
     Run(#[from] RunError),
     #[error("the closed epochs of a peer cannot be read: {0}")]
     Closed(#[from] crate::store::StoreError),
-    #[error("{0} serves another chain with the same id than the one of this run; nothing of it can be settled there")]
+    #[error(
+        "{0} serves another chain with the same id than the one of this run; nothing of it can be \
+         settled there"
+    )]
     OtherChain(String),
-    #[error("{0} has no block 0, by which chains with one id are told apart; take a server that keeps the whole chain")]
+    #[error(
+        "{0} has no block 0, by which chains with one id are told apart; take a server that keeps \
+         the whole chain"
+    )]
     NoFirstBlock(String),
     #[error("the settings name no chain")]
     NoChain,
@@ -89,7 +102,10 @@ impl Office {
         let report = match self.open().await {
             Ok(ground) => match self.settle(&ground).await {
                 Ok(report) => report,
-                Err(error) => MoneyReport { folder: ground.folder.clone(), ..self.refuse(&error) },
+                Err(error) => MoneyReport {
+                    folder: ground.folder.clone(),
+                    ..self.refuse(&error)
+                },
             },
             Err(error) => self.refuse(&error),
         };
@@ -106,40 +122,70 @@ impl Office {
     fn refuse(&self, error: &OfficeError) -> MoneyReport {
         let trouble = error.to_string();
         self.warn(format!("rewards are not settled: {trouble}"));
-        MoneyReport { trouble: Some(trouble), ..MoneyReport::default() }
+        MoneyReport {
+            trouble: Some(trouble),
+            ..MoneyReport::default()
+        }
     }
 
     /// Connects and prepares, or finds what was prepared; a chain that is away is waited for.
     async fn open(&mut self) -> Result<Ground, OfficeError> {
         let link = self.connect().await?;
-        let first_block = self.attend(patiently(|| link.client.block(0)), || None).await??;
-        let first_block = first_block.ok_or_else(|| OfficeError::NoFirstBlock(link.client.endpoint().to_owned()))?.hash;
+        let first_block = self
+            .attend(patiently(|| link.client.block(0)), || None)
+            .await??;
+        let first_block = first_block
+            .ok_or_else(|| OfficeError::NoFirstBlock(link.client.endpoint().to_owned()))?
+            .hash;
         match self.origin.clone() {
             Origin::Fresh { runs } => {
                 let runs = runs.filter(|_| link.dev.is_none());
                 // Before anything is paid for: where the contracts are must not be lost.
                 runs.iter().try_for_each(|runs| require_place(runs))?;
                 let stage = self.prepare(&link).await?;
-                let folder = runs.map(|runs| self.keep_run(&runs, first_block, &stage)).transpose()?;
-                Ok(Ground { link, stage, first_block, folder })
+                let folder = runs
+                    .map(|runs| self.keep_run(&runs, first_block, &stage))
+                    .transpose()?;
+                Ok(Ground {
+                    link,
+                    stage,
+                    first_block,
+                    folder,
+                })
             }
             Origin::Resumed { run, .. } if run.first_block != first_block.to_string() => {
                 Err(OfficeError::OtherChain(link.client.endpoint().to_owned()))
             }
             Origin::Resumed { run, folder } => {
                 link.client.require_code(run.coordinator).await?;
-                Ok(Ground { stage: run.stage(&link), link, first_block, folder: Some(folder) })
+                Ok(Ground {
+                    stage: run.stage(&link),
+                    link,
+                    first_block,
+                    folder: Some(folder),
+                })
             }
         }
     }
 
-    fn keep_run(&self, runs: &Path, first_block: B256, stage: &Stage) -> Result<PathBuf, OfficeError> {
+    fn keep_run(
+        &self,
+        runs: &Path,
+        first_block: B256,
+        stage: &Stage,
+    ) -> Result<PathBuf, OfficeError> {
         let funder = self.cast.funder.address();
         let endpoint = public_url(&self.chain);
-        let origin = RunOrigin { endpoint, first_block, seed: self.cast.seed, funder };
+        let origin = RunOrigin {
+            endpoint,
+            first_block,
+            seed: self.cast.seed,
+            funder,
+        };
         let run = Run::new(&origin, &self.economy, stage);
         let text = run.to_text()?;
-        run.create(runs).map_err(|cause| OfficeError::NotKept { cause, text })
+        run.create(runs)
+            .map_err(|cause| OfficeError::NotKept { cause, text })
     }
 
     async fn prepare(&mut self, link: &Link) -> Result<Stage, OfficeError> {
@@ -154,11 +200,15 @@ impl Office {
             if submitted.sent().next().is_none() {
                 return cause;
             }
-            OfficeError::Unfinished { cause: cause.into(), submitted }
+            OfficeError::Unfinished {
+                cause: cause.into(),
+                submitted,
+            }
         })
     }
 
-    /// Does something on the chain while messages come in, as long as there is time; `trouble` says what it waits for.
+    /// Does something on the chain while messages come in, as long as there is time; `trouble` says
+    /// what it waits for.
     async fn attend<T>(
         &mut self,
         work: impl Future<Output = T>,
@@ -182,7 +232,9 @@ impl Office {
             match Link::connect(&self.chain, EMBEDDED_TIME).await {
                 Ok(link) => return link.ok_or(OfficeError::NoChain),
                 Err(error) if error.is_transient() => {
-                    self.warn(format!("{error}; rounds go on, and rewards are settled when it answers"));
+                    self.warn(format!(
+                        "{error}; rounds go on, and rewards are settled when it answers"
+                    ));
                     self.check_time(|| error.to_string())?;
                 }
                 Err(error) => return Err(error.into()),
@@ -216,7 +268,9 @@ impl Office {
 
     fn check_time(&self, why: impl FnOnce() -> String) -> Result<(), OfficeError> {
         match &self.finish {
-            Some(_) if self.stopping && !self.preparing => Err(OfficeError::TimeOver("it was stopped".into())),
+            Some(_) if self.stopping && !self.preparing => {
+                Err(OfficeError::TimeOver("it was stopped".into()))
+            }
             Some((_, end)) if Instant::now() >= *end => Err(OfficeError::TimeOver(why())),
             _ => Ok(()),
         }
@@ -237,7 +291,10 @@ impl Office {
             desk.deliver(&mut self.backlog, self.finish.is_some());
             self.listen(GLANCE).await;
             desk.hear();
-            desk.writers.iter().filter_map(trouble).for_each(|text| self.warn(text));
+            desk.writers
+                .iter()
+                .filter_map(trouble)
+                .for_each(|text| self.warn(text));
             let over = match self.stopping {
                 true => desk.is_recorded(),
                 false => desk.is_done() || self.check_time(String::new).is_err(),

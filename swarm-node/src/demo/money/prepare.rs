@@ -1,15 +1,17 @@
 //! Before the first reward: contracts, stakes, bindings and a pool of money.
 //!
-//! Steps that need nothing of each other are sent together; each step is named after what it does, so that one that was
-//! interrupted goes on. A step begins when the one before it is final, so that no reorganisation can take its ground away.
-//! The coordinator comes last: its first epoch begins when all stakes are in.
+//! Steps that need nothing of each other are sent together; each step is named after what it does,
+//! so that one that was interrupted goes on. A step begins when the one before it is final, so that
+//! no reorganisation can take its ground away. The coordinator comes last: its first epoch begins
+//! when all stakes are in.
 
 use contracts::client::RpcError;
 use contracts::deploy::{coordinator_code, stake_code, token_code};
 use contracts::swarm::{Addresses, Swarm, calls};
 use contracts::typed::Domain;
 use contracts::writer::{
-    Inclusion, Intent, IntentError, IntentId, StoreError, SubmitError, Submitted, Ticket, TicketError, Writer,
+    Inclusion, Intent, IntentError, IntentId, StoreError, SubmitError, Submitted, Ticket,
+    TicketError, Writer,
 };
 use contracts::{Address, Bytes, U256};
 use thiserror::Error;
@@ -20,7 +22,8 @@ use crate::chain::{Binding, Link, patiently};
 use crate::round::NodeKey;
 use crate::settle::Schedule;
 
-/// Gas that an owner's transactions may use in a demo, at the highest fee there is now: submissions and claims.
+/// Gas that an owner's transactions may use in a demo, at the highest fee there is now: submissions
+/// and claims.
 const OWNER_GAS: u128 = 3_000_000;
 /// Gas of an owner's transactions of one epoch, added to [`OWNER_GAS`].
 const EPOCH_GAS: u128 = 600_000;
@@ -42,7 +45,9 @@ pub enum PrepareError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A transaction made no contract.
-    #[error("transaction {0} created no contract; the chain's RPC does not follow the rules of Ethereum")]
+    #[error(
+        "transaction {0} created no contract; the chain's RPC does not follow the rules of Ethereum"
+    )]
     NoContract(contracts::B256),
     /// A key that cannot sign, which has negligible probability.
     #[error("a derived key cannot be used; take another demo.seed")]
@@ -68,7 +73,8 @@ pub struct Stage {
 /// Puts a demo's swarm on the chain.
 ///
 /// # Errors
-/// [`PrepareError`]; an account without money is none, the writer waits for it. `submitted` says what was sent.
+/// [`PrepareError`]; an account without money is none, the writer waits for it. `submitted` says
+/// what was sent.
 pub async fn prepare(
     link: &Link,
     funder: &Writer,
@@ -80,21 +86,45 @@ pub async fn prepare(
     let draft = economy.parameters(1);
     let token = sender.create("token", token_code(&draft)).await?;
     let stake = sender.create("stake", stake_code(&draft, token)).await?;
-    sender.all(money(link, cast, economy, funder.account(), token, stake).await?).await?;
+    sender
+        .all(money(link, cast, economy, funder.account(), token, stake).await?)
+        .await?;
     sender.all(deposits(cast, stake)?).await?;
     let genesis = patiently(|| link.client.head()).await?.timestamp + 1;
     let code = coordinator_code(&economy.parameters(genesis), stake);
     let inclusion = sender.created("coordinator", code).await?;
-    let coordinator = inclusion.contract.ok_or(PrepareError::NoContract(inclusion.tx))?;
-    let addresses = Addresses { token, stake, coordinator };
-    sender.all(membership(link, cast, economy, &addresses, genesis)?).await?;
-    sender.all(vec![intent("fund", coordinator, calls::fund(U256::from(economy.pool())))?]).await?;
+    let coordinator = inclusion
+        .contract
+        .ok_or(PrepareError::NoContract(inclusion.tx))?;
+    let addresses = Addresses {
+        token,
+        stake,
+        coordinator,
+    };
+    sender
+        .all(membership(link, cast, economy, &addresses, genesis)?)
+        .await?;
+    sender
+        .all(vec![intent(
+            "fund",
+            coordinator,
+            calls::fund(U256::from(economy.pool())),
+        )?])
+        .await?;
     let swarm = Swarm::new(link.client.clone(), addresses);
-    Ok(Stage { swarm, schedule: economy.schedule(genesis), block: inclusion.block })
+    Ok(Stage {
+        swarm,
+        schedule: economy.schedule(genesis),
+        block: inclusion.block,
+    })
 }
 
 fn intent(name: &str, to: Address, data: Bytes) -> Result<Intent, PrepareError> {
-    Ok(Intent::call(IntentId::new(format!("demo/{name}/{to}"))?, to, data))
+    Ok(Intent::call(
+        IntentId::new(format!("demo/{name}/{to}"))?,
+        to,
+        data,
+    ))
 }
 
 /// Tokens and gas money, and the leave to move the tokens.
@@ -111,7 +141,8 @@ async fn money(
         intent("mint", token, calls::mint(funder, U256::from(all)))?,
         intent("approve-stake", token, calls::approve(stake, U256::MAX))?,
     ];
-    let fee = patiently(|| link.client.head()).await?.base_fee * 2 + patiently(|| link.client.tip()).await?;
+    let fee = patiently(|| link.client.head()).await?.base_fee * 2
+        + patiently(|| link.client.tip()).await?;
     let epochs = u128::from(economy.epochs());
     let gas_money = U256::from(fee) * U256::from(OWNER_GAS + EPOCH_GAS * epochs);
     for owner in &cast.owners {
@@ -128,7 +159,11 @@ async fn money(
 fn deposits(cast: &Cast, stake: Address) -> Result<Vec<Intent>, PrepareError> {
     let deposit = |owner: &Owner| {
         let id = format!("deposit-{}", owner.address());
-        intent(&id, stake, calls::deposit(owner.address(), U256::from(STAKE)))
+        intent(
+            &id,
+            stake,
+            calls::deposit(owner.address(), U256::from(STAKE)),
+        )
     };
     cast.owners.iter().map(deposit).collect()
 }
@@ -141,19 +176,45 @@ fn membership(
     addresses: &Addresses,
     now: u64,
 ) -> Result<Vec<Intent>, PrepareError> {
-    let Addresses { token, coordinator, .. } = *addresses;
-    let domain = Domain { chain_id: link.client.chain_id(), contract: coordinator };
-    let approve = intent("approve-pool", token, calls::approve(coordinator, U256::from(economy.pool())));
+    let Addresses {
+        token, coordinator, ..
+    } = *addresses;
+    let domain = Domain {
+        chain_id: link.client.chain_id(),
+        contract: coordinator,
+    };
+    let approve = intent(
+        "approve-pool",
+        token,
+        calls::approve(coordinator, U256::from(economy.pool())),
+    );
     let bind = |(owner, node): (&Owner, &NodeKey)| binding(domain, owner, node, now);
-    std::iter::once(approve).chain(cast.owners.iter().zip(&cast.nodes).map(bind)).collect()
+    std::iter::once(approve)
+        .chain(cast.owners.iter().zip(&cast.nodes).map(bind))
+        .collect()
 }
 
 /// Owner and node agree to belong together; the owner has bound nothing before.
-fn binding(domain: Domain, owner: &Owner, node: &NodeKey, now: u64) -> Result<Intent, PrepareError> {
+fn binding(
+    domain: Domain,
+    owner: &Owner,
+    node: &NodeKey,
+    now: u64,
+) -> Result<Intent, PrepareError> {
     let name = format!("bind-{}", node.peer());
-    let binding =
-        Binding { domain, owner: owner.address(), owner_key: &owner.key, node_key: node, nonce: U256::ZERO, now };
-    intent(&name, domain.contract, binding.call().ok_or(PrepareError::Key)?)
+    let binding = Binding {
+        domain,
+        owner: owner.address(),
+        owner_key: &owner.key,
+        node_key: node,
+        nonce: U256::ZERO,
+        now,
+    };
+    intent(
+        &name,
+        domain.contract,
+        binding.call().ok_or(PrepareError::Key)?,
+    )
 }
 
 /// The funder's writer, and what it has sent.
@@ -165,7 +226,9 @@ struct Sender<'a> {
 impl Sender<'_> {
     async fn create(&mut self, name: &str, code: Bytes) -> Result<Address, PrepareError> {
         let inclusion = self.created(name, code).await?;
-        inclusion.contract.ok_or(PrepareError::NoContract(inclusion.tx))
+        inclusion
+            .contract
+            .ok_or(PrepareError::NoContract(inclusion.tx))
     }
 
     async fn created(&mut self, name: &str, code: Bytes) -> Result<Inclusion, PrepareError> {

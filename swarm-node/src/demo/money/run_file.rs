@@ -1,4 +1,5 @@
-//! What a demo leaves behind on a chain that lasts, so that its rewards can be settled after its process has ended.
+//! What a demo leaves behind on a chain that lasts, so that its rewards can be settled after its
+//! process has ended.
 //!
 //! ```text
 //! runs/demo/0x…/           named after the coordinator; on a dev chain also after its first block, for one that is made
@@ -31,7 +32,10 @@ const RUN_FILE: &str = "run.toml";
 #[non_exhaustive]
 pub enum RunError {
     /// The system refuses.
-    #[error("{path} cannot be written: {cause}; check free space and permissions, or set demo.run to another folder")]
+    #[error(
+        "{path} cannot be written: {cause}; check free space and permissions, or set demo.run to \
+         another folder"
+    )]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -42,7 +46,9 @@ pub enum RunError {
     #[error("the run cannot be written as TOML: {0}")]
     Unwritable(#[from] toml::ser::Error),
     /// It is something else.
-    #[error("{path} is no run of a demo: {cause}; name the folder with run.toml in it, below runs/demo")]
+    #[error(
+        "{path} is no run of a demo: {cause}; name the folder with run.toml in it, below runs/demo"
+    )]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -113,15 +119,41 @@ impl Run {
 
     /// The contracts of the demo.
     pub(super) fn stage(&self, link: &Link) -> Stage {
-        let Self { token, stake, coordinator, .. } = *self;
-        let swarm = Swarm::new(link.client.clone(), Addresses { token, stake, coordinator });
-        Stage { swarm, schedule: self.economy().schedule(self.genesis), block: self.block }
+        let Self {
+            token,
+            stake,
+            coordinator,
+            ..
+        } = *self;
+        let swarm = Swarm::new(
+            link.client.clone(),
+            Addresses {
+                token,
+                stake,
+                coordinator,
+            },
+        );
+        Stage {
+            swarm,
+            schedule: self.economy().schedule(self.genesis),
+            block: self.block,
+        }
     }
 
     /// The numbers of the demo.
     pub(super) fn economy(&self) -> Economy {
-        let Self { rounds, rounds_per_epoch, round_seconds, .. } = *self;
-        Economy { peers: self.peers as u64, rounds, rounds_per_epoch: rounds_per_epoch.max(1), round_seconds }
+        let Self {
+            rounds,
+            rounds_per_epoch,
+            round_seconds,
+            ..
+        } = *self;
+        Economy {
+            peers: self.peers as u64,
+            rounds,
+            rounds_per_epoch: rounds_per_epoch.max(1),
+            round_seconds,
+        }
     }
 
     /// Reads the run of a folder.
@@ -130,16 +162,25 @@ impl Run {
     /// [`RunError`] if it is absent, too large, or malformed.
     pub fn read(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(RUN_FILE);
-        let malformed = |cause: String| RunError::Malformed { path: path.clone(), cause };
-        let text = text_file::read(&path, MAX_BYTES).map_err(|error| malformed(error.to_string()))?;
+        let malformed = |cause: String| RunError::Malformed {
+            path: path.clone(),
+            cause,
+        };
+        let text =
+            text_file::read(&path, MAX_BYTES).map_err(|error| malformed(error.to_string()))?;
         toml::from_str(&text).map_err(|error| malformed(error.to_string()))
     }
 
     /// Makes a run's folder below `runs`; a folder that exists belongs to the same contracts.
     pub(super) fn create(&self, runs: &Path) -> Result<PathBuf, RunError> {
-        // A chain that is no dev chain gives an address once, so its name does not depend on what a server calls block 0.
+        // A chain that is no dev chain gives an address once, so its name does not depend on what a
+        // server calls block 0.
         let folder = match DEV_CHAINS.contains(&self.chain) {
-            true => runs.join(format!("{}-{}", self.coordinator, self.first_block.get(2..10).unwrap_or("0"))),
+            true => runs.join(format!(
+                "{}-{}",
+                self.coordinator,
+                self.first_block.get(2..10).unwrap_or("0")
+            )),
             false => runs.join(self.coordinator.to_string()),
         };
         let path = folder.join(RUN_FILE);
@@ -166,7 +207,10 @@ impl Run {
 /// [`RunError::Io`] if not: then nothing should be paid for.
 pub(super) fn require_place(runs: &Path) -> Result<(), RunError> {
     let ready = std::fs::create_dir_all(runs).and_then(|()| require_writable(runs));
-    ready.map_err(|cause| RunError::Io { path: runs.into(), cause })
+    ready.map_err(|cause| RunError::Io {
+        path: runs.into(),
+        cause,
+    })
 }
 
 /// What a run is beside its stage.
@@ -181,7 +225,10 @@ pub(super) struct RunOrigin {
 /// The store of a peer, counted from 0.
 pub(super) fn peer_store(folder: &Path, peer: usize) -> Result<Store, RunError> {
     let folder = folder.join(format!("peer-{}", peer + 1));
-    let failed = |cause| RunError::Io { path: folder.clone(), cause };
+    let failed = |cause| RunError::Io {
+        path: folder.clone(),
+        cause,
+    };
     std::fs::create_dir_all(&folder).map_err(failed)?;
     Ok(Store::open(&folder.join(store::FILE_NAME))?)
 }
@@ -214,7 +261,11 @@ mod tests {
         std::fs::write(folder.join(RUN_FILE), vec![b'#'; 5000]).unwrap();
         assert_eq!(run.create(runs.path()).unwrap(), folder);
         assert_eq!(Run::read(&folder).unwrap(), run);
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "no temporary file stays");
+        assert_eq!(
+            std::fs::read_dir(&folder).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
     }
 
     #[test]
@@ -223,7 +274,10 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         let error = require_place(&file.join("runs")).unwrap_err().to_string();
-        assert!(error.contains("file/runs cannot be written") && error.contains("demo.run"), "{error}");
+        assert!(
+            error.contains("file/runs cannot be written") && error.contains("demo.run"),
+            "{error}"
+        );
         require_place(&folder.path().join("new/runs")).unwrap();
     }
 }

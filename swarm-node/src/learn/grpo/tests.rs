@@ -1,8 +1,9 @@
-//! GRPO beside TRL, and the optimizer beside PyTorch, by numbers recorded in `tests/trl/expected.json`.
+//! GRPO beside TRL, and the optimizer beside PyTorch, by numbers recorded in
+//! `tests/trl/expected.json`.
 //!
-//! TRL computed them in float64 from inputs that float32 holds exactly, so whatever differs is the rounding of our
-//! float32 programs: some ten operations on numbers around 1, that is a few times 10⁻⁷. A wrong bound, sign or order
-//! differs by 10⁻³ and more.
+//! TRL computed them in float64 from inputs that float32 holds exactly, so whatever differs is the
+//! rounding of our float32 programs: some ten operations on numbers around 1, that is a few times
+//! 10⁻⁷. A wrong bound, sign or order differs by 10⁻³ and more.
 
 use std::collections::BTreeMap;
 
@@ -85,12 +86,19 @@ fn floats(words: &[u32]) -> Vec<f32> {
 
 fn largest_difference(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
-    found.iter().zip(expected).map(|(&found, expected)| (f64::from(found) - expected).abs()).fold(0.0, f64::max)
+    found
+        .iter()
+        .zip(expected)
+        .map(|(&found, expected)| (f64::from(found) - expected).abs())
+        .fold(0.0, f64::max)
 }
 
 fn assert_close(what: &str, found: &[f32], expected: &[f64]) {
     let difference = largest_difference(found, expected);
-    assert!(difference <= TOLERANCE, "{what} differs by {difference:e}: {found:?}, expected {expected:?}");
+    assert!(
+        difference <= TOLERANCE,
+        "{what} differs by {difference:e}: {found:?}, expected {expected:?}"
+    );
 }
 
 /// A forward program whose logits are its only parameter.
@@ -103,9 +111,22 @@ fn logits_alone(shape: [usize; 3]) -> Program {
 
 /// Runs our loss and its gradient on the recorded inputs.
 fn run(expected: &Expected, case: &Case) -> Box<dyn Session> {
-    let &Case { divergence, importance_cap, .. } = case;
-    let config = GrpoConfig { clip_low: 0.2, clip_high: 0.28, divergence, importance_cap };
-    let objective = if case.off_policy { Objective::OffPolicy(config) } else { Objective::OnPolicy(config) };
+    let &Case {
+        divergence,
+        importance_cap,
+        ..
+    } = case;
+    let config = GrpoConfig {
+        clip_low: 0.2,
+        clip_high: 0.28,
+        divergence,
+        importance_cap,
+    };
+    let objective = if case.off_policy {
+        Objective::OffPolicy(config)
+    } else {
+        Objective::OnPolicy(config)
+    };
     let program = assemble::accumulation(&logits_alone(expected.shape), &objective).unwrap();
     let mut session = ReferenceEngine.load(&program).unwrap();
     for (name, tensor) in inputs(expected) {
@@ -115,7 +136,9 @@ fn run(expected: &Expected, case: &Case) -> Box<dyn Session> {
         }
     }
     let gradient = format!("{GRADIENT}logits");
-    session.write(&gradient, &Tensor::zeros(TensorType::f32(expected.shape))).unwrap();
+    session
+        .write(&gradient, &Tensor::zeros(TensorType::f32(expected.shape)))
+        .unwrap();
     session.run().unwrap();
     session
 }
@@ -123,12 +146,28 @@ fn run(expected: &Expected, case: &Case) -> Box<dyn Session> {
 fn inputs(expected: &Expected) -> Vec<(&'static str, Tensor)> {
     let [rows, length, _] = expected.shape;
     let per_token = |values: Vec<f32>| Tensor::f32([rows, length], values).unwrap();
-    let advantage = advantages(&expected.rewards).into_iter().flat_map(|x| vec![x; length]).collect();
-    let behaviour = expected.sampling_logp.iter().map(|logp| logp.unwrap_or(UNTOLD)).collect();
+    let advantage = advantages(&expected.rewards)
+        .into_iter()
+        .flat_map(|x| vec![x; length])
+        .collect();
+    let behaviour = expected
+        .sampling_logp
+        .iter()
+        .map(|logp| logp.unwrap_or(UNTOLD))
+        .collect();
     vec![
-        ("logits", Tensor::f32(expected.shape, expected.logits.clone()).unwrap()),
-        ("targets", Tensor::i32([rows, length], expected.targets.clone()).unwrap()),
-        ("token_count", Tensor::f32([0usize; 0], vec![expected.mask.iter().sum()]).unwrap()),
+        (
+            "logits",
+            Tensor::f32(expected.shape, expected.logits.clone()).unwrap(),
+        ),
+        (
+            "targets",
+            Tensor::i32([rows, length], expected.targets.clone()).unwrap(),
+        ),
+        (
+            "token_count",
+            Tensor::f32([0usize; 0], vec![expected.mask.iter().sum()]).unwrap(),
+        ),
         ("loss_weight", per_token(expected.mask.clone())),
         ("advantage", per_token(advantage)),
         ("old_logp", per_token(expected.old_logp.clone())),
@@ -151,7 +190,11 @@ fn compare(name: &str) {
     let session = run(&expected, case);
     let session = session.as_ref();
     assert_close("the loss", &output(session, "loss"), &[case.loss]);
-    assert_close("the clip fraction", &output(session, "clip_fraction"), &[case.clip_fraction]);
+    assert_close(
+        "the clip fraction",
+        &output(session, "clip_fraction"),
+        &[case.clip_fraction],
+    );
     assert_close("the entropy", &output(session, "entropy"), &[case.entropy]);
     if let Some(kl) = case.kl {
         assert_close("the divergence", &output(session, "divergence"), &[kl]);
@@ -185,7 +228,8 @@ fn all_terms_together_are_those_of_trl() {
     compare("all");
 }
 
-/// The one known difference: TRL's default `use_bias_correction_kl` multiplies the divergence by the policy ratio.
+/// The one known difference: TRL's default `use_bias_correction_kl` multiplies the divergence by
+/// the policy ratio.
 #[test]
 fn trl_with_its_corrected_divergence_differs_in_the_gradient_alone() {
     let expected = expected();
@@ -198,7 +242,11 @@ fn trl_with_its_corrected_divergence_differs_in_the_gradient_alone() {
 #[test]
 fn advantages_are_those_of_trl() {
     for group in expected().groups {
-        assert_close("an advantage", &advantages(&group.rewards), &group.advantages);
+        assert_close(
+            "an advantage",
+            &advantages(&group.rewards),
+            &group.advantages,
+        );
     }
 }
 
@@ -210,21 +258,39 @@ fn clipping_by_norm_and_adamw_are_those_of_pytorch() {
         builder.input(name, TensorType::f32(shape.clone()), Role::Param);
     }
     let program = assemble::update(&builder.finish(), &run.settings).unwrap();
-    let tensor = |name: &str, values: &[f32]| Tensor::f32(run.shapes[name].clone(), values.to_vec()).unwrap();
-    let start: Weights = run.start.iter().map(|(name, values)| (name.clone(), tensor(name, values))).collect();
+    let tensor = |name: &str, values: &[f32]| {
+        Tensor::f32(run.shapes[name].clone(), values.to_vec()).unwrap()
+    };
+    let start: Weights = run
+        .start
+        .iter()
+        .map(|(name, values)| (name.clone(), tensor(name, values)))
+        .collect();
     let state = TrainState::initial(&program, &start).unwrap();
     let mut session = ReferenceEngine.load(&program).unwrap();
     write_role(session.as_mut(), Role::Param, &state.params).unwrap();
     write_role(session.as_mut(), Role::State, &state.optimizer).unwrap();
-    let clipped = run.steps.iter().map(|step| step.norm > f64::from(run.settings.max_norm)).collect::<Vec<_>>();
+    let clipped = run
+        .steps
+        .iter()
+        .map(|step| step.norm > f64::from(run.settings.max_norm))
+        .collect::<Vec<_>>();
     assert!(clipped.contains(&true) && clipped.contains(&false));
     for step in &run.steps {
         for (name, values) in &step.gradients {
-            session.write(&format!("{GRADIENT}{name}"), &tensor(name, values)).unwrap();
+            session
+                .write(&format!("{GRADIENT}{name}"), &tensor(name, values))
+                .unwrap();
         }
-        session.write_words(LEARNING_RATE, &[step.learning_rate.to_bits()]).unwrap();
+        session
+            .write_words(LEARNING_RATE, &[step.learning_rate.to_bits()])
+            .unwrap();
         session.run().unwrap();
-        assert_close("the norm", &output(session.as_ref(), GRAD_NORM), &[step.norm]);
+        assert_close(
+            "the norm",
+            &output(session.as_ref(), GRAD_NORM),
+            &[step.norm],
+        );
         session.advance();
         for (name, values) in &step.parameters {
             assert_close(name, &floats(session.input_words(name).unwrap()), values);

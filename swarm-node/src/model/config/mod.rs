@@ -1,7 +1,8 @@
 //! Shapes and constants of a decoder, with named presets.
 //!
-//! A [`ModelConfig`] decides everything that a program of the model depends on, so two peers with equal configs record
-//! equal programs. [`hugging_face`] reads and writes the `config.json` of a checkpoint folder.
+//! A [`ModelConfig`] decides everything that a program of the model depends on, so two peers with
+//! equal configs record equal programs. [`hugging_face`] reads and writes the `config.json` of a
+//! checkpoint folder.
 
 pub mod hugging_face;
 mod preset;
@@ -78,16 +79,32 @@ impl ModelConfig {
             return fail("num_kv_heads", self.num_kv_heads.to_string(), rule);
         }
         if !self.head_dim.is_multiple_of(2) {
-            return fail("head_dim", self.head_dim.to_string(), "RoPE needs an even width".into());
+            return fail(
+                "head_dim",
+                self.head_dim.to_string(),
+                "RoPE needs an even width".into(),
+            );
         }
         if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
-            return fail("rms_norm_eps", self.rms_norm_eps.to_string(), "it must lie between 0 and 1".into());
+            return fail(
+                "rms_norm_eps",
+                self.rms_norm_eps.to_string(),
+                "it must lie between 0 and 1".into(),
+            );
         }
         if !(self.rope_theta >= 1.0 && self.rope_theta <= 1e12) {
-            return fail("rope_theta", self.rope_theta.to_string(), "it must lie between 1 and 1e12".into());
+            return fail(
+                "rope_theta",
+                self.rope_theta.to_string(),
+                "it must lie between 1 and 1e12".into(),
+            );
         }
         if self.qkv_bias && self.qk_norm {
-            return fail("qk_norm", "true".into(), "no supported family has it together with `qkv_bias`".into());
+            return fail(
+                "qk_norm",
+                "true".into(),
+                "no supported family has it together with `qkv_bias`".into(),
+            );
         }
         self.rope_scaling.validate(self.rope_theta)
     }
@@ -103,10 +120,17 @@ impl ModelConfig {
             ("intermediate_size", self.intermediate_size),
             ("max_positions", self.max_positions),
         ];
-        match lengths.into_iter().find(|(_, length)| !(1..=MAX_LENGTH).contains(length)) {
+        match lengths
+            .into_iter()
+            .find(|(_, length)| !(1..=MAX_LENGTH).contains(length))
+        {
             Some((field, length)) => {
                 let rule = format!("it must lie between 1 and {MAX_LENGTH}");
-                Err(ConfigError { field, value: length.to_string(), rule })
+                Err(ConfigError {
+                    field,
+                    value: length.to_string(),
+                    rule,
+                })
             }
             None => Ok(()),
         }
@@ -125,10 +149,17 @@ impl ModelConfig {
     /// Names and shapes of all trained tensors, in the order of the Burn modules.
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let hidden = self.hidden_size;
-        let mut all = vec![("model.embed_tokens.weight".into(), vec![self.vocab_size, hidden])];
+        let mut all = vec![(
+            "model.embed_tokens.weight".into(),
+            vec![self.vocab_size, hidden],
+        )];
         for layer in 0..self.num_layers {
             let tensors = self.layer_parameters();
-            all.extend(tensors.into_iter().map(|(name, shape)| (format!("model.layers.{layer}.{name}"), shape)));
+            all.extend(
+                tensors
+                    .into_iter()
+                    .map(|(name, shape)| (format!("model.layers.{layer}.{name}"), shape)),
+            );
         }
         all.push(("model.norm.weight".into(), vec![hidden]));
         if !self.tied_embeddings {
@@ -167,7 +198,10 @@ impl ModelConfig {
 
     /// Number of trained numbers.
     pub fn parameter_count(&self) -> usize {
-        self.parameters().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+        self.parameters()
+            .iter()
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum()
     }
 }
 
@@ -188,10 +222,20 @@ mod tests {
         for name in PRESETS {
             let preset = ModelConfig::preset(name).unwrap();
             let rope_scaling = RopeScaling::Linear { factor: 2.0 };
-            for config in [preset.clone(), ModelConfig { rope_scaling, ..preset }] {
+            for config in [
+                preset.clone(),
+                ModelConfig {
+                    rope_scaling,
+                    ..preset
+                },
+            ] {
                 config.validate().unwrap();
                 let text = toml::to_string(&config).unwrap();
-                assert_eq!(toml::from_str::<ModelConfig>(&text).unwrap(), config, "{name}");
+                assert_eq!(
+                    toml::from_str::<ModelConfig>(&text).unwrap(),
+                    config,
+                    "{name}"
+                );
             }
         }
     }
@@ -200,16 +244,62 @@ mod tests {
     fn broken_numbers_are_named() {
         let nano = ModelConfig::preset("nano").unwrap();
         let broken = [
-            ("vocab_size", ModelConfig { vocab_size: 0, ..nano.clone() }),
-            ("hidden_size", ModelConfig { hidden_size: usize::MAX, ..nano.clone() }),
-            ("num_kv_heads", ModelConfig { num_kv_heads: 3, ..nano.clone() }),
-            ("head_dim", ModelConfig { head_dim: 23, ..nano.clone() }),
-            ("rms_norm_eps", ModelConfig { rms_norm_eps: f32::NAN, ..nano.clone() }),
-            ("rope_theta", ModelConfig { rope_theta: -1.0, ..nano.clone() }),
-            ("qk_norm", ModelConfig { qkv_bias: true, qk_norm: true, ..nano.clone() }),
+            (
+                "vocab_size",
+                ModelConfig {
+                    vocab_size: 0,
+                    ..nano.clone()
+                },
+            ),
+            (
+                "hidden_size",
+                ModelConfig {
+                    hidden_size: usize::MAX,
+                    ..nano.clone()
+                },
+            ),
+            (
+                "num_kv_heads",
+                ModelConfig {
+                    num_kv_heads: 3,
+                    ..nano.clone()
+                },
+            ),
+            (
+                "head_dim",
+                ModelConfig {
+                    head_dim: 23,
+                    ..nano.clone()
+                },
+            ),
+            (
+                "rms_norm_eps",
+                ModelConfig {
+                    rms_norm_eps: f32::NAN,
+                    ..nano.clone()
+                },
+            ),
+            (
+                "rope_theta",
+                ModelConfig {
+                    rope_theta: -1.0,
+                    ..nano.clone()
+                },
+            ),
+            (
+                "qk_norm",
+                ModelConfig {
+                    qkv_bias: true,
+                    qk_norm: true,
+                    ..nano.clone()
+                },
+            ),
             (
                 "rope_scaling.factor",
-                ModelConfig { rope_scaling: RopeScaling::Linear { factor: f64::NAN }, ..nano.clone() },
+                ModelConfig {
+                    rope_scaling: RopeScaling::Linear { factor: f64::NAN },
+                    ..nano.clone()
+                },
             ),
         ];
         for (field, config) in broken {
@@ -221,6 +311,11 @@ mod tests {
     fn unknown_keys_are_refused() {
         let mut text = toml::to_string(&ModelConfig::preset("nano").unwrap()).unwrap();
         text.push_str("hiden_size = 3\n");
-        assert!(toml::from_str::<ModelConfig>(&text).unwrap_err().to_string().contains("hiden_size"));
+        assert!(
+            toml::from_str::<ModelConfig>(&text)
+                .unwrap_err()
+                .to_string()
+                .contains("hiden_size")
+        );
     }
 }

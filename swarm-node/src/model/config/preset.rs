@@ -11,8 +11,9 @@ pub const PRESETS: [&str; 5] = ["nano", "micro", "small10m", "small100m", "qwen2
 pub struct UnknownPreset(pub String);
 
 impl ModelConfig {
-    /// A named size: `nano` (0.46 M parameters, 64 characters), `micro` (2.7 M, 64 characters), `small10m` (10 M, bytes),
-    /// `small100m` (134 M, a 32,000-token vocabulary), `qwen2-0.5b` (494 M, the shape of Qwen2-0.5B).
+    /// A named size: `nano` (0.46 M parameters, 64 characters), `micro` (2.7 M, 64 characters),
+    /// `small10m` (10 M, bytes), `small100m` (134 M, a 32,000-token vocabulary), `qwen2-0.5b` (494
+    /// M, the shape of Qwen2-0.5B).
     ///
     /// # Errors
     /// [`UnknownPreset`] lists the names there are.
@@ -27,8 +28,14 @@ impl ModelConfig {
         }
     }
 
-    /// A model over the 64-symbol character vocabulary with as many key heads as query heads and an untied head.
-    fn character(hidden_size: usize, num_layers: usize, num_heads: usize, intermediate_size: usize) -> Self {
+    /// A model over the 64-symbol character vocabulary with as many key heads as query heads and an
+    /// untied head.
+    fn character(
+        hidden_size: usize,
+        num_layers: usize,
+        num_heads: usize,
+        intermediate_size: usize,
+    ) -> Self {
         Self {
             vocab_size: 64,
             hidden_size,
@@ -49,11 +56,19 @@ impl ModelConfig {
 }
 
 fn small10m() -> ModelConfig {
-    ModelConfig { vocab_size: 256, max_positions: 1024, ..ModelConfig::character(320, 8, 5, 864) }
+    ModelConfig {
+        vocab_size: 256,
+        max_positions: 1024,
+        ..ModelConfig::character(320, 8, 5, 864)
+    }
 }
 
 fn small100m() -> ModelConfig {
-    ModelConfig { vocab_size: 32_000, max_positions: 2048, ..ModelConfig::character(768, 12, 12, 2048) }
+    ModelConfig {
+        vocab_size: 32_000,
+        max_positions: 2048,
+        ..ModelConfig::character(768, 12, 12, 2048)
+    }
 }
 
 fn qwen2_half_billion() -> ModelConfig {
@@ -82,6 +97,9 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = ModelConfig::preset("nanno").unwrap_err().to_string();
-        assert!(error.contains("`nanno`") && error.contains("nano, micro"), "{error}");
+        assert!(
+            error.contains("`nanno`") && error.contains("nano, micro"),
+            "{error}"
+        );
     }
 }

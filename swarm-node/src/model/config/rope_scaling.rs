@@ -1,7 +1,7 @@
 //! How RoPE's frequencies are stretched for texts longer than those of the first training.
 //!
-//! Field names are those of `rope_parameters` in a Hugging Face `config.json`, so that a file's object is read and
-//! written as it stands. [`rope`](crate::model::rope) has the formulas.
+//! Field names are those of `rope_parameters` in a Hugging Face `config.json`, so that a file's
+//! object is read and written as it stands. [`rope`](crate::model::rope) has the formulas.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +19,10 @@ pub enum RopeScaling {
         /// At least 1.
         factor: f64,
     },
-    /// A base that grows with the sequence once it is longer than the model's positions ("dynamic NTK"). A sequence
-    /// never is here: within [`ModelConfig::max_positions`](super::ModelConfig::max_positions) the frequencies are
-    /// those of `Default`, as in transformers, and so a row of a table depends on its position only.
+    /// A base that grows with the sequence once it is longer than the model's positions ("dynamic
+    /// NTK"). A sequence never is here: within
+    /// [`ModelConfig::max_positions`](super::ModelConfig::max_positions) the frequencies are those
+    /// of `Default`, as in transformers, and so a row of a table depends on its position only.
     Dynamic {
         /// At least 1.
         factor: f64,
@@ -37,8 +38,8 @@ pub enum RopeScaling {
         /// Positions of the first training.
         original_max_position_embeddings: usize,
     },
-    /// Low frequencies over `factor`, high ones as they are, a linear ramp between, and longer queries and keys
-    /// (YaRN, Peng et al. 2023).
+    /// Low frequencies over `factor`, high ones as they are, a linear ramp between, and longer
+    /// queries and keys (YaRN, Peng et al. 2023).
     Yarn {
         /// At least 1.
         factor: f64,
@@ -53,10 +54,12 @@ pub enum RopeScaling {
         /// Turns within the original positions below which a frequency is divided; 1 by default.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         beta_slow: Option<f64>,
-        /// Numerator's weight of ln `factor` in the attention factor; counts only beside `mscale_all_dim`.
+        /// Numerator's weight of ln `factor` in the attention factor; counts only beside
+        /// `mscale_all_dim`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mscale: Option<f64>,
-        /// Denominator's weight of ln `factor` in the attention factor; counts only beside `mscale`.
+        /// Denominator's weight of ln `factor` in the attention factor; counts only beside
+        /// `mscale`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mscale_all_dim: Option<f64>,
         /// Whether the ramp's ends are rounded outwards to whole pairs; true by default.
@@ -65,7 +68,8 @@ pub enum RopeScaling {
     },
 }
 
-/// Largest factor of a scaling, and largest number of its other settings: the most positions of a model.
+/// Largest factor of a scaling, and largest number of its other settings: the most positions of a
+/// model.
 const MAX_SETTING: f64 = super::MAX_LENGTH as f64;
 
 impl RopeScaling {
@@ -78,8 +82,15 @@ impl RopeScaling {
     pub(super) fn validate(&self, rope_theta: f64) -> Result<(), ConfigError> {
         match *self {
             Self::Default => Ok(()),
-            Self::Linear { factor } | Self::Dynamic { factor } => between("rope_scaling.factor", factor, 1.0),
-            Self::Llama3 { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings } => {
+            Self::Linear { factor } | Self::Dynamic { factor } => {
+                between("rope_scaling.factor", factor, 1.0)
+            }
+            Self::Llama3 {
+                factor,
+                low_freq_factor: low,
+                high_freq_factor: high,
+                original_max_position_embeddings,
+            } => {
                 between("rope_scaling.factor", factor, 1.0)?;
                 between("rope_scaling.low_freq_factor", low, f64::MIN_POSITIVE)?;
                 between("rope_scaling.high_freq_factor", high, f64::MIN_POSITIVE)?;
@@ -121,17 +132,33 @@ impl RopeScaling {
 }
 
 fn original(positions: usize) -> Result<(), ConfigError> {
-    between("rope_scaling.original_max_position_embeddings", positions as f64, 1.0)
+    between(
+        "rope_scaling.original_max_position_embeddings",
+        positions as f64,
+        1.0,
+    )
 }
 
 fn between(field: &'static str, value: f64, least: f64) -> Result<(), ConfigError> {
     if (least..=MAX_SETTING).contains(&value) {
         return Ok(());
     }
-    let least = if least < 1.0 { "above 0".to_owned() } else { format!("at least {least}") };
-    refuse(field, value, format!("it must be {least} and at most {MAX_SETTING}"))
+    let least = if least < 1.0 {
+        "above 0".to_owned()
+    } else {
+        format!("at least {least}")
+    };
+    refuse(
+        field,
+        value,
+        format!("it must be {least} and at most {MAX_SETTING}"),
+    )
 }
 
 fn refuse(field: &'static str, value: f64, rule: String) -> Result<(), ConfigError> {
-    Err(ConfigError { field, value: value.to_string(), rule })
+    Err(ConfigError {
+        field,
+        value: value.to_string(),
+        rule,
+    })
 }

@@ -48,10 +48,13 @@ pub struct Attention {
 impl Attention {
     pub(super) fn build(source: &Source<'_>, config: &ModelConfig, path: &str) -> Self {
         let (hidden, query, kv) = (config.hidden_size, config.query_width(), config.kv_width());
-        let linear = |name, shape, bias| Linear::build(source, &format!("{path}.{name}"), shape, bias);
+        let linear =
+            |name, shape, bias| Linear::build(source, &format!("{path}.{name}"), shape, bias);
         let norm = |name| {
             let path = format!("{path}.{name}");
-            config.qk_norm.then(|| RmsNorm::build(source, &path, config.head_dim, config.rms_norm_eps))
+            config
+                .qk_norm
+                .then(|| RmsNorm::build(source, &path, config.head_dim, config.rms_norm_eps))
         };
         Self {
             q_proj: linear("q_proj", [query, hidden], config.qkv_bias),
@@ -72,26 +75,40 @@ impl Attention {
         let key = normed(&self.k_norm, self.split(self.k_proj.forward(x.clone())));
         let key = context.rotate(key);
         let value = self.split(self.v_proj.forward(x));
-        Heads { query, rows: KeyValues { key, value } }
+        Heads {
+            query,
+            rows: KeyValues { key, value },
+        }
     }
 
     /// `[B, T, heads · head_dim]` to `[B, heads, T, head_dim]`.
     fn split(&self, x: Tensor<3>) -> Tensor<4> {
         let [batch, tokens, width] = x.dims();
-        x.reshape([batch, tokens, width / self.head_dim, self.head_dim]).swap_dims(1, 2)
+        x.reshape([batch, tokens, width / self.head_dim, self.head_dim])
+            .swap_dims(1, 2)
     }
 
     /// Output `[B, T, hidden]` of queries over keys and values.
     pub fn attend(&self, query: Tensor<4>, source: KeyValues, context: &Context) -> Tensor<3> {
         let [batch, heads, tokens, head_dim] = query.dims();
         let [_, kv_heads, keys, _] = source.key.dims();
-        // The query heads of one key head are stacked as rows, so keys and values are never repeated.
+        // The query heads of one key head are stacked as rows, so keys and values are never
+        // repeated.
         let stacked = heads / kv_heads * tokens;
         let query = query.reshape([batch, kv_heads, stacked, head_dim]);
-        let scores = query.matmul(source.key.transpose()).reshape([batch, heads, tokens, keys]);
-        let weights = softmax(context.mask.apply(scores), 3).reshape([batch, kv_heads, stacked, keys]);
-        let mixed = weights.matmul(source.value).reshape([batch, heads, tokens, head_dim]);
-        self.o_proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, heads * head_dim]))
+        let scores = query
+            .matmul(source.key.transpose())
+            .reshape([batch, heads, tokens, keys]);
+        let weights =
+            softmax(context.mask.apply(scores), 3).reshape([batch, kv_heads, stacked, keys]);
+        let mixed = weights
+            .matmul(source.value)
+            .reshape([batch, heads, tokens, head_dim]);
+        self.o_proj.forward(
+            mixed
+                .swap_dims(1, 2)
+                .reshape([batch, tokens, heads * head_dim]),
+        )
     }
 }
 

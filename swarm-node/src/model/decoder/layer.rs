@@ -19,7 +19,10 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     pub(super) fn build(source: &Source<'_>, path: &str, width: usize, epsilon: f32) -> Self {
-        Self { weight: source.param(&format!("{path}.weight"), [width]), epsilon }
+        Self {
+            weight: source.param(&format!("{path}.weight"), [width]),
+            epsilon,
+        }
     }
 
     /// `[…, width]` to the same shape.
@@ -79,15 +82,30 @@ impl DecoderLayer {
         Self {
             input_layernorm: RmsNorm::build(source, &path("input_layernorm"), hidden, epsilon),
             self_attn: Attention::build(source, config, &path("self_attn")),
-            post_attention_layernorm: RmsNorm::build(source, &path("post_attention_layernorm"), hidden, epsilon),
+            post_attention_layernorm: RmsNorm::build(
+                source,
+                &path("post_attention_layernorm"),
+                hidden,
+                epsilon,
+            ),
             mlp: Mlp::build(source, config, &path("mlp")),
         }
     }
 
-    /// `[B, T, hidden]` to the same shape. `attended` says which keys and values the queries see, from the tokens' own.
-    pub fn forward(&self, x: Tensor<3>, context: &Context, attended: impl FnOnce(KeyValues) -> KeyValues) -> Tensor<3> {
-        let heads = self.self_attn.project(self.input_layernorm.forward(x.clone()), context);
-        let x = x + self.self_attn.attend(heads.query, attended(heads.rows), context);
+    /// `[B, T, hidden]` to the same shape. `attended` says which keys and values the queries see,
+    /// from the tokens' own.
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        context: &Context,
+        attended: impl FnOnce(KeyValues) -> KeyValues,
+    ) -> Tensor<3> {
+        let heads = self
+            .self_attn
+            .project(self.input_layernorm.forward(x.clone()), context);
+        let x = x + self
+            .self_attn
+            .attend(heads.query, attended(heads.rows), context);
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
     }
 }

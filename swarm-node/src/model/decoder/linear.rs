@@ -5,8 +5,8 @@ use burn::tensor::{Int, Tensor, module::embedding};
 
 use super::source::Source;
 
-/// `y = x · Wᵀ (+ b)` with `W` stored `[out, in]` as Hugging Face does, so that both operands are contiguous along the
-/// contracted axis.
+/// `y = x · Wᵀ (+ b)` with `W` stored `[out, in]` as Hugging Face does, so that both operands are
+/// contiguous along the contracted axis.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[out, in]`.
@@ -16,7 +16,12 @@ pub struct Linear {
 }
 
 impl Linear {
-    pub(super) fn build(source: &Source<'_>, path: &str, [output, input]: [usize; 2], bias: bool) -> Self {
+    pub(super) fn build(
+        source: &Source<'_>,
+        path: &str,
+        [output, input]: [usize; 2],
+        bias: bool,
+    ) -> Self {
         let weight = source.param(&format!("{path}.weight"), [output, input]);
         let bias = bias.then(|| source.param(&format!("{path}.bias"), [output]));
         Self { weight, bias }
@@ -32,11 +37,14 @@ impl Linear {
     }
 }
 
-/// `x · Wᵀ` for `x` `[B, T, in]` and `W` `[out, in]`: one matrix product over all tokens of the batch.
+/// `x · Wᵀ` for `x` `[B, T, in]` and `W` `[out, in]`: one matrix product over all tokens of the
+/// batch.
 pub(super) fn project(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     let [batch, tokens, input] = x.dims();
     let [output, _] = weight.dims();
-    x.reshape([batch * tokens, input]).matmul(weight.transpose()).reshape([batch, tokens, output])
+    x.reshape([batch * tokens, input])
+        .matmul(weight.transpose())
+        .reshape([batch, tokens, output])
 }
 
 /// A row per token id.

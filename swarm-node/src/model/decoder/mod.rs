@@ -5,9 +5,10 @@
 //!                           └ post_attention_layernorm ─▶ mlp ─▶ + ┘ × layers
 //! ```
 //!
-//! Modules only hold weights; everything else (positions, masks, RoPE tables, caches) is an argument. The same code
-//! therefore runs eagerly on any Burn device and is recorded on the capture device. Field names are Hugging Face's, so
-//! that a parameter's path is its name in a checkpoint; see [`ModelConfig::parameters`].
+//! Modules only hold weights; everything else (positions, masks, RoPE tables, caches) is an
+//! argument. The same code therefore runs eagerly on any Burn device and is recorded on the capture
+//! device. Field names are Hugging Face's, so that a parameter's path is its name in a checkpoint;
+//! see [`ModelConfig::parameters`].
 //!
 //! Every tensor has static shapes. Ids and positions are Int tensors of any width.
 
@@ -49,8 +50,8 @@ pub struct CausalLm {
     pub lm_head: Option<Linear>,
 }
 
-/// Says what a layer attends to, from its index and the keys and values of the pass's own tokens: those themselves, or a
-/// cache that holds them besides earlier ones. Layers ask in order.
+/// Says what a layer attends to, from its index and the keys and values of the pass's own tokens:
+/// those themselves, or a cache that holds them besides earlier ones. Layers ask in order.
 pub type Attended<'a> = &'a mut dyn FnMut(usize, KeyValues) -> KeyValues;
 
 impl CausalLm {
@@ -58,32 +59,63 @@ impl CausalLm {
     ///
     /// # Errors
     /// Weights that are not those of the config.
-    pub fn load(config: &ModelConfig, weights: &Weights, device: &Device) -> Result<Self, CheckError> {
+    pub fn load(
+        config: &ModelConfig,
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<Self, CheckError> {
         checkpoint::check(config, weights)?;
-        Ok(Self::build(config, &Source { weights: Some(weights), device }))
+        Ok(Self::build(
+            config,
+            &Source {
+                weights: Some(weights),
+                device,
+            },
+        ))
     }
 
-    /// The modules without weights: every parameter has its shape and is filled with zeros once somebody reads it.
+    /// The modules without weights: every parameter has its shape and is filled with zeros once
+    /// somebody reads it.
     pub fn unfilled(config: &ModelConfig) -> Self {
-        Self::build(config, &Source { weights: None, device: &Device::flex() })
+        Self::build(
+            config,
+            &Source {
+                weights: None,
+                device: &Device::flex(),
+            },
+        )
     }
 
     fn build(config: &ModelConfig, source: &Source<'_>) -> Self {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let model = Decoder {
-            embed_tokens: Embedding { weight: source.param("model.embed_tokens.weight", [vocab, hidden]) },
-            layers: (0..config.num_layers).map(|layer| DecoderLayer::build(source, config, layer)).collect(),
+            embed_tokens: Embedding {
+                weight: source.param("model.embed_tokens.weight", [vocab, hidden]),
+            },
+            layers: (0..config.num_layers)
+                .map(|layer| DecoderLayer::build(source, config, layer))
+                .collect(),
             norm: RmsNorm::build(source, "model.norm", hidden, config.rms_norm_eps),
         };
         let untied = !config.tied_embeddings;
-        Self { model, lm_head: untied.then(|| Linear::build(source, "lm_head", [vocab, hidden], false)) }
+        Self {
+            model,
+            lm_head: untied.then(|| Linear::build(source, "lm_head", [vocab, hidden], false)),
+        }
     }
 
     /// Residual stream after the final norm, `[B, T, hidden]`, of `tokens` `[B, T]`.
-    pub fn hidden(&self, tokens: Tensor<2, Int>, context: &Context, attended: Attended<'_>) -> Tensor<3> {
+    pub fn hidden(
+        &self,
+        tokens: Tensor<2, Int>,
+        context: &Context,
+        attended: Attended<'_>,
+    ) -> Tensor<3> {
         let embedded = self.model.embed_tokens.forward(tokens);
         let layers = self.model.layers.iter().enumerate();
-        let x = layers.fold(embedded, |x, (index, layer)| layer.forward(x, context, |rows| attended(index, rows)));
+        let x = layers.fold(embedded, |x, (index, layer)| {
+            layer.forward(x, context, |rows| attended(index, rows))
+        });
         self.model.norm.forward(x)
     }
 

@@ -12,11 +12,17 @@ pub(super) struct Source<'a> {
 
 impl Source<'_> {
     pub(super) fn param<const D: usize>(&self, name: &str, shape: [usize; D]) -> Param<Tensor<D>> {
-        let values = self.weights.and_then(|weights| weights.get(name)).and_then(|tensor| tensor.as_f32().ok());
+        let values = self
+            .weights
+            .and_then(|weights| weights.get(name))
+            .and_then(|tensor| tensor.as_f32().ok());
         match values {
             Some(values) => {
                 let data = TensorData::new(values.to_vec(), shape);
-                Param::initialized(ParamId::new(), Tensor::from_data(data, (self.device, DType::F32)))
+                Param::initialized(
+                    ParamId::new(),
+                    Tensor::from_data(data, (self.device, DType::F32)),
+                )
             }
             None => self.unfilled(shape),
         }
@@ -24,6 +30,12 @@ impl Source<'_> {
 
     fn unfilled<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
         let zeros = move |device: &Device, _| Tensor::zeros(shape, (device, DType::F32));
-        Param::uninitialized(ParamId::new(), zeros, self.device.clone(), false, shape.into())
+        Param::uninitialized(
+            ParamId::new(),
+            zeros,
+            self.device.clone(),
+            false,
+            shape.into(),
+        )
     }
 }

@@ -8,8 +8,8 @@ use super::{Completion, GenerateError, Prompt, Request};
 use crate::model::ModelConfig;
 use crate::model::programs::{key_cache, value_cache};
 
-/// A batch moves to a smaller program when its live rows fit into one of a `COMPACT_BELOW`-th of the rows: moving caches
-/// costs about as much as a few steps.
+/// A batch moves to a smaller program when its live rows fit into one of a `COMPACT_BELOW`-th of
+/// the rows: moving caches costs about as much as a few steps.
 const COMPACT_BELOW: usize = 4;
 
 /// What a batch needs.
@@ -37,11 +37,18 @@ impl Batch<'_> {
     /// The completions of `rows`, in their order.
     pub(super) fn run(mut self, rows: &[Row]) -> Result<Vec<Completion>, GenerateError> {
         let slots = self.slots(rows);
-        let mut live: Vec<Live> = rows.iter().enumerate().map(|(place, row)| self.first(place, row)).collect();
+        let mut live: Vec<Live> = rows
+            .iter()
+            .enumerate()
+            .map(|(place, row)| self.first(place, row))
+            .collect();
         let mut caches = self.prefill(rows, slots)?;
         let mut completions = vec![Completion::default(); rows.len()];
         while !live.is_empty() {
-            let decoding = Decoding { size: round_rows(live.len()), slots };
+            let decoding = Decoding {
+                size: round_rows(live.len()),
+                slots,
+            };
             let alive = self.decode(decoding, &caches, live, rows, &mut completions)?;
             caches = self.gather(decoding, &alive)?;
             live = alive.into_iter().map(|(_, row)| row).collect();
@@ -52,7 +59,10 @@ impl Batch<'_> {
     /// Slots for the longest prompt and all its new tokens but the last, which is never read.
     fn slots(&self, rows: &[Row]) -> usize {
         let prompts = rows.iter().map(|row| self.prompt(row).tokens.len());
-        round_length(prompts.max().unwrap_or(1) + self.request.max_new - 1, self.config.max_positions)
+        round_length(
+            prompts.max().unwrap_or(1) + self.request.max_new - 1,
+            self.config.max_positions,
+        )
     }
 
     fn prompt(&self, row: &Row) -> &Prompt {
@@ -61,30 +71,45 @@ impl Batch<'_> {
 
     fn first(&self, place: usize, row: &Row) -> Live {
         let tokens = &self.prompt(row).tokens;
-        Live { place, token: tokens.last().copied().unwrap_or_default(), position: tokens.len() - 1 }
+        Live {
+            place,
+            token: tokens.last().copied().unwrap_or_default(),
+            position: tokens.len() - 1,
+        }
     }
 
     /// Caches of every row, computed once per prompt.
     fn prefill(&mut self, rows: &[Row], slots: usize) -> Result<Caches, GenerateError> {
         let mut prompts: Vec<usize> = rows.iter().map(|row| row.prompt).collect();
         prompts.dedup();
-        let texts: Vec<&[u32]> = prompts.iter().map(|&prompt| &self.request.prompts[prompt].tokens[..]).collect();
+        let texts: Vec<&[u32]> = prompts
+            .iter()
+            .map(|&prompt| &self.request.prompts[prompt].tokens[..])
+            .collect();
         let longest = texts.iter().map(|text| text.len()).max().unwrap_or(1);
         let length = round_length(longest, self.config.max_positions).min(slots);
         let count = round_rows(texts.len());
-        let session = self.sessions.get(Key::Prefill { rows: count, length })?;
+        let session = self.sessions.get(Key::Prefill {
+            rows: count,
+            length,
+        })?;
         write_prompts(session, &texts, count, length)?;
         session.run()?;
         let at = prompt_places(rows);
         let repeat = |name: String| {
-            let words = widen(self.config, session.read_words(&name)?, &at, [length, slots]);
+            let words = widen(
+                self.config,
+                session.read_words(&name)?,
+                &at,
+                [length, slots],
+            );
             Ok((name, words))
         };
         names(self.config).map(repeat).collect()
     }
 
-    /// Decodes until all rows are done, or so few are left that a smaller program is worth moving to. Gives those with
-    /// their places in the program.
+    /// Decodes until all rows are done, or so few are left that a smaller program is worth moving
+    /// to. Gives those with their places in the program.
     fn decode(
         &mut self,
         decoding: Decoding,
@@ -102,7 +127,11 @@ impl Batch<'_> {
         while round_rows(alive.len()) * COMPACT_BELOW > size && !alive.is_empty() {
             write_step(session, size, &alive, |row| {
                 let Row { prompt, sample } = rows[row.place];
-                [request.prompts[prompt].index, sample, completions[row.place].tokens.len() as u32]
+                [
+                    request.prompts[prompt].index,
+                    sample,
+                    completions[row.place].tokens.len() as u32,
+                ]
             })?;
             session.run()?;
             let (sampled, logp) = (session.read_words("sampled")?, session.read_words("logp")?);
@@ -118,12 +147,20 @@ impl Batch<'_> {
     }
 
     /// The caches of the rows at some places of a decode program.
-    fn gather(&mut self, decoding: Decoding, alive: &[(usize, Live)]) -> Result<Caches, GenerateError> {
+    fn gather(
+        &mut self,
+        decoding: Decoding,
+        alive: &[(usize, Live)],
+    ) -> Result<Caches, GenerateError> {
         let session = self.sessions.get(decoding.key())?;
         let gather = |name: String| {
             let words = session.input_words(&name)?;
             let row = words.len() / decoding.size;
-            let picked = alive.iter().flat_map(|(at, _)| &words[at * row..(at + 1) * row]).copied().collect();
+            let picked = alive
+                .iter()
+                .flat_map(|(at, _)| &words[at * row..(at + 1) * row])
+                .copied()
+                .collect();
             Ok((name, picked))
         };
         names(self.config).map(gather).collect()
@@ -139,7 +176,10 @@ struct Decoding {
 
 impl Decoding {
     fn key(self) -> Key {
-        Key::Decode { rows: self.size, slots: self.slots }
+        Key::Decode {
+            rows: self.size,
+            slots: self.slots,
+        }
     }
 }
 
@@ -162,7 +202,8 @@ fn prompt_places(rows: &[Row]) -> Vec<usize> {
     places
 }
 
-/// Writes prompts into a prefill program of `count` rows of `length` tokens; what is left over is token 0.
+/// Writes prompts into a prefill program of `count` rows of `length` tokens; what is left over is
+/// token 0.
 fn write_prompts(
     session: &mut dyn Session,
     texts: &[&[u32]],
@@ -185,7 +226,11 @@ fn names(config: &ModelConfig) -> impl Iterator<Item = String> + use<> {
 
 /// Rows `at` of caches of `from` slots as caches of `to` slots; the slots behind are zero.
 fn widen(config: &ModelConfig, words: &[u32], at: &[usize], [from, to]: [usize; 2]) -> Vec<u32> {
-    let (row, from, to) = (config.kv_width() * from, from * config.head_dim, to * config.head_dim);
+    let (row, from, to) = (
+        config.kv_width() * from,
+        from * config.head_dim,
+        to * config.head_dim,
+    );
     let mut wide = Vec::with_capacity(at.len() * config.num_kv_heads * to);
     for &index in at {
         for head in words[index * row..(index + 1) * row].chunks(from) {
@@ -197,7 +242,12 @@ fn widen(config: &ModelConfig, words: &[u32], at: &[usize], [from, to]: [usize; 
 }
 
 /// Writes the caches of `count` rows into a program of `size` rows.
-fn write_caches(session: &mut dyn Session, caches: &Caches, size: usize, count: usize) -> Result<(), GenerateError> {
+fn write_caches(
+    session: &mut dyn Session,
+    caches: &Caches,
+    size: usize,
+    count: usize,
+) -> Result<(), GenerateError> {
     for (name, words) in caches {
         let row = words.len() / count;
         if size == count {
@@ -211,15 +261,16 @@ fn write_caches(session: &mut dyn Session, caches: &Caches, size: usize, count: 
     Ok(())
 }
 
-/// Writes tokens, positions and counters of one step. Rows that are done or never were take token 0 at position 0 of
-/// their own caches, which nobody reads.
+/// Writes tokens, positions and counters of one step. Rows that are done or never were take token 0
+/// at position 0 of their own caches, which nobody reads.
 fn write_step(
     session: &mut dyn Session,
     size: usize,
     alive: &[(usize, Live)],
     counter_of: impl Fn(&Live) -> [u32; 3],
 ) -> Result<(), GenerateError> {
-    let (mut tokens, mut positions, mut counter) = (vec![0; size], vec![0; size], vec![0; 3 * size]);
+    let (mut tokens, mut positions, mut counter) =
+        (vec![0; size], vec![0; size], vec![0; 3 * size]);
     for (at, row) in alive {
         (tokens[*at], positions[*at]) = (row.token, row.position as u32);
         counter[3 * at..3 * at + 3].copy_from_slice(&counter_of(row));

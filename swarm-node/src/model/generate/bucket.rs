@@ -1,4 +1,5 @@
-//! How requests are cut into rows, and sizes into few distinct ones, so that few programs serve all requests.
+//! How requests are cut into rows, and sizes into few distinct ones, so that few programs serve all
+//! requests.
 
 use super::Request;
 
@@ -14,7 +15,8 @@ pub(super) struct Row {
     pub(super) sample: u32,
 }
 
-/// All completions of a request, those of long prompts first: rows of a batch then need caches of about one length.
+/// All completions of a request, those of long prompts first: rows of a batch then need caches of
+/// about one length.
 pub(super) fn rows(request: &Request<'_>) -> Vec<Row> {
     let mut order: Vec<usize> = (0..request.prompts.len()).collect();
     order.sort_by_key(|&prompt| std::cmp::Reverse(request.prompts[prompt].tokens.len()));
@@ -27,8 +29,8 @@ pub(super) fn round_rows(rows: usize) -> usize {
     rows.next_power_of_two()
 }
 
-/// Slots of the program that serves sequences of `length` tokens: steps of 32 up to 256, of 256 above, never more than
-/// the model's positions.
+/// Slots of the program that serves sequences of `length` tokens: steps of 32 up to 256, of 256
+/// above, never more than the model's positions.
 pub(super) fn round_length(length: usize, max_positions: usize) -> usize {
     let step = if length <= 256 { 32 } else { 256 };
     length.max(1).next_multiple_of(step).min(max_positions)
@@ -41,17 +43,31 @@ mod tests {
 
     #[test]
     fn sizes_are_few_and_large_enough() {
-        let lengths: Vec<usize> = [0, 1, 32, 33, 256, 257, 1000].map(|length| round_length(length, 900)).to_vec();
+        let lengths: Vec<usize> = [0, 1, 32, 33, 256, 257, 1000]
+            .map(|length| round_length(length, 900))
+            .to_vec();
         assert_eq!(lengths, [32, 32, 32, 64, 256, 512, 900]);
         assert_eq!([1, 2, 3, 128].map(round_rows), [1, 2, 4, 128]);
     }
 
     #[test]
     fn every_completion_is_one_row() {
-        let prompt = |length| Prompt { tokens: vec![0; length], index: 0 };
+        let prompt = |length| Prompt {
+            tokens: vec![0; length],
+            index: 0,
+        };
         let prompts = [prompt(2), prompt(5), prompt(5)];
-        let request = Request { prompts: &prompts, samples: 2, max_new: 1, key: [0; 2], temperature: 1.0 };
-        let rows: Vec<(usize, u32)> = rows(&request).iter().map(|row| (row.prompt, row.sample)).collect();
+        let request = Request {
+            prompts: &prompts,
+            samples: 2,
+            max_new: 1,
+            key: [0; 2],
+            temperature: 1.0,
+        };
+        let rows: Vec<(usize, u32)> = rows(&request)
+            .iter()
+            .map(|row| (row.prompt, row.sample))
+            .collect();
         assert_eq!(rows, [(1, 0), (1, 1), (2, 0), (2, 1), (0, 0), (0, 1)]);
     }
 }

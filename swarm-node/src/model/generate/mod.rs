@@ -6,16 +6,17 @@
 //!                                                                        └─ compact ┘
 //! ```
 //!
-//! Prefill fills a prompt's caches; the decode program then takes its last token and every sampled one, so all samples
-//! come from one program. Programs are recorded per bucket of (rows, slots) and kept, loaded, for the next call.
+//! Prefill fills a prompt's caches; the decode program then takes its last token and every sampled
+//! one, so all samples come from one program. Programs are recorded per bucket of (rows, slots) and
+//! kept, loaded, for the next call.
 //!
 //! Invariants:
-//! * a completion depends on the weights, its prompt, key, temperature and (index, sample) only: never on what shares the
-//!   batch, on bucket sizes, or on compaction;
+//! * a completion depends on the weights, its prompt, key, temperature and (index, sample) only:
+//!   never on what shares the batch, on bucket sizes, or on compaction;
 //! * noise of token t of a completion has the Philox counter (index, sample, t).
 //!
-//! Limits: a batch has at most [`MAX_ROWS`] rows; longer lists are worked off one batch after another. Every kept program
-//! holds its own copy of the weights.
+//! Limits: a batch has at most [`MAX_ROWS`] rows; longer lists are worked off one batch after
+//! another. Every kept program holds its own copy of the weights.
 
 mod batch;
 mod bucket;
@@ -39,7 +40,8 @@ use super::programs::ProgramError;
 pub struct Prompt {
     /// Token ids, at least one.
     pub tokens: Vec<u32>,
-    /// First word of the noise counter: the question's number in the round, so that anybody can recompute its samples.
+    /// First word of the noise counter: the question's number in the round, so that anybody can
+    /// recompute its samples.
     pub index: u32,
 }
 
@@ -83,7 +85,8 @@ pub enum GenerateError {
     },
     /// An id that the model has no embedding for.
     #[error(
-        "prompt {index} has token {token}, but the model has embeddings for the {vocab} ids from 0 only; use the model's own tokenizer"
+        "prompt {index} has token {token}, but the model has embeddings for the {vocab} ids from 0 \
+         only; use the model's own tokenizer"
     )]
     Token {
         /// Number of the prompt in the request.
@@ -95,7 +98,8 @@ pub enum GenerateError {
     },
     /// More positions than the model has.
     #[error(
-        "prompt {index} has {tokens} tokens and {max_new} more are asked for, but the model has {max_positions} positions; shorten it"
+        "prompt {index} has {tokens} tokens and {max_new} more are asked for, but the model has \
+         {max_positions} positions; shorten it"
     )]
     TooLong {
         /// Number of the prompt in the request.
@@ -137,12 +141,22 @@ impl Generator {
     ///
     /// # Errors
     /// Never for a config that passed [`ModelConfig::validate`].
-    pub fn new(engine: Arc<dyn Engine>, config: ModelConfig, ends: &[u32]) -> Result<Self, GenerateError> {
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        config: ModelConfig,
+        ends: &[u32],
+    ) -> Result<Self, GenerateError> {
         let sessions = Sessions::new(engine, &config)?;
-        Ok(Self { config, ends: ends.to_vec(), max_rows: MAX_ROWS, sessions })
+        Ok(Self {
+            config,
+            ends: ends.to_vec(),
+            max_rows: MAX_ROWS,
+            sessions,
+        })
     }
 
-    /// Limits the rows of a batch, to bound memory for large models. Completions do not depend on it.
+    /// Limits the rows of a batch, to bound memory for large models. Completions do not depend on
+    /// it.
     pub fn with_max_rows(mut self, max_rows: usize) -> Self {
         self.max_rows = max_rows.clamp(1, MAX_ROWS);
         self
@@ -162,15 +176,24 @@ impl Generator {
     ///
     /// # Errors
     /// A prompt that cannot be continued, or an engine that fails.
-    pub fn generate(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, GenerateError> {
+    pub fn generate(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
         self.check(request)?;
-        let mut completions = vec![vec![Completion::default(); request.samples as usize]; request.prompts.len()];
+        let mut completions =
+            vec![vec![Completion::default(); request.samples as usize]; request.prompts.len()];
         if request.max_new == 0 {
             return Ok(completions);
         }
         let all = bucket::rows(request);
         for rows in all.chunks(self.max_rows) {
-            let batch = Batch { config: &self.config, ends: &self.ends, request, sessions: &mut self.sessions };
+            let batch = Batch {
+                config: &self.config,
+                ends: &self.ends,
+                request,
+                sessions: &mut self.sessions,
+            };
             for (row, completion) in rows.iter().zip(batch.run(rows)?) {
                 completions[row.prompt][row.sample as usize] = completion;
             }
@@ -189,17 +212,31 @@ impl Generator {
             .try_for_each(|(index, prompt)| self.check_prompt(index, prompt, request.max_new))
     }
 
-    fn check_prompt(&self, index: usize, prompt: &Prompt, max_new: usize) -> Result<(), GenerateError> {
+    fn check_prompt(
+        &self,
+        index: usize,
+        prompt: &Prompt,
+        max_new: usize,
+    ) -> Result<(), GenerateError> {
         let (tokens, vocab) = (prompt.tokens.len(), self.config.vocab_size);
         if tokens == 0 {
             return Err(GenerateError::Empty { index });
         }
         if let Some(&token) = prompt.tokens.iter().find(|&&token| token as usize >= vocab) {
-            return Err(GenerateError::Token { index, token, vocab });
+            return Err(GenerateError::Token {
+                index,
+                token,
+                vocab,
+            });
         }
         let max_positions = self.config.max_positions;
         if tokens.saturating_add(max_new) > max_positions {
-            return Err(GenerateError::TooLong { index, tokens, max_new, max_positions });
+            return Err(GenerateError::TooLong {
+                index,
+                tokens,
+                max_new,
+                max_positions,
+            });
         }
         Ok(())
     }

@@ -26,9 +26,15 @@ pub(super) enum Key {
 impl Key {
     fn record(self, config: &ModelConfig) -> Result<Program, ProgramError> {
         match self {
-            Self::Prefill { rows, length } => {
-                programs::prefill(config, Prefill { rows, length, slots: length, logits: false })
-            }
+            Self::Prefill { rows, length } => programs::prefill(
+                config,
+                Prefill {
+                    rows,
+                    length,
+                    slots: length,
+                    logits: false,
+                },
+            ),
             Self::Decode { rows, slots } => programs::decode(config, rows, slots),
         }
     }
@@ -54,7 +60,14 @@ struct Loaded {
 impl Sessions {
     pub(super) fn new(engine: Arc<dyn Engine>, config: &ModelConfig) -> Result<Self, TensorError> {
         let (config, tables) = (config.clone(), Tables::new(config, 0)?);
-        Ok(Self { engine, config, tables, weights: None, version: 0, loaded: HashMap::new() })
+        Ok(Self {
+            engine,
+            config,
+            tables,
+            weights: None,
+            version: 0,
+            loaded: HashMap::new(),
+        })
     }
 
     pub(super) fn set_weights(&mut self, weights: Weights) {
@@ -72,12 +85,16 @@ impl Sessions {
                 let mut session = self.engine.load(&program)?;
                 let positions = rope::addressed(&program);
                 if self.tables.positions() < positions {
-                    // Doubling, so that ever longer programs do not compute the same rows again each time.
+                    // Doubling, so that ever longer programs do not compute the same rows again
+                    // each time.
                     let grown = positions.next_power_of_two().min(self.config.max_positions);
                     self.tables = Tables::new(&self.config, grown)?;
                 }
                 self.tables.write_to(session.as_mut())?;
-                place.insert(Loaded { session, version: 0 })
+                place.insert(Loaded {
+                    session,
+                    version: 0,
+                })
             }
         };
         if loaded.version != self.version {

@@ -25,13 +25,21 @@ impl Key {
     /// `None` for a question without a verifier.
     fn new(plan: &Plan, truths: &[Option<&str>]) -> Self {
         let pairs = plan.questions.iter().zip(truths);
-        Self(pairs.filter_map(|(question, truth)| Some((question.id, (*truth)?.to_string()))).collect())
+        Self(
+            pairs
+                .filter_map(|(question, truth)| Some((question.id, (*truth)?.to_string())))
+                .collect(),
+        )
     }
 }
 
 impl Judge for Key {
     fn score(&self, question: &Question, answer: &str) -> f32 {
-        f32::from(u8::from(self.0.get(&question.id).is_some_and(|truth| truth == answer)))
+        f32::from(u8::from(
+            self.0
+                .get(&question.id)
+                .is_some_and(|truth| truth == answer),
+        ))
     }
 
     fn normal(&self, _: &Question, answer: &str) -> Option<String> {
@@ -53,7 +61,11 @@ struct Says {
 
 /// One answer in all stages.
 fn always(answer: &'static str) -> Says {
-    Says { completions: vec![answer], endorsed: Some(answer), decided: answer }
+    Says {
+        completions: vec![answer],
+        endorsed: Some(answer),
+        decided: answer,
+    }
 }
 
 fn text(text: &str) -> Text {
@@ -63,12 +75,28 @@ fn text(text: &str) -> Text {
 fn plan(members: u8, questions: u16, group: u8, stake: impl Fn(u8) -> u64) -> Arc<Plan> {
     let mut config = toy::config(members.into());
     let weighting = Weighting::Stake;
-    config.game = Game { practice: 0, common: questions, group, weighting, ..config.game };
-    let mut peers: Vec<_> = (1..=members).map(|i| NodeKey::from_secret(&[i; 32]).unwrap().peer()).collect();
+    config.game = Game {
+        practice: 0,
+        common: questions,
+        group,
+        weighting,
+        ..config.game
+    };
+    let mut peers: Vec<_> = (1..=members)
+        .map(|i| NodeKey::from_secret(&[i; 32]).unwrap().peer())
+        .collect();
     peers.sort_unstable();
     let mut roster = Roster::default();
     for (i, peer) in (0..).zip(peers) {
-        roster.register(Member { stake: stake(i), ..Member::new(peer) }, 0).unwrap();
+        roster
+            .register(
+                Member {
+                    stake: stake(i),
+                    ..Member::new(peer)
+                },
+                0,
+            )
+            .unwrap();
     }
     Arc::new(Plan::new(&config, config.swarm_id(), 0, roster.snapshot(0)))
 }
@@ -78,12 +106,23 @@ fn round(plan: &Arc<Plan>, says: &[Vec<Says>]) -> Arc<Transcript> {
     let mut transcript = Transcript::new(plan.clone());
     for (slot, question) in (0..).zip(says) {
         for (member, said) in (0..).zip(question) {
-            let completions =
-                said.completions.iter().map(|completion| Completion::untold((*completion).into())).collect();
-            transcript.shares.insert((slot, member), Group { completions });
-            let critique = Critique { endorsed: said.endorsed.map(text), reason: text("") };
+            let completions = said
+                .completions
+                .iter()
+                .map(|completion| Completion::untold((*completion).into()))
+                .collect();
+            transcript
+                .shares
+                .insert((slot, member), Group { completions });
+            let critique = Critique {
+                endorsed: said.endorsed.map(text),
+                reason: text(""),
+            };
             transcript.critiques.insert((slot, member), critique);
-            let decision = Decision { answer: text(said.decided), foreseen: text("?") };
+            let decision = Decision {
+                answer: text(said.decided),
+                foreseen: text("?"),
+            };
             transcript.decisions.insert((slot, member), decision);
         }
     }
@@ -92,7 +131,11 @@ fn round(plan: &Arc<Plan>, says: &[Vec<Says>]) -> Arc<Transcript> {
 
 fn winners(plan: &Arc<Plan>, says: &[Vec<Says>], truths: &[Option<&str>]) -> Vec<Option<Choice>> {
     let result = resolve(round(plan, says), &Key::new(plan, truths));
-    result.boards.iter().map(|board| board.winner().cloned()).collect()
+    result
+        .boards
+        .iter()
+        .map(|board| board.winner().cloned())
+        .collect()
 }
 
 fn answer(winner: &Option<Choice>) -> Option<&str> {
@@ -116,14 +159,28 @@ fn one_member_that_is_right_outvotes_two_that_are_always_wrong() {
 fn completions_come_first_and_the_other_stages_choose_where_they_are_close() {
     let plan = plan(3, 1, 2, |_| 1);
     let with = |completions: &[&'static str], endorsed, decided| {
-        let mine = Says { completions: completions.to_vec(), endorsed, decided };
+        let mine = Says {
+            completions: completions.to_vec(),
+            endorsed,
+            decided,
+        };
         let all = vec![vec![
             mine,
-            Says { decided: "?", ..always("b") },
-            Says { endorsed: None, decided: "?", ..always("c") },
+            Says {
+                decided: "?",
+                ..always("b")
+            },
+            Says {
+                endorsed: None,
+                decided: "?",
+                ..always("c")
+            },
         ]];
         let winner = winners(&plan, &all, &[Some("z")]).remove(0).unwrap();
-        (winner.answer.to_string(), winner.votes / u128::from(record::EVEN))
+        (
+            winner.answer.to_string(),
+            winner.votes / u128::from(record::EVEN),
+        )
     };
     // Members 1 and 2 sent one of two completions: half a vote for each of "b" and "c".
     assert_eq!(with(&["a", "a"], Some("b"), "b"), ("a".into(), 2));
@@ -135,42 +192,68 @@ fn completions_come_first_and_the_other_stages_choose_where_they_are_close() {
 #[test]
 fn critics_and_deciders_that_are_mostly_wrong_choose_nothing() {
     let plan = plan(12, 9, 1, |_| 1);
-    // Members 0 and 1 are each right in every other completion, so that their last ones are close. Member 1 is right in
-    // the other stages; the eleven others, who would outweigh it, are wrong there.
+    // Members 0 and 1 are each right in every other completion, so that their last ones are close.
+    // Member 1 is right in the other stages; the eleven others, who would outweigh it, are wrong
+    // there.
     let question = |n: usize| {
-        let turns = if n.is_multiple_of(2) { ["b", "a"] } else { ["a", "b"] };
-        let wrong = |completion| Says { completions: vec![completion], ..always("b") };
+        let turns = if n.is_multiple_of(2) {
+            ["b", "a"]
+        } else {
+            ["a", "b"]
+        };
+        let wrong = |completion| Says {
+            completions: vec![completion],
+            ..always("b")
+        };
         let mut says = vec![wrong("?"); 12];
         says[0] = wrong(turns[0]);
-        says[1] = Says { completions: vec![turns[1]], ..always("a") };
+        says[1] = Says {
+            completions: vec![turns[1]],
+            ..always("a")
+        };
         says
     };
     let says: Vec<_> = (0..9).map(question).collect();
-    assert_eq!(answer(&winners(&plan, &says, &[Some("a"); 9])[8]), Some("a"));
+    assert_eq!(
+        answer(&winners(&plan, &says, &[Some("a"); 9])[8]),
+        Some("a")
+    );
     assert_eq!(answer(&winners(&plan, &says, &[None; 9])[8]), Some("b"));
 }
 
 #[test]
 fn silence_where_votes_are_due_counts_as_wrong() {
     let plan = plan(3, 6, 1, |_| 1);
-    let silent = Says { completions: vec!["?"], endorsed: None, decided: "?" };
+    let silent = Says {
+        completions: vec!["?"],
+        endorsed: None,
+        decided: "?",
+    };
     let mut says = vec![vec![always("a"), silent.clone(), silent.clone()]; 6];
     // Member 0 is wrong half of the time; who only speaks once has no better record than that.
     for question in &mut says[..3] {
         question[0] = always("x");
     }
     says[5] = vec![always("a"), always("b"), silent];
-    assert_eq!(answer(&winners(&plan, &says, &[Some("a"); 6])[5]), Some("a"));
+    assert_eq!(
+        answer(&winners(&plan, &says, &[Some("a"); 6])[5]),
+        Some("a")
+    );
 }
 
 #[test]
 fn the_greatest_stakes_and_records_do_not_overflow() {
     let plan = plan(4, 200, 16, |_| u64::MAX);
     let mut says = vec![vec![always("a"); 4]; 200];
-    says.iter_mut().flatten().for_each(|said| said.completions = vec!["a"; 16]);
+    says.iter_mut()
+        .flatten()
+        .for_each(|said| said.completions = vec!["a"; 16]);
     let all = winners(&plan, &says, &[Some("a"); 200]);
     let most = u128::from(u64::MAX) * u128::from(record::CERTAIN * 200 / 201) * 16 * 4;
-    assert!(all.iter().all(|winner| winner.as_ref().unwrap().votes == most));
+    assert!(
+        all.iter()
+            .all(|winner| winner.as_ref().unwrap().votes == most)
+    );
 }
 
 #[test]
@@ -179,7 +262,10 @@ fn stake_multiplies_the_weight_of_a_record() {
     // Two right and two wrong votes elsewhere: 3/4 against 1/4.
     for (stake, winner) in [(2, "a"), (4, "b")] {
         let plan = plan(2, 3, 1, |member| if member == 1 { stake } else { 1 });
-        assert_eq!(answer(&winners(&plan, &says, &[Some("a"); 3])[0]), Some(winner));
+        assert_eq!(
+            answer(&winners(&plan, &says, &[Some("a"); 3])[0]),
+            Some(winner)
+        );
     }
 }
 
@@ -187,8 +273,16 @@ const ANSWERS: [&str; 4] = ["a", "b", "c", "?"];
 
 fn said() -> impl Strategy<Value = Says> {
     let one = || (0..ANSWERS.len()).prop_map(|i| ANSWERS[i]);
-    (proptest::collection::vec(one(), 1..3), proptest::option::of(one()), one())
-        .prop_map(|(completions, endorsed, decided)| Says { completions, endorsed, decided })
+    (
+        proptest::collection::vec(one(), 1..3),
+        proptest::option::of(one()),
+        one(),
+    )
+        .prop_map(|(completions, endorsed, decided)| Says {
+            completions,
+            endorsed,
+            decided,
+        })
 }
 
 /// Four questions, five members, one truth per question.
@@ -238,14 +332,18 @@ proptest! {
     }
 }
 
-// Two questions whose votes weigh each other: truths are "a" or "b" with equal chance, three members each see each
-// rightly with chance 3/4. Members 1 and 2 are truthful; member 0 may say anything about both.
+// Two questions whose votes weigh each other: truths are "a" or "b" with equal chance, three
+// members each see each rightly with chance 3/4. Members 1 and 2 are truthful; member 0 may say
+// anything about both.
 
 const TRUTHS: [&str; 2] = ["a", "b"];
 
 /// Chance of three signals under a truth, in 64ths.
 fn chance(truth: usize, signals: [usize; 3]) -> Points {
-    signals.iter().map(|signal| if *signal == truth { 3 } else { 1 }).product()
+    signals
+        .iter()
+        .map(|signal| if *signal == truth { 3 } else { 1 })
+        .product()
 }
 
 fn bits(number: usize) -> [usize; 3] {
@@ -255,19 +353,36 @@ fn bits(number: usize) -> [usize; 3] {
 /// What member 0 does with a question: answer, endorsement (2 = none), decision, foreseen.
 type Act = (usize, usize, usize, usize);
 
-fn payoff(plan: &Arc<Plan>, signals: [[usize; 3]; 2], acts: [Act; 2], truths: [usize; 2]) -> Points {
+fn payoff(
+    plan: &Arc<Plan>,
+    signals: [[usize; 3]; 2],
+    acts: [Act; 2],
+    truths: [usize; 2],
+) -> Points {
     let mut transcript = Transcript::new(plan.clone());
     for (slot, (signals, act)) in (0..).zip(signals.into_iter().zip(acts)) {
         let shares = [act.0, signals[1], signals[2]];
         let majority = usize::from(shares.iter().sum::<usize>() >= 2);
         for (member, share) in (0..).zip(shares) {
-            let (endorsed, decided, foreseen) =
-                if member == 0 { (act.1, act.2, act.3) } else { (majority, majority, majority) };
-            let critique = Critique { endorsed: TRUTHS.get(endorsed).map(|t| text(t)), reason: text("") };
-            let decision = Decision { answer: text(TRUTHS[decided]), foreseen: text(TRUTHS[foreseen]) };
-            transcript
-                .shares
-                .insert((slot, member), Group { completions: vec![Completion::untold(TRUTHS[share].into())] });
+            let (endorsed, decided, foreseen) = if member == 0 {
+                (act.1, act.2, act.3)
+            } else {
+                (majority, majority, majority)
+            };
+            let critique = Critique {
+                endorsed: TRUTHS.get(endorsed).map(|t| text(t)),
+                reason: text(""),
+            };
+            let decision = Decision {
+                answer: text(TRUTHS[decided]),
+                foreseen: text(TRUTHS[foreseen]),
+            };
+            transcript.shares.insert(
+                (slot, member),
+                Group {
+                    completions: vec![Completion::untold(TRUTHS[share].into())],
+                },
+            );
             transcript.critiques.insert((slot, member), critique);
             transcript.decisions.insert((slot, member), decision);
         }
@@ -282,7 +397,9 @@ fn lying_about_one_question_does_not_pay_on_another() {
     let acts = |share: usize| (0..12).map(move |i| (share, i / 4, i / 2 % 2, i % 2));
     let value = |signals: [[usize; 3]; 2], acts: [Act; 2]| -> Points {
         let truths = (0..4).map(|i| [i & 1, i >> 1]);
-        let one = |t: [usize; 2]| chance(t[0], signals[0]) * chance(t[1], signals[1]) * payoff(&plan, signals, acts, t);
+        let one = |t: [usize; 2]| {
+            chance(t[0], signals[0]) * chance(t[1], signals[1]) * payoff(&plan, signals, acts, t)
+        };
         truths.map(one).sum()
     };
     // By symmetry of the questions' answers it is enough that member 0 sees "a" for both.
@@ -292,10 +409,16 @@ fn lying_about_one_question_does_not_pay_on_another() {
         let belief = signals.map(|signals| usize::from(signals.iter().sum::<usize>() >= 2));
         honest += value(signals, belief.map(|belief| (0, belief, belief, belief)));
         for shares in [[0, 0], [0, 1], [1, 0], [1, 1]] {
-            let pairs = acts(shares[0]).flat_map(|first| acts(shares[1]).map(move |second| [first, second]));
-            *best.entry(shares).or_default() += pairs.map(|acts| value(signals, acts)).max().unwrap();
+            let pairs = acts(shares[0])
+                .flat_map(|first| acts(shares[1]).map(move |second| [first, second]));
+            *best.entry(shares).or_default() +=
+                pairs.map(|acts| value(signals, acts)).max().unwrap();
         }
     }
     assert_eq!(honest, best[&[0, 0]]);
-    assert!(best.iter().all(|(shares, value)| *shares == [0, 0] || *value < honest), "a false answer pays");
+    assert!(
+        best.iter()
+            .all(|(shares, value)| *shares == [0, 0] || *value < honest),
+        "a false answer pays"
+    );
 }

@@ -35,7 +35,10 @@ pub fn hostility_curve(
     percents: &[usize],
     driver: &mut dyn FnMut() -> Box<dyn Driver>,
 ) -> Result<Vec<CurvePoint>, SimulationError> {
-    percents.iter().map(|percent| point(base, judge, roles, *percent, driver().as_mut())).collect()
+    percents
+        .iter()
+        .map(|percent| point(base, judge, roles, *percent, driver().as_mut()))
+        .collect()
 }
 
 fn point(
@@ -68,7 +71,8 @@ fn mean(scores: &[Points]) -> f64 {
 
 /// The table as comma-separated values with a header line.
 pub fn csv(points: &[CurvePoint]) -> String {
-    let mut out = String::from("hostile_percent,honest_mean,honest_min,hostile_mean,settled_percent\n");
+    let mut out =
+        String::from("hostile_percent,honest_mean,honest_min,hostile_mean,settled_percent\n");
     for p in points {
         // Writing to a string cannot fail.
         let _ = writeln!(

@@ -18,10 +18,12 @@ pub struct Job {
 
 /// Thinks for all peers of a simulation.
 ///
-/// Each call carries the wishes of all peers at one virtual moment, so a driver may compute them in parallel. Results
-/// are matched to jobs by position; a missing one leaves its peer silent in that stage.
+/// Each call carries the wishes of all peers at one virtual moment, so a driver may compute them in
+/// parallel. Results are matched to jobs by position; a missing one leaves its peer silent in that
+/// stage.
 pub trait Driver {
-    /// Answers the questions of each job, `task.group` completions per question, the first being the answer.
+    /// Answers the questions of each job, `task.group` completions per question, the first being
+    /// the answer.
     fn answers(&mut self, jobs: &[Job]) -> Vec<Answers>;
 
     /// Reads the revealed answers of each job and endorses one or none per question.

@@ -10,12 +10,14 @@
 //!   ▼
 //! Report (results, scores, counters, digests)
 //! ```
-//! Every honest peer runs the same [`Core`](super::Core) as a daemon would. A hostile peer runs one too, and a
-//! [`hostile::Strategy`] twists its work and its messages. Publishing models gossip: what one member publishes reaches
-//! all, each after its own delay, unless the link loses it for good.
+//! Every honest peer runs the same [`Core`](super::Core) as a daemon would. A hostile peer runs one
+//! too, and a [`hostile::Strategy`] twists its work and its messages. Publishing models gossip:
+//! what one member publishes reaches all, each after its own delay, unless the link loses it for
+//! good.
 //!
-//! Loss and delay of a message are a function of (seed, sender, receiver, message), never of other traffic, so adding
-//! attackers leaves the fate of honest messages as it was and runs can be compared exactly.
+//! Loss and delay of a message are a function of (seed, sender, receiver, message), never of other
+//! traffic, so adding attackers leaves the fate of honest messages as it was and runs can be
+//! compared exactly.
 
 pub mod curve;
 pub mod driver;

@@ -27,15 +27,24 @@ pub struct RoundReport {
 impl RoundReport {
     pub(super) fn note(&mut self, result: &Arc<RoundResult>) {
         *self.digests.entry(result.digest).or_insert(0) += 1;
-        let count = |result: &Arc<RoundResult>| self.digests.get(&result.digest).copied().unwrap_or(0);
-        if self.result.as_ref().is_none_or(|best| count(result) > count(best)) {
+        let count =
+            |result: &Arc<RoundResult>| self.digests.get(&result.digest).copied().unwrap_or(0);
+        if self
+            .result
+            .as_ref()
+            .is_none_or(|best| count(result) > count(best))
+        {
             self.result = Some(result.clone());
         }
     }
 
     /// True if every honest peer that saw the round end has the same settled digest.
     pub fn is_settled(&self) -> bool {
-        !self.settlements.is_empty() && self.settlements.values().all(|settlement| settlement.agrees)
+        !self.settlements.is_empty()
+            && self
+                .settlements
+                .values()
+                .all(|settlement| settlement.agrees)
     }
 }
 
@@ -59,16 +68,28 @@ pub struct Report {
 impl Report {
     /// A digest over the agreed result of every round: equal digests, equal histories.
     pub fn transcript_digest(&self) -> Digest32 {
-        let digests = self.rounds.values().filter_map(|round| round.result.as_ref());
-        digests.fold(Hasher::new("history"), |hasher, result| hasher.bytes(&result.digest)).finish()
+        let digests = self
+            .rounds
+            .values()
+            .filter_map(|round| round.result.as_ref());
+        digests
+            .fold(Hasher::new("history"), |hasher, result| {
+                hasher.bytes(&result.digest)
+            })
+            .finish()
     }
 
     /// A peer's rewards in each round.
     pub fn rows(&self, peer: usize) -> Vec<Rows> {
-        let Some(id) = self.peers.get(peer) else { return Vec::new() };
+        let Some(id) = self.peers.get(peer) else {
+            return Vec::new();
+        };
         let of_round = |round: &RoundReport| {
             let scores = &round.result.as_ref()?.scores;
-            scores.iter().find(|score| score.peer == *id).map(|score| score.rows)
+            scores
+                .iter()
+                .find(|score| score.peer == *id)
+                .map(|score| score.rows)
         };
         self.rounds.values().filter_map(of_round).collect()
     }
@@ -87,6 +108,9 @@ impl Report {
 
     /// Rounds that settled.
     pub fn settled(&self) -> usize {
-        self.rounds.values().filter(|round| round.is_settled()).count()
+        self.rounds
+            .values()
+            .filter(|round| round.is_settled())
+            .count()
     }
 }

@@ -146,10 +146,21 @@ impl Simulation {
 
     /// Plays all rounds, or as many as the driver wants, and lets the driver think.
     pub fn run(mut self, driver: &mut dyn Driver) -> Report {
-        let end = self.clock.start(Position { round: self.spec.rounds, window: Window::ShareSeal });
+        let end = self.clock.start(Position {
+            round: self.spec.rounds,
+            window: Window::ShareSeal,
+        });
         // Slow clocks see the last round end later.
-        let slack = self.peers.iter().map(|peer| peer.skew.unsigned_abs()).max().unwrap_or(0);
-        while let Some(now) = self.next_time().filter(|now| *now <= end + slack && !driver.is_over()) {
+        let slack = self
+            .peers
+            .iter()
+            .map(|peer| peer.skew.unsigned_abs())
+            .max()
+            .unwrap_or(0);
+        while let Some(now) = self
+            .next_time()
+            .filter(|now| *now <= end + slack && !driver.is_over())
+        {
             while let Some(event) = self.pop(now) {
                 self.happen(event);
             }
@@ -182,11 +193,18 @@ impl Simulation {
 
     fn schedule(&mut self, at: Millis, peer: usize, what: Happening) {
         self.order += 1;
-        self.queue.push(Reverse(Event { at, order: self.order, peer, what }));
+        self.queue.push(Reverse(Event {
+            at,
+            order: self.order,
+            peer,
+            what,
+        }));
     }
 
     fn schedule_tick(&mut self, index: usize) {
-        let Some(peer) = self.peers.get(index) else { return };
+        let Some(peer) = self.peers.get(index) else {
+            return;
+        };
         if let Some(core) = &peer.core {
             let at = peer.global(core.next_tick());
             self.schedule(at, index, Happening::Tick);
@@ -195,24 +213,53 @@ impl Simulation {
 }
 
 fn build_peers(spec: &Spec, judge: Arc<dyn Judge>) -> Result<Vec<Peer>, SimulationError> {
-    let keys: Vec<_> = (0..spec.peers.len()).map(|index| spec.key(index)).collect::<Result<_, _>>()?;
+    let keys: Vec<_> = (0..spec.peers.len())
+        .map(|index| spec.key(index))
+        .collect::<Result<_, _>>()?;
     let mut roster = Roster::default();
     for (peer, key) in spec.peers.iter().zip(&keys) {
-        roster.register(Member { peer: key.peer(), stake: peer.stake, topics: peer.topics }, 0)?;
+        roster.register(
+            Member {
+                peer: key.peer(),
+                stake: peer.stake,
+                topics: peer.topics,
+            },
+            0,
+        )?;
     }
     let memo = Arc::new(SignatureMemo::default());
     let build = |(index, key)| {
         let (config, judge, memo) = (spec.swarm.clone(), judge.clone(), memo.clone());
-        build_peer(spec, index, Setup { config, key, judge, memo, roster: roster.clone() })
+        build_peer(
+            spec,
+            index,
+            Setup {
+                config,
+                key,
+                judge,
+                memo,
+                roster: roster.clone(),
+            },
+        )
     };
     keys.into_iter().enumerate().map(build).collect()
 }
 
 fn build_peer(spec: &Spec, index: usize, setup: Setup) -> Result<Peer, SimulationError> {
-    let (role, skew) = spec.peers.get(index).map_or((Role::Silent, 0), |peer| (peer.role, peer.skew_ms));
+    let (role, skew) = spec
+        .peers
+        .get(index)
+        .map_or((Role::Silent, 0), |peer| (peer.role, peer.skew_ms));
     let core = Core::new(setup.clone(), 0)?;
     let attacker = Attacker::new(setup.key.clone(), *core.swarm(), spec.seed, index);
-    Ok(Peer { role, skew, core: Some(core), strategy: strategy(role), attacker, setup })
+    Ok(Peer {
+        role,
+        skew,
+        core: Some(core),
+        strategy: strategy(role),
+        attacker,
+        setup,
+    })
 }
 
 // Events.
@@ -253,7 +300,9 @@ impl Simulation {
     }
 
     fn input(&mut self, index: usize, input: Input, now: Millis) {
-        let Some(peer) = self.peers.get_mut(index) else { return };
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
         let local = peer.local(now);
         let Some(core) = &mut peer.core else { return };
         let mut sends = Vec::new();
@@ -269,7 +318,9 @@ impl Simulation {
     }
 
     fn output(&mut self, index: usize, output: Output, now: Millis, sends: &mut Vec<Arc<[u8]>>) {
-        let Some(peer) = self.peers.get_mut(index) else { return };
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
         match output {
             Output::Broadcast(bytes) => match &mut peer.strategy {
                 Some(strategy) => sends.extend(strategy.send(bytes, &mut peer.attacker)),
@@ -297,7 +348,10 @@ impl Simulation {
                 round.settlements.insert(index, settlement);
             }
             Output::Evidence(evidence) => {
-                self.report.evidence.entry(evidence.peer).or_insert(*evidence);
+                self.report
+                    .evidence
+                    .entry(evidence.peer)
+                    .or_insert(*evidence);
             }
             Output::Missed(round, stage) => self.report.missed.push((index, round, stage)),
             _ => {}
@@ -307,7 +361,9 @@ impl Simulation {
     fn publish_all(&mut self, from: usize, messages: Vec<Arc<[u8]>>, now: Millis) {
         for bytes in messages {
             let message = fingerprint(&bytes);
-            let Some(link) = self.report.peers.get(from).copied().map(Link) else { return };
+            let Some(link) = self.report.peers.get(from).copied().map(Link) else {
+                return;
+            };
             for to in (0..self.peers.len()).filter(|to| *to != from) {
                 if let Some(at) = self.weather.arrival(from, to, message, now) {
                     let input = Input::Envelope(link, bytes.clone());
@@ -320,7 +376,9 @@ impl Simulation {
 
 /// The end of a message, which is the end of its signature: cheap and different for every message.
 fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.last_chunk().map_or(bytes.len() as u64, |tail| u64::from_le_bytes(*tail))
+    bytes
+        .last_chunk()
+        .map_or(bytes.len() as u64, |tail| u64::from_le_bytes(*tail))
 }
 
 // Thinking.
@@ -333,25 +391,45 @@ impl Simulation {
         }
         for (stage, jobs) in stages {
             let work: Vec<_> = match stage {
-                Stage::Share => driver.answers(&jobs).into_iter().map(Work::Answers).collect(),
-                Stage::Critique => driver.critiques(&jobs).into_iter().map(Work::Critiques).collect(),
-                Stage::Decide => driver.decisions(&jobs).into_iter().map(Work::Decisions).collect(),
+                Stage::Share => driver
+                    .answers(&jobs)
+                    .into_iter()
+                    .map(Work::Answers)
+                    .collect(),
+                Stage::Critique => driver
+                    .critiques(&jobs)
+                    .into_iter()
+                    .map(Work::Critiques)
+                    .collect(),
+                Stage::Decide => driver
+                    .decisions(&jobs)
+                    .into_iter()
+                    .map(Work::Decisions)
+                    .collect(),
             };
-            jobs.iter().zip(work).for_each(|(job, work)| self.hand_in(job, work, now, driver));
+            jobs.iter()
+                .zip(work)
+                .for_each(|(job, work)| self.hand_in(job, work, now, driver));
         }
         self.learn(driver);
         self.settle(driver);
     }
 
     fn hand_in(&mut self, job: &Job, work: Work, now: Millis, driver: &dyn Driver) {
-        let Some(peer) = self.peers.get_mut(job.peer) else { return };
+        let Some(peer) = self.peers.get_mut(job.peer) else {
+            return;
+        };
         let work = match &mut peer.strategy {
             Some(strategy) => strategy.work(work, &job.task, &|question| driver.wrong(question)),
             None => Some(work),
         };
         if let Some(work) = work {
             let input = Input::Work(job.task.round, work);
-            self.schedule(now + self.spec.compute_ms, job.peer, Happening::Input(input));
+            self.schedule(
+                now + self.spec.compute_ms,
+                job.peer,
+                Happening::Input(input),
+            );
         }
     }
 
@@ -368,8 +446,16 @@ impl Simulation {
             return;
         }
         for (index, result) in &results {
-            if self.peers.get(*index).is_some_and(|peer| peer.role == Role::Honest) {
-                self.report.rounds.entry(result.transcript.plan.round).or_default().note(result);
+            if self
+                .peers
+                .get(*index)
+                .is_some_and(|peer| peer.role == Role::Honest)
+            {
+                self.report
+                    .rounds
+                    .entry(result.transcript.plan.round)
+                    .or_default()
+                    .note(result);
             }
         }
         driver.learn(&results);

@@ -23,7 +23,8 @@ pub struct Spec {
     pub network: Network,
     /// Crashes and restarts.
     pub crashes: Vec<Crash>,
-    /// Virtual time from a wish to its work, in milliseconds; must be shorter than the seal windows.
+    /// Virtual time from a wish to its work, in milliseconds; must be shorter than the seal
+    /// windows.
     pub compute_ms: u64,
 }
 
@@ -43,7 +44,12 @@ pub struct PeerSpec {
 impl PeerSpec {
     /// A peer with this role, all topics, stake 1 and a true clock.
     pub fn new(role: Role) -> Self {
-        Self { role, topics: u64::MAX, stake: 1, skew_ms: 0 }
+        Self {
+            role,
+            topics: u64::MAX,
+            stake: 1,
+            skew_ms: 0,
+        }
     }
 }
 
@@ -70,8 +76,14 @@ pub enum Role {
 
 impl Role {
     /// All hostile roles.
-    pub const HOSTILE: [Self; 6] =
-        [Self::WrongGold, Self::Copier, Self::Replayer, Self::Equivocator, Self::Flooder, Self::Garbler];
+    pub const HOSTILE: [Self; 6] = [
+        Self::WrongGold,
+        Self::Copier,
+        Self::Replayer,
+        Self::Equivocator,
+        Self::Flooder,
+        Self::Garbler,
+    ];
 }
 
 /// A peer that loses its memory and comes back.
@@ -90,7 +102,12 @@ pub struct Crash {
 /// # Errors
 /// With negligible probability the derived secret is no key; take another seed then.
 pub fn simulated_key(seed: u64, peer: usize) -> Result<NodeKey, KeyError> {
-    NodeKey::from_secret(&Hasher::new("simulated-key").u64(seed).u64(peer as u64).finish())
+    NodeKey::from_secret(
+        &Hasher::new("simulated-key")
+            .u64(seed)
+            .u64(peer as u64)
+            .finish(),
+    )
 }
 
 impl Spec {
@@ -104,7 +121,11 @@ impl Spec {
 
     /// The indices of honest peers.
     pub fn honest(&self) -> impl Iterator<Item = usize> {
-        self.peers.iter().enumerate().filter(|(_, peer)| peer.role == Role::Honest).map(|(index, _)| index)
+        self.peers
+            .iter()
+            .enumerate()
+            .filter(|(_, peer)| peer.role == Role::Honest)
+            .map(|(index, _)| index)
     }
 
     /// Gives the last `count` peers these roles in turn, everybody before is honest.
@@ -112,7 +133,10 @@ impl Spec {
     pub fn with_last(mut self, count: usize, roles: &[Role]) -> Self {
         let honest = self.peers.len().saturating_sub(count);
         let turns = std::iter::repeat_n(Role::Honest, honest).chain(roles.iter().copied().cycle());
-        self.peers.iter_mut().zip(turns).for_each(|(peer, role)| peer.role = role);
+        self.peers
+            .iter_mut()
+            .zip(turns)
+            .for_each(|(peer, role)| peer.role = role);
         self
     }
 }

@@ -14,7 +14,9 @@ const SKILL: u32 = 65;
 
 fn play(spec: Spec) -> Report {
     let mut driver = ToyDriver::new(SKILL, spec.seed);
-    Simulation::new(spec, std::sync::Arc::new(ToyJudge)).unwrap().run(&mut driver)
+    Simulation::new(spec, std::sync::Arc::new(ToyJudge))
+        .unwrap()
+        .run(&mut driver)
 }
 
 fn start(spec: &Spec, round: u64, window: Window) -> u64 {
@@ -25,16 +27,29 @@ fn start(spec: &Spec, round: u64, window: Window) -> u64 {
 fn honest_peers_agree_and_are_paid() {
     let spec = toy::spec(8, 3, 1);
     let mut driver = ToyDriver::new(SKILL, 1);
-    let report = Simulation::new(spec, std::sync::Arc::new(ToyJudge)).unwrap().run(&mut driver);
+    let report = Simulation::new(spec, std::sync::Arc::new(ToyJudge))
+        .unwrap()
+        .run(&mut driver);
     assert_eq!(report.settled(), 3);
     assert!(driver.learned.len() == 8 && driver.learned.values().all(|rounds| *rounds == 3));
     assert!((0..8).all(|peer| report.total(peer) > 0));
     let counters = report.all_counters();
-    assert!(Rejection::ALL.into_iter().all(|reason| counters.rejected(reason) == 0), "{counters:?}");
+    assert!(
+        Rejection::ALL
+            .into_iter()
+            .all(|reason| counters.rejected(reason) == 0),
+        "{counters:?}"
+    );
     assert!(report.missed.is_empty() && report.evidence.is_empty());
     let result = report.rounds[&0].result.clone().unwrap();
     assert_eq!(result.transcript.shares.len(), 8 + 2 * 8);
-    assert_eq!((result.transcript.critiques.len(), result.transcript.decisions.len()), (16, 16));
+    assert_eq!(
+        (
+            result.transcript.critiques.len(),
+            result.transcript.decisions.len()
+        ),
+        (16, 16)
+    );
 }
 
 #[test]
@@ -78,7 +93,8 @@ fn hundred_peers_with_thirty_hostile_score_exactly_as_without() {
     assert_eq!((calm.settled(), attacked.settled()), (20, 20));
     assert_eq!(rows(&attacked, 70), rows(&calm, 70));
     let worst_honest = (0..70).map(|peer| attacked.total(peer)).min();
-    // Flooders, replayers and garblers may answer rightly too; liars, copiers and equivocators may not gain from it.
+    // Flooders, replayers and garblers may answer rightly too; liars, copiers and equivocators may
+    // not gain from it.
     for (peer, role) in (70..100).zip(Role::HOSTILE.into_iter().cycle()) {
         if matches!(role, Role::WrongGold | Role::Copier | Role::Equivocator) {
             assert!(Some(attacked.total(peer)) < worst_honest, "{role:?}");
@@ -100,7 +116,10 @@ fn every_attack_is_met_by_its_rejection() {
         (Role::Garbler, Rejection::Signature),
     ];
     for (role, reason) in cases {
-        assert!(counters(role).rejected(reason) > 0, "{role:?} never met {reason:?}");
+        assert!(
+            counters(role).rejected(reason) > 0,
+            "{role:?} never met {reason:?}"
+        );
     }
 }
 
@@ -108,7 +127,12 @@ fn every_attack_is_met_by_its_rejection() {
 fn copied_answers_earn_nothing() {
     let report = play(toy::spec(12, 3, 5).with_last(3, &[Role::Copier]));
     for peer in 9..12 {
-        assert!(report.rows(peer).iter().all(|rows| rows.list().iter().all(|points| *points <= 0)));
+        assert!(
+            report
+                .rows(peer)
+                .iter()
+                .all(|rows| rows.list().iter().all(|points| *points <= 0))
+        );
     }
 }
 
@@ -116,17 +140,36 @@ fn copied_answers_earn_nothing() {
 fn equivocation_is_proven_and_scored_down() {
     let spec = toy::spec(12, 2, 5).with_last(2, &[Role::Equivocator]);
     let report = play(spec);
-    assert_eq!(report.evidence.keys().collect::<BTreeSet<_>>(), report.peers[10..].iter().collect());
+    assert_eq!(
+        report.evidence.keys().collect::<BTreeSet<_>>(),
+        report.peers[10..].iter().collect()
+    );
     for evidence in report.evidence.values() {
         let key = PublicKey::try_from(evidence.peer).unwrap();
-        let [first, second] = [&evidence.first, &evidence.second].map(|bytes| Envelope::parse(bytes).unwrap());
-        assert!([first, second].iter().all(|envelope| key.verify(&envelope.digest(), &envelope.signature)));
-        let place = |envelope: Envelope<'_>| (envelope.header.round, envelope.header.kind, envelope.header.slot);
+        let [first, second] =
+            [&evidence.first, &evidence.second].map(|bytes| Envelope::parse(bytes).unwrap());
+        assert!(
+            [first, second]
+                .iter()
+                .all(|envelope| key.verify(&envelope.digest(), &envelope.signature))
+        );
+        let place = |envelope: Envelope<'_>| {
+            (
+                envelope.header.round,
+                envelope.header.kind,
+                envelope.header.slot,
+            )
+        };
         assert_eq!(place(first), place(second));
         assert_ne!(first.payload, second.payload);
     }
     for peer in 10..12 {
-        assert!(report.rows(peer).iter().all(|rows| rows.total() == EQUIVOCATION));
+        assert!(
+            report
+                .rows(peer)
+                .iter()
+                .all(|rows| rows.total() == EQUIVOCATION)
+        );
     }
 }
 
@@ -134,7 +177,11 @@ fn equivocation_is_proven_and_scored_down() {
 fn loss_delay_and_skewed_clocks_change_no_score() {
     let calm = toy::spec(20, 3, 9);
     let mut rough = calm.clone();
-    (rough.network.loss, rough.network.attempts, rough.network.jitter_ms) = (0.2, 12, 50);
+    (
+        rough.network.loss,
+        rough.network.attempts,
+        rough.network.jitter_ms,
+    ) = (0.2, 12, 50);
     rough.network.retry_ms = 40;
     for (index, peer) in rough.peers.iter_mut().enumerate() {
         peer.skew_ms = (index as i64 - 10) * 10;
@@ -149,7 +196,16 @@ fn a_slow_peer_is_dropped_and_told_so() {
     let mut spec = toy::spec(8, 2, 9);
     spec.compute_ms = 1_001;
     let report = play(spec);
-    assert_eq!(report.rounds[&0].result.as_ref().unwrap().transcript.shares.len(), 0);
+    assert_eq!(
+        report.rounds[&0]
+            .result
+            .as_ref()
+            .unwrap()
+            .transcript
+            .shares
+            .len(),
+        0
+    );
     assert!(report.missed.len() >= 16);
     let mut spec = toy::spec(8, 2, 9);
     spec.compute_ms = 950;
@@ -159,11 +215,22 @@ fn a_slow_peer_is_dropped_and_told_so() {
 #[test]
 fn a_minority_cut_off_knows_it_and_recovers() {
     let mut spec = toy::spec(20, 3, 9);
-    let (from, until) = (start(&spec, 1, Window::ShareSeal), start(&spec, 2, Window::ShareSeal) - 500);
-    spec.network.partitions = vec![Partition { from, until, cut: 4 }];
+    let (from, until) = (
+        start(&spec, 1, Window::ShareSeal),
+        start(&spec, 2, Window::ShareSeal) - 500,
+    );
+    spec.network.partitions = vec![Partition {
+        from,
+        until,
+        cut: 4,
+    }];
     let report = play(spec);
     let agrees = |round: u64| -> Vec<bool> {
-        report.rounds[&round].settlements.values().map(|settlement| settlement.agrees).collect()
+        report.rounds[&round]
+            .settlements
+            .values()
+            .map(|settlement| settlement.agrees)
+            .collect()
     };
     assert!(agrees(0).into_iter().all(|agrees| agrees));
     assert_eq!(agrees(1), [vec![false; 4], vec![true; 16]].concat());
@@ -173,16 +240,26 @@ fn a_minority_cut_off_knows_it_and_recovers() {
 #[test]
 fn a_crashed_peer_sits_out_and_returns() {
     let mut spec = toy::spec(10, 4, 9);
-    let (at, back) = (start(&spec, 1, Window::CritiqueSeal) + 10, start(&spec, 2, Window::ShareSeal) + 10);
+    let (at, back) = (
+        start(&spec, 1, Window::CritiqueSeal) + 10,
+        start(&spec, 2, Window::ShareSeal) + 10,
+    );
     spec.crashes = vec![Crash { peer: 3, at, back }];
     let calm = play(toy::spec(10, 4, 9));
     let report = play(spec);
     assert_eq!(report.settled(), 4);
     let (rows, expected) = (report.rows(3), calm.rows(3));
     assert_eq!((rows[0], rows[3]), (expected[0], expected[3]));
-    assert_eq!((rows[1].correctness, rows[1].decision), (expected[1].correctness, 0));
+    assert_eq!(
+        (rows[1].correctness, rows[1].decision),
+        (expected[1].correctness, 0)
+    );
     assert_eq!(rows[2].total(), 0);
-    assert!((0..10).filter(|peer| *peer != 3).all(|peer| report.rows(peer) == calm.rows(peer)));
+    assert!(
+        (0..10)
+            .filter(|peer| *peer != 3)
+            .all(|peer| report.rows(peer) == calm.rows(peer))
+    );
 }
 
 #[test]
@@ -190,7 +267,9 @@ fn the_curve_falls_only_when_liars_outvote() {
     let judge: std::sync::Arc<dyn super::super::question::Judge> = std::sync::Arc::new(ToyJudge);
     let base = toy::spec(20, 2, 3);
     let mut driver = || -> Box<dyn Driver> { Box::new(ToyDriver::new(SKILL, 3)) };
-    let points = curve::hostility_curve(&base, &judge, &[Role::WrongGold], &[0, 20, 70], &mut driver).unwrap();
+    let points =
+        curve::hostility_curve(&base, &judge, &[Role::WrongGold], &[0, 20, 70], &mut driver)
+            .unwrap();
     assert!(points[0].honest_min > 0.0);
     assert!(points[2].honest_mean < points[1].honest_mean);
     assert!(points[2].hostile_mean < points[2].honest_mean);

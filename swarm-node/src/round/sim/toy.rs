@@ -1,7 +1,7 @@
 //! The toy twin of a task and its models: numbers for answers, skill for thought.
 //!
-//! The truth of a question is a number below 1000 taken from its seed. A toy peer believes the truth with its skill's
-//! probability, and one of the next three numbers otherwise.
+//! The truth of a question is a number below 1000 taken from its seed. A toy peer believes the
+//! truth with its skill's probability, and one of the next three numbers otherwise.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use super::driver::{Driver, Job};
 use super::network::Network;
 use super::spec::{PeerSpec, Role, Spec};
 
-/// A swarm of `peers` in which everybody treats both common questions and about one practice question.
+/// A swarm of `peers` in which everybody treats both common questions and about one practice
+/// question.
 pub fn config(peers: u16) -> SwarmConfig {
     let game = Game {
         topics: 4,
@@ -68,7 +69,11 @@ pub fn truth(question: &Question) -> u64 {
 
 impl Judge for ToyJudge {
     fn score(&self, question: &Question, answer: &str) -> f32 {
-        if parse(answer) == Some(truth(question)) { 1.0 } else { 0.0 }
+        if parse(answer) == Some(truth(question)) {
+            1.0
+        } else {
+            0.0
+        }
     }
 
     fn normal(&self, _question: &Question, answer: &str) -> Option<String> {
@@ -95,40 +100,71 @@ impl ToyDriver {
     pub fn new(skill: u32, seed: u64) -> Self {
         let mut job = [0; 32];
         job[..8].copy_from_slice(&seed.to_le_bytes());
-        Self { key: key_from("round-toy", &job, &[0; 32]), skill, learned: BTreeMap::new() }
+        Self {
+            key: key_from("round-toy", &job, &[0; 32]),
+            skill,
+            learned: BTreeMap::new(),
+        }
     }
 
     /// What a peer believes when it thinks about a question for the `sample`-th time.
     fn belief(&self, peer: usize, question: &Question, sample: u32) -> u64 {
         let seed = question.seed();
-        let [luck, error, ..] = block([peer as u32, seed as u32, (seed >> 32) as u32, sample], self.key);
+        let [luck, error, ..] = block(
+            [peer as u32, seed as u32, (seed >> 32) as u32, sample],
+            self.key,
+        );
         let skill = self.skill + peer as u32 % 4 * 10;
-        let slip = if luck % 100 < skill { 0 } else { 1 + u64::from(error % 3) };
+        let slip = if luck % 100 < skill {
+            0
+        } else {
+            1 + u64::from(error % 3)
+        };
         truth(question) + slip
     }
 
     fn critique(&self, peer: usize, asked: &Asked) -> (u16, CritiqueText) {
         let belief = self.belief(peer, &asked.question, 1_000);
-        let seen = asked.answers.iter().any(|(_, text)| parse(text.as_str()) == Some(belief));
-        (asked.slot, CritiqueText { endorsed: seen.then(|| belief.to_string()), reason: "counted".into() })
+        let seen = asked
+            .answers
+            .iter()
+            .any(|(_, text)| parse(text.as_str()) == Some(belief));
+        (
+            asked.slot,
+            CritiqueText {
+                endorsed: seen.then(|| belief.to_string()),
+                reason: "counted".into(),
+            },
+        )
     }
 }
 
 /// The most frequent readable number among answers and endorsements; the lowest of equals.
 fn pooled(asked: &Asked) -> String {
     let mut votes: BTreeMap<u64, i64> = BTreeMap::new();
-    let endorsed = asked.critiques.iter().filter_map(|(_, critique)| critique.endorsed.as_ref());
+    let endorsed = asked
+        .critiques
+        .iter()
+        .filter_map(|(_, critique)| critique.endorsed.as_ref());
     let texts = asked.answers.iter().map(|(_, text)| text).chain(endorsed);
     for number in texts.filter_map(|text| parse(text.as_str())) {
         *votes.entry(number).or_insert(0) -= 1;
     }
-    let first = votes.into_iter().min_by_key(|(number, votes)| (*votes, *number));
+    let first = votes
+        .into_iter()
+        .min_by_key(|(number, votes)| (*votes, *number));
     first.map_or(String::new(), |(number, _)| number.to_string())
 }
 
 fn decide(asked: &Asked) -> (u16, DecisionText) {
     let answer = pooled(asked);
-    (asked.slot, DecisionText { foreseen: answer.clone(), answer })
+    (
+        asked.slot,
+        DecisionText {
+            foreseen: answer.clone(),
+            answer,
+        },
+    )
 }
 
 impl Driver for ToyDriver {
@@ -136,18 +172,36 @@ impl Driver for ToyDriver {
         let group = |job: &Job, asked: &Asked| {
             let samples = 0..u32::from(job.task.group);
             let belief = |sample| self.belief(job.peer, &asked.question, sample).to_string();
-            samples.map(|sample| Completion::untold(belief(sample))).collect()
+            samples
+                .map(|sample| Completion::untold(belief(sample)))
+                .collect()
         };
-        let answers = |job: &Job| job.task.asked.iter().map(|asked| (asked.slot, group(job, asked))).collect();
+        let answers = |job: &Job| {
+            job.task
+                .asked
+                .iter()
+                .map(|asked| (asked.slot, group(job, asked)))
+                .collect()
+        };
         jobs.iter().map(answers).collect()
     }
 
     fn critiques(&mut self, jobs: &[Job]) -> Vec<Critiques> {
-        jobs.iter().map(|job| job.task.asked.iter().map(|asked| self.critique(job.peer, asked)).collect()).collect()
+        jobs.iter()
+            .map(|job| {
+                job.task
+                    .asked
+                    .iter()
+                    .map(|asked| self.critique(job.peer, asked))
+                    .collect()
+            })
+            .collect()
     }
 
     fn decisions(&mut self, jobs: &[Job]) -> Vec<Decisions> {
-        jobs.iter().map(|job| job.task.asked.iter().map(decide).collect()).collect()
+        jobs.iter()
+            .map(|job| job.task.asked.iter().map(decide).collect())
+            .collect()
     }
 
     fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {

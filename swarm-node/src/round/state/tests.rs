@@ -21,7 +21,13 @@ fn setup(me: u8) -> Setup {
     let mut roster = Roster::default();
     (0..PEERS).for_each(|i| roster.register(Member::new(key(i).peer()), 0).unwrap());
     let (judge, memo) = (Arc::new(ToyJudge), Arc::new(SignatureMemo::default()));
-    Setup { config: Arc::new(toy::config(PEERS.into())), key: key(me), judge, memo, roster }
+    Setup {
+        config: Arc::new(toy::config(PEERS.into())),
+        key: key(me),
+        judge,
+        memo,
+        roster,
+    }
 }
 
 fn core() -> Core {
@@ -34,7 +40,14 @@ fn at(core: &Core, window: Window) -> Millis {
 }
 
 fn message(from: u8, kind: Kind, slot: u16, payload: &[u8]) -> Arc<[u8]> {
-    let header = Header { swarm: swarm(), round: 0, kind, slot, peer: key(from).peer(), sequence: 0 };
+    let header = Header {
+        swarm: swarm(),
+        round: 0,
+        kind,
+        slot,
+        peer: key(from).peer(),
+        sequence: 0,
+    };
     seal_envelope(&header, payload, &key(from)).unwrap().into()
 }
 
@@ -51,9 +64,17 @@ fn send(core: &mut Core, bytes: &Arc<[u8]>, now: Millis) -> Option<Rejection> {
 
 /// Seals and reveal payload of member `from` for one common question.
 fn sealed(from: u8, stage: Stage, slot: u16, body: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let context = SealContext { swarm: swarm(), round: 0, stage, slot, peer: key(from).peer() };
+    let context = SealContext {
+        swarm: swarm(),
+        round: 0,
+        stage,
+        slot,
+        peer: key(from).peer(),
+    };
     let payload = salted(&[9; 32], body);
-    let seals = Seals { seals: vec![(slot, context.seal(&payload))] };
+    let seals = Seals {
+        seals: vec![(slot, context.seal(&payload))],
+    };
     (codec::encode(&seals).unwrap(), payload)
 }
 
@@ -77,16 +98,28 @@ fn a_message_is_checked_cheapest_first() {
         bytes.into()
     };
     let late = message(1, Kind::ShareSeal, STAGE_SLOT, &seals);
-    assert_eq!(send(&mut core, &good[..10].into(), now), Some(Rejection::Size));
+    assert_eq!(
+        send(&mut core, &good[..10].into(), now),
+        Some(Rejection::Size)
+    );
     assert_eq!(send(&mut core, &edit(0, 9), now), Some(Rejection::Version));
     assert_eq!(send(&mut core, &edit(2, 99), now), Some(Rejection::Kind));
     assert_eq!(send(&mut core, &edit(3, 1), now), Some(Rejection::Swarm));
     assert_eq!(send(&mut core, &edit(35, 1), now), Some(Rejection::Early));
-    assert_eq!(send(&mut core, &edit(60, 1), now), Some(Rejection::NotMember));
-    assert_eq!(send(&mut core, &edit(good.len() - 1, 1), now), Some(Rejection::Signature));
+    assert_eq!(
+        send(&mut core, &edit(60, 1), now),
+        Some(Rejection::NotMember)
+    );
+    assert_eq!(
+        send(&mut core, &edit(good.len() - 1, 1), now),
+        Some(Rejection::Signature)
+    );
     assert_eq!(send(&mut core, &good, now), None);
     assert_eq!(send(&mut core, &good, now), Some(Rejection::Duplicate));
-    assert_eq!(send(&mut core, &edit(good.len() - 1, 1), now), Some(Rejection::Duplicate));
+    assert_eq!(
+        send(&mut core, &edit(good.len() - 1, 1), now),
+        Some(Rejection::Duplicate)
+    );
     let next = at(&core, Window::ShareReveal);
     assert_eq!(send(&mut core, &late, next), Some(Rejection::Late));
     assert_eq!(core.counters().accepted, 1);
@@ -99,16 +132,50 @@ fn content_is_judged_by_assignment_seal_and_bounds() {
     let now = at(&core, Window::ShareSeal);
     let (seals, payload) = sealed(1, Stage::Share, COMMON, &group("1"));
     let unassigned = message(1, Kind::ShareSeal, 3, &seals);
-    assert_eq!(send(&mut core, &unassigned, now), Some(Rejection::NotAssigned));
-    assert_eq!(send(&mut core, &message(2, Kind::ShareSeal, STAGE_SLOT, b"\xff"), now), Some(Rejection::Malformed));
-    assert_eq!(send(&mut core, &message(1, Kind::ShareSeal, STAGE_SLOT, &seals), now), None);
-    let long = group(&"x".repeat(32)).into_iter().chain([1]).collect::<Vec<_>>();
+    assert_eq!(
+        send(&mut core, &unassigned, now),
+        Some(Rejection::NotAssigned)
+    );
+    assert_eq!(
+        send(
+            &mut core,
+            &message(2, Kind::ShareSeal, STAGE_SLOT, b"\xff"),
+            now
+        ),
+        Some(Rejection::Malformed)
+    );
+    assert_eq!(
+        send(
+            &mut core,
+            &message(1, Kind::ShareSeal, STAGE_SLOT, &seals),
+            now
+        ),
+        None
+    );
+    let long = group(&"x".repeat(32))
+        .into_iter()
+        .chain([1])
+        .collect::<Vec<_>>();
     let (seals, trailing) = sealed(3, Stage::Share, COMMON, &long);
-    assert_eq!(send(&mut core, &message(3, Kind::ShareSeal, STAGE_SLOT, &seals), now), None);
+    assert_eq!(
+        send(
+            &mut core,
+            &message(3, Kind::ShareSeal, STAGE_SLOT, &seals),
+            now
+        ),
+        None
+    );
     let now = at(&core, Window::ShareReveal);
     let copied = message(2, Kind::ShareReveal, COMMON, &payload);
     assert_eq!(send(&mut core, &copied, now), Some(Rejection::Unsealed));
-    assert_eq!(send(&mut core, &message(1, Kind::ShareReveal, COMMON, &payload), now), None);
+    assert_eq!(
+        send(
+            &mut core,
+            &message(1, Kind::ShareReveal, COMMON, &payload),
+            now
+        ),
+        None
+    );
     let malformed = message(3, Kind::ShareReveal, COMMON, &trailing);
     assert_eq!(send(&mut core, &malformed, now), Some(Rejection::Malformed));
     let active = core.active.as_ref().unwrap();
@@ -119,8 +186,18 @@ fn content_is_judged_by_assignment_seal_and_bounds() {
 fn equivocation_drops_both_words_and_keeps_them_as_evidence() {
     let mut core = core();
     let now = at(&core, Window::ShareSeal);
-    let first = message(1, Kind::ShareSeal, STAGE_SLOT, &sealed(1, Stage::Share, COMMON, b"a").0);
-    let second = message(1, Kind::ShareSeal, STAGE_SLOT, &sealed(1, Stage::Share, COMMON, b"b").0);
+    let first = message(
+        1,
+        Kind::ShareSeal,
+        STAGE_SLOT,
+        &sealed(1, Stage::Share, COMMON, b"a").0,
+    );
+    let second = message(
+        1,
+        Kind::ShareSeal,
+        STAGE_SLOT,
+        &sealed(1, Stage::Share, COMMON, b"b").0,
+    );
     assert_eq!(send(&mut core, &first, now), None);
     let outputs = core.handle(Input::Envelope(Link(key(2).peer()), second.clone()), now);
     assert_eq!(rejection(&outputs), Some(Rejection::Equivocation));
@@ -128,10 +205,16 @@ fn equivocation_drops_both_words_and_keeps_them_as_evidence() {
         Output::Evidence(evidence) => Some(evidence.clone()),
         _ => None,
     });
-    assert_eq!(proof.map(|proof| (proof.first, proof.second)), Some((first.clone(), second)));
+    assert_eq!(
+        proof.map(|proof| (proof.first, proof.second)),
+        Some((first.clone(), second))
+    );
     assert_eq!(send(&mut core, &first, now), Some(Rejection::Duplicate));
     let active = core.active.as_ref().unwrap();
-    assert_eq!(active.book.transcript().equivocations.values().sum::<u32>(), 1);
+    assert_eq!(
+        active.book.transcript().equivocations.values().sum::<u32>(),
+        1
+    );
 }
 
 #[test]
@@ -140,7 +223,14 @@ fn a_message_for_the_next_window_waits_for_it() {
     let seal_time = at(&core, Window::ShareSeal);
     let before = seal_time - 5;
     let (seals, payload) = sealed(1, Stage::Share, COMMON, &group("1"));
-    assert_eq!(send(&mut core, &message(1, Kind::ShareSeal, STAGE_SLOT, &seals), before), None);
+    assert_eq!(
+        send(
+            &mut core,
+            &message(1, Kind::ShareSeal, STAGE_SLOT, &seals),
+            before
+        ),
+        None
+    );
     let reveal = message(1, Kind::ShareReveal, COMMON, &payload);
     assert_eq!(send(&mut core, &reveal, before), Some(Rejection::Early));
     assert_eq!(send(&mut core, &reveal, seal_time), None);
@@ -154,7 +244,10 @@ fn early_messages_are_bounded_per_link() {
     let mut core = core();
     let noise = |i: u64| -> Arc<[u8]> { message(1, Kind::ShareSeal, STAGE_SLOT, &i.to_le_bytes()) };
     let messages: Vec<_> = (0..=u64::from(EARLY_PER_LINK)).map(noise).collect();
-    let refused = messages.iter().filter(|bytes| send(&mut core, bytes, 0) == Some(Rejection::Early)).count();
+    let refused = messages
+        .iter()
+        .filter(|bytes| send(&mut core, bytes, 0) == Some(Rejection::Early))
+        .count();
     assert_eq!(refused, 1);
 }
 
@@ -163,7 +256,10 @@ fn a_round_of_one_goes_through_every_phase_and_stage() {
     let mut core = core();
     let mut seen = Vec::new();
     let mut broadcasts = 0;
-    let end = core.clock().start(Position { round: 1, window: Window::ShareSeal });
+    let end = core.clock().start(Position {
+        round: 1,
+        window: Window::ShareSeal,
+    });
     let mut inputs = std::collections::VecDeque::new();
     let mut now = 0;
     while now < end {
@@ -174,16 +270,24 @@ fn a_round_of_one_goes_through_every_phase_and_stage() {
                 match output {
                     Output::Entered(phase) => seen.push(phase),
                     Output::Broadcast(_) => broadcasts += 1,
-                    Output::Need(task) if task.round == 0 => inputs.push_back(Input::Work(0, right_work(&task))),
+                    Output::Need(task) if task.round == 0 => {
+                        inputs.push_back(Input::Work(0, right_work(&task)))
+                    }
                     Output::Resolved(result) => check_full_pay(&result),
-                    Output::Settled(settlement) => assert!(!settlement.agrees && settlement.stake == 1),
+                    Output::Settled(settlement) => {
+                        assert!(!settlement.agrees && settlement.stake == 1)
+                    }
                     Output::Missed(round, stage) => panic!("missed {stage:?} of round {round}"),
                     _ => {}
                 }
             }
         }
     }
-    let expected: Vec<_> = Window::ALL.into_iter().chain([Window::ShareSeal]).map(Phase::In).collect();
+    let expected: Vec<_> = Window::ALL
+        .into_iter()
+        .chain([Window::ShareSeal])
+        .map(Phase::In)
+        .collect();
     assert_eq!(seen, expected);
     // Three seals, an attestation, and a reveal per assigned question and stage.
     let practice = broadcasts - 4 - 3 * 2;
@@ -194,13 +298,23 @@ fn right_work(task: &Task) -> Work {
     let right = |asked: &work::Asked| truth(&asked.question).to_string();
     let slots = task.asked.iter().map(|asked| (asked.slot, right(asked)));
     match task.stage {
-        Stage::Share => Work::Answers(slots.map(|(slot, text)| (slot, vec![Completion::untold(text); 4])).collect()),
+        Stage::Share => Work::Answers(
+            slots
+                .map(|(slot, text)| (slot, vec![Completion::untold(text); 4]))
+                .collect(),
+        ),
         Stage::Critique => {
-            let critique = |text| work::CritiqueText { endorsed: Some(text), reason: String::new() };
+            let critique = |text| work::CritiqueText {
+                endorsed: Some(text),
+                reason: String::new(),
+            };
             Work::Critiques(slots.map(|(slot, text)| (slot, critique(text))).collect())
         }
         Stage::Decide => {
-            let decision = |text: String| work::DecisionText { answer: text.clone(), foreseen: text };
+            let decision = |text: String| work::DecisionText {
+                answer: text.clone(),
+                foreseen: text,
+            };
             Work::Decisions(slots.map(|(slot, text)| (slot, decision(text))).collect())
         }
     }
@@ -233,8 +347,16 @@ fn an_overslept_round_is_closed_and_the_next_whole_one_joined() {
     core.handle(Input::Tick, at(&core, Window::ShareSeal));
     let length = core.clock().length();
     let outputs = core.handle(Input::Tick, 10_000 + 5 * length + 2_500);
-    assert!(outputs.iter().any(|output| matches!(output, Output::Missed(0, Stage::Share))));
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Broadcast(_))));
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::Missed(0, Stage::Share)))
+    );
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::Broadcast(_)))
+    );
     assert_eq!(core.phase(), Phase::Waiting);
     core.handle(Input::Tick, 10_000 + 6 * length);
     assert_eq!(core.round(), Some(6));
@@ -264,7 +386,14 @@ enum Act {
     Wait(u64),
     Back(u64),
     Noise(Vec<u8>),
-    Message { from: u8, kind: u8, slot: u16, round: u64, payload: Vec<u8>, damage: Option<(u16, u8)> },
+    Message {
+        from: u8,
+        kind: u8,
+        slot: u16,
+        round: u64,
+        payload: Vec<u8>,
+        damage: Option<(u16, u8)>,
+    },
     Work(u64, Work),
 }
 
@@ -279,17 +408,23 @@ fn completion() -> impl Strategy<Value = Completion> {
 
 fn work_strategy() -> impl Strategy<Value = Work> {
     let slot = 0u16..9;
-    let answers = prop::collection::vec((slot.clone(), prop::collection::vec(completion(), 0..6)), 0..6);
-    let critiques = prop::collection::vec((slot.clone(), prop::option::of(".{0,40}"), ".{0,40}"), 0..6);
+    let answers = prop::collection::vec(
+        (slot.clone(), prop::collection::vec(completion(), 0..6)),
+        0..6,
+    );
+    let critiques =
+        prop::collection::vec((slot.clone(), prop::option::of(".{0,40}"), ".{0,40}"), 0..6);
     let decisions = prop::collection::vec((slot, ".{0,40}", ".{0,40}"), 0..6);
     prop_oneof![
         answers.prop_map(Work::Answers),
         critiques.prop_map(|list| {
-            let critique = |(slot, endorsed, reason)| (slot, work::CritiqueText { endorsed, reason });
+            let critique =
+                |(slot, endorsed, reason)| (slot, work::CritiqueText { endorsed, reason });
             Work::Critiques(list.into_iter().map(critique).collect())
         }),
         decisions.prop_map(|list| {
-            let decision = |(slot, answer, foreseen)| (slot, work::DecisionText { answer, foreseen });
+            let decision =
+                |(slot, answer, foreseen)| (slot, work::DecisionText { answer, foreseen });
             Work::Decisions(list.into_iter().map(decision).collect())
         }),
     ]
@@ -304,9 +439,18 @@ fn act() -> impl Strategy<Value = Act> {
         (0u64..20_000).prop_map(Act::Wait),
         any::<u64>().prop_map(Act::Back),
         prop::collection::vec(any::<u8>(), 0..300).prop_map(Act::Noise),
-        (0u8..6, 1u8..=7, slot, 0u64..4, payload, damage).prop_map(|(from, kind, slot, round, payload, damage)| {
-            Act::Message { from, kind, slot, round, payload, damage }
-        }),
+        (0u8..6, 1u8..=7, slot, 0u64..4, payload, damage).prop_map(
+            |(from, kind, slot, round, payload, damage)| {
+                Act::Message {
+                    from,
+                    kind,
+                    slot,
+                    round,
+                    payload,
+                    damage,
+                }
+            }
+        ),
         (0u64..4, work_strategy()).prop_map(|(round, work)| Act::Work(round, work)),
     ]
 }
@@ -316,9 +460,23 @@ fn input(core: &Core, act: Act) -> Input {
         Act::Wait(_) | Act::Back(_) => Input::Tick,
         Act::Noise(bytes) => Input::Envelope(Link(key(5).peer()), bytes.into()),
         Act::Work(round, work) => Input::Work(round, work),
-        Act::Message { from, kind, slot, round, payload, damage } => {
+        Act::Message {
+            from,
+            kind,
+            slot,
+            round,
+            payload,
+            damage,
+        } => {
             let (kind, peer) = (Kind::from_wire(kind).unwrap(), key(from).peer());
-            let header = Header { swarm: *core.swarm(), round, kind, slot, peer, sequence: 0 };
+            let header = Header {
+                swarm: *core.swarm(),
+                round,
+                kind,
+                slot,
+                peer,
+                sequence: 0,
+            };
             let mut bytes = seal_envelope(&header, &payload, &key(from)).unwrap();
             if let Some((place, value)) = damage {
                 let length = bytes.len();

@@ -1,4 +1,5 @@
-//! Kills a signing process again and again, and holds every signature it gave out against the table it left.
+//! Kills a signing process again and again, and holds every signature it gave out against the table
+//! it left.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -17,26 +18,37 @@ const FILE: &str = "SWARM_NODE_TEST_STORE";
 const RUN: &str = "SWARM_NODE_TEST_RUN";
 
 fn signer(path: &Path) -> Signer<SignOnceTable> {
-    Signer::new(NodeKey::from_secret(&[1; 32]).unwrap(), Store::open(path).unwrap().sign_once())
+    Signer::new(
+        NodeKey::from_secret(&[1; 32]).unwrap(),
+        Store::open(path).unwrap().sign_once(),
+    )
 }
 
 /// A place, and the digest that a run wants to sign there; every run wants another one.
 fn wish(run: u64, slot: u16) -> (Place, Digest32) {
-    (place(1, 1, u64::from(slot) / 8, slot), Hasher::new("crash").u64(run).u64(slot.into()).finish())
+    (
+        place(1, 1, u64::from(slot) / 8, slot),
+        Hasher::new("crash").u64(run).u64(slot.into()).finish(),
+    )
 }
 
-/// The process that is killed: signs what is still free, and tells each signature to the outside world.
+/// The process that is killed: signs what is still free, and tells each signature to the outside
+/// world.
 #[test]
 #[ignore = "runs as a process of the test below"]
 fn child() {
     // Without the parent there is nothing to do.
-    let Ok(path) = std::env::var(FILE).map(PathBuf::from) else { return };
+    let Ok(path) = std::env::var(FILE).map(PathBuf::from) else {
+        return;
+    };
     let run = std::env::var(RUN).unwrap().parse().unwrap();
     let (signer, mut out) = (signer(&path), std::io::stdout());
     for slot in 0..u16::MAX {
         let (place, digest) = wish(run, slot);
         match signer.sign(&place, &digest) {
-            Ok(signature) => writeln!(out, "signed {slot} {}", const_hex::encode(signature)).unwrap(),
+            Ok(signature) => {
+                writeln!(out, "signed {slot} {}", const_hex::encode(signature)).unwrap()
+            }
             Err(SignError::Once(SignOnceError::Conflict { .. })) => {}
             Err(other) => panic!("{other}"),
         }
@@ -47,13 +59,21 @@ fn child() {
 fn killed_after(lines: usize, path: &Path, run: u64) -> Vec<(u16, String)> {
     let (_, module) = module_path!().split_once("::").unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("{module}::child"), "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            &format!("{module}::child"),
+            "--ignored",
+            "--nocapture",
+        ])
         .env(FILE, path)
         .env(RUN, run.to_string())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut told = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).filter_map(parse);
+    let mut told = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(parse);
     let mut signed: Vec<_> = told.by_ref().take(lines).collect();
     // SIGKILL: no destructor runs, nothing is flushed.
     child.kill().unwrap();
@@ -81,15 +101,24 @@ fn a_killed_process_leaves_no_signature_that_the_table_does_not_know() {
             assert_eq!(before, None, "slot {slot} was signed twice");
         }
         let signer = signer(&path);
-        signed.iter().for_each(|(slot, (run, signature))| check(&signer, *slot, *run, signature));
+        signed
+            .iter()
+            .for_each(|(slot, (run, signature))| check(&signer, *slot, *run, signature));
     }
     assert!(signed.len() as u64 >= KILLS);
 }
 
-/// Another digest is refused; then, so that the check itself commits nothing, the run's own has the same signature.
+/// Another digest is refused; then, so that the check itself commits nothing, the run's own has the
+/// same signature.
 fn check(signer: &Signer<SignOnceTable>, slot: u16, run: u64, signature: &str) {
     let ((place, digest), (_, other)) = (wish(run, slot), wish(run + 1, slot));
     let refused = signer.sign(&place, &other).unwrap_err().to_string();
-    assert!(refused.contains(&hex(&digest)) && refused.contains(&hex(&other)), "{refused}");
-    assert_eq!(const_hex::encode(signer.sign(&place, &digest).unwrap()), signature);
+    assert!(
+        refused.contains(&hex(&digest)) && refused.contains(&hex(&other)),
+        "{refused}"
+    );
+    assert_eq!(
+        const_hex::encode(signer.sign(&place, &digest).unwrap()),
+        signature
+    );
 }

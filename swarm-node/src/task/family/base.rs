@@ -1,4 +1,5 @@
-//! Base conversion: `base 10>2 13=` → `1101`. Careless: the digits in reverse, as they fall out of repeated division.
+//! Base conversion: `base 10>2 13=` → `1101`. Careless: the digits in reverse, as they fall out of
+//! repeated division.
 
 use reproducible_ops::random::Stream;
 
@@ -33,7 +34,10 @@ impl Family for Base {
         let (high, bases) = at_level(&LEVELS, level).unwrap_or((4095, &[2, 10]));
         let mut order = bases.to_vec();
         random.shuffle(&mut order);
-        let (from, to) = (order.first().copied().unwrap_or(10), order.last().copied().unwrap_or(2));
+        let (from, to) = (
+            order.first().copied().unwrap_or(10),
+            order.last().copied().unwrap_or(2),
+        );
         let value = random.range(2, high).unsigned_abs();
         let (shown, gold) = (Answer::numeral(value, from), Answer::numeral(value, to));
         let careless = reversed(&gold, to);

@@ -1,4 +1,5 @@
-//! Calendar: `weekday 2024-02-29=` → `thu`, `days 2024-02-03 2024-03-01=` → `27`. Careless: counts one day too many.
+//! Calendar: `weekday 2024-02-29=` → `thu`, `days 2024-02-03 2024-03-01=` → `27`. Careless: counts
+//! one day too many.
 //!
 //! Gregorian rules for every year, leap seconds and time zones left out.
 
@@ -36,14 +37,25 @@ impl Family for Calendar {
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (first_year, last_year, apart) = at_level(&LEVELS, level).unwrap_or_default();
-        let start = random.range(Date::new(first_year, 1, 1).number(), Date::new(last_year, 12, 31).number());
-        if random.chance(0.5) { weekday_question(start) } else { difference_question(start, random.range(1, apart)) }
+        let start = random.range(
+            Date::new(first_year, 1, 1).number(),
+            Date::new(last_year, 12, 31).number(),
+        );
+        if random.chance(0.5) {
+            weekday_question(start)
+        } else {
+            difference_question(start, random.range(1, apart))
+        }
     }
 }
 
 fn weekday_question(date: i64) -> Question {
     let answer = |day: i64| Answer::weekday(weekday(day));
-    Question::without_twins(format!("weekday {}=", Date::from_number(date).text()), answer(date), answer(date + 1))
+    Question::without_twins(
+        format!("weekday {}=", Date::from_number(date).text()),
+        answer(date),
+        answer(date + 1),
+    )
 }
 
 fn difference_question(start: i64, days: i64) -> Question {
@@ -65,7 +77,9 @@ impl Date {
     /// Days since the last of December of year 0.
     fn number(self) -> i64 {
         days_before_year(self.year)
-            + (1..self.month).map(|month| month_length(self.year, month)).sum::<i64>()
+            + (1..self.month)
+                .map(|month| month_length(self.year, month))
+                .sum::<i64>()
             + self.day
     }
 
@@ -117,7 +131,12 @@ mod tests {
             (Date::new(1969, 7, 20), "sun"),
             (Date::new(1900, 3, 1), "thu"),
         ] {
-            assert_eq!(Answer::weekday(weekday(date.number())).text(), day, "{}", date.text());
+            assert_eq!(
+                Answer::weekday(weekday(date.number())).text(),
+                day,
+                "{}",
+                date.text()
+            );
         }
     }
 
@@ -126,7 +145,10 @@ mod tests {
         let between = |from: Date, to: Date| to.number() - from.number();
         assert_eq!(between(Date::new(2024, 2, 3), Date::new(2024, 3, 1)), 27);
         assert_eq!(between(Date::new(1900, 2, 28), Date::new(1900, 3, 1)), 1);
-        assert_eq!(between(Date::new(1970, 1, 1), Date::new(2000, 1, 1)), 10_957);
+        assert_eq!(
+            between(Date::new(1970, 1, 1), Date::new(2000, 1, 1)),
+            10_957
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::task::random::digit;
 /// Length of the searched string, per level.
 const LENGTHS: [usize; 4] = [7, 12, 24, 48];
 
-/// Counts a digit in a string of digits; every count from 0 to two below the length is equally likely. Strings with more
-/// hits are too few: a model would see the same ones again and again.
+/// Counts a digit in a string of digits; every count from 0 to two below the length is equally
+/// likely. Strings with more hits are too few: a model would see the same ones again and again.
 pub(super) struct Count;
 
 impl Family for Count {
@@ -41,14 +41,24 @@ impl Family for Count {
 
 fn searched(length: usize, target: char, random: &mut Stream) -> Vec<char> {
     let hits = random.index(length.saturating_sub(1));
-    let mut digits: Vec<char> = (0..length).map(|at| if at < hits { target } else { other(target, random) }).collect();
+    let mut digits: Vec<char> = (0..length)
+        .map(|at| {
+            if at < hits {
+                target
+            } else {
+                other(target, random)
+            }
+        })
+        .collect();
     random.shuffle(&mut digits);
     digits
 }
 
 /// A digit that is not `target`.
 fn other(target: char, random: &mut Stream) -> char {
-    std::iter::repeat_with(|| digit(random)).find(|drawn| *drawn != target).unwrap_or(target)
+    std::iter::repeat_with(|| digit(random))
+        .find(|drawn| *drawn != target)
+        .unwrap_or(target)
 }
 
 fn occurrences(searched: &[char], target: char) -> i64 {
@@ -74,6 +84,9 @@ mod tests {
         for _ in 0..6_000 {
             seen[occurrences(&searched(7, '4', &mut random), '4') as usize] += 1;
         }
-        assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
+        assert!(
+            seen.iter().all(|count| (850..1150).contains(count)),
+            "{seen:?}"
+        );
     }
 }

@@ -31,6 +31,11 @@ impl Family for DigitSum {
         let careless: i64 = gold - digits.last().copied().unwrap_or_default();
         let prompt = |digits: &[i64]| format!("digits {}=", joined(digits, ""));
         let canonical = prompt(&ascending(&digits));
-        Question::with_twins(prompt(&digits), canonical, Answer::integer(gold), Answer::integer(careless))
+        Question::with_twins(
+            prompt(&digits),
+            canonical,
+            Answer::integer(gold),
+            Answer::integer(careless),
+        )
     }
 }

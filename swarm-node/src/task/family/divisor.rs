@@ -28,11 +28,17 @@ impl Family for Divisor {
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (cofactor, common) = at_level(&LEVELS, level).unwrap_or_default();
         let common = random.range(1, common);
-        let (a, b) = (random.range(2, cofactor) * common, random.range(2, cofactor) * common);
+        let (a, b) = (
+            random.range(2, cofactor) * common,
+            random.range(2, cofactor) * common,
+        );
         let (divisor, multiple) = divisor_and_multiple(a, b);
         let (divisor, multiple) = (Answer::integer(divisor), Answer::integer(multiple));
-        let (word, gold, careless) =
-            if random.chance(0.5) { ("gcd", divisor, multiple) } else { ("lcm", multiple, divisor) };
+        let (word, gold, careless) = if random.chance(0.5) {
+            ("gcd", divisor, multiple)
+        } else {
+            ("lcm", multiple, divisor)
+        };
         let prompt = |first: i64, second: i64| format!("{word} {first} {second}=");
         Question::with_twins(prompt(a, b), prompt(a.min(b), a.max(b)), gold, careless)
     }

@@ -21,11 +21,19 @@ pub(super) struct Extreme {
 
 impl Family for Extreme {
     fn description(&self) -> &'static str {
-        if self.largest { "the largest of several numbers" } else { "the smallest of several numbers" }
+        if self.largest {
+            "the largest of several numbers"
+        } else {
+            "the smallest of several numbers"
+        }
     }
 
     fn careless(&self) -> &'static str {
-        if self.largest { "the smallest number" } else { "the largest number" }
+        if self.largest {
+            "the smallest number"
+        } else {
+            "the largest number"
+        }
     }
 
     fn levels(&self) -> u8 {
@@ -39,12 +47,21 @@ impl Family for Extreme {
         let answer = |largest| Answer::integer(extreme(&numbers, largest));
         let prompt = |numbers: &[i64]| format!("{word} {}=", joined(numbers, " "));
         let canonical = prompt(&ascending(&numbers));
-        Question::with_twins(prompt(&numbers), canonical, answer(self.largest), answer(!self.largest))
+        Question::with_twins(
+            prompt(&numbers),
+            canonical,
+            answer(self.largest),
+            answer(!self.largest),
+        )
     }
 }
 
 fn extreme(numbers: &[i64], largest: bool) -> i64 {
-    let end = if largest { numbers.iter().max() } else { numbers.iter().min() };
+    let end = if largest {
+        numbers.iter().max()
+    } else {
+        numbers.iter().min()
+    };
     end.copied().unwrap_or_default()
 }
 

@@ -28,7 +28,10 @@ impl Family for Fraction {
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (part, factor) = at_level(&LEVELS, level).unwrap_or_default();
         let factor = random.range(2, factor);
-        let (top, bottom) = (random.range(1, part) * factor, random.range(2, part) * factor);
+        let (top, bottom) = (
+            random.range(1, part) * factor,
+            random.range(2, part) * factor,
+        );
         let (top, bottom) = (top.unsigned_abs(), bottom.unsigned_abs());
         let prompt = format!("simplify {top}/{bottom}=");
         Question::without_twins(prompt, reduced(top, bottom), Answer::fraction(top, bottom))

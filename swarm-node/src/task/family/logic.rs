@@ -1,6 +1,7 @@
 //! Propositional logic: `t|f&!t=` → `t`. Careless: reads `&` as `|` and `|` as `&`.
 //!
-//! `!` binds tightest, then `&`, then `^`, then `|`; brackets as usual. Depth is bounded by the level.
+//! `!` binds tightest, then `&`, then `^`, then `|`; brackets as usual. Depth is bounded by the
+//! level.
 
 use reproducible_ops::random::Stream;
 
@@ -27,7 +28,8 @@ enum Connective {
     And,
 }
 
-/// How the operands of each connective are written; all three connectives give the same value in any order.
+/// How the operands of each connective are written; all three connectives give the same value in
+/// any order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     /// As they were drawn.
@@ -38,7 +40,8 @@ enum Order {
 
 impl Family for Logic {
     fn description(&self) -> &'static str {
-        "the value (t or f) of a formula with ! (not), & (and), ^ (xor), | (or), in this order of binding"
+        "the value (t or f) of a formula with ! (not), & (and), ^ (xor), | (or), in this order of \
+         binding"
     }
 
     fn careless(&self) -> &'static str {
@@ -53,7 +56,12 @@ impl Family for Logic {
         let formula = Formula::draw(at_level(&LEVELS, level).unwrap_or(2), random);
         let answer = |exchange| Answer::truth(formula.value(exchange));
         let prompt = |order| format!("{}=", formula.text(order));
-        Question::with_twins(prompt(Order::Drawn), prompt(Order::Fixed), answer(false), answer(true))
+        Question::with_twins(
+            prompt(Order::Drawn),
+            prompt(Order::Fixed),
+            answer(false),
+            answer(true),
+        )
     }
 }
 
@@ -64,11 +72,21 @@ impl Formula {
             Self::Constant(random.chance(0.5))
         } else {
             let left = 1 + random.index(leaves - 1);
-            let connective =
-                random.choose(&[Connective::Or, Connective::Xor, Connective::And]).copied().unwrap_or(Connective::And);
-            Self::Binary(connective, Box::new(Self::draw(left, random)), Box::new(Self::draw(leaves - left, random)))
+            let connective = random
+                .choose(&[Connective::Or, Connective::Xor, Connective::And])
+                .copied()
+                .unwrap_or(Connective::And);
+            Self::Binary(
+                connective,
+                Box::new(Self::draw(left, random)),
+                Box::new(Self::draw(leaves - left, random)),
+            )
         };
-        if random.chance(0.25) { Self::Not(Box::new(formula)) } else { formula }
+        if random.chance(0.25) {
+            Self::Not(Box::new(formula))
+        } else {
+            formula
+        }
     }
 
     fn value(&self, exchange: bool) -> bool {
@@ -84,11 +102,18 @@ impl Formula {
     fn text(&self, order: Order) -> String {
         match self {
             Self::Constant(value) => if *value { "t" } else { "f" }.to_owned(),
-            Self::Not(inner) => format!("!{}", inner.bracketed(order, |formula| matches!(formula, Self::Binary(..)))),
+            Self::Not(inner) => format!(
+                "!{}",
+                inner.bracketed(order, |formula| matches!(formula, Self::Binary(..)))
+            ),
             Self::Binary(own, ..) => {
-                let looser = |formula: &Self| matches!(formula, Self::Binary(inner, ..) if inner < own);
-                let mut operands: Vec<String> =
-                    self.operands(*own).iter().map(|operand| operand.bracketed(order, looser)).collect();
+                let looser =
+                    |formula: &Self| matches!(formula, Self::Binary(inner, ..) if inner < own);
+                let mut operands: Vec<String> = self
+                    .operands(*own)
+                    .iter()
+                    .map(|operand| operand.bracketed(order, looser))
+                    .collect();
                 if order == Order::Fixed {
                     operands.sort_unstable();
                 }
@@ -108,7 +133,11 @@ impl Formula {
     }
 
     fn bracketed(&self, order: Order, needed: impl Fn(&Self) -> bool) -> String {
-        if needed(self) { format!("({})", self.text(order)) } else { self.text(order) }
+        if needed(self) {
+            format!("({})", self.text(order))
+        } else {
+            self.text(order)
+        }
     }
 }
 
@@ -155,8 +184,21 @@ mod tests {
     fn operands_of_nested_chains_change_places() {
         let or = |left, right| Box::new(Formula::Binary(Connective::Or, left, right));
         let not = || Box::new(Formula::Not(constant(false)));
-        let formulas = [or(or(constant(true), not()), constant(false)), or(constant(false), or(constant(true), not()))];
-        assert_eq!(formulas.each_ref().map(|formula| formula.text(Order::Drawn)), ["t|!f|f", "f|t|!f"]);
-        assert_eq!(formulas.each_ref().map(|formula| formula.text(Order::Fixed)), ["!f|f|t", "!f|f|t"]);
+        let formulas = [
+            or(or(constant(true), not()), constant(false)),
+            or(constant(false), or(constant(true), not())),
+        ];
+        assert_eq!(
+            formulas
+                .each_ref()
+                .map(|formula| formula.text(Order::Drawn)),
+            ["t|!f|f", "f|t|!f"]
+        );
+        assert_eq!(
+            formulas
+                .each_ref()
+                .map(|formula| formula.text(Order::Fixed)),
+            ["!f|f|t", "!f|f|t"]
+        );
     }
 }

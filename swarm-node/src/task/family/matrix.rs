@@ -18,7 +18,8 @@ struct Grid(Vec<Vec<bool>>);
 
 impl Family for Matrix {
     fn description(&self) -> &'static str {
-        "row sums, column sums, or the number of islands (ones that touch at edges) of a binary matrix"
+        "row sums, column sums, or the number of islands (ones that touch at edges) of a binary \
+         matrix"
     }
 
     fn careless(&self) -> &'static str {
@@ -31,13 +32,33 @@ impl Family for Matrix {
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
         let (rows, columns) = at_level(&LEVELS, level).unwrap_or_default();
-        let grid = Grid((0..rows).map(|_| (0..columns).map(|_| random.chance(0.5)).collect()).collect());
-        let sums = |of_rows: bool| Answer::list(if of_rows { grid.row_sums() } else { grid.column_sums() });
+        let grid = Grid(
+            (0..rows)
+                .map(|_| (0..columns).map(|_| random.chance(0.5)).collect())
+                .collect(),
+        );
+        let sums = |of_rows: bool| {
+            Answer::list(if of_rows {
+                grid.row_sums()
+            } else {
+                grid.column_sums()
+            })
+        };
         let islands = |corners: bool| Answer::integer(grid.islands(corners));
         let (word, canonical, gold, careless) = match random.below(3) {
             0 => ("rows", grid.with_sorted_rows(), sums(true), sums(false)),
-            1 => ("columns", grid.transposed().with_sorted_rows().transposed(), sums(false), sums(true)),
-            _ => ("islands", grid.least_reflection(), islands(false), islands(true)),
+            1 => (
+                "columns",
+                grid.transposed().with_sorted_rows().transposed(),
+                sums(false),
+                sums(true),
+            ),
+            _ => (
+                "islands",
+                grid.least_reflection(),
+                islands(false),
+                islands(true),
+            ),
         };
         let prompt = |grid: &Grid| format!("{word} {}=", grid.text());
         Question::with_twins(prompt(&grid), prompt(&canonical), gold, careless)
@@ -46,7 +67,11 @@ impl Family for Matrix {
 
 impl Grid {
     fn text(&self) -> String {
-        let row = |row: &Vec<bool>| row.iter().map(|cell| if *cell { '1' } else { '0' }).collect::<String>();
+        let row = |row: &Vec<bool>| {
+            row.iter()
+                .map(|cell| if *cell { '1' } else { '0' })
+                .collect::<String>()
+        };
         self.0.iter().map(row).collect::<Vec<_>>().join(" ")
     }
 
@@ -57,25 +82,45 @@ impl Grid {
 
     fn transposed(&self) -> Self {
         let columns = self.0.first().map_or(0, Vec::len);
-        let column = |at: usize| self.0.iter().filter_map(|row| row.get(at).copied()).collect();
+        let column = |at: usize| {
+            self.0
+                .iter()
+                .filter_map(|row| row.get(at).copied())
+                .collect()
+        };
         Self((0..columns).map(column).collect())
     }
 
     /// The grid that stands for its mirror images, which have as many islands.
     fn least_reflection(&self) -> Self {
         let upside_down = |grid: &Self| Self(grid.0.iter().rev().cloned().collect());
-        let mirrored = Self(self.0.iter().map(|row| row.iter().rev().copied().collect()).collect());
+        let mirrored = Self(
+            self.0
+                .iter()
+                .map(|row| row.iter().rev().copied().collect())
+                .collect(),
+        );
         let reflections = [upside_down(self), upside_down(&mirrored), mirrored];
         reflections.into_iter().fold(self.clone(), Self::min)
     }
 
     fn row_sums(&self) -> Vec<i64> {
-        self.0.iter().map(|row| row.iter().map(|cell| i64::from(*cell)).sum()).collect()
+        self.0
+            .iter()
+            .map(|row| row.iter().map(|cell| i64::from(*cell)).sum())
+            .collect()
     }
 
     fn column_sums(&self) -> Vec<i64> {
         let columns = self.0.first().map_or(0, Vec::len);
-        (0..columns).map(|column| self.0.iter().filter(|row| row.get(column) == Some(&true)).count() as i64).collect()
+        (0..columns)
+            .map(|column| {
+                self.0
+                    .iter()
+                    .filter(|row| row.get(column) == Some(&true))
+                    .count() as i64
+            })
+            .collect()
     }
 
     /// Connected groups of ones, found by flooding each in turn.
@@ -90,9 +135,15 @@ impl Grid {
     }
 
     fn land(&self) -> Vec<(i64, i64)> {
-        let cells =
-            self.0.iter().enumerate().flat_map(|(y, row)| row.iter().enumerate().map(move |(x, cell)| (y, x, *cell)));
-        cells.filter(|(_, _, cell)| *cell).map(|(y, x, _)| (y as i64, x as i64)).collect()
+        let cells = self
+            .0
+            .iter()
+            .enumerate()
+            .flat_map(|(y, row)| row.iter().enumerate().map(move |(x, cell)| (y, x, *cell)));
+        cells
+            .filter(|(_, _, cell)| *cell)
+            .map(|(y, x, _)| (y as i64, x as i64))
+            .collect()
     }
 }
 
@@ -100,7 +151,8 @@ impl Grid {
 fn flood(start: (i64, i64), land: &mut Vec<(i64, i64)>, corners: bool) {
     let mut open = vec![start];
     while let Some(cell) = open.pop() {
-        let (reached, rest): (Vec<_>, Vec<_>) = land.iter().partition(|other| touch(cell, **other, corners));
+        let (reached, rest): (Vec<_>, Vec<_>) =
+            land.iter().partition(|other| touch(cell, **other, corners));
         open.extend(reached);
         *land = rest;
     }
@@ -108,7 +160,11 @@ fn flood(start: (i64, i64), land: &mut Vec<(i64, i64)>, corners: bool) {
 
 fn touch(a: (i64, i64), b: (i64, i64), corners: bool) -> bool {
     let (dy, dx) = ((a.0 - b.0).abs(), (a.1 - b.1).abs());
-    if corners { dy.max(dx) == 1 } else { dy + dx == 1 }
+    if corners {
+        dy.max(dx) == 1
+    } else {
+        dy + dx == 1
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +172,11 @@ mod tests {
     use super::*;
 
     fn grid(rows: &[&str]) -> Grid {
-        Grid(rows.iter().map(|row| row.chars().map(|c| c == '1').collect()).collect())
+        Grid(
+            rows.iter()
+                .map(|row| row.chars().map(|c| c == '1').collect())
+                .collect(),
+        )
     }
 
     #[test]
@@ -133,11 +193,20 @@ mod tests {
     fn canonical_grids_keep_the_answer() {
         let grid = grid(&["1011", "0010", "1100"]);
         let rows = grid.with_sorted_rows();
-        assert_eq!((rows.text().as_str(), rows.row_sums()), ("0111 0001 0011", grid.row_sums()));
+        assert_eq!(
+            (rows.text().as_str(), rows.row_sums()),
+            ("0111 0001 0011", grid.row_sums())
+        );
         let columns = grid.transposed().with_sorted_rows().transposed();
-        assert_eq!((columns.text().as_str(), columns.column_sums()), ("0000 1010 1111", grid.column_sums()));
+        assert_eq!(
+            (columns.text().as_str(), columns.column_sums()),
+            ("0000 1010 1111", grid.column_sums())
+        );
         let least = grid.least_reflection();
-        assert_eq!((least.text().as_str(), least.islands(false)), ("0011 0100 1101", 3));
+        assert_eq!(
+            (least.text().as_str(), least.islands(false)),
+            ("0011 0100 1101", 3)
+        );
         assert_eq!(least.least_reflection(), least);
     }
 }

@@ -1,11 +1,13 @@
 //! The task families: one small file each, and the table that names them.
 //!
-//! A family turns a stream of random numbers into a question, its right answer, and the answer of one fixed *careless*
-//! procedure (smallest for largest, descending for ascending). To add a family: write its file, add its row to the
-//! table below. Rows are only ever appended, since a row's place is its number on the wire.
+//! A family turns a stream of random numbers into a question, its right answer, and the answer of
+//! one fixed *careless* procedure (smallest for largest, descending for ascending). To add a
+//! family: write its file, add its row to the table below. Rows are only ever appended, since a
+//! row's place is its number on the wire.
 //!
-//! A family also says which of its questions are *twins*: the same problem in another order that cannot matter. Twins
-//! share their canonical form, by which the split is decided, so none is trained on while another is held out.
+//! A family also says which of its questions are *twins*: the same problem in another order that
+//! cannot matter. Twins share their canonical form, by which the split is decided, so none is
+//! trained on while another is held out.
 //!
 //! | family | what may change places among twins |
 //! |---|---|
@@ -54,12 +56,14 @@ use super::split::Split;
 pub struct Question {
     /// What a model is shown.
     pub prompt: String,
-    /// The same text for all *twins*, questions that differ only in an order that cannot matter to the right answer.
-    /// It is the prompt of one of them, with its parts in a fixed order, so no two families share one.
+    /// The same text for all *twins*, questions that differ only in an order that cannot matter to
+    /// the right answer. It is the prompt of one of them, with its parts in a fixed order, so no
+    /// two families share one.
     pub canonical: String,
     /// The right answer.
     pub gold: Answer,
-    /// What the family's careless procedure gives; equal to `gold` where both procedures agree. None for datasets.
+    /// What the family's careless procedure gives; equal to `gold` where both procedures agree.
+    /// None for datasets.
     pub careless: Option<Answer>,
 }
 
@@ -69,9 +73,15 @@ impl Question {
         Self::with_twins(prompt.clone(), prompt, gold, careless)
     }
 
-    /// A question with parts whose order cannot matter; `canonical` is its prompt with them in a fixed order.
+    /// A question with parts whose order cannot matter; `canonical` is its prompt with them in a
+    /// fixed order.
     fn with_twins(prompt: String, canonical: String, gold: Answer, careless: Answer) -> Self {
-        Self { prompt, canonical, gold, careless: Some(careless) }
+        Self {
+            prompt,
+            canonical,
+            gold,
+            careless: Some(careless),
+        }
     }
 
     /// Whether the question, and with it each of its twins, may be trained on.
@@ -155,8 +165,9 @@ families! {
 }
 
 impl FamilyId {
-    /// The families that a character-level model below a million parameters can master at level 0: prompts of at most
-    /// [`NANO_PROMPT_CHARS`] characters, answers of at most [`NANO_ANSWER_CHARS`].
+    /// The families that a character-level model below a million parameters can master at level 0:
+    /// prompts of at most [`NANO_PROMPT_CHARS`] characters, answers of at most
+    /// [`NANO_ANSWER_CHARS`].
     pub const NANO: [Self; 4] = [Self::Max, Self::Count, Self::Sort, Self::Reverse];
 
     /// Number of difficulty levels; datasets have one.
@@ -180,7 +191,11 @@ impl FromStr for FamilyId {
     type Err = UnknownFamily;
 
     fn from_str(name: &str) -> Result<Self, UnknownFamily> {
-        Self::ALL.iter().copied().find(|family| family.name() == name).ok_or_else(|| UnknownFamily(name.to_owned()))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|family| family.name() == name)
+            .ok_or_else(|| UnknownFamily(name.to_owned()))
     }
 }
 
@@ -191,7 +206,10 @@ fn names() -> String {
 
 /// The entry of `per_level` for `level`, the last one for levels beyond it.
 fn at_level<T: Copy>(per_level: &[T], level: u8) -> Option<T> {
-    per_level.get(usize::from(level)).or(per_level.last()).copied()
+    per_level
+        .get(usize::from(level))
+        .or(per_level.last())
+        .copied()
 }
 
 /// `values` written one after the other with `separator` between.

@@ -29,6 +29,10 @@ impl Family for Reverse {
         let length = at_level(&LENGTHS, level).unwrap_or_default();
         let text: String = (0..length).map(|_| digit(random)).collect();
         let reversed: String = text.chars().rev().collect();
-        Question::without_twins(format!("reverse {text}="), Answer::symbols(reversed), Answer::symbols(text))
+        Question::without_twins(
+            format!("reverse {text}="),
+            Answer::symbols(reversed),
+            Answer::symbols(text),
+        )
     }
 }

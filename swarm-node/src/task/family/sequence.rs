@@ -8,7 +8,8 @@ use crate::task::answer::Answer;
 /// Terms shown.
 const SHOWN: usize = 5;
 
-/// Arithmetic, geometric, quadratic and Fibonacci-like sequences, one rule per level; the last level mixes them.
+/// Arithmetic, geometric, quadratic and Fibonacci-like sequences, one rule per level; the last
+/// level mixes them.
 pub(super) struct Sequence;
 
 impl Family for Sequence {
@@ -25,11 +26,19 @@ impl Family for Sequence {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let rule = if level < 4 { u32::from(level) } else { random.below(4) as u32 };
+        let rule = if level < 4 {
+            u32::from(level)
+        } else {
+            random.below(4) as u32
+        };
         let terms = terms(rule, random);
         let (shown, next) = terms.split_at(terms.len() - 1);
         let answer = |term: Option<&i64>| Answer::integer(term.copied().unwrap_or_default());
-        Question::without_twins(format!("next {}=", joined(shown, " ")), answer(next.first()), answer(shown.last()))
+        Question::without_twins(
+            format!("next {}=", joined(shown, " ")),
+            answer(next.first()),
+            answer(shown.last()),
+        )
     }
 }
 
@@ -48,12 +57,16 @@ fn arithmetic(first: i64, step: i64) -> Vec<i64> {
 }
 
 fn geometric(first: i64, factor: i64) -> Vec<i64> {
-    (0..=SHOWN as u32).map(|at| first * factor.pow(at)).collect()
+    (0..=SHOWN as u32)
+        .map(|at| first * factor.pow(at))
+        .collect()
 }
 
 /// Differences grow by `growth` each step.
 fn quadratic(first: i64, step: i64, growth: i64) -> Vec<i64> {
-    (0..=SHOWN as i64).map(|at| first + at * step + growth * at * (at - 1) / 2).collect()
+    (0..=SHOWN as i64)
+        .map(|at| first + at * step + growth * at * (at - 1) / 2)
+        .collect()
 }
 
 /// Each term is the sum of the two before it.

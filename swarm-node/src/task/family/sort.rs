@@ -33,12 +33,21 @@ impl Family for Sort {
         let descending: Vec<i64> = ascending.iter().rev().copied().collect();
         let answer = |order: &[i64]| answer(order, digits);
         let prompt = |order: &[i64]| format!("sort {}=", joined(order, separator));
-        Question::with_twins(prompt(&numbers), prompt(&ascending), answer(&ascending), answer(&descending))
+        Question::with_twins(
+            prompt(&numbers),
+            prompt(&ascending),
+            answer(&ascending),
+            answer(&descending),
+        )
     }
 }
 
 fn answer(order: &[i64], digits: u32) -> Answer {
-    if digits == 1 { Answer::symbols(joined(order, "")) } else { Answer::list(order.iter().copied()) }
+    if digits == 1 {
+        Answer::symbols(joined(order, ""))
+    } else {
+        Answer::list(order.iter().copied())
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use crate::task::charset;
 use crate::task::{Split, Task};
 
 pub(super) fn generated() -> impl Iterator<Item = (FamilyId, u8)> {
-    let families = FamilyId::ALL.iter().filter(|family| family.generator().is_some());
+    let families = FamilyId::ALL
+        .iter()
+        .filter(|family| family.generator().is_some());
     families.flat_map(|family| (0..family.levels()).map(|level| (*family, level)))
 }
 
@@ -19,20 +21,35 @@ fn names_are_distinct_and_survive_parsing() {
     assert_eq!(names.len(), FamilyId::ALL.len());
     for family in FamilyId::ALL {
         assert_eq!(family.name().parse(), Ok(*family));
-        assert_eq!(serde_json::to_string(family).unwrap(), format!("\"{family}\""));
+        assert_eq!(
+            serde_json::to_string(family).unwrap(),
+            format!("\"{family}\"")
+        );
     }
     let error = "maximum".parse::<FamilyId>().unwrap_err().to_string();
-    assert!(error.contains("\"maximum\"") && error.contains("max, count, sort"), "{error}");
+    assert!(
+        error.contains("\"maximum\"") && error.contains("max, count, sort"),
+        "{error}"
+    );
 }
 
 #[test]
 fn questions_are_a_function_of_the_task() {
     for (family, level) in generated() {
         for index in 0..20 {
-            assert_eq!(question(family, level, index), question(family, level, index));
+            assert_eq!(
+                question(family, level, index),
+                question(family, level, index)
+            );
         }
-        let distinct: HashSet<String> = (0..50).map(|index| question(family, level, index).prompt).collect();
-        assert!(distinct.len() > 40, "{family} {level}: {} of 50", distinct.len());
+        let distinct: HashSet<String> = (0..50)
+            .map(|index| question(family, level, index).prompt)
+            .collect();
+        assert!(
+            distinct.len() > 40,
+            "{family} {level}: {} of 50",
+            distinct.len()
+        );
     }
 }
 
@@ -43,13 +60,24 @@ fn the_right_answer_scores_one_and_a_careless_one_zero() {
         for question in (0..300).map(|index| question(family, level, index)) {
             let careless = question.careless.clone().unwrap();
             assert_eq!(question.score(question.gold.text()), 1.0, "{question:?}");
-            assert_eq!(question.score(&format!("So.\nAnswer: {}.", question.gold)), 1.0, "{question:?}");
+            assert_eq!(
+                question.score(&format!("So.\nAnswer: {}.", question.gold)),
+                1.0,
+                "{question:?}"
+            );
             assert!(question.is_well_formed(careless.text()), "{question:?}");
             let equal = careless == question.gold;
-            assert_eq!(question.score(careless.text()), f32::from(u8::from(equal)), "{question:?}");
+            assert_eq!(
+                question.score(careless.text()),
+                f32::from(u8::from(equal)),
+                "{question:?}"
+            );
             told_apart += usize::from(!equal);
         }
-        assert!(told_apart >= 75, "{family} {level}: careless differs in {told_apart} of 300");
+        assert!(
+            told_apart >= 75,
+            "{family} {level}: careless differs in {told_apart} of 300"
+        );
     }
 }
 
@@ -69,11 +97,21 @@ fn nano_families_are_short_and_too_many_to_memorise() {
     for family in FamilyId::NANO {
         let mut prompts = HashSet::new();
         for question in (0..25_000).map(|index| question(family, 0, index)) {
-            assert!(question.prompt.chars().count() <= NANO_PROMPT_CHARS, "{question:?}");
-            assert!(question.gold.text().chars().count() <= NANO_ANSWER_CHARS, "{question:?}");
+            assert!(
+                question.prompt.chars().count() <= NANO_PROMPT_CHARS,
+                "{question:?}"
+            );
+            assert!(
+                question.gold.text().chars().count() <= NANO_ANSWER_CHARS,
+                "{question:?}"
+            );
             prompts.insert(question.prompt);
         }
-        assert!(prompts.len() > 20_000, "{family}: {} distinct", prompts.len());
+        assert!(
+            prompts.len() > 20_000,
+            "{family}: {} distinct",
+            prompts.len()
+        );
     }
 }
 
@@ -83,8 +121,13 @@ fn one_question_in_eight_is_held_out() {
         let generator = family.generator().unwrap();
         let mut random = crate::task::random::stream("share", [1, 0, 0, 0], 0);
         let questions = (0..16_000).map(|_| generator.generate(0, &mut random));
-        let held_out = questions.filter(|question| question.split() == Split::HeldOut).count();
-        assert!((1_800..2_200).contains(&held_out), "{family}: {held_out} of 16000");
+        let held_out = questions
+            .filter(|question| question.split() == Split::HeldOut)
+            .count();
+        assert!(
+            (1_800..2_200).contains(&held_out),
+            "{family}: {held_out} of 16000"
+        );
     }
 }
 
@@ -101,8 +144,14 @@ fn tasks_stay_in_their_split() {
 
 #[test]
 fn a_difficulty_beyond_the_last_is_refused() {
-    let error = Task::train(FamilyId::Max, 0, 0, 4).question().unwrap_err().to_string();
-    assert!(error.contains("no difficulty 4") && error.contains("0 to 3"), "{error}");
+    let error = Task::train(FamilyId::Max, 0, 0, 4)
+        .question()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("no difficulty 4") && error.contains("0 to 3"),
+        "{error}"
+    );
 }
 
 /// Peers of one swarm must agree on every question, so these texts are part of the protocol.

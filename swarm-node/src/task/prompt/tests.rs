@@ -7,35 +7,71 @@ fn texts(answers: &[&str]) -> Vec<String> {
 }
 
 fn ballot(text: &str, members: usize, votes: usize) -> Ballot {
-    Ballot { text: text.to_owned(), members, votes }
+    Ballot {
+        text: text.to_owned(),
+        members,
+        votes,
+    }
 }
 
 #[test]
 fn terse_prompts_read_as_documented() {
     let nano = Composer::nano();
     assert_eq!(nano.share("max 38 15 27=").unwrap().text, "max 38 15 27=");
-    assert_eq!(nano.critique("max 38 15 27=", &texts(&["38", "15"])).unwrap().text, "max 38 15 27=38;15?");
+    assert_eq!(
+        nano.critique("max 38 15 27=", &texts(&["38", "15"]))
+            .unwrap()
+            .text,
+        "max 38 15 27=38;15?"
+    );
     let ballots = [ballot("38", 3, 1), ballot("15", 1, 0), ballot("27", 12, 0)];
-    assert_eq!(nano.decide("max 38 15 27=", &ballots).unwrap().text, "max 38 15 27=38:31;15:10;27:90!");
+    assert_eq!(
+        nano.decide("max 38 15 27=", &ballots).unwrap().text,
+        "max 38 15 27=38:31;15:10;27:90!"
+    );
 }
 
 #[test]
 fn plain_prompts_state_the_task() {
-    let plain = Composer::new(Style::Plain, Limits { total: 400, answer: 40 }, &characters);
-    let critique = plain.critique("How many?", &texts(&["7", "8"])).unwrap().text;
+    let plain = Composer::new(
+        Style::Plain,
+        Limits {
+            total: 400,
+            answer: 40,
+        },
+        &characters,
+    );
+    let critique = plain
+        .critique("How many?", &texts(&["7", "8"]))
+        .unwrap()
+        .text;
     assert!(
         critique.starts_with("Question: How many?\n")
             && critique.contains("- 7\n- 8\n")
             && critique.contains("Answer: none")
     );
-    let decide = plain.decide("How many?", &[ballot("7", 2, 1)]).unwrap().text;
-    assert!(decide.contains("- 7 (given by 2, endorsed by 1)\n") && decide.contains("yours | theirs"));
+    let decide = plain
+        .decide("How many?", &[ballot("7", 2, 1)])
+        .unwrap()
+        .text;
+    assert!(
+        decide.contains("- 7 (given by 2, endorsed by 1)\n") && decide.contains("yours | theirs")
+    );
 }
 
 #[test]
 fn the_longest_answers_are_cut_in_the_middle() {
-    let composer = Composer::new(Style::Terse, Limits { total: 30, answer: 12 }, &characters);
-    let prompt = composer.critique("sort 1=", &texts(&["abcdefghijklmnop", "12", "qrstuvwxyz"])).unwrap();
+    let composer = Composer::new(
+        Style::Terse,
+        Limits {
+            total: 30,
+            answer: 12,
+        },
+        &characters,
+    );
+    let prompt = composer
+        .critique("sort 1=", &texts(&["abcdefghijklmnop", "12", "qrstuvwxyz"]))
+        .unwrap();
     assert_eq!(prompt.shown, ["abcd~mnop", "12", "qrst~wxyz"]);
     assert_eq!(prompt.text, "sort 1=abcd~mnop;12;qrst~wxyz?");
     assert_eq!(characters(&prompt.text), 30);
@@ -43,8 +79,17 @@ fn the_longest_answers_are_cut_in_the_middle() {
 
 #[test]
 fn answers_that_do_not_fit_are_left_out_from_the_end() {
-    let composer = Composer::new(Style::Terse, Limits { total: 16, answer: 8 }, &characters);
-    let prompt = composer.critique("sort 1=", &texts(&["aaaa", "bbbb", "cccc"])).unwrap();
+    let composer = Composer::new(
+        Style::Terse,
+        Limits {
+            total: 16,
+            answer: 8,
+        },
+        &characters,
+    );
+    let prompt = composer
+        .critique("sort 1=", &texts(&["aaaa", "bbbb", "cccc"]))
+        .unwrap();
     assert_eq!(prompt.text, "sort 1=aaaa;b~b?".replace("aaaa", "a~a"));
     assert_eq!(prompt.shown.len(), 2);
 }
@@ -54,7 +99,10 @@ fn a_question_that_leaves_no_room_is_refused() {
     let question = "q".repeat(63);
     assert_eq!(
         Composer::nano().critique(&question, &texts(&["12345"])),
-        Err(PromptError::QuestionTooLong { size: 64, limit: 64 })
+        Err(PromptError::QuestionTooLong {
+            size: 64,
+            limit: 64
+        })
     );
     assert!(Composer::nano().share(&"q".repeat(64)).is_ok());
     assert!(Composer::nano().share(&"q".repeat(65)).is_err());
@@ -62,16 +110,26 @@ fn a_question_that_leaves_no_room_is_refused() {
 
 #[test]
 fn members_cannot_forge_the_layout() {
-    let prompt = Composer::nano().critique("max 1 2=", &texts(&["1?2;9", "A\u{7f}é", "3\n4"])).unwrap();
+    let prompt = Composer::nano()
+        .critique("max 1 2=", &texts(&["1?2;9", "A\u{7f}é", "3\n4"]))
+        .unwrap();
     assert_eq!(prompt.text, "max 1 2=1_2_9;a__;4?");
 }
 
 #[test]
 fn equal_answers_are_grouped_by_value() {
-    let groups = group(Kind::Number, &["7", "9", "7.0", "answer: 9", "x Y", "+7", "X  y"]);
-    let listed: Vec<(&str, &[usize])> =
-        groups.iter().map(|group| (group.text.as_str(), group.members.as_slice())).collect();
-    assert_eq!(listed, [("7", &[0, 2, 5][..]), ("9", &[1, 3]), ("x y", &[4, 6])]);
+    let groups = group(
+        Kind::Number,
+        &["7", "9", "7.0", "answer: 9", "x Y", "+7", "X  y"],
+    );
+    let listed: Vec<(&str, &[usize])> = groups
+        .iter()
+        .map(|group| (group.text.as_str(), group.members.as_slice()))
+        .collect();
+    assert_eq!(
+        listed,
+        [("7", &[0, 2, 5][..]), ("9", &[1, 3]), ("x y", &[4, 6])]
+    );
 }
 
 #[test]
@@ -88,27 +146,42 @@ fn endorsements_are_matched_by_text() {
         ("13", Endorsement::Unreadable),
         ("", Endorsement::Unreadable),
     ] {
-        assert_eq!(read_endorsement(Kind::Number, completion, &answers, &prompt), expected, "{completion}");
+        assert_eq!(
+            read_endorsement(Kind::Number, completion, &answers, &prompt),
+            expected,
+            "{completion}"
+        );
     }
 }
 
 #[test]
 fn an_answer_that_was_left_out_cannot_be_endorsed() {
     let answers = texts(&["1", "2"]);
-    let prompt = Prompt { text: String::new(), shown: texts(&["1"]) };
-    assert_eq!(read_endorsement(Kind::Number, "2", &answers, &prompt), Endorsement::Unreadable);
+    let prompt = Prompt {
+        text: String::new(),
+        shown: texts(&["1"]),
+    };
+    assert_eq!(
+        read_endorsement(Kind::Number, "2", &answers, &prompt),
+        Endorsement::Unreadable
+    );
 }
 
 #[test]
 fn decisions_are_read_leniently() {
-    let decision =
-        |answer: &str, majority: Option<&str>| Decision { answer: answer.into(), majority: majority.map(Into::into) };
+    let decision = |answer: &str, majority: Option<&str>| Decision {
+        answer: answer.into(),
+        majority: majority.map(Into::into),
+    };
     assert_eq!(read_decision("7|8"), decision("7", Some("8")));
     assert_eq!(read_decision(" Answer: 7 | 8.\n"), decision("7", Some("8")));
     assert_eq!(read_decision("7"), decision("7", None));
     assert_eq!(read_decision("7|"), decision("7", None));
     assert_eq!(read_decision("|"), decision("", None));
-    assert_eq!(read_decision(&write_decision("1 2", "2 1")), decision("1 2", Some("2 1")));
+    assert_eq!(
+        read_decision(&write_decision("1 2", "2 1")),
+        decision("1 2", Some("2 1"))
+    );
 }
 
 proptest! {

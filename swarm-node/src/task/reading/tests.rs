@@ -48,7 +48,10 @@ const COUNT: [(&str, &str); 112] = [
     ("**Answer:**\n```\n42\n```", "42"),
     ("Answer in dollars: 42", "42"),
     ("So the answer to the question is: 42", "42"),
-    ("Final Answer: The final answer is 42. I hope it is correct.", "42"),
+    (
+        "Final Answer: The final answer is 42. I hope it is correct.",
+        "42",
+    ),
     ("The answer equals 42.", "42"),
     ("{\"answer\": 42}", "42"),
     ("(Answer: 42)", "42"),
@@ -264,10 +267,16 @@ fn all_kinds_are_read_alike() {
         (Answer::list([3, 1, 2]), "**Answer:** `[3, 1, 2]`."),
         (Answer::list([3, 1, 2]), "\\boxed{3, 1, 2}"),
         (Answer::symbols("85254"), "Answer: \\(85254\\)<|im_end|>"),
-        (Answer::symbols("85254"), "85254\n\nQuestion: reverse 1\nAnswer: 1"),
+        (
+            Answer::symbols("85254"),
+            "85254\n\nQuestion: reverse 1\nAnswer: 1",
+        ),
         (Answer::numeral(255, 16), "The answer is `0xFF`."),
         (Answer::truth(true), "<answer>True</answer>"),
-        (Answer::truth(false), "The answer is no. I hope it is correct."),
+        (
+            Answer::truth(false),
+            "The answer is no. I hope it is correct.",
+        ),
         (Answer::weekday(3), "**Thursday**."),
         (Answer::fraction(37, 10), "$\\boxed{\\frac{37}{10}}$"),
     ] {
@@ -295,7 +304,11 @@ fn what_is_stated_is_told_even_if_no_kind_reads_it() {
         ("Answer: red. Answer: green", "green"),
         ("", ""),
     ] {
-        assert_eq!(stated(&super::super::plain::plain(text)), expected, "{text}");
+        assert_eq!(
+            stated(&super::super::plain::plain(text)),
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -344,17 +357,38 @@ fn hostile_texts_are_read_in_linear_time() {
         for end in ["", "#### 42"] {
             let text = part.repeat((1 << 20) / part.len()) + end;
             let begin = Instant::now();
-            for kind in [Kind::Number, Kind::Fraction, Kind::List, Kind::Symbols, Kind::Truth, Kind::Weekday] {
+            for kind in [
+                Kind::Number,
+                Kind::Fraction,
+                Kind::List,
+                Kind::Symbols,
+                Kind::Truth,
+                Kind::Weekday,
+            ] {
                 let _ = kind.canonical(&text);
             }
             let _ = super::super::answer::payload(&text);
-            assert!(begin.elapsed() < Duration::from_secs(2), "{part}: {:?}", begin.elapsed());
+            assert!(
+                begin.elapsed() < Duration::from_secs(2),
+                "{part}: {:?}",
+                begin.elapsed()
+            );
         }
     }
     let begin = Instant::now();
-    assert_eq!(number(&("(".repeat(1 << 17) + &"answer ".repeat(1 << 14))), None);
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
-    assert_eq!(number(&("(".repeat(1 << 20) + "42" + &")".repeat(1 << 10))).as_deref(), Some("42"));
+    assert_eq!(
+        number(&("(".repeat(1 << 17) + &"answer ".repeat(1 << 14))),
+        None
+    );
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(
+        number(&("(".repeat(1 << 20) + "42" + &")".repeat(1 << 10))).as_deref(),
+        Some("42")
+    );
     let nested = "\\boxed{".repeat(20_000) + "42" + &"}".repeat(20_000);
     assert_eq!(number(&nested).as_deref(), Some("42"));
 }

@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 const CHEAP: Cost = Cost { n: 2, r: 1, p: 1 };
-const FRESH: Fresh = Fresh { salt: [1; 32], iv: [2; 16], id: [3; 16] };
+const FRESH: Fresh = Fresh {
+    salt: [1; 32],
+    iv: [2; 16],
+    id: [3; 16],
+};
 
 /// The scrypt vector that the definition of the format publishes, with its password and secret.
 const PUBLISHED: &str = r#"{
@@ -45,24 +49,50 @@ fn error_after(old: &str, new: &str) -> String {
     let text = sealed().to_text().unwrap();
     assert!(text.contains(old), "{old} is not in {text}");
     let keystore = Keystore::parse(text.replacen(old, new, 1).as_bytes());
-    keystore.and_then(|keystore| keystore.open(&password())).unwrap_err().to_string()
+    keystore
+        .and_then(|keystore| keystore.open(&password()))
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
 fn the_published_vector_opens() {
     let keystore = Keystore::parse(PUBLISHED.as_bytes()).unwrap();
-    assert_eq!(keystore.open(&password()).unwrap(), Secret::from_hex(PUBLISHED_SECRET).unwrap());
+    assert_eq!(
+        keystore.open(&password()).unwrap(),
+        Secret::from_hex(PUBLISHED_SECRET).unwrap()
+    );
     assert_eq!(keystore.address(), None);
 }
 
 #[test]
 fn sealing_with_the_published_salt_gives_the_published_bytes() {
     let bytes = |text| const_hex::decode_to_array(text).unwrap();
-    let salt = const_hex::decode_to_array("ab0c7876052600dd703518d6fc3fe8984592145b591fc8fb5c6d43190334ba19").unwrap();
-    let fresh = Fresh { salt, iv: bytes("83dbcc02d8ccb40e466191a123791e0e"), id: [0; 16] };
+    let salt = const_hex::decode_to_array(
+        "ab0c7876052600dd703518d6fc3fe8984592145b591fc8fb5c6d43190334ba19",
+    )
+    .unwrap();
+    let fresh = Fresh {
+        salt,
+        iv: bytes("83dbcc02d8ccb40e466191a123791e0e"),
+        id: [0; 16],
+    };
     let secret = Secret::from_hex(PUBLISHED_SECRET).unwrap();
-    let keystore = Keystore::seal(&secret, &password(), Cost { n: 1 << 18, r: 1, p: 8 }, &fresh).unwrap();
-    assert_eq!(keystore.crypto, Keystore::parse(PUBLISHED.as_bytes()).unwrap().crypto);
+    let keystore = Keystore::seal(
+        &secret,
+        &password(),
+        Cost {
+            n: 1 << 18,
+            r: 1,
+            p: 8,
+        },
+        &fresh,
+    )
+    .unwrap();
+    assert_eq!(
+        keystore.crypto,
+        Keystore::parse(PUBLISHED.as_bytes()).unwrap().crypto
+    );
 }
 
 #[test]
@@ -73,7 +103,10 @@ fn a_written_keystore_has_the_formats_fields() {
     assert_eq!(value["version"], 3);
     assert_eq!(value["crypto"]["kdfparams"]["salt"], "01".repeat(32));
     assert_eq!(value["crypto"]["kdfparams"]["dklen"], 32);
-    let capital = sealed().to_text().unwrap().replace("\"crypto\"", "\"Crypto\"");
+    let capital = sealed()
+        .to_text()
+        .unwrap()
+        .replace("\"crypto\"", "\"Crypto\"");
     assert_eq!(Keystore::parse(capital.as_bytes()).unwrap(), sealed());
 }
 
@@ -83,25 +116,60 @@ fn a_wrong_password_is_told_apart_from_a_damaged_file() {
     assert_eq!(refused, Err(KeystoreError::Password));
     let text = sealed().to_text().unwrap();
     for length in [0, 1, text.len() / 2, text.len() - 3] {
-        assert!(matches!(Keystore::parse(&text.as_bytes()[..length]), Err(KeystoreError::Malformed(_))));
+        assert!(matches!(
+            Keystore::parse(&text.as_bytes()[..length]),
+            Err(KeystoreError::Malformed(_))
+        ));
     }
 }
 
 #[test]
 fn errors_name_the_value_and_the_remedy() {
     let cases = [
-        ("\"version\": 3", "\"version\": 1", "keystore version 1 is not 3; export the key again"),
-        ("\"version\": 3", "\"version\": \"3\"", "keystore version \"3\" is not 3"),
-        ("\"version\"", "\"verse\"", "no field `version`; the file is truncated or corrupted"),
-        ("\"kdf\": \"scrypt\"", "\"kdf\": \"pbkdf2\"", "\"pbkdf2\", only \"scrypt\" is read; export it again"),
-        ("aes-128-ctr", "aes-128-cbc", "\"aes-128-cbc\", only \"aes-128-ctr\" is read"),
-        ("\"dklen\": 32", "\"dklen\": 31", "derives 31 bytes (dklen), at least 32"),
+        (
+            "\"version\": 3",
+            "\"version\": 1",
+            "keystore version 1 is not 3; export the key again",
+        ),
+        (
+            "\"version\": 3",
+            "\"version\": \"3\"",
+            "keystore version \"3\" is not 3",
+        ),
+        (
+            "\"version\"",
+            "\"verse\"",
+            "no field `version`; the file is truncated or corrupted",
+        ),
+        (
+            "\"kdf\": \"scrypt\"",
+            "\"kdf\": \"pbkdf2\"",
+            "\"pbkdf2\", only \"scrypt\" is read; export it again",
+        ),
+        (
+            "aes-128-ctr",
+            "aes-128-cbc",
+            "\"aes-128-cbc\", only \"aes-128-ctr\" is read",
+        ),
+        (
+            "\"dklen\": 32",
+            "\"dklen\": 31",
+            "derives 31 bytes (dklen), at least 32",
+        ),
         ("\"n\": 2", "\"n\": 1099511627776", "n=1099511627776"),
         ("\"n\": 2", "\"n\": -2", "not a keystore: invalid value"),
         ("\"r\": 1", "\"r\": 4294967295", "smaller cost"),
-        ("\"mac\": \"", "\"mac\": \"00", "66 characters where 64 hexadecimal digits belong"),
+        (
+            "\"mac\": \"",
+            "\"mac\": \"00",
+            "66 characters where 64 hexadecimal digits belong",
+        ),
         ("\"mac\"", "\"mack\"", "missing field `mac`"),
-        ("\"salt\": \"01", "\"salt\": \"02", "the password is wrong, or the keystore was changed"),
+        (
+            "\"salt\": \"01",
+            "\"salt\": \"02",
+            "the password is wrong, or the keystore was changed",
+        ),
     ];
     for (old, new, expected) in cases {
         let error = error_after(old, new);
@@ -112,8 +180,14 @@ fn errors_name_the_value_and_the_remedy() {
 #[test]
 fn a_false_address_is_refused_with_both() {
     let stated = Address([0x11; 20]);
-    let error = error_after(&const_hex::encode(secret().address().0), &const_hex::encode(stated.0));
-    assert!(error.contains(&stated.to_string()) && error.contains(&secret().address().to_string()), "{error}");
+    let error = error_after(
+        &const_hex::encode(secret().address().0),
+        &const_hex::encode(stated.0),
+    );
+    assert!(
+        error.contains(&stated.to_string()) && error.contains(&secret().address().to_string()),
+        "{error}"
+    );
 }
 
 #[test]

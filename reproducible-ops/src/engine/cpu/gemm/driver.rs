@@ -1,5 +1,5 @@
-//! The loops around the micro-kernel for one region of one product: blocks of columns, k-blocks in ascending order,
-//! blocks of rows, tiles.
+//! The loops around the micro-kernel for one region of one product: blocks of columns, k-blocks in
+//! ascending order, blocks of rows, tiles.
 
 use std::ops::Range;
 
@@ -16,10 +16,12 @@ const TWO_LEVELS: usize = K_BLOCK * K_BLOCK;
 pub(super) const DEEP_ROWS: usize = 56;
 /// Columns of an output tile of a deeper reduction: a whole number of panels on every path.
 pub(super) const DEEP_COLS: usize = 128;
-/// Partial results that are alive at once when every address is reduced: one per level above the second.
+/// Partial results that are alive at once when every address is reduced: one per level above the
+/// second.
 pub(super) const DEEP_LEVELS: usize = usize::BITS as usize / K_BLOCK.ilog2() as usize - 2;
 
-/// One product with its addresses. The views are readable, and C writable, for the shape that was checked.
+/// One product with its addresses. The views are readable, and C writable, for the shape that was
+/// checked.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix {
     pub(super) a: View,
@@ -45,7 +47,8 @@ pub(super) struct Region {
     pub(super) cols: Range<usize>,
 }
 
-/// Floats from one line to the next of the same set in a first-level cache with 64 sets of 64 bytes.
+/// Floats from one line to the next of the same set in a first-level cache with 64 sets of 64
+/// bytes.
 const SET_STRIDE: usize = 1024;
 /// Rows of A for which reading B in place is faster than packing it first.
 const FEW_ROWS: usize = 64;
@@ -84,8 +87,8 @@ pub(super) use on_path;
 /// Computes a region of a product.
 ///
 /// # Safety
-/// The path is available, the matrix is valid for the region, nobody else touches the region's outputs meanwhile, and the
-/// areas are the caller's alone.
+/// The path is available, the matrix is valid for the region, nobody else touches the region's
+/// outputs meanwhile, and the areas are the caller's alone.
 pub(super) unsafe fn compute(path: Path, matrix: &Matrix, region: &Region, areas: Areas) {
     // SAFETY: the caller's contract.
     on_path!(path, I => unsafe { product::<I>(matrix, region, areas) });
@@ -106,7 +109,9 @@ unsafe fn product<I: Isa>(matrix: &Matrix, region: &Region, areas: Areas) {
 unsafe fn clear(matrix: &Matrix, region: &Region) {
     for row in region.rows.clone() {
         // SAFETY: the region's outputs are writable.
-        unsafe { std::ptr::write_bytes(cell(matrix, row, region.cols.start), 0, region.cols.len()) };
+        unsafe {
+            std::ptr::write_bytes(cell(matrix, row, region.cols.start), 0, region.cols.len())
+        };
     }
 }
 
@@ -118,16 +123,21 @@ fn cell(matrix: &Matrix, row: usize, col: usize) -> *mut f32 {
 unsafe fn deep_tiles<I: Isa>(matrix: &Matrix, region: &Region, areas: Areas) {
     for rows in chunks(region.rows.clone(), DEEP_ROWS) {
         for cols in chunks(region.cols.clone(), DEEP_COLS) {
-            let tile = Region { rows: rows.clone(), cols };
+            let tile = Region {
+                rows: rows.clone(),
+                cols,
+            };
             // SAFETY: the tile is part of the region.
             unsafe { deep::<I>(matrix, &tile, 0..matrix.k, areas) };
         }
     }
 }
 
-/// Combines the results of up to 256 spans of the reduced axis by one ascending chain of `add` from +0.
+/// Combines the results of up to 256 spans of the reduced axis by one ascending chain of `add` from
+/// +0.
 unsafe fn deep<I: Isa>(matrix: &Matrix, tile: &Region, ks: Range<usize>, areas: Areas) {
-    // SAFETY: the tile is the caller's; the partial tile is the first of the area, deeper levels use what follows it.
+    // SAFETY: the tile is the caller's; the partial tile is the first of the area, deeper levels
+    // use what follows it.
     unsafe {
         if ks.len() <= TWO_LEVELS {
             return two_levels::<I>(matrix, tile, ks, areas);
@@ -135,11 +145,16 @@ unsafe fn deep<I: Isa>(matrix: &Matrix, tile: &Region, ks: Range<usize>, areas: 
         clear(matrix, tile);
         let (rows, cols) = (tile.rows.len(), tile.cols.len());
         let partial = Matrix {
-            c: areas.deep.wrapping_sub(tile.rows.start * DEEP_COLS + tile.cols.start),
+            c: areas
+                .deep
+                .wrapping_sub(tile.rows.start * DEEP_COLS + tile.cols.start),
             c_stride: DEEP_COLS,
             ..*matrix
         };
-        let below = Areas { deep: areas.deep.wrapping_add(DEEP_ROWS * DEEP_COLS), ..areas };
+        let below = Areas {
+            deep: areas.deep.wrapping_add(DEEP_ROWS * DEEP_COLS),
+            ..areas
+        };
         for span in chunks(ks.clone(), span_of(ks.len())) {
             deep::<I>(&partial, tile, span, below);
             let out = cell(matrix, tile.rows.start, tile.cols.start);
@@ -160,12 +175,15 @@ fn span_of(len: usize) -> usize {
 /// Ranges of `size` that make up `range`, the last one shorter.
 fn chunks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;
-    range.step_by(size).map(move |start| start..end.min(start.saturating_add(size)))
+    range
+        .step_by(size)
+        .map(move |start| start..end.min(start.saturating_add(size)))
 }
 
 /// Up to 256 k-blocks, added to C one after the other.
 ///
-/// As many k-blocks of B as fit are packed at once, so that a block of C stays in the cache while they are added to it.
+/// As many k-blocks of B as fit are packed at once, so that a block of C stays in the cache while
+/// they are added to it.
 unsafe fn two_levels<I: Isa>(matrix: &Matrix, region: &Region, ks: Range<usize>, areas: Areas) {
     for cols in chunks(region.cols.clone(), B_COLS) {
         let at_once = B_FLOATS / (K_BLOCK * cols.len().next_multiple_of(I::PANEL));
@@ -174,7 +192,10 @@ unsafe fn two_levels<I: Isa>(matrix: &Matrix, region: &Region, ks: Range<usize>,
             unsafe {
                 let b = right::<I>(matrix, region.rows.len(), &cols, &span, areas.b);
                 for rows in chunks(region.rows.clone(), A_ROWS) {
-                    let part = Region { rows, cols: cols.clone() };
+                    let part = Region {
+                        rows,
+                        cols: cols.clone(),
+                    };
                     for block in chunks(span.clone(), K_BLOCK) {
                         block_of_c::<I>(matrix, &part, &block, &b, block.start > ks.start, areas.a);
                     }
@@ -203,7 +224,11 @@ unsafe fn block_of_c<I: Isa>(
         a_layout: a.layout,
         b: b.block(block),
         b_step: b.step,
-        b_panel: if b.in_place { I::PANEL } else { block.len() * I::PANEL },
+        b_panel: if b.in_place {
+            I::PANEL
+        } else {
+            block.len() * I::PANEL
+        },
         c: cell(matrix, part.rows.start, part.cols.start),
         c_stride: matrix.c_stride,
         last: 0,
@@ -243,70 +268,129 @@ impl Right {
 }
 
 /// Rows of A for one k-block: in place if they can be read so, else copied.
-unsafe fn left<I: Isa>(matrix: &Matrix, rows: &Range<usize>, block: &Range<usize>, cols: usize, to: *mut f32) -> Left {
+unsafe fn left<I: Isa>(
+    matrix: &Matrix,
+    rows: &Range<usize>,
+    block: &Range<usize>,
+    cols: usize,
+    to: *mut f32,
+) -> Left {
     let view = matrix.a.at(0, block.start);
-    let in_place = |stride, layout| Left { start: view.at(rows.start, 0).start, stride, layout };
+    let in_place = |stride, layout| Left {
+        start: view.at(rows.start, 0).start,
+        stride,
+        layout,
+    };
     match (view.row_stride, view.k_stride) {
         (stride, 1) if !aliases_rows::<I>(stride, cols) => in_place(stride, Layout::Rows),
-        (1, stride) if !aliases_columns(stride, rows.len(), cols) => in_place(stride, Layout::Columns),
+        (1, stride) if !aliases_columns(stride, rows.len(), cols) => {
+            in_place(stride, Layout::Columns)
+        }
         _ => {
             // SAFETY: rows and steps exist in A; the area holds a whole block.
             unsafe { pack::rows::<I>(view, rows.clone(), block.len(), to) };
-            Left { start: to, stride: A_STRIDE, layout: Layout::Rows }
+            Left {
+                start: to,
+                stride: A_STRIDE,
+                layout: Layout::Rows,
+            }
         }
     }
 }
 
-/// Whether rows fall in the same cache sets and some tiles have more of them than a set has ways: narrow tiles are tall.
+/// Whether rows fall in the same cache sets and some tiles have more of them than a set has ways:
+/// narrow tiles are tall.
 fn aliases_rows<I: Isa>(stride: usize, cols: usize) -> bool {
     stride.is_multiple_of(SET_STRIDE) && !cols.is_multiple_of(I::PANEL)
 }
 
-/// Whether steps of k fall in few cache sets and are read again for so many panels that a copy pays.
+/// Whether steps of k fall in few cache sets and are read again for so many panels that a copy
+/// pays.
 fn aliases_columns(stride: usize, rows: usize, cols: usize) -> bool {
     stride.is_multiple_of(SET_STRIDE / 4) && rows > 4 && cols >= 256
 }
 
 /// Columns for some k-blocks: packed before, in place if side by side and few, else packed.
-unsafe fn right<I: Isa>(matrix: &Matrix, rows: usize, cols: &Range<usize>, span: &Range<usize>, to: *mut f32) -> Right {
+unsafe fn right<I: Isa>(
+    matrix: &Matrix,
+    rows: usize,
+    cols: &Range<usize>,
+    span: &Range<usize>,
+    to: *mut f32,
+) -> Right {
     match matrix.b {
         Source::Packed { start, n } => {
             let columns = n.next_multiple_of(I::PANEL);
-            Right { start, first_k: 0, first_col: cols.start, step: I::PANEL, columns, in_place: false }
+            Right {
+                start,
+                first_k: 0,
+                first_col: cols.start,
+                step: I::PANEL,
+                columns,
+                in_place: false,
+            }
         }
         Source::Strided { view, end } => {
             let part = view.at(cols.start, span.start);
             if reads_in_place::<I>(part, end, rows, cols.len(), span.len()) {
                 let (start, step) = (part.start, part.k_stride);
-                return Right { start, first_k: span.start, first_col: 0, step, columns: step, in_place: true };
+                return Right {
+                    start,
+                    first_k: span.start,
+                    first_col: 0,
+                    step,
+                    columns: step,
+                    in_place: true,
+                };
             }
             // SAFETY: the columns and steps exist in B; the area holds all of them.
             unsafe { pack::blocks::<I>(part, cols.len(), span.len(), to) };
             let columns = cols.len().next_multiple_of(I::PANEL);
-            Right { start: to, first_k: span.start, first_col: 0, step: I::PANEL, columns, in_place: false }
+            Right {
+                start: to,
+                first_k: span.start,
+                first_col: 0,
+                step: I::PANEL,
+                columns,
+                in_place: false,
+            }
         }
     }
 }
 
-/// Whether B can and should be read where it is: columns side by side, whole vectors inside the slice, and too few rows of
-/// A for a copy to pay.
-fn reads_in_place<I: Isa>(view: View, end: *const f32, rows: usize, cols: usize, depth: usize) -> bool {
+/// Whether B can and should be read where it is: columns side by side, whole vectors inside the
+/// slice, and too few rows of A for a copy to pay.
+fn reads_in_place<I: Isa>(
+    view: View,
+    end: *const f32,
+    rows: usize,
+    cols: usize,
+    depth: usize,
+) -> bool {
     let reach = (depth - 1) * view.k_stride + cols.next_multiple_of(I::Vector::LANES);
     let room = (end as usize).saturating_sub(view.start as usize) / size_of::<f32>();
-    let pays = rows > FEW_ROWS && cols > I::PANEL && (rows > 2 * FEW_ROWS || view.k_stride > 2 * FEW_ROWS);
+    let pays =
+        rows > FEW_ROWS && cols > I::PANEL && (rows > 2 * FEW_ROWS || view.k_stride > 2 * FEW_ROWS);
     view.row_stride == 1 && reach <= room && !pays
 }
 
-/// Every micro-tile of a block, panels outermost so that a panel is read by all rows before the next.
+/// Every micro-tile of a block, panels outermost so that a panel is read by all rows before the
+/// next.
 unsafe fn tiles<I: Isa>(block: &Tile, rows: usize, cols: usize) {
     let lanes = I::Vector::LANES;
     let vectors = cols.div_ceil(lanes);
     let mut v = 0;
     while v < vectors {
         let width = width::<I>(rows, vectors - v);
-        let last = if v + width == vectors { cols - (vectors - 1) * lanes } else { lanes };
+        let last = if v + width == vectors {
+            cols - (vectors - 1) * lanes
+        } else {
+            lanes
+        };
         let strip = Tile {
-            b: block.b.wrapping_add(v / I::Vector::PANEL * block.b_panel + v % I::Vector::PANEL * lanes),
+            b: block
+                .b
+                .wrapping_add(v / I::Vector::PANEL * block.b_panel + v % I::Vector::PANEL * lanes),
             c: block.c.wrapping_add(v * lanes),
             last,
             ..*block
@@ -320,17 +404,28 @@ unsafe fn tiles<I: Isa>(block: &Tile, rows: usize, cols: usize) {
 /// Vectors of the next strip: several panels if the rows are few, else one, or what is left.
 fn width<I: Isa>(rows: usize, left: usize) -> usize {
     let widest = I::widest(rows);
-    if left >= widest { widest } else { left.min(I::Vector::PANEL) }
+    if left >= widest {
+        widest
+    } else {
+        left.min(I::Vector::PANEL)
+    }
 }
 
 /// Every micro-tile of `vectors` vectors of columns, of nearly equal heights.
 unsafe fn strip_of_tiles<I: Isa>(strip: &Tile, rows: usize, vectors: usize) {
     let count = rows.div_ceil(I::tallest(vectors));
-    let a_row = if strip.a_layout == Layout::Rows { strip.a_stride } else { 1 };
+    let a_row = if strip.a_layout == Layout::Rows {
+        strip.a_stride
+    } else {
+        1
+    };
     for i in 0..count {
         let (row, end) = (rows * i / count, rows * (i + 1) / count);
-        let tile =
-            Tile { a: strip.a.wrapping_add(row * a_row), c: strip.c.wrapping_add(row * strip.c_stride), ..*strip };
+        let tile = Tile {
+            a: strip.a.wrapping_add(row * a_row),
+            c: strip.c.wrapping_add(row * strip.c_stride),
+            ..*strip
+        };
         // SAFETY: the tile's rows are part of the strip.
         unsafe { I::tile(end - row, vectors, &tile) };
     }

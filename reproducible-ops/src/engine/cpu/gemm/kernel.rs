@@ -44,8 +44,8 @@ const AHEAD: usize = 8;
 /// Runs the micro-kernel on a tile of `ROWS` rows and `VECTORS` vectors.
 ///
 /// # Safety
-/// Of A and B every element named by the tile must be readable, whole vectors of B; of C every row for its existing
-/// columns. The instruction set of `V` must be present.
+/// Of A and B every element named by the tile must be readable, whole vectors of B; of C every row
+/// for its existing columns. The instruction set of `V` must be present.
 #[inline(always)]
 pub(super) unsafe fn micro<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
     // SAFETY: the caller's contract is the one of the callees.
@@ -71,9 +71,12 @@ unsafe fn prefetch_c<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &T
 
 /// The chains of a tile whose steps of k lie side by side in A.
 ///
-/// Rows are short and far apart, so the hardware does not foresee the next tile's: each line asks for the one below.
+/// Rows are short and far apart, so the hardware does not foresee the next tile's: each line asks
+/// for the one below.
 #[inline(always)]
-unsafe fn chains_by_rows<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) -> [[V; VECTORS]; ROWS] {
+unsafe fn chains_by_rows<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile,
+) -> [[V; VECTORS]; ROWS] {
     // SAFETY: steps stay below `depth`; a prefetch does not access memory.
     unsafe {
         let mut acc = [[V::zero(); VECTORS]; ROWS];
@@ -96,7 +99,9 @@ unsafe fn chains_by_rows<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile
 
 /// The chains of a tile whose rows lie side by side in A.
 #[inline(always)]
-unsafe fn chains_by_columns<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) -> [[V; VECTORS]; ROWS] {
+unsafe fn chains_by_columns<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile,
+) -> [[V; VECTORS]; ROWS] {
     // SAFETY: steps stay below `depth`; a prefetch does not access memory.
     unsafe {
         let mut acc = [[V::zero(); VECTORS]; ROWS];
@@ -138,17 +143,28 @@ unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize>(
 
 /// Adds the tile to C, or to +0.
 #[inline(always)]
-unsafe fn store<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile, acc: &[[V; VECTORS]; ROWS]) {
+unsafe fn store<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile,
+    acc: &[[V; VECTORS]; ROWS],
+) {
     for (r, sums) in acc.iter().enumerate() {
         for (v, sum) in sums.iter().enumerate() {
             // SAFETY: the caller vouches for the existing columns of every row.
             unsafe {
                 let c = tile.c.add(r * tile.c_stride + v * V::LANES);
                 if v + 1 < VECTORS || tile.last == V::LANES {
-                    let before = if tile.accumulate { V::load(c) } else { V::zero() };
+                    let before = if tile.accumulate {
+                        V::load(c)
+                    } else {
+                        V::zero()
+                    };
                     before.add(*sum).canonical().store(c);
                 } else {
-                    let before = if tile.accumulate { V::load_first(c, tile.last) } else { V::zero() };
+                    let before = if tile.accumulate {
+                        V::load_first(c, tile.last)
+                    } else {
+                        V::zero()
+                    };
                     before.add(*sum).canonical().store_first(c, tile.last);
                 }
             }

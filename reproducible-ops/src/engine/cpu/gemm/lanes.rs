@@ -7,10 +7,12 @@ pub(super) const CANONICAL_NAN: u32 = 0x7fc0_0000;
 
 /// A vector register of outputs.
 ///
-/// Methods are `inline(always)`, so that they are compiled inside a function that enables the instruction set.
+/// Methods are `inline(always)`, so that they are compiled inside a function that enables the
+/// instruction set.
 ///
 /// # Safety
-/// Every method may only run where the instruction set is present; pointers must be valid for the floats named.
+/// Every method may only run where the instruction set is present; pointers must be valid for the
+/// floats named.
 pub(super) trait Lanes: Copy {
     /// Floats in one register.
     const LANES: usize;
@@ -43,7 +45,8 @@ pub(super) trait Lanes: Copy {
 /// An instruction set: its register, its tile sizes, and the functions compiled with it enabled.
 ///
 /// # Safety
-/// Methods may only run where the instruction set is present, with pointers valid for what they document.
+/// Methods may only run where the instruction set is present, with pointers valid for what they
+/// document.
 pub(super) trait Isa {
     /// The vector register.
     type Vector: Lanes;
@@ -59,50 +62,86 @@ pub(super) trait Isa {
     /// Runs the micro-kernel with `rows` rows and `vectors` vectors of columns.
     unsafe fn tile(rows: usize, vectors: usize, tile: &Tile);
 
-    /// Transposes `rows <= LANES` rows of `cols <= LANES` floats, `stride` apart in `src`, into `cols` rows of `LANES`
-    /// floats, `to` apart in `dst`; lanes past `rows` become +0.
-    unsafe fn transpose(src: *const f32, stride: usize, rows: usize, cols: usize, dst: *mut f32, to: usize) {
+    /// Transposes `rows <= LANES` rows of `cols <= LANES` floats, `stride` apart in `src`, into
+    /// `cols` rows of `LANES` floats, `to` apart in `dst`; lanes past `rows` become +0.
+    unsafe fn transpose(
+        src: *const f32,
+        stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        to: usize,
+    ) {
         for c in 0..cols {
             for r in 0..Self::Vector::LANES {
-                // SAFETY: `r < rows` and `c < cols` bound the reads, `c < cols` and `r < LANES` the writes.
+                // SAFETY: `r < rows` and `c < cols` bound the reads, `c < cols` and `r < LANES` the
+                // writes.
                 unsafe {
-                    let value = if r < rows { *src.add(r * stride + c) } else { 0.0 };
+                    let value = if r < rows {
+                        *src.add(r * stride + c)
+                    } else {
+                        0.0
+                    };
                     *dst.add(c * to + r) = value;
                 }
             }
         }
     }
 
-    /// Copies `count` panels of columns that lie side by side, `depth` steps of k that are `stride` apart in `src`; panels
-    /// follow each other in `dst`.
-    unsafe fn copy_panels(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+    /// Copies `count` panels of columns that lie side by side, `depth` steps of k that are `stride`
+    /// apart in `src`; panels follow each other in `dst`.
+    unsafe fn copy_panels(
+        src: *const f32,
+        stride: usize,
+        count: usize,
+        depth: usize,
+        dst: *mut f32,
+    ) {
         // SAFETY: the caller's contract.
         unsafe { copy_panels::<Self::Vector>(src, stride, count, depth, dst) }
     }
 
     /// `out[r][c] = canonical(out[r][c] + other[r][c])` over `rows` rows of `cols` floats.
-    unsafe fn add_rows(out: *mut f32, out_row: usize, other: *const f32, other_row: usize, rows: usize, cols: usize) {
+    unsafe fn add_rows(
+        out: *mut f32,
+        out_row: usize,
+        other: *const f32,
+        other_row: usize,
+        rows: usize,
+        cols: usize,
+    ) {
         for r in 0..rows {
             for c in 0..cols {
                 // SAFETY: the caller vouches for `rows` rows of `cols` floats in both.
                 unsafe {
                     let to = out.add(r * out_row + c);
-                    f32::add(*to, *other.add(r * other_row + c)).canonical().store(to);
+                    f32::add(*to, *other.add(r * other_row + c))
+                        .canonical()
+                        .store(to);
                 }
             }
         }
     }
 }
 
-/// The body of [`Isa::copy_panels`], to be compiled with the instruction set enabled. Steps of k are outermost, so that
-/// memory is read in order.
+/// The body of [`Isa::copy_panels`], to be compiled with the instruction set enabled. Steps of k
+/// are outermost, so that memory is read in order.
 #[inline(always)]
-pub(super) unsafe fn copy_panels<V: Lanes>(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+pub(super) unsafe fn copy_panels<V: Lanes>(
+    src: *const f32,
+    stride: usize,
+    count: usize,
+    depth: usize,
+    dst: *mut f32,
+) {
     let columns = V::PANEL * V::LANES;
     for k in 0..depth {
         for panel in 0..count {
             for v in 0..V::PANEL {
-                let (from, to) = (panel * columns + v * V::LANES, (panel * depth + k) * columns + v * V::LANES);
+                let (from, to) = (
+                    panel * columns + v * V::LANES,
+                    (panel * depth + k) * columns + v * V::LANES,
+                );
                 // SAFETY: the caller vouches for `count` panels of columns in every step.
                 unsafe { V::load(src.add(k * stride + from)).store(dst.add(to)) };
             }
@@ -149,7 +188,11 @@ impl Lanes for f32 {
     }
     #[inline(always)]
     unsafe fn canonical(self) -> Self {
-        if self.is_nan() { Self::from_bits(CANONICAL_NAN) } else { self }
+        if self.is_nan() {
+            Self::from_bits(CANONICAL_NAN)
+        } else {
+            self
+        }
     }
 }
 

@@ -1,14 +1,17 @@
-//! Matrix multiplication `C = A · Bᵀ` in the ro1 order, with the same bits on every path and for every split over threads.
+//! Matrix multiplication `C = A · Bᵀ` in the ro1 order, with the same bits on every path and for
+//! every split over threads.
 //!
 //! # Order
-//! For each output element the reduced axis is cut in blocks of [`K_BLOCK`] = 256. Inside a block one chain
-//! `acc = fma(a_k, b_k, acc)` runs in ascending order from +0. Block results are combined by one ascending chain of `add`
-//! from +0; more than 256 of them are combined 256 at a time, and those results again. A single block is also added to +0:
-//! an `fma` whose product underflows can leave −0 in the chain, and that last `add` is what makes trailing zeros change
-//! nothing. A NaN is stored as `0x7fc00000`. `K = 0` gives +0.
+//! For each output element the reduced axis is cut in blocks of [`K_BLOCK`] = 256. Inside a block
+//! one chain `acc = fma(a_k, b_k, acc)` runs in ascending order from +0. Block results are combined
+//! by one ascending chain of `add` from +0; more than 256 of them are combined 256 at a time, and
+//! those results again. A single block is also added to +0: an `fma` whose product underflows can
+//! leave −0 in the chain, and that last `add` is what makes trailing zeros change nothing. A NaN is
+//! stored as `0x7fc00000`. `K = 0` gives +0.
 //!
 //! # How it is fast
-//! Lanes and registers hold different *outputs*, never parts of one sum, so the order costs nothing:
+//! Lanes and registers hold different *outputs*, never parts of one sum, so the order costs
+//! nothing:
 //!
 //! ```text
 //!            panel: 2 vectors of columns             one micro-tile: up to 14 rows x 2 vectors (AVX-512)
@@ -18,11 +21,13 @@
 //!   A rows  x read in place, or copied to rows
 //! ```
 //!
-//! `B` is packed in panels of one k-block each, unless its columns already lie side by side; [`PackedB`] keeps the panels
-//! of a weight for many calls. With few rows a tile takes several panels at once, which reads them at memory speed.
+//! `B` is packed in panels of one k-block each, unless its columns already lie side by side;
+//! [`PackedB`] keeps the panels of a weight for many calls. With few rows a tile takes several
+//! panels at once, which reads them at memory speed.
 //!
 //! # Limits
-//! Operands are strided views into slices; all bounds are checked once in [`Gemm::new`]. Nothing allocates after that.
+//! Operands are strided views into slices; all bounds are checked once in [`Gemm::new`]. Nothing
+//! allocates after that.
 
 mod driver;
 mod kernel;

@@ -42,7 +42,8 @@ unsafe fn neon<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
     unsafe { micro::<float32x4_t, ROWS, VECTORS>(tile) }
 }
 
-// SAFETY of every block below: NEON is part of the target; pointers are the caller's, valid for what the method names.
+// SAFETY of every block below: NEON is part of the target; pointers are the caller's, valid for
+// what the method names.
 impl Lanes for float32x4_t {
     const LANES: usize = 4;
     const PANEL: usize = 4;
@@ -98,6 +99,12 @@ impl Lanes for float32x4_t {
     #[inline(always)]
     unsafe fn canonical(self) -> Self {
         // SAFETY: see above. A lane equals itself unless it is NaN.
-        unsafe { vbslq_f32(vceqq_f32(self, self), self, vdupq_n_f32(f32::from_bits(CANONICAL_NAN))) }
+        unsafe {
+            vbslq_f32(
+                vceqq_f32(self, self),
+                self,
+                vdupq_n_f32(f32::from_bits(CANONICAL_NAN)),
+            )
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Copies of operand blocks in the order in which the micro-kernel reads them. Packing never computes.
+//! Copies of operand blocks in the order in which the micro-kernel reads them. Packing never
+//! computes.
 
 use std::ops::Range;
 
@@ -9,11 +10,13 @@ use super::lanes::{Isa, Lanes};
 pub(super) const B_COLS: usize = 512;
 /// Most rows of A copied at once: one k-block of them stays in the second-level cache beside B.
 pub(super) const A_ROWS: usize = 84;
-/// Floats from one copied row of A to the next: one cache line past the block, so that rows fall in different cache sets.
+/// Floats from one copied row of A to the next: one cache line past the block, so that rows fall in
+/// different cache sets.
 pub(super) const A_STRIDE: usize = K_BLOCK + 16;
 /// Floats of a packed block of A.
 pub(super) const A_FLOATS: usize = A_ROWS * A_STRIDE;
-/// Floats of packed columns of B: 1 MiB, half of a second-level cache; fewer columns leave room for more k-blocks.
+/// Floats of packed columns of B: 1 MiB, half of a second-level cache; fewer columns leave room for
+/// more k-blocks.
 pub(super) const B_FLOATS: usize = 2 * B_COLS * K_BLOCK;
 
 /// A strided matrix: element `(row, k)` is at `row * row_stride + k * k_stride` from `start`.
@@ -27,31 +30,50 @@ pub(super) struct View {
 impl View {
     /// The view that begins at `(row, k)`.
     pub(super) fn at(self, row: usize, k: usize) -> Self {
-        Self { start: self.start.wrapping_add(row * self.row_stride + k * self.k_stride), ..self }
+        Self {
+            start: self
+                .start
+                .wrapping_add(row * self.row_stride + k * self.k_stride),
+            ..self
+        }
     }
 }
 
-/// Packs every k-block of `rows` rows, one after the other, each as [`panels`] does; a step of k takes whole panels.
+/// Packs every k-block of `rows` rows, one after the other, each as [`panels`] does; a step of k
+/// takes whole panels.
 ///
 /// # Safety
-/// `view` is readable for `rows` rows of `len`, `to` writable for `len` steps of whole panels; the instruction set is
-/// present.
+/// `view` is readable for `rows` rows of `len`, `to` writable for `len` steps of whole panels; the
+/// instruction set is present.
 pub(super) unsafe fn blocks<I: Isa>(view: View, rows: usize, len: usize, to: *mut f32) {
     let columns = rows.next_multiple_of(I::PANEL);
     for k in (0..len).step_by(K_BLOCK) {
         // SAFETY: the block's steps exist in both.
-        unsafe { panels::<I>(view.at(0, k), rows, K_BLOCK.min(len - k), to.add(k * columns)) };
+        unsafe {
+            panels::<I>(
+                view.at(0, k),
+                rows,
+                K_BLOCK.min(len - k),
+                to.add(k * columns),
+            )
+        };
     }
 }
 
-/// Packs `rows` rows (columns of `Bᵀ`) of one k-block into panels of [`Isa::PANEL`], missing columns as zeros.
+/// Packs `rows` rows (columns of `Bᵀ`) of one k-block into panels of [`Isa::PANEL`], missing
+/// columns as zeros.
 ///
 /// Panel `p` holds `depth` steps of `PANEL` floats from `p * depth * PANEL`.
 ///
 /// # Safety
-/// `view` is readable for `rows` rows of `depth`, `to` writable for whole panels; the instruction set is present.
+/// `view` is readable for `rows` rows of `depth`, `to` writable for whole panels; the instruction
+/// set is present.
 unsafe fn panels<I: Isa>(view: View, rows: usize, depth: usize, to: *mut f32) {
-    let side_by_side = if view.row_stride == 1 { rows / I::PANEL } else { 0 };
+    let side_by_side = if view.row_stride == 1 {
+        rows / I::PANEL
+    } else {
+        0
+    };
     // SAFETY: these panels are full, and their columns lie side by side.
     unsafe { I::copy_panels(view.start, view.k_stride, side_by_side, depth, to) };
     for first in (side_by_side * I::PANEL..rows).step_by(I::Vector::LANES) {
@@ -59,7 +81,12 @@ unsafe fn panels<I: Isa>(view: View, rows: usize, depth: usize, to: *mut f32) {
         // SAFETY: `first < rows`, and its vector lies in a whole panel.
         unsafe {
             let to = to.add(panel * depth * I::PANEL + inside);
-            part_of_panel::<I>(view.at(first, 0), I::Vector::LANES.min(rows - first), depth, to);
+            part_of_panel::<I>(
+                view.at(first, 0),
+                I::Vector::LANES.min(rows - first),
+                depth,
+                to,
+            );
         }
     }
 }
@@ -82,14 +109,29 @@ unsafe fn transpose_blocks<I: Isa>(view: View, lanes: usize, depth: usize, to: *
     for k in (0..depth).step_by(I::Vector::LANES) {
         let cols = I::Vector::LANES.min(depth - k);
         // SAFETY: rows `..lanes` and steps `k..k + cols` exist in both.
-        unsafe { I::transpose(view.at(0, k).start, view.row_stride, lanes, cols, to.add(k * I::PANEL), I::PANEL) };
+        unsafe {
+            I::transpose(
+                view.at(0, k).start,
+                view.row_stride,
+                lanes,
+                cols,
+                to.add(k * I::PANEL),
+                I::PANEL,
+            )
+        };
     }
 }
 
 unsafe fn copy_vectors<I: Isa>(view: View, depth: usize, to: *mut f32) {
     for k in 0..depth {
         // SAFETY: step `k` has a whole vector of columns side by side.
-        unsafe { std::ptr::copy_nonoverlapping(view.at(0, k).start, to.add(k * I::PANEL), I::Vector::LANES) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                view.at(0, k).start,
+                to.add(k * I::PANEL),
+                I::Vector::LANES,
+            )
+        };
     }
 }
 
@@ -98,7 +140,11 @@ unsafe fn gather<I: Isa>(view: View, lanes: usize, depth: usize, to: *mut f32) {
         for lane in 0..I::Vector::LANES {
             // SAFETY: lanes below `lanes` exist in the view, every lane in the panel.
             unsafe {
-                *to.add(k * I::PANEL + lane) = if lane < lanes { *view.at(lane, k).start } else { 0.0 };
+                *to.add(k * I::PANEL + lane) = if lane < lanes {
+                    *view.at(lane, k).start
+                } else {
+                    0.0
+                };
             }
         }
     }
@@ -107,7 +153,8 @@ unsafe fn gather<I: Isa>(view: View, lanes: usize, depth: usize, to: *mut f32) {
 /// Copies `rows` of one k-block as rows [`A_STRIDE`] apart.
 ///
 /// # Safety
-/// `view` is readable for those rows of `depth <= K_BLOCK`, `to` writable for [`A_FLOATS`]; the instruction set is present.
+/// `view` is readable for those rows of `depth <= K_BLOCK`, `to` writable for [`A_FLOATS`]; the
+/// instruction set is present.
 pub(super) unsafe fn rows<I: Isa>(view: View, rows: Range<usize>, depth: usize, to: *mut f32) {
     let view = view.at(rows.start, 0);
     // SAFETY: the caller's contract, with rows counted from the range's start.
@@ -125,7 +172,9 @@ pub(super) unsafe fn rows<I: Isa>(view: View, rows: Range<usize>, depth: usize, 
 unsafe fn copy_rows(view: View, rows: usize, depth: usize, to: *mut f32) {
     for row in 0..rows {
         // SAFETY: row `row` has `depth` floats in both.
-        unsafe { std::ptr::copy_nonoverlapping(view.at(row, 0).start, to.add(row * A_STRIDE), depth) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(view.at(row, 0).start, to.add(row * A_STRIDE), depth)
+        };
     }
 }
 
@@ -135,10 +184,18 @@ unsafe fn transpose_rows<I: Isa>(view: View, rows: usize, depth: usize, to: *mut
         let cols = lanes.min(rows - row);
         for k in (0..depth).step_by(lanes) {
             let steps = lanes.min(depth - k);
-            // SAFETY: the block's rows and steps exist; a whole vector fits into the row's spare line.
+            // SAFETY: the block's rows and steps exist; a whole vector fits into the row's spare
+            // line.
             unsafe {
                 let to = to.add(row * A_STRIDE + k);
-                I::transpose(view.at(row, k).start, view.k_stride, steps, cols, to, A_STRIDE);
+                I::transpose(
+                    view.at(row, k).start,
+                    view.k_stride,
+                    steps,
+                    cols,
+                    to,
+                    A_STRIDE,
+                );
             }
         }
     }

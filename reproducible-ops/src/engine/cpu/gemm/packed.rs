@@ -7,7 +7,8 @@ use super::problem::{GemmError, Operand};
 use super::scratch::Aligned;
 use crate::engine::cpu::Path;
 
-/// `B` in panels for one path: per k-block, panels of two vectors of columns, side by side per step of k.
+/// `B` in panels for one path: per k-block, panels of two vectors of columns, side by side per step
+/// of k.
 ///
 /// It takes `k` times `n` rounded up to whole panels (at most 32 columns) floats.
 #[derive(Clone, Debug)]
@@ -27,8 +28,15 @@ impl PackedB {
         path.require()?;
         operand.view("b", n, k, 0, 0)?;
         let columns = n.next_multiple_of(panel_columns(path));
-        let len = columns.checked_mul(k).ok_or(GemmError::TooLarge { operand: "b" })?;
-        let mut packed = Self { path, n, k, panels: Aligned::zeros(len) };
+        let len = columns
+            .checked_mul(k)
+            .ok_or(GemmError::TooLarge { operand: "b" })?;
+        let mut packed = Self {
+            path,
+            n,
+            k,
+            panels: Aligned::zeros(len),
+        };
         packed.repack(operand)?;
         Ok(packed)
     }
@@ -40,7 +48,8 @@ impl PackedB {
     pub fn repack(&mut self, operand: Operand<'_>) -> Result<(), GemmError> {
         let view = operand.view("b", self.n, self.k, 0, 0)?;
         let (n, k, to) = (self.n, self.k, self.panels.as_mut_ptr());
-        // SAFETY: the view was checked, the memory was sized in `new`, and the path was required there.
+        // SAFETY: the view was checked, the memory was sized in `new`, and the path was required
+        // there.
         on_path!(self.path, I => unsafe { pack::blocks::<I>(view, n, k, to) });
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What to multiply: shapes, strided operands, batches, and the checks that make the kernels safe to run.
+//! What to multiply: shapes, strided operands, batches, and the checks that make the kernels safe
+//! to run.
 
 use thiserror::Error;
 
@@ -21,7 +22,8 @@ pub struct Shape {
 
 /// A matrix inside a slice: element `(row, k)` is `data[offset + row * row_stride + k * k_stride]`.
 ///
-/// Strides may be anything, zero included, so a transposed, permuted or broadcast tensor needs no copy.
+/// Strides may be anything, zero included, so a transposed, permuted or broadcast tensor needs no
+/// copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Operand<'a> {
     /// The tensor's floats.
@@ -88,14 +90,18 @@ pub enum GemmError {
         n: usize,
     },
     /// Matrices of the output are not in ascending order without overlap.
-    #[error("output matrix {batch} does not begin after the one before it: give disjoint outputs in ascending order")]
+    #[error(
+        "output matrix {batch} does not begin after the one before it: give disjoint outputs in \
+         ascending order"
+    )]
     BatchOverlap {
         /// Index of the later matrix.
         batch: usize,
     },
     /// The packed operand belongs to another shape or path.
     #[error(
-        "the packed operand is {packed_n} x {packed_k} for {packed_path}, the product needs {n} x {k} for {path}: pack it again"
+        "the packed operand is {packed_n} x {packed_k} for {packed_path}, the product needs {n} x \
+         {k} for {path}: pack it again"
     )]
     PackedMismatch {
         /// Rows of the packed operand.
@@ -133,18 +139,25 @@ impl<'a> Gemm<'a> {
     ///
     /// # Errors
     /// See [`Gemm::batched`].
-    pub fn new(path: Path, shape: Shape, a: Operand<'a>, b: Rhs<'a>, c_row_stride: usize) -> Result<Self, GemmError> {
+    pub fn new(
+        path: Path,
+        shape: Shape,
+        a: Operand<'a>,
+        b: Rhs<'a>,
+        c_row_stride: usize,
+    ) -> Result<Self, GemmError> {
         const ONE: &[Offsets] = &[Offsets { a: 0, b: 0, c: 0 }];
         Self::batched(path, shape, a, b, c_row_stride, ONE)
     }
 
     /// One product of the same shape and strides per entry of `batches`.
     ///
-    /// Outputs must be disjoint and ascending: matrices one after the other, or side by side in wider rows
-    /// (the heads of an attention layer).
+    /// Outputs must be disjoint and ascending: matrices one after the other, or side by side in
+    /// wider rows (the heads of an attention layer).
     ///
     /// # Errors
-    /// The path is not available, an operand reaches past its slice, a packed operand does not fit, or outputs overlap.
+    /// The path is not available, an operand reaches past its slice, a packed operand does not fit,
+    /// or outputs overlap.
     pub fn batched(
         path: Path,
         shape: Shape,
@@ -159,7 +172,15 @@ impl<'a> Gemm<'a> {
             a.view("a", shape.m, shape.k, batch, offsets.a)?;
         }
         let output_len = check_output(shape, c_row_stride, batches)?;
-        Ok(Self { path, shape, a, b, batches, c_row_stride, output_len })
+        Ok(Self {
+            path,
+            shape,
+            a,
+            b,
+            batches,
+            c_row_stride,
+            output_len,
+        })
     }
 
     /// Floats that the output slice must have.
@@ -174,10 +195,14 @@ impl<'a> Gemm<'a> {
         Matrix {
             a: self.a.from(offsets.a, m, k),
             b: match &self.b {
-                Rhs::Strided(operand) => {
-                    Source::Strided { view: operand.from(offsets.b, n, k), end: operand.data.as_ptr_range().end }
-                }
-                Rhs::Packed(packed) => Source::Packed { start: packed.start(), n },
+                Rhs::Strided(operand) => Source::Strided {
+                    view: operand.from(offsets.b, n, k),
+                    end: operand.data.as_ptr_range().end,
+                },
+                Rhs::Packed(packed) => Source::Packed {
+                    start: packed.start(),
+                    n,
+                },
             },
             c: c.wrapping_add(offsets.c),
             c_stride: self.c_row_stride,
@@ -196,28 +221,45 @@ impl Operand<'_> {
         batch: usize,
         extra: usize,
     ) -> Result<View, GemmError> {
-        let needed = self.needed(rows, k, extra).ok_or(GemmError::TooLarge { operand })?;
+        let needed = self
+            .needed(rows, k, extra)
+            .ok_or(GemmError::TooLarge { operand })?;
         let len = self.data.len();
         if needed > len {
-            return Err(GemmError::OutOfBounds { operand, batch, needed, len });
+            return Err(GemmError::OutOfBounds {
+                operand,
+                batch,
+                needed,
+                len,
+            });
         }
         Ok(self.from(extra, rows, k))
     }
 
-    /// Length of the shortest slice that holds the matrix; `None` if it does not fit into an address.
+    /// Length of the shortest slice that holds the matrix; `None` if it does not fit into an
+    /// address.
     fn needed(&self, rows: usize, k: usize, extra: usize) -> Option<usize> {
         if rows == 0 || k == 0 {
             return Some(0);
         }
         let row = (rows - 1).checked_mul(self.row_stride)?;
         let step = (k - 1).checked_mul(self.k_stride)?;
-        self.offset.checked_add(extra)?.checked_add(row)?.checked_add(step)?.checked_add(1)
+        self.offset
+            .checked_add(extra)?
+            .checked_add(row)?
+            .checked_add(step)?
+            .checked_add(1)
     }
 
-    /// The view without checks. The stride of an axis of length one is 1, which lets kernels read it in place.
+    /// The view without checks. The stride of an axis of length one is 1, which lets kernels read
+    /// it in place.
     fn from(&self, extra: usize, rows: usize, k: usize) -> View {
         View {
-            start: self.data.as_ptr().wrapping_add(self.offset).wrapping_add(extra),
+            start: self
+                .data
+                .as_ptr()
+                .wrapping_add(self.offset)
+                .wrapping_add(extra),
             row_stride: if rows > 1 { self.row_stride } else { 1 },
             k_stride: if k > 1 { self.k_stride } else { 1 },
         }
@@ -227,10 +269,11 @@ impl Operand<'_> {
 fn check_rhs(path: Path, shape: Shape, b: &Rhs<'_>, batches: &[Offsets]) -> Result<(), GemmError> {
     match b {
         Rhs::Packed(packed) => check_packed(path, shape, packed),
-        Rhs::Strided(operand) => batches
-            .iter()
-            .enumerate()
-            .try_for_each(|(batch, offsets)| operand.view("b", shape.n, shape.k, batch, offsets.b).map(drop)),
+        Rhs::Strided(operand) => batches.iter().enumerate().try_for_each(|(batch, offsets)| {
+            operand
+                .view("b", shape.n, shape.k, batch, offsets.b)
+                .map(drop)
+        }),
     }
 }
 
@@ -240,7 +283,14 @@ fn check_packed(path: Path, shape: Shape, packed: &PackedB) -> Result<(), GemmEr
     if (packed_n, packed_k, packed_path) == (n, k, path) {
         return Ok(());
     }
-    Err(GemmError::PackedMismatch { packed_n, packed_k, packed_path, n, k, path })
+    Err(GemmError::PackedMismatch {
+        packed_n,
+        packed_k,
+        packed_path,
+        n,
+        k,
+        path,
+    })
 }
 
 /// Checks that outputs are disjoint; returns the length they need.
@@ -256,9 +306,19 @@ fn check_output(shape: Shape, stride: usize, batches: &[Offsets]) -> Result<usiz
         return Err(GemmError::RowOverlap { stride, n });
     }
     let too_large = GemmError::TooLarge { operand: "c" };
-    let extent = (m - 1).checked_mul(stride).and_then(|rows| rows.checked_add(n)).ok_or(too_large.clone())?;
-    let output = Output { m, n, stride, extent };
-    let overlap = batches.windows(2).position(|pair| matches!(pair, [x, y] if !output.follows(x.c, y.c)));
+    let extent = (m - 1)
+        .checked_mul(stride)
+        .and_then(|rows| rows.checked_add(n))
+        .ok_or(too_large.clone())?;
+    let output = Output {
+        m,
+        n,
+        stride,
+        extent,
+    };
+    let overlap = batches
+        .windows(2)
+        .position(|pair| matches!(pair, [x, y] if !output.follows(x.c, y.c)));
     if let Some(index) = overlap {
         return Err(GemmError::BatchOverlap { batch: index + 1 });
     }
@@ -275,13 +335,17 @@ struct Output {
 }
 
 impl Output {
-    /// Whether the matrix at `after` lies wholly behind the one at `before`, or right of it in the same wider rows.
+    /// Whether the matrix at `after` lies wholly behind the one at `before`, or right of it in the
+    /// same wider rows.
     fn follows(&self, before: usize, after: usize) -> bool {
-        let past = before.checked_add(self.extent).is_some_and(|end| after >= end);
+        let past = before
+            .checked_add(self.extent)
+            .is_some_and(|end| after >= end);
         past || (self.m > 1 && self.is_beside(before, after))
     }
 
-    /// Both matrices keep inside rows of `stride`, and the later one is right of the earlier or in later rows.
+    /// Both matrices keep inside rows of `stride`, and the later one is right of the earlier or in
+    /// later rows.
     fn is_beside(&self, before: usize, after: usize) -> bool {
         let cell = |at: usize| (at / self.stride, at % self.stride);
         let ((row, col), (next_row, next_col)) = (cell(before), cell(after));

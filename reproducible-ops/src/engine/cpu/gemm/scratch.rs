@@ -34,7 +34,8 @@ impl Aligned {
     }
 }
 
-/// Packing memory of one thread: about 0.9 MiB, enough for every shape, so that a call allocates nothing.
+/// Packing memory of one thread: about 0.9 MiB, enough for every shape, so that a call allocates
+/// nothing.
 #[derive(Clone, Debug)]
 pub struct GemmScratch {
     a: Aligned,
@@ -73,7 +74,11 @@ impl GemmScratch {
     }
 
     pub(super) fn areas(&mut self) -> Areas {
-        Areas { a: self.a.as_mut_ptr(), b: self.b.as_mut_ptr(), deep: self.deep.as_mut_ptr() }
+        Areas {
+            a: self.a.as_mut_ptr(),
+            b: self.b.as_mut_ptr(),
+            deep: self.deep.as_mut_ptr(),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Running a product, alone or split in parts over threads. Parts own disjoint outputs; sums are never split.
+//! Running a product, alone or split in parts over threads. Parts own disjoint outputs; sums are
+//! never split.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -16,7 +17,8 @@ pub struct Bound<'a> {
     output: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: the output is only written by `run_part`, whose callers keep parts apart; everything else is read.
+// SAFETY: the output is only written by `run_part`, whose callers keep parts apart; everything else
+// is read.
 unsafe impl Send for Bound<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Bound<'_> {}
@@ -33,8 +35,8 @@ impl Gemm<'_> {
         Ok(())
     }
 
-    /// Computes every output in `scratches.len()` parts: `spawn` receives a task and calls it once for each part number,
-    /// on any threads in any order, and returns when all calls have.
+    /// Computes every output in `scratches.len()` parts: `spawn` receives a task and calls it once
+    /// for each part number, on any threads in any order, and returns when all calls have.
     ///
     /// # Errors
     /// No scratch, or `c` is shorter than [`Gemm::output_len`].
@@ -51,7 +53,8 @@ impl Gemm<'_> {
         spawn(&|part| {
             if let Some(scratch) = scratches.get(part) {
                 let mut scratch = scratch.lock().unwrap_or_else(PoisonError::into_inner);
-                // SAFETY: the lock keeps two calls for one part apart; other parts own other outputs.
+                // SAFETY: the lock keeps two calls for one part apart; other parts own other
+                // outputs.
                 unsafe { bound.run_part(part, scratches.len(), &mut scratch) };
             }
         });
@@ -66,9 +69,18 @@ impl Gemm<'_> {
         let (needed, len) = (self.output_len(), c.len());
         if needed > len {
             let batch = self.batches.len().saturating_sub(1);
-            return Err(GemmError::OutOfBounds { operand: "c", batch, needed, len });
+            return Err(GemmError::OutOfBounds {
+                operand: "c",
+                batch,
+                needed,
+                len,
+            });
         }
-        Ok(Bound { gemm: self, c: c.as_mut_ptr(), output: PhantomData })
+        Ok(Bound {
+            gemm: self,
+            c: c.as_mut_ptr(),
+            output: PhantomData,
+        })
     }
 }
 
@@ -76,12 +88,16 @@ impl Bound<'_> {
     /// Computes part `part` of `parts`; the parts together write every output once.
     ///
     /// # Safety
-    /// While this runs, no other call with the same `part`, and no call with other `parts`, runs on the same output.
+    /// While this runs, no other call with the same `part`, and no call with other `parts`, runs on
+    /// the same output.
     pub unsafe fn run_part(&self, part: usize, parts: usize, scratch: &mut GemmScratch) {
         let Shape { m, n, .. } = self.gemm.shape;
         let count = self.gemm.batches.len();
         let shared = count % parts;
-        let whole = Region { rows: 0..m, cols: 0..n };
+        let whole = Region {
+            rows: 0..m,
+            cols: 0..n,
+        };
         let own = share(count - shared, part, parts);
         // SAFETY: matrices are disjoint, and so are the regions of the shared ones.
         unsafe {
@@ -90,7 +106,12 @@ impl Bound<'_> {
         }
     }
 
-    unsafe fn run_matrices(&self, indices: Range<usize>, region: &Region, scratch: &mut GemmScratch) {
+    unsafe fn run_matrices(
+        &self,
+        indices: Range<usize>,
+        region: &Region,
+        scratch: &mut GemmScratch,
+    ) {
         if region.rows.is_empty() || region.cols.is_empty() {
             return;
         }
@@ -110,12 +131,19 @@ fn share(len: usize, part: usize, parts: usize) -> Range<usize> {
     start..start + each + usize::from(part < more)
 }
 
-/// The part's region of an `m` x `n` output: columns if there are enough panels, which packs B once, else rows.
+/// The part's region of an `m` x `n` output: columns if there are enough panels, which packs B
+/// once, else rows.
 fn region(m: usize, n: usize, part: usize, parts: usize) -> Region {
     let panels = n.div_ceil(COLUMN_UNIT);
     if panels >= parts && (m < 16 * parts || panels >= 4 * parts) {
         let share = share(panels, part, parts);
-        return Region { rows: 0..m, cols: n.min(share.start * COLUMN_UNIT)..n.min(share.end * COLUMN_UNIT) };
+        return Region {
+            rows: 0..m,
+            cols: n.min(share.start * COLUMN_UNIT)..n.min(share.end * COLUMN_UNIT),
+        };
     }
-    Region { rows: share(m, part, parts), cols: 0..n }
+    Region {
+        rows: share(m, part, parts),
+        cols: 0..n,
+    }
 }

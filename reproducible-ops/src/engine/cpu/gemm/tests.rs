@@ -1,16 +1,21 @@
-//! The kernels against a plain reading of the definition, bit for bit, on every path of this machine.
+//! The kernels against a plain reading of the definition, bit for bit, on every path of this
+//! machine.
 
 use std::sync::Mutex;
 
 use super::*;
 use crate::engine::cpu::Path;
 
-/// One output by the definition: chains of `fma` over 256 products, then chains of `add` over 256 numbers until one is left.
+/// One output by the definition: chains of `fma` over 256 products, then chains of `add` over 256
+/// numbers until one is left.
 fn definition(products: &[(f32, f32)]) -> f32 {
     let chain = |block: &[(f32, f32)]| block.iter().fold(0.0_f32, |acc, (a, b)| a.mul_add(*b, acc));
     let mut level: Vec<f32> = products.chunks(256).map(chain).collect();
     loop {
-        level = level.chunks(256).map(|block| block.iter().fold(0.0_f32, |acc, x| acc + x)).collect();
+        level = level
+            .chunks(256)
+            .map(|block| block.iter().fold(0.0_f32, |acc, x| acc + x))
+            .collect();
         if level.len() < 2 {
             return canonical(level.first().copied().unwrap_or(0.0));
         }
@@ -18,7 +23,11 @@ fn definition(products: &[(f32, f32)]) -> f32 {
 }
 
 fn canonical(x: f32) -> f32 {
-    if x.is_nan() { f32::from_bits(0x7fc0_0000) } else { x }
+    if x.is_nan() {
+        f32::from_bits(0x7fc0_0000)
+    } else {
+        x
+    }
 }
 
 /// A small linear congruential generator: full mantissas, exponents near one.
@@ -26,7 +35,10 @@ struct Numbers(u64);
 
 impl Numbers {
     fn next(&mut self) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 32) as u32
     }
 
@@ -75,7 +87,14 @@ enum Lie {
     Broadcast,
 }
 
-const LIES: [Lie; 6] = [Lie::Rows, Lie::Gapped, Lie::Columns, Lie::Wide, Lie::Sparse, Lie::Broadcast];
+const LIES: [Lie; 6] = [
+    Lie::Rows,
+    Lie::Gapped,
+    Lie::Columns,
+    Lie::Wide,
+    Lie::Sparse,
+    Lie::Broadcast,
+];
 
 impl Lie {
     fn strides(self, rows: usize, k: usize) -> (usize, usize) {
@@ -104,12 +123,27 @@ impl Tensor {
         let offset = 3;
         let reach = rows.saturating_sub(1) * row_stride + k.saturating_sub(1) * k_stride + 1;
         let data = (0..offset + extra + reach).map(|_| number()).collect();
-        Self { data, offset, row_stride, k_stride }
+        Self {
+            data,
+            offset,
+            row_stride,
+            k_stride,
+        }
     }
 
     fn operand(&self) -> Operand<'_> {
-        let Self { ref data, offset, row_stride, k_stride } = *self;
-        Operand { data, offset, row_stride, k_stride }
+        let Self {
+            ref data,
+            offset,
+            row_stride,
+            k_stride,
+        } = *self;
+        Operand {
+            data,
+            offset,
+            row_stride,
+            k_stride,
+        }
     }
 
     fn at(&self, extra: usize, row: usize, k: usize) -> f32 {
@@ -118,12 +152,21 @@ impl Tensor {
 }
 
 /// What the definition makes of a batch; cells that belong to no output keep `untouched`.
-fn expected(shape: Shape, a: &Tensor, b: &Tensor, stride: usize, batches: &[Offsets], untouched: &[f32]) -> Vec<f32> {
+fn expected(
+    shape: Shape,
+    a: &Tensor,
+    b: &Tensor,
+    stride: usize,
+    batches: &[Offsets],
+    untouched: &[f32],
+) -> Vec<f32> {
     let mut c = untouched.to_vec();
     for at in batches {
         for row in 0..shape.m {
             for col in 0..shape.n {
-                let products: Vec<_> = (0..shape.k).map(|k| (a.at(at.a, row, k), b.at(at.b, col, k))).collect();
+                let products: Vec<_> = (0..shape.k)
+                    .map(|k| (a.at(at.a, row, k), b.at(at.b, col, k)))
+                    .collect();
                 c[at.c + row * stride + col] = definition(&products);
             }
         }
@@ -175,7 +218,8 @@ fn dirty() -> GemmScratch {
 
 fn run_in_parts(gemm: &Gemm<'_>, c: &mut [f32], parts: usize) {
     let scratches: Vec<_> = (0..parts).map(|_| Mutex::new(dirty())).collect();
-    gemm.run_parallel(c, &scratches, |task| (0..parts).rev().for_each(task)).unwrap();
+    gemm.run_parallel(c, &scratches, |task| (0..parts).rev().for_each(task))
+        .unwrap();
 }
 
 fn check_numbers(shape: Shape, lie_a: Lie, lie_b: Lie, number: fn(&mut Numbers) -> f32) {
@@ -199,7 +243,16 @@ fn odd_sizes_have_the_bits_of_the_definition() {
 #[test]
 fn block_edges_have_the_bits_of_the_definition() {
     for k in [100, 255, 256, 257, 511, 512, 513, 1025] {
-        for (m, n) in [(1, 1), (1, 129), (3, 16), (4, 95), (6, 70), (16, 33), (31, 17), (33, 48)] {
+        for (m, n) in [
+            (1, 1),
+            (1, 129),
+            (3, 16),
+            (4, 95),
+            (6, 70),
+            (16, 33),
+            (31, 17),
+            (33, 48),
+        ] {
             check_numbers(Shape { m, n, k }, Lie::Rows, Lie::Rows, Numbers::rough);
         }
     }
@@ -209,7 +262,13 @@ fn block_edges_have_the_bits_of_the_definition() {
 fn strides_have_the_bits_of_the_definition() {
     for lie_a in LIES {
         for lie_b in LIES {
-            for (m, n, k) in [(1, 1, 300), (1, 100, 24), (5, 24, 40), (17, 33, 259), (60, 40, 19)] {
+            for (m, n, k) in [
+                (1, 1, 300),
+                (1, 100, 24),
+                (5, 24, 40),
+                (17, 33, 259),
+                (60, 40, 19),
+            ] {
                 check_numbers(Shape { m, n, k }, lie_a, lie_b, Numbers::rough);
             }
         }
@@ -219,10 +278,46 @@ fn strides_have_the_bits_of_the_definition() {
 #[test]
 fn cache_blocks_have_the_bits_of_the_definition() {
     for (lie_a, lie_b) in [(Lie::Rows, Lie::Rows), (Lie::Columns, Lie::Columns)] {
-        check_numbers(Shape { m: 171, n: 40, k: 300 }, lie_a, lie_b, Numbers::plain);
-        check_numbers(Shape { m: 19, n: 551, k: 258 }, lie_a, lie_b, Numbers::plain);
-        check_numbers(Shape { m: 512, n: 260, k: 3 }, lie_a, lie_b, Numbers::plain);
-        check_numbers(Shape { m: 9, n: 260, k: 512 }, lie_a, lie_b, Numbers::plain);
+        check_numbers(
+            Shape {
+                m: 171,
+                n: 40,
+                k: 300,
+            },
+            lie_a,
+            lie_b,
+            Numbers::plain,
+        );
+        check_numbers(
+            Shape {
+                m: 19,
+                n: 551,
+                k: 258,
+            },
+            lie_a,
+            lie_b,
+            Numbers::plain,
+        );
+        check_numbers(
+            Shape {
+                m: 512,
+                n: 260,
+                k: 3,
+            },
+            lie_a,
+            lie_b,
+            Numbers::plain,
+        );
+        check_numbers(
+            Shape {
+                m: 9,
+                n: 260,
+                k: 512,
+            },
+            lie_a,
+            lie_b,
+            Numbers::plain,
+        );
     }
 }
 
@@ -243,14 +338,21 @@ fn reductions_past_two_levels_have_the_bits_of_the_definition() {
     }
 }
 
-/// Equal rows give equal outputs, so the definition is needed once; the output is larger than one tile of partial results.
+/// Equal rows give equal outputs, so the definition is needed once; the output is larger than one
+/// tile of partial results.
 #[test]
 fn a_deep_reduction_covers_every_tile() {
-    let shape = Shape { m: 57, n: 129, k: 65_540 };
+    let shape = Shape {
+        m: 57,
+        n: 129,
+        k: 65_540,
+    };
     let mut numbers = Numbers(3);
     let a = Tensor::new(Lie::Broadcast, shape.m, shape.k, 0, || numbers.plain());
     let b = Tensor::new(Lie::Broadcast, shape.n, shape.k, 0, || numbers.plain());
-    let products: Vec<_> = (0..shape.k).map(|k| (a.at(0, 0, k), b.at(0, 0, k))).collect();
+    let products: Vec<_> = (0..shape.k)
+        .map(|k| (a.at(0, 0, k), b.at(0, 0, k)))
+        .collect();
     let want = vec![definition(&products); shape.m * shape.n];
     let rhs = Rhs::Strided(b.operand());
     let gemm = Gemm::new(Path::detect(), shape, a.operand(), rhs, shape.n).unwrap();
@@ -265,8 +367,22 @@ fn a_reduction_of_four_levels_has_the_bits_of_the_definition() {
     let k = 256 * 256 * 256 + 257;
     let (a, b) = ([0.1_f32], [0.7_f32]);
     let want = definition(&vec![(a[0], b[0]); k]);
-    let operand = |data| Operand { data, offset: 0, row_stride: 0, k_stride: 0 };
-    let gemm = |path| Gemm::new(path, Shape { m: 1, n: 1, k }, operand(&a), Rhs::Strided(operand(&b)), 1).unwrap();
+    let operand = |data| Operand {
+        data,
+        offset: 0,
+        row_stride: 0,
+        k_stride: 0,
+    };
+    let gemm = |path| {
+        Gemm::new(
+            path,
+            Shape { m: 1, n: 1, k },
+            operand(&a),
+            Rhs::Strided(operand(&b)),
+            1,
+        )
+        .unwrap()
+    };
     for path in Path::available() {
         let mut c = [f32::NAN];
         gemm(path).run(&mut c, &mut dirty()).unwrap();
@@ -280,10 +396,26 @@ fn an_underflow_below_zero_is_plus_zero_with_or_without_padding() {
         let mut a = vec![0.0_f32; k];
         a[0] = -1e-30;
         let b = vec![1e-30; k];
-        assert_eq!(a[0].mul_add(b[0], 0.0).to_bits(), 0x8000_0000, "the chain itself ends at -0");
+        assert_eq!(
+            a[0].mul_add(b[0], 0.0).to_bits(),
+            0x8000_0000,
+            "the chain itself ends at -0"
+        );
         for path in Path::available() {
-            let operand = |data| Operand { data, offset: 0, row_stride: k, k_stride: 1 };
-            let gemm = Gemm::new(path, Shape { m: 1, n: 1, k }, operand(&a), Rhs::Strided(operand(&b)), 1).unwrap();
+            let operand = |data| Operand {
+                data,
+                offset: 0,
+                row_stride: k,
+                k_stride: 1,
+            };
+            let gemm = Gemm::new(
+                path,
+                Shape { m: 1, n: 1, k },
+                operand(&a),
+                Rhs::Strided(operand(&b)),
+                1,
+            )
+            .unwrap();
             let mut c = [1.0];
             gemm.run(&mut c, &mut dirty()).unwrap();
             assert_eq!(c[0].to_bits(), 0, "{path}, k = {k}");
@@ -291,7 +423,8 @@ fn an_underflow_below_zero_is_plus_zero_with_or_without_padding() {
     }
 }
 
-/// Attention: heads side by side in rows of queries, keys and values, so batches overlap in every tensor.
+/// Attention: heads side by side in rows of queries, keys and values, so batches overlap in every
+/// tensor.
 #[test]
 fn batches_have_the_bits_of_the_definition_for_any_number_of_parts() {
     let (heads, tokens, size) = (4, 21, 24);
@@ -307,10 +440,42 @@ fn batches_have_the_bits_of_the_definition_for_any_number_of_parts() {
     let keys = tensor(tokens, width, width, 1);
     let weights = tensor(heads * tokens, tokens, tokens, 1);
     let values = tensor(tokens, width, 1, width);
-    let scores: Vec<_> = (0..heads).map(|h| Offsets { a: h * size, b: h * size, c: h * tokens * tokens }).collect();
-    let mixed: Vec<_> = (0..heads).map(|h| Offsets { a: h * tokens * tokens, b: h * size, c: h * size }).collect();
-    check_batch(Shape { m: tokens, n: tokens, k: size }, &queries, &keys, tokens, &scores);
-    check_batch(Shape { m: tokens, n: size, k: tokens }, &weights, &values, width, &mixed);
+    let scores: Vec<_> = (0..heads)
+        .map(|h| Offsets {
+            a: h * size,
+            b: h * size,
+            c: h * tokens * tokens,
+        })
+        .collect();
+    let mixed: Vec<_> = (0..heads)
+        .map(|h| Offsets {
+            a: h * tokens * tokens,
+            b: h * size,
+            c: h * size,
+        })
+        .collect();
+    check_batch(
+        Shape {
+            m: tokens,
+            n: tokens,
+            k: size,
+        },
+        &queries,
+        &keys,
+        tokens,
+        &scores,
+    );
+    check_batch(
+        Shape {
+            m: tokens,
+            n: size,
+            k: tokens,
+        },
+        &weights,
+        &values,
+        width,
+        &mixed,
+    );
 }
 
 fn check_batch(shape: Shape, a: &Tensor, b: &Tensor, stride: usize, batches: &[Offsets]) {
@@ -329,11 +494,22 @@ fn check_batch(shape: Shape, a: &Tensor, b: &Tensor, stride: usize, batches: &[O
 
 #[test]
 fn threads_give_the_bits_of_one() {
-    let shape = Shape { m: 70, n: 130, k: 300 };
+    let shape = Shape {
+        m: 70,
+        n: 130,
+        k: 300,
+    };
     let mut numbers = Numbers(9);
     let a = Tensor::new(Lie::Rows, shape.m, shape.k, 0, || numbers.plain());
     let b = Tensor::new(Lie::Rows, shape.n, shape.k, 0, || numbers.plain());
-    let gemm = Gemm::new(Path::detect(), shape, a.operand(), Rhs::Strided(b.operand()), shape.n).unwrap();
+    let gemm = Gemm::new(
+        Path::detect(),
+        shape,
+        a.operand(),
+        Rhs::Strided(b.operand()),
+        shape.n,
+    )
+    .unwrap();
     let mut alone = vec![0.0; gemm.output_len()];
     gemm.run(&mut alone, &mut dirty()).unwrap();
     let scratches: Vec<_> = (0..3).map(|_| Mutex::new(dirty())).collect();
@@ -352,27 +528,74 @@ fn threads_give_the_bits_of_one() {
 const TEN: [f32; 10] = [1.0; 10];
 
 fn rows_of(k: usize) -> Operand<'static> {
-    Operand { data: &TEN, offset: 0, row_stride: k, k_stride: 1 }
+    Operand {
+        data: &TEN,
+        offset: 0,
+        row_stride: k,
+        k_stride: 1,
+    }
 }
 
 #[test]
 fn a_short_operand_is_refused_with_the_length_it_needs() {
     let shape = Shape { m: 2, n: 2, k: 5 };
-    let short = Operand { offset: 1, ..rows_of(5) };
+    let short = Operand {
+        offset: 1,
+        ..rows_of(5)
+    };
     let error = Gemm::new(Path::Scalar, shape, short, Rhs::Strided(rows_of(5)), 2).unwrap_err();
-    assert_eq!(error, GemmError::OutOfBounds { operand: "a", batch: 0, needed: 11, len: 10 });
+    assert_eq!(
+        error,
+        GemmError::OutOfBounds {
+            operand: "a",
+            batch: 0,
+            needed: 11,
+            len: 10
+        }
+    );
     let batches = [Offsets::default(), Offsets { a: 0, b: 4, c: 4 }];
-    let error = Gemm::batched(Path::Scalar, shape, rows_of(5), Rhs::Strided(rows_of(5)), 2, &batches).unwrap_err();
-    assert_eq!(error, GemmError::OutOfBounds { operand: "b", batch: 1, needed: 14, len: 10 });
+    let error = Gemm::batched(
+        Path::Scalar,
+        shape,
+        rows_of(5),
+        Rhs::Strided(rows_of(5)),
+        2,
+        &batches,
+    )
+    .unwrap_err();
+    assert_eq!(
+        error,
+        GemmError::OutOfBounds {
+            operand: "b",
+            batch: 1,
+            needed: 14,
+            len: 10
+        }
+    );
     let gemm = Gemm::new(Path::Scalar, shape, rows_of(5), Rhs::Strided(rows_of(5)), 3).unwrap();
-    let error = gemm.run(&mut [0.0; 4], &mut GemmScratch::new()).unwrap_err();
-    assert_eq!(error, GemmError::OutOfBounds { operand: "c", batch: 0, needed: 5, len: 4 });
+    let error = gemm
+        .run(&mut [0.0; 4], &mut GemmScratch::new())
+        .unwrap_err();
+    assert_eq!(
+        error,
+        GemmError::OutOfBounds {
+            operand: "c",
+            batch: 0,
+            needed: 5,
+            len: 4
+        }
+    );
 }
 
 #[test]
 fn sizes_past_the_address_space_are_refused() {
-    let shape = Shape { m: usize::MAX, n: 1, k: 2 };
-    let error = Gemm::new(Path::Scalar, shape, rows_of(2), Rhs::Strided(rows_of(2)), 1).unwrap_err();
+    let shape = Shape {
+        m: usize::MAX,
+        n: 1,
+        k: 2,
+    };
+    let error =
+        Gemm::new(Path::Scalar, shape, rows_of(2), Rhs::Strided(rows_of(2)), 1).unwrap_err();
     assert_eq!(error, GemmError::TooLarge { operand: "a" });
 }
 
@@ -381,13 +604,36 @@ fn overlapping_outputs_are_refused() {
     let shape = Shape { m: 2, n: 2, k: 1 };
     let outputs = |stride, c: [usize; 2]| {
         let batches = c.map(|c| Offsets { a: 0, b: 0, c });
-        Gemm::batched(Path::Scalar, shape, rows_of(1), Rhs::Strided(rows_of(1)), stride, &batches).map(drop)
+        Gemm::batched(
+            Path::Scalar,
+            shape,
+            rows_of(1),
+            Rhs::Strided(rows_of(1)),
+            stride,
+            &batches,
+        )
+        .map(drop)
     };
-    assert_eq!(outputs(1, [0, 9]), Err(GemmError::RowOverlap { stride: 1, n: 2 }));
-    assert_eq!(outputs(4, [0, 1]), Err(GemmError::BatchOverlap { batch: 1 }));
-    assert_eq!(outputs(4, [0, 4]), Err(GemmError::BatchOverlap { batch: 1 }));
-    assert_eq!(outputs(4, [3, 6]), Err(GemmError::BatchOverlap { batch: 1 }));
-    assert_eq!(outputs(4, [8, 0]), Err(GemmError::BatchOverlap { batch: 1 }));
+    assert_eq!(
+        outputs(1, [0, 9]),
+        Err(GemmError::RowOverlap { stride: 1, n: 2 })
+    );
+    assert_eq!(
+        outputs(4, [0, 1]),
+        Err(GemmError::BatchOverlap { batch: 1 })
+    );
+    assert_eq!(
+        outputs(4, [0, 4]),
+        Err(GemmError::BatchOverlap { batch: 1 })
+    );
+    assert_eq!(
+        outputs(4, [3, 6]),
+        Err(GemmError::BatchOverlap { batch: 1 })
+    );
+    assert_eq!(
+        outputs(4, [8, 0]),
+        Err(GemmError::BatchOverlap { batch: 1 })
+    );
     assert_eq!(outputs(4, [0, 2]), Ok(()));
     assert_eq!(outputs(4, [0, 8]), Ok(()));
     assert_eq!(outputs(4, [3, 9]), Ok(()));
@@ -398,7 +644,17 @@ fn a_packed_operand_of_another_shape_or_path_is_refused() {
     let packed = PackedB::new(Path::Scalar, rows_of(5), 2, 5).unwrap();
     let shape = Shape { m: 1, n: 2, k: 4 };
     let error = Gemm::new(Path::Scalar, shape, rows_of(5), Rhs::Packed(&packed), 2).unwrap_err();
-    assert!(matches!(error, GemmError::PackedMismatch { packed_k: 5, k: 4, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            GemmError::PackedMismatch {
+                packed_k: 5,
+                k: 4,
+                ..
+            }
+        ),
+        "{error}"
+    );
     let shape = Shape { k: 5, ..shape };
     let error = Gemm::new(Path::detect(), shape, rows_of(5), Rhs::Packed(&packed), 2).err();
     assert_eq!(error.is_some(), Path::detect() != Path::Scalar);
@@ -409,7 +665,12 @@ fn repacking_replaces_the_values() {
     let shape = Shape { m: 1, n: 3, k: 2 };
     let twos = [2.0; 6];
     let mut packed = PackedB::new(Path::detect(), rows_of(2), 3, 2).unwrap();
-    packed.repack(Operand { data: &twos, ..rows_of(2) }).unwrap();
+    packed
+        .repack(Operand {
+            data: &twos,
+            ..rows_of(2)
+        })
+        .unwrap();
     let gemm = Gemm::new(Path::detect(), shape, rows_of(2), Rhs::Packed(&packed), 3).unwrap();
     let mut c = [0.0; 3];
     gemm.run(&mut c, &mut dirty()).unwrap();

@@ -38,12 +38,25 @@ impl Isa for Avx2 {
         }
     }
 
-    unsafe fn transpose(src: *const f32, stride: usize, rows: usize, cols: usize, dst: *mut f32, to: usize) {
+    unsafe fn transpose(
+        src: *const f32,
+        stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        to: usize,
+    ) {
         // SAFETY: the caller checked the instruction set and vouches for the block.
         unsafe { transpose_8(src, stride, rows, cols, dst, to) }
     }
 
-    unsafe fn copy_panels(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+    unsafe fn copy_panels(
+        src: *const f32,
+        stride: usize,
+        count: usize,
+        depth: usize,
+        dst: *mut f32,
+    ) {
         // SAFETY: the caller checked the instruction set and vouches for the panels.
         unsafe { copy_panels_8(src, stride, count, depth, dst) }
     }
@@ -77,12 +90,25 @@ impl Isa for Avx512 {
         }
     }
 
-    unsafe fn transpose(src: *const f32, stride: usize, rows: usize, cols: usize, dst: *mut f32, to: usize) {
+    unsafe fn transpose(
+        src: *const f32,
+        stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        to: usize,
+    ) {
         // SAFETY: the caller checked the instruction set and vouches for the block.
         unsafe { transpose_16(src, stride, rows, cols, dst, to) }
     }
 
-    unsafe fn copy_panels(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+    unsafe fn copy_panels(
+        src: *const f32,
+        stride: usize,
+        count: usize,
+        depth: usize,
+        dst: *mut f32,
+    ) {
         // SAFETY: the caller checked the instruction set and vouches for the panels.
         unsafe { copy_panels_16(src, stride, count, depth, dst) }
     }
@@ -104,7 +130,12 @@ unsafe fn avx512<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
 #[inline(always)]
 unsafe fn first_8(n: usize) -> __m256i {
     // SAFETY: the caller runs with AVX2.
-    unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+    unsafe {
+        _mm256_cmpgt_epi32(
+            _mm256_set1_epi32(n as i32),
+            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+        )
+    }
 }
 
 /// Bit `i` is set if `i < n`, for `n <= 16`.
@@ -113,7 +144,8 @@ fn first_16(n: usize) -> __mmask16 {
     ((1_u32 << n) - 1) as __mmask16
 }
 
-// SAFETY of every block below: intrinsics run where the caller enabled the instruction set, on pointers it vouches for.
+// SAFETY of every block below: intrinsics run where the caller enabled the instruction set, on
+// pointers it vouches for.
 impl Lanes for __m256 {
     const LANES: usize = 8;
     const PANEL: usize = 2;
@@ -173,7 +205,8 @@ impl Lanes for __m256 {
     }
 }
 
-// SAFETY of every block below: intrinsics run where the caller enabled the instruction set, on pointers it vouches for.
+// SAFETY of every block below: intrinsics run where the caller enabled the instruction set, on
+// pointers it vouches for.
 impl Lanes for __m512 {
     const LANES: usize = 16;
     const PANEL: usize = 4;
@@ -235,11 +268,19 @@ impl Lanes for __m512 {
 
 /// See [`Isa::transpose`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn transpose_8(src: *const f32, stride: usize, rows: usize, cols: usize, dst: *mut f32, to: usize) {
+unsafe fn transpose_8(
+    src: *const f32,
+    stride: usize,
+    rows: usize,
+    cols: usize,
+    dst: *mut f32,
+    to: usize,
+) {
     let mask = first_mask_8(cols);
     let mut x = [_mm256_setzero_ps(); 8];
     for (r, row) in x.iter_mut().enumerate().take(rows) {
-        // SAFETY: the caller vouches for `rows` rows of `cols` floats; masked lanes are not accessed.
+        // SAFETY: the caller vouches for `rows` rows of `cols` floats; masked lanes are not
+        // accessed.
         *row = unsafe { _mm256_maskload_ps(src.add(r * stride), mask) };
     }
     let mut y = [_mm256_setzero_ps(); 8];
@@ -268,17 +309,28 @@ unsafe fn transpose_8(src: *const f32, stride: usize, rows: usize, cols: usize, 
 
 #[target_feature(enable = "avx2")]
 fn first_mask_8(n: usize) -> __m256i {
-    _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+    _mm256_cmpgt_epi32(
+        _mm256_set1_epi32(n as i32),
+        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+    )
 }
 
 /// See [`Isa::transpose`].
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-unsafe fn transpose_16(src: *const f32, stride: usize, rows: usize, cols: usize, dst: *mut f32, to: usize) {
+unsafe fn transpose_16(
+    src: *const f32,
+    stride: usize,
+    rows: usize,
+    cols: usize,
+    dst: *mut f32,
+    to: usize,
+) {
     let mask = first_16(cols);
     let mut x = [_mm512_setzero_ps(); 16];
     for (r, row) in x.iter_mut().enumerate() {
         if r < rows {
-            // SAFETY: the caller vouches for `rows` rows of `cols` floats; masked lanes are not accessed.
+            // SAFETY: the caller vouches for `rows` rows of `cols` floats; masked lanes are not
+            // accessed.
             *row = unsafe { _mm512_maskz_loadu_ps(mask, src.add(r * stride)) };
         }
     }
@@ -328,7 +380,13 @@ unsafe fn copy_panels_8(src: *const f32, stride: usize, count: usize, depth: usi
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-unsafe fn copy_panels_16(src: *const f32, stride: usize, count: usize, depth: usize, dst: *mut f32) {
+unsafe fn copy_panels_16(
+    src: *const f32,
+    stride: usize,
+    count: usize,
+    depth: usize,
+    dst: *mut f32,
+) {
     // SAFETY: the instruction set is enabled here; the caller vouches for the panels.
     unsafe { copy_panels::<__m512>(src, stride, count, depth, dst) }
 }

@@ -10,8 +10,8 @@ use super::super::super::question::Question;
 use super::super::super::work::{Task, Work};
 use super::{Attacker, BURST, Strategy};
 
-/// Signs copies of the first messages that it hears in each window, one per place: two would be equivocation, which is
-/// another's trade.
+/// Signs copies of the first messages that it hears in each window, one per place: two would be
+/// equivocation, which is another's trade.
 #[derive(Default)]
 pub struct Copier {
     copied: BTreeSet<(Kind, u16)>,
@@ -23,7 +23,9 @@ impl Strategy for Copier {
     }
 
     fn hear(&mut self, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<Arc<[u8]>> {
-        let Ok(envelope) = Envelope::parse(message) else { return Vec::new() };
+        let Ok(envelope) = Envelope::parse(message) else {
+            return Vec::new();
+        };
         let (kind, slot) = (envelope.header.kind, envelope.header.slot);
         let room = kind != Kind::Attest && self.copied.len() < BURST;
         if !room || !self.copied.insert((kind, slot)) {

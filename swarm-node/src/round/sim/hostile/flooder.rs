@@ -18,6 +18,8 @@ impl Strategy for Flooder {
             return Vec::new();
         }
         let payload = me.noise(64);
-        (0..FLOOD).filter_map(|slot| me.sign(Kind::ShareReveal, slot, &payload)).collect()
+        (0..FLOOD)
+            .filter_map(|slot| me.sign(Kind::ShareReveal, slot, &payload))
+            .collect()
     }
 }

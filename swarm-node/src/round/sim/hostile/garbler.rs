@@ -21,7 +21,11 @@ impl Strategy for Garbler {
         remember(&mut self.memory, message, me);
         self.heard += 1;
         // The forgery names the real author while the window is open.
-        if self.heard > FORGERIES { Vec::new() } else { vec![forged(message, me)] }
+        if self.heard > FORGERIES {
+            Vec::new()
+        } else {
+            vec![forged(message, me)]
+        }
     }
 
     fn enter(&mut self, _: Window, me: &mut Attacker) -> Vec<Arc<[u8]>> {
@@ -31,7 +35,11 @@ impl Strategy for Garbler {
             Some(damage(&message, me))
         });
         let mut out: Vec<_> = damaged.collect();
-        out.extend([me.noise(300).into(), me.noise(3).into(), vec![0; MAX_ENVELOPE + 1].into()]);
+        out.extend([
+            me.noise(300).into(),
+            me.noise(3).into(),
+            vec![0; MAX_ENVELOPE + 1].into(),
+        ]);
         out
     }
 }
@@ -51,7 +59,11 @@ fn damage(message: &Arc<[u8]>, me: &mut Attacker) -> Arc<[u8]> {
     match me.chance.index(3) {
         0 => bytes.truncate(place),
         1 => bytes.extend(me.noise(5)),
-        _ => bytes.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 0x80),
+        _ => bytes
+            .iter_mut()
+            .skip(place)
+            .take(1)
+            .for_each(|byte| *byte ^= 0x80),
     }
     bytes.into()
 }

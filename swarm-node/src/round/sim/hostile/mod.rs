@@ -31,7 +31,12 @@ pub const MEMORY: usize = 64;
 /// A way to misbehave. The defaults are correct behaviour.
 pub trait Strategy {
     /// Twists the work of a stage, or withholds it. `wrong` gives the answer that liars agree on.
-    fn work(&mut self, work: Work, _task: &Task, _wrong: &dyn Fn(&Question) -> String) -> Option<Work> {
+    fn work(
+        &mut self,
+        work: Work,
+        _task: &Task,
+        _wrong: &dyn Fn(&Question) -> String,
+    ) -> Option<Work> {
         Some(work)
     }
 
@@ -80,7 +85,13 @@ impl Attacker {
     pub fn new(key: NodeKey, swarm: SwarmId, seed: u64, peer: usize) -> Self {
         let mixed = Hasher::new("attacker").u64(seed).u64(peer as u64).finish();
         let chance = Stream::from_seed("round-attacker", super::super::digest::low_u64(&mixed));
-        Self { key, swarm, round: 0, sequence: 1 << 32, chance }
+        Self {
+            key,
+            swarm,
+            round: 0,
+            sequence: 1 << 32,
+            chance,
+        }
     }
 
     /// Notes where the core is.
@@ -92,8 +103,17 @@ impl Attacker {
     pub fn sign(&mut self, kind: Kind, slot: u16, payload: &[u8]) -> Option<Arc<[u8]>> {
         self.sequence += 1;
         let peer = self.key.peer();
-        let header = Header { swarm: self.swarm, round: self.round, kind, slot, peer, sequence: self.sequence };
-        seal_envelope(&header, payload, &self.key).ok().map(Arc::from)
+        let header = Header {
+            swarm: self.swarm,
+            round: self.round,
+            kind,
+            slot,
+            peer,
+            sequence: self.sequence,
+        };
+        seal_envelope(&header, payload, &self.key)
+            .ok()
+            .map(Arc::from)
     }
 
     /// `n` random bytes.

@@ -16,11 +16,17 @@ impl Strategy for Replayer {
     fn hear(&mut self, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<Arc<[u8]>> {
         remember(&mut self.memory, message, me);
         self.repeated += 1;
-        if self.repeated > BURST { Vec::new() } else { vec![message.clone()] }
+        if self.repeated > BURST {
+            Vec::new()
+        } else {
+            vec![message.clone()]
+        }
     }
 
     fn enter(&mut self, _: Window, me: &mut Attacker) -> Vec<Arc<[u8]>> {
         self.repeated = 0;
-        (0..BURST).filter_map(|_| self.memory.get(me.chance.index(MEMORY)).cloned()).collect()
+        (0..BURST)
+            .filter_map(|_| self.memory.get(me.chance.index(MEMORY)).cloned())
+            .collect()
     }
 }
