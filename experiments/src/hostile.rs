@@ -10,10 +10,10 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use serde_json::{Value, json};
-use swarm_node::round::Judge;
-use swarm_node::round::sim::curve::{CurvePoint, hostility_curve};
-use swarm_node::round::sim::toy::{ToyDriver, ToyJudge, spec};
-use swarm_node::round::sim::{Driver, Role};
+use swarm_round::Judge;
+use swarm_round::sim::curve::{CurvePoint, hostility_curve};
+use swarm_round::sim::toy::{ToyDriver, ToyJudge, spec};
+use swarm_round::sim::{Driver, Role};
 
 use crate::Experiment;
 use crate::samples::rounded;

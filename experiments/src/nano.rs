@@ -1,9 +1,10 @@
 //! The demo's swarm of nano models, played by settings and without a chain.
 
 use anyhow::Result;
-use swarm_node::assembly::{Model, Silent, Stop};
-use swarm_node::config::{Settings, Sources, path};
+use swarm_node::config::{self, Config, path};
 use swarm_node::demo::{self, DemoReport, Funder};
+use swarm_node::job::{Model, Silent, Stop};
+use swarm_settings::Sources;
 
 /// Plays a demo with these settings, by key and value; later ones win.
 ///
@@ -19,11 +20,11 @@ pub fn play(settings: &[(String, String)]) -> Result<DemoReport> {
         )
     };
     let flags = settings.iter().chain([&chainless]).map(flag).collect();
-    let config = Settings::load(&Sources {
+    let config = config::load(&Sources {
         flags,
         ..Sources::default()
     })?
-    .config()?;
+    .config::<Config>()?;
     let base = Model::load(path(&config.demo.base), &Silent)?;
     let funder = Funder::Nobody("nothing is paid for a measurement".into());
     Ok(demo::run(

@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
+use swarm_learn::eval::PassRate;
 use swarm_node::demo::{Arm, ArmReport, DemoReport};
-use swarm_node::learn::eval::PassRate;
 
 use crate::Experiment;
 use crate::nano;

@@ -14,10 +14,10 @@ use reproducible_ops::optim::{LEARNING_RATE, initial_state};
 use reproducible_ops::program::{Program, Role};
 use reproducible_ops::random::Stream;
 use serde_json::{Value, json};
-use swarm_node::learn::assemble::{Objective, OptimizerConfig, training_step};
-use swarm_node::model::init::initialise;
-use swarm_node::model::rope::{Tables, addressed};
-use swarm_node::model::{ModelConfig, programs};
+use swarm_learn::assemble::{Objective, OptimizerConfig, training_step};
+use swarm_model::init::initialise;
+use swarm_model::rope::{Tables, addressed};
+use swarm_model::{ModelConfig, programs};
 
 use crate::Experiment;
 use crate::machine;

@@ -1,4 +1,4 @@
-//! How good the joint answer is by each rule of [`swarm_node::round::tally`]: on recorded answers
+//! How good the joint answer is by each rule of [`swarm_round::tally`]: on recorded answers
 //! of four language models to GSM8K in rounds of several sizes, and, where seeds of demos are
 //! named, in the councils of trained nano swarms.
 //!
@@ -12,9 +12,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::{Value, json};
+use swarm_learn::recorded::Recorded;
 use swarm_node::demo::Council;
-use swarm_node::learn::recorded::Recorded;
-use swarm_node::round::{Choice, Choices};
+use swarm_round::{Choice, Choices};
 
 use crate::Experiment;
 use crate::nano;

@@ -5,9 +5,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use reproducible_ops::weights::Weights;
-use swarm_node::model::ModelConfig;
-use swarm_node::model::decoder::{CausalLm, Context, KeyValues, Mask};
-use swarm_node::model::rope::Tables;
+use swarm_model::ModelConfig;
+use swarm_model::decoder::{CausalLm, Context, KeyValues, Mask};
+use swarm_model::rope::Tables;
 
 use super::{FIRST_TOKEN, Run};
 

@@ -15,8 +15,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
-use swarm_node::model::ModelConfig;
-use swarm_node::model::init::initialise;
+use swarm_model::ModelConfig;
+use swarm_model::init::initialise;
 
 use crate::Experiment;
 use crate::machine;

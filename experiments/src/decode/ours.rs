@@ -7,8 +7,8 @@ use reproducible_ops::engine::cpu::CpuEngine;
 use reproducible_ops::engine::{Engine, Session};
 use reproducible_ops::program::Role;
 use reproducible_ops::weights::Weights;
-use swarm_node::model::rope::Tables;
-use swarm_node::model::{ModelConfig, programs};
+use swarm_model::rope::Tables;
+use swarm_model::{ModelConfig, programs};
 
 use super::{FIRST_TOKEN, Run};
 

@@ -14,13 +14,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use cases::{CASES, Case, Data};
 use clap::Parser;
+use contenders::{Contender, NAMES};
 use serde_json::{Value, json};
 
 use crate::Experiment;
 use crate::table::Table;
-use cases::{CASES, Case, Data};
-use contenders::{Contender, NAMES};
 
 /// See the module.
 pub const EXPERIMENT: Experiment = Experiment {

@@ -16,14 +16,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use play::{Outcome, Stage};
 use reproducible_ops::weights::Weights;
 use serde_json::{Value, json};
-use swarm_node::learn::sapo::Mix;
+use swarm_learn::sapo::Mix;
 
 use crate::Experiment;
 use crate::samples::{mean_and_spread, rounded};
 use crate::table::Table;
-use play::{Outcome, Stage};
 
 /// See the module.
 pub const EXPERIMENT: Experiment = Experiment {
@@ -227,9 +227,10 @@ fn json_of(arm: &Arm, outcomes: &[Outcome]) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use swarm_model::ModelConfig;
+    use swarm_model::init::initialise;
+
     use super::*;
-    use swarm_node::model::ModelConfig;
-    use swarm_node::model::init::initialise;
 
     #[test]
     fn arms_divide_the_groups() {

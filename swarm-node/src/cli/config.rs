@@ -1,11 +1,11 @@
 //! `swarm-node config show`: every setting with its value.
 
 use clap::{Args, Subcommand};
+use swarm_settings::Settings;
 
 use super::failure::Failure;
 use super::options::Options;
 use super::output::Answer;
-use crate::config::Settings;
 
 /// Shows settings.
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ fn text(settings: &Settings, origin: bool) -> String {
     let mut section = "";
     let mut text = String::new();
     for (key, value, place) in settings.iter() {
-        let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        let (of, name) = key.parts();
         if of != section {
             let gap = if section.is_empty() { "" } else { "\n" };
             text.push_str(&format!("{gap}[{of}]\n"));
@@ -54,7 +54,7 @@ fn text(settings: &Settings, origin: bool) -> String {
         let comment = if origin {
             place.to_string()
         } else {
-            format!("{}; {}", key.help, key.kind)
+            format!("{}; {}", key.help(), key.kind)
         };
         text.push_str(&format!(
             "{:<42} # {comment}\n",
@@ -65,13 +65,14 @@ fn text(settings: &Settings, origin: bool) -> String {
 }
 
 fn json(settings: &Settings) -> serde_json::Value {
-    let entry = |(key, value, origin): (
-        &crate::config::schema::Key,
-        &crate::config::Value,
-        &crate::config::Origin,
-    )| {
-        let body = serde_json::json!({ "value": key.kind.shown(value).to_toml(), "origin": origin.to_string(), "help": key.help });
-        (key.name.to_owned(), body)
-    };
-    serde_json::Value::Object(settings.iter().map(entry).collect())
+    let mut keys = serde_json::Map::new();
+    for (key, value, origin) in settings.iter() {
+        let shown = serde_json::json!({
+            "value": key.kind.shown(value).to_toml(),
+            "origin": origin.to_string(),
+            "help": key.help(),
+        });
+        keys.insert(key.name.to_owned(), shown);
+    }
+    serde_json::Value::Object(keys)
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
-use crate::assembly::Watch;
+use crate::job::Watch;
 
 /// Most plain lines of one piece of work: enough to follow, few enough for a log.
 const LINES: u64 = 30;

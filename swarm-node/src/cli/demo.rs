@@ -1,17 +1,18 @@
 //! `swarm-node demo`: a whole swarm in this process.
 
 use clap::Args;
+use swarm_settle::chain::Endpoint;
+use swarm_settle::wallet::WalletConfig;
 
 use super::console::Console;
 use super::failure::Failure;
-use super::options::Options;
+use super::options::{Options, help};
 use super::output::Answer;
 use super::signals::stop_on_signals;
 use super::wallet::{NO_WALLET, unlock};
-use crate::assembly::{Model, certified};
-use crate::chain::Endpoint;
-use crate::config::{WalletConfig, path};
+use crate::config::{Config, path};
 use crate::demo::{self, DemoError, Funder, MoneyReport};
+use crate::job::{Model, certified};
 
 /// Runs a whole swarm in this process and shows what it learned.
 ///
@@ -27,28 +28,21 @@ pub(super) struct Demo {
     /// Runs on virtual time in this process: the deterministic mode, and the only one there is.
     #[arg(long)]
     simulate: bool,
-    /// Seed of keys, questions and sampling; the same seed gives the same digests.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", help = help("demo.seed"))]
     seed: Option<String>,
-    /// Peers of the swarm, 2 to 64.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = help("demo.peers"))]
     peers: Option<String>,
-    /// Rounds; each is one training step per peer.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = help("demo.rounds"))]
     rounds: Option<String>,
-    /// Checkpoint to start from instead of the shipped one: a safetensors file or the folder of a
-    /// run.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = help("demo.base"))]
     base: Option<String>,
-    /// Where rewards are settled: `embedded` (a dev chain in this process), `none`, or the URL of a
-    /// chain's RPC server.
-    #[arg(long, value_name = "WHERE")]
+    #[arg(long, value_name = "WHERE", help = help("chain.endpoint"))]
     chain: Option<String>,
 }
 
 const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simulate --seed 2 \
 --json\n  swarm-node demo --rounds 10 \
---set demo.questions=8\n  swarm-node demo --threads 1 --path avx2\n  swarm-node demo --chain \
+--set demo.questions=8\n  swarm-node demo --threads 1 --isa avx2\n  swarm-node demo --chain \
 http://127.0.0.1:8545   \
 (a wallet pays: SWARM_NODE_WALLET_SECRET or --set wallet.file=...)";
 
@@ -65,7 +59,9 @@ impl Demo {
             ("--base", "demo.base", &self.base),
             ("--chain", "chain.endpoint", &self.chain),
         ];
-        let config = options.settings(&flags, environment.clone())?.config()?;
+        let config = options
+            .settings(&flags, environment.clone())?
+            .config::<Config>()?;
         let endpoint = Endpoint::of(&config.chain)?;
         let funder = funder(&endpoint, &config.wallet, &environment);
         certified(&config.engine, 1)?;

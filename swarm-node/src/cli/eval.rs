@@ -5,17 +5,17 @@ use std::path::Path;
 
 use clap::Args;
 use reproducible_ops::random::key_from;
+use swarm_learn::eval::{Estimate, EvalSet, PassRate};
+use swarm_model::Generator;
+use swarm_task::gsm8k::Dataset;
+use swarm_task::{FamilyId, Library};
 
 use super::console::Console;
 use super::failure::Failure;
-use super::options::Options;
+use super::options::{Options, help};
 use super::output::Answer;
-use crate::assembly::{Model, Watch, certified};
-use crate::config::{EvalConfig, path};
-use crate::learn::eval::{Estimate, EvalSet, PassRate};
-use crate::model::Generator;
-use crate::task::gsm8k::Dataset;
-use crate::task::{FamilyId, Library};
+use crate::config::{Config, EvalConfig, path};
+use crate::job::{Model, Watch, certified};
 
 /// Refused rows that are named one by one; more are counted.
 const NAMED_ROWS: usize = 5;
@@ -29,27 +29,19 @@ const NAMED_ROWS: usize = 5;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Eval {
-    /// The model: a safetensors file, a Hugging Face folder, or the folder of a run; without it the
-    /// shipped base.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help = help("eval.model"))]
     model: Option<String>,
-    /// Task families, separated by commas.
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", help = help("eval.families"))]
     families: Option<String>,
-    /// Difficulty level of all families.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = help("eval.difficulty"))]
     difficulty: Option<String>,
-    /// Held-out questions per family.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = help("eval.questions"))]
     questions: Option<String>,
-    /// Samples per question for sampled pass@1; 0 measures greedy only.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = help("eval.samples"))]
     samples: Option<String>,
-    /// Seed of the questions and of sampling.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", help = help("eval.seed"))]
     seed: Option<String>,
-    /// JSONL file of GSM8K, needed for family gsm8k.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = help("eval.gsm8k"))]
     gsm8k: Option<String>,
     /// Shows the first N questions of each family, with the greedy answer as it was written and as
     /// it was read.
@@ -76,7 +68,7 @@ impl Eval {
             ("--seed", "eval.seed", &self.seed),
             ("--gsm8k", "eval.gsm8k", &self.gsm8k),
         ];
-        let config = options.settings(&flags, environment)?.config()?;
+        let config = options.settings(&flags, environment)?.config::<Config>()?;
         let engine = certified(&config.engine, config.engine.workers())?;
         let console = Console::new();
         let model = Model::load(path(&config.eval.model), &console).map_err(Failure::work)?;

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io;
 
+use swarm_settings::SettingsError;
+use swarm_settle::chain::EndpointError;
+
 use super::signals;
-use crate::assembly::{EngineError, RecipeError};
-use crate::chain::EndpointError;
-use crate::config::ConfigError;
+use crate::job::{EngineError, RecipeError};
 
 /// Exit code of a failure at work.
 pub(super) const ERROR: u8 = 1;
@@ -88,8 +89,8 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
         Self::Usage(error.into())
     }
 }

@@ -29,11 +29,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
 use failure::Failure;
 use options::Options;
-
-use crate::config::PREFIX;
+use swarm_settings::PREFIX;
 
 /// A node of an open training swarm whose arithmetic is bit-reproducible.
 #[derive(Debug, Parser)]

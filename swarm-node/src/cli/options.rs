@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use swarm_settings::{Kind, Settings, SettingsError, Sources};
 
-use crate::config::{ConfigError, Settings, Sources};
+use crate::config;
 
 /// Flags of every command.
 #[derive(Clone, Debug, Args)]
@@ -15,12 +16,10 @@ pub(super) struct Options {
     /// Sets one setting, for example `--set demo.rounds=10`; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", global = true)]
     set: Vec<String>,
-    /// Worker threads; 0 takes one per processor core. Results do not depend on it.
-    #[arg(long, value_name = "N", global = true)]
+    #[arg(long, value_name = "N", help = help("engine.threads"), global = true)]
     threads: Option<String>,
-    /// Instruction set: auto, scalar, avx2, avx512 or neon. Results do not depend on it.
-    #[arg(long, value_name = "PATH", global = true)]
-    path: Option<String>,
+    #[arg(long, value_name = "NAME", help = help("engine.isa"), global = true)]
+    isa: Option<String>,
     /// Prints the result as one line of JSON instead of text.
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -29,17 +28,37 @@ pub(super) struct Options {
 /// A flag of a command: its name, the setting it stands for, and its text if it was given.
 pub(super) type Flag<'a> = (&'a str, &'a str, &'a Option<String>);
 
+/// What `--help` says of a flag that stands for a setting: the setting's own words, its limits and
+/// its default.
+pub(super) fn help(key: &str) -> String {
+    #[expect(
+        clippy::expect_used,
+        reason = "flags are constants, and `--help` has a test"
+    )]
+    let key = config::SCHEMA
+        .find(key)
+        .expect("invariant: a flag stands for a setting");
+    let default = match key.default {
+        "" => String::new(),
+        default => format!(" [default: {default}]"),
+    };
+    match key.kind {
+        Kind::Text | Kind::Redacted(_) => format!("{}{default}", key.help()),
+        _ => format!("{}; {}{default}", key.help(), key.kind),
+    }
+}
+
 impl Options {
     /// The settings under these flags of a command.
     pub(super) fn settings(
         &self,
         flags: &[Flag<'_>],
         environment: Vec<(String, String)>,
-    ) -> Result<Settings, ConfigError> {
+    ) -> Result<Settings, SettingsError> {
         let mut laid = self.assignments()?;
         let shared: [Flag<'_>; 2] = [
             ("--threads", "engine.threads", &self.threads),
-            ("--path", "engine.path", &self.path),
+            ("--isa", "engine.isa", &self.isa),
         ];
         for (flag, key, text) in shared.iter().chain(flags) {
             laid.extend(
@@ -47,18 +66,18 @@ impl Options {
                     .map(|text| (key.to_string(), text.clone(), flag.to_string())),
             );
         }
-        Settings::load(&Sources {
+        config::load(&Sources {
             file: self.config.clone(),
             environment,
             flags: laid,
         })
     }
 
-    fn assignments(&self) -> Result<Vec<(String, String, String)>, ConfigError> {
+    fn assignments(&self) -> Result<Vec<(String, String, String)>, SettingsError> {
         let split = |text: &String| {
             let (key, value) = text
                 .split_once('=')
-                .ok_or_else(|| ConfigError::Assignment(text.clone()))?;
+                .ok_or_else(|| SettingsError::Assignment(text.clone()))?;
             Ok((
                 key.trim().to_owned(),
                 value.trim().to_owned(),

@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use reproducible_ops::weights::Weights;
+use swarm_files::whole::folder_of;
+use swarm_identity::digest::hex;
+use swarm_learn::checkpoint::write_files;
+use swarm_learn::run_folder::RunFolder;
+use swarm_learn::trainer::StepReport;
+use swarm_model::ModelFiles;
 
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
 use super::output::Answer;
 use super::signals::stop_on_signals;
-use crate::assembly::{Recipe, Watch, certified};
-use crate::learn::checkpoint::write_files;
-use crate::learn::run_folder::RunFolder;
-use crate::learn::trainer::StepReport;
-use crate::model::ModelFiles;
-use crate::round::digest::hex;
-use crate::store::whole::folder_of;
+use crate::config::Config;
+use crate::job::{Recipe, Watch, certified};
 
 /// Checkpoints to keep: the newest, and one before it in case the newest is damaged.
 const KEEP: usize = 2;
@@ -51,7 +52,7 @@ impl Pretrain {
         options: &Options,
         environment: Vec<(String, String)>,
     ) -> Result<(), Failure> {
-        let config = options.settings(&[], environment)?.config()?;
+        let config = options.settings(&[], environment)?.config::<Config>()?;
         let path = self.out.join(MODEL);
         // JSON is text: better no work than a result that cannot be told.
         if options.json && path.to_str().is_none() {

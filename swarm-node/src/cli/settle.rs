@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use swarm_settle::chain::Endpoint;
 
 use super::console::Console;
 use super::demo::{pending, unsettled};
@@ -11,7 +12,7 @@ use super::options::Options;
 use super::output::Answer;
 use super::signals::stop_on_signals;
 use super::wallet::{NO_WALLET, unlock};
-use crate::chain::Endpoint;
+use crate::config::Config;
 use crate::demo::{self, MoneySummary, SettleError};
 
 /// Settles what a demo on a lasting chain has left pending: submits scores and claims rewards.
@@ -37,7 +38,9 @@ impl Settle {
         environment: Vec<(String, String)>,
     ) -> Result<(), Failure> {
         let flags = [("--chain", "chain.endpoint", &self.chain)];
-        let config = options.settings(&flags, environment.clone())?.config()?;
+        let config = options
+            .settings(&flags, environment.clone())?
+            .config::<Config>()?;
         if self.chain.is_some() {
             // A mistyped URL is wrong usage, not a chain that is away.
             Endpoint::of(&config.chain)?;

@@ -10,7 +10,7 @@ use signal_hook::flag;
 
 use super::failure::Failure;
 use super::output;
-use crate::assembly::{STOP_POLL, Stop};
+use crate::job::{STOP_POLL, Stop};
 
 /// Most work stops faster than this; slower work is announced.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use clap::Args;
 use reproducible_ops::engine::Engine;
+use swarm_identity::digest::hex;
+use swarm_learn::eval::EvalSet;
+use swarm_learn::guard::Verdict;
+use swarm_learn::run_folder::RunFolder;
 
 use super::console::Console;
 use super::eval::{library, set};
 use super::failure::Failure;
-use super::options::Options;
+use super::options::{Options, help};
 use super::output::Answer;
 use super::signals::stop_on_signals;
-use crate::assembly::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, certified};
 use crate::config::{Config, TrainConfig, path};
-use crate::learn::eval::EvalSet;
-use crate::learn::guard::Verdict;
-use crate::learn::run_folder::RunFolder;
-use crate::round::digest::hex;
+use crate::job::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, certified};
 
 /// Held-out questions are the same for every seed, so that runs can be compared.
 const HELD_OUT_SEED: u64 = 0;
@@ -31,23 +31,17 @@ const HELD_OUT_SEED: u64 = 0;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Train {
-    /// What to start from: a safetensors file, a Hugging Face folder, or the folder of a run.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help = help("train.model"))]
     model: Option<String>,
-    /// Folder of checkpoints.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help = help("train.out"))]
     out: Option<String>,
-    /// Training steps of the whole run.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = help("train.steps"))]
     steps: Option<String>,
-    /// Seed of questions and sampling.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", help = help("train.seed"))]
     seed: Option<String>,
-    /// Task families, separated by commas.
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", help = help("train.families"))]
     families: Option<String>,
-    /// JSONL file of GSM8K, needed for family gsm8k.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = help("train.gsm8k"))]
     gsm8k: Option<String>,
     /// Continues the run in the folder.
     #[arg(long)]
@@ -72,7 +66,7 @@ impl Train {
             ("--families", "train.families", &self.families),
             ("--gsm8k", "train.gsm8k", &self.gsm8k),
         ];
-        let config = options.settings(&flags, environment)?.config()?;
+        let config = options.settings(&flags, environment)?.config::<Config>()?;
         let engine = certified(&config.engine, config.engine.workers())?;
         let console = Console::new();
         let model = Model::load(path(&config.train.model), &console).map_err(Failure::work)?;

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use swarm_identity::Secret;
+use swarm_settle::wallet::WalletConfig;
+use swarm_settle::wallet::{
+    Cost, Fresh, Given, Keystore, Password, PasswordSource, Wallet, WalletError, WalletSource,
+};
+use swarm_settle::wallet::{file, password, source};
 
 use super::failure::Failure;
 use super::options::Options;
 use super::output::{self, Answer};
-use crate::config::{WalletConfig, path};
-use crate::wallet::{
-    Cost, Fresh, Given, Keystore, Password, PasswordSource, Secret, Wallet, WalletError,
-    WalletSource,
-};
-use crate::wallet::{file, password, source};
+use crate::config::{Config, path};
 
 /// What is forgone without a wallet, and how to have one.
 pub(super) const NO_WALLET: &str = "there is no wallet to pay with; make one with `swarm-node \
@@ -59,7 +60,10 @@ impl WalletCommand {
         options: &Options,
         environment: Vec<(String, String)>,
     ) -> Result<(), Failure> {
-        let config = options.settings(&[], environment.clone())?.config()?.wallet;
+        let config = options
+            .settings(&[], environment.clone())?
+            .config::<Config>()?
+            .wallet;
         let address = match &self.action {
             Action::New { file } => {
                 let secret = Secret::random().map_err(Failure::work)?;

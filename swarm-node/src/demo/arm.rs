@@ -1,8 +1,7 @@
 //! The ways to learn that a demo compares, and the curve of each.
 
 use serde::Serialize;
-
-use crate::learn::eval::PassRate;
+use swarm_learn::eval::PassRate;
 
 /// A way to learn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -3,10 +3,11 @@
 //! Each has questions and sampling noise of its own, so the runs of a control are independent of
 //! each other.
 
+use swarm_learn::sapo::Mix;
+
 use super::arm::Arm;
 use super::parallel::parallel;
 use super::run::{Audience, DemoError, Learned, Stand};
-use crate::learn::sapo::Mix;
 
 /// What the peers of each control have learned, in the order of [`Arm::CONTROLS`].
 pub(super) fn controls(stand: &Stand<'_>) -> Result<Vec<(Arm, Vec<Learned>)>, DemoError> {

@@ -1,20 +1,20 @@
 //! How well peers decide together: one round on held-out questions, in which nobody learns.
 //!
-//! Published side by side are the five ways of choosing that [`crate::round::tally`] counts.
+//! Published side by side are the five ways of choosing that [`swarm_round::tally`] counts.
 
 use std::sync::Arc;
 
 use reproducible_ops::weights::Weights;
 use serde::Serialize;
+use swarm_learn::driver::Swarm;
+use swarm_learn::judge::TaskJudge;
+use swarm_learn::peer::PeerConfig;
+use swarm_learn::sapo::Mix;
+use swarm_round::sim::{Driver, Job, Simulation};
+use swarm_round::{Answers, Board, Choice, Choices, Critiques, Decisions, RoundResult};
+use swarm_task::Library;
 
 use super::run::{DemoError, Stand};
-use crate::learn::driver::Swarm;
-use crate::learn::judge::TaskJudge;
-use crate::learn::peer::PeerConfig;
-use crate::learn::sapo::Mix;
-use crate::round::sim::{Driver, Job, Simulation};
-use crate::round::{Answers, Board, Choice, Choices, Critiques, Decisions, RoundResult};
-use crate::task::Library;
 
 /// Shares of questions whose chosen answer was right, 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

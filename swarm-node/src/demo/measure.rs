@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use reproducible_ops::random::key_from;
+use swarm_learn::eval::EvalSet;
+use swarm_learn::policy::Policy;
+use swarm_model::Tokenizer;
 
 use super::arm::Rates;
 use super::plan::Plan;
 use super::run::DemoError;
-use crate::assembly::Workshop;
-use crate::learn::eval::EvalSet;
-use crate::learn::policy::Policy;
-use crate::model::Tokenizer;
+use crate::job::Workshop;
 
 /// The held-out questions are the same for every seed of the demo, so that runs can be compared.
 const QUESTIONS_SEED: u64 = 0;

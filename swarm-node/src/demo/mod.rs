@@ -17,7 +17,7 @@
 //! | generalist | `generalist` times as many | all families |
 //!
 //! Every arm has as many training steps, of at most as many groups; a swarm's peer gets most of its
-//! groups from others. Peers meet in [`crate::round::sim`], on virtual time, through real messages.
+//! groups from others. Peers meet in [`swarm_round::sim`], on virtual time, through real messages.
 //! Peer n answers practice questions of the n-th family only; what it knows of the others it
 //! learned from its peers, or from the common questions.
 //!

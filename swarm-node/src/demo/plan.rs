@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use swarm_learn::LearnConfig;
+use swarm_round::sim::{Network, PeerSpec, Role, Spec};
+use swarm_round::{Game, SwarmConfig, Weighting, Windows};
+use swarm_task::FamilyId;
+
 use super::arm::Arm;
-use crate::config::{DemoConfig, LearnConfig};
-use crate::round::sim::{Network, PeerSpec, Role, Spec};
-use crate::round::{Game, SwarmConfig, Weighting, Windows};
-use crate::task::FamilyId;
+use crate::config::DemoConfig;
 
 /// Length of each window of virtual time, in milliseconds.
 const WINDOW_MS: u32 = 1_000;

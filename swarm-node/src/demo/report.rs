@@ -1,11 +1,11 @@
 //! What a demo showed.
 
 use serde::Serialize;
+use swarm_task::FamilyId;
 
 use super::arm::{Arm, Point, Rates};
 use super::council::Council;
 use super::money::{Account, MoneyReport, Place};
-use crate::task::FamilyId;
 
 /// What became of one peer.
 #[derive(Clone, Debug, PartialEq)]

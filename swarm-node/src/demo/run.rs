@@ -5,6 +5,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reproducible_ops::weights::Weights;
+use swarm_identity::digest::hex;
+use swarm_identity::key::KeyError;
+use swarm_learn::driver::Swarm;
+use swarm_learn::eval::EvalError;
+use swarm_learn::guard::Verdict;
+use swarm_learn::judge::TaskJudge;
+use swarm_learn::peer::{LearnReport, Peer, PeerConfig, PeerError};
+use swarm_learn::sapo::Mix;
+use swarm_learn::trainer::TrainError;
+use swarm_round::sim::run::SimulationError;
+use swarm_round::sim::{Driver, Job, Report, Simulation, Spec};
+use swarm_round::{Answers, Critiques, Decisions, RoundResult, Settlement};
+use swarm_settle::chain::ChainConfig;
+use swarm_settle::chain::Endpoint;
+use swarm_task::{FamilyId, Library};
 
 use super::arm::{Arm, Point, Rates};
 use super::controls::controls;
@@ -13,22 +28,8 @@ use super::measure::Measure;
 use super::money::{Cast, Economy, Funder, Money, MoneyReport};
 use super::plan::Plan;
 use super::report::{ArmReport, DemoReport, PeerReport};
-use crate::assembly::{EngineError, Model, Stop, Watch, Workshop, WorkshopError, engine};
-use crate::chain::Endpoint;
-use crate::config::{ChainConfig, Config, EngineConfig, path};
-use crate::learn::driver::Swarm;
-use crate::learn::eval::EvalError;
-use crate::learn::guard::Verdict;
-use crate::learn::judge::TaskJudge;
-use crate::learn::peer::{LearnReport, Peer, PeerConfig, PeerError};
-use crate::learn::sapo::Mix;
-use crate::learn::trainer::TrainError;
-use crate::round::digest::hex;
-use crate::round::key::KeyError;
-use crate::round::sim::run::SimulationError;
-use crate::round::sim::{Driver, Job, Report, Simulation, Spec};
-use crate::round::{Answers, Critiques, Decisions, RoundResult, Settlement};
-use crate::task::{FamilyId, Library};
+use crate::config::{Config, EngineConfig, path};
+use crate::job::{EngineError, Model, Stop, Watch, Workshop, WorkshopError, engine};
 
 /// Why a demo fails.
 #[derive(Debug, thiserror::Error)]

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use swarm_identity::Secret;
+use swarm_identity::key::KeyError;
+use swarm_round::sim::simulated_key;
+use swarm_settle::chain::ChainConfig;
+use swarm_settle::chain::Endpoint;
 use thiserror::Error;
 
 use super::money::{Cast, Money, MoneyReport, Run, RunError};
-use crate::assembly::{Stop, Watch};
-use crate::chain::Endpoint;
-use crate::config::ChainConfig;
-use crate::config::schema::MAX_PEERS;
-use crate::round::key::KeyError;
-use crate::round::sim::simulated_key;
-use crate::wallet::Secret;
+use crate::config::MAX_PEERS;
+use crate::job::{Stop, Watch};
 
 /// Why a run cannot be settled.
 #[derive(Debug, Error)]

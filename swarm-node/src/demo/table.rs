@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use swarm_learn::eval::{Estimate, PassRate};
+use swarm_task::FamilyId;
+
 use super::arm::{Arm, Point};
 use super::council::Council;
 use super::money::{MoneyReport, token_text};
 use super::report::{ArmReport, DemoReport};
-use crate::learn::eval::{Estimate, PassRate};
-use crate::task::FamilyId;
 
 /// Said under every table, so that nobody takes the gain for more than it is.
 const BASE_NOTE: &str =

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reproducible_ops::engine::cpu::Path as InstructionSet;
-use swarm_node::assembly::{Model, Silent};
+use swarm_node::job::{Model, Silent};
 
 use crate::node::{Ended, node, node_with, untrained};
 
@@ -204,7 +204,7 @@ fn a_demo_has_the_same_digests_on_any_threads_and_path() {
         summary
     };
     let path = other_path();
-    for extra in [["--threads", "3"], ["--path", &path]] {
+    for extra in [["--threads", "3"], ["--isa", &path]] {
         assert_eq!(
             settled(&demo(&base, &extra).json()),
             settled(&summary),

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use contracts::deploy::Deployment;
-use swarm_node::assembly::{Model, Recipe, Silent};
-use swarm_node::config::{Settings, Sources};
-use swarm_node::task::{FamilyId, held_out_set};
+use swarm_node::config::{self, Config};
+use swarm_node::job::{Model, Recipe, Silent};
+use swarm_settings::Sources;
+use swarm_task::{FamilyId, held_out_set};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")
@@ -24,13 +25,13 @@ fn settings_files_are_accepted() {
     let files = files(&root(), "toml");
     assert!(files.len() >= 4, "{files:?}");
     for file in files {
-        let settings = Settings::load(&Sources {
+        let settings = config::load(&Sources {
             file: Some(file.clone()),
             ..Sources::default()
         });
         settings
             .unwrap_or_else(|error| panic!("{error}"))
-            .config()
+            .config::<Config>()
             .unwrap();
     }
 }
@@ -38,12 +39,12 @@ fn settings_files_are_accepted() {
 #[test]
 fn settings_files_ask_for_no_more_questions_than_there_are() {
     for file in files(&root(), "toml") {
-        let settings = Settings::load(&Sources {
+        let settings = config::load(&Sources {
             file: Some(file.clone()),
             ..Sources::default()
         })
         .unwrap();
-        let config = settings.config().unwrap();
+        let config = settings.config::<Config>().unwrap();
         let (demo, train, eval) = (config.demo, config.train, config.eval);
         for (families, difficulty, count, seed) in [
             (demo.families, demo.difficulty, demo.heldout, 0),
@@ -77,7 +78,7 @@ fn deployment_files_are_accepted() {
 #[test]
 fn the_recipe_is_accepted_and_its_corpus_can_be_made() {
     let recipe = Recipe::load(&root().join("nano/recipe.toml")).unwrap();
-    swarm_node::task::corpus::Corpus::new(recipe.training.corpus.clone()).unwrap();
+    swarm_task::corpus::Corpus::new(recipe.training.corpus.clone()).unwrap();
     assert_eq!(recipe.initial().unwrap().config.vocab_size, 64);
 }
 

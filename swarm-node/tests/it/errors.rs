@@ -25,14 +25,14 @@ fn an_unknown_key_names_file_line_and_the_nearest() {
 fn values_show_themselves_and_what_is_allowed() {
     node(&["demo", "--peers", "1"])
         .expect(2, &["flag --peers", "`demo.peers` is `1`", "from 2 to 64"]);
-    node(&["demo", "--path", "sse"]).expect(2, &["flag --path", "`sse`", "avx512"]);
+    node(&["demo", "--isa", "sse"]).expect(2, &["flag --isa", "`sse`", "avx512"]);
     node(&["config", "show", "--set", "rounds"]).expect(2, &["KEY=VALUE"]);
     let foreign = if cfg!(target_arch = "aarch64") {
         "avx2"
     } else {
         "neon"
     };
-    node(&["demo", "--path", foreign]).expect(2, &["not available on this machine", "scalar"]);
+    node(&["demo", "--isa", foreign]).expect(2, &["not available on this machine", "scalar"]);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use swarm_node::model::ModelConfig;
-use swarm_node::model::init::initialise;
+use swarm_model::ModelConfig;
+use swarm_model::init::initialise;
 
 /// What a run of the binary left behind.
 pub struct Ended {

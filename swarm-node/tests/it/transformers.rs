@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use reproducible_ops::engine::cpu::CpuEngine;
 use serde_json::{Value, json};
-use swarm_node::assembly::{Model, Silent};
-use swarm_node::model::Generator;
-use swarm_node::model::generate::{Prompt, Request};
+use swarm_model::Generator;
+use swarm_model::generate::{Prompt, Request};
+use swarm_node::job::{Model, Silent};
 
 use crate::node::node;
 
@@ -154,7 +154,7 @@ fn a_trained_hugging_face_model_is_one_again() {
     for name in ["llama", "qwen2"] {
         let root = folder.path().join(name);
         let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/transformers")
+            .join("crates/model/tests/transformers")
             .join(name);
         let checkpoint = train(
             &root,

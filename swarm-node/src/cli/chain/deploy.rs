@@ -6,16 +6,16 @@ use clap::Args;
 use contracts::Address;
 use contracts::deploy::{Chain, Contracts, Deployment, Parameters, deploy};
 use contracts::writer::Submitted;
+use swarm_files::whole::{Access, Reserved};
+use swarm_settle::chain::{Link, account_writer, public_url, signer, wall_clock};
 
 use super::{connect, watched, with_submitted};
-use crate::chain::{Link, account_writer, public_url, signer, wall_clock};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Answer};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
 use crate::demo::{TOKEN, UNITS_PER_POINT};
-use crate::store::whole::{Access, Reserved};
 
 const DAY: u64 = 86_400;
 /// Room for a deployment file, which has about a kilobyte.

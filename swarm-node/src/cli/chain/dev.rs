@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use contracts::devchain::{DevChain, Opened, Options as DevOptions, dev_accounts};
 
-use crate::assembly::STOP_POLL;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Answer};
 use crate::cli::signals::stop_on_signals;
+use crate::job::STOP_POLL;
 
 /// Runs the dev chain and serves it by JSON-RPC on this machine, until it is stopped.
 ///

@@ -8,18 +8,19 @@ use contracts::swarm::{Swarm, calls};
 use contracts::typed::{self, Domain};
 use contracts::writer::{Intent, IntentId, Submitted, Writer};
 use contracts::{Address, Bytes, U256};
+use swarm_identity::KeyFile;
+use swarm_identity::NodeKey;
+use swarm_identity::Secret;
+use swarm_settle::chain::{Binding, account_writer, signer};
+use swarm_settle::wallet::Wallet;
 
 use super::{connect, print_rows, watched, with_submitted};
-use crate::chain::{Binding, account_writer, signer};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::cli::signals::stop_on_signals;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
 use crate::demo::{TOKEN, token_text};
-use crate::identity::KeyFile;
-use crate::round::NodeKey;
-use crate::wallet::{Secret, Wallet};
 
 /// Stakes tokens of the wallet and binds this node's key to it, so that it votes and is paid.
 ///

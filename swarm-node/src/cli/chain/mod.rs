@@ -10,13 +10,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use contracts::deploy::Deployment;
 use contracts::writer::{Submitted, Writer};
+use swarm_settle::chain::{Endpoint, Link, trouble, wall_clock};
 
 use super::failure::Failure;
 use super::options::Options;
 use super::output::{self, Answer};
-use crate::assembly::Stop;
-use crate::chain::{Endpoint, Link, trouble, wall_clock};
 use crate::config::Config;
+use crate::job::Stop;
 
 /// Deploys a swarm's contracts, joins and shows them, and runs a dev chain.
 #[derive(Debug, Args)]
@@ -84,7 +84,7 @@ fn config(
             &[("--chain", "chain.endpoint", chain)],
             environment.to_vec(),
         )?
-        .config()?)
+        .config::<Config>()?)
 }
 
 /// The settings for a deployment: its chain, by its own RPC unless another is given.

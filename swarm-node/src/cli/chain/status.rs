@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use contracts::deploy::Deployment;
 use contracts::swarm::Swarm;
+use swarm_settle::chain::Link;
 
 use super::{connect, print_rows};
-use crate::chain::Link;
 use crate::cli::failure::Failure;
 use crate::cli::wallet::unlock;
 use crate::config::Config;

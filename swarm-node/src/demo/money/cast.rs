@@ -2,12 +2,11 @@
 
 use contracts::devchain::dev_accounts;
 use contracts::{Address, PrivateKeySigner};
-
-use crate::chain::signer;
-use crate::round::NodeKey;
-use crate::round::digest::{Digest32, Hasher};
-use crate::round::key::KeyError;
-use crate::wallet::Secret;
+use swarm_identity::NodeKey;
+use swarm_identity::Secret;
+use swarm_identity::digest::{Digest32, Hasher};
+use swarm_identity::key::KeyError;
+use swarm_settle::chain::signer;
 
 /// The keys of a demo.
 #[derive(Clone, Debug)]

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use contracts::cursor::Cursor;
 use contracts::writer::Writer;
+use swarm_identity::Signer;
+use swarm_settle::chain::ChainConfig;
+use swarm_settle::chain::{Endpoint, Link, patiently, public_url, trouble};
+use swarm_settle::node::{Message, Node, Report, Setup};
+use swarm_settle::{EpochNumber, Phase, Schedule};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -15,11 +20,6 @@ use super::economy::Economy;
 use super::ground::{Drawer, Ground, Origin};
 use super::handle::{Command, News};
 use super::office::{Office, OfficeError};
-use crate::chain::{Endpoint, Link, patiently, public_url, trouble};
-use crate::config::ChainConfig;
-use crate::identity::Signer;
-use crate::settle::node::{Message, Node, Report, Setup};
-use crate::settle::{EpochNumber, Phase, Schedule};
 
 /// How long the last question, for the balances, may take; then the events that were seen must do.
 const LAST_WORD: Duration = Duration::from_secs(10);

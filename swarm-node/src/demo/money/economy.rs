@@ -1,9 +1,8 @@
 //! What a demo's swarm pays: amounts, epochs and times.
 
 use contracts::deploy::Parameters;
-
-use crate::round::reward;
-use crate::settle::Schedule;
+use swarm_round::reward;
+use swarm_settle::Schedule;
 
 /// Units of the token in one token: 18 decimals.
 pub const TOKEN: u128 = 1_000_000_000_000_000_000;

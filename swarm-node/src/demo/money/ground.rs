@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use contracts::B256;
 use contracts::writer::{IntentStore, MemoryStore};
+use swarm_identity::{MemoryTable, SignOnce};
+use swarm_settle::Disk;
+use swarm_settle::chain::Link;
+use swarm_settle::chain::StoredIntents;
+use swarm_store::Chain;
 
 use super::cast::Owner;
 use super::prepare::Stage;
 use super::run_file::{Run, RunError, peer_store};
-use crate::chain::Link;
-use crate::identity::{MemoryTable, SignOnce};
-use crate::settle::Disk;
-use crate::store::Chain;
 
 /// Where a settlement begins.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ impl Drawer {
         };
         let contract = ground.stage.swarm.addresses().coordinator.into();
         Ok(Self {
-            intents: Arc::new(store.intents(chain, owner.address().into())),
+            intents: Arc::new(StoredIntents::new(&store, chain, owner.address().into())),
             signed: Arc::new(store.sign_once()),
             disk: Some(Disk {
                 epochs: store.epochs(chain, contract),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self as std_mpsc, RecvTimeoutError};
 use std::thread::JoinHandle;
 
+use swarm_round::RoundResult;
+use swarm_settle::chain::ChainConfig;
 use tokio::sync::mpsc;
 
 use super::account::MoneyReport;
@@ -14,9 +16,7 @@ use super::economy::Economy;
 use super::ground::Origin;
 use super::office::Office;
 use super::run_file::Run;
-use crate::assembly::{STOP_POLL, Stop, Watch};
-use crate::config::ChainConfig;
-use crate::round::RoundResult;
+use crate::job::{STOP_POLL, Stop, Watch};
 
 /// What the demo's thread tells.
 #[derive(Debug)]

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use contracts::B256;
 use contracts::client::{ConnectError, RpcError};
 use contracts::writer::{StoreError, Submitted};
+use swarm_settle::chain::ChainConfig;
+use swarm_settle::chain::{Link, LinkError, account_writer, patiently, public_url, trouble};
 use tokio::sync::mpsc;
 
 use super::account::MoneyReport;
@@ -23,8 +25,6 @@ use super::ground::{Ground, Origin};
 use super::handle::{Command, News};
 use super::prepare::{PrepareError, Stage, prepare};
 use super::run_file::{Run, RunError, RunOrigin, require_place};
-use crate::chain::{Link, LinkError, account_writer, patiently, public_url, trouble};
-use crate::config::ChainConfig;
 
 /// Between two attempts to reach a chain that does not answer.
 const RETRY: Duration = Duration::from_secs(2);
@@ -73,7 +73,7 @@ pub(super) enum OfficeError {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error("the closed epochs of a peer cannot be read: {0}")]
-    Closed(#[from] crate::store::StoreError),
+    Closed(#[from] swarm_store::StoreError),
     #[error(
         "{0} serves another chain with the same id than the one of this run; nothing of it can be \
          settled there"

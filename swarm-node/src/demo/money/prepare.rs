@@ -14,13 +14,13 @@ use contracts::writer::{
     TicketError, Writer,
 };
 use contracts::{Address, Bytes, U256};
+use swarm_identity::NodeKey;
+use swarm_settle::Schedule;
+use swarm_settle::chain::{Binding, Link, patiently};
 use thiserror::Error;
 
 use super::cast::{Cast, Owner};
 use super::economy::{Economy, STAKE};
-use crate::chain::{Binding, Link, patiently};
-use crate::round::NodeKey;
-use crate::settle::Schedule;
 
 /// Gas that an owner's transactions may use in a demo, at the highest fee there is now: submissions
 /// and claims.

@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use contracts::swarm::{Addresses, Swarm};
 use contracts::{Address, B256};
 use serde::{Deserialize, Serialize};
+use swarm_files::text_file;
+use swarm_files::whole::{Access, Reserved, require_writable};
+use swarm_settle::chain::{DEV_CHAINS, Link};
+use swarm_store::{FILE_NAME, OpenError, Store};
 use thiserror::Error;
 
 use super::economy::Economy;
 use super::prepare::Stage;
-use crate::chain::{DEV_CHAINS, Link};
-use crate::store::whole::{Access, Reserved, require_writable};
-use crate::store::{self, Store};
-use crate::text_file;
 
 /// Most bytes of a run file.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -57,7 +57,7 @@ pub enum RunError {
     },
     /// A peer's store.
     #[error(transparent)]
-    Store(#[from] store::OpenError),
+    Store(#[from] OpenError),
 }
 
 /// A demo whose contracts are on a chain.
@@ -230,7 +230,7 @@ pub(super) fn peer_store(folder: &Path, peer: usize) -> Result<Store, RunError> 
         cause,
     };
     std::fs::create_dir_all(&folder).map_err(failed)?;
-    Ok(Store::open(&folder.join(store::FILE_NAME))?)
+    Ok(Store::open(&folder.join(FILE_NAME))?)
 }
 
 #[cfg(test)]

@@ -1,0 +1,34 @@
+//! Who the node is: its key, and what it has signed.
+//!
+//! ```text
+//! key_file ─▶ NodeKey ──────────────┐
+//!                                   ├─▶ Signer ─▶ signature
+//! once (a table, on disk: store) ───┘
+//!            place, digest ─▶ committed ─▶ signed
+//! ```
+//! One secp256k1 key signs every message of a node, and libp2p's peer id and the account that
+//! contracts see are derived from it. Two signed messages for one place are evidence of cheating,
+//! whoever caused the second one, so:
+//! * a digest is on disk for its place *before* a signature leaves ([`SignOnce`]); a restart cannot
+//!   sign another;
+//! * two processes cannot use one key ([`KeyFile`] locks it);
+//! * what was pruned is refused, not signed again.
+//!
+//! The table protects as long as it is the one that signed. After a loss, or with an older copy,
+//! call [`Signer::forget_before`] with a round that has not begun before anything is signed.
+
+pub mod digest;
+pub mod key;
+pub mod key_file;
+pub mod once;
+pub mod secret;
+pub mod signer;
+#[cfg(any(test, feature = "testing"))]
+#[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+pub mod testing;
+
+pub use key::{NodeKey, PeerId};
+pub use key_file::{KeyFile, KeyFileError};
+pub use once::{EPOCH_SCORES, MemoryTable, Place, SignOnce, SignOnceError};
+pub use secret::{Address, Secret, SecretError};
+pub use signer::{SignError, Signer};

@@ -1,0 +1,147 @@
+//! Learning peers behind the simulator: each on a worker thread of its own turn.
+//!
+//! Peers are independent between stages, so the number of threads changes time and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use swarm_round::sim::{Driver, Job};
+use swarm_round::{Answers, Critiques, Decisions, RoundResult};
+
+use super::peer::{LearnReport, Peer, PeerError};
+
+/// What learning peers report from a simulation.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// Learning reports by round, then peer.
+    pub reports: BTreeMap<(u64, usize), LearnReport>,
+    /// Failures in the order they were noticed; a peer that fails is silent in that stage.
+    pub failures: Vec<(usize, PeerError)>,
+}
+
+/// Peers of a simulation.
+pub struct Swarm {
+    peers: Vec<Mutex<Peer>>,
+    threads: usize,
+    /// What happened so far.
+    pub journal: Journal,
+}
+
+impl Swarm {
+    /// A swarm whose peers work on up to `threads` threads.
+    pub fn new(peers: Vec<Peer>, threads: usize) -> Self {
+        let peers = peers.into_iter().map(Mutex::new).collect();
+        Self {
+            peers,
+            threads: threads.max(1),
+            journal: Journal::default(),
+        }
+    }
+
+    /// Number of peers.
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// True without peers.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// Works on every peer, in parallel; results by peer.
+    pub fn each<R: Send>(&self, work: impl Fn(usize, &mut Peer) -> R + Sync) -> Vec<R> {
+        let all: Vec<usize> = (0..self.peers.len()).collect();
+        self.parallel(&all, |&at| at, |&at, peer| work(at, peer))
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// Works on items, each with its peer, in parallel; results by item, none for a peer that does
+    /// not exist. Two items of one peer must not be in the same call.
+    fn parallel<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        peer_of: impl Fn(&T) -> usize + Sync,
+        work: impl Fn(&T, &mut Peer) -> R + Sync,
+    ) -> Vec<Option<R>> {
+        let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
+        let next = AtomicUsize::new(0);
+        let turn = || {
+            while let Some((item, result)) =
+                pair(items, &results, next.fetch_add(1, Ordering::Relaxed))
+            {
+                let Some(peer) = self.peers.get(peer_of(item)) else {
+                    continue;
+                };
+                let mut peer = peer.lock().unwrap_or_else(PoisonError::into_inner);
+                *result.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(work(item, &mut peer));
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..self.threads.min(items.len())).for_each(|_| drop(scope.spawn(turn)))
+        });
+        results
+            .into_iter()
+            .map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect()
+    }
+
+    /// Work of one stage; a failure is noted and leaves an empty result.
+    fn stage<R: Send + Default>(
+        &mut self,
+        jobs: &[Job],
+        work: impl Fn(&mut Peer, &Job) -> Result<R, PeerError> + Sync,
+    ) -> Vec<R> {
+        let done = self.parallel(jobs, |job| job.peer, |job, peer| work(peer, job));
+        let results = jobs.iter().zip(done);
+        results
+            .map(|(job, done)| self.note(job.peer, done).unwrap_or_default())
+            .collect()
+    }
+
+    fn note<R>(&mut self, peer: usize, done: Option<Result<R, PeerError>>) -> Option<R> {
+        match done? {
+            Ok(result) => Some(result),
+            Err(error) => {
+                self.journal.failures.push((peer, error));
+                None
+            }
+        }
+    }
+}
+
+fn pair<'a, T, R>(items: &'a [T], results: &'a [R], at: usize) -> Option<(&'a T, &'a R)> {
+    Some((items.get(at)?, results.get(at)?))
+}
+
+impl Driver for Swarm {
+    fn answers(&mut self, jobs: &[Job]) -> Vec<Answers> {
+        self.stage(jobs, |peer, job| peer.answers(&job.task))
+    }
+
+    fn critiques(&mut self, jobs: &[Job]) -> Vec<Critiques> {
+        self.stage(jobs, |peer, job| peer.critiques(&job.task))
+    }
+
+    fn decisions(&mut self, jobs: &[Job]) -> Vec<Decisions> {
+        self.stage(jobs, |peer, job| peer.decisions(&job.task))
+    }
+
+    fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {
+        let done = self.parallel(
+            results,
+            |(peer, _)| *peer,
+            |(_, result), peer| peer.learn(result),
+        );
+        for ((peer, result), done) in results.iter().zip(done) {
+            if let Some(report) = self.note(*peer, done) {
+                self.journal
+                    .reports
+                    .insert((result.transcript.plan.round, *peer), report);
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Learning: supervised warm start, GRPO on one's own and others' experience, evaluation,
+//! checkpoints.
+//!
+//! ```text
+//!                 head ─┬─ supervised ┐
+//! forward program ──────┴─ grpo ──────┴─▶ assemble ─▶ trainer ◀─ inputs ◀─ batch (packing)
+//!                                                       ▲   │
+//! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
+//! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
+//!                      └── judge (questions and rewards), exchange (texts of others), guard (roll back)
+//! ```
+//! Invariants: everything that is trained on, and its order, is a function of seeds and texts; all
+//! numbers come from programs or from fixed arithmetic. So a run has the same digest on every
+//! machine and for any number of threads.
+//!
+//! The model is seen through two seams only: a forward program (`tokens`, `positions`, `segment`,
+//! `parent` → `logits`), and a [`policy::Policy`] that writes.
+
+pub mod advantage;
+pub mod assemble;
+pub mod batch;
+pub mod checkpoint;
+pub mod config;
+pub mod driver;
+pub mod eval;
+pub mod exchange;
+pub mod group;
+pub mod grpo;
+pub mod guard;
+pub mod head;
+pub mod inputs;
+pub mod judge;
+pub mod peer;
+pub mod policy;
+pub mod pretrain;
+pub mod recorded;
+pub mod run_folder;
+pub mod sapo;
+pub mod schedule;
+pub mod scorer;
+pub mod setup;
+pub mod supervised;
+pub mod trainer;
+
+pub use config::LearnConfig;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

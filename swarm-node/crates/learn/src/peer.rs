@@ -1,0 +1,682 @@
+//! A learning peer: writes answers, critiques and decisions in a round, and trains on what the
+//! round exchanged.
+//!
+//! ```text
+//! answers ─▶ critiques ─▶ decisions ─▶ learn(result)
+//!    │           │            │           own groups      drawn by Mix ┐
+//!    └───────────┴────────────┘           external groups drawn by Mix ┼─▶ one optimizer step ─▶ guard
+//!         groups kept for learning        critiques, decisions (own)   ┘
+//! ```
+//! External answers are text: they are encoded with the peer's own vocabulary ([`super::exchange`])
+//! and judged by the peer itself (the rewards are those of its own [`RoundResult`]). They are
+//! samples of other policies, so each token weighs as much as its probability under the peer's own
+//! policy makes up of the writer's, at most 1.
+//!
+//! Invariants: what a peer writes is a function of its parameters and the round's seeds; what it
+//! learns is a function of its state and the result. A peer that missed a stage learns from the
+//! rest.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use reproducible_ops::random::key_from;
+use serde::{Deserialize, Serialize};
+use swarm_identity::PeerId;
+use swarm_model::Tokenizer;
+use swarm_model::generate::{Completion, Prompt, Request};
+use swarm_model::tokenizer::TextError;
+use swarm_round::{
+    Answers, Asked, Board, CritiqueText, Critiques, DecisionText, Decisions, Mark, RoundResult,
+    Stage, Task as RoundTask,
+};
+use swarm_task::prompt::{self, Ballot, Composer, Endorsement, PromptError};
+use swarm_task::{Question, TaskError};
+
+use super::advantage::{advantages, is_informative, mean};
+use super::exchange;
+use super::group::{Group, Rollout};
+use super::guard::{Guard, GuardConfig, Verdict};
+use super::inputs::{Example, Sample};
+use super::judge::TaskJudge;
+use super::policy::{Policy, PolicyError};
+use super::sapo::{ExternalGroup, Mix};
+use super::schedule::Schedule;
+use super::trainer::{StepReport, TrainError, TrainState, Trainer};
+
+/// How a peer learns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeerConfig {
+    /// Own and external groups per update.
+    pub mix: Mix,
+    /// Longest completion in tokens, the end mark included.
+    pub max_new: usize,
+    /// Samples per critique and decision; the first one is published, all are trained on. 1 trains
+    /// neither.
+    pub stage_samples: u32,
+    /// Learning rate.
+    pub learning_rate: f32,
+    /// Steps of warm-up.
+    pub warmup: u64,
+    /// When to roll back.
+    pub guard: GuardConfig,
+    /// Reward for foreseeing the winner, beside 1 for a right decision.
+    pub foreseen_reward: f32,
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self {
+            mix: Mix::default(),
+            max_new: 20,
+            stage_samples: 8,
+            learning_rate: 3e-4,
+            warmup: 5,
+            guard: GuardConfig::default(),
+            foreseen_reward: 0.25,
+        }
+    }
+}
+
+/// Why a peer cannot write or learn.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// A question cannot be generated.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// A prompt does not fit its limit.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// A text cannot be read by the model.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The model fails.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Training fails.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+/// What a peer learned in a round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearnReport {
+    /// The round.
+    pub round: u64,
+    /// Mean reward of its own answers; none if it gave none.
+    pub reward: Option<f32>,
+    /// Completions that it generated, in all stages.
+    pub generated: usize,
+    /// Groups trained on, of its own answers, external answers, critiques and decisions.
+    pub groups: [usize; 4],
+    /// Completions of other peers, or published ones of its own, that are empty or that its
+    /// vocabulary cannot read.
+    pub unreadable: usize,
+    /// The optimizer step; none if no group told completions apart.
+    pub step: Option<StepReport>,
+    /// What the guard made of it.
+    pub verdict: Verdict,
+}
+
+/// Everything a peer is made of.
+pub struct PeerParts {
+    /// Its identity in rounds.
+    pub id: PeerId,
+    /// The model that writes.
+    pub policy: Box<dyn Policy>,
+    /// The training run of the same model, with a GRPO objective.
+    pub trainer: Trainer,
+    /// Text and tokens.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Questions and judgement.
+    pub judge: Arc<TaskJudge>,
+    /// Prompts of the stages.
+    pub composer: Arc<Composer<'static>>,
+    /// How it learns.
+    pub config: PeerConfig,
+}
+
+/// Critique stage: the answers handed to the prompt and the prompt itself, to read endorsements by.
+type Listed = Option<(Vec<String>, prompt::Prompt)>;
+
+/// Completions that a peer wrote for one question in one stage.
+struct Draft {
+    prompt: Vec<u32>,
+    written: Vec<Completion>,
+    listed: Listed,
+}
+
+/// A learning peer.
+pub struct Peer {
+    parts: PeerParts,
+    guard: Guard,
+    best: Option<TrainState>,
+    round: u64,
+    /// Completions generated in the round.
+    generated: usize,
+    drafts: BTreeMap<(Stage, u16), Draft>,
+}
+
+impl Peer {
+    /// A peer at the state of its trainer; the policy takes over the trainer's parameters.
+    ///
+    /// # Errors
+    /// The policy does not take the parameters.
+    pub fn new(mut parts: PeerParts) -> Result<Self, PeerError> {
+        parts.policy.load(parts.trainer.params()?)?;
+        let guard = Guard::new(parts.config.guard);
+        Ok(Self {
+            parts,
+            guard,
+            best: None,
+            round: 0,
+            generated: 0,
+            drafts: BTreeMap::new(),
+        })
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> PeerId {
+        self.parts.id
+    }
+
+    /// Its training run.
+    pub fn trainer(&self) -> &Trainer {
+        &self.parts.trainer
+    }
+
+    /// Its model, for evaluation.
+    pub fn policy(&mut self) -> &mut dyn Policy {
+        self.parts.policy.as_mut()
+    }
+
+    /// Text and tokens.
+    pub fn tokenizer(&self) -> Arc<Tokenizer> {
+        self.parts.tokenizer.clone()
+    }
+
+    /// Answers the questions of a share task.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub fn answers(&mut self, task: &RoundTask) -> Result<Answers, PeerError> {
+        self.begin(task);
+        let prompts = self.prompts(task, |peer, _, question| {
+            Ok((peer.parts.composer.share(&question.prompt)?, None))
+        })?;
+        self.write(task, prompts, u32::from(task.group))?;
+        task.asked
+            .iter()
+            .map(|asked| Ok((asked.slot, self.published(asked.slot)?)))
+            .collect()
+    }
+
+    fn published(&self, slot: u16) -> Result<Vec<swarm_round::Completion>, TextError> {
+        let written = self
+            .drafts
+            .get(&(Stage::Share, slot))
+            .map_or(&[][..], |draft| &draft.written);
+        written
+            .iter()
+            .map(|one| exchange::publish(one, &self.parts.tokenizer))
+            .collect()
+    }
+
+    /// Reads the revealed answers of a critique task and endorses one or none.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub fn critiques(&mut self, task: &RoundTask) -> Result<Critiques, PeerError> {
+        self.begin(task);
+        let prompts = self.prompts(task, |peer, asked, question| {
+            let answers: Vec<String> = grouped(question, asked)
+                .into_iter()
+                .map(|group| group.text)
+                .collect();
+            let prompt = peer.parts.composer.critique(&question.prompt, &answers)?;
+            Ok((prompt.clone(), Some((answers, prompt))))
+        })?;
+        self.write(task, prompts, self.parts.config.stage_samples.max(1))?;
+        task.asked
+            .iter()
+            .map(|asked| Ok((asked.slot, self.published_critique(asked)?)))
+            .collect()
+    }
+
+    fn published_critique(&self, asked: &Asked) -> Result<CritiqueText, PeerError> {
+        let question = self.parts.judge.question(&asked.question)?;
+        let draft = self.drafts.get(&(Stage::Critique, asked.slot));
+        let text = self.first_text(Stage::Critique, asked.slot)?;
+        let endorsed = draft.and_then(|draft| endorsed(&question, draft, &text));
+        Ok(CritiqueText {
+            endorsed,
+            reason: String::new(),
+        })
+    }
+
+    /// Reads answers and critiques of a decide task and decides.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub fn decisions(&mut self, task: &RoundTask) -> Result<Decisions, PeerError> {
+        self.begin(task);
+        let prompts = self.prompts(task, |peer, asked, question| {
+            let prompt = peer
+                .parts
+                .composer
+                .decide(&question.prompt, &ballots(question, asked))?;
+            Ok((prompt, None))
+        })?;
+        self.write(task, prompts, self.parts.config.stage_samples.max(1))?;
+        let decided = |asked: &Asked| {
+            Ok((
+                asked.slot,
+                decision(&self.first_text(Stage::Decide, asked.slot)?),
+            ))
+        };
+        task.asked.iter().map(decided).collect()
+    }
+
+    /// Drafts of earlier rounds are of no use any more.
+    fn begin(&mut self, task: &RoundTask) {
+        if task.round != self.round {
+            self.drafts.clear();
+            (self.round, self.generated) = (task.round, 0);
+        }
+    }
+
+    fn prompts(
+        &self,
+        task: &RoundTask,
+        compose: impl Fn(&Self, &Asked, &Question) -> Result<(prompt::Prompt, Listed), PeerError>,
+    ) -> Result<Vec<Draft>, PeerError> {
+        let draft = |asked: &Asked| {
+            let question = self.parts.judge.question(&asked.question)?;
+            let (prompt, listed) = compose(self, asked, &question)?;
+            Ok(Draft {
+                prompt: self.parts.tokenizer.encode_prompt(&prompt.text)?,
+                written: Vec::new(),
+                listed,
+            })
+        };
+        task.asked.iter().map(draft).collect()
+    }
+
+    /// Completes the drafts of a task, within the bytes that a text may have. The key is the seed
+    /// of the task's first question, and the slot tells questions apart, so whoever knows the round
+    /// can recompute every completion.
+    fn write(
+        &mut self,
+        task: &RoundTask,
+        drafts: Vec<Draft>,
+        samples: u32,
+    ) -> Result<(), PeerError> {
+        let Some(seed) = task.asked.first().map(|asked| asked.seed) else {
+            return Ok(());
+        };
+        let prompt = |(asked, draft): (&Asked, &Draft)| Prompt {
+            tokens: draft.prompt.clone(),
+            index: asked.slot.into(),
+        };
+        let prompts: Vec<Prompt> = task.asked.iter().zip(&drafts).map(prompt).collect();
+        let (max_new, key) = (
+            self.parts.config.max_new,
+            [(seed >> 32) as u32, seed as u32],
+        );
+        let written = self.parts.policy.write(&Request {
+            prompts: &prompts,
+            samples,
+            max_new,
+            key,
+            temperature: 1.0,
+        })?;
+        for ((asked, draft), written) in task.asked.iter().zip(drafts).zip(written) {
+            self.generated += written.len();
+            let fit =
+                |one| exchange::shorten(one, &self.parts.tokenizer, task.text_bytes, task.tokens);
+            let written = written
+                .into_iter()
+                .map(fit)
+                .collect::<Result<_, TextError>>()?;
+            self.drafts
+                .insert((task.stage, asked.slot), Draft { written, ..draft });
+        }
+        Ok(())
+    }
+
+    fn texts(&self, stage: Stage, slot: u16) -> Result<Vec<String>, TextError> {
+        let written = self
+            .drafts
+            .get(&(stage, slot))
+            .map_or(&[][..], |draft| &draft.written);
+        written
+            .iter()
+            .map(|one| self.parts.tokenizer.decode(&one.tokens))
+            .collect()
+    }
+
+    /// The completion that is published.
+    fn first_text(&self, stage: Stage, slot: u16) -> Result<String, TextError> {
+        Ok(self
+            .texts(stage, slot)?
+            .into_iter()
+            .next()
+            .unwrap_or_default())
+    }
+
+    /// Trains on a round: at most one optimizer step.
+    ///
+    /// # Errors
+    /// See [`PeerError`]. The state is unchanged then.
+    pub fn learn(&mut self, result: &RoundResult) -> Result<LearnReport, PeerError> {
+        let round = result.transcript.plan.round;
+        if round != self.round {
+            self.drafts.clear();
+            (self.round, self.generated) = (round, 0);
+        }
+        let (own, external, unreadable) = self.answer_groups(result)?;
+        let stages = [
+            self.stage_groups(result, Stage::Critique)?,
+            self.stage_groups(result, Stage::Decide)?,
+        ];
+        let mean_rewards: Vec<f32> = own.iter().map(Group::mean_reward).collect();
+        let reward = (!mean_rewards.is_empty()).then(|| mean(&mean_rewards));
+        let (groups, step) = self.train(result, &own, &external, &stages)?;
+        let verdict = self.guard(&mean_rewards)?;
+        self.drafts.clear();
+        let generated = std::mem::take(&mut self.generated);
+        Ok(LearnReport {
+            round,
+            reward,
+            generated,
+            groups,
+            unreadable,
+            step,
+            verdict,
+        })
+    }
+
+    /// Groups of answers: own, external, and the number of completions that could not be read.
+    fn answer_groups(
+        &self,
+        result: &RoundResult,
+    ) -> Result<(Vec<Group>, Vec<ExternalGroup>, usize), PeerError> {
+        let me = result.transcript.plan.members.find(&self.parts.id);
+        let (mut own, mut external, mut unreadable) = (Vec::new(), Vec::new(), 0);
+        for board in &result.boards {
+            let question = self.parts.judge.question(&board.question)?;
+            let prompt = self
+                .parts
+                .tokenizer
+                .encode_prompt(&self.parts.composer.share(&question.prompt)?.text)?;
+            for (member, marks) in &board.groups {
+                let Some(share) = result.transcript.shares.get(&(board.slot, *member)) else {
+                    continue;
+                };
+                let rewards = marks.iter().map(|mark| board.worth(mark) as f32 / 1000.0);
+                // A peer's own tokens are those it sampled, where it still has them.
+                if let Some(draft) = self
+                    .drafts
+                    .get(&(Stage::Share, board.slot))
+                    .filter(|_| Some(*member) == me)
+                {
+                    own.push(group_of(
+                        Stage::Share,
+                        &draft.prompt,
+                        &draft.written,
+                        rewards,
+                    ));
+                    continue;
+                }
+                let group = self.read_group(&prompt, &share.completions, rewards);
+                unreadable += share.completions.len() - group.rollouts.len();
+                if Some(*member) == me {
+                    own.push(group);
+                } else {
+                    external.push(ExternalGroup {
+                        writer: *member,
+                        group,
+                    });
+                }
+            }
+        }
+        Ok((own, external, unreadable))
+    }
+
+    /// The completions of a published group that can be read.
+    fn read_group(
+        &self,
+        prompt: &[u32],
+        completions: &[swarm_round::Completion],
+        rewards: impl Iterator<Item = f32>,
+    ) -> Group {
+        let PeerParts {
+            tokenizer, config, ..
+        } = &self.parts;
+        let read = |(one, reward)| {
+            exchange::read(one, reward, tokenizer, config.max_new)
+                .ok()
+                .flatten()
+        };
+        let rollouts = completions.iter().zip(rewards).filter_map(read).collect();
+        Group {
+            stage: Stage::Share,
+            prompt: prompt.to_vec(),
+            rollouts,
+        }
+    }
+
+    /// The peer's own critiques or decisions that tell completions apart.
+    fn stage_groups(&self, result: &RoundResult, stage: Stage) -> Result<Vec<Group>, PeerError> {
+        let mut groups = Vec::new();
+        for board in &result.boards {
+            let Some(draft) = self.drafts.get(&(stage, board.slot)) else {
+                continue;
+            };
+            let question = self.parts.judge.question(&board.question)?;
+            let reward = |written: &Completion| {
+                let text = self.parts.tokenizer.decode(&written.tokens)?;
+                Ok(match stage {
+                    Stage::Critique => self.critique_reward(board, &question, draft, &text),
+                    _ => self.decision_reward(board, &text),
+                })
+            };
+            let rewards = draft
+                .written
+                .iter()
+                .map(reward)
+                .collect::<Result<Vec<f32>, TextError>>()?;
+            groups.push(group_of(
+                stage,
+                &draft.prompt,
+                &draft.written,
+                rewards.into_iter(),
+            ));
+        }
+        groups.retain(|group| is_informative(&group.rewards()));
+        Ok(groups)
+    }
+
+    fn critique_reward(
+        &self,
+        board: &Board,
+        question: &Question,
+        draft: &Draft,
+        text: &str,
+    ) -> f32 {
+        let endorsed = endorsed(question, draft, text);
+        let mark =
+            endorsed.map(|text| Mark::new(self.parts.judge.as_ref(), &board.question, &text));
+        f32::from(u8::from(board.critique_is_right(mark.as_ref())))
+    }
+
+    fn decision_reward(&self, board: &Board, text: &str) -> f32 {
+        let decision = decision(text);
+        let mark = |text: &str| Mark::new(self.parts.judge.as_ref(), &board.question, text);
+        let right = board.worth(&mark(&decision.answer)) as f32 / 1000.0;
+        let foreseen = board.is_winner(&mark(&decision.foreseen));
+        right
+            + if foreseen {
+                self.parts.config.foreseen_reward
+            } else {
+                0.0
+            }
+    }
+
+    /// One optimizer step on the drawn groups; returns their numbers.
+    fn train(
+        &mut self,
+        result: &RoundResult,
+        own: &[Group],
+        external: &[ExternalGroup],
+        stages: &[Vec<Group>; 2],
+    ) -> Result<([usize; 4], Option<StepReport>), PeerError> {
+        let plan = &result.transcript.plan;
+        let drawn = self.parts.config.mix.draw(
+            own,
+            external,
+            key_from("sapo", &plan.swarm, &plan.beacon),
+            member_word(&self.parts.id),
+        );
+        let [critiques, decisions] = stages;
+        let own = drawn.own.iter().map(|&at| &own[at]);
+        let external = drawn.external.iter().map(|&at| &external[at].group);
+        let batch: Vec<Example> = own
+            .chain(external)
+            .chain(critiques)
+            .chain(decisions)
+            .map(example)
+            .collect();
+        let counts = [
+            drawn.own.len(),
+            drawn.external.len(),
+            critiques.len(),
+            decisions.len(),
+        ];
+        Ok((counts, self.step(&batch)?))
+    }
+
+    fn step(&mut self, batch: &[Example]) -> Result<Option<StepReport>, PeerError> {
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        let PeerParts {
+            trainer,
+            policy,
+            config,
+            ..
+        } = &mut self.parts;
+        let rate =
+            Schedule::constant(config.learning_rate, config.warmup).rate(trainer.step_count());
+        let report = trainer.step(batch, rate)?;
+        policy.load(trainer.params()?)?;
+        Ok(Some(report))
+    }
+
+    fn guard(&mut self, rewards: &[f32]) -> Result<Verdict, PeerError> {
+        let verdict = self.guard.observe(rewards);
+        match (&verdict, &self.best) {
+            (Verdict::Best, _) => self.best = Some(self.parts.trainer.state()?),
+            (Verdict::RollBack { .. }, Some(best)) => {
+                self.parts.trainer.restore(best)?;
+                self.parts.policy.load(best.params.clone())?;
+            }
+            _ => {}
+        }
+        Ok(verdict)
+    }
+}
+
+/// A training example: every completion of the group with its advantage.
+pub fn example(group: &Group) -> Example {
+    let advantages = advantages(&group.rewards());
+    let sample = |(rollout, advantage): (&Rollout, f32)| Sample {
+        tokens: rollout.tokens.clone(),
+        weight: 1.0,
+        advantage,
+        behaviour_logp: rollout.behaviour_logp.clone(),
+        ..Sample::default()
+    };
+    Example {
+        prompt: group.prompt.clone(),
+        samples: group.rollouts.iter().zip(advantages).map(sample).collect(),
+    }
+}
+
+fn group_of(
+    stage: Stage,
+    prompt: &[u32],
+    written: &[Completion],
+    rewards: impl Iterator<Item = f32>,
+) -> Group {
+    let rollout = |(written, reward): (&Completion, f32)| Rollout {
+        tokens: written.tokens.clone(),
+        reward,
+        behaviour_logp: Some(written.logp.clone()),
+    };
+    Group {
+        stage,
+        prompt: prompt.to_vec(),
+        rollouts: written.iter().zip(rewards).map(rollout).collect(),
+    }
+}
+
+/// A word that tells peers apart in the draw of groups.
+fn member_word(id: &PeerId) -> u32 {
+    id.0.iter()
+        .rev()
+        .take(4)
+        .fold(0, |word, &byte| word << 8 | u32::from(byte))
+}
+
+fn grouped(question: &Question, asked: &Asked) -> Vec<prompt::Group> {
+    let texts: Vec<&str> = asked
+        .answers
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .collect();
+    prompt::group(question.gold.kind(), &texts)
+}
+
+/// Distinct answers with the members who gave them and the critics who endorsed them.
+fn ballots(question: &Question, asked: &Asked) -> Vec<Ballot> {
+    let kind = question.gold.kind();
+    let endorsed = asked
+        .critiques
+        .iter()
+        .filter_map(|(_, critique)| critique.endorsed.as_ref());
+    let endorsed: Vec<String> = endorsed
+        .map(|text| prompt::key(kind, text.as_str()))
+        .collect();
+    let ballot = |group: prompt::Group| {
+        let votes = endorsed.iter().filter(|key| **key == group.text).count();
+        Ballot {
+            members: group.members.len(),
+            votes,
+            text: group.text,
+        }
+    };
+    grouped(question, asked).into_iter().map(ballot).collect()
+}
+
+/// The text that a critic's completion endorses: the listed answer it names, nothing for "none",
+/// else what it wrote, which is nobody's answer.
+fn endorsed(question: &Question, draft: &Draft, completion: &str) -> Option<String> {
+    let Some((answers, prompt)) = &draft.listed else {
+        return Some(completion.to_owned());
+    };
+    match prompt::read_endorsement(question.gold.kind(), completion, answers, prompt) {
+        Endorsement::Listed(at) => answers.get(at).cloned(),
+        Endorsement::NoneRight => None,
+        Endorsement::Unreadable => Some(completion.to_owned()),
+    }
+}
+
+fn decision(completion: &str) -> DecisionText {
+    let read = prompt::read_decision(completion);
+    DecisionText {
+        foreseen: read.majority.unwrap_or_else(|| read.answer.clone()),
+        answer: read.answer,
+    }
+}

@@ -1,0 +1,873 @@
+//! Reads and writes the `config.json` of a Hugging Face checkpoint.
+//!
+//! Accepted: `model_type` `llama`, `mistral`, `qwen2` and `qwen3` with SiLU, RoPE as
+//! [`RopeScaling`] has it, and no bias outside of Qwen2's query, key and value projections. A key
+//! that the file leaves out has the value that transformers' config class gives it. Whatever would
+//! change the numbers and is not implemented is refused by name.
+//!
+//! RoPE may be given as by transformers 4 (`rope_theta`, `rope_scaling`) or 5 (`rope_parameters`),
+//! its variant under `rope_type` or the older `type`. Keys that do not touch the arithmetic (dtype,
+//! dropout, token ids) are ignored.
+//!
+//! *Sliding windows.* A sequence no longer than the window attends to all of itself, so a window is
+//! kept by limiting the model's positions to it.
+
+use serde_json::{Map, Value, json};
+
+use super::{ConfigError, ModelConfig, RopeScaling};
+
+/// Why a `config.json` gives no decoder.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// Not JSON.
+    #[error("config.json cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// An architecture that is not implemented.
+    #[error(
+        "model_type `{found}` is not supported; supported are `llama`, `mistral`, `qwen2` and \
+         `qwen3`"
+    )]
+    Architecture {
+        /// The file's `model_type`.
+        found: String,
+    },
+    /// A size without which no decoder can be built.
+    #[error("`{key}` is missing; add the model's value")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+    /// A value of another kind than the key's.
+    #[error("`{key}` is {found}; it must be {expected}")]
+    Kind {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A setting that would change the numbers and is not implemented.
+    #[error("`{key}` is {found}, which is not supported; supported is {supported}")]
+    Setting {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What is implemented.
+        supported: &'static str,
+    },
+    /// Settings of RoPE that no variant has, or that its variant lacks.
+    #[error(
+        "`{key}` {found} is not supported: {reason}; supported are the variants {ROPE_TYPES} with \
+         their own settings"
+    )]
+    Rope {
+        /// The key of the object.
+        key: &'static str,
+        /// The object.
+        found: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Numbers that no decoder can be built from.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+const ROPE_TYPES: &str = "default, linear, dynamic, llama3 and yarn";
+
+/// What sets one `model_type` apart: its arithmetic, and what it means by a key that the file
+/// leaves out.
+#[derive(Debug)]
+struct Family {
+    model_type: &'static str,
+    architecture: &'static str,
+    qkv_bias: bool,
+    qk_norm: bool,
+    /// `None` is one for each query head.
+    num_key_value_heads: Option<u64>,
+    /// `None` is `hidden_size / num_attention_heads`.
+    head_dim: Option<u64>,
+    max_position_embeddings: u64,
+    sliding: Sliding,
+    /// Switches that add a bias; they must be off.
+    biases: &'static [&'static str],
+}
+
+/// How a family's file says that layers attend to the last few tokens only.
+#[derive(Debug)]
+enum Sliding {
+    Never,
+    /// `sliding_window` holds for all layers; this many tokens where the key is left out.
+    Always(u64),
+    /// `use_sliding_window` switches it on for the layers that `layer_types` or `max_window_layers`
+    /// say.
+    Switched,
+}
+
+/// The values of transformers 5.24's config classes.
+const FAMILIES: [Family; 4] = [
+    Family {
+        model_type: "llama",
+        architecture: "LlamaForCausalLM",
+        qkv_bias: false,
+        qk_norm: false,
+        num_key_value_heads: None,
+        head_dim: None,
+        max_position_embeddings: 2048,
+        sliding: Sliding::Never,
+        biases: &["attention_bias", "mlp_bias"],
+    },
+    Family {
+        model_type: "mistral",
+        architecture: "MistralForCausalLM",
+        qkv_bias: false,
+        qk_norm: false,
+        num_key_value_heads: Some(8),
+        head_dim: None,
+        max_position_embeddings: 131_072,
+        sliding: Sliding::Always(4096),
+        biases: &[],
+    },
+    Family {
+        model_type: "qwen2",
+        architecture: "Qwen2ForCausalLM",
+        qkv_bias: true,
+        qk_norm: false,
+        num_key_value_heads: Some(32),
+        head_dim: None,
+        max_position_embeddings: 32_768,
+        sliding: Sliding::Switched,
+        biases: &[],
+    },
+    Family {
+        model_type: "qwen3",
+        architecture: "Qwen3ForCausalLM",
+        qkv_bias: false,
+        qk_norm: true,
+        num_key_value_heads: Some(32),
+        head_dim: Some(128),
+        max_position_embeddings: 32_768,
+        sliding: Sliding::Switched,
+        biases: &["attention_bias"],
+    },
+];
+
+/// Base of the rotation where a file names none.
+const DEFAULT_ROPE_THETA: f64 = 10_000.0;
+/// ε of RMSNorm where a file names none.
+const DEFAULT_RMS_NORM_EPS: f64 = 1e-6;
+/// From which layer on windows slide where a file names none.
+const DEFAULT_MAX_WINDOW_LAYERS: u64 = 28;
+/// Tokens of a switched window where a file names none.
+const DEFAULT_SLIDING_WINDOW: u64 = 4096;
+
+/// Reads the text of a `config.json`.
+///
+/// # Errors
+/// See [`ParseError`]; every refusal names the key and its value.
+pub fn parse(json: &str) -> Result<ModelConfig, ParseError> {
+    let file = File(serde_json::from_str(json)?);
+    // The type comes first: a file of another family may lack keys, and its name says more than the
+    // first missing one.
+    let found = file
+        .get("model_type")
+        .and_then(Value::as_str)
+        .unwrap_or("(none)");
+    let family = FAMILIES.iter().find(|family| family.model_type == found);
+    let family = family.ok_or_else(|| ParseError::Architecture {
+        found: found.to_owned(),
+    })?;
+    file.refuse_unsupported(family)?;
+    let config = file.config(family)?;
+    config.validate()?;
+    Ok(config)
+}
+
+/// The keys of a file.
+struct File(Map<String, Value>);
+
+impl File {
+    /// A key's value; `None` where the file has no such key.
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
+    }
+
+    /// A whole number.
+    fn whole(&self, key: &'static str, default: Option<u64>) -> Result<u64, ParseError> {
+        match self.get(key) {
+            None => default.ok_or(ParseError::Missing { key }),
+            Some(value) => value
+                .as_u64()
+                .ok_or_else(|| kind(key, value, "a whole number")),
+        }
+    }
+
+    /// A whole number, or `null`.
+    fn optional(&self, key: &'static str, default: Option<u64>) -> Result<Option<u64>, ParseError> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(_) => self.whole(key, None).map(Some),
+        }
+    }
+
+    /// A length; one that no machine counts becomes the largest, which the config's check refuses.
+    fn length(&self, key: &'static str, default: Option<u64>) -> Result<usize, ParseError> {
+        self.whole(key, default).map(saturate)
+    }
+
+    fn number(&self, key: &'static str, default: f64) -> Result<f64, ParseError> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(value) => value.as_f64().ok_or_else(|| kind(key, value, "a number")),
+        }
+    }
+
+    fn switch(&self, key: &'static str) -> Result<bool, ParseError> {
+        match self.get(key) {
+            None => Ok(false),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| kind(key, value, "true or false")),
+        }
+    }
+
+    fn refuse_unsupported(&self, family: &Family) -> Result<(), ParseError> {
+        match self.get("hidden_act") {
+            None => {}
+            // Two names of one function.
+            Some(Value::String(name)) if name == "silu" || name == "swish" => {}
+            Some(found) => return Err(unsupported("hidden_act", found, "silu (swish)")),
+        }
+        for &key in family.biases {
+            if self.switch(key)? {
+                return Err(unsupported(key, &Value::Bool(true), "false"));
+            }
+        }
+        match self.get("quantization_config") {
+            None | Some(Value::Null) => Ok(()),
+            Some(found) => Err(unsupported(
+                "quantization_config",
+                found,
+                "a model that is not quantized",
+            )),
+        }
+    }
+
+    fn config(&self, family: &Family) -> Result<ModelConfig, ParseError> {
+        let vocab_size = self.length("vocab_size", None)?;
+        let hidden_size = self.length("hidden_size", None)?;
+        let num_layers = self.length("num_hidden_layers", None)?;
+        let num_heads = self.length("num_attention_heads", None)?;
+        let num_kv_heads = self.optional("num_key_value_heads", family.num_key_value_heads)?;
+        let head_dim = self.optional("head_dim", family.head_dim)?;
+        let positions = self.length(
+            "max_position_embeddings",
+            Some(family.max_position_embeddings),
+        )?;
+        let (rope_theta, rope_scaling) = self.rope(positions)?;
+        Ok(ModelConfig {
+            vocab_size,
+            hidden_size,
+            num_layers,
+            num_heads,
+            num_kv_heads: num_kv_heads.map_or(num_heads, saturate),
+            head_dim: head_dim.map_or(hidden_size / num_heads.max(1), saturate),
+            intermediate_size: self.length("intermediate_size", None)?,
+            max_positions: self
+                .window(family, num_layers)?
+                .map_or(positions, |window| window.min(positions)),
+            rms_norm_eps: self.number("rms_norm_eps", DEFAULT_RMS_NORM_EPS)? as f32,
+            rope_theta,
+            rope_scaling,
+            qkv_bias: family.qkv_bias,
+            qk_norm: family.qk_norm,
+            tied_embeddings: self.switch("tie_word_embeddings")?,
+        })
+    }
+
+    /// The tokens that a layer attends to at most; `None` if every layer attends to all.
+    fn window(&self, family: &Family, num_layers: usize) -> Result<Option<usize>, ParseError> {
+        let window = match family.sliding {
+            Sliding::Never => None,
+            Sliding::Always(default) => self.optional("sliding_window", Some(default))?,
+            Sliding::Switched => {
+                let window = match self.switch("use_sliding_window")? {
+                    true => self.optional("sliding_window", Some(DEFAULT_SLIDING_WINDOW))?,
+                    false => None,
+                };
+                match self.get("layer_types") {
+                    None | Some(Value::Null) => {
+                        let full =
+                            self.length("max_window_layers", Some(DEFAULT_MAX_WINDOW_LAYERS))?;
+                        window.filter(|_| full < num_layers)
+                    }
+                    Some(types) => window_of_types(types, window)?,
+                }
+            }
+        };
+        Ok(window.map(saturate))
+    }
+
+    /// Base and variant. `rope_scaling` goes before `rope_parameters`, and a base inside before one
+    /// outside.
+    fn rope(&self, positions: usize) -> Result<(f64, RopeScaling), ParseError> {
+        let objects = ["rope_scaling", "rope_parameters"].map(|key| (key, self.get(key)));
+        let given = objects.into_iter().find_map(|(key, value)| match value {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(object)) if object.is_empty() => None,
+            Some(value) => Some((key, value)),
+        });
+        let theta = self.number("rope_theta", DEFAULT_ROPE_THETA)?;
+        let outside = ("partial_rotary_factor", self.get("partial_rotary_factor"));
+        let Some((key, value)) = given else {
+            refuse_partial(outside)?;
+            return Ok((theta, RopeScaling::Default));
+        };
+        let Value::Object(object) = value else {
+            return Err(kind(key, value, "an object"));
+        };
+        let mut settings = object.clone();
+        settings.retain(|_, value| !value.is_null());
+        let theta = match settings.remove("rope_theta") {
+            None => theta,
+            Some(inside) => inside
+                .as_f64()
+                .ok_or_else(|| kind("rope_theta", &inside, "a number"))?,
+        };
+        let partial = settings.remove("partial_rotary_factor");
+        refuse_partial(
+            partial
+                .as_ref()
+                .map_or(outside, |partial| ("partial_rotary_factor", Some(partial))),
+        )?;
+        let older = settings.remove("type");
+        let variant = settings
+            .entry("rope_type")
+            .or_insert(older.unwrap_or_else(|| "default".into()))
+            .clone();
+        if variant == "llama3" || variant == "yarn" {
+            match self.get("original_max_position_embeddings") {
+                None | Some(Value::Null) => {
+                    settings
+                        .entry("original_max_position_embeddings")
+                        .or_insert(positions.into());
+                }
+                Some(outside) => {
+                    settings.insert("original_max_position_embeddings".into(), outside.clone());
+                }
+            }
+        }
+        if variant == "yarn" {
+            // A number of 0 means the default, and a factor of `null` the ratio of the positions.
+            for key in ["beta_fast", "beta_slow", "mscale", "mscale_all_dim"] {
+                if settings.get(key).and_then(Value::as_f64) == Some(0.0) {
+                    settings.remove(key);
+                }
+            }
+            let original = settings
+                .get("original_max_position_embeddings")
+                .and_then(Value::as_f64);
+            if let (Some(Value::Null), Some(original)) = (object.get("factor"), original) {
+                settings.insert("factor".into(), json!(positions as f64 / original));
+            }
+        }
+        let refuse = |reason: String| ParseError::Rope {
+            key,
+            found: value.to_string(),
+            reason,
+        };
+        // The variant without settings would ignore any.
+        if variant == "default"
+            && let Some(setting) = settings.keys().find(|&setting| setting != "rope_type")
+        {
+            return Err(refuse(format!("`default` has no `{setting}`")));
+        }
+        let scaling = serde_json::from_value(Value::Object(settings))
+            .map_err(|error| refuse(error.to_string()))?;
+        Ok((theta, scaling))
+    }
+}
+
+/// The window if a layer of these types has it.
+fn window_of_types(types: &Value, window: Option<u64>) -> Result<Option<u64>, ParseError> {
+    let supported =
+        "a list of `full_attention` and `sliding_attention`, the latter with `sliding_window`";
+    let list = types
+        .as_array()
+        .ok_or_else(|| kind("layer_types", types, "a list"))?;
+    if list
+        .iter()
+        .any(|layer| layer != "full_attention" && layer != "sliding_attention")
+    {
+        return Err(unsupported("layer_types", types, supported));
+    }
+    let slides = list.iter().any(|layer| layer == "sliding_attention");
+    if slides && window.is_none() {
+        return Err(unsupported("layer_types", types, supported));
+    }
+    Ok(window.filter(|_| slides))
+}
+
+fn refuse_partial((key, value): (&'static str, Option<&Value>)) -> Result<(), ParseError> {
+    match value {
+        None | Some(Value::Null) => Ok(()),
+        Some(value) if value.as_f64() == Some(1.0) => Ok(()),
+        Some(value) => Err(unsupported(key, value, "1")),
+    }
+}
+
+fn saturate(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+fn kind(key: &'static str, found: &Value, expected: &'static str) -> ParseError {
+    ParseError::Kind {
+        key,
+        found: found.to_string(),
+        expected,
+    }
+}
+
+fn unsupported(key: &'static str, found: &Value, supported: &'static str) -> ParseError {
+    ParseError::Setting {
+        key,
+        found: found.to_string(),
+        supported,
+    }
+}
+
+/// The `config.json` of a model, in the form of transformers 5. [`parse`] reads it back to an equal
+/// config.
+///
+/// A model without a bias and without query and key norms is written as a Llama, whatever it was
+/// read as: the arithmetic is the same. Token ids are the tokenizer's; add `bos_token_id`,
+/// `eos_token_id` and `pad_token_id`.
+pub fn to_json(config: &ModelConfig) -> Map<String, Value> {
+    let same =
+        |family: &&Family| (family.qkv_bias, family.qk_norm) == (config.qkv_bias, config.qk_norm);
+    let family = FAMILIES.iter().find(same);
+    #[expect(
+        clippy::expect_used,
+        reason = "validated configs have no other combination"
+    )]
+    let family =
+        family.expect("invariant: a config has a bias or norms of query and key, not both");
+    let mut rope = Map::new();
+    rope.insert("rope_theta".into(), json!(config.rope_theta));
+    #[expect(clippy::expect_used, reason = "numbers and names only")]
+    let scaling =
+        serde_json::to_value(config.rope_scaling).expect("invariant: a scaling is a JSON object");
+    rope.extend(
+        scaling
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
+    let mut keys = Map::new();
+    let mut set = |key: &str, value: Value| keys.insert(key.into(), value);
+    set("architectures", json!([family.architecture]));
+    set("model_type", json!(family.model_type));
+    set("dtype", json!("float32"));
+    set("vocab_size", json!(config.vocab_size));
+    set("hidden_size", json!(config.hidden_size));
+    set("intermediate_size", json!(config.intermediate_size));
+    set("num_hidden_layers", json!(config.num_layers));
+    set("num_attention_heads", json!(config.num_heads));
+    set("num_key_value_heads", json!(config.num_kv_heads));
+    set("head_dim", json!(config.head_dim));
+    set("hidden_act", json!("silu"));
+    set("max_position_embeddings", json!(config.max_positions));
+    set("rms_norm_eps", shortest(config.rms_norm_eps));
+    set("rope_parameters", Value::Object(rope));
+    set("tie_word_embeddings", json!(config.tied_embeddings));
+    for &bias in family.biases {
+        set(bias, json!(false));
+    }
+    if matches!(family.sliding, Sliding::Switched) {
+        set("use_sliding_window", json!(false));
+    }
+    keys
+}
+
+/// The shortest decimal number that is this one as f32: 1e-6, not the 9.999999974752427e-7 that f64
+/// makes of it.
+fn shortest(value: f32) -> Value {
+    value
+        .to_string()
+        .parse::<f64>()
+        .map_or(Value::Null, |value| json!(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(extra: &str) -> String {
+        format!(
+            r#"{{"model_type": "llama", "vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "intermediate_size": 48, "max_position_embeddings": 64,
+            "rms_norm_eps": 1e-5 {extra}}}"#
+        )
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let config = parse(&file("")).unwrap();
+        assert_eq!(
+            (config.num_kv_heads, config.head_dim, config.rope_theta),
+            (4, 8, 10_000.0)
+        );
+        assert!(!config.qkv_bias && !config.tied_embeddings);
+    }
+
+    #[test]
+    fn both_places_of_rope_theta_are_read() {
+        assert_eq!(
+            parse(&file(r#", "rope_theta": 5e5"#)).unwrap().rope_theta,
+            5e5
+        );
+        let nested = r#", "rope_parameters": {"rope_theta": 7e5, "rope_type": "default"}"#;
+        assert_eq!(parse(&file(nested)).unwrap().rope_theta, 7e5);
+    }
+
+    /// A file of another family with `sizes` that every family needs.
+    fn of(model_type: &str, extra: &str) -> String {
+        format!(
+            r#"{{"model_type": "{model_type}", "vocab_size": 99, "hidden_size": 64, "num_hidden_layers": 2,
+            "num_attention_heads": 32, "intermediate_size": 48 {extra}}}"#
+        )
+    }
+
+    /// What transformers 5.24's `AutoConfig.for_model(model_type)` has for the keys that a file
+    /// leaves out.
+    #[test]
+    fn keys_left_out_mean_what_transformers_means() {
+        for (model_type, kv_heads, head_dim, positions) in [
+            ("llama", 32, 2, 2048),
+            // 131,072 positions and a window of 4,096 tokens.
+            ("mistral", 8, 2, 4096),
+            ("qwen2", 32, 2, 32_768),
+            ("qwen3", 32, 128, 32_768),
+        ] {
+            let config = parse(&of(model_type, "")).unwrap();
+            let found = (config.num_kv_heads, config.head_dim, config.max_positions);
+            assert_eq!(found, (kv_heads, head_dim, positions), "{model_type}");
+            assert_eq!(
+                (config.rms_norm_eps, config.rope_theta),
+                (1e-6, 10_000.0),
+                "{model_type}"
+            );
+            assert_eq!(config.qkv_bias, model_type == "qwen2");
+            assert_eq!(config.qk_norm, model_type == "qwen3");
+            let null = parse(&of(model_type, r#", "num_key_value_heads": null"#)).unwrap();
+            assert_eq!(
+                null.num_kv_heads, 32,
+                "{model_type}: null is one for each query head"
+            );
+        }
+    }
+
+    #[test]
+    fn unsupported_settings_are_named() {
+        let refused = [
+            ("llama", r#", "hidden_act": "gelu""#, "gelu"),
+            ("llama", r#", "hidden_act": null"#, "hidden_act"),
+            ("llama", r#", "attention_bias": true"#, "attention_bias"),
+            ("llama", r#", "mlp_bias": true"#, "mlp_bias"),
+            ("qwen3", r#", "attention_bias": true"#, "attention_bias"),
+            (
+                "llama",
+                r#", "quantization_config": {"quant_method": "fp8"}"#,
+                "fp8",
+            ),
+            (
+                "qwen2",
+                r#", "layer_types": ["full_attention", "chunked_attention"]"#,
+                "chunked_attention",
+            ),
+            (
+                "qwen2",
+                r#", "layer_types": ["full_attention", "sliding_attention"]"#,
+                "layer_types",
+            ),
+            ("llama", r#", "rms_norm_eps": null"#, "rms_norm_eps"),
+            (
+                "llama",
+                r#", "max_position_embeddings": "many""#,
+                "max_position_embeddings",
+            ),
+            (
+                "llama",
+                r#", "tie_word_embeddings": 1"#,
+                "tie_word_embeddings",
+            ),
+        ];
+        for (model_type, extra, named) in refused {
+            let error = parse(&of(model_type, extra)).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        for accepted in [
+            r#", "hidden_act": "swish""#,
+            r#", "rope_scaling": null"#,
+            r#", "quantization_config": null"#,
+        ] {
+            parse(&of("llama", accepted)).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_rope_is_honoured() {
+        let linear = (10_000.0, RopeScaling::Linear { factor: 2.0 });
+        let llama3 = |original_max_position_embeddings| RopeScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings,
+        };
+        let yarn = |factor, beta_fast| RopeScaling::Yarn {
+            factor,
+            original_max_position_embeddings: 16,
+            attention_factor: None,
+            beta_fast,
+            beta_slow: None,
+            mscale: None,
+            mscale_all_dim: None,
+            truncate: None,
+        };
+        let numbers = r#""factor": 8, "low_freq_factor": 1, "high_freq_factor": 4.0"#;
+        let read = |extra: &str| {
+            let config = parse(&file(extra)).unwrap();
+            (config.rope_theta, config.rope_scaling)
+        };
+        // The older key, alone and beside the newer one.
+        assert_eq!(
+            read(r#", "rope_parameters": {"rope_theta": 10000, "type": "linear", "factor": 2.0}"#),
+            linear
+        );
+        assert_eq!(
+            read(r#", "rope_scaling": {"type": "linear", "factor": 2.0}"#),
+            linear
+        );
+        let both = r#", "rope_scaling": {"type": "su", "rope_type": "linear", "factor": 2.0}"#;
+        assert_eq!(read(both), linear);
+        // The base inside of either object, which goes before the one outside; `rope_scaling` goes
+        // first.
+        let inside = r#", "rope_theta": 3e4, "rope_scaling": {"type": "linear", "factor": 2.0, "rope_theta": 5e5}"#;
+        assert_eq!(read(inside), (5e5, linear.1));
+        let outside =
+            r#", "rope_theta": 3e4, "rope_parameters": {"type": "linear", "factor": 2.0}"#;
+        assert_eq!(read(outside), (3e4, linear.1));
+        let two = r#", "rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_theta": 7e5}"#;
+        assert_eq!(read(two), linear);
+        assert_eq!(
+            read(r#", "rope_scaling": {}, "rope_parameters": {"rope_theta": 7e5}"#),
+            (7e5, RopeScaling::Default)
+        );
+        let dynamic = r#", "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}"#;
+        assert_eq!(read(dynamic).1, RopeScaling::Dynamic { factor: 4.0 });
+        // The original positions: inside, outside (which goes first), or the model's.
+        let original = format!(
+            r#", "rope_scaling": {{"rope_type": "llama3", "original_max_position_embeddings": 16, {numbers}}}"#
+        );
+        assert_eq!(read(&original).1, llama3(16));
+        assert_eq!(
+            read(&format!(
+                r#"{original}, "original_max_position_embeddings": 32"#
+            ))
+            .1,
+            llama3(32)
+        );
+        assert_eq!(
+            read(&format!(
+                r#", "rope_scaling": {{"rope_type": "llama3", {numbers}}}"#
+            ))
+            .1,
+            llama3(64)
+        );
+        let object = r#""rope_type": "yarn", "original_max_position_embeddings": 16, "attention_factor": null"#;
+        let given =
+            format!(r#", "rope_scaling": {{{object}, "factor": 2, "beta_fast": 24, "mscale": 0}}"#);
+        assert_eq!(read(&given).1, yarn(2.0, Some(24.0)));
+        // A factor of `null` is 64 / 16.
+        assert_eq!(
+            read(&format!(
+                r#", "rope_scaling": {{{object}, "factor": null}}"#
+            ))
+            .1,
+            yarn(4.0, None)
+        );
+    }
+
+    #[test]
+    fn other_rope_is_refused_by_name() {
+        let refused = [
+            (
+                r#", "rope_scaling": {"rope_type": "longrope", "short_factor": [1.0]}"#,
+                "longrope",
+            ),
+            (
+                r#", "rope_scaling": {"type": "mrope", "mrope_section": [2]}"#,
+                "mrope",
+            ),
+            (r#", "rope_scaling": {"rope_type": 3}"#, "rope_type"),
+            (r#", "rope_scaling": "linear""#, "rope_scaling"),
+            (r#", "rope_scaling": {"rope_type": "linear"}"#, "factor"),
+            (
+                r#", "rope_scaling": {"rope_type": "linear", "factor": 0.5}"#,
+                "factor",
+            ),
+            (
+                r#", "rope_scaling": {"rope_type": "linear", "factor": 2, "beta_fast": 3}"#,
+                "beta_fast",
+            ),
+            (
+                r#", "rope_scaling": {"rope_type": "default", "factor": 2}"#,
+                "factor",
+            ),
+            (r#", "rope_scaling": {"factor": 2}"#, "factor"),
+            (
+                r#", "rope_parameters": {"full_attention": {"rope_theta": 1e4}}"#,
+                "full_attention",
+            ),
+            (
+                r#", "rope_parameters": {"rope_theta": "1e4"}"#,
+                "rope_theta",
+            ),
+            (
+                r#", "rope_parameters": {"partial_rotary_factor": 0.5}"#,
+                "partial_rotary_factor",
+            ),
+            (r#", "partial_rotary_factor": 0.5"#, "partial_rotary_factor"),
+            (
+                r#", "rope_scaling": {"rope_type": "yarn", "factor": 2, "attention_factor": -1}"#,
+                "attention_factor",
+            ),
+            (
+                r#", "rope_scaling": {"rope_type": "llama3", "factor": 2, "low_freq_factor": 4, "high_freq_factor": 4}"#,
+                "high_freq_factor",
+            ),
+        ];
+        for (extra, named) in refused {
+            let error = parse(&file(extra)).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        assert!(parse(&file(r#", "partial_rotary_factor": 1.0"#)).is_ok());
+    }
+
+    #[test]
+    fn a_window_limits_the_positions() {
+        let positions = |model_type: &str, extra: &str| {
+            parse(&of(
+                model_type,
+                &format!(r#", "max_position_embeddings": 512{extra}"#),
+            ))
+            .unwrap()
+            .max_positions
+        };
+        assert_eq!(
+            positions("mistral", ""),
+            512,
+            "the window of 4,096 never slides"
+        );
+        assert_eq!(positions("mistral", r#", "sliding_window": 100"#), 100);
+        assert_eq!(positions("mistral", r#", "sliding_window": null"#), 512);
+        assert_eq!(
+            positions("llama", r#", "sliding_window": 100"#),
+            512,
+            "a llama has no window"
+        );
+        assert_eq!(
+            positions("qwen2", r#", "sliding_window": 100"#),
+            512,
+            "switched off"
+        );
+        let on = r#", "use_sliding_window": true, "sliding_window": 100"#;
+        assert_eq!(positions("qwen2", on), 512, "only from layer 28 on");
+        assert_eq!(
+            positions("qwen2", &format!(r#"{on}, "max_window_layers": 1"#)),
+            100
+        );
+        assert_eq!(
+            positions(
+                "qwen3",
+                &format!(r#"{on}, "layer_types": ["full_attention", "sliding_attention"]"#)
+            ),
+            100
+        );
+        assert_eq!(
+            positions(
+                "qwen3",
+                &format!(r#"{on}, "layer_types": ["full_attention", "full_attention"]"#)
+            ),
+            512
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let scalings = [
+            RopeScaling::Default,
+            RopeScaling::Linear { factor: 2.5 },
+            RopeScaling::Dynamic { factor: 2.0 },
+            RopeScaling::Llama3 {
+                factor: 32.0,
+                low_freq_factor: 1.0,
+                high_freq_factor: 4.0,
+                original_max_position_embeddings: 100,
+            },
+            RopeScaling::Yarn {
+                factor: 4.0,
+                original_max_position_embeddings: 100,
+                attention_factor: Some(1.25),
+                beta_fast: None,
+                beta_slow: Some(2.0),
+                mscale: None,
+                mscale_all_dim: Some(0.7),
+                truncate: Some(false),
+            },
+        ];
+        for name in crate::config::PRESETS {
+            for rope_scaling in scalings {
+                for (qkv_bias, qk_norm) in [(false, false), (true, false), (false, true)] {
+                    let preset = ModelConfig::preset(name).unwrap();
+                    let config = ModelConfig {
+                        rope_scaling,
+                        qkv_bias,
+                        qk_norm,
+                        head_dim: 24,
+                        ..preset
+                    };
+                    let text = serde_json::to_string(&to_json(&config)).unwrap();
+                    assert_eq!(parse(&text).unwrap(), config, "{text}");
+                    assert!(text.contains(r#""rms_norm_eps":1e-6"#), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_architectures_and_missing_keys_are_named() {
+        let error = parse(r#"{"model_type": "gpt2", "n_embd": 3}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("gpt2") && error.contains("qwen2"), "{error}");
+        let error = parse(r#"{"model_type": "llama"}"#).unwrap_err().to_string();
+        assert!(error.contains("vocab_size"), "{error}");
+    }
+
+    #[test]
+    fn inconsistent_numbers_are_refused() {
+        assert!(matches!(
+            parse(&file(r#", "num_key_value_heads": 3"#)),
+            Err(ParseError::Config(_))
+        ));
+        assert!(matches!(
+            parse(&file(r#", "num_key_value_heads": 0"#)),
+            Err(ParseError::Config(_))
+        ));
+    }
+}

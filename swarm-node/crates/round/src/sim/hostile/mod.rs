@@ -1,0 +1,132 @@
+//! Hostile peers: each strategy twists a correct core's work and messages in one way.
+
+mod copier;
+mod equivocator;
+mod flooder;
+mod garbler;
+mod replayer;
+mod silent;
+mod wrong_gold;
+
+use std::sync::Arc;
+
+use reproducible_ops::random::Stream;
+use swarm_identity::digest::Hasher;
+use swarm_identity::key::NodeKey;
+
+use super::super::clock::{Round, Window};
+use super::super::config::SwarmId;
+use super::super::envelope::{Header, seal_envelope};
+use super::super::payload::Kind;
+use super::super::phase::Phase;
+use super::super::question::Question;
+use super::super::work::{Task, Work};
+use super::spec::Role;
+
+/// Messages that a disturbing strategy adds per window.
+pub const BURST: usize = 8;
+/// Messages of others that a strategy remembers.
+pub const MEMORY: usize = 64;
+
+/// A way to misbehave. The defaults are correct behaviour.
+pub trait Strategy {
+    /// Twists the work of a stage, or withholds it. `wrong` gives the answer that liars agree on.
+    fn work(
+        &mut self,
+        work: Work,
+        _task: &Task,
+        _wrong: &dyn Fn(&Question) -> String,
+    ) -> Option<Work> {
+        Some(work)
+    }
+
+    /// What goes out instead of a message of the core.
+    fn send(&mut self, message: Arc<[u8]>, _me: &mut Attacker) -> Vec<Arc<[u8]>> {
+        vec![message]
+    }
+
+    /// What goes out when somebody else's message comes in.
+    fn hear(&mut self, _message: &Arc<[u8]>, _me: &mut Attacker) -> Vec<Arc<[u8]>> {
+        Vec::new()
+    }
+
+    /// What goes out when a window begins.
+    fn enter(&mut self, _window: Window, _me: &mut Attacker) -> Vec<Arc<[u8]>> {
+        Vec::new()
+    }
+}
+
+/// The strategy of a role; none for an honest peer.
+pub fn strategy(role: Role) -> Option<Box<dyn Strategy>> {
+    Some(match role {
+        Role::Honest => return None,
+        Role::Silent => Box::new(silent::Silent),
+        Role::WrongGold => Box::new(wrong_gold::WrongGold),
+        Role::Copier => Box::new(copier::Copier::default()),
+        Role::Replayer => Box::new(replayer::Replayer::default()),
+        Role::Equivocator => Box::new(equivocator::Equivocator),
+        Role::Flooder => Box::new(flooder::Flooder),
+        Role::Garbler => Box::new(garbler::Garbler::default()),
+    })
+}
+
+/// What a strategy has in its hands: the peer's key, its place in time, and chance.
+pub struct Attacker {
+    key: NodeKey,
+    swarm: SwarmId,
+    round: Round,
+    sequence: u64,
+    /// Random numbers of this attacker alone.
+    pub chance: Stream,
+}
+
+impl Attacker {
+    /// The means of one peer.
+    pub fn new(key: NodeKey, swarm: SwarmId, seed: u64, peer: usize) -> Self {
+        let mixed = Hasher::new("attacker").u64(seed).u64(peer as u64).finish();
+        let chance = Stream::from_seed("round-attacker", swarm_identity::digest::low_u64(&mixed));
+        Self {
+            key,
+            swarm,
+            round: 0,
+            sequence: 1 << 32,
+            chance,
+        }
+    }
+
+    /// Notes where the core is.
+    pub fn enter(&mut self, _phase: Phase, round: Option<Round>) {
+        self.round = round.unwrap_or(self.round);
+    }
+
+    /// A properly signed message in the attacker's own name.
+    pub fn sign(&mut self, kind: Kind, slot: u16, payload: &[u8]) -> Option<Arc<[u8]>> {
+        self.sequence += 1;
+        let peer = self.key.peer();
+        let header = Header {
+            swarm: self.swarm,
+            round: self.round,
+            kind,
+            slot,
+            peer,
+            sequence: self.sequence,
+        };
+        seal_envelope(&header, payload, &self.key)
+            .ok()
+            .map(Arc::from)
+    }
+
+    /// `n` random bytes.
+    pub fn noise(&mut self, n: usize) -> Vec<u8> {
+        (0..n).map(|_| self.chance.next_u32() as u8).collect()
+    }
+}
+
+/// Keeps a bounded, random sample of what was heard.
+fn remember(memory: &mut Vec<Arc<[u8]>>, message: &Arc<[u8]>, me: &mut Attacker) {
+    if memory.len() < MEMORY {
+        memory.push(message.clone());
+    } else if let Some(place) = memory.get_mut(me.chance.index(MEMORY * 16)) {
+        *place = message.clone();
+    }
+}

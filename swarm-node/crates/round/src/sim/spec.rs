@@ -1,0 +1,143 @@
+//! What is simulated.
+
+use std::sync::Arc;
+
+use swarm_identity::digest::Hasher;
+use swarm_identity::key::{KeyError, NodeKey};
+
+use super::super::clock::Millis;
+use super::super::config::SwarmConfig;
+use super::network::Network;
+
+/// A simulation's specification. Same specification, same report.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The swarm.
+    pub swarm: Arc<SwarmConfig>,
+    /// Its peers.
+    pub peers: Vec<PeerSpec>,
+    /// Rounds to play.
+    pub rounds: u64,
+    /// Seed of keys, network and attackers.
+    pub seed: u64,
+    /// The network.
+    pub network: Network,
+    /// Crashes and restarts.
+    pub crashes: Vec<Crash>,
+    /// Virtual time from a wish to its work, in milliseconds; must be shorter than the seal
+    /// windows.
+    pub compute_ms: u64,
+}
+
+/// A simulated peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerSpec {
+    /// How it behaves.
+    pub role: Role,
+    /// Topics of its practice questions: bit t for topic t.
+    pub topics: u64,
+    /// Its stake.
+    pub stake: u64,
+    /// How far its clock runs ahead, in milliseconds; negative if it is behind.
+    pub skew_ms: i64,
+}
+
+impl PeerSpec {
+    /// A peer with this role, all topics, stake 1 and a true clock.
+    pub fn new(role: Role) -> Self {
+        Self {
+            role,
+            topics: u64::MAX,
+            stake: 1,
+            skew_ms: 0,
+        }
+    }
+}
+
+/// How a peer behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Follows the protocol.
+    Honest,
+    /// Registered, but never says a word.
+    Silent,
+    /// Answers, endorses and decides for a wrong answer that all liars agree on.
+    WrongGold,
+    /// Copies seals and reveals of others.
+    Copier,
+    /// Publishes old and present messages of others again.
+    Replayer,
+    /// Signs two versions of each of its messages.
+    Equivocator,
+    /// Publishes many properly signed, useless messages.
+    Flooder,
+    /// Publishes random bytes, damaged messages and forgeries.
+    Garbler,
+}
+
+impl Role {
+    /// All hostile roles.
+    pub const HOSTILE: [Self; 6] = [
+        Self::WrongGold,
+        Self::Copier,
+        Self::Replayer,
+        Self::Equivocator,
+        Self::Flooder,
+        Self::Garbler,
+    ];
+}
+
+/// A peer that loses its memory and comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// Which peer.
+    pub peer: usize,
+    /// When it stops.
+    pub at: Millis,
+    /// When it starts again with nothing but its key and the roster.
+    pub back: Millis,
+}
+
+/// The key of a peer of the simulation with this seed.
+///
+/// # Errors
+/// With negligible probability the derived secret is no key; take another seed then.
+pub fn simulated_key(seed: u64, peer: usize) -> Result<NodeKey, KeyError> {
+    NodeKey::from_secret(
+        &Hasher::new("simulated-key")
+            .u64(seed)
+            .u64(peer as u64)
+            .finish(),
+    )
+}
+
+impl Spec {
+    /// The key of a simulated peer.
+    ///
+    /// # Errors
+    /// With negligible probability the derived secret is no key; take another seed then.
+    pub fn key(&self, peer: usize) -> Result<NodeKey, KeyError> {
+        simulated_key(self.seed, peer)
+    }
+
+    /// The indices of honest peers.
+    pub fn honest(&self) -> impl Iterator<Item = usize> {
+        self.peers
+            .iter()
+            .enumerate()
+            .filter(|(_, peer)| peer.role == Role::Honest)
+            .map(|(index, _)| index)
+    }
+
+    /// Gives the last `count` peers these roles in turn, everybody before is honest.
+    #[must_use]
+    pub fn with_last(mut self, count: usize, roles: &[Role]) -> Self {
+        let honest = self.peers.len().saturating_sub(count);
+        let turns = std::iter::repeat_n(Role::Honest, honest).chain(roles.iter().copied().cycle());
+        self.peers
+            .iter_mut()
+            .zip(turns)
+            .for_each(|(peer, role)| peer.role = role);
+        self
+    }
+}

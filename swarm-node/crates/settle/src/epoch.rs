@@ -1,0 +1,440 @@
+//! One epoch at one node: its rounds, its votes, and what the chain says of it.
+
+use std::collections::BTreeSet;
+
+use contracts::typed;
+use swarm_identity::digest::{Hasher, low_u64};
+use swarm_identity::key::{PeerId, RecoverableBytes, SIGNATURE_BYTES, SignatureBytes};
+use swarm_round::RoundResult;
+
+use super::ballot::Ballot;
+use super::core::{Action, Attestation, Now, Output, PATIENCE_MS, Rejection};
+use super::draft::Draft;
+use super::effort::Effort;
+use super::facts::Outcome;
+use super::kept::Kept;
+use super::schedule::EpochNumber;
+use super::seats::Seats;
+use super::table::{Domain, Table};
+
+/// Attestations kept before the node has closed the epoch and read the snapshot, so that none can
+/// be checked.
+const MAX_HELD: usize = 1024;
+/// Of these, attestations in the name of one peer: the peer's own, and some that others altered or
+/// forged.
+const MAX_HELD_OF_ONE: usize = 4;
+/// Between two wishes to read a snapshot, in milliseconds.
+const ASK_MS: u64 = 5_000;
+
+/// Between two times that a node says what it signed, in milliseconds.
+const REPEAT_MS: u64 = 30_000;
+
+/// Where an epoch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Rounds are still played.
+    Open,
+    /// Nobody took part in a settled round: there is nothing to pay.
+    Empty,
+    /// The points of its rounds make no score table: nothing can be signed or paid.
+    Failed,
+    /// Members sign; somebody submits.
+    Voting,
+    /// Accepted; this node's reward is to be claimed.
+    Claiming,
+    /// This node's reward has been paid.
+    Paid,
+    /// Accepted, and this node earned nothing.
+    Unrewarded,
+    /// Accepted, but the node key is bound to no account: bind it before the deadline.
+    Unbound,
+    /// The chain accepted scores that differ from this node's.
+    Contradicted,
+    /// The deadline for claims has passed.
+    Expired,
+    /// The contract accepted no scores in time and takes none any more.
+    Lapsed,
+}
+
+impl Phase {
+    /// True if the node has nothing left to do.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Open | Self::Voting | Self::Claiming)
+    }
+}
+
+/// What an epoch needs to know to move on.
+pub(super) struct Step {
+    pub(super) me: PeerId,
+    pub(super) number: EpochNumber,
+    /// The epoch's rounds are over.
+    pub(super) over: bool,
+    /// When the contract takes the epoch's scores, in seconds of block time: the first second and
+    /// the last.
+    pub(super) submission: (u64, u64),
+    /// What the chain says of the epoch.
+    pub(super) outcome: Outcome,
+    /// All events up to the newest block were read.
+    pub(super) caught_up: bool,
+    pub(super) now: Now,
+}
+
+impl Step {
+    /// The contract takes no scores of the epoch any more.
+    fn is_late(&self) -> bool {
+        self.now.latest > self.submission.1
+    }
+}
+
+/// One epoch.
+#[derive(Debug, Default)]
+pub(super) struct Epoch {
+    draft: Draft,
+    rounds: u64,
+    table: Option<Table>,
+    /// It is over, and its points make no table.
+    failed: bool,
+    closed_ms: Option<u64>,
+    seats: Option<Seats>,
+    asked_ms: Option<u64>,
+    said_ms: Option<u64>,
+    ballot: Ballot,
+    /// Not checked yet: all that came in the name of a peer, so that none can take the place of the
+    /// right one.
+    held: BTreeSet<(PeerId, SignatureBytes)>,
+    /// The node's signature was asked for.
+    asked_to_sign: bool,
+    efforts: [Effort; 2],
+    /// Votes of the ballot that were not kept yet.
+    unkept: Vec<(PeerId, RecoverableBytes)>,
+}
+
+// What is known.
+impl Epoch {
+    pub(super) fn is_open(&self) -> bool {
+        self.closed_ms.is_none()
+    }
+
+    pub(super) fn has_rounds(&self) -> bool {
+        self.rounds > 0
+    }
+
+    /// Points of a peer, so far or at the end.
+    pub(super) fn points(&self, peer: &PeerId) -> u64 {
+        self.draft
+            .earned()
+            .find(|(earner, _)| earner == peer)
+            .map_or(0, |(_, points)| points)
+    }
+
+    /// Where the epoch stands.
+    pub(super) fn phase(&self, step: &Step) -> Phase {
+        let Some(table) = &self.table else {
+            return match () {
+                () if self.is_open() => Phase::Open,
+                () if self.failed => Phase::Failed,
+                () => Phase::Empty,
+            };
+        };
+        let Some(accepted) = &step.outcome.accepted else {
+            // It may have been accepted in blocks that are still to be read.
+            return if step.is_late() && step.caught_up {
+                Phase::Lapsed
+            } else {
+                Phase::Voting
+            };
+        };
+        match () {
+            () if step.outcome.is_paid() => Phase::Paid,
+            () if accepted.root != table.statement().root() => Phase::Contradicted,
+            () if table.claim().is_none() => Phase::Unrewarded,
+            () if step.now.latest > accepted.deadline => Phase::Expired,
+            () if !self.is_bound(table) => Phase::Unbound,
+            () => Phase::Claiming,
+        }
+    }
+
+    fn is_bound(&self, table: &Table) -> bool {
+        let (Some(seats), Some(claim)) = (&self.seats, table.claim()) else {
+            return true;
+        };
+        seats.seats.contains_key(&claim.peer)
+    }
+}
+
+// What happens.
+impl Epoch {
+    pub(super) fn add(&mut self, result: &RoundResult) {
+        if self.is_open() {
+            self.draft.add(result);
+            self.rounds += 1;
+        }
+    }
+
+    /// Takes what was kept before a restart; the signatures wait for the snapshot like any others.
+    pub(super) fn restore(&mut self, kept: &Kept, votes: Vec<(PeerId, RecoverableBytes)>) {
+        self.draft = kept.draft();
+        self.rounds = self.rounds.max(1);
+        self.held.extend(
+            votes
+                .into_iter()
+                .take(MAX_HELD)
+                .map(|(peer, signature)| (peer, without_parity(&signature))),
+        );
+    }
+
+    /// The node's own signature; true if others should hear of it.
+    pub(super) fn signed(&mut self, me: PeerId, signature: RecoverableBytes) -> bool {
+        let known = self.table.is_some();
+        if known {
+            self.held.retain(|(peer, _)| *peer != me);
+            self.vote_of(me, signature);
+        }
+        known
+    }
+
+    /// A member's signature: checked if it can be, else held until it can. Its `v` is not believed
+    /// but found again, as whoever passes a signature on could have altered it.
+    pub(super) fn attested(
+        &mut self,
+        peer: PeerId,
+        signature: SignatureBytes,
+        domain: &Domain,
+    ) -> Result<(), Rejection> {
+        if let Some(counted) = self.ballot.of(&peer) {
+            // Members repeat themselves, for messages get lost.
+            let again = without_parity(counted) == signature;
+            return if again {
+                Ok(())
+            } else {
+                Err(Rejection::Duplicate)
+            };
+        }
+        if self
+            .seats
+            .as_ref()
+            .is_some_and(|seats| !seats.seats.contains_key(&peer))
+        {
+            return Err(Rejection::NoSeat);
+        }
+        let checked = self
+            .table
+            .as_ref()
+            .map(|table| check(table, domain, peer, &signature))
+            .transpose()?;
+        match checked {
+            Some(checked) if self.seats.is_some() => self.vote_of(peer, checked),
+            _ => self.hold(peer, signature)?,
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, peer: PeerId, signature: SignatureBytes) -> Result<(), Rejection> {
+        let of_peer = (peer, [u8::MIN; SIGNATURE_BYTES])..=(peer, [u8::MAX; SIGNATURE_BYTES]);
+        if self.held.contains(&(peer, signature)) {
+            return Ok(());
+        }
+        if self.held.range(of_peer).count() >= MAX_HELD_OF_ONE {
+            return Err(Rejection::Duplicate);
+        }
+        if self.held.len() >= MAX_HELD {
+            return Err(Rejection::NoSeat);
+        }
+        self.held.insert((peer, signature));
+        Ok(())
+    }
+
+    fn vote_of(&mut self, peer: PeerId, signature: RecoverableBytes) {
+        self.ballot.add(peer, signature);
+        self.unkept.push((peer, signature));
+    }
+
+    /// The snapshot arrived: what was held can be checked. Returns what was refused.
+    pub(super) fn seated(&mut self, seats: Seats, domain: &Domain) -> Vec<(PeerId, Rejection)> {
+        if self.table.is_none() {
+            return Vec::new();
+        }
+        self.seats = Some(seats);
+        let held = std::mem::take(&mut self.held);
+        let taken = held
+            .into_iter()
+            .map(|(peer, signature)| (peer, self.attested(peer, signature, domain)));
+        taken
+            .filter_map(|(peer, taken)| Some((peer, taken.err()?)))
+            .collect()
+    }
+
+    pub(super) fn refused(&mut self, action: Action, now_ms: u64) {
+        self.effort(action).refused(now_ms);
+        if action == Action::Submit {
+            // A signer may have unbound its node since the seats were read; its signature would be
+            // refused for ever.
+            self.seats = None;
+            self.asked_ms = None;
+        }
+    }
+
+    fn effort(&mut self, action: Action) -> &mut Effort {
+        let [submit, claim] = &mut self.efforts;
+        match action {
+            Action::Submit => submit,
+            Action::Claim => claim,
+        }
+    }
+}
+
+// What is to be done.
+impl Epoch {
+    pub(super) fn advance(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        if !self.unkept.is_empty() {
+            outputs.push(Output::KeepVotes(
+                step.number,
+                std::mem::take(&mut self.unkept),
+            ));
+        }
+        if self.is_open() && step.over {
+            self.close(step, outputs);
+        }
+        match self.phase(step) {
+            Phase::Voting => self.vote(step, outputs),
+            Phase::Claiming => self.claim(step, outputs),
+            // The owner may bind the node yet.
+            Phase::Unbound => self.ask_again(step, outputs),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        self.closed_ms = Some(step.now.ms);
+        match Table::new(step.number, step.me, &self.draft) {
+            Ok(table) => self.table = table,
+            Err(error) => {
+                self.failed = true;
+                outputs.push(Output::Failed(step.number, error));
+            }
+        }
+        outputs.push(Output::Keep(Kept::new(step.number, &self.draft)));
+        if self.table.is_some() {
+            self.ask(step, outputs);
+        }
+    }
+
+    fn vote(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        // What cannot be accepted any more is not signed either: the stake behind the signature may
+        // have left.
+        if step.is_late() {
+            return;
+        }
+        self.sign(step, outputs);
+        self.repeat(step, outputs);
+        let (Some(table), Some(seats)) = (&self.table, &self.seats) else {
+            return self.ask(step, outputs);
+        };
+        let closed = self.closed_ms.unwrap_or_default();
+        let turn = closed.saturating_add(turn(step, seats).saturating_mul(PATIENCE_MS));
+        if step.now.chain < step.submission.0 || step.now.ms < turn {
+            return;
+        }
+        let Some(signatures) = self.ballot.quorum(seats) else {
+            return;
+        };
+        let statement = table.statement().clone();
+        let effort = self.effort(Action::Submit);
+        if effort.begin(step.now.ms) {
+            outputs.push(Output::Submit(statement, signatures, effort.tries));
+        }
+    }
+
+    /// Wants the node's own signature, once; after a restart it is among the votes, or is made
+    /// again.
+    fn sign(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        let Some(table) = self.table.as_ref().filter(|_| !self.asked_to_sign) else {
+            return;
+        };
+        self.asked_to_sign = true;
+        if self.ballot.of(&step.me).is_none() {
+            outputs.push(Output::Sign(table.statement().clone()));
+        }
+    }
+
+    /// Says again what the node signed, now and then until the scores are accepted.
+    fn repeat(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        let Some(signature) = self.ballot.of(&step.me).copied() else {
+            return;
+        };
+        let said = *self.said_ms.get_or_insert(step.now.ms);
+        if step.now.ms >= said.saturating_add(REPEAT_MS) {
+            self.said_ms = Some(step.now.ms);
+            outputs.push(Output::Publish(Attestation {
+                peer: step.me,
+                epoch: step.number,
+                signature,
+            }));
+        }
+    }
+
+    fn claim(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        let Some(claim) = self.table.as_ref().and_then(Table::claim).cloned() else {
+            return;
+        };
+        let effort = self.effort(Action::Claim);
+        if effort.begin(step.now.ms) {
+            outputs.push(Output::Claim(claim, effort.tries));
+        }
+    }
+
+    /// Asks for the snapshot again, now and then; the one that is known stays until it comes.
+    fn ask_again(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        if self
+            .asked_ms
+            .is_none_or(|asked| step.now.ms >= asked.saturating_add(REPEAT_MS))
+        {
+            self.asked_ms = Some(step.now.ms);
+            outputs.push(Output::Seats(step.number));
+        }
+    }
+
+    /// Asks for the snapshot, now and then until it comes.
+    fn ask(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+        let due = self
+            .asked_ms
+            .is_none_or(|asked| step.now.ms >= asked.saturating_add(ASK_MS));
+        if self.seats.is_none() && due {
+            self.asked_ms = Some(step.now.ms);
+            outputs.push(Output::Seats(step.number));
+        }
+    }
+}
+
+/// The node's place in the order in which members submit this epoch.
+fn turn(step: &Step, seats: &Seats) -> u64 {
+    let lot = |peer: &PeerId| {
+        low_u64(
+            &Hasher::new("submitter")
+                .u64(step.number)
+                .bytes(&peer.0)
+                .finish(),
+        )
+    };
+    let mine = lot(&step.me);
+    seats.seats.keys().filter(|peer| lot(peer) < mine).count() as u64
+}
+
+/// The peer's signature under the table, as the contract takes it.
+fn check(
+    table: &Table,
+    domain: &Domain,
+    peer: PeerId,
+    signature: &SignatureBytes,
+) -> Result<RecoverableBytes, Rejection> {
+    let digest = table.statement().digest(domain).into();
+    let checked =
+        typed::address(&peer.0).and_then(|address| typed::with_parity(&digest, address, signature));
+    checked.ok_or(Rejection::OtherScores)
+}
+
+/// `r ‖ s` of a signature.
+fn without_parity(signature: &RecoverableBytes) -> SignatureBytes {
+    let [bytes @ .., _] = *signature;
+    bytes
+}
