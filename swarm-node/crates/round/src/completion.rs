@@ -20,7 +20,7 @@ use super::config::MAX_TOKENS;
 /// [`LogProb::LEAST`].
 ///
 /// ```
-/// use crate::LogProb;
+/// use swarm_round::LogProb;
 ///
 /// assert_eq!(LogProb::of(-0.5).nats(), -0.5);
 /// assert_eq!(LogProb::of(-1000.0).nats(), LogProb::LEAST);

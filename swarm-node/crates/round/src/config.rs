@@ -154,7 +154,7 @@ impl Game {
     /// has seldom more than eight bytes.
     ///
     /// ```
-    /// use crate::Game;
+    /// use swarm_round::Game;
     ///
     /// assert_eq!(Game::text_limits(8, 20), (160, 20));
     /// ```

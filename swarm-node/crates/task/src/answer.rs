@@ -151,7 +151,7 @@ impl Kind {
     /// The canonical text of the answer in `text`, or none where there is no answer of this kind.
     ///
     /// ```
-    /// use crate::Kind;
+    /// use swarm_task::Kind;
     /// assert_eq!(Kind::Number.canonical("So 3 * 360.\n#### 1,080").as_deref(), Some("1080"));
     /// assert_eq!(Kind::List.canonical("[3, 1, 2]").as_deref(), Some("3 1 2"));
     /// assert_eq!(Kind::Truth.canonical("Answer: True.").as_deref(), Some("t"));

@@ -229,12 +229,12 @@ impl Task {
 /// 1 if `text` is the right answer to `task`, else 0; regenerates the question.
 ///
 /// ```
-/// use crate::{FamilyId, Task, score};
+/// use swarm_task::{FamilyId, Task, score};
 /// let task = Task::train(FamilyId::Sort, 1, 0, 0);
 /// let gold = task.question()?.gold;
 /// assert_eq!(score(&task, gold.text())?, 1.0);
 /// assert_eq!(score(&task, "no idea")?, 0.0);
-/// # Ok::<(), crate::TaskError>(())
+/// # Ok::<(), swarm_task::TaskError>(())
 /// ```
 pub fn score(task: &Task, text: &str) -> Result<f32, TaskError> {
     task.question().map(|question| question.score(text))

@@ -1,0 +1,281 @@
+//! The decoders, each with a few valid inputs to start from.
+
+use contracts::client::RpcUrl;
+use contracts::devchain::{DevChain, Options};
+use reproducible_ops::program::{Builder, DType, Program, Role, TensorType};
+use reproducible_ops::tensor::Tensor;
+use reproducible_ops::weights::Weights;
+use serde_json::json;
+use swarm_files::text_file;
+use swarm_model::config::hugging_face;
+use swarm_round::codec;
+use swarm_round::envelope::{Envelope, MIN_ENVELOPE};
+use swarm_round::payload::{Attest, Critique, Decision, Group, Seals};
+use swarm_settle::wallet::Keystore;
+use swarm_task::Kind;
+use swarm_task::gsm8k::Dataset;
+
+/// A decoder under test.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// Whose bytes these are.
+    pub from: &'static str,
+    /// Most memory that one input of at most [`crate::mutate::MAX_INPUT`] bytes may take, in bytes.
+    pub memory: usize,
+    /// Valid inputs.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Decodes an input and panics if a promise is broken.
+    pub run: fn(&[u8]),
+}
+
+const KINDS: [Kind; 7] = [
+    Kind::Number,
+    Kind::Fraction,
+    Kind::List,
+    Kind::Symbols,
+    Kind::Numeral,
+    Kind::Truth,
+    Kind::Weekday,
+];
+
+const MIB: usize = 1 << 20;
+
+/// Every decoder, by name.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "program",
+        from: "a worker's claim",
+        memory: 64 * MIB,
+        seeds: programs,
+        run: program,
+    },
+    Target {
+        name: "envelope",
+        from: "a peer",
+        memory: MIB,
+        seeds: || vec![vec![0; MIN_ENVELOPE], vec![0xff; MIN_ENVELOPE + 32]],
+        run: envelope,
+    },
+    Target {
+        name: "payload",
+        from: "a peer",
+        memory: 4 * MIB,
+        seeds: payloads,
+        run: payload,
+    },
+    Target {
+        name: "answer",
+        from: "a peer's model",
+        memory: 4 * MIB,
+        seeds: || {
+            texts(&[
+                "The answer is -1,234.50.",
+                "#### 3/4",
+                "a: 1 2 3",
+                "true",
+                "Monday",
+            ])
+        },
+        run: answer,
+    },
+    Target {
+        name: "weights",
+        from: "a downloaded model",
+        memory: 4 * MIB,
+        seeds: weights_files,
+        run: weights,
+    },
+    Target {
+        name: "model-config",
+        from: "a downloaded model",
+        memory: 4 * MIB,
+        seeds: model_configs,
+        run: |bytes| drop(std::str::from_utf8(bytes).map(hugging_face::parse)),
+    },
+    Target {
+        name: "dataset",
+        from: "a downloaded file",
+        memory: 16 * MIB,
+        seeds: || texts(&["{\"question\": \"How many?\", \"answer\": \"2 + 2 = 4\\n#### 4\"}\n"]),
+        run: |bytes| drop(Dataset::parse(bytes)),
+    },
+    Target {
+        name: "text",
+        from: "a person",
+        memory: MIB,
+        seeds: || vec![b"\xef\xbb\xbfkey = 1\r\n".to_vec(), b"\xff\xfea\0".to_vec()],
+        run: |bytes| drop(text_file::decode(bytes).map(str::len)),
+    },
+    Target {
+        name: "keystore",
+        from: "a wallet of another program",
+        memory: 4 * MIB,
+        seeds: keystores,
+        run: keystore,
+    },
+    Target {
+        name: "url",
+        from: "a person",
+        memory: MIB,
+        seeds: || {
+            texts(&[
+                "http://127.0.0.1:8545",
+                "https://user:key@host.example/v3/0123?k=v#f",
+            ])
+        },
+        run: |bytes| drop(std::str::from_utf8(bytes).map(RpcUrl::parse)),
+    },
+    Target {
+        name: "rpc",
+        from: "a client of the dev chain",
+        memory: 64 * MIB,
+        seeds: requests,
+        run: |bytes| drop(DevChain::in_memory(Options::standing(0)).handle(bytes)),
+    },
+];
+
+/// The target of a name.
+pub fn find(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "constants: a seed that is wrong should stop the run"
+)]
+fn programs() -> Vec<Vec<u8>> {
+    let mut builder = Builder::new();
+    let [a, b] = ["a", "b"].map(|name| {
+        let ty = TensorType::new(DType::F32, [3, 4]);
+        builder.input(name, ty, Role::Data)
+    });
+    let product = builder.matmul_nt(a, b).expect("invariant: shapes fit");
+    let softmax = builder.softmax(product).expect("invariant: shapes fit");
+    builder.output("softmax", softmax);
+    vec![builder.finish().encode()]
+}
+
+/// What decodes is canonical.
+fn program(bytes: &[u8]) {
+    if let Ok(program) = Program::decode(bytes) {
+        assert_eq!(program.encode(), bytes, "a second encoding of one program");
+    }
+}
+
+fn envelope(bytes: &[u8]) {
+    if let Ok(envelope) = Envelope::parse(bytes) {
+        assert!(envelope.payload.len() < bytes.len());
+        let _ = envelope.digest();
+    }
+}
+
+fn payloads() -> Vec<Vec<u8>> {
+    vec![
+        vec![0; 8],
+        vec![1; 40],
+        vec![2, 1, 65, 1, 66, 0, 1, 3, 67, 68, 69],
+    ]
+}
+
+/// What decodes can be encoded, and decodes to the same again.
+fn payload(bytes: &[u8]) {
+    fn check<T>(bytes: &[u8])
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        if let Ok(body) = codec::decode::<T>(bytes) {
+            let again = codec::encode(&body).map(|bytes| codec::decode::<T>(&bytes));
+            assert_eq!(again, Ok(Ok(body)));
+        }
+    }
+    check::<Group>(bytes);
+    check::<Critique>(bytes);
+    check::<Decision>(bytes);
+    check::<Seals>(bytes);
+    check::<Attest>(bytes);
+}
+
+fn answer(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for kind in KINDS {
+        let Some(canonical) = kind.canonical(&text) else {
+            continue;
+        };
+        assert_eq!(
+            kind.canonical(&canonical).as_deref(),
+            Some(canonical.as_str()),
+            "reading what was read changes it"
+        );
+    }
+}
+
+fn weights_files() -> Vec<Vec<u8>> {
+    let mut weights = Weights::default();
+    for name in ["a", "layer.0.weight"] {
+        let ty = TensorType::new(DType::F32, [2, 3]);
+        weights.insert(name, Tensor::zeros(ty));
+    }
+    vec![weights.to_bytes()]
+}
+
+fn weights(bytes: &[u8]) {
+    if let Ok(weights) = Weights::from_bytes(bytes) {
+        let again = Weights::from_bytes(&weights.to_bytes());
+        assert!(again.is_ok(), "what was read cannot be written and read");
+    }
+}
+
+fn model_configs() -> Vec<Vec<u8>> {
+    let config = json!({
+        "model_type": "llama", "vocab_size": 99, "hidden_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "intermediate_size": 128, "max_position_embeddings": 64,
+        "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 32},
+    });
+    vec![config.to_string().into_bytes()]
+}
+
+fn keystores() -> Vec<Vec<u8>> {
+    let keystore = json!({
+        "version": 3, "id": "3198bc9c-6672-5ab3-d995-4942343ae5b6",
+        "crypto": {
+            "cipher": "aes-128-ctr", "cipherparams": {"iv": "6087dab2f9fdbbfaddc31a909735c1e6"},
+            "ciphertext": "5318b4d5bcd28de64ee5559e671353e16f075ecae9f99c7a79a38af5f869aa46",
+            "kdf": "scrypt", "mac": "517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c555ce9e51205e9b2",
+            "kdfparams": {"dklen": 32, "n": 8192, "r": 1, "p": 8,
+                "salt": "ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd"},
+        },
+    });
+    vec![keystore.to_string().into_bytes()]
+}
+
+fn keystore(bytes: &[u8]) {
+    if let Ok(keystore) = Keystore::parse(bytes) {
+        let text = keystore.to_text().unwrap_or_default();
+        assert!(
+            Keystore::parse(text.as_bytes()).is_ok(),
+            "it is not read again"
+        );
+    }
+}
+
+fn requests() -> Vec<Vec<u8>> {
+    [
+        json!({"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "eth_getLogs",
+            "params": [{"fromBlock": "0x0", "toBlock": "latest", "topics": [null]}]}),
+        json!({"jsonrpc": "2.0", "id": 3, "method": "eth_call",
+            "params": [{"to": "0x0000000000000000000000000000000000000004", "data": "0x01"}, "latest"]}),
+        json!({"jsonrpc": "2.0", "id": 4, "method": "eth_sendRawTransaction", "params": ["0x02f86b01"]}),
+        json!([{"jsonrpc": "2.0", "id": 5, "method": "evm_mine", "params": []}]),
+    ]
+    .iter()
+    .map(|request| request.to_string().into_bytes())
+    .collect()
+}
