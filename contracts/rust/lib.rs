@@ -2,14 +2,14 @@
 //! talk to them.
 //!
 //! ```text
-//! client ──▶ an EVM chain by JSON-RPC, or `devchain` in this process
+//! client ──▶ an EVM chain by JSON-RPC, or a dev chain in this process
 //!   ├─ deploy   puts the contracts on a chain, reads and writes deployment files
 //!   ├─ writer   one per account: intent → effect → done, own nonces, fee bumps, resends
 //!   ├─ cursor   events by `getLogs`, with reorganisations
 //!   ├─ swarm    the contracts of one swarm: reads, call data, events
 //!   └─ scores, typed   what members sign (EIP-712) and what a claim proves (Merkle)
 //! ```
-//! The only crate with alloy and revm.
+//! The dev chain is a crate of its own, `swarm-devchain`; neither imports the other.
 
 pub use alloy::primitives::{Address, B256, Bytes, U256};
 pub use alloy::signers::local::PrivateKeySigner;
@@ -18,7 +18,6 @@ pub mod bindings;
 pub mod client;
 pub mod cursor;
 pub mod deploy;
-pub mod devchain;
 pub mod scores;
 pub mod swarm;
 pub mod typed;

@@ -12,10 +12,10 @@ use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use contracts::client::{Call, Client};
 use contracts::deploy::{Parameters, deploy};
-use contracts::devchain::{DevChain, Options, dev_accounts};
 use contracts::swarm::calls;
 use contracts::typed::{self, CompressedKey, Domain};
 use contracts::writer::{MemoryStore, Submitted, Writer, WriterConfig};
+use swarm_devchain::{DevChain, Options, dev_accounts};
 
 const START: u64 = 1_800_000_000;
 const DAY: u64 = 86_400;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::client::Client;
-use crate::devchain::{CHAIN_ID, DevChain, Options, dev_accounts};
 use crate::swarm::Addresses;
 use crate::writer::{MemoryStore, WriterConfig};
+use swarm_devchain::{CHAIN_ID, DevChain, Options, dev_accounts};
 
 const NOW: u64 = 1_800_000_000;
 

@@ -21,11 +21,11 @@ use alloy::rpc::json_rpc::ErrorPayload;
 use alloy::rpc::types::{Filter, TransactionReceipt, TransactionRequest};
 use alloy::sol_types::SolCall;
 use alloy::transports::http::Http;
-use contracts::devchain::block::BASE_FEE;
-use contracts::devchain::{CHAIN_ID, DevChain, Opened, Options, dev_accounts};
 use serde_json::{Value, json};
+use swarm_devchain::block::BASE_FEE;
+use swarm_devchain::{CHAIN_ID, DevChain, Opened, Options, dev_accounts};
 
-#[path = "../rust/devchain/probe.rs"]
+#[path = "../src/probe.rs"]
 mod probe;
 use probe::Probe;
 
@@ -407,7 +407,7 @@ impl Drop for Killed {
 /// A fresh anvil and its address, `None` if it is not installed.
 fn anvil() -> Option<(Killed, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
+        .join("../node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
     if !path.exists() {
         println!("skipped: anvil is not installed; run `npm ci` in contracts/");
         return None;

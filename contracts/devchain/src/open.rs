@@ -185,8 +185,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::devchain::tests::{send, transfer};
-    use crate::devchain::{CHAIN_ID, dev_accounts};
+    use crate::tests::{send, transfer};
+    use crate::{CHAIN_ID, dev_accounts};
 
     const START: u64 = 1_800_000_000;
 
@@ -293,8 +293,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_journal_that_leads_elsewhere_is_refused() {
-        use crate::devchain::command::Command;
-        use crate::devchain::journal::Record;
+        use crate::command::Command;
+        use crate::journal::Record;
         let folder = TempDir::new().unwrap();
         live(&own(&folder)).await;
         let (mut journal, _) = Journal::open(folder.path(), Options::default().identity()).unwrap();

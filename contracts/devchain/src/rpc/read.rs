@@ -7,12 +7,12 @@ use alloy::rpc::types::{
 };
 use serde_json::Value;
 
-use super::super::block::{BASE_FEE, BLOCK_GAS_LIMIT, Block};
-use super::super::chain::Chain;
-use super::super::{call, logs};
 use super::error::RpcError;
 use super::params::Params;
 use super::view::{self, BlockView, ReceiptView};
+use crate::block::{BASE_FEE, BLOCK_GAS_LIMIT, Block};
+use crate::chain::Chain;
+use crate::{call, logs};
 
 /// Blocks in a fee history, as of go-ethereum.
 pub const MAX_FEE_HISTORY: u64 = 1_024;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::error::{LIMIT, METHOD, PARAMS, PARSE, REQUEST};
 use super::*;
-use crate::devchain::chain::Chain;
-use crate::devchain::{Options, dev_accounts};
+use crate::chain::Chain;
+use crate::{Options, dev_accounts};
 
 const WALL: u64 = 1_800_000_000;
 

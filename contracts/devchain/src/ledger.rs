@@ -157,10 +157,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::devchain::accounts::{dev_accounts, genesis_balance};
-    use crate::devchain::block::{BASE_FEE, Block};
-    use crate::devchain::chain::Identity;
-    use crate::devchain::tests::transfer;
+    use crate::accounts::{dev_accounts, genesis_balance};
+    use crate::block::{BASE_FEE, Block};
+    use crate::chain::Identity;
+    use crate::tests::transfer;
 
     const START: u64 = 1_800_000_000;
     const NEW: Identity = Identity {

@@ -18,14 +18,14 @@
 //!   to the same blocks.
 //!
 //! ```
-//! use contracts::devchain::{DevChain, Options, dev_accounts};
+//! use swarm_devchain::{DevChain, Options, dev_accounts};
 //!
 //! let chain = DevChain::in_memory(Options::standing(1_800_000_000));
 //! let provider = chain.provider(); // reads and sends like any other alloy provider
 //! # drop(provider);
 //! chain.set_time(1_800_000_060)?;
 //! assert_eq!((chain.now(), dev_accounts().len()), (1_800_000_060, 10));
-//! # Ok::<(), contracts::devchain::ChangeError>(())
+//! # Ok::<(), swarm_devchain::ChangeError>(())
 //! ```
 //! Bounds: connections ([`connections::MAX_CONNECTIONS`]), a request ([`rpc::MAX_REQUEST_BYTES`]),
 //! a batch ([`rpc::MAX_BATCH`]), a transaction ([`transaction::MAX_TRANSACTION_BYTES`]), gas

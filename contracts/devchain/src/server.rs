@@ -198,8 +198,8 @@ mod tests {
     use reqwest::{Client, RequestBuilder};
 
     use super::*;
-    use crate::devchain::tests::{send, transfer};
-    use crate::devchain::{CHAIN_ID, Options};
+    use crate::tests::{send, transfer};
+    use crate::{CHAIN_ID, Options};
 
     fn served() -> (DevChain, Server) {
         let chain = DevChain::in_memory(Options::standing(1_800_000_000));

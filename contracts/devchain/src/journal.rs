@@ -337,7 +337,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::devchain::clock::Clock;
+    use crate::clock::Clock;
 
     const NEW: Identity = Identity {
         chain_id: 5,

@@ -7,8 +7,8 @@ use alloy::rlp::Encodable;
 use alloy::rpc::types::{BlockTransactions, Header, Log, Transaction, TransactionReceipt};
 use serde::Serialize;
 
-use super::super::block::{Block, Mined};
-use super::super::logs::block_logs;
+use crate::block::{Block, Mined};
+use crate::logs::block_logs;
 
 /// A block as clients see it.
 pub type BlockView = alloy::rpc::types::Block;

@@ -3,9 +3,9 @@
 use alloy::primitives::{B256, Bytes, U64};
 use serde::Deserialize;
 
-use super::super::ledger::Ledger;
 use super::error::RpcError;
 use super::params::Params;
+use crate::ledger::Ledger;
 
 /// A number as other dev chains accept it: a JSON number, or a string in hexadecimal or decimal.
 #[derive(Deserialize)]

@@ -6,11 +6,11 @@ use alloy::primitives::{U64, U256};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::block::{BASE_FEE, PRIORITY_FEE};
-use super::super::ledger::Ledger;
 use super::error::{INTERNAL, RpcError};
 use super::params::Params;
 use super::{change, read};
+use crate::block::{BASE_FEE, PRIORITY_FEE};
+use crate::ledger::Ledger;
 
 /// Name and version that the chain gives of itself.
 const VERSION: &str = concat!("swarm-node-devchain/", env!("CARGO_PKG_VERSION"));

@@ -3,9 +3,9 @@
 use alloy::primitives::Bytes;
 use serde::Serialize;
 
-use super::super::call::CallError;
-use super::super::ledger::ChangeError;
-use super::super::logs::LogsError;
+use crate::call::CallError;
+use crate::ledger::ChangeError;
+use crate::logs::LogsError;
 
 /// A reverted call; `data` holds what the contract returned.
 pub const REVERTED: i64 = 3;
