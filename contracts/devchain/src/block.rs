@@ -11,15 +11,8 @@ use alloy::consensus::{
 };
 use alloy::primitives::{Address, B256, Bloom, Bytes, Log};
 
+use super::rules::{BASE_FEE, BLOCK_GAS_LIMIT};
 use super::transaction::Signed;
-
-/// Gas of a block, and most that a transaction or a call may use.
-pub const BLOCK_GAS_LIMIT: u64 = 60_000_000;
-/// Wei per gas that is burned; it never changes, so that costs in tests and demos are the same
-/// every time.
-pub const BASE_FEE: u64 = 1_000_000_000;
-/// Wei per gas suggested as a tip.
-pub const PRIORITY_FEE: u64 = 1_000_000_000;
 
 /// A mined transaction.
 #[derive(Clone, Debug)]

@@ -6,12 +6,12 @@ use alloy::primitives::{Bytes, TxKind, U256};
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::{Revert, SolError};
 use revm::context::TxEnv;
-use revm::context::result::{ExecutionResult, InvalidTransaction, SuccessReason};
+use revm::context::result::{ExecutionResult, HaltReason, InvalidTransaction, SuccessReason};
 use thiserror::Error;
 
-use super::block::BLOCK_GAS_LIMIT;
 use super::chain::Chain;
 use super::execute::{Mode, execute, halt_reason};
+use super::rules::BLOCK_GAS_LIMIT;
 use super::transaction::{TransactionError, refusal};
 
 /// Gas of the cheapest transaction.
@@ -78,7 +78,10 @@ pub fn estimate(chain: &Chain, request: TransactionRequest, wall: u64) -> Result
     let result = run(chain, &header, tx.clone())?;
     let (spent, plain) = (result.gas().total_gas_spent(), is_transfer(&result, &tx));
     match result {
-        ExecutionResult::Halt { ref reason, .. } if halt_reason(reason) == "out of gas" => {
+        ExecutionResult::Halt {
+            reason: HaltReason::OutOfGas(_),
+            ..
+        } => {
             return Err(CallError::Allowance(tx.gas_limit));
         }
         other => output(other)?,
@@ -139,6 +142,7 @@ fn is_transfer(result: &ExecutionResult, tx: &TxEnv) -> bool {
 /// Gas that the request allows and its sender can pay for.
 fn affordable(chain: &Chain, tx: &TxEnv) -> u64 {
     let wei = chain.balance(tx.caller).saturating_sub(tx.value);
+    // Whoever pays nothing can pay for any gas.
     let gas = wei
         .checked_div(U256::from(tx.gas_price))
         .unwrap_or(U256::MAX);

@@ -236,6 +236,7 @@ impl Chain {
         &self.state
     }
 
+    /// An account that was ever touched; all others are empty.
     fn account(&self, address: Address) -> Option<&DbAccount> {
         self.state.cache.accounts.get(&address)
     }
@@ -253,10 +254,17 @@ impl Chain {
     }
 
     /// Code of a contract, empty for other accounts.
+    #[expect(clippy::expect_used, reason = "state is never without its code")]
     pub fn code(&self, address: Address) -> Bytes {
-        let hash = self.account(address).map(|account| account.info.code_hash);
-        let code = hash.and_then(|hash| self.state.cache.contracts.get(&hash));
-        code.map(|code| code.original_bytes()).unwrap_or_default()
+        let Some(account) = self.account(address) else {
+            return Bytes::new();
+        };
+        self.state
+            .cache
+            .contracts
+            .get(&account.info.code_hash)
+            .expect("invariant: code is kept under the hash that an account has")
+            .original_bytes()
     }
 
     /// A word of a contract's storage.
@@ -281,6 +289,7 @@ fn outcome(result: ExecutionResult) -> Outcome {
         gas_used,
         logs,
         created,
+        // A halt returns nothing.
         output: result.into_output().unwrap_or_default(),
     }
 }

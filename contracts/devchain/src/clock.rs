@@ -125,11 +125,17 @@ impl Clock {
 
 impl Mode {
     /// The same kind of time, such that it is `time` at wall time `wall`.
+    #[expect(
+        clippy::expect_used,
+        reason = "seconds of a clock have less than 64 bits"
+    )]
     fn at(self, time: u64, wall: u64) -> Self {
         match self {
-            // Both are below 2⁶³ (`MAX_TIME`, and a wall clock in seconds); else the difference
-            // saturates.
-            Self::Running(_) => Self::Running(time.checked_signed_diff(wall).unwrap_or(0)),
+            // Checked to be at most `MAX_TIME`; a system counts signed seconds.
+            Self::Running(_) => Self::Running(
+                time.checked_signed_diff(wall)
+                    .expect("invariant: both times are below 2^63"),
+            ),
             Self::Standing(_) => Self::Standing(time),
         }
     }
@@ -193,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn block_times_never_fall(wall: u64, latest in 0..MAX_TIME, seconds: u64, time: u64) {
+        fn block_times_never_fall(wall in 0..=u64::MAX / 2, latest in 0..MAX_TIME, seconds: u64, time: u64) {
             let start = Clock::running();
             let advanced = start.advance(seconds, wall, latest).unwrap_or(start);
             let pinned = advanced.pin(time, wall, latest).unwrap_or(advanced);

@@ -9,12 +9,10 @@ use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransa
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::database::InMemoryDB;
 use revm::database_interface::WrapDatabaseRef;
-use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
 use revm::{Context, ExecuteEvm, MainBuilder, MainContext};
 
-/// Fork whose rules apply.
-pub const FORK: SpecId = SpecId::CANCUN;
+use super::rules::{BASE_FEE, FORK};
 
 /// How strictly the sender is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +75,7 @@ fn environment(header: &Header) -> BlockEnv {
         beneficiary: header.beneficiary,
         timestamp: U256::from(header.timestamp),
         gas_limit: header.gas_limit,
-        basefee: header.base_fee_per_gas.unwrap_or_default(),
+        basefee: BASE_FEE,
         prevrandao: Some(header.mix_hash),
         ..BlockEnv::default()
     }

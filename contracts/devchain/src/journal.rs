@@ -319,7 +319,7 @@ fn decode<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
 
 /// Copies a torn tail into a file of its own.
 fn keep_torn(path: &Path, bytes: &[u8], place: usize) -> io::Result<Option<Torn>> {
-    let tail = bytes.get(place..).unwrap_or_default();
+    let tail = &bytes[place..];
     if tail.is_empty() {
         return Ok(None);
     }

@@ -100,13 +100,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ChangeError`].
+    #[expect(clippy::expect_used, reason = "what is sent is mined or refused")]
     pub fn send(&mut self, raw: &[u8], wall: u64) -> Result<B256, ChangeError> {
         let timestamp = self.chain.next_timestamp(wall);
-        let effect = self.apply(Command::Send {
+        let mined = self.apply(Command::Send {
             raw: raw.to_vec(),
             timestamp,
         })?;
-        Ok(effect.unwrap_or_default())
+        Ok(mined.expect("invariant: a transaction that is not refused is mined"))
     }
 
     /// Mines empty blocks of the next block's time.
@@ -158,8 +159,9 @@ mod tests {
 
     use super::*;
     use crate::accounts::{dev_accounts, genesis_balance};
-    use crate::block::{BASE_FEE, Block};
+    use crate::block::Block;
     use crate::chain::Identity;
+    use crate::rules::BASE_FEE;
     use crate::tests::transfer;
 
     const START: u64 = 1_800_000_000;

@@ -9,16 +9,17 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use thiserror::Error;
 
+use super::dev_chain::{DevChain, Options};
 use super::journal::{Contents, Journal, JournalError};
 use super::ledger::{Ledger, ReplayError};
 use super::server::{ServeError, Server};
-use super::{DevChain, Options};
+use super::shared::SharedLedger;
 
 /// Name of the file that says where the owner serves the chain.
 pub const ENDPOINT: &str = "endpoint";
@@ -38,16 +39,6 @@ pub enum Opened {
         /// Where it is served.
         url: String,
     },
-}
-
-impl Opened {
-    /// Where the chain is served.
-    pub fn url(&self) -> &str {
-        match self {
-            Self::Owner(chain) => chain.url().unwrap_or_default(),
-            Self::Shared { url } => url,
-        }
-    }
 }
 
 /// Why a folder's chain was not opened.
@@ -128,7 +119,7 @@ fn own(
     }
     let ledger = Ledger::replay(journal, &contents)?;
     let chain = DevChain {
-        ledger: Arc::new(Mutex::new(ledger)),
+        ledger: SharedLedger::new(ledger),
         server: None,
         torn: contents.torn,
     };

@@ -22,9 +22,9 @@ use thiserror::Error;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-use super::DevChain;
 use super::connections::{self, Limits};
 use super::rpc::MAX_REQUEST_BYTES;
+use super::shared::SharedLedger;
 
 /// Names of this machine for itself.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
@@ -57,6 +57,22 @@ pub struct Server {
 }
 
 impl Server {
+    /// Serves a ledger on a port of 127.0.0.1, 0: any free one.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub(super) fn start(ledger: SharedLedger, port: u16) -> Result<Self, ServeError> {
+        let (listener, address) = bind(port).map_err(|source| ServeError::Bind { port, source })?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = start(ledger, listener, stopped).map_err(ServeError::Start)?;
+        Ok(Self {
+            url: format!("http://{address}"),
+            announcement: None,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
     /// Where it listens.
     pub fn url(&self) -> &str {
         &self.url
@@ -87,29 +103,6 @@ impl Drop for Server {
     }
 }
 
-impl DevChain {
-    /// Serves the chain on a port of 127.0.0.1, 0: any free one.
-    ///
-    /// # Errors
-    /// [`ServeError`].
-    pub fn serve(&self, port: u16) -> Result<Server, ServeError> {
-        let (listener, address) = bind(port).map_err(|source| ServeError::Bind { port, source })?;
-        let (stop, stopped) = oneshot::channel();
-        // Without the server in it: a thread that held its own handle would never end.
-        let chain = Self {
-            server: None,
-            ..self.clone()
-        };
-        let thread = start(chain, listener, stopped).map_err(ServeError::Start)?;
-        Ok(Server {
-            url: format!("http://{address}"),
-            announcement: None,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
 fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     listener.set_nonblocking(true)?;
@@ -118,7 +111,7 @@ fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
 }
 
 fn start(
-    chain: DevChain,
+    ledger: SharedLedger,
     listener: TcpListener,
     stopped: oneshot::Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
@@ -134,7 +127,7 @@ fn start(
         .spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = connections::serve(listener, routes(chain), Limits::default()) => {}
+                    () = connections::serve(listener, routes(ledger), Limits::default()) => {}
                     _ = stopped => {}
                 }
             });
@@ -142,18 +135,18 @@ fn start(
 }
 
 /// What is served, on one thread: requests are answered one after another.
-fn routes(chain: DevChain) -> Router {
+fn routes(ledger: SharedLedger) -> Router {
     Router::new()
         .route("/", post(answer))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
-        .with_state(chain)
+        .with_state(ledger)
 }
 
-async fn answer(State(chain): State<DevChain>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(ledger): State<SharedLedger>, headers: HeaderMap, body: Bytes) -> Response {
     if let Err(refusal) = check(&headers) {
         return refusal.into_response();
     }
-    match chain.handle(&body) {
+    match ledger.answer(&body) {
         Some(answer) => ([(CONTENT_TYPE, "application/json")], answer).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     }
@@ -199,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::tests::{send, transfer};
-    use crate::{CHAIN_ID, Options};
+    use crate::{CHAIN_ID, DevChain, Options};
 
     fn served() -> (DevChain, Server) {
         let chain = DevChain::in_memory(Options::standing(1_800_000_000));

@@ -8,8 +8,8 @@ use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::rpc::types::{Filter, TransactionRequest};
 use alloy::sol_types::{SolError, SolEvent};
 
-use super::block::{BASE_FEE, BLOCK_GAS_LIMIT, PRIORITY_FEE};
 use super::probe::Probe;
+use super::rules::{BASE_FEE, BLOCK_GAS_LIMIT, PRIORITY_FEE};
 use super::{CHAIN_ID, DevChain, Options, dev_accounts};
 
 pub(super) const START: u64 = 1_800_000_000;

@@ -12,7 +12,7 @@ use revm::context::TxEnv;
 use revm::context::result::InvalidTransaction;
 use thiserror::Error;
 
-use super::block::{BASE_FEE, BLOCK_GAS_LIMIT};
+use super::rules::{BASE_FEE, BLOCK_GAS_LIMIT};
 
 /// Bytes of a raw transaction, the limit of go-ethereum's pool.
 pub const MAX_TRANSACTION_BYTES: usize = 128 << 10;
@@ -184,10 +184,12 @@ pub fn refusal(error: InvalidTransaction, tx: &TxEnv) -> TransactionError {
         } => TransactionError::IntrinsicGas { have, want },
         InvalidTransaction::CallerGasLimitMoreThanBlock => TransactionError::BlockGas(tx.gas_limit),
         InvalidTransaction::GasPriceLessThanBasefee => TransactionError::FeeCap(tx.gas_price),
-        InvalidTransaction::PriorityFeeGreaterThanMaxFee => TransactionError::TipAboveCap {
-            tip: tx.gas_priority_fee.unwrap_or_default(),
-            cap: tx.gas_price,
+        other => match (&other, tx.gas_priority_fee) {
+            (InvalidTransaction::PriorityFeeGreaterThanMaxFee, Some(tip)) => {
+                let cap = tx.gas_price;
+                TransactionError::TipAboveCap { tip, cap }
+            }
+            _ => TransactionError::Invalid(other.to_string()),
         },
-        other => TransactionError::Invalid(other.to_string()),
     }
 }

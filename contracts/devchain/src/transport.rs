@@ -3,22 +3,28 @@
 //! A request is answered while it is polled: a transaction takes the time of its execution and,
 //! with a journal, of writing to disk.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use alloy::rpc::json_rpc::{RequestPacket, ResponsePacket};
 use alloy::transports::{TransportError, TransportErrorKind, TransportFut};
 use tower::Service;
 
-use super::DevChain;
+use super::server::Server;
+use super::shared::SharedLedger;
 
 /// Answers requests from a dev chain, which stays open as long as this.
 #[derive(Clone, Debug)]
-pub struct Transport(pub(super) DevChain);
+pub struct Transport {
+    /// Kept for as long as the ledger, and dropped before it: the server holds the ledger, too.
+    pub(super) _server: Option<Arc<Server>>,
+    pub(super) ledger: SharedLedger,
+}
 
 impl Transport {
     fn answer(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
         let request = request.serialize().map_err(TransportError::ser_err)?;
-        let answer = self.0.handle(request.get().as_bytes());
+        let answer = self.ledger.answer(request.get().as_bytes());
         let answer =
             answer.ok_or_else(|| TransportErrorKind::custom_str("a notification has no answer"))?;
         serde_json::from_slice(&answer)

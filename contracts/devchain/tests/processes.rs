@@ -22,7 +22,7 @@ use alloy::rpc::types::{Filter, TransactionReceipt, TransactionRequest};
 use alloy::sol_types::SolCall;
 use alloy::transports::http::Http;
 use serde_json::{Value, json};
-use swarm_devchain::block::BASE_FEE;
+use swarm_devchain::rules::BASE_FEE;
 use swarm_devchain::{CHAIN_ID, DevChain, Opened, Options, dev_accounts};
 
 #[path = "../src/probe.rs"]

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::error::{INTERNAL, RpcError};
 use super::params::Params;
 use super::{change, read};
-use crate::block::{BASE_FEE, PRIORITY_FEE};
 use crate::ledger::Ledger;
+use crate::rules::{BASE_FEE, PRIORITY_FEE};
 
 /// Name and version that the chain gives of itself.
 const VERSION: &str = concat!("swarm-node-devchain/", env!("CARGO_PKG_VERSION"));

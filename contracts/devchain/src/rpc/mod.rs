@@ -94,6 +94,7 @@ fn answer(ledger: &mut Ledger, wall: u64, request: Value) -> Option<Box<RawValue
         (Some(Value::String(method)), params) => call(ledger, wall, &method, params),
         _ => {
             return Some(refusal(
+                // The standard's null, where the id cannot be told.
                 &id.unwrap_or_default(),
                 RpcError::request("no method"),
             ));
@@ -119,7 +120,8 @@ fn refusal(id: &Value, error: RpcError) -> Box<RawValue> {
     raw(&json!({ "jsonrpc": "2.0", "id": id, "error": error }))
 }
 
-/// JSON of a value; JSON values always have one.
+/// JSON of a value, of a list of them, or of an error.
+#[expect(clippy::expect_used, reason = "none of the three can be without JSON")]
 fn raw(value: &impl Serialize) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).unwrap_or_default()
+    serde_json::value::to_raw_value(value).expect("invariant: JSON values are written as JSON")
 }

@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::error::RpcError;
 use super::params::Params;
 use super::view::{self, BlockView, ReceiptView};
-use crate::block::{BASE_FEE, BLOCK_GAS_LIMIT, Block};
+use crate::block::Block;
 use crate::chain::Chain;
+use crate::rules::{BASE_FEE, BLOCK_GAS_LIMIT};
 use crate::{call, logs};
 
 /// Blocks in a fee history, as of go-ethereum.
@@ -177,11 +178,16 @@ fn history(chain: &Chain, oldest: u64, count: u64, percentiles: usize) -> FeeHis
     }
 }
 
+/// Wei per gas above the base fee, none in an empty block.
+#[expect(clippy::expect_used, reason = "the virtual machine refuses less")]
 fn tip(block: &Block) -> u128 {
-    block
-        .mined
-        .as_ref()
-        .map_or(0, |mined| mined.gas_price().saturating_sub(BASE_FEE.into()))
+    let Some(mined) = &block.mined else {
+        return 0;
+    };
+    mined
+        .gas_price()
+        .checked_sub(BASE_FEE.into())
+        .expect("invariant: a mined transaction has paid the base fee")
 }
 
 /// Number of a block by its number or name. Every block is final at once.
@@ -213,12 +219,10 @@ fn check_state(chain: &Chain, params: &Params, index: usize) -> Result<(), RpcEr
             (latest.number()..=latest.number() + 1).contains(&number(chain, tag))
         }
     };
-    let asked = params
-        .optional::<Value>(index, "block")?
-        .unwrap_or_default();
     if fits {
         Ok(())
     } else {
+        let asked: Value = params.get(index, "block")?;
         Err(RpcError::server(no_state(&asked, latest.number())))
     }
 }
