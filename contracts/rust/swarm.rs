@@ -148,7 +148,7 @@ impl Swarm {
         decode::<C>(
             &self
                 .client
-                .foresee(&Call::to(self.addresses.stake, call.abi_encode()))
+                .call_pending(&Call::to(self.addresses.stake, call.abi_encode()))
                 .await?,
         )
     }

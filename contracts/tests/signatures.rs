@@ -115,7 +115,7 @@ async fn rust_accepts_exactly_the_signatures_that_the_contract_accepts() {
         let mut agree = async |by_owner: [u8; 65], by_node: [u8; 65]| {
             let bind = calls::bind(owner.address(), &key, expiry, &by_owner, &by_node);
             let contract = client
-                .foresee(&Call::to(domain.contract, bind))
+                .call_pending(&Call::to(domain.contract, bind))
                 .await
                 .is_ok();
             let rust = typed::signer(&digest, &by_owner) == Some(owner.address())

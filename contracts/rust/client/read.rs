@@ -96,12 +96,22 @@ impl Client {
     }
 
     async fn block_at(&self, id: BlockId, what: &'static str) -> Result<Option<Block>, RpcError> {
-        let block = self.ask(what, || self.provider.get_block(id)).await?;
-        Ok(block.map(|block| Block {
+        let Some(block) = self.ask(what, || self.provider.get_block(id)).await? else {
+            return Ok(None);
+        };
+        // Taken for free, a chain without base fees would get offers that it never mines.
+        let base_fee = block
+            .header()
+            .base_fee_per_gas()
+            .ok_or_else(|| RpcError::Malformed {
+                what,
+                cause: "it has no base fee: the chain is from before EIP-1559".into(),
+            })?;
+        Ok(Some(Block {
             number: block.header().number(),
             hash: block.header.hash,
             timestamp: block.header().timestamp(),
-            base_fee: block.header().base_fee_per_gas().unwrap_or_default().into(),
+            base_fee: base_fee.into(),
         }))
     }
 
@@ -169,7 +179,7 @@ impl Client {
     ///
     /// # Errors
     /// [`RpcError`]; [`RpcError::Reverted`] if it reverts.
-    pub async fn foresee(&self, call: &Call) -> Result<Bytes, RpcError> {
+    pub async fn call_pending(&self, call: &Call) -> Result<Bytes, RpcError> {
         self.ask("the call", || {
             self.provider.call(call.into()).block(BlockId::pending())
         })

@@ -245,7 +245,10 @@ async fn constructors_refuse_what_is_refused_here() {
         )
         .await
         .unwrap();
-        let theirs = ticket.included().await.unwrap_err().to_string();
-        assert!(theirs.contains("ParameterOutOfRange"), "{ours} / {theirs}");
+        let theirs = ticket.included().await.unwrap_err();
+        assert!(
+            theirs.is_refused_with::<SwarmCoordinator::ParameterOutOfRange>(),
+            "{ours} / {theirs}"
+        );
     }
 }

@@ -18,19 +18,21 @@ pub mod core;
 mod fees;
 mod handle;
 mod intent;
-mod seal;
+mod signer;
 mod status;
 mod store;
 mod submitted;
 mod task;
+mod view;
 
 pub use config::WriterConfig;
-pub use handle::{SubmitError, Ticket, TicketError, Writer};
+pub use handle::{Ticket, TicketError, Writer};
 pub use intent::{
     Attempt, DATA_BYTES, Fees, ID_BYTES, Inclusion, Intent, IntentError, IntentId, Record, Sent,
-    State,
+    State, SubmitError,
 };
-pub use seal::{Draft, LocalKey, Seal, SealError};
-pub use status::{Outage, Status, Trouble};
+pub use signer::{LocalSigner, SignError, TransactionSigner, UnsignedTransaction};
+pub use status::{Outage, Status, WaitReason};
 pub use store::{IntentStore, MemoryStore, StoreError};
 pub use submitted::Submitted;
+pub use view::View;

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::Core;
+use super::agenda::Step;
 use super::entry::Entry;
-use super::step::Step;
-use super::{Core, Seal, State, View};
+use crate::writer::intent::State;
+use crate::writer::signer::TransactionSigner;
+use crate::writer::view::View;
 
-impl<S: Seal> Core<S> {
+impl<S: TransactionSigner> Core<S> {
     /// Takes in the chain as it is and builds the pass.
     pub(super) fn looked(&mut self, now: u64, view: View) {
         if self

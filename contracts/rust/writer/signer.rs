@@ -1,4 +1,4 @@
-//! Signing: a draft becomes the bytes that are broadcast.
+//! Signing: an unsigned transaction becomes the bytes that are broadcast.
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::eip2718::Encodable2718;
@@ -11,7 +11,7 @@ use super::intent::Fees;
 
 /// A transaction before it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
+pub struct UnsignedTransaction {
     /// The account's nonce.
     pub nonce: u64,
     /// Gas limit.
@@ -29,10 +29,10 @@ pub struct Draft {
 /// The key did not sign.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the account's key did not sign: {0}")]
-pub struct SealError(pub String);
+pub struct SignError(pub String);
 
-/// Signs the transactions of one account on one chain; the same draft gives the same bytes.
-pub trait Seal: Send + 'static {
+/// Signs the transactions of one account on one chain; the same transaction gives the same bytes.
+pub trait TransactionSigner: Send + 'static {
     /// The account.
     fn account(&self) -> Address;
 
@@ -40,45 +40,45 @@ pub trait Seal: Send + 'static {
     ///
     /// # Errors
     /// If the key cannot be used.
-    fn seal(&self, draft: &Draft) -> Result<(B256, Bytes), SealError>;
+    fn sign(&self, transaction: &UnsignedTransaction) -> Result<(B256, Bytes), SignError>;
 }
 
 /// A key in memory, for one chain.
 #[derive(Debug, Clone)]
-pub struct LocalKey {
+pub struct LocalSigner {
     signer: PrivateKeySigner,
     chain_id: u64,
 }
 
-impl LocalKey {
+impl LocalSigner {
     /// The key of an account, signing for the chain `chain_id` alone (EIP-155).
     pub fn new(signer: PrivateKeySigner, chain_id: u64) -> Self {
         Self { signer, chain_id }
     }
 }
 
-impl Seal for LocalKey {
+impl TransactionSigner for LocalSigner {
     fn account(&self) -> Address {
         self.signer.address()
     }
 
-    fn seal(&self, draft: &Draft) -> Result<(B256, Bytes), SealError> {
-        let mut transaction = TxEip1559 {
+    fn sign(&self, transaction: &UnsignedTransaction) -> Result<(B256, Bytes), SignError> {
+        let mut unsigned = TxEip1559 {
             chain_id: self.chain_id,
-            nonce: draft.nonce,
-            gas_limit: draft.gas,
-            max_fee_per_gas: draft.fees.max,
-            max_priority_fee_per_gas: draft.fees.tip,
-            to: draft.to.map_or(TxKind::Create, TxKind::Call),
-            value: draft.value,
+            nonce: transaction.nonce,
+            gas_limit: transaction.gas,
+            max_fee_per_gas: transaction.fees.max,
+            max_priority_fee_per_gas: transaction.fees.tip,
+            to: transaction.to.map_or(TxKind::Create, TxKind::Call),
+            value: transaction.value,
             access_list: Default::default(),
-            input: draft.data.clone(),
+            input: transaction.data.clone(),
         };
         let signature = self
             .signer
-            .sign_transaction_sync(&mut transaction)
-            .map_err(|error| SealError(error.to_string()))?;
-        let signed = TxEnvelope::from(transaction.into_signed(signature));
+            .sign_transaction_sync(&mut unsigned)
+            .map_err(|error| SignError(error.to_string()))?;
+        let signed = TxEnvelope::from(unsigned.into_signed(signature));
         Ok((*signed.tx_hash(), signed.encoded_2718().into()))
     }
 }
