@@ -1,5 +1,5 @@
-//! What changes a chain, with everything decided: the same commands in the same order make the same
-//! chain.
+//! The commands that change a chain. Nothing in them is left open (a transaction's time is part of
+//! its command), so the same commands in the same order make the same chain.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! The connections of the dev chain's server: how many there are, and how long one may be quiet.
+//! The connections of the server: how many there may be at a time, and for how long one may be
+//! idle.
 //!
 //! ```text
 //!           ┌─ accept ── refused (no file left) ──▶ pause, and count as full

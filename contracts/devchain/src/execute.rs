@@ -1,7 +1,7 @@
-//! One transaction or call through the virtual machine, on a state that is only read.
+//! Runs one transaction or call in the virtual machine, without changing the state.
 //!
-//! What it would change is returned beside the result, so that the caller can first make it durable
-//! and then commit it, or drop it.
+//! The changes are returned beside the result, so that the caller can first write them down and
+//! then commit them, or drop them.
 
 use alloy::consensus::Header;
 use alloy::primitives::U256;

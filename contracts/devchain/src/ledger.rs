@@ -1,4 +1,5 @@
-//! A chain and its journal: every change is computed, written down, and only then done.
+//! A chain with its journal (a write-ahead log): every change is computed, written to the journal,
+//! and only then committed.
 
 use alloy::primitives::B256;
 use thiserror::Error;

@@ -1,4 +1,4 @@
-//! Events by address, topics and range of blocks, bounded.
+//! `eth_getLogs`: events by address, topics and range of blocks. Answers are bounded.
 
 use alloy::rpc::types::{Filter, Log};
 use thiserror::Error;

@@ -1,8 +1,8 @@
-//! Raw transactions: decoded, their sender recovered, and refused with the words that go-ethereum
-//! uses.
+//! Raw transactions: how they are decoded, how their sender is recovered, and why they are refused.
 //!
-//! Checks that need no state come first. What the virtual machine checks anyway (balance, intrinsic
-//! gas) is left to it and only worded here: clients decide by these words what to do next.
+//! Refusals have the words of go-ethereum, because clients decide by these words what to do next.
+//! Checks that need no state are done here; what the virtual machine checks anyway (balance,
+//! intrinsic gas) is left to it, and only put into words here.
 
 use alloy::consensus::transaction::{Recovered, SignerRecoverable};
 use alloy::consensus::{Transaction, TxEnvelope};

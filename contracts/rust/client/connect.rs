@@ -1,4 +1,4 @@
-//! Connecting: TLS set up once, then the chain id.
+//! Opening a connection: TLS is set up once per process, then the chain id is checked.
 
 use std::sync::{Arc, Once};
 

@@ -113,7 +113,11 @@ impl RpcError {
     }
 
     /// Why a question has no answer, without the keys of the address `url` that it was sent to.
-    pub(super) fn sort(what: &'static str, error: TransportError, url: Option<&RpcUrl>) -> Self {
+    pub(super) fn classify(
+        what: &'static str,
+        error: TransportError,
+        url: Option<&RpcUrl>,
+    ) -> Self {
         let censored = |text: String| url.map(|url| url.censor(&text)).unwrap_or(text);
         match error {
             Failure::ErrorResp(payload) => {
@@ -131,6 +135,7 @@ impl RpcError {
     }
 
     fn answered(what: &'static str, message: String, payload: &ErrorPayload) -> Self {
+        // Nodes that do not follow geth have another code, and tell a revert in words alone.
         if payload.code == REVERTED || message.contains("revert") {
             return Self::Reverted {
                 what,

@@ -80,7 +80,7 @@ impl Client {
             };
             let answer = answer
                 .map_err(|_| silence())?
-                .map_err(|error| RpcError::sort(what, error, self.url.as_deref()));
+                .map_err(|error| RpcError::classify(what, error, self.url.as_deref()));
             match (answer, waits.next()) {
                 (Err(error), Some(wait)) if error.is_transient() => tokio::time::sleep(wait).await,
                 (answer, _) => return answer,

@@ -1,4 +1,4 @@
-//! What is asked of a chain.
+//! The questions of [`Client`] to a chain: blocks, balances, calls, receipts and events.
 
 use alloy::consensus::BlockHeader;
 use alloy::eips::{BlockId, BlockNumberOrTag};

@@ -1,4 +1,4 @@
-//! Why a call reverts, in words.
+//! Why a call reverts: the error by its type for programs, the reason in words for people.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a transaction offers, and what it offers next if nobody takes it (EIP-1559).
+//! Fees of EIP-1559: what a new transaction offers, and what its replacement offers.
 
 use super::intent::Fees;
 use super::view::View;

@@ -1,5 +1,5 @@
-//! The transactions of a procedure that has several, for an account of what was done when it ends
-//! early.
+//! The transactions of a procedure of several steps, so that one that ends early can tell what it
+//! has sent.
 
 use std::fmt;
 

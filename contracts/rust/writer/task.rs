@@ -1,4 +1,4 @@
-//! The thin shell: does what the core wants, one action after the other.
+//! The task that drives the core: performs its actions on chain and store, one after the other.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A record with what is known about it since the program started.
+//! A record, and what was learnt about it since the program started, which is not kept on disk.
 
 use alloy::primitives::{B256, U256};
 

@@ -208,12 +208,27 @@ impl<S: TransactionSigner> Core<S> {
 
     fn find(&self, id: &IntentId) -> Option<(u64, &Entry)> {
         let sequence = *self.names.get(id)?;
-        Some((sequence, self.entries.get(&sequence)?))
+        Some((sequence, self.entry(sequence)))
     }
 
     fn find_mut(&mut self, id: &IntentId) -> Option<(u64, &mut Entry)> {
         let sequence = *self.names.get(id)?;
-        Some((sequence, self.entries.get_mut(&sequence)?))
+        Some((sequence, self.entry_mut(sequence)))
+    }
+
+    /// The entry that a name, a step or an unsaved change stands for.
+    #[expect(clippy::expect_used, reason = "places never come from outside")]
+    fn entry(&self, at: u64) -> &Entry {
+        // INVARIANT: entries are removed with their names, when no step and no change is left.
+        self.entries.get(&at).expect("invariant: no dangling place")
+    }
+
+    /// As [`Self::entry`].
+    #[expect(clippy::expect_used, reason = "places never come from outside")]
+    fn entry_mut(&mut self, at: u64) -> &mut Entry {
+        self.entries
+            .get_mut(&at)
+            .expect("invariant: no dangling place")
     }
 
     fn live(&self) -> usize {
@@ -243,30 +258,25 @@ impl<S: TransactionSigner> Core<S> {
     }
 
     fn requeue(&mut self, sequence: u64) {
-        if let Some(entry) = self.entries.get_mut(&sequence) {
-            *entry = Entry::new(Record {
-                state: State::Queued,
-                ..entry.record.clone()
-            });
-            self.changed(sequence);
-            self.next_look = 0;
-        }
+        let entry = self.entry_mut(sequence);
+        *entry = Entry::new(Record {
+            state: State::Queued,
+            ..entry.record.clone()
+        });
+        self.changed(sequence);
+        self.next_look = 0;
     }
 
     fn changed(&mut self, sequence: u64) {
         self.unsaved.push_back(Unsaved::Write(sequence));
     }
 
-    fn save(&mut self) -> Option<Action> {
-        loop {
-            match self.unsaved.front()? {
-                Unsaved::Remove(id) => return Some(Action::Remove(id.clone())),
-                Unsaved::Write(sequence) => match self.entries.get(sequence) {
-                    Some(entry) => return Some(Action::Write(entry.record.clone().into())),
-                    None => drop(self.unsaved.pop_front()),
-                },
-            }
-        }
+    /// The oldest change that the store does not have.
+    fn save(&self) -> Option<Action> {
+        Some(match self.unsaved.front()? {
+            Unsaved::Remove(id) => Action::Remove(id.clone()),
+            Unsaved::Write(at) => Action::Write(self.entry(*at).record.clone().into()),
+        })
     }
 
     fn stored(&mut self) {

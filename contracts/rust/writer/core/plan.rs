@@ -1,4 +1,4 @@
-//! What one look at the chain means for the records, and the steps that follow.
+//! The start of a pass: what a new view of the chain means for the records, and which steps follow.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -43,10 +43,8 @@ impl<S: TransactionSigner> Core<S> {
             .map(|(at, _)| *at)
             .collect();
         for sequence in gone {
-            if let Some(entry) = self.entries.get_mut(&sequence) {
-                entry.uninclude();
-                self.changed(sequence);
-            }
+            self.entry_mut(sequence).uninclude();
+            self.changed(sequence);
         }
         let pending = self
             .entries

@@ -20,8 +20,9 @@ const LEAST_GAS: u64 = 21_000;
 
 impl<S: TransactionSigner> Core<S> {
     /// The action of a step, if there is anything to do.
+    #[expect(clippy::expect_used, reason = "a look makes the agenda")]
     pub(super) fn begin(&mut self, step: Step, now: u64) -> Option<Action> {
-        let view = self.view?;
+        let view = self.view.expect("invariant: steps follow a look");
         match step {
             Step::Locate(at) => self.locate(at, &view),
             Step::Push(at) => self.push(at, &view, now),
@@ -31,7 +32,7 @@ impl<S: TransactionSigner> Core<S> {
     }
 
     fn locate(&self, at: u64, view: &View) -> Option<Action> {
-        let entry = self.entries.get(&at)?;
+        let entry = self.entry(at);
         let unseen = entry.seen_under != Some(view.head.hash);
         let hashes = entry
             .sent()?
@@ -46,49 +47,47 @@ impl<S: TransactionSigner> Core<S> {
     /// Broadcasts the newest transaction, or signs a better offer, which is written and broadcast
     /// next.
     fn push(&mut self, at: u64, view: &View, now: u64) -> Option<Action> {
-        let entry = self.entries.get(&at)?;
-        entry.pending_nonce()?;
-        if self.raise_is_due(entry, view, now) {
-            match self.raised(entry, view, now) {
+        let entry = self.entry(at);
+        let (State::Sent(sent), Some(newest)) = (&entry.record.state, entry.attempt()) else {
+            return None;
+        };
+        let raw = newest.raw.clone();
+        if self.raise_is_due(entry, newest, view, now) {
+            match self.raised(entry, sent, newest.fees, view, now) {
                 Ok(attempt) => return self.raise(at, attempt),
                 Err(reason) => self.wait(at, reason, now),
             }
         }
-        let entry = self.entries.get(&at)?;
+        let entry = self.entry(at);
         let due = entry
             .broadcast_at
             .is_none_or(|last| now >= last.saturating_add(self.config.resend_ms));
-        due.then(|| {
-            Some(Action::Broadcast(
-                entry.record.intent.id.clone(),
-                entry.attempt()?.raw.clone(),
-            ))
-        })?
+        due.then(|| Action::Broadcast(entry.record.intent.id.clone(), raw))
     }
 
     /// A better offer is due if the chain asked for it, or if blocks have passed the transaction by
     /// for long enough.
-    fn raise_is_due(&self, entry: &Entry, view: &View, now: u64) -> bool {
-        let Some(attempt) = entry.attempt() else {
-            return false;
-        };
-        let waited = now >= attempt.at.saturating_add(self.config.bump_ms);
+    fn raise_is_due(&self, entry: &Entry, newest: &Attempt, view: &View, now: u64) -> bool {
+        let waited = now >= newest.at.saturating_add(self.config.bump_ms);
         let passed_by = entry
             .broadcast_in
             .is_some_and(|height| view.head.number > height);
         entry.underpriced || (waited && passed_by)
     }
 
-    fn raised(&self, entry: &Entry, view: &View, now: u64) -> Result<Attempt, WaitReason> {
-        let (Some(sent), Some(last)) = (entry.sent(), entry.attempt()) else {
-            return Err(too_many());
-        };
+    fn raised(
+        &self,
+        entry: &Entry,
+        sent: &Sent,
+        old: Fees,
+        view: &View,
+        now: u64,
+    ) -> Result<Attempt, WaitReason> {
         if sent.attempts.len() >= ATTEMPTS {
             return Err(too_many());
         }
         let cap = self.config.fee_cap;
-        let fees =
-            fees::raise(last.fees, view, cap).map_err(|need| WaitReason::TooDear { need, cap })?;
+        let fees = fees::raise(old, view, cap).map_err(|need| WaitReason::TooDear { need, cap })?;
         let intent = &entry.record.intent;
         let more = cost(sent.gas, fees.max, intent.value).saturating_sub(entry.reserved());
         self.afford(view, more)?;
@@ -96,11 +95,11 @@ impl<S: TransactionSigner> Core<S> {
     }
 
     fn raise(&mut self, at: u64, attempt: Attempt) -> Option<Action> {
-        let entry = self.entries.get_mut(&at)?;
-        let State::Sent(sent) = &mut entry.record.state else {
-            return None;
-        };
-        sent.attempts.push(attempt);
+        let entry = self.entry_mut(at);
+        match &mut entry.record.state {
+            State::Sent(sent) => sent.attempts.push(attempt),
+            other => unreachable!("invariant: only what is sent is raised, not {other:?}"),
+        }
         (
             entry.underpriced,
             entry.broadcast_at,
@@ -113,7 +112,7 @@ impl<S: TransactionSigner> Core<S> {
     }
 
     fn preflight(&mut self, at: u64, view: &View, now: u64) -> Option<Action> {
-        let entry = self.entries.get(&at)?;
+        let entry = self.entry(at);
         let room =
             self.taken(view.nonce).len() < self.config.in_flight || entry.record.intent.id.is_own();
         if entry.record.state != State::Queued || now < entry.not_before || !room {
@@ -205,10 +204,10 @@ impl<S: TransactionSigner> Core<S> {
 
     /// Gives an intent a nonce and a signed transaction, which is written and broadcast next.
     fn launch(&mut self, at: u64, gas: u64, now: u64) {
-        let (Some(view), Some(entry)) = (self.view, self.entries.get(&at)) else {
+        let Some(view) = self.view else {
             return;
         };
-        let intent = &entry.record.intent;
+        let intent = &self.entry(at).record.intent;
         // Others of the account's transactions may be mined before it and change what it takes.
         let gas = gas.saturating_add(gas / 4);
         let nonce = free(&self.taken(view.nonce), view.nonce);
@@ -227,9 +226,7 @@ impl<S: TransactionSigner> Core<S> {
     }
 
     fn send(&mut self, at: u64, sent: Sent) {
-        let Some(entry) = self.entries.get_mut(&at) else {
-            return;
-        };
+        let entry = self.entry_mut(at);
         entry.record.state = State::Sent(sent);
         entry.wait_reason = None;
         self.changed(at);
@@ -303,9 +300,8 @@ impl<S: TransactionSigner> Core<S> {
 
     fn wait(&mut self, at: u64, reason: WaitReason, now: u64) {
         let retry = now.saturating_add(self.config.poll_ms);
-        if let Some(entry) = self.entries.get_mut(&at) {
-            (entry.wait_reason, entry.not_before) = (Some(reason), retry);
-        }
+        let entry = self.entry_mut(at);
+        (entry.wait_reason, entry.not_before) = (Some(reason), retry);
     }
 }
 
