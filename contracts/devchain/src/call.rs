@@ -6,7 +6,7 @@ use alloy::primitives::{Bytes, TxKind, U256};
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::{Revert, SolError};
 use revm::context::TxEnv;
-use revm::context::result::{ExecutionResult, HaltReason, InvalidTransaction, SuccessReason};
+use revm::context::result::{ExecutionResult, HaltReason, SuccessReason};
 use thiserror::Error;
 
 use super::chain::Chain;
@@ -150,10 +150,10 @@ fn affordable(chain: &Chain, tx: &TxEnv) -> u64 {
 }
 
 fn run(chain: &Chain, header: &Header, tx: TxEnv) -> Result<ExecutionResult, CallError> {
-    let refused = |error: InvalidTransaction| CallError::Invalid(refusal(error, &tx));
-    let done =
-        execute(chain.state(), header, chain.id(), tx.clone(), Mode::Call).map_err(refused)?;
-    Ok(done.result)
+    match execute(chain.state(), header, chain.id(), tx.clone(), Mode::Call) {
+        Ok(done) => Ok(done.result),
+        Err(error) => Err(CallError::Invalid(refusal(error, &tx))),
+    }
 }
 
 fn output(result: ExecutionResult) -> Result<Bytes, CallError> {

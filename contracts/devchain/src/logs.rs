@@ -50,17 +50,19 @@ pub fn logs(chain: &Chain, filter: &Filter, from: u64, to: u64) -> Result<Vec<Lo
 /// All events of a block, with their places.
 pub fn block_logs(block: &Block) -> Vec<Log> {
     let hash = block.mined.as_ref().map(|mined| mined.hash());
-    let place = |(index, log): (usize, &alloy::primitives::Log)| Log {
-        inner: log.clone(),
-        block_hash: Some(block.hash()),
-        block_number: Some(block.number()),
-        block_timestamp: Some(block.timestamp()),
-        transaction_hash: hash,
-        transaction_index: Some(0),
-        log_index: Some(index as u64),
-        removed: false,
-    };
-    block.logs().iter().enumerate().map(place).collect()
+    (0..)
+        .zip(block.logs())
+        .map(|(index, log)| Log {
+            inner: log.clone(),
+            block_hash: Some(block.hash()),
+            block_number: Some(block.number()),
+            block_timestamp: Some(block.timestamp()),
+            transaction_hash: hash,
+            transaction_index: Some(0),
+            log_index: Some(index),
+            removed: false,
+        })
+        .collect()
 }
 
 #[derive(Default)]

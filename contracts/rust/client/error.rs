@@ -85,6 +85,14 @@ pub enum RpcError {
         /// Why not.
         cause: String,
     },
+    /// The chain lacks what is needed here.
+    #[error("{what} shows that this chain cannot be used: {cause}; choose another one")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// What it lacks.
+        cause: &'static str,
+    },
     /// The endpoint refuses: asking again gives the same answer.
     #[error("the chain refused {what}: {message} (code {code})")]
     Refused {
@@ -107,6 +115,7 @@ impl RpcError {
     pub fn cause(&self) -> String {
         match self {
             Self::Unavailable { cause, .. } | Self::Malformed { cause, .. } => cause.clone(),
+            Self::Unsupported { cause, .. } => (*cause).to_owned(),
             Self::Reverted { revert, .. } => revert.to_string(),
             Self::Refused { message, .. } => message.clone(),
         }

@@ -78,13 +78,12 @@ impl Client {
     /// # Errors
     /// [`RpcError`].
     pub async fn head(&self) -> Result<Block, RpcError> {
-        let missing = || RpcError::Unavailable {
-            what: "its newest block",
-            cause: "it has none".into(),
-        };
         self.block_at(BlockNumberOrTag::Latest.into(), "its newest block")
             .await?
-            .ok_or_else(missing)
+            .ok_or_else(|| RpcError::Unavailable {
+                what: "its newest block",
+                cause: "it has none".into(),
+            })
     }
 
     /// The block at a height; `None` if the chain is not that high.
@@ -103,9 +102,9 @@ impl Client {
         let base_fee = block
             .header()
             .base_fee_per_gas()
-            .ok_or_else(|| RpcError::Malformed {
+            .ok_or(RpcError::Unsupported {
                 what,
-                cause: "it has no base fee: the chain is from before EIP-1559".into(),
+                cause: "blocks have no base fee, as before EIP-1559",
             })?;
         Ok(Some(Block {
             number: block.header().number(),

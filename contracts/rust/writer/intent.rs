@@ -346,6 +346,7 @@ mod tests {
             State::Queued,
             State::Final(sent, inclusion),
             State::Refused("no".to_owned().into()),
+            State::Refused(Revert::returned(vec![1, 2, 3, 4])),
         ] {
             let record = Record {
                 sequence: 1,

@@ -49,20 +49,15 @@ impl Params {
         index: usize,
         name: &str,
     ) -> Result<Option<T>, RpcError> {
-        let malformed = |value: &Value, error: serde_json::Error| {
-            RpcError::new(
-                PARAMS,
-                format!(
-                    "invalid argument {index} ({name}): {error}, got {}",
-                    shown(value)
-                ),
-            )
-        };
         match self.0.get(index) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => T::deserialize(value)
-                .map(Some)
-                .map_err(|error| malformed(value, error)),
+            Some(value) => T::deserialize(value).map(Some).map_err(|error| {
+                let got = shown(value);
+                RpcError::new(
+                    PARAMS,
+                    format!("invalid argument {index} ({name}): {error}, got {got}"),
+                )
+            }),
         }
     }
 

@@ -84,7 +84,7 @@ impl Entry {
         self.seen_under = None;
     }
 
-    /// Puts it into the chain. Returns true if that is news.
+    /// Puts it into the chain. Returns true if that changes the record.
     pub fn include(&mut self, inclusion: Inclusion, last: bool) -> bool {
         self.overtaken = None;
         self.wait_reason = None;
@@ -99,9 +99,9 @@ impl Entry {
         } else {
             State::Included(sent, inclusion)
         };
-        let news = state != self.record.state;
+        let is_changed = state != self.record.state;
         self.record.state = state;
-        news
+        is_changed
     }
 }
 

@@ -35,11 +35,10 @@ impl<S: TransactionSigner> Core<S> {
     /// What the chain no longer holds is not included, final or not: the chain was reorganised or
     /// set back.
     fn roll_back(&mut self, nonce: u64) {
-        let gone = |entry: &Entry| entry.record.state.inclusion().is_some() && !used(entry, nonce);
         let gone: Vec<u64> = self
             .entries
             .iter()
-            .filter(|(_, entry)| gone(entry))
+            .filter(|(_, entry)| entry.record.state.inclusion().is_some() && !used(entry, nonce))
             .map(|(at, _)| *at)
             .collect();
         for sequence in gone {

@@ -167,7 +167,7 @@ impl<S: TransactionSigner> Core<S> {
         let Some((at, entry)) = self.find_mut(id) else {
             return;
         };
-        let news = match found {
+        let is_changed = match found {
             Some(inclusion) => {
                 entry.seen_under = Some(view.head.hash);
                 let last = view.head.number >= inclusion.block.saturating_add(wait);
@@ -175,7 +175,7 @@ impl<S: TransactionSigner> Core<S> {
             }
             None => missing(entry, &view, now, wait, resend),
         };
-        if news {
+        if is_changed {
             self.changed(at);
         }
     }
