@@ -4,6 +4,8 @@
     reason = "generated from the ABI; the contracts document themselves"
 )]
 
+use std::fmt;
+
 use alloy::sol;
 use alloy::sol_types::SolInterface;
 
@@ -29,24 +31,20 @@ sol!(
 /// Names one of our contracts' errors with its values, such as `ClaimClosed { epoch: 3, … }`;
 /// `None` for bytes that are none.
 pub fn explain(data: &[u8]) -> Option<String> {
-    let coordinator = || {
-        SwarmCoordinator::SwarmCoordinatorErrors::abi_decode(data).map(|error| format!("{error:?}"))
-    };
-    let stake = || SwarmStake::SwarmStakeErrors::abi_decode(data).map(|error| format!("{error:?}"));
-    let token = || TestToken::TestTokenErrors::abi_decode(data).map(|error| format!("{error:?}"));
-    let text = coordinator()
-        .or_else(|_| stake())
-        .or_else(|_| token())
-        .ok()?;
-    Some(unwrap(&text).to_owned())
+    name::<SwarmCoordinator::SwarmCoordinatorErrors>(data)
+        .or_else(|| name::<SwarmStake::SwarmStakeErrors>(data))
+        .or_else(|| name::<TestToken::TestTokenErrors>(data))
 }
 
-/// The inside of `Name(Name { … })`.
-fn unwrap(text: &str) -> &str {
+/// One of the errors `E` of a contract with its values.
+fn name<E: SolInterface + fmt::Debug>(data: &[u8]) -> Option<String> {
+    let text = format!("{:?}", E::abi_decode(data).ok()?);
+    // The inside of `Name(Name { … })`; other text is as good for people.
     let inside = text
         .split_once('(')
-        .and_then(|(_, rest)| rest.strip_suffix(')'));
-    inside.unwrap_or(text)
+        .and_then(|(_, rest)| rest.strip_suffix(')'))
+        .map(str::to_owned);
+    Some(inside.unwrap_or(text))
 }
 
 #[cfg(test)]

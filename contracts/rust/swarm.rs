@@ -148,7 +148,7 @@ impl Swarm {
         decode::<C>(
             &self
                 .client
-                .foresee(&Call::to(self.addresses.stake, call.abi_encode()))
+                .call_pending(&Call::to(self.addresses.stake, call.abi_encode()))
                 .await?,
         )
     }
@@ -159,11 +159,10 @@ impl Swarm {
 }
 
 fn decode<C: SolCall>(answer: &[u8]) -> Result<C::Return, RpcError> {
-    let malformed = |error: alloy::sol_types::Error| RpcError::Malformed {
+    C::abi_decode_returns(answer).map_err(|error| RpcError::Malformed {
         what: C::SIGNATURE,
         cause: error.to_string(),
-    };
-    C::abi_decode_returns(answer).map_err(malformed)
+    })
 }
 
 /// Call data.

@@ -1,11 +1,11 @@
 //! The decoders, each with a few valid inputs to start from.
 
 use contracts::client::RpcUrl;
-use contracts::devchain::{DevChain, Options};
 use reproducible_ops::program::{Builder, DType, Program, Role, TensorType};
 use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::Weights;
 use serde_json::json;
+use swarm_devchain::{DevChain, Options};
 use swarm_files::text_file;
 use swarm_model::config::hugging_face;
 use swarm_round::codec;
@@ -106,7 +106,7 @@ pub const TARGETS: &[Target] = &[
         from: "a person",
         memory: MIB,
         seeds: || vec![b"\xef\xbb\xbfkey = 1\r\n".to_vec(), b"\xff\xfea\0".to_vec()],
-        run: |bytes| drop(text_file::decode(bytes).map(str::len)),
+        run: |bytes| _ = text_file::decode(bytes),
     },
     Target {
         name: "keystore",

@@ -1,4 +1,4 @@
-//! Connecting: TLS set up once, then the chain id.
+//! Opening a connection: TLS is set up once per process, then the chain id is checked.
 
 use std::sync::{Arc, Once};
 
@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use alloy::providers::{Provider, ProviderBuilder};
 use alloy::rpc::client::RpcClient;
 
-use super::{Client, ConnectError, PATIENCE, RpcError, RpcUrl};
+use super::{ANSWER_TIMEOUT, Client, ConnectError, RpcError, RpcUrl};
 
 static TLS: Once = Once::new();
 
@@ -88,7 +88,7 @@ fn http_client() -> Result<reqwest::Client, ConnectError> {
     // A second provider in the process is fine: the first one stays.
     TLS.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     reqwest::Client::builder()
-        .timeout(PATIENCE)
+        .timeout(ANSWER_TIMEOUT)
         .build()
         .map_err(|cause| ConnectError::Tls(cause.to_string()))
 }

@@ -85,6 +85,14 @@ pub enum RpcError {
         /// Why not.
         cause: String,
     },
+    /// The chain lacks what is needed here.
+    #[error("{what} shows that this chain cannot be used: {cause}; choose another one")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// What it lacks.
+        cause: &'static str,
+    },
     /// The endpoint refuses: asking again gives the same answer.
     #[error("the chain refused {what}: {message} (code {code})")]
     Refused {
@@ -107,13 +115,18 @@ impl RpcError {
     pub fn cause(&self) -> String {
         match self {
             Self::Unavailable { cause, .. } | Self::Malformed { cause, .. } => cause.clone(),
+            Self::Unsupported { cause, .. } => (*cause).to_owned(),
             Self::Reverted { revert, .. } => revert.to_string(),
             Self::Refused { message, .. } => message.clone(),
         }
     }
 
     /// Why a question has no answer, without the keys of the address `url` that it was sent to.
-    pub(super) fn sort(what: &'static str, error: TransportError, url: Option<&RpcUrl>) -> Self {
+    pub(super) fn classify(
+        what: &'static str,
+        error: TransportError,
+        url: Option<&RpcUrl>,
+    ) -> Self {
         let censored = |text: String| url.map(|url| url.censor(&text)).unwrap_or(text);
         match error {
             Failure::ErrorResp(payload) => {
@@ -131,6 +144,7 @@ impl RpcError {
     }
 
     fn answered(what: &'static str, message: String, payload: &ErrorPayload) -> Self {
+        // Nodes that do not follow geth have another code, and tell a revert in words alone.
         if payload.code == REVERTED || message.contains("revert") {
             return Self::Reverted {
                 what,

@@ -27,7 +27,7 @@ pub use revert::Revert;
 pub use url::{RpcUrl, UrlError, without_keys};
 
 /// Longest wait for an answer.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Waits before a question is asked again, each time that an endpoint is unavailable.
 const AGAIN: [Duration; 3] = [
@@ -73,14 +73,14 @@ impl Client {
     ) -> Result<T, RpcError> {
         let mut waits = AGAIN.into_iter();
         loop {
-            let answer = tokio::time::timeout(PATIENCE, question().into_future()).await;
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, question().into_future()).await;
             let silence = || RpcError::Unavailable {
                 what,
-                cause: format!("no answer within {} s", PATIENCE.as_secs()),
+                cause: format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
             };
             let answer = answer
                 .map_err(|_| silence())?
-                .map_err(|error| RpcError::sort(what, error, self.url.as_deref()));
+                .map_err(|error| RpcError::classify(what, error, self.url.as_deref()));
             match (answer, waits.next()) {
                 (Err(error), Some(wait)) if error.is_transient() => tokio::time::sleep(wait).await,
                 (answer, _) => return answer,

@@ -1,4 +1,4 @@
-//! What is asked of a chain.
+//! The questions of [`Client`] to a chain: blocks, balances, calls, receipts and events.
 
 use alloy::consensus::BlockHeader;
 use alloy::eips::{BlockId, BlockNumberOrTag};
@@ -78,13 +78,12 @@ impl Client {
     /// # Errors
     /// [`RpcError`].
     pub async fn head(&self) -> Result<Block, RpcError> {
-        let missing = || RpcError::Unavailable {
-            what: "its newest block",
-            cause: "it has none".into(),
-        };
         self.block_at(BlockNumberOrTag::Latest.into(), "its newest block")
             .await?
-            .ok_or_else(missing)
+            .ok_or_else(|| RpcError::Unavailable {
+                what: "its newest block",
+                cause: "it has none".into(),
+            })
     }
 
     /// The block at a height; `None` if the chain is not that high.
@@ -96,12 +95,22 @@ impl Client {
     }
 
     async fn block_at(&self, id: BlockId, what: &'static str) -> Result<Option<Block>, RpcError> {
-        let block = self.ask(what, || self.provider.get_block(id)).await?;
-        Ok(block.map(|block| Block {
+        let Some(block) = self.ask(what, || self.provider.get_block(id)).await? else {
+            return Ok(None);
+        };
+        // Taken for free, a chain without base fees would get offers that it never mines.
+        let base_fee = block
+            .header()
+            .base_fee_per_gas()
+            .ok_or(RpcError::Unsupported {
+                what,
+                cause: "blocks have no base fee, as before EIP-1559",
+            })?;
+        Ok(Some(Block {
             number: block.header().number(),
             hash: block.header.hash,
             timestamp: block.header().timestamp(),
-            base_fee: block.header().base_fee_per_gas().unwrap_or_default().into(),
+            base_fee: base_fee.into(),
         }))
     }
 
@@ -169,7 +178,7 @@ impl Client {
     ///
     /// # Errors
     /// [`RpcError`]; [`RpcError::Reverted`] if it reverts.
-    pub async fn foresee(&self, call: &Call) -> Result<Bytes, RpcError> {
+    pub async fn call_pending(&self, call: &Call) -> Result<Bytes, RpcError> {
         self.ask("the call", || {
             self.provider.call(call.into()).block(BlockId::pending())
         })

@@ -197,12 +197,11 @@ impl Cursor {
         to: u64,
     ) -> Logs {
         let answers = logs.len();
-        let within = |log: &Log| {
-            log.block_number
-                .is_some_and(|number| (from..=to).contains(&number))
-        };
         logs.retain(|log| {
-            log.address() == self.contract && within(log) && log.log_index.is_some() && !log.removed
+            let asked_for = log
+                .block_number
+                .is_some_and(|number| (from..=to).contains(&number));
+            log.address() == self.contract && asked_for && log.log_index.is_some() && !log.removed
         });
         logs.sort_by_key(|log| (log.block_number, log.log_index));
         Logs {

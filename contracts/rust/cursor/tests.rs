@@ -29,6 +29,8 @@ struct State {
     failing: u64,
     /// Entries of each answer that are no events.
     junk: Vec<Value>,
+    /// As a chain from before EIP-1559.
+    without_base_fee: bool,
 }
 
 impl State {
@@ -65,6 +67,7 @@ impl State {
         };
         let mut block = alloy::rpc::types::Block::<B256>::default();
         (block.header.hash, block.header.inner.number) = (*hash, at as u64);
+        block.header.inner.base_fee_per_gas = (!self.without_base_fee).then_some(1);
         serde_json::to_value(block).unwrap()
     }
 
@@ -212,6 +215,20 @@ fn a_refused_range_is_halved_and_grows_again() {
         toy.with(|state| state.most = MAX_SPAN);
         read_all(&mut cursor, &client, &mut reader).await;
         assert_eq!(cursor.span, 2);
+    });
+}
+
+#[test]
+fn a_chain_without_base_fees_is_refused() {
+    block_on(async {
+        let toy = toy(3);
+        let client = client(&toy).await;
+        assert_eq!(client.head().await.unwrap().base_fee, 1);
+        toy.with(|state| state.without_base_fee = true);
+        assert!(matches!(
+            client.head().await,
+            Err(RpcError::Unsupported { .. })
+        ));
     });
 }
 

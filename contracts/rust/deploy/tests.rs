@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::client::Client;
-use crate::devchain::{CHAIN_ID, DevChain, Options, dev_accounts};
 use crate::swarm::Addresses;
 use crate::writer::{MemoryStore, WriterConfig};
+use swarm_devchain::{CHAIN_ID, DevChain, Options, dev_accounts};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -245,7 +245,10 @@ async fn constructors_refuse_what_is_refused_here() {
         )
         .await
         .unwrap();
-        let theirs = ticket.included().await.unwrap_err().to_string();
-        assert!(theirs.contains("ParameterOutOfRange"), "{ours} / {theirs}");
+        let theirs = ticket.included().await.unwrap_err();
+        assert!(
+            theirs.is_refused_with::<SwarmCoordinator::ParameterOutOfRange>(),
+            "{ours} / {theirs}"
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! What a transaction offers, and what it offers next if nobody takes it (EIP-1559).
+//! Fees of EIP-1559: what a new transaction offers, and what its replacement offers.
 
-use super::core::View;
 use super::intent::Fees;
+use super::view::View;
 
 /// A replacement offers an eighth more of both prices: nodes ask for 10 % or 12.5 %.
 const RAISE: u128 = 8;

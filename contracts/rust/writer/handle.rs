@@ -1,46 +1,25 @@
 //! What callers hold: the writer's handle and a ticket per intent.
 
 use alloy::primitives::Address;
+use alloy::sol_types::SolError;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::intent::{Inclusion, Intent, IntentError, IntentId, State};
+use super::intent::{Inclusion, Intent, IntentId, State, SubmitError};
 use super::status::Status;
-
-/// Why an intent is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SubmitError {
-    /// It is malformed.
-    #[error(transparent)]
-    Intent(#[from] IntentError),
-    /// Its name stands for something else.
-    #[error(
-        "intent {0} was submitted before with another content; give each content its own identifier"
-    )]
-    Conflict(IntentId),
-    /// Too many are not done.
-    #[error("{limit} intents wait already; submit again when some are done")]
-    Full {
-        /// How many may wait.
-        limit: usize,
-    },
-    /// The writer has ended.
-    #[error("the writer has stopped; intents that it has taken go on when it starts again")]
-    Stopped,
-}
+use crate::client::Revert;
 
 /// Why an intent is not in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TicketError {
     /// It would revert, and was not sent.
-    #[error("{id} was not sent because it would revert: {reason}")]
+    #[error("{id} was not sent because it would revert: {revert}")]
     Refused {
         /// The intent.
         id: IntentId,
         /// Why.
-        reason: String,
+        revert: Revert,
     },
     /// It was mined and reverted.
     #[error("{id} was mined in block {} as {} and reverted", .inclusion.block, .inclusion.tx)]
@@ -53,6 +32,14 @@ pub enum TicketError {
     /// The writer has ended.
     #[error("the writer has stopped while {0} was under way; it goes on when it starts again")]
     Stopped(IntentId),
+}
+
+impl TicketError {
+    /// True if it was not sent because the contract would refuse it with the error `E` of its
+    /// bindings.
+    pub fn is_refused_with<E: SolError>(&self) -> bool {
+        matches!(self, Self::Refused { revert, .. } if revert.decode::<E>().is_some())
+    }
 }
 
 /// What the handle asks of the writer's task.
@@ -154,8 +141,12 @@ impl Ticket {
     }
 
     /// How far it has come, as the store has it.
+    #[expect(clippy::expect_used, reason = "`Writer::submit` waits for the store")]
     pub fn state(&self) -> State {
-        self.states.borrow().clone().unwrap_or(State::Queued)
+        self.states
+            .borrow()
+            .clone()
+            .expect("invariant: the store has the intent before there is a ticket of it")
     }
 
     /// Waits until it is in a block, which may still leave the chain.
@@ -186,7 +177,7 @@ impl Ticket {
         };
         let id = self.id.clone();
         match state {
-            Some(State::Refused(reason)) => Err(TicketError::Refused { id, reason }),
+            Some(State::Refused(revert)) => Err(TicketError::Refused { id, revert }),
             Some(State::Included(_, inclusion) | State::Final(_, inclusion)) => {
                 match inclusion.success {
                     true => Ok(inclusion),

@@ -19,6 +19,8 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::client::Revert;
+
 /// Longest identifier of an intent, in bytes.
 pub const ID_BYTES: usize = 128;
 /// Most call data of an intent, in bytes: what a chain takes as the code of a new contract
@@ -45,6 +47,29 @@ pub enum IntentError {
         /// Its size.
         bytes: usize,
     },
+}
+
+/// Why an intent is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// It is malformed.
+    #[error(transparent)]
+    Intent(#[from] IntentError),
+    /// Its name stands for something else.
+    #[error(
+        "intent {0} was submitted before with another content; give each content its own identifier"
+    )]
+    Conflict(IntentId),
+    /// Too many are not done.
+    #[error("{limit} intents wait already; submit again when some are done")]
+    Full {
+        /// How many may wait.
+        limit: usize,
+    },
+    /// The writer has ended.
+    #[error("the writer has stopped; intents that it has taken go on when it starts again")]
+    Stopped,
 }
 
 /// The name of an intent, the same whenever the same thing is wanted, such as `claim/0x…/3`.
@@ -221,7 +246,7 @@ pub enum State {
     /// rolled back.
     Final(Sent, Inclusion),
     /// It would revert, for this reason; it took no nonce.
-    Refused(String),
+    Refused(Revert),
 }
 
 impl State {
@@ -320,7 +345,8 @@ mod tests {
         for state in [
             State::Queued,
             State::Final(sent, inclusion),
-            State::Refused("no".into()),
+            State::Refused("no".to_owned().into()),
+            State::Refused(Revert::returned(vec![1, 2, 3, 4])),
         ] {
             let record = Record {
                 sequence: 1,

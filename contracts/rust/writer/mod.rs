@@ -1,9 +1,10 @@
-//! One writer of transactions per account: intent → effect → done.
+//! One writer of transactions per account: it makes each transaction happen once.
 //!
-//! A caller submits an [`Intent`] under a deterministic name and follows a [`Ticket`]. The
-//! [`Writer`] sees to it that it happens once: through restarts, lost broadcasts, reorganisations,
-//! dear blocks and dead endpoints. The state machine of a record is drawn in [`Record`]'s module,
-//! the one of the writer in [`core`].
+//! A caller submits an [`Intent`] under a name that is the same whenever the same thing is wanted,
+//! and follows its [`Ticket`]. The [`Writer`] gives it a nonce, signs it, broadcasts it, offers more
+//! if it is not mined, and watches until it is final: through restarts, lost broadcasts,
+//! reorganisations, fee spikes and endpoints that are down. [`State`] is how far an intent has come;
+//! the passes of the writer are drawn in [`core`].
 //!
 //! ```text
 //!  callers ── submit ─▶ task ◀─▶ core (pure)
@@ -18,19 +19,21 @@ pub mod core;
 mod fees;
 mod handle;
 mod intent;
-mod seal;
+mod signer;
 mod status;
 mod store;
 mod submitted;
 mod task;
+mod view;
 
 pub use config::WriterConfig;
-pub use handle::{SubmitError, Ticket, TicketError, Writer};
+pub use handle::{Ticket, TicketError, Writer};
 pub use intent::{
     Attempt, DATA_BYTES, Fees, ID_BYTES, Inclusion, Intent, IntentError, IntentId, Record, Sent,
-    State,
+    State, SubmitError,
 };
-pub use seal::{Draft, LocalKey, Seal, SealError};
-pub use status::{Outage, Status, Trouble};
+pub use signer::{LocalSigner, SignError, TransactionSigner, UnsignedTransaction};
+pub use status::{Outage, Status, WaitReason};
 pub use store::{IntentStore, MemoryStore, StoreError};
 pub use submitted::Submitted;
+pub use view::View;

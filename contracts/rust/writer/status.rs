@@ -4,13 +4,13 @@ use std::fmt;
 
 use alloy::primitives::{Address, U256};
 
-use super::core::View;
 use super::intent::IntentId;
+use super::view::View;
 
 /// Why an intent waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum WaitReason {
     /// The account cannot pay for it.
     Underfunded {
         /// Wei that the account holds.
@@ -29,7 +29,7 @@ pub enum Trouble {
     NotTaken(String),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Underfunded { balance, need } => {
@@ -82,7 +82,7 @@ pub struct Status {
     /// Intents done and remembered.
     pub done: usize,
     /// Intents that wait, and why.
-    pub waiting: Vec<(IntentId, Trouble)>,
+    pub waiting: Vec<(IntentId, WaitReason)>,
     /// The current outage, if there is one.
     pub outage: Option<Outage>,
 }

@@ -1,5 +1,5 @@
-//! The transactions of a procedure that has several, for an account of what was done when it ends
-//! early.
+//! The transactions of a procedure of several steps, so that one that ends early can tell what it
+//! has sent.
 
 use std::fmt;
 
@@ -31,11 +31,12 @@ impl fmt::Display for Submitted {
     /// For each that the chain may know of, in one line: what it does, the contract that it made,
     /// the transaction, and whether it is in a block. Empty if there is none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, (what, state)) in self.sent().enumerate() {
-            let gap = if number == 0 { "" } else { ", " };
+        let mut gap = "";
+        for (what, state) in self.sent() {
             write!(f, "{gap}{what} ")?;
-            match state.inclusion() {
-                Some(inclusion) => {
+            gap = ", ";
+            match state {
+                State::Included(_, inclusion) | State::Final(_, inclusion) => {
                     if let Some(contract) = inclusion.contract {
                         write!(f, "{contract} ")?;
                     }
@@ -46,9 +47,9 @@ impl fmt::Display for Submitted {
                         inclusion.tx, inclusion.block
                     )?;
                 }
-                None => {
-                    let attempts = state.sent().map_or(&[][..], |sent| &sent.attempts);
-                    let hashes: Vec<String> = attempts
+                State::Sent(sent) => {
+                    let hashes: Vec<String> = sent
+                        .attempts
                         .iter()
                         .map(|attempt| attempt.hash.to_string())
                         .collect();
@@ -57,6 +58,9 @@ impl fmt::Display for Submitted {
                         "(transaction {}, not in a block yet)",
                         hashes.join(" or ")
                     )?;
+                }
+                State::Queued | State::Refused(_) => {
+                    unreachable!("invariant: `sent` leaves out what the chain does not know")
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The thin shell: does what the core wants, one action after the other.
+//! The task that drives the core: performs its actions on chain and store, one after the other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::config::WriterConfig;
-use super::core::{Action, Core, Event, Refusal, Verdict, View};
-use super::handle::{Command, SubmitError, Watched, Writer};
-use super::intent::{Inclusion, Intent, IntentId, State};
-use super::seal::LocalKey;
+use super::core::{Action, BroadcastOutcome, Core, EstimateError, Event};
+use super::handle::{Command, Watched, Writer};
+use super::intent::{Inclusion, Intent, IntentId, State, SubmitError};
+use super::signer::LocalSigner;
 use super::store::{IntentStore, StoreError};
+use super::view::View;
 use crate::client::{Client, RpcError};
 
 /// Commands that wait for the task.
@@ -37,7 +38,7 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let core = Core::new(
             config,
-            LocalKey::new(signer, client.chain_id()),
+            LocalSigner::new(signer, client.chain_id()),
             store.load()?,
         );
         let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -71,23 +72,19 @@ struct Clock {
 
 impl Clock {
     fn start() -> Self {
+        // A system's clock that is set before 1970 counts as 1970.
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
             origin: Instant::now(),
-            at_origin: since.as_millis().try_into().unwrap_or(u64::MAX),
+            at_origin: milliseconds(since),
         }
     }
 
     fn now(&self) -> u64 {
-        let passed = self
-            .origin
-            .elapsed()
-            .as_millis()
-            .try_into()
-            .unwrap_or(u64::MAX);
-        self.at_origin.saturating_add(passed)
+        self.at_origin
+            .saturating_add(milliseconds(self.origin.elapsed()))
     }
 
     fn instant(&self, time: u64) -> Instant {
@@ -100,8 +97,13 @@ impl Clock {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+#[expect(clippy::expect_used, reason = "a clock does not reach it")]
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).expect("invariant: a time is below 584 million years")
+}
+
 struct Task {
-    core: Core<LocalKey>,
+    core: Core<LocalSigner>,
     client: Client,
     store: Arc<dyn IntentStore>,
     inbox: mpsc::Receiver<Command>,
@@ -179,10 +181,10 @@ impl Task {
                 .locate(hashes)
                 .await
                 .map(|found| Event::Located(id, found)),
-            Action::Preflight(id, call) => refusal(self.client.estimate(&call).await)
+            Action::Preflight(id, call) => estimate_outcome(self.client.estimate(&call).await)
                 .map(|estimate| Event::Estimated(id, estimate)),
-            Action::Broadcast(id, raw) => verdict(self.client.broadcast(&raw).await)
-                .map(|verdict| Event::Broadcast(id, verdict)),
+            Action::Broadcast(id, raw) => broadcast_outcome(self.client.broadcast(&raw).await)
+                .map(|outcome| Event::Broadcast(id, outcome)),
         };
         outcome.unwrap_or_else(|error| Event::Failed(error.to_string()))
     }
@@ -248,19 +250,21 @@ fn inclusion(receipt: TransactionReceipt) -> Option<Inclusion> {
 }
 
 /// Keeps failures of the connection apart from what the chain says.
-fn refusal(estimate: Result<u64, RpcError>) -> Result<Result<u64, Refusal>, RpcError> {
+fn estimate_outcome(
+    estimate: Result<u64, RpcError>,
+) -> Result<Result<u64, EstimateError>, RpcError> {
     match estimate {
         Ok(gas) => Ok(Ok(gas)),
-        Err(RpcError::Reverted { revert, .. }) => Ok(Err(Refusal::Revert(revert.reason))),
-        Err(RpcError::Refused { message, .. }) => Ok(Err(Refusal::Other(message))),
+        Err(RpcError::Reverted { revert, .. }) => Ok(Err(EstimateError::Revert(revert))),
+        Err(RpcError::Refused { message, .. }) => Ok(Err(EstimateError::Other(message))),
         Err(error) => Err(error),
     }
 }
 
-fn verdict(sent: Result<B256, RpcError>) -> Result<Verdict, RpcError> {
+fn broadcast_outcome(sent: Result<B256, RpcError>) -> Result<BroadcastOutcome, RpcError> {
     match sent {
-        Ok(_) => Ok(Verdict::Known),
+        Ok(_) => Ok(BroadcastOutcome::Known),
         Err(error) if error.is_transient() => Err(error),
-        Err(error) => Ok(Verdict::read(&error.cause())),
+        Err(error) => Ok(BroadcastOutcome::read(&error.cause())),
     }
 }

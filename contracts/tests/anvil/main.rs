@@ -150,7 +150,7 @@ async fn each_intent_happens_once_where_transactions_are_mined_at_once() {
         .await
         .unwrap_err();
     assert!(
-        refused.to_string().contains("ERC20InsufficientBalance"),
+        refused.is_refused_with::<TestToken::ERC20InsufficientBalance>(),
         "{refused}"
     );
     assert_eq!(client.nonce(signer().address()).await.unwrap(), 41);

@@ -1,7 +1,7 @@
 //! The arithmetic libraries of the contracts against Rust, by way of an EVM in memory.
 //!
 //! ```text
-//! operands ─┬─► Rust: native f32, a tree of tiles ──┐
+//! operands ─┬─► Rust: the law, a tree of tiles ─────┐
 //!           └─► evm: harness contracts of `test/` ──┴─► equal bits, or the first case that differs
 //! ```
 //! Everything random comes from a fixed seed.

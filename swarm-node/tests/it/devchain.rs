@@ -8,8 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use contracts::devchain::dev_accounts;
 use serde_json::{Value, json};
+use swarm_devchain::dev_accounts;
 
 use crate::node::command;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use contracts::devchain::dev_accounts;
+use swarm_devchain::dev_accounts;
 
 use crate::devchain::DevChain;
 use crate::node::{Ended, node, node_with};

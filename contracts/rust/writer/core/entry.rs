@@ -1,9 +1,9 @@
-//! A record with what is known about it since the program started.
+//! A record, and what was learnt about it since the program started, which is not kept on disk.
 
 use alloy::primitives::{B256, U256};
 
 use crate::writer::intent::{Attempt, Inclusion, Record, Sent, State};
-use crate::writer::status::Trouble;
+use crate::writer::status::WaitReason;
 
 /// An intent under the writer's care.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Entry {
     /// The head under which it was last found in the chain.
     pub seen_under: Option<B256>,
     /// Why it waits.
-    pub trouble: Option<Trouble>,
+    pub wait_reason: Option<WaitReason>,
     /// When a troubled intent is tried again.
     pub not_before: u64,
 }
@@ -34,7 +34,7 @@ impl Entry {
             underpriced: false,
             overtaken: None,
             seen_under: None,
-            trouble: None,
+            wait_reason: None,
             not_before: 0,
         }
     }
@@ -84,10 +84,10 @@ impl Entry {
         self.seen_under = None;
     }
 
-    /// Puts it into the chain. Returns true if that is news.
+    /// Puts it into the chain. Returns true if that changes the record.
     pub fn include(&mut self, inclusion: Inclusion, last: bool) -> bool {
         self.overtaken = None;
-        self.trouble = None;
+        self.wait_reason = None;
         let Some(mut sent) = self.sent().cloned() else {
             return false;
         };
@@ -99,9 +99,9 @@ impl Entry {
         } else {
             State::Included(sent, inclusion)
         };
-        let news = state != self.record.state;
+        let is_changed = state != self.record.state;
         self.record.state = state;
-        news
+        is_changed
     }
 }
 

@@ -1,22 +1,10 @@
 //! What the core wants done, and what came of it.
 
-use alloy::primitives::{B256, Bytes, U256};
+use alloy::primitives::{B256, Bytes};
 
-use crate::client::{Block, Call};
+use crate::client::{Call, Revert};
 use crate::writer::intent::{Inclusion, IntentId, Record};
-
-/// What one look at the chain shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View {
-    /// The newest block.
-    pub head: Block,
-    /// The suggested tip, in wei per gas.
-    pub tip: u128,
-    /// The account's next nonce.
-    pub nonce: u64,
-    /// Wei that it holds.
-    pub balance: U256,
-}
+use crate::writer::view::View;
 
 /// One thing to do. The next one is asked for when its [`Event`] was handled.
 #[derive(Clone, Debug)]
@@ -47,25 +35,25 @@ pub enum Event {
     /// The transaction is there, or nowhere.
     Located(IntentId, Option<Inclusion>),
     /// The gas that the call takes, or why it takes none.
-    Estimated(IntentId, Result<u64, Refusal>),
+    Estimated(IntentId, Result<u64, EstimateError>),
     /// What the chain said to the transaction.
-    Broadcast(IntentId, Verdict),
+    Broadcast(IntentId, BroadcastOutcome),
     /// The chain did not answer; another time it may.
     Failed(String),
 }
 
 /// Why a call has no estimate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It reverts, for this reason.
-    Revert(String),
+pub enum EstimateError {
+    /// It reverts.
+    Revert(Revert),
     /// The node does not take it, for this reason, which may pass.
     Other(String),
 }
 
 /// What a chain says to a transaction that is handed to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BroadcastOutcome {
     /// It is known.
     Known,
     /// Its nonce is used.
@@ -76,7 +64,7 @@ pub enum Verdict {
     Other(String),
 }
 
-impl Verdict {
+impl BroadcastOutcome {
     /// Reads a refusal: nodes have no codes for these, only words.
     pub fn read(message: &str) -> Self {
         let words = message.to_lowercase();
@@ -106,21 +94,27 @@ mod tests {
 
     #[test]
     fn refusals_of_known_nodes_are_read() {
-        for (message, verdict) in [
-            ("already known", Verdict::Known),
-            ("transaction already imported", Verdict::Known),
+        for (message, outcome) in [
+            ("already known", BroadcastOutcome::Known),
+            ("transaction already imported", BroadcastOutcome::Known),
             (
                 "nonce too low: next nonce 5, tx nonce 4",
-                Verdict::NonceUsed,
+                BroadcastOutcome::NonceUsed,
             ),
-            ("replacement transaction underpriced", Verdict::Underpriced),
+            (
+                "replacement transaction underpriced",
+                BroadcastOutcome::Underpriced,
+            ),
             (
                 "max fee per gas less than block base fee",
-                Verdict::Underpriced,
+                BroadcastOutcome::Underpriced,
             ),
-            ("txpool is full", Verdict::Other("txpool is full".into())),
+            (
+                "txpool is full",
+                BroadcastOutcome::Other("txpool is full".into()),
+            ),
         ] {
-            assert_eq!(Verdict::read(message), verdict, "{message}");
+            assert_eq!(BroadcastOutcome::read(message), outcome, "{message}");
         }
     }
 }

@@ -13,6 +13,7 @@
 //! * an intent gets a second nonce only then, so it happens once, up to reorganisations deeper than
 //!   `confirmations`.
 
+mod agenda;
 mod entry;
 mod event;
 mod plan;
@@ -22,15 +23,15 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use alloy::primitives::Address;
 
-pub use event::{Action, Event, Refusal, Verdict, View};
+pub use event::{Action, BroadcastOutcome, EstimateError, Event};
 
+use self::agenda::Step;
 use self::entry::Entry;
-use self::step::Step;
 use super::config::WriterConfig;
-use super::handle::SubmitError;
-use super::intent::{Intent, IntentId, Record, State};
-use super::seal::Seal;
+use super::intent::{Intent, IntentId, Record, State, SubmitError};
+use super::signer::TransactionSigner;
 use super::status::{Outage, Status};
+use super::view::View;
 
 /// First wait after a failure, in milliseconds; it doubles with each.
 const BACKOFF_MS: u64 = 500;
@@ -47,7 +48,7 @@ enum Unsaved {
 /// The intents of one account and what comes next.
 pub struct Core<S> {
     config: WriterConfig,
-    seal: S,
+    signer: S,
     entries: BTreeMap<u64, Entry>,
     names: HashMap<IntentId, u64>,
     unsaved: VecDeque<Unsaved>,
@@ -60,9 +61,9 @@ pub struct Core<S> {
     store_is_down: bool,
 }
 
-impl<S: Seal> Core<S> {
+impl<S: TransactionSigner> Core<S> {
     /// A writer that goes on where `records` end.
-    pub fn new(config: WriterConfig, seal: S, records: Vec<Record>) -> Self {
+    pub fn new(config: WriterConfig, signer: S, records: Vec<Record>) -> Self {
         let names = records
             .iter()
             .map(|record| (record.intent.id.clone(), record.sequence))
@@ -74,7 +75,7 @@ impl<S: Seal> Core<S> {
         let (unsaved, agenda) = Default::default();
         Self {
             config,
-            seal,
+            signer,
             entries,
             names,
             unsaved,
@@ -89,7 +90,7 @@ impl<S: Seal> Core<S> {
 
     /// The account.
     pub fn account(&self) -> Address {
-        self.seal.account()
+        self.signer.account()
     }
 
     /// Takes an intent. One that is known already is left as it is; with `again`, one that was
@@ -154,7 +155,7 @@ impl<S: Seal> Core<S> {
             Event::Looked(view) => self.looked(now, view),
             Event::Located(id, found) => self.located(now, &id, found),
             Event::Estimated(id, estimate) => self.estimated(now, &id, estimate),
-            Event::Broadcast(id, verdict) => self.broadcast(now, &id, verdict),
+            Event::Broadcast(id, outcome) => self.broadcast(now, &id, outcome),
             Event::NotStored(cause) => {
                 self.store_is_down = true;
                 self.failed(now, cause);
@@ -197,9 +198,9 @@ impl<S: Seal> Core<S> {
             } += 1;
             status.waiting.extend(
                 entry
-                    .trouble
+                    .wait_reason
                     .clone()
-                    .map(|trouble| (entry.record.intent.id.clone(), trouble)),
+                    .map(|reason| (entry.record.intent.id.clone(), reason)),
             );
         }
         status
@@ -207,12 +208,27 @@ impl<S: Seal> Core<S> {
 
     fn find(&self, id: &IntentId) -> Option<(u64, &Entry)> {
         let sequence = *self.names.get(id)?;
-        Some((sequence, self.entries.get(&sequence)?))
+        Some((sequence, self.entry(sequence)))
     }
 
     fn find_mut(&mut self, id: &IntentId) -> Option<(u64, &mut Entry)> {
         let sequence = *self.names.get(id)?;
-        Some((sequence, self.entries.get_mut(&sequence)?))
+        Some((sequence, self.entry_mut(sequence)))
+    }
+
+    /// The entry that a name, a step or an unsaved change stands for.
+    #[expect(clippy::expect_used, reason = "places never come from outside")]
+    fn entry(&self, at: u64) -> &Entry {
+        // INVARIANT: entries are removed with their names, when no step and no change is left.
+        self.entries.get(&at).expect("invariant: no dangling place")
+    }
+
+    /// As [`Self::entry`].
+    #[expect(clippy::expect_used, reason = "places never come from outside")]
+    fn entry_mut(&mut self, at: u64) -> &mut Entry {
+        self.entries
+            .get_mut(&at)
+            .expect("invariant: no dangling place")
     }
 
     fn live(&self) -> usize {
@@ -242,30 +258,25 @@ impl<S: Seal> Core<S> {
     }
 
     fn requeue(&mut self, sequence: u64) {
-        if let Some(entry) = self.entries.get_mut(&sequence) {
-            *entry = Entry::new(Record {
-                state: State::Queued,
-                ..entry.record.clone()
-            });
-            self.changed(sequence);
-            self.next_look = 0;
-        }
+        let entry = self.entry_mut(sequence);
+        *entry = Entry::new(Record {
+            state: State::Queued,
+            ..entry.record.clone()
+        });
+        self.changed(sequence);
+        self.next_look = 0;
     }
 
     fn changed(&mut self, sequence: u64) {
         self.unsaved.push_back(Unsaved::Write(sequence));
     }
 
-    fn save(&mut self) -> Option<Action> {
-        loop {
-            match self.unsaved.front()? {
-                Unsaved::Remove(id) => return Some(Action::Remove(id.clone())),
-                Unsaved::Write(sequence) => match self.entries.get(sequence) {
-                    Some(entry) => return Some(Action::Write(entry.record.clone().into())),
-                    None => drop(self.unsaved.pop_front()),
-                },
-            }
-        }
+    /// The oldest change that the store does not have.
+    fn save(&self) -> Option<Action> {
+        Some(match self.unsaved.front()? {
+            Unsaved::Remove(id) => Action::Remove(id.clone()),
+            Unsaved::Write(at) => Action::Write(self.entry(*at).record.clone().into()),
+        })
     }
 
     fn stored(&mut self) {

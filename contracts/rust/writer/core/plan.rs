@@ -1,12 +1,15 @@
-//! What one look at the chain means for the records, and the steps that follow.
+//! The start of a pass: what a new view of the chain means for the records, and which steps follow.
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::Core;
+use super::agenda::Step;
 use super::entry::Entry;
-use super::step::Step;
-use super::{Core, Seal, State, View};
+use crate::writer::intent::State;
+use crate::writer::signer::TransactionSigner;
+use crate::writer::view::View;
 
-impl<S: Seal> Core<S> {
+impl<S: TransactionSigner> Core<S> {
     /// Takes in the chain as it is and builds the pass.
     pub(super) fn looked(&mut self, now: u64, view: View) {
         if self
@@ -32,18 +35,15 @@ impl<S: Seal> Core<S> {
     /// What the chain no longer holds is not included, final or not: the chain was reorganised or
     /// set back.
     fn roll_back(&mut self, nonce: u64) {
-        let gone = |entry: &Entry| entry.record.state.inclusion().is_some() && !used(entry, nonce);
         let gone: Vec<u64> = self
             .entries
             .iter()
-            .filter(|(_, entry)| gone(entry))
+            .filter(|(_, entry)| entry.record.state.inclusion().is_some() && !used(entry, nonce))
             .map(|(at, _)| *at)
             .collect();
         for sequence in gone {
-            if let Some(entry) = self.entries.get_mut(&sequence) {
-                entry.uninclude();
-                self.changed(sequence);
-            }
+            self.entry_mut(sequence).uninclude();
+            self.changed(sequence);
         }
         let pending = self
             .entries

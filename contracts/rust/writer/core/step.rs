@@ -2,36 +2,27 @@
 
 use alloy::primitives::{Bytes, U256};
 
+use super::Core;
+use super::agenda::Step;
 use super::entry::{Entry, cost};
-use super::{Action, Core, Refusal, Seal, State, Verdict, View};
+use super::event::{Action, BroadcastOutcome, EstimateError};
 use crate::client::Call;
 use crate::writer::fees;
-use crate::writer::intent::{Attempt, Fees, Inclusion, Intent, IntentId, Sent};
-use crate::writer::seal::Draft;
-use crate::writer::status::Trouble;
+use crate::writer::intent::{Attempt, Fees, Inclusion, Intent, IntentId, Sent, State};
+use crate::writer::signer::{TransactionSigner, UnsignedTransaction};
+use crate::writer::status::WaitReason;
+use crate::writer::view::View;
 
 /// Most transactions that are signed for one nonce.
 const ATTEMPTS: usize = 32;
 /// Gas of a payment: no transaction takes less.
 const LEAST_GAS: u64 = 21_000;
 
-/// A step of a pass, for the record at a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Find it in the chain.
-    Locate(u64),
-    /// Get it into the chain.
-    Push(u64),
-    /// Try it, to give it a nonce.
-    Preflight(u64),
-    /// Fill a nonce that nobody has, below others that wait for it.
-    CloseGap,
-}
-
-impl<S: Seal> Core<S> {
+impl<S: TransactionSigner> Core<S> {
     /// The action of a step, if there is anything to do.
+    #[expect(clippy::expect_used, reason = "a look makes the agenda")]
     pub(super) fn begin(&mut self, step: Step, now: u64) -> Option<Action> {
-        let view = self.view?;
+        let view = self.view.expect("invariant: steps follow a look");
         match step {
             Step::Locate(at) => self.locate(at, &view),
             Step::Push(at) => self.push(at, &view, now),
@@ -41,7 +32,7 @@ impl<S: Seal> Core<S> {
     }
 
     fn locate(&self, at: u64, view: &View) -> Option<Action> {
-        let entry = self.entries.get(&at)?;
+        let entry = self.entry(at);
         let unseen = entry.seen_under != Some(view.head.hash);
         let hashes = entry
             .sent()?
@@ -56,49 +47,47 @@ impl<S: Seal> Core<S> {
     /// Broadcasts the newest transaction, or signs a better offer, which is written and broadcast
     /// next.
     fn push(&mut self, at: u64, view: &View, now: u64) -> Option<Action> {
-        let entry = self.entries.get(&at)?;
-        entry.pending_nonce()?;
-        if self.raise_is_due(entry, view, now) {
-            match self.raised(entry, view, now) {
+        let entry = self.entry(at);
+        let (State::Sent(sent), Some(newest)) = (&entry.record.state, entry.attempt()) else {
+            return None;
+        };
+        let raw = newest.raw.clone();
+        if self.raise_is_due(entry, newest, view, now) {
+            match self.raised(entry, sent, newest.fees, view, now) {
                 Ok(attempt) => return self.raise(at, attempt),
-                Err(trouble) => self.trouble(at, trouble, now),
+                Err(reason) => self.wait(at, reason, now),
             }
         }
-        let entry = self.entries.get(&at)?;
+        let entry = self.entry(at);
         let due = entry
             .broadcast_at
             .is_none_or(|last| now >= last.saturating_add(self.config.resend_ms));
-        due.then(|| {
-            Some(Action::Broadcast(
-                entry.record.intent.id.clone(),
-                entry.attempt()?.raw.clone(),
-            ))
-        })?
+        due.then(|| Action::Broadcast(entry.record.intent.id.clone(), raw))
     }
 
     /// A better offer is due if the chain asked for it, or if blocks have passed the transaction by
     /// for long enough.
-    fn raise_is_due(&self, entry: &Entry, view: &View, now: u64) -> bool {
-        let Some(attempt) = entry.attempt() else {
-            return false;
-        };
-        let waited = now >= attempt.at.saturating_add(self.config.bump_ms);
+    fn raise_is_due(&self, entry: &Entry, newest: &Attempt, view: &View, now: u64) -> bool {
+        let waited = now >= newest.at.saturating_add(self.config.bump_ms);
         let passed_by = entry
             .broadcast_in
             .is_some_and(|height| view.head.number > height);
         entry.underpriced || (waited && passed_by)
     }
 
-    fn raised(&self, entry: &Entry, view: &View, now: u64) -> Result<Attempt, Trouble> {
-        let (Some(sent), Some(last)) = (entry.sent(), entry.attempt()) else {
-            return Err(too_many());
-        };
+    fn raised(
+        &self,
+        entry: &Entry,
+        sent: &Sent,
+        old: Fees,
+        view: &View,
+        now: u64,
+    ) -> Result<Attempt, WaitReason> {
         if sent.attempts.len() >= ATTEMPTS {
             return Err(too_many());
         }
         let cap = self.config.fee_cap;
-        let fees =
-            fees::raise(last.fees, view, cap).map_err(|need| Trouble::TooDear { need, cap })?;
+        let fees = fees::raise(old, view, cap).map_err(|need| WaitReason::TooDear { need, cap })?;
         let intent = &entry.record.intent;
         let more = cost(sent.gas, fees.max, intent.value).saturating_sub(entry.reserved());
         self.afford(view, more)?;
@@ -106,16 +95,16 @@ impl<S: Seal> Core<S> {
     }
 
     fn raise(&mut self, at: u64, attempt: Attempt) -> Option<Action> {
-        let entry = self.entries.get_mut(&at)?;
-        let State::Sent(sent) = &mut entry.record.state else {
-            return None;
-        };
-        sent.attempts.push(attempt);
+        let entry = self.entry_mut(at);
+        match &mut entry.record.state {
+            State::Sent(sent) => sent.attempts.push(attempt),
+            other => unreachable!("invariant: only what is sent is raised, not {other:?}"),
+        }
         (
             entry.underpriced,
             entry.broadcast_at,
             entry.broadcast_in,
-            entry.trouble,
+            entry.wait_reason,
         ) = (false, None, None, None);
         self.changed(at);
         self.agenda.push_front(Step::Push(at));
@@ -123,7 +112,7 @@ impl<S: Seal> Core<S> {
     }
 
     fn preflight(&mut self, at: u64, view: &View, now: u64) -> Option<Action> {
-        let entry = self.entries.get(&at)?;
+        let entry = self.entry(at);
         let room =
             self.taken(view.nonce).len() < self.config.in_flight || entry.record.intent.id.is_own();
         if entry.record.state != State::Queued || now < entry.not_before || !room {
@@ -135,8 +124,8 @@ impl<S: Seal> Core<S> {
             data,
             value,
         } = entry.record.intent.clone();
-        if let Err(trouble) = self.offer(view, LEAST_GAS, value) {
-            self.trouble(at, trouble, now);
+        if let Err(reason) = self.offer(view, LEAST_GAS, value) {
+            self.wait(at, reason, now);
             return None;
         }
         Some(Action::Preflight(
@@ -178,7 +167,7 @@ impl<S: Seal> Core<S> {
         let Some((at, entry)) = self.find_mut(id) else {
             return;
         };
-        let news = match found {
+        let is_changed = match found {
             Some(inclusion) => {
                 entry.seen_under = Some(view.head.hash);
                 let last = view.head.number >= inclusion.block.saturating_add(wait);
@@ -186,23 +175,28 @@ impl<S: Seal> Core<S> {
             }
             None => missing(entry, &view, now, wait, resend),
         };
-        if news {
+        if is_changed {
             self.changed(at);
         }
     }
 
     /// The call was tried.
-    pub(super) fn estimated(&mut self, now: u64, id: &IntentId, estimate: Result<u64, Refusal>) {
+    pub(super) fn estimated(
+        &mut self,
+        now: u64,
+        id: &IntentId,
+        estimate: Result<u64, EstimateError>,
+    ) {
         self.recover();
         let Some((at, entry)) = self.find_mut(id) else {
             return;
         };
         match estimate {
             Ok(gas) => self.launch(at, gas, now),
-            Err(Refusal::Other(message)) => self.trouble(at, Trouble::NotTaken(message), now),
-            Err(Refusal::Revert(reason)) => {
-                entry.record.state = State::Refused(reason);
-                entry.trouble = None;
+            Err(EstimateError::Other(message)) => self.wait(at, WaitReason::NotTaken(message), now),
+            Err(EstimateError::Revert(revert)) => {
+                entry.record.state = State::Refused(revert);
+                entry.wait_reason = None;
                 self.changed(at);
             }
         }
@@ -210,10 +204,10 @@ impl<S: Seal> Core<S> {
 
     /// Gives an intent a nonce and a signed transaction, which is written and broadcast next.
     fn launch(&mut self, at: u64, gas: u64, now: u64) {
-        let (Some(view), Some(entry)) = (self.view, self.entries.get(&at)) else {
+        let Some(view) = self.view else {
             return;
         };
-        let intent = &entry.record.intent;
+        let intent = &self.entry(at).record.intent;
         // Others of the account's transactions may be mined before it and change what it takes.
         let gas = gas.saturating_add(gas / 4);
         let nonce = free(&self.taken(view.nonce), view.nonce);
@@ -227,22 +221,20 @@ impl<S: Seal> Core<S> {
                     attempts: vec![attempt],
                 },
             ),
-            Err(trouble) => self.trouble(at, trouble, now),
+            Err(reason) => self.wait(at, reason, now),
         }
     }
 
     fn send(&mut self, at: u64, sent: Sent) {
-        let Some(entry) = self.entries.get_mut(&at) else {
-            return;
-        };
+        let entry = self.entry_mut(at);
         entry.record.state = State::Sent(sent);
-        entry.trouble = None;
+        entry.wait_reason = None;
         self.changed(at);
         self.agenda.push_front(Step::Push(at));
     }
 
     /// The chain has answered a broadcast.
-    pub(super) fn broadcast(&mut self, now: u64, id: &IntentId, verdict: Verdict) {
+    pub(super) fn broadcast(&mut self, now: u64, id: &IntentId, outcome: BroadcastOutcome) {
         self.recover();
         let height = self.view.map(|view| view.head.number);
         let Some((at, entry)) = self.find_mut(id) else {
@@ -250,22 +242,22 @@ impl<S: Seal> Core<S> {
         };
         entry.broadcast_at = Some(now);
         entry.broadcast_in = entry.broadcast_in.or(height);
-        match verdict {
-            Verdict::Known => entry.trouble = None,
-            Verdict::NonceUsed => (),
-            Verdict::Underpriced => entry.underpriced = true,
-            Verdict::Other(message) => self.trouble(at, Trouble::NotTaken(message), now),
+        match outcome {
+            BroadcastOutcome::Known => entry.wait_reason = None,
+            BroadcastOutcome::NonceUsed => (),
+            BroadcastOutcome::Underpriced => entry.underpriced = true,
+            BroadcastOutcome::Other(message) => self.wait(at, WaitReason::NotTaken(message), now),
         }
     }
 
     /// The price to offer, if the account can pay it.
-    fn offer(&self, view: &View, gas: u64, value: U256) -> Result<Fees, Trouble> {
+    fn offer(&self, view: &View, gas: u64, value: U256) -> Result<Fees, WaitReason> {
         let cap = self.config.fee_cap;
-        let fees = fees::offer(view, cap).map_err(|need| Trouble::TooDear { need, cap })?;
+        let fees = fees::offer(view, cap).map_err(|need| WaitReason::TooDear { need, cap })?;
         self.afford(view, cost(gas, fees.max, value)).map(|()| fees)
     }
 
-    fn afford(&self, view: &View, more: U256) -> Result<(), Trouble> {
+    fn afford(&self, view: &View, more: U256) -> Result<(), WaitReason> {
         let reserved = self.entries.values().fold(U256::ZERO, |sum, entry| {
             sum.saturating_add(entry.reserved())
         });
@@ -273,7 +265,7 @@ impl<S: Seal> Core<S> {
         if need <= balance {
             Ok(())
         } else {
-            Err(Trouble::Underfunded { balance, need })
+            Err(WaitReason::Underfunded { balance, need })
         }
     }
 
@@ -284,11 +276,11 @@ impl<S: Seal> Core<S> {
         gas: u64,
         fees: Fees,
         now: u64,
-    ) -> Result<Attempt, Trouble> {
+    ) -> Result<Attempt, WaitReason> {
         let Intent {
             to, data, value, ..
         } = intent.clone();
-        let sealed = self.seal.seal(&Draft {
+        let sealed = self.signer.sign(&UnsignedTransaction {
             nonce,
             gas,
             fees,
@@ -297,7 +289,7 @@ impl<S: Seal> Core<S> {
             value,
         });
         let (hash, raw): (_, Bytes) =
-            sealed.map_err(|error| Trouble::NotTaken(error.to_string()))?;
+            sealed.map_err(|error| WaitReason::NotTaken(error.to_string()))?;
         Ok(Attempt {
             hash,
             raw,
@@ -306,11 +298,10 @@ impl<S: Seal> Core<S> {
         })
     }
 
-    fn trouble(&mut self, at: u64, trouble: Trouble, now: u64) {
+    fn wait(&mut self, at: u64, reason: WaitReason, now: u64) {
         let retry = now.saturating_add(self.config.poll_ms);
-        if let Some(entry) = self.entries.get_mut(&at) {
-            (entry.trouble, entry.not_before) = (Some(trouble), retry);
-        }
+        let entry = self.entry_mut(at);
+        (entry.wait_reason, entry.not_before) = (Some(reason), retry);
     }
 }
 
@@ -328,7 +319,7 @@ fn missing(entry: &mut Entry, view: &View, now: u64, confirmations: u64, patienc
     if sure {
         let own = entry.record.intent.id.is_own();
         entry.record.state = if own {
-            State::Refused("the gap is closed".into())
+            State::Refused("the gap is closed".to_owned().into())
         } else {
             State::Queued
         };
@@ -348,8 +339,8 @@ fn free(taken: &std::collections::BTreeSet<u64>, from: u64) -> u64 {
     })
 }
 
-fn too_many() -> Trouble {
-    Trouble::NotTaken(format!(
+fn too_many() -> WaitReason {
+    WaitReason::NotTaken(format!(
         "{ATTEMPTS} offers were made for its nonce, and none was taken"
     ))
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::client::{Block, Call};
 use crate::writer::intent::{Fees, Inclusion, Record};
-use crate::writer::seal::{Draft, SealError};
+use crate::writer::signer::{SignError, UnsignedTransaction};
 use crate::writer::store::{IntentStore, MemoryStore};
 
 const CONFIRMATIONS: u64 = 3;
@@ -51,14 +51,14 @@ impl Tx {
     }
 }
 
-struct ToySeal;
+struct ToySigner;
 
-impl Seal for ToySeal {
+impl TransactionSigner for ToySigner {
     fn account(&self) -> Address {
         ACCOUNT
     }
 
-    fn seal(&self, draft: &Draft) -> Result<(B256, Bytes), SealError> {
+    fn sign(&self, draft: &UnsignedTransaction) -> Result<(B256, Bytes), SignError> {
         let tx = Tx {
             nonce: draft.nonce,
             fees: draft.fees,
@@ -168,23 +168,23 @@ impl Twin {
         self.pool.clear();
     }
 
-    fn take(&mut self, tx: Tx) -> Verdict {
+    fn take(&mut self, tx: Tx) -> BroadcastOutcome {
         if tx.nonce < self.nonce() {
-            return Verdict::NonceUsed;
+            return BroadcastOutcome::NonceUsed;
         }
         if tx.fees.max < self.base_fee {
-            return Verdict::Underpriced;
+            return BroadcastOutcome::Underpriced;
         }
         match self.pool.get(&tx.nonce) {
-            Some(old) if *old == tx => Verdict::Known,
+            Some(old) if *old == tx => BroadcastOutcome::Known,
             Some(old)
                 if tx.fees.max * 8 < old.fees.max * 9 || tx.fees.tip * 8 < old.fees.tip * 9 =>
             {
-                Verdict::Underpriced
+                BroadcastOutcome::Underpriced
             }
             _ => {
                 self.pool.insert(tx.nonce, tx);
-                Verdict::Known
+                BroadcastOutcome::Known
             }
         }
     }
@@ -229,7 +229,7 @@ struct Run {
     world: World,
     twin: Twin,
     store: Arc<MemoryStore>,
-    core: Core<ToySeal>,
+    core: Core<ToySigner>,
     now: u64,
     submitted: u64,
     strangers: BTreeSet<Bytes>,
@@ -264,7 +264,7 @@ fn intent(n: u64) -> Intent {
 impl Run {
     fn new(seed: u64, world: World) -> Self {
         let (twin, store) = (Twin::new(), Arc::new(MemoryStore::default()));
-        let (core, strangers) = (Core::new(config(), ToySeal, vec![]), BTreeSet::new());
+        let (core, strangers) = (Core::new(config(), ToySigner, vec![]), BTreeSet::new());
         let rolled_back = world.rollbacks > 0;
         Self {
             dice: Dice(seed),
@@ -333,7 +333,7 @@ impl Run {
     }
 
     fn restart(&mut self) {
-        self.core = Core::new(config(), ToySeal, self.store.load().unwrap());
+        self.core = Core::new(config(), ToySigner, self.store.load().unwrap());
         // A caller whose intent was not written yet submits again.
         (0..self.submitted).for_each(|n| self.core.submit(intent(n), false).unwrap());
     }
@@ -382,7 +382,7 @@ impl Run {
         }
     }
 
-    fn accept(&mut self, id: &IntentId, raw: &Bytes) -> Verdict {
+    fn accept(&mut self, id: &IntentId, raw: &Bytes) -> BroadcastOutcome {
         let written = self
             .store
             .load()
@@ -396,7 +396,7 @@ impl Run {
             "{id} is broadcast before it is written"
         );
         if self.dice.happens(self.world.losses) {
-            return Verdict::Known;
+            return BroadcastOutcome::Known;
         }
         self.twin.take(serde_json::from_slice(raw).unwrap())
     }
@@ -588,7 +588,7 @@ fn an_intent_that_would_revert_takes_no_nonce_and_can_be_tried_again() {
     loop {
         match run.core.next(run.now).unwrap() {
             Action::Preflight(id, _) => {
-                let refusal = Refusal::Revert("NodeNotBound".into());
+                let refusal = EstimateError::Revert("NodeNotBound".to_owned().into());
                 break run.core.handle(run.now, Event::Estimated(id, Err(refusal)));
             }
             action => {
@@ -599,7 +599,10 @@ fn an_intent_that_would_revert_takes_no_nonce_and_can_be_tried_again() {
     }
     run.submit(1);
     run.pass();
-    assert_eq!(run.state(0), &State::Refused("NodeNotBound".into()));
+    assert_eq!(
+        run.state(0),
+        &State::Refused("NodeNotBound".to_owned().into())
+    );
     assert_eq!(run.state(1).sent().unwrap().nonce, 0);
     run.submit(0);
     assert!(run.state(0).is_done());
@@ -615,11 +618,11 @@ fn an_empty_account_waits_and_says_what_it_needs() {
     run.submit(0);
     run.pass();
     let need = U256::from(21_000 * 22);
-    let trouble = crate::writer::Trouble::Underfunded {
+    let reason = crate::writer::WaitReason::Underfunded {
         balance: U256::from(5),
         need,
     };
-    assert_eq!(run.core.status().waiting, vec![(id(0), trouble)]);
+    assert_eq!(run.core.status().waiting, vec![(id(0), reason)]);
     run.twin.balance = 1 << 60;
     run.pass();
     assert!(run.core.status().waiting.is_empty());
@@ -634,7 +637,7 @@ fn a_dear_chain_is_waited_for_and_said() {
     run.pass();
     assert!(matches!(
         run.core.status().waiting[..],
-        [(_, crate::writer::Trouble::TooDear { .. })]
+        [(_, crate::writer::WaitReason::TooDear { .. })]
     ));
     run.twin.base_fee = 1;
     run.pass();

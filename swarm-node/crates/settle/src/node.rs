@@ -22,11 +22,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use contracts::bindings::SwarmCoordinator::{AlreadyAccepted, EpochNotOver};
 use contracts::client::RpcError;
 use contracts::cursor::{Batch, Cursor};
 use contracts::swarm::{Event, Swarm, calls};
 use contracts::typed;
-use contracts::writer::{Intent, IntentId, Ticket, Writer};
+use contracts::writer::{Intent, IntentId, Ticket, TicketError, Writer};
 use contracts::{Address, Bytes, U256};
 use swarm_identity::digest::{Digest32, Hasher};
 use swarm_identity::key::{PeerId, RecoverableBytes};
@@ -60,7 +61,7 @@ pub enum Message {
     /// A member's signature.
     Attestation(Attestation),
     /// A transaction will not happen.
-    Refused(EpochNumber, Action, String),
+    Refused(EpochNumber, Action, TicketError),
 }
 
 /// What a node says.
@@ -207,8 +208,8 @@ impl<T: SignOnce + 'static> Node<T> {
             Message::RoundOver(round, result) => Input::RoundOver(round, result),
             Message::NoMoreRounds => Input::NoMoreRounds,
             Message::Attestation(attestation) => Input::Attestation(attestation),
-            Message::Refused(epoch, action, reason) => {
-                self.warn_of_refusal(epoch, action, &reason).await;
+            Message::Refused(epoch, action, error) => {
+                self.warn_of_refusal(epoch, action, &error).await;
                 Input::Refused(epoch, action)
             }
         };
@@ -216,15 +217,15 @@ impl<T: SignOnce + 'static> Node<T> {
     }
 
     /// Somebody else was faster: that is how it should be, and no news.
-    async fn warn_of_refusal(&mut self, epoch: EpochNumber, action: Action, reason: &str) {
-        if !reason.contains("AlreadyAccepted") && !reason.contains("EpochNotOver") {
+    async fn warn_of_refusal(&mut self, epoch: EpochNumber, action: Action, error: &TicketError) {
+        if !error.is_refused_with::<AlreadyAccepted>() && !error.is_refused_with::<EpochNotOver>() {
             let what = if action == Action::Submit {
                 "the scores"
             } else {
                 "the claim"
             };
             self.say(Report::Warning(format!(
-                "epoch {epoch}: {what} did not pass: {reason}; tried again"
+                "epoch {epoch}: {what} did not pass: {error}; tried again"
             )))
             .await;
         }
@@ -568,9 +569,7 @@ async fn follow(ticket: Ticket, node: mpsc::Sender<Message>, epoch: EpochNumber,
         Err(error) => Err(error),
     };
     if let Err(error) = end {
-        let _ = node
-            .send(Message::Refused(epoch, action, error.to_string()))
-            .await;
+        let _ = node.send(Message::Refused(epoch, action, error)).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use contracts::devchain::{DevChain, Opened, Options as DevOptions, dev_accounts};
+use swarm_devchain::{DevChain, Opened, Options as DevOptions, dev_accounts};
 
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Answer};

@@ -1,7 +1,7 @@
 //! Who plays: the account that pays for the stage, the peers' owners, and their node keys.
 
-use contracts::devchain::dev_accounts;
 use contracts::{Address, PrivateKeySigner};
+use swarm_devchain::dev_accounts;
 use swarm_identity::NodeKey;
 use swarm_identity::Secret;
 use swarm_identity::digest::{Digest32, Hasher};

@@ -8,7 +8,7 @@ use super::config::ChainConfig;
 /// Chain ids of chains that are made for development: geth's, anvil's and hardhat's, and our own.
 pub const DEV_CHAINS: [u64; 3] = [1_337, 31_337, EMBEDDED_ID];
 /// Chain id of the embedded dev chain.
-pub const EMBEDDED_ID: u64 = contracts::devchain::CHAIN_ID;
+pub const EMBEDDED_ID: u64 = swarm_devchain::CHAIN_ID;
 /// Blocks on top of a transaction that make it final where the settings leave it open and the chain
 /// is no dev chain.
 const USUAL_CONFIRMATIONS: u64 = 4;

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contracts::client::{Client, ConnectError, RpcError, RpcUrl};
-use contracts::devchain::{DevChain, Options};
 use contracts::writer::WriterConfig;
+use swarm_devchain::{DevChain, Options};
 use thiserror::Error;
 
 use super::clock::ChainClock;
