@@ -8,6 +8,7 @@
 pub mod conformance;
 pub mod engine;
 pub mod grad;
+#[cfg(feature = "burn")]
 pub mod lower;
 pub mod optim;
 pub mod program;

@@ -173,7 +173,10 @@ impl Recorder {
             outputs,
             constants,
         };
-        fault.map_or(Ok(recording), Err)
+        match fault {
+            Some(fault) => Err(fault),
+            None => Ok(recording),
+        }
     }
 
     fn check_names(&self) -> Result<(), LowerError> {

@@ -51,9 +51,9 @@ struct Copy {
 }
 
 impl Copy {
-    /// Operands of needed values are needed, so they have a name.
+    #[expect(clippy::expect_used, reason = "operands of needed values are needed")]
     fn rename(&self, id: ValueId) -> ValueId {
-        self.renamed[id.index()].unwrap_or(id)
+        self.renamed[id.index()].expect("invariant: what is read was copied before")
     }
 
     fn node(&mut self, node: &Node) -> Result<ValueId, TypeError> {

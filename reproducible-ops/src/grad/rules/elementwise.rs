@@ -1,27 +1,34 @@
 //! Elementwise rules. `d` is the gradient of the result `y`, `a` and `b` are the operands.
 
-use crate::program::{Built, Comparison, DType, Operator};
+use crate::program::{Built, Comparison, Elementwise, Operator};
 
 use super::{Emitter, Site};
 
 pub(super) fn gradient(e: &mut Emitter, site: &Site<'_>, operand: usize) -> Option<Built> {
-    use Operator::*;
-    Some(match site.operator {
-        Neg => e.neg(site.gradient),
-        Abs => abs(e, site),
-        Sqrt => sqrt(e, site),
-        Exp => e.mul(site.gradient, site.output),
-        Log => e.div(site.gradient, site.operands[0]),
-        Tanh => tanh(e, site),
-        Cast(DType::F32) => Ok(site.gradient),
-        Add => Ok(site.gradient),
-        Sub => sub(e, site, operand),
-        Mul => e.mul(site.gradient, site.operands[1 - operand]),
-        Div => div(e, site, operand),
-        Max => pick(e, site, operand, [0, 1]),
-        Min => pick(e, site, operand, [1, 0]),
-        Select if operand > 0 => select(e, site, operand),
-        _ => return None,
+    use Elementwise::*;
+    Some(match e.row(site)? {
+        NegF32 => e.neg(site.gradient),
+        AbsF32 => abs(e, site),
+        SqrtF32 => sqrt(e, site),
+        ExpF32 => e.mul(site.gradient, site.output),
+        LogF32 => e.div(site.gradient, site.operands[0]),
+        TanhF32 => tanh(e, site),
+        CastF32ToF32 => Ok(site.gradient),
+        AddF32 => Ok(site.gradient),
+        SubF32 => sub(e, site, operand),
+        MulF32 => e.mul(site.gradient, site.operands[1 - operand]),
+        DivF32 => div(e, site, operand),
+        MaxF32 => pick(e, site, operand, [0, 1]),
+        MinF32 => pick(e, site, operand, [1, 0]),
+        SelectF32 if operand > 0 => select(e, site, operand),
+        // The condition of a selection, integers and bools: see the module documentation of `grad`.
+        SelectF32 | SelectI32 | SelectBool => return None,
+        NegI32 | AbsI32 | AddI32 | SubI32 | MulI32 | MaxI32 | MinI32 => return None,
+        NotBool | AndBool | OrBool => return None,
+        EqualF32 | EqualI32 | LessF32 | LessI32 | LessEqualF32 | LessEqualI32 => return None,
+        CastF32ToI32 | CastF32ToBool => return None,
+        CastI32ToF32 | CastI32ToI32 | CastI32ToBool => return None,
+        CastBoolToF32 | CastBoolToI32 | CastBoolToBool => return None,
     })
 }
 
