@@ -233,9 +233,8 @@ impl Emitter {
 
     pub(super) fn permute(&mut self, x: ValueId, axes: &[usize]) -> Built {
         if let Some(Operator::Permute(inner)) = self.operator(x) {
-            let composed: Option<Vec<usize>> =
-                axes.iter().map(|&axis| inner.get(axis).copied()).collect();
-            if let (Some(composed), Some(source)) = (composed, self.first_operand(x)) {
+            let composed: Vec<usize> = axes.iter().map(|&axis| inner[axis]).collect();
+            if let Some(source) = self.first_operand(x) {
                 return self.builder.permute(source, &composed);
             }
         }
@@ -247,9 +246,8 @@ impl Emitter {
 
     fn permute_plain(&mut self, x: ValueId, axes: &[usize]) -> Built {
         let dims = self.dims(x);
-        let moved: Option<Vec<usize>> = axes.iter().map(|&axis| dims.get(axis).copied()).collect();
-        let constant = moved.and_then(|dims| self.moved_constant(x, &Shape::new(dims)));
-        match constant {
+        let moved: Vec<usize> = axes.iter().map(|&axis| dims[axis]).collect();
+        match self.moved_constant(x, &Shape::new(moved)) {
             Some(constant) => constant,
             None => self.builder.permute(x, axes),
         }
@@ -274,9 +272,7 @@ impl Emitter {
     /// A row of `0, 1, 2, …` along the axis of `shape` that is not 1 in `own`, repeated to `shape`.
     pub(super) fn indices(&mut self, axis: usize, shape: &Shape) -> Built {
         let mut own = vec![1; shape.rank()];
-        if let (Some(slot), Some(&length)) = (own.get_mut(axis), shape.dims().get(axis)) {
-            *slot = length;
-        }
+        own[axis] = shape.dims()[axis];
         let counted = self.push(
             Operator::Iota {
                 shape: Shape::new(own),

@@ -92,7 +92,7 @@ pub struct Output {
     pub value: ValueId,
 }
 
-/// A whole computation. Build one with [`Builder`] or [`crate::lower`]; read the module
+/// A whole computation. Build one with [`Builder`] or `lower`; read the module
 /// documentation for its rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {

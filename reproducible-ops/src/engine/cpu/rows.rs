@@ -486,3 +486,94 @@ fn element(source: Source<'_>, index: usize) -> u32 {
         Source::PerRow(words, cols) => words[index / cols],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::vectors;
+
+    const ROWS: usize = 9;
+    const COLS: usize = 37;
+
+    /// How a loop is given an operand.
+    #[derive(Clone, Copy, Debug)]
+    enum Form {
+        Whole,
+        Constant,
+        PerRow,
+    }
+
+    impl Form {
+        fn source(self, words: &[u32]) -> Source<'_> {
+            match self {
+                Self::Whole => Source::Slice(words),
+                Self::Constant => Source::Splat(words[0]),
+                Self::PerRow => Source::PerRow(&words[..ROWS], COLS),
+            }
+        }
+
+        fn word(self, words: &[u32], index: usize) -> u32 {
+            match self {
+                Self::Whole => words[index],
+                Self::Constant => words[0],
+                Self::PerRow => words[index / COLS],
+            }
+        }
+    }
+
+    struct Loop<'a> {
+        row: Elementwise,
+        target: &'a mut [u32],
+        sources: [Source<'a>; 3],
+    }
+
+    impl vector::Task for Loop<'_> {
+        #[inline(always)]
+        fn run(self) {
+            elementwise(self.row, self.target, self.sources);
+        }
+    }
+
+    fn check(row: Elementwise, forms: [Form; 3], operands: &[Vec<u32>]) {
+        let arity = operands.len();
+        let expected: Vec<u32> = (0..ROWS * COLS)
+            .map(|index| {
+                let words = (0..arity).map(|n| forms[n].word(&operands[n], index));
+                row.apply(&words.collect::<Vec<u32>>())
+            })
+            .collect();
+        for path in Path::available() {
+            let mut target = vec![0xdead_beef; ROWS * COLS];
+            let mut sources = [Source::Splat(0); 3];
+            for (n, source) in sources.iter_mut().enumerate().take(arity) {
+                *source = forms[n].source(&operands[n]);
+            }
+            let task = Loop {
+                row,
+                target: &mut target,
+                sources,
+            };
+            vector::dispatch(path, task);
+            assert_eq!(target, expected, "{} of {forms:?} on {path}", row.name());
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table_has_a_loop_for_every_form_of_its_operands() {
+        const FORMS: [Form; 3] = [Form::Whole, Form::Constant, Form::PerRow];
+        for &row in Elementwise::ALL {
+            let arity = row.operands().len();
+            let drawn: Vec<Vec<u32>> = vectors(row, 2 * ROWS * COLS)
+                .map(|vector| vector.operands)
+                .collect();
+            let drawn = &drawn[drawn.len() - ROWS * COLS..];
+            let operands: Vec<Vec<u32>> = (0..arity)
+                .map(|n| drawn.iter().map(|words| words[n]).collect())
+                .collect();
+            for choice in 0..3usize.pow(arity as u32) {
+                let forms = [FORMS[choice % 3], FORMS[choice / 3 % 3], FORMS[choice / 9]];
+                check(row, forms, &operands);
+            }
+        }
+    }
+}
