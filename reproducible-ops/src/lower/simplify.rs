@@ -9,7 +9,10 @@ use crate::program::{Builder, Input, Node, Operator, Program, TypeError, ValueId
 
 /// The same results with fewer nodes. All inputs are kept for which `keep` holds or that a result
 /// needs.
-#[expect(clippy::expect_used, reason = "nodes are copied or merged, their types stay")]
+#[expect(
+    clippy::expect_used,
+    reason = "nodes are copied or merged, their types stay"
+)]
 pub(super) fn simplify(program: &Program, keep: impl Fn(&Input) -> bool) -> Program {
     let once = rebuild(program, &keep);
     // Merging views leaves the inner ones without a reader.
