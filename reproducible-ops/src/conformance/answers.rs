@@ -3,7 +3,8 @@
 //! They belong to profile ro1. A change of any of them is a change of the arithmetic and needs a
 //! new profile.
 
-/// Case names and digests, in the order of the cases.
+/// Case names and digests. A name's place seeds the inputs of its case: rows are appended, never
+/// moved.
 pub(super) const ANSWERS: &[(&str, u64)] = &[
     ("neg", 0x6b985e12516ee1b8),
     ("neg i32", 0x6376a0ac12e59824),
@@ -60,4 +61,11 @@ pub(super) const ANSWERS: &[(&str, u64)] = &[
     ("update_rows", 0x29a9502a576eeb09),
     ("philox_uniform", 0xfec411f21de88584),
     ("a small training step", 0xd71483aadbbfe45e),
+    ("cast f32 to f32", 0xe80e3bf1dc763f2f),
+    ("cast i32 to i32", 0xb2e36bdafcf2ef10),
+    ("cast bool to i32", 0x3a5be7c1bb6a40c3),
+    ("cast i32 to bool", 0xf6e8428d20231937),
+    ("cast bool to bool", 0x46c778e07920258e),
+    ("select i32", 0x35f8d0375b71db33),
+    ("select bool", 0xfdea8891cd07dcd1),
 ];

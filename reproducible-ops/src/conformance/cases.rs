@@ -1,45 +1,31 @@
-//! One case per operator and element type: a program of that operator alone, with its inputs.
+//! One case per operator and element type: a program of that operator alone.
 
 use crate::program::{
-    Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, TypeError, ValueId,
+    Builder, DType, Elementwise, Operator, Role, Shape, TensorType, TypeError, ValueId,
 };
-use crate::tensor::Tensor;
 
-use super::inputs::{Inputs, Kind};
+use super::case::Case;
+use super::inputs::Kind;
 use super::step;
 
-/// A program with everything it needs.
-pub(super) struct Case {
-    /// The operator's name, with its element type where there are several.
-    pub name: &'static str,
-    pub program: Program,
-    /// In input order.
-    pub inputs: Vec<Tensor>,
-}
-
-/// Every case, in the order of the pinned answers.
+/// Every case: the rows of the operator table, then operators on whole tensors, then a small
+/// training step.
+#[expect(
+    clippy::expect_used,
+    reason = "the programs are constant, the tests build each"
+)]
 pub(super) fn all() -> Vec<Case> {
-    let mut cases = Cases { cases: Vec::new() };
-    // Cannot fail: the programs are constant, and the tests build every one.
-    let built = cases
-        .elementwise()
-        .and_then(|()| cases.reductions())
-        .and_then(|()| cases.movement());
-    let built = built
-        .and_then(|()| cases.indexed())
-        .and_then(|()| step::case(cases.cases.len() as u64));
-    cases.cases.extend(built.ok());
-    cases.cases
+    build().expect("invariant: operators take the operands of their cases")
 }
 
-/// Input values of one case; deterministic in its number.
-pub(super) fn inputs_of(program: &Program, number: u64, kind: Kind) -> Vec<Tensor> {
-    let mut inputs = Inputs::new(number);
-    program
-        .inputs()
-        .iter()
-        .map(|input| inputs.tensor(&input.ty, kind))
-        .collect()
+fn build() -> Result<Vec<Case>, TypeError> {
+    let mut cases = Cases { cases: Vec::new() };
+    cases.elementwise()?;
+    cases.reductions()?;
+    cases.movement()?;
+    cases.indexed()?;
+    cases.cases.push(step::case()?);
+    Ok(cases.cases)
 }
 
 struct Cases {
@@ -57,13 +43,7 @@ const LONG: [usize; 2] = [3, 1_367];
 
 impl Cases {
     fn push(&mut self, name: &'static str, builder: Builder, kind: Kind) {
-        let program = builder.finish();
-        let inputs = inputs_of(&program, self.cases.len() as u64, kind);
-        self.cases.push(Case {
-            name,
-            program,
-            inputs,
-        });
+        self.cases.push(Case::new(name, builder.finish(), kind));
     }
 
     /// One operator on inputs of these types.
@@ -98,47 +78,13 @@ impl Cases {
     }
 
     fn elementwise(&mut self) -> Done {
-        use Operator::*;
-        for (name, operator, dtypes) in [
-            ("neg", Neg, &[F32][..]),
-            ("neg i32", Neg, &[I32]),
-            ("abs", Abs, &[F32]),
-            ("abs i32", Abs, &[I32]),
-            ("sqrt", Sqrt, &[F32]),
-            ("exp", Exp, &[F32]),
-            ("log", Log, &[F32]),
-            ("tanh", Tanh, &[F32]),
-            ("not", Not, &[BOOL]),
-            ("cast f32 to i32", Cast(I32), &[F32]),
-            ("cast f32 to bool", Cast(BOOL), &[F32]),
-            ("cast i32 to f32", Cast(F32), &[I32]),
-            ("cast bool to f32", Cast(F32), &[BOOL]),
-            ("add", Add, &[F32; 2]),
-            ("add i32", Add, &[I32; 2]),
-            ("sub", Sub, &[F32; 2]),
-            ("sub i32", Sub, &[I32; 2]),
-            ("mul", Mul, &[F32; 2]),
-            ("mul i32", Mul, &[I32; 2]),
-            ("div", Div, &[F32; 2]),
-            ("max", Max, &[F32; 2]),
-            ("max i32", Max, &[I32; 2]),
-            ("min", Min, &[F32; 2]),
-            ("min i32", Min, &[I32; 2]),
-            ("and", And, &[BOOL; 2]),
-            ("or", Or, &[BOOL; 2]),
-            ("equal", Compare(Comparison::Equal), &[F32; 2]),
-            ("equal i32", Compare(Comparison::Equal), &[I32; 2]),
-            ("less", Compare(Comparison::Less), &[F32; 2]),
-            ("less i32", Compare(Comparison::Less), &[I32; 2]),
-            ("less_equal", Compare(Comparison::LessEqual), &[F32; 2]),
-            ("less_equal i32", Compare(Comparison::LessEqual), &[I32; 2]),
-            ("select", Select, &[BOOL, F32, F32]),
-        ] {
-            let types: Vec<TensorType> = dtypes
+        for row in Elementwise::ALL {
+            let types: Vec<TensorType> = row
+                .operands()
                 .iter()
                 .map(|&dtype| TensorType::new(dtype, LONG))
                 .collect();
-            self.one(name, operator, &types, Kind::Any)?;
+            self.one(row.name(), row.operator(), &types, Kind::Any)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::tensor::Tensor;
 
 /// f32 bits worth meeting often: zeros, subnormals, infinities, NaN, the largest and smallest
 /// numbers, halves, and the thresholds of `exp` and `tanh`.
-const EDGES: [u32; 26] = [
+pub(super) const FLOAT_EDGES: [u32; 26] = [
     0x0000_0000,
     0x8000_0000,
     0x0000_0001,
@@ -68,25 +68,11 @@ impl Inputs {
 
     fn word(&mut self, dtype: DType, kind: Kind) -> u32 {
         match (dtype, kind) {
-            (DType::F32, Kind::Any) => self.any_float(),
-            (DType::F32, Kind::Ordinary) => self.ordinary(),
+            (DType::F32, Kind::Any) => any_float(&mut self.stream),
+            (DType::F32, Kind::Ordinary) => ordinary(&mut self.stream),
             (DType::I32, _) => self.integer(),
             (DType::Bool, _) => self.stream.next_u32() & 1,
         }
-    }
-
-    fn any_float(&mut self) -> u32 {
-        match self.stream.next_u32() % 4 {
-            0 => self.stream.choose(&EDGES).copied().unwrap_or(0),
-            1 => self.stream.next_u32(),
-            _ => self.ordinary(),
-        }
-    }
-
-    /// Between −4 and 4 times a power of two from 2⁻⁸ to 2⁷.
-    fn ordinary(&mut self) -> u32 {
-        let scale = f32::from_bits((119 + self.stream.next_u32() % 16) << 23);
-        ((self.stream.uniform() - 0.5) * 8.0 * scale).to_bits()
     }
 
     fn integer(&mut self) -> u32 {
@@ -95,4 +81,19 @@ impl Inputs {
             _ => self.stream.range(-3, 12) as i32 as u32,
         }
     }
+}
+
+/// An edge value, any bits, or an ordinary number.
+pub(super) fn any_float(stream: &mut Stream) -> u32 {
+    match stream.next_u32() % 4 {
+        0 => FLOAT_EDGES[stream.index(FLOAT_EDGES.len())],
+        1 => stream.next_u32(),
+        _ => ordinary(stream),
+    }
+}
+
+/// Between −4 and 4 times a power of two from 2⁻⁸ to 2⁷.
+fn ordinary(stream: &mut Stream) -> u32 {
+    let scale = f32::from_bits((119 + stream.next_u32() % 16) << 23);
+    ((stream.uniform() - 0.5) * 8.0 * scale).to_bits()
 }

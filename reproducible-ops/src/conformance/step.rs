@@ -1,8 +1,10 @@
 //! A small program like a training step: the operators together, as engines fuse them.
 
-use crate::program::{Builder, Built, Operator, Role, Shape, TensorType, TypeError, ValueId};
+use crate::program::{
+    Builder, Built, Comparison, Operator, Role, Shape, TensorType, TypeError, ValueId,
+};
 
-use super::cases::{Case, inputs_of};
+use super::case::Case;
 use super::inputs::Kind;
 
 /// Name of the case.
@@ -15,7 +17,7 @@ const HIDDEN: usize = 40;
 
 /// Embedding, RMSNorm, causal attention with dropout noise, SiLU, log-softmax loss, one product of
 /// the backward pass and one momentum update.
-pub(super) fn case(number: u64) -> Result<Case, TypeError> {
+pub(super) fn case() -> Result<Case, TypeError> {
     let mut b = Builder::new();
     let table = b.input("table", TensorType::f32([VOCABULARY, WIDTH]), Role::Param);
     let weight = b.input("weight", TensorType::f32([HIDDEN, WIDTH]), Role::Param);
@@ -39,13 +41,7 @@ pub(super) fn case(number: u64) -> Result<Case, TypeError> {
     update(&mut b, weight, moment, gradient)?;
     b.output("mixed", mixed);
     b.output("loss", loss);
-    let program = b.finish();
-    let inputs = inputs_of(&program, number, Kind::Ordinary);
-    Ok(Case {
-        name: NAME,
-        program,
-        inputs,
-    })
+    Ok(Case::new(NAME, b.finish(), Kind::Ordinary))
 }
 
 /// `x / √(mean(x²) + 1e−6)` over the last axis.
@@ -78,7 +74,7 @@ fn attention(b: &mut Builder, x: ValueId, key: ValueId, counter: ValueId) -> Bui
         &[],
     )?;
     let column = b.push(Operator::Iota { shape, axis: 1 }, &[])?;
-    let seen = b.compare(crate::program::Comparison::LessEqual, column, row)?;
+    let seen = b.compare(Comparison::LessEqual, column, row)?;
     let never = b.full_like(f32::NEG_INFINITY, scores)?;
     let masked = b.select(seen, scores, never)?;
     let weights = b.softmax(masked)?;

@@ -1,9 +1,11 @@
-//! The reference: every operator spelled out over [`crate::scalar`], one element after another.
+//! The reference: every operator over [`crate::scalar`], one element after another.
 //!
 //! This is the executable meaning of a program. It is slow, allocates freely and is what every
 //! other engine is tested against, bit for bit.
 
-use crate::program::{Comparison, DType, Node, Operator, Program, Shape, TensorType};
+use crate::program::{
+    Comparison, DType, Elementwise, Node, Operator, Program, Shape, TensorType, elementwise,
+};
 use crate::random;
 use crate::scalar;
 use crate::tensor::Tensor;
@@ -73,6 +75,7 @@ fn check_inputs(program: &Program, inputs: &[Tensor]) -> Result<(), EngineError>
 fn apply(node: &Node, operands: &[&Tensor]) -> Tensor {
     use Operator::*;
     let words = match &node.operator {
+        elementwise!() => elementwise(&node.operator, operands),
         Full { bits, .. } => vec![*bits; node.ty.shape.elements()],
         Iota { shape, axis } => iota(shape, *axis),
         Reshape(_) => operands[0].words().to_vec(),
@@ -94,7 +97,6 @@ fn apply(node: &Node, operands: &[&Tensor]) -> Tensor {
         TakeAlongLast => take_along_last(operands[0], operands[1]),
         UpdateRows => update_rows(operands[0], operands[1], operands[2]),
         PhiloxUniform { lanes } => philox_uniform(operands[0], operands[1], *lanes),
-        elementwise => map(elementwise, operands, node.ty.shape.elements()),
     };
     into_tensor(node.ty.clone(), words)
 }
@@ -105,102 +107,20 @@ fn into_tensor(ty: TensorType, words: Vec<u32>) -> Tensor {
     tensor
 }
 
-fn map(operator: &Operator, operands: &[&Tensor], elements: usize) -> Vec<u32> {
-    let dtype = operands[0].ty().dtype;
-    let element = |index: usize| {
-        let word = |operand: usize| {
-            operands
-                .get(operand)
-                .map_or(0, |tensor| tensor.words()[index])
-        };
-        elementwise(operator, dtype, [word(0), word(1), word(2)])
-    };
-    (0..elements).map(element).collect()
-}
-
-/// One element of an elementwise operator. `dtype` is the first operand's type; unused operands are
-/// 0.
-pub fn elementwise(operator: &Operator, dtype: DType, words: [u32; 3]) -> u32 {
-    use Operator::*;
-    match (operator, dtype) {
-        (Select, _) => {
-            if words[0] != 0 {
-                words[1]
-            } else {
-                words[2]
+#[expect(clippy::expect_used, reason = "the program was validated")]
+fn elementwise(operator: &Operator, operands: &[&Tensor]) -> Vec<u32> {
+    let dtypes: Vec<DType> = operands.iter().map(|operand| operand.ty().dtype).collect();
+    let row = Elementwise::of(operator, &dtypes)
+        .expect("invariant: inference accepts the types of the operator table only");
+    let mut element = vec![0; operands.len()];
+    (0..operands[0].words().len())
+        .map(|index| {
+            for (word, operand) in element.iter_mut().zip(operands) {
+                *word = operand.words()[index];
             }
-        }
-        (Cast(to), from) => cast(from, *to, words[0]),
-        (_, DType::F32) => elementwise_f32(operator, words),
-        (_, DType::I32) => elementwise_i32(operator, words),
-        (_, DType::Bool) => elementwise_bool(operator, words),
-    }
-}
-
-fn elementwise_f32(operator: &Operator, words: [u32; 3]) -> u32 {
-    use Operator::*;
-    let [a, b, _] = words.map(f32::from_bits);
-    let result = match operator {
-        Neg => scalar::neg(a),
-        Abs => scalar::abs(a),
-        Sqrt => scalar::sqrt(a),
-        Exp => scalar::exp(a),
-        Log => scalar::log(a),
-        Tanh => scalar::tanh(a),
-        Add => scalar::add(a, b),
-        Sub => scalar::sub(a, b),
-        Mul => scalar::mul(a, b),
-        Div => scalar::div(a, b),
-        Max => scalar::max(a, b),
-        Min => scalar::min(a, b),
-        Compare(comparison) => return compare(*comparison, &a, &b),
-        other => unreachable!("{} is not an f32 elementwise operator", other.name()),
-    };
-    result.to_bits()
-}
-
-fn elementwise_i32(operator: &Operator, words: [u32; 3]) -> u32 {
-    use Operator::*;
-    let [a, b, _] = words.map(|word| word as i32);
-    let result = match operator {
-        Neg => a.wrapping_neg(),
-        Abs => a.wrapping_abs(),
-        Add => a.wrapping_add(b),
-        Sub => a.wrapping_sub(b),
-        Mul => a.wrapping_mul(b),
-        Max => a.max(b),
-        Min => a.min(b),
-        Compare(comparison) => return compare(*comparison, &a, &b),
-        other => unreachable!("{} is not an i32 elementwise operator", other.name()),
-    };
-    result as u32
-}
-
-fn elementwise_bool(operator: &Operator, [a, b, _]: [u32; 3]) -> u32 {
-    match operator {
-        Operator::Not => a ^ 1,
-        Operator::And => a & b,
-        Operator::Or => a | b,
-        other => unreachable!("{} is not a bool elementwise operator", other.name()),
-    }
-}
-
-fn compare<T: PartialOrd>(comparison: Comparison, a: &T, b: &T) -> u32 {
-    u32::from(match comparison {
-        Comparison::Equal => a == b,
-        Comparison::Less => a < b,
-        Comparison::LessEqual => a <= b,
-    })
-}
-
-fn cast(from: DType, to: DType, word: u32) -> u32 {
-    match (from, to) {
-        (DType::F32, DType::I32) => scalar::cast::f32_to_i32(f32::from_bits(word)) as u32,
-        (DType::F32, DType::Bool) => u32::from(f32::from_bits(word) != 0.0),
-        (DType::I32, DType::Bool) => u32::from(word != 0),
-        (DType::I32 | DType::Bool, DType::F32) => scalar::cast::i32_to_f32(word as i32).to_bits(),
-        _ => word,
-    }
+            row.apply(&element)
+        })
+        .collect()
 }
 
 /// Copies `shape` elements whose places in `source` follow `offset` and `strides`.
@@ -312,9 +232,10 @@ fn matmul_nt(a: &Tensor, b: &Tensor) -> Vec<u32> {
     words
 }
 
-/// The index of the largest element; type inference refuses empty rows.
+/// The index of the largest element.
+#[expect(clippy::expect_used, reason = "inference refuses empty rows")]
 fn argmax(row: &[f32]) -> u32 {
-    scalar::reduce::argmax(row).map_or(0, |index| index as u32)
+    scalar::reduce::argmax(row).expect("invariant: a row of `argmax` is not empty") as u32
 }
 
 fn dim_from_end(x: &Tensor, back: usize) -> usize {

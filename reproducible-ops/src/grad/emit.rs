@@ -5,7 +5,7 @@
 //!
 //! | written | appended | why the bits agree |
 //! |---|---|---|
-//! | operator on constants | constant | evaluated by [`reference::elementwise`] |
+//! | operator on constants | constant | evaluated by [`Elementwise::apply`] |
 //! | `1·x`, `x/1` | `x` | exact |
 //! | `−1·x`, `x/−1` | `−x` | exact; NaN is canonical |
 //! | `−(−x)` | `x` | flips one bit twice |
@@ -17,8 +17,11 @@
 //! The last one applies to appended nodes only: the product of the original program stays in use as
 //! it is.
 
-use crate::engine::reference;
-use crate::program::{Builder, Built, DType, Node, Operator, Program, Shape, TypeError, ValueId};
+use crate::program::{
+    Builder, Built, DType, Elementwise, Node, Operator, Program, Shape, TypeError, ValueId,
+};
+
+use super::rules::Site;
 
 /// Appends gradient nodes to a program.
 pub(super) struct Emitter {
@@ -65,6 +68,13 @@ impl Emitter {
         self.node(id)?.inputs.first().copied()
     }
 
+    /// The row of the operator table of an elementwise node.
+    pub(super) fn row(&self, site: &Site<'_>) -> Option<Elementwise> {
+        let dtype = |&id| self.builder.type_of(id).dtype;
+        let dtypes: Vec<DType> = site.operands.iter().map(dtype).collect();
+        Elementwise::of(site.operator, &dtypes)
+    }
+
     /// The bits of a constant f32.
     fn constant(&self, id: ValueId) -> Option<u32> {
         match self.operator(id)? {
@@ -94,11 +104,11 @@ impl Emitter {
 impl Emitter {
     /// The constant that an elementwise operator makes of constants.
     fn folded(&mut self, operator: &Operator, inputs: &[ValueId]) -> Option<Built> {
-        let mut words = [0; 3];
-        for (word, &id) in words.iter_mut().zip(inputs) {
-            *word = self.constant(id)?;
-        }
-        let bits = reference::elementwise(operator, DType::F32, words);
+        let words: Vec<u32> = inputs
+            .iter()
+            .map(|&id| self.constant(id))
+            .collect::<Option<_>>()?;
+        let bits = Elementwise::of(operator, &vec![DType::F32; words.len()])?.apply(&words);
         let shape = self.shape_of(*inputs.first()?);
         Some(self.push(
             Operator::Full {
@@ -158,13 +168,8 @@ impl Emitter {
         self.fold_or_push(Operator::Div, &[a, b])
     }
 
-    /// `((p₁ + p₂) + p₃) + …`; at least one part.
-    pub(super) fn add_all(&mut self, parts: &[ValueId]) -> Built {
-        let (&first, rest) = parts.split_first().ok_or(TypeError::Arity {
-            operator: "add",
-            expected: 1,
-            found: 0,
-        })?;
+    /// `((first + r₁) + r₂) + …`.
+    pub(super) fn add_all(&mut self, first: ValueId, rest: &[ValueId]) -> Built {
         rest.iter()
             .try_fold(first, |total, &part| self.add(total, part))
     }
@@ -228,9 +233,8 @@ impl Emitter {
 
     pub(super) fn permute(&mut self, x: ValueId, axes: &[usize]) -> Built {
         if let Some(Operator::Permute(inner)) = self.operator(x) {
-            let composed: Option<Vec<usize>> =
-                axes.iter().map(|&axis| inner.get(axis).copied()).collect();
-            if let (Some(composed), Some(source)) = (composed, self.first_operand(x)) {
+            let composed: Vec<usize> = axes.iter().map(|&axis| inner[axis]).collect();
+            if let Some(source) = self.first_operand(x) {
                 return self.builder.permute(source, &composed);
             }
         }
@@ -242,9 +246,8 @@ impl Emitter {
 
     fn permute_plain(&mut self, x: ValueId, axes: &[usize]) -> Built {
         let dims = self.dims(x);
-        let moved: Option<Vec<usize>> = axes.iter().map(|&axis| dims.get(axis).copied()).collect();
-        let constant = moved.and_then(|dims| self.moved_constant(x, &Shape::new(dims)));
-        match constant {
+        let moved: Vec<usize> = axes.iter().map(|&axis| dims[axis]).collect();
+        match self.moved_constant(x, &Shape::new(moved)) {
             Some(constant) => constant,
             None => self.builder.permute(x, axes),
         }
@@ -269,9 +272,7 @@ impl Emitter {
     /// A row of `0, 1, 2, …` along the axis of `shape` that is not 1 in `own`, repeated to `shape`.
     pub(super) fn indices(&mut self, axis: usize, shape: &Shape) -> Built {
         let mut own = vec![1; shape.rank()];
-        if let (Some(slot), Some(&length)) = (own.get_mut(axis), shape.dims().get(axis)) {
-            *slot = length;
-        }
+        own[axis] = shape.dims()[axis];
         let counted = self.push(
             Operator::Iota {
                 shape: Shape::new(own),

@@ -249,13 +249,20 @@ impl<'a> Backward<'a> {
         }
     }
 
-    /// Adds up the contributions to a value, leaving their sum as the only one.
+    /// Adds up the contributions to a value, of which there must be one, leaving their sum as the
+    /// only one.
+    #[expect(clippy::expect_used, reason = "callers look whether there is one")]
     fn accumulate(&mut self, id: ValueId) -> Result<ValueId, TypeError> {
         let mut parts = std::mem::take(&mut self.contributions[id.index()]);
         parts.reverse();
         let total = match self.emitter.tiles(&parts)? {
             Some(joined) => joined,
-            None => self.emitter.add_all(&parts)?,
+            None => {
+                let (&first, rest) = parts
+                    .split_first()
+                    .expect("invariant: a value that is accumulated has contributions");
+                self.emitter.add_all(first, rest)?
+            }
         };
         self.contributions[id.index()].push(total);
         Ok(total)

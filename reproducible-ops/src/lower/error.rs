@@ -55,7 +55,10 @@ pub(super) fn operator_name(operation: &OperationIr) -> String {
         return format!("Custom::{}", custom.id);
     }
     let text = format!("{operation:?}");
-    let head = text.split('{').next().unwrap_or_default();
+    let head = match text.split_once('{') {
+        Some((head, _)) => head,
+        None => &text,
+    };
     let words: Vec<&str> = head
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())

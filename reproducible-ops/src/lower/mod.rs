@@ -92,7 +92,10 @@ pub fn lower<M: Module>(
     model: &M,
     forward: impl FnOnce(&M, &mut Recorder),
 ) -> Result<Lowered, LowerError> {
-    let recording = record::record(model, forward)?;
+    let recording = record::record(|recorder| {
+        let placed = parameters::place_parameters(model, recorder);
+        forward(&placed, recorder);
+    })?;
     let (program, constants) = translate::translate(recording)?;
     Ok(Lowered { program, constants })
 }

@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use burn::backend::DispatchDevice;
-use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::kind::Basic;
 use burn::tensor::{BackendPrimitive, DType as BurnType};
@@ -17,7 +16,6 @@ use burn_ir::{CustomOpIr, OperationIr, TensorIr};
 use burn_router::{RouterClient, RouterTensor, get_client};
 
 use super::error::{LowerError, Place};
-use super::parameters::place_parameters;
 use crate::program::{DType, Input, Role, TensorType};
 use crate::tensor::Tensor as HostTensor;
 use crate::weights::Weights;
@@ -173,7 +171,10 @@ impl Recorder {
             outputs,
             constants,
         };
-        fault.map_or(Ok(recording), Err)
+        match fault {
+            Some(fault) => Err(fault),
+            None => Ok(recording),
+        }
     }
 
     fn check_names(&self) -> Result<(), LowerError> {
@@ -226,18 +227,12 @@ pub(super) fn burn_type(dtype: DType) -> BurnType {
 }
 
 /// Runs `forward` on a capture device.
-pub(super) fn record<M: Module>(
-    model: &M,
-    forward: impl FnOnce(&M, &mut Recorder),
-) -> Result<Recording, LowerError> {
+pub(super) fn record(forward: impl FnOnce(&mut Recorder)) -> Result<Recording, LowerError> {
     let leased = LeasedDevice::take();
     let mut outcome = None;
     let captured = leased.0.capture_scope(|scope| {
         let mut recorder = Recorder::new(leased.0);
-        let run = catch_unwind(AssertUnwindSafe(|| {
-            let placed = place_parameters(model, &mut recorder);
-            forward(&placed, &mut recorder);
-        }));
+        let run = catch_unwind(AssertUnwindSafe(|| forward(&mut recorder)));
         outcome = Some((recorder, run));
         // Inputs and outputs are kept here by tensor id, so the graph itself needs no boundary.
         scope.complete([], [])

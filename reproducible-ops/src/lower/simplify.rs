@@ -9,11 +9,15 @@ use crate::program::{Builder, Input, Node, Operator, Program, TypeError, ValueId
 
 /// The same results with fewer nodes. All inputs are kept for which `keep` holds or that a result
 /// needs.
+#[expect(
+    clippy::expect_used,
+    reason = "nodes are copied or merged, their types stay"
+)]
 pub(super) fn simplify(program: &Program, keep: impl Fn(&Input) -> bool) -> Program {
     let once = rebuild(program, &keep);
     // Merging views leaves the inner ones without a reader.
     let merged = once.and_then(|program| rebuild(&program, &keep));
-    merged.unwrap_or_else(|_| program.clone())
+    merged.expect("invariant: a merged view takes what the outer one took")
 }
 
 fn rebuild(program: &Program, keep: impl Fn(&Input) -> bool) -> Result<Program, TypeError> {
@@ -51,9 +55,9 @@ struct Copy {
 }
 
 impl Copy {
-    /// Operands of needed values are needed, so they have a name.
+    #[expect(clippy::expect_used, reason = "operands of needed values are needed")]
     fn rename(&self, id: ValueId) -> ValueId {
-        self.renamed[id.index()].unwrap_or(id)
+        self.renamed[id.index()].expect("invariant: what is read was copied before")
     }
 
     fn node(&mut self, node: &Node) -> Result<ValueId, TypeError> {

@@ -70,15 +70,9 @@ impl Program {
             .all_ids()
             .filter(|id| id.index() < kept || needed[id.index()])
             .collect();
-        let new_id = |id: &ValueId| {
-            order
-                .binary_search(id)
-                .map_or(*id, |position| ValueId(position as u32))
-        };
-        (
-            self.rebuild(&order, |id| id),
-            wanted.iter().map(new_id).collect(),
-        )
+        let places = self.places(&order);
+        let moved = wanted.iter().map(|&id| places.of(id)).collect();
+        (self.rebuild(&order, |id| id), moved)
     }
 
     fn all_ids(&self) -> impl Iterator<Item = ValueId> + use<> {
@@ -128,16 +122,16 @@ impl Program {
 
     /// Lays the values of `order` out anew; `redirect` says which old value an operand reads.
     fn rebuild(&self, order: &[ValueId], redirect: impl Fn(ValueId) -> ValueId) -> Self {
-        let mut renamed = vec![None; self.value_count()];
-        for (position, id) in order.iter().enumerate() {
-            renamed[id.index()] = Some(ValueId(position as u32));
-        }
-        let map = |id: ValueId| renamed[redirect(id).index()].unwrap_or(ValueId(u32::MAX));
+        let places = self.places(order);
         let nodes = order
             .iter()
             .filter_map(|&id| self.node_of(id))
             .map(|node| Node {
-                inputs: node.inputs.iter().map(|&id| map(id)).collect(),
+                inputs: node
+                    .inputs
+                    .iter()
+                    .map(|&id| places.of(redirect(id)))
+                    .collect(),
                 ..node.clone()
             });
         let inputs: Vec<Input> = order
@@ -147,12 +141,33 @@ impl Program {
         let outputs = self.outputs.iter();
         let outputs = outputs.map(|output| Output {
             name: output.name.clone(),
-            value: map(output.value),
+            value: places.of(redirect(output.value)),
         });
         Program {
             nodes: nodes.collect(),
             outputs: outputs.collect(),
             inputs,
         }
+    }
+
+    fn places(&self, order: &[ValueId]) -> Places {
+        let mut new = vec![None; self.value_count()];
+        for (position, id) in order.iter().enumerate() {
+            new[id.index()] = Some(ValueId(position as u32));
+        }
+        Places(new)
+    }
+}
+
+/// The new ids of values that are kept.
+struct Places(Vec<Option<ValueId>>);
+
+impl Places {
+    #[expect(
+        clippy::expect_used,
+        reason = "whoever drops values drops their readers"
+    )]
+    fn of(&self, id: ValueId) -> ValueId {
+        self.0[id.index()].expect("invariant: what is read is kept")
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::operator::{Comparison, Operator};
+use super::operator::{Comparison, Operator, operator_table};
 use super::types::{DType, Shape, TensorType, limits};
 use super::{Input, Node, Output, PROFILE, Program, Role, TypeError, ValueId};
 
@@ -137,8 +137,9 @@ impl Program {
                 input.ty.shape.elements(),
                 limits::MAX_ELEMENTS,
             )?;
-            let longest = input.ty.shape.dims().iter().copied().max().unwrap_or(0);
-            within("longest axis of an input", longest, limits::MAX_ELEMENTS)?;
+            for &length in input.ty.shape.dims() {
+                within("axis of an input", length, limits::MAX_ELEMENTS)?;
+            }
         }
         for (index, node) in self.nodes.iter().enumerate() {
             self.validate_node(index, node)?;
@@ -286,81 +287,21 @@ fn dtype_tag(dtype: DType) -> u8 {
     }
 }
 
-/// The tag of an operator; attributes follow it. Tags are never reused.
-fn operator_tag(operator: &Operator) -> u8 {
-    use Operator::*;
-    match operator {
-        Full { .. } => 0,
-        Iota { .. } => 1,
-        Neg => 2,
-        Abs => 3,
-        Sqrt => 4,
-        Exp => 5,
-        Log => 6,
-        Tanh => 7,
-        Not => 8,
-        Cast(_) => 9,
-        Add => 10,
-        Sub => 11,
-        Mul => 12,
-        Div => 13,
-        Max => 14,
-        Min => 15,
-        And => 16,
-        Or => 17,
-        Compare(Comparison::Equal) => 18,
-        Compare(Comparison::Less) => 19,
-        Compare(Comparison::LessEqual) => 20,
-        Select => 21,
-        MatmulNt => 22,
-        Sum => 23,
-        ReduceMax => 24,
-        Argmax => 25,
-        Reshape(_) => 26,
-        Permute(_) => 27,
-        Expand(_) => 28,
-        Slice { .. } => 29,
-        Concat { .. } => 30,
-        Pad { .. } => 31,
-        GatherRows => 32,
-        OneHot { .. } => 33,
-        TakeAlongLast => 34,
-        UpdateRows => 35,
-        PhiloxUniform { .. } => 36,
-    }
-}
-
+/// The operator's tag and its attributes, as the operator table has them.
 fn write_operator(writer: &mut Writer, operator: &Operator) {
-    use Operator::*;
-    writer.byte(operator_tag(operator));
-    match operator {
-        Full { dtype, bits, shape } => {
-            writer.dtype(*dtype);
-            writer.word(*bits);
-            writer.list(shape.dims());
-        }
-        Iota { shape, axis } => {
-            writer.list(shape.dims());
-            writer.count(*axis);
-        }
-        Cast(to) => writer.dtype(*to),
-        Reshape(shape) | Expand(shape) => writer.list(shape.dims()),
-        Permute(axes) => writer.list(axes),
-        Slice {
-            starts: first,
-            ends: second,
-        }
-        | Pad {
-            before: first,
-            after: second,
-        } => {
-            writer.list(first);
-            writer.list(second);
-        }
-        Concat { axis } => writer.count(*axis),
-        OneHot { classes: count } | PhiloxUniform { lanes: count } => writer.count(*count),
-        _ => {}
+    macro_rules! write {
+        ($($section:ident {
+            $($tag:literal $name:literal $arity:tt [$($attribute:ident)*] ($($operator:tt)+))*
+        })*) => {
+            match operator {
+                $($(Operator::$($operator)+ => {
+                    writer.byte($tag);
+                    $($attribute.write(writer);)*
+                })*)*
+            }
+        };
     }
+    operator_table!(write)
 }
 
 // ---- reading ----
@@ -422,7 +363,7 @@ type Parsed<T> = Result<T, String>;
 
 impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Parsed<&'a [u8]> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let rest = &self.bytes[self.at..];
         let taken = rest
             .get(..length)
             .ok_or_else(|| format!("{length} bytes expected, {} left", rest.len()))?;
@@ -533,76 +474,74 @@ fn read_output(reader: &mut Reader<'_>) -> Parsed<Output> {
 }
 
 fn read_operator(reader: &mut Reader<'_>) -> Parsed<Operator> {
-    use Operator::*;
-    let tag = reader.byte()?;
-    Ok(match tag {
-        0 => Full {
-            dtype: reader.dtype()?,
-            bits: reader.word()?,
-            shape: reader.shape()?,
-        },
-        1 => Iota {
-            shape: reader.shape()?,
-            axis: reader.count()?,
-        },
-        9 => Cast(reader.dtype()?),
-        26 => Reshape(reader.shape()?),
-        27 => Permute(reader.list()?),
-        28 => Expand(reader.shape()?),
-        29 => Slice {
-            starts: reader.list()?,
-            ends: reader.list()?,
-        },
-        30 => Concat {
-            axis: reader.count()?,
-        },
-        31 => Pad {
-            before: reader.list()?,
-            after: reader.list()?,
-        },
-        33 => OneHot {
-            classes: reader.count()?,
-        },
-        36 => PhiloxUniform {
-            lanes: reader.count()?,
-        },
-        _ => plain_operator(tag).ok_or_else(|| format!("operator tag {tag}"))?,
-    })
+    macro_rules! read {
+        ($($section:ident {
+            $($tag:literal $name:literal $arity:tt [$($attribute:ident)*] ($($operator:tt)+))*
+        })*) => {
+            match reader.byte()? {
+                $($($tag => {
+                    $(let $attribute = Attribute::read(reader)?;)*
+                    Ok(Operator::$($operator)+)
+                })*)*
+                tag => Err(format!("operator tag {tag}")),
+            }
+        };
+    }
+    operator_table!(read)
 }
 
-/// Operators without attributes.
-fn plain_operator(tag: u8) -> Option<Operator> {
-    use Operator::*;
-    const PLAIN: [Operator; 26] = [
-        Neg,
-        Abs,
-        Sqrt,
-        Exp,
-        Log,
-        Tanh,
-        Not,
-        Add,
-        Sub,
-        Mul,
-        Div,
-        Max,
-        Min,
-        And,
-        Or,
-        Compare(Comparison::Equal),
-        Compare(Comparison::Less),
-        Compare(Comparison::LessEqual),
-        Select,
-        MatmulNt,
-        Sum,
-        ReduceMax,
-        Argmax,
-        GatherRows,
-        TakeAlongLast,
-        UpdateRows,
-    ];
-    PLAIN
-        .iter()
-        .find(|operator| operator_tag(operator) == tag)
-        .cloned()
+/// What an operator carries besides its operands.
+trait Attribute: Sized {
+    fn write(&self, writer: &mut Writer);
+    fn read(reader: &mut Reader<'_>) -> Parsed<Self>;
+}
+
+impl Attribute for DType {
+    fn write(&self, writer: &mut Writer) {
+        writer.dtype(*self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Parsed<Self> {
+        reader.dtype()
+    }
+}
+
+impl Attribute for u32 {
+    fn write(&self, writer: &mut Writer) {
+        writer.word(*self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Parsed<Self> {
+        reader.word()
+    }
+}
+
+impl Attribute for usize {
+    fn write(&self, writer: &mut Writer) {
+        writer.count(*self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Parsed<Self> {
+        reader.count()
+    }
+}
+
+impl Attribute for Vec<usize> {
+    fn write(&self, writer: &mut Writer) {
+        writer.list(self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Parsed<Self> {
+        reader.list()
+    }
+}
+
+impl Attribute for Shape {
+    fn write(&self, writer: &mut Writer) {
+        writer.list(self.dims());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Parsed<Self> {
+        reader.shape()
+    }
 }

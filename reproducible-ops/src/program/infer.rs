@@ -1,6 +1,7 @@
 //! Output types: every node's type follows from its operator and operand types.
 
-use super::operator::Operator;
+use super::elementwise::Elementwise;
+use super::operator::{Arity, Comparison, Operator, elementwise};
 use super::types::{DType, Shape, TensorType, limits};
 
 /// Why an operator cannot be applied to its operands.
@@ -12,7 +13,7 @@ pub enum TypeError {
         /// Operator name.
         operator: &'static str,
         /// Operands it takes.
-        expected: usize,
+        expected: Arity,
         /// Operands it was given.
         found: usize,
     },
@@ -79,21 +80,11 @@ type Inferred = Result<TensorType, TypeError>;
 impl<'a> Inference<'a> {
     fn infer(&self) -> Inferred {
         use Operator::*;
+        self.check_arity()?;
         match self.operator {
+            elementwise!() => self.elementwise(),
             Full { dtype, bits, shape } => self.full(*dtype, *bits, shape),
             Iota { shape, axis } => self.iota(shape, *axis),
-            Neg | Abs => self.unary(&[DType::F32, DType::I32]),
-            Sqrt | Exp | Log | Tanh => self.unary(&[DType::F32]),
-            Not => self.unary(&[DType::Bool]),
-            Cast(to) => Ok(TensorType::new(*to, self.unary(ANY)?.shape)),
-            Add | Sub | Mul | Max | Min => self.binary(&[DType::F32, DType::I32]),
-            Div => self.binary(&[DType::F32]),
-            And | Or => self.binary(&[DType::Bool]),
-            Compare(_) => Ok(TensorType::new(
-                DType::Bool,
-                self.binary(&[DType::F32, DType::I32])?.shape,
-            )),
-            Select => self.select(),
             MatmulNt => self.matmul_nt(),
             Sum | ReduceMax => self.reduce(DType::F32, 0),
             Argmax => self.reduce(DType::I32, 1),
@@ -111,6 +102,18 @@ impl<'a> Inference<'a> {
         }
     }
 
+    fn check_arity(&self) -> Result<(), TypeError> {
+        let (arity, found) = (self.operator.row().arity, self.operands.len());
+        if arity.allows(found) {
+            return Ok(());
+        }
+        Err(TypeError::Arity {
+            operator: self.operator.name(),
+            expected: arity,
+            found,
+        })
+    }
+
     fn mismatch(&self, reason: String) -> TypeError {
         TypeError::Shape {
             operator: self.operator.name(),
@@ -126,24 +129,31 @@ impl<'a> Inference<'a> {
         }
     }
 
-    fn operands<const N: usize>(&self) -> Result<[&'a TensorType; N], TypeError> {
-        <[&TensorType; N]>::try_from(self.operands).map_err(|_| TypeError::Arity {
-            operator: self.operator.name(),
-            expected: N,
-            found: self.operands.len(),
-        })
+    #[expect(
+        clippy::expect_used,
+        reason = "the operator table says how many there are"
+    )]
+    fn operands<const N: usize>(&self) -> [&'a TensorType; N] {
+        self.operands
+            .try_into()
+            .expect("invariant: `check_arity` has counted the operands")
     }
 
     fn require_dtype(&self, operand: usize, allowed: &[DType]) -> Result<(), TypeError> {
-        let found = self.operands[operand];
-        if allowed.contains(&found.dtype) {
-            return Ok(());
+        if allowed.contains(&self.operands[operand].dtype) {
+            Ok(())
+        } else {
+            Err(self.refused(operand))
         }
-        Err(TypeError::DType {
+    }
+
+    /// The operator has no meaning for the element type of this operand.
+    fn refused(&self, operand: usize) -> TypeError {
+        TypeError::DType {
             operator: self.operator.name(),
             operand,
-            found: found.clone(),
-        })
+            found: self.operands[operand].clone(),
+        }
     }
 
     fn require_same(&self, a: &TensorType, b: &TensorType) -> Result<(), TypeError> {
@@ -151,7 +161,6 @@ impl<'a> Inference<'a> {
     }
 
     fn full(&self, dtype: DType, bits: u32, shape: &Shape) -> Inferred {
-        self.operands::<0>()?;
         let canonical = match dtype {
             DType::F32 => !f32::from_bits(bits).is_nan() || bits == 0x7fc0_0000,
             DType::I32 => true,
@@ -164,38 +173,39 @@ impl<'a> Inference<'a> {
     }
 
     fn iota(&self, shape: &Shape, axis: usize) -> Inferred {
-        self.operands::<0>()?;
         self.require(axis < shape.rank(), || {
             format!("axis {axis} of shape {shape}")
         })?;
         Ok(TensorType::i32(shape.clone()))
     }
 
-    fn unary(&self, allowed: &[DType]) -> Inferred {
-        let [x] = self.operands()?;
-        self.require_dtype(0, allowed)?;
-        Ok(x.clone())
-    }
-
-    fn binary(&self, allowed: &[DType]) -> Inferred {
-        let [a, b] = self.operands()?;
-        self.require_dtype(0, allowed)?;
-        self.require_same(a, b)?;
-        Ok(a.clone())
-    }
-
-    fn select(&self) -> Inferred {
-        let [condition, a, b] = self.operands()?;
-        self.require_dtype(0, &[DType::Bool])?;
-        self.require_same(a, b)?;
-        self.require(condition.shape == a.shape, || {
-            format!("condition {condition} for operands {a}")
+    /// All operands have one shape, which is that of the result; their element types are those of a
+    /// row of the operator table. The first decides whether the operator knows its type at all, the
+    /// last two are alike.
+    fn elementwise(&self) -> Inferred {
+        let dtypes: Vec<DType> = self.operands.iter().map(|ty| ty.dtype).collect();
+        let knows_first = Elementwise::ALL
+            .iter()
+            .any(|row| row.operands()[0] == dtypes[0] && row.operator() == *self.operator);
+        if !knows_first {
+            return Err(self.refused(0));
+        }
+        let last = dtypes.len() - 1;
+        if let [.., a, b] = self.operands {
+            self.require_same(a, b)?;
+        }
+        let (first, shape) = (self.operands[0], &self.operands[last].shape);
+        self.require(first.shape == *shape, || {
+            format!("operand {first} beside operands of shape {shape}")
         })?;
-        Ok(a.clone())
+        match Elementwise::of(self.operator, &dtypes) {
+            Some(row) => Ok(TensorType::new(row.result(), shape.clone())),
+            None => Err(self.refused(last)),
+        }
     }
 
     fn matmul_nt(&self) -> Inferred {
-        let [a, b] = self.operands()?;
+        let [a, b] = self.operands();
         self.require_dtype(0, &[DType::F32])?;
         self.require_dtype(1, &[DType::F32])?;
         let (da, db) = (a.shape.dims(), b.shape.dims());
@@ -210,7 +220,7 @@ impl<'a> Inference<'a> {
     }
 
     fn reduce(&self, dtype: DType, at_least: usize) -> Inferred {
-        let [x] = self.operands()?;
+        let [x] = self.operands();
         self.require_dtype(0, &[DType::F32])?;
         self.require(x.shape.rank() >= 1, || "operand is a scalar".into())?;
         self.require(x.shape.last() >= at_least, || {
@@ -220,14 +230,14 @@ impl<'a> Inference<'a> {
     }
 
     fn reshape(&self, shape: &Shape) -> Inferred {
-        let [x] = self.operands()?;
+        let [x] = self.operands();
         let same = shape.elements() == x.shape.elements();
         self.require(same, || format!("{x} has not the elements of {shape}"))?;
         Ok(TensorType::new(x.dtype, shape.clone()))
     }
 
     fn permute(&self, axes: &[usize]) -> Inferred {
-        let [x] = self.operands()?;
+        let [x] = self.operands();
         let mut seen = vec![false; x.shape.rank()];
         for &axis in axes {
             let fresh = seen
@@ -243,7 +253,7 @@ impl<'a> Inference<'a> {
     }
 
     fn expand(&self, shape: &Shape) -> Inferred {
-        let [x] = self.operands()?;
+        let [x] = self.operands();
         let pairs = || x.shape.dims().iter().zip(shape.dims());
         let fits =
             x.shape.rank() == shape.rank() && pairs().all(|(&from, &to)| from == to || from == 1);
@@ -252,7 +262,7 @@ impl<'a> Inference<'a> {
     }
 
     fn slice(&self, starts: &[usize], ends: &[usize]) -> Inferred {
-        let [x] = self.operands()?;
+        let [x] = self.operands();
         let dims = x.shape.dims();
         let counts = starts.len() == dims.len() && ends.len() == dims.len();
         let inside = counts && (0..dims.len()).all(|i| starts[i] <= ends[i] && ends[i] <= dims[i]);
@@ -266,13 +276,7 @@ impl<'a> Inference<'a> {
     }
 
     fn concat(&self, axis: usize) -> Inferred {
-        let Some(first) = self.operands.first() else {
-            return Err(TypeError::Arity {
-                operator: "concat",
-                expected: 1,
-                found: 0,
-            });
-        };
+        let first = self.operands[0];
         let mut dims = first.shape.dims().to_vec();
         self.require(axis < dims.len(), || format!("axis {axis} of {first}"))?;
         dims[axis] = 0;
@@ -290,7 +294,7 @@ impl<'a> Inference<'a> {
     }
 
     fn pad(&self, before: &[usize], after: &[usize]) -> Inferred {
-        let [x] = self.operands()?;
+        let [x] = self.operands();
         let dims = x.shape.dims();
         let counts = before.len() == dims.len() && after.len() == dims.len();
         self.require(counts, || format!("{before:?}/{after:?} around {x}"))?;
@@ -303,7 +307,7 @@ impl<'a> Inference<'a> {
     }
 
     fn gather_rows(&self) -> Inferred {
-        let [table, ids] = self.operands()?;
+        let [table, ids] = self.operands();
         self.require_dtype(1, &[DType::I32])?;
         self.require(table.shape.rank() == 2, || {
             format!("table {table} is not [rows, width]")
@@ -314,7 +318,7 @@ impl<'a> Inference<'a> {
     }
 
     fn one_hot(&self, classes: usize) -> Inferred {
-        let [ids] = self.operands()?;
+        let [ids] = self.operands();
         self.require_dtype(0, &[DType::I32])?;
         let mut dims = ids.shape.dims().to_vec();
         dims.push(classes);
@@ -322,7 +326,7 @@ impl<'a> Inference<'a> {
     }
 
     fn take_along_last(&self) -> Inferred {
-        let [x, ids] = self.operands()?;
+        let [x, ids] = self.operands();
         self.require_dtype(1, &[DType::I32])?;
         let (rank, outer) = (x.shape.rank(), x.shape.rank().saturating_sub(1));
         let fits = rank >= 1
@@ -333,7 +337,7 @@ impl<'a> Inference<'a> {
     }
 
     fn update_rows(&self) -> Inferred {
-        let [base, rows, at] = self.operands()?;
+        let [base, rows, at] = self.operands();
         self.require_dtype(2, &[DType::I32])?;
         let (db, dr) = (base.shape.dims(), rows.shape.dims());
         let fits = db.len() >= 2
@@ -347,7 +351,7 @@ impl<'a> Inference<'a> {
     }
 
     fn philox_uniform(&self, lanes: usize) -> Inferred {
-        let [key, counter] = self.operands()?;
+        let [key, counter] = self.operands();
         self.require_dtype(0, &[DType::I32])?;
         self.require_dtype(1, &[DType::I32])?;
         let counter_fits = counter.shape.rank() == 2 && counter.shape.last() == 3;
@@ -358,5 +362,3 @@ impl<'a> Inference<'a> {
         Ok(TensorType::f32([counter.shape.rows(), lanes]))
     }
 }
-
-const ANY: &[DType] = &[DType::F32, DType::I32, DType::Bool];

@@ -15,6 +15,7 @@
 mod build;
 mod digest;
 mod edit;
+mod elementwise;
 mod encode;
 mod infer;
 mod operator;
@@ -25,9 +26,12 @@ mod types;
 pub use build::{Builder, Built};
 pub use digest::{Digest, merkle_root};
 pub use edit::EditError;
+pub use elementwise::Elementwise;
 pub use encode::DecodeError;
 pub use infer::TypeError;
-pub use operator::{Comparison, Operator};
+pub use operator::{Arity, Comparison, OPERATORS, Operator, OperatorRow};
+pub(crate) use operator::{any, elementwise, elementwise_table};
+pub(crate) use types::Element;
 pub use types::{DType, Shape, TensorType, limits};
 
 /// The arithmetic profile: every program says which meaning of numbers it was written for.
@@ -88,7 +92,7 @@ pub struct Output {
     pub value: ValueId,
 }
 
-/// A whole computation. Build one with [`Builder`] or [`crate::lower`]; read the module
+/// A whole computation. Build one with [`Builder`] or `lower`; read the module
 /// documentation for its rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {

@@ -47,6 +47,60 @@ impl fmt::Display for DType {
     }
 }
 
+/// A Rust type whose values are held as words of 32 bits.
+pub(crate) trait Element: Copy {
+    /// The element type that it stands for.
+    const DTYPE: DType;
+
+    /// The value that a word holds.
+    fn from_word(word: u32) -> Self;
+
+    /// The word that holds the value.
+    fn to_word(self) -> u32;
+}
+
+impl Element for f32 {
+    const DTYPE: DType = DType::F32;
+
+    #[inline(always)]
+    fn from_word(word: u32) -> Self {
+        Self::from_bits(word)
+    }
+
+    #[inline(always)]
+    fn to_word(self) -> u32 {
+        self.to_bits()
+    }
+}
+
+impl Element for i32 {
+    const DTYPE: DType = DType::I32;
+
+    #[inline(always)]
+    fn from_word(word: u32) -> Self {
+        word.cast_signed()
+    }
+
+    #[inline(always)]
+    fn to_word(self) -> u32 {
+        self.cast_unsigned()
+    }
+}
+
+impl Element for bool {
+    const DTYPE: DType = DType::Bool;
+
+    #[inline(always)]
+    fn from_word(word: u32) -> Self {
+        word != 0
+    }
+
+    #[inline(always)]
+    fn to_word(self) -> u32 {
+        u32::from(self)
+    }
+}
+
 /// Lengths of the axes, outermost first. Rank 0 is a scalar.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape(Vec<usize>);

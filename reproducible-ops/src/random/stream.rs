@@ -73,7 +73,10 @@ impl Stream {
     /// High half of `draw · bound`; draws whose low half falls in the incomplete part are rejected
     /// (Lemire 2019).
     pub fn below(&mut self, bound: u64) -> u64 {
-        let incomplete = bound.wrapping_neg().checked_rem(bound).unwrap_or(0);
+        let incomplete = match bound {
+            0 => 0,
+            _ => bound.wrapping_neg() % bound,
+        };
         loop {
             let product = u128::from(self.next_u64()) * u128::from(bound);
             if product as u64 >= incomplete {

@@ -68,6 +68,12 @@ pub fn bool_to_i32(x: bool) -> i32 {
     x as i32
 }
 
+/// `x`, bit for bit: the conversion of a type to itself.
+#[inline(always)]
+pub fn same<T>(x: T) -> T {
+    x
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@
 //! | [`compare`] | comparisons and `select` |
 //! | [`cast`] | conversions between f32, i32 and bool |
 //! | [`int`] | wrapping i32 arithmetic |
+//! | [`logic`] | `not`, `and`, `or` of bools |
 //! | [`reduce`] | `dot`, `sum`, `max`, `argmax` along a slice |
 //! | [`soft`] | the IEEE operations in integer arithmetic |
 
@@ -35,6 +36,7 @@ mod functions;
 pub mod int;
 #[cfg(test)]
 mod known_answers;
+pub mod logic;
 pub mod reduce;
 pub mod soft;
 #[cfg(test)]

@@ -147,9 +147,10 @@ fn check_header(bytes: &[u8]) -> Result<(), HeaderFault> {
     let mut json = serde_json::Deserializer::from_slice(header);
     json.deserialize_map(&mut names)
         .map_err(|error| HeaderFault::Invalid(error.to_string()))?;
-    names
-        .twice
-        .map_or(Ok(()), |name| Err(HeaderFault::Duplicate(name)))
+    match names.twice {
+        Some(name) => Err(HeaderFault::Duplicate(name)),
+        None => Ok(()),
+    }
 }
 
 struct Names {

@@ -23,7 +23,14 @@ impl Weights {
     /// The system refuses; an older file at `path` is untouched then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaveError> {
         let path = path.as_ref();
-        let partial = neighbour(path);
+        self.replace(path).map_err(|source| SaveError {
+            path: path.into(),
+            source,
+        })
+    }
+
+    fn replace(&self, path: &Path) -> io::Result<()> {
+        let partial = neighbour(path)?;
         let outcome = self
             .save_partial(&partial)
             .and_then(|()| fs::rename(&partial, path));
@@ -31,11 +38,8 @@ impl Weights {
             // The first error is the one to report.
             let _ = fs::remove_file(&partial);
         }
-        let outcome = outcome.and_then(|()| sync_folder(path));
-        outcome.map_err(|source| SaveError {
-            path: path.into(),
-            source,
-        })
+        outcome?;
+        sync_folder(path)
     }
 
     fn save_partial(&self, partial: &Path) -> io::Result<()> {
@@ -124,10 +128,14 @@ fn write_elements(tensor: &Tensor, to: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn neighbour(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
+fn neighbour(path: &Path) -> io::Result<PathBuf> {
+    let Some(name) = path.file_name() else {
+        let reason = "the path does not end in a file name";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    };
+    let mut name = name.to_os_string();
     name.push(".partial");
-    path.with_file_name(name)
+    Ok(path.with_file_name(name))
 }
 
 /// Makes the rename itself durable, where folders can be synced.

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::program::{DType, Operator, TensorType, ValueId};
+use crate::program::{DType, Elementwise, Operator, TensorType, ValueId};
 
 use super::layout::Layout;
-use super::plan::{Place, operand_dtype};
+use super::plan::Place;
 use super::rows::{Code, Extent, Instruction, Load, MAX_LOADS, MAX_REGISTERS, Operand, RowKernel};
 
 /// A node that rows can compute; no operator means "the same elements, in order".
@@ -196,7 +196,7 @@ impl Draft {
             *operand = self.operand(access);
         }
         let extent = self.result_extent(&node, types);
-        let code = code(&node, operand_dtype(types, &node.operands));
+        let code = code(&node, types);
         if matches!(code, Code::Sum | Code::Max | Code::Argmax | Code::Pick) {
             operands[0] = self.spelled_out(operands[0]);
         }
@@ -482,7 +482,11 @@ fn rename(instruction: &mut Instruction, target: usize, physical: &[Option<usize
     }
 }
 
-fn code(node: &Node, dtype: DType) -> Code {
+#[expect(
+    clippy::expect_used,
+    reason = "the plan adds nodes that rows can compute"
+)]
+fn code(node: &Node, types: &[TensorType]) -> Code {
     match &node.operator {
         None => Code::Copy,
         Some(Operator::Sum) => Code::Sum,
@@ -490,6 +494,12 @@ fn code(node: &Node, dtype: DType) -> Code {
         Some(Operator::Argmax) => Code::Argmax,
         Some(Operator::TakeAlongLast) => Code::Pick,
         Some(Operator::OneHot { .. }) => Code::OneHot,
-        Some(operator) => Code::Elementwise(operator.clone(), dtype),
+        Some(operator) => {
+            let operands = node.operands.iter();
+            let dtypes: Vec<DType> = operands.map(|id| types[id.index()].dtype).collect();
+            let row = Elementwise::of(operator, &dtypes)
+                .expect("invariant: any other operator of a fused group is elementwise");
+            Code::Elementwise(row)
+        }
     }
 }

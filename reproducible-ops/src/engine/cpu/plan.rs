@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-use crate::program::{DType, Operator, Program, Role, Shape, TensorType, ValueId};
+use crate::program::{Operator, Program, Role, Shape, TensorType, ValueId};
 
 use super::draft::{Draft, Node};
 use super::layout::Layout;
@@ -694,11 +694,4 @@ fn starts(layout: &Layout, outer: usize) -> Vec<usize> {
             .collect();
     }
     starts
-}
-
-/// The element type an elementwise operator works on: that of its first operand.
-pub(super) fn operand_dtype(types: &[TensorType], operands: &[ValueId]) -> DType {
-    operands
-        .first()
-        .map_or(DType::F32, |id| types[id.index()].dtype)
 }

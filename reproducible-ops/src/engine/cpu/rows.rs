@@ -9,7 +9,7 @@
 //!
 //! Rows are independent: parts of the row range may run on different threads.
 
-use crate::program::{Comparison, DType, Operator, ValueId};
+use crate::program::{Element, Elementwise, ValueId, elementwise_table};
 use crate::scalar;
 
 use super::layout::Layout;
@@ -62,8 +62,8 @@ pub(super) enum Operand {
 pub(super) enum Code {
     /// Copies external value `n` into a register, following its layout.
     Load(usize),
-    /// An elementwise operator; the type is that of its first operand.
-    Elementwise(Operator, DType),
+    /// An elementwise operator.
+    Elementwise(Elementwise),
     /// Bits unchanged.
     Copy,
     /// 1 where the column is the row's id.
@@ -277,6 +277,32 @@ macro_rules! zip {
     };
 }
 
+/// `target = f(a, b, c)`, element by element. Only what is frequent has a loop that becomes vector
+/// code: the first operand a whole tensor, the others whole tensors or one of them a constant.
+macro_rules! zip3 {
+    ($target:expr, $a:expr, $b:expr, $c:expr, |$x:ident, $y:ident, $z:ident| $value:expr) => {
+        match ($a, $b, $c) {
+            (Source::Slice(a), Source::Slice(b), Source::Slice(c)) => {
+                for (((target, &$x), &$y), &$z) in $target.iter_mut().zip(a).zip(b).zip(c) {
+                    *target = $value;
+                }
+            }
+            (Source::Slice(a), b, Source::Splat($z)) => {
+                zip!($target, Source::Slice(a), b, |$x, $y| $value)
+            }
+            (Source::Slice(a), Source::Splat($y), c) => {
+                zip!($target, Source::Slice(a), c, |$x, $z| $value)
+            }
+            (a, b, c) => {
+                for (index, target) in $target.iter_mut().enumerate() {
+                    let ($x, $y, $z) = (element(a, index), element(b, index), element(c, index));
+                    *target = $value;
+                }
+            }
+        }
+    };
+}
+
 /// `target = f(row)` for each row of a full operand.
 macro_rules! reduce {
     ($target:expr, $source:expr, $cols:expr, |$row:ident| $value:expr) => {
@@ -305,14 +331,8 @@ impl Tile<'_> {
         match &instruction.code {
             Code::Load(index) => self.load(*index, target),
             Code::Copy => map!(target, source(0), |x| x),
-            Code::Elementwise(operator, DType::F32) => {
-                f32_loop(operator, target, source(0), source(1), source(2))
-            }
-            Code::Elementwise(operator, DType::I32) => {
-                i32_loop(operator, target, source(0), source(1), source(2))
-            }
-            Code::Elementwise(operator, DType::Bool) => {
-                bool_loop(operator, target, source(0), source(1), source(2))
+            Code::Elementwise(row) => {
+                elementwise(*row, target, [source(0), source(1), source(2)]);
             }
             Code::OneHot => one_hot(target, source(0), self.kernel.cols),
             Code::Sum => reduce!(target, source(0), self.kernel.cols, |row| {
@@ -365,8 +385,9 @@ impl Tile<'_> {
 }
 
 #[inline(always)]
+#[expect(clippy::expect_used, reason = "inference refuses empty rows")]
 fn argmax(row: &[f32]) -> u32 {
-    scalar::reduce::argmax(row).map_or(0, |index| index as u32)
+    scalar::reduce::argmax(row).expect("invariant: a row of `argmax` is not empty") as u32
 }
 
 /// Place of the first element of a row, all axes but the last counted in order.
@@ -388,7 +409,7 @@ fn row_offset(layout: &Layout, row: usize) -> usize {
 #[inline(always)]
 fn copy_row(target: &mut [u32], source: &[u32], step: usize) {
     match step {
-        0 => target.fill(source.first().copied().unwrap_or(0)),
+        0 => target.fill(source[0]),
         1 => target.copy_from_slice(&source[..target.len()]),
         _ => {
             for (target, &word) in target.iter_mut().zip(source.iter().step_by(step)) {
@@ -426,134 +447,35 @@ fn at(source: Source<'_>, row: usize) -> u32 {
     }
 }
 
+/// One loop per row of the operator table, each over its function of [`crate::scalar`].
 #[inline(always)]
-fn f32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_>, c: Source<'_>) {
-    use Operator::*;
-    match operator {
-        Neg => map!(target, a, |x| scalar::neg(f32::from_bits(x)).to_bits()),
-        Abs => map!(target, a, |x| scalar::abs(f32::from_bits(x)).to_bits()),
-        Sqrt => map!(target, a, |x| scalar::sqrt(f32::from_bits(x)).to_bits()),
-        Exp => map!(target, a, |x| scalar::exp(f32::from_bits(x)).to_bits()),
-        Log => map!(target, a, |x| scalar::log(f32::from_bits(x)).to_bits()),
-        Tanh => map!(target, a, |x| scalar::tanh(f32::from_bits(x)).to_bits()),
-        Add => zip!(target, a, b, |x, y| scalar::add(
-            f32::from_bits(x),
-            f32::from_bits(y)
-        )
-        .to_bits()),
-        Sub => zip!(target, a, b, |x, y| scalar::sub(
-            f32::from_bits(x),
-            f32::from_bits(y)
-        )
-        .to_bits()),
-        Mul => zip!(target, a, b, |x, y| scalar::mul(
-            f32::from_bits(x),
-            f32::from_bits(y)
-        )
-        .to_bits()),
-        Div => zip!(target, a, b, |x, y| scalar::div(
-            f32::from_bits(x),
-            f32::from_bits(y)
-        )
-        .to_bits()),
-        Max => zip!(target, a, b, |x, y| scalar::max(
-            f32::from_bits(x),
-            f32::from_bits(y)
-        )
-        .to_bits()),
-        Min => zip!(target, a, b, |x, y| scalar::min(
-            f32::from_bits(x),
-            f32::from_bits(y)
-        )
-        .to_bits()),
-        Compare(Comparison::Equal) => zip!(target, a, b, |x, y| u32::from(
-            f32::from_bits(x) == f32::from_bits(y)
-        )),
-        Compare(Comparison::Less) => zip!(target, a, b, |x, y| u32::from(
-            f32::from_bits(x) < f32::from_bits(y)
-        )),
-        Compare(Comparison::LessEqual) => zip!(target, a, b, |x, y| u32::from(
-            f32::from_bits(x) <= f32::from_bits(y)
-        )),
-        Cast(DType::I32) => map!(target, a, |x| scalar::cast::f32_to_i32(f32::from_bits(x))
-            as u32),
-        Cast(DType::Bool) => map!(target, a, |x| u32::from(f32::from_bits(x) != 0.0)),
-        _ => moves(operator, target, a, b, c),
+fn elementwise(row: Elementwise, target: &mut [u32], sources: [Source<'_>; 3]) {
+    let [a, b, c] = sources;
+    macro_rules! apply {
+        ($function:path, ($x:ident)) => {
+            map!(target, a, |x| $function($x::from_word(x)).to_word())
+        };
+        ($function:path, ($x:ident, $y:ident)) => {
+            zip!(target, a, b, |x, y| {
+                $function($x::from_word(x), $y::from_word(y)).to_word()
+            })
+        };
+        ($function:path, ($x:ident, $y:ident, $z:ident)) => {
+            zip3!(target, a, b, c, |x, y, z| {
+                $function($x::from_word(x), $y::from_word(y), $z::from_word(z)).to_word()
+            })
+        };
     }
-}
-
-#[inline(always)]
-fn i32_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_>, c: Source<'_>) {
-    use Operator::*;
-    match operator {
-        Neg => map!(target, a, |x| (x as i32).wrapping_neg() as u32),
-        Abs => map!(target, a, |x| (x as i32).wrapping_abs() as u32),
-        Add => zip!(target, a, b, |x, y| x.wrapping_add(y)),
-        Sub => zip!(target, a, b, |x, y| x.wrapping_sub(y)),
-        Mul => zip!(target, a, b, |x, y| x.wrapping_mul(y)),
-        Max => zip!(target, a, b, |a, b| (a as i32).max(b as i32) as u32),
-        Min => zip!(target, a, b, |a, b| (a as i32).min(b as i32) as u32),
-        Compare(Comparison::Equal) => zip!(target, a, b, |a, b| u32::from(a == b)),
-        Compare(Comparison::Less) => zip!(target, a, b, |a, b| u32::from((a as i32) < b as i32)),
-        Compare(Comparison::LessEqual) => {
-            zip!(target, a, b, |a, b| u32::from(a as i32 <= b as i32))
-        }
-        Cast(DType::F32) => map!(target, a, |x| scalar::cast::i32_to_f32(x as i32).to_bits()),
-        Cast(DType::Bool) => map!(target, a, |x| u32::from(x != 0)),
-        _ => moves(operator, target, a, b, c),
-    }
-}
-
-#[inline(always)]
-fn bool_loop(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_>, c: Source<'_>) {
-    use Operator::*;
-    match operator {
-        Not => map!(target, a, |x| x ^ 1),
-        And => zip!(target, a, b, |a, b| a & b),
-        Or => zip!(target, a, b, |a, b| a | b),
-        Cast(DType::F32) => map!(target, a, |x| scalar::cast::i32_to_f32(x as i32).to_bits()),
-        _ => moves(operator, target, a, b, c),
-    }
-}
-
-/// Operators that move bits without looking at their type.
-#[inline(always)]
-fn moves(operator: &Operator, target: &mut [u32], a: Source<'_>, b: Source<'_>, c: Source<'_>) {
-    match operator {
-        Operator::Select => select(target, a, b, c),
-        _ => map!(target, a, |x| x),
-    }
-}
-
-#[inline(always)]
-fn select(target: &mut [u32], condition: Source<'_>, a: Source<'_>, b: Source<'_>) {
-    match (condition, a, b) {
-        (Source::Slice(condition), Source::Slice(a), Source::Slice(b)) => {
-            for (((target, &c), &a), &b) in target.iter_mut().zip(condition).zip(a).zip(b) {
-                *target = if c != 0 { a } else { b };
+    macro_rules! loops {
+        ($(
+            $row:ident $name:literal $operator:tt $operands:tt -> $result:ident, $function:path;
+        )+) => {
+            match row {
+                $(Elementwise::$row => apply!($function, $operands),)+
             }
-        }
-        (Source::Slice(condition), a, Source::Splat(b)) => {
-            zip!(target, a, Source::Slice(condition), |a, c| if c != 0 {
-                a
-            } else {
-                b
-            });
-        }
-        (Source::Slice(condition), Source::Splat(a), b) => {
-            zip!(target, b, Source::Slice(condition), |b, c| if c != 0 {
-                a
-            } else {
-                b
-            });
-        }
-        (condition, a, b) => {
-            for (index, target) in target.iter_mut().enumerate() {
-                let chosen = if element(condition, index) != 0 { a } else { b };
-                *target = element(chosen, index);
-            }
-        }
+        };
     }
+    elementwise_table!(loops)
 }
 
 #[inline(always)]
@@ -562,5 +484,96 @@ fn element(source: Source<'_>, index: usize) -> u32 {
         Source::Slice(words) => words[index],
         Source::Splat(word) => word,
         Source::PerRow(words, cols) => words[index / cols],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::vectors;
+
+    const ROWS: usize = 9;
+    const COLS: usize = 37;
+
+    /// How a loop is given an operand.
+    #[derive(Clone, Copy, Debug)]
+    enum Form {
+        Whole,
+        Constant,
+        PerRow,
+    }
+
+    impl Form {
+        fn source(self, words: &[u32]) -> Source<'_> {
+            match self {
+                Self::Whole => Source::Slice(words),
+                Self::Constant => Source::Splat(words[0]),
+                Self::PerRow => Source::PerRow(&words[..ROWS], COLS),
+            }
+        }
+
+        fn word(self, words: &[u32], index: usize) -> u32 {
+            match self {
+                Self::Whole => words[index],
+                Self::Constant => words[0],
+                Self::PerRow => words[index / COLS],
+            }
+        }
+    }
+
+    struct Loop<'a> {
+        row: Elementwise,
+        target: &'a mut [u32],
+        sources: [Source<'a>; 3],
+    }
+
+    impl vector::Task for Loop<'_> {
+        #[inline(always)]
+        fn run(self) {
+            elementwise(self.row, self.target, self.sources);
+        }
+    }
+
+    fn check(row: Elementwise, forms: [Form; 3], operands: &[Vec<u32>]) {
+        let arity = operands.len();
+        let expected: Vec<u32> = (0..ROWS * COLS)
+            .map(|index| {
+                let words = (0..arity).map(|n| forms[n].word(&operands[n], index));
+                row.apply(&words.collect::<Vec<u32>>())
+            })
+            .collect();
+        for path in Path::available() {
+            let mut target = vec![0xdead_beef; ROWS * COLS];
+            let mut sources = [Source::Splat(0); 3];
+            for (n, source) in sources.iter_mut().enumerate().take(arity) {
+                *source = forms[n].source(&operands[n]);
+            }
+            let task = Loop {
+                row,
+                target: &mut target,
+                sources,
+            };
+            vector::dispatch(path, task);
+            assert_eq!(target, expected, "{} of {forms:?} on {path}", row.name());
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table_has_a_loop_for_every_form_of_its_operands() {
+        const FORMS: [Form; 3] = [Form::Whole, Form::Constant, Form::PerRow];
+        for &row in Elementwise::ALL {
+            let arity = row.operands().len();
+            let drawn: Vec<Vec<u32>> = vectors(row, 2 * ROWS * COLS)
+                .map(|vector| vector.operands)
+                .collect();
+            let drawn = &drawn[drawn.len() - ROWS * COLS..];
+            let operands: Vec<Vec<u32>> = (0..arity)
+                .map(|n| drawn.iter().map(|words| words[n]).collect())
+                .collect();
+            for choice in 0..3usize.pow(arity as u32) {
+                let forms = [FORMS[choice % 3], FORMS[choice / 3 % 3], FORMS[choice / 9]];
+                check(row, forms, &operands);
+            }
+        }
     }
 }

@@ -1,27 +1,44 @@
 //! Elementwise rules. `d` is the gradient of the result `y`, `a` and `b` are the operands.
 
-use crate::program::{Built, Comparison, DType, Operator};
+use crate::program::{Built, Comparison, Elementwise as Row, Operator};
 
 use super::{Emitter, Site};
 
 pub(super) fn gradient(e: &mut Emitter, site: &Site<'_>, operand: usize) -> Option<Built> {
-    use Operator::*;
-    Some(match site.operator {
-        Neg => e.neg(site.gradient),
-        Abs => abs(e, site),
-        Sqrt => sqrt(e, site),
-        Exp => e.mul(site.gradient, site.output),
-        Log => e.div(site.gradient, site.operands[0]),
-        Tanh => tanh(e, site),
-        Cast(DType::F32) => Ok(site.gradient),
-        Add => Ok(site.gradient),
-        Sub => sub(e, site, operand),
-        Mul => e.mul(site.gradient, site.operands[1 - operand]),
-        Div => div(e, site, operand),
-        Max => pick(e, site, operand, [0, 1]),
-        Min => pick(e, site, operand, [1, 0]),
-        Select if operand > 0 => select(e, site, operand),
-        _ => return None,
+    Some(match e.row(site)? {
+        Row::NegF32 => e.neg(site.gradient),
+        Row::AbsF32 => abs(e, site),
+        Row::SqrtF32 => sqrt(e, site),
+        Row::ExpF32 => e.mul(site.gradient, site.output),
+        Row::LogF32 => e.div(site.gradient, site.operands[0]),
+        Row::TanhF32 => tanh(e, site),
+        Row::CastF32ToF32 => Ok(site.gradient),
+        Row::AddF32 => Ok(site.gradient),
+        Row::SubF32 => sub(e, site, operand),
+        Row::MulF32 => e.mul(site.gradient, site.operands[1 - operand]),
+        Row::DivF32 => div(e, site, operand),
+        Row::MaxF32 => pick(e, site, operand, [0, 1]),
+        Row::MinF32 => pick(e, site, operand, [1, 0]),
+        Row::SelectF32 if operand > 0 => select(e, site, operand),
+        // The condition of a selection, integers and bools: see the module documentation of `grad`.
+        Row::SelectF32 | Row::SelectI32 | Row::SelectBool => return None,
+        Row::NegI32
+        | Row::AbsI32
+        | Row::AddI32
+        | Row::SubI32
+        | Row::MulI32
+        | Row::MaxI32
+        | Row::MinI32 => return None,
+        Row::NotBool | Row::AndBool | Row::OrBool => return None,
+        Row::EqualF32
+        | Row::EqualI32
+        | Row::LessF32
+        | Row::LessI32
+        | Row::LessEqualF32
+        | Row::LessEqualI32 => return None,
+        Row::CastF32ToI32 | Row::CastF32ToBool => return None,
+        Row::CastI32ToF32 | Row::CastI32ToI32 | Row::CastI32ToBool => return None,
+        Row::CastBoolToF32 | Row::CastBoolToI32 | Row::CastBoolToBool => return None,
     })
 }
 

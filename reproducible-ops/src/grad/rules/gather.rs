@@ -4,20 +4,9 @@ use crate::program::{Built, Comparison, DType, Operator, Shape, ValueId};
 
 use super::{Emitter, Site};
 
-pub(super) fn gradient(e: &mut Emitter, site: &Site<'_>, operand: usize) -> Option<Built> {
-    use Operator::*;
-    Some(match (site.operator, operand) {
-        (GatherRows, 0) => gather_rows(e, site),
-        (TakeAlongLast, 0) => take_along_last(e, site),
-        (UpdateRows, 0) => updated_base(e, site),
-        (UpdateRows, 1) => updated_rows(e, site),
-        _ => return None,
-    })
-}
-
 /// `onehot(ids)ᵀ · d`: row r of the table receives the sum of the gradients of its readers, in
 /// their order.
-fn gather_rows(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn gather_rows(e: &mut Emitter, site: &Site<'_>) -> Built {
     let [table, ids] = [site.operands[0], site.operands[1]];
     let (classes, width) = (e.shape_of(table).rows(), e.shape_of(table).last());
     let count = e.shape_of(ids).elements();
@@ -32,7 +21,7 @@ fn gather_rows(e: &mut Emitter, site: &Site<'_>) -> Built {
 /// At each place the sum of `d` over the picks that chose it, one reduction tree over the picks. A
 /// selection and not a product with a one-hot matrix, so that an infinite `d` stays where it
 /// belongs.
-fn take_along_last(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn take_along_last(e: &mut Emitter, site: &Site<'_>) -> Built {
     let source = e.shape_of(site.operands[0]);
     let (rows, classes) = (source.rows(), source.last());
     let picks = e.shape_of(site.operands[1]).last();
@@ -56,7 +45,7 @@ fn repeated(e: &mut Emitter, x: ValueId, shape: [usize; 3], to: &Shape) -> Built
 }
 
 /// `d` with zeros in the rows that were overwritten.
-fn updated_base(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn updated_base(e: &mut Emitter, site: &Site<'_>) -> Built {
     let zeros = e.zeros_like(site.operands[1])?;
     e.push(
         Operator::UpdateRows,
@@ -66,7 +55,7 @@ fn updated_base(e: &mut Emitter, site: &Site<'_>) -> Built {
 
 /// The rows of `d` that were written, zeros for those that fell outside: a gather from `d` as a
 /// table of all batches' rows, whose ids are −1 outside the batch's own range.
-fn updated_rows(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn updated_rows(e: &mut Emitter, site: &Site<'_>) -> Built {
     let (base, rows) = (e.shape_of(site.operands[0]), e.shape_of(site.operands[1]));
     let (height, width) = (last_but_one(&base), base.last());
     let places = Shape::new([

@@ -4,23 +4,15 @@ use crate::program::{Built, Operator};
 
 use super::{Emitter, Site};
 
-pub(super) fn gradient(e: &mut Emitter, site: &Site<'_>, operand: usize) -> Option<Built> {
-    match (site.operator, operand) {
-        (Operator::MatmulNt, 0) => Some(left(e, site)),
-        (Operator::MatmulNt, 1) => Some(right(e, site)),
-        _ => None,
-    }
-}
-
 /// `dA = dC · B`, as `dC · (Bᵀ)ᵀ`.
-fn left(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn left(e: &mut Emitter, site: &Site<'_>) -> Built {
     let b = e.transpose(site.operands[1])?;
     e.push(Operator::MatmulNt, &[site.gradient, b])
 }
 
 /// `dB = dCᵀ · A`, as `dCᵀ · (Aᵀ)ᵀ`. The transposes are nodes of their own, which engines fold into
 /// packing.
-fn right(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn right(e: &mut Emitter, site: &Site<'_>) -> Built {
     let d = e.transpose(site.gradient)?;
     let a = e.transpose(site.operands[0])?;
     e.push(Operator::MatmulNt, &[d, a])

@@ -4,26 +4,13 @@ use crate::program::{Built, Operator, Shape, ValueId};
 
 use super::{Emitter, Site};
 
-pub(super) fn gradient(e: &mut Emitter, site: &Site<'_>, operand: usize) -> Option<Built> {
-    use Operator::*;
-    Some(match site.operator {
-        Reshape(_) => reshape(e, site),
-        Permute(axes) => permute(e, site, axes),
-        Expand(_) => expand(e, site),
-        Slice { starts, ends } => slice(e, site, starts, ends),
-        Concat { axis } => concat(e, site, operand, *axis),
-        Pad { before, .. } => pad(e, site, before),
-        _ => return None,
-    })
-}
-
-fn reshape(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn reshape(e: &mut Emitter, site: &Site<'_>) -> Built {
     let shape = e.shape_of(site.operands[0]);
     e.reshape(site.gradient, shape)
 }
 
 /// The inverse permutation.
-fn permute(e: &mut Emitter, site: &Site<'_>, axes: &[usize]) -> Built {
+pub(super) fn permute(e: &mut Emitter, site: &Site<'_>, axes: &[usize]) -> Built {
     let mut inverse = vec![0; axes.len()];
     axes.iter()
         .enumerate()
@@ -32,13 +19,13 @@ fn permute(e: &mut Emitter, site: &Site<'_>, axes: &[usize]) -> Built {
 }
 
 /// The sum over the axes that were repeated: see [`sum_repeated`].
-fn expand(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn expand(e: &mut Emitter, site: &Site<'_>) -> Built {
     let source = e.shape_of(site.operands[0]);
     sum_repeated(e, site.gradient, &source)
 }
 
 /// Zeros around `d`.
-fn slice(e: &mut Emitter, site: &Site<'_>, starts: &[usize], ends: &[usize]) -> Built {
+pub(super) fn slice(e: &mut Emitter, site: &Site<'_>, starts: &[usize], ends: &[usize]) -> Built {
     let dims = e.dims(site.operands[0]);
     let after = dims.iter().zip(ends).map(|(dim, end)| dim - end).collect();
     e.push(
@@ -51,7 +38,7 @@ fn slice(e: &mut Emitter, site: &Site<'_>, starts: &[usize], ends: &[usize]) -> 
 }
 
 /// The operand's part of `d`.
-fn concat(e: &mut Emitter, site: &Site<'_>, operand: usize, axis: usize) -> Built {
+pub(super) fn concat(e: &mut Emitter, site: &Site<'_>, operand: usize, axis: usize) -> Built {
     let start: usize = site.operands[..operand]
         .iter()
         .map(|&id| e.dims(id)[axis])
@@ -62,7 +49,7 @@ fn concat(e: &mut Emitter, site: &Site<'_>, operand: usize, axis: usize) -> Buil
 }
 
 /// The inner part of `d`.
-fn pad(e: &mut Emitter, site: &Site<'_>, before: &[usize]) -> Built {
+pub(super) fn pad(e: &mut Emitter, site: &Site<'_>, before: &[usize]) -> Built {
     cut(e, site.gradient, before.to_vec(), site.operands[0])
 }
 

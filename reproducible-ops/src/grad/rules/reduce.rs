@@ -4,22 +4,14 @@ use crate::program::{Built, Comparison, Operator};
 
 use super::{Emitter, Site};
 
-pub(super) fn gradient(e: &mut Emitter, site: &Site<'_>) -> Option<Built> {
-    Some(match site.operator {
-        Operator::Sum => sum(e, site),
-        Operator::ReduceMax => reduce_max(e, site),
-        _ => return None,
-    })
-}
-
 /// `d` repeated along the axis.
-fn sum(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn sum(e: &mut Emitter, site: &Site<'_>) -> Built {
     let shape = e.shape_of(site.operands[0]);
     e.expand(site.gradient, shape)
 }
 
 /// `d` at the first largest element, 0 elsewhere.
-fn reduce_max(e: &mut Emitter, site: &Site<'_>) -> Built {
+pub(super) fn reduce_max(e: &mut Emitter, site: &Site<'_>) -> Built {
     let shape = e.shape_of(site.operands[0]);
     if shape.last() == 0 {
         return e.full(0.0, shape);

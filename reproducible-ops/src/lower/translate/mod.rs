@@ -316,7 +316,10 @@ fn type_of(tensor: &TensorIr) -> Result<TensorType, Fault> {
 
 /// The way out for an operator that has no rule.
 fn remedy(operator: &str) -> &'static str {
-    let variant = operator.rsplit("::").next().unwrap_or(operator);
+    let variant = match operator.rsplit_once("::") {
+        Some((_, variant)) => variant,
+        None => operator,
+    };
     match variant {
         "Sin" | "Cos" | "Tan" | "Sinh" | "Cosh" | "ArcSin" | "ArcCos" | "ArcTan" | "ArcTan2" => {
             "compute the table on the host and declare it with `Recorder::constant`"

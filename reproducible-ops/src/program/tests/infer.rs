@@ -117,7 +117,10 @@ fn wrong_operand_counts_are_refused() {
     }
     assert!(matches!(
         infer(Concat { axis: 0 }, &[]),
-        Err(TypeError::Arity { expected: 1, .. })
+        Err(TypeError::Arity {
+            expected: Arity::AtLeast(1),
+            ..
+        })
     ));
     let full = Full {
         dtype: DType::F32,
@@ -127,7 +130,7 @@ fn wrong_operand_counts_are_refused() {
     assert!(matches!(
         infer(full, &[f32(&[])]),
         Err(TypeError::Arity {
-            expected: 0,
+            expected: Arity::Exactly(0),
             found: 1,
             ..
         })
