@@ -27,7 +27,7 @@ use cases::Case;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Name of the engine, with its path.
+    /// Name of the engine, with its instruction set.
     pub engine: String,
     /// Cases that gave the pinned bits.
     pub cases: usize,
@@ -195,7 +195,7 @@ fn first_difference(
 mod tests {
     use super::*;
     use crate::engine::Session;
-    use crate::engine::cpu::{CpuEngine, Path};
+    use crate::engine::cpu::{CpuEngine, InstructionSet};
     use crate::program::{Operator, Program};
     use std::collections::BTreeSet;
 
@@ -290,12 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn every_path_conforms() {
-        for path in Path::available() {
+    fn every_instruction_set_conforms() {
+        for isa in InstructionSet::available() {
             for threads in [1, 2] {
-                let report = check(&CpuEngine::with_path(path, threads)).expect("conforms");
+                let report =
+                    check(&CpuEngine::with_instruction_set(isa, threads).expect("available"))
+                        .expect("conforms");
                 assert_eq!(report.cases, ANSWERS.len());
-                assert!(report.engine.contains(path.name()) && report.elements > 10_000);
+                assert!(report.engine.contains(isa.name()) && report.elements > 10_000);
             }
         }
     }

@@ -67,7 +67,7 @@ pub(crate) fn canonicalise(dtype: DType, words: &mut [u32]) {
 
 /// Something that can execute programs.
 pub trait Engine: Send + Sync {
-    /// Name with the path in use, for people: `cpu (avx512, 2 threads)`.
+    /// Name with the instruction set in use, for people: `cpu (avx512, 2 threads)`.
     fn name(&self) -> String;
 
     /// Prepares a program: checks it, plans buffers and kernels.

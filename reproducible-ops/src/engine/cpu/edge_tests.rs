@@ -2,7 +2,7 @@
 //! reference.
 
 use super::tests::{assert_equal, random_tensor};
-use super::{CpuEngine, Path};
+use super::{CpuEngine, InstructionSet};
 use crate::engine::{Engine, reference};
 use crate::program::{
     Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, ValueId,
@@ -277,9 +277,9 @@ fn a_row_alone_has_the_bits_it_has_in_a_batch() {
     let rows = 67;
     let (batch, single) = (program(rows), program(1));
     let inputs = inputs_for(&batch, 5);
-    for path in Path::available() {
+    for isa in InstructionSet::available() {
         for threads in 1..=5 {
-            let engine = CpuEngine::with_path(path, threads);
+            let engine = CpuEngine::with_instruction_set(isa, threads).expect("available");
             let mut whole = engine.load(&batch).expect("valid");
             let mut alone = engine.load(&single).expect("valid");
             whole.write("x", &inputs[0]).expect("typed");
@@ -295,7 +295,7 @@ fn a_row_alone_has_the_bits_it_has_in_a_batch() {
                 assert_eq!(
                     alone.read_words("y"),
                     Ok(expected),
-                    "row {row} on {path} with {threads} threads"
+                    "row {row} on {isa} with {threads} threads"
                 );
             }
         }

@@ -12,8 +12,8 @@
 use crate::program::{Comparison, DType, Operator, ValueId};
 use crate::scalar;
 
+use super::instruction_set::InstructionSet;
 use super::layout::Layout;
-use super::path::Path;
 use super::vector;
 
 /// Most outputs of one kernel.
@@ -125,7 +125,7 @@ impl RowKernel {
     /// this part's own.
     pub fn run(
         &self,
-        path: Path,
+        isa: InstructionSet,
         loads: &[&[u32]],
         outputs: [&mut [u32]; MAX_OUTPUTS],
         scratch: &mut [u32],
@@ -140,7 +140,7 @@ impl RowKernel {
             first,
             count,
         };
-        vector::dispatch(path, part);
+        vector::dispatch(isa, part);
     }
 }
 

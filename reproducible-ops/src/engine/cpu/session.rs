@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::engine::{EngineError, Session, canonicalise};
 use crate::program::Program;
 
-use super::path::Path;
+use super::instruction_set::InstructionSet;
 use super::plan::Plan;
 use super::threads::Threads;
 use super::work::Work;
@@ -22,9 +22,9 @@ pub(super) struct CpuSession {
 }
 
 impl CpuSession {
-    pub fn new(program: &Program, path: Path, threads: Arc<Threads>) -> Self {
+    pub fn new(program: &Program, isa: InstructionSet, threads: Arc<Threads>) -> Self {
         Self {
-            work: Work::new(Plan::new(program), path, threads.count()),
+            work: Work::new(Plan::new(program), isa, threads.count()),
             written: vec![false; program.inputs().len()],
             program: Arc::new(program.clone()),
             threads,

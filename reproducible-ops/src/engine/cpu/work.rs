@@ -12,8 +12,8 @@ use crate::program::ValueId;
 use crate::random;
 
 use super::gemm::{Gemm, GemmScratch, Offsets, Operand, PackedB, Rhs, Shape};
+use super::instruction_set::InstructionSet;
 use super::layout::Layout;
-use super::path::Path;
 use super::plan::{BufferId, Matmul, Plan, Step};
 use super::rows::{MAX_LOADS, MAX_OUTPUTS, RowKernel};
 use super::threads;
@@ -69,7 +69,7 @@ const PARALLEL_PRODUCT_FROM: usize = 1 << 18;
 #[derive(Default)]
 pub(super) struct Work {
     pub plan: Plan,
-    path: Path,
+    isa: InstructionSet,
     /// One per thread.
     scratch: Vec<Buffer>,
     pub buffers: Vec<Buffer>,
@@ -80,7 +80,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub fn new(plan: Plan, path: Path, threads: usize) -> Self {
+    pub fn new(plan: Plan, isa: InstructionSet, threads: usize) -> Self {
         let mut buffers: Vec<Buffer> = plan
             .buffer_words
             .iter()
@@ -99,7 +99,7 @@ impl Work {
             kept: plan.steps.iter().map(|_| Kept::default()).collect(),
             batches: plan.steps.iter().map(batches).collect(),
             plan,
-            path,
+            isa,
             buffers,
         }
     }
@@ -121,7 +121,7 @@ impl Work {
     fn step(&mut self, at: usize, gemm_scratch: &[Mutex<GemmScratch>]) {
         let mut machine = Machine {
             plan: &self.plan,
-            path: self.path,
+            isa: self.isa,
             buffers: &mut self.buffers,
             scratch: &mut self.scratch,
             gemm_scratch,
@@ -190,7 +190,7 @@ fn batches(step: &Step) -> Vec<Offsets> {
 /// Borrowed parts of the work while one step runs.
 struct Machine<'a> {
     plan: &'a Plan,
-    path: Path,
+    isa: InstructionSet,
     buffers: &'a mut Vec<Buffer>,
     scratch: &'a mut [Buffer],
     gemm_scratch: &'a [Mutex<GemmScratch>],
@@ -248,7 +248,7 @@ impl Machine<'_> {
         };
         let job = RowJob {
             kernel,
-            path: self.path,
+            isa: self.isa,
             loads: &loads,
         };
         job.split(outputs, &mut self.scratch[..parts], 0, kernel.rows);
@@ -270,10 +270,10 @@ impl Machine<'_> {
         let (a, b) = (operand(&matmul.a), operand(&matmul.b));
         if matmul.keep_packed {
             let start = batches.first().map_or(0, |batch| batch.b);
-            kept.refresh(self.path, Operand { offset: start, ..b }, n, k);
+            kept.refresh(self.isa, Operand { offset: start, ..b }, n, k);
         }
         let rhs = kept.packed.as_ref().map_or(Rhs::Strided(b), Rhs::Packed);
-        let gemm = Gemm::batched(self.path, Shape { m, n, k }, a, rhs, n, batches);
+        let gemm = Gemm::batched(self.isa, Shape { m, n, k }, a, rhs, n, batches);
         let floats: &mut [f32] = bytemuck::cast_slice_mut(c.words_mut());
         let parts = if m * n * k * batches.len() < PARALLEL_PRODUCT_FROM {
             1
@@ -420,7 +420,7 @@ impl Machine<'_> {
         let numbers: &mut [f32] =
             bytemuck::cast_slice_mut(&mut target.words_mut()[..self.count(value)]);
         vector::dispatch(
-            self.path,
+            self.isa,
             Uniform {
                 key,
                 counters: self.words(counter),
@@ -457,11 +457,11 @@ impl vector::Task for Uniform<'_> {
 
 impl Kept {
     /// Packs the operand again if it changed since the last time.
-    fn refresh(&mut self, path: Path, operand: Operand<'_>, n: usize, k: usize) {
+    fn refresh(&mut self, isa: InstructionSet, operand: Operand<'_>, n: usize, k: usize) {
         let repacked = match &mut self.packed {
             Some(_) if self.is_current => Ok(()),
             Some(packed) => packed.repack(operand),
-            None => PackedB::new(path, operand, n, k).map(|packed| self.packed = Some(packed)),
+            None => PackedB::new(isa, operand, n, k).map(|packed| self.packed = Some(packed)),
         };
         self.is_current = repacked.is_ok();
         if repacked.is_err() {
@@ -474,7 +474,7 @@ impl Kept {
 #[derive(Clone, Copy)]
 struct RowJob<'a> {
     kernel: &'a RowKernel,
-    path: Path,
+    isa: InstructionSet,
     loads: &'a [&'a [u32]],
 }
 
@@ -493,7 +493,7 @@ impl RowJob<'_> {
                 .map_or(Default::default(), Buffer::words_mut);
             return self
                 .kernel
-                .run(self.path, self.loads, outputs, words, first, count);
+                .run(self.isa, self.loads, outputs, words, first, count);
         }
         let half = scratch.len() / 2;
         let head_count = count * half / scratch.len();
