@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::CpuEngine;
-use reproducible_ops::weights::Weights;
+use reproducible_ops::weights::Buffers;
 
 use crate::model::generate::{Completion, Prompt, Request};
 use crate::model::{ModelConfig, Tokenizer, init};
@@ -160,7 +160,7 @@ impl Policy for Reader {
             .collect())
     }
 
-    fn load(&mut self, _: Weights) -> Result<(), PolicyError> {
+    fn load(&mut self, _: Buffers) -> Result<(), PolicyError> {
         Ok(())
     }
 }

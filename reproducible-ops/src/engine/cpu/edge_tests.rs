@@ -86,7 +86,7 @@ fn assert_carried(program: &Program, steps: u64) {
                 if program.type_of(id) == Some(expected.ty()) {
                     assert_eq!(
                         session.input_words(&output.name),
-                        Ok(expected.words()),
+                        Ok(expected.words().to_vec()),
                         "{}",
                         output.name
                     );
@@ -294,7 +294,7 @@ fn a_row_alone_has_the_bits_it_has_in_a_batch() {
                 let expected = &whole.read_words("y").expect("declared")[row * 70..][..70];
                 assert_eq!(
                     alone.read_words("y"),
-                    Ok(expected),
+                    Ok(expected.to_vec()),
                     "row {row} on {isa} with {threads} threads"
                 );
             }

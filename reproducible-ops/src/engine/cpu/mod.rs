@@ -5,13 +5,15 @@
 //! program ─▶ plan ─┬─ layout   views are strides, not copies
 //!                  ├─ draft    elementwise chains, softmax, norms and updates become one kernel over rows
 //!                  └─ buffers  values share memory by liveness
-//!        session ──┬─ rows     fused kernels, tile by tile (vector: one source, compiled per instruction set)
+//!        session ──┬─ memory   inputs and outputs are shared with other sessions, copied on write
+//!            work ─┼─ rows     fused kernels, tile by tile (vector: one source, compiled per instruction set)
 //!                  ├─ gemm     matrix products in the ro1 order
-//!                  └─ threads  parts of a step own disjoint outputs; sums are never split
+//!                  └─ parallel parts of a step own disjoint outputs; sums are never split
 //! ```
 //!
-//! After its first run a session allocates nothing: a step only reads and writes planned buffers.
-//! Sessions of one engine take turns where it has more than one thread.
+//! After its first run a session whose buffers nobody else holds allocates nothing: a step only
+//! reads and writes planned buffers. Sessions of one engine take turns where it has more than one
+//! thread.
 
 mod buffers;
 mod draft;
@@ -20,10 +22,13 @@ mod edge_tests;
 pub mod gemm;
 pub mod instruction_set;
 mod layout;
+mod memory;
+mod parallel;
 mod plan;
 mod recompute;
 mod rows;
 mod session;
+mod step;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -32,8 +37,9 @@ mod work;
 
 use std::sync::Arc;
 
-use crate::engine::{Engine, EngineError, Session};
+use crate::engine::{Buffer, Engine, EngineError, Session};
 use crate::program::Program;
+use crate::tensor::Tensor;
 
 pub use instruction_set::{InstructionSet, InstructionSetError};
 
@@ -93,5 +99,9 @@ impl Engine for CpuEngine {
             self.isa,
             Arc::clone(&self.threads),
         )))
+    }
+
+    fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
+        Ok(session::upload(tensor))
     }
 }

@@ -430,7 +430,7 @@ fn carried_state_is_updated_in_place_and_advances() {
         session.read("total").expect("declared").as_f32(),
         Ok(&[18.0][..])
     );
-    assert_eq!(session.input_words("count"), Ok(&[3.0f32.to_bits()][..]));
+    assert_eq!(session.input_words("count"), Ok(vec![3.0f32.to_bits()]));
 }
 
 #[test]
