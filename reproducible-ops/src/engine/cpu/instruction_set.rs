@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_available_paths_read_back() {
+    fn names_of_available_sets_read_back() {
         for isa in InstructionSet::available() {
             assert_eq!(isa.to_string().parse(), Ok(isa));
         }
