@@ -37,7 +37,7 @@ impl Decoding {
     pub fn first_logits(&mut self) -> Result<Vec<f32>> {
         self.step(&vec![FIRST_TOKEN; self.run.batch], self.run.start)?;
         let logits = self.session.read_words("logits")?;
-        Ok(logits.iter().map(|&word| f32::from_bits(word)).collect())
+        Ok(logits.into_iter().map(f32::from_bits).collect())
     }
 
     /// Seconds of one run.
@@ -46,7 +46,7 @@ impl Decoding {
         let mut tokens = vec![FIRST_TOKEN; self.run.batch];
         for position in self.run.start..self.run.start + self.run.tokens {
             self.step(&tokens, position)?;
-            tokens.copy_from_slice(self.session.read_words("greedy")?);
+            tokens = self.session.read_words("greedy")?;
             self.session.advance();
         }
         Ok(start.elapsed().as_secs_f64())

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
-use reproducible_ops::engine::cpu::Path;
+use reproducible_ops::engine::cpu::InstructionSet;
 use reproducible_ops::engine::cpu::gemm::{Gemm, GemmScratch, Offsets, PackedB, Rhs, Shape};
 
 use super::cases::{Case, Data, operand};
@@ -55,24 +55,24 @@ fn writing<'a>(case: &Case, multiply: impl FnMut(&mut [f32]) + 'a) -> Contender<
 
 /// Strided operands, or the right one packed beforehand; bounds are checked in every call.
 fn ours<'a>(case: &'a Case, data: &'a Data, team: &'a Team) -> Result<Contender<'a>> {
-    let path = Path::detect();
+    let isa = InstructionSet::detect();
     let Shape { n, k, .. } = case.shape;
     let (a, b) = (
         operand(&data.a, case.a_strides()),
         operand(&data.b, case.b_strides()),
     );
     let packed = if case.weights {
-        Some(PackedB::new(path, b, n, k)?)
+        Some(PackedB::new(isa, b, n, k)?)
     } else {
         None
     };
     let scratches: Vec<_> = (0..team.threads())
         .map(|_| Mutex::new(GemmScratch::new()))
         .collect();
-    Gemm::batched(path, case.shape, a, Rhs::Strided(b), n, &data.offsets)?;
+    Gemm::batched(isa, case.shape, a, Rhs::Strided(b), n, &data.offsets)?;
     Ok(writing(case, move |c| {
         let b = packed.as_ref().map_or(Rhs::Strided(b), Rhs::Packed);
-        let gemm = Gemm::batched(path, case.shape, a, b, n, &data.offsets);
+        let gemm = Gemm::batched(isa, case.shape, a, b, n, &data.offsets);
         let run = gemm.and_then(|gemm| gemm.run_parallel(c, &scratches, |task| team.run(task)));
         run.unwrap_or_else(|error| panic!("the product that was checked before: {error}"));
     }))

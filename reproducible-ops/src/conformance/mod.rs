@@ -30,7 +30,7 @@ use case::Case;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Name of the engine, with its path.
+    /// Name of the engine, with its instruction set.
     pub engine: String,
     /// Cases that gave the pinned bits.
     pub cases: usize,
@@ -194,11 +194,12 @@ fn first_difference(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Session;
-    use crate::engine::cpu::{CpuEngine, Path};
+    use crate::engine::cpu::{CpuEngine, InstructionSet};
+    use crate::engine::{Buffer, Session};
     use crate::program::{OPERATORS, Operator, Program};
     use answers::ANSWERS;
     use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
 
     /// Flips the lowest bit of one element of what one operator gives.
     struct Faulty {
@@ -209,7 +210,6 @@ mod tests {
 
     struct FaultySession {
         session: Box<dyn Session>,
-        words: Vec<u32>,
         fault: Option<usize>,
     }
 
@@ -226,46 +226,51 @@ mod tests {
             let fault = has.then_some(self.element);
             Ok(Box::new(FaultySession {
                 session: self.engine.load(program)?,
-                words: Vec::new(),
                 fault,
             }))
+        }
+
+        fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
+            self.engine.upload(tensor)
         }
     }
 
     impl Session for FaultySession {
+        fn program(&self) -> &Program {
+            self.session.program()
+        }
+
         fn write_words(&mut self, input: &str, words: &[u32]) -> Result<(), EngineError> {
             self.session.write_words(input, words)
         }
 
-        fn run(&mut self) -> Result<(), EngineError> {
-            self.session.run()?;
-            let name = self.session.program().outputs()[0].name.clone();
-            self.words = self.session.read_words(&name)?.to_vec();
-            if let Some(word) = self.fault.and_then(|element| self.words.get_mut(element)) {
-                *word ^= 1;
-            }
-            Ok(())
+        fn bind(&mut self, input: &str, buffer: &Buffer) -> Result<(), EngineError> {
+            self.session.bind(input, buffer)
         }
 
-        fn read_words(&self, output: &str) -> Result<&[u32], EngineError> {
-            let is_first = self.session.program().outputs()[0].name == output;
-            if is_first {
-                Ok(&self.words)
-            } else {
-                self.session.read_words(output)
-            }
+        fn run(&mut self) -> Result<(), EngineError> {
+            self.session.run()
         }
 
         fn advance(&mut self) {
             self.session.advance();
         }
 
-        fn input_words(&self, input: &str) -> Result<&[u32], EngineError> {
-            self.session.input_words(input)
+        fn input(&self, input: &str) -> Result<Buffer, EngineError> {
+            self.session.input(input)
         }
 
-        fn program(&self) -> &Program {
-            self.session.program()
+        fn output(&self, output: &str) -> Result<Buffer, EngineError> {
+            let computed = self.session.output(output)?;
+            let is_first = self.session.program().outputs()[0].name == output;
+            let Some(element) = self.fault.filter(|_| is_first) else {
+                return Ok(computed);
+            };
+            let mut wrong = computed.read()?;
+            if let Some(word) = wrong.words_mut().get_mut(element) {
+                *word ^= 1;
+            }
+            Ok(Buffer::new(computed.ty().clone(), Arc::new(wrong)))
         }
     }
 
@@ -289,12 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn every_path_conforms() {
-        for path in Path::available() {
+    fn every_instruction_set_conforms() {
+        for isa in InstructionSet::available() {
             for threads in [1, 2] {
-                let report = check(&CpuEngine::with_path(path, threads)).expect("conforms");
+                let report =
+                    check(&CpuEngine::with_instruction_set(isa, threads).expect("available"))
+                        .expect("conforms");
                 assert_eq!(report.cases, ANSWERS.len());
-                assert!(report.engine.contains(path.name()) && report.elements > 10_000);
+                assert!(report.engine.contains(isa.name()) && report.elements > 10_000);
             }
         }
     }
@@ -343,6 +350,9 @@ mod tests {
                 "refusing".into()
             }
             fn load(&self, _: &Program) -> Result<Box<dyn Session>, EngineError> {
+                Err(EngineError::NoSuchInput("x".into()))
+            }
+            fn upload(&self, _: &Tensor) -> Result<Buffer, EngineError> {
                 Err(EngineError::NoSuchInput("x".into()))
             }
         }

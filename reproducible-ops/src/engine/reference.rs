@@ -1,7 +1,12 @@
 //! The reference: every operator over [`crate::scalar`], one element after another.
 //!
 //! This is the executable meaning of a program. It is slow, allocates freely and is what every
-//! other engine is tested against, bit for bit.
+//! other engine is tested against, bit for bit. [`ReferenceEngine`] runs it behind the interface of
+//! an engine.
+
+mod session;
+
+pub use session::ReferenceEngine;
 
 use crate::program::{
     Comparison, DType, Elementwise, Node, Operator, Program, Shape, TensorType, elementwise,

@@ -26,7 +26,7 @@ use std::collections::btree_map::IntoIter;
 
 pub use error::{CheckError, LoadError, SaveError};
 
-use crate::engine::{EngineError, Session};
+use crate::engine::{Buffer, Engine, EngineError, Session};
 use crate::program::{Program, Role};
 use crate::tensor::Tensor;
 
@@ -42,6 +42,9 @@ pub const MAX_PARAMETER: f32 = 1_048_576.0;
 pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
 }
+
+/// Named tensors in an engine's memory.
+pub type Buffers = BTreeMap<String, Buffer>;
 
 impl Weights {
     /// No tensors.
@@ -161,6 +164,16 @@ impl Weights {
             }
             Some((name, index, value)) => Err(LoadError::NotFinite { name, index, value }),
         }
+    }
+
+    /// Stores every tensor in the engine's memory.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn upload(&self, engine: &dyn Engine) -> Result<Buffers, EngineError> {
+        self.iter()
+            .map(|(name, tensor)| Ok((name.to_owned(), engine.upload(tensor)?)))
+            .collect()
     }
 
     /// Writes every tensor into the input of its name.

@@ -104,7 +104,7 @@ impl From<EndpointError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Path(_) => Self::Usage(error.into()),
+            EngineError::InstructionSet(_) => Self::Usage(error.into()),
             _ => Self::Work(error.into()),
         }
     }

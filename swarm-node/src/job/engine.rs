@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use reproducible_ops::conformance::{self, ConformanceError};
 use reproducible_ops::engine::Engine;
-use reproducible_ops::engine::cpu::path::PathError;
-use reproducible_ops::engine::cpu::{CpuEngine, Path};
+use reproducible_ops::engine::cpu::{CpuEngine, InstructionSet, InstructionSetError};
 
 use crate::config::EngineConfig;
 
@@ -15,7 +14,7 @@ use crate::config::EngineConfig;
 pub enum EngineError {
     /// This machine lacks the instructions of the path.
     #[error("engine.isa: {0}, or auto")]
-    Path(#[from] PathError),
+    InstructionSet(#[from] InstructionSetError),
     /// The engine gives other bits than the reference on this machine.
     #[error("{0}; this engine is not used, choose another with --isa")]
     Wrong(#[from] Box<ConformanceError>),
@@ -26,11 +25,11 @@ pub enum EngineError {
 /// # Errors
 /// This machine lacks the instructions of the path.
 pub fn engine(config: &EngineConfig, threads: usize) -> Result<Arc<dyn Engine>, EngineError> {
-    let path = match config.isa.as_str() {
-        "auto" => Path::detect(),
+    let isa = match config.isa.as_str() {
+        "auto" => InstructionSet::detect(),
         name => name.parse()?,
     };
-    Ok(Arc::new(CpuEngine::with_path(path, threads)))
+    Ok(Arc::new(CpuEngine::with_instruction_set(isa, threads)?))
 }
 
 /// The engine of a command, after it has answered the known-answer questions of [`conformance`] on

@@ -192,7 +192,7 @@ impl<'a> Solo<'a> {
 
     fn restore(&mut self, state: &TrainState) -> Result<(), SoloError> {
         self.trainer.restore(state)?;
-        Ok(self.generator.load(state.params.clone())?)
+        Ok(self.generator.load(self.trainer.param_buffers()?)?)
     }
 
     /// Steps done.
@@ -359,7 +359,7 @@ impl<'a> Solo<'a> {
         let rate =
             Schedule::constant(learn.learning_rate, learn.warmup).rate(self.trainer.step_count());
         let report = self.trainer.step(batch, rate)?;
-        self.generator.load(self.trainer.params()?)?;
+        self.generator.load(self.trainer.param_buffers()?)?;
         Ok(Some(report))
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reproducible_ops::engine::cpu::Path as InstructionSet;
+use reproducible_ops::engine::cpu::InstructionSet;
 use swarm_node::job::{Model, Silent};
 
 use crate::node::{Ended, node, node_with, untrained};

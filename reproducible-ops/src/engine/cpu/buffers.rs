@@ -2,7 +2,7 @@
 
 use crate::program::ValueId;
 
-use super::plan::{BufferId, Matmul, Step};
+use super::step::{BufferId, Step};
 
 /// Values whose buffers live as long as the session.
 pub(super) struct Persistent<'a> {
@@ -13,9 +13,9 @@ pub(super) struct Persistent<'a> {
 }
 
 /// The result: buffer of each base value, and words of each buffer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Assigned {
-    pub buffer_of: Vec<Option<BufferId>>,
+    buffer_of: Vec<Option<BufferId>>,
     pub words: Vec<usize>,
 }
 
@@ -69,18 +69,12 @@ fn share_in_place(
     is_carried: &impl Fn(ValueId, ValueId) -> bool,
 ) {
     for (at, step) in steps.iter().enumerate() {
-        if let Step::UpdateRows {
-            base,
-            rows,
-            at: places,
-            value,
-            ..
-        } = step
-            && is_carried(*base, *value)
-            && ![rows, places].contains(&base)
-            && last_read[base.index()] == Some(at)
+        if let Step::UpdateRows(update) = step
+            && is_carried(update.base, update.value)
+            && ![update.rows, update.at].contains(&update.base)
+            && last_read[update.base.index()] == Some(at)
         {
-            assigned.buffer_of[value.index()] = assigned.buffer_of[base.index()];
+            assigned.buffer_of[update.value.index()] = Some(assigned.of(update.base));
         }
     }
 }
@@ -94,6 +88,16 @@ fn last_reads(steps: &[Step], values: usize) -> Vec<Option<usize>> {
 }
 
 impl Assigned {
+    /// The buffer of a value that steps read or write, or that lives as long as the session.
+    #[expect(
+        clippy::expect_used,
+        reason = "any other buffer holds the words of another value"
+    )]
+    pub fn of(&self, value: ValueId) -> BufferId {
+        self.buffer_of[value.index()]
+            .expect("invariant: every base value that a step names has a buffer")
+    }
+
     /// A buffer of its own, unless the value has one.
     fn own(&mut self, id: ValueId, words: &[usize]) {
         if self.buffer_of[id.index()].is_none() {
@@ -123,33 +127,5 @@ impl Assigned {
         free.retain(|&other| other != buffer);
         self.words[buffer.0] = self.words[buffer.0].max(needed);
         self.buffer_of[id.index()] = Some(buffer);
-    }
-}
-
-impl Step {
-    /// Base values that the step reads.
-    pub fn reads(&self) -> Box<dyn Iterator<Item = ValueId> + '_> {
-        match self {
-            Self::Rows(kernel) => Box::new(kernel.loads.iter().map(|load| load.base)),
-            Self::Matmul(matmul) => Box::new([matmul.a.base, matmul.b.base].into_iter()),
-            Self::Gather { table, ids, .. } => Box::new([*table, *ids].into_iter()),
-            Self::TakeMany { x, ids, .. } => Box::new([*x, *ids].into_iter()),
-            Self::Paste { operands, .. } => Box::new(operands.iter().map(|(base, ..)| *base)),
-            Self::UpdateRows { base, rows, at, .. } => Box::new([*base, *rows, *at].into_iter()),
-            Self::Philox { key, counter, .. } => Box::new([*key, *counter].into_iter()),
-        }
-    }
-
-    /// Base values that the step computes.
-    pub fn writes(&self) -> Box<dyn Iterator<Item = ValueId> + '_> {
-        match self {
-            Self::Rows(kernel) => Box::new(kernel.outputs.iter().map(|(id, _)| *id)),
-            Self::Matmul(Matmul { value, .. })
-            | Self::Gather { value, .. }
-            | Self::TakeMany { value, .. }
-            | Self::Paste { value, .. }
-            | Self::UpdateRows { value, .. }
-            | Self::Philox { value, .. } => Box::new(std::iter::once(*value)),
-        }
     }
 }

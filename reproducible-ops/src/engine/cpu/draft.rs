@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 use crate::program::{DType, Elementwise, Operator, TensorType, ValueId};
 
 use super::layout::Layout;
-use super::plan::Place;
 use super::rows::{Code, Extent, Instruction, Load, MAX_LOADS, MAX_REGISTERS, Operand, RowKernel};
+use super::step::Place;
 
 /// A node that rows can compute; no operator means "the same elements, in order".
 #[derive(Clone, Debug)]
@@ -44,10 +44,10 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// An empty group over a domain; the last axis is the columns.
+    /// An empty group over a domain of at least one axis; the last is the columns.
     pub fn new(dims: Vec<usize>) -> Self {
-        let cols = dims.last().copied().unwrap_or(1);
-        let rows = dims[..dims.len() - 1].iter().product();
+        let outer = dims.len() - 1;
+        let (rows, cols) = (dims[..outer].iter().product(), dims[outer]);
         Self {
             dims,
             rows,
@@ -226,6 +226,10 @@ impl Draft {
         Operand::Register(target)
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "another extent would write other elements"
+    )]
     fn result_extent(&self, node: &Node, types: &[TensorType]) -> Extent {
         match &node.operator {
             Some(
@@ -233,7 +237,7 @@ impl Draft {
             ) => Extent::Row,
             _ => self
                 .extent_of(types[node.id.index()].shape.elements())
-                .unwrap_or(Extent::Full),
+                .expect("invariant: a node is added to a group that it fits"),
         }
     }
 
@@ -378,7 +382,7 @@ impl Draft {
                 outputs.len() + index
             });
             for register in registers_read(instruction) {
-                if last_use[register] == at
+                if last_use[register] == Some(at)
                     && let Some(index) =
                         physical[register].and_then(|index| index.checked_sub(outputs.len()))
                     && !free.contains(&index)
@@ -403,10 +407,11 @@ impl Draft {
         flattened(kernel)
     }
 
-    fn last_uses(&self) -> Vec<usize> {
-        let mut last = vec![usize::MAX; self.extents.len()];
+    /// The last instruction that reads each register.
+    fn last_uses(&self) -> Vec<Option<usize>> {
+        let mut last = vec![None; self.extents.len()];
         for (at, instruction) in self.instructions.iter().enumerate() {
-            registers_read(instruction).for_each(|register| last[register] = at);
+            registers_read(instruction).for_each(|register| last[register] = Some(at));
         }
         last
     }
@@ -473,11 +478,12 @@ fn load_indices(instruction: &mut Instruction) -> impl Iterator<Item = &mut usiz
     own.into_iter().chain(operands)
 }
 
+#[expect(clippy::expect_used, reason = "any other register holds another value")]
 fn rename(instruction: &mut Instruction, target: usize, physical: &[Option<usize>]) {
     instruction.target = target;
     for operand in &mut instruction.operands {
         if let Operand::Register(register) | Operand::PerRow(register) = operand {
-            *register = physical[*register].unwrap_or(0);
+            *register = physical[*register].expect("invariant: registers are written before read");
         }
     }
 }

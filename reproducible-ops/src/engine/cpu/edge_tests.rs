@@ -2,7 +2,7 @@
 //! reference.
 
 use super::tests::{assert_equal, random_tensor};
-use super::{CpuEngine, Path};
+use super::{CpuEngine, InstructionSet};
 use crate::engine::{Engine, reference};
 use crate::program::{
     Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, ValueId,
@@ -86,7 +86,7 @@ fn assert_carried(program: &Program, steps: u64) {
                 if program.type_of(id) == Some(expected.ty()) {
                     assert_eq!(
                         session.input_words(&output.name),
-                        Ok(expected.words()),
+                        Ok(expected.words().to_vec()),
                         "{}",
                         output.name
                     );
@@ -277,9 +277,9 @@ fn a_row_alone_has_the_bits_it_has_in_a_batch() {
     let rows = 67;
     let (batch, single) = (program(rows), program(1));
     let inputs = inputs_for(&batch, 5);
-    for path in Path::available() {
+    for isa in InstructionSet::available() {
         for threads in 1..=5 {
-            let engine = CpuEngine::with_path(path, threads);
+            let engine = CpuEngine::with_instruction_set(isa, threads).expect("available");
             let mut whole = engine.load(&batch).expect("valid");
             let mut alone = engine.load(&single).expect("valid");
             whole.write("x", &inputs[0]).expect("typed");
@@ -294,8 +294,8 @@ fn a_row_alone_has_the_bits_it_has_in_a_batch() {
                 let expected = &whole.read_words("y").expect("declared")[row * 70..][..70];
                 assert_eq!(
                     alone.read_words("y"),
-                    Ok(expected),
-                    "row {row} on {path} with {threads} threads"
+                    Ok(expected.to_vec()),
+                    "row {row} on {isa} with {threads} threads"
                 );
             }
         }

@@ -5,25 +5,30 @@
 //! program ─▶ plan ─┬─ layout   views are strides, not copies
 //!                  ├─ draft    elementwise chains, softmax, norms and updates become one kernel over rows
 //!                  └─ buffers  values share memory by liveness
-//!        session ──┬─ rows     fused kernels, tile by tile (vector: one source, compiled per instruction set)
+//!        session ──┬─ memory   inputs and outputs are shared with other sessions, copied on write
+//!            work ─┼─ rows     fused kernels, tile by tile (vector: one source, compiled per instruction set)
 //!                  ├─ gemm     matrix products in the ro1 order
-//!                  └─ threads  parts of a step own disjoint outputs; sums are never split
+//!                  └─ parallel parts of a step own disjoint outputs; sums are never split
 //! ```
 //!
-//! After its first run a session allocates nothing: a step only reads and writes planned buffers.
-//! Sessions of one engine take turns where it has more than one thread.
+//! After its first run a session whose buffers nobody else holds allocates nothing: a step only
+//! reads and writes planned buffers. Sessions of one engine take turns where it has more than one
+//! thread.
 
 mod buffers;
 mod draft;
 #[cfg(test)]
 mod edge_tests;
 pub mod gemm;
+pub mod instruction_set;
 mod layout;
-pub mod path;
+mod memory;
+mod parallel;
 mod plan;
 mod recompute;
 mod rows;
 mod session;
+mod step;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -32,39 +37,48 @@ mod work;
 
 use std::sync::Arc;
 
-use crate::engine::{Engine, EngineError, Session};
+use crate::engine::{Buffer, Engine, EngineError, Session};
 use crate::program::Program;
+use crate::tensor::Tensor;
 
-pub use path::Path;
+pub use instruction_set::{InstructionSet, InstructionSetError};
 
 use session::CpuSession;
 use threads::Threads;
 
 /// Executes programs on this machine's processor.
 pub struct CpuEngine {
-    path: Path,
+    isa: InstructionSet,
     threads: Arc<Threads>,
 }
 
 impl CpuEngine {
-    /// An engine on the fastest path of this machine.
+    /// An engine on the fastest instruction set of this machine, with at least one thread.
     pub fn new(threads: usize) -> Self {
-        Self::with_path(Path::detect(), threads)
-    }
-
-    /// An engine on a chosen path; a path that this machine lacks becomes the fastest it has.
-    /// `threads` is at least 1.
-    pub fn with_path(path: Path, threads: usize) -> Self {
-        let path = path.require().unwrap_or_else(|_| Path::detect());
         Self {
-            path,
+            isa: InstructionSet::detect(),
             threads: Arc::new(Threads::new(threads)),
         }
     }
 
+    /// An engine on a chosen instruction set.
+    ///
+    /// # Errors
+    /// This machine lacks its instructions.
+    pub fn with_instruction_set(
+        isa: InstructionSet,
+        threads: usize,
+    ) -> Result<Self, InstructionSetError> {
+        let isa = isa.require()?;
+        Ok(Self {
+            isa,
+            ..Self::new(threads)
+        })
+    }
+
     /// The instruction set in use.
-    pub fn path(&self) -> Path {
-        self.path
+    pub fn isa(&self) -> InstructionSet {
+        self.isa
     }
 }
 
@@ -73,7 +87,7 @@ impl Engine for CpuEngine {
         let count = self.threads.count();
         format!(
             "cpu ({}, {count} thread{})",
-            self.path,
+            self.isa,
             if count == 1 { "" } else { "s" }
         )
     }
@@ -82,8 +96,12 @@ impl Engine for CpuEngine {
         program.validate()?;
         Ok(Box::new(CpuSession::new(
             program,
-            self.path,
+            self.isa,
             Arc::clone(&self.threads),
         )))
+    }
+
+    fn upload(&self, tensor: &Tensor) -> Result<Buffer, EngineError> {
+        Ok(session::upload(tensor))
     }
 }

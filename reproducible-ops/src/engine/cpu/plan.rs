@@ -11,104 +11,28 @@
 
 use std::collections::HashMap;
 
-use crate::program::{Operator, Program, Role, Shape, TensorType, ValueId};
+use crate::program::{Operator, Output, Program, Role, Shape, TensorType, ValueId};
 
+use super::buffers::{Assigned, Persistent, assign};
 use super::draft::{Draft, Node};
 use super::layout::Layout;
-use super::rows::RowKernel;
-
-/// Where a value's elements are found.
-#[derive(Clone, Debug)]
-pub(super) enum Place {
-    /// The same word everywhere; there is no buffer.
-    Splat(u32),
-    /// In the buffer of value `base`.
-    View { base: ValueId, layout: Layout },
-}
-
-/// A kernel invocation.
-#[derive(Debug)]
-pub(super) enum Step {
-    Rows(RowKernel),
-    Matmul(Matmul),
-    Gather {
-        table: ValueId,
-        ids: ValueId,
-        rows: usize,
-        width: usize,
-        value: ValueId,
-    },
-    TakeMany {
-        x: ValueId,
-        ids: ValueId,
-        length: usize,
-        picks: usize,
-        value: ValueId,
-    },
-    /// Copies each operand to its region of a buffer that is cleared first if the regions do not
-    /// cover it.
-    Paste {
-        operands: Vec<(ValueId, Layout, Layout)>,
-        clear: bool,
-        value: ValueId,
-    },
-    UpdateRows {
-        base: ValueId,
-        rows: ValueId,
-        at: ValueId,
-        height: usize,
-        count: usize,
-        width: usize,
-        value: ValueId,
-    },
-    Philox {
-        key: ValueId,
-        counter: ValueId,
-        lanes: usize,
-        value: ValueId,
-    },
-}
-
-/// A batch of products `A · Bᵀ` of one shape.
-#[derive(Debug)]
-pub(super) struct Matmul {
-    pub m: usize,
-    pub n: usize,
-    pub k: usize,
-    pub a: MatmulOperand,
-    pub b: MatmulOperand,
-    /// Start of each matrix: in A, in B, in C.
-    pub batches: Vec<(usize, usize, usize)>,
-    /// Whether B is a weight that many runs share, so that its packed form is worth keeping.
-    pub keep_packed: bool,
-    pub value: ValueId,
-}
-
-#[derive(Debug)]
-pub(super) struct MatmulOperand {
-    pub base: ValueId,
-    pub row_stride: usize,
-    pub k_stride: usize,
-}
+use super::step::{
+    BufferId, Gather, Matmul, MatmulOperand, Paste, Pasted, Philox, Place, Starts, Step, TakeMany,
+    UpdateRows,
+};
 
 /// Rows of A below which keeping B packed pays: decoding, where B is read once per call.
 const KEEP_PACKED_BELOW: usize = 128;
-
-/// The buffer of a base value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BufferId(pub usize);
 
 /// Everything a session needs to execute a program.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub steps: Vec<Step>,
-    /// Buffer of each base value.
-    pub buffer_of: Vec<Option<BufferId>>,
+    /// Inputs come first, in input order.
+    pub buffers: Assigned,
     /// Words of each base value; its buffer may be larger.
     pub value_words: Vec<usize>,
-    /// Words of each buffer; inputs come first, in input order.
-    pub buffer_words: Vec<usize>,
-    /// Contents of constant buffers: counters 0, 1, 2, ….
+    /// Buffers that hold 0, 1, 2, ….
     pub counters: Vec<BufferId>,
     /// Buffer of each output, in output order.
     pub outputs: Vec<BufferId>,
@@ -117,11 +41,9 @@ pub(super) struct Plan {
 impl Plan {
     pub fn new(program: &Program) -> Self {
         let mut planner = Planner::new(program);
-        program
-            .nodes()
-            .iter()
-            .enumerate()
-            .for_each(|(index, _)| planner.node(index));
+        for index in 0..program.nodes().len() {
+            planner.node(index);
+        }
         planner.finish()
     }
 }
@@ -133,18 +55,22 @@ pub(super) enum Entry {
     Fixed(Step),
 }
 
+/// Number of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct EntryId(usize);
+
 pub(super) struct Planner<'a> {
     pub(super) program: &'a Program,
     /// By value id; ids past the program's are copies that the plan needed.
     pub(super) types: Vec<TensorType>,
     pub(super) places: Vec<Place>,
-    /// Index of the entry that computes a base value, plus one; 0 for inputs and counters.
-    pub(super) made_by: Vec<usize>,
-    pub(super) entries: Vec<Entry>,
+    /// The entry that computes a base value; none for inputs and counters.
+    pub(super) made_by: Vec<Option<EntryId>>,
+    entries: Vec<Entry>,
     counters: Vec<ValueId>,
     needed: Vec<bool>,
     /// What a group computed again, by group and original.
-    pub(super) copies: HashMap<(usize, ValueId), ValueId>,
+    pub(super) copies: HashMap<(EntryId, ValueId), ValueId>,
 }
 
 impl<'a> Planner<'a> {
@@ -159,35 +85,35 @@ impl<'a> Planner<'a> {
             needed: program.needed(&[]),
             copies: HashMap::new(),
         };
-        program.inputs().iter().for_each(|input| {
-            planner.new_base(input.ty.clone(), 0);
-        });
+        for input in program.inputs() {
+            planner.new_base(input.ty.clone());
+        }
         planner
             .types
             .extend(program.nodes().iter().map(|node| node.ty.clone()));
         planner
             .places
             .resize(program.value_count(), Place::Splat(0));
-        planner.made_by.resize(program.value_count(), 0);
+        planner.made_by.resize(program.value_count(), None);
         planner
     }
 
     /// A further value with a contiguous buffer of its own.
-    pub(super) fn new_base(&mut self, ty: TensorType, made_by: usize) -> ValueId {
+    pub(super) fn new_base(&mut self, ty: TensorType) -> ValueId {
         let id = ValueId(self.types.len() as u32);
         self.places.push(Place::View {
             base: id,
             layout: Layout::contiguous(&ty.shape),
         });
         self.types.push(ty);
-        self.made_by.push(made_by);
+        self.made_by.push(None);
         id
     }
 
-    fn set_base(&mut self, id: ValueId, made_by: usize) {
+    /// Gives a value of the program a contiguous buffer of its own.
+    fn set_base(&mut self, id: ValueId) {
         let layout = Layout::contiguous(&self.types[id.index()].shape);
         self.places[id.index()] = Place::View { base: id, layout };
-        self.made_by[id.index()] = made_by;
     }
 
     fn node(&mut self, index: usize) {
@@ -228,7 +154,7 @@ impl<'a> Planner<'a> {
         let base = match known {
             Some(base) => base,
             None => {
-                let base = self.new_base(TensorType::i32([length]), 0);
+                let base = self.new_base(TensorType::i32([length]));
                 self.counters.push(base);
                 base
             }
@@ -257,21 +183,14 @@ impl<'a> Planner<'a> {
 
     /// A reshape that strides cannot express: copied into order first.
     fn reshape_copy(&mut self, id: ValueId, x: ValueId) {
-        let copy = self.copy(x);
-        let dims = self.types[id.index()].shape.dims().to_vec();
-        if let Place::View { base, layout } = &self.places[copy.index()]
-            && let Some(layout) = layout.reshape(&dims)
-        {
-            self.places[id.index()] = Place::View {
-                base: *base,
-                layout,
-            };
-        }
+        let base = self.copy(x);
+        let layout = Layout::contiguous(&self.types[id.index()].shape);
+        self.places[id.index()] = Place::View { base, layout };
     }
 
     /// A fresh value with the elements of `x`, contiguous in a buffer of its own.
     fn copy(&mut self, x: ValueId) -> ValueId {
-        let id = self.new_base(self.types[x.index()].clone(), 0);
+        let id = self.new_base(self.types[x.index()].clone());
         let node = Node {
             id,
             operator: None,
@@ -314,127 +233,103 @@ impl<'a> Planner<'a> {
 
     /// Marks a value as needed outside the group that computes it.
     fn store(&mut self, base: ValueId) {
-        if let Some(Entry::Draft(draft)) = self.made_by[base.index()]
-            .checked_sub(1)
-            .map(|at| &mut self.entries[at])
+        if let Some(entry) = self.made_by[base.index()]
+            && let Entry::Draft(draft) = &mut self.entries[entry.0]
         {
             draft.store(base);
         }
     }
 
     fn push(&mut self, id: ValueId, step: Step) {
+        self.set_base(id);
+        self.made_by[id.index()] = Some(self.next_entry());
         self.entries.push(Entry::Fixed(step));
-        self.set_base(id, self.entries.len());
     }
 
-    fn matmul(&mut self, id: ValueId, a: ValueId, b: ValueId) {
-        let (a, b) = (self.strided(a), self.strided(b));
-        let product = product(&a.1, &b.1);
-        let role = self
-            .program
-            .inputs()
-            .get(b.0.index())
-            .map(|input| input.role);
-        let is_weight = matches!(role, Some(Role::Param | Role::Constant));
+    fn next_entry(&self) -> EntryId {
+        EntryId(self.entries.len())
+    }
+
+    fn matmul(&mut self, value: ValueId, a: ValueId, b: ValueId) {
+        let (a_base, a) = self.strided(a);
+        let (b_base, b) = self.strided(b);
+        let product = product(&a, &b);
+        let b_role = self.program.inputs().get(b_base.index());
+        let is_weight = b_role.is_some_and(|b| matches!(b.role, Role::Param | Role::Constant));
         let keep_packed = is_weight && product.batches.len() == 1 && product.m < KEEP_PACKED_BELOW;
-        let Product {
-            m,
-            n,
-            k,
-            a_strides,
-            b_strides,
-            batches,
-        } = product;
-        let a = MatmulOperand {
-            base: a.0,
-            row_stride: a_strides.0,
-            k_stride: a_strides.1,
+        let step = Matmul {
+            m: product.m,
+            n: product.n,
+            k: product.k,
+            a: MatmulOperand {
+                base: a_base,
+                row_stride: product.a_strides.0,
+                k_stride: product.a_strides.1,
+            },
+            b: MatmulOperand {
+                base: b_base,
+                row_stride: product.b_strides.0,
+                k_stride: product.b_strides.1,
+            },
+            batches: product.batches,
+            keep_packed,
+            value,
         };
-        let b = MatmulOperand {
-            base: b.0,
-            row_stride: b_strides.0,
-            k_stride: b_strides.1,
-        };
-        self.push(
-            id,
-            Step::Matmul(Matmul {
-                m,
-                n,
-                k,
-                a,
-                b,
-                batches,
-                keep_packed,
-                value: id,
-            }),
-        );
+        self.push(value, Step::Matmul(step));
     }
 
-    fn gather(&mut self, id: ValueId, table: ValueId, ids: ValueId) {
+    fn gather(&mut self, value: ValueId, table: ValueId, ids: ValueId) {
         let shape = &self.types[table.index()].shape;
-        let (rows, width) = (shape.rows(), shape.last());
-        let (table, ids) = (self.contiguous(table), self.contiguous(ids));
-        self.push(
-            id,
-            Step::Gather {
-                table,
-                ids,
-                rows,
-                width,
-                value: id,
-            },
-        );
+        let step = Gather {
+            rows: shape.rows(),
+            width: shape.last(),
+            table: self.contiguous(table),
+            ids: self.contiguous(ids),
+            value,
+        };
+        self.push(value, Step::Gather(step));
     }
 
-    fn take_many(&mut self, id: ValueId, x: ValueId, ids: ValueId) {
-        let length = self.types[x.index()].shape.last();
-        let picks = self.types[ids.index()].shape.last();
-        let (x, ids) = (self.contiguous(x), self.contiguous(ids));
-        self.push(
-            id,
-            Step::TakeMany {
-                x,
-                ids,
-                length,
-                picks,
-                value: id,
-            },
-        );
+    fn take_many(&mut self, value: ValueId, x: ValueId, ids: ValueId) {
+        let step = TakeMany {
+            length: self.types[x.index()].shape.last(),
+            picks: self.types[ids.index()].shape.last(),
+            x: self.contiguous(x),
+            ids: self.contiguous(ids),
+            value,
+        };
+        self.push(value, Step::TakeMany(step));
     }
 
-    fn concat(&mut self, id: ValueId, operands: &[ValueId], axis: usize) {
-        let whole = Layout::contiguous(&self.types[id.index()].shape);
+    fn concat(&mut self, value: ValueId, operands: &[ValueId], axis: usize) {
+        let whole = Layout::contiguous(&self.types[value.index()].shape);
         let mut start = vec![0; whole.dims.len()];
         let mut pasted = Vec::new();
         for &operand in operands {
-            let (base, layout) = self.strided(operand);
+            let (base, from) = self.strided(operand);
             let end = self.region_end(operand, &start);
-            let target = whole.slice(&start, &end);
+            let to = whole.slice(&start, &end);
             start[axis] = end[axis];
-            pasted.push((base, layout, target));
+            pasted.push(Pasted { base, from, to });
         }
-        self.push(
-            id,
-            Step::Paste {
-                operands: pasted,
-                clear: false,
-                value: id,
-            },
-        );
+        let step = Paste {
+            operands: pasted,
+            clear: false,
+            value,
+        };
+        self.push(value, Step::Paste(step));
     }
 
-    fn pad(&mut self, id: ValueId, x: ValueId, before: &[usize]) {
-        let whole = Layout::contiguous(&self.types[id.index()].shape);
-        let (base, layout) = self.strided(x);
-        let target = whole.slice(before, &self.region_end(x, before));
-        self.push(
-            id,
-            Step::Paste {
-                operands: vec![(base, layout, target)],
-                clear: true,
-                value: id,
-            },
-        );
+    fn pad(&mut self, value: ValueId, x: ValueId, before: &[usize]) {
+        let whole = Layout::contiguous(&self.types[value.index()].shape);
+        let (base, from) = self.strided(x);
+        let to = whole.slice(before, &self.region_end(x, before));
+        let step = Paste {
+            operands: vec![Pasted { base, from, to }],
+            clear: true,
+            value,
+        };
+        self.push(value, Step::Paste(step));
     }
 
     fn region_end(&self, x: ValueId, start: &[usize]) -> Vec<usize> {
@@ -446,40 +341,33 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
-    fn update_rows(&mut self, id: ValueId, [base, rows, at]: [ValueId; 3]) {
+    fn update_rows(&mut self, value: ValueId, [base, rows, at]: [ValueId; 3]) {
         let shape = &self.types[base.index()].shape;
-        let (height, width) = (shape.dims()[shape.rank() - 2], shape.last());
-        let count = self.types[rows.index()].shape.dims()[shape.rank() - 2];
-        let [base, rows, at] = [base, rows, at].map(|x| self.contiguous(x));
-        self.push(
-            id,
-            Step::UpdateRows {
-                base,
-                rows,
-                at,
-                height,
-                count,
-                width,
-                value: id,
-            },
-        );
+        let matrix_axis = shape.rank() - 2;
+        let step = UpdateRows {
+            height: shape.dims()[matrix_axis],
+            count: self.types[rows.index()].shape.dims()[matrix_axis],
+            width: shape.last(),
+            base: self.contiguous(base),
+            rows: self.contiguous(rows),
+            at: self.contiguous(at),
+            value,
+        };
+        self.push(value, Step::UpdateRows(step));
     }
 
-    fn philox(&mut self, id: ValueId, key: ValueId, counter: ValueId, lanes: usize) {
-        let (key, counter) = (self.contiguous(key), self.contiguous(counter));
-        self.push(
-            id,
-            Step::Philox {
-                key,
-                counter,
-                lanes,
-                value: id,
-            },
-        );
+    fn philox(&mut self, value: ValueId, key: ValueId, counter: ValueId, lanes: usize) {
+        let step = Philox {
+            key: self.contiguous(key),
+            counter: self.contiguous(counter),
+            lanes,
+            value,
+        };
+        self.push(value, Step::Philox(step));
     }
 
     fn fuse(&mut self, id: ValueId, operator: Operator, operands: &[ValueId]) {
-        self.set_base(id, 0);
+        self.set_base(id);
         self.join(Node {
             id,
             operator: Some(operator),
@@ -490,51 +378,73 @@ impl<'a> Planner<'a> {
     /// Adds a fusible node to the group that suits it, or to a new one.
     fn join(&mut self, mut node: Node) {
         let makers = node.operands.iter().filter_map(|id| self.maker(*id));
-        let earliest = makers.max().unwrap_or(0);
-        let at = self.joinable(&node, earliest).unwrap_or_else(|| {
-            let dims = self.domain(&node);
-            self.entries.push(Entry::Draft(Draft::new(dims)));
-            self.entries.len()
-        });
-        self.recompute_operands(&mut node, at);
-        self.add(node, at);
+        let latest = makers.max();
+        let group = match self.joinable(&node, latest) {
+            Some(group) => group,
+            None => {
+                let (group, draft) = (self.next_entry(), Draft::new(self.domain(&node)));
+                self.entries.push(Entry::Draft(draft));
+                group
+            }
+        };
+        self.recompute_operands(&mut node, group);
+        self.add(node, group);
     }
 
     /// Adds a node to a group that it fits.
-    pub(super) fn add(&mut self, node: Node, at: usize) {
-        self.made_by[node.id.index()] = at;
-        self.store_foreign(&node, at);
-        if let Entry::Draft(draft) = &mut self.entries[at - 1] {
-            let accesses = draft
-                .accesses(&node, &self.types, &self.places)
-                .unwrap_or_default();
-            draft.add(node, &self.types, accesses);
-        }
+    #[expect(
+        clippy::expect_used,
+        reason = "a node that does not fit would be computed from other operands"
+    )]
+    pub(super) fn add(&mut self, node: Node, group: EntryId) {
+        self.made_by[node.id.index()] = Some(group);
+        self.store_foreign(&node, group);
+        let Entry::Draft(draft) = &mut self.entries[group.0] else {
+            unreachable!("invariant: only drafts are groups");
+        };
+        let accesses = draft
+            .accesses(&node, &self.types, &self.places)
+            .expect("invariant: a node is added to a group that it fits");
+        draft.add(node, &self.types, accesses);
     }
 
-    fn maker(&self, id: ValueId) -> Option<usize> {
+    /// The entry that makes the buffer of a value.
+    fn maker(&self, id: ValueId) -> Option<EntryId> {
         match &self.places[id.index()] {
-            Place::View { base, .. } => Some(self.made_by[base.index()]),
+            Place::View { base, .. } => self.made_by[base.index()],
             Place::Splat(_) => None,
         }
     }
 
+    /// A group, unless the entry is a step of its own.
+    pub(super) fn draft(&self, entry: EntryId) -> Option<&Draft> {
+        match &self.entries[entry.0] {
+            Entry::Draft(draft) => Some(draft),
+            Entry::Fixed(_) => None,
+        }
+    }
+
+    /// Whether an entry is a group that can take a node and another one of `more` operands.
+    pub(super) fn fits(&self, node: &Node, entry: EntryId, more: usize) -> bool {
+        self.draft(entry).is_some_and(|draft| {
+            draft.has_room(node.operands.len() + more)
+                && draft.accesses(node, &self.types, &self.places).is_some()
+        })
+    }
+
     /// The group that computes the latest operand if the node fits there, else the last later group
     /// that shares an operand with it.
-    fn joinable(&self, node: &Node, earliest: usize) -> Option<usize> {
-        let fits = |at: usize| match at.checked_sub(1).map(|index| &self.entries[index]) {
-            Some(Entry::Draft(draft)) => {
-                draft.has_room(node.operands.len())
-                    && draft.accesses(node, &self.types, &self.places).is_some()
-            }
-            _ => false,
-        };
-        let shares = |at: &usize| match &self.entries[at - 1] {
-            Entry::Draft(draft) => draft.shares_operand(node, &self.places),
-            Entry::Fixed(_) => false,
-        };
-        let later = (earliest + 1..=self.entries.len()).rev().filter(shares);
-        std::iter::once(earliest).chain(later).find(|&at| fits(at))
+    fn joinable(&self, node: &Node, latest: Option<EntryId>) -> Option<EntryId> {
+        let after = latest.map_or(0, |entry| entry.0 + 1);
+        let later = (after..self.entries.len()).rev().map(EntryId);
+        let sharing = later.filter(|&entry| {
+            self.draft(entry)
+                .is_some_and(|draft| draft.shares_operand(node, &self.places))
+        });
+        latest
+            .into_iter()
+            .chain(sharing)
+            .find(|&entry| self.fits(node, entry, 0))
     }
 
     fn domain(&self, node: &Node) -> Vec<usize> {
@@ -553,10 +463,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Operands computed by other groups must be stored by them.
-    fn store_foreign(&mut self, node: &Node, at: usize) {
+    fn store_foreign(&mut self, node: &Node, group: EntryId) {
         for operand in &node.operands {
-            if let Place::View { base, .. } = self.places[operand.index()].clone()
-                && self.made_by[base.index()] != at
+            if let Place::View { base, .. } = self.places[operand.index()]
+                && self.made_by[base.index()] != Some(group)
             {
                 self.store(base);
             }
@@ -569,7 +479,7 @@ impl<'a> Planner<'a> {
         for output in self.program.outputs() {
             let computed = match &self.places[output.value.index()] {
                 Place::View { base, layout } => {
-                    let fresh = self.made_by[base.index()] > 0 && !bases.contains(base);
+                    let fresh = self.made_by[base.index()].is_some() && !bases.contains(base);
                     let is_whole = layout.elements() == self.types[base.index()].shape.elements();
                     (fresh && is_whole && layout.is_contiguous()).then_some(*base)
                 }
@@ -591,23 +501,20 @@ impl<'a> Planner<'a> {
                 Entry::Fixed(step) => Some(step),
             })
             .collect();
-        let words: Vec<usize> = self.types.iter().map(|ty| ty.shape.elements()).collect();
-        let inputs = self.program.inputs().len();
-        let persistent = super::buffers::Persistent {
-            inputs,
+        let value_words: Vec<usize> = self.types.iter().map(|ty| ty.shape.elements()).collect();
+        let persistent = Persistent {
+            inputs: self.program.inputs().len(),
             counters: &self.counters,
             outputs: &outputs,
         };
-        let assigned = super::buffers::assign(&steps, &words, &persistent, |input, value| {
+        let buffers = assign(&steps, &value_words, &persistent, |input, value| {
             self.is_carried(&outputs, input, value)
         });
-        let buffer = |id: &ValueId| assigned.buffer_of[id.index()].unwrap_or(BufferId(0));
         Plan {
-            counters: self.counters.iter().map(buffer).collect(),
-            outputs: outputs.iter().map(buffer).collect(),
-            buffer_of: assigned.buffer_of,
-            value_words: words,
-            buffer_words: assigned.words,
+            counters: self.counters.iter().map(|&id| buffers.of(id)).collect(),
+            outputs: outputs.iter().map(|&id| buffers.of(id)).collect(),
+            buffers,
+            value_words,
             steps,
         }
     }
@@ -617,7 +524,7 @@ impl<'a> Planner<'a> {
         let Some(declared) = self.program.inputs().get(input.index()) else {
             return false;
         };
-        let replaces = |(output, base): (&crate::program::Output, &ValueId)| {
+        let replaces = |(output, base): (&Output, &ValueId)| {
             output.name == declared.name
                 && *base == value
                 && self.types[output.value.index()] == declared.ty
@@ -636,13 +543,15 @@ fn see_through(operator: &Operator, layout: &Layout) -> Option<Layout> {
     }
 }
 
+/// The matrices of a batched product.
 struct Product {
     m: usize,
     n: usize,
     k: usize,
+    /// Strides of rows and of the reduced axis.
     a_strides: (usize, usize),
     b_strides: (usize, usize),
-    batches: Vec<(usize, usize, usize)>,
+    batches: Vec<Starts>,
 }
 
 /// Works out the matrices of a batched product; a B shared by the whole batch turns the batch into
@@ -650,37 +559,42 @@ struct Product {
 fn product(a: &Layout, b: &Layout) -> Product {
     let outer = a.dims.len() - 2;
     let (m, n, k) = (a.dims[outer], b.dims[outer], a.dims[outer + 1]);
-    let strides = |layout: &Layout| (layout.strides[outer], layout.strides[outer + 1]);
+    let b_strides = (b.strides[outer], b.strides[outer + 1]);
     let shared = b.dims[..outer]
         .iter()
         .zip(&b.strides)
         .all(|(&dim, &stride)| dim == 1 || stride == 0);
     let rows: usize = a.dims[..outer].iter().product::<usize>() * m;
     if let (true, Some(flat)) = (shared, a.reshape(&[rows, k])) {
-        let batches = vec![(flat.offset, b.offset, 0)];
+        let start = Starts {
+            a: flat.offset,
+            b: b.offset,
+            c: 0,
+        };
         return Product {
             m: rows,
             n,
             k,
             a_strides: (flat.strides[0], flat.strides[1]),
-            b_strides: strides(b),
-            batches,
+            b_strides,
+            batches: vec![start],
         };
     }
-    let batches = starts(a, outer)
-        .into_iter()
-        .zip(starts(b, outer))
-        .enumerate();
-    let batches = batches
-        .map(|(index, (a, b))| (a, b, index * m * n))
-        .collect();
+    let operands = starts(a, outer).into_iter().zip(starts(b, outer));
     Product {
         m,
         n,
         k,
-        a_strides: strides(a),
-        b_strides: strides(b),
-        batches,
+        a_strides: (a.strides[outer], a.strides[outer + 1]),
+        b_strides,
+        batches: operands
+            .enumerate()
+            .map(|(index, (a, b))| Starts {
+                a,
+                b,
+                c: index * m * n,
+            })
+            .collect(),
     }
 }
 

@@ -16,8 +16,9 @@
 use crate::program::{Operator, ValueId};
 
 use super::draft::Node;
-use super::plan::{Entry, Place, Planner};
+use super::plan::{EntryId, Planner};
 use super::rows::Extent;
+use super::step::Place;
 
 /// Longest chain, in operators.
 const MOST_OPERATORS: usize = 8;
@@ -34,61 +35,46 @@ struct Recipe {
 }
 
 impl Planner<'_> {
-    /// Replaces operands of a node of group `at` that other groups computed and nobody stored yet
+    /// Replaces operands of a node of a group that other groups computed and nobody stored yet
     /// by copies of its own, where that is cheaper than storing them.
-    pub(super) fn recompute_operands(&mut self, node: &mut Node, at: usize) {
+    pub(super) fn recompute_operands(&mut self, node: &mut Node, group: EntryId) {
         for index in 0..node.operands.len() {
             let operand = node.operands[index];
             let Place::View { base, .. } = self.places[operand.index()] else {
                 continue;
             };
-            if !self.is_unstored_elsewhere(base, at) {
+            if !self.is_unstored_elsewhere(base, group) {
                 continue;
             }
             let mut recipe = Recipe::default();
-            if self.find(base, at, &mut recipe)
-                && self.follow(&recipe, at, node.operands.len()).is_some()
+            if self.find(base, group, &mut recipe)
+                && self.follow(&recipe, group, node.operands.len()).is_some()
             {
-                node.operands[index] = self.copied(operand, at);
+                node.operands[index] = self.copied(operand, group);
                 // A member can be read in order only, a buffer through any view.
-                if !self.fits(node, at, 0) {
+                if !self.fits(node, group, 0) {
                     node.operands[index] = operand;
                 }
             }
         }
     }
 
-    /// Whether a group can take a node and another one of `more` operands.
-    fn fits(&self, node: &Node, at: usize, more: usize) -> bool {
-        let Some(Entry::Draft(draft)) = self.entries.get(at - 1) else {
-            return false;
-        };
-        draft.has_room(node.operands.len() + more)
-            && draft.accesses(node, &self.types, &self.places).is_some()
-    }
-
-    fn is_unstored_elsewhere(&self, base: ValueId, at: usize) -> bool {
-        let maker = self.made_by[base.index()];
-        let full = |draft: &super::draft::Draft| {
-            !draft.stores(base) && draft.extent(base) == Some(Extent::Full)
-        };
-        maker != at
-            && maker
-                .checked_sub(1)
-                .is_some_and(|maker| match &self.entries[maker] {
-                    Entry::Draft(draft) => full(draft),
-                    Entry::Fixed(_) => false,
-                })
+    fn is_unstored_elsewhere(&self, base: ValueId, group: EntryId) -> bool {
+        let maker = self.made_by[base.index()].filter(|&maker| maker != group);
+        maker
+            .and_then(|maker| self.draft(maker))
+            .is_some_and(|draft| !draft.stores(base) && draft.extent(base) == Some(Extent::Full))
     }
 
     /// Collects the steps to `base`; false if it is not worth it.
-    fn find(&self, base: ValueId, at: usize, recipe: &mut Recipe) -> bool {
-        let known = self.made_by[base.index()] == at || self.copies.contains_key(&(at, base));
+    fn find(&self, base: ValueId, group: EntryId, recipe: &mut Recipe) -> bool {
+        let known =
+            self.made_by[base.index()] == Some(group) || self.copies.contains_key(&(group, base));
         if known || recipe.steps.contains(&base) {
             return true;
         }
-        if !self.is_unstored_elsewhere(base, at) {
-            return self.load(base, at, recipe);
+        if !self.is_unstored_elsewhere(base, group) {
+            return self.load(base, group, recipe);
         }
         let Some(node) = self
             .program
@@ -102,14 +88,14 @@ impl Planner<'_> {
             .iter()
             .all(|operand| match self.places[operand.index()] {
                 Place::Splat(_) => true,
-                Place::View { base, .. } => self.find(base, at, recipe),
+                Place::View { base, .. } => self.find(base, group, recipe),
             });
         recipe.steps.push(base);
         found && recipe.steps.len() <= MOST_OPERATORS
     }
 
-    fn load(&self, base: ValueId, at: usize, recipe: &mut Recipe) -> bool {
-        let Entry::Draft(draft) = &self.entries[at - 1] else {
+    fn load(&self, base: ValueId, group: EntryId, recipe: &mut Recipe) -> bool {
+        let Some(draft) = self.draft(group) else {
             return false;
         };
         let is_small = self.types[base.index()].shape.elements() < draft.elements();
@@ -122,36 +108,36 @@ impl Planner<'_> {
     /// Adds copies of a recipe's values to a group, with room left for a node of `more` operands.
     /// None if the group has no room or another shape; what was added until then is dropped with
     /// everything else that is of no use.
-    fn follow(&mut self, recipe: &Recipe, at: usize, more: usize) -> Option<()> {
+    fn follow(&mut self, recipe: &Recipe, group: EntryId, more: usize) -> Option<()> {
         for &step in &recipe.steps {
             let node = self.program.node_of(step)?;
             let operands = node
                 .inputs
                 .iter()
-                .map(|&operand| self.copied(operand, at))
+                .map(|&operand| self.copied(operand, group))
                 .collect();
             let operator = Some(node.operator.clone());
-            let copy = self.new_base(self.types[step.index()].clone(), 0);
+            let copy = self.new_base(self.types[step.index()].clone());
             let node = Node {
                 id: copy,
                 operator,
                 operands,
             };
-            if !self.fits(&node, at, more + 2) {
+            if !self.fits(&node, group, more + 2) {
                 return None;
             }
-            self.add(node, at);
-            self.copies.insert((at, step), copy);
+            self.add(node, group);
+            self.copies.insert((group, step), copy);
         }
         Some(())
     }
 
     /// The operand as a view of the group's own copy, where it has one.
-    fn copied(&mut self, operand: ValueId, at: usize) -> ValueId {
+    fn copied(&mut self, operand: ValueId, group: EntryId) -> ValueId {
         let Place::View { base, .. } = self.places[operand.index()] else {
             return operand;
         };
-        match self.copies.get(&(at, base)) {
+        match self.copies.get(&(group, base)) {
             Some(&copy) => self.seen_like(operand, copy),
             None => operand,
         }
@@ -162,7 +148,7 @@ impl Planner<'_> {
         let Place::View { layout, .. } = self.places[operand.index()].clone() else {
             return operand;
         };
-        let id = self.new_base(self.types[operand.index()].clone(), 0);
+        let id = self.new_base(self.types[operand.index()].clone());
         self.places[id.index()] = Place::View { base, layout };
         id
     }
@@ -193,7 +179,8 @@ fn is_elementwise(operator: &Operator) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::{Plan, Step};
+    use super::super::plan::Plan;
+    use super::super::step::Step;
     use super::super::tests::{assert_equal, random_tensor};
     use crate::program::{Builder, Program, Role, TensorType};
     use crate::random::Stream;

@@ -12,8 +12,8 @@
 use crate::program::{Element, Elementwise, ValueId, elementwise_table};
 use crate::scalar;
 
+use super::instruction_set::InstructionSet;
 use super::layout::Layout;
-use super::path::Path;
 use super::vector;
 
 /// Most outputs of one kernel.
@@ -125,7 +125,7 @@ impl RowKernel {
     /// this part's own.
     pub fn run(
         &self,
-        path: Path,
+        isa: InstructionSet,
         loads: &[&[u32]],
         outputs: [&mut [u32]; MAX_OUTPUTS],
         scratch: &mut [u32],
@@ -140,7 +140,7 @@ impl RowKernel {
             first,
             count,
         };
-        vector::dispatch(path, part);
+        vector::dispatch(isa, part);
     }
 }
 
@@ -542,7 +542,7 @@ mod tests {
                 row.apply(&words.collect::<Vec<u32>>())
             })
             .collect();
-        for path in Path::available() {
+        for isa in InstructionSet::available() {
             let mut target = vec![0xdead_beef; ROWS * COLS];
             let mut sources = [Source::Splat(0); 3];
             for (n, source) in sources.iter_mut().enumerate().take(arity) {
@@ -553,8 +553,8 @@ mod tests {
                 target: &mut target,
                 sources,
             };
-            vector::dispatch(path, task);
-            assert_eq!(target, expected, "{} of {forms:?} on {path}", row.name());
+            vector::dispatch(isa, task);
+            assert_eq!(target, expected, "{} of {forms:?} on {isa}", row.name());
         }
     }
 

@@ -1,15 +1,22 @@
-//! A loaded program: writes inputs, has the work executed, reads outputs.
+//! A loaded program: takes inputs, has the work executed, gives outputs.
 //!
-//! All memory is allocated when the session is made, but for the packed form of weights, which the
-//! first run adds.
+//! Memory is allocated when the session is made, but for that of inputs, which comes with their
+//! first value, the packed form of weights, which the first run adds, and what is written while
+//! others hold the buffer that it replaces.
 
 use std::sync::Arc;
 
-use crate::engine::{EngineError, Session, canonicalise};
+use crate::engine::{
+    Buffer, EngineError, Session, canonicalise, input_index, input_of_length, input_of_type,
+    next_value_of, output_index, output_type,
+};
 use crate::program::Program;
+use crate::tensor::Tensor;
 
-use super::path::Path;
+use super::instruction_set::InstructionSet;
+use super::memory::Words;
 use super::plan::Plan;
+use super::step::BufferId;
 use super::threads::Threads;
 use super::work::Work;
 
@@ -18,94 +25,103 @@ pub(super) struct CpuSession {
     program: Arc<Program>,
     threads: Arc<Threads>,
     work: Work,
+    /// Which inputs have a value.
     written: Vec<bool>,
+    /// Which outputs have a value.
+    computed: Vec<bool>,
 }
 
 impl CpuSession {
-    pub fn new(program: &Program, path: Path, threads: Arc<Threads>) -> Self {
+    pub fn new(program: &Program, isa: InstructionSet, threads: Arc<Threads>) -> Self {
+        let inputs = program.inputs().len();
         Self {
-            work: Work::new(Plan::new(program), path, threads.count()),
-            written: vec![false; program.inputs().len()],
+            work: Work::new(Plan::new(program), inputs, isa, threads.count()),
+            written: vec![false; inputs],
+            computed: vec![false; program.outputs().len()],
             program: Arc::new(program.clone()),
             threads,
         }
     }
+}
 
-    fn input_index(&self, name: &str) -> Result<usize, EngineError> {
-        let index = self
-            .program
-            .input_named(name)
-            .ok_or_else(|| EngineError::NoSuchInput(name.into()))?;
-        Ok(index.index())
-    }
+/// A tensor in this machine's memory.
+pub(super) fn upload(tensor: &Tensor) -> Buffer {
+    let mut words = Words::zeros(tensor.words().len());
+    let target = words.words_mut();
+    target.copy_from_slice(tensor.words());
+    canonicalise(tensor.ty().dtype, target);
+    Buffer::new(tensor.ty().clone(), Arc::new(words))
 }
 
 impl Session for CpuSession {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn write_words(&mut self, input: &str, words: &[u32]) -> Result<(), EngineError> {
-        let index = self.input_index(input)?;
-        let declared = &self.program.inputs()[index];
-        if words.len() != declared.ty.shape.elements() {
-            let (name, expected) = (input.into(), declared.ty.clone());
-            return Err(EngineError::InputLength {
-                name,
-                expected,
-                found: words.len(),
-            });
-        }
-        let target = self.work.buffers[index].words_mut();
+        let index = input_of_length(&self.program, input, words.len())?;
+        let memory = &mut self.work.memory;
+        let target = memory.overwrite(BufferId(index), words.len()).words_mut();
         target.copy_from_slice(words);
-        canonicalise(declared.ty.dtype, target);
+        canonicalise(self.program.inputs()[index].ty.dtype, target);
         self.written[index] = true;
-        self.work.changed(index);
+        Ok(())
+    }
+
+    fn bind(&mut self, input: &str, buffer: &Buffer) -> Result<(), EngineError> {
+        let index = input_of_type(&self.program, input, buffer.ty())?;
+        let words = buffer
+            .storage::<Words>()
+            .ok_or_else(|| EngineError::ForeignBuffer(input.into()))?;
+        self.work.memory.put(BufferId(index), words);
+        self.written[index] = true;
         Ok(())
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
         if let Some(index) = self.written.iter().position(|&written| !written) {
-            return Err(EngineError::Unwritten(
-                self.program.inputs()[index].name.clone(),
-            ));
+            let input = &self.program.inputs()[index];
+            return Err(EngineError::Unwritten(input.name.clone()));
         }
         self.threads.execute(&mut self.work);
+        for (output, computed) in self.computed.iter_mut().enumerate() {
+            *computed = true;
+            if let Some(input) = self.work.in_place(output) {
+                self.written[input] = false;
+            }
+        }
         Ok(())
     }
 
-    fn read_words(&self, output: &str) -> Result<&[u32], EngineError> {
-        let mut outputs = self.program.outputs().iter();
-        let index = outputs.position(|declared| declared.name == output);
-        let index = index.ok_or_else(|| EngineError::NoSuchOutput(output.into()))?;
-        let output = &self.program.outputs()[index];
-        let words = self
-            .program
-            .type_of(output.value)
-            .map_or(0, |ty| ty.shape.elements());
-        Ok(&self.work.buffers[self.work.plan.outputs[index].0].words()[..words])
-    }
-
     fn advance(&mut self) {
-        let program = Arc::clone(&self.program);
-        for (index, output) in program.outputs().iter().enumerate() {
-            let Some(input) = program.input_named(&output.name) else {
+        for (index, output) in self.program.outputs().iter().enumerate() {
+            let Some(input) = next_value_of(&self.program, output) else {
                 continue;
             };
-            let buffer = self.work.plan.outputs[index];
-            if program.type_of(input) == program.type_of(output.value) && buffer.0 != input.index()
-            {
-                self.work.buffers.swap(input.index(), buffer.0);
-                self.work.changed(input.index());
+            if std::mem::take(&mut self.computed[index]) {
+                let buffer = self.work.plan.outputs[index];
+                self.work.memory.swap(BufferId(input), buffer);
+                self.written[input] = true;
             }
         }
     }
 
-    fn input_words(&self, input: &str) -> Result<&[u32], EngineError> {
-        let index = self.input_index(input)?;
+    fn input(&self, input: &str) -> Result<Buffer, EngineError> {
+        let index = input_index(&self.program, input)?;
         if !self.written[index] {
             return Err(EngineError::Unwritten(input.into()));
         }
-        Ok(self.work.buffers[index].words())
+        let words = Arc::clone(self.work.memory.get(BufferId(index)));
+        Ok(Buffer::new(self.program.inputs()[index].ty.clone(), words))
     }
 
-    fn program(&self) -> &Program {
-        &self.program
+    fn output(&self, output: &str) -> Result<Buffer, EngineError> {
+        let index = output_index(&self.program, output)?;
+        if !self.computed[index] {
+            return Err(EngineError::NotComputed(output.into()));
+        }
+        let words = Arc::clone(self.work.memory.get(self.work.plan.outputs[index]));
+        let ty = output_type(&self.program, index);
+        Ok(Buffer::new(ty.clone(), words))
     }
 }

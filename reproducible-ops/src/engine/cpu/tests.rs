@@ -1,7 +1,7 @@
-//! The engine against the reference, bit for bit: every operator, every path, any number of
-//! threads.
+//! The engine against the reference, bit for bit: every operator, every instruction set, any number
+//! of threads.
 
-use super::{CpuEngine, Path};
+use super::{CpuEngine, InstructionSet};
 use crate::engine::{Engine, reference};
 use crate::program::{
     Builder, Comparison, DType, Operator, Program, Role, Shape, TensorType, ValueId,
@@ -316,9 +316,9 @@ pub(super) fn random_tensor(stream: &mut Stream, ty: &TensorType) -> Tensor {
 
 pub(super) fn assert_equal(program: &Program, inputs: &[Tensor], seed: u64) {
     let expected = reference::evaluate(program, inputs).expect("valid");
-    for path in Path::available() {
+    for isa in InstructionSet::available() {
         for threads in [1, 2, 3] {
-            let engine = CpuEngine::with_path(path, threads);
+            let engine = CpuEngine::with_instruction_set(isa, threads).expect("available");
             let mut session = engine.load(program).expect("valid");
             for _ in 0..2 {
                 for (declared, tensor) in program.inputs().iter().zip(inputs) {
@@ -330,7 +330,7 @@ pub(super) fn assert_equal(program: &Program, inputs: &[Tensor], seed: u64) {
                     let name = &output.name;
                     assert!(
                         found == *expected,
-                        "{name} of seed {seed} on {path} with {threads} threads\n{program:#?}"
+                        "{name} of seed {seed} on {isa} with {threads} threads\n{program:#?}"
                     );
                 }
             }
@@ -430,7 +430,7 @@ fn carried_state_is_updated_in_place_and_advances() {
         session.read("total").expect("declared").as_f32(),
         Ok(&[18.0][..])
     );
-    assert_eq!(session.input_words("count"), Ok(&[3.0f32.to_bits()][..]));
+    assert_eq!(session.input_words("count"), Ok(vec![3.0f32.to_bits()]));
 }
 
 #[test]

@@ -1,171 +1,121 @@
 //! The threads of an engine: a bounded pool in which sessions execute, one at a time.
 //!
 //! ```text
-//! session thread                     desk                       first pool thread
-//!   exchange ──work──▶ Empty ─▶ Given(work) ─▶ Taken ◀──take──── serve
-//!            ◀──work── Empty ◀─ Done(work)  ◀──────────────────── execute: parts go to the other pool threads
+//! session thread ──work──▶ requests ──▶ first pool thread executes: parts go to the other pool threads
+//!                ◀──work── results  ◀──┘
 //! ```
-//!
-//! The first pool thread serves the desk for the life of the engine, so that a run starts inside
-//! the pool: handing a closure to the pool from outside would allocate every few dozen runs.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gemm::GemmScratch;
 use super::work::Work;
 
 /// A pool of a fixed number of threads; one thread means the caller's own.
 pub(super) struct Threads {
-    pool: Option<rayon::ThreadPool>,
-    count: usize,
-    desk: Arc<Desk>,
-}
-
-/// Where a session's work waits for the pool, and comes back.
-struct Desk {
-    slot: Mutex<Slot>,
-    changed: Condvar,
+    pool: Option<Pool>,
     /// Packing memory, one for each part of a product.
-    scratch: Vec<Mutex<GemmScratch>>,
+    scratch: Arc<Vec<Mutex<GemmScratch>>>,
 }
 
-enum Slot {
-    Empty,
-    Given(Work),
-    Taken,
-    Done(Work, Option<Panic>),
-    Closed,
+/// A pool whose first thread executes what comes through a channel.
+///
+/// `rayon::ThreadPool::install` would do the same without a channel, but from outside the pool it
+/// allocates: its queue grows by a block every few dozen calls, and a run must not allocate.
+struct Pool {
+    /// Dropped before the pool, which ends the first thread's loop.
+    channel: Mutex<Channel>,
+    _threads: rayon::ThreadPool,
 }
 
-type Panic = Box<dyn Any + Send>;
+/// The session's ends.
+struct Channel {
+    requests: SyncSender<Work>,
+    results: Receiver<Executed>,
+}
+
+/// Work that comes back, with the panic that it ended in.
+struct Executed {
+    work: Work,
+    panic: Option<Box<dyn Any + Send>>,
+}
 
 impl Threads {
     /// A pool of `count` threads, at least one. Where threads cannot be started, work stays on the
     /// caller's.
     pub fn new(count: usize) -> Self {
-        let pool = (count > 1)
-            .then(|| {
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(count)
-                    .build()
-                    .ok()
-            })
-            .flatten();
-        let count = pool
-            .as_ref()
-            .map_or(1, rayon::ThreadPool::current_num_threads);
-        let scratch = (0..count).map(|_| Mutex::new(GemmScratch::new())).collect();
-        let desk = Arc::new(Desk {
-            slot: Mutex::new(Slot::Empty),
-            changed: Condvar::new(),
+        let threads = if count > 1 {
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(count);
+            builder.build().ok()
+        } else {
+            None
+        };
+        let count = match &threads {
+            Some(threads) => threads.current_num_threads(),
+            None => 1,
+        };
+        let scratch = (0..count).map(|_| Mutex::new(GemmScratch::new()));
+        let scratch = Arc::new(scratch.collect());
+        Self {
+            pool: threads.map(|threads| Pool::new(threads, Arc::clone(&scratch))),
             scratch,
-        });
-        if let Some(pool) = &pool {
-            let desk = Arc::clone(&desk);
-            pool.spawn(move || desk.serve());
         }
-        Self { pool, count, desk }
     }
 
     pub fn count(&self) -> usize {
-        self.count
+        self.scratch.len()
     }
 
     /// Executes a session's work in the pool, and returns when it is done. Sessions of one engine
     /// take turns.
     pub fn execute(&self, work: &mut Work) {
-        match &self.pool {
-            Some(_) => self.desk.exchange(work),
-            None => work.execute(&self.desk.scratch),
+        let Some(pool) = &self.pool else {
+            return work.execute(&self.scratch);
+        };
+        let executed = pool.execute(std::mem::take(work));
+        *work = executed.work;
+        if let Some(panic) = executed.panic {
+            resume_unwind(panic);
         }
     }
 }
 
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.desk.set(self.desk.lock(), Slot::Closed);
-    }
-}
-
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&'a self, guard: MutexGuard<'a, Slot>) -> MutexGuard<'a, Slot> {
-        self.changed
-            .wait(guard)
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, mut guard: MutexGuard<'_, Slot>, slot: Slot) {
-        *guard = slot;
-        drop(guard);
-        self.changed.notify_all();
-    }
-
-    /// Gives work to the pool and takes it back when it is done.
-    fn exchange(&self, work: &mut Work) {
-        let mut slot = self.lock();
-        while !matches!(*slot, Slot::Empty) {
-            slot = self.wait(slot);
-        }
-        self.set(slot, Slot::Given(std::mem::take(work)));
-        let mut slot = self.lock();
-        loop {
-            match std::mem::replace(&mut *slot, Slot::Empty) {
-                Slot::Done(done, panic) => {
-                    *work = done;
-                    self.set(slot, Slot::Empty);
-                    return panic.map_or((), |panic| resume_unwind(panic));
-                }
-                other => *slot = other,
-            }
-            slot = self.wait(slot);
+impl Pool {
+    fn new(threads: rayon::ThreadPool, scratch: Arc<Vec<Mutex<GemmScratch>>>) -> Self {
+        let (requests, taken) = sync_channel(1);
+        let (done, results) = sync_channel(1);
+        threads.spawn(move || serve(&taken, &done, &scratch));
+        Self {
+            channel: Mutex::new(Channel { requests, results }),
+            _threads: threads,
         }
     }
 
-    /// Executes what is given until the desk closes. A panic goes back to the session that gave the
-    /// work.
-    fn serve(&self) {
-        let mut slot = self.lock();
-        loop {
-            match std::mem::replace(&mut *slot, Slot::Taken) {
-                Slot::Closed => return,
-                Slot::Given(mut work) => {
-                    drop(slot);
-                    let panic =
-                        catch_unwind(AssertUnwindSafe(|| work.execute(&self.scratch))).err();
-                    self.set(self.lock(), Slot::Done(work, panic));
-                    slot = self.lock();
-                }
-                other => {
-                    *slot = other;
-                    slot = self.wait(slot);
-                }
-            }
-        }
+    #[expect(
+        clippy::expect_used,
+        reason = "the loop ends when the pool is dropped, and catches every panic"
+    )]
+    fn execute(&self, work: Work) -> Executed {
+        const SERVED: &str = "invariant: the first thread serves as long as its pool lives";
+        // No panic leaves a channel half used: the work of a poisoned turn came back.
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        channel.requests.send(work).expect(SERVED);
+        channel.results.recv().expect(SERVED)
     }
 }
 
-/// Calls `task` once for each part number below `parts`, on any threads of the pool, and returns
-/// when all calls have.
-pub(super) fn for_each(parts: usize, task: &(dyn Fn(usize) + Sync)) {
-    halve(0, parts, task);
-}
-
-fn halve(first: usize, count: usize, task: &(dyn Fn(usize) + Sync)) {
-    match count {
-        0 => {}
-        1 => task(first),
-        _ => {
-            let half = count / 2;
-            rayon::join(
-                || halve(first, half, task),
-                || halve(first + half, count - half, task),
-            );
+/// Executes what is requested until the session's ends are dropped.
+fn serve(
+    requests: &Receiver<Work>,
+    results: &SyncSender<Executed>,
+    scratch: &[Mutex<GemmScratch>],
+) {
+    for mut work in requests {
+        let panic = catch_unwind(AssertUnwindSafe(|| work.execute(scratch))).err();
+        if results.send(Executed { work, panic }).is_err() {
+            return;
         }
     }
 }

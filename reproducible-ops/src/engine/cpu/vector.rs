@@ -5,7 +5,7 @@
 //! only the width differs.
 #![allow(unsafe_code)]
 
-use super::path::Path;
+use super::instruction_set::InstructionSet;
 
 /// Code that is to be compiled per instruction set: `run` and all it calls must be
 /// `#[inline(always)]`.
@@ -13,16 +13,16 @@ pub(super) trait Task {
     fn run(self);
 }
 
-/// Runs a task in the version for `path`.
-pub(super) fn dispatch(path: Path, task: impl Task) {
-    match path {
-        // SAFETY: a `Path` other than `Scalar` is only used where the machine has its instructions;
-        // see `Path::require`.
+/// Runs a task in the version for `isa`.
+pub(super) fn dispatch(isa: InstructionSet, task: impl Task) {
+    match isa {
+        // SAFETY: an `InstructionSet` other than `Scalar` is only used where the machine has its
+        // instructions; see `InstructionSet::require`.
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => unsafe { avx512(task) },
+        InstructionSet::Avx512 => unsafe { avx512(task) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => unsafe { avx2(task) },
+        InstructionSet::Avx2 => unsafe { avx2(task) },
         _ => task.run(),
     }
 }

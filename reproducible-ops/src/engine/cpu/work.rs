@@ -4,62 +4,31 @@
 //! number of threads never changes a bit.
 
 use std::ops::Range;
-use std::sync::Mutex;
-
-use bytemuck::Zeroable;
+use std::sync::{Arc, Mutex};
 
 use crate::program::ValueId;
 use crate::random;
 
 use super::gemm::{Gemm, GemmScratch, Offsets, Operand, PackedB, Rhs, Shape};
+use super::instruction_set::InstructionSet;
 use super::layout::Layout;
-use super::path::Path;
-use super::plan::{BufferId, Matmul, Plan, Step};
+use super::memory::{Memory, Words};
+use super::parallel;
+use super::plan::Plan;
 use super::rows::{MAX_LOADS, MAX_OUTPUTS, RowKernel};
-use super::threads;
+use super::step::{
+    BufferId, Gather, Matmul, MatmulOperand, Paste, Pasted, Philox, Step, TakeMany, UpdateRows,
+};
 use super::vector;
 
-/// A cache line of words: buffers start on one.
-#[derive(Clone, Copy, Zeroable, bytemuck::Pod)]
-#[repr(C, align(64))]
-struct Line([u32; 16]);
-
-/// Words that start on a cache line.
-#[derive(Default)]
-pub(super) struct Buffer {
-    lines: Vec<Line>,
-    words: usize,
+/// The packed form of a step's right operand.
+struct Packed {
+    panels: PackedB,
+    /// Version of the words that were packed.
+    version: u64,
 }
 
-impl Buffer {
-    fn zeros(words: usize) -> Self {
-        Self {
-            lines: vec![Line::zeroed(); words.div_ceil(16)],
-            words,
-        }
-    }
-
-    pub fn words(&self) -> &[u32] {
-        &bytemuck::cast_slice(&self.lines)[..self.words]
-    }
-
-    pub fn words_mut(&mut self) -> &mut [u32] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.words]
-    }
-
-    fn floats(&self) -> &[f32] {
-        bytemuck::cast_slice(self.words())
-    }
-}
-
-/// The kept packed form of a step's right operand.
-#[derive(Default)]
-struct Kept {
-    packed: Option<PackedB>,
-    is_current: bool,
-}
-
-/// Scratch of one part of a row kernel; work below this many element operations is not worth a
+/// Work of a row kernel below this many element operations is not worth a
 /// second thread.
 const PARALLEL_FROM: usize = 1 << 15;
 /// The same for matrix products, in multiply-adds.
@@ -69,102 +38,77 @@ const PARALLEL_PRODUCT_FROM: usize = 1 << 18;
 #[derive(Default)]
 pub(super) struct Work {
     pub plan: Plan,
-    path: Path,
+    isa: InstructionSet,
+    /// Inputs come first; they have no words before they are given a value.
+    pub memory: Memory,
+    inputs: usize,
     /// One per thread.
-    scratch: Vec<Buffer>,
-    pub buffers: Vec<Buffer>,
-    /// One per step.
-    kept: Vec<Kept>,
+    scratch: Vec<Words>,
+    /// Kept packed operands, one per step.
+    packed: Vec<Option<Packed>>,
     /// One per step.
     batches: Vec<Vec<Offsets>>,
 }
 
 impl Work {
-    pub fn new(plan: Plan, path: Path, threads: usize) -> Self {
-        let mut buffers: Vec<Buffer> = plan
-            .buffer_words
-            .iter()
-            .map(|&words| Buffer::zeros(words))
-            .collect();
-        for counter in &plan.counters {
-            let words = buffers[counter.0].words_mut();
-            words
-                .iter_mut()
-                .enumerate()
-                .for_each(|(index, word)| *word = index as u32);
+    /// The memory of a plan for a program of so many inputs.
+    pub fn new(plan: Plan, inputs: usize, isa: InstructionSet, threads: usize) -> Self {
+        let sizes = plan.buffers.words.iter().enumerate();
+        let mut memory = Memory::new(sizes.map(|(at, &words)| if at < inputs { 0 } else { words }));
+        for &counter in &plan.counters {
+            let words = memory.overwrite(counter, plan.buffers.words[counter.0]);
+            for (index, word) in words.words_mut().iter_mut().enumerate() {
+                *word = index as u32;
+            }
         }
         let scratch_words = plan.steps.iter().map(scratch_words).max().unwrap_or(0);
         Self {
-            scratch: (0..threads).map(|_| Buffer::zeros(scratch_words)).collect(),
-            kept: plan.steps.iter().map(|_| Kept::default()).collect(),
+            memory,
+            inputs,
+            scratch: vec![Words::zeros(scratch_words); threads],
+            packed: plan.steps.iter().map(|_| None).collect(),
             batches: plan.steps.iter().map(batches).collect(),
             plan,
-            path,
-            buffers,
+            isa,
         }
     }
 
-    /// Packed forms of a changed input are out of date.
-    pub fn changed(&mut self, input: usize) {
-        for (kept, step) in self.kept.iter_mut().zip(&self.plan.steps) {
-            if matches!(step, Step::Matmul(matmul) if matmul.b.base.index() == input) {
-                kept.is_current = false;
-            }
-        }
+    /// The input that an output's next value was written into, where the plan made it in place.
+    pub fn in_place(&self, output: usize) -> Option<usize> {
+        let buffer = self.plan.outputs[output].0;
+        (buffer < self.inputs).then_some(buffer)
     }
 
     /// Executes every step.
     pub fn execute(&mut self, gemm_scratch: &[Mutex<GemmScratch>]) {
-        (0..self.plan.steps.len()).for_each(|at| self.step(at, gemm_scratch));
+        // What others hold of the last run's outputs stays as it is.
+        for output in 0..self.plan.outputs.len() {
+            if self.in_place(output).is_none() {
+                let id = self.plan.outputs[output];
+                self.memory.overwrite(id, self.plan.buffers.words[id.0]);
+            }
+        }
+        for at in 0..self.plan.steps.len() {
+            self.step(at, gemm_scratch);
+        }
     }
 
     fn step(&mut self, at: usize, gemm_scratch: &[Mutex<GemmScratch>]) {
         let mut machine = Machine {
             plan: &self.plan,
-            path: self.path,
-            buffers: &mut self.buffers,
+            isa: self.isa,
+            memory: &mut self.memory,
             scratch: &mut self.scratch,
             gemm_scratch,
         };
         match &self.plan.steps[at] {
             Step::Rows(kernel) => machine.rows(kernel),
-            Step::Matmul(matmul) => machine.matmul(matmul, &self.batches[at], &mut self.kept[at]),
-            Step::Gather {
-                table,
-                ids,
-                rows,
-                width,
-                value,
-            } => machine.gather(*table, *ids, *rows, *width, *value),
-            Step::TakeMany {
-                x,
-                ids,
-                length,
-                picks,
-                value,
-            } => machine.take_many(*x, *ids, *length, *picks, *value),
-            Step::Paste {
-                operands,
-                clear,
-                value,
-            } => machine.paste(operands, *clear, *value),
-            Step::UpdateRows {
-                base,
-                rows,
-                at,
-                height,
-                count,
-                width,
-                value,
-            } => {
-                machine.update_rows([*base, *rows, *at], [*height, *count, *width], *value);
-            }
-            Step::Philox {
-                key,
-                counter,
-                lanes,
-                value,
-            } => machine.philox(*key, *counter, *lanes, *value),
+            Step::Matmul(step) => machine.matmul(step, &self.batches[at], &mut self.packed[at]),
+            Step::Gather(step) => machine.gather(step),
+            Step::TakeMany(step) => machine.take_many(step),
+            Step::Paste(step) => machine.paste(step),
+            Step::UpdateRows(step) => machine.update_rows(step),
+            Step::Philox(step) => machine.philox(step),
         }
     }
 }
@@ -181,7 +125,11 @@ fn batches(step: &Step) -> Vec<Offsets> {
         Step::Matmul(matmul) => matmul
             .batches
             .iter()
-            .map(|&(a, b, c)| Offsets { a, b, c })
+            .map(|start| Offsets {
+                a: start.a,
+                b: start.b,
+                c: start.c,
+            })
             .collect(),
         _ => Vec::new(),
     }
@@ -190,15 +138,15 @@ fn batches(step: &Step) -> Vec<Offsets> {
 /// Borrowed parts of the work while one step runs.
 struct Machine<'a> {
     plan: &'a Plan,
-    path: Path,
-    buffers: &'a mut Vec<Buffer>,
-    scratch: &'a mut [Buffer],
+    isa: InstructionSet,
+    memory: &'a mut Memory,
+    scratch: &'a mut [Words],
     gemm_scratch: &'a [Mutex<GemmScratch>],
 }
 
 impl Machine<'_> {
     fn id(&self, value: ValueId) -> BufferId {
-        self.plan.buffer_of[value.index()].unwrap_or(BufferId(usize::MAX))
+        self.plan.buffers.of(value)
     }
 
     fn count(&self, value: ValueId) -> usize {
@@ -207,38 +155,32 @@ impl Machine<'_> {
 
     /// A value's words, without what else its buffer has room for.
     fn words(&self, value: ValueId) -> &[u32] {
-        &self.buffers[self.id(value).0].words()[..self.count(value)]
+        &self.memory.get(self.id(value)).words()[..self.count(value)]
     }
 
-    fn floats(&self, value: ValueId) -> &[f32] {
-        self.buffers[self.id(value).0].floats()
+    /// Takes the words of a result out, so that others can be read while they are written.
+    fn take(&mut self, value: ValueId) -> Arc<Words> {
+        self.memory.take(self.id(value))
     }
 
-    /// Takes the buffer of a result out, so that the others can be read while it is written.
-    fn take(&mut self, value: ValueId) -> Buffer {
-        let id = self.id(value);
-        std::mem::take(&mut self.buffers[id.0])
-    }
-
-    fn put(&mut self, value: ValueId, buffer: Buffer) {
-        let id = self.id(value);
-        self.buffers[id.0] = buffer;
+    fn put(&mut self, value: ValueId, words: Arc<Words>) {
+        self.memory.put(self.id(value), words);
     }
 
     fn rows(&mut self, kernel: &RowKernel) {
-        let mut taken: [Buffer; MAX_OUTPUTS] = std::array::from_fn(|_| Buffer::default());
+        let mut taken: [Option<Arc<Words>>; MAX_OUTPUTS] = std::array::from_fn(|_| None);
         for (slot, (value, _)) in taken.iter_mut().zip(&kernel.outputs) {
-            *slot = self.take(*value);
+            *slot = Some(self.take(*value));
         }
         let mut loads: [&[u32]; MAX_LOADS] = [&[]; MAX_LOADS];
         for (slot, load) in loads.iter_mut().zip(&kernel.loads) {
-            *slot =
-                self.buffers[self.plan.buffer_of[load.base.index()].map_or(0, |id| id.0)].words();
+            *slot = self.memory.get(self.id(load.base)).words();
         }
         let mut outputs: [&mut [u32]; MAX_OUTPUTS] = std::array::from_fn(|_| Default::default());
-        for ((slot, buffer), (_, extent)) in outputs.iter_mut().zip(&mut taken).zip(&kernel.outputs)
-        {
-            *slot = &mut buffer.words_mut()[..kernel.rows * kernel.width(*extent)];
+        let targets = taken.iter_mut().flatten().zip(&kernel.outputs);
+        for (slot, (words, (_, extent))) in outputs.iter_mut().zip(targets) {
+            let count = kernel.rows * kernel.width(*extent);
+            *slot = &mut Arc::make_mut(words).words_mut()[..count];
         }
         let work = kernel.rows * kernel.cols * kernel.instructions.len();
         let parts = if work < PARALLEL_FROM {
@@ -248,188 +190,203 @@ impl Machine<'_> {
         };
         let job = RowJob {
             kernel,
-            path: self.path,
+            isa: self.isa,
             loads: &loads,
         };
         job.split(outputs, &mut self.scratch[..parts], 0, kernel.rows);
-        for (slot, (value, _)) in taken.iter_mut().zip(&kernel.outputs) {
-            let buffer = std::mem::take(slot);
-            self.put(*value, buffer);
+        for (words, (value, _)) in taken.into_iter().flatten().zip(&kernel.outputs) {
+            self.put(*value, words);
         }
     }
 
-    fn matmul(&mut self, matmul: &Matmul, batches: &[Offsets], kept: &mut Kept) {
-        let mut c = self.take(matmul.value);
-        let Matmul { m, n, k, .. } = *matmul;
-        let operand = |operand: &super::plan::MatmulOperand| Operand {
-            data: self.floats(operand.base),
-            offset: 0,
-            row_stride: operand.row_stride,
-            k_stride: operand.k_stride,
+    #[expect(
+        clippy::expect_used,
+        reason = "going on would leave the product of another run in the buffer"
+    )]
+    fn matmul(&mut self, matmul: &Matmul, batches: &[Offsets], packed: &mut Option<Packed>) {
+        let mut target = self.take(matmul.value);
+        let &Matmul { m, n, k, .. } = matmul;
+        let (a, b) = (self.operand(&matmul.a), self.operand(&matmul.b));
+        let rhs = if matmul.keep_packed {
+            let version = self.memory.get(self.id(matmul.b.base)).version();
+            let offset = batches[0].b;
+            Rhs::Packed(refreshed(
+                packed,
+                self.isa,
+                Operand { offset, ..b },
+                n,
+                k,
+                version,
+            ))
+        } else {
+            Rhs::Strided(b)
         };
-        let (a, b) = (operand(&matmul.a), operand(&matmul.b));
-        if matmul.keep_packed {
-            let start = batches.first().map_or(0, |batch| batch.b);
-            kept.refresh(self.path, Operand { offset: start, ..b }, n, k);
-        }
-        let rhs = kept.packed.as_ref().map_or(Rhs::Strided(b), Rhs::Packed);
-        let gemm = Gemm::batched(self.path, Shape { m, n, k }, a, rhs, n, batches);
-        let floats: &mut [f32] = bytemuck::cast_slice_mut(c.words_mut());
         let parts = if m * n * k * batches.len() < PARALLEL_PRODUCT_FROM {
             1
         } else {
             self.gemm_scratch.len()
         };
-        let done = gemm.and_then(|gemm| {
-            gemm.run_parallel(floats, &self.gemm_scratch[..parts], |task| {
-                threads::for_each(parts, task)
+        let floats: &mut [f32] = bytemuck::cast_slice_mut(Arc::make_mut(&mut target).words_mut());
+        Gemm::batched(self.isa, Shape { m, n, k }, a, rhs, n, batches)
+            .and_then(|gemm| {
+                gemm.run_parallel(floats, &self.gemm_scratch[..parts], |task| {
+                    parallel::for_each(parts, task);
+                })
             })
-        });
-        debug_assert_eq!(
-            done,
-            Ok(()),
-            "the plan only makes products that fit their buffers"
-        );
-        self.put(matmul.value, c);
+            .expect("invariant: a plan's products fit their buffers");
+        self.put(matmul.value, target);
     }
 
-    fn gather(&mut self, table: ValueId, ids: ValueId, rows: usize, width: usize, value: ValueId) {
-        let mut target = self.take(value);
-        let (table, ids) = (self.words(table), self.words(ids));
-        let words = &mut target.words_mut()[..self.count(value)];
-        for (target, &id) in words.chunks_exact_mut(width.max(1)).zip(ids) {
-            match (id as usize) < rows {
-                true => target.copy_from_slice(&table[id as usize * width..][..width]),
-                false => target.fill(0),
+    fn operand(&self, operand: &MatmulOperand) -> Operand<'_> {
+        Operand {
+            data: self.memory.get(self.id(operand.base)).floats(),
+            offset: 0,
+            row_stride: operand.row_stride,
+            k_stride: operand.k_stride,
+        }
+    }
+
+    fn gather(&mut self, step: &Gather) {
+        let mut target = self.take(step.value);
+        let (table, ids) = (self.words(step.table), self.words(step.ids));
+        let words = &mut Arc::make_mut(&mut target).words_mut()[..self.count(step.value)];
+        for (target, &id) in words.chunks_exact_mut(step.width.max(1)).zip(ids) {
+            let row = id as usize;
+            if row < step.rows {
+                target.copy_from_slice(&table[row * step.width..][..step.width]);
+            } else {
+                target.fill(0);
             }
         }
-        self.put(value, target);
+        self.put(step.value, target);
     }
 
-    fn take_many(&mut self, x: ValueId, ids: ValueId, length: usize, picks: usize, value: ValueId) {
-        let mut target = self.take(value);
-        let (x, ids) = (self.words(x), self.words(ids));
-        let words = &mut target.words_mut()[..self.count(value)];
+    fn take_many(&mut self, step: &TakeMany) {
+        let mut target = self.take(step.value);
+        let (x, ids) = (self.words(step.x), self.words(step.ids));
+        let words = &mut Arc::make_mut(&mut target).words_mut()[..self.count(step.value)];
         for (place, (target, &id)) in words.iter_mut().zip(ids).enumerate() {
             let index = id as usize;
-            *target = if index < length {
-                x[place / picks * length + index]
+            *target = if index < step.length {
+                x[place / step.picks * step.length + index]
             } else {
                 0
             };
         }
-        self.put(value, target);
+        self.put(step.value, target);
     }
 
-    fn paste(&mut self, operands: &[(ValueId, Layout, Layout)], clear: bool, value: ValueId) {
-        let mut target = self.take(value);
-        let words = &mut target.words_mut()[..self.count(value)];
-        match outer_rows(operands, words.len()) {
+    fn paste(&mut self, step: &Paste) {
+        let mut target = self.take(step.value);
+        let words = &mut Arc::make_mut(&mut target).words_mut()[..self.count(step.value)];
+        match outer_rows(&step.operands, words.len()) {
             Some(count) => {
                 let parts = if words.len() < PARALLEL_FROM {
                     1
                 } else {
                     self.scratch.len()
                 };
-                self.paste_rows(operands, clear, words, 0..count, parts);
+                self.paste_rows(step, words, 0..count, parts);
             }
             None => {
-                if clear {
+                if step.clear {
                     words.fill(0);
                 }
-                operands
-                    .iter()
-                    .for_each(|(base, from, to)| copy_strided(self.words(*base), from, words, to));
+                for pasted in &step.operands {
+                    let source = self.words(pasted.base);
+                    let (from, to) = (pasted.from.offset, pasted.to.offset);
+                    copy_axes(source, from, words, to, pasted, 0);
+                }
             }
         }
-        self.put(value, target);
+        self.put(step.value, target);
     }
 
     /// Pastes rows of the first axis, of which `target` holds nothing else; halves them until one
     /// part is left.
-    fn paste_rows(
-        &self,
-        operands: &[(ValueId, Layout, Layout)],
-        clear: bool,
-        target: &mut [u32],
-        rows: Range<usize>,
-        parts: usize,
-    ) {
+    fn paste_rows(&self, step: &Paste, target: &mut [u32], rows: Range<usize>, parts: usize) {
         let stride = target.len() / rows.len().max(1);
         if parts > 1 && rows.len() > 1 {
             let middle = rows.start + rows.len() / 2;
             let (head, tail) = target.split_at_mut((middle - rows.start) * stride);
-            let join = |target, rows, parts| self.paste_rows(operands, clear, target, rows, parts);
             rayon::join(
-                || join(head, rows.start..middle, parts / 2),
-                || join(tail, middle..rows.end, parts - parts / 2),
+                || self.paste_rows(step, head, rows.start..middle, parts / 2),
+                || self.paste_rows(step, tail, middle..rows.end, parts - parts / 2),
             );
             return;
         }
-        if clear {
+        if step.clear {
             target.fill(0);
         }
-        for (base, from, to) in operands {
-            let source = self.words(*base);
+        for pasted in &step.operands {
+            let source = self.words(pasted.base);
             for (row, target) in rows.clone().zip(target.chunks_exact_mut(stride.max(1))) {
-                copy_axes(
-                    source,
-                    from.offset + row * from.strides[0],
-                    target,
-                    to.offset,
-                    from,
-                    to,
-                    1,
-                );
+                let from = pasted.from.offset + row * pasted.from.strides[0];
+                copy_axes(source, from, target, pasted.to.offset, pasted, 1);
             }
         }
     }
 
-    fn update_rows(
-        &mut self,
-        [base, rows, at]: [ValueId; 3],
-        [height, count, width]: [usize; 3],
-        value: ValueId,
-    ) {
-        let in_place = self.id(base) == self.id(value);
-        let mut target = self.take(value);
-        let words = &mut target.words_mut()[..self.count(value)];
+    fn update_rows(&mut self, step: &UpdateRows) {
+        let in_place = self.id(step.base) == self.id(step.value);
+        let mut target = self.take(step.value);
+        // In place, a state that others hold is copied here, and they keep the old rows.
+        let words = &mut Arc::make_mut(&mut target).words_mut()[..self.count(step.value)];
         if !in_place {
-            words.copy_from_slice(&self.words(base)[..words.len()]);
+            words.copy_from_slice(&self.words(step.base)[..words.len()]);
         }
-        let (rows, at) = (self.words(rows), self.words(at));
-        for (batch, (matrix, &start)) in words
-            .chunks_exact_mut((height * width).max(1))
-            .zip(at)
-            .enumerate()
-        {
-            for row in 0..count {
+        let (rows, at) = (self.words(step.rows), self.words(step.at));
+        let matrices = words.chunks_exact_mut((step.height * step.width).max(1));
+        for (batch, (matrix, &start)) in matrices.zip(at).enumerate() {
+            for row in 0..step.count {
                 let to = i64::from(start as i32) + row as i64;
-                if (0..height as i64).contains(&to) {
-                    let from = &rows[(batch * count + row) * width..][..width];
-                    matrix[to as usize * width..][..width].copy_from_slice(from);
+                if (0..step.height as i64).contains(&to) {
+                    let from = &rows[(batch * step.count + row) * step.width..][..step.width];
+                    matrix[to as usize * step.width..][..step.width].copy_from_slice(from);
                 }
             }
         }
-        self.put(value, target);
+        self.put(step.value, target);
     }
 
-    fn philox(&mut self, key: ValueId, counter: ValueId, lanes: usize, value: ValueId) {
-        let mut target = self.take(value);
-        let key = [self.words(key)[0], self.words(key)[1]];
-        let numbers: &mut [f32] =
-            bytemuck::cast_slice_mut(&mut target.words_mut()[..self.count(value)]);
-        vector::dispatch(
-            self.path,
-            Uniform {
-                key,
-                counters: self.words(counter),
-                numbers,
-                lanes,
-            },
-        );
-        self.put(value, target);
+    fn philox(&mut self, step: &Philox) {
+        let mut target = self.take(step.value);
+        let key = self.words(step.key);
+        let words = &mut Arc::make_mut(&mut target).words_mut()[..self.count(step.value)];
+        let uniform = Uniform {
+            key: [key[0], key[1]],
+            counters: self.words(step.counter),
+            numbers: bytemuck::cast_slice_mut(words),
+            lanes: step.lanes,
+        };
+        vector::dispatch(self.isa, uniform);
+        self.put(step.value, target);
     }
+}
+
+/// The packed form of `operand`, made again if it is of another version of its words.
+#[expect(
+    clippy::expect_used,
+    reason = "going on would multiply by another version of the weight"
+)]
+fn refreshed<'a>(
+    packed: &'a mut Option<Packed>,
+    isa: InstructionSet,
+    operand: Operand<'_>,
+    n: usize,
+    k: usize,
+    version: u64,
+) -> &'a PackedB {
+    const FITS: &str = "invariant: a plan's products fit their buffers";
+    let packed = packed.get_or_insert_with(|| Packed {
+        panels: PackedB::new(isa, operand, n, k).expect(FITS),
+        version,
+    });
+    if packed.version != version {
+        packed.panels.repack(operand).expect(FITS);
+        packed.version = version;
+    }
+    &packed.panels
 }
 
 /// Rows of uniform numbers, each from its counter.
@@ -455,26 +412,11 @@ impl vector::Task for Uniform<'_> {
     }
 }
 
-impl Kept {
-    /// Packs the operand again if it changed since the last time.
-    fn refresh(&mut self, path: Path, operand: Operand<'_>, n: usize, k: usize) {
-        let repacked = match &mut self.packed {
-            Some(_) if self.is_current => Ok(()),
-            Some(packed) => packed.repack(operand),
-            None => PackedB::new(path, operand, n, k).map(|packed| self.packed = Some(packed)),
-        };
-        self.is_current = repacked.is_ok();
-        if repacked.is_err() {
-            self.packed = None;
-        }
-    }
-}
-
 /// A row kernel on its way to threads.
 #[derive(Clone, Copy)]
 struct RowJob<'a> {
     kernel: &'a RowKernel,
-    path: Path,
+    isa: InstructionSet,
     loads: &'a [&'a [u32]],
 }
 
@@ -483,17 +425,15 @@ impl RowJob<'_> {
     fn split(
         self,
         mut outputs: [&mut [u32]; MAX_OUTPUTS],
-        scratch: &mut [Buffer],
+        scratch: &mut [Words],
         first: usize,
         count: usize,
     ) {
-        if scratch.len() <= 1 {
-            let words = scratch
-                .first_mut()
-                .map_or(Default::default(), Buffer::words_mut);
+        if let [own] = scratch {
+            let own = own.words_mut();
             return self
                 .kernel
-                .run(self.path, self.loads, outputs, words, first, count);
+                .run(self.isa, self.loads, outputs, own, first, count);
         }
         let half = scratch.len() / 2;
         let head_count = count * half / scratch.len();
@@ -513,29 +453,25 @@ impl RowJob<'_> {
 
 /// Length of the first axis if every operand fills all of it, so that its rows can be pasted one by
 /// one.
-fn outer_rows(operands: &[(ValueId, Layout, Layout)], words: usize) -> Option<usize> {
-    let (_, _, first) = operands.first()?;
+fn outer_rows(operands: &[Pasted], words: usize) -> Option<usize> {
+    let first = &operands.first()?.to;
     let (&count, &stride) = (first.dims.first()?, first.strides.first()?);
-    let fills = |(_, _, to): &(ValueId, Layout, Layout)| {
-        to.dims.first() == Some(&count) && to.offset < stride.max(1)
-    };
-    (count * stride == words && operands.iter().all(fills)).then_some(count)
+    let all_fill = operands
+        .iter()
+        .all(|pasted| pasted.to.dims.first() == Some(&count) && pasted.to.offset < stride.max(1));
+    (count * stride == words && all_fill).then_some(count)
 }
 
-/// Copies between two layouts of the same axes.
-fn copy_strided(source: &[u32], from: &Layout, target: &mut [u32], to: &Layout) {
-    copy_axes(source, from.offset, target, to.offset, from, to, 0);
-}
-
+/// Copies what lies along the axes from `axis` on.
 fn copy_axes(
     source: &[u32],
     source_at: usize,
     target: &mut [u32],
     target_at: usize,
-    from: &Layout,
-    to: &Layout,
+    pasted: &Pasted,
     axis: usize,
 ) {
+    let (from, to): (&Layout, &Layout) = (&pasted.from, &pasted.to);
     let Some(&dim) = from.dims.get(axis) else {
         target[target_at] = source[source_at];
         return;
@@ -547,14 +483,7 @@ fn copy_axes(
         return;
     }
     for index in 0..dim {
-        copy_axes(
-            source,
-            source_at + index * step,
-            target,
-            target_at + index * target_step,
-            from,
-            to,
-            axis + 1,
-        );
+        let (source_at, target_at) = (source_at + index * step, target_at + index * target_step);
+        copy_axes(source, source_at, target, target_at, pasted, axis + 1);
     }
 }

@@ -310,7 +310,7 @@ impl Estimate {
 mod tests {
     use std::path::Path;
 
-    use reproducible_ops::weights::Weights;
+    use reproducible_ops::weights::Buffers;
     use swarm_task::Task;
     use swarm_task::prompt::{Limits, Style, characters};
 
@@ -329,7 +329,7 @@ mod tests {
             ])
         }
 
-        fn load(&mut self, _: Weights) -> Result<(), PolicyError> {
+        fn load(&mut self, _: Buffers) -> Result<(), PolicyError> {
             Ok(())
         }
     }

@@ -164,7 +164,7 @@ impl Peer {
     /// # Errors
     /// The policy does not take the parameters.
     pub fn new(mut parts: PeerParts) -> Result<Self, PeerError> {
-        parts.policy.load(parts.trainer.params()?)?;
+        parts.policy.load(parts.trainer.param_buffers()?)?;
         let guard = Guard::new(parts.config.guard);
         Ok(Self {
             parts,
@@ -570,7 +570,7 @@ impl Peer {
         let rate =
             Schedule::constant(config.learning_rate, config.warmup).rate(trainer.step_count());
         let report = trainer.step(batch, rate)?;
-        policy.load(trainer.params()?)?;
+        policy.load(trainer.param_buffers()?)?;
         Ok(Some(report))
     }
 
@@ -580,7 +580,8 @@ impl Peer {
             (Verdict::Best, _) => self.best = Some(self.parts.trainer.state()?),
             (Verdict::RollBack { .. }, Some(best)) => {
                 self.parts.trainer.restore(best)?;
-                self.parts.policy.load(best.params.clone())?;
+                let params = self.parts.trainer.param_buffers()?;
+                self.parts.policy.load(params)?;
             }
             _ => {}
         }

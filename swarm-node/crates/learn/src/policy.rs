@@ -2,7 +2,7 @@
 //!
 //! The real one is [`Generator`]; tests put cheaper writers in its place.
 
-use reproducible_ops::weights::Weights;
+use reproducible_ops::weights::Buffers;
 use swarm_model::generate::{Completion, GenerateError, Generator, Request};
 
 /// Why a policy cannot write.
@@ -18,11 +18,11 @@ pub trait Policy: Send {
     /// A prompt cannot be continued, or the engine fails.
     fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, PolicyError>;
 
-    /// Takes over trained parameters.
+    /// Takes over trained parameters in the engine's memory.
     ///
     /// # Errors
     /// A parameter is missing or has another shape.
-    fn load(&mut self, params: Weights) -> Result<(), PolicyError>;
+    fn load(&mut self, params: Buffers) -> Result<(), PolicyError>;
 }
 
 impl Policy for Generator {
@@ -30,7 +30,7 @@ impl Policy for Generator {
         Ok(self.generate(request)?)
     }
 
-    fn load(&mut self, params: Weights) -> Result<(), PolicyError> {
-        Ok(self.set_weights(params)?)
+    fn load(&mut self, params: Buffers) -> Result<(), PolicyError> {
+        Ok(self.bind_weights(params)?)
     }
 }

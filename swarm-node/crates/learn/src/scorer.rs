@@ -50,12 +50,8 @@ impl Scorer {
         for microbatch in 0..packing.rows / self.rows {
             inputs.write(self.session.as_mut(), microbatch)?;
             self.session.run()?;
-            logp.extend(
-                self.session
-                    .read_words("logp")?
-                    .iter()
-                    .map(|&word| f32::from_bits(word)),
-            );
+            let words = self.session.read_words("logp")?;
+            logp.extend(words.into_iter().map(f32::from_bits));
         }
         let of = |slot: &Slot| {
             logp.iter()
@@ -70,8 +66,9 @@ impl Scorer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ReferenceEngine, forward, weights};
+    use super::super::testing::{forward, weights};
     use super::*;
+    use reproducible_ops::engine::reference::ReferenceEngine;
 
     const PROMPTS: [&[u32]; 3] = [&[5, 6, 7, 8, 9], &[10, 11], &[12]];
     const COMPLETIONS: [&[u32]; 4] = [&[20, 21, 22, 1], &[20, 1], &[33, 34, 1], &[1]];

@@ -1,9 +1,5 @@
-//! A one-layer attention model and an engine over the reference, small enough to test every bit of
-//! the learner.
+//! A one-layer attention model, small enough to test every bit of the learner.
 
-use std::collections::BTreeMap;
-
-use reproducible_ops::engine::{Engine, EngineError, Session, reference};
 use reproducible_ops::program::{
     Builder, Comparison, Operator, Program, Role, TensorType, TypeError, ValueId,
 };
@@ -15,96 +11,6 @@ use reproducible_ops::weights::Weights;
 pub const VOCABULARY: usize = 64;
 const WIDTH: usize = 8;
 const POSITIONS: usize = 96;
-
-/// Runs programs by the reference.
-pub struct ReferenceEngine;
-
-struct ReferenceSession {
-    program: Program,
-    inputs: Vec<Option<Tensor>>,
-    outputs: BTreeMap<String, Tensor>,
-}
-
-impl Engine for ReferenceEngine {
-    fn name(&self) -> String {
-        "reference".into()
-    }
-
-    fn load(&self, program: &Program) -> Result<Box<dyn Session>, EngineError> {
-        program.validate()?;
-        let inputs = vec![None; program.inputs().len()];
-        Ok(Box::new(ReferenceSession {
-            program: program.clone(),
-            inputs,
-            outputs: BTreeMap::new(),
-        }))
-    }
-}
-
-impl ReferenceSession {
-    fn place(&self, name: &str) -> Result<usize, EngineError> {
-        let found = self
-            .program
-            .input_named(name)
-            .ok_or_else(|| EngineError::NoSuchInput(name.into()))?;
-        Ok(found.index())
-    }
-}
-
-impl Session for ReferenceSession {
-    fn write_words(&mut self, input: &str, words: &[u32]) -> Result<(), EngineError> {
-        let place = self.place(input)?;
-        let ty = self.program.inputs()[place].ty.clone();
-        self.inputs[place] =
-            Some(Tensor::from_words(ty, words.to_vec()).expect("the words of the input"));
-        Ok(())
-    }
-
-    fn run(&mut self) -> Result<(), EngineError> {
-        let unwritten = |at: usize| EngineError::Unwritten(self.program.inputs()[at].name.clone());
-        let inputs = self
-            .inputs
-            .iter()
-            .enumerate()
-            .map(|(at, tensor)| tensor.clone().ok_or_else(|| unwritten(at)));
-        let outputs = reference::evaluate(&self.program, &inputs.collect::<Result<Vec<_>, _>>()?)?;
-        self.outputs = self
-            .program
-            .outputs()
-            .iter()
-            .map(|output| output.name.clone())
-            .zip(outputs)
-            .collect();
-        Ok(())
-    }
-
-    fn read_words(&self, output: &str) -> Result<&[u32], EngineError> {
-        let found = self
-            .outputs
-            .get(output)
-            .ok_or_else(|| EngineError::NoSuchOutput(output.into()))?;
-        Ok(found.words())
-    }
-
-    fn advance(&mut self) {
-        for (name, tensor) in std::mem::take(&mut self.outputs) {
-            if let Ok(place) = self.place(&name) {
-                self.inputs[place] = Some(tensor);
-            }
-        }
-    }
-
-    fn input_words(&self, input: &str) -> Result<&[u32], EngineError> {
-        let tensor = self.inputs[self.place(input)?].as_ref();
-        Ok(tensor
-            .ok_or_else(|| EngineError::Unwritten(input.into()))?
-            .words())
-    }
-
-    fn program(&self) -> &Program {
-        &self.program
-    }
-}
 
 /// The forward program of the tiny model: embeddings of token and position, one head of attention,
 /// a linear head.

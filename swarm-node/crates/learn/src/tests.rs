@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::CpuEngine;
-use reproducible_ops::weights::Weights;
+use reproducible_ops::weights::Buffers;
 use swarm_model::generate::{Completion, Prompt, Request};
 use swarm_model::{ModelConfig, Tokenizer, init};
 use swarm_round::sim::{Simulation, toy};
@@ -159,7 +159,7 @@ impl Policy for Reader {
             .collect())
     }
 
-    fn load(&mut self, _: Weights) -> Result<(), PolicyError> {
+    fn load(&mut self, _: Buffers) -> Result<(), PolicyError> {
         Ok(())
     }
 }

@@ -7,17 +7,18 @@
 //! Invariants: the order of addition is that of rows, which is a function of the batch alone; each
 //! step divides by the number of trained tokens of the whole batch, so the size of a microbatch is
 //! not a hyper-parameter. Two loaded programs serve every batch. Memory is that of one microbatch,
-//! however large the batch.
+//! however large the batch. Gradients and parameters stay in the engine's memory: each program is
+//! bound to the buffers that the other made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use reproducible_ops::engine::{Engine, EngineError, Session};
+use reproducible_ops::engine::{Buffer, Engine, EngineError, Session};
 use reproducible_ops::optim::{GRAD_NORM, LEARNING_RATE, initial_state};
 use reproducible_ops::program::{Program, Role, Shape};
 use reproducible_ops::scalar;
 use reproducible_ops::tensor::{Tensor, TensorError};
-use reproducible_ops::weights::Weights;
+use reproducible_ops::weights::{Buffers, Weights};
 
 use super::assemble::{self, AssembleError, GRADIENT, Objective, OptimizerConfig};
 use super::batch::{PackError, Packing, Sequence, pack};
@@ -161,6 +162,8 @@ pub struct Trainer {
     accumulation: Box<dyn Session>,
     update: Box<dyn Session>,
     params: Vec<String>,
+    /// Gradients of 0, by the name of the accumulated gradient.
+    zeros: Vec<(String, Buffer)>,
     metrics: Vec<String>,
     step: u64,
 }
@@ -180,6 +183,7 @@ impl Trainer {
         write_role(accumulation.as_mut(), Role::Constant, weights)?;
         let mut trainer = Self {
             update: engine.load(&programs.update)?,
+            zeros: zero_gradients(engine, &programs.accumulation)?,
             params: names(&programs.accumulation, Role::Param),
             metrics: scalar_outputs(&programs.accumulation),
             accumulation,
@@ -225,9 +229,8 @@ impl Trainer {
     }
 
     fn clear_gradients(&mut self) -> Result<(), TrainError> {
-        for (name, ty) in assemble::parameters(&self.programs.accumulation) {
-            self.accumulation
-                .write(&format!("{GRADIENT}{name}"), &Tensor::zeros(ty))?;
+        for (gradient, zero) in &self.zeros {
+            self.accumulation.bind(gradient, zero)?;
         }
         Ok(())
     }
@@ -259,7 +262,7 @@ impl Trainer {
         for name in &self.params {
             let gradient = format!("{GRADIENT}{name}");
             self.update
-                .write_words(&gradient, self.accumulation.input_words(&gradient)?)?;
+                .bind(&gradient, &self.accumulation.input(&gradient)?)?;
         }
         self.update
             .write_words(LEARNING_RATE, &[learning_rate.to_bits()])?;
@@ -275,8 +278,7 @@ impl Trainer {
     /// Hands the updated parameters to the session that computes gradients.
     fn publish(&mut self) -> Result<(), TrainError> {
         for name in &self.params {
-            self.accumulation
-                .write_words(name, self.update.input_words(name)?)?;
+            self.accumulation.bind(name, &self.update.input(name)?)?;
         }
         Ok(())
     }
@@ -311,6 +313,17 @@ impl Trainer {
         }
     }
 
+    /// The parameters in the engine's memory.
+    ///
+    /// # Errors
+    /// Only where the engine lost an input.
+    pub fn param_buffers(&self) -> Result<Buffers, TrainError> {
+        let names = self.params.iter();
+        names
+            .map(|name| Ok((name.clone(), self.update.input(name)?)))
+            .collect()
+    }
+
     /// A copy of the parameters.
     ///
     /// # Errors
@@ -334,12 +347,8 @@ impl Trainer {
 
     fn read_role(&self, role: Role) -> Result<Weights, TrainError> {
         let inputs = self.programs.update.inputs_with_role(role);
-        let read = |name: &str, ty: &reproducible_ops::program::TensorType| {
-            let words = self.update.input_words(name)?.to_vec();
-            Ok((name.to_owned(), Tensor::from_words(ty.clone(), words)?))
-        };
         inputs
-            .map(|(_, input)| read(&input.name, &input.ty))
+            .map(|(_, input)| Ok((input.name.clone(), self.update.input(&input.name)?.read()?)))
             .collect()
     }
 
@@ -380,6 +389,21 @@ impl TrainState {
     }
 }
 
+fn zero_gradients(
+    engine: &dyn Engine,
+    accumulation: &Program,
+) -> Result<Vec<(String, Buffer)>, EngineError> {
+    assemble::parameters(accumulation)
+        .into_iter()
+        .map(|(name, ty)| {
+            Ok((
+                format!("{GRADIENT}{name}"),
+                engine.upload(&Tensor::zeros(ty))?,
+            ))
+        })
+        .collect()
+}
+
 fn names(program: &Program, role: Role) -> Vec<String> {
     program
         .inputs_with_role(role)
@@ -405,8 +429,7 @@ fn scalar_outputs(program: &Program) -> Vec<String> {
 }
 
 fn read_scalar(session: &dyn Session, name: &str) -> Result<f32, EngineError> {
-    let word = session.read_words(name)?.first().copied();
-    Ok(word.map_or(f32::NAN, f32::from_bits))
+    Ok(f32::from_bits(session.read_words(name)?[0]))
 }
 
 /// Writes every input of a role from `tensors`.
@@ -433,8 +456,9 @@ mod tests {
     use super::super::inputs::Sample;
     use super::super::run_folder::RunFolder;
     use super::super::schedule::Schedule;
-    use super::super::testing::{ReferenceEngine, forward, weights};
+    use super::super::testing::{forward, weights};
     use super::*;
+    use reproducible_ops::engine::reference::ReferenceEngine;
 
     fn sample(tokens: &[u32], advantage: f32) -> Sample {
         Sample {

@@ -1,6 +1,7 @@
 //! Models from Hugging Face folders: `config.json`, `model.safetensors` (or shards) and
 //! `tokenizer.json`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use reproducible_ops::program::TensorType;
@@ -144,16 +145,31 @@ fn drop_derived(config: &ModelConfig, weights: &mut Weights) {
 /// The first tensor in the model's order that is missing or of another shape; else the first that
 /// is too many.
 pub fn check(config: &ModelConfig, weights: &Weights) -> Result<(), CheckError> {
+    check_types(
+        config,
+        weights.iter().map(|(name, tensor)| (name, tensor.ty())),
+    )
+}
+
+/// As [`check`], of names and types alone.
+///
+/// # Errors
+/// See [`check`].
+pub fn check_types<'a>(
+    config: &ModelConfig,
+    types: impl IntoIterator<Item = (&'a str, &'a TensorType)>,
+) -> Result<(), CheckError> {
+    let types: BTreeMap<&str, &TensorType> = types.into_iter().collect();
     let parameters = config.parameters();
     for (name, shape) in &parameters {
         let (name, expected) = (name.clone(), TensorType::f32(shape.as_slice()));
-        match weights.get(&name) {
+        match types.get(&name[..]) {
             None => return Err(CheckError::Missing { name, expected }),
-            Some(tensor) if *tensor.ty() != expected => {
+            Some(&found) if *found != expected => {
                 return Err(CheckError::Type {
                     name,
                     expected,
-                    found: tensor.ty().clone(),
+                    found: found.clone(),
                 });
             }
             Some(_) => {}
@@ -161,10 +177,10 @@ pub fn check(config: &ModelConfig, weights: &Weights) -> Result<(), CheckError> 
     }
     let known: std::collections::HashSet<&str> =
         parameters.iter().map(|(name, _)| name.as_str()).collect();
-    match weights.iter().find(|(name, _)| !known.contains(name)) {
-        Some((name, tensor)) => Err(CheckError::Unexpected {
+    match types.into_iter().find(|(name, _)| !known.contains(name)) {
+        Some((name, found)) => Err(CheckError::Unexpected {
             name: name.into(),
-            found: tensor.ty().clone(),
+            found: found.clone(),
         }),
         None => Ok(()),
     }

@@ -3,22 +3,16 @@
 
 use std::ops::Range;
 
-use super::K_BLOCK;
+use super::blocking::{
+    A_ROWS, A_STRIDE, B_COLS, B_FLOATS, DEEP_COLS, DEEP_ROWS, FEW_ROWS, K_BLOCK, SET_STRIDE,
+    TWO_LEVELS,
+};
+use super::isa::{Isa, on_isa};
 use super::kernel::{Layout, Tile};
-use super::lanes::{Isa, Lanes};
-use super::pack::{self, A_ROWS, A_STRIDE, B_COLS, B_FLOATS, View};
+use super::lanes::Lanes;
+use super::pack::{self, View};
 use super::scratch::Areas;
-use crate::engine::cpu::Path;
-
-/// Longest reduction of two levels: 256 blocks of 256.
-const TWO_LEVELS: usize = K_BLOCK * K_BLOCK;
-/// Rows of an output tile of a deeper reduction.
-pub(super) const DEEP_ROWS: usize = 56;
-/// Columns of an output tile of a deeper reduction: a whole number of panels on every path.
-pub(super) const DEEP_COLS: usize = 128;
-/// Partial results that are alive at once when every address is reduced: one per level above the
-/// second.
-pub(super) const DEEP_LEVELS: usize = usize::BITS as usize / K_BLOCK.ilog2() as usize - 2;
+use crate::engine::cpu::InstructionSet;
 
 /// One product with its addresses. The views are readable, and C writable, for the shape that was
 /// checked.
@@ -40,58 +34,22 @@ pub(super) enum Source {
     Packed { start: *const f32, n: usize },
 }
 
-/// Some rows and columns of an output. Columns start at a multiple of [`COLUMN_UNIT`].
+/// Some rows and columns of an output. Columns start at a multiple of
+/// [`COLUMN_UNIT`](super::blocking::COLUMN_UNIT).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Region {
     pub(super) rows: Range<usize>,
     pub(super) cols: Range<usize>,
 }
 
-/// Floats from one line to the next of the same set in a first-level cache with 64 sets of 64
-/// bytes.
-const SET_STRIDE: usize = 1024;
-/// Rows of A for which reading B in place is faster than packing it first.
-const FEW_ROWS: usize = 64;
-
-/// Columns of the widest panel.
-pub(super) const COLUMN_UNIT: usize = 64;
-
-/// Evaluates `$body` with `$isa` naming the instruction set of a path.
-macro_rules! on_path {
-    ($path:expr, $isa:ident => $body:expr) => {
-        match $path {
-            #[cfg(target_arch = "x86_64")]
-            $crate::engine::cpu::Path::Avx2 => {
-                type $isa = $crate::engine::cpu::gemm::x86::Avx2;
-                $body
-            }
-            #[cfg(target_arch = "x86_64")]
-            $crate::engine::cpu::Path::Avx512 => {
-                type $isa = $crate::engine::cpu::gemm::x86::Avx512;
-                $body
-            }
-            #[cfg(target_arch = "aarch64")]
-            $crate::engine::cpu::Path::Neon => {
-                type $isa = $crate::engine::cpu::gemm::neon::Neon;
-                $body
-            }
-            _ => {
-                type $isa = $crate::engine::cpu::gemm::lanes::Scalar;
-                $body
-            }
-        }
-    };
-}
-pub(super) use on_path;
-
 /// Computes a region of a product.
 ///
 /// # Safety
-/// The path is available, the matrix is valid for the region, nobody else touches the region's
-/// outputs meanwhile, and the areas are the caller's alone.
-pub(super) unsafe fn compute(path: Path, matrix: &Matrix, region: &Region, areas: Areas) {
+/// The instruction set is available, the matrix is valid for the region, nobody else touches the
+/// region's outputs meanwhile, and the areas are the caller's alone.
+pub(super) unsafe fn compute(isa: InstructionSet, matrix: &Matrix, region: &Region, areas: Areas) {
     // SAFETY: the caller's contract.
-    on_path!(path, I => unsafe { product::<I>(matrix, region, areas) });
+    on_isa!(isa, I => unsafe { product::<I>(matrix, region, areas) });
 }
 
 unsafe fn product<I: Isa>(matrix: &Matrix, region: &Region, areas: Areas) {

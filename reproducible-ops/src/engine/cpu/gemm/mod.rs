@@ -1,5 +1,5 @@
-//! Matrix multiplication `C = A · Bᵀ` in the ro1 order, with the same bits on every path and for
-//! every split over threads.
+//! Matrix multiplication `C = A · Bᵀ` in the ro1 order, with the same bits on every instruction set
+//! and for every split over threads.
 //!
 //! # Order
 //! For each output element the reduced axis is cut in blocks of [`K_BLOCK`] = 256. Inside a block
@@ -29,11 +29,14 @@
 //! Operands are strided views into slices; all bounds are checked once in [`Gemm::new`]. Nothing
 //! allocates after that.
 
+mod blocking;
 mod driver;
+mod isa;
 mod kernel;
 mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod operand;
 mod pack;
 mod packed;
 mod problem;
@@ -44,10 +47,9 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use blocking::K_BLOCK;
+pub use operand::{GemmError, Operand};
 pub use packed::PackedB;
-pub use problem::{Gemm, GemmError, Offsets, Operand, Rhs, Shape};
+pub use problem::{Gemm, Offsets, Rhs, Shape};
 pub use scratch::GemmScratch;
 pub use split::Bound;
-
-/// Elements of the reduced axis in one chain of `fma`, and numbers in one chain of `add` above it.
-pub const K_BLOCK: usize = 256;

@@ -2,8 +2,9 @@
 
 use std::arch::aarch64::*;
 
+use super::isa::Isa;
 use super::kernel::{Tile, dispatch, micro};
-use super::lanes::{CANONICAL_NAN, Isa, Lanes};
+use super::lanes::{CANONICAL_NAN, Lanes};
 
 /// NEON: part of every AArch64 target.
 pub(super) struct Neon;

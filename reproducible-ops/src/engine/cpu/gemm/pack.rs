@@ -3,21 +3,9 @@
 
 use std::ops::Range;
 
-use super::K_BLOCK;
-use super::lanes::{Isa, Lanes};
-
-/// Most columns of B packed at once.
-pub(super) const B_COLS: usize = 512;
-/// Most rows of A copied at once: one k-block of them stays in the second-level cache beside B.
-pub(super) const A_ROWS: usize = 84;
-/// Floats from one copied row of A to the next: one cache line past the block, so that rows fall in
-/// different cache sets.
-pub(super) const A_STRIDE: usize = K_BLOCK + 16;
-/// Floats of a packed block of A.
-pub(super) const A_FLOATS: usize = A_ROWS * A_STRIDE;
-/// Floats of packed columns of B: 1 MiB, half of a second-level cache; fewer columns leave room for
-/// more k-blocks.
-pub(super) const B_FLOATS: usize = 2 * B_COLS * K_BLOCK;
+use super::blocking::{A_STRIDE, K_BLOCK};
+use super::isa::Isa;
+use super::lanes::Lanes;
 
 /// A strided matrix: element `(row, k)` is at `row * row_stride + k * k_stride` from `start`.
 #[derive(Clone, Copy)]
@@ -153,8 +141,8 @@ unsafe fn gather<I: Isa>(view: View, lanes: usize, depth: usize, to: *mut f32) {
 /// Copies `rows` of one k-block as rows [`A_STRIDE`] apart.
 ///
 /// # Safety
-/// `view` is readable for those rows of `depth <= K_BLOCK`, `to` writable for [`A_FLOATS`]; the
-/// instruction set is present.
+/// `view` is readable for those rows of `depth <= K_BLOCK`, `to` writable for
+/// [`A_FLOATS`](super::blocking::A_FLOATS); the instruction set is present.
 pub(super) unsafe fn rows<I: Isa>(view: View, rows: Range<usize>, depth: usize, to: *mut f32) {
     let view = view.at(rows.start, 0);
     // SAFETY: the caller's contract, with rows counted from the range's start.

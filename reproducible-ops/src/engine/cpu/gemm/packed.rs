@@ -1,38 +1,42 @@
 //! A right operand packed once and used by many calls: the weights of a model.
 
-use super::driver::on_path;
-use super::lanes::Isa;
+use super::isa::{Isa, on_isa};
+use super::operand::{GemmError, Operand};
 use super::pack;
-use super::problem::{GemmError, Operand};
 use super::scratch::Aligned;
-use crate::engine::cpu::Path;
+use crate::engine::cpu::InstructionSet;
 
-/// `B` in panels for one path: per k-block, panels of two vectors of columns, side by side per step
-/// of k.
+/// `B` in panels for one instruction set: per k-block, panels of two vectors of columns, side by
+/// side per step of k.
 ///
 /// It takes `k` times `n` rounded up to whole panels (at most 32 columns) floats.
 #[derive(Clone, Debug)]
 pub struct PackedB {
-    path: Path,
+    isa: InstructionSet,
     n: usize,
     k: usize,
     panels: Aligned,
 }
 
 impl PackedB {
-    /// Packs `n` rows of `k` of `operand` for `path`.
+    /// Packs `n` rows of `k` of `operand` for `isa`.
     ///
     /// # Errors
-    /// The path is not available, or the operand does not hold `n` rows of `k`.
-    pub fn new(path: Path, operand: Operand<'_>, n: usize, k: usize) -> Result<Self, GemmError> {
-        path.require()?;
+    /// The instruction set is not available, or the operand does not hold `n` rows of `k`.
+    pub fn new(
+        isa: InstructionSet,
+        operand: Operand<'_>,
+        n: usize,
+        k: usize,
+    ) -> Result<Self, GemmError> {
+        isa.require()?;
         operand.view("b", n, k, 0, 0)?;
-        let columns = n.next_multiple_of(panel_columns(path));
+        let columns = n.next_multiple_of(panel_columns(isa));
         let len = columns
             .checked_mul(k)
             .ok_or(GemmError::TooLarge { operand: "b" })?;
         let mut packed = Self {
-            path,
+            isa,
             n,
             k,
             panels: Aligned::zeros(len),
@@ -48,16 +52,16 @@ impl PackedB {
     pub fn repack(&mut self, operand: Operand<'_>) -> Result<(), GemmError> {
         let view = operand.view("b", self.n, self.k, 0, 0)?;
         let (n, k, to) = (self.n, self.k, self.panels.as_mut_ptr());
-        // SAFETY: the view was checked, the memory was sized in `new`, and the path was required
-        // there.
-        on_path!(self.path, I => unsafe { pack::blocks::<I>(view, n, k, to) });
+        // SAFETY: the view was checked, the memory was sized in `new`, and the instruction set was
+        // required there.
+        on_isa!(self.isa, I => unsafe { pack::blocks::<I>(view, n, k, to) });
         Ok(())
     }
 
-    /// The path whose kernels read this packing.
+    /// The instruction set whose kernels read this packing.
     #[must_use]
-    pub const fn path(&self) -> Path {
-        self.path
+    pub const fn isa(&self) -> InstructionSet {
+        self.isa
     }
 
     /// Rows of the operand: columns of the product.
@@ -84,6 +88,6 @@ impl PackedB {
 }
 
 /// Columns of one panel.
-fn panel_columns(path: Path) -> usize {
-    on_path!(path, I => I::PANEL)
+fn panel_columns(isa: InstructionSet) -> usize {
+    on_isa!(isa, I => I::PANEL)
 }

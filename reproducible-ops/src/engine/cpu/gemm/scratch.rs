@@ -1,7 +1,6 @@
 //! Memory for one thread's packed blocks, allocated once and reused by every call.
 
-use super::driver::{DEEP_COLS, DEEP_LEVELS, DEEP_ROWS};
-use super::pack::{A_FLOATS, B_FLOATS};
+use super::blocking::{A_FLOATS, B_FLOATS, DEEP_COLS, DEEP_LEVELS, DEEP_ROWS};
 
 /// Floats of one cache line.
 pub(super) const LINE: usize = 16;

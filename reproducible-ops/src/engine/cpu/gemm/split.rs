@@ -5,8 +5,10 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::driver::{COLUMN_UNIT, Region, compute};
-use super::problem::{Gemm, GemmError, Shape};
+use super::blocking::COLUMN_UNIT;
+use super::driver::{Region, compute};
+use super::operand::GemmError;
+use super::problem::{Gemm, Shape};
 use super::scratch::GemmScratch;
 
 /// A product bound to its output: what threads share.
@@ -36,7 +38,8 @@ impl Gemm<'_> {
     }
 
     /// Computes every output in `scratches.len()` parts: `spawn` receives a task and calls it once
-    /// for each part number, on any threads in any order, and returns when all calls have.
+    /// for each part number, on any threads in any order, and returns when all calls have. The
+    /// task panics for a number that is no part's.
     ///
     /// # Errors
     /// No scratch, or `c` is shorter than [`Gemm::output_len`].
@@ -51,12 +54,12 @@ impl Gemm<'_> {
         }
         let bound = self.bind(c)?;
         spawn(&|part| {
-            if let Some(scratch) = scratches.get(part) {
-                let mut scratch = scratch.lock().unwrap_or_else(PoisonError::into_inner);
-                // SAFETY: the lock keeps two calls for one part apart; other parts own other
-                // outputs.
-                unsafe { bound.run_part(part, scratches.len(), &mut scratch) };
-            }
+            // Scratch is overwritten before it is read, so what a panicking part left does no harm.
+            let mut scratch = scratches[part]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: the lock keeps two calls for one part apart; other parts own other outputs.
+            unsafe { bound.run_part(part, scratches.len(), &mut scratch) };
         });
         Ok(())
     }
@@ -116,10 +119,10 @@ impl Bound<'_> {
             return;
         }
         let areas = scratch.areas();
-        for offsets in self.gemm.batches.get(indices).unwrap_or_default() {
+        for offsets in &self.gemm.batches[indices] {
             let matrix = self.gemm.matrix(offsets, self.c);
-            // SAFETY: shapes, bounds and path were checked when the product was made.
-            unsafe { compute(self.gemm.path, &matrix, region, areas) };
+            // SAFETY: shapes, bounds and instruction set were checked when the product was made.
+            unsafe { compute(self.gemm.isa, &matrix, region, areas) };
         }
     }
 }

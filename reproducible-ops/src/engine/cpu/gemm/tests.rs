@@ -1,10 +1,10 @@
-//! The kernels against a plain reading of the definition, bit for bit, on every path of this
-//! machine.
+//! The kernels against a plain reading of the definition, bit for bit, on every instruction set of
+//! this machine.
 
 use std::sync::Mutex;
 
 use super::*;
-use crate::engine::cpu::Path;
+use crate::engine::cpu::InstructionSet;
 
 /// One output by the definition: chains of `fma` over 256 products, then chains of `add` over 256
 /// numbers until one is left.
@@ -191,19 +191,19 @@ fn assert_bits(got: &[f32], want: &[f32], what: &dyn std::fmt::Debug) {
     }
 }
 
-/// Every available path, strided and packed, whole and in parts, against the definition.
+/// Every available instruction set, strided and packed, whole and in parts, against the definition.
 fn check(shape: Shape, a: &Tensor, b: &Tensor, what: &dyn std::fmt::Debug) {
     let stride = shape.n + 2;
     let untouched = vec![7.5; shape.m * stride + 1];
     let want = expected(shape, a, b, stride, &[Offsets::default()], &untouched);
-    for path in Path::available() {
-        let packed = PackedB::new(path, b.operand(), shape.n, shape.k).unwrap();
+    for isa in InstructionSet::available() {
+        let packed = PackedB::new(isa, b.operand(), shape.n, shape.k).unwrap();
         for b in [Rhs::Strided(b.operand()), Rhs::Packed(&packed)] {
-            let gemm = Gemm::new(path, shape, a.operand(), b, stride).unwrap();
+            let gemm = Gemm::new(isa, shape, a.operand(), b, stride).unwrap();
             for parts in [1, 2, 5] {
                 let mut c = untouched.clone();
                 run_in_parts(&gemm, &mut c, parts);
-                assert_bits(&c, &want, &(path, shape, what, parts));
+                assert_bits(&c, &want, &(isa, shape, what, parts));
             }
         }
     }
@@ -355,7 +355,7 @@ fn a_deep_reduction_covers_every_tile() {
         .collect();
     let want = vec![definition(&products); shape.m * shape.n];
     let rhs = Rhs::Strided(b.operand());
-    let gemm = Gemm::new(Path::detect(), shape, a.operand(), rhs, shape.n).unwrap();
+    let gemm = Gemm::new(InstructionSet::detect(), shape, a.operand(), rhs, shape.n).unwrap();
     let mut c = vec![f32::NAN; want.len()];
     gemm.run(&mut c, &mut dirty()).unwrap();
     assert_bits(&c, &want, &shape);
@@ -373,9 +373,9 @@ fn a_reduction_of_four_levels_has_the_bits_of_the_definition() {
         row_stride: 0,
         k_stride: 0,
     };
-    let gemm = |path| {
+    let gemm = |isa| {
         Gemm::new(
-            path,
+            isa,
             Shape { m: 1, n: 1, k },
             operand(&a),
             Rhs::Strided(operand(&b)),
@@ -383,10 +383,10 @@ fn a_reduction_of_four_levels_has_the_bits_of_the_definition() {
         )
         .unwrap()
     };
-    for path in Path::available() {
+    for isa in InstructionSet::available() {
         let mut c = [f32::NAN];
-        gemm(path).run(&mut c, &mut dirty()).unwrap();
-        assert_bits(&c, &[want], &path);
+        gemm(isa).run(&mut c, &mut dirty()).unwrap();
+        assert_bits(&c, &[want], &isa);
     }
 }
 
@@ -401,7 +401,7 @@ fn an_underflow_below_zero_is_plus_zero_with_or_without_padding() {
             0x8000_0000,
             "the chain itself ends at -0"
         );
-        for path in Path::available() {
+        for isa in InstructionSet::available() {
             let operand = |data| Operand {
                 data,
                 offset: 0,
@@ -409,7 +409,7 @@ fn an_underflow_below_zero_is_plus_zero_with_or_without_padding() {
                 k_stride: 1,
             };
             let gemm = Gemm::new(
-                path,
+                isa,
                 Shape { m: 1, n: 1, k },
                 operand(&a),
                 Rhs::Strided(operand(&b)),
@@ -418,7 +418,7 @@ fn an_underflow_below_zero_is_plus_zero_with_or_without_padding() {
             .unwrap();
             let mut c = [1.0];
             gemm.run(&mut c, &mut dirty()).unwrap();
-            assert_eq!(c[0].to_bits(), 0, "{path}, k = {k}");
+            assert_eq!(c[0].to_bits(), 0, "{isa}, k = {k}");
         }
     }
 }
@@ -479,15 +479,15 @@ fn batches_have_the_bits_of_the_definition_for_any_number_of_parts() {
 }
 
 fn check_batch(shape: Shape, a: &Tensor, b: &Tensor, stride: usize, batches: &[Offsets]) {
-    for path in Path::available() {
+    for isa in InstructionSet::available() {
         let rhs = Rhs::Strided(b.operand());
-        let gemm = Gemm::batched(path, shape, a.operand(), rhs, stride, batches).unwrap();
+        let gemm = Gemm::batched(isa, shape, a.operand(), rhs, stride, batches).unwrap();
         let untouched = vec![0.25; gemm.output_len() + 3];
         let want = expected(shape, a, b, stride, batches, &untouched);
         for parts in 1..=5 {
             let mut c = untouched.clone();
             run_in_parts(&gemm, &mut c, parts);
-            assert_bits(&c, &want, &(path, shape, parts));
+            assert_bits(&c, &want, &(isa, shape, parts));
         }
     }
 }
@@ -503,7 +503,7 @@ fn threads_give_the_bits_of_one() {
     let a = Tensor::new(Lie::Rows, shape.m, shape.k, 0, || numbers.plain());
     let b = Tensor::new(Lie::Rows, shape.n, shape.k, 0, || numbers.plain());
     let gemm = Gemm::new(
-        Path::detect(),
+        InstructionSet::detect(),
         shape,
         a.operand(),
         Rhs::Strided(b.operand()),
@@ -543,7 +543,14 @@ fn a_short_operand_is_refused_with_the_length_it_needs() {
         offset: 1,
         ..rows_of(5)
     };
-    let error = Gemm::new(Path::Scalar, shape, short, Rhs::Strided(rows_of(5)), 2).unwrap_err();
+    let error = Gemm::new(
+        InstructionSet::Scalar,
+        shape,
+        short,
+        Rhs::Strided(rows_of(5)),
+        2,
+    )
+    .unwrap_err();
     assert_eq!(
         error,
         GemmError::OutOfBounds {
@@ -555,7 +562,7 @@ fn a_short_operand_is_refused_with_the_length_it_needs() {
     );
     let batches = [Offsets::default(), Offsets { a: 0, b: 4, c: 4 }];
     let error = Gemm::batched(
-        Path::Scalar,
+        InstructionSet::Scalar,
         shape,
         rows_of(5),
         Rhs::Strided(rows_of(5)),
@@ -572,7 +579,14 @@ fn a_short_operand_is_refused_with_the_length_it_needs() {
             len: 10
         }
     );
-    let gemm = Gemm::new(Path::Scalar, shape, rows_of(5), Rhs::Strided(rows_of(5)), 3).unwrap();
+    let gemm = Gemm::new(
+        InstructionSet::Scalar,
+        shape,
+        rows_of(5),
+        Rhs::Strided(rows_of(5)),
+        3,
+    )
+    .unwrap();
     let error = gemm
         .run(&mut [0.0; 4], &mut GemmScratch::new())
         .unwrap_err();
@@ -594,8 +608,14 @@ fn sizes_past_the_address_space_are_refused() {
         n: 1,
         k: 2,
     };
-    let error =
-        Gemm::new(Path::Scalar, shape, rows_of(2), Rhs::Strided(rows_of(2)), 1).unwrap_err();
+    let error = Gemm::new(
+        InstructionSet::Scalar,
+        shape,
+        rows_of(2),
+        Rhs::Strided(rows_of(2)),
+        1,
+    )
+    .unwrap_err();
     assert_eq!(error, GemmError::TooLarge { operand: "a" });
 }
 
@@ -605,7 +625,7 @@ fn overlapping_outputs_are_refused() {
     let outputs = |stride, c: [usize; 2]| {
         let batches = c.map(|c| Offsets { a: 0, b: 0, c });
         Gemm::batched(
-            Path::Scalar,
+            InstructionSet::Scalar,
             shape,
             rows_of(1),
             Rhs::Strided(rows_of(1)),
@@ -640,10 +660,17 @@ fn overlapping_outputs_are_refused() {
 }
 
 #[test]
-fn a_packed_operand_of_another_shape_or_path_is_refused() {
-    let packed = PackedB::new(Path::Scalar, rows_of(5), 2, 5).unwrap();
+fn a_packed_operand_of_another_shape_or_instruction_set_is_refused() {
+    let packed = PackedB::new(InstructionSet::Scalar, rows_of(5), 2, 5).unwrap();
     let shape = Shape { m: 1, n: 2, k: 4 };
-    let error = Gemm::new(Path::Scalar, shape, rows_of(5), Rhs::Packed(&packed), 2).unwrap_err();
+    let error = Gemm::new(
+        InstructionSet::Scalar,
+        shape,
+        rows_of(5),
+        Rhs::Packed(&packed),
+        2,
+    )
+    .unwrap_err();
     assert!(
         matches!(
             error,
@@ -656,22 +683,39 @@ fn a_packed_operand_of_another_shape_or_path_is_refused() {
         "{error}"
     );
     let shape = Shape { k: 5, ..shape };
-    let error = Gemm::new(Path::detect(), shape, rows_of(5), Rhs::Packed(&packed), 2).err();
-    assert_eq!(error.is_some(), Path::detect() != Path::Scalar);
+    let error = Gemm::new(
+        InstructionSet::detect(),
+        shape,
+        rows_of(5),
+        Rhs::Packed(&packed),
+        2,
+    )
+    .err();
+    assert_eq!(
+        error.is_some(),
+        InstructionSet::detect() != InstructionSet::Scalar
+    );
 }
 
 #[test]
 fn repacking_replaces_the_values() {
     let shape = Shape { m: 1, n: 3, k: 2 };
     let twos = [2.0; 6];
-    let mut packed = PackedB::new(Path::detect(), rows_of(2), 3, 2).unwrap();
+    let mut packed = PackedB::new(InstructionSet::detect(), rows_of(2), 3, 2).unwrap();
     packed
         .repack(Operand {
             data: &twos,
             ..rows_of(2)
         })
         .unwrap();
-    let gemm = Gemm::new(Path::detect(), shape, rows_of(2), Rhs::Packed(&packed), 3).unwrap();
+    let gemm = Gemm::new(
+        InstructionSet::detect(),
+        shape,
+        rows_of(2),
+        Rhs::Packed(&packed),
+        3,
+    )
+    .unwrap();
     let mut c = [0.0; 3];
     gemm.run(&mut c, &mut dirty()).unwrap();
     assert_eq!(c, [4.0; 3]);

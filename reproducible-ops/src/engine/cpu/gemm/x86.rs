@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
+use super::isa::Isa;
 use super::kernel::{Tile, dispatch, micro};
-use super::lanes::{CANONICAL_NAN, Isa, Lanes, copy_panels};
+use super::lanes::{CANONICAL_NAN, Lanes, copy_panels};
 
 /// AVX2 with FMA.
 pub(super) struct Avx2;

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use reproducible_ops::engine::reference::ReferenceEngine;
 use reproducible_ops::engine::{Engine, Session};
 use reproducible_ops::optim::{GRAD_NORM, LEARNING_RATE};
 use reproducible_ops::program::{Builder, Program, Role, TensorType};
@@ -17,7 +18,6 @@ use serde::Deserialize;
 use super::super::advantage::advantages;
 use super::super::assemble::{self, GRADIENT, Objective, OptimizerConfig};
 use super::super::inputs::UNTOLD;
-use super::super::testing::ReferenceEngine;
 use super::super::trainer::{TrainState, write_role};
 use super::GrpoConfig;
 
@@ -177,7 +177,7 @@ fn inputs(expected: &Expected) -> Vec<(&'static str, Tensor)> {
 }
 
 fn output(session: &dyn Session, name: &str) -> Vec<f32> {
-    floats(session.read_words(name).unwrap())
+    floats(&session.read_words(name).unwrap())
 }
 
 fn gradient(session: &dyn Session) -> Vec<f32> {
@@ -293,7 +293,7 @@ fn clipping_by_norm_and_adamw_are_those_of_pytorch() {
         );
         session.advance();
         for (name, values) in &step.parameters {
-            assert_close(name, &floats(session.input_words(name).unwrap()), values);
+            assert_close(name, &floats(&session.input_words(name).unwrap()), values);
         }
     }
 }

@@ -50,6 +50,9 @@ impl Batch<'_> {
                 slots,
             };
             let alive = self.decode(decoding, &caches, live, rows, &mut completions)?;
+            if alive.is_empty() {
+                break;
+            }
             caches = self.gather(decoding, &alive)?;
             live = alive.into_iter().map(|(_, row)| row).collect();
         }
@@ -99,7 +102,7 @@ impl Batch<'_> {
         let repeat = |name: String| {
             let words = widen(
                 self.config,
-                session.read_words(&name)?,
+                &session.read_words(&name)?,
                 &at,
                 [length, slots],
             );

@@ -16,7 +16,7 @@
 //! * noise of token t of a completion has the Philox counter (index, sample, t).
 //!
 //! Limits: a batch has at most [`MAX_ROWS`] rows; longer lists are worked off one batch after
-//! another. Every kept program holds its own copy of the weights.
+//! another. Every kept program is bound to the same weights in the engine's memory.
 
 mod batch;
 mod bucket;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use bucket::MAX_ROWS;
 use reproducible_ops::engine::{Engine, EngineError};
 use reproducible_ops::tensor::TensorError;
-use reproducible_ops::weights::{CheckError, Weights};
+use reproducible_ops::weights::{Buffers, CheckError, Weights};
 
 use self::batch::Batch;
 use self::sessions::Sessions;
@@ -166,7 +166,19 @@ impl Generator {
     /// # Errors
     /// They are not those of the config.
     pub fn set_weights(&mut self, weights: Weights) -> Result<(), GenerateError> {
-        super::checkpoint::check(&self.config, &weights)?;
+        let weights = weights.upload(self.sessions.engine())?;
+        self.bind_weights(weights)
+    }
+
+    /// Generates from weights in the engine's memory from now on, without a copy.
+    ///
+    /// # Errors
+    /// They are not those of the config.
+    pub fn bind_weights(&mut self, weights: Buffers) -> Result<(), GenerateError> {
+        let types = weights
+            .iter()
+            .map(|(name, buffer)| (&name[..], buffer.ty()));
+        super::checkpoint::check_types(&self.config, types)?;
         self.sessions.set_weights(weights);
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use reproducible_ops::engine::{Engine, Session};
 use reproducible_ops::program::Program;
 use reproducible_ops::tensor::TensorError;
-use reproducible_ops::weights::Weights;
+use reproducible_ops::weights::Buffers;
 
 use super::GenerateError;
 use crate::ModelConfig;
@@ -46,7 +46,8 @@ pub(super) struct Sessions {
     config: ModelConfig,
     /// Rows for at least the longest program so far.
     tables: Tables,
-    weights: Option<Weights>,
+    /// Bound to every program.
+    weights: Option<Buffers>,
     version: u64,
     loaded: HashMap<Key, Loaded>,
 }
@@ -70,7 +71,11 @@ impl Sessions {
         })
     }
 
-    pub(super) fn set_weights(&mut self, weights: Weights) {
+    pub(super) fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    pub(super) fn set_weights(&mut self, weights: Buffers) {
         self.weights = Some(weights);
         self.version += 1;
     }
@@ -98,7 +103,9 @@ impl Sessions {
             }
         };
         if loaded.version != self.version {
-            weights.write_to(loaded.session.as_mut())?;
+            for (name, buffer) in weights {
+                loaded.session.bind(name, buffer)?;
+            }
             loaded.version = self.version;
         }
         Ok(loaded.session.as_mut())

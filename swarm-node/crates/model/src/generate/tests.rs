@@ -1,10 +1,10 @@
+use reproducible_ops::engine::reference::ReferenceEngine;
 use reproducible_ops::engine::{Engine as _, Session};
 
 use super::*;
 use crate::init;
 use crate::programs;
 use crate::rope::Tables;
-use crate::tests::reference_engine::ReferenceEngine;
 use crate::tests::tiny;
 
 fn weights(seed: u64) -> Weights {
@@ -65,12 +65,8 @@ fn greedy(prompt: &[u32], max_new: usize) -> Vec<u32> {
 }
 
 fn best(session: &dyn Session, length: usize) -> u32 {
-    let logits = session
-        .read_words("logits")
-        .unwrap()
-        .chunks(tiny().vocab_size)
-        .nth(length - 1)
-        .unwrap();
+    let all = session.read_words("logits").unwrap();
+    let logits = all.chunks(tiny().vocab_size).nth(length - 1).unwrap();
     let value = |&token: &usize| f32::from_bits(logits[token]);
     (0..logits.len())
         .max_by(|a, b| value(a).total_cmp(&value(b)))
@@ -269,25 +265,25 @@ fn impossible_requests_are_refused() {
 
 #[test]
 fn the_cpu_engine_gives_the_completions_of_the_reference() {
-    use reproducible_ops::engine::cpu::{CpuEngine, Path};
+    use reproducible_ops::engine::cpu::{CpuEngine, InstructionSet};
     let (all, ends) = (prompts(), [0, 1, 2, 3, 4]);
     let expected = generator(&ends, 128).generate(&request(&all, 1.0)).unwrap();
-    for (path, threads) in Path::available()
+    for (isa, threads) in InstructionSet::available()
         .into_iter()
         .zip([1, 2, 3].into_iter().cycle())
     {
-        let engine = Arc::new(CpuEngine::with_path(path, threads));
+        let engine = Arc::new(CpuEngine::with_instruction_set(isa, threads).unwrap());
         let mut generator = Generator::new(engine, tiny(), &ends).unwrap();
         generator.set_weights(weights(1)).unwrap();
         assert_eq!(
             generator.generate(&request(&all, 1.0)).unwrap(),
             expected,
-            "{path} with {threads} threads"
+            "{isa} with {threads} threads"
         );
         assert_eq!(
             generator.generate(&request(&all, 1.0)).unwrap(),
             expected,
-            "{path}, kept programs"
+            "{isa}, kept programs"
         );
     }
 }

@@ -2,7 +2,6 @@
 
 mod hugging_face;
 mod programs;
-pub(crate) mod reference_engine;
 
 use super::ModelConfig;
 use super::config::RopeScaling;

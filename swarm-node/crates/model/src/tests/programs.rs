@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use reproducible_ops::engine::reference::ReferenceEngine;
 use reproducible_ops::engine::{Engine, Session};
 use reproducible_ops::program::Program;
 use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::Weights;
 
-use super::reference_engine::ReferenceEngine;
 use super::tiny;
 use crate::programs::{self, Prefill};
 use crate::{ModelConfig, init, rope};
@@ -57,10 +57,8 @@ fn forward(rows: &[Vec<i32>], length: usize) -> Vec<Vec<Vec<u32>>> {
     write(session.as_mut(), "segment", &all(-1, &|_, _| 0));
     write(session.as_mut(), "parent", &all(-1, &|_, _| 0));
     session.run().unwrap();
-    let logits = session
-        .read_words("logits")
-        .unwrap()
-        .chunks(tiny().vocab_size * length);
+    let logits = session.read_words("logits").unwrap();
+    let logits = logits.chunks(tiny().vocab_size * length);
     let per_row = logits.zip(rows).map(|(words, row)| {
         words
             .chunks(tiny().vocab_size)
@@ -100,10 +98,8 @@ fn a_shared_prefix_is_seen_and_siblings_are_not() {
         write(session.as_mut(), "segment", &[0, 0, 0, 1, 1, 2, 2]);
         write(session.as_mut(), "parent", &[0; 7]);
         session.run().unwrap();
-        let words = session
-            .read_words("logits")
-            .unwrap()
-            .chunks(tiny().vocab_size);
+        let logits = session.read_words("logits").unwrap();
+        let words = logits.chunks(tiny().vocab_size);
         words.map(<[u32]>::to_vec).collect::<Vec<_>>()
     };
     let (shared, other) = (packed(&a), packed(&[1, 2]));
@@ -140,17 +136,14 @@ fn incremental(row: &[i32], prompt: usize, length: usize, slots: usize) -> Vec<V
         &(0..length as i32).collect::<Vec<_>>(),
     );
     filled.run().unwrap();
-    let logits = filled
-        .read_words("logits")
-        .unwrap()
-        .chunks(config.vocab_size);
+    let logits = filled.read_words("logits").unwrap();
+    let logits = logits.chunks(config.vocab_size);
     let mut all: Vec<Vec<u32>> = logits.take(prompt).map(<[u32]>::to_vec).collect();
     let mut step = session(&programs::decode(&config, 1, slots).unwrap());
     let caches = (0..config.num_layers)
         .flat_map(|layer| [programs::key_cache(layer), programs::value_cache(layer)]);
     for cache in caches {
-        step.write_words(&cache, filled.read_words(&cache).unwrap())
-            .unwrap();
+        step.bind(&cache, &filled.output(&cache).unwrap()).unwrap();
     }
     write(step.as_mut(), "key", &[1, 2]);
     step.write_words("temperature", &[0]).unwrap();
@@ -159,7 +152,7 @@ fn incremental(row: &[i32], prompt: usize, length: usize, slots: usize) -> Vec<V
         write(step.as_mut(), "positions", &[position as i32]);
         write(step.as_mut(), "counter", &[0, 0, 0]);
         step.run().unwrap();
-        all.push(step.read_words("logits").unwrap().to_vec());
+        all.push(step.read_words("logits").unwrap());
         assert_eq!(
             step.read_words("sampled").unwrap(),
             step.read_words("greedy").unwrap(),
@@ -267,8 +260,8 @@ fn samples_follow_the_distribution() {
     let logp = session
         .read_words("logp")
         .unwrap()
-        .iter()
-        .map(|&word| f32::from_bits(word));
+        .into_iter()
+        .map(f32::from_bits);
     let sampled = session.read_words("sampled").unwrap();
     // Every row has the same distribution, so one token's frequency and probability must agree.
     let mut seen: HashMap<u32, (f32, f32)> = HashMap::new();

@@ -1,7 +1,7 @@
 //! Instruction sets that the CPU kernels are written for, and which of them this machine has.
 //!
-//! A path only changes speed: every kernel gives the same bits on every path. Callers detect a path
-//! once and pass it on; nothing here reads the environment.
+//! An instruction set only changes speed: every kernel gives the same bits on every instruction
+//! set. Callers detect an instruction set once and pass it on; nothing here reads the environment.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 /// An instruction set that kernels are written for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Path {
+pub enum InstructionSet {
     /// Plain Rust with `f32::mul_add`: the definition of the bits, exact everywhere, slow.
     #[default]
     Scalar,
@@ -22,47 +22,48 @@ pub enum Path {
     Neon,
 }
 
-/// Why a text does not name a path that can run here.
+/// Why a text does not name an instruction set that can run here.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum PathError {
-    /// No path has this name.
-    #[error("unknown CPU path `{0}`: use one of scalar, avx2, avx512, neon")]
+pub enum InstructionSetError {
+    /// No instruction set has this name.
+    #[error("unknown instruction set `{0}`: use one of scalar, avx2, avx512, neon")]
     Unknown(String),
-    /// The path exists, but this machine lacks its instructions.
-    #[error("CPU path `{wanted}` is not available on this machine: use one of {available}")]
+    /// The instruction set exists, but this machine lacks its instructions.
+    #[error("instruction set `{wanted}` is not available on this machine: use one of {available}")]
     Unavailable {
-        /// The path that was asked for.
-        wanted: Path,
-        /// The paths that can run here, separated by commas.
+        /// The instruction set that was asked for.
+        wanted: InstructionSet,
+        /// The instruction sets that can run here, separated by commas.
         available: String,
     },
 }
 
-impl Path {
-    /// Every path, slowest first.
+impl InstructionSet {
+    /// Every instruction set, slowest first.
     const ALL: [Self; 4] = [Self::Scalar, Self::Neon, Self::Avx2, Self::Avx512];
 
-    /// The fastest path of this machine.
+    /// The fastest instruction set of this machine.
     #[must_use]
     pub fn detect() -> Self {
         Self::ALL
             .into_iter()
             .rev()
-            .find(|path| path.is_available())
+            .find(|isa| isa.is_available())
             .unwrap_or(Self::Scalar)
     }
 
-    /// Every path that can run on this machine, slowest first; [`Path::Scalar`] always can.
+    /// Every instruction set that can run on this machine, slowest first;
+    /// [`InstructionSet::Scalar`] always can.
     #[must_use]
     pub fn available() -> Vec<Self> {
         Self::ALL
             .into_iter()
-            .filter(|path| path.is_available())
+            .filter(|isa| isa.is_available())
             .collect()
     }
 
-    /// Whether this machine has the instructions of this path.
+    /// Whether this machine has the instructions of this instruction set.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
@@ -73,16 +74,16 @@ impl Path {
         }
     }
 
-    /// This path if it can run here.
+    /// This instruction set if it can run here.
     ///
     /// # Errors
-    /// [`PathError::Unavailable`] if the machine lacks its instructions.
-    pub fn require(self) -> Result<Self, PathError> {
+    /// [`InstructionSetError::Unavailable`] if the machine lacks its instructions.
+    pub fn require(self) -> Result<Self, InstructionSetError> {
         if self.is_available() {
             return Ok(self);
         }
         let available: Vec<_> = Self::available().iter().map(ToString::to_string).collect();
-        Err(PathError::Unavailable {
+        Err(InstructionSetError::Unavailable {
             wanted: self,
             available: available.join(", "),
         })
@@ -100,20 +101,20 @@ impl Path {
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for InstructionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Path {
-    type Err = PathError;
+impl FromStr for InstructionSet {
+    type Err = InstructionSetError;
 
-    /// Reads the name of a path that can run on this machine.
-    fn from_str(text: &str) -> Result<Self, PathError> {
-        let found = Self::ALL.into_iter().find(|path| path.name() == text);
+    /// Reads the name of an instruction set that can run on this machine.
+    fn from_str(text: &str) -> Result<Self, InstructionSetError> {
+        let found = Self::ALL.into_iter().find(|isa| isa.name() == text);
         found
-            .ok_or_else(|| PathError::Unknown(text.to_owned()))?
+            .ok_or_else(|| InstructionSetError::Unknown(text.to_owned()))?
             .require()
     }
 }
@@ -147,22 +148,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_detected_path_is_the_last_available_one() {
-        let available = Path::available();
-        assert_eq!(available.first(), Some(&Path::Scalar));
-        assert_eq!(available.last(), Some(&Path::detect()));
+    fn the_detected_one_is_the_last_available_one() {
+        let available = InstructionSet::available();
+        assert_eq!(available.first(), Some(&InstructionSet::Scalar));
+        assert_eq!(available.last(), Some(&InstructionSet::detect()));
     }
 
     #[test]
-    fn names_of_available_paths_read_back() {
-        for path in Path::available() {
-            assert_eq!(path.to_string().parse(), Ok(path));
+    fn names_of_available_sets_read_back() {
+        for isa in InstructionSet::available() {
+            assert_eq!(isa.to_string().parse(), Ok(isa));
         }
     }
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
-        let error = "sse2".parse::<Path>().unwrap_err().to_string();
+        let error = "sse2".parse::<InstructionSet>().unwrap_err().to_string();
         assert!(
             error.contains("`sse2`") && error.contains("avx512"),
             "{error}"
@@ -170,13 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_another_machine_is_refused_with_what_is_available() {
+    fn the_set_of_another_machine_is_refused_with_what_is_available() {
         let foreign = if cfg!(target_arch = "aarch64") {
             "avx2"
         } else {
             "neon"
         };
-        let error = foreign.parse::<Path>().unwrap_err().to_string();
+        let error = foreign.parse::<InstructionSet>().unwrap_err().to_string();
         assert!(
             error.contains(foreign) && error.contains("scalar"),
             "{error}"

@@ -1,0 +1,139 @@
+//! An instruction set as the loops see it: the micro-kernel and the copies, compiled for it.
+
+use super::kernel::{Tile, dispatch, micro};
+use super::lanes::{Lanes, copy_panels};
+
+/// An instruction set: its register, its tile sizes, and the functions compiled with it enabled.
+///
+/// # Safety
+/// Methods may only run where the instruction set is present, with pointers valid for what they
+/// document.
+pub(super) trait Isa {
+    /// The vector register.
+    type Vector: Lanes;
+    /// Columns of a packed panel.
+    const PANEL: usize = Self::Vector::PANEL * Self::Vector::LANES;
+
+    /// Most vectors that a tile of `rows` rows should span: a whole number of panels.
+    fn widest(rows: usize) -> usize;
+
+    /// Most rows of a tile that spans `vectors`.
+    fn tallest(vectors: usize) -> usize;
+
+    /// Runs the micro-kernel with `rows` rows and `vectors` vectors of columns.
+    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile);
+
+    /// Transposes `rows <= LANES` rows of `cols <= LANES` floats, `stride` apart in `src`, into
+    /// `cols` rows of `LANES` floats, `to` apart in `dst`; lanes past `rows` become +0.
+    unsafe fn transpose(
+        src: *const f32,
+        stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        to: usize,
+    ) {
+        for c in 0..cols {
+            for r in 0..Self::Vector::LANES {
+                // SAFETY: `r < rows` and `c < cols` bound the reads, `c < cols` and `r < LANES` the
+                // writes.
+                unsafe {
+                    let value = if r < rows {
+                        *src.add(r * stride + c)
+                    } else {
+                        0.0
+                    };
+                    *dst.add(c * to + r) = value;
+                }
+            }
+        }
+    }
+
+    /// Copies `count` panels of columns that lie side by side, `depth` steps of k that are `stride`
+    /// apart in `src`; panels follow each other in `dst`.
+    unsafe fn copy_panels(
+        src: *const f32,
+        stride: usize,
+        count: usize,
+        depth: usize,
+        dst: *mut f32,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe { copy_panels::<Self::Vector>(src, stride, count, depth, dst) }
+    }
+
+    /// `out[r][c] = canonical(out[r][c] + other[r][c])` over `rows` rows of `cols` floats.
+    unsafe fn add_rows(
+        out: *mut f32,
+        out_row: usize,
+        other: *const f32,
+        other_row: usize,
+        rows: usize,
+        cols: usize,
+    ) {
+        for r in 0..rows {
+            for c in 0..cols {
+                // SAFETY: the caller vouches for `rows` rows of `cols` floats in both.
+                unsafe {
+                    let to = out.add(r * out_row + c);
+                    f32::add(*to, *other.add(r * other_row + c))
+                        .canonical()
+                        .store(to);
+                }
+            }
+        }
+    }
+}
+
+/// Evaluates `$body` with `$isa` naming the [`Isa`] of an instruction set.
+macro_rules! on_isa {
+    ($set:expr, $isa:ident => $body:expr) => {
+        match $set {
+            #[cfg(target_arch = "x86_64")]
+            $crate::engine::cpu::InstructionSet::Avx2 => {
+                type $isa = $crate::engine::cpu::gemm::x86::Avx2;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            $crate::engine::cpu::InstructionSet::Avx512 => {
+                type $isa = $crate::engine::cpu::gemm::x86::Avx512;
+                $body
+            }
+            #[cfg(target_arch = "aarch64")]
+            $crate::engine::cpu::InstructionSet::Neon => {
+                type $isa = $crate::engine::cpu::gemm::neon::Neon;
+                $body
+            }
+            _ => {
+                type $isa = $crate::engine::cpu::gemm::isa::Scalar;
+                $body
+            }
+        }
+    };
+}
+pub(super) use on_isa;
+
+/// Plain Rust, one lane: the definition that the other instruction sets are tested against.
+pub(super) struct Scalar;
+
+impl Isa for Scalar {
+    type Vector = f32;
+
+    fn widest(_rows: usize) -> usize {
+        2
+    }
+
+    fn tallest(_vectors: usize) -> usize {
+        4
+    }
+
+    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile) {
+        // SAFETY: the caller's tile is valid; one lane needs no special instructions.
+        unsafe { dispatch!(scalar, (rows, vectors, tile), 1: [1 2 3 4], 2: [1 2 3 4]) }
+    }
+}
+
+unsafe fn scalar<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+    // SAFETY: the caller's tile is valid.
+    unsafe { micro::<f32, ROWS, VECTORS>(tile) }
+}
