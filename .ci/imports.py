@@ -18,6 +18,7 @@ USE = re.compile(r"(?:^|[;{}\]])\s*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);")
 
 
 def without_comments_and_texts(source):
+    source = re.sub(r"pub\s*\(in [^)]*\)", "pub", source)
     pattern = r'//[^\n]*|/\*.*?\*/|r(#*)"(?:.|\n)*?"\1|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])\''
     return re.sub(pattern, lambda found: '""' if '"' in found[0] else " ", source, flags=re.S)
 

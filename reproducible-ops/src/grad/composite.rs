@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::program::{Built, Node, Operator, Program, ValueId};
 
 use super::emit::Emitter;
-use super::rules::Site;
+use super::site::Site;
 
 /// A recognised function of one argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::program::{
     Builder, Built, DType, Elementwise, Node, Operator, Program, Shape, TypeError, ValueId,
 };
 
-use super::rules::Site;
+use super::site::Site;
 
 /// Appends gradient nodes to a program.
 pub(super) struct Emitter {

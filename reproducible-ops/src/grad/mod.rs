@@ -36,13 +36,14 @@ mod emit;
 #[cfg(test)]
 pub(crate) mod oracle;
 mod rules;
+mod site;
 #[cfg(test)]
 mod tests;
 
 use crate::program::{Builder, DType, DecodeError, Program, TensorType, TypeError, ValueId};
 
 use emit::Emitter;
-use rules::Site;
+use site::Site;
 
 /// Why a program cannot be differentiated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,20 +9,10 @@ mod matmul;
 mod movement;
 mod reduce;
 
-use crate::program::{Built, Comparison, Operator, ValueId, elementwise};
+use crate::program::{Built, Comparison, Operator, elementwise};
 
 use super::emit::Emitter;
-
-/// A node seen from its rule.
-pub(super) struct Site<'a> {
-    pub(super) operator: &'a Operator,
-    /// Operand values; their forward results may be read.
-    pub(super) operands: &'a [ValueId],
-    /// The node's forward result.
-    pub(super) output: ValueId,
-    /// Gradient of the loss by the node's result, of the same shape.
-    pub(super) gradient: ValueId,
-}
+use super::site::Site;
 
 /// The gradient of the loss by one operand of a node, or `None` if the operator has no derivative
 /// by it.

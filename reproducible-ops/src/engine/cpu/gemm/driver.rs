@@ -7,9 +7,10 @@ use super::blocking::{
     A_ROWS, A_STRIDE, B_COLS, B_FLOATS, DEEP_COLS, DEEP_ROWS, FEW_ROWS, K_BLOCK, SET_STRIDE,
     TWO_LEVELS,
 };
-use super::isa::{Isa, on_isa};
+use super::isa::Isa;
 use super::kernel::{Layout, Tile};
 use super::lanes::Lanes;
+use super::on_isa::on_isa;
 use super::pack::{self, View};
 use super::scratch::Areas;
 use crate::engine::cpu::InstructionSet;

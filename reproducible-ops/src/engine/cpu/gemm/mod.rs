@@ -36,6 +36,7 @@ mod kernel;
 mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod on_isa;
 mod operand;
 mod pack;
 mod packed;

@@ -1,6 +1,7 @@
 //! A right operand packed once and used by many calls: the weights of a model.
 
-use super::isa::{Isa, on_isa};
+use super::isa::Isa;
+use super::on_isa::on_isa;
 use super::operand::{GemmError, Operand};
 use super::pack;
 use super::scratch::Aligned;
