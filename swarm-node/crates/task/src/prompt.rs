@@ -312,14 +312,13 @@ fn largest(low: usize, high: usize, passes: impl Fn(usize) -> bool) -> usize {
 /// The text by which equal answers are recognised: canonical, or cleaned where `text` holds no
 /// answer of `kind`.
 pub fn key(kind: Kind, text: &str) -> String {
-    let cleaned = || {
+    kind.canonical(text).unwrap_or_else(|| {
         payload(text)
             .to_lowercase()
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ")
-    };
-    kind.canonical(text).unwrap_or_else(cleaned)
+    })
 }
 
 /// Groups equal answers; larger groups first, groups of equal size in the order of their texts.
