@@ -4,9 +4,10 @@
 //! ```text
 //! step-00000120/model.safetensors        parameters
 //!               optimizer.safetensors    moments and powers
-//!               best/…                   the same two files of the state that the guard would return to
+//!               best/…                   the same two files of the guard's best state
 //!               config.json, tokenizer…  what makes the folder a Hugging Face model
-//!               manifest.json            steps, configuration, what the run remembers, SHA-256 of every other file
+//!               manifest.json            steps, configuration, what the run remembers,
+//!                                        SHA-256 of every other file
 //! ```
 //! A checkpoint holds everything that the next step depends on. Randomness and questions are
 //! functions of the seed and of the number of steps done, so that number is their position; it only

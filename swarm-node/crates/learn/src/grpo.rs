@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! ratio = exp(logp − old_logp)
-//! term  = −ρ · min(ratio · A, clip(ratio, 1 − low, 1 + high) · A)  +  κ · (exp(d) − d − 1),  d = reference_logp − logp
+//! d     = reference_logp − logp
+//! term  = −ρ · min(ratio · A, clip(ratio, 1 − low, 1 + high) · A)  +  κ · (exp(d) − d − 1)
 //! loss  = Σ loss_weight · term / token_count
 //! ```
 //! A is the advantage; ρ = min(exp(old_logp − behaviour_logp), cap) the optional truncated

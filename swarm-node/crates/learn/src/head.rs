@@ -137,17 +137,11 @@ pub(super) fn reopen(
         ids.push(builder.input(&input.name, input.ty.clone(), input.role));
     }
     for node in program.nodes() {
-        let operands: Vec<ValueId> = node
-            .inputs
-            .iter()
-            .filter_map(|id| ids.get(id.index()).copied())
-            .collect();
+        let operands: Vec<ValueId> = node.inputs.iter().map(|id| ids[id.index()]).collect();
         ids.push(builder.push(node.operator.clone(), &operands)?);
     }
-    let value = program
-        .output_named(output)
-        .and_then(|id| ids.get(id.index()).copied());
-    Ok(value.map(|value| (builder, value)))
+    let value = program.output_named(output);
+    Ok(value.map(|value| (builder, ids[value.index()])))
 }
 
 /// `[B, T]` and V of logits `[B, T, V]`.

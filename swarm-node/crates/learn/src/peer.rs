@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! answers ─▶ critiques ─▶ decisions ─▶ learn(result)
-//!    │           │            │           own groups      drawn by Mix ┐
-//!    └───────────┴────────────┘           external groups drawn by Mix ┼─▶ one optimizer step ─▶ guard
-//!         groups kept for learning        critiques, decisions (own)   ┘
+//!    │           │            │          own groups      drawn by Mix ┐
+//!    └───────────┴────────────┘          external groups drawn by Mix ┼─▶ optimizer step ─▶ guard
+//!         groups kept for learning       critiques, decisions (own)   ┘
 //! ```
 //! External answers are text: they are encoded with the peer's own vocabulary ([`super::exchange`])
 //! and judged by the peer itself (the rewards are those of its own [`RoundResult`]). They are
@@ -23,7 +23,7 @@ use reproducible_ops::random::key_from;
 use serde::{Deserialize, Serialize};
 use swarm_identity::PeerId;
 use swarm_model::Tokenizer;
-use swarm_model::generate::{Completion, Prompt, Request};
+use swarm_model::generate::{Generation, Prompt, Request};
 use swarm_model::tokenizer::TextError;
 use swarm_round::{
     Answers, Asked, Board, CritiqueText, Critiques, DecisionText, Decisions, Mark, RoundResult,
@@ -39,9 +39,10 @@ use super::guard::{Guard, GuardConfig, Verdict};
 use super::inputs::{Example, Sample};
 use super::judge::TaskJudge;
 use super::policy::{Policy, PolicyError};
+use super::programs::TrainError;
 use super::sapo::{ExternalGroup, Mix};
 use super::schedule::Schedule;
-use super::trainer::{StepReport, TrainError, TrainState, Trainer};
+use super::trainer::{StepReport, TrainState, Trainer};
 
 /// How a peer learns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,7 +144,7 @@ type Listed = Option<(Vec<String>, prompt::Prompt)>;
 /// Completions that a peer wrote for one question in one stage.
 struct Draft {
     prompt: Vec<u32>,
-    written: Vec<Completion>,
+    written: Vec<Generation>,
     listed: Listed,
 }
 
@@ -213,10 +214,7 @@ impl Peer {
     }
 
     fn published(&self, slot: u16) -> Result<Vec<swarm_round::Completion>, TextError> {
-        let written = self
-            .drafts
-            .get(&(Stage::Share, slot))
-            .map_or(&[][..], |draft| &draft.written);
+        let written = &self.draft(Stage::Share, slot).written;
         written
             .iter()
             .map(|one| exchange::publish(one, &self.parts.tokenizer))
@@ -246,9 +244,9 @@ impl Peer {
 
     fn published_critique(&self, asked: &Asked) -> Result<CritiqueText, PeerError> {
         let question = self.parts.judge.question(&asked.question)?;
-        let draft = self.drafts.get(&(Stage::Critique, asked.slot));
         let text = self.first_text(Stage::Critique, asked.slot)?;
-        let endorsed = draft.and_then(|draft| endorsed(&question, draft, &text));
+        let draft = self.draft(Stage::Critique, asked.slot);
+        let endorsed = endorsed(&question, draft, &text);
         Ok(CritiqueText {
             endorsed,
             reason: String::new(),
@@ -345,24 +343,21 @@ impl Peer {
         Ok(())
     }
 
-    fn texts(&self, stage: Stage, slot: u16) -> Result<Vec<String>, TextError> {
-        let written = self
-            .drafts
+    /// What was written for a question that is asked in the stage.
+    #[expect(
+        clippy::expect_used,
+        reason = "`write` leaves a draft for every question of a task"
+    )]
+    fn draft(&self, stage: Stage, slot: u16) -> &Draft {
+        self.drafts
             .get(&(stage, slot))
-            .map_or(&[][..], |draft| &draft.written);
-        written
-            .iter()
-            .map(|one| self.parts.tokenizer.decode(&one.tokens))
-            .collect()
+            .expect("invariant: every question asked has its draft")
     }
 
-    /// The completion that is published.
+    /// The completion that is published of a critique or decision, which has one sample at least.
     fn first_text(&self, stage: Stage, slot: u16) -> Result<String, TextError> {
-        Ok(self
-            .texts(stage, slot)?
-            .into_iter()
-            .next()
-            .unwrap_or_default())
+        let first = &self.draft(stage, slot).written[0];
+        self.parts.tokenizer.decode(&first.tokens)
     }
 
     /// Trains on a round: at most one optimizer step.
@@ -475,7 +470,7 @@ impl Peer {
                 continue;
             };
             let question = self.parts.judge.question(&board.question)?;
-            let reward = |written: &Completion| {
+            let reward = |written: &Generation| {
                 let text = self.parts.tokenizer.decode(&written.tokens)?;
                 Ok(match stage {
                     Stage::Critique => self.critique_reward(board, &question, draft, &text),
@@ -607,10 +602,10 @@ pub fn example(group: &Group) -> Example {
 fn group_of(
     stage: Stage,
     prompt: &[u32],
-    written: &[Completion],
+    written: &[Generation],
     rewards: impl Iterator<Item = f32>,
 ) -> Group {
-    let rollout = |(written, reward): (&Completion, f32)| Rollout {
+    let rollout = |(written, reward): (&Generation, f32)| Rollout {
         tokens: written.tokens.clone(),
         reward,
         behaviour_logp: Some(written.logp.clone()),
@@ -630,7 +625,7 @@ fn member_word(id: &PeerId) -> u32 {
         .fold(0, |word, &byte| word << 8 | u32::from(byte))
 }
 
-fn grouped(question: &Question, asked: &Asked) -> Vec<prompt::Group> {
+fn grouped(question: &Question, asked: &Asked) -> Vec<prompt::AnswerGroup> {
     let texts: Vec<&str> = asked
         .answers
         .iter()
@@ -649,7 +644,7 @@ fn ballots(question: &Question, asked: &Asked) -> Vec<Ballot> {
     let endorsed: Vec<String> = endorsed
         .map(|text| prompt::key(kind, text.as_str()))
         .collect();
-    let ballot = |group: prompt::Group| {
+    let ballot = |group: prompt::AnswerGroup| {
         let votes = endorsed.iter().filter(|key| **key == group.text).count();
         Ballot {
             members: group.members.len(),

@@ -4,11 +4,12 @@
 //! depend on the seed, its number and its shape only. Matrices are normal, norms 1, biases 0.
 //! Standard deviations:
 //!
-//! | matrix | deviation | why |
-//! |---|---|---|
-//! | projections, untied head | 1 / √(3·in) | unit inputs give outputs below 1: softmax and SiLU start near their linear part |
-//! | `o_proj`, `down_proj` | 1 / √(3·in) / √(2·layers) | the residual sum of all layers stays near the embedding (Radford et al. 2019) |
-//! | embedding | 1; tied with the head 1 / √(3·hidden) | tokens stay apart in the residual stream; logits start small |
+//! * projections and the untied head, 1 / √(3·in): unit inputs give outputs below 1, so softmax and
+//!   SiLU start near their linear part;
+//! * `o_proj` and `down_proj`, 1 / √(3·in) / √(2·layers): the residual sum of all layers stays near
+//!   the embedding (Radford et al. 2019);
+//! * embedding, 1, or 1 / √(3·hidden) where it is tied with the head: tokens stay apart in the
+//!   residual stream, and logits start small.
 
 use reproducible_ops::random::{Stream, key_from};
 use reproducible_ops::scalar;

@@ -69,7 +69,7 @@ impl Tables {
 
     /// Positions with a row.
     pub fn positions(&self) -> usize {
-        self.cos.shape().dims().first().copied().unwrap_or_default()
+        self.cos.shape().dims()[0]
     }
 
     /// Writes the rows that a program addresses into it.
@@ -77,10 +77,11 @@ impl Tables {
     /// # Errors
     /// It addresses more than there are, or takes no tables.
     pub fn write_to(&self, session: &mut dyn Session) -> Result<(), EngineError> {
-        let words = addressed(session.program())
-            * self.cos.shape().dims().last().copied().unwrap_or_default();
+        let words = addressed(session.program()) * self.cos.shape().dims()[1];
         for (name, table) in [(COS, &self.cos), (SIN, &self.sin)] {
-            session.write_words(name, table.words().get(..words).unwrap_or(table.words()))?;
+            // The session refuses fewer words than the program addresses.
+            let words = words.min(table.words().len());
+            session.write_words(name, &table.words()[..words])?;
         }
         Ok(())
     }
@@ -91,13 +92,13 @@ pub const COS: &str = "rope.cos";
 /// Name of the sines in a program.
 pub const SIN: &str = "rope.sin";
 
-/// Positions that a program of a model addresses: the rows of its tables.
+/// Positions that a program of a model addresses: the rows of its tables, 0 without tables.
 pub fn addressed(program: &Program) -> usize {
     let table = program.input_named(COS).and_then(|id| program.type_of(id));
-    table
-        .and_then(|ty| ty.shape.dims().first())
-        .copied()
-        .unwrap_or_default()
+    match table.map(|ty| ty.shape.dims()) {
+        Some(&[positions, ..]) => positions,
+        _ => 0,
+    }
 }
 
 /// Frequency of every pair, and the factor of cosines and sines.

@@ -4,11 +4,11 @@
 //! A Hugging Face folder gives the ids and texts that transformers' `PreTrainedTokenizerFast` gives
 //! for it:
 //!
-//! | here | transformers |
-//! |---|---|
-//! | [`Tokenizer::encode_prompt`] | `tokenizer(text)`: with the special tokens that the file's post-processor adds |
-//! | [`Tokenizer::encode`] | `tokenizer(text, add_special_tokens=False)`: what continues a prompt |
-//! | [`Tokenizer::decode`] | `tokenizer.decode(ids, skip_special_tokens=True)`, of the ids before the first end |
+//! * [`Tokenizer::encode_prompt`]: `tokenizer(text)`, with the special tokens that the file's
+//!   post-processor adds;
+//! * [`Tokenizer::encode`]: `tokenizer(text, add_special_tokens=False)`, what continues a prompt;
+//! * [`Tokenizer::decode`]: `tokenizer.decode(ids, skip_special_tokens=True)`, of the ids before
+//!   the first end.
 //!
 //! Limits: a prompt is plain text. A chat template in the folder is not applied; a text that
 //! somebody has put through it is encoded as transformers does. The post-processor adds its tokens
@@ -185,7 +185,7 @@ impl Tokenizer {
 
     /// The id that a training target ends with.
     pub fn eos(&self) -> u32 {
-        self.ends.first().copied().unwrap_or_default()
+        self.ends[0]
     }
 
     /// The id that fills rows.

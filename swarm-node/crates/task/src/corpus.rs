@@ -337,7 +337,7 @@ impl Sketch {
     }
 
     /// Distinct answers of simulated members, at least two of whom take part.
-    fn answers(&mut self) -> Vec<prompt::Group> {
+    fn answers(&mut self) -> Vec<prompt::AnswerGroup> {
         let count = 2 + self.random.index(self.members - 1);
         let texts: Vec<String> = (0..count).map(|_| self.member()).collect();
         prompt::group(self.question.gold.kind(), &texts)

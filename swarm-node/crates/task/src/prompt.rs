@@ -92,7 +92,7 @@ pub struct Prompt {
 
 /// Equal answers of several members.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct AnswerGroup {
     /// Canonical text, or the cleaned text of something that is no answer.
     pub text: String,
     /// Places of the members in the list handed in.
@@ -322,7 +322,7 @@ pub fn key(kind: Kind, text: &str) -> String {
 }
 
 /// Groups equal answers; larger groups first, groups of equal size in the order of their texts.
-pub fn group(kind: Kind, texts: &[impl AsRef<str>]) -> Vec<Group> {
+pub fn group(kind: Kind, texts: &[impl AsRef<str>]) -> Vec<AnswerGroup> {
     let mut members: HashMap<String, Vec<usize>> = HashMap::new();
     for (member, text) in texts.iter().enumerate() {
         members
@@ -330,9 +330,9 @@ pub fn group(kind: Kind, texts: &[impl AsRef<str>]) -> Vec<Group> {
             .or_default()
             .push(member);
     }
-    let mut groups: Vec<Group> = members
+    let mut groups: Vec<AnswerGroup> = members
         .into_iter()
-        .map(|(text, members)| Group { text, members })
+        .map(|(text, members)| AnswerGroup { text, members })
         .collect();
     groups.sort_by(|a, b| {
         b.members

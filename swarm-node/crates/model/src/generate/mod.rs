@@ -59,9 +59,9 @@ pub struct Request<'a> {
     pub temperature: f32,
 }
 
-/// One continuation.
+/// A sampled completion of a prompt: its tokens with their log-probabilities.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Completion {
+pub struct Generation {
     /// Token ids, the end included where it was reached.
     pub tokens: Vec<u32>,
     /// Log-probability of each token at temperature 1.
@@ -178,10 +178,10 @@ impl Generator {
     pub fn generate(
         &mut self,
         request: &Request<'_>,
-    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+    ) -> Result<Vec<Vec<Generation>>, GenerateError> {
         self.check(request)?;
         let mut completions =
-            vec![vec![Completion::default(); request.samples as usize]; request.prompts.len()];
+            vec![vec![Generation::default(); request.samples as usize]; request.prompts.len()];
         if request.max_new == 0 {
             return Ok(completions);
         }
