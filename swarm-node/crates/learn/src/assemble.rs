@@ -4,8 +4,8 @@
 //! ```text
 //! forward ─▶ loss head ─┬─▶ training_step   gradients, clipping, AdamW: one step as one program,
 //!                       │                   for one microbatch
-//!                       ├─▶ accumulation    gradients added to state `gradient.{param}`, any number
-//!                       │                   of microbatches
+//!                       ├─▶ accumulation    gradients added to state `gradient.{param}`,
+//!                       │                   for any number of microbatches
 //!                       └─▶ scoring         `logp` alone
 //! parameters ──────────────▶ update         clipping and AdamW from the accumulated gradients
 //! ```

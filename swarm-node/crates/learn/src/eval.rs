@@ -199,12 +199,12 @@ impl EvalSet {
 impl PassRate {
     /// Rates of scores per question, one score per answer.
     pub fn of(scores: impl IntoIterator<Item = (FamilyId, Vec<f32>)>) -> Self {
-        let mean = |scores: Vec<f32>| scores.iter().sum::<f32>() / scores.len().max(1) as f32;
+        let means = scores.into_iter().map(|(family, scores)| {
+            let mean = scores.iter().sum::<f32>() / scores.len().max(1) as f32;
+            (family, mean)
+        });
         Self {
-            scores: scores
-                .into_iter()
-                .map(|(family, scores)| (family, mean(scores)))
-                .collect(),
+            scores: means.collect(),
         }
     }
 

@@ -97,13 +97,12 @@ pub fn policy_loss(forward: &Program, config: &GrpoConfig) -> Result<Program, He
 /// # Errors
 /// The program has no `old_logp` or no `logp`.
 pub fn on_policy(program: &Program) -> Result<Program, EditError> {
-    let missing = || EditError::NoSuchInput {
-        name: "logp".into(),
+    let Some(logp) = program.output_named("logp") else {
+        return Err(EditError::NoSuchInput {
+            name: "logp".into(),
+        });
     };
-    program.bind(
-        "old_logp",
-        program.output_named("logp").ok_or_else(missing)?,
-    )
+    program.bind("old_logp", logp)
 }
 
 /// The clipped surrogate, and 1 where clipping took effect.

@@ -55,14 +55,12 @@ pub(super) struct Head {
 impl Head {
     /// Starts a head on a forward program, whose `logits` are an output no longer.
     pub(super) fn new(forward: &Program) -> Result<Self, HeadError> {
-        let missing = || HeadError::NoLogits {
-            found: forward
-                .outputs()
-                .iter()
-                .map(|output| output.name.clone())
-                .collect(),
+        let Some((mut builder, logits)) = reopen(forward, "logits")? else {
+            let outputs = forward.outputs().iter();
+            return Err(HeadError::NoLogits {
+                found: outputs.map(|output| output.name.clone()).collect(),
+            });
         };
-        let (mut builder, logits) = reopen(forward, "logits")?.ok_or_else(missing)?;
         let (tokens, vocabulary) = token_shape(builder.type_of(logits))?;
         let targets = builder.input("targets", TensorType::i32(tokens.clone()), Role::Data);
         let loss_weight = builder.input("loss_weight", TensorType::f32(tokens.clone()), Role::Data);

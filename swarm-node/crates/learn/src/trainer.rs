@@ -1,8 +1,8 @@
 //! Owns the state of a training run and steps it, batch by batch.
 //!
 //! ```text
-//! Batch ─▶ pack rows ─▶ microbatch 0 ─▶ … ─▶ microbatch n ─▶ update ─▶ parameters, moments, step + 1
-//!                            └── gradients add up in this order ──┘
+//! batch ─▶ rows ─▶ microbatch 0 ─▶ … ─▶ microbatch n ─▶ update ─▶ parameters, moments, step + 1
+//!                      └── gradients add up in this order ──┘
 //! ```
 //! Invariants: the order of addition is that of rows, which is a function of the batch alone; each
 //! step divides by the number of trained tokens of the whole batch, so the size of a microbatch is

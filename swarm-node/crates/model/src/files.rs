@@ -152,7 +152,10 @@ fn character_tokenizer(alphabet: &str) -> Value {
         "version": "1.0",
         "truncation": null,
         "padding": null,
-        "added_tokens": [special_token(CHARACTER_PAD, PAD_TEXT), special_token(CHARACTER_END, END_TEXT)],
+        "added_tokens": [
+            special_token(CHARACTER_PAD, PAD_TEXT),
+            special_token(CHARACTER_END, END_TEXT),
+        ],
         "normalizer": null,
         "pre_tokenizer": {
             "type": "Split",

@@ -28,15 +28,12 @@ pub fn initialise(config: &ModelConfig, seed: u64) -> Result<Weights, TensorErro
     let mut job = [0; 32];
     job[24..].copy_from_slice(&seed.to_be_bytes());
     let key = key_from(DOMAIN, &job, &[0; 32]);
-    let tensor = |(number, (name, shape)): (usize, (String, Vec<usize>))| {
-        let values = values(config, &name, &shape, Stream::new(key, number as u32, 0));
-        Ok((name, Tensor::f32(shape, values)?))
-    };
-    config
-        .parameters()
-        .into_iter()
-        .enumerate()
-        .map(tensor)
+    (0..)
+        .zip(config.parameters())
+        .map(|(number, (name, shape))| {
+            let values = values(config, &name, &shape, Stream::new(key, number, 0));
+            Ok((name, Tensor::f32(shape, values)?))
+        })
         .collect()
 }
 

@@ -44,18 +44,10 @@ impl Tables {
     /// its maximum.
     pub fn new(config: &ModelConfig, positions: usize) -> Result<Self, TensorError> {
         let Frequencies { pairs, length } = Frequencies::new(config);
-        let row = |position: usize| {
-            let pair = |&frequency: &f32| {
-                let (cos, sin) = cos_sin(f64::from(position as f32 * frequency));
-                ((cos * length) as f32, (sin * length) as f32)
-            };
-            let (cos, sin): (Vec<f32>, Vec<f32>) = pairs.iter().map(pair).unzip();
-            [cos.repeat(2), sin.repeat(2)]
-        };
         let rows: Vec<[Vec<f32>; 2]> = (0..positions)
             .into_par_iter()
             .with_min_len(ROWS_PER_TASK)
-            .map(row)
+            .map(|position| row(position, &pairs, length))
             .collect();
         let table = |which: usize| {
             let values = rows.iter().flat_map(|row| &row[which]).copied().collect();
@@ -85,6 +77,18 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+/// Cosines and sines of a position.
+fn row(position: usize, pairs: &[f32], length: f64) -> [Vec<f32>; 2] {
+    let (cos, sin): (Vec<f32>, Vec<f32>) = pairs
+        .iter()
+        .map(|frequency| {
+            let (cos, sin) = cos_sin(f64::from(position as f32 * frequency));
+            ((cos * length) as f32, (sin * length) as f32)
+        })
+        .unzip();
+    [cos.repeat(2), sin.repeat(2)]
 }
 
 /// Name of the cosines in a program.
@@ -144,10 +148,8 @@ impl Frequencies {
             } => {
                 // The pair, as a fraction, that makes this many turns within the original
                 // positions.
-                let pair_of = |turns: f64| {
-                    width * ln(original_max_position_embeddings as f64 / (turns * TURN))
-                        / (2.0 * log)
-                };
+                let original = original_max_position_embeddings as f64;
+                let pair_of = |turns: f64| width * ln(original / (turns * TURN)) / (2.0 * log);
                 let mut first = pair_of(beta_fast.unwrap_or(DEFAULT_BETA_FAST));
                 let mut last = pair_of(beta_slow.unwrap_or(DEFAULT_BETA_SLOW));
                 if truncate.unwrap_or(true) {
@@ -248,12 +250,11 @@ fn cos_sin(angle: f64) -> (f64, f64) {
 /// `Σ xᵏ / ((first)(first + 1)…)`: each term divides by the next `step` integers from `first` on.
 /// Gives eˣ for steps of one from 1; cos and sin/x over −x² for steps of two from 1 and from 2.
 fn taylor(x: f64, step: u32, first: u32) -> f64 {
-    let term = |sum: f64, k: u32| {
+    (0..20).rev().fold(1.0, |sum, k| {
         let from = first + k * step;
         let divisor: f64 = (from..from + step).map(f64::from).product();
         1.0 + sum * x / divisor
-    };
-    (0..20).rev().fold(1.0, term)
+    })
 }
 
 #[cfg(test)]

@@ -246,18 +246,20 @@ fn clean_up(text: &str) -> String {
 }
 
 fn encode_characters(alphabet: &[char], text: &str) -> Result<Vec<u32>, TextError> {
-    let id = |(position, character): (usize, char)| match alphabet
-        .iter()
-        .position(|&known| known == character)
-    {
-        Some(number) => Ok(number as u32 + FIRST_CHARACTER),
-        None => Err(TextError::Character {
-            character,
-            position,
-            known: alphabet.len(),
-        }),
-    };
-    text.chars().enumerate().map(id).collect()
+    let mut ids = Vec::with_capacity(text.len());
+    for (position, character) in text.chars().enumerate() {
+        match alphabet.iter().position(|&known| known == character) {
+            Some(number) => ids.push(number as u32 + FIRST_CHARACTER),
+            None => {
+                return Err(TextError::Character {
+                    character,
+                    position,
+                    known: alphabet.len(),
+                });
+            }
+        }
+    }
+    Ok(ids)
 }
 
 fn character(alphabet: &[char], id: u32) -> char {

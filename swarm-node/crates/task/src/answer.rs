@@ -226,10 +226,9 @@ fn list(text: &str) -> Option<String> {
 }
 
 fn symbols(text: &str) -> Option<String> {
-    let bare = |c: &char| !c.is_whitespace() && !matches!(c, ',' | ';' | '[' | ']');
     let read: String = text
         .chars()
-        .filter(bare)
+        .filter(|c| !c.is_whitespace() && !matches!(c, ',' | ';' | '[' | ']'))
         .map(|c| c.to_ascii_lowercase())
         .take(MAX_SYMBOLS + 1)
         .collect();

@@ -200,56 +200,32 @@ impl Dataset {
 
     /// Reads the bytes of a file; blank lines are neither rows nor errors.
     pub fn parse(bytes: &[u8]) -> Loaded {
-        let digest = Sha256::digest(bytes).into();
-        let (mut rows, mut rejected, mut repeated) = (Vec::new(), Vec::new(), 0);
-        // Where each question stands first, and the number it has there.
-        let mut firsts: HashMap<String, (usize, Answer)> = HashMap::new();
+        let mut loaded = Loaded {
+            dataset: Self {
+                digest: Sha256::digest(bytes).into(),
+                rows: Vec::new(),
+            },
+            rejected: Vec::new(),
+            repeated: 0,
+        };
+        let mut firsts = HashMap::new();
         // Bytes of another encoding are rows like any other, and each is refused by name.
         let lines = text_file::without_mark(bytes)
             .unwrap_or(bytes)
             .split(|byte| *byte == b'\n');
         for (at, line) in lines.map(<[u8]>::trim_ascii).enumerate() {
-            rows.push(None);
+            loaded.dataset.rows.push(None);
             if line.is_empty() {
                 continue;
             }
-            let row = match parse_row(line) {
-                Ok(row) => row,
-                Err(problem) => {
-                    rejected.push(RowError {
-                        line: at + 1,
-                        problem,
-                    });
-                    continue;
-                }
-            };
-            match firsts.entry(row.prompt.clone()) {
-                Entry::Vacant(place) => {
-                    place.insert((at, row.gold.clone()));
-                    rows[at] = Some(row);
-                }
-                Entry::Occupied(first) if first.get().1 == row.gold => repeated += 1,
-                Entry::Occupied(first) => {
-                    let (earlier, other) = first.get();
-                    let (number, other) = (row.gold.to_string(), other.to_string());
-                    let problem = RowProblem::Contradiction {
-                        first: earlier + 1,
-                        number,
-                        other,
-                    };
-                    rejected.push(RowError {
-                        line: at + 1,
-                        problem,
-                    });
-                    rows[*earlier] = None;
-                }
+            if let Err(problem) = loaded.add(at, line, &mut firsts) {
+                loaded.rejected.push(RowError {
+                    line: at + 1,
+                    problem,
+                });
             }
         }
-        Loaded {
-            dataset: Self { digest, rows },
-            rejected,
-            repeated,
-        }
+        loaded
     }
 
     /// SHA-256 of the file.
@@ -323,6 +299,33 @@ impl Dataset {
             gold: gold.clone(),
             careless: None,
         })
+    }
+}
+
+/// Where each question stands first, and the number it has there.
+type Firsts = HashMap<String, (usize, Answer)>;
+
+impl Loaded {
+    /// Reads the line of row `at`, which is the last row so far.
+    fn add(&mut self, at: usize, line: &[u8], firsts: &mut Firsts) -> Result<(), RowProblem> {
+        let row = parse_row(line)?;
+        match firsts.entry(row.prompt.clone()) {
+            Entry::Vacant(place) => {
+                place.insert((at, row.gold.clone()));
+                self.dataset.rows[at] = Some(row);
+            }
+            Entry::Occupied(first) if first.get().1 == row.gold => self.repeated += 1,
+            Entry::Occupied(first) => {
+                let (earlier, other) = first.get();
+                self.dataset.rows[*earlier] = None;
+                return Err(RowProblem::Contradiction {
+                    first: earlier + 1,
+                    number: row.gold.to_string(),
+                    other: other.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 }
 

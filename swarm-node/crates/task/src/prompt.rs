@@ -360,17 +360,13 @@ pub fn read_endorsement(
         .iter()
         .take(prompt.shown.len())
         .position(|answer| key(kind, answer) == named);
-    let by_text = || {
-        prompt
-            .shown
-            .iter()
-            .position(|shown| payload(shown).to_lowercase() == written)
-    };
-    let listed = if named.is_empty() {
-        None
-    } else {
-        by_value.or_else(by_text)
-    };
+    if named.is_empty() {
+        return Endorsement::Unreadable;
+    }
+    let listed = by_value.or_else(|| {
+        let mut shown = prompt.shown.iter();
+        shown.position(|shown| payload(shown).to_lowercase() == written)
+    });
     listed.map_or(Endorsement::Unreadable, Endorsement::Listed)
 }
 

@@ -177,11 +177,11 @@ pub(super) fn leave_number(text: &str) -> bool {
 /// `less than`, `up to`.
 pub(super) fn bound(text: &str) -> Option<&str> {
     let word = last_word(text);
-    let up_to = || {
-        word.eq_ignore_ascii_case("to")
-            && last_word(text[..text.len() - 2].trim_end()).eq_ignore_ascii_case("up")
-    };
-    (is_one_of(word, &HEDGES) || is_one_of(word, &BOUNDS) || up_to()).then_some(word)
+    let is_bound = is_one_of(word, &HEDGES)
+        || is_one_of(word, &BOUNDS)
+        || (word.eq_ignore_ascii_case("to")
+            && last_word(text[..text.len() - word.len()].trim_end()).eq_ignore_ascii_case("up"));
+    is_bound.then_some(word)
 }
 
 /// The letters that `text` begins with.

@@ -160,6 +160,8 @@ const DEFAULT_ROPE_THETA: f64 = 10_000.0;
 const DEFAULT_RMS_NORM_EPS: f64 = 1e-6;
 /// From which layer on windows slide where a file names none.
 const DEFAULT_MAX_WINDOW_LAYERS: u64 = 28;
+/// Key of the positions of the first training.
+const ORIGINAL_POSITIONS: &str = "original_max_position_embeddings";
 /// Tokens of a switched window where a file names none.
 const DEFAULT_SLIDING_WINDOW: u64 = 4096;
 
@@ -321,7 +323,7 @@ impl File {
             Some(value) => Some((key, value)),
         });
         let theta = self.number("rope_theta", DEFAULT_ROPE_THETA)?;
-        let outside = ("partial_rotary_factor", self.get("partial_rotary_factor"));
+        let outside = self.get("partial_rotary_factor");
         let Some((key, value)) = given else {
             refuse_partial(outside)?;
             return Ok((theta, RopeScaling::Default));
@@ -337,42 +339,20 @@ impl File {
                 .as_f64()
                 .ok_or_else(|| kind("rope_theta", &inside, "a number"))?,
         };
-        let partial = settings.remove("partial_rotary_factor");
-        refuse_partial(
-            partial
-                .as_ref()
-                .map_or(outside, |partial| ("partial_rotary_factor", Some(partial))),
-        )?;
+        match settings.remove("partial_rotary_factor") {
+            None => refuse_partial(outside)?,
+            inside => refuse_partial(inside.as_ref())?,
+        }
         let older = settings.remove("type");
         let variant = settings
             .entry("rope_type")
             .or_insert(older.unwrap_or_else(|| "default".into()))
             .clone();
         if variant == "llama3" || variant == "yarn" {
-            match self.get("original_max_position_embeddings") {
-                None | Some(Value::Null) => {
-                    settings
-                        .entry("original_max_position_embeddings")
-                        .or_insert(positions.into());
-                }
-                Some(outside) => {
-                    settings.insert("original_max_position_embeddings".into(), outside.clone());
-                }
-            }
+            self.add_original_positions(&mut settings, positions);
         }
         if variant == "yarn" {
-            // A number of 0 means the default, and a factor of `null` the ratio of the positions.
-            for key in ["beta_fast", "beta_slow", "mscale", "mscale_all_dim"] {
-                if settings.get(key).and_then(Value::as_f64) == Some(0.0) {
-                    settings.remove(key);
-                }
-            }
-            let original = settings
-                .get("original_max_position_embeddings")
-                .and_then(Value::as_f64);
-            if let (Some(Value::Null), Some(original)) = (object.get("factor"), original) {
-                settings.insert("factor".into(), json!(positions as f64 / original));
-            }
+            add_yarn_defaults(&mut settings, object, positions);
         }
         let refuse = |reason: String| ParseError::Rope {
             key,
@@ -388,6 +368,39 @@ impl File {
         let scaling = serde_json::from_value(Value::Object(settings))
             .map_err(|error| refuse(error.to_string()))?;
         Ok((theta, scaling))
+    }
+
+    /// The positions of the first training: those outside of the object go before those inside, and
+    /// without either they are the model's.
+    fn add_original_positions(&self, settings: &mut Map<String, Value>, positions: usize) {
+        match self.get(ORIGINAL_POSITIONS) {
+            None | Some(Value::Null) => {
+                settings
+                    .entry(ORIGINAL_POSITIONS)
+                    .or_insert(positions.into());
+            }
+            Some(outside) => {
+                settings.insert(ORIGINAL_POSITIONS.into(), outside.clone());
+            }
+        }
+    }
+}
+
+/// What YaRN's settings mean by a number of 0, the default, and by a factor of `null` in the file's
+/// `object`, the ratio of the positions.
+fn add_yarn_defaults(
+    settings: &mut Map<String, Value>,
+    object: &Map<String, Value>,
+    positions: usize,
+) {
+    for key in ["beta_fast", "beta_slow", "mscale", "mscale_all_dim"] {
+        if settings.get(key).and_then(Value::as_f64) == Some(0.0) {
+            settings.remove(key);
+        }
+    }
+    let original = settings.get(ORIGINAL_POSITIONS).and_then(Value::as_f64);
+    if let (Some(Value::Null), Some(original)) = (object.get("factor"), original) {
+        settings.insert("factor".into(), json!(positions as f64 / original));
     }
 }
 
@@ -411,11 +424,11 @@ fn window_of_types(types: &Value, window: Option<u64>) -> Result<Option<u64>, Pa
     Ok(window.filter(|_| slides))
 }
 
-fn refuse_partial((key, value): (&'static str, Option<&Value>)) -> Result<(), ParseError> {
-    match value {
+fn refuse_partial(factor: Option<&Value>) -> Result<(), ParseError> {
+    match factor {
         None | Some(Value::Null) => Ok(()),
         Some(value) if value.as_f64() == Some(1.0) => Ok(()),
-        Some(value) => Err(unsupported(key, value, "1")),
+        Some(value) => Err(unsupported("partial_rotary_factor", value, "1")),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Batched generation: prompts in, sampled completions out.
 //!
 //! ```text
-//! prompts ─sort, chunk─▶ batch ─▶ prefill (once per prompt) ─▶ caches ─repeat─▶ decode ⟲ one token for all rows
-//!                                                                        ▲          │ many rows done
-//!                                                                        └─ compact ┘
+//! prompts ─sort, chunk─▶ batch ─▶ prefill (once per prompt) ─▶ caches
+//!     caches ─repeat─▶ decode ⟲ one token for all rows
+//!                ▲          │ many rows done
+//!                └─ compact ┘
 //! ```
 //!
 //! Prefill fills a prompt's caches; the decode program then takes its last token and every sampled
