@@ -10,6 +10,7 @@ mod hostile;
 mod machine;
 mod nano;
 mod pytorch;
+mod recorded;
 mod samples;
 mod sapo;
 mod sharing;

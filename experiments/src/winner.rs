@@ -12,12 +12,12 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::{Value, json};
-use swarm_learn::recorded::Recorded;
 use swarm_node::demo::Council;
 use swarm_round::{Choice, Choices};
 
 use crate::Experiment;
 use crate::nano;
+use crate::recorded::Recorded;
 use crate::samples::{mean_and_spread, rounded};
 use crate::table::Table;
 

@@ -24,12 +24,13 @@ use swarm_learn::guard::{Guard, Verdict};
 use swarm_learn::inputs::Example;
 use swarm_learn::peer::example;
 use swarm_learn::policy::{Policy, PolicyError};
+use swarm_learn::programs::TrainError;
 use swarm_learn::run_folder::RunFolder;
 use swarm_learn::sapo::Mix;
 use swarm_learn::schedule::Schedule;
-use swarm_learn::trainer::{StepReport, TrainError, TrainState, Trainer};
+use swarm_learn::trainer::{StepReport, TrainState, Trainer};
 use swarm_model::Generator;
-use swarm_model::generate::{Completion, Prompt, Request};
+use swarm_model::generate::{Generation, Prompt, Request};
 use swarm_model::tokenizer::TextError;
 use swarm_round::Stage;
 use swarm_task::prompt::PromptError;
@@ -329,9 +330,9 @@ impl<'a> Solo<'a> {
         &self,
         question: &Question,
         prompt: Prompt,
-        written: Vec<Completion>,
+        written: Vec<Generation>,
     ) -> Result<Group, SoloError> {
-        let rollout = |completion: Completion| {
+        let rollout = |completion: Generation| {
             let reward =
                 question.score(&self.workshop.model().tokenizer.decode(&completion.tokens)?);
             Ok(Rollout {

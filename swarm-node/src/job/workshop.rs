@@ -13,8 +13,9 @@ use swarm_learn::assemble::{Objective, OptimizerConfig};
 use swarm_learn::grpo::GrpoConfig;
 use swarm_learn::judge::TaskJudge;
 use swarm_learn::peer::{Peer, PeerConfig, PeerError, PeerParts};
+use swarm_learn::programs::Programs;
 use swarm_learn::setup::{self, SetupError};
-use swarm_learn::trainer::{Programs, Trainer};
+use swarm_learn::trainer::Trainer;
 use swarm_model::{Generator, ModelConfig};
 use swarm_task::prompt::Composer;
 

@@ -2,8 +2,10 @@
 //! graph.
 //!
 //! ```text
-//! forward ─▶ loss head ─┬─▶ training_step   gradients, clipping, AdamW: one step as one program, for one microbatch
-//!                       ├─▶ accumulation    gradients added to state `gradient.{param}`, any number of microbatches
+//! forward ─▶ loss head ─┬─▶ training_step   gradients, clipping, AdamW: one step as one program,
+//!                       │                   for one microbatch
+//!                       ├─▶ accumulation    gradients added to state `gradient.{param}`,
+//!                       │                   for any number of microbatches
 //!                       └─▶ scoring         `logp` alone
 //! parameters ──────────────▶ update         clipping and AdamW from the accumulated gradients
 //! ```

@@ -119,11 +119,7 @@ pub fn pack(sequences: &[Sequence<'_>], length: usize) -> Result<Packing, PackEr
     let rows = first_fit(&pieces, length);
     let mut packing = Packing::padding(rows.len(), length);
     for (row, members) in rows.iter().enumerate() {
-        packing.write_row(
-            row,
-            members.iter().filter_map(|&at| pieces.get(at)),
-            sequences,
-        );
+        packing.write_row(row, members.iter().map(|&at| &pieces[at]), sequences);
     }
     packing
         .slots

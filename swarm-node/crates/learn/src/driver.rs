@@ -53,28 +53,24 @@ impl Swarm {
     pub fn each<R: Send>(&self, work: impl Fn(usize, &mut Peer) -> R + Sync) -> Vec<R> {
         let all: Vec<usize> = (0..self.peers.len()).collect();
         self.parallel(&all, |&at| at, |&at, peer| work(at, peer))
-            .into_iter()
-            .flatten()
-            .collect()
     }
 
-    /// Works on items, each with its peer, in parallel; results by item, none for a peer that does
-    /// not exist. Two items of one peer must not be in the same call.
+    /// Works on items, each with its peer, in parallel; results by item. Two items of one peer must
+    /// not be in the same call.
     fn parallel<T: Sync, R: Send>(
         &self,
         items: &[T],
         peer_of: impl Fn(&T) -> usize + Sync,
         work: impl Fn(&T, &mut Peer) -> R + Sync,
-    ) -> Vec<Option<R>> {
+    ) -> Vec<R> {
         let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
         let next = AtomicUsize::new(0);
         let turn = || {
             while let Some((item, result)) =
                 pair(items, &results, next.fetch_add(1, Ordering::Relaxed))
             {
-                let Some(peer) = self.peers.get(peer_of(item)) else {
-                    continue;
-                };
+                let peer = &self.peers[peer_of(item)];
+                // A peer that panicked ends the program once all threads have joined.
                 let mut peer = peer.lock().unwrap_or_else(PoisonError::into_inner);
                 *result.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(work(item, &mut peer));
@@ -83,9 +79,14 @@ impl Swarm {
         std::thread::scope(|scope| {
             (0..self.threads.min(items.len())).for_each(|_| drop(scope.spawn(turn)))
         });
+        #[expect(
+            clippy::expect_used,
+            reason = "the threads share one counter and end only when it has passed every item"
+        )]
         results
             .into_iter()
             .map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .map(|result| result.expect("invariant: every item was worked on"))
             .collect()
     }
 
@@ -102,8 +103,8 @@ impl Swarm {
             .collect()
     }
 
-    fn note<R>(&mut self, peer: usize, done: Option<Result<R, PeerError>>) -> Option<R> {
-        match done? {
+    fn note<R>(&mut self, peer: usize, done: Result<R, PeerError>) -> Option<R> {
+        match done {
             Ok(result) => Some(result),
             Err(error) => {
                 self.journal.failures.push((peer, error));

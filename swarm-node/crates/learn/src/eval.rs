@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use swarm_model::Tokenizer;
-use swarm_model::generate::{Completion, Prompt, Request};
+use swarm_model::generate::{Prompt, Request};
 use swarm_model::tokenizer::TextError;
 use swarm_task::prompt::{Composer, PromptError};
 use swarm_task::{FamilyId, Question, TaskError, held_out_set};
@@ -168,21 +168,15 @@ impl EvalSet {
         request: Request<'_>,
     ) -> Result<PassRate, EvalError> {
         let written = policy.write(&request)?;
-        let score = |question: &Question, one: &Completion| {
-            Ok(question.score(&tokenizer.decode(&one.tokens)?))
-        };
-        let scores = self
-            .items
-            .iter()
-            .zip(&written)
-            .map(|((family, question), written)| {
-                let scores = written
-                    .iter()
-                    .map(|one| score(question, one))
-                    .collect::<Result<_, TextError>>()?;
-                Ok((*family, scores))
-            });
-        Ok(PassRate::of(scores.collect::<Result<Vec<_>, TextError>>()?))
+        let mut scores = Vec::with_capacity(self.items.len());
+        for ((family, question), samples) in self.items.iter().zip(&written) {
+            let texts = samples.iter().map(|one| tokenizer.decode(&one.tokens));
+            let of_question = texts
+                .map(|text| Ok(question.score(&text?)))
+                .collect::<Result<_, TextError>>()?;
+            scores.push((*family, of_question));
+        }
+        Ok(PassRate::of(scores))
     }
 
     /// The most probable answer to each question, as text.
@@ -195,22 +189,22 @@ impl EvalSet {
         tokenizer: &Tokenizer,
     ) -> Result<Vec<String>, EvalError> {
         let written = policy.write(&self.request(1, [0; 2], 0.0))?;
-        let text = |written: &Vec<Completion>| {
-            tokenizer.decode(written.first().map_or(&[], |one| &one.tokens))
-        };
-        Ok(written.iter().map(text).collect::<Result<_, TextError>>()?)
+        let texts = written
+            .iter()
+            .map(|samples| tokenizer.decode(&samples[0].tokens));
+        Ok(texts.collect::<Result<_, TextError>>()?)
     }
 }
 
 impl PassRate {
     /// Rates of scores per question, one score per answer.
     pub fn of(scores: impl IntoIterator<Item = (FamilyId, Vec<f32>)>) -> Self {
-        let mean = |scores: Vec<f32>| scores.iter().sum::<f32>() / scores.len().max(1) as f32;
+        let means = scores.into_iter().map(|(family, scores)| {
+            let mean = scores.iter().sum::<f32>() / scores.len().max(1) as f32;
+            (family, mean)
+        });
         Self {
-            scores: scores
-                .into_iter()
-                .map(|(family, scores)| (family, mean(scores)))
-                .collect(),
+            scores: means.collect(),
         }
     }
 
@@ -311,6 +305,7 @@ mod tests {
     use std::path::Path;
 
     use reproducible_ops::weights::Buffers;
+    use swarm_model::generate::Generation;
     use swarm_task::Task;
     use swarm_task::prompt::{Limits, Style, characters};
 
@@ -320,11 +315,11 @@ mod tests {
     struct Recorder(Vec<Vec<u32>>);
 
     impl Policy for Recorder {
-        fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, PolicyError> {
+        fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Generation>>, PolicyError> {
             self.0
                 .extend(request.prompts.iter().map(|prompt| prompt.tokens.clone()));
             Ok(vec![
-                vec![Completion::default(); request.samples as usize];
+                vec![Generation::default(); request.samples as usize];
                 request.prompts.len()
             ])
         }

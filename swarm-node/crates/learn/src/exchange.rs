@@ -10,7 +10,7 @@
 //! at, and none if it was cut off; nobody is taught to stop where another one was stopped.
 
 use swarm_model::Tokenizer;
-use swarm_model::generate::Completion as Written;
+use swarm_model::generate::Generation;
 use swarm_model::tokenizer::TextError;
 use swarm_round::codec::Text;
 use swarm_round::{Completion, LogProb};
@@ -23,11 +23,11 @@ use super::group::Rollout;
 /// # Errors
 /// The tokenizer fails.
 pub fn shorten(
-    mut written: Written,
+    mut written: Generation,
     tokenizer: &Tokenizer,
     bytes: u16,
     tokens: u16,
-) -> Result<Written, TextError> {
+) -> Result<Generation, TextError> {
     let fits = |count: usize| {
         Ok::<_, TextError>(tokenizer.decode(&written.tokens[..count])?.len() <= bytes.into())
     };
@@ -54,7 +54,7 @@ pub fn shorten(
 ///
 /// # Errors
 /// The tokenizer fails.
-pub fn publish(written: &Written, tokenizer: &Tokenizer) -> Result<Completion, TextError> {
+pub fn publish(written: &Generation, tokenizer: &Tokenizer) -> Result<Completion, TextError> {
     let text = Text::cut(tokenizer.decode(&written.tokens)?, u16::MAX);
     let end = written.tokens.last().copied().filter(|_| written.ended);
     Ok(Completion {
@@ -128,9 +128,9 @@ mod tests {
         Tokenizer::from_folder(folder.path(), 400).unwrap()
     }
 
-    fn written(tokens: Vec<u32>, ended: bool) -> Written {
+    fn written(tokens: Vec<u32>, ended: bool) -> Generation {
         let logp = (1..=tokens.len()).map(|at| -(at as f32) / 4.0).collect();
-        Written {
+        Generation {
             tokens,
             logp,
             ended,

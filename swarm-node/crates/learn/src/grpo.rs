@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! ratio = exp(logp − old_logp)
-//! term  = −ρ · min(ratio · A, clip(ratio, 1 − low, 1 + high) · A)  +  κ · (exp(d) − d − 1),  d = reference_logp − logp
+//! d     = reference_logp − logp
+//! term  = −ρ · min(ratio · A, clip(ratio, 1 − low, 1 + high) · A)  +  κ · (exp(d) − d − 1)
 //! loss  = Σ loss_weight · term / token_count
 //! ```
 //! A is the advantage; ρ = min(exp(old_logp − behaviour_logp), cap) the optional truncated
@@ -96,13 +97,12 @@ pub fn policy_loss(forward: &Program, config: &GrpoConfig) -> Result<Program, He
 /// # Errors
 /// The program has no `old_logp` or no `logp`.
 pub fn on_policy(program: &Program) -> Result<Program, EditError> {
-    let missing = || EditError::NoSuchInput {
-        name: "logp".into(),
+    let Some(logp) = program.output_named("logp") else {
+        return Err(EditError::NoSuchInput {
+            name: "logp".into(),
+        });
     };
-    program.bind(
-        "old_logp",
-        program.output_named("logp").ok_or_else(missing)?,
-    )
+    program.bind("old_logp", logp)
 }
 
 /// The clipped surrogate, and 1 where clipping took effect.

@@ -1,8 +1,10 @@
 //! Watches the reward, because a policy can collapse without losing entropy.
 //!
 //! ```text
-//! rewards of questions ──▶ mean of the last `window` ──▶ best so far?  yes: Best (keep a copy of the state)
-//!                                                     └▶ `drop` under the best?  yes: RollBack   else: Continue
+//! rewards of questions ──▶ mean of the last `window`
+//!     ├─ best so far ────────────▶ Best      keep a copy of the state
+//!     ├─ `drop` under the best ──▶ RollBack  return to that copy
+//!     └─ else ───────────────────▶ Continue
 //! ```
 //! The window counts questions, not rounds: the mean of a few questions is mostly noise, and a
 //! round may have few.

@@ -55,14 +55,12 @@ pub(super) struct Head {
 impl Head {
     /// Starts a head on a forward program, whose `logits` are an output no longer.
     pub(super) fn new(forward: &Program) -> Result<Self, HeadError> {
-        let missing = || HeadError::NoLogits {
-            found: forward
-                .outputs()
-                .iter()
-                .map(|output| output.name.clone())
-                .collect(),
+        let Some((mut builder, logits)) = reopen(forward, "logits")? else {
+            let outputs = forward.outputs().iter();
+            return Err(HeadError::NoLogits {
+                found: outputs.map(|output| output.name.clone()).collect(),
+            });
         };
-        let (mut builder, logits) = reopen(forward, "logits")?.ok_or_else(missing)?;
         let (tokens, vocabulary) = token_shape(builder.type_of(logits))?;
         let targets = builder.input("targets", TensorType::i32(tokens.clone()), Role::Data);
         let loss_weight = builder.input("loss_weight", TensorType::f32(tokens.clone()), Role::Data);
@@ -137,17 +135,11 @@ pub(super) fn reopen(
         ids.push(builder.input(&input.name, input.ty.clone(), input.role));
     }
     for node in program.nodes() {
-        let operands: Vec<ValueId> = node
-            .inputs
-            .iter()
-            .filter_map(|id| ids.get(id.index()).copied())
-            .collect();
+        let operands: Vec<ValueId> = node.inputs.iter().map(|id| ids[id.index()]).collect();
         ids.push(builder.push(node.operator.clone(), &operands)?);
     }
-    let value = program
-        .output_named(output)
-        .and_then(|id| ids.get(id.index()).copied());
-    Ok(value.map(|value| (builder, value)))
+    let value = program.output_named(output);
+    Ok(value.map(|value| (builder, ids[value.index()])))
 }
 
 /// `[B, T]` and V of logits `[B, T, V]`.

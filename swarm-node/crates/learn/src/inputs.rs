@@ -4,7 +4,7 @@ use reproducible_ops::engine::Session;
 
 use super::assemble::Objective;
 use super::batch::{Packing, Sequence, Slot};
-use super::trainer::{Programs, TrainError};
+use super::programs::{Programs, TrainError};
 
 /// Stands in `behaviour_logp` for a token whose writer told no log-probability.
 pub(super) const UNTOLD: f32 = 1.0;

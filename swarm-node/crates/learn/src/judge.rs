@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use swarm_round::Judge;
-use swarm_round::Question as RoundQuestion;
+use swarm_round::{Judge, Question as RoundQuestion};
 use swarm_task::{FamilyId, Library, Question, Split, TaskError};
 
 /// Questions remembered before the memory starts afresh: several rounds of a large swarm (a few
@@ -25,7 +24,11 @@ pub struct TaskJudge {
 impl TaskJudge {
     /// A judge for these families with their difficulties, by topic. It asks questions that may be
     /// trained on.
+    ///
+    /// # Panics
+    /// There is no family, and so no topic.
     pub fn new(library: Library, families: Vec<(FamilyId, u8)>) -> Self {
+        assert!(!families.is_empty(), "a judge needs a task family");
         Self {
             library,
             families,
@@ -36,6 +39,9 @@ impl TaskJudge {
 
     /// The same for rounds that measure: it asks held-out questions only, so nobody may learn from
     /// such a round.
+    ///
+    /// # Panics
+    /// There is no family.
     pub fn held_out(library: Library, families: Vec<(FamilyId, u8)>) -> Self {
         Self {
             split: Split::HeldOut,
@@ -73,14 +79,8 @@ impl TaskJudge {
     }
 
     fn draw(&self, question: &RoundQuestion) -> Result<Question, TaskError> {
-        let topic = usize::from(question.topic)
-            .checked_rem(self.families.len())
-            .unwrap_or(0);
-        let (family, difficulty) = self
-            .families
-            .get(topic)
-            .copied()
-            .unwrap_or((FamilyId::Max, 0));
+        let topic = usize::from(question.topic) % self.families.len();
+        let (family, difficulty) = self.families[topic];
         let task = self
             .library
             .task(family, difficulty, self.split, question.seed(), 0)?;
@@ -89,6 +89,8 @@ impl TaskJudge {
 }
 
 impl Judge for TaskJudge {
+    // A question that its family cannot give, as a row of a dataset that a member lacks, was put to
+    // nobody: no answer to it is right.
     fn score(&self, question: &RoundQuestion, answer: &str) -> f32 {
         self.question(question)
             .map_or(0.0, |question| question.score(answer))

@@ -7,8 +7,22 @@
 //!                                                       ▲   │
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
-//!                      └── judge (questions and rewards), exchange (texts of others), guard (roll back)
+//!                      ├── judge (questions and rewards), exchange (texts of others)
+//!                      └── guard (roll back)
 //! ```
+//! GRPO compares the completions of one prompt with each other. A group of four answers, one of
+//! them right, teaches the right one most; a group of equal rewards teaches nothing:
+//!
+//! ```
+//! use swarm_learn::advantage::{advantages, is_informative};
+//!
+//! let rewards = [0.0, 1.0, 0.0, 0.0];
+//! assert!(is_informative(&rewards) && !is_informative(&[1.0; 4]));
+//! // (reward − mean) / (standard deviation + ε); mean 1/4, deviation 1/2.
+//! let found = advantages(&rewards);
+//! assert!((found[1] - 1.5).abs() < 1e-3 && (found[0] + 0.5).abs() < 1e-3);
+//! ```
+//!
 //! Invariants: everything that is trained on, and its order, is a function of seeds and texts; all
 //! numbers come from programs or from fixed arithmetic. So a run has the same digest on every
 //! machine and for any number of threads.
@@ -33,7 +47,7 @@ pub mod judge;
 pub mod peer;
 pub mod policy;
 pub mod pretrain;
-pub mod recorded;
+pub mod programs;
 pub mod run_folder;
 pub mod sapo;
 pub mod schedule;

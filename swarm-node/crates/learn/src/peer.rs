@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! answers ─▶ critiques ─▶ decisions ─▶ learn(result)
-//!    │           │            │           own groups      drawn by Mix ┐
-//!    └───────────┴────────────┘           external groups drawn by Mix ┼─▶ one optimizer step ─▶ guard
-//!         groups kept for learning        critiques, decisions (own)   ┘
+//!    │           │            │          own groups      drawn by Mix ┐
+//!    └───────────┴────────────┘          external groups drawn by Mix ┼─▶ optimizer step ─▶ guard
+//!         groups kept for learning       critiques, decisions (own)   ┘
 //! ```
 //! External answers are text: they are encoded with the peer's own vocabulary ([`super::exchange`])
 //! and judged by the peer itself (the rewards are those of its own [`RoundResult`]). They are
@@ -16,67 +16,37 @@
 //! learns is a function of its state and the result. A peer that missed a stage learns from the
 //! rest.
 
+mod config;
+mod stage;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use config::PeerConfig;
 use reproducible_ops::random::key_from;
-use serde::{Deserialize, Serialize};
 use swarm_identity::PeerId;
 use swarm_model::Tokenizer;
-use swarm_model::generate::{Completion, Prompt, Request};
+use swarm_model::generate::{Generation, Prompt, Request};
 use swarm_model::tokenizer::TextError;
 use swarm_round::{
-    Answers, Asked, Board, CritiqueText, Critiques, DecisionText, Decisions, Mark, RoundResult,
-    Stage, Task as RoundTask,
+    Answers, Asked, Board, CritiqueText, Critiques, Decisions, Mark, RoundResult, Stage,
+    Task as RoundTask,
 };
-use swarm_task::prompt::{self, Ballot, Composer, Endorsement, PromptError};
+use swarm_task::prompt::{self, Composer, PromptError};
 use swarm_task::{Question, TaskError};
 
+use self::stage::{Draft, Listed, ballots, decision, endorsed, grouped};
 use super::advantage::{advantages, is_informative, mean};
 use super::exchange;
 use super::group::{Group, Rollout};
-use super::guard::{Guard, GuardConfig, Verdict};
+use super::guard::{Guard, Verdict};
 use super::inputs::{Example, Sample};
 use super::judge::TaskJudge;
 use super::policy::{Policy, PolicyError};
-use super::sapo::{ExternalGroup, Mix};
+use super::programs::TrainError;
+use super::sapo::ExternalGroup;
 use super::schedule::Schedule;
-use super::trainer::{StepReport, TrainError, TrainState, Trainer};
-
-/// How a peer learns.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PeerConfig {
-    /// Own and external groups per update.
-    pub mix: Mix,
-    /// Longest completion in tokens, the end mark included.
-    pub max_new: usize,
-    /// Samples per critique and decision; the first one is published, all are trained on. 1 trains
-    /// neither.
-    pub stage_samples: u32,
-    /// Learning rate.
-    pub learning_rate: f32,
-    /// Steps of warm-up.
-    pub warmup: u64,
-    /// When to roll back.
-    pub guard: GuardConfig,
-    /// Reward for foreseeing the winner, beside 1 for a right decision.
-    pub foreseen_reward: f32,
-}
-
-impl Default for PeerConfig {
-    fn default() -> Self {
-        Self {
-            mix: Mix::default(),
-            max_new: 20,
-            stage_samples: 8,
-            learning_rate: 3e-4,
-            warmup: 5,
-            guard: GuardConfig::default(),
-            foreseen_reward: 0.25,
-        }
-    }
-}
+use super::trainer::{StepReport, TrainState, Trainer};
 
 /// Why a peer cannot write or learn.
 #[derive(Debug, thiserror::Error)]
@@ -135,16 +105,6 @@ pub struct PeerParts {
     pub composer: Arc<Composer<'static>>,
     /// How it learns.
     pub config: PeerConfig,
-}
-
-/// Critique stage: the answers handed to the prompt and the prompt itself, to read endorsements by.
-type Listed = Option<(Vec<String>, prompt::Prompt)>;
-
-/// Completions that a peer wrote for one question in one stage.
-struct Draft {
-    prompt: Vec<u32>,
-    written: Vec<Completion>,
-    listed: Listed,
 }
 
 /// A learning peer.
@@ -213,10 +173,7 @@ impl Peer {
     }
 
     fn published(&self, slot: u16) -> Result<Vec<swarm_round::Completion>, TextError> {
-        let written = self
-            .drafts
-            .get(&(Stage::Share, slot))
-            .map_or(&[][..], |draft| &draft.written);
+        let written = &self.draft(Stage::Share, slot).written;
         written
             .iter()
             .map(|one| exchange::publish(one, &self.parts.tokenizer))
@@ -246,9 +203,9 @@ impl Peer {
 
     fn published_critique(&self, asked: &Asked) -> Result<CritiqueText, PeerError> {
         let question = self.parts.judge.question(&asked.question)?;
-        let draft = self.drafts.get(&(Stage::Critique, asked.slot));
         let text = self.first_text(Stage::Critique, asked.slot)?;
-        let endorsed = draft.and_then(|draft| endorsed(&question, draft, &text));
+        let draft = self.draft(Stage::Critique, asked.slot);
+        let endorsed = endorsed(&question, draft, &text);
         Ok(CritiqueText {
             endorsed,
             reason: String::new(),
@@ -269,13 +226,13 @@ impl Peer {
             Ok((prompt, None))
         })?;
         self.write(task, prompts, self.parts.config.stage_samples.max(1))?;
-        let decided = |asked: &Asked| {
-            Ok((
-                asked.slot,
-                decision(&self.first_text(Stage::Decide, asked.slot)?),
-            ))
-        };
-        task.asked.iter().map(decided).collect()
+        task.asked
+            .iter()
+            .map(|asked| {
+                let text = self.first_text(Stage::Decide, asked.slot)?;
+                Ok((asked.slot, decision(&text)))
+            })
+            .collect()
     }
 
     /// Drafts of earlier rounds are of no use any more.
@@ -291,16 +248,17 @@ impl Peer {
         task: &RoundTask,
         compose: impl Fn(&Self, &Asked, &Question) -> Result<(prompt::Prompt, Listed), PeerError>,
     ) -> Result<Vec<Draft>, PeerError> {
-        let draft = |asked: &Asked| {
+        let mut drafts = Vec::with_capacity(task.asked.len());
+        for asked in &task.asked {
             let question = self.parts.judge.question(&asked.question)?;
             let (prompt, listed) = compose(self, asked, &question)?;
-            Ok(Draft {
+            drafts.push(Draft {
                 prompt: self.parts.tokenizer.encode_prompt(&prompt.text)?,
                 written: Vec::new(),
                 listed,
-            })
-        };
-        task.asked.iter().map(draft).collect()
+            });
+        }
+        Ok(drafts)
     }
 
     /// Completes the drafts of a task, within the bytes that a text may have. The key is the seed
@@ -315,54 +273,49 @@ impl Peer {
         let Some(seed) = task.asked.first().map(|asked| asked.seed) else {
             return Ok(());
         };
-        let prompt = |(asked, draft): (&Asked, &Draft)| Prompt {
-            tokens: draft.prompt.clone(),
-            index: asked.slot.into(),
-        };
-        let prompts: Vec<Prompt> = task.asked.iter().zip(&drafts).map(prompt).collect();
-        let (max_new, key) = (
-            self.parts.config.max_new,
-            [(seed >> 32) as u32, seed as u32],
-        );
+        let prompts: Vec<Prompt> = task
+            .asked
+            .iter()
+            .zip(&drafts)
+            .map(|(asked, draft)| Prompt {
+                tokens: draft.prompt.clone(),
+                index: asked.slot.into(),
+            })
+            .collect();
         let written = self.parts.policy.write(&Request {
             prompts: &prompts,
             samples,
-            max_new,
-            key,
+            max_new: self.parts.config.max_new,
+            key: [(seed >> 32) as u32, seed as u32],
             temperature: 1.0,
         })?;
-        for ((asked, draft), written) in task.asked.iter().zip(drafts).zip(written) {
+        for ((asked, mut draft), written) in task.asked.iter().zip(drafts).zip(written) {
             self.generated += written.len();
-            let fit =
-                |one| exchange::shorten(one, &self.parts.tokenizer, task.text_bytes, task.tokens);
-            let written = written
-                .into_iter()
-                .map(fit)
-                .collect::<Result<_, TextError>>()?;
-            self.drafts
-                .insert((task.stage, asked.slot), Draft { written, ..draft });
+            for one in written {
+                let (bytes, tokens) = (task.text_bytes, task.tokens);
+                let fitting = exchange::shorten(one, &self.parts.tokenizer, bytes, tokens)?;
+                draft.written.push(fitting);
+            }
+            self.drafts.insert((task.stage, asked.slot), draft);
         }
         Ok(())
     }
 
-    fn texts(&self, stage: Stage, slot: u16) -> Result<Vec<String>, TextError> {
-        let written = self
-            .drafts
+    /// What was written for a question that is asked in the stage.
+    #[expect(
+        clippy::expect_used,
+        reason = "`write` leaves a draft for every question of a task"
+    )]
+    fn draft(&self, stage: Stage, slot: u16) -> &Draft {
+        self.drafts
             .get(&(stage, slot))
-            .map_or(&[][..], |draft| &draft.written);
-        written
-            .iter()
-            .map(|one| self.parts.tokenizer.decode(&one.tokens))
-            .collect()
+            .expect("invariant: every question asked has its draft")
     }
 
-    /// The completion that is published.
+    /// The completion that is published of a critique or decision, which has one sample at least.
     fn first_text(&self, stage: Stage, slot: u16) -> Result<String, TextError> {
-        Ok(self
-            .texts(stage, slot)?
-            .into_iter()
-            .next()
-            .unwrap_or_default())
+        let first = &self.draft(stage, slot).written[0];
+        self.parts.tokenizer.decode(&first.tokens)
     }
 
     /// Trains on a round: at most one optimizer step.
@@ -454,16 +407,15 @@ impl Peer {
         let PeerParts {
             tokenizer, config, ..
         } = &self.parts;
-        let read = |(one, reward)| {
-            exchange::read(one, reward, tokenizer, config.max_new)
-                .ok()
-                .flatten()
-        };
-        let rollouts = completions.iter().zip(rewards).filter_map(read).collect();
+        let read = completions
+            .iter()
+            .zip(rewards)
+            .map(|(one, reward)| exchange::read(one, reward, tokenizer, config.max_new));
         Group {
             stage: Stage::Share,
             prompt: prompt.to_vec(),
-            rollouts,
+            // What cannot be read is left out, and counted by the caller.
+            rollouts: read.flatten().flatten().collect(),
         }
     }
 
@@ -475,18 +427,14 @@ impl Peer {
                 continue;
             };
             let question = self.parts.judge.question(&board.question)?;
-            let reward = |written: &Completion| {
+            let mut rewards = Vec::with_capacity(draft.written.len());
+            for written in &draft.written {
                 let text = self.parts.tokenizer.decode(&written.tokens)?;
-                Ok(match stage {
+                rewards.push(match stage {
                     Stage::Critique => self.critique_reward(board, &question, draft, &text),
                     _ => self.decision_reward(board, &text),
-                })
-            };
-            let rewards = draft
-                .written
-                .iter()
-                .map(reward)
-                .collect::<Result<Vec<f32>, TextError>>()?;
+                });
+            }
             groups.push(group_of(
                 stage,
                 &draft.prompt,
@@ -591,35 +539,39 @@ impl Peer {
 
 /// A training example: every completion of the group with its advantage.
 pub fn example(group: &Group) -> Example {
-    let advantages = advantages(&group.rewards());
-    let sample = |(rollout, advantage): (&Rollout, f32)| Sample {
-        tokens: rollout.tokens.clone(),
-        weight: 1.0,
-        advantage,
-        behaviour_logp: rollout.behaviour_logp.clone(),
-        ..Sample::default()
-    };
+    let rollouts = group.rollouts.iter().zip(advantages(&group.rewards()));
     Example {
         prompt: group.prompt.clone(),
-        samples: group.rollouts.iter().zip(advantages).map(sample).collect(),
+        samples: rollouts
+            .map(|(rollout, advantage)| Sample {
+                tokens: rollout.tokens.clone(),
+                weight: 1.0,
+                advantage,
+                behaviour_logp: rollout.behaviour_logp.clone(),
+                ..Sample::default()
+            })
+            .collect(),
     }
 }
 
 fn group_of(
     stage: Stage,
     prompt: &[u32],
-    written: &[Completion],
+    written: &[Generation],
     rewards: impl Iterator<Item = f32>,
 ) -> Group {
-    let rollout = |(written, reward): (&Completion, f32)| Rollout {
-        tokens: written.tokens.clone(),
-        reward,
-        behaviour_logp: Some(written.logp.clone()),
-    };
     Group {
         stage,
         prompt: prompt.to_vec(),
-        rollouts: written.iter().zip(rewards).map(rollout).collect(),
+        rollouts: written
+            .iter()
+            .zip(rewards)
+            .map(|(written, reward)| Rollout {
+                tokens: written.tokens.clone(),
+                reward,
+                behaviour_logp: Some(written.logp.clone()),
+            })
+            .collect(),
     }
 }
 
@@ -629,55 +581,4 @@ fn member_word(id: &PeerId) -> u32 {
         .rev()
         .take(4)
         .fold(0, |word, &byte| word << 8 | u32::from(byte))
-}
-
-fn grouped(question: &Question, asked: &Asked) -> Vec<prompt::Group> {
-    let texts: Vec<&str> = asked
-        .answers
-        .iter()
-        .map(|(_, text)| text.as_str())
-        .collect();
-    prompt::group(question.gold.kind(), &texts)
-}
-
-/// Distinct answers with the members who gave them and the critics who endorsed them.
-fn ballots(question: &Question, asked: &Asked) -> Vec<Ballot> {
-    let kind = question.gold.kind();
-    let endorsed = asked
-        .critiques
-        .iter()
-        .filter_map(|(_, critique)| critique.endorsed.as_ref());
-    let endorsed: Vec<String> = endorsed
-        .map(|text| prompt::key(kind, text.as_str()))
-        .collect();
-    let ballot = |group: prompt::Group| {
-        let votes = endorsed.iter().filter(|key| **key == group.text).count();
-        Ballot {
-            members: group.members.len(),
-            votes,
-            text: group.text,
-        }
-    };
-    grouped(question, asked).into_iter().map(ballot).collect()
-}
-
-/// The text that a critic's completion endorses: the listed answer it names, nothing for "none",
-/// else what it wrote, which is nobody's answer.
-fn endorsed(question: &Question, draft: &Draft, completion: &str) -> Option<String> {
-    let Some((answers, prompt)) = &draft.listed else {
-        return Some(completion.to_owned());
-    };
-    match prompt::read_endorsement(question.gold.kind(), completion, answers, prompt) {
-        Endorsement::Listed(at) => answers.get(at).cloned(),
-        Endorsement::NoneRight => None,
-        Endorsement::Unreadable => Some(completion.to_owned()),
-    }
-}
-
-fn decision(completion: &str) -> DecisionText {
-    let read = prompt::read_decision(completion);
-    DecisionText {
-        foreseen: read.majority.unwrap_or_else(|| read.answer.clone()),
-        answer: read.answer,
-    }
 }

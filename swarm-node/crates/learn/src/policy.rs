@@ -3,7 +3,7 @@
 //! The real one is [`Generator`]; tests put cheaper writers in its place.
 
 use reproducible_ops::weights::Buffers;
-use swarm_model::generate::{Completion, GenerateError, Generator, Request};
+use swarm_model::generate::{GenerateError, Generation, Generator, Request};
 
 /// Why a policy cannot write.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub trait Policy: Send {
     ///
     /// # Errors
     /// A prompt cannot be continued, or the engine fails.
-    fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, PolicyError>;
+    fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Generation>>, PolicyError>;
 
     /// Takes over trained parameters in the engine's memory.
     ///
@@ -26,7 +26,7 @@ pub trait Policy: Send {
 }
 
 impl Policy for Generator {
-    fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, PolicyError> {
+    fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Generation>>, PolicyError> {
         Ok(self.generate(request)?)
     }
 

@@ -13,9 +13,10 @@ use swarm_task::corpus::{BatchShape, Corpus, CorpusError, CorpusRecipe};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::inputs::{Example, Sample};
+use super::programs::TrainError;
 use super::run_folder::RunFolder;
 use super::schedule::Schedule;
-use super::trainer::{StepReport, TrainError, Trainer};
+use super::trainer::{StepReport, Trainer};
 
 /// A pretraining run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -30,14 +30,20 @@ const DAMAGED: &str = "damaged-";
 /// A checkpoint that was passed over because it is damaged.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{error}; an older checkpoint is used instead{kept}", kept = kept.as_ref().map_or(String::new(), |kept| format!(", this one is kept as {}",
-    kept.display()))
+    "{error}; an older checkpoint is used instead{kept}", kept = kept_as(kept.as_deref())
 )]
 pub struct Damaged {
     /// What is wrong with it.
     pub error: CheckpointError,
     /// Where it lies, if it was set aside.
     pub kept: Option<PathBuf>,
+}
+
+fn kept_as(path: Option<&Path>) -> String {
+    match path {
+        Some(path) => format!(", this one is kept as {}", path.display()),
+        None => String::new(),
+    }
 }
 
 /// The newest checkpoint under `root` that is whole, and the damaged ones that are newer. Nothing

@@ -1,9 +1,9 @@
 //! Sharing of experience (SAPO): which groups of its own and of its peers a learner trains on.
 //!
 //! ```text
-//! own groups      ─ drop uninformative ─▶ up to `own`, uniformly ───────────────────────────┐
-//! others' groups  ─ drop uninformative ─▶ pass after pass: every peer that has one left, in  ├─▶ one update
-//!                                         random order, gives one of its groups, uniformly ─┘
+//! own groups     ─ drop uninformative ─▶ up to `own`, uniformly ───────────────────────┐
+//! others' groups ─ drop uninformative ─▶ pass after pass: peers that have one left,    ├─▶ update
+//!                                        in random order, give one of their groups ────┘
 //! ```
 //! A source that falls short is made up for by the other one, so an update has `own + external`
 //! groups where there are so many informative ones; a source of which none is asked gives none.

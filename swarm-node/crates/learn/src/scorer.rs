@@ -8,7 +8,8 @@ use reproducible_ops::weights::Weights;
 use super::assemble;
 use super::batch::{Sequence, Slot, pack};
 use super::inputs::Inputs;
-use super::trainer::{TrainError, token_shape, write_role};
+use super::programs::{TrainError, token_shape};
+use super::trainer::write_role;
 
 /// Scores completions under fixed parameters.
 pub struct Scorer {

@@ -11,8 +11,9 @@ use swarm_model::rope::Tables;
 use swarm_model::{Generator, ModelConfig, Tokenizer, programs, rope};
 
 use super::assemble::{AssembleError, Objective, OptimizerConfig};
+use super::programs::{Programs, TrainError};
 use super::scorer::Scorer;
-use super::trainer::{Programs, TrainError, Trainer};
+use super::trainer::Trainer;
 
 /// Why a model cannot be set up for learning.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::CpuEngine;
 use reproducible_ops::weights::Buffers;
-use swarm_model::generate::{Completion, Prompt, Request};
+use swarm_model::generate::{Generation, Prompt, Request};
 use swarm_model::{ModelConfig, Tokenizer, init};
 use swarm_round::sim::{Simulation, toy};
 use swarm_task::corpus::{BatchShape, CorpusRecipe};
@@ -136,11 +136,11 @@ impl Reader {
 }
 
 impl Policy for Reader {
-    fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Completion>>, PolicyError> {
+    fn write(&mut self, request: &Request<'_>) -> Result<Vec<Vec<Generation>>, PolicyError> {
         let complete = |prompt: &str, sample| {
             let mut tokens = self.0.encode(&self.text(prompt, sample)).unwrap();
             tokens.push(self.0.eos());
-            Completion {
+            Generation {
                 logp: vec![-1.0; tokens.len()],
                 tokens,
                 ended: true,

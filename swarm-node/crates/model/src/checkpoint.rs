@@ -131,11 +131,12 @@ fn read_config(path: &Path) -> Result<String, CheckpointError> {
 /// Removes tensors that some writers add although others decide them: rotary frequencies, and the
 /// head of a tied model.
 fn drop_derived(config: &ModelConfig, weights: &mut Weights) {
-    let tied = |name: &str| config.tied_embeddings && name == "lm_head.weight";
-    let derived = |name: &&str| name.ends_with(rope::DERIVED_TENSOR) || tied(name);
-    let names: Vec<String> = weights.names().filter(derived).map(str::to_owned).collect();
+    let names: Vec<String> = weights.names().map(str::to_owned).collect();
     for name in names {
-        weights.remove(&name);
+        let tied = config.tied_embeddings && name == "lm_head.weight";
+        if tied || name.ends_with(rope::DERIVED_TENSOR) {
+            weights.remove(&name);
+        }
     }
 }
 

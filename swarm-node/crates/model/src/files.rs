@@ -101,11 +101,17 @@ impl ModelFiles {
         shapes["eos_token_id"] = json!(CHARACTER_END);
         shapes["bos_token_id"] = Value::Null;
         let generation = json!({
-            "pad_token_id": CHARACTER_PAD, "eos_token_id": CHARACTER_END, "bos_token_id": null, "do_sample": false,
+            "pad_token_id": CHARACTER_PAD,
+            "eos_token_id": CHARACTER_END,
+            "bos_token_id": null,
+            "do_sample": false,
         });
         let settings = json!({
-            "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": PAD_TEXT, "eos_token": END_TEXT,
-            "clean_up_tokenization_spaces": false, "model_max_length": config.max_positions,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "pad_token": PAD_TEXT,
+            "eos_token": END_TEXT,
+            "clean_up_tokenization_spaces": false,
+            "model_max_length": config.max_positions,
         });
         let all = [
             (CONFIG, shapes),
@@ -136,12 +142,6 @@ fn of_float32(mut config: Value) -> Value {
 
 /// A `tokenizer.json` with one token per character.
 fn character_tokenizer(alphabet: &str) -> Value {
-    let special = |id: u32, text: &str| {
-        json!({
-            "id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-            "special": true,
-        })
-    };
     let mut vocabulary = serde_json::Map::new();
     vocabulary.insert(PAD_TEXT.into(), CHARACTER_PAD.into());
     vocabulary.insert(END_TEXT.into(), CHARACTER_END.into());
@@ -152,14 +152,32 @@ fn character_tokenizer(alphabet: &str) -> Value {
         "version": "1.0",
         "truncation": null,
         "padding": null,
-        "added_tokens": [special(CHARACTER_PAD, PAD_TEXT), special(CHARACTER_END, END_TEXT)],
+        "added_tokens": [
+            special_token(CHARACTER_PAD, PAD_TEXT),
+            special_token(CHARACTER_END, END_TEXT),
+        ],
         "normalizer": null,
         "pre_tokenizer": {
-            "type": "Split", "pattern": { "Regex": r"[\s\S]" }, "behavior": "Isolated", "invert": false,
+            "type": "Split",
+            "pattern": { "Regex": r"[\s\S]" },
+            "behavior": "Isolated",
+            "invert": false,
         },
         "post_processor": null,
         "decoder": { "type": "Fuse" },
         "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": PAD_TEXT },
+    })
+}
+
+fn special_token(id: u32, text: &str) -> Value {
+    json!({
+        "id": id,
+        "content": text,
+        "single_word": false,
+        "lstrip": false,
+        "rstrip": false,
+        "normalized": false,
+        "special": true,
     })
 }
 
@@ -203,7 +221,9 @@ mod tests {
     #[test]
     fn a_hugging_face_folder_keeps_its_files_and_names_the_type_of_what_is_saved() {
         let folder = tempfile::tempdir().unwrap();
-        let config = json!({ "model_type": "llama", "torch_dtype": "bfloat16", "dtype": "bfloat16", "hidden_size": 8 });
+        let config = json!({
+            "model_type": "llama", "torch_dtype": "bfloat16", "dtype": "bfloat16", "hidden_size": 8,
+        });
         fs::write(folder.path().join("tokenizer.json"), b"\xef\xbb\xbf{ }").unwrap();
         fs::write(
             folder.path().join("model.safetensors.index.json"),
@@ -214,7 +234,9 @@ mod tests {
         let names: Vec<&str> = files.iter().map(|(name, _)| name).collect();
         assert_eq!(names, [CONFIG, "tokenizer.json"]);
         let saved: Value = serde_json::from_slice(&files.files[CONFIG]).unwrap();
-        let expected = json!({ "model_type": "llama", "torch_dtype": "float32", "dtype": "float32", "hidden_size": 8 });
+        let expected = json!({
+            "model_type": "llama", "torch_dtype": "float32", "dtype": "float32", "hidden_size": 8,
+        });
         assert_eq!(saved, expected);
         assert_eq!(files.files["tokenizer.json"], b"{ }");
     }

@@ -4,11 +4,12 @@
 //! depend on the seed, its number and its shape only. Matrices are normal, norms 1, biases 0.
 //! Standard deviations:
 //!
-//! | matrix | deviation | why |
-//! |---|---|---|
-//! | projections, untied head | 1 / √(3·in) | unit inputs give outputs below 1: softmax and SiLU start near their linear part |
-//! | `o_proj`, `down_proj` | 1 / √(3·in) / √(2·layers) | the residual sum of all layers stays near the embedding (Radford et al. 2019) |
-//! | embedding | 1; tied with the head 1 / √(3·hidden) | tokens stay apart in the residual stream; logits start small |
+//! * projections and the untied head, 1 / √(3·in): unit inputs give outputs below 1, so softmax and
+//!   SiLU start near their linear part;
+//! * `o_proj` and `down_proj`, 1 / √(3·in) / √(2·layers): the residual sum of all layers stays near
+//!   the embedding (Radford et al. 2019);
+//! * embedding, 1, or 1 / √(3·hidden) where it is tied with the head: tokens stay apart in the
+//!   residual stream, and logits start small.
 
 use reproducible_ops::random::{Stream, key_from};
 use reproducible_ops::scalar;
@@ -27,15 +28,12 @@ pub fn initialise(config: &ModelConfig, seed: u64) -> Result<Weights, TensorErro
     let mut job = [0; 32];
     job[24..].copy_from_slice(&seed.to_be_bytes());
     let key = key_from(DOMAIN, &job, &[0; 32]);
-    let tensor = |(number, (name, shape)): (usize, (String, Vec<usize>))| {
-        let values = values(config, &name, &shape, Stream::new(key, number as u32, 0));
-        Ok((name, Tensor::f32(shape, values)?))
-    };
-    config
-        .parameters()
-        .into_iter()
-        .enumerate()
-        .map(tensor)
+    (0..)
+        .zip(config.parameters())
+        .map(|(number, (name, shape))| {
+            let values = values(config, &name, &shape, Stream::new(key, number, 0));
+            Ok((name, Tensor::f32(shape, values)?))
+        })
         .collect()
 }
 

@@ -7,6 +7,31 @@
 //!      └── init / checkpoint ──▶ Weights ──────────▶ Generator ◀┘ ──▶ completions
 //! ```
 //!
+//! An untrained model of the smallest size, and its most likely continuation of a prompt:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use reproducible_ops::engine::cpu::CpuEngine;
+//! use swarm_model::generate::{Prompt, Request};
+//! use swarm_model::{Generator, ModelConfig, init};
+//!
+//! let config = ModelConfig { num_layers: 1, ..ModelConfig::preset("nano")? };
+//! let mut generator = Generator::new(Arc::new(CpuEngine::new(1)), config.clone(), &[1])?;
+//! generator.set_weights(init::initialise(&config, 7)?)?;
+//! let written = generator.generate(&Request {
+//!     prompts: &[Prompt { tokens: vec![5, 6, 7], index: 0 }],
+//!     samples: 1,
+//!     max_new: 2,
+//!     key: [0; 2],
+//!     temperature: 0.0,
+//! })?;
+//! let generation = &written[0][0];
+//! assert_eq!(generation.tokens.len(), generation.logp.len());
+//! assert!(generation.tokens.len() == 2 || generation.ended);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! * [`config`]: shapes and presets; Hugging Face's `config.json`.
 //! * [`decoder`]: the network over Burn tensors. It runs on any Burn device and is recorded by the
 //!   capture device.

@@ -5,11 +5,10 @@
 //! that the program addresses: T, or C of a decode step; positions are below P. Further inputs and
 //! outputs:
 //!
-//! | program | data and state | outputs |
-//! |---|---|---|
-//! | [`forward`] | `tokens positions segment parent` i32 `[B, T]` | `logits` f32 `[B, T, vocab]` |
-//! | [`prefill`] | `tokens positions` i32 `[B, T]` | caches; `logits` if asked for |
-//! | [`decode`] | `tokens positions` i32 `[B, 1]`, caches, and those of sampling | caches, `logits` f32 `[B, vocab]`, `sampled greedy` i32 `[B]`, `logp` f32 `[B]` |
+//! * [`forward`]: `tokens positions segment parent` i32 `[B, T]` → `logits` f32 `[B, T, vocab]`;
+//! * [`prefill`]: `tokens positions` i32 `[B, T]` → caches, and `logits` if asked for;
+//! * [`decode`]: `tokens positions` i32 `[B, 1]`, caches, and the inputs of sampling → caches,
+//!   `logits` f32 `[B, vocab]`, `sampled greedy` i32 `[B]`, `logp` f32 `[B]`.
 //!
 //! *Caches* are `cache.{layer}.key` and `.value`, f32 `[B, kv_heads, C, head_dim]`: slot =
 //! position. A decode step writes the slot of its token and attends to slots up to it, so what lies

@@ -44,18 +44,10 @@ impl Tables {
     /// its maximum.
     pub fn new(config: &ModelConfig, positions: usize) -> Result<Self, TensorError> {
         let Frequencies { pairs, length } = Frequencies::new(config);
-        let row = |position: usize| {
-            let pair = |&frequency: &f32| {
-                let (cos, sin) = cos_sin(f64::from(position as f32 * frequency));
-                ((cos * length) as f32, (sin * length) as f32)
-            };
-            let (cos, sin): (Vec<f32>, Vec<f32>) = pairs.iter().map(pair).unzip();
-            [cos.repeat(2), sin.repeat(2)]
-        };
         let rows: Vec<[Vec<f32>; 2]> = (0..positions)
             .into_par_iter()
             .with_min_len(ROWS_PER_TASK)
-            .map(row)
+            .map(|position| row(position, &pairs, length))
             .collect();
         let table = |which: usize| {
             let values = rows.iter().flat_map(|row| &row[which]).copied().collect();
@@ -69,7 +61,7 @@ impl Tables {
 
     /// Positions with a row.
     pub fn positions(&self) -> usize {
-        self.cos.shape().dims().first().copied().unwrap_or_default()
+        self.cos.shape().dims()[0]
     }
 
     /// Writes the rows that a program addresses into it.
@@ -77,13 +69,26 @@ impl Tables {
     /// # Errors
     /// It addresses more than there are, or takes no tables.
     pub fn write_to(&self, session: &mut dyn Session) -> Result<(), EngineError> {
-        let words = addressed(session.program())
-            * self.cos.shape().dims().last().copied().unwrap_or_default();
+        let words = addressed(session.program()) * self.cos.shape().dims()[1];
         for (name, table) in [(COS, &self.cos), (SIN, &self.sin)] {
-            session.write_words(name, table.words().get(..words).unwrap_or(table.words()))?;
+            // The session refuses fewer words than the program addresses.
+            let words = words.min(table.words().len());
+            session.write_words(name, &table.words()[..words])?;
         }
         Ok(())
     }
+}
+
+/// Cosines and sines of a position.
+fn row(position: usize, pairs: &[f32], length: f64) -> [Vec<f32>; 2] {
+    let (cos, sin): (Vec<f32>, Vec<f32>) = pairs
+        .iter()
+        .map(|frequency| {
+            let (cos, sin) = cos_sin(f64::from(position as f32 * frequency));
+            ((cos * length) as f32, (sin * length) as f32)
+        })
+        .unzip();
+    [cos.repeat(2), sin.repeat(2)]
 }
 
 /// Name of the cosines in a program.
@@ -91,13 +96,13 @@ pub const COS: &str = "rope.cos";
 /// Name of the sines in a program.
 pub const SIN: &str = "rope.sin";
 
-/// Positions that a program of a model addresses: the rows of its tables.
+/// Positions that a program of a model addresses: the rows of its tables, 0 without tables.
 pub fn addressed(program: &Program) -> usize {
     let table = program.input_named(COS).and_then(|id| program.type_of(id));
-    table
-        .and_then(|ty| ty.shape.dims().first())
-        .copied()
-        .unwrap_or_default()
+    match table.map(|ty| ty.shape.dims()) {
+        Some(&[positions, ..]) => positions,
+        _ => 0,
+    }
 }
 
 /// Frequency of every pair, and the factor of cosines and sines.
@@ -143,10 +148,8 @@ impl Frequencies {
             } => {
                 // The pair, as a fraction, that makes this many turns within the original
                 // positions.
-                let pair_of = |turns: f64| {
-                    width * ln(original_max_position_embeddings as f64 / (turns * TURN))
-                        / (2.0 * log)
-                };
+                let original = original_max_position_embeddings as f64;
+                let pair_of = |turns: f64| width * ln(original / (turns * TURN)) / (2.0 * log);
                 let mut first = pair_of(beta_fast.unwrap_or(DEFAULT_BETA_FAST));
                 let mut last = pair_of(beta_slow.unwrap_or(DEFAULT_BETA_SLOW));
                 if truncate.unwrap_or(true) {
@@ -247,12 +250,11 @@ fn cos_sin(angle: f64) -> (f64, f64) {
 /// `Σ xᵏ / ((first)(first + 1)…)`: each term divides by the next `step` integers from `first` on.
 /// Gives eˣ for steps of one from 1; cos and sin/x over −x² for steps of two from 1 and from 2.
 fn taylor(x: f64, step: u32, first: u32) -> f64 {
-    let term = |sum: f64, k: u32| {
+    (0..20).rev().fold(1.0, |sum, k| {
         let from = first + k * step;
         let divisor: f64 = (from..from + step).map(f64::from).product();
         1.0 + sum * x / divisor
-    };
-    (0..20).rev().fold(1.0, term)
+    })
 }
 
 #[cfg(test)]

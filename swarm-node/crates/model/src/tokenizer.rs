@@ -4,11 +4,11 @@
 //! A Hugging Face folder gives the ids and texts that transformers' `PreTrainedTokenizerFast` gives
 //! for it:
 //!
-//! | here | transformers |
-//! |---|---|
-//! | [`Tokenizer::encode_prompt`] | `tokenizer(text)`: with the special tokens that the file's post-processor adds |
-//! | [`Tokenizer::encode`] | `tokenizer(text, add_special_tokens=False)`: what continues a prompt |
-//! | [`Tokenizer::decode`] | `tokenizer.decode(ids, skip_special_tokens=True)`, of the ids before the first end |
+//! * [`Tokenizer::encode_prompt`]: `tokenizer(text)`, with the special tokens that the file's
+//!   post-processor adds;
+//! * [`Tokenizer::encode`]: `tokenizer(text, add_special_tokens=False)`, what continues a prompt;
+//! * [`Tokenizer::decode`]: `tokenizer.decode(ids, skip_special_tokens=True)`, of the ids before
+//!   the first end.
 //!
 //! Limits: a prompt is plain text. A chat template in the folder is not applied; a text that
 //! somebody has put through it is encoded as transformers does. The post-processor adds its tokens
@@ -185,7 +185,7 @@ impl Tokenizer {
 
     /// The id that a training target ends with.
     pub fn eos(&self) -> u32 {
-        self.ends.first().copied().unwrap_or_default()
+        self.ends[0]
     }
 
     /// The id that fills rows.
@@ -246,18 +246,20 @@ fn clean_up(text: &str) -> String {
 }
 
 fn encode_characters(alphabet: &[char], text: &str) -> Result<Vec<u32>, TextError> {
-    let id = |(position, character): (usize, char)| match alphabet
-        .iter()
-        .position(|&known| known == character)
-    {
-        Some(number) => Ok(number as u32 + FIRST_CHARACTER),
-        None => Err(TextError::Character {
-            character,
-            position,
-            known: alphabet.len(),
-        }),
-    };
-    text.chars().enumerate().map(id).collect()
+    let mut ids = Vec::with_capacity(text.len());
+    for (position, character) in text.chars().enumerate() {
+        match alphabet.iter().position(|&known| known == character) {
+            Some(number) => ids.push(number as u32 + FIRST_CHARACTER),
+            None => {
+                return Err(TextError::Character {
+                    character,
+                    position,
+                    known: alphabet.len(),
+                });
+            }
+        }
+    }
+    Ok(ids)
 }
 
 fn character(alphabet: &[char], id: u32) -> char {

@@ -113,13 +113,7 @@ impl Answer {
     pub fn weekday(day: usize) -> Self {
         Self {
             kind: Kind::Weekday,
-            text: WEEKDAYS
-                .iter()
-                .cycle()
-                .nth(day % 7)
-                .copied()
-                .unwrap_or_default()
-                .to_owned(),
+            text: WEEKDAYS[day % WEEKDAYS.len()].to_owned(),
         }
     }
 
@@ -152,6 +146,7 @@ impl Kind {
     ///
     /// ```
     /// use swarm_task::Kind;
+    ///
     /// assert_eq!(Kind::Number.canonical("So 3 * 360.\n#### 1,080").as_deref(), Some("1080"));
     /// assert_eq!(Kind::List.canonical("[3, 1, 2]").as_deref(), Some("3 1 2"));
     /// assert_eq!(Kind::Truth.canonical("Answer: True.").as_deref(), Some("t"));
@@ -231,10 +226,9 @@ fn list(text: &str) -> Option<String> {
 }
 
 fn symbols(text: &str) -> Option<String> {
-    let bare = |c: &char| !c.is_whitespace() && !matches!(c, ',' | ';' | '[' | ']');
     let read: String = text
         .chars()
-        .filter(bare)
+        .filter(|c| !c.is_whitespace() && !matches!(c, ',' | ';' | '[' | ']'))
         .map(|c| c.to_ascii_lowercase())
         .take(MAX_SYMBOLS + 1)
         .collect();
@@ -270,13 +264,16 @@ fn weekday(text: &str) -> Option<String> {
     known.map(|day| WEEKDAYS[day].to_owned())
 }
 
+/// Digits of a numeral, by value.
+const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+
 /// `value` in `base`, which is brought into 2 to 36.
 fn in_base(value: u64, base: u32) -> String {
-    let base = base.clamp(2, 36);
+    let base = u64::from(base.clamp(2, DIGITS.len() as u32));
     let (mut rest, mut digits) = (value, Vec::new());
     while digits.is_empty() || rest > 0 {
-        digits.extend(char::from_digit((rest % u64::from(base)) as u32, base));
-        rest /= u64::from(base);
+        digits.push(char::from(DIGITS[(rest % base) as usize]));
+        rest /= base;
     }
     digits.iter().rev().collect()
 }

@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::charset::{self, CharsetError};
-use super::family::{FamilyId, Question};
+use super::family::FamilyId;
 use super::prompt::{self, Ballot, Composer, PromptError};
-use super::{Task, TaskError, random};
+use super::question::Question;
+use super::random;
+use super::task::{Task, TaskError};
 
 /// Most members whose answers an example shows.
 pub const MAX_MEMBERS: usize = 8;
@@ -177,12 +179,7 @@ impl Corpus {
     /// The `index`-th example of `lesson`; families take turns.
     pub fn example(&self, lesson: Lesson, index: u64) -> Result<Example, CorpusError> {
         let turn = index % self.recipe.families.len() as u64;
-        let share = self
-            .recipe
-            .families
-            .get(turn as usize)
-            .copied()
-            .ok_or(CorpusError::NoFamilies)?;
+        let share = self.recipe.families[turn as usize];
         Sketch::new(&self.recipe, share, lesson, index)?.example(&self.composer)
     }
 
@@ -335,12 +332,12 @@ impl Sketch {
         let belief = self.belief();
         Ok((
             prompt.text,
-            prompt::write_decision(&belief, expected_majority(&ballots, &belief)),
+            prompt::write_decision(&belief, expected_majority(&ballots)),
         ))
     }
 
     /// Distinct answers of simulated members, at least two of whom take part.
-    fn answers(&mut self) -> Vec<prompt::Group> {
+    fn answers(&mut self) -> Vec<prompt::AnswerGroup> {
         let count = 2 + self.random.index(self.members - 1);
         let texts: Vec<String> = (0..count).map(|_| self.member()).collect();
         prompt::group(self.question.gold.kind(), &texts)
@@ -371,10 +368,17 @@ impl Sketch {
 }
 
 /// The listed answer with the most members and votes together, the first listed among equals.
-fn expected_majority<'a>(ballots: &'a [Ballot], fallback: &'a str) -> &'a str {
-    let support = |ballot: &Ballot| ballot.members + ballot.votes;
-    let best = ballots.iter().rev().max_by_key(|ballot| support(ballot));
-    best.map_or(fallback, |ballot| ballot.text.as_str())
+#[expect(
+    clippy::expect_used,
+    reason = "two simulated members answer at least, so an answer is listed"
+)]
+fn expected_majority(ballots: &[Ballot]) -> &str {
+    // Of equal answers the iterator gives the last, which is the first listed.
+    let best = ballots
+        .iter()
+        .rev()
+        .max_by_key(|ballot| ballot.members + ballot.votes);
+    &best.expect("invariant: an answer is listed").text
 }
 
 #[cfg(test)]

@@ -13,6 +13,18 @@
 //!                       └── corpus   supervised examples with a known share of careless labels
 //! ```
 //!
+//! ```
+//! use swarm_task::{FamilyId, Task};
+//!
+//! // The first training question of the family at its easiest level under seed 1.
+//! let task = Task::train(FamilyId::Max, 1, 0, 0);
+//! let question = task.question()?;
+//! assert!(question.prompt.starts_with("max ") && question.prompt.ends_with('='));
+//! assert_eq!(question.score(&format!("Answer: {}", question.gold)), 1.0);
+//! assert_eq!(question.score("no idea"), 0.0);
+//! # Ok::<(), swarm_task::TaskError>(())
+//! ```
+//!
 //! Held-out questions are those whose canonical form has a SHA-256 that is 0 modulo 8. The
 //! canonical form ([`Question::canonical`]) is one text for all twins of a question, which are the
 //! same problem in another order: `sort 38152=` and `sort 83152=`. A task says which [`Split`] it
@@ -20,7 +32,7 @@
 //! a held-out question nor a twin of one.
 //!
 //! Limits: texts are read up to [`MAX_TEXT_BYTES`], prompts are cut to their budget, dataset files
-//! are bounded in [`gsm8k`]. No function here panics on any input.
+//! are bounded in [`gsm8k`]. No text, file or task makes a function here panic.
 
 pub mod charset;
 pub mod corpus;
@@ -30,212 +42,21 @@ pub mod prompt;
 
 mod answer;
 mod family;
+mod held_out;
 mod library;
 mod plain;
 mod quantity;
+mod question;
 mod random;
 mod reading;
 mod split;
+mod task;
 mod words;
 
 pub use answer::{Answer, Kind, MAX_ITEMS, MAX_SYMBOLS, MAX_TEXT_BYTES};
-pub use family::{Family, FamilyId, NANO_ANSWER_CHARS, NANO_PROMPT_CHARS, Question, UnknownFamily};
+pub use family::{Family, FamilyId, NANO_ANSWER_CHARS, NANO_PROMPT_CHARS, UnknownFamily};
+pub use held_out::held_out_set;
 pub use library::Library;
-use reproducible_ops::random::Stream;
-use serde::{Deserialize, Serialize};
-pub use split::{HELD_OUT_MODULUS, Split, held_out_set};
-use thiserror::Error;
-
-/// Most redraws until a question falls in the wanted split. About one in eight does at worst, so
-/// bad luck never fails.
-const MAX_REDRAWS: u32 = 4096;
-
-/// One question, by its coordinates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Task {
-    /// The generator or dataset.
-    pub family: FamilyId,
-    /// Seed of the generator; for a dataset, the first eight bytes of its SHA-256, big-endian.
-    pub seed: u64,
-    /// Number of the question under this seed; for a dataset, its row from 0.
-    pub index: u64,
-    /// Difficulty level, below [`FamilyId::levels`].
-    pub difficulty: u8,
-    /// Whether the question may be trained on.
-    pub split: Split,
-}
-
-/// Why a task has no question.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum TaskError {
-    /// The difficulty is beyond the family's last level.
-    #[error(
-        "family {family} has no difficulty {difficulty}; use 0 to {last}",
-        last = family.levels() - 1
-    )]
-    Difficulty {
-        /// The family.
-        family: FamilyId,
-        /// The difficulty asked for.
-        difficulty: u8,
-    },
-    /// The family's questions come from a dataset that is not loaded.
-    #[error(
-        "family {family} needs its JSONL file, which is not loaded; `eval` and `train` take it \
-         with --gsm8k FILE"
-    )]
-    NoDataset {
-        /// The family.
-        family: FamilyId,
-    },
-    /// The task is from another dataset than the loaded one.
-    #[error(
-        "the {family} task is from a dataset with SHA-256 beginning {seed:016x}, not from the \
-         loaded one ({loaded:016x}); load that file"
-    )]
-    OtherDataset {
-        /// The family.
-        family: FamilyId,
-        /// The first eight bytes of the content hash that the task names.
-        seed: u64,
-        /// Those of the loaded file.
-        loaded: u64,
-    },
-    /// The dataset has no usable row of this number.
-    #[error(
-        "row {row} of dataset {seed:016x} does not exist or was rejected when the file was loaded \
-         ({rows} usable rows)"
-    )]
-    NoRow {
-        /// The row.
-        row: u64,
-        /// The content hash's first eight bytes.
-        seed: u64,
-        /// Rows that can be used.
-        rows: usize,
-    },
-    /// The task claims a split that its question is not in.
-    #[error("row {row} of dataset {seed:016x} is not in the {split} split that the task claims")]
-    WrongSplit {
-        /// The row.
-        row: u64,
-        /// The content hash's first eight bytes.
-        seed: u64,
-        /// The split claimed.
-        split: Split,
-    },
-    /// The dataset has too few distinct questions in the split.
-    #[error(
-        "the {family} file has {found} distinct {split} questions, {wanted} are asked for; \
-         {remedy}",
-        remedy = match found {
-            0 => "bring a larger file".to_owned(),
-            _ => format!("ask for at most {found} (`eval --questions`, `train.heldout`), or bring a larger file"),
-        }
-    )]
-    TooFewRows {
-        /// The family.
-        family: FamilyId,
-        /// The split.
-        split: Split,
-        /// Questions asked for.
-        wanted: usize,
-        /// Distinct questions of the split in the file.
-        found: usize,
-    },
-    /// The family has too few distinct questions in the split.
-    #[error(
-        "family {family} at difficulty {difficulty} gave only {found} of {wanted} distinct {split} \
-         questions; ask for at most {found}{harder}",
-        harder = if difficulty + 1 < family.levels() { ", or raise the difficulty" } else { "" }
-    )]
-    TooFew {
-        /// The family.
-        family: FamilyId,
-        /// The difficulty.
-        difficulty: u8,
-        /// The split.
-        split: Split,
-        /// Questions asked for.
-        wanted: usize,
-        /// Distinct questions found.
-        found: usize,
-    },
-}
-
-impl Task {
-    /// A task to train on.
-    pub fn train(family: FamilyId, seed: u64, index: u64, difficulty: u8) -> Self {
-        Self {
-            family,
-            seed,
-            index,
-            difficulty,
-            split: Split::Train,
-        }
-    }
-
-    /// A task to evaluate on, never trained on.
-    pub fn held_out(family: FamilyId, seed: u64, index: u64, difficulty: u8) -> Self {
-        Self {
-            family,
-            seed,
-            index,
-            difficulty,
-            split: Split::HeldOut,
-        }
-    }
-
-    /// The question of a generated task; tasks from datasets need [`Library::question`].
-    pub fn question(&self) -> Result<Question, TaskError> {
-        let family = self.family.generator().ok_or(TaskError::NoDataset {
-            family: self.family,
-        })?;
-        if self.difficulty >= self.family.levels() {
-            return Err(TaskError::Difficulty {
-                family: self.family,
-                difficulty: self.difficulty,
-            });
-        }
-        let mut random = self.stream();
-        let mut questions = (0..MAX_REDRAWS).map(|_| family.generate(self.difficulty, &mut random));
-        questions
-            .find(|question| question.split() == self.split)
-            .ok_or_else(|| self.too_few(1, 0))
-    }
-
-    /// The stream that the task's question is drawn from.
-    fn stream(&self) -> Stream {
-        let domain = format!("task/{}", self.family.name());
-        random::stream(
-            &domain,
-            [self.seed, u64::from(self.difficulty), self.split as u64, 0],
-            self.index,
-        )
-    }
-
-    fn too_few(&self, wanted: usize, found: usize) -> TaskError {
-        TaskError::TooFew {
-            family: self.family,
-            difficulty: self.difficulty,
-            split: self.split,
-            wanted,
-            found,
-        }
-    }
-}
-
-/// 1 if `text` is the right answer to `task`, else 0; regenerates the question.
-///
-/// ```
-/// use swarm_task::{FamilyId, Task, score};
-/// let task = Task::train(FamilyId::Sort, 1, 0, 0);
-/// let gold = task.question()?.gold;
-/// assert_eq!(score(&task, gold.text())?, 1.0);
-/// assert_eq!(score(&task, "no idea")?, 0.0);
-/// # Ok::<(), swarm_task::TaskError>(())
-/// ```
-pub fn score(task: &Task, text: &str) -> Result<f32, TaskError> {
-    task.question().map(|question| question.score(text))
-}
+pub use question::Question;
+pub use split::{HELD_OUT_MODULUS, Split};
+pub use task::{Task, TaskError, score};

@@ -1,10 +1,12 @@
 //! Generated families and loaded datasets behind one interface.
 
-use super::family::{FamilyId, Question};
+use super::family::FamilyId;
 use super::gsm8k::Dataset;
+use super::held_out::held_out_set;
+use super::question::Question;
 use super::random::stream;
-use super::split::{Split, held_out_set};
-use super::{Task, TaskError};
+use super::split::Split;
+use super::task::{Task, TaskError};
 
 /// Where questions come from: the generators, and at most one dataset of each kind.
 #[derive(Clone, Debug, Default)]

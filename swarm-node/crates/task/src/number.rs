@@ -249,14 +249,10 @@ fn decimal<'a>(whole: Option<Whole<'a>>, text: &'a str) -> Option<(Number, &'a s
 /// The power of ten that `text` begins with, 0 without one, and what follows it. None beyond
 /// [`MAX_DIGITS`].
 fn exponent(text: &str) -> Option<(i64, &str)> {
-    let e = text.strip_prefix(['e', 'E']);
-    let power = || {
-        text.trim_start()
-            .strip_prefix(['×', 'x', '*'])?
-            .trim_start()
-            .strip_prefix("10^")
-    };
-    let Some(after) = e.or_else(power) else {
+    let Some(after) = text
+        .strip_prefix(['e', 'E'])
+        .or_else(|| behind_power_of_ten(text))
+    else {
         return Some((0, text));
     };
     let (negative, after) = match after.strip_prefix('-') {
@@ -272,6 +268,14 @@ fn exponent(text: &str) -> Option<(i64, &str)> {
         .ok()
         .filter(|exponent| *exponent <= MAX_DIGITS as i64)?;
     Some((if negative { -exponent } else { exponent }, rest))
+}
+
+/// What follows `× 10^`.
+fn behind_power_of_ten(text: &str) -> Option<&str> {
+    text.trim_start()
+        .strip_prefix(['×', 'x', '*'])?
+        .trim_start()
+        .strip_prefix("10^")
 }
 
 /// A whole number without sign, all of `text`.

@@ -277,20 +277,12 @@ impl Reader {
             self.plain.extend(['\n', STOP, '\n']);
             return length;
         }
-        let name = here
-            .strip_prefix('<')
-            .and_then(|body| bounded(body).split_once('>'))
-            .map(|(name, _)| name);
-        match name {
-            Some("answer") => self.plain.push(BOX),
-            Some("/answer") => self.plain.push(END),
-            Some(name) if ELEMENTS.contains(&name.trim_matches(['/', ' '])) => self.plain.push(' '),
-            _ => {
-                self.plain.push_str(&here[..1]);
-                return 1;
-            }
+        if let Some((plain, length)) = element(here) {
+            self.plain.push(plain);
+            return length;
         }
-        name.map_or(1, |name| name.len() + 2)
+        self.plain.push_str(&here[..1]);
+        1
     }
 }
 
@@ -302,6 +294,18 @@ fn token(here: &str) -> Option<usize> {
     let name = bounded(here.strip_prefix("<|")?).split_once("|>")?.0;
     let valid = !name.is_empty() && !name.contains(['|', '<', '>', ' ', '\n']);
     valid.then_some(name.len() + 4)
+}
+
+/// What stands for the HTML tag that `here` begins with, and the tag's length.
+fn element(here: &str) -> Option<(char, usize)> {
+    let (name, _) = bounded(here.strip_prefix('<')?).split_once('>')?;
+    let plain = match name {
+        "answer" => BOX,
+        "/answer" => END,
+        _ if ELEMENTS.contains(&name.trim_matches(['/', ' '])) => ' ',
+        _ => return None,
+    };
+    Some((plain, name.len() + 2))
 }
 
 /// Numerator, denominator and length of the arguments of a fraction: `{3}{4}`, or two digits.

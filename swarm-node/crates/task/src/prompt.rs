@@ -92,7 +92,7 @@ pub struct Prompt {
 
 /// Equal answers of several members.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct AnswerGroup {
     /// Canonical text, or the cleaned text of something that is no answer.
     pub text: String,
     /// Places of the members in the list handed in.
@@ -312,18 +312,17 @@ fn largest(low: usize, high: usize, passes: impl Fn(usize) -> bool) -> usize {
 /// The text by which equal answers are recognised: canonical, or cleaned where `text` holds no
 /// answer of `kind`.
 pub fn key(kind: Kind, text: &str) -> String {
-    let cleaned = || {
+    kind.canonical(text).unwrap_or_else(|| {
         payload(text)
             .to_lowercase()
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ")
-    };
-    kind.canonical(text).unwrap_or_else(cleaned)
+    })
 }
 
 /// Groups equal answers; larger groups first, groups of equal size in the order of their texts.
-pub fn group(kind: Kind, texts: &[impl AsRef<str>]) -> Vec<Group> {
+pub fn group(kind: Kind, texts: &[impl AsRef<str>]) -> Vec<AnswerGroup> {
     let mut members: HashMap<String, Vec<usize>> = HashMap::new();
     for (member, text) in texts.iter().enumerate() {
         members
@@ -331,9 +330,9 @@ pub fn group(kind: Kind, texts: &[impl AsRef<str>]) -> Vec<Group> {
             .or_default()
             .push(member);
     }
-    let mut groups: Vec<Group> = members
+    let mut groups: Vec<AnswerGroup> = members
         .into_iter()
-        .map(|(text, members)| Group { text, members })
+        .map(|(text, members)| AnswerGroup { text, members })
         .collect();
     groups.sort_by(|a, b| {
         b.members
@@ -361,17 +360,13 @@ pub fn read_endorsement(
         .iter()
         .take(prompt.shown.len())
         .position(|answer| key(kind, answer) == named);
-    let by_text = || {
-        prompt
-            .shown
-            .iter()
-            .position(|shown| payload(shown).to_lowercase() == written)
-    };
-    let listed = if named.is_empty() {
-        None
-    } else {
-        by_value.or_else(by_text)
-    };
+    if named.is_empty() {
+        return Endorsement::Unreadable;
+    }
+    let listed = by_value.or_else(|| {
+        let mut shown = prompt.shown.iter();
+        shown.position(|shown| payload(shown).to_lowercase() == written)
+    });
     listed.map_or(Endorsement::Unreadable, Endorsement::Listed)
 }
 

@@ -24,6 +24,12 @@ pub(super) fn with_digits(digits: u32, random: &mut Stream) -> i64 {
     random.range(if digits <= 1 { 0 } else { bound / 10 }, bound - 1)
 }
 
+/// One of `items`, each equally likely.
+pub(super) fn choose<T: Copy, const N: usize>(items: &[T; N], random: &mut Stream) -> T {
+    const { assert!(N > 0) };
+    items[random.index(N)]
+}
+
 /// A decimal digit as a character.
 pub(super) fn digit(random: &mut Stream) -> char {
     char::from(b'0' + random.below(10) as u8)

@@ -177,11 +177,16 @@ pub(super) fn leave_number(text: &str) -> bool {
 /// `less than`, `up to`.
 pub(super) fn bound(text: &str) -> Option<&str> {
     let word = last_word(text);
-    let up_to = || {
-        word.eq_ignore_ascii_case("to")
-            && last_word(text[..text.len() - 2].trim_end()).eq_ignore_ascii_case("up")
-    };
-    (is_one_of(word, &HEDGES) || is_one_of(word, &BOUNDS) || up_to()).then_some(word)
+    let is_bound = is_one_of(word, &HEDGES)
+        || is_one_of(word, &BOUNDS)
+        || (word.eq_ignore_ascii_case("to")
+            && last_word(text[..text.len() - word.len()].trim_end()).eq_ignore_ascii_case("up"));
+    is_bound.then_some(word)
+}
+
+/// The letters that `text` begins with.
+fn first_word(text: &str) -> &str {
+    &text[..text.len() - text.trim_start_matches(char::is_alphabetic).len()]
 }
 
 /// The letters that `text` ends with.
@@ -191,11 +196,7 @@ fn last_word(text: &str) -> &str {
 
 /// True if `text` names a number, be it unreadable, or takes something back.
 pub(super) fn contest(text: &str) -> bool {
-    let first = text
-        .split(|c: char| !c.is_alphabetic())
-        .next()
-        .unwrap_or_default();
-    text.contains(char::is_numeric) || hedge(text) || is_one_of(first, &NUMBERS)
+    text.contains(char::is_numeric) || hedge(text) || is_one_of(first_word(text), &NUMBERS)
 }
 
 /// True if `text` offers an alternative or takes something back.

@@ -14,7 +14,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ConfigError, ModelConfig, RopeScaling};
+use super::{ModelConfig, ModelConfigError, RopeScaling};
 
 /// Why a `config.json` gives no decoder.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ pub enum ParseError {
     },
     /// Numbers that no decoder can be built from.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ModelConfigError),
 }
 
 const ROPE_TYPES: &str = "default, linear, dynamic, llama3 and yarn";
@@ -160,6 +160,8 @@ const DEFAULT_ROPE_THETA: f64 = 10_000.0;
 const DEFAULT_RMS_NORM_EPS: f64 = 1e-6;
 /// From which layer on windows slide where a file names none.
 const DEFAULT_MAX_WINDOW_LAYERS: u64 = 28;
+/// Key of the positions of the first training.
+const ORIGINAL_POSITIONS: &str = "original_max_position_embeddings";
 /// Tokens of a switched window where a file names none.
 const DEFAULT_SLIDING_WINDOW: u64 = 4096;
 
@@ -321,7 +323,7 @@ impl File {
             Some(value) => Some((key, value)),
         });
         let theta = self.number("rope_theta", DEFAULT_ROPE_THETA)?;
-        let outside = ("partial_rotary_factor", self.get("partial_rotary_factor"));
+        let outside = self.get("partial_rotary_factor");
         let Some((key, value)) = given else {
             refuse_partial(outside)?;
             return Ok((theta, RopeScaling::Default));
@@ -337,42 +339,20 @@ impl File {
                 .as_f64()
                 .ok_or_else(|| kind("rope_theta", &inside, "a number"))?,
         };
-        let partial = settings.remove("partial_rotary_factor");
-        refuse_partial(
-            partial
-                .as_ref()
-                .map_or(outside, |partial| ("partial_rotary_factor", Some(partial))),
-        )?;
+        match settings.remove("partial_rotary_factor") {
+            None => refuse_partial(outside)?,
+            inside => refuse_partial(inside.as_ref())?,
+        }
         let older = settings.remove("type");
         let variant = settings
             .entry("rope_type")
             .or_insert(older.unwrap_or_else(|| "default".into()))
             .clone();
         if variant == "llama3" || variant == "yarn" {
-            match self.get("original_max_position_embeddings") {
-                None | Some(Value::Null) => {
-                    settings
-                        .entry("original_max_position_embeddings")
-                        .or_insert(positions.into());
-                }
-                Some(outside) => {
-                    settings.insert("original_max_position_embeddings".into(), outside.clone());
-                }
-            }
+            self.add_original_positions(&mut settings, positions);
         }
         if variant == "yarn" {
-            // A number of 0 means the default, and a factor of `null` the ratio of the positions.
-            for key in ["beta_fast", "beta_slow", "mscale", "mscale_all_dim"] {
-                if settings.get(key).and_then(Value::as_f64) == Some(0.0) {
-                    settings.remove(key);
-                }
-            }
-            let original = settings
-                .get("original_max_position_embeddings")
-                .and_then(Value::as_f64);
-            if let (Some(Value::Null), Some(original)) = (object.get("factor"), original) {
-                settings.insert("factor".into(), json!(positions as f64 / original));
-            }
+            add_yarn_defaults(&mut settings, object, positions);
         }
         let refuse = |reason: String| ParseError::Rope {
             key,
@@ -388,6 +368,39 @@ impl File {
         let scaling = serde_json::from_value(Value::Object(settings))
             .map_err(|error| refuse(error.to_string()))?;
         Ok((theta, scaling))
+    }
+
+    /// The positions of the first training: those outside of the object go before those inside, and
+    /// without either they are the model's.
+    fn add_original_positions(&self, settings: &mut Map<String, Value>, positions: usize) {
+        match self.get(ORIGINAL_POSITIONS) {
+            None | Some(Value::Null) => {
+                settings
+                    .entry(ORIGINAL_POSITIONS)
+                    .or_insert(positions.into());
+            }
+            Some(outside) => {
+                settings.insert(ORIGINAL_POSITIONS.into(), outside.clone());
+            }
+        }
+    }
+}
+
+/// What YaRN's settings mean by a number of 0, the default, and by a factor of `null` in the file's
+/// `object`, the ratio of the positions.
+fn add_yarn_defaults(
+    settings: &mut Map<String, Value>,
+    object: &Map<String, Value>,
+    positions: usize,
+) {
+    for key in ["beta_fast", "beta_slow", "mscale", "mscale_all_dim"] {
+        if settings.get(key).and_then(Value::as_f64) == Some(0.0) {
+            settings.remove(key);
+        }
+    }
+    let original = settings.get(ORIGINAL_POSITIONS).and_then(Value::as_f64);
+    if let (Some(Value::Null), Some(original)) = (object.get("factor"), original) {
+        settings.insert("factor".into(), json!(positions as f64 / original));
     }
 }
 
@@ -411,11 +424,11 @@ fn window_of_types(types: &Value, window: Option<u64>) -> Result<Option<u64>, Pa
     Ok(window.filter(|_| slides))
 }
 
-fn refuse_partial((key, value): (&'static str, Option<&Value>)) -> Result<(), ParseError> {
-    match value {
+fn refuse_partial(factor: Option<&Value>) -> Result<(), ParseError> {
+    match factor {
         None | Some(Value::Null) => Ok(()),
         Some(value) if value.as_f64() == Some(1.0) => Ok(()),
-        Some(value) => Err(unsupported(key, value, "1")),
+        Some(value) => Err(unsupported("partial_rotary_factor", value, "1")),
     }
 }
 
@@ -446,27 +459,24 @@ fn unsupported(key: &'static str, found: &Value, supported: &'static str) -> Par
 /// read as: the arithmetic is the same. Token ids are the tokenizer's; add `bos_token_id`,
 /// `eos_token_id` and `pad_token_id`.
 pub fn to_json(config: &ModelConfig) -> Map<String, Value> {
-    let same =
-        |family: &&Family| (family.qkv_bias, family.qk_norm) == (config.qkv_bias, config.qk_norm);
-    let family = FAMILIES.iter().find(same);
     #[expect(
         clippy::expect_used,
         reason = "validated configs have no other combination"
     )]
-    let family =
-        family.expect("invariant: a config has a bias or norms of query and key, not both");
+    let family = FAMILIES
+        .iter()
+        .find(|family| (family.qkv_bias, family.qk_norm) == (config.qkv_bias, config.qk_norm))
+        .expect("invariant: a config has a bias or norms of query and key, not both");
     let mut rope = Map::new();
     rope.insert("rope_theta".into(), json!(config.rope_theta));
-    #[expect(clippy::expect_used, reason = "numbers and names only")]
-    let scaling =
-        serde_json::to_value(config.rope_scaling).expect("invariant: a scaling is a JSON object");
-    rope.extend(
-        scaling
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key.clone(), value.clone())),
-    );
+    #[expect(
+        clippy::expect_used,
+        reason = "the enum is tagged inside, and its fields are numbers"
+    )]
+    let scaling: Map<String, Value> = serde_json::to_value(config.rope_scaling)
+        .and_then(serde_json::from_value)
+        .expect("invariant: a scaling is a JSON object");
+    rope.extend(scaling);
     let mut keys = Map::new();
     let mut set = |key: &str, value: Value| keys.insert(key.into(), value);
     set("architectures", json!([family.architecture]));
@@ -495,379 +505,17 @@ pub fn to_json(config: &ModelConfig) -> Map<String, Value> {
 
 /// The shortest decimal number that is this one as f32: 1e-6, not the 9.999999974752427e-7 that f64
 /// makes of it.
+#[expect(
+    clippy::expect_used,
+    reason = "the text of any f32 is the text of an f64"
+)]
 fn shortest(value: f32) -> Value {
-    value
+    let written: f64 = value
         .to_string()
-        .parse::<f64>()
-        .map_or(Value::Null, |value| json!(value))
+        .parse()
+        .expect("invariant: a number's text is a number");
+    json!(written)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(extra: &str) -> String {
-        format!(
-            r#"{{"model_type": "llama", "vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "intermediate_size": 48, "max_position_embeddings": 64,
-            "rms_norm_eps": 1e-5 {extra}}}"#
-        )
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_library() {
-        let config = parse(&file("")).unwrap();
-        assert_eq!(
-            (config.num_kv_heads, config.head_dim, config.rope_theta),
-            (4, 8, 10_000.0)
-        );
-        assert!(!config.qkv_bias && !config.tied_embeddings);
-    }
-
-    #[test]
-    fn both_places_of_rope_theta_are_read() {
-        assert_eq!(
-            parse(&file(r#", "rope_theta": 5e5"#)).unwrap().rope_theta,
-            5e5
-        );
-        let nested = r#", "rope_parameters": {"rope_theta": 7e5, "rope_type": "default"}"#;
-        assert_eq!(parse(&file(nested)).unwrap().rope_theta, 7e5);
-    }
-
-    /// A file of another family with `sizes` that every family needs.
-    fn of(model_type: &str, extra: &str) -> String {
-        format!(
-            r#"{{"model_type": "{model_type}", "vocab_size": 99, "hidden_size": 64, "num_hidden_layers": 2,
-            "num_attention_heads": 32, "intermediate_size": 48 {extra}}}"#
-        )
-    }
-
-    /// What transformers 5.24's `AutoConfig.for_model(model_type)` has for the keys that a file
-    /// leaves out.
-    #[test]
-    fn keys_left_out_mean_what_transformers_means() {
-        for (model_type, kv_heads, head_dim, positions) in [
-            ("llama", 32, 2, 2048),
-            // 131,072 positions and a window of 4,096 tokens.
-            ("mistral", 8, 2, 4096),
-            ("qwen2", 32, 2, 32_768),
-            ("qwen3", 32, 128, 32_768),
-        ] {
-            let config = parse(&of(model_type, "")).unwrap();
-            let found = (config.num_kv_heads, config.head_dim, config.max_positions);
-            assert_eq!(found, (kv_heads, head_dim, positions), "{model_type}");
-            assert_eq!(
-                (config.rms_norm_eps, config.rope_theta),
-                (1e-6, 10_000.0),
-                "{model_type}"
-            );
-            assert_eq!(config.qkv_bias, model_type == "qwen2");
-            assert_eq!(config.qk_norm, model_type == "qwen3");
-            let null = parse(&of(model_type, r#", "num_key_value_heads": null"#)).unwrap();
-            assert_eq!(
-                null.num_kv_heads, 32,
-                "{model_type}: null is one for each query head"
-            );
-        }
-    }
-
-    #[test]
-    fn unsupported_settings_are_named() {
-        let refused = [
-            ("llama", r#", "hidden_act": "gelu""#, "gelu"),
-            ("llama", r#", "hidden_act": null"#, "hidden_act"),
-            ("llama", r#", "attention_bias": true"#, "attention_bias"),
-            ("llama", r#", "mlp_bias": true"#, "mlp_bias"),
-            ("qwen3", r#", "attention_bias": true"#, "attention_bias"),
-            (
-                "llama",
-                r#", "quantization_config": {"quant_method": "fp8"}"#,
-                "fp8",
-            ),
-            (
-                "qwen2",
-                r#", "layer_types": ["full_attention", "chunked_attention"]"#,
-                "chunked_attention",
-            ),
-            (
-                "qwen2",
-                r#", "layer_types": ["full_attention", "sliding_attention"]"#,
-                "layer_types",
-            ),
-            ("llama", r#", "rms_norm_eps": null"#, "rms_norm_eps"),
-            (
-                "llama",
-                r#", "max_position_embeddings": "many""#,
-                "max_position_embeddings",
-            ),
-            (
-                "llama",
-                r#", "tie_word_embeddings": 1"#,
-                "tie_word_embeddings",
-            ),
-        ];
-        for (model_type, extra, named) in refused {
-            let error = parse(&of(model_type, extra)).unwrap_err().to_string();
-            assert!(error.contains(named), "{error}");
-        }
-        for accepted in [
-            r#", "hidden_act": "swish""#,
-            r#", "rope_scaling": null"#,
-            r#", "quantization_config": null"#,
-        ] {
-            parse(&of("llama", accepted)).unwrap();
-        }
-    }
-
-    #[test]
-    fn every_spelling_of_rope_is_honoured() {
-        let linear = (10_000.0, RopeScaling::Linear { factor: 2.0 });
-        let llama3 = |original_max_position_embeddings| RopeScaling::Llama3 {
-            factor: 8.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_max_position_embeddings,
-        };
-        let yarn = |factor, beta_fast| RopeScaling::Yarn {
-            factor,
-            original_max_position_embeddings: 16,
-            attention_factor: None,
-            beta_fast,
-            beta_slow: None,
-            mscale: None,
-            mscale_all_dim: None,
-            truncate: None,
-        };
-        let numbers = r#""factor": 8, "low_freq_factor": 1, "high_freq_factor": 4.0"#;
-        let read = |extra: &str| {
-            let config = parse(&file(extra)).unwrap();
-            (config.rope_theta, config.rope_scaling)
-        };
-        // The older key, alone and beside the newer one.
-        assert_eq!(
-            read(r#", "rope_parameters": {"rope_theta": 10000, "type": "linear", "factor": 2.0}"#),
-            linear
-        );
-        assert_eq!(
-            read(r#", "rope_scaling": {"type": "linear", "factor": 2.0}"#),
-            linear
-        );
-        let both = r#", "rope_scaling": {"type": "su", "rope_type": "linear", "factor": 2.0}"#;
-        assert_eq!(read(both), linear);
-        // The base inside of either object, which goes before the one outside; `rope_scaling` goes
-        // first.
-        let inside = r#", "rope_theta": 3e4, "rope_scaling": {"type": "linear", "factor": 2.0, "rope_theta": 5e5}"#;
-        assert_eq!(read(inside), (5e5, linear.1));
-        let outside =
-            r#", "rope_theta": 3e4, "rope_parameters": {"type": "linear", "factor": 2.0}"#;
-        assert_eq!(read(outside), (3e4, linear.1));
-        let two = r#", "rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_theta": 7e5}"#;
-        assert_eq!(read(two), linear);
-        assert_eq!(
-            read(r#", "rope_scaling": {}, "rope_parameters": {"rope_theta": 7e5}"#),
-            (7e5, RopeScaling::Default)
-        );
-        let dynamic = r#", "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}"#;
-        assert_eq!(read(dynamic).1, RopeScaling::Dynamic { factor: 4.0 });
-        // The original positions: inside, outside (which goes first), or the model's.
-        let original = format!(
-            r#", "rope_scaling": {{"rope_type": "llama3", "original_max_position_embeddings": 16, {numbers}}}"#
-        );
-        assert_eq!(read(&original).1, llama3(16));
-        assert_eq!(
-            read(&format!(
-                r#"{original}, "original_max_position_embeddings": 32"#
-            ))
-            .1,
-            llama3(32)
-        );
-        assert_eq!(
-            read(&format!(
-                r#", "rope_scaling": {{"rope_type": "llama3", {numbers}}}"#
-            ))
-            .1,
-            llama3(64)
-        );
-        let object = r#""rope_type": "yarn", "original_max_position_embeddings": 16, "attention_factor": null"#;
-        let given =
-            format!(r#", "rope_scaling": {{{object}, "factor": 2, "beta_fast": 24, "mscale": 0}}"#);
-        assert_eq!(read(&given).1, yarn(2.0, Some(24.0)));
-        // A factor of `null` is 64 / 16.
-        assert_eq!(
-            read(&format!(
-                r#", "rope_scaling": {{{object}, "factor": null}}"#
-            ))
-            .1,
-            yarn(4.0, None)
-        );
-    }
-
-    #[test]
-    fn other_rope_is_refused_by_name() {
-        let refused = [
-            (
-                r#", "rope_scaling": {"rope_type": "longrope", "short_factor": [1.0]}"#,
-                "longrope",
-            ),
-            (
-                r#", "rope_scaling": {"type": "mrope", "mrope_section": [2]}"#,
-                "mrope",
-            ),
-            (r#", "rope_scaling": {"rope_type": 3}"#, "rope_type"),
-            (r#", "rope_scaling": "linear""#, "rope_scaling"),
-            (r#", "rope_scaling": {"rope_type": "linear"}"#, "factor"),
-            (
-                r#", "rope_scaling": {"rope_type": "linear", "factor": 0.5}"#,
-                "factor",
-            ),
-            (
-                r#", "rope_scaling": {"rope_type": "linear", "factor": 2, "beta_fast": 3}"#,
-                "beta_fast",
-            ),
-            (
-                r#", "rope_scaling": {"rope_type": "default", "factor": 2}"#,
-                "factor",
-            ),
-            (r#", "rope_scaling": {"factor": 2}"#, "factor"),
-            (
-                r#", "rope_parameters": {"full_attention": {"rope_theta": 1e4}}"#,
-                "full_attention",
-            ),
-            (
-                r#", "rope_parameters": {"rope_theta": "1e4"}"#,
-                "rope_theta",
-            ),
-            (
-                r#", "rope_parameters": {"partial_rotary_factor": 0.5}"#,
-                "partial_rotary_factor",
-            ),
-            (r#", "partial_rotary_factor": 0.5"#, "partial_rotary_factor"),
-            (
-                r#", "rope_scaling": {"rope_type": "yarn", "factor": 2, "attention_factor": -1}"#,
-                "attention_factor",
-            ),
-            (
-                r#", "rope_scaling": {"rope_type": "llama3", "factor": 2, "low_freq_factor": 4, "high_freq_factor": 4}"#,
-                "high_freq_factor",
-            ),
-        ];
-        for (extra, named) in refused {
-            let error = parse(&file(extra)).unwrap_err().to_string();
-            assert!(error.contains(named), "{error}");
-        }
-        assert!(parse(&file(r#", "partial_rotary_factor": 1.0"#)).is_ok());
-    }
-
-    #[test]
-    fn a_window_limits_the_positions() {
-        let positions = |model_type: &str, extra: &str| {
-            parse(&of(
-                model_type,
-                &format!(r#", "max_position_embeddings": 512{extra}"#),
-            ))
-            .unwrap()
-            .max_positions
-        };
-        assert_eq!(
-            positions("mistral", ""),
-            512,
-            "the window of 4,096 never slides"
-        );
-        assert_eq!(positions("mistral", r#", "sliding_window": 100"#), 100);
-        assert_eq!(positions("mistral", r#", "sliding_window": null"#), 512);
-        assert_eq!(
-            positions("llama", r#", "sliding_window": 100"#),
-            512,
-            "a llama has no window"
-        );
-        assert_eq!(
-            positions("qwen2", r#", "sliding_window": 100"#),
-            512,
-            "switched off"
-        );
-        let on = r#", "use_sliding_window": true, "sliding_window": 100"#;
-        assert_eq!(positions("qwen2", on), 512, "only from layer 28 on");
-        assert_eq!(
-            positions("qwen2", &format!(r#"{on}, "max_window_layers": 1"#)),
-            100
-        );
-        assert_eq!(
-            positions(
-                "qwen3",
-                &format!(r#"{on}, "layer_types": ["full_attention", "sliding_attention"]"#)
-            ),
-            100
-        );
-        assert_eq!(
-            positions(
-                "qwen3",
-                &format!(r#"{on}, "layer_types": ["full_attention", "full_attention"]"#)
-            ),
-            512
-        );
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        let scalings = [
-            RopeScaling::Default,
-            RopeScaling::Linear { factor: 2.5 },
-            RopeScaling::Dynamic { factor: 2.0 },
-            RopeScaling::Llama3 {
-                factor: 32.0,
-                low_freq_factor: 1.0,
-                high_freq_factor: 4.0,
-                original_max_position_embeddings: 100,
-            },
-            RopeScaling::Yarn {
-                factor: 4.0,
-                original_max_position_embeddings: 100,
-                attention_factor: Some(1.25),
-                beta_fast: None,
-                beta_slow: Some(2.0),
-                mscale: None,
-                mscale_all_dim: Some(0.7),
-                truncate: Some(false),
-            },
-        ];
-        for name in crate::config::PRESETS {
-            for rope_scaling in scalings {
-                for (qkv_bias, qk_norm) in [(false, false), (true, false), (false, true)] {
-                    let preset = ModelConfig::preset(name).unwrap();
-                    let config = ModelConfig {
-                        rope_scaling,
-                        qkv_bias,
-                        qk_norm,
-                        head_dim: 24,
-                        ..preset
-                    };
-                    let text = serde_json::to_string(&to_json(&config)).unwrap();
-                    assert_eq!(parse(&text).unwrap(), config, "{text}");
-                    assert!(text.contains(r#""rms_norm_eps":1e-6"#), "{text}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn other_architectures_and_missing_keys_are_named() {
-        let error = parse(r#"{"model_type": "gpt2", "n_embd": 3}"#)
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("gpt2") && error.contains("qwen2"), "{error}");
-        let error = parse(r#"{"model_type": "llama"}"#).unwrap_err().to_string();
-        assert!(error.contains("vocab_size"), "{error}");
-    }
-
-    #[test]
-    fn inconsistent_numbers_are_refused() {
-        assert!(matches!(
-            parse(&file(r#", "num_key_value_heads": 3"#)),
-            Err(ParseError::Config(_))
-        ));
-        assert!(matches!(
-            parse(&file(r#", "num_key_value_heads": 0"#)),
-            Err(ParseError::Config(_))
-        ));
-    }
-}
+mod tests;

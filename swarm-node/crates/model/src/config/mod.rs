@@ -4,10 +4,13 @@
 //! equal configs record equal programs. [`hugging_face`] reads and writes the `config.json` of a
 //! checkpoint folder.
 
+mod error;
 pub mod hugging_face;
 mod preset;
 mod rope_scaling;
 
+pub use error::ModelConfigError;
+use error::{MAX_LENGTH, refuse};
 pub use preset::{PRESETS, UnknownPreset};
 pub use rope_scaling::RopeScaling;
 use serde::{Deserialize, Serialize};
@@ -50,56 +53,40 @@ pub struct ModelConfig {
     pub tied_embeddings: bool,
 }
 
-/// A number in a model's config that no decoder can be built from.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("model config: `{field}` is {value}, but {rule}")]
-pub struct ConfigError {
-    /// The field.
-    pub field: &'static str,
-    /// Its value.
-    pub value: String,
-    /// What holds for the field.
-    pub rule: String,
-}
-
-/// Largest value of any single length, so that products of two fit everywhere.
-const MAX_LENGTH: usize = 1 << 24;
-
 impl ModelConfig {
     /// Checks that a decoder of these numbers exists.
     ///
     /// # Errors
     /// The first field that breaks a rule, with its value.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub fn validate(&self) -> Result<(), ModelConfigError> {
         self.validate_lengths()?;
-        let fail = |field, value: String, rule: String| Err(ConfigError { field, value, rule });
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             let rule = format!("it must divide the {} query heads", self.num_heads);
-            return fail("num_kv_heads", self.num_kv_heads.to_string(), rule);
+            return refuse("num_kv_heads", self.num_kv_heads.to_string(), rule);
         }
         if !self.head_dim.is_multiple_of(2) {
-            return fail(
+            return refuse(
                 "head_dim",
                 self.head_dim.to_string(),
                 "RoPE needs an even width".into(),
             );
         }
         if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
-            return fail(
+            return refuse(
                 "rms_norm_eps",
                 self.rms_norm_eps.to_string(),
                 "it must lie between 0 and 1".into(),
             );
         }
         if !(self.rope_theta >= 1.0 && self.rope_theta <= 1e12) {
-            return fail(
+            return refuse(
                 "rope_theta",
                 self.rope_theta.to_string(),
                 "it must lie between 1 and 1e12".into(),
             );
         }
         if self.qkv_bias && self.qk_norm {
-            return fail(
+            return refuse(
                 "qk_norm",
                 "true".into(),
                 "no supported family has it together with `qkv_bias`".into(),
@@ -108,7 +95,7 @@ impl ModelConfig {
         self.rope_scaling.validate(self.rope_theta)
     }
 
-    fn validate_lengths(&self) -> Result<(), ConfigError> {
+    fn validate_lengths(&self) -> Result<(), ModelConfigError> {
         let lengths = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -125,11 +112,7 @@ impl ModelConfig {
         {
             Some((field, length)) => {
                 let rule = format!("it must lie between 1 and {MAX_LENGTH}");
-                Err(ConfigError {
-                    field,
-                    value: length.to_string(),
-                    rule,
-                })
+                refuse(field, length.to_string(), rule)
             }
             None => Ok(()),
         }

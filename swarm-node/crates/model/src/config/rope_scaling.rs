@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::error::{MAX_LENGTH, ModelConfigError, refuse};
 
 /// A variant of RoPE with its numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub enum RopeScaling {
 
 /// Largest factor of a scaling, and largest number of its other settings: the most positions of a
 /// model.
-const MAX_SETTING: f64 = super::MAX_LENGTH as f64;
+const MAX_SETTING: f64 = MAX_LENGTH as f64;
 
 impl RopeScaling {
     /// Whether frequencies are as they are.
@@ -79,7 +79,7 @@ impl RopeScaling {
     }
 
     /// Checks that the formulas have a meaning for these numbers.
-    pub(super) fn validate(&self, rope_theta: f64) -> Result<(), ConfigError> {
+    pub(super) fn validate(&self, rope_theta: f64) -> Result<(), ModelConfigError> {
         match *self {
             Self::Default => Ok(()),
             Self::Linear { factor } | Self::Dynamic { factor } => {
@@ -96,7 +96,7 @@ impl RopeScaling {
                 between("rope_scaling.high_freq_factor", high, f64::MIN_POSITIVE)?;
                 if low >= high {
                     let rule = format!("it must be above low_freq_factor, which is {low}");
-                    return refuse("rope_scaling.high_freq_factor", high, rule);
+                    return refuse("rope_scaling.high_freq_factor", high.to_string(), rule);
                 }
                 original(original_max_position_embeddings)
             }
@@ -120,10 +120,13 @@ impl RopeScaling {
                     ("rope_scaling.mscale_all_dim", mscale_all_dim),
                 ];
                 for (field, value) in optional {
-                    value.map_or(Ok(()), |value| between(field, value, f64::MIN_POSITIVE))?;
+                    if let Some(value) = value {
+                        between(field, value, f64::MIN_POSITIVE)?;
+                    }
                 }
                 if rope_theta <= 1.0 {
-                    return refuse("rope_theta", rope_theta, "YaRN needs a base above 1".into());
+                    let rule = "YaRN needs a base above 1".to_owned();
+                    return refuse("rope_theta", rope_theta.to_string(), rule);
                 }
                 Ok(())
             }
@@ -131,7 +134,7 @@ impl RopeScaling {
     }
 }
 
-fn original(positions: usize) -> Result<(), ConfigError> {
+fn original(positions: usize) -> Result<(), ModelConfigError> {
     between(
         "rope_scaling.original_max_position_embeddings",
         positions as f64,
@@ -139,7 +142,7 @@ fn original(positions: usize) -> Result<(), ConfigError> {
     )
 }
 
-fn between(field: &'static str, value: f64, least: f64) -> Result<(), ConfigError> {
+fn between(field: &'static str, value: f64, least: f64) -> Result<(), ModelConfigError> {
     if (least..=MAX_SETTING).contains(&value) {
         return Ok(());
     }
@@ -150,15 +153,7 @@ fn between(field: &'static str, value: f64, least: f64) -> Result<(), ConfigErro
     };
     refuse(
         field,
-        value,
+        value.to_string(),
         format!("it must be {least} and at most {MAX_SETTING}"),
     )
-}
-
-fn refuse(field: &'static str, value: f64, rule: String) -> Result<(), ConfigError> {
-    Err(ConfigError {
-        field,
-        value: value.to_string(),
-        rule,
-    })
 }

@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::softmax};
 
+use super::context::Context;
 use super::linear::Linear;
+use super::norm::RmsNorm;
 use super::source::Source;
-use super::{Context, RmsNorm};
 use crate::ModelConfig;
 
 /// Keys and values, each `[B, kv_heads, keys, head_dim]`; keys are rotated.

@@ -1,37 +1,14 @@
 //! One decoder layer and its parts without attention.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Tensor, activation::silu};
 
+use super::attention::{Attention, KeyValues};
+use super::context::Context;
 use super::linear::Linear;
+use super::norm::RmsNorm;
 use super::source::Source;
-use super::{Attention, Context, KeyValues};
 use crate::ModelConfig;
-
-/// `x · (1 / √(mean(x²) + ε)) · weight` over the last axis (Zhang and Sennrich 2019).
-#[derive(Module, Debug)]
-pub struct RmsNorm {
-    /// As wide as the last axis.
-    pub weight: Param<Tensor<1>>,
-    #[module(skip)]
-    epsilon: f32,
-}
-
-impl RmsNorm {
-    pub(super) fn build(source: &Source<'_>, path: &str, width: usize, epsilon: f32) -> Self {
-        Self {
-            weight: source.param(&format!("{path}.weight"), [width]),
-            epsilon,
-        }
-    }
-
-    /// `[…, width]` to the same shape.
-    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let mean = (x.clone() * x.clone()).mean_dim(D - 1);
-        let inverse = (mean + self.epsilon).sqrt().recip();
-        x * inverse * self.weight.val().unsqueeze()
-    }
-}
 
 /// SwiGLU: `down(silu(gate(x)) · up(x))` (Shazeer 2020).
 #[derive(Module, Debug)]

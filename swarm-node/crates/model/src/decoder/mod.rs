@@ -16,14 +16,16 @@ mod attention;
 mod context;
 mod layer;
 mod linear;
+mod norm;
 mod source;
 
 pub use attention::{Attention, Heads, KeyValues};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 pub use context::{Context, Mask};
-pub use layer::{DecoderLayer, Mlp, RmsNorm};
+pub use layer::{DecoderLayer, Mlp};
 pub use linear::{Embedding, Linear};
+pub use norm::RmsNorm;
 use reproducible_ops::weights::{CheckError, Weights};
 
 use self::source::Source;

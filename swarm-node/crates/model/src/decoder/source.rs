@@ -12,20 +12,22 @@ pub(super) struct Source<'a> {
 
 impl Source<'_> {
     pub(super) fn param<const D: usize>(&self, name: &str, shape: [usize; D]) -> Param<Tensor<D>> {
-        let values = self
-            .weights
-            .and_then(|weights| weights.get(name))
-            .and_then(|tensor| tensor.as_f32().ok());
-        match values {
-            Some(values) => {
-                let data = TensorData::new(values.to_vec(), shape);
-                Param::initialized(
-                    ParamId::new(),
-                    Tensor::from_data(data, (self.device, DType::F32)),
-                )
-            }
-            None => self.unfilled(shape),
-        }
+        let Some(weights) = self.weights else {
+            return self.unfilled(shape);
+        };
+        #[expect(
+            clippy::expect_used,
+            reason = "names, shapes and types were compared with the config's before"
+        )]
+        let values = weights
+            .get(name)
+            .and_then(|tensor| tensor.as_f32().ok())
+            .expect("invariant: checked weights have every parameter as f32");
+        let data = TensorData::new(values.to_vec(), shape);
+        Param::initialized(
+            ParamId::new(),
+            Tensor::from_data(data, (self.device, DType::F32)),
+        )
     }
 
     fn unfilled<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {

@@ -4,7 +4,7 @@ use reproducible_ops::engine::Session;
 
 use super::bucket::{Row, round_length, round_rows};
 use super::sessions::{Key, Sessions};
-use super::{Completion, GenerateError, Prompt, Request};
+use super::{GenerateError, Generation, Prompt, Request};
 use crate::ModelConfig;
 use crate::programs::{key_cache, value_cache};
 
@@ -35,7 +35,7 @@ type Caches = Vec<(String, Vec<u32>)>;
 
 impl Batch<'_> {
     /// The completions of `rows`, in their order.
-    pub(super) fn run(mut self, rows: &[Row]) -> Result<Vec<Completion>, GenerateError> {
+    pub(super) fn run(mut self, rows: &[Row]) -> Result<Vec<Generation>, GenerateError> {
         let slots = self.slots(rows);
         let mut live: Vec<Live> = rows
             .iter()
@@ -43,7 +43,7 @@ impl Batch<'_> {
             .map(|(place, row)| self.first(place, row))
             .collect();
         let mut caches = self.prefill(rows, slots)?;
-        let mut completions = vec![Completion::default(); rows.len()];
+        let mut completions = vec![Generation::default(); rows.len()];
         while !live.is_empty() {
             let decoding = Decoding {
                 size: round_rows(live.len()),
@@ -119,7 +119,7 @@ impl Batch<'_> {
         caches: &Caches,
         live: Vec<Live>,
         rows: &[Row],
-        completions: &mut [Completion],
+        completions: &mut [Generation],
     ) -> Result<Vec<(usize, Live)>, GenerateError> {
         let (ends, request, size) = (self.ends, self.request, decoding.size);
         let session = self.sessions.get(decoding.key())?;
@@ -186,7 +186,7 @@ impl Decoding {
     }
 }
 
-impl Completion {
+impl Generation {
     fn push(&mut self, token: u32, logp: f32, ends: &[u32]) {
         self.tokens.push(token);
         self.logp.push(logp);

@@ -1,9 +1,10 @@
 //! Batched generation: prompts in, sampled completions out.
 //!
 //! ```text
-//! prompts ─sort, chunk─▶ batch ─▶ prefill (once per prompt) ─▶ caches ─repeat─▶ decode ⟲ one token for all rows
-//!                                                                        ▲          │ many rows done
-//!                                                                        └─ compact ┘
+//! prompts ─sort, chunk─▶ batch ─▶ prefill (once per prompt) ─▶ caches
+//!     caches ─repeat─▶ decode ⟲ one token for all rows
+//!                ▲          │ many rows done
+//!                └─ compact ┘
 //! ```
 //!
 //! Prefill fills a prompt's caches; the decode program then takes its last token and every sampled
@@ -59,9 +60,9 @@ pub struct Request<'a> {
     pub temperature: f32,
 }
 
-/// One continuation.
+/// A sampled completion of a prompt: its tokens with their log-probabilities.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Completion {
+pub struct Generation {
     /// Token ids, the end included where it was reached.
     pub tokens: Vec<u32>,
     /// Log-probability of each token at temperature 1.
@@ -190,10 +191,10 @@ impl Generator {
     pub fn generate(
         &mut self,
         request: &Request<'_>,
-    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+    ) -> Result<Vec<Vec<Generation>>, GenerateError> {
         self.check(request)?;
         let mut completions =
-            vec![vec![Completion::default(); request.samples as usize]; request.prompts.len()];
+            vec![vec![Generation::default(); request.samples as usize]; request.prompts.len()];
         if request.max_new == 0 {
             return Ok(completions);
         }

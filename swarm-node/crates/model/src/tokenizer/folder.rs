@@ -143,11 +143,11 @@ impl Config {
         let mut keys = self.rest;
         keys.extend(more);
         let named = NAMED.iter().filter_map(|&key| keys.get(key));
-        let is_own = |key: &str| key.ends_with("_token") && !NAMED.contains(&key);
         let own = keys
             .iter()
-            .filter(|(key, value)| is_own(key) && value.is_string())
-            .map(|(_, value)| value);
+            .filter(|(key, _)| key.ends_with("_token") && !NAMED.contains(&key.as_str()))
+            .map(|(_, value)| value)
+            .filter(|value| value.is_string());
         let extra = ["extra_special_tokens", "additional_special_tokens"]
             .into_iter()
             .filter_map(|key| keys.get(key));

@@ -2,8 +2,10 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, ascending, at_level, joined};
+use super::generator::{Family, ascending, at_level, joined};
 use crate::answer::Answer;
+use crate::question::Question;
+use crate::random::choose;
 
 /// How many operands, of at most how many digits, per level; together they keep every value within
 /// `i64`.
@@ -39,7 +41,7 @@ impl Family for Arithmetic {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let (operands, digits) = at_level(&LEVELS, level).unwrap_or_default();
+        let (operands, digits) = at_level(&LEVELS, level);
         let chain = Chain::draw(operands, digits, random);
         let (gold, careless) = (
             Answer::integer(chain.value()),
@@ -136,14 +138,11 @@ impl Operator {
 
 /// The first operator is a sum and the second a product, so that precedence always matters.
 fn operator(at: usize, random: &mut Stream) -> Operator {
-    let sums = [Operator::Add, Operator::Subtract];
+    use Operator::{Add, Multiply, Subtract};
     match at {
-        1 => random.choose(&sums).copied().unwrap_or(Operator::Add),
-        2 => Operator::Multiply,
-        _ => random
-            .choose(&[Operator::Add, Operator::Subtract, Operator::Multiply])
-            .copied()
-            .unwrap_or(Operator::Add),
+        1 => choose(&[Add, Subtract], random),
+        2 => Multiply,
+        _ => choose(&[Add, Subtract, Multiply], random),
     }
 }
 

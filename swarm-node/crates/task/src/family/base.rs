@@ -3,10 +3,11 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::generator::{Family, at_level};
 use crate::answer::Answer;
+use crate::question::Question;
 
-/// Largest number, and the bases to convert between, per level.
+/// Largest number, and the bases (two at least) to convert between, per level.
 const LEVELS: [(i64, &[u32]); 4] = [
     (4095, &[2, 10]),
     (65_535, &[2, 8, 10, 16]),
@@ -31,13 +32,10 @@ impl Family for Base {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let (high, bases) = at_level(&LEVELS, level).unwrap_or((4095, &[2, 10]));
+        let (high, bases) = at_level(&LEVELS, level);
         let mut order = bases.to_vec();
         random.shuffle(&mut order);
-        let (from, to) = (
-            order.first().copied().unwrap_or(10),
-            order.last().copied().unwrap_or(2),
-        );
+        let (from, to) = (order[0], order[order.len() - 1]);
         let value = random.range(2, high).unsigned_abs();
         let (shown, gold) = (Answer::numeral(value, from), Answer::numeral(value, to));
         let careless = reversed(&gold, to);
@@ -47,7 +45,12 @@ impl Family for Base {
 
 fn reversed(numeral: &Answer, base: u32) -> Answer {
     let digits: String = numeral.text().chars().rev().collect();
-    Answer::numeral(u64::from_str_radix(&digits, base).unwrap_or_default(), base)
+    #[expect(
+        clippy::expect_used,
+        reason = "digits of a numeral of this base, whose value and reversal stay far below u64"
+    )]
+    let value = u64::from_str_radix(&digits, base).expect("invariant: a reversed numeral is one");
+    Answer::numeral(value, base)
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::generator::{Family, at_level};
 use crate::answer::Answer;
+use crate::question::Question;
 
 /// First and last year, and how many days two dates may be apart, per level.
 const LEVELS: [(i64, i64, i64); 3] = [(1920, 2079, 60), (1600, 2399, 800), (1600, 9999, 200_000)];
@@ -36,7 +37,7 @@ impl Family for Calendar {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let (first_year, last_year, apart) = at_level(&LEVELS, level).unwrap_or_default();
+        let (first_year, last_year, apart) = at_level(&LEVELS, level);
         let start = random.range(
             Date::new(first_year, 1, 1).number(),
             Date::new(last_year, 12, 31).number(),

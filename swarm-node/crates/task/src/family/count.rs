@@ -2,8 +2,9 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, ascending, at_level};
+use super::generator::{Family, ascending, at_level};
 use crate::answer::Answer;
+use crate::question::Question;
 use crate::random::digit;
 
 /// Length of the searched string, per level.
@@ -27,7 +28,7 @@ impl Family for Count {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let length = at_level(&LENGTHS, level).unwrap_or_default();
+        let length = at_level(&LENGTHS, level);
         let target = digit(random);
         let searched = searched(length, target, random);
         let count = occurrences(&searched, target);
@@ -56,9 +57,12 @@ fn searched(length: usize, target: char, random: &mut Stream) -> Vec<char> {
 
 /// A digit that is not `target`.
 fn other(target: char, random: &mut Stream) -> char {
-    std::iter::repeat_with(|| digit(random))
-        .find(|drawn| *drawn != target)
-        .unwrap_or(target)
+    loop {
+        let drawn = digit(random);
+        if drawn != target {
+            return drawn;
+        }
+    }
 }
 
 fn occurrences(searched: &[char], target: char) -> i64 {

@@ -3,9 +3,10 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, ascending, at_level};
+use super::generator::{Family, ascending, at_level};
 use crate::answer::Answer;
 use crate::number::Number;
+use crate::question::Question;
 
 /// How many terms, with at most how many whole digits and decimals, per level.
 const LEVELS: [(usize, u32, u32); 4] = [(2, 1, 1), (2, 2, 2), (3, 3, 3), (5, 4, 4)];
@@ -35,7 +36,7 @@ impl Family for Decimal {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let (count, whole_digits, most_places) = at_level(&LEVELS, level).unwrap_or_default();
+        let (count, whole_digits, most_places) = at_level(&LEVELS, level);
         let terms: Vec<Term> = (0..count)
             .map(|at| Term::draw(at, whole_digits, most_places, random))
             .collect();
@@ -121,11 +122,7 @@ fn canonical(terms: &[Term]) -> String {
 }
 
 fn most_places(terms: &[Term]) -> u32 {
-    terms
-        .iter()
-        .map(|term| term.places)
-        .max()
-        .unwrap_or_default()
+    terms.iter().map(|term| term.places).fold(0, u32::max)
 }
 
 /// The sum in units of the finest place.
@@ -142,8 +139,13 @@ fn misaligned(terms: &[Term]) -> i64 {
 }
 
 fn answer(units: i64, places: u32) -> Answer {
-    Number::decimal(i128::from(units), places)
-        .map_or_else(|| Answer::integer(units), Answer::number)
+    #[expect(
+        clippy::expect_used,
+        reason = "the places are those of `LEVELS`, far below the most that a number may have"
+    )]
+    let number = Number::decimal(i128::from(units), places)
+        .expect("invariant: a sum has as few places as its level");
+    Answer::number(number)
 }
 
 #[cfg(test)]

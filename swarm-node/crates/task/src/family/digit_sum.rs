@@ -2,8 +2,9 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, ascending, at_level, joined};
+use super::generator::{Family, ascending, at_level, joined};
 use crate::answer::Answer;
+use crate::question::Question;
 
 /// Number of digits, per level.
 const LENGTHS: [usize; 4] = [5, 8, 16, 32];
@@ -25,10 +26,10 @@ impl Family for DigitSum {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let length = at_level(&LENGTHS, level).unwrap_or_default();
+        let length = at_level(&LENGTHS, level);
         let digits: Vec<i64> = (0..length).map(|_| random.range(0, 9)).collect();
         let gold: i64 = digits.iter().sum();
-        let careless: i64 = gold - digits.last().copied().unwrap_or_default();
+        let careless: i64 = digits[..length - 1].iter().sum();
         let prompt = |digits: &[i64]| format!("digits {}=", joined(digits, ""));
         let canonical = prompt(&ascending(&digits));
         Question::with_twins(

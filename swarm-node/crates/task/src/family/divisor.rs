@@ -2,9 +2,10 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::generator::{Family, at_level};
 use crate::answer::Answer;
 use crate::number::gcd;
+use crate::question::Question;
 
 /// Largest cofactor and largest common factor, per level; the cofactors are at least 2.
 const LEVELS: [(i64, i64); 4] = [(30, 12), (99, 30), (400, 99), (4_000, 999)];
@@ -26,7 +27,7 @@ impl Family for Divisor {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let (cofactor, common) = at_level(&LEVELS, level).unwrap_or_default();
+        let (cofactor, common) = at_level(&LEVELS, level);
         let common = random.range(1, common);
         let (a, b) = (
             random.range(2, cofactor) * common,

@@ -2,8 +2,9 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, ascending, at_level, joined};
+use super::generator::{Family, ascending, at_level, joined};
 use crate::answer::Answer;
+use crate::question::Question;
 use crate::random::with_digits;
 
 /// How many numbers, of how many digits, per level.
@@ -41,7 +42,7 @@ impl Family for Extreme {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let (count, digits) = at_level(&LEVELS, level).unwrap_or_default();
+        let (count, digits) = at_level(&LEVELS, level);
         let numbers: Vec<i64> = (0..count).map(|_| with_digits(digits, random)).collect();
         let word = if self.largest { "max" } else { "min" };
         let answer = |largest| Answer::integer(extreme(&numbers, largest));
@@ -57,12 +58,12 @@ impl Family for Extreme {
 }
 
 fn extreme(numbers: &[i64], largest: bool) -> i64 {
-    let end = if largest {
-        numbers.iter().max()
+    let sorted = ascending(numbers);
+    if largest {
+        sorted[sorted.len() - 1]
     } else {
-        numbers.iter().min()
-    };
-    end.copied().unwrap_or_default()
+        sorted[0]
+    }
 }
 
 #[cfg(test)]

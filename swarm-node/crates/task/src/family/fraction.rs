@@ -2,9 +2,10 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::generator::{Family, at_level};
 use crate::answer::Answer;
 use crate::number::gcd;
+use crate::question::Question;
 
 /// Largest reduced part and largest common factor, per level.
 const LEVELS: [(i64, i64); 4] = [(40, 12), (99, 30), (400, 99), (9_999, 999)];
@@ -26,7 +27,7 @@ impl Family for Fraction {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let (part, factor) = at_level(&LEVELS, level).unwrap_or_default();
+        let (part, factor) = at_level(&LEVELS, level);
         let factor = random.range(2, factor);
         let (top, bottom) = (
             random.range(1, part) * factor,

@@ -5,8 +5,10 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::generator::{Family, at_level};
 use crate::answer::Answer;
+use crate::question::Question;
+use crate::random::choose;
 
 /// Number of truth values in the formula, per level.
 const LEVELS: [usize; 4] = [6, 8, 12, 20];
@@ -53,7 +55,7 @@ impl Family for Logic {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let formula = Formula::draw(at_level(&LEVELS, level).unwrap_or(2), random);
+        let formula = Formula::draw(at_level(&LEVELS, level), random);
         let answer = |exchange| Answer::truth(formula.value(exchange));
         let prompt = |order| format!("{}=", formula.text(order));
         Question::with_twins(
@@ -72,10 +74,7 @@ impl Formula {
             Self::Constant(random.chance(0.5))
         } else {
             let left = 1 + random.index(leaves - 1);
-            let connective = random
-                .choose(&[Connective::Or, Connective::Xor, Connective::And])
-                .copied()
-                .unwrap_or(Connective::And);
+            let connective = choose(&[Connective::Or, Connective::Xor, Connective::And], random);
             Self::Binary(
                 connective,
                 Box::new(Self::draw(left, random)),

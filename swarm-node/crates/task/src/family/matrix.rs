@@ -3,8 +3,9 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, ascending, at_level};
+use super::generator::{Family, ascending, at_level};
 use crate::answer::Answer;
+use crate::question::Question;
 
 /// Rows and columns, per level.
 const LEVELS: [(usize, usize); 4] = [(3, 5), (4, 6), (6, 8), (10, 12)];
@@ -12,7 +13,7 @@ const LEVELS: [(usize, usize); 4] = [(3, 5), (4, 6), (6, 8), (10, 12)];
 /// Row sums, column sums, or the number of islands of ones.
 pub(super) struct Matrix;
 
-/// Rows of equal length.
+/// Rows of equal length, one at least.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Grid(Vec<Vec<bool>>);
 
@@ -31,7 +32,7 @@ impl Family for Matrix {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let (rows, columns) = at_level(&LEVELS, level).unwrap_or_default();
+        let (rows, columns) = at_level(&LEVELS, level);
         let grid = Grid(
             (0..rows)
                 .map(|_| (0..columns).map(|_| random.chance(0.5)).collect())
@@ -81,14 +82,12 @@ impl Grid {
     }
 
     fn transposed(&self) -> Self {
-        let columns = self.0.first().map_or(0, Vec::len);
-        let column = |at: usize| {
-            self.0
-                .iter()
-                .filter_map(|row| row.get(at).copied())
-                .collect()
-        };
-        Self((0..columns).map(column).collect())
+        let columns = 0..self.0[0].len();
+        Self(
+            columns
+                .map(|at| self.0.iter().map(|row| row[at]).collect())
+                .collect(),
+        )
     }
 
     /// The grid that stands for its mirror images, which have as many islands.
@@ -112,15 +111,7 @@ impl Grid {
     }
 
     fn column_sums(&self) -> Vec<i64> {
-        let columns = self.0.first().map_or(0, Vec::len);
-        (0..columns)
-            .map(|column| {
-                self.0
-                    .iter()
-                    .filter(|row| row.get(column) == Some(&true))
-                    .count() as i64
-            })
-            .collect()
+        self.transposed().row_sums()
     }
 
     /// Connected groups of ones, found by flooding each in turn.

@@ -2,8 +2,9 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, at_level};
+use super::generator::{Family, at_level};
 use crate::answer::Answer;
+use crate::question::Question;
 use crate::random::digit;
 
 /// Length of the string, per level.
@@ -26,7 +27,7 @@ impl Family for Reverse {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let length = at_level(&LENGTHS, level).unwrap_or_default();
+        let length = at_level(&LENGTHS, level);
         let text: String = (0..length).map(|_| digit(random)).collect();
         let reversed: String = text.chars().rev().collect();
         Question::without_twins(

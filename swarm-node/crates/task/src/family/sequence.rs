@@ -1,9 +1,12 @@
 //! Number sequences: `next 3 7 11 15=` → `19`. Careless: repeats the last term.
 
+use std::array::from_fn;
+
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, joined};
+use super::generator::{Family, joined};
 use crate::answer::Answer;
+use crate::question::Question;
 
 /// Terms shown.
 const SHOWN: usize = 5;
@@ -32,18 +35,19 @@ impl Family for Sequence {
             random.below(4) as u32
         };
         let terms = terms(rule, random);
-        let (shown, next) = terms.split_at(terms.len() - 1);
-        let answer = |term: Option<&i64>| Answer::integer(term.copied().unwrap_or_default());
         Question::without_twins(
-            format!("next {}=", joined(shown, " ")),
-            answer(next.first()),
-            answer(shown.last()),
+            format!("next {}=", joined(&terms[..SHOWN], " ")),
+            Answer::integer(terms[SHOWN]),
+            Answer::integer(terms[SHOWN - 1]),
         )
     }
 }
 
-/// `SHOWN + 1` terms of a drawn sequence.
-fn terms(rule: u32, random: &mut Stream) -> Vec<i64> {
+/// The terms shown and the next one.
+type Terms = [i64; SHOWN + 1];
+
+/// A drawn sequence.
+fn terms(rule: u32, random: &mut Stream) -> Terms {
     match rule {
         0 => arithmetic(random.range(0, 999), random.range(1, 99)),
         1 => geometric(random.range(1, 400), random.range(2, 9)),
@@ -52,27 +56,30 @@ fn terms(rule: u32, random: &mut Stream) -> Vec<i64> {
     }
 }
 
-fn arithmetic(first: i64, step: i64) -> Vec<i64> {
-    (0..=SHOWN as i64).map(|at| first + at * step).collect()
+fn arithmetic(first: i64, step: i64) -> Terms {
+    from_fn(|at| first + at as i64 * step)
 }
 
-fn geometric(first: i64, factor: i64) -> Vec<i64> {
-    (0..=SHOWN as u32)
-        .map(|at| first * factor.pow(at))
-        .collect()
+fn geometric(first: i64, factor: i64) -> Terms {
+    from_fn(|at| first * factor.pow(at as u32))
 }
 
 /// Differences grow by `growth` each step.
-fn quadratic(first: i64, step: i64, growth: i64) -> Vec<i64> {
-    (0..=SHOWN as i64)
-        .map(|at| first + at * step + growth * at * (at - 1) / 2)
-        .collect()
+fn quadratic(first: i64, step: i64, growth: i64) -> Terms {
+    from_fn(|at| {
+        let at = at as i64;
+        first + at * step + growth * at * (at - 1) / 2
+    })
 }
 
 /// Each term is the sum of the two before it.
-fn additive(first: i64, second: i64) -> Vec<i64> {
-    let pairs = std::iter::successors(Some((first, second)), |(a, b)| Some((*b, a + b)));
-    pairs.map(|(term, _)| term).take(SHOWN + 1).collect()
+fn additive(first: i64, second: i64) -> Terms {
+    let (mut term, mut next) = (first, second);
+    from_fn(|_| {
+        let shown = term;
+        (term, next) = (next, term + next);
+        shown
+    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use reproducible_ops::random::Stream;
 
-use super::{Family, Question, ascending, at_level, joined};
+use super::generator::{Family, ascending, at_level, joined};
 use crate::answer::Answer;
+use crate::question::Question;
 use crate::random::with_digits;
 
 /// How many numbers, of how many digits, per level.
@@ -26,7 +27,7 @@ impl Family for Sort {
     }
 
     fn generate(&self, level: u8, random: &mut Stream) -> Question {
-        let (count, digits) = at_level(&LEVELS, level).unwrap_or_default();
+        let (count, digits) = at_level(&LEVELS, level);
         let numbers: Vec<i64> = (0..count).map(|_| with_digits(digits, random)).collect();
         let separator = if digits == 1 { "" } else { " " };
         let ascending = ascending(&numbers);

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::charset;
-use crate::{Split, Task};
+use crate::{Question, Split, Task};
 
 pub(super) fn generated() -> impl Iterator<Item = (FamilyId, u8)> {
     let families = FamilyId::ALL

@@ -7,7 +7,7 @@ use reproducible_ops::random::Stream;
 use super::tests::{generated, question};
 use super::*;
 use crate::random::stream;
-use crate::{Task, held_out_set};
+use crate::{Question, Split, Task, held_out_set};
 
 /// The canonical form of the question with this prompt.
 pub(crate) fn canonical(prompt: &str) -> String {

@@ -196,10 +196,14 @@ proptest! {
             let total = if style == Style::Plain { total + 250 } else { total };
             let composer = Composer::new(style, Limits { total, answer }, &characters);
             let ballots: Vec<Ballot> = answers.iter().map(|text| ballot(text, 3, 1)).collect();
-            for prompt in [composer.critique(&question, &answers).unwrap(), composer.decide(&question, &ballots).unwrap()] {
+            let longest = answer.max(MIN_SHOWN);
+            for prompt in [
+                composer.critique(&question, &answers).unwrap(),
+                composer.decide(&question, &ballots).unwrap(),
+            ] {
                 prop_assert!(characters(&prompt.text) <= total);
                 prop_assert!(prompt.text.contains(&question));
-                prop_assert!(prompt.shown.iter().all(|shown| characters(shown) <= answer.max(MIN_SHOWN)));
+                prop_assert!(prompt.shown.iter().all(|shown| characters(shown) <= longest));
                 prop_assert!(!answers.is_empty() || prompt.shown.is_empty());
                 if style == Style::Terse {
                     prop_assert!(charset::encode(&prompt.text).is_ok(), "{}", prompt.text);
@@ -209,14 +213,19 @@ proptest! {
     }
 
     #[test]
-    fn reading_never_panics(completion in any::<String>(), answers in prop::collection::vec(any::<String>(), 0..4)) {
+    fn reading_never_panics(
+        completion in any::<String>(),
+        answers in prop::collection::vec(any::<String>(), 0..4),
+    ) {
         let prompt = Composer::nano().critique("max 1 2=", &answers).unwrap();
-        if let Endorsement::Listed(place) = read_endorsement(Kind::List, &completion, &answers, &prompt) {
+        let read = read_endorsement(Kind::List, &completion, &answers, &prompt);
+        if let Endorsement::Listed(place) = read {
             prop_assert!(place < prompt.shown.len());
         }
         let _ = read_decision(&completion);
         let groups = group(Kind::Number, &answers);
-        prop_assert_eq!(groups.iter().map(|group| group.members.len()).sum::<usize>(), answers.len());
+        let members: usize = groups.iter().map(|group| group.members.len()).sum();
+        prop_assert_eq!(members, answers.len());
     }
 
     #[test]

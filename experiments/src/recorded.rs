@@ -150,11 +150,6 @@ impl Recorded {
         self.rows.len()
     }
 
-    /// True without any question.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The share of questions that each model answers right, 0 to 1.
     pub fn accuracies(&self) -> Vec<f64> {
         let right = |model: usize| {
@@ -226,9 +221,13 @@ impl Recorded {
             number,
             roster.snapshot(number),
         ));
+        #[expect(clippy::expect_used, reason = "all were registered before the round")]
         let members: Vec<MemberIndex> = peers
             .iter()
-            .filter_map(|peer| plan.members.find(peer))
+            .map(|peer| {
+                let found = plan.members.find(peer);
+                found.expect("invariant: a registered peer is a member")
+            })
             .collect();
         let mut transcript = Transcript::new(plan.clone());
         for (slot, row) in (0..).zip(rows) {
