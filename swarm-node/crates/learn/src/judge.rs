@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use swarm_round::Judge;
-use swarm_round::Question as RoundQuestion;
+use swarm_round::{Judge, RoundQuestion};
 use swarm_task::{FamilyId, Library, Question, Split, TaskError};
 
 /// Questions remembered before the memory starts afresh: several rounds of a large swarm (a few

@@ -26,8 +26,8 @@ use swarm_model::Tokenizer;
 use swarm_model::generate::{Completion, Prompt, Request};
 use swarm_model::tokenizer::TextError;
 use swarm_round::{
-    Answers, Asked, Board, CritiqueText, Critiques, DecisionText, Decisions, Mark, RoundResult,
-    Stage, Task as RoundTask,
+    Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions, Mark, QuestionTally, RoundResult,
+    Stage, StageTask,
 };
 use swarm_task::prompt::{self, Ballot, Composer, Endorsement, PromptError};
 use swarm_task::{Question, TaskError};
@@ -200,7 +200,7 @@ impl Peer {
     ///
     /// # Errors
     /// See [`PeerError`].
-    pub fn answers(&mut self, task: &RoundTask) -> Result<Answers, PeerError> {
+    pub fn answers(&mut self, task: &StageTask) -> Result<Answers, PeerError> {
         self.begin(task);
         let prompts = self.prompts(task, |peer, _, question| {
             Ok((peer.parts.composer.share(&question.prompt)?, None))
@@ -212,7 +212,7 @@ impl Peer {
             .collect()
     }
 
-    fn published(&self, slot: u16) -> Result<Vec<swarm_round::Completion>, TextError> {
+    fn published(&self, slot: u16) -> Result<Vec<swarm_round::SharedCompletion>, TextError> {
         let written = self
             .drafts
             .get(&(Stage::Share, slot))
@@ -227,7 +227,7 @@ impl Peer {
     ///
     /// # Errors
     /// See [`PeerError`].
-    pub fn critiques(&mut self, task: &RoundTask) -> Result<Critiques, PeerError> {
+    pub fn critiques(&mut self, task: &StageTask) -> Result<Critiques, PeerError> {
         self.begin(task);
         let prompts = self.prompts(task, |peer, asked, question| {
             let answers: Vec<String> = grouped(question, asked)
@@ -259,7 +259,7 @@ impl Peer {
     ///
     /// # Errors
     /// See [`PeerError`].
-    pub fn decisions(&mut self, task: &RoundTask) -> Result<Decisions, PeerError> {
+    pub fn decisions(&mut self, task: &StageTask) -> Result<Decisions, PeerError> {
         self.begin(task);
         let prompts = self.prompts(task, |peer, asked, question| {
             let prompt = peer
@@ -279,7 +279,7 @@ impl Peer {
     }
 
     /// Drafts of earlier rounds are of no use any more.
-    fn begin(&mut self, task: &RoundTask) {
+    fn begin(&mut self, task: &StageTask) {
         if task.round != self.round {
             self.drafts.clear();
             (self.round, self.generated) = (task.round, 0);
@@ -288,7 +288,7 @@ impl Peer {
 
     fn prompts(
         &self,
-        task: &RoundTask,
+        task: &StageTask,
         compose: impl Fn(&Self, &Asked, &Question) -> Result<(prompt::Prompt, Listed), PeerError>,
     ) -> Result<Vec<Draft>, PeerError> {
         let draft = |asked: &Asked| {
@@ -308,7 +308,7 @@ impl Peer {
     /// can recompute every completion.
     fn write(
         &mut self,
-        task: &RoundTask,
+        task: &StageTask,
         drafts: Vec<Draft>,
         samples: u32,
     ) -> Result<(), PeerError> {
@@ -404,7 +404,7 @@ impl Peer {
     ) -> Result<(Vec<Group>, Vec<ExternalGroup>, usize), PeerError> {
         let me = result.transcript.plan.members.find(&self.parts.id);
         let (mut own, mut external, mut unreadable) = (Vec::new(), Vec::new(), 0);
-        for board in &result.boards {
+        for board in &result.tallies {
             let question = self.parts.judge.question(&board.question)?;
             let prompt = self
                 .parts
@@ -448,7 +448,7 @@ impl Peer {
     fn read_group(
         &self,
         prompt: &[u32],
-        completions: &[swarm_round::Completion],
+        completions: &[swarm_round::SharedCompletion],
         rewards: impl Iterator<Item = f32>,
     ) -> Group {
         let PeerParts {
@@ -470,7 +470,7 @@ impl Peer {
     /// The peer's own critiques or decisions that tell completions apart.
     fn stage_groups(&self, result: &RoundResult, stage: Stage) -> Result<Vec<Group>, PeerError> {
         let mut groups = Vec::new();
-        for board in &result.boards {
+        for board in &result.tallies {
             let Some(draft) = self.drafts.get(&(stage, board.slot)) else {
                 continue;
             };
@@ -500,7 +500,7 @@ impl Peer {
 
     fn critique_reward(
         &self,
-        board: &Board,
+        board: &QuestionTally,
         question: &Question,
         draft: &Draft,
         text: &str,
@@ -511,7 +511,7 @@ impl Peer {
         f32::from(u8::from(board.critique_is_right(mark.as_ref())))
     }
 
-    fn decision_reward(&self, board: &Board, text: &str) -> f32 {
+    fn decision_reward(&self, board: &QuestionTally, text: &str) -> f32 {
         let decision = decision(text);
         let mark = |text: &str| Mark::new(self.parts.judge.as_ref(), &board.question, text);
         let right = board.worth(&mark(&decision.answer)) as f32 / 1000.0;

@@ -25,20 +25,20 @@
 //! A registration reaches the core as [`Input::Register`]; whether it came from a chain or from a
 //! signed hello is the network's business.
 
+pub mod allowance;
 pub mod assign;
-pub mod book;
 pub mod clip;
 pub mod clock;
 pub mod codec;
 pub mod completion;
 pub mod config;
 pub mod envelope;
-pub mod gate;
 pub mod membership;
+pub mod message_log;
 pub mod payload;
 pub mod phase;
 pub mod question;
-pub mod record;
+pub mod rejection;
 pub mod resolve;
 pub mod reward;
 pub mod seal;
@@ -46,16 +46,18 @@ pub mod sim;
 pub mod state;
 pub mod tally;
 pub mod transcript;
+pub mod vote_record;
 pub mod work;
 
-pub use completion::{Completion, LogProb};
-pub use config::{ConfigError, Game, SwarmConfig, SwarmId, Weighting, Windows};
-pub use gate::{Link, Rejection};
+pub use allowance::Link;
+pub use completion::{LogProb, SharedCompletion};
+pub use config::{Game, SwarmConfig, SwarmConfigError, SwarmId, Weighting, Windows};
 pub use membership::{Member, Roster};
 pub use payload::Stage;
-pub use question::{Judge, Question};
+pub use question::{Judge, RoundQuestion};
+pub use rejection::{Rejection, Withheld};
 pub use resolve::{MemberScore, RoundResult, resolve};
-pub use state::{Core, Input, Output, Settlement, Setup};
-pub use tally::{Board, Choice, Choices, Mark};
-pub use transcript::{Plan, Transcript};
-pub use work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions, Task, Work};
+pub use state::{Core, CoreSetup, Input, Output, Settlement};
+pub use tally::{Choice, Choices, Mark, QuestionTally};
+pub use transcript::{RoundPlan, Transcript};
+pub use work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions, StageTask, Work};

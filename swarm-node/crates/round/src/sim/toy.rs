@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use reproducible_ops::random::{block, key_from};
 
-use super::super::completion::Completion;
-use super::super::config::{Game, SwarmConfig, Weighting, Windows};
-use super::super::question::{Judge, Question};
-use super::super::resolve::RoundResult;
-use super::super::work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions};
 use super::driver::{Driver, Job};
 use super::network::Network;
 use super::spec::{PeerSpec, Role, Spec};
+use crate::completion::SharedCompletion;
+use crate::config::{Game, SwarmConfig, Weighting, Windows};
+use crate::question::{Judge, RoundQuestion};
+use crate::resolve::RoundResult;
+use crate::work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions};
 
 /// A swarm of `peers` in which everybody treats both common questions and about one practice
 /// question.
@@ -63,12 +63,12 @@ pub fn spec(peers: u16, rounds: u64, seed: u64) -> Spec {
 pub struct ToyJudge;
 
 /// The right answer.
-pub fn truth(question: &Question) -> u64 {
+pub fn truth(question: &RoundQuestion) -> u64 {
     question.seed() % 1000
 }
 
 impl Judge for ToyJudge {
-    fn score(&self, question: &Question, answer: &str) -> f32 {
+    fn score(&self, question: &RoundQuestion, answer: &str) -> f32 {
         if parse(answer) == Some(truth(question)) {
             1.0
         } else {
@@ -76,7 +76,7 @@ impl Judge for ToyJudge {
         }
     }
 
-    fn normal(&self, _question: &Question, answer: &str) -> Option<String> {
+    fn normal(&self, _question: &RoundQuestion, answer: &str) -> Option<String> {
         parse(answer).map(|number| number.to_string())
     }
 }
@@ -108,7 +108,7 @@ impl ToyDriver {
     }
 
     /// What a peer believes when it thinks about a question for the `sample`-th time.
-    fn belief(&self, peer: usize, question: &Question, sample: u32) -> u64 {
+    fn belief(&self, peer: usize, question: &RoundQuestion, sample: u32) -> u64 {
         let seed = question.seed();
         let [luck, error, ..] = block(
             [peer as u32, seed as u32, (seed >> 32) as u32, sample],
@@ -173,7 +173,7 @@ impl Driver for ToyDriver {
             let samples = 0..u32::from(job.task.group);
             let belief = |sample| self.belief(job.peer, &asked.question, sample).to_string();
             samples
-                .map(|sample| Completion::untold(belief(sample)))
+                .map(|sample| SharedCompletion::untold(belief(sample)))
                 .collect()
         };
         let answers = |job: &Job| {
@@ -210,7 +210,7 @@ impl Driver for ToyDriver {
         }
     }
 
-    fn wrong(&self, question: &Question) -> String {
+    fn wrong(&self, question: &RoundQuestion) -> String {
         (truth(question) + 1).to_string()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::super::clock::Window;
-use super::super::super::payload::Kind;
 use super::{Attacker, Strategy};
+use crate::clock::Window;
+use crate::payload::Kind;
 
 /// Messages of one flood.
 pub const FLOOD: u16 = 48;

@@ -1,9 +1,9 @@
 //! Lies in concert: the same wrong answer in every stage.
 
-use super::super::super::completion::Completion;
-use super::super::super::question::Question;
-use super::super::super::work::{CritiqueText, DecisionText, Task, Work};
 use super::Strategy;
+use crate::completion::SharedCompletion;
+use crate::question::RoundQuestion;
+use crate::work::{CritiqueText, DecisionText, StageTask, Work};
 
 /// Pushes the wrong answer that all liars agree on, and follows the protocol otherwise.
 pub struct WrongGold;
@@ -12,8 +12,8 @@ impl Strategy for WrongGold {
     fn work(
         &mut self,
         work: Work,
-        task: &Task,
-        wrong: &dyn Fn(&Question) -> String,
+        task: &StageTask,
+        wrong: &dyn Fn(&RoundQuestion) -> String,
     ) -> Option<Work> {
         let lies = || {
             task.asked
@@ -22,7 +22,7 @@ impl Strategy for WrongGold {
         };
         Some(match work {
             Work::Answers(_) => {
-                let group = |lie| vec![Completion::untold(lie); task.group.into()];
+                let group = |lie| vec![SharedCompletion::untold(lie); task.group.into()];
                 Work::Answers(lies().map(|(slot, lie)| (slot, group(lie))).collect())
             }
             Work::Critiques(_) => {
