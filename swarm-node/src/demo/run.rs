@@ -284,7 +284,10 @@ impl Stand<'_> {
     }
 
     /// All peers in one swarm.
-    fn together(&self, money: Option<&mut Money>) -> Result<(SimulationReport, Vec<Learned>), DemoError> {
+    fn together(
+        &self,
+        money: Option<&mut Money>,
+    ) -> Result<(SimulationReport, Vec<Learned>), DemoError> {
         let demo = self.plan.demo;
         let mix = Mix {
             own: demo.own,

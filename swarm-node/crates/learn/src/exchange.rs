@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn other_vocabularies_count_as_untold_and_end_in_their_own_way() {
         let tokenizer = characters();
-        let read = |published: &SharedCompletion| read(published, 1.0, &tokenizer, 9).unwrap().unwrap();
+        let read =
+            |published: &SharedCompletion| read(published, 1.0, &tokenizer, 9).unwrap().unwrap();
         let foreign = read(&text("01", Some(128_009), &[-1.0, -2.0]));
         assert_eq!(
             (foreign.tokens, foreign.behaviour_logp),

@@ -26,8 +26,8 @@ use swarm_model::Tokenizer;
 use swarm_model::generate::{Completion, Prompt, Request};
 use swarm_model::tokenizer::TextError;
 use swarm_round::{
-    Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions, Mark, QuestionTally, RoundResult,
-    Stage, StageTask,
+    Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions, Mark, QuestionTally,
+    RoundResult, Stage, StageTask,
 };
 use swarm_task::prompt::{self, Ballot, Composer, Endorsement, PromptError};
 use swarm_task::{Question, TaskError};

@@ -18,8 +18,8 @@ use swarm_round::payload::CompletionGroup;
 use swarm_round::question::QuestionId;
 use swarm_round::sim::simulated_key;
 use swarm_round::{
-    Game, Judge, Member, QuestionTally, Roster, RoundPlan, RoundQuestion, SwarmConfig, Transcript, Weighting,
-    Windows, resolve,
+    Game, Judge, Member, QuestionTally, Roster, RoundPlan, RoundQuestion, SwarmConfig, Transcript,
+    Weighting, Windows, resolve,
 };
 use swarm_task::Kind;
 use thiserror::Error;

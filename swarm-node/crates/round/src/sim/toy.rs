@@ -1,7 +1,8 @@
-//! The toy twin of a task and its models: numbers for answers, skill for thought.
+//! A task and models simple enough for tests: questions whose right answer is a number.
 //!
-//! The truth of a question is a number below 1000 taken from its seed. A toy peer believes the
-//! truth with its skill's probability, and one of the next three numbers otherwise.
+//! The right answer is a number below 1000 that is taken from the question's seed, so every node
+//! computes it. A toy peer has a *skill*, the probability with which a completion of it is right;
+//! otherwise the completion is one of the next three numbers. All randomness is Philox of a seed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ use crate::question::{Judge, RoundQuestion};
 use crate::resolve::RoundResult;
 use crate::work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions};
 
-/// A swarm of `peers` in which everybody treats both common questions and about one practice
-/// question.
+/// The configuration of a swarm of `peers` members. Each round has one practice question per
+/// member, which one member answers, and two common questions, which all members answer, critique
+/// and decide.
 pub fn config(peers: u16) -> SwarmConfig {
     let game = Game {
         topics: 4,
@@ -123,6 +125,15 @@ impl ToyDriver {
         truth(question) + slip
     }
 
+    fn group(&self, job: &Job, asked: &Asked) -> Vec<SharedCompletion> {
+        (0..job.task.group.into())
+            .map(|sample| {
+                let belief = self.belief(job.peer, &asked.question, sample);
+                SharedCompletion::untold(belief.to_string())
+            })
+            .collect()
+    }
+
     fn critique(&self, peer: usize, asked: &Asked) -> (u16, CritiqueText) {
         let belief = self.belief(peer, &asked.question, 1_000);
         let seen = asked
@@ -169,21 +180,15 @@ fn decide(asked: &Asked) -> (u16, DecisionText) {
 
 impl Driver for ToyDriver {
     fn answers(&mut self, jobs: &[Job]) -> Vec<Answers> {
-        let group = |job: &Job, asked: &Asked| {
-            let samples = 0..u32::from(job.task.group);
-            let belief = |sample| self.belief(job.peer, &asked.question, sample).to_string();
-            samples
-                .map(|sample| SharedCompletion::untold(belief(sample)))
-                .collect()
-        };
-        let answers = |job: &Job| {
-            job.task
-                .asked
-                .iter()
-                .map(|asked| (asked.slot, group(job, asked)))
-                .collect()
-        };
-        jobs.iter().map(answers).collect()
+        jobs.iter()
+            .map(|job| {
+                job.task
+                    .asked
+                    .iter()
+                    .map(|asked| (asked.slot, self.group(job, asked)))
+                    .collect()
+            })
+            .collect()
     }
 
     fn critiques(&mut self, jobs: &[Job]) -> Vec<Critiques> {

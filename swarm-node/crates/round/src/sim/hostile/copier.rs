@@ -1,4 +1,4 @@
-//! Takes others' words: their seals for its own, then their reveals.
+//! Copies others' messages: their seals, then their reveals.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

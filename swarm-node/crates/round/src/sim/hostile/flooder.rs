@@ -9,7 +9,7 @@ use crate::payload::Kind;
 /// Messages of one flood.
 pub const FLOOD: u16 = 48;
 
-/// Fills the reveal window with words about questions that are none of its business.
+/// Fills the reveal window with reveals for questions that it is not assigned to.
 pub struct Flooder;
 
 impl Strategy for Flooder {
