@@ -111,10 +111,10 @@ impl Clock {
     pub fn at(&self, now: Millis) -> Option<Position> {
         let elapsed = now.checked_sub(self.genesis)?;
         let within = elapsed % self.length;
-        let windows = Window::ALL.into_iter().zip(self.starts);
-        let begun = windows.filter(|(_, start)| *start <= within);
-        let (window, _) = begun
-            .last()
+        let (window, _) = Window::ALL
+            .into_iter()
+            .zip(self.starts)
+            .rfind(|(_, start)| *start <= within)
             .expect("invariant: the first window starts at 0");
         Some(Position {
             round: elapsed / self.length,
