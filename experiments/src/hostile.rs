@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::Parser;
 use serde_json::{Value, json};
 use swarm_round::Judge;
-use swarm_round::sim::curve::{CurvePoint, hostility_curve};
+use swarm_round::sim::curve::{HostilityPoint, hostility_curve};
 use swarm_round::sim::toy::{ToyDriver, ToyJudge, spec};
 use swarm_round::sim::{Driver, Role};
 
@@ -69,7 +69,7 @@ fn run(arguments: &[String]) -> Result<Value> {
     }))
 }
 
-fn json_of(point: &CurvePoint) -> Value {
+fn json_of(point: &HostilityPoint) -> Value {
     json!({
         "hostile_percent": point.hostile_percent, "honest_mean": rounded(point.honest_mean),
         "honest_min": rounded(point.honest_min), "hostile_mean": rounded(point.hostile_mean),
@@ -77,7 +77,7 @@ fn json_of(point: &CurvePoint) -> Value {
     })
 }
 
-fn table(points: &[CurvePoint]) -> Table {
+fn table(points: &[HostilityPoint]) -> Table {
     let mut table = Table::new([
         "hostile %",
         "honest mean",

@@ -14,12 +14,12 @@ use swarm_identity::digest::{Hasher, low_u64};
 use swarm_identity::key::KeyError;
 use swarm_round::config::{MAX_SLOTS, MAX_TEXT};
 use swarm_round::membership::{MemberIndex, RegisterError};
-use swarm_round::payload::Group;
+use swarm_round::payload::CompletionGroup;
 use swarm_round::question::QuestionId;
 use swarm_round::sim::simulated_key;
 use swarm_round::{
-    Board, Game, Judge, Member, Plan, Question, Roster, SwarmConfig, Transcript, Weighting,
-    Windows, resolve,
+    Game, Judge, Member, QuestionTally, Roster, RoundPlan, RoundQuestion, SwarmConfig, Transcript,
+    Weighting, Windows, resolve,
 };
 use swarm_task::Kind;
 use thiserror::Error;
@@ -177,7 +177,7 @@ impl Recorded {
     ///
     /// # Errors
     /// A size that no round can have; with negligible probability, a seed without keys.
-    pub fn play(&self, size: usize, seed: u64) -> Result<Vec<Board>, RecordedError> {
+    pub fn play(&self, size: usize, seed: u64) -> Result<Vec<QuestionTally>, RecordedError> {
         if size == 0 || size > MAX_SLOTS.into() {
             return Err(RecordedError::Size(size));
         }
@@ -206,7 +206,7 @@ impl Recorded {
         seed: u64,
         number: u64,
         rows: &[&Answered],
-    ) -> Result<Vec<Board>, RecordedError> {
+    ) -> Result<Vec<QuestionTally>, RecordedError> {
         let mut roster = Roster::default();
         let mut peers = Vec::new();
         for model in 0..self.models.len() {
@@ -215,7 +215,7 @@ impl Recorded {
             peers.push(peer);
         }
         let config = config(rows.len() as u16, peers.len() as u16);
-        let plan = Arc::new(Plan::new(
+        let plan = Arc::new(RoundPlan::new(
             &config,
             config.swarm_id(),
             number,
@@ -232,10 +232,10 @@ impl Recorded {
         let mut transcript = Transcript::new(plan.clone());
         for (slot, row) in (0..).zip(rows) {
             for (member, text) in members.iter().zip(&row.texts) {
-                let completions = vec![swarm_round::Completion::untold(text.clone())];
+                let completions = vec![swarm_round::SharedCompletion::untold(text.clone())];
                 transcript
                     .shares
-                    .insert((slot, *member), Group { completions });
+                    .insert((slot, *member), CompletionGroup { completions });
             }
         }
         let gold = plan
@@ -244,7 +244,7 @@ impl Recorded {
             .zip(rows)
             .map(|(question, row)| (question.id, row.gold.clone()))
             .collect();
-        Ok(resolve(Arc::new(transcript), &RecordedJudge { gold }).boards)
+        Ok(resolve(Arc::new(transcript), &RecordedJudge { gold }).tallies)
     }
 }
 
@@ -289,14 +289,14 @@ struct RecordedJudge {
 }
 
 impl Judge for RecordedJudge {
-    fn score(&self, question: &Question, answer: &str) -> f32 {
+    fn score(&self, question: &RoundQuestion, answer: &str) -> f32 {
         let right = self
             .normal(question, answer)
             .is_some_and(|answer| self.gold.get(&question.id) == Some(&answer));
         f32::from(u8::from(right))
     }
 
-    fn normal(&self, _: &Question, answer: &str) -> Option<String> {
+    fn normal(&self, _: &RoundQuestion, answer: &str) -> Option<String> {
         Kind::Number.canonical(answer)
     }
 }
@@ -314,7 +314,7 @@ mod tests {
     }
 
     /// Right answers of each rule, in the order of `Choices::list`.
-    fn right(boards: &[Board]) -> [usize; 5] {
+    fn right(boards: &[QuestionTally]) -> [usize; 5] {
         let mut right = [0; 5];
         for board in boards {
             for (count, (_, choice)) in right.iter_mut().zip(board.choices.list()) {

@@ -10,7 +10,7 @@ use swarm_files::text_file;
 use swarm_model::config::hugging_face;
 use swarm_round::codec;
 use swarm_round::envelope::{Envelope, MIN_ENVELOPE};
-use swarm_round::payload::{Attest, Critique, Decision, Group, Seals};
+use swarm_round::payload::{Attest, CompletionGroup, Critique, Decision, Seals};
 use swarm_settle::wallet::Keystore;
 use swarm_task::Kind;
 use swarm_task::gsm8k::Dataset;
@@ -194,7 +194,7 @@ fn payload(bytes: &[u8]) {
             assert_eq!(again, Ok(Ok(body)));
         }
     }
-    check::<Group>(bytes);
+    check::<CompletionGroup>(bytes);
     check::<Critique>(bytes);
     check::<Decision>(bytes);
     check::<Seals>(bytes);

@@ -11,7 +11,7 @@ use swarm_learn::judge::TaskJudge;
 use swarm_learn::peer::PeerConfig;
 use swarm_learn::sapo::Mix;
 use swarm_round::sim::{Driver, Job, Simulation};
-use swarm_round::{Answers, Board, Choice, Choices, Critiques, Decisions, RoundResult};
+use swarm_round::{Answers, Choice, Choices, Critiques, Decisions, QuestionTally, RoundResult};
 use swarm_task::Library;
 
 use super::run::{DemoError, Stand};
@@ -55,11 +55,11 @@ pub(super) fn council(stand: &Stand<'_>, weights: &[Weights]) -> Result<Council,
         .values()
         .find_map(|round| round.result.as_ref());
     Ok(result
-        .map(|result| count(&result.boards))
+        .map(|result| count(&result.tallies))
         .unwrap_or_default())
 }
 
-fn count(boards: &[Board]) -> Council {
+fn count(boards: &[QuestionTally]) -> Council {
     let asked = boards.iter().filter(|board| board.question.common);
     let choices: Vec<&Choices> = asked.map(|board| &board.choices).collect();
     let share = |pick: fn(&Choices) -> &Option<Choice>| {

@@ -15,7 +15,7 @@ use swarm_learn::peer::{LearnReport, Peer, PeerConfig, PeerError};
 use swarm_learn::programs::TrainError;
 use swarm_learn::sapo::Mix;
 use swarm_round::sim::run::SimulationError;
-use swarm_round::sim::{Driver, Job, Report, Simulation, Spec};
+use swarm_round::sim::{Driver, Job, Simulation, SimulationReport, Spec};
 use swarm_round::{Answers, Critiques, Decisions, RoundResult, Settlement};
 use swarm_settle::chain::ChainConfig;
 use swarm_settle::chain::Endpoint;
@@ -284,7 +284,10 @@ impl Stand<'_> {
     }
 
     /// All peers in one swarm.
-    fn together(&self, money: Option<&mut Money>) -> Result<(Report, Vec<Learned>), DemoError> {
+    fn together(
+        &self,
+        money: Option<&mut Money>,
+    ) -> Result<(SimulationReport, Vec<Learned>), DemoError> {
         let demo = self.plan.demo;
         let mix = Mix {
             own: demo.own,
@@ -321,7 +324,7 @@ impl Stand<'_> {
         weights: &[Weights],
         threads: usize,
         audience: Audience<'_>,
-    ) -> Result<(Report, Vec<Learned>), DemoError> {
+    ) -> Result<(SimulationReport, Vec<Learned>), DemoError> {
         let rounds = spec.rounds;
         let peers = self.peers(&spec, &judge, self.plan.learn.peer(mix), weights)?;
         let mut driver = Watched {

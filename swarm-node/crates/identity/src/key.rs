@@ -12,8 +12,10 @@ use std::sync::{Mutex, PoisonError};
 use k256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
-use super::digest::{Digest32, Hasher};
+use crate::digest::{Digest32, Hasher};
+use crate::secret::Secret;
 
 /// Bytes of a signature: `r ‖ s`.
 pub const SIGNATURE_BYTES: usize = 64;
@@ -77,8 +79,12 @@ impl NodeKey {
     /// [`KeyError::Secret`] for zero and for values not below the curve's order.
     pub fn from_secret(secret: &[u8; 32]) -> Result<Self, KeyError> {
         let signing = SigningKey::from_slice(secret).map_err(|_| KeyError::Secret)?;
-        let peer = peer_of(signing.verifying_key())?;
-        Ok(Self { signing, peer })
+        Ok(Self::new(signing))
+    }
+
+    fn new(signing: SigningKey) -> Self {
+        let peer = peer_of(signing.verifying_key());
+        Self { signing, peer }
     }
 
     /// The identity that belongs to the key.
@@ -103,17 +109,47 @@ impl NodeKey {
         (!parity.is_x_reduced()).then_some(bytes)
     }
 
-    /// A salt that nobody else can guess and that the node can derive again after a restart.
-    pub fn salt(&self, context: &Digest32) -> Digest32 {
-        let secret = self.signing.to_bytes();
-        Hasher::new("salt").bytes(&secret).bytes(context).finish()
+    /// What derives the node's salts and can sign nothing.
+    pub fn salt_key(&self) -> SaltKey {
+        SaltKey(Zeroizing::new(self.signing.to_bytes().into()))
     }
 }
 
-fn peer_of(key: &VerifyingKey) -> Result<PeerId, KeyError> {
+impl From<&Secret> for NodeKey {
+    fn from(secret: &Secret) -> Self {
+        Self::new(SigningKey::from(secret.scalar()))
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the length of a compressed point is fixed"
+)]
+fn peer_of(key: &VerifyingKey) -> PeerId {
     let point = key.to_encoded_point(true);
-    let bytes = point.as_bytes().try_into().map_err(|_| KeyError::Secret)?;
-    Ok(PeerId(bytes))
+    let bytes = point.as_bytes().try_into();
+    PeerId(bytes.expect("invariant: a compressed point has 33 bytes"))
+}
+
+/// Derives salts from a node's secret. It has no way to sign, so it can be handed to code that must
+/// not. Its memory is wiped when it is dropped.
+#[derive(Clone)]
+pub struct SaltKey(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for SaltKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SaltKey(..)")
+    }
+}
+
+impl SaltKey {
+    /// A salt that nobody else can guess and that the node can derive again after a restart.
+    pub fn salt(&self, context: &Digest32) -> Digest32 {
+        Hasher::new("salt")
+            .bytes(self.0.as_slice())
+            .bytes(context)
+            .finish()
+    }
 }
 
 /// A peer's public key, decompressed once.
@@ -228,7 +264,7 @@ mod tests {
             assert!(signature.normalize_s().is_none(), "s is high");
             let parity = RecoveryId::from_byte(v - 27).unwrap();
             let found = VerifyingKey::recover_from_prehash(&digest, &signature, parity).unwrap();
-            assert_eq!(peer_of(&found).unwrap(), node.peer());
+            assert_eq!(peer_of(&found), node.peer());
             seen.insert(v);
         }
         assert!(seen.into_iter().eq([27, 28]));
@@ -255,8 +291,17 @@ mod tests {
         assert_eq!(accepted, [2, 3]);
         let names = accepted
             .into_iter()
-            .filter_map(|tag| peer_of(&read(tag).ok()?.0).ok());
+            .filter_map(|tag| Some(peer_of(&read(tag).ok()?.0)));
         assert_eq!(names.filter(|name| *name == peer).count(), 1);
+    }
+
+    #[test]
+    fn salts_are_the_key_holders_alone_and_do_not_show_the_secret() {
+        let [a, b] = [1, 2].map(|byte| NodeKey::from_secret(&[byte; 32]).unwrap().salt_key());
+        assert_eq!(a.salt(&[7; 32]), a.clone().salt(&[7; 32]));
+        assert_ne!(a.salt(&[7; 32]), a.salt(&[8; 32]));
+        assert_ne!(a.salt(&[7; 32]), b.salt(&[7; 32]));
+        assert_eq!(format!("{a:?}"), "SaltKey(..)");
     }
 
     #[test]

@@ -166,15 +166,10 @@ impl KeyFile {
     fn take(path: &Path, file: File, created: bool) -> Result<Self, KeyFileError> {
         lock(path, &file)?;
         let secret = read(path, &file)?;
-        let content = |_| KeyFileError::Content {
-            path: path.into(),
-            source: SecretError::NotAKey.into(),
-        };
-        let key = NodeKey::from_secret(&secret.to_bytes()).map_err(content)?;
         Ok(Self {
             path: path.into(),
+            key: NodeKey::from(&secret),
             secret,
-            key,
             created,
             _lock: file,
         })

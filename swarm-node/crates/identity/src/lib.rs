@@ -14,6 +14,24 @@
 //! * two processes cannot use one key ([`KeyFile`] locks it);
 //! * what was pruned is refused, not signed again.
 //!
+//! ```
+//! use swarm_identity::{MemoryTable, NodeKey, Place, SignError, SignOnceError, Signer};
+//!
+//! let key = NodeKey::from_secret(&[7; 32])?;
+//! let signer = Signer::new(key, MemoryTable::default());
+//! let place = Place { swarm: [1; 32], kind: 1, round: 9, slot: 0 };
+//!
+//! let signature = signer.sign(&place, &[0xaa; 32])?;
+//! // The same digest again is harmless: the signature is the same.
+//! assert_eq!(signer.sign(&place, &[0xaa; 32])?, signature);
+//! // Another digest for the place would be equivocation.
+//! assert!(matches!(
+//!     signer.sign(&place, &[0xbb; 32]),
+//!     Err(SignError::Once(SignOnceError::Conflict { .. }))
+//! ));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The table protects as long as it is the one that signed. After a loss, or with an older copy,
 //! call [`Signer::forget_before`] with a round that has not begun before anything is signed.
 
@@ -27,7 +45,7 @@ pub mod signer;
 #[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 pub mod testing;
 
-pub use key::{NodeKey, PeerId};
+pub use key::{NodeKey, PeerId, SaltKey};
 pub use key_file::{KeyFile, KeyFileError};
 pub use once::{EPOCH_SCORES, MemoryTable, Place, SignOnce, SignOnceError};
 pub use secret::{Address, Secret, SecretError};

@@ -87,10 +87,14 @@ impl Secret {
     pub fn address(&self) -> Address {
         let point = self.0.public_key().to_encoded_point(false);
         // The first byte only says that both coordinates follow.
-        let coordinates = point.as_bytes().get(1..).unwrap_or_default();
+        let coordinates = &point.as_bytes()[1..];
         let mut address = [0; 20];
         address.copy_from_slice(&keccak(coordinates)[12..]);
         Address(address)
+    }
+
+    pub(crate) fn scalar(&self) -> &k256::SecretKey {
+        &self.0
     }
 }
 

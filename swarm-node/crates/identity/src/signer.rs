@@ -1,10 +1,12 @@
 //! A key that signs one digest per place.
+//!
+//! The key is nowhere else: whoever holds a [`Signer`] can sign nothing past its table.
 
 use thiserror::Error;
 
-use super::once::{Place, SignOnce, SignOnceError};
 use crate::digest::Digest32;
-use crate::key::{NodeKey, PeerId, RecoverableBytes, SignatureBytes};
+use crate::key::{NodeKey, PeerId, RecoverableBytes, SaltKey, SignatureBytes};
+use crate::once::{Place, SignOnce, SignOnceError};
 
 /// Why there is no signature.
 #[derive(Debug, Error)]
@@ -73,18 +75,17 @@ impl<T: SignOnce> Signer<T> {
         self.key.peer()
     }
 
-    /// The key itself, for what has no place: salts, and signatures that no peer could hold against
-    /// the node.
-    pub fn key(&self) -> &NodeKey {
-        &self.key
+    /// What derives the node's salts.
+    pub fn salt_key(&self) -> SaltKey {
+        self.key.salt_key()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::once::MemoryTable;
     use super::*;
     use crate::key::PublicKey;
+    use crate::once::MemoryTable;
     use crate::testing::place;
 
     fn signer() -> Signer<MemoryTable> {

@@ -13,7 +13,7 @@ use swarm_model::Tokenizer;
 use swarm_model::generate::Generation;
 use swarm_model::tokenizer::TextError;
 use swarm_round::codec::Text;
-use swarm_round::{Completion, LogProb};
+use swarm_round::{LogProb, SharedCompletion};
 
 use super::group::Rollout;
 
@@ -54,10 +54,10 @@ pub fn shorten(
 ///
 /// # Errors
 /// The tokenizer fails.
-pub fn publish(written: &Generation, tokenizer: &Tokenizer) -> Result<Completion, TextError> {
+pub fn publish(written: &Generation, tokenizer: &Tokenizer) -> Result<SharedCompletion, TextError> {
     let text = Text::cut(tokenizer.decode(&written.tokens)?, u16::MAX);
     let end = written.tokens.last().copied().filter(|_| written.ended);
-    Ok(Completion {
+    Ok(SharedCompletion {
         text,
         end,
         logp: written.logp.iter().map(|&nats| LogProb::of(nats)).collect(),
@@ -69,7 +69,7 @@ pub fn publish(written: &Generation, tokenizer: &Tokenizer) -> Result<Completion
 /// # Errors
 /// The text has something that the vocabulary lacks.
 pub fn read(
-    published: &Completion,
+    published: &SharedCompletion,
     reward: f32,
     tokenizer: &Tokenizer,
     max_new: usize,
@@ -137,12 +137,12 @@ mod tests {
         }
     }
 
-    fn text(text: &str, end: Option<u32>, logp: &[f32]) -> Completion {
+    fn text(text: &str, end: Option<u32>, logp: &[f32]) -> SharedCompletion {
         let logp = logp.iter().map(|&nats| LogProb::of(nats)).collect();
-        Completion {
+        SharedCompletion {
             end,
             logp,
-            ..Completion::untold(text.to_owned())
+            ..SharedCompletion::untold(text.to_owned())
         }
     }
 
@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn other_vocabularies_count_as_untold_and_end_in_their_own_way() {
         let tokenizer = characters();
-        let read = |published: &Completion| read(published, 1.0, &tokenizer, 9).unwrap().unwrap();
+        let read =
+            |published: &SharedCompletion| read(published, 1.0, &tokenizer, 9).unwrap().unwrap();
         let foreign = read(&text("01", Some(128_009), &[-1.0, -2.0]));
         assert_eq!(
             (foreign.tokens, foreign.behaviour_logp),

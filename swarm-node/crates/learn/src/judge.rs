@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use swarm_round::{Judge, Question as RoundQuestion};
+use swarm_round::{Judge, RoundQuestion};
 use swarm_task::{FamilyId, Library, Question, Split, TaskError};
 
 /// Questions remembered before the memory starts afresh: several rounds of a large swarm (a few

@@ -29,8 +29,8 @@ use swarm_model::Tokenizer;
 use swarm_model::generate::{Generation, Prompt, Request};
 use swarm_model::tokenizer::TextError;
 use swarm_round::{
-    Answers, Asked, Board, CritiqueText, Critiques, Decisions, Mark, RoundResult, Stage,
-    Task as RoundTask,
+    Answers, Asked, CritiqueText, Critiques, Decisions, Mark, QuestionTally, RoundResult, Stage,
+    StageTask,
 };
 use swarm_task::prompt::{self, Composer, PromptError};
 use swarm_task::{Question, TaskError};
@@ -160,7 +160,7 @@ impl Peer {
     ///
     /// # Errors
     /// See [`PeerError`].
-    pub fn answers(&mut self, task: &RoundTask) -> Result<Answers, PeerError> {
+    pub fn answers(&mut self, task: &StageTask) -> Result<Answers, PeerError> {
         self.begin(task);
         let prompts = self.prompts(task, |peer, _, question| {
             Ok((peer.parts.composer.share(&question.prompt)?, None))
@@ -172,7 +172,7 @@ impl Peer {
             .collect()
     }
 
-    fn published(&self, slot: u16) -> Result<Vec<swarm_round::Completion>, TextError> {
+    fn published(&self, slot: u16) -> Result<Vec<swarm_round::SharedCompletion>, TextError> {
         let written = &self.draft(Stage::Share, slot).written;
         written
             .iter()
@@ -184,7 +184,7 @@ impl Peer {
     ///
     /// # Errors
     /// See [`PeerError`].
-    pub fn critiques(&mut self, task: &RoundTask) -> Result<Critiques, PeerError> {
+    pub fn critiques(&mut self, task: &StageTask) -> Result<Critiques, PeerError> {
         self.begin(task);
         let prompts = self.prompts(task, |peer, asked, question| {
             let answers: Vec<String> = grouped(question, asked)
@@ -216,7 +216,7 @@ impl Peer {
     ///
     /// # Errors
     /// See [`PeerError`].
-    pub fn decisions(&mut self, task: &RoundTask) -> Result<Decisions, PeerError> {
+    pub fn decisions(&mut self, task: &StageTask) -> Result<Decisions, PeerError> {
         self.begin(task);
         let prompts = self.prompts(task, |peer, asked, question| {
             let prompt = peer
@@ -236,7 +236,7 @@ impl Peer {
     }
 
     /// Drafts of earlier rounds are of no use any more.
-    fn begin(&mut self, task: &RoundTask) {
+    fn begin(&mut self, task: &StageTask) {
         if task.round != self.round {
             self.drafts.clear();
             (self.round, self.generated) = (task.round, 0);
@@ -245,7 +245,7 @@ impl Peer {
 
     fn prompts(
         &self,
-        task: &RoundTask,
+        task: &StageTask,
         compose: impl Fn(&Self, &Asked, &Question) -> Result<(prompt::Prompt, Listed), PeerError>,
     ) -> Result<Vec<Draft>, PeerError> {
         let mut drafts = Vec::with_capacity(task.asked.len());
@@ -266,7 +266,7 @@ impl Peer {
     /// can recompute every completion.
     fn write(
         &mut self,
-        task: &RoundTask,
+        task: &StageTask,
         drafts: Vec<Draft>,
         samples: u32,
     ) -> Result<(), PeerError> {
@@ -357,7 +357,7 @@ impl Peer {
     ) -> Result<(Vec<Group>, Vec<ExternalGroup>, usize), PeerError> {
         let me = result.transcript.plan.members.find(&self.parts.id);
         let (mut own, mut external, mut unreadable) = (Vec::new(), Vec::new(), 0);
-        for board in &result.boards {
+        for board in &result.tallies {
             let question = self.parts.judge.question(&board.question)?;
             let prompt = self
                 .parts
@@ -401,7 +401,7 @@ impl Peer {
     fn read_group(
         &self,
         prompt: &[u32],
-        completions: &[swarm_round::Completion],
+        completions: &[swarm_round::SharedCompletion],
         rewards: impl Iterator<Item = f32>,
     ) -> Group {
         let PeerParts {
@@ -422,7 +422,7 @@ impl Peer {
     /// The peer's own critiques or decisions that tell completions apart.
     fn stage_groups(&self, result: &RoundResult, stage: Stage) -> Result<Vec<Group>, PeerError> {
         let mut groups = Vec::new();
-        for board in &result.boards {
+        for board in &result.tallies {
             let Some(draft) = self.drafts.get(&(stage, board.slot)) else {
                 continue;
             };
@@ -448,7 +448,7 @@ impl Peer {
 
     fn critique_reward(
         &self,
-        board: &Board,
+        board: &QuestionTally,
         question: &Question,
         draft: &Draft,
         text: &str,
@@ -459,7 +459,7 @@ impl Peer {
         f32::from(u8::from(board.critique_is_right(mark.as_ref())))
     }
 
-    fn decision_reward(&self, board: &Board, text: &str) -> f32 {
+    fn decision_reward(&self, board: &QuestionTally, text: &str) -> f32 {
         let decision = decision(text);
         let mark = |text: &str| Mark::new(self.parts.judge.as_ref(), &board.question, text);
         let right = board.worth(&mark(&decision.answer)) as f32 / 1000.0;

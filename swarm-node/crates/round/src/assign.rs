@@ -8,10 +8,10 @@
 
 use swarm_identity::digest::{Hasher, low_u64};
 
-use super::config::Game;
-use super::membership::{MemberIndex, Members};
-use super::payload::Stage;
-use super::question::{Beacon, Question};
+use crate::config::Game;
+use crate::membership::{MemberIndex, Members};
+use crate::payload::Stage;
+use crate::question::{Beacon, RoundQuestion};
 
 /// The members assigned to each slot, per stage, each list ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,13 @@ pub struct Assignment {
 
 impl Assignment {
     /// The assignment of a round.
-    pub fn new(beacon: &Beacon, game: &Game, questions: &[Question], members: &Members) -> Self {
-        let draw = Draw {
+    pub fn new(
+        beacon: &Beacon,
+        game: &Game,
+        questions: &[RoundQuestion],
+        members: &Members,
+    ) -> Self {
+        let draw = Rendezvous {
             hashes: member_hashes(beacon, members),
             beacon,
             members,
@@ -67,33 +72,28 @@ impl Assignment {
     }
 }
 
-struct Draw<'a> {
+struct Rendezvous<'a> {
     hashes: Vec<u64>,
     beacon: &'a Beacon,
     members: &'a Members,
 }
 
 fn member_hashes(beacon: &Beacon, members: &Members) -> Vec<u64> {
-    let hash = |peer: &[u8; 33]| {
-        low_u64(
-            &Hasher::new("rendezvous-member")
-                .bytes(beacon)
-                .bytes(peer)
-                .finish(),
-        )
-    };
     members
         .list()
         .iter()
-        .map(|member| hash(&member.peer.0))
+        .map(|member| {
+            let hasher = Hasher::new("rendezvous-member").bytes(beacon);
+            low_u64(&hasher.bytes(&member.peer.0).finish())
+        })
         .collect()
 }
 
-impl Draw<'_> {
+impl Rendezvous<'_> {
     /// Everybody who may be chosen, heaviest first; equal weights by index.
     fn ranked(
         &self,
-        question: &Question,
+        question: &RoundQuestion,
         stage: Stage,
         eligible: impl Fn(MemberIndex) -> bool,
     ) -> Vec<MemberIndex> {
@@ -108,12 +108,12 @@ impl Draw<'_> {
     }
 
     /// The heaviest `count` members for a common question; nobody for a practice question.
-    fn committee(&self, question: &Question, stage: Stage, count: u16) -> Vec<MemberIndex> {
+    fn committee(&self, question: &RoundQuestion, stage: Stage, count: u16) -> Vec<MemberIndex> {
         if !question.common {
             return Vec::new();
         }
         if usize::from(count) >= self.hashes.len() {
-            return (0..self.hashes.len() as MemberIndex).collect();
+            return self.members.indices().collect();
         }
         sorted(
             self.ranked(question, stage, |_| true)
@@ -123,49 +123,53 @@ impl Draw<'_> {
         )
     }
 
-    fn share(&self, game: &Game, questions: &[Question]) -> Vec<Vec<MemberIndex>> {
-        let mut room = Room::new(game, self.hashes.len());
-        let answerers = |q: &Question| match q.common {
-            true => self.committee(q, Stage::Share, game.common_answerers),
-            false => self.practice(q, game.answerers, &mut room),
-        };
-        questions.iter().map(answerers).collect()
+    fn share(&self, game: &Game, questions: &[RoundQuestion]) -> Vec<Vec<MemberIndex>> {
+        let mut capacity = Capacity::new(game, self.hashes.len());
+        questions
+            .iter()
+            .map(|question| match question.common {
+                true => self.committee(question, Stage::Share, game.common_answerers),
+                false => self.practice(question, game.answerers, &mut capacity),
+            })
+            .collect()
     }
 
     /// The heaviest members of the topic with room; when too few have room, the heaviest without.
-    fn practice(&self, question: &Question, count: u16, room: &mut Room) -> Vec<MemberIndex> {
-        let works = |i| {
-            self.members
-                .get(i)
-                .is_some_and(|member| member.works_on(question.topic))
-        };
-        let ranked = self.ranked(question, Stage::Share, works);
-        let (free, full): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|i| room.has(*i));
+    fn practice(
+        &self,
+        question: &RoundQuestion,
+        count: u16,
+        capacity: &mut Capacity,
+    ) -> Vec<MemberIndex> {
+        let ranked = self.ranked(question, Stage::Share, |i| {
+            self.members[i].works_on(question.topic)
+        });
+        let (free, full): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|i| capacity.has(*i));
         let chosen: Vec<_> = free.into_iter().chain(full).take(count.into()).collect();
-        chosen.iter().for_each(|i| room.take(*i));
+        for member in &chosen {
+            capacity.take(*member);
+        }
         sorted(chosen)
     }
 }
 
 /// How many practice questions each member can still take within its fair share.
-struct Room(Vec<u32>);
+struct Capacity(Vec<u32>);
 
-impl Room {
+impl Capacity {
     fn new(game: &Game, members: usize) -> Self {
         let places = u32::from(game.practice) * u32::from(game.answerers);
         Self(vec![places.div_ceil(members.max(1) as u32); members])
     }
 
     fn has(&self, member: MemberIndex) -> bool {
-        self.0
-            .get(usize::from(member))
-            .is_some_and(|room| *room > 0)
+        self.0[usize::from(member)] > 0
     }
 
+    /// Takes a question; a member without room takes it beyond its share.
     fn take(&mut self, member: MemberIndex) {
-        if let Some(room) = self.0.get_mut(usize::from(member)) {
-            *room = room.saturating_sub(1);
-        }
+        let room = &mut self.0[usize::from(member)];
+        *room = room.saturating_sub(1);
     }
 }
 
@@ -185,10 +189,10 @@ fn mix(mut z: u64) -> u64 {
 mod tests {
     use swarm_identity::key::{NodeKey, PeerId};
 
-    use super::super::membership::{Member, Roster};
-    use super::super::question::questions;
-    use super::super::sim::toy;
     use super::*;
+    use crate::membership::{Member, Roster};
+    use crate::question::questions;
+    use crate::sim::toy;
 
     fn members(count: u8, edit: impl Fn(u8, &mut Member)) -> Members {
         let mut roster = Roster::default();
@@ -235,7 +239,7 @@ mod tests {
             let [only] = assignment.members(Stage::Share, slot) else {
                 panic!("one answerer")
             };
-            assert!(members.get(*only).unwrap().works_on(question.topic));
+            assert!(members[*only].works_on(question.topic));
         }
     }
 
@@ -253,7 +257,7 @@ mod tests {
     #[test]
     fn a_leaver_moves_only_its_own_places() {
         let all = members(8, |_, _| ());
-        let gone: PeerId = all.get(3).unwrap().peer;
+        let gone: PeerId = all[3].peer;
         let rest = members(8, |_, member| {
             if member.peer == gone {
                 member.topics = 0
@@ -262,15 +266,15 @@ mod tests {
         let list = questions(&[3; 32], &game());
         // Fair shares that never bind leave pure rendezvous hashing.
         let places = |members: &Members| {
-            let draw = Draw {
+            let draw = Rendezvous {
                 hashes: member_hashes(&[3; 32], members),
                 beacon: &[3; 32],
                 members,
             };
-            let mut room = Room(vec![u32::MAX; 8]);
+            let mut capacity = Capacity(vec![u32::MAX; 8]);
             list.iter()
                 .take(64)
-                .map(|q| draw.practice(q, 2, &mut room))
+                .map(|q| draw.practice(q, 2, &mut capacity))
                 .collect::<Vec<_>>()
         };
         let mut moved = 0;

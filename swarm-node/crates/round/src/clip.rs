@@ -14,15 +14,21 @@ pub type Opinion = (u64, u32);
 ///
 /// Example: stakes 60 and 40 with weights 200 and 1000 give a median of 200, so the result is 200,
 /// not 520.
+#[expect(
+    clippy::expect_used,
+    reason = "every term is a u32, so their mean is one"
+)]
 pub fn consensus(opinions: &[Opinion]) -> u32 {
     let total: u128 = opinions.iter().map(|(stake, _)| u128::from(*stake)).sum();
     let ceiling = median(opinions, total);
-    let clipped =
-        |(stake, weight): &Opinion| u128::from(*stake) * u128::from((*weight).min(ceiling));
-    let sum: u128 = opinions.iter().map(clipped).sum();
-    sum.checked_div(total)
-        .and_then(|mean| u32::try_from(mean).ok())
-        .unwrap_or(0)
+    let sum: u128 = opinions
+        .iter()
+        .map(|(stake, weight)| u128::from(*stake) * u128::from((*weight).min(ceiling)))
+        .sum();
+    match sum.checked_div(total) {
+        Some(mean) => u32::try_from(mean).expect("invariant: a mean is within its terms"),
+        None => 0,
+    }
 }
 
 /// The largest weight that at least half of the stake supports.

@@ -6,7 +6,7 @@
 //! ```
 //! Time is an argument everywhere. A window contains its first millisecond and not its last.
 
-use super::config::SwarmConfig;
+use crate::config::SwarmConfig;
 
 /// Milliseconds since the Unix epoch, or of virtual time.
 pub type Millis = u64;
@@ -82,7 +82,10 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The clock of a swarm. A round lasts at least one millisecond.
+    /// The clock of a swarm.
+    ///
+    /// # Panics
+    /// If no window has a length, which no valid configuration says.
     pub fn new(config: &SwarmConfig) -> Self {
         let mut starts = [0; 7];
         let mut length = 0;
@@ -90,10 +93,11 @@ impl Clock {
             *start = length;
             length += u64::from(window);
         }
+        assert!(length > 0, "invariant: a valid configuration has windows");
         Self {
             genesis: config.genesis_ms,
             starts,
-            length: length.max(1),
+            length,
         }
     }
 
@@ -103,11 +107,15 @@ impl Clock {
     }
 
     /// The position at a time; `None` before genesis.
+    #[expect(clippy::expect_used, reason = "the first window starts at 0")]
     pub fn at(&self, now: Millis) -> Option<Position> {
         let elapsed = now.checked_sub(self.genesis)?;
         let within = elapsed % self.length;
-        let index = self.starts.iter().rposition(|start| *start <= within)?;
-        let window = Window::ALL.get(index).copied()?;
+        let (window, _) = Window::ALL
+            .into_iter()
+            .zip(self.starts)
+            .rfind(|(_, start)| *start <= within)
+            .expect("invariant: the first window starts at 0");
         Some(Position {
             round: elapsed / self.length,
             window,
@@ -120,8 +128,7 @@ impl Clock {
             .round
             .saturating_mul(self.length)
             .saturating_add(self.genesis);
-        let offset = self.starts.get(at.window as usize).copied().unwrap_or(0);
-        round.saturating_add(offset)
+        round.saturating_add(self.starts[at.window as usize])
     }
 
     /// The first millisecond of the window after the one at `now`; genesis before genesis.
@@ -138,13 +145,13 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sim::toy;
     use super::*;
+    use crate::sim::toy;
 
     fn clock() -> Clock {
         let mut config = toy::config(4);
         config.genesis_ms = 1_000;
-        config.windows = super::super::config::Windows::uniform(10);
+        config.windows = crate::config::Windows::uniform(10);
         config.windows.settle_ms = 40;
         Clock::new(&config)
     }

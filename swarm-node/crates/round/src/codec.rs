@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use super::config::MAX_TEXT;
+use crate::config::MAX_TEXT;
 
 /// Most bytes of an encoded body; below the envelope's own limit.
 pub const MAX_BODY: usize = 64_000;
@@ -40,12 +40,20 @@ pub enum CodecError {
 /// # Errors
 /// A body over [`MAX_BODY`] bytes.
 pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, CodecError> {
-    let bytes = bincode::serde::encode_to_vec(body, bincode::config::standard())
-        .map_err(|error| CodecError::Encode(error.to_string()))?;
+    let bytes = canonical(body)?;
     if bytes.len() > MAX_BODY {
         return Err(CodecError::TooLarge(bytes.len()));
     }
     Ok(bytes)
+}
+
+/// The bytes of a body of any length, for digests.
+///
+/// # Errors
+/// A type that has no encoding; bodies of messages all have one.
+pub fn canonical<T: Serialize>(body: &T) -> Result<Vec<u8>, CodecError> {
+    bincode::serde::encode_to_vec(body, bincode::config::standard())
+        .map_err(|error| CodecError::Encode(error.to_string()))
 }
 
 /// Decodes a body that takes up all of `bytes`.

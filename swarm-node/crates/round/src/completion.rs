@@ -13,8 +13,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::codec::{Text, bounded_list};
-use super::config::MAX_TOKENS;
+use crate::codec::{Text, bounded_list};
+use crate::config::MAX_TOKENS;
 
 /// The log-probability of a token, rounded to steps of 1/256 nat, from 0 down to
 /// [`LogProb::LEAST`].
@@ -50,7 +50,7 @@ impl LogProb {
 
 /// One completion of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Completion {
+pub struct SharedCompletion {
     /// What the writer's model wrote, without the token that ended it.
     pub text: Text,
     /// That token's id in the writer's vocabulary; none if the text was cut off before its end.
@@ -61,7 +61,7 @@ pub struct Completion {
     pub logp: Vec<LogProb>,
 }
 
-impl Completion {
+impl SharedCompletion {
     /// A text of which no more is known.
     pub fn untold(text: String) -> Self {
         Self {
@@ -102,14 +102,14 @@ impl Completion {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::codec::{decode, encode};
-    use super::super::config::{FRAME_BYTES, LOG_PROB_BYTES};
     use super::*;
+    use crate::codec::{decode, encode};
+    use crate::config::{FRAME_BYTES, LOG_PROB_BYTES};
 
     #[test]
     fn golden_bytes() {
         let logp = [0.0, -0.25, -2.0].map(LogProb::of).to_vec();
-        let told = Completion {
+        let told = SharedCompletion {
             text: Text::cut("42".into(), 9),
             end: Some(1),
             logp,
@@ -120,7 +120,7 @@ mod tests {
             b"\x0242\x01\x01\x03\x00\x40\xfb\x00\x02"
         );
         assert_eq!(
-            encode(&Completion::untold("42".into())).unwrap(),
+            encode(&SharedCompletion::untold("42".into())).unwrap(),
             b"\x0242\x00\x00"
         );
     }
@@ -145,13 +145,16 @@ mod tests {
 
     #[test]
     fn a_cut_text_has_no_end_and_no_log_probabilities() {
-        let told = Completion {
+        let told = SharedCompletion {
             text: Text::cut("12345".into(), 9),
             end: Some(7),
             logp: vec![LogProb::of(-1.0); 6],
         };
         assert_eq!(told.clone().fit(5, 6), told);
-        assert_eq!(told.clone().fit(4, 6), Completion::untold("1234".into()));
+        assert_eq!(
+            told.clone().fit(4, 6),
+            SharedCompletion::untold("1234".into())
+        );
         let kept = told.clone().fit(5, 5);
         assert_eq!((kept.end, kept.logp.len()), (Some(7), 0));
         assert!(told.fits(5, 6) && !told.fits(4, 6) && !told.fits(5, 5));
@@ -160,13 +163,13 @@ mod tests {
     #[test]
     fn a_hostile_list_of_log_probabilities_is_refused() {
         let logp = vec![LogProb(0); usize::from(MAX_TOKENS) + 1];
-        let bytes = encode(&Completion {
+        let bytes = encode(&SharedCompletion {
             text: Text::cut(String::new(), 0),
             end: None,
             logp,
         })
         .unwrap();
-        assert!(decode::<Completion>(&bytes).is_err());
+        assert!(decode::<SharedCompletion>(&bytes).is_err());
     }
 
     proptest! {
@@ -175,11 +178,11 @@ mod tests {
             text in ".{0,60}", end: Option<u32>, logp in prop::collection::vec(-300f32..0.0, 0..40),
         ) {
             let logp: Vec<LogProb> = logp.into_iter().map(LogProb::of).collect();
-            let completion = Completion { text: Text::cut(text, 240), end, logp };
+            let completion = SharedCompletion { text: Text::cut(text, 240), end, logp };
             let bytes = encode(&completion).unwrap();
             let most = completion.text.as_str().len() + completion.logp.len() * LOG_PROB_BYTES + FRAME_BYTES;
             prop_assert!(bytes.len() <= most);
-            prop_assert_eq!(decode::<Completion>(&bytes).unwrap(), completion);
+            prop_assert_eq!(decode::<SharedCompletion>(&bytes).unwrap(), completion);
         }
 
         #[test]

@@ -181,7 +181,7 @@ impl Game {
 /// Why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum ConfigError {
+pub enum SwarmConfigError {
     /// A text field is too long.
     #[error("`{field}` has {len} bytes; shorten it to at most {MAX_NAME}")]
     TextTooLong {
@@ -204,11 +204,11 @@ pub enum ConfigError {
     },
 }
 
-fn in_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+fn in_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), SwarmConfigError> {
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::OutOfRange {
+    Err(SwarmConfigError::OutOfRange {
         field,
         value,
         min,
@@ -221,7 +221,7 @@ impl SwarmConfig {
     ///
     /// # Errors
     /// Names the first field that is out of its limits, with the value seen.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub fn validate(&self) -> Result<(), SwarmConfigError> {
         self.validate_texts()?;
         for length in self.windows.lengths() {
             in_range("windows", length.into(), 1, u32::MAX.into())?;
@@ -229,10 +229,10 @@ impl SwarmConfig {
         self.game.validate()
     }
 
-    fn validate_texts(&self) -> Result<(), ConfigError> {
+    fn validate_texts(&self) -> Result<(), SwarmConfigError> {
         for (field, text) in self.texts() {
             if text.len() > MAX_NAME {
-                return Err(ConfigError::TextTooLong {
+                return Err(SwarmConfigError::TextTooLong {
                     field,
                     len: text.len(),
                 });
@@ -280,7 +280,7 @@ impl SwarmConfig {
 }
 
 impl Game {
-    fn validate(&self) -> Result<(), ConfigError> {
+    fn validate(&self) -> Result<(), SwarmConfigError> {
         in_range("game.topics", self.topics.into(), 1, MAX_TOPICS.into())?;
         let slots = u64::from(self.practice) + u64::from(self.common);
         in_range("game.practice + game.common", slots, 1, MAX_SLOTS.into())?;
@@ -320,8 +320,8 @@ impl Game {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sim::toy;
     use super::*;
+    use crate::sim::toy;
 
     #[test]
     fn every_field_changes_the_id() {
@@ -400,7 +400,7 @@ mod tests {
         config.model = "m".repeat(300);
         assert!(matches!(
             config.validate(),
-            Err(ConfigError::TextTooLong {
+            Err(SwarmConfigError::TextTooLong {
                 field: "model",
                 len: 300
             })

@@ -10,13 +10,14 @@
 //! `sequence` counts the messages a member signed in the round: it makes a member's own log
 //! readable and is evidence, nothing depends on it.
 
+use swarm_identity::Place;
 use swarm_identity::digest::{Digest32, Hasher};
-use swarm_identity::key::{NodeKey, PeerId, SIGNATURE_BYTES, SignatureBytes};
+use swarm_identity::key::{PeerId, SIGNATURE_BYTES, SignatureBytes};
 use thiserror::Error;
 
-use super::clock::Round;
-use super::config::SwarmId;
-use super::payload::Kind;
+use crate::clock::Round;
+use crate::config::SwarmId;
+use crate::payload::Kind;
 
 /// Version of the protocol; other versions are refused.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -147,6 +148,16 @@ fn parse_header(
 }
 
 impl Header {
+    /// The place that the message takes in the sign-once table.
+    pub fn place(&self) -> Place {
+        Place {
+            swarm: self.swarm,
+            kind: self.kind as u8,
+            round: self.round,
+            slot: self.slot,
+        }
+    }
+
     fn write(&self, payload: usize, out: &mut Vec<u8>) {
         out.extend(PROTOCOL_VERSION.to_le_bytes());
         out.push(self.kind as u8);
@@ -163,34 +174,63 @@ fn signed_digest(signed: &[u8]) -> Digest32 {
     Hasher::new("envelope").bytes(signed).finish()
 }
 
-/// Signs a message with the node's key.
-///
-/// # Errors
-/// [`EnvelopeError::Size`] if the payload does not fit.
-pub fn seal_envelope(
+/// A message that lacks nothing but its signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsignedEnvelope {
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+impl UnsignedEnvelope {
+    /// Puts a payload behind its header.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Size`] if the payload does not fit.
+    pub fn new(header: Header, payload: &[u8]) -> Result<Self, EnvelopeError> {
+        let size = MIN_ENVELOPE + payload.len();
+        if size > MAX_ENVELOPE {
+            return Err(EnvelopeError::Size(size));
+        }
+        let mut bytes = Vec::with_capacity(size);
+        header.write(payload.len(), &mut bytes);
+        bytes.extend(payload);
+        Ok(Self { header, bytes })
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The digest that is to be signed.
+    pub fn digest(&self) -> Digest32 {
+        signed_digest(&self.bytes)
+    }
+
+    /// The whole envelope.
+    pub fn signed(mut self, signature: &SignatureBytes) -> Vec<u8> {
+        self.bytes.extend(signature);
+        self.bytes
+    }
+}
+
+/// A message signed past every table, as tests and hostile peers do.
+#[cfg(test)]
+pub(crate) fn sign_envelope(
     header: &Header,
     payload: &[u8],
-    key: &NodeKey,
+    key: &swarm_identity::NodeKey,
 ) -> Result<Vec<u8>, EnvelopeError> {
-    let size = MIN_ENVELOPE + payload.len();
-    if size > MAX_ENVELOPE {
-        return Err(EnvelopeError::Size(size));
-    }
-    let mut bytes = Vec::with_capacity(size);
-    header.write(payload.len(), &mut bytes);
-    bytes.extend(payload);
-    let signature = key
-        .sign(&signed_digest(&bytes))
-        .ok_or(EnvelopeError::Size(size))?;
-    bytes.extend(signature);
-    Ok(bytes)
+    let message = UnsignedEnvelope::new(*header, payload)?;
+    let signature = key.sign(&message.digest()).unwrap();
+    Ok(message.signed(&signature))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use swarm_identity::digest::hex;
-    use swarm_identity::key::PublicKey;
+    use swarm_identity::key::{NodeKey, PublicKey};
 
     use super::*;
 
@@ -212,7 +252,7 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let bytes = seal_envelope(&header(&key()), b"payload", &key()).unwrap();
+        let bytes = sign_envelope(&header(&key()), b"payload", &key()).unwrap();
         let (head, rest) = bytes.split_at(HEADER_BYTES);
         let text: String = head.iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = concat!(
@@ -239,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_signature_covers_header_and_payload() {
-        let bytes = seal_envelope(&header(&key()), b"payload", &key()).unwrap();
+        let bytes = sign_envelope(&header(&key()), b"payload", &key()).unwrap();
         let public = PublicKey::try_from(key().peer()).unwrap();
         let valid = |bytes: &[u8]| {
             Envelope::parse(bytes)
@@ -255,7 +295,7 @@ mod tests {
 
     #[test]
     fn sizes_are_exact() {
-        let bytes = seal_envelope(&header(&key()), b"payload", &key()).unwrap();
+        let bytes = sign_envelope(&header(&key()), b"payload", &key()).unwrap();
         for len in 0..bytes.len() {
             assert!(Envelope::parse(&bytes[..len]).is_err());
         }
@@ -264,7 +304,7 @@ mod tests {
             Envelope::parse(&huge).unwrap_err(),
             EnvelopeError::Size(huge.len())
         );
-        assert!(seal_envelope(&header(&key()), &huge, &key()).is_err());
+        assert!(sign_envelope(&header(&key()), &huge, &key()).is_err());
     }
 
     proptest! {
@@ -275,7 +315,7 @@ mod tests {
         ) {
             let kind = Kind::from_wire(kind).unwrap();
             let header = Header { swarm, round, kind, slot, peer: key().peer(), sequence };
-            let bytes = seal_envelope(&header, &payload, &key()).unwrap();
+            let bytes = sign_envelope(&header, &payload, &key()).unwrap();
             let envelope = Envelope::parse(&bytes).unwrap();
             prop_assert_eq!(envelope.header, header);
             prop_assert_eq!(envelope.payload, payload);

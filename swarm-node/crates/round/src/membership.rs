@@ -5,15 +5,16 @@
 //! by their index in the snapshot, so every node of the round uses the same small numbers.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Index;
 
 use swarm_identity::key::{KeyError, PeerId, PublicKey};
 
-use super::clock::Round;
+use crate::clock::Round;
 
 /// Most members of a round; bounds every per-member table.
 pub const MAX_MEMBERS: usize = 4096;
 
-/// Index of a member in its round's snapshot.
+/// Index of a member in its round's snapshot. It comes from [`Members::find`], never from a peer.
 pub type MemberIndex = u16;
 
 /// A registered peer.
@@ -55,6 +56,9 @@ pub enum RegisterError {
     /// The roster is full.
     #[error("the roster holds {MAX_MEMBERS} members already; wait until one leaves")]
     Full,
+    /// The sum of all stakes would not fit 64 bits.
+    #[error("the stakes of all members sum up to more than 64 bits; give them in a larger unit")]
+    Stake,
     /// A registered peer keeps its entry until it leaves.
     #[error("peer {0} is registered already")]
     Known(PeerId),
@@ -70,13 +74,17 @@ impl Roster {
     /// Registers a member from round `from` on.
     ///
     /// # Errors
-    /// A bad key, a full roster, or a peer that is registered already.
+    /// A bad key, a full roster, too large a stake, or a peer that is registered already.
     pub fn register(&mut self, member: Member, from: Round) -> Result<(), RegisterError> {
         if self.entries.contains_key(&member.peer) {
             return Err(RegisterError::Known(member.peer));
         }
         if self.entries.len() >= MAX_MEMBERS {
             return Err(RegisterError::Full);
+        }
+        let stakes = self.entries.values().map(|(_, member, _)| member.stake);
+        if stakes.sum::<u64>().checked_add(member.stake).is_none() {
+            return Err(RegisterError::Stake);
         }
         let key = PublicKey::try_from(member.peer)?;
         self.entries.insert(member.peer, (from, member, key));
@@ -89,7 +97,7 @@ impl Roster {
         let (list, keys): (Vec<_>, Vec<_>) = present
             .map(|(_, member, key)| (*member, key.clone()))
             .unzip();
-        Members::index(list, keys)
+        Members::new(list, keys)
     }
 }
 
@@ -102,7 +110,7 @@ pub struct Members {
 }
 
 impl Members {
-    fn index(list: Vec<Member>, keys: Vec<PublicKey>) -> Self {
+    fn new(list: Vec<Member>, keys: Vec<PublicKey>) -> Self {
         let index = (0..)
             .zip(&list)
             .map(|(i, member)| (member.peer, i))
@@ -130,26 +138,28 @@ impl Members {
         self.index.get(peer).copied()
     }
 
-    /// A member by index.
-    pub fn get(&self, index: MemberIndex) -> Option<&Member> {
-        self.list.get(usize::from(index))
+    /// The indices of all members.
+    pub fn indices(&self) -> impl Iterator<Item = MemberIndex> + use<> {
+        // A roster holds fewer than 2^16 members.
+        0..self.list.len() as MemberIndex
     }
 
-    /// A member's key by index.
-    pub fn key(&self, index: MemberIndex) -> Option<&PublicKey> {
-        self.keys.get(usize::from(index))
+    /// A member's key.
+    pub fn key(&self, index: MemberIndex) -> &PublicKey {
+        &self.keys[usize::from(index)]
     }
 
-    /// Stake of a member; 0 for an index out of range.
-    pub fn stake(&self, index: MemberIndex) -> u64 {
-        self.get(index).map_or(0, |member| member.stake)
-    }
-
-    /// Sum of all stakes, saturating.
+    /// Sum of all stakes, which a roster keeps within 64 bits.
     pub fn total_stake(&self) -> u64 {
-        self.list
-            .iter()
-            .fold(0, |sum, member| sum.saturating_add(member.stake))
+        self.list.iter().map(|member| member.stake).sum()
+    }
+}
+
+impl Index<MemberIndex> for Members {
+    type Output = Member;
+
+    fn index(&self, index: MemberIndex) -> &Member {
+        &self.list[usize::from(index)]
     }
 }
 
@@ -193,6 +203,18 @@ mod tests {
             roster.register(compact, 0),
             Err(RegisterError::Key(KeyError::Point(compact.peer)))
         );
+    }
+
+    #[test]
+    fn stakes_that_no_sum_can_hold_are_refused() {
+        let mut roster = Roster::default();
+        let rich = Member {
+            stake: u64::MAX,
+            ..member(1)
+        };
+        roster.register(rich, 0).unwrap();
+        assert_eq!(roster.register(member(2), 0), Err(RegisterError::Stake));
+        assert_eq!(roster.snapshot(0).total_stake(), u64::MAX);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! | kind | slot | body |
 //! |---|---|---|
 //! | share, critique, decide *seal* | [`STAGE_SLOT`] | [`Seals`]: one seal per assigned question |
-//! | share, critique, decide *reveal* | the question's | 32 bytes of salt, then [`Group`], [`Critique`] or [`Decision`] |
+//! | share, critique, decide *reveal* | the question's | 32 bytes of salt, then [`CompletionGroup`], [`Critique`] or [`Decision`] |
 //! | attest | [`STAGE_SLOT`] | [`Attest`] |
 //!
 //! Seals go out in one message per stage, reveals in one message per question, so that a reveal of
@@ -12,10 +12,10 @@
 use serde::{Deserialize, Serialize};
 use swarm_identity::digest::Digest32;
 
-use super::clock::Window;
-use super::codec::{Text, bounded_list};
-use super::completion::Completion;
-use super::config::{MAX_GROUP, MAX_SLOTS};
+use crate::clock::Window;
+use crate::codec::{Text, bounded_list};
+use crate::completion::SharedCompletion;
+use crate::config::{MAX_GROUP, MAX_SLOTS};
 
 /// The slot of messages that concern a whole stage instead of one question.
 pub const STAGE_SLOT: u16 = u16::MAX;
@@ -125,10 +125,10 @@ pub struct Seals {
 
 /// A group of completions for one question; the first one is the member's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
+pub struct CompletionGroup {
     /// The completions, in order of their sampling seeds.
     #[serde(deserialize_with = "bounded_list::<_, _, { MAX_GROUP as usize }>")]
-    pub completions: Vec<Completion>,
+    pub completions: Vec<SharedCompletion>,
 }
 
 /// What a critic says about the answers to one question.
@@ -158,8 +158,8 @@ pub struct Attest {
 
 #[cfg(test)]
 mod tests {
-    use super::super::codec::encode;
     use super::*;
+    use crate::codec::encode;
 
     #[test]
     fn kinds_and_their_numbers_agree() {
@@ -177,10 +177,10 @@ mod tests {
     #[test]
     fn golden_bodies() {
         let text = |text: &str| Text::cut(text.into(), 32);
-        let bytes = |body: Result<Vec<u8>, super::super::codec::CodecError>| body.unwrap();
-        let group = Group {
+        let bytes = |body: Result<Vec<u8>, crate::codec::CodecError>| body.unwrap();
+        let group = CompletionGroup {
             completions: ["ab", ""]
-                .map(|text| Completion::untold(text.into()))
+                .map(|text| SharedCompletion::untold(text.into()))
                 .to_vec(),
         };
         assert_eq!(bytes(encode(&group)), b"\x02\x02ab\x00\x00\x00\x00\x00");

@@ -12,7 +12,7 @@
 //! the start of one. In a round it visits every window in order, even those it slept through, so
 //! each window's duties run exactly once.
 
-use super::clock::Window;
+use crate::clock::Window;
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,9 +7,9 @@
 use swarm_identity::digest::{Digest32, Hasher, low_u64};
 use swarm_identity::key::PeerId;
 
-use super::clock::Round;
-use super::config::{Game, SwarmId};
-use super::payload::Stage;
+use crate::clock::Round;
+use crate::config::{Game, SwarmId};
+use crate::payload::Stage;
 
 /// The name and the seed of a question.
 pub type QuestionId = Digest32;
@@ -18,7 +18,7 @@ pub type Beacon = Digest32;
 
 /// One question of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Question {
+pub struct RoundQuestion {
     /// Pseudo-random name; the judge draws the instance from it.
     pub id: QuestionId,
     /// Topic (task family), below the game's number of topics.
@@ -27,7 +27,7 @@ pub struct Question {
     pub common: bool,
 }
 
-impl Question {
+impl RoundQuestion {
     /// The first eight bytes of the id as a seed for a generator.
     pub fn seed(&self) -> u64 {
         low_u64(&self.id)
@@ -37,15 +37,15 @@ impl Question {
 /// Judges answers. Must be pure: every node of a swarm must get the same values, bit for bit.
 pub trait Judge: Send + Sync {
     /// Quality of an answer in `[0, 1]`; 1 is right. Values outside are clamped, NaN counts as 0.
-    fn score(&self, question: &Question, answer: &str) -> f32;
+    fn score(&self, question: &RoundQuestion, answer: &str) -> f32;
 
     /// The answer's normal form; answers with equal normal forms are the same answer. `None` if it
     /// cannot be read.
-    fn normal(&self, question: &Question, answer: &str) -> Option<String>;
+    fn normal(&self, question: &RoundQuestion, answer: &str) -> Option<String>;
 
     /// True if [`Judge::score`] knows the truth. Without a verifier the members' decisions take its
     /// place.
-    fn verifies(&self, _question: &Question) -> bool {
+    fn verifies(&self, _question: &RoundQuestion) -> bool {
         true
     }
 }
@@ -62,13 +62,13 @@ pub fn beacon(swarm: &SwarmId, round: Round) -> Beacon {
 
 /// The questions of a round: practice questions go through the topics in turn, common ones draw
 /// theirs.
-pub fn questions(beacon: &Beacon, game: &Game) -> Vec<Question> {
+pub fn questions(beacon: &Beacon, game: &Game) -> Vec<RoundQuestion> {
     (0..game.slots())
         .map(|slot| question(beacon, game, slot))
         .collect()
 }
 
-fn question(beacon: &Beacon, game: &Game, slot: u16) -> Question {
+fn question(beacon: &Beacon, game: &Game, slot: u16) -> RoundQuestion {
     let id = Hasher::new("question")
         .bytes(beacon)
         .u64(slot.into())
@@ -79,9 +79,9 @@ fn question(beacon: &Beacon, game: &Game, slot: u16) -> Question {
     } else {
         slot.into()
     };
-    Question {
+    RoundQuestion {
         id,
-        topic: (turn % u64::from(game.topics.max(1))) as u16,
+        topic: (turn % u64::from(game.topics)) as u16,
         common,
     }
 }
@@ -96,8 +96,8 @@ pub fn sampling_seed(beacon: &Beacon, stage: Stage, slot: u16, peer: &PeerId) ->
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::sim::toy;
     use super::*;
+    use crate::sim::toy;
 
     #[test]
     fn a_round_has_its_own_distinct_questions() {

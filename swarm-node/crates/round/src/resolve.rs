@@ -8,13 +8,13 @@ use std::sync::Arc;
 use swarm_identity::digest::{Digest32, Hasher};
 use swarm_identity::key::PeerId;
 
-use super::clip::{self, Opinion};
-use super::membership::MemberIndex;
-use super::payload::Stage;
-use super::question::Judge;
-use super::reward::{self, Rows};
-use super::tally::{self, Board, Mark, RIGHT};
-use super::transcript::Transcript;
+use crate::clip::{self, Opinion};
+use crate::membership::MemberIndex;
+use crate::payload::Stage;
+use crate::question::Judge;
+use crate::reward::{self, Rows};
+use crate::tally::{self, Mark, QuestionTally, RIGHT};
+use crate::transcript::Transcript;
 
 /// A member's rewards in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct RoundResult {
     /// What it was computed from.
     pub transcript: Arc<Transcript>,
     /// Marks, votes and choices per question, by slot.
-    pub boards: Vec<Board>,
+    pub tallies: Vec<QuestionTally>,
     /// Scores by member index.
     pub scores: Vec<MemberScore>,
     /// Digest of transcript and scores.
@@ -40,15 +40,15 @@ pub struct RoundResult {
 
 /// Resolves a round.
 pub fn resolve(transcript: Arc<Transcript>, judge: &dyn Judge) -> RoundResult {
-    let boards = tally::boards(&transcript, judge);
-    let count = transcript.plan.members.len() as MemberIndex;
-    let scores: Vec<_> = (0..count)
-        .filter_map(|member| score(&transcript, &boards, member))
+    let tallies = tally::tallies(&transcript, judge);
+    let members = transcript.plan.members.indices();
+    let scores: Vec<_> = members
+        .map(|member| score(&transcript, &tallies, member))
         .collect();
     let digest = digest(&transcript, &scores);
     RoundResult {
         transcript,
-        boards,
+        tallies,
         scores,
         digest,
     }
@@ -56,19 +56,18 @@ pub fn resolve(transcript: Arc<Transcript>, judge: &dyn Judge) -> RoundResult {
 
 fn digest(transcript: &Transcript, scores: &[MemberScore]) -> Digest32 {
     let hasher = Hasher::new("result").bytes(&transcript.digest());
-    let absorb = |hasher: Hasher, points: i64| hasher.bytes(&points.to_le_bytes());
     scores
         .iter()
         .flat_map(|score| score.rows.list())
-        .fold(hasher, absorb)
+        .fold(hasher, |hasher, points| hasher.bytes(&points.to_le_bytes()))
         .finish()
 }
 
-fn score(transcript: &Transcript, boards: &[Board], member: MemberIndex) -> Option<MemberScore> {
-    let peer = transcript.plan.members.get(member)?.peer;
+fn score(transcript: &Transcript, tallies: &[QuestionTally], member: MemberIndex) -> MemberScore {
+    let peer = transcript.plan.members[member].peer;
     let count = Count {
         transcript,
-        boards,
+        tallies,
         member,
     };
     let (thousandths, readable, completions) = count.completions();
@@ -84,23 +83,23 @@ fn score(transcript: &Transcript, boards: &[Board], member: MemberIndex) -> Opti
             transcript.equivocations.get(&member).copied().unwrap_or(0),
         ),
     };
-    Some(MemberScore { peer, rows })
+    MemberScore { peer, rows }
 }
 
-/// Counts one member's work over all boards.
+/// Counts one member's work over all tallies.
 struct Count<'a> {
     transcript: &'a Transcript,
-    boards: &'a [Board],
+    tallies: &'a [QuestionTally],
     member: MemberIndex,
 }
 
 impl<'a> Count<'a> {
-    /// The boards on which the member had to work in a stage.
-    fn due(&self, stage: Stage) -> impl Iterator<Item = &'a Board> {
+    /// The tallies on which the member had to work in a stage.
+    fn due(&self, stage: Stage) -> impl Iterator<Item = &'a QuestionTally> {
         let (assignment, member) = (&self.transcript.plan.assignment, self.member);
-        self.boards
+        self.tallies
             .iter()
-            .filter(move |board| assignment.contains(stage, board.slot, member))
+            .filter(move |tally| assignment.contains(stage, tally.slot, member))
     }
 
     /// (Σ worth in thousandths, readable, due) over completions.
@@ -108,9 +107,9 @@ impl<'a> Count<'a> {
         let group = u64::from(self.transcript.plan.game.group);
         let consensus = u64::from(self.consensus());
         self.due(Stage::Share)
-            .fold((0, 0, 0), |(worth, readable, due), board| {
-                let marks = group_of(board, self.member);
-                let earned = match board.verified {
+            .fold((0, 0, 0), |(worth, readable, due), tally| {
+                let marks = group_of(tally, self.member);
+                let earned = match tally.verified {
                     true => marks.iter().map(|mark| u64::from(mark.points)).sum(),
                     false => consensus * group,
                 };
@@ -122,13 +121,13 @@ impl<'a> Count<'a> {
     /// (right, due) over critiques.
     fn critiques(&self) -> (u64, u64) {
         self.due(Stage::Critique)
-            .fold((0, 0), |(right, due), board| {
-                let mine = board
+            .fold((0, 0), |(right, due), tally| {
+                let mine = tally
                     .critiques
                     .iter()
                     .find(|(member, _)| *member == self.member);
                 let hit =
-                    mine.is_some_and(|(_, endorsed)| board.critique_is_right(endorsed.as_ref()));
+                    mine.is_some_and(|(_, endorsed)| tally.critique_is_right(endorsed.as_ref()));
                 (right + u64::from(hit), due + 1)
             })
     }
@@ -136,13 +135,13 @@ impl<'a> Count<'a> {
     /// (Σ worth in thousandths, winners foreseen, due) over decisions.
     fn decisions(&self) -> (u64, u64, u64) {
         self.due(Stage::Decide)
-            .fold((0, 0, 0), |(worth, hits, due), board| {
-                let mine = board
+            .fold((0, 0, 0), |(worth, hits, due), tally| {
+                let mine = tally
                     .decisions
                     .iter()
                     .find(|(member, ..)| *member == self.member);
-                let earned = mine.map_or(0, |(_, answer, _)| board.worth(answer));
-                let hit = mine.is_some_and(|(_, _, foreseen)| board.is_winner(foreseen));
+                let earned = mine.map_or(0, |(_, answer, _)| tally.worth(answer));
+                let hit = mine.is_some_and(|(_, _, foreseen)| tally.is_winner(foreseen));
                 (worth + u64::from(earned), hits + u64::from(hit), due + 1)
             })
     }
@@ -150,26 +149,31 @@ impl<'a> Count<'a> {
     /// What the other deciders grant the member's answers where no verifier exists, clipped to the
     /// median.
     fn consensus(&self) -> u32 {
-        let unverified: Vec<_> = self.boards.iter().filter(|board| !board.verified).collect();
+        let unverified: Vec<_> = self
+            .tallies
+            .iter()
+            .filter(|tally| !tally.verified)
+            .collect();
         if unverified.is_empty() {
             return 0;
         }
-        let others = (0..self.transcript.plan.members.len() as MemberIndex)
-            .filter(|other| *other != self.member);
-        let opinions: Vec<_> = others
+        let members = self.transcript.plan.members.indices();
+        let opinions: Vec<_> = members
+            .filter(|other| *other != self.member)
             .filter_map(|judge| self.opinion(judge, &unverified))
             .collect();
         clip::consensus(&opinions)
     }
 
-    /// The part of a decider's decisions that agree with the member's first answers.
-    fn opinion(&self, decider: MemberIndex, boards: &[&Board]) -> Option<Opinion> {
-        let pairs = boards.iter().filter_map(|board| {
-            let (_, decision, _) = board
+    /// The part of a decider's decisions that agree with the member's first answers; `None` if the
+    /// two met on no question.
+    fn opinion(&self, decider: MemberIndex, tallies: &[&QuestionTally]) -> Option<Opinion> {
+        let pairs = tallies.iter().filter_map(|tally| {
+            let (_, decision, _) = tally
                 .decisions
                 .iter()
                 .find(|(member, ..)| *member == decider)?;
-            Some((decision, group_of(board, self.member).first()?))
+            Some((decision, group_of(tally, self.member).first()?))
         });
         let (agree, all) = pairs.fold((0, 0), |(agree, all), (decision, answer)| {
             (
@@ -178,14 +182,14 @@ impl<'a> Count<'a> {
             )
         });
         Some((
-            self.transcript.plan.members.stake(decider),
+            self.transcript.plan.members[decider].stake,
             (RIGHT * agree).checked_div(all)?,
         ))
     }
 }
 
-fn group_of(board: &Board, member: MemberIndex) -> &[Mark] {
-    let group = board.groups.iter().find(|(other, _)| *other == member);
+fn group_of(tally: &QuestionTally, member: MemberIndex) -> &[Mark] {
+    let group = tally.groups.iter().find(|(other, _)| *other == member);
     group.map_or(&[], |(_, marks)| marks.as_slice())
 }
 

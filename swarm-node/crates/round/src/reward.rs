@@ -14,7 +14,7 @@
 //! verifier, every row but `foreseen` depends on the member's own messages and on the truth alone:
 //! other members can change none of it, except that "none is right" depends on whether anybody
 //! revealed a right answer. `foreseen` depends on the winner. Hostile members change it when their
-//! completions, weighed by [records](super::record), make up for the lead of the honest ones to
+//! completions, weighed by [records](crate::vote_record), make up for the lead of the honest ones to
 //! within a twentieth; every wrong answer lowers their weight on all other questions, and they
 //! cannot lower an honest member's. With endorsements and decisions they only choose among answers
 //! whose completions are close already.
@@ -38,12 +38,16 @@ pub const MAXIMUM: Points = CORRECTNESS + FORMAT + CRITIQUE + DECISION + FORESEE
 pub const EQUIVOCATION: Points = -1_000_000;
 
 /// `maximum · earned / due`, within `0..=maximum`; 0 if nothing was due.
+#[expect(
+    clippy::expect_used,
+    reason = "at most `maximum`, which is of this type"
+)]
 fn fraction(maximum: Points, earned: u64, due: u64) -> Points {
     let share = i128::from(maximum) * i128::from(earned.min(due));
-    share
-        .checked_div(due.into())
-        .and_then(|points| Points::try_from(points).ok())
-        .unwrap_or(0)
+    match share.checked_div(due.into()) {
+        Some(points) => Points::try_from(points).expect("invariant: a part is within the whole"),
+        None => 0,
+    }
 }
 
 /// Right completions: `thousandths` is the sum of the scores of all `due` completions in
@@ -62,7 +66,7 @@ pub fn format(readable: u64, due: u64) -> Points {
 }
 
 /// Right critiques among those due; see
-/// [`Board::critique_is_right`](super::tally::Board::critique_is_right).
+/// [`QuestionTally::critique_is_right`](crate::tally::QuestionTally::critique_is_right).
 ///
 /// Example: 2 critiques were due; one endorsed a right answer, one said "none" although a right one
 /// was there: 250,000.

@@ -7,9 +7,9 @@
 use swarm_identity::digest::{Digest32, Hasher};
 use swarm_identity::key::PeerId;
 
-use super::clock::Round;
-use super::config::SwarmId;
-use super::payload::Stage;
+use crate::clock::Round;
+use crate::config::SwarmId;
+use crate::payload::Stage;
 
 /// Bytes of salt in front of a revealed body.
 pub const SALT_BYTES: usize = 32;

@@ -10,7 +10,7 @@
 //! | weighed | all completions; where they are close, endorsements and decisions; this one is the winner |
 //!
 //! `weighed` in full: each of a member's L completions is the L-th part of a vote, and every vote
-//! weighs as much as its source's [`record`](super::record) on the round's other questions says.
+//! weighs as much as its source's [`record`](crate::vote_record) on the round's other questions says.
 //! Answers whose completions come within a twentieth of the most are *close*; among them the
 //! endorsements and decisions choose, weighed alike, without those of sources that were more often
 //! wrong than right. Completions come first because they alone are independent: who has read the
@@ -24,12 +24,12 @@ use std::sync::Arc;
 
 use swarm_identity::digest::Hasher;
 
-use super::config::Weighting;
-use super::membership::MemberIndex;
-use super::payload::Stage;
-use super::question::{Judge, Question, thousandths};
-use super::record::{EVEN, Records, VOTE};
-use super::transcript::{Place, Plan, Transcript};
+use crate::config::Weighting;
+use crate::membership::MemberIndex;
+use crate::payload::Stage;
+use crate::question::{Judge, RoundQuestion, thousandths};
+use crate::transcript::{RoundPlan, Transcript, TranscriptKey};
+use crate::vote_record::{EVEN, VOTE, VoteRecords};
 
 /// Points of a right text, in thousandths.
 pub const RIGHT: u32 = 1000;
@@ -45,7 +45,7 @@ pub struct Mark {
 
 impl Mark {
     /// Asks the judge about a text.
-    pub fn new(judge: &dyn Judge, question: &Question, text: &str) -> Self {
+    pub fn new(judge: &dyn Judge, question: &RoundQuestion, text: &str) -> Self {
         let normal = judge.normal(question, text).map(Arc::from);
         let points = if judge.verifies(question) {
             thousandths(judge.score(question, text))
@@ -106,11 +106,11 @@ impl Choices {
 
 /// Everything said about one question, marked and counted.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub struct QuestionTally {
     /// The question's slot.
     pub slot: u16,
     /// The question.
-    pub question: Question,
+    pub question: RoundQuestion,
     /// True if the judge knows the truth.
     pub verified: bool,
     /// Marks of each member's completions.
@@ -126,7 +126,7 @@ pub struct Board {
 /// Asks the judge once per distinct text.
 struct Marker<'a> {
     judge: &'a dyn Judge,
-    question: Question,
+    question: RoundQuestion,
     known: HashMap<&'a str, Mark>,
 }
 
@@ -141,29 +141,37 @@ impl<'a> Marker<'a> {
 }
 
 /// The entries of a slot.
-fn of_slot<T>(table: &BTreeMap<Place, T>, slot: u16) -> impl Iterator<Item = (MemberIndex, &T)> {
+fn of_slot<T>(
+    table: &BTreeMap<TranscriptKey, T>,
+    slot: u16,
+) -> impl Iterator<Item = (MemberIndex, &T)> {
     table
         .range((slot, 0)..=(slot, MemberIndex::MAX))
         .map(|((_, member), body)| (*member, body))
 }
 
 /// Marks and counts all questions of a transcript, by slot.
-pub fn boards(transcript: &Transcript, judge: &dyn Judge) -> Vec<Board> {
+pub fn tallies(transcript: &Transcript, judge: &dyn Judge) -> Vec<QuestionTally> {
     let plan = &transcript.plan;
     let questions = (0..).zip(&plan.questions);
-    let mut boards: Vec<_> = questions
-        .map(|(slot, q)| Board::mark(transcript, slot, *q, judge))
+    let mut tallies: Vec<_> = questions
+        .map(|(slot, q)| QuestionTally::mark(transcript, slot, *q, judge))
         .collect();
-    let records = Records::sum(boards.iter().map(|board| board.records(plan)));
-    for board in &mut boards {
-        board.choices = board.count(plan, &records);
+    let records = VoteRecords::sum(tallies.iter().map(|tally| tally.records(plan)));
+    for tally in &mut tallies {
+        tally.choices = tally.count(plan, &records);
     }
-    boards
+    tallies
 }
 
-impl Board {
+impl QuestionTally {
     /// Marks a slot of a transcript; its choices are counted when all slots are marked.
-    fn mark(transcript: &Transcript, slot: u16, question: Question, judge: &dyn Judge) -> Self {
+    fn mark(
+        transcript: &Transcript,
+        slot: u16,
+        question: RoundQuestion,
+        judge: &dyn Judge,
+    ) -> Self {
         let mut marker = Marker {
             judge,
             question,
@@ -214,9 +222,9 @@ impl Board {
     }
 
     /// Which of the votes due on this question are right: nothing where the judge has no verifier.
-    fn records(&self, plan: &Plan) -> Records {
+    fn records(&self, plan: &RoundPlan) -> VoteRecords {
         if !self.verified {
-            return Records::default();
+            return VoteRecords::default();
         }
         let sources = |stage| {
             plan.assignment
@@ -224,14 +232,10 @@ impl Board {
                 .iter()
                 .map(move |member| (stage, *member))
         };
-        let mut records = Records::due(Stage::ALL.into_iter().flat_map(sources));
+        let mut records = VoteRecords::due(Stage::ALL.into_iter().flat_map(sources));
         for (member, marks) in &self.groups {
             let points: u64 = marks.iter().map(|mark| u64::from(mark.points)).sum();
-            records.credit(
-                Stage::Share,
-                *member,
-                points / u64::from(plan.game.group.max(1)),
-            );
+            records.credit(Stage::Share, *member, points / u64::from(plan.game.group));
         }
         for (member, endorsed) in &self.critiques {
             let right = self.critique_is_right(endorsed.as_ref());
@@ -243,10 +247,10 @@ impl Board {
         records
     }
 
-    fn count(&self, plan: &Plan, records: &Records) -> Choices {
+    fn count(&self, plan: &RoundPlan, records: &VoteRecords) -> Choices {
         let weight = |member: MemberIndex| match plan.game.weighting {
             Weighting::Plurality => 1,
-            Weighting::Stake => u128::from(plan.members.stake(member)),
+            Weighting::Stake => u128::from(plan.members[member].stake),
         };
         let first = || {
             self.first_answers()
@@ -348,7 +352,7 @@ impl Board {
 
 /// The answer with most votes; ties to the lowest hash. Texts that cannot be read are no votes.
 fn choose<'a>(
-    question: &Question,
+    question: &RoundQuestion,
     votes: impl Iterator<Item = (u128, &'a Mark)>,
 ) -> Option<Choice> {
     let mut counts = Counts::default();
@@ -359,7 +363,7 @@ fn choose<'a>(
 /// The same by two kinds of votes: of the answers whose first votes are close to the most, the one
 /// with most second votes.
 fn choose_close<'a>(
-    question: &Question,
+    question: &RoundQuestion,
     first: impl Iterator<Item = (u128, &'a Mark)>,
     second: impl Iterator<Item = (u128, &'a Mark)>,
 ) -> Option<Choice> {
@@ -389,7 +393,7 @@ impl<'a> Counts<'a> {
         count.points = count.points.max(mark.points);
     }
 
-    fn choose(self, question: &Question) -> Option<Choice> {
+    fn choose(self, question: &RoundQuestion) -> Option<Choice> {
         let most = self.0.values().map(|count| count.first).max()?;
         let voted = self
             .0
@@ -410,7 +414,7 @@ impl<'a> Counts<'a> {
     }
 }
 
-fn tie_hash(question: &Question, answer: &str) -> swarm_identity::digest::Digest32 {
+fn tie_hash(question: &RoundQuestion, answer: &str) -> swarm_identity::digest::Digest32 {
     Hasher::new("tie")
         .bytes(&question.id)
         .bytes(answer.as_bytes())
@@ -421,8 +425,8 @@ fn tie_hash(question: &Question, answer: &str) -> swarm_identity::digest::Digest
 mod tests {
     use super::*;
 
-    fn question() -> Question {
-        Question {
+    fn question() -> RoundQuestion {
+        RoundQuestion {
             id: [1; 32],
             topic: 0,
             common: true,

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use serde::Serialize;
 use swarm_identity::digest::{Digest32, Hasher};
 
-use super::assign::Assignment;
-use super::clock::Round;
-use super::codec;
-use super::config::{Game, SwarmConfig, SwarmId};
-use super::membership::{MemberIndex, Members};
-use super::payload::{Critique, Decision, Group};
-use super::question::{Beacon, Question, beacon, questions};
+use crate::assign::Assignment;
+use crate::clock::Round;
+use crate::codec;
+use crate::config::{Game, SwarmConfig, SwarmId};
+use crate::membership::{MemberIndex, Members};
+use crate::payload::{CompletionGroup, Critique, Decision};
+use crate::question::{Beacon, RoundQuestion, beacon, questions};
 
 /// What every node knows about a round before it begins.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct RoundPlan {
     /// The swarm.
     pub swarm: SwarmId,
     /// The round.
@@ -29,12 +29,12 @@ pub struct Plan {
     /// The members of the round.
     pub members: Members,
     /// The questions by slot.
-    pub questions: Vec<Question>,
+    pub questions: Vec<RoundQuestion>,
     /// Who treats which.
     pub assignment: Assignment,
 }
 
-impl Plan {
+impl RoundPlan {
     /// The plan of a round with these members.
     pub fn new(config: &SwarmConfig, swarm: SwarmId, round: Round, members: Members) -> Self {
         let (beacon, game) = (beacon(&swarm, round), config.game);
@@ -52,27 +52,27 @@ impl Plan {
     }
 }
 
-/// A place in a transcript: whose content for which slot.
-pub type Place = (u16, MemberIndex);
+/// Key of a content in a transcript: for which slot, and whose.
+pub type TranscriptKey = (u16, MemberIndex);
 
 /// The contents of a round that count. Whatever was late, unsealed or contradicted is absent.
 #[derive(Clone, Debug)]
 pub struct Transcript {
     /// What was known before.
-    pub plan: Arc<Plan>,
+    pub plan: Arc<RoundPlan>,
     /// Groups of completions.
-    pub shares: BTreeMap<Place, Group>,
+    pub shares: BTreeMap<TranscriptKey, CompletionGroup>,
     /// Critiques of common questions.
-    pub critiques: BTreeMap<Place, Critique>,
+    pub critiques: BTreeMap<TranscriptKey, Critique>,
     /// Decisions on common questions.
-    pub decisions: BTreeMap<Place, Decision>,
+    pub decisions: BTreeMap<TranscriptKey, Decision>,
     /// Number of proven equivocations per member.
     pub equivocations: BTreeMap<MemberIndex, u32>,
 }
 
 impl Transcript {
     /// An empty transcript.
-    pub fn new(plan: Arc<Plan>) -> Self {
+    pub fn new(plan: Arc<RoundPlan>) -> Self {
         Self {
             plan,
             shares: BTreeMap::new(),
@@ -104,13 +104,15 @@ impl Transcript {
 }
 
 /// Adds a table, each body with its place and length.
-fn absorb<T: Serialize>(hasher: Hasher, table: &BTreeMap<Place, T>) -> Hasher {
+#[expect(
+    clippy::expect_used,
+    reason = "only types without an encoding fail, at any length"
+)]
+fn absorb<T: Serialize>(hasher: Hasher, table: &BTreeMap<TranscriptKey, T>) -> Hasher {
     table.iter().fold(
         hasher.u64(table.len() as u64),
         |hasher, ((slot, member), body)| {
-            // A body in a transcript was decoded from an envelope or encoded into one, so it has an
-            // encoding.
-            let bytes = codec::encode(body).unwrap_or_default();
+            let bytes = codec::canonical(body).expect("invariant: bodies have an encoding");
             hasher
                 .u64((*slot).into())
                 .u64((*member).into())

@@ -1,17 +1,17 @@
 //! What a node asks of its model in a round, and what it gets back.
 
-use super::clock::Round;
-use super::codec::Text;
-use super::completion::Completion;
-use super::config::Game;
-use super::membership::MemberIndex;
-use super::payload::{Critique, Decision, Group, Stage};
-use super::question::{Question, sampling_seed};
-use super::transcript::{Place, Plan, Transcript};
+use crate::clock::Round;
+use crate::codec::Text;
+use crate::completion::SharedCompletion;
+use crate::config::Game;
+use crate::membership::MemberIndex;
+use crate::payload::{CompletionGroup, Critique, Decision, Stage};
+use crate::question::{RoundQuestion, sampling_seed};
+use crate::transcript::{RoundPlan, Transcript, TranscriptKey};
 
 /// Work of one stage for one member.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct StageTask {
     /// The round.
     pub round: Round,
     /// What is to be done with each question.
@@ -34,7 +34,7 @@ pub struct Asked {
     /// Its slot.
     pub slot: u16,
     /// The question.
-    pub question: Question,
+    pub question: RoundQuestion,
     /// Seed from which to sample, derived from the beacon.
     pub seed: u64,
     /// First answers of all members that revealed one; empty when answering.
@@ -43,14 +43,14 @@ pub struct Asked {
     pub critiques: Vec<(MemberIndex, Critique)>,
 }
 
-impl Task {
+impl StageTask {
     /// The member's task in a stage, from what was revealed before it.
     pub fn new(transcript: &Transcript, stage: Stage, member: MemberIndex) -> Self {
         let plan = &transcript.plan;
         let slots = plan.assignment.slots(stage, member);
         let asked = slots
             .into_iter()
-            .filter_map(|slot| Asked::new(transcript, stage, member, slot))
+            .map(|slot| Asked::new(transcript, stage, member, slot))
             .collect();
         let Game {
             group,
@@ -71,9 +71,9 @@ impl Task {
 }
 
 impl Asked {
-    fn new(transcript: &Transcript, stage: Stage, member: MemberIndex, slot: u16) -> Option<Self> {
-        let plan: &Plan = &transcript.plan;
-        let seed = sampling_seed(&plan.beacon, stage, slot, &plan.members.get(member)?.peer);
+    fn new(transcript: &Transcript, stage: Stage, member: MemberIndex, slot: u16) -> Self {
+        let plan: &RoundPlan = &transcript.plan;
+        let seed = sampling_seed(&plan.beacon, stage, slot, &plan.members[member].peer);
         let answers = if stage == Stage::Share {
             Vec::new()
         } else {
@@ -84,22 +84,22 @@ impl Asked {
         } else {
             Vec::new()
         };
-        Some(Self {
+        Self {
             slot,
-            question: *plan.questions.get(usize::from(slot))?,
+            question: plan.questions[usize::from(slot)],
             seed,
             answers,
             critiques,
-        })
+        }
     }
 }
 
-fn range(slot: u16) -> std::ops::RangeInclusive<Place> {
+fn range(slot: u16) -> std::ops::RangeInclusive<TranscriptKey> {
     (slot, 0)..=(slot, MemberIndex::MAX)
 }
 
 fn answers(transcript: &Transcript, slot: u16) -> Vec<(MemberIndex, Text)> {
-    let first = |group: &Group| Some(group.completions.first()?.text.clone());
+    let first = |group: &CompletionGroup| Some(group.completions.first()?.text.clone());
     transcript
         .shares
         .range(range(slot))
@@ -116,7 +116,7 @@ fn critiques(transcript: &Transcript, slot: u16) -> Vec<(MemberIndex, Critique)>
 }
 
 /// Answers to a task of the share stage: completions per slot, the first one being the answer.
-pub type Answers = Vec<(u16, Vec<Completion>)>;
+pub type Answers = Vec<(u16, Vec<SharedCompletion>)>;
 /// Critiques per slot.
 pub type Critiques = Vec<(u16, CritiqueText)>;
 /// Decisions per slot.
@@ -163,12 +163,12 @@ impl Work {
 }
 
 /// Cuts completions to the group's size and the game's limits; `None` if there is none.
-pub(super) fn group(completions: Vec<Completion>, game: &Game) -> Option<Group> {
+pub(super) fn group(completions: Vec<SharedCompletion>, game: &Game) -> Option<CompletionGroup> {
     let kept = completions.into_iter().take(game.group.into());
     let completions: Vec<_> = kept
         .map(|completion| completion.fit(game.text_bytes, game.tokens))
         .collect();
-    (!completions.is_empty()).then_some(Group { completions })
+    (!completions.is_empty()).then_some(CompletionGroup { completions })
 }
 
 /// Cuts a critique to the game's text length.

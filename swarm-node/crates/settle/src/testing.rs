@@ -6,7 +6,7 @@ use swarm_identity::NodeKey;
 use swarm_identity::digest::Hasher;
 use swarm_round::reward::{Points, Rows};
 use swarm_round::sim::toy;
-use swarm_round::{Member, MemberScore, Plan, Roster, RoundResult, Transcript};
+use swarm_round::{Member, MemberScore, Roster, RoundPlan, RoundResult, Transcript};
 
 use super::{Account, Seat, Seats};
 
@@ -27,7 +27,7 @@ pub fn result_of(round: u64, keys: &[NodeKey], points: &[Points]) -> RoundResult
     keys.iter()
         .for_each(|key| roster.register(Member::new(key.peer()), 0).unwrap());
     let config = toy::config(points.len() as u16);
-    let plan = Plan::new(&config, config.swarm_id(), round, roster.snapshot(round));
+    let plan = RoundPlan::new(&config, config.swarm_id(), round, roster.snapshot(round));
     let digest = points
         .iter()
         .fold(Hasher::new("toy").u64(round), |hasher, points| {
@@ -43,7 +43,7 @@ pub fn result_of(round: u64, keys: &[NodeKey], points: &[Points]) -> RoundResult
     });
     RoundResult {
         scores: scores.collect(),
-        boards: Vec::new(),
+        tallies: Vec::new(),
         digest: digest.finish(),
         transcript: Arc::new(Transcript::new(Arc::new(plan))),
     }

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use swarm_identity::key::NodeKey;
 
-use super::super::codec::Text;
-use super::super::completion::Completion;
-use super::super::config::{Game, Weighting};
-use super::super::membership::{Member, Roster};
-use super::super::payload::{Critique, Decision, Group};
-use super::super::question::Question;
-use super::super::record::EVEN;
-use super::super::reward::{CORRECTNESS, CRITIQUE, DECISION, FORESEEN, FORMAT, Points};
-use super::super::sim::toy;
-use super::super::transcript::Plan;
 use super::*;
+use crate::codec::Text;
+use crate::completion::SharedCompletion;
+use crate::config::{Game, Weighting};
+use crate::membership::{Member, Roster};
+use crate::payload::{CompletionGroup, Critique, Decision};
+use crate::question::RoundQuestion;
+use crate::reward::{CORRECTNESS, CRITIQUE, DECISION, FORESEEN, FORMAT, Points};
+use crate::sim::toy;
+use crate::transcript::RoundPlan;
+use crate::vote_record::EVEN;
 
 /// The truth is a given text; "?" cannot be read.
 struct Oracle {
@@ -23,15 +23,15 @@ struct Oracle {
 }
 
 impl Judge for Oracle {
-    fn score(&self, _: &Question, answer: &str) -> f32 {
+    fn score(&self, _: &RoundQuestion, answer: &str) -> f32 {
         f32::from(u8::from(answer == self.truth))
     }
 
-    fn normal(&self, _: &Question, answer: &str) -> Option<String> {
+    fn normal(&self, _: &RoundQuestion, answer: &str) -> Option<String> {
         (answer != "?").then(|| answer.to_string())
     }
 
-    fn verifies(&self, _: &Question) -> bool {
+    fn verifies(&self, _: &RoundQuestion) -> bool {
         self.verifies
     }
 }
@@ -48,7 +48,7 @@ type Says = (
     &'static str,
 );
 
-fn plan(members: u8, stakes: impl Fn(u8) -> u64, weighting: Weighting) -> Arc<Plan> {
+fn plan(members: u8, stakes: impl Fn(u8) -> u64, weighting: Weighting) -> Arc<RoundPlan> {
     let count = u16::from(members);
     let mut config = toy::config(count);
     config.game = Game {
@@ -64,17 +64,22 @@ fn plan(members: u8, stakes: impl Fn(u8) -> u64, weighting: Weighting) -> Arc<Pl
         member.stake = stakes(i);
         roster.register(member, 0).unwrap();
     }
-    Arc::new(Plan::new(&config, config.swarm_id(), 0, roster.snapshot(0)))
+    Arc::new(RoundPlan::new(
+        &config,
+        config.swarm_id(),
+        0,
+        roster.snapshot(0),
+    ))
 }
 
-fn transcript(plan: &Arc<Plan>, says: &[Says]) -> Arc<Transcript> {
+fn transcript(plan: &Arc<RoundPlan>, says: &[Says]) -> Arc<Transcript> {
     let mut transcript = Transcript::new(plan.clone());
     for (member, (answer, endorsed, decided, foreseen)) in (0..).zip(says) {
         let place = (0, member);
         transcript.shares.insert(
             place,
-            Group {
-                completions: vec![Completion::untold((*answer).to_owned())],
+            CompletionGroup {
+                completions: vec![SharedCompletion::untold((*answer).to_owned())],
             },
         );
         transcript.critiques.insert(
@@ -148,35 +153,35 @@ fn the_five_choices_are_counted_apart() {
         ("b", Some("b"), "c", "c"),
         ("c", Some("absent"), "?", "c"),
     ];
-    let board = resolve(
+    let tally = resolve(
         transcript(&plan, &says),
         &Oracle {
             truth: "b",
             verifies: true,
         },
     )
-    .boards
+    .tallies
     .remove(0);
     let choice =
         |choice: Option<&tally::Choice>| choice.map(|c| (c.answer.to_string(), c.votes, c.points));
     assert_eq!(
-        choice(board.choices.plurality.as_ref()),
+        choice(tally.choices.plurality.as_ref()),
         Some(("a".into(), 3, 0))
     );
     assert_eq!(
-        choice(board.choices.critics.as_ref()),
+        choice(tally.choices.critics.as_ref()),
         Some(("b".into(), 4, 1000))
     );
     assert_eq!(
-        choice(board.choices.pooled.as_ref()),
+        choice(tally.choices.pooled.as_ref()),
         Some(("b".into(), 5, 1000))
     );
     assert_eq!(
-        choice(board.choices.decided.as_ref()),
+        choice(tally.choices.decided.as_ref()),
         Some(("c".into(), 3, 0))
     );
     assert_eq!(
-        choice(board.winner()),
+        choice(tally.winner()),
         Some(("a".into(), 3 * u128::from(EVEN), 0))
     );
 }
@@ -191,7 +196,7 @@ fn stake_weighs_votes_where_the_game_says_so() {
     let winner = |weighting| {
         let plan = plan(3, |_| 1, weighting);
         // The members' order is by key: give the stake to whoever votes "a".
-        let heavy = plan.members.get(0).unwrap().peer;
+        let heavy = plan.members[0].peer;
         let plan = self::plan(
             3,
             |i| {
@@ -210,7 +215,7 @@ fn stake_weighs_votes_where_the_game_says_so() {
                 verifies: true,
             },
         );
-        result.boards[0].winner().unwrap().answer.to_string()
+        result.tallies[0].winner().unwrap().answer.to_string()
     };
     assert_eq!(
         (winner(Weighting::Plurality), winner(Weighting::Stake)),
@@ -288,7 +293,7 @@ fn chance(truth: usize, signals: [usize; 3]) -> i64 {
 /// What member 0 does after the reveals: endorsement (2 = none), decision, foreseen.
 type Continuation = (usize, usize, usize);
 
-fn payoff(plan: &Arc<Plan>, truth: usize, shares: [usize; 3], then: Continuation) -> Points {
+fn payoff(plan: &Arc<RoundPlan>, truth: usize, shares: [usize; 3], then: Continuation) -> Points {
     let others = ANSWERS[majority(shares)];
     let mut says = shares.map(|share| (ANSWERS[share], Some(others), others, others));
     says[0] = (
@@ -308,7 +313,12 @@ fn payoff(plan: &Arc<Plan>, truth: usize, shares: [usize; 3], then: Continuation
 }
 
 /// Expected payoff (times 128) in an information set: own signal, own share, the others' shares.
-fn expected(plan: &Arc<Plan>, signals: [usize; 3], share: usize, then: Continuation) -> Points {
+fn expected(
+    plan: &Arc<RoundPlan>,
+    signals: [usize; 3],
+    share: usize,
+    then: Continuation,
+) -> Points {
     let shares = [share, signals[1], signals[2]];
     (0..2)
         .map(|truth| chance(truth, signals) * payoff(plan, truth, shares, then))

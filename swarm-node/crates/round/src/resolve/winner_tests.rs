@@ -5,25 +5,25 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use swarm_identity::key::NodeKey;
 
-use super::super::codec::Text;
-use super::super::completion::Completion;
-use super::super::config::{Game, Weighting};
-use super::super::membership::{Member, Roster};
-use super::super::payload::{Critique, Decision, Group};
-use super::super::question::{Question, QuestionId};
-use super::super::record;
-use super::super::reward::Points;
-use super::super::sim::toy;
-use super::super::tally::Choice;
-use super::super::transcript::Plan;
 use super::*;
+use crate::codec::Text;
+use crate::completion::SharedCompletion;
+use crate::config::{Game, Weighting};
+use crate::membership::{Member, Roster};
+use crate::payload::{CompletionGroup, Critique, Decision};
+use crate::question::{QuestionId, RoundQuestion};
+use crate::reward::Points;
+use crate::sim::toy;
+use crate::tally::Choice;
+use crate::transcript::RoundPlan;
+use crate::vote_record;
 
 /// Right answers of the questions that have a verifier. "?" cannot be read.
 struct Key(HashMap<QuestionId, String>);
 
 impl Key {
     /// `None` for a question without a verifier.
-    fn new(plan: &Plan, truths: &[Option<&str>]) -> Self {
+    fn new(plan: &RoundPlan, truths: &[Option<&str>]) -> Self {
         let pairs = plan.questions.iter().zip(truths);
         Self(
             pairs
@@ -34,7 +34,7 @@ impl Key {
 }
 
 impl Judge for Key {
-    fn score(&self, question: &Question, answer: &str) -> f32 {
+    fn score(&self, question: &RoundQuestion, answer: &str) -> f32 {
         f32::from(u8::from(
             self.0
                 .get(&question.id)
@@ -42,11 +42,11 @@ impl Judge for Key {
         ))
     }
 
-    fn normal(&self, _: &Question, answer: &str) -> Option<String> {
+    fn normal(&self, _: &RoundQuestion, answer: &str) -> Option<String> {
         (answer != "?").then(|| answer.to_string())
     }
 
-    fn verifies(&self, question: &Question) -> bool {
+    fn verifies(&self, question: &RoundQuestion) -> bool {
         self.0.contains_key(&question.id)
     }
 }
@@ -72,7 +72,7 @@ fn text(text: &str) -> Text {
     Text::cut(text.into(), 32)
 }
 
-fn plan(members: u8, questions: u16, group: u8, stake: impl Fn(u8) -> u64) -> Arc<Plan> {
+fn plan(members: u8, questions: u16, group: u8, stake: impl Fn(u8) -> u64) -> Arc<RoundPlan> {
     let mut config = toy::config(members.into());
     let weighting = Weighting::Stake;
     config.game = Game {
@@ -98,22 +98,27 @@ fn plan(members: u8, questions: u16, group: u8, stake: impl Fn(u8) -> u64) -> Ar
             )
             .unwrap();
     }
-    Arc::new(Plan::new(&config, config.swarm_id(), 0, roster.snapshot(0)))
+    Arc::new(RoundPlan::new(
+        &config,
+        config.swarm_id(),
+        0,
+        roster.snapshot(0),
+    ))
 }
 
 /// A round in which member m says `says[question][m]`; whoever is not listed is silent.
-fn round(plan: &Arc<Plan>, says: &[Vec<Says>]) -> Arc<Transcript> {
+fn round(plan: &Arc<RoundPlan>, says: &[Vec<Says>]) -> Arc<Transcript> {
     let mut transcript = Transcript::new(plan.clone());
     for (slot, question) in (0..).zip(says) {
         for (member, said) in (0..).zip(question) {
             let completions = said
                 .completions
                 .iter()
-                .map(|completion| Completion::untold((*completion).into()))
+                .map(|completion| SharedCompletion::untold((*completion).into()))
                 .collect();
             transcript
                 .shares
-                .insert((slot, member), Group { completions });
+                .insert((slot, member), CompletionGroup { completions });
             let critique = Critique {
                 endorsed: said.endorsed.map(text),
                 reason: text(""),
@@ -129,12 +134,16 @@ fn round(plan: &Arc<Plan>, says: &[Vec<Says>]) -> Arc<Transcript> {
     Arc::new(transcript)
 }
 
-fn winners(plan: &Arc<Plan>, says: &[Vec<Says>], truths: &[Option<&str>]) -> Vec<Option<Choice>> {
+fn winners(
+    plan: &Arc<RoundPlan>,
+    says: &[Vec<Says>],
+    truths: &[Option<&str>],
+) -> Vec<Option<Choice>> {
     let result = resolve(round(plan, says), &Key::new(plan, truths));
     result
-        .boards
+        .tallies
         .iter()
-        .map(|board| board.winner().cloned())
+        .map(|tally| tally.winner().cloned())
         .collect()
 }
 
@@ -179,7 +188,7 @@ fn completions_come_first_and_the_other_stages_choose_where_they_are_close() {
         let winner = winners(&plan, &all, &[Some("z")]).remove(0).unwrap();
         (
             winner.answer.to_string(),
-            winner.votes / u128::from(record::EVEN),
+            winner.votes / u128::from(vote_record::EVEN),
         )
     };
     // Members 1 and 2 sent one of two completions: half a vote for each of "b" and "c".
@@ -243,13 +252,15 @@ fn silence_where_votes_are_due_counts_as_wrong() {
 
 #[test]
 fn the_greatest_stakes_and_records_do_not_overflow() {
-    let plan = plan(4, 200, 16, |_| u64::MAX);
+    // More in sum no roster takes.
+    let stake = u64::MAX / 4;
+    let plan = plan(4, 200, 16, |_| stake);
     let mut says = vec![vec![always("a"); 4]; 200];
     says.iter_mut()
         .flatten()
         .for_each(|said| said.completions = vec!["a"; 16]);
     let all = winners(&plan, &says, &[Some("a"); 200]);
-    let most = u128::from(u64::MAX) * u128::from(record::CERTAIN * 200 / 201) * 16 * 4;
+    let most = u128::from(stake) * u128::from(vote_record::CERTAIN * 200 / 201) * 16 * 4;
     assert!(
         all.iter()
             .all(|winner| winner.as_ref().unwrap().votes == most)
@@ -320,7 +331,7 @@ proptest! {
         for (question, winner) in says.iter().zip(winners(&plan, &says, &[None; 4])) {
             let mut votes: HashMap<&str, u128> = HashMap::new();
             for completion in question.iter().flat_map(|said| &said.completions) {
-                *votes.entry(completion).or_default() += u128::from(record::EVEN);
+                *votes.entry(completion).or_default() += u128::from(vote_record::EVEN);
             }
             votes.remove("?");
             // Fewer than ten completions cannot be close without being equal.
@@ -354,7 +365,7 @@ fn bits(number: usize) -> [usize; 3] {
 type Act = (usize, usize, usize, usize);
 
 fn payoff(
-    plan: &Arc<Plan>,
+    plan: &Arc<RoundPlan>,
     signals: [[usize; 3]; 2],
     acts: [Act; 2],
     truths: [usize; 2],
@@ -379,8 +390,8 @@ fn payoff(
             };
             transcript.shares.insert(
                 (slot, member),
-                Group {
-                    completions: vec![Completion::untold(TRUTHS[share].into())],
+                CompletionGroup {
+                    completions: vec![SharedCompletion::untold(TRUTHS[share].into())],
                 },
             );
             transcript.critiques.insert((slot, member), critique);

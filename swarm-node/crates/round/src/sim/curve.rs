@@ -3,20 +3,20 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::super::question::Judge;
-use super::super::reward::Points;
 use super::driver::Driver;
 use super::run::{Simulation, SimulationError};
 use super::spec::{Role, Spec};
+use crate::question::Judge;
+use crate::reward::Points;
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CurvePoint {
+pub struct HostilityPoint {
     /// Hostile peers, in percent of all.
     pub hostile_percent: usize,
     /// Mean score of honest peers per round.
     pub honest_mean: f64,
-    /// Lowest score of an honest peer per round.
+    /// Lowest score of an honest peer per round; 0 without any.
     pub honest_min: f64,
     /// Mean score of hostile peers per round; 0 without any.
     pub hostile_mean: f64,
@@ -34,7 +34,7 @@ pub fn hostility_curve(
     roles: &[Role],
     percents: &[usize],
     driver: &mut dyn FnMut() -> Box<dyn Driver>,
-) -> Result<Vec<CurvePoint>, SimulationError> {
+) -> Result<Vec<HostilityPoint>, SimulationError> {
     percents
         .iter()
         .map(|percent| point(base, judge, roles, *percent, driver().as_mut()))
@@ -47,7 +47,7 @@ fn point(
     roles: &[Role],
     percent: usize,
     driver: &mut dyn Driver,
-) -> Result<CurvePoint, SimulationError> {
+) -> Result<HostilityPoint, SimulationError> {
     let count = base.peers.len() * percent / 100;
     let spec = base.clone().with_last(count, roles);
     let first_hostile = spec.peers.len() - count;
@@ -56,7 +56,7 @@ fn point(
     let report = Simulation::new(spec, judge.clone())?.run(driver);
     let scores: Vec<Points> = (0..peers).map(|peer| report.total(peer)).collect();
     let (honest, hostile) = scores.split_at(first_hostile);
-    Ok(CurvePoint {
+    Ok(HostilityPoint {
         hostile_percent: percent,
         honest_mean: mean(honest) / rounds,
         honest_min: honest.iter().min().copied().unwrap_or(0) as f64 / rounds,
@@ -70,7 +70,7 @@ fn mean(scores: &[Points]) -> f64 {
 }
 
 /// The table as comma-separated values with a header line.
-pub fn csv(points: &[CurvePoint]) -> String {
+pub fn csv(points: &[HostilityPoint]) -> String {
     let mut out =
         String::from("hostile_percent,honest_mean,honest_min,hostile_mean,settled_percent\n");
     for p in points {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::question::Question;
-use super::super::resolve::RoundResult;
-use super::super::state::Settlement;
-use super::super::work::{Answers, Critiques, Decisions, Task};
+use crate::question::RoundQuestion;
+use crate::resolve::RoundResult;
+use crate::state::Settlement;
+use crate::work::{Answers, Critiques, Decisions, StageTask};
 
 /// A task of one simulated peer.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Job {
     /// The peer's index in the simulation's specification.
     pub peer: usize,
     /// What it has to do.
-    pub task: Task,
+    pub task: StageTask,
 }
 
 /// Thinks for all peers of a simulation.
@@ -44,7 +44,7 @@ pub trait Driver {
     }
 
     /// A readable wrong answer that liars agree on.
-    fn wrong(&self, _question: &Question) -> String {
+    fn wrong(&self, _question: &RoundQuestion) -> String {
         "wrong".into()
     }
 }

@@ -3,14 +3,14 @@
 //! ```text
 //! Spec (peers, roles, network, crashes, seed)
 //!   │
-//!   ▼            all wishes of one virtual moment, as one batch
+//!   ▼            all tasks of one virtual moment, as one batch
 //! Simulation ───────────────────────────────► Driver (toy, or real models in parallel threads)
 //!   │  ▲                                         │
 //!   │  └───────── work after `compute_ms` ◄──────┘
 //!   ▼
-//! Report (results, scores, counters, digests)
+//! SimulationReport (results, scores, counters, digests)
 //! ```
-//! Every honest peer runs the same [`Core`](super::Core) as a daemon would. A hostile peer runs one
+//! Every honest peer runs the same [`Core`](crate::Core) as a daemon would. A hostile peer runs one
 //! too, and a [`hostile::Strategy`] twists its work and its messages. Publishing models gossip:
 //! what one member publishes reaches all, each after its own delay, unless the link loses it for
 //! good.
@@ -30,7 +30,7 @@ pub mod toy;
 
 pub use driver::{Driver, Job};
 pub use network::{Network, Partition};
-pub use report::{Report, RoundReport};
+pub use report::{RoundReport, SimulationReport};
 pub use run::Simulation;
 pub use spec::{Crash, PeerSpec, Role, Spec, simulated_key};
 

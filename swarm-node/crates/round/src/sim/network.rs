@@ -2,7 +2,7 @@
 
 use reproducible_ops::random::{block, key_from};
 
-use super::super::clock::Millis;
+use crate::clock::Millis;
 
 /// Behaviour of all links.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,13 +54,13 @@ impl Default for Network {
 
 /// The fates of messages, fixed by a seed.
 #[derive(Clone, Debug)]
-pub struct Weather {
+pub struct NetworkModel {
     network: Network,
     key: [u32; 2],
     loss: u32,
 }
 
-impl Weather {
+impl NetworkModel {
     /// The weather of a seed.
     pub fn new(network: Network, seed: u64) -> Self {
         let mut job = [0; 32];
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn arrivals(network: Network, sent: Millis) -> Vec<Option<Millis>> {
-        let weather = Weather::new(network, 5);
+        let weather = NetworkModel::new(network, 5);
         (0..2_000)
             .map(|message| weather.arrival(1, 9, message, sent))
             .collect()
@@ -151,7 +151,7 @@ mod tests {
                 .flatten()
                 .all(|at| at >= 220)
         );
-        let weather = Weather::new(network, 5);
+        let weather = NetworkModel::new(network, 5);
         assert!(weather.arrival(6, 9, 1, 0).is_some_and(|at| at <= 80));
     }
 }

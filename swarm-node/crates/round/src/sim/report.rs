@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use swarm_identity::Place;
 use swarm_identity::digest::{Digest32, Hasher};
 use swarm_identity::key::PeerId;
 
-use super::super::book::Evidence;
-use super::super::clock::Round;
-use super::super::gate::Counters;
-use super::super::payload::Stage;
-use super::super::resolve::RoundResult;
-use super::super::reward::{Points, Rows};
-use super::super::state::Settlement;
+use crate::clock::Round;
+use crate::message_log::Evidence;
+use crate::payload::Stage;
+use crate::rejection::{Counters, Withheld};
+use crate::resolve::RoundResult;
+use crate::reward::{Points, Rows};
+use crate::state::Settlement;
 
 /// One round, seen from all peers.
 #[derive(Clone, Debug, Default)]
@@ -28,13 +29,11 @@ pub struct RoundReport {
 impl RoundReport {
     pub(super) fn note(&mut self, result: &Arc<RoundResult>) {
         *self.digests.entry(result.digest).or_insert(0) += 1;
-        let count =
-            |result: &Arc<RoundResult>| self.digests.get(&result.digest).copied().unwrap_or(0);
-        if self
-            .result
-            .as_ref()
-            .is_none_or(|best| count(result) > count(best))
-        {
+        let is_most = match &self.result {
+            Some(best) => self.digests[&result.digest] > self.digests[&best.digest],
+            None => true,
+        };
+        if is_most {
             self.result = Some(result.clone());
         }
     }
@@ -51,7 +50,7 @@ impl RoundReport {
 
 /// The outcome of a simulation.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct SimulationReport {
     /// Identities by peer index.
     pub peers: Vec<PeerId>,
     /// Rounds in order.
@@ -62,11 +61,13 @@ pub struct Report {
     pub evidence: BTreeMap<PeerId, Evidence>,
     /// Stages that peers sat out.
     pub missed: Vec<(usize, Round, Stage)>,
+    /// Messages that peers kept back, with their places.
+    pub withheld: Vec<(usize, Place, Withheld)>,
     /// Messages delivered.
     pub deliveries: u64,
 }
 
-impl Report {
+impl SimulationReport {
     /// A digest over the agreed result of every round: equal digests, equal histories.
     pub fn transcript_digest(&self) -> Digest32 {
         let digests = self
@@ -80,19 +81,21 @@ impl Report {
             .finish()
     }
 
-    /// A peer's rewards in each round.
+    /// A peer's rewards in each round that has a result.
+    ///
+    /// # Panics
+    /// If there is no peer of this index.
     pub fn rows(&self, peer: usize) -> Vec<Rows> {
-        let Some(id) = self.peers.get(peer) else {
-            return Vec::new();
-        };
-        let of_round = |round: &RoundReport| {
-            let scores = &round.result.as_ref()?.scores;
-            scores
-                .iter()
-                .find(|score| score.peer == *id)
-                .map(|score| score.rows)
-        };
-        self.rounds.values().filter_map(of_round).collect()
+        let id = self.peers[peer];
+        let results = self
+            .rounds
+            .values()
+            .filter_map(|round| round.result.as_ref());
+        results
+            .flat_map(|result| &result.scores)
+            .filter(|score| score.peer == id)
+            .map(|score| score.rows)
+            .collect()
     }
 
     /// A peer's score over all rounds.

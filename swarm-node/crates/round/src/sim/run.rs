@@ -4,24 +4,26 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
+use swarm_identity::digest::Digest32;
 use swarm_identity::key::{KeyError, SignatureMemo};
+use swarm_identity::{MemoryTable, NodeKey, Place, Signer};
 use thiserror::Error;
 
-use super::super::clock::{Clock, Millis, Position, Window};
-use super::super::config::ConfigError;
-use super::super::gate::Link;
-use super::super::membership::{Member, RegisterError, Roster};
-use super::super::payload::Stage;
-use super::super::phase::Phase;
-use super::super::question::Judge;
-use super::super::resolve::RoundResult;
-use super::super::state::{Core, Input, Output, Settlement, Setup};
-use super::super::work::Work;
 use super::driver::{Driver, Job};
 use super::hostile::{Attacker, Strategy, strategy};
-use super::network::Weather;
-use super::report::Report;
-use super::spec::{Role, Spec};
+use super::network::NetworkModel;
+use super::report::SimulationReport;
+use super::spec::{PeerSpec, Role, Spec};
+use crate::allowance::Link;
+use crate::clock::{Clock, Millis, Position, Round, Window};
+use crate::config::SwarmConfigError;
+use crate::membership::{Member, RegisterError, Roster};
+use crate::payload::{Kind, Stage};
+use crate::phase::Phase;
+use crate::question::Judge;
+use crate::resolve::RoundResult;
+use crate::state::{Core, CoreSetup, Input, Output, Settlement};
+use crate::work::Work;
 
 /// Why a specification cannot be simulated.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -29,17 +31,21 @@ use super::spec::{Role, Spec};
 pub enum SimulationError {
     /// The swarm's configuration is out of its limits.
     #[error("the simulated swarm: {0}")]
-    Config(#[from] ConfigError),
+    Config(#[from] SwarmConfigError),
     /// A derived secret is no key.
     #[error("a simulated peer's key: {0}; take another seed")]
     Key(#[from] KeyError),
+    /// A crash of a peer that does not exist.
+    #[error("peer {0} crashes, but there are only {1} peers")]
+    Crash(usize, usize),
     /// A peer cannot be registered.
     #[error("a simulated peer: {0}")]
     Register(#[from] RegisterError),
 }
 
+/// What happens to a peer.
 #[derive(Clone, Debug)]
-enum Happening {
+enum EventKind {
     Tick,
     Input(Input),
     Crash,
@@ -51,7 +57,7 @@ struct Event {
     at: Millis,
     order: u64,
     peer: usize,
-    what: Happening,
+    what: EventKind,
 }
 
 impl PartialEq for Event {
@@ -74,7 +80,9 @@ impl Ord for Event {
 struct Peer {
     role: Role,
     skew: i64,
-    setup: Setup,
+    setup: CoreSetup,
+    /// The key with its sign-once table, which outlives crashes like a file.
+    signer: Signer<MemoryTable>,
     /// `None` while crashed.
     core: Option<Core>,
     strategy: Option<Box<dyn Strategy>>,
@@ -89,37 +97,67 @@ impl Peer {
     fn global(&self, local: Millis) -> Millis {
         local.saturating_add_signed(self.skew.saturating_neg())
     }
+
+    /// Signs through the table, at once, and tells the core, which answers.
+    fn sign(&mut self, place: Place, digest: &Digest32, now: Millis) -> Vec<Output> {
+        let local = self.local(now);
+        let Some(core) = &mut self.core else {
+            return Vec::new();
+        };
+        let answer = match self.signer.sign(&place, digest) {
+            Ok(signature) => Input::Signed(place, signature),
+            Err(_) => Input::Refused(place),
+        };
+        core.handle(answer, local)
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "a table in memory has nothing to fail at"
+    )]
+    fn forget_before(&self, round: Round) {
+        let swarm = self.setup.config.swarm_id();
+        for kind in Kind::ALL {
+            let forgotten = self.signer.forget_before(&swarm, kind as u8, round);
+            forgotten.expect("invariant: a table in memory can be written");
+        }
+    }
 }
 
 /// A swarm on virtual time.
 pub struct Simulation {
     spec: Spec,
     clock: Clock,
-    weather: Weather,
+    network: NetworkModel,
     peers: Vec<Peer>,
     queue: BinaryHeap<Reverse<Event>>,
     order: u64,
     jobs: Vec<Job>,
     results: Vec<(usize, Arc<RoundResult>)>,
     settlements: Vec<(usize, Settlement)>,
-    report: Report,
+    report: SimulationReport,
 }
 
 impl Simulation {
     /// Prepares a simulation: keys, roster, cores at time 0.
     ///
     /// # Errors
-    /// A configuration out of its limits, or too many peers.
+    /// A configuration out of its limits, too many peers, or a crash of a peer that is not there.
     pub fn new(spec: Spec, judge: Arc<dyn Judge>) -> Result<Self, SimulationError> {
         let peers = build_peers(&spec, judge)?;
-        let report = Report {
-            peers: peers.iter().map(|peer| peer.setup.key.peer()).collect(),
+        for crash in &spec.crashes {
+            if crash.peer >= peers.len() {
+                return Err(SimulationError::Crash(crash.peer, peers.len()));
+            }
+        }
+        let report = SimulationReport {
+            peers: peers.iter().map(|peer| peer.setup.peer).collect(),
             counters: vec![Default::default(); peers.len()],
-            ..Report::default()
+            ..SimulationReport::default()
         };
         let mut simulation = Self {
             clock: Clock::new(&spec.swarm),
-            weather: Weather::new(spec.network.clone(), spec.seed),
+            network: NetworkModel::new(spec.network.clone(), spec.seed),
             peers,
             queue: BinaryHeap::new(),
             order: 0,
@@ -129,23 +167,23 @@ impl Simulation {
             report,
             spec,
         };
-        simulation.plant();
+        simulation.schedule_first();
         Ok(simulation)
     }
 
     /// First events: every peer's first tick, and the crashes.
-    fn plant(&mut self) {
+    fn schedule_first(&mut self) {
         for peer in 0..self.peers.len() {
             self.schedule_tick(peer);
         }
         for crash in self.spec.crashes.clone() {
-            self.schedule(crash.at, crash.peer, Happening::Crash);
-            self.schedule(crash.back, crash.peer, Happening::Restart);
+            self.schedule(crash.at, crash.peer, EventKind::Crash);
+            self.schedule(crash.back, crash.peer, EventKind::Restart);
         }
     }
 
-    /// Plays all rounds, or as many as the driver wants, and lets the driver think.
-    pub fn run(mut self, driver: &mut dyn Driver) -> Report {
+    /// Plays all rounds, or as many as the driver wants, and lets the driver work.
+    pub fn run(mut self, driver: &mut dyn Driver) -> SimulationReport {
         let end = self.clock.start(Position {
             round: self.spec.rounds,
             window: Window::ShareSeal,
@@ -162,18 +200,18 @@ impl Simulation {
             .filter(|now| *now <= end + slack && !driver.is_over())
         {
             while let Some(event) = self.pop(now) {
-                self.happen(event);
+                self.dispatch(event);
             }
             if now < end {
-                self.think(now, driver);
+                self.drive(now, driver);
             }
         }
-        // The last round is settled at the very end, when nobody thinks any more.
+        // The last round is settled at the very end, when nobody has work any more.
         self.settle(driver);
         self.finish()
     }
 
-    fn finish(mut self) -> Report {
+    fn finish(mut self) -> SimulationReport {
         for index in 0..self.peers.len() {
             self.bank_counters(index);
         }
@@ -191,7 +229,7 @@ impl Simulation {
         self.queue.pop().map(|Reverse(event)| event)
     }
 
-    fn schedule(&mut self, at: Millis, peer: usize, what: Happening) {
+    fn schedule(&mut self, at: Millis, peer: usize, what: EventKind) {
         self.order += 1;
         self.queue.push(Reverse(Event {
             at,
@@ -202,12 +240,10 @@ impl Simulation {
     }
 
     fn schedule_tick(&mut self, index: usize) {
-        let Some(peer) = self.peers.get(index) else {
-            return;
-        };
+        let peer = &self.peers[index];
         if let Some(core) = &peer.core {
             let at = peer.global(core.next_tick());
-            self.schedule(at, index, Happening::Tick);
+            self.schedule(at, index, EventKind::Tick);
         }
     }
 }
@@ -228,82 +264,81 @@ fn build_peers(spec: &Spec, judge: Arc<dyn Judge>) -> Result<Vec<Peer>, Simulati
         )?;
     }
     let memo = Arc::new(SignatureMemo::default());
-    let build = |(index, key)| {
-        let (config, judge, memo) = (spec.swarm.clone(), judge.clone(), memo.clone());
-        build_peer(
-            spec,
-            index,
-            Setup {
-                config,
-                key,
-                judge,
-                memo,
-                roster: roster.clone(),
-            },
-        )
-    };
-    keys.into_iter().enumerate().map(build).collect()
+    let mut peers = Vec::with_capacity(keys.len());
+    for (index, key) in keys.into_iter().enumerate() {
+        let setup = CoreSetup {
+            config: spec.swarm.clone(),
+            peer: key.peer(),
+            salts: key.salt_key(),
+            judge: judge.clone(),
+            memo: memo.clone(),
+            roster: roster.clone(),
+        };
+        peers.push(build_peer(spec, index, key, setup)?);
+    }
+    Ok(peers)
 }
 
-fn build_peer(spec: &Spec, index: usize, setup: Setup) -> Result<Peer, SimulationError> {
-    let (role, skew) = spec
-        .peers
-        .get(index)
-        .map_or((Role::Silent, 0), |peer| (peer.role, peer.skew_ms));
+fn build_peer(
+    spec: &Spec,
+    index: usize,
+    key: NodeKey,
+    setup: CoreSetup,
+) -> Result<Peer, SimulationError> {
+    let PeerSpec { role, skew_ms, .. } = spec.peers[index];
     let core = Core::new(setup.clone(), 0)?;
-    let attacker = Attacker::new(setup.key.clone(), *core.swarm(), spec.seed, index);
     Ok(Peer {
         role,
-        skew,
+        skew: skew_ms,
+        attacker: Attacker::new(key.clone(), *core.swarm(), spec.seed, index),
+        signer: Signer::new(key, MemoryTable::default()),
         core: Some(core),
         strategy: strategy(role),
-        attacker,
         setup,
     })
 }
 
 // Events.
 impl Simulation {
-    fn happen(&mut self, event: Event) {
+    fn dispatch(&mut self, event: Event) {
         let Event { at, peer, what, .. } = event;
         match what {
-            Happening::Tick => {
+            EventKind::Tick => {
                 self.input(peer, Input::Tick, at);
                 self.schedule_tick(peer);
             }
-            Happening::Input(input) => self.input(peer, input, at),
-            Happening::Crash => self.crash(peer),
-            Happening::Restart => self.restart(peer, at),
+            EventKind::Input(input) => self.input(peer, input, at),
+            EventKind::Crash => self.crash(peer),
+            EventKind::Restart => self.restart(peer, at),
         }
     }
 
     fn crash(&mut self, index: usize) {
         self.bank_counters(index);
-        if let Some(peer) = self.peers.get_mut(index) {
-            peer.core = None;
-        }
+        self.peers[index].core = None;
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "the same configuration was taken at the beginning"
+    )]
     fn restart(&mut self, index: usize, now: Millis) {
-        if let Some(peer) = self.peers.get_mut(index) {
-            // The configuration was valid when the simulation began.
-            peer.core = Core::new(peer.setup.clone(), peer.local(now)).ok();
-        }
+        let peer = &mut self.peers[index];
+        let core = Core::new(peer.setup.clone(), peer.local(now));
+        peer.core = Some(core.expect("invariant: the configuration is valid"));
         self.schedule_tick(index);
     }
 
     fn bank_counters(&mut self, index: usize) {
-        let core = self.peers.get(index).and_then(|peer| peer.core.as_ref());
-        if let (Some(core), Some(sum)) = (core, self.report.counters.get_mut(index)) {
-            sum.add(core.counters());
+        if let Some(core) = &self.peers[index].core {
+            self.report.counters[index].add(core.counters());
         }
     }
 
     fn input(&mut self, index: usize, input: Input, now: Millis) {
-        let Some(peer) = self.peers.get_mut(index) else {
-            return;
-        };
+        let peer = &mut self.peers[index];
         let local = peer.local(now);
+        // A peer that is down hears nothing.
         let Some(core) = &mut peer.core else { return };
         let mut sends = Vec::new();
         if let (Some(strategy), Input::Envelope(_, bytes)) = (&mut peer.strategy, &input) {
@@ -318,10 +353,14 @@ impl Simulation {
     }
 
     fn output(&mut self, index: usize, output: Output, now: Millis, sends: &mut Vec<Arc<[u8]>>) {
-        let Some(peer) = self.peers.get_mut(index) else {
-            return;
-        };
+        let peer = &mut self.peers[index];
         match output {
+            Output::Sign { place, digest } => {
+                for output in peer.sign(place, &digest, now) {
+                    self.output(index, output, now, sends);
+                }
+            }
+            Output::ForgetBefore(round) => peer.forget_before(round),
             Output::Broadcast(bytes) => match &mut peer.strategy {
                 Some(strategy) => sends.extend(strategy.send(bytes, &mut peer.attacker)),
                 None => self.publish_all(index, vec![bytes], now),
@@ -354,6 +393,7 @@ impl Simulation {
                     .or_insert(*evidence);
             }
             Output::Missed(round, stage) => self.report.missed.push((index, round, stage)),
+            Output::Withheld(place, why) => self.report.withheld.push((index, place, why)),
             _ => {}
         }
     }
@@ -361,13 +401,11 @@ impl Simulation {
     fn publish_all(&mut self, from: usize, messages: Vec<Arc<[u8]>>, now: Millis) {
         for bytes in messages {
             let message = fingerprint(&bytes);
-            let Some(link) = self.report.peers.get(from).copied().map(Link) else {
-                return;
-            };
+            let link = Link(self.report.peers[from]);
             for to in (0..self.peers.len()).filter(|to| *to != from) {
-                if let Some(at) = self.weather.arrival(from, to, message, now) {
+                if let Some(at) = self.network.arrival(from, to, message, now) {
                     let input = Input::Envelope(link, bytes.clone());
-                    self.schedule(at, to, Happening::Input(input));
+                    self.schedule(at, to, EventKind::Input(input));
                 }
             }
         }
@@ -381,10 +419,10 @@ fn fingerprint(bytes: &[u8]) -> u64 {
         .map_or(bytes.len() as u64, |tail| u64::from_le_bytes(*tail))
 }
 
-// Thinking.
+// What peers think.
 impl Simulation {
-    /// Hands the wishes of this moment to the driver, stage by stage, then the results.
-    fn think(&mut self, now: Millis, driver: &mut dyn Driver) {
+    /// Hands the work of this moment to the driver, stage by stage, then the results.
+    fn drive(&mut self, now: Millis, driver: &mut dyn Driver) {
         let mut stages: BTreeMap<Stage, Vec<Job>> = BTreeMap::new();
         for job in self.jobs.drain(..) {
             stages.entry(job.task.stage).or_default().push(job);
@@ -416,10 +454,7 @@ impl Simulation {
     }
 
     fn hand_in(&mut self, job: &Job, work: Work, now: Millis, driver: &dyn Driver) {
-        let Some(peer) = self.peers.get_mut(job.peer) else {
-            return;
-        };
-        let work = match &mut peer.strategy {
+        let work = match &mut self.peers[job.peer].strategy {
             Some(strategy) => strategy.work(work, &job.task, &|question| driver.wrong(question)),
             None => Some(work),
         };
@@ -428,7 +463,7 @@ impl Simulation {
             self.schedule(
                 now + self.spec.compute_ms,
                 job.peer,
-                Happening::Input(input),
+                EventKind::Input(input),
             );
         }
     }
@@ -446,16 +481,9 @@ impl Simulation {
             return;
         }
         for (index, result) in &results {
-            if self
-                .peers
-                .get(*index)
-                .is_some_and(|peer| peer.role == Role::Honest)
-            {
-                self.report
-                    .rounds
-                    .entry(result.transcript.plan.round)
-                    .or_default()
-                    .note(result);
+            if self.peers[*index].role == Role::Honest {
+                let round = result.transcript.plan.round;
+                self.report.rounds.entry(round).or_default().note(result);
             }
         }
         driver.learn(&results);

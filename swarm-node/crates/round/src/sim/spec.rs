@@ -5,9 +5,9 @@ use std::sync::Arc;
 use swarm_identity::digest::Hasher;
 use swarm_identity::key::{KeyError, NodeKey};
 
-use super::super::clock::Millis;
-use super::super::config::SwarmConfig;
 use super::network::Network;
+use crate::clock::Millis;
+use crate::config::SwarmConfig;
 
 /// A simulation's specification. Same specification, same report.
 #[derive(Clone, Debug)]

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use swarm_identity::key::PublicKey;
 
-use super::super::clock::{Clock, Position, Window};
-use super::super::envelope::Envelope;
-use super::super::gate::Rejection;
-use super::super::reward::EQUIVOCATION;
 use super::toy::{self, ToyDriver, ToyJudge};
 use super::*;
+use crate::clock::{Clock, Position, Window};
+use crate::envelope::Envelope;
+use crate::rejection::Rejection;
+use crate::reward::EQUIVOCATION;
 
 const SKILL: u32 = 65;
 
-fn play(spec: Spec) -> Report {
+fn play(spec: Spec) -> SimulationReport {
     let mut driver = ToyDriver::new(SKILL, spec.seed);
     Simulation::new(spec, std::sync::Arc::new(ToyJudge))
         .unwrap()
@@ -66,7 +66,7 @@ fn one_seed_one_history() {
 }
 
 /// Rewards of the first `count` peers, round by round.
-fn rows(report: &Report, count: usize) -> Vec<Vec<super::super::reward::Rows>> {
+fn rows(report: &SimulationReport, count: usize) -> Vec<Vec<crate::reward::Rows>> {
     (0..count).map(|peer| report.rows(peer)).collect()
 }
 
@@ -265,7 +265,7 @@ fn a_crashed_peer_sits_out_and_returns() {
 
 #[test]
 fn the_curve_falls_only_when_liars_outvote() {
-    let judge: std::sync::Arc<dyn super::super::question::Judge> = std::sync::Arc::new(ToyJudge);
+    let judge: std::sync::Arc<dyn crate::question::Judge> = std::sync::Arc::new(ToyJudge);
     let base = toy::spec(20, 2, 3);
     let mut driver = || -> Box<dyn Driver> { Box::new(ToyDriver::new(SKILL, 3)) };
     let points =

@@ -1,24 +1,26 @@
-//! The toy twin of a task and its models: numbers for answers, skill for thought.
+//! A task and models simple enough for tests: questions whose right answer is a number.
 //!
-//! The truth of a question is a number below 1000 taken from its seed. A toy peer believes the
-//! truth with its skill's probability, and one of the next three numbers otherwise.
+//! The right answer is a number below 1000 that is taken from the question's seed, so every node
+//! computes it. A toy peer has a *skill*, the probability with which a completion of it is right;
+//! otherwise the completion is one of the next three numbers. All randomness is Philox of a seed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reproducible_ops::random::{block, key_from};
 
-use super::super::completion::Completion;
-use super::super::config::{Game, SwarmConfig, Weighting, Windows};
-use super::super::question::{Judge, Question};
-use super::super::resolve::RoundResult;
-use super::super::work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions};
 use super::driver::{Driver, Job};
 use super::network::Network;
 use super::spec::{PeerSpec, Role, Spec};
+use crate::completion::SharedCompletion;
+use crate::config::{Game, SwarmConfig, Weighting, Windows};
+use crate::question::{Judge, RoundQuestion};
+use crate::resolve::RoundResult;
+use crate::work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions};
 
-/// A swarm of `peers` in which everybody treats both common questions and about one practice
-/// question.
+/// The configuration of a swarm of `peers` members. Each round has one practice question per
+/// member, which one member answers, and two common questions, which all members answer, critique
+/// and decide.
 pub fn config(peers: u16) -> SwarmConfig {
     let game = Game {
         topics: 4,
@@ -63,12 +65,12 @@ pub fn spec(peers: u16, rounds: u64, seed: u64) -> Spec {
 pub struct ToyJudge;
 
 /// The right answer.
-pub fn truth(question: &Question) -> u64 {
+pub fn truth(question: &RoundQuestion) -> u64 {
     question.seed() % 1000
 }
 
 impl Judge for ToyJudge {
-    fn score(&self, question: &Question, answer: &str) -> f32 {
+    fn score(&self, question: &RoundQuestion, answer: &str) -> f32 {
         if parse(answer) == Some(truth(question)) {
             1.0
         } else {
@@ -76,7 +78,7 @@ impl Judge for ToyJudge {
         }
     }
 
-    fn normal(&self, _question: &Question, answer: &str) -> Option<String> {
+    fn normal(&self, _question: &RoundQuestion, answer: &str) -> Option<String> {
         parse(answer).map(|number| number.to_string())
     }
 }
@@ -108,7 +110,7 @@ impl ToyDriver {
     }
 
     /// What a peer believes when it thinks about a question for the `sample`-th time.
-    fn belief(&self, peer: usize, question: &Question, sample: u32) -> u64 {
+    fn belief(&self, peer: usize, question: &RoundQuestion, sample: u32) -> u64 {
         let seed = question.seed();
         let [luck, error, ..] = block(
             [peer as u32, seed as u32, (seed >> 32) as u32, sample],
@@ -121,6 +123,15 @@ impl ToyDriver {
             1 + u64::from(error % 3)
         };
         truth(question) + slip
+    }
+
+    fn group(&self, job: &Job, asked: &Asked) -> Vec<SharedCompletion> {
+        (0..job.task.group.into())
+            .map(|sample| {
+                let belief = self.belief(job.peer, &asked.question, sample);
+                SharedCompletion::untold(belief.to_string())
+            })
+            .collect()
     }
 
     fn critique(&self, peer: usize, asked: &Asked) -> (u16, CritiqueText) {
@@ -169,21 +180,15 @@ fn decide(asked: &Asked) -> (u16, DecisionText) {
 
 impl Driver for ToyDriver {
     fn answers(&mut self, jobs: &[Job]) -> Vec<Answers> {
-        let group = |job: &Job, asked: &Asked| {
-            let samples = 0..u32::from(job.task.group);
-            let belief = |sample| self.belief(job.peer, &asked.question, sample).to_string();
-            samples
-                .map(|sample| Completion::untold(belief(sample)))
-                .collect()
-        };
-        let answers = |job: &Job| {
-            job.task
-                .asked
-                .iter()
-                .map(|asked| (asked.slot, group(job, asked)))
-                .collect()
-        };
-        jobs.iter().map(answers).collect()
+        jobs.iter()
+            .map(|job| {
+                job.task
+                    .asked
+                    .iter()
+                    .map(|asked| (asked.slot, self.group(job, asked)))
+                    .collect()
+            })
+            .collect()
     }
 
     fn critiques(&mut self, jobs: &[Job]) -> Vec<Critiques> {
@@ -210,7 +215,7 @@ impl Driver for ToyDriver {
         }
     }
 
-    fn wrong(&self, question: &Question) -> String {
+    fn wrong(&self, question: &RoundQuestion) -> String {
         (truth(question) + 1).to_string()
     }
 }

@@ -1,11 +1,20 @@
 //! Behaviour of one core.
 
 use proptest::prelude::*;
+use swarm_identity::key::{NodeKey, SignatureMemo};
+use swarm_identity::{MemoryTable, SignOnce, Signer};
 
-use super::super::completion::{Completion, LogProb};
-use super::super::payload::{Critique, Decision, Group};
-use super::super::sim::toy::{self, ToyJudge, truth};
 use super::*;
+use crate::allowance::EARLY_PER_LINK;
+use crate::codec;
+use crate::completion::{LogProb, SharedCompletion};
+use crate::envelope::{Header, sign_envelope};
+use crate::membership::Roster;
+use crate::payload::{Attest, CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
+use crate::resolve::RoundResult;
+use crate::seal::{SealContext, salted};
+use crate::sim::toy::{self, ToyJudge, truth};
+use crate::work::{self, StageTask};
 
 const PEERS: u8 = 4;
 
@@ -17,13 +26,14 @@ fn swarm() -> SwarmId {
     toy::config(PEERS.into()).swarm_id()
 }
 
-fn setup(me: u8) -> Setup {
+fn setup(me: u8) -> CoreSetup {
     let mut roster = Roster::default();
     (0..PEERS).for_each(|i| roster.register(Member::new(key(i).peer()), 0).unwrap());
     let (judge, memo) = (Arc::new(ToyJudge), Arc::new(SignatureMemo::default()));
-    Setup {
+    CoreSetup {
         config: Arc::new(toy::config(PEERS.into())),
-        key: key(me),
+        peer: key(me).peer(),
+        salts: key(me).salt_key(),
         judge,
         memo,
         roster,
@@ -32,6 +42,31 @@ fn setup(me: u8) -> Setup {
 
 fn core() -> Core {
     Core::new(setup(0), 0).unwrap()
+}
+
+fn signer(me: u8) -> Signer<MemoryTable> {
+    Signer::new(key(me), MemoryTable::default())
+}
+
+/// Answers every wish for a signature at once, as a shell does, and returns all outputs.
+fn sign_all(
+    core: &mut Core,
+    signer: &Signer<impl SignOnce>,
+    outputs: Vec<Output>,
+    now: Millis,
+) -> Vec<Output> {
+    let mut all = Vec::new();
+    for output in outputs {
+        if let Output::Sign { place, digest } = output {
+            let answer = match signer.sign(&place, &digest) {
+                Ok(signature) => Input::Signed(place, signature),
+                Err(_) => Input::Refused(place),
+            };
+            all.extend(core.handle(answer, now));
+        }
+        all.push(output);
+    }
+    all
 }
 
 /// The start of a window of round 0.
@@ -48,7 +83,7 @@ fn message(from: u8, kind: Kind, slot: u16, payload: &[u8]) -> Arc<[u8]> {
         peer: key(from).peer(),
         sequence: 0,
     };
-    seal_envelope(&header, payload, &key(from)).unwrap().into()
+    sign_envelope(&header, payload, &key(from)).unwrap().into()
 }
 
 fn rejection(outputs: &[Output]) -> Option<Rejection> {
@@ -82,7 +117,7 @@ fn sealed(from: u8, stage: Stage, slot: u16, body: &[u8]) -> (Vec<u8>, Vec<u8>) 
 const COMMON: u16 = PEERS as u16;
 
 fn group(text: &str) -> Vec<u8> {
-    let completions = vec![Completion::untold(text.into())];
+    let completions = vec![SharedCompletion::untold(text.into())];
     codec::encode(&work::group(completions, &toy::config(PEERS.into()).game).unwrap()).unwrap()
 }
 
@@ -179,7 +214,7 @@ fn content_is_judged_by_assignment_seal_and_bounds() {
     let malformed = message(3, Kind::ShareReveal, COMMON, &trailing);
     assert_eq!(send(&mut core, &malformed, now), Some(Rejection::Malformed));
     let active = core.active.as_ref().unwrap();
-    assert_eq!(active.book.transcript().shares.len(), 1);
+    assert_eq!(active.log.transcript().shares.len(), 1);
 }
 
 #[test]
@@ -212,7 +247,7 @@ fn equivocation_drops_both_words_and_keeps_them_as_evidence() {
     assert_eq!(send(&mut core, &first, now), Some(Rejection::Duplicate));
     let active = core.active.as_ref().unwrap();
     assert_eq!(
-        active.book.transcript().equivocations.values().sum::<u32>(),
+        active.log.transcript().equivocations.values().sum::<u32>(),
         1
     );
 }
@@ -253,7 +288,7 @@ fn early_messages_are_bounded_per_link() {
 
 #[test]
 fn a_round_of_one_goes_through_every_phase_and_stage() {
-    let mut core = core();
+    let (mut core, signer) = (core(), signer(0));
     let mut seen = Vec::new();
     let mut broadcasts = 0;
     let end = core.clock().start(Position {
@@ -266,7 +301,8 @@ fn a_round_of_one_goes_through_every_phase_and_stage() {
         now = core.next_tick();
         inputs.push_back(Input::Tick);
         while let Some(input) = inputs.pop_front() {
-            for output in core.handle(input, now) {
+            let outputs = core.handle(input, now);
+            for output in sign_all(&mut core, &signer, outputs, now) {
                 match output {
                     Output::Entered(phase) => seen.push(phase),
                     Output::Broadcast(_) => broadcasts += 1,
@@ -292,15 +328,19 @@ fn a_round_of_one_goes_through_every_phase_and_stage() {
     // Three seals, an attestation, and a reveal per assigned question and stage.
     let practice = broadcasts - 4 - 3 * 2;
     assert!((0..=4).contains(&practice));
+    assert_eq!(
+        Withheld::ALL.map(|why| core.counters().withheld(why)),
+        [0; 3]
+    );
 }
 
-fn right_work(task: &Task) -> Work {
+fn right_work(task: &StageTask) -> Work {
     let right = |asked: &work::Asked| truth(&asked.question).to_string();
     let slots = task.asked.iter().map(|asked| (asked.slot, right(asked)));
     match task.stage {
         Stage::Share => Work::Answers(
             slots
-                .map(|(slot, text)| (slot, vec![Completion::untold(text); 4]))
+                .map(|(slot, text)| (slot, vec![SharedCompletion::untold(text); 4]))
                 .collect(),
         ),
         Stage::Critique => {
@@ -321,7 +361,7 @@ fn right_work(task: &Task) -> Work {
 }
 
 fn check_full_pay(result: &RoundResult) {
-    use super::super::reward::{CORRECTNESS, CRITIQUE, DECISION, FORESEEN, FORMAT};
+    use crate::reward::{CORRECTNESS, CRITIQUE, DECISION, FORESEEN, FORMAT};
     for score in &result.scores {
         let full = CORRECTNESS + FORMAT + CRITIQUE + DECISION + FORESEEN;
         // The silent others saw no practice, so nothing, and are due everything.
@@ -371,7 +411,7 @@ fn a_registration_counts_from_the_next_round() {
     let seal = message(9, Kind::ShareSeal, STAGE_SLOT, b"");
     assert_eq!(send(&mut core, &seal, now), Some(Rejection::NotMember));
     core.handle(Input::Tick, now + core.clock().length());
-    assert_eq!(core.active.as_ref().unwrap().book.plan().members.len(), 5);
+    assert_eq!(core.active.as_ref().unwrap().log.plan().members.len(), 5);
 }
 
 #[test]
@@ -397,12 +437,12 @@ enum Act {
     Work(u64, Work),
 }
 
-fn completion() -> impl Strategy<Value = Completion> {
+fn completion() -> impl Strategy<Value = SharedCompletion> {
     let logp = prop::collection::vec((-9f32..0.0).prop_map(LogProb::of), 0..40);
-    (".{0,40}", any::<Option<u32>>(), logp).prop_map(|(text, end, logp)| Completion {
+    (".{0,40}", any::<Option<u32>>(), logp).prop_map(|(text, end, logp)| SharedCompletion {
         end,
         logp,
-        ..Completion::untold(text)
+        ..SharedCompletion::untold(text)
     })
 }
 
@@ -477,7 +517,7 @@ fn input(core: &Core, act: Act) -> Input {
                 peer,
                 sequence: 0,
             };
-            let mut bytes = seal_envelope(&header, &payload, &key(from)).unwrap();
+            let mut bytes = sign_envelope(&header, &payload, &key(from)).unwrap();
             if let Some((place, value)) = damage {
                 let length = bytes.len();
                 bytes[usize::from(place) % length] ^= value;
@@ -514,7 +554,7 @@ proptest! {
     #[test]
     fn bodies_survive_the_codec(completions in prop::collection::vec(completion(), 1..16), none: bool) {
         let group = work::group(completions.clone(), &toy::config(PEERS.into()).game).unwrap();
-        prop_assert_eq!(&codec::decode::<Group>(&codec::encode(&group).unwrap()).unwrap(), &group);
+        prop_assert_eq!(&codec::decode::<CompletionGroup>(&codec::encode(&group).unwrap()).unwrap(), &group);
         let text = completions[0].text.as_str().to_owned();
         let endorsed = (!none).then(|| text.clone());
         let critique = work::critique(work::CritiqueText { endorsed, reason: text.clone() }, 64);
@@ -525,10 +565,12 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_no_trouble_to_any_body(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = codec::decode::<Group>(&bytes);
+        let _ = codec::decode::<CompletionGroup>(&bytes);
         let _ = codec::decode::<Critique>(&bytes);
         let _ = codec::decode::<Decision>(&bytes);
         let _ = codec::decode::<Seals>(&bytes);
         let _ = codec::decode::<Attest>(&bytes);
     }
 }
+
+mod signing;

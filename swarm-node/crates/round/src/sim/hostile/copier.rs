@@ -1,14 +1,14 @@
-//! Takes others' words: their seals for its own, then their reveals.
+//! Copies others' messages: their seals, then their reveals.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::super::clock::Window;
-use super::super::super::envelope::Envelope;
-use super::super::super::payload::Kind;
-use super::super::super::question::Question;
-use super::super::super::work::{Task, Work};
 use super::{Attacker, BURST, Strategy};
+use crate::clock::Window;
+use crate::envelope::Envelope;
+use crate::payload::Kind;
+use crate::question::RoundQuestion;
+use crate::work::{StageTask, Work};
 
 /// Signs copies of the first messages that it hears in each window, one per place: two would be
 /// equivocation, which is another's trade.
@@ -18,7 +18,12 @@ pub struct Copier {
 }
 
 impl Strategy for Copier {
-    fn work(&mut self, _: Work, _: &Task, _: &dyn Fn(&Question) -> String) -> Option<Work> {
+    fn work(
+        &mut self,
+        _: Work,
+        _: &StageTask,
+        _: &dyn Fn(&RoundQuestion) -> String,
+    ) -> Option<Work> {
         None
     }
 

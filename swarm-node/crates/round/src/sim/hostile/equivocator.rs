@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::super::envelope::Envelope;
 use super::{Attacker, Strategy};
+use crate::envelope::Envelope;
 
 /// Signs a second version of each of its messages, with the last byte of the payload changed.
 pub struct Equivocator;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::super::clock::Window;
-use super::super::super::payload::Kind;
 use super::{Attacker, Strategy};
+use crate::clock::Window;
+use crate::payload::Kind;
 
 /// Messages of one flood.
 pub const FLOOD: u16 = 48;
 
-/// Fills the reveal window with words about questions that are none of its business.
+/// Fills the reveal window with reveals for questions that it is not assigned to.
 pub struct Flooder;
 
 impl Strategy for Flooder {

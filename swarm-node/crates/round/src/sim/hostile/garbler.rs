@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::super::clock::Window;
-use super::super::super::envelope::{HEADER_BYTES, MAX_ENVELOPE};
 use super::{Attacker, BURST, MEMORY, Strategy, remember};
+use crate::clock::Window;
+use crate::envelope::{HEADER_BYTES, MAX_ENVELOPE};
 
 /// Forgeries per window; over a round more than the bad signatures that a link is allowed.
 const FORGERIES: usize = 16;

@@ -1,4 +1,7 @@
 //! Hostile peers: each strategy twists a correct core's work and messages in one way.
+//!
+//! The core of a hostile peer signs through a sign-once table like everybody's. What a strategy adds
+//! it signs with the bare key ([`Attacker::sign`]), so it can contradict itself.
 
 mod copier;
 mod equivocator;
@@ -14,14 +17,14 @@ use reproducible_ops::random::Stream;
 use swarm_identity::digest::Hasher;
 use swarm_identity::key::NodeKey;
 
-use super::super::clock::{Round, Window};
-use super::super::config::SwarmId;
-use super::super::envelope::{Header, seal_envelope};
-use super::super::payload::Kind;
-use super::super::phase::Phase;
-use super::super::question::Question;
-use super::super::work::{Task, Work};
 use super::spec::Role;
+use crate::clock::{Round, Window};
+use crate::config::SwarmId;
+use crate::envelope::{Header, UnsignedEnvelope};
+use crate::payload::Kind;
+use crate::phase::Phase;
+use crate::question::RoundQuestion;
+use crate::work::{StageTask, Work};
 
 /// Messages that a disturbing strategy adds per window.
 pub const BURST: usize = 8;
@@ -34,8 +37,8 @@ pub trait Strategy {
     fn work(
         &mut self,
         work: Work,
-        _task: &Task,
-        _wrong: &dyn Fn(&Question) -> String,
+        _task: &StageTask,
+        _wrong: &dyn Fn(&RoundQuestion) -> String,
     ) -> Option<Work> {
         Some(work)
     }
@@ -111,9 +114,10 @@ impl Attacker {
             peer,
             sequence: self.sequence,
         };
-        seal_envelope(&header, payload, &self.key)
-            .ok()
-            .map(Arc::from)
+        // A hostile peer keeps no sign-once table; too long a message is not made.
+        let message = UnsignedEnvelope::new(header, payload).ok()?;
+        let signature = self.key.sign(&message.digest())?;
+        Some(message.signed(&signature).into())
     }
 
     /// `n` random bytes.

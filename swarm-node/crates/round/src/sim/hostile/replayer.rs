@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::super::clock::Window;
 use super::{Attacker, BURST, MEMORY, Strategy, remember};
+use crate::clock::Window;
 
 /// Repeats present messages at once and old ones whenever a window begins.
 #[derive(Default)]

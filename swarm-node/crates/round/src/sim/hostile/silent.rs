@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use super::super::super::question::Question;
-use super::super::super::work::{Task, Work};
 use super::{Attacker, Strategy};
+use crate::question::RoundQuestion;
+use crate::work::{StageTask, Work};
 
 /// A registered member that never speaks.
 pub struct Silent;
 
 impl Strategy for Silent {
-    fn work(&mut self, _: Work, _: &Task, _: &dyn Fn(&Question) -> String) -> Option<Work> {
+    fn work(
+        &mut self,
+        _: Work,
+        _: &StageTask,
+        _: &dyn Fn(&RoundQuestion) -> String,
+    ) -> Option<Work> {
         None
     }
 

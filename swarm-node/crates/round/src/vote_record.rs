@@ -23,8 +23,8 @@
 
 use std::collections::BTreeMap;
 
-use super::membership::MemberIndex;
-use super::payload::Stage;
+use crate::membership::MemberIndex;
+use crate::payload::Stage;
 
 /// A whole vote, in thousandths.
 pub const VOTE: u64 = 1000;
@@ -35,12 +35,12 @@ pub const EVEN: u64 = CERTAIN / 2;
 
 /// The votes that a source owed on verified questions, in thousandths of a vote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct VoteRecord {
     right: u64,
     due: u64,
 }
 
-impl Record {
+impl VoteRecord {
     /// A record of `right` among `due` votes, both in thousandths.
     pub fn new(right: u64, due: u64) -> Self {
         Self {
@@ -66,24 +66,28 @@ impl Record {
         }
     }
 
+    /// The record less one of its parts.
+    #[expect(clippy::expect_used, reason = "a sum is no less than its terms")]
     fn without(self, part: Self) -> Self {
-        Self::new(
-            self.right.saturating_sub(part.right),
-            self.due.saturating_sub(part.due),
-        )
+        let right = self.right.checked_sub(part.right);
+        let due = self.due.checked_sub(part.due);
+        Self {
+            right: right.expect("invariant: a part has no more right votes than the whole"),
+            due: due.expect("invariant: a part has no more votes due than the whole"),
+        }
     }
 }
 
 /// The records of all sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Records(BTreeMap<(Stage, MemberIndex), Record>);
+pub struct VoteRecords(BTreeMap<(Stage, MemberIndex), VoteRecord>);
 
-impl Records {
+impl VoteRecords {
     /// One vote due from each of these sources, none of them right yet.
     pub fn due(sources: impl Iterator<Item = (Stage, MemberIndex)>) -> Self {
         Self(
             sources
-                .map(|source| (source, Record::new(0, VOTE)))
+                .map(|source| (source, VoteRecord::new(0, VOTE)))
                 .collect(),
         )
     }
@@ -91,7 +95,7 @@ impl Records {
     /// Counts `right` thousandths of a source's vote as right, if the vote was due.
     pub fn credit(&mut self, stage: Stage, member: MemberIndex, right: u64) {
         if let Some(record) = self.0.get_mut(&(stage, member)) {
-            *record = Record::new(right, record.due);
+            *record = VoteRecord::new(right, record.due);
         }
     }
 
@@ -113,7 +117,7 @@ impl Records {
     }
 
     /// A source's record; an empty one for a source of which nothing was due.
-    fn get(&self, stage: Stage, member: MemberIndex) -> Record {
+    fn get(&self, stage: Stage, member: MemberIndex) -> VoteRecord {
         self.0.get(&(stage, member)).copied().unwrap_or_default()
     }
 }
@@ -125,7 +129,7 @@ mod tests {
     use super::*;
 
     fn weight(right: u64, due: u64) -> u64 {
-        Record::new(right * 1000, due * 1000).weight()
+        VoteRecord::new(right * 1000, due * 1000).weight()
     }
 
     #[test]
@@ -135,7 +139,7 @@ mod tests {
         assert_eq!((weight(1, 1), weight(0, 1)), (CERTAIN * 2 / 3, CERTAIN / 3));
         assert_eq!(weight(5, 10), EVEN);
         // One and a half questions right, as groups of completions may be.
-        assert_eq!(Record::new(1_500, 2_000).weight(), CERTAIN * 5 / 8);
+        assert_eq!(VoteRecord::new(1_500, 2_000).weight(), CERTAIN * 5 / 8);
     }
 
     #[test]
@@ -144,8 +148,8 @@ mod tests {
             (weight(1023, 1023), weight(0, 1023)),
             (CERTAIN * 1024 / 1025, CERTAIN / 1025)
         );
-        assert!(Record::new(u64::MAX, u64::MAX).weight() <= CERTAIN);
-        assert_eq!(Record::new(u64::MAX, 0).weight(), EVEN);
+        assert!(VoteRecord::new(u64::MAX, u64::MAX).weight() <= CERTAIN);
+        assert_eq!(VoteRecord::new(u64::MAX, 0).weight(), EVEN);
     }
 
     proptest! {
@@ -159,7 +163,7 @@ mod tests {
 
         #[test]
         fn what_was_added_can_be_taken_away(a in (0u64..5_000, 0u64..5_000), b in (0u64..5_000, 0u64..5_000)) {
-            let [a, b] = [a, b].map(|(right, due)| Record::new(right, due));
+            let [a, b] = [a, b].map(|(right, due)| VoteRecord::new(right, due));
             prop_assert_eq!(a.plus(b).without(b), a);
         }
     }

@@ -1,10 +1,15 @@
-//! The messages of one round: what was said, by whom, once.
+//! The messages of one round that are in place: who said what, once.
 //!
-//! A place is (member, kind, slot). The first properly signed message for a place is its word; an
-//! identical one is a duplicate; a different one is an *equivocation*: both are kept as
-//! [`Evidence`], neither counts, and the place stays closed. A message with a valid signature
-//! closes its place even when its content is bad, so that what counts never depends on the order of
-//! arrival.
+//! ```text
+//!                first message                another payload
+//! place: empty ────────────────► one message ────────────────► contradicted (Evidence)
+//!                                 │      ▲                          │    ▲
+//!                                 └──────┘ the same: duplicate      └────┘ anything: duplicate
+//! ```
+//! A place is (member, kind, slot). The first properly signed message takes it; a different one is
+//! an *equivocation*: both are kept as [`Evidence`], neither counts, and the place stays closed. A
+//! message with a valid signature takes its place even when its content is bad, so that what counts
+//! never depends on the order of arrival.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,14 +18,14 @@ use serde::de::DeserializeOwned;
 use swarm_identity::digest::Digest32;
 use swarm_identity::key::{PeerId, SignatureMemo};
 
-use super::codec::{self, Text};
-use super::config::Game;
-use super::envelope::Envelope;
-use super::gate::Rejection;
-use super::membership::MemberIndex;
-use super::payload::{Attest, Critique, Decision, Group, Kind, STAGE_SLOT, Seals, Stage};
-use super::seal::{SealContext, split_salt};
-use super::transcript::{Plan, Transcript};
+use crate::codec::{self, Text};
+use crate::config::Game;
+use crate::envelope::Envelope;
+use crate::membership::MemberIndex;
+use crate::payload::{Attest, CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
+use crate::rejection::Rejection;
+use crate::seal::{SealContext, split_salt};
+use crate::transcript::{RoundPlan, Transcript};
 
 /// Two signed messages of one peer for one place: a proof that needs no witness.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,29 +38,46 @@ pub struct Evidence {
     pub second: Arc<[u8]>,
 }
 
-type Key = (MemberIndex, Kind, u16);
+/// Why a message is not taken in, with the proof if it is an equivocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub reason: Rejection,
+    /// Of an equivocation.
+    pub evidence: Option<Box<Evidence>>,
+}
 
-enum Word {
-    Said(Arc<[u8]>),
+impl From<Rejection> for Refusal {
+    fn from(reason: Rejection) -> Self {
+        Self {
+            reason,
+            evidence: None,
+        }
+    }
+}
+
+/// What is known of a place.
+enum Entry {
+    One(Arc<[u8]>),
     Contradicted,
 }
 
 /// The state of a round's messages.
-pub struct Book {
-    plan: Arc<Plan>,
-    words: HashMap<Key, Word>,
+pub struct MessageLog {
+    plan: Arc<RoundPlan>,
+    entries: HashMap<(MemberIndex, Kind, u16), Entry>,
     seals: HashMap<(Stage, u16, MemberIndex), Digest32>,
     transcript: Transcript,
     attests: BTreeMap<MemberIndex, Digest32>,
 }
 
-impl Book {
-    /// An empty book.
-    pub fn new(plan: Arc<Plan>) -> Self {
+impl MessageLog {
+    /// An empty log.
+    pub fn new(plan: Arc<RoundPlan>) -> Self {
         let transcript = Transcript::new(plan.clone());
         Self {
             plan,
-            words: HashMap::new(),
+            entries: HashMap::new(),
             seals: HashMap::new(),
             transcript,
             attests: BTreeMap::new(),
@@ -63,7 +85,7 @@ impl Book {
     }
 
     /// The plan of the round.
-    pub fn plan(&self) -> &Arc<Plan> {
+    pub fn plan(&self) -> &Arc<RoundPlan> {
         &self.plan
     }
 
@@ -88,22 +110,28 @@ impl Book {
             .ok_or(Rejection::NotMember)
     }
 
+    /// The seal of a member's content for a slot, if one counts.
+    pub fn seal(&self, stage: Stage, slot: u16, member: MemberIndex) -> Option<&Digest32> {
+        self.seals.get(&(stage, slot, member))
+    }
+
     /// Refuses a message whose place is closed or says the same already. Compares payloads: a
-    /// member that signs the same words twice does not contradict itself.
+    /// member that signs the same payload twice does not contradict itself.
     ///
     /// # Errors
     /// [`Rejection::Duplicate`].
     pub fn duplicate(&self, member: MemberIndex, envelope: &Envelope<'_>) -> Result<(), Rejection> {
-        let same = |bytes: &[u8]| {
-            Envelope::parse(bytes).is_ok_and(|said| said.payload == envelope.payload)
+        let place = (member, envelope.header.kind, envelope.header.slot);
+        let is_new = match self.entries.get(&place) {
+            None => true,
+            Some(Entry::Contradicted) => false,
+            Some(Entry::One(bytes)) => {
+                Envelope::parse(bytes).is_ok_and(|known| known.payload != envelope.payload)
+            }
         };
-        match self
-            .words
-            .get(&(member, envelope.header.kind, envelope.header.slot))
-        {
-            None => Ok(()),
-            Some(Word::Said(bytes)) if !same(bytes) => Ok(()),
-            Some(_) => Err(Rejection::Duplicate),
+        match is_new {
+            true => Ok(()),
+            false => Err(Rejection::Duplicate),
         }
     }
 
@@ -130,45 +158,42 @@ impl Book {
         envelope: &Envelope<'_>,
         memo: &SignatureMemo,
     ) -> bool {
-        let verify = |key| {
-            memo.verify(
-                envelope.header.peer,
-                key,
-                &envelope.digest(),
-                &envelope.signature,
-            )
-        };
-        self.plan.members.key(member).is_some_and(verify)
+        memo.verify(
+            envelope.header.peer,
+            self.plan.members.key(member),
+            &envelope.digest(),
+            &envelope.signature,
+        )
     }
 
-    /// Writes a signed message for an assigned place down; evidence if it contradicts an earlier
-    /// one.
+    /// Writes a signed message for an assigned place down.
     ///
     /// # Errors
-    /// Everything about the content: equivocation, form, seal.
+    /// Everything about the content: equivocation, with its evidence; form; seal.
     pub fn write(
         &mut self,
         member: MemberIndex,
         envelope: &Envelope<'_>,
         bytes: &Arc<[u8]>,
-        evidence: &mut Option<Evidence>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<(), Refusal> {
         let (kind, slot) = (envelope.header.kind, envelope.header.slot);
-        if let Some(word) = self.words.get_mut(&(member, kind, slot)) {
-            let Word::Said(first) = std::mem::replace(word, Word::Contradicted) else {
-                return Err(Rejection::Duplicate);
+        if let Some(entry) = self.entries.get_mut(&(member, kind, slot)) {
+            let Entry::One(first) = std::mem::replace(entry, Entry::Contradicted) else {
+                return Err(Rejection::Duplicate.into());
             };
             self.strike(member, kind, slot);
-            *evidence = Some(Evidence {
-                peer: envelope.header.peer,
-                first,
-                second: bytes.clone(),
+            return Err(Refusal {
+                reason: Rejection::Equivocation,
+                evidence: Some(Box::new(Evidence {
+                    peer: envelope.header.peer,
+                    first,
+                    second: bytes.clone(),
+                })),
             });
-            return Err(Rejection::Equivocation);
         }
-        self.words
-            .insert((member, kind, slot), Word::Said(bytes.clone()));
-        self.content(member, kind, slot, envelope.payload)
+        self.entries
+            .insert((member, kind, slot), Entry::One(bytes.clone()));
+        Ok(self.content(member, kind, slot, envelope.payload)?)
     }
 
     /// Takes back what a contradicted message said, and counts the contradiction.
@@ -229,15 +254,16 @@ impl Book {
         payload: &[u8],
     ) -> Result<(), Rejection> {
         let Seals { seals } = decoded(payload)?;
-        let assigned = |slot: u16| self.plan.assignment.contains(stage, slot, member);
-        if !seals.is_sorted_by(|a, b| a.0 < b.0) || !seals.iter().all(|(slot, _)| assigned(*slot)) {
+        let assignment = &self.plan.assignment;
+        let assigned = seals
+            .iter()
+            .all(|(slot, _)| assignment.contains(stage, *slot, member));
+        if !seals.is_sorted_by(|a, b| a.0 < b.0) || !assigned {
             return Err(Rejection::Malformed);
         }
-        self.seals.extend(
-            seals
-                .into_iter()
-                .map(|(slot, seal)| ((stage, slot, member), seal)),
-        );
+        for (slot, seal) in seals {
+            self.seals.insert((stage, slot, member), seal);
+        }
         Ok(())
     }
 
@@ -249,12 +275,7 @@ impl Book {
         payload: &[u8],
     ) -> Result<T, Rejection> {
         let (slot, member) = place;
-        let peer = self
-            .plan
-            .members
-            .get(member)
-            .ok_or(Rejection::NotMember)?
-            .peer;
+        let peer = self.plan.members[member].peer;
         let context = SealContext {
             swarm: self.plan.swarm,
             round: self.plan.round,
@@ -269,7 +290,7 @@ impl Book {
         decoded(content)
     }
 
-    fn bounded(&self, group: &Group) -> Result<(), Rejection> {
+    fn bounded(&self, group: &CompletionGroup) -> Result<(), Rejection> {
         if !(1..=usize::from(self.plan.game.group)).contains(&group.completions.len()) {
             return Err(Rejection::Malformed);
         }

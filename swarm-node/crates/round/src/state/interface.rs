@@ -1,0 +1,97 @@
+//! What goes into a core and what comes out of it.
+
+use std::sync::Arc;
+
+use swarm_identity::Place;
+use swarm_identity::digest::Digest32;
+use swarm_identity::key::{PeerId, SaltKey, SignatureBytes, SignatureMemo};
+
+use super::settlement::Settlement;
+use crate::allowance::Link;
+use crate::clock::Round;
+use crate::config::SwarmConfig;
+use crate::membership::{Member, RegisterError, Roster};
+use crate::message_log::Evidence;
+use crate::payload::Stage;
+use crate::phase::Phase;
+use crate::question::Judge;
+use crate::rejection::{Rejection, Withheld};
+use crate::resolve::RoundResult;
+use crate::work::{StageTask, Work};
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time passed.
+    Tick,
+    /// A neighbour delivered a message.
+    Envelope(Link, Arc<[u8]>),
+    /// The model finished work for a round.
+    Work(Round, Work),
+    /// A peer registered (on chain or by a signed hello); it counts from the next round.
+    Register(Member),
+    /// The signature that [`Output::Sign`] asked for.
+    Signed(Place, SignatureBytes),
+    /// There is no signature for this place: the sign-once table does not allow it.
+    Refused(Place),
+}
+
+/// What a node wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Sign this digest, once for its place, and come back with [`Input::Signed`] or
+    /// [`Input::Refused`] before the window ends.
+    Sign {
+        /// Where the signature belongs.
+        place: Place,
+        /// What is signed.
+        digest: Digest32,
+    },
+    /// Rounds below this one are over: nothing is signed for them any more, so the sign-once table
+    /// may forget them.
+    ForgetBefore(Round),
+    /// Publish this message to all members.
+    Broadcast(Arc<[u8]>),
+    /// The node keeps a message of its own back: it is silent in this place.
+    Withheld(Place, Withheld),
+    /// Let the model do this and come back with [`Input::Work`] before the window ends.
+    Need(StageTask),
+    /// The round is over for this node; learn from it.
+    Resolved(Arc<RoundResult>),
+    /// What the members attested.
+    Settled(Settlement),
+    /// A message was refused.
+    Rejected {
+        /// Who delivered it.
+        link: Link,
+        /// Who is said to have signed it, where the header can be read.
+        peer: Option<PeerId>,
+        /// Why.
+        reason: Rejection,
+    },
+    /// A peer contradicted itself: keep the proof.
+    Evidence(Box<Evidence>),
+    /// This node's own work was not sealed in time: it sat out a stage.
+    Missed(Round, Stage),
+    /// A registration was refused.
+    NotRegistered(RegisterError),
+    /// The node changed its phase.
+    Entered(Phase),
+}
+
+/// What a node needs to exist. There is no key in it that could sign.
+#[derive(Clone)]
+pub struct CoreSetup {
+    /// The swarm's configuration.
+    pub config: Arc<SwarmConfig>,
+    /// The node's identity.
+    pub peer: PeerId,
+    /// Derives the salts of its seals.
+    pub salts: SaltKey,
+    /// The judge of its tasks.
+    pub judge: Arc<dyn Judge>,
+    /// Verified signatures; may be shared by nodes of one process.
+    pub memo: Arc<SignatureMemo>,
+    /// Peers registered so far.
+    pub roster: Roster,
+}
