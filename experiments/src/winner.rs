@@ -13,10 +13,10 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::{Value, json};
 use swarm_learn::recorded::Recorded;
-use swarm_node::demo::Council;
+use swarm_node::demo::EnsembleAccuracy;
 use swarm_round::{Choice, Choices};
 
-use crate::Experiment;
+use crate::experiment::Experiment;
 use crate::nano;
 use crate::samples::{mean_and_spread, rounded};
 use crate::table::Table;
@@ -144,23 +144,23 @@ fn councils(seed: u64) -> Result<Vec<Row>> {
     ];
     let [before, after] =
         nano::play(&settings.map(|(key, value)| (key.to_owned(), value.to_owned())))?.council;
-    let row = |when: &str, council: Council| Row {
+    let row = |when: &str, accuracy: EnsembleAccuracy| Row {
         name: format!("demo {seed}, {when}"),
-        mean: shares(council),
+        mean: shares(accuracy),
         spread: [0.0; 5],
     };
     Ok(vec![row("before", before), row("after", after)])
 }
 
-fn shares(council: Council) -> Shares {
-    let Council {
+fn shares(accuracy: EnsembleAccuracy) -> Shares {
+    let EnsembleAccuracy {
         plurality,
         critics,
         pooled,
         decided,
         weighed,
         ..
-    } = council;
+    } = accuracy;
     [plurality, critics, pooled, decided, weighed].map(|share| f64::from(share) * 100.0)
 }
 

@@ -11,7 +11,7 @@ use super::output::Answer;
 use super::signals::stop_on_signals;
 use super::wallet::{NO_WALLET, unlock};
 use crate::config::{Config, path};
-use crate::demo::{self, DemoError, Funder, MoneyReport};
+use crate::demo::{self, DemoError, Funder, RewardReport};
 use crate::job::{Model, certified};
 
 /// Runs a whole swarm in this process and shows what it learned.
@@ -114,7 +114,7 @@ fn funder(endpoint: &Endpoint, wallet: &WalletConfig, environment: &[(String, St
 }
 
 /// Not everything that was asked for has happened.
-pub(super) fn unsettled(money: &MoneyReport) -> Failure {
+pub(super) fn unsettled(money: &RewardReport) -> Failure {
     let reason = money
         .trouble
         .as_deref()
@@ -127,7 +127,7 @@ pub(super) fn unsettled(money: &MoneyReport) -> Failure {
 }
 
 /// What a run that was stopped leaves, and how to go on.
-pub(super) fn pending(money: &MoneyReport) -> String {
+pub(super) fn pending(money: &RewardReport) -> String {
     match money.later() {
         Some(later) => format!("what is pending of its rewards is kept; later: {later}"),
         None => {

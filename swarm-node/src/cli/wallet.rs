@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use swarm_identity::Secret;
 use swarm_settle::wallet::WalletConfig;
 use swarm_settle::wallet::{
-    Cost, Fresh, Given, Keystore, Password, PasswordSource, Wallet, WalletError, WalletSource,
+    Cost, Keystore, KeystoreRandomness, Password, PasswordSource, Wallet, WalletError,
+    WalletInputs, WalletSource,
 };
 use swarm_settle::wallet::{file, password, source};
 
@@ -115,9 +116,9 @@ fn write(
     environment: &[(String, String)],
 ) -> Result<String, Failure> {
     // Before anybody types a password.
-    let place = file::Place::reserve(path).map_err(Failure::work)?;
+    let place = file::NewKeystoreFile::reserve(path).map_err(Failure::work)?;
     let password = new_password(config, environment).map_err(Failure::work)?;
-    let fresh = Fresh::random().map_err(Failure::work)?;
+    let fresh = KeystoreRandomness::random().map_err(Failure::work)?;
     let keystore =
         Keystore::seal(secret, &password, Cost::default(), &fresh).map_err(Failure::work)?;
     place.create(&keystore).map_err(Failure::work)?;
@@ -133,7 +134,7 @@ fn new_password(
     environment: &[(String, String)],
 ) -> Result<Password, WalletError> {
     if let Some(text) = variable(environment, source::PASSWORD_VARIABLE) {
-        return Ok(PasswordSource::Given(Password::new(text)).take(|| password::ask(""))?);
+        return Ok(PasswordSource::Known(Password::new(text)).take(|| password::ask(""))?);
     }
     let known = path(&config.password_file).map(|path| PasswordSource::File(path.into()));
     Ok(match known {
@@ -159,10 +160,10 @@ pub(super) fn unlock(
     config: &WalletConfig,
     environment: &[(String, String)],
 ) -> Result<Option<Wallet>, WalletError> {
-    let given = Given {
+    let given = WalletInputs {
         keystore: path(&config.file).map(Into::into),
         password_file: path(&config.password_file).map(Into::into),
-        ..Given::default()
+        ..WalletInputs::default()
     };
     let given = given.with_environment(|name| variable(environment, name));
     WalletSource::resolve(given)?.unlock(password::ask)

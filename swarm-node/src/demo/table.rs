@@ -7,9 +7,9 @@ use swarm_learn::eval::{Estimate, PassRate};
 use swarm_task::FamilyId;
 
 use super::arm::{Arm, Point};
-use super::council::Council;
-use super::money::{MoneyReport, token_text};
+use super::ensemble::EnsembleAccuracy;
 use super::report::{ArmReport, DemoReport};
+use super::rewards::{RewardReport, token_text};
 
 /// Said under every table, so that nobody takes the gain for more than it is.
 const BASE_NOTE: &str =
@@ -19,8 +19,10 @@ ways of answering that the base already has.";
 
 /// What the columns mean.
 const LEGEND: &str =
-    "± one standard error over questions; each column is the mean over its peers. `generated`: completions
-that one of them generated, in all stages. `alone` practise without others, their own family or all; the
+    "± one standard error over questions; each column is the mean over its peers. `generated`: \
+completions
+that one of them generated, in all stages. `alone` practise without others, their own family or \
+all; the
 generalist is alone, too, with questions of all families. `swarm` are specialists who share.";
 
 /// The table of a report.
@@ -175,12 +177,13 @@ fn curves(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     writeln!(text, "{:<8}{columns}", "round")?;
     for at in 0..longest {
         let points: Vec<Option<&Point>> = curves.iter().map(|curve| curve.get(at)).collect();
+        #[expect(clippy::expect_used, reason = "`at` is a point of the longest curve")]
         let round = points
             .iter()
             .flatten()
-            .map(|point| point.round)
             .next()
-            .unwrap_or_default();
+            .expect("invariant: one curve has this point")
+            .round;
         let cell = |point: &Option<&Point>| {
             let shown = point.map(|point| {
                 format!(
@@ -235,7 +238,7 @@ fn of_share(share: f32, questions: usize) -> Estimate {
 const RULES: [&str; 5] = ["plurality", "critics' vote", "pooled", "decided", "weighed"];
 
 /// In the order of [`RULES`].
-fn shares(council: &Council) -> [f32; 5] {
+fn shares(council: &EnsembleAccuracy) -> [f32; 5] {
     [
         council.plurality,
         council.critics,
@@ -246,13 +249,13 @@ fn shares(council: &Council) -> [f32; 5] {
 }
 
 /// The table of the money alone.
-pub fn render_money(report: &MoneyReport) -> String {
+pub fn render_rewards(report: &RewardReport) -> String {
     let mut text = String::new();
     let _ = money(&mut text, report);
     text
 }
 
-fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
+fn money(text: &mut String, money: &RewardReport) -> std::fmt::Result {
     if !money.accounts.is_empty() {
         writeln!(
             text,
@@ -351,13 +354,13 @@ mod tests {
             seed: 1,
             rounds: 10,
             rounds_settled: 10,
-            money: MoneyReport::default(),
+            money: RewardReport::default(),
             before: Rates {
                 greedy: rate(0),
                 sampled: rate(4),
             },
             arms: vec![arm(Arm::AloneOwnFamily, [2, 8]), arm(Arm::Swarm, [12, 16])],
-            council: [Council::default(); 2],
+            council: [EnsembleAccuracy::default(); 2],
             transcript_digest: "cd".into(),
             seconds: 3.0,
         }

@@ -27,7 +27,8 @@ const FILE_BYTES: usize = 4096;
 /// pays.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  SWARM_NODE_WALLET_SECRET=0x... swarm-node chain deploy --chain http://127.0.0.1:8545 my-swarm.toml"
+    after_help = "Example:\n  SWARM_NODE_WALLET_SECRET=0x... swarm-node chain deploy --chain \
+http://127.0.0.1:8545 my-swarm.toml"
 )]
 pub(super) struct Deploy {
     /// The deployment file to write.

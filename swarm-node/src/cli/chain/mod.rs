@@ -139,11 +139,15 @@ async fn watched<T>(
             biased;
             done = &mut work => return Ok(done),
             () = stop.requested() => {
-                let signal = stop.signal().unwrap_or_default();
+                #[expect(clippy::expect_used, reason = "the request is its signal's number")]
+                let signal = stop.signal().expect("invariant: a request to stop has a signal");
                 return Err(Failure::Stopped { signal, state: "nothing was sent".into() });
             }
             () = &mut end => {
-                let why = if said.is_empty() { "the chain includes nothing".to_owned() } else { said };
+                let why = match said.is_empty() {
+                    true => "the chain includes nothing".to_owned(),
+                    false => said,
+                };
                 return Err(Failure::Work(anyhow::anyhow!(
                     "gave up after {patience_s} s: {why}; wait longer with --set \
                      chain.wait_s=SECONDS"
