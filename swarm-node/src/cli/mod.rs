@@ -5,7 +5,7 @@
 //! | 0 | done |
 //! | 1 | something failed; the message says what, the value seen, and what to do |
 //! | 2 | settings or usage |
-//! | 130, 143 | SIGINT or SIGTERM ended work early; the message says what is kept and how to go on |
+//! | 130, 143 | SIGINT or SIGTERM ended work early; the message says how to go on |
 //!
 //! Results go to standard output, progress and messages to standard error. With `--json` the result
 //! is one line, an object, instead of the text for people. `chain dev` is ended by a signal and

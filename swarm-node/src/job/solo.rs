@@ -2,7 +2,7 @@
 //! swarm.
 //!
 //! ```text
-//! questions ─▶ completions ─▶ rewards ─▶ informative groups ─▶ optimizer step ─▶ guard ─▶ checkpoint
+//! questions ─▶ completions ─▶ rewards ─▶ informative groups ─▶ update ─▶ guard ─▶ checkpoint
 //! ```
 //! The questions of a step and the noise of their completions are functions of the seed and of the
 //! number of steps done. A checkpoint holds that number, the optimizer's state, the guard and the

@@ -21,15 +21,14 @@ use super::snapshot::StakeSnapshot;
 use super::table::{Domain, Table};
 use super::votes::Votes;
 
-/// Attestations kept before the node has closed the epoch and read the snapshot, so that none can
-/// be checked.
+/// Most attestations that wait to be checked. They can be checked once the node has the epoch's
+/// score table and its stake snapshot.
 const MAX_HELD: usize = 1024;
-/// Of these, attestations in the name of one peer: the peer's own, and some that others altered or
-/// forged.
+/// Most of them under one peer's name: its own, and a few that others altered or forged.
 const MAX_HELD_OF_ONE: usize = 4;
-/// Between two wishes to read a snapshot, in milliseconds.
+/// Time between two requests for a snapshot that has not come, in milliseconds.
 const ASK_MS: u64 = 5_000;
-/// Between two times that a node says what it signed, in milliseconds.
+/// Time between two broadcasts of the node's own signature, in milliseconds.
 const REPEAT_MS: u64 = 30_000;
 
 /// Where an epoch stands.

@@ -1,4 +1,4 @@
-//! The shell around [`Settler`]: the task of one node, with its chain, its transactions and its key.
+//! The shell around [`Settler`]: one node's task, with its chain, its transactions and its key.
 //!
 //! ```text
 //!            rounds, attestations ──▶ inbox ─┐

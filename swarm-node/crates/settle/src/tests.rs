@@ -1172,30 +1172,43 @@ proptest! {
 
     /// Any inputs in any order: no panic, and never two submissions of one epoch at a time.
     #[test]
-    fn inputs_in_any_order_do_no_harm(steps in prop::collection::vec((0u8..9, 0u64..4, any::<u8>()), 0..200)) {
+    fn inputs_in_any_order_do_no_harm(
+        steps in prop::collection::vec((0u8..9, 0u64..4, any::<u8>()), 0..200),
+    ) {
         let mut node = Settler::new(key(0).peer(), SCHEDULE, domain());
         for (what, number, value) in steps {
             let time = 1_000 + u64::from(value) * 10;
-            let now = Now { chain: time, latest: time.pow(u32::from(value % 3)), ms: u64::from(value) * 1_000 };
+            let latest = time.pow(u32::from(value % 3));
+            let now = Now { chain: time, latest, ms: u64::from(value) * 1_000 };
+            let action = if value % 2 == 0 { Action::Submit } else { Action::Claim };
             let points = [Points::from(value), 1, 2, 3];
             let input = match what {
                 0 => Input::RoundOver(number, Some(Arc::new(result(number, &points)))),
                 1 => Input::RoundOver(number, None),
                 2 => Input::NoMoreRounds,
                 3 => Input::Signed(number, [value; 65]),
-                4 => Input::Attestation(Attestation { peer: key(value % 5).peer(), epoch: number, signature: [value; 65] }),
+                4 => Input::Attestation(Attestation {
+                    peer: key(value % 5).peer(),
+                    epoch: number,
+                    signature: [value; 65],
+                }),
                 5 => Input::Snapshot(number, snapshot(&[u128::from(value); 3])),
                 6 => Input::Events(Events {
                     rolled_back_to: (value % 4 == 0).then_some(value.into()),
-                    facts: vec![(value.into(), Fact::Accepted { epoch: number, root: [value; 32], deadline: 2_000 })],
+                    facts: vec![(
+                        value.into(),
+                        Fact::Accepted { epoch: number, root: [value; 32], deadline: 2_000 },
+                    )],
                     caught_up: value % 2 == 0,
                 }),
                 7 => Input::Tick,
-                _ => Input::Refused(number, if value % 2 == 0 { Action::Submit } else { Action::Claim }),
+                _ => Input::Refused(number, action),
             };
             let outputs = node.handle(input, now);
-            let submissions = outputs.iter().filter(|output| matches!(output, Output::Submit(..))).count();
-            prop_assert!(submissions <= 4);
+            let submissions = outputs
+                .iter()
+                .filter(|output| matches!(output, Output::Submit(..)));
+            prop_assert!(submissions.count() <= 4);
         }
     }
 }

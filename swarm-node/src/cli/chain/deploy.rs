@@ -9,7 +9,7 @@ use contracts::writer::Submitted;
 use swarm_files::whole::{Access, Reserved};
 use swarm_settle::chain::{Link, account_writer, public_url, signer, wall_clock};
 
-use super::{connect, watched, with_submitted};
+use super::connection::{connect, watched, with_submitted};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Answer};
 use crate::cli::signals::stop_on_signals;

@@ -18,8 +18,9 @@ use super::deploy::{DemoKeys, Owner};
 use super::message::{Command, Update};
 use super::run_folder::{DemoDeployment, PeerStores, RunError, SettlementPlan, Start};
 
-/// How long the last question, for the balances, may take; then the events that were seen must do.
-const LAST_WORD: Duration = Duration::from_secs(10);
+/// How long the chain may take to tell the balances for the report. After that the report counts
+/// what the events that were read say.
+const BALANCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events that wait to be handled; nodes wait beyond that.
 const EVENTS: usize = 1024;
 
@@ -238,9 +239,11 @@ impl PeerNodes {
         let mut accounts = Vec::new();
         for (epochs, owner) in self.epochs.iter().zip(&plan.keys.owners) {
             let points = epochs.values().map(|(_, points)| points).sum();
-            let asked =
-                tokio::time::timeout(LAST_WORD, patiently(|| swarm.tokens_of(owner.address())))
-                    .await;
+            let asked = tokio::time::timeout(
+                BALANCE_TIMEOUT,
+                patiently(|| swarm.tokens_of(owner.address())),
+            )
+            .await;
             let claimed = asked
                 .ok()
                 .and_then(Result::ok)

@@ -204,10 +204,17 @@ static TEXT: LazyLock<String> = LazyLock::new(|| sealed().to_text().unwrap());
 
 proptest! {
     #[test]
-    fn what_is_sealed_opens(secret: [u8; 32], word: String, salt: [u8; 32], iv: [u8; 16], id: [u8; 16]) {
+    fn what_is_sealed_opens(
+        secret: [u8; 32],
+        word: String,
+        salt: [u8; 32],
+        iv: [u8; 16],
+        id: [u8; 16],
+    ) {
         let Ok(secret) = Secret::from_bytes(&secret) else { return Ok(()) };
         let password = Password::new(word);
-        let keystore = Keystore::seal(&secret, &password, CHEAP, &KeystoreRandomness { salt, iv, id }).unwrap();
+        let random = KeystoreRandomness { salt, iv, id };
+        let keystore = Keystore::seal(&secret, &password, CHEAP, &random).unwrap();
         let read = Keystore::parse(keystore.to_text().unwrap().as_bytes()).unwrap();
         prop_assert_eq!(&read, &keystore);
         prop_assert_eq!(read.address(), Some(secret.address()));
