@@ -136,14 +136,14 @@ fn is_right(choices: &Choices, rule: usize) -> bool {
 
 /// The councils of a demo: its base's, and its trained peers'.
 fn councils(seed: u64) -> Result<Vec<Row>> {
-    // The controls hold no council.
+    // The controls answer nothing together.
     let settings = [
         ("demo.seed", &*seed.to_string()),
         ("demo.controls", "0"),
         ("demo.measure_every", "0"),
     ];
     let [before, after] =
-        nano::play(&settings.map(|(key, value)| (key.to_owned(), value.to_owned())))?.council;
+        nano::play(&settings.map(|(key, value)| (key.to_owned(), value.to_owned())))?.ensemble;
     let row = |when: &str, accuracy: EnsembleAccuracy| Row {
         name: format!("demo {seed}, {when}"),
         mean: shares(accuracy),

@@ -85,7 +85,7 @@ impl Train {
         model: Model,
         engine: Arc<dyn Engine>,
         console: &Console,
-    ) -> Result<Summary, Failure> {
+    ) -> Result<TrainSummary, Failure> {
         let train = &config.train;
         let library = library(&train.families, path(&train.gsm8k), console)?;
         let factory = ModelFactory::new(model, config.learn.clone()).map_err(Failure::work)?;
@@ -164,7 +164,7 @@ impl Train {
             None => measure(&mut run, &factory, &held_out)?,
         };
         let digest = hex(&run.params().map_err(Failure::work)?.digest());
-        Ok(Summary {
+        Ok(TrainSummary {
             steps: run.steps(),
             heldout,
             digest,
@@ -206,7 +206,7 @@ impl Train {
 
 /// What `--json` tells.
 #[derive(serde::Serialize)]
-struct Summary {
+struct TrainSummary {
     steps: u64,
     /// The newest greedy held-out pass@1, 0 to 1.
     heldout: f32,

@@ -30,11 +30,11 @@ wallet new` and name it with \
 #[derive(Debug, Args)]
 pub(super) struct WalletCommand {
     #[command(subcommand)]
-    action: Action,
+    action: WalletAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum WalletAction {
     /// Makes a new key and writes its keystore. A file that exists is never written over.
     New {
         /// The keystore to write.
@@ -66,11 +66,11 @@ impl WalletCommand {
             .config::<Config>()?
             .wallet;
         let address = match &self.action {
-            Action::New { file } => {
+            WalletAction::New { file } => {
                 let secret = Secret::random().map_err(Failure::work)?;
                 write(file, &secret, &config, &environment)?
             }
-            Action::Import { file } => {
+            WalletAction::Import { file } => {
                 let text = variable(&environment, source::SECRET_VARIABLE);
                 let text = text.ok_or_else(|| {
                     usage("set SWARM_NODE_WALLET_SECRET to the key that is to be imported")
@@ -79,13 +79,15 @@ impl WalletCommand {
                     Secret::from_hex(&text).map_err(|error| Failure::Usage(error.into()))?;
                 write(file, &secret, &config, &environment)?
             }
-            Action::Show { file } => show(file.as_deref().or(path(&config.file)), &environment)?,
+            WalletAction::Show { file } => {
+                show(file.as_deref().or(path(&config.file)), &environment)?
+            }
         };
         let kept = match &self.action {
-            Action::New { file } | Action::Import { file } => {
+            WalletAction::New { file } | WalletAction::Import { file } => {
                 format!("the wallet is in {}", file.display())
             }
-            Action::Show { .. } => String::new(),
+            WalletAction::Show { .. } => String::new(),
         };
         let json = serde_json::json!({ "address": address }).to_string();
         Answer {

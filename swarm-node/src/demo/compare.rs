@@ -14,7 +14,7 @@ use super::controls::controls;
 use super::ensemble::ensemble_accuracy;
 use super::error::DemoError;
 use super::measure::Measure;
-use super::plan::Plan;
+use super::plan::DemoPlan;
 use super::play::TrainedPeer;
 use super::report::{ArmReport, DemoReport, PeerReport};
 use super::rewards::{DemoKeys, Funder, RewardReport, RewardSettlement, RewardTerms};
@@ -36,7 +36,7 @@ pub fn run(
     let started = Instant::now();
     let model = hex(&base.weights.digest());
     let factory = ModelFactory::new(base, config.learn.clone())?;
-    let plan = Plan::new(&config.demo, &config.learn, model)?;
+    let plan = DemoPlan::new(&config.demo, &config.learn, model)?;
     let threads = config.engine.workers();
     let measure = Measure::new(&plan, &factory)?;
     let context = DemoContext {
@@ -48,25 +48,25 @@ pub fn run(
         progress,
         stop,
     };
-    let mut money = context.money(&config.chain, funder)?;
-    let played = context.report(money.as_mut().ok());
+    let mut rewards = context.settlement(&config.chain, funder)?;
+    let played = context.report(rewards.as_mut().ok());
     // Also for a demo that fails or is stopped: what was paid for must not be lost.
-    let money = money.map_or_else(
+    let rewards = rewards.map_or_else(
         |report| report,
-        |money| money.finish(progress, stop, played.is_ok()),
+        |rewards| rewards.finish(progress, stop, played.is_ok()),
     );
     match played {
         Ok(report) => Ok(DemoReport {
-            money,
+            rewards,
             seconds: started.elapsed().as_secs_f64(),
             ..report
         }),
         Err(DemoError::Stopped { signal, .. }) => Err(DemoError::Stopped {
             signal,
-            money: money.into(),
+            rewards: rewards.into(),
         }),
         Err(error) => {
-            if let Some(folder) = money.folder {
+            if let Some(folder) = rewards.folder {
                 progress.warn(&format!(
                     "what is pending can be settled: swarm-node settle {}",
                     folder.display()
@@ -79,7 +79,7 @@ pub fn run(
 
 impl DemoContext<'_> {
     /// Begins to settle the swarm's rounds, or says why not.
-    fn money(
+    fn settlement(
         &self,
         chain: &ChainConfig,
         funder: &Funder,
@@ -125,8 +125,8 @@ impl DemoContext<'_> {
         )?))
     }
 
-    /// Plays everything and measures; the report lacks the money and the seconds.
-    fn report(&self, money: Option<&mut RewardSettlement>) -> Result<DemoReport, DemoError> {
+    /// Plays everything and measures; the report lacks the rewards and the seconds.
+    fn report(&self, rewards: Option<&mut RewardSettlement>) -> Result<DemoReport, DemoError> {
         let demo = self.plan.demo;
         let base = &self.factory.model().weights;
         self.progress.begin("base", 2);
@@ -136,16 +136,16 @@ impl DemoContext<'_> {
         let before = self.measure.rates(&mut generator)?;
         self.progress.step("held-out questions");
         self.check_stop()?;
-        let council_before = ensemble_accuracy(self, &vec![base.clone(); demo.peers])?;
+        let ensemble_before = ensemble_accuracy(self, &vec![base.clone(); demo.peers])?;
         self.progress.end("");
         let mut arms = controls(self)?;
-        let (rounds, swarm) = self.together(money)?;
+        let (rounds, swarm) = self.together(rewards)?;
         self.progress.begin("joint answers", 1);
         let together: Vec<Weights> = swarm
             .iter()
             .map(|learned| learned.weights.clone())
             .collect();
-        let council_after = ensemble_accuracy(self, &together)?;
+        let ensemble_after = ensemble_accuracy(self, &together)?;
         self.check_stop()?;
         self.progress.end("");
         arms.push((Arm::Swarm, swarm));
@@ -154,13 +154,13 @@ impl DemoContext<'_> {
             seed: demo.seed,
             rounds: demo.rounds,
             rounds_settled: rounds.settled(),
-            money: RewardReport::default(),
+            rewards: RewardReport::default(),
             before,
             arms: arms
                 .into_iter()
                 .map(|(arm, learned)| self.arm_report(arm, learned))
                 .collect(),
-            council: [council_before, council_after],
+            ensemble: [ensemble_before, ensemble_after],
             transcript_digest: hex(&rounds.transcript_digest()),
             seconds: 0.0,
         })
@@ -182,7 +182,7 @@ impl DemoContext<'_> {
     /// All peers in one swarm.
     fn together(
         &self,
-        money: Option<&mut RewardSettlement>,
+        rewards: Option<&mut RewardSettlement>,
     ) -> Result<(Report, Vec<TrainedPeer>), DemoError> {
         let demo = self.plan.demo;
         let mix = Mix {
@@ -194,7 +194,14 @@ impl DemoContext<'_> {
         let base = vec![self.factory.model().weights.clone(); demo.peers];
         self.progress.begin("swarm", demo.rounds);
         let judge = self.judge(&self.plan.families());
-        let played = self.play(self.plan.together(), judge, mix, &base, self.threads, money)?;
+        let played = self.play(
+            self.plan.together(),
+            judge,
+            mix,
+            &base,
+            self.threads,
+            rewards,
+        )?;
         self.progress.end("");
         Ok(played)
     }

@@ -10,13 +10,13 @@ use swarm_task::{FamilyId, Library};
 
 use super::error::DemoError;
 use super::measure::Measure;
-use super::plan::Plan;
+use super::plan::DemoPlan;
 use crate::config::EngineConfig;
 use crate::job::{ModelFactory, Progress, Stop, engine};
 
 /// What all parts of a demo share.
 pub(super) struct DemoContext<'a> {
-    pub(super) plan: Plan<'a>,
+    pub(super) plan: DemoPlan<'a>,
     pub(super) factory: &'a ModelFactory,
     pub(super) measure: Measure,
     pub(super) engine: &'a EngineConfig,
@@ -31,7 +31,7 @@ impl DemoContext<'_> {
         match self.stop.signal() {
             Some(signal) => Err(DemoError::Stopped {
                 signal,
-                money: Box::default(),
+                rewards: Box::default(),
             }),
             None => Ok(()),
         }

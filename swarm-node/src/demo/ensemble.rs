@@ -51,7 +51,7 @@ pub(super) fn ensemble_accuracy(
         stage_samples: 1,
         ..plan.learn.peer(Mix::alone(0))
     };
-    let spec = plan.council();
+    let spec = plan.ensemble();
     let peers = context.peers(&spec, &judge, config, weights)?;
     let mut listener = Listener(Swarm::new(peers, context.threads));
     let report = Simulation::new(spec, judge)?.run(&mut listener);

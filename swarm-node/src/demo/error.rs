@@ -48,7 +48,7 @@ pub enum DemoError {
         /// The signal's number.
         signal: usize,
         /// What became of the rewards until then.
-        money: Box<RewardReport>,
+        rewards: Box<RewardReport>,
     },
     /// The threads of the controls.
     #[error("the worker threads did not start: {0}; take fewer with --threads")]

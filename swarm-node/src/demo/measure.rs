@@ -9,7 +9,7 @@ use swarm_model::Tokenizer;
 
 use super::arm::Rates;
 use super::error::DemoError;
-use super::plan::Plan;
+use super::plan::DemoPlan;
 use crate::job::ModelFactory;
 
 /// The held-out questions are the same for every seed of the demo, so that runs can be compared.
@@ -24,7 +24,7 @@ pub(super) struct Measure {
 }
 
 impl Measure {
-    pub(super) fn new(plan: &Plan<'_>, factory: &ModelFactory) -> Result<Self, DemoError> {
+    pub(super) fn new(plan: &DemoPlan<'_>, factory: &ModelFactory) -> Result<Self, DemoError> {
         let tokenizer = factory.model().tokenizer.clone();
         let (families, count) = (plan.families(), plan.demo.heldout);
         let set = EvalSet::held_out(

@@ -44,10 +44,12 @@ pub use compare::run;
 pub use ensemble::EnsembleAccuracy;
 pub use error::DemoError;
 pub use report::{
-    ArmReport, ArmSummary, CurvePoint, DemoReport, PeerReport, RateSummary, RewardSummary, Summary,
+    ArmReport, ArmSummary, CurvePoint, DemoReport, DemoSummary, PeerReport, RateSummary,
+    RewardSummary,
 };
 pub use rewards::{
-    Funder, PeerBalance, RewardReport, Run, RunError, SettledOn, TOKEN, UNITS_PER_POINT, token_text,
+    Funder, PeerBalance, RewardReport, RunError, RunFile, SettledOn, TOKEN, UNITS_PER_POINT,
+    token_text,
 };
 pub use settle::{SettleError, settle};
 pub use table::{render, render_rewards};

@@ -18,14 +18,14 @@ const WINDOW_MS: u32 = 1_000;
 const COMPUTE_MS: u64 = 300;
 
 /// Rounds as the settings say: at least one peer, and one family.
-pub(super) struct Plan<'a> {
+pub(super) struct DemoPlan<'a> {
     pub(super) demo: &'a DemoConfig,
     pub(super) learn: &'a LearnConfig,
     /// Name of the base model, by its digest.
     pub(super) model: String,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> DemoPlan<'a> {
     /// # Errors
     /// There is no family, or no peer.
     pub(super) fn new(
@@ -103,7 +103,7 @@ impl<'a> Plan<'a> {
     }
 
     /// One round in which all peers decide questions together and nobody learns.
-    pub(super) fn council(&self) -> Spec {
+    pub(super) fn ensemble(&self) -> Spec {
         let peers = (0..self.demo.peers)
             .map(|peer| self.specialist(peer))
             .collect();

@@ -64,20 +64,20 @@ pub struct DemoReport {
     /// Rounds after which all peers had the same settled result.
     pub rounds_settled: usize,
     /// What became of the rewards.
-    pub money: RewardReport,
+    pub rewards: RewardReport,
     /// What the base could.
     pub before: Rates,
     /// The swarm and its controls, in the order of [`Arm`].
     pub arms: Vec<ArmReport>,
     /// Joint decisions at round 0 and after the last round.
-    pub council: [EnsembleAccuracy; 2],
+    pub ensemble: [EnsembleAccuracy; 2],
     /// Digest over the results of all rounds of the swarm.
     pub transcript_digest: String,
     /// How long it took, in seconds of wall time; all else is the same in every run.
     pub seconds: f64,
 }
 
-/// The money in one line of JSON: by peer, in tokens as exact decimal text; `settled` is true if
+/// The rewards in one line of JSON: by peer, in tokens as exact decimal text; `settled` is true if
 /// every epoch was accepted on chain and every peer got exactly what it earned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what RewardReport documents")]
@@ -94,21 +94,21 @@ pub struct RewardSummary {
 }
 
 impl From<&RewardReport> for RewardSummary {
-    fn from(money: &RewardReport) -> Self {
+    fn from(rewards: &RewardReport) -> Self {
         Self {
-            settled: money.is_settled(),
-            scores: money
+            settled: rewards.is_settled(),
+            scores: rewards
                 .accounts
                 .iter()
                 .map(|account| account.points)
                 .collect(),
-            earned: money.texts(PeerBalance::earned),
-            claimed: money.texts(|account| account.claimed),
-            pending: money.texts(PeerBalance::pending),
-            epochs: money.epochs[1],
-            epochs_accepted: money.epochs[0],
-            trouble: money.trouble.clone(),
-            chain: money.place.clone(),
+            earned: rewards.texts(PeerBalance::earned),
+            claimed: rewards.texts(|account| account.claimed),
+            pending: rewards.texts(PeerBalance::pending),
+            epochs: rewards.epochs[1],
+            epochs_accepted: rewards.epochs[0],
+            trouble: rewards.trouble.clone(),
+            chain: rewards.place.clone(),
         }
     }
 }
@@ -193,7 +193,7 @@ impl From<&ArmReport> for ArmSummary {
 /// families; errors are standard errors over questions. `heldout` is greedy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what DemoReport documents")]
-pub struct Summary {
+pub struct DemoSummary {
     pub peers: usize,
     pub rounds: u64,
     pub heldout_before: f32,
@@ -209,7 +209,7 @@ pub struct Summary {
     pub seed: u64,
     pub rounds_settled: usize,
     #[serde(flatten)]
-    pub money: RewardSummary,
+    pub rewards: RewardSummary,
     pub council_before: EnsembleAccuracy,
     pub council_after: EnsembleAccuracy,
 }
@@ -224,7 +224,7 @@ impl DemoReport {
     ///
     /// # Panics
     /// The report is no demo's, as it lacks the swarm.
-    pub fn summary(&self) -> Summary {
+    pub fn summary(&self) -> DemoSummary {
         let before = RateSummary::from(&self.before);
         let arms: Vec<ArmSummary> = self.arms.iter().map(ArmSummary::from).collect();
         #[expect(
@@ -241,7 +241,7 @@ impl DemoReport {
             swarm.rates.sampled,
             swarm.digests.clone(),
         );
-        Summary {
+        DemoSummary {
             peers,
             rounds: self.rounds,
             heldout_before: before.heldout,
@@ -256,9 +256,9 @@ impl DemoReport {
             seconds: (self.seconds * 10.0).round() / 10.0,
             seed: self.seed,
             rounds_settled: self.rounds_settled,
-            money: RewardSummary::from(&self.money),
-            council_before: self.council[0],
-            council_after: self.council[1],
+            rewards: RewardSummary::from(&self.rewards),
+            council_before: self.ensemble[0],
+            council_after: self.ensemble[1],
         }
     }
 }

@@ -9,7 +9,7 @@ use swarm_settle::chain::ChainConfig;
 use swarm_settle::chain::Endpoint;
 use thiserror::Error;
 
-use super::rewards::{DemoKeys, RewardReport, RewardSettlement, Run, RunError};
+use super::rewards::{DemoKeys, RewardReport, RewardSettlement, RunError, RunFile};
 use crate::config::MAX_PEERS;
 use crate::job::{Progress, Stop};
 
@@ -59,7 +59,7 @@ pub fn settle(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<RewardReport, SettleError> {
-    let run = Run::read(folder)?;
+    let run = RunFile::read(folder)?;
     if run.peers > MAX_PEERS {
         return Err(SettleError::Peers(run.peers));
     }

@@ -17,11 +17,11 @@ use crate::config::Config;
 #[derive(Debug, Args)]
 pub(super) struct ChainCommand {
     #[command(subcommand)]
-    action: Action,
+    action: ChainAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum ChainAction {
     Deploy(deploy::Deploy),
     Join(join::Join),
     Status(status::Status),
@@ -39,11 +39,11 @@ impl ChainCommand {
             .build()
             .map_err(Failure::work)?;
         match &self.action {
-            Action::Deploy(deploy) => {
+            ChainAction::Deploy(deploy) => {
                 let config = config(options, &deploy.chain, &environment)?;
                 runtime.block_on(deploy.run(&config, &environment, options.json))
             }
-            Action::Status(status) => {
+            ChainAction::Status(status) => {
                 let deployment = status
                     .file
                     .as_deref()
@@ -59,12 +59,12 @@ impl ChainCommand {
                     options.json,
                 ))
             }
-            Action::Join(join) => {
+            ChainAction::Join(join) => {
                 let deployment = Deployment::read(&join.file).map_err(Failure::work)?;
                 let config = of_deployment(options, &join.chain, Some(&deployment), &environment)?;
                 runtime.block_on(join.run(&config, &deployment, &environment, options.json))
             }
-            Action::Dev(dev) => dev.run(options.json),
+            ChainAction::Dev(dev) => dev.run(options.json),
         }
     }
 }

@@ -143,7 +143,7 @@ pub struct SettledOn {
     pub owners: Vec<String>,
 }
 
-/// What became of a demo's money.
+/// What became of a demo's rewards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RewardReport {
     /// Where; `None` if the contracts did not get on a chain.

@@ -9,7 +9,7 @@ use super::accounting::RewardReport;
 
 /// What the demo's thread asks for.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(super) enum SettlementCommand {
     RoundOver(usize, u64, Option<Arc<RoundResult>>),
     /// There are no more rounds; the report is awaited when all is settled, or the time is over.
     Finish(mpsc::Sender<RewardReport>),
@@ -19,7 +19,7 @@ pub(super) enum Command {
 
 /// How far the settlement thread is.
 #[derive(Debug)]
-pub(super) enum Update {
+pub(super) enum SettlementUpdate {
     Warning(String),
     /// One more reward is paid: so many of those due.
     Paid(usize, usize),

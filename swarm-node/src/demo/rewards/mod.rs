@@ -30,8 +30,8 @@ pub(super) use accounting::RewardTerms;
 pub use accounting::{PeerBalance, RewardReport, SettledOn, TOKEN, UNITS_PER_POINT, token_text};
 pub(super) use deploy::DemoKeys;
 pub use deploy::Funder;
-use message::{Command, Update};
-pub use run_folder::{Run, RunError};
+use message::{SettlementCommand, SettlementUpdate};
+pub use run_folder::{RunError, RunFile};
 use run_folder::{SettlementPlan, Start};
 use swarm_round::RoundResult;
 use swarm_settle::chain::ChainConfig;
@@ -42,8 +42,8 @@ use crate::job::{Progress, STOP_POLL, Stop};
 
 /// The settlement of a demo's rewards, seen from the demo's thread.
 pub struct RewardSettlement {
-    commands: mpsc::UnboundedSender<Command>,
-    updates: std_mpsc::Receiver<Update>,
+    commands: mpsc::UnboundedSender<SettlementCommand>,
+    updates: std_mpsc::Receiver<SettlementUpdate>,
     thread: Option<JoinHandle<()>>,
     /// Rewards of all peers and epochs.
     rewards: u64,
@@ -74,7 +74,7 @@ impl RewardSettlement {
     pub fn resume(
         chain: ChainConfig,
         keys: DemoKeys,
-        run: Run,
+        run: RunFile,
         folder: PathBuf,
     ) -> std::io::Result<Self> {
         Self::start(SettlementPlan {
@@ -121,7 +121,9 @@ impl RewardSettlement {
         result: Option<Arc<RoundResult>>,
         progress: &dyn Progress,
     ) {
-        let _ = self.commands.send(Command::RoundOver(peer, round, result));
+        let _ = self
+            .commands
+            .send(SettlementCommand::RoundOver(peer, round, result));
         while let Ok(update) = self.updates.try_recv() {
             self.show(update, progress);
         }
@@ -132,12 +134,12 @@ impl RewardSettlement {
     /// are on their way, and records on disk.
     pub fn finish(mut self, progress: &dyn Progress, stop: &Stop, wait: bool) -> RewardReport {
         let (reply, answer) = std_mpsc::channel();
-        let _ = self.commands.send(Command::Finish(reply));
+        let _ = self.commands.send(SettlementCommand::Finish(reply));
         progress.begin("settling", self.rewards);
         let mut told = false;
         loop {
             if !told && (!wait || stop.is_requested()) {
-                let _ = self.commands.send(Command::Stop);
+                let _ = self.commands.send(SettlementCommand::Stop);
                 told = true;
             }
             match self.updates.recv_timeout(STOP_POLL) {
@@ -158,14 +160,16 @@ impl RewardSettlement {
         report
     }
 
-    fn show(&mut self, update: Update, progress: &dyn Progress) {
+    fn show(&mut self, update: SettlementUpdate, progress: &dyn Progress) {
         match update {
-            Update::Warning(text) => {
+            SettlementUpdate::Warning(text) => {
                 if self.said.insert(text.clone()) {
                     progress.warn(&text);
                 }
             }
-            Update::Paid(paid, due) => progress.step(&format!("{paid} of {due} rewards paid")),
+            SettlementUpdate::Paid(paid, due) => {
+                progress.step(&format!("{paid} of {due} rewards paid"))
+            }
         }
     }
 }

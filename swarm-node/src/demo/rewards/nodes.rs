@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::accounting::{PeerBalance, RewardReport, RewardTerms, SettledOn};
 use super::deploy::{DemoKeys, Owner};
-use super::message::{Command, Update};
+use super::message::{SettlementCommand, SettlementUpdate};
 use super::run_folder::{DemoDeployment, PeerStores, RunError, SettlementPlan, Start};
 
 /// How long the chain may take to tell the balances for the report. After that the report counts
@@ -47,7 +47,7 @@ pub(super) struct PeerNodes {
     events: Vec<mpsc::Receiver<NodeEvent>>,
     /// The last that each node said of each epoch: it forgets those that are over for good.
     epochs: Vec<BTreeMap<EpochNumber, (Phase, u64)>>,
-    updates: std_mpsc::Sender<Update>,
+    updates: std_mpsc::Sender<SettlementUpdate>,
     paid: usize,
     closed: bool,
 }
@@ -57,7 +57,7 @@ impl PeerNodes {
     pub(super) fn open(
         plan: &SettlementPlan,
         deployment: &DemoDeployment,
-        updates: std_mpsc::Sender<Update>,
+        updates: std_mpsc::Sender<SettlementUpdate>,
     ) -> Result<Self, NodesError> {
         let count = plan.keys.nodes.len();
         let mut nodes = Self {
@@ -132,8 +132,8 @@ impl PeerNodes {
 
     /// Hands on what the demo's thread said, as far as the nodes have room: this never waits
     /// for a node, for a node may wait until its events are heard. After the last round, says so.
-    pub(super) fn deliver(&mut self, backlog: &mut VecDeque<Command>, last: bool) {
-        while let Some(Command::RoundOver(peer, round, result)) = backlog.front() {
+    pub(super) fn deliver(&mut self, backlog: &mut VecDeque<SettlementCommand>, last: bool) {
+        while let Some(SettlementCommand::RoundOver(peer, round, result)) = backlog.front() {
             self.link
                 .advance_to(self.schedule.round_start(round.saturating_add(1)));
             let message = NodeMessage::RoundOver(*round, result.clone());
@@ -166,7 +166,7 @@ impl PeerNodes {
         if self.closed {
             let due = self.count(|phase| !matches!(phase, Phase::Empty | Phase::Unrewarded));
             (self.paid + 1..=paid)
-                .for_each(|paid| drop(self.updates.send(Update::Paid(paid, due))));
+                .for_each(|paid| drop(self.updates.send(SettlementUpdate::Paid(paid, due))));
             self.paid = paid;
         }
     }
@@ -185,9 +185,10 @@ impl PeerNodes {
                 }
             }
             NodeEvent::Warning(text) => {
-                let _ = self
-                    .updates
-                    .send(Update::Warning(format!("peer {}: {text}", peer + 1)));
+                let _ = self.updates.send(SettlementUpdate::Warning(format!(
+                    "peer {}: {text}",
+                    peer + 1
+                )));
             }
             NodeEvent::Epochs(epochs) => {
                 let phases = epochs

@@ -69,7 +69,7 @@ pub enum RunError {
 /// A demo whose contracts are on a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Run {
+pub struct RunFile {
     /// URL of the chain's RPC server; absent where it may carry a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -101,7 +101,7 @@ pub struct Run {
     pub funder: Address,
 }
 
-impl Run {
+impl RunFile {
     /// What is to be remembered of a demo's contracts.
     pub(super) fn new(origin: &RunOrigin, terms: &RewardTerms, contracts: &SwarmContracts) -> Self {
         let addresses = contracts.swarm.addresses();
@@ -252,7 +252,7 @@ pub(super) enum Start {
     /// With new contracts; what is needed later is kept below this folder.
     New { runs: Option<PathBuf> },
     /// With what a demo has left.
-    Resumed { run: Run, folder: PathBuf },
+    Resumed { run: RunFile, folder: PathBuf },
 }
 
 /// A chain with a swarm's contracts on it, and the folder of what is kept.
@@ -309,7 +309,7 @@ mod tests {
     fn a_run_file_is_replaced_whole_and_comes_back() {
         let runs = tempfile::tempdir().unwrap();
         let address = Address::repeat_byte(7);
-        let run = Run {
+        let run = RunFile {
             endpoint: Some("http://127.0.0.1:8545".into()),
             chain: 31_338,
             first_block: B256::ZERO,
@@ -328,7 +328,7 @@ mod tests {
         let folder = run.create(runs.path()).unwrap();
         std::fs::write(folder.join(RUN_FILE), vec![b'#'; 5000]).unwrap();
         assert_eq!(run.create(runs.path()).unwrap(), folder);
-        assert_eq!(Run::read(&folder).unwrap(), run);
+        assert_eq!(RunFile::read(&folder).unwrap(), run);
         assert_eq!(
             std::fs::read_dir(&folder).unwrap().count(),
             1,

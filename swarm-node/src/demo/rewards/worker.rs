@@ -18,10 +18,10 @@ use tokio::sync::mpsc;
 
 use super::accounting::{EMBEDDED_TIME, RewardReport};
 use super::deploy::{PrepareError, SwarmContracts, prepare};
-use super::message::{Command, Update};
+use super::message::{SettlementCommand, SettlementUpdate};
 use super::nodes::{NodesError, PeerNodes};
 use super::run_folder::{
-    DemoDeployment, Run, RunError, RunOrigin, SettlementPlan, Start, require_place,
+    DemoDeployment, RunError, RunFile, RunOrigin, SettlementPlan, Start, require_place,
 };
 
 /// Between two attempts to reach a chain that does not answer.
@@ -32,10 +32,10 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// The settlement thread's task.
 pub(super) struct SettlementWorker {
     pub(super) plan: SettlementPlan,
-    pub(super) inbox: mpsc::UnboundedReceiver<Command>,
-    pub(super) updates: std_mpsc::Sender<Update>,
+    pub(super) inbox: mpsc::UnboundedReceiver<SettlementCommand>,
+    pub(super) updates: std_mpsc::Sender<SettlementUpdate>,
     /// What came before the contracts were ready.
-    pub(super) backlog: VecDeque<Command>,
+    pub(super) backlog: VecDeque<SettlementCommand>,
     pub(super) finish: Option<(std_mpsc::Sender<RewardReport>, Instant)>,
     /// The end is wanted as soon as nothing is lost.
     pub(super) stopping: bool,
@@ -111,7 +111,7 @@ impl SettlementWorker {
     }
 
     fn warn(&self, text: String) {
-        let _ = self.updates.send(Update::Warning(text));
+        let _ = self.updates.send(SettlementUpdate::Warning(text));
     }
 
     fn refuse(&self, error: &WorkerError) -> RewardReport {
@@ -177,7 +177,7 @@ impl SettlementWorker {
             seed: self.plan.keys.seed,
             funder,
         };
-        let run = Run::new(&origin, &self.plan.terms, contracts);
+        let run = RunFile::new(&origin, &self.plan.terms, contracts);
         let text = run.to_text()?;
         run.create(runs)
             .map_err(|cause| WorkerError::NotKept { cause, text })
@@ -254,13 +254,13 @@ impl SettlementWorker {
         }
     }
 
-    fn keep(&mut self, command: Command) {
+    fn keep(&mut self, command: SettlementCommand) {
         match command {
-            Command::Finish(reply) => {
+            SettlementCommand::Finish(reply) => {
                 let patience = Duration::from_secs(self.plan.chain.wait_s);
                 self.finish = Some((reply, Instant::now() + patience));
             }
-            Command::Stop => self.stopping = true,
+            SettlementCommand::Stop => self.stopping = true,
             other => self.backlog.push_back(other),
         }
     }
