@@ -15,7 +15,7 @@ use swarm_round::sim::curve::{HostilityPoint, hostility_curve};
 use swarm_round::sim::toy::{ToyDriver, ToyJudge, spec};
 use swarm_round::sim::{Driver, Role};
 
-use crate::Experiment;
+use crate::experiment::Experiment;
 use crate::samples::rounded;
 use crate::table::Table;
 
@@ -63,7 +63,10 @@ fn run(arguments: &[String]) -> Result<Value> {
     )?;
     print!("{}", table(&points));
     Ok(json!({
-        "experiment": "hostile", "unit": "points per round", "peers": options.peers, "rounds": options.rounds,
+        "experiment": "hostile",
+        "unit": "points per round",
+        "peers": options.peers,
+        "rounds": options.rounds,
         "seed": options.seed, "seconds": rounded(start.elapsed().as_secs_f64()),
         "rows": points.iter().map(json_of).collect::<Vec<_>>(),
     }))

@@ -5,6 +5,7 @@
 //! as JSON. To add one, write its file with an `EXPERIMENT` and name it in [`EXPERIMENTS`].
 
 mod decode;
+mod experiment;
 mod gemm;
 mod hostile;
 mod machine;
@@ -20,6 +21,8 @@ mod winner;
 
 use std::process::ExitCode;
 
+use experiment::Experiment;
+
 /// Every experiment, in the order in which they are listed.
 const EXPERIMENTS: &[Experiment] = &[
     gemm::EXPERIMENT,
@@ -30,17 +33,6 @@ const EXPERIMENTS: &[Experiment] = &[
     winner::EXPERIMENT,
     hostile::EXPERIMENT,
 ];
-
-/// Something that can be measured.
-struct Experiment {
-    /// What to type.
-    name: &'static str,
-    /// One line for the list.
-    about: &'static str,
-    /// Measures with the arguments after the name, the name first; prints a table and returns the
-    /// result.
-    run: fn(&[String]) -> anyhow::Result<serde_json::Value>,
-}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -75,11 +67,8 @@ fn unknown(name: &str) -> String {
     } else {
         format!("unknown experiment `{name}`")
     };
-    let width = EXPERIMENTS
-        .iter()
-        .map(|known| known.name.len())
-        .max()
-        .unwrap_or(0);
+    let lengths = EXPERIMENTS.iter().map(|known| known.name.len());
+    let width = lengths.max().unwrap_or(0);
     let lines: Vec<_> = EXPERIMENTS
         .iter()
         .map(|known| format!("  {:width$}  {}", known.name, known.about))

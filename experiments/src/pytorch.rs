@@ -1,7 +1,8 @@
 //! PyTorch as a contender: a Python process that measures once for every line it is sent.
 //!
 //! ```text
-//! start ─▶ {"version": …} ─▶ measure ⟲ one line out, {"seconds": …} back ─▶ drop: input closed, process waited for
+//! start ─▶ {"version": …} ─▶ measure ⟲ one line out, {"seconds": …} back
+//!                             └─▶ drop: input closed, process waited for
 //! ```
 //! Between measurements the process sleeps, so that it and we can take turns on the same cores.
 
@@ -59,7 +60,8 @@ impl PyTorch {
         let hello = started
             .read()
             .with_context(|| format!("`{python} {script}` ended before it was ready"))?;
-        started.version = hello["version"].as_str().unwrap_or_default().to_owned();
+        let version = hello["version"].as_str();
+        started.version = version.context("it does not say its version")?.to_owned();
         Ok(started)
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use swarm_learn::eval::PassRate;
 use swarm_node::demo::{Arm, ArmReport, DemoReport};
 
-use crate::Experiment;
+use crate::experiment::Experiment;
 use crate::nano;
 use crate::samples::{mean_and_spread, rounded};
 use crate::table::Table;
@@ -19,7 +19,8 @@ use crate::table::Table;
 /// See the module.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "sharing",
-    about: "specialists who share against peers who learn alone, by completions generated, over seeds",
+    about: "specialists who share against peers who learn alone, by completions generated, over \
+            seeds",
     run,
 };
 
@@ -45,9 +46,7 @@ fn run(arguments: &[String]) -> Result<Value> {
         eprintln!("{:6.0} s  seed {seed}", start.elapsed().as_secs_f64());
         reports.push(report);
     }
-    let arms: Vec<Arm> = reports.first().map_or(Vec::new(), |report| {
-        report.arms.iter().map(|arm| arm.arm).collect()
-    });
+    let arms: Vec<Arm> = reports[0].arms.iter().map(|arm| arm.arm).collect();
     print!(
         "{}\n{}\n{}",
         outcomes(&reports, &arms),
@@ -197,7 +196,7 @@ fn curves(reports: &[DemoReport], arms: &[Arm]) -> Table {
                 .map(|point| point.completions as f64)
                 .collect();
             let completions = format!("{:.0}", mean_and_spread(&completions).0);
-            let round = points.first().map_or(0, |point| point.round).to_string();
+            let round = points[0].round.to_string();
             table.row(vec![
                 arm.name().into(),
                 round,

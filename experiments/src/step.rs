@@ -19,7 +19,7 @@ use swarm_model::init::initialise;
 use swarm_model::rope::{Tables, addressed};
 use swarm_model::{ModelConfig, programs};
 
-use crate::Experiment;
+use crate::experiment::Experiment;
 use crate::machine;
 use crate::pytorch::PyTorch;
 use crate::samples::{Samples, rounded, shown};
@@ -109,7 +109,12 @@ fn measure(
     threads: usize,
 ) -> Result<Row> {
     let mut session = session(model, program, threads)?;
-    let shape = json!({ "model": model, "threads": threads, "batch": options.batch, "context": options.context });
+    let shape = json!({
+        "model": model,
+        "threads": threads,
+        "batch": options.batch,
+        "context": options.context,
+    });
     let mut pytorch = PyTorch::start(&options.python, "step.py", &shape);
     let [mut ours, mut theirs] = [Samples::default(), Samples::default()];
     step(session.as_mut())?;
@@ -180,8 +185,10 @@ impl Row {
                 "gflops": rounded(flops / samples.best() / 1e9).filter(|speed| *speed > 0.0),
             })
         };
+        let ratio = rounded(self.ours.best() / self.theirs.best()).filter(|ratio| *ratio > 0.0);
         json!({
-            "threads": self.threads, "ratio": rounded(self.ours.best() / self.theirs.best()).filter(|r| *r > 0.0),
+            "threads": self.threads,
+            "ratio": ratio,
             "ratio_median": rounded(self.ours.ratio_to(&self.theirs)),
             "ours": side(&self.ours), "pytorch": side(&self.theirs),
         })

@@ -12,10 +12,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::{Value, json};
-use swarm_node::demo::Council;
+use swarm_node::demo::EnsembleAccuracy;
 use swarm_round::{Choice, Choices};
 
-use crate::Experiment;
+use crate::experiment::Experiment;
 use crate::nano;
 use crate::recorded::Recorded;
 use crate::samples::{mean_and_spread, rounded};
@@ -136,31 +136,31 @@ fn is_right(choices: &Choices, rule: usize) -> bool {
 
 /// The councils of a demo: its base's, and its trained peers'.
 fn councils(seed: u64) -> Result<Vec<Row>> {
-    // The controls hold no council.
+    // The controls answer nothing together.
     let settings = [
         ("demo.seed", &*seed.to_string()),
         ("demo.controls", "0"),
         ("demo.measure_every", "0"),
     ];
     let [before, after] =
-        nano::play(&settings.map(|(key, value)| (key.to_owned(), value.to_owned())))?.council;
-    let row = |when: &str, council: Council| Row {
+        nano::play(&settings.map(|(key, value)| (key.to_owned(), value.to_owned())))?.ensemble;
+    let row = |when: &str, accuracy: EnsembleAccuracy| Row {
         name: format!("demo {seed}, {when}"),
-        mean: shares(council),
+        mean: shares(accuracy),
         spread: [0.0; 5],
     };
     Ok(vec![row("before", before), row("after", after)])
 }
 
-fn shares(council: Council) -> Shares {
-    let Council {
+fn shares(accuracy: EnsembleAccuracy) -> Shares {
+    let EnsembleAccuracy {
         plurality,
         critics,
         pooled,
         decided,
         weighed,
         ..
-    } = council;
+    } = accuracy;
     [plurality, critics, pooled, decided, weighed].map(|share| f64::from(share) * 100.0)
 }
 

@@ -9,7 +9,7 @@ use swarm_model::ModelConfig;
 use swarm_model::decoder::{CausalLm, Context, KeyValues, Mask};
 use swarm_model::rope::Tables;
 
-use super::{FIRST_TOKEN, Run};
+use super::run::{FIRST_TOKEN, Run};
 
 /// A decoder with its caches.
 pub struct Decoding {

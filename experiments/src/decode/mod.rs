@@ -9,16 +9,18 @@
 
 mod burn_flex;
 mod ours;
+mod run;
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use run::Run;
 use serde_json::{Value, json};
 use swarm_model::ModelConfig;
 use swarm_model::init::initialise;
 
-use crate::Experiment;
+use crate::experiment::Experiment;
 use crate::machine;
 use crate::pytorch::PyTorch;
 use crate::samples::{Samples, rounded, shown};
@@ -67,18 +69,6 @@ struct Options {
     inside: bool,
 }
 
-/// What every contender does in a run.
-#[derive(Clone, Copy)]
-struct Run {
-    batch: usize,
-    start: usize,
-    tokens: usize,
-    slots: usize,
-}
-
-/// The token that every row begins with.
-const FIRST_TOKEN: u32 = 1;
-
 fn run(arguments: &[String]) -> Result<Value> {
     let options = Options::try_parse_from(arguments)?;
     ensure!(
@@ -94,8 +84,14 @@ fn run(arguments: &[String]) -> Result<Value> {
     }
     print!("{}", table(&rows));
     Ok(json!({
-        "experiment": "decode", "model": options.model, "start": options.start, "tokens": options.tokens,
-        "slots": options.slots, "unit": "tokens per second, best run", "load": machine::load(), "rows": rows,
+        "experiment": "decode",
+        "model": options.model,
+        "start": options.start,
+        "tokens": options.tokens,
+        "slots": options.slots,
+        "unit": "tokens per second, best run",
+        "load": machine::load(),
+        "rows": rows,
     }))
 }
 
@@ -160,7 +156,14 @@ fn measure(options: &Options, batch: usize, threads: usize) -> Result<Value> {
     let mut ours = ours::Decoding::new(&model, &weights, run, threads)?;
     let mut burn = burn_flex::Decoding::new(&model, &weights, run)?;
     check(&mut ours, &mut burn)?;
-    let shape = json!({ "model": model, "threads": threads, "batch": batch, "start": start, "tokens": tokens, "slots": slots });
+    let shape = json!({
+        "model": model,
+        "threads": threads,
+        "batch": batch,
+        "start": start,
+        "tokens": tokens,
+        "slots": slots,
+    });
     let mut pytorch = PyTorch::start(&options.python, "decode.py", &shape);
     let mut samples: [Samples; NAMES.len()] = Default::default();
     for _ in 0..options.rounds {

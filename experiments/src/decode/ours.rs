@@ -10,7 +10,7 @@ use reproducible_ops::weights::Weights;
 use swarm_model::rope::Tables;
 use swarm_model::{ModelConfig, programs};
 
-use super::{FIRST_TOKEN, Run};
+use super::run::{FIRST_TOKEN, Run};
 
 /// A loaded decode program.
 pub struct Decoding {

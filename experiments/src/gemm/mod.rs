@@ -19,7 +19,7 @@ use clap::Parser;
 use contenders::{Contender, NAMES};
 use serde_json::{Value, json};
 
-use crate::Experiment;
+use crate::experiment::Experiment;
 use crate::table::Table;
 
 /// See the module.
@@ -166,10 +166,10 @@ fn seconds(contender: &mut Contender<'_>, calls: usize) -> f64 {
     start.elapsed().as_secs_f64() / calls as f64
 }
 
-fn row(case: &Case, threads: usize, best: &[f64], rounds: &[Vec<f64>]) -> Value {
+fn row(case: &Case, threads: usize, best: &[f64; NAMES.len()], rounds: &[Vec<f64>]) -> Value {
     let speed = |time: f64| (case.flops() / time / 1e7).round() / 100.0;
-    let others = best.iter().skip(1).copied().fold(f64::INFINITY, f64::min);
-    let ours = best.first().copied().unwrap_or(f64::NAN);
+    let others = best[1..].iter().copied().fold(f64::INFINITY, f64::min);
+    let ours = best[0];
     let speeds: serde_json::Map<_, _> = NAMES
         .iter()
         .zip(best)

@@ -9,61 +9,30 @@
 //! paper omits, and 4/0 the peer that generates as little as those of 4/12 and has nobody to learn
 //! from.
 
+mod options;
 mod play;
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use play::{Outcome, Stage};
+use options::Options;
+use play::{Outcome, SwarmTrial};
 use reproducible_ops::weights::Weights;
 use serde_json::{Value, json};
 use swarm_learn::sapo::Mix;
 
-use crate::Experiment;
+use crate::experiment::Experiment;
 use crate::samples::{mean_and_spread, rounded};
 use crate::table::Table;
 
 /// See the module.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "sapo",
-    about: "peers learning from own and external groups: held-out scores, and completions generated",
+    about: "peers learning from own and external groups: held-out scores, and completions \
+            generated",
     run,
 };
-
-/// Trains swarms with different mixes of own and external groups.
-#[derive(Debug, Parser)]
-#[command(name = "sapo")]
-struct Options {
-    /// Weights that every peer starts from, of the nano model.
-    #[arg(long, default_value = "configs/nano/base.safetensors")]
-    base: PathBuf,
-    /// Number of seeds, from 1.
-    #[arg(long, default_value_t = 5)]
-    seeds: u64,
-    /// Rounds, each with at most one update per peer.
-    #[arg(long, default_value_t = 60)]
-    rounds: u64,
-    /// Peers.
-    #[arg(long, default_value_t = 4)]
-    peers: u16,
-    /// Groups per update, own and external; a multiple of 4.
-    #[arg(long, default_value_t = 16)]
-    groups: u16,
-    /// Highest learning rate.
-    #[arg(long, default_value_t = 3e-4)]
-    learning_rate: f32,
-    /// Held-out questions per family.
-    #[arg(long, default_value_t = 128)]
-    held_out: usize,
-    /// Peers practise one family each instead of all.
-    #[arg(long)]
-    specialists: bool,
-    /// Worker threads; results do not depend on it.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-}
 
 /// Quarters of own and of external groups, and whether groups without differences in reward are
 /// dropped.
@@ -117,14 +86,14 @@ fn run(arguments: &[String]) -> Result<Value> {
     let base = Weights::load(&options.base)
         .context("the base comes from `swarm-node pretrain`; name it with --base")?;
     let start = Instant::now();
-    let stage = Stage::new(&options, base)?;
-    let before = stage.before()?;
+    let trial = SwarmTrial::new(&options, base)?;
+    let before = trial.before()?;
     let arms = ARMS.map(|arm| Arm::new(arm, options.groups));
     let mut outcomes: Vec<Vec<Outcome>> = Vec::new();
     for arm in arms {
         outcomes.push(
             (1..=options.seeds)
-                .map(|seed| play_one(&stage, arm, seed, start))
+                .map(|seed| play_one(&trial, arm, seed, start))
                 .collect::<Result<_>>()?,
         );
     }
@@ -135,15 +104,21 @@ fn run(arguments: &[String]) -> Result<Value> {
         .map(|(arm, outcomes)| json_of(arm, outcomes))
         .collect();
     Ok(json!({
-        "experiment": "sapo", "peers": options.peers, "rounds": options.rounds, "seeds": options.seeds,
-        "groups": options.groups, "learning_rate": options.learning_rate, "specialists": options.specialists,
-        "before": { "greedy": rounded(before.greedy), "sampled": rounded(before.sampled) }, "rows": rows,
+        "experiment": "sapo",
+        "peers": options.peers,
+        "rounds": options.rounds,
+        "seeds": options.seeds,
+        "groups": options.groups,
+        "learning_rate": options.learning_rate,
+        "specialists": options.specialists,
+        "before": { "greedy": rounded(before.greedy), "sampled": rounded(before.sampled) },
+        "rows": rows,
         "seconds": rounded(start.elapsed().as_secs_f64()),
     }))
 }
 
-fn play_one(stage: &Stage, arm: Arm, seed: u64, start: Instant) -> Result<Outcome> {
-    let outcome = stage
+fn play_one(trial: &SwarmTrial, arm: Arm, seed: u64, start: Instant) -> Result<Outcome> {
+    let outcome = trial
         .play(arm.mix, seed)
         .with_context(|| format!("{} with seed {seed}", arm.name()))?;
     let elapsed = start.elapsed().as_secs_f64();
@@ -215,13 +190,19 @@ fn json_of(arm: &Arm, outcomes: &[Outcome]) -> Value {
     let summary = |pick: fn(&Outcome) -> f64| {
         let all = values(outcomes, pick);
         let (mean, spread) = mean_and_spread(&all);
-        json!({ "mean": rounded(mean), "spread": rounded(spread), "seeds": all.into_iter().map(rounded).collect::<Vec<_>>() })
+        let seeds: Vec<_> = all.into_iter().map(rounded).collect();
+        json!({ "mean": rounded(mean), "spread": rounded(spread), "seeds": seeds })
     };
     json!({
-        "own": arm.mix.own, "external": arm.mix.external, "filter": arm.mix.filter,
-        "heldout_greedy": summary(|outcome| outcome.greedy), "heldout_sampled": summary(|outcome| outcome.sampled),
-        "last_batches": summary(|outcome| outcome.last_reward), "all_batches": summary(|outcome| outcome.mean_reward),
-        "groups": summary(|outcome| outcome.groups), "completions": summary(|outcome| outcome.generated),
+        "own": arm.mix.own,
+        "external": arm.mix.external,
+        "filter": arm.mix.filter,
+        "heldout_greedy": summary(|outcome| outcome.greedy),
+        "heldout_sampled": summary(|outcome| outcome.sampled),
+        "last_batches": summary(|outcome| outcome.last_reward),
+        "all_batches": summary(|outcome| outcome.mean_reward),
+        "groups": summary(|outcome| outcome.groups),
+        "completions": summary(|outcome| outcome.generated),
     })
 }
 

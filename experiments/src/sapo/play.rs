@@ -25,7 +25,7 @@ use swarm_round::{Game, SwarmConfig, Weighting, Windows};
 use swarm_task::prompt::Composer;
 use swarm_task::{FamilyId, Library, charset};
 
-use super::Options;
+use super::options::Options;
 
 /// Completions of a group.
 const GROUP: u8 = 8;
@@ -38,8 +38,8 @@ const SAMPLES: u32 = 4;
 /// Rounds at the end whose reward counts as the last.
 const LAST_ROUNDS: u64 = 5;
 
-/// Everything that all swarms share.
-pub struct Stage {
+/// What the swarms of all mixes and seeds share.
+pub struct SwarmTrial {
     peers: u16,
     rounds: u64,
     learning_rate: f32,
@@ -74,7 +74,7 @@ fn families() -> Vec<(FamilyId, u8)> {
     FamilyId::NANO.map(|family| (family, 0)).to_vec()
 }
 
-impl Stage {
+impl SwarmTrial {
     /// Records and differentiates the model once.
     pub fn new(options: &Options, base: Weights) -> Result<Self> {
         let model = ModelConfig::preset("nano")?;

@@ -11,11 +11,11 @@ use super::output::Answer;
 #[derive(Debug, Args)]
 pub(super) struct ConfigCommand {
     #[command(subcommand)]
-    command: Action,
+    command: ConfigAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum ConfigAction {
     /// Prints every setting with its value, as a settings file.
     Show {
         /// Adds where each value came from: default, file and line, environment variable, or flag.
@@ -31,7 +31,7 @@ impl ConfigCommand {
         environment: Vec<(String, String)>,
     ) -> Result<(), Failure> {
         let settings = options.settings(&[], environment)?;
-        let Action::Show { origin } = self.command;
+        let ConfigAction::Show { origin } = self.command;
         let answer = Answer {
             text: text(&settings, origin),
             json: json(&settings).to_string(),

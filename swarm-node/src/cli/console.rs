@@ -7,7 +7,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
-use crate::job::Watch;
+use crate::job::Progress;
 
 /// Most plain lines of one piece of work: enough to follow, few enough for a log.
 const LINES: u64 = 30;
@@ -40,8 +40,8 @@ impl Console {
     }
 
     fn bar(what: &str, steps: u64) -> ProgressBar {
-        let style =
-            ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+        #[expect(clippy::expect_used, reason = "a constant, which a test shows")]
+        let style = ProgressStyle::with_template(BAR).expect("invariant: the bar is a template");
         let bar = ProgressBar::new(steps)
             .with_style(style.progress_chars("=> "))
             .with_prefix(what.to_owned());
@@ -87,7 +87,7 @@ impl Work {
     }
 }
 
-impl Watch for Console {
+impl Progress for Console {
     fn begin(&self, what: &str, steps: u64) {
         let bar = self.terminal.then(|| Self::bar(what, steps));
         if bar.is_none() {
@@ -127,5 +127,15 @@ impl Watch for Console {
                 None => output::warning(text),
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_is_a_template() {
+        assert_eq!(Console::bar("training", 3).length(), Some(3));
     }
 }

@@ -11,7 +11,7 @@ use super::output::Answer;
 use super::signals::stop_on_signals;
 use super::wallet::{NO_WALLET, unlock};
 use crate::config::{Config, path};
-use crate::demo::{self, DemoError, Funder, MoneyReport};
+use crate::demo::{self, DemoError, Funder, RewardReport};
 use crate::job::{Model, certified};
 
 /// Runs a whole swarm in this process and shows what it learned.
@@ -69,17 +69,17 @@ impl Demo {
         let base = Model::load(path(&config.demo.base), &console).map_err(Failure::work)?;
         let stop = stop_on_signals()?;
         let report = match demo::run(&config, base, &funder, &console, &stop) {
-            Err(DemoError::Stopped { signal, money }) => {
+            Err(DemoError::Stopped { signal, rewards }) => {
                 return Err(Failure::Stopped {
                     signal,
-                    state: pending(&money),
+                    state: pending(&rewards),
                 });
             }
             ended => ended.map_err(Failure::work)?,
         };
         let json = serde_json::to_string(&report.summary()).map_err(Failure::work)?;
         let kept = report
-            .money
+            .rewards
             .folder
             .as_ref()
             .map(|folder| format!("its rewards are in {}", folder.display()));
@@ -90,12 +90,12 @@ impl Demo {
         }
         .print(options.json)?;
         match stop.signal() {
-            _ if report.money.is_settled() || endpoint == Endpoint::None => Ok(()),
+            _ if report.rewards.is_settled() || endpoint == Endpoint::None => Ok(()),
             Some(signal) => Err(Failure::Stopped {
                 signal,
-                state: pending(&report.money),
+                state: pending(&report.rewards),
             }),
-            None => Err(unsettled(&report.money)),
+            None => Err(unsettled(&report.rewards)),
         }
     }
 }
@@ -114,12 +114,12 @@ fn funder(endpoint: &Endpoint, wallet: &WalletConfig, environment: &[(String, St
 }
 
 /// Not everything that was asked for has happened.
-pub(super) fn unsettled(money: &MoneyReport) -> Failure {
-    let reason = money
+pub(super) fn unsettled(rewards: &RewardReport) -> Failure {
+    let reason = rewards
         .trouble
         .as_deref()
         .unwrap_or("the balances differ from what was earned");
-    let later = money.later().map(|later| format!("; later: {later}"));
+    let later = rewards.later().map(|later| format!("; later: {later}"));
     Failure::Work(anyhow::anyhow!(
         "not all rewards are settled: {reason}{}",
         later.unwrap_or_default()
@@ -127,8 +127,8 @@ pub(super) fn unsettled(money: &MoneyReport) -> Failure {
 }
 
 /// What a run that was stopped leaves, and how to go on.
-pub(super) fn pending(money: &MoneyReport) -> String {
-    match money.later() {
+pub(super) fn pending(rewards: &RewardReport) -> String {
+    match rewards.later() {
         Some(later) => format!("what is pending of its rewards is kept; later: {later}"),
         None => {
             "nothing is pending on a chain; the same command plays the same rounds from the start"

@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::options::{Options, help};
 use super::output::Answer;
 use crate::config::{Config, EvalConfig, path};
-use crate::job::{Model, Watch, certified};
+use crate::job::{Model, Progress, certified};
 
 /// Refused rows that are named one by one; more are counted.
 const NAMED_ROWS: usize = 5;
@@ -205,7 +205,7 @@ fn shown_text(shown: &[Shown]) -> String {
 pub(super) fn library(
     families: &[FamilyId],
     gsm8k: Option<&Path>,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Library, Failure> {
     let Some(path) = gsm8k else {
         return if families.contains(&FamilyId::Gsm8k) {
@@ -216,18 +216,18 @@ pub(super) fn library(
     };
     let loaded = Dataset::load(path).map_err(Failure::work)?;
     for row in loaded.rejected.iter().take(NAMED_ROWS) {
-        watch.warn(&format!("{}: {row}", path.display()));
+        progress.warn(&format!("{}: {row}", path.display()));
     }
     let more = loaded.rejected.len().saturating_sub(NAMED_ROWS);
     if more > 0 {
-        watch.warn(&format!(
+        progress.warn(&format!(
             "{}: {more} more rows cannot be used",
             path.display()
         ));
     }
     if loaded.repeated > 0 {
         let repeated = loaded.repeated;
-        watch.warn(&format!(
+        progress.warn(&format!(
             "{}: {repeated} rows repeat an earlier one and are dropped",
             path.display()
         ));

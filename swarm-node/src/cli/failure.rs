@@ -3,10 +3,10 @@
 use std::fmt;
 use std::io;
 
+use signal_hook::consts::SIGINT;
 use swarm_settings::SettingsError;
 use swarm_settle::chain::EndpointError;
 
-use super::signals;
 use crate::job::{EngineError, RecipeError};
 
 /// Exit code of a failure at work.
@@ -83,7 +83,7 @@ impl fmt::Display for Failure {
                 )
             }
             Self::Stopped { signal, state } => {
-                write!(f, "stopped by {}: {state}", signals::name(*signal))
+                write!(f, "stopped by {}: {state}", signal_name(*signal))
             }
         }
     }
@@ -119,5 +119,14 @@ impl From<RecipeError> for Failure {
             | RecipeError::Preset(_) => Self::Usage(error.into()),
             _ => Self::Work(error.into()),
         }
+    }
+}
+
+/// The name of a signal that stops.
+fn signal_name(signal: usize) -> &'static str {
+    if i32::try_from(signal) == Ok(SIGINT) {
+        "SIGINT"
+    } else {
+        "SIGTERM"
     }
 }

@@ -5,7 +5,7 @@
 //! | 0 | done |
 //! | 1 | something failed; the message says what, the value seen, and what to do |
 //! | 2 | settings or usage |
-//! | 130, 143 | SIGINT or SIGTERM ended work early; what was done is kept, and the message says how to go on |
+//! | 130, 143 | SIGINT or SIGTERM ended work early; the message says how to go on |
 //!
 //! Results go to standard output, progress and messages to standard error. With `--json` the result
 //! is one line, an object, instead of the text for people. `chain dev` is ended by a signal and
@@ -50,7 +50,8 @@ what they exchange. All arithmetic is bit-reproducible: the same seed gives the 
 any number of threads and \
 any instruction set.\n\nSettings come from defaults, a file (--config or SWARM_NODE_CONFIG), \
 environment variables \
-(SWARM_NODE_DEMO_ROUNDS=10 for demo.rounds) and flags; later ones win. `swarm-node config show --origin` tells which.";
+(SWARM_NODE_DEMO_ROUNDS=10 for demo.rounds) and flags; later ones win. `swarm-node config show \
+--origin` tells which.";
 
 const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simulate --seed 2 \
 --json\n  swarm-node eval --model \

@@ -43,6 +43,28 @@ impl Answer {
     }
 }
 
+/// Prints names with values; `kept` says where they are besides.
+pub(super) fn print_rows(
+    rows: &[(&'static str, String)],
+    json: bool,
+    kept: String,
+) -> Result<(), Failure> {
+    let object: serde_json::Map<_, _> = rows
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone().into()))
+        .collect();
+    let text = rows
+        .iter()
+        .map(|(name, value)| format!("{name:<12} {value}\n"))
+        .collect();
+    Answer {
+        text,
+        json: serde_json::Value::Object(object).to_string(),
+        kept,
+    }
+    .print(json)
+}
+
 /// Writes lines to standard error; that they cannot be written changes nothing.
 pub(super) fn note(text: &str) {
     if !text.is_empty() {

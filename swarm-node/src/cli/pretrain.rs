@@ -18,7 +18,7 @@ use super::options::Options;
 use super::output::Answer;
 use super::signals::stop_on_signals;
 use crate::config::Config;
-use crate::job::{Recipe, Watch, certified};
+use crate::job::{Progress, Recipe, certified};
 
 /// Checkpoints to keep: the newest, and one before it in case the newest is damaged.
 const KEEP: usize = 2;

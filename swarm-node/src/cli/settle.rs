@@ -13,7 +13,7 @@ use super::output::Answer;
 use super::signals::stop_on_signals;
 use super::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
-use crate::demo::{self, MoneySummary, SettleError};
+use crate::demo::{self, RewardSummary, SettleError};
 
 /// Settles what a demo on a lasting chain has left pending: submits scores and claims rewards.
 ///
@@ -61,10 +61,10 @@ impl Settle {
             SettleError::NoUrl(_) => Failure::Usage(error.into()),
             _ => Failure::work(error),
         })?;
-        let json = serde_json::to_string(&MoneySummary::from(&report)).map_err(Failure::work)?;
+        let json = serde_json::to_string(&RewardSummary::from(&report)).map_err(Failure::work)?;
         let kept = format!("it is on the chain, and in {}", self.folder.display());
         Answer {
-            text: demo::render_money(&report),
+            text: demo::render_rewards(&report),
             json,
             kept,
         }

@@ -45,12 +45,3 @@ fn announce(stop: &Stop) {
     std::thread::sleep(PATIENCE);
     output::note("stopping as soon as nothing is lost; a second signal ends at once");
 }
-
-/// The name of a signal that stops.
-pub(super) fn name(signal: usize) -> &'static str {
-    if i32::try_from(signal) == Ok(SIGINT) {
-        "SIGINT"
-    } else {
-        "SIGTERM"
-    }
-}

@@ -17,7 +17,7 @@ use super::options::{Options, help};
 use super::output::Answer;
 use super::signals::stop_on_signals;
 use crate::config::{Config, TrainConfig, path};
-use crate::job::{Model, Solo, SoloConfig, SoloStep, Watch, Workshop, certified};
+use crate::job::{Model, ModelFactory, Progress, Solo, SoloConfig, SoloStep, certified};
 
 /// Held-out questions are the same for every seed, so that runs can be compared.
 const HELD_OUT_SEED: u64 = 0;
@@ -85,11 +85,11 @@ impl Train {
         model: Model,
         engine: Arc<dyn Engine>,
         console: &Console,
-    ) -> Result<Summary, Failure> {
+    ) -> Result<TrainSummary, Failure> {
         let train = &config.train;
         let library = library(&train.families, path(&train.gsm8k), console)?;
-        let workshop = Workshop::new(model, config.learn.clone()).map_err(Failure::work)?;
-        let folder = self.folder(train, workshop.model(), console)?;
+        let factory = ModelFactory::new(model, config.learn.clone()).map_err(Failure::work)?;
+        let folder = self.folder(train, factory.model(), console)?;
         let families = train
             .families
             .iter()
@@ -103,14 +103,14 @@ impl Train {
             groups,
         };
         let held_out = set(
-            workshop.model(),
+            factory.model(),
             &library,
             &families,
             train.heldout,
             HELD_OUT_SEED,
             config.learn.max_new,
         )?;
-        let (mut run, damaged) = Solo::new(solo, &workshop, &library, engine, folder, self.resume)
+        let (mut run, damaged) = Solo::new(solo, &factory, &library, engine, folder, self.resume)
             .map_err(Failure::work)?;
         damaged.iter().for_each(|text| console.warn(text));
         console.begin("training", train.steps.saturating_sub(run.steps()));
@@ -130,7 +130,7 @@ impl Train {
             let last = run.steps() == train.steps;
             let due = train.measure_every > 0 && run.steps().is_multiple_of(train.measure_every);
             let rate = if due || last {
-                Some(measure(&mut run, &workshop, &held_out)?)
+                Some(measure(&mut run, &factory, &held_out)?)
             } else {
                 None
             };
@@ -161,10 +161,10 @@ impl Train {
         // A run that was complete already is told like one that ends here.
         let heldout = match measured {
             Some(rate) => rate,
-            None => measure(&mut run, &workshop, &held_out)?,
+            None => measure(&mut run, &factory, &held_out)?,
         };
         let digest = hex(&run.params().map_err(Failure::work)?.digest());
-        Ok(Summary {
+        Ok(TrainSummary {
             steps: run.steps(),
             heldout,
             digest,
@@ -206,7 +206,7 @@ impl Train {
 
 /// What `--json` tells.
 #[derive(serde::Serialize)]
-struct Summary {
+struct TrainSummary {
     steps: u64,
     /// The newest greedy held-out pass@1, 0 to 1.
     heldout: f32,
@@ -216,9 +216,9 @@ struct Summary {
 }
 
 /// Greedy held-out pass@1.
-fn measure(run: &mut Solo<'_>, workshop: &Workshop, held_out: &EvalSet) -> Result<f32, Failure> {
+fn measure(run: &mut Solo<'_>, factory: &ModelFactory, held_out: &EvalSet) -> Result<f32, Failure> {
     let rate = held_out
-        .greedy(run.generator(), &workshop.model().tokenizer)
+        .greedy(run.generator(), &factory.model().tokenizer)
         .map_err(Failure::work)?;
     Ok(rate.mean().share)
 }

@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use swarm_identity::Secret;
 use swarm_settle::wallet::WalletConfig;
 use swarm_settle::wallet::{
-    Cost, Fresh, Given, Keystore, Password, PasswordSource, Wallet, WalletError, WalletSource,
+    Cost, Keystore, KeystoreRandomness, Password, PasswordSource, Wallet, WalletError,
+    WalletInputs, WalletSource,
 };
 use swarm_settle::wallet::{file, password, source};
 
@@ -29,11 +30,11 @@ wallet new` and name it with \
 #[derive(Debug, Args)]
 pub(super) struct WalletCommand {
     #[command(subcommand)]
-    action: Action,
+    action: WalletAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum WalletAction {
     /// Makes a new key and writes its keystore. A file that exists is never written over.
     New {
         /// The keystore to write.
@@ -65,11 +66,11 @@ impl WalletCommand {
             .config::<Config>()?
             .wallet;
         let address = match &self.action {
-            Action::New { file } => {
+            WalletAction::New { file } => {
                 let secret = Secret::random().map_err(Failure::work)?;
                 write(file, &secret, &config, &environment)?
             }
-            Action::Import { file } => {
+            WalletAction::Import { file } => {
                 let text = variable(&environment, source::SECRET_VARIABLE);
                 let text = text.ok_or_else(|| {
                     usage("set SWARM_NODE_WALLET_SECRET to the key that is to be imported")
@@ -78,13 +79,15 @@ impl WalletCommand {
                     Secret::from_hex(&text).map_err(|error| Failure::Usage(error.into()))?;
                 write(file, &secret, &config, &environment)?
             }
-            Action::Show { file } => show(file.as_deref().or(path(&config.file)), &environment)?,
+            WalletAction::Show { file } => {
+                show(file.as_deref().or(path(&config.file)), &environment)?
+            }
         };
         let kept = match &self.action {
-            Action::New { file } | Action::Import { file } => {
+            WalletAction::New { file } | WalletAction::Import { file } => {
                 format!("the wallet is in {}", file.display())
             }
-            Action::Show { .. } => String::new(),
+            WalletAction::Show { .. } => String::new(),
         };
         let json = serde_json::json!({ "address": address }).to_string();
         Answer {
@@ -115,9 +118,9 @@ fn write(
     environment: &[(String, String)],
 ) -> Result<String, Failure> {
     // Before anybody types a password.
-    let place = file::Place::reserve(path).map_err(Failure::work)?;
+    let place = file::NewKeystoreFile::reserve(path).map_err(Failure::work)?;
     let password = new_password(config, environment).map_err(Failure::work)?;
-    let fresh = Fresh::random().map_err(Failure::work)?;
+    let fresh = KeystoreRandomness::random().map_err(Failure::work)?;
     let keystore =
         Keystore::seal(secret, &password, Cost::default(), &fresh).map_err(Failure::work)?;
     place.create(&keystore).map_err(Failure::work)?;
@@ -133,7 +136,7 @@ fn new_password(
     environment: &[(String, String)],
 ) -> Result<Password, WalletError> {
     if let Some(text) = variable(environment, source::PASSWORD_VARIABLE) {
-        return Ok(PasswordSource::Given(Password::new(text)).take(|| password::ask(""))?);
+        return Ok(PasswordSource::Known(Password::new(text)).take(|| password::ask(""))?);
     }
     let known = path(&config.password_file).map(|path| PasswordSource::File(path.into()));
     Ok(match known {
@@ -159,10 +162,10 @@ pub(super) fn unlock(
     config: &WalletConfig,
     environment: &[(String, String)],
 ) -> Result<Option<Wallet>, WalletError> {
-    let given = Given {
+    let given = WalletInputs {
         keystore: path(&config.file).map(Into::into),
         password_file: path(&config.password_file).map(Into::into),
-        ..Given::default()
+        ..WalletInputs::default()
     };
     let given = given.with_environment(|name| variable(environment, name));
     WalletSource::resolve(given)?.unlock(password::ask)

@@ -58,7 +58,7 @@ impl Rates {
 }
 
 /// What a peer could after some rounds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     /// Rounds learned from.
     pub round: u64,
@@ -69,12 +69,11 @@ pub struct Point {
 }
 
 impl Point {
-    /// The mean over peers that were measured after the same round.
+    /// The mean over peers, at least one, that were measured after the same round.
     pub(super) fn average(points: &[&Self]) -> Self {
         Self {
-            round: points.first().map_or(0, |point| point.round),
-            completions: points.iter().map(|point| point.completions).sum::<usize>()
-                / points.len().max(1),
+            round: points[0].round,
+            completions: points.iter().map(|point| point.completions).sum::<usize>() / points.len(),
             rates: Rates::average(points.iter().map(|point| &point.rates)),
         }
     }

@@ -8,9 +8,9 @@ use swarm_learn::policy::Policy;
 use swarm_model::Tokenizer;
 
 use super::arm::Rates;
-use super::plan::Plan;
-use super::run::DemoError;
-use crate::job::Workshop;
+use super::error::DemoError;
+use super::plan::DemoPlan;
+use crate::job::ModelFactory;
 
 /// The held-out questions are the same for every seed of the demo, so that runs can be compared.
 const QUESTIONS_SEED: u64 = 0;
@@ -24,14 +24,14 @@ pub(super) struct Measure {
 }
 
 impl Measure {
-    pub(super) fn new(plan: &Plan<'_>, workshop: &Workshop) -> Result<Self, DemoError> {
-        let tokenizer = workshop.model().tokenizer.clone();
+    pub(super) fn new(plan: &DemoPlan<'_>, factory: &ModelFactory) -> Result<Self, DemoError> {
+        let tokenizer = factory.model().tokenizer.clone();
         let (families, count) = (plan.families(), plan.demo.heldout);
         let set = EvalSet::held_out(
             &families,
             count,
             QUESTIONS_SEED,
-            workshop.composer(),
+            factory.composer(),
             &tokenizer,
             plan.learn.max_new,
         )?;

@@ -3,11 +3,11 @@
 //!
 //! ```text
 //! base ─┬─ measure                                                        before
-//!       ├─ council  ─ held-out questions, joint decisions                 round 0
+//!       ├─ ensemble ─ held-out questions, joint decisions                 round 0
 //!       ├─ controls ─ peers in swarms of their own ─────────── measure    a curve per arm
 //!       └─ swarm    ─ all peers in one swarm ─┬─────────────── measure    a curve
-//!                            │                └─ council                  after the last round
-//!                            └─ money ─ epochs on a chain                 earned, claimed, pending
+//!                            │                └─ ensemble                 after the last round
+//!                            └─ rewards ─ epochs on a chain               earned, claimed, pending
 //! ```
 //! | arm | questions per round | of |
 //! |---|---|---|
@@ -26,25 +26,30 @@
 //! same ones are asked for every seed.
 
 mod arm;
+mod compare;
+mod context;
 mod controls;
-mod council;
+mod ensemble;
+mod error;
 mod measure;
-mod money;
-mod parallel;
 mod plan;
+mod play;
 mod report;
-mod run;
+mod rewards;
 mod settle;
 mod table;
 
 pub use arm::{Arm, Point, Rates};
-pub use council::Council;
-pub use money::{
-    Account, Funder, MoneyReport, Place, Run, RunError, TOKEN, UNITS_PER_POINT, token_text,
-};
+pub use compare::run;
+pub use ensemble::EnsembleAccuracy;
+pub use error::DemoError;
 pub use report::{
-    ArmReport, ArmSummary, CurvePoint, DemoReport, MoneySummary, PeerReport, RateSummary, Summary,
+    ArmReport, ArmSummary, CurvePoint, DemoReport, DemoSummary, PeerReport, RateSummary,
+    RewardSummary,
 };
-pub use run::{DemoError, run};
+pub use rewards::{
+    Funder, PeerBalance, RewardReport, RunError, RunFile, SettledOn, TOKEN, UNITS_PER_POINT,
+    token_text,
+};
 pub use settle::{SettleError, settle};
-pub use table::{render, render_money};
+pub use table::{render, render_rewards};

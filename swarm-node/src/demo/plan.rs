@@ -8,6 +8,7 @@ use swarm_round::{Game, SwarmConfig, Weighting, Windows};
 use swarm_task::FamilyId;
 
 use super::arm::Arm;
+use super::error::DemoError;
 use crate::config::DemoConfig;
 
 /// Length of each window of virtual time, in milliseconds.
@@ -16,15 +17,31 @@ const WINDOW_MS: u32 = 1_000;
 /// delay.
 const COMPUTE_MS: u64 = 300;
 
-/// Rounds as the settings say.
-pub(super) struct Plan<'a> {
+/// Rounds as the settings say: at least one peer, and one family.
+pub(super) struct DemoPlan<'a> {
     pub(super) demo: &'a DemoConfig,
     pub(super) learn: &'a LearnConfig,
     /// Name of the base model, by its digest.
     pub(super) model: String,
 }
 
-impl Plan<'_> {
+impl<'a> DemoPlan<'a> {
+    /// # Errors
+    /// There is no family, or no peer.
+    pub(super) fn new(
+        demo: &'a DemoConfig,
+        learn: &'a LearnConfig,
+        model: String,
+    ) -> Result<Self, DemoError> {
+        if demo.families.is_empty() {
+            return Err(DemoError::NoFamily);
+        }
+        if demo.peers == 0 {
+            return Err(DemoError::NoPeer);
+        }
+        Ok(Self { demo, learn, model })
+    }
+
     /// Families with difficulties, by topic.
     pub(super) fn families(&self) -> Vec<(FamilyId, u8)> {
         self.demo
@@ -36,16 +53,12 @@ impl Plan<'_> {
 
     /// The topic of a peer's practice questions.
     pub(super) fn topic(&self, peer: usize) -> usize {
-        peer.checked_rem(self.demo.families.len()).unwrap_or(0)
+        peer % self.demo.families.len()
     }
 
     /// The family that a peer practises.
     pub(super) fn family(&self, peer: usize) -> FamilyId {
-        self.demo
-            .families
-            .get(self.topic(peer))
-            .copied()
-            .unwrap_or(FamilyId::Max)
+        self.demo.families[self.topic(peer)]
     }
 
     /// The rounds in which all peers learn together.
@@ -53,7 +66,7 @@ impl Plan<'_> {
         let peers = (0..self.demo.peers)
             .map(|peer| self.specialist(peer))
             .collect();
-        let crowd = self.demo.peers.div_ceil(self.demo.families.len().max(1));
+        let crowd = self.demo.peers.div_ceil(self.demo.families.len());
         let game = self.game(
             self.demo.families.len(),
             self.practice(self.demo.questions, crowd),
@@ -90,7 +103,7 @@ impl Plan<'_> {
     }
 
     /// One round in which all peers decide questions together and nobody learns.
-    pub(super) fn council(&self) -> Spec {
+    pub(super) fn ensemble(&self) -> Spec {
         let peers = (0..self.demo.peers)
             .map(|peer| self.specialist(peer))
             .collect();
@@ -152,6 +165,7 @@ impl Plan<'_> {
     }
 
     fn game(&self, topics: usize, practice: u16, common: u16) -> Game {
+        // A count that is too large stays too large: the rounds' configuration refuses it by name.
         let everybody = u16::try_from(self.demo.peers).unwrap_or(u16::MAX);
         let (text_bytes, tokens) = Game::text_limits(self.learn.group, self.learn.max_new);
         Game {

@@ -4,8 +4,8 @@ use serde::Serialize;
 use swarm_task::FamilyId;
 
 use super::arm::{Arm, Point, Rates};
-use super::council::Council;
-use super::money::{Account, MoneyReport, Place};
+use super::ensemble::EnsembleAccuracy;
+use super::rewards::{PeerBalance, RewardReport, SettledOn};
 
 /// What became of one peer.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,10 @@ pub struct PeerReport {
 }
 
 /// What became of the peers of one arm.
+///
+/// # Panics
+/// Its methods want what every demo's report has: at least one peer, all with curves of one length,
+/// which is not 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArmReport {
     /// How they learned.
@@ -37,24 +41,16 @@ impl ArmReport {
 
     /// The mean over the arm's peers after all rounds.
     pub fn last(&self) -> Point {
-        self.points()
-            .checked_sub(1)
-            .map(|at| self.point(at))
-            .unwrap_or_default()
+        self.point(self.points() - 1)
     }
 
     fn points(&self) -> usize {
-        self.peers.first().map_or(0, |peer| peer.curve.len())
+        self.peers[0].curve.len()
     }
 
     fn point(&self, at: usize) -> Point {
-        Point::average(
-            &self
-                .peers
-                .iter()
-                .filter_map(|peer| peer.curve.get(at))
-                .collect::<Vec<_>>(),
-        )
+        let points: Vec<&Point> = self.peers.iter().map(|peer| &peer.curve[at]).collect();
+        Point::average(&points)
     }
 }
 
@@ -68,24 +64,24 @@ pub struct DemoReport {
     /// Rounds after which all peers had the same settled result.
     pub rounds_settled: usize,
     /// What became of the rewards.
-    pub money: MoneyReport,
+    pub rewards: RewardReport,
     /// What the base could.
     pub before: Rates,
     /// The swarm and its controls, in the order of [`Arm`].
     pub arms: Vec<ArmReport>,
     /// Joint decisions at round 0 and after the last round.
-    pub council: [Council; 2],
+    pub ensemble: [EnsembleAccuracy; 2],
     /// Digest over the results of all rounds of the swarm.
     pub transcript_digest: String,
     /// How long it took, in seconds of wall time; all else is the same in every run.
     pub seconds: f64,
 }
 
-/// The money in one line of JSON: by peer, in tokens as exact decimal text; `settled` is true if
+/// The rewards in one line of JSON: by peer, in tokens as exact decimal text; `settled` is true if
 /// every epoch was accepted on chain and every peer got exactly what it earned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names say what MoneyReport documents")]
-pub struct MoneySummary {
+#[allow(missing_docs, reason = "the names say what RewardReport documents")]
+pub struct RewardSummary {
     pub settled: bool,
     pub scores: Vec<u64>,
     pub earned: Vec<String>,
@@ -94,25 +90,25 @@ pub struct MoneySummary {
     pub epochs: usize,
     pub epochs_accepted: usize,
     pub trouble: Option<String>,
-    pub chain: Option<Place>,
+    pub chain: Option<SettledOn>,
 }
 
-impl From<&MoneyReport> for MoneySummary {
-    fn from(money: &MoneyReport) -> Self {
+impl From<&RewardReport> for RewardSummary {
+    fn from(rewards: &RewardReport) -> Self {
         Self {
-            settled: money.is_settled(),
-            scores: money
+            settled: rewards.is_settled(),
+            scores: rewards
                 .accounts
                 .iter()
                 .map(|account| account.points)
                 .collect(),
-            earned: money.texts(Account::earned),
-            claimed: money.texts(|account| account.claimed),
-            pending: money.texts(Account::pending),
-            epochs: money.epochs[1],
-            epochs_accepted: money.epochs[0],
-            trouble: money.trouble.clone(),
-            chain: money.place.clone(),
+            earned: rewards.texts(PeerBalance::earned),
+            claimed: rewards.texts(|account| account.claimed),
+            pending: rewards.texts(PeerBalance::pending),
+            epochs: rewards.epochs[1],
+            epochs_accepted: rewards.epochs[0],
+            trouble: rewards.trouble.clone(),
+            chain: rewards.place.clone(),
         }
     }
 }
@@ -197,7 +193,7 @@ impl From<&ArmReport> for ArmSummary {
 /// families; errors are standard errors over questions. `heldout` is greedy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say what DemoReport documents")]
-pub struct Summary {
+pub struct DemoSummary {
     pub peers: usize,
     pub rounds: u64,
     pub heldout_before: f32,
@@ -213,9 +209,9 @@ pub struct Summary {
     pub seed: u64,
     pub rounds_settled: usize,
     #[serde(flatten)]
-    pub money: MoneySummary,
-    pub council_before: Council,
-    pub council_after: Council,
+    pub rewards: RewardSummary,
+    pub council_before: EnsembleAccuracy,
+    pub council_after: EnsembleAccuracy,
 }
 
 impl DemoReport {
@@ -225,20 +221,27 @@ impl DemoReport {
     }
 
     /// The report in one line of JSON.
-    pub fn summary(&self) -> Summary {
+    ///
+    /// # Panics
+    /// The report is no demo's, as it lacks the swarm.
+    pub fn summary(&self) -> DemoSummary {
         let before = RateSummary::from(&self.before);
         let arms: Vec<ArmSummary> = self.arms.iter().map(ArmSummary::from).collect();
-        let swarm = arms.iter().find(|summary| summary.arm == Arm::Swarm);
-        let (peers, after, sampled, digests) = match swarm {
-            Some(swarm) => (
-                swarm.peers,
-                swarm.rates.heldout,
-                swarm.rates.sampled,
-                swarm.digests.clone(),
-            ),
-            None => (0, 0.0, 0.0, Vec::new()),
-        };
-        Summary {
+        #[expect(
+            clippy::expect_used,
+            reason = "`run` plays the swarm, whatever the settings are"
+        )]
+        let swarm = arms
+            .iter()
+            .find(|summary| summary.arm == Arm::Swarm)
+            .expect("invariant: a demo has a swarm");
+        let (peers, after, sampled, digests) = (
+            swarm.peers,
+            swarm.rates.heldout,
+            swarm.rates.sampled,
+            swarm.digests.clone(),
+        );
+        DemoSummary {
             peers,
             rounds: self.rounds,
             heldout_before: before.heldout,
@@ -253,9 +256,9 @@ impl DemoReport {
             seconds: (self.seconds * 10.0).round() / 10.0,
             seed: self.seed,
             rounds_settled: self.rounds_settled,
-            money: MoneySummary::from(&self.money),
-            council_before: self.council[0],
-            council_after: self.council[1],
+            rewards: RewardSummary::from(&self.rewards),
+            council_before: self.ensemble[0],
+            council_after: self.ensemble[1],
         }
     }
 }

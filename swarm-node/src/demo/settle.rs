@@ -9,9 +9,9 @@ use swarm_settle::chain::ChainConfig;
 use swarm_settle::chain::Endpoint;
 use thiserror::Error;
 
-use super::money::{Cast, Money, MoneyReport, Run, RunError};
+use super::rewards::{DemoKeys, RewardReport, RewardSettlement, RunError, RunFile};
 use crate::config::MAX_PEERS;
-use crate::job::{Stop, Watch};
+use crate::job::{Progress, Stop};
 
 /// Why a run cannot be settled.
 #[derive(Debug, Error)]
@@ -56,18 +56,18 @@ pub fn settle(
     chain: &ChainConfig,
     elsewhere: Option<&str>,
     wallet: &Secret,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
     stop: &Stop,
-) -> Result<MoneyReport, SettleError> {
-    let run = Run::read(folder)?;
+) -> Result<RewardReport, SettleError> {
+    let run = RunFile::read(folder)?;
     if run.peers > MAX_PEERS {
         return Err(SettleError::Peers(run.peers));
     }
     let nodes = (0..run.peers)
         .map(|peer| simulated_key(run.seed, peer))
         .collect::<Result<_, _>>()?;
-    let cast = Cast::new(&wallet.to_bytes(), run.seed, nodes)?;
-    let (paid, wallet) = (run.funder, cast.funder.address());
+    let keys = DemoKeys::new(&wallet.to_bytes(), run.seed, nodes)?;
+    let (paid, wallet) = (run.funder, keys.funder.address());
     if paid != wallet {
         return Err(SettleError::Wallet {
             paid: paid.to_string(),
@@ -84,5 +84,5 @@ pub fn settle(
         id: run.chain,
         ..chain.clone()
     };
-    Ok(Money::resume(chain, cast, run, folder.to_owned())?.finish(watch, stop, true))
+    Ok(RewardSettlement::resume(chain, keys, run, folder.to_owned())?.finish(progress, stop, true))
 }

@@ -7,9 +7,9 @@ use swarm_learn::eval::{Estimate, PassRate};
 use swarm_task::FamilyId;
 
 use super::arm::{Arm, Point};
-use super::council::Council;
-use super::money::{MoneyReport, token_text};
+use super::ensemble::EnsembleAccuracy;
 use super::report::{ArmReport, DemoReport};
+use super::rewards::{RewardReport, token_text};
 
 /// Said under every table, so that nobody takes the gain for more than it is.
 const BASE_NOTE: &str =
@@ -19,8 +19,10 @@ ways of answering that the base already has.";
 
 /// What the columns mean.
 const LEGEND: &str =
-    "± one standard error over questions; each column is the mean over its peers. `generated`: completions
-that one of them generated, in all stages. `alone` practise without others, their own family or all; the
+    "± one standard error over questions; each column is the mean over its peers. `generated`: \
+completions
+that one of them generated, in all stages. `alone` practise without others, their own family or \
+all; the
 generalist is alone, too, with questions of all families. `swarm` are specialists who share.";
 
 /// The table of a report.
@@ -33,8 +35,8 @@ pub fn render(report: &DemoReport) -> String {
 fn write_all(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     rates(text, report)?;
     curves(text, report)?;
-    council(text, report)?;
-    money(text, &report.money)?;
+    ensemble(text, report)?;
+    rewards(text, &report.rewards)?;
     footer(text, report)
 }
 
@@ -175,12 +177,13 @@ fn curves(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     writeln!(text, "{:<8}{columns}", "round")?;
     for at in 0..longest {
         let points: Vec<Option<&Point>> = curves.iter().map(|curve| curve.get(at)).collect();
+        #[expect(clippy::expect_used, reason = "`at` is a point of the longest curve")]
         let round = points
             .iter()
             .flatten()
-            .map(|point| point.round)
             .next()
-            .unwrap_or_default();
+            .expect("invariant: one curve has this point")
+            .round;
         let cell = |point: &Option<&Point>| {
             let shown = point.map(|point| {
                 format!(
@@ -200,8 +203,8 @@ fn curves(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     Ok(())
 }
 
-fn council(text: &mut String, report: &DemoReport) -> std::fmt::Result {
-    let [before, after] = &report.council;
+fn ensemble(text: &mut String, report: &DemoReport) -> std::fmt::Result {
+    let [before, after] = &report.ensemble;
     if before.questions == 0 {
         return Ok(());
     }
@@ -220,8 +223,8 @@ fn council(text: &mut String, report: &DemoReport) -> std::fmt::Result {
         .zip(shares(before))
         .zip(shares(after))
         .try_for_each(|((rule, before), after)| {
-            let shares =
-                [before, after].map(|share| of_share(share, report.council[0].questions).percent());
+            let shares = [before, after]
+                .map(|share| of_share(share, report.ensemble[0].questions).percent());
             writeln!(text, "{rule:<14}{}", cells(shares.into_iter()))
         })
 }
@@ -235,25 +238,25 @@ fn of_share(share: f32, questions: usize) -> Estimate {
 const RULES: [&str; 5] = ["plurality", "critics' vote", "pooled", "decided", "weighed"];
 
 /// In the order of [`RULES`].
-fn shares(council: &Council) -> [f32; 5] {
+fn shares(accuracy: &EnsembleAccuracy) -> [f32; 5] {
     [
-        council.plurality,
-        council.critics,
-        council.pooled,
-        council.decided,
-        council.weighed,
+        accuracy.plurality,
+        accuracy.critics,
+        accuracy.pooled,
+        accuracy.decided,
+        accuracy.weighed,
     ]
 }
 
-/// The table of the money alone.
-pub fn render_money(report: &MoneyReport) -> String {
+/// The table of the rewards alone.
+pub fn render_rewards(report: &RewardReport) -> String {
     let mut text = String::new();
-    let _ = money(&mut text, report);
+    let _ = rewards(&mut text, report);
     text
 }
 
-fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
-    if !money.accounts.is_empty() {
+fn rewards(text: &mut String, rewards: &RewardReport) -> std::fmt::Result {
+    if !rewards.accounts.is_empty() {
         writeln!(
             text,
             "\nRewards in test tokens; a million points are one token\n"
@@ -263,7 +266,7 @@ fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
             "{:<8}{:>14}{:>16}{:>16}{:>16}",
             "peer", "points", "earned", "claimed", "pending"
         )?;
-        for (number, account) in money.accounts.iter().enumerate() {
+        for (number, account) in rewards.accounts.iter().enumerate() {
             let amounts = [account.earned(), account.claimed, account.pending()].map(token_text);
             let [earned, claimed, pending] = amounts;
             writeln!(
@@ -274,20 +277,20 @@ fn money(text: &mut String, money: &MoneyReport) -> std::fmt::Result {
             )?;
         }
     }
-    if let Some(place) = &money.place {
-        let [accepted, all] = money.epochs;
+    if let Some(place) = &rewards.place {
+        let [accepted, all] = rewards.epochs;
         writeln!(
             text,
             "\n{accepted} of {all} epochs accepted by {} on chain {} ({})",
             place.coordinator, place.id, place.endpoint
         )?;
     }
-    let gap = if money.place.is_none() { "\n" } else { "" };
-    if let Some(trouble) = &money.trouble {
+    let gap = if rewards.place.is_none() { "\n" } else { "" };
+    if let Some(trouble) = &rewards.trouble {
         writeln!(text, "{gap}Rewards are not settled: {trouble}")?;
     }
-    match money.later() {
-        Some(later) if !money.is_settled() => writeln!(text, "Later: {later}"),
+    match rewards.later() {
+        Some(later) if !rewards.is_settled() => writeln!(text, "Later: {later}"),
         _ => Ok(()),
     }
 }
@@ -351,13 +354,13 @@ mod tests {
             seed: 1,
             rounds: 10,
             rounds_settled: 10,
-            money: MoneyReport::default(),
+            rewards: RewardReport::default(),
             before: Rates {
                 greedy: rate(0),
                 sampled: rate(4),
             },
             arms: vec![arm(Arm::AloneOwnFamily, [2, 8]), arm(Arm::Swarm, [12, 16])],
-            council: [Council::default(); 2],
+            ensemble: [EnsembleAccuracy::default(); 2],
             transcript_digest: "cd".into(),
             seconds: 3.0,
         }

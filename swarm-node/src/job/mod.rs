@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! path ─▶ source ─▶ Model ─┐
-//! EngineConfig ─▶ engine ──┼─▶ Workshop ─▶ Generator · Trainer · Peer
-//! LearnConfig ─────────────┘                             └─▶ solo (training without peers)
+//! EngineConfig ─▶ engine ──┼─▶ ModelFactory ─▶ Generator · Trainer · Peer
+//! LearnConfig ─────────────┘                                └─▶ solo (training without peers)
 //! recipe file ─▶ recipe ─▶ Pretrainer
 //! ```
 //!
@@ -11,19 +11,19 @@
 //! engine executes them.
 
 mod engine;
+mod factory;
 mod progress;
 mod recipe;
 mod shipped;
 mod solo;
 mod source;
 mod stop;
-mod workshop;
 
 pub use engine::{EngineError, certified, engine};
-pub use progress::{Silent, Watch};
+pub use factory::{FactoryError, ModelFactory};
+pub use progress::{Progress, Silent};
 pub use recipe::{Recipe, RecipeError};
 pub use shipped::{BASE, ShippedError, base};
 pub use solo::{Solo, SoloConfig, SoloError, SoloStep};
 pub use source::{Model, SourceError};
 pub use stop::{STOP_POLL, Stop};
-pub use workshop::{Workshop, WorkshopError};

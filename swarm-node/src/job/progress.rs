@@ -1,7 +1,7 @@
-//! How long work tells where it is, without knowing who listens.
+//! How work that takes long shows its progress, whoever displays it: a terminal, a log, nobody.
 
-/// Listens to long work. Calls may come from several threads.
-pub trait Watch: Sync {
+/// Shows the progress of long work. Calls may come from several threads.
+pub trait Progress: Sync {
     /// Work of `steps` steps begins.
     fn begin(&self, what: &str, steps: u64);
 
@@ -15,11 +15,11 @@ pub trait Watch: Sync {
     fn warn(&self, text: &str);
 }
 
-/// Nobody listens.
+/// Shows nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
-impl Watch for Silent {
+impl Progress for Silent {
     fn begin(&self, _what: &str, _steps: u64) {}
     fn step(&self, _note: &str) {}
     fn end(&self, _note: &str) {}

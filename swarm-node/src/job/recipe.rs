@@ -14,8 +14,8 @@ use swarm_model::config::UnknownPreset;
 use swarm_model::init::initialise;
 use swarm_model::{ModelConfig, Tokenizer};
 
+use super::factory::{self, FactoryError};
 use super::source::Model;
-use super::workshop::{self, WorkshopError};
 
 /// Largest recipe that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -90,7 +90,7 @@ pub enum RecipeError {
     Preset(#[from] UnknownPreset),
     /// The model cannot be trained.
     #[error(transparent)]
-    Workshop(#[from] WorkshopError),
+    ModelFactory(#[from] FactoryError),
     /// The initial weights cannot be made.
     #[error(transparent)]
     Initial(#[from] TensorError),
@@ -166,14 +166,14 @@ impl Recipe {
         folder: Option<RunFolder>,
     ) -> Result<(Pretrainer<'a>, Vec<String>), RecipeError> {
         let sizes = (self.microbatch.rows, self.microbatch.length);
-        let programs = workshop::training_programs(
+        let programs = factory::training_programs(
             &model.config,
             sizes,
             Objective::Supervised,
             &self.optimizer,
         )?;
         let trainer = setup::trainer(engine, &model.config, programs, &model.weights)
-            .map_err(WorkshopError::from)?;
+            .map_err(FactoryError::from)?;
         let saves = match folder {
             Some(folder) => Some(Saves {
                 folder,

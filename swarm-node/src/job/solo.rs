@@ -2,7 +2,7 @@
 //! swarm.
 //!
 //! ```text
-//! step ─▶ questions ─▶ completions ─▶ rewards ─▶ groups that tell apart ─▶ optimizer step ─▶ guard ─▶ checkpoint
+//! questions ─▶ completions ─▶ rewards ─▶ informative groups ─▶ update ─▶ guard ─▶ checkpoint
 //! ```
 //! The questions of a step and the noise of their completions are functions of the seed and of the
 //! number of steps done. A checkpoint holds that number, the optimizer's state, the guard and the
@@ -36,7 +36,7 @@ use swarm_round::Stage;
 use swarm_task::prompt::PromptError;
 use swarm_task::{FamilyId, Library, Question, Split, TaskError};
 
-use super::workshop::{Workshop, WorkshopError};
+use super::factory::{FactoryError, ModelFactory};
 
 const DOMAIN: &str = "swarm-node solo";
 
@@ -60,7 +60,7 @@ pub struct SoloConfig {
 pub enum SoloError {
     /// The model cannot be put to work.
     #[error(transparent)]
-    Workshop(#[from] WorkshopError),
+    ModelFactory(#[from] FactoryError),
     /// A question cannot be had.
     #[error(transparent)]
     Task(#[from] TaskError),
@@ -117,7 +117,7 @@ struct Memory {
 /// A run in progress.
 pub struct Solo<'a> {
     config: SoloConfig,
-    workshop: &'a Workshop,
+    factory: &'a ModelFactory,
     library: &'a Library,
     generator: Generator,
     trainer: Trainer,
@@ -134,7 +134,7 @@ pub struct Solo<'a> {
 }
 
 impl<'a> Solo<'a> {
-    /// A run from the workshop's model; with `resume` it continues where the newest checkpoint of
+    /// A run from the factory's model; with `resume` it continues where the newest checkpoint of
     /// the folder stands. Damaged checkpoints that were passed over are returned as texts for
     /// people.
     ///
@@ -142,25 +142,25 @@ impl<'a> Solo<'a> {
     /// See [`SoloError`].
     pub fn new(
         config: SoloConfig,
-        workshop: &'a Workshop,
+        factory: &'a ModelFactory,
         library: &'a Library,
         engine: Arc<dyn Engine>,
         folder: RunFolder,
         resume: bool,
     ) -> Result<(Self, Vec<String>), SoloError> {
-        let weights = &workshop.model().weights;
-        let trainer = workshop.trainer(engine.as_ref(), weights)?;
-        let generator = workshop.generator(engine, weights.clone())?;
-        let guard = Guard::new(workshop.learn().guard());
+        let weights = &factory.model().weights;
+        let trainer = factory.trainer(engine.as_ref(), weights)?;
+        let generator = factory.generator(engine, weights.clone())?;
+        let guard = Guard::new(factory.learn().guard());
         let identity = serde_json::json!({
             "train": serde_json::to_value(&config)?,
-            "learn": serde_json::to_value(workshop.learn())?,
+            "learn": serde_json::to_value(factory.learn())?,
             "start": hex(&weights.digest()),
             "gsm8k_sha256": library.gsm8k_digest().map(hex),
         });
         let mut run = Self {
             config,
-            workshop,
+            factory,
             library,
             generator,
             trainer,
@@ -278,9 +278,9 @@ impl<'a> Solo<'a> {
 
     fn groups(&mut self) -> Result<Vec<Group>, SoloError> {
         let questions = self.questions()?;
-        let model = self.workshop.model();
+        let model = self.factory.model();
         let prompt = |(index, question): (u32, &Question)| {
-            let text = self.workshop.composer().share(&question.prompt)?.text;
+            let text = self.factory.composer().share(&question.prompt)?.text;
             Ok(Prompt {
                 tokens: model.tokenizer.encode_prompt(&text)?,
                 index,
@@ -291,8 +291,8 @@ impl<'a> Solo<'a> {
             .map(prompt)
             .collect::<Result<Vec<_>, SoloError>>()?;
         let (samples, max_new) = (
-            self.workshop.learn().group.into(),
-            self.workshop.learn().max_new,
+            self.factory.learn().group.into(),
+            self.factory.learn().max_new,
         );
         let request = Request {
             prompts: &prompts,
@@ -334,7 +334,7 @@ impl<'a> Solo<'a> {
     ) -> Result<Group, SoloError> {
         let rollout = |completion: Generation| {
             let reward =
-                question.score(&self.workshop.model().tokenizer.decode(&completion.tokens)?);
+                question.score(&self.factory.model().tokenizer.decode(&completion.tokens)?);
             Ok(Rollout {
                 tokens: completion.tokens,
                 reward,
@@ -356,7 +356,7 @@ impl<'a> Solo<'a> {
         if batch.is_empty() {
             return Ok(None);
         }
-        let learn = self.workshop.learn();
+        let learn = self.factory.learn();
         let rate =
             Schedule::constant(learn.learning_rate, learn.warmup).rate(self.trainer.step_count());
         let report = self.trainer.step(batch, rate)?;
@@ -447,14 +447,14 @@ mod tests {
     fn a_run_resumed_anywhere_is_the_run_that_never_stopped_rollbacks_included() {
         const STEPS: u64 = 12;
         let (config, temporary) = (unstable(), tempfile::tempdir().unwrap());
-        let workshop =
-            Workshop::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
+        let factory =
+            ModelFactory::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
         let library = Library::new();
         let start = |root: &Path, resume: bool| {
             let engine = engine(&config.engine, 1).unwrap();
             let (run, damaged) = Solo::new(
                 self::config(),
-                &workshop,
+                &factory,
                 &library,
                 engine,
                 open(root),
@@ -517,14 +517,14 @@ mod tests {
     #[test]
     fn a_guard_without_its_state_is_refused() {
         let (config, temporary) = (unstable(), tempfile::tempdir().unwrap());
-        let workshop =
-            Workshop::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
+        let factory =
+            ModelFactory::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
         let library = Library::new();
         let engine = engine(&config.engine, 1).unwrap();
         let new = |resume| {
             Solo::new(
                 self::config(),
-                &workshop,
+                &factory,
                 &library,
                 engine.clone(),
                 open(temporary.path()),

@@ -3,7 +3,7 @@
 //! | path | model |
 //! |---|---|
 //! | empty | the shipped base |
-//! | folder with `config.json` | Hugging Face's, with its tokenizer; a checkpoint or finished model of a run |
+//! | folder with `config.json` | Hugging Face's, with its tokenizer; or a run's |
 //! | folder with `step-…` folders | the newest whole checkpoint of a run |
 //! | folder with `model.safetensors`, or a file | the character model whose shapes it has |
 //!
@@ -20,7 +20,7 @@ use swarm_model::{Checkpoint, ModelConfig, ModelFiles, Tokenizer};
 use swarm_task::charset;
 use swarm_task::prompt::{Composer, Limits, NANO_LIMITS, Style, characters};
 
-use super::progress::Watch;
+use super::progress::Progress;
 use super::shipped::{self, ShippedError};
 
 /// Sizes that read and write the 64 characters of [`charset`], tried in this order for weights
@@ -66,8 +66,10 @@ pub enum SourceError {
     Load(#[from] LoadError),
     /// Weights without a config that no character model has.
     #[error(
-        "{path} has no config.json beside it and fits no character model ({presets}); nearest to {nearest}: {source}", path = path.display(), presets = CHARACTER_PRESETS.join(",
-        ")
+        "{path} has no config.json beside it and fits no character model ({presets}); nearest to \
+         {nearest}: {source}",
+        path = path.display(),
+        presets = CHARACTER_PRESETS.join(", ")
     )]
     Unknown {
         /// The file or folder.
@@ -95,7 +97,7 @@ impl Model {
     ///
     /// # Errors
     /// See [`SourceError`].
-    pub fn load(path: Option<&Path>, watch: &dyn Watch) -> Result<Self, SourceError> {
+    pub fn load(path: Option<&Path>, progress: &dyn Progress) -> Result<Self, SourceError> {
         let Some(path) = path else {
             return Self::of_characters(shipped::base()?, Path::new(shipped::BASE));
         };
@@ -111,7 +113,7 @@ impl Model {
         let (newest, damaged) = run_folder::newest(path)?;
         damaged
             .iter()
-            .for_each(|damaged| watch.warn(&damaged.to_string()));
+            .for_each(|damaged| progress.warn(&damaged.to_string()));
         Self::of_folder(&newest.ok_or_else(|| SourceError::Nothing { path: path.into() })?)
     }
 

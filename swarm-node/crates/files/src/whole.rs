@@ -94,6 +94,16 @@ fn fill(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Gives a finished folder its name, where nothing has that name; both lie in one folder. The
+/// files in it are synced already.
+///
+/// # Errors
+/// Whatever the system says: the name is taken, or no permission.
+pub fn name_folder(finished: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(finished, path)?;
+    sync_folder(folder_of(path))
+}
+
 /// Sees to it that files can be made in a folder.
 ///
 /// # Errors
@@ -184,6 +194,22 @@ mod tests {
         );
         require_writable(folder.path()).unwrap();
         assert_eq!(names(folder.path()), 0);
+    }
+
+    #[test]
+    fn a_folder_gets_its_name_with_all_that_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let [finished, path] = ["partial", "done"].map(|name| folder.path().join(name));
+        fs::create_dir(&finished).unwrap();
+        fs::write(finished.join("a"), "x").unwrap();
+        name_folder(&finished, &path).unwrap();
+        assert_eq!(
+            (fs::read(path.join("a")).unwrap(), names(folder.path())),
+            (b"x".to_vec(), 1)
+        );
+        fs::create_dir(&finished).unwrap();
+        assert!(name_folder(&finished, &path).is_err(), "the name is taken");
+        assert!(path.join("a").is_file());
     }
 
     #[cfg(unix)]

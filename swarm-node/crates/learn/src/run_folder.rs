@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
-use swarm_files::whole::{require_writable, sync_folder};
+use swarm_files::whole::{name_folder, require_writable};
 use swarm_model::ModelFiles;
 
 use super::checkpoint::{self, Checkpoint, CheckpointError, require_steps};
@@ -140,8 +140,7 @@ impl RunFolder {
         fs::create_dir(&partial).map_err(CheckpointError::io(&partial))?;
         checkpoint.write(&partial, &self.files)?;
         remove(&path)
-            .and_then(|()| fs::rename(&partial, &path))
-            .and_then(|()| sync_folder(&self.root))
+            .and_then(|()| name_folder(&partial, &path))
             .map_err(CheckpointError::io(&path))?;
         self.remove_old(checkpoint.steps)?;
         Ok(path)

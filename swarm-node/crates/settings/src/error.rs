@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Origin;
+use super::origin::Origin;
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,8 @@ use swarm_files::text_file;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Origin, SettingsError};
+use super::error::SettingsError;
+use super::origin::Origin;
 
 /// Largest settings file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;

@@ -1,6 +1,6 @@
 //! What a setting is, before it has a value.
 
-use super::Kind;
+use super::value::Kind;
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]

@@ -19,19 +19,18 @@ fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (at, from) in from.chars().enumerate() {
-        let mut next = vec![at + 1];
+        let mut left = at + 1;
+        let mut next = vec![left];
         for (to, pair) in to.iter().zip(row.windows(2)) {
-            let left = next.last().copied().unwrap_or(0);
             let [above_left, above] = [pair[0], pair[1]];
-            next.push(
-                (above_left + usize::from(from != *to))
-                    .min(above + 1)
-                    .min(left + 1),
-            );
+            left = (above_left + usize::from(from != *to))
+                .min(above + 1)
+                .min(left + 1);
+            next.push(left);
         }
         row = next;
     }
-    row.last().copied().unwrap_or(0)
+    row[to.len()]
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Key, SettingsError};
+use super::error::SettingsError;
+use super::key::Key;
 
 /// Declares the settings of a section: a struct with one documented field for each, its
 /// `KEYS`, and a `Default` that is made of the keys' defaults.

@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{Key, Origin, Schema, SettingsError, Value, file, nearest};
+use super::error::SettingsError;
+use super::file;
+use super::key::{Key, Schema};
+use super::nearest::nearest;
+use super::origin::Origin;
+use super::value::Value;
 
 /// What the names of environment variables begin with.
 pub const PREFIX: &str = "SWARM_NODE_";

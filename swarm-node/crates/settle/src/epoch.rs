@@ -1,4 +1,8 @@
-//! One epoch at one node: its rounds, its votes, and what the chain says of it.
+//! One epoch at one node, from its first round to the claim of its reward.
+//!
+//! An epoch collects the points of its rounds, then the signatures under its score table, and says
+//! what to do next. Nothing of that is a stored state: [`Phase`] is computed from what is known,
+//! so that a reorganisation of the chain needs no transitions of its own.
 
 use std::collections::BTreeSet;
 
@@ -7,26 +11,24 @@ use swarm_identity::digest::{Hasher, low_u64};
 use swarm_identity::key::{PeerId, RecoverableBytes, SIGNATURE_BYTES, SignatureBytes};
 use swarm_round::RoundResult;
 
-use super::ballot::Ballot;
-use super::core::{Action, Attestation, Now, Output, PATIENCE_MS, Rejection};
-use super::draft::Draft;
-use super::effort::Effort;
+use super::backoff::Backoff;
+use super::event::{Action, Attestation, Now, Output, PATIENCE_MS, Rejection};
 use super::facts::Outcome;
-use super::kept::Kept;
+use super::points::EpochPoints;
+use super::records::EpochRecord;
 use super::schedule::EpochNumber;
-use super::seats::Seats;
+use super::snapshot::StakeSnapshot;
 use super::table::{Domain, Table};
+use super::votes::Votes;
 
-/// Attestations kept before the node has closed the epoch and read the snapshot, so that none can
-/// be checked.
+/// Most attestations that wait to be checked. They can be checked once the node has the epoch's
+/// score table and its stake snapshot.
 const MAX_HELD: usize = 1024;
-/// Of these, attestations in the name of one peer: the peer's own, and some that others altered or
-/// forged.
+/// Most of them under one peer's name: its own, and a few that others altered or forged.
 const MAX_HELD_OF_ONE: usize = 4;
-/// Between two wishes to read a snapshot, in milliseconds.
+/// Time between two requests for a snapshot that has not come, in milliseconds.
 const ASK_MS: u64 = 5_000;
-
-/// Between two times that a node says what it signed, in milliseconds.
+/// Time between two broadcasts of the node's own signature, in milliseconds.
 const REPEAT_MS: u64 = 30_000;
 
 /// Where an epoch stands.
@@ -63,8 +65,8 @@ impl Phase {
     }
 }
 
-/// What an epoch needs to know to move on.
-pub(super) struct Step {
+/// What an epoch must be told to say where it stands: what its node and the chain know of it.
+pub(super) struct EpochContext {
     pub(super) me: PeerId,
     pub(super) number: EpochNumber,
     /// The epoch's rounds are over.
@@ -79,7 +81,7 @@ pub(super) struct Step {
     pub(super) now: Now,
 }
 
-impl Step {
+impl EpochContext {
     /// The contract takes no scores of the epoch any more.
     fn is_late(&self) -> bool {
         self.now.latest > self.submission.1
@@ -89,22 +91,22 @@ impl Step {
 /// One epoch.
 #[derive(Debug, Default)]
 pub(super) struct Epoch {
-    draft: Draft,
+    points: EpochPoints,
     rounds: u64,
     table: Option<Table>,
     /// It is over, and its points make no table.
     failed: bool,
     closed_ms: Option<u64>,
-    seats: Option<Seats>,
+    snapshot: Option<StakeSnapshot>,
     asked_ms: Option<u64>,
     said_ms: Option<u64>,
-    ballot: Ballot,
+    votes: Votes,
     /// Not checked yet: all that came in the name of a peer, so that none can take the place of the
     /// right one.
     held: BTreeSet<(PeerId, SignatureBytes)>,
     /// The node's signature was asked for.
     asked_to_sign: bool,
-    efforts: [Effort; 2],
+    backoffs: [Backoff; 2],
     /// Votes of the ballot that were not kept yet.
     unkept: Vec<(PeerId, RecoverableBytes)>,
 }
@@ -121,14 +123,14 @@ impl Epoch {
 
     /// Points of a peer, so far or at the end.
     pub(super) fn points(&self, peer: &PeerId) -> u64 {
-        self.draft
+        self.points
             .earned()
             .find(|(earner, _)| earner == peer)
             .map_or(0, |(_, points)| points)
     }
 
     /// Where the epoch stands.
-    pub(super) fn phase(&self, step: &Step) -> Phase {
+    pub(super) fn phase(&self, context: &EpochContext) -> Phase {
         let Some(table) = &self.table else {
             return match () {
                 () if self.is_open() => Phase::Open,
@@ -136,29 +138,29 @@ impl Epoch {
                 () => Phase::Empty,
             };
         };
-        let Some(accepted) = &step.outcome.accepted else {
+        let Some(accepted) = &context.outcome.accepted else {
             // It may have been accepted in blocks that are still to be read.
-            return if step.is_late() && step.caught_up {
+            return if context.is_late() && context.caught_up {
                 Phase::Lapsed
             } else {
                 Phase::Voting
             };
         };
         match () {
-            () if step.outcome.is_paid() => Phase::Paid,
+            () if context.outcome.is_paid() => Phase::Paid,
             () if accepted.root != table.statement().root() => Phase::Contradicted,
             () if table.claim().is_none() => Phase::Unrewarded,
-            () if step.now.latest > accepted.deadline => Phase::Expired,
+            () if context.now.latest > accepted.deadline => Phase::Expired,
             () if !self.is_bound(table) => Phase::Unbound,
             () => Phase::Claiming,
         }
     }
 
     fn is_bound(&self, table: &Table) -> bool {
-        let (Some(seats), Some(claim)) = (&self.seats, table.claim()) else {
+        let (Some(snapshot), Some(claim)) = (&self.snapshot, table.claim()) else {
             return true;
         };
-        seats.seats.contains_key(&claim.peer)
+        snapshot.members.contains_key(&claim.peer)
     }
 }
 
@@ -166,14 +168,14 @@ impl Epoch {
 impl Epoch {
     pub(super) fn add(&mut self, result: &RoundResult) {
         if self.is_open() {
-            self.draft.add(result);
+            self.points.add(result);
             self.rounds += 1;
         }
     }
 
     /// Takes what was kept before a restart; the signatures wait for the snapshot like any others.
-    pub(super) fn restore(&mut self, kept: &Kept, votes: Vec<(PeerId, RecoverableBytes)>) {
-        self.draft = kept.draft();
+    pub(super) fn restore(&mut self, record: &EpochRecord, votes: Vec<(PeerId, RecoverableBytes)>) {
+        self.points = record.points();
         self.rounds = self.rounds.max(1);
         self.held.extend(
             votes
@@ -201,7 +203,7 @@ impl Epoch {
         signature: SignatureBytes,
         domain: &Domain,
     ) -> Result<(), Rejection> {
-        if let Some(counted) = self.ballot.of(&peer) {
+        if let Some(counted) = self.votes.of(&peer) {
             // Members repeat themselves, for messages get lost.
             let again = without_parity(counted) == signature;
             return if again {
@@ -211,11 +213,11 @@ impl Epoch {
             };
         }
         if self
-            .seats
+            .snapshot
             .as_ref()
-            .is_some_and(|seats| !seats.seats.contains_key(&peer))
+            .is_some_and(|snapshot| !snapshot.members.contains_key(&peer))
         {
-            return Err(Rejection::NoSeat);
+            return Err(Rejection::NotInSnapshot);
         }
         let checked = self
             .table
@@ -223,7 +225,7 @@ impl Epoch {
             .map(|table| check(table, domain, peer, &signature))
             .transpose()?;
         match checked {
-            Some(checked) if self.seats.is_some() => self.vote_of(peer, checked),
+            Some(checked) if self.snapshot.is_some() => self.vote_of(peer, checked),
             _ => self.hold(peer, signature)?,
         }
         Ok(())
@@ -238,23 +240,27 @@ impl Epoch {
             return Err(Rejection::Duplicate);
         }
         if self.held.len() >= MAX_HELD {
-            return Err(Rejection::NoSeat);
+            return Err(Rejection::NotInSnapshot);
         }
         self.held.insert((peer, signature));
         Ok(())
     }
 
     fn vote_of(&mut self, peer: PeerId, signature: RecoverableBytes) {
-        self.ballot.add(peer, signature);
+        self.votes.add(peer, signature);
         self.unkept.push((peer, signature));
     }
 
     /// The snapshot arrived: what was held can be checked. Returns what was refused.
-    pub(super) fn seated(&mut self, seats: Seats, domain: &Domain) -> Vec<(PeerId, Rejection)> {
+    pub(super) fn take_snapshot(
+        &mut self,
+        snapshot: StakeSnapshot,
+        domain: &Domain,
+    ) -> Vec<(PeerId, Rejection)> {
         if self.table.is_none() {
             return Vec::new();
         }
-        self.seats = Some(seats);
+        self.snapshot = Some(snapshot);
         let held = std::mem::take(&mut self.held);
         let taken = held
             .into_iter()
@@ -265,17 +271,17 @@ impl Epoch {
     }
 
     pub(super) fn refused(&mut self, action: Action, now_ms: u64) {
-        self.effort(action).refused(now_ms);
+        self.backoff(action).refused(now_ms);
         if action == Action::Submit {
             // A signer may have unbound its node since the seats were read; its signature would be
             // refused for ever.
-            self.seats = None;
+            self.snapshot = None;
             self.asked_ms = None;
         }
     }
 
-    fn effort(&mut self, action: Action) -> &mut Effort {
-        let [submit, claim] = &mut self.efforts;
+    fn backoff(&mut self, action: Action) -> &mut Backoff {
+        let [submit, claim] = &mut self.backoffs;
         match action {
             Action::Submit => submit,
             Action::Claim => claim,
@@ -285,139 +291,149 @@ impl Epoch {
 
 // What is to be done.
 impl Epoch {
-    pub(super) fn advance(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+    pub(super) fn advance(&mut self, context: &EpochContext, outputs: &mut Vec<Output>) {
         if !self.unkept.is_empty() {
-            outputs.push(Output::KeepVotes(
-                step.number,
+            outputs.push(Output::SaveVotes(
+                context.number,
                 std::mem::take(&mut self.unkept),
             ));
         }
-        if self.is_open() && step.over {
-            self.close(step, outputs);
+        if self.is_open() && context.over {
+            self.close(context, outputs);
         }
-        match self.phase(step) {
-            Phase::Voting => self.vote(step, outputs),
-            Phase::Claiming => self.claim(step, outputs),
+        match self.phase(context) {
+            Phase::Voting => self.vote(context, outputs),
+            Phase::Claiming => self.claim(context, outputs),
             // The owner may bind the node yet.
-            Phase::Unbound => self.ask_again(step, outputs),
+            Phase::Unbound => self.ask_again(context, outputs),
             _ => {}
         }
     }
 
-    fn close(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        self.closed_ms = Some(step.now.ms);
-        match Table::new(step.number, step.me, &self.draft) {
+    fn close(&mut self, context: &EpochContext, outputs: &mut Vec<Output>) {
+        self.closed_ms = Some(context.now.ms);
+        match Table::new(context.number, context.me, &self.points) {
             Ok(table) => self.table = table,
             Err(error) => {
                 self.failed = true;
-                outputs.push(Output::Failed(step.number, error));
+                outputs.push(Output::Failed(context.number, error));
             }
         }
-        outputs.push(Output::Keep(Kept::new(step.number, &self.draft)));
+        outputs.push(Output::Save(EpochRecord::new(context.number, &self.points)));
         if self.table.is_some() {
-            self.ask(step, outputs);
+            self.ask(context, outputs);
         }
     }
 
-    fn vote(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+    fn vote(&mut self, context: &EpochContext, outputs: &mut Vec<Output>) {
         // What cannot be accepted any more is not signed either: the stake behind the signature may
         // have left.
-        if step.is_late() {
+        if context.is_late() {
             return;
         }
-        self.sign(step, outputs);
-        self.repeat(step, outputs);
-        let (Some(table), Some(seats)) = (&self.table, &self.seats) else {
-            return self.ask(step, outputs);
+        self.sign(context, outputs);
+        self.repeat(context, outputs);
+        let (Some(table), Some(snapshot)) = (&self.table, &self.snapshot) else {
+            return self.ask(context, outputs);
         };
-        let closed = self.closed_ms.unwrap_or_default();
-        let turn = closed.saturating_add(turn(step, seats).saturating_mul(PATIENCE_MS));
-        if step.now.chain < step.submission.0 || step.now.ms < turn {
+        #[expect(
+            clippy::expect_used,
+            reason = "`close` sets the time before it makes the table"
+        )]
+        let closed = self
+            .closed_ms
+            .expect("invariant: an epoch with a table is closed");
+        let turn = closed.saturating_add(turn(context, snapshot).saturating_mul(PATIENCE_MS));
+        if context.now.chain < context.submission.0 || context.now.ms < turn {
             return;
         }
-        let Some(signatures) = self.ballot.quorum(seats) else {
+        let Some(signatures) = self.votes.quorum(snapshot) else {
             return;
         };
         let statement = table.statement().clone();
-        let effort = self.effort(Action::Submit);
-        if effort.begin(step.now.ms) {
-            outputs.push(Output::Submit(statement, signatures, effort.tries));
+        let backoff = self.backoff(Action::Submit);
+        if backoff.begin(context.now.ms) {
+            outputs.push(Output::Submit(statement, signatures, backoff.tries));
         }
     }
 
     /// Wants the node's own signature, once; after a restart it is among the votes, or is made
     /// again.
-    fn sign(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+    fn sign(&mut self, context: &EpochContext, outputs: &mut Vec<Output>) {
         let Some(table) = self.table.as_ref().filter(|_| !self.asked_to_sign) else {
             return;
         };
         self.asked_to_sign = true;
-        if self.ballot.of(&step.me).is_none() {
+        if self.votes.of(&context.me).is_none() {
             outputs.push(Output::Sign(table.statement().clone()));
         }
     }
 
     /// Says again what the node signed, now and then until the scores are accepted.
-    fn repeat(&mut self, step: &Step, outputs: &mut Vec<Output>) {
-        let Some(signature) = self.ballot.of(&step.me).copied() else {
+    fn repeat(&mut self, context: &EpochContext, outputs: &mut Vec<Output>) {
+        let Some(signature) = self.votes.of(&context.me).copied() else {
             return;
         };
-        let said = *self.said_ms.get_or_insert(step.now.ms);
-        if step.now.ms >= said.saturating_add(REPEAT_MS) {
-            self.said_ms = Some(step.now.ms);
+        let said = *self.said_ms.get_or_insert(context.now.ms);
+        if context.now.ms >= said.saturating_add(REPEAT_MS) {
+            self.said_ms = Some(context.now.ms);
             outputs.push(Output::Publish(Attestation {
-                peer: step.me,
-                epoch: step.number,
+                peer: context.me,
+                epoch: context.number,
                 signature,
             }));
         }
     }
 
-    fn claim(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+    fn claim(&mut self, context: &EpochContext, outputs: &mut Vec<Output>) {
         let Some(claim) = self.table.as_ref().and_then(Table::claim).cloned() else {
             return;
         };
-        let effort = self.effort(Action::Claim);
-        if effort.begin(step.now.ms) {
-            outputs.push(Output::Claim(claim, effort.tries));
+        let backoff = self.backoff(Action::Claim);
+        if backoff.begin(context.now.ms) {
+            outputs.push(Output::Claim(claim, backoff.tries));
         }
     }
 
     /// Asks for the snapshot again, now and then; the one that is known stays until it comes.
-    fn ask_again(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+    fn ask_again(&mut self, context: &EpochContext, outputs: &mut Vec<Output>) {
         if self
             .asked_ms
-            .is_none_or(|asked| step.now.ms >= asked.saturating_add(REPEAT_MS))
+            .is_none_or(|asked| context.now.ms >= asked.saturating_add(REPEAT_MS))
         {
-            self.asked_ms = Some(step.now.ms);
-            outputs.push(Output::Seats(step.number));
+            self.asked_ms = Some(context.now.ms);
+            outputs.push(Output::ReadSnapshot(context.number));
         }
     }
 
     /// Asks for the snapshot, now and then until it comes.
-    fn ask(&mut self, step: &Step, outputs: &mut Vec<Output>) {
+    fn ask(&mut self, context: &EpochContext, outputs: &mut Vec<Output>) {
         let due = self
             .asked_ms
-            .is_none_or(|asked| step.now.ms >= asked.saturating_add(ASK_MS));
-        if self.seats.is_none() && due {
-            self.asked_ms = Some(step.now.ms);
-            outputs.push(Output::Seats(step.number));
+            .is_none_or(|asked| context.now.ms >= asked.saturating_add(ASK_MS));
+        if self.snapshot.is_none() && due {
+            self.asked_ms = Some(context.now.ms);
+            outputs.push(Output::ReadSnapshot(context.number));
         }
     }
 }
 
 /// The node's place in the order in which members submit this epoch.
-fn turn(step: &Step, seats: &Seats) -> u64 {
+fn turn(context: &EpochContext, snapshot: &StakeSnapshot) -> u64 {
     let lot = |peer: &PeerId| {
         low_u64(
             &Hasher::new("submitter")
-                .u64(step.number)
+                .u64(context.number)
                 .bytes(&peer.0)
                 .finish(),
         )
     };
-    let mine = lot(&step.me);
-    seats.seats.keys().filter(|peer| lot(peer) < mine).count() as u64
+    let mine = lot(&context.me);
+    snapshot
+        .members
+        .keys()
+        .filter(|peer| lot(peer) < mine)
+        .count() as u64
 }
 
 /// The peer's signature under the table, as the contract takes it.

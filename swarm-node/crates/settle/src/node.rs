@@ -1,4 +1,4 @@
-//! The shell of [`Settler`]: one node's task with its writer, its cursor and its key.
+//! The shell around [`Settler`]: one node's task, with its chain, its transactions and its key.
 //!
 //! ```text
 //!            rounds, attestations ──▶ inbox ─┐
@@ -16,7 +16,7 @@
 //! to what it signed. A demo takes another folder, with another table, then.
 //!
 //! A batch of events becomes one input, and the position after it is written with what it led to
-//! (`kept`).
+//! (`records`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,11 +37,12 @@ use swarm_store::StoreError;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::core::{Action, Attestation, Events, Fact, Input, Now, Output, Settler};
 use super::epoch::Phase;
-use super::kept::{Disk, Position};
-use super::schedule::{EpochNumber, Schedule};
-use super::seats::{Seat, Seats};
+use super::event::{Action, Attestation, Events, Fact, Input, Now, Output};
+use super::records::{Position, SettleStore};
+use super::schedule::{EpochNumber, EpochSchedule};
+use super::settler::Settler;
+use super::snapshot::{MemberStake, StakeSnapshot};
 use super::table::{Claim, Domain, Statement};
 use crate::chain::{ChainClock, Link};
 
@@ -51,9 +52,9 @@ const POSITION_MS: u64 = 10_000;
 /// Messages that wait for a node; a sender waits beyond that.
 const INBOX: usize = 1024;
 
-/// What a node is told.
+/// What a node is told by its surroundings.
 #[derive(Clone, Debug)]
-pub enum Message {
+pub enum NodeMessage {
     /// A round is over, with its result if the members agreed on one.
     RoundOver(u64, Option<Arc<RoundResult>>),
     /// No more rounds will come.
@@ -64,9 +65,9 @@ pub enum Message {
     Refused(EpochNumber, Action, TicketError),
 }
 
-/// What a node says.
+/// What a node tells its surroundings.
 #[derive(Clone, Debug)]
-pub enum Report {
+pub enum NodeEvent {
     /// Send this to all other members.
     Publish(Attestation),
     /// Something that people should know.
@@ -76,13 +77,13 @@ pub enum Report {
 }
 
 /// What a node needs to settle.
-pub struct Setup<T> {
+pub struct NodeParts<T> {
     /// The node's key.
     pub signer: Signer<T>,
     /// Members whose node keys may be bound.
     pub members: Vec<PeerId>,
     /// When epochs end.
-    pub schedule: Schedule,
+    pub schedule: EpochSchedule,
     /// The chain.
     pub link: Link,
     /// The contracts.
@@ -92,55 +93,55 @@ pub struct Setup<T> {
     /// The owner's writer.
     pub writer: Writer,
     /// What a restart must not lose; `None` for a chain that ends with the process.
-    pub disk: Option<Disk>,
+    pub store: Option<SettleStore>,
 }
 
 /// One settling node.
 pub struct Node<T> {
-    setup: Setup<T>,
+    parts: NodeParts<T>,
     settler: Settler,
     started: Instant,
     clock: ChainClock,
     /// The position that was written last, and when.
     written: (Option<Position>, u64),
     /// To itself, for answers that come later.
-    own: mpsc::Sender<Message>,
-    reports: mpsc::Sender<Report>,
+    own: mpsc::Sender<NodeMessage>,
+    outbox: mpsc::Sender<NodeEvent>,
     told: Vec<(EpochNumber, Phase, u64)>,
 }
 
 impl<T: SignOnce + 'static> Node<T> {
-    /// A node and the way to tell it something. It says what it has to say into `reports`.
+    /// A node and the way to tell it something. It says what it has to say into `outbox`.
     pub fn new(
-        setup: Setup<T>,
-        reports: mpsc::Sender<Report>,
-    ) -> (Self, mpsc::Sender<Message>, mpsc::Receiver<Message>) {
-        let contract = setup.swarm.addresses().coordinator;
+        parts: NodeParts<T>,
+        outbox: mpsc::Sender<NodeEvent>,
+    ) -> (Self, mpsc::Sender<NodeMessage>, mpsc::Receiver<NodeMessage>) {
+        let contract = parts.swarm.addresses().coordinator;
         let domain = Domain {
-            chain_id: setup.link.client.chain_id(),
+            chain_id: parts.link.client.chain_id(),
             contract,
         };
-        let settler = Settler::new(setup.signer.peer(), setup.schedule, domain);
+        let settler = Settler::new(parts.signer.peer(), parts.schedule, domain);
         let (own, inbox) = mpsc::channel(INBOX);
         let node = Self {
-            setup,
+            parts,
             settler,
             started: Instant::now(),
             clock: ChainClock::default(),
             written: (None, 0),
             own: own.clone(),
-            reports,
+            outbox,
             told: Vec::new(),
         };
         (node, own, inbox)
     }
 
-    /// Settles until nobody listens to its reports any more.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
-        let mut ticks = tokio::time::interval(self.setup.link.poll);
+    /// Settles until nobody listens to it any more.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<NodeMessage>) {
+        let mut ticks = tokio::time::interval(self.parts.link.poll);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.restore().await;
-        while !self.reports.is_closed() {
+        while !self.outbox.is_closed() {
             tokio::select! {
                 Some(message) = inbox.recv() => self.hear(message).await,
                 _ = ticks.tick() => self.look().await,
@@ -150,43 +151,43 @@ impl<T: SignOnce + 'static> Node<T> {
 
     /// Takes what was kept before a restart; a damaged record is reported and left alone.
     async fn restore(&mut self) {
-        let Some(disk) = self.setup.disk.clone() else {
+        let Some(store) = self.parts.store.clone() else {
             return;
         };
-        match disk.position.get() {
+        match store.position.get() {
             Ok(None) => {}
             Ok(Some(position)) => {
-                self.setup.cursor = position.cursor.clone();
+                self.parts.cursor = position.cursor.clone();
                 self.clock = ChainClock::resume(position.latest);
                 self.input(Input::Resumed(position.facts.clone())).await;
                 self.written.0 = Some(position);
             }
             Err(error) => {
-                self.say(Report::Warning(format!(
+                self.say(NodeEvent::Warning(format!(
                     "{error}; events are read from the first again"
                 )))
                 .await
             }
         }
-        match disk.epochs.all() {
+        match store.epochs.all() {
             Ok(scan) => {
                 for damaged in scan.damaged {
-                    self.say(Report::Warning(damaged.to_string())).await;
+                    self.say(NodeEvent::Warning(damaged.to_string())).await;
                 }
-                for kept in scan.records {
-                    match disk.epochs.votes(kept.epoch()) {
+                for record in scan.records {
+                    match store.epochs.votes(record.epoch()) {
                         Ok(votes) => {
                             let votes = votes
                                 .into_iter()
                                 .map(|(peer, signature)| (PeerId(peer), signature));
-                            self.input(Input::Restored(kept, votes.collect())).await;
+                            self.input(Input::Restored(record, votes.collect())).await;
                         }
-                        Err(error) => self.say(Report::Warning(error.to_string())).await,
+                        Err(error) => self.say(NodeEvent::Warning(error.to_string())).await,
                     }
                 }
             }
             Err(error) => {
-                self.say(Report::Warning(format!(
+                self.say(NodeEvent::Warning(format!(
                     "closed epochs cannot be read: {error}"
                 )))
                 .await
@@ -195,20 +196,22 @@ impl<T: SignOnce + 'static> Node<T> {
     }
 
     fn now(&self) -> Now {
-        let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        #[expect(clippy::expect_used, reason = "64 bits of milliseconds last for ages")]
+        let ms = u64::try_from(self.started.elapsed().as_millis())
+            .expect("invariant: a process runs for less than 500 million years");
         Now {
-            chain: self.clock.next_block(self.setup.link.wall()),
+            chain: self.clock.next_block(self.parts.link.wall()),
             latest: self.clock.latest(),
             ms,
         }
     }
 
-    async fn hear(&mut self, message: Message) {
+    async fn hear(&mut self, message: NodeMessage) {
         let input = match message {
-            Message::RoundOver(round, result) => Input::RoundOver(round, result),
-            Message::NoMoreRounds => Input::NoMoreRounds,
-            Message::Attestation(attestation) => Input::Attestation(attestation),
-            Message::Refused(epoch, action, error) => {
+            NodeMessage::RoundOver(round, result) => Input::RoundOver(round, result),
+            NodeMessage::NoMoreRounds => Input::NoMoreRounds,
+            NodeMessage::Attestation(attestation) => Input::Attestation(attestation),
+            NodeMessage::Refused(epoch, action, error) => {
                 self.warn_of_refusal(epoch, action, &error).await;
                 Input::Refused(epoch, action)
             }
@@ -224,7 +227,7 @@ impl<T: SignOnce + 'static> Node<T> {
             } else {
                 "the claim"
             };
-            self.say(Report::Warning(format!(
+            self.say(NodeEvent::Warning(format!(
                 "epoch {epoch}: {what} did not pass: {error}; tried again"
             )))
             .await;
@@ -235,9 +238,9 @@ impl<T: SignOnce + 'static> Node<T> {
     async fn look(&mut self) {
         // What cannot be read now is read at the next look; the writer's status says since when the
         // chain is away.
-        let client = self.setup.swarm.client().clone();
-        if let Ok(batch) = self.setup.cursor.poll(&client).await {
-            self.setup.link.observe(&mut self.clock, batch.time);
+        let client = self.parts.swarm.client().clone();
+        if let Ok(batch) = self.parts.cursor.poll(&client).await {
+            self.parts.link.observe(&mut self.clock, batch.time);
             let events = self.events(&batch);
             self.input(Input::Events(events)).await;
         }
@@ -260,10 +263,12 @@ impl<T: SignOnce + 'static> Node<T> {
     /// Writes how far events were read and what they led to, if that has changed: at once what
     /// matters, else now and then.
     async fn keep_position(&mut self, at_once: bool) {
-        let Some(disk) = &self.setup.disk else { return };
+        let Some(store) = &self.parts.store else {
+            return;
+        };
         let now = self.now();
         let position = Position {
-            cursor: self.setup.cursor.clone(),
+            cursor: self.parts.cursor.clone(),
             facts: self.settler.facts().clone(),
             latest: self.clock.latest(),
         };
@@ -276,11 +281,11 @@ impl<T: SignOnce + 'static> Node<T> {
         if !due || written.as_ref() == Some(&position) {
             return;
         }
-        match disk.position.put(&position) {
+        match store.position.put(&position) {
             Ok(()) => self.written = (Some(position), now.ms),
             Err(error) => {
                 let text = format!("the position in the chain's events is not kept: {error}");
-                self.say(Report::Warning(text)).await;
+                self.say(NodeEvent::Warning(text)).await;
             }
         }
     }
@@ -297,7 +302,7 @@ impl<T: SignOnce + 'static> Node<T> {
                 deadline,
             }),
             Event::Claimed { epoch, node, .. } => {
-                let me = self.setup.signer.peer();
+                let me = self.parts.signer.peer();
                 (typed::address(&me.0) == Some(node)).then_some(Fact::Paid { epoch, peer: me })
             }
             Event::Bound { .. } => None,
@@ -317,48 +322,50 @@ impl<T: SignOnce + 'static> Node<T> {
             self.told.clone_from(&epochs);
             // Whoever hears that an epoch has ended relies on it.
             self.keep_position(true).await;
-            self.say(Report::Epochs(epochs)).await;
+            self.say(NodeEvent::Epochs(epochs)).await;
         }
     }
 
     async fn output(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::Sign(statement) => self.sign(&statement).await,
-            Output::Seats(epoch) => match self.seats(epoch).await {
-                Ok(seats) => Some(Input::Seats(epoch, seats)),
+            Output::ReadSnapshot(epoch) => match self.snapshot(epoch).await {
+                Ok(snapshot) => Some(Input::Snapshot(epoch, snapshot)),
                 // The core asks again; the writer's status says since when the chain is away.
                 Err(error) if error.is_transient() => None,
                 Err(error) => {
                     let text =
                         format!("epoch {epoch}: the stakes cannot be read: {error}; asked again");
-                    self.say(Report::Warning(text)).await;
+                    self.say(NodeEvent::Warning(text)).await;
                     None
                 }
             },
             Output::Publish(attestation) => {
-                self.say(Report::Publish(attestation)).await;
+                self.say(NodeEvent::Publish(attestation)).await;
                 None
             }
             Output::Submit(statement, signatures, number) => {
                 self.submit(&statement, &signatures, number).await
             }
             Output::Claim(claim, number) => self.claim(claim, number).await,
-            Output::Keep(kept) => {
-                self.store(kept.epoch(), |disk| disk.epochs.put(kept.epoch(), &kept))
-                    .await;
+            Output::Save(record) => {
+                self.store(record.epoch(), |store| {
+                    store.epochs.put(record.epoch(), &record)
+                })
+                .await;
                 None
             }
-            Output::KeepVotes(epoch, votes) => {
+            Output::SaveVotes(epoch, votes) => {
                 let votes: Vec<_> = votes
                     .into_iter()
                     .map(|(peer, signature)| (peer.0, signature))
                     .collect();
-                self.store(epoch, |disk| disk.epochs.put_votes(epoch, &votes))
+                self.store(epoch, |store| store.epochs.put_votes(epoch, &votes))
                     .await;
                 None
             }
             Output::Forget(epoch) => {
-                self.store(epoch, |disk| disk.epochs.forget(epoch)).await;
+                self.store(epoch, |store| store.epochs.forget(epoch)).await;
                 None
             }
             Output::ForgetBefore(epoch) => {
@@ -369,11 +376,11 @@ impl<T: SignOnce + 'static> Node<T> {
                 let text = format!(
                     "epoch {epoch} is not settled, as its points make no score table: {error}"
                 );
-                self.say(Report::Warning(text)).await;
+                self.say(NodeEvent::Warning(text)).await;
                 None
             }
             Output::Rejected(peer, rejection) => {
-                self.say(Report::Warning(format!(
+                self.say(NodeEvent::Warning(format!(
                     "a signature of peer {peer} was refused: {rejection}"
                 )))
                 .await;
@@ -386,10 +393,10 @@ impl<T: SignOnce + 'static> Node<T> {
     async fn store(
         &self,
         epoch: EpochNumber,
-        change: impl FnOnce(&Disk) -> Result<(), StoreError>,
+        change: impl FnOnce(&SettleStore) -> Result<(), StoreError>,
     ) {
-        if let Some(Err(error)) = self.setup.disk.as_ref().map(change) {
-            self.say(Report::Warning(format!(
+        if let Some(Err(error)) = self.parts.store.as_ref().map(change) {
+            self.say(NodeEvent::Warning(format!(
                 "what is kept of epoch {epoch} is not changed: {error}"
             )))
             .await;
@@ -402,16 +409,16 @@ impl<T: SignOnce + 'static> Node<T> {
         self.keep_position(true).await;
         let place = self.place(epoch);
         match self
-            .setup
+            .parts
             .signer
             .forget_before(&place.swarm, place.kind, epoch)
         {
             Ok(()) => {
-                self.store(epoch, |disk| disk.epochs.forget_before(epoch))
+                self.store(epoch, |store| store.epochs.forget_before(epoch))
                     .await
             }
             Err(error) => {
-                self.say(Report::Warning(format!(
+                self.say(NodeEvent::Warning(format!(
                     "epochs before {epoch} are not forgotten: {error}"
                 )))
                 .await;
@@ -422,13 +429,13 @@ impl<T: SignOnce + 'static> Node<T> {
     async fn sign(&mut self, statement: &Statement) -> Option<Input> {
         let epoch = statement.epoch();
         match self
-            .setup
+            .parts
             .signer
             .sign_recoverable(&self.place(epoch), &statement.digest(self.settler.domain()))
         {
             Ok(signature) => Some(Input::Signed(epoch, signature)),
             Err(error) => {
-                self.say(Report::Warning(format!(
+                self.say(NodeEvent::Warning(format!(
                     "epoch {epoch} is not signed: {error}"
                 )))
                 .await;
@@ -446,34 +453,33 @@ impl<T: SignOnce + 'static> Node<T> {
         }
     }
 
-    async fn seats(&self, epoch: EpochNumber) -> Result<Seats, RpcError> {
-        // A member whose name is no key has no seat; an epoch that it earned points in fails, and
+    async fn snapshot(&self, epoch: EpochNumber) -> Result<StakeSnapshot, RpcError> {
+        // A member whose name is no key has no stake; an epoch that it earned points in fails, and
         // says so.
         let known = self
-            .setup
+            .parts
             .members
             .iter()
             .filter_map(|peer| Some((*peer, typed::address(&peer.0)?)));
         let (peers, nodes): (Vec<PeerId>, Vec<Address>) = known.unzip();
         let snapshot = self
-            .setup
+            .parts
             .swarm
-            .snapshot(&nodes, self.setup.schedule.start(epoch))
+            .snapshot(&nodes, self.parts.schedule.start(epoch))
             .await?;
-        let mut seats = BTreeMap::new();
+        let mut members = BTreeMap::new();
         for (peer, seat) in peers.into_iter().zip(snapshot.seats) {
-            if let Some(seat) = seat {
-                seats.insert(
-                    peer,
-                    Seat {
-                        owner: seat.owner.into(),
-                        stake: units(seat.stake)?,
-                    },
-                );
-            }
+            let Some(seat) = seat else { continue };
+            members.insert(
+                peer,
+                MemberStake {
+                    owner: seat.owner.into(),
+                    stake: units(seat.stake)?,
+                },
+            );
         }
-        Ok(Seats {
-            seats,
+        Ok(StakeSnapshot {
+            members,
             total: units(snapshot.total)?,
         })
     }
@@ -515,17 +521,21 @@ impl<T: SignOnce + 'static> Node<T> {
         number: u32,
         data: Bytes,
     ) -> Option<Input> {
-        let contract = self.setup.swarm.addresses().coordinator;
+        let contract = self.parts.swarm.addresses().coordinator;
         let verb = if action == Action::Submit {
             "submit"
         } else {
             "claim"
         };
-        let peer = self.setup.signer.peer();
-        let intent = IntentId::new(format!("{verb}/{contract}/{epoch}/{peer}/{number}"))
-            .ok()
-            .map(|id| Intent::call(id, contract, data));
-        match self.setup.writer.submit(intent?).await {
+        let peer = self.parts.signer.peer();
+        #[expect(
+            clippy::expect_used,
+            reason = "an id of these parts is short and visible ASCII"
+        )]
+        let id = IntentId::new(format!("{verb}/{contract}/{epoch}/{peer}/{number}"))
+            .expect("invariant: the parts make an intent's id");
+        let intent = Intent::call(id, contract, data);
+        match self.parts.writer.submit(intent).await {
             Ok(ticket) => {
                 tokio::spawn(follow(ticket, self.own.clone(), epoch, action));
                 None
@@ -537,9 +547,9 @@ impl<T: SignOnce + 'static> Node<T> {
         }
     }
 
-    async fn say(&self, report: Report) {
+    async fn say(&self, report: NodeEvent) {
         // Nobody listens: the node ends at its next turn.
-        let _ = self.reports.send(report).await;
+        let _ = self.outbox.send(report).await;
     }
 }
 
@@ -563,13 +573,18 @@ pub(super) fn domain_id(domain: &Domain) -> Digest32 {
 }
 
 /// Tells the node if its transaction does not happen, even long after it was seen in a block.
-async fn follow(ticket: Ticket, node: mpsc::Sender<Message>, epoch: EpochNumber, action: Action) {
+async fn follow(
+    ticket: Ticket,
+    node: mpsc::Sender<NodeMessage>,
+    epoch: EpochNumber,
+    action: Action,
+) {
     let end = match ticket.included().await {
         Ok(_) => ticket.finalised().await,
         Err(error) => Err(error),
     };
     if let Err(error) = end {
-        let _ = node.send(Message::Refused(epoch, action, error)).await;
+        let _ = node.send(NodeMessage::Refused(epoch, action, error)).await;
     }
 }
 

@@ -10,7 +10,7 @@ pub type EpochNumber = u64;
 
 /// When epochs end: the numbers that the contract was deployed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
+pub struct EpochSchedule {
     /// Start of round 0.
     pub genesis: u64,
     /// Length of a round, at least 1.
@@ -24,7 +24,7 @@ pub struct Schedule {
     pub claim_window: u64,
 }
 
-impl Schedule {
+impl EpochSchedule {
     /// The epoch of a round.
     pub fn epoch_of(&self, round: u64) -> EpochNumber {
         round / self.rounds_per_epoch.max(1)
@@ -88,7 +88,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const SCHEDULE: Schedule = Schedule {
+    const SCHEDULE: EpochSchedule = EpochSchedule {
         genesis: 100,
         round_seconds: 7,
         rounds_per_epoch: 3,

@@ -9,7 +9,7 @@ use swarm_identity::digest::Digest32;
 use swarm_identity::key::PeerId;
 use thiserror::Error;
 
-use super::draft::Draft;
+use super::points::EpochPoints;
 use super::schedule::EpochNumber;
 
 /// The scores of an epoch in short: the same at every member that saw the same rounds.
@@ -83,7 +83,7 @@ impl Table {
     pub(super) fn new(
         epoch: EpochNumber,
         me: PeerId,
-        draft: &Draft,
+        points: &EpochPoints,
     ) -> Result<Option<Self>, TableError> {
         let entry = |(peer, points): (PeerId, u64)| {
             let node = typed::address(&peer.0).ok_or(TableError::Key(peer))?;
@@ -92,7 +92,7 @@ impl Table {
                 points: points.into(),
             })
         };
-        let entries = draft
+        let entries = points
             .earned()
             .map(entry)
             .collect::<Result<Vec<_>, TableError>>()?;
@@ -100,13 +100,12 @@ impl Table {
             return Ok(None);
         }
         let table = ScoreTable::new(epoch, entries)?;
-        let (root, members, points) = (table.root(), table.members(), table.points());
         let scores = Scores {
             epoch,
-            root,
-            members,
-            points,
-            transcript: draft.transcript().into(),
+            root: table.root(),
+            members: table.members(),
+            points: table.points(),
+            transcript: points.transcript().into(),
         };
         Ok(Some(Self {
             statement: Statement(scores),
@@ -150,7 +149,7 @@ mod tests {
         Table::new(
             0,
             key(0).peer(),
-            &Draft::restore(points, BTreeMap::from([(0, [1; 32])])),
+            &EpochPoints::restore(points, BTreeMap::from([(0, [1; 32])])),
         )
     }
 

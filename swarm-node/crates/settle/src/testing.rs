@@ -8,7 +8,7 @@ use swarm_round::reward::{Points, Rows};
 use swarm_round::sim::toy;
 use swarm_round::{Member, MemberScore, Roster, RoundPlan, RoundResult, Transcript};
 
-use super::{Account, Seat, Seats};
+use super::{AccountAddress, MemberStake, StakeSnapshot};
 
 /// The key of a toy member.
 pub fn key(number: u8) -> NodeKey {
@@ -50,23 +50,23 @@ pub fn result_of(round: u64, keys: &[NodeKey], points: &[Points]) -> RoundResult
 }
 
 /// The owner of a toy member.
-pub fn owner(number: u8) -> Account {
+pub fn owner(number: u8) -> AccountAddress {
     [number + 100; 20]
 }
 
 /// A snapshot in which member n has `stakes[n]`.
-pub fn seats(stakes: &[u128]) -> Seats {
-    let seat = |(number, stake): (u8, &u128)| {
+pub fn snapshot(stakes: &[u128]) -> StakeSnapshot {
+    let member = |(number, stake): (u8, &u128)| {
         (
             key(number).peer(),
-            Seat {
+            MemberStake {
                 owner: owner(number),
                 stake: *stake,
             },
         )
     };
-    Seats {
-        seats: (0..).zip(stakes).map(seat).collect(),
+    StakeSnapshot {
+        members: (0..).zip(stakes).map(member).collect(),
         total: stakes.iter().sum(),
     }
 }

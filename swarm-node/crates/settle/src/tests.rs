@@ -11,11 +11,11 @@ use swarm_identity::{EPOCH_SCORES, MemoryTable, Place, SignOnce};
 use swarm_round::MemberScore;
 use swarm_round::reward::Points;
 
-use super::core::PATIENCE_MS;
-use super::testing::{key, result, seats};
+use super::event::PATIENCE_MS;
+use super::testing::{key, result, snapshot};
 use super::*;
 
-const SCHEDULE: Schedule = Schedule {
+const SCHEDULE: EpochSchedule = EpochSchedule {
     genesis: 1_000,
     round_seconds: 10,
     rounds_per_epoch: 2,
@@ -120,7 +120,7 @@ struct World {
 /// A node's disk, and the events that were read when it was written last.
 #[derive(Clone, Default)]
 struct ToyDisk {
-    kept: BTreeMap<u64, Kept>,
+    records: BTreeMap<u64, EpochRecord>,
     votes: BTreeMap<u64, BTreeMap<PeerId, [u8; 65]>>,
     position: (Vec<(usize, Fact)>, Facts),
 }
@@ -206,7 +206,7 @@ impl World {
         match output {
             Output::Sign(statement) => {
                 assert!(
-                    self.disks[node].kept.contains_key(&statement.epoch()),
+                    self.disks[node].records.contains_key(&statement.epoch()),
                     "signed before it was kept"
                 );
                 self.signed.push((node, statement.epoch()));
@@ -221,15 +221,15 @@ impl World {
                 let others = (0..self.nodes.len()).filter(|other| *other != node);
                 others.for_each(|other| self.input(other, Input::Attestation(attestation.clone())));
             }
-            Output::Seats(_) if self.away => {}
-            Output::Seats(epoch) => {
-                let mut known = seats(&[5; 4]);
+            Output::ReadSnapshot(_) if self.away => {}
+            Output::ReadSnapshot(epoch) => {
+                let mut known = snapshot(&[5; 4]);
                 if self.early_reads > 0 {
                     self.early_reads -= 1;
                 } else if let Some(unbound) = self.unbound {
-                    known.seats.remove(&key(unbound as u8).peer());
+                    known.members.remove(&key(unbound as u8).peer());
                 }
-                self.input(node, Input::Seats(epoch, known));
+                self.input(node, Input::Snapshot(epoch, known));
             }
             Output::Submit(statement, signatures, _) => {
                 assert!(signatures.len() >= 3, "too few signatures");
@@ -267,14 +267,16 @@ impl World {
             }
             Output::Rejected(_, rejection) => self.rejections.push(rejection),
             Output::Failed(epoch, error) => self.failures.push((node, epoch, error)),
-            Output::Keep(kept) => {
-                let before = self.disks[node].kept.insert(kept.epoch(), kept.clone());
+            Output::Save(record) => {
+                let before = self.disks[node]
+                    .records
+                    .insert(record.epoch(), record.clone());
                 assert!(
-                    before.is_none_or(|before| before == kept),
+                    before.is_none_or(|before| before == record),
                     "an epoch is kept once"
                 );
             }
-            Output::KeepVotes(epoch, votes) => self.disks[node]
+            Output::SaveVotes(epoch, votes) => self.disks[node]
                 .votes
                 .entry(epoch)
                 .or_default()
@@ -297,14 +299,14 @@ impl World {
         self.nodes[node] = Settler::new(key(node as u8).peer(), SCHEDULE, domain());
         self.steps_left = None;
         let ToyDisk {
-            kept,
+            records,
             mut votes,
             position: (read, facts),
         } = self.disks[node].clone();
         self.input(node, Input::Resumed(facts));
-        for (epoch, kept) in kept {
+        for (epoch, record) in records {
             let votes = votes.remove(&epoch).unwrap_or_default();
-            self.input(node, Input::Restored(kept, votes.into_iter().collect()));
+            self.input(node, Input::Restored(record, votes.into_iter().collect()));
         }
         // Its cursor goes on where the position was written, or before it where blocks have left
         // the chain.
@@ -523,7 +525,7 @@ fn a_restart_forgets_nothing_that_was_closed() {
 
 impl ToyDisk {
     fn forget(&mut self, which: impl Fn(u64) -> bool) {
-        self.kept.retain(|epoch, _| !which(*epoch));
+        self.records.retain(|epoch, _| !which(*epoch));
         self.votes.retain(|epoch, _| !which(*epoch));
     }
 }
@@ -774,7 +776,7 @@ fn a_kill_between_any_two_steps_loses_and_doubles_nothing() {
                 world
                     .disks
                     .iter()
-                    .all(|disk| disk.kept.is_empty() && disk.votes.is_empty()),
+                    .all(|disk| disk.records.is_empty() && disk.votes.is_empty()),
                 "step {steps}"
             );
             if survived && world.steps_left.is_some() {
@@ -797,7 +799,7 @@ fn what_is_over_for_good_is_forgotten_after_its_end_was_seen() {
         world
             .disks
             .iter()
-            .all(|disk| disk.kept.len() == 1 && disk.votes[&0].len() == 4)
+            .all(|disk| disk.records.len() == 1 && disk.votes[&0].len() == 4)
     );
     world.at(last + 1);
     world.everyone(&Input::Tick);
@@ -809,7 +811,7 @@ fn what_is_over_for_good_is_forgotten_after_its_end_was_seen() {
         world
             .disks
             .iter()
-            .all(|disk| disk.kept.is_empty() && disk.votes.is_empty())
+            .all(|disk| disk.records.is_empty() && disk.votes.is_empty())
     );
     // Rounds, signatures and events of long ago change nothing.
     let signed = world.signed.len();
@@ -857,13 +859,13 @@ fn each_vote_is_kept_once() {
     };
     let keys: Vec<NodeKey> = (0..MEMBERS).map(node_key).collect();
     let result = Arc::new(testing::result_of(1, &keys, &vec![5; keys.len()]));
-    let seats = Seats {
-        seats: keys
+    let snapshot = StakeSnapshot {
+        members: keys
             .iter()
             .map(|key| {
                 (
                     key.peer(),
-                    Seat {
+                    MemberStake {
                         owner: [0; 20],
                         stake: 1,
                     },
@@ -882,14 +884,14 @@ fn each_vote_is_kept_once() {
     let mut statement = None;
     let mut inputs = std::collections::VecDeque::from([
         Input::RoundOver(1, Some(result)),
-        Input::Seats(0, seats),
+        Input::Snapshot(0, snapshot),
     ]);
     let mut next = 0;
     while let Some(input) = inputs.pop_front() {
         for output in node.handle(input, now) {
             match output {
-                Output::Keep(_) => tables += 1,
-                Output::KeepVotes(0, new) => votes.extend(new),
+                Output::Save(_) => tables += 1,
+                Output::SaveVotes(0, new) => votes.extend(new),
                 Output::Sign(wanted) => statement = Some(wanted),
                 _ => {}
             }
@@ -979,7 +981,7 @@ fn forged_strange_repeated_and_early_attestations_are_refused_alone() {
     assert_eq!(count(&world, Rejection::Epoch(40)), 1);
     assert_eq!(
         (
-            count(&world, Rejection::NoSeat),
+            count(&world, Rejection::NotInSnapshot),
             count(&world, Rejection::OtherScores)
         ),
         (1, 2)
@@ -1170,30 +1172,43 @@ proptest! {
 
     /// Any inputs in any order: no panic, and never two submissions of one epoch at a time.
     #[test]
-    fn inputs_in_any_order_do_no_harm(steps in prop::collection::vec((0u8..9, 0u64..4, any::<u8>()), 0..200)) {
+    fn inputs_in_any_order_do_no_harm(
+        steps in prop::collection::vec((0u8..9, 0u64..4, any::<u8>()), 0..200),
+    ) {
         let mut node = Settler::new(key(0).peer(), SCHEDULE, domain());
         for (what, number, value) in steps {
             let time = 1_000 + u64::from(value) * 10;
-            let now = Now { chain: time, latest: time.pow(u32::from(value % 3)), ms: u64::from(value) * 1_000 };
+            let latest = time.pow(u32::from(value % 3));
+            let now = Now { chain: time, latest, ms: u64::from(value) * 1_000 };
+            let action = if value % 2 == 0 { Action::Submit } else { Action::Claim };
             let points = [Points::from(value), 1, 2, 3];
             let input = match what {
                 0 => Input::RoundOver(number, Some(Arc::new(result(number, &points)))),
                 1 => Input::RoundOver(number, None),
                 2 => Input::NoMoreRounds,
                 3 => Input::Signed(number, [value; 65]),
-                4 => Input::Attestation(Attestation { peer: key(value % 5).peer(), epoch: number, signature: [value; 65] }),
-                5 => Input::Seats(number, seats(&[u128::from(value); 3])),
+                4 => Input::Attestation(Attestation {
+                    peer: key(value % 5).peer(),
+                    epoch: number,
+                    signature: [value; 65],
+                }),
+                5 => Input::Snapshot(number, snapshot(&[u128::from(value); 3])),
                 6 => Input::Events(Events {
                     rolled_back_to: (value % 4 == 0).then_some(value.into()),
-                    facts: vec![(value.into(), Fact::Accepted { epoch: number, root: [value; 32], deadline: 2_000 })],
+                    facts: vec![(
+                        value.into(),
+                        Fact::Accepted { epoch: number, root: [value; 32], deadline: 2_000 },
+                    )],
                     caught_up: value % 2 == 0,
                 }),
                 7 => Input::Tick,
-                _ => Input::Refused(number, if value % 2 == 0 { Action::Submit } else { Action::Claim }),
+                _ => Input::Refused(number, action),
             };
             let outputs = node.handle(input, now);
-            let submissions = outputs.iter().filter(|output| matches!(output, Output::Submit(..))).count();
-            prop_assert!(submissions <= 4);
+            let submissions = outputs
+                .iter()
+                .filter(|output| matches!(output, Output::Submit(..)));
+            prop_assert!(submissions.count() <= 4);
         }
     }
 }

@@ -1,27 +1,17 @@
 //! How far the events of a contract were read.
 
-use redb::{TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::error::StoreError;
+use super::layout::{CURSORS, Chain, CursorKey};
 use super::open::Store;
-use super::records::{Bytes, Records};
-use super::{Chain, StoreError};
-
-/// Chain id, its first block, contract.
-type Key = (u64, &'static [u8; 32], &'static [u8; 20]);
-const CURSORS: TableDefinition<Key, Bytes> = TableDefinition::new("cursors");
-
-/// Makes the table.
-pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(CURSORS)?;
-    Ok(())
-}
+use super::records::Records;
 
 /// The position in the events of one contract.
 #[derive(Clone, Debug)]
 pub struct Cursors<V> {
-    records: Records<Key, V>,
+    records: Records<CursorKey, V>,
     chain: Chain,
     contract: [u8; 20],
 }

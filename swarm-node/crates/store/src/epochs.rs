@@ -4,45 +4,23 @@
 //! A vote is a row of its own of fixed size, so that one more costs one more, whatever the number
 //! of members.
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::ReadableTable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::error::StoreError;
+use super::layout::{Chain, EPOCHS, EpochKey, SIGNATURE, VOTER, VOTES};
 use super::open::Store;
-use super::records::{Bytes, Records, Scan};
-use super::{Chain, StoreError};
-
-/// Chain id, its first block, contract, epoch.
-type Key = (u64, &'static [u8; 32], &'static [u8; 20], u64);
-const EPOCHS: TableDefinition<Key, Bytes> = TableDefinition::new("epochs");
-
-/// Chain id, its first block, contract, epoch, the voter's compressed public key.
-type VoteKey = (
-    u64,
-    &'static [u8; 32],
-    &'static [u8; 20],
-    u64,
-    &'static [u8; VOTER],
-);
-const VOTES: TableDefinition<VoteKey, &[u8; SIGNATURE]> = TableDefinition::new("votes");
-const VOTER: usize = 33;
-const SIGNATURE: usize = 65;
+use super::records::{Records, Scan};
 
 /// Who voted, and the signature.
 pub type Vote = ([u8; VOTER], [u8; SIGNATURE]);
-
-/// Makes the tables.
-pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(EPOCHS)?;
-    transaction.open_table(VOTES)?;
-    Ok(())
-}
 
 /// One record per epoch of one contract, and its votes.
 #[derive(Clone, Debug)]
 pub struct Epochs<V> {
     store: Store,
-    records: Records<Key, V>,
+    records: Records<EpochKey, V>,
     chain: Chain,
     contract: [u8; 20],
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::open::SCHEMA;
+use super::layout::SCHEMA;
 
 /// Why the store's file cannot be opened. None of its records was changed.
 #[derive(Debug, Error)]
@@ -113,7 +113,22 @@ pub enum StoreError {
     },
     /// A record that does not decode.
     #[error(transparent)]
-    Damaged(#[from] super::records::Damaged),
+    Damaged(#[from] DamagedRecord),
+}
+
+/// A record that does not decode; it is left where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "record {key} of table {table} is damaged: {reason}; restore a copy of the store, or report \
+     this"
+)]
+pub struct DamagedRecord {
+    /// The table.
+    pub table: String,
+    /// The record's key.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 impl StoreError {

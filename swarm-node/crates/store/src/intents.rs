@@ -1,27 +1,20 @@
 //! Transactions of an account, kept for its writer until they are final.
 
-use redb::{TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::error::StoreError;
+use super::layout::{Chain, INTENTS, IntentKey};
 use super::open::Store;
-use super::records::{Bytes, Records, Scan};
-use super::{Chain, StoreError};
+use super::records::{Records, Scan};
 
-type Key = (u64, &'static [u8; 32], &'static [u8; 20], &'static str);
-const INTENTS: TableDefinition<Key, Bytes> = TableDefinition::new("intents");
 /// Greater than every id: ids are printable ASCII.
 const LAST: &str = "\u{7f}";
-
-pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(INTENTS)?;
-    Ok(())
-}
 
 /// The transactions of one account on one chain, by id.
 #[derive(Clone, Debug)]
 pub struct Intents<V> {
-    records: Records<Key, V>,
+    records: Records<IntentKey, V>,
     chain: Chain,
     account: [u8; 20],
 }

@@ -4,23 +4,11 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction,
-};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 use swarm_files::whole;
 
 use super::error::{OpenError, StoreError};
-use super::{cursors, epochs, intents, sign_once};
-
-/// Version of the layout.
-///
-/// Layout 1, which no release has written, filed signatures under a name that a chain's server
-/// could change, so what a node has signed cannot be looked up in it. It is refused rather than
-/// converted: a table that answers "never signed" for an epoch that was signed is worse than none.
-pub const SCHEMA: u64 = 2;
-
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-const SCHEMA_KEY: &str = "schema";
+use super::layout::{self, META, SCHEMA, SCHEMA_KEY};
 
 /// The node's store; clones share one file.
 #[derive(Clone, Debug)]
@@ -151,21 +139,15 @@ fn options() -> OpenOptions {
 
 /// The layout of a file; an empty one gets this program's, in one transaction with all tables.
 fn prepare(database: &Database) -> Result<u64, redb::Error> {
-    if let Some(found) = layout(database)? {
+    if let Some(found) = version(database)? {
         return Ok(found);
     }
-    commit(database, |transaction| {
-        transaction.open_table(META)?.insert(SCHEMA_KEY, SCHEMA)?;
-        sign_once::create(transaction)?;
-        intents::create(transaction)?;
-        epochs::create(transaction)?;
-        cursors::create(transaction)?;
-        Ok(SCHEMA)
-    })
+    commit(database, layout::create)?;
+    Ok(SCHEMA)
 }
 
 /// `None` for a file without tables. Tables without a version are somebody else's.
-fn layout(database: &Database) -> Result<Option<u64>, redb::Error> {
+fn version(database: &Database) -> Result<Option<u64>, redb::Error> {
     let transaction = database.begin_read()?;
     if transaction.list_tables()?.next().is_none() {
         return Ok(None);
@@ -181,6 +163,7 @@ fn layout(database: &Database) -> Result<Option<u64>, redb::Error> {
 pub(super) mod tests {
     use std::path::PathBuf;
 
+    use redb::TableDefinition;
     use swarm_identity::SignOnce;
     use swarm_identity::testing::place;
 

@@ -10,31 +10,13 @@ use std::ops::RangeBounds;
 use redb::{Key, TableDefinition, TableHandle};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use thiserror::Error;
 
-use super::StoreError;
+use super::error::{DamagedRecord, StoreError};
+use super::layout::Bytes;
 use super::open::Store;
 
 /// Most bytes of a record.
 pub const MAX_RECORD: usize = 4 << 20;
-
-/// How values lie in a table.
-pub(super) type Bytes = &'static [u8];
-
-/// A record that does not decode; it is left where it is.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "record {key} of table {table} is damaged: {reason}; restore a copy of the store, or report \
-     this"
-)]
-pub struct Damaged {
-    /// The table.
-    pub table: String,
-    /// The record's key.
-    pub key: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
 
 /// Records of a range, in the order of their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +24,7 @@ pub struct Scan<V> {
     /// Those that decode.
     pub records: Vec<V>,
     /// Those that do not.
-    pub damaged: Vec<Damaged>,
+    pub damaged: Vec<DamagedRecord>,
 }
 
 /// A table of values of one type.
@@ -129,7 +111,7 @@ impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
     /// All values of a range of keys.
     ///
     /// # Errors
-    /// The store fails. Damaged records are part of the answer.
+    /// The store fails. DamagedRecord records are part of the answer.
     pub fn scan<'k, Q: Borrow<K::SelfType<'k>> + 'k>(
         &self,
         range: impl RangeBounds<Q> + 'k,
@@ -152,8 +134,8 @@ impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
         Ok(scan)
     }
 
-    fn damaged(&self, key: &impl Debug, reason: String) -> Damaged {
-        Damaged {
+    fn damaged(&self, key: &impl Debug, reason: String) -> DamagedRecord {
+        DamagedRecord {
             table: self.name(),
             key: format!("{key:?}"),
             reason,

@@ -1,25 +1,12 @@
 //! The table of [`swarm_identity`] on disk: what was signed, and the floors.
 
-use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, Table, WriteTransaction};
 use swarm_identity::digest::Digest32;
 use swarm_identity::once::{Place, SignOnce, SignOnceError, judge};
 
-use super::StoreError;
+use super::error::StoreError;
+use super::layout::{FLOORS, FloorKey, PlaceKey, SIGNED};
 use super::open::Store;
-
-/// Swarm, kind, round, slot.
-type PlaceKey = (&'static [u8; 32], u8, u64, u16);
-/// Swarm, kind.
-type FloorKey = (&'static [u8; 32], u8);
-const SIGNED: TableDefinition<PlaceKey, &[u8; 32]> = TableDefinition::new("signed");
-const FLOORS: TableDefinition<FloorKey, u64> = TableDefinition::new("signed_floors");
-
-/// Makes the tables.
-pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(SIGNED)?;
-    transaction.open_table(FLOORS)?;
-    Ok(())
-}
 
 /// What the node has signed, on disk.
 #[derive(Clone, Debug)]

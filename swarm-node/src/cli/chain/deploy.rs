@@ -9,7 +9,7 @@ use contracts::writer::Submitted;
 use swarm_files::whole::{Access, Reserved};
 use swarm_settle::chain::{Link, account_writer, public_url, signer, wall_clock};
 
-use super::{connect, watched, with_submitted};
+use super::connection::{connect, watched, with_submitted};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Answer};
 use crate::cli::signals::stop_on_signals;
@@ -27,7 +27,8 @@ const FILE_BYTES: usize = 4096;
 /// pays.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  SWARM_NODE_WALLET_SECRET=0x... swarm-node chain deploy --chain http://127.0.0.1:8545 my-swarm.toml"
+    after_help = "Example:\n  SWARM_NODE_WALLET_SECRET=0x... swarm-node chain deploy --chain \
+http://127.0.0.1:8545 my-swarm.toml"
 )]
 pub(super) struct Deploy {
     /// The deployment file to write.

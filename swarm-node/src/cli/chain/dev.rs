@@ -50,7 +50,12 @@ fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
             torn.bytes
         ));
     }
-    let (id, url) = (chain.chain_id(), chain.url().unwrap_or("nowhere"));
+    let id = chain.chain_id();
+    let url = chain.url().ok_or_else(|| {
+        Failure::Work(anyhow::anyhow!(
+            "the dev chain has no server; please report this"
+        ))
+    })?;
     let mut text = format!("dev chain {id} at {url}\n");
     text.push_str(&format!(
         "journal in {}; end it with Ctrl-C, nothing is lost\n",
@@ -60,11 +65,14 @@ fn serve(chain: &DevChain, folder: &Path, json: bool) -> Result<(), Failure> {
     for account in dev_accounts() {
         text.push_str(&format!("  {}  {}\n", account.address, account.secret));
     }
-    let accounts = dev_accounts().into_iter().map(
-        |account| serde_json::json!({ "address": account.address.to_string(), "secret": account.secret.to_string() }),
-    );
-    let object =
-        serde_json::json!({ "chain": id, "url": url, "accounts": accounts.collect::<Vec<_>>() });
+    let mut accounts = Vec::new();
+    for account in dev_accounts() {
+        accounts.push(serde_json::json!({
+            "address": account.address.to_string(),
+            "secret": account.secret.to_string(),
+        }));
+    }
+    let object = serde_json::json!({ "chain": id, "url": url, "accounts": accounts });
     let stop = stop_on_signals()?;
     Answer {
         text,

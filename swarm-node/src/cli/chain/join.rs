@@ -14,9 +14,9 @@ use swarm_identity::Secret;
 use swarm_settle::chain::{Binding, account_writer, signer};
 use swarm_settle::wallet::Wallet;
 
-use super::{connect, print_rows, watched, with_submitted};
+use super::connection::{connect, watched, with_submitted};
 use crate::cli::failure::Failure;
-use crate::cli::output;
+use crate::cli::output::{self, print_rows};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;

@@ -7,8 +7,9 @@ use contracts::deploy::Deployment;
 use contracts::swarm::Swarm;
 use swarm_settle::chain::Link;
 
-use super::{connect, print_rows};
+use super::connection::connect;
 use crate::cli::failure::Failure;
+use crate::cli::output::print_rows;
 use crate::cli::wallet::unlock;
 use crate::config::Config;
 use crate::demo::token_text;

@@ -7,7 +7,7 @@ use contracts::writer::{MemoryStore, StoreError, Writer};
 use swarm_identity::digest::Digest32;
 use swarm_identity::key::KeyError;
 
-use super::Link;
+use super::link::Link;
 
 /// The account with a secret.
 ///

@@ -4,10 +4,11 @@
 //! block jumps both ways. What a node decides by time is of two kinds, and each errs on the side
 //! that costs less:
 //!
-//! | question | judged by | because |
-//! |---|---|---|
-//! | may this be done *yet*? | [`next_block`](ChainClock::next_block): the newest block, or the wall clock if that is ahead | too early is a call that the contract refuses before it is sent |
-//! | is it too *late*? | [`latest`](ChainClock::latest): the greatest block time ever seen | a deadline that has passed must not open again because a server shows an old block |
+//! * May this be done *yet*? That is judged by [`next_block`](ChainClock::next_block): the newest
+//!   block, or the wall clock if that is ahead. To be too early costs nothing: the contract refuses
+//!   the call before it is sent.
+//! * Is it too *late*? That is judged by [`latest`](ChainClock::latest): the greatest block time
+//!   ever seen. A deadline that has passed must not open again because a server shows an old block.
 //!
 //! Too late is the expensive error: a reward that is never claimed. So the wall clock alone makes
 //! nothing late (the contract goes by block time), and a block counts only up to [`AHEAD_SECONDS`]

@@ -109,7 +109,9 @@ impl Link {
 
     /// How a writer behaves on this chain.
     pub fn writer(&self) -> WriterConfig {
-        let poll_ms = u64::try_from(self.poll.as_millis()).unwrap_or(u64::MAX);
+        #[expect(clippy::expect_used, reason = "made of 64 bits of milliseconds")]
+        let poll_ms = u64::try_from(self.poll.as_millis())
+            .expect("invariant: the time between two looks is short");
         let usual = WriterConfig::default();
         WriterConfig {
             confirmations: self.confirmations,

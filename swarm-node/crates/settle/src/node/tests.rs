@@ -10,13 +10,13 @@ use swarm_store::{Chain, SignOnceTable, Store};
 use super::*;
 use crate::chain::ChainConfig;
 use crate::chain::signer;
-use crate::draft::Draft;
-use crate::kept::Kept;
+use crate::points::EpochPoints;
+use crate::records::EpochRecord;
 use crate::table::Table;
 use crate::testing::{key, result, result_of};
 
 const CONTRACT: Address = Address::repeat_byte(7);
-const SCHEDULE: Schedule = Schedule {
+const SCHEDULE: EpochSchedule = EpochSchedule {
     genesis: 1_000,
     round_seconds: 60,
     rounds_per_epoch: 10,
@@ -28,7 +28,7 @@ const SCHEDULE: Schedule = Schedule {
 async fn node(
     store: &Store,
     first_block_time: u64,
-) -> (Node<SignOnceTable>, mpsc::Receiver<Report>) {
+) -> (Node<SignOnceTable>, mpsc::Receiver<NodeEvent>) {
     let chain = ChainConfig {
         endpoint: "embedded".into(),
         ..ChainConfig::default()
@@ -54,7 +54,7 @@ async fn node(
         stake: CONTRACT,
         coordinator: CONTRACT,
     };
-    let setup = Setup {
+    let parts = NodeParts {
         signer: Signer::new(key(0).clone(), store.sign_once()),
         members: vec![key(0).peer()],
         schedule: SCHEDULE,
@@ -62,13 +62,13 @@ async fn node(
         cursor: Cursor::new(CONTRACT, 0),
         writer: writer.unwrap(),
         link,
-        disk: Some(Disk {
+        store: Some(SettleStore {
             epochs: store.epochs(id, CONTRACT.into()),
             position: store.cursors(id, CONTRACT.into()),
         }),
     };
-    let (reports, heard) = mpsc::channel(1_024);
-    let (node, _, _) = Node::new(setup, reports);
+    let (outbox, heard) = mpsc::channel(1_024);
+    let (node, _, _) = Node::new(parts, outbox);
     (node, heard)
 }
 
@@ -79,9 +79,9 @@ fn temporary() -> (tempfile::TempDir, Store) {
 }
 
 fn statement(points: swarm_round::reward::Points) -> Statement {
-    let mut draft = Draft::default();
-    draft.add(&result(0, &[points, 1]));
-    Table::new(0, key(0).peer(), &draft)
+    let mut epoch = EpochPoints::default();
+    epoch.add(&result(0, &[points, 1]));
+    Table::new(0, key(0).peer(), &epoch)
         .unwrap()
         .unwrap()
         .statement()
@@ -93,7 +93,7 @@ async fn a_server_that_changes_its_first_block_gets_no_second_signature() {
     let (_folder, store) = temporary();
     let (mut before, _) = node(&store, 1_000).await;
     let first = before
-        .setup
+        .parts
         .link
         .client
         .block(0)
@@ -109,7 +109,7 @@ async fn a_server_that_changes_its_first_block_gets_no_second_signature() {
     let (mut after, mut heard) = node(&store, 2_000).await;
     assert_ne!(
         after
-            .setup
+            .parts
             .link
             .client
             .block(0)
@@ -121,7 +121,7 @@ async fn a_server_that_changes_its_first_block_gets_no_second_signature() {
         "another first block"
     );
     assert!(after.sign(&statement(6)).await.is_none());
-    let Some(Report::Warning(text)) = heard.recv().await else {
+    let Some(NodeEvent::Warning(text)) = heard.recv().await else {
         panic!("no warning")
     };
     assert!(
@@ -140,11 +140,11 @@ async fn a_server_that_changes_its_first_block_gets_no_second_signature() {
 async fn a_restart_goes_on_at_the_position_that_was_written() {
     let (_folder, store) = temporary();
     let (mut before, _heard) = node(&store, 1_000).await;
-    before.setup.link.advance_to(5_000);
+    before.parts.link.advance_to(5_000);
     before.look().await;
     let written = before
-        .setup
-        .disk
+        .parts
+        .store
         .as_ref()
         .unwrap()
         .position
@@ -162,7 +162,7 @@ async fn a_restart_goes_on_at_the_position_that_was_written() {
     after.restore().await;
     after.look().await;
     assert_eq!(
-        (after.clock.latest(), after.setup.cursor.next_block()),
+        (after.clock.latest(), after.parts.cursor.next_block()),
         (written.latest, 1)
     );
     assert!(after.now().chain < written.latest);
@@ -187,27 +187,28 @@ async fn a_store_stays_small() {
     let size = || std::fs::metadata(store.path()).unwrap().len();
     let keys: Vec<NodeKey> = (1..=MEMBERS).map(member_key).collect();
     let result = result_of(0, &keys, &vec![5; keys.len()]);
-    let mut draft = Draft::default();
-    draft.add(&result);
+    let mut points = EpochPoints::default();
+    points.add(&result);
     let votes: Vec<_> = keys.iter().map(|key| (key.peer(), [1; 65])).collect();
     let mut largest = 0;
     for epoch in 0..EPOCHS + MORE {
         let digest = [epoch as u8; 32];
-        node.setup
+        node.parts
             .signer
             .sign_recoverable(&node.place(epoch), &digest)
             .unwrap();
-        node.output(Output::Keep(Kept::new(epoch, &draft))).await;
+        node.output(Output::Save(EpochRecord::new(epoch, &points)))
+            .await;
         // As they come from the network: some alone, most together.
         let (alone, together) = votes.split_at(if epoch == 0 { votes.len() } else { 4 });
         for vote in alone {
-            node.output(Output::KeepVotes(epoch, vec![*vote])).await;
+            node.output(Output::SaveVotes(epoch, vec![*vote])).await;
         }
-        node.output(Output::KeepVotes(epoch, together.to_vec()))
+        node.output(Output::SaveVotes(epoch, together.to_vec()))
             .await;
         assert_eq!(
-            node.setup
-                .disk
+            node.parts
+                .store
                 .as_ref()
                 .unwrap()
                 .epochs
@@ -229,10 +230,10 @@ async fn a_store_stays_small() {
         EPOCHS + MORE
     );
     assert!(largest <= bound);
-    let disk = node.setup.disk.as_ref().unwrap();
-    assert_eq!(disk.epochs.all().unwrap().records.len() as u64, EPOCHS);
+    let store = node.parts.store.as_ref().unwrap();
+    assert_eq!(store.epochs.all().unwrap().records.len() as u64, EPOCHS);
     let old = node
-        .setup
+        .parts
         .signer
         .sign_recoverable(&node.place(0), &[0; 32])
         .unwrap_err()

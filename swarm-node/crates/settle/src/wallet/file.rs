@@ -11,7 +11,7 @@ use swarm_files::whole::{Access, Reserved, folder_of};
 use thiserror::Error;
 
 use super::NEW_COMMAND;
-use super::keystore::{Fresh, Keystore, KeystoreError, MAX_BYTES};
+use super::keystore::{Keystore, KeystoreError, KeystoreRandomness, MAX_BYTES};
 
 /// Why a keystore file cannot be written or read.
 #[derive(Debug, Error)]
@@ -104,12 +104,12 @@ impl FileError {
 
 /// The place of a keystore that is not made yet.
 #[derive(Debug)]
-pub struct Place {
+pub struct NewKeystoreFile {
     reserved: Reserved,
     path: PathBuf,
 }
 
-impl Place {
+impl NewKeystoreFile {
     /// Reserves a path where nothing is, before somebody is asked for a password; missing folders
     /// are made.
     ///
@@ -167,7 +167,7 @@ pub fn read(path: &Path) -> Result<Keystore, FileError> {
     Keystore::parse(text.as_bytes()).map_err(|source| FileError::keystore(path, source))
 }
 
-impl Fresh {
+impl KeystoreRandomness {
     /// From the operating system's randomness.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ mod tests {
             &secret,
             &Password::new("p".into()),
             cost,
-            &Fresh::random().unwrap(),
+            &KeystoreRandomness::random().unwrap(),
         )
         .unwrap()
     }
@@ -214,8 +214,11 @@ mod tests {
     #[test]
     fn a_keystore_comes_back_and_is_never_written_over() {
         let (_folder, path) = at("wallet.json");
-        Place::reserve(&path).unwrap().create(&sealed(1)).unwrap();
-        let error = Place::reserve(&path).unwrap_err().to_string();
+        NewKeystoreFile::reserve(&path)
+            .unwrap()
+            .create(&sealed(1))
+            .unwrap();
+        let error = NewKeystoreFile::reserve(&path).unwrap_err().to_string();
         assert!(
             error.contains("wallet.json exists and is not written over; move it away"),
             "{error}"
@@ -227,7 +230,7 @@ mod tests {
     fn a_place_that_cannot_be_written_is_refused_with_the_remedy() {
         let (_folder, file) = at("file");
         std::fs::write(&file, "").unwrap();
-        let error = Place::reserve(&file.join("wallet.json"))
+        let error = NewKeystoreFile::reserve(&file.join("wallet.json"))
             .unwrap_err()
             .to_string();
         assert!(
@@ -240,7 +243,7 @@ mod tests {
     #[test]
     fn a_keystore_that_came_in_between_is_not_written_over() {
         let (_folder, path) = at("wallet.json");
-        let place = Place::reserve(&path).unwrap();
+        let place = NewKeystoreFile::reserve(&path).unwrap();
         std::fs::write(&path, "theirs").unwrap();
         assert!(matches!(
             place.create(&sealed(1)),
@@ -289,7 +292,10 @@ mod tests {
     fn a_keystore_that_others_can_read_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let (_folder, path) = at("open.json");
-        Place::reserve(&path).unwrap().create(&sealed(1)).unwrap();
+        NewKeystoreFile::reserve(&path)
+            .unwrap()
+            .create(&sealed(1))
+            .unwrap();
         for mode in [0o644, 0o640, 0o602, 0o610] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let error = read(&path).unwrap_err().to_string();

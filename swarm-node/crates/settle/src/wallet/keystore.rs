@@ -81,7 +81,7 @@ pub enum KeystoreError {
 
 /// What must be new for every keystore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fresh {
+pub struct KeystoreRandomness {
     /// Salt of the password.
     pub salt: [u8; 32],
     /// First counter of the cipher.
@@ -137,7 +137,7 @@ impl Keystore {
         secret: &Secret,
         password: &Password,
         cost: Cost,
-        fresh: &Fresh,
+        fresh: &KeystoreRandomness,
     ) -> Result<Self, KeystoreError> {
         let key = cost.derive(password, &fresh.salt)?;
         let mut ciphertext = *secret.to_bytes();

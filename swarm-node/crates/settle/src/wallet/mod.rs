@@ -20,10 +20,10 @@ pub mod source;
 
 pub use config::WalletConfig;
 pub use file::FileError;
-pub use keystore::{Fresh, Keystore, KeystoreError};
+pub use keystore::{Keystore, KeystoreError, KeystoreRandomness};
 pub use password::{Password, PasswordError};
 pub use scrypt::Cost;
-pub use source::{Given, PasswordSource, Wallet, WalletError, WalletSource};
+pub use source::{PasswordSource, Wallet, WalletError, WalletInputs, WalletSource};
 
 /// The command that makes a keystore, as errors name it.
 pub const NEW_COMMAND: &str = "swarm-node wallet new";

@@ -1,10 +1,12 @@
-//! Where the owner's key comes from: the environment before a keystore, and neither is fine.
+//! Where the key of the owner's account comes from.
 //!
-//! ```text
-//! SWARM_NODE_WALLET_SECRET set ──────────────▶ Environment
-//! else a keystore configured or at its default ▶ Keystore ─ password: environment, else file, else asked for
-//! else ──────────────────────────────────────▶ None: the node works and earns nothing on chain
-//! ```
+//! The first of these that there is:
+//!
+//! 1. The environment variable `SWARM_NODE_WALLET_SECRET` holds the key itself.
+//! 2. A keystore file holds it, the configured one or the one at the default path. Its password
+//!    comes from the environment, else from a file, else a person is asked.
+//! 3. There is none: the node takes part in rounds and earns nothing on a chain.
+//!
 //! [`WalletSource::resolve`] is pure; [`WalletSource::unlock`] reads the files.
 
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ pub const PASSWORD_VARIABLE: &str = "SWARM_NODE_WALLET_PASSWORD";
 
 /// What was configured about the wallet.
 #[derive(Clone, Debug, Default)]
-pub struct Given {
+pub struct WalletInputs {
     /// The value of [`SECRET_VARIABLE`].
     pub secret: Option<Password>,
     /// The value of [`PASSWORD_VARIABLE`].
@@ -33,7 +35,7 @@ pub struct Given {
     pub password_file: Option<PathBuf>,
 }
 
-impl Given {
+impl WalletInputs {
     /// Adds what the environment says; `variable` looks one up.
     pub fn with_environment(self, variable: impl Fn(&str) -> Option<String>) -> Self {
         let look = |name| variable(name).map(Password::new);
@@ -49,7 +51,7 @@ impl Given {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PasswordSource {
     /// It is known.
-    Given(Password),
+    Known(Password),
     /// From this file.
     File(PathBuf),
     /// A person is asked.
@@ -111,14 +113,14 @@ impl WalletSource {
     /// # Errors
     /// [`WalletError::Environment`]: a secret that is set but unusable is never passed over in
     /// silence.
-    pub fn resolve(given: Given) -> Result<Self, WalletError> {
+    pub fn resolve(given: WalletInputs) -> Result<Self, WalletError> {
         if let Some(secret) = given.secret {
             return Secret::from_hex(secret.as_str())
                 .map(Self::Environment)
                 .map_err(WalletError::Environment);
         }
         let password = match (given.password, given.password_file) {
-            (Some(password), _) => PasswordSource::Given(password),
+            (Some(password), _) => PasswordSource::Known(password),
             (None, Some(path)) => PasswordSource::File(path),
             (None, None) => PasswordSource::Asked,
         };
@@ -162,7 +164,7 @@ impl PasswordSource {
         ask: impl FnOnce() -> Result<Password, PasswordError>,
     ) -> Result<Password, PasswordError> {
         match self {
-            Self::Given(password) => password.not_empty(|| format!("in {PASSWORD_VARIABLE}")),
+            Self::Known(password) => password.not_empty(|| format!("in {PASSWORD_VARIABLE}")),
             Self::File(path) => password::from_file(&path),
             Self::Asked => ask()?.not_empty(|| "typed".to_owned()),
         }
@@ -171,7 +173,7 @@ impl PasswordSource {
 
 #[cfg(test)]
 mod tests {
-    use super::super::keystore::{Fresh, Keystore};
+    use super::super::keystore::{Keystore, KeystoreRandomness};
     use super::super::scrypt::Cost;
     use super::*;
 
@@ -185,7 +187,7 @@ mod tests {
         variables: &[(&str, &str)],
         keystore: Option<&str>,
         password_file: Option<&str>,
-    ) -> Given {
+    ) -> WalletInputs {
         let path = |text: Option<&str>| text.map(PathBuf::from);
         let look = |name: &str| {
             variables
@@ -193,10 +195,10 @@ mod tests {
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| (*value).to_owned())
         };
-        Given {
+        WalletInputs {
             keystore: path(keystore),
             password_file: path(password_file),
-            ..Given::default()
+            ..WalletInputs::default()
         }
         .with_environment(look)
     }
@@ -234,7 +236,7 @@ mod tests {
             path: "k".into(),
             password,
         };
-        let given = PasswordSource::Given(Password::new("p".into()));
+        let given = PasswordSource::Known(Password::new("p".into()));
         assert_eq!(
             resolved(&[(PASSWORD_VARIABLE, "p")], Some("k"), Some("f")),
             keystore(given)
@@ -274,13 +276,13 @@ mod tests {
             folder.path().join("password"),
         );
         let (right, cost) = (Password::new("p".into()), Cost { n: 2, r: 1, p: 1 });
-        let fresh = Fresh {
+        let fresh = KeystoreRandomness {
             salt: [1; 32],
             iv: [2; 16],
             id: [3; 16],
         };
         let keystore = Keystore::seal(&secret(), &right, cost, &fresh).unwrap();
-        file::Place::reserve(&path)
+        file::NewKeystoreFile::reserve(&path)
             .unwrap()
             .create(&keystore)
             .unwrap();
@@ -293,20 +295,20 @@ mod tests {
             .unlock(|_| Ok(right.clone()))
         };
         for source in [
-            PasswordSource::Given(right.clone()),
+            PasswordSource::Known(right.clone()),
             PasswordSource::File(file),
             PasswordSource::Asked,
         ] {
             assert_eq!(unlock(source).unwrap().unwrap(), Wallet::new(secret()));
         }
-        let wrong = unlock(PasswordSource::Given(Password::new("q".into())))
+        let wrong = unlock(PasswordSource::Known(Password::new("q".into())))
             .unwrap_err()
             .to_string();
         assert!(
             wrong.contains("wallet.json: the password is wrong"),
             "{wrong}"
         );
-        let empty = unlock(PasswordSource::Given(Password::new(String::new())))
+        let empty = unlock(PasswordSource::Known(Password::new(String::new())))
             .unwrap_err()
             .to_string();
         assert!(

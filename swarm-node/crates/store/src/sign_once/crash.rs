@@ -11,8 +11,8 @@ use swarm_identity::key::NodeKey;
 use swarm_identity::testing::place;
 use swarm_identity::{Place, SignError, SignOnceError, Signer};
 
-use super::super::open::Store;
 use crate::SignOnceTable;
+use crate::Store;
 
 const KILLS: u64 = 12;
 const FILE: &str = "SWARM_NODE_TEST_STORE";

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 const CHEAP: Cost = Cost { n: 2, r: 1, p: 1 };
-const FRESH: Fresh = Fresh {
+const FRESH: KeystoreRandomness = KeystoreRandomness {
     salt: [1; 32],
     iv: [2; 16],
     id: [3; 16],
@@ -72,7 +72,7 @@ fn sealing_with_the_published_salt_gives_the_published_bytes() {
         "ab0c7876052600dd703518d6fc3fe8984592145b591fc8fb5c6d43190334ba19",
     )
     .unwrap();
-    let fresh = Fresh {
+    let fresh = KeystoreRandomness {
         salt,
         iv: bytes("83dbcc02d8ccb40e466191a123791e0e"),
         id: [0; 16],
@@ -204,10 +204,17 @@ static TEXT: LazyLock<String> = LazyLock::new(|| sealed().to_text().unwrap());
 
 proptest! {
     #[test]
-    fn what_is_sealed_opens(secret: [u8; 32], word: String, salt: [u8; 32], iv: [u8; 16], id: [u8; 16]) {
+    fn what_is_sealed_opens(
+        secret: [u8; 32],
+        word: String,
+        salt: [u8; 32],
+        iv: [u8; 16],
+        id: [u8; 16],
+    ) {
         let Ok(secret) = Secret::from_bytes(&secret) else { return Ok(()) };
         let password = Password::new(word);
-        let keystore = Keystore::seal(&secret, &password, CHEAP, &Fresh { salt, iv, id }).unwrap();
+        let random = KeystoreRandomness { salt, iv, id };
+        let keystore = Keystore::seal(&secret, &password, CHEAP, &random).unwrap();
         let read = Keystore::parse(keystore.to_text().unwrap().as_bytes()).unwrap();
         prop_assert_eq!(&read, &keystore);
         prop_assert_eq!(read.address(), Some(secret.address()));

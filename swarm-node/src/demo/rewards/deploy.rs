@@ -1,9 +1,9 @@
-//! Before the first reward: contracts, stakes, bindings and a pool of money.
+//! Before the first reward: keys, contracts, stakes, bindings and a pool of money.
 //!
 //! Steps that need nothing of each other are sent together; each step is named after what it does,
 //! so that one that was interrupted goes on. A step begins when the one before it is final, so that
-//! no reorganisation can take its ground away. The coordinator comes last: its first epoch begins
-//! when all stakes are in.
+//! no reorganisation can take back what it builds on. The coordinator comes last: its first epoch
+//! begins when all stakes are in.
 
 use contracts::client::RpcError;
 use contracts::deploy::{coordinator_code, stake_code, token_code};
@@ -13,20 +13,112 @@ use contracts::writer::{
     Inclusion, Intent, IntentError, IntentId, StoreError, SubmitError, Submitted, Ticket,
     TicketError, Writer,
 };
-use contracts::{Address, Bytes, U256};
-use swarm_identity::NodeKey;
-use swarm_settle::Schedule;
-use swarm_settle::chain::{Binding, Link, patiently};
+use contracts::{Address, Bytes, PrivateKeySigner, U256};
+use swarm_devchain::dev_accounts;
+use swarm_identity::digest::{Digest32, Hasher};
+use swarm_identity::key::KeyError;
+use swarm_identity::{NodeKey, Secret};
+use swarm_settle::EpochSchedule;
+use swarm_settle::chain::{Binding, Link, patiently, signer};
 use thiserror::Error;
 
-use super::cast::{Cast, Owner};
-use super::economy::{Economy, STAKE};
+use super::accounting::{RewardTerms, STAKE};
 
 /// Gas that an owner's transactions may use in a demo, at the highest fee there is now: submissions
 /// and claims.
 const OWNER_GAS: u128 = 3_000_000;
 /// Gas of an owner's transactions of one epoch, added to [`OWNER_GAS`].
 const EPOCH_GAS: u128 = 600_000;
+
+/// The keys of a demo.
+#[derive(Clone, Debug)]
+pub struct DemoKeys {
+    /// Deploys, and pays for everything.
+    pub funder: PrivateKeySigner,
+    /// Accounts of the peers' owners.
+    pub owners: Vec<Owner>,
+    /// Node keys of the peers.
+    pub nodes: Vec<NodeKey>,
+    /// Seed of the demo.
+    pub seed: u64,
+}
+
+/// The owner of a peer.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// Signs its transactions.
+    pub signer: PrivateKeySigner,
+    /// The same key, as it signs a binding.
+    pub key: NodeKey,
+}
+
+impl Owner {
+    /// The owner's account.
+    pub fn address(&self) -> Address {
+        self.signer.address()
+    }
+}
+
+/// The account that pays for a demo on a chain.
+#[derive(Clone, Debug)]
+pub enum Funder {
+    /// An account of the embedded chain, which costs nothing.
+    Dev,
+    /// The account with this secret.
+    Secret(Secret),
+    /// Nobody, for this reason.
+    Nobody(String),
+}
+
+impl Funder {
+    /// The secret of the account.
+    ///
+    /// # Errors
+    /// The reason why there is none.
+    pub fn secret(&self) -> Result<Digest32, String> {
+        match self {
+            Self::Dev => {
+                let account = dev_accounts()
+                    .into_iter()
+                    .next()
+                    .map(|account| account.secret.0);
+                account.ok_or_else(|| "the embedded chain has no account".to_owned())
+            }
+            Self::Secret(secret) => Ok(*secret.to_bytes()),
+            Self::Nobody(reason) => Err(reason.clone()),
+        }
+    }
+}
+
+impl DemoKeys {
+    /// The keys of a demo. Owners derive from the funder's secret, so that what is left in their
+    /// accounts stays within reach of whoever has it.
+    ///
+    /// # Errors
+    /// [`KeyError`] if a derived secret is no key, which has negligible probability.
+    pub fn new(funder: &Digest32, seed: u64, nodes: Vec<NodeKey>) -> Result<Self, KeyError> {
+        let owner = |number| {
+            let secret = Hasher::new("demo-owner")
+                .bytes(funder)
+                .u64(seed)
+                .u64(number)
+                .finish();
+            Ok(Owner {
+                signer: signer(&secret)?,
+                key: NodeKey::from_secret(&secret)?,
+            })
+        };
+        let owners = (0..nodes.len() as u64)
+            .map(owner)
+            .collect::<Result<_, KeyError>>()?;
+        Ok(Self {
+            funder: signer(funder)?,
+            owners,
+            nodes,
+            seed,
+        })
+    }
+}
 
 /// Why a demo has no contracts.
 #[derive(Debug, Error)]
@@ -60,12 +152,12 @@ impl From<IntentError> for PrepareError {
     }
 }
 
-/// A swarm's contracts with everybody in place.
-pub struct Stage {
+/// The contracts of a swarm whose members have staked and are bound.
+pub struct SwarmContracts {
     /// The contracts.
     pub swarm: Swarm,
     /// When epochs end.
-    pub schedule: Schedule,
+    pub schedule: EpochSchedule,
     /// The block of the first event that matters.
     pub block: u64,
 }
@@ -78,20 +170,20 @@ pub struct Stage {
 pub async fn prepare(
     link: &Link,
     funder: &Writer,
-    cast: &Cast,
-    economy: &Economy,
+    keys: &DemoKeys,
+    terms: &RewardTerms,
     submitted: &mut Submitted,
-) -> Result<Stage, PrepareError> {
+) -> Result<SwarmContracts, PrepareError> {
     let mut sender = Sender { funder, submitted };
-    let draft = economy.parameters(1);
+    let draft = terms.parameters(1);
     let token = sender.create("token", token_code(&draft)).await?;
     let stake = sender.create("stake", stake_code(&draft, token)).await?;
     sender
-        .all(money(link, cast, economy, funder.account(), token, stake).await?)
+        .all(money(link, keys, terms, funder.account(), token, stake).await?)
         .await?;
-    sender.all(deposits(cast, stake)?).await?;
+    sender.all(deposits(keys, stake)?).await?;
     let genesis = patiently(|| link.client.head()).await?.timestamp + 1;
-    let code = coordinator_code(&economy.parameters(genesis), stake);
+    let code = coordinator_code(&terms.parameters(genesis), stake);
     let inclusion = sender.created("coordinator", code).await?;
     let coordinator = inclusion
         .contract
@@ -102,19 +194,19 @@ pub async fn prepare(
         coordinator,
     };
     sender
-        .all(membership(link, cast, economy, &addresses, genesis)?)
+        .all(membership(link, keys, terms, &addresses, genesis)?)
         .await?;
     sender
         .all(vec![intent(
             "fund",
             coordinator,
-            calls::fund(U256::from(economy.pool())),
+            calls::fund(U256::from(terms.pool())),
         )?])
         .await?;
     let swarm = Swarm::new(link.client.clone(), addresses);
-    Ok(Stage {
+    Ok(SwarmContracts {
         swarm,
-        schedule: economy.schedule(genesis),
+        schedule: terms.schedule(genesis),
         block: inclusion.block,
     })
 }
@@ -130,22 +222,22 @@ fn intent(name: &str, to: Address, data: Bytes) -> Result<Intent, PrepareError> 
 /// Tokens and gas money, and the leave to move the tokens.
 async fn money(
     link: &Link,
-    cast: &Cast,
-    economy: &Economy,
+    keys: &DemoKeys,
+    terms: &RewardTerms,
     funder: Address,
     token: Address,
     stake: Address,
 ) -> Result<Vec<Intent>, PrepareError> {
-    let all = economy.pool() + STAKE * cast.owners.len() as u128;
+    let all = terms.pool() + STAKE * keys.owners.len() as u128;
     let mut intents = vec![
         intent("mint", token, calls::mint(funder, U256::from(all)))?,
         intent("approve-stake", token, calls::approve(stake, U256::MAX))?,
     ];
     let fee = patiently(|| link.client.head()).await?.base_fee * 2
         + patiently(|| link.client.tip()).await?;
-    let epochs = u128::from(economy.epochs());
+    let epochs = u128::from(terms.epochs());
     let gas_money = U256::from(fee) * U256::from(OWNER_GAS + EPOCH_GAS * epochs);
-    for owner in &cast.owners {
+    for owner in &keys.owners {
         let balance = patiently(|| link.client.balance(owner.address())).await?;
         let missing = gas_money.saturating_sub(balance);
         if !missing.is_zero() {
@@ -156,7 +248,7 @@ async fn money(
     Ok(intents)
 }
 
-fn deposits(cast: &Cast, stake: Address) -> Result<Vec<Intent>, PrepareError> {
+fn deposits(keys: &DemoKeys, stake: Address) -> Result<Vec<Intent>, PrepareError> {
     let deposit = |owner: &Owner| {
         let id = format!("deposit-{}", owner.address());
         intent(
@@ -165,14 +257,14 @@ fn deposits(cast: &Cast, stake: Address) -> Result<Vec<Intent>, PrepareError> {
             calls::deposit(owner.address(), U256::from(STAKE)),
         )
     };
-    cast.owners.iter().map(deposit).collect()
+    keys.owners.iter().map(deposit).collect()
 }
 
 /// Bindings of all peers, and the leave to fund the pool.
 fn membership(
     link: &Link,
-    cast: &Cast,
-    economy: &Economy,
+    keys: &DemoKeys,
+    terms: &RewardTerms,
     addresses: &Addresses,
     now: u64,
 ) -> Result<Vec<Intent>, PrepareError> {
@@ -186,11 +278,11 @@ fn membership(
     let approve = intent(
         "approve-pool",
         token,
-        calls::approve(coordinator, U256::from(economy.pool())),
+        calls::approve(coordinator, U256::from(terms.pool())),
     );
     let bind = |(owner, node): (&Owner, &NodeKey)| binding(domain, owner, node, now);
     std::iter::once(approve)
-        .chain(cast.owners.iter().zip(&cast.nodes).map(bind))
+        .chain(keys.owners.iter().zip(&keys.nodes).map(bind))
         .collect()
 }
 

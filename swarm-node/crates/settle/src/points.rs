@@ -1,4 +1,4 @@
-//! Rounds of one epoch, added up.
+//! The points of one epoch: its rounds, added up.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use swarm_round::reward::Points;
 
 /// The settled rounds of an epoch so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Draft {
+pub struct EpochPoints {
     /// Points by peer; what equivocation took may leave a peer below zero until the epoch ends.
     points: BTreeMap<PeerId, Points>,
     /// Digests of the rounds, in their order.
     rounds: BTreeMap<u64, Digest32>,
 }
 
-impl Draft {
+impl EpochPoints {
     /// Adds a settled round; a round that is there already counts once.
     pub fn add(&mut self, result: &RoundResult) {
         if self
@@ -32,7 +32,7 @@ impl Draft {
         }
     }
 
-    /// The draft of an epoch from what was kept of it.
+    /// The points of an epoch as they were recorded.
     pub(super) fn restore(
         points: BTreeMap<PeerId, Points>,
         rounds: BTreeMap<u64, Digest32>,
@@ -54,7 +54,7 @@ impl Draft {
     pub fn earned(&self) -> impl Iterator<Item = (PeerId, u64)> {
         self.points
             .iter()
-            .map(|(peer, points)| (*peer, u64::try_from(*points).unwrap_or(0)))
+            .map(|(peer, points)| (*peer, (*points).max(0).unsigned_abs()))
     }
 
     /// Digest over the results of all rounds: what the epoch's points were computed from.
@@ -74,38 +74,38 @@ mod tests {
     use super::*;
 
     /// What the toy members earned, in their order.
-    fn earned(draft: &Draft) -> Vec<u64> {
-        let by_peer: BTreeMap<_, _> = draft.earned().collect();
+    fn earned(points: &EpochPoints) -> Vec<u64> {
+        let by_peer: BTreeMap<_, _> = points.earned().collect();
         (0..2).map(|number| by_peer[&key(number).peer()]).collect()
     }
 
     #[test]
     fn rounds_add_up_once_each() {
-        let mut draft = Draft::default();
-        draft.add(&result(0, &[3, 4]));
-        draft.add(&result(1, &[10, 20]));
-        let transcript = draft.transcript();
-        draft.add(&result(1, &[10, 20]));
-        assert_eq!(earned(&draft), [13, 24]);
-        assert_eq!(draft.transcript(), transcript);
+        let mut points = EpochPoints::default();
+        points.add(&result(0, &[3, 4]));
+        points.add(&result(1, &[10, 20]));
+        let transcript = points.transcript();
+        points.add(&result(1, &[10, 20]));
+        assert_eq!(earned(&points), [13, 24]);
+        assert_eq!(points.transcript(), transcript);
     }
 
     #[test]
     fn a_debt_is_paid_within_the_epoch_and_forgiven_after_it() {
-        let mut draft = Draft::default();
-        draft.add(&result(0, &[-7, -7]));
-        draft.add(&result(1, &[10, 2]));
-        assert_eq!(earned(&draft), [3, 0]);
+        let mut points = EpochPoints::default();
+        points.add(&result(0, &[-7, -7]));
+        points.add(&result(1, &[10, 2]));
+        assert_eq!(earned(&points), [3, 0]);
     }
 
     #[test]
     fn every_round_is_in_the_digest() {
         let digest = |rounds: &[u64]| {
-            let mut draft = Draft::default();
+            let mut points = EpochPoints::default();
             rounds
                 .iter()
-                .for_each(|round| draft.add(&result(*round, &[1, 1])));
-            draft.transcript()
+                .for_each(|round| points.add(&result(*round, &[1, 1])));
+            points.transcript()
         };
         assert_eq!(digest(&[0, 1]), digest(&[1, 0]));
         assert_ne!(digest(&[0, 1]), digest(&[0, 2]));

@@ -3,10 +3,10 @@
 //! ```text
 //!   RoundOver ─────┐                     ┌─► Sign(statement)      through the sign-once table
 //!   Signed ────────┤                     ├─► Publish(attestation) to the other members
-//!   Attestation ───┤  Settler::handle    ├─► Seats(epoch)         asks for the stake snapshot
-//!   Seats ─────────┤      (now)          ├─► Submit, Claim        to the writer of the owner's account
+//!   Attestation ───┤  Settler::handle    ├─► ReadSnapshot(epoch)  of stakes, from the chain
+//!   Snapshot ──────┤       (now)         ├─► Submit, Claim        to the owner account's writer
 //!   Events ────────┤                     ├─► Rejected
-//!   Refused, Tick ─┤                     ├─► Keep, KeepVotes      on disk, for Restored after a restart
+//!   Refused, Tick ─┤                     ├─► Save, SaveVotes      on disk, for Restored
 //!   Resumed ───────┤                     ├─► Forget, ForgetBefore
 //!   Restored ──────┘                     └─► Failed               for people
 //! ```
@@ -24,172 +24,36 @@
 //! has claimed is passed over by the contract; where the event was not read in time, such a claim
 //! costs its gas. What was paid the chain's events say.
 //!
-//! Any member may submit. So that not all do at once, they take turns by hash, [`PATIENCE_MS`]
+//! Any member may submit. So that not all do at once, they take turns by hash,
+//! [`PATIENCE_MS`](super::event::PATIENCE_MS)
 //! apart. No I/O, clock or randomness; at most [`MAX_EPOCHS`] epochs are kept, and one attestation
 //! for each member and epoch. What chain time decides is decided by one of two times ([`Now`]):
 //! *not yet* by what the next block will say, *too late* by the greatest time that a block has had,
 //! which never goes back ([`crate::chain::ChainClock`] has the reasons).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use swarm_identity::key::{PeerId, RecoverableBytes};
 use swarm_round::RoundResult;
 
-use super::epoch::{Epoch, Phase, Step};
+use super::epoch::{Epoch, EpochContext, Phase};
+use super::event::{Attestation, Events, Fact, Input, Now, Output, Rejection};
 use super::facts::Facts;
-use super::kept::Kept;
-use super::schedule::{EpochNumber, Schedule};
-use super::seats::Seats;
-use super::table::{Claim, Domain, Statement, TableError};
+use super::records::EpochRecord;
+use super::schedule::{EpochNumber, EpochSchedule};
+use super::snapshot::StakeSnapshot;
+use super::table::Domain;
 
 /// Epochs that a node keeps; older ones are forgotten once nothing can be done about them.
 pub const MAX_EPOCHS: usize = 256;
 /// Epochs ahead of the node's own for which attestations are kept.
 pub const EARLY_EPOCHS: u64 = 2;
-/// Between two members' turns to submit, in milliseconds.
-pub const PATIENCE_MS: u64 = 4_000;
-
-/// A member's signature under an epoch's scores.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attestation {
-    /// Who signed.
-    pub peer: PeerId,
-    /// The epoch.
-    pub epoch: EpochNumber,
-    /// Over the statement's EIP-712 digest.
-    pub signature: RecoverableBytes,
-}
-
-/// What was read of the chain's events at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Events {
-    /// Blocks above this one have left the chain, before what is below.
-    pub rolled_back_to: Option<u64>,
-    /// What the events say, each with its block, in the order of the chain.
-    pub facts: Vec<(u64, Fact)>,
-    /// All events up to the newest block were read.
-    pub caught_up: bool,
-}
-
-/// What an event of the contract says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fact {
-    /// The contract took an epoch's scores.
-    Accepted {
-        /// The epoch.
-        epoch: EpochNumber,
-        /// Root of the accepted table.
-        root: [u8; 32],
-        /// Until when rewards can be claimed, in seconds of block time.
-        deadline: u64,
-    },
-    /// A node's reward was paid to its owner.
-    Paid {
-        /// The epoch.
-        epoch: EpochNumber,
-        /// The node.
-        peer: PeerId,
-    },
-}
-
-/// A transaction of an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
-    /// Scores with signatures.
-    Submit,
-    /// This node's reward.
-    Claim,
-}
-
-/// What happens to a settling node.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A round is over, with its result if the members agreed on one.
-    RoundOver(u64, Option<Arc<RoundResult>>),
-    /// No more rounds will come: close the epoch that is open.
-    NoMoreRounds,
-    /// The node's own signature under its statement.
-    Signed(EpochNumber, RecoverableBytes),
-    /// A member's signature arrived.
-    Attestation(Attestation),
-    /// The stake snapshot of an epoch.
-    Seats(EpochNumber, Seats),
-    /// The chain was read on.
-    Events(Events),
-    /// A transaction will not happen.
-    Refused(EpochNumber, Action),
-    /// What the chain had said before a restart; comes before anything else.
-    Resumed(Facts),
-    /// What was kept of an epoch before a restart, and its votes.
-    Restored(Kept, Vec<(PeerId, RecoverableBytes)>),
-    /// Time passed.
-    Tick,
-}
-
-/// What a settling node wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Sign this, once, and come back with [`Input::Signed`].
-    Sign(Statement),
-    /// Send this to all members.
-    Publish(Attestation),
-    /// Keep an epoch that was closed; comes before it is signed.
-    Keep(Kept),
-    /// Keep these votes of an epoch beside those that are kept.
-    KeepVotes(EpochNumber, Vec<(PeerId, RecoverableBytes)>),
-    /// Forget what was kept of an epoch.
-    Forget(EpochNumber),
-    /// Forget what was kept of all epochs below this one, and sign nothing for them any more.
-    ForgetBefore(EpochNumber),
-    /// Read the stake snapshot and come back with [`Input::Seats`].
-    Seats(EpochNumber),
-    /// Send the scores with these signatures; the number tells tries apart.
-    Submit(Statement, Vec<RecoverableBytes>, u32),
-    /// Claim this reward; the number tells tries apart.
-    Claim(Claim, u32),
-    /// An attestation was refused.
-    Rejected(PeerId, Rejection),
-    /// An epoch is over, and its points make no score table: it is not settled.
-    Failed(EpochNumber, TableError),
-}
-
-/// Why an attestation is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Rejection {
-    /// The epoch is too old or too far ahead.
-    #[error("epoch {0} is not one that is being settled")]
-    Epoch(EpochNumber),
-    /// The peer has no stake in the epoch.
-    #[error("the signer has no seat in the epoch's snapshot")]
-    NoSeat,
-    /// The peer has signed already, with another signature, or its unchecked signatures are too
-    /// many.
-    #[error("the signer has signed already, with another signature")]
-    Duplicate,
-    /// Not the peer's signature under this node's statement: forged, or the peer computed other
-    /// scores.
-    #[error("not a signature under the scores that this node computed")]
-    OtherScores,
-}
-
-/// The clocks of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// What the next block will say, in seconds of block time: decides what may be done yet.
-    pub chain: u64,
-    /// The greatest time that a block has had, in seconds: decides what is too late.
-    pub latest: u64,
-    /// The node's own clock, in milliseconds.
-    pub ms: u64,
-}
 
 /// Settlement at one node.
 #[derive(Debug)]
 pub struct Settler {
     me: PeerId,
-    schedule: Schedule,
+    schedule: EpochSchedule,
     domain: Domain,
     epochs: BTreeMap<EpochNumber, Epoch>,
     facts: Facts,
@@ -204,7 +68,7 @@ pub struct Settler {
 
 impl Settler {
     /// A node that settles on a contract, from its first round on.
-    pub fn new(me: PeerId, schedule: Schedule, domain: Domain) -> Self {
+    pub fn new(me: PeerId, schedule: EpochSchedule, domain: Domain) -> Self {
         let (epochs, facts) = Default::default();
         Self {
             me,
@@ -227,7 +91,7 @@ impl Settler {
             Input::NoMoreRounds => self.rounds = self.next_epoch_start(),
             Input::Signed(epoch, signature) => outputs.extend(self.signed(epoch, signature)),
             Input::Attestation(attestation) => outputs.extend(self.attestation(attestation)),
-            Input::Seats(epoch, seats) => outputs.extend(self.seats(epoch, seats)),
+            Input::Snapshot(epoch, snapshot) => outputs.extend(self.snapshot(epoch, snapshot)),
             Input::Events(events) => self.events(events, now),
             Input::Refused(epoch, action) => {
                 if let Some(epoch) = self.epochs.get_mut(&epoch) {
@@ -235,7 +99,7 @@ impl Settler {
                 }
             }
             Input::Resumed(facts) => self.facts = facts,
-            Input::Restored(kept, votes) => self.restored(&kept, votes),
+            Input::Restored(record, votes) => self.restored(&record, votes),
             Input::Tick => outputs.extend(self.forget_old(now)),
         }
         self.advance(now, &mut outputs);
@@ -258,7 +122,7 @@ impl Settler {
         self.epochs.iter().map(move |(number, epoch)| {
             (
                 *number,
-                epoch.phase(&self.step(*number, now)),
+                epoch.phase(&self.context(*number, now)),
                 epoch.points(&self.me),
             )
         })
@@ -292,11 +156,11 @@ impl Settler {
 
     /// The epoch is over: the next step closes it again, signs the same statement again, and checks
     /// the signatures.
-    fn restored(&mut self, kept: &Kept, votes: Vec<(PeerId, RecoverableBytes)>) {
-        self.rounds = self.rounds.max(self.schedule.rounds_until(kept.epoch()));
-        let epoch = self.epoch(kept.epoch());
+    fn restored(&mut self, record: &EpochRecord, votes: Vec<(PeerId, RecoverableBytes)>) {
+        self.rounds = self.rounds.max(self.schedule.rounds_until(record.epoch()));
+        let epoch = self.epoch(record.epoch());
         if epoch.is_open() {
-            epoch.restore(kept, votes);
+            epoch.restore(record, votes);
         }
     }
 
@@ -339,11 +203,11 @@ impl Settler {
             .map(|rejection| Output::Rejected(peer, rejection))
     }
 
-    fn seats(&mut self, number: EpochNumber, seats: Seats) -> Vec<Output> {
+    fn snapshot(&mut self, number: EpochNumber, snapshot: StakeSnapshot) -> Vec<Output> {
         let Some(epoch) = self.epochs.get_mut(&number) else {
             return Vec::new();
         };
-        let rejected = epoch.seated(seats, &self.domain);
+        let rejected = epoch.take_snapshot(snapshot, &self.domain);
         rejected
             .into_iter()
             .map(|(peer, rejection)| Output::Rejected(peer, rejection))
@@ -374,8 +238,8 @@ impl Settler {
         );
     }
 
-    fn step(&self, number: EpochNumber, now: Now) -> Step {
-        Step {
+    fn context(&self, number: EpochNumber, now: Now) -> EpochContext {
+        EpochContext {
             me: self.me,
             number,
             over: self.rounds >= self.schedule.rounds_until(number),
@@ -390,15 +254,15 @@ impl Settler {
     }
 
     fn advance(&mut self, now: Now, outputs: &mut Vec<Output>) {
-        let steps: Vec<Step> = self
+        let steps: Vec<EpochContext> = self
             .epochs
             .keys()
-            .map(|number| self.step(*number, now))
+            .map(|number| self.context(*number, now))
             .collect();
         self.epochs
             .values_mut()
             .zip(&steps)
-            .for_each(|(epoch, step)| epoch.advance(step, outputs));
+            .for_each(|(epoch, context)| epoch.advance(context, outputs));
     }
 
     /// Lets go of the epochs that are over for good. By the time of the tick before, so that their
@@ -421,7 +285,7 @@ impl Settler {
         let mut outputs = Vec::new();
         while self.epochs.len() > MAX_EPOCHS {
             let is_final = |number: &EpochNumber, epoch: &Epoch| {
-                epoch.phase(&self.step(*number, now)).is_final()
+                epoch.phase(&self.context(*number, now)).is_final()
             };
             let ended = self
                 .epochs

@@ -1,6 +1,7 @@
-//! How well peers decide together: one round on held-out questions, in which nobody learns.
+//! How well peers answer together: the accuracy of their ensemble.
 //!
-//! Published side by side are the five ways of choosing that [`swarm_round::tally`] counts.
+//! They play one round on held-out questions, in which nobody learns. Published side by side are
+//! the five ways of choosing an answer that [`swarm_round::tally`] counts.
 
 use std::sync::Arc;
 
@@ -14,11 +15,13 @@ use swarm_round::sim::{Driver, Job, Simulation};
 use swarm_round::{Answers, Choice, Choices, Critiques, Decisions, QuestionTally, RoundResult};
 use swarm_task::Library;
 
-use super::run::{DemoError, Stand};
+use super::context::DemoContext;
+use super::error::DemoError;
+use super::play::refuse_failures;
 
 /// Shares of questions whose chosen answer was right, 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Council {
+pub struct EnsembleAccuracy {
     /// Questions asked.
     pub questions: usize,
     /// Most frequent first answer.
@@ -35,31 +38,37 @@ pub struct Council {
 }
 
 /// Lets peers with these weights decide the held-out questions of the plan.
-pub(super) fn council(stand: &Stand<'_>, weights: &[Weights]) -> Result<Council, DemoError> {
-    let plan = &stand.plan;
+pub(super) fn ensemble_accuracy(
+    context: &DemoContext<'_>,
+    weights: &[Weights],
+) -> Result<EnsembleAccuracy, DemoError> {
+    let plan = &context.plan;
     if plan.demo.council == 0 {
-        return Ok(Council::default());
+        return Ok(EnsembleAccuracy::default());
     }
     let judge = Arc::new(TaskJudge::held_out(Library::new(), plan.families()));
     let config = PeerConfig {
         stage_samples: 1,
         ..plan.learn.peer(Mix::alone(0))
     };
-    let spec = plan.council();
-    let peers = stand.peers(&spec, &judge, config, weights)?;
-    let mut listener = Listener(Swarm::new(peers, stand.threads));
+    let spec = plan.ensemble();
+    let peers = context.peers(&spec, &judge, config, weights)?;
+    let mut listener = Listener(Swarm::new(peers, context.threads));
     let report = Simulation::new(spec, judge)?.run(&mut listener);
-    super::run::refuse_failures(&mut listener.0)?;
+    refuse_failures(&mut listener.0)?;
+    #[expect(
+        clippy::expect_used,
+        reason = "its peers are honest, and its network loses nothing"
+    )]
     let result = report
         .rounds
         .values()
-        .find_map(|round| round.result.as_ref());
-    Ok(result
-        .map(|result| count(&result.tallies))
-        .unwrap_or_default())
+        .find_map(|round| round.result.as_ref())
+        .expect("invariant: a round of honest peers has a result");
+    Ok(count(&result.tallies))
 }
 
-fn count(boards: &[QuestionTally]) -> Council {
+fn count(boards: &[QuestionTally]) -> EnsembleAccuracy {
     let asked = boards.iter().filter(|board| board.question.common);
     let choices: Vec<&Choices> = asked.map(|board| &board.choices).collect();
     let share = |pick: fn(&Choices) -> &Option<Choice>| {
@@ -69,7 +78,7 @@ fn count(boards: &[QuestionTally]) -> Council {
             .count();
         right as f32 / choices.len().max(1) as f32
     };
-    Council {
+    EnsembleAccuracy {
         questions: choices.len(),
         plurality: share(|choices| &choices.plurality),
         critics: share(|choices| &choices.critics),

@@ -1,7 +1,7 @@
-//! The chain's own thread: it connects, prepares and settles while the demo's thread trains.
+//! The settlement thread: it connects, deploys and settles while the demo's thread trains.
 //!
 //! ```text
-//! connect ──▶ prepare, or find what was prepared ──▶ settle until done or out of time ──▶ report
+//! connect ──▶ deploy, or find what was deployed ──▶ settle until done or out of time ──▶ report
 //!    └─ a chain that is away is waited for; rounds wait in the backlog
 //! ```
 
@@ -13,35 +13,30 @@ use std::time::{Duration, Instant};
 use contracts::B256;
 use contracts::client::{ConnectError, RpcError};
 use contracts::writer::{StoreError, Submitted};
-use swarm_settle::chain::ChainConfig;
 use swarm_settle::chain::{Link, LinkError, account_writer, patiently, public_url, trouble};
 use tokio::sync::mpsc;
 
-use super::account::MoneyReport;
-use super::cast::Cast;
-use super::desk::Desk;
-use super::economy::{EMBEDDED_TIME, Economy};
-use super::ground::{Ground, Origin};
-use super::handle::{Command, News};
-use super::prepare::{PrepareError, Stage, prepare};
-use super::run_file::{Run, RunError, RunOrigin, require_place};
+use super::accounting::{EMBEDDED_TIME, RewardReport};
+use super::deploy::{PrepareError, SwarmContracts, prepare};
+use super::message::{SettlementCommand, SettlementUpdate};
+use super::nodes::{NodesError, PeerNodes};
+use super::run_folder::{
+    DemoDeployment, RunError, RunFile, RunOrigin, SettlementPlan, Start, require_place,
+};
 
 /// Between two attempts to reach a chain that does not answer.
 const RETRY: Duration = Duration::from_secs(2);
 /// Between two looks at how far settlement is.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Everything the chain's thread has before it has a chain.
-pub(super) struct Office {
-    pub(super) chain: ChainConfig,
-    pub(super) economy: Economy,
-    pub(super) cast: Cast,
-    pub(super) origin: Origin,
-    pub(super) inbox: mpsc::UnboundedReceiver<Command>,
-    pub(super) tell: std_mpsc::Sender<News>,
+/// The settlement thread's task.
+pub(super) struct SettlementWorker {
+    pub(super) plan: SettlementPlan,
+    pub(super) inbox: mpsc::UnboundedReceiver<SettlementCommand>,
+    pub(super) updates: std_mpsc::Sender<SettlementUpdate>,
     /// What came before the contracts were ready.
-    pub(super) backlog: VecDeque<Command>,
-    pub(super) finish: Option<(std_mpsc::Sender<MoneyReport>, Instant)>,
+    pub(super) backlog: VecDeque<SettlementCommand>,
+    pub(super) finish: Option<(std_mpsc::Sender<RewardReport>, Instant)>,
     /// The end is wanted as soon as nothing is lost.
     pub(super) stopping: bool,
     /// Contracts are on their way to the chain: they are waited for, because their addresses are
@@ -51,14 +46,14 @@ pub(super) struct Office {
 
 /// Why there is no settlement at all.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OfficeError {
+pub(super) enum WorkerError {
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     #[error("{cause}; sent until then: {submitted}")]
     Unfinished {
-        cause: Box<OfficeError>,
+        cause: Box<WorkerError>,
         submitted: Submitted,
     },
     #[error(
@@ -72,8 +67,8 @@ pub(super) enum OfficeError {
     Rpc(#[from] RpcError),
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("the closed epochs of a peer cannot be read: {0}")]
-    Closed(#[from] swarm_store::StoreError),
+    #[error(transparent)]
+    Nodes(#[from] NodesError),
     #[error(
         "{0} serves another chain with the same id than the one of this run; nothing of it can be \
          settled there"
@@ -90,20 +85,20 @@ pub(super) enum OfficeError {
     TimeOver(String),
 }
 
-impl From<StoreError> for OfficeError {
+impl From<StoreError> for WorkerError {
     fn from(error: StoreError) -> Self {
         Self::Prepare(error.into())
     }
 }
 
-impl Office {
+impl SettlementWorker {
     /// Works until the demo has its report.
     pub(super) async fn run(mut self) {
         let report = match self.open().await {
-            Ok(ground) => match self.settle(&ground).await {
+            Ok(deployment) => match self.settle(&deployment).await {
                 Ok(report) => report,
-                Err(error) => MoneyReport {
-                    folder: ground.folder.clone(),
+                Err(error) => RewardReport {
+                    folder: deployment.folder.clone(),
                     ..self.refuse(&error)
                 },
             },
@@ -116,50 +111,50 @@ impl Office {
     }
 
     fn warn(&self, text: String) {
-        let _ = self.tell.send(News::Warning(text));
+        let _ = self.updates.send(SettlementUpdate::Warning(text));
     }
 
-    fn refuse(&self, error: &OfficeError) -> MoneyReport {
+    fn refuse(&self, error: &WorkerError) -> RewardReport {
         let trouble = error.to_string();
         self.warn(format!("rewards are not settled: {trouble}"));
-        MoneyReport {
+        RewardReport {
             trouble: Some(trouble),
-            ..MoneyReport::default()
+            ..RewardReport::default()
         }
     }
 
     /// Connects and prepares, or finds what was prepared; a chain that is away is waited for.
-    async fn open(&mut self) -> Result<Ground, OfficeError> {
+    async fn open(&mut self) -> Result<DemoDeployment, WorkerError> {
         let link = self.connect().await?;
         let first_block = self
             .attend(patiently(|| link.client.block(0)), || None)
             .await??;
         let first_block = first_block
-            .ok_or_else(|| OfficeError::NoFirstBlock(link.client.endpoint().to_owned()))?
+            .ok_or_else(|| WorkerError::NoFirstBlock(link.client.endpoint().to_owned()))?
             .hash;
-        match self.origin.clone() {
-            Origin::Fresh { runs } => {
+        match self.plan.start.clone() {
+            Start::New { runs } => {
                 let runs = runs.filter(|_| link.dev.is_none());
                 // Before anything is paid for: where the contracts are must not be lost.
                 runs.iter().try_for_each(|runs| require_place(runs))?;
-                let stage = self.prepare(&link).await?;
+                let contracts = self.prepare(&link).await?;
                 let folder = runs
-                    .map(|runs| self.keep_run(&runs, first_block, &stage))
+                    .map(|runs| self.keep_run(&runs, first_block, &contracts))
                     .transpose()?;
-                Ok(Ground {
+                Ok(DemoDeployment {
                     link,
-                    stage,
+                    contracts,
                     first_block,
                     folder,
                 })
             }
-            Origin::Resumed { run, .. } if run.first_block != first_block.to_string() => {
-                Err(OfficeError::OtherChain(link.client.endpoint().to_owned()))
+            Start::Resumed { run, .. } if run.first_block != first_block => {
+                Err(WorkerError::OtherChain(link.client.endpoint().to_owned()))
             }
-            Origin::Resumed { run, folder } => {
+            Start::Resumed { run, folder } => {
                 link.client.require_code(run.coordinator).await?;
-                Ok(Ground {
-                    stage: run.stage(&link),
+                Ok(DemoDeployment {
+                    contracts: run.contracts(&link),
                     link,
                     first_block,
                     folder: Some(folder),
@@ -172,39 +167,41 @@ impl Office {
         &self,
         runs: &Path,
         first_block: B256,
-        stage: &Stage,
-    ) -> Result<PathBuf, OfficeError> {
-        let funder = self.cast.funder.address();
-        let endpoint = public_url(&self.chain);
+        contracts: &SwarmContracts,
+    ) -> Result<PathBuf, WorkerError> {
+        let funder = self.plan.keys.funder.address();
+        let endpoint = public_url(&self.plan.chain);
         let origin = RunOrigin {
             endpoint,
             first_block,
-            seed: self.cast.seed,
+            seed: self.plan.keys.seed,
             funder,
         };
-        let run = Run::new(&origin, &self.economy, stage);
+        let run = RunFile::new(&origin, &self.plan.terms, contracts);
         let text = run.to_text()?;
         run.create(runs)
-            .map_err(|cause| OfficeError::NotKept { cause, text })
+            .map_err(|cause| WorkerError::NotKept { cause, text })
     }
 
-    async fn prepare(&mut self, link: &Link) -> Result<Stage, OfficeError> {
-        let funder = account_writer(link, self.cast.funder.clone())?;
-        let (cast, economy) = (self.cast.clone(), self.economy);
+    async fn prepare(&mut self, link: &Link) -> Result<SwarmContracts, WorkerError> {
+        let funder = account_writer(link, self.plan.keys.funder.clone())?;
+        let (keys, terms) = (self.plan.keys.clone(), self.plan.terms);
         let mut submitted = Submitted::default();
         self.preparing = true;
-        let preparing = prepare(link, &funder, &cast, &economy, &mut submitted);
-        let stage = self.attend(preparing, || trouble(&funder)).await;
+        let preparing = prepare(link, &funder, &keys, &terms, &mut submitted);
+        let contracts = self.attend(preparing, || trouble(&funder)).await;
         self.preparing = false;
-        stage.and_then(|stage| Ok(stage?)).map_err(|cause| {
-            if submitted.sent().next().is_none() {
-                return cause;
-            }
-            OfficeError::Unfinished {
-                cause: cause.into(),
-                submitted,
-            }
-        })
+        contracts
+            .and_then(|contracts| Ok(contracts?))
+            .map_err(|cause| {
+                if submitted.sent().next().is_none() {
+                    return cause;
+                }
+                WorkerError::Unfinished {
+                    cause: cause.into(),
+                    submitted,
+                }
+            })
     }
 
     /// Does something on the chain while messages come in, as long as there is time; `trouble` says
@@ -213,7 +210,7 @@ impl Office {
         &mut self,
         work: impl Future<Output = T>,
         trouble: impl Fn() -> Option<String>,
-    ) -> Result<T, OfficeError> {
+    ) -> Result<T, WorkerError> {
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -221,16 +218,18 @@ impl Office {
                 () = self.listen(GLANCE) => {
                     let trouble = trouble();
                     trouble.iter().for_each(|text| self.warn(text.clone()));
-                    self.check_time(|| trouble.unwrap_or_else(|| "the contracts are not on the chain yet".into()))?;
+                    self.check_time(|| {
+                        trouble.unwrap_or_else(|| "the contracts are not on the chain yet".into())
+                    })?;
                 }
             }
         }
     }
 
-    async fn connect(&mut self) -> Result<Link, OfficeError> {
+    async fn connect(&mut self) -> Result<Link, WorkerError> {
         loop {
-            match Link::connect(&self.chain, EMBEDDED_TIME).await {
-                Ok(link) => return link.ok_or(OfficeError::NoChain),
+            match Link::connect(&self.plan.chain, EMBEDDED_TIME).await {
+                Ok(link) => return link.ok_or(WorkerError::NoChain),
                 Err(error) if error.is_transient() => {
                     self.warn(format!(
                         "{error}; rounds go on, and rewards are settled when it answers"
@@ -255,23 +254,23 @@ impl Office {
         }
     }
 
-    fn keep(&mut self, command: Command) {
+    fn keep(&mut self, command: SettlementCommand) {
         match command {
-            Command::Finish(reply) => {
-                let patience = Duration::from_secs(self.chain.wait_s);
+            SettlementCommand::Finish(reply) => {
+                let patience = Duration::from_secs(self.plan.chain.wait_s);
                 self.finish = Some((reply, Instant::now() + patience));
             }
-            Command::Stop => self.stopping = true,
+            SettlementCommand::Stop => self.stopping = true,
             other => self.backlog.push_back(other),
         }
     }
 
-    fn check_time(&self, why: impl FnOnce() -> String) -> Result<(), OfficeError> {
+    fn check_time(&self, why: impl FnOnce() -> String) -> Result<(), WorkerError> {
         match &self.finish {
             Some(_) if self.stopping && !self.preparing => {
-                Err(OfficeError::TimeOver("it was stopped".into()))
+                Err(WorkerError::TimeOver("it was stopped".into()))
             }
-            Some((_, end)) if Instant::now() >= *end => Err(OfficeError::TimeOver(why())),
+            Some((_, end)) if Instant::now() >= *end => Err(WorkerError::TimeOver(why())),
             _ => Ok(()),
         }
     }
@@ -285,22 +284,23 @@ impl Office {
         }
     }
 
-    async fn settle(&mut self, ground: &Ground) -> Result<MoneyReport, OfficeError> {
-        let mut desk = Desk::open(self, ground)?;
+    async fn settle(&mut self, deployment: &DemoDeployment) -> Result<RewardReport, WorkerError> {
+        let mut nodes = PeerNodes::open(&self.plan, deployment, self.updates.clone())?;
         loop {
-            desk.deliver(&mut self.backlog, self.finish.is_some());
+            nodes.deliver(&mut self.backlog, self.finish.is_some());
             self.listen(GLANCE).await;
-            desk.hear();
-            desk.writers
+            nodes.hear();
+            nodes
+                .writers
                 .iter()
                 .filter_map(trouble)
                 .for_each(|text| self.warn(text));
             let over = match self.stopping {
-                true => desk.is_recorded(),
-                false => desk.is_done() || self.check_time(String::new).is_err(),
+                true => nodes.is_recorded(),
+                false => nodes.is_done() || self.check_time(String::new).is_err(),
             };
             if self.finish.is_some() && over {
-                return Ok(desk.report(self, ground).await);
+                return Ok(nodes.report(&self.plan, deployment).await);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Makes generators, trainers and peers of one model.
+//! Makes the generators, trainers and learning peers of one model.
 //!
 //! Programs are recorded and differentiated once; every trainer and peer loads them into its own
 //! engine.
@@ -24,7 +24,7 @@ use super::source::Model;
 /// Why something cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum WorkshopError {
+pub enum FactoryError {
     /// The model cannot be recorded, trained or generated from.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -45,19 +45,19 @@ pub enum WorkshopError {
 }
 
 /// Makes what a command needs of one model.
-pub struct Workshop {
+pub struct ModelFactory {
     model: Model,
     programs: Arc<Programs>,
     composer: Arc<Composer<'static>>,
     learn: LearnConfig,
 }
 
-impl Workshop {
-    /// A workshop for reinforcement learning.
+impl ModelFactory {
+    /// A factory for reinforcement learning.
     ///
     /// # Errors
     /// The model cannot be recorded or differentiated.
-    pub fn new(model: Model, learn: LearnConfig) -> Result<Self, WorkshopError> {
+    pub fn new(model: Model, learn: LearnConfig) -> Result<Self, FactoryError> {
         let objective = Objective::OnPolicy(GrpoConfig::default());
         let sizes = (learn.rows, learn.row_length);
         let programs = training_programs(&model.config, sizes, objective, &learn.optimizer())?;
@@ -93,7 +93,7 @@ impl Workshop {
         &self,
         engine: Arc<dyn Engine>,
         weights: Weights,
-    ) -> Result<Generator, WorkshopError> {
+    ) -> Result<Generator, FactoryError> {
         Ok(setup::generator(
             engine,
             &self.model.config,
@@ -106,11 +106,7 @@ impl Workshop {
     ///
     /// # Errors
     /// The weights are of another model.
-    pub fn trainer(
-        &self,
-        engine: &dyn Engine,
-        weights: &Weights,
-    ) -> Result<Trainer, WorkshopError> {
+    pub fn trainer(&self, engine: &dyn Engine, weights: &Weights) -> Result<Trainer, FactoryError> {
         Ok(setup::trainer(
             engine,
             &self.model.config,
@@ -130,7 +126,7 @@ impl Workshop {
         judge: Arc<TaskJudge>,
         config: PeerConfig,
         weights: &Weights,
-    ) -> Result<Peer, WorkshopError> {
+    ) -> Result<Peer, FactoryError> {
         let trainer = self.trainer(engine.as_ref(), weights)?;
         let policy = Box::new(self.generator(engine, weights.clone())?);
         let (tokenizer, composer) = (self.model.tokenizer.clone(), self.composer.clone());
@@ -152,9 +148,9 @@ pub(super) fn training_programs(
     (rows, length): (usize, usize),
     objective: Objective,
     optimizer: &OptimizerConfig,
-) -> Result<Arc<Programs>, WorkshopError> {
+) -> Result<Arc<Programs>, FactoryError> {
     if length > model.max_positions {
-        return Err(WorkshopError::Row {
+        return Err(FactoryError::Row {
             length,
             positions: model.max_positions,
         });

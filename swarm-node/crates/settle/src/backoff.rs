@@ -1,4 +1,4 @@
-//! Trying again: how long to wait after a transaction was refused.
+//! Exponential backoff: how long to wait after a transaction was refused.
 //!
 //! A try that the chain took stays in progress: should a reorganisation take it back, the writer
 //! brings it in again.
@@ -10,7 +10,7 @@ const LONGEST_WAIT_MS: u64 = 60_000;
 
 /// Tries of one transaction of one epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
+pub struct Backoff {
     /// Tries begun; the number of the try in progress.
     pub tries: u32,
     /// A try is with the writer, which does not let go of it before it is refused.
@@ -19,7 +19,7 @@ pub struct Effort {
     not_before_ms: u64,
 }
 
-impl Effort {
+impl Backoff {
     /// Begins a try if none is in progress and the wait is over.
     pub fn begin(&mut self, now_ms: u64) -> bool {
         let free = !self.busy && now_ms >= self.not_before_ms;
@@ -44,16 +44,16 @@ mod tests {
 
     #[test]
     fn one_try_at_a_time_with_growing_waits() {
-        let mut effort = Effort::default();
-        assert!(effort.begin(0) && !effort.begin(1_000_000));
-        effort.refused(10);
-        assert!(!effort.begin(2_009) && effort.begin(2_010));
-        effort.refused(3_000);
-        assert!(!effort.begin(6_999) && effort.begin(7_000));
+        let mut backoff = Backoff::default();
+        assert!(backoff.begin(0) && !backoff.begin(1_000_000));
+        backoff.refused(10);
+        assert!(!backoff.begin(2_009) && backoff.begin(2_010));
+        backoff.refused(3_000);
+        assert!(!backoff.begin(6_999) && backoff.begin(7_000));
         for _ in 0..100 {
-            effort.refused(0);
-            assert!(effort.begin(LONGEST_WAIT_MS));
+            backoff.refused(0);
+            assert!(backoff.begin(LONGEST_WAIT_MS));
         }
-        assert_eq!(effort.tries, 103);
+        assert_eq!(backoff.tries, 103);
     }
 }

@@ -1,4 +1,4 @@
-//! The nodes of all peers at work on one chain.
+//! The settling nodes of all peers, and the messages between them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc as std_mpsc;
@@ -6,81 +6,100 @@ use std::time::Duration;
 
 use contracts::cursor::Cursor;
 use contracts::writer::Writer;
-use swarm_identity::Signer;
-use swarm_settle::chain::ChainConfig;
-use swarm_settle::chain::{Endpoint, Link, patiently, public_url, trouble};
-use swarm_settle::node::{Message, Node, Report, Setup};
-use swarm_settle::{EpochNumber, Phase, Schedule};
+use swarm_identity::{NodeKey, Signer};
+use swarm_settle::chain::{ChainConfig, Endpoint, Link, patiently, public_url, trouble};
+use swarm_settle::node::{Node, NodeEvent, NodeMessage, NodeParts};
+use swarm_settle::{EpochNumber, EpochSchedule, Phase};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::account::{Account, MoneyReport, Place};
-use super::cast::Cast;
-use super::economy::Economy;
-use super::ground::{Drawer, Ground, Origin};
-use super::handle::{Command, News};
-use super::office::{Office, OfficeError};
+use super::accounting::{PeerBalance, RewardReport, RewardTerms, SettledOn};
+use super::deploy::{DemoKeys, Owner};
+use super::message::{SettlementCommand, SettlementUpdate};
+use super::run_folder::{DemoDeployment, PeerStores, RunError, SettlementPlan, Start};
 
-/// How long the last question, for the balances, may take; then the events that were seen must do.
-const LAST_WORD: Duration = Duration::from_secs(10);
-/// Reports that wait to be handled; nodes wait beyond that.
-const REPORTS: usize = 1024;
+/// How long the chain may take to tell the balances for the report. After that the report counts
+/// what the events that were read say.
+const BALANCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Events that wait to be handled; nodes wait beyond that.
+const EVENTS: usize = 1024;
 
-/// The nodes at work.
-pub(super) struct Desk {
+/// Why the peers' nodes do not start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NodesError {
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("the closed epochs of a peer cannot be read: {0}")]
+    Closed(#[from] swarm_store::StoreError),
+    #[error(transparent)]
+    Intents(#[from] contracts::writer::StoreError),
+}
+
+/// A node for each peer, each with its owner's writer.
+pub(super) struct PeerNodes {
     link: Link,
-    economy: Economy,
-    schedule: Schedule,
+    terms: RewardTerms,
+    schedule: EpochSchedule,
     pub(super) writers: Vec<Writer>,
     /// Epochs that each node must bring to an end.
     due: Vec<u64>,
-    nodes: Vec<mpsc::Sender<Message>>,
-    reports: Vec<mpsc::Receiver<Report>>,
+    nodes: Vec<mpsc::Sender<NodeMessage>>,
+    events: Vec<mpsc::Receiver<NodeEvent>>,
     /// The last that each node said of each epoch: it forgets those that are over for good.
     epochs: Vec<BTreeMap<EpochNumber, (Phase, u64)>>,
-    tell: std_mpsc::Sender<News>,
+    updates: std_mpsc::Sender<SettlementUpdate>,
     paid: usize,
     closed: bool,
 }
 
-impl Desk {
-    pub(super) fn open(office: &Office, ground: &Ground) -> Result<Self, OfficeError> {
-        let count = office.cast.nodes.len();
-        let mut desk = Self {
-            economy: office.economy,
-            schedule: ground.stage.schedule,
-            link: ground.link.clone(),
+impl PeerNodes {
+    /// Starts a node for each peer.
+    pub(super) fn open(
+        plan: &SettlementPlan,
+        deployment: &DemoDeployment,
+        updates: std_mpsc::Sender<SettlementUpdate>,
+    ) -> Result<Self, NodesError> {
+        let count = plan.keys.nodes.len();
+        let mut nodes = Self {
+            terms: plan.terms,
+            schedule: deployment.contracts.schedule,
+            link: deployment.link.clone(),
             writers: Vec::with_capacity(count),
             due: Vec::with_capacity(count),
             nodes: Vec::with_capacity(count),
-            reports: Vec::with_capacity(count),
+            events: Vec::with_capacity(count),
             epochs: vec![BTreeMap::new(); count],
-            tell: office.tell.clone(),
+            updates,
             paid: 0,
             closed: false,
         };
-        (0..count).try_for_each(|peer| desk.seat(office, ground, peer))?;
-        Ok(desk)
+        for (peer, (key, owner)) in plan.keys.nodes.iter().zip(&plan.keys.owners).enumerate() {
+            nodes.start(plan, deployment, peer, key, owner)?;
+        }
+        Ok(nodes)
     }
 
     /// Starts the node of a peer.
-    fn seat(&mut self, office: &Office, ground: &Ground, peer: usize) -> Result<(), OfficeError> {
-        let (Some(key), Some(owner)) = (office.cast.nodes.get(peer), office.cast.owners.get(peer))
-        else {
-            return Ok(());
-        };
-        let Drawer {
+    fn start(
+        &mut self,
+        plan: &SettlementPlan,
+        deployment: &DemoDeployment,
+        peer: usize,
+        key: &NodeKey,
+        owner: &Owner,
+    ) -> Result<(), NodesError> {
+        let PeerStores {
             intents,
             signed,
-            disk,
-        } = Drawer::open(ground, owner, peer)?;
-        let due = match (&office.origin, &disk) {
-            (Origin::Resumed { .. }, Some(disk)) => {
-                let scan = disk.epochs.all()?;
+            store,
+        } = PeerStores::open(deployment, owner, peer)?;
+        let due = match (&plan.start, &store) {
+            (Start::Resumed { .. }, Some(store)) => {
+                let scan = store.epochs.all()?;
                 // A damaged epoch is due, too, and so what is due is never done.
                 (scan.records.len() + scan.damaged.len()) as u64
             }
-            _ => self.economy.epochs(),
+            _ => self.terms.epochs(),
         };
         let writer = Writer::start(
             self.link.client.clone(),
@@ -88,82 +107,73 @@ impl Desk {
             intents,
             self.link.writer(),
         )?;
-        let setup = Setup {
+        let parts = NodeParts {
             signer: Signer::new(key.clone(), signed),
-            members: office.cast.nodes.iter().map(|node| node.peer()).collect(),
+            members: plan.keys.nodes.iter().map(|node| node.peer()).collect(),
             schedule: self.schedule,
             link: self.link.clone(),
-            swarm: ground.stage.swarm.clone(),
+            swarm: deployment.contracts.swarm.clone(),
             cursor: Cursor::new(
-                ground.stage.swarm.addresses().coordinator,
-                ground.stage.block,
+                deployment.contracts.swarm.addresses().coordinator,
+                deployment.contracts.block,
             ),
             writer: writer.clone(),
-            disk,
+            store,
         };
-        let (reports, heard) = mpsc::channel(REPORTS);
-        let (node, own, inbox) = Node::new(setup, reports);
+        let (outbox, heard) = mpsc::channel(EVENTS);
+        let (node, own, inbox) = Node::new(parts, outbox);
         tokio::spawn(node.run(inbox));
         self.nodes.push(own);
-        self.reports.push(heard);
+        self.events.push(heard);
         self.writers.push(writer);
         self.due.push(due);
         Ok(())
     }
 
-    /// Hands on what the demo's thread said, as far as the nodes have room: the desk never waits
-    /// for a node, for a node may wait for the desk. After the last round, says so.
-    pub(super) fn deliver(&mut self, backlog: &mut VecDeque<Command>, last: bool) {
-        while let Some(Command::RoundOver(peer, round, result)) = backlog.front() {
+    /// Hands on what the demo's thread said, as far as the nodes have room: this never waits
+    /// for a node, for a node may wait until its events are heard. After the last round, says so.
+    pub(super) fn deliver(&mut self, backlog: &mut VecDeque<SettlementCommand>, last: bool) {
+        while let Some(SettlementCommand::RoundOver(peer, round, result)) = backlog.front() {
             self.link
                 .advance_to(self.schedule.round_start(round.saturating_add(1)));
-            let message = Message::RoundOver(*round, result.clone());
-            if self
-                .nodes
-                .get(*peer)
-                .is_some_and(|node| is_full(node.try_send(message)))
-            {
+            let message = NodeMessage::RoundOver(*round, result.clone());
+            if is_full(self.nodes[*peer].try_send(message)) {
                 return;
             }
             backlog.pop_front();
         }
         if last && !self.closed {
             self.link.advance_to(
-                self.schedule.end(
-                    self.schedule
-                        .epoch_of(self.economy.rounds.saturating_sub(1)),
-                ),
+                self.schedule
+                    .end(self.schedule.epoch_of(self.terms.rounds.saturating_sub(1))),
             );
             // To be told twice changes nothing.
             self.closed = !self
                 .nodes
                 .iter()
-                .any(|node| is_full(node.try_send(Message::NoMoreRounds)));
+                .any(|node| is_full(node.try_send(NodeMessage::NoMoreRounds)));
         }
     }
 
     /// Carries attestations from node to node, and everything else to the demo's thread.
     pub(super) fn hear(&mut self) {
-        for peer in 0..self.reports.len() {
-            while let Some(report) = self
-                .reports
-                .get_mut(peer)
-                .and_then(|heard| heard.try_recv().ok())
-            {
-                self.pass_on(peer, report);
+        for peer in 0..self.events.len() {
+            while let Ok(event) = self.events[peer].try_recv() {
+                self.pass_on(peer, event);
             }
         }
         let paid = self.count(|phase| phase == Phase::Paid);
         if self.closed {
             let due = self.count(|phase| !matches!(phase, Phase::Empty | Phase::Unrewarded));
-            (self.paid + 1..=paid).for_each(|paid| drop(self.tell.send(News::Paid(paid, due))));
+            (self.paid + 1..=paid)
+                .for_each(|paid| drop(self.updates.send(SettlementUpdate::Paid(paid, due))));
             self.paid = paid;
         }
     }
 
-    fn pass_on(&mut self, peer: usize, report: Report) {
-        match report {
-            Report::Publish(attestation) => {
+    fn pass_on(&mut self, peer: usize, event: NodeEvent) {
+        match event {
+            NodeEvent::Publish(attestation) => {
                 let others = self
                     .nodes
                     .iter()
@@ -171,22 +181,20 @@ impl Desk {
                     .filter(|(other, _)| *other != peer);
                 for (_, node) in others {
                     // As on any network a message may get lost; members repeat themselves.
-                    let _ = node.try_send(Message::Attestation(attestation.clone()));
+                    let _ = node.try_send(NodeMessage::Attestation(attestation.clone()));
                 }
             }
-            Report::Warning(text) => {
-                let _ = self
-                    .tell
-                    .send(News::Warning(format!("peer {}: {text}", peer + 1)));
+            NodeEvent::Warning(text) => {
+                let _ = self.updates.send(SettlementUpdate::Warning(format!(
+                    "peer {}: {text}",
+                    peer + 1
+                )));
             }
-            Report::Epochs(epochs) => {
-                if let Some(known) = self.epochs.get_mut(peer) {
-                    known.extend(
-                        epochs
-                            .into_iter()
-                            .map(|(epoch, phase, points)| (epoch, (phase, points))),
-                    );
-                }
+            NodeEvent::Epochs(epochs) => {
+                let phases = epochs
+                    .into_iter()
+                    .map(|(epoch, phase, points)| (epoch, (phase, points)));
+                self.epochs[peer].extend(phases);
             }
         }
     }
@@ -223,19 +231,25 @@ impl Desk {
         all && idle && self.count(|phase| !phase.is_final()) == 0
     }
 
-    pub(super) async fn report(&self, office: &Office, ground: &Ground) -> MoneyReport {
-        let swarm = &ground.stage.swarm;
+    pub(super) async fn report(
+        &self,
+        plan: &SettlementPlan,
+        deployment: &DemoDeployment,
+    ) -> RewardReport {
+        let swarm = &deployment.contracts.swarm;
         let mut accounts = Vec::new();
-        for (epochs, owner) in self.epochs.iter().zip(&office.cast.owners) {
+        for (epochs, owner) in self.epochs.iter().zip(&plan.keys.owners) {
             let points = epochs.values().map(|(_, points)| points).sum();
-            let asked =
-                tokio::time::timeout(LAST_WORD, patiently(|| swarm.tokens_of(owner.address())))
-                    .await;
+            let asked = tokio::time::timeout(
+                BALANCE_TIMEOUT,
+                patiently(|| swarm.tokens_of(owner.address())),
+            )
+            .await;
             let claimed = asked
                 .ok()
                 .and_then(Result::ok)
                 .map_or_else(|| paid_units(epochs), |units| units.saturating_to());
-            accounts.push(Account { points, claimed });
+            accounts.push(PeerBalance { points, claimed });
         }
         let accepted = |phase: Phase| {
             !matches!(
@@ -259,14 +273,14 @@ impl Desk {
             .iter()
             .find_map(trouble)
             .or_else(|| self.odd_phase());
-        let place = Some(place(&office.chain, ground, &office.cast));
-        let needs_url = public_url(&office.chain).is_none();
-        MoneyReport {
+        let place = Some(place(&plan.chain, deployment, &plan.keys));
+        let needs_url = public_url(&plan.chain).is_none();
+        RewardReport {
             place,
             accounts,
             epochs,
             trouble,
-            folder: ground.folder.clone(),
+            folder: deployment.folder.clone(),
             needs_url,
         }
     }
@@ -293,34 +307,36 @@ impl Desk {
 }
 
 /// True if a message found no room.
-fn is_full(sent: Result<(), TrySendError<Message>>) -> bool {
+fn is_full(sent: Result<(), TrySendError<NodeMessage>>) -> bool {
     matches!(sent, Err(TrySendError::Full(_)))
 }
 
 /// What the chain had paid when it was last seen.
 fn paid_units(epochs: &BTreeMap<EpochNumber, (Phase, u64)>) -> u128 {
     let paid = epochs.values().filter(|(phase, _)| *phase == Phase::Paid);
-    Account {
+    PeerBalance {
         points: paid.map(|(_, points)| points).sum(),
         claimed: 0,
     }
     .earned()
 }
 
-fn place(chain: &ChainConfig, ground: &Ground, cast: &Cast) -> Place {
-    let Ground { link, stage, .. } = ground;
-    let addresses = stage.swarm.addresses();
+fn place(chain: &ChainConfig, deployment: &DemoDeployment, keys: &DemoKeys) -> SettledOn {
+    let DemoDeployment {
+        link, contracts, ..
+    } = deployment;
+    let addresses = contracts.swarm.addresses();
     let endpoint = match Endpoint::of(chain) {
         Ok(Endpoint::Url(_)) => link.client.endpoint().to_owned(),
         _ => "embedded".to_owned(),
     };
-    Place {
+    SettledOn {
         endpoint,
         id: link.client.chain_id(),
         token: addresses.token.to_string(),
         stake: addresses.stake.to_string(),
         coordinator: addresses.coordinator.to_string(),
-        owners: cast
+        owners: keys
             .owners
             .iter()
             .map(|owner| owner.address().to_string())

@@ -1,11 +1,12 @@
 //! What a node keeps on disk, and in which order, so that a process that is killed between any two
 //! writes has lost nothing.
 //!
-//! | record | written | a kill before it |
-//! |---|---|---|
-//! | [`Kept`]: an epoch's points and rounds | once, before its table is signed | nothing was signed |
-//! | a vote | once, before scores are submitted with it | its signer repeats it; the node's own is made again, the same |
-//! | [`Position`]: cursor, what its events led to, time | whole, in one write | the same events are read again |
+//! * [`EpochRecord`], an epoch's points and rounds, is written once, before the epoch's table is
+//!   signed. A kill before it: nothing was signed.
+//! * A vote is written once, before scores are submitted with it. A kill before it: its signer
+//!   sends it again; the node's own signature is made again, the same.
+//! * [`Position`], the cursor with what its events led to, is written whole. A kill before it: the
+//!   same events are read again.
 //!
 //! When an epoch is over for good, first the position is written, then the floor of the sign-once
 //! table is raised, then its records are removed: whatever part of that is done, a restart does the
@@ -18,8 +19,8 @@ use swarm_identity::key::PeerId;
 use swarm_round::reward::Points;
 use swarm_store::{Cursors, Epochs};
 
-use super::draft::Draft;
 use super::facts::Facts;
+use super::points::EpochPoints;
 
 /// Bytes of one length. A record in which they have another is damaged as a whole, rather than read
 /// without them.
@@ -44,11 +45,11 @@ impl<const N: usize> TryFrom<Vec<u8>> for Exactly<N> {
     }
 }
 
-/// Where a node keeps what it must not forget.
+/// The tables of a node's store in which settlement keeps what it must not forget.
 #[derive(Clone, Debug)]
-pub struct Disk {
+pub struct SettleStore {
     /// Closed epochs and their votes.
-    pub epochs: Epochs<Kept>,
+    pub epochs: Epochs<EpochRecord>,
     /// How far the contract's events were read.
     pub position: Cursors<Position>,
 }
@@ -65,25 +66,25 @@ pub struct Position {
     pub latest: u64,
 }
 
-/// A closed epoch as it lies in a store, without its votes.
+/// A closed epoch as it lies in the store, without its votes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct EpochRecord {
     epoch: u64,
     points: Vec<(Exactly<33>, Points)>,
     rounds: Vec<(u64, Digest32)>,
 }
 
-impl Kept {
-    /// What is known about an epoch, as it is kept.
-    pub(super) fn new(epoch: u64, draft: &Draft) -> Self {
+impl EpochRecord {
+    /// The record of an epoch that has ended.
+    pub(super) fn new(epoch: u64, points: &EpochPoints) -> Self {
         Self {
             epoch,
-            points: draft
+            points: points
                 .points()
                 .iter()
                 .map(|(peer, points)| (Exactly(peer.0), *points))
                 .collect(),
-            rounds: draft
+            rounds: points
                 .rounds()
                 .iter()
                 .map(|(round, digest)| (*round, *digest))
@@ -97,12 +98,12 @@ impl Kept {
     }
 
     /// The rounds and points.
-    pub(super) fn draft(&self) -> Draft {
+    pub(super) fn points(&self) -> EpochPoints {
         let points = self
             .points
             .iter()
             .map(|(peer, points)| (PeerId(peer.0), *points));
-        Draft::restore(points.collect(), self.rounds.iter().copied().collect())
+        EpochPoints::restore(points.collect(), self.rounds.iter().copied().collect())
     }
 }
 
@@ -118,7 +119,7 @@ mod tests {
         rounds: Vec<(u64, Digest32)>,
     }
 
-    fn read(points: usize) -> Result<Kept, String> {
+    fn read(points: usize) -> Result<EpochRecord, String> {
         let loose = Loose {
             epoch: 3,
             points: vec![(vec![2; points], 5)],
@@ -126,14 +127,14 @@ mod tests {
         };
         let bytes = bincode::serde::encode_to_vec(&loose, bincode::config::standard()).unwrap();
         let read = bincode::serde::decode_from_slice(&bytes, bincode::config::standard());
-        read.map(|(kept, _)| kept)
+        read.map(|(record, _)| record)
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn records_are_read_as_a_whole_or_not_at_all() {
-        let kept = read(33).unwrap();
-        assert_eq!((kept.epoch(), kept.draft().points().len()), (3, 1));
+        let record = read(33).unwrap();
+        assert_eq!((record.epoch(), record.points().points().len()), (3, 1));
         for points in [0, 32, 34] {
             let error = read(points).unwrap_err();
             assert!(error.contains("bytes where"), "{error}");

@@ -2,25 +2,31 @@
 //! process has ended.
 //!
 //! ```text
-//! runs/demo/0x…/           named after the coordinator; on a dev chain also after its first block, for one that is made
-//!                          anew gives the old addresses again, and what was signed for the old ones would bind the new
-//!   run.toml               the chain, the contracts, the cast's seed; no secrets
+//! runs/demo/0x…/           named after the coordinator
+//!   run.toml               the chain, the contracts, the seed of the keys; no secrets
 //!   peer-1/node.redb       what the peer signed, its transactions, its closed epochs
 //! ```
+//! On a dev chain the folder is named after the chain's first block, too: a chain that is made anew
+//! gives the old addresses again, and what was signed for the old contracts would bind the new
+//! ones.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use contracts::swarm::{Addresses, Swarm};
+use contracts::writer::{IntentStore, MemoryStore};
 use contracts::{Address, B256};
 use serde::{Deserialize, Serialize};
 use swarm_files::text_file;
 use swarm_files::whole::{Access, Reserved, require_writable};
-use swarm_settle::chain::{DEV_CHAINS, Link};
-use swarm_store::{FILE_NAME, OpenError, Store};
+use swarm_identity::{MemoryTable, SignOnce};
+use swarm_settle::SettleStore;
+use swarm_settle::chain::{ChainConfig, DEV_CHAINS, Link, StoredIntents};
+use swarm_store::{Chain, FILE_NAME, OpenError, Store};
 use thiserror::Error;
 
-use super::economy::Economy;
-use super::prepare::Stage;
+use super::accounting::RewardTerms;
+use super::deploy::{DemoKeys, Owner, SwarmContracts};
 
 /// Most bytes of a run file.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -63,14 +69,14 @@ pub enum RunError {
 /// A demo whose contracts are on a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Run {
+pub struct RunFile {
     /// URL of the chain's RPC server; absent where it may carry a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     /// Id of the chain.
     pub chain: u64,
     /// Hash of the chain's first block: another chain may have the same id.
-    pub first_block: String,
+    pub first_block: B256,
     /// Seed of the demo.
     pub seed: u64,
     /// Peers.
@@ -95,30 +101,30 @@ pub struct Run {
     pub funder: Address,
 }
 
-impl Run {
-    /// What is to be remembered of a demo's stage.
-    pub(super) fn new(origin: &RunOrigin, economy: &Economy, stage: &Stage) -> Self {
-        let addresses = stage.swarm.addresses();
+impl RunFile {
+    /// What is to be remembered of a demo's contracts.
+    pub(super) fn new(origin: &RunOrigin, terms: &RewardTerms, contracts: &SwarmContracts) -> Self {
+        let addresses = contracts.swarm.addresses();
         Self {
             endpoint: origin.endpoint.clone(),
-            chain: stage.swarm.client().chain_id(),
-            first_block: origin.first_block.to_string(),
+            chain: contracts.swarm.client().chain_id(),
+            first_block: origin.first_block,
             seed: origin.seed,
-            peers: usize::try_from(economy.peers).unwrap_or(usize::MAX),
-            rounds: economy.rounds,
-            rounds_per_epoch: economy.rounds_per_epoch,
-            round_seconds: economy.round_seconds,
-            genesis: stage.schedule.genesis,
+            peers: terms.peers,
+            rounds: terms.rounds,
+            rounds_per_epoch: terms.rounds_per_epoch,
+            round_seconds: terms.round_seconds,
+            genesis: contracts.schedule.genesis,
             token: addresses.token,
             stake: addresses.stake,
             coordinator: addresses.coordinator,
-            block: stage.block,
+            block: contracts.block,
             funder: origin.funder,
         }
     }
 
     /// The contracts of the demo.
-    pub(super) fn stage(&self, link: &Link) -> Stage {
+    pub(super) fn contracts(&self, link: &Link) -> SwarmContracts {
         let Self {
             token,
             stake,
@@ -133,23 +139,23 @@ impl Run {
                 coordinator,
             },
         );
-        Stage {
+        SwarmContracts {
             swarm,
-            schedule: self.economy().schedule(self.genesis),
+            schedule: self.terms().schedule(self.genesis),
             block: self.block,
         }
     }
 
     /// The numbers of the demo.
-    pub(super) fn economy(&self) -> Economy {
+    pub(super) fn terms(&self) -> RewardTerms {
         let Self {
             rounds,
             rounds_per_epoch,
             round_seconds,
             ..
         } = *self;
-        Economy {
-            peers: self.peers as u64,
+        RewardTerms {
+            peers: self.peers,
             rounds,
             rounds_per_epoch: rounds_per_epoch.max(1),
             round_seconds,
@@ -175,13 +181,12 @@ impl Run {
     pub(super) fn create(&self, runs: &Path) -> Result<PathBuf, RunError> {
         // A chain that is no dev chain gives an address once, so its name does not depend on what a
         // server calls block 0.
-        let folder = match DEV_CHAINS.contains(&self.chain) {
-            true => runs.join(format!(
-                "{}-{}",
-                self.coordinator,
-                self.first_block.get(2..10).unwrap_or("0")
-            )),
-            false => runs.join(self.coordinator.to_string()),
+        let folder = if DEV_CHAINS.contains(&self.chain) {
+            let [a, b, c, d, ..] = self.first_block.0;
+            let block = u32::from_be_bytes([a, b, c, d]);
+            runs.join(format!("{}-{block:08x}", self.coordinator))
+        } else {
+            runs.join(self.coordinator.to_string())
         };
         let path = folder.join(RUN_FILE);
         let text = self.to_text()?;
@@ -213,7 +218,7 @@ pub(super) fn require_place(runs: &Path) -> Result<(), RunError> {
     })
 }
 
-/// What a run is beside its stage.
+/// What a run is beside its contracts.
 pub(super) struct RunOrigin {
     /// The chain's URL, if it may be written down.
     pub(super) endpoint: Option<String>,
@@ -233,6 +238,69 @@ pub(super) fn peer_store(folder: &Path, peer: usize) -> Result<Store, RunError> 
     Ok(Store::open(&folder.join(FILE_NAME))?)
 }
 
+/// What is to be settled, and on which chain.
+pub(super) struct SettlementPlan {
+    pub(super) chain: ChainConfig,
+    pub(super) terms: RewardTerms,
+    pub(super) keys: DemoKeys,
+    pub(super) start: Start,
+}
+
+/// Where a settlement begins.
+#[derive(Clone, Debug)]
+pub(super) enum Start {
+    /// With new contracts; what is needed later is kept below this folder.
+    New { runs: Option<PathBuf> },
+    /// With what a demo has left.
+    Resumed { run: RunFile, folder: PathBuf },
+}
+
+/// A chain with a swarm's contracts on it, and the folder of what is kept.
+pub(super) struct DemoDeployment {
+    pub(super) link: Link,
+    pub(super) contracts: SwarmContracts,
+    pub(super) first_block: B256,
+    pub(super) folder: Option<PathBuf>,
+}
+
+/// Where a peer keeps what it must not forget.
+pub(super) struct PeerStores {
+    pub(super) intents: Arc<dyn IntentStore>,
+    pub(super) signed: Arc<dyn SignOnce>,
+    pub(super) store: Option<SettleStore>,
+}
+
+impl PeerStores {
+    /// On disk for a chain that lasts, in memory for one that ends with the process.
+    pub(super) fn open(
+        deployment: &DemoDeployment,
+        owner: &Owner,
+        peer: usize,
+    ) -> Result<Self, RunError> {
+        let Some(folder) = &deployment.folder else {
+            return Ok(Self {
+                intents: Arc::new(MemoryStore::default()),
+                signed: Arc::new(MemoryTable::default()),
+                store: None,
+            });
+        };
+        let store = peer_store(folder, peer)?;
+        let chain = Chain {
+            id: deployment.link.client.chain_id(),
+            genesis: deployment.first_block.0,
+        };
+        let contract = deployment.contracts.swarm.addresses().coordinator.into();
+        Ok(Self {
+            intents: Arc::new(StoredIntents::new(&store, chain, owner.address().into())),
+            signed: Arc::new(store.sign_once()),
+            store: Some(SettleStore {
+                epochs: store.epochs(chain, contract),
+                position: store.cursors(chain, contract),
+            }),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,10 +309,10 @@ mod tests {
     fn a_run_file_is_replaced_whole_and_comes_back() {
         let runs = tempfile::tempdir().unwrap();
         let address = Address::repeat_byte(7);
-        let run = Run {
+        let run = RunFile {
             endpoint: Some("http://127.0.0.1:8545".into()),
             chain: 31_338,
-            first_block: B256::ZERO.to_string(),
+            first_block: B256::ZERO,
             seed: 1,
             peers: 2,
             rounds: 5,
@@ -260,7 +328,7 @@ mod tests {
         let folder = run.create(runs.path()).unwrap();
         std::fs::write(folder.join(RUN_FILE), vec![b'#'; 5000]).unwrap();
         assert_eq!(run.create(runs.path()).unwrap(), folder);
-        assert_eq!(Run::read(&folder).unwrap(), run);
+        assert_eq!(RunFile::read(&folder).unwrap(), run);
         assert_eq!(
             std::fs::read_dir(&folder).unwrap().count(),
             1,

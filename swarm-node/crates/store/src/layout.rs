@@ -1,0 +1,73 @@
+//! The layout of the file: its version, and every table with its key.
+//!
+//! A table that is added here is made in every new file; a change to a key or a value is a new
+//! [`SCHEMA`].
+
+use redb::{Error, TableDefinition, WriteTransaction};
+
+/// Version of the layout.
+///
+/// Layout 1, which no release has written, filed signatures under a name that a chain's server
+/// could change, so what a node has signed cannot be looked up in it. It is refused rather than
+/// converted: a table that answers "never signed" for an epoch that was signed is worse than none.
+pub const SCHEMA: u64 = 2;
+
+/// A chain, told apart from another one with the same id by its first block: development chains are
+/// made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The chain's id (EIP-155).
+    pub id: u64,
+    /// The hash of its block 0.
+    pub genesis: [u8; 32],
+}
+
+/// How values lie in a table.
+pub(super) type Bytes = &'static [u8];
+
+/// Swarm, kind, round, slot.
+pub(super) type PlaceKey = (&'static [u8; 32], u8, u64, u16);
+/// Swarm, kind.
+pub(super) type FloorKey = (&'static [u8; 32], u8);
+/// Chain id, its first block, account, the transaction's id.
+pub(super) type IntentKey = (u64, &'static [u8; 32], &'static [u8; 20], &'static str);
+/// Chain id, its first block, contract.
+pub(super) type CursorKey = (u64, &'static [u8; 32], &'static [u8; 20]);
+/// Chain id, its first block, contract, epoch.
+pub(super) type EpochKey = (u64, &'static [u8; 32], &'static [u8; 20], u64);
+/// Chain id, its first block, contract, epoch, the voter's compressed public key.
+pub(super) type VoteKey = (
+    u64,
+    &'static [u8; 32],
+    &'static [u8; 20],
+    u64,
+    &'static [u8; VOTER],
+);
+
+/// Bytes of a voter's compressed public key.
+pub(super) const VOTER: usize = 33;
+/// Bytes of a vote's signature.
+pub(super) const SIGNATURE: usize = 65;
+
+/// The layout's version, under [`SCHEMA_KEY`].
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+pub(super) const SCHEMA_KEY: &str = "schema";
+
+pub(super) const SIGNED: TableDefinition<PlaceKey, &[u8; 32]> = TableDefinition::new("signed");
+pub(super) const FLOORS: TableDefinition<FloorKey, u64> = TableDefinition::new("signed_floors");
+pub(super) const INTENTS: TableDefinition<IntentKey, Bytes> = TableDefinition::new("intents");
+pub(super) const EPOCHS: TableDefinition<EpochKey, Bytes> = TableDefinition::new("epochs");
+pub(super) const VOTES: TableDefinition<VoteKey, &[u8; SIGNATURE]> = TableDefinition::new("votes");
+pub(super) const CURSORS: TableDefinition<CursorKey, Bytes> = TableDefinition::new("cursors");
+
+/// Makes every table, and writes the version.
+pub(super) fn create(transaction: &WriteTransaction) -> Result<(), Error> {
+    transaction.open_table(META)?.insert(SCHEMA_KEY, SCHEMA)?;
+    transaction.open_table(SIGNED)?;
+    transaction.open_table(FLOORS)?;
+    transaction.open_table(INTENTS)?;
+    transaction.open_table(EPOCHS)?;
+    transaction.open_table(VOTES)?;
+    transaction.open_table(CURSORS)?;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! What the demo's thread and the settlement thread say to each other.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use swarm_round::RoundResult;
+
+use super::accounting::RewardReport;
+
+/// What the demo's thread asks for.
+#[derive(Debug)]
+pub(super) enum SettlementCommand {
+    RoundOver(usize, u64, Option<Arc<RoundResult>>),
+    /// There are no more rounds; the report is awaited when all is settled, or the time is over.
+    Finish(mpsc::Sender<RewardReport>),
+    /// The report is awaited as soon as nothing is lost.
+    Stop,
+}
+
+/// How far the settlement thread is.
+#[derive(Debug)]
+pub(super) enum SettlementUpdate {
+    Warning(String),
+    /// One more reward is paid: so many of those due.
+    Paid(usize, usize),
+}
