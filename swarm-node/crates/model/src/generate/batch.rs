@@ -3,8 +3,8 @@
 use reproducible_ops::engine::Session;
 
 use super::bucket::{Row, round_length, round_rows};
+use super::request::{GenerateError, Generation, Prompt, Request};
 use super::sessions::{Key, Sessions};
-use super::{GenerateError, Generation, Prompt, Request};
 use crate::ModelConfig;
 use crate::programs::{key_cache, value_cache};
 

@@ -1,7 +1,7 @@
 //! How requests are cut into rows, and sizes into few distinct ones, so that few programs serve all
 //! requests.
 
-use super::Request;
+use super::request::Request;
 
 /// Most rows of a batch.
 pub const MAX_ROWS: usize = 128;
@@ -38,7 +38,7 @@ pub(super) fn round_length(length: usize, max_positions: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Prompt;
+    use super::super::request::Prompt;
     use super::*;
 
     #[test]

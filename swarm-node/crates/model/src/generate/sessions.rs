@@ -9,7 +9,7 @@ use reproducible_ops::program::Program;
 use reproducible_ops::tensor::TensorError;
 use reproducible_ops::weights::Buffers;
 
-use super::GenerateError;
+use super::request::GenerateError;
 use crate::ModelConfig;
 use crate::programs::{self, Prefill, ProgramError};
 use crate::rope::{self, Tables};
