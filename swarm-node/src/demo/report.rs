@@ -80,16 +80,24 @@ pub struct DemoReport {
 /// The rewards in one line of JSON: by peer, in tokens as exact decimal text; `settled` is true if
 /// every epoch was accepted on chain and every peer got exactly what it earned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names say what RewardReport documents")]
 pub struct RewardSummary {
+    /// Whether every epoch was accepted and every peer got exactly what it earned.
     pub settled: bool,
+    /// Points of each peer.
     pub scores: Vec<u64>,
+    /// Tokens that each peer earned.
     pub earned: Vec<String>,
+    /// Tokens that each peer was paid.
     pub claimed: Vec<String>,
+    /// Tokens that each peer earned and was not paid yet.
     pub pending: Vec<String>,
+    /// Epochs that were played.
     pub epochs: usize,
+    /// Epochs that the contract accepted.
     pub epochs_accepted: usize,
+    /// Why not everything is settled, if so.
     pub trouble: Option<String>,
+    /// Where it was settled; null for nowhere.
     pub chain: Option<SettledOn>,
 }
 
@@ -115,35 +123,45 @@ impl From<&RewardReport> for RewardSummary {
 
 /// Shares of right answers with their errors, 0 to 1, the means over families.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names say what Rates documents")]
 pub struct RateSummary {
+    /// Share of right greedy answers.
     pub heldout: f32,
+    /// Its standard error over questions.
     pub heldout_error: f32,
+    /// Share of right sampled answers.
     pub sampled: f32,
+    /// Its standard error over questions.
     pub sampled_error: f32,
 }
 
 /// One arm in one line of JSON: the means over its peers after all rounds, and by round.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names say what ArmReport documents")]
 pub struct ArmSummary {
+    /// How they learned.
     pub arm: Arm,
+    /// Peers of the arm.
     pub peers: usize,
+    /// What its peers could.
     #[serde(flatten)]
     pub rates: RateSummary,
     /// Completions that one of its peers generated.
     pub completions: usize,
+    /// The same by round.
     pub curve: Vec<CurvePoint>,
+    /// How often the guard rolled one of them back.
     pub rollbacks: usize,
+    /// SHA-256 of each peer's parameters after the last round.
     pub digests: Vec<String>,
 }
 
 /// A point of an arm's curve.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names say what Point documents")]
 pub struct CurvePoint {
+    /// Rounds that were played.
     pub round: u64,
+    /// Completions that one peer had generated.
     pub completions: usize,
+    /// What its peers could.
     #[serde(flatten)]
     pub rates: RateSummary,
 }
@@ -192,25 +210,41 @@ impl From<&ArmReport> for ArmSummary {
 /// What `demo --json` prints. Rates are shares of right answers, 0 to 1, means over peers and
 /// families; errors are standard errors over questions. `heldout` is greedy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names say what DemoReport documents")]
 pub struct DemoSummary {
+    /// Peers of the arm.
     pub peers: usize,
+    /// Rounds played.
     pub rounds: u64,
+    /// Share of the base's right greedy answers.
     pub heldout_before: f32,
+    /// That of the swarm's peers after all rounds.
     pub heldout_after: f32,
+    /// Share of the base's right sampled answers.
     pub sampled_before: f32,
+    /// That of the swarm's peers after all rounds.
     pub sampled_after: f32,
+    /// Standard error of `heldout_before` over questions.
     pub heldout_before_error: f32,
+    /// Standard error of `sampled_before` over questions.
     pub sampled_before_error: f32,
+    /// The swarm and its controls.
     pub arms: Vec<ArmSummary>,
+    /// Digest over the results of all rounds of the swarm.
     pub transcript_digest: String,
+    /// SHA-256 of the parameters of each of the swarm's peers after the last round.
     pub model_digests: Vec<String>,
+    /// Wall time in seconds.
     pub seconds: f64,
+    /// The seed.
     pub seed: u64,
+    /// Rounds after which all peers had the same settled result.
     pub rounds_settled: usize,
+    /// What became of the rewards.
     #[serde(flatten)]
     pub rewards: RewardSummary,
+    /// Right joint answers at round 0.
     pub council_before: EnsembleAccuracy,
+    /// Right joint answers after the last round.
     pub council_after: EnsembleAccuracy,
 }
 

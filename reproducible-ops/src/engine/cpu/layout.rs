@@ -5,8 +5,11 @@ use crate::program::Shape;
 /// Element `(i₀, i₁, …)` lies at `offset + Σ iₐ · strides[a]`, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
+    /// Place of the first element.
     pub offset: usize,
+    /// Length of each axis.
     pub dims: Vec<usize>,
+    /// Words from one index of an axis to the next.
     pub strides: Vec<usize>,
 }
 
@@ -31,6 +34,7 @@ impl Layout {
         }
     }
 
+    /// The view whose axis `i` is axis `axes[i]` of this one.
     pub fn permute(&self, axes: &[usize]) -> Self {
         let pick = |from: &[usize]| axes.iter().map(|&axis| from[axis]).collect();
         Self {

@@ -30,6 +30,7 @@ pub(super) struct Words {
 static NEXT_VERSION: AtomicU64 = AtomicU64::new(1);
 
 impl Words {
+    /// `count` zeros.
     pub fn zeros(count: usize) -> Self {
         Self {
             lines: vec![Line::zeroed(); count.div_ceil(16)],
@@ -38,6 +39,7 @@ impl Words {
         }
     }
 
+    /// The words.
     pub fn words(&self) -> &[u32] {
         &bytemuck::cast_slice(&self.lines)[..self.count]
     }
@@ -48,6 +50,7 @@ impl Words {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.count]
     }
 
+    /// The words as floats.
     pub fn floats(&self) -> &[f32] {
         bytemuck::cast_slice(self.words())
     }
@@ -85,6 +88,7 @@ impl Memory {
         }
     }
 
+    /// The words of a slot.
     pub fn get(&self, id: BufferId) -> &Arc<Words> {
         self.slots[id.0]
             .as_ref()
@@ -98,10 +102,12 @@ impl Memory {
             .expect("invariant: a step writes a buffer once")
     }
 
+    /// Puts words into a slot.
     pub fn put(&mut self, id: BufferId, words: Arc<Words>) {
         self.slots[id.0] = Some(words);
     }
 
+    /// Exchanges the words of two slots.
     pub fn swap(&mut self, one: BufferId, other: BufferId) {
         self.slots.swap(one.0, other.0);
     }

@@ -37,8 +37,11 @@ pub(super) enum Extent {
 /// An external value, seen through a layout whose last axis is `cols` (full) or 1 (row).
 #[derive(Clone, Debug)]
 pub(super) struct Load {
+    /// The value that owns the buffer.
     pub base: ValueId,
+    /// Where in the buffer its elements lie.
     pub layout: Layout,
+    /// How much of the domain it covers.
     pub extent: Extent,
 }
 
@@ -81,20 +84,30 @@ pub(super) enum Code {
 /// One step of a tile.
 #[derive(Clone, Debug)]
 pub(super) struct Instruction {
+    /// What it does.
     pub code: Code,
+    /// How much of the domain it computes.
     pub extent: Extent,
+    /// The register that it fills.
     pub target: usize,
+    /// What it reads; those that it has no use for are splats.
     pub operands: [Operand; 3],
 }
 
 /// A fused kernel. Registers are numbered outputs first, then scratch.
 #[derive(Clone, Debug)]
 pub(super) struct RowKernel {
+    /// Rows of the domain.
     pub rows: usize,
+    /// Columns of the domain.
     pub cols: usize,
+    /// External values that it reads.
     pub loads: Vec<Load>,
+    /// What is done for each tile, in this order.
     pub instructions: Vec<Instruction>,
+    /// What it computes: its first registers.
     pub outputs: Vec<(ValueId, Extent)>,
+    /// The registers that follow the outputs.
     pub scratch: Vec<Extent>,
 }
 
