@@ -92,14 +92,14 @@ impl ModuleMapper for Placement<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         Param::initialized(
             param.id,
-            self.place(param.id, param.val().dims(), DType::F32),
+            self.place(param.id, param.lazy_shape().dims(), DType::F32),
         )
     }
 
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
         Param::initialized(
             param.id,
-            self.place(param.id, param.val().dims(), DType::I32),
+            self.place(param.id, param.lazy_shape().dims(), DType::I32),
         )
     }
 
@@ -109,7 +109,7 @@ impl ModuleMapper for Placement<'_> {
     ) -> Param<Tensor<D, Bool>> {
         Param::initialized(
             param.id,
-            self.place(param.id, param.val().dims(), DType::Bool),
+            self.place(param.id, param.lazy_shape().dims(), DType::Bool),
         )
     }
 }

@@ -75,14 +75,13 @@ impl CausalLm {
         ))
     }
 
-    /// The modules without weights: every parameter has its shape and is filled with zeros once
-    /// somebody reads it.
+    /// The modules without weights, to be recorded: every parameter has its shape and no values.
     pub fn unfilled(config: &ModelConfig) -> Self {
         Self::build(
             config,
             &Source {
                 weights: None,
-                device: &Device::flex(),
+                device: &Device::capture(),
             },
         )
     }
