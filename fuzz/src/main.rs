@@ -2,16 +2,14 @@
 //!
 //! Ends with 0 if nothing was found; else the input is kept, and how to run it again is shown.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use fuzz::mutate::mutated;
+use fuzz::attack::{Broken, Withstood, attack};
 use fuzz::targets::{self, TARGETS, Target};
 use peak_alloc::PeakAlloc;
-use reproducible_ops::random::Stream;
 use sha2::{Digest, Sha256};
 
 #[global_allocator]
@@ -50,7 +48,7 @@ fn main() -> Result<()> {
     std::panic::set_hook(Box::new(|_| ()));
     let mut broken = 0;
     for target in targets {
-        broken += usize::from(!fuzz(target, &command)?);
+        broken += usize::from(!holds(target, &command)?);
     }
     match broken {
         0 => Ok(()),
@@ -76,58 +74,24 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Target>> {
 }
 
 /// Whether a target held for its time.
-fn fuzz(target: &Target, command: &Command) -> Result<bool> {
-    let seeds = (target.seeds)();
-    let mut random = Stream::from_seed(target.name, command.seed);
+fn holds(target: &Target, command: &Command) -> Result<bool> {
     let end = Instant::now() + Duration::from_secs(command.seconds);
-    let (mut runs, mut peak) = (0u64, 0);
-    while Instant::now() < end {
-        let input = mutated(&seeds, &mut random);
-        runs += 1;
-        match tried(target, &input) {
-            Ok(memory) => peak = peak.max(memory),
-            Err(what) => {
-                let path = keep(&command.keep, target, &input)?;
-                let path = path.display();
-                println!("{:<14} {what}", target.name);
-                println!(
-                    "  again: cargo run -p fuzz -- {} --input {path}",
-                    target.name
-                );
-                return Ok(false);
-            }
+    let name = target.name;
+    match attack(target, command.seed, &MEMORY, |_| Instant::now() < end) {
+        Ok(Withstood { inputs, peak }) => {
+            let (kib, from) = (peak.div_ceil(1024), target.from);
+            println!("{name:<14} {inputs:>9} inputs held, at most {kib} KiB each; from {from}");
+            Ok(true)
         }
-    }
-    let (name, kib) = (target.name, peak.div_ceil(1024));
-    println!(
-        "{name:<14} {runs:>9} inputs held, at most {kib} KiB each; from {}",
-        target.from
-    );
-    Ok(true)
-}
-
-/// Runs one input; the bytes that it took at most, or what broke.
-fn tried(target: &Target, input: &[u8]) -> Result<usize, String> {
-    MEMORY.reset_peak_usage();
-    let before = MEMORY.current_usage();
-    let run = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
-    let memory = MEMORY.peak_usage().saturating_sub(before);
-    if let Err(panic) = run {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied());
-        return Err(format!(
-            "panicked: {}",
-            message.unwrap_or("without a message")
-        ));
-    }
-    match memory {
-        0.. if memory > target.memory => Err(format!(
-            "took {memory} bytes, at most {} are allowed",
-            target.memory
-        )),
-        _ => Ok(memory),
+        Err(Broken { input, what }) => {
+            let path = keep(&command.keep, target, &input)?;
+            println!("{name:<14} {what}");
+            println!(
+                "  again: cargo run -p fuzz -- {name} --input {}",
+                path.display()
+            );
+            Ok(false)
+        }
     }
 }
 

@@ -120,7 +120,7 @@ impl SwarmTrial {
         let peers = (0..spec.peers.len())
             .map(peer)
             .collect::<Result<Vec<_>>>()?;
-        let mut swarm = Swarm::new(peers, self.threads);
+        let mut swarm = Swarm::new(peers, self.threads)?;
         Simulation::new(spec, judge)?.run(&mut swarm);
         if let Some((peer, error)) = swarm.journal.failures.first() {
             bail!("peer {peer} failed: {error}");

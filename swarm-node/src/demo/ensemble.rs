@@ -53,7 +53,7 @@ pub(super) fn ensemble_accuracy(
     };
     let spec = plan.ensemble();
     let peers = context.peers(&spec, &judge, config, weights)?;
-    let mut listener = Listener(Swarm::new(peers, context.threads));
+    let mut listener = Listener(Swarm::new(peers, context.threads)?);
     let report = Simulation::new(spec, judge)?.run(&mut listener);
     refuse_failures(&mut listener.0)?;
     #[expect(

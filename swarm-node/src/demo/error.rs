@@ -50,7 +50,7 @@ pub enum DemoError {
         /// What became of the rewards until then.
         rewards: Box<RewardReport>,
     },
-    /// The threads of the controls.
+    /// The threads that peers learn on.
     #[error("the worker threads did not start: {0}; take fewer with --threads")]
     Workers(#[from] rayon::ThreadPoolBuildError),
     /// A demo without families.

@@ -48,7 +48,7 @@ impl DemoContext<'_> {
         let peers = self.peers(&spec, &judge, self.plan.learn.peer(mix), weights)?;
         let mut driver = Training {
             curves: vec![Vec::new(); peers.len()],
-            swarm: Swarm::new(peers, threads),
+            swarm: Swarm::new(peers, threads)?,
             context: self,
             rewards,
             results: BTreeMap::new(),

@@ -1,11 +1,12 @@
-//! Learning peers behind the simulator: each on a worker thread of its own turn.
+//! Learning peers behind the simulator, several at a time.
 //!
 //! Peers are independent between stages, so the number of threads changes time and nothing else.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use swarm_round::sim::{Driver, Job};
 use swarm_round::{Answers, Critiques, Decisions, RoundResult};
 
@@ -23,20 +24,26 @@ pub struct Journal {
 /// Peers of a simulation.
 pub struct Swarm {
     peers: Vec<Mutex<Peer>>,
-    threads: usize,
+    /// None works on the caller's thread. A pool of one thread would do the same, but a caller that
+    /// is a thread of another pool would meanwhile begin other work of that pool.
+    pool: Option<ThreadPool>,
     /// What happened so far.
     pub journal: Journal,
 }
 
 impl Swarm {
     /// A swarm whose peers work on up to `threads` threads.
-    pub fn new(peers: Vec<Peer>, threads: usize) -> Self {
-        let peers = peers.into_iter().map(Mutex::new).collect();
-        Self {
-            peers,
-            threads: threads.max(1),
+    ///
+    /// # Errors
+    /// The threads do not start.
+    pub fn new(peers: Vec<Peer>, threads: usize) -> Result<Self, ThreadPoolBuildError> {
+        let threads = threads.min(peers.len());
+        let pool = (threads > 1).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
+        Ok(Self {
+            peers: peers.into_iter().map(Mutex::new).collect(),
+            pool: pool.transpose()?,
             journal: Journal::default(),
-        }
+        })
     }
 
     /// Number of peers.
@@ -63,31 +70,16 @@ impl Swarm {
         peer_of: impl Fn(&T) -> usize + Sync,
         work: impl Fn(&T, &mut Peer) -> R + Sync,
     ) -> Vec<R> {
-        let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
-        let next = AtomicUsize::new(0);
-        let turn = || {
-            while let Some((item, result)) =
-                pair(items, &results, next.fetch_add(1, Ordering::Relaxed))
-            {
-                let peer = &self.peers[peer_of(item)];
-                // A peer that panicked ends the program once all threads have joined.
-                let mut peer = peer.lock().unwrap_or_else(PoisonError::into_inner);
-                *result.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(work(item, &mut peer));
-            }
+        let one = |item: &T| {
+            let peer = &self.peers[peer_of(item)];
+            // A peer that panicked ends the program once all threads are done.
+            let mut peer = peer.lock().unwrap_or_else(PoisonError::into_inner);
+            work(item, &mut peer)
         };
-        std::thread::scope(|scope| {
-            (0..self.threads.min(items.len())).for_each(|_| drop(scope.spawn(turn)))
-        });
-        #[expect(
-            clippy::expect_used,
-            reason = "the threads share one counter and end only when it has passed every item"
-        )]
-        results
-            .into_iter()
-            .map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner))
-            .map(|result| result.expect("invariant: every item was worked on"))
-            .collect()
+        match &self.pool {
+            Some(pool) => pool.install(|| items.par_iter().with_max_len(1).map(one).collect()),
+            None => items.iter().map(one).collect(),
+        }
     }
 
     /// Work of one stage; a failure is noted and leaves an empty result.
@@ -112,10 +104,6 @@ impl Swarm {
             }
         }
     }
-}
-
-fn pair<'a, T, R>(items: &'a [T], results: &'a [R], at: usize) -> Option<(&'a T, &'a R)> {
-    Some((items.get(at)?, results.get(at)?))
 }
 
 impl Driver for Swarm {

@@ -180,7 +180,7 @@ fn swarm(peers: u16, rounds: u64, threads: usize, config: PeerConfig) -> (Swarm,
         })
         .unwrap()
     });
-    let mut swarm = Swarm::new(peers.collect(), threads);
+    let mut swarm = Swarm::new(peers.collect(), threads).unwrap();
     Simulation::new(spec, judge).unwrap().run(&mut swarm);
     let digests = swarm.each(|_, peer| peer.trainer().params().unwrap().digest());
     (swarm, digests)
