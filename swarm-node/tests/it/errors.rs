@@ -187,7 +187,7 @@ fn a_malformed_recipe_names_the_line() {
             text.replace("model = \"nano\"", "model = \"nanno\""),
             "`nanno`",
         ),
-        (text.replace("[optimizer]", "[optimizer"), "recipe.toml:7"),
+        (text.replace("[optimizer]", "[optimizer"), "recipe.toml:8"),
     ];
     for (text, said) in cases {
         std::fs::write(&recipe, text).unwrap();
