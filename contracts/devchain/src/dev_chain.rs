@@ -154,8 +154,8 @@ impl DevChain {
     /// Mines empty blocks.
     ///
     /// # Errors
-    /// [`ChangeError::Blocks`] above [`MAX_MINED`](super::command::MAX_MINED); [`ChangeError::Journal`] if it cannot
-    /// be written down.
+    /// [`ChangeError::Blocks`] above [`MAX_MINED`](super::command::MAX_MINED);
+    /// [`ChangeError::Journal`] if it cannot be written down.
     pub fn mine(&self, count: u64) -> Result<(), ChangeError> {
         self.ledger.lock().mine(count, wall_clock())
     }

@@ -26,7 +26,7 @@
 //!     .connect_client(chain.client());
 //!
 //! // A contract that returns the time of its block: TIMESTAMP, then MSTORE and RETURN.
-//! let code = hex!("6008600c60003960086000f3" "4260005260206000f3");
+//! let code = hex!("6009600c60003960096000f3" "4260005260206000f3");
 //! let deployment = TransactionRequest::default().with_deploy_code(code);
 //! let receipt = provider.send_transaction(deployment).await?.get_receipt().await?;
 //! let contract = receipt.contract_address.ok_or("no contract")?;

@@ -153,7 +153,8 @@ impl Task {
         }
     }
 
-    /// The question of a generated task; tasks from datasets need [`Library::question`].
+    /// The question of a generated task; tasks from datasets need
+    /// [`Library::question`](crate::Library::question).
     pub fn question(&self) -> Result<Question, TaskError> {
         let family = self.family.generator().ok_or(TaskError::NoDataset {
             family: self.family,
