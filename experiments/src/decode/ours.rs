@@ -37,6 +37,7 @@ impl Decoding {
     pub fn first_logits(&mut self) -> Result<Vec<f32>> {
         self.step(&vec![FIRST_TOKEN; self.run.batch], self.run.start)?;
         let logits = self.session.read_words("logits")?;
+        self.session.advance();
         Ok(logits.into_iter().map(f32::from_bits).collect())
     }
 

@@ -134,7 +134,7 @@ impl Inputs {
             // Positions of the prompt are needed by every model, targets and the like only by
             // programs with that loss.
             if session.program().input_named(name).is_some() {
-                session.write_words(name, words.get(range.clone()).unwrap_or_default())?;
+                session.write_words(name, &words[range.clone()])?;
             }
         }
         for (name, word) in &self.scalars {
@@ -151,15 +151,12 @@ struct Channels<'a> {
 }
 
 impl Channels<'_> {
-    fn sample(&self, sequence: usize, completion: usize) -> Option<&Sample> {
-        self.batch.get(sequence)?.samples.get(completion)
+    fn sample(&self, slot: &Slot) -> &Sample {
+        &self.batch[slot.sequence].samples[slot.completion]
     }
 
     fn constant(&self, value: impl Fn(&Sample) -> f32) -> Vec<f32> {
-        self.packing.channel(|slot, _| {
-            self.sample(slot.sequence, slot.completion)
-                .map_or(0.0, &value)
-        })
+        self.packing.channel(|slot, _| value(self.sample(slot)))
     }
 
     fn per_token(
@@ -171,14 +168,9 @@ impl Channels<'_> {
         for sample in self.batch.iter().flat_map(|example| &example.samples) {
             check_length(name, told, sample, channel(sample))?;
         }
-        let at = |slot: &Slot, token: usize| {
-            channel(self.sample(slot.sequence, slot.completion)?)?
-                .get(token)
-                .copied()
-        };
-        Ok(self
-            .packing
-            .channel(|slot, token| at(slot, token).unwrap_or(UNTOLD)))
+        Ok(self.packing.channel(|slot, token| {
+            channel(self.sample(slot)).map_or(UNTOLD, |numbers| numbers[token])
+        }))
     }
 }
 

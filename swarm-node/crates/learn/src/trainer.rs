@@ -153,8 +153,7 @@ impl Trainer {
             }
             self.accumulation.advance();
         }
-        let loss = sums.get("loss").copied().unwrap_or(f32::NAN);
-        self.require_finite("the loss", loss)?;
+        self.require_finite("the loss", sums["loss"])?;
         Ok(sums)
     }
 
@@ -202,9 +201,13 @@ impl Trainer {
         learning_rate: f32,
         packing: &Packing,
     ) -> StepReport {
+        #[expect(clippy::expect_used, reason = "every objective's program has a loss")]
+        let loss = metrics
+            .remove("loss")
+            .expect("invariant: a step has a loss");
         StepReport {
             step: self.step - 1,
-            loss: metrics.remove("loss").unwrap_or(f32::NAN),
+            loss,
             grad_norm,
             learning_rate,
             tokens: packing.token_count(),

@@ -76,7 +76,7 @@ impl Batch<'_> {
         let tokens = &self.prompt(row).tokens;
         Live {
             place,
-            token: tokens.last().copied().unwrap_or_default(),
+            token: tokens[tokens.len() - 1],
             position: tokens.len() - 1,
         }
     }
