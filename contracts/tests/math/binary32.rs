@@ -7,6 +7,8 @@ use crate::random::Random;
 use Binary32Harness::{addCall, divCall, fmaCall, mulCall, sqrtCall, subCall};
 use alloy::sol;
 use alloy::sol_types::SolCall;
+use reproducible_ops::conformance::vectors;
+use reproducible_ops::program::Elementwise;
 use reproducible_ops::scalar;
 use revm::primitives::Bytes;
 
@@ -179,8 +181,8 @@ where
         Contract::deploy(&Binary32Harness::BYTECODE)
     }
 
-    /// Every pair of edge values (or every one, for a function of one operand), then equal shares
-    /// of the families.
+    /// Every pair of edge values (or every one, for a function of one operand), the operator table's
+    /// vectors, then equal shares of the families.
     fn cases(&self) -> Vec<Operands> {
         let mut random = Random(0x5eed);
         let edges = operands::edges();
@@ -189,10 +191,24 @@ where
             .iter()
             .flat_map(|&a| seconds.iter().map(move |&b| [a, b, a ^ b]));
         let mut cases: Vec<Operands> = pairs.collect();
+        cases.extend(self.table_cases());
         for family in self.families {
             cases.extend((0..DRAWS.div_ceil(self.families.len())).map(|_| family(&mut random)));
         }
         cases
+    }
+
+    /// The vectors of the operator of this name; fma is part of others and has none.
+    fn table_cases(&self) -> Vec<Operands> {
+        let row = Elementwise::ALL.iter().find(|row| row.name() == self.name);
+        let vectors = row.into_iter().flat_map(|&row| vectors(row, BATCH));
+        vectors
+            .map(|vector| {
+                let mut operands = [0; 3];
+                operands[..self.arity].copy_from_slice(&vector.operands);
+                operands
+            })
+            .collect()
     }
 
     /// Stops at the first case in which the contract's bits are not those of the law.
@@ -227,6 +243,18 @@ where
             ];
             (bits[0] != bits[1]).then_some((*case, bits))
         })
+    }
+}
+
+/// The operator table has the names under which its vectors are looked up here.
+#[test]
+fn the_operator_table_has_vectors_for_the_contract_s_operations() {
+    for name in ["add", "sub", "mul", "div", "sqrt"] {
+        let row = Elementwise::ALL.iter().find(|row| row.name() == name);
+        assert!(
+            row.is_some_and(|&row| vectors(row, 1).next().is_some()),
+            "{name}"
+        );
     }
 }
 

@@ -99,6 +99,7 @@ impl fmt::Display for Kind {
     /// What is allowed, for messages: `a whole number from 1 to 16`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Integer(min, i64::MAX) => write!(f, "a whole number, {min} or more"),
             Self::Integer(min, max) => write!(f, "a whole number from {min} to {max}"),
             Self::Number(min, max) => write!(f, "a number from {min} to {max}"),
             Self::Boolean => f.write_str("true or false"),
