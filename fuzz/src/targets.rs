@@ -30,16 +30,6 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-const KINDS: [Kind; 7] = [
-    Kind::Number,
-    Kind::Fraction,
-    Kind::List,
-    Kind::Symbols,
-    Kind::Numeral,
-    Kind::Truth,
-    Kind::Weekday,
-];
-
 const MIB: usize = 1 << 20;
 
 /// Every decoder, by name.
@@ -203,7 +193,7 @@ fn payload(bytes: &[u8]) {
 
 fn answer(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let Some(canonical) = kind.canonical(&text) else {
             continue;
         };

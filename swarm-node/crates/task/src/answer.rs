@@ -142,6 +142,17 @@ impl fmt::Display for Answer {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Number,
+        Self::Fraction,
+        Self::List,
+        Self::Symbols,
+        Self::Numeral,
+        Self::Truth,
+        Self::Weekday,
+    ];
+
     /// The canonical text of the answer in `text`, or none where there is no answer of this kind.
     ///
     /// ```
@@ -284,16 +295,6 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 7] = [
-        Kind::Number,
-        Kind::Fraction,
-        Kind::List,
-        Kind::Symbols,
-        Kind::Numeral,
-        Kind::Truth,
-        Kind::Weekday,
-    ];
-
     #[test]
     fn decoration_does_not_change_an_answer() {
         let gold = Answer::integer(1080);
@@ -358,7 +359,7 @@ mod tests {
     proptest! {
         #[test]
         fn reading_never_panics_and_is_idempotent(text in any::<String>()) {
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 if let Some(read) = kind.canonical(&text) {
                     prop_assert_eq!(kind.canonical(&read), Some(read.clone()));
                 }
@@ -367,7 +368,7 @@ mod tests {
 
         #[test]
         fn near_answers_never_panic(text in "[-+0-9,./#a-f$ \\[\\]\u{2212}\n]{0,40}") {
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 if let Some(read) = kind.canonical(&text) {
                     prop_assert_eq!(kind.canonical(&read), Some(read.clone()));
                 }
