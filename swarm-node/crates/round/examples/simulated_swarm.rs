@@ -1,7 +1,7 @@
 //! Six peers play three rounds; the last one is hostile and answers everything wrongly.
 //!
 //! `cargo run -p swarm-round --example simulated_swarm` prints for each round how many honest peers
-//! computed which digest and whether it settled, and at the end what everybody earned. Everything
+//! agree on which digest, and at the end what everybody earned. Everything
 //! is computed from the seed, so it prints the same on every machine.
 
 use std::error::Error;
@@ -27,12 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (number, round) in &report.rounds {
         for (digest, peers) in &round.digests {
             let digest = &hex(digest)[..16];
-            let settled = if round.is_settled() {
-                "settled"
-            } else {
-                "not settled"
-            };
-            println!("round {number}: {peers} honest peers computed {digest}, {settled}");
+            println!("round {number}: {peers} honest peers agree on {digest}");
         }
     }
     println!();

@@ -31,6 +31,11 @@ pub const MAX_GROUP_BYTES: usize = 60_000;
 /// Most topics: a member's topics are the bits of a `u64`.
 pub const MAX_TOPICS: u16 = 64;
 
+/// Most rounds of an epoch; bounds what is remembered of past rounds.
+pub const MAX_EPOCH: u32 = 10_000;
+/// Most voters of a round: every member that a roster holds.
+pub const MAX_SEATS: u16 = 4096;
+
 /// The name of a swarm: SHA-256 of its canonical configuration.
 pub type SwarmId = [u8; 32];
 
@@ -54,6 +59,31 @@ pub struct SwarmConfig {
     pub windows: Windows,
     /// Sizes of the game.
     pub game: Game,
+    /// How members agree on what counts.
+    #[serde(default)]
+    pub agreement: Agreement,
+}
+
+/// How members agree on what counts in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agreement {
+    /// Rounds of an epoch: who was present in one votes in the epoch after the next.
+    pub rounds_per_epoch: u32,
+    /// Most voters of a round; if more are present, this many seats are drawn by stake. Fewer seats
+    /// cost less and bear less: a third of 64 seats is hostile in one round of 190,000 where one
+    /// member in eight is, of 200 where one in five is, of 4 where three in ten are.
+    pub seats: u16,
+}
+
+impl Default for Agreement {
+    /// Epochs of twenty rounds, in which everybody votes.
+    fn default() -> Self {
+        Self {
+            rounds_per_epoch: 20,
+            seats: MAX_SEATS,
+        }
+    }
 }
 
 /// Lengths of the seven windows of a round, in milliseconds, in their order.
@@ -226,6 +256,7 @@ impl SwarmConfig {
         for length in self.windows.lengths() {
             in_range("windows", length.into(), 1, u32::MAX.into())?;
         }
+        self.agreement.validate()?;
         self.game.validate()
     }
 
@@ -253,9 +284,11 @@ impl SwarmConfig {
 
     /// The one byte string that stands for this configuration: a format version, then every field
     /// in declaration order, texts as a little-endian `u32` length and their bytes, numbers
-    /// little-endian.
+    /// little-endian. `agreement` is left out, in format 2, where it says nothing particular, so
+    /// that swarms from before have kept their names.
     pub fn canonical(&self) -> Vec<u8> {
-        let mut out = vec![2];
+        let particular = self.agreement != Agreement::default();
+        let mut out = vec![if particular { 3 } else { 2 }];
         for (_, text) in self.texts() {
             out.extend((text.len() as u32).to_le_bytes());
             out.extend(text.as_bytes());
@@ -268,6 +301,10 @@ impl SwarmConfig {
                 .flat_map(u32::to_le_bytes),
         );
         self.game.write(&mut out);
+        if particular {
+            out.extend(self.agreement.rounds_per_epoch.to_le_bytes());
+            out.extend(self.agreement.seats.to_le_bytes());
+        }
         out
     }
 
@@ -276,6 +313,14 @@ impl SwarmConfig {
         Hasher::new("swarm-config")
             .bytes(&self.canonical())
             .finish()
+    }
+}
+
+impl Agreement {
+    fn validate(&self) -> Result<(), SwarmConfigError> {
+        let rounds = self.rounds_per_epoch.into();
+        in_range("agreement.rounds_per_epoch", rounds, 1, MAX_EPOCH.into())?;
+        in_range("agreement.seats", self.seats.into(), 1, MAX_SEATS.into())
     }
 }
 

@@ -25,9 +25,8 @@
 //! let simulation = Simulation::new(toy::spec(peers, rounds, seed), Arc::new(ToyJudge))?;
 //! let report = simulation.run(&mut ToyDriver::new(65, seed));
 //!
-//! // In every round all peers computed one digest, and attested it.
-//! assert!(report.rounds.values().all(|round| round.digests.len() == 1));
-//! assert_eq!(report.settled(), 2);
+//! // In every round all peers agreed on what counts, and computed one result.
+//! assert_eq!(report.agreed(), 2);
 //! # Ok::<(), swarm_round::sim::run::SimulationError>(())
 //! ```
 //! `examples/simulated_swarm.rs` adds a hostile member and prints what everybody earned.
@@ -47,6 +46,7 @@
 //! A registration reaches the core as [`Input::Register`]; whether it came from a chain or from a
 //! signed hello is the network's business.
 
+pub mod agreement;
 pub mod allowance;
 pub mod assign;
 pub mod clip;
@@ -57,6 +57,7 @@ pub mod config;
 pub mod envelope;
 pub mod membership;
 pub mod message_log;
+mod outbox;
 pub mod payload;
 pub mod phase;
 pub mod question;
@@ -71,6 +72,7 @@ pub mod transcript;
 pub mod vote_record;
 pub mod work;
 
+pub use agreement::DecidedRound;
 pub use allowance::Link;
 pub use completion::{LogProb, SharedCompletion};
 pub use config::{Game, SwarmConfig, SwarmConfigError, SwarmId, Weighting, Windows};
@@ -79,7 +81,7 @@ pub use payload::Stage;
 pub use question::{Judge, RoundQuestion};
 pub use rejection::{Rejection, Withheld};
 pub use resolve::{MemberScore, RoundResult, resolve};
-pub use state::{Core, CoreSetup, Input, Output, Settlement};
+pub use state::{Core, CoreSetup, Input, Output};
 pub use tally::{Choice, Choices, Mark, QuestionTally};
 pub use transcript::{RoundPlan, Transcript};
 pub use work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions, StageTask, Work};

@@ -8,21 +8,27 @@
 //! ```
 //! A place is (member, kind, slot). The first properly signed message takes it; a different one is
 //! an *equivocation*: both are kept as [`Evidence`], neither counts, and the place stays closed. A
-//! message with a valid signature takes its place even when its content is bad, so that what counts
-//! never depends on the order of arrival.
+//! message with a valid signature takes its place even when its content is bad, so that what is
+//! there never depends on the order of arrival.
+//!
+//! A message that comes after its window takes its place, too: it is proof of a contradiction, and
+//! what it says may be needed, if the members agree that it counts. To this node it says nothing:
+//! only what came in time is in the [`MessageLog::transcript`] from which it works, and in its
+//! receipt.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use swarm_identity::digest::Digest32;
 use swarm_identity::key::{PeerId, SignatureMemo};
 
+use crate::agreement::MessagePlace;
 use crate::codec::{self, Text};
 use crate::config::Game;
 use crate::envelope::Envelope;
 use crate::membership::MemberIndex;
-use crate::payload::{Attest, CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
+use crate::payload::{CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
 use crate::rejection::Rejection;
 use crate::seal::{SealContext, split_salt};
 use crate::transcript::{RoundPlan, Transcript};
@@ -59,7 +65,26 @@ impl From<Rejection> for Refusal {
 /// What is known of a place.
 enum Entry {
     One(Arc<[u8]>),
-    Contradicted,
+    Contradicted(Box<Evidence>),
+}
+
+impl Entry {
+    /// The message that came first.
+    fn first(&self) -> &Arc<[u8]> {
+        match self {
+            Self::One(bytes) => bytes,
+            Self::Contradicted(evidence) => &evidence.first,
+        }
+    }
+}
+
+/// Whether a message came before its window was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// It did.
+    InTime,
+    /// It did not.
+    Late,
 }
 
 /// The state of a round's messages.
@@ -68,7 +93,10 @@ pub struct MessageLog {
     entries: HashMap<(MemberIndex, Kind, u16), Entry>,
     seals: HashMap<(Stage, u16, MemberIndex), Digest32>,
     transcript: Transcript,
-    attests: BTreeMap<MemberIndex, Digest32>,
+    /// Places with a valid message that came in time.
+    held: BTreeSet<MessagePlace>,
+    /// Places at which a member contradicted itself.
+    contradicted: BTreeSet<MessagePlace>,
 }
 
 impl MessageLog {
@@ -80,7 +108,8 @@ impl MessageLog {
             entries: HashMap::new(),
             seals: HashMap::new(),
             transcript,
-            attests: BTreeMap::new(),
+            held: BTreeSet::new(),
+            contradicted: BTreeSet::new(),
         }
     }
 
@@ -94,9 +123,34 @@ impl MessageLog {
         &self.transcript
     }
 
-    /// The digests that members attested.
-    pub fn attests(&self) -> &BTreeMap<MemberIndex, Digest32> {
-        &self.attests
+    /// The places whose message is valid, uncontradicted and came in time.
+    pub fn held(&self) -> &BTreeSet<MessagePlace> {
+        &self.held
+    }
+
+    /// The places at which a member contradicted itself.
+    pub fn contradicted(&self) -> &BTreeSet<MessagePlace> {
+        &self.contradicted
+    }
+
+    /// True if the message of a place is here, whatever it says.
+    pub fn contains(&self, place: MessagePlace) -> bool {
+        self.entry(place).is_some()
+    }
+
+    /// The messages of a place: both, where they contradict each other.
+    pub fn messages(&self, place: MessagePlace) -> Vec<Arc<[u8]>> {
+        match self.entry(place) {
+            None => Vec::new(),
+            Some(Entry::One(bytes)) => vec![bytes.clone()],
+            Some(Entry::Contradicted(evidence)) => {
+                vec![evidence.first.clone(), evidence.second.clone()]
+            }
+        }
+    }
+
+    fn entry(&self, place: MessagePlace) -> Option<&Entry> {
+        self.entries.get(&(place.member, place.kind, place.slot))
     }
 
     /// The sender's index.
@@ -120,11 +174,11 @@ impl MessageLog {
     ///
     /// # Errors
     /// [`Rejection::Duplicate`].
-    pub fn duplicate(&self, member: MemberIndex, envelope: &Envelope<'_>) -> Result<(), Rejection> {
+    fn duplicate(&self, member: MemberIndex, envelope: &Envelope<'_>) -> Result<(), Rejection> {
         let place = (member, envelope.header.kind, envelope.header.slot);
         let is_new = match self.entries.get(&place) {
             None => true,
-            Some(Entry::Contradicted) => false,
+            Some(Entry::Contradicted(_)) => false,
             Some(Entry::One(bytes)) => {
                 Envelope::parse(bytes).is_ok_and(|known| known.payload != envelope.payload)
             }
@@ -139,7 +193,7 @@ impl MessageLog {
     ///
     /// # Errors
     /// [`Rejection::NotAssigned`].
-    pub fn assigned(&self, member: MemberIndex, kind: Kind, slot: u16) -> Result<(), Rejection> {
+    fn assigned(&self, member: MemberIndex, kind: Kind, slot: u16) -> Result<(), Rejection> {
         let fits = match kind.reveals() {
             Some(stage) => self.plan.assignment.contains(stage, slot, member),
             None => slot == STAGE_SLOT,
@@ -149,6 +203,18 @@ impl MessageLog {
         } else {
             Err(Rejection::NotAssigned)
         }
+    }
+
+    /// The place of a message, if its member is assigned to it and its place has room.
+    ///
+    /// # Errors
+    /// [`Rejection::NotMember`], [`Rejection::Duplicate`] or [`Rejection::NotAssigned`].
+    pub fn check(&self, envelope: &Envelope<'_>) -> Result<MessagePlace, Rejection> {
+        let member = self.member(envelope)?;
+        self.duplicate(member, envelope)?;
+        let (kind, slot) = (envelope.header.kind, envelope.header.slot);
+        self.assigned(member, kind, slot)?;
+        Ok(MessagePlace { kind, slot, member })
     }
 
     /// True if the member signed the message.
@@ -175,72 +241,148 @@ impl MessageLog {
         member: MemberIndex,
         envelope: &Envelope<'_>,
         bytes: &Arc<[u8]>,
+        timing: Timing,
     ) -> Result<(), Refusal> {
-        let (kind, slot) = (envelope.header.kind, envelope.header.slot);
-        if let Some(entry) = self.entries.get_mut(&(member, kind, slot)) {
-            let Entry::One(first) = std::mem::replace(entry, Entry::Contradicted) else {
-                return Err(Rejection::Duplicate.into());
-            };
-            self.strike(member, kind, slot);
-            return Err(Refusal {
-                reason: Rejection::Equivocation,
-                evidence: Some(Box::new(Evidence {
+        let place = MessagePlace {
+            kind: envelope.header.kind,
+            slot: envelope.header.slot,
+            member,
+        };
+        match self.entry(place) {
+            Some(Entry::One(first)) => {
+                let evidence = Evidence {
                     peer: envelope.header.peer,
-                    first,
+                    first: first.clone(),
                     second: bytes.clone(),
-                })),
-            });
-        }
-        self.entries
-            .insert((member, kind, slot), Entry::One(bytes.clone()));
-        Ok(self.content(member, kind, slot, envelope.payload)?)
-    }
-
-    /// Takes back what a contradicted message said, and counts the contradiction.
-    fn strike(&mut self, member: MemberIndex, kind: Kind, slot: u16) {
-        *self.transcript.equivocations.entry(member).or_insert(0) += 1;
-        match kind {
-            Kind::ShareReveal => drop(self.transcript.shares.remove(&(slot, member))),
-            Kind::CritiqueReveal => drop(self.transcript.critiques.remove(&(slot, member))),
-            Kind::DecideReveal => drop(self.transcript.decisions.remove(&(slot, member))),
-            Kind::Attest => drop(self.attests.remove(&member)),
-            Kind::ShareSeal | Kind::CritiqueSeal | Kind::DecideSeal => {
-                self.seals
-                    .retain(|(stage, _, other), _| (stage.seal(), *other) != (kind, member));
+                };
+                Err(self.contradict(place, evidence))
             }
+            Some(Entry::Contradicted(_)) => Err(Rejection::Duplicate.into()),
+            None => Ok(self.enter(place, envelope.payload, bytes, timing)?),
         }
     }
 
-    fn content(
+    fn enter(
         &mut self,
-        member: MemberIndex,
-        kind: Kind,
-        slot: u16,
+        place: MessagePlace,
         payload: &[u8],
+        bytes: &Arc<[u8]>,
+        timing: Timing,
     ) -> Result<(), Rejection> {
-        if let Some(stage) = kind.seals() {
-            return self.seals_of(stage, member, payload);
+        let key = (place.member, place.kind, place.slot);
+        self.entries.insert(key, Entry::One(bytes.clone()));
+        if timing == Timing::InTime {
+            self.content(place, payload)?;
+            self.held.insert(place);
         }
-        let place = (slot, member);
-        match kind.reveals() {
-            Some(stage @ Stage::Share) => {
-                let group = self.opened(stage, place, payload)?;
+        Ok(())
+    }
+
+    /// Closes a place with the proof that its member said two things.
+    fn contradict(&mut self, place: MessagePlace, evidence: Evidence) -> Refusal {
+        let key = (place.member, place.kind, place.slot);
+        let evidence = Box::new(evidence);
+        self.entries.insert(key, Entry::Contradicted(evidence.clone()));
+        self.contradicted.insert(place);
+        self.held.remove(&place);
+        self.strike(place);
+        Refusal {
+            reason: Rejection::Equivocation,
+            evidence: Some(evidence),
+        }
+    }
+
+    /// What counts if these places count and those are struck, from the messages that are here.
+    /// Whatever does not fit its seal, or is no content, is absent.
+    ///
+    /// # Errors
+    /// The places whose messages are not here.
+    pub fn assemble(
+        &self,
+        counted: &BTreeSet<MessagePlace>,
+        struck: &[MessagePlace],
+    ) -> Result<Transcript, Vec<MessagePlace>> {
+        if *counted == self.held && self.contradicted.iter().eq(struck) {
+            return Ok(self.transcript.clone());
+        }
+        let missing = counted.iter().filter(|place| !self.contains(**place));
+        let missing: Vec<_> = missing.copied().collect();
+        match missing.is_empty() {
+            true => Ok(self.read_again(counted, struck)),
+            false => Err(missing),
+        }
+    }
+
+    /// Reads the messages of these places into an empty log: seals first, as places are ordered.
+    fn read_again(&self, counted: &BTreeSet<MessagePlace>, struck: &[MessagePlace]) -> Transcript {
+        let mut log = Self::new(self.plan.clone());
+        for place in counted {
+            let message = self.entry(*place).map(Entry::first);
+            if let Some(Ok(envelope)) = message.map(|bytes| Envelope::parse(bytes)) {
+                // Bad content counts as none, for everybody alike.
+                let _ = log.content(*place, envelope.payload);
+            }
+        }
+        struck.iter().for_each(|place| log.count_contradiction(*place));
+        log.transcript
+    }
+
+    fn count_contradiction(&mut self, place: MessagePlace) {
+        *self.transcript.equivocations.entry(place.member).or_insert(0) += 1;
+    }
+
+    /// Takes back what a contradicted message said, and counts the contradiction. Without its seals,
+    /// a stage of a member says nothing.
+    fn strike(&mut self, place: MessagePlace) {
+        self.count_contradiction(place);
+        if place.kind.reveals().is_some() {
+            return self.take_back(place);
+        }
+        self.seals.retain(|(stage, _, member), _| {
+            (stage.seal(), *member) != (place.kind, place.member)
+        });
+        let opened = |other: &MessagePlace| {
+            let stage = other.kind.reveals().map(Stage::seal);
+            stage == Some(place.kind) && other.member == place.member
+        };
+        let reveals: Vec<_> = self.held.iter().copied().filter(opened).collect();
+        for reveal in reveals {
+            self.held.remove(&reveal);
+            self.take_back(reveal);
+        }
+    }
+
+    fn take_back(&mut self, place: MessagePlace) {
+        let key = (place.slot, place.member);
+        match place.kind.reveals() {
+            Some(Stage::Share) => drop(self.transcript.shares.remove(&key)),
+            Some(Stage::Critique) => drop(self.transcript.critiques.remove(&key)),
+            Some(Stage::Decide) => drop(self.transcript.decisions.remove(&key)),
+            None => {}
+        }
+    }
+
+    fn content(&mut self, place: MessagePlace, payload: &[u8]) -> Result<(), Rejection> {
+        if let Some(stage) = place.kind.seals() {
+            return self.seals_of(stage, place.member, payload);
+        }
+        let stage = place.kind.reveals().ok_or(Rejection::Kind)?;
+        let key = (place.slot, place.member);
+        match stage {
+            Stage::Share => {
+                let group = self.opened(stage, key, payload)?;
                 self.bounded(&group)?;
-                self.transcript.shares.insert(place, group);
+                self.transcript.shares.insert(key, group);
             }
-            Some(stage @ Stage::Critique) => {
-                let critique: Critique = self.opened(stage, place, payload)?;
+            Stage::Critique => {
+                let critique: Critique = self.opened(stage, key, payload)?;
                 self.fits(critique.endorsed.iter().chain([&critique.reason]))?;
-                self.transcript.critiques.insert(place, critique);
+                self.transcript.critiques.insert(key, critique);
             }
-            Some(stage @ Stage::Decide) => {
-                let decision: Decision = self.opened(stage, place, payload)?;
+            Stage::Decide => {
+                let decision: Decision = self.opened(stage, key, payload)?;
                 self.fits([&decision.answer, &decision.foreseen].into_iter())?;
-                self.transcript.decisions.insert(place, decision);
-            }
-            None => {
-                let attest: Attest = decoded(payload)?;
-                self.attests.insert(member, attest.digest);
+                self.transcript.decisions.insert(key, decision);
             }
         }
         Ok(())

@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | share, critique, decide *seal* | [`STAGE_SLOT`] | [`Seals`]: one seal per assigned question |
 //! | share, critique, decide *reveal* | the question's | 32 bytes of salt, then [`CompletionGroup`], [`Critique`] or [`Decision`] |
-//! | attest | [`STAGE_SLOT`] | [`Attest`] |
+//! | receipt | [`STAGE_SLOT`] | [`Receipt`](crate::agreement::Receipt) |
+//! | proposal, prevote, precommit | the ballot | [`Proposal`](crate::agreement::Proposal), [`Vote`](crate::agreement::Vote) |
 //!
 //! Seals go out in one message per stage, reveals in one message per question, so that a reveal of
-//! long answers fits.
+//! long answers fits. The last four kinds are the members' agreement on what counts.
 
 use serde::{Deserialize, Serialize};
 use swarm_identity::digest::Digest32;
@@ -55,7 +56,9 @@ impl Stage {
 }
 
 /// What a message is; its number on the wire is the discriminant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[repr(u8)]
 pub enum Kind {
     /// Seals of answers.
@@ -70,20 +73,38 @@ pub enum Kind {
     DecideSeal = 5,
     /// A decision.
     DecideReveal = 6,
-    /// The digest of the member's result.
-    Attest = 7,
+    /// Which messages a member had in time.
+    Receipt = 7,
+    /// What counts, as the proposer of a ballot proposes it.
+    Proposal = 8,
+    /// A member's first vote in a ballot.
+    Prevote = 9,
+    /// A member's second vote in a ballot.
+    Precommit = 10,
 }
 
 impl Kind {
     /// All kinds in the order of their windows.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::ShareSeal,
         Self::ShareReveal,
         Self::CritiqueSeal,
         Self::CritiqueReveal,
         Self::DecideSeal,
         Self::DecideReveal,
-        Self::Attest,
+        Self::Receipt,
+        Self::Proposal,
+        Self::Prevote,
+        Self::Precommit,
+    ];
+    /// The kinds that have places in a receipt, in the order of their windows.
+    pub const CONTENT: [Self; 6] = [
+        Self::ShareSeal,
+        Self::ShareReveal,
+        Self::CritiqueSeal,
+        Self::CritiqueReveal,
+        Self::DecideSeal,
+        Self::DecideReveal,
     ];
 
     /// The kind with this number on the wire.
@@ -91,7 +112,13 @@ impl Kind {
         Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
 
-    /// The only window in which the kind is accepted.
+    /// True for the kinds by which members agree on what counts. They are accepted until their
+    /// round is decided.
+    pub fn is_agreement(self) -> bool {
+        self.window() == Window::Settle
+    }
+
+    /// The window in which the kind is accepted; for agreement the first one.
     pub fn window(self) -> Window {
         match self {
             Self::ShareSeal => Window::ShareSeal,
@@ -100,7 +127,7 @@ impl Kind {
             Self::CritiqueReveal => Window::CritiqueReveal,
             Self::DecideSeal => Window::DecideSeal,
             Self::DecideReveal => Window::DecideReveal,
-            Self::Attest => Window::Settle,
+            Self::Receipt | Self::Proposal | Self::Prevote | Self::Precommit => Window::Settle,
         }
     }
 
@@ -149,13 +176,6 @@ pub struct Decision {
     pub foreseen: Text,
 }
 
-/// A member's result of the round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attest {
-    /// Digest of the round result.
-    pub digest: Digest32,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +186,7 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::from_wire(kind as u8), Some(kind));
         }
-        assert_eq!((Kind::from_wire(0), Kind::from_wire(8)), (None, None));
+        assert_eq!((Kind::from_wire(0), Kind::from_wire(11)), (None, None));
         for stage in Stage::ALL {
             assert_eq!(stage.seal().seals(), Some(stage));
             assert_eq!(stage.reveal().reveals(), Some(stage));
@@ -206,6 +226,5 @@ mod tests {
             bytes(encode(&seals)),
             [&[1, 251, 44, 1][..], &[7; 32]].concat()
         );
-        assert_eq!(bytes(encode(&Attest { digest: [9; 32] })), [9; 32]);
     }
 }

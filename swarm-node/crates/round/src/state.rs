@@ -3,10 +3,14 @@
 //! ```text
 //!            Register ─┐                    ┌─► Sign(place, digest) through the sign-once table
 //!   Tick(now) ─────────┤                    ├─► Broadcast(envelope)
-//!   Envelope(bytes) ───┤  Core::handle(now) ├─► Need(task)         to the model
-//!   Work(answers, …) ──┤                    ├─► Resolved(result)   to the learner
-//!   Signed, Refused ───┘                    ├─► Settled(…)         to the chain
-//!                                           └─► Rejected / Withheld / Evidence / Missed / Entered
+//!   Envelope(bytes) ───┤  Core::handle(now) ├─► Need(task)          to the model
+//!   Work(answers, …) ──┤                    ├─► Decided(round)      to archive, learner and chain
+//!   Signed, Refused ───┤                    ├─► Ask(want), Send(…)  from and to peers
+//!   Asked, Adopt ──────┘                    └─► Rejected / Withheld / Evidence / Missed / Entered
+//! ```
+//! ```text
+//! window:  ShareSeal … DecideReveal │ Settle │ ShareSeal …        of the next round
+//!          ActiveRound              │ Progress ────────► decided  beside it
 //! ```
 //! Same inputs, same outputs: no socket, disk, wall clock or randomness. A node's salts derive from
 //! its key, so that it seals the same content to the same bytes.
@@ -18,17 +22,18 @@
 //! comes when the window is over, the message is [withheld](Output::Withheld) and the node is
 //! silent in that place, like a member that said nothing.
 //!
-//! All queues are bounded; see `allowance`, `codec` and `config` for the limits. A message published
-//! at the very end of a window may reach some nodes in time and others late. Their results then
-//! differ, which attestations show: without more than two thirds of the stake behind one digest a
-//! round is not settled.
+//! All queues are bounded; see `allowance`, `codec` and `config` for the limits. What counts in a
+//! round the members [agree](crate::agreement) on, beside the rounds that follow; a node with
+//! [`MAX_UNDECIDED`] rounds open begins no new one.
+//!
+//! A restarted core votes in no round that began before: what it was bound by is gone. It adopts
+//! those rounds when the others have decided them.
 
 mod active;
 mod early;
 mod interface;
-mod outbox;
-mod settlement;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use swarm_identity::Place;
@@ -37,17 +42,25 @@ use swarm_identity::key::SignatureBytes;
 use self::active::ActiveRound;
 use self::early::EarlyMessages;
 pub use self::interface::{CoreSetup, Input, Output};
-pub use self::settlement::Settlement;
+use crate::agreement::{
+    Act, AdoptError, DecidedRound, Decision, History, Progress, Surroundings, Times, Want, Wanted,
+};
 use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
 use crate::config::{SwarmConfigError, SwarmId};
 use crate::envelope::{Envelope, EnvelopeError, UnsignedEnvelope};
 use crate::membership::Member;
-use crate::message_log::Refusal;
+use crate::message_log::{Refusal, Timing};
 use crate::phase::{self, Phase};
 use crate::rejection::{Counters, Rejection, Withheld};
+use crate::resolve::resolve;
 use crate::transcript::RoundPlan;
 use crate::work::Work;
+
+/// Rounds that may be undecided at a time.
+pub const MAX_UNDECIDED: usize = 64;
+/// Missing rounds that are asked for at a time.
+const MISSING: usize = 16;
 
 /// The state of one node.
 pub struct Core {
@@ -55,8 +68,13 @@ pub struct Core {
     swarm: SwarmId,
     clock: Clock,
     now: Millis,
-    /// The round in progress; `None` while the node waits for one.
+    /// Where the node stands; `None` while it waits for a round.
+    position: Option<Position>,
+    /// The round whose windows are open.
     active: Option<ActiveRound>,
+    /// Rounds whose windows are over, until they are decided.
+    open: BTreeMap<Round, Progress>,
+    history: History,
     /// First round that the node may still take part in.
     next_round: Round,
     early: EarlyMessages,
@@ -76,7 +94,10 @@ impl Core {
             next_round: clock.first_whole_round(now),
             clock,
             now,
+            position: None,
             active: None,
+            open: BTreeMap::new(),
+            history: History::new(setup.config.agreement),
             early: EarlyMessages::default(),
             counters: Counters::default(),
             setup,
@@ -85,13 +106,22 @@ impl Core {
 
     /// The node's phase.
     pub fn phase(&self) -> Phase {
-        let active = self.active.as_ref();
-        active.map_or(Phase::Waiting, |active| Phase::In(active.position().window))
+        self.position.map_or(Phase::Waiting, |at| Phase::In(at.window))
     }
 
     /// The round in progress.
     pub fn round(&self) -> Option<Round> {
-        self.active.as_ref().map(ActiveRound::round)
+        self.position.map(|at| at.round)
+    }
+
+    /// The decided rounds, as far as votes depend on them.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The rounds whose windows are over and that are not decided here.
+    pub fn undecided(&self) -> impl Iterator<Item = Round> + '_ {
+        self.open.keys().copied()
     }
 
     /// Message counts since the start.
@@ -111,7 +141,9 @@ impl Core {
 
     /// When the node wants its next [`Input::Tick`].
     pub fn next_tick(&self) -> Millis {
-        self.clock.next_boundary(self.now)
+        let open = self.open.values().map(Progress::next_tick);
+        let next = open.fold(self.clock.next_boundary(self.now), Millis::min);
+        next.max(self.now.saturating_add(1))
     }
 
     /// Takes an input at a time. Time that runs backwards is held at the latest time seen.
@@ -128,7 +160,10 @@ impl Core {
             Input::Register(member) => self.register(member, &mut out),
             Input::Signed(place, signature) => self.signed(&place, &signature, &mut out),
             Input::Refused(place) => self.refused(&place, &mut out),
+            Input::Asked(link, want) => self.asked(link, &want, &mut out),
+            Input::Adopt(round) => self.adopt(&round, &mut out),
         }
+        self.decide(&mut out);
         self.count(&out);
         out
     }
@@ -157,7 +192,7 @@ impl Core {
 
 // Phases.
 impl Core {
-    /// Visits every phase up to the present.
+    /// Visits every phase up to the present, and lets open rounds go on.
     fn advance(&mut self, out: &mut Vec<Output>) {
         // Nothing happens before genesis.
         let Some(now) = self.clock.at(self.now) else {
@@ -171,12 +206,15 @@ impl Core {
             );
             self.enter(to, now, out);
         }
+        self.tick_open(out);
     }
 
     fn next_phase(&self, now: Position) -> Option<Phase> {
-        let may_begin = now.window == Window::ShareSeal && now.round >= self.next_round;
+        let has_room = self.open.len() < MAX_UNDECIDED;
+        let may_begin =
+            now.window == Window::ShareSeal && now.round >= self.next_round && has_room;
         let begin = may_begin.then_some(Phase::In(Window::ShareSeal));
-        match self.active.as_ref().map(ActiveRound::position) {
+        match self.position {
             None => begin,
             Some(here) if here >= now => None,
             Some(here) => match here.window.next() {
@@ -187,30 +225,183 @@ impl Core {
     }
 
     fn enter(&mut self, to: Phase, now: Position, out: &mut Vec<Output>) {
-        let mut active = self.active.take();
-        if let Some(active) = &mut active {
+        if let Some(active) = &mut self.active {
             active.leave(out);
         }
         out.push(Output::Entered(to));
-        self.active = match to {
-            Phase::Waiting => None,
-            Phase::In(Window::ShareSeal) => Some(self.begin(now.round, out)),
-            Phase::In(_) => active,
-        };
+        match to {
+            Phase::Waiting => self.position = None,
+            Phase::In(Window::ShareSeal) => self.begin(now.round, out),
+            Phase::In(window) => self.position = self.position.map(|at| Position { window, ..at }),
+        }
         if let (Some(active), Phase::In(window)) = (&mut self.active, to) {
-            active.enter(window, now, self.setup.judge.as_ref(), out);
+            active.enter(window, now, out);
+        }
+        if to == Phase::In(Window::Settle) {
+            self.open_round(out);
         }
         for (link, bytes) in self.early.release() {
             self.deliver(link, &bytes, out);
         }
     }
 
-    fn begin(&mut self, round: Round, out: &mut Vec<Output>) -> ActiveRound {
-        out.push(Output::ForgetBefore(round));
+    fn begin(&mut self, round: Round, out: &mut Vec<Output>) {
+        let undecided = self.open.keys().next().copied().unwrap_or(round);
+        out.push(Output::ForgetBefore(undecided.min(round)));
         self.next_round = round.saturating_add(1);
-        let members = self.setup.roster.snapshot(round);
-        let plan = RoundPlan::new(&self.setup.config, self.swarm, round, members);
-        ActiveRound::new(Arc::new(plan), self.setup.peer)
+        self.position = Some(Position {
+            round,
+            window: Window::ShareSeal,
+        });
+        let active = ActiveRound::new(self.plan(round), self.setup.peer);
+        self.active = Some(active);
+        self.ask_for_missing(round, out);
+    }
+
+    /// The plan of a round: of an open one the one that it was begun with.
+    fn plan(&self, round: Round) -> Arc<RoundPlan> {
+        let open = self.open.get(&round).map(|progress| progress.plan().clone());
+        open.unwrap_or_else(|| {
+            let members = self.setup.roster.snapshot(round);
+            Arc::new(RoundPlan::new(&self.setup.config, self.swarm, round, members))
+        })
+    }
+
+    fn ask_for_missing(&self, before: Round, out: &mut Vec<Output>) {
+        let missing = self.history.missing(before, MISSING + self.open.len());
+        let unknown = missing.into_iter().filter(|round| !self.open.contains_key(round));
+        out.extend(unknown.take(MISSING).map(|round| {
+            Output::Ask(Want {
+                round,
+                what: Wanted::Decision,
+            })
+        }));
+    }
+}
+
+// Agreement.
+impl Core {
+    /// The windows of the active round are over: its members agree on what counts.
+    fn open_round(&mut self, out: &mut Vec<Output>) {
+        let Some(active) = self.active.take() else {
+            return;
+        };
+        let (round, me, in_time) = (active.round(), active.me(), active.is_in_time());
+        let start = self.clock.start(active.position());
+        let times = Times::new(start, self.setup.config.windows.settle_ms);
+        let mut progress = Progress::new(active.log, me, times);
+        let mut acts = Vec::new();
+        if me.is_some() && in_time {
+            progress.sign_receipt(self.setup.peer, &mut acts);
+        }
+        self.open.insert(round, progress);
+        self.act(round, acts, out);
+        self.open_votes(out);
+    }
+
+    /// Begins to vote in the open rounds of which it is known by now who votes.
+    fn open_votes(&mut self, out: &mut Vec<Output>) {
+        let rounds: Vec<Round> = self.open.keys().copied().collect();
+        for round in rounds {
+            self.with_open(round, out, |progress, history, around, acts| {
+                if !progress.is_open() && let Some(voters) = history.voters(progress.plan()) {
+                    progress.open(voters, around, acts);
+                }
+            });
+        }
+    }
+
+    fn tick_open(&mut self, out: &mut Vec<Output>) {
+        let now = self.now;
+        let due = |(round, progress): (&Round, &Progress)| (progress.next_tick() <= now).then_some(*round);
+        let due: Vec<Round> = self.open.iter().filter_map(due).collect();
+        for round in due {
+            self.with_open(round, out, |progress, _, around, acts| progress.tick(around, acts));
+        }
+    }
+
+    /// Lets an open round do something, and passes on what it wants.
+    fn with_open<R>(
+        &mut self,
+        round: Round,
+        out: &mut Vec<Output>,
+        work: impl FnOnce(&mut Progress, &History, Surroundings<'_>, &mut Vec<Act>) -> R,
+    ) -> Option<R> {
+        let around = Surroundings {
+            peer: self.setup.peer,
+            memo: &self.setup.memo,
+            now: self.now,
+        };
+        let mut acts = Vec::new();
+        let progress = self.open.get_mut(&round)?;
+        let done = work(progress, &self.history, around, &mut acts);
+        self.act(round, acts, out);
+        Some(done)
+    }
+
+    fn act(&self, round: Round, acts: Vec<Act>, out: &mut Vec<Output>) {
+        out.extend(acts.into_iter().map(|act| match act {
+            Act::Sign(place, digest) => Output::Sign { place, digest },
+            Act::Broadcast(bytes) => Output::Broadcast(bytes),
+            Act::Ask(what) => Output::Ask(Want { round, what }),
+        }));
+    }
+
+    /// Takes the decisions that are there by now.
+    fn decide(&mut self, out: &mut Vec<Output>) {
+        let rounds: Vec<Round> = self.open.keys().copied().collect();
+        for round in rounds {
+            let decision = self.with_open(round, out, |progress, _, _, acts| progress.decision(acts));
+            if let Some(Decision {
+                certificate,
+                minutes,
+                transcript,
+            }) = decision.flatten()
+            {
+                let result = Arc::new(resolve(transcript, self.setup.judge.as_ref()));
+                let decided = DecidedRound {
+                    certificate,
+                    minutes,
+                    result,
+                };
+                self.decided(Arc::new(decided), out);
+            }
+        }
+    }
+
+    fn decided(&mut self, decided: Arc<DecidedRound>, out: &mut Vec<Output>) {
+        self.open.remove(&decided.round());
+        self.history.decided(&decided.transcript().plan, &decided.minutes);
+        out.push(Output::Decided(decided));
+        self.open_votes(out);
+    }
+
+    fn asked(&self, link: Link, want: &Want, out: &mut Vec<Output>) {
+        let answer = self.open.get(&want.round).map(|progress| progress.answer(&want.what));
+        let messages = answer.into_iter().flatten();
+        out.extend(messages.map(|bytes| Output::Send(link, bytes)));
+    }
+
+    /// Takes a decided round over, if it proves itself.
+    fn adopt(&mut self, decided: &Arc<DecidedRound>, out: &mut Vec<Output>) {
+        let round = decided.round();
+        if self.history.contains(round) {
+            return;
+        }
+        let plan = self.plan(round);
+        let voters = self.history.voters(&plan).ok_or(AdoptError::Unknown(round));
+        match voters.and_then(|voters| decided.verify(&plan, &voters, &self.setup.memo)) {
+            Ok(()) => {
+                let result = resolve(decided.transcript().clone(), self.setup.judge.as_ref());
+                let own = DecidedRound {
+                    certificate: decided.certificate.clone(),
+                    minutes: decided.minutes.clone(),
+                    result: Arc::new(result),
+                };
+                self.decided(Arc::new(own), out);
+            }
+            Err(error) => out.push(Output::NotAdopted(round, error)),
+        }
     }
 }
 
@@ -235,6 +426,9 @@ impl Core {
         };
         let bytes: Arc<[u8]> = message.signed(signature).into();
         let accepted = self.deliver(Link(self.setup.peer), &bytes, out);
+        if let Some(progress) = self.open.get_mut(&place.round).filter(|_| accepted) {
+            progress.said(*place, bytes.clone());
+        }
         out.push(match accepted {
             true => Output::Broadcast(bytes),
             false => Output::Withheld(*place, Withheld::Rejected),
@@ -248,7 +442,10 @@ impl Core {
     }
 
     fn take_waiting(&mut self, place: &Place) -> Option<UnsignedEnvelope> {
-        self.active.as_mut()?.outbox.take(place)
+        match self.open.get_mut(&place.round) {
+            Some(progress) => progress.outbox.take(place),
+            None => self.active.as_mut()?.outbox.take(place),
+        }
     }
 }
 
@@ -256,12 +453,12 @@ impl Core {
 impl Core {
     /// Takes a message in, or says why not; true if it counts from now on.
     fn deliver(&mut self, link: Link, bytes: &Arc<[u8]>, out: &mut Vec<Output>) -> bool {
-        match self.judge(link, bytes) {
+        match self.judge(link, bytes, out) {
             Ok(Verdict::Accepted) => {
                 self.counters.accepted += 1;
                 true
             }
-            Ok(Verdict::Held) => false,
+            Ok(Verdict::Kept) => false,
             Err(Refusal { reason, evidence }) => {
                 out.extend(evidence.map(Output::Evidence));
                 let peer = Envelope::parse(bytes)
@@ -274,35 +471,30 @@ impl Core {
     }
 
     /// All checks, cheapest first.
-    fn judge(&mut self, link: Link, bytes: &Arc<[u8]>) -> Result<Verdict, Refusal> {
+    fn judge(
+        &mut self,
+        link: Link,
+        bytes: &Arc<[u8]>,
+        out: &mut Vec<Output>,
+    ) -> Result<Verdict, Refusal> {
         let envelope = Envelope::parse(bytes).map_err(Rejection::from)?;
         if envelope.header.swarm != self.swarm {
             return Err(Rejection::Swarm.into());
         }
-        if self.is_next(&envelope)? {
-            return match self.early.hold(link, bytes) {
-                true => Ok(Verdict::Held),
+        match self.timing(&envelope)? {
+            Moment::Next => match self.early.hold(link, bytes) {
+                true => Ok(Verdict::Kept),
                 false => Err(Rejection::Early.into()),
-            };
+            },
+            moment if envelope.header.kind.is_agreement() => {
+                self.agree(link, &envelope, bytes, moment, out)
+            }
+            Moment::Present => self.write(link, &envelope, bytes, Timing::InTime),
+            Moment::Past => self.write_late(link, &envelope, bytes, out),
         }
-        let active = self.active.as_mut().ok_or(Rejection::Waiting)?;
-        let author = envelope.header.peer;
-        let member = active.log.member(&envelope)?;
-        active.log.duplicate(member, &envelope)?;
-        active
-            .log
-            .assigned(member, envelope.header.kind, envelope.header.slot)?;
-        active.allowance.check(link, author)?;
-        if !active.log.signed(member, &envelope, &self.setup.memo) {
-            active.allowance.charge(link, author);
-            return Err(Rejection::Signature.into());
-        }
-        active.log.write(member, &envelope, bytes)?;
-        Ok(Verdict::Accepted)
     }
 
-    /// False if the message belongs to the present window, true if to the next one.
-    fn is_next(&self, envelope: &Envelope<'_>) -> Result<bool, Rejection> {
+    fn timing(&self, envelope: &Envelope<'_>) -> Result<Moment, Rejection> {
         let here = self.clock.at(self.now);
         let there = Position {
             round: envelope.header.round,
@@ -316,19 +508,93 @@ impl Core {
             Position::next,
         );
         match here {
-            Some(here) if there == here => Ok(false),
-            _ if there == next => Ok(true),
-            Some(here) if there < here => Err(Rejection::Late),
+            Some(here) if there == here => Ok(Moment::Present),
+            _ if there == next => Ok(Moment::Next),
+            Some(here) if there < here => Ok(Moment::Past),
             _ => Err(Rejection::Early),
         }
     }
+
+    fn agree(
+        &mut self,
+        link: Link,
+        envelope: &Envelope<'_>,
+        bytes: &Arc<[u8]>,
+        moment: Moment,
+        out: &mut Vec<Output>,
+    ) -> Result<Verdict, Refusal> {
+        let round = envelope.header.round;
+        if self.history.contains(round) {
+            // Others may still need it; here the round is decided.
+            return Ok(Verdict::Kept);
+        }
+        let taken = self.with_open(round, out, |progress, _, around, acts| {
+            progress.accept(link, envelope, bytes, around, acts)
+        });
+        match (taken, moment) {
+            (Some(taken), _) => taken.map(|()| Verdict::Accepted),
+            (None, Moment::Past) => Err(Rejection::Late.into()),
+            (None, _) => Err(Rejection::Waiting.into()),
+        }
+    }
+
+    fn write(
+        &mut self,
+        link: Link,
+        envelope: &Envelope<'_>,
+        bytes: &Arc<[u8]>,
+        timing: Timing,
+    ) -> Result<Verdict, Refusal> {
+        let active = self.active.as_mut().ok_or(Rejection::Waiting)?;
+        let author = envelope.header.peer;
+        let place = active.log.check(envelope).map_err(|reason| match timing {
+            Timing::InTime => reason,
+            Timing::Late => Rejection::Late,
+        })?;
+        active.allowance.check(link, author)?;
+        if !active.log.signed(place.member, envelope, &self.setup.memo) {
+            active.allowance.charge(link, author);
+            return Err(Rejection::Signature.into());
+        }
+        active.log.write(place.member, envelope, bytes, timing)?;
+        Ok(Verdict::Accepted)
+    }
+
+    /// A message whose window is over counts for nothing here. It is kept while its round is not
+    /// decided: it may prove a contradiction, and others may have had it in time.
+    fn write_late(
+        &mut self,
+        link: Link,
+        envelope: &Envelope<'_>,
+        bytes: &Arc<[u8]>,
+        out: &mut Vec<Output>,
+    ) -> Result<Verdict, Refusal> {
+        let round = envelope.header.round;
+        if self.active.as_ref().is_some_and(|active| active.round() == round) {
+            self.write(link, envelope, bytes, Timing::Late)?;
+            return Err(Rejection::Late.into());
+        }
+        let taken = self.with_open(round, out, |progress, _, around, acts| {
+            progress.accept_late(link, envelope, bytes, around, acts)
+        });
+        taken.ok_or(Rejection::Late)??;
+        Ok(Verdict::Kept)
+    }
+}
+
+/// Where a message's window lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    Past,
+    Present,
+    Next,
 }
 
 /// What became of a message that was not rejected.
 enum Verdict {
     Accepted,
-    /// It waits for the next window.
-    Held,
+    /// It waits for the next window, was asked for, or its round is decided.
+    Kept,
 }
 
 impl From<EnvelopeError> for Rejection {

@@ -20,8 +20,8 @@ pub struct HostilityPoint {
     pub honest_min: f64,
     /// Mean score of hostile peers per round; 0 without any.
     pub hostile_mean: f64,
-    /// Rounds that settled, in percent.
-    pub settled_percent: f64,
+    /// Rounds on whose result all honest peers agree, in percent.
+    pub agreed_percent: f64,
 }
 
 /// Simulates the specification with a growing share of hostile peers that take `roles` in turn.
@@ -61,7 +61,7 @@ fn point(
         honest_mean: mean(honest) / rounds,
         honest_min: honest.iter().min().copied().unwrap_or(0) as f64 / rounds,
         hostile_mean: mean(hostile) / rounds,
-        settled_percent: 100.0 * report.settled() as f64 / rounds,
+        agreed_percent: 100.0 * report.agreed() as f64 / rounds,
     })
 }
 
@@ -72,13 +72,13 @@ fn mean(scores: &[Points]) -> f64 {
 /// The table as comma-separated values with a header line.
 pub fn csv(points: &[HostilityPoint]) -> String {
     let mut out =
-        String::from("hostile_percent,honest_mean,honest_min,hostile_mean,settled_percent\n");
+        String::from("hostile_percent,honest_mean,honest_min,hostile_mean,agreed_percent\n");
     for p in points {
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
             "{},{:.0},{:.0},{:.0},{:.0}",
-            p.hostile_percent, p.honest_mean, p.honest_min, p.hostile_mean, p.settled_percent
+            p.hostile_percent, p.honest_mean, p.honest_min, p.hostile_mean, p.agreed_percent
         );
     }
     out

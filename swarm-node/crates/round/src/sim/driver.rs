@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::question::RoundQuestion;
-use crate::resolve::RoundResult;
-use crate::state::Settlement;
+use crate::agreement::DecidedRound;
 use crate::work::{Answers, Critiques, Decisions, StageTask};
 
 /// A task of one simulated peer.
@@ -32,11 +31,9 @@ pub trait Driver {
     /// Reads answers and critiques of each job and decides each question.
     fn decisions(&mut self, jobs: &[Job]) -> Vec<Decisions>;
 
-    /// Takes the results that peers computed at one virtual moment, with the peers' indices.
-    fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]);
-
-    /// Takes what the members attested at the end of rounds, with the peers' indices.
-    fn settled(&mut self, _settlements: &[(usize, Settlement)]) {}
+    /// Takes the rounds that the members agreed on, with the peers' indices. The peers that decided
+    /// a round come together, unless some are so late that the next round begins without them.
+    fn learn(&mut self, rounds: &[(usize, Arc<DecidedRound>)]);
 
     /// True if the simulation shall end before its last round; asked at every virtual moment.
     fn is_over(&self) -> bool {

@@ -7,45 +7,54 @@ use swarm_identity::Place;
 use swarm_identity::digest::{Digest32, Hasher};
 use swarm_identity::key::PeerId;
 
-use crate::clock::Round;
+use crate::agreement::DecidedRound;
+use crate::clock::{Millis, Round};
 use crate::message_log::Evidence;
 use crate::payload::Stage;
 use crate::rejection::{Counters, Withheld};
 use crate::resolve::RoundResult;
 use crate::reward::{Points, Rows};
-use crate::state::Settlement;
 
 /// One round, seen from all peers.
 #[derive(Clone, Debug, Default)]
 pub struct RoundReport {
-    /// The result that most honest peers computed.
-    pub result: Option<Arc<RoundResult>>,
-    /// How many honest peers computed each digest.
+    /// The first decision of an honest peer.
+    pub decided: Option<Arc<DecidedRound>>,
+    /// How many honest peers decided for each result. More than one is a failure of agreement.
     pub digests: BTreeMap<Digest32, usize>,
-    /// How honest peers saw the round end.
-    pub settlements: BTreeMap<usize, Settlement>,
+    /// When honest peers had the decision, in milliseconds after the round's windows, by peer.
+    pub delays: BTreeMap<usize, Millis>,
 }
 
 impl RoundReport {
-    pub(super) fn note(&mut self, result: &Arc<RoundResult>) {
-        *self.digests.entry(result.digest).or_insert(0) += 1;
-        let is_most = match &self.result {
-            Some(best) => self.digests[&result.digest] > self.digests[&best.digest],
-            None => true,
-        };
-        if is_most {
-            self.result = Some(result.clone());
-        }
+    pub(super) fn note(&mut self, peer: usize, decided: &Arc<DecidedRound>, delay: Millis) {
+        *self.digests.entry(decided.result.digest).or_insert(0) += 1;
+        self.delays.entry(peer).or_insert(delay);
+        self.decided.get_or_insert_with(|| decided.clone());
     }
 
-    /// True if every honest peer that saw the round end has the same settled digest.
-    pub fn is_settled(&self) -> bool {
-        !self.settlements.is_empty()
-            && self
-                .settlements
-                .values()
-                .all(|settlement| settlement.agrees)
+    /// What follows from the decision.
+    pub fn result(&self) -> Option<&Arc<RoundResult>> {
+        self.decided.as_ref().map(|decided| &decided.result)
     }
+
+    /// True if there is one result.
+    pub fn is_agreed(&self) -> bool {
+        self.digests.len() == 1
+    }
+}
+
+/// What agreement cost all peers together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages that peers got.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Messages that peers signed.
+    pub signatures: u64,
+    /// Decided rounds that peers fetched.
+    pub fetched: u64,
 }
 
 /// The outcome of a simulation.
@@ -63,8 +72,12 @@ pub struct SimulationReport {
     pub missed: Vec<(usize, Round, Stage)>,
     /// Messages that peers kept back, with their places.
     pub withheld: Vec<(usize, Place, Withheld)>,
-    /// Messages delivered.
+    /// Messages delivered; duplicates that a mesh would bring are not simulated.
     pub deliveries: u64,
+    /// Bytes of these messages.
+    pub delivered_bytes: u64,
+    /// Messages of agreement, and rounds fetched, that honest peers got.
+    pub agreement: Traffic,
 }
 
 impl SimulationReport {
@@ -73,7 +86,7 @@ impl SimulationReport {
         let digests = self
             .rounds
             .values()
-            .filter_map(|round| round.result.as_ref());
+            .filter_map(RoundReport::result);
         digests
             .fold(Hasher::new("history"), |hasher, result| {
                 hasher.bytes(&result.digest)
@@ -90,7 +103,7 @@ impl SimulationReport {
         let results = self
             .rounds
             .values()
-            .filter_map(|round| round.result.as_ref());
+            .filter_map(RoundReport::result);
         results
             .flat_map(|result| &result.scores)
             .filter(|score| score.peer == id)
@@ -110,11 +123,17 @@ impl SimulationReport {
         sum
     }
 
-    /// Rounds that settled.
-    pub fn settled(&self) -> usize {
-        self.rounds
-            .values()
-            .filter(|round| round.is_settled())
-            .count()
+    /// Rounds with one result at all honest peers that have one.
+    pub fn agreed(&self) -> usize {
+        self.rounds.values().filter(|round| round.is_agreed()).count()
+    }
+
+    /// The median time from the end of a round's windows to its decision, over honest peers and
+    /// rounds; `None` without any.
+    pub fn median_delay(&self) -> Option<Millis> {
+        let delays = self.rounds.values().flat_map(|round| round.delays.values());
+        let mut delays: Vec<Millis> = delays.copied().collect();
+        delays.sort_unstable();
+        delays.get(delays.len() / 2).copied()
     }
 }

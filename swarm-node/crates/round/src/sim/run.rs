@@ -1,7 +1,7 @@
 //! The event loop: virtual time, all peers, one thread.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use swarm_identity::digest::Digest32;
@@ -9,11 +9,17 @@ use swarm_identity::key::{KeyError, SignatureMemo};
 use swarm_identity::{MemoryTable, NodeKey, Place, Signer};
 use thiserror::Error;
 
+use super::archive::Archive;
+use super::clocks::PeerClock;
+use super::compute::ComputeTimes;
 use super::driver::{Driver, Job};
-use super::hostile::{Attacker, Strategy, strategy};
+use super::gossip::{Delivery, Inbox, Mesh, Message};
+use super::hostile::{Attacker, Outgoing, Recipients, Strategy, Surroundings, strategy};
 use super::network::NetworkModel;
+use super::queue::EventQueue;
 use super::report::SimulationReport;
 use super::spec::{PeerSpec, Role, Spec};
+use crate::agreement::{DecidedRound, Want};
 use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
 use crate::config::SwarmConfigError;
@@ -21,9 +27,8 @@ use crate::membership::{Member, RegisterError, Roster};
 use crate::payload::{Kind, Stage};
 use crate::phase::Phase;
 use crate::question::Judge;
-use crate::resolve::RoundResult;
-use crate::state::{Core, CoreSetup, Input, Output, Settlement};
-use crate::work::Work;
+use crate::state::{Core, CoreSetup, Input, Output};
+use crate::work::{StageTask, Work};
 
 /// Why a specification cannot be simulated.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -38,69 +43,62 @@ pub enum SimulationError {
     /// A crash of a peer that does not exist.
     #[error("peer {0} crashes, but there are only {1} peers")]
     Crash(usize, usize),
+    /// A peer lives in a region that the network does not have, or its table of regions is no
+    /// square.
+    #[error("peer {0} lives in region {1}; give the network's table a row and a column for it")]
+    Region(usize, u16),
     /// A peer cannot be registered.
     #[error("a simulated peer: {0}")]
     Register(#[from] RegisterError),
 }
 
 /// What happens to a peer.
-#[derive(Clone, Debug)]
 enum EventKind {
     Tick,
-    Input(Input),
+    /// Its model finished.
+    Work(Box<(Round, Work)>),
+    /// It gets a message from a peer.
+    Arrival(u32, Rc<Message>),
+    /// It sends a message that it held back.
+    Send(Box<Outgoing>),
+    /// A peer asks it for something.
+    Asked(u32, Box<Want>),
+    /// It gets something that it asked for.
+    Answer(Box<Input>),
     Crash,
     Restart,
 }
 
-/// Ordered by time, then by the order in which events were made.
 struct Event {
-    at: Millis,
-    order: u64,
     peer: usize,
     what: EventKind,
 }
 
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-impl Eq for Event {}
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Event {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
 struct Peer {
     role: Role,
-    skew: i64,
+    clock: PeerClock,
     setup: CoreSetup,
     /// The key with its sign-once table, which outlives crashes like a file.
     signer: Signer<MemoryTable>,
     /// `None` while crashed.
     core: Option<Core>,
+    /// Its next tick.
+    tick: Option<Millis>,
+    inbox: Inbox,
     strategy: Option<Box<dyn Strategy>>,
     attacker: Attacker,
 }
 
 impl Peer {
-    fn local(&self, now: Millis) -> Millis {
-        now.saturating_add_signed(self.skew)
-    }
-
-    fn global(&self, local: Millis) -> Millis {
-        local.saturating_add_signed(self.skew.saturating_neg())
+    /// True if it hands on what its core accepts.
+    fn forwards(&self) -> bool {
+        let strategy = self.strategy.as_ref();
+        strategy.is_none_or(|strategy| strategy.forwards())
     }
 
     /// Signs through the table, at once, and tells the core, which answers.
     fn sign(&mut self, place: Place, digest: &Digest32, now: Millis) -> Vec<Output> {
-        let local = self.local(now);
+        let local = self.clock.local(now);
         let Some(core) = &mut self.core else {
             return Vec::new();
         };
@@ -124,17 +122,22 @@ impl Peer {
     }
 }
 
+/// Rounds that a simulation waits for the last decisions.
+const PATIENCE: u64 = 20;
+
 /// A swarm on virtual time.
 pub struct Simulation {
     spec: Spec,
     clock: Clock,
     network: NetworkModel,
+    compute: ComputeTimes,
+    mesh: Mesh,
     peers: Vec<Peer>,
-    queue: BinaryHeap<Reverse<Event>>,
-    order: u64,
+    queue: EventQueue<Event>,
     jobs: Vec<Job>,
-    results: Vec<(usize, Arc<RoundResult>)>,
-    settlements: Vec<(usize, Settlement)>,
+    archive: Archive,
+    /// Decided rounds that peers have not learned from.
+    learning: Vec<(usize, Arc<DecidedRound>)>,
     report: SimulationReport,
 }
 
@@ -142,9 +145,13 @@ impl Simulation {
     /// Prepares a simulation: keys, roster, cores at time 0.
     ///
     /// # Errors
-    /// A configuration out of its limits, too many peers, or a crash of a peer that is not there.
+    /// A configuration out of its limits, too many peers, or a crash or a region that is not there.
     pub fn new(spec: Spec, judge: Arc<dyn Judge>) -> Result<Self, SimulationError> {
-        let peers = build_peers(&spec, judge)?;
+        if let Some(peer) = spec.network.homeless(&spec.peers) {
+            return Err(SimulationError::Region(peer, spec.peers[peer].region));
+        }
+        let network = NetworkModel::new(spec.network.clone(), &spec.peers, spec.seed);
+        let peers = build_peers(&spec, &network, judge)?;
         for crash in &spec.crashes {
             if crash.peer >= peers.len() {
                 return Err(SimulationError::Crash(crash.peer, peers.len()));
@@ -157,13 +164,14 @@ impl Simulation {
         };
         let mut simulation = Self {
             clock: Clock::new(&spec.swarm),
-            network: NetworkModel::new(spec.network.clone(), spec.seed),
+            network,
+            compute: ComputeTimes::new(&spec),
+            mesh: Mesh::new(peers.len(), spec.network.mesh, spec.seed),
             peers,
-            queue: BinaryHeap::new(),
-            order: 0,
+            queue: EventQueue::new(),
             jobs: Vec::new(),
-            results: Vec::new(),
-            settlements: Vec::new(),
+            archive: Archive::new(spec.peers.len(), spec.seed),
+            learning: Vec::new(),
             report,
             spec,
         };
@@ -192,23 +200,33 @@ impl Simulation {
         let slack = self
             .peers
             .iter()
-            .map(|peer| peer.skew.unsigned_abs())
+            .map(|peer| peer.clock.deviation(end))
             .max()
             .unwrap_or(0);
-        while let Some(now) = self
-            .next_time()
-            .filter(|now| *now <= end + slack && !driver.is_over())
-        {
-            while let Some(event) = self.pop(now) {
-                self.dispatch(event);
+        let last = end + slack + PATIENCE * self.clock.length();
+        while let Some(now) = self.queue.next_time().filter(|now| *now <= last) {
+            if driver.is_over() || now > end + slack && self.is_agreed() {
+                break;
             }
-            if now < end {
-                self.drive(now, driver);
+            self.enter_mesh(now);
+            while let Some(event) = self.queue.pop(now) {
+                self.dispatch(event, now);
             }
+            self.drive(now, now < end, driver);
         }
-        // The last round is settled at the very end, when nobody has work any more.
-        self.settle(driver);
+        self.learn(driver);
         self.finish()
+    }
+
+    /// True if every honest peer that is up has every round.
+    fn is_agreed(&self) -> bool {
+        let up = self.honest_up();
+        (0..self.spec.rounds).all(|round| up.clone().all(|peer| self.archive.get(peer, round).is_some()))
+    }
+
+    fn honest_up(&self) -> impl Iterator<Item = usize> + Clone + '_ {
+        let peers = self.peers.iter().enumerate();
+        peers.filter(|(_, peer)| peer.role == Role::Honest && peer.core.is_some()).map(|(index, _)| index)
     }
 
     fn finish(mut self) -> SimulationReport {
@@ -220,35 +238,32 @@ impl Simulation {
         self.report
     }
 
-    fn next_time(&self) -> Option<Millis> {
-        self.queue.peek().map(|Reverse(event)| event.at)
-    }
-
-    fn pop(&mut self, now: Millis) -> Option<Event> {
-        self.queue.peek().filter(|Reverse(event)| event.at == now)?;
-        self.queue.pop().map(|Reverse(event)| event)
+    fn enter_mesh(&mut self, now: Millis) {
+        let round = self.clock.at(now).map_or(0, |position| position.round);
+        self.mesh.enter(round);
     }
 
     fn schedule(&mut self, at: Millis, peer: usize, what: EventKind) {
-        self.order += 1;
-        self.queue.push(Reverse(Event {
-            at,
-            order: self.order,
-            peer,
-            what,
-        }));
+        self.queue.push(at, Event { peer, what });
     }
 
+    /// Schedules a peer's next tick, unless one is due that early.
     fn schedule_tick(&mut self, index: usize) {
-        let peer = &self.peers[index];
-        if let Some(core) = &peer.core {
-            let at = peer.global(core.next_tick());
+        let peer = &mut self.peers[index];
+        let Some(core) = &peer.core else { return };
+        let at = peer.clock.global(core.next_tick());
+        if peer.tick.is_none_or(|tick| at < tick) {
+            peer.tick = Some(at);
             self.schedule(at, index, EventKind::Tick);
         }
     }
 }
 
-fn build_peers(spec: &Spec, judge: Arc<dyn Judge>) -> Result<Vec<Peer>, SimulationError> {
+fn build_peers(
+    spec: &Spec,
+    network: &NetworkModel,
+    judge: Arc<dyn Judge>,
+) -> Result<Vec<Peer>, SimulationError> {
     let keys: Vec<_> = (0..spec.peers.len())
         .map(|index| spec.key(index))
         .collect::<Result<_, _>>()?;
@@ -274,25 +289,43 @@ fn build_peers(spec: &Spec, judge: Arc<dyn Judge>) -> Result<Vec<Peer>, Simulati
             memo: memo.clone(),
             roster: roster.clone(),
         };
-        peers.push(build_peer(spec, index, key, setup)?);
+        peers.push(build_peer(spec, network, index, key, setup)?);
     }
     Ok(peers)
 }
 
 fn build_peer(
     spec: &Spec,
+    network: &NetworkModel,
     index: usize,
     key: NodeKey,
     setup: CoreSetup,
 ) -> Result<Peer, SimulationError> {
-    let PeerSpec { role, skew_ms, .. } = spec.peers[index];
+    let PeerSpec {
+        role,
+        skew_ms,
+        drift_ppm,
+        ..
+    } = spec.peers[index];
     let core = Core::new(setup.clone(), 0)?;
+    let median_ms = match role {
+        Role::Honest => 0,
+        _ => network.median_ms(index),
+    };
+    let surroundings = Surroundings {
+        clock: core.clock().clone(),
+        me: index,
+        peers: spec.peers.len(),
+        median_ms,
+    };
     Ok(Peer {
         role,
-        skew: skew_ms,
-        attacker: Attacker::new(key.clone(), *core.swarm(), spec.seed, index),
+        clock: PeerClock::new(spec.swarm.genesis_ms, skew_ms, drift_ppm),
+        attacker: Attacker::new(key.clone(), *core.swarm(), spec.seed, surroundings),
         signer: Signer::new(key, MemoryTable::default()),
         core: Some(core),
+        tick: None,
+        inbox: Inbox::default(),
         strategy: strategy(role),
         setup,
     })
@@ -300,22 +333,44 @@ fn build_peer(
 
 // Events.
 impl Simulation {
-    fn dispatch(&mut self, event: Event) {
-        let Event { at, peer, what, .. } = event;
+    fn dispatch(&mut self, event: Event, now: Millis) {
+        let Event { peer, what } = event;
         match what {
             EventKind::Tick => {
-                self.input(peer, Input::Tick, at);
-                self.schedule_tick(peer);
+                // A later one than the next is stale.
+                if self.peers[peer].tick == Some(now) {
+                    self.peers[peer].tick = None;
+                    self.input(peer, Input::Tick, now);
+                }
             }
-            EventKind::Input(input) => self.input(peer, input, at),
+            EventKind::Work(work) => self.input(peer, Input::Work(work.0, work.1), now),
+            EventKind::Arrival(via, message) => self.arrive(peer, via as usize, message, now),
+            EventKind::Send(send) => self.publish(peer, *send, now),
+            EventKind::Asked(from, want) => self.asked(peer, from as usize, *want, now),
+            EventKind::Answer(input) => self.answered(peer, *input, now),
             EventKind::Crash => self.crash(peer),
-            EventKind::Restart => self.restart(peer, at),
+            EventKind::Restart => self.restart(peer, now),
         }
     }
 
     fn crash(&mut self, index: usize) {
         self.bank_counters(index);
         self.peers[index].core = None;
+        self.peers[index].inbox.clear();
+        self.peers[index].tick = None;
+    }
+
+    fn arrive(&mut self, index: usize, via: usize, message: Rc<Message>, now: Millis) {
+        let via = Link(self.report.peers[via]);
+        let peer = &mut self.peers[index];
+        if peer.core.is_none() || !message.is_due(index, now) {
+            return;
+        }
+        let input = Input::Envelope(via, message.bytes.clone());
+        if !self.mesh.is_empty() {
+            peer.inbox.put(Delivery { via, message });
+        }
+        self.input(index, input, now);
     }
 
     #[expect(
@@ -324,8 +379,12 @@ impl Simulation {
     )]
     fn restart(&mut self, index: usize, now: Millis) {
         let peer = &mut self.peers[index];
-        let core = Core::new(peer.setup.clone(), peer.local(now));
+        let core = Core::new(peer.setup.clone(), peer.clock.local(now));
         peer.core = Some(core.expect("invariant: the configuration is valid"));
+        // What it archived is still there.
+        for decided in self.archive.of(index) {
+            self.input(index, Input::Adopt(decided), now);
+        }
         self.schedule_tick(index);
     }
 
@@ -337,22 +396,32 @@ impl Simulation {
 
     fn input(&mut self, index: usize, input: Input, now: Millis) {
         let peer = &mut self.peers[index];
-        let local = peer.local(now);
+        let local = peer.clock.local(now);
         // A peer that is down hears nothing.
         let Some(core) = &mut peer.core else { return };
+        peer.attacker.wake(local);
         let mut sends = Vec::new();
         if let (Some(strategy), Input::Envelope(_, bytes)) = (&mut peer.strategy, &input) {
             sends = strategy.hear(bytes, &mut peer.attacker);
         }
-        self.report.deliveries += u64::from(matches!(input, Input::Envelope(..)));
+        let delivered = match &input {
+            Input::Envelope(_, bytes) => Some(bytes.len() as u64),
+            _ => None,
+        };
+        self.report.deliveries += u64::from(delivered.is_some());
+        self.report.delivered_bytes += delivered.unwrap_or(0);
+        let before = core.counters().accepted;
         let outputs = core.handle(input, local);
+        let accepted = core.counters().accepted - before;
+        self.forward_accepted(index, delivered.is_some(), accepted, &outputs, now);
         for output in outputs {
             self.output(index, output, now, &mut sends);
         }
         self.publish_all(index, sends, now);
+        self.schedule_tick(index);
     }
 
-    fn output(&mut self, index: usize, output: Output, now: Millis, sends: &mut Vec<Arc<[u8]>>) {
+    fn output(&mut self, index: usize, output: Output, now: Millis, sends: &mut Vec<Outgoing>) {
         let peer = &mut self.peers[index];
         match output {
             Output::Sign { place, digest } => {
@@ -363,7 +432,7 @@ impl Simulation {
             Output::ForgetBefore(round) => peer.forget_before(round),
             Output::Broadcast(bytes) => match &mut peer.strategy {
                 Some(strategy) => sends.extend(strategy.send(bytes, &mut peer.attacker)),
-                None => self.publish_all(index, vec![bytes], now),
+                None => self.publish(index, bytes.into(), now),
             },
             Output::Entered(phase) => {
                 let round = peer.core.as_ref().and_then(Core::round);
@@ -373,7 +442,12 @@ impl Simulation {
                 }
             }
             Output::Need(task) => self.jobs.push(Job { peer: index, task }),
-            Output::Resolved(result) => self.results.push((index, result)),
+            Output::Decided(decided) => self.decided(index, &decided, now),
+            Output::Ask(want) => self.ask(index, &want, now),
+            Output::Send(link, bytes) => {
+                let own = Link(peer.setup.peer);
+                self.answer(index, link, Input::Envelope(own, bytes), now);
+            }
             honest if peer.role == Role::Honest => self.record(index, honest),
             _ => {}
         }
@@ -381,11 +455,6 @@ impl Simulation {
 
     fn record(&mut self, index: usize, output: Output) {
         match output {
-            Output::Settled(settlement) => {
-                self.settlements.push((index, settlement.clone()));
-                let round = self.report.rounds.entry(settlement.round).or_default();
-                round.settlements.insert(index, settlement);
-            }
             Output::Evidence(evidence) => {
                 self.report
                     .evidence
@@ -398,33 +467,87 @@ impl Simulation {
         }
     }
 
-    fn publish_all(&mut self, from: usize, messages: Vec<Arc<[u8]>>, now: Millis) {
-        for bytes in messages {
-            let message = fingerprint(&bytes);
-            let link = Link(self.report.peers[from]);
-            for to in (0..self.peers.len()).filter(|to| *to != from) {
-                if let Some(at) = self.network.arrival(from, to, message, now) {
-                    let input = Input::Envelope(link, bytes.clone());
-                    self.schedule(at, to, EventKind::Input(input));
-                }
+    fn publish_all(&mut self, from: usize, sends: Vec<Outgoing>, now: Millis) {
+        for send in sends {
+            match send.after_ms {
+                0 => self.publish(from, send, now),
+                wait => self.schedule(now + wait, from, EventKind::Send(Box::new(send))),
+            }
+        }
+    }
+
+    /// Sends a message over the direct links.
+    fn publish(&mut self, from: usize, send: Outgoing, now: Millis) {
+        if self.peers[from].core.is_none() {
+            return;
+        }
+        let peers = self.peers.len();
+        let forwarding = if self.mesh.is_empty() { 0 } else { peers };
+        let message = Rc::new(Message::new(send.message, from, now, forwarding));
+        match send.to {
+            Recipients::Everyone => (0..peers).for_each(|to| self.send(from, to, &message, now)),
+            Recipients::Only(some) => {
+                some.into_iter()
+                    .filter(|to| *to < peers)
+                    .for_each(|to| self.send(from, to, &message, now));
+            }
+        }
+    }
+
+    /// Sends a message over one link, unless the receiver gets it sooner from somebody else.
+    fn send(&mut self, from: usize, to: usize, message: &Rc<Message>, now: Millis) {
+        if from == to || !message.comes_after(to, now + self.network.shortest_ms(from, to)) {
+            return;
+        }
+        let arrival = self.network.arrival(from, to, message.id, now);
+        if let Some(at) = arrival.filter(|at| message.expect(to, *at)) {
+            self.schedule(at, to, EventKind::Arrival(from as u32, message.clone()));
+        }
+    }
+
+    /// Hands on what the core accepted, after it was asked.
+    fn forward_accepted(
+        &mut self,
+        from: usize,
+        is_new: bool,
+        accepted: u64,
+        outputs: &[Output],
+        now: Millis,
+    ) {
+        if self.mesh.is_empty() {
+            return;
+        }
+        let peer = &mut self.peers[from];
+        let messages = peer.inbox.judged(is_new, accepted, outputs);
+        if !peer.forwards() {
+            return;
+        }
+        for message in messages {
+            for place in 0..self.mesh.degree() {
+                let to = self.mesh.neighbour(from, place);
+                self.send(from, to, &message, now);
             }
         }
     }
 }
 
-/// The end of a message, which is the end of its signature: cheap and different for every message.
-fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes
-        .last_chunk()
-        .map_or(bytes.len() as u64, |tail| u64::from_le_bytes(*tail))
-}
-
 // What peers think.
 impl Simulation {
     /// Hands the work of this moment to the driver, stage by stage, then the results.
-    fn drive(&mut self, now: Millis, driver: &mut dyn Driver) {
+    fn drive(&mut self, now: Millis, works: bool, driver: &mut dyn Driver) {
+        let jobs = std::mem::take(&mut self.jobs);
+        let begins = jobs.iter().any(|job| job.task.stage == Stage::Share);
+        if begins || self.learning.len() >= self.honest_up().count().max(1) {
+            self.learn(driver);
+        }
+        if works {
+            self.work(jobs, now, driver);
+        }
+    }
+
+    fn work(&mut self, work: Vec<Job>, now: Millis, driver: &mut dyn Driver) {
         let mut stages: BTreeMap<Stage, Vec<Job>> = BTreeMap::new();
-        for job in self.jobs.drain(..) {
+        for job in work {
             stages.entry(job.task.stage).or_default().push(job);
         }
         for (stage, jobs) in stages {
@@ -449,8 +572,6 @@ impl Simulation {
                 .zip(work)
                 .for_each(|(job, work)| self.hand_in(job, work, now, driver));
         }
-        self.learn(driver);
-        self.settle(driver);
     }
 
     fn hand_in(&mut self, job: &Job, work: Work, now: Millis, driver: &dyn Driver) {
@@ -459,33 +580,77 @@ impl Simulation {
             None => Some(work),
         };
         if let Some(work) = work {
-            let input = Input::Work(job.task.round, work);
-            self.schedule(
-                now + self.spec.compute_ms,
-                job.peer,
-                EventKind::Input(input),
-            );
-        }
-    }
-
-    fn settle(&mut self, driver: &mut dyn Driver) {
-        let settlements = std::mem::take(&mut self.settlements);
-        if !settlements.is_empty() {
-            driver.settled(&settlements);
+            let StageTask { round, stage, .. } = job.task;
+            let done = now + self.compute.of(job.peer, round, stage);
+            self.schedule(done, job.peer, EventKind::Work(Box::new((round, work))));
         }
     }
 
     fn learn(&mut self, driver: &mut dyn Driver) {
-        let results = std::mem::take(&mut self.results);
-        if results.is_empty() {
-            return;
+        let learning = std::mem::take(&mut self.learning);
+        if !learning.is_empty() {
+            driver.learn(&learning);
         }
-        for (index, result) in &results {
-            if self.peers[*index].role == Role::Honest {
-                let round = result.transcript.plan.round;
-                self.report.rounds.entry(round).or_default().note(result);
+    }
+}
+
+// Decisions, and what is asked for.
+impl Simulation {
+    fn decided(&mut self, index: usize, decided: &Arc<DecidedRound>, now: Millis) {
+        let is_new = self.archive.get(index, decided.round()).is_none();
+        self.archive.keep(index, decided);
+        if self.peers[index].role == Role::Honest && is_new {
+            let settle = Position {
+                round: decided.round(),
+                window: Window::Settle,
+            };
+            let delay = now.saturating_sub(self.clock.start(settle));
+            let round = self.report.rounds.entry(decided.round()).or_default();
+            round.note(index, decided, delay);
+        }
+        if is_new {
+            self.learning.push((index, decided.clone()));
+        }
+    }
+
+    fn ask(&mut self, index: usize, want: &Want, now: Millis) {
+        for target in self.archive.targets(index) {
+            let message = want.round ^ (self.report.agreement.fetched << 32);
+            if let Some(at) = self.network.arrival(index, target, message, now) {
+                let asked = EventKind::Asked(index as u32, Box::new(want.clone()));
+                self.schedule(at, target, asked);
             }
         }
-        driver.learn(&results);
+    }
+
+    /// Hostile peers answer nobody.
+    fn asked(&mut self, index: usize, from: usize, want: Want, now: Millis) {
+        let peer = &self.peers[index];
+        if peer.core.is_none() || peer.role != Role::Honest {
+            return;
+        }
+        let link = Link(self.report.peers[from]);
+        match self.archive.get(index, want.round).cloned() {
+            Some(decided) => self.answer(index, link, Input::Adopt(decided), now),
+            None => self.input(index, Input::Asked(link, want), now),
+        }
+    }
+
+    fn answer(&mut self, index: usize, to: Link, input: Input, now: Millis) {
+        let Some(to) = self.report.peers.iter().position(|peer| *peer == to.0) else {
+            return;
+        };
+        self.report.agreement.fetched += 1;
+        let message = self.report.agreement.fetched;
+        if let Some(at) = self.network.arrival(index, to, message, now) {
+            self.schedule(at, to, EventKind::Answer(Box::new(input)));
+        }
+    }
+
+    fn answered(&mut self, index: usize, input: Input, now: Millis) {
+        match &input {
+            Input::Adopt(decided) if self.archive.get(index, decided.round()).is_some() => {}
+            _ => self.input(index, input, now),
+        }
     }
 }

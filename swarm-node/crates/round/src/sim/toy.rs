@@ -13,9 +13,9 @@ use super::driver::{Driver, Job};
 use super::network::Network;
 use super::spec::{PeerSpec, Role, Spec};
 use crate::completion::SharedCompletion;
-use crate::config::{Game, SwarmConfig, Weighting, Windows};
+use crate::agreement::DecidedRound;
+use crate::config::{Agreement, Game, SwarmConfig, Weighting, Windows};
 use crate::question::{Judge, RoundQuestion};
-use crate::resolve::RoundResult;
 use crate::work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions};
 
 /// The configuration of a swarm of `peers` members. Each round has one practice question per
@@ -44,6 +44,7 @@ pub fn config(peers: u16) -> SwarmConfig {
         genesis_ms: 10_000,
         windows: Windows::uniform(1_000),
         game,
+        agreement: Agreement::default(),
     }
 }
 
@@ -209,8 +210,8 @@ impl Driver for ToyDriver {
             .collect()
     }
 
-    fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {
-        for (peer, _) in results {
+    fn learn(&mut self, rounds: &[(usize, Arc<DecidedRound>)]) {
+        for (peer, _) in rounds {
             *self.learned.entry(*peer).or_insert(0) += 1;
         }
     }

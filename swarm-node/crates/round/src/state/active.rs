@@ -9,8 +9,6 @@ use swarm_identity::digest::Digest32;
 use swarm_identity::key::{PeerId, SaltKey};
 
 use super::interface::Output;
-use super::outbox::Outbox;
-use super::settlement::Settlement;
 use crate::allowance::Allowance;
 use crate::clock::{Position, Round, Window};
 use crate::codec;
@@ -18,10 +16,9 @@ use crate::config::Game;
 use crate::envelope::{Header, UnsignedEnvelope};
 use crate::membership::MemberIndex;
 use crate::message_log::MessageLog;
-use crate::payload::{Attest, Kind, STAGE_SLOT, Seals, Stage};
-use crate::question::Judge;
+use crate::outbox::Outbox;
+use crate::payload::{Kind, STAGE_SLOT, Seals, Stage};
 use crate::rejection::Withheld;
-use crate::resolve::{RoundResult, resolve};
 use crate::seal::{SealContext, salted};
 use crate::transcript::RoundPlan;
 use crate::work::{self, StageTask, Work};
@@ -42,7 +39,6 @@ pub(super) struct ActiveRound {
     me: Option<MemberIndex>,
     /// The node's own contents between seal and reveal.
     drafts: BTreeMap<(Stage, u16), Draft>,
-    result: Option<Arc<RoundResult>>,
 }
 
 /// A content that was sealed.
@@ -64,12 +60,21 @@ impl ActiveRound {
             peer,
             me,
             drafts: BTreeMap::new(),
-            result: None,
         }
     }
 
     pub fn round(&self) -> Round {
         self.log.plan().round
+    }
+
+    /// The node's index; `None` if it only watches.
+    pub fn me(&self) -> Option<MemberIndex> {
+        self.me
+    }
+
+    /// True if the node is where its clock is.
+    pub fn is_in_time(&self) -> bool {
+        self.in_time
     }
 
     pub fn position(&self) -> Position {
@@ -81,13 +86,7 @@ impl ActiveRound {
 
     /// Begins a window with its duties. `now` is where the clock stands: further on if the node
     /// slept.
-    pub fn enter(
-        &mut self,
-        window: Window,
-        now: Position,
-        judge: &dyn Judge,
-        out: &mut Vec<Output>,
-    ) {
+    pub fn enter(&mut self, window: Window, now: Position, out: &mut Vec<Output>) {
         self.window = window;
         self.in_time = now == self.position();
         match window {
@@ -97,7 +96,8 @@ impl ActiveRound {
             Window::ShareReveal => self.reveal(Stage::Share, out),
             Window::CritiqueReveal => self.reveal(Stage::Critique, out),
             Window::DecideReveal => self.reveal(Stage::Decide, out),
-            Window::Settle => self.resolve(judge, out),
+            // What counts is for the members to agree on.
+            Window::Settle => {}
         }
     }
 
@@ -110,11 +110,6 @@ impl ActiveRound {
             if stage.seal().window() == self.window && self.is_unsealed(stage) {
                 out.push(Output::Missed(self.round(), stage));
             }
-        }
-        if self.window == Window::Settle
-            && let Some(result) = &self.result
-        {
-            out.push(Output::Settled(Settlement::new(&self.log, &result.digest)));
         }
     }
 
@@ -178,17 +173,6 @@ impl ActiveRound {
             .collect();
         for (slot, payload) in sealed {
             self.publish(stage.reveal(), slot, &payload, out);
-        }
-    }
-
-    fn resolve(&mut self, judge: &dyn Judge, out: &mut Vec<Output>) {
-        let transcript = Arc::new(self.log.transcript().clone());
-        let result = Arc::new(resolve(transcript, judge));
-        out.push(Output::Resolved(result.clone()));
-        let digest = result.digest;
-        self.result = Some(result);
-        if self.me.is_some() {
-            self.publish(Kind::Attest, STAGE_SLOT, &encoded(&Attest { digest }), out);
         }
     }
 

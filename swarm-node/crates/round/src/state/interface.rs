@@ -6,7 +6,7 @@ use swarm_identity::Place;
 use swarm_identity::digest::Digest32;
 use swarm_identity::key::{PeerId, SaltKey, SignatureBytes, SignatureMemo};
 
-use super::settlement::Settlement;
+use crate::agreement::{AdoptError, DecidedRound, Want};
 use crate::allowance::Link;
 use crate::clock::Round;
 use crate::config::SwarmConfig;
@@ -16,7 +16,6 @@ use crate::payload::Stage;
 use crate::phase::Phase;
 use crate::question::Judge;
 use crate::rejection::{Rejection, Withheld};
-use crate::resolve::RoundResult;
 use crate::work::{StageTask, Work};
 
 /// What happens to a node.
@@ -34,13 +33,18 @@ pub enum Input {
     Signed(Place, SignatureBytes),
     /// There is no signature for this place: the sign-once table does not allow it.
     Refused(Place),
+    /// A neighbour asks for something of a round that is not decided here. What is decided is
+    /// answered from the archive, by whoever runs the core.
+    Asked(Link, Want),
+    /// A decided round, from the archive of this node or of another; it is checked.
+    Adopt(Arc<DecidedRound>),
 }
 
 /// What a node wants done.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Sign this digest, once for its place, and come back with [`Input::Signed`] or
-    /// [`Input::Refused`] before the window ends.
+    /// [`Input::Refused`], for contents before the window ends.
     Sign {
         /// Where the signature belongs.
         place: Place,
@@ -56,10 +60,16 @@ pub enum Output {
     Withheld(Place, Withheld),
     /// Let the model do this and come back with [`Input::Work`] before the window ends.
     Need(StageTask),
-    /// The round is over for this node; learn from it.
-    Resolved(Arc<RoundResult>),
-    /// What the members attested.
-    Settled(Settlement),
+    /// Ask some peers for this; what they send comes back as [`Input::Envelope`] or
+    /// [`Input::Adopt`].
+    Ask(Want),
+    /// Send this to a neighbour that asked.
+    Send(Link, Arc<[u8]>),
+    /// The members agree on what counts in a round: archive it, and learn from it. Rounds may be
+    /// decided out of order, each once.
+    Decided(Arc<DecidedRound>),
+    /// A round was not adopted.
+    NotAdopted(Round, AdoptError),
     /// A message was refused.
     Rejected {
         /// Who delivered it.

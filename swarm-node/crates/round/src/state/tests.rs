@@ -10,7 +10,7 @@ use crate::codec;
 use crate::completion::{LogProb, SharedCompletion};
 use crate::envelope::{Header, sign_envelope};
 use crate::membership::Roster;
-use crate::payload::{Attest, CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
+use crate::payload::{CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
 use crate::resolve::RoundResult;
 use crate::seal::{SealContext, salted};
 use crate::sim::toy::{self, ToyJudge, truth};
@@ -62,7 +62,8 @@ fn sign_all(
                 Ok(signature) => Input::Signed(place, signature),
                 Err(_) => Input::Refused(place),
             };
-            all.extend(core.handle(answer, now));
+            let more = core.handle(answer, now);
+            all.extend(sign_all(core, signer, more, now));
         }
         all.push(output);
     }
@@ -287,10 +288,13 @@ fn early_messages_are_bounded_per_link() {
 }
 
 #[test]
-fn a_round_of_one_goes_through_every_phase_and_stage() {
-    let (mut core, signer) = (core(), signer(0));
+fn a_swarm_of_one_goes_through_every_phase_and_decides() {
+    let mut setup = setup(0);
+    setup.roster = Roster::default();
+    setup.roster.register(Member::new(key(0).peer()), 0).unwrap();
+    let (mut core, signer) = (Core::new(setup, 0).unwrap(), signer(0));
     let mut seen = Vec::new();
-    let mut broadcasts = 0;
+    let (mut broadcasts, mut decided) = (0, Vec::new());
     let end = core.clock().start(Position {
         round: 1,
         window: Window::ShareSeal,
@@ -309,10 +313,7 @@ fn a_round_of_one_goes_through_every_phase_and_stage() {
                     Output::Need(task) if task.round == 0 => {
                         inputs.push_back(Input::Work(0, right_work(&task)))
                     }
-                    Output::Resolved(result) => check_full_pay(&result),
-                    Output::Settled(settlement) => {
-                        assert!(!settlement.agrees && settlement.stake == 1)
-                    }
+                    Output::Decided(round) => decided.push(round),
                     Output::Missed(round, stage) => panic!("missed {stage:?} of round {round}"),
                     _ => {}
                 }
@@ -325,9 +326,14 @@ fn a_round_of_one_goes_through_every_phase_and_stage() {
         .map(Phase::In)
         .collect();
     assert_eq!(seen, expected);
-    // Three seals, an attestation, and a reveal per assigned question and stage.
-    let practice = broadcasts - 4 - 3 * 2;
-    assert!((0..=4).contains(&practice));
+    let [decided] = decided.as_slice() else {
+        panic!("{} decisions", decided.len())
+    };
+    check_full_pay(&decided.result);
+    assert_eq!(decided.certificate.ballot, 0);
+    assert_eq!(core.history().floor(), 1);
+    // Three seals, a reveal per question and stage, receipt, proposal and two votes.
+    assert_eq!(broadcasts, 3 + (4 + 2) + 2 + 2 + 4);
     assert_eq!(
         Withheld::ALL.map(|why| core.counters().withheld(why)),
         [0; 3]
@@ -569,7 +575,9 @@ proptest! {
         let _ = codec::decode::<Critique>(&bytes);
         let _ = codec::decode::<Decision>(&bytes);
         let _ = codec::decode::<Seals>(&bytes);
-        let _ = codec::decode::<Attest>(&bytes);
+        let _ = codec::decode::<crate::agreement::Receipt>(&bytes);
+        let _ = codec::decode::<crate::agreement::Proposal>(&bytes);
+        let _ = codec::decode::<crate::agreement::Vote>(&bytes);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::envelope::UnsignedEnvelope;
 
 /// The messages by place; `None` for one that waits no more.
 #[derive(Default)]
-pub(super) struct Outbox(BTreeMap<Place, Option<UnsignedEnvelope>>);
+pub(crate) struct Outbox(BTreeMap<Place, Option<UnsignedEnvelope>>);
 
 impl Outbox {
     /// Places asked for so far.

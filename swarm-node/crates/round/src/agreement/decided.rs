@@ -1,0 +1,77 @@
+//! A decided round: its certificate, its minutes and everything that counts.
+
+use std::sync::Arc;
+
+use swarm_identity::key::SignatureMemo;
+use thiserror::Error;
+
+use super::certificate::{Certificate, CertificateError};
+use super::minutes::Minutes;
+use super::voters::Voters;
+use crate::clock::Round;
+use crate::resolve::RoundResult;
+use crate::transcript::{RoundPlan, Transcript};
+
+/// A round that can be proved to anybody who knows its members.
+#[derive(Clone, Debug)]
+pub struct DecidedRound {
+    /// The proof.
+    pub certificate: Certificate,
+    /// What was agreed on.
+    pub minutes: Arc<Minutes>,
+    /// What follows.
+    pub result: Arc<RoundResult>,
+}
+
+/// Why a round is not adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// The certificate proves nothing.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The minutes are not those of the certificate.
+    #[error("the minutes are not those that the certificate of round {0} names")]
+    Minutes(Round),
+    /// The contents are not those of the minutes.
+    #[error("the contents of round {0} are not those that its minutes name")]
+    Transcript(Round),
+    /// Who votes follows from rounds that are not known yet.
+    #[error("round {0} cannot be checked before the rounds of two epochs earlier are known")]
+    Unknown(Round),
+}
+
+impl DecidedRound {
+    /// The round.
+    pub fn round(&self) -> Round {
+        self.certificate.round
+    }
+
+    /// What counts.
+    pub fn transcript(&self) -> &Arc<Transcript> {
+        &self.result.transcript
+    }
+
+    /// Checks certificate, minutes and contents against each other, for a round with this plan.
+    ///
+    /// # Errors
+    /// The first that does not fit.
+    pub fn verify(
+        &self,
+        plan: &RoundPlan,
+        voters: &Voters,
+        memo: &SignatureMemo,
+    ) -> Result<(), AdoptError> {
+        let (round, transcript) = (self.round(), self.transcript());
+        self.certificate.verify(plan, voters, memo)?;
+        if self.minutes.digest() != self.certificate.minutes {
+            return Err(AdoptError::Minutes(round));
+        }
+        let fits = transcript.plan.members.list() == plan.members.list()
+            && transcript.digest() == self.minutes.transcript;
+        match fits {
+            true => Ok(()),
+            false => Err(AdoptError::Transcript(round)),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The rounds that are decided, and who was present in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use swarm_identity::key::PeerId;
+
+use super::minutes::Minutes;
+use super::voters::Voters;
+use crate::clock::Round;
+use crate::config;
+use crate::transcript::RoundPlan;
+
+/// Epochs between being present and having a vote.
+const DELAY: u64 = 2;
+
+/// What is decided, as far as votes depend on it: the members named in each decided round's
+/// minutes, for the epochs of which votes may still be asked.
+#[derive(Clone, Debug)]
+pub struct History {
+    settings: config::Agreement,
+    /// Rounds below this one are all decided.
+    floor: Round,
+    /// Decided rounds from the floor on.
+    above: BTreeSet<Round>,
+    /// Who was present, by epoch.
+    present: BTreeMap<u64, BTreeSet<PeerId>>,
+}
+
+impl History {
+    /// Nothing is decided.
+    pub fn new(settings: config::Agreement) -> Self {
+        Self {
+            settings,
+            floor: 0,
+            above: BTreeSet::new(),
+            present: BTreeMap::new(),
+        }
+    }
+
+    /// The epoch of a round.
+    pub fn epoch(&self, round: Round) -> u64 {
+        round / u64::from(self.settings.rounds_per_epoch)
+    }
+
+    /// True if the round is decided.
+    pub fn contains(&self, round: Round) -> bool {
+        round < self.floor || self.above.contains(&round)
+    }
+
+    /// The first round that is not decided.
+    pub fn floor(&self) -> Round {
+        self.floor
+    }
+
+    /// Notes a decided round.
+    pub fn decided(&mut self, plan: &RoundPlan, minutes: &Minutes) {
+        let named = minutes.receipts.iter().map(|(member, _)| plan.members[*member].peer);
+        self.present.entry(self.epoch(plan.round)).or_default().extend(named);
+        self.above.insert(plan.round);
+        while self.above.remove(&self.floor) {
+            self.floor += 1;
+        }
+        let oldest = self.epoch(self.floor).saturating_sub(DELAY + 1);
+        self.present = self.present.split_off(&oldest);
+    }
+
+    /// The voters of a planned round; `None` while the rounds that they follow from are not all
+    /// decided here.
+    pub fn voters(&self, plan: &RoundPlan) -> Option<Voters> {
+        let seats = self.settings.seats;
+        let voters = |is_present: &dyn Fn(u16) -> bool| {
+            Voters::new(plan.beacon, &plan.members, is_present, seats)
+        };
+        let Some(epoch) = self.epoch(plan.round).checked_sub(DELAY) else {
+            return Some(voters(&|_| true));
+        };
+        let over = (epoch + 1) * u64::from(self.settings.rounds_per_epoch);
+        if self.floor < over {
+            return None;
+        }
+        let present = self.present.get(&epoch)?;
+        Some(voters(&|member| present.contains(&plan.members[member].peer)))
+    }
+
+    /// The first rounds below `before` that are not decided, at most `count`.
+    pub fn missing(&self, before: Round, count: usize) -> Vec<Round> {
+        let open = (self.floor..before).filter(|round| !self.above.contains(round));
+        open.take(count).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agreement::testing::plan;
+
+    fn minutes(round: Round, members: &[u16]) -> Minutes {
+        Minutes {
+            round,
+            receipts: members.iter().map(|member| (*member, [0; 12])).collect(),
+            struck: Vec::new(),
+            transcript: [0; 32],
+        }
+    }
+
+    fn history() -> History {
+        let settings = config::Agreement {
+            rounds_per_epoch: 2,
+            ..config::Agreement::default()
+        };
+        History::new(settings)
+    }
+
+    fn at(round: Round) -> RoundPlan {
+        let mut plan = plan(4);
+        plan.round = round;
+        plan
+    }
+
+    #[test]
+    fn who_was_present_votes_two_epochs_later() {
+        let mut history = history();
+        assert_eq!(history.voters(&at(3)).unwrap().total(), 4);
+        assert_eq!(history.voters(&at(4)), None);
+        history.decided(&at(1), &minutes(1, &[1]));
+        assert_eq!(history.voters(&at(4)), None, "round 0 is not decided");
+        history.decided(&at(0), &minutes(0, &[2]));
+        let voters = history.voters(&at(5)).unwrap();
+        let seats: Vec<_> = voters.seats().iter().map(|seat| seat.member).collect();
+        assert_eq!(seats, [1, 2]);
+    }
+
+    #[test]
+    fn what_is_decided_takes_no_memory_for_ever() {
+        let mut history = history();
+        (0..1_000).for_each(|round| history.decided(&at(round), &minutes(round, &[0, 1])));
+        assert_eq!((history.floor(), history.above.len()), (1_000, 0));
+        assert!(history.present.len() <= 4, "{:?}", history.present.keys());
+        assert!(history.voters(&at(1_001)).is_some());
+    }
+
+    #[test]
+    fn missing_rounds_are_told_oldest_first() {
+        let mut history = history();
+        for round in [0, 2, 5] {
+            history.decided(&at(round), &minutes(round, &[0]));
+        }
+        assert_eq!(history.missing(7, 10), [1, 3, 4, 6]);
+        assert_eq!(history.missing(7, 2), [1, 3]);
+        assert!(history.contains(2) && !history.contains(3));
+    }
+}

@@ -1,0 +1,168 @@
+//! Receipts: which messages a member had in time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use swarm_identity::digest::Digest32;
+
+use crate::codec::bounded_list;
+use crate::membership::MemberIndex;
+
+/// Most bytes of a bitmap: what an envelope carries beside everything else.
+pub const MAX_BITMAP: usize = 60_000;
+/// Receipts of one member that are kept: an honest one signs one, two are a contradiction.
+pub const RECEIPTS_PER_MEMBER: usize = 2;
+
+/// The first bytes of a receipt's digest. Two receipts of one name would be one member's own work,
+/// and help nobody: what was decided is known by a whole digest.
+pub type ReceiptName = [u8; 12];
+
+/// One bit per place of the round: set where the member had a valid, uncontradicted message before
+/// the place's window was over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_BITMAP>")]
+    bits: Vec<u8>,
+}
+
+impl Receipt {
+    /// A receipt over `places` places with these set.
+    ///
+    /// # Panics
+    /// If a position is no place.
+    pub fn new(places: usize, held: impl Iterator<Item = usize>) -> Self {
+        let mut bits = vec![0; places.div_ceil(8)];
+        held.for_each(|position| bits[position / 8] |= 1 << (position % 8));
+        Self { bits }
+    }
+
+    /// True if the bitmap has a bit for each of `places` places, and none set beyond.
+    pub fn fits(&self, places: usize) -> bool {
+        self.bits.len() == places.div_ceil(8) && self.held().all(|position| position < places)
+    }
+
+    /// True if the member had the message of this position.
+    pub fn has(&self, position: usize) -> bool {
+        let byte = self.bits.get(position / 8);
+        byte.is_some_and(|byte| byte >> (position % 8) & 1 == 1)
+    }
+
+    /// The positions that are set, ascending.
+    pub fn held(&self) -> impl Iterator<Item = usize> + '_ {
+        let bits = self.bits.iter().enumerate();
+        bits.flat_map(|(index, byte)| {
+            let set = (0..8).filter(move |bit| byte >> bit & 1 == 1);
+            set.map(move |bit| index * 8 + bit)
+        })
+    }
+}
+
+/// A receipt that its member signed.
+#[derive(Clone, Debug)]
+pub struct SignedReceipt {
+    /// Its name.
+    pub name: ReceiptName,
+    /// What it says.
+    pub receipt: Receipt,
+    /// The envelope, for others.
+    pub bytes: Arc<[u8]>,
+}
+
+/// The name of a receipt whose envelope has this digest.
+pub fn name(digest: &Digest32) -> ReceiptName {
+    let mut name = [0; 12];
+    name.copy_from_slice(&digest[..12]);
+    name
+}
+
+/// The receipts of a round, at most two of each member.
+#[derive(Clone, Debug, Default)]
+pub struct Receipts(BTreeMap<MemberIndex, Vec<SignedReceipt>>);
+
+impl Receipts {
+    /// Keeps a receipt; false if it is known, or two others of the member are.
+    pub fn keep(&mut self, member: MemberIndex, receipt: SignedReceipt) -> bool {
+        let known = self.0.entry(member).or_default();
+        let is_new = known.len() < RECEIPTS_PER_MEMBER
+            && known.iter().all(|other| other.name != receipt.name);
+        if is_new {
+            known.push(receipt);
+        }
+        is_new
+    }
+
+    /// True if the member has no room for another receipt.
+    pub fn is_full(&self, member: MemberIndex) -> bool {
+        let known = self.0.get(&member);
+        known.is_some_and(|known| known.len() >= RECEIPTS_PER_MEMBER)
+    }
+
+    /// A member's receipt of this name.
+    pub fn get(&self, member: MemberIndex, name: &ReceiptName) -> Option<&SignedReceipt> {
+        let known = self.0.get(&member)?;
+        known.iter().find(|receipt| receipt.name == *name)
+    }
+
+    /// The first receipt of each member.
+    pub fn first(&self) -> impl Iterator<Item = (MemberIndex, &SignedReceipt)> {
+        let lists = self.0.iter();
+        lists.filter_map(|(member, list)| Some((*member, list.first()?)))
+    }
+
+    /// A member's first receipt.
+    pub fn first_of(&self, member: MemberIndex) -> Option<&SignedReceipt> {
+        self.0.get(&member)?.first()
+    }
+
+    /// The members with a receipt.
+    pub fn members(&self) -> impl Iterator<Item = MemberIndex> + '_ {
+        self.first().map(|(member, _)| member)
+    }
+
+    /// True if the member has a receipt.
+    pub fn contains(&self, member: MemberIndex) -> bool {
+        self.0.contains_key(&member)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_receipt_holds_what_was_put_in(places in 1usize..200, seed: u64) {
+            let held: Vec<_> = (0..places).filter(|i| seed >> (i % 64) & 1 == 1).collect();
+            let receipt = Receipt::new(places, held.iter().copied());
+            prop_assert!(receipt.fits(places));
+            prop_assert_eq!(receipt.held().collect::<Vec<_>>(), held.clone());
+            prop_assert!((0..places).all(|i| receipt.has(i) == held.contains(&i)));
+            prop_assert!(!receipt.fits(places + 8));
+        }
+    }
+
+    #[test]
+    fn bits_beyond_the_places_do_not_fit() {
+        let receipt = Receipt::new(16, [9].into_iter());
+        assert!(receipt.fits(16) && receipt.fits(10));
+        assert!(!receipt.fits(9) && !receipt.fits(8) && !receipt.fits(17));
+        assert!(!receipt.has(500));
+    }
+
+    #[test]
+    fn two_receipts_of_a_member_are_kept_and_no_third() {
+        let mut receipts = Receipts::default();
+        let receipt = |tag: u8| SignedReceipt {
+            name: [tag; 12],
+            receipt: Receipt::new(8, std::iter::empty()),
+            bytes: vec![tag].into(),
+        };
+        let kept = [1, 1, 2, 3].map(|tag| receipts.keep(7, receipt(tag)));
+        assert_eq!(kept, [true, false, true, false]);
+        assert!(receipts.get(7, &[2; 12]).is_some() && receipts.get(7, &[3; 12]).is_none());
+        assert_eq!(receipts.members().collect::<Vec<_>>(), [7]);
+    }
+}

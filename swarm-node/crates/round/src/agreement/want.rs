@@ -1,0 +1,29 @@
+//! What a node asks of others while it agrees.
+
+use super::place::MessagePlace;
+use super::receipt::ReceiptName;
+use crate::clock::Round;
+use crate::membership::MemberIndex;
+
+/// Most items of one request; the rest is asked for later.
+pub const MAX_WANTED: usize = 1024;
+
+/// Things of one round that any holder may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The round.
+    pub round: Round,
+    /// What of it.
+    pub what: Wanted,
+}
+
+/// What is wanted. Whoever knows the round decided sends it whole instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The round with its certificate, if it is decided.
+    Decision,
+    /// Receipts by member and name.
+    Receipts(Vec<(MemberIndex, ReceiptName)>),
+    /// The messages of places; of contradicted ones both.
+    Messages(Vec<MessagePlace>),
+}
