@@ -11,28 +11,40 @@
 //! SimulationReport (results, scores, counters, digests)
 //! ```
 //! Every honest peer runs the same [`Core`](crate::Core) as a daemon would. A hostile peer runs one
-//! too, and a [`hostile::Strategy`] twists its work and its messages. Publishing models gossip:
-//! what one member publishes reaches all, each after its own delay, unless the link loses it for
-//! good.
+//! too, and a [`hostile::Strategy`] twists its work and its messages, and chooses who gets them
+//! when. What one member publishes goes to all, each after its own delay, unless the link loses it
+//! for good; with a [mesh](Network::mesh), members forward what they accept to whoever would get it
+//! later or never.
+//!
+//! The world has bad clocks ([`PeerClock`]), slow computers ([`Compute`]), regions, access links and
+//! [heavy tails](Tail), partitions and crashes. The default has none of them.
 //!
 //! Loss and delay of a message are a function of (seed, sender, receiver, message), never of other
 //! traffic, so adding attackers leaves the fate of honest messages as it was and runs can be
 //! compared exactly.
 
+pub mod clocks;
+pub mod compute;
 pub mod curve;
 pub mod driver;
+mod gossip;
 pub mod hostile;
 pub mod network;
+mod queue;
 pub mod report;
 pub mod run;
 pub mod spec;
+pub mod tail;
 pub mod toy;
 
+pub use clocks::PeerClock;
+pub use compute::Compute;
 pub use driver::{Driver, Job};
-pub use network::{Network, Partition};
+pub use network::{MESH, Network, Partition};
 pub use report::{RoundReport, SimulationReport};
 pub use run::Simulation;
 pub use spec::{Crash, PeerSpec, Role, Spec, simulated_key};
+pub use tail::Tail;
 
 #[cfg(test)]
 mod tests;

@@ -63,8 +63,10 @@ pub struct SimulationReport {
     pub missed: Vec<(usize, Round, Stage)>,
     /// Messages that peers kept back, with their places.
     pub withheld: Vec<(usize, Place, Withheld)>,
-    /// Messages delivered.
+    /// Messages delivered; duplicates that a mesh would bring are not simulated.
     pub deliveries: u64,
+    /// Bytes of these messages.
+    pub delivered_bytes: u64,
 }
 
 impl SimulationReport {

@@ -1,7 +1,7 @@
 //! The event loop: virtual time, all peers, one thread.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use swarm_identity::digest::Digest32;
@@ -9,9 +9,13 @@ use swarm_identity::key::{KeyError, SignatureMemo};
 use swarm_identity::{MemoryTable, NodeKey, Place, Signer};
 use thiserror::Error;
 
+use super::clocks::PeerClock;
+use super::compute::ComputeTimes;
 use super::driver::{Driver, Job};
-use super::hostile::{Attacker, Strategy, strategy};
+use super::gossip::{Delivery, Inbox, Mesh, Message};
+use super::hostile::{Attacker, Outgoing, Recipients, Strategy, Surroundings, strategy};
 use super::network::NetworkModel;
+use super::queue::EventQueue;
 use super::report::SimulationReport;
 use super::spec::{PeerSpec, Role, Spec};
 use crate::allowance::Link;
@@ -23,7 +27,7 @@ use crate::phase::Phase;
 use crate::question::Judge;
 use crate::resolve::RoundResult;
 use crate::state::{Core, CoreSetup, Input, Output, Settlement};
-use crate::work::Work;
+use crate::work::{StageTask, Work};
 
 /// Why a specification cannot be simulated.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -38,69 +42,56 @@ pub enum SimulationError {
     /// A crash of a peer that does not exist.
     #[error("peer {0} crashes, but there are only {1} peers")]
     Crash(usize, usize),
+    /// A peer lives in a region that the network does not have, or its table of regions is no
+    /// square.
+    #[error("peer {0} lives in region {1}; give the network's table a row and a column for it")]
+    Region(usize, u16),
     /// A peer cannot be registered.
     #[error("a simulated peer: {0}")]
     Register(#[from] RegisterError),
 }
 
 /// What happens to a peer.
-#[derive(Clone, Debug)]
 enum EventKind {
     Tick,
-    Input(Input),
+    /// Its model finished.
+    Work(Box<(Round, Work)>),
+    /// It gets a message from a peer.
+    Arrival(u32, Rc<Message>),
+    /// It sends a message that it held back.
+    Send(Box<Outgoing>),
     Crash,
     Restart,
 }
 
-/// Ordered by time, then by the order in which events were made.
 struct Event {
-    at: Millis,
-    order: u64,
     peer: usize,
     what: EventKind,
 }
 
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-impl Eq for Event {}
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Event {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
 struct Peer {
     role: Role,
-    skew: i64,
+    clock: PeerClock,
     setup: CoreSetup,
     /// The key with its sign-once table, which outlives crashes like a file.
     signer: Signer<MemoryTable>,
     /// `None` while crashed.
     core: Option<Core>,
+    inbox: Inbox,
     strategy: Option<Box<dyn Strategy>>,
     attacker: Attacker,
 }
 
 impl Peer {
-    fn local(&self, now: Millis) -> Millis {
-        now.saturating_add_signed(self.skew)
-    }
-
-    fn global(&self, local: Millis) -> Millis {
-        local.saturating_add_signed(self.skew.saturating_neg())
+    /// True if it hands on what its core accepts.
+    fn forwards(&self) -> bool {
+        let strategy = self.strategy.as_ref();
+        strategy.is_none_or(|strategy| strategy.forwards())
     }
 
     /// Signs through the table, at once, and tells the core, which answers.
     fn sign(&mut self, place: Place, digest: &Digest32, now: Millis) -> Vec<Output> {
-        let local = self.local(now);
+        let local = self.clock.local(now);
         let Some(core) = &mut self.core else {
             return Vec::new();
         };
@@ -129,9 +120,10 @@ pub struct Simulation {
     spec: Spec,
     clock: Clock,
     network: NetworkModel,
+    compute: ComputeTimes,
+    mesh: Mesh,
     peers: Vec<Peer>,
-    queue: BinaryHeap<Reverse<Event>>,
-    order: u64,
+    queue: EventQueue<Event>,
     jobs: Vec<Job>,
     results: Vec<(usize, Arc<RoundResult>)>,
     settlements: Vec<(usize, Settlement)>,
@@ -142,9 +134,13 @@ impl Simulation {
     /// Prepares a simulation: keys, roster, cores at time 0.
     ///
     /// # Errors
-    /// A configuration out of its limits, too many peers, or a crash of a peer that is not there.
+    /// A configuration out of its limits, too many peers, or a crash or a region that is not there.
     pub fn new(spec: Spec, judge: Arc<dyn Judge>) -> Result<Self, SimulationError> {
-        let peers = build_peers(&spec, judge)?;
+        if let Some(peer) = spec.network.homeless(&spec.peers) {
+            return Err(SimulationError::Region(peer, spec.peers[peer].region));
+        }
+        let network = NetworkModel::new(spec.network.clone(), &spec.peers, spec.seed);
+        let peers = build_peers(&spec, &network, judge)?;
         for crash in &spec.crashes {
             if crash.peer >= peers.len() {
                 return Err(SimulationError::Crash(crash.peer, peers.len()));
@@ -157,10 +153,11 @@ impl Simulation {
         };
         let mut simulation = Self {
             clock: Clock::new(&spec.swarm),
-            network: NetworkModel::new(spec.network.clone(), spec.seed),
+            network,
+            compute: ComputeTimes::new(&spec),
+            mesh: Mesh::new(peers.len(), spec.network.mesh, spec.seed),
             peers,
-            queue: BinaryHeap::new(),
-            order: 0,
+            queue: EventQueue::new(),
             jobs: Vec::new(),
             results: Vec::new(),
             settlements: Vec::new(),
@@ -192,15 +189,17 @@ impl Simulation {
         let slack = self
             .peers
             .iter()
-            .map(|peer| peer.skew.unsigned_abs())
+            .map(|peer| peer.clock.deviation(end))
             .max()
             .unwrap_or(0);
         while let Some(now) = self
+            .queue
             .next_time()
             .filter(|now| *now <= end + slack && !driver.is_over())
         {
-            while let Some(event) = self.pop(now) {
-                self.dispatch(event);
+            self.enter_mesh(now);
+            while let Some(event) = self.queue.pop(now) {
+                self.dispatch(event, now);
             }
             if now < end {
                 self.drive(now, driver);
@@ -220,35 +219,29 @@ impl Simulation {
         self.report
     }
 
-    fn next_time(&self) -> Option<Millis> {
-        self.queue.peek().map(|Reverse(event)| event.at)
-    }
-
-    fn pop(&mut self, now: Millis) -> Option<Event> {
-        self.queue.peek().filter(|Reverse(event)| event.at == now)?;
-        self.queue.pop().map(|Reverse(event)| event)
+    fn enter_mesh(&mut self, now: Millis) {
+        let round = self.clock.at(now).map_or(0, |position| position.round);
+        self.mesh.enter(round);
     }
 
     fn schedule(&mut self, at: Millis, peer: usize, what: EventKind) {
-        self.order += 1;
-        self.queue.push(Reverse(Event {
-            at,
-            order: self.order,
-            peer,
-            what,
-        }));
+        self.queue.push(at, Event { peer, what });
     }
 
     fn schedule_tick(&mut self, index: usize) {
         let peer = &self.peers[index];
         if let Some(core) = &peer.core {
-            let at = peer.global(core.next_tick());
+            let at = peer.clock.global(core.next_tick());
             self.schedule(at, index, EventKind::Tick);
         }
     }
 }
 
-fn build_peers(spec: &Spec, judge: Arc<dyn Judge>) -> Result<Vec<Peer>, SimulationError> {
+fn build_peers(
+    spec: &Spec,
+    network: &NetworkModel,
+    judge: Arc<dyn Judge>,
+) -> Result<Vec<Peer>, SimulationError> {
     let keys: Vec<_> = (0..spec.peers.len())
         .map(|index| spec.key(index))
         .collect::<Result<_, _>>()?;
@@ -274,25 +267,42 @@ fn build_peers(spec: &Spec, judge: Arc<dyn Judge>) -> Result<Vec<Peer>, Simulati
             memo: memo.clone(),
             roster: roster.clone(),
         };
-        peers.push(build_peer(spec, index, key, setup)?);
+        peers.push(build_peer(spec, network, index, key, setup)?);
     }
     Ok(peers)
 }
 
 fn build_peer(
     spec: &Spec,
+    network: &NetworkModel,
     index: usize,
     key: NodeKey,
     setup: CoreSetup,
 ) -> Result<Peer, SimulationError> {
-    let PeerSpec { role, skew_ms, .. } = spec.peers[index];
+    let PeerSpec {
+        role,
+        skew_ms,
+        drift_ppm,
+        ..
+    } = spec.peers[index];
     let core = Core::new(setup.clone(), 0)?;
+    let median_ms = match role {
+        Role::Honest => 0,
+        _ => network.median_ms(index),
+    };
+    let surroundings = Surroundings {
+        clock: core.clock().clone(),
+        me: index,
+        peers: spec.peers.len(),
+        median_ms,
+    };
     Ok(Peer {
         role,
-        skew: skew_ms,
-        attacker: Attacker::new(key.clone(), *core.swarm(), spec.seed, index),
+        clock: PeerClock::new(spec.swarm.genesis_ms, skew_ms, drift_ppm),
+        attacker: Attacker::new(key.clone(), *core.swarm(), spec.seed, surroundings),
         signer: Signer::new(key, MemoryTable::default()),
         core: Some(core),
+        inbox: Inbox::default(),
         strategy: strategy(role),
         setup,
     })
@@ -300,22 +310,38 @@ fn build_peer(
 
 // Events.
 impl Simulation {
-    fn dispatch(&mut self, event: Event) {
-        let Event { at, peer, what, .. } = event;
+    fn dispatch(&mut self, event: Event, now: Millis) {
+        let Event { peer, what } = event;
         match what {
             EventKind::Tick => {
-                self.input(peer, Input::Tick, at);
+                self.input(peer, Input::Tick, now);
                 self.schedule_tick(peer);
             }
-            EventKind::Input(input) => self.input(peer, input, at),
+            EventKind::Work(work) => self.input(peer, Input::Work(work.0, work.1), now),
+            EventKind::Arrival(via, message) => self.arrive(peer, via as usize, message, now),
+            EventKind::Send(send) => self.publish(peer, *send, now),
             EventKind::Crash => self.crash(peer),
-            EventKind::Restart => self.restart(peer, at),
+            EventKind::Restart => self.restart(peer, now),
         }
     }
 
     fn crash(&mut self, index: usize) {
         self.bank_counters(index);
         self.peers[index].core = None;
+        self.peers[index].inbox.clear();
+    }
+
+    fn arrive(&mut self, index: usize, via: usize, message: Rc<Message>, now: Millis) {
+        let via = Link(self.report.peers[via]);
+        let peer = &mut self.peers[index];
+        if peer.core.is_none() || !message.is_due(index, now) {
+            return;
+        }
+        let input = Input::Envelope(via, message.bytes.clone());
+        if !self.mesh.is_empty() {
+            peer.inbox.put(Delivery { via, message });
+        }
+        self.input(index, input, now);
     }
 
     #[expect(
@@ -324,7 +350,7 @@ impl Simulation {
     )]
     fn restart(&mut self, index: usize, now: Millis) {
         let peer = &mut self.peers[index];
-        let core = Core::new(peer.setup.clone(), peer.local(now));
+        let core = Core::new(peer.setup.clone(), peer.clock.local(now));
         peer.core = Some(core.expect("invariant: the configuration is valid"));
         self.schedule_tick(index);
     }
@@ -337,22 +363,31 @@ impl Simulation {
 
     fn input(&mut self, index: usize, input: Input, now: Millis) {
         let peer = &mut self.peers[index];
-        let local = peer.local(now);
+        let local = peer.clock.local(now);
         // A peer that is down hears nothing.
         let Some(core) = &mut peer.core else { return };
+        peer.attacker.wake(local);
         let mut sends = Vec::new();
         if let (Some(strategy), Input::Envelope(_, bytes)) = (&mut peer.strategy, &input) {
             sends = strategy.hear(bytes, &mut peer.attacker);
         }
-        self.report.deliveries += u64::from(matches!(input, Input::Envelope(..)));
+        let delivered = match &input {
+            Input::Envelope(_, bytes) => Some(bytes.len() as u64),
+            _ => None,
+        };
+        self.report.deliveries += u64::from(delivered.is_some());
+        self.report.delivered_bytes += delivered.unwrap_or(0);
+        let before = core.counters().accepted;
         let outputs = core.handle(input, local);
+        let accepted = core.counters().accepted - before;
+        self.forward_accepted(index, delivered.is_some(), accepted, &outputs, now);
         for output in outputs {
             self.output(index, output, now, &mut sends);
         }
         self.publish_all(index, sends, now);
     }
 
-    fn output(&mut self, index: usize, output: Output, now: Millis, sends: &mut Vec<Arc<[u8]>>) {
+    fn output(&mut self, index: usize, output: Output, now: Millis, sends: &mut Vec<Outgoing>) {
         let peer = &mut self.peers[index];
         match output {
             Output::Sign { place, digest } => {
@@ -363,7 +398,7 @@ impl Simulation {
             Output::ForgetBefore(round) => peer.forget_before(round),
             Output::Broadcast(bytes) => match &mut peer.strategy {
                 Some(strategy) => sends.extend(strategy.send(bytes, &mut peer.attacker)),
-                None => self.publish_all(index, vec![bytes], now),
+                None => self.publish(index, bytes.into(), now),
             },
             Output::Entered(phase) => {
                 let round = peer.core.as_ref().and_then(Core::round);
@@ -398,25 +433,68 @@ impl Simulation {
         }
     }
 
-    fn publish_all(&mut self, from: usize, messages: Vec<Arc<[u8]>>, now: Millis) {
-        for bytes in messages {
-            let message = fingerprint(&bytes);
-            let link = Link(self.report.peers[from]);
-            for to in (0..self.peers.len()).filter(|to| *to != from) {
-                if let Some(at) = self.network.arrival(from, to, message, now) {
-                    let input = Input::Envelope(link, bytes.clone());
-                    self.schedule(at, to, EventKind::Input(input));
-                }
+    fn publish_all(&mut self, from: usize, sends: Vec<Outgoing>, now: Millis) {
+        for send in sends {
+            match send.after_ms {
+                0 => self.publish(from, send, now),
+                wait => self.schedule(now + wait, from, EventKind::Send(Box::new(send))),
             }
         }
     }
-}
 
-/// The end of a message, which is the end of its signature: cheap and different for every message.
-fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes
-        .last_chunk()
-        .map_or(bytes.len() as u64, |tail| u64::from_le_bytes(*tail))
+    /// Sends a message over the direct links.
+    fn publish(&mut self, from: usize, send: Outgoing, now: Millis) {
+        if self.peers[from].core.is_none() {
+            return;
+        }
+        let peers = self.peers.len();
+        let forwarding = if self.mesh.is_empty() { 0 } else { peers };
+        let message = Rc::new(Message::new(send.message, from, now, forwarding));
+        match send.to {
+            Recipients::Everyone => (0..peers).for_each(|to| self.send(from, to, &message, now)),
+            Recipients::Only(some) => {
+                some.into_iter()
+                    .filter(|to| *to < peers)
+                    .for_each(|to| self.send(from, to, &message, now));
+            }
+        }
+    }
+
+    /// Sends a message over one link, unless the receiver gets it sooner from somebody else.
+    fn send(&mut self, from: usize, to: usize, message: &Rc<Message>, now: Millis) {
+        if from == to || !message.comes_after(to, now + self.network.shortest_ms(from, to)) {
+            return;
+        }
+        let arrival = self.network.arrival(from, to, message.id, now);
+        if let Some(at) = arrival.filter(|at| message.expect(to, *at)) {
+            self.schedule(at, to, EventKind::Arrival(from as u32, message.clone()));
+        }
+    }
+
+    /// Hands on what the core accepted, after it was asked.
+    fn forward_accepted(
+        &mut self,
+        from: usize,
+        is_new: bool,
+        accepted: u64,
+        outputs: &[Output],
+        now: Millis,
+    ) {
+        if self.mesh.is_empty() {
+            return;
+        }
+        let peer = &mut self.peers[from];
+        let messages = peer.inbox.judged(is_new, accepted, outputs);
+        if !peer.forwards() {
+            return;
+        }
+        for message in messages {
+            for place in 0..self.mesh.degree() {
+                let to = self.mesh.neighbour(from, place);
+                self.send(from, to, &message, now);
+            }
+        }
+    }
 }
 
 // What peers think.
@@ -459,12 +537,9 @@ impl Simulation {
             None => Some(work),
         };
         if let Some(work) = work {
-            let input = Input::Work(job.task.round, work);
-            self.schedule(
-                now + self.spec.compute_ms,
-                job.peer,
-                EventKind::Input(input),
-            );
+            let StageTask { round, stage, .. } = job.task;
+            let done = now + self.compute.of(job.peer, round, stage);
+            self.schedule(done, job.peer, EventKind::Work(Box::new((round, work))));
         }
     }
 

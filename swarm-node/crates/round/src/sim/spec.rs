@@ -5,6 +5,7 @@ use std::sync::Arc;
 use swarm_identity::digest::Hasher;
 use swarm_identity::key::{KeyError, NodeKey};
 
+use super::compute::Compute;
 use super::network::Network;
 use crate::clock::Millis;
 use crate::config::SwarmConfig;
@@ -38,18 +39,30 @@ pub struct PeerSpec {
     pub topics: u64,
     /// Its stake.
     pub stake: u64,
-    /// How far its clock runs ahead, in milliseconds; negative if it is behind.
+    /// How far its clock runs ahead at genesis, in milliseconds; negative if it is behind.
     pub skew_ms: i64,
+    /// How much its clock gains, in parts per million; negative if it loses.
+    pub drift_ppm: i32,
+    /// How long it thinks; as the specification says if `None`.
+    pub compute: Option<Compute>,
+    /// Where it lives: a row of the network's regions.
+    pub region: u16,
+    /// Delay between it and its region, either way, in milliseconds.
+    pub access_ms: u32,
 }
 
 impl PeerSpec {
-    /// A peer with this role, all topics, stake 1 and a true clock.
+    /// A peer with this role, all topics, stake 1 and a true clock, in the first region.
     pub fn new(role: Role) -> Self {
         Self {
             role,
             topics: u64::MAX,
             stake: 1,
             skew_ms: 0,
+            drift_ppm: 0,
+            compute: None,
+            region: 0,
+            access_ms: 0,
         }
     }
 }
@@ -73,10 +86,16 @@ pub enum Role {
     Flooder,
     /// Publishes random bytes, damaged messages and forgeries.
     Garbler,
+    /// Publishes at the edge of a message's window, so that half of the members get it in time.
+    Edge,
+    /// Publishes each message to half of the members only.
+    Half,
+    /// Publishes each message to half of the members, at the edge of its window.
+    EdgeHalf,
 }
 
 impl Role {
-    /// All hostile roles.
+    /// Hostile roles whose messages all members see alike.
     pub const HOSTILE: [Self; 6] = [
         Self::WrongGold,
         Self::Copier,
@@ -85,6 +104,9 @@ impl Role {
         Self::Flooder,
         Self::Garbler,
     ];
+
+    /// Hostile roles that let some members see in time what others see late or never.
+    pub const DIVIDING: [Self; 3] = [Self::Edge, Self::Half, Self::EdgeHalf];
 }
 
 /// A peer that loses its memory and comes back.
@@ -127,6 +149,29 @@ impl Spec {
             .enumerate()
             .filter(|(_, peer)| peer.role == Role::Honest)
             .map(|(index, _)| index)
+    }
+
+    /// Spreads the peers over the regions of [`Network::world`], in turn, with access delays of 2,
+    /// 12 and 22 ms.
+    #[must_use]
+    pub fn over_the_world(mut self) -> Self {
+        self.network = Network::world();
+        let regions = self.network.regions_ms.len();
+        for (index, peer) in self.peers.iter_mut().enumerate() {
+            peer.region = (index % regions) as u16;
+            peer.access_ms = 2 + 10 * (index / regions % 3) as u32;
+        }
+        self
+    }
+
+    /// Lets the first `count` peers finish at the very end of their seal windows.
+    #[must_use]
+    pub fn with_laggards(mut self, count: usize) -> Self {
+        let compute = Compute::laggard(&self.swarm.windows);
+        for peer in self.peers.iter_mut().take(count) {
+            peer.compute = Some(compute);
+        }
+        self
     }
 
     /// Gives the last `count` peers these roles in turn, everybody before is honest.

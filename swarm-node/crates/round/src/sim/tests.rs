@@ -220,11 +220,7 @@ fn a_minority_cut_off_knows_it_and_recovers() {
         start(&spec, 1, Window::ShareSeal),
         start(&spec, 2, Window::ShareSeal) - 500,
     );
-    spec.network.partitions = vec![Partition {
-        from,
-        until,
-        cut: 4,
-    }];
+    spec.network.partitions = vec![Partition::cut(from, until, 4)];
     let report = play(spec);
     let agrees = |round: u64| -> Vec<bool> {
         report.rounds[&round]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Attacker, BURST, Strategy};
+use super::{Attacker, BURST, Outgoing, Strategy};
 use crate::clock::Window;
 use crate::envelope::Envelope;
 use crate::payload::Kind;
@@ -27,7 +27,7 @@ impl Strategy for Copier {
         None
     }
 
-    fn hear(&mut self, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn hear(&mut self, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<Outgoing> {
         let Ok(envelope) = Envelope::parse(message) else {
             return Vec::new();
         };
@@ -36,10 +36,11 @@ impl Strategy for Copier {
         if !room || !self.copied.insert((kind, slot)) {
             return Vec::new();
         }
-        me.sign(kind, slot, envelope.payload).into_iter().collect()
+        let copy = me.sign(kind, slot, envelope.payload);
+        copy.map(Outgoing::from).into_iter().collect()
     }
 
-    fn enter(&mut self, _: Window, _: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn enter(&mut self, _: Window, _: &mut Attacker) -> Vec<Outgoing> {
         self.copied.clear();
         Vec::new()
     }

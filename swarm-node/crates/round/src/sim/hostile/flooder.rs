@@ -1,8 +1,6 @@
 //! Publishes properly signed, useless messages.
 
-use std::sync::Arc;
-
-use super::{Attacker, Strategy};
+use super::{Attacker, Outgoing, Strategy};
 use crate::clock::Window;
 use crate::payload::Kind;
 
@@ -13,13 +11,14 @@ pub const FLOOD: u16 = 48;
 pub struct Flooder;
 
 impl Strategy for Flooder {
-    fn enter(&mut self, window: Window, me: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn enter(&mut self, window: Window, me: &mut Attacker) -> Vec<Outgoing> {
         if window != Window::ShareReveal {
             return Vec::new();
         }
         let payload = me.noise(64);
         (0..FLOOD)
             .filter_map(|slot| me.sign(Kind::ShareReveal, slot, &payload))
+            .map(Outgoing::from)
             .collect()
     }
 }

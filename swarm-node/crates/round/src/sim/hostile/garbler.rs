@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attacker, BURST, MEMORY, Strategy, remember};
+use super::{Attacker, BURST, MEMORY, Outgoing, Strategy, remember};
 use crate::clock::Window;
 use crate::envelope::{HEADER_BYTES, MAX_ENVELOPE};
 
@@ -17,30 +17,30 @@ pub struct Garbler {
 }
 
 impl Strategy for Garbler {
-    fn hear(&mut self, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn hear(&mut self, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<Outgoing> {
         remember(&mut self.memory, message, me);
         self.heard += 1;
         // The forgery names the real author while the window is open.
         if self.heard > FORGERIES {
             Vec::new()
         } else {
-            vec![forged(message, me)]
+            vec![forged(message, me).into()]
         }
     }
 
-    fn enter(&mut self, _: Window, me: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn enter(&mut self, _: Window, me: &mut Attacker) -> Vec<Outgoing> {
         self.heard = 0;
         let damaged = (0..BURST).filter_map(|_| {
             let message = self.memory.get(me.chance.index(MEMORY)).cloned()?;
             Some(damage(&message, me))
         });
-        let mut out: Vec<_> = damaged.collect();
+        let mut out: Vec<Arc<[u8]>> = damaged.collect();
         out.extend([
             me.noise(300).into(),
             me.noise(3).into(),
             vec![0; MAX_ENVELOPE + 1].into(),
         ]);
-        out
+        out.into_iter().map(Outgoing::from).collect()
     }
 }
 

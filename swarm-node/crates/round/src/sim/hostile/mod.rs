@@ -1,12 +1,25 @@
 //! Hostile peers: each strategy twists a correct core's work and messages in one way.
 //!
 //! The core of a hostile peer signs through a sign-once table like everybody's. What a strategy adds
-//! it signs with the bare key ([`Attacker::sign`]), so it can contradict itself.
+//! it signs with the bare key ([`Attacker::sign`]), so it can contradict itself. It chooses who gets
+//! a message and when ([`Outgoing`]), and it may know its own clock, the swarm's windows and how
+//! fast its network is.
+//!
+//! | strategies | what they twist |
+//! |---|---|
+//! | `wrong_gold`, `silent`, `copier` | work |
+//! | `equivocator`, `replayer`, `flooder`, `garbler` | messages |
+//! | `dividing` | who sees a message in time |
+//!
+//! Those that twist receipts, proposals, votes and certificates belong beside `dividing`, in
+//! `agreement`.
 
 mod copier;
+mod dividing;
 mod equivocator;
 mod flooder;
 mod garbler;
+mod outgoing;
 mod replayer;
 mod silent;
 mod wrong_gold;
@@ -17,10 +30,11 @@ use reproducible_ops::random::Stream;
 use swarm_identity::digest::Hasher;
 use swarm_identity::key::NodeKey;
 
+pub use self::outgoing::{Outgoing, Recipients};
 use super::spec::Role;
-use crate::clock::{Round, Window};
+use crate::clock::{Clock, Millis, Position, Round, Window};
 use crate::config::SwarmId;
-use crate::envelope::{Header, UnsignedEnvelope};
+use crate::envelope::{Envelope, Header, UnsignedEnvelope};
 use crate::payload::Kind;
 use crate::phase::Phase;
 use crate::question::RoundQuestion;
@@ -44,18 +58,23 @@ pub trait Strategy {
     }
 
     /// What goes out instead of a message of the core.
-    fn send(&mut self, message: Arc<[u8]>, _me: &mut Attacker) -> Vec<Arc<[u8]>> {
-        vec![message]
+    fn send(&mut self, message: Arc<[u8]>, _me: &mut Attacker) -> Vec<Outgoing> {
+        vec![message.into()]
     }
 
     /// What goes out when somebody else's message comes in.
-    fn hear(&mut self, _message: &Arc<[u8]>, _me: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn hear(&mut self, _message: &Arc<[u8]>, _me: &mut Attacker) -> Vec<Outgoing> {
         Vec::new()
     }
 
     /// What goes out when a window begins.
-    fn enter(&mut self, _window: Window, _me: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn enter(&mut self, _window: Window, _me: &mut Attacker) -> Vec<Outgoing> {
         Vec::new()
+    }
+
+    /// True if the peer forwards what its core accepts.
+    fn forwards(&self) -> bool {
+        false
     }
 }
 
@@ -70,13 +89,33 @@ pub fn strategy(role: Role) -> Option<Box<dyn Strategy>> {
         Role::Equivocator => Box::new(equivocator::Equivocator),
         Role::Flooder => Box::new(flooder::Flooder),
         Role::Garbler => Box::new(garbler::Garbler::default()),
+        Role::Edge => Box::new(dividing::Dividing::at_the_edge()),
+        Role::Half => Box::new(dividing::Dividing::to_half()),
+        Role::EdgeHalf => Box::new(dividing::Dividing::to_half_at_the_edge()),
     })
+}
+
+/// What an attacker knows of its surroundings.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The swarm's windows.
+    pub clock: Clock,
+    /// Its own index.
+    pub me: usize,
+    /// Number of all peers.
+    pub peers: usize,
+    /// Time after which half of the others have what it publishes, in milliseconds.
+    pub median_ms: u64,
 }
 
 /// What a strategy has in its hands: the peer's key, its place in time, and chance.
 pub struct Attacker {
     key: NodeKey,
     swarm: SwarmId,
+    /// The swarm around it.
+    pub surroundings: Surroundings,
+    /// What its own clock shows.
+    now: Millis,
     round: Round,
     sequence: u64,
     /// Random numbers of this attacker alone.
@@ -85,12 +124,15 @@ pub struct Attacker {
 
 impl Attacker {
     /// The means of one peer.
-    pub fn new(key: NodeKey, swarm: SwarmId, seed: u64, peer: usize) -> Self {
-        let mixed = Hasher::new("attacker").u64(seed).u64(peer as u64).finish();
+    pub fn new(key: NodeKey, swarm: SwarmId, seed: u64, surroundings: Surroundings) -> Self {
+        let me = surroundings.me as u64;
+        let mixed = Hasher::new("attacker").u64(seed).u64(me).finish();
         let chance = Stream::from_seed("round-attacker", swarm_identity::digest::low_u64(&mixed));
         Self {
             key,
             swarm,
+            surroundings,
+            now: 0,
             round: 0,
             sequence: 1 << 32,
             chance,
@@ -100,6 +142,34 @@ impl Attacker {
     /// Notes where the core is.
     pub fn enter(&mut self, _phase: Phase, round: Option<Round>) {
         self.round = round.unwrap_or(self.round);
+    }
+
+    /// Looks at its clock.
+    pub fn wake(&mut self, local: Millis) {
+        self.now = local;
+    }
+
+    /// How long it can wait until half of the others just get a message before its window ends, in
+    /// milliseconds; 0 if it is no message or too late already.
+    pub fn until_edge(&self, message: &[u8]) -> u64 {
+        let Ok(envelope) = Envelope::parse(message) else {
+            return 0;
+        };
+        let position = Position {
+            round: envelope.header.round,
+            window: envelope.header.kind.window(),
+        };
+        let end = self.surroundings.clock.start(position.next());
+        end.saturating_sub(self.now.saturating_add(self.surroundings.median_ms))
+    }
+
+    /// A random half of the others, rounded up.
+    pub fn half_of_others(&mut self) -> Vec<usize> {
+        let Surroundings { me, peers, .. } = self.surroundings;
+        let mut others: Vec<_> = (0..peers).filter(|peer| *peer != me).collect();
+        self.chance.shuffle(&mut others);
+        others.truncate(others.len().div_ceil(2));
+        others
     }
 
     /// A properly signed message in the attacker's own name.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attacker, BURST, MEMORY, Strategy, remember};
+use super::{Attacker, BURST, MEMORY, Outgoing, Strategy, remember};
 use crate::clock::Window;
 
 /// Repeats present messages at once and old ones whenever a window begins.
@@ -13,20 +13,21 @@ pub struct Replayer {
 }
 
 impl Strategy for Replayer {
-    fn hear(&mut self, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn hear(&mut self, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<Outgoing> {
         remember(&mut self.memory, message, me);
         self.repeated += 1;
         if self.repeated > BURST {
             Vec::new()
         } else {
-            vec![message.clone()]
+            vec![message.clone().into()]
         }
     }
 
-    fn enter(&mut self, _: Window, me: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn enter(&mut self, _: Window, me: &mut Attacker) -> Vec<Outgoing> {
         self.repeated = 0;
         (0..BURST)
             .filter_map(|_| self.memory.get(me.chance.index(MEMORY)).cloned())
+            .map(Outgoing::from)
             .collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attacker, Strategy};
+use super::{Attacker, Outgoing, Strategy};
 use crate::question::RoundQuestion;
 use crate::work::{StageTask, Work};
 
@@ -19,7 +19,7 @@ impl Strategy for Silent {
         None
     }
 
-    fn send(&mut self, _: Arc<[u8]>, _: &mut Attacker) -> Vec<Arc<[u8]>> {
+    fn send(&mut self, _: Arc<[u8]>, _: &mut Attacker) -> Vec<Outgoing> {
         Vec::new()
     }
 }
