@@ -21,6 +21,8 @@ use crate::payload::Kind;
 
 /// Version of the protocol; other versions are refused.
 pub const PROTOCOL_VERSION: u16 = 1;
+/// Where the kind stands.
+pub const KIND_OFFSET: usize = 2;
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 90;
 /// Smallest envelope: an empty payload.

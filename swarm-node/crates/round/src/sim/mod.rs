@@ -23,9 +23,9 @@
 //! traffic, so adding attackers leaves the fate of honest messages as it was and runs can be
 //! compared exactly.
 
+mod archive;
 pub mod clocks;
 pub mod compute;
-mod archive;
 pub mod curve;
 pub mod driver;
 mod gossip;

@@ -10,7 +10,8 @@ use swarm_identity::key::PeerId;
 use crate::agreement::DecidedRound;
 use crate::clock::{Millis, Round};
 use crate::message_log::Evidence;
-use crate::payload::Stage;
+use crate::envelope::KIND_OFFSET;
+use crate::payload::{Kind, Stage};
 use crate::rejection::{Counters, Withheld};
 use crate::resolve::RoundResult;
 use crate::reward::{Points, Rows};
@@ -57,6 +58,17 @@ pub struct Traffic {
     pub fetched: u64,
 }
 
+impl Traffic {
+    /// Counts a message that a peer got, if it is one of agreement.
+    pub(super) fn got(&mut self, bytes: &[u8]) {
+        let kind = bytes.get(KIND_OFFSET).copied().and_then(Kind::from_wire);
+        if kind.is_some_and(Kind::is_agreement) {
+            self.messages += 1;
+            self.bytes += bytes.len() as u64;
+        }
+    }
+}
+
 /// The outcome of a simulation.
 #[derive(Clone, Debug, Default)]
 pub struct SimulationReport {
@@ -76,7 +88,7 @@ pub struct SimulationReport {
     pub deliveries: u64,
     /// Bytes of these messages.
     pub delivered_bytes: u64,
-    /// Messages of agreement, and rounds fetched, that honest peers got.
+    /// What agreement cost.
     pub agreement: Traffic,
 }
 

@@ -410,6 +410,9 @@ impl Simulation {
         };
         self.report.deliveries += u64::from(delivered.is_some());
         self.report.delivered_bytes += delivered.unwrap_or(0);
+        if let Input::Envelope(_, bytes) = &input {
+            self.report.agreement.got(bytes);
+        }
         let before = core.counters().accepted;
         let outputs = core.handle(input, local);
         let accepted = core.counters().accepted - before;
@@ -425,6 +428,8 @@ impl Simulation {
         let peer = &mut self.peers[index];
         match output {
             Output::Sign { place, digest } => {
+                let is_agreement = Kind::from_wire(place.kind).is_some_and(Kind::is_agreement);
+                self.report.agreement.signatures += u64::from(is_agreement);
                 for output in peer.sign(place, &digest, now) {
                     self.output(index, output, now, sends);
                 }
