@@ -351,7 +351,9 @@ impl Core {
     fn decide(&mut self, out: &mut Vec<Output>) {
         let rounds: Vec<Round> = self.open.keys().copied().collect();
         for round in rounds {
-            let decision = self.with_open(round, out, |progress, _, _, acts| progress.decision(acts));
+            let decision = self.with_open(round, out, |progress, _, around, acts| {
+                progress.decision(around.now, acts)
+            });
             if let Some(Decision {
                 certificate,
                 minutes,

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 use malachitebft_core_driver::{Driver, Input, Output};
 use malachitebft_core_types::{
-    NilOrVal, Round as TmRound, SignedProposal, SignedVote, Timeout, TimeoutKind, Validity, VoteType,
+    NilOrVal, PolkaCertificate, PolkaSignature, Round as TmRound, SignedProposal, SignedVote,
+    Timeout, TimeoutKind, Validity, VoteType,
 };
 use swarm_identity::digest::Digest32;
 use swarm_identity::key::SignatureBytes;
@@ -81,15 +82,25 @@ pub struct Consensus {
     /// `None` if the node does not vote.
     driver: Option<Driver<Rules>>,
     ballot: u16,
-    precommits: BTreeMap<(u16, Digest32), Precommits>,
+    prevotes: BTreeMap<(u16, Digest32), Tally>,
+    precommits: BTreeMap<(u16, Digest32), Tally>,
     decided: Option<(u16, Digest32)>,
 }
 
-/// Precommits for one value in one ballot.
+/// Votes of one kind for one value in one ballot. Whoever contradicts itself counts for both: a
+/// quorum that some member saw is one that all must see.
 #[derive(Default)]
-struct Precommits {
+struct Tally {
     weight: u64,
     signatures: BTreeMap<MemberIndex, SignatureBytes>,
+}
+
+impl Tally {
+    fn add(&mut self, voters: &Voters, from: MemberIndex, signature: SignatureBytes) {
+        if self.signatures.insert(from, signature).is_none() {
+            self.weight += voters.weight(from);
+        }
+    }
 }
 
 impl Consensus {
@@ -106,6 +117,7 @@ impl Consensus {
             voters,
             driver,
             ballot: 0,
+            prevotes: BTreeMap::new(),
             precommits: BTreeMap::new(),
             decided: None,
         }
@@ -161,35 +173,84 @@ impl Consensus {
     }
 
     /// A voter's vote, which is its first in this place.
-    pub fn voted(&mut self, from: MemberIndex, ballot: Ballot, signature: SignatureBytes) -> Vec<Wish> {
-        if self.voters.weight(from) == 0 {
-            return Vec::new();
-        }
+    pub fn voted(
+        &mut self,
+        from: MemberIndex,
+        ballot: Ballot,
+        signature: SignatureBytes,
+    ) -> Vec<Wish> {
+        let polka = self.count(from, ballot, signature);
         let kind = match ballot.kind {
             Kind::Precommit => VoteType::Precommit,
             _ => VoteType::Prevote,
         };
-        if let (VoteType::Precommit, Some(value)) = (kind, ballot.value) {
-            self.count((ballot.number, value), from, signature);
-        }
         let vote = Cast {
             kind,
             height: Height(self.round),
             ballot: number(ballot.number),
-            value: ballot.value.map_or(NilOrVal::Nil, |value| NilOrVal::Val(MinutesDigest(value))),
+            value: ballot
+                .value
+                .map_or(NilOrVal::Nil, |value| NilOrVal::Val(MinutesDigest(value))),
             voter: Voter(from),
         };
-        self.drive(Input::Vote(SignedVote::new(vote, signature)))
+        let mut wishes = self.drive(Input::Vote(SignedVote::new(vote, signature)));
+        wishes.extend(polka.map(|what| self.polka(what)).unwrap_or_default());
+        wishes
     }
 
-    fn count(&mut self, what: (u16, Digest32), from: MemberIndex, signature: SignatureBytes) {
-        let precommits = self.precommits.entry(what).or_default();
-        if precommits.signatures.insert(from, signature).is_none() {
-            precommits.weight += self.voters.weight(from);
-        }
-        if self.voters.is_quorum(precommits.weight) {
+    /// A voter's second vote in a place, which contradicts its first.
+    pub fn contradicted(
+        &mut self,
+        from: MemberIndex,
+        ballot: Ballot,
+        signature: SignatureBytes,
+    ) -> Vec<Wish> {
+        let polka = self.count(from, ballot, signature);
+        polka.map(|what| self.polka(what)).unwrap_or_default()
+    }
+
+    /// Counts a vote for minutes; tells if it completes a polka.
+    fn count(
+        &mut self,
+        from: MemberIndex,
+        ballot: Ballot,
+        signature: SignatureBytes,
+    ) -> Option<(u16, Digest32)> {
+        let what = (ballot.number, ballot.value?);
+        let is_prevote = ballot.kind == Kind::Prevote;
+        let tallies = match is_prevote {
+            true => &mut self.prevotes,
+            false => &mut self.precommits,
+        };
+        let tally = tallies.entry(what).or_default();
+        let was_quorum = self.voters.is_quorum(tally.weight);
+        tally.add(&self.voters, from, signature);
+        let is_new = !was_quorum && self.voters.is_quorum(tally.weight);
+        if is_new && !is_prevote {
             self.decided.get_or_insert(what);
         }
+        (is_new && is_prevote).then_some(what)
+    }
+
+    /// Shows the library the proof of a polka: its own counts leave second votes out.
+    fn polka(&mut self, (ballot, value): (u16, Digest32)) -> Vec<Wish> {
+        let signatures = self.prevotes.get(&(ballot, value)).into_iter();
+        let signatures = signatures.flat_map(|tally| &tally.signatures);
+        let polka_signatures = signatures
+            .map(|(member, signature)| PolkaSignature::new(Voter(*member), *signature))
+            .collect();
+        self.drive(Input::PolkaCertificate(PolkaCertificate {
+            height: Height(self.round),
+            round: number(ballot),
+            value_id: MinutesDigest(value),
+            polka_signatures,
+        }))
+    }
+
+    /// True if more than two thirds are known to have voted for `value` in a ballot.
+    pub fn has_polka(&self, ballot: u16, value: Digest32) -> bool {
+        let tally = self.prevotes.get(&(ballot, value));
+        tally.is_some_and(|tally| self.voters.is_quorum(tally.weight))
     }
 
     /// The ballot and minutes to which more than two thirds have precommitted.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! start            middle            gathered                       (waits of ballots, retries)
-//!   │ own receipt    │ demands are      │ the first proposer waits
-//!   │ goes out       │ fixed            │ no longer for receipts
+//!   │ own receipt    │ demands are      │ the first proposer waits no
+//!   │ goes out       │ fixed            │ longer for silent members
 //! ```
 //! Proposals are judged once everything in them is here; what is missing is asked for. Until there
 //! is a decision everything that this node has said is said again from time to time, so no loss is
@@ -21,7 +21,7 @@ use super::certificate::Certificate;
 use super::consensus::{Ballot, Consensus, MAX_AHEAD, Motion, Wait, Wish};
 use super::minutes::{MAX_STRUCK, Minutes, counted};
 use super::place::{MessagePlace, Places};
-use super::receipt::{Receipt, Receipts, SignedReceipt, name};
+use super::receipt::{Receipt, ReceiptName, Receipts, SignedReceipt, name};
 use super::vote::{self, Proposal, Vote};
 use super::voters::Voters;
 use super::want::{MAX_WANTED, Wanted};
@@ -38,6 +38,8 @@ use crate::transcript::{RoundPlan, Transcript};
 
 /// Own messages that are said again at a time.
 const REPEATED: usize = 64;
+/// Different things that are asked for until something comes.
+const MAX_ASKED: usize = 16;
 /// Longest time between two retries, in settle windows.
 const MAX_RETRY: u64 = 8;
 
@@ -66,12 +68,7 @@ pub(crate) enum Act {
 /// The moments of a round's agreement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// What was here by now is demanded of minutes.
-    middle: Millis,
-    /// Until now the first proposer waits for receipts.
-    gathered: Millis,
-    /// The first wait for votes, and what it grows by.
-    step: u64,
+    start: Millis,
     /// The settle window.
     window: u64,
 }
@@ -79,21 +76,39 @@ pub(crate) struct Times {
 impl Times {
     /// The moments of a settle window.
     pub fn new(start: Millis, window: u32) -> Self {
-        let window = u64::from(window);
         Self {
-            middle: start.saturating_add(window / 4),
-            gathered: start.saturating_add(window / 2),
-            step: (window / 8).max(1),
-            window,
+            start,
+            window: window.into(),
         }
     }
 
-    /// How long a ballot waits, in milliseconds.
+    /// What was here by now is demanded of minutes.
+    fn middle(&self) -> Millis {
+        self.start.saturating_add(self.window / 4)
+    }
+
+    /// From now on the first proposer does without the receipts of silent members, as soon as no
+    /// new ones come for a while: members whose clocks are behind are still to be heard.
+    fn gathered(&self) -> Millis {
+        self.start.saturating_add(self.window / 2)
+    }
+
+    /// From now on it does without any.
+    fn patient(&self) -> Millis {
+        self.start.saturating_add(self.window / 8 * 7)
+    }
+
+    /// How long no receipt must have come.
+    fn quiet(&self) -> u64 {
+        (self.window / 8).max(1)
+    }
+
+    /// How long a ballot waits, in milliseconds: in the first one for members whose clocks are
+    /// behind by half of the window.
     fn wait(&self, wait: Wait, ballot: u16) -> u64 {
-        let grown = self.step * (u64::from(ballot) + 1).min(8 * MAX_RETRY);
         match (wait, ballot) {
-            (Wait::Propose, 0) => grown + self.window / 2,
-            _ => grown,
+            (Wait::Propose, 0) => self.window,
+            _ => self.quiet() * (u64::from(ballot) + 2).min(8 * MAX_RETRY),
         }
     }
 }
@@ -105,10 +120,25 @@ struct Demands {
     struck: BTreeSet<MessagePlace>,
 }
 
+impl Demands {
+    fn is_empty(&self) -> bool {
+        self.receipts.is_empty() && self.struck.is_empty()
+    }
+}
+
 /// What was heard at a place of the agreement.
 enum Heard {
     One(Arc<[u8]>),
-    Contradicted,
+    Contradicted([Arc<[u8]>; 2]),
+}
+
+impl Heard {
+    fn messages(&self) -> &[Arc<[u8]>] {
+        match self {
+            Self::One(message) => std::slice::from_ref(message),
+            Self::Contradicted(both) => both,
+        }
+    }
 }
 
 /// A proposal in a ballot.
@@ -150,15 +180,20 @@ pub(crate) struct Progress {
     checked: BTreeMap<Digest32, Arc<Transcript>>,
     /// Fixed at the middle of the receipt window.
     demands: Option<Demands>,
+    /// What was demanded in public.
+    shown: Demands,
     waits: BTreeSet<(Millis, Wait, u16)>,
     /// The ballot for which this node owes minutes.
     due: Option<u16>,
     pub outbox: Outbox,
     said: BTreeMap<Place, Arc<[u8]>>,
     allowance: Allowance,
+    /// When the last new receipt came.
+    fresh: Millis,
     /// Places that were asked for: their messages are taken in late.
     wanted: BTreeSet<MessagePlace>,
-    asked: bool,
+    /// When things were asked for that are not here yet.
+    asked: BTreeMap<Wanted, Millis>,
     retry: Millis,
     pause: u64,
 }
@@ -178,14 +213,16 @@ impl Progress {
             minutes: BTreeMap::new(),
             checked: BTreeMap::new(),
             demands: None,
+            shown: Demands::default(),
             waits: BTreeSet::new(),
             due: None,
             outbox: Outbox::default(),
             said: BTreeMap::new(),
             allowance: Allowance::default(),
             wanted: BTreeSet::new(),
-            asked: false,
-            retry: times.gathered + times.window,
+            asked: BTreeMap::new(),
+            retry: times.start.saturating_add(times.window / 2 * 3),
+            fresh: 0,
             pause: times.window,
         }
     }
@@ -225,15 +262,17 @@ impl Progress {
 
     /// When the round wants its next [`Progress::tick`].
     pub fn next_tick(&self) -> Millis {
-        let middle = self.demands.is_none().then_some(self.times.middle);
-        let gathered = self.due.map(|_| self.times.gathered);
+        let middle = self.demands.is_none().then(|| self.times.middle());
+        let gathered = self.due.map(|_| self.gathered_at());
         let wait = self.waits.first().map(|(at, ..)| *at);
-        [middle, gathered, wait].into_iter().flatten().fold(self.retry, Millis::min)
+        let asked = self.asked.values().min();
+        let asked = asked.map(|at| at.saturating_add(self.times.quiet()));
+        [middle, gathered, wait, asked].into_iter().flatten().fold(self.retry, Millis::min)
     }
 
     /// Time passed.
     pub fn tick(&mut self, around: Surroundings<'_>, acts: &mut Vec<Act>) {
-        if around.now >= self.times.middle && self.demands.is_none() {
+        if around.now >= self.times.middle() && self.demands.is_none() {
             self.demands = Some(self.present_demands());
         }
         while let Some((_, wait, ballot)) = self.waits.first().copied().filter(|(at, ..)| *at <= around.now) {
@@ -253,7 +292,6 @@ impl Progress {
         let latest = self.said.values().rev().take(REPEATED);
         acts.extend(latest.cloned().map(Act::Broadcast));
         acts.push(Act::Ask(Wanted::Decision));
-        self.asked = false;
     }
 
     /// What others may have of this round.
@@ -271,7 +309,19 @@ impl Progress {
                 .take(MAX_WANTED)
                 .flat_map(|place| self.log.messages(*place))
                 .collect(),
+            Wanted::Prevotes(ballot, value) => self.prevotes(*ballot, *value),
         }
+    }
+
+    fn prevotes(&self, ballot: u16, value: Digest32) -> Vec<Arc<[u8]>> {
+        let says = |message: &&Arc<[u8]>| {
+            let vote = Envelope::parse(message).map(|envelope| decoded::<Vote>(envelope.payload));
+            matches!(vote, Ok(Ok(vote)) if vote.value == Some(value))
+        };
+        let heard = self.heard.iter();
+        let of_ballot = heard.filter(|((_, kind, slot), _)| (*kind, *slot) == (Kind::Prevote, ballot));
+        let messages = of_ballot.flat_map(|(_, heard)| heard.messages());
+        messages.filter(says).take(MAX_WANTED).cloned().collect()
     }
 }
 
@@ -293,7 +343,7 @@ impl Progress {
         self.check_place(member, envelope)?;
         self.check_signature(link, member, envelope, around.memo)?;
         match envelope.header.kind {
-            Kind::Receipt => self.receipt(member, envelope, bytes)?,
+            Kind::Receipt => self.receipt(member, envelope, bytes, around.now)?,
             kind => self.hear(member, kind, envelope, bytes, around, acts)?,
         }
         self.proceed(around, acts);
@@ -372,8 +422,21 @@ impl Progress {
             return Err(Rejection::NotAssigned);
         }
         let name = name(&envelope.digest());
-        let known = self.receipts.is_full(member) || self.receipts.get(member, &name).is_some();
-        if known { Err(Rejection::Duplicate) } else { Ok(()) }
+        let known = self.receipts.get(member, &name).is_some();
+        // A member may have signed many; those that minutes name are needed.
+        let full = self.receipts.is_full(member) && !self.is_asked(member, &name);
+        if known || full {
+            Err(Rejection::Duplicate)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is_asked(&self, member: MemberIndex, name: &ReceiptName) -> bool {
+        self.asked.keys().any(|wanted| match wanted {
+            Wanted::Receipts(list) => list.contains(&(member, *name)),
+            _ => false,
+        })
     }
 
     fn receipt(
@@ -381,6 +444,7 @@ impl Progress {
         member: MemberIndex,
         envelope: &Envelope<'_>,
         bytes: &Arc<[u8]>,
+        now: Millis,
     ) -> Result<(), Refusal> {
         let receipt: Receipt = decoded(envelope.payload)?;
         if !receipt.fits(self.places.len()) {
@@ -393,6 +457,7 @@ impl Progress {
             bytes: bytes.clone(),
         };
         self.receipts.keep(member, signed);
+        self.fresh = now;
         match first {
             None => Ok(()),
             Some(first) => Err(equivocation(envelope, first, bytes)),
@@ -410,16 +475,24 @@ impl Progress {
         acts: &mut Vec<Act>,
     ) -> Result<(), Refusal> {
         let key = (member, kind, envelope.header.slot);
-        if let Some(known) = self.heard.get_mut(&key) {
-            let Heard::One(first) = std::mem::replace(known, Heard::Contradicted) else {
-                return Err(Rejection::Duplicate.into());
-            };
-            return Err(equivocation(envelope, first, bytes));
-        }
-        self.heard.insert(key, Heard::One(bytes.clone()));
+        let first = match self.heard.get(&key) {
+            None => None,
+            Some(Heard::One(first)) => Some(first.clone()),
+            Some(Heard::Contradicted(_)) => return Err(Rejection::Duplicate.into()),
+        };
+        let heard = match &first {
+            None => Heard::One(bytes.clone()),
+            Some(first) => Heard::Contradicted([first.clone(), bytes.clone()]),
+        };
+        self.heard.insert(key, heard);
         match kind {
-            Kind::Proposal => Ok(self.proposal(member, envelope)?),
-            _ => Ok(self.vote(member, kind, envelope, around, acts)?),
+            Kind::Proposal if first.is_none() => self.proposal(member, envelope)?,
+            Kind::Proposal => {}
+            _ => self.vote(member, envelope, first.is_none(), around, acts)?,
+        }
+        match first {
+            None => Ok(()),
+            Some(first) => Err(equivocation(envelope, first, bytes)),
         }
     }
 
@@ -449,19 +522,22 @@ impl Progress {
     fn vote(
         &mut self,
         from: MemberIndex,
-        kind: Kind,
         envelope: &Envelope<'_>,
+        is_first: bool,
         around: Surroundings<'_>,
         acts: &mut Vec<Act>,
     ) -> Result<(), Rejection> {
         let Vote { value } = decoded(envelope.payload)?;
         let ballot = Ballot {
-            kind,
+            kind: envelope.header.kind,
             number: envelope.header.slot,
             value,
         };
         if let Some(consensus) = &mut self.consensus {
-            let wishes = consensus.voted(from, ballot, envelope.signature);
+            let wishes = match is_first {
+                true => consensus.voted(from, ballot, envelope.signature),
+                false => consensus.contradicted(from, ballot, envelope.signature),
+            };
             self.fulfil(wishes, around, acts);
         }
         Ok(())
@@ -472,7 +548,8 @@ impl Progress {
 impl Progress {
     /// Judges what can be judged by now, and makes minutes that are due.
     fn proceed(&mut self, around: Surroundings<'_>, acts: &mut Vec<Act>) {
-        while let Some((number, valid)) = self.next_verdict(acts) {
+        self.asked.retain(|_, at| around.now < at.saturating_add(2 * self.times.quiet()));
+        while let Some((number, valid)) = self.next_verdict(around, acts) {
             let Some(pending) = self.pending.get_mut(&number) else {
                 return;
             };
@@ -485,33 +562,43 @@ impl Progress {
         self.propose(around, acts);
     }
 
-    /// The first pending proposal that can be judged, with the verdict. What the others lack is
-    /// asked for, once between two retries.
-    fn next_verdict(&mut self, acts: &mut Vec<Act>) -> Option<(u16, bool)> {
+    /// The first pending proposal of this or a later ballot that can be judged, with the verdict.
+    /// What the others lack is asked for.
+    fn next_verdict(
+        &mut self,
+        around: Surroundings<'_>,
+        acts: &mut Vec<Act>,
+    ) -> Option<(u16, bool)> {
+        let ballot = self.consensus.as_ref()?.ballot();
         let open: Vec<Motion> = self
             .pending
-            .values()
+            .range(ballot..)
+            .map(|(_, pending)| pending)
             .filter(|pending| !pending.judged)
             .map(|pending| pending.motion)
             .collect();
         for motion in open {
-            match self.judge(&motion) {
+            match self.judge(&motion, acts) {
                 Ok(valid) => return Some((motion.number, valid)),
-                Err(wanted) => self.ask(wanted, acts),
+                Err(wanted) => self.ask(wanted, around.now, acts),
             }
         }
         None
     }
 
     /// Whether minutes have this node's vote, or what it takes to tell.
-    fn judge(&mut self, motion: &Motion) -> Result<bool, Wanted> {
+    fn judge(&mut self, motion: &Motion, acts: &mut Vec<Act>) -> Result<bool, Wanted> {
         let Some(minutes) = self.minutes.get(&motion.value).cloned() else {
             return Ok(false);
         };
         // Whoever voted in the ballot that the proposal refers to has demanded its own.
-        let fair = motion.polka.is_some() || self.is_fair(&minutes);
-        if !fair {
+        let omitted = self.omitted(&minutes);
+        if motion.polka.is_none() && !omitted.is_empty() {
+            self.show(omitted, acts);
             return Ok(false);
+        }
+        if let Some(polka) = motion.polka.filter(|polka| !self.has_polka(*polka, motion.value)) {
+            return Err(Wanted::Prevotes(polka, motion.value));
         }
         match self.follow(&minutes, true) {
             Ok(transcript) => {
@@ -523,7 +610,13 @@ impl Progress {
         }
     }
 
-    fn is_fair(&self, minutes: &Minutes) -> bool {
+    fn has_polka(&self, ballot: u16, value: Digest32) -> bool {
+        let consensus = self.consensus.as_ref();
+        consensus.is_some_and(|consensus| consensus.has_polka(ballot, value))
+    }
+
+    /// What minutes leave out of what this node demands.
+    fn omitted(&self, minutes: &Minutes) -> Demands {
         let present;
         let demands = match &self.demands {
             Some(demands) => demands,
@@ -532,8 +625,25 @@ impl Progress {
                 &present
             }
         };
-        demands.receipts.iter().all(|member| minutes.names(*member))
-            && demands.struck.iter().all(|place| minutes.struck.binary_search(place).is_ok())
+        let receipts = demands.receipts.iter().filter(|member| !minutes.names(**member));
+        let struck = demands.struck.iter();
+        let struck = struck.filter(|place| minutes.struck.binary_search(place).is_err());
+        Demands {
+            receipts: receipts.copied().collect(),
+            struck: struck.copied().collect(),
+        }
+    }
+
+    /// Publishes what minutes left out, each thing once: their proposer may not have it.
+    fn show(&mut self, omitted: Demands, acts: &mut Vec<Act>) {
+        let new: Vec<_> = omitted.receipts.difference(&self.shown.receipts).copied().collect();
+        let receipts = new.iter().filter_map(|member| self.receipts.first_of(*member));
+        acts.extend(receipts.map(|signed| Act::Broadcast(signed.bytes.clone())));
+        self.shown.receipts.extend(new);
+        let new: Vec<_> = omitted.struck.difference(&self.shown.struck).copied().collect();
+        let messages = new.iter().flat_map(|place| self.log.messages(*place));
+        acts.extend(messages.map(Act::Broadcast));
+        self.shown.struck.extend(new);
     }
 
     fn present_demands(&self) -> Demands {
@@ -564,7 +674,7 @@ impl Progress {
 
     fn transcript(
         &self,
-        receipts: &[(MemberIndex, super::ReceiptName)],
+        receipts: &[(MemberIndex, ReceiptName)],
         struck: &[MessagePlace],
     ) -> Result<Transcript, Doubt> {
         let consensus = self.consensus.as_ref().ok_or(Doubt::Wrong)?;
@@ -591,7 +701,7 @@ impl Progress {
                 };
                 self.move_minutes(ballot, minutes, transcript, around, acts);
             }
-            Err(Doubt::Missing(wanted)) => self.ask(wanted, acts),
+            Err(Doubt::Missing(wanted)) => self.ask(wanted, around.now, acts),
             Err(Doubt::Wrong) => {}
         }
     }
@@ -613,19 +723,30 @@ impl Progress {
     }
 
     fn is_gathered(&self, ballot: u16, now: Millis) -> bool {
-        let all = || {
-            let seats = self.consensus.iter().flat_map(|consensus| consensus.voters().seats());
-            seats.into_iter().all(|seat| self.receipts.contains(seat.member))
-        };
-        ballot > 0 || now >= self.times.gathered || all()
+        ballot > 0 || now >= self.gathered_at() || self.has_all_receipts()
     }
 
-    fn ask(&mut self, wanted: Wanted, acts: &mut Vec<Act>) {
+    /// When the first proposer waits no longer.
+    fn gathered_at(&self) -> Millis {
+        let quiet = self.fresh.saturating_add(self.times.quiet());
+        quiet.clamp(self.times.gathered(), self.times.patient())
+    }
+
+    fn has_all_receipts(&self) -> bool {
+        let voters = self.consensus.iter().map(Consensus::voters);
+        let mut seats = voters.flat_map(Voters::seats);
+        seats.all(|seat| self.receipts.contains(seat.member))
+    }
+
+    /// Asks for something, and again after a while.
+    fn ask(&mut self, wanted: Wanted, now: Millis, acts: &mut Vec<Act>) {
         if let Wanted::Messages(places) = &wanted {
             self.wanted.extend(places);
         }
-        if !self.asked {
-            self.asked = true;
+        let before = self.asked.get(&wanted).copied();
+        let is_due = before.is_none_or(|at| now >= at.saturating_add(self.times.quiet()));
+        if is_due && (before.is_some() || self.asked.len() < MAX_ASKED) {
+            self.asked.insert(wanted.clone(), now);
             acts.push(Act::Ask(wanted));
         }
     }
@@ -677,21 +798,21 @@ impl Progress {
     }
 
     /// The decision, once there is one and everything that it needs is here.
-    pub fn decision(&mut self, acts: &mut Vec<Act>) -> Option<Decision> {
+    pub fn decision(&mut self, now: Millis, acts: &mut Vec<Act>) -> Option<Decision> {
         let (ballot, value) = self.consensus.as_ref()?.decided()?;
         let Some(minutes) = self.minutes.get(&value).cloned() else {
-            self.ask(Wanted::Decision, acts);
+            self.ask(Wanted::Decision, now, acts);
             return None;
         };
         let known = self.checked.get(&value).cloned();
         let transcript = match known.map_or_else(|| self.follow(&minutes, false), Ok) {
             Ok(transcript) => transcript,
             Err(Doubt::Missing(wanted)) => {
-                self.ask(wanted, acts);
+                self.ask(wanted, now, acts);
                 return None;
             }
             Err(Doubt::Wrong) => {
-                self.ask(Wanted::Decision, acts);
+                self.ask(Wanted::Decision, now, acts);
                 return None;
             }
         };

@@ -11,7 +11,7 @@ use crate::membership::MemberIndex;
 
 /// Most bytes of a bitmap: what an envelope carries beside everything else.
 pub const MAX_BITMAP: usize = 60_000;
-/// Receipts of one member that are kept: an honest one signs one, two are a contradiction.
+/// Receipts of one member that are kept unasked: an honest one signs one, two are a contradiction.
 pub const RECEIPTS_PER_MEMBER: usize = 2;
 
 /// The first bytes of a receipt's digest. Two receipts of one name would be one member's own work,
@@ -35,6 +35,11 @@ impl Receipt {
         let mut bits = vec![0; places.div_ceil(8)];
         held.for_each(|position| bits[position / 8] |= 1 << (position % 8));
         Self { bits }
+    }
+
+    /// Bytes of the bitmap.
+    pub fn bytes(&self) -> usize {
+        self.bits.len()
     }
 
     /// True if the bitmap has a bit for each of `places` places, and none set beyond.
@@ -76,23 +81,17 @@ pub fn name(digest: &Digest32) -> ReceiptName {
     name
 }
 
-/// The receipts of a round, at most two of each member.
+/// The receipts of a round, by member in the order of their arrival.
 #[derive(Clone, Debug, Default)]
 pub struct Receipts(BTreeMap<MemberIndex, Vec<SignedReceipt>>);
 
 impl Receipts {
-    /// Keeps a receipt; false if it is known, or two others of the member are.
-    pub fn keep(&mut self, member: MemberIndex, receipt: SignedReceipt) -> bool {
-        let known = self.0.entry(member).or_default();
-        let is_new = known.len() < RECEIPTS_PER_MEMBER
-            && known.iter().all(|other| other.name != receipt.name);
-        if is_new {
-            known.push(receipt);
-        }
-        is_new
+    /// Keeps a receipt that is not known yet.
+    pub fn keep(&mut self, member: MemberIndex, receipt: SignedReceipt) {
+        self.0.entry(member).or_default().push(receipt);
     }
 
-    /// True if the member has no room for another receipt.
+    /// True if no further receipt of the member is kept unasked.
     pub fn is_full(&self, member: MemberIndex) -> bool {
         let known = self.0.get(&member);
         known.is_some_and(|known| known.len() >= RECEIPTS_PER_MEMBER)
@@ -153,16 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn two_receipts_of_a_member_are_kept_and_no_third() {
+    fn a_member_has_room_for_two() {
         let mut receipts = Receipts::default();
         let receipt = |tag: u8| SignedReceipt {
             name: [tag; 12],
             receipt: Receipt::new(8, std::iter::empty()),
             bytes: vec![tag].into(),
         };
-        let kept = [1, 1, 2, 3].map(|tag| receipts.keep(7, receipt(tag)));
-        assert_eq!(kept, [true, false, true, false]);
+        receipts.keep(7, receipt(1));
+        assert!(!receipts.is_full(7));
+        receipts.keep(7, receipt(2));
+        assert!(receipts.is_full(7) && !receipts.is_full(8));
         assert!(receipts.get(7, &[2; 12]).is_some() && receipts.get(7, &[3; 12]).is_none());
+        assert_eq!(receipts.first_of(7).map(|first| first.name), Some([1; 12]));
         assert_eq!(receipts.members().collect::<Vec<_>>(), [7]);
     }
 }

@@ -1,5 +1,7 @@
 //! What a node asks of others while it agrees.
 
+use swarm_identity::digest::Digest32;
+
 use super::place::MessagePlace;
 use super::receipt::ReceiptName;
 use crate::clock::Round;
@@ -18,7 +20,7 @@ pub struct Want {
 }
 
 /// What is wanted. Whoever knows the round decided sends it whole instead.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
     /// The round with its certificate, if it is decided.
     Decision,
@@ -26,4 +28,6 @@ pub enum Wanted {
     Receipts(Vec<(MemberIndex, ReceiptName)>),
     /// The messages of places; of contradicted ones both.
     Messages(Vec<MessagePlace>),
+    /// The prevotes for these minutes in a ballot.
+    Prevotes(u16, Digest32),
 }

@@ -370,7 +370,7 @@ impl Simulation {
         if !self.mesh.is_empty() {
             peer.inbox.put(Delivery { via, message });
         }
-        self.input(index, input, now);
+        self.take(index, input, true, now);
     }
 
     #[expect(
@@ -395,6 +395,11 @@ impl Simulation {
     }
 
     fn input(&mut self, index: usize, input: Input, now: Millis) {
+        self.take(index, input, false, now);
+    }
+
+    /// Lets a peer take an input; of a published message, what its core accepts is handed on.
+    fn take(&mut self, index: usize, input: Input, is_published: bool, now: Millis) {
         let peer = &mut self.peers[index];
         let local = peer.clock.local(now);
         // A peer that is down hears nothing.
@@ -416,7 +421,7 @@ impl Simulation {
         let before = core.counters().accepted;
         let outputs = core.handle(input, local);
         let accepted = core.counters().accepted - before;
-        self.forward_accepted(index, delivered.is_some(), accepted, &outputs, now);
+        self.forward_accepted(index, is_published, accepted, &outputs, now);
         for output in outputs {
             self.output(index, output, now, &mut sends);
         }

@@ -92,6 +92,8 @@ pub enum Role {
     Half,
     /// Publishes each message to half of the members, at the edge of its window.
     EdgeHalf,
+    /// Lies, contradicts itself and is silent where members agree on what counts.
+    Obstructor,
 }
 
 impl Role {
@@ -107,6 +109,24 @@ impl Role {
 
     /// Hostile roles that let some members see in time what others see late or never.
     pub const DIVIDING: [Self; 3] = [Self::Edge, Self::Half, Self::EdgeHalf];
+
+    /// Every hostile role, those against agreement more often.
+    pub const EVERY_TRICK: [Self; 14] = [
+        Self::Obstructor,
+        Self::EdgeHalf,
+        Self::WrongGold,
+        Self::Equivocator,
+        Self::Obstructor,
+        Self::Edge,
+        Self::Copier,
+        Self::Silent,
+        Self::Obstructor,
+        Self::Half,
+        Self::Replayer,
+        Self::Flooder,
+        Self::Obstructor,
+        Self::Garbler,
+    ];
 }
 
 /// A peer that loses its memory and comes back.

@@ -19,6 +19,7 @@ mod dividing;
 mod equivocator;
 mod flooder;
 mod garbler;
+mod obstructing;
 mod outgoing;
 mod replayer;
 mod silent;
@@ -92,6 +93,7 @@ pub fn strategy(role: Role) -> Option<Box<dyn Strategy>> {
         Role::Edge => Box::new(dividing::Dividing::at_the_edge()),
         Role::Half => Box::new(dividing::Dividing::to_half()),
         Role::EdgeHalf => Box::new(dividing::Dividing::to_half_at_the_edge()),
+        Role::Obstructor => Box::new(obstructing::Obstructing),
     })
 }
 
@@ -172,17 +174,41 @@ impl Attacker {
         others
     }
 
-    /// A properly signed message in the attacker's own name.
+    /// How long it is until a part of the window of agreement is over, less what the network needs,
+    /// in milliseconds.
+    pub fn until_part(&self, envelope: &Envelope<'_>, part: u64) -> u64 {
+        let begin = Position {
+            round: envelope.header.round,
+            window: Window::Settle,
+        };
+        let clock = &self.surroundings.clock;
+        let (begin, end) = (clock.start(begin), clock.start(begin.next()));
+        let at = begin + (end - begin) / part;
+        at.saturating_sub(self.now.saturating_add(self.surroundings.median_ms))
+    }
+
+    /// A properly signed message in the attacker's own name, for the present round.
     pub fn sign(&mut self, kind: Kind, slot: u16, payload: &[u8]) -> Option<Arc<[u8]>> {
+        self.sign_for(self.round, kind, slot, payload)
+    }
+
+    /// A properly signed message in the attacker's own name.
+    pub fn sign_for(
+        &mut self,
+        round: Round,
+        kind: Kind,
+        slot: u16,
+        payload: &[u8],
+    ) -> Option<Arc<[u8]>> {
         self.sequence += 1;
-        let peer = self.key.peer();
         let header = Header {
             swarm: self.swarm,
-            round: self.round,
+            round,
             kind,
             slot,
-            peer,
-            sequence: self.sequence,
+            peer: self.key.peer(),
+            // Messages of agreement are not counted.
+            sequence: if kind.is_agreement() { 0 } else { self.sequence },
         };
         // A hostile peer keeps no sign-once table; too long a message is not made.
         let message = UnsignedEnvelope::new(header, payload).ok()?;
