@@ -48,3 +48,5 @@ pub use tail::Tail;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world_tests;

@@ -208,7 +208,7 @@ impl NetworkModel {
     /// The delay, in milliseconds, with which half of the other peers get what a peer publishes,
     /// partitions aside.
     pub fn median_ms(&self, from: usize) -> u64 {
-        const SAMPLES: u64 = 9;
+        const SAMPLES: u64 = 64;
         let others = (0..self.peers.len()).filter(|to| *to != from);
         let weather = Self {
             splits: Vec::new(),
