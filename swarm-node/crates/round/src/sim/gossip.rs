@@ -60,9 +60,13 @@ impl Message {
 
     /// Notes that it arrives; false if it does not arrive any sooner than known.
     pub fn expect(&self, peer: usize, at: Millis) -> bool {
+        // What takes 49 days never arrives.
+        let Ok(after) = u32::try_from(at - self.published) else {
+            return false;
+        };
         let is_sooner = self.comes_after(peer, at);
         if let Some(first) = self.first.get(peer).filter(|_| is_sooner) {
-            first.set((at - self.published) as u32);
+            first.set(after);
         }
         is_sooner
     }

@@ -176,7 +176,7 @@ fn a_laggard_is_seen_in_time_by_some_members_only() {
 #[test]
 fn a_peer_in_no_region_is_refused() {
     let mut spec = world(6, 1, 3);
-    spec.peers[4].region = 5;
+    spec.peers[4].home.region = 5;
     let refused = Simulation::new(spec, Arc::new(toy::ToyJudge)).err();
     assert_eq!(refused, Some(run::SimulationError::Region(4, 5)));
 }
