@@ -2,7 +2,6 @@
 
 use reproducible_ops::random::{block, key_from};
 
-use super::spec::Spec;
 use crate::clock::Round;
 use crate::config::Windows;
 use crate::payload::Stage;
@@ -41,17 +40,12 @@ pub(super) struct ComputeTimes {
 }
 
 impl ComputeTimes {
-    pub fn new(spec: &Spec) -> Self {
+    pub fn new(peers: Vec<Compute>, seed: u64) -> Self {
         let mut job = [0; 32];
-        job[..8].copy_from_slice(&spec.seed.to_le_bytes());
-        let common = Compute {
-            ms: spec.compute_ms,
-            jitter_ms: 0,
-        };
-        let own = spec.peers.iter().map(|peer| peer.compute.unwrap_or(common));
+        job[..8].copy_from_slice(&seed.to_le_bytes());
         Self {
             key: key_from("round-simulation-compute", &job, &[0; 32]),
-            peers: own.collect(),
+            peers,
         }
     }
 
@@ -71,28 +65,28 @@ impl ComputeTimes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::sim::toy;
 
     #[test]
     fn a_peer_takes_its_own_time_which_the_seed_fixes() {
-        let mut spec = toy::spec(3, 1, 5);
-        let windows = Windows::uniform(1_000);
-        spec.peers[1].compute = Some(Compute::laggard(&windows));
-        let times = |spec: &Spec, peer: usize| -> Vec<u64> {
-            let times = ComputeTimes::new(spec);
-            let rounds = 0..200;
-            rounds
+        let times = |seed: u64, peer: usize| -> Vec<u64> {
+            let steady = Compute {
+                ms: 300,
+                jitter_ms: 0,
+            };
+            let laggard = Compute::laggard(&Windows::uniform(1_000));
+            let times = ComputeTimes::new(vec![steady, laggard], seed);
+            (0..200)
                 .map(|round| times.of(peer, round, Stage::Critique))
                 .collect()
         };
-        assert_eq!(times(&spec, 0), [300; 200]);
-        let laggard = times(&spec, 1);
-        assert_eq!(laggard, times(&spec, 1));
+        assert_eq!(times(5, 0), [300; 200]);
+        let laggard = times(5, 1);
         assert!(laggard.iter().all(|ms| (900..=1_000).contains(ms)));
-        let distinct: std::collections::BTreeSet<_> = laggard.iter().collect();
-        assert!(distinct.len() > 50, "{distinct:?}");
-        spec.seed = 6;
-        assert_ne!(laggard, times(&spec, 1));
+        assert!(laggard.iter().collect::<BTreeSet<_>>().len() > 50);
+        assert_eq!(laggard, times(5, 1));
+        assert_ne!(laggard, times(6, 1));
     }
 }

@@ -60,9 +60,13 @@ impl Message {
 
     /// Notes that it arrives; false if it does not arrive any sooner than known.
     pub fn expect(&self, peer: usize, at: Millis) -> bool {
+        // What takes 49 days never arrives.
+        let Ok(after) = u32::try_from(at - self.published) else {
+            return false;
+        };
         let is_sooner = self.comes_after(peer, at);
         if let Some(first) = self.first.get(peer).filter(|_| is_sooner) {
-            first.set((at - self.published) as u32);
+            first.set(after);
         }
         is_sooner
     }
@@ -219,7 +223,11 @@ impl Inbox {
 mod tests {
     use std::collections::BTreeSet;
 
+    use swarm_identity::key::PeerId;
+
     use super::*;
+    use crate::clock::Window;
+    use crate::phase::Phase;
 
     fn neighbours(mesh: &Mesh, peer: usize) -> BTreeSet<usize> {
         (0..mesh.degree())
@@ -269,5 +277,67 @@ mod tests {
         let message = Message::new(vec![7; 9].into(), 1, 1_000, 0);
         assert!(message.expect(0, 1_080) && message.expect(0, 1_090));
         assert!(message.is_due(0, 1_080) && message.is_due(0, 1_090));
+    }
+
+    fn rejected(via: Link, reason: Rejection) -> Output {
+        Output::Rejected {
+            link: via,
+            peer: None,
+            reason,
+        }
+    }
+
+    /// An inbox with messages of one byte, none of which is an envelope, by these links.
+    fn inbox(links: &[u8]) -> Inbox {
+        let mut inbox = Inbox::default();
+        for (byte, link) in links.iter().enumerate() {
+            let message = Rc::new(Message::new(vec![byte as u8].into(), 0, 0, 0));
+            inbox.put(Delivery {
+                via: via(*link),
+                message,
+            });
+        }
+        inbox
+    }
+
+    fn via(byte: u8) -> Link {
+        Link(PeerId([byte; 33]))
+    }
+
+    fn bytes(messages: &[Rc<Message>]) -> Vec<u8> {
+        messages.iter().map(|message| message.bytes[0]).collect()
+    }
+
+    #[test]
+    fn what_the_core_accepts_is_handed_on_and_what_it_refuses_is_not() {
+        assert_eq!(bytes(&inbox(&[1]).judged(true, 1, &[])), [0]);
+        let late = rejected(via(1), Rejection::Late);
+        let mut refused = inbox(&[1]);
+        assert!(refused.judged(true, 0, &[late]).is_empty() && refused.unjudged.is_empty());
+        let proof = rejected(via(1), Rejection::Equivocation);
+        assert_eq!(bytes(&inbox(&[1]).judged(true, 0, &[proof])), [0]);
+    }
+
+    #[test]
+    fn what_waits_for_a_window_is_judged_when_the_window_begins() {
+        let entered = Output::Entered(Phase::In(Window::Settle));
+        let mut inbox = inbox(&[1, 2, 3, 4]);
+        // The last one is held, and so were the others before it.
+        assert!(inbox.judged(true, 0, &[]).is_empty());
+        assert!(inbox.judged(false, 0, &[]).is_empty());
+        assert_eq!(inbox.unjudged.len(), 4);
+        let outputs = [entered, rejected(via(2), Rejection::Duplicate)];
+        assert_eq!(bytes(&inbox.judged(false, 3, &outputs)), [0, 2, 3]);
+        assert!(inbox.unjudged.is_empty());
+    }
+
+    #[test]
+    fn a_new_message_may_be_held_when_the_old_ones_are_judged() {
+        let entered = Output::Entered(Phase::In(Window::Settle));
+        let mut inbox = inbox(&[1, 2, 3]);
+        assert_eq!(bytes(&inbox.judged(true, 2, &[entered])), [0, 1]);
+        assert_eq!(inbox.unjudged.len(), 1);
+        inbox.clear();
+        assert!(inbox.unjudged.is_empty());
     }
 }

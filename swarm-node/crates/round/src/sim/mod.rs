@@ -41,7 +41,7 @@ pub mod toy;
 pub use clocks::PeerClock;
 pub use compute::Compute;
 pub use driver::{Driver, Job};
-pub use network::{MESH, Network, Partition};
+pub use network::{Home, MESH, Network, Partition};
 pub use report::{RoundReport, SimulationReport};
 pub use run::Simulation;
 pub use spec::{Crash, PeerSpec, Role, Spec, simulated_key};
@@ -49,3 +49,5 @@ pub use tail::Tail;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world_tests;

@@ -11,7 +11,6 @@ use std::ops::Range;
 
 use reproducible_ops::random::{block, key_from};
 
-use super::spec::PeerSpec;
 use super::tail::Tail;
 use crate::clock::Millis;
 
@@ -41,6 +40,15 @@ pub struct Network {
     /// Neighbours to whom a peer forwards what it accepts, rounded up to an even number, usually
     /// [`MESH`]; 0 if nobody forwards.
     pub mesh: usize,
+}
+
+/// Where a peer lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Home {
+    /// Its row and column in [`Network::regions_ms`].
+    pub region: u16,
+    /// Delay between it and its region, either way, in milliseconds.
+    pub access_ms: u32,
 }
 
 /// A split of the swarm in groups.
@@ -109,11 +117,11 @@ impl Network {
     }
 
     /// The first peer whose region is not there.
-    pub(super) fn homeless(&self, peers: &[PeerSpec]) -> Option<usize> {
+    pub(super) fn homeless(&self, homes: &[Home]) -> Option<usize> {
         let regions = &self.regions_ms;
         let square = regions.iter().all(|row| row.len() == regions.len());
-        let is_there = |peer: &PeerSpec| square && usize::from(peer.region) < regions.len();
-        let first = peers.iter().position(|peer| !is_there(peer));
+        let is_there = |home: &Home| square && usize::from(home.region) < regions.len();
+        let first = homes.iter().position(|home| !is_there(home));
         first.filter(|_| !regions.is_empty())
     }
 }
@@ -152,13 +160,13 @@ pub struct NetworkModel {
     network: Network,
     key: [u32; 2],
     loss: u32,
-    peers: Vec<PeerSpec>,
+    homes: Vec<Home>,
     splits: Vec<Split>,
 }
 
 impl NetworkModel {
-    /// The weather of a seed over these peers, whose regions are the network's.
-    pub fn new(network: Network, peers: &[PeerSpec], seed: u64) -> Self {
+    /// The weather of a seed between peers who live there, in the network's regions.
+    pub fn new(network: Network, homes: Vec<Home>, seed: u64) -> Self {
         let mut job = [0; 32];
         job[..8].copy_from_slice(&seed.to_le_bytes());
         let loss = (f64::from(network.loss.clamp(0.0, 1.0)) * f64::from(u32::MAX)) as u32;
@@ -166,17 +174,17 @@ impl NetworkModel {
         Self {
             key: key_from("round-simulation-network", &job, &[0; 32]),
             loss,
-            peers: peers.to_vec(),
             splits: partitions
-                .map(|partition| Split::new(partition, peers.len()))
+                .map(|partition| Split::new(partition, homes.len()))
                 .collect(),
+            homes,
             network,
         }
     }
 
     /// The shortest delay of a link, in milliseconds.
     pub fn shortest_ms(&self, from: usize, to: usize) -> u64 {
-        let [a, b] = [&self.peers[from], &self.peers[to]];
+        let [a, b] = [&self.homes[from], &self.homes[to]];
         let row = self.network.regions_ms.get(usize::from(a.region));
         let between = row.and_then(|row| row.get(usize::from(b.region)));
         let between = between.copied().unwrap_or(self.network.delay_ms);
@@ -208,8 +216,8 @@ impl NetworkModel {
     /// The delay, in milliseconds, with which half of the other peers get what a peer publishes,
     /// partitions aside.
     pub fn median_ms(&self, from: usize) -> u64 {
-        const SAMPLES: u64 = 9;
-        let others = (0..self.peers.len()).filter(|to| *to != from);
+        const SAMPLES: u64 = 64;
+        let others = (0..self.homes.len()).filter(|to| *to != from);
         let weather = Self {
             splits: Vec::new(),
             ..self.clone()
@@ -225,15 +233,10 @@ impl NetworkModel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::Role;
     use super::*;
 
-    fn peers() -> Vec<PeerSpec> {
-        vec![PeerSpec::new(Role::Honest); 10]
-    }
-
     fn weather(network: Network) -> NetworkModel {
-        NetworkModel::new(network, &peers(), 5)
+        NetworkModel::new(network, vec![Home::default(); 10], 5)
     }
 
     fn arrivals(network: Network, sent: Millis) -> Vec<Option<Millis>> {
@@ -307,20 +310,20 @@ mod tests {
 
     #[test]
     fn a_link_is_as_long_as_its_ends_are_far_apart() {
-        let mut peers = peers();
-        (peers[1].region, peers[2].region, peers[2].access_ms) = (1, 2, 30);
+        let mut homes = vec![Home::default(); 10];
+        (homes[1].region, homes[2].region, homes[2].access_ms) = (1, 2, 30);
         let network = Network {
             regions_ms: vec![vec![5, 40, 90], vec![45, 6, 110], vec![90, 110, 7]],
             jitter_ms: 0,
             ..Network::default()
         };
-        assert_eq!(network.homeless(&peers), None);
-        let weather = NetworkModel::new(network.clone(), &peers, 5);
+        assert_eq!(network.homeless(&homes), None);
+        let weather = NetworkModel::new(network.clone(), homes.clone(), 5);
         let delays = [(0, 3), (0, 1), (1, 0), (2, 1), (0, 2)];
         let delays = delays.map(|(from, to)| weather.arrival(from, to, 1, 1_000));
         assert_eq!(delays, [1_005, 1_040, 1_045, 1_140, 1_120].map(Some));
-        peers[4].region = 3;
-        assert_eq!(network.homeless(&peers), Some(4));
+        homes[4].region = 3;
+        assert_eq!(network.homeless(&homes), Some(4));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The event loop: virtual time, all peers, one thread.
 
+mod links;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,10 +13,10 @@ use thiserror::Error;
 
 use super::archive::Archive;
 use super::clocks::PeerClock;
-use super::compute::ComputeTimes;
+use super::compute::{Compute, ComputeTimes};
 use super::driver::{Driver, Job};
-use super::gossip::{Delivery, Inbox, Mesh, Message};
-use super::hostile::{Attacker, Outgoing, Recipients, Strategy, Surroundings, strategy};
+use super::gossip::{Inbox, Mesh, Message};
+use super::hostile::{Attacker, Outgoing, Strategy, Surroundings, strategy};
 use super::network::NetworkModel;
 use super::queue::EventQueue;
 use super::report::SimulationReport;
@@ -147,10 +149,11 @@ impl Simulation {
     /// # Errors
     /// A configuration out of its limits, too many peers, or a crash or a region that is not there.
     pub fn new(spec: Spec, judge: Arc<dyn Judge>) -> Result<Self, SimulationError> {
-        if let Some(peer) = spec.network.homeless(&spec.peers) {
-            return Err(SimulationError::Region(peer, spec.peers[peer].region));
+        let homes: Vec<_> = spec.peers.iter().map(|peer| peer.home).collect();
+        if let Some(peer) = spec.network.homeless(&homes) {
+            return Err(SimulationError::Region(peer, homes[peer].region));
         }
-        let network = NetworkModel::new(spec.network.clone(), &spec.peers, spec.seed);
+        let network = NetworkModel::new(spec.network.clone(), homes, spec.seed);
         let peers = build_peers(&spec, &network, judge)?;
         for crash in &spec.crashes {
             if crash.peer >= peers.len() {
@@ -165,7 +168,7 @@ impl Simulation {
         let mut simulation = Self {
             clock: Clock::new(&spec.swarm),
             network,
-            compute: ComputeTimes::new(&spec),
+            compute: compute_times(&spec),
             mesh: Mesh::new(peers.len(), spec.network.mesh, spec.seed),
             peers,
             queue: EventQueue::new(),
@@ -238,11 +241,6 @@ impl Simulation {
         self.report
     }
 
-    fn enter_mesh(&mut self, now: Millis) {
-        let round = self.clock.at(now).map_or(0, |position| position.round);
-        self.mesh.enter(round);
-    }
-
     fn schedule(&mut self, at: Millis, peer: usize, what: EventKind) {
         self.queue.push(at, Event { peer, what });
     }
@@ -257,6 +255,16 @@ impl Simulation {
             self.schedule(at, index, EventKind::Tick);
         }
     }
+}
+
+fn compute_times(spec: &Spec) -> ComputeTimes {
+    let common = Compute {
+        ms: spec.compute_ms,
+        jitter_ms: 0,
+    };
+    let peers = spec.peers.iter();
+    let times = peers.map(|peer| peer.compute.unwrap_or(common)).collect();
+    ComputeTimes::new(times, spec.seed)
 }
 
 fn build_peers(
@@ -360,19 +368,6 @@ impl Simulation {
         self.peers[index].tick = None;
     }
 
-    fn arrive(&mut self, index: usize, via: usize, message: Rc<Message>, now: Millis) {
-        let via = Link(self.report.peers[via]);
-        let peer = &mut self.peers[index];
-        if peer.core.is_none() || !message.is_due(index, now) {
-            return;
-        }
-        let input = Input::Envelope(via, message.bytes.clone());
-        if !self.mesh.is_empty() {
-            peer.inbox.put(Delivery { via, message });
-        }
-        self.take(index, input, true, now);
-    }
-
     #[expect(
         clippy::expect_used,
         reason = "the same configuration was taken at the beginning"
@@ -408,15 +403,6 @@ impl Simulation {
         let mut sends = Vec::new();
         if let (Some(strategy), Input::Envelope(_, bytes)) = (&mut peer.strategy, &input) {
             sends = strategy.hear(bytes, &mut peer.attacker);
-        }
-        let delivered = match &input {
-            Input::Envelope(_, bytes) => Some(bytes.len() as u64),
-            _ => None,
-        };
-        self.report.deliveries += u64::from(delivered.is_some());
-        self.report.delivered_bytes += delivered.unwrap_or(0);
-        if let Input::Envelope(_, bytes) = &input {
-            self.report.agreement.got(bytes);
         }
         let before = core.counters().accepted;
         let outputs = core.handle(input, local);
@@ -474,69 +460,6 @@ impl Simulation {
             Output::Missed(round, stage) => self.report.missed.push((index, round, stage)),
             Output::Withheld(place, why) => self.report.withheld.push((index, place, why)),
             _ => {}
-        }
-    }
-
-    fn publish_all(&mut self, from: usize, sends: Vec<Outgoing>, now: Millis) {
-        for send in sends {
-            match send.after_ms {
-                0 => self.publish(from, send, now),
-                wait => self.schedule(now + wait, from, EventKind::Send(Box::new(send))),
-            }
-        }
-    }
-
-    /// Sends a message over the direct links.
-    fn publish(&mut self, from: usize, send: Outgoing, now: Millis) {
-        if self.peers[from].core.is_none() {
-            return;
-        }
-        let peers = self.peers.len();
-        let forwarding = if self.mesh.is_empty() { 0 } else { peers };
-        let message = Rc::new(Message::new(send.message, from, now, forwarding));
-        match send.to {
-            Recipients::Everyone => (0..peers).for_each(|to| self.send(from, to, &message, now)),
-            Recipients::Only(some) => {
-                some.into_iter()
-                    .filter(|to| *to < peers)
-                    .for_each(|to| self.send(from, to, &message, now));
-            }
-        }
-    }
-
-    /// Sends a message over one link, unless the receiver gets it sooner from somebody else.
-    fn send(&mut self, from: usize, to: usize, message: &Rc<Message>, now: Millis) {
-        if from == to || !message.comes_after(to, now + self.network.shortest_ms(from, to)) {
-            return;
-        }
-        let arrival = self.network.arrival(from, to, message.id, now);
-        if let Some(at) = arrival.filter(|at| message.expect(to, *at)) {
-            self.schedule(at, to, EventKind::Arrival(from as u32, message.clone()));
-        }
-    }
-
-    /// Hands on what the core accepted, after it was asked.
-    fn forward_accepted(
-        &mut self,
-        from: usize,
-        is_new: bool,
-        accepted: u64,
-        outputs: &[Output],
-        now: Millis,
-    ) {
-        if self.mesh.is_empty() {
-            return;
-        }
-        let peer = &mut self.peers[from];
-        let messages = peer.inbox.judged(is_new, accepted, outputs);
-        if !peer.forwards() {
-            return;
-        }
-        for message in messages {
-            for place in 0..self.mesh.degree() {
-                let to = self.mesh.neighbour(from, place);
-                self.send(from, to, &message, now);
-            }
         }
     }
 }

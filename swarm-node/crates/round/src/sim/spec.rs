@@ -6,7 +6,7 @@ use swarm_identity::digest::Hasher;
 use swarm_identity::key::{KeyError, NodeKey};
 
 use super::compute::Compute;
-use super::network::Network;
+use super::network::{Home, Network};
 use crate::clock::Millis;
 use crate::config::SwarmConfig;
 
@@ -45,10 +45,8 @@ pub struct PeerSpec {
     pub drift_ppm: i32,
     /// How long it thinks; as the specification says if `None`.
     pub compute: Option<Compute>,
-    /// Where it lives: a row of the network's regions.
-    pub region: u16,
-    /// Delay between it and its region, either way, in milliseconds.
-    pub access_ms: u32,
+    /// Where it lives.
+    pub home: Home,
 }
 
 impl PeerSpec {
@@ -61,8 +59,7 @@ impl PeerSpec {
             skew_ms: 0,
             drift_ppm: 0,
             compute: None,
-            region: 0,
-            access_ms: 0,
+            home: Home::default(),
         }
     }
 }
@@ -178,8 +175,10 @@ impl Spec {
         self.network = Network::world();
         let regions = self.network.regions_ms.len();
         for (index, peer) in self.peers.iter_mut().enumerate() {
-            peer.region = (index % regions) as u16;
-            peer.access_ms = 2 + 10 * (index / regions % 3) as u32;
+            peer.home = Home {
+                region: (index % regions) as u16,
+                access_ms: 2 + 10 * (index / regions % 3) as u32,
+            };
         }
         self
     }

@@ -133,9 +133,8 @@ mod tests {
 
     #[test]
     fn delays_grow_with_the_word() {
-        let words = (0..=u32::MAX)
-            .step_by(65_521)
-            .chain((0..1000).rev().map(|i| u32::MAX - i));
+        let last = u32::MAX - 100_000;
+        let words = (0..last).step_by(65_521).chain(last..=u32::MAX);
         for tail in [LOG_NORMAL, PARETO] {
             let delays: Vec<_> = words.clone().map(|word| tail.delay_ms(word)).collect();
             assert!(delays.is_sorted(), "{tail:?}");

@@ -11,16 +11,16 @@ use crate::envelope::Envelope;
 use crate::rejection::Rejection;
 use crate::reward::EQUIVOCATION;
 
-const SKILL: u32 = 65;
+pub(super) const SKILL: u32 = 65;
 
-fn play(spec: Spec) -> SimulationReport {
+pub(super) fn play(spec: Spec) -> SimulationReport {
     let mut driver = ToyDriver::new(SKILL, spec.seed);
     Simulation::new(spec, std::sync::Arc::new(ToyJudge))
         .unwrap()
         .run(&mut driver)
 }
 
-fn start(spec: &Spec, round: u64, window: Window) -> u64 {
+pub(super) fn start(spec: &Spec, round: u64, window: Window) -> u64 {
     Clock::new(&spec.swarm).start(Position { round, window })
 }
 
@@ -66,7 +66,7 @@ fn one_seed_one_history() {
 }
 
 /// Rewards of the first `count` peers, round by round.
-fn rows(report: &SimulationReport, count: usize) -> Vec<Vec<crate::reward::Rows>> {
+pub(super) fn rows(report: &SimulationReport, count: usize) -> Vec<Vec<crate::reward::Rows>> {
     (0..count).map(|peer| report.rows(peer)).collect()
 }
 
