@@ -57,6 +57,7 @@ pub mod node;
 mod points;
 mod records;
 mod schedule;
+pub mod settlement;
 mod settler;
 mod snapshot;
 mod table;
