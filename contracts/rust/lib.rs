@@ -58,8 +58,11 @@ pub use alloy::signers::local::PrivateKeySigner;
 
 pub mod bindings;
 pub mod client;
+pub mod court;
 pub mod cursor;
 pub mod deploy;
+pub mod earnings;
+pub mod outcome;
 pub mod scores;
 pub mod swarm;
 pub mod typed;

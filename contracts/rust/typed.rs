@@ -10,6 +10,7 @@ use alloy::sol;
 use alloy::sol_types::{Eip712Domain, SolStruct, eip712_domain};
 use k256::elliptic_curve::sec1::ToEncodedPoint;
 
+use crate::outcome;
 use crate::swarm::Scores;
 
 /// A compressed public key (SEC1).
@@ -26,6 +27,16 @@ sol! {
         uint256 expiry;
     }
 
+    /// What epochs came to, as one owner says it.
+    struct Outcome {
+        address owner;
+        uint64 since;
+        uint64 epoch;
+        bytes32 root;
+        uint128 points;
+        bytes32 certificates;
+    }
+
     /// The scores of an epoch, as members sign them.
     struct EpochScores {
         uint64 epoch;
@@ -34,6 +45,15 @@ sol! {
         uint128 points;
         bytes32 transcript;
     }
+
+    /// Leave to move tokens, by signature (ERC-2612).
+    struct Permit {
+        address owner;
+        address spender;
+        uint256 value;
+        uint256 nonce;
+        uint256 deadline;
+    }
 }
 
 /// Where a signature counts.
@@ -41,15 +61,15 @@ sol! {
 pub struct Domain {
     /// Id of the chain.
     pub chain_id: u64,
-    /// The coordinator.
+    /// The contract that verifies it.
     pub contract: Address,
 }
 
 impl Domain {
-    fn separator(&self) -> Eip712Domain {
+    fn separator(&self, version: &'static str) -> Eip712Domain {
         eip712_domain! {
             name: "swarm-node",
-            version: "1",
+            version: version,
             chain_id: self.chain_id,
             verifying_contract: self.contract,
         }
@@ -64,7 +84,7 @@ impl Domain {
             nonce,
             expiry,
         }
-        .eip712_signing_hash(&self.separator())
+        .eip712_signing_hash(&self.separator("1"))
     }
 
     /// What members sign under the scores of an epoch.
@@ -83,8 +103,49 @@ impl Domain {
             points,
             transcript,
         }
-        .eip712_signing_hash(&self.separator())
+        .eip712_signing_hash(&self.separator("1"))
     }
+
+    /// What the nodes of `owner` sign under the outcome of epochs.
+    pub fn outcome(&self, owner: Address, outcome: &outcome::Outcome) -> B256 {
+        let outcome::Outcome {
+            since,
+            epoch,
+            root,
+            points,
+            certificates,
+        } = *outcome;
+        Outcome {
+            owner,
+            since,
+            epoch,
+            root,
+            points,
+            certificates,
+        }
+        .eip712_signing_hash(&self.separator("2"))
+    }
+}
+
+/// What an owner signs to let `spender` move `value` units of a token without a transaction of the
+/// owner's (ERC-2612); the token tells its domain's `separator` and the owner's `nonce`.
+pub fn permit(
+    separator: B256,
+    owner: Address,
+    spender: Address,
+    value: U256,
+    nonce: U256,
+    deadline: U256,
+) -> B256 {
+    let leave = Permit {
+        owner,
+        spender,
+        value,
+        nonce,
+        deadline,
+    };
+    let hash = leave.eip712_hash_struct();
+    keccak256([&[0x19, 0x01], separator.as_slice(), hash.as_slice()].concat())
 }
 
 /// The two coordinates x ‖ y of a compressed key; `None` if it is no point of the curve, or not in
@@ -172,14 +233,20 @@ mod tests {
         contract: Address::repeat_byte(7),
     };
 
-    fn scores() -> Scores {
-        Scores {
+    const OWNER: Address = Address::repeat_byte(8);
+
+    fn outcome() -> outcome::Outcome {
+        outcome::Outcome {
+            since: 2,
             epoch: 3,
             root: B256::repeat_byte(1),
-            members: 4,
             points: 99,
-            transcript: B256::repeat_byte(2),
+            certificates: B256::repeat_byte(2),
         }
+    }
+
+    fn digest() -> B256 {
+        DOMAIN.outcome(OWNER, &outcome())
     }
 
     #[test]
@@ -226,41 +293,36 @@ mod tests {
     #[test]
     fn signatures_name_their_signer_and_every_field_counts() {
         let key = signer_of(9);
-        let digest = DOMAIN.scores(&scores());
+        let digest = digest();
         let signature: [u8; 65] = key.sign_hash_sync(&digest).unwrap().as_bytes();
         assert_eq!(signer(&digest, &signature), Some(key.address()));
-        let others = [
-            DOMAIN.scores(&Scores {
-                epoch: 4,
-                ..scores()
-            }),
-            DOMAIN.scores(&Scores {
-                root: B256::ZERO,
-                ..scores()
-            }),
-            DOMAIN.scores(&Scores {
-                members: 5,
-                ..scores()
-            }),
-            DOMAIN.scores(&Scores {
-                points: 98,
-                ..scores()
-            }),
-            DOMAIN.scores(&Scores {
-                transcript: B256::ZERO,
-                ..scores()
-            }),
+        let altered: [fn(&mut outcome::Outcome); 5] = [
+            |outcome| outcome.since += 1,
+            |outcome| outcome.epoch += 1,
+            |outcome| outcome.root = B256::ZERO,
+            |outcome| outcome.points -= 1,
+            |outcome| outcome.certificates = B256::ZERO,
+        ];
+        let mut others: Vec<B256> = altered
+            .iter()
+            .map(|alter| {
+                let mut outcome = outcome();
+                alter(&mut outcome);
+                DOMAIN.outcome(OWNER, &outcome)
+            })
+            .collect();
+        let [chain, contract] = [
             Domain {
                 chain_id: 1,
                 ..DOMAIN
-            }
-            .scores(&scores()),
+            },
             Domain {
                 contract: Address::ZERO,
                 ..DOMAIN
-            }
-            .scores(&scores()),
+            },
         ];
+        others.extend([chain, contract].map(|domain| domain.outcome(OWNER, &outcome())));
+        others.push(DOMAIN.outcome(Address::ZERO, &outcome()));
         assert!(
             others
                 .iter()
@@ -270,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_altered_parity_is_put_right_and_an_altered_signature_is_not() {
-        let digest = DOMAIN.scores(&scores());
+        let digest = digest();
         for byte in 1..20 {
             let key = signer_of(byte);
             let signature: [u8; 65] = key.sign_hash_sync(&digest).unwrap().as_bytes();
@@ -287,7 +349,7 @@ mod tests {
 
     #[test]
     fn malformed_and_malleated_signatures_have_no_signer() {
-        let digest = DOMAIN.scores(&scores());
+        let digest = digest();
         let signature = signer_of(9).sign_hash_sync(&digest).unwrap();
         let high = Signature::new(signature.r(), order() - signature.s(), !signature.v());
         assert_eq!(
