@@ -1,7 +1,7 @@
 //! The court of a disputed outcome: who has how many of its seats.
 //!
 //! ```text
-//! seats(owner) = ⌊s·K / S⌋ + (keccak(seed ‖ owner) mod S < s·K mod S ? 1 : 0)
+//! seats(owner) = ⌊s·K / S⌋ + (keccak(abi.encode(seed, owner)) mod S < s·K mod S ? 1 : 0)
 //! ```
 //! with the owner's stake s and everybody's S when the disputed epoch began, and K = [`SEATS`]. The
 //! whole part is not left to chance and the rest is a lottery by the fraction, so whoever splits a
@@ -11,6 +11,8 @@ use alloy::primitives::{Address, B256, U256, keccak256};
 
 /// Seats of a court, more or less: the lotteries of the owners are independent.
 pub const SEATS: u64 = 256;
+/// Seats that decide: strictly more than two thirds.
+pub const QUORUM: u64 = SEATS * 2 / 3 + 1;
 
 /// The seats of an owner with `stake` of `total` in the draw with this seed, as the contract counts
 /// them.
@@ -39,9 +41,9 @@ pub fn seats(seed: B256, owner: Address, stake: U256, total: U256) -> u64 {
 
 /// The lot of an owner in a draw.
 fn draw(seed: B256, owner: Address) -> B256 {
-    let mut both = [0; 52];
+    let mut both = [0; 64];
     both[..32].copy_from_slice(seed.as_slice());
-    both[32..].copy_from_slice(owner.as_slice());
+    both[44..].copy_from_slice(owner.as_slice());
     keccak256(both)
 }
 

@@ -23,7 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, keccak256};
+use alloy::sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
 use crate::typed::{self, Domain};
@@ -46,6 +47,38 @@ pub struct Outcome {
     pub points: u128,
     /// Digest over the certificates of all decided rounds of these epochs.
     pub certificates: B256,
+}
+
+impl Outcome {
+    /// What the contract knows the outcome by.
+    pub fn hash(&self) -> B256 {
+        keccak256(
+            (
+                self.since,
+                self.epoch,
+                self.root,
+                self.points,
+                self.certificates,
+            )
+                .abi_encode(),
+        )
+    }
+
+    /// What a judge signs who holds this proposal false without holding anything else right: an
+    /// outcome without root and points that names the proposal.
+    pub fn refusal(&self) -> Self {
+        Self {
+            root: B256::ZERO,
+            points: 0,
+            certificates: self.hash(),
+            ..*self
+        }
+    }
+
+    /// True for the refusal of a proposal.
+    pub fn is_refusal(&self) -> bool {
+        self.root.is_zero() && self.points == 0
+    }
 }
 
 /// One owner's signature under an outcome, by one of its node keys.

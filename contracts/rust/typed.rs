@@ -11,7 +11,6 @@ use alloy::sol_types::{Eip712Domain, SolStruct, eip712_domain};
 use k256::elliptic_curve::sec1::ToEncodedPoint;
 
 use crate::outcome;
-use crate::swarm::Scores;
 
 /// A compressed public key (SEC1).
 pub type CompressedKey = [u8; 33];
@@ -37,15 +36,6 @@ sol! {
         bytes32 certificates;
     }
 
-    /// The scores of an epoch, as members sign them.
-    struct EpochScores {
-        uint64 epoch;
-        bytes32 root;
-        uint32 members;
-        uint128 points;
-        bytes32 transcript;
-    }
-
     /// Leave to move tokens, by signature (ERC-2612).
     struct Permit {
         address owner;
@@ -66,10 +56,10 @@ pub struct Domain {
 }
 
 impl Domain {
-    fn separator(&self, version: &'static str) -> Eip712Domain {
+    fn separator(&self) -> Eip712Domain {
         eip712_domain! {
             name: "swarm-node",
-            version: version,
+            version: "2",
             chain_id: self.chain_id,
             verifying_contract: self.contract,
         }
@@ -84,26 +74,7 @@ impl Domain {
             nonce,
             expiry,
         }
-        .eip712_signing_hash(&self.separator("1"))
-    }
-
-    /// What members sign under the scores of an epoch.
-    pub fn scores(&self, scores: &Scores) -> B256 {
-        let Scores {
-            epoch,
-            root,
-            members,
-            points,
-            transcript,
-        } = *scores;
-        EpochScores {
-            epoch,
-            root,
-            members,
-            points,
-            transcript,
-        }
-        .eip712_signing_hash(&self.separator("1"))
+        .eip712_signing_hash(&self.separator())
     }
 
     /// What the nodes of `owner` sign under the outcome of epochs.
@@ -123,7 +94,7 @@ impl Domain {
             points,
             certificates,
         }
-        .eip712_signing_hash(&self.separator("2"))
+        .eip712_signing_hash(&self.separator())
     }
 }
 

@@ -22,13 +22,13 @@ const SHOWN_BYTES: usize = 36;
 ///
 /// ```
 /// use alloy::sol_types::SolError;
-/// use contracts::bindings::SwarmCoordinator::{AlreadyAccepted, EpochNotOver};
+/// use contracts::bindings::SwarmRewards::{NoPoints, NothingToPay};
 /// use contracts::client::Revert;
 ///
-/// let revert = Revert::returned(AlreadyAccepted { epoch: 3 }.abi_encode());
-/// assert_eq!(revert.decode(), Some(AlreadyAccepted { epoch: 3 }));
-/// assert_eq!(revert.decode::<EpochNotOver>(), None);
-/// assert_eq!(revert.to_string(), "AlreadyAccepted { epoch: 3 }");
+/// let revert = Revert::returned(NothingToPay { epoch: 3 }.abi_encode());
+/// assert_eq!(revert.decode(), Some(NothingToPay { epoch: 3 }));
+/// assert_eq!(revert.decode::<NoPoints>(), None);
+/// assert_eq!(revert.to_string(), "NothingToPay { epoch: 3 }");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
