@@ -42,6 +42,39 @@ function blockTime() view returns (Timestamp) {
     return Timestamp.wrap(SafeCast.toUint64(block.timestamp));
 }
 
+/// @dev What members earn in a round; becomes money at a worth that each outcome fixes.
+type Points is uint128;
+
+/// @dev Money in the smallest unit of the token.
+type Units is uint128;
+
+using {addUnits as +, subUnits as -, sameUnits as ==, moreUnits as >} for Units global;
+
+/// @dev The sum; reverts where it leaves 128 bits.
+function addUnits(Units a, Units b) pure returns (Units) {
+    return Units.wrap(Units.unwrap(a) + Units.unwrap(b));
+}
+
+/// @dev The difference; reverts where it is negative.
+function subUnits(Units a, Units b) pure returns (Units) {
+    return Units.wrap(Units.unwrap(a) - Units.unwrap(b));
+}
+
+/// @dev Whether `a` and `b` are the same amount.
+function sameUnits(Units a, Units b) pure returns (bool) {
+    return Units.unwrap(a) == Units.unwrap(b);
+}
+
+/// @dev Whether `a` is strictly more than `b`.
+function moreUnits(Units a, Units b) pure returns (bool) {
+    return Units.unwrap(a) > Units.unwrap(b);
+}
+
+/// @dev `amount` as `Units`; reverts where it leaves 128 bits.
+function toUnits(uint256 amount) pure returns (Units) {
+    return Units.wrap(SafeCast.toUint128(amount));
+}
+
 /// @notice What a coordinator is deployed with; nothing of it can ever change.
 /// @param stake Where voting weight comes from; its token is also the token of the rewards.
 /// @param genesis When round 0 begins.
