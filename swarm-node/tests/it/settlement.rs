@@ -118,7 +118,7 @@ fn the_embedded_chain_pays_what_the_scores_say() {
         );
     }
     assert_eq!(
-        (&summary["epochs"], &summary["epochs_accepted"]),
+        (&summary["epochs"], &summary["epochs_final"]),
         (&json!(3), &json!(3))
     );
 }

@@ -94,21 +94,12 @@ impl SettleStore {
         }
     }
 
-    /// Rounds that are kept, damaged ones included.
+    /// The rounds that are kept; damaged ones are left out, and fetched again.
     ///
     /// # Errors
     /// The store fails.
-    pub fn rounds(&self) -> Result<usize, StoreError> {
-        let scan = self.rounds.all()?;
-        Ok(scan.records.len() + scan.damaged.len())
-    }
-
-    /// A round that is kept.
-    ///
-    /// # Errors
-    /// The store fails, or the record is damaged.
-    pub fn round(&self, round: u64) -> Result<Option<RoundRecord>, StoreError> {
-        self.rounds.get(round)
+    pub fn rounds(&self) -> Result<Vec<RoundRecord>, StoreError> {
+        Ok(self.rounds.all()?.records)
     }
 
     pub(super) fn restore(&self) -> Kept {
