@@ -25,6 +25,9 @@
 //! | [`phase`] | where an epoch stands |
 //! | [`settler`] | the machine |
 
+mod ballot;
+mod case;
+mod draft;
 pub mod event;
 pub mod facts;
 pub mod phase;
@@ -33,6 +36,12 @@ pub mod schedule;
 pub mod settler;
 pub mod snapshot;
 pub mod span;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod turns;
+mod under_way;
 
 pub use event::{
     Action, Attestation, Claim, Contradiction, Events, Input, Notice, Now, Output, Rejection,
