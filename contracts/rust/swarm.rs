@@ -303,9 +303,8 @@ impl Swarm {
     /// # Errors
     /// [`RpcError`]; [`RpcError::Reverted`] if the epoch is final, or is not over.
     pub async fn terms(&self, epoch: u64, points: u128) -> Result<Terms, RpcError> {
-        let SwarmRewards::termsReturn { since, worth, fee } = self
-            .next(SwarmRewards::termsCall { epoch, points })
-            .await?;
+        let SwarmRewards::termsReturn { since, worth, fee } =
+            self.next(SwarmRewards::termsCall { epoch, points }).await?;
         Ok(Terms { since, worth, fee })
     }
 
@@ -391,12 +390,7 @@ impl Swarm {
     ///
     /// # Errors
     /// [`RpcError`].
-    pub async fn seats_of(
-        &self,
-        seed: B256,
-        owner: Address,
-        epoch: u64,
-    ) -> Result<u64, RpcError> {
+    pub async fn seats_of(&self, seed: B256, owner: Address, epoch: u64) -> Result<u64, RpcError> {
         let asked = SwarmRewards::seatsOfCall { seed, owner, epoch };
         Ok(self.rewards(asked).await?.saturating_to())
     }

@@ -92,7 +92,11 @@ pub async fn deploy(
                 .await?,
         )?,
     };
-    let nonce = next_nonce(writer.account(), client.nonce(writer.account()).await?, token);
+    let nonce = next_nonce(
+        writer.account(),
+        client.nonce(writer.account()).await?,
+        token,
+    );
     let predicted = writer.account().create(nonce + 2);
     let code = members_code(parameters, token, predicted);
     let members_ticket = create(writer, "members", code, submitted).await?;

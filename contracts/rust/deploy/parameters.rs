@@ -150,12 +150,7 @@ impl Parameters {
     fn check_amounts(&self) -> Result<(), ParameterError> {
         let amount = |name, value, least, most| within(name, value, least, most, "token units");
         amount("units_per_point", self.units_per_point, 1, u128::MAX)?;
-        amount(
-            "epoch_cap",
-            self.epoch_cap,
-            self.units_per_point,
-            u128::MAX,
-        )?;
+        amount("epoch_cap", self.epoch_cap, self.units_per_point, u128::MAX)?;
         amount("minimum_stake", self.minimum_stake, 1, u128::MAX)?;
         amount(
             "submitter_fee",

@@ -103,10 +103,7 @@ fn files_of_other_versions_are_refused_with_the_remedy() {
     let first = text
         .replace("version = 2\n", "")
         .replace("rewards =", "coordinator =");
-    for (version, text) in [
-        (1, first),
-        (3, text.replace("version = 2", "version = 3")),
-    ] {
+    for (version, text) in [(1, first), (3, text.replace("version = 2", "version = 3"))] {
         std::fs::write(&path, text).unwrap();
         let error = Deployment::read(&path).unwrap_err().to_string();
         assert!(

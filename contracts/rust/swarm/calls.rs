@@ -112,9 +112,8 @@ pub fn propose(outcome: &Outcome) -> Bytes {
     encode(SwarmRewards::proposeCall { outcome })
 }
 
-/// `SwarmRewards.object` to what is pending; the bond must be approved.
-pub fn object(pending: &Outcome) -> Bytes {
-    let hash = pending.hash();
+/// `SwarmRewards.object` to the pending outcome with this hash; the bond must be approved.
+pub fn object(hash: B256) -> Bytes {
     encode(SwarmRewards::objectCall { hash })
 }
 

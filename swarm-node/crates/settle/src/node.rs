@@ -234,10 +234,15 @@ impl<T: SignOnce + 'static> Node<T> {
             }
             facts.extend(fact(event, account).map(|fact| (block, fact)));
         }
+        // An embedded chain has no pace: its time is set, and blocks come with transactions.
+        let time = match self.parts.link.dev {
+            Some(_) => 0,
+            None => batch.time,
+        };
         Events {
             rolled_back_to: batch.rolled_back_to,
             facts,
-            head: (batch.head, batch.time),
+            head: (batch.head, time),
             caught_up: batch.behind == 0,
         }
     }
@@ -310,8 +315,10 @@ impl<T: SignOnce + 'static> Node<T> {
             Output::SaveVotes(votes) => self.keep(|store| store.put_votes(&votes)).await,
             Output::ForgetBefore(epoch) => self.forget_before(epoch).await,
             Output::Rejected(owner, rejection) => {
-                self.warn(format!("a message of owner {owner} was refused: {rejection}"))
-                    .await;
+                self.warn(format!(
+                    "a message of owner {owner} was refused: {rejection}"
+                ))
+                .await;
             }
             Output::Notice(notice) => self.warn(notice.to_string()).await,
         }
@@ -368,11 +375,7 @@ impl<T: SignOnce + 'static> Node<T> {
 
     async fn snapshot(&mut self, epoch: EpochNumber, nodes: &[Address]) -> Option<Input> {
         let start = self.parts.schedule.start(epoch);
-        match self
-            .bound
-            .snapshot(&self.parts.swarm, nodes, start)
-            .await
-        {
+        match self.bound.snapshot(&self.parts.swarm, nodes, start).await {
             Ok(snapshot) => Some(Input::Snapshot(epoch, snapshot)),
             // The core asks again; the writer's status says since when the chain is away.
             Err(error) if error.is_transient() => None,
@@ -414,3 +417,6 @@ fn name(domain: &Domain, me: Address) -> Digest32 {
         .bytes(me.as_slice())
         .finish()
 }
+
+#[cfg(test)]
+mod tests;

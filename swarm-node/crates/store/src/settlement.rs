@@ -111,8 +111,7 @@ impl<V: Serialize + DeserializeOwned> Numbered<V> {
     /// # Errors
     /// The store fails.
     pub fn forget_before(&self, number: u64) -> Result<(), StoreError> {
-        self.records
-            .remove_range(self.key(0)..self.key(number))
+        self.records.remove_range(self.key(0)..self.key(number))
     }
 }
 
@@ -207,7 +206,11 @@ mod tests {
         assert_eq!(mine.all().unwrap().records, [u64::MAX.to_string()]);
         assert_eq!(other.all().unwrap().records, ["other"]);
         assert_eq!(
-            store.tables::<String>(CHAIN, [2; 20]).all().unwrap().records,
+            store
+                .tables::<String>(CHAIN, [2; 20])
+                .all()
+                .unwrap()
+                .records,
             ["table"]
         );
     }

@@ -147,7 +147,10 @@ impl<'a> Look<'a> {
         let mut rows = vec![
             (
                 "pending",
-                format!("epochs {next} to {}, outcome {}", pending.epoch, pending.hash),
+                format!(
+                    "epochs {next} to {}, outcome {}",
+                    pending.epoch, pending.hash
+                ),
             ),
             (
                 "proposer",
@@ -197,7 +200,11 @@ impl<'a> Look<'a> {
     }
 
     async fn account(&self, account: Address) -> Result<Vec<Row>, Failure> {
-        let staked = self.swarm.deposit_of(account).await.map_err(Failure::work)?;
+        let staked = self
+            .swarm
+            .deposit_of(account)
+            .await
+            .map_err(Failure::work)?;
         let nodes = self.swarm.nodes_of(account).await.map_err(Failure::work)?;
         let taken = self.swarm.taken_by(account).await.map_err(Failure::work)?;
         let owed = self.swarm.owed_to(account).await.map_err(Failure::work)?;

@@ -212,9 +212,13 @@ pub async fn prepare(
         None => FUNDING_SECONDS.max(ready.saturating_sub(begun)),
     };
     let parameters = terms.parameters(ready + lead);
-    let rewards = sender.begun("rewards", rewards_code(&parameters, members)).await?;
+    let rewards = sender
+        .begun("rewards", rewards_code(&parameters, members))
+        .await?;
     let fund = fund(link, keys, terms, token, rewards).await?;
-    let slasher = sender.begun("slasher", slasher_code(&parameters, rewards)).await?;
+    let slasher = sender
+        .begun("slasher", slasher_code(&parameters, rewards))
+        .await?;
     sender.all(vec![fund]).await?;
     if slasher != predicted {
         return Err(PrepareError::Moved { predicted, slasher });

@@ -29,6 +29,9 @@ use super::run_folder::{DemoDeployment, PeerStores, RunError, SettlementPlan};
 const BALANCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events that wait to be handled; nodes wait beyond that.
 const EVENTS: usize = 1024;
+/// Seconds that pass on an embedded chain between two looks, once the last round is over: turns and
+/// waiting times go by the chain's time. Not a multiple of a turn's length.
+const STEP_SECONDS: u64 = 3;
 /// Owners of a demo have no money but what they earn, and claim all of it.
 const POLICY: Policy = Policy {
     claim_from: 1,
@@ -177,6 +180,9 @@ impl PeerNodes {
             }
             backlog.pop_front();
         }
+        if self.closed {
+            self.link.pass(STEP_SECONDS);
+        }
         if last && !self.closed {
             let Some(round) = self.rounds.last() else {
                 self.closed = true;
@@ -207,7 +213,8 @@ impl PeerNodes {
     /// no room. It goes on where it was.
     fn tell_all(&mut self) -> bool {
         let peers = self.nodes.len();
-        let records: Vec<RoundRecord> = self.rounds.all().skip(self.told / peers).cloned().collect();
+        let records: Vec<RoundRecord> =
+            self.rounds.all().skip(self.told / peers).cloned().collect();
         for record in records {
             for peer in self.told % peers..peers {
                 if self.is_full(peer, NodeMessage::Decided(record.clone())) {
@@ -275,7 +282,10 @@ impl PeerNodes {
     }
 
     fn serve_rounds(&self, peer: usize, wanted: Vec<RangeInclusive<u64>>) {
-        for record in wanted.into_iter().flat_map(|range| self.rounds.range(range)) {
+        for record in wanted
+            .into_iter()
+            .flat_map(|range| self.rounds.range(range))
+        {
             let _ = self.nodes[peer]
                 .inbox
                 .try_send(NodeMessage::Decided(record.clone()));
@@ -307,7 +317,10 @@ impl PeerNodes {
     }
 
     fn is_done_at(&self, node: &PeerNode) -> bool {
-        let due = self.rounds.last().map(|round| self.schedule.epoch_of(round));
+        let due = self
+            .rounds
+            .last()
+            .map(|round| self.schedule.epoch_of(round));
         let over = due.is_none_or(|last| {
             (0..=last).all(|epoch| {
                 let at = node.epochs.get(&epoch);
@@ -388,7 +401,9 @@ fn is_over(phase: Phase) -> bool {
 
 fn odd(phase: Phase) -> Option<&'static str> {
     match phase {
-        Phase::Contradicted => Some("the chain holds another outcome final than this swarm computed"),
+        Phase::Contradicted => {
+            Some("the chain holds another outcome final than this swarm computed")
+        }
         Phase::Open | Phase::Incomplete => Some("rounds of it are missing"),
         Phase::Waiting => Some("what its outcome depends on is not read from the chain yet"),
         Phase::Unfunded => Some("the pool is too small for its points"),

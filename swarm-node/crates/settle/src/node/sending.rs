@@ -71,7 +71,10 @@ impl Sender {
                 let data = calls::slash_losers(&loser.outcome, [loser.vote]);
                 (addresses.slasher, data)
             }
-            of_rewards => (addresses.rewards, self.call(of_rewards).await.map_err(none)?),
+            of_rewards => (
+                addresses.rewards,
+                self.call(of_rewards).await.map_err(none)?,
+            ),
         };
         self.submit(&format!("{action}/{number}"), to, data).await?;
         match action {
@@ -85,7 +88,7 @@ impl Sender {
         Ok(match transaction {
             Transaction::FinaliseFast(outcome, votes) => calls::finalise_fast(&outcome, votes),
             Transaction::Propose(outcome) => calls::propose(&outcome),
-            Transaction::Object(outcome) => calls::object(&outcome),
+            Transaction::Object(outcome) => calls::object(outcome.hash()),
             Transaction::Draw(_) => calls::draw(),
             Transaction::Judge(outcome, votes) => calls::judge(&outcome, votes),
             Transaction::Finalise(outcome) => match self.phase().await? {
@@ -154,7 +157,10 @@ impl Sender {
         Ok(())
     }
 
-    #[expect(clippy::expect_used, reason = "these parts are short and visible ASCII")]
+    #[expect(
+        clippy::expect_used,
+        reason = "these parts are short and visible ASCII"
+    )]
     fn id(&self, what: &str) -> IntentId {
         let name = hex(&self.name);
         IntentId::new(format!("{what}/{}", &name[..NAME_DIGITS]))

@@ -1,67 +1,19 @@
 //! Signatures in Rust and in the contract: what one accepts the other accepts, too.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
-use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, Signature, U256, hex};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use contracts::bindings::SwarmCoordinator;
-use contracts::client::{Call, Client, Revert, RpcError};
-use contracts::deploy::{Parameters, deploy};
+use contracts::bindings::SwarmMembers;
+use contracts::client::{Call, Revert, RpcError};
 use contracts::swarm::calls;
-use contracts::typed::{self, CompressedKey, Domain};
-use contracts::writer::{MemoryStore, Submitted, Writer, WriterConfig};
-use swarm_devchain::{DevChain, Options, dev_accounts};
+use contracts::typed::{self, CompressedKey};
 
-const START: u64 = 1_800_000_000;
-const DAY: u64 = 86_400;
+use crate::world::{DAY, START, World};
+
 /// The order of secp256k1.
 const ORDER: U256 = U256::from_be_bytes(hex!(
     "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"
 ));
-
-async fn deployed() -> (Client, Domain) {
-    let chain = DevChain::in_memory(Options::standing(START));
-    let client = Client::over(chain.client(), "the embedded chain", chain.chain_id())
-        .await
-        .unwrap();
-    let config = WriterConfig {
-        confirmations: 0,
-        poll_ms: 10,
-        ..WriterConfig::default()
-    };
-    let signer = dev_accounts()[0].signer.clone();
-    let writer = Writer::start(
-        client.clone(),
-        signer,
-        Arc::new(MemoryStore::default()),
-        config,
-    )
-    .unwrap();
-    let parameters = Parameters {
-        genesis: START,
-        round_length: 60,
-        rounds_per_epoch: 10,
-        exit_delay: 7 * DAY,
-        claim_window: 7 * DAY,
-        units_per_point: 1,
-        epoch_cap: 1_000,
-        slasher: Address::ZERO,
-    };
-    let contracts = deploy(&writer, &parameters, None, START, &mut Submitted::default())
-        .await
-        .unwrap();
-    let domain = Domain {
-        chain_id: client.chain_id(),
-        contract: contracts.coordinator,
-    };
-    (client, domain)
-}
 
 /// A signer with its account and its public key.
 struct Key {
@@ -92,23 +44,20 @@ impl Key {
 }
 
 fn is_of_signature(revert: &Revert) -> bool {
-    revert
-        .decode::<SwarmCoordinator::BadOwnerSignature>()
-        .is_some()
+    revert.decode::<SwarmMembers::BadOwnerSignature>().is_some()
+        || revert.decode::<SwarmMembers::BadNodeSignature>().is_some()
         || revert
-            .decode::<SwarmCoordinator::BadNodeSignature>()
+            .decode::<SwarmMembers::ECDSAInvalidSignature>()
             .is_some()
         || revert
-            .decode::<SwarmCoordinator::ECDSAInvalidSignature>()
-            .is_some()
-        || revert
-            .decode::<SwarmCoordinator::ECDSAInvalidSignatureS>()
+            .decode::<SwarmMembers::ECDSAInvalidSignatureS>()
             .is_some()
 }
 
 #[tokio::test]
 async fn rust_accepts_exactly_the_signatures_that_the_contract_accepts() {
-    let (client, domain) = deployed().await;
+    let world = World::deployed().await;
+    let (client, domain) = (world.client.clone(), world.members_domain());
     let expiry = U256::from(START + DAY);
     let mut accepted = Vec::new();
     for (owner, node) in [
