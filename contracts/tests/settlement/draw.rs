@@ -11,8 +11,9 @@ use crate::world::{STAKE, World};
 
 async fn ask<C: SolCall>(world: &World, call: C) -> C::Return {
     let to = world.swarm.addresses().rewards;
-    let answer = world.client.call_pending(&Call::to(to, call.abi_encode()));
-    C::abi_decode_returns(&answer.await.unwrap()).unwrap()
+    let asked = Call::to(to, call.abi_encode());
+    let answer = world.client.call_pending(&asked).await.unwrap();
+    C::abi_decode_returns(&answer).unwrap()
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ use self::sending::{Sender, is_overtaken};
 use self::store::{Position, SettleStore};
 use crate::chain::{ChainClock, Link};
 use crate::settlement::event::{
-    Action, Attestation, Events, Input, Now, Output, Terms, TermsQuery,
+    Action, Attestation, Events, Input, Now, Output, Rejection, Terms, TermsQuery,
 };
 use crate::settlement::schedule::{EpochNumber, Schedule};
 use crate::settlement::settler::{Policy, Settler};
@@ -314,6 +314,11 @@ impl<T: SignOnce + 'static> Node<T> {
             }
             Output::SaveVotes(votes) => self.keep(|store| store.put_votes(&votes)).await,
             Output::ForgetBefore(epoch) => self.forget_before(epoch).await,
+            // Late, early and repeated messages are how a network is.
+            Output::Rejected(
+                _,
+                Rejection::Span(_) | Rejection::Duplicate | Rejection::Unwanted(_),
+            ) => {}
             Output::Rejected(owner, rejection) => {
                 self.warn(format!(
                     "a message of owner {owner} was refused: {rejection}"
