@@ -104,8 +104,7 @@ contract SwarmSlasher is ReentrancyGuardTransient {
     }
 
     function _checkContradiction(Outcome calldata a, Outcome calldata b) private pure {
-        bool sameEpochs =
-            Epoch.unwrap(a.since) == Epoch.unwrap(b.since) && Epoch.unwrap(a.epoch) == Epoch.unwrap(b.epoch);
+        bool sameEpochs = a.since == b.since && a.epoch == b.epoch;
         bool refusal = Points.unwrap(a.points) == 0 || Points.unwrap(b.points) == 0;
         // INVARIANT: an owner that names one outcome for the same epochs, however often, contradicts nothing.
         if (!sameEpochs || refusal || a.hash() == b.hash()) revert NoContradiction();

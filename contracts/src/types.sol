@@ -40,6 +40,28 @@ function blockTime() view returns (Timestamp) {
     return Timestamp.wrap(SafeCast.toUint64(block.timestamp));
 }
 
+using {sameEpoch as ==, otherEpoch as !=, earlierEpoch as <, nextEpoch} for Epoch global;
+
+/// @dev Whether `a` and `b` are one epoch.
+function sameEpoch(Epoch a, Epoch b) pure returns (bool) {
+    return Epoch.unwrap(a) == Epoch.unwrap(b);
+}
+
+/// @dev Whether `a` and `b` are two epochs.
+function otherEpoch(Epoch a, Epoch b) pure returns (bool) {
+    return Epoch.unwrap(a) != Epoch.unwrap(b);
+}
+
+/// @dev Whether `a` comes strictly before `b`.
+function earlierEpoch(Epoch a, Epoch b) pure returns (bool) {
+    return Epoch.unwrap(a) < Epoch.unwrap(b);
+}
+
+/// @dev The epoch after `epoch`.
+function nextEpoch(Epoch epoch) pure returns (Epoch) {
+    return Epoch.wrap(Epoch.unwrap(epoch) + 1);
+}
+
 /// @dev What members earn in a round; becomes money at a worth that each outcome fixes.
 type Points is uint128;
 
