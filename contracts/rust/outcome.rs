@@ -24,10 +24,25 @@
 //! ```
 
 use alloy::primitives::{Address, B256, Bytes, keccak256};
-use alloy::sol_types::SolValue;
+use alloy::sol_types::{SolStruct, SolValue};
 use serde::{Deserialize, Serialize};
 
 use crate::typed::{self, Domain};
+
+/// What is signed, under the name that it has in EIP-712.
+mod signed {
+    alloy::sol! {
+        /// What epochs came to, as one owner says it.
+        struct Outcome {
+            address owner;
+            uint64 since;
+            uint64 epoch;
+            bytes32 root;
+            uint128 points;
+            bytes32 certificates;
+        }
+    }
+}
 
 /// Bytes of a vote.
 pub const VOTE_BYTES: usize = 84;
@@ -78,6 +93,28 @@ impl Outcome {
     /// True for the refusal of a proposal.
     pub fn is_refusal(&self) -> bool {
         self.root.is_zero() && self.points == 0
+    }
+}
+
+impl Domain {
+    /// What the nodes of `owner` sign under the outcome of epochs.
+    pub fn outcome(&self, owner: Address, outcome: &Outcome) -> B256 {
+        let Outcome {
+            since,
+            epoch,
+            root,
+            points,
+            certificates,
+        } = *outcome;
+        signed::Outcome {
+            owner,
+            since,
+            epoch,
+            root,
+            points,
+            certificates,
+        }
+        .eip712_signing_hash(&self.separator())
     }
 }
 

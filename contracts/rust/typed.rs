@@ -10,8 +10,6 @@ use alloy::sol;
 use alloy::sol_types::{Eip712Domain, SolStruct, eip712_domain};
 use k256::elliptic_curve::sec1::ToEncodedPoint;
 
-use crate::outcome;
-
 /// A compressed public key (SEC1).
 pub type CompressedKey = [u8; 33];
 /// Bytes of a libp2p peer id of a secp256k1 key.
@@ -24,16 +22,6 @@ sol! {
         address node;
         uint256 nonce;
         uint256 expiry;
-    }
-
-    /// What epochs came to, as one owner says it.
-    struct Outcome {
-        address owner;
-        uint64 since;
-        uint64 epoch;
-        bytes32 root;
-        uint128 points;
-        bytes32 certificates;
     }
 
     /// Leave to move tokens, by signature (ERC-2612).
@@ -56,7 +44,8 @@ pub struct Domain {
 }
 
 impl Domain {
-    fn separator(&self) -> Eip712Domain {
+    /// What keeps signatures of one contract from counting at another.
+    pub(crate) fn separator(&self) -> Eip712Domain {
         eip712_domain! {
             name: "swarm-node",
             version: "2",
@@ -73,26 +62,6 @@ impl Domain {
             node,
             nonce,
             expiry,
-        }
-        .eip712_signing_hash(&self.separator())
-    }
-
-    /// What the nodes of `owner` sign under the outcome of epochs.
-    pub fn outcome(&self, owner: Address, outcome: &outcome::Outcome) -> B256 {
-        let outcome::Outcome {
-            since,
-            epoch,
-            root,
-            points,
-            certificates,
-        } = *outcome;
-        Outcome {
-            owner,
-            since,
-            epoch,
-            root,
-            points,
-            certificates,
         }
         .eip712_signing_hash(&self.separator())
     }
@@ -184,6 +153,7 @@ mod tests {
     use alloy::signers::local::PrivateKeySigner;
 
     use super::*;
+    use crate::outcome;
 
     fn signer_of(byte: u8) -> PrivateKeySigner {
         PrivateKeySigner::from_bytes(&B256::repeat_byte(byte)).unwrap()

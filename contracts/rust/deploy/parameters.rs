@@ -6,6 +6,8 @@ use thiserror::Error;
 
 /// Longest length in seconds: 366 days. Guards against values in milliseconds.
 const MAX_LENGTH: u64 = 366 * 86_400;
+/// Gas of bringing a verdict's votes to a court.
+const DISPUTE_GAS: u128 = 2_100_000;
 /// Most slashers beside `SwarmSlasher`.
 const MAX_SLASHERS: u128 = 3;
 /// Most blocks from an objection to its seed.
@@ -77,6 +79,13 @@ impl Parameters {
     /// hundredth of it.
     pub fn least_bond(cap: u128) -> u128 {
         cap.div_ceil(100)
+    }
+
+    /// The bond that makes disputes pay for themselves where a unit of gas costs `units_per_gas` units
+    /// of the token at its dearest: half of a lost bond pays whoever brings 171 votes, a quarter the
+    /// other side, each a quarter more than its gas. At least [`least_bond`](Self::least_bond).
+    pub fn bond(cap: u128, units_per_gas: u128) -> u128 {
+        Self::least_bond(cap).max(units_per_gas.saturating_mul(DISPUTE_GAS * 5 / 2))
     }
 
     /// Seconds an epoch lasts.

@@ -115,6 +115,14 @@ fn files_of_other_versions_are_refused_with_the_remedy() {
 }
 
 #[test]
+fn a_bond_pays_for_a_dispute() {
+    assert_eq!(Parameters::bond(1_000, 0), 10);
+    assert_eq!(Parameters::bond(1_001, 0), 11);
+    assert_eq!(Parameters::bond(1_000, 3), 3 * 5_250_000);
+    assert_eq!(Parameters::bond(u128::MAX, u128::MAX), u128::MAX);
+}
+
+#[test]
 fn an_address_that_may_carry_a_key_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deployment.toml");

@@ -67,9 +67,13 @@ pub(super) struct Deploy {
     #[arg(long, default_value_t = 1)]
     submitter_fee: u64,
     /// Tokens that who proposes an outcome puts at stake, and who objects to one; default: a
-    /// hundredth of --epoch-cap.
+    /// hundredth of --epoch-cap, or what pays for the gas of a dispute if that is more.
     #[arg(long, value_name = "TOKENS")]
     bond: Option<u64>,
+    /// What a unit of gas costs at its dearest, in the smallest units of the token: raises the
+    /// default of --bond.
+    #[arg(long, value_name = "UNITS", default_value_t = 0)]
+    gas_units: u64,
     /// Hours after an epoch in which its outcome can be brought.
     #[arg(long, default_value_t = 48)]
     proposal_hours: u64,
@@ -224,9 +228,10 @@ impl Deploy {
 
     fn parameters(&self, now: u64) -> Result<Parameters, Failure> {
         let epoch_cap = tokens(self.epoch_cap);
-        let bond = self
-            .bond
-            .map_or_else(|| Parameters::least_bond(epoch_cap), tokens);
+        let bond = self.bond.map_or_else(
+            || Parameters::bond(epoch_cap, self.gas_units.into()),
+            tokens,
+        );
         let parameters = Parameters {
             genesis: self.genesis.unwrap_or(now + 300),
             round_length: self.round_seconds,
