@@ -17,6 +17,34 @@
 //! | [`node`] | its shell: one task per node, and what it keeps on disk |
 //! | [`chain`] | which chain, how to reach it, its time |
 //! | [`wallet`] | the owner's key |
+//!
+//! The machine is driven by inputs and a time, and does nothing itself:
+//!
+//! ```
+//! use contracts::Address;
+//! use contracts::typed::Domain;
+//! use swarm_settle::settlement::{Input, Now, Output, Policy, RoundRecord, Schedule, Settler};
+//!
+//! let schedule = Schedule {
+//!     genesis: 1_000,
+//!     round_seconds: 10,
+//!     rounds_per_epoch: 2,
+//!     proposal_window: 7_200,
+//!     objection_window: 3_600,
+//!     court_window: 3_600,
+//! };
+//! let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(7) };
+//! let (node, owner) = (Address::repeat_byte(1), Address::repeat_byte(2));
+//! let policy = Policy { claim_from: 1, bonds: true };
+//! let mut settler = Settler::new(node, owner, schedule, domain, policy);
+//!
+//! // A round was decided: it is kept before anything that counts it is signed.
+//! let now = Now { chain: 1_010, latest: 1_010, ms: 0 };
+//! let round = RoundRecord::of_points(0, [9; 32], []);
+//! let wanted = settler.handle(Input::Decided(round.clone()), now);
+//! assert_eq!(wanted, [Output::SaveRound(round)]);
+//! assert_eq!(settler.epochs(now)[0].rounds, 1);
+//! ```
 
 mod backoff;
 pub mod chain;

@@ -31,8 +31,8 @@ const OWNER_GAS: u128 = 3_000_000;
 /// Gas of an owner's transactions of one epoch, added to [`OWNER_GAS`].
 const EPOCH_GAS: u128 = 600_000;
 
-/// Seconds at least from the creation of `SwarmRewards` to round 0 on a chain with a time of its own:
-/// the pool must be paid in before the first epoch ends.
+/// Seconds at least from the last binding to round 0 on a chain with a time of its own: the pool must
+/// be paid in before the first epoch ends.
 const FUNDING_SECONDS: u64 = 3;
 
 /// The keys of a demo.
@@ -200,9 +200,12 @@ pub async fn prepare(
     let money = money(link, keys, terms, account, token, members).await?;
     let membership = membership(link, keys, members, begun)?;
     let predicted = account.create(first + 1 + (money.len() + membership.len()) as u64 + 1);
-    let created = sender
-        .created("members", members_code(&draft, token, predicted))
-        .await?;
+    let block = sender
+        .submit_creation("members", members_code(&draft, token, predicted))
+        .await?
+        .finalised()
+        .await?
+        .block;
     sender.all(money).await?;
     sender.all(membership).await?;
     let ready = patiently(|| link.client.head()).await?.timestamp;
@@ -213,13 +216,14 @@ pub async fn prepare(
     };
     let parameters = terms.parameters(ready + lead);
     let rewards = sender
-        .begun("rewards", rewards_code(&parameters, members))
+        .create("rewards", rewards_code(&parameters, members))
         .await?;
     let fund = fund(link, keys, terms, token, rewards).await?;
-    let slasher = sender
-        .begun("slasher", slasher_code(&parameters, rewards))
+    let ticket = sender
+        .submit_creation("slasher", slasher_code(&parameters, rewards))
         .await?;
     sender.all(vec![fund]).await?;
+    let slasher = created(&ticket.finalised().await?)?;
     if slasher != predicted {
         return Err(PrepareError::Moved { predicted, slasher });
     }
@@ -232,7 +236,7 @@ pub async fn prepare(
     Ok(SwarmContracts {
         swarm: Swarm::new(link.client.clone(), addresses),
         schedule: terms.schedule(parameters.genesis),
-        block: created.block,
+        block,
     })
 }
 
@@ -340,6 +344,13 @@ fn binding(
     )
 }
 
+/// The contract that a transaction made.
+fn created(inclusion: &Inclusion) -> Result<Address, PrepareError> {
+    inclusion
+        .contract
+        .ok_or(PrepareError::NoContract(inclusion.tx))
+}
+
 /// The funder's writer, and what it has sent.
 struct Sender<'a> {
     funder: &'a Writer,
@@ -347,29 +358,17 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    /// Creates a contract and waits until that is final.
     async fn create(&mut self, name: &str, code: Bytes) -> Result<Address, PrepareError> {
-        let inclusion = self.created(name, code).await?;
-        inclusion
-            .contract
-            .ok_or(PrepareError::NoContract(inclusion.tx))
+        let ticket = self.submit_creation(name, code).await?;
+        created(&ticket.finalised().await?)
     }
 
-    /// Creates a contract and waits until it is in a block, not until that is final.
-    async fn begun(&mut self, name: &str, code: Bytes) -> Result<Address, PrepareError> {
+    async fn submit_creation(&mut self, name: &str, code: Bytes) -> Result<Ticket, PrepareError> {
         let intent = Intent::create(IntentId::new(format!("demo/create/{name}"))?, code);
         let ticket = self.funder.submit(intent).await?;
         self.submitted.add(name, &ticket);
-        let inclusion = ticket.included().await?;
-        inclusion
-            .contract
-            .ok_or(PrepareError::NoContract(inclusion.tx))
-    }
-
-    async fn created(&mut self, name: &str, code: Bytes) -> Result<Inclusion, PrepareError> {
-        let intent = Intent::create(IntentId::new(format!("demo/create/{name}"))?, code);
-        let ticket = self.funder.submit(intent).await?;
-        self.submitted.add(name, &ticket);
-        Ok(ticket.finalised().await?)
+        Ok(ticket)
     }
 
     /// Sends intents that need nothing of each other.
