@@ -342,7 +342,7 @@ impl Swarm {
             proposer,
             bond,
             objectionDeadline,
-        } = self.rewards(SwarmRewards::pendingCall {}).await?;
+        } = self.next(SwarmRewards::pendingCall {}).await?;
         let dispute = match phase {
             Phase::Open | Phase::Unopposed => None,
             Phase::Drawing | Phase::Court | Phase::Undecided => Some(self.dispute().await?),
@@ -373,7 +373,7 @@ impl Swarm {
             deadline,
             seatsFor,
             seatsAgainst,
-        } = self.rewards(SwarmRewards::disputeCall {}).await?;
+        } = self.next(SwarmRewards::disputeCall {}).await?;
         Ok(Dispute {
             objector,
             bond,

@@ -234,10 +234,10 @@ impl<T: SignOnce + 'static> Node<T> {
             }
             facts.extend(fact(event, account).map(|fact| (block, fact)));
         }
-        // An embedded chain has no pace: its time is set, and blocks come with transactions.
-        let time = match self.parts.link.dev {
-            Some(_) => 0,
-            None => batch.time,
+        // Where blocks are final at once they come with transactions, and have no pace.
+        let time = match self.parts.link.confirmations {
+            0 => 0,
+            _ => batch.time,
         };
         Events {
             rolled_back_to: batch.rolled_back_to,

@@ -243,7 +243,8 @@ impl PeerNodes {
             let due = self.nodes.iter().map(|node| node.epochs.len()).sum();
             (self.paid + 1..=paid)
                 .for_each(|paid| drop(self.updates.send(SettlementUpdate::Paid(paid, due))));
-            self.paid = paid;
+            // An outcome that is final adds to what is due before it is paid.
+            self.paid = self.paid.max(paid);
         }
     }
 
