@@ -23,6 +23,8 @@ use super::Settler;
 
 /// Slots that are left to the votes before somebody proposes with a bond.
 const FAST_SLOTS: u64 = 8;
+/// Tries to make an outcome final by votes, after which a quorum of them stops no proposal.
+const FAST_TRIES: u32 = 2;
 /// Most tries to report an owner: others may have done it.
 const MAX_REPORTS: u32 = 3;
 
@@ -97,10 +99,13 @@ impl Settler {
         };
         let end = self.schedule.last_proposal(span.epoch);
         let case = self.cases.get(&span);
-        let is_fast = case.is_some_and(|case| {
+        let is_quorum = case.is_some_and(|case| {
             let ballot = &case.ballot;
             ballot.quorum(&own.outcome, &electorate.snapshot).is_some()
         });
+        // A quorum that the contract has refused, as one that no block carries, is no way.
+        let refused = self.under_way.tries(&Action::FinaliseFast(span)) >= FAST_TRIES;
+        let is_fast = is_quorum && !refused;
         let is_due = self.is_due(span, self.schedule.proposal_window, end, now);
         if self.policy.bonds && is_due && !is_fast {
             let transaction = Transaction::Propose(own.outcome);
