@@ -1,6 +1,7 @@
 //! Typed bindings from the committed artifacts, and the contracts' errors in words.
 #![allow(
     missing_docs,
+    clippy::too_many_arguments,
     reason = "generated from the ABI; the contracts document themselves"
 )]
 

@@ -10,6 +10,7 @@ pub mod calls;
 mod event;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolCall;
@@ -220,12 +221,12 @@ impl Swarm {
                 continue;
             }
             snapshot.owners.insert(node, owner);
-            if !snapshot.stakes.contains_key(&owner) {
+            if let Entry::Vacant(stake) = snapshot.stakes.entry(owner) {
                 let asked = SwarmMembers::getPastVotesCall {
                     account: owner,
                     timepoint,
                 };
-                snapshot.stakes.insert(owner, self.past(asked).await?);
+                stake.insert(self.past(asked).await?);
             }
         }
         Ok(snapshot)
