@@ -1,6 +1,7 @@
 //! Typed bindings from the committed artifacts, and the contracts' errors in words.
 #![allow(
     missing_docs,
+    clippy::too_many_arguments,
     reason = "generated from the ABI; the contracts document themselves"
 )]
 
@@ -12,14 +13,20 @@ use alloy::sol_types::SolInterface;
 sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
-    SwarmStake,
-    "artifacts/SwarmStake.json"
+    SwarmMembers,
+    "artifacts/SwarmMembers.json"
 );
 sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
-    SwarmCoordinator,
-    "artifacts/SwarmCoordinator.json"
+    SwarmRewards,
+    "artifacts/SwarmRewards.json"
+);
+sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    SwarmSlasher,
+    "artifacts/SwarmSlasher.json"
 );
 sol!(
     #[sol(rpc)]
@@ -28,11 +35,12 @@ sol!(
     "artifacts/TestToken.json"
 );
 
-/// Names one of our contracts' errors with its values, such as `ClaimClosed { epoch: 3, … }`;
+/// Names one of our contracts' errors with its values, such as `EpochFinal { epoch: 3, … }`;
 /// `None` for bytes that are none.
 pub fn explain(data: &[u8]) -> Option<String> {
-    name::<SwarmCoordinator::SwarmCoordinatorErrors>(data)
-        .or_else(|| name::<SwarmStake::SwarmStakeErrors>(data))
+    name::<SwarmRewards::SwarmRewardsErrors>(data)
+        .or_else(|| name::<SwarmMembers::SwarmMembersErrors>(data))
+        .or_else(|| name::<SwarmSlasher::SwarmSlasherErrors>(data))
         .or_else(|| name::<TestToken::TestTokenErrors>(data))
 }
 
@@ -56,13 +64,13 @@ mod tests {
 
     #[test]
     fn errors_have_names_and_values() {
-        let error = SwarmCoordinator::PoolTooSmall {
-            reward: U256::from(7),
-            pool: U256::from(3),
+        let error = SwarmRewards::StakeTooSmall {
+            total: U256::from(7),
+            minimum: U256::from(9),
         };
         assert_eq!(
             explain(&error.abi_encode()).as_deref(),
-            Some("PoolTooSmall { reward: 7, pool: 3 }")
+            Some("StakeTooSmall { total: 7, minimum: 9 }")
         );
         assert_eq!(explain(&[1, 2, 3, 4]), None);
         assert_eq!(explain(&[]), None);

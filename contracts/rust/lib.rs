@@ -11,7 +11,8 @@
 //!    client          one checked connection: an RPC server, or a dev chain in this process
 //!
 //! bindings           the contracts' calls, events and errors, from their ABI
-//! scores, typed      the Merkle tree of an epoch's scores │ what is signed (EIP-712)
+//! outcome, typed     what owners sign about epochs, packed and as EIP-712
+//! earnings, court    the Merkle table of all that owners earned │ who judges a dispute
 //! ```
 //!
 //! ```
@@ -21,7 +22,6 @@
 //! use contracts::deploy::{Parameters, deploy};
 //! use contracts::swarm::Swarm;
 //! use contracts::writer::{MemoryStore, Submitted, Writer, WriterConfig};
-//! use contracts::{Address, U256};
 //! use swarm_devchain::{DevChain, Options, dev_accounts};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -37,17 +37,27 @@
 //!     genesis: chain.now(),
 //!     round_length: 60,
 //!     rounds_per_epoch: 10,
-//!     exit_delay: 1_200,
-//!     claim_window: 86_400,
+//!     exit_delay: 7_200,
 //!     units_per_point: 1,
 //!     epoch_cap: 1_000_000,
-//!     slasher: Address::ZERO,
+//!     minimum_stake: 1,
+//!     submitter_fee: 0,
+//!     proposal_bond: 10_000,
+//!     objection_bond: 10_000,
+//!     proposal_window: 1_800,
+//!     objection_window: 600,
+//!     court_window: 600,
+//!     seed_delay: 2,
+//!     slash_fraction: 1_000,
+//!     slashers: vec![],
 //! };
 //! let mut submitted = Submitted::default();
-//! let contracts = deploy(&writer, &parameters, None, chain.now(), &mut submitted).await?;
+//! let now = chain.now();
+//! let contracts = deploy(&client, &writer, &parameters, None, now, &mut submitted).await?;
 //!
 //! let swarm = Swarm::new(client, (&contracts).into());
-//! assert_eq!(swarm.pool().await?, U256::ZERO);
+//! assert_eq!(swarm.pool().await?.free(), 0);
+//! assert_eq!(swarm.slashers().await?, [contracts.slasher]);
 //! # Ok(())
 //! # }
 //! ```
@@ -58,9 +68,11 @@ pub use alloy::signers::local::PrivateKeySigner;
 
 pub mod bindings;
 pub mod client;
+pub mod court;
 pub mod cursor;
 pub mod deploy;
-pub mod scores;
+pub mod earnings;
+pub mod outcome;
 pub mod swarm;
 pub mod typed;
 pub mod writer;

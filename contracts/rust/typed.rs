@@ -10,8 +10,6 @@ use alloy::sol;
 use alloy::sol_types::{Eip712Domain, SolStruct, eip712_domain};
 use k256::elliptic_curve::sec1::ToEncodedPoint;
 
-use crate::swarm::Scores;
-
 /// A compressed public key (SEC1).
 pub type CompressedKey = [u8; 33];
 /// Bytes of a libp2p peer id of a secp256k1 key.
@@ -26,13 +24,13 @@ sol! {
         uint256 expiry;
     }
 
-    /// The scores of an epoch, as members sign them.
-    struct EpochScores {
-        uint64 epoch;
-        bytes32 root;
-        uint32 members;
-        uint128 points;
-        bytes32 transcript;
+    /// Leave to move tokens, by signature (ERC-2612).
+    struct Permit {
+        address owner;
+        address spender;
+        uint256 value;
+        uint256 nonce;
+        uint256 deadline;
     }
 }
 
@@ -41,15 +39,16 @@ sol! {
 pub struct Domain {
     /// Id of the chain.
     pub chain_id: u64,
-    /// The coordinator.
+    /// The contract that verifies it.
     pub contract: Address,
 }
 
 impl Domain {
-    fn separator(&self) -> Eip712Domain {
+    /// What keeps signatures of one contract from counting at another.
+    pub(crate) fn separator(&self) -> Eip712Domain {
         eip712_domain! {
             name: "swarm-node",
-            version: "1",
+            version: "2",
             chain_id: self.chain_id,
             verifying_contract: self.contract,
         }
@@ -66,25 +65,27 @@ impl Domain {
         }
         .eip712_signing_hash(&self.separator())
     }
+}
 
-    /// What members sign under the scores of an epoch.
-    pub fn scores(&self, scores: &Scores) -> B256 {
-        let Scores {
-            epoch,
-            root,
-            members,
-            points,
-            transcript,
-        } = *scores;
-        EpochScores {
-            epoch,
-            root,
-            members,
-            points,
-            transcript,
-        }
-        .eip712_signing_hash(&self.separator())
-    }
+/// What an owner signs to let `spender` move `value` units of a token without a transaction of the
+/// owner's (ERC-2612); the token tells its domain's `separator` and the owner's `nonce`.
+pub fn permit(
+    separator: B256,
+    owner: Address,
+    spender: Address,
+    value: U256,
+    nonce: U256,
+    deadline: U256,
+) -> B256 {
+    let leave = Permit {
+        owner,
+        spender,
+        value,
+        nonce,
+        deadline,
+    };
+    let hash = leave.eip712_hash_struct();
+    keccak256([&[0x19, 0x01], separator.as_slice(), hash.as_slice()].concat())
 }
 
 /// The two coordinates x ‖ y of a compressed key; `None` if it is no point of the curve, or not in
@@ -152,6 +153,7 @@ mod tests {
     use alloy::signers::local::PrivateKeySigner;
 
     use super::*;
+    use crate::outcome;
 
     fn signer_of(byte: u8) -> PrivateKeySigner {
         PrivateKeySigner::from_bytes(&B256::repeat_byte(byte)).unwrap()
@@ -172,14 +174,20 @@ mod tests {
         contract: Address::repeat_byte(7),
     };
 
-    fn scores() -> Scores {
-        Scores {
+    const OWNER: Address = Address::repeat_byte(8);
+
+    fn outcome() -> outcome::Outcome {
+        outcome::Outcome {
+            since: 2,
             epoch: 3,
             root: B256::repeat_byte(1),
-            members: 4,
             points: 99,
-            transcript: B256::repeat_byte(2),
+            certificates: B256::repeat_byte(2),
         }
+    }
+
+    fn digest() -> B256 {
+        DOMAIN.outcome(OWNER, &outcome())
     }
 
     #[test]
@@ -226,41 +234,36 @@ mod tests {
     #[test]
     fn signatures_name_their_signer_and_every_field_counts() {
         let key = signer_of(9);
-        let digest = DOMAIN.scores(&scores());
+        let digest = digest();
         let signature: [u8; 65] = key.sign_hash_sync(&digest).unwrap().as_bytes();
         assert_eq!(signer(&digest, &signature), Some(key.address()));
-        let others = [
-            DOMAIN.scores(&Scores {
-                epoch: 4,
-                ..scores()
-            }),
-            DOMAIN.scores(&Scores {
-                root: B256::ZERO,
-                ..scores()
-            }),
-            DOMAIN.scores(&Scores {
-                members: 5,
-                ..scores()
-            }),
-            DOMAIN.scores(&Scores {
-                points: 98,
-                ..scores()
-            }),
-            DOMAIN.scores(&Scores {
-                transcript: B256::ZERO,
-                ..scores()
-            }),
+        let altered: [fn(&mut outcome::Outcome); 5] = [
+            |outcome| outcome.since += 1,
+            |outcome| outcome.epoch += 1,
+            |outcome| outcome.root = B256::ZERO,
+            |outcome| outcome.points -= 1,
+            |outcome| outcome.certificates = B256::ZERO,
+        ];
+        let mut others: Vec<B256> = altered
+            .iter()
+            .map(|alter| {
+                let mut outcome = outcome();
+                alter(&mut outcome);
+                DOMAIN.outcome(OWNER, &outcome)
+            })
+            .collect();
+        let [chain, contract] = [
             Domain {
                 chain_id: 1,
                 ..DOMAIN
-            }
-            .scores(&scores()),
+            },
             Domain {
                 contract: Address::ZERO,
                 ..DOMAIN
-            }
-            .scores(&scores()),
+            },
         ];
+        others.extend([chain, contract].map(|domain| domain.outcome(OWNER, &outcome())));
+        others.push(DOMAIN.outcome(Address::ZERO, &outcome()));
         assert!(
             others
                 .iter()
@@ -270,7 +273,7 @@ mod tests {
 
     #[test]
     fn an_altered_parity_is_put_right_and_an_altered_signature_is_not() {
-        let digest = DOMAIN.scores(&scores());
+        let digest = digest();
         for byte in 1..20 {
             let key = signer_of(byte);
             let signature: [u8; 65] = key.sign_hash_sync(&digest).unwrap().as_bytes();
@@ -287,7 +290,7 @@ mod tests {
 
     #[test]
     fn malformed_and_malleated_signatures_have_no_signer() {
-        let digest = DOMAIN.scores(&scores());
+        let digest = digest();
         let signature = signer_of(9).sign_hash_sync(&digest).unwrap();
         let high = Signature::new(signature.r(), order() - signature.s(), !signature.v());
         assert_eq!(

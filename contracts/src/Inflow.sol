@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 
 import {NothingReceived, ZeroAmount} from "./errors.sol";
@@ -21,5 +22,11 @@ library Inflow {
         // INVARIANT: only what arrived is credited, whatever the token says.
         if (afterwards <= before) revert NothingReceived();
         return afterwards - before;
+    }
+
+    /// @dev Lets the token know that the sender of the message allows this contract `amount` (ERC-2612). A permit that fails is
+    ///      passed over: somebody may have sent it first, and then the allowance is there all the same.
+    function allow(IERC20 token, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) internal {
+        try IERC20Permit(address(token)).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
     }
 }

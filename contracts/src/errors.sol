@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {Epoch, Timestamp} from "./types.sol";
+import {Epoch, Timestamp, Units} from "./types.sol";
 
 // ---- deployment
 
@@ -118,3 +118,79 @@ error RewardExceeded(uint256 amount, uint256 remaining);
 
 /// @notice Nothing of the epoch's reward is left.
 error NothingToReclaim(Epoch epoch);
+
+// ---- members
+
+/// @notice A slasher is zero or named twice.
+error BadSlasher(address slasher);
+
+/// @notice What is asked for can still change; ask for a second strictly before `clock`.
+error FutureLookup(uint256 timepoint, uint48 clock);
+
+/// @notice Every owner votes with its own deposit; nobody can vote with another's.
+error NoDelegation();
+
+// ---- outcomes
+
+/// @notice The outcome must begin with the first epoch that is not final yet.
+error WrongSince(Epoch since, Epoch expected);
+
+/// @notice The outcome ends before it begins.
+error EpochFinal(Epoch epoch, Epoch since);
+
+/// @notice Too late for this epoch; its points go with the outcome of a later one.
+error ProposalClosed(Epoch epoch, Timestamp deadline, Timestamp time);
+
+/// @notice Too few deposits vote on this epoch for their word to be worth anything.
+error StakeTooSmall(uint256 total, uint256 minimum);
+
+/// @notice The outcome has no points: nobody earned anything.
+error NoPoints();
+
+/// @notice The pool holds too little to pay a unit for a point; the points wait for a later epoch.
+error NothingToPay(Epoch epoch);
+
+/// @notice Another outcome is pending; wait until it is final or refused.
+error OutcomePending(bytes32 hash);
+
+/// @notice This is not the outcome that is pending.
+error NotPending(bytes32 hash, bytes32 pending);
+
+/// @notice The outcome pending is for another epoch.
+error WrongEpoch(Epoch epoch, Epoch pending);
+
+/// @notice What was called does not belong to the state that the pending outcome is in (see `Phase`).
+error WrongPhase(uint8 phase);
+
+// ---- court
+
+/// @notice The block whose hash draws the court does not exist yet.
+error SeedNotReady(uint256 seedBlock, uint256 blockNumber);
+
+// ---- slashing
+
+/// @notice The votes do not contradict each other: they are by two owners, for one outcome, for different epochs, or a refusal.
+error NoContradiction();
+
+/// @notice The vote is not 84 bytes, or not by a node that the owner had when the epoch began.
+error BadVote(address owner);
+
+/// @notice The outcome was not decided by a court, or is the one that the court found right.
+error NoVerdictAgainst(Epoch epoch, bytes32 hash);
+
+/// @notice Who voted on this epoch may have left by now.
+error EvidenceTooOld(Epoch epoch, Timestamp deadline, Timestamp time);
+
+/// @notice The owner has paid for this epoch already.
+error AlreadySlashed(address owner, Epoch epoch);
+
+/// @notice Nothing of the owner's deposit is free to be taken.
+error NothingToSlash(address owner);
+
+// ---- earnings
+
+/// @notice The proof does not lead from this owner's leaf to the latest root.
+error BadEarningsProof(address owner);
+
+/// @notice The leaves under the root are worth more than was promised.
+error PromiseExceeded(Units taken, Units promised);

@@ -3,8 +3,6 @@ pragma solidity 0.8.37;
 
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import {IStakeSnapshots} from "./IStakeSnapshots.sol";
-
 /// @dev Seconds since 1970, as `block.timestamp` counts them. Its own type because rounds, epochs and times would otherwise
 ///      all be `uint64` and could be exchanged unseen.
 type Timestamp is uint64;
@@ -42,48 +40,57 @@ function blockTime() view returns (Timestamp) {
     return Timestamp.wrap(SafeCast.toUint64(block.timestamp));
 }
 
-/// @notice What a coordinator is deployed with; nothing of it can ever change.
-/// @param stake Where voting weight comes from; its token is also the token of the rewards.
-/// @param genesis When round 0 begins.
-/// @param roundLength Seconds a round lasts.
-/// @param roundsPerEpoch Rounds an epoch lasts.
-/// @param unitsPerPoint Token units one point is worth.
-/// @param epochCap Most token units one epoch may pay.
-/// @param claimWindow Seconds from the acceptance of an epoch's scores to its last claim.
-struct Parameters {
-    IStakeSnapshots stake;
-    Timestamp genesis;
-    uint64 roundLength;
-    uint64 roundsPerEpoch;
-    uint128 unitsPerPoint;
-    uint128 epochCap;
-    uint64 claimWindow;
+using {sameEpoch as ==, otherEpoch as !=, earlierEpoch as <, nextEpoch} for Epoch global;
+
+/// @dev Whether `a` and `b` are one epoch.
+function sameEpoch(Epoch a, Epoch b) pure returns (bool) {
+    return Epoch.unwrap(a) == Epoch.unwrap(b);
 }
 
-/// @notice The outcome of an epoch, which the members sign.
-/// @param epoch The epoch.
-/// @param root Merkle root over the claims, in index order.
-/// @param members Number of leaves under `root`.
-/// @param points Sum of the points of all leaves.
-/// @param transcript Digest of what the scores were computed from.
-struct Scores {
-    Epoch epoch;
-    bytes32 root;
-    uint32 members;
-    uint128 points;
-    bytes32 transcript;
+/// @dev Whether `a` and `b` are two epochs.
+function otherEpoch(Epoch a, Epoch b) pure returns (bool) {
+    return Epoch.unwrap(a) != Epoch.unwrap(b);
 }
 
-/// @notice One leaf of an epoch's score tree with its proof.
-/// @param epoch The epoch.
-/// @param index Position of the leaf, below the epoch's `members`.
-/// @param node The node that earned.
-/// @param points What it earned, in points.
-/// @param proof Siblings from the leaf to the root.
-struct Claim {
-    Epoch epoch;
-    uint32 index;
-    address node;
-    uint128 points;
-    bytes32[] proof;
+/// @dev Whether `a` comes strictly before `b`.
+function earlierEpoch(Epoch a, Epoch b) pure returns (bool) {
+    return Epoch.unwrap(a) < Epoch.unwrap(b);
+}
+
+/// @dev The epoch after `epoch`.
+function nextEpoch(Epoch epoch) pure returns (Epoch) {
+    return Epoch.wrap(Epoch.unwrap(epoch) + 1);
+}
+
+/// @dev What members earn in a round; becomes money at a worth that each outcome fixes.
+type Points is uint128;
+
+/// @dev Money in the smallest unit of the token.
+type Units is uint128;
+
+using {addUnits as +, subUnits as -, sameUnits as ==, moreUnits as >} for Units global;
+
+/// @dev The sum; reverts where it leaves 128 bits.
+function addUnits(Units a, Units b) pure returns (Units) {
+    return Units.wrap(Units.unwrap(a) + Units.unwrap(b));
+}
+
+/// @dev The difference; reverts where it is negative.
+function subUnits(Units a, Units b) pure returns (Units) {
+    return Units.wrap(Units.unwrap(a) - Units.unwrap(b));
+}
+
+/// @dev Whether `a` and `b` are the same amount.
+function sameUnits(Units a, Units b) pure returns (bool) {
+    return Units.unwrap(a) == Units.unwrap(b);
+}
+
+/// @dev Whether `a` is strictly more than `b`.
+function moreUnits(Units a, Units b) pure returns (bool) {
+    return Units.unwrap(a) > Units.unwrap(b);
+}
+
+/// @dev `amount` as `Units`; reverts where it leaves 128 bits.
+function toUnits(uint256 amount) pure returns (Units) {
+    return Units.wrap(SafeCast.toUint128(amount));
 }

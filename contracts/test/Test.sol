@@ -19,14 +19,21 @@ interface Vm {
     // ---- block and sender
     function warp(uint256 time) external;
     function getBlockTimestamp() external view returns (uint256);
+    function roll(uint256 number) external;
+    function getBlockNumber() external view returns (uint256);
+    function setBlockhash(uint256 number, bytes32 hash) external;
     function chainId(uint256 id) external;
     function prank(address sender) external;
     function startPrank(address sender) external;
     function stopPrank() external;
 
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
+    function getNonce(address account) external view returns (uint64);
+
     // ---- expectations
     function assume(bool condition) external pure;
     function expectEmit(address emitter) external;
+    function expectEmit(bool first, bool second, bool third, bool data, address emitter) external;
     function expectRevert() external;
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata data) external;
@@ -78,6 +85,16 @@ abstract contract Test {
     /// @dev Lets `duration` seconds pass.
     function pass(uint64 duration) internal {
         vm.warp(time() + duration);
+    }
+
+    /// @dev The number of the block.
+    function height() internal view returns (uint256) {
+        return vm.getBlockNumber();
+    }
+
+    /// @dev Lets `blocks` blocks pass.
+    function mine(uint256 blocks) internal {
+        vm.roll(height() + blocks);
     }
 
     /// @dev Folds a random value into `least..most`, both inclusive; the value itself where it already lies there.

@@ -12,8 +12,9 @@ const { ROOT, forge } = require("./forge");
 
 /** The contracts that Rust deploys, by source: on a chain, and the harnesses in its tests. */
 const SOURCES = [
-  "src/SwarmCoordinator.sol",
-  "src/SwarmStake.sol",
+  "src/SwarmMembers.sol",
+  "src/SwarmRewards.sol",
+  "src/SwarmSlasher.sol",
   "src/dev/TestToken.sol",
   "test/harness/Binary32Harness.sol",
   "test/harness/TileTreeHarness.sol",

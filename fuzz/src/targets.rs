@@ -1,6 +1,10 @@
 //! The decoders, each with a few valid inputs to start from.
 
+use contracts::Address;
 use contracts::client::RpcUrl;
+use contracts::earnings::EarningsTable;
+use contracts::outcome::{Outcome, VOTE_BYTES, pack, unpack};
+use contracts::typed::Domain;
 use reproducible_ops::program::{Builder, DType, Program, Role, TensorType};
 use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::Weights;
@@ -54,6 +58,20 @@ pub const TARGETS: &[Target] = &[
         memory: 4 * MIB,
         seeds: payloads,
         run: payload,
+    },
+    Target {
+        name: "earnings",
+        from: "a peer",
+        memory: 4 * MIB,
+        seeds: tables,
+        run: earnings,
+    },
+    Target {
+        name: "votes",
+        from: "a peer",
+        memory: MIB,
+        seeds: || vec![vec![1; VOTE_BYTES], vec![0xff; 3 * VOTE_BYTES]],
+        run: votes,
     },
     Target {
         name: "answer",
@@ -155,6 +173,38 @@ fn programs() -> Vec<Vec<u8>> {
 fn program(bytes: &[u8]) {
     if let Ok(program) = Program::decode(bytes) {
         assert_eq!(program.encode(), bytes, "a second encoding of one program");
+    }
+}
+
+fn tables() -> Vec<Vec<u8>> {
+    let owners = (0..9).map(|owner| (Address::repeat_byte(owner), u128::from(owner)));
+    let table = EarningsTable::default().after(owners, 7);
+    vec![Vec::new(), table.unwrap_or_default().to_bytes()]
+}
+
+/// A table that is read is written the same.
+fn earnings(input: &[u8]) {
+    if let Ok(table) = EarningsTable::from_bytes(input) {
+        assert_eq!(table.to_bytes(), input);
+        for entry in table.entries().iter().take(4) {
+            assert!(table.proof(entry.owner).is_some());
+        }
+    }
+}
+
+/// Votes that are in order come out as they went in, and none makes the check of it fail.
+fn votes(input: &[u8]) {
+    let votes = unpack(input);
+    let domain = Domain {
+        chain_id: 1,
+        contract: Address::ZERO,
+    };
+    for vote in votes.iter().take(4) {
+        let _ = vote.signer(&domain, &Outcome::default());
+    }
+    if votes.is_sorted_by(|a, b| a.owner < b.owner) {
+        let whole = input.len() / VOTE_BYTES * VOTE_BYTES;
+        assert_eq!(pack(votes), input[..whole]);
     }
 }
 

@@ -22,13 +22,13 @@ const SHOWN_BYTES: usize = 36;
 ///
 /// ```
 /// use alloy::sol_types::SolError;
-/// use contracts::bindings::SwarmCoordinator::{AlreadyAccepted, EpochNotOver};
+/// use contracts::bindings::SwarmRewards::{NoPoints, NothingToPay};
 /// use contracts::client::Revert;
 ///
-/// let revert = Revert::returned(AlreadyAccepted { epoch: 3 }.abi_encode());
-/// assert_eq!(revert.decode(), Some(AlreadyAccepted { epoch: 3 }));
-/// assert_eq!(revert.decode::<EpochNotOver>(), None);
-/// assert_eq!(revert.to_string(), "AlreadyAccepted { epoch: 3 }");
+/// let revert = Revert::returned(NothingToPay { epoch: 3 }.abi_encode());
+/// assert_eq!(revert.decode(), Some(NothingToPay { epoch: 3 }));
+/// assert_eq!(revert.decode::<NoPoints>(), None);
+/// assert_eq!(revert.to_string(), "NothingToPay { epoch: 3 }");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -152,15 +152,15 @@ mod tests {
 
     #[test]
     fn an_error_is_told_by_its_type() {
-        use crate::bindings::SwarmCoordinator::{AlreadyAccepted, NodeNotBound};
-        let revert = Revert::new("words", AlreadyAccepted { epoch: 7 }.abi_encode().into());
-        assert_eq!(revert.decode(), Some(AlreadyAccepted { epoch: 7 }));
-        assert_eq!(revert.decode::<NodeNotBound>(), None);
+        use crate::bindings::SwarmRewards::{NoPoints, NothingToPay};
+        let revert = Revert::new("words", NothingToPay { epoch: 7 }.abi_encode().into());
+        assert_eq!(revert.decode(), Some(NothingToPay { epoch: 7 }));
+        assert_eq!(revert.decode::<NoPoints>(), None);
         // Words that name an error are not the error.
-        let words = Revert::new("AlreadyAccepted { epoch: 7 }", Bytes::new());
-        assert_eq!(words.decode::<AlreadyAccepted>(), None);
-        let quoted = Revert::returned(Text::from("AlreadyAccepted { epoch: 7 }").abi_encode());
-        assert_eq!(quoted.decode::<AlreadyAccepted>(), None);
+        let words = Revert::new("NothingToPay { epoch: 7 }", Bytes::new());
+        assert_eq!(words.decode::<NothingToPay>(), None);
+        let quoted = Revert::returned(Text::from("NothingToPay { epoch: 7 }").abi_encode());
+        assert_eq!(quoted.decode::<NothingToPay>(), None);
     }
 
     proptest! {

@@ -1,6 +1,8 @@
 //! The deployment file: which chain, which parameters, which contracts.
 //!
 //! ```toml
+//! version = 2
+//!
 //! [chain]
 //! name = "dev"
 //! id = 31337
@@ -14,8 +16,9 @@
 //!
 //! [contracts]
 //! token = "0x…"
-//! stake = "0x…"
-//! coordinator = "0x…"
+//! members = "0x…"
+//! rewards = "0x…"
+//! slasher = "0x…"
 //! block = 3
 //! ```
 
@@ -34,6 +37,9 @@ use crate::swarm::Addresses;
 /// Most bytes of a deployment file.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024;
 
+/// Version of the contracts, and of the file.
+pub const VERSION: i64 = 2;
+
 /// Why a deployment file cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -51,6 +57,17 @@ pub enum FileError {
         "the deployment file {0} has more than {MAX_FILE_BYTES} bytes; it must be something else"
     )]
     Size(PathBuf),
+    /// It is of contracts that this program does not know.
+    #[error(
+        "the deployment file {path} is of version {version} of the contracts, and this program \
+         knows version {VERSION} alone; deploy anew with `swarm-node chain deploy`"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: i64,
+    },
     /// It is malformed.
     #[error("the deployment file {path} is malformed: {cause}")]
     Malformed {
@@ -87,11 +104,13 @@ pub struct Chain {
 pub struct Contracts {
     /// The token of stakes and rewards.
     pub token: Address,
-    /// `SwarmStake`.
-    pub stake: Address,
-    /// `SwarmCoordinator`.
-    pub coordinator: Address,
-    /// The block of the first of them: events begin here.
+    /// `SwarmMembers`.
+    pub members: Address,
+    /// `SwarmRewards`.
+    pub rewards: Address,
+    /// `SwarmSlasher`.
+    pub slasher: Address,
+    /// The block of the first of these: events begin here.
     pub block: u64,
 }
 
@@ -99,8 +118,9 @@ impl From<&Contracts> for Addresses {
     fn from(contracts: &Contracts) -> Self {
         Self {
             token: contracts.token,
-            stake: contracts.stake,
-            coordinator: contracts.coordinator,
+            members: contracts.members,
+            rewards: contracts.rewards,
+            slasher: contracts.slasher,
         }
     }
 }
@@ -109,6 +129,8 @@ impl From<&Contracts> for Addresses {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
+    /// [`VERSION`].
+    pub version: i64,
     /// The chain.
     pub chain: Chain,
     /// What the contracts were deployed with.
@@ -130,10 +152,17 @@ impl Deployment {
         if text.len() as u64 > MAX_FILE_BYTES {
             return Err(FileError::Size(path.into()));
         }
-        toml::from_str(&text).map_err(|cause| FileError::Malformed {
+        let malformed = |cause: toml::de::Error| FileError::Malformed {
             path: path.into(),
             cause: cause.into(),
-        })
+        };
+        match version(&toml::from_str(&text).map_err(malformed)?) {
+            Some(version) if version != VERSION => Err(FileError::Version {
+                path: path.into(),
+                version,
+            }),
+            _ => toml::from_str(&text).map_err(malformed),
+        }
     }
 
     /// The text of a file.
@@ -151,13 +180,22 @@ impl Deployment {
     pub async fn check(&self, client: &Client) -> Result<(), ConnectError> {
         for address in [
             self.contracts.token,
-            self.contracts.stake,
-            self.contracts.coordinator,
+            self.contracts.members,
+            self.contracts.rewards,
+            self.contracts.slasher,
         ] {
             client.require_code(address).await?;
         }
         Ok(())
     }
+}
+
+/// The version that a file names. Files of the first version named none.
+fn version(file: &toml::Table) -> Option<i64> {
+    let named = file.get("version").and_then(toml::Value::as_integer);
+    let contracts = file.get("contracts").and_then(toml::Value::as_table);
+    let first = contracts.is_some_and(|contracts| contracts.contains_key("coordinator"));
+    named.or(first.then_some(1))
 }
 
 /// True unless the address can be shown as a whole.

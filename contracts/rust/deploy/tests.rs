@@ -15,11 +15,19 @@ fn parameters() -> Parameters {
         genesis: NOW,
         round_length: 60,
         rounds_per_epoch: 10,
-        exit_delay: 1_200,
-        claim_window: 3_600,
+        exit_delay: 7_200,
         units_per_point: 1_000_000_000_000_000_000,
         epoch_cap: 1_000_000_000_000_000_000_000_000,
-        slasher: Address::ZERO,
+        minimum_stake: 1,
+        submitter_fee: 0,
+        proposal_bond: 10_000_000_000_000_000_000_000,
+        objection_bond: 10_000_000_000_000_000_000_000,
+        proposal_window: 600,
+        objection_window: 600,
+        court_window: 600,
+        seed_delay: 2,
+        slash_fraction: 1_000,
+        slashers: vec![],
     }
 }
 
@@ -31,14 +39,16 @@ fn deployment() -> Deployment {
         confirmations: 0,
         poll_ms: 10,
     };
-    let [token, stake, coordinator] = [1, 2, 3].map(Address::repeat_byte);
+    let [token, members, rewards, slasher] = [1, 2, 3, 4].map(Address::repeat_byte);
     Deployment {
+        version: VERSION,
         chain,
         parameters: parameters(),
         contracts: Contracts {
             token,
-            stake,
-            coordinator,
+            members,
+            rewards,
+            slasher,
             block: 3,
         },
     }
@@ -64,13 +74,52 @@ fn bounds_are_those_of_the_constructors() {
         refused(|p| p.rounds_per_epoch = 366 * 86_400 / 60 + 1),
         "rounds_per_epoch"
     );
-    assert_eq!(refused(|p| p.exit_delay = 1_199), "exit_delay");
+    assert_eq!(refused(|p| p.exit_delay = 2_999), "exit_delay");
+    assert_eq!(refused(|p| p.proposal_window = 599), "proposal_window");
+    assert_eq!(refused(|p| p.objection_window = 0), "objection_window");
+    assert_eq!(refused(|p| p.court_window = 0), "court_window");
+    assert_eq!(refused(|p| p.seed_delay = 129), "seed_delay");
     assert_eq!(refused(|p| p.units_per_point = 0), "units_per_point");
     assert_eq!(
         refused(|p| p.epoch_cap = p.units_per_point - 1),
         "epoch_cap"
     );
-    assert_eq!(refused(|p| p.claim_window = 0), "claim_window");
+    assert_eq!(refused(|p| p.minimum_stake = 0), "minimum_stake");
+    assert_eq!(refused(|p| p.submitter_fee = p.epoch_cap), "submitter_fee");
+    assert_eq!(refused(|p| p.proposal_bond -= 1), "proposal_bond");
+    assert_eq!(refused(|p| p.objection_bond -= 1), "objection_bond");
+    assert_eq!(refused(|p| p.slash_fraction = 10_001), "slash_fraction");
+    assert_eq!(
+        refused(|p| p.slashers = vec![Address::repeat_byte(1); 4]),
+        "slashers"
+    );
+}
+
+#[test]
+fn files_of_other_versions_are_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deployment.toml");
+    let text = deployment().to_text().unwrap();
+    let first = text
+        .replace("version = 2\n", "")
+        .replace("rewards =", "coordinator =");
+    for (version, text) in [(1, first), (3, text.replace("version = 2", "version = 3"))] {
+        std::fs::write(&path, text).unwrap();
+        let error = Deployment::read(&path).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("is of version {version} "))
+                && error.contains("swarm-node chain deploy"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_bond_pays_for_a_dispute() {
+    assert_eq!(Parameters::bond(1_000, 0), 10);
+    assert_eq!(Parameters::bond(1_001, 0), 11);
+    assert_eq!(Parameters::bond(1_000, 3), 3 * 5_250_000);
+    assert_eq!(Parameters::bond(u128::MAX, u128::MAX), u128::MAX);
 }
 
 #[test]
@@ -169,6 +218,7 @@ async fn a_swarm_is_deployed_once() {
     let store = Arc::new(MemoryStore::default());
     let mut submitted = Submitted::default();
     let first = deploy(
+        &client,
         &writer(&client, &store),
         &parameters(),
         None,
@@ -180,8 +230,9 @@ async fn a_swarm_is_deployed_once() {
     let said = submitted.to_string();
     for (name, made) in [
         ("token", first.token),
-        ("stake", first.stake),
-        ("coordinator", first.coordinator),
+        ("members", first.members),
+        ("rewards", first.rewards),
+        ("slasher", first.slasher),
     ] {
         assert!(
             said.contains(&format!("{name} {made} (transaction 0x")),
@@ -189,6 +240,7 @@ async fn a_swarm_is_deployed_once() {
         );
     }
     let again = deploy(
+        &client,
         &writer(&client, &store),
         &parameters(),
         None,
@@ -198,7 +250,7 @@ async fn a_swarm_is_deployed_once() {
     .await
     .unwrap();
     assert_eq!(first, again);
-    assert_eq!(client.head().await.unwrap().number, 3);
+    assert_eq!(client.head().await.unwrap().number, 4);
     Deployment {
         contracts: first,
         ..deployment()
@@ -207,7 +259,8 @@ async fn a_swarm_is_deployed_once() {
     .await
     .unwrap();
     let swarm = crate::swarm::Swarm::new(client.clone(), Addresses::from(&first));
-    assert!(swarm.pool().await.unwrap().is_zero());
+    assert_eq!(swarm.pool().await.unwrap().free(), 0);
+    assert_eq!(swarm.slashers().await.unwrap(), [first.slasher]);
     let absent = deployment().check(&client).await.unwrap_err();
     assert!(
         absent.to_string().contains("swarm-node chain deploy"),
@@ -222,16 +275,24 @@ async fn constructors_refuse_what_is_refused_here() {
     let client = client(&chain).await;
     let writer = writer(&client, &Arc::new(MemoryStore::default()));
     let mut submitted = Submitted::default();
-    let good = deploy(&writer, &parameters(), None, NOW, &mut submitted)
+    let good = deploy(&client, &writer, &parameters(), None, NOW, &mut submitted)
         .await
         .unwrap();
-    let changes: [fn(&mut Parameters); 6] = [
+    let changes: [fn(&mut Parameters); 14] = [
         |p| p.genesis = NOW + 367 * 86_400,
         |p| p.round_length = 0,
         |p| p.rounds_per_epoch = 366 * 86_400 / 60 + 1,
         |p| p.units_per_point = 0,
         |p| p.epoch_cap = p.units_per_point - 1,
-        |p| p.claim_window = 0,
+        |p| p.minimum_stake = 0,
+        |p| p.submitter_fee = p.epoch_cap,
+        |p| p.proposal_bond -= 1,
+        |p| p.objection_bond -= 1,
+        |p| p.proposal_window = 599,
+        |p| p.objection_window = 0,
+        |p| p.court_window = 0,
+        |p| p.court_window = 366 * 86_400,
+        |p| p.seed_delay = 129,
     ];
     for change in changes {
         let mut bad = parameters();
@@ -240,14 +301,14 @@ async fn constructors_refuse_what_is_refused_here() {
         let ticket = create(
             &writer,
             "bad",
-            coordinator_code(&bad, good.stake),
+            rewards_code(&bad, good.members),
             &mut submitted,
         )
         .await
         .unwrap();
         let theirs = ticket.included().await.unwrap_err();
         assert!(
-            theirs.is_refused_with::<SwarmCoordinator::ParameterOutOfRange>(),
+            theirs.is_refused_with::<SwarmRewards::ParameterOutOfRange>(),
             "{ours} / {theirs}"
         );
     }

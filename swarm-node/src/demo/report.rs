@@ -78,10 +78,10 @@ pub struct DemoReport {
 }
 
 /// The rewards in one line of JSON: by peer, in tokens as exact decimal text; `settled` is true if
-/// every epoch was accepted on chain and every peer got exactly what it earned.
+/// every epoch is final on chain and every peer got exactly what it earned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RewardSummary {
-    /// Whether every epoch was accepted and every peer got exactly what it earned.
+    /// Whether every epoch is final and every peer got exactly what it earned.
     pub settled: bool,
     /// Points of each peer.
     pub scores: Vec<u64>,
@@ -93,8 +93,8 @@ pub struct RewardSummary {
     pub pending: Vec<String>,
     /// Epochs that were played.
     pub epochs: usize,
-    /// Epochs that the contract accepted.
-    pub epochs_accepted: usize,
+    /// Epochs that are final on the chain.
+    pub epochs_final: usize,
     /// Why not everything is settled, if so.
     pub trouble: Option<String>,
     /// Where it was settled; null for nowhere.
@@ -114,7 +114,7 @@ impl From<&RewardReport> for RewardSummary {
             claimed: rewards.texts(|account| account.claimed),
             pending: rewards.texts(PeerBalance::pending),
             epochs: rewards.epochs[1],
-            epochs_accepted: rewards.epochs[0],
+            epochs_final: rewards.epochs[0],
             trouble: rewards.trouble.clone(),
             chain: rewards.place.clone(),
         }

@@ -281,8 +281,8 @@ fn rewards(text: &mut String, rewards: &RewardReport) -> std::fmt::Result {
         let [accepted, all] = rewards.epochs;
         writeln!(
             text,
-            "\n{accepted} of {all} epochs accepted by {} on chain {} ({})",
-            place.coordinator, place.id, place.endpoint
+            "\n{accepted} of {all} epochs final at {} on chain {} ({})",
+            place.rewards, place.id, place.endpoint
         )?;
     }
     let gap = if rewards.place.is_none() { "\n" } else { "" };

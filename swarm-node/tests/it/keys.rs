@@ -117,7 +117,7 @@ fn a_url_with_a_key_is_used_and_neither_kept_nor_shown() {
 
     let text = String::from_utf8_lossy(&written(folder.path())).into_owned();
     assert!(
-        text.contains("coordinator") && !text.contains(KEY),
+        text.contains("rewards") && !text.contains(KEY),
         "a file has the key"
     );
     let text = String::from_utf8_lossy(&written(place.path())).into_owned();

@@ -185,7 +185,7 @@ impl Commands {
             (
                 "chain deploy",
                 self.deploy(&at.join("deployment.toml")),
-                "coordinator  0x",
+                "rewards      0x",
             ),
             ("chain join", join, "the node has joined: "),
             ("chain status", status, "pool"),
@@ -208,7 +208,7 @@ fn standard_error_that_takes_nothing_changes_nothing() {
             "demo" => &[
                 "Held-out pass@1 after",
                 "careless corpus",
-                "1 of 1 epochs accepted by 0x",
+                "1 of 1 epochs final at 0x",
             ],
             "chain deploy" => &["token        0x", "wrote "],
             "chain join" => &["peer id      16Uiu2HA"],
@@ -471,8 +471,9 @@ fn a_deployment_that_is_given_up_says_what_is_on_the_chain() {
         &[
             "gave up after 2 s",
             "token 0x",
-            "stake 0x",
-            "coordinator 0x",
+            "members 0x",
+            "rewards 0x",
+            "slasher 0x",
             "(transaction 0x",
             "--token",
         ],

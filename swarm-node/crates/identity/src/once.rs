@@ -17,16 +17,16 @@ use thiserror::Error;
 
 use crate::digest::{Digest32, hex};
 
-/// Kind of signatures over the score table of an epoch, where `round` is the epoch; kinds of
-/// messages are lower.
-pub const EPOCH_SCORES: u8 = 128;
+/// Kind of signatures over the outcome of epochs, where `round` is the last epoch and `slot` the
+/// number of epochs before it that the outcome covers, too; kinds of messages are lower.
+pub const EPOCH_OUTCOME: u8 = 129;
 
 /// Where a signature belongs: a node signs at most one digest for each place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The swarm.
     pub swarm: Digest32,
-    /// A message's kind on the wire, or [`EPOCH_SCORES`].
+    /// A message's kind on the wire, or [`EPOCH_OUTCOME`].
     pub kind: u8,
     /// The round, or the epoch.
     pub round: u64,

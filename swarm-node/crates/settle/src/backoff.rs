@@ -30,6 +30,11 @@ impl Backoff {
         free
     }
 
+    /// The try has had its effect: another may begin at once.
+    pub fn release(&mut self) {
+        self.busy = false;
+    }
+
     /// The try was refused: wait, longer each time.
     pub fn refused(&mut self, now_ms: u64) {
         let doublings = self.tries.saturating_sub(1).min(16);

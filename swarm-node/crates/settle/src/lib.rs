@@ -1,21 +1,20 @@
 //! Settlement: what rounds were worth becomes money on a chain that nobody here operates.
 //!
 //! ```text
-//! rounds ─▶ points ─▶ table ─▶ statement ─signed (EIP-712)─▶ votes ─> 2/3 of stake─▶ contract
-//!           by peer   Merkle                                                            │
-//!                     tree   ◀───────────── claim with proof ◀──────── accepted ◀───────┘
+//! decided rounds ─▶ points of owners ─▶ outcome ─signed once (EIP-712)─▶ votes ─> 2/3 of stake─▶ final
+//!                                          │                                                      ▲
+//!                                          └─ proposed with a bond ─ objection? ─ court ──────────┤
+//!                      claim with one proof ◀── table of all that owners ever earned ◀────────────┘
 //! ```
-//! [`Settler`] is the pure core of one node; [`node`] is its shell, with a writer of transactions
+//! [`settlement`] is the pure core of one node; [`node`] is its shell, with a writer of transactions
 //! and a cursor over the contract's events. Nobody reports a number about himself: every member
-//! computes all scores and signs only the table that it computed. A node without chain or wallet
-//! takes part in rounds all the same and forgoes the money.
+//! computes all earnings and signs only the outcome that it computed. A node without chain or
+//! wallet takes part in rounds all the same and forgoes the money.
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`Settler`], [`Input`], [`Output`] | the state machine of one node, pure |
-//! | [`node`] | its shell: one task per node |
-//! | [`EpochSchedule`] | rounds, epochs and block time |
-//! | [`EpochRecord`], [`Position`] | what survives a restart, and in which order it is written |
+//! | [`settlement`] | the state machine of one node, pure |
+//! | [`node`] | its shell: one task per node, and what it keeps on disk |
 //! | [`chain`] | which chain, how to reach it, its time |
 //! | [`wallet`] | the owner's key |
 //!
@@ -23,55 +22,32 @@
 //!
 //! ```
 //! use contracts::Address;
-//! use swarm_identity::NodeKey;
-//! use swarm_settle::{Domain, EpochSchedule, Input, Now, Phase, Settler};
+//! use contracts::typed::Domain;
+//! use swarm_settle::settlement::{Input, Now, Output, Policy, RoundRecord, Schedule, Settler};
 //!
-//! let schedule = EpochSchedule {
+//! let schedule = Schedule {
 //!     genesis: 1_000,
 //!     round_seconds: 10,
 //!     rounds_per_epoch: 2,
-//!     exit_delay: 7_200,
-//!     claim_window: 7_200,
+//!     proposal_window: 7_200,
+//!     objection_window: 3_600,
+//!     court_window: 3_600,
 //! };
-//! let domain = Domain { chain_id: 31_337, contract: Address::ZERO };
-//! let me = NodeKey::from_secret(&[1; 32])?.peer();
-//! let mut settler = Settler::new(me, schedule, domain);
+//! let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(7) };
+//! let (node, owner) = (Address::repeat_byte(1), Address::repeat_byte(2));
+//! let policy = Policy { claim_from: 1, bonds: true };
+//! let mut settler = Settler::new(node, owner, schedule, domain, policy);
 //!
-//! // Round 0 ends without a result; epoch 0 waits for round 1.
+//! // A round was decided: it is kept before anything that counts it is signed.
 //! let now = Now { chain: 1_010, latest: 1_010, ms: 0 };
-//! assert!(settler.handle(Input::RoundOver(0, None), now).is_empty());
-//! assert_eq!(settler.epochs(now).next(), Some((0, Phase::Open, 0)));
-//!
-//! // Round 1 ends so, too: the epoch is over, and nobody has earned anything in it.
-//! settler.handle(Input::RoundOver(1, None), now);
-//! assert_eq!(settler.epochs(now).next(), Some((0, Phase::Empty, 0)));
-//! # Ok::<(), swarm_identity::key::KeyError>(())
+//! let round = RoundRecord::of_points(0, [9; 32], []);
+//! let wanted = settler.handle(Input::Decided(round.clone()), now);
+//! assert_eq!(wanted, [Output::SaveRound(round)]);
+//! assert_eq!(settler.epochs(now)[0].rounds, 1);
 //! ```
 
 mod backoff;
 pub mod chain;
-mod epoch;
-mod event;
-mod facts;
 pub mod node;
-mod points;
-mod records;
-mod schedule;
-mod settler;
-mod snapshot;
-mod table;
-#[cfg(test)]
-mod testing;
-#[cfg(test)]
-mod tests;
-mod votes;
+pub mod settlement;
 pub mod wallet;
-
-pub use epoch::Phase;
-pub use event::{Action, Attestation, Events, Fact, Input, Now, Output, Rejection};
-pub use facts::{Facts, MAX_FACTS};
-pub use records::{EpochRecord, Position, SettleStore};
-pub use schedule::{EpochNumber, EpochSchedule, GRACE_SECONDS};
-pub use settler::Settler;
-pub use snapshot::{AccountAddress, MemberStake, StakeSnapshot};
-pub use table::{Claim, Domain, Statement, TableError};

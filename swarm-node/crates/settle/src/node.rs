@@ -1,50 +1,56 @@
 //! The shell around [`Settler`]: one node's task, with its chain, its transactions and its key.
 //!
 //! ```text
-//!            rounds, attestations ──▶ inbox ─┐
-//!  chain ──▶ cursor ──▶ facts, rollbacks ────┼─▶ Settler ─┬─▶ signer ──▶ attestation ──▶ outbox
-//!            time ───────────────────────────┘            ├─▶ snapshot ◀── chain
-//!                      refusals ◀── tickets ◀── writer ◀──┘   submit, claim
+//!          rounds, votes, tables ──▶ inbox ─┐
+//!  chain ──▶ cursor ──▶ facts, rollbacks ───┼─▶ Settler ─┬─▶ signer ──▶ vote ──▶ outbox
+//!            time ──────────────────────────┘            ├─▶ snapshots, terms ◀── chain
+//!                     refusals ◀── tickets ◀── writer ◀──┘   outcomes, objections, claims
 //! ```
 //! A chain that does not answer stops nothing: rounds go on, and what is due is done when it
-//! answers again.
+//! answers again. What a node lacks it asks of its surroundings ([`NodeEvent::FetchRounds`],
+//! [`NodeEvent::FetchTable`]); what comes back is checked by the core.
 //!
 //! The place of a signature in the sign-once table is named by chain id and contract, as EIP-712's
 //! domain is: by all that the signature is valid for, and by nothing that the chain's server says.
-//! So a server cannot make a node sign a second table for an epoch. On a dev chain that was made
-//! anew under its old id a contract may have its old address; a node that signed there before keeps
-//! to what it signed. A demo takes another folder, with another table, then.
+//! So a server cannot make a node sign a second outcome for the same epochs. On a dev chain that
+//! was made anew under its old id a contract may have its old address; a node that signed there
+//! before keeps to what it signed. A demo takes another folder, with another table, then.
 //!
 //! A batch of events becomes one input, and the position after it is written with what it led to
-//! (`records`).
+//! ([`store`]).
 
-use std::collections::BTreeMap;
+mod message;
+mod reading;
+mod sending;
+pub mod store;
+
 use std::sync::Arc;
 use std::time::Instant;
 
-use contracts::bindings::SwarmCoordinator::{AlreadyAccepted, EpochNotOver};
-use contracts::client::RpcError;
+use contracts::Address;
 use contracts::cursor::{Batch, Cursor};
-use contracts::swarm::{Event, Swarm, calls};
-use contracts::typed;
-use contracts::writer::{Intent, IntentId, Ticket, TicketError, Writer};
-use contracts::{Address, Bytes, U256};
+use contracts::earnings::EarningsTable;
+use contracts::outcome::{Outcome, Vote};
+use contracts::swarm::{Event, Swarm};
+use contracts::typed::{self, Domain};
+use contracts::writer::{TicketError, Writer};
 use swarm_identity::digest::{Digest32, Hasher};
-use swarm_identity::key::{PeerId, RecoverableBytes};
-use swarm_identity::{EPOCH_SCORES, Place, SignOnce, Signer};
-use swarm_round::RoundResult;
+use swarm_identity::{EPOCH_OUTCOME, SignOnce, Signer};
 use swarm_store::StoreError;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::epoch::Phase;
-use super::event::{Action, Attestation, Events, Fact, Input, Now, Output};
-use super::records::{Position, SettleStore};
-use super::schedule::{EpochNumber, EpochSchedule};
-use super::settler::Settler;
-use super::snapshot::{MemberStake, StakeSnapshot};
-use super::table::{Claim, Domain, Statement};
+pub use self::message::{NodeEvent, NodeMessage, NodeStatus};
+use self::reading::{BoundNodes, fact};
+use self::sending::{Sender, is_overtaken};
+use self::store::{Position, SettleStore};
 use crate::chain::{ChainClock, Link};
+use crate::settlement::event::{
+    Action, Attestation, Events, Input, Now, Output, Rejection, Terms, TermsQuery,
+};
+use crate::settlement::schedule::{EpochNumber, Schedule};
+use crate::settlement::settler::{Policy, Settler};
+use crate::settlement::span::{Span, domain_id};
 
 /// Longest time between two writes of a position that has changed, in milliseconds; a change that
 /// matters is written at once.
@@ -52,44 +58,20 @@ const POSITION_MS: u64 = 10_000;
 /// Messages that wait for a node; a sender waits beyond that.
 const INBOX: usize = 1024;
 
-/// What a node is told by its surroundings.
-#[derive(Clone, Debug)]
-pub enum NodeMessage {
-    /// A round is over, with its result if the members agreed on one.
-    RoundOver(u64, Option<Arc<RoundResult>>),
-    /// No more rounds will come.
-    NoMoreRounds,
-    /// A member's signature.
-    Attestation(Attestation),
-    /// A transaction will not happen.
-    Refused(EpochNumber, Action, TicketError),
-}
-
-/// What a node tells its surroundings.
-#[derive(Clone, Debug)]
-pub enum NodeEvent {
-    /// Send this to all other members.
-    Publish(Attestation),
-    /// Something that people should know.
-    Warning(String),
-    /// Every epoch with its phase and the node's points in it.
-    Epochs(Vec<(EpochNumber, Phase, u64)>),
-}
-
 /// What a node needs to settle.
 pub struct NodeParts<T> {
     /// The node's key.
     pub signer: Signer<T>,
-    /// Members whose node keys may be bound.
-    pub members: Vec<PeerId>,
     /// When epochs end.
-    pub schedule: EpochSchedule,
+    pub schedule: Schedule,
+    /// What the node's people decide.
+    pub policy: Policy,
     /// The chain.
     pub link: Link,
     /// The contracts.
     pub swarm: Swarm,
-    /// Where their events begin, for a node that has read none.
-    pub cursor: Cursor,
+    /// The block from which on their events matter.
+    pub first_block: u64,
     /// The owner's writer.
     pub writer: Writer,
     /// What a restart must not lose; `None` for a chain that ends with the process.
@@ -100,40 +82,50 @@ pub struct NodeParts<T> {
 pub struct Node<T> {
     parts: NodeParts<T>,
     settler: Settler,
+    sender: Sender,
+    cursor: Cursor,
+    bound: BoundNodes,
     started: Instant,
     clock: ChainClock,
     /// The position that was written last, and when.
     written: (Option<Position>, u64),
-    /// To itself, for answers that come later.
-    own: mpsc::Sender<NodeMessage>,
     outbox: mpsc::Sender<NodeEvent>,
-    told: Vec<(EpochNumber, Phase, u64)>,
+    told: Option<NodeStatus>,
 }
 
 impl<T: SignOnce + 'static> Node<T> {
-    /// A node and the way to tell it something. It says what it has to say into `outbox`.
+    /// A node and the way to tell it something; `None` if its key is no point of secp256k1. It says
+    /// what it has to say into `outbox`.
     pub fn new(
         parts: NodeParts<T>,
         outbox: mpsc::Sender<NodeEvent>,
-    ) -> (Self, mpsc::Sender<NodeMessage>, mpsc::Receiver<NodeMessage>) {
-        let contract = parts.swarm.addresses().coordinator;
+    ) -> Option<(Self, mpsc::Sender<NodeMessage>, mpsc::Receiver<NodeMessage>)> {
+        let addresses = *parts.swarm.addresses();
         let domain = Domain {
             chain_id: parts.link.client.chain_id(),
-            contract,
+            contract: addresses.rewards,
         };
-        let settler = Settler::new(parts.signer.peer(), parts.schedule, domain);
+        let me = typed::address(&parts.signer.peer().0)?;
+        let account = parts.writer.account();
         let (own, inbox) = mpsc::channel(INBOX);
         let node = Self {
-            parts,
-            settler,
+            settler: Settler::new(me, account, parts.schedule, domain, parts.policy),
+            sender: Sender {
+                swarm: parts.swarm.clone(),
+                writer: parts.writer.clone(),
+                node: own.clone(),
+                name: name(&domain, me),
+            },
+            cursor: Cursor::new(addresses.rewards, parts.first_block),
+            bound: BoundNodes::since(addresses.members, parts.first_block),
             started: Instant::now(),
             clock: ChainClock::default(),
             written: (None, 0),
-            own: own.clone(),
             outbox,
-            told: Vec::new(),
+            told: None,
+            parts,
         };
-        (node, own, inbox)
+        Some((node, own, inbox))
     }
 
     /// Settles until nobody listens to it any more.
@@ -154,45 +146,23 @@ impl<T: SignOnce + 'static> Node<T> {
         let Some(store) = self.parts.store.clone() else {
             return;
         };
-        match store.position.get() {
-            Ok(None) => {}
-            Ok(Some(position)) => {
-                self.parts.cursor = position.cursor.clone();
-                self.clock = ChainClock::resume(position.latest);
-                self.input(Input::Resumed(position.facts.clone())).await;
-                self.written.0 = Some(position);
-            }
-            Err(error) => {
-                self.say(NodeEvent::Warning(format!(
-                    "{error}; events are read from the first again"
-                )))
-                .await
-            }
+        let kept = store.restore();
+        for damaged in kept.damaged {
+            self.warn(damaged).await;
         }
-        match store.epochs.all() {
-            Ok(scan) => {
-                for damaged in scan.damaged {
-                    self.say(NodeEvent::Warning(damaged.to_string())).await;
-                }
-                for record in scan.records {
-                    match store.epochs.votes(record.epoch()) {
-                        Ok(votes) => {
-                            let votes = votes
-                                .into_iter()
-                                .map(|(peer, signature)| (PeerId(peer), signature));
-                            self.input(Input::Restored(record, votes.collect())).await;
-                        }
-                        Err(error) => self.say(NodeEvent::Warning(error.to_string())).await,
-                    }
-                }
-            }
-            Err(error) => {
-                self.say(NodeEvent::Warning(format!(
-                    "closed epochs cannot be read: {error}"
-                )))
-                .await
-            }
+        if let Some(position) = kept.position {
+            self.cursor = position.cursor.clone();
+            self.clock = ChainClock::resume(position.latest);
+            self.input(Input::Resumed(position.facts.clone())).await;
+            self.written.0 = Some(position);
         }
+        for (epoch, table) in kept.tables {
+            self.input(Input::RestoredTable(epoch, table)).await;
+        }
+        for round in kept.rounds {
+            self.input(Input::Restored(round)).await;
+        }
+        self.input(Input::RestoredVotes(kept.votes)).await;
     }
 
     fn now(&self) -> Now {
@@ -208,29 +178,31 @@ impl<T: SignOnce + 'static> Node<T> {
 
     async fn hear(&mut self, message: NodeMessage) {
         let input = match message {
-            NodeMessage::RoundOver(round, result) => Input::RoundOver(round, result),
-            NodeMessage::NoMoreRounds => Input::NoMoreRounds,
+            NodeMessage::Decided(round) => Input::Decided(round),
             NodeMessage::Attestation(attestation) => Input::Attestation(attestation),
-            NodeMessage::Refused(epoch, action, error) => {
-                self.warn_of_refusal(epoch, action, &error).await;
-                Input::Refused(epoch, action)
+            NodeMessage::Table(bytes) => {
+                Input::Table(EarningsTable::from_bytes(&bytes).map(Arc::new))
             }
+            NodeMessage::TableWanted { root, asker } => {
+                if let Some(table) = self.settler.table(root) {
+                    let bytes = table.to_bytes();
+                    self.say(NodeEvent::Table { asker, bytes }).await;
+                }
+                return;
+            }
+            NodeMessage::Refused(action, error) => {
+                self.warn_of_refusal(action, &error).await;
+                Input::Refused(action)
+            }
+            NodeMessage::Unfinished(action) => Input::Refused(action),
         };
         self.input(input).await;
     }
 
-    /// Somebody else was faster: that is how it should be, and no news.
-    async fn warn_of_refusal(&mut self, epoch: EpochNumber, action: Action, error: &TicketError) {
-        if !error.is_refused_with::<AlreadyAccepted>() && !error.is_refused_with::<EpochNotOver>() {
-            let what = if action == Action::Submit {
-                "the scores"
-            } else {
-                "the claim"
-            };
-            self.say(NodeEvent::Warning(format!(
-                "epoch {epoch}: {what} did not pass: {error}; tried again"
-            )))
-            .await;
+    async fn warn_of_refusal(&mut self, action: Action, error: &TicketError) {
+        if !is_overtaken(error) {
+            self.warn(format!("{action} did not pass: {error}; tried again"))
+                .await;
         }
     }
 
@@ -238,8 +210,7 @@ impl<T: SignOnce + 'static> Node<T> {
     async fn look(&mut self) {
         // What cannot be read now is read at the next look; the writer's status says since when the
         // chain is away.
-        let client = self.parts.swarm.client().clone();
-        if let Ok(batch) = self.parts.cursor.poll(&client).await {
+        if let Ok(batch) = self.cursor.poll(self.parts.swarm.client()).await {
             self.parts.link.observe(&mut self.clock, batch.time);
             let events = self.events(&batch);
             self.input(Input::Events(events)).await;
@@ -249,13 +220,29 @@ impl<T: SignOnce + 'static> Node<T> {
     }
 
     fn events(&self, batch: &Batch) -> Events {
-        let facts = batch.logs.iter().filter_map(|log| {
-            let fact = Event::read(&log.inner).and_then(|event| self.fact(event));
-            Some((log.block_number?, fact?))
-        });
+        let account = self.parts.writer.account();
+        let mut facts = Vec::new();
+        for log in &batch.logs {
+            let (Some(block), Some(event)) = (log.block_number, Event::read(&log.inner)) else {
+                continue;
+            };
+            if let Event::Credited { receiver, amount } = event
+                && receiver == account
+                && amount >= self.parts.policy.claim_from
+            {
+                self.sender.collect(block);
+            }
+            facts.extend(fact(event, account).map(|fact| (block, fact)));
+        }
+        // Where blocks are final at once they come with transactions, and have no pace.
+        let time = match self.parts.link.confirmations {
+            0 => 0,
+            _ => batch.time,
+        };
         Events {
             rolled_back_to: batch.rolled_back_to,
-            facts: facts.collect(),
+            facts,
+            head: (batch.head, time),
             caught_up: batch.behind == 0,
         }
     }
@@ -268,7 +255,7 @@ impl<T: SignOnce + 'static> Node<T> {
         };
         let now = self.now();
         let position = Position {
-            cursor: self.parts.cursor.clone(),
+            cursor: self.cursor.clone(),
             facts: self.settler.facts().clone(),
             latest: self.clock.latest(),
         };
@@ -281,31 +268,12 @@ impl<T: SignOnce + 'static> Node<T> {
         if !due || written.as_ref() == Some(&position) {
             return;
         }
-        match store.position.put(&position) {
+        match store.put_position(&position) {
             Ok(()) => self.written = (Some(position), now.ms),
             Err(error) => {
                 let text = format!("the position in the chain's events is not kept: {error}");
-                self.say(NodeEvent::Warning(text)).await;
+                self.warn(text).await;
             }
-        }
-    }
-
-    fn fact(&self, event: Event) -> Option<Fact> {
-        match event {
-            Event::Accepted {
-                epoch,
-                root,
-                deadline,
-            } => Some(Fact::Accepted {
-                epoch,
-                root: root.0,
-                deadline,
-            }),
-            Event::Claimed { epoch, node, .. } => {
-                let me = self.parts.signer.peer();
-                (typed::address(&me.0) == Some(node)).then_some(Fact::Paid { epoch, peer: me })
-            }
-            Event::Bound { .. } => None,
         }
     }
 
@@ -317,89 +285,56 @@ impl<T: SignOnce + 'static> Node<T> {
                 queue.extend(self.output(output).await);
             }
         }
-        let epochs: Vec<_> = self.settler.epochs(self.now()).collect();
-        if epochs != self.told {
-            self.told.clone_from(&epochs);
+        let status = NodeStatus {
+            epochs: self.settler.epochs(self.now()),
+            account: self.settler.account(),
+        };
+        if self.told.as_ref() != Some(&status) {
+            self.told = Some(status.clone());
             // Whoever hears that an epoch has ended relies on it.
             self.keep_position(true).await;
-            self.say(NodeEvent::Epochs(epochs)).await;
+            self.say(NodeEvent::Status(status)).await;
         }
     }
 
     async fn output(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Sign(statement) => self.sign(&statement).await,
-            Output::ReadSnapshot(epoch) => match self.snapshot(epoch).await {
-                Ok(snapshot) => Some(Input::Snapshot(epoch, snapshot)),
-                // The core asks again; the writer's status says since when the chain is away.
-                Err(error) if error.is_transient() => None,
-                Err(error) => {
-                    let text =
-                        format!("epoch {epoch}: the stakes cannot be read: {error}; asked again");
-                    self.say(NodeEvent::Warning(text)).await;
-                    None
-                }
-            },
-            Output::Publish(attestation) => {
-                self.say(NodeEvent::Publish(attestation)).await;
-                None
+            Output::Sign(outcome, owner) => return self.sign(outcome, owner).await,
+            Output::ReadSnapshot(epoch, nodes) => return self.snapshot(epoch, &nodes).await,
+            Output::ReadTerms(query) => return self.terms(query).await,
+            Output::Publish(attestation) => self.say(NodeEvent::Publish(attestation)).await,
+            Output::FetchRounds(rounds) => self.say(NodeEvent::FetchRounds(rounds)).await,
+            Output::FetchTable(root) => self.say(NodeEvent::FetchTable(root)).await,
+            Output::Send(action, transaction, number) => {
+                self.sender.send(action, transaction, number);
             }
-            Output::Submit(statement, signatures, number) => {
-                self.submit(&statement, &signatures, number).await
+            Output::SaveRound(round) => self.keep(|store| store.put_round(&round)).await,
+            Output::SaveTable(epoch, table) => {
+                self.keep(|store| store.put_table(epoch, &table)).await;
             }
-            Output::Claim(claim, number) => self.claim(claim, number).await,
-            Output::Save(record) => {
-                self.store(record.epoch(), |store| {
-                    store.epochs.put(record.epoch(), &record)
-                })
+            Output::SaveVotes(votes) => self.keep(|store| store.put_votes(&votes)).await,
+            Output::ForgetBefore(epoch) => self.forget_before(epoch).await,
+            // Late, early and repeated messages are how a network is.
+            Output::Rejected(
+                _,
+                Rejection::Span(_) | Rejection::Duplicate | Rejection::Unwanted(_),
+            ) => {}
+            Output::Rejected(owner, rejection) => {
+                self.warn(format!(
+                    "a message of owner {owner} was refused: {rejection}"
+                ))
                 .await;
-                None
             }
-            Output::SaveVotes(epoch, votes) => {
-                let votes: Vec<_> = votes
-                    .into_iter()
-                    .map(|(peer, signature)| (peer.0, signature))
-                    .collect();
-                self.store(epoch, |store| store.epochs.put_votes(epoch, &votes))
-                    .await;
-                None
-            }
-            Output::Forget(epoch) => {
-                self.store(epoch, |store| store.epochs.forget(epoch)).await;
-                None
-            }
-            Output::ForgetBefore(epoch) => {
-                self.forget_before(epoch).await;
-                None
-            }
-            Output::Failed(epoch, error) => {
-                let text = format!(
-                    "epoch {epoch} is not settled, as its points make no score table: {error}"
-                );
-                self.say(NodeEvent::Warning(text)).await;
-                None
-            }
-            Output::Rejected(peer, rejection) => {
-                self.say(NodeEvent::Warning(format!(
-                    "a signature of peer {peer} was refused: {rejection}"
-                )))
-                .await;
-                None
-            }
+            Output::Notice(notice) => self.warn(notice.to_string()).await,
         }
+        None
     }
 
-    /// Changes what is kept about an epoch, and warns if that fails.
-    async fn store(
-        &self,
-        epoch: EpochNumber,
-        change: impl FnOnce(&SettleStore) -> Result<(), StoreError>,
-    ) {
+    /// Changes what is kept, and warns if that fails.
+    async fn keep(&self, change: impl FnOnce(&SettleStore) -> Result<(), StoreError>) {
         if let Some(Err(error)) = self.parts.store.as_ref().map(change) {
-            self.say(NodeEvent::Warning(format!(
-                "what is kept of epoch {epoch} is not changed: {error}"
-            )))
-            .await;
+            self.warn(format!("what is kept is not changed: {error}"))
+                .await;
         }
     }
 
@@ -407,144 +342,71 @@ impl<T: SignOnce + 'static> Node<T> {
     /// next.
     async fn forget_before(&mut self, epoch: EpochNumber) {
         self.keep_position(true).await;
-        let place = self.place(epoch);
+        let swarm = domain_id(self.settler.domain());
         match self
             .parts
             .signer
-            .forget_before(&place.swarm, place.kind, epoch)
+            .forget_before(&swarm, EPOCH_OUTCOME, epoch)
         {
             Ok(()) => {
-                self.store(epoch, |store| store.epochs.forget_before(epoch))
-                    .await
+                let schedule = self.parts.schedule;
+                self.keep(|store| store.forget_before(epoch, &schedule))
+                    .await;
             }
             Err(error) => {
-                self.say(NodeEvent::Warning(format!(
-                    "epochs before {epoch} are not forgotten: {error}"
-                )))
-                .await;
+                self.warn(format!("epochs before {epoch} are not forgotten: {error}"))
+                    .await;
             }
         }
     }
 
-    async fn sign(&mut self, statement: &Statement) -> Option<Input> {
-        let epoch = statement.epoch();
-        match self
-            .parts
-            .signer
-            .sign_recoverable(&self.place(epoch), &statement.digest(self.settler.domain()))
-        {
-            Ok(signature) => Some(Input::Signed(epoch, signature)),
+    async fn sign(&mut self, outcome: Outcome, owner: Address) -> Option<Input> {
+        let domain = *self.settler.domain();
+        let span = Span::of(&outcome);
+        let place = span.place(&domain)?;
+        let digest = domain.outcome(owner, &outcome);
+        match self.parts.signer.sign_recoverable(&place, &digest.0) {
+            Ok(signature) => {
+                let vote = Vote::new(owner, &signature)?;
+                Some(Input::Signed(Attestation { outcome, vote }))
+            }
             Err(error) => {
-                self.say(NodeEvent::Warning(format!(
-                    "epoch {epoch} is not signed: {error}"
-                )))
+                self.warn(format!("epochs {span} are not signed: {error}"))
+                    .await;
+                None
+            }
+        }
+    }
+
+    async fn snapshot(&mut self, epoch: EpochNumber, nodes: &[Address]) -> Option<Input> {
+        let start = self.parts.schedule.start(epoch);
+        match self.bound.snapshot(&self.parts.swarm, nodes, start).await {
+            Ok(snapshot) => Some(Input::Snapshot(epoch, snapshot)),
+            // The core asks again; the writer's status says since when the chain is away.
+            Err(error) if error.is_transient() => None,
+            Err(error) => {
+                self.warn(format!(
+                    "epoch {epoch}: the stakes cannot be read: {error}; asked again"
+                ))
                 .await;
                 None
             }
         }
     }
 
-    fn place(&self, epoch: EpochNumber) -> Place {
-        Place {
-            swarm: domain_id(self.settler.domain()),
-            kind: EPOCH_SCORES,
-            round: epoch,
-            slot: 0,
-        }
-    }
-
-    async fn snapshot(&self, epoch: EpochNumber) -> Result<StakeSnapshot, RpcError> {
-        // A member whose name is no key has no stake; an epoch that it earned points in fails, and
-        // says so.
-        let known = self
-            .parts
-            .members
-            .iter()
-            .filter_map(|peer| Some((*peer, typed::address(&peer.0)?)));
-        let (peers, nodes): (Vec<PeerId>, Vec<Address>) = known.unzip();
-        let snapshot = self
-            .parts
-            .swarm
-            .snapshot(&nodes, self.parts.schedule.start(epoch))
-            .await?;
-        let mut members = BTreeMap::new();
-        for (peer, seat) in peers.into_iter().zip(snapshot.seats) {
-            let Some(seat) = seat else { continue };
-            members.insert(
-                peer,
-                MemberStake {
-                    owner: seat.owner.into(),
-                    stake: units(seat.stake)?,
-                },
-            );
-        }
-        Ok(StakeSnapshot {
-            members,
-            total: units(snapshot.total)?,
-        })
-    }
-
-    async fn submit(
-        &self,
-        statement: &Statement,
-        signatures: &[RecoverableBytes],
-        number: u32,
-    ) -> Option<Input> {
-        let data = calls::submit(statement.scores().clone(), signatures);
-        self.send(statement.epoch(), Action::Submit, number, data)
-            .await
-    }
-
-    async fn claim(&self, claim: Claim, number: u32) -> Option<Input> {
-        let Claim {
-            epoch,
-            index,
-            node,
-            points,
-            proof,
-            ..
-        } = claim;
-        self.send(
-            epoch,
-            Action::Claim,
-            number,
-            calls::claim(epoch, index, node, points, proof),
-        )
-        .await
-    }
-
-    /// Hands a call of the coordinator to the writer and waits for its end elsewhere.
-    async fn send(
-        &self,
-        epoch: EpochNumber,
-        action: Action,
-        number: u32,
-        data: Bytes,
-    ) -> Option<Input> {
-        let contract = self.parts.swarm.addresses().coordinator;
-        let verb = if action == Action::Submit {
-            "submit"
-        } else {
-            "claim"
+    async fn terms(&mut self, query: TermsQuery) -> Option<Input> {
+        let read = self.parts.swarm.terms(query.span.epoch, query.points).await;
+        // Away, or final meanwhile: the core asks again, or hears of it.
+        let terms = read.ok()?;
+        let answer = Terms {
+            since: terms.since,
+            worth: terms.worth,
         };
-        let peer = self.parts.signer.peer();
-        #[expect(
-            clippy::expect_used,
-            reason = "an id of these parts is short and visible ASCII"
-        )]
-        let id = IntentId::new(format!("{verb}/{contract}/{epoch}/{peer}/{number}"))
-            .expect("invariant: the parts make an intent's id");
-        let intent = Intent::call(id, contract, data);
-        match self.parts.writer.submit(intent).await {
-            Ok(ticket) => {
-                tokio::spawn(follow(ticket, self.own.clone(), epoch, action));
-                None
-            }
-            // After a restart the same number may stand for another call, which is then refused;
-            // the next number is free. A writer that is full or has stopped refuses, too. The core
-            // waits and tries again.
-            Err(_) => Some(Input::Refused(epoch, action)),
-        }
+        Some(Input::Terms(query, answer))
+    }
+
+    async fn warn(&self, text: String) {
+        self.say(NodeEvent::Warning(text)).await;
     }
 
     async fn say(&self, report: NodeEvent) {
@@ -553,39 +415,12 @@ impl<T: SignOnce + 'static> Node<T> {
     }
 }
 
-/// A stake as the core counts it. A token with more units than fit would make the shares of a
-/// quorum wrong.
-fn units(stake: U256) -> Result<u128, RpcError> {
-    let large = |_| RpcError::Malformed {
-        what: "a stake",
-        cause: format!("{stake} units, more than 128 bits hold"),
-    };
-    u128::try_from(stake).map_err(large)
-}
-
-/// Names in the sign-once table what signatures under epochs are valid for: one contract on one
-/// chain.
-pub(super) fn domain_id(domain: &Domain) -> Digest32 {
-    Hasher::new("settlement")
-        .u64(domain.chain_id)
-        .bytes(domain.contract.as_slice())
+/// Names a node and its contract in the ids of transactions.
+fn name(domain: &Domain, me: Address) -> Digest32 {
+    Hasher::new("transactions")
+        .bytes(&domain_id(domain))
+        .bytes(me.as_slice())
         .finish()
-}
-
-/// Tells the node if its transaction does not happen, even long after it was seen in a block.
-async fn follow(
-    ticket: Ticket,
-    node: mpsc::Sender<NodeMessage>,
-    epoch: EpochNumber,
-    action: Action,
-) {
-    let end = match ticket.included().await {
-        Ok(_) => ticket.finalised().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = end {
-        let _ = node.send(NodeMessage::Refused(epoch, action, error)).await;
-    }
 }
 
 #[cfg(test)]

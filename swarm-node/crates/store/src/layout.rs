@@ -33,21 +33,20 @@ pub(super) type FloorKey = (&'static [u8; 32], u8);
 pub(super) type IntentKey = (u64, &'static [u8; 32], &'static [u8; 20], &'static str);
 /// Chain id, its first block, contract.
 pub(super) type CursorKey = (u64, &'static [u8; 32], &'static [u8; 20]);
-/// Chain id, its first block, contract, epoch.
-pub(super) type EpochKey = (u64, &'static [u8; 32], &'static [u8; 20], u64);
-/// Chain id, its first block, contract, epoch, the voter's compressed public key.
+/// Chain id, its first block, contract, a number such as a round.
+pub(super) type NumberKey = (u64, &'static [u8; 32], &'static [u8; 20], u64);
+/// Chain id, its first block, contract, last epoch, first epoch, owner.
 pub(super) type VoteKey = (
     u64,
     &'static [u8; 32],
     &'static [u8; 20],
     u64,
-    &'static [u8; VOTER],
+    u64,
+    &'static [u8; OWNER],
 );
 
-/// Bytes of a voter's compressed public key.
-pub(super) const VOTER: usize = 33;
-/// Bytes of a vote's signature.
-pub(super) const SIGNATURE: usize = 65;
+/// Bytes of an owner's account.
+pub(super) const OWNER: usize = 20;
 
 /// The layout's version, under [`SCHEMA_KEY`].
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -56,8 +55,9 @@ pub(super) const SCHEMA_KEY: &str = "schema";
 pub(super) const SIGNED: TableDefinition<PlaceKey, &[u8; 32]> = TableDefinition::new("signed");
 pub(super) const FLOORS: TableDefinition<FloorKey, u64> = TableDefinition::new("signed_floors");
 pub(super) const INTENTS: TableDefinition<IntentKey, Bytes> = TableDefinition::new("intents");
-pub(super) const EPOCHS: TableDefinition<EpochKey, Bytes> = TableDefinition::new("epochs");
-pub(super) const VOTES: TableDefinition<VoteKey, &[u8; SIGNATURE]> = TableDefinition::new("votes");
+pub(super) const ROUNDS: TableDefinition<NumberKey, Bytes> = TableDefinition::new("rounds");
+pub(super) const TABLES: TableDefinition<NumberKey, Bytes> = TableDefinition::new("tables");
+pub(super) const VOTES: TableDefinition<VoteKey, Bytes> = TableDefinition::new("votes");
 pub(super) const CURSORS: TableDefinition<CursorKey, Bytes> = TableDefinition::new("cursors");
 
 /// Makes every table, and writes the version.
@@ -66,7 +66,8 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), Error> {
     transaction.open_table(SIGNED)?;
     transaction.open_table(FLOORS)?;
     transaction.open_table(INTENTS)?;
-    transaction.open_table(EPOCHS)?;
+    transaction.open_table(ROUNDS)?;
+    transaction.open_table(TABLES)?;
     transaction.open_table(VOTES)?;
     transaction.open_table(CURSORS)?;
     Ok(())

@@ -4,8 +4,8 @@
 //! Store ─┬─ signed, signed_floors   place → digest, and the floors      (swarm_identity)
 //!        ├─ intents                 an account's transactions           (contracts::writer)
 //!        ├─ cursors                 how far a contract's events were read, and what they led to
-//!        ├─ epochs                  what is known of an epoch's scores, as opaque bytes
-//!        ├─ votes                   signatures under an epoch's scores, one row each
+//!        ├─ rounds, tables          decided rounds and final tables of earnings
+//!        ├─ votes                   owners' signatures under outcomes, one row each
 //!        └─ meta                    the layout's version
 //! ```
 //! Invariants: what a call wrote is on disk when it returns; a call is all or nothing; a record
@@ -39,21 +39,21 @@
 //! ```
 
 mod cursors;
-mod epochs;
 mod error;
 mod intents;
 mod layout;
 mod open;
 mod records;
+mod settlement;
 mod sign_once;
 
 pub use cursors::Cursors;
-pub use epochs::{Epochs, Vote};
 pub use error::{DamagedRecord, OpenError, StoreError};
 pub use intents::Intents;
 pub use layout::{Chain, SCHEMA};
 pub use open::Store;
 pub use records::{MAX_RECORD, Records, Scan};
+pub use settlement::{Numbered, VotePlace, Votes};
 pub use sign_once::SignOnceTable;
 
 /// The usual name of the file.

@@ -7,7 +7,7 @@ use std::fmt::{self, Debug};
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
 
-use redb::{Key, TableDefinition, TableHandle};
+use redb::{Key, ReadableTable, TableDefinition, TableHandle};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -93,6 +93,52 @@ impl<K: Key + 'static, V: Serialize + DeserializeOwned> Records<K, V> {
             transaction
                 .open_table(self.table)?
                 .insert(key.borrow(), &bytes[..])?;
+            Ok(())
+        })
+    }
+
+    /// Writes values whose keys have none yet, all or none of them.
+    ///
+    /// # Errors
+    /// A value is larger than [`MAX_RECORD`], or the store fails.
+    pub fn put_new<'k, 'v>(
+        &self,
+        entries: impl IntoIterator<Item = (K::SelfType<'k>, &'v V)>,
+    ) -> Result<(), StoreError>
+    where
+        V: 'v,
+    {
+        let mut encoded = Vec::new();
+        for (key, value) in entries {
+            let bytes = encode(value).map_err(|reason| StoreError::Record {
+                table: self.name(),
+                reason,
+            })?;
+            encoded.push((key, bytes));
+        }
+        self.store.write(|transaction| {
+            let mut table = transaction.open_table(self.table)?;
+            for (key, bytes) in &encoded {
+                if table.get(key)?.is_none() {
+                    table.insert(key, &bytes[..])?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes the keys of a range.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn remove_range<'k, Q: Borrow<K::SelfType<'k>> + 'k>(
+        &self,
+        range: impl RangeBounds<Q> + 'k,
+    ) -> Result<(), StoreError> {
+        self.store.write(|transaction| {
+            transaction
+                .open_table(self.table)?
+                .retain_in::<Q, _>(range, |_, _| false)?;
             Ok(())
         })
     }

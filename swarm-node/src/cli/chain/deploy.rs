@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use contracts::Address;
-use contracts::deploy::{Chain, Contracts, Deployment, Parameters, deploy};
+use contracts::deploy::{Chain, Contracts, Deployment, Parameters, VERSION, deploy};
 use contracts::writer::Submitted;
 use swarm_files::whole::{Access, Reserved};
 use swarm_settle::chain::{Link, account_writer, public_url, signer, wall_clock};
@@ -17,7 +17,8 @@ use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
 use crate::demo::{TOKEN, UNITS_PER_POINT};
 
-const DAY: u64 = 86_400;
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
 /// Room for a deployment file, which has about a kilobyte.
 const FILE_BYTES: usize = 4096;
 
@@ -59,15 +60,41 @@ pub(super) struct Deploy {
     /// Most tokens that an epoch may pay.
     #[arg(long, default_value_t = 10_000)]
     epoch_cap: u64,
+    /// Tokens that all owners together must have at stake when an epoch begins.
+    #[arg(long, default_value_t = 100)]
+    minimum_stake: u64,
+    /// Tokens that the pool pays to whoever brings an epoch's outcome.
+    #[arg(long, default_value_t = 1)]
+    submitter_fee: u64,
+    /// Tokens that who proposes an outcome puts at stake, and who objects to one; default: a
+    /// hundredth of --epoch-cap, or what pays for the gas of a dispute if that is more.
+    #[arg(long, value_name = "TOKENS")]
+    bond: Option<u64>,
+    /// What a unit of gas costs at its dearest, in the smallest units of the token: raises the
+    /// default of --bond.
+    #[arg(long, value_name = "UNITS", default_value_t = 0)]
+    gas_units: u64,
+    /// Hours after an epoch in which its outcome can be brought.
+    #[arg(long, default_value_t = 48)]
+    proposal_hours: u64,
+    /// Hours after a proposal in which anybody may object.
+    #[arg(long, default_value_t = 24)]
+    objection_hours: u64,
+    /// Hours that each of a dispute's two courts has.
+    #[arg(long, default_value_t = 12)]
+    court_hours: u64,
+    /// Blocks from an objection to the block whose hash draws the court.
+    #[arg(long, default_value_t = 8)]
+    seed_delay: u64,
+    /// Percent of its stake that a liar loses.
+    #[arg(long, default_value_t = 10)]
+    slash_percent: u16,
     /// Days between asking for a stake back and getting it.
     #[arg(long, default_value_t = 7)]
     exit_days: u64,
-    /// Days in which rewards can be claimed.
-    #[arg(long, default_value_t = 30)]
-    claim_days: u64,
-    /// The one contract that may lock and slash stakes; without it nobody may.
+    /// Another contract that may lock and slash stakes, such as one for disputes; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
-    slasher: Option<Address>,
+    slasher: Vec<Address>,
 }
 
 /// The deployment before anything is deployed.
@@ -82,11 +109,13 @@ fn draft(config: &Config, link: &Link, name: &str, parameters: &Parameters) -> D
     let nowhere = Address::ZERO;
     let contracts = Contracts {
         token: nowhere,
-        stake: nowhere,
-        coordinator: nowhere,
+        members: nowhere,
+        rewards: nowhere,
+        slasher: nowhere,
         block: 0,
     };
     Deployment {
+        version: VERSION,
         chain,
         parameters: parameters.clone(),
         contracts,
@@ -122,7 +151,14 @@ impl Deploy {
         draft.to_text().map_err(Failure::work)?;
         let stop = stop_on_signals()?;
         let mut submitted = Submitted::default();
-        let deploying = deploy(&writer, &parameters, self.token, now, &mut submitted);
+        let deploying = deploy(
+            &link.client,
+            &writer,
+            &parameters,
+            self.token,
+            now,
+            &mut submitted,
+        );
         let deployed = watched(&writer, deploying, config.chain.wait_s, &stop).await;
         let contracts = deployed
             .and_then(|deployed| deployed.map_err(Failure::work))
@@ -173,8 +209,13 @@ impl Deploy {
         let contracts = &deployment.contracts;
         let file = self.file.display();
         let text = format!(
-            "token        {}\nstake        {}\ncoordinator  {}\nfirst block  {}\nwrote {file}",
-            contracts.token, contracts.stake, contracts.coordinator, contracts.block
+            "token        {}\nmembers      {}\nrewards      {}\nslasher      {}\nfirst block  {}\nwrote \
+             {file}",
+            contracts.token,
+            contracts.members,
+            contracts.rewards,
+            contracts.slasher,
+            contracts.block
         );
         let json_text = serde_json::to_string(deployment).map_err(Failure::work)?;
         Answer {
@@ -186,19 +227,37 @@ impl Deploy {
     }
 
     fn parameters(&self, now: u64) -> Result<Parameters, Failure> {
+        let epoch_cap = tokens(self.epoch_cap);
+        let bond = self.bond.map_or_else(
+            || Parameters::bond(epoch_cap, self.gas_units.into()),
+            tokens,
+        );
         let parameters = Parameters {
             genesis: self.genesis.unwrap_or(now + 300),
             round_length: self.round_seconds,
             rounds_per_epoch: self.rounds_per_epoch,
             exit_delay: self.exit_days.saturating_mul(DAY),
-            claim_window: self.claim_days.saturating_mul(DAY),
             units_per_point: u128::from(self.reward) * UNITS_PER_POINT,
-            epoch_cap: u128::from(self.epoch_cap) * TOKEN,
-            slasher: self.slasher.unwrap_or_default(),
+            epoch_cap,
+            minimum_stake: tokens(self.minimum_stake),
+            submitter_fee: tokens(self.submitter_fee),
+            proposal_bond: bond,
+            objection_bond: bond,
+            proposal_window: self.proposal_hours.saturating_mul(HOUR),
+            objection_window: self.objection_hours.saturating_mul(HOUR),
+            court_window: self.court_hours.saturating_mul(HOUR),
+            seed_delay: self.seed_delay,
+            slash_fraction: self.slash_percent.saturating_mul(100),
+            slashers: self.slasher.clone(),
         };
         parameters
             .check(now)
             .map_err(|error| Failure::Usage(error.into()))?;
         Ok(parameters)
     }
+}
+
+/// Whole tokens in units.
+fn tokens(count: u64) -> u128 {
+    u128::from(count) * TOKEN
 }

@@ -11,7 +11,7 @@ use contracts::{Address, Bytes, U256};
 use swarm_identity::KeyFile;
 use swarm_identity::NodeKey;
 use swarm_identity::Secret;
-use swarm_settle::chain::{Binding, account_writer, signer};
+use swarm_settle::chain::{Binding, account_writer, permit, signer};
 use swarm_settle::wallet::Wallet;
 
 use super::connection::{connect, watched, with_submitted};
@@ -98,7 +98,7 @@ impl Join {
         }
         let staked = joining
             .swarm
-            .stake_of(joining.owner)
+            .deposit_of(joining.owner)
             .await
             .map_err(Failure::work)?;
         let rows = [
@@ -112,6 +112,11 @@ impl Join {
         ];
         print_rows(&rows, json, format!("the node has joined: {submitted}"))
     }
+}
+
+/// The wallet's key, as it signs what contracts read.
+fn owner_key(wallet: &Wallet) -> Result<NodeKey, Failure> {
+    NodeKey::from_secret(&wallet.secret.to_bytes()).map_err(Failure::work)
 }
 
 fn unusable() -> Failure {
@@ -137,16 +142,7 @@ impl Joining {
             self.require_tokens().await?;
         }
         if !self.stake.is_zero() {
-            steps.push((
-                "approve",
-                contracts.token,
-                calls::approve(contracts.stake, self.stake),
-            ));
-            steps.push((
-                "deposit",
-                contracts.stake,
-                calls::deposit(self.owner, self.stake),
-            ));
+            steps.extend(self.deposit(wallet).await?);
         }
         let bound = self
             .swarm
@@ -156,7 +152,7 @@ impl Joining {
         if bound.is_zero() {
             steps.push((
                 "bind",
-                contracts.coordinator,
+                contracts.members,
                 self.binding(wallet, key, now).await?,
             ));
         } else if bound != self.owner {
@@ -167,6 +163,34 @@ impl Joining {
             )));
         }
         Ok(steps)
+    }
+
+    /// The deposit with a permit, or after an approval where the token knows no permits.
+    async fn deposit(
+        &self,
+        wallet: &Wallet,
+    ) -> Result<Vec<(&'static str, Address, Bytes)>, Failure> {
+        let contracts = self.swarm.addresses();
+        let key = owner_key(wallet)?;
+        let leave = permit(&self.swarm, &key, self.owner, contracts.members, self.stake);
+        Ok(match leave.await.map_err(Failure::work)? {
+            Some(leave) => {
+                let data = calls::deposit_with_permit(self.owner, self.stake, &leave);
+                vec![("deposit", contracts.members, data)]
+            }
+            None => vec![
+                (
+                    "approve",
+                    contracts.token,
+                    calls::approve(contracts.members, self.stake),
+                ),
+                (
+                    "deposit",
+                    contracts.members,
+                    calls::deposit(self.owner, self.stake),
+                ),
+            ],
+        })
     }
 
     async fn require_tokens(&self) -> Result<(), Failure> {
@@ -199,10 +223,10 @@ impl Joining {
             .binding_nonce(self.owner)
             .await
             .map_err(Failure::work)?;
-        let owner_key = NodeKey::from_secret(&wallet.secret.to_bytes()).map_err(Failure::work)?;
+        let owner_key = owner_key(wallet)?;
         let domain = Domain {
             chain_id: self.swarm.client().chain_id(),
-            contract: self.swarm.addresses().coordinator,
+            contract: self.swarm.addresses().members,
         };
         let binding = Binding {
             domain,

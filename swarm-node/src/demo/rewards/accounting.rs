@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use contracts::deploy::Parameters;
 use serde::Serialize;
 use swarm_round::reward;
-use swarm_settle::EpochSchedule;
+use swarm_settle::settlement::schedule::Schedule;
 
 /// Units of the token in one token: 18 decimals.
 pub const TOKEN: u128 = 1_000_000_000_000_000_000;
@@ -19,8 +19,14 @@ pub const EMBEDDED_TIME: u64 = 1_767_225_600;
 const EMBEDDED_ROUND: u64 = 7;
 /// Seconds of a round on a chain that has a time of its own: about what a round takes to compute.
 const REAL_ROUND: u64 = 1;
-/// Seconds in which votes stay at stake and rewards can be claimed.
-const WEEK: u64 = 7 * 86_400;
+/// Seconds in which objections are heard, and in which each court sits.
+const DAY: u64 = 86_400;
+/// Seconds in which an epoch's outcome can be brought.
+const WEEK: u64 = 7 * DAY;
+/// Blocks from an objection to the block that draws the court.
+const SEED_DELAY: u64 = 2;
+/// Part of its stake that a liar loses, in basis points.
+const SLASH_FRACTION: u16 = 1_000;
 
 /// The terms on which a demo's rounds are paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +54,15 @@ impl RewardTerms {
     }
 
     /// When epochs end.
-    pub fn schedule(&self, genesis: u64) -> EpochSchedule {
-        let Parameters {
-            round_length,
-            rounds_per_epoch,
-            exit_delay,
-            claim_window,
-            ..
-        } = self.parameters(genesis);
-        EpochSchedule {
+    pub fn schedule(&self, genesis: u64) -> Schedule {
+        let parameters = self.parameters(genesis);
+        Schedule {
             genesis,
-            round_seconds: round_length,
-            rounds_per_epoch,
-            exit_delay,
-            claim_window,
+            round_seconds: parameters.round_length,
+            rounds_per_epoch: parameters.rounds_per_epoch,
+            proposal_window: parameters.proposal_window,
+            objection_window: parameters.objection_window,
+            court_window: parameters.court_window,
         }
     }
 
@@ -85,15 +86,28 @@ impl RewardTerms {
     /// What the contracts are deployed with.
     pub fn parameters(&self, genesis: u64) -> Parameters {
         let epoch = self.round_seconds * self.rounds_per_epoch;
-        Parameters {
+        let bond = Parameters::least_bond(self.epoch_cap());
+        let parameters = Parameters {
             genesis,
             round_length: self.round_seconds,
             rounds_per_epoch: self.rounds_per_epoch,
-            exit_delay: WEEK.max(2 * epoch),
-            claim_window: WEEK,
+            exit_delay: 0,
             units_per_point: UNITS_PER_POINT,
             epoch_cap: self.epoch_cap(),
-            slasher: Default::default(),
+            minimum_stake: STAKE,
+            submitter_fee: 0,
+            proposal_bond: bond,
+            objection_bond: bond,
+            proposal_window: WEEK.max(epoch),
+            objection_window: DAY,
+            court_window: DAY,
+            seed_delay: SEED_DELAY,
+            slash_fraction: SLASH_FRACTION,
+            slashers: Vec::new(),
+        };
+        Parameters {
+            exit_delay: parameters.least_exit_delay(),
+            ..parameters
         }
     }
 }
@@ -108,7 +122,7 @@ pub fn token_text(units: u128) -> String {
 /// What one peer has earned and been paid, in units of the token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerBalance {
-    /// Points of all settled rounds, none below zero in any epoch.
+    /// Points of all decided rounds, none below zero in any epoch.
     pub points: u64,
     /// What the chain has paid to the peer's owner.
     pub claimed: u128,
@@ -135,10 +149,12 @@ pub struct SettledOn {
     pub id: u64,
     /// The token's contract.
     pub token: String,
-    /// `SwarmStake`.
-    pub stake: String,
-    /// `SwarmCoordinator`.
-    pub coordinator: String,
+    /// `SwarmMembers`.
+    pub members: String,
+    /// `SwarmRewards`.
+    pub rewards: String,
+    /// `SwarmSlasher`.
+    pub slasher: String,
     /// The accounts of the peers' owners.
     pub owners: Vec<String>,
 }
@@ -150,7 +166,7 @@ pub struct RewardReport {
     pub place: Option<SettledOn>,
     /// By peer.
     pub accounts: Vec<PeerBalance>,
-    /// Epochs that the contract accepted, of all.
+    /// Epochs that are final on the chain, of all.
     pub epochs: [usize; 2],
     /// Why something is pending, for people.
     pub trouble: Option<String>,
@@ -171,7 +187,7 @@ impl RewardReport {
             .map(|folder| format!("swarm-node settle {}{url}", folder.display()))
     }
 
-    /// True if every epoch was accepted and every peer has got exactly what it earned.
+    /// True if every epoch is final and every peer has got exactly what it earned.
     pub fn is_settled(&self) -> bool {
         let paid = |account: &PeerBalance| account.claimed == account.earned();
         self.place.is_some() && self.epochs[0] == self.epochs[1] && self.accounts.iter().all(paid)
@@ -219,8 +235,9 @@ mod tests {
             endpoint: String::new(),
             id: 1,
             token: String::new(),
-            stake: String::new(),
-            coordinator: String::new(),
+            members: String::new(),
+            rewards: String::new(),
+            slasher: String::new(),
             owners: Vec::new(),
         };
         let paid = PeerBalance {

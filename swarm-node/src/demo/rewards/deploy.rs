@@ -2,11 +2,12 @@
 //!
 //! Steps that need nothing of each other are sent together; each step is named after what it does,
 //! so that one that was interrupted goes on. A step begins when the one before it is final, so that
-//! no reorganisation can take back what it builds on. The coordinator comes last: its first epoch
-//! begins when all stakes are in.
+//! no reorganisation can take back what it builds on. `SwarmRewards` comes after all stakes and
+//! bindings, so that they count from its first epoch on; `SwarmMembers` names its slasher before
+//! that exists, by the nonce that it will have.
 
 use contracts::client::RpcError;
-use contracts::deploy::{coordinator_code, stake_code, token_code};
+use contracts::deploy::{members_code, rewards_code, slasher_code, token_code};
 use contracts::swarm::{Addresses, Swarm, calls};
 use contracts::typed::Domain;
 use contracts::writer::{
@@ -18,8 +19,8 @@ use swarm_devchain::dev_accounts;
 use swarm_identity::digest::{Digest32, Hasher};
 use swarm_identity::key::KeyError;
 use swarm_identity::{NodeKey, Secret};
-use swarm_settle::EpochSchedule;
-use swarm_settle::chain::{Binding, Link, patiently, signer};
+use swarm_settle::chain::{Binding, Link, patiently, permit, signer};
+use swarm_settle::settlement::schedule::Schedule;
 use thiserror::Error;
 
 use super::accounting::{RewardTerms, STAKE};
@@ -29,6 +30,10 @@ use super::accounting::{RewardTerms, STAKE};
 const OWNER_GAS: u128 = 3_000_000;
 /// Gas of an owner's transactions of one epoch, added to [`OWNER_GAS`].
 const EPOCH_GAS: u128 = 600_000;
+
+/// Seconds at least from the last binding to round 0 on a chain with a time of its own: the pool must
+/// be paid in before the first epoch ends.
+const FUNDING_SECONDS: u64 = 3;
 
 /// The keys of a demo.
 #[derive(Clone, Debug)]
@@ -141,6 +146,17 @@ pub enum PrepareError {
         "transaction {0} created no contract; the chain's RPC does not follow the rules of Ethereum"
     )]
     NoContract(contracts::B256),
+    /// Something else used the funder's account.
+    #[error(
+        "SwarmSlasher is at {slasher}, and SwarmMembers lets {predicted} slash: another transaction \
+         of this account came between; run again while nothing else uses the account"
+    )]
+    Moved {
+        /// Where it was to be.
+        predicted: Address,
+        /// Where it is.
+        slasher: Address,
+    },
     /// A key that cannot sign, which has negligible probability.
     #[error("a derived key cannot be used; take another demo.seed")]
     Key,
@@ -157,7 +173,7 @@ pub struct SwarmContracts {
     /// The contracts.
     pub swarm: Swarm,
     /// When epochs end.
-    pub schedule: EpochSchedule,
+    pub schedule: Schedule,
     /// The block of the first event that matters.
     pub block: u64,
 }
@@ -175,39 +191,52 @@ pub async fn prepare(
     submitted: &mut Submitted,
 ) -> Result<SwarmContracts, PrepareError> {
     let mut sender = Sender { funder, submitted };
+    let account = funder.account();
     let draft = terms.parameters(1);
     let token = sender.create("token", token_code(&draft)).await?;
-    let stake = sender.create("stake", stake_code(&draft, token)).await?;
-    sender
-        .all(money(link, keys, terms, funder.account(), token, stake).await?)
+    let first = patiently(|| link.client.nonce(account)).await?;
+    let members = account.create(first);
+    let begun = patiently(|| link.client.head()).await?.timestamp;
+    let money = money(link, keys, terms, account, token, members).await?;
+    let membership = membership(link, keys, members, begun)?;
+    let predicted = account.create(first + 1 + (money.len() + membership.len()) as u64 + 1);
+    let block = sender
+        .submit_creation("members", members_code(&draft, token, predicted))
+        .await?
+        .finalised()
+        .await?
+        .block;
+    sender.all(money).await?;
+    sender.all(membership).await?;
+    let ready = patiently(|| link.client.head()).await?.timestamp;
+    // A chain that was slow until now is given as much time once more.
+    let lead = match link.dev {
+        Some(_) => 1,
+        None => FUNDING_SECONDS.max(ready.saturating_sub(begun)),
+    };
+    let parameters = terms.parameters(ready + lead);
+    let rewards = sender
+        .create("rewards", rewards_code(&parameters, members))
         .await?;
-    sender.all(deposits(keys, stake)?).await?;
-    let genesis = patiently(|| link.client.head()).await?.timestamp + 1;
-    let code = coordinator_code(&terms.parameters(genesis), stake);
-    let inclusion = sender.created("coordinator", code).await?;
-    let coordinator = inclusion
-        .contract
-        .ok_or(PrepareError::NoContract(inclusion.tx))?;
+    let fund = fund(link, keys, terms, token, rewards).await?;
+    let ticket = sender
+        .submit_creation("slasher", slasher_code(&parameters, rewards))
+        .await?;
+    sender.all(vec![fund]).await?;
+    let slasher = created(&ticket.finalised().await?)?;
+    if slasher != predicted {
+        return Err(PrepareError::Moved { predicted, slasher });
+    }
     let addresses = Addresses {
         token,
-        stake,
-        coordinator,
+        members,
+        rewards,
+        slasher,
     };
-    sender
-        .all(membership(link, keys, terms, &addresses, genesis)?)
-        .await?;
-    sender
-        .all(vec![intent(
-            "fund",
-            coordinator,
-            calls::fund(U256::from(terms.pool())),
-        )?])
-        .await?;
-    let swarm = Swarm::new(link.client.clone(), addresses);
     Ok(SwarmContracts {
-        swarm,
-        schedule: terms.schedule(genesis),
-        block: inclusion.block,
+        swarm: Swarm::new(link.client.clone(), addresses),
+        schedule: terms.schedule(parameters.genesis),
+        block,
     })
 }
 
@@ -226,12 +255,12 @@ async fn money(
     terms: &RewardTerms,
     funder: Address,
     token: Address,
-    stake: Address,
+    members: Address,
 ) -> Result<Vec<Intent>, PrepareError> {
     let all = terms.pool() + STAKE * keys.owners.len() as u128;
     let mut intents = vec![
         intent("mint", token, calls::mint(funder, U256::from(all)))?,
-        intent("approve-stake", token, calls::approve(stake, U256::MAX))?,
+        intent("approve", token, calls::approve(members, U256::MAX))?,
     ];
     let fee = patiently(|| link.client.head()).await?.base_fee * 2
         + patiently(|| link.client.tip()).await?;
@@ -241,49 +270,55 @@ async fn money(
         let balance = patiently(|| link.client.balance(owner.address())).await?;
         let missing = gas_money.saturating_sub(balance);
         if !missing.is_zero() {
-            let id = IntentId::new(format!("demo/gas/{stake}/{}", owner.address()))?;
+            let id = IntentId::new(format!("demo/gas/{members}/{}", owner.address()))?;
             intents.push(Intent::pay(id, owner.address(), missing));
         }
     }
     Ok(intents)
 }
 
-fn deposits(keys: &DemoKeys, stake: Address) -> Result<Vec<Intent>, PrepareError> {
-    let deposit = |owner: &Owner| {
-        let id = format!("deposit-{}", owner.address());
-        intent(
-            &id,
-            stake,
-            calls::deposit(owner.address(), U256::from(STAKE)),
-        )
-    };
-    keys.owners.iter().map(deposit).collect()
-}
-
-/// Bindings of all peers, and the leave to fund the pool.
+/// Deposits and bindings of all peers.
 fn membership(
     link: &Link,
     keys: &DemoKeys,
-    terms: &RewardTerms,
-    addresses: &Addresses,
+    members: Address,
     now: u64,
 ) -> Result<Vec<Intent>, PrepareError> {
-    let Addresses {
-        token, coordinator, ..
-    } = *addresses;
     let domain = Domain {
         chain_id: link.client.chain_id(),
-        contract: coordinator,
+        contract: members,
     };
-    let approve = intent(
-        "approve-pool",
-        token,
-        calls::approve(coordinator, U256::from(terms.pool())),
-    );
+    let deposit = |owner: &Owner| {
+        let name = format!("deposit-{}", owner.address());
+        let data = calls::deposit(owner.address(), U256::from(STAKE));
+        intent(&name, members, data)
+    };
     let bind = |(owner, node): (&Owner, &NodeKey)| binding(domain, owner, node, now);
-    std::iter::once(approve)
-        .chain(keys.owners.iter().zip(&keys.nodes).map(bind))
-        .collect()
+    let deposits = keys.owners.iter().map(deposit);
+    let bindings = keys.owners.iter().zip(&keys.nodes).map(bind);
+    deposits.chain(bindings).collect()
+}
+
+/// The pool of all epochs, with the funder's leave to move it.
+async fn fund(
+    link: &Link,
+    keys: &DemoKeys,
+    terms: &RewardTerms,
+    token: Address,
+    rewards: Address,
+) -> Result<Intent, PrepareError> {
+    let addresses = Addresses {
+        token,
+        members: Address::ZERO,
+        rewards,
+        slasher: Address::ZERO,
+    };
+    let swarm = Swarm::new(link.client.clone(), addresses);
+    let key = NodeKey::from_secret(&keys.funder.to_bytes().0).map_err(|_| PrepareError::Key)?;
+    let amount = U256::from(terms.pool());
+    let leave = patiently(|| permit(&swarm, &key, keys.funder.address(), rewards, amount)).await?;
+    let leave = leave.ok_or(PrepareError::Key)?;
+    intent("fund", rewards, calls::fund_with_permit(amount, &leave))
 }
 
 /// Owner and node agree to belong together; the owner has bound nothing before.
@@ -309,6 +344,13 @@ fn binding(
     )
 }
 
+/// The contract that a transaction made.
+fn created(inclusion: &Inclusion) -> Result<Address, PrepareError> {
+    inclusion
+        .contract
+        .ok_or(PrepareError::NoContract(inclusion.tx))
+}
+
 /// The funder's writer, and what it has sent.
 struct Sender<'a> {
     funder: &'a Writer,
@@ -316,18 +358,17 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    /// Creates a contract and waits until that is final.
     async fn create(&mut self, name: &str, code: Bytes) -> Result<Address, PrepareError> {
-        let inclusion = self.created(name, code).await?;
-        inclusion
-            .contract
-            .ok_or(PrepareError::NoContract(inclusion.tx))
+        let ticket = self.submit_creation(name, code).await?;
+        created(&ticket.finalised().await?)
     }
 
-    async fn created(&mut self, name: &str, code: Bytes) -> Result<Inclusion, PrepareError> {
+    async fn submit_creation(&mut self, name: &str, code: Bytes) -> Result<Ticket, PrepareError> {
         let intent = Intent::create(IntentId::new(format!("demo/create/{name}"))?, code);
         let ticket = self.funder.submit(intent).await?;
         self.submitted.add(name, &ticket);
-        Ok(ticket.finalised().await?)
+        Ok(ticket)
     }
 
     /// Sends intents that need nothing of each other.

@@ -5,7 +5,7 @@
 //!      │ RewardSettlement      │ SettlementWorker
 //!      ├──── rounds ──────────▶│ connect ─▶ deploy (stake, bind) ─▶ PeerNodes
 //!      │◀─── updates ──────────┤              one swarm_settle::Node for each peer,
-//!      │◀─── report ───────────┘              attestations from each to all others
+//!      │◀─── report ───────────┘              votes, rounds and tables from each to all others
 //! ```
 //! The chain never stops the demo. Rounds that end before it answers wait in the channel; what
 //! cannot be settled in time is shown as pending, with the reason. The peers' rounds are the same
@@ -14,6 +14,7 @@
 //! [`RewardSettlement`] is the side of the demo's thread; all else happens on a thread of its own.
 
 mod accounting;
+mod decided;
 mod deploy;
 mod message;
 mod nodes;

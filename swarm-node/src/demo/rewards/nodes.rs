@@ -1,54 +1,96 @@
 //! The settling nodes of all peers, and the messages between them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
-use contracts::cursor::Cursor;
+use contracts::B256;
 use contracts::writer::Writer;
 use swarm_identity::{NodeKey, Signer};
+use swarm_round::RoundResult;
 use swarm_settle::chain::{ChainConfig, Endpoint, Link, patiently, public_url, trouble};
-use swarm_settle::node::{Node, NodeEvent, NodeMessage, NodeParts};
-use swarm_settle::{EpochNumber, EpochSchedule, Phase};
+use swarm_settle::node::{Node, NodeEvent, NodeMessage, NodeParts, NodeStatus};
+use swarm_settle::settlement::phase::{EpochStatus, Phase};
+use swarm_settle::settlement::records::RoundRecord;
+use swarm_settle::settlement::schedule::{EpochNumber, Schedule};
+use swarm_settle::settlement::settler::{Account, Policy};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::accounting::{PeerBalance, RewardReport, RewardTerms, SettledOn};
+use super::accounting::{PeerBalance, RewardReport, SettledOn};
+use super::decided::DecidedRounds;
 use super::deploy::{DemoKeys, Owner};
 use super::message::{SettlementCommand, SettlementUpdate};
-use super::run_folder::{DemoDeployment, PeerStores, RunError, SettlementPlan, Start};
+use super::run_folder::{DemoDeployment, PeerStores, RunError, SettlementPlan};
 
 /// How long the chain may take to tell the balances for the report. After that the report counts
 /// what the events that were read say.
 const BALANCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events that wait to be handled; nodes wait beyond that.
 const EVENTS: usize = 1024;
+/// Seconds that pass on an embedded chain between two looks, once the last round is over: turns and
+/// waiting times go by the chain's time. Not a multiple of a turn's length.
+const STEP_SECONDS: u64 = 3;
+/// Owners of a demo have no money but what they earn, and claim all of it.
+const POLICY: Policy = Policy {
+    claim_from: 1,
+    bonds: false,
+};
 
 /// Why the peers' nodes do not start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NodesError {
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("the closed epochs of a peer cannot be read: {0}")]
-    Closed(#[from] swarm_store::StoreError),
+    #[error("the rounds of a peer cannot be read: {0}")]
+    Rounds(#[from] swarm_store::StoreError),
     #[error(transparent)]
     Intents(#[from] contracts::writer::StoreError),
+    #[error("peer {0} has a key that is none; take another demo.seed")]
+    Key(usize),
+}
+
+/// A peer's node, seen from outside.
+struct PeerNode {
+    inbox: mpsc::Sender<NodeMessage>,
+    events: mpsc::Receiver<NodeEvent>,
+    /// The last that it said of each epoch: it forgets those that are over for good.
+    epochs: BTreeMap<EpochNumber, EpochStatus>,
+    account: Account,
+}
+
+impl PeerNode {
+    /// Epochs that are final, and paid for as far as this peer is concerned.
+    fn paid(&self) -> usize {
+        match self.account.taken >= self.account.earned {
+            true => self.count(|phase| phase == Phase::Settled),
+            false => 0,
+        }
+    }
+
+    fn count(&self, phase: impl Fn(Phase) -> bool) -> usize {
+        self.epochs.values().filter(|at| phase(at.phase)).count()
+    }
+
+    fn points(&self) -> u64 {
+        let points: u128 = self.epochs.values().map(|at| at.points).sum();
+        u64::try_from(points).unwrap_or(u64::MAX)
+    }
 }
 
 /// A node for each peer, each with its owner's writer.
 pub(super) struct PeerNodes {
     link: Link,
-    terms: RewardTerms,
-    schedule: EpochSchedule,
+    schedule: Schedule,
     pub(super) writers: Vec<Writer>,
-    /// Epochs that each node must bring to an end.
-    due: Vec<u64>,
-    nodes: Vec<mpsc::Sender<NodeMessage>>,
-    events: Vec<mpsc::Receiver<NodeEvent>>,
-    /// The last that each node said of each epoch: it forgets those that are over for good.
-    epochs: Vec<BTreeMap<EpochNumber, (Phase, u64)>>,
+    nodes: Vec<PeerNode>,
+    rounds: DecidedRounds,
     updates: std_mpsc::Sender<SettlementUpdate>,
     paid: usize,
+    /// Messages of [`tell_all`](Self::tell_all) that were sent.
+    told: usize,
+    /// Every node was told of the last round.
     closed: bool,
 }
 
@@ -61,20 +103,18 @@ impl PeerNodes {
     ) -> Result<Self, NodesError> {
         let count = plan.keys.nodes.len();
         let mut nodes = Self {
-            terms: plan.terms,
             schedule: deployment.contracts.schedule,
             link: deployment.link.clone(),
             writers: Vec::with_capacity(count),
-            due: Vec::with_capacity(count),
             nodes: Vec::with_capacity(count),
-            events: Vec::with_capacity(count),
-            epochs: vec![BTreeMap::new(); count],
+            rounds: DecidedRounds::new(count),
             updates,
             paid: 0,
+            told: 0,
             closed: false,
         };
         for (peer, (key, owner)) in plan.keys.nodes.iter().zip(&plan.keys.owners).enumerate() {
-            nodes.start(plan, deployment, peer, key, owner)?;
+            nodes.start(deployment, peer, key, owner)?;
         }
         Ok(nodes)
     }
@@ -82,7 +122,6 @@ impl PeerNodes {
     /// Starts the node of a peer.
     fn start(
         &mut self,
-        plan: &SettlementPlan,
         deployment: &DemoDeployment,
         peer: usize,
         key: &NodeKey,
@@ -93,14 +132,11 @@ impl PeerNodes {
             signed,
             store,
         } = PeerStores::open(deployment, owner, peer)?;
-        let due = match (&plan.start, &store) {
-            (Start::Resumed { .. }, Some(store)) => {
-                let scan = store.epochs.all()?;
-                // A damaged epoch is due, too, and so what is due is never done.
-                (scan.records.len() + scan.damaged.len()) as u64
+        if let Some(store) = &store {
+            for round in store.rounds()? {
+                self.rounds.keep(round);
             }
-            _ => self.terms.epochs(),
-        };
+        }
         let writer = Writer::start(
             self.link.client.clone(),
             owner.signer.clone(),
@@ -109,102 +145,157 @@ impl PeerNodes {
         )?;
         let parts = NodeParts {
             signer: Signer::new(key.clone(), signed),
-            members: plan.keys.nodes.iter().map(|node| node.peer()).collect(),
             schedule: self.schedule,
+            policy: POLICY,
             link: self.link.clone(),
             swarm: deployment.contracts.swarm.clone(),
-            cursor: Cursor::new(
-                deployment.contracts.swarm.addresses().coordinator,
-                deployment.contracts.block,
-            ),
+            first_block: deployment.contracts.block,
             writer: writer.clone(),
             store,
         };
-        let (outbox, heard) = mpsc::channel(EVENTS);
-        let (node, own, inbox) = Node::new(parts, outbox);
-        tokio::spawn(node.run(inbox));
-        self.nodes.push(own);
-        self.events.push(heard);
+        let (outbox, events) = mpsc::channel(EVENTS);
+        let (node, inbox, messages) = Node::new(parts, outbox).ok_or(NodesError::Key(peer + 1))?;
+        tokio::spawn(node.run(messages));
+        self.nodes.push(PeerNode {
+            inbox,
+            events,
+            epochs: BTreeMap::new(),
+            account: Account {
+                earned: 0,
+                taken: 0,
+            },
+        });
         self.writers.push(writer);
-        self.due.push(due);
         Ok(())
     }
 
     /// Hands on what the demo's thread said, as far as the nodes have room: this never waits
-    /// for a node, for a node may wait until its events are heard. After the last round, says so.
+    /// for a node, for a node may wait until its events are heard. After the last round, the epoch
+    /// is filled up with rounds in which nobody did anything.
     pub(super) fn deliver(&mut self, backlog: &mut VecDeque<SettlementCommand>, last: bool) {
         while let Some(SettlementCommand::RoundOver(peer, round, result)) = backlog.front() {
-            self.link
-                .advance_to(self.schedule.round_start(round.saturating_add(1)));
-            let message = NodeMessage::RoundOver(*round, result.clone());
-            if is_full(self.nodes[*peer].try_send(message)) {
+            self.link.advance_to(end_of_round(&self.schedule, *round));
+            if !self.round_over(*peer, *round, result.as_deref()) {
                 return;
             }
             backlog.pop_front();
         }
+        if self.closed {
+            self.link.pass(STEP_SECONDS);
+        }
         if last && !self.closed {
-            self.link.advance_to(
-                self.schedule
-                    .end(self.schedule.epoch_of(self.terms.rounds.saturating_sub(1))),
-            );
-            // To be told twice changes nothing.
-            self.closed = !self
-                .nodes
-                .iter()
-                .any(|node| is_full(node.try_send(NodeMessage::NoMoreRounds)));
+            let Some(round) = self.rounds.last() else {
+                self.closed = true;
+                return;
+            };
+            let epoch = self.schedule.epoch_of(round);
+            self.link.advance_to(self.schedule.end(epoch));
+            self.rounds.fill(self.schedule.rounds(epoch).end);
+            self.closed = self.tell_all();
         }
     }
 
-    /// Carries attestations from node to node, and everything else to the demo's thread.
+    /// Tells a peer's node of a round; false if it has no room.
+    fn round_over(&mut self, peer: usize, round: u64, result: Option<&RoundResult>) -> bool {
+        if let Some(result) = result {
+            // All members that agree have the same result, so its digest stands for the minutes.
+            let record = RoundRecord::new(round, result.digest, result);
+            if self.is_full(peer, NodeMessage::Decided(record.clone())) {
+                return false;
+            }
+            self.rounds.keep(record);
+        }
+        self.rounds.told(round);
+        true
+    }
+
+    /// Tells every node of every round, which changes nothing where it is known; false if one has
+    /// no room. It goes on where it was.
+    fn tell_all(&mut self) -> bool {
+        let peers = self.nodes.len();
+        let records: Vec<RoundRecord> =
+            self.rounds.all().skip(self.told / peers).cloned().collect();
+        for record in records {
+            for peer in self.told % peers..peers {
+                if self.is_full(peer, NodeMessage::Decided(record.clone())) {
+                    return false;
+                }
+                self.told += 1;
+            }
+        }
+        true
+    }
+
+    fn is_full(&self, peer: usize, message: NodeMessage) -> bool {
+        let sent = self.nodes[peer].inbox.try_send(message);
+        matches!(sent, Err(TrySendError::Full(_)))
+    }
+
+    /// Carries messages from node to node, and everything else to the demo's thread.
     pub(super) fn hear(&mut self) {
-        for peer in 0..self.events.len() {
-            while let Ok(event) = self.events[peer].try_recv() {
+        for peer in 0..self.nodes.len() {
+            while let Ok(event) = self.nodes[peer].events.try_recv() {
                 self.pass_on(peer, event);
             }
         }
-        let paid = self.count(|phase| phase == Phase::Paid);
+        let paid = self.nodes.iter().map(PeerNode::paid).sum();
         if self.closed {
-            let due = self.count(|phase| !matches!(phase, Phase::Empty | Phase::Unrewarded));
+            let due = self.nodes.iter().map(|node| node.epochs.len()).sum();
             (self.paid + 1..=paid)
                 .for_each(|paid| drop(self.updates.send(SettlementUpdate::Paid(paid, due))));
-            self.paid = paid;
+            // An outcome that is final adds to what is due before it is paid.
+            self.paid = self.paid.max(paid);
         }
     }
 
     fn pass_on(&mut self, peer: usize, event: NodeEvent) {
         match event {
             NodeEvent::Publish(attestation) => {
-                let others = self
-                    .nodes
-                    .iter()
-                    .enumerate()
-                    .filter(|(other, _)| *other != peer);
-                for (_, node) in others {
-                    // As on any network a message may get lost; members repeat themselves.
-                    let _ = node.try_send(NodeMessage::Attestation(attestation.clone()));
+                self.tell_others(peer, &NodeMessage::Attestation(attestation));
+            }
+            NodeEvent::FetchRounds(wanted) => self.serve_rounds(peer, wanted),
+            NodeEvent::FetchTable(root) => self.ask_for_table(peer, root),
+            NodeEvent::Table { asker, bytes } => {
+                if let Some(node) = self.nodes.get(asker as usize) {
+                    let _ = node.inbox.try_send(NodeMessage::Table(bytes));
                 }
             }
             NodeEvent::Warning(text) => {
-                let _ = self.updates.send(SettlementUpdate::Warning(format!(
-                    "peer {}: {text}",
-                    peer + 1
-                )));
+                let text = format!("peer {}: {text}", peer + 1);
+                let _ = self.updates.send(SettlementUpdate::Warning(text));
             }
-            NodeEvent::Epochs(epochs) => {
-                let phases = epochs
-                    .into_iter()
-                    .map(|(epoch, phase, points)| (epoch, (phase, points)));
-                self.epochs[peer].extend(phases);
+            NodeEvent::Status(NodeStatus { epochs, account }) => {
+                let node = &mut self.nodes[peer];
+                let epochs = epochs.into_iter().map(|at| (at.epoch, at));
+                node.epochs.extend(epochs);
+                node.account = account;
             }
         }
     }
 
-    fn count(&self, phase: impl Fn(Phase) -> bool) -> usize {
-        self.epochs
-            .iter()
-            .flat_map(BTreeMap::values)
-            .filter(|(at, _)| phase(*at))
-            .count()
+    /// As on any network a message may get lost; members repeat themselves.
+    fn tell_others(&self, peer: usize, message: &NodeMessage) {
+        for (other, node) in self.nodes.iter().enumerate() {
+            if other != peer {
+                let _ = node.inbox.try_send(message.clone());
+            }
+        }
+    }
+
+    fn serve_rounds(&self, peer: usize, wanted: Vec<RangeInclusive<u64>>) {
+        for record in wanted
+            .into_iter()
+            .flat_map(|range| self.rounds.range(range))
+        {
+            let _ = self.nodes[peer]
+                .inbox
+                .try_send(NodeMessage::Decided(record.clone()));
+        }
+    }
+
+    fn ask_for_table(&self, peer: usize, root: B256) {
+        let asker = peer as u64;
+        self.tell_others(peer, &NodeMessage::TableWanted { root, asker });
     }
 
     /// True if the nodes have heard of every round, so that what they need later is on disk.
@@ -213,22 +304,31 @@ impl PeerNodes {
             && self
                 .nodes
                 .iter()
-                .all(|node| node.capacity() == node.max_capacity())
+                .all(|node| node.inbox.capacity() == node.inbox.max_capacity())
     }
 
-    /// True if every epoch of every node has come to its end, and no transaction is under way.
+    /// True if every epoch of every node has come to its end and is paid, and no transaction is
+    /// under way.
     pub(super) fn is_done(&self) -> bool {
-        let all = self.closed
-            && self
-                .epochs
-                .iter()
-                .zip(&self.due)
-                .all(|(epochs, due)| epochs.len() as u64 >= *due);
         let idle = self
             .writers
             .iter()
             .all(|writer| writer.status().live() == 0);
-        all && idle && self.count(|phase| !phase.is_final()) == 0
+        self.closed && idle && self.nodes.iter().all(|node| self.is_done_at(node))
+    }
+
+    fn is_done_at(&self, node: &PeerNode) -> bool {
+        let due = self
+            .rounds
+            .last()
+            .map(|round| self.schedule.epoch_of(round));
+        let over = due.is_none_or(|last| {
+            (0..=last).all(|epoch| {
+                let at = node.epochs.get(&epoch);
+                at.is_some_and(|at| is_over(at.phase))
+            })
+        });
+        over && node.account.taken >= node.account.earned
     }
 
     pub(super) async fn report(
@@ -238,8 +338,7 @@ impl PeerNodes {
     ) -> RewardReport {
         let swarm = &deployment.contracts.swarm;
         let mut accounts = Vec::new();
-        for (epochs, owner) in self.epochs.iter().zip(&plan.keys.owners) {
-            let points = epochs.values().map(|(_, points)| points).sum();
+        for (node, owner) in self.nodes.iter().zip(&plan.keys.owners) {
             let asked = tokio::time::timeout(
                 BALANCE_TIMEOUT,
                 patiently(|| swarm.tokens_of(owner.address())),
@@ -248,77 +347,73 @@ impl PeerNodes {
             let claimed = asked
                 .ok()
                 .and_then(Result::ok)
-                .map_or_else(|| paid_units(epochs), |units| units.saturating_to());
-            accounts.push(PeerBalance { points, claimed });
+                .map_or(node.account.taken, |units| units.saturating_to());
+            accounts.push(PeerBalance {
+                points: node.points(),
+                claimed,
+            });
         }
-        let accepted = |phase: Phase| {
-            !matches!(
-                phase,
-                Phase::Open | Phase::Voting | Phase::Failed | Phase::Lapsed
-            )
+        let epochs = match self.nodes.first() {
+            Some(node) => [node.count(is_over), node.epochs.len()],
+            None => [0, 0],
         };
-        let first: Vec<Phase> = self
-            .epochs
-            .first()
-            .into_iter()
-            .flat_map(|epochs| epochs.values())
-            .map(|at| at.0)
-            .collect();
-        let epochs = [
-            first.iter().filter(|phase| accepted(**phase)).count(),
-            first.len(),
-        ];
         let trouble = self
             .writers
             .iter()
             .find_map(trouble)
             .or_else(|| self.odd_phase());
-        let place = Some(place(&plan.chain, deployment, &plan.keys));
-        let needs_url = public_url(&plan.chain).is_none();
         RewardReport {
-            place,
+            place: Some(place(&plan.chain, deployment, &plan.keys)),
             accounts,
             epochs,
             trouble,
             folder: deployment.folder.clone(),
-            needs_url,
+            needs_url: public_url(&plan.chain).is_none(),
         }
     }
 
     /// Why an epoch is not paid, if not for the chain.
     fn odd_phase(&self) -> Option<String> {
-        let odd = |phase: Phase| match phase {
-            Phase::Contradicted => Some("the chain accepted other scores than this swarm computed"),
-            Phase::Expired => Some("the time to claim is over"),
-            Phase::Failed => Some("its points make no score table; a warning says why"),
-            Phase::Lapsed => Some("the scores were not accepted in time, and no more are taken"),
-            Phase::Unbound => Some("a node key is bound to no account"),
-            Phase::Voting => Some("the scores are not accepted yet"),
-            Phase::Claiming => Some("the claims are not paid yet"),
-            _ => None,
+        let statuses = self.nodes.iter().flat_map(|node| node.epochs.values());
+        let mut odd = statuses.filter_map(|at| Some((at.epoch, odd(at.phase)?)));
+        let unpaid = || {
+            let owing = |node: &PeerNode| node.account.taken < node.account.earned;
+            let any = self.nodes.iter().any(owing);
+            any.then(|| "the claims are not paid yet".to_owned())
         };
-        let mut phases = self
-            .epochs
-            .iter()
-            .flatten()
-            .map(|(epoch, (phase, _))| (epoch, odd(*phase)));
-        phases.find_map(|(epoch, odd)| Some(format!("epoch {epoch}: {}", odd?)))
+        odd.next()
+            .map(|(epoch, odd)| format!("epoch {epoch}: {odd}"))
+            .or_else(unpaid)
     }
 }
 
-/// True if a message found no room.
-fn is_full(sent: Result<(), TrySendError<NodeMessage>>) -> bool {
-    matches!(sent, Err(TrySendError::Full(_)))
+/// The first second after a round.
+fn end_of_round(schedule: &Schedule, round: u64) -> u64 {
+    let rounds = round.saturating_add(1);
+    rounds
+        .saturating_mul(schedule.round_seconds)
+        .saturating_add(schedule.genesis)
 }
 
-/// What the chain had paid when it was last seen.
-fn paid_units(epochs: &BTreeMap<EpochNumber, (Phase, u64)>) -> u128 {
-    let paid = epochs.values().filter(|(phase, _)| *phase == Phase::Paid);
-    PeerBalance {
-        points: paid.map(|(_, points)| points).sum(),
-        claimed: 0,
+/// True if nothing of an epoch is to be waited for.
+fn is_over(phase: Phase) -> bool {
+    phase.is_final() || phase == Phase::Empty
+}
+
+fn odd(phase: Phase) -> Option<&'static str> {
+    match phase {
+        Phase::Contradicted => {
+            Some("the chain holds another outcome final than this swarm computed")
+        }
+        Phase::Open | Phase::Incomplete => Some("rounds of it are missing"),
+        Phase::Waiting => Some("what its outcome depends on is not read from the chain yet"),
+        Phase::Unfunded => Some("the pool is too small for its points"),
+        Phase::Voting => Some("its outcome is not final yet"),
+        Phase::Pending => Some("its outcome is proposed, and may still be objected to"),
+        Phase::Disputed => Some("its outcome is before the court"),
+        Phase::Deferred => Some("no outcome was final in time; its points go with the next epoch"),
+        Phase::Empty | Phase::Settled => None,
     }
-    .earned()
 }
 
 fn place(chain: &ChainConfig, deployment: &DemoDeployment, keys: &DemoKeys) -> SettledOn {
@@ -334,8 +429,9 @@ fn place(chain: &ChainConfig, deployment: &DemoDeployment, keys: &DemoKeys) -> S
         endpoint,
         id: link.client.chain_id(),
         token: addresses.token.to_string(),
-        stake: addresses.stake.to_string(),
-        coordinator: addresses.coordinator.to_string(),
+        members: addresses.members.to_string(),
+        rewards: addresses.rewards.to_string(),
+        slasher: addresses.slasher.to_string(),
         owners: keys
             .owners
             .iter()

@@ -2,9 +2,9 @@
 //! process has ended.
 //!
 //! ```text
-//! runs/demo/0x…/           named after the coordinator
+//! runs/demo/0x…/           named after SwarmRewards
 //!   run.toml               the chain, the contracts, the seed of the keys; no secrets
-//!   peer-1/node.redb       what the peer signed, its transactions, its closed epochs
+//!   peer-1/node.redb       what the peer signed, its transactions, its rounds
 //! ```
 //! On a dev chain the folder is named after the chain's first block, too: a chain that is made anew
 //! gives the old addresses again, and what was signed for the old contracts would bind the new
@@ -13,6 +13,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use contracts::deploy::VERSION;
 use contracts::swarm::{Addresses, Swarm};
 use contracts::writer::{IntentStore, MemoryStore};
 use contracts::{Address, B256};
@@ -20,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use swarm_files::text_file;
 use swarm_files::whole::{Access, Reserved, require_writable};
 use swarm_identity::{MemoryTable, SignOnce};
-use swarm_settle::SettleStore;
 use swarm_settle::chain::{ChainConfig, DEV_CHAINS, Link, StoredIntents};
+use swarm_settle::node::store::SettleStore;
 use swarm_store::{Chain, FILE_NAME, OpenError, Store};
 use thiserror::Error;
 
@@ -70,6 +71,8 @@ pub enum RunError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunFile {
+    /// Version of the contracts.
+    pub version: i64,
     /// URL of the chain's RPC server; absent where it may carry a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -91,11 +94,13 @@ pub struct RunFile {
     pub genesis: u64,
     /// The token.
     pub token: Address,
-    /// `SwarmStake`.
-    pub stake: Address,
-    /// `SwarmCoordinator`.
-    pub coordinator: Address,
-    /// The first block of its events.
+    /// `SwarmMembers`.
+    pub members: Address,
+    /// `SwarmRewards`.
+    pub rewards: Address,
+    /// `SwarmSlasher`.
+    pub slasher: Address,
+    /// The first block of their events.
     pub block: u64,
     /// The account that paid; the owners' accounts derive from its key.
     pub funder: Address,
@@ -106,6 +111,7 @@ impl RunFile {
     pub(super) fn new(origin: &RunOrigin, terms: &RewardTerms, contracts: &SwarmContracts) -> Self {
         let addresses = contracts.swarm.addresses();
         Self {
+            version: VERSION,
             endpoint: origin.endpoint.clone(),
             chain: contracts.swarm.client().chain_id(),
             first_block: origin.first_block,
@@ -116,8 +122,9 @@ impl RunFile {
             round_seconds: terms.round_seconds,
             genesis: contracts.schedule.genesis,
             token: addresses.token,
-            stake: addresses.stake,
-            coordinator: addresses.coordinator,
+            members: addresses.members,
+            rewards: addresses.rewards,
+            slasher: addresses.slasher,
             block: contracts.block,
             funder: origin.funder,
         }
@@ -127,16 +134,18 @@ impl RunFile {
     pub(super) fn contracts(&self, link: &Link) -> SwarmContracts {
         let Self {
             token,
-            stake,
-            coordinator,
+            members,
+            rewards,
+            slasher,
             ..
         } = *self;
         let swarm = Swarm::new(
             link.client.clone(),
             Addresses {
                 token,
-                stake,
-                coordinator,
+                members,
+                rewards,
+                slasher,
             },
         );
         SwarmContracts {
@@ -174,7 +183,15 @@ impl RunFile {
         };
         let text =
             text_file::read(&path, MAX_BYTES).map_err(|error| malformed(error.to_string()))?;
-        toml::from_str(&text).map_err(|error| malformed(error.to_string()))
+        let file: toml::Table =
+            toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        if file.get("version").and_then(toml::Value::as_integer) != Some(VERSION) {
+            return Err(malformed(format!(
+                "its contracts are not of version {VERSION}, the only one that this program settles"
+            )));
+        }
+        file.try_into()
+            .map_err(|error: toml::de::Error| malformed(error.to_string()))
     }
 
     /// Makes a run's folder below `runs`; a folder that exists belongs to the same contracts.
@@ -184,9 +201,9 @@ impl RunFile {
         let folder = if DEV_CHAINS.contains(&self.chain) {
             let [a, b, c, d, ..] = self.first_block.0;
             let block = u32::from_be_bytes([a, b, c, d]);
-            runs.join(format!("{}-{block:08x}", self.coordinator))
+            runs.join(format!("{}-{block:08x}", self.rewards))
         } else {
-            runs.join(self.coordinator.to_string())
+            runs.join(self.rewards.to_string())
         };
         let path = folder.join(RUN_FILE);
         let text = self.to_text()?;
@@ -289,14 +306,11 @@ impl PeerStores {
             id: deployment.link.client.chain_id(),
             genesis: deployment.first_block.0,
         };
-        let contract = deployment.contracts.swarm.addresses().coordinator.into();
+        let contract = deployment.contracts.swarm.addresses().rewards.into();
         Ok(Self {
             intents: Arc::new(StoredIntents::new(&store, chain, owner.address().into())),
             signed: Arc::new(store.sign_once()),
-            store: Some(SettleStore {
-                epochs: store.epochs(chain, contract),
-                position: store.cursors(chain, contract),
-            }),
+            store: Some(SettleStore::new(&store, chain, contract)),
         })
     }
 }
@@ -310,6 +324,7 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         let address = Address::repeat_byte(7);
         let run = RunFile {
+            version: VERSION,
             endpoint: Some("http://127.0.0.1:8545".into()),
             chain: 31_338,
             first_block: B256::ZERO,
@@ -320,8 +335,9 @@ mod tests {
             round_seconds: 1,
             genesis: 1_800_000_000,
             token: address,
-            stake: address,
-            coordinator: address,
+            members: address,
+            rewards: address,
+            slasher: address,
             block: 3,
             funder: address,
         };

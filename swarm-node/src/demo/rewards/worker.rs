@@ -152,7 +152,7 @@ impl SettlementWorker {
                 Err(WorkerError::OtherChain(link.client.endpoint().to_owned()))
             }
             Start::Resumed { run, folder } => {
-                link.client.require_code(run.coordinator).await?;
+                link.client.require_code(run.rewards).await?;
                 Ok(DemoDeployment {
                     contracts: run.contracts(&link),
                     link,

@@ -26,7 +26,7 @@ pub struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    /// The call of `SwarmCoordinator.bind`, signed by both; `None` if a key cannot sign, which has
+    /// The call of `SwarmMembers.bind`, signed by both; `None` if a key cannot sign, which has
     /// negligible probability.
     pub fn call(&self) -> Option<Bytes> {
         let (peer, expiry) = (

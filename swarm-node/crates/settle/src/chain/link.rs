@@ -148,6 +148,13 @@ impl Link {
         self.dev.is_none().then(wall_clock)
     }
 
+    /// Lets time pass on an embedded chain; other chains have their own.
+    pub fn pass(&self, seconds: u64) {
+        if let Some(dev) = &self.dev {
+            self.advance_to(dev.now().saturating_add(seconds));
+        }
+    }
+
     /// Moves the time of an embedded chain on; other chains have their own.
     pub fn advance_to(&self, time: u64) {
         if let Some(dev) = &self.dev {

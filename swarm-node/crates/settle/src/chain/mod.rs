@@ -12,6 +12,7 @@ mod config;
 mod endpoint;
 mod intents;
 mod link;
+mod permit;
 
 pub use account::{account_writer, signer, trouble};
 pub use binding::Binding;
@@ -22,3 +23,4 @@ pub use endpoint::{
 };
 pub use intents::StoredIntents;
 pub use link::{Link, LinkError, patiently, wall_clock};
+pub use permit::permit;

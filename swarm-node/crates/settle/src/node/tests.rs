@@ -1,27 +1,24 @@
 //! The shell against a server that lies, and the size of what it keeps.
 
-use std::sync::Arc;
-
+use contracts::B256;
 use contracts::swarm::Addresses;
 use contracts::writer::MemoryStore;
 use swarm_identity::NodeKey;
 use swarm_store::{Chain, SignOnceTable, Store};
 
 use super::*;
-use crate::chain::ChainConfig;
-use crate::chain::signer;
-use crate::points::EpochPoints;
-use crate::records::EpochRecord;
-use crate::table::Table;
-use crate::testing::{key, result, result_of};
+use crate::chain::{ChainConfig, signer};
+use crate::settlement::records::RoundRecord;
 
 const CONTRACT: Address = Address::repeat_byte(7);
-const SCHEDULE: EpochSchedule = EpochSchedule {
+const OWNER: Address = Address::repeat_byte(8);
+const SCHEDULE: Schedule = Schedule {
     genesis: 1_000,
     round_seconds: 60,
     rounds_per_epoch: 10,
-    exit_delay: 7_200,
-    claim_window: 7_200,
+    proposal_window: 7_200,
+    objection_window: 7_200,
+    court_window: 7_200,
 };
 
 /// A node with this store, whose server's chain begins with a block of this time.
@@ -51,24 +48,25 @@ async fn node(
     };
     let addresses = Addresses {
         token: CONTRACT,
-        stake: CONTRACT,
-        coordinator: CONTRACT,
+        members: CONTRACT,
+        rewards: CONTRACT,
+        slasher: CONTRACT,
     };
     let parts = NodeParts {
-        signer: Signer::new(key(0).clone(), store.sign_once()),
-        members: vec![key(0).peer()],
+        signer: Signer::new(member_key(1), store.sign_once()),
         schedule: SCHEDULE,
+        policy: Policy {
+            claim_from: 1,
+            bonds: false,
+        },
         swarm: Swarm::new(client, addresses),
-        cursor: Cursor::new(CONTRACT, 0),
+        first_block: 0,
         writer: writer.unwrap(),
         link,
-        store: Some(SettleStore {
-            epochs: store.epochs(id, CONTRACT.into()),
-            position: store.cursors(id, CONTRACT.into()),
-        }),
+        store: Some(SettleStore::new(store, id, CONTRACT.into())),
     };
     let (outbox, heard) = mpsc::channel(1_024);
-    let (node, _, _) = Node::new(parts, outbox);
+    let (node, _, _) = Node::new(parts, outbox).unwrap();
     (node, heard)
 }
 
@@ -78,58 +76,36 @@ fn temporary() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-fn statement(points: swarm_round::reward::Points) -> Statement {
-    let mut epoch = EpochPoints::default();
-    epoch.add(&result(0, &[points, 1]));
-    Table::new(0, key(0).peer(), &epoch)
-        .unwrap()
-        .unwrap()
-        .statement()
-        .clone()
+fn outcome(points: u128) -> Outcome {
+    Outcome {
+        points,
+        ..Outcome::default()
+    }
 }
 
 #[tokio::test]
 async fn a_server_that_changes_its_first_block_gets_no_second_signature() {
     let (_folder, store) = temporary();
-    let (mut before, _) = node(&store, 1_000).await;
-    let first = before
-        .parts
-        .link
-        .client
-        .block(0)
-        .await
-        .unwrap()
-        .unwrap()
-        .hash;
+    let (mut before, _heard) = node(&store, 1_000).await;
+    let first = before.parts.link.client.block(0).await.unwrap().unwrap();
     assert!(matches!(
-        before.sign(&statement(5)).await,
-        Some(Input::Signed(0, _))
+        before.sign(outcome(5), OWNER).await,
+        Some(Input::Signed(_))
     ));
     drop(before);
     let (mut after, mut heard) = node(&store, 2_000).await;
-    assert_ne!(
-        after
-            .parts
-            .link
-            .client
-            .block(0)
-            .await
-            .unwrap()
-            .unwrap()
-            .hash,
-        first,
-        "another first block"
-    );
-    assert!(after.sign(&statement(6)).await.is_none());
+    let other = after.parts.link.client.block(0).await.unwrap().unwrap();
+    assert_ne!(other.hash, first.hash, "another first block");
+    assert!(after.sign(outcome(6), OWNER).await.is_none());
     let Some(NodeEvent::Warning(text)) = heard.recv().await else {
         panic!("no warning")
     };
     assert!(
-        text.contains("epoch 0 is not signed") && text.contains("is committed"),
+        text.contains("epochs 0-0 are not signed") && text.contains("is committed"),
         "{text}"
     );
     assert!(
-        matches!(after.sign(&statement(5)).await, Some(Input::Signed(0, _))),
+        matches!(after.sign(outcome(5), OWNER).await, Some(Input::Signed(_))),
         "the same again is no harm"
     );
 }
@@ -142,15 +118,8 @@ async fn a_restart_goes_on_at_the_position_that_was_written() {
     let (mut before, _heard) = node(&store, 1_000).await;
     before.parts.link.advance_to(5_000);
     before.look().await;
-    let written = before
-        .parts
-        .store
-        .as_ref()
-        .unwrap()
-        .position
-        .get()
-        .unwrap()
-        .unwrap();
+    let kept = before.parts.store.as_ref().unwrap().restore();
+    let written = kept.position.unwrap();
     assert_eq!(
         (written.latest, written.cursor.next_block()),
         (before.clock.latest(), 1)
@@ -162,61 +131,96 @@ async fn a_restart_goes_on_at_the_position_that_was_written() {
     after.restore().await;
     after.look().await;
     assert_eq!(
-        (after.clock.latest(), after.parts.cursor.next_block()),
+        (after.clock.latest(), after.cursor.next_block()),
         (written.latest, 1)
     );
     assert!(after.now().chain < written.latest);
 }
 
-/// Sizes of a store at the largest swarm that is measured, 800 members, over 100 epochs.
+/// What is kept comes back as it was; what is forgotten does not.
+#[tokio::test]
+async fn rounds_votes_and_tables_survive_a_restart() {
+    let (_folder, store) = temporary();
+    let (mut node, _heard) = node(&store, 1_000).await;
+    let table = EarningsTable::default().after([(OWNER, 3)], 10).unwrap();
+    let round = |round| RoundRecord::of_points(round, [9; 32], [(member_key(1).peer(), 5)]);
+    for epoch in 0..3 {
+        for number in SCHEDULE.rounds(epoch) {
+            node.output(Output::SaveRound(round(number))).await;
+        }
+        let outcome = Outcome {
+            since: epoch,
+            epoch,
+            ..outcome(5)
+        };
+        let vote = node.sign(outcome, OWNER).await;
+        let Some(Input::Signed(vote)) = vote else {
+            panic!("not signed")
+        };
+        node.output(Output::SaveVotes(vec![vote, vote])).await;
+        node.output(Output::SaveTable(epoch, Arc::new(table.clone())))
+            .await;
+    }
+    node.output(Output::ForgetBefore(2)).await;
+    let kept = node.parts.store.as_ref().unwrap().restore();
+    assert_eq!(kept.damaged, Vec::<String>::new());
+    let rounds: Vec<RoundRecord> = SCHEDULE.rounds(2).map(round).collect();
+    assert_eq!(kept.rounds, rounds);
+    assert_eq!(kept.votes.len(), 1);
+    let epochs: Vec<_> = kept.tables.iter().map(|(epoch, _)| *epoch).collect();
+    assert_eq!(
+        epochs,
+        [1, 2],
+        "the one before stays: the next builds on it"
+    );
+    assert!(kept.tables.iter().all(|(_, kept)| **kept == table));
+    let old = node.sign(outcome(6), OWNER).await;
+    assert!(old.is_none(), "epoch 0 is over");
+}
+
+/// Sizes of a store at the largest swarm that is measured, 800 members, over 40 epochs.
 #[tokio::test]
 async fn a_store_stays_small() {
     const MEMBERS: u16 = 800;
-    const EPOCHS: u64 = 100;
+    const EPOCHS: u64 = 40;
     /// Epochs that come after these, each in the place of one that is forgotten.
-    const MORE: u64 = 20;
-    /// Bytes of a vote: key, signature, and what the file adds.
+    const MORE: u64 = 8;
+    /// Bytes of a vote, with what the file adds.
     const VOTE_BYTES: u64 = 512;
-    /// Bytes of a member in an epoch's table, with what the file adds.
-    const ENTRY_BYTES: u64 = 128;
+    /// Bytes of a member in a round or a table, with what the file adds.
+    const ENTRY_BYTES: u64 = 96;
     /// Bytes of a file without records.
     const EMPTY_BYTES: u64 = 4 << 20;
 
     let (_folder, store) = temporary();
     let (mut node, _heard) = node(&store, 1_000).await;
     let size = || std::fs::metadata(store.path()).unwrap().len();
-    let keys: Vec<NodeKey> = (1..=MEMBERS).map(member_key).collect();
-    let result = result_of(0, &keys, &vec![5; keys.len()]);
-    let mut points = EpochPoints::default();
-    points.add(&result);
-    let votes: Vec<_> = keys.iter().map(|key| (key.peer(), [1; 65])).collect();
+    let peers: Vec<_> = (1..=MEMBERS).map(|n| member_key(n).peer()).collect();
+    let owner = |number: u16| Address::left_padding_from(&number.to_be_bytes());
+    let points = (1..=MEMBERS).map(|number| (owner(number), 5));
+    let table = Arc::new(EarningsTable::default().after(points, 1).unwrap());
     let mut largest = 0;
     for epoch in 0..EPOCHS + MORE {
-        let digest = [epoch as u8; 32];
-        node.parts
-            .signer
-            .sign_recoverable(&node.place(epoch), &digest)
-            .unwrap();
-        node.output(Output::Save(EpochRecord::new(epoch, &points)))
-            .await;
-        // As they come from the network: some alone, most together.
-        let (alone, together) = votes.split_at(if epoch == 0 { votes.len() } else { 4 });
-        for vote in alone {
-            node.output(Output::SaveVotes(epoch, vec![*vote])).await;
+        for round in SCHEDULE.rounds(epoch) {
+            let points = peers.iter().map(|peer| (*peer, 5));
+            let record = RoundRecord::of_points(round, [1; 32], points);
+            node.output(Output::SaveRound(record)).await;
         }
-        node.output(Output::SaveVotes(epoch, together.to_vec()))
-            .await;
-        assert_eq!(
-            node.parts
-                .store
-                .as_ref()
-                .unwrap()
-                .epochs
-                .votes(epoch)
-                .unwrap()
-                .len(),
-            votes.len()
-        );
+        let outcome = Outcome {
+            since: epoch,
+            epoch,
+            root: B256::repeat_byte(1),
+            ..outcome(5)
+        };
+        let votes = (1..=MEMBERS).map(|number| Attestation {
+            outcome,
+            vote: Vote {
+                owner: owner(number),
+                signature: [1; 64],
+            },
+        });
+        node.output(Output::SaveVotes(votes.collect())).await;
+        node.output(Output::SaveTable(epoch, table.clone())).await;
         largest = largest.max(size());
         // When all have been kept, an epoch goes for each that comes.
         if let Some(over) = epoch.checked_sub(EPOCHS - 1) {
@@ -224,21 +228,10 @@ async fn a_store_stays_small() {
         }
     }
     let kept = EPOCHS + 1;
-    let bound = EMPTY_BYTES + kept * votes.len() as u64 * (VOTE_BYTES + ENTRY_BYTES);
-    println!(
-        "{MEMBERS} members, {kept} epochs kept of {}: {largest} bytes of at most {bound}",
-        EPOCHS + MORE
-    );
+    let entries = SCHEDULE.rounds_per_epoch + 1;
+    let bound = EMPTY_BYTES + kept * u64::from(MEMBERS) * (VOTE_BYTES + entries * ENTRY_BYTES);
+    println!("{MEMBERS} members, {kept} epochs kept: {largest} bytes of at most {bound}");
     assert!(largest <= bound);
-    let store = node.parts.store.as_ref().unwrap();
-    assert_eq!(store.epochs.all().unwrap().records.len() as u64, EPOCHS);
-    let old = node
-        .parts
-        .signer
-        .sign_recoverable(&node.place(0), &[0; 32])
-        .unwrap_err()
-        .to_string();
-    assert!(old.contains("rounds below 20 are over"), "{old}");
 }
 
 fn member_key(member: u16) -> NodeKey {

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+
+import {Claim} from "../src/Earnings.sol";
+import {Outcome} from "../src/Outcome.sol";
+import {SwarmMembers} from "../src/SwarmMembers.sol";
+import {SwarmRewards} from "../src/SwarmRewards.sol";
+import {SwarmSlasher} from "../src/SwarmSlasher.sol";
+import {TestToken} from "../src/dev/TestToken.sol";
+import {Epoch, Points, Units} from "../src/types.sol";
+import {Settlement} from "./fixtures/Settlement.sol";
+
+/// @title Gas of what a swarm does every epoch and in a dispute, as its senders pay it: intrinsic gas and calldata included.
+/// @dev   256 owners with a node and a seat each; a table of 100,000 leaves. Figures go to `snapshots/Settlement.json`.
+/// forge-config: default.isolate = true
+contract SettlementGasTest is Settlement {
+    string private constant GROUP = "Settlement";
+    uint256 private constant COUNT = 256;
+
+    /// @dev Levels of a tree over 100,000 leaves.
+    uint256 private constant DEPTH = 17;
+
+    /// @dev What the latest creation cost.
+    uint256 private _creationGas;
+
+    function setUp() public {
+        _start();
+        _joinMany(COUNT, 300);
+        _fund(1_000_000);
+        vm.warp(GENESIS);
+        // The first outcome of all fills slots that are never empty again.
+        _settle(0);
+        _toEnd(1);
+    }
+
+    function test_deposit() public {
+        token.mint(STRANGER, 10);
+        vm.startPrank(STRANGER);
+        token.approve(address(stake), 10);
+        stake.deposit(STRANGER, 10);
+        vm.snapshotGasLastCall(GROUP, "deposit, first of an owner");
+    }
+
+    function test_bind() public {
+        Member memory m = _newMember(9_999);
+        _deposit(m.owner, 10);
+        _bind(m);
+        vm.snapshotGasLastCall(GROUP, "bind, first of an owner");
+    }
+
+    function test_unopposedEpoch() public {
+        Outcome memory o = _honest(1);
+        _propose(o);
+        uint256 sum = vm.snapshotGasLastCall(GROUP, "propose");
+        pass(OBJECTION_WINDOW + 1);
+        rewards.finalise(o);
+        sum += vm.snapshotGasLastCall(GROUP, "finalise");
+        vm.snapshotValue(GROUP, "propose + finalise", sum);
+        vm.assertLe(sum, 220_000);
+    }
+
+    /// The very first outcome, where every slot is new.
+    function test_firstEpochOfAll() public {
+        _deploy(IERC20(address(token)));
+        vm.warp(GENESIS - 1_000);
+        _join(1_000, 300);
+        _fund(1_000_000);
+        _toEnd(0);
+        Outcome memory o =
+            Outcome(Epoch.wrap(0), Epoch.wrap(0), keccak256("root"), Points.wrap(210), keccak256("rounds"));
+        _propose(o);
+        uint256 sum = vm.snapshotGasLastCall(GROUP, "propose, first of all");
+        pass(OBJECTION_WINDOW + 1);
+        rewards.finalise(o);
+        sum += vm.snapshotGasLastCall(GROUP, "finalise, first of all");
+        vm.assertLe(sum, 300_000);
+    }
+
+    /// 171 of 256 seats, one each: the dearest court there is.
+    function test_dispute() public {
+        Outcome memory wrong = _false(1);
+        Outcome memory right = _honest(1);
+        _propose(wrong);
+        _object(wrong);
+        uint256 sum = vm.snapshotGasLastCall(GROUP, "object");
+        _draw();
+        sum += vm.snapshotGasLastCall(GROUP, "draw");
+        _judge(right, _votes(right, 0, COUNT));
+        sum += vm.snapshotGasLastCall(GROUP, "judge, 256 votes");
+        _assertFinal(1, right.root);
+        vm.snapshotValue(GROUP, "object + draw + court of 256 seats", sum);
+        vm.assertLe(sum, 2_600_000);
+    }
+
+    /// The same in calls of 64 votes.
+    function test_disputeInFourCalls() public {
+        Outcome memory wrong = _false(1);
+        Outcome memory right = _honest(1);
+        _toCourt(wrong);
+        uint256 sum = 0;
+        for (uint256 i = 0; i < 4 && rewards.phase() == SwarmRewards.Phase.Court; ++i) {
+            _judge(right, _votes(right, 64 * i, 64 * (i + 1)));
+            sum += vm.snapshotGasLastCall(GROUP, "judge, last 64 votes");
+        }
+        _assertFinal(1, right.root);
+        vm.snapshotValue(GROUP, "judge in calls of 64 votes, sum", sum);
+        vm.assertLe(sum, 2_400_000);
+    }
+
+    function test_refuse() public {
+        Outcome memory wrong = _false(1);
+        _toCourt(wrong);
+        pass(2 * COURT_WINDOW + 1);
+        rewards.refuse();
+        vm.snapshotGasLastCall(GROUP, "refuse");
+    }
+
+    function test_fastPathOf172() public {
+        Outcome memory o = _honest(1);
+        rewards.finaliseFast(o, _votes(o, 0, 172));
+        vm.snapshotGasLastCall(GROUP, "finaliseFast, 172 votes");
+    }
+
+    function test_fastPathOfOneLargeOwner() public {
+        _deposit(members[0].owner, 1_000_000);
+        _toEnd(2);
+        Outcome memory o = _honest(2);
+        rewards.finaliseFast(o, _votes(o, 0, 1));
+        vm.snapshotGasLastCall(GROUP, "finaliseFast, 1 vote");
+    }
+
+    function test_claims() public {
+        (Claim[] memory first, bytes32 root) = _deep(1_000);
+        _finalise(1, root);
+        rewards.claim(first);
+        vm.assertLe(vm.snapshotGasLastCall(GROUP, "claim, first of an owner, 100,000 leaves"), 95_000);
+        rewards.claim(first);
+        vm.snapshotGasLastCall(GROUP, "claim, taken already");
+        (Claim[] memory later, bytes32 next) = _deep(2_000);
+        _toEnd(2);
+        _finalise(2, next);
+        rewards.claim(later);
+        vm.assertLe(vm.snapshotGasLastCall(GROUP, "claim, later, 100,000 leaves"), 60_000);
+    }
+
+    function test_collect() public {
+        vm.prank(PROPOSER);
+        rewards.collect();
+        vm.snapshotGasLastCall(GROUP, "collect");
+    }
+
+    function test_slashContradiction() public {
+        Outcome memory wrong = _false(1);
+        Outcome memory right = _honest(1);
+        bytes memory a = _vote(wrong, 7);
+        bytes memory b = _vote(right, 7);
+        slasher.slashContradiction(wrong, a, right, b);
+        vm.snapshotGasLastCall(GROUP, "slashContradiction");
+    }
+
+    // ---- the committed bytecode
+
+    function _newToken() internal override returns (TestToken) {
+        return TestToken(_create("TestToken", ""));
+    }
+
+    function _deploy(IERC20 money) internal override {
+        address[] memory slashers = new address[](1);
+        slashers[0] = _predict(2);
+        stake = SwarmMembers(_create("SwarmMembers", abi.encode(money, EXIT_DELAY, slashers)));
+        vm.snapshotValue(GROUP, "deploy SwarmMembers", _creationGas);
+        rewards = SwarmRewards(_create("SwarmRewards", abi.encode(_parameters())));
+        vm.snapshotValue(GROUP, "deploy SwarmRewards", _creationGas);
+        slasher = SwarmSlasher(_create("SwarmSlasher", abi.encode(rewards, SLASH)));
+        vm.snapshotValue(GROUP, "deploy SwarmSlasher", _creationGas);
+    }
+
+    function _create(string memory name, bytes memory arguments) private returns (address created) {
+        bytes memory artifact = vm.getCode(string.concat("artifacts/", name, ".json"));
+        bytes memory code = abi.encodePacked(artifact, arguments);
+        uint256 before = gasleft();
+        assembly ("memory-safe") {
+            created := create(0, add(code, 32), mload(code))
+        }
+        _creationGas = before - gasleft();
+        vm.assertTrue(created.code.length > 0);
+    }
+
+    // ---- words
+
+    function _finalise(uint64 epoch, bytes32 root) private {
+        Outcome memory o =
+            Outcome(rewards.nextEpoch(), Epoch.wrap(epoch), root, Points.wrap(1_000), keccak256("rounds"));
+        rewards.finaliseFast(o, _votes(o, 0, 172));
+    }
+
+    /// @dev A leaf of member 7 deep in a tree, and the root above.
+    function _deep(uint128 amount) private view returns (Claim[] memory claims, bytes32 root) {
+        claims = new Claim[](1);
+        claims[0] = Claim(members[7].owner, Units.wrap(amount), new bytes32[](DEPTH));
+        root = keccak256(bytes.concat(keccak256(abi.encode(members[7].owner, amount))));
+        for (uint256 i = 0; i < DEPTH; ++i) {
+            bytes32 sibling = keccak256(abi.encode("sibling", i));
+            claims[0].proof[i] = sibling;
+            root = keccak256(root < sibling ? abi.encode(root, sibling) : abi.encode(sibling, root));
+        }
+    }
+}

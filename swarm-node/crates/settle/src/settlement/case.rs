@@ -1,0 +1,208 @@
+//! One span at one node: what it computes, what members sign, and what it has done about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use contracts::earnings::{EarningsError, EarningsTable};
+use contracts::outcome::{Outcome, Vote};
+use contracts::{Address, B256};
+use swarm_identity::digest::Hasher;
+
+use super::ballot::Ballot;
+use super::draft::EpochSum;
+use super::facts::Court;
+use super::schedule::EpochNumber;
+use super::span::Span;
+
+/// What the epochs of a span came to.
+#[derive(Debug)]
+pub(super) struct SpanSum {
+    owners: BTreeMap<Address, u128>,
+    points: u128,
+    certificates: B256,
+}
+
+impl SpanSum {
+    /// The sum of whole epochs, in their order.
+    pub(super) fn of<'e>(epochs: impl IntoIterator<Item = (EpochNumber, &'e EpochSum)>) -> Self {
+        let mut owners = BTreeMap::new();
+        let mut hasher = Hasher::new("certificates");
+        for (epoch, sum) in epochs {
+            hasher = hasher.u64(epoch).bytes(&sum.certificates);
+            for (owner, points) in &sum.owners {
+                // 64-bit points of few rounds and peers: the sum fits.
+                let all = owners.entry(*owner).or_insert(0u128);
+                *all = all.saturating_add(*points);
+            }
+        }
+        Self {
+            points: owners
+                .values()
+                .fold(0, |all, points| all.saturating_add(*points)),
+            owners,
+            certificates: hasher.finish().into(),
+        }
+    }
+
+    /// Points of all owners.
+    pub(super) fn points(&self) -> u128 {
+        self.points
+    }
+
+    /// The table after these epochs.
+    pub(super) fn table(
+        &self,
+        before: &EarningsTable,
+        worth: u128,
+    ) -> Result<EarningsTable, EarningsError> {
+        let owners = self.owners.iter();
+        before.after(owners.map(|(owner, points)| (*owner, *points)), worth)
+    }
+
+    /// The outcome with a table's root.
+    fn outcome(&self, span: Span, root: B256) -> Outcome {
+        Outcome {
+            since: span.since,
+            epoch: span.epoch,
+            root,
+            points: self.points,
+            certificates: self.certificates,
+        }
+    }
+}
+
+/// An outcome that this node computed.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    pub(super) outcome: Outcome,
+    pub(super) table: Arc<EarningsTable>,
+    /// What it was computed from: the root before it, and the worth of a point.
+    basis: (B256, u128),
+}
+
+impl Own {
+    /// Units for a point.
+    pub(super) fn worth(&self) -> u128 {
+        self.basis.1
+    }
+}
+
+/// The votes that this node has brought to one court.
+#[derive(Debug, Default)]
+struct Brought {
+    court: Option<Court>,
+    owners: BTreeSet<Address>,
+    batches: BTreeMap<u32, Vec<Address>>,
+}
+
+/// One span.
+#[derive(Debug, Default)]
+pub(super) struct Case {
+    pub(super) ballot: Ballot,
+    sum: Option<Arc<SpanSum>>,
+    /// Units for a point, as the contract said.
+    worth: Option<u128>,
+    own: Option<Own>,
+    failed: Option<EarningsError>,
+    brought: Brought,
+    /// The outcome that the node's signature was asked for.
+    pub(super) asked_to_sign: Option<Outcome>,
+    /// When the node's vote was published last, in milliseconds.
+    pub(super) said_ms: Option<u64>,
+    /// People know that this outcome of others differs from the node's.
+    pub(super) noticed: Option<Outcome>,
+}
+
+impl Case {
+    /// What its epochs came to, once all are whole.
+    pub(super) fn sum(&self) -> Option<&Arc<SpanSum>> {
+        self.sum.as_ref()
+    }
+
+    /// Keeps what its epochs came to.
+    pub(super) fn summed(&mut self, sum: SpanSum) {
+        self.sum = Some(Arc::new(sum));
+    }
+
+    /// The outcome that this node computed, as far as the chain stands by what it was computed from.
+    pub(super) fn own(&self) -> Option<&Own> {
+        self.own.as_ref().filter(|_| self.worth.is_some())
+    }
+
+    /// The outcome that this node computed last, whatever the chain says since.
+    pub(super) fn latest(&self) -> Option<&Own> {
+        self.own.as_ref()
+    }
+
+    /// Units for a point, as the contract says.
+    pub(super) fn worth(&self) -> Option<u128> {
+        self.worth
+    }
+
+    /// The contract's answer; `None` where it must be asked again.
+    pub(super) fn set_worth(&mut self, worth: Option<u128>) {
+        self.worth = worth;
+    }
+
+    /// Computes the outcome from the table before it, if all that it depends on is known and it is
+    /// not computed yet. An error comes once.
+    pub(super) fn compute(
+        &mut self,
+        span: Span,
+        before: &EarningsTable,
+    ) -> Result<(), EarningsError> {
+        let (Some(sum), Some(worth @ 1..)) = (&self.sum, self.worth) else {
+            return Ok(());
+        };
+        let basis = (before.root(), worth);
+        let is_current = self.own.as_ref().is_some_and(|own| own.basis == basis);
+        if sum.points() == 0 || is_current || self.failed.is_some() {
+            return Ok(());
+        }
+        let table = sum.table(before, worth).inspect_err(|error| {
+            self.failed = Some(*error);
+        })?;
+        self.own = Some(Own {
+            outcome: sum.outcome(span, table.root()),
+            table: Arc::new(table),
+            basis,
+        });
+        Ok(())
+    }
+
+    /// Owners whose votes this node has brought to a court.
+    pub(super) fn brought_to(&mut self, court: Court) -> &BTreeSet<Address> {
+        if self.brought.court != Some(court) {
+            self.brought = Brought {
+                court: Some(court),
+                ..Brought::default()
+            };
+        }
+        &self.brought.owners
+    }
+
+    /// The number of the next batch for the court: of one that was refused, else the next.
+    pub(super) fn next_batch(&self) -> u32 {
+        let mut batches = self.brought.batches.iter();
+        let refused = batches.find(|(_, owners)| owners.is_empty());
+        refused.map_or(self.brought.batches.len() as u32, |(number, _)| *number)
+    }
+
+    /// A batch is under way.
+    pub(super) fn bring(&mut self, number: u32, votes: &[Vote]) {
+        let owners: Vec<Address> = votes.iter().map(|vote| vote.owner).collect();
+        self.brought.owners.extend(&owners);
+        self.brought.batches.insert(number, owners);
+    }
+
+    /// A batch did not happen: its votes may be brought again.
+    pub(super) fn batch_refused(&mut self, draw: u8, number: u32) {
+        if self.brought.court.is_none_or(|court| court.draw != draw) {
+            return;
+        }
+        let owners = self.brought.batches.get_mut(&number).map(std::mem::take);
+        for owner in owners.iter().flatten() {
+            self.brought.owners.remove(owner);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! What the node does on the chain, in its turn.
+//!
+//! ```text
+//! votes of > 2/3 of the stake ──────────────────────────────▶ FinaliseFast, whatever is pending
+//! nothing pending, no such votes after a while ─────────────▶ Propose
+//! pending: other than the own outcome ──────────────────────▶ Object
+//!          its window over, nobody objected ────────────────▶ Finalise
+//!          objected to, the seed's block is there ──────────▶ Draw
+//!          a court: votes for the own outcome ──────────────▶ Judge, in batches
+//!          its window over: first court ─▶ Draw again; second ─▶ Finalise, which refuses it
+//! ```
+//! In the last quarter of a window everybody acts who can: two transactions cost gas, none would
+//! cost the outcome.
+
+use contracts::Address;
+
+use super::super::case::Own;
+use super::super::draft::Electorate;
+use super::super::event::{Action, Claim, Notice, Now, Output, Transaction};
+use super::super::facts::{Court, Pending};
+use super::super::span::Span;
+use super::Settler;
+
+/// Slots that are left to the votes before somebody proposes with a bond.
+const FAST_SLOTS: u64 = 8;
+/// Tries to make an outcome final by votes, after which a quorum of them stops no proposal.
+const FAST_TRIES: u32 = 2;
+/// Most tries to report an owner: others may have done it.
+const MAX_REPORTS: u32 = 3;
+
+impl Settler {
+    /// Does what is due about the spans that can become final.
+    pub(super) fn transact(&mut self, spans: &[Span], now: Now, outputs: &mut Vec<Output>) {
+        for span in spans {
+            self.finalise_fast(*span, now, outputs);
+        }
+        match self.state().pending {
+            Some(pending) => self.follow(&pending, now, outputs),
+            None => self.propose(spans, now, outputs),
+        }
+        self.report(now, outputs);
+    }
+
+    /// Sends a transaction, if none like it is under way.
+    fn send(
+        &mut self,
+        action: Action,
+        transaction: Transaction,
+        now: Now,
+        outputs: &mut Vec<Output>,
+    ) {
+        if let Some(number) = self.under_way.begin(action, now.ms) {
+            outputs.push(Output::Send(action, transaction, number));
+        }
+    }
+
+    /// True if it is the node's turn in the matters of a span.
+    fn is_turn(&self, span: Span, now: Now) -> bool {
+        let electorate = self.electorate(span.epoch);
+        let patience = self.pace.patience();
+        electorate.is_some_and(|known| known.turns.is_turn(&self.me, now.chain, patience))
+    }
+
+    /// True if it is the node's turn, or the last quarter of a window that ends then.
+    fn is_due(&self, span: Span, window: u64, end: u64, now: Now) -> bool {
+        now.chain >= end.saturating_sub(window / 4) || self.is_turn(span, now)
+    }
+
+    fn own(&self, span: Span) -> Option<(Own, std::sync::Arc<Electorate>)> {
+        let own = self.cases.get(&span)?.own()?.clone();
+        Some((own, self.electorate(span.epoch)?))
+    }
+
+    fn finalise_fast(&mut self, span: Span, now: Now, outputs: &mut Vec<Output>) {
+        let end = self.schedule.last_proposal(span.epoch);
+        if !self.is_due(span, self.schedule.proposal_window, end, now) {
+            return;
+        }
+        let Some((own, electorate)) = self.own(span) else {
+            return;
+        };
+        let case = self.cases.get(&span);
+        let quorum = case.and_then(|case| {
+            let ballot = &case.ballot;
+            ballot.quorum(&own.outcome, &electorate.snapshot)
+        });
+        if let Some(votes) = quorum {
+            let transaction = Transaction::FinaliseFast(own.outcome, votes);
+            self.send(Action::FinaliseFast(span), transaction, now, outputs);
+        }
+    }
+
+    /// Proposes the longest span that votes alone have not made final in good time.
+    fn propose(&mut self, spans: &[Span], now: Now, outputs: &mut Vec<Output>) {
+        let due = spans.iter().rev().find(|span| self.is_slow(**span, now));
+        let Some((span, (own, electorate))) = due.and_then(|span| Some((*span, self.own(*span)?)))
+        else {
+            return;
+        };
+        let end = self.schedule.last_proposal(span.epoch);
+        let case = self.cases.get(&span);
+        let is_quorum = case.is_some_and(|case| {
+            let ballot = &case.ballot;
+            ballot.quorum(&own.outcome, &electorate.snapshot).is_some()
+        });
+        // A quorum that the contract has refused, as one that no block carries, is no way.
+        let refused = self.under_way.tries(&Action::FinaliseFast(span)) >= FAST_TRIES;
+        let is_fast = is_quorum && !refused;
+        let is_due = self.is_due(span, self.schedule.proposal_window, end, now);
+        if self.policy.bonds && is_due && !is_fast {
+            let transaction = Transaction::Propose(own.outcome);
+            self.send(Action::Propose(span), transaction, now, outputs);
+        }
+    }
+
+    /// True if the votes have had their time.
+    fn is_slow(&self, span: Span, now: Now) -> bool {
+        let patience = self.pace.patience().saturating_mul(FAST_SLOTS);
+        let wait = patience.min(self.schedule.proposal_window / 4);
+        let from = self.schedule.end(span.epoch).saturating_add(wait);
+        let is_computed = self
+            .cases
+            .get(&span)
+            .is_some_and(|case| case.own().is_some());
+        is_computed && now.chain >= from && now.latest <= self.schedule.last_proposal(span.epoch)
+    }
+
+    /// Does what is due about a pending outcome. Where this node has computed none it says nothing.
+    fn follow(&mut self, pending: &Pending, now: Now, outputs: &mut Vec<Output>) {
+        let span = Span::of(&pending.outcome);
+        let Some((own, electorate)) = self.own(span) else {
+            return;
+        };
+        match (pending.court, pending.objected) {
+            (Some(court), _) => self.judge(pending, court, &own, &electorate, now, outputs),
+            (None, Some(seed_block)) => self.draw(pending, seed_block, now, outputs),
+            (None, None) if own.outcome == pending.outcome => {
+                self.finalise(pending, pending.deadline, now, outputs);
+            }
+            (None, None) => self.object(pending, &own, now, outputs),
+        }
+    }
+
+    fn object(&mut self, pending: &Pending, own: &Own, now: Now, outputs: &mut Vec<Output>) {
+        let span = Span::of(&pending.outcome);
+        if let Some(case) = self.cases.get_mut(&span)
+            && case.noticed.replace(pending.outcome) != Some(pending.outcome)
+        {
+            let (theirs, own) = (pending.outcome.root, own.outcome.root);
+            outputs.push(Output::Notice(Notice::Differs { span, theirs, own }));
+        }
+        let window = self.schedule.objection_window;
+        let is_due = self.is_due(span, window, pending.deadline, now);
+        if self.policy.bonds && is_due && now.latest <= pending.deadline {
+            let transaction = Transaction::Object(pending.outcome);
+            self.send(Action::Object(span), transaction, now, outputs);
+        }
+    }
+
+    /// Ends what is pending, once its time is over.
+    fn finalise(&mut self, pending: &Pending, end: u64, now: Now, outputs: &mut Vec<Output>) {
+        let span = Span::of(&pending.outcome);
+        if now.chain > end && self.is_turn(span, now) {
+            let transaction = Transaction::Finalise(pending.outcome);
+            self.send(Action::Finalise(span), transaction, now, outputs);
+        }
+    }
+
+    /// Draws the first court, once the block that seeds it is there.
+    fn draw(&mut self, pending: &Pending, seed_block: u64, now: Now, outputs: &mut Vec<Output>) {
+        let is_there = self.pace.head().is_some_and(|head| head >= seed_block);
+        if is_there {
+            self.draw_number(1, pending, now, outputs);
+        }
+    }
+
+    fn draw_number(&mut self, draw: u8, pending: &Pending, now: Now, outputs: &mut Vec<Output>) {
+        let span = Span::of(&pending.outcome);
+        if self.is_turn(span, now) {
+            let transaction = Transaction::Draw(pending.outcome);
+            self.send(Action::Draw(span, draw), transaction, now, outputs);
+        }
+    }
+
+    fn judge(
+        &mut self,
+        pending: &Pending,
+        court: Court,
+        own: &Own,
+        electorate: &Electorate,
+        now: Now,
+        outputs: &mut Vec<Output>,
+    ) {
+        match (now.chain > court.deadline, court.draw) {
+            (false, _) => self.bring(court, own, electorate, now, outputs),
+            (true, 1) => self.draw_number(2, pending, now, outputs),
+            (true, _) => self.finalise(pending, court.deadline, now, outputs),
+        }
+    }
+
+    /// Brings votes for the own outcome to the court: enough for a verdict, or in its last quarter
+    /// whatever there is.
+    fn bring(
+        &mut self,
+        court: Court,
+        own: &Own,
+        electorate: &Electorate,
+        now: Now,
+        outputs: &mut Vec<Output>,
+    ) {
+        let span = Span::of(&own.outcome);
+        let window = self.schedule.court_window;
+        if !self.is_due(span, window, court.deadline, now) {
+            return;
+        }
+        let wait = now.chain < court.deadline.saturating_sub(window / 4);
+        while let Some(case) = self.cases.get_mut(&span) {
+            let sent = case.brought_to(court).clone();
+            let (ballot, snapshot) = (&case.ballot, &electorate.snapshot);
+            let votes = ballot.for_court(&own.outcome, snapshot, court.seed, &sent, wait);
+            let number = case.next_batch();
+            let action = Action::Judge(span, court.draw, number);
+            let Some(votes) = votes else { return };
+            let Some(number_of_try) = self.under_way.begin(action, now.ms) else {
+                return;
+            };
+            case.bring(number, &votes);
+            let transaction = Transaction::Judge(own.outcome, votes);
+            outputs.push(Output::Send(action, transaction, number_of_try));
+        }
+    }
+
+    /// Claims all that the account has earned and not taken, if it is worth it.
+    pub(super) fn claim(&mut self, now: Now, outputs: &mut Vec<Output>) {
+        let (Some(last), Some(table)) = (self.state().last, self.final_table()) else {
+            return;
+        };
+        let (earned, taken) = (table.earned(self.account), self.state().taken);
+        let is_under_way = self.claiming.is_some_and(|(_, claimed)| claimed > taken);
+        if is_under_way || earned.saturating_sub(taken) < self.policy.claim_from.max(1) {
+            return;
+        }
+        let Some(proof) = table.proof(self.account) else {
+            return;
+        };
+        let owner = self.account;
+        let action = Action::Claim(last.outcome.epoch);
+        if let Some(number) = self.under_way.begin(action, now.ms) {
+            self.claiming = Some((last.outcome.epoch, earned));
+            let claim = Claim {
+                owner,
+                earned,
+                proof,
+            };
+            outputs.push(Output::Send(action, Transaction::Claim(claim), number));
+        }
+    }
+
+    /// Reports owners that signed two outcomes of a span, and those whose votes lost in the court.
+    fn report(&mut self, now: Now, outputs: &mut Vec<Output>) {
+        let mut reports = self.contradictions(now);
+        reports.extend(self.losers(now));
+        for (action, transaction) in reports {
+            if self.under_way.tries(&action) < MAX_REPORTS {
+                self.send(action, transaction, now, outputs);
+            }
+        }
+    }
+
+    fn contradictions(&self, now: Now) -> Vec<(Action, Transaction)> {
+        let cases = self
+            .cases
+            .iter()
+            .filter(|(_, case)| !case.ballot.evidence().is_empty());
+        let due = cases.filter(|(span, _)| self.is_turn(**span, now));
+        let reports = due.flat_map(|(span, case)| {
+            case.ballot.evidence().iter().map(|evidence| {
+                let action = Action::SlashContradiction(*span, evidence.first.vote.owner);
+                (action, Transaction::SlashContradiction(evidence.clone()))
+            })
+        });
+        reports.collect()
+    }
+
+    fn losers(&self, now: Now) -> Vec<(Action, Transaction)> {
+        let state = self.state();
+        let (Some(last), Some((span, court))) = (state.last, state.judged) else {
+            return Vec::new();
+        };
+        let (case, electorate) = (self.cases.get(&span), self.electorate(span.epoch));
+        let (Some(case), Some(electorate)) = (case, electorate) else {
+            return Vec::new();
+        };
+        if Span::of(&last.outcome) != span || !self.is_turn(span, now) {
+            return Vec::new();
+        }
+        let is_seated = |owner: &Address| electorate.snapshot.seats(court.seed, owner) > 0;
+        let votes = case.ballot.against(&last.outcome);
+        votes
+            .filter(|vote| is_seated(&vote.vote.owner))
+            .map(|vote| {
+                let action = Action::SlashLoser(span, vote.vote.owner);
+                (action, Transaction::SlashLoser(*vote))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,134 @@
+//! Outcomes that are disputed, at nodes on a dev chain and on anvil: who is right is paid, who is
+//! wrong pays.
+
+use contracts::B256;
+use contracts::outcome::Outcome;
+use contracts::swarm::calls;
+use serde_json::json;
+use swarm_settle::chain::ChainConfig;
+
+use crate::anvil::{self, Anvil};
+use crate::swarm::{BONDS, TestSwarm};
+
+async fn embedded(folder: &tempfile::TempDir) -> TestSwarm {
+    let config = ChainConfig {
+        endpoint: "embedded".into(),
+        ..ChainConfig::default()
+    };
+    let funder = swarm_devchain::dev_accounts()[0].secret.0;
+    TestSwarm::deployed(&config, &funder, folder.path()).await
+}
+
+/// A swarm on an anvil chain with a block every second.
+async fn on_anvil(chain: &Anvil, folder: &tempfile::TempDir) -> TestSwarm {
+    let config = ChainConfig {
+        endpoint: chain.url().as_str().into(),
+        poll_ms: 100,
+        confirmations: 4,
+        ..ChainConfig::default()
+    };
+    let mut funder = [0; 32];
+    let digits = anvil::SECRET.trim_start_matches("0x");
+    for (byte, at) in funder.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    }
+    TestSwarm::deployed(&config, &funder, folder.path()).await
+}
+
+async fn is_disputed(world: &TestSwarm) -> bool {
+    let pending = world.swarm.pending().await;
+    pending.is_ok_and(|pending| pending.is_some_and(|pending| pending.dispute.is_some()))
+}
+
+async fn is_final(world: &TestSwarm) -> bool {
+    world.swarm.next_epoch().await == Ok(1)
+}
+
+/// Three blocks leave the chain, if it is anvil's.
+fn reorganise(chain: Option<&Anvil>) {
+    if let Some(chain) = chain {
+        chain.ask("anvil_reorg", json!([3, []]));
+    }
+}
+
+/// Somebody proposes what is false while the nodes' votes have not met: a node objects, and the
+/// court finds for it.
+async fn an_objector_who_is_right(mut world: TestSwarm, chain: Option<&Anvil>) {
+    let end = world.parameters.genesis + world.parameters.epoch_length();
+    world.until_time(end).await;
+    let wrong = Outcome {
+        since: 0,
+        epoch: 0,
+        root: B256::repeat_byte(9),
+        points: world.points(),
+        certificates: B256::repeat_byte(9),
+    };
+    world.stranger_sends(calls::propose(&wrong)).await;
+    world.decide().await;
+    world.until("a node objects", is_disputed).await;
+    reorganise(chain);
+    world.restart(0).await;
+    world.until("a node objects again", is_disputed).await;
+    world.open = true;
+    world.until("what is right is final", is_final).await;
+    reorganise(chain);
+    world.assert_settled(BONDS[0]).await;
+}
+
+/// A node proposes what is right, and somebody objects all the same.
+async fn an_objector_who_is_wrong(mut world: TestSwarm, chain: Option<&Anvil>) {
+    let end = world.parameters.genesis + world.parameters.epoch_length();
+    world.until_time(end).await;
+    world.decide().await;
+    let proposed = async |world: &TestSwarm| matches!(world.swarm.pending().await, Ok(Some(_)));
+    world.until("a node proposes", proposed).await;
+    let pending = world.swarm.pending().await.unwrap().unwrap();
+    world.stranger_sends(calls::object(pending.hash)).await;
+    world.restart(1).await;
+    reorganise(chain);
+    world.until("the objection stands", is_disputed).await;
+    world.open = true;
+    world.until("what is right is final", is_final).await;
+    reorganise(chain);
+    world.assert_settled(BONDS[1]).await;
+}
+
+#[tokio::test]
+async fn an_objector_who_is_right_is_paid_on_the_embedded_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = embedded(&folder).await;
+    an_objector_who_is_right(world, None).await;
+}
+
+#[tokio::test]
+async fn an_objector_who_is_wrong_pays_on_the_embedded_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = embedded(&folder).await;
+    an_objector_who_is_wrong(world, None).await;
+}
+
+#[tokio::test]
+async fn an_objector_who_is_right_is_paid_on_anvil() {
+    if !anvil::is_installed() {
+        return;
+    }
+    let (folder, chain) = (
+        tempfile::tempdir().unwrap(),
+        Anvil::start(&["--block-time", "1"]),
+    );
+    let world = on_anvil(&chain, &folder).await;
+    an_objector_who_is_right(world, Some(&chain)).await;
+}
+
+#[tokio::test]
+async fn an_objector_who_is_wrong_pays_on_anvil() {
+    if !anvil::is_installed() {
+        return;
+    }
+    let (folder, chain) = (
+        tempfile::tempdir().unwrap(),
+        Anvil::start(&["--block-time", "1"]),
+    );
+    let world = on_anvil(&chain, &folder).await;
+    an_objector_who_is_wrong(world, Some(&chain)).await;
+}
