@@ -76,7 +76,7 @@ fn json_of(point: &HostilityPoint) -> Value {
     json!({
         "hostile_percent": point.hostile_percent, "honest_mean": rounded(point.honest_mean),
         "honest_min": rounded(point.honest_min), "hostile_mean": rounded(point.hostile_mean),
-        "settled_percent": rounded(point.settled_percent),
+        "agreed_percent": rounded(point.agreed_percent),
     })
 }
 
@@ -86,14 +86,14 @@ fn table(points: &[HostilityPoint]) -> Table {
         "honest mean",
         "honest min",
         "hostile mean",
-        "settled %",
+        "agreed %",
     ]);
     for point in points {
         let numbers = [
             point.honest_mean,
             point.honest_min,
             point.hostile_mean,
-            point.settled_percent,
+            point.agreed_percent,
         ];
         let cells = numbers.iter().map(|number| format!("{number:.0}"));
         table.row(
@@ -125,6 +125,6 @@ mod tests {
         let rows = result["rows"].as_array().unwrap();
         assert_eq!(rows.len(), 2);
         assert!(rows[0]["honest_mean"].as_f64().unwrap() > 0.0);
-        assert_eq!(rows[0]["settled_percent"], 100.0);
+        assert_eq!(rows[0]["agreed_percent"], 100.0);
     }
 }

@@ -18,8 +18,8 @@ use swarm_round::payload::CompletionGroup;
 use swarm_round::question::QuestionId;
 use swarm_round::sim::simulated_key;
 use swarm_round::{
-    Game, Judge, Member, QuestionTally, Roster, RoundPlan, RoundQuestion, SwarmConfig, Transcript,
-    Weighting, Windows, resolve,
+    Agreement, Game, Judge, Member, QuestionTally, Roster, RoundPlan, RoundQuestion, SwarmConfig,
+    Transcript, Weighting, Windows, resolve,
 };
 use swarm_task::Kind;
 use thiserror::Error;
@@ -280,6 +280,7 @@ fn config(questions: u16, members: u16) -> SwarmConfig {
         genesis_ms: 0,
         windows: Windows::uniform(1_000),
         game,
+        agreement: Agreement::default(),
     }
 }
 

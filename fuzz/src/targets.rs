@@ -12,9 +12,10 @@ use serde_json::json;
 use swarm_devchain::{DevChain, Options};
 use swarm_files::text_file;
 use swarm_model::config::hugging_face;
+use swarm_round::agreement::{Certificate, Proposal, Receipt, Vote};
 use swarm_round::codec;
 use swarm_round::envelope::{Envelope, MIN_ENVELOPE};
-use swarm_round::payload::{Attest, CompletionGroup, Critique, Decision, Seals};
+use swarm_round::payload::{CompletionGroup, Critique, Decision, Seals};
 use swarm_settle::wallet::Keystore;
 use swarm_task::Kind;
 use swarm_task::gsm8k::Dataset;
@@ -51,6 +52,13 @@ pub const TARGETS: &[Target] = &[
         memory: MIB,
         seeds: || vec![vec![0; MIN_ENVELOPE], vec![0xff; MIN_ENVELOPE + 32]],
         run: envelope,
+    },
+    Target {
+        name: "certificate",
+        from: "a peer",
+        memory: MIB,
+        seeds: certificates,
+        run: certificate,
     },
     Target {
         name: "payload",
@@ -182,6 +190,23 @@ fn tables() -> Vec<Vec<u8>> {
     vec![Vec::new(), table.unwrap_or_default().to_bytes()]
 }
 
+fn certificates() -> Vec<Vec<u8>> {
+    let certificate = Certificate {
+        round: 3,
+        ballot: 1,
+        minutes: [7; 32],
+        signatures: vec![(0, [1; 64]), (2, [2; 64])],
+    };
+    vec![certificate.to_bytes()]
+}
+
+/// A certificate that is read is written the same.
+fn certificate(input: &[u8]) {
+    if let Ok(certificate) = Certificate::parse(input) {
+        assert_eq!(certificate.to_bytes(), input);
+    }
+}
+
 /// A table that is read is written the same.
 fn earnings(input: &[u8]) {
     if let Ok(table) = EarningsTable::from_bytes(input) {
@@ -238,7 +263,9 @@ fn payload(bytes: &[u8]) {
     check::<Critique>(bytes);
     check::<Decision>(bytes);
     check::<Seals>(bytes);
-    check::<Attest>(bytes);
+    check::<Receipt>(bytes);
+    check::<Proposal>(bytes);
+    check::<Vote>(bytes);
 }
 
 fn answer(bytes: &[u8]) {

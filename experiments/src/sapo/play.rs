@@ -21,7 +21,7 @@ use swarm_learn::sapo::Mix;
 use swarm_learn::setup;
 use swarm_model::{Generator, ModelConfig, Tokenizer};
 use swarm_round::sim::{Network, PeerSpec, Role, Simulation, Spec};
-use swarm_round::{Game, SwarmConfig, Weighting, Windows};
+use swarm_round::{Agreement, Game, SwarmConfig, Weighting, Windows};
 use swarm_task::prompt::Composer;
 use swarm_task::{FamilyId, Library, charset};
 
@@ -248,6 +248,7 @@ impl SwarmTrial {
             genesis_ms: 10_000,
             windows: Windows::uniform(1_000),
             game,
+            agreement: Agreement::default(),
         };
         Spec {
             swarm: Arc::new(swarm),

@@ -153,7 +153,7 @@ impl DemoContext<'_> {
         Ok(DemoReport {
             seed: demo.seed,
             rounds: demo.rounds,
-            rounds_settled: rounds.settled(),
+            rounds_decided: rounds.agreed(),
             rewards: RewardReport::default(),
             before,
             arms: arms

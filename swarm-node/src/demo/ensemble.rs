@@ -12,7 +12,7 @@ use swarm_learn::judge::TaskJudge;
 use swarm_learn::peer::PeerConfig;
 use swarm_learn::sapo::Mix;
 use swarm_round::sim::{Driver, Job, Simulation};
-use swarm_round::{Answers, Choice, Choices, Critiques, Decisions, QuestionTally, RoundResult};
+use swarm_round::{Answers, Choice, Choices, Critiques, DecidedRound, Decisions, QuestionTally};
 use swarm_task::Library;
 
 use super::context::DemoContext;
@@ -63,7 +63,7 @@ pub(super) fn ensemble_accuracy(
     let result = report
         .rounds
         .values()
-        .find_map(|round| round.result.as_ref())
+        .find_map(|round| round.result())
         .expect("invariant: a round of honest peers has a result");
     Ok(count(&result.tallies))
 }
@@ -104,5 +104,5 @@ impl Driver for Listener {
         self.0.decisions(jobs)
     }
 
-    fn learn(&mut self, _results: &[(usize, Arc<RoundResult>)]) {}
+    fn learn(&mut self, _: &[(usize, Arc<DecidedRound>)]) {}
 }

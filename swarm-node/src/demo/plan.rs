@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swarm_learn::LearnConfig;
 use swarm_round::sim::{Network, PeerSpec, Role, Spec};
-use swarm_round::{Game, SwarmConfig, Weighting, Windows};
+use swarm_round::{Agreement, Game, SwarmConfig, Weighting, Windows};
 use swarm_task::FamilyId;
 
 use super::arm::Arm;
@@ -151,6 +151,7 @@ impl<'a> DemoPlan<'a> {
             genesis_ms: u64::from(WINDOW_MS),
             windows: Windows::uniform(WINDOW_MS),
             game,
+            agreement: Agreement::default(),
         }
     }
 

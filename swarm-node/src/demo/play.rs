@@ -1,6 +1,5 @@
 //! Plays rounds with learning peers, and measures them between rounds.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reproducible_ops::weights::Weights;
@@ -10,7 +9,7 @@ use swarm_learn::judge::TaskJudge;
 use swarm_learn::peer::LearnReport;
 use swarm_learn::sapo::Mix;
 use swarm_round::sim::{Driver, Job, Simulation, SimulationReport, Spec};
-use swarm_round::{Answers, Critiques, Decisions, RoundResult, Settlement};
+use swarm_round::{Answers, Critiques, DecidedRound, Decisions};
 
 use super::arm::{Point, Rates};
 use super::context::DemoContext;
@@ -51,7 +50,6 @@ impl DemoContext<'_> {
             swarm: Swarm::new(peers, threads)?,
             context: self,
             rewards,
-            results: BTreeMap::new(),
             failure: None,
         };
         let report = Simulation::new(spec, judge)?.run(&mut driver);
@@ -97,8 +95,6 @@ struct Training<'a, 'b> {
     rewards: Option<&'a mut RewardSettlement>,
     /// Points measured so far, by peer.
     curves: Vec<Vec<Point>>,
-    /// What peers computed in rounds that are not settled yet.
-    results: BTreeMap<(usize, u64), Arc<RoundResult>>,
     failure: Option<DemoError>,
 }
 
@@ -164,18 +160,17 @@ impl Driver for Training<'_, '_> {
         self.swarm.decisions(jobs)
     }
 
-    fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {
-        self.swarm.learn(results);
-        if self.rewards.is_some() {
-            let by_round = results
-                .iter()
-                .map(|(peer, result)| ((*peer, result.transcript.plan.round), result.clone()));
-            self.results.extend(by_round);
+    fn learn(&mut self, rounds: &[(usize, Arc<DecidedRound>)]) {
+        self.swarm.learn(rounds);
+        if let Some(rewards) = &mut self.rewards {
+            for (peer, decided) in rounds {
+                rewards.decided(*peer, decided.clone(), self.context.progress);
+            }
         }
-        let Some((_, result)) = results.first() else {
+        let Some((_, decided)) = rounds.first() else {
             return;
         };
-        let round = result.transcript.plan.round;
+        let round = decided.round();
         let mut note = self.note(round);
         if self.is_due(round + 1) {
             match self.measure(round + 1) {
@@ -184,19 +179,6 @@ impl Driver for Training<'_, '_> {
             }
         }
         self.context.progress.step(&note);
-    }
-
-    fn settled(&mut self, settlements: &[(usize, Settlement)]) {
-        let Some(rewards) = &mut self.rewards else {
-            return;
-        };
-        for (peer, settlement) in settlements {
-            let result = self
-                .results
-                .remove(&(*peer, settlement.round))
-                .filter(|_| settlement.agrees);
-            rewards.round_over(*peer, settlement.round, result, self.context.progress);
-        }
     }
 
     fn is_over(&self) -> bool {

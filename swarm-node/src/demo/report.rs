@@ -61,8 +61,8 @@ pub struct DemoReport {
     pub seed: u64,
     /// Rounds played.
     pub rounds: u64,
-    /// Rounds after which all peers had the same settled result.
-    pub rounds_settled: usize,
+    /// Rounds that all peers decided alike.
+    pub rounds_decided: usize,
     /// What became of the rewards.
     pub rewards: RewardReport,
     /// What the base could.
@@ -237,8 +237,8 @@ pub struct DemoSummary {
     pub seconds: f64,
     /// The seed.
     pub seed: u64,
-    /// Rounds after which all peers had the same settled result.
-    pub rounds_settled: usize,
+    /// Rounds that all peers decided alike.
+    pub rounds_decided: usize,
     /// What became of the rewards.
     #[serde(flatten)]
     pub rewards: RewardSummary,
@@ -289,7 +289,7 @@ impl DemoReport {
             model_digests: digests,
             seconds: (self.seconds * 10.0).round() / 10.0,
             seed: self.seed,
-            rounds_settled: self.rounds_settled,
+            rounds_decided: self.rounds_decided,
             rewards: RewardSummary::from(&self.rewards),
             council_before: self.ensemble[0],
             council_after: self.ensemble[1],

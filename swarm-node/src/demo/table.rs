@@ -303,9 +303,9 @@ fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
         [swarm, controls].map(|arms| arms.into_iter().map(rollbacks).sum::<usize>());
     writeln!(
         text,
-        "\n{} of {} rounds settled, {swarm} roll-backs in the swarm and {controls} in the \
+        "\n{} of {} rounds decided, {swarm} roll-backs in the swarm and {controls} in the \
          controls, {:.0} s",
-        report.rounds_settled, report.rounds, report.seconds
+        report.rounds_decided, report.rounds, report.seconds
     )?;
     writeln!(text, "transcript {}", report.transcript_digest)?;
     writeln!(text, "{BASE_NOTE}")
@@ -353,7 +353,7 @@ mod tests {
         DemoReport {
             seed: 1,
             rounds: 10,
-            rounds_settled: 10,
+            rounds_decided: 10,
             rewards: RewardReport::default(),
             before: Rates {
                 greedy: rate(0),
@@ -376,7 +376,7 @@ mod tests {
             "generated                  0           560           560",
             "alone, own       +50.0 ± 9.1   at 1.0 times the generation",
             "5            280: 12.5 ± 6.0     280: 75.0 ± 7.9",
-            "10 of 10 rounds settled, 2 roll-backs in the swarm and 2 in the controls, 3 s",
+            "10 of 10 rounds decided, 2 roll-backs in the swarm and 2 in the controls, 3 s",
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use swarm_round::sim::{Driver, Job};
-use swarm_round::{Answers, Critiques, Decisions, RoundResult};
+use swarm_round::{Answers, Critiques, DecidedRound, Decisions};
 
 use super::peer::{LearnReport, Peer, PeerError};
 
@@ -119,17 +119,17 @@ impl Driver for Swarm {
         self.stage(jobs, |peer, job| peer.decisions(&job.task))
     }
 
-    fn learn(&mut self, results: &[(usize, Arc<RoundResult>)]) {
+    fn learn(&mut self, rounds: &[(usize, Arc<DecidedRound>)]) {
         let done = self.parallel(
-            results,
+            rounds,
             |(peer, _)| *peer,
-            |(_, result), peer| peer.learn(result),
+            |(_, decided), peer| peer.learn(&decided.result),
         );
-        for ((peer, result), done) in results.iter().zip(done) {
+        for ((peer, decided), done) in rounds.iter().zip(done) {
             if let Some(report) = self.note(*peer, done) {
                 self.journal
                     .reports
-                    .insert((result.transcript.plan.round, *peer), report);
+                    .insert((decided.round(), *peer), report);
             }
         }
     }

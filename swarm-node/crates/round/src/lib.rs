@@ -75,7 +75,7 @@ pub mod work;
 pub use agreement::DecidedRound;
 pub use allowance::Link;
 pub use completion::{LogProb, SharedCompletion};
-pub use config::{Game, SwarmConfig, SwarmConfigError, SwarmId, Weighting, Windows};
+pub use config::{Agreement, Game, SwarmConfig, SwarmConfigError, SwarmId, Weighting, Windows};
 pub use membership::{Member, Roster};
 pub use payload::Stage;
 pub use question::{Judge, RoundQuestion};

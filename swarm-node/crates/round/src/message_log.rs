@@ -282,7 +282,8 @@ impl MessageLog {
     fn contradict(&mut self, place: MessagePlace, evidence: Evidence) -> Refusal {
         let key = (place.member, place.kind, place.slot);
         let evidence = Box::new(evidence);
-        self.entries.insert(key, Entry::Contradicted(evidence.clone()));
+        self.entries
+            .insert(key, Entry::Contradicted(evidence.clone()));
         self.contradicted.insert(place);
         self.held.remove(&place);
         self.strike(place);
@@ -323,12 +324,18 @@ impl MessageLog {
                 let _ = log.content(*place, envelope.payload);
             }
         }
-        struck.iter().for_each(|place| log.count_contradiction(*place));
+        struck
+            .iter()
+            .for_each(|place| log.count_contradiction(*place));
         log.transcript
     }
 
     fn count_contradiction(&mut self, place: MessagePlace) {
-        *self.transcript.equivocations.entry(place.member).or_insert(0) += 1;
+        *self
+            .transcript
+            .equivocations
+            .entry(place.member)
+            .or_insert(0) += 1;
     }
 
     /// Takes back what a contradicted message said, and counts the contradiction. Without its seals,
@@ -338,9 +345,8 @@ impl MessageLog {
         if place.kind.reveals().is_some() {
             return self.take_back(place);
         }
-        self.seals.retain(|(stage, _, member), _| {
-            (stage.seal(), *member) != (place.kind, place.member)
-        });
+        self.seals
+            .retain(|(stage, _, member), _| (stage.seal(), *member) != (place.kind, place.member));
         let opened = |other: &MessagePlace| {
             let stage = other.kind.reveals().map(Stage::seal);
             stage == Some(place.kind) && other.member == place.member

@@ -106,7 +106,8 @@ impl Core {
 
     /// The node's phase.
     pub fn phase(&self) -> Phase {
-        self.position.map_or(Phase::Waiting, |at| Phase::In(at.window))
+        self.position
+            .map_or(Phase::Waiting, |at| Phase::In(at.window))
     }
 
     /// The round in progress.
@@ -211,8 +212,7 @@ impl Core {
 
     fn next_phase(&self, now: Position) -> Option<Phase> {
         let has_room = self.open.len() < MAX_UNDECIDED;
-        let may_begin =
-            now.window == Window::ShareSeal && now.round >= self.next_round && has_room;
+        let may_begin = now.window == Window::ShareSeal && now.round >= self.next_round && has_room;
         let begin = may_begin.then_some(Phase::In(Window::ShareSeal));
         match self.position {
             None => begin,
@@ -260,16 +260,26 @@ impl Core {
 
     /// The plan of a round: of an open one the one that it was begun with.
     fn plan(&self, round: Round) -> Arc<RoundPlan> {
-        let open = self.open.get(&round).map(|progress| progress.plan().clone());
+        let open = self
+            .open
+            .get(&round)
+            .map(|progress| progress.plan().clone());
         open.unwrap_or_else(|| {
             let members = self.setup.roster.snapshot(round);
-            Arc::new(RoundPlan::new(&self.setup.config, self.swarm, round, members))
+            Arc::new(RoundPlan::new(
+                &self.setup.config,
+                self.swarm,
+                round,
+                members,
+            ))
         })
     }
 
     fn ask_for_missing(&self, before: Round, out: &mut Vec<Output>) {
         let missing = self.history.missing(before, MISSING + self.open.len());
-        let unknown = missing.into_iter().filter(|round| !self.open.contains_key(round));
+        let unknown = missing
+            .into_iter()
+            .filter(|round| !self.open.contains_key(round));
         out.extend(unknown.take(MISSING).map(|round| {
             Output::Ask(Want {
                 round,
@@ -304,7 +314,9 @@ impl Core {
         let rounds: Vec<Round> = self.open.keys().copied().collect();
         for round in rounds {
             self.with_open(round, out, |progress, history, around, acts| {
-                if !progress.is_open() && let Some(voters) = history.voters(progress.plan()) {
+                if !progress.is_open()
+                    && let Some(voters) = history.voters(progress.plan())
+                {
                     progress.open(voters, around, acts);
                 }
             });
@@ -313,10 +325,14 @@ impl Core {
 
     fn tick_open(&mut self, out: &mut Vec<Output>) {
         let now = self.now;
-        let due = |(round, progress): (&Round, &Progress)| (progress.next_tick() <= now).then_some(*round);
+        let due = |(round, progress): (&Round, &Progress)| {
+            (progress.next_tick() <= now).then_some(*round)
+        };
         let due: Vec<Round> = self.open.iter().filter_map(due).collect();
         for round in due {
-            self.with_open(round, out, |progress, _, around, acts| progress.tick(around, acts));
+            self.with_open(round, out, |progress, _, around, acts| {
+                progress.tick(around, acts)
+            });
         }
     }
 
@@ -373,13 +389,17 @@ impl Core {
 
     fn decided(&mut self, decided: Arc<DecidedRound>, out: &mut Vec<Output>) {
         self.open.remove(&decided.round());
-        self.history.decided(&decided.transcript().plan, &decided.minutes);
+        self.history
+            .decided(&decided.transcript().plan, &decided.minutes);
         out.push(Output::Decided(decided));
         self.open_votes(out);
     }
 
     fn asked(&self, link: Link, want: &Want, out: &mut Vec<Output>) {
-        let answer = self.open.get(&want.round).map(|progress| progress.answer(&want.what));
+        let answer = self
+            .open
+            .get(&want.round)
+            .map(|progress| progress.answer(&want.what));
         let messages = answer.into_iter().flatten();
         out.extend(messages.map(|bytes| Output::Send(link, bytes)));
     }
@@ -572,7 +592,11 @@ impl Core {
         out: &mut Vec<Output>,
     ) -> Result<Verdict, Refusal> {
         let round = envelope.header.round;
-        if self.active.as_ref().is_some_and(|active| active.round() == round) {
+        if self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.round() == round)
+        {
             self.write(link, envelope, bytes, Timing::Late)?;
             return Err(Rejection::Late.into());
         }

@@ -5,38 +5,14 @@ use std::ops::RangeInclusive;
 
 use swarm_settle::settlement::records::RoundRecord;
 
-/// What was decided, by round. A round that is over for every peer and in which none agreed with
-/// enough others is decided, too: nobody earned anything in it.
-#[derive(Debug)]
-pub(super) struct DecidedRounds {
-    peers: usize,
-    records: BTreeMap<u64, RoundRecord>,
-    /// For how many peers a round is over.
-    over: BTreeMap<u64, usize>,
-}
+/// What was decided, by round.
+#[derive(Debug, Default)]
+pub(super) struct DecidedRounds(BTreeMap<u64, RoundRecord>);
 
 impl DecidedRounds {
-    /// None yet, of a swarm with so many peers.
-    pub(super) fn new(peers: usize) -> Self {
-        Self {
-            peers,
-            records: BTreeMap::new(),
-            over: BTreeMap::new(),
-        }
-    }
-
     /// Keeps a decided round; the first record of a round stays.
     pub(super) fn keep(&mut self, record: RoundRecord) {
-        self.records.entry(record.round()).or_insert(record);
-    }
-
-    /// A round is over for one more peer.
-    pub(super) fn told(&mut self, round: u64) {
-        let over = self.over.entry(round).or_default();
-        *over += 1;
-        if *over >= self.peers {
-            self.keep(nothing(round));
-        }
+        self.0.entry(record.round()).or_insert(record);
     }
 
     /// Decides all rounds below `end` that are not: nobody earned anything in them.
@@ -44,18 +20,16 @@ impl DecidedRounds {
         (0..end).for_each(|round| self.keep(nothing(round)));
     }
 
-    /// The last round that is over for somebody.
+    /// The last decided round.
     pub(super) fn last(&self) -> Option<u64> {
-        let decided = self.records.last_key_value().map(|(round, _)| *round);
-        let over = self.over.last_key_value().map(|(round, _)| *round);
-        decided.max(over)
+        self.0.last_key_value().map(|(round, _)| *round)
     }
 
     /// The decided rounds of a range.
     pub(super) fn range(&self, range: RangeInclusive<u64>) -> impl Iterator<Item = &RoundRecord> {
         let backwards = range.start() > range.end();
         let range = if backwards { 0..=0 } else { range };
-        self.records
+        self.0
             .range(range)
             .filter(move |_| !backwards)
             .map(|(_, record)| record)
@@ -63,7 +37,7 @@ impl DecidedRounds {
 
     /// All decided rounds.
     pub(super) fn all(&self) -> impl Iterator<Item = &RoundRecord> {
-        self.records.values()
+        self.0.values()
     }
 }
 
@@ -77,16 +51,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_without_agreement_is_decided_when_it_is_over_for_all() {
-        let mut rounds = DecidedRounds::new(2);
-        rounds.keep(RoundRecord::of_points(0, [1; 32], []));
-        [0, 0, 1].into_iter().for_each(|round| rounds.told(round));
+    fn the_first_record_of_a_round_stays_and_gaps_are_filled() {
+        let mut rounds = DecidedRounds::default();
+        rounds.keep(RoundRecord::of_points(1, [1; 32], []));
+        rounds.keep(RoundRecord::of_points(1, [2; 32], []));
         assert_eq!((rounds.all().count(), rounds.last()), (1, Some(1)));
-        rounds.told(1);
+        rounds.fill(3);
         let minutes: Vec<_> = rounds.range(0..=9).map(RoundRecord::minutes).collect();
-        assert_eq!(minutes, [[1; 32], [0; 32]]);
-        rounds.fill(4);
-        assert_eq!((rounds.all().count(), rounds.last()), (4, Some(3)));
+        assert_eq!(minutes, [[0; 32], [1; 32], [0; 32]]);
         #[expect(clippy::reversed_empty_ranges, reason = "as a peer may ask")]
         let none = rounds.range(3..=1).count();
         assert_eq!(none, 0);

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use swarm_round::RoundResult;
+use swarm_round::DecidedRound;
 
 use super::accounting::RewardReport;
 
 /// What the demo's thread asks for.
 #[derive(Debug)]
 pub(super) enum SettlementCommand {
-    RoundOver(usize, u64, Option<Arc<RoundResult>>),
+    /// A peer knows a round decided.
+    Decided(usize, Arc<DecidedRound>),
     /// There are no more rounds; the report is awaited when all is settled, or the time is over.
     Finish(mpsc::Sender<RewardReport>),
     /// The report is awaited as soon as nothing is lost.

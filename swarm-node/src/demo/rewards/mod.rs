@@ -34,7 +34,7 @@ pub use deploy::Funder;
 use message::{SettlementCommand, SettlementUpdate};
 pub use run_folder::{RunError, RunFile};
 use run_folder::{SettlementPlan, Start};
-use swarm_round::RoundResult;
+use swarm_round::DecidedRound;
 use swarm_settle::chain::ChainConfig;
 use tokio::sync::mpsc;
 use worker::SettlementWorker;
@@ -114,17 +114,9 @@ impl RewardSettlement {
         })
     }
 
-    /// Tells that a round is over for a peer, and shows what the chain has to say.
-    pub fn round_over(
-        &mut self,
-        peer: usize,
-        round: u64,
-        result: Option<Arc<RoundResult>>,
-        progress: &dyn Progress,
-    ) {
-        let _ = self
-            .commands
-            .send(SettlementCommand::RoundOver(peer, round, result));
+    /// Tells that a peer knows a round decided, and shows what the chain has to say.
+    pub fn decided(&mut self, peer: usize, round: Arc<DecidedRound>, progress: &dyn Progress) {
+        let _ = self.commands.send(SettlementCommand::Decided(peer, round));
         while let Ok(update) = self.updates.try_recv() {
             self.show(update, progress);
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use contracts::B256;
 use contracts::writer::Writer;
 use swarm_identity::{NodeKey, Signer};
-use swarm_round::RoundResult;
+use swarm_round::DecidedRound;
 use swarm_settle::chain::{ChainConfig, Endpoint, Link, patiently, public_url, trouble};
 use swarm_settle::node::{Node, NodeEvent, NodeMessage, NodeParts, NodeStatus};
 use swarm_settle::settlement::phase::{EpochStatus, Phase};
@@ -107,7 +107,7 @@ impl PeerNodes {
             link: deployment.link.clone(),
             writers: Vec::with_capacity(count),
             nodes: Vec::with_capacity(count),
-            rounds: DecidedRounds::new(count),
+            rounds: DecidedRounds::default(),
             updates,
             paid: 0,
             told: 0,
@@ -173,9 +173,10 @@ impl PeerNodes {
     /// for a node, for a node may wait until its events are heard. After the last round, the epoch
     /// is filled up with rounds in which nobody did anything.
     pub(super) fn deliver(&mut self, backlog: &mut VecDeque<SettlementCommand>, last: bool) {
-        while let Some(SettlementCommand::RoundOver(peer, round, result)) = backlog.front() {
-            self.link.advance_to(end_of_round(&self.schedule, *round));
-            if !self.round_over(*peer, *round, result.as_deref()) {
+        while let Some(SettlementCommand::Decided(peer, decided)) = backlog.front() {
+            self.link
+                .advance_to(end_of_round(&self.schedule, decided.round()));
+            if !self.decided(*peer, decided) {
                 return;
             }
             backlog.pop_front();
@@ -196,17 +197,14 @@ impl PeerNodes {
     }
 
     /// Tells a peer's node of a round; false if it has no room.
-    fn round_over(&mut self, peer: usize, round: u64, result: Option<&RoundResult>) -> bool {
-        if let Some(result) = result {
-            // All members that agree have the same result, so its digest stands for the minutes.
-            let record = RoundRecord::new(round, result.digest, result);
-            if self.is_full(peer, NodeMessage::Decided(record.clone())) {
-                return false;
-            }
+    fn decided(&mut self, peer: usize, decided: &DecidedRound) -> bool {
+        let minutes = decided.certificate.minutes;
+        let record = RoundRecord::new(decided.round(), minutes, &decided.result);
+        let told = !self.is_full(peer, NodeMessage::Decided(record.clone()));
+        if told {
             self.rounds.keep(record);
         }
-        self.rounds.told(round);
-        true
+        told
     }
 
     /// Tells every node of every round, which changes nothing where it is known; false if one has

@@ -193,12 +193,27 @@ mod tests {
             check(&other, &plan).unwrap_err()
         };
         assert_eq!(changed(&|c| c.ballot = 2), CertificateError::Signature(0));
-        assert_eq!(changed(&|c| c.minutes[0] ^= 1), CertificateError::Signature(0));
+        assert_eq!(
+            changed(&|c| c.minutes[0] ^= 1),
+            CertificateError::Signature(0)
+        );
         assert_eq!(changed(&|c| c.round += 1), CertificateError::Round(1, 0));
-        assert_eq!(changed(&|c| c.signatures[2].1[5] ^= 1), CertificateError::Signature(2));
-        assert_eq!(changed(&|c| c.signatures[1].0 = 0), CertificateError::Voter(0));
-        assert_eq!(changed(&|c| c.signatures[3].0 = 5), CertificateError::Voter(5));
-        assert_eq!(changed(&|c| c.signatures[3].0 = 99), CertificateError::Voter(99));
+        assert_eq!(
+            changed(&|c| c.signatures[2].1[5] ^= 1),
+            CertificateError::Signature(2)
+        );
+        assert_eq!(
+            changed(&|c| c.signatures[1].0 = 0),
+            CertificateError::Voter(0)
+        );
+        assert_eq!(
+            changed(&|c| c.signatures[3].0 = 5),
+            CertificateError::Voter(5)
+        );
+        assert_eq!(
+            changed(&|c| c.signatures[3].0 = 99),
+            CertificateError::Voter(99)
+        );
     }
 
     #[test]

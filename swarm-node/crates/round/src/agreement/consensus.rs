@@ -141,7 +141,11 @@ impl Consensus {
     fn enter(&mut self, ballot: u16) -> Vec<Wish> {
         self.ballot = ballot;
         let proposer = Voter(self.voters.proposer(ballot).member);
-        self.drive(Input::NewRound(Height(self.round), number(ballot), proposer))
+        self.drive(Input::NewRound(
+            Height(self.round),
+            number(ballot),
+            proposer,
+        ))
     }
 
     /// The minutes that [`Wish::Minutes`] asked for.
@@ -160,7 +164,13 @@ impl Consensus {
     }
 
     /// A proposal of the ballot's proposer, judged.
-    pub fn proposed(&mut self, from: MemberIndex, motion: Motion, signature: SignatureBytes, valid: bool) -> Vec<Wish> {
+    pub fn proposed(
+        &mut self,
+        from: MemberIndex,
+        motion: Motion,
+        signature: SignatureBytes,
+        valid: bool,
+    ) -> Vec<Wish> {
         let proposal = Proposed {
             height: Height(self.round),
             ballot: number(motion.number),
@@ -265,19 +275,31 @@ impl Consensus {
             round: self.round,
             ballot,
             minutes,
-            signatures: precommits.signatures.iter().map(|(m, s)| (*m, *s)).collect(),
+            signatures: precommits
+                .signatures
+                .iter()
+                .map(|(m, s)| (*m, *s))
+                .collect(),
         })
     }
 
     /// Lets the library take an input. It refuses what does not belong to the round, which was
     /// checked before.
-    #[expect(clippy::expect_used, reason = "inputs were checked against the round and its voters")]
+    #[expect(
+        clippy::expect_used,
+        reason = "inputs were checked against the round and its voters"
+    )]
     fn drive(&mut self, input: Input<Rules>) -> Vec<Wish> {
         let Some(driver) = &mut self.driver else {
             return Vec::new();
         };
-        let outputs = driver.process(input).expect("invariant: the input is one of this round's voters");
-        outputs.into_iter().flat_map(|output| self.wishes(output)).collect()
+        let outputs = driver
+            .process(input)
+            .expect("invariant: the input is one of this round's voters");
+        outputs
+            .into_iter()
+            .flat_map(|output| self.wishes(output))
+            .collect()
     }
 
     fn wishes(&mut self, output: Output<Rules>) -> Vec<Wish> {

@@ -54,8 +54,14 @@ impl History {
 
     /// Notes a decided round.
     pub fn decided(&mut self, plan: &RoundPlan, minutes: &Minutes) {
-        let named = minutes.receipts.iter().map(|(member, _)| plan.members[*member].peer);
-        self.present.entry(self.epoch(plan.round)).or_default().extend(named);
+        let named = minutes
+            .receipts
+            .iter()
+            .map(|(member, _)| plan.members[*member].peer);
+        self.present
+            .entry(self.epoch(plan.round))
+            .or_default()
+            .extend(named);
         self.above.insert(plan.round);
         while self.above.remove(&self.floor) {
             self.floor += 1;
@@ -79,7 +85,9 @@ impl History {
             return None;
         }
         let present = self.present.get(&epoch)?;
-        Some(voters(&|member| present.contains(&plan.members[member].peer)))
+        Some(voters(&|member| {
+            present.contains(&plan.members[member].peer)
+        }))
     }
 
     /// The first rounds below `before` that are not decided, at most `count`.

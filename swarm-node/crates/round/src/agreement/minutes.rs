@@ -49,17 +49,23 @@ impl Minutes {
             && self.receipts.is_sorted_by(|a, b| a.0 < b.0)
             && self.receipts.iter().all(known)
             && self.struck.is_sorted_by(|a, b| a < b)
-            && self.struck.iter().all(|place| places.position(plan, *place).is_some())
+            && self
+                .struck
+                .iter()
+                .all(|place| places.position(plan, *place).is_some())
     }
 
     /// True if the member's receipt is in.
     pub fn names(&self, member: MemberIndex) -> bool {
-        self.receipts.binary_search_by_key(&member, |(member, _)| *member).is_ok()
+        self.receipts
+            .binary_search_by_key(&member, |(member, _)| *member)
+            .is_ok()
     }
 
     /// The receipts that are not known yet.
     pub fn unknown(&self, receipts: &Receipts) -> Vec<(MemberIndex, ReceiptName)> {
-        let missing = |(member, name): &&(MemberIndex, ReceiptName)| receipts.get(*member, name).is_none();
+        let missing =
+            |(member, name): &&(MemberIndex, ReceiptName)| receipts.get(*member, name).is_none();
         self.receipts.iter().filter(missing).copied().collect()
     }
 }
@@ -77,12 +83,17 @@ pub fn counted(
     for (member, name) in named {
         let weight = voters.weight(*member);
         if let Some(signed) = receipts.get(*member, name).filter(|_| weight > 0) {
-            signed.receipt.held().for_each(|position| weights[position] += weight);
+            signed
+                .receipt
+                .held()
+                .for_each(|position| weights[position] += weight);
         }
     }
     let shown = places.all(plan).zip(weights);
     shown
-        .filter(|(place, weight)| voters.is_majority(*weight) && struck.binary_search(place).is_err())
+        .filter(|(place, weight)| {
+            voters.is_majority(*weight) && struck.binary_search(place).is_err()
+        })
         .map(|(place, _)| place)
         .collect()
 }

@@ -267,7 +267,10 @@ impl Progress {
         let wait = self.waits.first().map(|(at, ..)| *at);
         let asked = self.asked.values().min();
         let asked = asked.map(|at| at.saturating_add(self.times.quiet()));
-        [middle, gathered, wait, asked].into_iter().flatten().fold(self.retry, Millis::min)
+        [middle, gathered, wait, asked]
+            .into_iter()
+            .flatten()
+            .fold(self.retry, Millis::min)
     }
 
     /// Time passed.
@@ -275,9 +278,17 @@ impl Progress {
         if around.now >= self.times.middle() && self.demands.is_none() {
             self.demands = Some(self.present_demands());
         }
-        while let Some((_, wait, ballot)) = self.waits.first().copied().filter(|(at, ..)| *at <= around.now) {
+        while let Some((_, wait, ballot)) = self
+            .waits
+            .first()
+            .copied()
+            .filter(|(at, ..)| *at <= around.now)
+        {
             self.waits.pop_first();
-            let wishes = self.consensus.as_mut().map(|consensus| consensus.elapsed(wait, ballot));
+            let wishes = self
+                .consensus
+                .as_mut()
+                .map(|consensus| consensus.elapsed(wait, ballot));
             self.fulfil(wishes.unwrap_or_default(), around, acts);
         }
         if around.now >= self.retry {
@@ -319,7 +330,8 @@ impl Progress {
             matches!(vote, Ok(Ok(vote)) if vote.value == Some(value))
         };
         let heard = self.heard.iter();
-        let of_ballot = heard.filter(|((_, kind, slot), _)| (*kind, *slot) == (Kind::Prevote, ballot));
+        let of_ballot =
+            heard.filter(|((_, kind, slot), _)| (*kind, *slot) == (Kind::Prevote, ballot));
         let messages = of_ballot.flat_map(|(_, heard)| heard.messages());
         messages.filter(says).take(MAX_WANTED).cloned().collect()
     }
@@ -450,7 +462,10 @@ impl Progress {
         if !receipt.fits(self.places.len()) {
             return Err(Rejection::Malformed.into());
         }
-        let first = self.receipts.first_of(member).map(|signed| signed.bytes.clone());
+        let first = self
+            .receipts
+            .first_of(member)
+            .map(|signed| signed.bytes.clone());
         let signed = SignedReceipt {
             name: name(&envelope.digest()),
             receipt,
@@ -548,7 +563,8 @@ impl Progress {
 impl Progress {
     /// Judges what can be judged by now, and makes minutes that are due.
     fn proceed(&mut self, around: Surroundings<'_>, acts: &mut Vec<Act>) {
-        self.asked.retain(|_, at| around.now < at.saturating_add(2 * self.times.quiet()));
+        self.asked
+            .retain(|_, at| around.now < at.saturating_add(2 * self.times.quiet()));
         while let Some((number, valid)) = self.next_verdict(around, acts) {
             let Some(pending) = self.pending.get_mut(&number) else {
                 return;
@@ -597,7 +613,10 @@ impl Progress {
             self.show(omitted, acts);
             return Ok(false);
         }
-        if let Some(polka) = motion.polka.filter(|polka| !self.has_polka(*polka, motion.value)) {
+        if let Some(polka) = motion
+            .polka
+            .filter(|polka| !self.has_polka(*polka, motion.value))
+        {
             return Err(Wanted::Prevotes(polka, motion.value));
         }
         match self.follow(&minutes, true) {
@@ -625,7 +644,10 @@ impl Progress {
                 &present
             }
         };
-        let receipts = demands.receipts.iter().filter(|member| !minutes.names(**member));
+        let receipts = demands
+            .receipts
+            .iter()
+            .filter(|member| !minutes.names(**member));
         let struck = demands.struck.iter();
         let struck = struck.filter(|place| minutes.struck.binary_search(place).is_err());
         Demands {
@@ -636,11 +658,21 @@ impl Progress {
 
     /// Publishes what minutes left out, each thing once: their proposer may not have it.
     fn show(&mut self, omitted: Demands, acts: &mut Vec<Act>) {
-        let new: Vec<_> = omitted.receipts.difference(&self.shown.receipts).copied().collect();
-        let receipts = new.iter().filter_map(|member| self.receipts.first_of(*member));
+        let new: Vec<_> = omitted
+            .receipts
+            .difference(&self.shown.receipts)
+            .copied()
+            .collect();
+        let receipts = new
+            .iter()
+            .filter_map(|member| self.receipts.first_of(*member));
         acts.extend(receipts.map(|signed| Act::Broadcast(signed.bytes.clone())));
         self.shown.receipts.extend(new);
-        let new: Vec<_> = omitted.struck.difference(&self.shown.struck).copied().collect();
+        let new: Vec<_> = omitted
+            .struck
+            .difference(&self.shown.struck)
+            .copied()
+            .collect();
         let messages = new.iter().flat_map(|place| self.log.messages(*place));
         acts.extend(messages.map(Act::Broadcast));
         self.shown.struck.extend(new);
@@ -649,7 +681,13 @@ impl Progress {
     fn present_demands(&self) -> Demands {
         Demands {
             receipts: self.receipts.members().collect(),
-            struck: self.log.contradicted().iter().take(MAX_STRUCK).copied().collect(),
+            struck: self
+                .log
+                .contradicted()
+                .iter()
+                .take(MAX_STRUCK)
+                .copied()
+                .collect(),
         }
     }
 
@@ -686,11 +724,24 @@ impl Progress {
 
     /// Makes the minutes that this node owes, when it has waited long enough for receipts.
     fn propose(&mut self, around: Surroundings<'_>, acts: &mut Vec<Act>) {
-        let Some(ballot) = self.due.filter(|ballot| self.is_gathered(*ballot, around.now)) else {
+        let Some(ballot) = self
+            .due
+            .filter(|ballot| self.is_gathered(*ballot, around.now))
+        else {
             return;
         };
-        let receipts: Vec<_> = self.receipts.first().map(|(member, signed)| (member, signed.name)).collect();
-        let struck: Vec<_> = self.log.contradicted().iter().take(MAX_STRUCK).copied().collect();
+        let receipts: Vec<_> = self
+            .receipts
+            .first()
+            .map(|(member, signed)| (member, signed.name))
+            .collect();
+        let struck: Vec<_> = self
+            .log
+            .contradicted()
+            .iter()
+            .take(MAX_STRUCK)
+            .copied()
+            .collect();
         match self.transcript(&receipts, &struck) {
             Ok(transcript) => {
                 let minutes = Minutes {
@@ -718,7 +769,10 @@ impl Progress {
         self.minutes.insert(value, Arc::new(minutes));
         self.checked.insert(value, Arc::new(transcript));
         self.due = None;
-        let wishes = self.consensus.as_mut().map(|consensus| consensus.propose(ballot, value));
+        let wishes = self
+            .consensus
+            .as_mut()
+            .map(|consensus| consensus.propose(ballot, value));
         self.fulfil(wishes.unwrap_or_default(), around, acts);
     }
 
@@ -754,7 +808,11 @@ impl Progress {
     fn fulfil(&mut self, wishes: Vec<Wish>, around: Surroundings<'_>, acts: &mut Vec<Act>) {
         for wish in wishes {
             match wish {
-                Wish::Vote(Ballot { kind, number, value }) => {
+                Wish::Vote(Ballot {
+                    kind,
+                    number,
+                    value,
+                }) => {
                     self.publish((kind, number), &Vote { value }, around.peer, acts);
                 }
                 Wish::Propose(motion) => self.publish_motion(&motion, around.peer, acts),
@@ -779,8 +837,17 @@ impl Progress {
     }
 
     /// Asks for the signature of an own message, once for its place.
-    #[expect(clippy::expect_used, reason = "bodies of agreement are smaller than envelopes")]
-    fn publish<T: Serialize>(&mut self, place: (Kind, u16), body: &T, peer: PeerId, acts: &mut Vec<Act>) {
+    #[expect(
+        clippy::expect_used,
+        reason = "bodies of agreement are smaller than envelopes"
+    )]
+    fn publish<T: Serialize>(
+        &mut self,
+        place: (Kind, u16),
+        body: &T,
+        peer: PeerId,
+        acts: &mut Vec<Act>,
+    ) {
         let header = vote::header(self.log.plan(), place, peer);
         if self.outbox.contains(&header.place()) {
             return;

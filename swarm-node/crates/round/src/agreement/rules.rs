@@ -232,7 +232,9 @@ impl types::ValidatorSet<Rules> for Electorate {
     }
 
     fn get_by_address(&self, voter: &Voter) -> Option<&Weighed> {
-        let found = self.list.binary_search_by_key(voter, |weighed| weighed.voter);
+        let found = self
+            .list
+            .binary_search_by_key(voter, |weighed| weighed.voter);
         found.ok().map(|index| &self.list[index])
     }
 

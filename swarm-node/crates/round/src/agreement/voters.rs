@@ -43,7 +43,11 @@ impl Voters {
         is_present: impl Fn(MemberIndex) -> bool,
         seats: u16,
     ) -> Self {
-        let all = || members.indices().filter(|member| members[*member].stake > 0);
+        let all = || {
+            members
+                .indices()
+                .filter(|member| members[*member].stake > 0)
+        };
         let seat = |member: MemberIndex| Seat {
             member,
             weight: members[member].stake,
@@ -100,7 +104,9 @@ impl Voters {
     /// Without voters.
     #[expect(clippy::expect_used, reason = "a point below the sum lies in a seat")]
     pub fn proposer(&self, ballot: u16) -> &Seat {
-        let drawn = Hasher::new("proposer").bytes(&self.beacon).u64(ballot.into());
+        let drawn = Hasher::new("proposer")
+            .bytes(&self.beacon)
+            .u64(ballot.into());
         let mut point = low_u64(&drawn.finish()) % self.total.max(1);
         let seat = self.seats.iter().find(|seat| {
             let inside = point < seat.weight;

@@ -33,27 +33,36 @@ impl Archive {
 
     /// Notes that a peer has a decided round.
     pub fn keep(&mut self, peer: usize, decided: &Arc<DecidedRound>) {
-        self.rounds.entry(decided.round()).or_insert_with(|| decided.clone());
+        self.rounds
+            .entry(decided.round())
+            .or_insert_with(|| decided.clone());
         self.holders[peer].insert(decided.round());
     }
 
     /// A round, if the peer has it.
     pub fn get(&self, peer: usize, round: Round) -> Option<&Arc<DecidedRound>> {
-        self.rounds.get(&round).filter(|_| self.holders[peer].contains(&round))
+        self.rounds
+            .get(&round)
+            .filter(|_| self.holders[peer].contains(&round))
     }
 
     /// Everything that a peer has, in order.
     pub fn of(&self, peer: usize) -> Vec<Arc<DecidedRound>> {
         let held = self.holders[peer].iter();
-        held.filter_map(|round| self.rounds.get(round).cloned()).collect()
+        held.filter_map(|round| self.rounds.get(round).cloned())
+            .collect()
     }
 
     /// Some others that a peer asks.
     pub fn targets(&mut self, peer: usize) -> Vec<usize> {
-        let others: Vec<usize> = (0..self.holders.len()).filter(|other| *other != peer).collect();
+        let others: Vec<usize> = (0..self.holders.len())
+            .filter(|other| *other != peer)
+            .collect();
         match others.is_empty() {
             true => others,
-            false => (0..ASKED).map(|_| others[self.chance.index(others.len())]).collect(),
+            false => (0..ASKED)
+                .map(|_| others[self.chance.index(others.len())])
+                .collect(),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::question::RoundQuestion;
 use crate::agreement::DecidedRound;
+use crate::question::RoundQuestion;
 use crate::work::{Answers, Critiques, Decisions, StageTask};
 
 /// A task of one simulated peer.

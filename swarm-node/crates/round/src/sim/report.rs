@@ -9,8 +9,8 @@ use swarm_identity::key::PeerId;
 
 use crate::agreement::DecidedRound;
 use crate::clock::{Millis, Round};
-use crate::message_log::Evidence;
 use crate::envelope::KIND_OFFSET;
+use crate::message_log::Evidence;
 use crate::payload::{Kind, Stage};
 use crate::rejection::{Counters, Withheld};
 use crate::resolve::RoundResult;
@@ -95,10 +95,7 @@ pub struct SimulationReport {
 impl SimulationReport {
     /// A digest over the agreed result of every round: equal digests, equal histories.
     pub fn transcript_digest(&self) -> Digest32 {
-        let digests = self
-            .rounds
-            .values()
-            .filter_map(RoundReport::result);
+        let digests = self.rounds.values().filter_map(RoundReport::result);
         digests
             .fold(Hasher::new("history"), |hasher, result| {
                 hasher.bytes(&result.digest)
@@ -112,10 +109,7 @@ impl SimulationReport {
     /// If there is no peer of this index.
     pub fn rows(&self, peer: usize) -> Vec<Rows> {
         let id = self.peers[peer];
-        let results = self
-            .rounds
-            .values()
-            .filter_map(RoundReport::result);
+        let results = self.rounds.values().filter_map(RoundReport::result);
         results
             .flat_map(|result| &result.scores)
             .filter(|score| score.peer == id)
@@ -137,7 +131,10 @@ impl SimulationReport {
 
     /// Rounds with one result at all honest peers that have one.
     pub fn agreed(&self) -> usize {
-        self.rounds.values().filter(|round| round.is_agreed()).count()
+        self.rounds
+            .values()
+            .filter(|round| round.is_agreed())
+            .count()
     }
 
     /// The median time from the end of a round's windows to its decision, over honest peers and

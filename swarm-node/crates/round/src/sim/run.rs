@@ -224,12 +224,17 @@ impl Simulation {
     /// True if every honest peer that is up has every round.
     fn is_agreed(&self) -> bool {
         let up = self.honest_up();
-        (0..self.spec.rounds).all(|round| up.clone().all(|peer| self.archive.get(peer, round).is_some()))
+        (0..self.spec.rounds).all(|round| {
+            up.clone()
+                .all(|peer| self.archive.get(peer, round).is_some())
+        })
     }
 
     fn honest_up(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         let peers = self.peers.iter().enumerate();
-        peers.filter(|(_, peer)| peer.role == Role::Honest && peer.core.is_some()).map(|(index, _)| index)
+        peers
+            .filter(|(_, peer)| peer.role == Role::Honest && peer.core.is_some())
+            .map(|(index, _)| index)
     }
 
     fn finish(mut self) -> SimulationReport {

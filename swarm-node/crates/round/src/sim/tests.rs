@@ -198,12 +198,7 @@ fn a_slow_peer_is_dropped_and_told_so() {
     spec.compute_ms = 1_001;
     let report = play(spec);
     assert_eq!(
-        report.rounds[&0]
-            .result()
-            .unwrap()
-            .transcript
-            .shares
-            .len(),
+        report.rounds[&0].result().unwrap().transcript.shares.len(),
         0
     );
     assert!(report.missed.len() >= 16);
@@ -224,10 +219,15 @@ fn a_minority_cut_off_adopts_what_the_others_decided() {
     for round in report.rounds.values() {
         assert_eq!(round.digests.values().collect::<Vec<_>>(), [&20]);
     }
-    let (cut, others): (Vec<_>, Vec<_>) =
-        report.rounds[&1].delays.iter().partition(|(peer, _)| **peer < 4);
+    let (cut, others): (Vec<_>, Vec<_>) = report.rounds[&1]
+        .delays
+        .iter()
+        .partition(|(peer, _)| **peer < 4);
     let latest = others.iter().map(|(_, delay)| **delay).max().unwrap();
-    assert!(latest < 900 && cut.iter().all(|(_, delay)| **delay >= 900), "{latest} {cut:?}");
+    assert!(
+        latest < 900 && cut.iter().all(|(_, delay)| **delay >= 900),
+        "{latest} {cut:?}"
+    );
     // Nobody had what the minority said.
     assert!((0..4).all(|peer| report.rows(peer)[1].total() == 0));
 }

@@ -205,17 +205,26 @@ fn every_trick_together_splits_no_round() {
     }
     let report = play(spec);
     assert_eq!((report.rounds.len(), report.agreed()), (12, 12));
-    assert!(report.rounds.values().all(|round| round.delays.len() == honest));
+    assert!(
+        report
+            .rounds
+            .values()
+            .all(|round| round.delays.len() == honest)
+    );
 }
 
 #[test]
 fn two_thirds_less_one_decide_nothing_and_nothing_wrong() {
     let mut spec = toy::spec(9, 3, 5);
-    spec.peers[6..].iter_mut().for_each(|peer| peer.role = Role::Silent);
+    spec.peers[6..]
+        .iter_mut()
+        .for_each(|peer| peer.role = Role::Silent);
     let report = play(spec);
     assert!(report.rounds.values().all(|round| round.decided.is_none()));
     let mut spec = toy::spec(10, 3, 5);
-    spec.peers[7..].iter_mut().for_each(|peer| peer.role = Role::Silent);
+    spec.peers[7..]
+        .iter_mut()
+        .for_each(|peer| peer.role = Role::Silent);
     assert_eq!(play(spec).agreed(), 3);
 }
 

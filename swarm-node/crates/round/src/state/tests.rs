@@ -291,7 +291,10 @@ fn early_messages_are_bounded_per_link() {
 fn a_swarm_of_one_goes_through_every_phase_and_decides() {
     let mut setup = setup(0);
     setup.roster = Roster::default();
-    setup.roster.register(Member::new(key(0).peer()), 0).unwrap();
+    setup
+        .roster
+        .register(Member::new(key(0).peer()), 0)
+        .unwrap();
     let (mut core, signer) = (Core::new(setup, 0).unwrap(), signer(0));
     let mut seen = Vec::new();
     let (mut broadcasts, mut decided) = (0, Vec::new());

@@ -208,7 +208,11 @@ impl Attacker {
             slot,
             peer: self.key.peer(),
             // Messages of agreement are not counted.
-            sequence: if kind.is_agreement() { 0 } else { self.sequence },
+            sequence: if kind.is_agreement() {
+                0
+            } else {
+                self.sequence
+            },
         };
         // A hostile peer keeps no sign-once table; too long a message is not made.
         let message = UnsignedEnvelope::new(header, payload).ok()?;

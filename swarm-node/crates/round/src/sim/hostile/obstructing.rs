@@ -46,7 +46,11 @@ fn receipt(envelope: &Envelope<'_>, message: &Arc<[u8]>, me: &mut Attacker) -> V
         1 => vec![lie(0, me).into()],
         2 => vec![lie(0x5a, me).into()],
         3 => divided(message.clone(), lie(0xff, me), me),
-        4 => vec![Outgoing::from(message.clone()).only(me.half_of_others()).after(me.until_part(envelope, 4))],
+        4 => vec![
+            Outgoing::from(message.clone())
+                .only(me.half_of_others())
+                .after(me.until_part(envelope, 4)),
+        ],
         _ => vec![Outgoing::from(message.clone()).after(me.until_part(envelope, 2))],
     }
 }
@@ -71,7 +75,11 @@ fn proposal(envelope: &Envelope<'_>, message: &Arc<[u8]>, me: &mut Attacker) -> 
         0 => vec![falsify(&|m| drop(m.receipts.split_off(half)), me).into()],
         1 => vec![falsify(&|m| m.struck = vec![innocent], me).into()],
         2 => vec![falsify(&|m| m.transcript[0] ^= 1, me).into()],
-        3 => divided(message.clone(), falsify(&|m| m.receipts.truncate(half + 1), me), me),
+        3 => divided(
+            message.clone(),
+            falsify(&|m| m.receipts.truncate(half + 1), me),
+            me,
+        ),
         4 => vec![Outgoing::from(message.clone()).only(me.half_of_others())],
         _ => Vec::new(),
     }
@@ -97,7 +105,9 @@ fn vote(envelope: &Envelope<'_>, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<
 /// One message to half of the others, another one to the rest.
 fn divided(one: Arc<[u8]>, other: Arc<[u8]>, me: &mut Attacker) -> Vec<Outgoing> {
     let half = me.half_of_others();
-    let rest = (0..me.surroundings.peers).filter(|peer| !half.contains(peer)).collect();
+    let rest = (0..me.surroundings.peers)
+        .filter(|peer| !half.contains(peer))
+        .collect();
     vec![
         Outgoing::from(one).only(half),
         Outgoing::from(other).only(rest),
@@ -110,5 +120,10 @@ fn signed<T: serde::Serialize>(
     me: &mut Attacker,
 ) -> Option<Arc<[u8]>> {
     let payload = codec::encode(body).ok()?;
-    me.sign_for(envelope.header.round, envelope.header.kind, envelope.header.slot, &payload)
+    me.sign_for(
+        envelope.header.round,
+        envelope.header.kind,
+        envelope.header.slot,
+        &payload,
+    )
 }
