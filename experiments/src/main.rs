@@ -4,6 +4,8 @@
 //! An experiment prints a table for people while it runs; the last line of the output is its result
 //! as JSON. To add one, write its file with an `EXPERIMENT` and name it in [`EXPERIMENTS`].
 
+mod agreement;
+mod agreement;
 mod decode;
 mod experiment;
 mod gemm;
@@ -31,6 +33,7 @@ const EXPERIMENTS: &[Experiment] = &[
     sharing::EXPERIMENT,
     sapo::EXPERIMENT,
     winner::EXPERIMENT,
+    agreement::EXPERIMENT,
     hostile::EXPERIMENT,
 ];
 
