@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::tests::{play, rows, start};
 use super::*;
 use crate::clock::Window;
@@ -244,4 +246,43 @@ fn silent_members_lose_their_votes() {
     let report = play(spec);
     // Five of ten are left; of the seven that still voted, five.
     assert_eq!(report.agreed(), 24);
+}
+
+/// A swarm of which less than a third is hostile, with any tricks, on a network with forwarding.
+fn troubled() -> impl Strategy<Value = (Spec, usize)> {
+    let tricks = prop::collection::vec(prop::sample::select(&Role::EVERY_TRICK[..]), 1..4);
+    (4u16..11, any::<u16>(), tricks, any::<u32>(), 0u32..3).prop_map(
+        |(peers, hostile, tricks, seed, trouble)| {
+            let hostile = usize::from(hostile % peers.div_ceil(3));
+            let mut spec = with_mesh(toy::spec(peers, 3, seed.into())).with_last(hostile, &tricks);
+            spec.network.loss = 0.02 * trouble as f32;
+            for (index, peer) in spec.peers.iter_mut().enumerate() {
+                peer.skew_ms = i64::from(trouble) * (index as i64 * 61 % 141 - 70);
+            }
+            let honest = usize::from(peers) - hostile;
+            (spec, honest)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// No round has two results, every round has one at every honest member, and what honest
+    /// members said in time counts.
+    #[test]
+    fn less_than_a_third_splits_stops_and_silences_nothing((spec, honest) in troubled()) {
+        let report = play(spec);
+        for (number, round) in &report.rounds {
+            prop_assert_eq!(round.digests.len(), 1, "round {}", number);
+            prop_assert_eq!(round.delays.len(), honest, "round {}", number);
+            let transcript = &round.result().unwrap().transcript;
+            for peer in &report.peers[..honest] {
+                let member = transcript.plan.members.find(peer).unwrap();
+                let due = transcript.plan.assignment.slots(crate::payload::Stage::Decide, member);
+                let said = |slot: &u16| transcript.decisions.contains_key(&(*slot, member));
+                prop_assert!(due.iter().all(said), "round {}, member {}", number, member);
+            }
+        }
+    }
 }
