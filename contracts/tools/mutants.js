@@ -17,7 +17,7 @@ const TESTS = "test/{Members,Rewards*,Settlement{Attacks,Tokens,Invariant},Slash
 
 /** Guards that nothing can miss, each with the reason. */
 const EQUIVALENT = [
-  ["Snapshots", "latest._key != time && latest._key != 0", "pushing what is empty, or the same second twice, is refused or harmless"],
+  ["Snapshots", "since != time && since != 0", "pushing an empty value, or a second twice, is harmless: lookups read `latest` first"],
 ];
 
 const PROJECT = path.join(ROOT, "cache", "mutants");
