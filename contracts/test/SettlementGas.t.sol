@@ -33,6 +33,12 @@ contract SettlementGasTest is Settlement {
         _toEnd(1);
     }
 
+    function test_codeFitsTheLimitOfAContract() public view {
+        vm.assertLe(address(rewards).code.length, 24_576);
+        vm.assertLe(address(stake).code.length, 24_576);
+        vm.assertLe(address(slasher).code.length, 24_576);
+    }
+
     function test_deposit() public {
         token.mint(STRANGER, 10);
         vm.startPrank(STRANGER);
