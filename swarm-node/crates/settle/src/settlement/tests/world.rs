@@ -439,7 +439,7 @@ impl World {
             position: (facts, read),
         } = member.disk.clone();
         member.read = read;
-        self.input(number, Input::Resumed(facts));
+        self.input(number, Input::Resumed(Box::new(facts)));
         for record in rounds.into_values() {
             self.input(number, Input::Restored(record));
         }
