@@ -140,7 +140,7 @@ pub enum Transaction {
     /// `claim` for one owner.
     Claim(Claim),
     /// `slashContradiction`.
-    SlashContradiction(Contradiction),
+    SlashContradiction(Box<Contradiction>),
     /// `slashLosers`, of one owner whose counted vote was for another outcome than the one that is
     /// final.
     SlashLoser(Attestation),
@@ -167,7 +167,7 @@ pub enum Input {
     /// A transaction will not happen.
     Refused(Action),
     /// What the chain had said before a restart.
-    Resumed(Facts),
+    Resumed(Box<Facts>),
     /// A round that was kept.
     Restored(RoundRecord),
     /// The table that was kept as final up to an epoch.

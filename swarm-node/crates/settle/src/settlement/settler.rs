@@ -157,7 +157,7 @@ impl Settler {
             Input::Table(table) => outputs.extend(self.received(table)),
             Input::Events(events) => self.events(events),
             Input::Refused(action) => self.refused(action, now),
-            Input::Resumed(facts) => self.facts = facts,
+            Input::Resumed(facts) => self.facts = *facts,
             Input::Restored(record) => {
                 self.add(&record, &mut outputs);
             }

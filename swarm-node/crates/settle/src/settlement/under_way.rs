@@ -71,3 +71,50 @@ fn epoch_of(action: &Action) -> EpochNumber {
         Action::Claim(epoch) => *epoch,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::span::Span;
+    use super::*;
+
+    const SPAN: Span = Span { since: 0, epoch: 3 };
+
+    #[test]
+    fn one_of_each_is_under_way_until_it_is_refused() {
+        let mut under_way = UnderWay::default();
+        let (fast, propose) = (Action::FinaliseFast(SPAN), Action::Propose(SPAN));
+        assert_eq!(under_way.begin(fast, 0), Some(1));
+        assert_eq!(under_way.begin(fast, 1_000_000), None);
+        assert_eq!(under_way.begin(propose, 0), Some(1));
+        under_way.refused(fast, 0);
+        assert_eq!(
+            (under_way.begin(fast, 1_999), under_way.begin(fast, 2_000)),
+            (None, Some(2))
+        );
+        assert_eq!((under_way.tries(&fast), under_way.tries(&propose)), (2, 1));
+    }
+
+    #[test]
+    fn what_was_refused_by_the_court_may_be_proposed_again() {
+        let mut under_way = UnderWay::default();
+        let (claim, propose) = (Action::Claim(3), Action::Propose(SPAN));
+        let other = Action::Propose(Span { epoch: 4, ..SPAN });
+        let all = [claim, propose, other];
+        assert_eq!(all.map(|action| under_way.begin(action, 0)), [Some(1); 3]);
+        under_way.forget_refused(3);
+        assert_eq!(
+            all.map(|action| under_way.begin(action, 0)),
+            [None, Some(2), None]
+        );
+    }
+
+    #[test]
+    fn long_final_epochs_take_no_memory() {
+        let mut under_way = UnderWay::default();
+        for epoch in 0..100 {
+            under_way.begin(Action::Claim(epoch), 0);
+            under_way.forget_before(epoch);
+        }
+        assert_eq!(under_way.0.len(), 9);
+    }
+}

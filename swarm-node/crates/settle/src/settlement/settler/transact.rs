@@ -276,7 +276,10 @@ impl Settler {
         let reports = due.flat_map(|(span, case)| {
             case.ballot.evidence().iter().map(|evidence| {
                 let action = Action::SlashContradiction(*span, evidence.first.vote.owner);
-                (action, Transaction::SlashContradiction(evidence.clone()))
+                (
+                    action,
+                    Transaction::SlashContradiction(Box::new(evidence.clone())),
+                )
             })
         });
         reports.collect()

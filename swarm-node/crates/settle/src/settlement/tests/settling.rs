@@ -102,6 +102,19 @@ fn what_the_pool_cannot_pay_waits_for_a_later_epoch() {
 }
 
 #[test]
+fn what_points_are_worth_is_asked_again_when_blocks_leave_the_chain() {
+    let mut world = World::with_pool(parameters(), 0..10, 100);
+    world.run_to_end(0);
+    world.run(20);
+    assert_eq!((world.phases(0)[0], world.now % 2), (Phase::Unfunded, 0));
+    // The branch that stays has a funding in it that the other one lacked.
+    world.reorganise(1);
+    world.chain.fund(1 << 80);
+    world.run(8);
+    assert_eq!(world.chain.storage().finals[0].outcome.epoch, 0);
+}
+
+#[test]
 fn a_full_pool_is_paid_out_to_the_last_point_and_no_unit_more() {
     let cap = Parameters {
         epoch_cap: 1_000,

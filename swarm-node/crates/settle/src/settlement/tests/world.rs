@@ -55,6 +55,7 @@ type Block = (u64, Vec<Fact>);
 struct Sent {
     node: usize,
     action: Action,
+    attempt: u32,
     transaction: Transaction,
     /// The block that it is in.
     block: Option<u64>,
@@ -352,21 +353,30 @@ impl World {
                     .for_each(|record| self.input(number, Input::Decided(record)));
             }
             Output::FetchTable(root) => self.fetch_table(number, root),
-            Output::Send(action, transaction, _) => {
-                let is_under_way = self
-                    .sent
-                    .iter()
-                    .any(|sent| (sent.node, sent.action, sent.block) == (number, action, None));
-                assert!(!is_under_way, "{action} is under way twice");
-                self.sent.push(Sent {
-                    node: number,
-                    action,
-                    transaction,
-                    block: None,
-                });
+            Output::Send(action, transaction, number_of_try) => {
+                self.send(number, action, transaction, number_of_try);
             }
             Output::Rejected(_, rejection) => self.rejections.push((number, rejection)),
             Output::Notice(notice) => self.notices.push((number, notice)),
+        }
+    }
+
+    /// The writer of a node, which outlives its process: the same again is the same transaction,
+    /// another one under a number that is taken is refused.
+    fn send(&mut self, node: usize, action: Action, transaction: Transaction, attempt: u32) {
+        let id = (node, action, attempt);
+        let mut sent = self.sent.iter();
+        let known = sent.find(|sent| (sent.node, sent.action, sent.attempt) == id);
+        match known.map(|sent| sent.transaction == transaction) {
+            Some(true) => {}
+            Some(false) => self.input(node, Input::Refused(action)),
+            None => self.sent.push(Sent {
+                node,
+                action,
+                attempt,
+                transaction,
+                block: None,
+            }),
         }
     }
 
@@ -429,7 +439,7 @@ impl World {
             position: (facts, read),
         } = member.disk.clone();
         member.read = read;
-        self.input(number, Input::Resumed(facts));
+        self.input(number, Input::Resumed(Box::new(facts)));
         for record in rounds.into_values() {
             self.input(number, Input::Restored(record));
         }
