@@ -31,10 +31,17 @@ library Outcomes {
         return keccak256(abi.encode(self));
     }
 
-    /// @dev Struct hash of the vote of `owner`.
-    function voteHash(Outcome memory self, address owner) internal pure returns (bytes32) {
-        return
-            keccak256(abi.encode(VOTE_TYPE, owner, self.since, self.epoch, self.root, self.points, self.certificates));
+    /// @dev What every vote for this hashes, with room for the owner: so that a list of votes encodes the outcome once.
+    function ballot(Outcome memory self) internal pure returns (bytes memory) {
+        return abi.encode(VOTE_TYPE, address(0), self.since, self.epoch, self.root, self.points, self.certificates);
+    }
+
+    /// @dev Struct hash of the vote of `owner`; writes the owner into the ballot.
+    function voteHash(bytes memory ballot_, address owner) internal pure returns (bytes32 hash_) {
+        assembly ("memory-safe") {
+            mstore(add(ballot_, 64), shr(96, shl(96, owner)))
+            hash_ := keccak256(add(ballot_, 32), mload(ballot_))
+        }
     }
 
     /// @dev Whether a vote for this is a vote against the outcome with hash `refused`.

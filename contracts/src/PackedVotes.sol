@@ -14,7 +14,12 @@ library PackedVotes {
 
     /// @dev Vote `index`, below `count`.
     function read(bytes calldata self, uint256 index) internal pure returns (address owner, bytes32 r, bytes32 vs) {
-        bytes calldata vote = self[index * LENGTH:(index + 1) * LENGTH];
-        return (address(bytes20(vote)), bytes32(vote[20:]), bytes32(vote[52:]));
+        // Slices would check their bounds three times per vote; `index < count` has checked them all.
+        assembly ("memory-safe") {
+            let vote := add(self.offset, mul(index, 84))
+            owner := shr(96, calldataload(vote))
+            r := calldataload(add(vote, 20))
+            vs := calldataload(add(vote, 52))
+        }
     }
 }

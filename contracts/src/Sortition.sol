@@ -16,7 +16,15 @@ library Sortition {
     ///      No product overflows: weights are below 2^160.
     function seats(bytes32 seed, address owner, uint256 weight, uint256 total) internal pure returns (uint256) {
         uint256 share = weight * SEATS;
-        uint256 lot = uint256(keccak256(abi.encode(seed, owner))) % total;
-        return share / total + (lot < share % total ? 1 : 0);
+        return share / total + (_lot(seed, owner) % total < share % total ? 1 : 0);
+    }
+
+    /// @dev `keccak256(abi.encode(seed, owner))` as a number; in scratch space, because courts draw it for every vote.
+    function _lot(bytes32 seed, address owner) private pure returns (uint256 lot) {
+        assembly ("memory-safe") {
+            mstore(0, seed)
+            mstore(32, shr(96, shl(96, owner)))
+            lot := keccak256(0, 64)
+        }
     }
 }

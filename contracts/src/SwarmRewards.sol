@@ -7,6 +7,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
@@ -77,6 +78,7 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
     using Inflow for IERC20;
     using Snapshots for Trace;
     using Outcomes for Outcome;
+    using Outcomes for bytes;
     using Earnings for Claim;
     using PackedVotes for bytes;
 
@@ -96,22 +98,22 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
         Undecided
     }
 
-    /// @dev One slot that is never zero after the first outcome, so that a bond costs no new slot.
+    /// @dev One slot, so that a claim reads and writes one.
     /// @param committed What all final outcomes promised, fees included.
-    /// @param bond What arrived of the bond of the pending outcome.
+    /// @param taken What of it has been paid or credited.
     struct Ledger {
         Units committed;
-        Units bond;
+        Units taken;
     }
 
-    /// @dev One slot, for the same reason.
+    /// @dev One slot that is never empty after the first outcome, so that a bond needs none of its own.
     /// @param next First epoch that is not final.
     /// @param pending Last epoch of the pending outcome; without meaning where none is pending.
-    /// @param taken What of `committed` has been paid or credited.
+    /// @param bond What arrived of the bond of the pending outcome.
     struct Progress {
         Epoch next;
         Epoch pending;
-        Units taken;
+        Units bond;
     }
 
     /// @param proposer Who proposed the pending outcome.
@@ -154,6 +156,16 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
     struct Verdict {
         bytes32 hash;
         bytes32 seed;
+    }
+
+    /// @dev What is the same for all votes of a call.
+    /// @param domain The EIP-712 domain.
+    /// @param text The outcome as every vote hashes it.
+    /// @param snapshot The second whose votes and bindings count.
+    struct Ballot {
+        bytes32 domain;
+        bytes text;
+        uint256 snapshot;
     }
 
     /// @notice Bound on lengths in seconds, so that a value mistyped in milliseconds is refused.
@@ -370,7 +382,7 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
 
     /// @notice What of `committed` has been paid to owners or credited as fees.
     function totalTaken() external view returns (Units) {
-        return _progress.taken;
+        return _ledger.taken;
     }
 
     /// @notice What an outcome of the epochs up to `epoch` with `points` would pay. Nothing that anybody does changes the answer,
@@ -398,9 +410,9 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
         _payableTerms(outcome);
         bytes32 hash = outcome.hash();
         Timestamp deadline = blockTime().later(objectionWindow);
-        _ledger.bond = toUnits(token.pull(Units.unwrap(proposalBond)));
+        Units bond = toUnits(token.pull(Units.unwrap(proposalBond)));
         _pendingHash = hash;
-        _progress.pending = outcome.epoch;
+        (_progress.pending, _progress.bond) = (outcome.epoch, bond);
         _proposal = Proposal(msg.sender, deadline);
         emit Proposed(outcome.epoch, hash, outcome, msg.sender, deadline);
     }
@@ -531,7 +543,7 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
         view
         returns (bytes32 hash, Epoch epoch, address proposer, Units bond, Timestamp objectionDeadline)
     {
-        return (_pendingHash, _progress.pending, _proposal.proposer, _ledger.bond, _proposal.deadline);
+        return (_pendingHash, _progress.pending, _proposal.proposer, _progress.bond, _proposal.deadline);
     }
 
     /// @notice The dispute about the pending outcome: who objected with what bond, the number of the court, the block whose hash
@@ -582,7 +594,7 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IVerdicts
     function voteDigest(Outcome calldata outcome, address owner) external view override returns (bytes32) {
-        return _hashTypedDataV4(outcome.voteHash(owner));
+        return _hashTypedDataV4(outcome.ballot().voteHash(owner));
     }
 
     // ---- inside: parameters
@@ -701,26 +713,32 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
         if (!(c.earned > before)) return;
         if (!MerkleProof.verifyCalldata(c.proof, root, c.leaf())) revert BadEarningsProof(c.owner);
         Units amount = c.earned - before;
-        Units total = _progress.taken + amount;
+        Units promised = _ledger.committed;
+        Units total = _ledger.taken + amount;
         // INVARIANT: no root, whoever signed it, reaches beyond what was promised: bonds and the rest of the pool are safe.
-        if (total > _ledger.committed) revert PromiseExceeded(total, _ledger.committed);
+        if (total > promised) revert PromiseExceeded(total, promised);
         taken[c.owner] = c.earned;
-        _progress.taken = total;
+        _ledger.taken = total;
         emit Claimed(c.owner, amount, c.earned);
         token.safeTransfer(c.owner, Units.unwrap(amount));
     }
 
     // ---- inside: votes
 
+    function _ballot(Outcome calldata outcome) private view returns (Ballot memory) {
+        return Ballot(_domainSeparatorV4(), outcome.ballot(), _snapshot(outcome.epoch));
+    }
+
     /// @dev Sum of the votes for `outcome`.
     function _weigh(Outcome calldata outcome, bytes calldata votes) private view returns (uint256 weight) {
-        uint256 snapshot = _snapshot(outcome.epoch);
+        Ballot memory ballot = _ballot(outcome);
+        uint256 count = votes.count();
         address last = address(0);
-        for (uint256 i = 0; i < votes.count(); ++i) {
+        for (uint256 i = 0; i < count; ++i) {
             (address owner, bytes32 r, bytes32 vs) = votes.read(i);
             // INVARIANT: strictly ascending, so that an owner counts once however many nodes it has.
             if (owner <= last) continue;
-            uint256 own = _voteWeight(outcome, owner, r, vs, snapshot);
+            uint256 own = _voteWeight(ballot, owner, r, vs);
             if (own == 0) continue;
             weight += own;
             // Only who was counted: a bad vote with a high owner must not shut out the rest.
@@ -731,15 +749,16 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
     /// @dev Adds the seats of the votes for `outcome` to the caller's tally, up to the quorum; the sum.
     function _tally(Outcome calldata outcome, bytes32 hash, bytes calldata votes) private returns (uint256 sum) {
         bytes32 seed = _dispute.seed;
-        uint256 snapshot = _snapshot(outcome.epoch);
-        uint256 total = members.getPastTotalSupply(snapshot);
+        Ballot memory ballot = _ballot(outcome);
+        uint256 total = members.getPastTotalSupply(ballot.snapshot);
         Tally memory t = _tallies[seed][msg.sender][hash];
         sum = t.seats;
-        for (uint256 i = 0; i < votes.count() && sum < Sortition.QUORUM; ++i) {
+        uint256 count = votes.count();
+        for (uint256 i = 0; i < count && sum < Sortition.QUORUM; ++i) {
             (address owner, bytes32 r, bytes32 vs) = votes.read(i);
             // INVARIANT: strictly ascending over all calls of one judge, so that an owner counts once.
             if (owner <= t.last) continue;
-            uint256 own = _voteWeight(outcome, owner, r, vs, snapshot);
+            uint256 own = _voteWeight(ballot, owner, r, vs);
             if (own == 0) continue;
             sum += Sortition.seats(seed, owner, own, total);
             t.last = owner;
@@ -760,17 +779,14 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
     }
 
     /// @dev Votes of `owner` when the epoch began; 0 where the signature is not by a node that it had then.
-    function _voteWeight(Outcome calldata outcome, address owner, bytes32 r, bytes32 vs, uint256 snapshot)
-        private
-        view
-        returns (uint256)
-    {
+    function _voteWeight(Ballot memory ballot, address owner, bytes32 r, bytes32 vs) private view returns (uint256) {
+        bytes32 digest = MessageHashUtils.toTypedDataHash(ballot.domain, ballot.text.voteHash(owner));
         // A bad signature recovers to zero, which is nobody's node.
         // slither-disable-next-line unused-return
-        (address node,,) = ECDSA.tryRecover(_hashTypedDataV4(outcome.voteHash(owner)), r, vs);
+        (address node,,) = ECDSA.tryRecover(digest, r, vs);
         // A view of an immutable contract; the sender chooses how many votes it pays for.
         // slither-disable-next-line calls-loop
-        return members.getPastVotesBy(owner, node, snapshot);
+        return members.getPastVotesBy(owner, node, ballot.snapshot);
     }
 
     // ---- inside: the end of a pending outcome
@@ -784,7 +800,7 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
         if (_dispute.seed != 0) _verdicts[outcome.since][outcome.epoch] = Verdict(hash, _dispute.seed);
         if (_pendingHash != 0) _settleBonds(upheld, msg.sender);
         _ledger.committed = _ledger.committed + toUnits(reward) + fee;
-        _progress.taken = _progress.taken + fee;
+        _ledger.taken = _ledger.taken + fee;
         _progress.next = outcome.epoch.nextEpoch();
         root = outcome.root;
         emit Finalised(outcome.epoch, outcome, worth, fee);
@@ -799,11 +815,11 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
     /// @param upheld Whether the proposer was right.
     /// @param court Who brought the deciding votes; `BURN_ADDRESS`: nobody, and the loser's bond is burned whole.
     function _settleBonds(bool upheld, address court) private {
-        uint256 bond = Units.unwrap(_ledger.bond);
+        uint256 bond = Units.unwrap(_progress.bond);
         uint256 counter = Units.unwrap(_dispute.bond);
         (address proposer, address objector) = (_proposal.proposer, _dispute.objector);
         // INVARIANT: each bond is settled once.
-        _ledger.bond = Units.wrap(0);
+        _progress.bond = Units.wrap(0);
         _pendingHash = 0;
         delete _proposal;
         if (objector != address(0)) delete _dispute;

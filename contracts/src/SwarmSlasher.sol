@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
@@ -17,8 +16,9 @@ import {Epoch, Points, Timestamp, blockTime} from "./types.sol";
 ///        deposit.
 /// @notice Anyone brings the votes that prove it. Half of what a liar loses is the bringer's, half is burned: who reports itself
 ///         still loses half.
-/// @dev One of the slashers of `SwarmMembers`; it holds no money. INVARIANT: an owner is slashed at most once for an epoch.
-contract SwarmSlasher is ReentrancyGuardTransient {
+/// @dev One of the slashers of `SwarmMembers`; it holds no money and calls nothing but the two contracts, which call nobody while
+///      they lock, slash and answer. INVARIANT: an owner is slashed at most once for an epoch.
+contract SwarmSlasher {
     using Outcomes for Outcome;
     using PackedVotes for bytes;
 
@@ -64,7 +64,7 @@ contract SwarmSlasher is ReentrancyGuardTransient {
         bytes calldata firstVote,
         Outcome calldata second,
         bytes calldata secondVote
-    ) external nonReentrant {
+    ) external {
         _checkContradiction(first, second);
         _checkEvidence(first.epoch);
         (address owner, uint256 weight) = _soleVote(first, firstVote);
@@ -79,7 +79,7 @@ contract SwarmSlasher is ReentrancyGuardTransient {
     ///         Passed over are votes that are bad, of owners without a seat, and of owners that have paid or have nothing free.
     /// @param outcome What they voted for.
     /// @param votes Their votes, packed.
-    function slashLosers(Outcome calldata outcome, bytes calldata votes) external nonReentrant {
+    function slashLosers(Outcome calldata outcome, bytes calldata votes) external {
         bytes32 hash = outcome.hash();
         (bytes32 right, bytes32 seed) = rewards.verdictOn(outcome.since, outcome.epoch);
         // INVARIANT: only who named an outcome that a court found wrong pays; a refusal names none.

@@ -310,6 +310,21 @@ contract MembersTest is Settlement {
         vm.assertEq(stake.lockedBy(FIRST, ALICE), 60);
     }
 
+    function test_nothingAndMoreThanThereIsAreRefused() public {
+        _deposit(ALICE, 100);
+        vm.expectRevert(ZeroAmount.selector);
+        vm.prank(ALICE);
+        stake.requestExit(0);
+        vm.startPrank(FIRST);
+        vm.expectRevert(ZeroAmount.selector);
+        stake.lock(ALICE, 0);
+        vm.expectRevert(ZeroAmount.selector);
+        stake.slash(ALICE, 0, STRANGER);
+        stake.lock(ALICE, 60);
+        vm.expectRevert(abi.encodeWithSelector(InsufficientStake.selector, 61, 60));
+        stake.unlock(ALICE, 61);
+    }
+
     function test_lockedMoneyDoesNotLeave() public {
         _deposit(ALICE, 100);
         vm.prank(ALICE);

@@ -29,12 +29,6 @@ contract RewardsDeploymentTest is SettlementTest {
         vm.assertEq(rewards.version(), "2");
     }
 
-    function test_codeFitsTheLimitOfAContract() public view {
-        vm.assertLe(address(rewards).code.length, 24_576);
-        vm.assertLe(address(stake).code.length, 24_576);
-        vm.assertLe(address(slasher).code.length, 24_576);
-    }
-
     function test_membersMustBeAContract() public {
         RewardsParameters memory p = _parameters();
         p.members = IMembers(STRANGER);

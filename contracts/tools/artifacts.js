@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Keeps artifacts/ (ABI and bytecode, committed, read by the Rust crate) equal to what the sources compile to.
-//   write   compiles and rewrites artifacts/
-//   check   compiles and compares; exit code 1 names every file that differs
+//   write [NAME...]   compiles and rewrites artifacts/, or those of the contracts named
+//   check             compiles and compares; exit code 1 names every file that differs
 //
 // Each contract is compiled alone, from nothing: the optimizer's choices depend on everything that is compiled with it, so a
 // build of the whole project would give other bytecode whenever an unrelated file or test comes or goes.
@@ -45,9 +45,10 @@ function render(name, { abi, bytecode, deployedBytecode }) {
   return `${JSON.stringify(artifact, null, 2)}\n`;
 }
 
-function write() {
+function write(names) {
   fs.mkdirSync(FOLDER, { recursive: true });
-  for (const { file, text } of SOURCES.map(compile)) fs.writeFileSync(path.join(FOLDER, file), text);
+  const named = (source) => names.length === 0 || names.includes(path.basename(source, ".sol"));
+  for (const { file, text } of SOURCES.filter(named).map(compile)) fs.writeFileSync(path.join(FOLDER, file), text);
 }
 
 /** What is wrong with artifacts/: absent or stale files, and files that belong to no contract. */
@@ -69,7 +70,7 @@ const actions = { write, check };
 const action = actions[process.argv[2]];
 try {
   if (!action) throw new Error(`usage: artifacts.js ${Object.keys(actions).join("|")}`);
-  action();
+  action(process.argv.slice(3));
 } catch (error) {
   process.stderr.write(`${error.message}\n`);
   process.exit(1);
