@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use alloy::providers::{Provider, ProviderBuilder};
 use alloy::rpc::client::RpcClient;
 
-use super::{ANSWER_TIMEOUT, Client, ConnectError, RpcError, RpcUrl};
+use super::{ANSWER_TIMEOUT, Client, ConnectError, RpcError, RpcUrl, WAITS};
 
 static TLS: Once = Once::new();
 
@@ -41,6 +41,7 @@ impl Client {
             endpoint: name.into(),
             url,
             chain_id: expected,
+            waits: WAITS,
         };
         let actual = client
             .ask("its chain id", || client.provider.get_chain_id())

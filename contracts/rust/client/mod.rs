@@ -29,8 +29,9 @@ pub use url::{RpcUrl, UrlError, without_keys};
 /// Longest wait for an answer.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Waits before a question is asked again, each time that an endpoint is unavailable.
-const AGAIN: [Duration; 3] = [
+/// Waits before a question is asked again, each time that an endpoint is unavailable, unless
+/// [`Client::with_waits`] says other ones.
+pub const WAITS: [Duration; 3] = [
     Duration::from_millis(50),
     Duration::from_millis(200),
     Duration::from_millis(500),
@@ -44,9 +45,16 @@ pub struct Client {
     /// Whose keys are cut out of errors; none where no server is asked.
     url: Option<Arc<RpcUrl>>,
     chain_id: u64,
+    waits: [Duration; 3],
 }
 
 impl Client {
+    /// Waits so long before a question is asked again, instead of [`WAITS`].
+    #[must_use]
+    pub fn with_waits(self, waits: [Duration; 3]) -> Self {
+        Self { waits, ..self }
+    }
+
     /// The chain's id (EIP-155).
     pub fn chain_id(&self) -> u64 {
         self.chain_id
@@ -71,7 +79,7 @@ impl Client {
         what: &'static str,
         question: impl Fn() -> Q,
     ) -> Result<T, RpcError> {
-        let mut waits = AGAIN.into_iter();
+        let mut waits = self.waits.into_iter();
         loop {
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, question().into_future()).await;
             let silence = || RpcError::Unavailable {

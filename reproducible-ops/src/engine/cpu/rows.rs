@@ -218,14 +218,17 @@ impl vector::Task for Part<'_> {
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Slice(&'a [u32]),
-    Splat(u32),
-    /// One element per row of this many columns.
-    PerRow(&'a [u32], usize),
+    /// Each word so many times in a row: once per column, or [`EVERYWHERE`].
+    Repeated(&'a [u32], usize),
 }
+
+/// How often a constant is repeated: until the target is full.
+const EVERYWHERE: usize = usize::MAX;
 
 // Loops are macros and not functions that take closures: a closure is a function of its own, and
 // unless it is inlined it is compiled without the instruction set of `vector::dispatch`, many times
-// slower.
+// slower. A constant has no loops of its own but those of `Repeated`, with a single run: every loop
+// is compiled for each function and instruction set.
 
 /// `target = f(a)`, element by element.
 macro_rules! map {
@@ -236,9 +239,8 @@ macro_rules! map {
                     *target = $value;
                 }
             }
-            Source::Splat($x) => $target.fill($value),
-            Source::PerRow(a, cols) => {
-                for (target, &$x) in $target.chunks_exact_mut(cols.max(1)).zip(a) {
+            Source::Repeated(a, times) => {
+                for (target, &$x) in $target.chunks_mut(times).zip(a) {
                     target.fill($value);
                 }
             }
@@ -255,34 +257,26 @@ macro_rules! zip {
                     *target = $value;
                 }
             }
-            (a, Source::Splat($y)) => map!($target, a, |$x| $value),
-            (Source::Splat($x), b) => map!($target, b, |$y| $value),
-            (Source::Slice(a), Source::PerRow(b, cols)) => {
-                let cols = cols.max(1);
-                for ((target, a), &$y) in $target
-                    .chunks_exact_mut(cols)
-                    .zip(a.chunks_exact(cols))
-                    .zip(b)
-                {
+            (Source::Slice(a), Source::Repeated(b, times)) => {
+                let runs = $target.chunks_mut(times).zip(a.chunks(times));
+                for ((target, a), &$y) in runs.zip(b) {
                     for (target, &$x) in target.iter_mut().zip(a) {
                         *target = $value;
                     }
                 }
             }
-            (Source::PerRow(a, cols), Source::Slice(b)) => {
-                let cols = cols.max(1);
-                for ((target, b), &$x) in $target
-                    .chunks_exact_mut(cols)
-                    .zip(b.chunks_exact(cols))
-                    .zip(a)
-                {
+            (Source::Repeated(a, times), Source::Slice(b)) => {
+                let runs = $target.chunks_mut(times).zip(b.chunks(times));
+                for ((target, b), &$x) in runs.zip(a) {
                     for (target, &$y) in target.iter_mut().zip(b) {
                         *target = $value;
                     }
                 }
             }
-            (Source::PerRow(a, cols), Source::PerRow(b, _)) => {
-                for ((target, &$x), &$y) in $target.chunks_exact_mut(cols.max(1)).zip(a).zip(b) {
+            (a @ Source::Repeated(_, a_times), b @ Source::Repeated(_, b_times)) => {
+                let times = a_times.min(b_times);
+                for (run, target) in $target.chunks_mut(times).enumerate() {
+                    let ($x, $y) = (element(a, run * times), element(b, run * times));
                     target.fill($value);
                 }
             }
@@ -291,7 +285,7 @@ macro_rules! zip {
 }
 
 /// `target = f(a, b, c)`, element by element. Only what is frequent has a loop that becomes vector
-/// code: the first operand a whole tensor, the others whole tensors or one of them a constant.
+/// code: the first operand a whole tensor.
 macro_rules! zip3 {
     ($target:expr, $a:expr, $b:expr, $c:expr, |$x:ident, $y:ident, $z:ident| $value:expr) => {
         match ($a, $b, $c) {
@@ -300,11 +294,35 @@ macro_rules! zip3 {
                     *target = $value;
                 }
             }
-            (Source::Slice(a), b, Source::Splat($z)) => {
-                zip!($target, Source::Slice(a), b, |$x, $y| $value)
+            (Source::Slice(a), Source::Slice(b), Source::Repeated(c, times)) => {
+                let runs = $target.chunks_mut(times).zip(a.chunks(times));
+                for (((target, a), b), &$z) in runs.zip(b.chunks(times)).zip(c) {
+                    for ((target, &$x), &$y) in target.iter_mut().zip(a).zip(b) {
+                        *target = $value;
+                    }
+                }
             }
-            (Source::Slice(a), Source::Splat($y), c) => {
-                zip!($target, Source::Slice(a), c, |$x, $z| $value)
+            (Source::Slice(a), Source::Repeated(b, times), Source::Slice(c)) => {
+                let runs = $target.chunks_mut(times).zip(a.chunks(times));
+                for (((target, a), c), &$y) in runs.zip(c.chunks(times)).zip(b) {
+                    for ((target, &$x), &$z) in target.iter_mut().zip(a).zip(c) {
+                        *target = $value;
+                    }
+                }
+            }
+            (
+                Source::Slice(a),
+                b @ Source::Repeated(_, b_times),
+                c @ Source::Repeated(_, c_times),
+            ) => {
+                let times = b_times.min(c_times);
+                let runs = $target.chunks_mut(times).zip(a.chunks(times));
+                for (run, (target, a)) in runs.enumerate() {
+                    let ($y, $z) = (element(b, run * times), element(c, run * times));
+                    for (target, &$x) in target.iter_mut().zip(a) {
+                        *target = $value;
+                    }
+                }
             }
             (a, b, c) => {
                 for (index, target) in $target.iter_mut().enumerate() {
@@ -340,7 +358,7 @@ impl Tile<'_> {
     #[inline(always)]
     fn execute(&self, instruction: &Instruction, registers: &mut [&mut [u32]; MAX_REGISTERS]) {
         let target = std::mem::take(&mut registers[instruction.target]);
-        let source = |index: usize| self.source(instruction.operands[index], registers);
+        let source = |index: usize| self.source(&instruction.operands[index], registers);
         match &instruction.code {
             Code::Load(index) => self.load(*index, target),
             Code::Copy => map!(target, source(0), |x| x),
@@ -363,17 +381,18 @@ impl Tile<'_> {
     #[inline(always)]
     fn source<'s>(
         &'s self,
-        operand: Operand,
+        operand: &'s Operand,
         registers: &'s [&mut [u32]; MAX_REGISTERS],
     ) -> Source<'s> {
         match operand {
-            Operand::Splat(word) => Source::Splat(word),
+            Operand::Splat(word) => Source::Repeated(std::slice::from_ref(word), EVERYWHERE),
             Operand::Scalar(index) => {
-                Source::Splat(self.loads[index][self.kernel.loads[index].layout.offset])
+                let word = &self.loads[*index][self.kernel.loads[*index].layout.offset];
+                Source::Repeated(std::slice::from_ref(word), EVERYWHERE)
             }
-            Operand::Direct(index) => Source::Slice(self.direct(index)),
-            Operand::Register(index) => Source::Slice(registers[index]),
-            Operand::PerRow(index) => Source::PerRow(registers[index], self.kernel.cols),
+            Operand::Direct(index) => Source::Slice(self.direct(*index)),
+            Operand::Register(index) => Source::Slice(registers[*index]),
+            Operand::PerRow(index) => Source::Repeated(registers[*index], self.kernel.cols.max(1)),
         }
     }
 
@@ -435,7 +454,7 @@ fn copy_row(target: &mut [u32], source: &[u32], step: usize) {
 #[inline(always)]
 fn one_hot(target: &mut [u32], ids: Source<'_>, cols: usize) {
     for (row, target) in target.chunks_exact_mut(cols.max(1)).enumerate() {
-        let id = at(ids, row);
+        let id = element(ids, row);
         for (column, word) in target.iter_mut().enumerate() {
             *word = if column as u32 == id { 0x3f80_0000 } else { 0 };
         }
@@ -446,17 +465,9 @@ fn one_hot(target: &mut [u32], ids: Source<'_>, cols: usize) {
 fn pick(target: &mut [u32], x: Source<'_>, ids: Source<'_>, cols: usize) {
     if let Source::Slice(words) = x {
         for (row, target) in target.iter_mut().enumerate() {
-            let id = at(ids, row) as usize;
+            let id = element(ids, row) as usize;
             *target = if id < cols { words[row * cols + id] } else { 0 };
         }
-    }
-}
-
-#[inline(always)]
-fn at(source: Source<'_>, row: usize) -> u32 {
-    match source {
-        Source::Slice(words) | Source::PerRow(words, _) => words[row],
-        Source::Splat(word) => word,
     }
 }
 
@@ -495,8 +506,7 @@ fn elementwise(row: Elementwise, target: &mut [u32], sources: [Source<'_>; 3]) {
 fn element(source: Source<'_>, index: usize) -> u32 {
     match source {
         Source::Slice(words) => words[index],
-        Source::Splat(word) => word,
-        Source::PerRow(words, cols) => words[index / cols],
+        Source::Repeated(words, times) => words[index / times],
     }
 }
 
@@ -520,8 +530,8 @@ mod tests {
         fn source(self, words: &[u32]) -> Source<'_> {
             match self {
                 Self::Whole => Source::Slice(words),
-                Self::Constant => Source::Splat(words[0]),
-                Self::PerRow => Source::PerRow(&words[..ROWS], COLS),
+                Self::Constant => Source::Repeated(&words[..1], EVERYWHERE),
+                Self::PerRow => Source::Repeated(&words[..ROWS], COLS),
             }
         }
 
@@ -557,7 +567,7 @@ mod tests {
             .collect();
         for isa in InstructionSet::available() {
             let mut target = vec![0xdead_beef; ROWS * COLS];
-            let mut sources = [Source::Splat(0); 3];
+            let mut sources = [Source::Slice(&[]); 3];
             for (n, source) in sources.iter_mut().enumerate().take(arity) {
                 *source = forms[n].source(&operands[n]);
             }
