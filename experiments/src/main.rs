@@ -5,7 +5,6 @@
 //! as JSON. To add one, write its file with an `EXPERIMENT` and name it in [`EXPERIMENTS`].
 
 mod agreement;
-mod agreement;
 mod decode;
 mod experiment;
 mod gemm;
