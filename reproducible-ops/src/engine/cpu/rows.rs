@@ -228,7 +228,8 @@ const EVERYWHERE: usize = usize::MAX;
 // Loops are macros and not functions that take closures: a closure is a function of its own, and
 // unless it is inlined it is compiled without the instruction set of `vector::dispatch`, many times
 // slower. A constant has no loops of its own but those of `Repeated`, with a single run: every loop
-// is compiled for each function and instruction set.
+// is compiled for each function and instruction set. Runs are split off one by one, because
+// `chunks` divides, which a tile with a constant would notice.
 
 /// `target = f(a)`, element by element.
 macro_rules! map {
@@ -240,8 +241,10 @@ macro_rules! map {
                 }
             }
             Source::Repeated(a, times) => {
-                for (target, &$x) in $target.chunks_mut(times).zip(a) {
-                    target.fill($value);
+                let mut rest = &mut *$target;
+                for &$x in a {
+                    let run = first_run(&mut rest, times);
+                    run.fill($value);
                 }
             }
         }
@@ -258,17 +261,23 @@ macro_rules! zip {
                 }
             }
             (Source::Slice(a), Source::Repeated(b, times)) => {
-                let runs = $target.chunks_mut(times).zip(a.chunks(times));
-                for ((target, a), &$y) in runs.zip(b) {
-                    for (target, &$x) in target.iter_mut().zip(a) {
+                let (mut rest, mut at) = (&mut *$target, 0);
+                for &$y in b {
+                    let run = first_run(&mut rest, times);
+                    let words = &a[at..];
+                    at += run.len();
+                    for (target, &$x) in run.iter_mut().zip(words) {
                         *target = $value;
                     }
                 }
             }
             (Source::Repeated(a, times), Source::Slice(b)) => {
-                let runs = $target.chunks_mut(times).zip(b.chunks(times));
-                for ((target, b), &$x) in runs.zip(a) {
-                    for (target, &$y) in target.iter_mut().zip(b) {
+                let (mut rest, mut at) = (&mut *$target, 0);
+                for &$x in a {
+                    let run = first_run(&mut rest, times);
+                    let words = &b[at..];
+                    at += run.len();
+                    for (target, &$y) in run.iter_mut().zip(words) {
                         *target = $value;
                     }
                 }
@@ -295,17 +304,23 @@ macro_rules! zip3 {
                 }
             }
             (Source::Slice(a), Source::Slice(b), Source::Repeated(c, times)) => {
-                let runs = $target.chunks_mut(times).zip(a.chunks(times));
-                for (((target, a), b), &$z) in runs.zip(b.chunks(times)).zip(c) {
-                    for ((target, &$x), &$y) in target.iter_mut().zip(a).zip(b) {
+                let (mut rest, mut at) = (&mut *$target, 0);
+                for &$z in c {
+                    let run = first_run(&mut rest, times);
+                    let words = a[at..].iter().zip(&b[at..]);
+                    at += run.len();
+                    for (target, (&$x, &$y)) in run.iter_mut().zip(words) {
                         *target = $value;
                     }
                 }
             }
             (Source::Slice(a), Source::Repeated(b, times), Source::Slice(c)) => {
-                let runs = $target.chunks_mut(times).zip(a.chunks(times));
-                for (((target, a), c), &$y) in runs.zip(c.chunks(times)).zip(b) {
-                    for ((target, &$x), &$z) in target.iter_mut().zip(a).zip(c) {
+                let (mut rest, mut at) = (&mut *$target, 0);
+                for &$y in b {
+                    let run = first_run(&mut rest, times);
+                    let words = a[at..].iter().zip(&c[at..]);
+                    at += run.len();
+                    for (target, (&$x, &$z)) in run.iter_mut().zip(words) {
                         *target = $value;
                     }
                 }
@@ -500,6 +515,15 @@ fn elementwise(row: Elementwise, target: &mut [u32], sources: [Source<'_>; 3]) {
         };
     }
     elementwise_table!(loops)
+}
+
+/// Splits off the next `times` words, or what is left.
+#[inline(always)]
+fn first_run<'a>(rest: &mut &'a mut [u32], times: usize) -> &'a mut [u32] {
+    let words = std::mem::take(rest);
+    let (run, others) = words.split_at_mut(times.min(words.len()));
+    *rest = others;
+    run
 }
 
 #[inline(always)]
