@@ -38,6 +38,7 @@ library Outcomes {
 
     /// @dev Struct hash of the vote of `owner`; writes the owner into the ballot.
     function voteHash(bytes memory ballot_, address owner) internal pure returns (bytes32 hash_) {
+        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             mstore(add(ballot_, 64), shr(96, shl(96, owner)))
             hash_ := keccak256(add(ballot_, 32), mload(ballot_))

@@ -15,6 +15,7 @@ library PackedVotes {
     /// @dev Vote `index`, below `count`.
     function read(bytes calldata self, uint256 index) internal pure returns (address owner, bytes32 r, bytes32 vs) {
         // Slices would check their bounds three times per vote; `index < count` has checked them all.
+        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             let vote := add(self.offset, mul(index, 84))
             owner := shr(96, calldataload(vote))

@@ -21,6 +21,7 @@ library Sortition {
 
     /// @dev `keccak256(abi.encode(seed, owner))` as a number; in scratch space, because courts draw it for every vote.
     function _lot(bytes32 seed, address owner) private pure returns (uint256 lot) {
+        // slither-disable-next-line assembly
         assembly ("memory-safe") {
             mstore(0, seed)
             mstore(32, shr(96, shl(96, owner)))

@@ -369,7 +369,7 @@ contract SwarmRewards is IVerdicts, EIP712, ReentrancyGuardTransient {
     /// @notice What had arrived in the pool at the end of second `timepoint`, which must have passed.
     function fundedAt(uint256 timepoint) external view returns (Units) {
         // INVARIANT: only what can no longer change is told.
-        if (timepoint >= block.timestamp) revert FutureLookup(timepoint, uint48(block.timestamp));
+        if (timepoint >= Timestamp.unwrap(blockTime())) revert FutureLookup(timepoint, uint48(block.timestamp));
         // A time that has passed fits.
         // forge-lint: disable-next-line(unsafe-typecast)
         return toUnits(_funded.valueAt(uint96(timepoint)));

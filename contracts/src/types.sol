@@ -68,7 +68,7 @@ type Points is uint128;
 /// @dev Money in the smallest unit of the token.
 type Units is uint128;
 
-using {addUnits as +, subUnits as -, sameUnits as ==, moreUnits as >} for Units global;
+using {addUnits as +, subUnits as -, moreUnits as >} for Units global;
 
 /// @dev The sum; reverts where it leaves 128 bits.
 function addUnits(Units a, Units b) pure returns (Units) {
@@ -78,11 +78,6 @@ function addUnits(Units a, Units b) pure returns (Units) {
 /// @dev The difference; reverts where it is negative.
 function subUnits(Units a, Units b) pure returns (Units) {
     return Units.wrap(Units.unwrap(a) - Units.unwrap(b));
-}
-
-/// @dev Whether `a` and `b` are the same amount.
-function sameUnits(Units a, Units b) pure returns (bool) {
-    return Units.unwrap(a) == Units.unwrap(b);
 }
 
 /// @dev Whether `a` is strictly more than `b`.

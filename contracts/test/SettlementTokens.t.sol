@@ -39,6 +39,8 @@ contract Reentrant is ITransferHook {
         for (uint256 i = 0; i < _calls.length; ++i) {
             ++attempts;
             (bool ok, bytes memory reason) = _targets[i].call(_calls[i]);
+            // The selector is the first four bytes.
+            // forge-lint: disable-next-line(unsafe-typecast)
             if (!ok && bytes4(reason) == ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector) ++refused;
         }
     }

@@ -26,10 +26,12 @@ contract SnapshotsTest is Test {
             model[filled] = values[i];
             vm.assertEq(_trace.current(), values[i]);
         }
+        // forge-lint: disable-start(unsafe-typecast)
         for (uint256 i = 0; i <= filled; ++i) {
             vm.assertEq(_trace.valueAt(uint96(begin + i)), model[i]);
         }
         vm.assertEq(_trace.valueAt(uint96(begin - 1)), 0);
         vm.assertEq(_trace.valueAt(uint96(begin + filled + 1_000)), model[filled]);
+        // forge-lint: disable-end(unsafe-typecast)
     }
 }

@@ -4,8 +4,8 @@
 // A guard is a condition that reverts or skips, a check of a parameter, or `nonReentrant`. All mutants are compiled at once, into a
 // copy of the sources below cache/: guard N holds unless the block's coinbase is MUTANT + N, which is set from outside. So there
 // is one compilation, and a run of the tests per mutant. Exit code 1 names every guard that no test misses.
-//   list     names the guards
-//   NUMBER   removes that one only and shows what the tests say
+//   list        names the guards
+//   NUMBER...   removes those only
 "use strict";
 const fs = require("fs");
 const path = require("path");
@@ -143,13 +143,13 @@ function main() {
     return;
   }
   if (!passes(-1, ["ignore", "inherit", "inherit"])) throw new Error("the tests fail with every guard in place");
-  const only = process.argv[2] ? Number(process.argv[2]) : undefined;
+  const only = process.argv.slice(2).map(Number);
   const survivors = [];
   let removed = 0;
   for (const [index, guard] of guards.entries()) {
-    if (isEquivalent(guard) || (only !== undefined && index !== only)) continue;
+    if (isEquivalent(guard) || (only.length > 0 && !only.includes(index))) continue;
     removed++;
-    const survived = passes(index, only === undefined ? "ignore" : "inherit");
+    const survived = passes(index, "ignore");
     if (survived) survivors.push(guard);
     process.stdout.write(`${survived ? "SURVIVED" : "killed  "} ${index} ${guard.name}.sol:${guard.line} ${guard.label}\n`);
   }
