@@ -153,7 +153,8 @@ impl<T: SignOnce + 'static> Node<T> {
         if let Some(position) = kept.position {
             self.cursor = position.cursor.clone();
             self.clock = ChainClock::resume(position.latest);
-            self.input(Input::Resumed(Box::new(position.facts.clone()))).await;
+            self.input(Input::Resumed(Box::new(position.facts.clone())))
+                .await;
             self.written.0 = Some(position);
         }
         for (epoch, table) in kept.tables {
