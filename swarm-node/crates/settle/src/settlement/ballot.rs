@@ -160,9 +160,10 @@ impl Ballot {
         None
     }
 
-    /// Votes for an outcome of owners who have seats in a court and are not among those who were
-    /// `sent`, heaviest first, as many as one call carries, ascending by owner. `None` if there are
-    /// none, or too few for a verdict and `wait` for more.
+    /// Votes for an outcome of owners who have seats in a court, without those who were `sent`, as
+    /// many as one call carries: the heaviest that make a verdict, or all if they make none. Call
+    /// after call they ascend by owner, as the contract counts them for each sender. `None` if there
+    /// are none, or too few for a verdict and `wait` for more.
     pub(super) fn for_court(
         &self,
         outcome: &Outcome,
@@ -171,16 +172,20 @@ impl Ballot {
         sent: &BTreeSet<Address>,
         wait: bool,
     ) -> Option<Vec<Vote>> {
-        let seated = self.heaviest(outcome, |owner| snapshot.seats(seed, owner).into());
-        let seats: u128 = seated.iter().map(|(seats, _)| seats).sum();
-        if wait && 3 * seats <= 2 * u128::from(SEATS) {
-            return None;
+        let mut seats = 0u128;
+        let mut votes = Vec::new();
+        for (weight, vote) in self.heaviest(outcome, |owner| snapshot.seats(seed, owner).into()) {
+            if is_verdict(seats) {
+                break;
+            }
+            seats += weight;
+            votes.push(vote);
         }
-        let mut votes: Vec<Vote> = seated.into_iter().map(|(_, vote)| vote).collect();
         votes.retain(|vote| !sent.contains(&vote.owner));
-        votes.truncate(MAX_COURT_VOTES);
         votes.sort_by_key(|vote| vote.owner);
-        (!votes.is_empty()).then_some(votes)
+        votes.truncate(MAX_COURT_VOTES);
+        let is_enough = is_verdict(seats) || !wait;
+        (is_enough && !votes.is_empty()).then_some(votes)
     }
 
     /// Votes for an outcome with their weights, none of weight 0, heaviest first.
@@ -194,6 +199,11 @@ impl Ballot {
         weighed.sort_by_key(|(weight, vote)| (Reverse(*weight), vote.owner));
         weighed
     }
+}
+
+/// True if these seats are more than two thirds of the court.
+fn is_verdict(seats: u128) -> bool {
+    3 * seats > 2 * u128::from(SEATS)
 }
 
 #[cfg(test)]
@@ -325,13 +335,26 @@ mod tests {
         let ballot = ballot(&all, &snapshot);
         let seed = B256::repeat_byte(4);
         let mut sent = BTreeSet::new();
-        let mut batches = Vec::new();
-        while let Some(votes) = ballot.for_court(&outcome(1), &snapshot, seed, &sent, false) {
-            assert!(votes.is_sorted_by(|a, b| a.owner < b.owner));
+        let mut brought: Vec<Vote> = Vec::new();
+        let mut batches = 0;
+        while let Some(votes) = ballot.for_court(&outcome(1), &snapshot, seed, &sent, true) {
             sent.extend(votes.iter().map(|vote| vote.owner));
-            batches.push(votes.len());
+            brought.extend(votes);
+            batches += 1;
         }
-        assert_eq!(batches, [64, 26], "each of 90 has 2 or 3 seats of 256");
+        assert!(
+            brought.is_sorted_by(|a, b| a.owner < b.owner),
+            "call after call"
+        );
+        let seats = |votes: &[Vote]| -> u64 {
+            let owners = votes.iter().map(|vote| &vote.owner);
+            owners.map(|owner| snapshot.seats(seed, owner)).sum()
+        };
+        assert!(
+            (171..174).contains(&seats(&brought)),
+            "a verdict and no more"
+        );
+        assert_eq!(batches, brought.len().div_ceil(MAX_COURT_VOTES));
         let few = ballot.for_court(&outcome(2), &snapshot, seed, &BTreeSet::new(), true);
         assert_eq!(few, None);
     }

@@ -31,8 +31,13 @@ const MAX_REPORTS: u32 = 3;
 impl Settler {
     /// Does what is due about the spans that can become final.
     pub(super) fn transact(&mut self, spans: &[Span], now: Now, outputs: &mut Vec<Output>) {
+        // While something is pending the contract takes votes for its span alone.
+        let pending = self.state().pending;
+        let pending = pending.map(|pending| Span::of(&pending.outcome));
         for span in spans {
-            self.finalise_fast(*span, now, outputs);
+            if pending.is_none_or(|pending| pending == *span) {
+                self.finalise_fast(*span, now, outputs);
+            }
         }
         match self.state().pending {
             Some(pending) => self.follow(&pending, now, outputs),

@@ -251,6 +251,10 @@ impl Chain {
         votes: &[Vote],
     ) -> Result<Vec<Fact>, Refusal> {
         self.check(storage, time, outcome)?;
+        let pending = storage.pending.map(|pending| Span::of(&pending.outcome));
+        if pending.is_some_and(|pending| pending != Span::of(outcome)) {
+            return Err("another span is pending");
+        }
         if votes.len() > self.parameters.fast_limit {
             return Err("more than a block carries");
         }
