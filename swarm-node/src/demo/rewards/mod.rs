@@ -82,7 +82,10 @@ impl RewardSettlement {
             chain,
             terms: run.terms(),
             keys,
-            start: Start::Resumed { run, folder },
+            start: Start::Resumed {
+                run: Box::new(run),
+                folder,
+            },
         })
     }
 

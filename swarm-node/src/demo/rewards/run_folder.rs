@@ -269,7 +269,7 @@ pub(super) enum Start {
     /// With new contracts; what is needed later is kept below this folder.
     New { runs: Option<PathBuf> },
     /// With what a demo has left.
-    Resumed { run: RunFile, folder: PathBuf },
+    Resumed { run: Box<RunFile>, folder: PathBuf },
 }
 
 /// A chain with a swarm's contracts on it, and the folder of what is kept.
