@@ -119,10 +119,9 @@ fn a_message_for_half_of_the_members_reaches_that_half() {
     let calm = play(toy::spec(peers, rounds, 5));
     let half = play(toy::spec(peers, rounds, 5).with_last(1, &[Role::Half]));
     assert_eq!(half.agreed(), 2);
-    // Five of ten others do not get it; with its author they are more than half, so it counts.
+    // Five of ten others do not get a message. Another five do not get the next.
     let contents = |report: &SimulationReport| report.deliveries - report.agreement.messages;
     assert_eq!(contents(&calm) - contents(&half), 5 * rounds * CONTENTS);
-    assert_eq!(half.transcript_digest(), calm.transcript_digest());
 }
 
 #[test]

@@ -281,17 +281,17 @@ impl Settler {
     }
 
     fn terms(&mut self, query: TermsQuery, terms: Terms) {
-        self.asked.remove(&Question::Terms(query.span));
         let since = self.state().since();
         let Some(case) = self.cases.get_mut(&query.span) else {
             return;
         };
         // An answer from before or after the outcome that this node knows as the last is asked for
-        // again.
+        // again, but not at once: the events that tell of it are still to come.
         let fits = terms.since == query.span.since && since == query.span.since;
         let is_asked = case.sum().is_some_and(|sum| sum.points() == query.points);
         if fits && is_asked {
             case.set_worth(Some(terms.worth));
+            self.asked.remove(&Question::Terms(query.span));
         }
     }
 
