@@ -12,10 +12,12 @@ use serde_json::json;
 use swarm_devchain::{DevChain, Options};
 use swarm_files::text_file;
 use swarm_model::config::hugging_face;
-use swarm_round::agreement::{Certificate, Proposal, Receipt, Vote};
-use swarm_round::codec;
+use swarm_round::agreement::{Certificate, Minutes, Proposal, Receipt, RoundRecord, Vote};
+use swarm_round::codec::{self, Text};
 use swarm_round::envelope::{Envelope, MIN_ENVELOPE};
 use swarm_round::payload::{CompletionGroup, Critique, Decision, Seals};
+use swarm_round::sim::toy;
+use swarm_round::{DecidedRound, Roster, RoundPlan, RoundResult, SharedCompletion, Transcript};
 use swarm_settle::wallet::Keystore;
 use swarm_task::Kind;
 use swarm_task::gsm8k::Dataset;
@@ -59,6 +61,13 @@ pub const TARGETS: &[Target] = &[
         memory: MIB,
         seeds: certificates,
         run: certificate,
+    },
+    Target {
+        name: "round-record",
+        from: "a peer",
+        memory: 8 * MIB,
+        seeds: records,
+        run: record,
     },
     Target {
         name: "payload",
@@ -190,20 +199,73 @@ fn tables() -> Vec<Vec<u8>> {
     vec![Vec::new(), table.unwrap_or_default().to_bytes()]
 }
 
-fn certificates() -> Vec<Vec<u8>> {
-    let certificate = Certificate {
+fn example_certificate() -> Certificate {
+    Certificate {
         round: 3,
         ballot: 1,
         minutes: [7; 32],
         signatures: vec![(0, [1; 64]), (2, [2; 64])],
-    };
-    vec![certificate.to_bytes()]
+    }
+}
+
+fn certificates() -> Vec<Vec<u8>> {
+    vec![example_certificate().to_bytes()]
 }
 
 /// A certificate that is read is written the same.
 fn certificate(input: &[u8]) {
     if let Ok(certificate) = Certificate::parse(input) {
         assert_eq!(certificate.to_bytes(), input);
+    }
+}
+
+/// A round of three members in which one critic and one decider spoke.
+fn records() -> Vec<Vec<u8>> {
+    let config = toy::config(3);
+    let plan = RoundPlan::new(&config, config.swarm_id(), 3, Roster::default().snapshot(3));
+    let mut transcript = Transcript::new(Arc::new(plan));
+    let text = |text: &str| Text::cut(text.into(), u16::MAX);
+    let critique = Critique {
+        endorsed: Some(text("42")),
+        reason: text("it adds up"),
+    };
+    let decision = Decision {
+        answer: text("42"),
+        foreseen: text("41"),
+    };
+    let completions = vec![SharedCompletion::untold("42".into())];
+    transcript
+        .shares
+        .insert((0, 1), CompletionGroup { completions });
+    transcript.critiques.insert((3, 1), critique);
+    transcript.decisions.insert((3, 2), decision);
+    let minutes = Minutes {
+        round: 3,
+        receipts: vec![(0, [1; 12]), (2, [2; 12])],
+        struck: Vec::new(),
+        transcript: transcript.digest(),
+    };
+    let result = RoundResult {
+        transcript: Arc::new(transcript),
+        tallies: Vec::new(),
+        scores: Vec::new(),
+        digest: [0; 32],
+    };
+    let decided = DecidedRound {
+        certificate: example_certificate(),
+        minutes: Arc::new(minutes),
+        result: Arc::new(result),
+    };
+    RoundRecord::from(&decided).to_bytes().into_iter().collect()
+}
+
+/// A record that is read can be written, and reads the same again.
+fn record(input: &[u8]) {
+    if let Ok(record) = RoundRecord::from_bytes(input) {
+        let again = record
+            .to_bytes()
+            .map(|bytes| RoundRecord::from_bytes(&bytes));
+        assert_eq!(again, Ok(Ok(record)));
     }
 }
 

@@ -21,9 +21,9 @@ pub const MAX_BODY: usize = 64_000;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// The encoded body is larger than [`MAX_BODY`].
-    #[error("the body has {0} bytes; send at most {MAX_BODY}")]
-    TooLarge(usize),
+    /// The encoded body is larger than its limit.
+    #[error("the body has {0} bytes; send at most {1}")]
+    TooLarge(usize, usize),
     /// The body cannot be encoded.
     #[error("the body cannot be encoded: {0}")]
     Encode(String),
@@ -40,9 +40,17 @@ pub enum CodecError {
 /// # Errors
 /// A body over [`MAX_BODY`] bytes.
 pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, CodecError> {
-    let bytes = canonical(body)?;
-    if bytes.len() > MAX_BODY {
-        return Err(CodecError::TooLarge(bytes.len()));
+    encode_within::<_, MAX_BODY>(body)
+}
+
+/// Encodes what may be larger than a body.
+///
+/// # Errors
+/// More than `MAX` bytes.
+pub fn encode_within<T: Serialize, const MAX: usize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let bytes = canonical(value)?;
+    if bytes.len() > MAX {
+        return Err(CodecError::TooLarge(bytes.len(), MAX));
     }
     Ok(bytes)
 }
@@ -61,10 +69,18 @@ pub fn canonical<T: Serialize>(body: &T) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// Oversized, malformed, out-of-bound, or followed by more bytes.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    if bytes.len() > MAX_BODY {
-        return Err(CodecError::TooLarge(bytes.len()));
+    decode_within::<_, MAX_BODY>(bytes)
+}
+
+/// Decodes what may be larger than a body, and takes up all of `bytes`.
+///
+/// # Errors
+/// More than `MAX` bytes, malformed, out-of-bound, or followed by more bytes.
+pub fn decode_within<T: DeserializeOwned, const MAX: usize>(bytes: &[u8]) -> Result<T, CodecError> {
+    if bytes.len() > MAX {
+        return Err(CodecError::TooLarge(bytes.len(), MAX));
     }
-    let config = bincode::config::standard().with_limit::<MAX_BODY>();
+    let config = bincode::config::standard().with_limit::<MAX>();
     let (body, used) = bincode::serde::decode_from_slice(bytes, config)
         .map_err(|error| CodecError::Malformed(error.to_string()))?;
     match bytes.len() - used {

@@ -51,6 +51,7 @@ pub mod allowance;
 pub mod assign;
 pub mod clip;
 pub mod clock;
+pub mod clock_offset;
 pub mod codec;
 pub mod completion;
 pub mod config;

@@ -86,6 +86,9 @@ pub enum Withheld {
     /// The window closed before the message was signed.
     #[error("its window closed before it was signed")]
     Late,
+    /// The window was open, but not for as long as the message needs to the others.
+    #[error("its window was about to close: it would have come too late at most peers")]
+    OutOfReach,
     /// The node's own log does not take it; the rejection says why.
     #[error("this node itself rejects it")]
     Rejected,
@@ -93,7 +96,7 @@ pub enum Withheld {
 
 impl Withheld {
     /// All reasons.
-    pub const ALL: [Self; 3] = [Self::Refused, Self::Late, Self::Rejected];
+    pub const ALL: [Self; 4] = [Self::Refused, Self::Late, Self::OutOfReach, Self::Rejected];
 }
 
 /// Counts of messages since the node started.

@@ -20,7 +20,8 @@
 //! ever; a node that restarts cannot contradict what it said before. Only a signed message is
 //! published, and only then does it count in the node's own log. If its signature is refused, or
 //! comes when the window is over, the message is [withheld](Output::Withheld) and the node is
-//! silent in that place, like a member that said nothing.
+//! silent in that place, like a member that said nothing. So it is with contents that would go out
+//! nearer to the end of their window than the [measured lead](Input::Lead).
 //!
 //! All queues are bounded; see `allowance`, `codec` and `config` for the limits. What counts in a
 //! round the members [agree](crate::agreement) on, beside the rounds that follow; a node with
@@ -43,7 +44,8 @@ use self::active::ActiveRound;
 use self::early::EarlyMessages;
 pub use self::interface::{CoreSetup, Input, Output};
 use crate::agreement::{
-    Act, AdoptError, DecidedRound, Decision, History, Progress, Surroundings, Times, Want, Wanted,
+    Act, AdoptError, DecidedRound, Decision, History, Progress, RoundRecord, Surroundings, Times,
+    Want, Wanted,
 };
 use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
@@ -78,6 +80,8 @@ pub struct Core {
     /// First round that the node may still take part in.
     next_round: Round,
     early: EarlyMessages,
+    /// How long before the end of a window contents must go out, in milliseconds.
+    lead: Millis,
     counters: Counters,
 }
 
@@ -99,6 +103,7 @@ impl Core {
             open: BTreeMap::new(),
             history: History::new(setup.config.agreement),
             early: EarlyMessages::default(),
+            lead: 0,
             counters: Counters::default(),
             setup,
         })
@@ -154,6 +159,7 @@ impl Core {
         self.advance(&mut out);
         match input {
             Input::Tick => {}
+            Input::Lead(ms) => self.lead = ms,
             Input::Envelope(link, bytes) => {
                 self.deliver(link, &bytes, &mut out);
             }
@@ -162,7 +168,7 @@ impl Core {
             Input::Signed(place, signature) => self.signed(&place, &signature, &mut out),
             Input::Refused(place) => self.refused(&place, &mut out),
             Input::Asked(link, want) => self.asked(link, &want, &mut out),
-            Input::Adopt(round) => self.adopt(&round, &mut out),
+            Input::Adopt(record) => self.adopt(*record, &mut out),
         }
         self.decide(&mut out);
         self.count(&out);
@@ -405,23 +411,16 @@ impl Core {
     }
 
     /// Takes a decided round over, if it proves itself.
-    fn adopt(&mut self, decided: &Arc<DecidedRound>, out: &mut Vec<Output>) {
-        let round = decided.round();
+    fn adopt(&mut self, record: RoundRecord, out: &mut Vec<Output>) {
+        let round = record.round();
         if self.history.contains(round) {
             return;
         }
         let plan = self.plan(round);
         let voters = self.history.voters(&plan).ok_or(AdoptError::Unknown(round));
-        match voters.and_then(|voters| decided.verify(&plan, &voters, &self.setup.memo)) {
-            Ok(()) => {
-                let result = resolve(decided.transcript().clone(), self.setup.judge.as_ref());
-                let own = DecidedRound {
-                    certificate: decided.certificate.clone(),
-                    minutes: decided.minutes.clone(),
-                    result: Arc::new(result),
-                };
-                self.decided(Arc::new(own), out);
-            }
+        let (memo, judge) = (&self.setup.memo, self.setup.judge.as_ref());
+        match voters.and_then(|voters| record.open(plan, &voters, memo, judge)) {
+            Ok(decided) => self.decided(Arc::new(decided), out),
             Err(error) => out.push(Output::NotAdopted(round, error)),
         }
     }
@@ -446,6 +445,10 @@ impl Core {
         let Some(message) = self.take_waiting(place) else {
             return;
         };
+        if !message.header().kind.is_agreement() && self.is_out_of_reach() {
+            out.push(Output::Withheld(*place, Withheld::OutOfReach));
+            return;
+        }
         let bytes: Arc<[u8]> = message.signed(signature).into();
         let accepted = self.deliver(Link(self.setup.peer), &bytes, out);
         if let Some(progress) = self.open.get_mut(&place.round).filter(|_| accepted) {
@@ -461,6 +464,12 @@ impl Core {
         if self.take_waiting(place).is_some() {
             out.push(Output::Withheld(*place, Withheld::Refused));
         }
+    }
+
+    /// True if a message would leave too near to the end of the present window.
+    fn is_out_of_reach(&self) -> bool {
+        let end = self.clock.next_boundary(self.now);
+        self.lead > 0 && self.now.saturating_add(self.lead) >= end
     }
 
     fn take_waiting(&mut self, place: &Place) -> Option<UnsignedEnvelope> {

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use swarm_identity::key::SignatureMemo;
 use thiserror::Error;
 
 use super::certificate::{Certificate, CertificateError};
 use super::minutes::Minutes;
-use super::voters::Voters;
 use crate::clock::Round;
 use crate::resolve::RoundResult;
-use crate::transcript::{RoundPlan, Transcript};
+use crate::transcript::Transcript;
 
 /// A round that can be proved to anybody who knows its members.
 #[derive(Clone, Debug)]
@@ -50,28 +48,5 @@ impl DecidedRound {
     /// What counts.
     pub fn transcript(&self) -> &Arc<Transcript> {
         &self.result.transcript
-    }
-
-    /// Checks certificate, minutes and contents against each other, for a round with this plan.
-    ///
-    /// # Errors
-    /// The first that does not fit.
-    pub fn verify(
-        &self,
-        plan: &RoundPlan,
-        voters: &Voters,
-        memo: &SignatureMemo,
-    ) -> Result<(), AdoptError> {
-        let (round, transcript) = (self.round(), self.transcript());
-        self.certificate.verify(plan, voters, memo)?;
-        if self.minutes.digest() != self.certificate.minutes {
-            return Err(AdoptError::Minutes(round));
-        }
-        let fits = transcript.plan.members.list() == plan.members.list()
-            && transcript.digest() == self.minutes.transcript;
-        match fits {
-            true => Ok(()),
-            false => Err(AdoptError::Transcript(round)),
-        }
     }
 }

@@ -22,7 +22,7 @@
 //!
 //! The decision runs beside the next rounds, which need nothing of it. Whoever lacks it, or a
 //! receipt or message that it names, asks any holder ([`Want`]); a decided round proves itself
-//! ([`DecidedRound::verify`]).
+//! ([`RoundRecord::open`]).
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -32,6 +32,7 @@
 //! | `voters` | who votes |
 //! | `vote`, `rules`, `consensus` | Tendermint, by `arc-malachitebft-core-driver` |
 //! | `certificate`, `decided` | a decision, and its proof |
+//! | `record` | the bytes of both |
 //! | `progress` | one round on its way to its decision |
 //! | `history` | the rounds that are decided, and who was present in them |
 
@@ -43,6 +44,7 @@ mod minutes;
 mod place;
 mod progress;
 mod receipt;
+mod record;
 mod rules;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -58,6 +60,7 @@ pub use minutes::{MAX_STRUCK, Minutes};
 pub use place::{MessagePlace, Places};
 pub(crate) use progress::{Act, Decision, Progress, Surroundings, Times};
 pub use receipt::{Receipt, ReceiptName};
+pub use record::{MAX_RECORD, RoundRecord};
 pub use vote::{Proposal, Vote};
 pub use voters::{Seat, Voters};
 pub use want::{MAX_WANTED, Want, Wanted};

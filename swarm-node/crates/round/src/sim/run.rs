@@ -21,7 +21,7 @@ use super::network::NetworkModel;
 use super::queue::EventQueue;
 use super::report::SimulationReport;
 use super::spec::{PeerSpec, Role, Spec};
-use crate::agreement::{DecidedRound, Want};
+use crate::agreement::{DecidedRound, RoundRecord, Want};
 use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
 use crate::config::SwarmConfigError;
@@ -122,6 +122,11 @@ impl Peer {
             forgotten.expect("invariant: a table in memory can be written");
         }
     }
+}
+
+/// A decided round as it comes from an archive.
+fn adopt(decided: &DecidedRound) -> Input {
+    Input::Adopt(Box::new(RoundRecord::from(decided)))
 }
 
 /// Rounds that a simulation waits for the last decisions.
@@ -383,7 +388,7 @@ impl Simulation {
         peer.core = Some(core.expect("invariant: the configuration is valid"));
         // What it archived is still there.
         for decided in self.archive.of(index) {
-            self.input(index, Input::Adopt(decided), now);
+            self.input(index, adopt(&decided), now);
         }
         self.schedule_tick(index);
     }
@@ -569,7 +574,7 @@ impl Simulation {
         }
         let link = Link(self.report.peers[from]);
         match self.archive.get(index, want.round).cloned() {
-            Some(decided) => self.answer(index, link, Input::Adopt(decided), now),
+            Some(decided) => self.answer(index, link, adopt(&decided), now),
             None => self.input(index, Input::Asked(link, want), now),
         }
     }
@@ -587,7 +592,7 @@ impl Simulation {
 
     fn answered(&mut self, index: usize, input: Input, now: Millis) {
         match &input {
-            Input::Adopt(decided) if self.archive.get(index, decided.round()).is_some() => {}
+            Input::Adopt(record) if self.archive.get(index, record.round()).is_some() => {}
             _ => self.input(index, input, now),
         }
     }

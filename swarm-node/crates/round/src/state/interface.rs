@@ -6,9 +6,9 @@ use swarm_identity::Place;
 use swarm_identity::digest::Digest32;
 use swarm_identity::key::{PeerId, SaltKey, SignatureBytes, SignatureMemo};
 
-use crate::agreement::{AdoptError, DecidedRound, Want};
+use crate::agreement::{AdoptError, DecidedRound, RoundRecord, Want};
 use crate::allowance::Link;
-use crate::clock::Round;
+use crate::clock::{Millis, Round};
 use crate::config::SwarmConfig;
 use crate::membership::{Member, RegisterError, Roster};
 use crate::message_log::Evidence;
@@ -23,6 +23,9 @@ use crate::work::{StageTask, Work};
 pub enum Input {
     /// Time passed.
     Tick,
+    /// From now on contents go out this long before their window ends, in milliseconds, or not at
+    /// all: see [`Estimate::lead_ms`](crate::clock_offset::Estimate::lead_ms).
+    Lead(Millis),
     /// A neighbour delivered a message.
     Envelope(Link, Arc<[u8]>),
     /// The model finished work for a round.
@@ -37,7 +40,7 @@ pub enum Input {
     /// answered from the archive, by whoever runs the core.
     Asked(Link, Want),
     /// A decided round, from the archive of this node or of another; it is checked.
-    Adopt(Arc<DecidedRound>),
+    Adopt(Box<RoundRecord>),
 }
 
 /// What a node wants done.

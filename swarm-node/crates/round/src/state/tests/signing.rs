@@ -264,13 +264,14 @@ proptest! {
         let mut published: BTreeMap<Place, Vec<u8>> = BTreeMap::new();
         // Places that the present run of the core asked for, and those that have come to an end.
         let (mut wanted, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        let mut said = BTreeSet::new();
         for step in steps {
             let input = match step {
                 Answer::Wait(ms) => { now += ms; Input::Tick }
                 Answer::Restart => {
                     core = self::core();
                     now = at(&core, Window::ShareSeal);
-                    (wanted, ended) = Default::default();
+                    (wanted, ended, said) = Default::default();
                     (asked, tasks) = Default::default();
                     Input::Tick
                 }
@@ -306,7 +307,10 @@ proptest! {
                     }
                     Output::Broadcast(bytes) => {
                         let place = Envelope::parse(&bytes).unwrap().header.place();
-                        prop_assert!(wanted.contains(&place) && ended.insert(place));
+                        // Until a round is decided, what was said is said again.
+                        let again = said.contains(&place);
+                        prop_assert!(wanted.contains(&place) && (again || ended.insert(place)));
+                        said.insert(place);
                         let first = published.entry(place).or_insert_with(|| bytes.to_vec());
                         prop_assert_eq!(&first[..], &bytes[..], "{} has two messages", place);
                     }
@@ -317,5 +321,36 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn contents_that_would_come_too_late_stay_here() {
+    const LEAD: Millis = 100;
+    for (before, in_reach) in [(LEAD + 1, true), (LEAD, false)] {
+        let mut core = core();
+        core.handle(Input::Lead(LEAD), 0);
+        let begin = at(&core, Window::ShareSeal);
+        let (place, digest) = asked_to_sign(&mut core, "1", begin);
+        let now = at(&core, Window::ShareReveal) - before;
+        let signature = key(0).sign(&digest).unwrap();
+        let outputs = core.handle(Input::Signed(place, signature), now);
+        match in_reach {
+            true => assert!(matches!(outputs[..], [Output::Broadcast(_)]), "{outputs:?}"),
+            false => assert!(
+                matches!(outputs[..], [Output::Withheld(held, Withheld::OutOfReach)] if held == place),
+                "{outputs:?}"
+            ),
+        }
+        assert_eq!(
+            core.counters().withheld(Withheld::OutOfReach),
+            u64::from(!in_reach)
+        );
+        let reveals = core.handle(Input::Tick, at(&core, Window::ShareReveal));
+        assert_eq!(
+            signs(&reveals) > 0,
+            in_reach,
+            "nothing is revealed that was not sealed"
+        );
     }
 }
