@@ -1,5 +1,7 @@
 //! The decoders, each with a few valid inputs to start from.
 
+use std::sync::Arc;
+
 use contracts::Address;
 use contracts::client::RpcUrl;
 use contracts::earnings::EarningsTable;
