@@ -43,11 +43,30 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// Checks the signature of a message that a link delivers in an author's name.
+    ///
+    /// # Errors
+    /// [`Rejection::Rate`] if the link's allowance is used up, [`Rejection::Signature`] if the
+    /// signature is bad: then the link is charged.
+    pub fn verified(
+        &mut self,
+        link: Link,
+        author: PeerId,
+        is_signed: impl FnOnce() -> bool,
+    ) -> Result<(), Rejection> {
+        self.check(link, author)?;
+        if is_signed() {
+            return Ok(());
+        }
+        self.charge(link, author);
+        Err(Rejection::Signature)
+    }
+
     /// Checks that a link may still deliver messages of an author.
     ///
     /// # Errors
     /// [`Rejection::Rate`] if its allowance is used up.
-    pub fn check(&self, link: Link, author: PeerId) -> Result<(), Rejection> {
+    fn check(&self, link: Link, author: PeerId) -> Result<(), Rejection> {
         let open = match self.links.get(&link) {
             None => self.links.len() < MAX_LINKS,
             Some(faults) if link.0 == author => faults.own < OWN_FAULTS_PER_LINK,
@@ -57,7 +76,7 @@ impl Allowance {
     }
 
     /// Charges a bad signature to the link.
-    pub fn charge(&mut self, link: Link, author: PeerId) {
+    fn charge(&mut self, link: Link, author: PeerId) {
         let faults = self.links.entry(link).or_default();
         let count = if link.0 == author {
             &mut faults.own

@@ -28,7 +28,7 @@ pub enum Window {
     DecideSeal,
     /// Decisions are revealed.
     DecideReveal,
-    /// The round is resolved, attested and learned from.
+    /// Members agree on what counts; the round is resolved and learned from.
     Settle,
 }
 

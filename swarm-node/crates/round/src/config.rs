@@ -102,7 +102,7 @@ pub struct Windows {
     pub decide_seal_ms: u32,
     /// Decisions are revealed.
     pub decide_reveal_ms: u32,
-    /// Members resolve, attest the result and learn.
+    /// Members agree on what counts, resolve it and learn.
     pub settle_ms: u32,
 }
 

@@ -10,9 +10,10 @@ use std::ops::Index;
 use swarm_identity::key::{KeyError, PeerId, PublicKey};
 
 use crate::clock::Round;
+use crate::config::MAX_SEATS;
 
 /// Most members of a round; bounds every per-member table.
-pub const MAX_MEMBERS: usize = 4096;
+pub const MAX_MEMBERS: usize = MAX_SEATS as usize;
 
 /// Index of a member in its round's snapshot. It comes from [`Members::find`], never from a peer.
 pub type MemberIndex = u16;

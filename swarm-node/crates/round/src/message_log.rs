@@ -1,15 +1,8 @@
 //! The messages of one round that are in place: who said what, once.
 //!
-//! ```text
-//!                first message                another payload
-//! place: empty ────────────────► one message ────────────────► contradicted (Evidence)
-//!                                 │      ▲                          │    ▲
-//!                                 └──────┘ the same: duplicate      └────┘ anything: duplicate
-//! ```
-//! A place is (member, kind, slot). The first properly signed message takes it; a different one is
-//! an *equivocation*: both are kept as [`Evidence`], neither counts, and the place stays closed. A
-//! message with a valid signature takes its place even when its content is bad, so that what is
-//! there never depends on the order of arrival.
+//! A place has one message ([`Heard`]); where a member contradicts itself, neither counts. A message
+//! with a valid signature takes its place even when its content is bad, so that what is there never
+//! depends on the order of arrival.
 //!
 //! A message that comes after its window takes its place, too: it is proof of a contradiction, and
 //! what it says may be needed, if the members agree that it counts. To this node it says nothing:
@@ -21,62 +14,18 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use swarm_identity::digest::Digest32;
-use swarm_identity::key::{PeerId, SignatureMemo};
+use swarm_identity::key::SignatureMemo;
 
 use crate::agreement::MessagePlace;
 use crate::codec::{self, Text};
 use crate::config::Game;
 use crate::envelope::Envelope;
+use crate::heard::{Heard, Refusal};
 use crate::membership::MemberIndex;
-use crate::payload::{CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
+use crate::payload::{CompletionGroup, Critique, Decision, STAGE_SLOT, Seals, Stage};
 use crate::rejection::Rejection;
 use crate::seal::{SealContext, split_salt};
 use crate::transcript::{RoundPlan, Transcript};
-
-/// Two signed messages of one peer for one place: a proof that needs no witness.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// The peer that contradicted itself.
-    pub peer: PeerId,
-    /// The message that arrived first.
-    pub first: Arc<[u8]>,
-    /// The one that differs.
-    pub second: Arc<[u8]>,
-}
-
-/// Why a message is not taken in, with the proof if it is an equivocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The reason.
-    pub reason: Rejection,
-    /// Of an equivocation.
-    pub evidence: Option<Box<Evidence>>,
-}
-
-impl From<Rejection> for Refusal {
-    fn from(reason: Rejection) -> Self {
-        Self {
-            reason,
-            evidence: None,
-        }
-    }
-}
-
-/// What is known of a place.
-enum Entry {
-    One(Arc<[u8]>),
-    Contradicted(Box<Evidence>),
-}
-
-impl Entry {
-    /// The message that came first.
-    fn first(&self) -> &Arc<[u8]> {
-        match self {
-            Self::One(bytes) => bytes,
-            Self::Contradicted(evidence) => &evidence.first,
-        }
-    }
-}
 
 /// Whether a message came before its window was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +39,7 @@ pub enum Timing {
 /// The state of a round's messages.
 pub struct MessageLog {
     plan: Arc<RoundPlan>,
-    entries: HashMap<(MemberIndex, Kind, u16), Entry>,
+    heard: Heard,
     seals: HashMap<(Stage, u16, MemberIndex), Digest32>,
     transcript: Transcript,
     /// Places with a valid message that came in time.
@@ -105,7 +54,7 @@ impl MessageLog {
         let transcript = Transcript::new(plan.clone());
         Self {
             plan,
-            entries: HashMap::new(),
+            heard: Heard::default(),
             seals: HashMap::new(),
             transcript,
             held: BTreeSet::new(),
@@ -133,24 +82,9 @@ impl MessageLog {
         &self.contradicted
     }
 
-    /// True if the message of a place is here, whatever it says.
-    pub fn contains(&self, place: MessagePlace) -> bool {
-        self.entry(place).is_some()
-    }
-
     /// The messages of a place: both, where they contradict each other.
-    pub fn messages(&self, place: MessagePlace) -> Vec<Arc<[u8]>> {
-        match self.entry(place) {
-            None => Vec::new(),
-            Some(Entry::One(bytes)) => vec![bytes.clone()],
-            Some(Entry::Contradicted(evidence)) => {
-                vec![evidence.first.clone(), evidence.second.clone()]
-            }
-        }
-    }
-
-    fn entry(&self, place: MessagePlace) -> Option<&Entry> {
-        self.entries.get(&(place.member, place.kind, place.slot))
+    pub fn messages(&self, place: MessagePlace) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.heard.messages(place)
     }
 
     /// The sender's index.
@@ -169,39 +103,12 @@ impl MessageLog {
         self.seals.get(&(stage, slot, member))
     }
 
-    /// Refuses a message whose place is closed or says the same already. Compares payloads: a
-    /// member that signs the same payload twice does not contradict itself.
-    ///
-    /// # Errors
-    /// [`Rejection::Duplicate`].
-    fn duplicate(&self, member: MemberIndex, envelope: &Envelope<'_>) -> Result<(), Rejection> {
-        let place = (member, envelope.header.kind, envelope.header.slot);
-        let is_new = match self.entries.get(&place) {
-            None => true,
-            Some(Entry::Contradicted(_)) => false,
-            Some(Entry::One(bytes)) => {
-                Envelope::parse(bytes).is_ok_and(|known| known.payload != envelope.payload)
-            }
-        };
-        match is_new {
-            true => Ok(()),
-            false => Err(Rejection::Duplicate),
-        }
-    }
-
-    /// Refuses a place that the plan does not give to the member.
-    ///
-    /// # Errors
-    /// [`Rejection::NotAssigned`].
-    fn assigned(&self, member: MemberIndex, kind: Kind, slot: u16) -> Result<(), Rejection> {
-        let fits = match kind.reveals() {
+    /// True if the plan gives a place to its member.
+    fn is_assigned(&self, place: MessagePlace) -> bool {
+        let MessagePlace { kind, slot, member } = place;
+        match kind.reveals() {
             Some(stage) => self.plan.assignment.contains(stage, slot, member),
             None => slot == STAGE_SLOT,
-        };
-        if fits {
-            Ok(())
-        } else {
-            Err(Rejection::NotAssigned)
         }
     }
 
@@ -210,11 +117,12 @@ impl MessageLog {
     /// # Errors
     /// [`Rejection::NotMember`], [`Rejection::Duplicate`] or [`Rejection::NotAssigned`].
     pub fn check(&self, envelope: &Envelope<'_>) -> Result<MessagePlace, Rejection> {
-        let member = self.member(envelope)?;
-        self.duplicate(member, envelope)?;
-        let (kind, slot) = (envelope.header.kind, envelope.header.slot);
-        self.assigned(member, kind, slot)?;
-        Ok(MessagePlace { kind, slot, member })
+        let place = MessagePlace::of(envelope, self.member(envelope)?);
+        self.heard.check(place, envelope)?;
+        match self.is_assigned(place) {
+            true => Ok(place),
+            false => Err(Rejection::NotAssigned),
+        }
     }
 
     /// True if the member signed the message.
@@ -238,59 +146,22 @@ impl MessageLog {
     /// Everything about the content: equivocation, with its evidence; form; seal.
     pub fn write(
         &mut self,
-        member: MemberIndex,
+        place: MessagePlace,
         envelope: &Envelope<'_>,
         bytes: &Arc<[u8]>,
         timing: Timing,
     ) -> Result<(), Refusal> {
-        let place = MessagePlace {
-            kind: envelope.header.kind,
-            slot: envelope.header.slot,
-            member,
-        };
-        match self.entry(place) {
-            Some(Entry::One(first)) => {
-                let evidence = Evidence {
-                    peer: envelope.header.peer,
-                    first: first.clone(),
-                    second: bytes.clone(),
-                };
-                Err(self.contradict(place, evidence))
-            }
-            Some(Entry::Contradicted(_)) => Err(Rejection::Duplicate.into()),
-            None => Ok(self.enter(place, envelope.payload, bytes, timing)?),
+        if let Some(evidence) = self.heard.note(place, envelope, bytes)? {
+            self.contradicted.insert(place);
+            self.held.remove(&place);
+            self.strike(place);
+            return Err(evidence.into());
         }
-    }
-
-    fn enter(
-        &mut self,
-        place: MessagePlace,
-        payload: &[u8],
-        bytes: &Arc<[u8]>,
-        timing: Timing,
-    ) -> Result<(), Rejection> {
-        let key = (place.member, place.kind, place.slot);
-        self.entries.insert(key, Entry::One(bytes.clone()));
         if timing == Timing::InTime {
-            self.content(place, payload)?;
+            self.content(place, envelope.payload)?;
             self.held.insert(place);
         }
         Ok(())
-    }
-
-    /// Closes a place with the proof that its member said two things.
-    fn contradict(&mut self, place: MessagePlace, evidence: Evidence) -> Refusal {
-        let key = (place.member, place.kind, place.slot);
-        let evidence = Box::new(evidence);
-        self.entries
-            .insert(key, Entry::Contradicted(evidence.clone()));
-        self.contradicted.insert(place);
-        self.held.remove(&place);
-        self.strike(place);
-        Refusal {
-            reason: Rejection::Equivocation,
-            evidence: Some(evidence),
-        }
     }
 
     /// What counts if these places count and those are struck, from the messages that are here.
@@ -306,7 +177,7 @@ impl MessageLog {
         if *counted == self.held && self.contradicted.iter().eq(struck) {
             return Ok(self.transcript.clone());
         }
-        let missing = counted.iter().filter(|place| !self.contains(**place));
+        let missing = counted.iter().filter(|place| !self.heard.contains(**place));
         let missing: Vec<_> = missing.copied().collect();
         match missing.is_empty() {
             true => Ok(self.read_again(counted, struck)),
@@ -318,7 +189,7 @@ impl MessageLog {
     fn read_again(&self, counted: &BTreeSet<MessagePlace>, struck: &[MessagePlace]) -> Transcript {
         let mut log = Self::new(self.plan.clone());
         for place in counted {
-            let message = self.entry(*place).map(Entry::first);
+            let message = self.heard.first(*place);
             if let Some(Ok(envelope)) = message.map(|bytes| Envelope::parse(bytes)) {
                 // Bad content counts as none, for everybody alike.
                 let _ = log.content(*place, envelope.payload);

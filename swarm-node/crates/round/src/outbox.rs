@@ -4,7 +4,8 @@
 //! ask ──► waiting ──signed──────────► the node's own log ─► published, or Withheld(Rejected)
 //!            │
 //!            ├──────refused─────────► Withheld(Refused)
-//!            └──────window closes───► Withheld(Late)
+//!            ├──────window closes───► Withheld(Late)
+//!            └──────signed too late──► Withheld(OutOfReach)
 //! ```
 //! A place is asked for once in a round, whatever became of it: the node never has two digests for
 //! one place. What waits no more is deaf to further answers.

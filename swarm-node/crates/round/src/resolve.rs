@@ -1,7 +1,7 @@
 //! `resolve`: transcript → result, a pure function that every node computes alike.
 //!
 //! Integer arithmetic throughout; the order of members and questions is the plan's. The digest
-//! covers the transcript and every score, and is what members attest.
+//! covers the transcript and every score: whoever has the same one has the same table.
 
 use std::sync::Arc;
 

@@ -51,11 +51,11 @@ use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
 use crate::config::{SwarmConfigError, SwarmId};
 use crate::envelope::{Envelope, EnvelopeError, UnsignedEnvelope};
+use crate::heard::Refusal;
 use crate::membership::Member;
-use crate::message_log::{Refusal, Timing};
+use crate::message_log::Timing;
 use crate::phase::{self, Phase};
 use crate::rejection::{Counters, Rejection, Withheld};
-use crate::resolve::resolve;
 use crate::transcript::RoundPlan;
 use crate::work::Work;
 
@@ -253,7 +253,7 @@ impl Core {
 
     fn begin(&mut self, round: Round, out: &mut Vec<Output>) {
         let undecided = self.open.keys().next().copied().unwrap_or(round);
-        out.push(Output::ForgetBefore(undecided.min(round)));
+        out.push(Output::ForgetBefore(undecided));
         self.next_round = round.saturating_add(1);
         self.position = Some(Position {
             round,
@@ -382,12 +382,8 @@ impl Core {
                 transcript,
             }) = decision.flatten()
             {
-                let result = Arc::new(resolve(transcript, self.setup.judge.as_ref()));
-                let decided = DecidedRound {
-                    certificate,
-                    minutes,
-                    result,
-                };
+                let judge = self.setup.judge.as_ref();
+                let decided = DecidedRound::new(certificate, minutes, transcript, judge);
                 self.decided(Arc::new(decided), out);
             }
         }
@@ -582,12 +578,11 @@ impl Core {
             Timing::InTime => reason,
             Timing::Late => Rejection::Late,
         })?;
-        active.allowance.check(link, author)?;
-        if !active.log.signed(place.member, envelope, &self.setup.memo) {
-            active.allowance.charge(link, author);
-            return Err(Rejection::Signature.into());
-        }
-        active.log.write(place.member, envelope, bytes, timing)?;
+        let (log, memo) = (&active.log, &self.setup.memo);
+        active
+            .allowance
+            .verified(link, author, || log.signed(place.member, envelope, memo))?;
+        active.log.write(place, envelope, bytes, timing)?;
         Ok(Verdict::Accepted)
     }
 

@@ -347,7 +347,8 @@ fn number(ballot: u16) -> TmRound {
 
 /// Ballots end at the last number that a place in the sign-once table can have; with waits that
 /// grow, that takes years.
+#[expect(clippy::expect_used, reason = "only a polka may have no ballot")]
 fn plain(ballot: TmRound) -> u16 {
-    let number = ballot.as_u32().unwrap_or(0);
+    let number = ballot.as_u32().expect("invariant: the ballot is a number");
     u16::try_from(number).unwrap_or(u16::MAX)
 }

@@ -7,7 +7,8 @@ use thiserror::Error;
 use super::certificate::{Certificate, CertificateError};
 use super::minutes::Minutes;
 use crate::clock::Round;
-use crate::resolve::RoundResult;
+use crate::question::Judge;
+use crate::resolve::{RoundResult, resolve};
 use crate::transcript::Transcript;
 
 /// A round that can be proved to anybody who knows its members.
@@ -40,6 +41,20 @@ pub enum AdoptError {
 }
 
 impl DecidedRound {
+    /// The round whose contents were decided, with its scores.
+    pub fn new(
+        certificate: Certificate,
+        minutes: Arc<Minutes>,
+        transcript: Arc<Transcript>,
+        judge: &dyn Judge,
+    ) -> Self {
+        Self {
+            certificate,
+            minutes,
+            result: Arc::new(resolve(transcript, judge)),
+        }
+    }
+
     /// The round.
     pub fn round(&self) -> Round {
         self.certificate.round

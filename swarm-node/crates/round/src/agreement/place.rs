@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::Envelope;
 use crate::membership::MemberIndex;
 use crate::payload::{Kind, STAGE_SLOT, Stage};
 use crate::transcript::RoundPlan;
@@ -15,12 +16,23 @@ use crate::transcript::RoundPlan;
 /// Where a message of a round belongs: whose it is, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessagePlace {
-    /// What it is, one of [`Kind::CONTENT`].
+    /// What it is; where messages are counted, one of [`Kind::CONTENT`].
     pub kind: Kind,
     /// The question, or [`STAGE_SLOT`] for seals.
     pub slot: u16,
     /// Whose it is.
     pub member: MemberIndex,
+}
+
+impl MessagePlace {
+    /// Where a member's message belongs.
+    pub fn of(envelope: &Envelope<'_>, member: MemberIndex) -> Self {
+        Self {
+            kind: envelope.header.kind,
+            slot: envelope.header.slot,
+            member,
+        }
+    }
 }
 
 /// All places of a round and their positions.
@@ -49,9 +61,10 @@ impl Places {
     }
 
     /// Number of places.
+    #[expect(clippy::expect_used, reason = "a stage ends somewhere")]
     pub fn len(&self) -> usize {
         let [.., last] = &self.reveals;
-        last.last().copied().unwrap_or(self.members)
+        *last.last().expect("invariant: a stage's list has its end")
     }
 
     /// True if nobody has a place.

@@ -29,8 +29,9 @@ use crate::allowance::{Allowance, Link};
 use crate::clock::{Millis, Round};
 use crate::codec;
 use crate::envelope::{Envelope, UnsignedEnvelope};
+use crate::heard::{Evidence, Heard, Refusal};
 use crate::membership::MemberIndex;
-use crate::message_log::{Evidence, MessageLog, Refusal, Timing};
+use crate::message_log::{MessageLog, Timing};
 use crate::outbox::Outbox;
 use crate::payload::{Kind, STAGE_SLOT};
 use crate::rejection::Rejection;
@@ -126,21 +127,6 @@ impl Demands {
     }
 }
 
-/// What was heard at a place of the agreement.
-enum Heard {
-    One(Arc<[u8]>),
-    Contradicted([Arc<[u8]>; 2]),
-}
-
-impl Heard {
-    fn messages(&self) -> &[Arc<[u8]>] {
-        match self {
-            Self::One(message) => std::slice::from_ref(message),
-            Self::Contradicted(both) => both,
-        }
-    }
-}
-
 /// A proposal in a ballot.
 struct Pending {
     from: MemberIndex,
@@ -173,7 +159,7 @@ pub(crate) struct Progress {
     /// `None` until it is known who votes.
     consensus: Option<Consensus>,
     receipts: Receipts,
-    heard: BTreeMap<(MemberIndex, Kind, u16), Heard>,
+    heard: Heard,
     pending: BTreeMap<u16, Pending>,
     minutes: BTreeMap<Digest32, Arc<Minutes>>,
     /// Transcripts of minutes that were found right.
@@ -208,7 +194,7 @@ impl Progress {
             times,
             consensus: None,
             receipts: Receipts::default(),
-            heard: BTreeMap::new(),
+            heard: Heard::default(),
             pending: BTreeMap::new(),
             minutes: BTreeMap::new(),
             checked: BTreeMap::new(),
@@ -319,6 +305,7 @@ impl Progress {
                 .iter()
                 .take(MAX_WANTED)
                 .flat_map(|place| self.log.messages(*place))
+                .cloned()
                 .collect(),
             Wanted::Prevotes(ballot, value) => self.prevotes(*ballot, *value),
         }
@@ -329,10 +316,9 @@ impl Progress {
             let vote = Envelope::parse(message).map(|envelope| decoded::<Vote>(envelope.payload));
             matches!(vote, Ok(Ok(vote)) if vote.value == Some(value))
         };
-        let heard = self.heard.iter();
-        let of_ballot =
-            heard.filter(|((_, kind, slot), _)| (*kind, *slot) == (Kind::Prevote, ballot));
-        let messages = of_ballot.flat_map(|(_, heard)| heard.messages());
+        let places = self.heard.places();
+        let of_ballot = places.filter(|place| (place.kind, place.slot) == (Kind::Prevote, ballot));
+        let messages = of_ballot.flat_map(|place| self.heard.messages(place));
         messages.filter(says).take(MAX_WANTED).cloned().collect()
     }
 }
@@ -356,7 +342,7 @@ impl Progress {
         self.check_signature(link, member, envelope, around.memo)?;
         match envelope.header.kind {
             Kind::Receipt => self.receipt(member, envelope, bytes, around.now)?,
-            kind => self.hear(member, kind, envelope, bytes, around, acts)?,
+            _ => self.hear(member, envelope, bytes, around, acts)?,
         }
         self.proceed(around, acts);
         Ok(())
@@ -376,7 +362,7 @@ impl Progress {
     ) -> Result<(), Refusal> {
         let place = self.log.check(envelope).map_err(|_| Rejection::Late)?;
         self.check_signature(link, place.member, envelope, around.memo)?;
-        let written = self.log.write(place.member, envelope, bytes, Timing::Late);
+        let written = self.log.write(place, envelope, bytes, Timing::Late);
         self.proceed(around, acts);
         written?;
         match self.wanted.remove(&place) {
@@ -392,13 +378,10 @@ impl Progress {
         envelope: &Envelope<'_>,
         memo: &SignatureMemo,
     ) -> Result<(), Rejection> {
-        let author = envelope.header.peer;
-        self.allowance.check(link, author)?;
-        if self.log.signed(member, envelope, memo) {
-            return Ok(());
-        }
-        self.allowance.charge(link, author);
-        Err(Rejection::Signature)
+        let log = &self.log;
+        self.allowance.verified(link, envelope.header.peer, || {
+            log.signed(member, envelope, memo)
+        })
     }
 
     /// Refuses what is known, what nobody may say, and what is far ahead.
@@ -422,11 +405,8 @@ impl Progress {
         if !may {
             return Err(Rejection::NotAssigned);
         }
-        match self.heard.get(&(member, header.kind, header.slot)) {
-            None => Ok(()),
-            Some(Heard::One(known)) if !same_payload(known, envelope) => Ok(()),
-            Some(_) => Err(Rejection::Duplicate),
-        }
+        self.heard
+            .check(MessagePlace::of(envelope, member), envelope)
     }
 
     fn check_receipt(&self, member: MemberIndex, envelope: &Envelope<'_>) -> Result<(), Rejection> {
@@ -475,7 +455,7 @@ impl Progress {
         self.fresh = now;
         match first {
             None => Ok(()),
-            Some(first) => Err(equivocation(envelope, first, bytes)),
+            Some(first) => Err(Evidence::new(envelope, first, bytes).into()),
         }
     }
 
@@ -483,32 +463,20 @@ impl Progress {
     fn hear(
         &mut self,
         member: MemberIndex,
-        kind: Kind,
         envelope: &Envelope<'_>,
         bytes: &Arc<[u8]>,
         around: Surroundings<'_>,
         acts: &mut Vec<Act>,
     ) -> Result<(), Refusal> {
-        let key = (member, kind, envelope.header.slot);
-        let first = match self.heard.get(&key) {
-            None => None,
-            Some(Heard::One(first)) => Some(first.clone()),
-            Some(Heard::Contradicted(_)) => return Err(Rejection::Duplicate.into()),
-        };
-        let heard = match &first {
-            None => Heard::One(bytes.clone()),
-            Some(first) => Heard::Contradicted([first.clone(), bytes.clone()]),
-        };
-        self.heard.insert(key, heard);
-        match kind {
-            Kind::Proposal if first.is_none() => self.proposal(member, envelope)?,
+        let place = MessagePlace::of(envelope, member);
+        let evidence = self.heard.note(place, envelope, bytes)?;
+        let is_first = evidence.is_none();
+        match place.kind {
+            Kind::Proposal if is_first => self.proposal(member, envelope)?,
             Kind::Proposal => {}
-            _ => self.vote(member, envelope, first.is_none(), around, acts)?,
+            _ => self.vote(member, envelope, is_first, around, acts)?,
         }
-        match first {
-            None => Ok(()),
-            Some(first) => Err(equivocation(envelope, first, bytes)),
-        }
+        evidence.map_or(Ok(()), |evidence| Err(evidence.into()))
     }
 
     fn proposal(&mut self, from: MemberIndex, envelope: &Envelope<'_>) -> Result<(), Rejection> {
@@ -674,21 +642,20 @@ impl Progress {
             .copied()
             .collect();
         let messages = new.iter().flat_map(|place| self.log.messages(*place));
-        acts.extend(messages.map(Act::Broadcast));
+        acts.extend(messages.cloned().map(Act::Broadcast));
         self.shown.struck.extend(new);
     }
 
     fn present_demands(&self) -> Demands {
         Demands {
             receipts: self.receipts.members().collect(),
-            struck: self
-                .log
-                .contradicted()
-                .iter()
-                .take(MAX_STRUCK)
-                .copied()
-                .collect(),
+            struck: self.struck().collect(),
         }
+    }
+
+    /// The contradicted places that minutes can strike.
+    fn struck(&self) -> impl Iterator<Item = MessagePlace> + '_ {
+        self.log.contradicted().iter().take(MAX_STRUCK).copied()
     }
 
     /// The transcript that follows from minutes. With `proofs`, the contradictions must be proven
@@ -735,13 +702,7 @@ impl Progress {
             .first()
             .map(|(member, signed)| (member, signed.name))
             .collect();
-        let struck: Vec<_> = self
-            .log
-            .contradicted()
-            .iter()
-            .take(MAX_STRUCK)
-            .copied()
-            .collect();
+        let struck: Vec<_> = self.struck().collect();
         match self.transcript(&receipts, &struck) {
             Ok(transcript) => {
                 let minutes = Minutes {
@@ -890,22 +851,6 @@ impl Progress {
             transcript,
         })
     }
-}
-
-fn equivocation(envelope: &Envelope<'_>, first: Arc<[u8]>, second: &Arc<[u8]>) -> Refusal {
-    let evidence = Evidence {
-        peer: envelope.header.peer,
-        first,
-        second: second.clone(),
-    };
-    Refusal {
-        reason: Rejection::Equivocation,
-        evidence: Some(Box::new(evidence)),
-    }
-}
-
-fn same_payload(known: &Arc<[u8]>, envelope: &Envelope<'_>) -> bool {
-    Envelope::parse(known).is_ok_and(|known| known.payload == envelope.payload)
 }
 
 fn decoded<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {

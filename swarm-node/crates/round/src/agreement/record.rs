@@ -22,7 +22,6 @@ use crate::codec::{self, CodecError, bounded_list};
 use crate::membership::{MAX_MEMBERS, MemberIndex};
 use crate::payload::{CompletionGroup, Critique, Decision};
 use crate::question::Judge;
-use crate::resolve::resolve;
 use crate::transcript::{RoundPlan, Transcript, TranscriptKey};
 
 /// Most bytes of a record: far more than the largest round that fits its windows.
@@ -135,10 +134,7 @@ impl RoundRecord {
         if transcript.digest() != self.minutes.transcript {
             return Err(AdoptError::Transcript(round));
         }
-        Ok(DecidedRound {
-            certificate,
-            minutes: Arc::new(self.minutes),
-            result: Arc::new(resolve(Arc::new(transcript), judge)),
-        })
+        let (minutes, transcript) = (Arc::new(self.minutes), Arc::new(transcript));
+        Ok(DecidedRound::new(certificate, minutes, transcript, judge))
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use reproducible_ops::random::{Stream, key_from};
+use reproducible_ops::random::Stream;
 
+use super::seed::seed_key;
 use crate::agreement::DecidedRound;
 use crate::clock::Round;
 
@@ -21,9 +22,7 @@ pub(super) struct Archive {
 impl Archive {
     /// The empty archives of `peers` peers.
     pub fn new(peers: usize, seed: u64) -> Self {
-        let mut job = [0; 32];
-        job[..8].copy_from_slice(&seed.to_le_bytes());
-        let key = key_from("round-simulation-archive", &job, &[0; 32]);
+        let key = seed_key("round-simulation-archive", seed);
         Self {
             rounds: BTreeMap::new(),
             holders: vec![BTreeSet::new(); peers],

@@ -1,7 +1,8 @@
 //! How long simulated peers think.
 
-use reproducible_ops::random::{block, key_from};
+use reproducible_ops::random::block;
 
+use super::seed::seed_key;
 use crate::clock::Round;
 use crate::config::Windows;
 use crate::payload::Stage;
@@ -41,10 +42,8 @@ pub(super) struct ComputeTimes {
 
 impl ComputeTimes {
     pub fn new(peers: Vec<Compute>, seed: u64) -> Self {
-        let mut job = [0; 32];
-        job[..8].copy_from_slice(&seed.to_le_bytes());
         Self {
-            key: key_from("round-simulation-compute", &job, &[0; 32]),
+            key: seed_key("round-simulation-compute", seed),
             peers,
         }
     }

@@ -14,8 +14,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use reproducible_ops::random::{Stream, key_from};
+use reproducible_ops::random::Stream;
 
+use super::seed::seed_key;
 use crate::allowance::Link;
 use crate::clock::{Millis, Round};
 use crate::envelope::Envelope;
@@ -99,10 +100,8 @@ pub(super) struct Mesh {
 impl Mesh {
     /// A mesh with `degree` neighbours for each of `peers`; none if `degree` is 0.
     pub fn new(peers: usize, degree: usize, seed: u64) -> Self {
-        let mut job = [0; 32];
-        job[..8].copy_from_slice(&seed.to_le_bytes());
         Self {
-            key: key_from("round-simulation-mesh", &job, &[0; 32]),
+            key: seed_key("round-simulation-mesh", seed),
             peers,
             cycles: degree.div_ceil(2),
             round: None,

@@ -34,6 +34,7 @@ pub mod network;
 mod queue;
 pub mod report;
 pub mod run;
+mod seed;
 pub mod spec;
 pub mod tail;
 pub mod toy;

@@ -9,8 +9,9 @@
 
 use std::ops::Range;
 
-use reproducible_ops::random::{block, key_from};
+use reproducible_ops::random::block;
 
+use super::seed::seed_key;
 use super::tail::Tail;
 use crate::clock::Millis;
 
@@ -167,12 +168,10 @@ pub struct NetworkModel {
 impl NetworkModel {
     /// The weather of a seed between peers who live there, in the network's regions.
     pub fn new(network: Network, homes: Vec<Home>, seed: u64) -> Self {
-        let mut job = [0; 32];
-        job[..8].copy_from_slice(&seed.to_le_bytes());
         let loss = (f64::from(network.loss.clamp(0.0, 1.0)) * f64::from(u32::MAX)) as u32;
         let partitions = network.partitions.iter();
         Self {
-            key: key_from("round-simulation-network", &job, &[0; 32]),
+            key: seed_key("round-simulation-network", seed),
             loss,
             splits: partitions
                 .map(|partition| Split::new(partition, homes.len()))

@@ -10,7 +10,7 @@ use swarm_identity::key::PeerId;
 use crate::agreement::DecidedRound;
 use crate::clock::{Millis, Round};
 use crate::envelope::KIND_OFFSET;
-use crate::message_log::Evidence;
+use crate::heard::Evidence;
 use crate::payload::{Kind, Stage};
 use crate::rejection::{Counters, Withheld};
 use crate::resolve::RoundResult;

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use reproducible_ops::random::{block, key_from};
+use reproducible_ops::random::block;
 
 use super::driver::{Driver, Job};
 use super::network::Network;
+use super::seed::seed_key;
 use super::spec::{PeerSpec, Role, Spec};
 use crate::agreement::DecidedRound;
 use crate::completion::SharedCompletion;
@@ -101,10 +102,8 @@ pub struct ToyDriver {
 impl ToyDriver {
     /// Toy peers with at least this skill, in percent.
     pub fn new(skill: u32, seed: u64) -> Self {
-        let mut job = [0; 32];
-        job[..8].copy_from_slice(&seed.to_le_bytes());
         Self {
-            key: key_from("round-toy", &job, &[0; 32]),
+            key: seed_key("round-toy", seed),
             skill,
             learned: BTreeMap::new(),
         }

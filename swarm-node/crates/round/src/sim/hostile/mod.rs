@@ -10,9 +10,7 @@
 //! | `wrong_gold`, `silent`, `copier` | work |
 //! | `equivocator`, `replayer`, `flooder`, `garbler` | messages |
 //! | `dividing` | who sees a message in time |
-//!
-//! Those that twist receipts, proposals, votes and certificates belong beside `dividing`, in
-//! `agreement`.
+//! | `obstructing` | receipts, proposals and votes |
 
 mod copier;
 mod dividing;
