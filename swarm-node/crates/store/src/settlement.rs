@@ -1,11 +1,12 @@
 //! What the node keeps about the settlement of a contract: decided rounds, final tables, and the
 //! owners' votes.
 
+use redb::TableDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
-use super::layout::{Chain, NumberKey, OWNER, ROUNDS, TABLES, VOTES, VoteKey};
+use super::layout::{Bytes, Chain, NumberKey, OWNER, ROUNDS, TABLES, VOTES, VoteKey};
 use super::open::Store;
 use super::records::{Records, Scan};
 
@@ -43,11 +44,7 @@ impl Store {
         chain: Chain,
         contract: [u8; 20],
     ) -> Numbered<V> {
-        Numbered {
-            records: Records::new(self.clone(), ROUNDS),
-            chain,
-            contract,
-        }
+        self.numbered(ROUNDS, chain, contract)
     }
 
     /// The final tables of a contract, by their last epochs.
@@ -56,8 +53,17 @@ impl Store {
         chain: Chain,
         contract: [u8; 20],
     ) -> Numbered<V> {
+        self.numbered(TABLES, chain, contract)
+    }
+
+    fn numbered<V: Serialize + DeserializeOwned>(
+        &self,
+        table: TableDefinition<'static, NumberKey, Bytes>,
+        chain: Chain,
+        contract: [u8; 20],
+    ) -> Numbered<V> {
         Numbered {
-            records: Records::new(self.clone(), TABLES),
+            records: Records::new(self.clone(), table),
             chain,
             contract,
         }

@@ -54,28 +54,10 @@ impl Sender {
         transaction: Transaction,
         number: u32,
     ) -> Result<bool, Option<TicketError>> {
-        let addresses = *self.swarm.addresses();
         if let Transaction::Propose(_) | Transaction::Object(_) = &transaction {
             self.allow_bond(&format!("{action}/{number}")).await?;
         }
-        let (to, data) = match transaction {
-            Transaction::SlashContradiction(found) => {
-                let (first, second) = (found.first, found.second);
-                let data = calls::slash_contradiction(
-                    (&first.outcome, first.vote),
-                    (&second.outcome, second.vote),
-                );
-                (addresses.slasher, data)
-            }
-            Transaction::SlashLoser(loser) => {
-                let data = calls::slash_losers(&loser.outcome, [loser.vote]);
-                (addresses.slasher, data)
-            }
-            of_rewards => (
-                addresses.rewards,
-                self.call(of_rewards).await.map_err(none)?,
-            ),
-        };
+        let (to, data) = self.call(transaction).await.map_err(none)?;
         self.submit(&format!("{action}/{number}"), to, data).await?;
         match action {
             // Where the block of the seed was missed, the call only names another.
@@ -84,8 +66,10 @@ impl Sender {
         }
     }
 
-    async fn call(&self, transaction: Transaction) -> Result<Bytes, RpcError> {
-        Ok(match transaction {
+    /// The call of a transaction, and the contract that it calls.
+    async fn call(&self, transaction: Transaction) -> Result<(Address, Bytes), RpcError> {
+        let addresses = self.swarm.addresses();
+        let data = match transaction {
             Transaction::FinaliseFast(outcome, votes) => calls::finalise_fast(&outcome, votes),
             Transaction::Propose(outcome) => calls::propose(&outcome),
             Transaction::Object(outcome) => calls::object(outcome.hash()),
@@ -100,10 +84,18 @@ impl Sender {
                 earned: claim.earned,
                 proof: claim.proof,
             }]),
-            Transaction::SlashContradiction(_) | Transaction::SlashLoser(_) => {
-                unreachable!("invariant: these are calls of the slasher")
+            Transaction::SlashContradiction(found) => {
+                let [first, second] =
+                    [&found.first, &found.second].map(|said| (&said.outcome, said.vote));
+                let data = calls::slash_contradiction(first, second);
+                return Ok((addresses.slasher, data));
             }
-        })
+            Transaction::SlashLoser(loser) => {
+                let data = calls::slash_losers(&loser.outcome, [loser.vote]);
+                return Ok((addresses.slasher, data));
+            }
+        };
+        Ok((addresses.rewards, data))
     }
 
     async fn phase(&self) -> Result<Option<Phase>, RpcError> {

@@ -6,7 +6,7 @@ use contracts::cursor::Cursor;
 use contracts::earnings::EarningsTable;
 use contracts::outcome::{Outcome, VOTE_BYTES, Vote};
 use serde::{Deserialize, Serialize};
-use swarm_store::{Chain, Numbered, Store, StoreError, VotePlace, Votes};
+use swarm_store::{Chain, Numbered, Scan, Store, StoreError, VotePlace, Votes};
 
 use crate::settlement::event::Attestation;
 use crate::settlement::facts::Facts;
@@ -83,6 +83,23 @@ pub(super) struct Kept {
     pub(super) damaged: Vec<String>,
 }
 
+impl Kept {
+    /// The records of a scan that can be read; the others are noted as damaged.
+    fn readable<V>(&mut self, scan: Result<Scan<V>, StoreError>) -> Vec<V> {
+        match scan {
+            Ok(Scan { records, damaged }) => {
+                let damaged = damaged.into_iter().map(|record| record.to_string());
+                self.damaged.extend(damaged);
+                records
+            }
+            Err(error) => {
+                self.damaged.push(error.to_string());
+                Vec::new()
+            }
+        }
+    }
+}
+
 impl SettleStore {
     /// The tables of a contract in a store.
     pub fn new(store: &Store, chain: Chain, contract: [u8; 20]) -> Self {
@@ -110,33 +127,8 @@ impl SettleStore {
                 .damaged
                 .push(format!("{error}; events are read from the first again")),
         }
-        match self.rounds.all() {
-            Ok(scan) => {
-                kept.rounds = scan.records;
-                let damaged = scan.damaged.into_iter().map(|record| record.to_string());
-                kept.damaged.extend(damaged);
-            }
-            Err(error) => kept.damaged.push(error.to_string()),
-        }
-        self.restore_tables(&mut kept);
-        match self.votes.all() {
-            Ok(scan) => {
-                let votes = scan.records.iter().filter_map(VoteRecord::attestation);
-                kept.votes = votes.collect();
-                let damaged = scan.damaged.into_iter().map(|record| record.to_string());
-                kept.damaged.extend(damaged);
-            }
-            Err(error) => kept.damaged.push(error.to_string()),
-        }
-        kept
-    }
-
-    fn restore_tables(&self, kept: &mut Kept) {
-        let scan = match self.tables.all() {
-            Ok(scan) => scan,
-            Err(error) => return kept.damaged.push(error.to_string()),
-        };
-        for TableRecord { epoch, bytes } in scan.records {
+        kept.rounds = kept.readable(self.rounds.all());
+        for TableRecord { epoch, bytes } in kept.readable(self.tables.all()) {
             match EarningsTable::from_bytes(&bytes) {
                 Ok(table) => kept.tables.push((epoch, Arc::new(table))),
                 Err(error) => kept
@@ -144,8 +136,9 @@ impl SettleStore {
                     .push(format!("the table of epoch {epoch}: {error}")),
             }
         }
-        let damaged = scan.damaged.into_iter().map(|record| record.to_string());
-        kept.damaged.extend(damaged);
+        let votes = kept.readable(self.votes.all());
+        kept.votes = votes.iter().filter_map(VoteRecord::attestation).collect();
+        kept
     }
 
     pub(super) fn put_round(&self, record: &RoundRecord) -> Result<(), StoreError> {

@@ -32,13 +32,29 @@ pub(super) struct Electorate {
     pub(super) turns: Turns,
 }
 
+/// What one peer has come to so far.
+#[derive(Debug)]
+struct PeerPoints {
+    /// Its node key's address, kept as it takes a point of the curve to tell; a peer whose name is
+    /// no key has none, and no owner.
+    node: Option<Address>,
+    /// What equivocation took may leave it below zero until the epoch is whole.
+    points: i128,
+}
+
+impl PeerPoints {
+    /// What the points earn.
+    fn earned(&self) -> u128 {
+        self.points.max(0).unsigned_abs()
+    }
+}
+
 /// One epoch, as far as its rounds are decided here.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     /// Digests of the minutes, by round.
     rounds: BTreeMap<u64, Digest32>,
-    /// Points by peer. What equivocation took may leave a peer below zero until the epoch is whole.
-    points: BTreeMap<PeerId, i128>,
+    points: BTreeMap<PeerId, PeerPoints>,
     sum: Option<Arc<EpochSum>>,
     electorate: Option<Arc<Electorate>>,
 }
@@ -51,8 +67,11 @@ impl Draft {
             self.rounds.insert(record.round(), record.minutes());
             for (peer, points) in record.points() {
                 // Rounds of an epoch are few and points 64 bits wide: the sum fits.
-                let sum = self.points.entry(peer).or_default();
-                *sum = sum.saturating_add(points.into());
+                let sum = self.points.entry(peer).or_insert_with(|| PeerPoints {
+                    node: typed::address(&peer.0),
+                    points: 0,
+                });
+                sum.points = sum.points.saturating_add(points.into());
             }
         }
         is_new
@@ -81,27 +100,25 @@ impl Draft {
         gaps
     }
 
-    /// The node keys of the epoch's peers; a peer whose name is no key has none, and no owner.
+    /// The addresses of the epoch's peers.
     pub(super) fn nodes(&self) -> Vec<Address> {
-        let peers = self.points.keys();
-        peers.filter_map(|peer| typed::address(&peer.0)).collect()
+        self.points.values().filter_map(|peer| peer.node).collect()
     }
 
     /// Points of one node so far.
     pub(super) fn points_of(&self, node: Address) -> u128 {
-        let mut peers = self.points.iter();
-        let points = peers.find(|(peer, _)| typed::address(&peer.0) == Some(node));
-        points.map_or(0, |(_, points)| earned(*points))
+        let mut peers = self.points.values();
+        let peer = peers.find(|peer| peer.node == Some(node));
+        peer.map_or(0, PeerPoints::earned)
     }
 
     /// Takes bindings and stakes; a whole epoch's points go to owners.
     pub(super) fn take_snapshot(&mut self, electorate: Arc<Electorate>) {
         let certificates = self.certificates();
         let mut owners = BTreeMap::new();
-        for (peer, points) in &self.points {
-            let node = typed::address(&peer.0);
-            let owner = node.and_then(|node| electorate.snapshot.owner(&node));
-            if let (Some(owner), points @ 1..) = (owner, earned(*points)) {
+        for peer in self.points.values() {
+            let owner = peer.node.and_then(|node| electorate.snapshot.owner(&node));
+            if let (Some(owner), points @ 1..) = (owner, peer.earned()) {
                 let sum = owners.entry(owner).or_insert(0u128);
                 *sum = sum.saturating_add(points);
             }
@@ -131,11 +148,6 @@ impl Draft {
             })
             .finish()
     }
-}
-
-/// What a sum of points earns.
-fn earned(points: i128) -> u128 {
-    points.max(0).unsigned_abs()
 }
 
 #[cfg(test)]

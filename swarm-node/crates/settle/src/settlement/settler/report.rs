@@ -1,5 +1,7 @@
 //! Where the epochs stand.
 
+use contracts::outcome::Outcome;
+
 use super::super::draft::Draft;
 use super::super::event::Now;
 use super::super::phase::{EpochStatus, Phase};
@@ -38,24 +40,18 @@ impl Settler {
 
     fn final_phase(&self, epoch: EpochNumber) -> Phase {
         let last = self.state().last.map(|last| last.outcome);
-        let last = last.filter(|last| Span::of(last).contains(epoch));
-        let case = last.and_then(|last| self.cases.get(&Span::of(&last)));
-        let differs = case.is_some_and(|case| case.noticed == last && self.differs(epoch));
-        match differs {
-            true => Phase::Contradicted,
-            false => Phase::Settled,
+        match last.filter(|last| Span::of(last).contains(epoch)) {
+            Some(last) if self.is_contradicted_by(&last) => Phase::Contradicted,
+            _ => Phase::Settled,
         }
     }
 
-    /// True if the final outcome that covers the epoch is another than the node's.
-    fn differs(&self, epoch: EpochNumber) -> bool {
-        let last = self.state().last.map(|last| last.outcome);
-        let Some(last) = last.filter(|last| Span::of(last).contains(epoch)) else {
-            return false;
-        };
-        let case = self.cases.get(&Span::of(&last));
-        let own = case.and_then(|case| case.latest());
-        own.is_none_or(|own| own.outcome != last)
+    /// True if the node has computed another outcome than the final one, and said so.
+    fn is_contradicted_by(&self, last: &Outcome) -> bool {
+        self.cases.get(&Span::of(last)).is_some_and(|case| {
+            let own = case.latest();
+            case.noticed == Some(*last) && own.is_none_or(|own| own.outcome != *last)
+        })
     }
 
     fn draft_phase(&self, epoch: EpochNumber, draft: &Draft, now: Now) -> Phase {

@@ -12,7 +12,10 @@
 //! In the last quarter of a window everybody acts who can: two transactions cost gas, none would
 //! cost the outcome.
 
+use std::sync::Arc;
+
 use contracts::Address;
+use contracts::outcome::Vote;
 
 use super::super::case::Own;
 use super::super::draft::Electorate;
@@ -71,7 +74,13 @@ impl Settler {
         now.chain >= end.saturating_sub(window / 4) || self.is_turn(span, now)
     }
 
-    fn own(&self, span: Span) -> Option<(Own, std::sync::Arc<Electorate>)> {
+    /// The votes that make the own outcome of a span final at once.
+    fn quorum(&self, span: Span, own: &Own, electorate: &Electorate) -> Option<Vec<Vote>> {
+        let ballot = &self.cases.get(&span)?.ballot;
+        ballot.quorum(&own.outcome, &electorate.snapshot)
+    }
+
+    fn own(&self, span: Span) -> Option<(Own, Arc<Electorate>)> {
         let own = self.cases.get(&span)?.own()?.clone();
         Some((own, self.electorate(span.epoch)?))
     }
@@ -84,12 +93,7 @@ impl Settler {
         let Some((own, electorate)) = self.own(span) else {
             return;
         };
-        let case = self.cases.get(&span);
-        let quorum = case.and_then(|case| {
-            let ballot = &case.ballot;
-            ballot.quorum(&own.outcome, &electorate.snapshot)
-        });
-        if let Some(votes) = quorum {
+        if let Some(votes) = self.quorum(span, &own, &electorate) {
             let transaction = Transaction::FinaliseFast(own.outcome, votes);
             self.send(Action::FinaliseFast(span), transaction, now, outputs);
         }
@@ -97,22 +101,21 @@ impl Settler {
 
     /// Proposes the longest span that votes alone have not made final in good time.
     fn propose(&mut self, spans: &[Span], now: Now, outputs: &mut Vec<Output>) {
+        if !self.policy.bonds {
+            return;
+        }
         let due = spans.iter().rev().find(|span| self.is_slow(**span, now));
         let Some((span, (own, electorate))) = due.and_then(|span| Some((*span, self.own(*span)?)))
         else {
             return;
         };
         let end = self.schedule.last_proposal(span.epoch);
-        let case = self.cases.get(&span);
-        let is_quorum = case.is_some_and(|case| {
-            let ballot = &case.ballot;
-            ballot.quorum(&own.outcome, &electorate.snapshot).is_some()
-        });
+        if !self.is_due(span, self.schedule.proposal_window, end, now) {
+            return;
+        }
         // A quorum that the contract has refused, as one that no block carries, is no way.
         let refused = self.under_way.tries(&Action::FinaliseFast(span)) >= FAST_TRIES;
-        let is_fast = is_quorum && !refused;
-        let is_due = self.is_due(span, self.schedule.proposal_window, end, now);
-        if self.policy.bonds && is_due && !is_fast {
+        if refused || self.quorum(span, &own, &electorate).is_none() {
             let transaction = Transaction::Propose(own.outcome);
             self.send(Action::Propose(span), transaction, now, outputs);
         }
