@@ -81,12 +81,7 @@ impl EarningsTable {
                 return Err(EarningsError::Twice(owner));
             }
         }
-        Self::sorted(
-            sorted
-                .into_iter()
-                .map(|(owner, earned)| Entry { owner, earned })
-                .collect(),
-        )
+        Self::of(sorted)
     }
 
     /// This table and what owners earned since: points, each worth so many units. An owner without
@@ -111,9 +106,13 @@ impl EarningsTable {
                 .and_then(|units| sum.checked_add(units))
                 .ok_or(EarningsError::Overflow(owner))?;
         }
+        Self::of(earned)
+    }
+
+    fn of(earned: BTreeMap<Address, u128>) -> Result<Self, EarningsError> {
+        let entries = earned.into_iter();
         Self::sorted(
-            earned
-                .into_iter()
+            entries
                 .map(|(owner, earned)| Entry { owner, earned })
                 .collect(),
         )

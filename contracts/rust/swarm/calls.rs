@@ -176,9 +176,9 @@ pub fn collect() -> Bytes {
 /// `SwarmSlasher.slashContradiction`: one owner's votes for two outcomes of the same epochs.
 pub fn slash_contradiction(first: (&Outcome, Vote), second: (&Outcome, Vote)) -> Bytes {
     encode(SwarmSlasher::slashContradictionCall {
-        first: for_slasher(first.0),
+        first: first.0.into(),
         firstVote: pack([first.1]),
-        second: for_slasher(second.0),
+        second: second.0.into(),
         secondVote: pack([second.1]),
     })
 }
@@ -187,46 +187,36 @@ pub fn slash_contradiction(first: (&Outcome, Vote), second: (&Outcome, Vote)) ->
 /// became final.
 pub fn slash_losers(outcome: &Outcome, votes: impl IntoIterator<Item = Vote>) -> Bytes {
     encode(SwarmSlasher::slashLosersCall {
-        outcome: for_slasher(outcome),
+        outcome: outcome.into(),
         votes: pack(votes),
     })
 }
 
-fn for_slasher(outcome: &Outcome) -> SwarmSlasher::Outcome {
-    let Outcome {
-        since,
-        epoch,
-        root,
-        points,
-        certificates,
-    } = *outcome;
-    SwarmSlasher::Outcome {
-        since,
-        epoch,
-        root,
-        points,
-        certificates,
-    }
+/// Each contract's bindings have a type of their own with the fields of [`Outcome`].
+macro_rules! from_outcome {
+    ($($contract:ident),*) => {$(
+        impl From<&Outcome> for $contract::Outcome {
+            fn from(outcome: &Outcome) -> Self {
+                let Outcome {
+                    since,
+                    epoch,
+                    root,
+                    points,
+                    certificates,
+                } = *outcome;
+                Self {
+                    since,
+                    epoch,
+                    root,
+                    points,
+                    certificates,
+                }
+            }
+        }
+    )*};
 }
 
-impl From<&Outcome> for SwarmRewards::Outcome {
-    fn from(outcome: &Outcome) -> Self {
-        let Outcome {
-            since,
-            epoch,
-            root,
-            points,
-            certificates,
-        } = *outcome;
-        Self {
-            since,
-            epoch,
-            root,
-            points,
-            certificates,
-        }
-    }
-}
+from_outcome!(SwarmRewards, SwarmSlasher);
 
 impl From<SwarmRewards::Outcome> for Outcome {
     fn from(outcome: SwarmRewards::Outcome) -> Self {

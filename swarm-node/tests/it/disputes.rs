@@ -107,28 +107,23 @@ async fn an_objector_who_is_wrong_pays_on_the_embedded_chain() {
     an_objector_who_is_wrong(world, None).await;
 }
 
-#[tokio::test]
-async fn an_objector_who_is_right_is_paid_on_anvil() {
+/// Plays on an anvil chain of its own, where anvil is installed.
+async fn play_on_anvil(play: impl AsyncFnOnce(TestSwarm, Option<&Anvil>)) {
     if !anvil::is_installed() {
         return;
     }
-    let (folder, chain) = (
-        tempfile::tempdir().unwrap(),
-        Anvil::start(&["--block-time", "1"]),
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let chain = Anvil::start(&["--block-time", "1"]);
     let world = on_anvil(&chain, &folder).await;
-    an_objector_who_is_right(world, Some(&chain)).await;
+    play(world, Some(&chain)).await;
+}
+
+#[tokio::test]
+async fn an_objector_who_is_right_is_paid_on_anvil() {
+    play_on_anvil(an_objector_who_is_right).await;
 }
 
 #[tokio::test]
 async fn an_objector_who_is_wrong_pays_on_anvil() {
-    if !anvil::is_installed() {
-        return;
-    }
-    let (folder, chain) = (
-        tempfile::tempdir().unwrap(),
-        Anvil::start(&["--block-time", "1"]),
-    );
-    let world = on_anvil(&chain, &folder).await;
-    an_objector_who_is_wrong(world, Some(&chain)).await;
+    play_on_anvil(an_objector_who_is_wrong).await;
 }
