@@ -9,13 +9,14 @@
 //! The first properly signed message takes a place; a different one is an *equivocation*: both are
 //! kept as [`Evidence`], and the place stays closed.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use swarm_identity::key::PeerId;
 
 use crate::agreement::MessagePlace;
 use crate::envelope::Envelope;
+use crate::payload::Kind;
 use crate::rejection::Rejection;
 
 /// Two signed messages of one peer for one place: a proof that needs no witness.
@@ -73,9 +74,9 @@ enum Said {
     Twice { first: Arc<[u8]>, second: Arc<[u8]> },
 }
 
-/// The messages of a round by place, in the order of places.
+/// The messages of a round by place. Hashed and not sorted, because every message looks its place up.
 #[derive(Default)]
-pub(crate) struct Heard(BTreeMap<MessagePlace, Said>);
+pub(crate) struct Heard(HashMap<MessagePlace, Said>);
 
 impl Heard {
     /// True if something was said in the place.
@@ -98,9 +99,14 @@ impl Heard {
         first.into_iter().chain(second)
     }
 
-    /// All places in which something was said.
-    pub fn places(&self) -> impl Iterator<Item = MessagePlace> + '_ {
-        self.0.keys().copied()
+    /// The places of this kind and slot in which something was said, ascending by member.
+    pub fn places(&self, kind: Kind, slot: u16) -> Vec<MessagePlace> {
+        let places = self.0.keys().copied();
+        let mut found: Vec<_> = places
+            .filter(|place| (place.kind, place.slot) == (kind, slot))
+            .collect();
+        found.sort_unstable();
+        found
     }
 
     /// Refuses a message whose place is closed or says the same already. Compares payloads: a

@@ -316,9 +316,8 @@ impl Progress {
             let vote = Envelope::parse(message).map(|envelope| decoded::<Vote>(envelope.payload));
             matches!(vote, Ok(Ok(vote)) if vote.value == Some(value))
         };
-        let places = self.heard.places();
-        let of_ballot = places.filter(|place| (place.kind, place.slot) == (Kind::Prevote, ballot));
-        let messages = of_ballot.flat_map(|place| self.heard.messages(place));
+        let places = self.heard.places(Kind::Prevote, ballot).into_iter();
+        let messages = places.flat_map(|place| self.heard.messages(place));
         messages.filter(says).take(MAX_WANTED).cloned().collect()
     }
 }
