@@ -1,6 +1,6 @@
 //! The messages of one round that are in place: who said what, once.
 //!
-//! A place has one message ([`Heard`]); where a member contradicts itself, neither counts. A message
+//! A place has one message ([`heard`](crate::heard)); where a member contradicts itself, neither counts. A message
 //! with a valid signature takes its place even when its content is bad, so that what is there never
 //! depends on the order of arrival.
 //!
