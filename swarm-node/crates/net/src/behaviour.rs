@@ -1,0 +1,141 @@
+//! What the swarm is made of, outermost first: whoever is refused by the first parts never reaches
+//! the later ones.
+
+use libp2p::identity::Keypair;
+use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{
+    allow_block_list, autonat, connection_limits, dcutr, gossipsub, identify, kad, mdns,
+    memory_connection_limits, ping, relay, request_response, upnp,
+};
+
+use crate::config::{Config, Protocols};
+use crate::gate;
+use crate::gossip::{self, Gossip, GossipSettings};
+use crate::limits::{Limits, PING_INTERVAL, PING_TIMEOUT};
+use crate::request;
+
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    pub(crate) banned: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
+    pub(crate) gate: gate::Behaviour,
+    pub(crate) identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(crate) gossip: Gossip,
+    pub(crate) kademlia: kad::Behaviour<MemoryStore>,
+    pub(crate) requests: request_response::Behaviour<request::Codec>,
+    reachable: autonat::v2::client::Behaviour,
+    reaches: autonat::v2::server::Behaviour,
+    relay: relay::client::Behaviour,
+    relay_server: Toggle<relay::Behaviour>,
+    hole_punching: Toggle<dcutr::Behaviour>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+    upnp: Toggle<upnp::tokio::Behaviour>,
+}
+
+/// What did not work, and why.
+pub(crate) type Failed = (String, String);
+
+/// All parts; some may not work on this machine, and are named.
+pub(crate) fn build(
+    config: &Config,
+    protocols: &Protocols,
+    key: &Keypair,
+    relay: relay::client::Behaviour,
+) -> Result<(Behaviour, Vec<Failed>), GossipSettings> {
+    let me = key.public().to_peer_id();
+    let mut failed = Vec::new();
+    let topic = gossipsub::IdentTopic::new(&protocols.records);
+    let behaviour = Behaviour {
+        limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),
+        memory: memory_connection_limits::Behaviour::with_max_percentage(
+            config.limits.memory_share,
+        ),
+        banned: allow_block_list::Behaviour::default(),
+        gate: gate::Behaviour::new(config.limits.clone()),
+        identify: identify::Behaviour::new(
+            identify::Config::new(protocols.prefix.clone(), key.public())
+                .with_agent_version(config.agent.clone())
+                .with_push_listen_addr_updates(true)
+                .with_cache_size(0),
+        ),
+        ping: ping::Behaviour::new(
+            ping::Config::new()
+                .with_interval(PING_INTERVAL)
+                .with_timeout(PING_TIMEOUT),
+        ),
+        gossip: gossip::behaviour(&topic)?,
+        kademlia: kademlia(protocols, me),
+        requests: requests(&config.limits, protocols),
+        reachable: autonat::v2::client::Behaviour::default(),
+        reaches: autonat::v2::server::Behaviour::default(),
+        relay,
+        relay_server: config
+            .relay_server
+            .then(|| relay::Behaviour::new(me, relay::Config::default()))
+            .into(),
+        hole_punching: config
+            .hole_punching
+            .then(|| dcutr::Behaviour::new(me))
+            .into(),
+        mdns: local_network(config, me, &mut failed).into(),
+        upnp: config.upnp.then(upnp::tokio::Behaviour::default).into(),
+    };
+    Ok((behaviour, failed))
+}
+
+fn connection_limits(limits: &Limits) -> connection_limits::ConnectionLimits {
+    connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(limits.pending))
+        .with_max_pending_outgoing(Some(limits.pending))
+        .with_max_established_incoming(Some(limits.incoming))
+        .with_max_established_outgoing(Some(limits.outgoing))
+        .with_max_established_per_peer(Some(limits.per_peer))
+}
+
+/// Kademlia finds peers; it stores nothing for anybody. Peers enter its table once identify has told
+/// their addresses, and only those of this swarm.
+fn kademlia(protocols: &Protocols, me: libp2p::PeerId) -> kad::Behaviour<MemoryStore> {
+    let mut config = kad::Config::new(protocols.kademlia.clone());
+    config
+        .set_kbucket_inserts(kad::BucketInserts::Manual)
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .disjoint_query_paths(true)
+        .set_replication_interval(None)
+        .set_publication_interval(None)
+        .set_provider_publication_interval(None);
+    let nothing = MemoryStoreConfig {
+        max_records: 0,
+        max_provided_keys: 0,
+        ..MemoryStoreConfig::default()
+    };
+    let mut kademlia =
+        kad::Behaviour::with_config(me, MemoryStore::with_config(me, nothing), config);
+    kademlia.set_mode(Some(kad::Mode::Server));
+    kademlia
+}
+
+fn requests(limits: &Limits, protocols: &Protocols) -> request_response::Behaviour<request::Codec> {
+    let config = request_response::Config::default()
+        .with_request_timeout(limits.request_time)
+        .with_max_concurrent_streams(limits.waiting_per_peer);
+    let full = request_response::ProtocolSupport::Full;
+    request_response::Behaviour::new([(protocols.requests.clone(), full)], config)
+}
+
+fn local_network(
+    config: &Config,
+    me: libp2p::PeerId,
+    failed: &mut Vec<Failed>,
+) -> Option<mdns::tokio::Behaviour> {
+    if !config.mdns {
+        return None;
+    }
+    let local = mdns::tokio::Behaviour::new(mdns::Config::default(), me);
+    local
+        .map_err(|error| failed.push(("mDNS".into(), error.to_string())))
+        .ok()
+}

@@ -1,0 +1,144 @@
+//! What the daemon holds: commands to the network, and what is known of it.
+
+use std::sync::Arc;
+
+use libp2p::Multiaddr;
+use swarm_identity::PeerId;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::event::{GossipId, Verdict};
+use crate::limits::{Behaviour, MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
+use crate::peers::PeerInfo;
+use crate::request::RequestError;
+use crate::stats::Stats;
+
+/// Commands that wait for the network.
+pub(crate) const COMMANDS: usize = 4096;
+
+/// Where the outcome of a request goes.
+pub(crate) type Answer = oneshot::Sender<Result<Vec<u8>, RequestError>>;
+
+/// What the daemon asks of the network.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Publish(Arc<[u8]>),
+    Judge(GossipId, PeerId, Verdict),
+    Request(PeerId, Vec<u8>, Answer),
+    Report(PeerId, Behaviour),
+    Dial(Multiaddr),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// What is known of the network, as of the last second.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) peers: Vec<PeerInfo>,
+    pub(crate) stats: Stats,
+    pub(crate) unanswered: Vec<Multiaddr>,
+}
+
+/// Why a record is not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// It is longer than a record may be.
+    #[error("a record of {0} bytes is over the limit of {MAX_RECORD_BYTES}; send it as a blob")]
+    TooLong(usize),
+    /// The network was shut down.
+    #[error("the network is shut down")]
+    Closed,
+}
+
+/// Commands to a running network; cheap to clone. The network ends when all of them are dropped.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) me: PeerId,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) snapshot: watch::Receiver<Snapshot>,
+}
+
+impl Handle {
+    /// This node.
+    pub fn me(&self) -> PeerId {
+        self.me
+    }
+
+    /// Publishes a signed record to the swarm. Without a neighbour it waits in a bounded queue, from
+    /// which the oldest is dropped.
+    ///
+    /// # Errors
+    /// Every [`PublishError`].
+    pub async fn publish(&self, bytes: Arc<[u8]>) -> Result<(), PublishError> {
+        if bytes.len() > MAX_RECORD_BYTES {
+            return Err(PublishError::TooLong(bytes.len()));
+        }
+        let sent = self.commands.send(Command::Publish(bytes)).await;
+        sent.map_err(|_| PublishError::Closed)
+    }
+
+    /// Says what becomes of a record that came with [`Event::Gossip`](crate::Event::Gossip). It also
+    /// scores the neighbour: a good record counts for it, a rejected one against it.
+    ///
+    /// False if the network has not taken [`COMMANDS`] earlier commands yet, or is shut down; the
+    /// record is not forwarded then.
+    pub fn judge(&self, id: GossipId, from: PeerId, verdict: Verdict) -> bool {
+        let command = Command::Judge(id, from, verdict);
+        self.commands.try_send(command).is_ok()
+    }
+
+    /// Asks a peer, over the connection that there is or a new one.
+    ///
+    /// # Errors
+    /// Every [`RequestError`]; none takes longer than [`Limits::request_time`] and a handshake.
+    ///
+    /// [`Limits::request_time`]: crate::Limits::request_time
+    pub async fn request(&self, peer: PeerId, bytes: Vec<u8>) -> Result<Vec<u8>, RequestError> {
+        if bytes.len() > MAX_REQUEST_BYTES {
+            return Err(RequestError::TooLong(bytes.len()));
+        }
+        let (sender, answer) = oneshot::channel();
+        let command = Command::Request(peer, bytes, sender);
+        let sent = self.commands.send(command).await;
+        sent.map_err(|_| RequestError::Closed)?;
+        answer.await.map_err(|_| RequestError::Closed)?
+    }
+
+    /// Tells what a peer did; its score, and whether it is banned, follow from
+    /// [`crate::limits`].
+    pub fn report(&self, peer: PeerId, behaviour: Behaviour) -> bool {
+        let command = Command::Report(peer, behaviour);
+        self.commands.try_send(command).is_ok()
+    }
+
+    /// The connected peers, as of the last second.
+    pub fn peers(&self) -> Vec<PeerInfo> {
+        self.snapshot.borrow().peers.clone()
+    }
+
+    /// What was counted, as of the last second.
+    pub fn stats(&self) -> Stats {
+        self.snapshot.borrow().stats
+    }
+
+    /// The configured addresses that do not answer, as of the last second: what a node without peers
+    /// waits for.
+    pub fn unanswered(&self) -> Vec<Multiaddr> {
+        self.snapshot.borrow().unanswered.clone()
+    }
+
+    /// Adds an address to those that the node calls while it wants more peers.
+    pub async fn dial(&self, address: Multiaddr) {
+        // A network that is shut down dials nobody, and whoever asks sees it by its events.
+        let _ = self.commands.send(Command::Dial(address)).await;
+    }
+
+    /// Writes the file of known addresses and ends the network. Other handles are of no use then.
+    pub async fn shutdown(self) {
+        let (done, ended) = oneshot::channel();
+        let sent = self.commands.send(Command::Shutdown(done)).await;
+        if sent.is_ok() {
+            let _ = ended.await;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The node on the network: bytes in, bytes out, within limits.
+//!
+//! ```text
+//!            Handle ── publish, judge, request, report, fetch ──▶ ┌────────┐
+//!  daemon                                                         │  task  │ ── libp2p ── peers
+//!            Events ◀── Gossip, Request, Connected, … ─────────── └────────┘
+//!                                 pure tables: dial, peers, score, gate, reachability
+//! ```
+//! This crate knows nothing of rounds, stakes or models. It carries three kinds of things: signed
+//! *records* of at most 64 KiB, gossiped to the whole swarm; small *requests* with an answer; and
+//! *blobs* of any size, named by their hash. What a record means, whether it is good, and who is to
+//! be blamed, its user says ([`Handle::judge`], [`Handle::report`]); what that costs a peer stands in
+//! [`limits`], the one policy file.
+//!
+//! Everything that peers send is bounded before it is stored: connections by address and in all,
+//! streams by connection, messages by peer and second, memory by share of the machine. Queues drop
+//! and count; nothing waits for a slow reader.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use swarm_identity::Secret;
+//! use swarm_net::{Config, Event, NoBlobs, Verdict};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config {
+//!     bootstrap: vec!["/ip4/203.0.113.5/udp/4001/quic-v1".parse()?],
+//!     ..Config::new([7; 32])
+//! };
+//! let (handle, mut events) = swarm_net::start(config, &Secret::random()?, Arc::new(NoBlobs)).await?;
+//! handle.publish(b"hello"[..].into()).await?;
+//! while let Some(event) = events.next().await {
+//!     if let Event::Gossip { from, id, .. } = event {
+//!         handle.judge(id, from, Verdict::Accept);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod address;
+mod behaviour;
+mod bucket;
+pub mod bulk;
+pub mod cache;
+mod config;
+mod dial;
+mod event;
+mod gate;
+mod gossip;
+mod handle;
+pub mod limits;
+pub mod peer_id;
+mod peers;
+pub mod request;
+mod score;
+mod stats;
+mod task;
+mod transport;
+
+pub use bulk::{Blob, BlobId, Blobs, FileBlob, NoBlobs};
+pub use config::{Config, default_listen};
+pub use event::{Event, Events, GossipId, Reachability, Reply, Route, Verdict};
+pub use gossip::GossipSettings;
+pub use handle::{Handle, PublishError};
+pub use libp2p::Multiaddr;
+pub use libp2p::multiaddr::Error as MultiaddrError;
+pub use limits::{Behaviour, Limits, Rate};
+pub use peers::PeerInfo;
+pub use request::RequestError;
+pub use stats::Stats;
+pub use task::{NetError, start};

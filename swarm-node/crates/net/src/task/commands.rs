@@ -1,0 +1,97 @@
+//! What the daemon asks for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use libp2p::Multiaddr;
+use libp2p::gossipsub::PublishError;
+use swarm_identity::PeerId;
+
+use super::Task;
+use crate::dial::Origin;
+use crate::event::{GossipId, Verdict};
+use crate::handle::{Answer, Command};
+use crate::limits::Behaviour;
+use crate::request::RequestError;
+use crate::{gossip, peer_id};
+
+impl Task {
+    pub(super) fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Publish(bytes) => self.publish(bytes),
+            Command::Judge(id, from, verdict) => self.judge(id, from, verdict),
+            Command::Request(peer, bytes, answer) => self.ask(peer, bytes, answer),
+            Command::Report(peer, behaviour) => self.score(peer, behaviour),
+            Command::Dial(address) => self.add_target(address),
+            // The loop ends before it comes here.
+            Command::Shutdown(done) => drop(done.send(())),
+        }
+    }
+
+    fn add_target(&mut self, address: Multiaddr) {
+        let now = Instant::now();
+        self.dialler.add(address, Origin::Found, now);
+        self.call(now);
+    }
+
+    fn publish(&mut self, bytes: Arc<[u8]>) {
+        let lost = self.outbox.push(bytes);
+        self.stats.records_unsent += u64::from(lost);
+        self.send_outbox();
+    }
+
+    /// Publishes what waits, until nobody takes any more.
+    pub(super) fn send_outbox(&mut self) {
+        while let Some(bytes) = self.outbox.pop() {
+            let gossip = &mut self.swarm.behaviour_mut().gossip;
+            match gossip.publish(self.topic.hash(), bytes.to_vec()) {
+                Ok(_) => self.stats.records_published += 1,
+                // It is on its way already, from here or from elsewhere.
+                Err(PublishError::Duplicate) => {}
+                Err(PublishError::NoPeersSubscribedToTopic) => {
+                    return self.outbox.put_back(bytes);
+                }
+                Err(_) => self.stats.records_unsent += 1,
+            }
+        }
+    }
+
+    fn judge(&mut self, id: GossipId, from: PeerId, verdict: Verdict) {
+        let Ok(source) = peer_id::to_libp2p(from) else {
+            return;
+        };
+        let parts = self.swarm.behaviour_mut();
+        let pending = parts.gossip.report_message_validation_result(
+            &gossip::to_message(id),
+            &source,
+            gossip::acceptance(verdict),
+        );
+        self.stats.verdicts_late += u64::from(!pending);
+        match verdict {
+            Verdict::Accept => {
+                self.stats.records_accepted += 1;
+                self.score(from, Behaviour::UsefulRecord);
+            }
+            Verdict::Ignore => self.stats.records_ignored += 1,
+            Verdict::Reject => {
+                self.stats.records_rejected += 1;
+                self.score(from, Behaviour::InvalidRecord);
+            }
+        }
+    }
+
+    fn ask(&mut self, peer: PeerId, bytes: Vec<u8>, answer: Answer) {
+        let Ok(id) = peer_id::to_libp2p(peer) else {
+            return drop(answer.send(Err(RequestError::Unreachable)));
+        };
+        self.asked.retain(|_, answer| !answer.is_closed());
+        if self.asked.len() >= self.limits.waiting {
+            return drop(answer.send(Err(RequestError::Busy)));
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.sent += bytes.len() as u64;
+        }
+        let request = self.swarm.behaviour_mut().requests.send_request(&id, bytes);
+        self.asked.insert(request, answer);
+    }
+}

@@ -1,0 +1,221 @@
+//! What happens in the swarm.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use libp2p::core::ConnectedPoint;
+use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, gossipsub, identify, mdns, ping, upnp};
+
+use super::Task;
+use crate::behaviour::BehaviourEvent;
+use crate::config::FAMILY;
+use crate::dial::Origin;
+use crate::event::{Event, Route, Verdict};
+use crate::limits::Behaviour;
+use crate::{address, gossip, peer_id};
+
+impl Task {
+    pub(super) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::NewListenAddr { address, .. } => self.emit(Event::Listening(address)),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => self.on_opened(peer_id, connection_id, &endpoint),
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                ..
+            } => self.on_closed(&peer_id, connection_id),
+            SwarmEvent::OutgoingConnectionError { connection_id, .. } => {
+                self.on_dial_failed(connection_id);
+            }
+            SwarmEvent::IncomingConnectionError { .. } => self.stats.incoming_failed += 1,
+            SwarmEvent::ListenerClosed {
+                addresses,
+                reason: Err(error),
+                ..
+            } => self.emit(Event::Unavailable {
+                what: format!("listening at {addresses:?}"),
+                reason: error.to_string(),
+            }),
+            _ => {}
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Gossip(event) => self.on_gossip(event),
+            BehaviourEvent::Requests(event) => self.on_request(event),
+            BehaviourEvent::Identify(event) => self.on_identify(event),
+            BehaviourEvent::Ping(event) => self.on_ping(&event),
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.on_found(found),
+            BehaviourEvent::Upnp(event) => self.on_upnp(&event),
+            _ => {}
+        }
+    }
+
+    fn on_opened(&mut self, id: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        // The gate let it in, so it has a name.
+        let Ok(name) = peer_id::from_libp2p(&id) else {
+            return;
+        };
+        let now = Instant::now();
+        if let Some(target) = self.calls.remove(&connection) {
+            self.dialler.succeeded(target, id, now);
+        }
+        self.stats.connections += 1;
+        let address = endpoint.get_remote_address().clone();
+        let route = match address::is_relayed(&address) {
+            true => Route::Relayed,
+            false => Route::Direct,
+        };
+        let link = (connection, address.clone());
+        if self.peers.opened((id, name), link, now) {
+            self.emit(Event::Connected {
+                peer: name,
+                address,
+                route,
+            });
+            self.publish_snapshot();
+        }
+    }
+
+    fn on_closed(&mut self, id: &PeerId, connection: ConnectionId) {
+        if let Some(peer) = self.peers.closed(id, connection) {
+            self.dialler.lost(id, Instant::now());
+            self.emit(Event::Disconnected { peer });
+            self.publish_snapshot();
+        }
+    }
+
+    fn on_dial_failed(&mut self, connection: ConnectionId) {
+        self.stats.dials_failed += 1;
+        if let Some(target) = self.calls.remove(&connection) {
+            self.dialler.failed(target, Instant::now());
+        }
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            } => self.on_record(propagation_source, &message_id, message.data),
+            gossipsub::Event::Subscribed { .. } => self.send_outbox(),
+            _ => {}
+        }
+    }
+
+    fn on_record(&mut self, source: PeerId, message: &gossipsub::MessageId, bytes: Vec<u8>) {
+        let now = Instant::now();
+        self.stats.records_received += 1;
+        self.stats.record_bytes_received += bytes.len() as u64;
+        let from = self.peers.get_mut(&source).map(|peer| {
+            let within = peer.take_record(bytes.len(), now);
+            (peer.name, within)
+        });
+        let taken = match (from, gossip::from_message(message)) {
+            (Some((from, true)), Some(id)) => self.offer(Event::Gossip {
+                from,
+                id,
+                bytes: Arc::from(bytes),
+            }),
+            (Some((from, false)), _) => {
+                self.stats.records_over_quota += 1;
+                self.score(from, Behaviour::Flood);
+                false
+            }
+            _ => false,
+        };
+        if !taken {
+            let verdict = gossip::acceptance(Verdict::Ignore);
+            let gossip = &mut self.swarm.behaviour_mut().gossip;
+            gossip.report_message_validation_result(message, &source, verdict);
+        }
+    }
+
+    fn on_identify(&mut self, event: identify::Event) {
+        let identify::Event::Received {
+            peer_id: id, info, ..
+        } = event
+        else {
+            return;
+        };
+        let foreign = info.protocol_version.starts_with(FAMILY)
+            && info.protocol_version != self.protocols.prefix;
+        if foreign {
+            // A node of another swarm, found on the local network: neither has a use for the other.
+            self.dialler.forget(&id);
+            let _ = self.swarm.disconnect_peer_id(id);
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        peer.set_agent(&info.agent_version);
+        peer.relays = info.protocols.contains(&libp2p::relay::HOP_PROTOCOL_NAME);
+        let remote = peer.address().cloned();
+        let Some(remote) = remote else { return };
+        let addresses = address::worth_dialling(info.listen_addrs, &remote);
+        if info.protocols.contains(&self.protocols.kademlia) {
+            self.on_member(id, addresses);
+        }
+    }
+
+    /// A node of this swarm told its addresses.
+    fn on_member(&mut self, id: PeerId, addresses: Vec<Multiaddr>) {
+        let new = {
+            let kademlia = &mut self.swarm.behaviour_mut().kademlia;
+            let new = kademlia
+                .kbucket(id)
+                .is_none_or(|bucket| !bucket.iter().any(|entry| *entry.node.key.preimage() == id));
+            for address in &addresses {
+                kademlia.add_address(&id, address.clone());
+            }
+            new
+        };
+        self.dialler.reached(id, addresses, Instant::now());
+        if new && self.peers.len() < self.limits.wanted_peers {
+            self.discover();
+        }
+    }
+
+    fn on_ping(&mut self, event: &ping::Event) {
+        let rtt = match &event.result {
+            Ok(rtt) => Some(*rtt),
+            Err(ping::Failure::Unsupported) => return,
+            Err(_) => None,
+        };
+        if self.peers.pinged(&event.peer, event.connection, rtt) {
+            self.stats.connections_dead += 1;
+            self.swarm.close_connection(event.connection);
+        }
+    }
+
+    fn on_found(&mut self, found: Vec<(PeerId, Multiaddr)>) {
+        let now = Instant::now();
+        for (peer, address) in found {
+            let address = address::with_peer(address, peer);
+            self.dialler.add(address, Origin::Found, now);
+        }
+        self.call(now);
+    }
+
+    fn on_upnp(&mut self, event: &upnp::Event) {
+        let reason = match event {
+            upnp::Event::GatewayNotFound => "no router here forwards ports on request",
+            upnp::Event::NonRoutableGateway => "the router itself is behind another one",
+            _ => return,
+        };
+        self.emit(Event::Unavailable {
+            what: "UPnP".into(),
+            reason: reason.into(),
+        });
+    }
+}

@@ -1,0 +1,294 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use swarm_identity::{PeerId, Secret};
+use tokio::time::timeout;
+
+use super::{Handle, start};
+use crate::bulk::NoBlobs;
+use crate::config::Config;
+use crate::event::{Event, Events, GossipId, Reply, Verdict};
+use crate::limits::{Behaviour, Limits, MAX_REQUEST_BYTES};
+use crate::request::RequestError;
+
+const SWARM: [u8; 32] = [9; 32];
+/// Longer than anything here takes on a busy machine; tests wait for events, not for time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node and what it told so far.
+struct Node {
+    handle: Handle,
+    events: Events,
+    addresses: Vec<Multiaddr>,
+}
+
+fn secret(byte: u8) -> Secret {
+    Secret::from_bytes(&[byte; 32]).unwrap()
+}
+
+fn config(bootstrap: &[Multiaddr]) -> Config {
+    Config {
+        bootstrap: bootstrap.to_vec(),
+        ..Config::loopback(SWARM)
+    }
+}
+
+impl Node {
+    async fn start(byte: u8, config: Config) -> Self {
+        let expected = config.listen.len();
+        let (handle, events) = start(config, &secret(byte), Arc::new(NoBlobs))
+            .await
+            .unwrap();
+        let mut node = Self {
+            handle,
+            events,
+            addresses: Vec::new(),
+        };
+        while node.addresses.len() < expected {
+            let address = node
+                .wait(|event| match event {
+                    Event::Listening(address) => Some(address),
+                    _ => None,
+                })
+                .await;
+            node.addresses.push(address);
+        }
+        node
+    }
+
+    /// A node by one transport: `quic-v1` or `tcp`.
+    async fn by(byte: u8, transport: &str, bootstrap: &[Multiaddr]) -> Self {
+        let mut config = config(bootstrap);
+        config
+            .listen
+            .retain(|address| address.to_string().contains(transport));
+        Self::start(byte, config).await
+    }
+
+    async fn wait<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                let event = self.events.next().await.expect("the network ended");
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.expect("nothing came")
+    }
+
+    async fn connected(&mut self, to: PeerId) {
+        self.wait(|event| match event {
+            Event::Connected { peer, .. } => (peer == to).then_some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    async fn disconnected(&mut self, from: PeerId) {
+        self.wait(|event| match event {
+            Event::Disconnected { peer } => (peer == from).then_some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    async fn record(&mut self) -> (PeerId, GossipId, Arc<[u8]>) {
+        self.wait(|event| match event {
+            Event::Gossip { from, id, bytes } => Some((from, id, bytes)),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn asked(&mut self) -> (PeerId, Vec<u8>, Reply) {
+        self.wait(|event| match event {
+            Event::Request { from, bytes, reply } => Some((from, bytes, reply)),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn publish(&self, text: &str) {
+        self.handle.publish(text.as_bytes().into()).await.unwrap();
+    }
+
+    fn me(&self) -> PeerId {
+        self.handle.me()
+    }
+
+    /// Waits until the node has so many peers.
+    async fn has_peers(&self, count: usize) {
+        let mut snapshot = self.handle.snapshot.clone();
+        let enough = snapshot.wait_for(|snapshot| snapshot.peers.len() >= count);
+        timeout(PATIENCE, enough).await.expect("too few").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_record_goes_on_only_after_it_was_judged() {
+    for transport in ["quic-v1", "tcp"] {
+        let mut middle = Node::by(1, transport, &[]).await;
+        let first = Node::by(2, transport, &middle.addresses).await;
+        // It may have one connection, so that the record must come through the middle.
+        let mut config = config(&middle.addresses);
+        config.limits = Limits {
+            incoming: 0,
+            outgoing: 1,
+            ..Limits::default()
+        };
+        let mut last = Node::start(3, config).await;
+        last.connected(middle.me()).await;
+        first.has_peers(1).await;
+        first.publish("unjudged").await;
+        let (from, unjudged, bytes) = middle.record().await;
+        assert_eq!((from, &*bytes), (first.me(), &b"unjudged"[..]));
+        first.publish("good").await;
+        let (from, good, _) = middle.record().await;
+        middle.handle.judge(good, from, Verdict::Accept);
+        let (from, _, bytes) = last.record().await;
+        assert_eq!((from, &*bytes), (middle.me(), &b"good"[..]));
+        middle.handle.judge(unjudged, first.me(), Verdict::Accept);
+        assert_eq!(&*last.record().await.2, b"unjudged");
+    }
+}
+
+#[tokio::test]
+async fn peers_find_each_other_through_one_and_go_on_without_it() {
+    let bootstrap = Node::start(1, config(&[])).await;
+    let mut nodes = Vec::new();
+    for byte in 2..6 {
+        nodes.push(Node::start(byte, config(&bootstrap.addresses[..1])).await);
+    }
+    for node in &nodes {
+        node.has_peers(4).await;
+    }
+    let gone = bootstrap.me();
+    bootstrap.handle.shutdown().await;
+    for node in &mut nodes {
+        node.disconnected(gone).await;
+    }
+    nodes[0].publish("still here").await;
+    let mut seen = BTreeSet::new();
+    for node in &mut nodes[1..] {
+        let (from, id, bytes) = node.record().await;
+        assert_eq!(&*bytes, b"still here");
+        node.handle.judge(id, from, Verdict::Accept);
+        seen.insert(node.me());
+    }
+    assert_eq!(seen.len(), 3);
+}
+
+#[tokio::test]
+async fn a_dead_bootstrap_is_not_fatal_and_is_tried_again() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    drop(taken);
+    let dead: Multiaddr = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
+    let mut early = Node::start(1, config(std::slice::from_ref(&dead))).await;
+    let mut snapshot = early.handle.snapshot.clone();
+    let failed = snapshot.wait_for(|snapshot| snapshot.stats.dials_failed >= 1);
+    timeout(PATIENCE, failed).await.unwrap().unwrap();
+    early.publish("kept until somebody comes").await;
+    let late = Config {
+        listen: vec![dead],
+        ..config(&[])
+    };
+    let mut late = Node::start(2, late).await;
+    early.connected(late.me()).await;
+    assert_eq!(&*late.record().await.2, b"kept until somebody comes");
+}
+
+#[tokio::test]
+async fn requests_are_answered_refused_or_end_in_time() {
+    let mut config_of_server = config(&[]);
+    config_of_server.limits.request_time = Duration::from_secs(2);
+    let mut server = Node::start(1, config_of_server).await;
+    let mut config_of_client = config(&server.addresses[..1]);
+    config_of_client.limits.request_time = Duration::from_secs(2);
+    let mut client = Node::start(2, config_of_client).await;
+    client.connected(server.me()).await;
+    let (handle, peer) = (client.handle.clone(), server.me());
+    let ask = async |bytes: Vec<u8>| handle.request(peer, bytes).await;
+
+    let (answer, ()) = tokio::join!(ask(b"ping".to_vec()), async {
+        let (from, bytes, reply) = server.asked().await;
+        assert_eq!((from, &*bytes), (client.me(), &b"ping"[..]));
+        assert!(reply.send(vec![7; 200_000]));
+    });
+    assert_eq!(answer, Ok(vec![7; 200_000]));
+
+    let (answer, ()) = tokio::join!(ask(vec![1]), async { drop(server.asked().await) });
+    assert_eq!(answer, Err(RequestError::Refused));
+
+    let (answer, _unanswered) = tokio::join!(ask(vec![2]), server.asked());
+    assert!(matches!(
+        answer,
+        Err(RequestError::Timeout | RequestError::Refused)
+    ));
+
+    let long = vec![0; MAX_REQUEST_BYTES + 1];
+    let length = long.len();
+    assert_eq!(ask(long).await, Err(RequestError::TooLong(length)));
+    let nobody = swarm_identity::NodeKey::from(&secret(77)).peer();
+    let answer = handle.request(nobody, vec![1]).await;
+    assert_eq!(answer, Err(RequestError::Unreachable));
+}
+
+#[tokio::test]
+async fn known_addresses_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let cached = |bootstrap: &[Multiaddr]| Config {
+        peer_cache: Some(folder.path().join("peers")),
+        ..config(bootstrap)
+    };
+    let stays = Node::start(1, config(&[])).await;
+    let mut first = Node::start(2, cached(&stays.addresses)).await;
+    first.connected(stays.me()).await;
+    // Its addresses are told by identify, which discovery waits for.
+    let (handle, peer) = (first.handle.clone(), stays.me());
+    let told = async {
+        while !handle.peers().iter().any(|info| !info.agent.is_empty()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, told).await.unwrap();
+    first.handle.shutdown().await;
+    let mut again = Node::start(2, cached(&[])).await;
+    again.connected(peer).await;
+}
+
+#[tokio::test]
+async fn who_sends_wrong_records_is_banned() {
+    let mut victim = Node::start(1, config(&[])).await;
+    let offender = Node::start(2, config(&victim.addresses[..1])).await;
+    offender.has_peers(1).await;
+    for number in 0..6 {
+        offender.publish(&format!("wrong {number}")).await;
+        let (from, id, _) = victim.record().await;
+        victim.handle.judge(id, from, Verdict::Reject);
+    }
+    let (peer, reason) = victim
+        .wait(|event| match event {
+            Event::Banned { peer, reason, .. } => Some((peer, reason)),
+            _ => None,
+        })
+        .await;
+    assert_eq!((peer, reason), (offender.me(), Behaviour::InvalidRecord));
+    victim.disconnected(offender.me()).await;
+    assert_eq!(victim.handle.stats().banned, 1);
+}
+
+#[tokio::test]
+async fn swarms_do_not_mix() {
+    let mut one = Node::start(1, config(&[])).await;
+    let other = Config {
+        bootstrap: one.addresses.clone(),
+        ..Config::loopback([8; 32])
+    };
+    let other = Node::start(2, other).await;
+    one.connected(other.me()).await;
+    one.disconnected(other.me()).await;
+}
