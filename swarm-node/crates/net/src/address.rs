@@ -84,6 +84,15 @@ pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
+/// Where the peer at the other end of a connection is. A relay's circuit that comes in has no remote
+/// address, and is named by the relay's.
+pub(crate) fn remote(local: &Multiaddr, remote: &Multiaddr) -> Multiaddr {
+    match is_relayed(local) && !is_relayed(remote) {
+        true => without_peer(local.clone()),
+        false => remote.clone(),
+    }
+}
+
 /// Of the addresses that a peer tells, those that are worth a dial, seen from a connection to it at
 /// `remote`; without the peer at their ends.
 pub(crate) fn worth_dialling(told: Vec<Multiaddr>, remote: &Multiaddr) -> Vec<Multiaddr> {

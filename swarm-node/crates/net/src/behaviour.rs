@@ -9,11 +9,13 @@ use libp2p::{
     allow_block_list, autonat, connection_limits, dcutr, gossipsub, identify, kad, mdns,
     memory_connection_limits, ping, relay, request_response, upnp,
 };
+use tokio::sync::mpsc;
 
+use crate::bulk::streams::{self, Incoming};
 use crate::config::{Config, Protocols};
 use crate::gate;
 use crate::gossip::{self, Gossip, GossipSettings};
-use crate::limits::{Limits, PING_INTERVAL, PING_TIMEOUT};
+use crate::limits::{CIRCUIT_BYTES, CIRCUIT_TIME, Limits, PING_INTERVAL, PING_TIMEOUT};
 use crate::request;
 
 #[derive(NetworkBehaviour)]
@@ -27,6 +29,7 @@ pub(crate) struct Behaviour {
     pub(crate) gossip: Gossip,
     pub(crate) kademlia: kad::Behaviour<MemoryStore>,
     pub(crate) requests: request_response::Behaviour<request::Codec>,
+    pub(crate) blobs: streams::Behaviour,
     reachable: autonat::v2::client::Behaviour,
     reaches: autonat::v2::server::Behaviour,
     relay: relay::client::Behaviour,
@@ -45,6 +48,7 @@ pub(crate) fn build(
     protocols: &Protocols,
     key: &Keypair,
     relay: relay::client::Behaviour,
+    blobs: mpsc::Sender<Incoming>,
 ) -> Result<(Behaviour, Vec<Failed>), GossipSettings> {
     let me = key.public().to_peer_id();
     let mut failed = Vec::new();
@@ -70,12 +74,13 @@ pub(crate) fn build(
         gossip: gossip::behaviour(&topic)?,
         kademlia: kademlia(protocols, me),
         requests: requests(&config.limits, protocols),
+        blobs: streams::Behaviour::new(protocols.blobs.clone(), blobs),
         reachable: autonat::v2::client::Behaviour::default(),
         reaches: autonat::v2::server::Behaviour::default(),
         relay,
         relay_server: config
             .relay_server
-            .then(|| relay::Behaviour::new(me, relay::Config::default()))
+            .then(|| relay::Behaviour::new(me, relay_limits(&config.limits)))
             .into(),
         hole_punching: config
             .hole_punching
@@ -94,6 +99,16 @@ fn connection_limits(limits: &Limits) -> connection_limits::ConnectionLimits {
         .with_max_established_incoming(Some(limits.incoming))
         .with_max_established_outgoing(Some(limits.outgoing))
         .with_max_established_per_peer(Some(limits.per_peer))
+}
+
+fn relay_limits(limits: &Limits) -> relay::Config {
+    relay::Config {
+        max_reservations: limits.relay_places,
+        max_circuits: limits.circuits,
+        max_circuit_bytes: CIRCUIT_BYTES,
+        max_circuit_duration: CIRCUIT_TIME,
+        ..relay::Config::default()
+    }
 }
 
 /// Kademlia finds peers; it stores nothing for anybody. Peers enter its table once identify has told
@@ -122,8 +137,12 @@ fn requests(limits: &Limits, protocols: &Protocols) -> request_response::Behavio
     let config = request_response::Config::default()
         .with_request_timeout(limits.request_time)
         .with_max_concurrent_streams(limits.waiting_per_peer);
+    // What is left is for the answer.
+    let codec = request::Codec {
+        time: limits.request_time.mul_f64(0.75),
+    };
     let full = request_response::ProtocolSupport::Full;
-    request_response::Behaviour::new([(protocols.requests.clone(), full)], config)
+    request_response::Behaviour::with_codec(codec, [(protocols.requests.clone(), full)], config)
 }
 
 fn local_network(

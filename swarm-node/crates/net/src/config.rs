@@ -114,6 +114,7 @@ pub(crate) struct Protocols {
     pub(crate) prefix: String,
     pub(crate) kademlia: StreamProtocol,
     pub(crate) requests: StreamProtocol,
+    pub(crate) blobs: StreamProtocol,
     /// The gossip topic of records.
     pub(crate) records: String,
 }
@@ -127,6 +128,7 @@ impl Protocols {
         Self {
             kademlia: stream(format!("{prefix}/kad/1")),
             requests: stream(format!("{prefix}/request/1")),
+            blobs: stream(format!("{prefix}/blob/1")),
             records: format!("{prefix}/records/1"),
             prefix,
         }

@@ -1,5 +1,6 @@
 //! What the daemon holds: commands to the network, and what is known of it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use libp2p::Multiaddr;
@@ -7,8 +8,12 @@ use swarm_identity::PeerId;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::bulk::blob::BlobId;
+use crate::bulk::fetch::{self, FetchError, Fetched};
+use crate::bulk::network::{Network, Reports, Traffic};
+use crate::bulk::streams::{OpenError, Opened};
 use crate::event::{GossipId, Verdict};
-use crate::limits::{Behaviour, MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
+use crate::limits::{Behaviour, Limits, MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use crate::peers::PeerInfo;
 use crate::request::RequestError;
 use crate::stats::Stats;
@@ -27,6 +32,8 @@ pub(crate) enum Command {
     Request(PeerId, Vec<u8>, Answer),
     Report(PeerId, Behaviour),
     Dial(Multiaddr),
+    Open(PeerId, Opened),
+    Moved(PeerId, Traffic),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -56,6 +63,7 @@ pub struct Handle {
     pub(crate) me: PeerId,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
+    pub(crate) limits: Arc<Limits>,
 }
 
 impl Handle {
@@ -104,6 +112,22 @@ impl Handle {
         answer.await.map_err(|_| RequestError::Closed)?
     }
 
+    /// Fetches a blob into a file from whichever of the peers have it, several at once. Only direct
+    /// connections are used. The file appears when all of it is there and right; what came stays
+    /// beside it (`.partial`, `.outline`) if the fetch is given up, dropped or killed, and the next
+    /// one goes on from there. Two fetches into one file at once are not allowed.
+    ///
+    /// # Errors
+    /// Every [`FetchError`].
+    pub async fn fetch(
+        &self,
+        blob: BlobId,
+        into: &Path,
+        from: Vec<PeerId>,
+    ) -> Result<Fetched, FetchError> {
+        fetch::fetch(self.clone(), &self.limits, (blob, into), from).await
+    }
+
     /// Tells what a peer did; its score, and whether it is banned, follow from
     /// [`crate::limits`].
     pub fn report(&self, peer: PeerId, behaviour: Behaviour) -> bool {
@@ -140,5 +164,50 @@ impl Handle {
         if sent.is_ok() {
             let _ = ended.await;
         }
+    }
+}
+
+impl Reports for Handle {
+    fn report(&self, peer: PeerId, behaviour: Behaviour) {
+        Self::report(self, peer, behaviour);
+    }
+
+    fn moved(&self, peer: PeerId, traffic: Traffic) {
+        // Counters may miss a little while the network is behind.
+        let _ = self.commands.try_send(Command::Moved(peer, traffic));
+    }
+}
+
+impl Network for Handle {
+    type Stream = libp2p::Stream;
+
+    async fn open(&self, peer: PeerId) -> Result<libp2p::Stream, OpenError> {
+        let (sender, opened) = oneshot::channel();
+        let sent = self.commands.send(Command::Open(peer, sender)).await;
+        sent.map_err(|_| OpenError::Unreachable)?;
+        opened.await.map_err(|_| OpenError::Broken)?
+    }
+}
+
+/// Reports of the server, which does not keep the network from ending.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakReports(pub(crate) mpsc::WeakSender<Command>);
+
+impl WeakReports {
+    fn send(&self, command: Command) {
+        if let Some(commands) = self.0.upgrade() {
+            // As for a handle: reports may be lost while the network is behind.
+            let _ = commands.try_send(command);
+        }
+    }
+}
+
+impl Reports for WeakReports {
+    fn report(&self, peer: PeerId, behaviour: Behaviour) {
+        self.send(Command::Report(peer, behaviour));
+    }
+
+    fn moved(&self, peer: PeerId, traffic: Traffic) {
+        self.send(Command::Moved(peer, traffic));
     }
 }

@@ -49,16 +49,22 @@ mod event;
 mod gate;
 mod gossip;
 mod handle;
+#[cfg(test)]
+mod hostile;
 pub mod limits;
 pub mod peer_id;
 mod peers;
+mod reachability;
 pub mod request;
 mod score;
 mod stats;
 mod task;
+#[cfg(test)]
+mod testing;
 mod transport;
 
-pub use bulk::{Blob, BlobId, Blobs, FileBlob, NoBlobs};
+pub use bulk::blob::{Blob, BlobId, Blobs, FileBlob, NoBlobs};
+pub use bulk::fetch::{FetchError, Fetched};
 pub use config::{Config, default_listen};
 pub use event::{Event, Events, GossipId, Reachability, Reply, Route, Verdict};
 pub use gossip::GossipSettings;

@@ -53,8 +53,13 @@ pub const PING_FAILURES: u32 = 3;
 
 /// Relays that a node holds reservations with while nobody can reach it directly.
 pub const RELAYS_WANTED: usize = 2;
-/// Different peers that must fail to reach a node before it counts as private.
-pub const UNREACHABLE_AFTER: usize = 3;
+/// Tests by which others reach a node that must fail before it counts as private: a node at home has
+/// one address for each transport, and each is tested once.
+pub const UNREACHABLE_AFTER: usize = 2;
+/// What one circuit of a relay carries, in bytes: control messages of hours, no blobs.
+pub const CIRCUIT_BYTES: u64 = 32 << 20;
+/// How long one circuit of a relay lasts.
+pub const CIRCUIT_TIME: Duration = Duration::from_secs(3600);
 
 /// Peers whose score is remembered; those nearest to 0 are forgotten first.
 pub const MAX_SCORED_PEERS: usize = 4096;
@@ -185,6 +190,10 @@ pub struct Limits {
     pub outbox: usize,
     /// Events that wait until the daemon takes them; further records and requests are dropped.
     pub events: usize,
+    /// Nodes that a relay holds a place for.
+    pub relay_places: usize,
+    /// Circuits that a relay carries at once.
+    pub circuits: usize,
     /// Blobs that are uploaded at once, to all peers.
     pub uploads: usize,
     /// Blobs that one peer may fetch at once.
@@ -233,6 +242,8 @@ impl Default for Limits {
             request_time: Duration::from_secs(10),
             outbox: 256,
             events: 512,
+            relay_places: 128,
+            circuits: 32,
             uploads: 16,
             uploads_per_peer: 2,
             upload: Rate {

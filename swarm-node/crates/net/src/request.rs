@@ -5,11 +5,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
 use libp2p::request_response;
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::limits::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES};
 
@@ -81,20 +83,43 @@ async fn write_frame(io: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Re
     io.close().await
 }
 
+/// What was wrong with a request of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bad {
+    /// It announced more bytes than a request may have.
+    Oversize,
+    /// It did not come in time.
+    Stalled,
+    /// It ended early.
+    Broken,
+}
+
 /// How requests and answers lie on a stream.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Codec;
+///
+/// A request that cannot be read is handed on as [`Bad`]: libp2p does not tell who sent it
+/// otherwise, and nobody could be blamed.
+#[derive(Clone, Debug)]
+pub(crate) struct Codec {
+    /// Time in which a request must be read.
+    pub(crate) time: Duration,
+}
 
 impl request_response::Codec for Codec {
     type Protocol = StreamProtocol;
-    type Request = Vec<u8>;
+    type Request = Result<Vec<u8>, Bad>;
     type Response = Vec<u8>;
 
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Self::Request>
     where
         T: AsyncRead + Unpin + Send,
     {
-        read_frame(io, MAX_REQUEST_BYTES).await
+        let read = timeout(self.time, read_frame(io, MAX_REQUEST_BYTES)).await;
+        Ok(match read {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) if is_oversize(&error) => Err(Bad::Oversize),
+            Ok(Err(_)) => Err(Bad::Broken),
+            Err(_) => Err(Bad::Stalled),
+        })
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
@@ -108,11 +133,12 @@ impl request_response::Codec for Codec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        bytes: Vec<u8>,
+        request: Self::Request,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
+        let bytes = request.map_err(|_| io::ErrorKind::InvalidInput)?;
         write_frame(io, &bytes).await
     }
 
@@ -127,6 +153,10 @@ impl request_response::Codec for Codec {
     {
         write_frame(io, &bytes).await
     }
+}
+
+fn is_oversize(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Oversize>())
 }
 
 /// Where libp2p takes the answer to a request.
@@ -145,7 +175,7 @@ pub(crate) fn failure(error: request_response::OutboundFailure) -> RequestError 
         Failure::Timeout => RequestError::Timeout,
         Failure::ConnectionClosed => RequestError::Refused,
         Failure::UnsupportedProtocols => RequestError::Unsupported,
-        Failure::Io(error) if error.kind() == io::ErrorKind::InvalidData => RequestError::BadAnswer,
+        Failure::Io(error) if is_oversize(&error) => RequestError::BadAnswer,
         Failure::Io(_) => RequestError::Refused,
     }
 }

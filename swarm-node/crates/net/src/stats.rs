@@ -49,6 +49,10 @@ pub struct Stats {
     pub requests_answered: u64,
     /// Requests of this node that were not.
     pub requests_failed: u64,
+    /// Relayed connections that became direct ones by hole punching.
+    pub holes_punched: u64,
+    /// Hole punching that failed.
+    pub holes_failed: u64,
     /// Peers that were banned.
     pub bans: u64,
     /// Peers banned now.

@@ -4,6 +4,7 @@
 //! slow daemon never stops pings or forwarding.
 
 mod commands;
+mod reach;
 mod requests;
 mod swarm_events;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::IdentTopic;
 use libp2p::request_response::{InboundRequestId, OutboundRequestId};
 use libp2p::swarm::{ConnectionId, DialError};
@@ -26,14 +28,16 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::behaviour::{self, Behaviour as Parts};
-use crate::bulk::Blobs;
+use crate::bulk::blob::Blobs;
+use crate::bulk::server::Server;
 use crate::config::{Config, Protocols};
 use crate::dial::{Call, Dialler, Origin, TargetId};
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Reachability};
 use crate::gossip::{GossipSettings, Outbox};
-use crate::handle::{Answer, COMMANDS, Command, Handle, Snapshot};
+use crate::handle::{Answer, COMMANDS, Command, Handle, Snapshot, WeakReports};
 use crate::limits::{Behaviour, Limits, MAX_CACHED_PEERS};
 use crate::peers::Peers;
+use crate::reachability::Tracker;
 use crate::request::PendingAnswer;
 use crate::score::{Ban, Scores};
 use crate::stats::Stats;
@@ -73,12 +77,13 @@ pub enum NetError {
 pub async fn start(
     config: Config,
     secret: &Secret,
-    _blobs: Arc<dyn Blobs>,
+    blobs: Arc<dyn Blobs>,
 ) -> Result<(Handle, Events), NetError> {
     let key = peer_id::key_pair(secret);
     let protocols = Protocols::new(&config.swarm);
     let built = transport::build(&key, &config.limits)?;
-    let (parts, mut failed) = behaviour::build(&config, &protocols, &key, built.relay)?;
+    let (opened, incoming) = mpsc::channel(config.limits.uploads);
+    let (parts, mut failed) = behaviour::build(&config, &protocols, &key, built.relay, opened)?;
     if let Some(error) = built.no_names {
         failed.push(("DNS".into(), error.to_string()));
     }
@@ -91,6 +96,9 @@ pub async fn start(
     let (commands, receiver) = mpsc::channel(COMMANDS);
     let (events, taken) = mpsc::channel(config.limits.events);
     let (snapshot, seen) = watch::channel(Snapshot::default());
+    let reports = WeakReports(commands.downgrade());
+    tokio::spawn(Server::new(blobs, config.limits.clone(), reports).run(incoming));
+    let limits = Arc::new(config.limits.clone());
     let name = swarm_identity::NodeKey::from(secret).peer();
     let mut task = Task::new(config, protocols, swarm, (events, snapshot));
     for (what, reason) in failed {
@@ -102,6 +110,7 @@ pub async fn start(
         me: name,
         commands,
         snapshot: seen,
+        limits,
     };
     Ok((handle, Events(taken)))
 }
@@ -148,6 +157,9 @@ struct Task {
     backlog: VecDeque<Event>,
     snapshot: watch::Sender<Snapshot>,
     stats: Stats,
+    reach: Tracker,
+    reach_told: Option<Reachability>,
+    relays: HashMap<ListenerId, libp2p::PeerId>,
     cache: Option<PathBuf>,
     saved: Vec<Multiaddr>,
     ticks: u64,
@@ -178,6 +190,9 @@ impl Task {
             backlog: VecDeque::new(),
             snapshot,
             stats: Stats::default(),
+            reach: Tracker::default(),
+            reach_told: None,
+            relays: HashMap::new(),
             cache: config.peer_cache,
             saved: Vec::new(),
             ticks: 0,
@@ -248,6 +263,7 @@ impl Task {
         self.release(now);
         self.call(now);
         self.send_outbox();
+        self.seek_relays();
         if self.ticks.is_multiple_of(SAVE_EVERY) {
             self.save();
             self.swarm.behaviour_mut().gate.tidy(now);
@@ -317,6 +333,7 @@ impl Task {
 
     /// Adds what a behaviour is worth to a peer's score, and bans it if that is too little.
     fn score(&mut self, peer: PeerId, behaviour: Behaviour) {
+        self.stats.pieces_wrong += u64::from(behaviour == Behaviour::WrongPiece);
         if let Some(ban) = self.scores.report(peer, behaviour, Instant::now()) {
             self.ban(ban);
         }

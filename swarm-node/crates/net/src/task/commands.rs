@@ -8,6 +8,8 @@ use libp2p::gossipsub::PublishError;
 use swarm_identity::PeerId;
 
 use super::Task;
+use crate::bulk::network::Traffic;
+use crate::bulk::streams::{OpenError, Opened};
 use crate::dial::Origin;
 use crate::event::{GossipId, Verdict};
 use crate::handle::{Answer, Command};
@@ -23,6 +25,8 @@ impl Task {
             Command::Request(peer, bytes, answer) => self.ask(peer, bytes, answer),
             Command::Report(peer, behaviour) => self.score(peer, behaviour),
             Command::Dial(address) => self.add_target(address),
+            Command::Open(peer, opened) => self.open(peer, opened),
+            Command::Moved(peer, traffic) => self.moved(peer, traffic),
             // The loop ends before it comes here.
             Command::Shutdown(done) => drop(done.send(())),
         }
@@ -32,6 +36,25 @@ impl Task {
         let now = Instant::now();
         self.dialler.add(address, Origin::Found, now);
         self.call(now);
+    }
+
+    fn open(&mut self, peer: PeerId, opened: Opened) {
+        match peer_id::to_libp2p(peer) {
+            Ok(id) => self.swarm.behaviour_mut().blobs.open(id, opened),
+            Err(_) => drop(opened.send(Err(OpenError::Unreachable))),
+        }
+    }
+
+    fn moved(&mut self, peer: PeerId, traffic: Traffic) {
+        self.stats.blob_bytes_sent += traffic.sent;
+        self.stats.blob_bytes_received += traffic.received;
+        let peer = peer_id::to_libp2p(peer)
+            .ok()
+            .and_then(|id| self.peers.get_mut(&id));
+        if let Some(peer) = peer {
+            peer.sent += traffic.sent;
+            peer.received += traffic.received;
+        }
     }
 
     fn publish(&mut self, bytes: Arc<[u8]>) {
@@ -91,7 +114,11 @@ impl Task {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.sent += bytes.len() as u64;
         }
-        let request = self.swarm.behaviour_mut().requests.send_request(&id, bytes);
+        let request = self
+            .swarm
+            .behaviour_mut()
+            .requests
+            .send_request(&id, Ok(bytes));
         self.asked.insert(request, answer);
     }
 }

@@ -1,26 +1,28 @@
 //! Requests of others and answers to own ones.
 
-use std::io;
 use std::time::Instant;
 
 use libp2p::PeerId;
-use libp2p::request_response::{Event, InboundFailure, InboundRequestId, Message};
+use libp2p::request_response::{Event, InboundRequestId, Message};
 use tokio::sync::oneshot;
 
 use super::Task;
 use crate::event::{Event as NetEvent, Reply};
 use crate::limits::Behaviour;
-use crate::request::{Channel, Oversize, RequestError, failure};
+use crate::request::{Bad, Channel, RequestError, failure};
 
 impl Task {
-    pub(super) fn on_request(&mut self, event: Event<Vec<u8>, Vec<u8>>) {
+    pub(super) fn on_request(&mut self, event: Event<Result<Vec<u8>, Bad>, Vec<u8>>) {
         match event {
             Event::Message { peer, message, .. } => match message {
                 Message::Request {
                     request_id,
                     request,
                     channel,
-                } => self.on_asked(peer, request_id, request, channel),
+                } => match request {
+                    Ok(bytes) => self.on_asked(peer, request_id, bytes, channel),
+                    Err(bad) => self.on_bad(&peer, bad),
+                },
                 Message::Response {
                     request_id,
                     response,
@@ -32,13 +34,11 @@ impl Task {
             Event::OutboundFailure {
                 request_id, error, ..
             } => self.resolve(&request_id, Err(failure(error))),
+            // Whether the answer was late or unwanted, the peer is not to blame.
             Event::InboundFailure {
-                peer,
-                request_id,
-                error,
-                ..
-            } => self.on_inbound_failure(peer, request_id, &error),
-            Event::ResponseSent {
+                peer, request_id, ..
+            }
+            | Event::ResponseSent {
                 peer, request_id, ..
             } => self.no_longer_asking(&peer, &request_id),
         }
@@ -119,26 +119,15 @@ impl Task {
         }
     }
 
-    fn on_inbound_failure(
-        &mut self,
-        id: PeerId,
-        request: InboundRequestId,
-        error: &InboundFailure,
-    ) {
-        if self.asking.contains_key(&request) {
-            // The request came in whole: whether the answer was late or unwanted, the peer is not to
-            // blame.
-            return self.no_longer_asking(&id, &request);
-        }
-        let behaviour = match error {
-            InboundFailure::Timeout => Behaviour::Stalled,
-            InboundFailure::Io(error) => broken(error),
-            InboundFailure::ConnectionClosed
-            | InboundFailure::UnsupportedProtocols
-            | InboundFailure::ResponseOmission => return,
-        };
+    fn on_bad(&mut self, id: &PeerId, bad: Bad) {
         self.stats.requests_bad += 1;
-        if let Some(name) = self.peers.get(&id).map(|peer| peer.name) {
+        let behaviour = match bad {
+            Bad::Oversize => Behaviour::Oversize,
+            Bad::Stalled => Behaviour::Stalled,
+            // It may have been cut off itself.
+            Bad::Broken => Behaviour::Unhelpful,
+        };
+        if let Some(name) = self.peers.get(id).map(|peer| peer.name) {
             self.score(name, behaviour);
         }
     }
@@ -148,14 +137,5 @@ impl Task {
         if let Some(peer) = self.peers.get_mut(id).filter(|_| known) {
             peer.waiting = peer.waiting.saturating_sub(1);
         }
-    }
-}
-
-/// What a peer did whose request broke.
-fn broken(error: &io::Error) -> Behaviour {
-    let oversize = error.get_ref().is_some_and(|inner| inner.is::<Oversize>());
-    match oversize {
-        true => Behaviour::Oversize,
-        false => Behaviour::Stalled,
     }
 }

@@ -1,9 +1,11 @@
 //! What happens in the swarm.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::ListenerId;
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, gossipsub, identify, mdns, ping, upnp};
 
@@ -35,14 +37,13 @@ impl Task {
                 self.on_dial_failed(connection_id);
             }
             SwarmEvent::IncomingConnectionError { .. } => self.stats.incoming_failed += 1,
+            SwarmEvent::ExternalAddrConfirmed { address } => self.on_own_address(address),
+            SwarmEvent::ExternalAddrExpired { address } => self.on_own_address_lost(&address),
             SwarmEvent::ListenerClosed {
+                listener_id,
                 addresses,
-                reason: Err(error),
-                ..
-            } => self.emit(Event::Unavailable {
-                what: format!("listening at {addresses:?}"),
-                reason: error.to_string(),
-            }),
+                reason,
+            } => self.on_listener_closed(listener_id, &addresses, reason),
             _ => {}
         }
     }
@@ -54,8 +55,26 @@ impl Task {
             BehaviourEvent::Identify(event) => self.on_identify(event),
             BehaviourEvent::Ping(event) => self.on_ping(&event),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.on_found(found),
+            BehaviourEvent::Reachable(event) => self.on_reach_test(event),
+            BehaviourEvent::HolePunching(event) => self.on_hole_punched(&event),
             BehaviourEvent::Upnp(event) => self.on_upnp(&event),
             _ => {}
+        }
+    }
+
+    fn on_listener_closed(
+        &mut self,
+        listener: ListenerId,
+        addresses: &[Multiaddr],
+        reason: io::Result<()>,
+    ) {
+        let relay = self.on_relay_closed(listener);
+        if let (None, Err(error)) = (relay, reason) {
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            self.emit(Event::Unavailable {
+                what: format!("listening at {}", addresses.join(", ")),
+                reason: error.to_string(),
+            });
         }
     }
 
@@ -69,7 +88,13 @@ impl Task {
             self.dialler.succeeded(target, id, now);
         }
         self.stats.connections += 1;
-        let address = endpoint.get_remote_address().clone();
+        let address = match endpoint {
+            ConnectedPoint::Dialer { address, .. } => address.clone(),
+            ConnectedPoint::Listener {
+                local_addr,
+                send_back_addr,
+            } => address::remote(local_addr, send_back_addr),
+        };
         let route = match address::is_relayed(&address) {
             true => Route::Relayed,
             false => Route::Direct,

@@ -1,131 +1,14 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
-use swarm_identity::{PeerId, Secret};
 use tokio::time::timeout;
 
-use super::{Handle, start};
-use crate::bulk::NoBlobs;
 use crate::config::Config;
-use crate::event::{Event, Events, GossipId, Reply, Verdict};
+use crate::event::{Route, Verdict};
 use crate::limits::{Behaviour, Limits, MAX_REQUEST_BYTES};
 use crate::request::RequestError;
-
-const SWARM: [u8; 32] = [9; 32];
-/// Longer than anything here takes on a busy machine; tests wait for events, not for time.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A node and what it told so far.
-struct Node {
-    handle: Handle,
-    events: Events,
-    addresses: Vec<Multiaddr>,
-}
-
-fn secret(byte: u8) -> Secret {
-    Secret::from_bytes(&[byte; 32]).unwrap()
-}
-
-fn config(bootstrap: &[Multiaddr]) -> Config {
-    Config {
-        bootstrap: bootstrap.to_vec(),
-        ..Config::loopback(SWARM)
-    }
-}
-
-impl Node {
-    async fn start(byte: u8, config: Config) -> Self {
-        let expected = config.listen.len();
-        let (handle, events) = start(config, &secret(byte), Arc::new(NoBlobs))
-            .await
-            .unwrap();
-        let mut node = Self {
-            handle,
-            events,
-            addresses: Vec::new(),
-        };
-        while node.addresses.len() < expected {
-            let address = node
-                .wait(|event| match event {
-                    Event::Listening(address) => Some(address),
-                    _ => None,
-                })
-                .await;
-            node.addresses.push(address);
-        }
-        node
-    }
-
-    /// A node by one transport: `quic-v1` or `tcp`.
-    async fn by(byte: u8, transport: &str, bootstrap: &[Multiaddr]) -> Self {
-        let mut config = config(bootstrap);
-        config
-            .listen
-            .retain(|address| address.to_string().contains(transport));
-        Self::start(byte, config).await
-    }
-
-    async fn wait<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
-        let found = async {
-            loop {
-                let event = self.events.next().await.expect("the network ended");
-                if let Some(found) = wanted(event) {
-                    return found;
-                }
-            }
-        };
-        timeout(PATIENCE, found).await.expect("nothing came")
-    }
-
-    async fn connected(&mut self, to: PeerId) {
-        self.wait(|event| match event {
-            Event::Connected { peer, .. } => (peer == to).then_some(()),
-            _ => None,
-        })
-        .await;
-    }
-
-    async fn disconnected(&mut self, from: PeerId) {
-        self.wait(|event| match event {
-            Event::Disconnected { peer } => (peer == from).then_some(()),
-            _ => None,
-        })
-        .await;
-    }
-
-    async fn record(&mut self) -> (PeerId, GossipId, Arc<[u8]>) {
-        self.wait(|event| match event {
-            Event::Gossip { from, id, bytes } => Some((from, id, bytes)),
-            _ => None,
-        })
-        .await
-    }
-
-    async fn asked(&mut self) -> (PeerId, Vec<u8>, Reply) {
-        self.wait(|event| match event {
-            Event::Request { from, bytes, reply } => Some((from, bytes, reply)),
-            _ => None,
-        })
-        .await
-    }
-
-    async fn publish(&self, text: &str) {
-        self.handle.publish(text.as_bytes().into()).await.unwrap();
-    }
-
-    fn me(&self) -> PeerId {
-        self.handle.me()
-    }
-
-    /// Waits until the node has so many peers.
-    async fn has_peers(&self, count: usize) {
-        let mut snapshot = self.handle.snapshot.clone();
-        let enough = snapshot.wait_for(|snapshot| snapshot.peers.len() >= count);
-        timeout(PATIENCE, enough).await.expect("too few").unwrap();
-    }
-}
+use crate::testing::{Node, PATIENCE, config, secret};
 
 #[tokio::test]
 async fn a_record_goes_on_only_after_it_was_judged() {
@@ -183,10 +66,9 @@ async fn peers_find_each_other_through_one_and_go_on_without_it() {
 
 #[tokio::test]
 async fn a_dead_bootstrap_is_not_fatal_and_is_tried_again() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    drop(taken);
-    let dead: Multiaddr = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
+    let dead: Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", free_port())
+        .parse()
+        .unwrap();
     let mut early = Node::start(1, config(std::slice::from_ref(&dead))).await;
     let mut snapshot = early.handle.snapshot.clone();
     let failed = snapshot.wait_for(|snapshot| snapshot.stats.dials_failed >= 1);
@@ -270,13 +152,8 @@ async fn who_sends_wrong_records_is_banned() {
         let (from, id, _) = victim.record().await;
         victim.handle.judge(id, from, Verdict::Reject);
     }
-    let (peer, reason) = victim
-        .wait(|event| match event {
-            Event::Banned { peer, reason, .. } => Some((peer, reason)),
-            _ => None,
-        })
-        .await;
-    assert_eq!((peer, reason), (offender.me(), Behaviour::InvalidRecord));
+    let banned = victim.banned().await;
+    assert_eq!(banned, (offender.me(), Behaviour::InvalidRecord));
     victim.disconnected(offender.me()).await;
     assert_eq!(victim.handle.stats().banned, 1);
 }
@@ -291,4 +168,69 @@ async fn swarms_do_not_mix() {
     let other = Node::start(2, other).await;
     one.connected(other.me()).await;
     one.disconnected(other.me()).await;
+}
+
+/// A port that nobody has, for addresses that must be known before a node starts.
+fn free_port() -> u16 {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    taken.local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn a_node_behind_a_relay_can_be_called() {
+    let at: Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", free_port())
+        .parse()
+        .unwrap();
+    let relay = Config {
+        listen: vec![at.clone()],
+        external: vec![at.clone()],
+        relay_server: true,
+        ..config(&[])
+    };
+    let relay = Node::start(1, relay).await;
+    let name = crate::peer_id::to_libp2p(relay.me()).unwrap();
+    let place: Multiaddr = format!("{at}/p2p/{name}/p2p-circuit").parse().unwrap();
+    let hidden = Config {
+        listen: vec![place.clone()],
+        ..config(&[])
+    };
+    let mut hidden = Node::start(2, hidden).await;
+    let own = crate::peer_id::to_libp2p(hidden.me()).unwrap();
+    let caller = Config {
+        listen: Vec::new(),
+        hole_punching: false,
+        ..config(&[])
+    };
+    let caller = Node::start(3, caller).await;
+    caller
+        .handle
+        .dial(format!("{place}/p2p/{own}").parse().unwrap())
+        .await;
+    let caller_name = caller.me();
+    let route = hidden
+        .wait(move |event| match event {
+            crate::Event::Connected { peer, route, .. } if peer == caller_name => Some(route),
+            _ => None,
+        })
+        .await;
+    assert_eq!(route, Route::Relayed);
+    let (answer, ()) = tokio::join!(caller.handle.request(hidden.me(), vec![1]), async {
+        assert!(hidden.asked().await.2.send(vec![2]))
+    });
+    assert_eq!(answer, Ok(vec![2]));
+    assert_eq!(caller.handle.stats().relayed_peers, 1);
+}
+
+#[tokio::test]
+async fn a_node_that_others_reach_learns_so() {
+    let other = Node::start(1, config(&[])).await;
+    let mut node = Node::start(2, config(&other.addresses)).await;
+    let address = node
+        .wait(|event| match event {
+            crate::Event::Reachability(crate::Reachability::Public { address }) => Some(address),
+            _ => None,
+        })
+        .await;
+    let address = crate::address::without_peer(address);
+    assert!(node.addresses.contains(&address), "{address}");
 }

@@ -1,0 +1,78 @@
+//! Tests of this node's addresses, and relays while nobody reaches it.
+
+use libp2p::core::transport::ListenerId;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId, autonat, dcutr, kad};
+
+use super::Task;
+use crate::address;
+use crate::event::{Event, Reachability, Route};
+
+impl Task {
+    pub(super) fn on_reach_test(&mut self, event: autonat::v2::client::Event) {
+        if event.result.is_err() {
+            self.reach.failed(event.tested_addr, event.server);
+            self.tell_reach();
+        }
+    }
+
+    pub(super) fn on_own_address(&mut self, address: Multiaddr) {
+        self.reach.confirmed(address);
+        self.tell_reach();
+    }
+
+    pub(super) fn on_own_address_lost(&mut self, address: &Multiaddr) {
+        self.reach.expired(address);
+        self.tell_reach();
+    }
+
+    pub(super) fn on_hole_punched(&mut self, event: &dcutr::Event) {
+        match event.result {
+            Ok(_) => self.stats.holes_punched += 1,
+            Err(_) => self.stats.holes_failed += 1,
+        }
+    }
+
+    /// Tells the daemon if it is known better whether others reach this node, and acts by it.
+    fn tell_reach(&mut self) {
+        let state = self.reach.state();
+        if self.reach_told.as_ref() == Some(&state) {
+            return;
+        }
+        // Who cannot be reached answers nobody's queries.
+        let mode = match state {
+            Reachability::Private { .. } => kad::Mode::Client,
+            Reachability::Unknown | Reachability::Public { .. } => kad::Mode::Server,
+        };
+        self.swarm.behaviour_mut().kademlia.set_mode(Some(mode));
+        self.reach_told = Some(state.clone());
+        self.emit(Event::Reachability(state));
+        self.seek_relays();
+    }
+
+    /// Asks connected relays for a place while this node needs one.
+    pub(super) fn seek_relays(&mut self) {
+        let peers = &self.peers;
+        let relays = peers
+            .iter()
+            .filter(|(_, peer)| peer.relays && peer.route() == Route::Direct)
+            .map(|(id, _)| *id);
+        for relay in self.reach.wanted(relays) {
+            let address = self.peers.get(&relay).and_then(|peer| peer.address());
+            let Some(address) = address.cloned() else {
+                continue;
+            };
+            let circuit = address::with_peer(address, relay).with(Protocol::P2pCircuit);
+            match self.swarm.listen_on(circuit) {
+                Ok(listener) => _ = self.relays.insert(listener, relay),
+                Err(_) => self.reach.refused(&relay),
+            }
+        }
+    }
+
+    pub(super) fn on_relay_closed(&mut self, listener: ListenerId) -> Option<PeerId> {
+        let relay = self.relays.remove(&listener)?;
+        self.reach.refused(&relay);
+        Some(relay)
+    }
+}
