@@ -7,6 +7,7 @@ use contracts::client::RpcUrl;
 use contracts::earnings::EarningsTable;
 use contracts::outcome::{Outcome, VOTE_BYTES, pack, unpack};
 use contracts::typed::Domain;
+use futures::FutureExt;
 use reproducible_ops::program::{Builder, DType, Program, Role, TensorType};
 use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::Weights;
@@ -14,6 +15,10 @@ use serde_json::json;
 use swarm_devchain::{DevChain, Options};
 use swarm_files::text_file;
 use swarm_model::config::hugging_face;
+use swarm_net::BlobId;
+use swarm_net::bulk::frame::{Ask, Hello, Items};
+use swarm_net::bulk::outline::{Outline, PIECE_BYTES};
+use swarm_net::request::read_frame;
 use swarm_round::agreement::{Certificate, Minutes, Proposal, Receipt, RoundRecord, Vote};
 use swarm_round::codec::{self, Text};
 use swarm_round::envelope::{Envelope, MIN_ENVELOPE};
@@ -91,6 +96,39 @@ pub const TARGETS: &[Target] = &[
         memory: MIB,
         seeds: || vec![vec![1; VOTE_BYTES], vec![0xff; 3 * VOTE_BYTES]],
         run: votes,
+    },
+    Target {
+        name: "blob-frame",
+        from: "a peer",
+        memory: MIB,
+        seeds: blob_frames,
+        run: blob_frame,
+    },
+    Target {
+        name: "blob-outline",
+        from: "a peer",
+        memory: 4 * MIB,
+        seeds: blob_outlines,
+        run: blob_outline,
+    },
+    Target {
+        name: "request",
+        from: "a peer",
+        memory: MIB,
+        seeds: || vec![vec![0, 0, 0, 3, 1, 2, 3], vec![0xff; 9]],
+        run: request,
+    },
+    Target {
+        name: "known-addresses",
+        from: "a file",
+        memory: 4 * MIB,
+        seeds: || {
+            texts(
+                &["swarm-node peers 1\n/ip4/203.0.113.5/udp/4001/quic-v1/p2p/\
+            16Uiu2HAmUqTLmgX1zzYhV5YjS3Mo8kVhS1jXHQrQ6Z8mHqMzXc2r\n"],
+            )
+        },
+        run: |bytes| drop(std::str::from_utf8(bytes).map(swarm_net::cache::parse)),
     },
     Target {
         name: "answer",
@@ -294,6 +332,72 @@ fn votes(input: &[u8]) {
     if votes.is_sorted_by(|a, b| a.owner < b.owner) {
         let whole = input.len() / VOTE_BYTES * VOTE_BYTES;
         assert_eq!(pack(votes), input[..whole]);
+    }
+}
+
+/// The pieces of the blob that a fuzzed ask is about.
+const PIECES: u32 = 1000;
+
+fn blob_frames() -> Vec<Vec<u8>> {
+    let ask = Ask {
+        items: Items::Pieces,
+        first: 3,
+        count: 16,
+    };
+    let hello = Hello(BlobId::of(b"content"));
+    vec![ask.to_bytes().to_vec(), hello.to_bytes().to_vec()]
+}
+
+/// A frame that is read is written the same, and names nothing that is not there.
+fn blob_frame(input: &[u8]) {
+    if let Some(bytes) = input.first_chunk()
+        && let Ok(hello) = Hello::from_bytes(bytes)
+    {
+        assert_eq!(hello.to_bytes(), *bytes);
+    }
+    if let Some(bytes) = input.first_chunk()
+        && let Ok(ask) = Ask::from_bytes(bytes, PIECES)
+    {
+        assert_eq!(ask.to_bytes(), *bytes);
+        assert!(ask.count > 0 && ask.first + ask.count <= PIECES);
+    }
+}
+
+/// A hash, a length and a list of hashes.
+fn blob_outlines() -> Vec<Vec<u8>> {
+    let content = vec![7; 3 * PIECE_BYTES as usize];
+    let id = BlobId::of(&content);
+    let outline = Outline::of(id, &content).ok().flatten();
+    let hashes = outline.map(|outline| outline.to_bytes(0, outline.len()));
+    let head = Hello(id).to_bytes();
+    hashes
+        .map(|hashes| [&head[..], &hashes].concat())
+        .into_iter()
+        .collect()
+}
+
+/// A list that leads to its name is written the same.
+fn blob_outline(input: &[u8]) {
+    let Some((head, hashes)) = input.split_first_chunk() else {
+        return;
+    };
+    let Ok(Hello(id)) = Hello::from_bytes(head) else {
+        return;
+    };
+    if let Some(outline) = Outline::from_bytes(id, hashes) {
+        assert_eq!(outline.to_bytes(0, outline.len()), hashes);
+        assert!(!outline.verify(outline.len(), &[]));
+    }
+}
+
+/// A request is what was announced, and within the limit.
+fn request(input: &[u8]) {
+    let limit = 64;
+    let mut stream = futures::io::Cursor::new(input);
+    let read = read_frame(&mut stream, limit).now_or_never();
+    if let Some(Ok(bytes)) = read {
+        assert!(bytes.len() <= limit);
+        assert_eq!(input[4..4 + bytes.len()], bytes);
     }
 }
 

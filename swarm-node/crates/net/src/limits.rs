@@ -84,7 +84,7 @@ pub enum Behaviour {
     UsefulRecord,
     /// It answered a request.
     UsefulAnswer,
-    /// It sent a piece of a blob that is right.
+    /// It sent pieces of a blob that are right.
     UsefulPiece,
     /// It sent a record that is provably wrong: bad signature, impossible content.
     InvalidRecord,

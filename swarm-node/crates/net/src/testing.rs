@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use libp2p::swarm::SwarmEvent;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Multiaddr, Stream, StreamProtocol, Swarm};
 use swarm_identity::{PeerId, Secret};
@@ -183,30 +184,57 @@ pub(crate) struct Attacker {
 impl Attacker {
     /// Connects to a node; `false` in the second place if it does not let the attacker in.
     pub(crate) async fn new(byte: u8, protocol: &str, victim: &Multiaddr) -> (Self, bool) {
-        let key = peer_id::key_pair(&secret(byte));
-        let protocol = StreamProtocol::try_from_owned(protocol.into()).unwrap();
-        let (sender, incoming) = mpsc::channel(8);
-        let id = key.public().to_peer_id();
-        let mut swarm = Swarm::new(
-            transport::build(&key, &Limits::default())
-                .unwrap()
-                .connections,
-            streams::Behaviour::new(protocol, sender),
-            id,
-            libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE),
-        );
+        let (mut swarm, incoming) = Self::swarm(byte, protocol);
         let dial = DialOpts::unknown_peer_id().address(victim.clone()).build();
         swarm.dial(dial).unwrap();
         let let_in = timeout(PATIENCE, async {
             loop {
                 match swarm.select_next_some().await {
-                    libp2p::swarm::SwarmEvent::ConnectionEstablished { .. } => return true,
-                    libp2p::swarm::SwarmEvent::OutgoingConnectionError { .. } => return false,
+                    SwarmEvent::ConnectionEstablished { .. } => return true,
+                    SwarmEvent::OutgoingConnectionError { .. } => return false,
                     _ => {}
                 }
             }
         });
         let let_in = let_in.await.unwrap();
+        (Self::run(swarm, incoming), let_in)
+    }
+
+    /// Waits for others at an address.
+    pub(crate) async fn listening(byte: u8, protocol: &str, at: &str) -> (Self, Multiaddr) {
+        let (mut swarm, incoming) = Self::swarm(byte, protocol);
+        swarm.listen_on(at.parse().unwrap()).unwrap();
+        let address = loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+                break address;
+            }
+        };
+        (Self::run(swarm, incoming), address)
+    }
+
+    fn swarm(
+        byte: u8,
+        protocol: &str,
+    ) -> (Swarm<streams::Behaviour>, mpsc::Receiver<streams::Incoming>) {
+        let key = peer_id::key_pair(&secret(byte));
+        let protocol = StreamProtocol::try_from_owned(protocol.into()).unwrap();
+        let (sender, incoming) = mpsc::channel(8);
+        let swarm = Swarm::new(
+            transport::build(&key, &Limits::default())
+                .unwrap()
+                .connections,
+            streams::Behaviour::new(protocol, sender),
+            key.public().to_peer_id(),
+            libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE),
+        );
+        (swarm, incoming)
+    }
+
+    fn run(
+        mut swarm: Swarm<streams::Behaviour>,
+        incoming: mpsc::Receiver<streams::Incoming>,
+    ) -> Self {
+        let me = peer_id::from_libp2p(swarm.local_peer_id()).unwrap();
         let (commands, mut taken) = mpsc::channel::<(libp2p::PeerId, Opened)>(64);
         tokio::spawn(async move {
             loop {
@@ -219,13 +247,11 @@ impl Attacker {
                 }
             }
         });
-        let me = peer_id::from_libp2p(&id).unwrap();
-        let attacker = Self {
+        Self {
             me,
             commands,
             incoming,
-        };
-        (attacker, let_in)
+        }
     }
 
     pub(crate) async fn open(&self, victim: PeerId) -> Result<Stream, OpenError> {

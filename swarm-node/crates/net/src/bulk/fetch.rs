@@ -437,6 +437,7 @@ fn write<N: Network>(
     shared: &Shared,
     network: &N,
 ) -> io::Result<Partial> {
+    let mut unreported = HashMap::new();
     while let Some(arrived) = pieces.blocking_recv() {
         let Arrived {
             source,
@@ -461,19 +462,24 @@ fn write<N: Network>(
             }
             state.schedule.left()
         };
-        network.report(peer, Behaviour::UsefulPiece);
-        network.moved(
-            peer,
-            Traffic {
-                sent: 0,
-                received: bytes.len() as u64,
-            },
-        );
+        *unreported.entry(peer).or_default() += bytes.len() as u64;
+        if pieces.is_empty() {
+            tell(network, &mut unreported);
+        }
         if left == 0 {
             shared.end();
         }
     }
+    tell(network, &mut unreported);
     Ok(partial)
+}
+
+/// Tells what came from whom since the last time.
+fn tell<N: Network>(network: &N, unreported: &mut HashMap<PeerId, u64>) {
+    for (peer, received) in unreported.drain() {
+        network.report(peer, Behaviour::UsefulPiece);
+        network.moved(peer, Traffic { sent: 0, received });
+    }
 }
 
 fn length(id: &BlobId, piece: u32) -> u64 {

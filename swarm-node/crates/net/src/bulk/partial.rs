@@ -11,6 +11,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use swarm_files::whole::{self, Access, Reserved};
 
@@ -50,7 +51,13 @@ pub(crate) struct Partial {
     outline: Outline,
     /// The file has content of an earlier attempt.
     resumed: bool,
+    /// Bytes that were written since the disk was last told to take them.
+    unsynced: u64,
+    syncing: Option<JoinHandle<()>>,
 }
+
+/// Bytes after which the disk begins to take them, so that little is left to do at the end.
+const SYNC_BYTES: u64 = 16 << 20;
 
 impl Partial {
     /// Opens the file of an earlier attempt or a new one.
@@ -78,6 +85,8 @@ impl Partial {
             file,
             outline,
             resumed,
+            unsynced: 0,
+            syncing: None,
         })
     }
 
@@ -112,6 +121,14 @@ impl Partial {
         let start = range(&self.outline.id(), piece).start;
         self.file.seek(SeekFrom::Start(start))?;
         self.file.write_all(bytes)?;
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= SYNC_BYTES && self.syncing.as_ref().is_none_or(JoinHandle::is_finished)
+        {
+            self.unsynced = 0;
+            let file = self.file.try_clone()?;
+            // What fails here fails again at the end.
+            self.syncing = Some(thread::spawn(move || _ = file.sync_data()));
+        }
         Ok(true)
     }
 

@@ -143,10 +143,12 @@ impl<R: Reports> Server<R> {
         read.map_err(|_| Ended::Fault(Behaviour::Stalled))??;
         let Hello(id) = Hello::from_bytes(&hello).map_err(|_| malformed)?;
         let Some((blob, outline)) = self.open(id).await else {
-            return self.write(stream, &[Answer::Absent as u8]).await;
+            self.write(stream, &[Answer::Absent as u8]).await?;
+            return self.flush(stream).await;
         };
         self.write(stream, &[Answer::Accepted as u8]).await?;
         loop {
+            self.flush(stream).await?;
             let mut ask = [0; ASK_BYTES];
             // A peer may pause between two asks; after the deadline its place is somebody else's.
             match timeout(self.limits.stream_time, stream.read_exact(&mut ask)).await {
@@ -199,12 +201,13 @@ impl<R: Reports> Server<R> {
         stream: &mut (impl AsyncWrite + Unpin),
         bytes: &[u8],
     ) -> Result<(), Ended> {
-        let write = async {
-            stream.write_all(bytes).await?;
-            stream.flush().await
-        };
-        let written = timeout(self.limits.stream_time, write).await;
+        let written = timeout(self.limits.stream_time, stream.write_all(bytes)).await;
         Ok(written.map_err(|_| Ended::Fault(Behaviour::Stalled))??)
+    }
+
+    async fn flush(&self, stream: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
+        let flushed = timeout(self.limits.stream_time, stream.flush()).await;
+        Ok(flushed.map_err(|_| Ended::Fault(Behaviour::Stalled))??)
     }
 
     async fn pace(&self, bytes: usize) {
