@@ -12,6 +12,7 @@ use libp2p::{
 use tokio::sync::mpsc;
 
 use crate::bulk::streams::{self, Incoming};
+use crate::candidates;
 use crate::config::{Config, Protocols};
 use crate::gate;
 use crate::gossip::{self, Gossip, GossipSettings};
@@ -30,7 +31,7 @@ pub(crate) struct Behaviour {
     pub(crate) kademlia: kad::Behaviour<MemoryStore>,
     pub(crate) requests: request_response::Behaviour<request::Codec>,
     pub(crate) blobs: streams::Behaviour,
-    reachable: autonat::v2::client::Behaviour,
+    reachable: candidates::Behaviour,
     reaches: autonat::v2::server::Behaviour,
     relay: relay::client::Behaviour,
     relay_server: Toggle<relay::Behaviour>,
@@ -75,7 +76,7 @@ pub(crate) fn build(
         kademlia: kademlia(protocols, me),
         requests: requests(&config.limits, protocols),
         blobs: streams::Behaviour::new(protocols.blobs.clone(), blobs),
-        reachable: autonat::v2::client::Behaviour::default(),
+        reachable: candidates::Behaviour::default(),
         reaches: autonat::v2::server::Behaviour::default(),
         relay,
         relay_server: config

@@ -3,12 +3,13 @@
 //! ```text
 //! add ─▶ waiting ─due─▶ dialling ─ok─▶ connected ─lost─▶ waiting, at once
 //!           ▲              │
-//!           └── pause ×2 ──┘ failed          given up after DIAL_TRIES, unless configured
+//!           └── pause ×2 ──┘ failed          given up after DIAL_TRIES, if never reached
 //! ```
 //! Configured addresses are called until they answer, for ever: a dead one costs a dial every five
 //! minutes and nothing else. Others, from the file of known addresses, from the local network, from
-//! peers, are called while the node has fewer peers than it wants. The table is bounded; those that
-//! were never reached make room first.
+//! peers, are called while the node has fewer peers than it wants; those that were reached once, by
+//! this run or an earlier one, are not given up either, so that a node finds back after an outage of
+//! any length. The table is bounded; those that were never reached make room first.
 
 use std::time::{Duration, Instant};
 
@@ -205,6 +206,14 @@ impl Dialler {
         }
     }
 
+    /// A call was not made, because the peer is being called already.
+    pub(crate) fn deferred(&mut self, id: TargetId, now: Instant) {
+        if let Some(target) = self.find(id) {
+            target.dialling = false;
+            target.next = now + DIAL_PAUSE_FIRST;
+        }
+    }
+
     /// A call was not answered, or not by the peer that was meant.
     pub(crate) fn failed(&mut self, id: TargetId, now: Instant) {
         let seed = self.seed;
@@ -214,7 +223,8 @@ impl Dialler {
         target.dialling = false;
         target.failures = target.failures.saturating_add(1);
         target.next = now + pause(target.failures, seed ^ id.0);
-        if target.origin != Origin::Configured && target.failures >= DIAL_TRIES {
+        let known = target.origin > Origin::Found || target.reached.is_some();
+        if !known && target.failures >= DIAL_TRIES {
             self.targets.retain(|target| target.id != id);
         }
     }
@@ -233,12 +243,13 @@ impl Dialler {
             .retain(|target| target.origin == Origin::Configured || target.peer != Some(*peer));
     }
 
-    /// The addresses of peers that were reached, the latest first.
+    /// The addresses of peers that were reached, by this run or an earlier one, the latest first.
     pub(crate) fn known(&self, count: usize) -> Vec<Multiaddr> {
         let mut reached: Vec<&Target> = self
             .targets
             .iter()
-            .filter(|target| target.reached.is_some() && target.peer.is_some())
+            .filter(|target| target.reached.is_some() || target.origin == Origin::Cached)
+            .filter(|target| target.peer.is_some())
             .collect();
         reached.sort_by_key(|target| std::cmp::Reverse(target.reached));
         reached
@@ -307,22 +318,32 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_peer_is_called_again_and_given_up_in_the_end() {
+    fn who_was_never_reached_is_given_up_and_who_was_is_not() {
         let (mut dialler, start) = (Dialler::new(1), Instant::now());
-        let peer = PeerId::random();
+        let [peer, other] = [PeerId::random(), PeerId::random()];
         dialler.reached(peer, vec![at(1), at(2)], start);
         assert_eq!(dialler.due(start, |_| true, 9), []);
         dialler.lost(&peer, start);
+        dialler.add(address::with_peer(at(3), other), Origin::Found, start);
         let mut now = start + SECOND;
-        for try_ in 0..DIAL_TRIES {
-            let calls = dialler.due(now, none, 1);
-            assert_eq!(calls.len(), 1, "try {try_}");
-            assert_eq!(calls[0].addresses, [at(1), at(2)]);
-            assert_eq!(dialler.due(now, none, 1), [], "one call at a time");
-            dialler.failed(calls[0].target, now);
+        for try_ in 0..2 * DIAL_TRIES {
+            let calls = dialler.due(now, none, 9);
+            let expected = if try_ < DIAL_TRIES { 2 } else { 1 };
+            assert_eq!(calls.len(), expected, "try {try_}");
+            assert_eq!(dialler.due(now, none, 9), [], "one call at a time");
+            for call in calls {
+                dialler.failed(call.target, now);
+            }
             now += DIAL_PAUSE_LONGEST;
         }
-        assert_eq!(dialler.due(now, none, 1), []);
+        let call = &dialler.due(now, none, 9)[0];
+        assert_eq!(
+            (call.peer, &*call.addresses),
+            (Some(peer), &[at(1), at(2)][..])
+        );
+        dialler.deferred(call.target, now);
+        assert_eq!(dialler.due(now, none, 9), []);
+        assert_eq!(dialler.due(now + DIAL_PAUSE_FIRST, none, 9).len(), 1);
     }
 
     #[test]

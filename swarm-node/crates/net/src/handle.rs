@@ -88,8 +88,8 @@ impl Handle {
     /// Says what becomes of a record that came with [`Event::Gossip`](crate::Event::Gossip). It also
     /// scores the neighbour: a good record counts for it, a rejected one against it.
     ///
-    /// False if the network has not taken [`COMMANDS`] earlier commands yet, or is shut down; the
-    /// record is not forwarded then.
+    /// False if the network has not taken 4096 earlier commands yet, or is shut down; the record is
+    /// not forwarded then.
     pub fn judge(&self, id: GossipId, from: PeerId, verdict: Verdict) -> bool {
         let command = Command::Judge(id, from, verdict);
         self.commands.try_send(command).is_ok()

@@ -43,6 +43,7 @@ mod behaviour;
 mod bucket;
 pub mod bulk;
 pub mod cache;
+mod candidates;
 mod config;
 mod dial;
 mod event;

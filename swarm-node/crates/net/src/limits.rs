@@ -41,7 +41,7 @@ pub const DIAL_PAUSE_FIRST: Duration = Duration::from_secs(1);
 pub const DIAL_PAUSE_LONGEST: Duration = Duration::from_secs(300);
 /// Dials under way at once, of those that the node starts by itself.
 pub const DIALS_AT_ONCE: usize = 8;
-/// Failed dials after which a target that nobody configured is given up.
+/// Failed dials after which a target that was never reached, not even by an earlier run, is given up.
 pub const DIAL_TRIES: u32 = 12;
 
 /// Time between two pings of a connection.
@@ -56,6 +56,10 @@ pub const RELAYS_WANTED: usize = 2;
 /// Tests by which others reach a node that must fail before it counts as private: a node at home has
 /// one address for each transport, and each is tested once.
 pub const UNREACHABLE_AFTER: usize = 2;
+/// Addresses at which peers say they see this node that are tested in one period.
+pub const MAX_CANDIDATES: usize = 32;
+/// The period of that limit.
+pub const CANDIDATE_PERIOD: Duration = Duration::from_secs(1800);
 /// What one circuit of a relay carries, in bytes: control messages of hours, no blobs.
 pub const CIRCUIT_BYTES: u64 = 32 << 20;
 /// How long one circuit of a relay lasts.

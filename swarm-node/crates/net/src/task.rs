@@ -310,7 +310,7 @@ impl Task {
             Ok(()) => {
                 self.calls.insert(id, call.target);
             }
-            Err(DialError::DialPeerConditionFalse(_)) => self.dialler.failed(call.target, now),
+            Err(DialError::DialPeerConditionFalse(_)) => self.dialler.deferred(call.target, now),
             Err(_) => {
                 self.stats.dials_failed += 1;
                 self.dialler.failed(call.target, now);
