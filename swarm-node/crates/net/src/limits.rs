@@ -174,7 +174,8 @@ pub struct Limits {
     /// New connections are refused while the process has more than this share of the machine's
     /// memory; between 0 and 1.
     pub memory_share: f64,
-    /// Connections that the node tries to have by dialling the peers that it knows.
+    /// Peers that the node tries to have by calling those that it knows. Whoever called it does not
+    /// count, so that a crowd of strangers cannot keep it from calling others.
     pub wanted_peers: usize,
     /// Time after which a connection that nothing uses is closed.
     pub idle: Duration,

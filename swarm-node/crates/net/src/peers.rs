@@ -40,6 +40,7 @@ pub struct PeerInfo {
 struct Link {
     id: ConnectionId,
     address: Multiaddr,
+    outgoing: bool,
     missed: u32,
 }
 
@@ -132,7 +133,7 @@ impl Peers {
     pub(crate) fn opened(
         &mut self,
         (id, name): (libp2p::PeerId, PeerId),
-        (connection, address): (ConnectionId, Multiaddr),
+        (connection, address, outgoing): (ConnectionId, Multiaddr, bool),
         now: Instant,
     ) -> bool {
         let limits = &self.limits;
@@ -153,6 +154,7 @@ impl Peers {
         peer.links.push(Link {
             id: connection,
             address,
+            outgoing,
             missed: 0,
         });
         peer.links.len() == 1
@@ -210,6 +212,13 @@ impl Peers {
         self.peers.len()
     }
 
+    /// Peers that this node called. Strangers cannot raise this number, so it tells whether further
+    /// ones are worth a call.
+    pub(crate) fn called(&self) -> usize {
+        let called = |peer: &&Peer| peer.links.iter().any(|link| link.outgoing);
+        self.peers.values().filter(called).count()
+    }
+
     pub(crate) fn relayed(&self) -> usize {
         let relayed = |peer: &&Peer| peer.route() == Route::Relayed;
         self.peers.values().filter(relayed).count()
@@ -244,7 +253,12 @@ mod tests {
     use super::*;
 
     fn opened(peers: &mut Peers, id: libp2p::PeerId, link: usize, address: &str) -> bool {
-        let link = (ConnectionId::new_unchecked(link), address.parse().unwrap());
+        let outgoing = link % 2 == 1;
+        let link = (
+            ConnectionId::new_unchecked(link),
+            address.parse().unwrap(),
+            outgoing,
+        );
         peers.opened((id, PeerId([2; 33])), link, Instant::now())
     }
 
@@ -257,7 +271,9 @@ mod tests {
         assert!(!opened(&mut peers, id, 2, "/ip4/8.8.8.8/tcp/1"));
         assert_eq!(peers.get(&id).unwrap().route(), Route::Direct);
         let [first, second] = [1, 2].map(ConnectionId::new_unchecked);
+        assert_eq!(peers.called(), 1);
         assert_eq!(peers.closed(&id, first), None);
+        assert_eq!(peers.called(), 0);
         assert_eq!(peers.closed(&id, second), Some(PeerId([2; 33])));
         assert_eq!((peers.len(), peers.closed(&id, second)), (0, None));
     }

@@ -268,7 +268,8 @@ impl Task {
             self.save();
             self.swarm.behaviour_mut().gate.tidy(now);
         }
-        if self.ticks.is_multiple_of(DISCOVER_EVERY) && self.peers.len() < self.limits.wanted_peers
+        if self.ticks.is_multiple_of(DISCOVER_EVERY)
+            && self.peers.called() < self.limits.wanted_peers
         {
             self.discover();
         }
@@ -284,7 +285,7 @@ impl Task {
 
     /// Makes the calls that are due.
     fn call(&mut self, now: Instant) {
-        let room = self.limits.wanted_peers.saturating_sub(self.peers.len());
+        let room = self.limits.wanted_peers.saturating_sub(self.peers.called());
         let (peers, scores) = (&self.peers, &self.scores);
         let there = |peer: &libp2p::PeerId| {
             let banned = peer_id::from_libp2p(peer).is_ok_and(|name| scores.is_banned(&name));

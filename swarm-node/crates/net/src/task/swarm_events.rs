@@ -99,7 +99,7 @@ impl Task {
             true => Route::Relayed,
             false => Route::Direct,
         };
-        let link = (connection, address.clone());
+        let link = (connection, address.clone(), endpoint.is_dialer());
         if self.peers.opened((id, name), link, now) {
             self.emit(Event::Connected {
                 peer: name,
@@ -206,7 +206,7 @@ impl Task {
             new
         };
         self.dialler.reached(id, addresses, Instant::now());
-        if new && self.peers.len() < self.limits.wanted_peers {
+        if new && self.peers.called() < self.limits.wanted_peers {
             self.discover();
         }
     }
