@@ -222,6 +222,7 @@ async fn sybils_that_fill_all_places_do_not_cut_a_new_node_off() {
     assert_eq!(victim.handle.stats().peers, 8);
     victim.handle.dial(honest.addresses[0].clone()).await;
     victim.connected(honest.me()).await;
+    assert_eq!(victim.handle.stats().peers, 9, "it waited for places");
     still_works(&mut victim, &honest).await;
 }
 
