@@ -13,13 +13,17 @@ use reproducible_ops::weights::Weights;
 use serde_json::json;
 use swarm_devchain::{DevChain, Options};
 use swarm_files::text_file;
+use swarm_identity::PeerId;
 use swarm_model::config::hugging_face;
 use swarm_round::agreement::{Certificate, Minutes, Proposal, Receipt, RoundRecord, Vote};
 use swarm_round::codec::{self, Text};
 use swarm_round::envelope::{Envelope, MIN_ENVELOPE};
+use swarm_round::journal::{Entry, Message, Record};
 use swarm_round::payload::{CompletionGroup, Critique, Decision, Seals};
 use swarm_round::sim::toy;
-use swarm_round::{DecidedRound, Roster, RoundPlan, RoundResult, SharedCompletion, Transcript};
+use swarm_round::{
+    DecidedRound, Member, Roster, RoundPlan, RoundResult, SharedCompletion, Transcript, Work,
+};
 use swarm_settle::wallet::Keystore;
 use swarm_task::Kind;
 use swarm_task::gsm8k::Dataset;
@@ -70,6 +74,13 @@ pub const TARGETS: &[Target] = &[
         memory: 8 * MIB,
         seeds: records,
         run: record,
+    },
+    Target {
+        name: "journal",
+        from: "this node's disk",
+        memory: 8 * MIB,
+        seeds: journal_records,
+        run: journal,
     },
     Target {
         name: "payload",
@@ -267,6 +278,30 @@ fn record(input: &[u8]) {
         let again = record
             .to_bytes()
             .map(|bytes| RoundRecord::from_bytes(&bytes));
+        assert_eq!(again, Ok(Ok(record)));
+    }
+}
+
+/// Records of every small kind, and one of finished work.
+fn journal_records() -> Vec<Vec<u8>> {
+    let peer = PeerId([2; 33]);
+    let answers = vec![(1, vec![SharedCompletion::untold("42".into())])];
+    let entries = [
+        Entry::Tick,
+        Entry::Lead(40),
+        Entry::Envelope(peer, Message(vec![7; MIN_ENVELOPE].into())),
+        Entry::Work(3, Work::Answers(answers)),
+        Entry::Register(Member::new(peer)),
+        Entry::Decided(3),
+    ];
+    let records = entries.map(|what| Record { at: 5, what }.to_bytes());
+    records.into_iter().flatten().collect()
+}
+
+/// A record that is read can be written and read again.
+fn journal(input: &[u8]) {
+    if let Ok(record) = Record::from_bytes(input) {
+        let again = record.to_bytes().map(|bytes| Record::from_bytes(&bytes));
         assert_eq!(again, Ok(Ok(record)));
     }
 }

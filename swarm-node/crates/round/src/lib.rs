@@ -41,7 +41,9 @@
 //! * a node signs one digest per place for ever, restarts included; what it could not sign it does
 //!   not publish;
 //! * what counts does not depend on the order of arrival;
-//! * every list, queue and message has a named limit.
+//! * every list, queue and message has a named limit;
+//! * a core that was restarted and told again what its [`journal`] holds is the core of before, and
+//!   keeps its votes.
 //!
 //! A registration reaches the core as [`Input::Register`]; whether it came from a chain or from a
 //! signed hello is the network's business.
@@ -57,6 +59,7 @@ pub mod completion;
 pub mod config;
 pub mod envelope;
 pub mod heard;
+pub mod journal;
 pub mod membership;
 pub mod message_log;
 mod outbox;
@@ -83,7 +86,7 @@ pub use payload::Stage;
 pub use question::{Judge, RoundQuestion};
 pub use rejection::{Rejection, Withheld};
 pub use resolve::{MemberScore, RoundResult, resolve};
-pub use state::{Core, CoreSetup, Input, Output};
+pub use state::{Core, CoreSetup, Input, Output, Recorded, ReplayError, Replayed};
 pub use tally::{Choice, Choices, Mark, QuestionTally};
 pub use transcript::{RoundPlan, Transcript};
 pub use work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions, StageTask, Work};

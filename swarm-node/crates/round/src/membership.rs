@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Index;
 
+use serde::{Deserialize, Serialize};
 use swarm_identity::key::{KeyError, PeerId, PublicKey};
 
 use crate::clock::Round;
@@ -19,7 +20,7 @@ pub const MAX_MEMBERS: usize = MAX_SEATS as usize;
 pub type MemberIndex = u16;
 
 /// A registered peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Identity, at the same time the key that signs its messages.
     pub peer: PeerId,
@@ -90,6 +91,13 @@ impl Roster {
         let key = PublicKey::try_from(member.peer)?;
         self.entries.insert(member.peer, (from, member, key));
         Ok(())
+    }
+
+    /// All registrations, each with the first round in which it counts, by peer.
+    pub fn entries(&self) -> impl Iterator<Item = (Round, Member)> + '_ {
+        self.entries
+            .values()
+            .map(|(from, member, _)| (*from, *member))
     }
 
     /// The members of a round.

@@ -27,14 +27,23 @@
 //! round the members [agree](crate::agreement) on, beside the rounds that follow; a node with
 //! [`MAX_UNDECIDED`] rounds open begins no new one.
 //!
-//! A restarted core votes in no round that began before: what it was bound by is gone. It adopts
-//! those rounds when the others have decided them.
+//! What a core is bound by is in its memory. A [journal] brings it back after a restart; a
+//! core without one votes in no round that began before it, and adopts those rounds when the others
+//! have decided them.
+//!
+//! Time goes on while members are away, so there may be rounds that nobody plays. Two rounds later a
+//! core opens those that it missed, with nothing in them, and the members agree on that. A core does
+//! so only if it remembers everything since that round, so that it cannot have voted in it.
+//!
+//! [journal]: crate::journal
 
 mod active;
 mod early;
 mod interface;
+mod messages;
+mod replay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swarm_identity::Place;
@@ -42,7 +51,7 @@ use swarm_identity::key::SignatureBytes;
 
 use self::active::ActiveRound;
 use self::early::EarlyMessages;
-pub use self::interface::{CoreSetup, Input, Output};
+pub use self::interface::{CoreSetup, Input, Output, Recorded, ReplayError};
 use crate::agreement::{
     Act, AdoptError, DecidedRound, Decision, History, Progress, RoundRecord, Surroundings, Times,
     Want, Wanted,
@@ -50,12 +59,11 @@ use crate::agreement::{
 use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
 use crate::config::{SwarmConfigError, SwarmId};
-use crate::envelope::{Envelope, EnvelopeError, UnsignedEnvelope};
-use crate::heard::Refusal;
+use crate::envelope::UnsignedEnvelope;
 use crate::membership::Member;
-use crate::message_log::Timing;
+use crate::message_log::MessageLog;
 use crate::phase::{self, Phase};
-use crate::rejection::{Counters, Rejection, Withheld};
+use crate::rejection::{Counters, Withheld};
 use crate::transcript::RoundPlan;
 use crate::work::Work;
 
@@ -63,6 +71,10 @@ use crate::work::Work;
 pub const MAX_UNDECIDED: usize = 64;
 /// Missing rounds that are asked for at a time.
 const MISSING: usize = 16;
+/// Missed rounds are opened while no more than these are undecided.
+const MAX_MISSED: usize = MAX_UNDECIDED / 2;
+/// Rounds after which a missed one is opened: until then, others may know it decided.
+const MISSED_AFTER: Round = 2;
 
 /// The state of one node.
 pub struct Core {
@@ -79,10 +91,30 @@ pub struct Core {
     history: History,
     /// First round that the node may still take part in.
     next_round: Round,
+    /// First round since which the node remembers everything that it was told.
+    first: Round,
+    /// The round in which the clock was last seen, and the first undecided round then.
+    seen: Option<(Round, Round)>,
+    /// Undecided rounds that were opened because they were missed.
+    missed: BTreeSet<Round>,
     early: EarlyMessages,
     /// How long before the end of a window contents must go out, in milliseconds.
     lead: Millis,
     counters: Counters,
+    /// True if the present input, or the time that passed with it, changed anything on which later
+    /// outputs depend.
+    is_moved: bool,
+    /// The segment of the journal that was begun last.
+    segment: Option<Round>,
+}
+
+/// A core that was told again what another one was told.
+pub struct Replayed {
+    /// The core, in the state of the other one after the last record.
+    pub core: Core,
+    /// What is still to be done: signatures to give, work to deliver, own messages to publish again,
+    /// rounds to archive.
+    pub outstanding: Vec<Output>,
 }
 
 impl Core {
@@ -93,9 +125,13 @@ impl Core {
     pub fn new(setup: CoreSetup, now: Millis) -> Result<Self, SwarmConfigError> {
         setup.config.validate()?;
         let clock = Clock::new(&setup.config);
+        let next_round = clock.first_whole_round(now);
         Ok(Self {
             swarm: setup.config.swarm_id(),
-            next_round: clock.first_whole_round(now),
+            next_round,
+            first: next_round,
+            seen: None,
+            missed: BTreeSet::new(),
             clock,
             now,
             position: None,
@@ -105,8 +141,17 @@ impl Core {
             early: EarlyMessages::default(),
             lead: 0,
             counters: Counters::default(),
+            is_moved: false,
+            segment: None,
             setup,
         })
+    }
+
+    /// The same for a node whose key has never signed anything, which its new sign-once table shows:
+    /// it may help to agree on rounds from before it started, in which it cannot have voted.
+    #[must_use]
+    pub fn never_signed(self) -> Self {
+        Self { first: 0, ..self }
     }
 
     /// The node's phase.
@@ -155,11 +200,12 @@ impl Core {
     /// Takes an input at a time. Time that runs backwards is held at the latest time seen.
     pub fn handle(&mut self, input: Input, now: Millis) -> Vec<Output> {
         self.now = self.now.max(now);
+        self.is_moved = false;
         let mut out = Vec::new();
         self.advance(&mut out);
         match input {
             Input::Tick => {}
-            Input::Lead(ms) => self.lead = ms,
+            Input::Lead(ms) => self.lead(ms),
             Input::Envelope(link, bytes) => {
                 self.deliver(link, &bytes, &mut out);
             }
@@ -185,14 +231,20 @@ impl Core {
         }
     }
 
+    fn lead(&mut self, ms: Millis) {
+        self.is_moved |= self.lead != ms;
+        self.lead = ms;
+    }
+
     fn register(&mut self, member: Member, out: &mut Vec<Output>) {
         let from = match self.clock.at(self.now) {
             Some(at) => at.round.saturating_add(1),
             // Nobody is late before genesis.
             None => 0,
         };
-        if let Err(error) = self.setup.roster.register(member, from) {
-            out.push(Output::NotRegistered(error));
+        match self.setup.roster.register(member, from) {
+            Ok(()) => self.is_moved = true,
+            Err(error) => out.push(Output::NotRegistered(error)),
         }
     }
 }
@@ -213,6 +265,15 @@ impl Core {
             );
             self.enter(to, now, out);
         }
+        if self.seen.is_none_or(|(round, _)| round < now.round) {
+            let floor = self.history.floor();
+            // While others answer, there is nothing to agree on.
+            let is_stuck = self.seen.is_some_and(|(_, before)| before == floor);
+            (self.seen, self.is_moved) = (Some((now.round, floor)), true);
+            if is_stuck && self.missed.is_empty() {
+                self.open_missed(out);
+            }
+        }
         self.tick_open(out);
     }
 
@@ -231,6 +292,7 @@ impl Core {
     }
 
     fn enter(&mut self, to: Phase, now: Position, out: &mut Vec<Output>) {
+        self.is_moved = true;
         if let Some(active) = &mut self.active {
             active.leave(out);
         }
@@ -252,8 +314,8 @@ impl Core {
     }
 
     fn begin(&mut self, round: Round, out: &mut Vec<Output>) {
-        let undecided = self.open.keys().next().copied().unwrap_or(round);
-        out.push(Output::ForgetBefore(undecided));
+        let undecided = self.history.missing(self.first..round).next();
+        out.push(Output::ForgetBefore(undecided.unwrap_or(round)));
         self.next_round = round.saturating_add(1);
         self.position = Some(Position {
             round,
@@ -282,10 +344,8 @@ impl Core {
     }
 
     fn ask_for_missing(&self, before: Round, out: &mut Vec<Output>) {
-        let missing = self.history.missing(before, MISSING + self.open.len());
-        let unknown = missing
-            .into_iter()
-            .filter(|round| !self.open.contains_key(round));
+        let missing = self.history.missing(0..before);
+        let unknown = missing.filter(|round| !self.open.contains_key(round));
         out.extend(unknown.take(MISSING).map(|round| {
             Output::Ask(Want {
                 round,
@@ -302,12 +362,35 @@ impl Core {
         let Some(active) = self.active.take() else {
             return;
         };
-        let (round, me, in_time) = (active.round(), active.me(), active.is_in_time());
+        let (me, in_time) = (active.me(), active.is_in_time());
         let start = self.clock.start(active.position());
         let times = Times::new(start, self.setup.config.windows.settle_ms);
-        let mut progress = Progress::new(active.log, me, times);
-        let mut acts = Vec::new();
-        if me.is_some() && in_time {
+        let progress = Progress::new(active.log, me, times);
+        self.open_progress(progress, me.is_some() && in_time, out);
+    }
+
+    /// Opens rounds that are over and that this node did not begin, if it may vote in them.
+    fn open_missed(&mut self, out: &mut Vec<Output>) {
+        let now = self.seen.map_or(0, |(round, _)| round);
+        let over = self.first..now.saturating_sub(MISSED_AFTER - 1);
+        let missed = self.history.missing(over);
+        let missed = missed.filter(|round| !self.open.contains_key(round));
+        let room = MAX_MISSED.saturating_sub(self.open.len());
+        for round in missed.take(room).collect::<Vec<_>>() {
+            let plan = self.plan(round);
+            let me = plan.members.find(&self.setup.peer);
+            if me.is_some() && self.history.voters(&plan).is_some() {
+                let times = Times::new(self.now, self.setup.config.windows.settle_ms);
+                let progress = Progress::new(MessageLog::new(plan), me, times);
+                self.missed.insert(round);
+                self.open_progress(progress, true, out);
+            }
+        }
+    }
+
+    fn open_progress(&mut self, mut progress: Progress, signs: bool, out: &mut Vec<Output>) {
+        let (round, mut acts) = (progress.round(), Vec::new());
+        if signs {
             progress.sign_receipt(self.setup.peer, &mut acts);
         }
         self.open.insert(round, progress);
@@ -335,6 +418,7 @@ impl Core {
             (progress.next_tick() <= now).then_some(*round)
         };
         let due: Vec<Round> = self.open.iter().filter_map(due).collect();
+        self.is_moved |= !due.is_empty();
         for round in due {
             self.with_open(round, out, |progress, _, around, acts| {
                 progress.tick(around, acts)
@@ -357,6 +441,7 @@ impl Core {
         let mut acts = Vec::new();
         let progress = self.open.get_mut(&round)?;
         let done = work(progress, &self.history, around, &mut acts);
+        self.is_moved |= !acts.is_empty();
         self.act(round, acts, out);
         Some(done)
     }
@@ -390,11 +475,16 @@ impl Core {
     }
 
     fn decided(&mut self, decided: Arc<DecidedRound>, out: &mut Vec<Output>) {
+        self.is_moved = true;
         self.open.remove(&decided.round());
         self.history
             .decided(&decided.transcript().plan, &decided.minutes);
+        let round = decided.round();
         out.push(Output::Decided(decided));
         self.open_votes(out);
+        if self.missed.remove(&round) && self.missed.is_empty() {
+            self.open_missed(out);
+        }
     }
 
     fn asked(&self, link: Link, want: &Want, out: &mut Vec<Output>) {
@@ -425,6 +515,7 @@ impl Core {
 // The node's own messages.
 impl Core {
     fn work(&mut self, round: Round, work: Work, out: &mut Vec<Output>) {
+        self.is_moved = true;
         match self
             .active
             .as_mut()
@@ -469,171 +560,12 @@ impl Core {
     }
 
     fn take_waiting(&mut self, place: &Place) -> Option<UnsignedEnvelope> {
-        match self.open.get_mut(&place.round) {
+        let taken = match self.open.get_mut(&place.round) {
             Some(progress) => progress.outbox.take(place),
             None => self.active.as_mut()?.outbox.take(place),
-        }
-    }
-}
-
-// Messages from others, and the node's own once they are signed.
-impl Core {
-    /// Takes a message in, or says why not; true if it counts from now on.
-    fn deliver(&mut self, link: Link, bytes: &Arc<[u8]>, out: &mut Vec<Output>) -> bool {
-        match self.judge(link, bytes, out) {
-            Ok(Verdict::Accepted) => {
-                self.counters.accepted += 1;
-                true
-            }
-            Ok(Verdict::Kept) => false,
-            Err(Refusal { reason, evidence }) => {
-                out.extend(evidence.map(Output::Evidence));
-                let peer = Envelope::parse(bytes)
-                    .ok()
-                    .map(|envelope| envelope.header.peer);
-                out.push(Output::Rejected { link, peer, reason });
-                false
-            }
-        }
-    }
-
-    /// All checks, cheapest first.
-    fn judge(
-        &mut self,
-        link: Link,
-        bytes: &Arc<[u8]>,
-        out: &mut Vec<Output>,
-    ) -> Result<Verdict, Refusal> {
-        let envelope = Envelope::parse(bytes).map_err(Rejection::from)?;
-        if envelope.header.swarm != self.swarm {
-            return Err(Rejection::Swarm.into());
-        }
-        match self.timing(&envelope)? {
-            Moment::Next => match self.early.hold(link, bytes) {
-                true => Ok(Verdict::Kept),
-                false => Err(Rejection::Early.into()),
-            },
-            moment if envelope.header.kind.is_agreement() => {
-                self.agree(link, &envelope, bytes, moment, out)
-            }
-            Moment::Present => self.write(link, &envelope, bytes, Timing::InTime),
-            Moment::Past => self.write_late(link, &envelope, bytes, out),
-        }
-    }
-
-    fn timing(&self, envelope: &Envelope<'_>) -> Result<Moment, Rejection> {
-        let here = self.clock.at(self.now);
-        let there = Position {
-            round: envelope.header.round,
-            window: envelope.header.kind.window(),
         };
-        let next = here.map_or(
-            Position {
-                round: 0,
-                window: Window::ShareSeal,
-            },
-            Position::next,
-        );
-        match here {
-            Some(here) if there == here => Ok(Moment::Present),
-            _ if there == next => Ok(Moment::Next),
-            Some(here) if there < here => Ok(Moment::Past),
-            _ => Err(Rejection::Early),
-        }
-    }
-
-    fn agree(
-        &mut self,
-        link: Link,
-        envelope: &Envelope<'_>,
-        bytes: &Arc<[u8]>,
-        moment: Moment,
-        out: &mut Vec<Output>,
-    ) -> Result<Verdict, Refusal> {
-        let round = envelope.header.round;
-        if self.history.contains(round) {
-            // Others may still need it; here the round is decided.
-            return Ok(Verdict::Kept);
-        }
-        let taken = self.with_open(round, out, |progress, _, around, acts| {
-            progress.accept(link, envelope, bytes, around, acts)
-        });
-        match (taken, moment) {
-            (Some(taken), _) => taken.map(|()| Verdict::Accepted),
-            (None, Moment::Past) => Err(Rejection::Late.into()),
-            (None, _) => Err(Rejection::Waiting.into()),
-        }
-    }
-
-    fn write(
-        &mut self,
-        link: Link,
-        envelope: &Envelope<'_>,
-        bytes: &Arc<[u8]>,
-        timing: Timing,
-    ) -> Result<Verdict, Refusal> {
-        let active = self.active.as_mut().ok_or(Rejection::Waiting)?;
-        let author = envelope.header.peer;
-        let place = active.log.check(envelope).map_err(|reason| match timing {
-            Timing::InTime => reason,
-            Timing::Late => Rejection::Late,
-        })?;
-        let (log, memo) = (&active.log, &self.setup.memo);
-        active
-            .allowance
-            .verified(link, author, || log.signed(place.member, envelope, memo))?;
-        active.log.write(place, envelope, bytes, timing)?;
-        Ok(Verdict::Accepted)
-    }
-
-    /// A message whose window is over counts for nothing here. It is kept while its round is not
-    /// decided: it may prove a contradiction, and others may have had it in time.
-    fn write_late(
-        &mut self,
-        link: Link,
-        envelope: &Envelope<'_>,
-        bytes: &Arc<[u8]>,
-        out: &mut Vec<Output>,
-    ) -> Result<Verdict, Refusal> {
-        let round = envelope.header.round;
-        if self
-            .active
-            .as_ref()
-            .is_some_and(|active| active.round() == round)
-        {
-            self.write(link, envelope, bytes, Timing::Late)?;
-            return Err(Rejection::Late.into());
-        }
-        let taken = self.with_open(round, out, |progress, _, around, acts| {
-            progress.accept_late(link, envelope, bytes, around, acts)
-        });
-        taken.ok_or(Rejection::Late)??;
-        Ok(Verdict::Kept)
-    }
-}
-
-/// Where a message's window lies.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    Past,
-    Present,
-    Next,
-}
-
-/// What became of a message that was not rejected.
-enum Verdict {
-    Accepted,
-    /// It waits for the next window, was asked for, or its round is decided.
-    Kept,
-}
-
-impl From<EnvelopeError> for Rejection {
-    fn from(error: EnvelopeError) -> Self {
-        match error {
-            EnvelopeError::Size(_) => Self::Size,
-            EnvelopeError::Version(_) => Self::Version,
-            EnvelopeError::Kind(_) => Self::Kind,
-        }
+        self.is_moved |= taken.is_some();
+        taken
     }
 }
 

@@ -1,7 +1,9 @@
 //! The rounds that are decided, and who was present in them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use swarm_identity::key::PeerId;
 
 use super::minutes::Minutes;
@@ -15,7 +17,7 @@ const DELAY: u64 = 2;
 
 /// What is decided, as far as votes depend on it: the members named in each decided round's
 /// minutes, for the epochs of which votes may still be asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     settings: config::Agreement,
     /// Rounds below this one are all decided.
@@ -90,10 +92,10 @@ impl History {
         }))
     }
 
-    /// The first rounds below `before` that are not decided, at most `count`.
-    pub fn missing(&self, before: Round, count: usize) -> Vec<Round> {
-        let open = (self.floor..before).filter(|round| !self.above.contains(round));
-        open.take(count).collect()
+    /// The rounds of a range that are not decided, ascending.
+    pub fn missing(&self, rounds: Range<Round>) -> impl Iterator<Item = Round> + '_ {
+        let open = rounds.start.max(self.floor)..rounds.end;
+        open.filter(|round| !self.above.contains(round))
     }
 }
 
@@ -153,8 +155,9 @@ mod tests {
         for round in [0, 2, 5] {
             history.decided(&at(round), &minutes(round, &[0]));
         }
-        assert_eq!(history.missing(7, 10), [1, 3, 4, 6]);
-        assert_eq!(history.missing(7, 2), [1, 3]);
+        let missing = |rounds| history.missing(rounds).collect::<Vec<_>>();
+        assert_eq!(missing(0..7), [1, 3, 4, 6]);
+        assert_eq!(missing(2..5), [3, 4]);
         assert!(history.contains(2) && !history.contains(3));
     }
 }

@@ -291,6 +291,14 @@ impl Progress {
         acts.push(Act::Ask(Wanted::Decision));
     }
 
+    /// What this node has asked for or said, and nobody may have got.
+    pub fn outstanding(&self) -> Vec<Act> {
+        let said = self.said.values().cloned().map(Act::Broadcast);
+        let waiting = self.outbox.waiting();
+        let asked = waiting.map(|message| Act::Sign(message.header().place(), message.digest()));
+        said.chain(asked).collect()
+    }
+
     /// What others may have of this round.
     pub fn answer(&self, wanted: &Wanted) -> Vec<Arc<[u8]>> {
         match wanted {
@@ -366,7 +374,7 @@ impl Progress {
         written?;
         match self.wanted.remove(&place) {
             true => Ok(()),
-            false => Err(Rejection::Late.into()),
+            false => Err(Refusal::noted(Rejection::Late)),
         }
     }
 
@@ -471,9 +479,13 @@ impl Progress {
         let evidence = self.heard.note(place, envelope, bytes)?;
         let is_first = evidence.is_none();
         match place.kind {
-            Kind::Proposal if is_first => self.proposal(member, envelope)?,
+            Kind::Proposal if is_first => {
+                self.proposal(member, envelope).map_err(Refusal::noted)?;
+            }
             Kind::Proposal => {}
-            _ => self.vote(member, envelope, is_first, around, acts)?,
+            _ => self
+                .vote(member, envelope, is_first, around, acts)
+                .map_err(Refusal::noted)?,
         }
         evidence.map_or(Ok(()), |evidence| Err(evidence.into()))
     }

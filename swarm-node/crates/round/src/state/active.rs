@@ -123,6 +123,30 @@ impl ActiveRound {
                 .any(|slot| self.log.seal(stage, *slot, me).is_some())
     }
 
+    /// What this node has asked for or said in the present window, and nobody may have got.
+    pub fn outstanding(&self, out: &mut Vec<Output>) {
+        let Some(me) = self.me.filter(|_| self.in_time) else {
+            return;
+        };
+        let sealing = Stage::ALL
+            .into_iter()
+            .find(|stage| stage.seal().window() == self.window);
+        if let Some(stage) = sealing {
+            let place = self.place(stage.seal(), STAGE_SLOT);
+            if !self.outbox.contains(&place) {
+                self.need(stage, out);
+            }
+        }
+        out.extend(self.outbox.waiting().map(|message| Output::Sign {
+            place: message.header().place(),
+            digest: message.digest(),
+        }));
+        let held = self.log.held().iter();
+        let own = held.filter(|place| place.member == me && place.kind.window() == self.window);
+        let messages = own.flat_map(|place| self.log.messages(*place));
+        out.extend(messages.cloned().map(Output::Broadcast));
+    }
+
     fn need(&self, stage: Stage, out: &mut Vec<Output>) {
         let Some(me) = self.me else { return };
         let task = StageTask::new(self.log.transcript(), stage, me);

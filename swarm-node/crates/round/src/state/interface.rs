@@ -5,12 +5,14 @@ use std::sync::Arc;
 use swarm_identity::Place;
 use swarm_identity::digest::Digest32;
 use swarm_identity::key::{PeerId, SaltKey, SignatureBytes, SignatureMemo};
+use thiserror::Error;
 
 use crate::agreement::{AdoptError, DecidedRound, RoundRecord, Want};
 use crate::allowance::Link;
 use crate::clock::{Millis, Round};
-use crate::config::SwarmConfig;
+use crate::config::{SwarmConfig, SwarmConfigError};
 use crate::heard::Evidence;
+use crate::journal::{JOURNAL_VERSION, Record};
 use crate::membership::{Member, RegisterError, Roster};
 use crate::payload::Stage;
 use crate::phase::Phase;
@@ -107,4 +109,47 @@ pub struct CoreSetup {
     pub memo: Arc<SignatureMemo>,
     /// Peers registered so far.
     pub roster: Roster,
+}
+
+/// What came of an input, and what the journal must have before any of it is acted upon.
+#[derive(Debug)]
+pub struct Recorded {
+    /// What the node wants done.
+    pub outputs: Vec<Output>,
+    /// The segment of the journal in which the records belong.
+    pub segment: Round,
+    /// The records, in their order; none if the input changed nothing.
+    pub records: Vec<Record>,
+}
+
+/// Why a journal cannot be replayed. Clear it, begin with [`Core::new`](crate::Core::new) and adopt what is archived:
+/// the node votes in no round that it may have voted in before.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// There is nothing to begin with.
+    #[error("the journal is empty or does not begin with a segment; begin without it")]
+    Headless,
+    /// Another version of the core wrote it.
+    #[error(
+        "the journal is of version {0}, this program replays {JOURNAL_VERSION}; begin without it"
+    )]
+    Version(u16),
+    /// It belongs to another swarm or node.
+    #[error("the journal belongs to another swarm or another node; begin without it")]
+    Foreign,
+    /// A registration of it is refused.
+    #[error("a registration of the journal: {0}; begin without the journal")]
+    Register(#[from] RegisterError),
+    /// The configuration is out of its limits.
+    #[error(transparent)]
+    Config(#[from] SwarmConfigError),
+    /// A decided round is not in the archive.
+    #[error(
+        "round {0} is decided by the journal, but the archive lacks it; begin without the journal"
+    )]
+    Missing(Round),
+    /// The same inputs led to something else.
+    #[error("the journal of segment {0} leads to something else than before; begin without it")]
+    Diverged(Round),
 }
