@@ -22,7 +22,7 @@ use swarm_round::journal::{Entry, Message, Record};
 use swarm_round::payload::{CompletionGroup, Critique, Decision, Seals};
 use swarm_round::sim::toy;
 use swarm_round::{
-    DecidedRound, Member, Roster, RoundPlan, RoundResult, SharedCompletion, Transcript, Work,
+    DecidedRound, Hello, Member, Roster, RoundPlan, RoundResult, SharedCompletion, Transcript, Work,
 };
 use swarm_settle::wallet::Keystore;
 use swarm_task::Kind;
@@ -252,6 +252,7 @@ fn records() -> Vec<Vec<u8>> {
         .insert((0, 1), CompletionGroup { completions });
     transcript.critiques.insert((3, 1), critique);
     transcript.decisions.insert((3, 2), decision);
+    transcript.hellos.insert(PeerId([2; 33]), 1);
     let minutes = Minutes {
         round: 3,
         receipts: vec![(0, [1; 12]), (2, [2; 12])],
@@ -293,6 +294,7 @@ fn journal_records() -> Vec<Vec<u8>> {
         Entry::Work(3, Work::Answers(answers)),
         Entry::Register(Member::new(peer)),
         Entry::Decided(3),
+        Entry::Stakes(1, vec![Member::new(peer)]),
     ];
     let records = entries.map(|what| Record { at: 5, what }.to_bytes());
     records.into_iter().flatten().collect()
@@ -363,6 +365,7 @@ fn payload(bytes: &[u8]) {
     check::<Decision>(bytes);
     check::<Seals>(bytes);
     check::<Receipt>(bytes);
+    check::<Hello>(bytes);
     check::<Proposal>(bytes);
     check::<Vote>(bytes);
 }

@@ -29,7 +29,7 @@
 //!
 //! Decided rounds are in it by number only; the archive has them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -83,6 +83,11 @@ pub enum Entry {
     Refused(SignedPlace),
     /// A round is decided: by what happened before, or because it was adopted.
     Decided(Round),
+    /// The stakes of an epoch.
+    Stakes(
+        u64,
+        #[serde(deserialize_with = "bounded_list::<_, _, MAX_MEMBERS>")] Vec<Member>,
+    ),
 }
 
 /// What a core knows when a segment begins, less what is decided by now.
@@ -107,6 +112,8 @@ pub struct Snapshot {
     /// The registrations, each with the round from which it counts.
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_MEMBERS>")]
     pub registered: Vec<(Round, Member)>,
+    /// The stakes by epoch.
+    pub stakes: BTreeMap<u64, Vec<Member>>,
     /// The decided rounds, as far as votes depend on them.
     pub history: History,
 }
@@ -219,7 +226,7 @@ mod tests {
 
     use super::*;
     use crate::completion::SharedCompletion;
-    use crate::config::Agreement;
+    use crate::config::{Agreement, Membership};
     use crate::work::{CritiqueText, DecisionText};
 
     fn place() -> SignedPlace {
@@ -260,6 +267,12 @@ mod tests {
         );
         assert_eq!(bytes(Entry::Refused(place())), [5, 7, 7, 251, 44, 1, 2]);
         assert_eq!(bytes(Entry::Decided(4)), [5, 8, 4]);
+        let stakes = Entry::Stakes(6, vec![Member::new(peer)]);
+        let topics = [253, 255, 255, 255, 255, 255, 255, 255, 255];
+        assert_eq!(
+            bytes(stakes),
+            [&[5, 9, 6, 1][..], &[2; 33], &[1], &topics].concat()
+        );
     }
 
     fn snapshot() -> Snapshot {
@@ -273,7 +286,8 @@ mod tests {
             missed: [3].into(),
             lead: 40,
             registered: vec![(3, Member::new(PeerId([3; 33])))],
-            history: History::new(Agreement::default()),
+            history: History::new(Agreement::default(), &Membership::default()),
+            stakes: [(4, vec![Member::new(PeerId([4; 33]))])].into(),
         }
     }
 

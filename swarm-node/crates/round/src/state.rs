@@ -40,6 +40,7 @@
 mod active;
 mod early;
 mod interface;
+mod members;
 mod messages;
 mod replay;
 
@@ -51,10 +52,11 @@ use swarm_identity::key::SignatureBytes;
 
 use self::active::ActiveRound;
 use self::early::EarlyMessages;
-pub use self::interface::{CoreSetup, Input, Output, Recorded, ReplayError};
+pub use self::interface::{CoreSetup, Input, Output, Recorded, ReplayError, Waiting};
+use self::members::MemberSource;
 use crate::agreement::{
     Act, AdoptError, DecidedRound, Decision, History, Progress, RoundRecord, Surroundings, Times,
-    Want, Wanted,
+    Voters, Want, Wanted,
 };
 use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
@@ -89,6 +91,11 @@ pub struct Core {
     /// Rounds whose windows are over, until they are decided.
     open: BTreeMap<Round, Progress>,
     history: History,
+    members: MemberSource,
+    /// What the node waits for, as it said last.
+    waits: Option<Waiting>,
+    /// Rounds below this one were asked for.
+    sought: Round,
     /// First round that the node may still take part in.
     next_round: Round,
     /// First round since which the node remembers everything that it was told.
@@ -137,7 +144,10 @@ impl Core {
             position: None,
             active: None,
             open: BTreeMap::new(),
-            history: History::new(setup.config.agreement),
+            history: History::new(setup.config.agreement, &setup.config.membership),
+            members: MemberSource::new(&setup)?,
+            waits: None,
+            sought: 0,
             early: EarlyMessages::default(),
             lead: 0,
             counters: Counters::default(),
@@ -211,12 +221,17 @@ impl Core {
             }
             Input::Work(round, work) => self.work(round, work, &mut out),
             Input::Register(member) => self.register(member, &mut out),
+            Input::Stakes(epoch, members) => self.stakes(epoch, members, &mut out),
             Input::Signed(place, signature) => self.signed(&place, &signature, &mut out),
             Input::Refused(place) => self.refused(&place, &mut out),
             Input::Asked(link, want) => self.asked(link, &want, &mut out),
             Input::Adopt(record) => self.adopt(*record, &mut out),
         }
         self.decide(&mut out);
+        // What the node waited for may be here.
+        if let Some(now) = self.clock.at(self.now).filter(|_| self.position.is_none()) {
+            self.visit(now, &mut out);
+        }
         self.count(&out);
         out
     }
@@ -242,7 +257,15 @@ impl Core {
             // Nobody is late before genesis.
             None => 0,
         };
-        match self.setup.roster.register(member, from) {
+        match self.members.register(member, from) {
+            Ok(()) => self.is_moved = true,
+            Err(error) => out.push(Output::NotRegistered(error)),
+        }
+    }
+
+    fn stakes(&mut self, epoch: u64, members: Vec<Member>, out: &mut Vec<Output>) {
+        let current = self.history.epoch(self.history.floor());
+        match self.members.stakes(epoch, members, current) {
             Ok(()) => self.is_moved = true,
             Err(error) => out.push(Output::NotRegistered(error)),
         }
@@ -257,14 +280,7 @@ impl Core {
         let Some(now) = self.clock.at(self.now) else {
             return;
         };
-        while let Some(to) = self.next_phase(now) {
-            assert!(
-                phase::is_legal(self.phase(), to),
-                "invariant: {:?} to {to:?} is an edge",
-                self.phase()
-            );
-            self.enter(to, now, out);
-        }
+        self.visit(now, out);
         if self.seen.is_none_or(|(round, _)| round < now.round) {
             let floor = self.history.floor();
             // While others answer, there is nothing to agree on.
@@ -273,13 +289,27 @@ impl Core {
             if is_stuck && self.missed.is_empty() {
                 self.open_missed(out);
             }
+            self.wait(now.round, out);
         }
         self.tick_open(out);
+    }
+
+    /// Visits every phase up to a position.
+    fn visit(&mut self, now: Position, out: &mut Vec<Output>) {
+        while let Some(to) = self.next_phase(now) {
+            assert!(
+                phase::is_legal(self.phase(), to),
+                "invariant: {:?} to {to:?} is an edge",
+                self.phase()
+            );
+            self.enter(to, now, out);
+        }
     }
 
     fn next_phase(&self, now: Position) -> Option<Phase> {
         let has_room = self.open.len() < MAX_UNDECIDED;
         let may_begin = now.window == Window::ShareSeal && now.round >= self.next_round && has_room;
+        let may_begin = may_begin && self.waits_for(now.round).is_none();
         let begin = may_begin.then_some(Phase::In(Window::ShareSeal));
         match self.position {
             None => begin,
@@ -321,37 +351,74 @@ impl Core {
             round,
             window: Window::ShareSeal,
         });
-        let active = ActiveRound::new(self.plan(round), self.setup.peer);
-        self.active = Some(active);
+        self.waits = None;
+        if let Ok(plan) = self.plan(round) {
+            let mut active = ActiveRound::new(plan, self.setup.peer);
+            let hello = self.setup.hello;
+            if let Some(hello) = hello.filter(|_| self.history.needs_hello(&self.setup.peer)) {
+                active.say_hello(hello, out);
+            }
+            self.active = Some(active);
+        }
         self.ask_for_missing(round, out);
     }
 
+    /// What the members of a round follow from and is not known here.
+    fn waits_for(&self, round: Round) -> Option<Waiting> {
+        self.members.waits_for(round, &self.history)
+    }
+
+    /// Says what the node waits for, and asks for it.
+    fn wait(&mut self, round: Round, out: &mut Vec<Output>) {
+        let Some(waits) = self.waits_for(round) else {
+            return;
+        };
+        if self.waits != Some(waits) {
+            self.waits = Some(waits);
+            out.push(Output::Waits(waits));
+        }
+        if self.position.is_none() {
+            self.ask_for_missing(round, out);
+        }
+    }
+
     /// The plan of a round: of an open one the one that it was begun with.
-    fn plan(&self, round: Round) -> Arc<RoundPlan> {
+    fn plan(&self, round: Round) -> Result<Arc<RoundPlan>, Waiting> {
         let open = self
             .open
             .get(&round)
             .map(|progress| progress.plan().clone());
-        open.unwrap_or_else(|| {
-            let members = self.setup.roster.snapshot(round);
-            Arc::new(RoundPlan::new(
-                &self.setup.config,
-                self.swarm,
-                round,
-                members,
-            ))
-        })
+        if let Some(plan) = open {
+            return Ok(plan);
+        }
+        let members = self.members.of(round, &self.history)?;
+        let config = &self.setup.config;
+        Ok(Arc::new(RoundPlan::new(config, self.swarm, round, members)))
     }
 
-    fn ask_for_missing(&self, before: Round, out: &mut Vec<Output>) {
+    fn ask_for_missing(&mut self, before: Round, out: &mut Vec<Output>) {
         let missing = self.history.missing(0..before);
         let unknown = missing.filter(|round| !self.open.contains_key(round));
-        out.extend(unknown.take(MISSING).map(|round| {
+        let unknown: Vec<Round> = unknown.take(MISSING).collect();
+        self.sought = unknown.last().map_or(0, |last| last + 1);
+        out.extend(unknown.into_iter().map(|round| {
             Output::Ask(Want {
                 round,
                 what: Wanted::Decision,
             })
         }));
+    }
+
+    /// Asks for more once all that was asked for is here.
+    fn ask_for_more(&mut self, out: &mut Vec<Output>) {
+        let now = self.clock.at(self.now);
+        let is_all_here = {
+            let mut missing = self.history.missing(0..self.sought);
+            missing.all(|round| self.open.contains_key(&round))
+        };
+        if let Some(now) = now.filter(|_| is_all_here && self.sought > 0) {
+            self.ask_for_missing(now.round, out);
+        }
     }
 }
 
@@ -365,7 +432,7 @@ impl Core {
         let (me, in_time) = (active.me(), active.is_in_time());
         let start = self.clock.start(active.position());
         let times = Times::new(start, self.setup.config.windows.settle_ms);
-        let progress = Progress::new(active.log, me, times);
+        let progress = Progress::new(active.log, active.hellos.list(), me, times);
         self.open_progress(progress, me.is_some() && in_time, out);
     }
 
@@ -377,11 +444,12 @@ impl Core {
         let missed = missed.filter(|round| !self.open.contains_key(round));
         let room = MAX_MISSED.saturating_sub(self.open.len());
         for round in missed.take(room).collect::<Vec<_>>() {
-            let plan = self.plan(round);
+            let Ok(plan) = self.plan(round) else { return };
             let me = plan.members.find(&self.setup.peer);
             if me.is_some() && self.history.voters(&plan).is_some() {
                 let times = Times::new(self.now, self.setup.config.windows.settle_ms);
-                let progress = Progress::new(MessageLog::new(plan), me, times);
+                let log = MessageLog::new(plan);
+                let progress = Progress::new(log, BTreeMap::new(), me, times);
                 self.missed.insert(round);
                 self.open_progress(progress, true, out);
             }
@@ -477,8 +545,7 @@ impl Core {
     fn decided(&mut self, decided: Arc<DecidedRound>, out: &mut Vec<Output>) {
         self.is_moved = true;
         self.open.remove(&decided.round());
-        self.history
-            .decided(&decided.transcript().plan, &decided.minutes);
+        self.history.decided(decided.transcript(), &decided.minutes);
         let round = decided.round();
         out.push(Output::Decided(decided));
         self.open_votes(out);
@@ -496,17 +563,30 @@ impl Core {
         out.extend(messages.map(|bytes| Output::Send(link, bytes)));
     }
 
+    /// A round's plan with its voters.
+    fn voted_plan(&self, round: Round) -> Result<(Arc<RoundPlan>, Voters), AdoptError> {
+        let unknown = AdoptError::Unknown(round);
+        let plan = self.plan(round).map_err(|_| unknown.clone())?;
+        let voters = self.history.voters(&plan).ok_or(unknown)?;
+        Ok((plan, voters))
+    }
+
     /// Takes a decided round over, if it proves itself.
     fn adopt(&mut self, record: RoundRecord, out: &mut Vec<Output>) {
         let round = record.round();
         if self.history.contains(round) {
             return;
         }
-        let plan = self.plan(round);
-        let voters = self.history.voters(&plan).ok_or(AdoptError::Unknown(round));
         let (memo, judge) = (&self.setup.memo, self.setup.judge.as_ref());
-        match voters.and_then(|voters| record.open(plan, &voters, memo, judge)) {
-            Ok(decided) => self.decided(Arc::new(decided), out),
+        let opened = self.voted_plan(round).and_then(|(plan, voters)| {
+            let decided = record.open(plan, &voters, memo, judge)?;
+            Ok(Arc::new(decided))
+        });
+        match opened {
+            Ok(decided) => {
+                self.decided(decided, out);
+                self.ask_for_more(out);
+            }
             Err(error) => out.push(Output::NotAdopted(round, error)),
         }
     }

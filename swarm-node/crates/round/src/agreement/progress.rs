@@ -19,7 +19,7 @@ use swarm_identity::key::{PeerId, SignatureBytes, SignatureMemo};
 
 use super::certificate::Certificate;
 use super::consensus::{Ballot, Consensus, MAX_AHEAD, Motion, Wait, Wish};
-use super::minutes::{MAX_STRUCK, Minutes, counted};
+use super::minutes::{MAX_STRUCK, Minutes, counted, counted_hellos};
 use super::place::{MessagePlace, Places};
 use super::receipt::{Receipt, ReceiptName, Receipts, SignedReceipt, name};
 use super::vote::{self, Proposal, Vote};
@@ -31,6 +31,7 @@ use crate::codec;
 use crate::envelope::{Envelope, UnsignedEnvelope};
 use crate::heard::{Evidence, Heard, Refusal};
 use crate::membership::MemberIndex;
+use crate::membership::hello::Hello;
 use crate::message_log::{MessageLog, Timing};
 use crate::outbox::Outbox;
 use crate::payload::{Kind, STAGE_SLOT};
@@ -153,6 +154,8 @@ pub(crate) struct Decision {
 /// The state of a round's agreement.
 pub(crate) struct Progress {
     log: MessageLog,
+    /// The hellos that this node holds.
+    hellos: BTreeMap<PeerId, Hello>,
     places: Places,
     me: Option<MemberIndex>,
     times: Times,
@@ -186,10 +189,16 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// A round whose windows are over.
-    pub fn new(log: MessageLog, me: Option<MemberIndex>, times: Times) -> Self {
+    pub fn new(
+        log: MessageLog,
+        hellos: BTreeMap<PeerId, Hello>,
+        me: Option<MemberIndex>,
+        times: Times,
+    ) -> Self {
         Self {
             places: Places::new(log.plan()),
             log,
+            hellos,
             me,
             times,
             consensus: None,
@@ -233,7 +242,7 @@ impl Progress {
         let plan = self.plan().clone();
         let held = self.log.held().iter();
         let held = held.filter_map(|place| self.places.position(&plan, *place));
-        let receipt = Receipt::new(self.places.len(), held);
+        let receipt = Receipt::new(self.places.len(), held).with_hellos(&self.hellos);
         self.publish((Kind::Receipt, STAGE_SLOT), &receipt, peer, acts);
     }
 
@@ -446,7 +455,7 @@ impl Progress {
         now: Millis,
     ) -> Result<(), Refusal> {
         let receipt: Receipt = decoded(envelope.payload)?;
-        if !receipt.fits(self.places.len()) {
+        if !receipt.fits(self.places.len(), self.plan().is_open) {
             return Err(Rejection::Malformed.into());
         }
         let first = self
@@ -697,7 +706,12 @@ impl Progress {
         let (voters, plan) = (consensus.voters(), self.log.plan());
         let counted = counted(receipts, struck, &self.receipts, voters, plan, &self.places);
         let assembled = self.log.assemble(&counted, struck);
-        assembled.map_err(|missing| Doubt::Missing(Wanted::Messages(missing)))
+        let assembled = assembled.map_err(|missing| Doubt::Missing(Wanted::Messages(missing)))?;
+        let hellos = counted_hellos(receipts, &self.receipts, voters, self.places.len());
+        Ok(Transcript {
+            hellos,
+            ..assembled
+        })
     }
 
     /// Makes the minutes that this node owes, when it has waited long enough for receipts.

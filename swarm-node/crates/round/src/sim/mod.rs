@@ -50,6 +50,8 @@ pub use spec::{Crash, Memory, PeerSpec, Role, Spec, Stop, simulated_key};
 pub use tail::Tail;
 
 #[cfg(test)]
+mod open_tests;
+#[cfg(test)]
 mod restart_tests;
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,8 @@ use super::spec::{Memory, PeerSpec, Role, Spec, Stop};
 use crate::agreement::{DecidedRound, RoundRecord, Want};
 use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
-use crate::config::SwarmConfigError;
+use crate::config::{Membership, SwarmConfigError};
+use crate::membership::hello::Hello;
 use crate::membership::{Member, RegisterError, Roster};
 use crate::payload::{Kind, Stage};
 use crate::phase::Phase;
@@ -304,7 +305,8 @@ fn build_peers(
         .map(|index| spec.key(index))
         .collect::<Result<_, _>>()?;
     let mut roster = Roster::default();
-    for (peer, key) in spec.peers.iter().zip(&keys) {
+    let registers = spec.swarm.membership == Membership::Registered;
+    for (peer, key) in spec.peers.iter().zip(&keys).filter(|_| registers) {
         roster.register(
             Member {
                 peer: key.peer(),
@@ -324,6 +326,9 @@ fn build_peers(
             judge: judge.clone(),
             memo: memo.clone(),
             roster: roster.clone(),
+            hello: Some(Hello {
+                topics: spec.peers[index].topics,
+            }),
         };
         peers.push(build_peer(spec, network, index, key, setup)?);
     }

@@ -91,6 +91,10 @@ pub enum Role {
     EdgeHalf,
     /// Lies, contradicts itself and is silent where members agree on what counts.
     Obstructor,
+    /// Says hello and nothing else.
+    Sybil,
+    /// Shows nobody, or half of the members, who said hello.
+    Excluder,
 }
 
 impl Role {

@@ -13,6 +13,7 @@ use crate::clock::{Millis, Round};
 use crate::config::{SwarmConfig, SwarmConfigError};
 use crate::heard::Evidence;
 use crate::journal::{JOURNAL_VERSION, Record};
+use crate::membership::hello::Hello;
 use crate::membership::{Member, RegisterError, Roster};
 use crate::payload::Stage;
 use crate::phase::Phase;
@@ -32,8 +33,12 @@ pub enum Input {
     Envelope(Link, Arc<[u8]>),
     /// The model finished work for a round.
     Work(Round, Work),
-    /// A peer registered (on chain or by a signed hello); it counts from the next round.
+    /// A peer registered; it counts from the next round. Only where membership is
+    /// [`Membership::Registered`](crate::Membership).
     Register(Member),
+    /// The members of an epoch with their stakes, where membership is
+    /// [`Membership::Stake`](crate::Membership). The first ones of an epoch stay.
+    Stakes(u64, Vec<Member>),
     /// The signature that [`Output::Sign`] asked for.
     Signed(Place, SignatureBytes),
     /// There is no signature for this place: the sign-once table does not allow it.
@@ -92,6 +97,24 @@ pub enum Output {
     NotRegistered(RegisterError),
     /// The node changed its phase.
     Entered(Phase),
+    /// The node begins no round until this is there.
+    Waits(Waiting),
+}
+
+/// What a node waits for before it can begin a round: its members follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Waiting {
+    /// Decided rounds.
+    #[error("waits for the decided rounds {from} to {} to learn who is a member", until - 1)]
+    Rounds {
+        /// The first one that is missing.
+        from: Round,
+        /// The first one that is not needed.
+        until: Round,
+    },
+    /// [`Input::Stakes`].
+    #[error("waits for the stakes of epoch {0}")]
+    Stakes(u64),
 }
 
 /// What a node needs to exist. There is no key in it that could sign.
@@ -107,8 +130,11 @@ pub struct CoreSetup {
     pub judge: Arc<dyn Judge>,
     /// Verified signatures; may be shared by nodes of one process.
     pub memo: Arc<SignatureMemo>,
-    /// Peers registered so far.
+    /// Peers registered so far, where membership is
+    /// [`Membership::Registered`](crate::Membership).
     pub roster: Roster,
+    /// What the node says in an open swarm to become a member; `None` if it only follows.
+    pub hello: Option<Hello>,
 }
 
 /// What came of an input, and what the journal must have before any of it is acted upon.

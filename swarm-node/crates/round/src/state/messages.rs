@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
+use swarm_identity::key::PublicKey;
+
 use super::Core;
 use super::interface::Output;
 use crate::allowance::Link;
 use crate::clock::{Position, Window};
+use crate::codec;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::heard::Refusal;
+use crate::membership::hello::Hello;
 use crate::message_log::Timing;
+use crate::payload::{Kind, STAGE_SLOT};
 use crate::rejection::Rejection;
 
 impl Core {
@@ -66,6 +71,8 @@ impl Core {
             moment if envelope.header.kind.is_agreement() => {
                 self.agree(link, &envelope, bytes, moment, out)
             }
+            Moment::Present if envelope.header.kind == Kind::Hello => self.greeted(link, &envelope),
+            _ if envelope.header.kind == Kind::Hello => Err(Rejection::Late.into()),
             Moment::Present => self.write(link, &envelope, bytes, Timing::InTime),
             Moment::Past => self.write_late(link, &envelope, bytes, out),
         }
@@ -113,6 +120,27 @@ impl Core {
             (None, Moment::Past) => Err(Rejection::Late.into()),
             (None, _) => Err(Rejection::Waiting.into()),
         }
+    }
+
+    /// Hears a hello of a peer that is no member of an open swarm.
+    fn greeted(&mut self, link: Link, envelope: &Envelope<'_>) -> Result<Verdict, Refusal> {
+        let (header, memo) = (&envelope.header, &self.setup.memo);
+        let active = self.active.as_mut().ok_or(Rejection::Waiting)?;
+        let plan = active.log.plan();
+        let is_welcome = plan.is_open && plan.members.find(&header.peer).is_none();
+        if !is_welcome || header.slot != STAGE_SLOT {
+            return Err(Rejection::NotAssigned.into());
+        }
+        active.hellos.check(link, header.peer)?;
+        let hello: Hello = codec::decode(envelope.payload).map_err(|_| Rejection::Malformed)?;
+        active.allowance.verified(link, header.peer, || {
+            PublicKey::try_from(header.peer).is_ok_and(|key| {
+                let digest = envelope.digest();
+                memo.verify(header.peer, &key, &digest, &envelope.signature)
+            })
+        })?;
+        active.hellos.hold(link, header.peer, hello);
+        Ok(Verdict::Accepted)
     }
 
     fn write(

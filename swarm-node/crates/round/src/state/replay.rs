@@ -8,10 +8,11 @@ use super::{Core, Replayed};
 use crate::agreement::RoundRecord;
 use crate::allowance::Link;
 use crate::clock::{Millis, Round};
+use crate::envelope::MAX_ENVELOPE;
 use crate::journal::{
     Entry, JOURNAL_VERSION, Message, Record, SignatureRecord, SignedPlace, Snapshot,
 };
-use crate::membership::Roster;
+use crate::membership::{MAX_MEMBERS, Roster};
 
 // Writing.
 impl Core {
@@ -57,21 +58,25 @@ impl Core {
             seen: self.seen,
             missed: self.missed.clone(),
             lead: self.lead,
-            registered: self.setup.roster.entries().collect(),
+            registered: self.members.registered(),
+            stakes: self.members.staked(),
             history: self.history.clone(),
         }
     }
 }
 
-/// What of an input a replay needs: of what others ask, and of adopted rounds, which are noted by
-/// their numbers, only the time.
+/// What of an input a replay needs: of what others ask, of adopted rounds, which are noted by their
+/// numbers, and of what is refused for its size, only the time.
 fn recorded(input: &Input) -> Entry {
     match input {
         Input::Tick | Input::Asked(..) | Input::Adopt(_) => Entry::Tick,
+        Input::Envelope(_, bytes) if bytes.len() > MAX_ENVELOPE => Entry::Tick,
+        Input::Stakes(_, members) if members.len() > MAX_MEMBERS => Entry::Tick,
         Input::Lead(ms) => Entry::Lead(*ms),
         Input::Envelope(link, bytes) => Entry::Envelope(link.0, Message(bytes.clone())),
         Input::Work(round, work) => Entry::Work(*round, work.clone()),
         Input::Register(member) => Entry::Register(*member),
+        Input::Stakes(epoch, members) => Entry::Stakes(*epoch, members.clone()),
         Input::Signed(place, signature) => {
             Entry::Signed(SignedPlace::from(place), SignatureRecord(*signature))
         }
@@ -127,6 +132,7 @@ impl Core {
             missed,
             lead,
             registered,
+            stakes,
             history,
         } = snapshot;
         if version != JOURNAL_VERSION {
@@ -140,6 +146,9 @@ impl Core {
             roster.register(member, from)?;
         }
         let mut core = Self::new(CoreSetup { roster, ..setup }, at)?;
+        for (epoch, members) in stakes {
+            core.members.stakes(epoch, members, 0)?;
+        }
         core.segment = Some(core.clock.segment(at));
         (core.next_round, core.first, core.seen) = (next_round, first, seen);
         (core.missed, core.lead, core.history) = (missed, lead, history);
@@ -161,6 +170,7 @@ impl Core {
             Entry::Envelope(link, bytes) => Input::Envelope(Link(link), bytes.0),
             Entry::Work(round, work) => Input::Work(round, work),
             Entry::Register(member) => Input::Register(member),
+            Entry::Stakes(epoch, members) => Input::Stakes(epoch, members),
             Entry::Signed(place, SignatureRecord(signature)) => {
                 let place = place.of(self.swarm);
                 if !self.is_signature(&place, &signature) {

@@ -10,6 +10,7 @@ use crate::codec;
 use crate::completion::{LogProb, SharedCompletion};
 use crate::envelope::{Envelope, Header, sign_envelope};
 use crate::membership::Roster;
+use crate::membership::hello::Hello;
 use crate::payload::{CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
 use crate::rejection::Rejection;
 use crate::resolve::RoundResult;
@@ -38,6 +39,7 @@ fn setup(me: u8) -> CoreSetup {
         judge,
         memo,
         roster,
+        hello: None,
     }
 }
 
@@ -611,5 +613,6 @@ proptest! {
     }
 }
 
+mod membership;
 mod records;
 mod signing;
