@@ -21,6 +21,9 @@ use crate::question::Judge;
 use crate::rejection::{Rejection, Withheld};
 use crate::work::{StageTask, Work};
 
+/// Rounds that may be undecided at a time.
+pub const MAX_UNDECIDED: usize = 64;
+
 /// What happens to a node.
 #[derive(Clone, Debug)]
 pub enum Input {

@@ -5,6 +5,7 @@ use swarm_identity::key::{NodeKey, SignatureMemo};
 use swarm_identity::{MemoryTable, SignOnce, Signer};
 
 use super::*;
+use crate::agreement::{AdoptError, DecidedRound, RoundRecord};
 use crate::allowance::EARLY_PER_LINK;
 use crate::codec;
 use crate::completion::{LogProb, SharedCompletion};
