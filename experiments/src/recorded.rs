@@ -18,8 +18,8 @@ use swarm_round::payload::CompletionGroup;
 use swarm_round::question::QuestionId;
 use swarm_round::sim::simulated_key;
 use swarm_round::{
-    Agreement, Game, Judge, Member, QuestionTally, Roster, RoundPlan, RoundQuestion, SwarmConfig,
-    Transcript, Weighting, Windows, resolve,
+    Agreement, Game, Judge, Member, Membership, QuestionTally, Roster, RoundPlan, RoundQuestion,
+    SwarmConfig, Transcript, Weighting, Windows, resolve,
 };
 use swarm_task::Kind;
 use thiserror::Error;
@@ -281,6 +281,7 @@ fn config(questions: u16, members: u16) -> SwarmConfig {
         windows: Windows::uniform(1_000),
         game,
         agreement: Agreement::default(),
+        membership: Membership::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use reproducible_ops::weights::Weights;
 use serde_json::json;
 use swarm_devchain::{DevChain, Options};
 use swarm_files::text_file;
+use swarm_identity::PeerId;
 use swarm_model::config::hugging_face;
 use swarm_net::BlobId;
 use swarm_net::bulk::frame::{Ask, Hello, Items};
@@ -22,9 +23,12 @@ use swarm_net::request::read_frame;
 use swarm_round::agreement::{Certificate, Minutes, Proposal, Receipt, RoundRecord, Vote};
 use swarm_round::codec::{self, Text};
 use swarm_round::envelope::{Envelope, MIN_ENVELOPE};
+use swarm_round::journal::{Entry, Message, Record};
 use swarm_round::payload::{CompletionGroup, Critique, Decision, Seals};
 use swarm_round::sim::toy;
-use swarm_round::{DecidedRound, Roster, RoundPlan, RoundResult, SharedCompletion, Transcript};
+use swarm_round::{
+    DecidedRound, Hello, Member, Roster, RoundPlan, RoundResult, SharedCompletion, Transcript, Work,
+};
 use swarm_settle::wallet::Keystore;
 use swarm_task::Kind;
 use swarm_task::gsm8k::Dataset;
@@ -75,6 +79,13 @@ pub const TARGETS: &[Target] = &[
         memory: 8 * MIB,
         seeds: records,
         run: record,
+    },
+    Target {
+        name: "journal",
+        from: "this node's disk",
+        memory: 8 * MIB,
+        seeds: journal_records,
+        run: journal,
     },
     Target {
         name: "payload",
@@ -279,6 +290,7 @@ fn records() -> Vec<Vec<u8>> {
         .insert((0, 1), CompletionGroup { completions });
     transcript.critiques.insert((3, 1), critique);
     transcript.decisions.insert((3, 2), decision);
+    transcript.hellos.insert(PeerId([2; 33]), 1);
     let minutes = Minutes {
         round: 3,
         receipts: vec![(0, [1; 12]), (2, [2; 12])],
@@ -305,6 +317,31 @@ fn record(input: &[u8]) {
         let again = record
             .to_bytes()
             .map(|bytes| RoundRecord::from_bytes(&bytes));
+        assert_eq!(again, Ok(Ok(record)));
+    }
+}
+
+/// Records of every small kind, and one of finished work.
+fn journal_records() -> Vec<Vec<u8>> {
+    let peer = PeerId([2; 33]);
+    let answers = vec![(1, vec![SharedCompletion::untold("42".into())])];
+    let entries = [
+        Entry::Tick,
+        Entry::Lead(40),
+        Entry::Envelope(peer, Message(vec![7; MIN_ENVELOPE].into())),
+        Entry::Work(3, Work::Answers(answers)),
+        Entry::Register(Member::new(peer)),
+        Entry::Decided(3),
+        Entry::Stakes(1, vec![Member::new(peer)]),
+    ];
+    let records = entries.map(|what| Record { at: 5, what }.to_bytes());
+    records.into_iter().flatten().collect()
+}
+
+/// A record that is read can be written and read again.
+fn journal(input: &[u8]) {
+    if let Ok(record) = Record::from_bytes(input) {
+        let again = record.to_bytes().map(|bytes| Record::from_bytes(&bytes));
         assert_eq!(again, Ok(Ok(record)));
     }
 }
@@ -432,6 +469,7 @@ fn payload(bytes: &[u8]) {
     check::<Decision>(bytes);
     check::<Seals>(bytes);
     check::<Receipt>(bytes);
+    check::<Hello>(bytes);
     check::<Proposal>(bytes);
     check::<Vote>(bytes);
 }

@@ -21,7 +21,7 @@ use swarm_learn::sapo::Mix;
 use swarm_learn::setup;
 use swarm_model::{Generator, ModelConfig, Tokenizer};
 use swarm_round::sim::{Network, PeerSpec, Role, Simulation, Spec};
-use swarm_round::{Agreement, Game, SwarmConfig, Weighting, Windows};
+use swarm_round::{Agreement, Game, Membership, SwarmConfig, Weighting, Windows};
 use swarm_task::prompt::Composer;
 use swarm_task::{FamilyId, Library, charset};
 
@@ -249,6 +249,7 @@ impl SwarmTrial {
             windows: Windows::uniform(1_000),
             game,
             agreement: Agreement::default(),
+            membership: Membership::default(),
         };
         Spec {
             swarm: Arc::new(swarm),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swarm_learn::LearnConfig;
 use swarm_round::sim::{Network, PeerSpec, Role, Spec};
-use swarm_round::{Agreement, Game, SwarmConfig, Weighting, Windows};
+use swarm_round::{Agreement, Game, Membership, SwarmConfig, Weighting, Windows};
 use swarm_task::FamilyId;
 
 use super::arm::Arm;
@@ -152,6 +152,7 @@ impl<'a> DemoPlan<'a> {
             windows: Windows::uniform(WINDOW_MS),
             game,
             agreement: Agreement::default(),
+            membership: Membership::default(),
         }
     }
 

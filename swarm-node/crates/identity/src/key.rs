@@ -28,9 +28,12 @@ pub type SignatureBytes = [u8; SIGNATURE_BYTES];
 /// 27 or 28.
 pub type RecoverableBytes = [u8; SIGNATURE_BYTES + 1];
 
+/// Bytes of a peer id.
+pub const PEER_BYTES: usize = 33;
+
 /// The identity of a peer: its compressed SEC1 public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub [u8; 33]);
+pub struct PeerId(pub [u8; PEER_BYTES]);
 
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

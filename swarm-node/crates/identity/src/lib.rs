@@ -39,6 +39,7 @@ pub mod digest;
 pub mod key;
 pub mod key_file;
 pub mod once;
+mod peer_text;
 pub mod secret;
 pub mod signer;
 #[cfg(any(test, feature = "testing"))]
@@ -48,5 +49,6 @@ pub mod testing;
 pub use key::{NodeKey, PeerId, SaltKey};
 pub use key_file::{KeyFile, KeyFileError};
 pub use once::{EPOCH_OUTCOME, MemoryTable, Place, SignOnce, SignOnceError};
+pub use peer_text::PeerIdError;
 pub use secret::{Address, Secret, SecretError};
 pub use signer::{SignError, Signer};

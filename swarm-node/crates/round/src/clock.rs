@@ -137,6 +137,16 @@ impl Clock {
             .map_or(self.genesis, |at| self.start(at.next()))
     }
 
+    /// The segment of the journal at `now`: the round that comes next in a settle window, else the
+    /// present one, and 0 before genesis.
+    pub fn segment(&self, now: Millis) -> Round {
+        match self.at(now) {
+            None => 0,
+            Some(at) if at.window == Window::Settle => at.round.saturating_add(1),
+            Some(at) => at.round,
+        }
+    }
+
     /// The first round that starts at or after `now`.
     pub fn first_whole_round(&self, now: Millis) -> Round {
         now.saturating_sub(self.genesis).div_ceil(self.length)

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 use swarm_identity::digest::Hasher;
+use swarm_identity::key::{KeyError, PeerId, PublicKey};
 use thiserror::Error;
 
 /// Longest text field of the configuration, in bytes; such fields name things, they do not carry
@@ -62,6 +63,76 @@ pub struct SwarmConfig {
     /// How members agree on what counts.
     #[serde(default)]
     pub agreement: Agreement,
+    /// Who is a member.
+    #[serde(default)]
+    pub membership: Membership,
+}
+
+/// Who is a member of the swarm. In a TOML file, with peer ids of 66 hexadecimal digits:
+///
+/// ```toml
+/// membership = "stake"
+/// membership = { roster = ["02…", "03…"] }
+/// membership = { open = { founders = ["02…"] } }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Membership {
+    /// Whoever is registered from outside ([`Input::Register`](crate::Input::Register)).
+    #[default]
+    Registered,
+    /// These keys, from round 0 on.
+    Roster(Vec<PeerId>),
+    /// Whoever has stake: the contract's snapshot for each epoch
+    /// ([`Input::Stakes`](crate::Input::Stakes)).
+    Stake,
+    /// These keys at first, and whoever says [hello](crate::membership::hello). Identities are free:
+    /// for friends and tests.
+    Open {
+        /// The first members.
+        founders: Vec<PeerId>,
+    },
+}
+
+impl Membership {
+    /// The keys that it names.
+    pub fn keys(&self) -> &[PeerId] {
+        match self {
+            Self::Registered | Self::Stake => &[],
+            Self::Roster(keys) | Self::Open { founders: keys } => keys,
+        }
+    }
+
+    fn validate(&self) -> Result<(), SwarmConfigError> {
+        if matches!(self, Self::Registered | Self::Stake) {
+            return Ok(());
+        }
+        let keys = self.keys();
+        in_range("membership", keys.len() as u64, 1, MAX_SEATS.into())?;
+        let mut sorted: Vec<&PeerId> = keys.iter().collect();
+        sorted.sort_unstable();
+        for (index, peer) in sorted.iter().enumerate() {
+            PublicKey::try_from(**peer).map_err(SwarmConfigError::Key)?;
+            if sorted.get(index + 1) == Some(peer) {
+                return Err(SwarmConfigError::Twice(**peer));
+            }
+        }
+        Ok(())
+    }
+
+    /// A number for the kind of membership, then the number of keys and the keys, ascending.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(match self {
+            Self::Registered => 0,
+            Self::Roster(_) => 1,
+            Self::Stake => 2,
+            Self::Open { .. } => 3,
+        });
+        let mut keys = self.keys().to_vec();
+        keys.sort_unstable();
+        out.extend((keys.len() as u32).to_le_bytes());
+        out.extend(keys.iter().flat_map(|peer| peer.0));
+    }
 }
 
 /// How members agree on what counts in a round.
@@ -232,6 +303,12 @@ pub enum SwarmConfigError {
         /// Largest allowed value.
         max: u64,
     },
+    /// A member's key is none.
+    #[error("`membership`: {0}")]
+    Key(KeyError),
+    /// A member stands twice.
+    #[error("`membership` names peer {0} twice; name it once")]
+    Twice(PeerId),
 }
 
 fn in_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), SwarmConfigError> {
@@ -257,6 +334,7 @@ impl SwarmConfig {
             in_range("windows", length.into(), 1, u32::MAX.into())?;
         }
         self.agreement.validate()?;
+        self.membership.validate()?;
         self.game.validate()
     }
 
@@ -284,11 +362,15 @@ impl SwarmConfig {
 
     /// The one byte string that stands for this configuration: a format version, then every field
     /// in declaration order, texts as a little-endian `u32` length and their bytes, numbers
-    /// little-endian. `agreement` is left out, in format 2, where it says nothing particular, so
-    /// that swarms from before have kept their names.
+    /// little-endian. `membership` is left out, in formats 2 and 3, where it says nothing
+    /// particular, and so is `agreement` in format 2; thus swarms from before have kept their names.
     pub fn canonical(&self) -> Vec<u8> {
-        let particular = self.agreement != Agreement::default();
-        let mut out = vec![if particular { 3 } else { 2 }];
+        let format = match (&self.agreement, &self.membership) {
+            (agreement, Membership::Registered) if *agreement == Agreement::default() => 2,
+            (_, Membership::Registered) => 3,
+            _ => 4,
+        };
+        let mut out = vec![format];
         for (_, text) in self.texts() {
             out.extend((text.len() as u32).to_le_bytes());
             out.extend(text.as_bytes());
@@ -301,9 +383,12 @@ impl SwarmConfig {
                 .flat_map(u32::to_le_bytes),
         );
         self.game.write(&mut out);
-        if particular {
+        if format >= 3 {
             out.extend(self.agreement.rounds_per_epoch.to_le_bytes());
             out.extend(self.agreement.seats.to_le_bytes());
+        }
+        if format >= 4 {
+            self.membership.write(&mut out);
         }
         out
     }
@@ -386,6 +471,50 @@ mod tests {
             let mut changed = base.clone();
             edit(&mut changed);
             assert_ne!(changed.swarm_id(), base.swarm_id());
+        }
+    }
+
+    #[test]
+    fn membership_is_part_of_the_name_where_it_says_something() {
+        let base = toy::config(4);
+        let named = |membership| SwarmConfig {
+            membership,
+            ..base.clone()
+        };
+        let [a, b] = [1, 2].map(|secret| crate::sim::simulated_key(secret, 0).unwrap().peer());
+        let all = [
+            Membership::Registered,
+            Membership::Stake,
+            Membership::Roster(vec![a]),
+            Membership::Roster(vec![a, b]),
+            Membership::Open { founders: vec![a] },
+        ];
+        let ids: std::collections::BTreeSet<_> = all
+            .into_iter()
+            .map(|membership| named(membership).swarm_id())
+            .collect();
+        assert_eq!(ids.len(), 5);
+        let turned = named(Membership::Roster(vec![b, a])).swarm_id();
+        assert_eq!(named(Membership::Roster(vec![a, b])).swarm_id(), turned);
+        assert_eq!(
+            (base.canonical()[0], named(Membership::Stake).canonical()[0]),
+            (2, 4)
+        );
+        for (wrong, words) in [
+            (
+                Membership::Roster(vec![]),
+                "`membership` is 0; set it to 1..=4096",
+            ),
+            (Membership::Roster(vec![a, b, a]), "twice"),
+            (
+                Membership::Open {
+                    founders: vec![PeerId([9; 33])],
+                },
+                "not a compressed point",
+            ),
+        ] {
+            let error = named(wrong).validate().unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
         }
     }
 

@@ -41,13 +41,25 @@ impl Evidence {
     }
 }
 
-/// Why a message is not taken in, with the proof if it is an equivocation.
+/// Why a message does not count, with the proof if it is an equivocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The reason.
     pub reason: Rejection,
     /// Of an equivocation.
     pub evidence: Option<Box<Evidence>>,
+    /// True if the message was noted all the same: what follows may depend on it.
+    pub is_noted: bool,
+}
+
+impl Refusal {
+    /// Of a message that was noted.
+    pub fn noted(reason: Rejection) -> Self {
+        Self {
+            is_noted: true,
+            ..reason.into()
+        }
+    }
 }
 
 impl From<Rejection> for Refusal {
@@ -55,6 +67,7 @@ impl From<Rejection> for Refusal {
         Self {
             reason,
             evidence: None,
+            is_noted: false,
         }
     }
 }
@@ -64,6 +77,7 @@ impl From<Evidence> for Refusal {
         Self {
             reason: Rejection::Equivocation,
             evidence: Some(Box::new(evidence)),
+            is_noted: true,
         }
     }
 }

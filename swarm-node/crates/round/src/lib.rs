@@ -41,10 +41,13 @@
 //! * a node signs one digest per place for ever, restarts included; what it could not sign it does
 //!   not publish;
 //! * what counts does not depend on the order of arrival;
-//! * every list, queue and message has a named limit.
+//! * every list, queue and message has a named limit;
+//! * a core that was restarted and told again what its [`journal`] holds is the core of before, and
+//!   keeps its votes.
 //!
-//! A registration reaches the core as [`Input::Register`]; whether it came from a chain or from a
-//! signed hello is the network's business.
+//! Who is a member is the swarm's choice ([`Membership`]): whoever is registered from outside
+//! ([`Input::Register`]), a roster in the configuration, the stakes that a chain shows for each epoch
+//! ([`Input::Stakes`]), or, in an open swarm, whoever said [`Hello`] and was counted by the minutes.
 
 pub mod agreement;
 pub mod allowance;
@@ -57,6 +60,7 @@ pub mod completion;
 pub mod config;
 pub mod envelope;
 pub mod heard;
+pub mod journal;
 pub mod membership;
 pub mod message_log;
 mod outbox;
@@ -77,13 +81,16 @@ pub mod work;
 pub use agreement::DecidedRound;
 pub use allowance::Link;
 pub use completion::{LogProb, SharedCompletion};
-pub use config::{Agreement, Game, SwarmConfig, SwarmConfigError, SwarmId, Weighting, Windows};
+pub use config::{
+    Agreement, Game, Membership, SwarmConfig, SwarmConfigError, SwarmId, Weighting, Windows,
+};
+pub use membership::hello::Hello;
 pub use membership::{Member, Roster};
 pub use payload::Stage;
 pub use question::{Judge, RoundQuestion};
 pub use rejection::{Rejection, Withheld};
 pub use resolve::{MemberScore, RoundResult, resolve};
-pub use state::{Core, CoreSetup, Input, Output};
+pub use state::{Core, CoreSetup, Input, Output, Recorded, ReplayError, Replayed, Waiting};
 pub use tally::{Choice, Choices, Mark, QuestionTally};
 pub use transcript::{RoundPlan, Transcript};
 pub use work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions, StageTask, Work};

@@ -1,12 +1,16 @@
-//! Who takes part: peers registered before a round began, and nobody else.
+//! Who takes part: peers that were members before a round began, and nobody else.
 //!
-//! [`Roster`] collects registrations (from the chain or from signed hellos) with the round from
-//! which they count; [`Members`] is the frozen, sorted snapshot of one round. Members are addressed
+//! [`Roster`] collects registrations with the round from which they count; [`open`] derives members
+//! from what is decided; [`Members`] is the frozen, sorted snapshot of one round. Members are addressed
 //! by their index in the snapshot, so every node of the round uses the same small numbers.
+
+pub mod hello;
+pub mod open;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Index;
 
+use serde::{Deserialize, Serialize};
 use swarm_identity::key::{KeyError, PeerId, PublicKey};
 
 use crate::clock::Round;
@@ -15,11 +19,14 @@ use crate::config::MAX_SEATS;
 /// Most members of a round; bounds every per-member table.
 pub const MAX_MEMBERS: usize = MAX_SEATS as usize;
 
+/// Most epochs whose stakes are kept.
+pub const MAX_STAKES: usize = 128;
+
 /// Index of a member in its round's snapshot. It comes from [`Members::find`], never from a peer.
 pub type MemberIndex = u16;
 
 /// A registered peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Identity, at the same time the key that signs its messages.
     pub peer: PeerId,
@@ -60,6 +67,15 @@ pub enum RegisterError {
     /// The sum of all stakes would not fit 64 bits.
     #[error("the stakes of all members sum up to more than 64 bits; give them in a larger unit")]
     Stake,
+    /// The swarm's configuration says who its members are.
+    #[error("this swarm takes no such registrations; see `membership` in its configuration")]
+    Closed,
+    /// Too many epochs are open.
+    #[error("stakes for more than {MAX_STAKES} epochs; decide rounds first")]
+    Epochs,
+    /// The stakes of an epoch are known already.
+    #[error("the stakes of epoch {0} are known already")]
+    Snapshot(u64),
     /// A registered peer keeps its entry until it leaves.
     #[error("peer {0} is registered already")]
     Known(PeerId),
@@ -90,6 +106,13 @@ impl Roster {
         let key = PublicKey::try_from(member.peer)?;
         self.entries.insert(member.peer, (from, member, key));
         Ok(())
+    }
+
+    /// All registrations, each with the first round in which it counts, by peer.
+    pub fn entries(&self) -> impl Iterator<Item = (Round, Member)> + '_ {
+        self.entries
+            .values()
+            .map(|(from, member, _)| (*from, *member))
     }
 
     /// The members of a round.

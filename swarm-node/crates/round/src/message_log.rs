@@ -158,7 +158,8 @@ impl MessageLog {
             return Err(evidence.into());
         }
         if timing == Timing::InTime {
-            self.content(place, envelope.payload)?;
+            self.content(place, envelope.payload)
+                .map_err(Refusal::noted)?;
             self.held.insert(place);
         }
         Ok(())

@@ -42,6 +42,11 @@ impl Outbox {
         self.0.get_mut(place)?.take()
     }
 
+    /// The messages that wait for their signatures.
+    pub fn waiting(&self) -> impl Iterator<Item = &UnsignedEnvelope> {
+        self.0.values().flatten()
+    }
+
     /// The places still waiting when their window closes. They wait no more.
     pub fn close(&mut self) -> Vec<Place> {
         self.0

@@ -79,11 +79,13 @@ pub enum Kind {
     Prevote = 9,
     /// A member's second vote in a ballot.
     Precommit = 10,
+    /// A peer that wants to be a member of an open swarm.
+    Hello = 11,
 }
 
 impl Kind {
     /// All kinds in the order of their windows.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ShareSeal,
         Self::ShareReveal,
         Self::CritiqueSeal,
@@ -94,6 +96,7 @@ impl Kind {
         Self::Proposal,
         Self::Prevote,
         Self::Precommit,
+        Self::Hello,
     ];
     /// The kinds that have places in a receipt, in the order of their windows.
     pub const CONTENT: [Self; 6] = [
@@ -119,7 +122,7 @@ impl Kind {
     /// The window in which the kind is accepted; for agreement the first one.
     pub fn window(self) -> Window {
         match self {
-            Self::ShareSeal => Window::ShareSeal,
+            Self::ShareSeal | Self::Hello => Window::ShareSeal,
             Self::ShareReveal => Window::ShareReveal,
             Self::CritiqueSeal => Window::CritiqueSeal,
             Self::CritiqueReveal => Window::CritiqueReveal,
@@ -184,7 +187,7 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::from_wire(kind as u8), Some(kind));
         }
-        assert_eq!((Kind::from_wire(0), Kind::from_wire(11)), (None, None));
+        assert_eq!((Kind::from_wire(0), Kind::from_wire(12)), (None, None));
         for stage in Stage::ALL {
             assert_eq!(stage.seal().seals(), Some(stage));
             assert_eq!(stage.reveal().reveals(), Some(stage));

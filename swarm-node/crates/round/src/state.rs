@@ -27,14 +27,25 @@
 //! round the members [agree](crate::agreement) on, beside the rounds that follow; a node with
 //! [`MAX_UNDECIDED`] rounds open begins no new one.
 //!
-//! A restarted core votes in no round that began before: what it was bound by is gone. It adopts
-//! those rounds when the others have decided them.
+//! What a core is bound by is in its memory. A [journal] brings it back after a restart; a
+//! core without one votes in no round that began before it, and adopts those rounds when the others
+//! have decided them.
+//!
+//! Time goes on while members are away, so there may be rounds that nobody plays. Two rounds later a
+//! core opens those that it missed, with nothing in them, and the members agree on that. A core does
+//! so only if it remembers everything since that round, so that it cannot have voted in it.
+//!
+//! [journal]: crate::journal
 
 mod active;
+mod agreeing;
 mod early;
 mod interface;
+mod members;
+mod messages;
+mod replay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swarm_identity::Place;
@@ -42,25 +53,21 @@ use swarm_identity::key::SignatureBytes;
 
 use self::active::ActiveRound;
 use self::early::EarlyMessages;
-pub use self::interface::{CoreSetup, Input, Output};
-use crate::agreement::{
-    Act, AdoptError, DecidedRound, Decision, History, Progress, RoundRecord, Surroundings, Times,
-    Want, Wanted,
+pub use self::interface::{
+    CoreSetup, Input, MAX_UNDECIDED, Output, Recorded, ReplayError, Waiting,
 };
+use self::members::MemberSource;
+use crate::agreement::{History, Progress, Want, Wanted};
 use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
 use crate::config::{SwarmConfigError, SwarmId};
-use crate::envelope::{Envelope, EnvelopeError, UnsignedEnvelope};
-use crate::heard::Refusal;
+use crate::envelope::UnsignedEnvelope;
 use crate::membership::Member;
-use crate::message_log::Timing;
 use crate::phase::{self, Phase};
-use crate::rejection::{Counters, Rejection, Withheld};
+use crate::rejection::{Counters, Withheld};
 use crate::transcript::RoundPlan;
 use crate::work::Work;
 
-/// Rounds that may be undecided at a time.
-pub const MAX_UNDECIDED: usize = 64;
 /// Missing rounds that are asked for at a time.
 const MISSING: usize = 16;
 
@@ -77,12 +84,37 @@ pub struct Core {
     /// Rounds whose windows are over, until they are decided.
     open: BTreeMap<Round, Progress>,
     history: History,
+    members: MemberSource,
+    /// What the node waits for, as it said last.
+    waits: Option<Waiting>,
+    /// Rounds below this one were asked for.
+    sought: Round,
     /// First round that the node may still take part in.
     next_round: Round,
+    /// First round since which the node remembers everything that it was told.
+    first: Round,
+    /// The round in which the clock was last seen, and the first undecided round then.
+    seen: Option<(Round, Round)>,
+    /// Undecided rounds that were opened because they were missed.
+    missed: BTreeSet<Round>,
     early: EarlyMessages,
     /// How long before the end of a window contents must go out, in milliseconds.
     lead: Millis,
     counters: Counters,
+    /// True if the present input, or the time that passed with it, changed anything on which later
+    /// outputs depend.
+    is_moved: bool,
+    /// The segment of the journal that was begun last.
+    segment: Option<Round>,
+}
+
+/// A core that was told again what another one was told.
+pub struct Replayed {
+    /// The core, in the state of the other one after the last record.
+    pub core: Core,
+    /// What is still to be done: signatures to give, work to deliver, own messages to publish again,
+    /// rounds to archive.
+    pub outstanding: Vec<Output>,
 }
 
 impl Core {
@@ -93,20 +125,36 @@ impl Core {
     pub fn new(setup: CoreSetup, now: Millis) -> Result<Self, SwarmConfigError> {
         setup.config.validate()?;
         let clock = Clock::new(&setup.config);
+        let next_round = clock.first_whole_round(now);
         Ok(Self {
             swarm: setup.config.swarm_id(),
-            next_round: clock.first_whole_round(now),
+            next_round,
+            first: next_round,
+            seen: None,
+            missed: BTreeSet::new(),
             clock,
             now,
             position: None,
             active: None,
             open: BTreeMap::new(),
-            history: History::new(setup.config.agreement),
+            history: History::new(setup.config.agreement, &setup.config.membership),
+            members: MemberSource::new(&setup)?,
+            waits: None,
+            sought: 0,
             early: EarlyMessages::default(),
             lead: 0,
             counters: Counters::default(),
+            is_moved: false,
+            segment: None,
             setup,
         })
+    }
+
+    /// The same for a node whose key has never signed anything, which its new sign-once table shows:
+    /// it may help to agree on rounds from before it started, in which it cannot have voted.
+    #[must_use]
+    pub fn never_signed(self) -> Self {
+        Self { first: 0, ..self }
     }
 
     /// The node's phase.
@@ -155,22 +203,28 @@ impl Core {
     /// Takes an input at a time. Time that runs backwards is held at the latest time seen.
     pub fn handle(&mut self, input: Input, now: Millis) -> Vec<Output> {
         self.now = self.now.max(now);
+        self.is_moved = false;
         let mut out = Vec::new();
         self.advance(&mut out);
         match input {
             Input::Tick => {}
-            Input::Lead(ms) => self.lead = ms,
+            Input::Lead(ms) => self.lead(ms),
             Input::Envelope(link, bytes) => {
                 self.deliver(link, &bytes, &mut out);
             }
             Input::Work(round, work) => self.work(round, work, &mut out),
             Input::Register(member) => self.register(member, &mut out),
+            Input::Stakes(epoch, members) => self.stakes(epoch, members, &mut out),
             Input::Signed(place, signature) => self.signed(&place, &signature, &mut out),
             Input::Refused(place) => self.refused(&place, &mut out),
             Input::Asked(link, want) => self.asked(link, &want, &mut out),
             Input::Adopt(record) => self.adopt(*record, &mut out),
         }
         self.decide(&mut out);
+        // What the node waited for may be here.
+        if let Some(now) = self.clock.at(self.now).filter(|_| self.position.is_none()) {
+            self.visit(now, &mut out);
+        }
         self.count(&out);
         out
     }
@@ -185,14 +239,28 @@ impl Core {
         }
     }
 
+    fn lead(&mut self, ms: Millis) {
+        self.is_moved |= self.lead != ms;
+        self.lead = ms;
+    }
+
     fn register(&mut self, member: Member, out: &mut Vec<Output>) {
         let from = match self.clock.at(self.now) {
             Some(at) => at.round.saturating_add(1),
             // Nobody is late before genesis.
             None => 0,
         };
-        if let Err(error) = self.setup.roster.register(member, from) {
-            out.push(Output::NotRegistered(error));
+        match self.members.register(member, from) {
+            Ok(()) => self.is_moved = true,
+            Err(error) => out.push(Output::NotRegistered(error)),
+        }
+    }
+
+    fn stakes(&mut self, epoch: u64, members: Vec<Member>, out: &mut Vec<Output>) {
+        let current = self.history.epoch(self.history.floor());
+        match self.members.stakes(epoch, members, current) {
+            Ok(()) => self.is_moved = true,
+            Err(error) => out.push(Output::NotRegistered(error)),
         }
     }
 }
@@ -205,6 +273,22 @@ impl Core {
         let Some(now) = self.clock.at(self.now) else {
             return;
         };
+        self.visit(now, out);
+        if self.seen.is_none_or(|(round, _)| round < now.round) {
+            let floor = self.history.floor();
+            // While others answer, there is nothing to agree on.
+            let is_stuck = self.seen.is_some_and(|(_, before)| before == floor);
+            (self.seen, self.is_moved) = (Some((now.round, floor)), true);
+            if is_stuck && self.missed.is_empty() {
+                self.open_missed(out);
+            }
+            self.wait(now.round, out);
+        }
+        self.tick_open(out);
+    }
+
+    /// Visits every phase up to a position.
+    fn visit(&mut self, now: Position, out: &mut Vec<Output>) {
         while let Some(to) = self.next_phase(now) {
             assert!(
                 phase::is_legal(self.phase(), to),
@@ -213,12 +297,12 @@ impl Core {
             );
             self.enter(to, now, out);
         }
-        self.tick_open(out);
     }
 
     fn next_phase(&self, now: Position) -> Option<Phase> {
         let has_room = self.open.len() < MAX_UNDECIDED;
         let may_begin = now.window == Window::ShareSeal && now.round >= self.next_round && has_room;
+        let may_begin = may_begin && self.waits_for(now.round).is_none();
         let begin = may_begin.then_some(Phase::In(Window::ShareSeal));
         match self.position {
             None => begin,
@@ -231,6 +315,7 @@ impl Core {
     }
 
     fn enter(&mut self, to: Phase, now: Position, out: &mut Vec<Output>) {
+        self.is_moved = true;
         if let Some(active) = &mut self.active {
             active.leave(out);
         }
@@ -252,172 +337,80 @@ impl Core {
     }
 
     fn begin(&mut self, round: Round, out: &mut Vec<Output>) {
-        let undecided = self.open.keys().next().copied().unwrap_or(round);
-        out.push(Output::ForgetBefore(undecided));
+        let undecided = self.history.missing(self.first..round).next();
+        out.push(Output::ForgetBefore(undecided.unwrap_or(round)));
         self.next_round = round.saturating_add(1);
         self.position = Some(Position {
             round,
             window: Window::ShareSeal,
         });
-        let active = ActiveRound::new(self.plan(round), self.setup.peer);
-        self.active = Some(active);
+        self.waits = None;
+        if let Ok(plan) = self.plan(round) {
+            let mut active = ActiveRound::new(plan, self.setup.peer);
+            let hello = self.setup.hello;
+            if let Some(hello) = hello.filter(|_| self.history.needs_hello(&self.setup.peer)) {
+                active.say_hello(hello, out);
+            }
+            self.active = Some(active);
+        }
         self.ask_for_missing(round, out);
     }
 
+    /// What the members of a round follow from and is not known here.
+    fn waits_for(&self, round: Round) -> Option<Waiting> {
+        self.members.waits_for(round, &self.history)
+    }
+
+    /// Says what the node waits for, and asks for it.
+    fn wait(&mut self, round: Round, out: &mut Vec<Output>) {
+        let Some(waits) = self.waits_for(round) else {
+            return;
+        };
+        if self.waits != Some(waits) {
+            self.waits = Some(waits);
+            out.push(Output::Waits(waits));
+        }
+        if self.position.is_none() {
+            self.ask_for_missing(round, out);
+        }
+    }
+
     /// The plan of a round: of an open one the one that it was begun with.
-    fn plan(&self, round: Round) -> Arc<RoundPlan> {
+    fn plan(&self, round: Round) -> Result<Arc<RoundPlan>, Waiting> {
         let open = self
             .open
             .get(&round)
             .map(|progress| progress.plan().clone());
-        open.unwrap_or_else(|| {
-            let members = self.setup.roster.snapshot(round);
-            Arc::new(RoundPlan::new(
-                &self.setup.config,
-                self.swarm,
-                round,
-                members,
-            ))
-        })
+        if let Some(plan) = open {
+            return Ok(plan);
+        }
+        let members = self.members.of(round, &self.history)?;
+        let config = &self.setup.config;
+        Ok(Arc::new(RoundPlan::new(config, self.swarm, round, members)))
     }
 
-    fn ask_for_missing(&self, before: Round, out: &mut Vec<Output>) {
-        let missing = self.history.missing(before, MISSING + self.open.len());
-        let unknown = missing
-            .into_iter()
-            .filter(|round| !self.open.contains_key(round));
-        out.extend(unknown.take(MISSING).map(|round| {
+    fn ask_for_missing(&mut self, before: Round, out: &mut Vec<Output>) {
+        let missing = self.history.missing(0..before);
+        let unknown = missing.filter(|round| !self.open.contains_key(round));
+        let unknown: Vec<Round> = unknown.take(MISSING).collect();
+        self.sought = unknown.last().map_or(0, |last| last + 1);
+        out.extend(unknown.into_iter().map(|round| {
             Output::Ask(Want {
                 round,
                 what: Wanted::Decision,
             })
         }));
     }
-}
 
-// Agreement.
-impl Core {
-    /// The windows of the active round are over: its members agree on what counts.
-    fn open_round(&mut self, out: &mut Vec<Output>) {
-        let Some(active) = self.active.take() else {
-            return;
+    /// Asks for more once all that was asked for is here.
+    fn ask_for_more(&mut self, out: &mut Vec<Output>) {
+        let now = self.clock.at(self.now);
+        let is_all_here = {
+            let mut missing = self.history.missing(0..self.sought);
+            missing.all(|round| self.open.contains_key(&round))
         };
-        let (round, me, in_time) = (active.round(), active.me(), active.is_in_time());
-        let start = self.clock.start(active.position());
-        let times = Times::new(start, self.setup.config.windows.settle_ms);
-        let mut progress = Progress::new(active.log, me, times);
-        let mut acts = Vec::new();
-        if me.is_some() && in_time {
-            progress.sign_receipt(self.setup.peer, &mut acts);
-        }
-        self.open.insert(round, progress);
-        self.act(round, acts, out);
-        self.open_votes(out);
-    }
-
-    /// Begins to vote in the open rounds of which it is known by now who votes.
-    fn open_votes(&mut self, out: &mut Vec<Output>) {
-        let rounds: Vec<Round> = self.open.keys().copied().collect();
-        for round in rounds {
-            self.with_open(round, out, |progress, history, around, acts| {
-                if !progress.is_open()
-                    && let Some(voters) = history.voters(progress.plan())
-                {
-                    progress.open(voters, around, acts);
-                }
-            });
-        }
-    }
-
-    fn tick_open(&mut self, out: &mut Vec<Output>) {
-        let now = self.now;
-        let due = |(round, progress): (&Round, &Progress)| {
-            (progress.next_tick() <= now).then_some(*round)
-        };
-        let due: Vec<Round> = self.open.iter().filter_map(due).collect();
-        for round in due {
-            self.with_open(round, out, |progress, _, around, acts| {
-                progress.tick(around, acts)
-            });
-        }
-    }
-
-    /// Lets an open round do something, and passes on what it wants.
-    fn with_open<R>(
-        &mut self,
-        round: Round,
-        out: &mut Vec<Output>,
-        work: impl FnOnce(&mut Progress, &History, Surroundings<'_>, &mut Vec<Act>) -> R,
-    ) -> Option<R> {
-        let around = Surroundings {
-            peer: self.setup.peer,
-            memo: &self.setup.memo,
-            now: self.now,
-        };
-        let mut acts = Vec::new();
-        let progress = self.open.get_mut(&round)?;
-        let done = work(progress, &self.history, around, &mut acts);
-        self.act(round, acts, out);
-        Some(done)
-    }
-
-    fn act(&self, round: Round, acts: Vec<Act>, out: &mut Vec<Output>) {
-        out.extend(acts.into_iter().map(|act| match act {
-            Act::Sign(place, digest) => Output::Sign { place, digest },
-            Act::Broadcast(bytes) => Output::Broadcast(bytes),
-            Act::Ask(what) => Output::Ask(Want { round, what }),
-        }));
-    }
-
-    /// Takes the decisions that are there by now.
-    fn decide(&mut self, out: &mut Vec<Output>) {
-        let rounds: Vec<Round> = self.open.keys().copied().collect();
-        for round in rounds {
-            let decision = self.with_open(round, out, |progress, _, around, acts| {
-                progress.decision(around.now, acts)
-            });
-            if let Some(Decision {
-                certificate,
-                minutes,
-                transcript,
-            }) = decision.flatten()
-            {
-                let judge = self.setup.judge.as_ref();
-                let decided = DecidedRound::new(certificate, minutes, transcript, judge);
-                self.decided(Arc::new(decided), out);
-            }
-        }
-    }
-
-    fn decided(&mut self, decided: Arc<DecidedRound>, out: &mut Vec<Output>) {
-        self.open.remove(&decided.round());
-        self.history
-            .decided(&decided.transcript().plan, &decided.minutes);
-        out.push(Output::Decided(decided));
-        self.open_votes(out);
-    }
-
-    fn asked(&self, link: Link, want: &Want, out: &mut Vec<Output>) {
-        let answer = self
-            .open
-            .get(&want.round)
-            .map(|progress| progress.answer(&want.what));
-        let messages = answer.into_iter().flatten();
-        out.extend(messages.map(|bytes| Output::Send(link, bytes)));
-    }
-
-    /// Takes a decided round over, if it proves itself.
-    fn adopt(&mut self, record: RoundRecord, out: &mut Vec<Output>) {
-        let round = record.round();
-        if self.history.contains(round) {
-            return;
-        }
-        let plan = self.plan(round);
-        let voters = self.history.voters(&plan).ok_or(AdoptError::Unknown(round));
-        let (memo, judge) = (&self.setup.memo, self.setup.judge.as_ref());
-        match voters.and_then(|voters| record.open(plan, &voters, memo, judge)) {
-            Ok(decided) => self.decided(Arc::new(decided), out),
-            Err(error) => out.push(Output::NotAdopted(round, error)),
+        if let Some(now) = now.filter(|_| is_all_here && self.sought > 0) {
+            self.ask_for_missing(now.round, out);
         }
     }
 }
@@ -425,6 +418,7 @@ impl Core {
 // The node's own messages.
 impl Core {
     fn work(&mut self, round: Round, work: Work, out: &mut Vec<Output>) {
+        self.is_moved = true;
         match self
             .active
             .as_mut()
@@ -469,171 +463,12 @@ impl Core {
     }
 
     fn take_waiting(&mut self, place: &Place) -> Option<UnsignedEnvelope> {
-        match self.open.get_mut(&place.round) {
+        let taken = match self.open.get_mut(&place.round) {
             Some(progress) => progress.outbox.take(place),
             None => self.active.as_mut()?.outbox.take(place),
-        }
-    }
-}
-
-// Messages from others, and the node's own once they are signed.
-impl Core {
-    /// Takes a message in, or says why not; true if it counts from now on.
-    fn deliver(&mut self, link: Link, bytes: &Arc<[u8]>, out: &mut Vec<Output>) -> bool {
-        match self.judge(link, bytes, out) {
-            Ok(Verdict::Accepted) => {
-                self.counters.accepted += 1;
-                true
-            }
-            Ok(Verdict::Kept) => false,
-            Err(Refusal { reason, evidence }) => {
-                out.extend(evidence.map(Output::Evidence));
-                let peer = Envelope::parse(bytes)
-                    .ok()
-                    .map(|envelope| envelope.header.peer);
-                out.push(Output::Rejected { link, peer, reason });
-                false
-            }
-        }
-    }
-
-    /// All checks, cheapest first.
-    fn judge(
-        &mut self,
-        link: Link,
-        bytes: &Arc<[u8]>,
-        out: &mut Vec<Output>,
-    ) -> Result<Verdict, Refusal> {
-        let envelope = Envelope::parse(bytes).map_err(Rejection::from)?;
-        if envelope.header.swarm != self.swarm {
-            return Err(Rejection::Swarm.into());
-        }
-        match self.timing(&envelope)? {
-            Moment::Next => match self.early.hold(link, bytes) {
-                true => Ok(Verdict::Kept),
-                false => Err(Rejection::Early.into()),
-            },
-            moment if envelope.header.kind.is_agreement() => {
-                self.agree(link, &envelope, bytes, moment, out)
-            }
-            Moment::Present => self.write(link, &envelope, bytes, Timing::InTime),
-            Moment::Past => self.write_late(link, &envelope, bytes, out),
-        }
-    }
-
-    fn timing(&self, envelope: &Envelope<'_>) -> Result<Moment, Rejection> {
-        let here = self.clock.at(self.now);
-        let there = Position {
-            round: envelope.header.round,
-            window: envelope.header.kind.window(),
         };
-        let next = here.map_or(
-            Position {
-                round: 0,
-                window: Window::ShareSeal,
-            },
-            Position::next,
-        );
-        match here {
-            Some(here) if there == here => Ok(Moment::Present),
-            _ if there == next => Ok(Moment::Next),
-            Some(here) if there < here => Ok(Moment::Past),
-            _ => Err(Rejection::Early),
-        }
-    }
-
-    fn agree(
-        &mut self,
-        link: Link,
-        envelope: &Envelope<'_>,
-        bytes: &Arc<[u8]>,
-        moment: Moment,
-        out: &mut Vec<Output>,
-    ) -> Result<Verdict, Refusal> {
-        let round = envelope.header.round;
-        if self.history.contains(round) {
-            // Others may still need it; here the round is decided.
-            return Ok(Verdict::Kept);
-        }
-        let taken = self.with_open(round, out, |progress, _, around, acts| {
-            progress.accept(link, envelope, bytes, around, acts)
-        });
-        match (taken, moment) {
-            (Some(taken), _) => taken.map(|()| Verdict::Accepted),
-            (None, Moment::Past) => Err(Rejection::Late.into()),
-            (None, _) => Err(Rejection::Waiting.into()),
-        }
-    }
-
-    fn write(
-        &mut self,
-        link: Link,
-        envelope: &Envelope<'_>,
-        bytes: &Arc<[u8]>,
-        timing: Timing,
-    ) -> Result<Verdict, Refusal> {
-        let active = self.active.as_mut().ok_or(Rejection::Waiting)?;
-        let author = envelope.header.peer;
-        let place = active.log.check(envelope).map_err(|reason| match timing {
-            Timing::InTime => reason,
-            Timing::Late => Rejection::Late,
-        })?;
-        let (log, memo) = (&active.log, &self.setup.memo);
-        active
-            .allowance
-            .verified(link, author, || log.signed(place.member, envelope, memo))?;
-        active.log.write(place, envelope, bytes, timing)?;
-        Ok(Verdict::Accepted)
-    }
-
-    /// A message whose window is over counts for nothing here. It is kept while its round is not
-    /// decided: it may prove a contradiction, and others may have had it in time.
-    fn write_late(
-        &mut self,
-        link: Link,
-        envelope: &Envelope<'_>,
-        bytes: &Arc<[u8]>,
-        out: &mut Vec<Output>,
-    ) -> Result<Verdict, Refusal> {
-        let round = envelope.header.round;
-        if self
-            .active
-            .as_ref()
-            .is_some_and(|active| active.round() == round)
-        {
-            self.write(link, envelope, bytes, Timing::Late)?;
-            return Err(Rejection::Late.into());
-        }
-        let taken = self.with_open(round, out, |progress, _, around, acts| {
-            progress.accept_late(link, envelope, bytes, around, acts)
-        });
-        taken.ok_or(Rejection::Late)??;
-        Ok(Verdict::Kept)
-    }
-}
-
-/// Where a message's window lies.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    Past,
-    Present,
-    Next,
-}
-
-/// What became of a message that was not rejected.
-enum Verdict {
-    Accepted,
-    /// It waits for the next window, was asked for, or its round is decided.
-    Kept,
-}
-
-impl From<EnvelopeError> for Rejection {
-    fn from(error: EnvelopeError) -> Self {
-        match error {
-            EnvelopeError::Size(_) => Self::Size,
-            EnvelopeError::Version(_) => Self::Version,
-            EnvelopeError::Kind(_) => Self::Kind,
-        }
+        self.is_moved |= taken.is_some();
+        taken
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use swarm_identity::digest::{Digest32, Hasher};
+use swarm_identity::key::PeerId;
 
 use crate::assign::Assignment;
 use crate::clock::Round;
 use crate::codec;
-use crate::config::{Game, SwarmConfig, SwarmId};
+use crate::config::{Game, Membership, SwarmConfig, SwarmId};
 use crate::membership::{MemberIndex, Members};
 use crate::payload::{CompletionGroup, Critique, Decision};
 use crate::question::{Beacon, RoundQuestion, beacon, questions};
@@ -28,6 +29,8 @@ pub struct RoundPlan {
     pub game: Game,
     /// The members of the round.
     pub members: Members,
+    /// True if peers may become members by saying hello.
+    pub is_open: bool,
     /// The questions by slot.
     pub questions: Vec<RoundQuestion>,
     /// Who treats which.
@@ -46,6 +49,7 @@ impl RoundPlan {
             beacon,
             game,
             members,
+            is_open: matches!(config.membership, Membership::Open { .. }),
             questions,
             assignment,
         }
@@ -68,6 +72,8 @@ pub struct Transcript {
     pub decisions: BTreeMap<TranscriptKey, Decision>,
     /// Number of proven equivocations per member.
     pub equivocations: BTreeMap<MemberIndex, u32>,
+    /// Who said hello, with its topics; in an open swarm.
+    pub hellos: BTreeMap<PeerId, u64>,
 }
 
 impl Transcript {
@@ -79,6 +85,7 @@ impl Transcript {
             critiques: BTreeMap::new(),
             decisions: BTreeMap::new(),
             equivocations: BTreeMap::new(),
+            hellos: BTreeMap::new(),
         }
     }
 
@@ -98,6 +105,13 @@ impl Transcript {
         hasher = absorb(hasher, &self.decisions);
         for (member, count) in &self.equivocations {
             hasher = hasher.u64((*member).into()).u64((*count).into());
+        }
+        if !self.hellos.is_empty() {
+            // No member has this number.
+            hasher = hasher.u64(u64::MAX).u64(self.hellos.len() as u64);
+        }
+        for (peer, topics) in &self.hellos {
+            hasher = hasher.bytes(&peer.0).u64(*topics);
         }
         hasher.finish()
     }

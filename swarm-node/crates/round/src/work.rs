@@ -1,9 +1,11 @@
 //! What a node asks of its model in a round, and what it gets back.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Round;
-use crate::codec::Text;
+use crate::codec::{Text, bounded_list};
 use crate::completion::SharedCompletion;
-use crate::config::Game;
+use crate::config::{Game, MAX_SLOTS};
 use crate::membership::MemberIndex;
 use crate::payload::{CompletionGroup, Critique, Decision, Stage};
 use crate::question::{RoundQuestion, sampling_seed};
@@ -123,7 +125,7 @@ pub type Critiques = Vec<(u16, CritiqueText)>;
 pub type Decisions = Vec<(u16, DecisionText)>;
 
 /// A critique as the model wrote it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CritiqueText {
     /// The text of the answer held to be right, `None` for "none of them".
     pub endorsed: Option<String>,
@@ -132,7 +134,7 @@ pub struct CritiqueText {
 }
 
 /// A decision as the model wrote it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionText {
     /// The final answer.
     pub answer: String,
@@ -141,14 +143,18 @@ pub struct DecisionText {
 }
 
 /// Finished work of one stage.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {
     /// Of the share stage.
-    Answers(Answers),
+    Answers(#[serde(deserialize_with = "bounded_list::<_, _, { MAX_SLOTS as usize }>")] Answers),
     /// Of the critique stage.
-    Critiques(Critiques),
+    Critiques(
+        #[serde(deserialize_with = "bounded_list::<_, _, { MAX_SLOTS as usize }>")] Critiques,
+    ),
     /// Of the decide stage.
-    Decisions(Decisions),
+    Decisions(
+        #[serde(deserialize_with = "bounded_list::<_, _, { MAX_SLOTS as usize }>")] Decisions,
+    ),
 }
 
 impl Work {
@@ -158,6 +164,40 @@ impl Work {
             Self::Answers(_) => Stage::Share,
             Self::Critiques(_) => Stage::Critique,
             Self::Decisions(_) => Stage::Decide,
+        }
+    }
+
+    /// What of it can be published: cut to the limits of the game, and to the most questions that
+    /// there can be.
+    pub(super) fn fit(self, game: &Game) -> Self {
+        let (slots, max) = (usize::from(MAX_SLOTS), game.text_bytes);
+        let cut = |text| Text::cut(text, max).as_str().to_owned();
+        match self {
+            Self::Answers(list) => Self::Answers(
+                list.into_iter()
+                    .take(slots)
+                    .filter_map(|(slot, texts)| Some((slot, group(texts, game)?.completions)))
+                    .collect(),
+            ),
+            Self::Critiques(list) => Self::Critiques(
+                list.into_iter()
+                    .take(slots)
+                    .map(|(slot, text)| {
+                        let CritiqueText { endorsed, reason } = text;
+                        let (endorsed, reason) = (endorsed.map(cut), cut(reason));
+                        (slot, CritiqueText { endorsed, reason })
+                    })
+                    .collect(),
+            ),
+            Self::Decisions(list) => Self::Decisions(
+                list.into_iter()
+                    .take(slots)
+                    .map(|(slot, text)| {
+                        let (answer, foreseen) = (cut(text.answer), cut(text.foreseen));
+                        (slot, DecisionText { answer, foreseen })
+                    })
+                    .collect(),
+            ),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The layout of the file: its version, and every table with its key.
 //!
-//! A table that is added here is made in every new file; a change to a key or a value is a new
-//! [`SCHEMA`].
+//! A table that is added here is made in every file that lacks it; a change to a key or a value is a
+//! new [`SCHEMA`].
 
 use redb::{Error, TableDefinition, WriteTransaction};
 
@@ -45,6 +45,11 @@ pub(super) type VoteKey = (
     &'static [u8; OWNER],
 );
 
+/// Swarm, segment, number in the segment.
+pub(super) type JournalKey = (&'static [u8; 32], u64, u64);
+/// Swarm, round.
+pub(super) type RoundKey = (&'static [u8; 32], u64);
+
 /// Bytes of an owner's account.
 pub(super) const OWNER: usize = 20;
 
@@ -59,6 +64,10 @@ pub(super) const ROUNDS: TableDefinition<NumberKey, Bytes> = TableDefinition::ne
 pub(super) const TABLES: TableDefinition<NumberKey, Bytes> = TableDefinition::new("tables");
 pub(super) const VOTES: TableDefinition<VoteKey, Bytes> = TableDefinition::new("votes");
 pub(super) const CURSORS: TableDefinition<CursorKey, Bytes> = TableDefinition::new("cursors");
+pub(super) const JOURNAL: TableDefinition<JournalKey, Bytes> = TableDefinition::new("journal");
+pub(super) const ARCHIVE: TableDefinition<RoundKey, Bytes> = TableDefinition::new("archive");
+/// Number of tables.
+pub(super) const TABLE_COUNT: usize = 10;
 
 /// Makes every table, and writes the version.
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), Error> {
@@ -70,5 +79,7 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), Error> {
     transaction.open_table(TABLES)?;
     transaction.open_table(VOTES)?;
     transaction.open_table(CURSORS)?;
+    transaction.open_table(JOURNAL)?;
+    transaction.open_table(ARCHIVE)?;
     Ok(())
 }

@@ -6,13 +6,15 @@
 //!        ├─ cursors                 how far a contract's events were read, and what they led to
 //!        ├─ rounds, tables          decided rounds and final tables of earnings
 //!        ├─ votes                   owners' signatures under outcomes, one row each
+//!        ├─ journal, archive        what a core was told, and the rounds that it decided  (swarm_round)
 //!        └─ meta                    the layout's version
 //! ```
-//! Invariants: what a call wrote is on disk when it returns; a call is all or nothing; a record
+//! Invariants: what a call wrote is on disk when it returns, but for the [journal and
+//! archive](Journal), which come along with the next signature; a call is all or nothing; a record
 //! that does not decode is reported and hides no other; a flipped bit is found when the file is
 //! opened; another layout is not touched. Sizes are bounded by [`MAX_RECORD`].
 //!
-//! All tables but `signed` are told apart by [`Chain`], which a chain's server can change by lying
+//! All tables but `signed`, `journal` and `archive` are told apart by [`Chain`], which a chain's server can change by lying
 //! about block 0. Then they are empty until it tells the truth: epochs wait, and what is sent a
 //! second time the contracts refuse. What was signed is filed by what the signature is valid for
 //! and nothing else.
@@ -41,6 +43,7 @@
 mod cursors;
 mod error;
 mod intents;
+mod journal;
 mod layout;
 mod open;
 mod records;
@@ -50,6 +53,7 @@ mod sign_once;
 pub use cursors::Cursors;
 pub use error::{DamagedRecord, OpenError, StoreError};
 pub use intents::Intents;
+pub use journal::{Archive, Journal, MAX_ENTRY};
 pub use layout::{Chain, SCHEMA};
 pub use open::Store;
 pub use records::{MAX_RECORD, Records, Scan};

@@ -8,7 +8,7 @@ use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransac
 use swarm_files::whole;
 
 use super::error::{OpenError, StoreError};
-use super::layout::{self, META, SCHEMA, SCHEMA_KEY};
+use super::layout::{self, META, SCHEMA, SCHEMA_KEY, TABLE_COUNT};
 
 /// The node's store; clones share one file.
 #[derive(Clone, Debug)]
@@ -71,7 +71,15 @@ impl Store {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,
     ) -> Result<R, StoreError> {
-        commit(&self.database, work).map_err(|error| self.failed(error))
+        commit(&self.database, Durability::Immediate, work).map_err(|error| self.failed(error))
+    }
+
+    /// Does `work` wholly or, if it fails, not at all; it is on disk with the next [`Store::write`].
+    pub(super) fn write_soon<R>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,
+    ) -> Result<R, StoreError> {
+        commit(&self.database, Durability::None, work).map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: redb::Error) -> StoreError {
@@ -82,10 +90,11 @@ impl Store {
 /// A transaction that is dropped without a commit changes nothing.
 fn commit<R>(
     database: &Database,
+    durability: Durability,
     work: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,
 ) -> Result<R, redb::Error> {
     let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_durability(durability)?;
     let result = work(&transaction)?;
     transaction.commit()?;
     Ok(result)
@@ -139,11 +148,13 @@ fn options() -> OpenOptions {
 
 /// The layout of a file; an empty one gets this program's, in one transaction with all tables.
 fn prepare(database: &Database) -> Result<u64, redb::Error> {
-    if let Some(found) = version(database)? {
-        return Ok(found);
+    let found = version(database)?;
+    let tables = database.begin_read()?.list_tables()?.count();
+    // A file of this layout may be from before a table was added.
+    if found.is_none() || found == Some(SCHEMA) && tables < TABLE_COUNT {
+        commit(database, Durability::Immediate, layout::create)?;
     }
-    commit(database, layout::create)?;
-    Ok(SCHEMA)
+    Ok(found.unwrap_or(SCHEMA))
 }
 
 /// `None` for a file without tables. Tables without a version are somebody else's.
@@ -167,6 +178,7 @@ pub(super) mod tests {
     use swarm_identity::SignOnce;
     use swarm_identity::testing::place;
 
+    use super::super::layout::JOURNAL;
     use super::*;
 
     /// A store that ends with the test.
@@ -256,11 +268,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_table_that_was_added_later_is_made() {
+        let (_folder, path) = at();
+        let store = Store::open(&path).unwrap();
+        let remove = |transaction: &WriteTransaction| Ok(transaction.delete_table(JOURNAL)?);
+        assert!(store.write(remove).unwrap());
+        drop(store);
+        let journal = Store::open(&path).unwrap().journal([1; 32]);
+        assert!(journal.all().unwrap().is_empty());
+    }
+
+    #[test]
     fn somebody_elses_tables_are_refused() {
         let (_folder, path) = at();
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let other = Database::create(&path).unwrap();
-        commit(&other, |transaction| {
+        commit(&other, Durability::Immediate, |transaction| {
             Ok(transaction
                 .open_table(TableDefinition::<u8, u8>::new("other"))
                 .map(drop)?)

@@ -1,9 +1,10 @@
 //! Minutes: what the members agree on. Everything that counts in a round follows from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use swarm_identity::digest::{Digest32, Hasher};
+use swarm_identity::key::PeerId;
 
 use super::place::{MessagePlace, Places};
 use super::receipt::{ReceiptName, Receipts};
@@ -70,6 +71,29 @@ impl Minutes {
     }
 }
 
+/// The hellos that receipts of more than half of the weight show, with their topics.
+pub fn counted_hellos(
+    named: &[(MemberIndex, ReceiptName)],
+    receipts: &Receipts,
+    voters: &Voters,
+    places: usize,
+) -> BTreeMap<PeerId, u64> {
+    let mut weights: BTreeMap<(PeerId, u64), u64> = BTreeMap::new();
+    for (member, name) in named {
+        let weight = voters.weight(*member);
+        let signed = receipts.get(*member, name).filter(|_| weight > 0);
+        let hellos = signed.and_then(|signed| signed.receipt.hellos(places));
+        for hello in hellos.into_iter().flatten() {
+            *weights.entry(hello).or_insert(0) += weight;
+        }
+    }
+    let shown = weights.into_iter();
+    shown
+        .filter(|(_, weight)| voters.is_majority(*weight))
+        .map(|(hello, _)| hello)
+        .collect()
+}
+
 /// The places that receipts of more than half of the weight show, less those that are struck.
 pub fn counted(
     named: &[(MemberIndex, ReceiptName)],
@@ -85,7 +109,7 @@ pub fn counted(
         if let Some(signed) = receipts.get(*member, name).filter(|_| weight > 0) {
             signed
                 .receipt
-                .held()
+                .held(places.len())
                 .for_each(|position| weights[position] += weight);
         }
     }

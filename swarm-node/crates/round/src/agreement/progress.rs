@@ -19,7 +19,7 @@ use swarm_identity::key::{PeerId, SignatureBytes, SignatureMemo};
 
 use super::certificate::Certificate;
 use super::consensus::{Ballot, Consensus, MAX_AHEAD, Motion, Wait, Wish};
-use super::minutes::{MAX_STRUCK, Minutes, counted};
+use super::minutes::{MAX_STRUCK, Minutes, counted, counted_hellos};
 use super::place::{MessagePlace, Places};
 use super::receipt::{Receipt, ReceiptName, Receipts, SignedReceipt, name};
 use super::vote::{self, Proposal, Vote};
@@ -31,6 +31,7 @@ use crate::codec;
 use crate::envelope::{Envelope, UnsignedEnvelope};
 use crate::heard::{Evidence, Heard, Refusal};
 use crate::membership::MemberIndex;
+use crate::membership::hello::Hello;
 use crate::message_log::{MessageLog, Timing};
 use crate::outbox::Outbox;
 use crate::payload::{Kind, STAGE_SLOT};
@@ -153,6 +154,8 @@ pub(crate) struct Decision {
 /// The state of a round's agreement.
 pub(crate) struct Progress {
     log: MessageLog,
+    /// The hellos that this node holds.
+    hellos: BTreeMap<PeerId, Hello>,
     places: Places,
     me: Option<MemberIndex>,
     times: Times,
@@ -186,10 +189,16 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// A round whose windows are over.
-    pub fn new(log: MessageLog, me: Option<MemberIndex>, times: Times) -> Self {
+    pub fn new(
+        log: MessageLog,
+        hellos: BTreeMap<PeerId, Hello>,
+        me: Option<MemberIndex>,
+        times: Times,
+    ) -> Self {
         Self {
             places: Places::new(log.plan()),
             log,
+            hellos,
             me,
             times,
             consensus: None,
@@ -233,7 +242,7 @@ impl Progress {
         let plan = self.plan().clone();
         let held = self.log.held().iter();
         let held = held.filter_map(|place| self.places.position(&plan, *place));
-        let receipt = Receipt::new(self.places.len(), held);
+        let receipt = Receipt::new(self.places.len(), held).with_hellos(&self.hellos);
         self.publish((Kind::Receipt, STAGE_SLOT), &receipt, peer, acts);
     }
 
@@ -289,6 +298,14 @@ impl Progress {
         let latest = self.said.values().rev().take(REPEATED);
         acts.extend(latest.cloned().map(Act::Broadcast));
         acts.push(Act::Ask(Wanted::Decision));
+    }
+
+    /// What this node has asked for or said, and nobody may have got.
+    pub fn outstanding(&self) -> Vec<Act> {
+        let said = self.said.values().cloned().map(Act::Broadcast);
+        let waiting = self.outbox.waiting();
+        let asked = waiting.map(|message| Act::Sign(message.header().place(), message.digest()));
+        said.chain(asked).collect()
     }
 
     /// What others may have of this round.
@@ -366,7 +383,7 @@ impl Progress {
         written?;
         match self.wanted.remove(&place) {
             true => Ok(()),
-            false => Err(Rejection::Late.into()),
+            false => Err(Refusal::noted(Rejection::Late)),
         }
     }
 
@@ -438,7 +455,7 @@ impl Progress {
         now: Millis,
     ) -> Result<(), Refusal> {
         let receipt: Receipt = decoded(envelope.payload)?;
-        if !receipt.fits(self.places.len()) {
+        if !receipt.fits(self.places.len(), self.plan().is_open) {
             return Err(Rejection::Malformed.into());
         }
         let first = self
@@ -471,9 +488,13 @@ impl Progress {
         let evidence = self.heard.note(place, envelope, bytes)?;
         let is_first = evidence.is_none();
         match place.kind {
-            Kind::Proposal if is_first => self.proposal(member, envelope)?,
+            Kind::Proposal if is_first => {
+                self.proposal(member, envelope).map_err(Refusal::noted)?;
+            }
             Kind::Proposal => {}
-            _ => self.vote(member, envelope, is_first, around, acts)?,
+            _ => self
+                .vote(member, envelope, is_first, around, acts)
+                .map_err(Refusal::noted)?,
         }
         evidence.map_or(Ok(()), |evidence| Err(evidence.into()))
     }
@@ -685,7 +706,12 @@ impl Progress {
         let (voters, plan) = (consensus.voters(), self.log.plan());
         let counted = counted(receipts, struck, &self.receipts, voters, plan, &self.places);
         let assembled = self.log.assemble(&counted, struck);
-        assembled.map_err(|missing| Doubt::Missing(Wanted::Messages(missing)))
+        let assembled = assembled.map_err(|missing| Doubt::Missing(Wanted::Messages(missing)))?;
+        let hellos = counted_hellos(receipts, &self.receipts, voters, self.places.len());
+        Ok(Transcript {
+            hellos,
+            ..assembled
+        })
     }
 
     /// Makes the minutes that this node owes, when it has waited long enough for receipts.

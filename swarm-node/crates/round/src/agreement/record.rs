@@ -1,7 +1,7 @@
 //! The bytes of a decided round: what a peer sends, an archive keeps and a file exports.
 //!
 //! ```text
-//! certificate │ minutes │ shares │ critiques │ decisions │ equivocations      bincode, see `codec`
+//! certificate │ minutes │ shares │ critiques │ decisions │ equivocations │ hellos      bincode, see `codec`
 //! ```
 //! Members, questions and assignments are not in it: they follow from the swarm's configuration and
 //! its members, as scores follow from the contents. So a record is as good as its certificate, and
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use swarm_identity::key::SignatureMemo;
+use swarm_identity::key::{PeerId, SignatureMemo};
 
 use super::certificate::Certificate;
 use super::decided::{AdoptError, DecidedRound};
@@ -19,6 +19,7 @@ use super::minutes::Minutes;
 use super::voters::Voters;
 use crate::clock::Round;
 use crate::codec::{self, CodecError, bounded_list};
+use crate::membership::hello::MAX_HELLOS;
 use crate::membership::{MAX_MEMBERS, MemberIndex};
 use crate::payload::{CompletionGroup, Critique, Decision};
 use crate::question::Judge;
@@ -30,6 +31,8 @@ pub const MAX_RECORD: usize = 64 << 20;
 pub const MAX_CONTENTS: usize = 32 * MAX_MEMBERS;
 /// Most bytes of a certificate: a signature of each of the most members.
 const MAX_CERTIFICATE: usize = 1 << 19;
+/// Most hellos that can be counted: each is shown by more than half of the weight.
+const MAX_COUNTED: usize = 2 * MAX_HELLOS;
 
 /// A decided round without what its reader knows or can compute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,8 @@ pub struct RoundRecord {
     decisions: Vec<(TranscriptKey, Decision)>,
     #[serde(deserialize_with = "bounded_list::<_, _, MAX_MEMBERS>")]
     equivocations: Vec<(MemberIndex, u32)>,
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_COUNTED>")]
+    hellos: Vec<(PeerId, u64)>,
 }
 
 impl From<&DecidedRound> for RoundRecord {
@@ -57,6 +62,7 @@ impl From<&DecidedRound> for RoundRecord {
             critiques: listed(&transcript.critiques),
             decisions: listed(&transcript.decisions),
             equivocations: listed(&transcript.equivocations),
+            hellos: listed(&transcript.hellos),
         }
     }
 }
@@ -120,8 +126,11 @@ impl RoundRecord {
             table(self.critiques),
             table(self.decisions),
             table(self.equivocations),
+            table(self.hellos),
         );
-        let (Some(shares), Some(critiques), Some(decisions), Some(equivocations)) = contents else {
+        let (Some(shares), Some(critiques), Some(decisions), Some(equivocations), Some(hellos)) =
+            contents
+        else {
             return Err(AdoptError::Transcript(round));
         };
         let transcript = Transcript {
@@ -130,6 +139,7 @@ impl RoundRecord {
             critiques,
             decisions,
             equivocations,
+            hellos,
         };
         if transcript.digest() != self.minutes.transcript {
             return Err(AdoptError::Transcript(round));

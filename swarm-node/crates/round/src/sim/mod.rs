@@ -30,6 +30,7 @@ pub mod curve;
 pub mod driver;
 mod gossip;
 pub mod hostile;
+mod journal;
 pub mod network;
 mod queue;
 pub mod report;
@@ -45,9 +46,13 @@ pub use driver::{Driver, Job};
 pub use network::{Home, MESH, Network, Partition};
 pub use report::{RoundReport, SimulationReport};
 pub use run::Simulation;
-pub use spec::{Crash, PeerSpec, Role, Spec, simulated_key};
+pub use spec::{Crash, Memory, PeerSpec, Role, Spec, Stop, simulated_key};
 pub use tail::Tail;
 
+#[cfg(test)]
+mod open_tests;
+#[cfg(test)]
+mod restart_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

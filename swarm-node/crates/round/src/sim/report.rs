@@ -15,6 +15,7 @@ use crate::payload::{Kind, Stage};
 use crate::rejection::{Counters, Withheld};
 use crate::resolve::RoundResult;
 use crate::reward::{Points, Rows};
+use crate::state::ReplayError;
 
 /// One round, seen from all peers.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +91,8 @@ pub struct SimulationReport {
     pub delivered_bytes: u64,
     /// What agreement cost.
     pub agreement: Traffic,
+    /// Journals that could not be replayed, by the peers' indices.
+    pub not_replayed: Vec<(usize, ReplayError)>,
 }
 
 impl SimulationReport {

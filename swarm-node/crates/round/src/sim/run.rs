@@ -1,6 +1,7 @@
 //! The event loop: virtual time, all peers, one thread.
 
 mod links;
+mod restarts;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,14 +18,16 @@ use super::compute::{Compute, ComputeTimes};
 use super::driver::{Driver, Job};
 use super::gossip::{Inbox, Mesh, Message};
 use super::hostile::{Attacker, Outgoing, Strategy, Surroundings, strategy};
+use super::journal::Journal;
 use super::network::NetworkModel;
 use super::queue::EventQueue;
 use super::report::SimulationReport;
-use super::spec::{PeerSpec, Role, Spec};
+use super::spec::{Memory, PeerSpec, Role, Spec, Stop};
 use crate::agreement::{DecidedRound, RoundRecord, Want};
 use crate::allowance::Link;
 use crate::clock::{Clock, Millis, Position, Round, Window};
-use crate::config::SwarmConfigError;
+use crate::config::{Membership, SwarmConfigError};
+use crate::membership::hello::Hello;
 use crate::membership::{Member, RegisterError, Roster};
 use crate::payload::{Kind, Stage};
 use crate::phase::Phase;
@@ -68,7 +71,7 @@ enum EventKind {
     /// It gets something that it asked for.
     Answer(Box<Input>),
     Crash,
-    Restart,
+    Restart(Memory),
 }
 
 struct Event {
@@ -84,6 +87,11 @@ struct Peer {
     signer: Signer<MemoryTable>,
     /// `None` while crashed.
     core: Option<Core>,
+    /// What it has on disk; `None` if it writes nothing down.
+    journal: Option<Journal>,
+    /// How many steps it has taken.
+    steps: u64,
+    has_signed: bool,
     /// Its next tick.
     tick: Option<Millis>,
     inbox: Inbox,
@@ -98,24 +106,26 @@ impl Peer {
         strategy.is_none_or(|strategy| strategy.forwards())
     }
 
-    /// Signs through the table, at once, and tells the core, which answers.
-    fn sign(&mut self, place: Place, digest: &Digest32, now: Millis) -> Vec<Output> {
-        let local = self.clock.local(now);
-        let Some(core) = &mut self.core else {
-            return Vec::new();
-        };
-        let answer = match self.signer.sign(&place, digest) {
+    /// Signs through the table, which brings the journal to disk with it.
+    fn sign(&mut self, place: Place, digest: &Digest32) -> Input {
+        if let Some(journal) = &mut self.journal {
+            journal.sync();
+        }
+        self.has_signed = true;
+        match self.signer.sign(&place, digest) {
             Ok(signature) => Input::Signed(place, signature),
             Err(_) => Input::Refused(place),
-        };
-        core.handle(answer, local)
+        }
     }
 
     #[expect(
         clippy::expect_used,
         reason = "a table in memory has nothing to fail at"
     )]
-    fn forget_before(&self, round: Round) {
+    fn forget_before(&mut self, round: Round) {
+        if let Some(journal) = &mut self.journal {
+            journal.forget_before(round);
+        }
         let swarm = self.setup.config.swarm_id();
         for kind in Kind::ALL {
             let forgotten = self.signer.forget_before(&swarm, kind as u8, round);
@@ -146,6 +156,8 @@ pub struct Simulation {
     /// Decided rounds that peers have not learned from.
     learning: Vec<(usize, Arc<DecidedRound>)>,
     report: SimulationReport,
+    /// Peers with a journal that will start again.
+    returning: usize,
 }
 
 impl Simulation {
@@ -181,6 +193,7 @@ impl Simulation {
             archive: Archive::new(spec.peers.len(), spec.seed),
             learning: Vec::new(),
             report,
+            returning: 0,
             spec,
         };
         simulation.schedule_first();
@@ -193,8 +206,13 @@ impl Simulation {
             self.schedule_tick(peer);
         }
         for crash in self.spec.crashes.clone() {
-            self.schedule(crash.at, crash.peer, EventKind::Crash);
-            self.schedule(crash.back, crash.peer, EventKind::Restart);
+            if let Stop::At(at) = crash.stop {
+                let (peer, memory) = (crash.peer, crash.memory);
+                self.schedule(at, peer, EventKind::Crash);
+                let back = at.saturating_add(crash.down_ms);
+                self.returning += usize::from(memory == Memory::Journal);
+                self.schedule(back, peer, EventKind::Restart(memory));
+            }
         }
     }
 
@@ -213,7 +231,8 @@ impl Simulation {
             .unwrap_or(0);
         let last = end + slack + PATIENCE * self.clock.length();
         while let Some(now) = self.queue.next_time().filter(|now| *now <= last) {
-            if driver.is_over() || now > end + slack && self.is_agreed() {
+            let is_done = now > end + slack && self.returning == 0 && self.is_agreed();
+            if driver.is_over() || is_done {
                 break;
             }
             self.enter_mesh(now);
@@ -286,7 +305,8 @@ fn build_peers(
         .map(|index| spec.key(index))
         .collect::<Result<_, _>>()?;
     let mut roster = Roster::default();
-    for (peer, key) in spec.peers.iter().zip(&keys) {
+    let registers = spec.swarm.membership == Membership::Registered;
+    for (peer, key) in spec.peers.iter().zip(&keys).filter(|_| registers) {
         roster.register(
             Member {
                 peer: key.peer(),
@@ -306,6 +326,9 @@ fn build_peers(
             judge: judge.clone(),
             memo: memo.clone(),
             roster: roster.clone(),
+            hello: Some(Hello {
+                topics: spec.peers[index].topics,
+            }),
         };
         peers.push(build_peer(spec, network, index, key, setup)?);
     }
@@ -342,6 +365,9 @@ fn build_peer(
         attacker: Attacker::new(key.clone(), *core.swarm(), spec.seed, surroundings),
         signer: Signer::new(key, MemoryTable::default()),
         core: Some(core),
+        journal: restarts::writes(spec, index).then(Journal::default),
+        steps: 0,
+        has_signed: false,
         tick: None,
         inbox: Inbox::default(),
         strategy: strategy(role),
@@ -367,30 +393,8 @@ impl Simulation {
             EventKind::Asked(from, want) => self.asked(peer, from as usize, *want, now),
             EventKind::Answer(input) => self.answered(peer, *input, now),
             EventKind::Crash => self.crash(peer),
-            EventKind::Restart => self.restart(peer, now),
+            EventKind::Restart(memory) => self.restart(peer, memory, now),
         }
-    }
-
-    fn crash(&mut self, index: usize) {
-        self.bank_counters(index);
-        self.peers[index].core = None;
-        self.peers[index].inbox.clear();
-        self.peers[index].tick = None;
-    }
-
-    #[expect(
-        clippy::expect_used,
-        reason = "the same configuration was taken at the beginning"
-    )]
-    fn restart(&mut self, index: usize, now: Millis) {
-        let peer = &mut self.peers[index];
-        let core = Core::new(peer.setup.clone(), peer.clock.local(now));
-        peer.core = Some(core.expect("invariant: the configuration is valid"));
-        // What it archived is still there.
-        for decided in self.archive.of(index) {
-            self.input(index, adopt(&decided), now);
-        }
-        self.schedule_tick(index);
     }
 
     fn bank_counters(&mut self, index: usize) {
@@ -415,12 +419,17 @@ impl Simulation {
             sends = strategy.hear(bytes, &mut peer.attacker);
         }
         let before = core.counters().accepted;
-        let outputs = core.handle(input, local);
+        let outputs = match &mut peer.journal {
+            Some(journal) => {
+                let recorded = core.handle_recorded(input, local);
+                journal.append(recorded.segment, &recorded.records);
+                recorded.outputs
+            }
+            None => core.handle(input, local),
+        };
         let accepted = core.counters().accepted - before;
         self.forward_accepted(index, is_published, accepted, &outputs, now);
-        for output in outputs {
-            self.output(index, output, now, &mut sends);
-        }
+        self.act(index, outputs, now, &mut sends);
         self.publish_all(index, sends, now);
         self.schedule_tick(index);
     }
@@ -431,9 +440,8 @@ impl Simulation {
             Output::Sign { place, digest } => {
                 let is_agreement = Kind::from_wire(place.kind).is_some_and(Kind::is_agreement);
                 self.report.agreement.signatures += u64::from(is_agreement);
-                for output in peer.sign(place, &digest, now) {
-                    self.output(index, output, now, sends);
-                }
+                let answer = peer.sign(place, &digest);
+                self.tell(index, answer, now, sends);
             }
             Output::ForgetBefore(round) => peer.forget_before(round),
             Output::Broadcast(bytes) => match &mut peer.strategy {

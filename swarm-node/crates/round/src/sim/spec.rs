@@ -91,6 +91,10 @@ pub enum Role {
     EdgeHalf,
     /// Lies, contradicts itself and is silent where members agree on what counts.
     Obstructor,
+    /// Says hello and nothing else.
+    Sybil,
+    /// Shows nobody, or half of the members, who said hello.
+    Excluder,
 }
 
 impl Role {
@@ -126,15 +130,57 @@ impl Role {
     ];
 }
 
-/// A peer that loses its memory and comes back.
+/// A peer that stops at once and comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crash {
     /// Which peer.
     pub peer: usize,
     /// When it stops.
-    pub at: Millis,
-    /// When it starts again with nothing but its key and the roster.
-    pub back: Millis,
+    pub stop: Stop,
+    /// After how long it starts again, in milliseconds.
+    pub down_ms: u64,
+    /// What it has then, beside its key with the sign-once table, the roster and its archive.
+    pub memory: Memory,
+}
+
+/// When a peer stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// At this time.
+    At(Millis),
+    /// Before it takes the step of this number. Each output that it acts on is a step, and so is
+    /// telling its core of a signature.
+    Before(u64),
+}
+
+/// What a peer has when it starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Nothing more.
+    Nothing,
+    /// Its journal, as far as it was on disk.
+    Journal,
+}
+
+impl Crash {
+    /// A peer that stops at one time and starts again at another, without a journal.
+    pub fn new(peer: usize, at: Millis, back: Millis) -> Self {
+        Self {
+            peer,
+            stop: Stop::At(at),
+            down_ms: back.saturating_sub(at),
+            memory: Memory::Nothing,
+        }
+    }
+
+    /// The same with a journal.
+    #[must_use]
+    pub fn with_journal(self) -> Self {
+        Self {
+            memory: Memory::Journal,
+            ..self
+        }
+    }
 }
 
 /// The key of a peer of the simulation with this seed.

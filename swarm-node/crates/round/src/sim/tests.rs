@@ -239,7 +239,7 @@ fn a_crashed_peer_sits_out_and_returns() {
         start(&spec, 1, Window::CritiqueSeal) + 10,
         start(&spec, 2, Window::ShareSeal) + 10,
     );
-    spec.crashes = vec![Crash { peer: 3, at, back }];
+    spec.crashes = vec![Crash::new(3, at, back)];
     let calm = play(toy::spec(10, 4, 9));
     let report = play(spec);
     assert_eq!(report.agreed(), 4);

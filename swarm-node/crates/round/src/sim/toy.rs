@@ -12,10 +12,10 @@ use reproducible_ops::random::block;
 use super::driver::{Driver, Job};
 use super::network::Network;
 use super::seed::seed_key;
-use super::spec::{PeerSpec, Role, Spec};
+use super::spec::{PeerSpec, Role, Spec, simulated_key};
 use crate::agreement::DecidedRound;
 use crate::completion::SharedCompletion;
-use crate::config::{Agreement, Game, SwarmConfig, Weighting, Windows};
+use crate::config::{Agreement, Game, Membership, SwarmConfig, Weighting, Windows};
 use crate::question::{Judge, RoundQuestion};
 use crate::work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions};
 
@@ -46,6 +46,7 @@ pub fn config(peers: u16) -> SwarmConfig {
         windows: Windows::uniform(1_000),
         game,
         agreement: Agreement::default(),
+        membership: Membership::default(),
     }
 }
 
@@ -59,6 +60,24 @@ pub fn spec(peers: u16, rounds: u64, seed: u64) -> Spec {
         network: Network::default(),
         crashes: Vec::new(),
         compute_ms: 300,
+    }
+}
+
+/// The same in an open swarm with short epochs, which the first peers found.
+///
+/// # Panics
+/// With negligible probability a seed gives no key.
+#[expect(clippy::expect_used, reason = "another seed can be taken")]
+pub fn open_spec(peers: u16, founders: usize, rounds: u64, seed: u64) -> Spec {
+    let mut config = config(peers);
+    let key = |peer| simulated_key(seed, peer).expect("invariant: a seed gives keys");
+    config.membership = Membership::Open {
+        founders: (0..founders).map(|peer| key(peer).peer()).collect(),
+    };
+    config.agreement.rounds_per_epoch = 3;
+    Spec {
+        swarm: Arc::new(config),
+        ..spec(peers, rounds, seed)
     }
 }
 

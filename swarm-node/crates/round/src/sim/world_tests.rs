@@ -236,11 +236,7 @@ fn silent_members_lose_their_votes() {
     Arc::make_mut(&mut spec.swarm).agreement.rounds_per_epoch = 4;
     let start = |round| start(&spec, round, Window::ShareSeal);
     let (never, crashes) = (start(1_000), [(9, 1), (8, 1), (7, 1), (6, 14), (5, 14)]);
-    let crashes = crashes.map(|(peer, round)| Crash {
-        peer,
-        at: start(round),
-        back: never,
-    });
+    let crashes = crashes.map(|(peer, round)| Crash::new(peer, start(round), never));
     spec.crashes = crashes.to_vec();
     let report = play(spec);
     // Five of ten are left; of the seven that still voted, five.

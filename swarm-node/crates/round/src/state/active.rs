@@ -15,6 +15,7 @@ use crate::codec;
 use crate::config::Game;
 use crate::envelope::{Header, UnsignedEnvelope};
 use crate::membership::MemberIndex;
+use crate::membership::hello::{Hello, Hellos};
 use crate::message_log::MessageLog;
 use crate::outbox::Outbox;
 use crate::payload::{Kind, STAGE_SLOT, Seals, Stage};
@@ -30,6 +31,8 @@ pub(super) struct ActiveRound {
     /// False while the node catches up with windows that it slept through.
     in_time: bool,
     pub log: MessageLog,
+    /// Hellos of peers that are no members.
+    pub hellos: Hellos,
     /// Bad signatures by link.
     pub allowance: Allowance,
     /// Own messages that wait for signatures.
@@ -54,6 +57,7 @@ impl ActiveRound {
         Self {
             window: Window::ShareSeal,
             in_time: true,
+            hellos: Hellos::new(plan.beacon),
             log: MessageLog::new(plan),
             allowance: Allowance::default(),
             outbox: Outbox::default(),
@@ -101,6 +105,11 @@ impl ActiveRound {
         }
     }
 
+    /// Asks for the signature of this node's hello.
+    pub fn say_hello(&mut self, hello: Hello, out: &mut Vec<Output>) {
+        self.publish(Kind::Hello, STAGE_SLOT, &encoded(&hello), out);
+    }
+
     /// Ends the present window.
     pub fn leave(&mut self, out: &mut Vec<Output>) {
         for place in self.outbox.close() {
@@ -121,6 +130,31 @@ impl ActiveRound {
             && !slots
                 .iter()
                 .any(|slot| self.log.seal(stage, *slot, me).is_some())
+    }
+
+    /// What this node has asked for or said in the present window, and nobody may have got.
+    pub fn outstanding(&self, out: &mut Vec<Output>) {
+        if !self.in_time {
+            return;
+        }
+        out.extend(self.outbox.waiting().map(|message| Output::Sign {
+            place: message.header().place(),
+            digest: message.digest(),
+        }));
+        let Some(me) = self.me else { return };
+        let sealing = Stage::ALL
+            .into_iter()
+            .find(|stage| stage.seal().window() == self.window);
+        if let Some(stage) = sealing {
+            let place = self.place(stage.seal(), STAGE_SLOT);
+            if !self.outbox.contains(&place) {
+                self.need(stage, out);
+            }
+        }
+        let held = self.log.held().iter();
+        let own = held.filter(|place| place.member == me && place.kind.window() == self.window);
+        let messages = own.flat_map(|place| self.log.messages(*place));
+        out.extend(messages.cloned().map(Output::Broadcast));
     }
 
     fn need(&self, stage: Stage, out: &mut Vec<Output>) {

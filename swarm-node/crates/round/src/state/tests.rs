@@ -5,12 +5,15 @@ use swarm_identity::key::{NodeKey, SignatureMemo};
 use swarm_identity::{MemoryTable, SignOnce, Signer};
 
 use super::*;
+use crate::agreement::{AdoptError, DecidedRound, RoundRecord};
 use crate::allowance::EARLY_PER_LINK;
 use crate::codec;
 use crate::completion::{LogProb, SharedCompletion};
-use crate::envelope::{Header, sign_envelope};
+use crate::envelope::{Envelope, Header, sign_envelope};
 use crate::membership::Roster;
+use crate::membership::hello::Hello;
 use crate::payload::{CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
+use crate::rejection::Rejection;
 use crate::resolve::RoundResult;
 use crate::seal::{SealContext, salted};
 use crate::sim::toy::{self, ToyJudge, truth};
@@ -37,6 +40,7 @@ fn setup(me: u8) -> CoreSetup {
         judge,
         memo,
         roster,
+        hello: None,
     }
 }
 
@@ -610,5 +614,6 @@ proptest! {
     }
 }
 
+mod membership;
 mod records;
 mod signing;

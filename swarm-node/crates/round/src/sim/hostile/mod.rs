@@ -11,10 +11,12 @@
 //! | `equivocator`, `replayer`, `flooder`, `garbler` | messages |
 //! | `dividing` | who sees a message in time |
 //! | `obstructing` | receipts, proposals and votes |
+//! | `excluding` | the hellos in receipts |
 
 mod copier;
 mod dividing;
 mod equivocator;
+mod excluding;
 mod flooder;
 mod garbler;
 mod obstructing;
@@ -92,6 +94,8 @@ pub fn strategy(role: Role) -> Option<Box<dyn Strategy>> {
         Role::Half => Box::new(dividing::Dividing::to_half()),
         Role::EdgeHalf => Box::new(dividing::Dividing::to_half_at_the_edge()),
         Role::Obstructor => Box::new(obstructing::Obstructing),
+        Role::Sybil => Box::new(silent::OnlyHello),
+        Role::Excluder => Box::new(excluding::Excluding::default()),
     })
 }
 

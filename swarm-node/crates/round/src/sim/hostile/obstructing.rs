@@ -103,7 +103,7 @@ fn vote(envelope: &Envelope<'_>, message: &Arc<[u8]>, me: &mut Attacker) -> Vec<
 }
 
 /// One message to half of the others, another one to the rest.
-fn divided(one: Arc<[u8]>, other: Arc<[u8]>, me: &mut Attacker) -> Vec<Outgoing> {
+pub(super) fn divided(one: Arc<[u8]>, other: Arc<[u8]>, me: &mut Attacker) -> Vec<Outgoing> {
     let half = me.half_of_others();
     let rest = (0..me.surroundings.peers)
         .filter(|peer| !half.contains(peer))
@@ -114,7 +114,7 @@ fn divided(one: Arc<[u8]>, other: Arc<[u8]>, me: &mut Attacker) -> Vec<Outgoing>
     ]
 }
 
-fn signed<T: serde::Serialize>(
+pub(super) fn signed<T: serde::Serialize>(
     envelope: &Envelope<'_>,
     body: &T,
     me: &mut Attacker,

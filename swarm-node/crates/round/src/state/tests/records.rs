@@ -40,7 +40,7 @@ fn a_record_is_adopted_with_the_same_scores() {
 #[test]
 fn nothing_of_a_record_can_be_changed() {
     let bytes = record();
-    let mut errors = std::collections::BTreeSet::new();
+    let mut errors = BTreeSet::new();
     for place in 0..bytes.len() {
         let mut changed = bytes.clone();
         changed[place] ^= 1;
