@@ -4,13 +4,15 @@
 //! Store ─┬─ signed, signed_floors   place → digest, and the floors      (swarm_identity)
 //!        ├─ intents                 an account's transactions           (contracts::writer)
 //!        ├─ cursors                 how far a contract's events were read, and what they led to
-//!        ├─ rounds, tables          decided rounds and final tables of earnings
+//!        ├─ rounds                  decided rounds
+//!        ├─ tables, sums            final tables of earnings and sums of epochs, in pieces
 //!        ├─ votes                   owners' signatures under outcomes, one row each
 //!        └─ meta                    the layout's version
 //! ```
 //! Invariants: what a call wrote is on disk when it returns; a call is all or nothing; a record
 //! that does not decode is reported and hides no other; a flipped bit is found when the file is
-//! opened; another layout is not touched. Sizes are bounded by [`MAX_RECORD`].
+//! opened; another layout is not touched. Sizes are bounded by [`MAX_RECORD`], those of what is kept
+//! in pieces by [`MAX_LENGTH`].
 //!
 //! All tables but `signed` are told apart by [`Chain`], which a chain's server can change by lying
 //! about block 0. Then they are empty until it tells the truth: epochs wait, and what is sent a
@@ -43,6 +45,7 @@ mod error;
 mod intents;
 mod layout;
 mod open;
+mod pieces;
 mod records;
 mod settlement;
 mod sign_once;
@@ -52,6 +55,7 @@ pub use error::{DamagedRecord, OpenError, StoreError};
 pub use intents::Intents;
 pub use layout::{Chain, SCHEMA};
 pub use open::Store;
+pub use pieces::{MAX_LENGTH, Pieces};
 pub use records::{MAX_RECORD, Records, Scan};
 pub use settlement::{Numbered, VotePlace, Votes};
 pub use sign_once::SignOnceTable;
