@@ -88,6 +88,13 @@ impl SpanSum {
     }
 }
 
+/// The first epochs since the last final one, added up.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) span: Span,
+    pub(super) sum: Arc<SpanSum>,
+}
+
 /// An outcome that this node computed.
 #[derive(Clone, Debug)]
 pub(super) struct Own {

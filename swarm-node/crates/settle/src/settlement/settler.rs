@@ -35,8 +35,7 @@ use contracts::outcome::Outcome;
 use contracts::typed::Domain;
 use contracts::{Address, B256};
 
-use self::carry::Carried;
-use super::case::Case;
+use super::case::{Carried, Case};
 use super::draft::{Draft, Electorate};
 use super::event::{
     Action, Attestation, Events, Input, Notice, Now, Output, Rejection, Terms, TermsQuery,

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::super::case::SpanSum;
+use super::super::case::{Carried, SpanSum};
 use super::super::event::{Notice, Now, Output};
 use super::super::records::SumRecord;
 use super::super::schedule::EpochNumber;
@@ -16,13 +16,6 @@ use super::{MAX_EPOCHS, Settler};
 
 /// Epochs that are added up at once: each time the sum is written whole.
 const AT_ONCE: u64 = 64;
-
-/// Epochs that were added up.
-#[derive(Debug)]
-pub(super) struct Carried {
-    span: Span,
-    sum: Arc<SpanSum>,
-}
 
 impl Settler {
     /// The first epoch that an outcome since this one needs and that is not carried.

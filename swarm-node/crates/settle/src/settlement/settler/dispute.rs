@@ -220,3 +220,68 @@ impl Settler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::event::{Events, Input};
+    use super::super::super::facts::Fact;
+    use super::super::super::schedule::Schedule;
+    use super::super::super::testing::{DOMAIN, node, owner};
+    use super::super::{MAX_SPANS, Policy};
+    use super::*;
+
+    const SCHEDULE: Schedule = Schedule {
+        genesis: 1_000,
+        round_seconds: 10,
+        rounds_per_epoch: 1,
+        proposal_window: 60,
+        objection_window: 60,
+        court_window: 60,
+    };
+
+    /// A court may take longer than many epochs.
+    #[test]
+    fn what_is_pending_keeps_its_votes_however_many_spans_come_after_it() {
+        let policy = Policy {
+            claim_from: 1,
+            bonds: true,
+        };
+        let mut settler = Settler::new(node(0), owner(0), SCHEDULE, DOMAIN, policy);
+        let now = Now {
+            chain: 2_000,
+            latest: 2_000,
+            ms: 0,
+        };
+        let span = |epoch| Span { since: 0, epoch };
+        let outcome = Outcome {
+            epoch: 3,
+            points: 1,
+            ..Outcome::default()
+        };
+        let proposed = Fact::Proposed {
+            outcome,
+            deadline: 2_060,
+        };
+        let events = Events {
+            facts: vec![(1, proposed)],
+            head: (1, 0),
+            caught_up: true,
+            ..Events::default()
+        };
+        settler.handle(Input::Events(events), now);
+        for epoch in 0..40 {
+            assert!(settler.case(span(epoch)).is_some());
+        }
+        assert!(settler.cases.contains_key(&span(3)) && settler.cases.len() == MAX_SPANS);
+        assert!(
+            settler.case(span(2)).is_none(),
+            "older than all there is room for"
+        );
+        settler.cases.remove(&span(3));
+        assert!((40..60).all(|epoch| settler.case(span(epoch)).is_some()));
+        assert!(
+            settler.case(span(3)).is_some(),
+            "there is always room for it"
+        );
+    }
+}
