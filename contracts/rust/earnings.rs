@@ -33,6 +33,8 @@ use alloy::primitives::{Address, B256, keccak256};
 pub const MAX_OWNERS: usize = 1 << 20;
 /// Bytes of an owner and its amount where a table is sent or kept.
 const ENTRY_BYTES: usize = 36;
+/// Most bytes of a table.
+pub const MAX_BYTES: usize = MAX_OWNERS * ENTRY_BYTES;
 
 /// What one owner ever earned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +186,9 @@ impl EarningsTable {
     /// [`EarningsError`] if the bytes are no table.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, EarningsError> {
         let (chunks, rest) = bytes.as_chunks::<ENTRY_BYTES>();
+        if chunks.len() > MAX_OWNERS {
+            return Err(EarningsError::TooMany(chunks.len()));
+        }
         if !rest.is_empty() {
             return Err(EarningsError::Malformed("36 bytes are an entry"));
         }

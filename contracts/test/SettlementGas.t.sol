@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
 import {Claim} from "../src/Earnings.sol";
 import {Outcome} from "../src/Outcome.sol";
@@ -165,6 +166,21 @@ contract SettlementGasTest is Settlement {
         vm.snapshotGasLastCall(GROUP, "claim, first of an owner, 100,000 leaves");
     }
 
+    /// What a claim costs each of sixteen owners that one call pays, as anybody may send it.
+    function test_claimsOfSixteenFromALargeTable() public {
+        (Claim[] memory first, bytes32 root) = _deepTable(1_000, 16);
+        _finalise(1, root);
+        rewards.claim(first);
+        uint256 each = vm.snapshotGasLastCall(GROUP, "claim, first of 16 owners, 100,000 leaves") / 16;
+        vm.assertLe(each, 95_000);
+        (Claim[] memory later, bytes32 next) = _deepTable(2_000, 16);
+        _toEnd(2);
+        _finalise(2, next);
+        rewards.claim(later);
+        each = vm.snapshotGasLastCall(GROUP, "claim, later of 16 owners, 100,000 leaves") / 16;
+        vm.assertLe(each, 60_000);
+    }
+
     function test_collect() public {
         vm.prank(PROPOSER);
         rewards.collect();
@@ -222,6 +238,27 @@ contract SettlementGasTest is Settlement {
         Outcome memory o =
             Outcome(rewards.nextEpoch(), Epoch.wrap(epoch), root, Points.wrap(1_000), keccak256("rounds"));
         rewards.finaliseFast(o, _votes(o, 0, 172));
+    }
+
+    /// @dev The first `count` of a table of all members that is part of a tree 17 levels deep, and the root of that.
+    function _deepTable(uint128 amount, uint256 count) private view returns (Claim[] memory claims, bytes32 root) {
+        uint128[] memory table = new uint128[](COUNT);
+        for (uint256 i = 0; i < COUNT; ++i) {
+            table[i] = amount;
+        }
+        Claim[] memory all = _claims(table);
+        claims = new Claim[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            claims[i] = Claim(all[i].owner, all[i].earned, new bytes32[](17));
+            for (uint256 level = 0; level < 17; ++level) {
+                claims[i].proof[level] = level < 8 ? all[i].proof[level] : keccak256(abi.encode("sibling", level));
+            }
+        }
+        root = MerkleProof.processProof(claims[0].proof, _leafOf(claims[0]));
+    }
+
+    function _leafOf(Claim memory c) private pure returns (bytes32) {
+        return keccak256(bytes.concat(keccak256(abi.encode(c.owner, c.earned))));
     }
 
     /// @dev A leaf of member 7 `depth` levels deep in a tree, and the root above: 5 for 32 leaves, 17 for 100,000.

@@ -51,19 +51,23 @@ fn reorganise(chain: Option<&Anvil>) {
     }
 }
 
-/// Somebody proposes what is false while the nodes' votes have not met: a node objects, and the
-/// court finds for it.
-async fn an_objector_who_is_right(mut world: TestSwarm, chain: Option<&Anvil>) {
-    let end = world.parameters.genesis + world.parameters.epoch_length();
-    world.until_time(end).await;
-    let wrong = Outcome {
+/// A false outcome of epoch 0.
+fn wrong(world: &TestSwarm) -> Outcome {
+    Outcome {
         since: 0,
         epoch: 0,
         root: B256::repeat_byte(9),
         points: world.points(),
         certificates: B256::repeat_byte(9),
-    };
-    world.stranger_sends(calls::propose(&wrong)).await;
+    }
+}
+
+/// Somebody proposes what is false while the nodes' votes have not met: a node objects, and the
+/// court finds for it.
+async fn an_objector_who_is_right(mut world: TestSwarm, chain: Option<&Anvil>) {
+    let end = world.parameters.genesis + world.parameters.epoch_length();
+    world.until_time(end).await;
+    world.stranger_sends(calls::propose(&wrong(&world))).await;
     world.decide().await;
     world.until("a node objects", is_disputed).await;
     reorganise(chain);
@@ -93,6 +97,22 @@ async fn an_objector_who_is_wrong(mut world: TestSwarm, chain: Option<&Anvil>) {
     world.assert_settled(BONDS[1]).await;
 }
 
+/// Somebody proposes what is false about rounds that nobody shows: members object without an outcome
+/// of their own, and the court refuses. Once the rounds are there their epoch is paid.
+async fn a_proposal_that_nobody_can_check(mut world: TestSwarm) {
+    let end = world.parameters.genesis + world.parameters.epoch_length();
+    world.until_time(end).await;
+    world.open = true;
+    world.stranger_sends(calls::propose(&wrong(&world))).await;
+    world.until("a node objects", is_disputed).await;
+    let is_gone = async |world: &TestSwarm| matches!(world.swarm.pending().await, Ok(None));
+    world.until("the court refuses", is_gone).await;
+    assert!(!is_final(&world).await);
+    world.decide().await;
+    world.until("what is right is final", is_final).await;
+    world.assert_settled(BONDS[0]).await;
+}
+
 #[tokio::test]
 async fn an_objector_who_is_right_is_paid_on_the_embedded_chain() {
     let folder = tempfile::tempdir().unwrap();
@@ -105,6 +125,13 @@ async fn an_objector_who_is_wrong_pays_on_the_embedded_chain() {
     let folder = tempfile::tempdir().unwrap();
     let world = embedded(&folder).await;
     an_objector_who_is_wrong(world, None).await;
+}
+
+#[tokio::test]
+async fn a_proposal_that_nobody_can_check_is_refused_on_the_embedded_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = embedded(&folder).await;
+    a_proposal_that_nobody_can_check(world).await;
 }
 
 /// Plays on an anvil chain of its own, where anvil is installed.

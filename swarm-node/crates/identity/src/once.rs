@@ -20,13 +20,15 @@ use crate::digest::{Digest32, hex};
 /// Kind of signatures over the outcome of epochs, where `round` is the last epoch and `slot` the
 /// number of epochs before it that the outcome covers, too; kinds of messages are lower.
 pub const EPOCH_OUTCOME: u8 = 129;
+/// Kind of signatures against one proposed outcome of epochs, with `round` and `slot` alike.
+pub const EPOCH_REFUSAL: u8 = 130;
 
 /// Where a signature belongs: a node signs at most one digest for each place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The swarm.
     pub swarm: Digest32,
-    /// A message's kind on the wire, or [`EPOCH_OUTCOME`].
+    /// A message's kind on the wire, [`EPOCH_OUTCOME`] or [`EPOCH_REFUSAL`].
     pub kind: u8,
     /// The round, or the epoch.
     pub round: u64,

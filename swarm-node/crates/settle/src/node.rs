@@ -50,7 +50,7 @@ use crate::settlement::event::{
 };
 use crate::settlement::schedule::{EpochNumber, Schedule};
 use crate::settlement::settler::{Policy, Settler};
-use crate::settlement::span::{Span, domain_id};
+use crate::settlement::span::{Span, domain_id, place};
 
 /// Longest time between two writes of a position that has changed, in milliseconds; a change that
 /// matters is written at once.
@@ -159,6 +159,9 @@ impl<T: SignOnce + 'static> Node<T> {
         }
         for (epoch, table) in kept.tables {
             self.input(Input::RestoredTable(epoch, table)).await;
+        }
+        if let Some(sum) = kept.sum {
+            self.input(Input::RestoredSum(sum)).await;
         }
         for round in kept.rounds {
             self.input(Input::Restored(round)).await;
@@ -310,6 +313,10 @@ impl<T: SignOnce + 'static> Node<T> {
                 self.sender.send(action, transaction, number);
             }
             Output::SaveRound(round) => self.keep(|store| store.put_round(&round)).await,
+            Output::SaveSum(sum) => {
+                let schedule = self.parts.schedule;
+                self.keep(|store| store.put_sum(&sum, &schedule)).await;
+            }
             Output::SaveTable(epoch, table) => {
                 self.keep(|store| store.put_table(epoch, &table)).await;
             }
@@ -318,7 +325,10 @@ impl<T: SignOnce + 'static> Node<T> {
             // Late, early and repeated messages are how a network is.
             Output::Rejected(
                 _,
-                Rejection::Span(_) | Rejection::Duplicate | Rejection::Unwanted(_),
+                Rejection::Span(_)
+                | Rejection::Refusal(_)
+                | Rejection::Duplicate
+                | Rejection::Unwanted(_),
             ) => {}
             Output::Rejected(owner, rejection) => {
                 self.warn(format!(
@@ -364,7 +374,7 @@ impl<T: SignOnce + 'static> Node<T> {
     async fn sign(&mut self, outcome: Outcome, owner: Address) -> Option<Input> {
         let domain = *self.settler.domain();
         let span = Span::of(&outcome);
-        let place = span.place(&domain)?;
+        let place = place(&outcome, &domain)?;
         let digest = domain.outcome(owner, &outcome);
         match self.parts.signer.sign_recoverable(&place, &digest.0) {
             Ok(signature) => {

@@ -34,10 +34,9 @@ pub enum OpenError {
     },
     /// A program from before the first release wrote it.
     #[error(
-        "the store {path} has layout {found}, in which signatures cannot be looked up safely; let \
-         the program that wrote \
-         it finish its epochs, then move it away: nothing may be signed for epochs that it has \
-         signed",
+        "the store {path} has layout {found}, from before the first release, which is not read any \
+         more; let the program that wrote it finish its epochs, then move it away: nothing may be \
+         signed for epochs that it has signed",
         path = path.display()
     )]
     Older {

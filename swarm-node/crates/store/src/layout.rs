@@ -7,10 +7,11 @@ use redb::{Error, TableDefinition, WriteTransaction};
 
 /// Version of the layout.
 ///
-/// Layout 1, which no release has written, filed signatures under a name that a chain's server
-/// could change, so what a node has signed cannot be looked up in it. It is refused rather than
-/// converted: a table that answers "never signed" for an epoch that was signed is worse than none.
-pub const SCHEMA: u64 = 2;
+/// Older layouts, which no release has written, are refused rather than converted. Layout 1 filed
+/// signatures under a name that a chain's server could change, so what a node has signed cannot be
+/// looked up in it, and a table that answers "never signed" for an epoch that was signed is worse
+/// than none. Layout 2 kept a table of earnings in one record.
+pub const SCHEMA: u64 = 3;
 
 /// A chain, told apart from another one with the same id by its first block: development chains are
 /// made anew.
@@ -35,6 +36,8 @@ pub(super) type IntentKey = (u64, &'static [u8; 32], &'static [u8; 20], &'static
 pub(super) type CursorKey = (u64, &'static [u8; 32], &'static [u8; 20]);
 /// Chain id, its first block, contract, a number such as a round.
 pub(super) type NumberKey = (u64, &'static [u8; 32], &'static [u8; 20], u64);
+/// Chain id, its first block, contract, a number such as an epoch, number of the piece.
+pub(super) type PieceKey = (u64, &'static [u8; 32], &'static [u8; 20], u64, u32);
 /// Chain id, its first block, contract, last epoch, first epoch, owner.
 pub(super) type VoteKey = (
     u64,
@@ -61,7 +64,8 @@ pub(super) const SIGNED: TableDefinition<PlaceKey, &[u8; 32]> = TableDefinition:
 pub(super) const FLOORS: TableDefinition<FloorKey, u64> = TableDefinition::new("signed_floors");
 pub(super) const INTENTS: TableDefinition<IntentKey, Bytes> = TableDefinition::new("intents");
 pub(super) const ROUNDS: TableDefinition<NumberKey, Bytes> = TableDefinition::new("rounds");
-pub(super) const TABLES: TableDefinition<NumberKey, Bytes> = TableDefinition::new("tables");
+pub(super) const TABLES: TableDefinition<PieceKey, Bytes> = TableDefinition::new("tables");
+pub(super) const SUMS: TableDefinition<PieceKey, Bytes> = TableDefinition::new("sums");
 pub(super) const VOTES: TableDefinition<VoteKey, Bytes> = TableDefinition::new("votes");
 pub(super) const CURSORS: TableDefinition<CursorKey, Bytes> = TableDefinition::new("cursors");
 pub(super) const JOURNAL: TableDefinition<JournalKey, Bytes> = TableDefinition::new("journal");
@@ -77,6 +81,7 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), Error> {
     transaction.open_table(INTENTS)?;
     transaction.open_table(ROUNDS)?;
     transaction.open_table(TABLES)?;
+    transaction.open_table(SUMS)?;
     transaction.open_table(VOTES)?;
     transaction.open_table(CURSORS)?;
     transaction.open_table(JOURNAL)?;

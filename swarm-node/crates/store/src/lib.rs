@@ -4,7 +4,8 @@
 //! Store ─┬─ signed, signed_floors   place → digest, and the floors      (swarm_identity)
 //!        ├─ intents                 an account's transactions           (contracts::writer)
 //!        ├─ cursors                 how far a contract's events were read, and what they led to
-//!        ├─ rounds, tables          decided rounds and final tables of earnings
+//!        ├─ rounds                  decided rounds
+//!        ├─ tables, sums            final tables of earnings and sums of epochs, in pieces
 //!        ├─ votes                   owners' signatures under outcomes, one row each
 //!        ├─ journal, archive        what a core was told, and the rounds that it decided  (swarm_round)
 //!        └─ meta                    the layout's version
@@ -12,7 +13,8 @@
 //! Invariants: what a call wrote is on disk when it returns, but for the [journal and
 //! archive](Journal), which come along with the next signature; a call is all or nothing; a record
 //! that does not decode is reported and hides no other; a flipped bit is found when the file is
-//! opened; another layout is not touched. Sizes are bounded by [`MAX_RECORD`].
+//! opened; another layout is not touched. Sizes are bounded by [`MAX_RECORD`], those of what is kept
+//! in pieces by [`MAX_LENGTH`].
 //!
 //! All tables but `signed`, `journal` and `archive` are told apart by [`Chain`], which a chain's server can change by lying
 //! about block 0. Then they are empty until it tells the truth: epochs wait, and what is sent a
@@ -46,6 +48,7 @@ mod intents;
 mod journal;
 mod layout;
 mod open;
+mod pieces;
 mod records;
 mod settlement;
 mod sign_once;
@@ -56,6 +59,7 @@ pub use intents::Intents;
 pub use journal::{Archive, Journal, MAX_ENTRY};
 pub use layout::{Chain, SCHEMA};
 pub use open::Store;
+pub use pieces::{MAX_LENGTH, Pieces};
 pub use records::{MAX_RECORD, Records, Scan};
 pub use settlement::{Numbered, VotePlace, Votes};
 pub use sign_once::SignOnceTable;

@@ -225,12 +225,9 @@ pub(super) mod tests {
         for (layout, words) in [
             (
                 9,
-                "has layout 9, this program knows layouts up to 2; use the newer program",
+                "has layout 9, this program knows layouts up to 3; use the newer program",
             ),
-            (
-                1,
-                "has layout 1, in which signatures cannot be looked up safely",
-            ),
+            (1, "has layout 1, from before the first release"),
         ] {
             let (_folder, path) = at();
             let store = Store::open(&path).unwrap();

@@ -1,13 +1,14 @@
-//! What the node keeps about the settlement of a contract: decided rounds, final tables, and the
-//! owners' votes.
+//! What the node keeps about the settlement of a contract: decided rounds, sums of epochs, final
+//! tables, and the owners' votes.
 
 use redb::TableDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
-use super::layout::{Bytes, Chain, NumberKey, OWNER, ROUNDS, TABLES, VOTES, VoteKey};
+use super::layout::{Bytes, Chain, NumberKey, OWNER, ROUNDS, SUMS, TABLES, VOTES, VoteKey};
 use super::open::Store;
+use super::pieces::Pieces;
 use super::records::{Records, Scan};
 
 /// One record for each number, such as a round, of one contract.
@@ -48,12 +49,13 @@ impl Store {
     }
 
     /// The final tables of a contract, by their last epochs.
-    pub fn tables<V: Serialize + DeserializeOwned>(
-        &self,
-        chain: Chain,
-        contract: [u8; 20],
-    ) -> Numbered<V> {
-        self.numbered(TABLES, chain, contract)
+    pub fn tables(&self, chain: Chain, contract: [u8; 20]) -> Pieces {
+        Pieces::new(self.clone(), TABLES, chain, contract)
+    }
+
+    /// Sums of epochs of a contract that were added up, by their first epochs.
+    pub fn sums(&self, chain: Chain, contract: [u8; 20]) -> Pieces {
+        Pieces::new(self.clone(), SUMS, chain, contract)
     }
 
     fn numbered<V: Serialize + DeserializeOwned>(
@@ -198,10 +200,6 @@ mod tests {
             .into_iter()
             .for_each(|round| mine.put(round, &round.to_string()).unwrap());
         other.put(5, &"other".into()).unwrap();
-        store
-            .tables::<String>(CHAIN, [2; 20])
-            .put(5, &"table".into())
-            .unwrap();
         assert_eq!(mine.get(300).unwrap().as_deref(), Some("300"));
         assert_eq!(
             mine.all().unwrap().records,
@@ -211,14 +209,6 @@ mod tests {
         mine.forget_before(301).unwrap();
         assert_eq!(mine.all().unwrap().records, [u64::MAX.to_string()]);
         assert_eq!(other.all().unwrap().records, ["other"]);
-        assert_eq!(
-            store
-                .tables::<String>(CHAIN, [2; 20])
-                .all()
-                .unwrap()
-                .records,
-            ["table"]
-        );
     }
 
     #[test]

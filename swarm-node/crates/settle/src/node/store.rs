@@ -3,21 +3,27 @@
 use std::sync::Arc;
 
 use contracts::cursor::Cursor;
-use contracts::earnings::EarningsTable;
+use contracts::earnings::{self, EarningsTable};
 use contracts::outcome::{Outcome, VOTE_BYTES, Vote};
 use serde::{Deserialize, Serialize};
-use swarm_store::{Chain, Numbered, Scan, Store, StoreError, VotePlace, Votes};
+use swarm_store::{Chain, Numbered, Pieces, Scan, Store, StoreError, VotePlace, Votes};
 
 use crate::settlement::event::Attestation;
 use crate::settlement::facts::Facts;
-use crate::settlement::records::RoundRecord;
+use crate::settlement::records::{RoundRecord, SumRecord};
 use crate::settlement::schedule::{EpochNumber, Schedule};
+
+/// The largest table fits.
+const _: () = assert!(earnings::MAX_BYTES <= swarm_store::MAX_LENGTH);
 
 /// The tables of a node's store in which settlement keeps what it must not forget.
 #[derive(Clone, Debug)]
 pub struct SettleStore {
     rounds: Numbered<RoundRecord>,
-    tables: Numbered<TableRecord>,
+    /// Tables by their last epochs, as [`EarningsTable::to_bytes`] writes them.
+    tables: Pieces,
+    /// The sum of epochs, under number 0.
+    sums: Pieces,
     votes: Votes<VoteRecord>,
     position: swarm_store::Cursors<Position>,
 }
@@ -32,13 +38,6 @@ pub struct Position {
     pub facts: Facts,
     /// The greatest block time that was seen, in seconds.
     pub latest: u64,
-}
-
-/// A final table as it lies in the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct TableRecord {
-    epoch: EpochNumber,
-    bytes: Vec<u8>,
 }
 
 /// A vote as it lies in the store.
@@ -76,6 +75,7 @@ impl VoteRecord {
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pub(super) position: Option<Position>,
+    pub(super) sum: Option<SumRecord>,
     pub(super) rounds: Vec<RoundRecord>,
     pub(super) tables: Vec<(EpochNumber, Arc<EarningsTable>)>,
     pub(super) votes: Vec<Attestation>,
@@ -106,6 +106,7 @@ impl SettleStore {
         Self {
             rounds: store.rounds(chain, contract),
             tables: store.tables(chain, contract),
+            sums: store.sums(chain, contract),
             votes: store.votes(chain, contract),
             position: store.cursors(chain, contract),
         }
@@ -128,7 +129,15 @@ impl SettleStore {
                 .push(format!("{error}; events are read from the first again")),
         }
         kept.rounds = kept.readable(self.rounds.all());
-        for TableRecord { epoch, bytes } in kept.readable(self.tables.all()) {
+        for (_, bytes) in kept.readable(self.sums.all()) {
+            match SumRecord::from_bytes(&bytes) {
+                Some(sum) => kept.sum = Some(sum),
+                None => kept
+                    .damaged
+                    .push("the sum of epochs: its bytes are none".into()),
+            }
+        }
+        for (epoch, bytes) in kept.readable(self.tables.all()) {
             match EarningsTable::from_bytes(&bytes) {
                 Ok(table) => kept.tables.push((epoch, Arc::new(table))),
                 Err(error) => kept
@@ -150,8 +159,14 @@ impl SettleStore {
         epoch: EpochNumber,
         table: &EarningsTable,
     ) -> Result<(), StoreError> {
-        let bytes = table.to_bytes();
-        self.tables.put(epoch, &TableRecord { epoch, bytes })
+        self.tables.put(epoch, &table.to_bytes())
+    }
+
+    /// Keeps a sum, then forgets the rounds of its epochs.
+    pub(super) fn put_sum(&self, sum: &SumRecord, schedule: &Schedule) -> Result<(), StoreError> {
+        self.sums.put(0, &sum.to_bytes())?;
+        let first = schedule.first_round(sum.through.saturating_add(1));
+        self.rounds.forget_before(first)
     }
 
     pub(super) fn put_votes(&self, votes: &[Attestation]) -> Result<(), StoreError> {

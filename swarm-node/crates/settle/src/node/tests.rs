@@ -8,7 +8,7 @@ use swarm_store::{Chain, SignOnceTable, Store};
 
 use super::*;
 use crate::chain::{ChainConfig, signer};
-use crate::settlement::records::RoundRecord;
+use crate::settlement::records::{RoundRecord, SumRecord};
 
 const CONTRACT: Address = Address::repeat_byte(7);
 const OWNER: Address = Address::repeat_byte(8);
@@ -176,6 +176,46 @@ async fn rounds_votes_and_tables_survive_a_restart() {
     assert!(kept.tables.iter().all(|(_, kept)| **kept == table));
     let old = node.sign(outcome(6), OWNER).await;
     assert!(old.is_none(), "epoch 0 is over");
+}
+
+/// Nearly twice what one record of the store holds.
+#[tokio::test]
+async fn a_table_of_two_hundred_thousand_owners_survives_a_restart() {
+    const OWNERS: u32 = 200_000;
+    let (_folder, store) = temporary();
+    let (mut before, _heard) = node(&store, 1_000).await;
+    let owners = (1..=OWNERS).map(|number| Address::left_padding_from(&number.to_be_bytes()));
+    let points = owners.map(|owner| (owner, 5));
+    let table = Arc::new(EarningsTable::default().after(points, 10).unwrap());
+    before.output(Output::SaveTable(7, table.clone())).await;
+    drop(before);
+    let (mut after, _heard) = node(&store, 1_000).await;
+    let kept = after.parts.store.as_ref().unwrap().restore();
+    assert_eq!(kept.damaged, Vec::<String>::new());
+    after.restore().await;
+    assert_eq!(after.settler.table(table.root()), Some(&table));
+}
+
+/// The sum of epochs takes the place of their rounds.
+#[tokio::test]
+async fn a_sum_of_epochs_survives_a_restart_in_the_place_of_their_rounds() {
+    let (_folder, store) = temporary();
+    let (mut node, _heard) = node(&store, 1_000).await;
+    for number in SCHEDULE.rounds(0).chain(SCHEDULE.rounds(1)) {
+        let record = RoundRecord::of_points(number, [9; 32], [(member_key(1).peer(), 5)]);
+        node.output(Output::SaveRound(record)).await;
+    }
+    let sum = SumRecord {
+        since: 0,
+        through: 0,
+        certificates: [4; 32],
+        owners: [(OWNER, 50)].into(),
+    };
+    node.output(Output::SaveSum(sum.clone())).await;
+    let kept = node.parts.store.as_ref().unwrap().restore();
+    let rounds: Vec<u64> = kept.rounds.iter().map(RoundRecord::round).collect();
+    let second: Vec<u64> = SCHEDULE.rounds(1).collect();
+    assert_eq!((kept.sum, rounds), (Some(sum), second));
 }
 
 /// Sizes of a store at the largest swarm that is measured, 800 members, over 40 epochs.

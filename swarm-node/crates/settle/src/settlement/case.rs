@@ -5,43 +5,60 @@ use std::sync::Arc;
 
 use contracts::earnings::{EarningsError, EarningsTable};
 use contracts::outcome::{Outcome, Vote};
+use contracts::typed::Domain;
 use contracts::{Address, B256};
-use swarm_identity::digest::Hasher;
+use swarm_identity::digest::{Digest32, Hasher};
 
 use super::ballot::Ballot;
 use super::draft::EpochSum;
+use super::event::Rejection;
 use super::facts::Court;
 use super::schedule::EpochNumber;
+use super::snapshot::Snapshot;
 use super::span::Span;
 
-/// What the epochs of a span came to.
-#[derive(Debug)]
+/// What epochs that follow each other came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SpanSum {
     owners: BTreeMap<Address, u128>,
     points: u128,
-    certificates: B256,
+    certificates: Digest32,
 }
 
 impl SpanSum {
-    /// The sum of whole epochs, in their order.
-    pub(super) fn of<'e>(epochs: impl IntoIterator<Item = (EpochNumber, &'e EpochSum)>) -> Self {
-        let mut owners = BTreeMap::new();
-        let mut hasher = Hasher::new("certificates");
-        for (epoch, sum) in epochs {
-            hasher = hasher.u64(epoch).bytes(&sum.certificates);
-            for (owner, points) in &sum.owners {
-                // 64-bit points of few rounds and peers: the sum fits.
-                let all = owners.entry(*owner).or_insert(0u128);
-                *all = all.saturating_add(*points);
-            }
+    /// Adds the next epoch, which is whole.
+    pub(super) fn add(&mut self, epoch: EpochNumber, sum: &EpochSum) {
+        for (owner, points) in &sum.owners {
+            // 64-bit points of few rounds and peers: the sum fits.
+            let all = self.owners.entry(*owner).or_insert(0u128);
+            *all = all.saturating_add(*points);
+            self.points = self.points.saturating_add(*points);
         }
+        self.certificates = Hasher::new("certificates")
+            .bytes(&self.certificates)
+            .u64(epoch)
+            .bytes(&sum.certificates)
+            .finish();
+    }
+
+    /// What was kept of it.
+    pub(super) fn kept(owners: BTreeMap<Address, u128>, certificates: Digest32) -> Self {
+        let points = owners.values();
         Self {
-            points: owners
-                .values()
-                .fold(0, |all, points| all.saturating_add(*points)),
+            points: points.fold(0, |all, points| all.saturating_add(*points)),
             owners,
-            certificates: hasher.finish().into(),
+            certificates,
         }
+    }
+
+    /// Points of each owner.
+    pub(super) fn owners(&self) -> &BTreeMap<Address, u128> {
+        &self.owners
+    }
+
+    /// Digest over the certificates of all rounds.
+    pub(super) fn certificates(&self) -> Digest32 {
+        self.certificates
     }
 
     /// Points of all owners.
@@ -66,9 +83,16 @@ impl SpanSum {
             epoch: span.epoch,
             root,
             points: self.points,
-            certificates: self.certificates,
+            certificates: self.certificates.into(),
         }
     }
+}
+
+/// The first epochs since the last final one, added up.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) span: Span,
+    pub(super) sum: Arc<SpanSum>,
 }
 
 /// An outcome that this node computed.
@@ -87,7 +111,14 @@ impl Own {
     }
 }
 
-/// The votes that this node has brought to one court.
+/// The votes against one proposal: those against another one are let go.
+#[derive(Debug, Default)]
+struct Refusals {
+    of: Option<Outcome>,
+    ballot: Ballot,
+}
+
+/// The votes for one outcome, or one refusal, that this node has brought to one court.
 #[derive(Debug, Default)]
 struct Brought {
     court: Option<Court>,
@@ -99,18 +130,25 @@ struct Brought {
 #[derive(Debug, Default)]
 pub(super) struct Case {
     pub(super) ballot: Ballot,
+    refusals: Refusals,
     sum: Option<Arc<SpanSum>>,
     /// Units for a point, as the contract said.
     worth: Option<u128>,
     own: Option<Own>,
     failed: Option<EarningsError>,
-    brought: Brought,
+    brought: BTreeMap<Outcome, Brought>,
     /// The outcome that the node's signature was asked for.
     pub(super) asked_to_sign: Option<Outcome>,
-    /// When the node's vote was published last, in milliseconds.
-    pub(super) said_ms: Option<u64>,
-    /// People know that this outcome of others differs from the node's.
+    /// The refusal that the node's signature was asked for.
+    pub(super) asked_to_refuse: Option<Outcome>,
+    /// When the node's votes on an outcome and on a refusal were published last, in milliseconds.
+    pub(super) said_ms: BTreeMap<bool, u64>,
+    /// People know what is wrong with this proposal.
     pub(super) noticed: Option<Outcome>,
+    /// People know that this final outcome differs from the node's.
+    pub(super) contradicted: Option<Outcome>,
+    /// People know that the node computes this outcome after it has signed another.
+    pub(super) overtaken: Option<Outcome>,
 }
 
 impl Case {
@@ -170,39 +208,81 @@ impl Case {
         Ok(())
     }
 
-    /// Owners whose votes this node has brought to a court.
-    pub(super) fn brought_to(&mut self, court: Court) -> &BTreeSet<Address> {
-        if self.brought.court != Some(court) {
-            self.brought = Brought {
-                court: Some(court),
-                ..Brought::default()
-            };
-        }
-        &self.brought.owners
+    /// True if its epochs are whole and come to nothing that could be paid.
+    pub(super) fn is_unpayable(&self) -> bool {
+        let is_empty = self.sum.as_ref().is_some_and(|sum| sum.points() == 0);
+        is_empty || self.worth == Some(0) || self.failed.is_some()
     }
 
-    /// The number of the next batch for the court: of one that was refused, else the next.
-    pub(super) fn next_batch(&self) -> u32 {
-        let mut batches = self.brought.batches.iter();
+    /// The votes on an outcome, or those against the proposal that this refusal names.
+    pub(super) fn ballot_of(&mut self, outcome: &Outcome) -> &mut Ballot {
+        if !outcome.is_refusal() {
+            return &mut self.ballot;
+        }
+        if self.refusals.of != Some(*outcome) {
+            self.refusals = Refusals {
+                of: Some(*outcome),
+                ballot: Ballot::default(),
+            };
+        }
+        &mut self.refusals.ballot
+    }
+
+    /// Votes that have waited for bindings and stakes are checked. Returns what was refused.
+    pub(super) fn check_held(
+        &mut self,
+        snapshot: &Snapshot,
+        domain: &Domain,
+    ) -> Vec<(Address, Rejection)> {
+        let mut refused = self.ballot.check_held(snapshot, domain);
+        refused.extend(self.refusals.ballot.check_held(snapshot, domain));
+        refused
+    }
+
+    /// Votes that a court is to get next, with the number of their batch: that of one that was
+    /// refused, else the next.
+    pub(super) fn batch(
+        &mut self,
+        outcome: Outcome,
+        court: Court,
+        snapshot: &Snapshot,
+        wait: bool,
+    ) -> Option<(u32, Vec<Vote>)> {
+        // Two outcomes at most, for what was brought to an earlier court does not matter.
+        self.brought
+            .retain(|_, brought| brought.court == Some(court));
+        let brought = self.brought.entry(outcome).or_insert_with(|| Brought {
+            court: Some(court),
+            ..Brought::default()
+        });
+        let mut batches = brought.batches.iter();
         let refused = batches.find(|(_, owners)| owners.is_empty());
-        refused.map_or(self.brought.batches.len() as u32, |(number, _)| *number)
+        let number = refused.map_or(brought.batches.len() as u32, |(number, _)| *number);
+        let sent = brought.owners.clone();
+        let ballot = self.ballot_of(&outcome);
+        let votes = ballot.for_court(&outcome, snapshot, court.seed, &sent, wait)?;
+        Some((number, votes))
     }
 
     /// A batch is under way.
-    pub(super) fn bring(&mut self, number: u32, votes: &[Vote]) {
+    pub(super) fn bring(&mut self, outcome: Outcome, number: u32, votes: &[Vote]) {
         let owners: Vec<Address> = votes.iter().map(|vote| vote.owner).collect();
-        self.brought.owners.extend(&owners);
-        self.brought.batches.insert(number, owners);
+        let brought = self.brought.entry(outcome).or_default();
+        brought.owners.extend(&owners);
+        brought.batches.insert(number, owners);
     }
 
-    /// A batch did not happen: its votes may be brought again.
-    pub(super) fn batch_refused(&mut self, draw: u8, number: u32) {
-        if self.brought.court.is_none_or(|court| court.draw != draw) {
-            return;
-        }
-        let owners = self.brought.batches.get_mut(&number).map(std::mem::take);
-        for owner in owners.iter().flatten() {
-            self.brought.owners.remove(owner);
+    /// A batch for outcomes, or for refusals, did not happen: its votes may be brought again.
+    pub(super) fn batch_refused(&mut self, of_refusal: bool, draw: u8, number: u32) {
+        let brought = self.brought.iter_mut().filter(|(outcome, brought)| {
+            let is_of_court = brought.court.is_some_and(|court| court.draw == draw);
+            is_of_court && outcome.is_refusal() == of_refusal
+        });
+        for (_, brought) in brought {
+            let owners = brought.batches.get_mut(&number).map(std::mem::take);
+            for owner in owners.iter().flatten() {
+                brought.owners.remove(owner);
+            }
         }
     }
 }
@@ -225,9 +305,17 @@ mod tests {
         }
     }
 
+    fn sum(from: u64, epochs: &[EpochSum]) -> SpanSum {
+        let mut sum = SpanSum::default();
+        for (epoch, of_epoch) in (from..).zip(epochs) {
+            sum.add(epoch, of_epoch);
+        }
+        sum
+    }
+
     fn case(epochs: &[EpochSum]) -> Case {
         let mut case = Case::default();
-        case.summed(SpanSum::of((1..).zip(epochs)));
+        case.summed(sum(1, epochs));
         case
     }
 
@@ -272,13 +360,24 @@ mod tests {
     #[test]
     fn the_epochs_and_their_certificates_are_in_the_digest() {
         let digest = |from: u64, certificates: u8| {
-            let sum = EpochSum {
+            let epoch = EpochSum {
                 certificates: [certificates; 32],
                 ..epoch(1)
             };
-            SpanSum::of([(from, &sum)]).certificates
+            sum(from, &[epoch]).certificates
         };
         assert!(digest(1, 7) != digest(2, 7) && digest(1, 7) != digest(1, 8));
+    }
+
+    #[test]
+    fn a_sum_that_was_kept_goes_on_where_it_was() {
+        let epochs = [epoch(3), epoch(2), epoch(5)];
+        let whole = sum(4, &epochs);
+        let begun = sum(4, &epochs[..2]);
+        let mut kept = SpanSum::kept(begun.owners().clone(), begun.certificates());
+        assert_eq!(kept, begun);
+        kept.add(6, &epochs[2]);
+        assert_eq!(kept, whole);
     }
 
     /// Built on one of as many, and an entry proved and checked.

@@ -15,7 +15,7 @@ use contracts::outcome::{Outcome, Vote};
 use contracts::{Address, B256};
 
 use super::facts::{Fact, Facts};
-use super::records::RoundRecord;
+use super::records::{RoundRecord, SumRecord};
 use super::schedule::EpochNumber;
 use super::snapshot::Snapshot;
 use super::span::Span;
@@ -94,6 +94,8 @@ pub enum Action {
     Draw(Span, u8),
     /// Brings votes to the court: span, draw, number of the batch.
     Judge(Span, u8, u32),
+    /// Brings votes against what is pending to the court: span, draw, number of the batch.
+    Refuse(Span, u8, u32),
     /// Ends what is pending: final without an objection, refused without a verdict.
     Finalise(Span),
     /// Takes this node's reward by the table that is final up to an epoch.
@@ -112,6 +114,7 @@ impl fmt::Display for Action {
             Self::Object(span) => write!(f, "object/{span}"),
             Self::Draw(span, draw) => write!(f, "draw/{span}/{draw}"),
             Self::Judge(span, draw, batch) => write!(f, "judge/{span}/{draw}/{batch}"),
+            Self::Refuse(span, draw, batch) => write!(f, "refuse/{span}/{draw}/{batch}"),
             Self::Finalise(span) => write!(f, "finalise/{span}"),
             Self::Claim(epoch) => write!(f, "claim/{epoch}"),
             Self::SlashContradiction(span, owner) => write!(f, "contradiction/{span}/{owner}"),
@@ -132,7 +135,8 @@ pub enum Transaction {
     Object(Outcome),
     /// `draw`, of the court for the pending outcome.
     Draw(Outcome),
-    /// `judge`: votes for this outcome of owners who have seats, ascending by owner.
+    /// `judge`: votes for this outcome, which may be a refusal, of owners who have seats, ascending
+    /// by owner.
     Judge(Outcome, Vec<Vote>),
     /// `finalise` the pending outcome: its window is over without an objection, or the second
     /// court's without a verdict.
@@ -168,6 +172,8 @@ pub enum Input {
     Refused(Action),
     /// What the chain had said before a restart.
     Resumed(Box<Facts>),
+    /// The sum that was kept; comes before the rounds.
+    RestoredSum(SumRecord),
     /// A round that was kept.
     Restored(RoundRecord),
     /// The table that was kept as final up to an epoch.
@@ -183,6 +189,8 @@ pub enum Input {
 pub enum Output {
     /// Keep a round; comes before anything is signed that counts it.
     SaveRound(RoundRecord),
+    /// Keep this sum in the place of an older one, then forget the rounds of its epochs.
+    SaveSum(SumRecord),
     /// Keep a final table, by the last epoch that it covers.
     SaveTable(EpochNumber, Arc<EarningsTable>),
     /// Keep votes beside those that are kept, by span and owner; the first of an owner stays.
@@ -191,8 +199,8 @@ pub enum Output {
     /// rounds, votes and tables of epochs below it. The table of the epoch just before stays: the
     /// next outcome builds on it.
     ForgetBefore(EpochNumber),
-    /// Sign this at the span's [`place`](Span::place), in this owner's name, and come back with
-    /// [`Input::Signed`].
+    /// Sign this, an outcome or the refusal of one, at its [`place`](super::span::place), in this
+    /// owner's name, and come back with [`Input::Signed`].
     Sign(Outcome, Address),
     /// Send this to all members.
     Publish(Attestation),
@@ -231,6 +239,9 @@ pub enum Rejection {
     /// The owner has signed another outcome of the span: both are evidence.
     #[error("the owner has signed another outcome of epochs {0}")]
     Contradiction(Span),
+    /// A vote against an outcome that is not pending here.
+    #[error("what it votes against is not the outcome of epochs {0} that is pending")]
+    Refusal(Span),
     /// Votes that cannot be checked yet are too many, in the owner's name or at all.
     #[error("too many votes wait to be checked")]
     TooMany,
@@ -259,6 +270,28 @@ pub enum Notice {
         /// What this node computed.
         own: B256,
     },
+    /// A proposal for epochs in which this node finds nothing to pay.
+    #[error(
+        "epochs {span}: somebody proposes the root {theirs}, and this node finds nothing to pay \
+         for; it objects in its turn"
+    )]
+    Groundless {
+        /// The span.
+        span: Span,
+        /// The proposed root.
+        theirs: B256,
+    },
+    /// A proposal of which nobody has shown the rounds or the table that it builds on.
+    #[error(
+        "epochs {span}: somebody proposes the root {theirs}, and nobody shows the rounds or the \
+         table that it is computed from; this node objects at the end of the window"
+    )]
+    Unproven {
+        /// The span.
+        span: Span,
+        /// The proposed root.
+        theirs: B256,
+    },
     /// The final outcome differs from what this node computed.
     #[error(
         "epochs {span}: the contract holds the root {theirs} final, and this node computed {own}"
@@ -280,12 +313,23 @@ pub enum Notice {
          signed"
     )]
     Overtaken(Span),
+    /// So many epochs wait to be settled that the first are added up.
+    #[error(
+        "{0} epochs wait to be settled, and the first are added up, so that they can only be paid \
+         together: fund the pool, or find out why no outcome becomes final"
+    )]
+    ManyEpochs(usize),
     /// So many epochs wait to be settled that no more rounds are taken.
     #[error(
-        "{0} epochs wait to be settled, and no more are kept: fund the pool, or find out why no \
-         outcome becomes final"
+        "{waiting} epochs wait to be settled, and no more are taken as long as epoch {first} is \
+         not whole, or may still be settled alone; its rounds are fetched"
     )]
-    TooManyEpochs(usize),
+    TooManyEpochs {
+        /// How many.
+        waiting: usize,
+        /// The first of them.
+        first: EpochNumber,
+    },
 }
 
 /// The clocks of a node.

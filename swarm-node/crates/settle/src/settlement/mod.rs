@@ -11,9 +11,10 @@
 //!           nobody objects to a proposal ─▶ final ◀────────────┴────────────────┘
 //!                                             └─▶ claim with one proof
 //! ```
-//! A node says nothing about an epoch that it does not have whole: every round decided here, the
-//! table before it known, the worth of a point read from the chain. It signs one outcome for each
-//! [`Span`], whatever the chain, a server or a restart says later.
+//! A node says nothing about what an epoch came to before it has it whole: every round decided here,
+//! the table before it known, the worth of a point read from the chain. It signs one outcome for
+//! each [`Span`], whatever the chain, a server or a restart says later. Beside that it may sign that
+//! a proposal is false, or that nobody shows what it is computed from.
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -49,7 +50,7 @@ pub use event::{
 };
 pub use facts::{Fact, Facts};
 pub use phase::{EpochStatus, Phase};
-pub use records::RoundRecord;
+pub use records::{RoundRecord, SumRecord};
 pub use schedule::{EpochNumber, Schedule};
 pub use settler::{Account, Policy, Settler};
 pub use snapshot::Snapshot;

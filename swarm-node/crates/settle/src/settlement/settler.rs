@@ -19,7 +19,9 @@
 //! No I/O, clock or randomness. Bounded: [`MAX_EPOCHS`] epochs, [`MAX_SPANS`] spans with their
 //! votes, [`MAX_TABLES`] tables.
 
+mod carry;
 mod compute;
+mod dispute;
 mod forget;
 mod report;
 mod transact;
@@ -29,10 +31,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contracts::earnings::{EarningsError, EarningsTable};
+use contracts::outcome::Outcome;
 use contracts::typed::Domain;
 use contracts::{Address, B256};
 
-use super::case::Case;
+use super::case::{Carried, Case};
 use super::draft::{Draft, Electorate};
 use super::event::{
     Action, Attestation, Events, Input, Notice, Now, Output, Rejection, Terms, TermsQuery,
@@ -45,8 +48,8 @@ use super::span::Span;
 use super::turns::{Pace, Turns};
 use super::under_way::UnderWay;
 
-/// Epochs of which rounds are kept. Beyond that the oldest final ones go; while none is final, no
-/// more rounds are taken.
+/// Epochs of which rounds are kept. Beyond that the oldest final ones go; while none is final, the
+/// first are added up.
 pub const MAX_EPOCHS: usize = 1_024;
 /// Spans of which votes are kept: the latest.
 pub const MAX_SPANS: usize = 16;
@@ -109,8 +112,15 @@ pub struct Settler {
     floor: EpochNumber,
     /// The greatest block time at the last tick.
     ticked: u64,
-    /// People know that rounds are no longer taken.
-    is_full: bool,
+    /// What people know of epochs that are too many.
+    said_full: Option<Notice>,
+    /// Epochs that were added up to make room.
+    carried: Option<Carried>,
+    /// Bindings and stakes of the epoch with which the pending outcome ends, where that epoch is
+    /// not whole here.
+    observed: Option<(EpochNumber, Arc<Electorate>)>,
+    /// What was pending when the node lacked what proves it, and since when, in the chain's time.
+    lacking: Option<(Outcome, u64)>,
 }
 
 impl Settler {
@@ -141,7 +151,10 @@ impl Settler {
             asked: BTreeMap::new(),
             floor: 0,
             ticked: 0,
-            is_full: false,
+            said_full: None,
+            carried: None,
+            observed: None,
+            lacking: None,
         }
     }
 
@@ -149,7 +162,7 @@ impl Settler {
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Output> {
         let mut outputs = Vec::new();
         match input {
-            Input::Decided(record) => self.decided(record, &mut outputs),
+            Input::Decided(record) => self.decided(record, now, &mut outputs),
             Input::Signed(vote) => self.signed(vote, now, &mut outputs),
             Input::Attestation(vote) => outputs.extend(self.attestation(vote, now)),
             Input::Snapshot(epoch, snapshot) => self.snapshot(epoch, snapshot, &mut outputs),
@@ -158,8 +171,9 @@ impl Settler {
             Input::Events(events) => self.events(events),
             Input::Refused(action) => self.refused(action, now),
             Input::Resumed(facts) => self.facts = *facts,
+            Input::RestoredSum(record) => self.restore_sum(record),
             Input::Restored(record) => {
-                self.add(&record, &mut outputs);
+                self.add(&record, now, &mut outputs);
             }
             Input::RestoredTable(epoch, table) => self.keep_table(epoch, table),
             Input::RestoredVotes(votes) => self.restored(votes),
@@ -209,7 +223,29 @@ impl Settler {
 
     /// Bindings and stakes of an epoch, once they are known.
     fn electorate(&self, epoch: EpochNumber) -> Option<Arc<Electorate>> {
-        self.drafts.get(&epoch)?.electorate().cloned()
+        let draft = self.drafts.get(&epoch);
+        let observed = self.observed.as_ref();
+        draft
+            .and_then(|draft| draft.electorate())
+            .cloned()
+            .or_else(|| {
+                let (_, electorate) = observed.filter(|(observed, _)| *observed == epoch)?;
+                Some(electorate.clone())
+            })
+    }
+
+    /// True if every round of an epoch is decided here.
+    fn is_whole(&self, epoch: EpochNumber) -> bool {
+        if self.is_carried(epoch) {
+            return true;
+        }
+        let draft = self.drafts.get(&epoch);
+        draft.is_some_and(|draft| draft.is_whole(&self.schedule.rounds(epoch)))
+    }
+
+    /// The last epoch of what is pending.
+    fn pending_epoch(&self) -> Option<EpochNumber> {
+        self.state().pending.map(|pending| pending.outcome.epoch)
     }
 
     /// True if something may be asked for now; notes that it is.
@@ -225,52 +261,41 @@ impl Settler {
 
 // What happens.
 impl Settler {
-    fn decided(&mut self, record: RoundRecord, outputs: &mut Vec<Output>) {
+    fn decided(&mut self, record: RoundRecord, now: Now, outputs: &mut Vec<Output>) {
         let epoch = self.schedule.epoch_of(record.round());
         // Nobody needs the rounds of an epoch that is final.
         let is_wanted = epoch >= self.state().since() || self.drafts.contains_key(&epoch);
-        if is_wanted && self.add(&record, outputs) {
+        if is_wanted && self.add(&record, now, outputs) {
             outputs.push(Output::SaveRound(record));
         }
     }
 
     /// Adds a round; false if it is there already or finds no room.
-    fn add(&mut self, record: &RoundRecord, outputs: &mut Vec<Output>) -> bool {
+    fn add(&mut self, record: &RoundRecord, now: Now, outputs: &mut Vec<Output>) -> bool {
         let epoch = self.schedule.epoch_of(record.round());
-        if epoch < self.floor || !self.has_room(epoch, outputs) {
+        let is_old = epoch < self.floor || self.is_carried(epoch);
+        if is_old || !self.has_room(epoch, now, outputs) {
             return false;
         }
         self.drafts.entry(epoch).or_default().add(record)
     }
 
-    fn has_room(&mut self, epoch: EpochNumber, outputs: &mut Vec<Output>) -> bool {
-        if self.drafts.len() < MAX_EPOCHS || self.drafts.contains_key(&epoch) {
-            return true;
-        }
-        let oldest = self.drafts.first_key_value().map(|(oldest, _)| *oldest);
-        if let Some(oldest) = oldest.filter(|oldest| *oldest < self.state().since()) {
-            self.drafts.remove(&oldest);
-            return true;
-        }
-        if !std::mem::replace(&mut self.is_full, true) {
-            outputs.push(Output::Notice(Notice::TooManyEpochs(MAX_EPOCHS)));
-        }
-        false
-    }
-
     fn snapshot(&mut self, epoch: EpochNumber, snapshot: Snapshot, outputs: &mut Vec<Output>) {
-        let rounds = self.schedule.rounds(epoch);
-        let draft = self.drafts.get_mut(&epoch);
-        let Some(draft) = draft.filter(|draft| draft.is_whole(&rounds)) else {
-            return;
-        };
         let turns = Turns::new(epoch, &snapshot);
         let electorate = Arc::new(Electorate { snapshot, turns });
-        draft.take_snapshot(electorate.clone());
+        let rounds = self.schedule.rounds(epoch);
+        let draft = self.drafts.get_mut(&epoch);
+        if let Some(draft) = draft.filter(|draft| draft.is_whole(&rounds)) {
+            draft.take_snapshot(electorate.clone());
+        } else if self.pending_epoch() == Some(epoch) {
+            self.observed = Some((epoch, electorate.clone()));
+        } else {
+            return;
+        }
         self.asked.remove(&Question::Snapshot(epoch));
         for (span, case) in &mut self.cases {
             if span.epoch == epoch {
-                let refused = case.ballot.check_held(&electorate.snapshot, &self.domain);
+                let refused = case.check_held(&electorate.snapshot, &self.domain);
                 outputs.extend(
                     refused
                         .into_iter()
@@ -329,14 +354,16 @@ impl Settler {
         self.pace.observe(events.head);
         self.caught_up = events.caught_up;
         self.under_way.forget_before(self.facts.state().since());
+        self.release_sum();
     }
 
     fn refused(&mut self, action: Action, now: Now) {
         self.under_way.refused(action, now.ms);
         match action {
-            Action::Judge(span, draw, batch) => {
+            Action::Judge(span, draw, batch) | Action::Refuse(span, draw, batch) => {
+                let of_refusal = matches!(action, Action::Refuse(..));
                 if let Some(case) = self.cases.get_mut(&span) {
-                    case.batch_refused(draw, batch);
+                    case.batch_refused(of_refusal, draw, batch);
                 }
             }
             Action::Claim(epoch) => {
@@ -357,12 +384,15 @@ impl Settler {
         }
     }
 
-    /// The case of a span; `None` if it is older than all that there is room for.
+    /// The case of a span; `None` if it is older than all that there is room for. There is always
+    /// room for the one that is pending.
     fn case(&mut self, span: Span) -> Option<&mut Case> {
         if !self.cases.contains_key(&span) && self.cases.len() >= MAX_SPANS {
-            let (oldest, _) = self.cases.first_key_value()?;
-            let oldest = *oldest;
-            if span < oldest {
+            let pending = self.state().pending;
+            let pending = pending.map(|pending| Span::of(&pending.outcome));
+            let mut spans = self.cases.keys().copied();
+            let oldest = spans.find(|oldest| Some(*oldest) != pending)?;
+            if span < oldest && Some(span) != pending {
                 return None;
             }
             self.cases.remove(&oldest);

@@ -6,7 +6,7 @@ use contracts::outcome::Outcome;
 use contracts::typed::Domain;
 use serde::{Deserialize, Serialize};
 use swarm_identity::digest::{Digest32, Hasher};
-use swarm_identity::{EPOCH_OUTCOME, Place};
+use swarm_identity::{EPOCH_OUTCOME, EPOCH_REFUSAL, Place};
 
 use super::schedule::EpochNumber;
 
@@ -33,17 +33,41 @@ impl Span {
         (self.since..=self.epoch).contains(&epoch)
     }
 
-    /// Where the signature under the span's outcome belongs in the sign-once table; `None` for a
-    /// span of more epochs than a place tells apart (65,536), which nobody signs.
-    pub fn place(&self, domain: &Domain) -> Option<Place> {
-        let slot = self.epoch.checked_sub(self.since)?;
-        Some(Place {
-            swarm: domain_id(domain),
-            kind: EPOCH_OUTCOME,
-            round: self.epoch,
-            slot: u16::try_from(slot).ok()?,
-        })
+    /// True if a place in the sign-once table tells the span from others: one of more than 65,536
+    /// epochs nobody signs.
+    pub fn has_place(&self) -> bool {
+        self.slot().is_some()
     }
+
+    fn slot(&self) -> Option<u16> {
+        u16::try_from(self.epoch.checked_sub(self.since)?).ok()
+    }
+}
+
+/// Where the signature under an outcome, or under the refusal of one, belongs in the sign-once
+/// table; `None` for a span that [has no place](Span::has_place). There is one place for all
+/// outcomes of a span, and one for each proposal that is refused: a refusal contradicts nothing.
+pub fn place(outcome: &Outcome, domain: &Domain) -> Option<Place> {
+    let (swarm, kind) = match outcome.is_refusal() {
+        true => (refusal_id(domain, outcome), EPOCH_REFUSAL),
+        false => (domain_id(domain), EPOCH_OUTCOME),
+    };
+    Some(Place {
+        swarm,
+        kind,
+        round: outcome.epoch,
+        slot: Span::of(outcome).slot()?,
+    })
+}
+
+/// Names what the refusal of one proposal is valid for. These places are not forgotten: there is
+/// one for each court of this contract in which the node votes against a proposal, and each of them
+/// takes a court's time and costs somebody a bond.
+fn refusal_id(domain: &Domain, refusal: &Outcome) -> Digest32 {
+    Hasher::new("refusal")
+        .bytes(&domain_id(domain))
+        .bytes(refusal.certificates.as_slice())
+        .finish()
 }
 
 impl fmt::Display for Span {
@@ -71,7 +95,13 @@ mod tests {
             chain_id: 31_337,
             contract: [7; 20].into(),
         };
-        let place = |since, epoch| Span { since, epoch }.place(&domain);
+        let outcome = |since, epoch| Outcome {
+            since,
+            epoch,
+            points: 1,
+            ..Outcome::default()
+        };
+        let place = |since, epoch| place(&outcome(since, epoch), &domain);
         let places = [place(0, 0), place(0, 1), place(1, 1), place(0, 65_535)];
         assert!(places.iter().all(Option::is_some));
         let different: std::collections::BTreeSet<_> = places.into_iter().collect();
@@ -87,5 +117,21 @@ mod tests {
             ..domain
         };
         assert_ne!(domain_id(&domain), domain_id(&other));
+    }
+
+    #[test]
+    fn refusals_of_two_proposals_have_two_places() {
+        let domain = Domain {
+            chain_id: 31_337,
+            contract: [7; 20].into(),
+        };
+        let outcomes = [1, 2].map(|points| Outcome {
+            points,
+            ..Outcome::default()
+        });
+        let places = outcomes.map(|outcome| place(&outcome, &domain));
+        assert_eq!(places[0], places[1], "one outcome of a span is signed");
+        let refusals = outcomes.map(|outcome| place(&outcome.refusal(), &domain));
+        assert!(refusals[0] != refusals[1] && !refusals.contains(&places[0]));
     }
 }

@@ -3,5 +3,6 @@
 
 mod attacks;
 mod model;
+mod refusals;
 mod settling;
 mod world;

@@ -41,6 +41,7 @@ impl UnderWay {
             | Action::Object(span)
             | Action::Draw(span, _)
             | Action::Judge(span, ..)
+            | Action::Refuse(span, ..)
             | Action::Finalise(span) => span.epoch != epoch,
             _ => true,
         };
@@ -65,6 +66,7 @@ fn epoch_of(action: &Action) -> EpochNumber {
         | Action::Object(span)
         | Action::Draw(span, _)
         | Action::Judge(span, ..)
+        | Action::Refuse(span, ..)
         | Action::Finalise(span)
         | Action::SlashContradiction(span, _)
         | Action::SlashLoser(span, _) => span.epoch,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use contracts::B256;
 use contracts::earnings::EarningsTable;
 
-use super::super::case::SpanSum;
 use super::super::draft::Draft;
 use super::super::event::{Notice, Now, Output, TermsQuery};
 use super::super::facts::Final;
@@ -34,25 +33,31 @@ impl Settler {
     /// Epochs that are over, and so long that what the chain says of their end stays.
     fn over(&self, now: Now) -> Range<EpochNumber> {
         let buried = now.chain.saturating_sub(self.pace.burial());
-        self.state().since()..self.schedule.epoch_at(buried)
+        self.first_kept(self.state().since())..self.schedule.epoch_at(buried)
     }
 
-    /// Asks who owned the nodes of whole epochs.
+    /// Asks who owned the nodes of whole epochs, and who votes on what is pending.
     pub(super) fn ask_owners(&mut self, now: Now, outputs: &mut Vec<Output>) {
         let over = self.first_needed()..self.over(now).end;
         if over.is_empty() {
             return;
         }
+        let pending = self.pending_epoch();
+        let pending = pending.filter(|epoch| {
+            over.contains(epoch) && !self.is_whole(*epoch) && self.electorate(*epoch).is_none()
+        });
         let drafts = self.drafts.range(over);
         let due: Vec<EpochNumber> = drafts
             .filter(|(_, draft)| draft.electorate().is_none())
             .filter(|(epoch, draft)| draft.is_whole(&self.schedule.rounds(**epoch)))
             .map(|(epoch, _)| *epoch)
             .take(MAX_ASKED)
+            .chain(pending)
             .collect();
         for epoch in due {
             if self.ask(Question::Snapshot(epoch), now) {
-                let mut nodes = self.drafts[&epoch].nodes();
+                let draft = self.drafts.get(&epoch);
+                let mut nodes = draft.map(Draft::nodes).unwrap_or_default();
                 nodes.push(self.me);
                 outputs.push(Output::ReadSnapshot(epoch, nodes));
             }
@@ -111,7 +116,7 @@ impl Settler {
     fn own_table(&mut self, last: &Final, outputs: &mut Vec<Output>) -> Option<Arc<EarningsTable>> {
         let span = Span::of(&last.outcome);
         let case = self.cases.get(&span);
-        if case.is_some_and(|case| case.noticed == Some(last.outcome)) {
+        if case.is_some_and(|case| case.contradicted == Some(last.outcome)) {
             return None;
         }
         let table = self.table_at(span, last.worth)?;
@@ -119,7 +124,7 @@ impl Settler {
             return Some(table);
         }
         if let Some(case) = self.case(span) {
-            case.noticed = Some(last.outcome);
+            case.contradicted = Some(last.outcome);
         }
         let (theirs, own) = (last.outcome.root, table.root());
         outputs.push(Output::Notice(Notice::Contradicted { span, theirs, own }));
@@ -148,17 +153,11 @@ impl Settler {
         Some(table)
     }
 
-    fn sum(&self, span: Span) -> Option<SpanSum> {
-        let epochs: Option<Vec<_>> = (span.since..=span.epoch)
-            .map(|epoch| Some((epoch, self.drafts.get(&epoch)?.sum()?.as_ref())))
-            .collect();
-        Some(SpanSum::of(epochs?))
-    }
-
     /// Keeps a final table.
     pub(super) fn adopt(&mut self, epoch: EpochNumber, table: Arc<EarningsTable>) -> Output {
         self.asked.remove(&Question::Table(table.root()));
         self.keep_table(epoch, table.clone());
+        self.release_sum();
         Output::SaveTable(epoch, table)
     }
 
@@ -181,7 +180,12 @@ impl Settler {
         let spans = whole.map(|epoch| Span { since, epoch });
         let open: Vec<Span> = spans.filter(|span| self.is_open(*span, now)).collect();
         let skipped = open.len().saturating_sub(MAX_OPEN);
-        open.into_iter().skip(skipped).collect()
+        let pending = self.pending_epoch();
+        let kept = open.into_iter().enumerate().filter(|(index, span)| {
+            // What is pending matters most, however old it is.
+            *index >= skipped || Some(span.epoch) == pending
+        });
+        kept.map(|(_, span)| span).collect()
     }
 
     /// True if an outcome of the span may still be brought to the contract.

@@ -27,7 +27,6 @@ impl Settler {
         self.floor = floor;
         self.drafts = self.drafts.split_off(&floor);
         self.cases.retain(|span, _| span.epoch >= floor);
-        self.is_full = false;
         Some(Output::ForgetBefore(floor))
     }
 

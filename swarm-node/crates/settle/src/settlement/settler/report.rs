@@ -50,7 +50,7 @@ impl Settler {
     fn is_contradicted_by(&self, last: &Outcome) -> bool {
         self.cases.get(&Span::of(last)).is_some_and(|case| {
             let own = case.latest();
-            case.noticed == Some(*last) && own.is_none_or(|own| own.outcome != *last)
+            case.contradicted == Some(*last) && own.is_none_or(|own| own.outcome != *last)
         })
     }
 

@@ -1,13 +1,9 @@
 //! What the node does on the chain, in its turn.
 //!
 //! ```text
-//! votes of > 2/3 of the stake ──────────────────────────────▶ FinaliseFast, whatever is pending
-//! nothing pending, no such votes after a while ─────────────▶ Propose
-//! pending: other than the own outcome ──────────────────────▶ Object
-//!          its window over, nobody objected ────────────────▶ Finalise
-//!          objected to, the seed's block is there ──────────▶ Draw
-//!          a court: votes for the own outcome ──────────────▶ Judge, in batches
-//!          its window over: first court ─▶ Draw again; second ─▶ Finalise, which refuses it
+//! votes of > 2/3 of the stake ──────────────────▶ FinaliseFast, whatever is pending
+//! nothing pending, no such votes after a while ─▶ Propose
+//! something pending ────────────────────────────▶ see `dispute`
 //! ```
 //! In the last quarter of a window everybody acts who can: two transactions cost gas, none would
 //! cost the outcome.
@@ -19,8 +15,7 @@ use contracts::outcome::Vote;
 
 use super::super::case::Own;
 use super::super::draft::Electorate;
-use super::super::event::{Action, Claim, Notice, Now, Output, Transaction};
-use super::super::facts::{Court, Pending};
+use super::super::event::{Action, Claim, Now, Output, Transaction};
 use super::super::span::Span;
 use super::Settler;
 
@@ -50,7 +45,7 @@ impl Settler {
     }
 
     /// Sends a transaction, if none like it is under way.
-    fn send(
+    pub(super) fn send(
         &mut self,
         action: Action,
         transaction: Transaction,
@@ -63,14 +58,14 @@ impl Settler {
     }
 
     /// True if it is the node's turn in the matters of a span.
-    fn is_turn(&self, span: Span, now: Now) -> bool {
+    pub(super) fn is_turn(&self, span: Span, now: Now) -> bool {
         let electorate = self.electorate(span.epoch);
         let patience = self.pace.patience();
         electorate.is_some_and(|known| known.turns.is_turn(&self.me, now.chain, patience))
     }
 
     /// True if it is the node's turn, or the last quarter of a window that ends then.
-    fn is_due(&self, span: Span, window: u64, end: u64, now: Now) -> bool {
+    pub(super) fn is_due(&self, span: Span, window: u64, end: u64, now: Now) -> bool {
         now.chain >= end.saturating_sub(window / 4) || self.is_turn(span, now)
     }
 
@@ -80,7 +75,7 @@ impl Settler {
         ballot.quorum(&own.outcome, &electorate.snapshot)
     }
 
-    fn own(&self, span: Span) -> Option<(Own, Arc<Electorate>)> {
+    pub(super) fn own(&self, span: Span) -> Option<(Own, Arc<Electorate>)> {
         let own = self.cases.get(&span)?.own()?.clone();
         Some((own, self.electorate(span.epoch)?))
     }
@@ -131,111 +126,6 @@ impl Settler {
             .get(&span)
             .is_some_and(|case| case.own().is_some());
         is_computed && now.chain >= from && now.latest <= self.schedule.last_proposal(span.epoch)
-    }
-
-    /// Does what is due about a pending outcome. Where this node has computed none it says nothing.
-    fn follow(&mut self, pending: &Pending, now: Now, outputs: &mut Vec<Output>) {
-        let span = Span::of(&pending.outcome);
-        let Some((own, electorate)) = self.own(span) else {
-            return;
-        };
-        match (pending.court, pending.objected) {
-            (Some(court), _) => self.judge(pending, court, &own, &electorate, now, outputs),
-            (None, Some(seed_block)) => self.draw(pending, seed_block, now, outputs),
-            (None, None) if own.outcome == pending.outcome => {
-                self.finalise(pending, pending.deadline, now, outputs);
-            }
-            (None, None) => self.object(pending, &own, now, outputs),
-        }
-    }
-
-    fn object(&mut self, pending: &Pending, own: &Own, now: Now, outputs: &mut Vec<Output>) {
-        let span = Span::of(&pending.outcome);
-        if let Some(case) = self.cases.get_mut(&span)
-            && case.noticed.replace(pending.outcome) != Some(pending.outcome)
-        {
-            let (theirs, own) = (pending.outcome.root, own.outcome.root);
-            outputs.push(Output::Notice(Notice::Differs { span, theirs, own }));
-        }
-        let window = self.schedule.objection_window;
-        let is_due = self.is_due(span, window, pending.deadline, now);
-        if self.policy.bonds && is_due && now.latest <= pending.deadline {
-            let transaction = Transaction::Object(pending.outcome);
-            self.send(Action::Object(span), transaction, now, outputs);
-        }
-    }
-
-    /// Ends what is pending, once its time is over.
-    fn finalise(&mut self, pending: &Pending, end: u64, now: Now, outputs: &mut Vec<Output>) {
-        let span = Span::of(&pending.outcome);
-        if now.chain > end && self.is_turn(span, now) {
-            let transaction = Transaction::Finalise(pending.outcome);
-            self.send(Action::Finalise(span), transaction, now, outputs);
-        }
-    }
-
-    /// Draws the first court, once the block that seeds it is there.
-    fn draw(&mut self, pending: &Pending, seed_block: u64, now: Now, outputs: &mut Vec<Output>) {
-        let is_there = self.pace.head().is_some_and(|head| head >= seed_block);
-        if is_there {
-            self.draw_number(1, pending, now, outputs);
-        }
-    }
-
-    fn draw_number(&mut self, draw: u8, pending: &Pending, now: Now, outputs: &mut Vec<Output>) {
-        let span = Span::of(&pending.outcome);
-        if self.is_turn(span, now) {
-            let transaction = Transaction::Draw(pending.outcome);
-            self.send(Action::Draw(span, draw), transaction, now, outputs);
-        }
-    }
-
-    fn judge(
-        &mut self,
-        pending: &Pending,
-        court: Court,
-        own: &Own,
-        electorate: &Electorate,
-        now: Now,
-        outputs: &mut Vec<Output>,
-    ) {
-        match (now.chain > court.deadline, court.draw) {
-            (false, _) => self.bring(court, own, electorate, now, outputs),
-            (true, 1) => self.draw_number(2, pending, now, outputs),
-            (true, _) => self.finalise(pending, court.deadline, now, outputs),
-        }
-    }
-
-    /// Brings votes for the own outcome to the court: enough for a verdict, or in its last quarter
-    /// whatever there is.
-    fn bring(
-        &mut self,
-        court: Court,
-        own: &Own,
-        electorate: &Electorate,
-        now: Now,
-        outputs: &mut Vec<Output>,
-    ) {
-        let span = Span::of(&own.outcome);
-        let window = self.schedule.court_window;
-        if !self.is_due(span, window, court.deadline, now) {
-            return;
-        }
-        let wait = now.chain < court.deadline.saturating_sub(window / 4);
-        while let Some(case) = self.cases.get_mut(&span) {
-            let sent = case.brought_to(court).clone();
-            let (ballot, snapshot) = (&case.ballot, &electorate.snapshot);
-            let votes = ballot.for_court(&own.outcome, snapshot, court.seed, &sent, wait);
-            let number = case.next_batch();
-            let action = Action::Judge(span, court.draw, number);
-            let Some(votes) = votes else { return };
-            let Some(number_of_try) = self.under_way.begin(action, now.ms) else {
-                return;
-            };
-            case.bring(number, &votes);
-            let transaction = Transaction::Judge(own.outcome, votes);
-            outputs.push(Output::Send(action, transaction, number_of_try));
-        }
     }
 
     /// Claims all that the account has earned and not taken, if it is worth it.

@@ -89,6 +89,7 @@ fn one_honest_watcher_with_a_bond_stops_a_theft_that_nobody_else_sees() {
         (storage.refused.as_slice(), storage.finals.len()),
         (&[theft][..], 0)
     );
+    assert_eq!(storage.lost, (1, 0), "its seats against none");
 }
 
 #[test]

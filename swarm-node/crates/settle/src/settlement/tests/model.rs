@@ -54,6 +54,10 @@ pub struct Storage {
     /// Votes that were counted by the court: seats of outcomes, and owners.
     tally: BTreeMap<Outcome, u64>,
     pub judged: BTreeMap<Address, Outcome>,
+    /// Who was counted, for what.
+    counted: BTreeSet<(Address, Outcome)>,
+    /// Most seats for and against what is pending.
+    seats: [u64; 2],
     /// Who was slashed, for what.
     pub slashed: BTreeSet<(Address, Span)>,
     pub refused: Vec<Outcome>,
@@ -327,6 +331,7 @@ impl Chain {
             return Err("nothing to object to");
         }
         pending.objected = Some(number + 2);
+        storage.seats = [0, 0];
         Ok(vec![Fact::Objected {
             epoch: outcome.epoch,
             seed_block: number + 2,
@@ -358,6 +363,7 @@ impl Chain {
         });
         storage.tally.clear();
         storage.judged.clear();
+        storage.counted.clear();
         Ok(vec![Fact::Drawn {
             epoch: outcome.epoch,
             draw,
@@ -378,6 +384,10 @@ impl Chain {
         if time > court.deadline || Span::of(outcome) != Span::of(&pending.outcome) {
             return Err("not its court");
         }
+        let is_refusal = *outcome == pending.outcome.refusal();
+        if !is_refusal && (outcome.points == 0 || self.check(storage, time, outcome)? == 0) {
+            return Err("nothing to pay");
+        }
         let mut counted = 0;
         for vote in votes {
             let vote = Attestation {
@@ -385,8 +395,10 @@ impl Chain {
                 vote: *vote,
             };
             let owner = vote.vote.owner;
-            if self.is_valid(&vote) && !storage.judged.contains_key(&owner) {
-                storage.judged.insert(owner, *outcome);
+            if self.is_valid(&vote) && storage.counted.insert((owner, *outcome)) {
+                if !is_refusal {
+                    storage.judged.insert(owner, *outcome);
+                }
                 counted += self.snapshot.seats(court.seed, &owner);
             }
         }
@@ -395,10 +407,16 @@ impl Chain {
         }
         let seats = storage.tally.entry(*outcome).or_default();
         *seats += counted;
-        if *seats * 3 > SEATS * 2 {
-            return self.end(storage, outcome);
+        let most = &mut storage.seats[usize::from(*outcome != pending.outcome)];
+        *most = (*most).max(*seats);
+        match (*seats * 3 > SEATS * 2, is_refusal) {
+            (false, _) => Ok(vec![]),
+            (true, false) => self.end(storage, outcome),
+            (true, true) => {
+                storage.lost.0 += 1;
+                Ok(Self::refuse(storage, &pending.outcome))
+            }
         }
-        Ok(vec![])
     }
 
     fn finalise(
@@ -414,15 +432,21 @@ impl Chain {
         match (pending.objected, pending.court) {
             (None, _) if time > pending.deadline => self.end(storage, outcome),
             (_, Some(court)) if court.draw == 2 && time > court.deadline => {
-                storage.pending = None;
-                storage.refused.push(*outcome);
-                storage.lost.1 += 1;
-                Ok(vec![Fact::Refused {
-                    epoch: outcome.epoch,
-                }])
+                match storage.seats {
+                    [upheld, against] if upheld < against => storage.lost.0 += 1,
+                    _ => storage.lost.1 += 1,
+                }
+                Ok(Self::refuse(storage, outcome))
             }
             _ => Err("not yet"),
         }
+    }
+
+    fn refuse(storage: &mut Storage, outcome: &Outcome) -> Vec<Fact> {
+        storage.pending = None;
+        storage.refused.push(*outcome);
+        let epoch = outcome.epoch;
+        vec![Fact::Refused { epoch }]
     }
 }
 

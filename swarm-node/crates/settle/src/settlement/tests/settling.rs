@@ -115,6 +115,35 @@ fn what_points_are_worth_is_asked_again_when_blocks_leave_the_chain() {
 }
 
 #[test]
+fn who_signed_before_blocks_left_the_chain_says_so_and_signs_no_other() {
+    let mut world = World::with_pool(parameters(), 0..10, 1_000);
+    world.mute_until = u64::MAX;
+    world.run_to_end(0);
+    while world.votes.len() < 10 {
+        world.run(1);
+    }
+    // The branch that stays has a block of another time, and a funding in it that makes each point
+    // worth more.
+    world.run(1 + world.now % 2);
+    world.reorganise(1);
+    world.chain.fund(1 << 80);
+    world.run(20);
+    let span = Span { since: 0, epoch: 0 };
+    let overtaken = |(_, notice): &&(usize, Notice)| *notice == Notice::Overtaken(span);
+    assert_eq!(
+        world.notices.iter().filter(overtaken).count(),
+        10,
+        "once each"
+    );
+    assert_eq!(world.votes.len(), 10, "and no second outcome is signed");
+    world.mute_until = 0;
+    world.last_second = world.now;
+    world.run(SLOW);
+    world.assert_settled(0);
+    assert_eq!(world.count("fast"), 0, "a proposal that nobody objects to");
+}
+
+#[test]
 fn a_full_pool_is_paid_out_to_the_last_point_and_no_unit_more() {
     let cap = Parameters {
         epoch_cap: 1_000,

@@ -40,6 +40,7 @@ pub fn parameters() -> Parameters {
 /// What a node keeps on disk.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
+    pub sum: Option<SumRecord>,
     pub rounds: BTreeMap<u64, RoundRecord>,
     pub tables: BTreeMap<u64, Arc<EarningsTable>>,
     pub votes: BTreeMap<(Span, Address), Attestation>,
@@ -84,6 +85,10 @@ pub struct World {
     pub rounds: BTreeMap<u64, RoundRecord>,
     /// Rounds that a member does not get when they are decided.
     pub misses: fn(usize, u64) -> bool,
+    /// Rounds that nobody shows a member, whatever it asks.
+    pub withheld: fn(usize, u64) -> bool,
+    /// Points of a member in a round.
+    pub points: fn(u8, u64) -> i64,
     /// Votes do not reach others before this second.
     pub mute_until: u64,
     /// No more rounds are decided from this second on.
@@ -91,8 +96,6 @@ pub struct World {
     pub rejections: Vec<(usize, Rejection)>,
     pub notices: Vec<(usize, Notice)>,
     pub refusals: Vec<(usize, Action, Refusal)>,
-    /// What was asked to be signed.
-    pub asked: BTreeMap<(usize, Span), BTreeSet<Outcome>>,
     pub votes: Vec<Attestation>,
     pub executed: Vec<(usize, Action)>,
 }
@@ -137,12 +140,13 @@ impl World {
             sent: Vec::new(),
             rounds: BTreeMap::new(),
             misses: |_, _| false,
+            withheld: |_, _| false,
+            points: |number, round| 10 + i64::from(number) + (round % 7) as i64,
             mute_until: 0,
             last_second: u64::MAX,
             rejections: Vec::new(),
             notices: Vec::new(),
             refusals: Vec::new(),
-            asked: BTreeMap::new(),
             votes: Vec::new(),
             executed: Vec::new(),
         }
@@ -195,8 +199,8 @@ impl World {
         }
         let round = elapsed / SCHEDULE.round_seconds - 1;
         let members = 0..self.members.len() as u8;
-        let points = members.map(|n| (peer(n), 10 + i64::from(n) + (round % 7) as i64));
-        let record = RoundRecord::of_points(round, [round as u8 + 1; 32], points);
+        let points = members.map(|n| (peer(n), (self.points)(n, round)));
+        let record = RoundRecord::of_points(round, [(round as u8).wrapping_add(1); 32], points);
         self.rounds.insert(round, record.clone());
         for number in self.up() {
             if !(self.misses)(number, round) {
@@ -317,6 +321,11 @@ impl World {
                 let before = disk.rounds.insert(record.round(), record);
                 assert_eq!(before, None, "a round is kept once");
             }
+            Output::SaveSum(sum) => {
+                let first = SCHEDULE.first_round(sum.through + 1);
+                disk.rounds.retain(|round, _| *round >= first);
+                disk.sum = Some(sum);
+            }
             Output::SaveTable(epoch, table) => {
                 disk.tables.insert(epoch, table);
             }
@@ -346,6 +355,7 @@ impl World {
             Output::FetchRounds(ranges) => {
                 let wanted = ranges.into_iter().flatten().take(64);
                 let records: Vec<RoundRecord> = wanted
+                    .filter(|round| !(self.withheld)(number, *round))
                     .filter_map(|round| self.rounds.get(&round).cloned())
                     .collect();
                 records
@@ -384,16 +394,14 @@ impl World {
         let span = Span::of(&outcome);
         let disk = &self.members[number].disk;
         for round in SCHEDULE.rounds(span.since).start..SCHEDULE.rounds(span.epoch).end {
+            let sum = disk.sum.as_ref();
+            let is_added = sum.is_some_and(|sum| sum.through >= SCHEDULE.epoch_of(round));
             assert!(
-                disk.rounds.contains_key(&round),
+                outcome.is_refusal() || is_added || disk.rounds.contains_key(&round),
                 "signed before it was whole on disk"
             );
         }
-        self.asked
-            .entry((number, span))
-            .or_default()
-            .insert(outcome);
-        let place = span.place(&DOMAIN).unwrap();
+        let place = span::place(&outcome, &DOMAIN).unwrap();
         let digest = DOMAIN.outcome(owner_of, &outcome);
         if self.members[number].table.commit(&place, &digest.0).is_ok() {
             let vote = attestation(number as u8, owner_of, outcome);
@@ -433,6 +441,7 @@ impl World {
         member.settler = settler(number);
         (member.is_up, member.steps_left) = (true, None);
         let Disk {
+            sum,
             rounds,
             tables,
             votes,
@@ -440,6 +449,9 @@ impl World {
         } = member.disk.clone();
         member.read = read;
         self.input(number, Input::Resumed(Box::new(facts)));
+        if let Some(sum) = sum {
+            self.input(number, Input::RestoredSum(sum));
+        }
         for record in rounds.into_values() {
             self.input(number, Input::Restored(record));
         }
@@ -511,7 +523,8 @@ impl World {
     /// Nobody honest was made to sign two outcomes of a span.
     pub fn assert_signed_once(&self) {
         let mut signed = BTreeMap::new();
-        for vote in &self.votes {
+        let outcomes = self.votes.iter().filter(|vote| !vote.outcome.is_refusal());
+        for vote in outcomes {
             let key = (vote.vote.owner, Span::of(&vote.outcome));
             let first = *signed.entry(key).or_insert(vote.outcome);
             assert_eq!(first, vote.outcome, "two outcomes of {}", key.1);

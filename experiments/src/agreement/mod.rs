@@ -4,15 +4,18 @@
 //! Windows are one second long, the window in which members agree two. `kept` is the share of
 //! honest members' scores that are the same as if the hostile ones had only been silent.
 
+mod settle;
+
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
 use swarm_round::sim::toy::{self, ToyDriver, ToyJudge};
 use swarm_round::sim::{Network, Partition, Role, Simulation, SimulationReport, Spec};
 
+use self::settle::Settled;
 use crate::experiment::Experiment;
 use crate::samples::rounded;
 use crate::table::Table;
@@ -52,6 +55,10 @@ struct Options {
     /// five laggards, 30 % hostile with every trick. 1,000 rounds are 50 epochs.
     #[arg(long, default_value_t = 20)]
     everything: u64,
+    /// Settles that swarm's epochs of 20 rounds: the decided rounds of each honest member go to a
+    /// settling node of its own, on an embedded chain.
+    #[arg(long)]
+    settle: bool,
     /// Seed of keys, network, attackers and answers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -60,6 +67,8 @@ struct Options {
 struct Case {
     name: String,
     spec: Spec,
+    /// Its epochs are settled.
+    settle: bool,
 }
 
 impl Options {
@@ -83,6 +92,7 @@ impl Options {
         Case {
             name: name.into(),
             spec,
+            settle: false,
         }
     }
 
@@ -102,11 +112,13 @@ impl Options {
         cases.extend(self.sizes.iter().map(|members| Case {
             name: format!("{members} members"),
             spec: self.spec(*members, self.size_rounds),
+            settle: false,
         }));
         if self.everything > 0 {
             cases.push(Case {
                 name: "everything".into(),
                 spec: self.everything(),
+                settle: self.settle,
             });
         }
         cases
@@ -151,6 +163,7 @@ struct Row {
     bytes: f64,
     signatures: f64,
     seconds: f64,
+    settled: Option<Settled>,
 }
 
 impl Row {
@@ -161,7 +174,9 @@ impl Row {
         let alone = (honest.len() < members)
             .then(|| silenced(&case.spec))
             .transpose()?;
-        let report = play(case.spec)?;
+        let report = play(case.spec.clone())?;
+        let settled = case.settle.then(|| settle::settle(&case.spec, &report));
+        let settled = settled.transpose()?;
         let decided = |round: &&swarm_round::sim::RoundReport| round.delays.len() == honest.len();
         let each = members as f64 * rounds as f64;
         Ok(Self {
@@ -187,6 +202,7 @@ impl Row {
             bytes: report.agreement.bytes as f64 / each,
             signatures: report.agreement.signatures as f64 / each,
             seconds: start.elapsed().as_secs_f64(),
+            settled,
         })
     }
 
@@ -249,6 +265,10 @@ fn kept(report: &SimulationReport, alone: &SimulationReport, honest: &[usize]) -
 
 fn run(arguments: &[String]) -> Result<Value> {
     let options = Options::try_parse_from(arguments)?;
+    ensure!(
+        !options.settle || options.everything > 0,
+        "--settle settles the swarm of --everything; give it rounds"
+    );
     let mut table = Table::new([
         "case",
         "members",
@@ -263,15 +283,22 @@ fn run(arguments: &[String]) -> Result<Value> {
         "signatures",
     ]);
     let mut rows = Vec::new();
+    let mut settled = None;
     for case in options.cases() {
         let row = Row::of(case)?;
         eprintln!("{}: {:.0} s", row.name, row.seconds);
         table.row(row.cells());
         rows.push(row.json());
+        settled = settled.or(row.settled);
     }
     print!("{table}");
     println!("bytes and signatures: of agreement, by member and round");
-    Ok(json!({ "cases": rows }))
+    let mut result = json!({ "cases": rows });
+    if let Some(settled) = settled {
+        settled.print();
+        result["settlement"] = settled.json();
+    }
+    Ok(result)
 }
 
 #[cfg(test)]
