@@ -1,4 +1,10 @@
 //! Peer ids in files: as text for people, as their 33 bytes for machines.
+//!
+//! ```text
+//! base58 of  00 25 │ 08 02 12 21 │ 33 bytes: the compressed point
+//!            identity, 37 bytes │ type secp256k1, 33 bytes
+//! ```
+//! The text is libp2p's own, the one that stands behind `/p2p/` in addresses: `16Uiu2HA…`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,11 +18,16 @@ use crate::key::{PEER_BYTES, PeerId};
 
 /// Why a text is not a peer id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is no peer id; give the {digits} hexadecimal digits that the peer shows", digits = 2 * PEER_BYTES)]
+#[error("`{0}` is no id of a node; give what the node shows of itself, like 16Uiu2HA…")]
 pub struct PeerIdError(String);
 
+/// What libp2p puts in front of a key of this kind.
+const WRAPPING: [u8; 6] = [0x00, 0x25, 0x08, 0x02, 0x12, 0x21];
+/// Longest text that is shown in an error, in characters; an id has 53.
+const SHOWN: usize = 60;
+
 impl PeerId {
-    /// All of the id as lower-case hexadecimal text, as files have it; `Display` shows its start.
+    /// All of the id as text, as files and addresses have it; `Display` shows the start of its key.
     ///
     /// ```
     /// use swarm_identity::PeerId;
@@ -25,7 +36,9 @@ impl PeerId {
     /// assert_eq!(peer.text().parse(), Ok(peer));
     /// ```
     pub fn text(&self) -> String {
-        const_hex::encode(self.0)
+        let mut id = WRAPPING.to_vec();
+        id.extend(self.0);
+        bs58::encode(id).into_string()
     }
 }
 
@@ -33,12 +46,14 @@ impl FromStr for PeerId {
     type Err = PeerIdError;
 
     fn from_str(text: &str) -> Result<Self, PeerIdError> {
-        let mut bytes = [0; PEER_BYTES];
-        match const_hex::decode_to_slice(text.trim(), &mut bytes) {
-            Ok(()) => Ok(Self(bytes)),
-            // A long text is not repeated in full.
-            Err(_) => Err(PeerIdError(text.chars().take(2 * PEER_BYTES + 2).collect())),
-        }
+        let mut id = [0; WRAPPING.len() + PEER_BYTES];
+        let length = bs58::decode(text.trim()).onto(&mut id);
+        let key = id
+            .strip_prefix(&WRAPPING)
+            .filter(|_| length == Ok(id.len()));
+        key.and_then(|key| key.try_into().ok())
+            .map(Self)
+            .ok_or_else(|| PeerIdError(text.chars().take(SHOWN).collect()))
     }
 }
 
@@ -90,12 +105,17 @@ mod tests {
 
     #[test]
     fn texts_come_back_and_others_are_told() {
-        let peer = PeerId([0xab; PEER_BYTES]);
-        assert_eq!(peer.text().len(), 66);
-        assert_eq!(peer.text().to_uppercase().parse(), Ok(peer));
-        for wrong in ["", "02", "no", &"ab".repeat(34)] {
+        let peer = PeerId([2; PEER_BYTES]);
+        assert!(peer.text().starts_with("16Uiu2HA"), "{}", peer.text());
+        assert_eq!(format!(" {}\n", peer.text()).parse(), Ok(peer));
+        let short = &peer.text()[1..];
+        let other = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N";
+        for wrong in ["", "02", "0OIl", short, other, &"2".repeat(500)] {
             let error = wrong.parse::<PeerId>().unwrap_err().to_string();
-            assert!(error.contains("66 hexadecimal digits"), "{error}");
+            assert!(
+                error.contains("like 16Uiu2HA…") && error.len() < 200,
+                "{error}"
+            );
         }
     }
 }

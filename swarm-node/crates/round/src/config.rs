@@ -68,12 +68,12 @@ pub struct SwarmConfig {
     pub membership: Membership,
 }
 
-/// Who is a member of the swarm. In a TOML file, with peer ids of 66 hexadecimal digits:
+/// Who is a member of the swarm. In a TOML file:
 ///
 /// ```toml
 /// membership = "stake"
-/// membership = { roster = ["02…", "03…"] }
-/// membership = { open = { founders = ["02…"] } }
+/// membership = { roster = ["16Uiu2HA…", { peer = "16Uiu2HB…", topics = 3 }] }
+/// membership = { open = { founders = ["16Uiu2HA…"] } }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -81,25 +81,67 @@ pub enum Membership {
     /// Whoever is registered from outside ([`Input::Register`](crate::Input::Register)).
     #[default]
     Registered,
-    /// These keys, from round 0 on.
-    Roster(Vec<PeerId>),
+    /// These, from round 0 on.
+    Roster(Vec<NamedMember>),
     /// Whoever has stake: the contract's snapshot for each epoch
     /// ([`Input::Stakes`](crate::Input::Stakes)).
     Stake,
-    /// These keys at first, and whoever says [hello](crate::membership::hello). Identities are free:
+    /// These at first, and whoever says [hello](crate::membership::hello). Identities are free:
     /// for friends and tests.
     Open {
         /// The first members.
-        founders: Vec<PeerId>,
+        founders: Vec<NamedMember>,
     },
 }
 
+/// A member that the configuration names: its id alone, or a table with its topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "NamedForm", into = "NamedForm")]
+pub struct NamedMember {
+    /// Who.
+    pub peer: PeerId,
+    /// Topics on which it answers practice questions: bit t for topic t.
+    pub topics: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum NamedForm {
+    All(PeerId),
+    Some { peer: PeerId, topics: u64 },
+}
+
+impl From<PeerId> for NamedMember {
+    fn from(peer: PeerId) -> Self {
+        let topics = u64::MAX;
+        Self { peer, topics }
+    }
+}
+
+impl From<NamedForm> for NamedMember {
+    fn from(form: NamedForm) -> Self {
+        match form {
+            NamedForm::All(peer) => peer.into(),
+            NamedForm::Some { peer, topics } => Self { peer, topics },
+        }
+    }
+}
+
+impl From<NamedMember> for NamedForm {
+    fn from(NamedMember { peer, topics }: NamedMember) -> Self {
+        match topics {
+            u64::MAX => Self::All(peer),
+            topics => Self::Some { peer, topics },
+        }
+    }
+}
+
 impl Membership {
-    /// The keys that it names.
-    pub fn keys(&self) -> &[PeerId] {
+    /// The members that it names.
+    pub fn named(&self) -> &[NamedMember] {
         match self {
             Self::Registered | Self::Stake => &[],
-            Self::Roster(keys) | Self::Open { founders: keys } => keys,
+            Self::Roster(named) | Self::Open { founders: named } => named,
         }
     }
 
@@ -107,9 +149,9 @@ impl Membership {
         if matches!(self, Self::Registered | Self::Stake) {
             return Ok(());
         }
-        let keys = self.keys();
-        in_range("membership", keys.len() as u64, 1, MAX_SEATS.into())?;
-        let mut sorted: Vec<&PeerId> = keys.iter().collect();
+        let named = self.named();
+        in_range("membership", named.len() as u64, 1, MAX_SEATS.into())?;
+        let mut sorted: Vec<&PeerId> = named.iter().map(|member| &member.peer).collect();
         sorted.sort_unstable();
         for (index, peer) in sorted.iter().enumerate() {
             PublicKey::try_from(**peer).map_err(SwarmConfigError::Key)?;
@@ -120,7 +162,8 @@ impl Membership {
         Ok(())
     }
 
-    /// A number for the kind of membership, then the number of keys and the keys, ascending.
+    /// A number for the kind of membership, then the number of members named, and key and topics of
+    /// each, ascending.
     fn write(&self, out: &mut Vec<u8>) {
         out.push(match self {
             Self::Registered => 0,
@@ -128,10 +171,13 @@ impl Membership {
             Self::Stake => 2,
             Self::Open { .. } => 3,
         });
-        let mut keys = self.keys().to_vec();
-        keys.sort_unstable();
-        out.extend((keys.len() as u32).to_le_bytes());
-        out.extend(keys.iter().flat_map(|peer| peer.0));
+        let mut named = self.named().to_vec();
+        named.sort_unstable_by_key(|member| member.peer);
+        out.extend((named.len() as u32).to_le_bytes());
+        for member in named {
+            out.extend(member.peer.0);
+            out.extend(member.topics.to_le_bytes());
+        }
     }
 }
 
@@ -485,17 +531,25 @@ mod tests {
         let all = [
             Membership::Registered,
             Membership::Stake,
-            Membership::Roster(vec![a]),
-            Membership::Roster(vec![a, b]),
-            Membership::Open { founders: vec![a] },
+            Membership::Roster(vec![a.into()]),
+            Membership::Roster(vec![a.into(), b.into()]),
+            Membership::Open {
+                founders: vec![a.into()],
+            },
         ];
         let ids: std::collections::BTreeSet<_> = all
             .into_iter()
             .map(|membership| named(membership).swarm_id())
             .collect();
         assert_eq!(ids.len(), 5);
-        let turned = named(Membership::Roster(vec![b, a])).swarm_id();
-        assert_eq!(named(Membership::Roster(vec![a, b])).swarm_id(), turned);
+        let half = NamedMember { peer: b, topics: 1 };
+        let topics = named(Membership::Roster(vec![a.into(), half])).swarm_id();
+        assert!(!ids.contains(&topics));
+        let turned = named(Membership::Roster(vec![b.into(), a.into()])).swarm_id();
+        assert_eq!(
+            named(Membership::Roster(vec![a.into(), b.into()])).swarm_id(),
+            turned
+        );
         assert_eq!(
             (base.canonical()[0], named(Membership::Stake).canonical()[0]),
             (2, 4)
@@ -505,10 +559,13 @@ mod tests {
                 Membership::Roster(vec![]),
                 "`membership` is 0; set it to 1..=4096",
             ),
-            (Membership::Roster(vec![a, b, a]), "twice"),
+            (
+                Membership::Roster(vec![a.into(), b.into(), a.into()]),
+                "twice",
+            ),
             (
                 Membership::Open {
-                    founders: vec![PeerId([9; 33])],
+                    founders: vec![PeerId([9; 33]).into()],
                 },
                 "not a compressed point",
             ),

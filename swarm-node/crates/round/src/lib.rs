@@ -82,7 +82,8 @@ pub use agreement::DecidedRound;
 pub use allowance::Link;
 pub use completion::{LogProb, SharedCompletion};
 pub use config::{
-    Agreement, Game, Membership, SwarmConfig, SwarmConfigError, SwarmId, Weighting, Windows,
+    Agreement, Game, Membership, NamedMember, SwarmConfig, SwarmConfigError, SwarmId, Weighting,
+    Windows,
 };
 pub use membership::hello::Hello;
 pub use membership::{Member, Roster};

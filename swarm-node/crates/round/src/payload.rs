@@ -36,6 +36,15 @@ impl Stage {
     /// The stages in order.
     pub const ALL: [Self; 3] = [Self::Share, Self::Critique, Self::Decide];
 
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Share => "share",
+            Self::Critique => "critique",
+            Self::Decide => "decide",
+        }
+    }
+
     /// Kind of the message that seals this stage.
     pub fn seal(self) -> Kind {
         match self {

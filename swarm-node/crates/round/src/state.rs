@@ -168,6 +168,13 @@ impl Core {
         self.position.map(|at| at.round)
     }
 
+    /// True if the node is a member of the round in progress.
+    pub fn is_member(&self) -> bool {
+        let active = self.active.as_ref().and_then(ActiveRound::me);
+        let open = self.round().and_then(|round| self.open.get(&round)?.me());
+        active.or(open).is_some()
+    }
+
     /// The decided rounds, as far as votes depend on them.
     pub fn history(&self) -> &History {
         &self.history
@@ -176,6 +183,11 @@ impl Core {
     /// The rounds whose windows are over and that are not decided here.
     pub fn undecided(&self) -> impl Iterator<Item = Round> + '_ {
         self.open.keys().copied()
+    }
+
+    /// What this node has said in rounds that are not decided here: for a peer that was away.
+    pub fn said(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.open.values().flat_map(Progress::said_so_far)
     }
 
     /// Message counts since the start.

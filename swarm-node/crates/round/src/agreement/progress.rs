@@ -222,6 +222,11 @@ impl Progress {
         }
     }
 
+    /// This node among the members.
+    pub fn me(&self) -> Option<MemberIndex> {
+        self.me
+    }
+
     /// The plan of the round.
     pub fn plan(&self) -> &Arc<RoundPlan> {
         self.log.plan()
@@ -298,6 +303,11 @@ impl Progress {
         let latest = self.said.values().rev().take(REPEATED);
         acts.extend(latest.cloned().map(Act::Broadcast));
         acts.push(Act::Ask(Wanted::Decision));
+    }
+
+    /// What this node has said.
+    pub fn said_so_far(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.said.values()
     }
 
     /// What this node has asked for or said, and nobody may have got.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use swarm_identity::key::{PeerId, PublicKey};
 
 use super::{MAX_MEMBERS, Member, Members};
+use crate::config::NamedMember;
 
 /// Whole epochs without a word after which a member is none any more.
 pub const QUIET_EPOCHS: u64 = 3;
@@ -39,12 +40,15 @@ pub struct OpenMembers {
 
 impl OpenMembers {
     /// The members of the first two epochs: those who founded the swarm.
-    pub fn new(founders: &[PeerId]) -> Self {
-        let standing = Standing {
-            topics: u64::MAX,
+    pub fn new(founders: &[NamedMember]) -> Self {
+        let standing = |founder: &NamedMember| Standing {
+            topics: founder.topics,
             quiet_from: 0,
         };
-        let table: Table = founders.iter().map(|peer| (*peer, standing)).collect();
+        let table: Table = founders
+            .iter()
+            .map(|founder| (founder.peer, standing(founder)))
+            .collect();
         Self {
             tables: [(0, table.clone()), (1, table)].into(),
             latest: 1,
@@ -143,7 +147,7 @@ mod tests {
 
     #[test]
     fn who_says_hello_is_a_member_two_epochs_later() {
-        let mut members = OpenMembers::new(&[peer(0)]);
+        let mut members = OpenMembers::new(&[peer(0).into()]);
         close(&mut members, &[0], &[1]);
         assert_eq!(
             (of(&members, 1), of(&members, 2)),
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_silent_drop_out_after_three_epochs_and_come_back() {
-        let mut members = OpenMembers::new(&[peer(0), peer(1)]);
+        let mut members = OpenMembers::new(&[peer(0).into(), peer(1).into()]);
         close(&mut members, &[0], &[2]);
         close(&mut members, &[0, 1], &[]);
         // Member 2 came in epoch 2 and is silent in 2, 3 and 4; member 1 in 2, 3 and 4, too.
@@ -174,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_last_members_stay() {
-        let mut members = OpenMembers::new(&[peer(0), peer(1)]);
+        let mut members = OpenMembers::new(&[peer(0).into(), peer(1).into()]);
         for _ in 0..9 {
             close(&mut members, &[], &[]);
         }
@@ -188,7 +192,7 @@ mod tests {
             epochs in prop::collection::vec((any::<u8>(), any::<u8>()), 1..20),
         ) {
             let of_bits = |bits: u8| (0..8).filter(|bit| bits >> bit & 1 == 1).collect::<Vec<u8>>();
-            let mut members = OpenMembers::new(&[peer(0)]);
+            let mut members = OpenMembers::new(&[peer(0).into()]);
             for (present, hellos) in epochs {
                 let before = of(&members, members.latest());
                 close(&mut members, &of_bits(present), &of_bits(hellos));

@@ -72,7 +72,7 @@ pub fn open_spec(peers: u16, founders: usize, rounds: u64, seed: u64) -> Spec {
     let mut config = config(peers);
     let key = |peer| simulated_key(seed, peer).expect("invariant: a seed gives keys");
     config.membership = Membership::Open {
-        founders: (0..founders).map(|peer| key(peer).peer()).collect(),
+        founders: (0..founders).map(|peer| key(peer).peer().into()).collect(),
     };
     config.agreement.rounds_per_epoch = 3;
     Spec {

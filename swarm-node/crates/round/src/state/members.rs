@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::interface::{CoreSetup, Waiting};
 use crate::agreement::History;
 use crate::clock::Round;
-use crate::config::{Membership, SwarmConfigError};
+use crate::config::{Membership, NamedMember, SwarmConfigError};
 use crate::membership::{MAX_STAKES, Member, Members, RegisterError, Roster};
 
 /// The source of members that the swarm has chosen.
@@ -27,10 +27,14 @@ impl MemberSource {
             Membership::Registered => Self::Registered(setup.roster.clone()),
             Membership::Stake => Self::Stake(BTreeMap::new()),
             Membership::Open { .. } => Self::Open,
-            Membership::Roster(keys) => {
+            Membership::Roster(named) => {
                 let mut roster = Roster::default();
-                for peer in keys {
-                    let registered = roster.register(Member::new(*peer), 0);
+                for NamedMember { peer, topics } in named {
+                    let member = Member {
+                        topics: *topics,
+                        ..Member::new(*peer)
+                    };
+                    let registered = roster.register(member, 0);
                     // Nothing else can be wrong with a list that was validated.
                     registered.map_err(|_| SwarmConfigError::Twice(*peer))?;
                 }

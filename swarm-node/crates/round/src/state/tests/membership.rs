@@ -32,7 +32,7 @@ fn members() -> Vec<Member> {
 
 #[test]
 fn a_roster_is_all_members_from_the_first_round_on() {
-    let keys = members().iter().map(|member| member.peer).collect();
+    let keys = members().iter().map(|member| member.peer.into()).collect();
     let mut core = core_with(Membership::Roster(keys), 0);
     let now = at(&core, Window::ShareSeal);
     core.handle(Input::Tick, now);
@@ -67,7 +67,7 @@ fn without_the_stakes_of_its_epoch_no_round_begins() {
 
 #[test]
 fn a_newcomer_says_for_which_rounds_it_waits() {
-    let founders = vec![key(1).peer()];
+    let founders = vec![key(1).peer().into()];
     let mut core = core_with(Membership::Open { founders }, 0);
     let position = |round| Position {
         round,
@@ -121,7 +121,7 @@ fn a_hello_is_for_open_swarms_and_for_those_who_are_no_members() {
     closed.handle(Input::Tick, now);
     let not_assigned = Some(Rejection::NotAssigned);
     assert_eq!(send(&mut closed, &hello(9, STAGE_SLOT), now), not_assigned);
-    let founders = vec![key(0).peer(), key(1).peer()];
+    let founders = vec![key(0).peer().into(), key(1).peer().into()];
     let mut open = core_with(Membership::Open { founders }, 0);
     open.handle(Input::Tick, now);
     let swarm = *open.swarm();
