@@ -18,6 +18,7 @@ use crate::gate;
 use crate::gossip::{self, Gossip, GossipSettings};
 use crate::limits::{CIRCUIT_BYTES, CIRCUIT_TIME, Limits, PING_INTERVAL, PING_TIMEOUT};
 use crate::request;
+use crate::run_name;
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
@@ -63,7 +64,7 @@ pub(crate) fn build(
         gate: gate::Behaviour::new(config.limits.clone()),
         identify: identify::Behaviour::new(
             identify::Config::new(protocols.prefix.clone(), key.public())
-                .with_agent_version(config.agent.clone())
+                .with_agent_version(run_name::named(&config.agent))
                 .with_push_listen_addr_updates(true)
                 .with_cache_size(0),
         ),

@@ -57,6 +57,7 @@ pub mod peer_id;
 mod peers;
 mod reachability;
 pub mod request;
+mod run_name;
 mod score;
 mod stats;
 mod task;

@@ -183,7 +183,11 @@ impl Task {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        peer.set_agent(&info.agent_version);
+        if !peer.set_agent(&info.agent_version) {
+            // Its process is a new one, and some of its connections lead to the old one.
+            let _ = self.swarm.disconnect_peer_id(id);
+            return;
+        }
         peer.relays = info.protocols.contains(&libp2p::relay::HOP_PROTOCOL_NAME);
         let remote = peer.address().cloned();
         let Some(remote) = remote else { return };

@@ -143,6 +143,45 @@ async fn known_addresses_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn a_killed_process_that_comes_back_is_heard_at_once() {
+    let mut stays = Node::start(1, config(&[])).await;
+    let killed = Node::start(2, config(&stays.addresses)).await;
+    stays.connected(killed.me()).await;
+    killed.has_peers(1).await;
+    // Its agent is known, so the next run is told from it.
+    let told = async {
+        while !stays
+            .handle
+            .peers()
+            .iter()
+            .any(|info| !info.agent.is_empty())
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, told).await.unwrap();
+    // A second run of the same key while the first one's connections are still open, as after a
+    // kill: nothing is closed, nothing is said.
+    let mut back = Node::start(2, config(&stays.addresses)).await;
+    stays.disconnected(killed.me()).await;
+    stays.connected(back.me()).await;
+    drop(killed);
+    // Until the first run is really gone, both may be called.
+    let heard = async {
+        let mut number = 0;
+        loop {
+            stays.publish(&format!("after the kill {number}")).await;
+            number += 1;
+            let wait = Duration::from_millis(500);
+            if timeout(wait, back.record()).await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, heard).await.unwrap();
+}
+
+#[tokio::test]
 async fn who_sends_wrong_records_is_banned() {
     let mut victim = Node::start(1, config(&[])).await;
     let offender = Node::start(2, config(&victim.addresses[..1])).await;
