@@ -67,6 +67,12 @@ pub enum PeerError {
     /// Training fails.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The guard would return to a state that was not kept, or the reverse.
+    #[error(
+        "the state to resume has a guard without the state to return to, or the reverse; it was \
+         changed by hand: resume from an older one"
+    )]
+    NoBest,
 }
 
 /// What a peer learned in a round.
@@ -87,6 +93,17 @@ pub struct LearnReport {
     pub step: Option<StepReport>,
     /// What the guard made of it.
     pub verdict: Verdict,
+}
+
+/// What a peer has become by learning: all that its next step depends on, beside the round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerState {
+    /// Parameters, moments and the optimizer's step.
+    pub state: TrainState,
+    /// The state to which the guard would return.
+    pub best: Option<TrainState>,
+    /// The guard.
+    pub guard: Guard,
 }
 
 /// Everything a peer is made of.
@@ -139,6 +156,36 @@ impl Peer {
     /// Its identity.
     pub fn id(&self) -> PeerId {
         self.parts.id
+    }
+
+    /// What it has become.
+    ///
+    /// # Errors
+    /// Only where the engine lost an input.
+    pub fn state(&self) -> Result<PeerState, PeerError> {
+        Ok(PeerState {
+            state: self.parts.trainer.state()?,
+            best: self.best.clone(),
+            guard: self.guard.clone(),
+        })
+    }
+
+    /// Returns to what a peer of the same model had become. Drafts of the present round are lost,
+    /// as in a restart: the peer reads its own answers of it like those of others.
+    ///
+    /// # Errors
+    /// A state of another model, or one that does not fit its guard.
+    pub fn restore(&mut self, from: PeerState) -> Result<(), PeerError> {
+        if from.guard.has_best() != from.best.is_some() {
+            return Err(PeerError::NoBest);
+        }
+        self.parts.trainer.restore(&from.state)?;
+        self.parts
+            .policy
+            .load(self.parts.trainer.param_buffers()?)?;
+        (self.best, self.guard) = (from.best, from.guard);
+        self.drafts.clear();
+        Ok(())
     }
 
     /// Its training run.

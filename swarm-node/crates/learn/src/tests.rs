@@ -6,6 +6,7 @@ use std::sync::Arc;
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::CpuEngine;
 use reproducible_ops::weights::Buffers;
+use swarm_identity::PeerId;
 use swarm_model::generate::{Generation, Prompt, Request};
 use swarm_model::{ModelConfig, Tokenizer, init};
 use swarm_round::sim::{Simulation, toy};
@@ -20,7 +21,7 @@ use super::eval::EvalSet;
 use super::grpo::GrpoConfig;
 use super::guard::Verdict;
 use super::judge::TaskJudge;
-use super::peer::{Peer, PeerConfig, PeerParts};
+use super::peer::{Peer, PeerConfig, PeerError, PeerParts, PeerState};
 use super::policy::{Policy, PolicyError};
 use super::pretrain::{PretrainConfig, PretrainError, Pretrainer, Saves};
 use super::run_folder::RunFolder;
@@ -164,22 +165,24 @@ impl Policy for Reader {
     }
 }
 
+fn peer_of(id: PeerId, judge: Arc<TaskJudge>, config: PeerConfig) -> Peer {
+    Peer::new(PeerParts {
+        id,
+        policy: Box::new(Reader(tokenizer())),
+        trainer: trainer(1, Objective::OnPolicy(GrpoConfig::default())),
+        tokenizer: tokenizer(),
+        judge,
+        composer: Arc::new(Composer::nano()),
+        config,
+    })
+    .unwrap()
+}
+
 fn swarm(peers: u16, rounds: u64, threads: usize, config: PeerConfig) -> (Swarm, Vec<[u8; 32]>) {
     let judge = Arc::new(TaskJudge::new(Library::new(), vec![(FamilyId::Max, 0)]));
     let spec = toy::spec(peers, rounds, 11);
-    let peers = (0..usize::from(peers)).map(|peer| {
-        let trainer = trainer(1, Objective::OnPolicy(GrpoConfig::default()));
-        Peer::new(PeerParts {
-            id: spec.key(peer).unwrap().peer(),
-            policy: Box::new(Reader(tokenizer())),
-            trainer,
-            tokenizer: tokenizer(),
-            judge: judge.clone(),
-            composer: Arc::new(Composer::nano()),
-            config,
-        })
-        .unwrap()
-    });
+    let peers = (0..usize::from(peers))
+        .map(|peer| peer_of(spec.key(peer).unwrap().peer(), judge.clone(), config));
     let mut swarm = Swarm::new(peers.collect(), threads).unwrap();
     Simulation::new(spec, judge).unwrap().run(&mut swarm);
     let digests = swarm.each(|_, peer| peer.trainer().params().unwrap().digest());
@@ -212,6 +215,25 @@ fn a_round_teaches_every_peer_its_own_and_the_others_groups() {
         );
     }
     assert_ne!(digests[0], digests[1]);
+}
+
+#[test]
+fn a_peer_resumes_what_it_had_become() {
+    let config = PeerConfig::default();
+    let (swarm, digests) = swarm(3, 2, 1, config);
+    let state = swarm.each(|_, peer| peer.state().unwrap()).remove(0);
+    let judge = Arc::new(TaskJudge::new(Library::new(), vec![(FamilyId::Max, 0)]));
+    let mut fresh = peer_of(PeerId([2; 33]), judge, config);
+    assert_ne!(fresh.trainer().params().unwrap().digest(), digests[0]);
+    fresh.restore(state.clone()).unwrap();
+    assert_eq!(fresh.trainer().params().unwrap().digest(), digests[0]);
+    assert_eq!(fresh.state().unwrap(), state);
+    // A guard that would return to nothing.
+    let torn = PeerState {
+        best: state.best.is_none().then(|| state.state.clone()),
+        ..state
+    };
+    assert!(matches!(fresh.restore(torn), Err(PeerError::NoBest)));
 }
 
 #[test]
