@@ -17,10 +17,13 @@ use swarm_files::text_file;
 use swarm_identity::PeerId;
 use swarm_model::config::hugging_face;
 use swarm_net::BlobId;
-use swarm_net::bulk::frame::{Ask, Hello, Items};
+use swarm_net::bulk::frame::{Ask, Hello as BlobHello, Items};
 use swarm_net::bulk::outline::{Outline, PIECE_BYTES};
 use swarm_net::request::read_frame;
-use swarm_round::agreement::{Certificate, Minutes, Proposal, Receipt, RoundRecord, Vote};
+use swarm_node::node::query::{Answer, Query};
+use swarm_round::agreement::{
+    Certificate, Minutes, Proposal, Receipt, RoundRecord, Vote, Want, Wanted,
+};
 use swarm_round::codec::{self, Text};
 use swarm_round::envelope::{Envelope, MIN_ENVELOPE};
 use swarm_round::journal::{Entry, Message, Record};
@@ -107,6 +110,13 @@ pub const TARGETS: &[Target] = &[
         memory: MIB,
         seeds: || vec![vec![1; VOTE_BYTES], vec![0xff; 3 * VOTE_BYTES]],
         run: votes,
+    },
+    Target {
+        name: "query",
+        from: "a peer",
+        memory: 4 * MIB,
+        seeds: queries,
+        run: query,
     },
     Target {
         name: "blob-frame",
@@ -381,14 +391,14 @@ fn blob_frames() -> Vec<Vec<u8>> {
         first: 3,
         count: 16,
     };
-    let hello = Hello(BlobId::of(b"content"));
+    let hello = BlobHello(BlobId::of(b"content"));
     vec![ask.to_bytes().to_vec(), hello.to_bytes().to_vec()]
 }
 
 /// A frame that is read is written the same, and names nothing that is not there.
 fn blob_frame(input: &[u8]) {
     if let Some(bytes) = input.first_chunk()
-        && let Ok(hello) = Hello::from_bytes(bytes)
+        && let Ok(hello) = BlobHello::from_bytes(bytes)
     {
         assert_eq!(hello.to_bytes(), *bytes);
     }
@@ -406,7 +416,7 @@ fn blob_outlines() -> Vec<Vec<u8>> {
     let id = BlobId::of(&content);
     let outline = Outline::of(id, &content).ok().flatten();
     let hashes = outline.map(|outline| outline.to_bytes(0, outline.len()));
-    let head = Hello(id).to_bytes();
+    let head = BlobHello(id).to_bytes();
     hashes
         .map(|hashes| [&head[..], &hashes].concat())
         .into_iter()
@@ -418,7 +428,7 @@ fn blob_outline(input: &[u8]) {
     let Some((head, hashes)) = input.split_first_chunk() else {
         return;
     };
-    let Ok(Hello(id)) = Hello::from_bytes(head) else {
+    let Ok(BlobHello(id)) = BlobHello::from_bytes(head) else {
         return;
     };
     if let Some(outline) = Outline::from_bytes(id, hashes) {
@@ -550,4 +560,37 @@ fn requests() -> Vec<Vec<u8>> {
     .iter()
     .map(|request| request.to_string().into_bytes())
     .collect()
+}
+
+fn queries() -> Vec<Vec<u8>> {
+    let want = |what| Query::Want(Want { round: 7, what });
+    let envelope: Arc<[u8]> = vec![3; MIN_ENVELOPE].into();
+    let queries = [
+        Query::Time,
+        want(Wanted::Decision),
+        want(Wanted::Receipts(vec![(1, [2; 12])])),
+        want(Wanted::Prevotes(1, [4; 32])),
+    ];
+    let again = Query::again(&[envelope.clone(), envelope.clone()]);
+    let answers = [
+        Answer::Time(9),
+        Answer::record(&[5; 200]),
+        Answer::messages([&envelope[..]]),
+        Answer::Nothing,
+    ];
+    let queries = queries.iter().chain(&again).map(Query::to_bytes);
+    let all = queries.chain(answers.iter().map(Answer::to_bytes));
+    all.map(|bytes| bytes.unwrap_or_else(|error| panic!("{error}")))
+        .collect()
+}
+
+fn query(bytes: &[u8]) {
+    if let Ok(query) = Query::from_bytes(bytes) {
+        let again = query.to_bytes().map(|bytes| Query::from_bytes(&bytes));
+        assert_eq!(again, Ok(Ok(query)));
+    }
+    if let Ok(answer) = Answer::from_bytes(bytes) {
+        let again = answer.to_bytes().map(|bytes| Answer::from_bytes(&bytes));
+        assert_eq!(again, Ok(Ok(answer)));
+    }
 }

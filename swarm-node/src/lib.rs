@@ -4,6 +4,9 @@
 //! main ─▶ cli ─┬─▶ config                       settings: default < file < environment < flag
 //!              ├─▶ demo ─┬─▶ swarm_round::sim    a swarm on virtual time, and its peers alone
 //!              │         └─▶ swarm_settle        what rounds were worth becomes money
+//!              ├─▶ node ─┬─▶ swarm_net          a swarm on the network
+//!              │         └─▶ api                the way to a node that runs
+//!              ├─▶ lab ─▶ processes of nodes     scenarios that assert
 //!              └─▶ job ──▶ swarm_learn           learning peers from a checkpoint
 //! ```
 
@@ -11,7 +14,10 @@
 // a full disk.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod job;
+pub mod lab;
+pub mod node;

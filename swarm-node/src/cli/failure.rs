@@ -14,6 +14,9 @@ pub(super) const ERROR: u8 = 1;
 /// Exit code of wrong settings or usage.
 pub(super) const USAGE: u8 = 2;
 
+/// Exit code of `doctor` when something keeps the node from working.
+const DOCTOR: u8 = 5;
+
 /// Why a command ends early.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -30,6 +33,8 @@ pub(super) enum Failure {
         /// The result itself.
         result: String,
     },
+    /// So many checks of `doctor` failed.
+    Doctor(usize),
     /// A signal asked for the end, and what was done is kept.
     Stopped {
         /// The signal's number.
@@ -44,6 +49,7 @@ impl Failure {
         match self {
             Self::Usage(_) => USAGE,
             Self::Work(_) | Self::Output { .. } => ERROR,
+            Self::Doctor(_) => DOCTOR,
             // What shells say of a process that a signal ended.
             Self::Stopped { signal, .. } => u8::try_from(128 + signal).unwrap_or(ERROR),
         }
@@ -81,6 +87,10 @@ impl fmt::Display for Failure {
                     "error: standard output cannot be written: {cause}{kept}; the result \
                      is\n{result}"
                 )
+            }
+            Self::Doctor(1) => f.write_str("error: 1 check failed; its remedy is above"),
+            Self::Doctor(failed) => {
+                write!(f, "error: {failed} checks failed; their remedies are above")
             }
             Self::Stopped { signal, state } => {
                 write!(f, "stopped by {}: {state}", signal_name(*signal))

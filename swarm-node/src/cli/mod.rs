@@ -5,6 +5,7 @@
 //! | 0 | done |
 //! | 1 | something failed; the message says what, the value seen, and what to do |
 //! | 2 | settings or usage |
+//! | 5 | `doctor` found something that keeps the node from working |
 //! | 130, 143 | SIGINT or SIGTERM ended work early; the message says how to go on |
 //!
 //! Results go to standard output, progress and messages to standard error. With `--json` the result
@@ -17,6 +18,9 @@ mod console;
 mod demo;
 mod eval;
 mod failure;
+mod lab;
+mod manual;
+mod node;
 mod options;
 mod output;
 mod pretrain;
@@ -61,6 +65,18 @@ runs/train --families max,sort\n  swarm-node config show --origin\n\nExit codes:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Up(node::Up),
+    Init(node::Init),
+    Status(node::StatusCommand),
+    Peers(node::Peers),
+    Pause(node::Pause),
+    Resume(node::Resume),
+    Drain(node::Drain),
+    Doctor(node::Doctor),
+    Swarm(node::SwarmCommand),
+    Export(node::Export),
+    Verify(node::Verify),
+    Lab(lab::Lab),
     Demo(demo::Demo),
     Pretrain(pretrain::Pretrain),
     Train(train::Train),
@@ -69,6 +85,8 @@ enum Command {
     Wallet(wallet::WalletCommand),
     Chain(Box<chain::ChainCommand>),
     Config(config::ConfigCommand),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 /// Runs the command that these arguments name, under this environment.
@@ -127,6 +145,18 @@ fn own_variables(
 fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure> {
     let Cli { command, options } = cli;
     match command {
+        Command::Up(up) => up.run(&options, environment),
+        Command::Init(init) => init.run(&options, environment),
+        Command::Status(status) => status.run(&options, environment),
+        Command::Peers(peers) => peers.run(&options, environment),
+        Command::Pause(pause) => pause.run(&options, environment),
+        Command::Resume(resume) => resume.run(&options, environment),
+        Command::Drain(drain) => drain.run(&options, environment),
+        Command::Doctor(doctor) => doctor.run(&options, environment),
+        Command::Swarm(swarm) => swarm.run(&options, environment),
+        Command::Export(export) => export.run(&options, environment),
+        Command::Verify(verify) => verify.run(&options, environment),
+        Command::Lab(lab) => lab.run(&options, environment),
         Command::Demo(demo) => demo.run(&options, environment),
         Command::Pretrain(pretrain) => pretrain.run(&options, environment),
         Command::Train(train) => train.run(&options, environment),
@@ -135,6 +165,8 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
         Command::Wallet(wallet) => wallet.run(&options, environment),
         Command::Chain(chain) => chain.run(&options, environment),
         Command::Config(config) => config.run(&options, environment),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use swarm_settings::{Kind, Settings, SettingsError, Sources};
+use swarm_settings::{CONFIG_VARIABLE, Kind, Settings, SettingsError, Sources};
 
 use crate::config;
 
@@ -49,6 +49,19 @@ pub(super) fn help(key: &str) -> String {
 }
 
 impl Options {
+    /// The same options, with this settings file if it exists and no other is named.
+    pub(super) fn or_file(&self, file: PathBuf, environment: &[(String, String)]) -> Self {
+        let is_named = environment.iter().any(|(name, _)| name == CONFIG_VARIABLE);
+        let config = match &self.config {
+            None if !is_named && file.exists() => Some(file),
+            named => named.clone(),
+        };
+        Self {
+            config,
+            ..self.clone()
+        }
+    }
+
     /// The settings under these flags of a command.
     pub(super) fn settings(
         &self,

@@ -72,6 +72,11 @@ pub(super) fn note(text: &str) {
     }
 }
 
+/// Puts a code for the terminal before the next result; that it cannot be written changes nothing.
+pub(super) fn clear(code: &str) {
+    let _ = io::stdout().lock().write_all(code.as_bytes());
+}
+
 /// Writes a warning to standard error; that it cannot be written changes nothing.
 pub(super) fn warning(text: &str) {
     note(&format!("warning: {text}"));

@@ -8,6 +8,8 @@ use std::path::Path;
 
 pub use sections::{DemoConfig, EngineConfig, EvalConfig, MAX_PEERS, TrainConfig};
 use serde::Deserialize;
+
+use crate::node::config::{NetConfig, NodeConfig};
 use swarm_learn::LearnConfig;
 use swarm_settings::{Schema, Settings, SettingsError, Sources};
 use swarm_settle::chain::ChainConfig;
@@ -22,6 +24,8 @@ pub const SCHEMA: Schema = Schema {
         DemoConfig::KEYS,
         TrainConfig::KEYS,
         EvalConfig::KEYS,
+        NodeConfig::KEYS,
+        NetConfig::KEYS,
         ChainConfig::KEYS,
         WalletConfig::KEYS,
     ],
@@ -42,6 +46,10 @@ pub struct Config {
     pub train: TrainConfig,
     /// The command `eval`.
     pub eval: EvalConfig,
+    /// A running node.
+    pub node: NodeConfig,
+    /// The node's network.
+    pub net: NetConfig,
     /// The chain on which rewards are settled.
     pub chain: ChainConfig,
     /// The account that pays for transactions.

@@ -1,0 +1,87 @@
+//! Metrics in Prometheus' text format. The help of a metric is its documentation here.
+
+use std::fmt::{Display, Write as _};
+
+use crate::node::status::Status;
+
+/// Writes metrics down: each with its help, its type, and its value in a status.
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $kind:ident $name:ident: $value:expr;)+) => {
+        /// Every metric of this status that has one value.
+        fn plain(status: &Status, out: &mut String) {
+            $(
+                let value: Option<f64> = $value(status);
+                if let Some(value) = value {
+                    let name = concat!("swarm_", stringify!($name));
+                    header(out, name, stringify!($kind), concat!($($help),+).trim());
+                    sample(out, name, value);
+                }
+            )+
+        }
+    };
+}
+
+metrics! {
+    /// Seconds since the node started.
+    gauge uptime_seconds: |it: &Status| Some(it.now_ms.saturating_sub(it.started_ms) as f64 / 1e3);
+    /// Peers that are connected.
+    gauge peers: |it: &Status| Some(it.peers.len() as f64);
+    /// Peers that are connected through a relay.
+    gauge peers_relayed: |it: &Status| {
+        Some(it.peers.iter().filter(|peer| peer.is_relayed).count() as f64)
+    };
+    /// The round in which the node takes part.
+    gauge round: |it: &Status| it.round.map(|round| round as f64);
+    /// The first round that is not decided here.
+    gauge round_floor: |it: &Status| Some(it.floor as f64);
+    /// Rounds whose windows are over and that are not decided here.
+    gauge rounds_undecided: |it: &Status| Some(it.undecided as f64);
+    /// Rounds that were decided here since the start.
+    counter rounds_decided_total: |it: &Status| Some(it.decided as f64);
+    /// Seconds from the end of a round's windows to its decision, of the last one.
+    gauge decision_seconds: |it: &Status| it.last.as_ref().map(|it| it.after_ms as f64 / 1e3);
+    /// Points that this node earned since the start.
+    gauge points: |it: &Status| Some(it.points as f64 / 1e6);
+    /// Stages that the node sat out because its own work came too late, since the start.
+    counter stages_missed_total: |it: &Status| Some(it.missed as f64);
+    /// Rounds that the model learned from, in all.
+    gauge learned_rounds: |it: &Status| it.learning.as_ref().map(|it| it.steps as f64);
+    /// Decided rounds that wait to be learned from.
+    gauge learning_backlog: |it: &Status| it.learning.as_ref().map(|it| it.waiting as f64);
+    /// Mean reward of the model's own answers in the last round learned from.
+    gauge reward: |it: &Status| it.learning.as_ref().and_then(|it| it.reward).map(f64::from);
+    /// Times that training was rolled back since the start.
+    counter rollbacks_total: |it: &Status| it.learning.as_ref().map(|it| it.rollbacks as f64);
+    /// Messages of others that counted, since the start.
+    counter messages_accepted_total: |it: &Status| Some(it.accepted as f64);
+    /// Seconds that the peers' clocks are ahead of this node's.
+    gauge clock_offset_seconds: |it: &Status| {
+        it.clock.as_ref().map(|it| it.offset_ms as f64 / 1e3)
+    };
+}
+
+/// All metrics of a status.
+pub(super) fn render(status: &Status) -> String {
+    let mut out = String::new();
+    plain(status, &mut out);
+    header(
+        &mut out,
+        "swarm_messages_rejected_total",
+        "counter",
+        "Messages of others that were rejected, by reason, since the start.",
+    );
+    for (reason, count) in &status.rejected {
+        let name = format!("swarm_messages_rejected_total{{reason=\"{reason}\"}}");
+        sample(&mut out, &name, count);
+    }
+    out
+}
+
+// Writing to a string does not fail.
+fn header(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+}
+
+fn sample(out: &mut String, name: &str, value: impl Display) {
+    let _ = writeln!(out, "{name} {value}");
+}

@@ -1,0 +1,184 @@
+//! `swarm-node init`: makes a node's folder.
+
+use std::fmt::Write as _;
+use std::num::NonZero;
+
+use clap::{Args, ValueEnum};
+use swarm_files::whole::{Access, Reserved};
+use swarm_identity::Secret;
+use swarm_identity::key_file::KeyFile;
+
+use super::home::HomeFlag;
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
+use crate::cli::output::Answer;
+use crate::node::home::Home;
+
+/// Makes a node's folder: its identity, and settings that fit this machine.
+///
+/// What is there already stays: a key is never replaced, settings only with --force.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: swarm-node init --preset rig --home /srv/node")]
+pub(in crate::cli) struct Init {
+    #[command(flatten)]
+    home: HomeFlag,
+    /// What the machine is for.
+    #[arg(long, value_enum, default_value_t = Preset::Laptop)]
+    preset: Preset,
+    /// Writes the settings anew.
+    #[arg(long)]
+    force: bool,
+}
+
+/// What a machine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// Somebody works at it: half of the cores, no relaying.
+    Laptop,
+    /// It is there for the swarm: all cores, relays for others.
+    Rig,
+    /// It checks what others claim: keeps more rounds, and no model of its own.
+    Arbiter,
+    /// It follows and votes, without a model.
+    Observer,
+}
+
+impl Preset {
+    /// The settings in which it differs from the defaults, each with its reason.
+    fn settings(self, cores: usize) -> Vec<(&'static str, &'static str, String, &'static str)> {
+        let observer = (
+            "node",
+            "role",
+            "\"observer\"".to_owned(),
+            "follows and votes, without a model",
+        );
+        match self {
+            Self::Laptop => vec![(
+                "engine",
+                "threads",
+                cores.div_ceil(2).to_string(),
+                "half of this machine's cores",
+            )],
+            Self::Rig => vec![
+                (
+                    "engine",
+                    "threads",
+                    "0".into(),
+                    "all of this machine's cores",
+                ),
+                (
+                    "net",
+                    "relay",
+                    "true".into(),
+                    "relays for nodes that others cannot reach",
+                ),
+            ],
+            Self::Arbiter => vec![
+                observer,
+                (
+                    "node",
+                    "keep_rounds",
+                    "1000000".into(),
+                    "what may have to be checked",
+                ),
+            ],
+            Self::Observer => vec![observer],
+        }
+    }
+
+    fn text(self, cores: usize) -> String {
+        let mut text = format!(
+            "# Settings of this node, preset {}. `swarm-node config show` lists all that there \
+             are.\n",
+            self.to_possible_value()
+                .map_or_else(String::new, |value| value.get_name().to_owned())
+        );
+        let mut section = "";
+        for (of, key, value, why) in self.settings(cores) {
+            if of != section {
+                let _ = write!(text, "\n[{of}]\n");
+                section = of;
+            }
+            let _ = writeln!(text, "{key} = {value}  # {why}");
+        }
+        text
+    }
+}
+
+impl Init {
+    pub(in crate::cli) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
+        let (home, _) = self.home.settings(options, &[], environment)?;
+        home.create().map_err(Failure::work)?;
+        let key = KeyFile::open(&home.key(), Secret::random).map_err(Failure::work)?;
+        let wrote = self.write_settings(&home)?;
+        let peer = key.key().peer().text();
+        let mut text = format!("node {peer} in {}\n", home.root().display());
+        if key.is_new() {
+            let _ = writeln!(text, "{}", key.backup_hint());
+        }
+        let settings = home.config();
+        let _ = match wrote {
+            true => writeln!(text, "settings in {}", settings.display()),
+            false => writeln!(
+                text,
+                "settings in {} stay; --force replaces them",
+                settings.display()
+            ),
+        };
+        let _ = write!(text, "next: swarm-node up --swarm FILE");
+        let json = serde_json::json!({
+            "peer": peer,
+            "home": home.root(),
+            "new_key": key.is_new(),
+            "wrote_settings": wrote,
+        });
+        Answer {
+            text,
+            json: json.to_string(),
+            kept: String::new(),
+        }
+        .print(options.json)
+    }
+
+    /// True if settings were written.
+    fn write_settings(&self, home: &Home) -> Result<bool, Failure> {
+        let path = home.config();
+        if path.exists() && !self.force {
+            return Ok(false);
+        }
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let text = self.preset.text(cores);
+        Reserved::new(&path, Access::Umask, text.len())
+            .and_then(|place| place.replace(text.as_bytes()))
+            .map_err(Failure::work)?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swarm_settings::Sources;
+
+    use super::*;
+    use crate::config::{Config, load};
+
+    #[test]
+    fn every_preset_is_a_settings_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for preset in Preset::value_variants() {
+            let path = folder.path().join("config.toml");
+            std::fs::write(&path, preset.text(7)).unwrap();
+            let sources = Sources {
+                file: Some(path),
+                ..Sources::default()
+            };
+            let config: Config = load(&sources).unwrap().config().unwrap();
+            let expected = if *preset == Preset::Laptop { 4 } else { 0 };
+            assert_eq!(config.engine.threads, expected, "{preset:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `swarm-node status` and `peers`: what the node does, and with whom.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::home::HomeFlag;
+use crate::api::Client;
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
+use crate::cli::output::{self, Answer};
+use crate::cli::signals::stop_on_signals;
+use crate::node::status::Status;
+
+/// Time between two looks.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Clears a terminal and puts the cursor at its top.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Shows what the node does: why it waits, since when, and what comes next.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StatusCommand {
+    #[command(flatten)]
+    home: HomeFlag,
+    /// Shows it again every second, until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
+}
+
+impl StatusCommand {
+    pub(in crate::cli) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
+        let client = self.home.client(options, environment)?;
+        if !self.watch {
+            return print(&status(&client)?, options.json);
+        }
+        let stop = stop_on_signals()?;
+        while !stop.is_requested() {
+            let status = status(&client)?;
+            if !options.json && std::io::stdout().is_terminal() {
+                output::clear(CLEAR);
+            }
+            print(&status, options.json)?;
+            std::thread::sleep(WATCH_EVERY);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn status(client: &Client) -> Result<Status, Failure> {
+    client.get("/api/status").map_err(Failure::work)
+}
+
+fn print(status: &Status, json: bool) -> Result<(), Failure> {
+    let answer = Answer {
+        text: status.render(),
+        json: serde_json::to_string(status).map_err(Failure::work)?,
+        kept: String::new(),
+    };
+    answer.print(json)
+}
+
+/// Lists the peers that are connected.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Peers {
+    #[command(flatten)]
+    home: HomeFlag,
+}
+
+impl Peers {
+    pub(in crate::cli) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
+        let status = status(&self.home.client(options, environment)?)?;
+        let json = serde_json::to_string(&status.peers).map_err(Failure::work)?;
+        let (text, kept) = (table(&status), String::new());
+        Answer { text, json, kept }.print(options.json)
+    }
+}
+
+fn table(status: &Status) -> String {
+    if status.peers.is_empty() {
+        return format!("no peer is connected: {}", status.condition.reason);
+    }
+    let mut text = format!("{:<53} {:>7} {:>6}  {}\n", "peer", "ms", "score", "address");
+    for peer in &status.peers {
+        let trip = match peer.round_trip_ms {
+            Some(ms) => ms.to_string(),
+            None => "?".into(),
+        };
+        let relayed = if peer.is_relayed { " (relayed)" } else { "" };
+        let _ = writeln!(
+            text,
+            "{:<53} {trip:>7} {:>6.1}  {}{relayed}",
+            peer.peer, peer.score, peer.address
+        );
+    }
+    text
+}

@@ -1,0 +1,154 @@
+//! `swarm-node up`: runs the node.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::home::HomeFlag;
+use super::log;
+use crate::cli::console::Console;
+use crate::cli::failure::Failure;
+use crate::cli::options::{Options, help};
+use crate::cli::output;
+use crate::cli::signals::stop_on_signals;
+use crate::config::Config;
+use crate::job::certified;
+use crate::node::board::Board;
+use crate::node::home::Home;
+use crate::node::join::{JoinError, Joining, NodeSettings};
+use crate::node::run::Ended;
+use crate::node::status::span;
+use crate::node::swarm_file::SwarmFile;
+use crate::node::time::wall_clock;
+
+/// Runs the node: makes it if it is not there, tests this machine's arithmetic, joins its swarm and
+/// works.
+///
+/// The first time it needs the swarm's file; a peer's address helps where the file names none and
+/// no peer is in the local network. SIGINT (Ctrl-C) and SIGTERM end it with everything kept; `drain`
+/// finishes the round first.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(in crate::cli) struct Up {
+    #[command(flatten)]
+    home: HomeFlag,
+    /// File of the swarm to join; it is copied into the node's folder.
+    #[arg(long, value_name = "FILE")]
+    swarm: Option<PathBuf>,
+    #[arg(long, value_name = "ADDRESS", help = help("net.peers"))]
+    peer: Option<String>,
+    #[arg(long, value_name = "ADDRESS", help = help("net.listen"))]
+    listen: Option<String>,
+    #[arg(long, value_name = "ROLE", help = help("node.role"))]
+    role: Option<String>,
+}
+
+const EXAMPLES: &str = "Examples:\n  swarm-node up --swarm friends.toml --peer \
+/ip4/192.0.2.7/udp/4001/quic-v1\n  swarm-node up --home /srv/node --listen \
+/ip4/0.0.0.0/udp/4001/quic-v1,/ip4/0.0.0.0/tcp/4001\n  swarm-node up --role observer";
+
+impl Up {
+    pub(in crate::cli) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
+        let flags = [
+            ("--peer", "net.peers", &self.peer),
+            ("--listen", "net.listen", &self.listen),
+            ("--role", "node.role", &self.role),
+        ];
+        let (home, config) = self.home.settings(options, &flags, environment)?;
+        home.create().map_err(Failure::work)?;
+        if let Some(file) = &self.swarm {
+            adopt(file, &home)?;
+        }
+        certified(&config.engine, 1)?;
+        let settings = NodeSettings {
+            node: &config.node,
+            net: &config.net,
+            learn: &config.learn,
+            engine: &config.engine,
+        };
+        let joining = Joining::open(home, settings).map_err(failure)?;
+        introduce(&joining);
+        log::begin(&config.node)?;
+        let ended = live(joining, &config)?;
+        match ended {
+            Ended::Drained => output::note("the node has ended; `swarm-node up` goes on"),
+            Ended::Stopped => output::note("the node was stopped; `swarm-node up` goes on"),
+            Ended::NetworkGone => {
+                let text = "the network ended by itself; start the node again";
+                return Err(Failure::Work(anyhow::anyhow!(text)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn live(joining: Joining<'_>, config: &Config) -> Result<Ended, Failure> {
+    let stop = stop_on_signals()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("node")
+        .enable_all()
+        .build()
+        .map_err(Failure::work)?;
+    let board = Board::default();
+    let _ = config;
+    let ended = runtime.block_on(joining.run(board, &Console::new(), stop));
+    ended.map_err(failure)
+}
+
+fn failure(error: JoinError) -> Failure {
+    match error.is_usage() {
+        true => Failure::Usage(error.into()),
+        false => Failure::Work(error.into()),
+    }
+}
+
+/// Takes the swarm's file into the node's folder. A node belongs to one swarm: what it signed and
+/// learned is of that one.
+fn adopt(file: &Path, home: &Home) -> Result<(), Failure> {
+    let usage = |error: anyhow::Error| Failure::Usage(error);
+    let swarm = SwarmFile::load(file).map_err(|error| usage(error.into()))?;
+    let kept = home.swarm();
+    if kept.exists() {
+        let known = SwarmFile::load(&kept).map_err(|error| usage(error.into()))?;
+        if known.config().map(|it| it.swarm_id()).ok()
+            != swarm.config().map(|it| it.swarm_id()).ok()
+        {
+            return Err(usage(anyhow::anyhow!(
+                "the node in {} belongs to the swarm {}; give another folder with --home DIR",
+                home.root().display(),
+                known.name
+            )));
+        }
+    }
+    swarm.save(&kept).map_err(Failure::work)
+}
+
+/// Who the node is, whom it joins, and when it begins.
+fn introduce(joining: &Joining<'_>) {
+    let (key, swarm) = (joining.key(), joining.swarm());
+    let new = if key.is_new() { ", new" } else { "" };
+    output::note(&format!(
+        "node {}{new}, in {}",
+        key.key().peer().text(),
+        joining.home().root().display()
+    ));
+    if key.is_new() {
+        output::note(&key.backup_hint());
+    }
+    let now = wall_clock();
+    let begins = match swarm.genesis_ms.checked_sub(now) {
+        Some(wait) => format!("begins in {}", span(wait)),
+        None => format!("began {} ago", span(now - swarm.genesis_ms)),
+    };
+    let round = span(swarm.windows.lengths().into_iter().map(u64::from).sum());
+    output::note(&format!(
+        "swarm {}, rounds of {round}, {begins}; tasks {}",
+        swarm.name,
+        swarm.tasks.canonical()
+    ));
+}

@@ -1,0 +1,61 @@
+//! The settings of a running node.
+
+use swarm_settings::{Kind, section};
+
+section! {
+    /// A running node.
+    pub struct NodeConfig: "node" {
+        /// Folder of what the node keeps; empty takes ~/.swarm-node.
+        home: String = "", Kind::Text;
+        /// A worker takes part with its model; an observer follows, votes and keeps what is decided.
+        role: String = "worker", Kind::Choice(&["worker", "observer"]);
+        /// Checkpoint that the swarm's model starts from; empty takes the shipped one.
+        base: String = "", Kind::Text;
+        /// Families on which the node answers practice questions in an open swarm, separated by
+        /// commas; empty for all.
+        families: String = "", Kind::Text;
+        /// Hours of the local day in which the model works, like 22:00-06:30, several separated by
+        /// commas; empty for all.
+        hours: String = "", Kind::Text;
+        /// Whether the model works while the machine runs on battery.
+        on_battery: bool = "true", Kind::Boolean;
+        /// Load of the machine, the node's own included, above which the model rests; 0 for any.
+        max_load: f64 = "0", Kind::Number(0.0, 10_000.0);
+        /// Own groups per training step.
+        own: usize = "4", Kind::Integer(0, 1024);
+        /// Groups of other peers per training step.
+        external: usize = "12", Kind::Integer(0, 1024);
+        /// Most groups of one other peer in a training step, in percent; one is always allowed.
+        peer_percent: usize = "34", Kind::Integer(1, 100);
+        /// Checkpoints to keep.
+        keep: usize = "3", Kind::Integer(2, 1000);
+        /// Decided rounds to keep for peers who missed them.
+        keep_rounds: u64 = "20000", Kind::Integer(100, 10_000_000);
+        /// Address of the local API, on loopback; port 0 takes a free one.
+        api: String = "127.0.0.1:0", Kind::Text;
+        /// How the log is written to standard error: for people, or as JSON, one object a line.
+        log: String = "text", Kind::Choice(&["text", "json"]);
+        /// What the log tells: warnings, the usual course of things, or every detail.
+        log_level: String = "info", Kind::Choice(&["warn", "info", "debug", "trace"]);
+    }
+}
+
+section! {
+    /// The node's network.
+    pub struct NetConfig: "net" {
+        /// Addresses to listen on, separated by commas; empty takes a free port for QUIC and TCP on
+        /// every address of this machine.
+        listen: String = "", Kind::Text;
+        /// Addresses under which others reach this node, separated by commas, if it cannot find
+        /// them out.
+        external: String = "", Kind::Text;
+        /// Addresses of peers to join by, separated by commas, beside the swarm file's.
+        peers: String = "", Kind::Text;
+        /// Finds peers in the local network by multicast DNS.
+        mdns: bool = "true", Kind::Boolean;
+        /// Asks the router for an open port by UPnP.
+        upnp: bool = "true", Kind::Boolean;
+        /// Relays messages for nodes that others cannot reach.
+        relay: bool = "false", Kind::Boolean;
+    }
+}

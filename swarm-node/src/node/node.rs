@@ -1,0 +1,614 @@
+//! A node between its core and everything else: what comes in becomes an input, and each output is
+//! carried out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use swarm_identity::PeerId;
+use swarm_net::{Behaviour, Event, GossipId, Handle, Reachability, Verdict};
+use swarm_round::agreement::{AdoptError, RoundRecord};
+use swarm_round::allowance::Link;
+use swarm_round::clock::{Millis, Position, Window};
+use swarm_round::clock_offset::ClockOffset;
+use swarm_round::envelope::Envelope;
+use swarm_round::phase::Phase;
+use swarm_round::rejection::Rejection;
+use swarm_round::state::{Core, Input, Output, Recorded, Waiting};
+use swarm_round::{DecidedRound, SwarmConfig};
+use tokio::task::JoinSet;
+
+use super::archive::Archive;
+use super::asking::{Answered, Asking, Given};
+use super::board::Board;
+use super::control::Mode;
+use super::disk::{Disk, Written};
+use super::event::{Happening, NodeEvent};
+use super::parts::{NodeParts, Request};
+use super::query::{Answer, Envelope as WireEnvelope, Query};
+use super::recent::Recent;
+use super::report::{Facts, Report};
+use super::schedule::{Machine, Schedule};
+use super::status::{Condition, LastRound, Situation, Status, doing};
+use super::time::local_minute;
+use super::worker::{Done, Worker};
+
+/// Milliseconds between two looks at the machine, for the schedule.
+const LOOK_EVERY: Millis = 10_000;
+
+/// A running node.
+pub(super) struct Node {
+    core: Core,
+    pub(super) config: Arc<SwarmConfig>,
+    pub(super) peer: PeerId,
+    network: Handle,
+    disk: Disk,
+    worker: Option<Worker>,
+    archive: Archive,
+    board: Board,
+    asking: Asking,
+    clocks: ClockOffset,
+    mode: Mode,
+    schedule: Schedule,
+    /// Why the schedule lets the model rest, as of the last look, and when to look again.
+    rest: Option<String>,
+    look_at: Millis,
+    /// Peers that are connected.
+    connected: BTreeSet<PeerId>,
+    /// Messages that are to be told again.
+    again: Vec<Arc<[u8]>>,
+    /// What was published, or came by gossip, lately.
+    published: Recent,
+    /// What the core waits for before it begins a round.
+    waits: Option<Waiting>,
+    /// Addresses that were given to the node.
+    given: usize,
+    /// The last lead that the core was told.
+    lead: Millis,
+    report: Report,
+}
+
+impl Node {
+    pub(super) fn new(parts: NodeParts, now: Millis) -> Self {
+        Self {
+            report: Report::new(now),
+            core: parts.core,
+            config: parts.config,
+            peer: parts.peer,
+            network: parts.network,
+            disk: parts.disk,
+            worker: parts.worker,
+            archive: parts.archive,
+            board: parts.board,
+            asking: Asking::default(),
+            clocks: ClockOffset::default(),
+            mode: Mode::default(),
+            schedule: parts.schedule,
+            rest: None,
+            look_at: now,
+            connected: BTreeSet::new(),
+            lead: 0,
+            again: Vec::new(),
+            published: Recent::default(),
+            waits: None,
+            given: parts.given,
+        }
+    }
+
+    /// Takes what the archive has over that the core does not know: an older journal, or none.
+    pub(super) async fn adopt_archived(&mut self, now: Millis) {
+        let Ok(Some((first, last))) = self.archive.bounds() else {
+            return;
+        };
+        for round in first.max(self.core.history().floor())..=last {
+            if self.core.history().contains(round) {
+                continue;
+            }
+            let record = self.archive.get(round).ok().flatten();
+            let record = record.and_then(|record| RoundRecord::from_bytes(&record).ok());
+            if let Some(record) = record {
+                let adopt = Input::Adopt(Box::new(record));
+                // What they decide was shown, kept and learned from before.
+                drop(self.handle(adopt, now).await);
+            }
+        }
+    }
+
+    /// When the core wants to be called.
+    pub(super) fn next_tick(&self) -> Millis {
+        self.core.next_tick()
+    }
+
+    /// Sends the questions that wait.
+    pub(super) fn ask_peers(&mut self, tasks: &mut JoinSet<Answered>) {
+        self.asking.send(&self.network, tasks);
+    }
+
+    /// True once the owner's wish to end is fulfilled: no round is under way.
+    pub(super) fn is_drained(&self) -> bool {
+        self.mode == Mode::Draining && !self.is_in_round()
+    }
+
+    fn is_in_round(&self) -> bool {
+        // What follows the settle window needs nobody's model.
+        let settles = self.core.phase() == Phase::In(Window::Settle);
+        self.core.round().is_some() && self.core.is_member() && !settles
+    }
+
+    /// True if the model may begin something.
+    fn works(&self) -> bool {
+        self.mode.works() && self.rest.is_none()
+    }
+
+    /// Looks at the machine now and then, for the schedule.
+    fn look(&mut self, now: Millis) {
+        if now >= self.look_at {
+            self.look_at = now + LOOK_EVERY;
+            self.rest = self.schedule.rest(&Machine::look(local_minute()));
+        }
+    }
+
+    /// Says goodbye.
+    pub(super) async fn end(self) {
+        self.network.shutdown().await;
+    }
+
+    fn show(&mut self, event: NodeEvent, now: Millis) {
+        self.report.note(&event, now);
+        self.board.show(Happening { at_ms: now, event });
+    }
+}
+
+// Inputs and outputs of the core.
+impl Node {
+    /// Gives the core an input, and does what it wants.
+    pub(super) async fn input(&mut self, input: Input, now: Millis) {
+        self.mode = self.mode.at(now);
+        self.look(now);
+        let outputs = self.handle(input, now).await;
+        self.carry_out(outputs, now).await;
+        let peers: Vec<PeerId> = self.connected.iter().copied().collect();
+        self.asking.compare_clocks(&peers, now);
+        let condition = self.condition(now);
+        self.report.observe(condition.state, now);
+    }
+
+    /// The core's outputs; what led to them, and the rounds that they decide, are given to the disk
+    /// before anything is done about them.
+    async fn handle(&mut self, input: Input, now: Millis) -> Vec<Output> {
+        let Recorded {
+            outputs,
+            segment,
+            records,
+        } = self.core.handle_recorded(input, now);
+        for output in &outputs {
+            if let Output::Decided(decided) = output {
+                self.disk.keep(decided.clone()).await;
+            }
+        }
+        self.disk.note(segment, records).await;
+        outputs
+    }
+
+    pub(super) async fn carry_out(&mut self, outputs: Vec<Output>, now: Millis) {
+        for output in outputs {
+            self.output(output, now).await;
+        }
+        let again = std::mem::take(&mut self.again);
+        if !again.is_empty() {
+            let peers: Vec<PeerId> = self.connected.iter().copied().collect();
+            self.asking.again(&again, &peers);
+        }
+    }
+
+    /// Publishes a message; one that was published before is told to neighbours directly, as gossip
+    /// delivers it once.
+    async fn broadcast(&mut self, bytes: Arc<[u8]>) {
+        if self.published.note(&bytes) {
+            if let Err(error) = self.network.publish(bytes).await {
+                tracing::warn!(%error, "not published");
+            }
+        } else {
+            self.again.push(bytes);
+        }
+    }
+
+    async fn output(&mut self, output: Output, now: Millis) {
+        match output {
+            Output::Sign { place, digest } => self.disk.sign(place, digest).await,
+            Output::ForgetBefore(round) => self.disk.forget_before(round).await,
+            Output::Broadcast(bytes) => self.broadcast(bytes).await,
+            Output::Need(task) => {
+                if let Some(worker) = self.worker.as_ref().filter(|_| self.works()) {
+                    worker.stage(task);
+                }
+            }
+            Output::Ask(want) => {
+                let peers: Vec<PeerId> = self.connected.iter().copied().collect();
+                self.asking.want(&want, &peers);
+            }
+            // Answers are taken out where the question came in.
+            Output::Send(..) => {}
+            Output::Decided(decided) => self.decided(&decided, now),
+            // It comes again once the rounds before it are here.
+            Output::NotAdopted(_, AdoptError::Unknown(_)) => {}
+            Output::NotAdopted(round, error) => {
+                let reason = error.to_string();
+                self.show(NodeEvent::NotAdopted { round, reason }, now);
+            }
+            Output::Rejected { .. } => {}
+            Output::Evidence(evidence) => {
+                let peer = evidence.peer.text();
+                self.show(NodeEvent::Evidence { peer }, now);
+            }
+            Output::Missed(round, stage) if self.worker.is_some() => {
+                let stage = stage.name().to_owned();
+                self.show(NodeEvent::Missed { round, stage }, now);
+            }
+            Output::Missed(..) => {}
+            Output::Withheld(place, why) => {
+                let (round, reason) = (place.round, why.to_string());
+                self.show(NodeEvent::Withheld { round, reason }, now);
+            }
+            Output::NotRegistered(error) => {
+                let text = error.to_string();
+                self.show(NodeEvent::Trouble { text }, now);
+            }
+            Output::Entered(phase) => self.entered(phase, now),
+            Output::Waits(waiting) => self.waits = Some(waiting),
+        }
+    }
+
+    fn entered(&mut self, phase: Phase, now: Millis) {
+        let (Phase::In(window), Some(round)) = (phase, self.core.round()) else {
+            return;
+        };
+        self.waits = None;
+        let event = match window {
+            Window::ShareSeal => NodeEvent::Began {
+                round,
+                is_member: self.core.is_member(),
+            },
+            window => NodeEvent::Window {
+                round,
+                what: doing(window).into(),
+            },
+        };
+        self.show(event, now);
+    }
+
+    fn decided(&mut self, decided: &Arc<DecidedRound>, now: Millis) {
+        if let Some(worker) = self.worker.as_ref().filter(|_| self.works()) {
+            worker.learn(decided.clone());
+        }
+        let event = NodeEvent::Decided(self.last_round(decided, now));
+        self.show(event, now);
+    }
+
+    fn last_round(&self, decided: &DecidedRound, now: Millis) -> LastRound {
+        let (round, scores) = (decided.round(), &decided.result.scores);
+        let settles = self.core.clock().start(Position {
+            round,
+            window: Window::Settle,
+        });
+        let own = scores.iter().find(|score| score.peer == self.peer);
+        let points = own.map(|own| own.rows.total());
+        let better = |points| {
+            let totals = scores.iter().map(|score| score.rows.total());
+            totals.filter(|total| *total > points).count()
+        };
+        LastRound {
+            round,
+            after_ms: now.saturating_sub(settles),
+            points,
+            place: points.map(|points| 1 + better(points)),
+            members: scores.len(),
+            digest: swarm_identity::digest::hex(&decided.result.digest),
+        }
+    }
+}
+
+// What the network brings.
+impl Node {
+    pub(super) async fn heard(&mut self, event: Event, now: Millis) {
+        match event {
+            Event::Gossip { from, id, bytes } => self.gossip(from, id, bytes, now).await,
+            Event::Request { from, bytes, reply } => {
+                let answer = self.serve(from, &bytes, now).await;
+                // An answer that is dropped sends the peer to somebody else.
+                if let Ok(bytes) = answer.to_bytes() {
+                    reply.send(bytes);
+                }
+            }
+            Event::Connected { peer, address, .. } => {
+                if !self.connected.insert(peer) {
+                    return;
+                }
+                let said: Vec<_> = self.core.said().cloned().collect();
+                self.asking.again(&said, &[peer]);
+                let (peer, address) = (peer.text(), address.to_string());
+                self.show(NodeEvent::PeerCame { peer, address }, now);
+            }
+            Event::Disconnected { peer } => {
+                self.connected.remove(&peer);
+                self.clocks.forget(&peer);
+                let peer = peer.text();
+                self.show(NodeEvent::PeerLeft { peer }, now);
+            }
+            Event::Listening(address) => {
+                let address = address.to_string();
+                self.show(NodeEvent::Listening { address }, now);
+            }
+            Event::Reachability(reachability) => {
+                let (reachability, is_reachable) = words(&reachability);
+                let event = NodeEvent::Reachability {
+                    reachability,
+                    is_reachable,
+                };
+                self.show(event, now);
+            }
+            Event::Banned { peer, reason, .. } => {
+                let (peer, reason) = (peer.text(), format!("{reason:?}"));
+                self.show(NodeEvent::Banned { peer, reason }, now);
+            }
+            Event::Unavailable { what, reason } => {
+                self.show(NodeEvent::Unavailable { what, reason }, now);
+            }
+            other => tracing::debug!(?other, "not known"),
+        }
+    }
+
+    /// A message is handed on if it counts here, or waits to.
+    async fn gossip(&mut self, from: PeerId, id: GossipId, bytes: Arc<[u8]>, now: Millis) {
+        // What waited for this moment is judged apart from the message.
+        self.input(Input::Tick, now).await;
+        let own = Envelope::parse(&bytes).ok().map(|it| it.header);
+        let own = own.filter(|header| header.peer == self.peer);
+        let outputs = self.handle(Input::Envelope(Link(from), bytes), now).await;
+        let rejection = outputs.iter().find_map(|output| match output {
+            Output::Rejected { reason, .. } => Some(*reason),
+            _ => None,
+        });
+        let verdict = rejection.map_or(Verdict::Accept, judge);
+        self.published.note_id(id);
+        self.network.judge(id, from, verdict);
+        // What this node signed it has, or its window is over.
+        if let Some(header) = own
+            && matches!(rejection, None | Some(Rejection::Equivocation))
+        {
+            let round = header.round;
+            self.show(NodeEvent::Twin { round }, now);
+        }
+        self.carry_out(outputs, now).await;
+    }
+
+    /// The answer to a peer's question.
+    async fn serve(&mut self, from: PeerId, question: &[u8], now: Millis) -> Answer {
+        let want = match Query::from_bytes(question) {
+            Ok(Query::Time) => return Answer::Time(now),
+            Ok(Query::Want(want)) => want,
+            Ok(Query::Again(envelopes)) => {
+                self.hear_again(from, envelopes, now).await;
+                return Answer::Nothing;
+            }
+            Err(_) => {
+                self.blame(from);
+                return Answer::Nothing;
+            }
+        };
+        match self.archive.get(want.round) {
+            Ok(Some(record)) => return self.archive.offer(want.round, &record),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the archive cannot be read"),
+        }
+        let outputs = self.handle(Input::Asked(Link(from), want), now).await;
+        let messages = outputs.iter().filter_map(|output| match output {
+            Output::Send(_, bytes) => Some(&bytes[..]),
+            _ => None,
+        });
+        let answer = Answer::messages(messages);
+        self.carry_out(outputs, now).await;
+        answer
+    }
+
+    /// Messages that a neighbour says again; those that are new here are handed on.
+    async fn hear_again(&mut self, from: PeerId, envelopes: Vec<WireEnvelope>, now: Millis) {
+        for WireEnvelope(bytes) in envelopes {
+            let bytes: Arc<[u8]> = bytes.into();
+            let before = self.core.counters().accepted;
+            self.input(Input::Envelope(Link(from), bytes.clone()), now)
+                .await;
+            if self.core.counters().accepted > before && self.published.note(&bytes) {
+                // Gossip knows itself what its neighbours have had.
+                if let Err(error) = self.network.publish(bytes).await {
+                    tracing::debug!(%error, "not handed on");
+                }
+            }
+        }
+    }
+
+    pub(super) async fn answered(&mut self, answered: Answered, now: Millis) {
+        let Answered { peer, what } = answered;
+        match what {
+            Given::Nothing => {}
+            Given::Time(exchange) => {
+                // One that teaches nothing changes nothing.
+                let _ = self.clocks.note(peer, exchange);
+                self.adjust_lead(now).await;
+            }
+            Given::Round(Answer::Messages(envelopes)) => {
+                for envelope in envelopes {
+                    let input = Input::Envelope(Link(peer), envelope.0.into());
+                    self.input(input, now).await;
+                }
+            }
+            Given::Round(Answer::Round(record)) => self.adopt(peer, &record, now).await,
+            Given::Round(other) => tracing::debug!(?other, "not asked for"),
+            Given::Nonsense(nonsense) => {
+                tracing::debug!(%nonsense, "no answer");
+                self.blame(peer);
+            }
+        }
+    }
+
+    async fn adopt(&mut self, from: PeerId, record: &[u8], now: Millis) {
+        match RoundRecord::from_bytes(record) {
+            Ok(record) => self.input(Input::Adopt(Box::new(record)), now).await,
+            Err(_) => self.blame(from),
+        }
+    }
+
+    /// Tells the network that a peer sent what nobody sends by mistake.
+    fn blame(&self, peer: PeerId) {
+        // If the network is too busy to hear it, the peer gets away with it this time.
+        self.network.report(peer, Behaviour::Malformed);
+    }
+
+    async fn adjust_lead(&mut self, now: Millis) {
+        let lead = self.clocks.estimate().map_or(0, |it| it.lead_ms());
+        if lead != self.lead {
+            self.lead = lead;
+            self.input(Input::Lead(lead), now).await;
+        }
+    }
+}
+
+/// Reachability for people and programs.
+fn words(reachability: &Reachability) -> (String, Option<bool>) {
+    match reachability {
+        Reachability::Unknown => ("not known to be reachable yet".into(), None),
+        Reachability::Public { address } => (format!("reachable at {address}"), Some(true)),
+        Reachability::Private { relays } => match relays.len() {
+            0 => (
+                "not reachable by others: it must call everybody itself".into(),
+                Some(false),
+            ),
+            count => (
+                format!("reachable through {count} relays only"),
+                Some(false),
+            ),
+        },
+    }
+}
+
+/// What the network does with a message that is rejected. Only what no honest peer hands on is held
+/// against the one who did: times, members and places may look different from elsewhere.
+fn judge(reason: Rejection) -> Verdict {
+    match reason {
+        Rejection::Size | Rejection::Swarm | Rejection::Signature | Rejection::Malformed => {
+            Verdict::Reject
+        }
+        Rejection::Version
+        | Rejection::Kind
+        | Rejection::Late
+        | Rejection::Early
+        | Rejection::Waiting
+        | Rejection::NotMember
+        | Rejection::Duplicate
+        | Rejection::NotAssigned
+        | Rejection::Rate
+        | Rejection::Equivocation
+        | Rejection::Unsealed => Verdict::Ignore,
+    }
+}
+
+// What the other threads and the owner bring.
+impl Node {
+    pub(super) async fn written(&mut self, written: Written, now: Millis) {
+        match written {
+            Written::Answer(answer) => self.input(*answer, now).await,
+            Written::Failed(text) => self.show(NodeEvent::Trouble { text }, now),
+        }
+    }
+
+    pub(super) async fn worked(&mut self, done: Done, now: Millis) {
+        match done {
+            Done::Work(round, work) => self.input(Input::Work(round, work), now).await,
+            Done::Learned(learned) => {
+                let Some(report) = &learned.report else {
+                    return;
+                };
+                let event = NodeEvent::Learned {
+                    round: learned.round,
+                    steps: learned.steps,
+                    reward: report.reward,
+                    groups: report.groups.iter().sum(),
+                    is_rolled_back: learned.is_rolled_back(),
+                };
+                self.show(event, now);
+            }
+            Done::Skipped(round) => {
+                let text = format!(
+                    "round {round} is not learned from: the model is too slow for the swarm's \
+                     rounds"
+                );
+                self.show(NodeEvent::Trouble { text }, now);
+            }
+            Done::Failed {
+                round,
+                stage,
+                reason,
+            } => {
+                let what = stage.map_or("learning", |stage| stage.name());
+                let text = format!("round {round}, {what}: {reason}");
+                self.show(NodeEvent::Trouble { text }, now);
+            }
+        }
+    }
+
+    /// Answers the owner; one who does not wait for the answer gets none.
+    pub(super) fn owner(&mut self, request: Request, now: Millis) {
+        match request {
+            Request::Status(reply) => {
+                let _ = reply.send(Box::new(self.status(now)));
+            }
+            Request::Record(round, reply) => {
+                let record = self.archive.get(round).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the archive cannot be read");
+                    None
+                });
+                let _ = reply.send(record);
+            }
+            Request::Control(wish, reply) => {
+                self.mode = self.mode.after(wish, now);
+                self.show(NodeEvent::Mode { mode: self.mode }, now);
+                let _ = reply.send(self.mode);
+            }
+        }
+    }
+}
+
+// What the owner sees.
+impl Node {
+    fn condition(&self, now: Millis) -> Condition {
+        Situation {
+            rest: self.rest.as_deref(),
+            waits: self.waits,
+            clock: self.core.clock(),
+            now,
+            mode: self.mode,
+            round: self.core.round(),
+            is_member: self.core.is_member(),
+            peers: self.connected.len(),
+            given: self.given,
+            failed_calls: self.network.stats().dials_failed,
+            floor: self.core.history().floor(),
+            undecided: self.core.undecided().count(),
+        }
+        .condition()
+    }
+
+    fn status(&self, now: Millis) -> Status {
+        let waiting = self.worker.as_ref().map(Worker::waiting);
+        let facts = Facts {
+            now,
+            peer: &self.peer,
+            config: &self.config,
+            core: &self.core,
+            condition: self.condition(now),
+            waiting,
+            peers: self.network.peers(),
+            clock: self.clocks.estimate(),
+        };
+        self.report.status(facts)
+    }
+}

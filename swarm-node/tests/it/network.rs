@@ -1,0 +1,209 @@
+//! Nodes as processes on loopback, through the real network: scenarios, and one node's commands.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::node::{Ended, command, node};
+
+/// A member that is killed and started again: every round is decided at every node with one digest,
+/// and everybody's points are in it.
+#[test]
+fn processes_agree_while_one_is_killed_and_started_again() {
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/lab/restart.toml");
+    let ended = node(&["lab", scenario, "--json"]);
+    ended.expect(0, &["round 0 is decided everywhere"]);
+    let found = ended.json();
+    assert_eq!(found["failures"], Value::Array(Vec::new()));
+    for round in found["rounds"].as_array().unwrap() {
+        assert_eq!(round["digests"].as_array().unwrap().len(), 1, "{round}");
+        assert_eq!(round["nodes"], 4, "{round}");
+    }
+    for one in found["nodes"].as_array().unwrap() {
+        assert!(one["points"].as_i64().unwrap() > 0, "{one}");
+        assert!(one["learned"].as_u64().unwrap() > 0, "{one}");
+    }
+}
+
+/// The folder of one node, whose process is killed when the test ends.
+struct Node {
+    folder: tempfile::TempDir,
+    process: Option<Child>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+impl Node {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            process: None,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command about this node.
+    fn run(&self, arguments: &[&str]) -> Ended {
+        let home = self.path("home");
+        let mut all = arguments.to_vec();
+        all.extend(["--home", home.to_str().unwrap()]);
+        node(&all)
+    }
+
+    fn init(&self) -> String {
+        let ended = self.run(&["init", "--json"]);
+        ended.expect(0, &[]);
+        ended.json()["peer"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes the file of a swarm whose only member is this node.
+    fn found_swarm(&self, starts_in: &str) -> PathBuf {
+        let (peer, file) = (self.init(), self.path("swarm.toml"));
+        let file_text = file.to_str().unwrap();
+        let new = [
+            "swarm",
+            "new",
+            file_text,
+            "--member",
+            &peer,
+            "--starts-in",
+            starts_in,
+            "--window",
+            "500",
+        ];
+        self.run(&new).expect(0, &[]);
+        file
+    }
+
+    fn up(&mut self, arguments: &[&str]) {
+        let home = self.path("home");
+        let mut all = vec!["up", "--home", home.to_str().unwrap()];
+        all.extend(["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"]);
+        all.extend(["--set", "net.mdns=false", "--set", "net.upnp=false"]);
+        all.extend(arguments);
+        let log = std::fs::File::create(self.path("log")).unwrap();
+        let mut command: Command = command(&all, &[]);
+        self.process = Some(command.stderr(log).spawn().unwrap());
+    }
+
+    /// Waits until the node's status is like this.
+    fn wait_for(&mut self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let ended = self.run(&["status", "--json"]);
+            if ended.code == 0 {
+                let status = ended.json();
+                if is_there(&status) {
+                    return status;
+                }
+            }
+            let log = std::fs::read_to_string(self.path("log")).unwrap();
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "no {what}: {log}"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn exit_code(&mut self) -> i32 {
+        let status = self.process.take().unwrap().wait().unwrap();
+        status.code().expect("an exit code")
+    }
+}
+
+#[test]
+fn a_node_says_what_it_waits_for_and_obeys() {
+    let mut one = Node::new();
+    let file = one.found_swarm("3600");
+    one.run(&["status"])
+        .expect(1, &["no node runs from", "swarm-node up"]);
+    one.up(&["--swarm", file.to_str().unwrap()]);
+    let status = one.wait_for("status", |_| true);
+    assert_eq!(status["state"], "waiting", "{status}");
+    assert!(
+        status["reason"].as_str().unwrap().contains("has not begun"),
+        "{status}"
+    );
+    assert!(
+        status["next"]["what"].as_str().unwrap().contains("round 0"),
+        "{status}"
+    );
+    let text = one.run(&["status"]);
+    assert!(text.out.contains("state      waiting"), "{}", text.out);
+    // A second process is refused, and the first goes on.
+    let home = one.path("home");
+    node(&["up", "--home", home.to_str().unwrap()]).expect(1, &["in use by another process"]);
+    assert_eq!(one.run(&["pause", "1h", "--json"]).code, 0);
+    one.wait_for("pause", |status| status["state"] == "paused");
+    assert_eq!(one.run(&["resume"]).code, 0);
+    one.wait_for("waiting", |status| status["state"] == "waiting");
+    one.run(&["drain"]).expect(0, &[]);
+    assert_eq!(one.exit_code(), 0);
+    one.run(&["status"]).expect(1, &["no node runs from"]);
+}
+
+#[test]
+fn a_member_alone_decides_learns_exports_and_comes_back() {
+    let mut one = Node::new();
+    let file = one.found_swarm("1");
+    one.up(&["--swarm", file.to_str().unwrap()]);
+    let learned = |status: &Value, rounds: u64| {
+        status["learning"]["steps"].as_u64().unwrap_or(0) >= rounds
+            && status["floor"].as_u64().unwrap() >= rounds
+    };
+    let before = one.wait_for("learning", |status| learned(status, 2));
+    let mut killed = one.process.take().unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    one.up(&[]);
+    let steps = before["learning"]["steps"].as_u64().unwrap();
+    one.wait_for("more learning", |status| learned(status, steps + 1));
+    let rounds = one.path("rounds");
+    let export = ["export", rounds.to_str().unwrap(), "--json"];
+    one.run(&export).expect(0, &[]);
+    verify(&one, &rounds, &file);
+}
+
+/// The export proves itself, and no byte of it can be changed unnoticed.
+fn verify(one: &Node, rounds: &Path, swarm: &Path) {
+    let arguments = [
+        "verify",
+        rounds.to_str().unwrap(),
+        "--swarm",
+        swarm.to_str().unwrap(),
+    ];
+    let ended = one.run(&arguments);
+    ended.expect(0, &[]);
+    assert!(
+        ended.out.contains("are what the members decided"),
+        "{}",
+        ended.out
+    );
+    let whole = std::fs::read(rounds).unwrap();
+    for place in (0..whole.len()).step_by(whole.len() / 12) {
+        let mut changed = whole.clone();
+        changed[place] ^= 1;
+        std::fs::write(rounds, &changed).unwrap();
+        let ended = one.run(&arguments);
+        assert_eq!(
+            ended.code,
+            1,
+            "byte {place} of {}: {}",
+            whole.len(),
+            ended.out
+        );
+    }
+}
