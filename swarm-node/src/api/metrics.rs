@@ -85,3 +85,49 @@ fn header(out: &mut String, name: &str, kind: &str, help: &str) {
 fn sample(out: &mut String, name: &str, value: impl Display) {
     let _ = writeln!(out, "{name} {value}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_its_help_its_type_and_one_value() {
+        let text = render(&Status::sample());
+        for line in [
+            "# HELP swarm_peers Peers that are connected.",
+            "# TYPE swarm_rounds_decided_total counter",
+            "swarm_rounds_decided_total 3",
+            "swarm_points 2.5",
+            "swarm_decision_seconds 0.4",
+            "swarm_messages_rejected_total{reason=\"late\"} 2",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "no {line:?} in {text}"
+            );
+        }
+        // What is not known is left out.
+        assert!(!text.contains("clock_offset"));
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split([' ', '{']).next().unwrap();
+            assert!(text.contains(&format!("# TYPE {name} ")), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_dashboard_shows_metrics_that_there_are() {
+        let board = include_str!("../../../configs/grafana.json");
+        let source = include_str!("metrics.rs");
+        let board: serde_json::Value = serde_json::from_str(board).unwrap();
+        let text = board["panels"].to_string();
+        let names = text.split("swarm_").skip(1).map(|rest| {
+            let end = rest.find(|it: char| !it.is_ascii_lowercase() && it != '_');
+            &rest[..end.unwrap_or(rest.len())]
+        });
+        let names: Vec<&str> = names.collect();
+        assert!(names.len() > 8);
+        for name in names {
+            assert!(source.contains(name), "{name}");
+        }
+    }
+}

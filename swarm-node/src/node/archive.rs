@@ -56,6 +56,14 @@ impl Archive {
         self.store.put(round, record)
     }
 
+    /// Forgets all but the newest rounds.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn prune(&self, keep: u64) -> Result<(), StoreError> {
+        self.store.prune(keep)
+    }
+
     /// The answer to whoever wants the round with this record.
     pub fn offer(&self, round: Round, record: &[u8]) -> Answer {
         let answer = Answer::record(record);

@@ -30,6 +30,9 @@ use super::archive::Archive;
 /// Most jobs that wait; a round of the largest swarm asks for fewer than a hundred signatures.
 const QUEUE: usize = 4096;
 
+/// Rounds between two looks for those that are too old to be kept.
+const PRUNE_EVERY: Round = 64;
+
 /// What came of a job.
 #[derive(Debug)]
 pub enum Written {
@@ -62,6 +65,8 @@ pub struct DiskParts {
     pub archive: Archive,
     /// Where the core's inputs are noted.
     pub journal: Journal,
+    /// Decided rounds to keep.
+    pub keep_rounds: u64,
 }
 
 impl Disk {
@@ -156,9 +161,13 @@ impl DiskParts {
     fn keep(&self, decided: &DecidedRound) -> Result<(), String> {
         let record = RoundRecord::from(decided).to_bytes();
         let record = record.map_err(|error| error.to_string())?;
-        self.archive
-            .put(decided.round(), &record)
-            .map_err(|error| format!("round {} is not kept: {error}", decided.round()))
+        let round = decided.round();
+        let kept = self.archive.put(round, &record);
+        let kept = kept.and_then(|()| match round.is_multiple_of(PRUNE_EVERY) {
+            true => self.archive.prune(self.keep_rounds),
+            false => Ok(()),
+        });
+        kept.map_err(|error| format!("round {round} is not kept: {error}"))
     }
 
     fn note(&self, segment: Round, records: &[Record]) -> Result<(), String> {

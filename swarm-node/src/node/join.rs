@@ -237,6 +237,7 @@ impl<'a> Joining<'a> {
             signer: Signer::new(self.key.key().clone(), self.store.sign_once()),
             archive: archive.clone(),
             journal,
+            keep_rounds: self.settings.node.keep_rounds,
         })
         .map_err(JoinError::Thread)?;
         let network = self.network(swarm)?;

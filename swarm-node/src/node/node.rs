@@ -21,7 +21,7 @@ use super::archive::Archive;
 use super::asking::{Answered, Asking, Given};
 use super::board::Board;
 use super::control::Mode;
-use super::disk::{Disk, Written};
+use super::disk::Disk;
 use super::event::{Happening, NodeEvent};
 use super::parts::{NodeParts, Request};
 use super::query::{Answer, Envelope as WireEnvelope, Query};
@@ -513,13 +513,6 @@ fn judge(reason: Rejection) -> Verdict {
 
 // What the other threads and the owner bring.
 impl Node {
-    pub(super) async fn written(&mut self, written: Written, now: Millis) {
-        match written {
-            Written::Answer(answer) => self.input(*answer, now).await,
-            Written::Failed(text) => self.show(NodeEvent::Trouble { text }, now),
-        }
-    }
-
     pub(super) async fn worked(&mut self, done: Done, now: Millis) {
         match done {
             Done::Work(round, work) => self.input(Input::Work(round, work), now).await,

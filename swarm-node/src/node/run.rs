@@ -44,12 +44,14 @@ pub struct Sources {
 }
 
 /// Why a node ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// Its owner drained it.
     Drained,
     /// A signal asked for it.
     Stopped,
+    /// Something could not be written, so nothing may be signed any more.
+    DiskFailed(String),
     /// The network ended by itself, which is a mistake of this program.
     NetworkGone,
 }
@@ -72,7 +74,10 @@ pub async fn run(mut parts: NodeParts, mut from: Sources) -> Ended {
                 Some(event) => node.heard(event, wall_clock()).await,
                 None => break Ended::NetworkGone,
             },
-            Some(written) = from.disk.recv() => node.written(written, wall_clock()).await,
+            Some(written) = from.disk.recv() => match written {
+                Written::Answer(answer) => node.input(*answer, wall_clock()).await,
+                Written::Failed(text) => break Ended::DiskFailed(text),
+            },
             Some(done) = from.worker.recv() => node.worked(done, wall_clock()).await,
             Some(answered) = asking.join_next() => {
                 if let Some(answered) = finished(answered) {

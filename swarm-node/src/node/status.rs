@@ -435,6 +435,59 @@ impl Learning {
 }
 
 #[cfg(test)]
+impl Status {
+    /// A working node, for tests.
+    pub(crate) fn sample() -> Self {
+        let digest = "ab".repeat(32);
+        Self {
+            version: "0.1.0".into(),
+            peer: "16Uiu2HA".into(),
+            swarm: "friends".into(),
+            swarm_id: digest.clone(),
+            condition: Condition {
+                state: State::Working,
+                reason: "round 3: answers are shared".into(),
+                next: Some(Next {
+                    at_ms: 61_500,
+                    what: "answers are criticised".into(),
+                }),
+            },
+            since_ms: 20_000,
+            started_ms: 0,
+            now_ms: 61_000,
+            round: Some(3),
+            floor: 3,
+            undecided: 0,
+            decided: 3,
+            points: 2_500_000,
+            last: Some(LastRound {
+                round: 2,
+                after_ms: 400,
+                points: Some(1_225_000),
+                place: Some(2),
+                members: 5,
+                digest,
+            }),
+            learning: Some(Learning {
+                steps: 3,
+                waiting: 1,
+                reward: Some(0.5),
+                rollbacks: 0,
+            }),
+            listening: Vec::new(),
+            reachability: "not known to be reachable yet".into(),
+            is_reachable: None,
+            peers: Vec::new(),
+            clock: None,
+            missed: 0,
+            accepted: 40,
+            rejected: vec![("late".into(), 2)],
+            trouble: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use swarm_round::sim::toy;
 
@@ -574,6 +627,23 @@ mod tests {
             ..paused
         };
         assert!(draining.condition().reason.contains("round 1 is finished"));
+    }
+
+    #[test]
+    fn a_status_is_a_few_lines_and_comes_back_from_json() {
+        let status = Status::sample();
+        let text = status.render();
+        for expected in [
+            "state      working, for 41 s",
+            "next       answers are criticised in 0.5 s",
+            "rounds     3 decided, 2.500 points; round 2 after 0.4 s: 1.225 points, 2 of 5",
+            "model      learned from 3 rounds, reward 0.500, 1 rounds wait",
+        ] {
+            assert!(text.contains(expected), "{text}");
+        }
+        assert!(text.lines().count() < 12);
+        let json = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
     }
 
     #[test]

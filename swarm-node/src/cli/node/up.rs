@@ -77,6 +77,12 @@ impl Up {
         match ended {
             Ended::Drained => output::note("the node has ended; `swarm-node up` goes on"),
             Ended::Stopped => output::note("the node was stopped; `swarm-node up` goes on"),
+            Ended::DiskFailed(text) => {
+                return Err(Failure::Work(anyhow::anyhow!(
+                    "{text}; free space in the node's folder and start it again: it goes on where \
+                     it stood"
+                )));
+            }
             Ended::NetworkGone => {
                 let text = "the network ended by itself; start the node again";
                 return Err(Failure::Work(anyhow::anyhow!(text)));
