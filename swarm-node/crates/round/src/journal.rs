@@ -49,7 +49,7 @@ use crate::work::Work;
 
 /// Version of the core's behaviour: raised whenever the same inputs may lead to other outputs. A
 /// journal of another version is not replayed.
-pub const JOURNAL_VERSION: u16 = 1;
+pub const JOURNAL_VERSION: u16 = 2;
 /// Most bytes of a record; the largest is the work of a stage.
 pub const MAX_ENTRY: usize = 64 << 20;
 
@@ -107,6 +107,9 @@ pub struct Snapshot {
     pub seen: Option<(Round, Round)>,
     /// Undecided rounds that were opened because they were missed.
     pub missed: BTreeSet<Round>,
+    /// Rounds that were begun and are not decided. If the journal begins here, it tells of them only
+    /// that they are decided.
+    pub open: BTreeSet<Round>,
     /// How long before the end of a window contents must go out, in milliseconds.
     pub lead: Millis,
     /// The registrations, each with the round from which it counts.
@@ -284,6 +287,7 @@ mod tests {
             first: 2,
             seen: Some((6, 5)),
             missed: [3].into(),
+            open: [3, 6].into(),
             lead: 40,
             registered: vec![(3, Member::new(PeerId([3; 33])))],
             history: History::new(Agreement::default(), &Membership::default()),

@@ -97,6 +97,9 @@ pub struct Core {
     seen: Option<(Round, Round)>,
     /// Undecided rounds that were opened because they were missed.
     missed: BTreeSet<Round>,
+    /// Rounds that were open before the journal of a replay begins: it ends with all of them decided,
+    /// and meanwhile they are not missed.
+    elsewhere: BTreeSet<Round>,
     early: EarlyMessages,
     /// How long before the end of a window contents must go out, in milliseconds.
     lead: Millis,
@@ -132,6 +135,7 @@ impl Core {
             first: next_round,
             seen: None,
             missed: BTreeSet::new(),
+            elsewhere: BTreeSet::new(),
             clock,
             now,
             position: None,
@@ -312,7 +316,7 @@ impl Core {
     }
 
     fn next_phase(&self, now: Position) -> Option<Phase> {
-        let has_room = self.open.len() < MAX_UNDECIDED;
+        let has_room = self.open.len() + self.elsewhere.len() < MAX_UNDECIDED;
         let may_begin = now.window == Window::ShareSeal && now.round >= self.next_round && has_room;
         let may_begin = may_begin && self.waits_for(now.round).is_none();
         let begin = may_begin.then_some(Phase::In(Window::ShareSeal));

@@ -82,6 +82,23 @@ fn all_may_stop_at_once_while_they_vote() {
     }
 }
 
+/// Of three members all must vote. While one is away rounds stay open, and are decided late; then
+/// another one restarts, whose journal begins when they were open and does not tell how they began.
+#[test]
+fn a_journal_may_begin_while_older_rounds_are_open() {
+    for (gone, back) in [(1, 3), (1, 4), (2, 4), (2, 5)] {
+        let mut spec = toy::spec(3, 12, 5);
+        let away = start(&spec, gone, Window::CritiqueSeal) + 200;
+        let returns = start(&spec, back, Window::ShareSeal) + 100;
+        let crashes = (back + 1..10).map(|round| {
+            let at = start(&spec, round, Window::CritiqueSeal) + 200;
+            Crash::new(0, at, at + 500)
+        });
+        spec.crashes = crashes.chain([Crash::new(2, away, returns)]).collect();
+        check(&play(with_journals(spec)), 12, 3);
+    }
+}
+
 /// All members stop before the step of the same number, one after the other.
 fn stopped_before(step: u64, down_ms: u64) -> Spec {
     let mut spec = toy::spec(PEERS, ROUNDS, 5);

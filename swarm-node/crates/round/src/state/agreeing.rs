@@ -37,8 +37,11 @@ impl Core {
         let now = self.seen.map_or(0, |(round, _)| round);
         let over = self.first..now.saturating_sub(MISSED_AFTER - 1);
         let missed = self.history.missing(over);
-        let missed = missed.filter(|round| !self.open.contains_key(round));
-        let room = MAX_MISSED.saturating_sub(self.open.len());
+        let is_open =
+            |round: &Round| self.open.contains_key(round) || self.elsewhere.contains(round);
+        let missed = missed.filter(|round| !is_open(round));
+        let open = self.open.len() + self.elsewhere.len();
+        let room = MAX_MISSED.saturating_sub(open);
         for round in missed.take(room).collect::<Vec<_>>() {
             let Ok(plan) = self.plan(round) else { return };
             let me = plan.members.find(&self.setup.peer);
@@ -141,6 +144,7 @@ impl Core {
     fn decided(&mut self, decided: Arc<DecidedRound>, out: &mut Vec<Output>) {
         self.is_moved = true;
         self.open.remove(&decided.round());
+        self.elsewhere.remove(&decided.round());
         self.history.decided(decided.transcript(), &decided.minutes);
         let round = decided.round();
         out.push(Output::Decided(decided));

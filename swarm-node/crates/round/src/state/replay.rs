@@ -3,6 +3,7 @@
 use swarm_identity::Place;
 use swarm_identity::key::{PublicKey, SignatureBytes};
 
+use super::active::ActiveRound;
 use super::interface::{CoreSetup, Input, Output, Recorded, ReplayError};
 use super::{Core, Replayed};
 use crate::agreement::RoundRecord;
@@ -48,6 +49,13 @@ impl Core {
         }
     }
 
+    /// Rounds that were begun and are not decided, of which no later segment tells how they began.
+    fn begun(&self) -> impl Iterator<Item = Round> + '_ {
+        let active = self.active.iter().map(ActiveRound::round);
+        let open = self.open.keys().chain(&self.elsewhere).copied();
+        open.chain(active)
+    }
+
     fn journal_snapshot(&self) -> Snapshot {
         Snapshot {
             version: JOURNAL_VERSION,
@@ -57,6 +65,7 @@ impl Core {
             first: self.first,
             seen: self.seen,
             missed: self.missed.clone(),
+            open: self.begun().collect(),
             lead: self.lead,
             registered: self.members.registered(),
             stakes: self.members.staked(),
@@ -130,6 +139,7 @@ impl Core {
             first,
             seen,
             missed,
+            open,
             lead,
             registered,
             stakes,
@@ -152,6 +162,7 @@ impl Core {
         core.segment = Some(core.clock.segment(at));
         (core.next_round, core.first, core.seen) = (next_round, first, seen);
         (core.missed, core.lead, core.history) = (missed, lead, history);
+        core.elsewhere = open;
         Ok(core)
     }
 
