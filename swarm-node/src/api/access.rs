@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,6 +15,8 @@ use swarm_files::{private, text_file};
 use swarm_identity::digest::{Hasher, hex};
 use thiserror::Error;
 
+/// Longest time for a request to come and its answer to begin.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 4096;
 
@@ -34,7 +37,7 @@ pub struct ApiFile {
 #[non_exhaustive]
 pub enum ApiFileError {
     /// No node runs from the folder.
-    #[error("no node runs from {0}; start it with `swarm-node up`")]
+    #[error("no node runs from {home}; start it with `swarm-node up --home {home}`", home = .0.display())]
     NotRunning(PathBuf),
     /// The system refuses.
     #[error("{path}: {source}", path = path.display())]
@@ -168,7 +171,10 @@ pub(super) async fn for_us(State(access): State<Access>, request: Request, next:
         let text = "this server is for this machine alone: use the address in api.json\n";
         return (StatusCode::FORBIDDEN, text).into_response();
     }
-    next.run(request).await
+    match tokio::time::timeout(PATIENCE, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request came too slowly\n").into_response(),
+    }
 }
 
 /// Refuses requests without the token.

@@ -18,7 +18,7 @@ use super::routes::{self, Source};
 use crate::node::board::Board;
 use crate::node::parts::Request;
 
-/// Requests that are served at a time.
+/// Requests with the token that are served at a time.
 const MAX_REQUESTS: usize = 32;
 
 /// Why the API is not there.
@@ -106,12 +106,12 @@ fn router(access: &Access, source: Source) -> Router {
         .route("/api/events", get(routes::events))
         .route("/api/rounds/{round}", get(routes::round))
         .route("/api/control", post(routes::control))
-        .layer(from_fn_with_state(access.clone(), access::with_token));
+        .layer(from_fn_with_state(access.clone(), access::with_token))
+        .layer(GlobalConcurrencyLimitLayer::new(MAX_REQUESTS));
     Router::new()
         .route("/healthz", get(routes::health))
         .route("/readyz", get(routes::ready))
         .merge(owners)
         .layer(from_fn_with_state(access.clone(), access::for_us))
-        .layer(GlobalConcurrencyLimitLayer::new(MAX_REQUESTS))
         .with_state(source)
 }

@@ -60,8 +60,8 @@ environment variables \
 const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simulate --seed 2 \
 --json\n  swarm-node eval --model \
 runs/train --families max,sort\n  swarm-node config show --origin\n\nExit codes: 0 done, 1 error, \
-2 settings or usage, 130 or \
-143 ended early by SIGINT or SIGTERM with its work saved (a second signal ends at once).";
+2 settings or usage, 5 doctor \
+found something, 130 or 143 ended early by SIGINT or SIGTERM with its work saved (a second signal ends at once).";
 
 #[derive(Debug, Subcommand)]
 enum Command {

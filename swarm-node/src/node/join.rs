@@ -374,7 +374,7 @@ impl Joining<'_> {
         }
         journal.clear()?;
         let mut core = Core::new(setup, wall_clock())?;
-        if self.store.is_new() {
+        if self.has_never_signed()? {
             core = core.never_signed();
         }
         Ok((core, Vec::new()))
@@ -399,6 +399,19 @@ impl Joining<'_> {
         }
         let topics = if topics == 0 { u64::MAX } else { topics };
         Ok(Hello { topics })
+    }
+
+    /// True if this key has certainly signed nothing: it may then help to decide rounds from before
+    /// its start. Of a store that was lost nobody knows what was in it.
+    fn has_never_signed(&self) -> Result<bool, JoinError> {
+        let has_run = self.home.peers().exists();
+        if self.store.is_new() && has_run {
+            tracing::warn!(
+                "the store is new, but this node ran before: it votes in no round that has begun"
+            );
+            return Ok(false);
+        }
+        Ok(self.store.sign_once().is_empty()?)
     }
 
     fn network(&self, swarm: [u8; 32]) -> Result<swarm_net::Config, JoinError> {

@@ -1,7 +1,7 @@
 //! A node between its core and everything else: what comes in becomes an input, and each output is
 //! carried out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use swarm_identity::PeerId;
@@ -30,7 +30,7 @@ use super::report::{Facts, Report};
 use super::schedule::{Machine, Schedule};
 use super::status::{Condition, LastRound, Situation, Status, doing};
 use super::time::local_minute;
-use super::worker::{Done, Worker};
+use super::worker::{Done, MAX_ROUNDS, Worker};
 
 /// Milliseconds between two looks at the machine, for the schedule.
 const LOOK_EVERY: Millis = 10_000;
@@ -54,6 +54,11 @@ pub(super) struct Node {
     look_at: Millis,
     /// Peers that are connected.
     connected: BTreeSet<PeerId>,
+    /// Whether the model takes part in the present round: judged when it begins, as a round that was
+    /// begun is finished.
+    plays: bool,
+    /// Decided rounds that the model has not been given.
+    lessons: VecDeque<Arc<DecidedRound>>,
     /// Messages that are to be told again.
     again: Vec<Arc<[u8]>>,
     /// What was published, or came by gossip, lately.
@@ -87,6 +92,8 @@ impl Node {
             look_at: now,
             connected: BTreeSet::new(),
             lead: 0,
+            plays: true,
+            lessons: VecDeque::new(),
             again: Vec::new(),
             published: Recent::default(),
             waits: None,
@@ -164,6 +171,7 @@ impl Node {
     pub(super) async fn input(&mut self, input: Input, now: Millis) {
         self.mode = self.mode.at(now);
         self.look(now);
+        self.teach();
         let outputs = self.handle(input, now).await;
         self.carry_out(outputs, now).await;
         let peers: Vec<PeerId> = self.connected.iter().copied().collect();
@@ -218,7 +226,7 @@ impl Node {
             Output::ForgetBefore(round) => self.disk.forget_before(round).await,
             Output::Broadcast(bytes) => self.broadcast(bytes).await,
             Output::Need(task) => {
-                if let Some(worker) = self.worker.as_ref().filter(|_| self.works()) {
+                if let Some(worker) = self.worker.as_ref().filter(|_| self.plays) {
                     worker.stage(task);
                 }
             }
@@ -240,7 +248,7 @@ impl Node {
                 let peer = evidence.peer.text();
                 self.show(NodeEvent::Evidence { peer }, now);
             }
-            Output::Missed(round, stage) if self.worker.is_some() => {
+            Output::Missed(round, stage) if self.worker.is_some() && self.plays => {
                 let stage = stage.name().to_owned();
                 self.show(NodeEvent::Missed { round, stage }, now);
             }
@@ -263,6 +271,9 @@ impl Node {
             return;
         };
         self.waits = None;
+        if window == Window::ShareSeal {
+            self.plays = self.works();
+        }
         let event = match window {
             Window::ShareSeal => NodeEvent::Began {
                 round,
@@ -277,11 +288,23 @@ impl Node {
     }
 
     fn decided(&mut self, decided: &Arc<DecidedRound>, now: Millis) {
-        if let Some(worker) = self.worker.as_ref().filter(|_| self.works()) {
-            worker.learn(decided.clone());
+        self.lessons.push_back(decided.clone());
+        if self.lessons.len() > MAX_ROUNDS {
+            self.lessons.pop_front();
         }
+        self.teach();
         let event = NodeEvent::Decided(self.last_round(decided, now));
         self.show(event, now);
+    }
+
+    /// Gives the model what it may learn from; while it rests that waits.
+    fn teach(&mut self) {
+        let Some(worker) = self.worker.as_ref().filter(|_| self.works()) else {
+            return;
+        };
+        for decided in self.lessons.drain(..) {
+            worker.learn(decided);
+        }
     }
 
     fn last_round(&self, decided: &DecidedRound, now: Millis) -> LastRound {
@@ -586,8 +609,17 @@ impl Node {
             failed_calls: self.network.stats().dials_failed,
             floor: self.core.history().floor(),
             undecided: self.core.undecided().count(),
+            missing: self.missing(now),
         }
         .condition()
+    }
+
+    /// Rounds before the present one that are neither decided nor open here.
+    fn missing(&self, now: Millis) -> usize {
+        let present = self.core.clock().at(now).map_or(0, |at| at.round);
+        let open: BTreeSet<_> = self.core.undecided().collect();
+        let missing = self.core.history().missing(0..present);
+        missing.filter(|round| !open.contains(round)).count()
     }
 
     fn status(&self, now: Millis) -> Status {

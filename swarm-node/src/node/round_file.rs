@@ -47,8 +47,14 @@ pub enum RoundFileError {
     /// A record is longer than any.
     #[error("a round of {0} bytes; none has more than {MAX_RECORD}")]
     Length(u32),
+    /// It ends within a round.
+    #[error("the file ends within a round; copy it again, or export it again")]
+    Ends,
+    /// There is nothing in it.
+    #[error("there is no round in the file; export it again")]
+    Empty,
     /// A record is damaged.
-    #[error("after round {before:?}: {source}")]
+    #[error("{} is damaged: {source}", next(.before))]
     Record {
         /// The last round that was read.
         before: Option<Round>,
@@ -80,6 +86,11 @@ pub enum RoundFileError {
     /// The swarm's limits.
     #[error("the swarm's file: {0}")]
     Config(#[from] SwarmConfigError),
+}
+
+/// The round that follows, for messages.
+fn next(before: &Option<Round>) -> String {
+    format!("round {}", before.map_or(0, |round| round + 1))
 }
 
 /// Writes the records of rounds 0, 1, ….
@@ -137,7 +148,7 @@ pub fn verify(
         last = Some(decided.round());
         each(&decided);
     }
-    Ok(())
+    last.map(drop).ok_or(RoundFileError::Empty)
 }
 
 /// A core that only checks.
@@ -161,14 +172,18 @@ fn next_record(from: &mut impl Read) -> Result<Option<Vec<u8>>, RoundFileError> 
     if from.read(&mut length[..1])? == 0 {
         return Ok(None);
     }
-    from.read_exact(&mut length[1..])?;
+    from.read_exact(&mut length[1..])
+        .map_err(|_| RoundFileError::Ends)?;
     let length = u32::from_le_bytes(length);
     if length as usize > MAX_RECORD {
         return Err(RoundFileError::Length(length));
     }
     let mut record = Vec::new();
     from.take(length.into()).read_to_end(&mut record)?;
-    Ok(Some(record))
+    match record.len() == length as usize {
+        true => Ok(Some(record)),
+        false => Err(RoundFileError::Ends),
+    }
 }
 
 fn check(

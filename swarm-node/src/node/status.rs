@@ -94,10 +94,12 @@ pub struct Situation<'a> {
     pub floor: Round,
     /// Rounds that this node took part in and that are not decided.
     pub undecided: usize,
+    /// Rounds before the present one that are neither decided nor open here.
+    pub missing: usize,
 }
 
 /// Undecided rounds behind the present one that are usual: agreement runs beside the next rounds.
-const USUAL_LAG: Round = 2;
+const USUAL_LAG: usize = 2;
 
 impl Situation<'_> {
     /// What the node does, and why.
@@ -138,21 +140,20 @@ impl Situation<'_> {
         if self.peers == 0 {
             return (State::Waiting, self.alone());
         }
-        let lag = at.round.saturating_sub(self.floor);
-        if lag > USUAL_LAG && self.undecided as u64 >= lag {
+        if self.missing > USUAL_LAG {
+            let reason = format!(
+                "decided rounds are taken over: {} of {} are missing",
+                self.missing, at.round
+            );
+            return (State::Following, reason);
+        }
+        if self.undecided > USUAL_LAG {
             let reason = format!(
                 "rounds since {} are not decided: more than two thirds of those who vote must be \
                  heard; who stays away loses its vote two epochs later",
                 self.floor
             );
             return (State::Waiting, reason);
-        }
-        if lag > USUAL_LAG {
-            let reason = format!(
-                "decided rounds are taken over: {} of {}",
-                self.floor, at.round
-            );
-            return (State::Following, reason);
         }
         if let Some(waits) = self.waits {
             return (State::Waiting, waits.to_string());
@@ -513,6 +514,7 @@ mod tests {
             given: 5,
             failed_calls: 2,
             undecided: 1,
+            missing: 0,
             floor: 1,
         }
     }
@@ -559,10 +561,11 @@ mod tests {
                 Situation {
                     now: 10_000 + 7_000 * 9,
                     floor: 3,
+                    missing: 6,
                     ..usual
                 },
                 "following",
-                "3 of 9",
+                "6 of 9",
                 "shared",
             ),
             (

@@ -24,6 +24,8 @@ use thiserror::Error;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The arithmetic of this version.
 const NUMERICS: &str = "ro1";
+/// Highest difficulty level.
+const MAX_DIFFICULTY: u8 = 15;
 /// What stands above a written file.
 const HEADER: &str = "# A swarm. Join it with this file and the address of a member:\n\
                       #   swarm-node up --swarm FILE --peer ADDRESS\n\
@@ -56,6 +58,12 @@ pub enum SwarmFileError {
     /// A number or a text is out of its limits.
     #[error("the swarm's file: {0}")]
     Limits(#[from] SwarmConfigError),
+    /// A value that nobody can use: a family twice, a name that is empty or cannot be shown, a model
+    /// that is no digest, a difficulty above 15, an address that is none.
+    #[error(
+        "the swarm's file: `{0}` cannot be `{1}`; compare with what `swarm-node swarm new` writes"
+    )]
+    Value(&'static str, String),
     /// There is nothing to work on.
     #[error("the swarm's file: tasks.families is empty; name one family at least")]
     NoFamily,
@@ -179,6 +187,37 @@ impl SwarmFile {
     pub fn check(&self) -> Result<(), SwarmFileError> {
         if self.tasks.families.is_empty() {
             return Err(SwarmFileError::NoFamily);
+        }
+        for (at, family) in self.tasks.families.iter().enumerate() {
+            if self.tasks.families[..at].contains(family) {
+                return Err(SwarmFileError::Value("tasks.families", family.to_string()));
+            }
+        }
+        let is_digest =
+            self.model.len() == 64 && self.model.bytes().all(|it| it.is_ascii_hexdigit());
+        let checks = [
+            (
+                "name",
+                !self.name.is_empty() && !self.name.contains(char::is_control),
+                &self.name,
+            ),
+            ("model", is_digest, &self.model),
+        ];
+        for (key, is_good, value) in checks {
+            if !is_good {
+                let shown = value.escape_debug().take(80).collect();
+                return Err(SwarmFileError::Value(key, shown));
+            }
+        }
+        if self.tasks.difficulty > MAX_DIFFICULTY {
+            let seen = self.tasks.difficulty.to_string();
+            return Err(SwarmFileError::Value("tasks.difficulty", seen));
+        }
+        for address in &self.bootstrap {
+            if address.parse::<swarm_net::Multiaddr>().is_err() {
+                let shown = address.escape_debug().take(80).collect();
+                return Err(SwarmFileError::Value("bootstrap", shown));
+            }
         }
         if usize::from(self.game.topics) != self.tasks.families.len() {
             return Err(SwarmFileError::Topics {

@@ -71,7 +71,7 @@ pub(super) const CURSORS: TableDefinition<CursorKey, Bytes> = TableDefinition::n
 pub(super) const JOURNAL: TableDefinition<JournalKey, Bytes> = TableDefinition::new("journal");
 pub(super) const ARCHIVE: TableDefinition<RoundKey, Bytes> = TableDefinition::new("archive");
 /// Number of tables.
-pub(super) const TABLE_COUNT: usize = 10;
+pub(super) const TABLE_COUNT: usize = 11;
 
 /// Makes every table, and writes the version.
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), Error> {

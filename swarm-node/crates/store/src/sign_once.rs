@@ -1,6 +1,6 @@
 //! The table of [`swarm_identity`] on disk: what was signed, and the floors.
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use swarm_identity::digest::Digest32;
 use swarm_identity::once::{Place, SignOnce, SignOnceError, judge};
 
@@ -16,6 +16,19 @@ impl Store {
     /// What the node has signed.
     pub fn sign_once(&self) -> SignOnceTable {
         SignOnceTable(self.clone())
+    }
+}
+
+impl SignOnceTable {
+    /// True if nothing was ever signed.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        self.0.read(|transaction| {
+            let signed = transaction.open_table(SIGNED)?.is_empty()?;
+            Ok(signed && transaction.open_table(FLOORS)?.is_empty()?)
+        })
     }
 }
 
@@ -111,6 +124,18 @@ mod tests {
 
     use super::super::open::tests::temporary;
     use super::*;
+
+    #[test]
+    fn a_table_knows_whether_anything_was_ever_signed() {
+        let (_folder, store) = temporary();
+        let table = store.sign_once();
+        assert!(table.is_empty().unwrap());
+        table.commit(&place(1, 1, 5, 1), &[7; 32]).unwrap();
+        assert!(!table.is_empty().unwrap());
+        // What was forgotten was signed, too.
+        table.raise_floor(&[1; 32], 1, 9).unwrap();
+        assert!(!table.is_empty().unwrap());
+    }
 
     #[test]
     fn a_restart_forgets_nothing() {

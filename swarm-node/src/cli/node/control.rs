@@ -94,6 +94,9 @@ fn tell(
     Answer { text, json, kept }.print(options.json)
 }
 
+/// Longest pause.
+const LONGEST: Millis = 366 * 86_400_000;
+
 /// Reads a length of time.
 fn duration(text: &str) -> Result<Millis, String> {
     let wrong = || format!("`{text}` is no length of time; write it like 90s, 30min, 8h or 2d");
@@ -106,7 +109,13 @@ fn duration(text: &str) -> Result<Millis, String> {
         _ => return Err(wrong()),
     };
     let count: Millis = digits.parse().map_err(|_| wrong())?;
-    count.checked_mul(unit).ok_or_else(wrong)
+    let length = count.checked_mul(unit).ok_or_else(wrong)?;
+    match length <= LONGEST {
+        true => Ok(length),
+        false => Err(format!(
+            "`{text}` is longer than a year; without a length it rests until `resume`"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -121,5 +130,6 @@ mod tests {
         for wrong in ["", "5", "5m", "h", "-5s", "99999999999999999d", "5 s"] {
             assert!(duration(wrong).unwrap_err().contains("30min"), "{wrong}");
         }
+        assert!(duration("400d").unwrap_err().contains("a year"));
     }
 }

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
-use swarm_files::{private, whole};
+use swarm_files::{private, text_file, whole};
+use swarm_identity::key_file;
 use swarm_learn::policy::Policy as _;
 use swarm_model::generate::{Prompt, Request};
 
@@ -138,7 +139,15 @@ fn key(home: &Home) -> Finding {
     let shown = path.display();
     let exposed = std::fs::File::open(&path).and_then(|file| private::exposed_mode(&file));
     match exposed {
-        Ok(None) => Finding::good("key", format!("{shown}, readable by its owner alone")),
+        Ok(None) => match text_file::read(&path, key_file::MAX_BYTES as u64)
+            .map_err(|error| error.to_string())
+            .and_then(|text| key_file::from_text(&text).map_err(|error| error.to_string()))
+        {
+            Ok(_) => Finding::good("key", format!("{shown}, readable by its owner alone")),
+            Err(error) => {
+                Finding::failed("key", format!("{shown}: {error}"), "restore it from a copy")
+            }
+        },
         Ok(Some(mode)) => Finding::failed(
             "key",
             format!("others can read {shown} (mode {mode:o})"),
@@ -244,7 +253,8 @@ fn reachability(status: &Status) -> Finding {
             seen,
             "forward a port of the router to this machine and name it: net.listen, net.external",
         ),
-        _ => Finding::good("reachable", seen),
+        Some(true) => Finding::good("reachable", seen),
+        None => Finding::new("reachable", Outcome::Skipped, seen, ""),
     }
 }
 

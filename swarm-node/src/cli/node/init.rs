@@ -129,7 +129,8 @@ impl Init {
                 settings.display()
             ),
         };
-        let _ = write!(text, "next: swarm-node up --swarm FILE");
+        let root = home.root().display();
+        let _ = write!(text, "next: swarm-node up --home {root} --swarm FILE");
         let json = serde_json::json!({
             "peer": peer,
             "home": home.root(),

@@ -56,7 +56,8 @@ impl Export {
         let end = self.to.map_or(decided, |last| last.saturating_add(1));
         if end > decided || end == 0 {
             return Err(Failure::Work(anyhow::anyhow!(
-                "{decided} rounds are decided here; wait, or take fewer with --to N"
+                "an export begins with round 0, and {decided} rounds from there on are decided \
+                 here; wait for round {decided}, or take fewer with --to N"
             )));
         }
         let records: Result<Vec<Vec<u8>>, _> = (0..end)

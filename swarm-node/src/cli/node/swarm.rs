@@ -72,7 +72,7 @@ struct New {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     starts_in: u32,
     /// Milliseconds of each window; the slowest member must write its answers within one.
-    #[arg(long, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..))]
+    #[arg(long, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=86_400_000))]
     window: u32,
     /// Practice questions of a round.
     #[arg(long, value_name = "N", default_value_t = 16)]
@@ -143,7 +143,7 @@ impl New {
             settlement: String::new(),
             bootstrap: self.bootstrap.clone(),
             windows: Windows {
-                settle_ms: 2 * self.window,
+                settle_ms: self.window.saturating_mul(2),
                 ..Windows::uniform(self.window)
             },
             game: Game {
