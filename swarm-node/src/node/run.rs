@@ -9,7 +9,7 @@
 //! ```
 //! One task owns everything; what waits (disk, model, peers) is elsewhere and answers through
 //! channels. What a peer can make the node do is bounded: the network has its limits, the core its
-//! own, and at most [`MAX_ASKING`](super::asking::MAX_ASKING) requests of this node are under way.
+//! own, and at most 64 requests of this node are under way.
 
 use std::time::Duration;
 
