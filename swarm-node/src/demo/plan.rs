@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use swarm_learn::LearnConfig;
 use swarm_round::sim::{Network, PeerSpec, Role, Spec};
-use swarm_round::{Agreement, Game, Membership, SwarmConfig, Weighting, Windows};
+use swarm_round::{Agreement, Game, Membership, SwarmConfig, Windows};
 use swarm_task::FamilyId;
 
 use super::arm::Arm;
 use super::error::DemoError;
 use crate::config::DemoConfig;
+use crate::node::swarm_file::Tasks;
 
 /// Length of each window of virtual time, in milliseconds.
 const WINDOW_MS: u32 = 1_000;
@@ -44,11 +45,7 @@ impl<'a> DemoPlan<'a> {
 
     /// Families with difficulties, by topic.
     pub(super) fn families(&self) -> Vec<(FamilyId, u8)> {
-        self.demo
-            .families
-            .iter()
-            .map(|family| (*family, self.demo.difficulty))
-            .collect()
+        self.tasks().by_topic()
     }
 
     /// The topic of a peer's practice questions.
@@ -144,7 +141,7 @@ impl<'a> DemoPlan<'a> {
     fn swarm(&self, name: &str, game: Game) -> SwarmConfig {
         SwarmConfig {
             name: format!("{name} {}", self.demo.seed),
-            tasks: self.tasks(),
+            tasks: self.tasks().canonical(),
             model: self.model.clone(),
             numerics: "ro1".into(),
             settlement: String::new(),
@@ -156,32 +153,23 @@ impl<'a> DemoPlan<'a> {
         }
     }
 
-    fn tasks(&self) -> String {
-        let names: Vec<&str> = self
-            .demo
-            .families
-            .iter()
-            .map(|family| family.name())
-            .collect();
-        format!("{} at {}", names.join("+"), self.demo.difficulty)
+    fn tasks(&self) -> Tasks {
+        Tasks {
+            families: self.demo.families.clone(),
+            difficulty: self.demo.difficulty,
+        }
     }
 
     fn game(&self, topics: usize, practice: u16, common: u16) -> Game {
-        // A count that is too large stays too large: the rounds' configuration refuses it by name.
-        let everybody = u16::try_from(self.demo.peers).unwrap_or(u16::MAX);
-        let (text_bytes, tokens) = Game::text_limits(self.learn.group, self.learn.max_new);
         Game {
-            topics: u16::try_from(topics).unwrap_or(u16::MAX),
             practice,
             common,
-            group: self.learn.group,
-            answerers: 1,
-            common_answerers: everybody,
-            critics: everybody,
-            deciders: everybody,
-            text_bytes,
-            tokens,
-            weighting: Weighting::Plurality,
+            ..Game::of_all(
+                self.demo.peers,
+                topics,
+                self.learn.group,
+                self.learn.max_new,
+            )
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use swarm_identity::key_file::{KeyFile, KeyFileError};
 use swarm_identity::{PeerId, Secret};
-use swarm_round::{Agreement, Game, Weighting, Windows};
+use swarm_round::{Agreement, Game, Windows};
 use thiserror::Error;
 
 use super::scenario::Scenario;
@@ -228,9 +228,7 @@ fn free_port() -> io::Result<u16> {
 
 fn swarm_file(scenario: &Scenario, peers: &[PeerId], model: String) -> SwarmFile {
     let families = &scenario.families;
-    let everybody = peers.len() as u16;
     let crowd = peers.len().div_ceil(families.len()) * families.len();
-    let (text_bytes, tokens) = Game::text_limits(GROUP, TOKENS);
     let member = |(node, peer): (usize, &PeerId)| MemberLine {
         peer: *peer,
         families: vec![families[node % families.len()]],
@@ -250,17 +248,8 @@ fn swarm_file(scenario: &Scenario, peers: &[PeerId], model: String) -> SwarmFile
             ..Windows::uniform(scenario.window_ms)
         },
         game: Game {
-            topics: families.len() as u16,
             practice: scenario.practice.saturating_mul(crowd as u16),
-            common: 1,
-            group: GROUP,
-            answerers: 1,
-            common_answerers: everybody,
-            critics: everybody,
-            deciders: everybody,
-            text_bytes,
-            tokens,
-            weighting: Weighting::Plurality,
+            ..Game::of_all(peers.len(), families.len(), GROUP, TOKENS)
         },
         agreement: Agreement {
             rounds_per_epoch: scenario.epoch,

@@ -88,11 +88,6 @@ pub enum NodeEvent {
     },
     /// A round is decided here.
     Decided(LastRound),
-    /// A decided round was taken over from others.
-    Adopted {
-        /// The round.
-        round: Round,
-    },
     /// A round that others sent proves nothing.
     NotAdopted {
         /// The round.
@@ -187,7 +182,6 @@ impl fmt::Display for NodeEvent {
             },
             Self::Window { round, what } => write!(f, "round {round}: {what}"),
             Self::Decided(last) => last.fmt(f),
-            Self::Adopted { round } => write!(f, "round {round} is taken over from others"),
             Self::NotAdopted { round, reason } => {
                 write!(
                     f,

@@ -1,14 +1,14 @@
 //! A node between its core and everything else: what comes in becomes an input, and each output is
 //! carried out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use swarm_identity::PeerId;
 use swarm_net::{Behaviour, Event, GossipId, Handle, Reachability, Verdict};
 use swarm_round::agreement::{AdoptError, RoundRecord};
 use swarm_round::allowance::Link;
-use swarm_round::clock::{Millis, Position, Window};
+use swarm_round::clock::{Millis, Position, Round, Window};
 use swarm_round::clock_offset::ClockOffset;
 use swarm_round::envelope::Envelope;
 use swarm_round::phase::Phase;
@@ -30,16 +30,18 @@ use super::report::{Facts, Report};
 use super::schedule::{Machine, Schedule};
 use super::status::{Condition, LastRound, Situation, Status, doing};
 use super::time::local_minute;
-use super::worker::{Done, MAX_ROUNDS, Worker};
+use super::worker::{Done, Worker};
 
 /// Milliseconds between two looks at the machine, for the schedule.
 const LOOK_EVERY: Millis = 10_000;
+/// Milliseconds between two looks at what the node does, for its owner.
+const ATTEND_EVERY: Millis = 1_000;
 
 /// A running node.
 pub(super) struct Node {
     core: Core,
-    pub(super) config: Arc<SwarmConfig>,
-    pub(super) peer: PeerId,
+    config: Arc<SwarmConfig>,
+    peer: PeerId,
     network: Handle,
     disk: Disk,
     worker: Option<Worker>,
@@ -52,13 +54,13 @@ pub(super) struct Node {
     /// Why the schedule lets the model rest, as of the last look, and when to look again.
     rest: Option<String>,
     look_at: Millis,
+    /// When to attend to all that need not be done with every message.
+    attend_at: Millis,
     /// Peers that are connected.
     connected: BTreeSet<PeerId>,
     /// Whether the model takes part in the present round: judged when it begins, as a round that was
     /// begun is finished.
     plays: bool,
-    /// Decided rounds that the model has not been given.
-    lessons: VecDeque<Arc<DecidedRound>>,
     /// Messages that are to be told again.
     again: Vec<Arc<[u8]>>,
     /// What was published, or came by gossip, lately.
@@ -90,10 +92,10 @@ impl Node {
             schedule: parts.schedule,
             rest: None,
             look_at: now,
+            attend_at: now,
             connected: BTreeSet::new(),
             lead: 0,
             plays: true,
-            lessons: VecDeque::new(),
             again: Vec::new(),
             published: Recent::default(),
             waits: None,
@@ -110,7 +112,7 @@ impl Node {
             if self.core.history().contains(round) {
                 continue;
             }
-            let record = self.archive.get(round).ok().flatten();
+            let record = self.record(round);
             let record = record.and_then(|record| RoundRecord::from_bytes(&record).ok());
             if let Some(record) = record {
                 let adopt = Input::Adopt(Box::new(record));
@@ -170,14 +172,30 @@ impl Node {
     /// Gives the core an input, and does what it wants.
     pub(super) async fn input(&mut self, input: Input, now: Millis) {
         self.mode = self.mode.at(now);
-        self.look(now);
-        self.teach();
         let outputs = self.handle(input, now).await;
         self.carry_out(outputs, now).await;
-        let peers: Vec<PeerId> = self.connected.iter().copied().collect();
+    }
+
+    /// What is due now and then, whatever comes in meanwhile: the schedule, the clocks, and since
+    /// when the node does what it does.
+    pub(super) fn attend(&mut self, now: Millis) {
+        if now < self.attend_at {
+            return;
+        }
+        self.attend_at = now + ATTEND_EVERY;
+        self.mode = self.mode.at(now);
+        self.look(now);
+        if let Some(worker) = &self.worker {
+            worker.rest(!self.works());
+        }
+        let peers = self.neighbours();
         self.asking.compare_clocks(&peers, now);
         let condition = self.condition(now);
         self.report.observe(condition.state, now);
+    }
+
+    fn neighbours(&self) -> Vec<PeerId> {
+        self.connected.iter().copied().collect()
     }
 
     /// The core's outputs; what led to them, and the rounds that they decide, are given to the disk
@@ -203,7 +221,7 @@ impl Node {
         }
         let again = std::mem::take(&mut self.again);
         if !again.is_empty() {
-            let peers: Vec<PeerId> = self.connected.iter().copied().collect();
+            let peers = self.neighbours();
             self.asking.again(&again, &peers);
         }
     }
@@ -231,7 +249,7 @@ impl Node {
                 }
             }
             Output::Ask(want) => {
-                let peers: Vec<PeerId> = self.connected.iter().copied().collect();
+                let peers = self.neighbours();
                 self.asking.want(&want, &peers);
             }
             // Answers are taken out where the question came in.
@@ -288,23 +306,11 @@ impl Node {
     }
 
     fn decided(&mut self, decided: &Arc<DecidedRound>, now: Millis) {
-        self.lessons.push_back(decided.clone());
-        if self.lessons.len() > MAX_ROUNDS {
-            self.lessons.pop_front();
+        if let Some(worker) = &self.worker {
+            worker.learn(decided.clone());
         }
-        self.teach();
         let event = NodeEvent::Decided(self.last_round(decided, now));
         self.show(event, now);
-    }
-
-    /// Gives the model what it may learn from; while it rests that waits.
-    fn teach(&mut self) {
-        let Some(worker) = self.worker.as_ref().filter(|_| self.works()) else {
-            return;
-        };
-        for decided in self.lessons.drain(..) {
-            worker.learn(decided);
-        }
     }
 
     fn last_round(&self, decided: &DecidedRound, now: Millis) -> LastRound {
@@ -418,10 +424,11 @@ impl Node {
                 return Answer::Nothing;
             }
         };
-        match self.archive.get(want.round) {
-            Ok(Some(record)) => return self.archive.offer(want.round, &record),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the archive cannot be read"),
+        if self.core.history().contains(want.round) {
+            let record = self.record(want.round);
+            return record.map_or(Answer::Nothing, |record| {
+                self.archive.offer(want.round, &record)
+            });
         }
         let outputs = self.handle(Input::Asked(Link(from), want), now).await;
         let messages = outputs.iter().filter_map(|output| match output {
@@ -431,6 +438,14 @@ impl Node {
         let answer = Answer::messages(messages);
         self.carry_out(outputs, now).await;
         answer
+    }
+
+    /// The record of a decided round, if it is kept.
+    fn record(&self, round: Round) -> Option<Vec<u8>> {
+        let record = self.archive.get(round);
+        record
+            .inspect_err(|error| tracing::warn!(%error, "the archive cannot be read"))
+            .ok()?
     }
 
     /// Messages that a neighbour says again; those that are new here are handed on.
@@ -555,7 +570,7 @@ impl Node {
             Done::Skipped(round) => {
                 let text = format!(
                     "round {round} is not learned from: the model is too slow for the swarm's \
-                     rounds"
+                     rounds, or rested too long"
                 );
                 self.show(NodeEvent::Trouble { text }, now);
             }
@@ -578,11 +593,7 @@ impl Node {
                 let _ = reply.send(Box::new(self.status(now)));
             }
             Request::Record(round, reply) => {
-                let record = self.archive.get(round).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the archive cannot be read");
-                    None
-                });
-                let _ = reply.send(record);
+                let _ = reply.send(self.record(round));
             }
             Request::Control(wish, reply) => {
                 self.mode = self.mode.after(wish, now);

@@ -26,8 +26,8 @@ use super::time::wall_clock;
 use super::worker::Done;
 use crate::job::Stop;
 
-/// Longest time between two looks at what the node does, for its owner.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for something to come.
+const WAKE_EVERY: Duration = Duration::from_secs(1);
 
 /// What comes to a node from elsewhere.
 pub struct Sources {
@@ -64,6 +64,7 @@ pub async fn run(mut parts: NodeParts, mut from: Sources) -> Ended {
     node.adopt_archived(wall_clock()).await;
     let mut asking = JoinSet::new();
     let ended = loop {
+        node.attend(wall_clock());
         node.ask_peers(&mut asking);
         if node.is_drained() {
             break Ended::Drained;
@@ -85,7 +86,7 @@ pub async fn run(mut parts: NodeParts, mut from: Sources) -> Ended {
                 }
             }
             Some(request) = from.owner.recv() => node.owner(request, wall_clock()),
-            () = sleep(wait.min(LOOK_EVERY)) => node.input(Input::Tick, wall_clock()).await,
+            () = sleep(wait.min(WAKE_EVERY)) => node.input(Input::Tick, wall_clock()).await,
             () = from.stop.requested() => break Ended::Stopped,
         }
     };

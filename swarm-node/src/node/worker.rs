@@ -50,6 +50,7 @@ pub enum Done {
 struct Queue {
     stages: VecDeque<StageTask>,
     rounds: BTreeMap<Round, Arc<DecidedRound>>,
+    is_resting: bool,
     is_over: bool,
 }
 
@@ -126,6 +127,12 @@ impl Worker {
         self.shared.changed.notify_one();
     }
 
+    /// Lets rounds wait, or not any more; stages that are wanted are worked on all the same.
+    pub fn rest(&self, is_resting: bool) {
+        self.shared.queue().is_resting = is_resting;
+        self.shared.changed.notify_one();
+    }
+
     /// How many rounds wait.
     pub fn waiting(&self) -> usize {
         self.shared.queue().rounds.len()
@@ -153,7 +160,9 @@ fn next(shared: &Shared) -> Option<Job> {
         if let Some(task) = queue.stages.pop_front() {
             return Some(Job::Stage(task));
         }
-        if let Some((_, decided)) = queue.rounds.pop_first() {
+        if !queue.is_resting
+            && let Some((_, decided)) = queue.rounds.pop_first()
+        {
             return Some(Job::Learn(decided));
         }
         queue = shared

@@ -291,6 +291,34 @@ pub struct Game {
 }
 
 impl Game {
+    /// A game in which one member answers each practice question, and all of `members` treat a single
+    /// common one in all stages, with groups of completions of up to `max_new` tokens. A count that
+    /// is too large stays too large, so that [`SwarmConfig::validate`] refuses it by name.
+    ///
+    /// ```
+    /// use swarm_round::Game;
+    ///
+    /// let game = Game { practice: 16, ..Game::of_all(5, 4, 8, 20) };
+    /// assert_eq!((game.topics, game.critics, game.slots()), (4, 5, 17));
+    /// ```
+    pub fn of_all(members: usize, topics: usize, group: u8, max_new: usize) -> Self {
+        let everybody = u16::try_from(members).unwrap_or(u16::MAX);
+        let (text_bytes, tokens) = Self::text_limits(group, max_new);
+        Self {
+            topics: u16::try_from(topics).unwrap_or(u16::MAX),
+            practice: 0,
+            common: 1,
+            group,
+            answerers: 1,
+            common_answerers: everybody,
+            critics: everybody,
+            deciders: everybody,
+            text_bytes,
+            tokens,
+            weighting: Weighting::Plurality,
+        }
+    }
+
     /// Number of questions of a round, that is the number of slots.
     pub fn slots(&self) -> u16 {
         self.practice.saturating_add(self.common)

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use swarm_files::whole::{Access, Reserved};
 use swarm_identity::PeerIdError;
 use swarm_identity::digest::hex;
-use swarm_round::{Agreement, Game, Weighting, Windows};
+use swarm_round::{Agreement, Game, Windows};
 use swarm_task::FamilyId;
 
 use super::home::HomeFlag;
@@ -132,8 +132,6 @@ impl New {
         let base = Model::load(path(&config.node.base), &Console::new()).map_err(Failure::work)?;
         let families = self.families.iter().map(|name| family(name));
         let families: Vec<FamilyId> = families.collect::<Result<_, _>>()?;
-        let everybody = u16::try_from(self.members.len()).unwrap_or(u16::MAX);
-        let (text_bytes, tokens) = Game::text_limits(config.learn.group, config.learn.max_new);
         let members = self.members.iter().map(|text| member(text));
         let members: Vec<MemberLine> = members.collect::<Result<_, _>>()?;
         Ok(SwarmFile {
@@ -147,17 +145,14 @@ impl New {
                 ..Windows::uniform(self.window)
             },
             game: Game {
-                topics: u16::try_from(families.len()).unwrap_or(u16::MAX),
                 practice: self.practice,
                 common: self.common,
-                group: config.learn.group,
-                answerers: 1,
-                common_answerers: everybody,
-                critics: everybody,
-                deciders: everybody,
-                text_bytes,
-                tokens,
-                weighting: Weighting::Plurality,
+                ..Game::of_all(
+                    members.len(),
+                    families.len(),
+                    config.learn.group,
+                    config.learn.max_new,
+                )
             },
             agreement: Agreement {
                 rounds_per_epoch: self.epoch,

@@ -11,7 +11,6 @@ use crate::cli::failure::Failure;
 use crate::cli::options::{Options, help};
 use crate::cli::output;
 use crate::cli::signals::stop_on_signals;
-use crate::config::Config;
 use crate::job::certified;
 use crate::node::board::Board;
 use crate::node::home::Home;
@@ -73,7 +72,7 @@ impl Up {
         let joining = Joining::open(home, settings).map_err(failure)?;
         introduce(&joining);
         log::begin(&config.node)?;
-        let ended = live(joining, &config)?;
+        let ended = live(joining)?;
         match ended {
             Ended::Drained => output::note("the node has ended; `swarm-node up` goes on"),
             Ended::Stopped => output::note("the node was stopped; `swarm-node up` goes on"),
@@ -92,7 +91,7 @@ impl Up {
     }
 }
 
-fn live(joining: Joining<'_>, config: &Config) -> Result<Ended, Failure> {
+fn live(joining: Joining<'_>) -> Result<Ended, Failure> {
     let stop = stop_on_signals()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -101,7 +100,6 @@ fn live(joining: Joining<'_>, config: &Config) -> Result<Ended, Failure> {
         .build()
         .map_err(Failure::work)?;
     let board = Board::default();
-    let _ = config;
     let ended = runtime.block_on(joining.run(board, &Console::new(), stop));
     ended.map_err(failure)
 }

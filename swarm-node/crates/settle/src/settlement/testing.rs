@@ -7,11 +7,22 @@ use swarm_identity::NodeKey;
 use swarm_identity::key::PeerId;
 
 use super::event::Attestation;
+use super::schedule::Schedule;
 
 /// Where the toy signatures count.
 pub const DOMAIN: Domain = Domain {
     chain_id: 31_337,
     contract: Address::repeat_byte(7),
+};
+
+/// Epochs of one round.
+pub const SCHEDULE: Schedule = Schedule {
+    genesis: 1_000,
+    round_seconds: 10,
+    rounds_per_epoch: 1,
+    proposal_window: 60,
+    objection_window: 60,
+    court_window: 60,
 };
 
 /// The key of a toy member.

@@ -148,21 +148,10 @@ mod tests {
 
     use super::super::super::event::{Events, Input, Terms};
     use super::super::super::records::RoundRecord;
-    use super::super::super::schedule::Schedule;
     use super::super::super::snapshot::Snapshot;
-    use super::super::super::testing::{DOMAIN, node, owner, peer};
+    use super::super::super::testing::{DOMAIN, SCHEDULE, node, owner, peer};
     use super::super::Policy;
     use super::*;
-
-    /// Epochs of one round.
-    const SCHEDULE: Schedule = Schedule {
-        genesis: 1_000,
-        round_seconds: 10,
-        rounds_per_epoch: 1,
-        proposal_window: 60,
-        objection_window: 60,
-        court_window: 60,
-    };
 
     /// A node, what it keeps, and a pool of which a point gets this much.
     struct Bench {

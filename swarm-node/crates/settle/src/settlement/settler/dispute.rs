@@ -225,19 +225,9 @@ impl Settler {
 mod tests {
     use super::super::super::event::{Events, Input};
     use super::super::super::facts::Fact;
-    use super::super::super::schedule::Schedule;
-    use super::super::super::testing::{DOMAIN, node, owner};
+    use super::super::super::testing::{DOMAIN, SCHEDULE, node, owner};
     use super::super::{MAX_SPANS, Policy};
     use super::*;
-
-    const SCHEDULE: Schedule = Schedule {
-        genesis: 1_000,
-        round_seconds: 10,
-        rounds_per_epoch: 1,
-        proposal_window: 60,
-        objection_window: 60,
-        court_window: 60,
-    };
 
     /// A court may take longer than many epochs.
     #[test]
