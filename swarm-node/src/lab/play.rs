@@ -91,11 +91,13 @@ pub fn run(
             return Err(LabError::Fallen { node, how, log });
         }
         observed.look(&cluster);
-        while shown < observed.floor(&cluster).min(scenario.rounds) {
+        let floor = observed.floor(&cluster);
+        while shown < floor.min(scenario.rounds) {
             progress.step(&format!("round {shown} is decided everywhere"));
             shown += 1;
         }
-        if shown == scenario.rounds && agenda.is_empty() {
+        // A node that was started last must be heard, too.
+        if floor >= scenario.rounds && agenda.is_empty() {
             break;
         }
         thread::sleep(LOOK_EVERY);
