@@ -1,7 +1,7 @@
 //! The lab: a swarm of real processes on this machine, played by a scenario that asserts.
 //!
 //! ```text
-//! scenario.toml ─▶ Scenario ─▶ Cluster (folders, keys, swarm file) ─▶ processes `swarm-node up`
+//! scenario.toml ─▶ Scenario ─▶ crate::cluster (folders, keys, swarm) ─▶ processes `swarm-node up`
 //!                     │                                                │ local API of each
 //!                     └─▶ play: kill, start, churn by round ◀──────────┤ status
 //!                     └─▶ Findings: what was expected and what came ◀──┘ decided rounds
@@ -10,12 +10,11 @@
 //! the system (SIGKILL), with nothing said and nothing saved; it keeps its folder, and starts from
 //! it again.
 
-mod cluster;
 mod findings;
 mod play;
 mod scenario;
+mod swarm;
 
-pub use cluster::{Cluster, ClusterError};
 pub use findings::{Findings, NodeFinding, RoundFinding};
 pub use play::{LabError, run};
 pub use scenario::{Churn, Event, Expected, Scenario, ScenarioError};

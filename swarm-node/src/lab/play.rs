@@ -9,9 +9,10 @@ use reproducible_ops::random::Stream;
 use swarm_round::clock::{Clock, Millis, Position, Window};
 use thiserror::Error;
 
-use super::cluster::{Cluster, ClusterError};
 use super::findings::{Findings, Observed};
 use super::scenario::{Churn, Scenario};
+use super::swarm::swarm_file;
+use crate::cluster::{Cluster, ClusterError, Seat};
 use crate::job::{Progress, SourceError, Stop};
 use crate::node::time::wall_clock;
 
@@ -64,7 +65,9 @@ pub fn run(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Findings, LabError> {
-    let mut cluster = Cluster::new(program, folder, scenario, model)?;
+    let seats = (0..scenario.nodes).map(|node| seat(folder, node));
+    let seats = seats.collect::<Result<_, _>>()?;
+    let mut cluster = Cluster::new(program, seats, |peers| swarm_file(scenario, peers, model))?;
     let clock = Clock::new(&cluster.swarm().config().map_err(ClusterError::from)?);
     let mut agenda = agenda(scenario, &clock);
     let mut observed = Observed::new(scenario.nodes);
@@ -112,6 +115,12 @@ impl Deed {
             Self::Start(node) | Self::Kill(node) => node,
         }
     }
+}
+
+fn seat(folder: &Path, node: usize) -> Result<Seat, ClusterError> {
+    let mut seat = Seat::random(folder.join(format!("node-{node}")))?;
+    seat.settings.push("engine.threads=1".into());
+    Ok(seat)
 }
 
 fn carry_out(deed: Deed, cluster: &mut Cluster) -> Result<(), ClusterError> {

@@ -124,7 +124,7 @@ impl SettlementWorker {
     }
 
     /// Connects and prepares, or finds what was prepared; a chain that is away is waited for.
-    async fn open(&mut self) -> Result<DemoDeployment, WorkerError> {
+    pub(super) async fn open(&mut self) -> Result<DemoDeployment, WorkerError> {
         let link = self.connect().await?;
         let first_block = self
             .attend(patiently(|| link.client.block(0)), || None)

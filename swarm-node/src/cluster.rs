@@ -1,27 +1,33 @@
-//! The processes of a scenario, each with its folder.
+//! Nodes of one swarm as processes of this program, each with its folder, for `demo` and `lab`.
+//!
+//! Each is told its settings by flags and its secrets by its environment, from which this process's
+//! own settings are taken out. A node ends when this process does, however that ends: its standard
+//! input is a pipe that closes then.
 
 use std::fs::{self, File};
 use std::io;
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use swarm_identity::key_file::{KeyFile, KeyFileError};
 use swarm_identity::{PeerId, Secret};
-use swarm_round::{Agreement, Game, Windows};
+use swarm_round::DecidedRound;
+use swarm_settings::PREFIX;
 use thiserror::Error;
 
-use super::scenario::Scenario;
 use crate::api::{Client, ClientError};
+use crate::job::STOP_POLL;
+use crate::node::control::{Control, Mode};
 use crate::node::home::{Home, HomeError};
+use crate::node::round_file::{self, RoundFileError};
 use crate::node::status::Status;
-use crate::node::swarm_file::{MemberLine, MembershipFile, SwarmFile, SwarmFileError, Tasks};
-use crate::node::time::wall_clock;
+use crate::node::swarm_file::{SwarmFile, SwarmFileError};
 
-/// Completions of a group: few, so that many processes share few cores.
-const GROUP: u8 = 4;
-/// Longest completion, in tokens.
-const TOKENS: usize = 16;
+/// How long a node may take to end.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Why processes do not start.
 #[derive(Debug, Error)]
@@ -51,10 +57,39 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ClusterError {
     move |source| ClusterError::Io { what, source }
 }
 
-/// A node of a scenario.
+/// A node that is to be.
+pub struct Seat {
+    /// Its folder.
+    pub home: Home,
+    /// Its key, if the folder has none.
+    pub secret: Secret,
+    /// Settings, as `--set` takes them.
+    pub settings: Vec<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Seat {
+    /// A node with a random key in a folder.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn random(root: PathBuf) -> Result<Self, ClusterError> {
+        Ok(Self {
+            home: Home::at(root),
+            secret: Secret::random().map_err(failed("there is no randomness"))?,
+            settings: Vec::new(),
+            environment: Vec::new(),
+        })
+    }
+}
+
+/// A node.
 struct Member {
     home: Home,
     peer: PeerId,
+    settings: Vec<String>,
+    environment: Vec<(String, String)>,
     /// Where it listens, each time it is started.
     port: u16,
     process: Option<Child>,
@@ -63,40 +98,25 @@ struct Member {
 /// The processes. Dropped, it kills those that run.
 pub struct Cluster {
     program: PathBuf,
-    folder: PathBuf,
     swarm: SwarmFile,
     members: Vec<Member>,
 }
 
 impl Cluster {
-    /// Makes folders, keys and the swarm's file below `folder`; `model` is the digest of the
-    /// weights that all begin with.
+    /// Makes folders and keys, and puts the file of the swarm into each folder, which `swarm` makes
+    /// of the nodes' ids.
     ///
     /// # Errors
     /// See [`ClusterError`].
     pub fn new(
         program: PathBuf,
-        folder: &Path,
-        scenario: &Scenario,
-        model: String,
+        seats: Vec<Seat>,
+        swarm: impl FnOnce(&[PeerId]) -> SwarmFile,
     ) -> Result<Self, ClusterError> {
-        let mut members = Vec::with_capacity(scenario.nodes);
-        for node in 0..scenario.nodes {
-            let path = folder.join(format!("node-{node}"));
-            let home = Home::at(path);
-            home.create()?;
-            let key = KeyFile::open(&home.key(), Secret::random)?;
-            let peer = key.key().peer();
-            let port = free_port().map_err(failed("there is no free port"))?;
-            members.push(Member {
-                home,
-                peer,
-                port,
-                process: None,
-            });
-        }
+        let members: Result<Vec<Member>, _> = seats.into_iter().map(Member::new).collect();
+        let members = members?;
         let peers: Vec<PeerId> = members.iter().map(|member| member.peer).collect();
-        let swarm = swarm_file(scenario, &peers, model);
+        let swarm = swarm(&peers);
         swarm.check()?;
         for member in &members {
             let path = member.home.swarm();
@@ -106,7 +126,6 @@ impl Cluster {
         }
         Ok(Self {
             program,
-            folder: folder.to_owned(),
             swarm,
             members,
         })
@@ -138,7 +157,7 @@ impl Cluster {
         let peers = up.map_or_else(String::new, |member| {
             format!("/ip4/127.0.0.1/udp/{}/quic-v1", member.port)
         });
-        let log = self.folder.join(format!("node-{node}.log"));
+        let log = self.log(node);
         let member = &mut self.members[node];
         if member.process.is_some() {
             return Ok(());
@@ -150,13 +169,24 @@ impl Cluster {
             .map_err(failed(log.display().to_string()))?;
         // The file of a killed process names a server that is gone.
         let _ = fs::remove_file(member.home.api());
-        let child = Command::new(&self.program)
-            .args(["up", "--home"])
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                command.env_remove(name);
+            }
+        }
+        // A key that interrupts this process is not for its nodes: it ends them itself.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let settings = member.settings.iter().flat_map(|it| ["--set", it]);
+        let child = command
+            .args(["up", "--until-stdin-closes", "--home"])
             .arg(member.home.root())
             .args(["--listen", &listen, "--peer", &peers])
             .args(["--set", "net.mdns=false", "--set", "net.upnp=false"])
-            .args(["--set", "engine.threads=1"])
-            .stdin(Stdio::null())
+            .args(settings)
+            .envs(member.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -190,7 +220,20 @@ impl Cluster {
 
     /// Where a node's log lies.
     pub fn log(&self, node: usize) -> PathBuf {
-        self.folder.join(format!("node-{node}.log"))
+        self.members[node].home.root().join("log.txt")
+    }
+
+    /// A node's folder.
+    pub fn home(&self, node: usize) -> &Home {
+        &self.members[node].home
+    }
+
+    /// Tells a node what its owner wants.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn control(&self, node: usize, wish: Control) -> Result<Mode, ClientError> {
+        self.client(node)?.post("/api/control", &wish)
     }
 
     /// A node's status, if it answers.
@@ -210,8 +253,66 @@ impl Cluster {
             .get_bytes(&format!("/api/rounds/{round}"))
     }
 
+    /// Checks the rounds below `end` that are decided at a node, as many as there are, and gives them
+    /// to `each` in their order.
+    ///
+    /// # Errors
+    /// One of them proves nothing, or there is none.
+    pub fn verify(
+        &self,
+        node: usize,
+        end: u64,
+        each: impl FnMut(&DecidedRound),
+    ) -> Result<(), RoundFileError> {
+        let records = (0..end).map_while(|round| self.record(node, round).ok());
+        let mut file = Vec::new();
+        round_file::write(&mut file, &self.swarm.config()?.swarm_id(), records)?;
+        round_file::verify(&file[..], &self.swarm, each)
+    }
+
+    /// Ends all nodes, with everything on disk; one that takes longer than [`GRACE`] is killed.
+    pub fn end(&mut self) {
+        for member in &mut self.members {
+            let input = member.process.as_mut().and_then(|child| child.stdin.take());
+            drop(input);
+        }
+        let begun = Instant::now();
+        for node in 0..self.members.len() {
+            let member = &mut self.members[node];
+            while let Some(child) = &mut member.process
+                && matches!(child.try_wait(), Ok(None))
+                && begun.elapsed() < GRACE
+            {
+                thread::sleep(STOP_POLL);
+            }
+            self.kill(node);
+        }
+    }
+
     fn client(&self, node: usize) -> Result<Client, ClientError> {
         Client::open(&self.members[node].home.api())
+    }
+}
+
+impl Member {
+    fn new(seat: Seat) -> Result<Self, ClusterError> {
+        let Seat {
+            home,
+            secret,
+            settings,
+            environment,
+        } = seat;
+        home.create()?;
+        let peer = KeyFile::open(&home.key(), || Ok(secret))?.key().peer();
+        let port = free_port().map_err(failed("there is no free port"))?;
+        Ok(Self {
+            home,
+            peer,
+            settings,
+            environment,
+            port,
+            process: None,
+        })
     }
 }
 
@@ -224,39 +325,4 @@ impl Drop for Cluster {
 /// A port that is free at the moment.
 fn free_port() -> io::Result<u16> {
     Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-fn swarm_file(scenario: &Scenario, peers: &[PeerId], model: String) -> SwarmFile {
-    let families = &scenario.families;
-    let crowd = peers.len().div_ceil(families.len()) * families.len();
-    let member = |(node, peer): (usize, &PeerId)| MemberLine {
-        peer: *peer,
-        families: vec![families[node % families.len()]],
-    };
-    SwarmFile {
-        name: scenario.name.clone(),
-        genesis_ms: wall_clock() + scenario.begin_ms,
-        model,
-        settlement: String::new(),
-        bootstrap: Vec::new(),
-        tasks: Tasks {
-            families: families.clone(),
-            difficulty: 0,
-        },
-        windows: Windows {
-            settle_ms: 2 * scenario.window_ms,
-            ..Windows::uniform(scenario.window_ms)
-        },
-        game: Game {
-            practice: scenario.practice.saturating_mul(crowd as u16),
-            ..Game::of_all(peers.len(), families.len(), GROUP, TOKENS)
-        },
-        agreement: Agreement {
-            rounds_per_epoch: scenario.epoch,
-            ..Agreement::default()
-        },
-        membership: MembershipFile::Roster {
-            members: peers.iter().enumerate().map(member).collect(),
-        },
-    }
 }
