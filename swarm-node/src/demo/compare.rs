@@ -109,26 +109,20 @@ impl DemoContext<'_> {
         &self,
         chain: &ChainConfig,
         funder: &Funder,
-    ) -> Result<Result<(Endpoint, DemoKeys), RewardReport>, DemoError> {
-        let nothing = |reason: String| RewardReport {
-            trouble: Some(reason),
-            ..RewardReport::default()
-        };
+    ) -> Result<Result<(Endpoint, DemoKeys), String>, DemoError> {
         let endpoint = match Endpoint::of(chain) {
             Ok(Endpoint::None) => {
-                return Ok(Err(nothing(
-                    "no chain is set (chain.endpoint = none)".into(),
-                )));
+                return Ok(Err("no chain is set (chain.endpoint = none)".into()));
             }
             Ok(endpoint) => endpoint,
-            Err(error) => return Ok(Err(nothing(error.to_string()))),
+            Err(error) => return Ok(Err(error.to_string())),
         };
         let secret = match funder.secret() {
             Ok(secret) => secret,
             Err(reason) => {
                 self.progress
                     .warn(&format!("rewards are not settled: {reason}"));
-                return Ok(Err(nothing(reason)));
+                return Ok(Err(reason));
             }
         };
         let spec = self.plan.together();
@@ -147,7 +141,7 @@ impl DemoContext<'_> {
     ) -> Result<Result<RewardSettlement, RewardReport>, DemoError> {
         let (endpoint, keys) = match self.payer(chain, funder)? {
             Ok(payer) => payer,
-            Err(report) => return Ok(Err(report)),
+            Err(reason) => return Ok(Err(RewardReport::nothing(reason))),
         };
         let demo = self.plan.demo;
         let terms = RewardTerms::new(

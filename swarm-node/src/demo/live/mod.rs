@@ -102,7 +102,7 @@ impl DemoContext<'_> {
         &self,
         config: &Config,
         windows: Windows,
-        rewards: Result<LiveRewards, RewardReport>,
+        rewards: Result<LiveRewards, String>,
     ) -> Result<LiveSwarm, DemoError> {
         let run = rewards.as_ref().ok().and_then(LiveRewards::folder);
         let place = Place::new(run)?;
@@ -117,7 +117,7 @@ impl DemoContext<'_> {
         &self,
         config: &Config,
         windows: Windows,
-        mut rewards: Result<LiveRewards, RewardReport>,
+        mut rewards: Result<LiveRewards, String>,
         folder: &Path,
     ) -> Result<LiveSwarm, DemoError> {
         let demo = self.plan.demo;
@@ -150,7 +150,7 @@ impl DemoContext<'_> {
         let peers = watch.into_peers();
         let report = match &mut rewards {
             Ok(rewards) => rewards.finish(&cluster, self.progress, self.stop),
-            Err(report) => report.clone(),
+            Err(reason) => RewardReport::nothing(reason.clone()),
         };
         if let Some(signal) = self.stop.signal() {
             cluster.end();

@@ -169,6 +169,14 @@ pub struct RewardReport {
 }
 
 impl RewardReport {
+    /// Nothing is settled, for this reason.
+    pub(in crate::demo) fn nothing(reason: String) -> Self {
+        Self {
+            trouble: Some(reason),
+            ..Self::default()
+        }
+    }
+
     /// The command that settles the rest, if a run was kept: with a URL where the run has none, as
     /// it may carry a key.
     pub fn later(&self) -> Option<String> {

@@ -64,13 +64,10 @@ impl LiveRewards {
         runs: Option<PathBuf>,
         progress: &dyn Progress,
         stop: &Stop,
-    ) -> Result<Self, RewardReport> {
+    ) -> Result<Self, String> {
         let refuse = |reason: String| {
             progress.warn(&format!("rewards are not settled: {reason}"));
-            RewardReport {
-                trouble: Some(reason),
-                ..RewardReport::default()
-            }
+            reason
         };
         let is_embedded = Endpoint::of(&chain) == Ok(Endpoint::Embedded);
         let server = match is_embedded {
@@ -99,8 +96,7 @@ impl LiveRewards {
             .enable_all()
             .build()
             .map_err(|error| refuse(error.to_string()))?;
-        let deployment =
-            deploy(&runtime, plan.clone(), progress, stop).map_err(|reason| refuse(reason))?;
+        let deployment = deploy(&runtime, plan.clone(), progress, stop).map_err(refuse)?;
         Ok(Self {
             file: deployment_file(&plan, &deployment),
             plan,

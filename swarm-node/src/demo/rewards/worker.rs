@@ -117,10 +117,7 @@ impl SettlementWorker {
     fn refuse(&self, error: &WorkerError) -> RewardReport {
         let trouble = error.to_string();
         self.warn(format!("rewards are not settled: {trouble}"));
-        RewardReport {
-            trouble: Some(trouble),
-            ..RewardReport::default()
-        }
+        RewardReport::nothing(trouble)
     }
 
     /// Connects and prepares, or finds what was prepared; a chain that is away is waited for.
