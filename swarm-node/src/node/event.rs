@@ -124,6 +124,13 @@ pub enum NodeEvent {
         /// Why.
         reason: String,
     },
+    /// The owner was paid.
+    Paid {
+        /// Tokens that it was ever paid, as exact decimal text.
+        paid: String,
+        /// Tokens that it ever earned.
+        earned: String,
+    },
     /// A peer contradicted itself; the proof is kept.
     Evidence {
         /// Its id.
@@ -216,6 +223,12 @@ impl fmt::Display for NodeEvent {
             ),
             Self::Withheld { round, reason } => {
                 write!(f, "kept a message of round {round} back: {reason}")
+            }
+            Self::Paid { paid, earned } => {
+                write!(
+                    f,
+                    "the chain has paid {paid} tokens of {earned} earned so far"
+                )
             }
             Self::Evidence { peer } => {
                 write!(

@@ -31,7 +31,7 @@ use super::recent::Recent;
 use super::report::{Facts, Report};
 use super::schedule::{Machine, Schedule};
 use super::settling::{Settling, Wanted};
-use super::status::{Condition, LastRound, Situation, Status, doing};
+use super::status::{Condition, LastRound, Rewards, Situation, Status, doing};
 use super::time::local_minute;
 use super::votes::Votes;
 use super::worker::{Done, Worker};
@@ -666,6 +666,10 @@ impl Node {
             Some(Wanted::Table(root)) => {
                 let peers = self.neighbours();
                 self.asking.table(root.0, &peers);
+            }
+            Some(Wanted::Paid) => {
+                let Rewards { paid, earned, .. } = settling.rewards().clone();
+                self.show(NodeEvent::Paid { paid, earned }, now);
             }
             Some(Wanted::Trouble(text)) => self.show(NodeEvent::Trouble { text }, now),
         }

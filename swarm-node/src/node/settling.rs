@@ -190,6 +190,8 @@ pub enum Wanted {
     Table(B256),
     /// Somebody should know.
     Trouble(String),
+    /// The owner was paid.
+    Paid,
 }
 
 impl Settling {
@@ -265,7 +267,7 @@ impl Settling {
             NodeEvent::Warning(text) => return Some(Wanted::Trouble(format!("rewards: {text}"))),
             NodeEvent::FetchRounds(wanted) => self.tell_again(&wanted),
             NodeEvent::Table { asker, bytes } => self.answer(asker, &offer(&bytes)),
-            NodeEvent::Status(status) => self.note(&status),
+            NodeEvent::Status(status) => return self.note(&status),
         }
         None
     }
@@ -290,8 +292,9 @@ impl Settling {
         }
     }
 
-    fn note(&mut self, status: &NodeStatus) {
+    fn note(&mut self, status: &NodeStatus) -> Option<Wanted> {
         let NodeStatus { epochs, account } = status;
+        let before = self.rewards.paid.clone();
         self.rewards.is_connected = true;
         self.rewards.earned = token_text(account.earned);
         self.rewards.paid = token_text(account.taken);
@@ -302,6 +305,7 @@ impl Settling {
             points: u64::try_from(at.points).unwrap_or(u64::MAX),
         });
         self.rewards.epochs = epochs.collect();
+        (self.rewards.paid != before).then_some(Wanted::Paid)
     }
 }
 

@@ -466,6 +466,14 @@ impl Rewards {
         if let Some(last) = self.epochs.last() {
             let _ = write!(text, "; epoch {} is {}", last.epoch, last.phase.name());
         }
+        let waits = |at: &&EpochLine| at.phase == Phase::Unfunded;
+        if let Some(first) = self.epochs.iter().find(waits) {
+            let _ = write!(
+                text,
+                "; the pool is too small since epoch {}: `swarm-node chain fund` pays into it",
+                first.epoch
+            );
+        }
         text
     }
 }

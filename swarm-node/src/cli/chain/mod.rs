@@ -3,7 +3,9 @@
 mod connection;
 mod deploy;
 mod dev;
+mod fund;
 mod join;
+mod payer;
 mod status;
 
 use clap::{Args, Subcommand};
@@ -13,7 +15,7 @@ use super::failure::Failure;
 use super::options::Options;
 use crate::config::Config;
 
-/// Deploys a swarm's contracts, joins and shows them, and runs a dev chain.
+/// Deploys a swarm's contracts, joins, funds and shows them, and runs a dev chain.
 #[derive(Debug, Args)]
 pub(super) struct ChainCommand {
     #[command(subcommand)]
@@ -24,6 +26,7 @@ pub(super) struct ChainCommand {
 enum ChainAction {
     Deploy(deploy::Deploy),
     Join(join::Join),
+    Fund(fund::Fund),
     Status(status::Status),
     Dev(dev::Dev),
 }
@@ -63,6 +66,11 @@ impl ChainCommand {
                 let deployment = Deployment::read(&join.file).map_err(Failure::work)?;
                 let config = of_deployment(options, &join.chain, Some(&deployment), &environment)?;
                 runtime.block_on(join.run(&config, &deployment, &environment, options.json))
+            }
+            ChainAction::Fund(fund) => {
+                let deployment = Deployment::read(&fund.file).map_err(Failure::work)?;
+                let config = of_deployment(options, &fund.chain, Some(&deployment), &environment)?;
+                runtime.block_on(fund.run(&config, &deployment, &environment, options.json))
             }
             ChainAction::Dev(dev) => dev.run(options.json),
         }
