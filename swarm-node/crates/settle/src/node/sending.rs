@@ -1,7 +1,8 @@
 //! The transactions of a node: from what the core wants to calls, and what becomes of them.
 
 use contracts::bindings::SwarmRewards::{
-    EpochFinal, NotPending, OutcomePending, SeedNotReady, WrongEpoch, WrongPhase, WrongSince,
+    BadEarningsProof, EpochFinal, NotPending, OutcomePending, SeedNotReady, WrongEpoch, WrongPhase,
+    WrongSince,
 };
 use contracts::bindings::SwarmSlasher::{AlreadySlashed, NothingToSlash};
 use contracts::client::RpcError;
@@ -173,6 +174,8 @@ pub(super) fn is_overtaken(error: &TicketError) -> bool {
         || error.is_refused_with::<NotPending>()
         || error.is_refused_with::<OutcomePending>()
         || error.is_refused_with::<SeedNotReady>()
+        // Of a claim: a newer outcome became final meanwhile, and the next claim proves it.
+        || error.is_refused_with::<BadEarningsProof>()
         || error.is_refused_with::<AlreadySlashed>()
         || error.is_refused_with::<NothingToSlash>()
 }
