@@ -53,9 +53,12 @@ pub const PING_FAILURES: u32 = 3;
 
 /// Relays that a node holds reservations with while nobody can reach it directly.
 pub const RELAYS_WANTED: usize = 2;
-/// Tests by which others reach a node that must fail before it counts as private: a node at home has
-/// one address for each transport, and each is tested once.
+/// Tests by which others reach a node that must fail before it counts as private at once. Each
+/// address is tested once.
 pub const UNREACHABLE_AFTER: usize = 2;
+/// Time without a success after which a single test that failed is enough: a node that calls others
+/// by one transport has no second address to be tested.
+pub const UNREACHABLE_WAIT: Duration = Duration::from_secs(15);
 /// Addresses at which peers say they see this node that are tested in one period.
 pub const MAX_CANDIDATES: usize = 32;
 /// The period of that limit.

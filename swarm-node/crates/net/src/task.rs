@@ -191,7 +191,7 @@ impl Task {
             snapshot,
             stats: Stats::default(),
             reach: Tracker::default(),
-            reach_told: None,
+            reach_told: Some(Reachability::Unknown),
             relays: HashMap::new(),
             cache: config.peer_cache,
             saved: Vec::new(),
@@ -263,6 +263,7 @@ impl Task {
         self.release(now);
         self.call(now);
         self.send_outbox();
+        self.tell_reach();
         self.seek_relays();
         if self.ticks.is_multiple_of(SAVE_EVERY) {
             self.save();

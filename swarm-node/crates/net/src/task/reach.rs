@@ -1,5 +1,7 @@
 //! Tests of this node's addresses, and relays while nobody reaches it.
 
+use std::time::Instant;
+
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, autonat, dcutr, kad};
@@ -11,7 +13,8 @@ use crate::event::{Event, Reachability, Route};
 impl Task {
     pub(super) fn on_reach_test(&mut self, event: autonat::v2::client::Event) {
         if event.result.is_err() {
-            self.reach.failed(event.tested_addr, event.server);
+            self.reach
+                .failed(event.tested_addr, event.server, Instant::now());
             self.tell_reach();
         }
     }
@@ -34,8 +37,8 @@ impl Task {
     }
 
     /// Tells the daemon if it is known better whether others reach this node, and acts by it.
-    fn tell_reach(&mut self) {
-        let state = self.reach.state();
+    pub(super) fn tell_reach(&mut self) {
+        let state = self.reach.state(Instant::now());
         if self.reach_told.as_ref() == Some(&state) {
             return;
         }
@@ -57,7 +60,7 @@ impl Task {
             .iter()
             .filter(|(_, peer)| peer.relays && peer.route() == Route::Direct)
             .map(|(id, _)| *id);
-        for relay in self.reach.wanted(relays) {
+        for relay in self.reach.wanted(relays, Instant::now()) {
             let address = self.peers.get(&relay).and_then(|peer| peer.address());
             let Some(address) = address.cloned() else {
                 continue;
