@@ -32,7 +32,7 @@ pub(crate) struct Behaviour {
     pub(crate) kademlia: kad::Behaviour<MemoryStore>,
     pub(crate) requests: request_response::Behaviour<request::Codec>,
     pub(crate) blobs: streams::Behaviour,
-    reachable: candidates::Behaviour,
+    pub(crate) reachable: candidates::Behaviour,
     reaches: autonat::v2::server::Behaviour,
     relay: relay::client::Behaviour,
     relay_server: Toggle<relay::Behaviour>,

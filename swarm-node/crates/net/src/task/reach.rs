@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, autonat, dcutr, kad};
 
 use super::Task;
@@ -33,6 +34,22 @@ impl Task {
         match event.result {
             Ok(_) => self.stats.holes_punched += 1,
             Err(_) => self.stats.holes_failed += 1,
+        }
+    }
+
+    /// A peer told at which address it sees this node, by one of its connections.
+    pub(super) fn on_observed(
+        &mut self,
+        peer: &PeerId,
+        connection: ConnectionId,
+        observed: Multiaddr,
+    ) {
+        let Some(peer) = self.peers.get(peer) else {
+            return;
+        };
+        let observed = address::without_peer(observed);
+        if peer.sees_listener(connection) && address::is_plain(&observed) {
+            self.swarm.behaviour_mut().reachable.observe(observed);
         }
     }
 
