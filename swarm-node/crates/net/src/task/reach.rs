@@ -8,7 +8,7 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, autonat, dcutr, kad};
 
 use super::Task;
-use crate::address;
+use crate::address::{self, Reach};
 use crate::event::{Event, Reachability, Route};
 
 impl Task {
@@ -50,6 +50,16 @@ impl Task {
         let observed = address::without_peer(observed);
         if peer.sees_listener(connection) && address::is_plain(&observed) {
             self.swarm.behaviour_mut().reachable.observe(observed);
+            return;
+        }
+        // Tests can be asked only of peers that this node called, and a bootstrap calls nobody. But
+        // whoever calls it has reached it. What the peer tells only picks one of the addresses of
+        // this machine's own, so it can say little that is false.
+        let is_own = self.swarm.listeners().any(|own| *own == observed);
+        let is_public = address::ip(&observed).and_then(address::reach) == Some(Reach::Public);
+        if peer.called_first(connection) && is_own && is_public {
+            self.swarm.add_external_address(observed.clone());
+            self.on_own_address(observed);
         }
     }
 
