@@ -69,10 +69,13 @@ impl Task {
         if self.reach_told.as_ref() == Some(&state) {
             return;
         }
-        // Who cannot be reached answers nobody's queries.
-        let mode = match state {
-            Reachability::Private { .. } => kad::Mode::Client,
-            Reachability::Unknown | Reachability::Public { .. } => kad::Mode::Server,
+        // Who cannot be reached answers nobody's queries. Whom a relay leads to is in the tables of
+        // others by that address, or no two nodes behind routers would find each other.
+        let mode = match &state {
+            Reachability::Private { relays } if relays.is_empty() => kad::Mode::Client,
+            Reachability::Unknown | Reachability::Private { .. } | Reachability::Public { .. } => {
+                kad::Mode::Server
+            }
         };
         self.swarm.behaviour_mut().kademlia.set_mode(Some(mode));
         self.reach_told = Some(state.clone());
