@@ -49,6 +49,9 @@ const TICK: Duration = Duration::from_secs(1);
 const SAVE_EVERY: u64 = 60;
 /// Ticks between two looks for further peers.
 const DISCOVER_EVERY: u64 = 120;
+/// The same before the first of these: nodes that start at one time know nobody when they are asked
+/// first, and those behind routers can be found only once a relay has a place for them.
+const DISCOVER_EVERY_AT_FIRST: u64 = 8;
 /// Events other than records and requests that wait for the daemon.
 const BACKLOG: usize = 4096;
 
@@ -269,9 +272,11 @@ impl Task {
             self.save();
             self.swarm.behaviour_mut().gate.tidy(now);
         }
-        if self.ticks.is_multiple_of(DISCOVER_EVERY)
-            && self.peers.called() < self.limits.wanted_peers
-        {
+        let every = match self.ticks < DISCOVER_EVERY {
+            true => DISCOVER_EVERY_AT_FIRST,
+            false => DISCOVER_EVERY,
+        };
+        if self.ticks.is_multiple_of(every) && self.peers.called() < self.limits.wanted_peers {
             self.discover();
         }
         self.rescore(now);
