@@ -202,6 +202,10 @@ impl Task {
             limits: config.limits,
             swarm,
         };
+        // The operator knows better, and is not told that nobody knows.
+        for address in config.external {
+            task.reach.confirmed(address);
+        }
         let now = Instant::now();
         for address in config.bootstrap {
             task.dialler.add(address, Origin::Configured, now);
