@@ -44,6 +44,10 @@ pub const DIALS_AT_ONCE: usize = 8;
 /// Failed dials after which a target that was never reached, not even by an earlier run, is given up.
 pub const DIAL_TRIES: u32 = 12;
 
+/// Time after which a peer is asked again what it speaks and where it is. It would push what changes,
+/// a relay's place for example, but by a stream that is gone before the receiver has agreed to its
+/// protocol (V1Lazy), so that pushes over QUIC do not arrive.
+pub const IDENTIFY_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two pings of a connection.
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Time in which a ping must come back.
