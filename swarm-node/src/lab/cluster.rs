@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +10,8 @@ use swarm_identity::{PeerId, Secret};
 use swarm_round::{Agreement, Game, Windows};
 use thiserror::Error;
 
+use super::hosts::{Hosts, HostsError};
+use super::net::network::Traffic;
 use super::scenario::Scenario;
 use crate::api::{Client, ClientError};
 use crate::node::home::{Home, HomeError};
@@ -35,6 +36,9 @@ pub enum ClusterError {
         /// What the system says.
         source: io::Error,
     },
+    /// Where they live.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
     /// A node's folder.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -55,8 +59,8 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ClusterError {
 struct Member {
     home: Home,
     peer: PeerId,
-    /// Where it listens, each time it is started.
-    port: u16,
+    /// Whether it relays for others.
+    is_relay: bool,
     process: Option<Child>,
 }
 
@@ -66,6 +70,7 @@ pub struct Cluster {
     folder: PathBuf,
     swarm: SwarmFile,
     members: Vec<Member>,
+    hosts: Hosts,
 }
 
 impl Cluster {
@@ -80,6 +85,7 @@ impl Cluster {
         scenario: &Scenario,
         model: String,
     ) -> Result<Self, ClusterError> {
+        let hosts = Hosts::new(scenario)?;
         let mut members = Vec::with_capacity(scenario.nodes);
         for node in 0..scenario.nodes {
             let path = folder.join(format!("node-{node}"));
@@ -87,11 +93,10 @@ impl Cluster {
             home.create()?;
             let key = KeyFile::open(&home.key(), Secret::random)?;
             let peer = key.key().peer();
-            let port = free_port().map_err(failed("there is no free port"))?;
             members.push(Member {
                 home,
                 peer,
-                port,
+                is_relay: scenario.relay.contains(&node),
                 process: None,
             });
         }
@@ -109,6 +114,7 @@ impl Cluster {
             folder: folder.to_owned(),
             swarm,
             members,
+            hosts,
         })
     }
 
@@ -132,12 +138,9 @@ impl Cluster {
     /// # Errors
     /// The system refuses.
     pub fn start(&mut self, node: usize) -> Result<(), ClusterError> {
-        let port = self.members[node].port;
-        let listen = format!("/ip4/127.0.0.1/udp/{port}/quic-v1,/ip4/127.0.0.1/tcp/{port}");
-        let up = self.members.iter().find(|member| member.process.is_some());
-        let peers = up.map_or_else(String::new, |member| {
-            format!("/ip4/127.0.0.1/udp/{}/quic-v1", member.port)
-        });
+        let peers = self.running(node).find_map(|up| self.hosts.address(up));
+        let peers = peers.unwrap_or_default();
+        let listen = self.hosts.listen(node);
         let log = self.folder.join(format!("node-{node}.log"));
         let member = &mut self.members[node];
         if member.process.is_some() {
@@ -150,19 +153,43 @@ impl Cluster {
             .map_err(failed(log.display().to_string()))?;
         // The file of a killed process names a server that is gone.
         let _ = fs::remove_file(member.home.api());
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(["up", "--home"])
             .arg(member.home.root())
             .args(["--listen", &listen, "--peer", &peers])
             .args(["--set", "net.mdns=false", "--set", "net.upnp=false"])
+            .args(["--set", &format!("net.relay={}", member.is_relay)])
             .args(["--set", "engine.threads=1"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
+            .stderr(log);
+        let child = self
+            .hosts
+            .run(node, move || command.spawn())
             .map_err(failed(self.program.display().to_string()))?;
         member.process = Some(child);
         Ok(())
+    }
+
+    /// Nodes that run, but for one.
+    fn running(&self, but: usize) -> impl Iterator<Item = usize> {
+        (0..self.members.len()).filter(move |node| *node != but && self.is_up(*node))
+    }
+
+    /// A partition of the network begins; see [`Scenario::partition`].
+    pub fn part(&self, partition: usize, nodes: &[usize]) {
+        self.hosts.part(partition, nodes);
+    }
+
+    /// A partition of the network ends.
+    pub fn heal(&self, partition: usize) {
+        self.hosts.heal(partition);
+    }
+
+    /// What became of the packets of an emulated network.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.hosts.traffic()
     }
 
     /// Kills a node, if it runs, and waits until it is gone.
@@ -198,7 +225,7 @@ impl Cluster {
     /// # Errors
     /// It does not.
     pub fn status(&self, node: usize) -> Result<Status, ClientError> {
-        self.client(node)?.get("/api/status")
+        self.ask(node, |client| client.get("/api/status"))
     }
 
     /// The record of a round that is decided at a node.
@@ -206,12 +233,20 @@ impl Cluster {
     /// # Errors
     /// It is not decided there, or the node does not answer.
     pub fn record(&self, node: usize, round: u64) -> Result<Vec<u8>, ClientError> {
-        self.client(node)?
-            .get_bytes(&format!("/api/rounds/{round}"))
+        self.ask(node, move |client| {
+            client.get_bytes(&format!("/api/rounds/{round}"))
+        })
     }
 
-    fn client(&self, node: usize) -> Result<Client, ClientError> {
-        Client::open(&self.members[node].home.api())
+    /// Asks a node's local API, which only its own host reaches.
+    fn ask<T: Send + 'static>(
+        &self,
+        node: usize,
+        question: impl FnOnce(&Client) -> Result<T, ClientError> + Send + 'static,
+    ) -> Result<T, ClientError> {
+        let file = self.members[node].home.api();
+        self.hosts
+            .run(node, move || question(&Client::open(&file)?))
     }
 }
 
@@ -219,11 +254,6 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         (0..self.members.len()).for_each(|node| self.kill(node));
     }
-}
-
-/// A port that is free at the moment.
-fn free_port() -> io::Result<u16> {
-    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn swarm_file(scenario: &Scenario, peers: &[PeerId], model: String) -> SwarmFile {

@@ -45,11 +45,22 @@ pub enum LabError {
     Stopped,
 }
 
+impl LabError {
+    /// True if the scenario needs a network that cannot be emulated here.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Cluster(ClusterError::Hosts(error)) if error.is_unsupported())
+    }
+}
+
 /// Something that is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     Start(usize),
     Kill(usize),
+    /// A partition of the scenario begins.
+    Part(usize),
+    /// It ends.
+    Heal(usize),
 }
 
 /// Plays a scenario in `folder` with processes of `program`.
@@ -83,8 +94,10 @@ pub fn run(
         let now = wall_clock();
         while let Some(entry) = agenda.first_entry().filter(|entry| entry.key().0 <= now) {
             let deed = entry.remove();
-            observed.changed(deed.node());
-            carry_out(deed, &mut cluster)?;
+            if let Deed::Start(node) | Deed::Kill(node) = deed {
+                observed.changed(node);
+            }
+            carry_out(deed, scenario, &mut cluster)?;
         }
         if let Some((node, how)) = cluster.fallen() {
             let log = cluster.log(node);
@@ -106,22 +119,14 @@ pub fn run(
     Ok(observed.findings(scenario, &cluster))
 }
 
-impl Deed {
-    fn node(self) -> usize {
-        match self {
-            Self::Start(node) | Self::Kill(node) => node,
-        }
-    }
-}
-
-fn carry_out(deed: Deed, cluster: &mut Cluster) -> Result<(), ClusterError> {
+fn carry_out(deed: Deed, scenario: &Scenario, cluster: &mut Cluster) -> Result<(), ClusterError> {
     match deed {
-        Deed::Start(node) => cluster.start(node),
-        Deed::Kill(node) => {
-            cluster.kill(node);
-            Ok(())
-        }
+        Deed::Start(node) => cluster.start(node)?,
+        Deed::Kill(node) => cluster.kill(node),
+        Deed::Part(partition) => cluster.part(partition, &scenario.partition[partition].nodes),
+        Deed::Heal(partition) => cluster.heal(partition),
     }
+    Ok(())
 }
 
 fn begin_of(clock: &Clock, round: u64) -> Millis {
@@ -138,6 +143,11 @@ fn agenda(scenario: &Scenario, clock: &Clock) -> BTreeMap<(Millis, usize), Deed>
         let at = begin_of(clock, event.round) + event.after_ms;
         deeds.extend(event.kill.iter().map(|node| (at, Deed::Kill(*node))));
         deeds.extend(event.start.iter().map(|node| (at, Deed::Start(*node))));
+    }
+    for (number, partition) in scenario.partition.iter().enumerate() {
+        let at = begin_of(clock, partition.round);
+        deeds.push((at, Deed::Part(number)));
+        deeds.push((at + partition.seconds * 1000, Deed::Heal(number)));
     }
     if let Some(churn) = &scenario.churn {
         let span = (begin_of(clock, 0), begin_of(clock, scenario.rounds));
@@ -191,6 +201,7 @@ mod tests {
             match deed {
                 Deed::Kill(node) => down.push(node),
                 Deed::Start(node) => down.retain(|known| *known != node),
+                Deed::Part(_) | Deed::Heal(_) => panic!("churn parts nobody"),
             }
             assert!(down.len() <= 2, "{down:?}");
         }
