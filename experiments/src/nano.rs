@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use swarm_node::config::{self, Config, path};
-use swarm_node::demo::{self, DemoReport, Funder};
+use swarm_node::demo::{self, DemoReport, Funder, Mode};
 use swarm_node::job::{Model, Silent, Stop};
 use swarm_settings::Sources;
 
@@ -31,6 +31,7 @@ pub fn play(settings: &[(String, String)]) -> Result<DemoReport> {
         &config,
         base,
         &funder,
+        Mode::Simulated,
         &Silent,
         &Stop::default(),
     )?)

@@ -1,4 +1,4 @@
-//! `swarm-node demo`: a whole swarm in this process.
+//! `swarm-node demo`: a whole swarm on this machine.
 
 use clap::Args;
 use swarm_settle::chain::Endpoint;
@@ -11,12 +11,13 @@ use super::output::Answer;
 use super::signals::stop_on_signals;
 use super::wallet::{NO_WALLET, unlock};
 use crate::config::{Config, path};
-use crate::demo::{self, DemoError, Funder, RewardReport};
+use crate::demo::{self, DemoError, Funder, Mode, RewardReport};
 use crate::job::{Model, certified};
 
-/// Runs a whole swarm in this process and shows what it learned.
+/// Runs a whole swarm on this machine and shows what it learned.
 ///
-/// Four peers start from one base model. Each practises one family of tasks; they share answers,
+/// Four peers, each a process of its own, find each other over the network of this machine and start
+/// from one base model. Each practises one family of tasks; they share answers,
 /// criticise and decide, and train on what they exchange. Beside them learn peers alone: some that
 /// generate as much, and generalists that generate four times as much. Scores are settled as
 /// rewards on a chain, by default on a dev chain inside this process. Ends with held-out scores,
@@ -25,7 +26,7 @@ use crate::job::{Model, certified};
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Demo {
-    /// Runs on virtual time in this process: the deterministic mode, and the only one there is.
+    /// Runs on virtual time in this process: the same settings and seed give the same digests.
     #[arg(long)]
     simulate: bool,
     #[arg(long, value_name = "S", help = help("demo.seed"))]
@@ -68,7 +69,11 @@ impl Demo {
         let console = Console::new();
         let base = Model::load(path(&config.demo.base), &console).map_err(Failure::work)?;
         let stop = stop_on_signals()?;
-        let report = match demo::run(&config, base, &funder, &console, &stop) {
+        let mode = match self.simulate || config.demo.rounds == 0 {
+            true => Mode::Simulated,
+            false => Mode::Processes,
+        };
+        let report = match demo::run(&config, base, &funder, mode, &console, &stop) {
             Err(DemoError::Stopped { signal, rewards }) => {
                 return Err(Failure::Stopped {
                     signal,

@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::options::Options;
 use super::output::{self, Answer};
 use super::signals::stop_on_signals;
+use crate::hosts;
 use crate::job::Model;
 use crate::lab::{self, LabError, Scenario};
 
@@ -40,7 +41,7 @@ impl Lab {
         options.settings(&[], environment)?;
         let scenario = Scenario::load(&self.file).map_err(|error| Failure::Usage(error.into()))?;
         if scenario.is_emulated()
-            && let Err(error) = lab::prepare()
+            && let Err(error) = hosts::prepare()
         {
             return skipped(&scenario, &error.to_string(), options);
         }

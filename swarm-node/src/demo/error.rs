@@ -1,5 +1,8 @@
 //! Why a demo fails.
 
+use std::path::PathBuf;
+
+use reproducible_ops::weights::LoadError;
 use swarm_identity::key::KeyError;
 use swarm_learn::eval::EvalError;
 use swarm_learn::peer::PeerError;
@@ -7,7 +10,9 @@ use swarm_learn::programs::TrainError;
 use swarm_round::sim::run::SimulationError;
 
 use super::rewards::RewardReport;
+use crate::cluster::ClusterError;
 use crate::job::{EngineError, FactoryError};
+use crate::node::round_file::RoundFileError;
 
 /// Why a demo fails.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,46 @@ pub enum DemoError {
     /// The threads that peers learn on.
     #[error("the worker threads did not start: {0}; take fewer with --threads")]
     Workers(#[from] rayon::ThreadPoolBuildError),
+    /// The peers' processes.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// A peer's process ended by itself.
+    #[error("peer {peer} ended by itself ({how}); its log is {log}", log = log.display())]
+    Fallen {
+        /// Its number, from 1.
+        peer: usize,
+        /// How.
+        how: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// What a peer decided proves nothing.
+    #[error("the rounds of peer {peer}: {source}")]
+    Rounds {
+        /// Its number, from 1.
+        peer: usize,
+        /// What is wrong.
+        source: RoundFileError,
+    },
+    /// What a peer learned cannot be read.
+    #[error("what peer {peer} learned: {source}")]
+    Weights {
+        /// Its number, from 1.
+        peer: usize,
+        /// What is wrong.
+        source: LoadError,
+    },
+    /// A folder or a file.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file of the swarm's contracts.
+    #[error(transparent)]
+    Deployment(#[from] contracts::deploy::FileError),
     /// A demo without families.
     #[error("there is no family; name one with demo.families")]
     NoFamily,

@@ -1,4 +1,4 @@
-//! A whole swarm in one process: specialists who share, peers that learn alone, and what each could
+//! A whole swarm on one machine: specialists who share, peers that learn alone, and what each could
 //! after how many completions generated.
 //!
 //! ```text
@@ -17,12 +17,13 @@
 //! | generalist | `generalist` times as many | all families |
 //!
 //! Every arm has as many training steps, of at most as many groups; a swarm's peer gets most of its
-//! groups from others. Peers meet in [`swarm_round::sim`], on virtual time, through real messages.
-//! Peer n answers practice questions of the n-th family only; what it knows of the others it
+//! groups from others. The swarm's peers are processes of this program, over the real network
+//! (`live`); on request they meet in [`swarm_round::sim`], on virtual time, through the same messages.
+//! The controls always do. Peer n answers practice questions of the n-th family only; what it knows of the others it
 //! learned from its peers, or from the common questions.
 //!
-//! Invariants: all but the seconds and what a chain does is a function of settings, seed and base;
-//! threads and instruction sets change no bit. Held-out questions are never trained on, and the
+//! Invariants: on virtual time, all but the seconds and what a chain does is a function of settings,
+//! seed and base; threads and instruction sets change no bit. Held-out questions are never trained on, and the
 //! same ones are asked for every seed.
 
 mod arm;
@@ -31,6 +32,7 @@ mod context;
 mod controls;
 mod ensemble;
 mod error;
+mod live;
 mod measure;
 mod plan;
 mod play;
@@ -40,7 +42,7 @@ mod settle;
 mod table;
 
 pub use arm::{Arm, Point, Rates};
-pub use compare::run;
+pub use compare::{Mode, run};
 pub use ensemble::EnsembleAccuracy;
 pub use error::DemoError;
 pub use report::{
@@ -48,8 +50,7 @@ pub use report::{
     RewardSummary,
 };
 pub use rewards::{
-    Funder, PeerBalance, RewardReport, RunError, RunFile, SettledOn, TOKEN, UNITS_PER_POINT,
-    token_text,
+    Funder, PeerBalance, RewardReport, RunError, RunFile, SettledOn, UNITS_PER_POINT,
 };
 pub use settle::{SettleError, settle};
 pub use table::{render, render_rewards};

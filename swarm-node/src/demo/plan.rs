@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use swarm_identity::PeerId;
 use swarm_learn::LearnConfig;
 use swarm_round::sim::{Network, PeerSpec, Role, Spec};
 use swarm_round::{Agreement, Game, Membership, SwarmConfig, Windows};
@@ -10,7 +11,7 @@ use swarm_task::FamilyId;
 use super::arm::Arm;
 use super::error::DemoError;
 use crate::config::DemoConfig;
-use crate::node::swarm_file::Tasks;
+use crate::node::swarm_file::{MemberLine, MembershipFile, SwarmFile, Tasks};
 
 /// Length of each window of virtual time, in milliseconds.
 const WINDOW_MS: u32 = 1_000;
@@ -63,13 +64,49 @@ impl<'a> DemoPlan<'a> {
         let peers = (0..self.demo.peers)
             .map(|peer| self.specialist(peer))
             .collect();
+        self.spec(
+            self.swarm("demo", self.shared_game()),
+            peers,
+            self.demo.rounds,
+        )
+    }
+
+    /// The same rounds for processes with these ids, in the time of this machine.
+    pub(super) fn live(
+        &self,
+        peers: &[PeerId],
+        genesis_ms: u64,
+        windows: Windows,
+        settlement: String,
+    ) -> SwarmFile {
+        let member = |(number, peer): (usize, &PeerId)| MemberLine {
+            peer: *peer,
+            families: vec![self.family(number)],
+        };
+        SwarmFile {
+            name: format!("demo {}", self.demo.seed),
+            genesis_ms,
+            model: self.model.clone(),
+            settlement,
+            bootstrap: Vec::new(),
+            tasks: self.tasks(),
+            windows,
+            game: self.shared_game(),
+            agreement: Agreement::default(),
+            membership: MembershipFile::Roster {
+                members: peers.iter().enumerate().map(member).collect(),
+            },
+        }
+    }
+
+    /// The game of all peers together.
+    fn shared_game(&self) -> Game {
         let crowd = self.demo.peers.div_ceil(self.demo.families.len());
-        let game = self.game(
+        self.game(
             self.demo.families.len(),
             self.practice(self.demo.questions, crowd),
             self.demo.common,
-        );
-        self.spec(self.swarm("demo", game), peers, self.demo.rounds)
+        )
     }
 
     /// The families whose questions an arm's `peer` is asked, by topic.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use swarm_learn::eval::{Estimate, PassRate};
+use swarm_settle::tokens::token_text;
 use swarm_task::FamilyId;
 
 use super::arm::{Arm, Point};
 use super::ensemble::EnsembleAccuracy;
 use super::report::{ArmReport, DemoReport};
-use super::rewards::{RewardReport, token_text};
+use super::rewards::RewardReport;
 
 /// Said under every table, so that nobody takes the gain for more than it is.
 const BASE_NOTE: &str =

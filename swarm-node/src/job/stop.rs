@@ -25,6 +25,12 @@ impl Stop {
         Some(self.0.load(Ordering::Relaxed)).filter(|signal| *signal != 0)
     }
 
+    /// Asks for the end, as a signal with this number would.
+    pub fn request(&self, signal: i32) {
+        let signal = usize::try_from(signal).unwrap_or(1);
+        self.0.store(signal, Ordering::Relaxed);
+    }
+
     /// Where a signal handler writes its signal's number; 0 is no request.
     pub fn cell(&self) -> &Arc<AtomicUsize> {
         &self.0

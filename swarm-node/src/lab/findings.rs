@@ -6,10 +6,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use swarm_identity::digest::hex;
 
-use super::cluster::Cluster;
-use super::net::network::Traffic;
 use super::scenario::{Expected, Reachable, Scenario};
-use crate::node::round_file;
+use crate::cluster::Cluster;
+use crate::emulated::network::Traffic;
 use crate::node::status::{Status, points, span};
 
 /// What is seen of the nodes while a scenario is played.
@@ -124,24 +123,18 @@ impl Observed {
         let mut failures = Vec::new();
         let peers = cluster.peers();
         for (at, node) in up.iter().enumerate() {
-            let records = (0..scenario.rounds).map_while(|round| cluster.record(*node, round).ok());
-            let mut file = Vec::new();
-            let swarm = cluster.swarm();
-            let verified = swarm.config().map_err(Into::into).and_then(|config| {
-                round_file::write(&mut file, &config.swarm_id(), records)?;
-                round_file::verify(&file[..], swarm, |decided| {
-                    let round = decided.round();
-                    let digest = hex(&decided.result.digest);
-                    digests.entry(round).or_default().insert(digest);
-                    *holders.entry(round).or_default() += 1;
-                    // Scores are the same at all nodes, or the digests differ.
-                    for score in decided.result.scores.iter().filter(|_| at == 0) {
-                        let owner = peers.iter().position(|peer| *peer == score.peer);
-                        if let Some(owner) = owner {
-                            earned[owner] += score.rows.total();
-                        }
+            let verified = cluster.verify(*node, scenario.rounds, |decided| {
+                let round = decided.round();
+                let digest = hex(&decided.result.digest);
+                digests.entry(round).or_default().insert(digest);
+                *holders.entry(round).or_default() += 1;
+                // Scores are the same at all nodes, or the digests differ.
+                for score in decided.result.scores.iter().filter(|_| at == 0) {
+                    let owner = peers.iter().position(|peer| *peer == score.peer);
+                    if let Some(owner) = owner {
+                        earned[owner] += score.rows.total();
                     }
-                })
+                }
             });
             if let Err(error) = verified {
                 failures.push(format!("node {node}: {error}"));

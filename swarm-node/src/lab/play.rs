@@ -9,9 +9,11 @@ use reproducible_ops::random::Stream;
 use swarm_round::clock::{Clock, Millis, Position, Window};
 use thiserror::Error;
 
-use super::cluster::{Cluster, ClusterError};
 use super::findings::{Findings, Observed};
+use super::network::hosts;
 use super::scenario::{Churn, Scenario};
+use super::swarm::swarm_file;
+use crate::cluster::{Cluster, ClusterError, Seat};
 use crate::job::{Progress, SourceError, Stop};
 use crate::node::time::wall_clock;
 
@@ -75,7 +77,12 @@ pub fn run(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Findings, LabError> {
-    let mut cluster = Cluster::new(program, folder, scenario, model)?;
+    let seats = (0..scenario.nodes).map(|node| seat(scenario, folder, node));
+    let seats = seats.collect::<Result<_, _>>()?;
+    let hosts = hosts(scenario).map_err(ClusterError::from)?;
+    let mut cluster = Cluster::on(hosts, program, seats, |peers| {
+        swarm_file(scenario, peers, model)
+    })?;
     let clock = Clock::new(&cluster.swarm().config().map_err(ClusterError::from)?);
     let mut agenda = agenda(scenario, &clock);
     let mut observed = Observed::new(scenario.nodes);
@@ -117,6 +124,14 @@ pub fn run(
     }
     progress.end("");
     Ok(observed.findings(scenario, &cluster))
+}
+
+fn seat(scenario: &Scenario, folder: &Path, node: usize) -> Result<Seat, ClusterError> {
+    let mut seat = Seat::random(folder.join(format!("node-{node}")))?;
+    let is_relay = scenario.relay.contains(&node);
+    let settings = ["engine.threads=1".into(), format!("net.relay={is_relay}")];
+    seat.settings.extend(settings);
+    Ok(seat)
 }
 
 fn carry_out(deed: Deed, scenario: &Scenario, cluster: &mut Cluster) -> Result<(), ClusterError> {

@@ -44,8 +44,8 @@ use swarm_files::text_file;
 use swarm_task::FamilyId;
 use thiserror::Error;
 
-use super::net::link::LinkSettings;
-use super::net::nat::NatKind;
+use crate::emulated::link::LinkSettings;
+use crate::emulated::nat::NatKind;
 
 /// Largest scenario that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 18;

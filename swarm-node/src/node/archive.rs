@@ -1,10 +1,10 @@
 //! The decided rounds that a node keeps: for its own next start, and for peers who missed them.
 //!
-//! A record that is too large for an answer is offered by its hash, and the network serves it from
-//! here; the [`MAX_OFFERS`] latest offers stand.
+//! What is too large for an answer is offered by its hash, and the network serves it from here: the
+//! [`MAX_OFFERS`] latest offers of rounds stand, and the [`MAX_TABLES`] latest of tables.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swarm_net::{Blob, BlobId, Blobs};
 use swarm_round::clock::Round;
@@ -14,13 +14,26 @@ use super::query::Answer;
 
 /// Records that are offered by hash at a time.
 const MAX_OFFERS: usize = 64;
+/// Tables that are offered by hash at a time: they lie in memory.
+const MAX_TABLES: usize = 2;
+
+/// What is offered.
+#[derive(Clone)]
+enum Offered {
+    /// The record of a round.
+    Round(Round),
+    /// A table of earnings.
+    Table(Arc<Vec<u8>>),
+}
+
+type Offers = VecDeque<(BlobId, Offered)>;
 
 /// Decided rounds on disk. Clones are the same archive.
 #[derive(Clone)]
 pub struct Archive {
     store: swarm_store::Archive,
-    /// Names of the records that are offered, with their rounds.
-    offers: Arc<Mutex<VecDeque<(BlobId, Round)>>>,
+    /// Names of what is offered.
+    offers: Arc<Mutex<Offers>>,
 }
 
 impl Archive {
@@ -67,29 +80,85 @@ impl Archive {
     /// The answer to whoever wants the round with this record.
     pub fn offer(&self, round: Round, record: &[u8]) -> Answer {
         let answer = Answer::record(record);
-        if let Answer::Blob { hash, bytes } = answer {
-            let id = BlobId { hash, bytes };
-            let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
-            offers.retain(|(known, _)| *known != id);
-            offers.push_back((id, round));
-            if offers.len() > MAX_OFFERS {
-                offers.pop_front();
-            }
-        }
+        self.serve(&answer, Offered::Round(round));
         answer
+    }
+
+    /// The answer to whoever wants this table.
+    pub fn offer_table(&self, table: &[u8]) -> Answer {
+        let answer = Answer::table(table);
+        self.serve(&answer, Offered::Table(Arc::new(table.to_vec())));
+        answer
+    }
+
+    /// Serves what an answer only names.
+    fn serve(&self, answer: &Answer, offered: Offered) {
+        if let Answer::Blob { hash, bytes } = *answer {
+            let id = BlobId { hash, bytes };
+            let mut offers = self.offers();
+            offers.retain(|(known, _)| *known != id);
+            offers.push_back((id, offered));
+            limit(&mut offers);
+        }
+    }
+
+    fn offers(&self) -> MutexGuard<'_, Offers> {
+        // Every change of the queue is whole before the next begins.
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops the oldest offers beyond the limits.
+fn limit(offers: &mut Offers) {
+    let is_table = |(_, offered): &(BlobId, Offered)| matches!(offered, Offered::Table(_));
+    if offers.iter().filter(|offer| is_table(offer)).count() > MAX_TABLES
+        && let Some(oldest) = offers.iter().position(is_table)
+    {
+        offers.remove(oldest);
+    }
+    if offers.len() > MAX_OFFERS {
+        offers.pop_front();
     }
 }
 
 impl Blobs for Archive {
     fn open(&self, id: &BlobId) -> Option<Arc<dyn Blob>> {
-        let round = {
-            let offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
-            offers.iter().find(|(known, _)| known == id)?.1
+        let offers = self.offers();
+        let offered = offers.iter().find(|(known, _)| known == id)?.1.clone();
+        drop(offers);
+        let round = match offered {
+            Offered::Round(round) => round,
+            Offered::Table(table) => return Some(table),
         };
         let record = self.get(round);
         let record = record
             .inspect_err(|error| tracing::warn!(%error, "the archive cannot be read"))
             .ok()??;
         Some(Arc::new(record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offers_stand_until_there_are_too_many() {
+        let name = |number: u8| BlobId {
+            hash: [number; 32],
+            bytes: 1,
+        };
+        let mut offers = Offers::new();
+        for number in 0..3 {
+            offers.push_back((name(number), Offered::Table(Arc::default())));
+            limit(&mut offers);
+        }
+        assert_eq!(offers.len(), MAX_TABLES);
+        assert_eq!(offers[0].0, name(1));
+        for number in 3..=255 {
+            offers.push_back((name(number), Offered::Round(0)));
+            limit(&mut offers);
+        }
+        assert_eq!(offers.len(), MAX_OFFERS);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Want ─▶ to [`ASKED`] peers, in turn ─▶ Messages │ Round │ Blob ─▶ fetched by hash ─▶ Round
+//! Table ─▶ to [`ASKED`] peers, in turn ─▶ Table │ Blob ─▶ fetched by hash ─▶ Table
 //! Again ─▶ to [`TOLD`] neighbours, in turn
 //! every [`CLOCK_EVERY`] ─▶ to [`CLOCK_PEERS`] peers ─▶ an exchange for the clock's offset
 //! ```
@@ -11,6 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use contracts::earnings::MAX_BYTES as MAX_TABLE;
 use swarm_identity::PeerId;
 use swarm_net::{BlobId, Handle};
 use swarm_round::agreement::{MAX_RECORD, Want};
@@ -48,6 +50,8 @@ pub enum Given {
     Time(Exchange),
     /// Something of a round.
     Round(Answer),
+    /// A table of earnings.
+    Table(Vec<u8>),
     /// Nothing that helps: it is gone, or has nothing.
     Nothing,
     /// What it sent is no answer.
@@ -67,10 +71,19 @@ pub struct Asking {
 impl Asking {
     /// Wants something of a round from some of these peers, each time from others.
     pub fn want(&mut self, want: &Want, peers: &[PeerId]) {
+        self.ask(&Query::Want(want.clone()), peers);
+    }
+
+    /// Wants the table of earnings with this root from some of these peers.
+    pub fn table(&mut self, root: [u8; 32], peers: &[PeerId]) {
+        self.ask(&Query::Table(root), peers);
+    }
+
+    fn ask(&mut self, query: &Query, peers: &[PeerId]) {
         for _ in 0..ASKED.min(peers.len()) {
             let peer = peers[self.turn % peers.len()];
             self.turn = self.turn.wrapping_add(1);
-            self.add(peer, Query::Want(want.clone()));
+            self.add(peer, query.clone());
         }
     }
 
@@ -142,8 +155,17 @@ async fn exchange(network: &Handle, peer: PeerId, query: &Query) -> Result<Given
             if bytes > MAX_RECORD as u64 {
                 return Err(format!("a round of {bytes} bytes"));
             }
-            Ok(fetch(network, peer, BlobId { hash, bytes }).await)
+            let record = fetch(network, peer, BlobId { hash, bytes }).await;
+            Ok(record.map_or(Given::Nothing, |record| Given::Round(Answer::Round(record))))
         }
+        (Query::Table(_), Answer::Blob { hash, bytes }) => {
+            if bytes > MAX_TABLE as u64 {
+                return Err(format!("a table of {bytes} bytes"));
+            }
+            let table = fetch(network, peer, BlobId { hash, bytes }).await;
+            Ok(table.map_or(Given::Nothing, Given::Table))
+        }
+        (Query::Table(_), Answer::Table(table)) => Ok(Given::Table(table)),
         (Query::Want(_), answer @ (Answer::Round(_) | Answer::Messages(_))) => {
             Ok(Given::Round(answer))
         }
@@ -151,19 +173,13 @@ async fn exchange(network: &Handle, peer: PeerId, query: &Query) -> Result<Given
     }
 }
 
-/// Fetches a record that is longer than an answer, by way of a file.
-async fn fetch(network: &Handle, peer: PeerId, id: BlobId) -> Given {
-    let fetched = async {
-        let folder = tempfile::tempdir().ok()?;
-        let path = folder.path().join("record");
-        network.fetch(id, &path, vec![peer]).await.ok()?;
-        // A record is at most a few megabytes, and was just written.
-        std::fs::read(&path).ok()
-    };
-    match fetched.await {
-        Some(record) => Given::Round(Answer::Round(record)),
-        None => Given::Nothing,
-    }
+/// Fetches what is longer than an answer, by way of a file.
+async fn fetch(network: &Handle, peer: PeerId, id: BlobId) -> Option<Vec<u8>> {
+    let folder = tempfile::tempdir().ok()?;
+    let path = folder.path().join("content");
+    network.fetch(id, &path, vec![peer]).await.ok()?;
+    // It is at most some megabytes, and was just written.
+    std::fs::read(&path).ok()
 }
 
 #[cfg(test)]

@@ -31,6 +31,12 @@ section! {
         keep: usize = "3", Kind::Integer(2, 1000);
         /// Decided rounds to keep for peers who missed them.
         keep_rounds: u64 = "20000", Kind::Integer(100, 10_000_000);
+        /// Tokens below which a reward waits to be claimed, as the claim would cost more gas than it
+        /// is worth.
+        claim_from: f64 = "0", Kind::Number(0.0, 1e12);
+        /// Proposes outcomes and objects to false ones, with a bond of the owner's tokens; without
+        /// it the node votes, brings what is agreed on to the chain, and claims.
+        bonds: bool = "false", Kind::Boolean;
         /// Address of the local API, on loopback; port 0 takes a free one.
         api: String = "127.0.0.1:0", Kind::Text;
         /// How the log is written to standard error: for people, or as JSON, one object a line.

@@ -1,7 +1,7 @@
 //! The thread that writes to the node's store: what is signed, decided rounds, the journal.
 //!
 //! ```text
-//! Decided(round) ──────▶ archive ┐
+//! Decided(round) ──────▶ archive, results ┐
 //! Note(records) ───────▶ journal ┴─ on disk with the next signature
 //! Sign(place, digest) ─▶ sign-once table ─▶ Signed │ Refused     back to the core
 //! Forget(before) ──────▶ floors of the sign-once table, journal
@@ -26,6 +26,7 @@ use swarm_store::{Journal, SignOnceTable};
 use tokio::sync::mpsc;
 
 use super::archive::Archive;
+use super::settling::Results;
 
 /// Most jobs that wait; a round of the largest swarm asks for fewer than a hundred signatures.
 const QUEUE: usize = 4096;
@@ -63,6 +64,8 @@ pub struct DiskParts {
     pub signer: Signer<SignOnceTable>,
     /// Where decided rounds are kept.
     pub archive: Archive,
+    /// Where is kept what they came to.
+    pub results: Results,
     /// Where the core's inputs are noted.
     pub journal: Journal,
     /// Decided rounds to keep.
@@ -167,6 +170,8 @@ impl DiskParts {
             true => self.archive.prune(self.keep_rounds),
             false => Ok(()),
         });
+        let kept = kept.map_err(|error| error.to_string());
+        let kept = kept.and_then(|()| self.results.put(decided));
         kept.map_err(|error| format!("round {round} is not kept: {error}"))
     }
 

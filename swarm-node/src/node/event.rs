@@ -105,6 +105,8 @@ pub enum NodeEvent {
         reward: Option<f32>,
         /// Groups of completions that it was trained on.
         groups: usize,
+        /// Completions that it generated for the round.
+        completions: usize,
         /// Whether training was rolled back.
         is_rolled_back: bool,
     },
@@ -194,6 +196,7 @@ impl fmt::Display for NodeEvent {
                 reward,
                 groups,
                 is_rolled_back,
+                ..
             } => {
                 write!(
                     f,

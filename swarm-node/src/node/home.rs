@@ -3,6 +3,7 @@
 //! ```text
 //! ~/.swarm-node/config.toml    settings, as `init` wrote them
 //!               swarm.toml     the swarm that the node belongs to
+//!               deployment.toml  the contracts on which the swarm settles
 //!               node.key       its identity, locked while the node runs
 //!               node.redb      what was signed, decided rounds, the journal
 //!               model/         checkpoints of what it trains
@@ -95,6 +96,11 @@ impl Home {
     /// The file of the node's swarm.
     pub fn swarm(&self) -> PathBuf {
         self.root.join("swarm.toml")
+    }
+
+    /// The contracts on which the swarm settles.
+    pub fn deployment(&self) -> PathBuf {
+        self.root.join("deployment.toml")
     }
 
     /// The node's key.

@@ -11,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use contracts::deploy::Deployment;
 use swarm_identity::digest::hex;
 use swarm_identity::key_file::{KeyFile, KeyFileError};
 use swarm_identity::{Secret, Signer};
@@ -27,6 +28,10 @@ use swarm_round::journal::Record;
 use swarm_round::membership::Roster;
 use swarm_round::state::{Core, CoreSetup, Output, ReplayError, Replayed};
 use swarm_round::{SwarmConfig, SwarmConfigError};
+use swarm_settle::chain::{ChainConfig, Endpoint, signer};
+use swarm_settle::node::NodeEvent as SettlingEvent;
+use swarm_settle::settlement::settler::Policy;
+use swarm_settle::tokens::TOKEN;
 use swarm_store::{Journal, OpenError, Store, StoreError};
 use swarm_task::Library;
 use thiserror::Error;
@@ -41,8 +46,10 @@ use super::learner::{Learner, LearnerError, ModelLearner};
 use super::parts::{NodeParts, Request};
 use super::run::{Ended, Sources, run};
 use super::schedule::{Schedule, ScheduleError};
+use super::settling::{self, Results, Settling, SettlingError, SettlingParts};
 use super::swarm_file::{SwarmFile, SwarmFileError};
 use super::time::wall_clock;
+use super::votes::Votes;
 use super::worker::{Done, Worker};
 use crate::api::{ApiError, Server};
 use crate::config::EngineConfig;
@@ -75,6 +82,15 @@ pub enum JoinError {
     /// Its swarm's limits.
     #[error("the swarm's file: {0}")]
     Config(#[from] SwarmConfigError),
+    /// The file of its contracts.
+    #[error(transparent)]
+    Deployment(#[from] contracts::deploy::FileError),
+    /// Its contracts are not the swarm's.
+    #[error(transparent)]
+    Settling(#[from] SettlingError),
+    /// The owner's account.
+    #[error("the wallet cannot sign: {0}")]
+    Wallet(swarm_identity::key::KeyError),
     /// A family to work on.
     #[error("node.families: {0} is no family of the swarm; it has {1}")]
     Families(String, String),
@@ -141,6 +157,8 @@ impl JoinError {
             Self::Home(HomeError::Nowhere)
                 | Self::Swarm(_)
                 | Self::Config(_)
+                | Self::Deployment(_)
+                | Self::Settling(_)
                 | Self::Families(..)
                 | Self::Schedule(_)
                 | Self::Address { .. }
@@ -161,6 +179,10 @@ pub struct NodeSettings<'a> {
     pub learn: &'a LearnConfig,
     /// How programs are executed.
     pub engine: &'a EngineConfig,
+    /// The chain on which rewards are settled.
+    pub chain: &'a ChainConfig,
+    /// The owner's account; without it nothing is earned there.
+    pub wallet: Option<&'a Secret>,
 }
 
 /// A node that is about to run: its key and its store are locked.
@@ -171,6 +193,7 @@ pub struct Joining<'a> {
     store: Store,
     swarm: SwarmFile,
     config: Arc<SwarmConfig>,
+    deployment: Option<Deployment>,
 }
 
 impl<'a> Joining<'a> {
@@ -183,8 +206,15 @@ impl<'a> Joining<'a> {
         let swarm = SwarmFile::load(&home.swarm())?;
         let key = KeyFile::open(&home.key(), Secret::random)?;
         let store = Store::open(&home.store())?;
+        let config = swarm.config()?;
+        let file = home.deployment();
+        let deployment = file.exists().then(|| Deployment::read(&file)).transpose()?;
+        if let Some(deployment) = &deployment {
+            settling::check(deployment, &config)?;
+        }
         Ok(Self {
-            config: Arc::new(swarm.config()?),
+            config: Arc::new(config),
+            deployment,
             home,
             settings,
             key,
@@ -206,6 +236,26 @@ impl<'a> Joining<'a> {
     /// The swarm.
     pub fn swarm(&self) -> &SwarmFile {
         &self.swarm
+    }
+
+    /// What keeps the node from being paid for its work, in words; none in a swarm that settles
+    /// nowhere.
+    pub fn unpaid(&self) -> Option<&'static str> {
+        let settings = &self.settings;
+        match (&self.deployment, settings.wallet) {
+            _ if self.config.settlement.is_empty() => None,
+            _ if Endpoint::of(settings.chain) == Ok(Endpoint::None) => {
+                Some("no chain is set (chain.endpoint = none)")
+            }
+            (None, _) => Some(
+                "the contracts' file is missing: give it once with `swarm-node up --deployment FILE`",
+            ),
+            (_, None) => Some(
+                "there is no wallet: name one with --set wallet.file=FILE, or set \
+                 SWARM_NODE_WALLET_SECRET",
+            ),
+            _ => None,
+        }
     }
 
     /// Runs the node until it is drained or stopped.
@@ -232,7 +282,10 @@ impl<'a> Joining<'a> {
         let (worker, done) = self.worker(&judge, progress)?;
         let journal = self.store.journal(swarm);
         let (core, outstanding) = self.core(judge, &archive, &journal)?;
+        let results = Results::new(self.store.results(swarm));
+        let (settling, settled) = self.settling(&results)?;
         let (disk, written) = Disk::start(DiskParts {
+            results,
             swarm,
             signer: Signer::new(self.key.key().clone(), self.store.sign_once()),
             archive: archive.clone(),
@@ -258,11 +311,14 @@ impl<'a> Joining<'a> {
             archive,
             board,
             outstanding,
+            votes: self.swarm.domain()?.map(Votes::new),
+            settling,
         };
         let sources = Sources {
             network: events,
             disk: written,
             worker: done,
+            settling: settled,
             owner,
             stop,
         };
@@ -284,6 +340,32 @@ impl Joining<'_> {
         let learner = self.learner(judge, progress)?;
         let (worker, done) = Worker::start(learner).map_err(JoinError::Thread)?;
         Ok((Some(worker), done))
+    }
+
+    /// The settling node, if there is a contract and an account to be paid.
+    fn settling(
+        &self,
+        results: &Results,
+    ) -> Result<(Option<Settling>, mpsc::Receiver<SettlingEvent>), JoinError> {
+        let (Some(deployment), Some(wallet), None) =
+            (&self.deployment, self.settings.wallet, self.unpaid())
+        else {
+            return Ok((None, mpsc::channel(1).1));
+        };
+        let node = self.settings.node;
+        let (settling, events) = Settling::start(SettlingParts {
+            chain: self.settings.chain.clone(),
+            deployment: deployment.clone(),
+            wallet: signer(&wallet.to_bytes()).map_err(JoinError::Wallet)?,
+            key: self.key.key().clone(),
+            store: self.store.clone(),
+            policy: Policy {
+                claim_from: (node.claim_from * TOKEN as f64) as u128,
+                bonds: node.bonds,
+            },
+            results: results.clone(),
+        });
+        Ok((Some(settling), events))
     }
 
     fn learner(

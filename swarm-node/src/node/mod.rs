@@ -6,6 +6,7 @@
 //!                      ├─ worker, learner what the model does
 //!                      ├─ report, status, event, board   what the owner sees
 //!                      └─ control, schedule              what the owner wants
+//!                      ├─ settling, votes what rounds are worth, on a chain
 //! home, swarm_file, round_file, config    where it lives, whom it joins, what it proves
 //! ```
 //! Invariants: the core decides, and everything here carries out; what a signature depends on is on
@@ -33,7 +34,9 @@ mod report;
 pub mod round_file;
 pub mod run;
 pub mod schedule;
+pub mod settling;
 pub mod status;
 pub mod swarm_file;
 pub mod time;
+mod votes;
 mod worker;

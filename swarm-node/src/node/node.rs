@@ -15,6 +15,8 @@ use swarm_round::phase::Phase;
 use swarm_round::rejection::Rejection;
 use swarm_round::state::{Core, Input, Output, Recorded, Waiting};
 use swarm_round::{DecidedRound, SwarmConfig};
+use swarm_settle::node::NodeEvent as SettlingEvent;
+use swarm_settle::settlement::attestation::Attestation;
 use tokio::task::JoinSet;
 
 use super::archive::Archive;
@@ -28,8 +30,10 @@ use super::query::{Answer, Envelope as WireEnvelope, Query};
 use super::recent::Recent;
 use super::report::{Facts, Report};
 use super::schedule::{Machine, Schedule};
+use super::settling::{Settling, Wanted};
 use super::status::{Condition, LastRound, Situation, Status, doing};
 use super::time::local_minute;
+use super::votes::Votes;
 use super::worker::{Done, Worker};
 
 /// Milliseconds between two looks at the machine, for the schedule.
@@ -61,6 +65,8 @@ pub(super) struct Node {
     /// Whether the model takes part in the present round: judged when it begins, as a round that was
     /// begun is finished.
     plays: bool,
+    /// The last round in which it took part: what was begun is learned from, too.
+    begun: Option<Round>,
     /// Messages that are to be told again.
     again: Vec<Arc<[u8]>>,
     /// What was published, or came by gossip, lately.
@@ -72,6 +78,8 @@ pub(super) struct Node {
     /// The last lead that the core was told.
     lead: Millis,
     report: Report,
+    votes: Option<Votes>,
+    settling: Option<Settling>,
 }
 
 impl Node {
@@ -96,10 +104,13 @@ impl Node {
             connected: BTreeSet::new(),
             lead: 0,
             plays: true,
+            begun: None,
             again: Vec::new(),
             published: Recent::default(),
             waits: None,
             given: parts.given,
+            votes: parts.votes,
+            settling: parts.settling,
         }
     }
 
@@ -186,7 +197,10 @@ impl Node {
         self.mode = self.mode.at(now);
         self.look(now);
         if let Some(worker) = &self.worker {
-            worker.rest(!self.works());
+            match self.works() {
+                true => worker.work(),
+                false => worker.rest(self.begun),
+            }
         }
         let peers = self.neighbours();
         self.asking.compare_clocks(&peers, now);
@@ -219,6 +233,11 @@ impl Node {
         for output in outputs {
             self.output(output, now).await;
         }
+        self.tell_again();
+    }
+
+    /// Tells neighbours what gossip does not carry a second time.
+    fn tell_again(&mut self) {
         let again = std::mem::take(&mut self.again);
         if !again.is_empty() {
             let peers = self.neighbours();
@@ -291,6 +310,12 @@ impl Node {
         self.waits = None;
         if window == Window::ShareSeal {
             self.plays = self.works();
+            if self.plays {
+                self.begun = Some(round);
+            }
+            if let Some(votes) = &mut self.votes {
+                votes.begin_round(self.core.members());
+            }
         }
         let event = match window {
             Window::ShareSeal => NodeEvent::Began {
@@ -308,6 +333,9 @@ impl Node {
     fn decided(&mut self, decided: &Arc<DecidedRound>, now: Millis) {
         if let Some(worker) = &self.worker {
             worker.learn(decided.clone());
+        }
+        if let Some(settling) = &self.settling {
+            settling.decided(decided);
         }
         let event = NodeEvent::Decided(self.last_round(decided, now));
         self.show(event, now);
@@ -342,6 +370,12 @@ impl Node {
         match event {
             Event::Gossip { from, id, bytes } => self.gossip(from, id, bytes, now).await,
             Event::Request { from, bytes, reply } => {
+                if let (Ok(Query::Table(root)), Some(settling)) =
+                    (Query::from_bytes(&bytes), &mut self.settling)
+                {
+                    settling.asked(root.into(), reply);
+                    return;
+                }
                 let answer = self.serve(from, &bytes, now).await;
                 // An answer that is dropped sends the peer to somebody else.
                 if let Ok(bytes) = answer.to_bytes() {
@@ -388,6 +422,13 @@ impl Node {
 
     /// A message is handed on if it counts here, or waits to.
     async fn gossip(&mut self, from: PeerId, id: GossipId, bytes: Arc<[u8]>, now: Millis) {
+        if Attestation::is_meant(&bytes) {
+            let heard = self.hear_vote(&bytes);
+            self.published.note_id(id);
+            self.network
+                .judge(id, from, heard.err().unwrap_or(Verdict::Accept));
+            return;
+        }
         // What waited for this moment is judged apart from the message.
         self.input(Input::Tick, now).await;
         let own = Envelope::parse(&bytes).ok().map(|it| it.header);
@@ -415,10 +456,12 @@ impl Node {
         let want = match Query::from_bytes(question) {
             Ok(Query::Time) => return Answer::Time(now),
             Ok(Query::Want(want)) => want,
-            Ok(Query::Again(envelopes)) => {
-                self.hear_again(from, envelopes, now).await;
+            Ok(Query::Again(messages)) => {
+                self.hear_again(from, messages, now).await;
                 return Answer::Nothing;
             }
+            // Who waits for a table is answered by the settling node.
+            Ok(Query::Table(_)) => return Answer::Nothing,
             Err(_) => {
                 self.blame(from);
                 return Answer::Nothing;
@@ -449,19 +492,35 @@ impl Node {
     }
 
     /// Messages that a neighbour says again; those that are new here are handed on.
-    async fn hear_again(&mut self, from: PeerId, envelopes: Vec<WireEnvelope>, now: Millis) {
-        for WireEnvelope(bytes) in envelopes {
+    async fn hear_again(&mut self, from: PeerId, messages: Vec<WireEnvelope>, now: Millis) {
+        for WireEnvelope(bytes) in messages {
             let bytes: Arc<[u8]> = bytes.into();
-            let before = self.core.counters().accepted;
-            self.input(Input::Envelope(Link(from), bytes.clone()), now)
-                .await;
-            if self.core.counters().accepted > before && self.published.note(&bytes) {
+            let counts = match Attestation::is_meant(&bytes) {
+                true => self.hear_vote(&bytes).is_ok(),
+                false => {
+                    let before = self.core.counters().accepted;
+                    let input = Input::Envelope(Link(from), bytes.clone());
+                    self.input(input, now).await;
+                    self.core.counters().accepted > before
+                }
+            };
+            if counts && self.published.note(&bytes) {
                 // Gossip knows itself what its neighbours have had.
                 if let Err(error) = self.network.publish(bytes).await {
                     tracing::debug!(%error, "not handed on");
                 }
             }
         }
+    }
+
+    /// A vote on an outcome, as gossip or a neighbour brings it.
+    fn hear_vote(&mut self, bytes: &[u8]) -> Result<(), Verdict> {
+        let votes = self.votes.as_mut().ok_or(Verdict::Ignore)?;
+        let attestation = votes.judge(bytes)?;
+        if let Some(settling) = &self.settling {
+            settling.vote(attestation);
+        }
+        Ok(())
     }
 
     pub(super) async fn answered(&mut self, answered: Answered, now: Millis) {
@@ -480,6 +539,11 @@ impl Node {
                 }
             }
             Given::Round(Answer::Round(record)) => self.adopt(peer, &record, now).await,
+            Given::Table(table) => {
+                if let Some(settling) = &self.settling {
+                    settling.table(table);
+                }
+            }
             Given::Round(other) => tracing::debug!(?other, "not asked for"),
             Given::Nonsense(nonsense) => {
                 tracing::debug!(%nonsense, "no answer");
@@ -563,6 +627,7 @@ impl Node {
                     steps: learned.steps,
                     reward: report.reward,
                     groups: report.groups.iter().sum(),
+                    completions: report.generated,
                     is_rolled_back: learned.is_rolled_back(),
                 };
                 self.show(event, now);
@@ -583,6 +648,26 @@ impl Node {
                 let text = format!("round {round}, {what}: {reason}");
                 self.show(NodeEvent::Trouble { text }, now);
             }
+        }
+    }
+
+    /// What the settling node says.
+    pub(super) async fn settled(&mut self, event: SettlingEvent, now: Millis) {
+        let Some(settling) = &mut self.settling else {
+            return;
+        };
+        let archive = &self.archive;
+        match settling.heard(event, |table| archive.offer_table(table)) {
+            None => {}
+            Some(Wanted::Publish(bytes)) => {
+                self.broadcast(bytes.into()).await;
+                self.tell_again();
+            }
+            Some(Wanted::Table(root)) => {
+                let peers = self.neighbours();
+                self.asking.table(root.0, &peers);
+            }
+            Some(Wanted::Trouble(text)) => self.show(NodeEvent::Trouble { text }, now),
         }
     }
 
@@ -644,6 +729,7 @@ impl Node {
             waiting,
             peers: self.network.peers(),
             clock: self.clocks.estimate(),
+            rewards: self.settling.as_ref().map(|it| it.rewards().clone()),
         };
         self.report.status(facts)
     }

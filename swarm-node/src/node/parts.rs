@@ -13,7 +13,9 @@ use super::board::Board;
 use super::control::{Control, Mode};
 use super::disk::Disk;
 use super::schedule::Schedule;
+use super::settling::Settling;
 use super::status::Status;
+use super::votes::Votes;
 use super::worker::Worker;
 
 /// What the owner asks of a running node.
@@ -49,6 +51,10 @@ pub struct NodeParts {
     pub archive: Archive,
     /// Where events are shown.
     pub board: Board,
+    /// Which votes on outcomes are handed on; none in a swarm that settles nowhere.
+    pub votes: Option<Votes>,
+    /// The settling node; none without a chain or a wallet.
+    pub settling: Option<Settling>,
     /// What the core wants since before its last end.
     pub outstanding: Vec<Output>,
 }

@@ -4,7 +4,8 @@
 //! Time              ─▶ Time(ms)                                  clocks are compared
 //! Want(round, what) ─▶ Round(record) │ Blob(hash, bytes)         the round is decided there
 //!                   └▶ Messages(envelopes) │ Nothing             it is open there
-//! Again(envelopes)  ─▶ Nothing                                   said before, and perhaps not heard
+//! Again(messages)   ─▶ Nothing                                   said before, and perhaps not heard
+//! Table(root)       ─▶ Table(bytes) │ Blob(hash, bytes) │ Nothing  what all owners earned
 //! ```
 //! Gossip delivers a message once; whoever was away, or not ready for it, never hears it again. So
 //! what is said again is told to neighbours directly.
@@ -34,8 +35,10 @@ pub enum Query {
     Time,
     /// Something of a round.
     Want(Want),
-    /// Signed envelopes that may have been missed.
+    /// Signed messages that may have been missed.
     Again(#[serde(deserialize_with = "bounded_list::<_, _, MAX_ENVELOPES>")] Vec<Envelope>),
+    /// The table of earnings with this root.
+    Table([u8; 32]),
 }
 
 /// The answer of a peer.
@@ -45,9 +48,9 @@ pub enum Answer {
     Time(Millis),
     /// The record of the decided round.
     Round(#[serde(deserialize_with = "bounded_list::<_, _, MAX_ANSWER>")] Vec<u8>),
-    /// The decided round is larger: fetch its record by this hash.
+    /// It is larger: fetch it by this hash.
     Blob {
-        /// BLAKE3 of the record.
+        /// BLAKE3 of its bytes.
         hash: [u8; 32],
         /// Its length in bytes.
         bytes: u64,
@@ -56,9 +59,11 @@ pub enum Answer {
     Messages(#[serde(deserialize_with = "bounded_list::<_, _, MAX_ENVELOPES>")] Vec<Envelope>),
     /// The peer has nothing of it.
     Nothing,
+    /// A table of earnings.
+    Table(#[serde(deserialize_with = "bounded_list::<_, _, MAX_ANSWER>")] Vec<u8>),
 }
 
-/// The bytes of a signed envelope.
+/// The bytes of a signed message: an envelope of a round, or a vote on an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Envelope(
@@ -128,11 +133,24 @@ impl Answer {
 
     /// The record of a decided round, or where it can be fetched.
     pub fn record(record: &[u8]) -> Self {
-        if record.len() + FRAME <= MAX_ANSWER {
-            return Self::Round(record.to_vec());
+        Self::whole(record).map_or_else(Self::blob(record), Self::Round)
+    }
+
+    /// A table of earnings, or where it can be fetched.
+    pub fn table(table: &[u8]) -> Self {
+        Self::whole(table).map_or_else(Self::blob(table), Self::Table)
+    }
+
+    /// What fits one answer.
+    fn whole(bytes: &[u8]) -> Option<Vec<u8>> {
+        (bytes.len() + FRAME <= MAX_ANSWER).then(|| bytes.to_vec())
+    }
+
+    fn blob(bytes: &[u8]) -> impl FnOnce() -> Self {
+        move || {
+            let BlobId { hash, bytes } = BlobId::of(bytes);
+            Self::Blob { hash, bytes }
         }
-        let BlobId { hash, bytes } = BlobId::of(record);
-        Self::Blob { hash, bytes }
     }
 
     /// Its bytes.
@@ -165,7 +183,7 @@ mod tests {
             round: 7,
             what: Wanted::Prevotes(2, [9; 32]),
         };
-        for query in [Query::Time, Query::Want(want)] {
+        for query in [Query::Time, Query::Want(want), Query::Table([3; 32])] {
             assert_eq!(Query::from_bytes(&query.to_bytes().unwrap()), Ok(query));
         }
         let list = [&b"one"[..], b"two"];
@@ -173,6 +191,7 @@ mod tests {
             Answer::Time(5),
             Answer::record(&[1; 100]),
             Answer::record(&vec![1; MAX_ANSWER]),
+            Answer::table(&[2; 100]),
             Answer::messages(list),
             Answer::Nothing,
         ] {

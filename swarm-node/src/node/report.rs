@@ -10,7 +10,7 @@ use swarm_round::rejection::Rejection;
 use swarm_round::state::Core;
 
 use super::event::NodeEvent;
-use super::status::{ClockLine, Condition, LastRound, Learning, PeerLine, State, Status};
+use super::status::{ClockLine, Condition, LastRound, Learning, PeerLine, Rewards, State, Status};
 
 /// Most addresses on which a node listens that are shown.
 const MAX_LISTENING: usize = 32;
@@ -42,6 +42,7 @@ pub(super) struct Facts<'a> {
     pub(super) waiting: Option<usize>,
     pub(super) peers: Vec<PeerInfo>,
     pub(super) clock: Option<Estimate>,
+    pub(super) rewards: Option<Rewards>,
 }
 
 impl Report {
@@ -84,12 +85,14 @@ impl Report {
             NodeEvent::Learned {
                 steps,
                 reward,
+                completions,
                 is_rolled_back,
                 ..
             } => {
                 self.learning.steps = *steps;
                 self.learning.reward = reward.or(self.learning.reward);
                 self.learning.rollbacks += u64::from(*is_rolled_back);
+                self.learning.completions += *completions as u64;
             }
             NodeEvent::Missed { .. } => self.missed += 1,
             NodeEvent::Trouble { .. } | NodeEvent::Twin { .. } => {
@@ -136,6 +139,7 @@ impl Report {
                 waiting,
                 ..self.learning.clone()
             }),
+            rewards: facts.rewards,
             listening: self.listening.clone(),
             reachability: self.reachability.0.clone(),
             is_reachable: self.reachability.1,

@@ -5,6 +5,7 @@
 //!        ──request──▶ Input::Asked ────▶ │ Core │ ─▶ Ask ────────▶ requests to a few peers
 //! disk ────signed───▶ Input::Signed ───▶ │      │ ─▶ Sign, Decided ─▶ disk
 //! worker ──work─────▶ Input::Work ─────▶ │      │ ─▶ Need, Decided ─▶ worker
+//! settling node ◀─── votes, tables ──── network    └──▶ Decided ─▶ settling node
 //! time ─────────────▶ Input::Tick ─────▶ └──────┘ ─▶ everything else: events, status
 //! ```
 //! One task owns everything; what waits (disk, model, peers) is elsewhere and answers through
@@ -14,6 +15,7 @@
 use std::time::Duration;
 
 use swarm_round::state::Input;
+use swarm_settle::node::NodeEvent as SettlingEvent;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
@@ -37,6 +39,8 @@ pub struct Sources {
     pub disk: mpsc::UnboundedReceiver<Written>,
     /// From the model; of an observer nothing ever comes.
     pub worker: mpsc::UnboundedReceiver<Done>,
+    /// From the settling node; nothing comes where there is none.
+    pub settling: mpsc::Receiver<SettlingEvent>,
     /// From the owner.
     pub owner: mpsc::Receiver<Request>,
     /// The request to end.
@@ -80,6 +84,7 @@ pub async fn run(mut parts: NodeParts, mut from: Sources) -> Ended {
                 Written::Failed(text) => break Ended::DiskFailed(text),
             },
             Some(done) = from.worker.recv() => node.worked(done, wall_clock()).await,
+            Some(event) = from.settling.recv() => node.settled(event, wall_clock()).await,
             Some(answered) = asking.join_next() => {
                 if let Some(answered) = finished(answered) {
                     node.answered(answered, wall_clock()).await;

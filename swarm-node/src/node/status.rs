@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use swarm_round::clock::{Clock, Millis, Round, Window};
 use swarm_round::state::Waiting;
+use swarm_settle::settlement::phase::Phase;
 
 use super::control::Mode;
 
@@ -290,6 +291,38 @@ pub struct Learning {
     pub reward: Option<f32>,
     /// Times that training was rolled back since the start.
     pub rollbacks: u64,
+    /// Completions that it generated for the rounds learned from since the start.
+    pub completions: u64,
+}
+
+/// An epoch whose outcome is not settled for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochLine {
+    /// The epoch.
+    pub epoch: u64,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Decided rounds of it that this node has.
+    pub rounds: u64,
+    /// Points of this node in them, in millionths.
+    pub points: u64,
+}
+
+/// How the node's rewards stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewards {
+    /// The chain and the contract, as the swarm's file names them.
+    pub contract: String,
+    /// The account that is paid.
+    pub owner: String,
+    /// Whether the chain has answered.
+    pub is_connected: bool,
+    /// Tokens that the account ever earned by the newest final outcome, as exact decimal text.
+    pub earned: String,
+    /// Tokens that it was paid.
+    pub paid: String,
+    /// Epochs that are not over for good.
+    pub epochs: Vec<EpochLine>,
 }
 
 /// How the node's clock stands to its peers'.
@@ -339,6 +372,8 @@ pub struct Status {
     pub last: Option<LastRound>,
     /// What its model has learned; none for an observer.
     pub learning: Option<Learning>,
+    /// How its rewards stand; none where nothing is settled.
+    pub rewards: Option<Rewards>,
     /// Addresses on which it listens.
     pub listening: Vec<String>,
     /// Whether others can reach it.
@@ -383,6 +418,9 @@ impl Status {
         if let Some(learning) = &self.learning {
             line("model", learning.text());
         }
+        if let Some(rewards) = &self.rewards {
+            line("rewards", rewards.text());
+        }
         if let Some(clock) = self.clock.as_ref().filter(|clock| clock.is_off) {
             line(
                 "clock",
@@ -414,6 +452,19 @@ impl Status {
                 let (points, members) = (self::points(points), last.members);
                 let _ = write!(text, ": {points} points, {place} of {members}");
             }
+        }
+        text
+    }
+}
+
+impl Rewards {
+    fn text(&self) -> String {
+        if !self.is_connected {
+            return "the chain has not answered yet".into();
+        }
+        let mut text = format!("{} tokens earned, {} paid", self.earned, self.paid);
+        if let Some(last) = self.epochs.last() {
+            let _ = write!(text, "; epoch {} is {}", last.epoch, last.phase.name());
         }
         text
     }
@@ -474,6 +525,20 @@ impl Status {
                 waiting: 1,
                 reward: Some(0.5),
                 rollbacks: 0,
+                completions: 96,
+            }),
+            rewards: Some(Rewards {
+                contract: "31337:0x0707070707070707070707070707070707070707".into(),
+                owner: "0x0909090909090909090909090909090909090909".into(),
+                is_connected: true,
+                earned: "12.25".into(),
+                paid: "10".into(),
+                epochs: vec![EpochLine {
+                    epoch: 1,
+                    phase: Phase::Voting,
+                    rounds: 4,
+                    points: 2_250_000,
+                }],
             }),
             listening: Vec::new(),
             reachability: "not known to be reachable yet".into(),

@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
+use contracts::typed::Domain;
 use serde::{Deserialize, Serialize};
 use swarm_files::text_file;
 use swarm_files::whole::{Access, Reserved};
@@ -67,6 +68,12 @@ pub enum SwarmFileError {
     /// There is nothing to work on.
     #[error("the swarm's file: tasks.families is empty; name one family at least")]
     NoFamily,
+    /// The settlement is none.
+    #[error(
+        "the swarm's file: settlement is `{0}`; write the chain's id and the address of \
+         SwarmRewards like 31337:0x5FbDB2315678afecb367f032d93F642f64180aa3, or nothing"
+    )]
+    Settlement(String),
     /// A member works on a family that the swarm does not have.
     #[error("the swarm's file: {peer} works on {family}, which is not in tasks.families")]
     Family {
@@ -219,6 +226,7 @@ impl SwarmFile {
                 return Err(SwarmFileError::Value("bootstrap", shown));
             }
         }
+        self.domain()?;
         if usize::from(self.game.topics) != self.tasks.families.len() {
             return Err(SwarmFileError::Topics {
                 topics: self.game.topics,
@@ -226,6 +234,26 @@ impl SwarmFile {
             });
         }
         Ok(self.config()?.validate()?)
+    }
+
+    /// Where the swarm settles: what outcomes are signed for. None where nothing is settled.
+    ///
+    /// # Errors
+    /// The text names no contract.
+    pub fn domain(&self) -> Result<Option<Domain>, SwarmFileError> {
+        if self.settlement.is_empty() {
+            return Ok(None);
+        }
+        let read = || {
+            let (chain, contract) = self.settlement.split_once(':')?;
+            Some(Domain {
+                chain_id: chain.parse().ok()?,
+                contract: contract.parse().ok()?,
+            })
+        };
+        let shown = || self.settlement.escape_debug().take(80).collect();
+        let domain = read().ok_or_else(|| SwarmFileError::Settlement(shown()))?;
+        Ok(Some(domain))
     }
 
     /// What the members agree on.

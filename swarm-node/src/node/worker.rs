@@ -50,7 +50,8 @@ pub enum Done {
 struct Queue {
     stages: VecDeque<StageTask>,
     rounds: BTreeMap<Round, Arc<DecidedRound>>,
-    is_resting: bool,
+    /// While it rests, the one round that may be learned from all the same.
+    rest: Option<Option<Round>>,
     is_over: bool,
 }
 
@@ -127,9 +128,16 @@ impl Worker {
         self.shared.changed.notify_one();
     }
 
-    /// Lets rounds wait, or not any more; stages that are wanted are worked on all the same.
-    pub fn rest(&self, is_resting: bool) {
-        self.shared.queue().is_resting = is_resting;
+    /// Lets rounds wait, all but the one that was begun; stages that are wanted are worked on all
+    /// the same.
+    pub fn rest(&self, begun: Option<Round>) {
+        self.shared.queue().rest = Some(begun);
+        self.shared.changed.notify_one();
+    }
+
+    /// Lets rounds wait no more.
+    pub fn work(&self) {
+        self.shared.queue().rest = None;
         self.shared.changed.notify_one();
     }
 
@@ -160,9 +168,11 @@ fn next(shared: &Shared) -> Option<Job> {
         if let Some(task) = queue.stages.pop_front() {
             return Some(Job::Stage(task));
         }
-        if !queue.is_resting
-            && let Some((_, decided)) = queue.rounds.pop_first()
-        {
+        let lesson = match queue.rest {
+            None => queue.rounds.pop_first().map(|(_, decided)| decided),
+            Some(begun) => begun.and_then(|round| queue.rounds.remove(&round)),
+        };
+        if let Some(decided) = lesson {
             return Some(Job::Learn(decided));
         }
         queue = shared

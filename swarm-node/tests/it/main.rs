@@ -15,6 +15,7 @@ mod faults;
 mod flood;
 mod http;
 mod keys;
+mod live;
 mod network;
 mod node;
 mod output;

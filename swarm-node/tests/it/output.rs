@@ -95,6 +95,7 @@ impl Commands {
     fn demo(&self) -> Command {
         let mut demo = self.tiny("demo");
         demo.args([
+            "--simulate",
             "--peers",
             "2",
             "--rounds",

@@ -20,6 +20,7 @@ pub fn demo(folder: &Path, extra: &[&str], environment: &[(&str, &str)]) -> Ende
     let base = untrained(folder);
     let mut arguments = vec![
         "demo",
+        "--simulate",
         "--json",
         "--base",
         base.to_str().unwrap(),

@@ -13,14 +13,14 @@ use crate::devchain::{self, DevChain};
 use crate::node::{Ended, command, node, node_with, untrained};
 
 /// A process whose messages are read while it runs.
-struct Running {
+pub struct Running {
     child: Child,
     err: BufReader<std::process::ChildStderr>,
     said: String,
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -35,7 +35,7 @@ impl Running {
     }
 
     /// Reads messages up to one that holds this.
-    fn wait_for(&mut self, text: &str) {
+    pub fn wait_for(&mut self, text: &str) {
         loop {
             let mut line = String::new();
             assert_ne!(
@@ -51,11 +51,11 @@ impl Running {
         }
     }
 
-    fn send(&self, signal: &str) {
+    pub fn send(&self, signal: &str) {
         send(self.child.id(), signal);
     }
 
-    fn end(mut self) -> Ended {
+    pub fn end(mut self) -> Ended {
         self.err.read_to_string(&mut self.said).unwrap();
         let mut out = String::new();
         self.child
@@ -373,6 +373,7 @@ fn a_demo_that_is_stopped_leaves_rewards_that_can_be_settled() {
     let mut demo = command(
         &[
             "demo",
+            "--simulate",
             "--peers",
             "2",
             "--rounds",

@@ -243,7 +243,8 @@ fn newest_whole<T>(
     }
 }
 
-fn checkpoint_path(root: &Path, steps: u64) -> PathBuf {
+/// Where the checkpoint after so many steps lies in a run's folder, if it is there.
+pub fn checkpoint_path(root: &Path, steps: u64) -> PathBuf {
     root.join(step_name(steps))
 }
 

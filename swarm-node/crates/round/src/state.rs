@@ -179,6 +179,11 @@ impl Core {
         active.or(open).is_some()
     }
 
+    /// The members of the round in progress; none between rounds.
+    pub fn members(&self) -> &[Member] {
+        self.active.as_ref().map_or(&[], ActiveRound::members)
+    }
+
     /// The decided rounds, as far as votes depend on them.
     pub fn history(&self) -> &History {
         &self.history

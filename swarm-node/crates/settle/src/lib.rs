@@ -17,6 +17,7 @@
 //! | [`node`] | its shell: one task per node, and what it keeps on disk |
 //! | [`chain`] | which chain, how to reach it, its time |
 //! | [`wallet`] | the owner's key |
+//! | [`tokens`] | amounts for people |
 //!
 //! The machine is driven by inputs and a time, and does nothing itself:
 //!
@@ -50,4 +51,5 @@ mod backoff;
 pub mod chain;
 pub mod node;
 pub mod settlement;
+pub mod tokens;
 pub mod wallet;

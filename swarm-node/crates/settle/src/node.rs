@@ -45,9 +45,8 @@ use self::reading::{BoundNodes, fact};
 use self::sending::{Sender, is_overtaken};
 use self::store::{Position, SettleStore};
 use crate::chain::{ChainClock, Link};
-use crate::settlement::event::{
-    Action, Attestation, Events, Input, Now, Output, Rejection, Terms, TermsQuery,
-};
+use crate::settlement::attestation::Attestation;
+use crate::settlement::event::{Action, Events, Input, Now, Output, Rejection, Terms, TermsQuery};
 use crate::settlement::schedule::{EpochNumber, Schedule};
 use crate::settlement::settler::{Policy, Settler};
 use crate::settlement::span::{Span, domain_id, place};

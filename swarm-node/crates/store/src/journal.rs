@@ -1,4 +1,4 @@
-//! The journal of a swarm's core and the archive of its decided rounds: bytes that this crate does
+//! The journal of a swarm's core and the archives of its decided rounds: bytes that this crate does
 //! not read.
 //!
 //! What is written here is *not* on disk when the call returns, but it is before anything that is
@@ -6,10 +6,12 @@
 //! was written before it. So it costs no flush of its own, and what a crash leaves is always a
 //! beginning of what was written, with everything that led to a signature.
 
+use std::fmt;
+
 use redb::{ReadableTable, StorageError, Table, TableDefinition};
 
 use super::error::StoreError;
-use super::layout::{ARCHIVE, Bytes, JOURNAL, JournalKey};
+use super::layout::{ARCHIVE, Bytes, JOURNAL, JournalKey, RESULTS, RoundKey};
 use super::open::Store;
 
 /// Most bytes of one record.
@@ -22,10 +24,11 @@ pub struct Journal {
     swarm: [u8; 32],
 }
 
-/// Decided rounds by number.
-#[derive(Clone, Debug)]
+/// What is kept of decided rounds, by number.
+#[derive(Clone)]
 pub struct Archive {
     store: Store,
+    table: TableDefinition<'static, RoundKey, Bytes>,
     swarm: [u8; 32],
 }
 
@@ -38,8 +41,25 @@ impl Store {
 
     /// The decided rounds of a swarm.
     pub fn archive(&self, swarm: [u8; 32]) -> Archive {
+        self.by_round(ARCHIVE, swarm)
+    }
+
+    /// What the decided rounds of a swarm came to: far less than the rounds themselves.
+    pub fn results(&self, swarm: [u8; 32]) -> Archive {
+        self.by_round(RESULTS, swarm)
+    }
+
+    fn by_round(
+        &self,
+        table: TableDefinition<'static, RoundKey, Bytes>,
+        swarm: [u8; 32],
+    ) -> Archive {
         let store = self.clone();
-        Archive { store, swarm }
+        Archive {
+            store,
+            table,
+            swarm,
+        }
     }
 }
 
@@ -126,6 +146,12 @@ fn next_number(
     Ok(last.map_or(0, |(key, _)| key.value().2.saturating_add(1)))
 }
 
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Archive({})", redb::TableHandle::name(&self.table))
+    }
+}
+
 impl Archive {
     fn keys(&self, first: u64, end: u64) -> std::ops::Range<(&[u8; 32], u64)> {
         (&self.swarm, first)..(&self.swarm, end)
@@ -136,9 +162,9 @@ impl Archive {
     /// # Errors
     /// A record of more than [`MAX_ENTRY`] bytes, or the store fails.
     pub fn put(&self, round: u64, record: &[u8]) -> Result<(), StoreError> {
-        check_size(ARCHIVE, record)?;
+        check_size(self.table, record)?;
         self.store.write_soon(|transaction| {
-            let mut table = transaction.open_table(ARCHIVE)?;
+            let mut table = transaction.open_table(self.table)?;
             table.insert((&self.swarm, round), record)?;
             Ok(())
         })
@@ -150,7 +176,7 @@ impl Archive {
     /// The store fails.
     pub fn get(&self, round: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.read(|transaction| {
-            let table = transaction.open_table(ARCHIVE)?;
+            let table = transaction.open_table(self.table)?;
             let found = table.get((&self.swarm, round))?;
             Ok(found.map(|bytes| bytes.value().to_vec()))
         })
@@ -168,7 +194,7 @@ impl Archive {
         bytes: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         self.store.read(|transaction| {
-            let table = transaction.open_table(ARCHIVE)?;
+            let table = transaction.open_table(self.table)?;
             let (mut found, mut sum) = (Vec::new(), 0);
             for row in table.range(self.keys(first, u64::MAX))?.take(rounds) {
                 let (key, record) = row?;
@@ -188,7 +214,7 @@ impl Archive {
     /// The store fails.
     pub fn bounds(&self) -> Result<Option<(u64, u64)>, StoreError> {
         self.store.read(|transaction| {
-            let table = transaction.open_table(ARCHIVE)?;
+            let table = transaction.open_table(self.table)?;
             let mut rows = table.range(self.keys(0, u64::MAX))?;
             let Some(first) = rows.next().transpose()? else {
                 return Ok(None);
@@ -213,7 +239,7 @@ impl Archive {
             return Ok(());
         }
         self.store.write_soon(|transaction| {
-            let mut table = transaction.open_table(ARCHIVE)?;
+            let mut table = transaction.open_table(self.table)?;
             table.retain_in(self.keys(0, kept), |_, _| false)?;
             Ok(())
         })
@@ -282,6 +308,7 @@ mod tests {
             (Some((5, 9)), None)
         );
         assert_eq!(store.archive([2; 32]).bounds().unwrap(), Some((40, 40)));
+        assert_eq!(store.results([1; 32]).bounds().unwrap(), None);
     }
 
     #[test]

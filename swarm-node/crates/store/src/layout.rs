@@ -70,8 +70,9 @@ pub(super) const VOTES: TableDefinition<VoteKey, Bytes> = TableDefinition::new("
 pub(super) const CURSORS: TableDefinition<CursorKey, Bytes> = TableDefinition::new("cursors");
 pub(super) const JOURNAL: TableDefinition<JournalKey, Bytes> = TableDefinition::new("journal");
 pub(super) const ARCHIVE: TableDefinition<RoundKey, Bytes> = TableDefinition::new("archive");
+pub(super) const RESULTS: TableDefinition<RoundKey, Bytes> = TableDefinition::new("results");
 /// Number of tables.
-pub(super) const TABLE_COUNT: usize = 11;
+pub(super) const TABLE_COUNT: usize = 12;
 
 /// Makes every table, and writes the version.
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), Error> {
@@ -86,5 +87,6 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), Error> {
     transaction.open_table(CURSORS)?;
     transaction.open_table(JOURNAL)?;
     transaction.open_table(ARCHIVE)?;
+    transaction.open_table(RESULTS)?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use contracts::deploy::{Chain, Contracts, Deployment, Parameters, VERSION, deplo
 use contracts::writer::Submitted;
 use swarm_files::whole::{Access, Reserved};
 use swarm_settle::chain::{Link, account_writer, public_url, signer, wall_clock};
+use swarm_settle::tokens::TOKEN;
 
 use super::connection::{connect, watched, with_submitted};
 use crate::cli::failure::Failure;
@@ -15,7 +16,7 @@ use crate::cli::output::{self, Answer};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
-use crate::demo::{TOKEN, UNITS_PER_POINT};
+use crate::demo::UNITS_PER_POINT;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;

@@ -12,6 +12,7 @@ use swarm_identity::KeyFile;
 use swarm_identity::NodeKey;
 use swarm_identity::Secret;
 use swarm_settle::chain::{Binding, account_writer, permit, signer};
+use swarm_settle::tokens::{TOKEN, token_text};
 use swarm_settle::wallet::Wallet;
 
 use super::connection::{connect, watched, with_submitted};
@@ -20,7 +21,6 @@ use crate::cli::output::{self, print_rows};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
-use crate::demo::{TOKEN, token_text};
 
 /// Stakes tokens of the wallet and binds this node's key to it, so that it votes and is paid.
 ///

@@ -7,13 +7,13 @@ use contracts::Address;
 use contracts::deploy::{Deployment, Parameters};
 use contracts::swarm::{Pending, Phase, Swarm};
 use swarm_settle::chain::Link;
+use swarm_settle::tokens::token_text;
 
 use super::connection::connect;
 use crate::cli::failure::Failure;
 use crate::cli::output::print_rows;
 use crate::cli::wallet::unlock;
 use crate::config::Config;
-use crate::demo::token_text;
 
 /// Shows a chain, the wallet's account on it, and a deployment: what is pending there, who must do
 /// what until when, and what the account has earned.

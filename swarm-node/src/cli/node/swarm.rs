@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use contracts::deploy::Deployment;
 use swarm_files::whole::{Access, Reserved};
 use swarm_identity::PeerIdError;
 use swarm_identity::digest::hex;
@@ -16,6 +17,7 @@ use crate::cli::options::Options;
 use crate::cli::output::Answer;
 use crate::config::{Config, path};
 use crate::job::Model;
+use crate::node::settling::settlement_name;
 use crate::node::status::span;
 use crate::node::swarm_file::{MemberLine, MembershipFile, SwarmFile, Tasks};
 use crate::node::time::wall_clock;
@@ -68,6 +70,10 @@ struct New {
     /// Difficulty level of all families.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=15))]
     difficulty: u8,
+    /// File of the contracts on which the swarm settles, as `chain deploy` wrote it: round 0 begins
+    /// when they say, and a round is as long.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["starts_in", "window"])]
+    deployment: Option<PathBuf>,
     /// Seconds until round 0.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     starts_in: u32,
@@ -129,6 +135,23 @@ impl New {
     }
 
     fn swarm(&self, config: &Config) -> Result<SwarmFile, Failure> {
+        let deployment = self.deployment.as_deref().map(Deployment::read).transpose();
+        let deployment = deployment.map_err(|error| Failure::Usage(error.into()))?;
+        let (genesis_ms, windows, settlement) = match &deployment {
+            None => (
+                wall_clock() + 1_000 * u64::from(self.starts_in),
+                Windows {
+                    settle_ms: self.window.saturating_mul(2),
+                    ..Windows::uniform(self.window)
+                },
+                String::new(),
+            ),
+            Some(deployment) => (
+                deployment.parameters.genesis.saturating_mul(1_000),
+                windows_of(deployment.parameters.round_length)?,
+                settlement_name(deployment),
+            ),
+        };
         let base = Model::load(path(&config.node.base), &Console::new()).map_err(Failure::work)?;
         let families = self.families.iter().map(|name| family(name));
         let families: Vec<FamilyId> = families.collect::<Result<_, _>>()?;
@@ -136,14 +159,11 @@ impl New {
         let members: Vec<MemberLine> = members.collect::<Result<_, _>>()?;
         Ok(SwarmFile {
             name: self.name.clone(),
-            genesis_ms: wall_clock() + 1_000 * u64::from(self.starts_in),
+            genesis_ms,
             model: hex(&base.weights.digest()),
-            settlement: String::new(),
+            settlement,
             bootstrap: self.bootstrap.clone(),
-            windows: Windows {
-                settle_ms: self.window.saturating_mul(2),
-                ..Windows::uniform(self.window)
-            },
+            windows,
             game: Game {
                 practice: self.practice,
                 common: self.common,
@@ -168,6 +188,22 @@ impl New {
             },
         })
     }
+}
+
+/// Windows of a round of so many seconds: seven of one length, and what remains for the last, in
+/// which is agreed and learned.
+fn windows_of(seconds: u64) -> Result<Windows, Failure> {
+    let round = u32::try_from(seconds.saturating_mul(1_000)).map_err(|_| {
+        Failure::Usage(anyhow::anyhow!(
+            "the deployment's rounds have {seconds} s; a round has at most {} s",
+            u32::MAX / 1_000
+        ))
+    })?;
+    let window = round / 8;
+    Ok(Windows {
+        settle_ms: round - 6 * window,
+        ..Windows::uniform(window)
+    })
 }
 
 /// A member as it is written in a flag: its id, and its families.

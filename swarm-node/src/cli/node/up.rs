@@ -1,8 +1,13 @@
 //! `swarm-node up`: runs the node.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use clap::Args;
+use contracts::deploy::Deployment;
+use signal_hook::consts::SIGTERM;
+use swarm_files::whole::{Access, Reserved};
 
 use super::home::HomeFlag;
 use super::log;
@@ -11,7 +16,8 @@ use crate::cli::failure::Failure;
 use crate::cli::options::{Options, help};
 use crate::cli::output;
 use crate::cli::signals::stop_on_signals;
-use crate::job::certified;
+use crate::cli::wallet::unlock;
+use crate::job::{Stop, certified};
 use crate::node::board::Board;
 use crate::node::home::Home;
 use crate::node::join::{JoinError, Joining, NodeSettings};
@@ -34,12 +40,19 @@ pub(in crate::cli) struct Up {
     /// File of the swarm to join; it is copied into the node's folder.
     #[arg(long, value_name = "FILE")]
     swarm: Option<PathBuf>,
+    /// File of the contracts on which the swarm settles, as `chain deploy` wrote it; it is copied
+    /// into the node's folder.
+    #[arg(long, value_name = "FILE")]
+    deployment: Option<PathBuf>,
     #[arg(long, value_name = "ADDRESS", help = help("net.peers"))]
     peer: Option<String>,
     #[arg(long, value_name = "ADDRESS", help = help("net.listen"))]
     listen: Option<String>,
     #[arg(long, value_name = "ROLE", help = help("node.role"))]
     role: Option<String>,
+    /// Ends when standard input closes: with the program that started it.
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
 }
 
 const EXAMPLES: &str = "Examples:\n  swarm-node up --swarm friends.toml --peer \
@@ -57,22 +70,35 @@ impl Up {
             ("--listen", "net.listen", &self.listen),
             ("--role", "node.role", &self.role),
         ];
-        let (home, config) = self.home.settings(options, &flags, environment)?;
+        let (home, config) = self.home.settings(options, &flags, environment.clone())?;
         home.create().map_err(Failure::work)?;
         if let Some(file) = &self.swarm {
             adopt(file, &home)?;
         }
+        if let Some(file) = &self.deployment {
+            adopt_deployment(file, &home)?;
+        }
+        let wallet = match home.deployment().exists() {
+            true => unlock(&config.wallet, &environment).map_err(Failure::work)?,
+            false => None,
+        };
         certified(&config.engine, 1)?;
         let settings = NodeSettings {
             node: &config.node,
             net: &config.net,
             learn: &config.learn,
             engine: &config.engine,
+            chain: &config.chain,
+            wallet: wallet.as_ref().map(|wallet| &wallet.secret),
         };
         let joining = Joining::open(home, settings).map_err(failure)?;
         introduce(&joining);
         log::begin(&config.node)?;
-        let ended = live(joining)?;
+        let stop = stop_on_signals()?;
+        if self.until_stdin_closes {
+            stop_with_stdin(stop.clone())?;
+        }
+        let ended = live(joining, stop)?;
         match ended {
             Ended::Drained => output::note("the node has ended; `swarm-node up` goes on"),
             Ended::Stopped => output::note("the node was stopped; `swarm-node up` goes on"),
@@ -91,8 +117,21 @@ impl Up {
     }
 }
 
-fn live(joining: Joining<'_>) -> Result<Ended, Failure> {
-    let stop = stop_on_signals()?;
+/// Asks for the end when standard input closes.
+fn stop_with_stdin(stop: Stop) -> Result<(), Failure> {
+    let wait = move || {
+        // Whatever comes is of no interest, and an input that fails has closed, too.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        stop.request(SIGTERM);
+    };
+    thread::Builder::new()
+        .name("stdin".into())
+        .spawn(wait)
+        .map_err(Failure::work)?;
+    Ok(())
+}
+
+fn live(joining: Joining<'_>, stop: Stop) -> Result<Ended, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("node")
@@ -132,6 +171,15 @@ fn adopt(file: &Path, home: &Home) -> Result<(), Failure> {
     swarm.save(&kept).map_err(Failure::work)
 }
 
+/// Takes the file of the swarm's contracts into the node's folder.
+fn adopt_deployment(file: &Path, home: &Home) -> Result<(), Failure> {
+    let deployment = Deployment::read(file).map_err(|error| Failure::Usage(error.into()))?;
+    let text = deployment.to_text().map_err(Failure::work)?;
+    let place = Reserved::new(&home.deployment(), Access::Umask, text.len());
+    let kept = place.and_then(|place| place.replace(text.as_bytes()));
+    kept.map_err(Failure::work)
+}
+
 /// Who the node is, whom it joins, and when it begins.
 fn introduce(joining: &Joining<'_>) {
     let (key, swarm) = (joining.key(), joining.swarm());
@@ -155,4 +203,7 @@ fn introduce(joining: &Joining<'_>) {
         swarm.name,
         swarm.tasks.canonical()
     ));
+    if let Some(reason) = joining.unpaid() {
+        output::warning(&format!("nothing is earned on the chain: {reason}"));
+    }
 }

@@ -6,9 +6,8 @@ use contracts::deploy::Parameters;
 use serde::Serialize;
 use swarm_round::reward;
 use swarm_settle::settlement::schedule::Schedule;
+use swarm_settle::tokens::{TOKEN, token_text};
 
-/// Units of the token in one token: 18 decimals.
-pub const TOKEN: u128 = 1_000_000_000_000_000_000;
 /// Units that a point is worth: a million points, one full reward for right answers, are one token.
 pub const UNITS_PER_POINT: u128 = 1_000_000_000_000;
 /// Stake of each peer, in units of the token.
@@ -39,10 +38,16 @@ pub struct RewardTerms {
     pub rounds_per_epoch: u64,
     /// Seconds of a round.
     pub round_seconds: u64,
+    /// Seconds at least from the end of the preparations to round 0, on a chain with a time of its
+    /// own: the pool must be paid in before the first epoch ends.
+    pub lead_seconds: u64,
 }
 
+/// Seconds to pay the pool in.
+pub const FUNDING_SECONDS: u64 = 3;
+
 impl RewardTerms {
-    /// The economy of a demo on an embedded chain, or on another one.
+    /// The economy of a simulated demo on an embedded chain, or on another one.
     pub fn new(peers: usize, rounds: u64, rounds_per_epoch: u64, embedded: bool) -> Self {
         let round_seconds = if embedded { EMBEDDED_ROUND } else { REAL_ROUND };
         Self {
@@ -50,20 +55,13 @@ impl RewardTerms {
             rounds,
             rounds_per_epoch,
             round_seconds,
+            lead_seconds: FUNDING_SECONDS,
         }
     }
 
     /// When epochs end.
     pub fn schedule(&self, genesis: u64) -> Schedule {
-        let parameters = self.parameters(genesis);
-        Schedule {
-            genesis,
-            round_seconds: parameters.round_length,
-            rounds_per_epoch: parameters.rounds_per_epoch,
-            proposal_window: parameters.proposal_window,
-            objection_window: parameters.objection_window,
-            court_window: parameters.court_window,
-        }
+        Schedule::from(&self.parameters(genesis))
     }
 
     /// Epochs that will be played, the last one perhaps shorter.
@@ -110,13 +108,6 @@ impl RewardTerms {
             ..parameters
         }
     }
-}
-
-/// An amount of units in tokens, exactly.
-pub fn token_text(units: u128) -> String {
-    let (whole, rest) = (units / TOKEN, units % TOKEN);
-    let text = format!("{whole}.{rest:018}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What one peer has earned and been paid, in units of the token.
@@ -178,6 +169,14 @@ pub struct RewardReport {
 }
 
 impl RewardReport {
+    /// Nothing is settled, for this reason.
+    pub(in crate::demo) fn nothing(reason: String) -> Self {
+        Self {
+            trouble: Some(reason),
+            ..Self::default()
+        }
+    }
+
     /// The command that settles the rest, if a run was kept: with a URL where the run has none, as
     /// it may carry a key.
     pub fn later(&self) -> Option<String> {
@@ -218,15 +217,6 @@ mod tests {
                 assert!(terms.pool() >= terms.epoch_cap() * u128::from(rounds / epoch));
             }
         }
-    }
-
-    #[test]
-    fn amounts_are_exact() {
-        assert_eq!(token_text(0), "0");
-        assert_eq!(token_text(TOKEN), "1");
-        assert_eq!(token_text(41_250_000 * UNITS_PER_POINT), "41.25");
-        assert_eq!(token_text(1), "0.000000000000000001");
-        assert_eq!(token_text(100 * TOKEN), "100");
     }
 
     #[test]

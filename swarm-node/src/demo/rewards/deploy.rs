@@ -31,10 +31,6 @@ const OWNER_GAS: u128 = 3_000_000;
 /// Gas of an owner's transactions of one epoch, added to [`OWNER_GAS`].
 const EPOCH_GAS: u128 = 600_000;
 
-/// Seconds at least from the last binding to round 0 on a chain with a time of its own: the pool must
-/// be paid in before the first epoch ends.
-const FUNDING_SECONDS: u64 = 3;
-
 /// The keys of a demo.
 #[derive(Clone, Debug)]
 pub struct DemoKeys {
@@ -212,7 +208,7 @@ pub async fn prepare(
     // A chain that was slow until now is given as much time once more.
     let lead = match link.dev {
         Some(_) => 1,
-        None => FUNDING_SECONDS.max(ready.saturating_sub(begun)),
+        None => terms.lead_seconds.max(ready.saturating_sub(begun)),
     };
     let parameters = terms.parameters(ready + lead);
     let rewards = sender

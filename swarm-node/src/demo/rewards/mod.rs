@@ -12,10 +12,14 @@
 //! with any chain and with none.
 //!
 //! [`RewardSettlement`] is the side of the demo's thread; all else happens on a thread of its own.
+//!
+//! Peers that are processes settle themselves: for them [`LiveRewards`] puts the contracts on the
+//! chain, and at the end reads what came of it.
 
 mod accounting;
 mod decided;
 mod deploy;
+mod live;
 mod message;
 mod nodes;
 mod run_folder;
@@ -28,9 +32,10 @@ use std::sync::mpsc::{self as std_mpsc, RecvTimeoutError};
 use std::thread::JoinHandle;
 
 pub(super) use accounting::RewardTerms;
-pub use accounting::{PeerBalance, RewardReport, SettledOn, TOKEN, UNITS_PER_POINT, token_text};
+pub use accounting::{PeerBalance, RewardReport, SettledOn, UNITS_PER_POINT};
 pub(super) use deploy::DemoKeys;
 pub use deploy::Funder;
+pub(super) use live::LiveRewards;
 use message::{SettlementCommand, SettlementUpdate};
 pub use run_folder::{RunError, RunFile};
 use run_folder::{SettlementPlan, Start};

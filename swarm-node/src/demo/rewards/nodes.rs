@@ -394,7 +394,7 @@ fn end_of_round(schedule: &Schedule, round: u64) -> u64 {
 }
 
 /// True if nothing of an epoch is to be waited for.
-fn is_over(phase: Phase) -> bool {
+pub(super) fn is_over(phase: Phase) -> bool {
     phase.is_final() || phase == Phase::Empty
 }
 
@@ -414,7 +414,11 @@ fn odd(phase: Phase) -> Option<&'static str> {
     }
 }
 
-fn place(chain: &ChainConfig, deployment: &DemoDeployment, keys: &DemoKeys) -> SettledOn {
+pub(super) fn place(
+    chain: &ChainConfig,
+    deployment: &DemoDeployment,
+    keys: &DemoKeys,
+) -> SettledOn {
     let DemoDeployment {
         link, contracts, ..
     } = deployment;

@@ -26,7 +26,7 @@ use swarm_settle::node::store::SettleStore;
 use swarm_store::{Chain, FILE_NAME, OpenError, Store};
 use thiserror::Error;
 
-use super::accounting::RewardTerms;
+use super::accounting::{FUNDING_SECONDS, RewardTerms};
 use super::deploy::{DemoKeys, Owner, SwarmContracts};
 
 /// Most bytes of a run file.
@@ -168,6 +168,7 @@ impl RunFile {
             rounds,
             rounds_per_epoch: rounds_per_epoch.max(1),
             round_seconds,
+            lead_seconds: FUNDING_SECONDS,
         }
     }
 
@@ -256,6 +257,7 @@ pub(super) fn peer_store(folder: &Path, peer: usize) -> Result<Store, RunError> 
 }
 
 /// What is to be settled, and on which chain.
+#[derive(Clone)]
 pub(super) struct SettlementPlan {
     pub(super) chain: ChainConfig,
     pub(super) terms: RewardTerms,

@@ -117,14 +117,11 @@ impl SettlementWorker {
     fn refuse(&self, error: &WorkerError) -> RewardReport {
         let trouble = error.to_string();
         self.warn(format!("rewards are not settled: {trouble}"));
-        RewardReport {
-            trouble: Some(trouble),
-            ..RewardReport::default()
-        }
+        RewardReport::nothing(trouble)
     }
 
     /// Connects and prepares, or finds what was prepared; a chain that is away is waited for.
-    async fn open(&mut self) -> Result<DemoDeployment, WorkerError> {
+    pub(super) async fn open(&mut self) -> Result<DemoDeployment, WorkerError> {
         let link = self.connect().await?;
         let first_block = self
             .attend(patiently(|| link.client.block(0)), || None)

@@ -44,9 +44,9 @@ pub use clocks::PeerClock;
 pub use compute::Compute;
 pub use driver::{Driver, Job};
 pub use network::{Home, MESH, Network, Partition};
-pub use report::{RoundReport, SimulationReport};
+pub use report::{RoundReport, SimulationReport, transcript_digest};
 pub use run::Simulation;
-pub use spec::{Crash, Memory, PeerSpec, Role, Spec, Stop, simulated_key};
+pub use spec::{Crash, Memory, PeerSpec, Role, Spec, Stop, simulated_key, simulated_secret};
 pub use tail::Tail;
 
 #[cfg(test)]

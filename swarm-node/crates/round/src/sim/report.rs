@@ -95,15 +95,20 @@ pub struct SimulationReport {
     pub not_replayed: Vec<(usize, ReplayError)>,
 }
 
+/// A digest over the digests of agreed results, in the order of their rounds.
+pub fn transcript_digest<'a>(results: impl IntoIterator<Item = &'a Digest32>) -> Digest32 {
+    let hash = |hasher: Hasher, digest: &Digest32| hasher.bytes(digest);
+    results
+        .into_iter()
+        .fold(Hasher::new("history"), hash)
+        .finish()
+}
+
 impl SimulationReport {
     /// A digest over the agreed result of every round: equal digests, equal histories.
     pub fn transcript_digest(&self) -> Digest32 {
-        let digests = self.rounds.values().filter_map(RoundReport::result);
-        digests
-            .fold(Hasher::new("history"), |hasher, result| {
-                hasher.bytes(&result.digest)
-            })
-            .finish()
+        let results = self.rounds.values().filter_map(RoundReport::result);
+        transcript_digest(results.map(|result| &result.digest))
     }
 
     /// A peer's rewards in each round that has a result.

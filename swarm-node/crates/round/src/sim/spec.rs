@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarm_identity::digest::Hasher;
+use swarm_identity::digest::{Digest32, Hasher};
 use swarm_identity::key::{KeyError, NodeKey};
 
 use super::compute::Compute;
@@ -188,12 +188,15 @@ impl Crash {
 /// # Errors
 /// With negligible probability the derived secret is no key; take another seed then.
 pub fn simulated_key(seed: u64, peer: usize) -> Result<NodeKey, KeyError> {
-    NodeKey::from_secret(
-        &Hasher::new("simulated-key")
-            .u64(seed)
-            .u64(peer as u64)
-            .finish(),
-    )
+    NodeKey::from_secret(&simulated_secret(seed, peer))
+}
+
+/// What the key of a simulated peer is made of. Everybody can compute it.
+pub fn simulated_secret(seed: u64, peer: usize) -> Digest32 {
+    Hasher::new("simulated-key")
+        .u64(seed)
+        .u64(peer as u64)
+        .finish()
 }
 
 impl Spec {

@@ -14,8 +14,8 @@ use crate::clock::{Position, Round, Window};
 use crate::codec;
 use crate::config::Game;
 use crate::envelope::{Header, UnsignedEnvelope};
-use crate::membership::MemberIndex;
 use crate::membership::hello::{Hello, Hellos};
+use crate::membership::{Member, MemberIndex};
 use crate::message_log::MessageLog;
 use crate::outbox::Outbox;
 use crate::payload::{Kind, STAGE_SLOT, Seals, Stage};
@@ -69,6 +69,10 @@ impl ActiveRound {
 
     pub fn round(&self) -> Round {
         self.log.plan().round
+    }
+
+    pub fn members(&self) -> &[Member] {
+        self.log.plan().members.list()
     }
 
     /// The node's index; `None` if it only watches.

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use contracts::B256;
 use contracts::writer::TicketError;
 
-use crate::settlement::event::{Action, Attestation};
+use crate::settlement::attestation::Attestation;
+use crate::settlement::event::Action;
 use crate::settlement::phase::EpochStatus;
 use crate::settlement::records::RoundRecord;
 use crate::settlement::settler::Account;

@@ -8,7 +8,7 @@ use contracts::outcome::{Outcome, VOTE_BYTES, Vote};
 use serde::{Deserialize, Serialize};
 use swarm_store::{Chain, Numbered, Pieces, Scan, Store, StoreError, VotePlace, Votes};
 
-use crate::settlement::event::Attestation;
+use crate::settlement::attestation::Attestation;
 use crate::settlement::facts::Facts;
 use crate::settlement::records::{RoundRecord, SumRecord};
 use crate::settlement::schedule::{EpochNumber, Schedule};

@@ -11,7 +11,8 @@ use contracts::outcome::{Outcome, Vote};
 use contracts::typed::Domain;
 use contracts::{Address, B256};
 
-use super::event::{Attestation, Contradiction, Rejection};
+use super::attestation::Attestation;
+use super::event::{Contradiction, Rejection};
 use super::snapshot::Snapshot;
 use super::span::Span;
 

@@ -14,20 +14,12 @@ use contracts::earnings::{EarningsError, EarningsTable};
 use contracts::outcome::{Outcome, Vote};
 use contracts::{Address, B256};
 
+use super::attestation::Attestation;
 use super::facts::{Fact, Facts};
 use super::records::{RoundRecord, SumRecord};
 use super::schedule::EpochNumber;
 use super::snapshot::Snapshot;
 use super::span::Span;
-
-/// One owner's vote with the outcome that it is for: what members send each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Attestation {
-    /// What was signed.
-    pub outcome: Outcome,
-    /// By whom, and the signature.
-    pub vote: Vote,
-}
 
 /// What was read of the chain's events at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

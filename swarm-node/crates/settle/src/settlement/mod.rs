@@ -18,6 +18,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`attestation`] | an owner's vote, as members send it to each other |
 //! | [`event`] | what the machine is told and what it wants done |
 //! | [`records`] | what survives a restart |
 //! | [`schedule`] | rounds, epochs and windows in block time |
@@ -26,6 +27,7 @@
 //! | [`phase`] | where an epoch stands |
 //! | [`settler`] | the machine |
 
+pub mod attestation;
 mod ballot;
 mod case;
 mod draft;
@@ -44,9 +46,10 @@ mod tests;
 mod turns;
 mod under_way;
 
+pub use attestation::Attestation;
 pub use event::{
-    Action, Attestation, Claim, Contradiction, Events, Input, Notice, Now, Output, Rejection,
-    Terms, TermsQuery, Transaction,
+    Action, Claim, Contradiction, Events, Input, Notice, Now, Output, Rejection, Terms, TermsQuery,
+    Transaction,
 };
 pub use facts::{Fact, Facts};
 pub use phase::{EpochStatus, Phase};

@@ -1,5 +1,7 @@
 //! Where an epoch stands, for people and for whoever waits for it.
 
+use serde::{Deserialize, Serialize};
+
 use super::schedule::EpochNumber;
 
 /// Where an epoch stands. It is derived from what is known, so a reorganisation only takes facts
@@ -15,7 +17,8 @@ use super::schedule::EpochNumber;
 ///                                                            Settled, or Contradicted if this node
 ///                                                            computed another outcome
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Rounds are still played.
     Open,
@@ -43,6 +46,23 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Incomplete => "incomplete",
+            Self::Waiting => "waiting",
+            Self::Empty => "empty",
+            Self::Unfunded => "unfunded",
+            Self::Voting => "voting",
+            Self::Pending => "pending",
+            Self::Disputed => "disputed",
+            Self::Deferred => "deferred",
+            Self::Settled => "settled",
+            Self::Contradicted => "contradicted",
+        }
+    }
+
     /// True if nothing is left to do.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Settled | Self::Contradicted)

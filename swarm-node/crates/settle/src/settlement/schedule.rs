@@ -1,5 +1,7 @@
 //! Rounds, epochs and the contract's windows. Times are seconds of block time.
 
+use contracts::deploy::Parameters;
+
 /// How long drafts, votes and signatures of an epoch are kept after its outcome can be final, in
 /// seconds: a day, so that neither a reorganisation nor a server that is ahead makes a node forget
 /// what is still in dispute.
@@ -24,6 +26,19 @@ pub struct Schedule {
     pub objection_window: u64,
     /// Seconds from a draw in which the court judges.
     pub court_window: u64,
+}
+
+impl From<&Parameters> for Schedule {
+    fn from(parameters: &Parameters) -> Self {
+        Self {
+            genesis: parameters.genesis,
+            round_seconds: parameters.round_length,
+            rounds_per_epoch: parameters.rounds_per_epoch,
+            proposal_window: parameters.proposal_window,
+            objection_window: parameters.objection_window,
+            court_window: parameters.court_window,
+        }
+    }
 }
 
 impl Schedule {

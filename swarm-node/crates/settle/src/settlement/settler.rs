@@ -35,11 +35,10 @@ use contracts::outcome::Outcome;
 use contracts::typed::Domain;
 use contracts::{Address, B256};
 
+use super::attestation::Attestation;
 use super::case::{Carried, Case};
 use super::draft::{Draft, Electorate};
-use super::event::{
-    Action, Attestation, Events, Input, Notice, Now, Output, Rejection, Terms, TermsQuery,
-};
+use super::event::{Action, Events, Input, Notice, Now, Output, Rejection, Terms, TermsQuery};
 use super::facts::{ChainState, Fact, Facts};
 use super::records::RoundRecord;
 use super::schedule::{EpochNumber, Schedule};

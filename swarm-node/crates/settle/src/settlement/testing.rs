@@ -6,7 +6,7 @@ use contracts::{Address, B256};
 use swarm_identity::NodeKey;
 use swarm_identity::key::PeerId;
 
-use super::event::Attestation;
+use super::attestation::Attestation;
 use super::schedule::Schedule;
 
 /// Where the toy signatures count.

@@ -3,7 +3,8 @@
 use contracts::Address;
 use contracts::outcome::Outcome;
 
-use super::super::event::{Attestation, Notice, Now, Output, Rejection};
+use super::super::attestation::Attestation;
+use super::super::event::{Notice, Now, Output, Rejection};
 use super::super::span::Span;
 use super::Settler;
 

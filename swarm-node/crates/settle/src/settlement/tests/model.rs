@@ -8,7 +8,8 @@ use contracts::outcome::{Outcome, Vote};
 use contracts::{Address, B256};
 use swarm_identity::digest::Hasher;
 
-use super::super::event::{Attestation, Transaction};
+use super::super::attestation::Attestation;
+use super::super::event::Transaction;
 use super::super::facts::{Court, Fact, Final, Pending};
 use super::super::testing::{DOMAIN, node, owner};
 use super::super::{Schedule, Snapshot, Span, Terms};

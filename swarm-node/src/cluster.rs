@@ -1,28 +1,34 @@
-//! The processes of a scenario, each with its folder.
+//! Nodes of one swarm as processes of this program, each with its folder, for `demo` and `lab`.
+//!
+//! Each is told its settings by flags and its secrets by its environment, from which this process's
+//! own settings are taken out. A node ends when this process does, however that ends: its standard
+//! input is a pipe that closes then.
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use swarm_identity::key_file::{KeyFile, KeyFileError};
 use swarm_identity::{PeerId, Secret};
-use swarm_round::{Agreement, Game, Windows};
+use swarm_round::DecidedRound;
+use swarm_settings::PREFIX;
 use thiserror::Error;
 
-use super::hosts::{Hosts, HostsError};
-use super::net::network::Traffic;
-use super::scenario::Scenario;
 use crate::api::{Client, ClientError};
+use crate::emulated::network::Traffic;
+use crate::hosts::{Hosts, HostsError};
+use crate::job::STOP_POLL;
+use crate::node::control::{Control, Mode};
 use crate::node::home::{Home, HomeError};
+use crate::node::round_file::{self, RoundFileError};
 use crate::node::status::Status;
-use crate::node::swarm_file::{MemberLine, MembershipFile, SwarmFile, SwarmFileError, Tasks};
-use crate::node::time::wall_clock;
+use crate::node::swarm_file::{SwarmFile, SwarmFileError};
 
-/// Completions of a group: few, so that many processes share few cores.
-const GROUP: u8 = 4;
-/// Longest completion, in tokens.
-const TOKENS: usize = 16;
+/// How long a node may take to end.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Why processes do not start.
 #[derive(Debug, Error)]
@@ -55,53 +61,79 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ClusterError {
     move |source| ClusterError::Io { what, source }
 }
 
-/// A node of a scenario.
+/// A node that is to be.
+pub struct Seat {
+    /// Its folder.
+    pub home: Home,
+    /// Its key, if the folder has none.
+    pub secret: Secret,
+    /// Settings, as `--set` takes them.
+    pub settings: Vec<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Seat {
+    /// A node with a random key in a folder.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn random(root: PathBuf) -> Result<Self, ClusterError> {
+        Ok(Self {
+            home: Home::at(root),
+            secret: Secret::random().map_err(failed("there is no randomness"))?,
+            settings: Vec::new(),
+            environment: Vec::new(),
+        })
+    }
+}
+
+/// A node.
 struct Member {
     home: Home,
     peer: PeerId,
-    /// Whether it relays for others.
-    is_relay: bool,
+    settings: Vec<String>,
+    environment: Vec<(String, String)>,
     process: Option<Child>,
 }
 
 /// The processes. Dropped, it kills those that run.
 pub struct Cluster {
     program: PathBuf,
-    folder: PathBuf,
     swarm: SwarmFile,
     members: Vec<Member>,
     hosts: Hosts,
 }
 
 impl Cluster {
-    /// Makes folders, keys and the swarm's file below `folder`; `model` is the digest of the
-    /// weights that all begin with.
+    /// Makes folders and keys, and puts the file of the swarm into each folder, which `swarm` makes
+    /// of the nodes' ids. All are on this machine's loopback.
     ///
     /// # Errors
     /// See [`ClusterError`].
     pub fn new(
         program: PathBuf,
-        folder: &Path,
-        scenario: &Scenario,
-        model: String,
+        seats: Vec<Seat>,
+        swarm: impl FnOnce(&[PeerId]) -> SwarmFile,
     ) -> Result<Self, ClusterError> {
-        let hosts = Hosts::new(scenario)?;
-        let mut members = Vec::with_capacity(scenario.nodes);
-        for node in 0..scenario.nodes {
-            let path = folder.join(format!("node-{node}"));
-            let home = Home::at(path);
-            home.create()?;
-            let key = KeyFile::open(&home.key(), Secret::random)?;
-            let peer = key.key().peer();
-            members.push(Member {
-                home,
-                peer,
-                is_relay: scenario.relay.contains(&node),
-                process: None,
-            });
-        }
+        let hosts = Hosts::loopback(seats.len())?;
+        Self::on(hosts, program, seats, swarm)
+    }
+
+    /// The same on these hosts, one for each seat.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub fn on(
+        hosts: Hosts,
+        program: PathBuf,
+        seats: Vec<Seat>,
+        swarm: impl FnOnce(&[PeerId]) -> SwarmFile,
+    ) -> Result<Self, ClusterError> {
+        let members: Result<Vec<Member>, _> = seats.into_iter().map(Member::new).collect();
+        let members = members?;
         let peers: Vec<PeerId> = members.iter().map(|member| member.peer).collect();
-        let swarm = swarm_file(scenario, &peers, model);
+        let swarm = swarm(&peers);
         swarm.check()?;
         for member in &members {
             let path = member.home.swarm();
@@ -111,7 +143,6 @@ impl Cluster {
         }
         Ok(Self {
             program,
-            folder: folder.to_owned(),
             swarm,
             members,
             hosts,
@@ -141,7 +172,7 @@ impl Cluster {
         let peers = self.running(node).find_map(|up| self.hosts.address(up));
         let peers = peers.unwrap_or_default();
         let listen = self.hosts.listen(node);
-        let log = self.folder.join(format!("node-{node}.log"));
+        let log = self.log(node);
         let member = &mut self.members[node];
         if member.process.is_some() {
             return Ok(());
@@ -154,14 +185,23 @@ impl Cluster {
         // The file of a killed process names a server that is gone.
         let _ = fs::remove_file(member.home.api());
         let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                command.env_remove(name);
+            }
+        }
+        // A key that interrupts this process is not for its nodes: it ends them itself.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let settings = member.settings.iter().flat_map(|it| ["--set", it]);
         command
-            .args(["up", "--home"])
+            .args(["up", "--until-stdin-closes", "--home"])
             .arg(member.home.root())
             .args(["--listen", &listen, "--peer", &peers])
             .args(["--set", "net.mdns=false", "--set", "net.upnp=false"])
-            .args(["--set", &format!("net.relay={}", member.is_relay)])
-            .args(["--set", "engine.threads=1"])
-            .stdin(Stdio::null())
+            .args(settings)
+            .envs(member.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log);
         let child = self
@@ -177,12 +217,12 @@ impl Cluster {
         (0..self.members.len()).filter(move |node| *node != but && self.is_up(*node))
     }
 
-    /// A partition of the network begins; see [`Scenario::partition`].
+    /// From here on nothing passes between these nodes and all others; see [`Hosts::part`].
     pub fn part(&self, partition: usize, nodes: &[usize]) {
         self.hosts.part(partition, nodes);
     }
 
-    /// A partition of the network ends.
+    /// A partition ends.
     pub fn heal(&self, partition: usize) {
         self.hosts.heal(partition);
     }
@@ -217,7 +257,20 @@ impl Cluster {
 
     /// Where a node's log lies.
     pub fn log(&self, node: usize) -> PathBuf {
-        self.folder.join(format!("node-{node}.log"))
+        self.members[node].home.root().join("log.txt")
+    }
+
+    /// A node's folder.
+    pub fn home(&self, node: usize) -> &Home {
+        &self.members[node].home
+    }
+
+    /// Tells a node what its owner wants.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn control(&self, node: usize, wish: Control) -> Result<Mode, ClientError> {
+        self.ask(node, move |client| client.post("/api/control", &wish))
     }
 
     /// A node's status, if it answers.
@@ -238,6 +291,42 @@ impl Cluster {
         })
     }
 
+    /// Checks the rounds below `end` that are decided at a node, as many as there are, and gives them
+    /// to `each` in their order.
+    ///
+    /// # Errors
+    /// One of them proves nothing, or there is none.
+    pub fn verify(
+        &self,
+        node: usize,
+        end: u64,
+        each: impl FnMut(&DecidedRound),
+    ) -> Result<(), RoundFileError> {
+        let records = (0..end).map_while(|round| self.record(node, round).ok());
+        let mut file = Vec::new();
+        round_file::write(&mut file, &self.swarm.config()?.swarm_id(), records)?;
+        round_file::verify(&file[..], &self.swarm, each)
+    }
+
+    /// Ends all nodes, with everything on disk; one that takes longer than [`GRACE`] is killed.
+    pub fn end(&mut self) {
+        for member in &mut self.members {
+            let input = member.process.as_mut().and_then(|child| child.stdin.take());
+            drop(input);
+        }
+        let begun = Instant::now();
+        for node in 0..self.members.len() {
+            let member = &mut self.members[node];
+            while let Some(child) = &mut member.process
+                && matches!(child.try_wait(), Ok(None))
+                && begun.elapsed() < GRACE
+            {
+                thread::sleep(STOP_POLL);
+            }
+            self.kill(node);
+        }
+    }
+
     /// Asks a node's local API, which only its own host reaches.
     fn ask<T: Send + 'static>(
         &self,
@@ -250,43 +339,28 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        (0..self.members.len()).for_each(|node| self.kill(node));
+impl Member {
+    fn new(seat: Seat) -> Result<Self, ClusterError> {
+        let Seat {
+            home,
+            secret,
+            settings,
+            environment,
+        } = seat;
+        home.create()?;
+        let peer = KeyFile::open(&home.key(), || Ok(secret))?.key().peer();
+        Ok(Self {
+            home,
+            peer,
+            settings,
+            environment,
+            process: None,
+        })
     }
 }
 
-fn swarm_file(scenario: &Scenario, peers: &[PeerId], model: String) -> SwarmFile {
-    let families = &scenario.families;
-    let crowd = peers.len().div_ceil(families.len()) * families.len();
-    let member = |(node, peer): (usize, &PeerId)| MemberLine {
-        peer: *peer,
-        families: vec![families[node % families.len()]],
-    };
-    SwarmFile {
-        name: scenario.name.clone(),
-        genesis_ms: wall_clock() + scenario.begin_ms,
-        model,
-        settlement: String::new(),
-        bootstrap: Vec::new(),
-        tasks: Tasks {
-            families: families.clone(),
-            difficulty: 0,
-        },
-        windows: Windows {
-            settle_ms: 2 * scenario.window_ms,
-            ..Windows::uniform(scenario.window_ms)
-        },
-        game: Game {
-            practice: scenario.practice.saturating_mul(crowd as u16),
-            ..Game::of_all(peers.len(), families.len(), GROUP, TOKENS)
-        },
-        agreement: Agreement {
-            rounds_per_epoch: scenario.epoch,
-            ..Agreement::default()
-        },
-        membership: MembershipFile::Roster {
-            members: peers.iter().enumerate().map(member).collect(),
-        },
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        (0..self.members.len()).for_each(|node| self.kill(node));
     }
 }

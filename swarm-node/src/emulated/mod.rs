@@ -1,4 +1,4 @@
-//! An emulated network between the processes of a scenario, wholly in this process.
+//! An emulated network between the nodes of a cluster, wholly in this process.
 //!
 //! ```text
 //!  node's namespace                  this process

@@ -1,11 +1,8 @@
-//! Where the nodes of a scenario live: all on this machine's loopback, or each as a host of an
+//! Where the nodes of a cluster live: all on this machine's loopback, or each as a host of an
 //! emulated network.
 //!
-//! ```text
-//! 198.51.100.n + 1      node n with a public address
-//! 203.0.113.k + 1       the outer side of router k; behind it its nodes are 192.168.1.2, .3, …
-//! ```
-//! All routers have the same inner addresses, as at home. Nothing leaves the machine.
+//! Whatever must happen on a node's host, starting its process or talking to its local API, is handed
+//! to [`Hosts::run`].
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -13,12 +10,10 @@ use std::net::{Ipv4Addr, UdpSocket};
 use thiserror::Error;
 
 #[cfg(target_os = "linux")]
-use super::net::namespace::{Namespace, NamespaceError};
-use super::net::nat::Nat;
-use super::net::network::{HostSettings, Network, Traffic};
+use crate::emulated::namespace::{Namespace, NamespaceError};
+use crate::emulated::network::{HostSettings, Network, Traffic};
 #[cfg(target_os = "linux")]
-use super::net::pump::Pump;
-use super::scenario::Scenario;
+use crate::emulated::pump::Pump;
 
 /// The port that every host of an emulated network listens on.
 #[cfg(target_os = "linux")]
@@ -57,7 +52,7 @@ impl HostsError {
     }
 }
 
-/// The hosts of a scenario's nodes.
+/// The hosts of a cluster's nodes.
 pub enum Hosts {
     /// Ports of the loopback, by node.
     Loopback(Vec<u16>),
@@ -80,32 +75,36 @@ pub struct Emulation {
 /// It may not.
 pub fn prepare() -> Result<(), HostsError> {
     #[cfg(target_os = "linux")]
-    return Ok(super::net::namespace::become_able()?);
+    return Ok(crate::emulated::namespace::become_able()?);
     #[cfg(not(target_os = "linux"))]
     Err(HostsError::System)
 }
 
 impl Hosts {
-    /// Makes them.
+    /// Hosts that are all this machine, told apart by their ports.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn loopback(count: usize) -> Result<Self, HostsError> {
+        let ports: io::Result<Vec<u16>> = (0..count).map(|_| free_port()).collect();
+        Ok(Self::Loopback(ports.map_err(HostsError::Port)?))
+    }
+
+    /// Hosts in a namespace each, with a network between them, whose hosts they are.
     ///
     /// # Errors
     /// See [`HostsError`].
-    pub fn new(scenario: &Scenario) -> Result<Self, HostsError> {
-        if !scenario.is_emulated() {
-            let ports: io::Result<Vec<u16>> = (0..scenario.nodes).map(|_| free_port()).collect();
-            return Ok(Self::Loopback(ports.map_err(HostsError::Port)?));
-        }
-        let (hosts, network) = network(scenario);
-        Self::emulated(hosts, network)
-    }
-
     #[cfg(not(target_os = "linux"))]
-    fn emulated(_: Vec<HostSettings>, _: Network) -> Result<Self, HostsError> {
+    pub fn emulated(_: Vec<HostSettings>, _: Network) -> Result<Self, HostsError> {
         Err(HostsError::System)
     }
 
+    /// Hosts in a namespace each, with a network between them, whose hosts they are.
+    ///
+    /// # Errors
+    /// See [`HostsError`].
     #[cfg(target_os = "linux")]
-    fn emulated(hosts: Vec<HostSettings>, network: Network) -> Result<Self, HostsError> {
+    pub fn emulated(hosts: Vec<HostSettings>, network: Network) -> Result<Self, HostsError> {
         let made: Result<Vec<_>, _> = hosts
             .iter()
             .map(|host| Namespace::new(host.address))
@@ -191,36 +190,4 @@ impl Hosts {
 /// A port that is free at the moment.
 fn free_port() -> io::Result<u16> {
     Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// The hosts of a scenario's nodes, and the network between them.
-fn network(scenario: &Scenario) -> (Vec<HostSettings>, Network) {
-    let host = |node| {
-        let nat = scenario
-            .nat
-            .iter()
-            .position(|nat| nat.nodes.contains(&node));
-        let address = match nat.and_then(|nat| place(&scenario.nat[nat].nodes, node)) {
-            Some(place) => Ipv4Addr::new(192, 168, 1, place + 2),
-            None => Ipv4Addr::new(198, 51, 100, node as u8 + 1),
-        };
-        HostSettings {
-            address,
-            nat,
-            link: scenario.link(node),
-        }
-    };
-    let hosts: Vec<HostSettings> = (0..scenario.nodes).map(host).collect();
-    let outer = |router: usize| Ipv4Addr::new(203, 0, 113, router as u8 + 1);
-    let nats = scenario.nat.iter().enumerate();
-    let nats = nats.map(|(router, nat)| Nat::new(nat.kind, outer(router)));
-    let network = Network::new(&hosts, nats.collect(), scenario.link_seed());
-    (hosts, network)
-}
-
-fn place(nodes: &[usize], node: usize) -> Option<u8> {
-    nodes
-        .iter()
-        .position(|known| *known == node)
-        .map(|place| place as u8)
 }

@@ -1,0 +1,283 @@
+//! The swarm of a demo as processes of this program on this machine, over the real network.
+//!
+//! ```text
+//! one timed round ─▶ windows ─┐
+//! contracts on a chain ───────┼─▶ cluster: folders, keys, swarm file ─▶ processes `swarm-node up`
+//!                             │              │ status, rounds                   │ checkpoints
+//!                             └─▶ watch ◀────┴──────────────────────────────────┘
+//!                                   └─▶ rounds that all decided, models of the curve
+//! ```
+//! A process is told of the first one's address alone. It has the whole of a node: store, journal,
+//! sign-once table, settlement. When the last round is under way every node is paused: it finishes
+//! that round, learns from it, and goes on voting and settling until all is paid.
+
+mod watch;
+mod windows;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use reproducible_ops::weights::Weights;
+use swarm_identity::Secret;
+use swarm_identity::digest::Digest32;
+use swarm_identity::key::KeyError;
+use swarm_learn::sapo::Mix;
+use swarm_round::Windows;
+use swarm_round::sim::{simulated_secret, transcript_digest};
+
+use self::watch::{PeerWatch, Watch};
+use super::arm::Point;
+use super::context::DemoContext;
+use super::error::DemoError;
+use super::play::TrainedPeer;
+use super::rewards::{LiveRewards, RewardReport};
+use crate::cluster::{Cluster, Seat};
+use crate::config::Config;
+use crate::job::engine;
+use crate::node::home::Home;
+use crate::node::time::wall_clock;
+
+/// Milliseconds that processes have to start before round 0, and for each peer more.
+const START_MS: u64 = 4_000;
+const START_MS_OF_PEER: u64 = 1_000;
+
+/// What became of the swarm.
+pub(super) struct LiveSwarm {
+    /// Rounds that all peers decided alike.
+    pub(super) decided: usize,
+    /// Digest over the results of the rounds.
+    pub(super) transcript: Digest32,
+    pub(super) learned: Vec<TrainedPeer>,
+    pub(super) rewards: RewardReport,
+}
+
+/// Seconds from the end of preparations to round 0.
+pub(super) fn lead_seconds(peers: usize) -> u64 {
+    (START_MS + START_MS_OF_PEER * peers as u64).div_ceil(1_000)
+}
+
+/// Where the swarm's folders lie: below the run's folder on a chain that lasts, else in a temporary
+/// one, which is kept if something fails.
+enum Place {
+    Lasting(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Place {
+    fn new(run: Option<&Path>) -> Result<Self, DemoError> {
+        if let Some(run) = run {
+            return Ok(Self::Lasting(run.to_owned()));
+        }
+        let folder = tempfile::Builder::new().prefix("swarm-demo-").tempdir();
+        folder
+            .map(Self::Temporary)
+            .map_err(|source| DemoError::File {
+                path: std::env::temp_dir(),
+                source,
+            })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Lasting(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+
+    fn keep(self) {
+        if let Self::Temporary(folder) = self {
+            let _ = folder.keep();
+        }
+    }
+}
+
+impl DemoContext<'_> {
+    /// How long a round is on this machine.
+    pub(super) fn live_windows(&self, mix: Mix) -> Result<Windows, DemoError> {
+        windows::windows(self, mix)
+    }
+
+    /// Plays the swarm's rounds in processes.
+    pub(super) fn live(
+        &self,
+        config: &Config,
+        windows: Windows,
+        rewards: Result<LiveRewards, String>,
+    ) -> Result<LiveSwarm, DemoError> {
+        let run = rewards.as_ref().ok().and_then(LiveRewards::folder);
+        let place = Place::new(run)?;
+        let played = self.play_live(config, windows, rewards, place.path());
+        if matches!(&played, Err(error) if !matches!(error, DemoError::Stopped { .. })) {
+            place.keep();
+        }
+        played
+    }
+
+    fn play_live(
+        &self,
+        config: &Config,
+        windows: Windows,
+        mut rewards: Result<LiveRewards, String>,
+        folder: &Path,
+    ) -> Result<LiveSwarm, DemoError> {
+        let demo = self.plan.demo;
+        let seats = self.seats(config, rewards.as_ref().ok(), folder)?;
+        let (genesis_ms, settlement) = match &rewards {
+            Ok(rewards) => rewards.swarm(),
+            Err(_) => (
+                wall_clock() + 1_000 * lead_seconds(demo.peers),
+                String::new(),
+            ),
+        };
+        let program = std::env::current_exe().map_err(|source| DemoError::File {
+            path: "this program".into(),
+            source,
+        })?;
+        let mut cluster = Cluster::new(program, seats, |peers| {
+            self.plan.live(peers, genesis_ms, windows, settlement)
+        })?;
+        for peer in 0..demo.peers {
+            if let Ok(rewards) = &rewards {
+                rewards.deliver(&cluster.home(peer).deployment())?;
+            }
+            cluster.start(peer)?;
+        }
+        self.progress.begin("swarm", demo.rounds);
+        let due = self.due();
+        let mut watch = Watch::new(self, &mut cluster, &folder.join("curve"), &due)?;
+        watch.run()?;
+        self.progress.end("");
+        let peers = watch.into_peers();
+        let report = match &mut rewards {
+            Ok(rewards) => rewards.finish(&cluster, self.progress, self.stop),
+            Err(reason) => RewardReport::nothing(reason.clone()),
+        };
+        if let Some(signal) = self.stop.signal() {
+            cluster.end();
+            return Err(DemoError::Stopped {
+                signal,
+                rewards: report.into(),
+            });
+        }
+        let (decided, transcript) = agreed(&cluster, demo.rounds)?;
+        // What follows needs the cores.
+        cluster.end();
+        Ok(LiveSwarm {
+            decided,
+            transcript,
+            learned: self.learned(peers)?,
+            rewards: report,
+        })
+    }
+
+    /// The nodes' folders, keys and settings.
+    fn seats(
+        &self,
+        config: &Config,
+        rewards: Option<&LiveRewards>,
+        folder: &Path,
+    ) -> Result<Vec<Seat>, DemoError> {
+        let demo = self.plan.demo;
+        let settings = self.settings(config);
+        (0..demo.peers)
+            .map(|peer| {
+                let secret = simulated_secret(demo.seed, peer);
+                Ok(Seat {
+                    home: Home::at(folder.join(format!("peer-{}", peer + 1))),
+                    secret: Secret::from_bytes(&secret).map_err(|_| KeyError::Secret)?,
+                    settings: settings.clone(),
+                    environment: rewards.map_or_else(Vec::new, |rewards| rewards.environment(peer)),
+                })
+            })
+            .collect()
+    }
+
+    /// The settings of a node, which are those of the demo.
+    fn settings(&self, config: &Config) -> Vec<String> {
+        let demo = self.plan.demo;
+        let threads = (self.threads / demo.peers).max(1);
+        let mut settings = vec![
+            format!("engine.threads={threads}"),
+            format!("engine.isa={}", config.engine.isa),
+            format!("node.own={}", demo.own),
+            format!("node.external={}", demo.external),
+            format!("node.peer_percent={}", demo.peer_percent),
+            format!("node.keep={}", watch::KEEP),
+        ];
+        if let Ok(base) = std::path::absolute(&demo.base)
+            && !demo.base.is_empty()
+        {
+            settings.push(format!("node.base={}", base.display()));
+        }
+        let learn = serde_json::to_value(&config.learn).ok();
+        let learn = learn.as_ref().and_then(serde_json::Value::as_object);
+        let learn = learn.into_iter().flatten();
+        settings.extend(learn.map(|(key, value)| format!("learn.{key}={value}")));
+        settings
+    }
+
+    /// After how many rounds the peers are measured.
+    fn due(&self) -> Vec<u64> {
+        let demo = self.plan.demo;
+        let every = demo.measure_every;
+        let due = (1..demo.rounds).filter(|round| every > 0 && round.is_multiple_of(every));
+        due.chain([demo.rounds]).collect()
+    }
+
+    /// Measures what the peers had learned at each point of the curve.
+    fn learned(&self, peers: Vec<PeerWatch>) -> Result<Vec<TrainedPeer>, DemoError> {
+        let points: usize = peers.iter().map(|peer| peer.points.len()).sum();
+        self.progress.begin("measuring", points as u64);
+        let learned = peers.into_iter().enumerate().map(|(peer, watched)| {
+            let mut trained = TrainedPeer {
+                weights: self.factory.model().weights.clone(),
+                rollbacks: watched.rollbacks,
+                curve: Vec::new(),
+            };
+            for (round, point) in watched.points {
+                self.check_stop()?;
+                trained.weights =
+                    Weights::load(&point.model).map_err(|source| DemoError::Weights {
+                        peer: peer + 1,
+                        source,
+                    })?;
+                let engine = engine(self.engine, self.threads)?;
+                let weights = trained.weights.clone();
+                let mut generator = self.factory.generator(engine, weights)?;
+                trained.curve.push(Point {
+                    round,
+                    completions: point.completions,
+                    rates: self.measure.rates(&mut generator)?,
+                });
+                self.progress
+                    .step(&format!("peer {}, round {round}", peer + 1));
+            }
+            Ok(trained)
+        });
+        let learned = learned.collect::<Result<_, DemoError>>()?;
+        self.progress.end("");
+        Ok(learned)
+    }
+}
+
+/// How many rounds all nodes decided alike, every one checked anew, and the digest over them.
+fn agreed(cluster: &Cluster, rounds: u64) -> Result<(usize, Digest32), DemoError> {
+    let mut digests: BTreeMap<u64, BTreeMap<Digest32, usize>> = BTreeMap::new();
+    let peers = cluster.peers().len();
+    for peer in 0..peers {
+        let verified = cluster.verify(peer, rounds, |decided| {
+            let alike = digests.entry(decided.round()).or_default();
+            *alike.entry(decided.result.digest).or_default() += 1;
+        });
+        verified.map_err(|source| DemoError::Rounds {
+            peer: peer + 1,
+            source,
+        })?;
+    }
+    let alike = digests.values().filter_map(|found| {
+        let (digest, holders) = found.first_key_value()?;
+        (*holders == peers).then_some(*digest)
+    });
+    let alike: Vec<Digest32> = alike.collect();
+    Ok((alike.len(), transcript_digest(&alike)))
+}
