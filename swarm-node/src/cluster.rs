@@ -6,7 +6,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -19,6 +18,8 @@ use swarm_settings::PREFIX;
 use thiserror::Error;
 
 use crate::api::{Client, ClientError};
+use crate::emulated::network::Traffic;
+use crate::hosts::{Hosts, HostsError};
 use crate::job::STOP_POLL;
 use crate::node::control::{Control, Mode};
 use crate::node::home::{Home, HomeError};
@@ -41,6 +42,9 @@ pub enum ClusterError {
         /// What the system says.
         source: io::Error,
     },
+    /// Where they live.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
     /// A node's folder.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -90,8 +94,6 @@ struct Member {
     peer: PeerId,
     settings: Vec<String>,
     environment: Vec<(String, String)>,
-    /// Where it listens, each time it is started.
-    port: u16,
     process: Option<Child>,
 }
 
@@ -100,15 +102,30 @@ pub struct Cluster {
     program: PathBuf,
     swarm: SwarmFile,
     members: Vec<Member>,
+    hosts: Hosts,
 }
 
 impl Cluster {
     /// Makes folders and keys, and puts the file of the swarm into each folder, which `swarm` makes
-    /// of the nodes' ids.
+    /// of the nodes' ids. All are on this machine's loopback.
     ///
     /// # Errors
     /// See [`ClusterError`].
     pub fn new(
+        program: PathBuf,
+        seats: Vec<Seat>,
+        swarm: impl FnOnce(&[PeerId]) -> SwarmFile,
+    ) -> Result<Self, ClusterError> {
+        let hosts = Hosts::loopback(seats.len())?;
+        Self::on(hosts, program, seats, swarm)
+    }
+
+    /// The same on these hosts, one for each seat.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub fn on(
+        hosts: Hosts,
         program: PathBuf,
         seats: Vec<Seat>,
         swarm: impl FnOnce(&[PeerId]) -> SwarmFile,
@@ -128,6 +145,7 @@ impl Cluster {
             program,
             swarm,
             members,
+            hosts,
         })
     }
 
@@ -151,12 +169,9 @@ impl Cluster {
     /// # Errors
     /// The system refuses.
     pub fn start(&mut self, node: usize) -> Result<(), ClusterError> {
-        let port = self.members[node].port;
-        let listen = format!("/ip4/127.0.0.1/udp/{port}/quic-v1,/ip4/127.0.0.1/tcp/{port}");
-        let up = self.members.iter().find(|member| member.process.is_some());
-        let peers = up.map_or_else(String::new, |member| {
-            format!("/ip4/127.0.0.1/udp/{}/quic-v1", member.port)
-        });
+        let peers = self.running(node).find_map(|up| self.hosts.address(up));
+        let peers = peers.unwrap_or_default();
+        let listen = self.hosts.listen(node);
         let log = self.log(node);
         let member = &mut self.members[node];
         if member.process.is_some() {
@@ -179,7 +194,7 @@ impl Cluster {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let settings = member.settings.iter().flat_map(|it| ["--set", it]);
-        let child = command
+        command
             .args(["up", "--until-stdin-closes", "--home"])
             .arg(member.home.root())
             .args(["--listen", &listen, "--peer", &peers])
@@ -188,11 +203,33 @@ impl Cluster {
             .envs(member.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
+            .stderr(log);
+        let child = self
+            .hosts
+            .run(node, move || command.spawn())
             .map_err(failed(self.program.display().to_string()))?;
         member.process = Some(child);
         Ok(())
+    }
+
+    /// Nodes that run, but for one.
+    fn running(&self, but: usize) -> impl Iterator<Item = usize> {
+        (0..self.members.len()).filter(move |node| *node != but && self.is_up(*node))
+    }
+
+    /// From here on nothing passes between these nodes and all others; see [`Hosts::part`].
+    pub fn part(&self, partition: usize, nodes: &[usize]) {
+        self.hosts.part(partition, nodes);
+    }
+
+    /// A partition ends.
+    pub fn heal(&self, partition: usize) {
+        self.hosts.heal(partition);
+    }
+
+    /// What became of the packets of an emulated network.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.hosts.traffic()
     }
 
     /// Kills a node, if it runs, and waits until it is gone.
@@ -233,7 +270,7 @@ impl Cluster {
     /// # Errors
     /// It does not answer.
     pub fn control(&self, node: usize, wish: Control) -> Result<Mode, ClientError> {
-        self.client(node)?.post("/api/control", &wish)
+        self.ask(node, move |client| client.post("/api/control", &wish))
     }
 
     /// A node's status, if it answers.
@@ -241,7 +278,7 @@ impl Cluster {
     /// # Errors
     /// It does not.
     pub fn status(&self, node: usize) -> Result<Status, ClientError> {
-        self.client(node)?.get("/api/status")
+        self.ask(node, |client| client.get("/api/status"))
     }
 
     /// The record of a round that is decided at a node.
@@ -249,8 +286,9 @@ impl Cluster {
     /// # Errors
     /// It is not decided there, or the node does not answer.
     pub fn record(&self, node: usize, round: u64) -> Result<Vec<u8>, ClientError> {
-        self.client(node)?
-            .get_bytes(&format!("/api/rounds/{round}"))
+        self.ask(node, move |client| {
+            client.get_bytes(&format!("/api/rounds/{round}"))
+        })
     }
 
     /// Checks the rounds below `end` that are decided at a node, as many as there are, and gives them
@@ -289,8 +327,15 @@ impl Cluster {
         }
     }
 
-    fn client(&self, node: usize) -> Result<Client, ClientError> {
-        Client::open(&self.members[node].home.api())
+    /// Asks a node's local API, which only its own host reaches.
+    fn ask<T: Send + 'static>(
+        &self,
+        node: usize,
+        question: impl FnOnce(&Client) -> Result<T, ClientError> + Send + 'static,
+    ) -> Result<T, ClientError> {
+        let file = self.members[node].home.api();
+        self.hosts
+            .run(node, move || question(&Client::open(&file)?))
     }
 }
 
@@ -304,13 +349,11 @@ impl Member {
         } = seat;
         home.create()?;
         let peer = KeyFile::open(&home.key(), || Ok(secret))?.key().peer();
-        let port = free_port().map_err(failed("there is no free port"))?;
         Ok(Self {
             home,
             peer,
             settings,
             environment,
-            port,
             process: None,
         })
     }
@@ -320,9 +363,4 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         (0..self.members.len()).for_each(|node| self.kill(node));
     }
-}
-
-/// A port that is free at the moment.
-fn free_port() -> io::Result<u16> {
-    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -6,7 +6,8 @@
 //!              │         └─▶ swarm_settle        what rounds were worth becomes money
 //!              ├─▶ node ─┬─▶ swarm_net          a swarm on the network
 //!              │         └─▶ api                the way to a node that runs
-//!              ├─▶ lab ─▶ processes of nodes     scenarios that assert
+//!              ├─▶ lab ─▶ cluster ─▶ hosts       scenarios that assert: processes, on loopback or
+//!              │                     emulated    in namespaces with a network between them
 //!              └─▶ job ──▶ swarm_learn           learning peers from a checkpoint
 //! ```
 
@@ -19,6 +20,8 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+pub mod emulated;
+pub mod hosts;
 pub mod job;
 pub mod lab;
 pub mod node;

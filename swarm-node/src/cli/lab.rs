@@ -10,14 +10,16 @@ use super::failure::Failure;
 use super::options::Options;
 use super::output::{self, Answer};
 use super::signals::stop_on_signals;
+use crate::hosts;
 use crate::job::Model;
 use crate::lab::{self, LabError, Scenario};
 
 /// Plays a scenario with real processes on this machine, and checks what comes of it.
 ///
-/// A scenario is a file: nodes, rounds, what is killed and started when, and what must come of it.
-/// Examples are in configs/lab. Ends with code 1 if something differs from what was expected; then
-/// the nodes' folders and logs are kept.
+/// A scenario is a file: nodes, rounds, what is killed and started when, what the network between
+/// them is like, and what must come of it. Examples are in configs/lab. Ends with code 1 if something
+/// differs from what was expected; then the nodes' folders and logs are kept. A scenario that needs
+/// an emulated network is skipped where this user may not make network namespaces, and says so.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: swarm-node lab configs/lab/bootstrap-dies.toml")]
 pub(super) struct Lab {
@@ -38,6 +40,11 @@ impl Lab {
         // Settings are checked, and the nodes take their own.
         options.settings(&[], environment)?;
         let scenario = Scenario::load(&self.file).map_err(|error| Failure::Usage(error.into()))?;
+        if scenario.is_emulated()
+            && let Err(error) = hosts::prepare()
+        {
+            return skipped(&scenario, &error.to_string(), options);
+        }
         let console = Console::new();
         let base = Model::load(None, &console).map_err(Failure::work)?;
         let program = std::env::current_exe().map_err(Failure::work)?;
@@ -55,6 +62,9 @@ impl Lab {
                     signal: stop.signal().unwrap_or(0),
                     state: "the scenario was not played to its end; all nodes are gone".into(),
                 });
+            }
+            Err(error) if error.is_unsupported() => {
+                return skipped(&scenario, &error.to_string(), options);
             }
             Err(error) => {
                 let _ = folder.keep();
@@ -83,4 +93,14 @@ impl Lab {
             ))),
         }
     }
+}
+
+/// What is said of a scenario that cannot be played here.
+fn skipped(scenario: &Scenario, reason: &str, options: &Options) -> Result<(), Failure> {
+    Answer {
+        text: format!("{}: skipped: {reason}", scenario.name),
+        json: serde_json::json!({"name": scenario.name, "skipped": reason}).to_string(),
+        kept: String::new(),
+    }
+    .print(options.json)
 }

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use swarm_identity::digest::hex;
 
-use super::scenario::Scenario;
+use super::scenario::{Expected, Reachable, Scenario};
 use crate::cluster::Cluster;
+use crate::emulated::network::Traffic;
 use crate::node::status::{Status, points, span};
 
 /// What is seen of the nodes while a scenario is played.
@@ -35,6 +36,12 @@ pub struct NodeFinding {
     pub missed: u64,
     /// Rounds that its model learned from.
     pub learned: u64,
+    /// What it says of how others reach it.
+    pub reachability: String,
+    /// Nodes that it is connected with directly.
+    pub direct: Vec<usize>,
+    /// Nodes that it is connected with by a relay only.
+    pub relayed: Vec<usize>,
 }
 
 /// A round at the end.
@@ -59,6 +66,8 @@ pub struct Findings {
     pub nodes: Vec<NodeFinding>,
     /// Its rounds.
     pub rounds: Vec<RoundFinding>,
+    /// What became of the packets of an emulated network.
+    pub traffic: Option<Traffic>,
     /// What differs from what was expected; nothing if all is well.
     pub failures: Vec<String>,
 }
@@ -147,6 +156,7 @@ impl Observed {
             name: scenario.name.clone(),
             nodes,
             rounds,
+            traffic: cluster.traffic(),
             failures,
         }
     }
@@ -173,7 +183,22 @@ impl Observed {
                     .as_ref()
                     .map_or(0, |learning| learning.steps)
             }),
+            reachability: last.map_or_else(String::new, |status| status.reachability.clone()),
+            direct: self.connected(node, false, cluster),
+            relayed: self.connected(node, true, cluster),
         }
+    }
+
+    /// The nodes that a node was connected with when it was asked last, in one of the two ways.
+    fn connected(&self, node: usize, is_relayed: bool, cluster: &Cluster) -> Vec<usize> {
+        let peers = cluster.peers();
+        let lines = self.last[node].iter().flat_map(|status| &status.peers);
+        let mut nodes: Vec<usize> = lines
+            .filter(|line| line.is_relayed == is_relayed)
+            .filter_map(|line| peers.iter().position(|peer| peer.text() == line.peer))
+            .collect();
+        nodes.sort_unstable();
+        nodes
     }
 }
 
@@ -185,7 +210,7 @@ fn judge(
     rounds: &[RoundFinding],
     failures: &mut Vec<String>,
 ) {
-    let expect = scenario.expect;
+    let expect = &scenario.expect;
     for round in rounds {
         let number = round.round;
         if expect.all_decided && round.nodes < up.len() {
@@ -211,6 +236,33 @@ fn judge(
     for node in nodes.iter().filter(|node| node.is_up) {
         if expect.all_score && node.points <= 0 {
             failures.push(format!("node {} earned nothing", node.node));
+        }
+    }
+    judge_connections(expect, nodes, failures);
+}
+
+fn judge_connections(expect: &Expected, nodes: &[NodeFinding], failures: &mut Vec<String>) {
+    let ways = [
+        ("directly", &expect.direct),
+        ("by a relay only", &expect.relayed),
+    ];
+    for (way, pairs) in ways {
+        for [one, other] in pairs {
+            for (node, peer) in [(one, other), (other, one)] {
+                let NodeFinding {
+                    direct, relayed, ..
+                } = &nodes[*node];
+                let is_there = if way == "directly" { direct } else { relayed }.contains(peer);
+                if !is_there {
+                    failures.push(format!("node {node} is not connected with {peer} {way}"));
+                }
+            }
+        }
+    }
+    for Reachable { node, says } in &expect.reachability {
+        let said = &nodes[*node].reachability;
+        if !said.contains(says) {
+            failures.push(format!("node {node} says that it is {said}, not {says}"));
         }
     }
 }
@@ -248,6 +300,9 @@ impl Findings {
                 digests.join(" ")
             );
         }
+        if let Some(traffic) = &self.traffic {
+            self.render_network(traffic, &mut text);
+        }
         text.push('\n');
         match self.failures.is_empty() {
             true => text.push_str("all is as expected"),
@@ -257,5 +312,30 @@ impl Findings {
                 .for_each(|failure| text.push_str(&format!("FAILED: {failure}\n"))),
         }
         text
+    }
+
+    fn render_network(&self, traffic: &Traffic, text: &mut String) {
+        text.push('\n');
+        for node in &self.nodes {
+            let _ = writeln!(
+                text,
+                "node {} is {}; connected directly with {:?}, by a relay with {:?}",
+                node.node, node.reachability, node.direct, node.relayed
+            );
+        }
+        let Traffic {
+            arrived,
+            bytes,
+            lost,
+            dropped,
+            refused,
+            parted,
+            unfit,
+        } = traffic;
+        let _ = writeln!(
+            text,
+            "packets: {arrived} arrived ({bytes} bytes), {lost} lost, {dropped} dropped by full \
+             queues, {refused} refused by routers, {parted} parted, {unfit} of no use"
+        );
     }
 }

@@ -10,6 +10,7 @@ use swarm_round::clock::{Clock, Millis, Position, Window};
 use thiserror::Error;
 
 use super::findings::{Findings, Observed};
+use super::network::hosts;
 use super::scenario::{Churn, Scenario};
 use super::swarm::swarm_file;
 use crate::cluster::{Cluster, ClusterError, Seat};
@@ -46,11 +47,22 @@ pub enum LabError {
     Stopped,
 }
 
+impl LabError {
+    /// True if the scenario needs a network that cannot be emulated here.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Cluster(ClusterError::Hosts(error)) if error.is_unsupported())
+    }
+}
+
 /// Something that is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     Start(usize),
     Kill(usize),
+    /// A partition of the scenario begins.
+    Part(usize),
+    /// It ends.
+    Heal(usize),
 }
 
 /// Plays a scenario in `folder` with processes of `program`.
@@ -65,9 +77,12 @@ pub fn run(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Findings, LabError> {
-    let seats = (0..scenario.nodes).map(|node| seat(folder, node));
+    let seats = (0..scenario.nodes).map(|node| seat(scenario, folder, node));
     let seats = seats.collect::<Result<_, _>>()?;
-    let mut cluster = Cluster::new(program, seats, |peers| swarm_file(scenario, peers, model))?;
+    let hosts = hosts(scenario).map_err(ClusterError::from)?;
+    let mut cluster = Cluster::on(hosts, program, seats, |peers| {
+        swarm_file(scenario, peers, model)
+    })?;
     let clock = Clock::new(&cluster.swarm().config().map_err(ClusterError::from)?);
     let mut agenda = agenda(scenario, &clock);
     let mut observed = Observed::new(scenario.nodes);
@@ -86,8 +101,10 @@ pub fn run(
         let now = wall_clock();
         while let Some(entry) = agenda.first_entry().filter(|entry| entry.key().0 <= now) {
             let deed = entry.remove();
-            observed.changed(deed.node());
-            carry_out(deed, &mut cluster)?;
+            if let Deed::Start(node) | Deed::Kill(node) = deed {
+                observed.changed(node);
+            }
+            carry_out(deed, scenario, &mut cluster)?;
         }
         if let Some((node, how)) = cluster.fallen() {
             let log = cluster.log(node);
@@ -109,28 +126,22 @@ pub fn run(
     Ok(observed.findings(scenario, &cluster))
 }
 
-impl Deed {
-    fn node(self) -> usize {
-        match self {
-            Self::Start(node) | Self::Kill(node) => node,
-        }
-    }
-}
-
-fn seat(folder: &Path, node: usize) -> Result<Seat, ClusterError> {
+fn seat(scenario: &Scenario, folder: &Path, node: usize) -> Result<Seat, ClusterError> {
     let mut seat = Seat::random(folder.join(format!("node-{node}")))?;
-    seat.settings.push("engine.threads=1".into());
+    let is_relay = scenario.relay.contains(&node);
+    let settings = ["engine.threads=1".into(), format!("net.relay={is_relay}")];
+    seat.settings.extend(settings);
     Ok(seat)
 }
 
-fn carry_out(deed: Deed, cluster: &mut Cluster) -> Result<(), ClusterError> {
+fn carry_out(deed: Deed, scenario: &Scenario, cluster: &mut Cluster) -> Result<(), ClusterError> {
     match deed {
-        Deed::Start(node) => cluster.start(node),
-        Deed::Kill(node) => {
-            cluster.kill(node);
-            Ok(())
-        }
+        Deed::Start(node) => cluster.start(node)?,
+        Deed::Kill(node) => cluster.kill(node),
+        Deed::Part(partition) => cluster.part(partition, &scenario.partition[partition].nodes),
+        Deed::Heal(partition) => cluster.heal(partition),
     }
+    Ok(())
 }
 
 fn begin_of(clock: &Clock, round: u64) -> Millis {
@@ -147,6 +158,11 @@ fn agenda(scenario: &Scenario, clock: &Clock) -> BTreeMap<(Millis, usize), Deed>
         let at = begin_of(clock, event.round) + event.after_ms;
         deeds.extend(event.kill.iter().map(|node| (at, Deed::Kill(*node))));
         deeds.extend(event.start.iter().map(|node| (at, Deed::Start(*node))));
+    }
+    for (number, partition) in scenario.partition.iter().enumerate() {
+        let at = begin_of(clock, partition.round);
+        deeds.push((at, Deed::Part(number)));
+        deeds.push((at + partition.seconds * 1000, Deed::Heal(number)));
     }
     if let Some(churn) = &scenario.churn {
         let span = (begin_of(clock, 0), begin_of(clock, scenario.rounds));
@@ -200,6 +216,7 @@ mod tests {
             match deed {
                 Deed::Kill(node) => down.push(node),
                 Deed::Start(node) => down.retain(|known| *known != node),
+                Deed::Part(_) | Deed::Heal(_) => panic!("churn parts nobody"),
             }
             assert!(down.len() <= 2, "{down:?}");
         }

@@ -27,6 +27,25 @@ fn processes_agree_while_one_is_killed_and_started_again() {
     }
 }
 
+/// Two members behind routers that nobody gets through from outside: they find each other by the
+/// relay, and a hole is punched between them.
+#[test]
+fn members_behind_cone_nats_meet_through_a_relay_and_are_connected_directly() {
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/lab/cone-nat.toml");
+    let ended = node(&["lab", scenario, "--json"]);
+    let found = ended.json();
+    if let Some(reason) = found["skipped"].as_str() {
+        return eprintln!("skipped: {reason}");
+    }
+    ended.expect(0, &["round 0 is decided everywhere"]);
+    assert_eq!(found["failures"], Value::Array(Vec::new()));
+    for (one, other) in [(1, 2), (2, 1)] {
+        let direct = found["nodes"][one]["direct"].as_array().unwrap();
+        assert!(direct.contains(&other.into()), "{found}");
+    }
+    assert!(found["traffic"]["refused"].as_u64().unwrap() > 0, "{found}");
+}
+
 /// The folder of one node, whose process is killed when the test ends.
 struct Node {
     folder: tempfile::TempDir,

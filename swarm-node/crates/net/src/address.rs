@@ -115,7 +115,7 @@ pub(crate) fn worth_dialling(told: Vec<Multiaddr>, remote: &Multiaddr) -> Vec<Mu
 }
 
 /// `/ip…/tcp/…` or `/ip…/udp/…/quic-v1`, and perhaps `/p2p/…/p2p-circuit`.
-fn is_plain(address: &Multiaddr) -> bool {
+pub(crate) fn is_plain(address: &Multiaddr) -> bool {
     let mut parts = address.iter();
     let is_ip = matches!(parts.next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_)));
     let has_port = match parts.next() {

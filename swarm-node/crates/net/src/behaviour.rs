@@ -16,7 +16,9 @@ use crate::candidates;
 use crate::config::{Config, Protocols};
 use crate::gate;
 use crate::gossip::{self, Gossip, GossipSettings};
-use crate::limits::{CIRCUIT_BYTES, CIRCUIT_TIME, Limits, PING_INTERVAL, PING_TIMEOUT};
+use crate::limits::{
+    CIRCUIT_BYTES, CIRCUIT_TIME, IDENTIFY_INTERVAL, Limits, PING_INTERVAL, PING_TIMEOUT,
+};
 use crate::request;
 use crate::run_name;
 
@@ -32,7 +34,7 @@ pub(crate) struct Behaviour {
     pub(crate) kademlia: kad::Behaviour<MemoryStore>,
     pub(crate) requests: request_response::Behaviour<request::Codec>,
     pub(crate) blobs: streams::Behaviour,
-    reachable: candidates::Behaviour,
+    pub(crate) reachable: candidates::Behaviour,
     reaches: autonat::v2::server::Behaviour,
     relay: relay::client::Behaviour,
     relay_server: Toggle<relay::Behaviour>,
@@ -66,6 +68,7 @@ pub(crate) fn build(
             identify::Config::new(protocols.prefix.clone(), key.public())
                 .with_agent_version(run_name::named(&config.agent))
                 .with_push_listen_addr_updates(true)
+                .with_interval(IDENTIFY_INTERVAL)
                 .with_cache_size(0),
         ),
         ping: ping::Behaviour::new(

@@ -4,8 +4,13 @@
 //! becomes a candidate that AutoNAT keeps for ever and has tested by other peers. So only
 //! [`MAX_CANDIDATES`](crate::limits::MAX_CANDIDATES) different ones get through in each period; a
 //! node has a handful.
+//!
+//! Candidates are named by identify, which takes an observed port that the node does not listen on
+//! for one of a single connection and puts the node's own port in its place. Behind a router that
+//! translates ports that is an address where nobody is, and no hole can be punched. So what is seen of
+//! a connection that leaves from the listening port is named here as it is ([`Behaviour::observe`]).
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -17,6 +22,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId, autonat};
 
+use crate::address;
 use crate::limits::{CANDIDATE_PERIOD, MAX_CANDIDATES};
 
 type Client = autonat::v2::client::Behaviour;
@@ -55,6 +61,16 @@ impl Quota {
 pub(crate) struct Behaviour {
     client: Client,
     quota: Quota,
+    observed: VecDeque<Multiaddr>,
+}
+
+impl Behaviour {
+    /// A peer sees this node at an address, by a connection that leaves from its listening port.
+    pub(crate) fn observe(&mut self, address: Multiaddr) {
+        if self.observed.len() < MAX_CANDIDATES {
+            self.observed.push_back(address);
+        }
+    }
 }
 
 impl Default for Behaviour {
@@ -62,6 +78,7 @@ impl Default for Behaviour {
         Self {
             client: Client::default(),
             quota: Quota::new(Instant::now()),
+            observed: VecDeque::new(),
         }
     }
 }
@@ -94,8 +111,10 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        // A place at a relay is confirmed by the relay; a test would only count it twice.
         if let FromSwarm::NewExternalAddrCandidate(candidate) = &event
-            && !self.quota.admits(candidate.addr, Instant::now())
+            && (address::is_relayed(candidate.addr)
+                || !self.quota.admits(candidate.addr, Instant::now()))
         {
             return;
         }
@@ -115,7 +134,10 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        self.client.poll(context)
+        match self.observed.pop_front() {
+            Some(address) => Poll::Ready(ToSwarm::NewExternalAddrCandidate(address)),
+            None => self.client.poll(context),
+        }
     }
 }
 

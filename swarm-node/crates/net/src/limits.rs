@@ -44,6 +44,10 @@ pub const DIALS_AT_ONCE: usize = 8;
 /// Failed dials after which a target that was never reached, not even by an earlier run, is given up.
 pub const DIAL_TRIES: u32 = 12;
 
+/// Time after which a peer is asked again what it speaks and where it is. It would push what changes,
+/// a relay's place for example, but by a stream that is gone before the receiver has agreed to its
+/// protocol (V1Lazy), so that pushes over QUIC do not arrive.
+pub const IDENTIFY_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two pings of a connection.
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Time in which a ping must come back.
@@ -53,9 +57,12 @@ pub const PING_FAILURES: u32 = 3;
 
 /// Relays that a node holds reservations with while nobody can reach it directly.
 pub const RELAYS_WANTED: usize = 2;
-/// Tests by which others reach a node that must fail before it counts as private: a node at home has
-/// one address for each transport, and each is tested once.
+/// Tests by which others reach a node that must fail before it counts as private at once. Each
+/// address is tested once.
 pub const UNREACHABLE_AFTER: usize = 2;
+/// Time without a success after which a single test that failed is enough: a node that calls others
+/// by one transport has no second address to be tested.
+pub const UNREACHABLE_WAIT: Duration = Duration::from_secs(15);
 /// Addresses at which peers say they see this node that are tested in one period.
 pub const MAX_CANDIDATES: usize = 32;
 /// The period of that limit.

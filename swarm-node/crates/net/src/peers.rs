@@ -37,17 +37,27 @@ pub struct PeerInfo {
     pub sent: u64,
 }
 
+/// A connection that was opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) id: ConnectionId,
+    /// Where the peer is.
+    pub(crate) address: Multiaddr,
+    /// Whether this node called.
+    pub(crate) outgoing: bool,
+    /// Whether it leaves from a port that this node listens on.
+    pub(crate) own_port: bool,
+}
+
 #[derive(Debug)]
 struct Link {
-    id: ConnectionId,
-    address: Multiaddr,
-    outgoing: bool,
+    opened: Opened,
     missed: u32,
 }
 
 impl Link {
     fn route(&self) -> Route {
-        if address::is_relayed(&self.address) {
+        if address::is_relayed(&self.opened.address) {
             Route::Relayed
         } else {
             Route::Direct
@@ -88,7 +98,28 @@ impl Peer {
 
     /// The remote address of the best connection.
     pub(crate) fn address(&self) -> Option<&Multiaddr> {
-        self.best().map(|link| &link.address)
+        self.best().map(|link| &link.opened.address)
+    }
+
+    /// True if a connection shows its peer the address at which others may reach this node: it is
+    /// direct and leaves from a port that this node listens on.
+    pub(crate) fn sees_listener(&self, connection: ConnectionId) -> bool {
+        let mut links = self.links.iter();
+        links.any(|link| {
+            let Opened { id, own_port, .. } = link.opened;
+            id == connection && own_port && link.route() == Route::Direct
+        })
+    }
+
+    /// True if the peer called this node directly, and no other connection can have opened the way.
+    pub(crate) fn called_first(&self, connection: ConnectionId) -> bool {
+        match self.links.as_slice() {
+            [link] => {
+                let Opened { id, outgoing, .. } = link.opened;
+                id == connection && !outgoing && link.route() == Route::Direct
+            }
+            _ => false,
+        }
     }
 
     /// Takes a record from the peer's quota.
@@ -141,7 +172,7 @@ impl Peers {
     pub(crate) fn opened(
         &mut self,
         (id, name): (libp2p::PeerId, PeerId),
-        (connection, address, outgoing): (ConnectionId, Multiaddr, bool),
+        connection: Opened,
         now: Instant,
     ) -> bool {
         let limits = &self.limits;
@@ -161,9 +192,7 @@ impl Peers {
             relays: false,
         });
         peer.links.push(Link {
-            id: connection,
-            address,
-            outgoing,
+            opened: connection,
             missed: 0,
         });
         peer.links.len() == 1
@@ -176,7 +205,7 @@ impl Peers {
         connection: ConnectionId,
     ) -> Option<PeerId> {
         let peer = self.peers.get_mut(id)?;
-        peer.links.retain(|link| link.id != connection);
+        peer.links.retain(|link| link.opened.id != connection);
         if !peer.links.is_empty() {
             return None;
         }
@@ -194,7 +223,10 @@ impl Peers {
             return false;
         };
         peer.rtt = rtt.or(peer.rtt);
-        let link = peer.links.iter_mut().find(|link| link.id == connection);
+        let link = peer
+            .links
+            .iter_mut()
+            .find(|link| link.opened.id == connection);
         link.is_some_and(|link| {
             link.missed = rtt.map_or(link.missed + 1, |_| 0);
             link.missed >= PING_FAILURES
@@ -224,7 +256,7 @@ impl Peers {
     /// Peers that this node called. Strangers cannot raise this number, so it tells whether further
     /// ones are worth a call.
     pub(crate) fn called(&self) -> usize {
-        let called = |peer: &&Peer| peer.links.iter().any(|link| link.outgoing);
+        let called = |peer: &&Peer| peer.links.iter().any(|link| link.opened.outgoing);
         self.peers.values().filter(called).count()
     }
 
@@ -262,12 +294,12 @@ mod tests {
     use super::*;
 
     fn opened(peers: &mut Peers, id: libp2p::PeerId, link: usize, address: &str) -> bool {
-        let outgoing = link % 2 == 1;
-        let link = (
-            ConnectionId::new_unchecked(link),
-            address.parse().unwrap(),
-            outgoing,
-        );
+        let link = Opened {
+            id: ConnectionId::new_unchecked(link),
+            address: address.parse().unwrap(),
+            outgoing: link % 2 == 1,
+            own_port: link % 4 == 1,
+        };
         peers.opened((id, PeerId([2; 33])), link, Instant::now())
     }
 
@@ -285,6 +317,28 @@ mod tests {
         assert_eq!(peers.called(), 0);
         assert_eq!(peers.closed(&id, second), Some(PeerId([2; 33])));
         assert_eq!((peers.len(), peers.closed(&id, second)), (0, None));
+    }
+
+    #[test]
+    fn what_a_connection_shows_of_this_node_depends_on_who_opened_it() {
+        let (mut peers, id) = (Peers::new(Limits::default()), libp2p::PeerId::random());
+        let [out, inward, other] = [1, 2, 3].map(ConnectionId::new_unchecked);
+        opened(&mut peers, id, 2, "/ip4/8.8.8.8/tcp/1");
+        let peer = peers.get(&id).unwrap();
+        assert!(peer.called_first(inward) && !peer.called_first(out));
+        opened(&mut peers, id, 1, "/ip4/8.8.8.8/tcp/1");
+        opened(&mut peers, id, 3, "/ip4/8.8.8.8/tcp/1");
+        let peer = peers.get(&id).unwrap();
+        assert!(
+            !peer.called_first(inward),
+            "another may have opened the way"
+        );
+        let sees = [out, inward, other].map(|link| peer.sees_listener(link));
+        assert_eq!(sees, [true, false, false]);
+        let relayed = format!("/ip4/8.8.8.8/tcp/1/p2p/{id}/p2p-circuit");
+        opened(&mut peers, id, 5, &relayed);
+        let peer = peers.get(&id).unwrap();
+        assert!(!peer.sees_listener(ConnectionId::new_unchecked(5)));
     }
 
     #[test]

@@ -49,6 +49,9 @@ const TICK: Duration = Duration::from_secs(1);
 const SAVE_EVERY: u64 = 60;
 /// Ticks between two looks for further peers.
 const DISCOVER_EVERY: u64 = 120;
+/// The same before the first of these: nodes that start at one time know nobody when they are asked
+/// first, and those behind routers can be found only once a relay has a place for them.
+const DISCOVER_EVERY_AT_FIRST: u64 = 8;
 /// Events other than records and requests that wait for the daemon.
 const BACKLOG: usize = 4096;
 
@@ -191,7 +194,7 @@ impl Task {
             snapshot,
             stats: Stats::default(),
             reach: Tracker::default(),
-            reach_told: None,
+            reach_told: Some(Reachability::Unknown),
             relays: HashMap::new(),
             cache: config.peer_cache,
             saved: Vec::new(),
@@ -199,6 +202,10 @@ impl Task {
             limits: config.limits,
             swarm,
         };
+        // The operator knows better, and is not told that nobody knows.
+        for address in config.external {
+            task.reach.confirmed(address);
+        }
         let now = Instant::now();
         for address in config.bootstrap {
             task.dialler.add(address, Origin::Configured, now);
@@ -263,14 +270,17 @@ impl Task {
         self.release(now);
         self.call(now);
         self.send_outbox();
+        self.tell_reach();
         self.seek_relays();
         if self.ticks.is_multiple_of(SAVE_EVERY) {
             self.save();
             self.swarm.behaviour_mut().gate.tidy(now);
         }
-        if self.ticks.is_multiple_of(DISCOVER_EVERY)
-            && self.peers.called() < self.limits.wanted_peers
-        {
+        let every = match self.ticks < DISCOVER_EVERY {
+            true => DISCOVER_EVERY_AT_FIRST,
+            false => DISCOVER_EVERY,
+        };
+        if self.ticks.is_multiple_of(every) && self.peers.called() < self.limits.wanted_peers {
             self.discover();
         }
         self.rescore(now);

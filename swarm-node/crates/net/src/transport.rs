@@ -19,8 +19,9 @@ const QUIC_STREAM_WINDOW: u32 = 4 << 20;
 const QUIC_CONNECTION_WINDOW: u32 = 8 << 20;
 /// Silence after which a QUIC connection is dead.
 const QUIC_SILENCE: Duration = Duration::from_secs(30);
-/// Time for a connection and its handshakes.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time for a connection and its handshakes. A peer that tests whether another can be reached gives
+/// up after 10 s (AutoNAT) and then tells nothing; a call that is not answered must end before.
+const HANDSHAKE: Duration = Duration::from_secs(6);
 
 pub(crate) type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 

@@ -89,16 +89,19 @@ fn table(status: &Status) -> String {
     if status.peers.is_empty() {
         return format!("no peer is connected: {}", status.condition.reason);
     }
-    let mut text = format!("{:<53} {:>7} {:>6}  {}\n", "peer", "ms", "score", "address");
+    let mut text = format!(
+        "{:<53} {:<6} {:>7} {:>6}  address\n",
+        "peer", "way", "ms", "score"
+    );
     for peer in &status.peers {
         let trip = match peer.round_trip_ms {
             Some(ms) => ms.to_string(),
             None => "?".into(),
         };
-        let relayed = if peer.is_relayed { " (relayed)" } else { "" };
+        let way = if peer.is_relayed { "relay" } else { "direct" };
         let _ = writeln!(
             text,
-            "{:<53} {trip:>7} {:>6.1}  {}{relayed}",
+            "{:<53} {way:<6} {trip:>7} {:>6.1}  {}",
             peer.peer, peer.score, peer.address
         );
     }

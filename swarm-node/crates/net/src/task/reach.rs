@@ -1,17 +1,21 @@
 //! Tests of this node's addresses, and relays while nobody reaches it.
 
+use std::time::Instant;
+
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, autonat, dcutr, kad};
 
 use super::Task;
-use crate::address;
+use crate::address::{self, Reach};
 use crate::event::{Event, Reachability, Route};
 
 impl Task {
     pub(super) fn on_reach_test(&mut self, event: autonat::v2::client::Event) {
         if event.result.is_err() {
-            self.reach.failed(event.tested_addr, event.server);
+            self.reach
+                .failed(event.tested_addr, event.server, Instant::now());
             self.tell_reach();
         }
     }
@@ -33,16 +37,45 @@ impl Task {
         }
     }
 
+    /// A peer told at which address it sees this node, by one of its connections.
+    pub(super) fn on_observed(
+        &mut self,
+        peer: &PeerId,
+        connection: ConnectionId,
+        observed: Multiaddr,
+    ) {
+        let Some(peer) = self.peers.get(peer) else {
+            return;
+        };
+        let observed = address::without_peer(observed);
+        if peer.sees_listener(connection) && address::is_plain(&observed) {
+            self.swarm.behaviour_mut().reachable.observe(observed);
+            return;
+        }
+        // Tests can be asked only of peers that this node called, and a bootstrap calls nobody. But
+        // whoever calls it has reached it. What the peer tells only picks one of the addresses of
+        // this machine's own, so it can say little that is false.
+        let is_own = self.swarm.listeners().any(|own| *own == observed);
+        let is_public = address::ip(&observed).and_then(address::reach) == Some(Reach::Public);
+        if peer.called_first(connection) && is_own && is_public {
+            self.swarm.add_external_address(observed.clone());
+            self.on_own_address(observed);
+        }
+    }
+
     /// Tells the daemon if it is known better whether others reach this node, and acts by it.
-    fn tell_reach(&mut self) {
-        let state = self.reach.state();
+    pub(super) fn tell_reach(&mut self) {
+        let state = self.reach.state(Instant::now());
         if self.reach_told.as_ref() == Some(&state) {
             return;
         }
-        // Who cannot be reached answers nobody's queries.
-        let mode = match state {
-            Reachability::Private { .. } => kad::Mode::Client,
-            Reachability::Unknown | Reachability::Public { .. } => kad::Mode::Server,
+        // Who cannot be reached answers nobody's queries. Whom a relay leads to is in the tables of
+        // others by that address, or no two nodes behind routers would find each other.
+        let mode = match &state {
+            Reachability::Private { relays } if relays.is_empty() => kad::Mode::Client,
+            Reachability::Unknown | Reachability::Private { .. } | Reachability::Public { .. } => {
+                kad::Mode::Server
+            }
         };
         self.swarm.behaviour_mut().kademlia.set_mode(Some(mode));
         self.reach_told = Some(state.clone());
@@ -57,7 +90,7 @@ impl Task {
             .iter()
             .filter(|(_, peer)| peer.relays && peer.route() == Route::Direct)
             .map(|(id, _)| *id);
-        for relay in self.reach.wanted(relays) {
+        for relay in self.reach.wanted(relays, Instant::now()) {
             let address = self.peers.get(&relay).and_then(|peer| peer.address());
             let Some(address) = address.cloned() else {
                 continue;

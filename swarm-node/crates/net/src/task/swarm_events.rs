@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use libp2p::core::ConnectedPoint;
-use libp2p::core::transport::ListenerId;
+use libp2p::core::transport::{ListenerId, PortUse};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, gossipsub, identify, mdns, ping, upnp};
 
@@ -15,6 +15,7 @@ use crate::config::FAMILY;
 use crate::dial::Origin;
 use crate::event::{Event, Route, Verdict};
 use crate::limits::Behaviour;
+use crate::peers::Opened;
 use crate::{address, gossip, peer_id};
 
 impl Task {
@@ -99,8 +100,20 @@ impl Task {
             true => Route::Relayed,
             false => Route::Direct,
         };
-        let link = (connection, address.clone(), endpoint.is_dialer());
-        if self.peers.opened((id, name), link, now) {
+        let own_port = matches!(
+            endpoint,
+            ConnectedPoint::Dialer {
+                port_use: PortUse::Reuse,
+                ..
+            }
+        );
+        let opened = Opened {
+            id: connection,
+            address: address.clone(),
+            outgoing: endpoint.is_dialer(),
+            own_port,
+        };
+        if self.peers.opened((id, name), opened, now) {
             self.emit(Event::Connected {
                 peer: name,
                 address,
@@ -167,7 +180,9 @@ impl Task {
 
     fn on_identify(&mut self, event: identify::Event) {
         let identify::Event::Received {
-            peer_id: id, info, ..
+            connection_id,
+            peer_id: id,
+            info,
         } = event
         else {
             return;
@@ -190,6 +205,7 @@ impl Task {
         }
         peer.relays = info.protocols.contains(&libp2p::relay::HOP_PROTOCOL_NAME);
         let remote = peer.address().cloned();
+        self.on_observed(&id, connection_id, info.observed_addr);
         let Some(remote) = remote else { return };
         let addresses = address::worth_dialling(info.listen_addrs, &remote);
         if info.protocols.contains(&self.protocols.kademlia) {
