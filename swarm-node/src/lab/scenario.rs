@@ -33,7 +33,7 @@
 //! [expect]
 //! direct = [[1, 2]]            # connected without a relay at the end, as both say
 //! relayed = [[0, 1]]           # connected by a relay only
-//! reachability = [{ node = 1, says = "through 1 relays" }]    # what `status` says, in part
+//! reachability = [{ node = 1, says = "through one relay" }]   # what `status` says, in part
 //! ```
 
 use std::path::{Path, PathBuf};

@@ -43,6 +43,8 @@ section! {
         log: String = "text", Kind::Choice(&["text", "json"]);
         /// What the log tells: warnings, the usual course of things, or every detail.
         log_level: String = "info", Kind::Choice(&["warn", "info", "debug", "trace"]);
+        /// Files of the log that are kept in the node's folder, one a day; 0 keeps none.
+        log_files: usize = "7", Kind::Integer(0, 10_000);
     }
 }
 

@@ -7,6 +7,7 @@
 //!               node.key       its identity, locked while the node runs
 //!               node.redb      what was signed, decided rounds, the journal
 //!               model/         checkpoints of what it trains
+//!               logs/          what `up` said, a file a day; `swarm-node logs` shows them
 //!               peers.json     addresses that were good before
 //!               api.json       where the local API listens, and its token, while the node runs
 //! ```
@@ -116,6 +117,11 @@ impl Home {
     /// The checkpoints of what the node trains.
     pub fn model(&self) -> PathBuf {
         self.root.join("model")
+    }
+
+    /// The log, a file a day.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
     }
 
     /// Addresses of peers that were good before.

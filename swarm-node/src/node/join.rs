@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use contracts::deploy::Deployment;
@@ -42,7 +43,7 @@ use super::board::Board;
 use super::config::{NetConfig, NodeConfig};
 use super::disk::{Disk, DiskParts};
 use super::home::{Home, HomeError};
-use super::learner::{Learner, LearnerError, ModelLearner};
+use super::learner::{LearnerError, ModelLearner};
 use super::parts::{NodeParts, Request};
 use super::run::{Ended, Sources, run};
 use super::schedule::{Schedule, ScheduleError};
@@ -70,6 +71,13 @@ pub enum JoinError {
     /// Its key.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// Its key is gone, and what it signed is still there.
+    #[error(
+        "{key} is gone, and the folder is of a node that has run: put the key back from its backup; \
+         for a new node give another folder with --home DIR",
+        key = .0.display()
+    )]
+    Lost(PathBuf),
     /// Its store.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -155,6 +163,7 @@ impl JoinError {
         matches!(
             self,
             Self::Home(HomeError::Nowhere)
+                | Self::Lost(_)
                 | Self::Swarm(_)
                 | Self::Config(_)
                 | Self::Deployment(_)
@@ -204,6 +213,9 @@ impl<'a> Joining<'a> {
     pub fn open(home: Home, settings: NodeSettings<'a>) -> Result<Self, JoinError> {
         home.create()?;
         let swarm = SwarmFile::load(&home.swarm())?;
+        if home.store().exists() && !home.key().exists() {
+            return Err(JoinError::Lost(home.key()));
+        }
         let key = KeyFile::open(&home.key(), Secret::random)?;
         let store = Store::open(&home.store())?;
         let config = swarm.config()?;
@@ -338,7 +350,7 @@ impl Joining<'_> {
             return Ok((None, mpsc::unbounded_channel().1));
         }
         let learner = self.learner(judge, progress)?;
-        let (worker, done) = Worker::start(learner).map_err(JoinError::Thread)?;
+        let (worker, done) = Worker::start(Box::new(learner)).map_err(JoinError::Thread)?;
         Ok((Some(worker), done))
     }
 
@@ -372,7 +384,7 @@ impl Joining<'_> {
         &self,
         judge: &Arc<TaskJudge>,
         progress: &dyn Progress,
-    ) -> Result<Box<dyn Learner>, JoinError> {
+    ) -> Result<ModelLearner, JoinError> {
         let NodeSettings {
             node,
             learn,
@@ -417,7 +429,7 @@ impl Joining<'_> {
         let first = Clock::new(&self.config).first_whole_round(wall_clock());
         let (learner, damaged) = ModelLearner::resume(peer, folder, identity, first)?;
         damaged.iter().for_each(|text| progress.warn(text));
-        Ok(Box::new(learner))
+        Ok(learner)
     }
 
     /// The core where it stood when the node ended, and what it wanted then; without a journal it

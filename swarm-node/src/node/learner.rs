@@ -58,6 +58,9 @@ impl Learned {
 
 /// Works for a node. Calls come one after the other, from one thread.
 pub trait Learner: Send {
+    /// Rounds that the model learned from.
+    fn lessons(&self) -> u64;
+
     /// Writes what a stage asks for.
     ///
     /// # Errors
@@ -174,6 +177,10 @@ impl ModelLearner {
 }
 
 impl Learner for ModelLearner {
+    fn lessons(&self) -> u64 {
+        self.lessons.count
+    }
+
     fn work(&mut self, task: &StageTask) -> Result<Work, LearnerError> {
         Ok(match task.stage {
             Stage::Share => Work::Answers(self.peer.answers(task)?),

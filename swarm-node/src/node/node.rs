@@ -84,8 +84,9 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(parts: NodeParts, now: Millis) -> Self {
+        let lessons = parts.worker.as_ref().map_or(0, Worker::lessons_before);
         Self {
-            report: Report::new(now),
+            report: Report::new(now, lessons),
             core: parts.core,
             config: parts.config,
             peer: parts.peer,
@@ -584,6 +585,7 @@ fn words(reachability: &Reachability) -> (String, Option<bool>) {
                 "not reachable by others: it must call everybody itself".into(),
                 Some(false),
             ),
+            1 => ("reachable through one relay only".into(), Some(false)),
             count => (
                 format!("reachable through {count} relays only"),
                 Some(false),

@@ -46,7 +46,8 @@ pub(super) struct Facts<'a> {
 }
 
 impl Report {
-    pub(super) fn new(started: Millis) -> Self {
+    /// A node that starts with a model which learned from so many rounds.
+    pub(super) fn new(started: Millis, lessons: u64) -> Self {
         Self {
             started,
             state: None,
@@ -55,7 +56,10 @@ impl Report {
             decided: 0,
             points: 0,
             last: None,
-            learning: Learning::default(),
+            learning: Learning {
+                steps: lessons,
+                ..Learning::default()
+            },
             missed: 0,
             trouble: None,
         }

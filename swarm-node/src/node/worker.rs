@@ -77,6 +77,7 @@ enum Job {
 pub struct Worker {
     shared: Arc<Shared>,
     done: mpsc::UnboundedSender<Done>,
+    lessons_before: u64,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -92,6 +93,7 @@ impl Worker {
         let (done, results) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
         let (queue, out) = (shared.clone(), done.clone());
+        let lessons_before = learner.lessons();
         let thread = thread::Builder::new().name("model".into()).spawn(move || {
             while let Some(job) = next(&queue) {
                 // A node that is gone wants no results.
@@ -101,6 +103,7 @@ impl Worker {
         let worker = Self {
             shared,
             done,
+            lessons_before,
             thread: Some(thread),
         };
         Ok((worker, results))
@@ -139,6 +142,11 @@ impl Worker {
     pub fn work(&self) {
         self.shared.queue().rest = None;
         self.shared.changed.notify_one();
+    }
+
+    /// Rounds that the model had learned from when the thread started.
+    pub fn lessons_before(&self) -> u64 {
+        self.lessons_before
     }
 
     /// How many rounds wait.

@@ -189,11 +189,22 @@ fn a_member_alone_decides_learns_exports_and_comes_back() {
     killed.wait().unwrap();
     one.up(&[]);
     let steps = before["learning"]["steps"].as_u64().unwrap();
+    let after = one.wait_for("status", |_| true);
+    assert!(after["learning"]["steps"].as_u64() >= Some(steps), "{after}");
     one.wait_for("more learning", |status| learned(status, steps + 1));
     let rounds = one.path("rounds");
     let export = ["export", rounds.to_str().unwrap(), "--json"];
     one.run(&export).expect(0, &[]);
     verify(&one, &rounds, &file);
+    let logs = one.run(&["logs", "--lines", "1000"]);
+    logs.expect(0, &[]);
+    assert!(logs.out.contains("is decided after"), "{}", logs.out);
+    // Its folder without its key is that of no other node.
+    one.run(&["drain"]).expect(0, &[]);
+    assert_eq!(one.exit_code(), 0);
+    std::fs::remove_file(one.path("home").join("node.key")).unwrap();
+    one.run(&["up"])
+        .expect(2, &["node.key is gone", "from its backup"]);
 }
 
 /// The export proves itself, and no byte of it can be changed unnoticed.

@@ -13,6 +13,7 @@ mod up;
 pub(super) use control::{Drain, Pause, Resume};
 pub(super) use doctor::Doctor;
 pub(super) use init::Init;
+pub(super) use log::Logs;
 pub(super) use round::{Export, Verify};
 pub(super) use status::{Peers, StatusCommand};
 pub(super) use swarm::SwarmCommand;

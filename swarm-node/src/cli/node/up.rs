@@ -93,7 +93,7 @@ impl Up {
         };
         let joining = Joining::open(home, settings).map_err(failure)?;
         introduce(&joining);
-        log::begin(&config.node)?;
+        log::begin(&config.node, joining.home())?;
         let stop = stop_on_signals()?;
         if self.until_stdin_closes {
             stop_with_stdin(stop.clone())?;
