@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarm_identity::key::PublicKey;
+use swarm_identity::key::{PublicKey, SignatureMemo};
 
 use super::Core;
 use super::interface::Output;
@@ -58,16 +58,7 @@ impl Core {
             return Err(Rejection::Swarm.into());
         }
         match self.timing(&envelope)? {
-            Moment::Next => {
-                let window = Position {
-                    round: envelope.header.round,
-                    window: envelope.header.kind.window(),
-                };
-                match self.early.hold(window, link, bytes) {
-                    true => Ok(Verdict::Held),
-                    false => Err(Rejection::Early.into()),
-                }
-            }
+            Moment::Next => self.hold(link, &envelope, bytes),
             moment if envelope.header.kind.is_agreement() => {
                 self.agree(link, &envelope, bytes, moment, out)
             }
@@ -76,6 +67,31 @@ impl Core {
             Moment::Present => self.write(link, &envelope, bytes, Timing::InTime),
             Moment::Past => self.write_late(link, &envelope, bytes, out),
         }
+    }
+
+    /// Holds a message for the window that comes next.
+    fn hold(
+        &mut self,
+        link: Link,
+        envelope: &Envelope<'_>,
+        bytes: &Arc<[u8]>,
+    ) -> Result<Verdict, Refusal> {
+        let header = &envelope.header;
+        let window = Position {
+            round: header.round,
+            window: header.kind.window(),
+        };
+        let may_be_member = self
+            .members
+            .may_contain(&header.peer, header.round, &self.history);
+        if header.kind != Kind::Hello && !may_be_member {
+            return Err(Rejection::NotMember.into());
+        }
+        let memo = &self.setup.memo;
+        self.early.hold(window, (link, header.peer), bytes, || {
+            is_signed(envelope, memo)
+        })?;
+        Ok(Verdict::Held)
     }
 
     fn timing(&self, envelope: &Envelope<'_>) -> Result<Moment, Rejection> {
@@ -133,12 +149,9 @@ impl Core {
         }
         active.hellos.check(link, header.peer)?;
         let hello: Hello = codec::decode(envelope.payload).map_err(|_| Rejection::Malformed)?;
-        active.allowance.verified(link, header.peer, || {
-            PublicKey::try_from(header.peer).is_ok_and(|key| {
-                let digest = envelope.digest();
-                memo.verify(header.peer, &key, &digest, &envelope.signature)
-            })
-        })?;
+        active
+            .allowance
+            .verified(link, header.peer, || is_signed(envelope, memo))?;
         active.hellos.hold(link, header.peer, hello);
         Ok(Verdict::Accepted)
     }
@@ -188,6 +201,13 @@ impl Core {
         taken.ok_or(Rejection::Late)??;
         Ok(Verdict::Held)
     }
+}
+
+/// True if the peer that a message names signed it, member or not.
+fn is_signed(envelope: &Envelope<'_>, memo: &SignatureMemo) -> bool {
+    let author = envelope.header.peer;
+    PublicKey::try_from(author)
+        .is_ok_and(|key| memo.verify(author, &key, &envelope.digest(), &envelope.signature))
 }
 
 /// Where a message's window lies.
