@@ -39,6 +39,7 @@
 
 mod active;
 mod agreeing;
+mod census;
 mod early;
 mod interface;
 mod members;
@@ -52,6 +53,7 @@ use swarm_identity::Place;
 use swarm_identity::key::SignatureBytes;
 
 use self::active::ActiveRound;
+pub use self::census::Census;
 use self::early::EarlyMessages;
 pub use self::interface::{
     CoreSetup, Input, MAX_UNDECIDED, Output, Recorded, ReplayError, Waiting,
