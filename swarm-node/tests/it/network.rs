@@ -27,8 +27,11 @@ fn processes_agree_while_one_is_killed_and_started_again() {
     }
 }
 
+/// Where a node listens.
+const LISTEN: &str = "/ip4/127.0.0.1/udp/0/quic-v1,/ip4/127.0.0.1/tcp/0";
+
 /// The folder of one node, whose process is killed when the test ends.
-struct Node {
+pub struct Node {
     folder: tempfile::TempDir,
     process: Option<Child>,
 }
@@ -43,7 +46,8 @@ impl Drop for Node {
 }
 
 impl Node {
-    fn new() -> Self {
+    /// A folder with nothing in it.
+    pub fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             process: None,
@@ -69,7 +73,7 @@ impl Node {
     }
 
     /// Writes the file of a swarm whose only member is this node.
-    fn found_swarm(&self, starts_in: &str) -> PathBuf {
+    pub fn found_swarm(&self, starts_in: &str) -> PathBuf {
         let (peer, file) = (self.init(), self.path("swarm.toml"));
         let file_text = file.to_str().unwrap();
         let new = [
@@ -87,10 +91,11 @@ impl Node {
         file
     }
 
-    fn up(&mut self, arguments: &[&str]) {
+    /// Starts the process.
+    pub fn up(&mut self, arguments: &[&str]) {
         let home = self.path("home");
         let mut all = vec!["up", "--home", home.to_str().unwrap()];
-        all.extend(["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"]);
+        all.extend(["--listen", LISTEN]);
         all.extend(["--set", "net.mdns=false", "--set", "net.upnp=false"]);
         all.extend(arguments);
         let log = std::fs::File::create(self.path("log")).unwrap();
@@ -99,7 +104,7 @@ impl Node {
     }
 
     /// Waits until the node's status is like this.
-    fn wait_for(&mut self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait_for(&mut self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let ended = self.run(&["status", "--json"]);
