@@ -60,7 +60,7 @@ pub use self::interface::{
 };
 use self::members::MemberSource;
 use crate::agreement::{History, Progress, Want, Wanted};
-use crate::allowance::Link;
+use crate::allowance::{Allowance, Link};
 use crate::clock::{Clock, Millis, Position, Round, Window};
 use crate::config::{SwarmConfigError, SwarmId};
 use crate::envelope::UnsignedEnvelope;
@@ -103,6 +103,8 @@ pub struct Core {
     /// and meanwhile they are not missed.
     elsewhere: BTreeSet<Round>,
     early: EarlyMessages,
+    /// Bad signatures by link, of messages for rounds that are decided; anew in each round.
+    ignored: Allowance,
     /// How long before the end of a window contents must go out, in milliseconds.
     lead: Millis,
     counters: Counters,
@@ -148,6 +150,7 @@ impl Core {
             waits: None,
             sought: 0,
             early: EarlyMessages::default(),
+            ignored: Allowance::default(),
             lead: 0,
             counters: Counters::default(),
             is_moved: false,
@@ -357,6 +360,7 @@ impl Core {
     fn begin(&mut self, round: Round, out: &mut Vec<Output>) {
         let undecided = self.history.missing(self.first..round).next();
         out.push(Output::ForgetBefore(undecided.unwrap_or(round)));
+        self.ignored = Allowance::default();
         self.next_round = round.saturating_add(1);
         self.position = Some(Position {
             round,

@@ -20,7 +20,7 @@ pub struct Census {
     pub members: usize,
     /// Rounds that were missed, or begun before the journal.
     pub missed: usize,
-    /// Messages that wait for their window, and who delivered them.
+    /// Messages that wait for their window, and links that delivered what waits or is passed over.
     pub early: usize,
 }
 
@@ -61,6 +61,7 @@ impl Core {
             missed,
             elsewhere,
             early,
+            ignored,
             lead: _,
             counters: _,
             is_moved: _,
@@ -73,7 +74,7 @@ impl Core {
             history: history.entries(),
             members: members.entries(),
             missed: missed.len() + elsewhere.len(),
-            early: early.entries(),
+            early: early.entries() + ignored.entries(),
         }
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use swarm_identity::key::{PublicKey, SignatureMemo};
 
 use super::Core;
-use super::interface::Output;
+use super::interface::{MAX_UNDECIDED, Output};
 use crate::allowance::Link;
-use crate::clock::{Position, Window};
+use crate::clock::{Position, Round, Window};
 use crate::codec;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::heard::Refusal;
@@ -125,8 +125,7 @@ impl Core {
     ) -> Result<Verdict, Refusal> {
         let round = envelope.header.round;
         if self.history.contains(round) {
-            // Others may still need it; here the round is decided.
-            return Ok(Verdict::Ignored);
+            return self.ignore(link, envelope);
         }
         let taken = self.with_open(round, out, |progress, _, around, acts| {
             progress.accept(link, envelope, bytes, around, acts)
@@ -136,6 +135,26 @@ impl Core {
             (None, Moment::Past) => Err(Rejection::Late.into()),
             (None, _) => Err(Rejection::Waiting.into()),
         }
+    }
+
+    /// Passes over a message of a round that is decided here. Others may still need it, and it is
+    /// handed on to them, so it must be signed by whoever may be a member, and not be old.
+    fn ignore(&mut self, link: Link, envelope: &Envelope<'_>) -> Result<Verdict, Refusal> {
+        let header = &envelope.header;
+        let now = self.clock.at(self.now).map_or(0, |at| at.round);
+        if header.round.saturating_add(MAX_UNDECIDED as Round) < now {
+            return Err(Rejection::Late.into());
+        }
+        let may_be_member = self
+            .members
+            .may_contain(&header.peer, header.round, &self.history);
+        if !may_be_member {
+            return Err(Rejection::NotMember.into());
+        }
+        let memo = &self.setup.memo;
+        self.ignored
+            .verified(link, header.peer, || is_signed(envelope, memo))?;
+        Ok(Verdict::Ignored)
     }
 
     /// Hears a hello of a peer that is no member of an open swarm.

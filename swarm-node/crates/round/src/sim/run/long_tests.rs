@@ -23,9 +23,9 @@ struct Most {
     snapshot: usize,
 }
 
-/// A swarm that plays a round in four minutes, for so many hours.
+/// A swarm that plays a round in eight minutes, for so many hours.
 fn long(spec: Spec) -> Spec {
-    let window = 30_000;
+    let window = 60_000;
     let swarm = SwarmConfig {
         windows: Windows {
             settle_ms: 2 * window,
@@ -36,7 +36,7 @@ fn long(spec: Spec) -> Spec {
     let mut spec = Spec {
         rounds: HOURS * HOUR / Clock::new(&swarm).length(),
         swarm: Arc::new(swarm),
-        compute_ms: 9_000,
+        compute_ms: 20_000,
         ..spec
     };
     spec.network.loss = 0.02;
