@@ -7,6 +7,7 @@
 //!               node.redb      what was signed, decided rounds, the journal
 //!               model/         checkpoints of what it trains
 //!               peers.json     addresses that were good before
+//!               bans           who is not let in, until when
 //!               api.json       where the local API listens, and its token, while the node runs
 //! ```
 //! Only the owner can enter the folder.
@@ -115,6 +116,11 @@ impl Home {
     /// Addresses of peers that were good before.
     pub fn peers(&self) -> PathBuf {
         self.root.join("peers.json")
+    }
+
+    /// Who is not let in, until when.
+    pub fn bans(&self) -> PathBuf {
+        self.root.join("bans")
     }
 
     /// Where the local API of the running node is.
