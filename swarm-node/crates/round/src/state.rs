@@ -286,6 +286,46 @@ impl Core {
     }
 }
 
+// What it holds.
+impl Core {
+    /// Counts what the core holds. Verified signatures are elsewhere and have a bound of their own.
+    pub fn census(&self) -> Census {
+        let Self {
+            setup: _,
+            swarm: _,
+            clock: _,
+            now: _,
+            position: _,
+            active,
+            open,
+            history,
+            members,
+            waits: _,
+            sought: _,
+            next_round: _,
+            first: _,
+            seen: _,
+            missed,
+            elsewhere,
+            early,
+            ignored,
+            lead: _,
+            counters: _,
+            is_moved: _,
+            segment: _,
+        } = self;
+        Census {
+            active: active.as_ref().map_or(0, ActiveRound::entries),
+            undecided: open.len(),
+            open: open.values().map(Progress::entries).sum(),
+            history: history.entries(),
+            members: members.entries(),
+            missed: missed.len() + elsewhere.len(),
+            early: early.entries() + ignored.entries(),
+        }
+    }
+}
+
 // Phases.
 impl Core {
     /// Visits every phase up to the present, and lets open rounds go on.

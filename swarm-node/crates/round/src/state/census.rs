@@ -1,9 +1,5 @@
 //! What a core holds, counted: it must not grow with time.
 
-use super::Core;
-use super::active::ActiveRound;
-use crate::agreement::Progress;
-
 /// Entries of all collections of a core. Every field is named here and below it, so that a new one
 /// is counted or left out on purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,45 +32,6 @@ impl Census {
             members: self.members.max(other.members),
             missed: self.missed.max(other.missed),
             early: self.early.max(other.early),
-        }
-    }
-}
-
-impl Core {
-    /// Counts what the core holds. Verified signatures are elsewhere and have a bound of their own.
-    pub fn census(&self) -> Census {
-        let Self {
-            setup: _,
-            swarm: _,
-            clock: _,
-            now: _,
-            position: _,
-            active,
-            open,
-            history,
-            members,
-            waits: _,
-            sought: _,
-            next_round: _,
-            first: _,
-            seen: _,
-            missed,
-            elsewhere,
-            early,
-            ignored,
-            lead: _,
-            counters: _,
-            is_moved: _,
-            segment: _,
-        } = self;
-        Census {
-            active: active.as_ref().map_or(0, ActiveRound::entries),
-            undecided: open.len(),
-            open: open.values().map(Progress::entries).sum(),
-            history: history.entries(),
-            members: members.entries(),
-            missed: missed.len() + elsewhere.len(),
-            early: early.entries() + ignored.entries(),
         }
     }
 }
