@@ -38,6 +38,25 @@ pub fn blobs(swarm: &Digest32) -> String {
     Protocols::new(swarm).blobs.to_string()
 }
 
+/// A gossip frame that subscribes to so many topics.
+pub fn subscriptions(count: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    for number in 0..count {
+        let topic = format!("topic {number:09}");
+        let inner = [&[0x08, 1, 0x12, topic.len() as u8], topic.as_bytes()].concat();
+        frame.extend([0x0a, inner.len() as u8]);
+        frame.extend(inner);
+    }
+    let length = frame.len() as u32;
+    let mut whole = vec![
+        (length & 0x7f) as u8 | 0x80,
+        (length >> 7 & 0x7f) as u8 | 0x80,
+        (length >> 14) as u8,
+    ];
+    whole.extend(frame);
+    whole
+}
+
 /// Why an attacker is nowhere.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -8,7 +8,7 @@ use libp2p::swarm::{SwarmEvent, dummy};
 use libp2p::{Swarm, futures::StreamExt};
 use tokio::time::timeout;
 
-use crate::attacker::{Attacker, GOSSIP};
+use crate::attacker::{Attacker, GOSSIP, subscriptions};
 use crate::config::Protocols;
 use crate::event::Verdict;
 use crate::limits::{Behaviour, Limits, Rate};
@@ -174,25 +174,6 @@ async fn broken_gossip_frames_and_subscription_storms_change_nothing() {
         let _ = stream.flush().await;
     }
     still_works(&mut victim, &honest).await;
-}
-
-/// A gossip frame that subscribes to so many topics.
-fn subscriptions(count: usize) -> Vec<u8> {
-    let mut frame = Vec::new();
-    for number in 0..count {
-        let topic = format!("topic {number:09}");
-        let inner = [&[0x08, 1, 0x12, topic.len() as u8], topic.as_bytes()].concat();
-        frame.extend([0x0a, inner.len() as u8]);
-        frame.extend(inner);
-    }
-    let length = frame.len() as u32;
-    let mut whole = vec![
-        (length & 0x7f) as u8 | 0x80,
-        (length >> 7 & 0x7f) as u8 | 0x80,
-        (length >> 14) as u8,
-    ];
-    whole.extend(frame);
-    whole
 }
 
 #[tokio::test]
