@@ -4,6 +4,7 @@
 //! An experiment prints a table for people while it runs; the last line of the output is its result
 //! as JSON. To add one, write its file with an `EXPERIMENT` and name it in [`EXPERIMENTS`].
 
+mod abuse;
 mod agreement;
 mod decode;
 mod experiment;
@@ -34,6 +35,7 @@ const EXPERIMENTS: &[Experiment] = &[
     winner::EXPERIMENT,
     agreement::EXPERIMENT,
     hostile::EXPERIMENT,
+    abuse::EXPERIMENT,
 ];
 
 fn main() -> ExitCode {

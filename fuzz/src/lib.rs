@@ -18,5 +18,6 @@
 //! ```
 
 pub mod attack;
+pub mod mirror;
 pub mod mutate;
 pub mod targets;

@@ -14,7 +14,7 @@ use reproducible_ops::weights::Weights;
 use serde_json::json;
 use swarm_devchain::{DevChain, Options};
 use swarm_files::text_file;
-use swarm_identity::PeerId;
+use swarm_identity::{PeerId, Place};
 use swarm_model::config::hugging_face;
 use swarm_net::BlobId;
 use swarm_net::bulk::frame::{Ask, Hello as BlobHello, Items};
@@ -22,19 +22,22 @@ use swarm_net::bulk::outline::{Outline, PIECE_BYTES};
 use swarm_net::request::read_frame;
 use swarm_node::node::query::{Answer, Query};
 use swarm_round::agreement::{
-    Certificate, Minutes, Proposal, Receipt, RoundRecord, Vote, Want, Wanted,
+    Certificate, History, MessagePlace, Minutes, Proposal, Receipt, RoundRecord, Vote, Want, Wanted,
 };
 use swarm_round::codec::{self, Text};
 use swarm_round::envelope::{Envelope, MIN_ENVELOPE};
-use swarm_round::journal::{Entry, Message, Record};
-use swarm_round::payload::{CompletionGroup, Critique, Decision, Seals};
+use swarm_round::journal::{Entry, JOURNAL_VERSION, Message, Record, SignatureRecord, Snapshot};
+use swarm_round::payload::{CompletionGroup, Critique, Decision, Kind as PayloadKind, Seals};
 use swarm_round::sim::toy;
 use swarm_round::{
-    DecidedRound, Hello, Member, Roster, RoundPlan, RoundResult, SharedCompletion, Transcript, Work,
+    Agreement, DecidedRound, Hello, LogProb, Member, Membership, NamedMember, Roster, RoundPlan,
+    RoundResult, SharedCompletion, Transcript, Work,
 };
 use swarm_settle::wallet::Keystore;
 use swarm_task::Kind;
 use swarm_task::gsm8k::Dataset;
+
+use crate::mirror;
 
 /// A decoder under test.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +99,13 @@ pub const TARGETS: &[Target] = &[
         memory: 4 * MIB,
         seeds: payloads,
         run: payload,
+    },
+    Target {
+        name: "two-decoders",
+        from: "a peer or this node's disk",
+        memory: 64 * MIB,
+        seeds: encodings,
+        run: mirror::compare,
     },
     Target {
         name: "earnings",
@@ -335,6 +345,12 @@ fn record(input: &[u8]) {
 fn journal_records() -> Vec<Vec<u8>> {
     let peer = PeerId([2; 33]);
     let answers = vec![(1, vec![SharedCompletion::untold("42".into())])];
+    let place = Place {
+        swarm: [1; 32],
+        kind: 7,
+        round: 300,
+        slot: 2,
+    };
     let entries = [
         Entry::Tick,
         Entry::Lead(40),
@@ -343,9 +359,34 @@ fn journal_records() -> Vec<Vec<u8>> {
         Entry::Register(Member::new(peer)),
         Entry::Decided(3),
         Entry::Stakes(1, vec![Member::new(peer)]),
+        Entry::Begin(Box::new(snapshot(peer))),
+        Entry::Signed((&place).into(), SignatureRecord([8; 64])),
+        Entry::Refused((&place).into()),
     ];
     let records = entries.map(|what| Record { at: 5, what }.to_bytes());
     records.into_iter().flatten().collect()
+}
+
+/// What a segment of the journal of an open swarm begins with.
+fn snapshot(peer: PeerId) -> Snapshot {
+    let founder = NamedMember { peer, topics: 3 };
+    let membership = Membership::Open {
+        founders: vec![founder],
+    };
+    Snapshot {
+        version: JOURNAL_VERSION,
+        swarm: [1; 32],
+        peer,
+        next_round: 7,
+        first: 2,
+        seen: Some((6, 5)),
+        missed: [3].into(),
+        open: [3, 6].into(),
+        lead: 40,
+        registered: vec![(3, Member::new(peer))],
+        stakes: [(4, vec![Member::new(peer)])].into(),
+        history: History::new(Agreement::default(), &membership),
+    }
 }
 
 /// A record that is read can be written and read again.
@@ -354,6 +395,55 @@ fn journal(input: &[u8]) {
         let again = record.to_bytes().map(|bytes| Record::from_bytes(&bytes));
         assert_eq!(again, Ok(Ok(record)));
     }
+}
+
+/// Something of everything that is encoded.
+fn encodings() -> Vec<Vec<u8>> {
+    let text = |text: &str| Text::cut(text.into(), u16::MAX);
+    let mut completion = SharedCompletion::untold("42".into());
+    completion.end = Some(70_000);
+    completion.logp = [-0.5, -9.0, -200.0].map(LogProb::of).to_vec();
+    let completions = vec![completion, SharedCompletion::untold("é".into())];
+    let minutes = Minutes {
+        round: 300,
+        receipts: vec![(0, [1; 12]), (251, [2; 12])],
+        struck: vec![MessagePlace {
+            kind: PayloadKind::DecideReveal,
+            slot: u16::MAX,
+            member: 7,
+        }],
+        transcript: [3; 32],
+    };
+    let critique = Critique {
+        endorsed: Some(text("42")),
+        reason: text("it adds up"),
+    };
+    let decision = Decision {
+        answer: text("42"),
+        foreseen: text("41"),
+    };
+    let proposal = Proposal {
+        polka: Some(1),
+        minutes,
+    };
+    let seals = Seals {
+        seals: vec![(1, [4; 32]), (300, [5; 32])],
+    };
+    let value = Some([6; 32]);
+    let receipt = Receipt::new(40, [3, 17].into_iter());
+    let bodies = [
+        codec::encode(&CompletionGroup { completions }),
+        codec::encode(&critique),
+        codec::encode(&decision),
+        codec::encode(&proposal),
+        codec::encode(&seals),
+        codec::encode(&Vote { value }),
+        codec::encode(&receipt),
+        codec::encode(&Hello { topics: u64::MAX }),
+    ];
+    let bodies = bodies.into_iter().flatten();
+    let stored = records().into_iter().chain(journal_records());
+    bodies.chain(stored).chain(queries()).collect()
 }
 
 /// A table that is read is written the same.

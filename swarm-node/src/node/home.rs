@@ -9,6 +9,7 @@
 //!               model/         checkpoints of what it trains
 //!               logs/          what `up` said, a file a day; `swarm-node logs` shows them
 //!               peers.json     addresses that were good before
+//!               bans           who is not let in, until when
 //!               api.json       where the local API listens, and its token, while the node runs
 //! ```
 //! Only the owner can enter the folder.
@@ -127,6 +128,11 @@ impl Home {
     /// Addresses of peers that were good before.
     pub fn peers(&self) -> PathBuf {
         self.root.join("peers.json")
+    }
+
+    /// Who is not let in, until when.
+    pub fn bans(&self) -> PathBuf {
+        self.root.join("bans")
     }
 
     /// Where the local API of the running node is.

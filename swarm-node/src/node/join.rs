@@ -522,6 +522,7 @@ impl Joining<'_> {
         config.bootstrap = bootstrap;
         config.external = addresses("net.external", &net.external)?;
         config.peer_cache = Some(self.home.peers());
+        config.bans = Some(self.home.bans());
         (config.mdns, config.upnp, config.relay_server) = (net.mdns, net.upnp, net.relay);
         Ok(config)
     }

@@ -283,6 +283,10 @@ impl Node {
             }
             Output::Rejected { .. } => {}
             Output::Evidence(evidence) => {
+                // As with blame: if the network is too busy to hear it, the peer gets away with it.
+                if evidence.peer != self.peer {
+                    self.network.report(evidence.peer, Behaviour::Equivocation);
+                }
                 let peer = evidence.peer.text();
                 self.show(NodeEvent::Evidence { peer }, now);
             }
@@ -442,8 +446,9 @@ impl Node {
         let verdict = rejection.map_or(Verdict::Accept, judge);
         self.published.note_id(id);
         self.network.judge(id, from, verdict);
-        // What this node signed it has, or its window is over.
+        // What this node signed it has, or its window is over, or the round is decided.
         if let Some(header) = own
+            && !self.core.history().contains(header.round)
             && matches!(rejection, None | Some(Rejection::Equivocation))
         {
             let round = header.round;

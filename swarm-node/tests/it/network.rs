@@ -45,9 +45,11 @@ fn members_behind_cone_nats_meet_through_a_relay_and_are_connected_directly() {
     }
     assert!(found["traffic"]["refused"].as_u64().unwrap() > 0, "{found}");
 }
+/// Where a node listens.
+const LISTEN: &str = "/ip4/127.0.0.1/udp/0/quic-v1,/ip4/127.0.0.1/tcp/0";
 
 /// The folder of one node, whose process is killed when the test ends.
-struct Node {
+pub struct Node {
     folder: tempfile::TempDir,
     process: Option<Child>,
 }
@@ -62,7 +64,8 @@ impl Drop for Node {
 }
 
 impl Node {
-    fn new() -> Self {
+    /// A folder with nothing in it.
+    pub fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             process: None,
@@ -88,7 +91,7 @@ impl Node {
     }
 
     /// Writes the file of a swarm whose only member is this node.
-    fn found_swarm(&self, starts_in: &str) -> PathBuf {
+    pub fn found_swarm(&self, starts_in: &str) -> PathBuf {
         let (peer, file) = (self.init(), self.path("swarm.toml"));
         let file_text = file.to_str().unwrap();
         let new = [
@@ -106,10 +109,11 @@ impl Node {
         file
     }
 
-    fn up(&mut self, arguments: &[&str]) {
+    /// Starts the process.
+    pub fn up(&mut self, arguments: &[&str]) {
         let home = self.path("home");
         let mut all = vec!["up", "--home", home.to_str().unwrap()];
-        all.extend(["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"]);
+        all.extend(["--listen", LISTEN]);
         all.extend(["--set", "net.mdns=false", "--set", "net.upnp=false"]);
         all.extend(arguments);
         let log = std::fs::File::create(self.path("log")).unwrap();
@@ -118,7 +122,7 @@ impl Node {
     }
 
     /// Waits until the node's status is like this.
-    fn wait_for(&mut self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait_for(&mut self, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let ended = self.run(&["status", "--json"]);
@@ -190,7 +194,10 @@ fn a_member_alone_decides_learns_exports_and_comes_back() {
     one.up(&[]);
     let steps = before["learning"]["steps"].as_u64().unwrap();
     let after = one.wait_for("status", |_| true);
-    assert!(after["learning"]["steps"].as_u64() >= Some(steps), "{after}");
+    assert!(
+        after["learning"]["steps"].as_u64() >= Some(steps),
+        "{after}"
+    );
     one.wait_for("more learning", |status| learned(status, steps + 1));
     let rounds = one.path("rounds");
     let export = ["export", rounds.to_str().unwrap(), "--json"];

@@ -41,6 +41,8 @@ pub struct Config {
     pub hole_punching: bool,
     /// File of known addresses, written from time to time; it survives restarts.
     pub peer_cache: Option<PathBuf>,
+    /// File of bans, written when they change; it survives restarts.
+    pub bans: Option<PathBuf>,
     /// Name and version of the program, which peers see.
     pub agent: String,
     /// Limits and quotas.
@@ -61,6 +63,7 @@ impl Config {
             relay_server: false,
             hole_punching: true,
             peer_cache: None,
+            bans: None,
             agent: concat!("swarm-node/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: Limits::default(),
         }

@@ -8,13 +8,12 @@ use libp2p::swarm::{SwarmEvent, dummy};
 use libp2p::{Swarm, futures::StreamExt};
 use tokio::time::timeout;
 
+use crate::attacker::{Attacker, GOSSIP, subscriptions};
 use crate::config::Protocols;
 use crate::event::Verdict;
 use crate::limits::{Behaviour, Limits, Rate};
-use crate::testing::{Attacker, Node, PATIENCE, SWARM, config};
+use crate::testing::{Node, PATIENCE, SWARM, attacker, config, secret};
 use crate::transport;
-
-const GOSSIP: &str = "/meshsub/1.1.0";
 
 fn requests() -> String {
     Protocols::new(&SWARM).requests.to_string()
@@ -42,7 +41,7 @@ async fn still_works(victim: &mut Node, honest: &Node) {
 #[tokio::test]
 async fn oversized_requests_are_cut_unread_and_their_sender_is_banned() {
     let mut victim = Node::start(1, config(&[])).await;
-    let (attacker, _) = Attacker::new(2, &requests(), &victim.addresses[0]).await;
+    let attacker = attacker(2, &requests(), &victim.addresses[0]).await;
     for _ in 0..20 {
         let Ok(mut stream) = attacker.open(victim.me()).await else {
             break;
@@ -53,9 +52,32 @@ async fn oversized_requests_are_cut_unread_and_their_sender_is_banned() {
         let _ = stream.read(&mut [0]).await;
     }
     let banned = victim.banned().await;
-    assert_eq!(banned, (attacker.me, Behaviour::Oversize));
-    victim.disconnected(attacker.me).await;
+    assert_eq!(banned, (attacker.me(), Behaviour::Oversize));
+    victim.disconnected(attacker.me()).await;
     assert_eq!(victim.handle.stats().requests_received, 0);
+}
+
+#[tokio::test]
+async fn a_ban_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = || crate::Config {
+        bans: Some(folder.path().join("bans")),
+        ..config(&[])
+    };
+    let mut victim = Node::start(1, settings()).await;
+    let attacker = Node::start(2, config(&victim.addresses[..1])).await;
+    attacker.has_peers(1).await;
+    for _ in 0..20 {
+        victim.handle.report(attacker.me(), Behaviour::Malformed);
+    }
+    victim.banned().await;
+    victim.handle.shutdown().await;
+    let victim = Node::start(1, settings()).await;
+    victim.counted(|stats| stats.banned == 1).await;
+    let again = Attacker::connect(&secret(2), &requests(), &victim.addresses[1]).await;
+    victim.counted(|stats| stats.incoming_failed > 0).await;
+    assert_eq!(victim.handle.stats().peers, 0);
+    drop(again);
 }
 
 #[tokio::test]
@@ -68,7 +90,7 @@ async fn slow_requests_end_at_the_deadline_and_hold_nobody_up() {
     let mut victim = Node::start(1, victim).await;
     let honest = Node::start(3, config(&victim.addresses)).await;
     honest.has_peers(1).await;
-    let (attacker, _) = Attacker::new(2, &requests(), &victim.addresses[0]).await;
+    let attacker = attacker(2, &requests(), &victim.addresses[0]).await;
     let mut held = Vec::new();
     for _ in 0..16 {
         let mut stream = attacker.open(victim.me()).await.unwrap();
@@ -143,7 +165,7 @@ async fn broken_gossip_frames_and_subscription_storms_change_nothing() {
     let mut victim = Node::start(1, config(&[])).await;
     let honest = Node::start(3, config(&victim.addresses)).await;
     honest.has_peers(1).await;
-    let (attacker, _) = Attacker::new(2, GOSSIP, &victim.addresses[0]).await;
+    let attacker = attacker(2, GOSSIP, &victim.addresses[0]).await;
     let huge = [0xff, 0xff, 0xff, 0xff, 0x0f];
     let rubbish = [5, 0xff, 0xff, 0xff, 0xff, 0xff];
     for bytes in [&huge[..], &rubbish, &subscriptions(2000), &subscriptions(5)] {
@@ -152,25 +174,6 @@ async fn broken_gossip_frames_and_subscription_storms_change_nothing() {
         let _ = stream.flush().await;
     }
     still_works(&mut victim, &honest).await;
-}
-
-/// A gossip frame that subscribes to so many topics.
-fn subscriptions(count: usize) -> Vec<u8> {
-    let mut frame = Vec::new();
-    for number in 0..count {
-        let topic = format!("topic {number:09}");
-        let inner = [&[0x08, 1, 0x12, topic.len() as u8], topic.as_bytes()].concat();
-        frame.extend([0x0a, inner.len() as u8]);
-        frame.extend(inner);
-    }
-    let length = frame.len() as u32;
-    let mut whole = vec![
-        (length & 0x7f) as u8 | 0x80,
-        (length >> 7 & 0x7f) as u8 | 0x80,
-        (length >> 14) as u8,
-    ];
-    whole.extend(frame);
-    whole
 }
 
 #[tokio::test]
@@ -186,11 +189,7 @@ async fn a_storm_from_one_address_gets_its_places_and_no_more() {
     .await;
     let mut storm = Vec::new();
     for byte in 0..30 {
-        storm.push(
-            Attacker::new(100 + byte, GOSSIP, &victim.addresses[1])
-                .await
-                .0,
-        );
+        storm.push(Attacker::connect(&secret(100 + byte), GOSSIP, &victim.addresses[1]).await);
     }
     victim.counted(|stats| stats.incoming_failed >= 26).await;
     assert!(victim.handle.stats().peers <= 4);
@@ -212,11 +211,7 @@ async fn sybils_that_fill_all_places_do_not_cut_a_new_node_off() {
     let mut victim = Node::start(1, victim).await;
     let mut sybils = Vec::new();
     for byte in 0..30 {
-        sybils.push(
-            Attacker::new(100 + byte, GOSSIP, &victim.addresses[0])
-                .await
-                .0,
-        );
+        sybils.push(Attacker::connect(&secret(100 + byte), GOSSIP, &victim.addresses[0]).await);
     }
     victim.has_peers(8).await;
     assert_eq!(victim.handle.stats().peers, 8);

@@ -39,6 +39,9 @@
 //! ```
 
 mod address;
+#[cfg(any(test, feature = "attacker"))]
+pub mod attacker;
+pub mod bans;
 mod behaviour;
 mod bucket;
 pub mod bulk;

@@ -78,6 +78,26 @@ impl Scores {
         })
     }
 
+    /// Lets a ban of an earlier run go on for what is left of it.
+    pub fn resume(&mut self, peer: PeerId, left: Duration, bans: u32, now: Instant) {
+        self.make_room(&peer, now);
+        let entry = Entry {
+            score: BAN_SCORE,
+            at: now,
+            bans,
+            until: Some(now + left),
+        };
+        self.entries.insert(peer, entry);
+    }
+
+    /// The peers that are banned, each with what is left of it and how often it was by now.
+    pub fn banned(&self, now: Instant) -> impl Iterator<Item = (PeerId, Duration, u32)> + '_ {
+        self.entries.iter().filter_map(move |(peer, entry)| {
+            let left = entry.until?.saturating_duration_since(now);
+            Some((*peer, left, entry.bans))
+        })
+    }
+
     /// The score of a peer; 0 for one that nothing is known of.
     pub fn score(&self, peer: &PeerId, now: Instant) -> f64 {
         self.entries
@@ -170,6 +190,27 @@ mod tests {
         }
         assert_eq!(scores.score(&peer(2), start), MAX_SCORE);
         assert_eq!(scores.score(&peer(3), start), 0.0);
+    }
+
+    #[test]
+    fn a_ban_goes_on_in_the_next_run_and_the_next_one_is_longer() {
+        let (mut scores, start) = (Scores::default(), Instant::now());
+        let bad = peer(1);
+        while scores.report(bad, Behaviour::Oversize, start).is_none() {}
+        let then = start + BAN_FIRST / 4;
+        let kept: Vec<_> = scores.banned(then).collect();
+        assert_eq!(kept, [(bad, BAN_FIRST / 4 * 3, 1)]);
+        let mut next = Scores::default();
+        next.resume(bad, kept[0].1, kept[0].2, then);
+        assert!(next.is_banned(&bad));
+        assert!(
+            next.release(start + BAN_FIRST - Duration::from_secs(1))
+                .is_empty()
+        );
+        assert_eq!(next.release(start + BAN_FIRST), [bad]);
+        let later = start + BAN_FIRST;
+        let again = (0..9).find_map(|_| next.report(bad, Behaviour::Oversize, later));
+        assert_eq!(again.unwrap().lasts, 2 * BAN_FIRST);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -27,6 +27,7 @@ use swarm_identity::{PeerId, Secret};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::bans::KeptBan;
 use crate::behaviour::{self, Behaviour as Parts};
 use crate::bulk::blob::Blobs;
 use crate::bulk::server::Server;
@@ -41,7 +42,7 @@ use crate::reachability::Tracker;
 use crate::request::PendingAnswer;
 use crate::score::{Ban, Scores};
 use crate::stats::Stats;
-use crate::{cache, peer_id, transport};
+use crate::{bans, cache, peer_id, transport};
 
 /// Time between two looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
@@ -165,6 +166,9 @@ struct Task {
     relays: HashMap<ListenerId, libp2p::PeerId>,
     cache: Option<PathBuf>,
     saved: Vec<Multiaddr>,
+    bans: Option<PathBuf>,
+    /// True if the file of bans is to be written.
+    bans_changed: bool,
     ticks: u64,
 }
 
@@ -198,6 +202,8 @@ impl Task {
             relays: HashMap::new(),
             cache: config.peer_cache,
             saved: Vec::new(),
+            bans: config.bans,
+            bans_changed: false,
             ticks: 0,
             limits: config.limits,
             swarm,
@@ -213,9 +219,10 @@ impl Task {
         task
     }
 
-    /// Reads the file of known addresses and makes the first calls.
+    /// Reads the files of bans and of known addresses and makes the first calls.
     fn begin(&mut self) {
         let now = Instant::now();
+        self.resume_bans(now);
         match self.cache.as_deref().map(cache::load) {
             Some(Ok(addresses)) => {
                 // The last line is the one seen longest ago, and the last one added is called first.
@@ -255,7 +262,7 @@ impl Task {
 
     /// Saves what is worth keeping and closes all connections.
     async fn end(mut self, done: Option<oneshot::Sender<()>>) {
-        if let Some(saving) = self.save() {
+        for saving in [self.save(), self.save_bans()].into_iter().flatten() {
             let _ = saving.await;
         }
         drop(self);
@@ -272,6 +279,7 @@ impl Task {
         self.send_outbox();
         self.tell_reach();
         self.seek_relays();
+        self.save_bans();
         if self.ticks.is_multiple_of(SAVE_EVERY) {
             self.save();
             self.swarm.behaviour_mut().gate.tidy(now);
@@ -342,6 +350,44 @@ impl Task {
         Some(tokio::task::spawn_blocking(write))
     }
 
+    /// Lets the bans of earlier runs go on.
+    fn resume_bans(&mut self, now: Instant) {
+        match self.bans.as_deref().map(bans::load) {
+            Some(Ok(kept)) => {
+                let wall = SystemTime::now();
+                for ban in kept {
+                    if let (Some(left), Ok(id)) = (ban.left(wall), peer_id::to_libp2p(ban.peer)) {
+                        self.scores.resume(ban.peer, left, ban.bans, now);
+                        self.stats.banned += 1;
+                        self.swarm.behaviour_mut().banned.block_peer(id);
+                    }
+                }
+            }
+            Some(Err(error)) => self.emit(Event::Unavailable {
+                what: "the file of bans".into(),
+                reason: error.to_string(),
+            }),
+            None => {}
+        }
+    }
+
+    /// Writes the file of bans if they changed.
+    fn save_bans(&mut self) -> Option<tokio::task::JoinHandle<()>> {
+        let path = self.bans.clone().filter(|_| self.bans_changed)?;
+        self.bans_changed = false;
+        let (now, wall) = (Instant::now(), bans::seconds(SystemTime::now()));
+        let banned = self.scores.banned(now);
+        let kept = banned.map(|(peer, left, bans)| KeptBan {
+            peer,
+            until: wall.saturating_add(left.as_secs()),
+            bans,
+        });
+        let kept: Vec<_> = kept.collect();
+        // A write that fails is tried again with the next change.
+        let write = move || _ = bans::save(&path, &kept);
+        Some(tokio::task::spawn_blocking(write))
+    }
+
     /// Adds what a behaviour is worth to a peer's score, and bans it if that is too little.
     fn score(&mut self, peer: PeerId, behaviour: Behaviour) {
         self.stats.pieces_wrong += u64::from(behaviour == Behaviour::WrongPiece);
@@ -356,6 +402,7 @@ impl Task {
         };
         self.stats.bans += 1;
         self.stats.banned += 1;
+        self.bans_changed = true;
         let parts = self.swarm.behaviour_mut();
         parts.banned.block_peer(id);
         parts.kademlia.remove_peer(&id);
@@ -371,6 +418,7 @@ impl Task {
         for name in self.scores.release(now) {
             if let Ok(id) = peer_id::to_libp2p(name) {
                 self.stats.banned -= 1;
+                self.bans_changed = true;
                 self.swarm.behaviour_mut().banned.unblock_peer(id);
             }
         }

@@ -4,22 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use libp2p::swarm::SwarmEvent;
-use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::{Multiaddr, Stream, StreamProtocol, Swarm};
+use libp2p::Multiaddr;
 use swarm_identity::{PeerId, Secret};
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::attacker::Attacker;
 use crate::bulk::blob::{Blob, BlobId, Blobs};
-use crate::bulk::streams::{self, OpenError, Opened};
 use crate::config::Config;
 use crate::event::{Event, Events, GossipId, Reply};
 use crate::handle::Handle;
-use crate::limits::{Behaviour, Limits};
+use crate::limits::Behaviour;
 use crate::task::start;
-use crate::{peer_id, transport};
 
 pub(crate) const SWARM: [u8; 32] = [9; 32];
 /// Longer than anything here takes on a busy machine; tests wait for events, not for time.
@@ -174,97 +169,8 @@ impl Blobs for Memory {
     }
 }
 
-/// Somebody who speaks one protocol, and that badly.
-pub(crate) struct Attacker {
-    pub(crate) me: PeerId,
-    commands: mpsc::Sender<(libp2p::PeerId, Opened)>,
-    incoming: mpsc::Receiver<streams::Incoming>,
-}
-
-impl Attacker {
-    /// Connects to a node; `false` in the second place if it does not let the attacker in.
-    pub(crate) async fn new(byte: u8, protocol: &str, victim: &Multiaddr) -> (Self, bool) {
-        let (mut swarm, incoming) = Self::swarm(byte, protocol);
-        let dial = DialOpts::unknown_peer_id().address(victim.clone()).build();
-        swarm.dial(dial).unwrap();
-        let let_in = timeout(PATIENCE, async {
-            loop {
-                match swarm.select_next_some().await {
-                    SwarmEvent::ConnectionEstablished { .. } => return true,
-                    SwarmEvent::OutgoingConnectionError { .. } => return false,
-                    _ => {}
-                }
-            }
-        });
-        let let_in = let_in.await.unwrap();
-        (Self::run(swarm, incoming), let_in)
-    }
-
-    /// Waits for others at an address.
-    pub(crate) async fn listening(byte: u8, protocol: &str, at: &str) -> (Self, Multiaddr) {
-        let (mut swarm, incoming) = Self::swarm(byte, protocol);
-        swarm.listen_on(at.parse().unwrap()).unwrap();
-        let address = loop {
-            if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
-                break address;
-            }
-        };
-        (Self::run(swarm, incoming), address)
-    }
-
-    fn swarm(
-        byte: u8,
-        protocol: &str,
-    ) -> (Swarm<streams::Behaviour>, mpsc::Receiver<streams::Incoming>) {
-        let key = peer_id::key_pair(&secret(byte));
-        let protocol = StreamProtocol::try_from_owned(protocol.into()).unwrap();
-        let (sender, incoming) = mpsc::channel(8);
-        let swarm = Swarm::new(
-            transport::build(&key, &Limits::default())
-                .unwrap()
-                .connections,
-            streams::Behaviour::new(protocol, sender),
-            key.public().to_peer_id(),
-            libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE),
-        );
-        (swarm, incoming)
-    }
-
-    fn run(
-        mut swarm: Swarm<streams::Behaviour>,
-        incoming: mpsc::Receiver<streams::Incoming>,
-    ) -> Self {
-        let me = peer_id::from_libp2p(swarm.local_peer_id()).unwrap();
-        let (commands, mut taken) = mpsc::channel::<(libp2p::PeerId, Opened)>(64);
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = swarm.select_next_some() => {}
-                    command = taken.recv() => match command {
-                        Some((peer, opened)) => swarm.behaviour_mut().open(peer, opened),
-                        None => return,
-                    },
-                }
-            }
-        });
-        Self {
-            me,
-            commands,
-            incoming,
-        }
-    }
-
-    pub(crate) async fn open(&self, victim: PeerId) -> Result<Stream, OpenError> {
-        let (sender, opened) = oneshot::channel();
-        let victim = peer_id::to_libp2p(victim).unwrap();
-        let sent = self.commands.send((victim, sender)).await;
-        sent.map_err(|_| OpenError::Broken)?;
-        opened.await.map_err(|_| OpenError::Broken)?
-    }
-
-    /// The next stream that a node opens.
-    pub(crate) async fn incoming(&mut self) -> Stream {
-        let incoming = timeout(PATIENCE, self.incoming.recv()).await;
-        incoming.expect("nobody asked").expect("it runs").1
-    }
+/// An attacker that a node lets in.
+pub(crate) async fn attacker(byte: u8, protocol: &str, victim: &Multiaddr) -> Attacker {
+    let attacker = Attacker::connect(&secret(byte), protocol, victim).await;
+    attacker.expect("it was not let in")
 }

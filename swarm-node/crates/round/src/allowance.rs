@@ -43,6 +43,11 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// Links that are accounted for.
+    pub(crate) fn entries(&self) -> usize {
+        self.links.len()
+    }
+
     /// Checks the signature of a message that a link delivers in an author's name.
     ///
     /// # Errors

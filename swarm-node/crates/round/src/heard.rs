@@ -93,6 +93,11 @@ enum Said {
 pub(crate) struct Heard(HashMap<MessagePlace, Said>);
 
 impl Heard {
+    /// Places in which something was said.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// True if something was said in the place.
     pub fn contains(&self, place: MessagePlace) -> bool {
         self.0.contains_key(&place)

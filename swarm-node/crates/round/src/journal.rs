@@ -49,7 +49,7 @@ use crate::work::Work;
 
 /// Version of the core's behaviour: raised whenever the same inputs may lead to other outputs. A
 /// journal of another version is not replayed.
-pub const JOURNAL_VERSION: u16 = 2;
+pub const JOURNAL_VERSION: u16 = 3;
 /// Most bytes of a record; the largest is the work of a stage.
 pub const MAX_ENTRY: usize = 64 << 20;
 

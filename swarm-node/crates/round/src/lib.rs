@@ -91,7 +91,7 @@ pub use payload::Stage;
 pub use question::{Judge, RoundQuestion};
 pub use rejection::{Rejection, Withheld};
 pub use resolve::{MemberScore, RoundResult, resolve};
-pub use state::{Core, CoreSetup, Input, Output, Recorded, ReplayError, Replayed, Waiting};
+pub use state::{Census, Core, CoreSetup, Input, Output, Recorded, ReplayError, Replayed, Waiting};
 pub use tally::{Choice, Choices, Mark, QuestionTally};
 pub use transcript::{RoundPlan, Transcript};
 pub use work::{Answers, Asked, CritiqueText, Critiques, DecisionText, Decisions, StageTask, Work};

@@ -115,6 +115,12 @@ impl Roster {
             .map(|(from, member, _)| (*from, *member))
     }
 
+    /// True if the peer is a member of a round.
+    pub fn contains(&self, peer: &PeerId, round: Round) -> bool {
+        let entry = self.entries.get(peer);
+        entry.is_some_and(|(from, ..)| *from <= round)
+    }
+
     /// The members of a round.
     pub fn snapshot(&self, round: Round) -> Members {
         let present = self.entries.values().filter(|(from, ..)| *from <= round);

@@ -62,6 +62,20 @@ impl MessageLog {
         }
     }
 
+    /// What it holds, in entries.
+    pub(crate) fn entries(&self) -> usize {
+        let Self {
+            plan: _,
+            heard,
+            seals,
+            transcript,
+            held,
+            contradicted,
+        } = self;
+        let entries = heard.len() + seals.len() + held.len() + contradicted.len();
+        entries + transcript.entries()
+    }
+
     /// The plan of the round.
     pub fn plan(&self) -> &Arc<RoundPlan> {
         &self.plan

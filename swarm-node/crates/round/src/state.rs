@@ -39,6 +39,7 @@
 
 mod active;
 mod agreeing;
+mod census;
 mod early;
 mod interface;
 mod members;
@@ -52,13 +53,14 @@ use swarm_identity::Place;
 use swarm_identity::key::SignatureBytes;
 
 use self::active::ActiveRound;
+pub use self::census::Census;
 use self::early::EarlyMessages;
 pub use self::interface::{
     CoreSetup, Input, MAX_UNDECIDED, Output, Recorded, ReplayError, Waiting,
 };
 use self::members::MemberSource;
 use crate::agreement::{History, Progress, Want, Wanted};
-use crate::allowance::Link;
+use crate::allowance::{Allowance, Link};
 use crate::clock::{Clock, Millis, Position, Round, Window};
 use crate::config::{SwarmConfigError, SwarmId};
 use crate::envelope::UnsignedEnvelope;
@@ -101,6 +103,8 @@ pub struct Core {
     /// and meanwhile they are not missed.
     elsewhere: BTreeSet<Round>,
     early: EarlyMessages,
+    /// Bad signatures by link, of messages for rounds that are decided; anew in each round.
+    ignored: Allowance,
     /// How long before the end of a window contents must go out, in milliseconds.
     lead: Millis,
     counters: Counters,
@@ -146,6 +150,7 @@ impl Core {
             waits: None,
             sought: 0,
             early: EarlyMessages::default(),
+            ignored: Allowance::default(),
             lead: 0,
             counters: Counters::default(),
             is_moved: false,
@@ -286,6 +291,46 @@ impl Core {
     }
 }
 
+// What it holds.
+impl Core {
+    /// Counts what the core holds. Verified signatures are elsewhere and have a bound of their own.
+    pub fn census(&self) -> Census {
+        let Self {
+            setup: _,
+            swarm: _,
+            clock: _,
+            now: _,
+            position: _,
+            active,
+            open,
+            history,
+            members,
+            waits: _,
+            sought: _,
+            next_round: _,
+            first: _,
+            seen: _,
+            missed,
+            elsewhere,
+            early,
+            ignored,
+            lead: _,
+            counters: _,
+            is_moved: _,
+            segment: _,
+        } = self;
+        Census {
+            active: active.as_ref().map_or(0, ActiveRound::entries),
+            undecided: open.len(),
+            open: open.values().map(Progress::entries).sum(),
+            history: history.entries(),
+            members: members.entries(),
+            missed: missed.len() + elsewhere.len(),
+            early: early.entries() + ignored.entries(),
+        }
+    }
+}
+
 // Phases.
 impl Core {
     /// Visits every phase up to the present, and lets open rounds go on.
@@ -360,6 +405,7 @@ impl Core {
     fn begin(&mut self, round: Round, out: &mut Vec<Output>) {
         let undecided = self.history.missing(self.first..round).next();
         out.push(Output::ForgetBefore(undecided.unwrap_or(round)));
+        self.ignored = Allowance::default();
         self.next_round = round.saturating_add(1);
         self.position = Some(Position {
             round,

@@ -89,6 +89,20 @@ impl Transcript {
         }
     }
 
+    /// What it holds, in entries.
+    pub(crate) fn entries(&self) -> usize {
+        let Self {
+            plan: _,
+            shares,
+            critiques,
+            decisions,
+            equivocations,
+            hellos,
+        } = self;
+        let contents = shares.len() + critiques.len() + decisions.len();
+        contents + equivocations.len() + hellos.len()
+    }
+
     /// SHA-256 over everything in the transcript.
     pub fn digest(&self) -> Digest32 {
         let plan = &self.plan;

@@ -11,9 +11,10 @@ use super::blob::BlobId;
 use super::fetch::FetchError;
 use super::frame::{Answer, HELLO_BYTES, Hello};
 use super::outline::{Outline, PIECE_BYTES};
+use crate::attacker::Attacker;
 use crate::config::Protocols;
 use crate::limits::{Behaviour, Limits, Rate};
-use crate::testing::{Attacker, Memory, Node, PATIENCE, SWARM, config};
+use crate::testing::{Memory, Node, PATIENCE, SWARM, attacker, config, secret};
 
 fn content(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|i| (i * 31 + i / 251) as u8).collect()
@@ -61,7 +62,7 @@ async fn a_blob_comes_from_two_sources_by_either_transport() {
 /// Serves the right outline and wrong pieces.
 async fn lie(mut attacker: Attacker, outline: Outline) {
     loop {
-        let mut stream = attacker.incoming().await;
+        let mut stream = attacker.incoming().await.unwrap();
         let outline = outline.clone();
         tokio::spawn(async move {
             let mut hello = [0; HELLO_BYTES];
@@ -103,8 +104,8 @@ async fn a_source_that_lies_is_blamed_and_the_blob_comes_from_the_other() {
     let honest = Node::serving(1, slow, blobs).await;
     let mut fetcher = Node::start(3, config(&honest.addresses[..1])).await;
     let protocol = Protocols::new(&SWARM).blobs.to_string();
-    let (liar, _) = Attacker::new(2, &protocol, &fetcher.addresses[0]).await;
-    let liar_name = liar.me;
+    let liar = attacker(2, &protocol, &fetcher.addresses[0]).await;
+    let liar_name = liar.me();
     tokio::spawn(lie(liar, outline));
     fetcher.has_peers(2).await;
     let folder = tempfile::tempdir().unwrap();
@@ -194,7 +195,7 @@ async fn streams_that_stall_lose_their_places() {
     };
     let server = Node::serving(1, config, Memory::default().with(id, bytes.clone())).await;
     let protocol = Protocols::new(&SWARM).blobs.to_string();
-    let (attacker, _) = Attacker::new(2, &protocol, &server.addresses[0]).await;
+    let attacker = attacker(2, &protocol, &server.addresses[0]).await;
     let mut held = Vec::new();
     for _ in 0..8 {
         let mut stream = attacker.open(server.me()).await.unwrap();
@@ -233,10 +234,12 @@ fn elsewhere<T: Send + 'static>(
 
 /// Bytes a second of one raw stream.
 async fn raw_stream(transport: &str, bytes: usize) -> f64 {
-    let (mut receiver, at) = Attacker::listening(62, "/raw", transport).await;
-    let name = receiver.me;
+    let at = transport.parse().unwrap();
+    let listening = Attacker::listening(&secret(62), "/raw", at).await;
+    let (mut receiver, at) = listening.unwrap();
+    let name = receiver.me();
     let _sent = elsewhere(async move {
-        let (sender, _) = Attacker::new(63, "/raw", &at).await;
+        let sender = attacker(63, "/raw", &at).await;
         let mut stream = sender.open(name).await.unwrap();
         let chunk = vec![7; 64 * 1024];
         for _ in 0..bytes / chunk.len() {
@@ -245,7 +248,7 @@ async fn raw_stream(transport: &str, bytes: usize) -> f64 {
         stream.close().await.unwrap();
         sender
     });
-    let mut stream = receiver.incoming().await;
+    let mut stream = receiver.incoming().await.unwrap();
     let (start, mut left, mut buffer) = (Instant::now(), bytes, vec![0; 64 * 1024]);
     while left > 0 {
         left -= stream.read(&mut buffer).await.unwrap();

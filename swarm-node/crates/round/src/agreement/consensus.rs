@@ -182,6 +182,12 @@ impl Consensus {
         self.drive(Input::Proposal(signed, Validity::from_bool(valid)))
     }
 
+    /// What it holds, in entries, beside what the library holds until the round is decided.
+    pub(crate) fn entries(&self) -> usize {
+        let tallies = self.prevotes.values().chain(self.precommits.values());
+        tallies.map(|tally| 1 + tally.signatures.len()).sum()
+    }
+
     /// A voter's vote, which is its first in this place.
     pub fn voted(
         &mut self,

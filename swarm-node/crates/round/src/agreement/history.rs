@@ -51,6 +51,22 @@ impl History {
         }
     }
 
+    /// What it holds, in entries.
+    pub(crate) fn entries(&self) -> usize {
+        let Self {
+            settings: _,
+            floor: _,
+            above,
+            present,
+            open,
+            hellos,
+        } = self;
+        let present = present.values().map(|peers| 1 + peers.len());
+        let hellos = hellos.values().map(|peers| 1 + peers.len());
+        let open = open.as_ref().map_or(0, OpenMembers::entries);
+        above.len() + open + present.chain(hellos).sum::<usize>()
+    }
+
     /// The epoch of a round.
     pub fn epoch(&self, round: Round) -> u64 {
         round / u64::from(self.settings.rounds_per_epoch)
@@ -75,6 +91,12 @@ impl History {
         let epoch = self.epoch(round);
         let members = self.open.as_ref().and_then(|open| open.of(epoch));
         members.ok_or_else(|| self.needed_below(epoch))
+    }
+
+    /// False if the peer is known to be no member of a round of an open swarm.
+    pub fn may_be_open_member(&self, peer: &PeerId, round: Round) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.may_contain(peer, self.epoch(round)))
     }
 
     /// The first round that is not needed to know the members of a round of an open swarm, if not

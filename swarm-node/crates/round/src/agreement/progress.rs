@@ -222,6 +222,43 @@ impl Progress {
         }
     }
 
+    /// What it holds, in entries.
+    pub fn entries(&self) -> usize {
+        let Self {
+            log,
+            hellos,
+            places: _,
+            me: _,
+            times: _,
+            consensus,
+            receipts,
+            heard,
+            pending,
+            minutes,
+            checked,
+            demands,
+            shown,
+            waits,
+            due: _,
+            outbox,
+            said,
+            allowance,
+            fresh: _,
+            wanted,
+            asked,
+            retry: _,
+            pause: _,
+        } = self;
+        let votes = consensus.as_ref().map_or(0, Consensus::entries);
+        let demands = demands.iter().chain([shown]);
+        let demands = demands.map(|these| these.receipts.len() + these.struck.len());
+        let proposals = pending.len() + minutes.len() + checked.len();
+        let own = outbox.len() + said.len() + waits.len();
+        let others = hellos.len() + receipts.entries() + heard.len() + allowance.entries();
+        let wishes = wanted.len() + asked.len() + demands.sum::<usize>();
+        log.entries() + votes + proposals + own + others + wishes
+    }
+
     /// This node among the members.
     pub fn me(&self) -> Option<MemberIndex> {
         self.me

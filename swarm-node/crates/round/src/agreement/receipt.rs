@@ -156,6 +156,11 @@ impl Receipts {
         known.iter().find(|receipt| receipt.name == *name)
     }
 
+    /// What they hold, in entries.
+    pub(crate) fn entries(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
     /// The first receipt of each member.
     pub fn first(&self) -> impl Iterator<Item = (MemberIndex, &SignedReceipt)> {
         let lists = self.0.iter();

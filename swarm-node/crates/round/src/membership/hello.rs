@@ -50,6 +50,16 @@ impl Hellos {
         }
     }
 
+    /// What they hold, in entries.
+    pub(crate) fn entries(&self) -> usize {
+        let Self {
+            beacon: _,
+            held,
+            per_link,
+        } = self;
+        held.len() + per_link.len()
+    }
+
     fn place(&self, peer: PeerId) -> (Digest32, PeerId) {
         let drawn = Hasher::new("hello").bytes(&self.beacon).bytes(&peer.0);
         (drawn.finish(), peer)

@@ -55,6 +55,12 @@ impl OpenMembers {
         }
     }
 
+    /// What they hold, in entries.
+    pub(crate) fn entries(&self) -> usize {
+        let Self { tables, latest: _ } = self;
+        tables.values().map(|table| 1 + table.len()).sum()
+    }
+
     /// The last epoch whose members are known.
     pub fn latest(&self) -> u64 {
         self.latest
@@ -75,6 +81,12 @@ impl OpenMembers {
             }
         }
         Some(Members::new(members.0, members.1))
+    }
+
+    /// False if the members of an epoch are known and the peer is not among them.
+    pub fn may_contain(&self, peer: &PeerId, epoch: u64) -> bool {
+        let table = self.tables.get(&epoch);
+        table.is_none_or(|table| table.contains_key(peer))
     }
 
     /// True if the peer is a member of the last epoch whose members are known.

@@ -1,6 +1,8 @@
 //! The event loop: virtual time, all peers, one thread.
 
 mod links;
+#[cfg(test)]
+mod long_tests;
 mod restarts;
 
 use std::collections::BTreeMap;
@@ -218,6 +220,14 @@ impl Simulation {
 
     /// Plays all rounds, or as many as the driver wants, and lets the driver work.
     pub fn run(mut self, driver: &mut dyn Driver) -> SimulationReport {
+        while self.moment(driver).is_some() {}
+        self.learn(driver);
+        self.finish()
+    }
+
+    /// Plays the next moment at which anything happens, and tells when that was; `None` once there
+    /// is nothing left to play.
+    fn moment(&mut self, driver: &mut dyn Driver) -> Option<Millis> {
         let end = self.clock.start(Position {
             round: self.spec.rounds,
             window: Window::ShareSeal,
@@ -230,19 +240,17 @@ impl Simulation {
             .max()
             .unwrap_or(0);
         let last = end + slack + PATIENCE * self.clock.length();
-        while let Some(now) = self.queue.next_time().filter(|now| *now <= last) {
-            let is_done = now > end + slack && self.returning == 0 && self.is_agreed();
-            if driver.is_over() || is_done {
-                break;
-            }
-            self.enter_mesh(now);
-            while let Some(event) = self.queue.pop(now) {
-                self.dispatch(event, now);
-            }
-            self.drive(now, now < end, driver);
+        let now = self.queue.next_time().filter(|now| *now <= last)?;
+        let is_done = now > end + slack && self.returning == 0 && self.is_agreed();
+        if driver.is_over() || is_done {
+            return None;
         }
-        self.learn(driver);
-        self.finish()
+        self.enter_mesh(now);
+        while let Some(event) = self.queue.pop(now) {
+            self.dispatch(event, now);
+        }
+        self.drive(now, now < end, driver);
+        Some(now)
     }
 
     /// True if every honest peer that is up has every round.

@@ -75,6 +75,22 @@ impl ActiveRound {
         self.log.plan().members.list()
     }
 
+    /// What it holds, in entries.
+    pub fn entries(&self) -> usize {
+        let Self {
+            window: _,
+            in_time: _,
+            log,
+            hellos,
+            allowance,
+            outbox,
+            peer: _,
+            me: _,
+            drafts,
+        } = self;
+        log.entries() + hellos.entries() + allowance.entries() + outbox.len() + drafts.len()
+    }
+
     /// The node's index; `None` if it only watches.
     pub fn me(&self) -> Option<MemberIndex> {
         self.me

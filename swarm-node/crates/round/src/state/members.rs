@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use swarm_identity::key::PeerId;
+
 use super::interface::{CoreSetup, Waiting};
 use crate::agreement::History;
 use crate::clock::Round;
@@ -92,6 +94,17 @@ impl MemberSource {
         }
     }
 
+    /// False if the peer is known to be no member of a round.
+    pub fn may_contain(&self, peer: &PeerId, round: Round, history: &History) -> bool {
+        match self {
+            Self::Registered(roster) | Self::Fixed(roster) => roster.contains(peer, round),
+            Self::Stake(epochs) => epochs
+                .get(&history.epoch(round))
+                .is_none_or(|roster| roster.contains(peer, 0)),
+            Self::Open => history.may_be_open_member(peer, round),
+        }
+    }
+
     /// What [`MemberSource::of`] lacks.
     pub fn waits_for(&self, round: Round, history: &History) -> Option<Waiting> {
         let epoch = history.epoch(round);
@@ -102,6 +115,15 @@ impl MemberSource {
                 let from = history.floor();
                 Waiting::Rounds { from, until }
             }),
+        }
+    }
+
+    /// What it holds, in entries.
+    pub fn entries(&self) -> usize {
+        match self {
+            Self::Registered(roster) | Self::Fixed(roster) => roster.entries().count(),
+            Self::Stake(epochs) => epochs.values().map(|it| 1 + it.entries().count()).sum(),
+            Self::Open => 0,
         }
     }
 

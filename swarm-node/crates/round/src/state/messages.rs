@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use swarm_identity::key::PublicKey;
+use swarm_identity::key::{PublicKey, SignatureMemo};
 
 use super::Core;
-use super::interface::Output;
+use super::interface::{MAX_UNDECIDED, Output};
 use crate::allowance::Link;
-use crate::clock::{Position, Window};
+use crate::clock::{Position, Round, Window};
 use crate::codec;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::heard::Refusal;
@@ -58,16 +58,7 @@ impl Core {
             return Err(Rejection::Swarm.into());
         }
         match self.timing(&envelope)? {
-            Moment::Next => {
-                let window = Position {
-                    round: envelope.header.round,
-                    window: envelope.header.kind.window(),
-                };
-                match self.early.hold(window, link, bytes) {
-                    true => Ok(Verdict::Held),
-                    false => Err(Rejection::Early.into()),
-                }
-            }
+            Moment::Next => self.hold(link, &envelope, bytes),
             moment if envelope.header.kind.is_agreement() => {
                 self.agree(link, &envelope, bytes, moment, out)
             }
@@ -76,6 +67,31 @@ impl Core {
             Moment::Present => self.write(link, &envelope, bytes, Timing::InTime),
             Moment::Past => self.write_late(link, &envelope, bytes, out),
         }
+    }
+
+    /// Holds a message for the window that comes next.
+    fn hold(
+        &mut self,
+        link: Link,
+        envelope: &Envelope<'_>,
+        bytes: &Arc<[u8]>,
+    ) -> Result<Verdict, Refusal> {
+        let header = &envelope.header;
+        let window = Position {
+            round: header.round,
+            window: header.kind.window(),
+        };
+        let may_be_member = self
+            .members
+            .may_contain(&header.peer, header.round, &self.history);
+        if header.kind != Kind::Hello && !may_be_member {
+            return Err(Rejection::NotMember.into());
+        }
+        let memo = &self.setup.memo;
+        self.early.hold(window, (link, header.peer), bytes, || {
+            is_signed(envelope, memo)
+        })?;
+        Ok(Verdict::Held)
     }
 
     fn timing(&self, envelope: &Envelope<'_>) -> Result<Moment, Rejection> {
@@ -109,8 +125,7 @@ impl Core {
     ) -> Result<Verdict, Refusal> {
         let round = envelope.header.round;
         if self.history.contains(round) {
-            // Others may still need it; here the round is decided.
-            return Ok(Verdict::Ignored);
+            return self.ignore(link, envelope);
         }
         let taken = self.with_open(round, out, |progress, _, around, acts| {
             progress.accept(link, envelope, bytes, around, acts)
@@ -120,6 +135,26 @@ impl Core {
             (None, Moment::Past) => Err(Rejection::Late.into()),
             (None, _) => Err(Rejection::Waiting.into()),
         }
+    }
+
+    /// Passes over a message of a round that is decided here. Others may still need it, and it is
+    /// handed on to them, so it must be signed by whoever may be a member, and not be old.
+    fn ignore(&mut self, link: Link, envelope: &Envelope<'_>) -> Result<Verdict, Refusal> {
+        let header = &envelope.header;
+        let now = self.clock.at(self.now).map_or(0, |at| at.round);
+        if header.round.saturating_add(MAX_UNDECIDED as Round) < now {
+            return Err(Rejection::Late.into());
+        }
+        let may_be_member = self
+            .members
+            .may_contain(&header.peer, header.round, &self.history);
+        if !may_be_member {
+            return Err(Rejection::NotMember.into());
+        }
+        let memo = &self.setup.memo;
+        self.ignored
+            .verified(link, header.peer, || is_signed(envelope, memo))?;
+        Ok(Verdict::Ignored)
     }
 
     /// Hears a hello of a peer that is no member of an open swarm.
@@ -133,12 +168,9 @@ impl Core {
         }
         active.hellos.check(link, header.peer)?;
         let hello: Hello = codec::decode(envelope.payload).map_err(|_| Rejection::Malformed)?;
-        active.allowance.verified(link, header.peer, || {
-            PublicKey::try_from(header.peer).is_ok_and(|key| {
-                let digest = envelope.digest();
-                memo.verify(header.peer, &key, &digest, &envelope.signature)
-            })
-        })?;
+        active
+            .allowance
+            .verified(link, header.peer, || is_signed(envelope, memo))?;
         active.hellos.hold(link, header.peer, hello);
         Ok(Verdict::Accepted)
     }
@@ -188,6 +220,13 @@ impl Core {
         taken.ok_or(Rejection::Late)??;
         Ok(Verdict::Held)
     }
+}
+
+/// True if the peer that a message names signed it, member or not.
+fn is_signed(envelope: &Envelope<'_>, memo: &SignatureMemo) -> bool {
+    let author = envelope.header.peer;
+    PublicKey::try_from(author)
+        .is_ok_and(|key| memo.verify(author, &key, &envelope.digest(), &envelope.signature))
 }
 
 /// Where a message's window lies.

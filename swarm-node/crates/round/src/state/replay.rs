@@ -56,7 +56,7 @@ impl Core {
         open.chain(active)
     }
 
-    fn journal_snapshot(&self) -> Snapshot {
+    pub(crate) fn journal_snapshot(&self) -> Snapshot {
         Snapshot {
             version: JOURNAL_VERSION,
             swarm: self.swarm,

@@ -9,7 +9,7 @@ use crate::agreement::{AdoptError, DecidedRound, RoundRecord};
 use crate::allowance::EARLY_PER_LINK;
 use crate::codec;
 use crate::completion::{LogProb, SharedCompletion};
-use crate::envelope::{Envelope, Header, sign_envelope};
+use crate::envelope::{Envelope, Header, MIN_ENVELOPE, sign_envelope};
 use crate::membership::Roster;
 use crate::membership::hello::Hello;
 use crate::payload::{CompletionGroup, Critique, Decision, Kind, STAGE_SLOT, Seals, Stage};
@@ -289,6 +289,59 @@ fn early_messages_are_bounded_per_link() {
         .filter(|bytes| send(&mut core, bytes, 0) == Some(Rejection::Early))
         .count();
     assert_eq!(refused, 1);
+}
+
+#[test]
+fn early_messages_that_no_member_signed_are_neither_held_nor_handed_on() {
+    let mut core = core();
+    let mut forged = message(1, Kind::ShareSeal, STAGE_SLOT, b"x").to_vec();
+    forged[MIN_ENVELOPE] ^= 1;
+    assert_eq!(
+        send(&mut core, &forged.into(), 0),
+        Some(Rejection::Signature)
+    );
+    let stranger = message(PEERS + 1, Kind::ShareSeal, STAGE_SLOT, b"x");
+    assert_eq!(send(&mut core, &stranger, 0), Some(Rejection::NotMember));
+    let member = message(1, Kind::ShareSeal, STAGE_SLOT, b"x");
+    assert_eq!(send(&mut core, &member, 0), None);
+}
+
+#[test]
+fn what_comes_for_a_decided_round_is_handed_on_only_if_a_member_signed_it() {
+    let mut core = played_alone().core;
+    let now = core.clock().start(Position {
+        round: 1,
+        window: Window::ShareReveal,
+    });
+    assert!(core.history().contains(0));
+    let vote = |from: u8| {
+        let header = Header {
+            swarm: *core.swarm(),
+            round: 0,
+            kind: Kind::Precommit,
+            slot: 0,
+            peer: key(from).peer(),
+            sequence: 0,
+        };
+        sign_envelope(&header, b"x", &key(from)).unwrap()
+    };
+    let (own, stranger) = (vote(0), vote(1));
+    let mut forged = own.clone();
+    forged[MIN_ENVELOPE] ^= 1;
+    assert_eq!(send(&mut core, &own.clone().into(), now), None);
+    assert_eq!(
+        send(&mut core, &forged.into(), now),
+        Some(Rejection::Signature)
+    );
+    assert_eq!(
+        send(&mut core, &stranger.into(), now),
+        Some(Rejection::NotMember)
+    );
+    let old = core.clock().start(Position {
+        round: 2 + MAX_UNDECIDED as Round,
+        window: Window::ShareReveal,
+    });
+    assert_eq!(send(&mut core, &own.into(), old), Some(Rejection::Late));
 }
 
 /// What a member did that is alone in its swarm.

@@ -1,0 +1,234 @@
+//! The picture of the experiment, as SVG: memory, answers and rounds over time, attacks shaded.
+
+use std::fmt::Write as _;
+
+use super::probe::Samples;
+
+/// Size of the picture, and where its panels lie, in pixels.
+const WIDTH: f64 = 1240.0;
+const LEFT: f64 = 74.0;
+const RIGHT: f64 = 20.0;
+const TOP: f64 = 64.0;
+const PANEL: f64 = 190.0;
+const GAP: f64 = 46.0;
+const HEIGHT: f64 = TOP + 3.0 * PANEL + 2.0 * GAP + 48.0;
+
+/// The colours of shades, axes, text, lines, and of what went wrong.
+const SHADE: &str = "#f3e6d0";
+const GRID: &str = "#e3e3e3";
+const INK: &str = "#333333";
+const LINE: &str = "#1f5fa8";
+const BAD: &str = "#c0392b";
+
+/// A panel: its title, its vertical range, and whether that is logarithmic.
+struct Panel {
+    title: &'static str,
+    top: f64,
+    low: f64,
+    high: f64,
+    log: bool,
+    ticks: Vec<f64>,
+}
+
+impl Panel {
+    fn y(&self, value: f64) -> f64 {
+        let part = match self.log {
+            true => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
+            false => (value - self.low) / (self.high - self.low),
+        };
+        self.top + PANEL * (1.0 - part.clamp(0.0, 1.0))
+    }
+}
+
+/// Draws what was seen; a span has the name of its attack, and when it began and ended.
+pub fn render(samples: &Samples, spans: &[(&str, (f64, f64))]) -> String {
+    let end = samples.rss.last().map_or(1.0, |last| last.0.max(1.0));
+    let x = |at: f64| LEFT + (WIDTH - LEFT - RIGHT) * at / end;
+    let panels = panels(samples);
+    let mut svg = String::new();
+    // Writing into a string cannot fail.
+    let _ = write!(
+        svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
+         viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\" \
+         fill=\"{INK}\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n"
+    );
+    for (number, (name, (from, to))) in spans.iter().enumerate() {
+        let (left, width) = (x(*from), x(*to) - x(*from));
+        let bottom = HEIGHT - TOP - 48.0;
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{left:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{bottom}\" \
+             fill=\"{SHADE}\"/>"
+        );
+        // Neighbours' names stand in two rows.
+        let (middle, row) = (left + width / 2.0, TOP - 22.0 - 16.0 * (number % 2) as f64);
+        text(&mut svg, (middle, row), "middle", name);
+    }
+    for panel in &panels {
+        frame(&mut svg, panel);
+    }
+    let [memory, answers, rounds] = &panels;
+    let points = samples.rss.iter().map(|(at, mib)| (x(*at), memory.y(*mib)));
+    line(&mut svg, points);
+    for (at, answer) in &samples.answers {
+        match answer {
+            Some(ms) => dot(&mut svg, (x(*at), answers.y(*ms)), 1.6, LINE),
+            None => dot(&mut svg, (x(*at), answers.top + 4.0), 2.6, BAD),
+        }
+    }
+    for (at, _, after, is_on_time) in &samples.rounds {
+        let colour = if *is_on_time { LINE } else { BAD };
+        dot(&mut svg, (x(*at), rounds.y(*after)), 4.0, colour);
+    }
+    for at in &samples.bans {
+        dot(&mut svg, (x(*at), rounds.top + PANEL - 5.0), 2.0, INK);
+    }
+    time_axis(&mut svg, end, x);
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn panels(samples: &Samples) -> [Panel; 3] {
+    let top = |number: f64| TOP + number * (PANEL + GAP);
+    let memory = most(samples.rss.iter().map(|it| it.1));
+    let waited = most(samples.answers.iter().filter_map(|it| it.1));
+    let after = most(samples.rounds.iter().map(|it| it.2));
+    let memory = nice(memory * 1.1);
+    let decade = 10_f64.powf(waited.max(10.0).log10().ceil());
+    let after = nice(after * 1.2);
+    let quarters = |high: f64| (0..=4).map(|part| high * f64::from(part) / 4.0).collect();
+    [
+        Panel {
+            title: "memory of the victim, MiB",
+            top: top(0.0),
+            low: 0.0,
+            high: memory,
+            log: false,
+            ticks: quarters(memory),
+        },
+        Panel {
+            title: "answer to an honest peer, ms (red: none within 5 s)",
+            top: top(1.0),
+            low: 0.1,
+            high: decade,
+            log: true,
+            ticks: (-1..=5)
+                .map(|power| 10_f64.powi(power))
+                .filter(|tick| *tick <= decade)
+                .collect(),
+        },
+        Panel {
+            title: "decision after a round's windows, s (red: late; black: a ban)",
+            top: top(2.0),
+            low: 0.0,
+            high: after,
+            log: false,
+            ticks: quarters(after),
+        },
+    ]
+}
+
+fn most(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, f64::max)
+}
+
+/// The next number that quarters well.
+fn nice(value: f64) -> f64 {
+    let power = 10_f64.powf(value.max(0.01).log10().floor());
+    let steps = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0];
+    let step = steps.into_iter().find(|step| step * power >= value);
+    step.unwrap_or(10.0) * power
+}
+
+fn frame(svg: &mut String, panel: &Panel) {
+    for tick in &panel.ticks {
+        let y = panel.y(*tick);
+        let right = WIDTH - RIGHT;
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{GRID}\"/>"
+        );
+        text(svg, (LEFT - 8.0, y + 4.0), "end", &number(*tick));
+    }
+    text(svg, (LEFT, panel.top - 6.0), "start", panel.title);
+}
+
+/// A number without zeros that say nothing.
+fn number(value: f64) -> String {
+    let text = format!("{value:.2}");
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    if short.is_empty() {
+        "0".into()
+    } else {
+        short.into()
+    }
+}
+
+fn time_axis(svg: &mut String, end: f64, x: impl Fn(f64) -> f64) {
+    let step = nice(end / 12.0);
+    let y = HEIGHT - 28.0;
+    let mut at = 0.0;
+    while at <= end {
+        text(svg, (x(at), y), "middle", &number(at));
+        at += step;
+    }
+    text(
+        svg,
+        (LEFT + (WIDTH - LEFT) / 2.0, HEIGHT - 8.0),
+        "middle",
+        "seconds",
+    );
+}
+
+fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
+    let _ = writeln!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>"
+    );
+}
+
+fn dot(svg: &mut String, (x, y): (f64, f64), radius: f64, colour: &str) {
+    let _ = writeln!(
+        svg,
+        "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\"/>"
+    );
+}
+
+fn line(svg: &mut String, points: impl Iterator<Item = (f64, f64)>) {
+    let points: Vec<_> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let _ = writeln!(
+        svg,
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"{LINE}\" stroke-width=\"1.5\"/>",
+        points.join(" ")
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_holds_what_was_seen() {
+        let samples = Samples {
+            rss: vec![(0.0, 50.0), (10.0, 60.0)],
+            cpu: vec![(0.0, 0.1)],
+            answers: vec![(1.0, Some(2.0)), (2.0, None)],
+            rounds: vec![(5.0, 0, 0.5, true)],
+            bans: vec![6.0],
+        };
+        let svg = render(&samples, &[("a flood", (2.0, 4.0))]);
+        assert_eq!(svg.matches("<circle").count(), 4);
+        assert_eq!(svg.matches("<polyline").count(), 1);
+        assert!(svg.contains("a flood") && !svg.contains("NaN"), "{svg}");
+    }
+
+    #[test]
+    fn axes_end_at_round_numbers() {
+        assert_eq!(
+            [0.7, 1.0, 13.0, 66.0, 810.0].map(nice),
+            [0.8, 1.0, 20.0, 80.0, 1000.0]
+        );
+        assert_eq!([0.0, 0.5, 20.0].map(number), ["0", "0.5", "20"]);
+    }
+}
