@@ -13,8 +13,9 @@ use swarm_identity::key_file::KeyFile;
 use swarm_identity::{PeerId, Secret};
 use swarm_net::Multiaddr;
 use swarm_node::api::ApiFile;
+use swarm_node::cluster::Cluster;
 use swarm_node::job;
-use swarm_node::lab::{Cluster, Scenario};
+use swarm_node::lab::{self, Scenario};
 use swarm_node::node::status::Status;
 use swarm_round::SwarmConfig;
 
@@ -64,7 +65,7 @@ impl Victim {
         );
         let scenario: Scenario = toml::from_str(&scenario)?;
         let model = const_hex::encode(job::base()?.digest());
-        let mut cluster = Cluster::new(program.clone(), folder, &scenario, model)?;
+        let mut cluster = lab::cluster(&scenario, program.clone(), folder, model)?;
         for node in 0..RUNNING {
             cluster.start(node)?;
         }

@@ -19,7 +19,7 @@ mod scenario;
 mod swarm;
 
 pub use findings::{Findings, NodeFinding, RoundFinding};
-pub use play::{LabError, run};
+pub use play::{LabError, cluster, run};
 pub use scenario::{
     Churn, Event, Expected, Links, OtherLink, Partition, Reachable, Router, Scenario, ScenarioError,
 };

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use reproducible_ops::random::Stream;
+use swarm_identity::PeerId;
 use swarm_round::clock::{Clock, Millis, Position, Window};
 use thiserror::Error;
 
@@ -65,6 +66,23 @@ enum Deed {
     Heal(usize),
 }
 
+/// The nodes of a scenario below `folder`, none of which runs yet; `model` is the digest of the
+/// weights that all begin with.
+///
+/// # Errors
+/// See [`ClusterError`].
+pub fn cluster(
+    scenario: &Scenario,
+    program: PathBuf,
+    folder: &Path,
+    model: String,
+) -> Result<Cluster, ClusterError> {
+    let seats = (0..scenario.nodes).map(|node| seat(scenario, folder, node));
+    let seats = seats.collect::<Result<_, _>>()?;
+    let swarm = |peers: &[PeerId]| swarm_file(scenario, peers, model);
+    Cluster::on(hosts(scenario)?, program, seats, swarm)
+}
+
 /// Plays a scenario in `folder` with processes of `program`.
 ///
 /// # Errors
@@ -77,12 +95,7 @@ pub fn run(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Findings, LabError> {
-    let seats = (0..scenario.nodes).map(|node| seat(scenario, folder, node));
-    let seats = seats.collect::<Result<_, _>>()?;
-    let hosts = hosts(scenario).map_err(ClusterError::from)?;
-    let mut cluster = Cluster::on(hosts, program, seats, |peers| {
-        swarm_file(scenario, peers, model)
-    })?;
+    let mut cluster = cluster(scenario, program, folder, model)?;
     let clock = Clock::new(&cluster.swarm().config().map_err(ClusterError::from)?);
     let mut agenda = agenda(scenario, &clock);
     let mut observed = Observed::new(scenario.nodes);
