@@ -63,6 +63,8 @@ section! {
         mdns: bool = "true", Kind::Boolean;
         /// Asks the router for an open port by UPnP.
         upnp: bool = "true", Kind::Boolean;
+        /// Part of this machine's memory, in percent, above which the node takes no new connections.
+        memory_percent: f64 = "90", Kind::Number(1.0, 100.0);
         /// Relays messages for nodes that others cannot reach.
         relay: bool = "false", Kind::Boolean;
     }

@@ -4,6 +4,7 @@
 //! Decided(round) ──────▶ archive, results ┐
 //! Note(records) ───────▶ journal ┴─ on disk with the next signature
 //! Sign(place, digest) ─▶ sign-once table ─▶ Signed │ Refused     back to the core
+//! Evidence ────────────▶ a file of its own
 //! Forget(before) ──────▶ floors of the sign-once table, journal
 //! ```
 //! A write waits for the disk, which the node must not. Jobs are done in the order in which they
@@ -11,6 +12,7 @@
 //! write has failed nothing is signed any more, and the node must end.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
@@ -18,6 +20,7 @@ use swarm_identity::digest::Digest32;
 use swarm_identity::{Place, Signer};
 use swarm_round::agreement::RoundRecord;
 use swarm_round::clock::Round;
+use swarm_round::heard::Evidence;
 use swarm_round::journal::Record;
 use swarm_round::payload::Kind;
 use swarm_round::state::Input;
@@ -26,6 +29,7 @@ use swarm_store::{Journal, SignOnceTable};
 use tokio::sync::mpsc;
 
 use super::archive::Archive;
+use super::evidence_file;
 use super::settling::Results;
 
 /// Most jobs that wait; a round of the largest swarm asks for fewer than a hundred signatures.
@@ -47,6 +51,7 @@ enum Job {
     Keep(Arc<DecidedRound>),
     Note(Round, Vec<Record>),
     Sign(Place, Digest32),
+    Evidence(Box<Evidence>),
     Forget(Round),
 }
 
@@ -68,6 +73,8 @@ pub struct DiskParts {
     pub results: Results,
     /// Where the core's inputs are noted.
     pub journal: Journal,
+    /// Folder of proofs that peers contradicted themselves.
+    pub evidence: PathBuf,
     /// Decided rounds to keep.
     pub keep_rounds: u64,
 }
@@ -118,6 +125,11 @@ impl Disk {
         self.give(Job::Keep(decided)).await;
     }
 
+    /// Wants the proof kept that a peer contradicted itself.
+    pub async fn evidence(&self, evidence: Box<Evidence>) {
+        self.give(Job::Evidence(evidence)).await;
+    }
+
     /// Nothing is signed for rounds below this one any more.
     pub async fn forget_before(&self, round: Round) {
         self.give(Job::Forget(round)).await;
@@ -147,6 +159,13 @@ impl DiskParts {
             Job::Sign(place, digest) => Some(Written::Answer(Box::new(self.sign(place, &digest)))),
             Job::Keep(decided) => self.keep(&decided).err().map(Written::Failed),
             Job::Note(segment, records) => self.note(segment, &records).err().map(Written::Failed),
+            Job::Evidence(evidence) => {
+                // The node can do without.
+                if let Err(error) = evidence_file::keep(&self.evidence, &evidence) {
+                    tracing::warn!(%error, "evidence is not kept");
+                }
+                None
+            }
             Job::Forget(round) => self.forget(round).err().map(Written::Failed),
         }
     }

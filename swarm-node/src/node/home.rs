@@ -7,6 +7,7 @@
 //!               node.key       its identity, locked while the node runs
 //!               node.redb      what was signed, decided rounds, the journal
 //!               model/         checkpoints of what it trains
+//!               evidence/      proofs that peers contradicted themselves; `verify` checks them
 //!               logs/          what `up` said, a file a day; `swarm-node logs` shows them
 //!               peers.json     addresses that were good before
 //!               bans           who is not let in, until when
@@ -118,6 +119,11 @@ impl Home {
     /// The checkpoints of what the node trains.
     pub fn model(&self) -> PathBuf {
         self.root.join("model")
+    }
+
+    /// Proofs that peers contradicted themselves.
+    pub fn evidence(&self) -> PathBuf {
+        self.root.join("evidence")
     }
 
     /// The log, a file a day.

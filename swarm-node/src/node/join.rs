@@ -302,6 +302,7 @@ impl<'a> Joining<'a> {
             signer: Signer::new(self.key.key().clone(), self.store.sign_once()),
             archive: archive.clone(),
             journal,
+            evidence: self.home.evidence(),
             keep_rounds: self.settings.node.keep_rounds,
         })
         .map_err(JoinError::Thread)?;
@@ -523,6 +524,7 @@ impl Joining<'_> {
         config.external = addresses("net.external", &net.external)?;
         config.peer_cache = Some(self.home.peers());
         config.bans = Some(self.home.bans());
+        config.limits.memory_share = net.memory_percent / 100.0;
         (config.mdns, config.upnp, config.relay_server) = (net.mdns, net.upnp, net.relay);
         Ok(config)
     }

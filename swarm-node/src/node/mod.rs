@@ -7,7 +7,7 @@
 //!                      ├─ report, status, event, board   what the owner sees
 //!                      └─ control, schedule              what the owner wants
 //!                      ├─ settling, votes what rounds are worth, on a chain
-//! home, swarm_file, round_file, config    where it lives, whom it joins, what it proves
+//! home, swarm_file, round_file, evidence_file, config    where it lives, whom it joins, what it proves
 //! ```
 //! Invariants: the core decides, and everything here carries out; what a signature depends on is on
 //! disk before it leaves; nothing a peer sends can stop the loop, and every queue has a limit.
@@ -19,6 +19,7 @@ pub mod config;
 pub mod control;
 mod disk;
 pub mod event;
+pub mod evidence_file;
 pub mod home;
 pub mod join;
 mod learner;

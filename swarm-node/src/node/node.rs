@@ -288,6 +288,7 @@ impl Node {
                     self.network.report(evidence.peer, Behaviour::Equivocation);
                 }
                 let peer = evidence.peer.text();
+                self.disk.evidence(evidence).await;
                 self.show(NodeEvent::Evidence { peer }, now);
             }
             Output::Missed(round, stage) if self.worker.is_some() && self.plays => {

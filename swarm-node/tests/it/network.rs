@@ -209,9 +209,18 @@ fn a_member_alone_decides_learns_exports_and_comes_back() {
     // Its folder without its key is that of no other node.
     one.run(&["drain"]).expect(0, &[]);
     assert_eq!(one.exit_code(), 0);
+    let backup = one.path("backup.key");
+    let backup = backup.to_str().unwrap();
+    let known = one.run(&["key", "backup", backup, "--json"]);
+    known.expect(0, &[]);
     std::fs::remove_file(one.path("home").join("node.key")).unwrap();
     one.run(&["up"])
         .expect(2, &["node.key is gone", "from its backup"]);
+    let restored = one.run(&["key", "restore", backup, "--json"]);
+    restored.expect(0, &[]);
+    assert_eq!(restored.json()["peer"], known.json()["peer"]);
+    one.run(&["key", "restore", backup])
+        .expect(1, &["never written over"]);
 }
 
 /// The export proves itself, and no byte of it can be changed unnoticed.

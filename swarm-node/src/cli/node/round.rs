@@ -1,17 +1,19 @@
 //! `swarm-node export` and `verify`: decided rounds as a file that anybody can check.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
-use std::path::PathBuf;
+use std::io::{BufReader, BufWriter, Read};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use swarm_identity::digest::hex;
+use swarm_round::envelope::MAX_ENVELOPE;
 
 use super::home::HomeFlag;
 use super::status::status;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::Answer;
+use crate::node::evidence_file::{self, MAGIC};
 use crate::node::round_file;
 use crate::node::status::points;
 use crate::node::swarm_file::SwarmFile;
@@ -30,10 +32,10 @@ pub(in crate::cli) struct Export {
 }
 
 /// Checks a file of decided rounds without a network: who decided them, what counts, and every
-/// score, computed anew.
+/// score, computed anew; or the proof that a peer contradicted itself.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Verify {
-    /// The file that `export` wrote.
+    /// The file that `export` wrote, or one of the folder evidence of a node.
     #[arg(value_name = "ROUND-FILE")]
     file: PathBuf,
     /// The swarm's file [default: that of the node].
@@ -80,12 +82,46 @@ impl Export {
     }
 }
 
+/// What a file begins with, as far as it has so many bytes.
+fn head(file: &Path, bytes: usize) -> Result<Vec<u8>, Failure> {
+    let mut head = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(bytes as u64).read_to_end(&mut head));
+    read.map(|_| head).map_err(|error| {
+        let file = file.display();
+        Failure::Work(anyhow::anyhow!("{file} cannot be read: {error}"))
+    })
+}
+
 impl Verify {
     pub(in crate::cli) fn run(
         &self,
         options: &Options,
         environment: Vec<(String, String)>,
     ) -> Result<(), Failure> {
+        match head(&self.file, MAGIC.len())? == MAGIC {
+            true => self.evidence(options.json),
+            false => self.rounds(options, environment),
+        }
+    }
+
+    fn evidence(&self, json: bool) -> Result<(), Failure> {
+        let bytes = head(&self.file, 4 * MAX_ENVELOPE)?;
+        let proved = evidence_file::verify(&bytes).map_err(Failure::work)?;
+        let (peer, swarm) = (proved.peer.text(), hex(&proved.swarm));
+        let object = serde_json::json!({"peer": peer, "swarm": swarm, "round": proved.round});
+        Answer {
+            text: format!(
+                "peer {peer} signed two messages that contradict each other, in round {} of the swarm \
+                 {swarm}",
+                proved.round
+            ),
+            json: object.to_string(),
+            kept: String::new(),
+        }
+        .print(json)
+    }
+
+    fn rounds(&self, options: &Options, environment: Vec<(String, String)>) -> Result<(), Failure> {
         let (home, _) = self.home.settings(options, &[], environment)?;
         let path = self.swarm.clone().unwrap_or_else(|| home.swarm());
         let swarm = SwarmFile::load(&path).map_err(|error| Failure::Usage(error.into()))?;

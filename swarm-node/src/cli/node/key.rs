@@ -1,0 +1,104 @@
+//! `swarm-node key`: the node's identity, its backup, and the way back.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use swarm_files::private;
+use swarm_identity::key_file::{self, MAX_BYTES};
+use swarm_identity::{NodeKey, Secret};
+
+use super::home::HomeFlag;
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
+use crate::cli::output::{self, print_rows};
+
+/// Shows the node's identity, backs it up, and restores it.
+///
+/// Who has the key is the node: its stake, its rewards and its name in the swarm hang on it.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct KeyCommand {
+    #[command(subcommand)]
+    action: KeyAction,
+    #[command(flatten)]
+    home: HomeFlag,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyAction {
+    /// Shows the node's id.
+    Show,
+    /// Copies the key into a file that only its owner can read; one that exists is never written
+    /// over.
+    Backup {
+        /// The file to write.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Puts a key back into a folder that has none.
+    ///
+    /// A node that runs elsewhere with this key must be ended first. What it signed is in its
+    /// store: with the key alone, the node takes part again from the next round on.
+    Restore {
+        /// The backup.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+impl KeyCommand {
+    pub(in crate::cli) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
+        let (home, _) = self.home.settings(options, &[], environment)?;
+        let (read, written) = match &self.action {
+            KeyAction::Show => (home.key(), None),
+            KeyAction::Backup { file } => (home.key(), Some(file.clone())),
+            KeyAction::Restore { file } => (file.clone(), Some(home.key())),
+        };
+        let secret = secret(&read)?;
+        if let Some(written) = &written {
+            home.create().map_err(Failure::work)?;
+            write(written, &secret)?;
+        }
+        let key = NodeKey::from_secret(&secret.to_bytes()).map_err(Failure::work)?;
+        let place = written.unwrap_or(read);
+        let rows = [
+            ("peer", key.peer().text()),
+            ("file", place.display().to_string()),
+        ];
+        let kept = format!("the key is in {}", place.display());
+        print_rows(&rows, options.json, kept)
+    }
+}
+
+/// The secret in a key file; a running node does not keep it from being read.
+fn secret(path: &Path) -> Result<Secret, Failure> {
+    let failed = |reason: String| {
+        Failure::Work(anyhow::anyhow!(
+            "{}: {reason}; a key file is written by `swarm-node init` and `key backup`",
+            path.display()
+        ))
+    };
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    if let Some(mode) = private::exposed_mode(&file).map_err(Failure::work)? {
+        output::warning(&format!(
+            "others can read {} (mode {mode:o}): chmod 600 it",
+            path.display()
+        ));
+    }
+    let bytes = private::read(&file, MAX_BYTES).map_err(|error| failed(error.to_string()))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| failed(error.to_string()))?;
+    key_file::from_text(text).map_err(|error| failed(error.to_string()))
+}
+
+fn write(path: &Path, secret: &Secret) -> Result<(), Failure> {
+    private::create(path, key_file::to_text(secret).as_bytes()).map_err(|error| {
+        Failure::Work(anyhow::anyhow!(
+            "{} is not written: {error}; a key is never written over another",
+            path.display()
+        ))
+    })
+}
