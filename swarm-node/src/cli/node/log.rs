@@ -80,6 +80,8 @@ fn files(config: &NodeConfig, home: &Home) -> Result<Option<RollingFileAppender>
     if config.log_files == 0 {
         return Ok(None);
     }
+    // The library complains on standard error where there is no folder yet.
+    fs::create_dir_all(home.logs()).map_err(Failure::work)?;
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_suffix(SUFFIX)
