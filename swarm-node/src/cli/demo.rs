@@ -21,8 +21,9 @@ use crate::job::{Model, certified};
 /// criticise and decide, and train on what they exchange. Beside them learn peers alone: some that
 /// generate as much, and generalists that generate four times as much. Scores are settled as
 /// rewards on a chain, by default on a dev chain inside this process. Ends with held-out scores,
-/// percent of questions that were never trained on, and with what each peer earned. Takes about
-/// three minutes on two cores, less than half of it without controls (--set demo.controls=0).
+/// percent of questions that were never trained on, and with what each peer earned. Takes five to six
+/// minutes on two cores, half of it with --simulate, and less without controls (--set
+/// demo.controls=0).
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Demo {
