@@ -12,4 +12,3 @@ mod evm;
 mod operands;
 mod random;
 mod tile_tree;
-mod tree;

@@ -1,14 +1,16 @@
-//! `TileTree.sol` against a tree in Rust: what it opens, and that it opens nothing else.
+//! `TileTree.sol` against `verde::tensor`: what it opens, and that it opens nothing else.
 
 use crate::evm::Contract;
 use crate::random::Random;
-use crate::tree::{Hash, Opening, Tensor, Tree};
 use TileTreeHarness::TileTreeHarnessErrors as Refusal;
 use TileTreeHarness::{flatIndexCall, tensorRootCall, verifyElementCall, verifyTileCall};
 use alloy::primitives::U256;
 use alloy::sol;
 use alloy::sol_types::SolInterface;
+use reproducible_ops::program::{DType, Digest, Shape, TensorType};
+use reproducible_ops::tensor::Tensor;
 use revm::primitives::Bytes;
+use verde::tensor::{Opening, TensorTree, Tiling};
 
 sol!(
     #[derive(Debug)]
@@ -24,9 +26,11 @@ const ROWS: i32 = 11;
 /// A tensor, its tree, and the contract that judges openings.
 struct Bench {
     contract: Contract,
+    /// What the contract is told of the tensor: tag of the element type, and shape.
+    header: (u8, Vec<u32>),
     tensor: Tensor,
-    tree: Tree,
-    root: Hash,
+    tree: TensorTree,
+    root: Digest,
 }
 
 #[test]
@@ -35,15 +39,12 @@ fn every_element_opens() {
     let mut opened = 0;
     for shape in shapes(&mut random) {
         let mut bench = Bench::new(draw(&mut random, shape));
-        for element in 0..bench.tensor.elements.len() {
+        for element in 0..bench.tensor.words().len() {
             let bits = bench.open_element(element).unwrap();
-            assert_eq!(
-                bits, bench.tensor.elements[element],
-                "element {element} of {:?}",
-                bench.tensor.shape
-            );
+            let expected = bench.tensor.words()[element];
+            assert_eq!(bits, expected, "element {element} of {:?}", bench.header);
         }
-        opened += bench.tensor.elements.len();
+        opened += bench.tensor.words().len();
     }
     println!("{opened} elements opened");
 }
@@ -53,7 +54,7 @@ fn an_element_beyond_the_last_is_refused() {
     let mut random = Random(2);
     for shape in shapes(&mut random) {
         let mut bench = Bench::new(draw(&mut random, shape));
-        let (elements, opening) = (bench.tensor.elements.len(), bench.tree.open(0));
+        let (elements, opening) = (bench.tensor.words().len(), bench.open(0));
         let refusal = bench.verify_element(elements, &opening).unwrap_err();
         assert!(
             matches!(refusal, Refusal::ElementOutOfRange(e) if e.elements == U256::from(elements))
@@ -66,10 +67,10 @@ fn every_altered_byte_is_refused() {
     let mut random = Random(3);
     for shape in [vec![], vec![3, 300], vec![5, 256]] {
         let mut bench = Bench::new(draw(&mut random, shape));
-        for tile in 0..bench.tree.tiles() {
-            for place in 0..bench.tree.open(tile).tile.len() {
-                let mut opening = bench.tree.open(tile);
-                opening.tile[place] ^= 1 << random.between(0, 7);
+        for tile in 0..bench.tiles() {
+            for place in 0..bench.open(tile).tile.len() {
+                let mut opening = bench.open(tile);
+                opening.tile[place] ^= 1 << random.between(0, 31);
                 bench.mismatches(tile, &opening);
             }
         }
@@ -81,9 +82,9 @@ fn every_altered_sibling_is_refused() {
     let mut random = Random(4);
     for shape in shapes(&mut random) {
         let mut bench = Bench::new(draw(&mut random, shape));
-        for tile in 0..bench.tree.tiles() {
-            for place in 0..bench.tree.open(tile).siblings.len() {
-                let mut opening = bench.tree.open(tile);
+        for tile in 0..bench.tiles() {
+            for place in 0..bench.open(tile).siblings.len() {
+                let mut opening = bench.open(tile);
                 opening.siblings[place][random.between(0, 31) as usize] ^=
                     1 << random.between(0, 7);
                 bench.mismatches(tile, &opening);
@@ -97,14 +98,14 @@ fn one_sibling_more_or_less_is_refused() {
     let mut random = Random(5);
     for shape in shapes(&mut random) {
         let mut bench = Bench::new(draw(&mut random, shape));
-        for tile in 0..bench.tree.tiles() {
-            let mut opening = bench.tree.open(tile);
+        for tile in 0..bench.tiles() {
+            let mut opening = bench.open(tile);
             opening.siblings.push(bench.root);
             bench.miscounts(tile, &opening);
             opening
                 .siblings
                 .truncate(opening.siblings.len().saturating_sub(2));
-            if !bench.tree.open(tile).siblings.is_empty() {
+            if !bench.open(tile).siblings.is_empty() {
                 bench.miscounts(tile, &opening);
             }
         }
@@ -116,10 +117,10 @@ fn a_tile_at_any_other_place_is_refused() {
     let mut random = Random(6);
     for shape in shapes(&mut random) {
         let mut bench = Bench::new(draw(&mut random, shape));
-        let tiles = bench.tree.tiles();
+        let tiles = bench.tiles();
         for (tile, other) in (0..tiles).flat_map(|tile| (0..tiles).map(move |other| (tile, other)))
         {
-            let opening = bench.tree.open(tile);
+            let opening = bench.open(tile);
             assert_eq!(
                 bench.verify_tile(other, &opening).is_ok(),
                 tile == other,
@@ -134,10 +135,16 @@ fn a_tile_of_another_length_is_refused() {
     let mut random = Random(7);
     for shape in shapes(&mut random) {
         let mut bench = Bench::new(draw(&mut random, shape));
-        let mut opening = bench.tree.open(0);
-        opening.tile.push(0);
-        let refusal = bench.verify_tile(0, &opening).unwrap_err();
-        assert!(matches!(refusal, Refusal::WrongTileLength(_)));
+        let whole = encode(&bench.open(0));
+        let (longer, shorter) = ([&whole.tile[..], &[0]].concat(), whole.tile[1..].to_vec());
+        for tile in [longer, shorter] {
+            let opening = TileTreeHarness::Opening {
+                tile: tile.into(),
+                siblings: whole.siblings.clone(),
+            };
+            let refusal = bench.verify_encoded(0, opening).unwrap_err();
+            assert!(matches!(refusal, Refusal::WrongTileLength(_)));
+        }
     }
 }
 
@@ -146,14 +153,11 @@ fn any_other_type_or_shape_is_refused() {
     let mut random = Random(8);
     for shape in shapes(&mut random) {
         let mut bench = Bench::new(draw(&mut random, shape));
-        let opening = bench.tree.open(0);
-        for (dtype, shape) in other_headers(&bench.tensor) {
-            (bench.tensor.dtype, bench.tensor.shape) = (dtype, shape);
-            assert!(
-                bench.verify_tile(0, &opening).is_err(),
-                "{dtype} {:?}",
-                bench.tensor.shape
-            );
+        let opening = bench.open(0);
+        for header in other_headers(&bench.header) {
+            bench.header = header;
+            let verified = bench.verify_tile(0, &opening);
+            assert!(verified.is_err(), "{:?}", bench.header);
         }
     }
 }
@@ -174,36 +178,42 @@ fn coordinates_count_in_row_major_order() {
 
 impl Bench {
     fn new(tensor: Tensor) -> Self {
-        let tree = Tree::new(&tensor);
-        let root = tensor.root(&tree);
+        let tree = TensorTree::new(&tensor);
+        let dims = tensor.shape().dims().iter().map(|dim| *dim as u32);
         let mut bench = Self {
             contract: Contract::deploy(&TileTreeHarness::BYTECODE),
+            header: (tensor.ty().dtype.tag(), dims.collect()),
+            root: tree.root(),
             tensor,
             tree,
-            root,
         };
         let call = tensorRootCall {
             header: bench.header(),
-            treeRoot: bench.tree.top().into(),
+            treeRoot: bench.tree.tree().root().into(),
         };
-        assert_eq!(
-            bench.contract.call(&call).unwrap(),
-            bench.root,
-            "shape {:?}",
-            bench.tensor.shape
-        );
+        let found = bench.contract.call(&call).unwrap();
+        assert_eq!(found, bench.root, "{:?}", bench.header);
         bench
+    }
+
+    fn tiles(&self) -> usize {
+        self.tree.tree().leaves()
+    }
+
+    fn open(&self, tile: usize) -> Opening {
+        self.tree.open(&self.tensor, tile).unwrap()
     }
 
     fn header(&self) -> TileTreeHarness::Header {
         TileTreeHarness::Header {
-            dtype: self.tensor.dtype,
-            shape: self.tensor.shape.clone(),
+            dtype: self.header.0,
+            shape: self.header.1.clone(),
         }
     }
 
     fn open_element(&mut self, element: usize) -> Result<u32, Refusal> {
-        let opening = self.tree.open(self.tensor.tile_of(element));
+        let (tile, _) = Tiling::of(self.tensor.shape()).place(element);
+        let opening = self.open(tile);
         self.verify_element(element, &opening)
     }
 
@@ -219,12 +229,20 @@ impl Bench {
     }
 
     fn verify_tile(&mut self, tile: usize, opening: &Opening) -> Result<(), Refusal> {
+        self.verify_encoded(tile, encode(opening))
+    }
+
+    fn verify_encoded(
+        &mut self,
+        tile: usize,
+        opening: TileTreeHarness::Opening,
+    ) -> Result<(), Refusal> {
         let (root, header, index) = (self.root.into(), self.header(), U256::from(tile));
         let call = verifyTileCall {
             root,
             header,
             index,
-            opening: encode(opening),
+            opening,
         };
         self.contract
             .call(&call)
@@ -247,8 +265,9 @@ impl Bench {
 
 fn encode(opening: &Opening) -> TileTreeHarness::Opening {
     let siblings = opening.siblings.iter().map(|&hash| hash.into()).collect();
+    let tile = opening.tile.iter().flat_map(|word| word.to_le_bytes());
     TileTreeHarness::Opening {
-        tile: opening.tile.clone().into(),
+        tile: tile.collect::<Vec<u8>>().into(),
         siblings,
     }
 }
@@ -281,19 +300,17 @@ fn shapes(random: &mut Random) -> Vec<Vec<u32>> {
 }
 
 fn draw(random: &mut Random, shape: Vec<u32>) -> Tensor {
-    let count: u32 = shape.iter().product();
-    let elements = (0..count).map(|_| random.bits()).collect();
-    Tensor {
-        dtype: random.between(0, 2) as u8,
-        shape,
-        elements,
-    }
+    let dtype = random.pick(&[DType::F32, DType::I32, DType::Bool]);
+    let dims: Vec<usize> = shape.iter().map(|dim| *dim as usize).collect();
+    let ty = TensorType::new(dtype, Shape::new(dims));
+    let words = (0..ty.shape.elements()).map(|_| random.bits()).collect();
+    Tensor::from_words(ty, words).unwrap()
 }
 
 /// Another type, another length of each axis, the axes in another order, an axis more, an axis
 /// less.
-fn other_headers(tensor: &Tensor) -> Vec<(u8, Vec<u32>)> {
-    let (dtype, shape) = (tensor.dtype, &tensor.shape);
+fn other_headers((dtype, shape): &(u8, Vec<u32>)) -> Vec<(u8, Vec<u32>)> {
+    let dtype = *dtype;
     let mut headers = vec![((dtype + 1) % 3, shape.clone())];
     let mut shapes = vec![
         [&[1], shape.as_slice()].concat(),

@@ -241,7 +241,7 @@ impl Writer {
     }
 
     fn dtype(&mut self, dtype: DType) {
-        self.byte(dtype_tag(dtype));
+        self.byte(dtype.tag());
     }
 
     fn ty(&mut self, ty: &TensorType) {
@@ -277,14 +277,6 @@ fn write_output(output: &Output) -> Vec<u8> {
     writer.text(&output.name);
     writer.word(output.value.0);
     writer.0
-}
-
-fn dtype_tag(dtype: DType) -> u8 {
-    match dtype {
-        DType::F32 => 0,
-        DType::I32 => 1,
-        DType::Bool => 2,
-    }
 }
 
 /// The operator's tag and its attributes, as the operator table has them.

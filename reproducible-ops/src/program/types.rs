@@ -31,6 +31,15 @@ pub enum DType {
 }
 
 impl DType {
+    /// The number that stands for the type in an encoded program, in commitments and in contracts.
+    pub fn tag(self) -> u8 {
+        match self {
+            Self::F32 => 0,
+            Self::I32 => 1,
+            Self::Bool => 2,
+        }
+    }
+
     /// The name used in texts.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,22 @@
+//! Verde: who is right about a computation, without trusting anybody.
+//!
+//! A worker commits to what it computed by roots of hash trees. Whoever doubts it opens one piece and
+//! recomputes that piece alone.
+//!
+//! ```text
+//! tensor ─tiles─▶ tensor root ┐
+//!                    …        ├─names─▶ state root
+//! tensor ─tiles─▶ tensor root ┘
+//! ```
+//! | module | what is in it |
+//! |---|---|
+//! | [`tree`] | the hash tree: roots, paths, walks from the root down |
+//! | [`tensor`] | a tensor's tiles, its root, the opening of an element |
+//! | [`state`] | all that a training step goes on from, by name |
+//!
+//! Everything here is pure: no I/O, no time, no randomness. What a contract reads is laid out byte
+//! for byte where it is defined.
+
+pub mod state;
+pub mod tensor;
+pub mod tree;
