@@ -308,7 +308,8 @@ impl Cluster {
         round_file::verify(&file[..], &self.swarm, each)
     }
 
-    /// Ends all nodes, with everything on disk; one that takes longer than [`GRACE`] is killed.
+    /// Ends all nodes, with everything on disk; one that takes longer than ten seconds is
+    /// killed.
     pub fn end(&mut self) {
         for member in &mut self.members {
             let input = member.process.as_mut().and_then(|child| child.stdin.take());
