@@ -226,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn leaves_and_nodes_are_told_apart_by_their_first_byte() {
+        let sha = |bytes: &[u8]| -> Digest { Sha256::digest(bytes).into() };
+        assert_eq!(leaf(&[b"ab", b"c"]), sha(b"\x00abc"));
+        let (left, right) = ([3; 32], [4; 32]);
+        assert_eq!(
+            node(&left, &right),
+            sha(&[&[1], &left[..], &right].concat())
+        );
+    }
+
+    #[test]
     fn small_trees_are_what_the_picture_shows() {
         let [a, b, c] = [0, 1, 2].map(|number: u64| leaf(&[&number.to_le_bytes()]));
         assert_eq!(Tree::new(Vec::new()).root(), EMPTY);

@@ -9,7 +9,8 @@ mod session;
 pub use session::ReferenceEngine;
 
 use crate::program::{
-    Comparison, DType, Elementwise, Node, Operator, Program, Shape, TensorType, elementwise,
+    Comparison, DType, Elementwise, Node, Operator, Program, Shape, TensorType, TypeError,
+    elementwise,
 };
 use crate::random;
 use crate::scalar;
@@ -46,6 +47,20 @@ pub fn trace(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, Engine
         values.push(apply(node, &operands));
     }
     Ok(values)
+}
+
+/// Applies one operator to operands: what a node computes, without its program.
+///
+/// # Errors
+/// The operator does not take operands of these types.
+pub fn evaluate_operator(operator: &Operator, operands: &[&Tensor]) -> Result<Tensor, TypeError> {
+    let types: Vec<&TensorType> = operands.iter().map(|operand| operand.ty()).collect();
+    let node = Node {
+        ty: operator.infer(&types)?,
+        operator: operator.clone(),
+        inputs: Vec::new(),
+    };
+    Ok(apply(&node, operands))
 }
 
 fn canonical(input: &Tensor) -> Tensor {
