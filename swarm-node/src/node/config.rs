@@ -29,7 +29,7 @@ section! {
         peer_percent: usize = "34", Kind::Integer(1, 100);
         /// Checkpoints to keep.
         keep: usize = "3", Kind::Integer(2, 1000);
-        /// Decided rounds to keep for peers who missed them.
+        /// Decided rounds to keep, for peers who missed them and for a chain that is away.
         keep_rounds: u64 = "20000", Kind::Integer(100, 10_000_000);
         /// Tokens below which a reward waits to be claimed, as the claim would cost more gas than it
         /// is worth.

@@ -185,13 +185,19 @@ impl DiskParts {
         let record = record.map_err(|error| error.to_string())?;
         let round = decided.round();
         let kept = self.archive.put(round, &record);
-        let kept = kept.and_then(|()| match round.is_multiple_of(PRUNE_EVERY) {
-            true => self.archive.prune(self.keep_rounds),
-            false => Ok(()),
-        });
         let kept = kept.map_err(|error| error.to_string());
         let kept = kept.and_then(|()| self.results.put(decided));
+        let kept = kept.and_then(|()| match round.is_multiple_of(PRUNE_EVERY) {
+            true => self.prune(),
+            false => Ok(()),
+        });
         kept.map_err(|error| format!("round {round} is not kept: {error}"))
+    }
+
+    fn prune(&self) -> Result<(), String> {
+        let pruned = self.archive.prune(self.keep_rounds);
+        pruned.map_err(|error| error.to_string())?;
+        self.results.prune(self.keep_rounds)
     }
 
     fn note(&self, segment: Round, records: &[Record]) -> Result<(), String> {

@@ -133,6 +133,14 @@ impl Results {
         kept.map_err(|error| error.to_string())
     }
 
+    /// Forgets all but the newest rounds.
+    ///
+    /// # Errors
+    /// In words: the store fails.
+    pub fn prune(&self, keep: u64) -> Result<(), String> {
+        self.0.prune(keep).map_err(|error| error.to_string())
+    }
+
     /// The results of rounds, at most so many; one that cannot be read is left out.
     fn range(&self, rounds: &RangeInclusive<Round>, most: usize) -> Vec<RoundRecord> {
         let found = self.0.range(*rounds.start(), most, usize::MAX);

@@ -11,16 +11,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contracts::Address;
 use contracts::typed::{self, Domain};
+use contracts::{Address, B256};
 use swarm_identity::PeerId;
 use swarm_net::Verdict;
 use swarm_round::membership::Member;
 use swarm_settle::settlement::attestation::Attestation;
 
-/// Votes of one member that are handed on in a round: it has one for each epoch that is not final,
-/// and says it again every ten seconds.
-const MAX_OF_MEMBER: u32 = 32;
+/// Different votes of one member that are handed on in a round: it has one for each span of epochs
+/// that is not final.
+const MAX_OF_MEMBER: usize = 32;
 
 /// Which votes are handed on.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ pub struct Votes {
     members: Vec<PeerId>,
     /// Addresses of the members' keys.
     nodes: BTreeSet<Address>,
-    /// Votes of this round, by member.
-    counted: BTreeMap<Address, u32>,
+    /// What each member signed of what came in this round: it repeats itself every ten seconds.
+    heard: BTreeMap<Address, BTreeSet<B256>>,
 }
 
 impl Votes {
@@ -41,13 +41,13 @@ impl Votes {
             domain,
             members: Vec::new(),
             nodes: BTreeSet::new(),
-            counted: BTreeMap::new(),
+            heard: BTreeMap::new(),
         }
     }
 
     /// A round begins, with these members.
     pub fn begin_round(&mut self, members: &[Member]) {
-        self.counted.clear();
+        self.heard.clear();
         let is_same = members.iter().map(|member| &member.peer).eq(&self.members);
         if !is_same {
             self.members = members.iter().map(|member| member.peer).collect();
@@ -65,10 +65,14 @@ impl Votes {
         let signer = attestation.vote.signer(&self.domain, &attestation.outcome);
         let signer = signer.filter(|signer| self.nodes.contains(signer));
         let signer = signer.ok_or(Verdict::Ignore)?;
-        let counted = self.counted.entry(signer).or_default();
-        *counted += 1;
-        match *counted <= MAX_OF_MEMBER {
-            true => Ok(attestation),
+        let Attestation { outcome, vote } = &attestation;
+        let signed = self.domain.outcome(vote.owner, outcome);
+        let heard = self.heard.entry(signer).or_default();
+        match heard.contains(&signed) || heard.len() < MAX_OF_MEMBER {
+            true => {
+                heard.insert(signed);
+                Ok(attestation)
+            }
             false => Err(Verdict::Ignore),
         }
     }
@@ -130,7 +134,9 @@ mod tests {
         let member = NodeKey::from_secret(&[1; 32]).unwrap();
         let mut votes = votes(&[&member]);
         let heard = (0..100).filter(|points| votes.judge(&vote(&member, &DOMAIN, *points)).is_ok());
-        assert_eq!(heard.count(), MAX_OF_MEMBER as usize);
+        assert_eq!(heard.count(), MAX_OF_MEMBER);
+        let again = (0..100).map(|_| votes.judge(&vote(&member, &DOMAIN, 3)));
+        assert!(again.into_iter().all(|verdict| verdict.is_ok()));
         votes.begin_round(&[Member::new(member.peer())]);
         assert!(votes.judge(&vote(&member, &DOMAIN, 200)).is_ok());
     }

@@ -41,6 +41,14 @@ use crate::node::time::wall_clock;
 const START_MS: u64 = 4_000;
 const START_MS_OF_PEER: u64 = 1_000;
 
+/// Folder of the models that are measured.
+const CURVE: &str = "curve";
+
+/// The folder of a peer, counted from 0: where `settle` looks for what it must not forget.
+fn peer_home(folder: &Path, peer: usize) -> Home {
+    Home::at(folder.join(format!("peer-{}", peer + 1)))
+}
+
 /// What became of the swarm.
 pub(super) struct LiveSwarm {
     /// Rounds that all peers decided alike.
@@ -84,6 +92,17 @@ impl Place {
         }
     }
 
+    /// Removes the models, which nobody needs any more, from a folder that lasts.
+    fn tidy(self, peers: usize) {
+        if let Self::Lasting(path) = self {
+            let models = (0..peers).map(|peer| peer_home(&path, peer).model());
+            for folder in models.chain([path.join(CURVE)]) {
+                // What cannot be removed takes room, and does no harm.
+                let _ = std::fs::remove_dir_all(folder);
+            }
+        }
+    }
+
     fn keep(self) {
         if let Self::Temporary(folder) = self {
             let _ = folder.keep();
@@ -107,8 +126,9 @@ impl DemoContext<'_> {
         let run = rewards.as_ref().ok().and_then(LiveRewards::folder);
         let place = Place::new(run)?;
         let played = self.play_live(config, windows, rewards, place.path());
-        if matches!(&played, Err(error) if !matches!(error, DemoError::Stopped { .. })) {
-            place.keep();
+        match &played {
+            Err(error) if !matches!(error, DemoError::Stopped { .. }) => place.keep(),
+            _ => place.tidy(self.plan.demo.peers),
         }
         played
     }
@@ -144,7 +164,7 @@ impl DemoContext<'_> {
         }
         self.progress.begin("swarm", demo.rounds);
         let due = self.due();
-        let mut watch = Watch::new(self, &mut cluster, &folder.join("curve"), &due)?;
+        let mut watch = Watch::new(self, &mut cluster, &folder.join(CURVE), &due)?;
         watch.run()?;
         self.progress.end("");
         let peers = watch.into_peers();
@@ -183,7 +203,7 @@ impl DemoContext<'_> {
             .map(|peer| {
                 let secret = simulated_secret(demo.seed, peer);
                 Ok(Seat {
-                    home: Home::at(folder.join(format!("peer-{}", peer + 1))),
+                    home: peer_home(folder, peer),
                     secret: Secret::from_bytes(&secret).map_err(|_| KeyError::Secret)?,
                     settings: settings.clone(),
                     environment: rewards.map_or_else(Vec::new, |rewards| rewards.environment(peer)),
