@@ -7,16 +7,18 @@ use clap::{Args, ValueEnum};
 use swarm_files::whole::{Access, Reserved};
 use swarm_identity::Secret;
 use swarm_identity::key_file::KeyFile;
+use swarm_settings::{Origin, Settings};
 
 use super::home::HomeFlag;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
-use crate::cli::output::Answer;
+use crate::cli::output::{self, Answer};
 use crate::node::home::Home;
 
 /// Makes a node's folder: its identity, and settings that fit this machine.
 ///
-/// What is there already stays: a key is never replaced, settings only with --force.
+/// Settings given here (--set, --threads) are kept in the folder. What is there already stays: a key
+/// is never replaced, settings only with --force.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: swarm-node init --preset rig --home /srv/node")]
 pub(in crate::cli) struct Init {
@@ -28,6 +30,15 @@ pub(in crate::cli) struct Init {
     /// Writes the settings anew.
     #[arg(long)]
     force: bool,
+}
+
+/// A line of the settings file.
+struct Line {
+    section: &'static str,
+    key: &'static str,
+    /// As TOML.
+    value: String,
+    why: &'static str,
 }
 
 /// What a machine is for.
@@ -86,20 +97,35 @@ impl Preset {
         }
     }
 
-    fn text(self, cores: usize) -> String {
+    /// The settings file: those of the preset, unless other values were chosen.
+    fn text(self, cores: usize, chosen: Vec<Line>) -> String {
         let mut text = format!(
             "# Settings of this node, preset {}. `swarm-node config show` lists all that there \
              are.\n",
             self.to_possible_value()
                 .map_or_else(String::new, |value| value.get_name().to_owned())
         );
+        let preset = self.settings(cores).into_iter();
+        let preset = preset.map(|(section, key, value, why)| Line {
+            section,
+            key,
+            value,
+            why,
+        });
+        let is_chosen = |line: &Line| {
+            let mut all = chosen.iter();
+            all.any(|other| (other.section, other.key) == (line.section, line.key))
+        };
+        let mut lines: Vec<Line> = preset.filter(|line| !is_chosen(line)).collect();
+        lines.extend(chosen);
+        lines.sort_by_key(|line| line.section);
         let mut section = "";
-        for (of, key, value, why) in self.settings(cores) {
-            if of != section {
-                let _ = write!(text, "\n[{of}]\n");
-                section = of;
+        for line in lines {
+            if line.section != section {
+                let _ = write!(text, "\n[{}]\n", line.section);
+                section = line.section;
             }
-            let _ = writeln!(text, "{key} = {value}  # {why}");
+            let _ = writeln!(text, "{} = {}  # {}", line.key, line.value, line.why);
         }
         text
     }
@@ -111,10 +137,11 @@ impl Init {
         options: &Options,
         environment: Vec<(String, String)>,
     ) -> Result<(), Failure> {
-        let (home, _) = self.home.settings(options, &[], environment)?;
+        let (home, _) = self.home.settings(options, &[], environment.clone())?;
+        let chosen = chosen(&options.settings(&[], environment)?);
         home.create().map_err(Failure::work)?;
         let key = KeyFile::open(&home.key(), Secret::random).map_err(Failure::work)?;
-        let wrote = self.write_settings(&home)?;
+        let wrote = self.write_settings(&home, chosen)?;
         let peer = key.key().peer().text();
         let mut text = format!("node {peer} in {}\n", home.root().display());
         if key.is_new() {
@@ -146,18 +173,42 @@ impl Init {
     }
 
     /// True if settings were written.
-    fn write_settings(&self, home: &Home) -> Result<bool, Failure> {
+    fn write_settings(&self, home: &Home, chosen: Vec<Line>) -> Result<bool, Failure> {
         let path = home.config();
         if path.exists() && !self.force {
             return Ok(false);
         }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let text = self.preset.text(cores);
+        let text = self.preset.text(cores, chosen);
         Reserved::new(&path, Access::Umask, text.len())
             .and_then(|place| place.replace(text.as_bytes()))
             .map_err(Failure::work)?;
         Ok(true)
     }
+}
+
+/// The settings that were given by flags. One that may carry a key is not written into a file.
+fn chosen(settings: &Settings) -> Vec<Line> {
+    let given = settings
+        .iter()
+        .filter(|(_, _, origin)| matches!(origin, Origin::Flag(_)));
+    let lines = given.filter_map(|(key, value, _)| {
+        if key.kind.shown(value) != *value {
+            output::warning(&format!(
+                "{} may carry a key and is not written into the settings; give it to `up`",
+                key.name
+            ));
+            return None;
+        }
+        let (section, name) = key.parts();
+        Some(Line {
+            section,
+            key: name,
+            value: value.to_toml().to_string(),
+            why: "as it was given to init",
+        })
+    });
+    lines.collect()
 }
 
 #[cfg(test)]
@@ -172,14 +223,38 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for preset in Preset::value_variants() {
             let path = folder.path().join("config.toml");
-            std::fs::write(&path, preset.text(7)).unwrap();
-            let sources = Sources {
-                file: Some(path),
-                ..Sources::default()
-            };
-            let config: Config = load(&sources).unwrap().config().unwrap();
+            std::fs::write(&path, preset.text(7, Vec::new())).unwrap();
             let expected = if *preset == Preset::Laptop { 4 } else { 0 };
-            assert_eq!(config.engine.threads, expected, "{preset:?}");
+            assert_eq!(read(path).engine.threads, expected, "{preset:?}");
         }
+    }
+
+    fn read(path: std::path::PathBuf) -> Config {
+        let sources = Sources {
+            file: Some(path),
+            ..Sources::default()
+        };
+        load(&sources).unwrap().config().unwrap()
+    }
+
+    #[test]
+    fn what_was_given_is_kept_before_what_the_preset_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let flag = |key: &str, value: &str| (key.to_owned(), value.to_owned(), "--set".to_owned());
+        let settings = load(&Sources {
+            flags: vec![
+                flag("engine.threads", "1"),
+                flag("node.hours", "22:00-06:30"),
+                flag("chain.endpoint", "https://rpc.example/v3/0123456789abcdef"),
+            ],
+            ..Sources::default()
+        });
+        let text = Preset::Rig.text(7, chosen(&settings.unwrap()));
+        assert!(!text.contains("0123456789abcdef"), "{text}");
+        std::fs::write(&path, text).unwrap();
+        let config = read(path);
+        assert_eq!((config.engine.threads, config.net.relay), (1, true));
+        assert_eq!(config.node.hours, "22:00-06:30");
     }
 }
