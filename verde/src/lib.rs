@@ -7,7 +7,8 @@
 //! tensor ─tiles─▶ tensor root ┐
 //!                    …        ├─names─▶ state root
 //! tensor ─tiles─▶ tensor root ┘
-//! program, all values of one run ──▶ run root     one node is recomputed from its operands
+//! program, all values of one run ──▶ run root ─┐  one node is recomputed from its operands
+//! plan: which runs, bound to what ─────────────┴─▶ step root, between two state roots
 //! ```
 //! | module | what is in it |
 //! |---|---|
@@ -15,11 +16,17 @@
 //! | [`tensor`] | a tensor's tiles, its root, the opening of an element |
 //! | [`state`] | all that a training step goes on from, by name |
 //! | [`run`] | all values of one run of a program; one node recomputed alone |
+//! | [`plan`] | a step as a schedule of runs, without arithmetic of its host |
+//! | [`step`] | what a plan made of a state; where two workers first differ |
 //!
 //! Everything here is pure: no I/O, no time, no randomness. What a contract reads is laid out byte
 //! for byte where it is defined.
 
+pub mod plan;
 pub mod run;
 pub mod state;
+pub mod step;
 pub mod tensor;
+#[cfg(test)]
+mod toy;
 pub mod tree;
