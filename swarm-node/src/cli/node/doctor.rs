@@ -226,8 +226,13 @@ fn running(home: &Home) -> Vec<Finding> {
         .map_err(Failure::work)
         .and_then(|client| status(&client));
     match asked {
-        Ok(status) => vec![peers(&status), reachability(&status), clock(&status)],
-        Err(failure) => ["peers", "reachable", "clock"]
+        Ok(status) => vec![
+            peers(&status),
+            reachability(&status),
+            clock(&status),
+            rewards(home, &status),
+        ],
+        Err(failure) => ["peers", "reachable", "clock", "rewards"]
             .map(|id| Finding::new(id, Outcome::Skipped, failure.reason(), ""))
             .into(),
     }
@@ -255,6 +260,34 @@ fn reachability(status: &Status) -> Finding {
         ),
         Some(true) => Finding::good("reachable", seen),
         None => Finding::new("reachable", Outcome::Skipped, seen, ""),
+    }
+}
+
+/// Whether the node is paid for its work, in a swarm that settles on a chain.
+fn rewards(home: &Home, status: &Status) -> Finding {
+    let settles = SwarmFile::load(&home.swarm()).is_ok_and(|swarm| !swarm.settlement.is_empty());
+    match &status.rewards {
+        None if !settles => Finding::new(
+            "rewards",
+            Outcome::Skipped,
+            "the swarm settles on no chain",
+            "",
+        ),
+        None => Finding::new(
+            "rewards",
+            Outcome::Warning,
+            "nothing is earned: the node runs without wallet, contracts or chain",
+            "name a wallet (wallet.file), and give the contracts: swarm-node up --deployment FILE",
+        ),
+        Some(rewards) if !rewards.is_connected => Finding::failed(
+            "rewards",
+            "the chain has not answered yet",
+            "check chain.endpoint; rounds go on, and are settled when it answers",
+        ),
+        Some(rewards) => Finding::good(
+            "rewards",
+            format!("{} tokens earned, {} paid", rewards.earned, rewards.paid),
+        ),
     }
 }
 
