@@ -141,6 +141,7 @@ mirrors! {
         Time,
         Want { round: u64, what: Wanted },
         Again(#[wincode(with = "List<Envelope, { MAX_ITEMS * size_of::<Envelope>() }>")] Vec<Envelope>),
+        Table(Digest),
     }
     enum Wanted {
         Decision,
@@ -157,6 +158,7 @@ mirrors! {
         Blob { hash: Digest, bytes: u64 },
         Messages(#[wincode(with = "List<Envelope, { MAX_ITEMS * size_of::<Envelope>() }>")] Vec<Envelope>),
         Nothing,
+        Table(#[wincode(with = "List<u8, LONGEST>")] Vec<u8>),
     }
     struct Envelope {
         #[wincode(with = "List<u8, LONGEST>")]
