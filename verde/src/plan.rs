@@ -21,10 +21,8 @@
 //! source = kind, 1 byte ‖ two numbers, 4 bytes each           numbers are little-endian
 //! ```
 
-use reproducible_ops::program::{Digest, Program, TensorType, limits};
+use reproducible_ops::program::{Digest, Program, TensorType, limits, merkle_root, tagged_hash};
 use thiserror::Error;
-
-use crate::tree::{self, Tree};
 
 /// Most runs of a plan.
 pub const MAX_RUNS: usize = 1 << 16;
@@ -227,12 +225,7 @@ impl Plan {
 
     /// What names the plan.
     pub fn digest(&self) -> Digest {
-        let leaves = self
-            .parts()
-            .iter()
-            .map(|part| tree::leaf(&[part]))
-            .collect();
-        tree::hash(PLAN, &[&Tree::new(leaves).root()])
+        tagged_hash(PLAN, &[&merkle_root(self.parts())])
     }
 
     /// Checks everything that can be wrong with a plan of these programs.

@@ -13,7 +13,7 @@
 //! does not keep.
 
 use reproducible_ops::engine::reference::evaluate_operator;
-use reproducible_ops::program::{Digest, Program, ValueId};
+use reproducible_ops::program::{Digest, Program, ValueId, tagged_hash};
 use reproducible_ops::tensor::Tensor;
 use thiserror::Error;
 
@@ -64,7 +64,7 @@ impl RunHeader {
     fn bind(&self, top: &Digest) -> Digest {
         // A program's limits keep the number far below what 4 bytes hold.
         let values = (self.values as u32).to_le_bytes();
-        tree::hash(RUN, &[&self.program, &values, top])
+        tagged_hash(RUN, &[&self.program, &values, top])
     }
 }
 

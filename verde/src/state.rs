@@ -9,7 +9,7 @@
 //! the position in the data): what is in the state follows from the job's plan, which names its
 //! tensors.
 
-use reproducible_ops::program::Digest;
+use reproducible_ops::program::{Digest, tagged_hash};
 use thiserror::Error;
 
 use crate::tree::{self, PathError, Tree};
@@ -126,7 +126,7 @@ fn leaf(name: &str, root: &Digest) -> Result<Digest, StateError> {
 
 fn bind(count: usize, top: &Digest) -> Digest {
     // Checked where a state is made; a larger count than any leads to another root.
-    tree::hash(STATE, &[&(count as u32).to_le_bytes(), top])
+    tagged_hash(STATE, &[&(count as u32).to_le_bytes(), top])
 }
 
 /// Checks that the tensor with this name and root is part of the state with this root.

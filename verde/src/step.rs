@@ -13,7 +13,7 @@
 //! it, which [`crate::run::check_node`] decides.
 
 use reproducible_ops::engine::reference::evaluate_operator;
-use reproducible_ops::program::{Digest, Program, TypeError, ValueId};
+use reproducible_ops::program::{Digest, Program, TypeError, ValueId, merkle_root, tagged_hash};
 use reproducible_ops::tensor::Tensor;
 use thiserror::Error;
 
@@ -21,7 +21,6 @@ use crate::plan::{Plan, PlanError, Slot, Source};
 use crate::run::{RunError, RunTree};
 use crate::state::{StateError, StateTree};
 use crate::tensor;
-use crate::tree::{self, Tree};
 
 const STEP: u8 = 6;
 
@@ -151,22 +150,12 @@ impl<'a> Schedule<'a> {
     }
 
     fn check_inputs(&self, inputs: &StepInputs<'_>) -> Result<(), StepError> {
-        let constants = self.plan.constants.iter().map(|it| &it.slot);
-        let fit = |slots: &mut dyn Iterator<Item = &Slot>, tensors: &[Tensor]| {
-            slots
-                .map(|slot| &slot.ty)
-                .eq(tensors.iter().map(Tensor::ty))
-        };
+        let plan = self.plan;
+        let constants = plan.constants.iter().map(|constant| &constant.slot);
         let all = [
-            ("the state", fit(&mut self.plan.state.iter(), inputs.state)),
-            (
-                "constants",
-                fit(&mut constants.into_iter(), inputs.constants),
-            ),
-            (
-                "what is given",
-                fit(&mut self.plan.given.iter(), inputs.given),
-            ),
+            ("the state", fit(plan.state.iter(), inputs.state)),
+            ("constants", fit(constants, inputs.constants)),
+            ("what is given", fit(plan.given.iter(), inputs.given)),
         ];
         match all.into_iter().find(|(_, fits)| !fits) {
             Some((what, _)) => Err(StepError::Tensors(what)),
@@ -200,6 +189,13 @@ impl<'a> Schedule<'a> {
     pub fn state_root(&self, state: &[Tensor]) -> Result<Digest, StepError> {
         named_root(&self.plan.state, state, "the state")
     }
+}
+
+/// True if the tensors are those of the slots, by number and type.
+fn fit<'a>(slots: impl Iterator<Item = &'a Slot>, tensors: &[Tensor]) -> bool {
+    slots
+        .map(|slot| &slot.ty)
+        .eq(tensors.iter().map(Tensor::ty))
 }
 
 fn named_root(slots: &[Slot], tensors: &[Tensor], what: &'static str) -> Result<Digest, StepError> {
@@ -266,8 +262,7 @@ impl StepTree {
 
     /// What names the step.
     pub fn root(&self) -> Digest {
-        let leaves = self.runs.iter().map(|run| tree::leaf(&[&run.root()]));
-        let top = Tree::new(leaves.collect()).root();
+        let top = merkle_root(self.runs.iter().map(RunTree::root));
         // A plan's limits keep the number far below what 4 bytes hold.
         let runs = (self.runs.len() as u32).to_le_bytes();
         let parts: [&[u8]; 6] = [
@@ -278,7 +273,7 @@ impl StepTree {
             &runs,
             &top,
         ];
-        tree::hash(STEP, &parts)
+        tagged_hash(STEP, &parts)
     }
 
     /// The root of the state after the step.

@@ -10,7 +10,7 @@
 //! trees, and its tests are against this module.
 
 use rayon::prelude::*;
-use reproducible_ops::program::{Digest, Shape, TensorType};
+use reproducible_ops::program::{Digest, Shape, TensorType, tagged_hash};
 use reproducible_ops::tensor::Tensor;
 use thiserror::Error;
 
@@ -198,7 +198,7 @@ pub fn bind(ty: &TensorType, top: &Digest) -> Digest {
     // A program's limits keep both far below what these bytes hold.
     let lengths = dims.iter().flat_map(|dim| (*dim as u32).to_le_bytes());
     let lengths: Vec<u8> = lengths.collect();
-    tree::hash(
+    tagged_hash(
         TENSOR,
         &[&[ty.dtype.tag(), dims.len() as u8], &lengths, top],
     )
@@ -274,10 +274,10 @@ mod tests {
     fn a_tensor_of_one_tile_is_hashed_as_the_layout_says() {
         let tensor = Tensor::f32([2], vec![1.0, -0.0]).unwrap();
         let tile = tree::leaf(&[&[0, 0, 0x80, 0x3f, 0, 0, 0, 0x80]]);
-        let expected = tree::hash(2, &[&[0, 1, 2, 0, 0, 0], &tile]);
+        let expected = tagged_hash(2, &[&[0, 1, 2, 0, 0, 0], &tile]);
         assert_eq!(root(&tensor), expected);
         let scalar = Tensor::i32(Shape::scalar(), vec![7]).unwrap();
-        let expected = tree::hash(2, &[&[1, 0], &tree::leaf(&[&[7, 0, 0, 0]])]);
+        let expected = tagged_hash(2, &[&[1, 0], &tree::leaf(&[&[7, 0, 0, 0]])]);
         assert_eq!(root(&scalar), expected);
     }
 

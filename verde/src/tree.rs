@@ -11,20 +11,19 @@
 //! two trees of different sizes are taken for each other where the size is known. The root of one
 //! leaf is the leaf; that of none is [`EMPTY`], of which nothing can be opened.
 //!
+//! The hashes are those that name a program.
+//!
 //! A dispute walks such a tree from the root down. [`Tree::descendants`] are the nodes some levels
 //! below a node, and [`join`] computes that node from them: what one side reveals and the other
 //! checks before it picks one.
 
 use rayon::prelude::*;
-use reproducible_ops::program::Digest;
-use sha2::{Digest as _, Sha256};
+use reproducible_ops::program::{Digest, leaf_hash, parent_hash};
 use thiserror::Error;
 
 /// The root of a tree without leaves.
 pub const EMPTY: Digest = [0; 32];
 
-const LEAF: u8 = 0;
-const NODE: u8 = 1;
 /// Nodes of a level from which on they are hashed by several threads: below, starting them takes
 /// longer.
 const PARALLEL: usize = 1 << 10;
@@ -53,27 +52,12 @@ pub enum PathError {
 
 /// The hash of a leaf's content, given in parts.
 pub fn leaf(parts: &[&[u8]]) -> Digest {
-    hash(LEAF, parts)
+    leaf_hash(parts)
 }
 
 /// The hash of two neighbours.
 pub fn node(left: &Digest, right: &Digest) -> Digest {
-    hash(NODE, &[left, right])
-}
-
-/// SHA-256 of a tag and parts: different tags, different meanings.
-pub(crate) fn hash(tag: u8, parts: &[&[u8]]) -> Digest {
-    let mut hasher = Sha256::new();
-    hasher.update([tag]);
-    parts.iter().for_each(|part| hasher.update(part));
-    hasher.finalize().into()
-}
-
-fn parent(pair: &[Digest]) -> Digest {
-    match pair {
-        [left, right] => node(left, right),
-        alone => alone[0],
-    }
+    parent_hash(&[*left, *right])
 }
 
 /// A node's place: how far above the leaves, and its number among the nodes of its level.
@@ -99,8 +83,8 @@ impl Tree {
         let mut level = leaves;
         while level.len() > 1 {
             let above = match level.len() >= PARALLEL {
-                true => level.par_chunks(2).map(parent).collect(),
-                false => level.chunks(2).map(parent).collect(),
+                true => level.par_chunks(2).map(parent_hash).collect(),
+                false => level.chunks(2).map(parent_hash).collect(),
             };
             levels.push(std::mem::replace(&mut level, above));
         }
@@ -216,6 +200,7 @@ fn siblings_of(mut index: usize, mut count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
 
@@ -254,7 +239,7 @@ mod tests {
         let many = leaves(4 * PARALLEL + 3);
         let mut level = many.clone();
         while level.len() > 1 {
-            level = level.chunks(2).map(parent).collect();
+            level = level.chunks(2).map(parent_hash).collect();
         }
         assert_eq!(Tree::new(many).root(), level[0]);
     }

@@ -24,7 +24,7 @@ pub(crate) mod tests;
 mod types;
 
 pub use build::{Builder, Built};
-pub use digest::{Digest, merkle_root};
+pub use digest::{Digest, leaf_hash, merkle_root, parent_hash, tagged_hash};
 pub use edit::EditError;
 pub use elementwise::Elementwise;
 pub use encode::DecodeError;
