@@ -290,11 +290,8 @@ fn certificate(input: &[u8]) {
     }
 }
 
-/// A round of three members in which one critic and one decider spoke.
-fn records() -> Vec<Vec<u8>> {
-    let config = toy::config(3);
-    let plan = RoundPlan::new(&config, config.swarm_id(), 3, Roster::default().snapshot(3));
-    let mut transcript = Transcript::new(Arc::new(plan));
+/// A critique and a decision.
+fn spoken() -> (Critique, Decision) {
     let text = |text: &str| Text::cut(text.into(), u16::MAX);
     let critique = Critique {
         endorsed: Some(text("42")),
@@ -304,6 +301,15 @@ fn records() -> Vec<Vec<u8>> {
         answer: text("42"),
         foreseen: text("41"),
     };
+    (critique, decision)
+}
+
+/// A round of three members in which one critic and one decider spoke.
+fn records() -> Vec<Vec<u8>> {
+    let config = toy::config(3);
+    let plan = RoundPlan::new(&config, config.swarm_id(), 3, Roster::default().snapshot(3));
+    let mut transcript = Transcript::new(Arc::new(plan));
+    let (critique, decision) = spoken();
     let completions = vec![SharedCompletion::untold("42".into())];
     transcript
         .shares
@@ -399,7 +405,6 @@ fn journal(input: &[u8]) {
 
 /// Something of everything that is encoded.
 fn encodings() -> Vec<Vec<u8>> {
-    let text = |text: &str| Text::cut(text.into(), u16::MAX);
     let mut completion = SharedCompletion::untold("42".into());
     completion.end = Some(70_000);
     completion.logp = [-0.5, -9.0, -200.0].map(LogProb::of).to_vec();
@@ -414,14 +419,7 @@ fn encodings() -> Vec<Vec<u8>> {
         }],
         transcript: [3; 32],
     };
-    let critique = Critique {
-        endorsed: Some(text("42")),
-        reason: text("it adds up"),
-    };
-    let decision = Decision {
-        answer: text("42"),
-        foreseen: text("41"),
-    };
+    let (critique, decision) = spoken();
     let proposal = Proposal {
         polka: Some(1),
         minutes,
