@@ -200,6 +200,15 @@ impl KeyFile {
     }
 }
 
+/// The secret in a key file, without its lock: a node that runs keeps nobody from reading it.
+///
+/// # Errors
+/// Every [`KeyFileError`] but that another process has it.
+pub fn peek(path: &Path) -> Result<Secret, KeyFileError> {
+    let file = File::open(path).map_err(|source| KeyFileError::io(path, source))?;
+    read(path, &file)
+}
+
 /// True if the file is this call's: another process may be faster, and its key is the node's then.
 fn create(path: &Path, fresh: impl FnOnce() -> io::Result<Secret>) -> io::Result<bool> {
     match private::create(path, to_text(&fresh()?).as_bytes()) {

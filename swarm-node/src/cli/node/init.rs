@@ -56,44 +56,35 @@ enum Preset {
 
 impl Preset {
     /// The settings in which it differs from the defaults, each with its reason.
-    fn settings(self, cores: usize) -> Vec<(&'static str, &'static str, String, &'static str)> {
-        let observer = (
-            "node",
-            "role",
-            "\"observer\"".to_owned(),
-            "follows and votes, without a model",
-        );
+    fn settings(self, cores: usize) -> Vec<Line> {
+        let line = |section, key, value: String, why| Line {
+            section,
+            key,
+            value,
+            why,
+        };
+        let observer = || {
+            let why = "follows and votes, without a model";
+            line("node", "role", "\"observer\"".into(), why)
+        };
+        let threads = |count: usize, why| line("engine", "threads", count.to_string(), why);
         match self {
-            Self::Laptop => vec![(
-                "engine",
-                "threads",
-                cores.div_ceil(2).to_string(),
-                "half of this machine's cores",
-            )],
-            Self::Rig => vec![
-                (
-                    "engine",
-                    "threads",
-                    "0".into(),
-                    "all of this machine's cores",
-                ),
-                (
-                    "net",
-                    "relay",
-                    "true".into(),
-                    "relays for nodes that others cannot reach",
-                ),
-            ],
-            Self::Arbiter => vec![
-                observer,
-                (
-                    "node",
-                    "keep_rounds",
-                    "1000000".into(),
-                    "what may have to be checked",
-                ),
-            ],
-            Self::Observer => vec![observer],
+            Self::Laptop => vec![threads(cores.div_ceil(2), "half of this machine's cores")],
+            Self::Rig => {
+                let why = "relays for nodes that others cannot reach";
+                vec![
+                    threads(0, "all of this machine's cores"),
+                    line("net", "relay", "true".into(), why),
+                ]
+            }
+            Self::Arbiter => {
+                let why = "what may have to be checked";
+                vec![
+                    observer(),
+                    line("node", "keep_rounds", "1000000".into(), why),
+                ]
+            }
+            Self::Observer => vec![observer()],
         }
     }
 
@@ -105,18 +96,12 @@ impl Preset {
             self.to_possible_value()
                 .map_or_else(String::new, |value| value.get_name().to_owned())
         );
-        let preset = self.settings(cores).into_iter();
-        let preset = preset.map(|(section, key, value, why)| Line {
-            section,
-            key,
-            value,
-            why,
-        });
         let is_chosen = |line: &Line| {
             let mut all = chosen.iter();
             all.any(|other| (other.section, other.key) == (line.section, line.key))
         };
-        let mut lines: Vec<Line> = preset.filter(|line| !is_chosen(line)).collect();
+        let mut lines = self.settings(cores);
+        lines.retain(|line| !is_chosen(line));
         lines.extend(chosen);
         lines.sort_by_key(|line| line.section);
         let mut section = "";

@@ -1,17 +1,16 @@
 //! `swarm-node key`: the node's identity, its backup, and the way back.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use swarm_files::private;
-use swarm_identity::key_file::{self, MAX_BYTES};
+use swarm_identity::key_file;
 use swarm_identity::{NodeKey, Secret};
 
 use super::home::HomeFlag;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
-use crate::cli::output::{self, print_rows};
+use crate::cli::output::print_rows;
 
 /// Shows the node's identity, backs it up, and restores it.
 ///
@@ -58,7 +57,7 @@ impl KeyCommand {
             KeyAction::Backup { file } => (home.key(), Some(file.clone())),
             KeyAction::Restore { file } => (file.clone(), Some(home.key())),
         };
-        let secret = secret(&read)?;
+        let secret = key_file::peek(&read).map_err(Failure::work)?;
         if let Some(written) = &written {
             home.create().map_err(Failure::work)?;
             write(written, &secret)?;
@@ -72,26 +71,6 @@ impl KeyCommand {
         let kept = format!("the key is in {}", place.display());
         print_rows(&rows, options.json, kept)
     }
-}
-
-/// The secret in a key file; a running node does not keep it from being read.
-fn secret(path: &Path) -> Result<Secret, Failure> {
-    let failed = |reason: String| {
-        Failure::Work(anyhow::anyhow!(
-            "{}: {reason}; a key file is written by `swarm-node init` and `key backup`",
-            path.display()
-        ))
-    };
-    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-    if let Some(mode) = private::exposed_mode(&file).map_err(Failure::work)? {
-        output::warning(&format!(
-            "others can read {} (mode {mode:o}): chmod 600 it",
-            path.display()
-        ));
-    }
-    let bytes = private::read(&file, MAX_BYTES).map_err(|error| failed(error.to_string()))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| failed(error.to_string()))?;
-    key_file::from_text(text).map_err(|error| failed(error.to_string()))
 }
 
 fn write(path: &Path, secret: &Secret) -> Result<(), Failure> {
