@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use reproducible_ops::weights::Weights;
-use swarm_identity::digest::{Digest32, hex};
+use swarm_identity::digest::hex;
 use swarm_learn::sapo::Mix;
 use swarm_settle::chain::{ChainConfig, Endpoint};
 
@@ -15,7 +15,7 @@ use super::error::DemoError;
 use super::live::lead_seconds;
 use super::measure::Measure;
 use super::plan::DemoPlan;
-use super::play::TrainedPeer;
+use super::play::{Together, TrainedPeer};
 use super::report::{ArmReport, DemoReport, PeerReport};
 use super::rewards::{DemoKeys, Funder, LiveRewards, RewardReport, RewardSettlement, RewardTerms};
 use crate::config::{Config, path};
@@ -28,14 +28,6 @@ pub enum Mode {
     Processes,
     /// In this process, on virtual time: the same settings and seed give the same digests.
     Simulated,
-}
-
-/// What became of the swarm, and of its rewards where it has settled itself.
-struct Together {
-    decided: usize,
-    transcript: Digest32,
-    learned: Vec<TrainedPeer>,
-    rewards: RewardReport,
 }
 
 /// Plays the demo from this base model; `funder` pays for the chain of the settings. A request to
@@ -162,12 +154,11 @@ impl DemoContext<'_> {
     fn in_processes(&self, config: &Config, funder: &Funder) -> Result<Together, DemoError> {
         let demo = self.plan.demo;
         let windows = self.live_windows(self.mix())?;
-        let round_ms: u64 = windows.lengths().into_iter().map(u64::from).sum();
         let terms = RewardTerms {
             peers: demo.peers,
             rounds: demo.rounds,
             rounds_per_epoch: demo.epoch,
-            round_seconds: round_ms / 1_000,
+            round_seconds: windows.round_ms() / 1_000,
             lead_seconds: lead_seconds(demo.peers),
         };
         let rewards = self.payer(&config.chain, funder)?.and_then(|(_, keys)| {
@@ -176,13 +167,7 @@ impl DemoContext<'_> {
             LiveRewards::open(chain, terms, keys, runs, self.progress, self.stop)
         });
         self.check_stop()?;
-        let swarm = self.live(config, windows, rewards)?;
-        Ok(Together {
-            decided: swarm.decided,
-            transcript: swarm.transcript,
-            learned: swarm.learned,
-            rewards: swarm.rewards,
-        })
+        self.live(config, windows, rewards)
     }
 
     /// All peers in one swarm, on virtual time.

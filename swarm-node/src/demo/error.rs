@@ -95,9 +95,6 @@ pub enum DemoError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The file of the swarm's contracts.
-    #[error(transparent)]
-    Deployment(#[from] contracts::deploy::FileError),
     /// A demo without families.
     #[error("there is no family; name one with demo.families")]
     NoFamily,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use reproducible_ops::weights::Weights;
+use swarm_identity::digest::Digest32;
 use swarm_learn::driver::Swarm;
 use swarm_learn::guard::Verdict;
 use swarm_learn::judge::TaskJudge;
@@ -14,7 +15,7 @@ use swarm_round::{Answers, Critiques, DecidedRound, Decisions};
 use super::arm::{Point, Rates};
 use super::context::DemoContext;
 use super::error::DemoError;
-use super::rewards::RewardSettlement;
+use super::rewards::{RewardReport, RewardSettlement};
 
 /// What a peer has learned.
 pub(super) struct TrainedPeer {
@@ -22,6 +23,16 @@ pub(super) struct TrainedPeer {
     pub(super) rollbacks: usize,
     /// What it could after some rounds; the last point is that of all rounds.
     pub(super) curve: Vec<Point>,
+}
+
+/// What became of the swarm, and of its rewards where it has settled itself.
+pub(super) struct Together {
+    /// Rounds that all peers decided alike.
+    pub(super) decided: usize,
+    /// Digest over the results of the rounds.
+    pub(super) transcript: Digest32,
+    pub(super) learned: Vec<TrainedPeer>,
+    pub(super) rewards: RewardReport,
 }
 
 /// Fails with the first failure of a swarm's peers.

@@ -10,6 +10,7 @@ use swarm_round::agreement::{AdoptError, RoundRecord};
 use swarm_round::allowance::Link;
 use swarm_round::clock::{Millis, Position, Round, Window};
 use swarm_round::clock_offset::ClockOffset;
+use swarm_round::codec::CodecError;
 use swarm_round::envelope::Envelope;
 use swarm_round::phase::Phase;
 use swarm_round::rejection::Rejection;
@@ -376,13 +377,12 @@ impl Node {
         match event {
             Event::Gossip { from, id, bytes } => self.gossip(from, id, bytes, now).await,
             Event::Request { from, bytes, reply } => {
-                if let (Ok(Query::Table(root)), Some(settling)) =
-                    (Query::from_bytes(&bytes), &mut self.settling)
-                {
-                    settling.asked(root.into(), reply);
+                let query = Query::from_bytes(&bytes);
+                if let (Ok(Query::Table(root)), Some(settling)) = (&query, &mut self.settling) {
+                    settling.asked((*root).into(), reply);
                     return;
                 }
-                let answer = self.serve(from, &bytes, now).await;
+                let answer = self.serve(from, query, now).await;
                 // An answer that is dropped sends the peer to somebody else.
                 if let Ok(bytes) = answer.to_bytes() {
                     reply.send(bytes);
@@ -459,15 +459,20 @@ impl Node {
     }
 
     /// The answer to a peer's question.
-    async fn serve(&mut self, from: PeerId, question: &[u8], now: Millis) -> Answer {
-        let want = match Query::from_bytes(question) {
+    async fn serve(
+        &mut self,
+        from: PeerId,
+        query: Result<Query, CodecError>,
+        now: Millis,
+    ) -> Answer {
+        let want = match query {
             Ok(Query::Time) => return Answer::Time(now),
             Ok(Query::Want(want)) => want,
             Ok(Query::Again(messages)) => {
                 self.hear_again(from, messages, now).await;
                 return Answer::Nothing;
             }
-            // Who waits for a table is answered by the settling node.
+            // There is no settling node here, which would have one.
             Ok(Query::Table(_)) => return Answer::Nothing,
             Err(_) => {
                 self.blame(from);
@@ -676,7 +681,8 @@ impl Node {
                 self.asking.table(root.0, &peers);
             }
             Some(Wanted::Paid) => {
-                let Rewards { paid, earned, .. } = settling.rewards().clone();
+                let Rewards { paid, earned, .. } = settling.rewards();
+                let (paid, earned) = (paid.clone(), earned.clone());
                 self.show(NodeEvent::Paid { paid, earned }, now);
             }
             Some(Wanted::Trouble(text)) => self.show(NodeEvent::Trouble { text }, now),

@@ -8,13 +8,16 @@
 //! room are told again when the settling node asks for them, from the results on disk.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use contracts::deploy::Deployment;
 use contracts::swarm::Swarm;
 use contracts::writer::Writer;
 use contracts::{B256, PrivateKeySigner};
+use swarm_files::whole::{Access, Reserved};
 use swarm_identity::{NodeKey, Signer};
 use swarm_net::Reply;
 use swarm_round::clock::Round;
@@ -84,6 +87,15 @@ pub fn settlement_name(deployment: &Deployment) -> String {
     format!("{}:{}", deployment.chain.id, deployment.contracts.rewards)
 }
 
+/// Writes a deployment into a node's folder, in the place of one that is there.
+///
+/// # Errors
+/// The system refuses.
+pub fn save(deployment: &Deployment, path: &Path) -> io::Result<()> {
+    let text = deployment.to_text().map_err(io::Error::other)?;
+    Reserved::new(path, Access::Umask, text.len())?.replace(text.as_bytes())
+}
+
 /// Checks that a deployment settles this swarm.
 ///
 /// # Errors
@@ -97,7 +109,7 @@ pub fn check(deployment: &Deployment, swarm: &SwarmConfig) -> Result<(), Settlin
         });
     }
     let parameters = &deployment.parameters;
-    let swarm_ms: u64 = swarm.windows.lengths().into_iter().map(u64::from).sum();
+    let swarm_ms = swarm.windows.round_ms();
     let is_same = parameters.genesis.checked_mul(1000) == Some(swarm.genesis_ms)
         && parameters.round_length.checked_mul(1000) == Some(swarm_ms);
     match is_same {

@@ -237,6 +237,11 @@ impl Windows {
         }
     }
 
+    /// The length of a round, in milliseconds.
+    pub fn round_ms(&self) -> u64 {
+        self.lengths().into_iter().map(u64::from).sum()
+    }
+
     /// The lengths in their order within a round.
     pub fn lengths(&self) -> [u32; 7] {
         [

@@ -234,7 +234,6 @@ fn show(swarm: &SwarmFile, before: String, json: bool) -> Result<(), Failure> {
         .config()
         .map_err(|error| Failure::Usage(error.into()))?;
     let id = hex(&config.swarm_id());
-    let round: u64 = swarm.windows.lengths().into_iter().map(u64::from).sum();
     let now = wall_clock();
     let begins = match swarm.genesis_ms.checked_sub(now) {
         Some(wait) => format!("in {}", span(wait)),
@@ -249,7 +248,7 @@ fn show(swarm: &SwarmFile, before: String, json: bool) -> Result<(), Failure> {
     let text = format!(
         "{before}swarm {}\nid {id}\nround 0 {begins}, rounds of {}\n{}, tasks {}",
         swarm.name,
-        span(round),
+        span(swarm.windows.round_ms()),
         members,
         swarm.tasks.canonical()
     );

@@ -7,7 +7,6 @@ use std::thread;
 use clap::Args;
 use contracts::deploy::Deployment;
 use signal_hook::consts::SIGTERM;
-use swarm_files::whole::{Access, Reserved};
 
 use super::home::HomeFlag;
 use super::log;
@@ -22,6 +21,7 @@ use crate::node::board::Board;
 use crate::node::home::Home;
 use crate::node::join::{JoinError, Joining, NodeSettings};
 use crate::node::run::Ended;
+use crate::node::settling;
 use crate::node::status::span;
 use crate::node::swarm_file::SwarmFile;
 use crate::node::time::wall_clock;
@@ -174,10 +174,7 @@ fn adopt(file: &Path, home: &Home) -> Result<(), Failure> {
 /// Takes the file of the swarm's contracts into the node's folder.
 fn adopt_deployment(file: &Path, home: &Home) -> Result<(), Failure> {
     let deployment = Deployment::read(file).map_err(|error| Failure::Usage(error.into()))?;
-    let text = deployment.to_text().map_err(Failure::work)?;
-    let place = Reserved::new(&home.deployment(), Access::Umask, text.len());
-    let kept = place.and_then(|place| place.replace(text.as_bytes()));
-    kept.map_err(Failure::work)
+    settling::save(&deployment, &home.deployment()).map_err(Failure::work)
 }
 
 /// Who the node is, whom it joins, and when it begins.
@@ -197,7 +194,7 @@ fn introduce(joining: &Joining<'_>) {
         Some(wait) => format!("begins in {}", span(wait)),
         None => format!("began {} ago", span(now - swarm.genesis_ms)),
     };
-    let round = span(swarm.windows.lengths().into_iter().map(u64::from).sum());
+    let round = span(swarm.windows.round_ms());
     output::note(&format!(
         "swarm {}, rounds of {round}, {begins}; tasks {}",
         swarm.name,

@@ -29,17 +29,16 @@ use self::watch::{PeerWatch, Watch};
 use super::arm::Point;
 use super::context::DemoContext;
 use super::error::DemoError;
-use super::play::TrainedPeer;
+use super::play::{Together, TrainedPeer};
 use super::rewards::{LiveRewards, RewardReport};
 use crate::cluster::{Cluster, Seat};
-use crate::config::Config;
+use crate::config::{Config, path};
 use crate::job::engine;
 use crate::node::home::Home;
 use crate::node::time::wall_clock;
 
-/// Milliseconds that processes have to start before round 0, and for each peer more.
-const START_MS: u64 = 4_000;
-const START_MS_OF_PEER: u64 = 1_000;
+/// Seconds that processes have to start before round 0, beside one for each peer.
+const START_SECONDS: u64 = 4;
 
 /// Folder of the models that are measured.
 const CURVE: &str = "curve";
@@ -49,19 +48,9 @@ fn peer_home(folder: &Path, peer: usize) -> Home {
     Home::at(folder.join(format!("peer-{}", peer + 1)))
 }
 
-/// What became of the swarm.
-pub(super) struct LiveSwarm {
-    /// Rounds that all peers decided alike.
-    pub(super) decided: usize,
-    /// Digest over the results of the rounds.
-    pub(super) transcript: Digest32,
-    pub(super) learned: Vec<TrainedPeer>,
-    pub(super) rewards: RewardReport,
-}
-
 /// Seconds from the end of preparations to round 0.
 pub(super) fn lead_seconds(peers: usize) -> u64 {
-    (START_MS + START_MS_OF_PEER * peers as u64).div_ceil(1_000)
+    START_SECONDS + peers as u64
 }
 
 /// Where the swarm's folders lie: below the run's folder on a chain that lasts, else in a temporary
@@ -122,7 +111,7 @@ impl DemoContext<'_> {
         config: &Config,
         windows: Windows,
         rewards: Result<LiveRewards, String>,
-    ) -> Result<LiveSwarm, DemoError> {
+    ) -> Result<Together, DemoError> {
         let run = rewards.as_ref().ok().and_then(LiveRewards::folder);
         let place = Place::new(run)?;
         let played = self.play_live(config, windows, rewards, place.path());
@@ -137,9 +126,9 @@ impl DemoContext<'_> {
         &self,
         config: &Config,
         windows: Windows,
-        mut rewards: Result<LiveRewards, String>,
+        rewards: Result<LiveRewards, String>,
         folder: &Path,
-    ) -> Result<LiveSwarm, DemoError> {
+    ) -> Result<Together, DemoError> {
         let demo = self.plan.demo;
         let seats = self.seats(config, rewards.as_ref().ok(), folder)?;
         let (genesis_ms, settlement) = match &rewards {
@@ -168,7 +157,7 @@ impl DemoContext<'_> {
         watch.run()?;
         self.progress.end("");
         let peers = watch.into_peers();
-        let report = match &mut rewards {
+        let report = match &rewards {
             Ok(rewards) => rewards.finish(&cluster, self.progress, self.stop),
             Err(reason) => RewardReport::nothing(reason.clone()),
         };
@@ -182,7 +171,7 @@ impl DemoContext<'_> {
         let (decided, transcript) = agreed(&cluster, demo.rounds)?;
         // What follows needs the cores.
         cluster.end();
-        Ok(LiveSwarm {
+        Ok(Together {
             decided,
             transcript,
             learned: self.learned(peers)?,
@@ -198,7 +187,7 @@ impl DemoContext<'_> {
         folder: &Path,
     ) -> Result<Vec<Seat>, DemoError> {
         let demo = self.plan.demo;
-        let settings = self.settings(config);
+        let settings = self.settings(config)?;
         (0..demo.peers)
             .map(|peer| {
                 let secret = simulated_secret(demo.seed, peer);
@@ -213,7 +202,7 @@ impl DemoContext<'_> {
     }
 
     /// The settings of a node, which are those of the demo.
-    fn settings(&self, config: &Config) -> Vec<String> {
+    fn settings(&self, config: &Config) -> Result<Vec<String>, DemoError> {
         let demo = self.plan.demo;
         let threads = (self.threads / demo.peers).max(1);
         let mut settings = vec![
@@ -224,16 +213,15 @@ impl DemoContext<'_> {
             format!("node.peer_percent={}", demo.peer_percent),
             format!("node.keep={}", watch::KEEP),
         ];
-        if let Ok(base) = std::path::absolute(&demo.base)
-            && !demo.base.is_empty()
-        {
-            settings.push(format!("node.base={}", base.display()));
+        if let Some(base) = path(&demo.base) {
+            let absolute = std::path::absolute(base).map_err(|source| DemoError::File {
+                path: base.into(),
+                source,
+            })?;
+            settings.push(format!("node.base={}", absolute.display()));
         }
-        let learn = serde_json::to_value(&config.learn).ok();
-        let learn = learn.as_ref().and_then(serde_json::Value::as_object);
-        let learn = learn.into_iter().flatten();
-        settings.extend(learn.map(|(key, value)| format!("learn.{key}={value}")));
-        settings
+        settings.extend(learn(config));
+        Ok(settings)
     }
 
     /// After how many rounds the peers are measured.
@@ -278,6 +266,20 @@ impl DemoContext<'_> {
         self.progress.end("");
         Ok(learned)
     }
+}
+
+/// How peers learn, as settings.
+#[expect(
+    clippy::expect_used,
+    reason = "a section of settings is names and values"
+)]
+fn learn(config: &Config) -> Vec<String> {
+    let section = serde_json::to_value(&config.learn).expect("invariant: settings can be written");
+    let values = section.as_object().expect("invariant: a section has keys");
+    let values = values.iter();
+    values
+        .map(|(key, value)| format!("learn.{key}={value}"))
+        .collect()
 }
 
 /// How many rounds all nodes decided alike, every one checked anew, and the digest over them.

@@ -94,8 +94,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// Watches until the swarm is done, somebody asks for the end, or nothing is to be hoped for.
     pub(super) fn run(&mut self) -> Result<(), DemoError> {
         let swarm = self.cluster.swarm();
-        let round: u64 = swarm.windows.lengths().into_iter().map(u64::from).sum();
-        let end = swarm.genesis_ms + round * (self.rounds() + PATIENCE);
+        let end = swarm.genesis_ms + swarm.windows.round_ms() * (self.rounds() + PATIENCE);
         while !self.is_done() && !self.context.stop.is_requested() {
             if let Some((peer, how)) = self.cluster.fallen() {
                 return Err(DemoError::Fallen {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use contracts::deploy::{Chain, Contracts, Deployment, VERSION};
 use swarm_devchain::{DevChain, Options, Server};
-use swarm_files::whole::{Access, Reserved};
+use swarm_settings::variable;
 use swarm_settle::chain::{ChainConfig, Endpoint, EndpointText, patiently};
 use swarm_settle::tokens::token_text;
 use swarm_settle::wallet::source::SECRET_VARIABLE;
@@ -25,13 +25,13 @@ use tokio::sync::mpsc;
 use super::super::error::DemoError;
 use super::accounting::{PeerBalance, RewardReport, RewardTerms, SettledOn};
 use super::deploy::DemoKeys;
-use super::message::SettlementUpdate;
+use super::message::{SettlementCommand, SettlementUpdate};
 use super::nodes::{is_over, place};
 use super::run_folder::{DemoDeployment, SettlementPlan, Start};
 use super::worker::SettlementWorker;
 use crate::cluster::Cluster;
 use crate::job::{Progress, STOP_POLL, Stop};
-use crate::node::settling::settlement_name;
+use crate::node::settling::{save, settlement_name};
 use crate::node::status::Rewards;
 
 /// How long the chain may take to tell a balance for the report.
@@ -40,8 +40,6 @@ const BALANCE_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Between two looks of everybody at the embedded chain, in milliseconds: it is on this machine.
 const EMBEDDED_POLL_MS: u64 = 100;
-/// The variable that names the chain.
-const ENDPOINT_VARIABLE: &str = "SWARM_NODE_CHAIN_ENDPOINT";
 
 /// The settlement of peers that are processes.
 pub struct LiveRewards {
@@ -123,10 +121,7 @@ impl LiveRewards {
     /// # Errors
     /// The system refuses.
     pub fn deliver(&self, path: &Path) -> Result<(), DemoError> {
-        let text = self.file.to_text()?;
-        let place = Reserved::new(path, Access::Umask, text.len());
-        let written = place.and_then(|place| place.replace(text.as_bytes()));
-        written.map_err(|source| DemoError::File {
+        save(&self.file, path).map_err(|source| DemoError::File {
             path: path.into(),
             source,
         })
@@ -139,18 +134,13 @@ impl LiveRewards {
         let endpoint = self.plan.chain.endpoint.as_str().to_owned();
         vec![
             (SECRET_VARIABLE.into(), secret.to_string()),
-            (ENDPOINT_VARIABLE.into(), endpoint),
+            (variable("chain.endpoint"), endpoint),
         ]
     }
 
     /// Waits until the nodes have settled everything and were paid, or for as long as the settings
     /// say, and reads the balances.
-    pub fn finish(
-        &mut self,
-        cluster: &Cluster,
-        progress: &dyn Progress,
-        stop: &Stop,
-    ) -> RewardReport {
+    pub fn finish(&self, cluster: &Cluster, progress: &dyn Progress, stop: &Stop) -> RewardReport {
         let peers = self.plan.terms.peers;
         let due = peers as u64 * self.plan.terms.epochs();
         progress.begin("settling", due);
@@ -281,9 +271,7 @@ fn deploy(
     let mut told = false;
     while !deploying.is_finished() {
         if stop.is_requested() && !told {
-            told = commands
-                .send(super::message::SettlementCommand::Stop)
-                .is_ok();
+            told = commands.send(SettlementCommand::Stop).is_ok();
         }
         while let Ok(update) = updates.try_recv() {
             if let SettlementUpdate::Warning(text) = update {
