@@ -42,13 +42,8 @@ impl Fund {
     ) -> Result<(), Failure> {
         let payer = Payer::open(config, deployment, environment).await?;
         let amount = U256::from(self.tokens) * U256::from(TOKEN);
-        let mut steps = Vec::new();
-        match self.mint {
-            true => steps.push(payer.mint(amount)),
-            false => {
-                payer.require_tokens(amount, "pay", "pay less").await?;
-            }
-        }
+        let tokens = payer.have_tokens(self.mint, amount, "pay", "pay less");
+        let mut steps = tokens.await?;
         let rewards = payer.swarm.addresses().rewards;
         let with_permit = |leave: &_| calls::fund_with_permit(amount, leave);
         let paying = payer.hand_over("fund", rewards, amount, with_permit, calls::fund(amount));

@@ -104,14 +104,9 @@ impl Joining {
     async fn steps(&self, mint: bool, key: &NodeKey, now: u64) -> Result<Vec<Step>, Failure> {
         let payer = &self.payer;
         let members = payer.swarm.addresses().members;
-        let mut steps = Vec::new();
-        if mint {
-            steps.push(payer.mint(self.stake));
-        } else {
-            payer
-                .require_tokens(self.stake, "stake", "stake less with --stake")
-                .await?;
-        }
+        let remedy = "stake less with --stake";
+        let tokens = payer.have_tokens(mint, self.stake, "stake", remedy);
+        let mut steps = tokens.await?;
         if !self.stake.is_zero() {
             let with_permit =
                 |leave: &_| calls::deposit_with_permit(payer.owner, self.stake, leave);

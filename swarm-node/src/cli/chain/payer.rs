@@ -53,24 +53,24 @@ impl Payer {
         })
     }
 
-    /// The transaction that creates test tokens.
-    pub(super) fn mint(&self, amount: U256) -> Step {
-        let token = self.swarm.addresses().token;
-        ("mint", token, calls::mint(self.owner, amount))
-    }
-
-    /// Fails unless the account holds so many units; `purpose` says what they are for, and `remedy`
-    /// what else can be done.
-    pub(super) async fn require_tokens(
+    /// Sees to it that the account holds so many units: by the transaction that creates test tokens,
+    /// or it fails unless they are there. `purpose` says what they are for, and `remedy` what else can
+    /// be done.
+    pub(super) async fn have_tokens(
         &self,
+        mint: bool,
         amount: U256,
         purpose: &str,
         remedy: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<Step>, Failure> {
+        if mint {
+            let token = self.swarm.addresses().token;
+            return Ok(vec![("mint", token, calls::mint(self.owner, amount))]);
+        }
         let held = self.swarm.tokens_of(self.owner).await;
         let held = held.map_err(Failure::work)?;
         if held >= amount {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let [held, wanted] = [held, amount].map(|units| token_text(units.saturating_to()));
         Err(Failure::Work(anyhow::anyhow!(
