@@ -19,20 +19,23 @@ use crate::cli::output::print_rows;
 pub(in crate::cli) struct KeyCommand {
     #[command(subcommand)]
     action: KeyAction,
-    #[command(flatten)]
-    home: HomeFlag,
 }
 
 #[derive(Debug, Subcommand)]
 enum KeyAction {
     /// Shows the node's id.
-    Show,
+    Show {
+        #[command(flatten)]
+        home: HomeFlag,
+    },
     /// Copies the key into a file that only its owner can read; one that exists is never written
     /// over.
     Backup {
         /// The file to write.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        #[command(flatten)]
+        home: HomeFlag,
     },
     /// Puts a key back into a folder that has none.
     ///
@@ -42,6 +45,8 @@ enum KeyAction {
         /// The backup.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        #[command(flatten)]
+        home: HomeFlag,
     },
 }
 
@@ -51,11 +56,14 @@ impl KeyCommand {
         options: &Options,
         environment: Vec<(String, String)>,
     ) -> Result<(), Failure> {
-        let (home, _) = self.home.settings(options, &[], environment)?;
+        let (KeyAction::Show { home }
+        | KeyAction::Backup { home, .. }
+        | KeyAction::Restore { home, .. }) = &self.action;
+        let (home, _) = home.settings(options, &[], environment)?;
         let (read, written) = match &self.action {
-            KeyAction::Show => (home.key(), None),
-            KeyAction::Backup { file } => (home.key(), Some(file.clone())),
-            KeyAction::Restore { file } => (file.clone(), Some(home.key())),
+            KeyAction::Show { .. } => (home.key(), None),
+            KeyAction::Backup { file, .. } => (home.key(), Some(file.clone())),
+            KeyAction::Restore { file, .. } => (file.clone(), Some(home.key())),
         };
         let secret = key_file::peek(&read).map_err(Failure::work)?;
         if let Some(written) = &written {
