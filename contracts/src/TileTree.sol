@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {MerkleTree} from "./MerkleTree.sol";
 
 /// @notice Type of a tensor's elements, four bytes each; the number is the type's tag in an encoded program.
 enum DType {
@@ -47,9 +48,6 @@ error TileOutOfRange(uint256 index, uint256 tiles);
 /// @notice The tile's length does not follow from the shape and its place. Both in bytes.
 error WrongTileLength(uint256 given, uint256 expected);
 
-/// @notice The path to the root has more or fewer siblings than were given.
-error WrongSiblingCount(uint256 given);
-
 /// @notice Header, tile and siblings lead to another root.
 error RootMismatch(bytes32 found, bytes32 expected);
 
@@ -58,13 +56,11 @@ error RootMismatch(bytes32 found, bytes32 expected);
 /// @dev    A row is what the last axis runs over; a scalar is one row of one element. A row is cut into tiles of 256
 ///         elements, the last one shorter; no tile crosses the end of a row. Tiles are numbered through all rows in order.
 ///
-///           leaf = sha256(0x00, bytes of the tile: its elements, each little-endian)
-///           node = sha256(0x01, left, right)
+///           leaf = hash of a leaf whose content is the tile: its elements, each little-endian
 ///           root = sha256(0x02, dtype, rank, length of each axis in 4 bytes little-endian, root of the tree)
 ///
-///         A level is made of the one below by pairing neighbours from the left; an odd one at the end moves up as it is.
-///         So the number of tiles and a tile's index fix the path and its siblings. The tree of one tile is its leaf, and
-///         the tree of none, of a tensor with an axis of length zero, is 32 zero bytes: nothing of it can be opened.
+///         The tree is that of `MerkleTree`. The tree of no tile, of a tensor with an axis of length zero, is 32 zero bytes:
+///         nothing of it can be opened.
 ///
 ///         What is malformed reverts, so that it decides nothing.
 library TileTree {
@@ -76,8 +72,6 @@ library TileTree {
     uint256 internal constant MAX_ELEMENTS = 1 << 31;
 
     uint256 private constant WORD = 4;
-    /// Address of the SHA-256 precompile.
-    uint256 private constant SHA256 = 2;
 
     /// @notice Root of a tensor whose tiles have the given tree.
     function tensorRoot(Header memory header, bytes32 treeRoot) internal pure returns (bytes32) {
@@ -85,7 +79,7 @@ library TileTree {
         if (rank > MAX_RANK) revert TooManyAxes(rank);
         bytes memory lengths = "";
         for (uint256 axis = 0; axis < rank; ++axis) {
-            lengths = bytes.concat(lengths, bytes4(_swap(header.shape[axis])));
+            lengths = bytes.concat(lengths, bytes4(swap(header.shape[axis])));
         }
         // forge-lint: disable-next-line(unsafe-typecast) at most MAX_RANK
         return sha256(abi.encodePacked(uint8(2), header.dtype, uint8(rank), lengths, treeRoot));
@@ -107,7 +101,7 @@ library TileTree {
         // slither-disable-next-line divide-before-multiply
         _verify(root, header, row * _tilesOfRow(width) + column / TILE, rows, width, tile, opening.siblings);
         uint256 start = WORD * (column % TILE);
-        return _swap(uint32(bytes4(tile[start:start + WORD])));
+        return swap(uint32(bytes4(tile[start:start + WORD])));
     }
 
     /// @notice Reverts unless the opening is that of tile `index` of the tensor with this root.
@@ -141,7 +135,7 @@ library TileTree {
         // INVARIANT: a tile has the length that its place gives it, so that no bytes have two meanings.
         uint256 length = WORD * Math.min(TILE, width - index % _tilesOfRow(width) * TILE);
         if (tile.length != length) revert WrongTileLength(tile.length, length);
-        bytes32 found = tensorRoot(header, _climb(_leaf(tile), index, tiles, siblings));
+        bytes32 found = tensorRoot(header, MerkleTree.climb(MerkleTree.leafHash(tile), index, tiles, siblings));
         if (found != root) revert RootMismatch(found, root);
     }
 
@@ -161,55 +155,8 @@ library TileTree {
         return Math.ceilDiv(width, TILE);
     }
 
-    // ---- tree
-
-    /// The root above a node, which has the given index among the `count` nodes of its level.
-    function _climb(bytes32 node, uint256 index, uint256 count, bytes32[] calldata siblings)
-        private
-        view
-        returns (bytes32)
-    {
-        unchecked {
-            uint256 used = 0;
-            for (; count > 1; (index, count) = (index >> 1, (count + 1) >> 1)) {
-                // Even, and the last one: it has no neighbour.
-                if (index | 1 == count) continue;
-                if (used == siblings.length) revert WrongSiblingCount(used);
-                bytes32 sibling = siblings[used++];
-                node = index & 1 == 0 ? _node(node, sibling) : _node(sibling, node);
-            }
-            if (used != siblings.length) revert WrongSiblingCount(siblings.length);
-            return node;
-        }
-    }
-
-    /// Assembly, here and below, because Solidity would allocate memory for each preimage: these use what lies behind the
-    /// allocated memory and leave it free.
-    function _leaf(bytes calldata tile) private view returns (bytes32 digest) {
-        // slither-disable-next-line assembly
-        assembly ("memory-safe") {
-            let preimage := mload(0x40)
-            mstore8(preimage, 0)
-            calldatacopy(add(preimage, 1), tile.offset, tile.length)
-            if iszero(staticcall(gas(), SHA256, preimage, add(tile.length, 1), 0, 32)) { revert(0, 0) }
-            digest := mload(0)
-        }
-    }
-
-    function _node(bytes32 left, bytes32 right) private view returns (bytes32 digest) {
-        // slither-disable-next-line assembly
-        assembly ("memory-safe") {
-            let preimage := mload(0x40)
-            mstore8(preimage, 1)
-            mstore(add(preimage, 1), left)
-            mstore(add(preimage, 33), right)
-            if iszero(staticcall(gas(), SHA256, preimage, 65, 0, 32)) { revert(0, 0) }
-            digest := mload(0)
-        }
-    }
-
-    /// The four bytes in the opposite order.
-    function _swap(uint32 x) private pure returns (uint32) {
+    /// @notice The four bytes in the opposite order.
+    function swap(uint32 x) internal pure returns (uint32) {
         return x >> 24 | (x >> 8 & 0xff00) | (x & 0xff00) << 8 | x << 24;
     }
 }

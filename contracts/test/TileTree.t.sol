@@ -13,9 +13,9 @@ import {
     TooManyAxes,
     TooManyElements,
     WrongRank,
-    WrongSiblingCount,
     WrongTileLength
 } from "../src/TileTree.sol";
+import {WrongSiblingCount} from "../src/MerkleTree.sol";
 import {Test} from "./Test.sol";
 import {TensorModel} from "./fixtures/TensorModel.sol";
 import {TileTreeHarness} from "./harness/TileTreeHarness.sol";
