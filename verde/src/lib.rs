@@ -16,12 +16,14 @@
 //! | [`tensor`] | a tensor's tiles, its root, the opening of an element |
 //! | [`state`] | all that a training step goes on from, by name |
 //! | [`run`] | all values of one run of a program; one node recomputed alone |
+//! | [`element`] | one element of a node's result, recomputed from opened tiles |
 //! | [`plan`] | a step as a schedule of runs, without arithmetic of its host |
 //! | [`step`] | what a plan made of a state; where two workers first differ |
 //!
 //! Everything here is pure: no I/O, no time, no randomness. What a contract reads is laid out byte
 //! for byte where it is defined.
 
+pub mod element;
 pub mod plan;
 pub mod run;
 pub mod state;
