@@ -18,10 +18,13 @@
 //! | [`run`] | all values of one run of a program; one node recomputed alone |
 //! | [`plan`] | a step as a schedule of runs, without arithmetic of its host |
 //! | [`step`] | what a plan made of a state; where two workers first differ |
+//! | [`execute`] | a plan on any engine, step by step, and the roots of its states |
 //!
 //! Everything here is pure: no I/O, no time, no randomness. What a contract reads is laid out byte
 //! for byte where it is defined.
 
+pub mod execute;
+mod lifetimes;
 pub mod plan;
 pub mod run;
 pub mod state;
