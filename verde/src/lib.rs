@@ -19,11 +19,14 @@
 //! | [`element`] | one element of a node's result, recomputed from opened tiles |
 //! | [`plan`] | a step as a schedule of runs, without arithmetic of its host |
 //! | [`step`] | what a plan made of a state; where two workers first differ |
+//! | [`execute`] | a plan on any engine, step by step, and the roots of its states |
 //!
 //! Everything here is pure: no I/O, no time, no randomness. What a contract reads is laid out byte
 //! for byte where it is defined.
 
 pub mod element;
+pub mod execute;
+mod lifetimes;
 pub mod plan;
 pub mod run;
 pub mod state;

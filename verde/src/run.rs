@@ -112,12 +112,19 @@ impl RunTree {
     /// # Errors
     /// There are not as many values as the program has.
     pub fn new(program: &Program, values: &[Tensor]) -> Result<Self, RunError> {
+        Self::from_roots(program, values.iter().map(tensor::root).collect())
+    }
+
+    /// The tree over values whose tensors have these roots, by id.
+    ///
+    /// # Errors
+    /// There are not as many as the program has.
+    pub fn from_roots(program: &Program, values: Vec<Digest>) -> Result<Self, RunError> {
         let header = RunHeader::of(program);
         let (given, expected) = (values.len(), header.values);
         if given != expected {
             return Err(RunError::Values { given, expected });
         }
-        let values: Vec<Digest> = values.iter().map(tensor::root).collect();
         Ok(Self {
             header,
             tree: Tree::new(values.iter().map(leaf).collect()),
@@ -133,6 +140,11 @@ impl RunTree {
     /// The tree over the values.
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// The roots of all values, by id.
+    pub fn values(&self) -> &[Digest] {
+        &self.values
     }
 
     /// The root of a value's tensor; none where the program has no such value.

@@ -12,6 +12,8 @@
 //! one of them did not bind what the plan says; if it is a node's result, one of them did not compute
 //! it, which [`crate::run::check_node`] decides.
 
+mod lazy;
+
 use reproducible_ops::engine::reference::evaluate_operator;
 use reproducible_ops::program::{Digest, Program, TypeError, ValueId, merkle_root, tagged_hash};
 use reproducible_ops::tensor::Tensor;
@@ -37,6 +39,14 @@ pub enum StepError {
     /// A constant is another one.
     #[error("constant {0} is not the one that the plan names")]
     Constant(usize),
+    /// The plan has fewer runs.
+    #[error("run {run} of a plan of {runs}")]
+    NoSuchRun {
+        /// The run asked for.
+        run: usize,
+        /// Runs of the plan.
+        runs: usize,
+    },
     /// A node of a program that is none.
     #[error(transparent)]
     Node(#[from] TypeError),
@@ -69,7 +79,7 @@ pub struct StepTrace {
 }
 
 /// A plan that was checked, with its programs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Schedule<'a> {
     plan: &'a Plan,
     programs: &'a [Program],
@@ -88,6 +98,16 @@ impl<'a> Schedule<'a> {
             programs,
             digest: plan.digest(),
         })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    /// The programs, in the order of the plan.
+    pub fn programs(&self) -> &'a [Program] {
+        self.programs
     }
 
     /// Checks the constants, which do not change, against their roots.
@@ -192,7 +212,7 @@ impl<'a> Schedule<'a> {
 }
 
 /// True if the tensors are those of the slots, by number and type.
-fn fit<'a>(slots: impl Iterator<Item = &'a Slot>, tensors: &[Tensor]) -> bool {
+pub(crate) fn fit<'a>(slots: impl Iterator<Item = &'a Slot>, tensors: &[Tensor]) -> bool {
     slots
         .map(|slot| &slot.ty)
         .eq(tensors.iter().map(Tensor::ty))

@@ -1,0 +1,482 @@
+//! A plan on any engine: what a worker does at every step.
+//!
+//! ```text
+//! constants ─once─▶ buffers ─bind─▶ one session per program ─▶ buffers ─bind─▶ … ─▶ the next state
+//! ```
+//! Nothing passes through the host: outputs are bound as inputs by their buffers, and the state stays
+//! in the engine's memory. Only what is given, the state when somebody asks for it, and scalars are
+//! copied. The bits are those of [`Schedule::trace`], whatever the engine.
+//!
+//! Limits: memory is that of the sessions, the constants, the state before and after a step, and of
+//! the outputs that later runs read. A step that fails leaves the state as it was.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use reproducible_ops::engine::{Buffer, Engine, EngineError, Session};
+use reproducible_ops::program::{Builder, DType, Digest, Program, Shape, TypeError, ValueId};
+use reproducible_ops::scalar;
+use reproducible_ops::tensor::Tensor;
+use thiserror::Error;
+
+use crate::lifetimes::{Lifetimes, Place};
+use crate::plan::{Slot, Source};
+use crate::step::{Schedule, StepError, fit};
+
+/// Why a plan is not executed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ExecuteError {
+    /// The tensors are not those of the plan.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The engine refuses a program, or its device failed.
+    #[error("engine: {0}")]
+    Engine(#[from] EngineError),
+    /// A word that no computation gives: an engine would change it, and its root with it.
+    #[error("{name}: element {element} is {word:#010x}; a NaN must be 0x7fc00000, a bool 0 or 1")]
+    Word {
+        /// The tensor.
+        name: String,
+        /// Its first such element.
+        element: usize,
+        /// What stands there.
+        word: u32,
+    },
+}
+
+/// A plan in the middle of its execution.
+pub struct Executor<'a> {
+    engine: &'a dyn Engine,
+    schedule: Schedule<'a>,
+    lifetimes: Arc<Lifetimes>,
+    /// One per program.
+    sessions: Vec<Box<dyn Session>>,
+    constants: Vec<Buffer>,
+    state: Vec<Buffer>,
+    /// Scalar outputs of the last step: run, name, value.
+    scalars: Vec<(usize, String, Buffer)>,
+}
+
+impl<'a> Executor<'a> {
+    /// A plan before its first step from this state. Loads every program, checks the constants
+    /// against the plan and uploads them, once.
+    ///
+    /// ```
+    /// use reproducible_ops::engine::cpu::CpuEngine;
+    /// use reproducible_ops::program::{Builder, Role, TensorType};
+    /// use reproducible_ops::tensor::Tensor;
+    /// use verde::execute::Executor;
+    /// use verde::plan::{Plan, Run, Slot, Source};
+    /// use verde::step::Schedule;
+    ///
+    /// let mut builder = Builder::new();
+    /// let x = builder.input("x", TensorType::f32([1]), Role::State);
+    /// let twice = builder.add(x, x)?;
+    /// builder.output("x", twice);
+    /// let programs = [builder.finish()];
+    /// let plan = Plan {
+    ///     programs: vec![programs[0].digest()],
+    ///     state: vec![Slot { name: "x".into(), ty: TensorType::f32([1]) }],
+    ///     runs: vec![Run { program: 0, inputs: vec![Source::State(0)] }],
+    ///     next: vec![Source::Output { run: 0, output: 0 }],
+    ///     ..Plan::default()
+    /// };
+    ///
+    /// let schedule = Schedule::new(&plan, &programs)?;
+    /// let engine = CpuEngine::new(1);
+    /// let state = [Tensor::f32([1], vec![1.5])?];
+    /// let mut executor = Executor::new(&engine, schedule, &[], &state)?;
+    /// executor.step(&[])?;
+    /// executor.step(&[])?;
+    /// assert_eq!(executor.state()?[0].as_f32()?, [6.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Tensors that are not those of the plan; the engine refuses a program.
+    pub fn new(
+        engine: &'a dyn Engine,
+        schedule: Schedule<'a>,
+        constants: &[Tensor],
+        state: &[Tensor],
+    ) -> Result<Self, ExecuteError> {
+        schedule.check_constants(constants)?;
+        let plan = schedule.plan();
+        let slots: Vec<&Slot> = plan.constants.iter().map(|it| &it.slot).collect();
+        let programs = schedule.programs().iter();
+        let sessions = programs.map(|program| engine.load(program));
+        let mut executor = Self {
+            engine,
+            lifetimes: Arc::new(Lifetimes::of_step(plan)),
+            sessions: sessions.collect::<Result<_, _>>()?,
+            constants: upload(engine, &slots, constants, "constants")?,
+            state: Vec::new(),
+            scalars: Vec::new(),
+            schedule,
+        };
+        executor.restore(state)?;
+        Ok(executor)
+    }
+
+    /// The plan with its programs.
+    pub fn schedule(&self) -> Schedule<'a> {
+        self.schedule
+    }
+
+    /// Goes on from this state.
+    ///
+    /// # Errors
+    /// It is none of the plan; the state is then unchanged.
+    pub fn restore(&mut self, state: &[Tensor]) -> Result<(), ExecuteError> {
+        let slots: Vec<&Slot> = self.schedule.plan().state.iter().collect();
+        self.state = upload(self.engine, &slots, state, "the state")?;
+        self.scalars.clear();
+        Ok(())
+    }
+
+    /// A copy of the state, in the order of the plan.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn state(&self) -> Result<Vec<Tensor>, ExecuteError> {
+        let state = self.state.iter().map(Buffer::read);
+        Ok(state.collect::<Result<_, _>>()?)
+    }
+
+    /// The root of the state. Reads and hashes all of it.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn state_root(&self) -> Result<Digest, ExecuteError> {
+        Ok(self.schedule.state_root(&self.state()?)?)
+    }
+
+    /// What the outputs of this name, f32 scalars, were in the last step, in the order of the runs.
+    /// Empty where no run has one, or before a step.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn scalars(&self, name: &str) -> Result<Vec<f32>, ExecuteError> {
+        let named = self.scalars.iter().filter(|(_, known, _)| known == name);
+        let read = named.map(|(_, _, value)| Ok(f32::from_bits(value.read_words()?[0])));
+        read.collect()
+    }
+
+    /// One step, on what is given to it.
+    ///
+    /// # Errors
+    /// Tensors that are not those of the plan, or the device failed; the state is then unchanged.
+    pub fn step(&mut self, given: &[Tensor]) -> Result<(), ExecuteError> {
+        let given = self.upload_given(given)?;
+        let lifetimes = Arc::clone(&self.lifetimes);
+        let mut outputs = Outputs::new();
+        let mut scalars = Vec::new();
+        for run in 0..self.schedule.plan().runs.len() {
+            self.run(run, &given, &mut outputs, &lifetimes)?;
+            self.note_scalars(run, &mut scalars)?;
+        }
+        let next = self.schedule.plan().next.iter();
+        let next = next.map(|source| self.buffer(*source, &given, &outputs));
+        self.state = next.collect();
+        self.scalars = scalars;
+        Ok(())
+    }
+
+    /// The values of one run of the coming step, by id: what [`Schedule::run_values`] computes by the
+    /// reference, computed by the engine. The state stays as it is.
+    ///
+    /// # Errors
+    /// Tensors that are not those of the plan, no such run, or the device failed.
+    pub fn run_values(
+        &mut self,
+        given: &[Tensor],
+        run: usize,
+    ) -> Result<Vec<Tensor>, ExecuteError> {
+        self.schedule.require_run(run)?;
+        let given = self.upload_given(given)?;
+        let lifetimes = Lifetimes::of_run(self.schedule.plan(), run);
+        let mut outputs = Outputs::new();
+        for earlier in (0..run).filter(|at| lifetimes.needs(*at)) {
+            self.run(earlier, &given, &mut outputs, &lifetimes)?;
+        }
+        let sources = self.schedule.plan().runs[run].inputs.iter();
+        let inputs = sources.map(|source| self.buffer(*source, &given, &outputs));
+        self.all_values(run, inputs.collect())
+    }
+
+    fn upload_given(&self, given: &[Tensor]) -> Result<Vec<Buffer>, ExecuteError> {
+        let slots: Vec<&Slot> = self.schedule.plan().given.iter().collect();
+        upload(self.engine, &slots, given, "what is given")
+    }
+
+    /// Executes a run, and keeps those of its outputs that something reads.
+    fn run(
+        &mut self,
+        run: usize,
+        given: &[Buffer],
+        outputs: &mut Outputs,
+        lifetimes: &Lifetimes,
+    ) -> Result<(), ExecuteError> {
+        let bound = &self.schedule.plan().runs[run];
+        let program = &self.schedule.programs()[bound.program as usize];
+        for (input, source) in program.inputs().iter().zip(&bound.inputs) {
+            let buffer = self.buffer(*source, given, outputs);
+            self.sessions[bound.program as usize].bind(&input.name, &buffer)?;
+        }
+        // What the session alone holds it may overwrite, instead of copying it.
+        for place in lifetimes.released(run) {
+            outputs.remove(place);
+        }
+        let session = &mut self.sessions[bound.program as usize];
+        session.run()?;
+        for output in lifetimes.kept(run) {
+            let name = &program.outputs()[output as usize].name;
+            outputs.insert((run as u32, output), session.output(name)?);
+        }
+        Ok(())
+    }
+
+    fn note_scalars(
+        &self,
+        run: usize,
+        scalars: &mut Vec<(usize, String, Buffer)>,
+    ) -> Result<(), ExecuteError> {
+        let place = self.schedule.plan().runs[run].program as usize;
+        for name in scalar_outputs(&self.schedule.programs()[place]) {
+            let value = self.sessions[place].output(name)?;
+            scalars.push((run, name.to_owned(), value));
+        }
+        Ok(())
+    }
+
+    /// The buffer of a source, which the checked plan has and earlier runs have made.
+    fn buffer(&self, source: Source, given: &[Buffer], outputs: &Outputs) -> Buffer {
+        match source {
+            Source::State(place) => self.state[place as usize].clone(),
+            Source::Constant(place) => self.constants[place as usize].clone(),
+            Source::Given(place) => given[place as usize].clone(),
+            Source::Output { run, output } => outputs[&(run, output)].clone(),
+        }
+    }
+
+    /// Executes a program that has every value of the run's as an output.
+    fn all_values(&self, run: usize, inputs: Vec<Buffer>) -> Result<Vec<Tensor>, ExecuteError> {
+        let place = self.schedule.plan().runs[run].program as usize;
+        let program = &self.schedule.programs()[place];
+        let (open, names) = with_every_value(program).map_err(StepError::from)?;
+        let mut session = self.engine.load(&open)?;
+        for (input, buffer) in program.inputs().iter().zip(&inputs) {
+            session.bind(&input.name, buffer)?;
+        }
+        session.run()?;
+        let bound = inputs.iter().map(Buffer::read);
+        let computed = names.iter().map(|name| session.read(name));
+        Ok(bound.chain(computed).collect::<Result<_, _>>()?)
+    }
+}
+
+type Outputs = BTreeMap<Place, Buffer>;
+
+/// The program with an output for every node instead of its own, and the names of these.
+fn with_every_value(program: &Program) -> Result<(Program, Vec<String>), TypeError> {
+    let mut builder = Builder::new();
+    let inputs = program.inputs().iter();
+    let mut ids: Vec<ValueId> = inputs
+        .map(|input| builder.input(&input.name, input.ty.clone(), input.role))
+        .collect();
+    let mut names = Vec::with_capacity(program.nodes().len());
+    for node in program.nodes() {
+        let operands: Vec<ValueId> = node.inputs.iter().map(|id| ids[id.index()]).collect();
+        let value = builder.push(node.operator.clone(), &operands)?;
+        let name = format!("value {}", ids.len());
+        builder.output(&name, value);
+        ids.push(value);
+        names.push(name);
+    }
+    Ok((builder.finish(), names))
+}
+
+fn scalar_outputs(program: &Program) -> impl Iterator<Item = &str> {
+    let outputs = program.outputs().iter().filter(|output| {
+        let ty = program.type_of(output.value);
+        ty.is_some_and(|ty| ty.dtype == DType::F32 && ty.shape == Shape::scalar())
+    });
+    outputs.map(|output| output.name.as_str())
+}
+
+fn upload(
+    engine: &dyn Engine,
+    slots: &[&Slot],
+    tensors: &[Tensor],
+    what: &'static str,
+) -> Result<Vec<Buffer>, ExecuteError> {
+    if !fit(slots.iter().copied(), tensors) {
+        return Err(StepError::Tensors(what).into());
+    }
+    let pairs = slots.iter().zip(tensors);
+    let buffers = pairs.map(|(slot, tensor)| {
+        require_words(&slot.name, tensor)?;
+        Ok(engine.upload(tensor)?)
+    });
+    buffers.collect()
+}
+
+/// Refuses words that an engine would change when they are uploaded.
+fn require_words(name: &str, tensor: &Tensor) -> Result<(), ExecuteError> {
+    let is_result = |word: u32| match tensor.ty().dtype {
+        DType::F32 => scalar::canon(f32::from_bits(word)).to_bits() == word,
+        DType::I32 => true,
+        DType::Bool => word <= 1,
+    };
+    let words = tensor.words();
+    match words.iter().position(|word| !is_result(*word)) {
+        None => Ok(()),
+        Some(element) => Err(ExecuteError::Word {
+            name: name.to_owned(),
+            element,
+            word: words[element],
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use reproducible_ops::engine::cpu::{CpuEngine, InstructionSet};
+    use reproducible_ops::engine::reference::ReferenceEngine;
+    use reproducible_ops::program::{Role, TensorType};
+
+    use super::*;
+    use crate::plan::{Plan, Run};
+    use crate::step::StepInputs;
+    use crate::toy;
+
+    fn engines() -> Vec<Box<dyn Engine>> {
+        let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(ReferenceEngine)];
+        for isa in InstructionSet::available() {
+            for threads in 1..=4 {
+                let engine = CpuEngine::with_instruction_set(isa, threads).unwrap();
+                engines.push(Box::new(engine));
+            }
+        }
+        engines
+    }
+
+    fn random(ty: &TensorType, seed: u32) -> Tensor {
+        let count = ty.shape.elements() as u32;
+        let number = |at: u32| ((at ^ seed).wrapping_mul(0x9e37_79b9) >> 16) as f32 / 4096.0 - 8.0;
+        match ty.dtype {
+            DType::F32 => Tensor::f32(ty.shape.clone(), (0..count).map(number).collect()),
+            DType::I32 => Tensor::i32(ty.shape.clone(), vec![seed as i32 % 3; count as usize]),
+            DType::Bool => unreachable!(),
+        }
+        .unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        /// Any engine steps from any state to what the reference makes of it, and computes the same
+        /// values of every run on the way.
+        #[test]
+        fn every_engine_has_the_bits_of_the_trace(seed in any::<u32>()) {
+            let (plan, programs) = toy::plan();
+            let schedule = Schedule::new(&plan, &programs).unwrap();
+            let constants = toy::constants();
+            let all = |slots: &[Slot], seed: u32| -> Vec<Tensor> {
+                slots.iter().map(|slot| random(&slot.ty, seed)).collect()
+            };
+            let first = all(&plan.state, seed);
+            for engine in engines() {
+                let mut state = first.clone();
+                let mut executor =
+                    Executor::new(engine.as_ref(), schedule, &constants, &state).unwrap();
+                for step in 0..3 {
+                    let given = all(&plan.given, seed ^ step);
+                    let (state_now, constants) = (&state[..], &constants[..]);
+                    let inputs = StepInputs { state: state_now, constants, given: &given };
+                    let trace = schedule.trace(inputs).unwrap();
+                    for (run, values) in trace.runs.iter().enumerate() {
+                        prop_assert_eq!(&executor.run_values(&given, run).unwrap(), values);
+                    }
+                    executor.step(&given).unwrap();
+                    prop_assert_eq!(&executor.state().unwrap(), &trace.next);
+                    let root = schedule.state_root(&trace.next).unwrap();
+                    prop_assert_eq!(executor.state_root().unwrap(), root);
+                    state = trace.next;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_restored_state_goes_on_as_the_unbroken_run() {
+        let (plan, programs) = toy::plan();
+        let schedule = Schedule::new(&plan, &programs).unwrap();
+        let engine = CpuEngine::new(1);
+        let new = || Executor::new(&engine, schedule, &toy::constants(), &toy::state()).unwrap();
+        let (mut whole, mut broken) = (new(), new());
+        for step in 0..3 {
+            whole.step(&toy::given(step)).unwrap();
+        }
+        broken.step(&toy::given(0)).unwrap();
+        let saved = broken.state().unwrap();
+        broken.step(&toy::given(2)).unwrap();
+        broken.restore(&saved).unwrap();
+        broken.step(&toy::given(1)).unwrap();
+        broken.step(&toy::given(2)).unwrap();
+        assert_eq!(broken.state_root().unwrap(), whole.state_root().unwrap());
+    }
+
+    #[test]
+    fn other_tensors_and_words_are_refused_and_change_nothing() {
+        let (plan, programs) = toy::plan();
+        let schedule = Schedule::new(&plan, &programs).unwrap();
+        let engine = CpuEngine::new(1);
+        let (mut constants, mut state) = (toy::constants(), toy::state());
+        let mut executor = Executor::new(&engine, schedule, &constants, &state).unwrap();
+        let fewer = executor.step(&[]);
+        assert_eq!(fewer, Err(StepError::Tensors("what is given").into()));
+        state[2].words_mut()[1] = 0x7fc0_0001;
+        let error = executor.restore(&state).unwrap_err().to_string();
+        assert!(error.contains("weight: element 1 is 0x7fc00001"), "{error}");
+        let before = schedule.state_root(&toy::state()).unwrap();
+        assert_eq!(executor.state_root().unwrap(), before);
+        constants[1].words_mut()[0] ^= 1;
+        let other = Executor::new(&engine, schedule, &constants, &toy::state());
+        assert_eq!(other.err(), Some(StepError::Constant(1).into()));
+    }
+
+    #[test]
+    fn scalars_are_told_run_by_run() {
+        let mut builder = Builder::new();
+        let x = builder.input("x", TensorType::f32(Shape::scalar()), Role::State);
+        let twice = builder.add(x, x).unwrap();
+        builder.output("twice", twice);
+        let programs = [builder.finish()];
+        let slot = Slot {
+            name: "x".into(),
+            ty: TensorType::f32(Shape::scalar()),
+        };
+        let output = |run| Source::Output { run, output: 0 };
+        let run = |source| Run {
+            program: 0,
+            inputs: vec![source],
+        };
+        let plan = Plan {
+            programs: vec![programs[0].digest()],
+            state: vec![slot],
+            runs: vec![run(Source::State(0)), run(output(0))],
+            next: vec![output(1)],
+            ..Plan::default()
+        };
+        let schedule = Schedule::new(&plan, &programs).unwrap();
+        let state = [Tensor::f32(Shape::scalar(), vec![1.25]).unwrap()];
+        let engine = CpuEngine::new(1);
+        let mut executor = Executor::new(&engine, schedule, &[], &state).unwrap();
+        assert!(executor.scalars("twice").unwrap().is_empty());
+        executor.step(&[]).unwrap();
+        assert_eq!(executor.scalars("twice").unwrap(), [2.5, 5.0]);
+        assert!(executor.scalars("thrice").unwrap().is_empty());
+    }
+}
