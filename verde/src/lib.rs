@@ -20,14 +20,24 @@
 //! | [`plan`] | a step as a schedule of runs, without arithmetic of its host |
 //! | [`step`] | what a plan made of a state; where two workers first differ |
 //! | [`execute`] | a plan on any engine, step by step, and the roots of its states |
+//! | [`history`] | the states at the checkpoints of a job: what a worker claims |
+//! | [`parts`], [`job`] | a plan and its programs as everybody has them, each part of which can be shown |
+//! | [`game`] | the dispute: a pure function from place and move to place |
+//! | [`record`], [`player`] | what a player knows of a computation; worker and challenger |
 //!
 //! Everything here is pure: no I/O, no time, no randomness. What a contract reads is laid out byte
 //! for byte where it is defined.
 
 pub mod element;
 pub mod execute;
+pub mod game;
+pub mod history;
+pub mod job;
 mod lifetimes;
+pub mod parts;
 pub mod plan;
+pub mod player;
+pub mod record;
 pub mod run;
 pub mod state;
 pub mod step;

@@ -97,6 +97,25 @@ pub struct Plan {
     pub next: Vec<Source>,
 }
 
+/// A part of a plan: one leaf of the tree that its digest names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Version, and how many there are of each of the others.
+    Header,
+    /// A program's digest.
+    Program(usize),
+    /// A constant.
+    Constant(usize),
+    /// A tensor of the state.
+    State(usize),
+    /// A tensor that is given.
+    Given(usize),
+    /// A run.
+    Run(usize),
+    /// Where the next state comes from.
+    Next,
+}
+
 /// Why a plan is none.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -221,6 +240,30 @@ impl Plan {
             .chain(self.runs.iter().map(run))
             .chain(std::iter::once(sources(&self.next)))
             .collect()
+    }
+
+    /// Where a part stands among [`Plan::parts`]; none where the plan has none of this number.
+    pub fn place_of(&self, part: Part) -> Option<usize> {
+        let counts = [
+            1,
+            self.programs.len(),
+            self.constants.len(),
+            self.state.len(),
+            self.given.len(),
+            self.runs.len(),
+            1,
+        ];
+        let (section, number) = match part {
+            Part::Header => (0, 0),
+            Part::Program(number) => (1, number),
+            Part::Constant(number) => (2, number),
+            Part::State(number) => (3, number),
+            Part::Given(number) => (4, number),
+            Part::Run(number) => (5, number),
+            Part::Next => (6, 0),
+        };
+        let before: usize = counts[..section].iter().sum();
+        (number < counts[section]).then_some(before + number)
     }
 
     /// What names the plan.
@@ -388,6 +431,37 @@ mod tests {
             change(&mut other);
             assert_ne!(other.digest(), plan.digest(), "{what}");
         }
+    }
+
+    #[test]
+    fn parts_stand_where_they_are_said_to() {
+        let (plan, _) = toy::plan();
+        let parts = plan.parts();
+        let at = |part: Part| plan.place_of(part).map(|place| parts[place].clone());
+        assert_eq!(at(Part::Header), Some(parts[0].clone()));
+        assert_eq!(at(Part::Program(1)), Some(plan.programs[1].to_vec()));
+        assert!(
+            at(Part::Constant(2))
+                .unwrap()
+                .ends_with(&plan.constants[2].root)
+        );
+        assert_eq!(at(Part::State(1)), Some(plan.state[1].to_bytes()));
+        assert_eq!(at(Part::Given(0)), Some(plan.given[0].to_bytes()));
+        assert!(
+            at(Part::Run(2))
+                .unwrap()
+                .ends_with(&sources(&plan.runs[2].inputs))
+        );
+        assert_eq!(at(Part::Next), parts.last().cloned());
+        for none in [
+            Part::Program(2),
+            Part::Constant(3),
+            Part::State(3),
+            Part::Given(1),
+        ] {
+            assert_eq!(at(none), None);
+        }
+        assert_eq!(at(Part::Run(3)), None);
     }
 
     #[test]

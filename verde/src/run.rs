@@ -60,8 +60,8 @@ impl RunHeader {
         }
     }
 
-    /// The root of a run whose values have this tree.
-    fn bind(&self, top: &Digest) -> Digest {
+    /// The root of a run whose values have a tree with this top.
+    pub fn bind(&self, top: &Digest) -> Digest {
         // A program's limits keep the number far below what 4 bytes hold.
         let values = (self.values as u32).to_le_bytes();
         tagged_hash(RUN, &[&self.program, &values, top])
@@ -168,8 +168,14 @@ impl RunTree {
     }
 }
 
-fn leaf(value: &Digest) -> Digest {
+/// The leaf of a value, by the root of its tensor, in the tree of its run.
+pub fn leaf(value: &Digest) -> Digest {
     tree::leaf(&[value])
+}
+
+/// The leaf of a run, by its root, in the tree of its step.
+pub fn step_leaf(run: &Digest) -> Digest {
+    tree::leaf(&[run])
 }
 
 /// Checks that the tensor with this root is a value of the run with this root.

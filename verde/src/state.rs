@@ -100,6 +100,11 @@ impl StateTree {
         bind(self.names.len(), &self.tree.root())
     }
 
+    /// The tree over the tensors.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// The names of the tensors, in their order.
     pub fn names(&self) -> &[String] {
         &self.names
@@ -119,12 +124,17 @@ impl StateTree {
     }
 }
 
-fn leaf(name: &str, root: &Digest) -> Result<Digest, StateError> {
+/// The leaf of a tensor, by its name and root.
+///
+/// # Errors
+/// The name is too long.
+pub fn leaf(name: &str, root: &Digest) -> Result<Digest, StateError> {
     let length = u16::try_from(name.len()).map_err(|_| StateError::Name(name.len()))?;
     Ok(tree::leaf(&[&length.to_le_bytes(), name.as_bytes(), root]))
 }
 
-fn bind(count: usize, top: &Digest) -> Digest {
+/// The root of a state of so many tensors, whose tree has this top.
+pub fn bind(count: usize, top: &Digest) -> Digest {
     // Checked where a state is made; a larger count than any leads to another root.
     tagged_hash(STATE, &[&(count as u32).to_le_bytes(), top])
 }

@@ -136,7 +136,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// The same, by a worker that may change each value once it is there.
-    fn trace_with(
+    pub(crate) fn trace_with(
         &self,
         inputs: StepInputs<'_>,
         mut change: impl FnMut(usize, ValueId, &mut Tensor),

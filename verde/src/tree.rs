@@ -116,12 +116,15 @@ impl Tree {
 
     /// The siblings that prove a leaf, from its neighbour upwards; none where there is no such leaf.
     pub fn path(&self, index: usize) -> Option<Vec<Digest>> {
-        (index < self.leaves()).then(|| {
-            let levels = self.levels.iter().enumerate();
-            let sibling =
-                |(height, level): (usize, &Vec<Digest>)| level.get((index >> height) ^ 1).copied();
-            levels.filter_map(sibling).collect()
-        })
+        self.path_up(Position { height: 0, index }, self.height())
+    }
+
+    /// The siblings of a node's path up so many levels; none where there is no such node.
+    pub fn path_up(&self, at: Position, levels: usize) -> Option<Vec<Digest>> {
+        self.node(at)?;
+        let path = self.levels.iter().skip(at.height).take(levels).enumerate();
+        let sibling = |(up, level): (usize, &Vec<Digest>)| level.get((at.index >> up) ^ 1).copied();
+        Some(path.filter_map(sibling).collect())
     }
 
     /// The nodes `levels` below a node, or its leaves if they are nearer; none where there is no such
@@ -156,10 +159,24 @@ pub fn climb(
     count: usize,
     siblings: &[Digest],
 ) -> Result<Digest, PathError> {
+    climb_levels(leaf, index, count, height_of(count), siblings)
+}
+
+/// The node `levels` above node number `index` of a level of `count` nodes, with these siblings.
+///
+/// # Errors
+/// [`PathError`]. A wrong node or sibling leads to another node.
+pub fn climb_levels(
+    node: Digest,
+    index: usize,
+    count: usize,
+    levels: usize,
+    siblings: &[Digest],
+) -> Result<Digest, PathError> {
     if index >= count {
         return Err(PathError::Index { index, count });
     }
-    let expected = siblings_of(index, count);
+    let expected = siblings_of(index, count, levels);
     if siblings.len() != expected {
         return Err(PathError::Siblings {
             given: siblings.len(),
@@ -167,14 +184,14 @@ pub fn climb(
         });
     }
     let mut siblings = siblings.iter();
-    let (mut found, mut index, mut count) = (leaf, index, count);
-    while count > 1 {
+    let (mut found, mut index, mut count) = (node, index, count);
+    for _ in 0..levels {
         if has_sibling(index, count)
             && let Some(sibling) = siblings.next()
         {
             found = match index.is_multiple_of(2) {
-                true => node(&found, sibling),
-                false => node(sibling, &found),
+                true => self::node(&found, sibling),
+                false => self::node(sibling, &found),
             };
         }
         (index, count) = (index / 2, count.div_ceil(2));
@@ -182,15 +199,25 @@ pub fn climb(
     Ok(found)
 }
 
+/// Levels of the root of a tree above its leaves.
+pub fn height_of(leaves: usize) -> usize {
+    leaves.next_power_of_two().trailing_zeros() as usize
+}
+
+/// Nodes of the level `height` above the leaves.
+pub fn width_at(leaves: usize, height: usize) -> usize {
+    (0..height).fold(leaves, |count, _| count.div_ceil(2))
+}
+
 /// False for the last node of a level with an odd number: it is promoted.
 fn has_sibling(index: usize, count: usize) -> bool {
     index ^ 1 < count
 }
 
-/// Siblings on the path of a leaf.
-fn siblings_of(mut index: usize, mut count: usize) -> usize {
+/// Siblings on the path of a node up so many levels.
+fn siblings_of(mut index: usize, mut count: usize, levels: usize) -> usize {
     let mut siblings = 0;
-    while count > 1 {
+    for _ in 0..levels {
         siblings += usize::from(has_sibling(index, count));
         (index, count) = (index / 2, count.div_ceil(2));
     }
@@ -308,6 +335,29 @@ mod tests {
                 prop_assert_eq!(tree.node(at), Some(&reached));
             }
             prop_assert_eq!(reached, all[target]);
+        }
+
+        /// A node is proved under each of the nodes above it.
+        #[test]
+        fn a_path_may_end_below_the_root(
+            count in 1_usize..300,
+            index in any::<prop::sample::Index>(),
+            height in 0_usize..9,
+            levels in 0_usize..9,
+        ) {
+            let tree = Tree::new(leaves(count));
+            prop_assert_eq!(tree.height(), height_of(count));
+            let height = height.min(tree.height());
+            let levels = levels.min(tree.height() - height);
+            let width = width_at(count, height);
+            let index = index.index(width);
+            let at = Position { height, index };
+            let node = *tree.node(at).unwrap();
+            let above = Position { height: height + levels, index: index >> levels };
+            let path = tree.path_up(at, levels).unwrap();
+            let climbed = climb_levels(node, index, width, levels, &path);
+            prop_assert_eq!(climbed, Ok(*tree.node(above).unwrap()));
+            prop_assert_eq!(tree.node(Position { height, index: width }), None);
         }
 
         #[test]

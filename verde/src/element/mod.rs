@@ -184,6 +184,11 @@ impl<'a> Operation<'a> {
         })
     }
 
+    /// Types of the operands.
+    pub fn operands(&self) -> &[&'a TensorType] {
+        &self.operands
+    }
+
     /// Leaf blocks of the reduction behind each element; 1 where there is none, or nothing to reduce.
     pub fn blocks(&self) -> usize {
         match chain(self.operator) {

@@ -1,0 +1,56 @@
+//! The dispute game: from a claim about a whole job down to one element that anybody recomputes.
+//!
+//! ```text
+//!            worker                                challenger
+//! History    Reveal ◀───────────────────────────── Pick a checkpoint
+//!            Interval (states between) ──────────▶ Pick a step
+//!            Step (runs) ────────────────────────▶ Pick a run          or ContestNext
+//! Runs       Run (its values) ───────────────────▶ Pick a value        State, Slot ─▶ ProveNext ■
+//! Values     Value (its tiles) ──────────────────▶ Pick a tile         or, an input: ProveInput ■
+//! Tiles      Tile (its elements) ────────────────▶ Prove an element ■  or, a long reduction: Ask
+//! Numbers    Numbers (blocks, or sums of them) ──▶ PickNumber          or Prove a block ■
+//! ```
+//! In each tree the worker shows the nodes [`LEVELS`] below the one in doubt, and the challenger picks
+//! one of them; who knows the data already picks many levels at once. Only the worker claims, the
+//! challenger chooses where to look and shows a contradiction (■). A challenger who is wrong comes to
+//! a true leaf, can show none, and loses by its clock; a worker who is wrong comes to one that it
+//! cannot open, or to an element that is not what its operands make.
+//!
+//! [`Rules::apply`] is the whole game as a pure function. It takes what is well-formed and refuses the
+//! rest without effect: a refusal decides nothing. `DisputeGame.sol` is the same function in Solidity.
+//! What was shown is a commitment of the worker, so nothing that a challenger shows can make a true
+//! claim false; sizes of trees follow from the plan and the programs that the claim names.
+//!
+//! The game always ends: every move leads down a finite tree, and clocks (not part of this function)
+//! end the turn of who does not move.
+
+mod moves;
+pub mod numbers;
+mod place;
+mod rules;
+
+pub use moves::{Move, OperandProof, SourceProof};
+pub use place::{Branch, NumberContext, Place, RunContext, StepContext, ValueContext};
+pub use rules::{Refusal, Rules};
+
+/// Levels that one [`Move::Reveal`] shows: sixteen nodes at most.
+pub const LEVELS: usize = 4;
+
+/// The two sides of a game.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Who claims.
+    Worker,
+    /// Who doubts.
+    Challenger,
+}
+
+impl Side {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Worker => Self::Challenger,
+            Self::Challenger => Self::Worker,
+        }
+    }
+}

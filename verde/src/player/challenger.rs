@@ -1,0 +1,410 @@
+//! The challenger: compares with its own record, and follows the first difference.
+//!
+//! Everything before the first difference is the same on both sides, so what the challenger needs to
+//! show is in its own record, except for hashes of the worker's trees to the right of it. Those were
+//! shown on the way down ([`Shown`]).
+
+use std::collections::HashMap;
+
+use reproducible_ops::program::{Digest, Operator, ValueId};
+use reproducible_ops::tensor::Tensor;
+
+use super::{Game, PlayError, respond, tree_of};
+use crate::element;
+use crate::game::{
+    Branch, LEVELS, Move, NumberContext, OperandProof, Place, RunContext, Side, SourceProof,
+    StepContext, ValueContext, numbers,
+};
+use crate::plan::Source;
+use crate::record::{Record, RunRecord, state_tree};
+use crate::tensor::{TensorTree, Tiling};
+use crate::tree::{self, Position, Tree};
+
+/// The challenger's next move.
+///
+/// # Errors
+/// It is not the challenger's turn, its record has no answer, or nothing is wrong.
+pub fn challenge(game: &Game<'_>, record: &mut dyn Record) -> Result<Move, PlayError> {
+    match game.place() {
+        Place::Shown {
+            branch,
+            first,
+            nodes,
+        } => pick(game, branch, *first, nodes, record),
+        Place::Slot { step, slot, .. } => {
+            let source = game.rules().job.plan().next.get(*slot).copied();
+            let source = source.ok_or(PlayError::Lacks("tensor"))?;
+            Ok(Move::ProveNext(prove_source(game, step, source, record)?))
+        }
+        Place::Input(value) => {
+            let run = game.rules().job.run(value.run.run);
+            let source = run.and_then(|(run, _)| run.inputs.get(value.value.index()).copied());
+            let source = source.ok_or(PlayError::Lacks("input"))?;
+            let step = &value.run.step;
+            Ok(Move::ProveInput(prove_source(game, step, source, record)?))
+        }
+        Place::Tile { value, tile, words } => doubt_tile(game, value, *tile, words, record),
+        Place::Numbers { above, numbers } => doubt_numbers(game, above, numbers, record),
+        Place::Picked { .. } | Place::NextState(_) | Place::Number(_) | Place::Won(_) => {
+            Err(PlayError::Turn)
+        }
+    }
+}
+
+/// The challenger's next moves where all data of the worker are public: it makes the worker's openings
+/// itself and picks leaves at once, up to what only the worker can assert, or to the end.
+///
+/// # Errors
+/// See [`challenge`]. `public` is what the worker published; what is missing there is left to the
+/// worker.
+pub fn challenge_in_public(
+    game: &Game<'_>,
+    record: &mut dyn Record,
+    public: &mut dyn Record,
+) -> Result<Vec<Move>, PlayError> {
+    let mut ahead = game.clone();
+    let mut moves = Vec::new();
+    loop {
+        let made = match ahead.place() {
+            Place::Won(_) => return Ok(moves),
+            Place::Picked { branch, at, .. } if at.height > 0 => {
+                let [mine, theirs] = [
+                    tree_of(ahead.rules(), branch, record)?,
+                    tree_of(ahead.rules(), branch, public)?,
+                ];
+                match leaf_below(*at, &mine, &theirs) {
+                    Some(made) => made,
+                    // All runs are right: the state that follows them is contested where they are
+                    // shown.
+                    None => Move::Reveal(theirs.descendants(*at, LEVELS).to_vec()),
+                }
+            }
+            place if place.turn() == Some(Side::Worker) => respond(&ahead, public)?,
+            _ => challenge(&ahead, record)?,
+        };
+        if matches!(
+            made,
+            Move::Interval { .. } | Move::Step { .. } | Move::Numbers(_)
+        ) {
+            return Ok(moves);
+        }
+        ahead.play(Side::Challenger, &made)?;
+        moves.push(made);
+    }
+}
+
+/// Picks the first leaf below a node in which two trees differ.
+fn leaf_below(at: Position, mine: &Tree, theirs: &Tree) -> Option<Move> {
+    let leaves = [mine, theirs].map(|tree| tree.descendants(at, at.height));
+    let mut pairs = leaves[0].iter().zip(leaves[1]);
+    let offset = pairs.position(|(mine, theirs)| mine != theirs)?;
+    let leaf = Position {
+        height: 0,
+        index: (at.index << at.height) + offset,
+    };
+    Some(Move::Pick {
+        at: leaf,
+        node: *theirs.node(leaf)?,
+        siblings: theirs.path_up(leaf, at.height)?,
+    })
+}
+
+/// Picks the first node shown that is another in the challenger's tree.
+fn pick(
+    game: &Game<'_>,
+    branch: &Branch,
+    first: Position,
+    nodes: &[Digest],
+    record: &mut dyn Record,
+) -> Result<Move, PlayError> {
+    let mine = tree_of(game.rules(), branch, record)?;
+    let position = |offset: usize| Position {
+        index: first.index + offset,
+        ..first
+    };
+    let mut shown = nodes.iter().enumerate();
+    let differs = |(offset, node): &(usize, &Digest)| mine.node(position(*offset)) != Some(*node);
+    match shown.find(differs) {
+        Some((offset, node)) => Ok(Move::Pick {
+            at: position(offset),
+            node: *node,
+            siblings: Vec::new(),
+        }),
+        None if matches!(branch, Branch::Runs(_)) => Ok(Move::ContestNext),
+        None => Err(PlayError::Agreed),
+    }
+}
+
+// ---- the worker's trees, as far as they were shown
+
+/// Nodes of one tree of the worker, by what was shown of it.
+struct Shown(HashMap<Position, Digest>);
+
+impl Shown {
+    /// What a game showed of the tree that `belongs` names.
+    fn of(game: &Game<'_>, belongs: impl Fn(&Branch) -> bool) -> Self {
+        let mut shown = Self(HashMap::new());
+        for (made, place) in game.moves() {
+            match (made, place) {
+                (Move::Pick { siblings, .. }, Place::Picked { branch, at, node })
+                    if belongs(branch) =>
+                {
+                    let leaves = game.rules().leaves(branch);
+                    shown.insert_path(leaves, *at, *node, siblings);
+                }
+                (
+                    _,
+                    Place::Shown {
+                        branch,
+                        first,
+                        nodes,
+                    },
+                ) if belongs(branch) => {
+                    shown.insert_with_parents(*first, nodes);
+                }
+                _ => {}
+            }
+        }
+        shown
+    }
+
+    /// Nodes that stand side by side, and those above them that they make.
+    fn insert_with_parents(&mut self, first: Position, nodes: &[Digest]) {
+        let (mut first, mut level) = (first, nodes.to_vec());
+        for _ in 0..=LEVELS {
+            let positions = (first.index..).map(|index| Position { index, ..first });
+            self.0.extend(positions.zip(level.iter().copied()));
+            // The first of the nodes is the first child of its parent.
+            let parents = level.chunks(2).filter_map(|pair| tree::join(pair, 1));
+            level = parents.collect();
+            first = Position {
+                height: first.height + 1,
+                index: first.index / 2,
+            };
+        }
+    }
+
+    /// A node, its siblings, and the nodes above it that they make.
+    fn insert_path(&mut self, leaves: usize, at: Position, node: Digest, siblings: &[Digest]) {
+        let (mut at, mut node) = (at, node);
+        let mut siblings = siblings.iter();
+        self.0.insert(at, node);
+        while let Some(sibling) = siblings.as_slice().first() {
+            let other = at.index ^ 1;
+            if other < tree::width_at(leaves, at.height) {
+                siblings.next();
+                self.0.insert(Position { index: other, ..at }, *sibling);
+                node = match at.index < other {
+                    true => tree::node(&node, sibling),
+                    false => tree::node(sibling, &node),
+                };
+            }
+            at = Position {
+                height: at.height + 1,
+                index: at.index / 2,
+            };
+            self.0.insert(at, node);
+        }
+    }
+
+    /// The path of a leaf to the left of the first difference: what was shown, and where nothing was,
+    /// the challenger's own, which is the same there.
+    fn path(&self, leaf: usize, own: &Tree) -> Option<Vec<Digest>> {
+        let mut siblings = Vec::new();
+        for height in 0..own.height() {
+            let index = (leaf >> height) ^ 1;
+            if index >= tree::width_at(own.leaves(), height) {
+                continue;
+            }
+            let at = Position { height, index };
+            siblings.push(*self.0.get(&at).or_else(|| own.node(at))?);
+        }
+        Some(siblings)
+    }
+}
+
+fn path_of_value(
+    game: &Game<'_>,
+    run: &RunContext,
+    id: ValueId,
+    record: &RunRecord,
+) -> Result<Vec<Digest>, PlayError> {
+    let shown = Shown::of(
+        game,
+        |branch| matches!(branch, Branch::Values(other) if other == run),
+    );
+    let path = shown.path(id.index(), record.tree.tree());
+    path.ok_or(PlayError::Lacks("value"))
+}
+
+// ---- what the plan binds
+
+pub(super) fn prove_source(
+    game: &Game<'_>,
+    step: &StepContext,
+    source: Source,
+    record: &mut dyn Record,
+) -> Result<SourceProof, PlayError> {
+    let job = game.rules().job;
+    match source {
+        Source::Constant(_) => Ok(SourceProof::Constant),
+        Source::Given(_) => Err(PlayError::Lacks("tensor that is given")),
+        Source::State(slot) => {
+            let before = &record.step(step.number)?.before;
+            let root = *before
+                .get(slot as usize)
+                .ok_or(PlayError::Lacks("tensor"))?;
+            let path = state_tree(job, before)?.tree().path(slot as usize);
+            Ok(SourceProof::State(
+                root,
+                path.ok_or(PlayError::Lacks("tensor"))?,
+            ))
+        }
+        Source::Output { run, output } => {
+            let number = run as usize;
+            let (_, program) = job.run(number).ok_or(PlayError::Lacks("run"))?;
+            let output = program.outputs().get(output as usize);
+            let id = output.ok_or(PlayError::Lacks("output"))?.value;
+            let shown = Shown::of(
+                game,
+                |branch| matches!(branch, Branch::Runs(other) if other == step),
+            );
+            let own = record.step(step.number)?;
+            let path = shown
+                .path(number, &own.tree)
+                .ok_or(PlayError::Lacks("run"))?;
+            let (header, values) = *own.runs.get(number).ok_or(PlayError::Lacks("run"))?;
+            let own = record.run(step.number, number)?;
+            let root = *own.tree.value(id).ok_or(PlayError::Lacks("output"))?;
+            // The whole run is right, so its tree is the challenger's own.
+            let siblings = own.tree.tree().path(id.index());
+            Ok(SourceProof::Output {
+                header,
+                values,
+                run: path,
+                value: (root, siblings.ok_or(PlayError::Lacks("output"))?),
+            })
+        }
+    }
+}
+
+// ---- elements
+
+fn doubt_tile(
+    game: &Game<'_>,
+    value: &ValueContext,
+    tile: usize,
+    words: &[u32],
+    record: &mut dyn Record,
+) -> Result<Move, PlayError> {
+    let own = record.run(value.run.step.number, value.run.run)?;
+    let mine = own
+        .values
+        .get(value.value.index())
+        .ok_or(PlayError::Lacks("value"))?;
+    let first = Tiling::of(mine.shape()).first(tile);
+    let mut pairs = words.iter().zip(&mine.words()[first..]);
+    let offset = pairs.position(|(theirs, mine)| theirs != mine);
+    let offset = offset.ok_or(PlayError::Agreed)?;
+    if game.rules().blocks(value)? > 1 {
+        return Ok(Move::Ask { offset });
+    }
+    let (element, claimed) = (first + offset, words[offset]);
+    let witness = match game.rules().job.node(value.run.run, value.value) {
+        Some(node) if node.operator == Operator::Argmax => {
+            let operand = own.values.get(node.inputs[0].index());
+            let operand = operand.ok_or(PlayError::Lacks("operand"))?;
+            let length = operand.shape().last();
+            let row = &operand.words()[element * length..][..length];
+            element::witness(row, claimed).ok_or(PlayError::Agreed)?
+        }
+        _ => 0,
+    };
+    let place = element::Place {
+        element,
+        part: witness,
+    };
+    prove(game, value, (place, claimed), offset, &own)
+}
+
+fn doubt_numbers(
+    game: &Game<'_>,
+    above: &NumberContext,
+    shown: &[u32],
+    record: &mut dyn Record,
+) -> Result<Move, PlayError> {
+    let run = &above.value.run;
+    let own = record.run(run.step.number, run.run)?;
+    let operands = operands(game, &above.value, &own)?;
+    let (operation, _) = game.rules().operation(&above.value)?;
+    let (level, index) = (above.level - 1, above.index);
+    let mine = numbers::numbers(&operation, &operands, above.element, level, index)?;
+    let offset = shown
+        .iter()
+        .zip(&mine)
+        .position(|(theirs, mine)| theirs != mine);
+    let offset = offset.ok_or(PlayError::Agreed)?;
+    if above.level > 1 {
+        return Ok(Move::PickNumber(offset));
+    }
+    let part = above.index * numbers::FAN + offset;
+    let place = element::Place {
+        element: above.element,
+        part,
+    };
+    prove(game, &above.value, (place, shown[offset]), offset, &own)
+}
+
+fn operands<'r>(
+    game: &Game<'_>,
+    value: &ValueContext,
+    record: &'r RunRecord,
+) -> Result<Vec<&'r Tensor>, PlayError> {
+    let node = game.rules().job.node(value.run.run, value.value);
+    let inputs = &node.ok_or(PlayError::Lacks("node"))?.inputs;
+    let operands = inputs.iter().map(|id| record.values.get(id.index()));
+    operands
+        .collect::<Option<_>>()
+        .ok_or(PlayError::Lacks("operand"))
+}
+
+fn prove(
+    game: &Game<'_>,
+    value: &ValueContext,
+    claim: (element::Place, u32),
+    offset: usize,
+    record: &RunRecord,
+) -> Result<Move, PlayError> {
+    match proof(game, value, claim, offset, record)? {
+        (true, made) => Ok(made),
+        (false, _) => Err(PlayError::Agreed),
+    }
+}
+
+/// What the operands give at a place, shown: whether it contradicts the claimed bits, and the move.
+pub(super) fn proof(
+    game: &Game<'_>,
+    value: &ValueContext,
+    (place, claimed): (element::Place, u32),
+    offset: usize,
+    record: &RunRecord,
+) -> Result<(bool, Move), PlayError> {
+    let (operation, node) = game.rules().operation(value)?;
+    let tensors = operands(game, value, record)?;
+    let (contradicted, tiles) = operation.prove(place, claimed, &tensors)?;
+    let operands = node.inputs.iter().zip(tensors).map(|(id, tensor)| {
+        Ok(OperandProof {
+            ty: tensor.ty().clone(),
+            tiles: TensorTree::new(tensor).tree().root(),
+            siblings: path_of_value(game, &value.run, *id, record)?,
+        })
+    });
+    let is_argmax = node.operator == Operator::Argmax;
+    let made = Move::Prove {
+        offset,
+        witness: if is_argmax { place.part } else { 0 },
+        operands: operands.collect::<Result<_, PlayError>>()?,
+        tiles,
+    };
+    Ok((contradicted, made))
+}
