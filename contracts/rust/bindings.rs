@@ -31,6 +31,12 @@ sol!(
 sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
+    Referee,
+    "artifacts/Referee.json"
+);
+sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
     TestToken,
     "artifacts/TestToken.json"
 );
@@ -41,6 +47,7 @@ pub fn explain(data: &[u8]) -> Option<String> {
     name::<SwarmRewards::SwarmRewardsErrors>(data)
         .or_else(|| name::<SwarmMembers::SwarmMembersErrors>(data))
         .or_else(|| name::<SwarmSlasher::SwarmSlasherErrors>(data))
+        .or_else(|| name::<Referee::RefereeErrors>(data))
         .or_else(|| name::<TestToken::TestTokenErrors>(data))
 }
 

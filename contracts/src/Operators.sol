@@ -41,4 +41,9 @@ library Operators {
     uint256 internal constant TAKE_ALONG_LAST = 34;
     uint256 internal constant UPDATE_ROWS = 35;
     uint256 internal constant PHILOX_UNIFORM = 36;
+
+    /// @notice Whether each element of the result comes from the elements at the same place of the operands.
+    function isElementwise(uint256 tag) internal pure returns (bool) {
+        return tag >= NEG && tag <= SELECT;
+    }
 }

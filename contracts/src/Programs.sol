@@ -60,6 +60,7 @@ library Programs {
     uint256 internal constant MAX_OPERANDS = 1 << 12;
 
     /// The arithmetic, as the header holds it: the length of its name, then the name, "ro1".
+    // slither-disable-next-line too-many-digits
     bytes7 private constant PROFILE = 0x03000000726f31;
 
     /// @notice Reads the header.
@@ -88,7 +89,7 @@ library Programs {
         node.tag = octet(descriptor, 0);
         node.attributes = 1;
         uint256 offset = _skipAttributes(descriptor, node.tag);
-        (node.operands, offset) = readList(descriptor, offset, MAX_OPERANDS);
+        (node.operands, offset) = _readList(descriptor, offset, MAX_OPERANDS);
         (node.header, offset) = _readHeader(descriptor, offset);
         _ends(descriptor, offset);
     }
@@ -113,9 +114,14 @@ library Programs {
         return TileTree.swap(uint32(bytes4(_slice(descriptor, offset, 4))));
     }
 
-    /// @notice The counted numbers at a place, and where they end.
-    function readList(bytes calldata descriptor, uint256 offset, uint256 limit)
-        internal
+    /// @notice The counted numbers at a place, at most one for each axis.
+    function readAxes(bytes calldata descriptor, uint256 offset) internal pure returns (uint32[] memory axes) {
+        (axes, offset) = _readList(descriptor, offset, TileTree.MAX_RANK);
+    }
+
+    /// The counted numbers at a place, and where they end.
+    function _readList(bytes calldata descriptor, uint256 offset, uint256 limit)
+        private
         pure
         returns (uint32[] memory list, uint256 end)
     {
@@ -144,7 +150,7 @@ library Programs {
         returns (Header memory header, uint256 end)
     {
         header.dtype = readDType(descriptor, offset);
-        (header.shape, end) = readList(descriptor, offset + 1, TileTree.MAX_RANK);
+        (header.shape, end) = _readList(descriptor, offset + 1, TileTree.MAX_RANK);
     }
 
     function _readName(bytes calldata descriptor) private pure returns (bytes calldata name, uint256 end) {

@@ -15,6 +15,7 @@ const SOURCES = [
   "src/SwarmMembers.sol",
   "src/SwarmRewards.sol",
   "src/SwarmSlasher.sol",
+  "src/Referee.sol",
   "src/dev/TestToken.sol",
   "test/harness/Binary32Harness.sol",
   "test/harness/TileTreeHarness.sol",

@@ -8,7 +8,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod binary32;
+#[path = "../shared/evm.rs"]
 mod evm;
 mod operands;
+#[path = "../shared/random.rs"]
 mod random;
 mod tile_tree;
