@@ -310,6 +310,51 @@ contract JobEscrowTest is Jobs {
         vm.assertEq(escrow.jobOf(job).finalState, w.finalState);
     }
 
+    /// The digests of `verde::plan` and `verde::history`, for a plan of 3 programs, 2 constants, a state of 4 tensors and 300 runs,
+    /// and for 21 steps with a checkpoint every 4 whose states have the roots 0x0101.., 0x0202.. to 0x0707..
+    function test_digestsAreThoseOfTheWorkersProgram() public {
+        Spec memory spec = _spec();
+        spec.plan = 0x14a5cb569d13ff3e7a661365b990ec0d18f1d7ec432337c63c75884d0eaa81cc;
+        spec.counts = PlanCounts({programs: 3, constants: 2, state: 4, given: 0, runs: 300});
+        spec.initialState = bytes32(type(uint256).max / 255);
+        _allow(PAYER, REWARD);
+        vm.prank(PAYER);
+        uint256 job = escrow.launch(spec, _partsBesideTheFirst());
+        _accept(job);
+        Work memory w = _workOfTheWorkersProgram();
+        _commitSeal(job, w);
+        pass(SEAL + 1);
+        _commit(job, w);
+        vm.assertEq(escrow.jobOf(job).finalState, bytes32(type(uint256).max / 255 * 7));
+    }
+
+    function _workOfTheWorkersProgram() private pure returns (Work memory w) {
+        w.top = 0xa01b0568e97f4a883e53549ff9e936845853334158de367ad483d981b3142f4a;
+        w.finalState = bytes32(type(uint256).max / 255 * 7);
+        bytes32[] memory first = new bytes32[](3);
+        first[0] = 0xcba8c596120bdb69debbd923d92cba948bde7c7d06a465a1bb7d98d3116038fa;
+        first[1] = 0x67863aa3208102d3a5084f0a23cc6bc72f128adc32b1ba3b953db0b49dac6968;
+        first[2] = 0x385af70fa47037a980072908783b27624b32ab0e73d1c648d8f3f72332334d61;
+        bytes32[] memory last = new bytes32[](2);
+        last[0] = 0xa6bf7b40c355ed607815942778b35895a110c721a83acfc94ba1240488aec64a;
+        last[1] = 0x3b3c0ce45d11517a54300a196b61497c4165150d72b7782a4548e3984da771b2;
+        (w.first, w.last) = (first, last);
+    }
+
+    function _partsBesideTheFirst() private pure returns (bytes32[] memory) {
+        bytes32[] memory siblings = new bytes32[](9);
+        siblings[0] = 0xdcffe786ded16d283c663846ad0c4ff26558fccde36ca9d30b2ea19eade9fc0e;
+        siblings[1] = 0xfc264939b1ac77b06378c5ece54a7b57b6b6c821eb80627bb674d8785c8dc8ca;
+        siblings[2] = 0xcc12ddd5920b84cf9a983f80a703b9ede4a190af294f68a4dfa70da0c321b2d1;
+        siblings[3] = 0x63074050896d633bd3273056f87f93b869bb354834c6e262a3e06e34454bebb9;
+        siblings[4] = 0x13580a41eb3619b7a8f9d3171909f2738cfe4b665b0218cb615d21549ab7d8e1;
+        siblings[5] = 0x8d5e270e68ee0003ec878098bbeeb38cbe09d90a30438b545d34a24ad27a7ac9;
+        siblings[6] = 0xd65c035956723945eb0adf19309eeb911a5d83063af13761734f223086ac8d07;
+        siblings[7] = 0x39306643e4fdf022660de82b634b82e12647c147dd2e786659c760ddab8b2175;
+        siblings[8] = 0x15dac8b584885d410a6ef88d985e9fbec1373736e4fd9e5343cd061a464e2f4a;
+        return siblings;
+    }
+
     // ---- verifiers
 
     function test_verifiersAgreeOrNot() public {

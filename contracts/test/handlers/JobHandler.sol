@@ -30,7 +30,11 @@ contract JobHandler is Jobs {
     /// @dev How many jobs came to each state.
     uint256[9] public reached;
 
+    /// @dev The test that made this.
+    address private immutable _test;
+
     constructor() {
+        _test = msg.sender;
         _start();
     }
 
@@ -95,6 +99,13 @@ contract JobHandler is Jobs {
         try escrow.commit(job, w.top, w.finalState, w.salt, w.first, w.last) {
             _note(job, JobEscrow.State.Committed);
         } catch {}
+    }
+
+    /// @dev A job is done at once, so that games are not rare.
+    function hasten(uint256 which, uint256 who) external {
+        this.accept(which, who);
+        this.commitSeal(which);
+        this.commit(which, 0);
     }
 
     // ---- anyone
@@ -172,8 +183,10 @@ contract JobHandler is Jobs {
 
     // ---- the way out
 
-    /// @dev From anywhere: games end, time passes, and calls that anybody can make end every job and empty the contract.
+    /// @dev From anywhere: games end, time passes, and calls that anybody can make end every job and empty the contract. For the
+    ///      end of a run only.
     function clear() external {
+        if (msg.sender != _test) return;
         for (uint256 i = 0; i < jobs.length; ++i) {
             for (uint256 k = 0; k < ACTORS; ++k) {
                 if (escrow.stateOf(jobs[i]) == JobEscrow.State.Refuted) _void(jobs[i], actor(k));
