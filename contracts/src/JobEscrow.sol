@@ -41,7 +41,7 @@ import {Timestamp, Units, blockTime, toUnits} from "./types.sol";
 /// @param workerBond What the worker puts at stake.
 /// @param challengerBond What each challenger puts at stake.
 /// @param worker Who may accept the job; zero: anyone.
-/// @param acceptBy Last second in which it can be accepted.
+/// @param acceptBy Last second in which it can be accepted; within `MAX_LENGTH` from the launch.
 /// @param salt Anything; two jobs of a payer that are alike otherwise need two.
 struct Spec {
     bytes32 plan;
@@ -260,8 +260,8 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
     /// @param p See `JobParameters`; every bound is explained where it is checked.
     constructor(JobParameters memory p) {
         Bounds.checkContract(address(p.token));
-        // Without a game every lie would become final.
-        if (p.game == address(0)) revert NotGame(p.game);
+        // Without a game every lie would become final. It need not exist yet; no job is launched before it does.
+        Bounds.check("game", uint160(p.game), 1, type(uint160).max);
         _checkWindows(p);
         _checkMoney(p);
         token = p.token;
@@ -525,7 +525,8 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         JobPlan.checkCounts(spec.counts);
         Bounds.check("steps", spec.steps, 1, MAX_STEPS);
         Bounds.check("stride", spec.stride, 1, type(uint32).max);
-        _notAfter(spec.acceptBy);
+        // INVARIANT: time ends every state before long, even where the payer has lost its key.
+        Bounds.check("acceptBy", Timestamp.unwrap(spec.acceptBy), block.timestamp, block.timestamp + MAX_LENGTH);
         uint256 value = Math.ceilDiv(Units.unwrap(spec.reward) * uint256(bondShare), WHOLE);
         uint256 bond = Units.unwrap(spec.workerBond);
         Bounds.check("workerBond", bond, Math.max(Units.unwrap(leastWorkerBond), value), type(uint128).max);

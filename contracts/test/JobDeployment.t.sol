@@ -5,7 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {JobEscrow} from "../src/JobEscrow.sol";
 import {JobParameters} from "../src/JobParameters.sol";
-import {NotAContract, NotGame, ParameterOutOfRange} from "../src/errors.sol";
+import {NotAContract, ParameterOutOfRange} from "../src/errors.sol";
 import {Units} from "../src/types.sol";
 import {Jobs} from "./fixtures/Jobs.sol";
 
@@ -35,7 +35,8 @@ contract JobDeploymentTest is Jobs {
         this.create(p);
         p = _parameters();
         p.game = address(0);
-        vm.expectRevert(abi.encodeWithSelector(NotGame.selector, address(0)));
+        uint256 most = type(uint160).max;
+        vm.expectRevert(abi.encodeWithSelector(ParameterOutOfRange.selector, "game", uint256(0), uint256(1), most));
         this.create(p);
         // Not there yet.
         p.game = STRANGER;

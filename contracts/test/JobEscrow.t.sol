@@ -94,8 +94,12 @@ contract JobEscrowTest is Jobs {
         _refusesSpec(spec, abi.encodeWithSelector(ZeroAmount.selector));
         spec = _spec();
         spec.acceptBy = Timestamp.wrap(time() - 1);
-        _refusesSpec(spec, abi.encodeWithSelector(DeadlinePassed.selector, time() - 1, time()));
+        _refusesSpec(spec, _acceptBy(time() - 1));
         spec.acceptBy = Timestamp.wrap(time());
+        _launch(spec);
+        spec.acceptBy = Timestamp.wrap(time() + 366 days + 1);
+        _refusesSpec(spec, _acceptBy(time() + 366 days + 1));
+        spec.acceptBy = Timestamp.wrap(time() + 366 days);
         _launch(spec);
         spec = _spec();
         (spec.steps, spec.stride) = (uint64(1) << 32, type(uint32).max);
@@ -579,6 +583,11 @@ contract JobEscrowTest is Jobs {
         vm.expectRevert(reason);
         vm.prank(PAYER);
         escrow.launch(spec, siblings);
+    }
+
+    function _acceptBy(uint256 value) private view returns (bytes memory) {
+        uint256 least = time();
+        return abi.encodeWithSelector(ParameterOutOfRange.selector, "acceptBy", value, least, least + 366 days);
     }
 
     function _refusesLength(uint64 steps, uint32 stride, string memory name, uint256 value, uint256 least, uint256 most)
