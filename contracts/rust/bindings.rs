@@ -13,6 +13,12 @@ use alloy::sol_types::SolInterface;
 sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
+    JobEscrow,
+    "artifacts/JobEscrow.json"
+);
+sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
     SwarmMembers,
     "artifacts/SwarmMembers.json"
 );
@@ -48,6 +54,7 @@ pub fn explain(data: &[u8]) -> Option<String> {
         .or_else(|| name::<SwarmMembers::SwarmMembersErrors>(data))
         .or_else(|| name::<SwarmSlasher::SwarmSlasherErrors>(data))
         .or_else(|| name::<Referee::RefereeErrors>(data))
+        .or_else(|| name::<JobEscrow::JobEscrowErrors>(data))
         .or_else(|| name::<TestToken::TestTokenErrors>(data))
 }
 
@@ -78,6 +85,14 @@ mod tests {
         assert_eq!(
             explain(&error.abi_encode()).as_deref(),
             Some("StakeTooSmall { total: 7, minimum: 9 }")
+        );
+        let error = JobEscrow::WrongJobState {
+            job: U256::from(7),
+            state: 4,
+        };
+        assert_eq!(
+            explain(&error.abi_encode()).as_deref(),
+            Some("WrongJobState { job: 7, state: 4 }")
         );
         assert_eq!(explain(&[1, 2, 3, 4]), None);
         assert_eq!(explain(&[]), None);

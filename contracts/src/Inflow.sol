@@ -24,6 +24,18 @@ library Inflow {
         return afterwards - before;
     }
 
+    /// @dev `pull` from somebody else: only for a caller that asks for nobody but its own callers.
+    function pullFrom(IERC20 token, address from, uint256 amount) internal returns (uint256 received) {
+        if (amount == 0) revert ZeroAmount();
+        uint256 before = token.balanceOf(address(this));
+        // slither-disable-next-line arbitrary-send-erc20
+        token.safeTransferFrom(from, address(this), amount);
+        uint256 afterwards = token.balanceOf(address(this));
+        // INVARIANT: as above.
+        if (afterwards <= before) revert NothingReceived();
+        return afterwards - before;
+    }
+
     /// @dev Lets the token know that the sender of the message allows this contract `amount` (ERC-2612). A permit that fails is
     ///      passed over: somebody may have sent it first, and then the allowance is there all the same.
     function allow(IERC20 token, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) internal {

@@ -194,3 +194,47 @@ error BadEarningsProof(address owner);
 
 /// @notice The leaves under the root are worth more than was promised.
 error PromiseExceeded(Units taken, Units promised);
+
+// ---- jobs
+
+/// @notice A payer launched this very specification before; give it another salt.
+error JobExists(uint256 job);
+
+/// @notice What was called does not belong to the state that the job is in (see `JobEscrow.State`).
+error WrongJobState(uint256 job, uint8 state);
+
+/// @notice Only the payer of the job may do this.
+error NotPayer(uint256 job, address caller);
+
+/// @notice Only the worker of the job may do this.
+error NotWorker(uint256 job, address caller);
+
+/// @notice Only the dispute game may do this.
+error NotGame(address caller);
+
+/// @notice The last second for this is over.
+error DeadlinePassed(Timestamp deadline, Timestamp time);
+
+/// @notice The time of those who come first is not over yet; `deadline` is its last second.
+error DeadlineNotPassed(Timestamp deadline, Timestamp time);
+
+/// @notice The plan's first part and these siblings lead to another digest.
+error WrongPlan(bytes32 plan, bytes32 opened);
+
+/// @notice The state at this checkpoint and these siblings lead to another top.
+error WrongCheckpoint(uint256 checkpoint, bytes32 top, bytes32 opened);
+
+/// @notice What was opened is not what the caller had sealed, or the caller had sealed nothing.
+error WrongSeal(uint256 job, address caller);
+
+/// @notice A seal is made once, and is not empty.
+error BadSeal(uint256 job, address caller);
+
+/// @notice The challenger has a game about this job already.
+error GameUnderWay(uint256 job, address challenger);
+
+/// @notice No game of the challenger about this job is under way.
+error NoGame(uint256 job, address challenger);
+
+/// @notice Games about the job are still under way.
+error GamesUnderWay(uint256 job, uint256 games);

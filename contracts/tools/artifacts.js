@@ -12,6 +12,7 @@ const { ROOT, forge } = require("./forge");
 
 /** The contracts that Rust deploys, by source: on a chain, and the harnesses in its tests. */
 const SOURCES = [
+  "src/JobEscrow.sol",
   "src/SwarmMembers.sol",
   "src/SwarmRewards.sol",
   "src/SwarmSlasher.sol",

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Removes every guard of the settlement's contracts, one at a time, and demands that a test fails each time.
+// Removes every guard of the contracts that hold money, one at a time, and demands that a test fails each time.
 //
 // A guard is a condition that reverts or skips, a check of a parameter, or `nonReentrant`. All mutants are compiled at once, into a
 // copy of the sources below cache/: guard N holds unless the block's coinbase is MUTANT + N, which is set from outside. So there
@@ -12,13 +12,28 @@ const path = require("path");
 const { ROOT, forge } = require("./forge");
 
 /** The sources whose guards are removed. */
-const SOURCES = ["Bounds", "Inflow", "Snapshots", "StakeAccount", "SwarmMembers", "SwarmRewards", "SwarmSlasher"];
+const SOURCES = [
+  "Bounds",
+  "Inflow",
+  "JobEscrow",
+  "JobHistory",
+  "JobPlan",
+  "Snapshots",
+  "StakeAccount",
+  "SwarmMembers",
+  "SwarmRewards",
+  "SwarmSlasher",
+];
 
 /** The tests that must notice: the quick ones first. The copy has no others, for forge reads all that there are. */
-const TESTS = [/^(Members|Rewards.*|Settlement(Attacks|Tokens)|Slasher|Snapshots)\.t\.sol$/, /^SettlementInvariant\.t\.sol$/];
+const TESTS = [
+  /^(Job(Deployment|Escrow|Games|Tokens)|Members|Rewards.*|Settlement(Attacks|Tokens)|Slasher|Snapshots)\.t\.sol$/,
+  /^(Job|Settlement)Invariant\.t\.sol$/,
+];
 
 /** Guards that save gas and whose absence nobody can tell by the outcome, each with the reason. */
 const EQUIVALENT = [
+  ["JobEscrow", "amount == 0", "credits nothing"],
   ["SwarmMembers", "votes == previous", "writes the same value again"],
   ["SwarmRewards", "amount == 0", "credits nothing"],
   ["Snapshots", "since != time && since != 0", "pushing an empty value, or a second twice, is harmless: lookups read `latest` first"],
@@ -69,7 +84,7 @@ function close(text, open) {
 
 /** Rewrites `text` so that each guard asks whether it holds; adds what it finds to `guards`. */
 function mutate(name, text, guards) {
-  const start = /if \(|Bounds\.check(?:Contract)?\(| nonReentrant(?= \{|\n)|(?<=onlySlasher) nonReentrant/g;
+  const start = /if \(|Bounds\.check(?:Contract)?\(| nonReentrant(?= \{| returns |\n)|(?<=onlySlasher) nonReentrant/g;
   let out = "";
   let done = 0;
   for (let found; (found = start.exec(text)); ) {

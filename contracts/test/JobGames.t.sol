@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Claim} from "../src/IJobs.sol";
+import {JobEscrow} from "../src/JobEscrow.sol";
+import {
+    DeadlinePassed,
+    GameUnderWay,
+    GamesUnderWay,
+    NoGame,
+    NotGame,
+    WrongJobState,
+    ZeroOwner
+} from "../src/errors.sol";
+import {Units} from "../src/types.sol";
+import {Jobs} from "./fixtures/Jobs.sol";
+
+/// @title What games do to a job and its money. The test is the game contract.
+contract JobGamesTest is Jobs {
+    uint256 private _job;
+
+    function setUp() public {
+        _start();
+        _job = _committed();
+    }
+
+    function test_beginTellsTheClaimAndTakesTheBond() public {
+        _allow(CHALLENGER, COUNTER_BOND);
+        vm.expectEmit(address(escrow));
+        emit JobEscrow.GameBegun(_job, CHALLENGER, Units.wrap(COUNTER_BOND));
+        (address worker, Claim memory claim) = escrow.beginGame(_job, CHALLENGER);
+        (bytes32 plan,) = _plan(_counts());
+        vm.assertEq(worker, WORKER);
+        vm.assertEq(abi.encode(claim), abi.encode(Claim(plan, _counts(), STEPS, STRIDE, _work().top)));
+        vm.assertEq(_balance(), REWARD + BOND + COUNTER_BOND);
+        vm.assertEq(Units.unwrap(escrow.gameBondOf(_job, CHALLENGER)), COUNTER_BOND);
+        vm.assertEq(escrow.jobOf(_job).games, 1);
+    }
+
+    function test_onlyTheGameDecides() public {
+        vm.startPrank(STRANGER);
+        vm.expectRevert(abi.encodeWithSelector(NotGame.selector, STRANGER));
+        escrow.beginGame(_job, CHALLENGER);
+        vm.expectRevert(abi.encodeWithSelector(NotGame.selector, STRANGER));
+        escrow.endGame(_job, CHALLENGER, true);
+        vm.expectRevert(abi.encodeWithSelector(NotGame.selector, STRANGER));
+        escrow.voidGame(_job, CHALLENGER);
+    }
+
+    function test_gamesBeginInTheWindowOnly() public {
+        pass(CHALLENGE);
+        _begin(_job, CHALLENGER);
+        pass(1);
+        vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, time() - 1, time()));
+        escrow.beginGame(_job, RIVAL);
+    }
+
+    function test_nobodyIsAChallengerWithoutAnAddress() public {
+        vm.expectRevert(abi.encodeWithSelector(ZeroOwner.selector));
+        escrow.beginGame(_job, address(0));
+    }
+
+    function test_aChallengerHasOneGameAtATime() public {
+        _begin(_job, CHALLENGER);
+        _allow(CHALLENGER, COUNTER_BOND);
+        vm.expectRevert(abi.encodeWithSelector(GameUnderWay.selector, _job, CHALLENGER));
+        escrow.beginGame(_job, CHALLENGER);
+        _begin(_job, RIVAL);
+        // Who lost may try again: an address costs nothing, a game costs its bond.
+        escrow.endGame(_job, CHALLENGER, false);
+        escrow.beginGame(_job, CHALLENGER);
+        vm.assertEq(escrow.jobOf(_job).games, 2);
+    }
+
+    function test_challengerThatLosesPaysTheWorker() public {
+        _begin(_job, CHALLENGER);
+        vm.expectEmit(address(escrow));
+        emit JobEscrow.GameEnded(_job, CHALLENGER, false);
+        escrow.endGame(_job, CHALLENGER, false);
+        vm.assertEq(_owed(WORKER), COUNTER_BOND);
+        vm.assertEq(_owed(CHALLENGER), 0);
+        _assertState(_job, JobEscrow.State.Committed);
+        vm.assertFalse(escrow.isRefuted(_job));
+        pass(CHALLENGE + 1);
+        escrow.finalize(_job);
+        vm.assertEq(_owed(WORKER), COUNTER_BOND + REWARD + BOND);
+        vm.assertEq(_balance(), _owed(WORKER));
+    }
+
+    /// Half of 3,003 to the challenger, a fifth to the payer, the rest burned; the reward goes back.
+    function test_workerThatLosesIsRefuted() public {
+        _begin(_job, CHALLENGER);
+        vm.expectEmit(address(escrow));
+        emit JobEscrow.GameEnded(_job, CHALLENGER, true);
+        vm.expectEmit(address(escrow));
+        emit JobEscrow.Credited(CHALLENGER, Units.wrap(COUNTER_BOND));
+        vm.expectEmit(address(escrow));
+        emit JobEscrow.Refuted(_job, CHALLENGER);
+        escrow.endGame(_job, CHALLENGER, true);
+        vm.assertTrue(escrow.isRefuted(_job));
+        vm.assertEq(_owed(CHALLENGER), COUNTER_BOND + 1_501);
+        vm.assertEq(_owed(PAYER), REWARD + 600);
+        vm.assertEq(_owed(FIRE), 902);
+        vm.assertEq(_owed(WORKER), 0);
+        vm.assertEq(_balance(), REWARD + BOND + COUNTER_BOND);
+    }
+
+    /// Games that another one has overtaken end with the bond back, however late, and decide nothing any more.
+    function test_otherGamesOfARefutedJobAreVoid() public {
+        _begin(_job, CHALLENGER);
+        _begin(_job, RIVAL);
+        escrow.endGame(_job, CHALLENGER, true);
+        vm.expectRevert(abi.encodeWithSelector(WrongJobState.selector, _job, uint8(JobEscrow.State.Refuted)));
+        escrow.endGame(_job, RIVAL, true);
+        vm.expectRevert(abi.encodeWithSelector(WrongJobState.selector, _job, uint8(JobEscrow.State.Refuted)));
+        escrow.endGame(_job, RIVAL, false);
+        vm.expectRevert(abi.encodeWithSelector(NoGame.selector, _job, CHALLENGER));
+        escrow.voidGame(_job, CHALLENGER);
+        pass(10 * CHALLENGE);
+        vm.expectEmit(address(escrow));
+        emit JobEscrow.GameVoided(_job, RIVAL);
+        escrow.voidGame(_job, RIVAL);
+        vm.assertEq(_owed(RIVAL), COUNTER_BOND);
+        vm.expectRevert(abi.encodeWithSelector(NoGame.selector, _job, RIVAL));
+        escrow.voidGame(_job, RIVAL);
+        vm.assertEq(escrow.jobOf(_job).games, 0);
+        _assertState(_job, JobEscrow.State.Refuted);
+    }
+
+    function test_aGameEndsOnce() public {
+        _begin(_job, CHALLENGER);
+        escrow.endGame(_job, CHALLENGER, false);
+        vm.expectRevert(abi.encodeWithSelector(NoGame.selector, _job, CHALLENGER));
+        escrow.endGame(_job, CHALLENGER, false);
+        vm.expectRevert(abi.encodeWithSelector(NoGame.selector, _job, STRANGER));
+        escrow.endGame(_job, STRANGER, true);
+    }
+
+    function test_nothingIsFinalWhileAGameGoesOn() public {
+        _begin(_job, CHALLENGER);
+        _begin(_job, RIVAL);
+        pass(CHALLENGE + 1);
+        vm.expectRevert(abi.encodeWithSelector(GamesUnderWay.selector, _job, 2));
+        escrow.finalize(_job);
+        escrow.endGame(_job, CHALLENGER, false);
+        vm.expectRevert(abi.encodeWithSelector(GamesUnderWay.selector, _job, 1));
+        escrow.finalize(_job);
+        escrow.endGame(_job, RIVAL, true);
+        _assertState(_job, JobEscrow.State.Refuted);
+    }
+
+    /// A game keeps the bond of its own job: one of another is not touched.
+    function test_bondsBelongToTheirJob() public {
+        pass(1);
+        uint256 other = _committed();
+        _begin(_job, CHALLENGER);
+        vm.expectRevert(abi.encodeWithSelector(NoGame.selector, other, CHALLENGER));
+        escrow.endGame(other, CHALLENGER, true);
+        _begin(other, CHALLENGER);
+        escrow.endGame(other, CHALLENGER, true);
+        vm.assertEq(Units.unwrap(escrow.gameBondOf(_job, CHALLENGER)), COUNTER_BOND);
+        _assertState(_job, JobEscrow.State.Committed);
+    }
+
+    /// Worker, payer and challenger in one: what it put in comes back without the part that is burned.
+    function test_challengingOneselfNeverPays() public {
+        _begin(_job, WORKER);
+        escrow.endGame(_job, WORKER, true);
+        vm.assertEq(_owed(WORKER), COUNTER_BOND + 1_501);
+        vm.assertEq(_owed(FIRE), 902);
+    }
+}
