@@ -6,6 +6,7 @@
 
 mod abuse;
 mod agreement;
+mod commit_cost;
 mod decode;
 mod experiment;
 mod gemm;
@@ -36,6 +37,7 @@ const EXPERIMENTS: &[Experiment] = &[
     agreement::EXPERIMENT,
     hostile::EXPERIMENT,
     abuse::EXPERIMENT,
+    commit_cost::EXPERIMENT,
 ];
 
 fn main() -> ExitCode {

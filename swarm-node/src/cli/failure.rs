@@ -7,7 +7,7 @@ use signal_hook::consts::SIGINT;
 use swarm_settings::SettingsError;
 use swarm_settle::chain::EndpointError;
 
-use crate::job::{EngineError, RecipeError};
+use crate::job::{EngineError, JobError, RecipeError};
 
 /// Exit code of a failure at work.
 pub(super) const ERROR: u8 = 1;
@@ -127,6 +127,19 @@ impl From<RecipeError> for Failure {
             | RecipeError::Malformed { .. }
             | RecipeError::Value { .. }
             | RecipeError::Preset(_) => Self::Usage(error.into()),
+            _ => Self::Work(error.into()),
+        }
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Read { .. }
+            | JobError::Malformed { .. }
+            | JobError::Value { .. }
+            | JobError::Terms(_)
+            | JobError::Preset(_) => Self::Usage(error.into()),
             _ => Self::Work(error.into()),
         }
     }

@@ -18,6 +18,7 @@ mod console;
 mod demo;
 mod eval;
 mod failure;
+mod job;
 mod lab;
 mod manual;
 mod node;
@@ -82,6 +83,7 @@ enum Command {
     Demo(demo::Demo),
     Pretrain(pretrain::Pretrain),
     Train(train::Train),
+    Job(job::JobCommand),
     Eval(eval::Eval),
     Settle(settle::Settle),
     Wallet(wallet::WalletCommand),
@@ -164,6 +166,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
         Command::Demo(demo) => demo.run(&options, environment),
         Command::Pretrain(pretrain) => pretrain.run(&options, environment),
         Command::Train(train) => train.run(&options, environment),
+        Command::Job(job) => job.run(&options, environment),
         Command::Eval(eval) => eval.run(&options, environment),
         Command::Settle(settle) => settle.run(&options, environment),
         Command::Wallet(wallet) => wallet.run(&options, environment),

@@ -5,6 +5,7 @@
 //! EngineConfig ─▶ engine ──┼─▶ ModelFactory ─▶ Generator · Trainer · Peer
 //! LearnConfig ─────────────┘                                └─▶ solo (training without peers)
 //! recipe file ─▶ recipe ─▶ Pretrainer
+//! specification ─▶ spec ─▶ Job (a plan of training) ─▶ JobRun
 //! ```
 //!
 //! Nothing is decided here that changes a number: the same settings give the same bits whatever
@@ -17,6 +18,7 @@ mod recipe;
 mod shipped;
 mod solo;
 mod source;
+mod spec;
 mod stop;
 
 pub use engine::{EngineError, certified, engine};
@@ -26,4 +28,5 @@ pub use recipe::{Recipe, RecipeError};
 pub use shipped::{BASE, ShippedError, base};
 pub use solo::{Solo, SoloConfig, SoloError, SoloStep};
 pub use source::{Model, SourceError};
+pub use spec::{BatchSpec, CorpusSpec, DataSpec, Job, JobError, JobSpec, ModelSpec, ScheduleSpec};
 pub use stop::{STOP_POLL, Stop};

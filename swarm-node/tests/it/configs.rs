@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use contracts::deploy::Deployment;
 use swarm_node::config::{self, Config};
-use swarm_node::job::{Model, Recipe, Silent};
+use swarm_node::job::{Job, JobSpec, Model, Recipe, Silent};
 use swarm_settings::Sources;
 use swarm_task::{FamilyId, held_out_set};
 
@@ -80,6 +80,14 @@ fn the_recipe_is_accepted_and_its_corpus_can_be_made() {
     let recipe = Recipe::load(&root().join("nano/recipe.toml")).unwrap();
     swarm_task::corpus::Corpus::new(recipe.training.corpus.clone()).unwrap();
     assert_eq!(recipe.initial().unwrap().config.vocab_size, 64);
+}
+
+#[test]
+fn the_job_is_accepted_and_its_plan_can_be_made() {
+    let spec = JobSpec::load(&root().join("nano/job.toml")).unwrap();
+    let job = Job::assemble(&spec, &Silent).unwrap();
+    assert_eq!(job.identity.steps, spec.steps);
+    assert!(job.rows > 100, "{}", job.rows);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod errors;
 mod faults;
 mod flood;
 mod http;
+mod jobs;
 mod js_client;
 mod keys;
 mod live;

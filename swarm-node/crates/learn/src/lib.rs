@@ -6,6 +6,7 @@
 //! forward program ──────┴─ grpo ──────┴─▶ assemble ─▶ trainer ◀─ inputs ◀─ batch (packing)
 //!                                                       ▲   │
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
+//! data_set ─▶ training_plan (the programs of a trainer as a plan) ─▶ job_run ─┘
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
 //!                      ├── judge (questions and rewards), exchange (texts of others)
 //!                      └── guard (roll back)
@@ -35,6 +36,7 @@ pub mod assemble;
 pub mod batch;
 pub mod checkpoint;
 pub mod config;
+pub mod data_set;
 pub mod driver;
 pub mod eval;
 pub mod exchange;
@@ -43,6 +45,7 @@ pub mod grpo;
 pub mod guard;
 pub mod head;
 pub mod inputs;
+pub mod job_run;
 pub mod judge;
 pub mod peer;
 pub mod policy;
@@ -55,6 +58,7 @@ pub mod scorer;
 pub mod setup;
 pub mod supervised;
 pub mod trainer;
+pub mod training_plan;
 
 pub use config::LearnConfig;
 

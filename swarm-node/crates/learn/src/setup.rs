@@ -100,7 +100,10 @@ pub fn generator(
 }
 
 /// Parameters with the constants of the forward program of rows of `length` tokens.
-fn with_tables(
+///
+/// # Errors
+/// The model has fewer positions.
+pub fn with_tables(
     model: &ModelConfig,
     length: usize,
     params: &Weights,

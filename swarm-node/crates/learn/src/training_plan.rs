@@ -1,0 +1,544 @@
+//! Supervised training as a plan: a step in which nothing is arithmetic of its host.
+//!
+//! ```text
+//! draw   key, draw ─▶ numbers of rows ─▶ rows of the data set, tokens so far    one per microbatch
+//! accumulation        gradients + those of the rows, divided by all tokens      one per microbatch
+//! clock  step ─▶ the learning rate of the table, step + 1
+//! update              clipping and AdamW ─▶ parameters, moments, powers
+//!
+//! constants: data.*, data.key, rates, zeros, the model's tables     state: parameters, moments, powers, draw, step
+//! ```
+//! `accumulation` and `update` are the programs of [`Programs`], so a [`super::trainer::Trainer`] that
+//! is given the same rows computes the same bits. Row `lane` of microbatch `draw`, both counted from
+//! 0, is a function of the key alone ([`drawn_rows`]): rows are drawn with replacement. What a step
+//! depends on is in the root of its state or in the plan: parameters, moments, powers, and both
+//! counters in the state; rows, key, rates and tables as constants.
+//!
+//! Limits: a step divides by the sum of its loss weights (a trainer by the number of tokens, which is
+//! the same where each weighs 1); sums are exact up to 2²⁴. Beyond the table the learning rate is 0.
+//! A number of a row has 23 random bits, so of [`MAX_ROWS`] rows some are drawn half as often again as
+//! others.
+
+use std::collections::BTreeMap;
+
+use reproducible_ops::optim::LEARNING_RATE;
+use reproducible_ops::program::{
+    Builder, Built, DType, Operator, Program, Role, Shape, TensorType, TypeError, ValueId,
+};
+use reproducible_ops::random;
+use reproducible_ops::tensor::{Tensor, TensorError};
+use reproducible_ops::weights::Weights;
+use verde::plan::{Constant, Plan, PlanError, Run, Slot, Source};
+use verde::step::Schedule;
+use verde::tensor;
+
+use super::data_set::{DataSet, LOSS_WEIGHT};
+use super::programs::{Programs, TrainError};
+use super::trainer::TrainState;
+
+/// Most rows of a data set.
+pub const MAX_ROWS: usize = 1 << 22;
+/// Name of the counter of steps in the state.
+pub const STEP: &str = "step";
+/// Name of the counter of drawn microbatches in the state.
+pub const DRAW: &str = "draw";
+
+const KEY: &str = "data.key";
+const RATES: &str = "rates";
+const TOKEN_COUNT: &str = "token_count";
+
+// Places of the programs in the plan.
+const DRAW_PROGRAM: u32 = 0;
+const ACCUMULATION: u32 = 1;
+const CLOCK: u32 = 2;
+const UPDATE: u32 = 3;
+
+/// Which rows the steps of a job train on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// Key of the generator of row numbers.
+    pub key: [u32; 2],
+    /// Microbatches of a step, at least one.
+    pub microbatches: usize,
+}
+
+/// A plan with all that it needs to begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingPlan {
+    /// What a step is.
+    pub plan: Plan,
+    /// Its programs.
+    pub programs: Vec<Program>,
+    /// Its constants.
+    pub constants: Vec<Tensor>,
+    /// The state before the first step.
+    pub state: Vec<Tensor>,
+}
+
+/// Why training is no plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainingPlanError {
+    /// A tensor is missing, or a program cannot be assembled.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// An operator does not take its operands.
+    #[error(transparent)]
+    Type(#[from] TypeError),
+    /// A tensor cannot be made.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// The parts do not fit each other.
+    #[error("plan: {0}")]
+    Plan(#[from] PlanError),
+    /// The data set has no channel for an input of the training program.
+    #[error(
+        "the training program reads `{0}`, which is no channel of the data set; only supervised \
+         training is a plan"
+    )]
+    Channel(String),
+    /// A number that cannot be.
+    #[error("{what} is {found}; it must be from 1 to {most}")]
+    Number {
+        /// Of what.
+        what: &'static str,
+        /// The number seen.
+        found: usize,
+        /// The most that can be.
+        most: usize,
+    },
+}
+
+/// The rows of a data set of `rows` rows that make up a microbatch: what the plan's program computes,
+/// by the scalar functions that it is made of.
+pub fn drawn_rows(key: [u32; 2], draw: u32, microbatch: usize, rows: usize) -> Vec<usize> {
+    let row = |lane: u32| {
+        let uniform = random::uniform_at(key, [draw, 0, 0], lane);
+        let scaled = reproducible_ops::scalar::mul(uniform, rows as f32);
+        let below = reproducible_ops::scalar::sub(scaled, 0.5);
+        let nearest = reproducible_ops::scalar::cast::f32_to_i32(below);
+        (nearest as usize).min(rows - 1)
+    };
+    (0..microbatch as u32).map(row).collect()
+}
+
+impl TrainingPlan {
+    /// The plan of training on a data set, a step for each learning rate. `weights` holds parameters
+    /// and constants of the forward program.
+    ///
+    /// # Errors
+    /// See [`TrainingPlanError`].
+    pub fn new(
+        programs: &Programs,
+        weights: &Weights,
+        data: &DataSet,
+        sampling: Sampling,
+        rates: Vec<f32>,
+    ) -> Result<Self, TrainingPlanError> {
+        require("data rows", data.rows(), MAX_ROWS)?;
+        require("microbatches of a step", sampling.microbatches, 1 << 14)?;
+        require("steps", rates.len(), i32::MAX as usize)?;
+        let steps = rates.len();
+        let channels = channels(programs, data)?;
+        let all = vec![
+            draw(&channels, programs.rows, data)?,
+            programs.accumulation.clone(),
+            clock(steps)?,
+            programs.update.clone(),
+        ];
+        let constants = constants(programs, weights, data, &channels, sampling.key, rates)?;
+        let state = state(&programs.update, weights)?;
+        let plan = Wiring::new(&all, &constants, &state).plan(sampling.microbatches)?;
+        let plan = Self {
+            plan,
+            programs: all,
+            constants: tensors(constants),
+            state: tensors(state),
+        };
+        plan.schedule()?;
+        Ok(plan)
+    }
+
+    /// The plan checked against its programs.
+    ///
+    /// # Errors
+    /// Somebody changed it.
+    pub fn schedule(&self) -> Result<Schedule<'_>, PlanError> {
+        Schedule::new(&self.plan, &self.programs)
+    }
+
+    /// Tokens that a step computes, padding included.
+    pub fn positions_per_step(&self) -> usize {
+        let draws = self
+            .plan
+            .runs
+            .iter()
+            .filter(|run| run.program == ACCUMULATION);
+        let accumulation = &self.programs[ACCUMULATION as usize];
+        let tokens = accumulation.input_named("tokens");
+        let ty = tokens.and_then(|tokens| accumulation.type_of(tokens));
+        draws.count() * ty.map_or(0, |ty| ty.shape.elements())
+    }
+
+    /// A state as a trainer has it: parameters apart from the rest, by name.
+    ///
+    /// # Panics
+    /// The tensors are fewer than the state has.
+    pub fn train_state(&self, step: u64, state: &[Tensor]) -> TrainState {
+        assert_eq!(
+            state.len(),
+            self.plan.state.len(),
+            "a state of another plan"
+        );
+        let (mut params, mut optimizer) = (Weights::default(), Weights::default());
+        let update = &self.programs[UPDATE as usize];
+        for (slot, tensor) in self.plan.state.iter().zip(state) {
+            let input = update.input_named(&slot.name);
+            let role = input.map(|id| update.inputs()[id.index()].role);
+            let part = match role {
+                Some(Role::Param) => &mut params,
+                _ => &mut optimizer,
+            };
+            part.insert(&slot.name, tensor.clone());
+        }
+        TrainState {
+            step,
+            params,
+            optimizer,
+        }
+    }
+
+    /// The tensors of a trainer's state, in the order of the plan.
+    ///
+    /// # Errors
+    /// One is missing.
+    pub fn tensors_of(&self, state: &TrainState) -> Result<Vec<Tensor>, TrainError> {
+        let find = |slot: &Slot| {
+            let parts = [&state.params, &state.optimizer];
+            let found = parts.iter().find_map(|part| part.get(&slot.name));
+            found
+                .cloned()
+                .ok_or_else(|| TrainError::Missing(slot.name.clone()))
+        };
+        self.plan.state.iter().map(find).collect()
+    }
+}
+
+fn require(what: &'static str, found: usize, most: usize) -> Result<(), TrainingPlanError> {
+    match (1..=most).contains(&found) {
+        true => Ok(()),
+        false => Err(TrainingPlanError::Number { what, found, most }),
+    }
+}
+
+type Named = BTreeMap<String, Tensor>;
+
+fn tensors(named: Named) -> Vec<Tensor> {
+    named.into_values().collect()
+}
+
+/// The channels that the accumulation reads, and the weights, by which tokens are counted.
+fn channels<'d>(
+    programs: &Programs,
+    data: &'d DataSet,
+) -> Result<BTreeMap<&'d str, &'d Tensor>, TrainingPlanError> {
+    let inputs = programs.accumulation.inputs_with_role(Role::Data);
+    let names = inputs.map(|(_, input)| input.name.as_str());
+    let read = names.filter(|name| *name != TOKEN_COUNT);
+    read.chain([LOSS_WEIGHT])
+        .map(|name| {
+            let found = data.channels().get_key_value(name);
+            let (name, tensor) = found.ok_or_else(|| TrainingPlanError::Channel(name.into()))?;
+            Ok((name.as_str(), tensor))
+        })
+        .collect()
+}
+
+fn counter() -> TensorType {
+    TensorType::i32([1])
+}
+
+fn integers(builder: &mut Builder, value: i32, shape: impl Into<Shape>) -> Built {
+    let full = Operator::Full {
+        dtype: DType::I32,
+        bits: value as u32,
+        shape: shape.into(),
+    };
+    builder.push(full, &[])
+}
+
+/// Outputs the counter with one more.
+fn count_up(builder: &mut Builder, name: &str, counter: ValueId) -> Result<(), TypeError> {
+    let one = integers(builder, 1, [1])?;
+    let next = builder.add(counter, one)?;
+    builder.output(name, next);
+    Ok(())
+}
+
+/// The program that draws a microbatch of `rows` rows.
+fn draw(
+    channels: &BTreeMap<&str, &Tensor>,
+    rows: usize,
+    data: &DataSet,
+) -> Result<Program, TypeError> {
+    let mut builder = Builder::new();
+    let b = &mut builder;
+    let tables: Vec<(&str, ValueId)> = channels
+        .iter()
+        .map(|(name, tensor)| {
+            let table = b.input(constant_name(name), tensor.ty().clone(), Role::Constant);
+            (*name, table)
+        })
+        .collect();
+    let key = b.input(KEY, TensorType::i32([2]), Role::Constant);
+    let place = b.input(DRAW, counter(), Role::State);
+    let so_far = b.input(TOKEN_COUNT, TensorType::f32(Shape::scalar()), Role::State);
+    let ids = row_numbers(b, key, place, rows, data.rows())?;
+    for (name, table) in tables {
+        let picked = b.push(Operator::GatherRows, &[table, ids])?;
+        if name == LOSS_WEIGHT {
+            let tokens = b.sum_all(picked)?;
+            let tokens = b.add(so_far, tokens)?;
+            b.output(TOKEN_COUNT, tokens);
+        }
+        b.output(name, picked);
+    }
+    count_up(b, DRAW, place)?;
+    Ok(builder.finish())
+}
+
+/// `min(nearest(uniform · rows − ½), rows − 1)`, i32`[microbatch]`. A uniform number is above 0, so
+/// no row number is below.
+fn row_numbers(
+    b: &mut Builder,
+    key: ValueId,
+    draw: ValueId,
+    microbatch: usize,
+    rows: usize,
+) -> Built {
+    let draw = b.reshape(draw, [1, 1])?;
+    let zeros = integers(b, 0, [1, 2])?;
+    let counter = b.push(Operator::Concat { axis: 1 }, &[draw, zeros])?;
+    let lanes = Operator::PhiloxUniform { lanes: microbatch };
+    let uniform = b.push(lanes, &[key, counter])?;
+    let count = b.full_like(rows as f32, uniform)?;
+    let scaled = b.mul(uniform, count)?;
+    let half = b.full_like(0.5, scaled)?;
+    let below = b.sub(scaled, half)?;
+    let nearest = b.cast(below, DType::I32)?;
+    let last = integers(b, rows as i32 - 1, [1, microbatch])?;
+    let ids = b.min(nearest, last)?;
+    b.reshape(ids, [microbatch])
+}
+
+/// The program that looks up the learning rate of a step.
+fn clock(steps: usize) -> Result<Program, TypeError> {
+    let mut builder = Builder::new();
+    let rates = builder.input(RATES, TensorType::f32([steps, 1]), Role::Constant);
+    let step = builder.input(STEP, counter(), Role::State);
+    let rate = builder.push(Operator::GatherRows, &[rates, step])?;
+    let rate = builder.reshape(rate, Shape::scalar())?;
+    builder.output(LEARNING_RATE, rate);
+    count_up(&mut builder, STEP, step)?;
+    Ok(builder.finish())
+}
+
+fn constant_name(channel: &str) -> String {
+    format!("data.{channel}")
+}
+
+/// Zeros of a shape that gradients, or the count of tokens, start from.
+fn zeros_name(shape: &Shape) -> String {
+    let dims: Vec<String> = shape.dims().iter().map(usize::to_string).collect();
+    format!("zeros.{}", dims.join("x"))
+}
+
+fn constants(
+    programs: &Programs,
+    weights: &Weights,
+    data: &DataSet,
+    channels: &BTreeMap<&str, &Tensor>,
+    key: [u32; 2],
+    rates: Vec<f32>,
+) -> Result<Named, TrainingPlanError> {
+    let mut all = Named::new();
+    for name in channels.keys() {
+        all.insert(constant_name(name), data.channels()[*name].clone());
+    }
+    let key = key.map(|word| word as i32).to_vec();
+    all.insert(KEY.into(), Tensor::i32([2], key)?);
+    all.insert(RATES.into(), Tensor::f32([rates.len(), 1], rates)?);
+    let scalar = Shape::scalar();
+    let gradients = programs.accumulation.inputs_with_role(Role::State);
+    let shapes = gradients.map(|(_, input)| &input.ty.shape);
+    for shape in shapes.chain([&scalar]) {
+        let zeros = Tensor::zeros(TensorType::f32(shape.clone()));
+        all.insert(zeros_name(shape), zeros);
+    }
+    for (_, input) in programs.accumulation.inputs_with_role(Role::Constant) {
+        let table = weights.get(&input.name);
+        let table = table.ok_or_else(|| TrainError::Missing(input.name.clone()))?;
+        add(&mut all, "constants", &input.name, table.clone())?;
+    }
+    Ok(all)
+}
+
+fn state(update: &Program, weights: &Weights) -> Result<Named, TrainingPlanError> {
+    let initial = TrainState::initial(update, weights)?;
+    let mut all = Named::new();
+    for (name, tensor) in initial.params.iter().chain(initial.optimizer.iter()) {
+        add(&mut all, "the state", name, tensor.clone())?;
+    }
+    for name in [STEP, DRAW] {
+        add(&mut all, "the state", name, Tensor::zeros(counter()))?;
+    }
+    Ok(all)
+}
+
+/// Adds a tensor under a name that is not taken.
+fn add(all: &mut Named, what: &'static str, name: &str, tensor: Tensor) -> Result<(), PlanError> {
+    match all.insert(name.to_owned(), tensor) {
+        None => Ok(()),
+        Some(_) => Err(PlanError::Name {
+            what,
+            name: name.to_owned(),
+        }),
+    }
+}
+
+/// Binds the inputs of every run by their names.
+struct Wiring<'a> {
+    programs: &'a [Program],
+    constants: &'a Named,
+    state: &'a Named,
+    runs: Vec<Run>,
+}
+
+impl<'a> Wiring<'a> {
+    fn new(programs: &'a [Program], constants: &'a Named, state: &'a Named) -> Self {
+        Self {
+            programs,
+            constants,
+            state,
+            runs: Vec::new(),
+        }
+    }
+
+    fn plan(mut self, microbatches: usize) -> Result<Plan, TrainingPlanError> {
+        let draws = self.draws(microbatches)?;
+        let last = self.accumulations(&draws)?;
+        let clock = self.run(CLOCK, |_, _| None)?;
+        let update = self.run(UPDATE, |wiring, name| match name {
+            LEARNING_RATE => wiring.output(clock, name),
+            _ => wiring.output(last, name),
+        })?;
+        let drawn = draws[draws.len() - 1];
+        let next = self.state.keys().map(|name| {
+            let run = match name.as_str() {
+                DRAW => drawn,
+                STEP => clock,
+                _ => update,
+            };
+            let output = self.output(run, name);
+            output.ok_or_else(|| TrainError::Missing(name.clone()).into())
+        });
+        Ok(Plan {
+            next: next.collect::<Result<_, TrainingPlanError>>()?,
+            programs: self.programs.iter().map(Program::digest).collect(),
+            constants: self.constants.iter().map(constant).collect(),
+            state: self.state.iter().map(slot).collect(),
+            given: Vec::new(),
+            runs: self.runs,
+        })
+    }
+
+    fn draws(&mut self, microbatches: usize) -> Result<Vec<u32>, TrainingPlanError> {
+        let mut draws: Vec<u32> = Vec::new();
+        for _ in 0..microbatches {
+            let before = draws.last().copied();
+            let run = self.run(DRAW_PROGRAM, |wiring, name| match before {
+                Some(run) => wiring.output(run, name),
+                None if name == TOKEN_COUNT => wiring.zeros(&Shape::scalar()),
+                None => None,
+            })?;
+            draws.push(run);
+        }
+        Ok(draws)
+    }
+
+    /// Adds up the gradients of all draws; the run that has the sums.
+    fn accumulations(&mut self, draws: &[u32]) -> Result<u32, TrainingPlanError> {
+        let last = draws[draws.len() - 1];
+        let mut before = None;
+        for draw in draws {
+            let run = self.run(ACCUMULATION, |wiring, name| {
+                let program = &wiring.programs[ACCUMULATION as usize];
+                let input = &program.inputs()[program.input_named(name)?.index()];
+                match (input.role, before) {
+                    (Role::State, Some(run)) => wiring.output(run, name),
+                    (Role::State, None) => wiring.zeros(&input.ty.shape),
+                    (Role::Data, _) if name == TOKEN_COUNT => wiring.output(last, name),
+                    (Role::Data, _) => wiring.output(*draw, name),
+                    (Role::Param | Role::Constant, _) => None,
+                }
+            })?;
+            before = Some(run);
+        }
+        Ok(before.unwrap_or(last))
+    }
+
+    /// Adds a run. An input that `find` does not know is the tensor of its name, of the state or a
+    /// constant.
+    fn run(
+        &mut self,
+        program: u32,
+        find: impl Fn(&Self, &str) -> Option<Source>,
+    ) -> Result<u32, TrainingPlanError> {
+        let inputs = self.programs[program as usize].inputs().iter();
+        let inputs = inputs.map(|input| {
+            let name = input.name.as_str();
+            let source = find(self, name).or_else(|| self.named(name));
+            source.ok_or_else(|| TrainError::Missing(name.to_owned()).into())
+        });
+        let inputs = inputs.collect::<Result<_, TrainingPlanError>>()?;
+        self.runs.push(Run { program, inputs });
+        Ok(self.runs.len() as u32 - 1)
+    }
+
+    fn named(&self, name: &str) -> Option<Source> {
+        let state = place(self.state, name).map(Source::State);
+        state.or_else(|| place(self.constants, name).map(Source::Constant))
+    }
+
+    fn zeros(&self, shape: &Shape) -> Option<Source> {
+        place(self.constants, &zeros_name(shape)).map(Source::Constant)
+    }
+
+    fn output(&self, run: u32, name: &str) -> Option<Source> {
+        let program = &self.programs[self.runs[run as usize].program as usize];
+        let mut outputs = program.outputs().iter();
+        let output = outputs.position(|output| output.name == name)? as u32;
+        Some(Source::Output { run, output })
+    }
+}
+
+fn place(named: &Named, name: &str) -> Option<u32> {
+    Some(named.keys().position(|known| known == name)? as u32)
+}
+
+fn slot((name, tensor): (&String, &Tensor)) -> Slot {
+    Slot {
+        name: name.clone(),
+        ty: tensor.ty().clone(),
+    }
+}
+
+fn constant(named: (&String, &Tensor)) -> Constant {
+    Constant {
+        root: tensor::root(named.1),
+        slot: slot(named),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

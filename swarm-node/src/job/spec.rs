@@ -1,0 +1,538 @@
+//! The specification of a job: a TOML file that says everything which determines a history of states.
+//!
+//! ```text
+//! spec ─▶ model, examples ─▶ rows ─┬─▶ TrainingPlan ─▶ plan digest, initial state root ─▶ job
+//! schedule, steps ─▶ rates ────────┘
+//! ```
+//! The file is for people; what names the job are the plan and the state that come of it, so two files
+//! that lead to the same training are one job. Paths in it are relative to its folder.
+
+use std::path::{Path, PathBuf};
+
+use reproducible_ops::random;
+use reproducible_ops::tensor::TensorError;
+use serde::{Deserialize, Serialize};
+use swarm_files::text_file;
+use swarm_learn::assemble::{Objective, OptimizerConfig};
+use swarm_learn::data_set::{DataSet, DataSetError};
+use swarm_learn::inputs::{Example, Sample};
+use swarm_learn::job_run::{JobIdentity, JobRunError, Terms};
+use swarm_learn::schedule::Schedule;
+use swarm_learn::setup::{self, SetupError};
+use swarm_learn::training_plan::{Sampling, TrainingPlan, TrainingPlanError};
+use swarm_model::config::UnknownPreset;
+use swarm_model::init::initialise;
+use swarm_model::tokenizer::TextError;
+use swarm_model::{ModelConfig, Tokenizer};
+use swarm_task::corpus::{BatchShape, Corpus, CorpusError, CorpusRecipe};
+
+use super::factory::{self, FactoryError};
+use super::progress::Progress;
+use super::source::{Model, SourceError};
+
+/// Largest specification that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Largest text that is read, in bytes.
+const MAX_TEXT_BYTES: u64 = 1 << 28;
+/// Most batches of a corpus.
+const MAX_BATCHES: u64 = 1 << 16;
+/// Purpose of the generator that draws rows.
+const SAMPLING: &str = "swarm-node/job/rows";
+
+/// A job of supervised training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// Seed of the order of rows, and of the weights of a preset.
+    pub seed: u64,
+    /// Steps of the job.
+    pub steps: u64,
+    /// Steps between two checkpoints; divides the steps.
+    pub stride: u64,
+    /// What is trained.
+    pub model: ModelSpec,
+    /// What it is trained on.
+    pub data: DataSpec,
+    /// Cut of a step.
+    pub batch: BatchSpec,
+    /// Learning rate by step.
+    pub schedule: ScheduleSpec,
+    /// How gradients move parameters.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+}
+
+/// A model: random weights of a preset, or those of a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum ModelSpec {
+    /// A size, by name, that reads and writes characters; its weights are random.
+    Preset(String),
+    /// A safetensors file, a Hugging Face folder, or the folder of a run.
+    Path(PathBuf),
+}
+
+/// Examples to train on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum DataSpec {
+    /// The generated corpus of the tasks.
+    Corpus(CorpusSpec),
+    /// A text file, cut into rows; every token is trained but the first.
+    Text(PathBuf),
+    /// A file with an object `{"prompt": …, "completion": …}` in each line; completions are trained.
+    Jsonl(PathBuf),
+}
+
+/// So many batches of a corpus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorpusSpec {
+    /// Number of batches.
+    pub batches: u64,
+    /// Examples of a batch.
+    pub batch: BatchShape,
+    /// What the examples are.
+    pub recipe: CorpusRecipe,
+}
+
+/// Rows of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSpec {
+    /// Rows of a microbatch.
+    pub rows: usize,
+    /// Tokens of a row.
+    pub length: usize,
+    /// Microbatches of a step.
+    pub microbatches: usize,
+}
+
+/// A warm-up to the highest learning rate, and a linear decay to zero at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleSpec {
+    /// Highest learning rate.
+    pub learning_rate: f32,
+    /// Steps of warm-up.
+    pub warmup: u64,
+    /// Steps of decay.
+    pub decay: u64,
+}
+
+/// A line of a JSONL file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    prompt: String,
+    completion: String,
+}
+
+/// Why a specification is no job.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is no specification, or a line of its data no example.
+    #[error("{path}:{line}: {message}", path = path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A number that cannot be.
+    #[error("job: `{key}` is {value}; it must be {allowed}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The value seen.
+        value: String,
+        /// What would be right.
+        allowed: &'static str,
+    },
+    /// Steps and stride do not fit each other.
+    #[error("job: {0}")]
+    Terms(JobRunError),
+    /// No such model.
+    #[error("job: {0}")]
+    Preset(#[from] UnknownPreset),
+    /// The model at the path.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The initial weights cannot be made.
+    #[error(transparent)]
+    Initial(#[from] TensorError),
+    /// The corpus cannot be made.
+    #[error("job, corpus: {0}")]
+    Corpus(#[from] CorpusError),
+    /// The model cannot read the data.
+    #[error("{place}: {source}")]
+    Text {
+        /// Which part of the data.
+        place: String,
+        /// Why.
+        source: TextError,
+    },
+    /// The data makes no rows.
+    #[error("job, {0}")]
+    Data(#[from] DataSetError),
+    /// The model cannot be trained.
+    #[error(transparent)]
+    ModelFactory(#[from] FactoryError),
+    /// Its tables cannot be made.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The training is no plan.
+    #[error(transparent)]
+    Plan(#[from] TrainingPlanError),
+}
+
+/// A job: what is carried out, and what names it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What determines it.
+    pub spec: JobSpec,
+    /// Plan, programs, constants and the initial state.
+    pub training: TrainingPlan,
+    /// What names it.
+    pub identity: JobIdentity,
+    /// The model, with its initial weights.
+    pub model: Model,
+    /// Rows of the data set.
+    pub rows: usize,
+    /// Trained tokens of the data set.
+    pub tokens: usize,
+}
+
+impl JobSpec {
+    /// Reads a specification; its paths become relative to the present folder.
+    ///
+    /// # Errors
+    /// See [`JobError`]; a malformed file is reported with its line.
+    pub fn load(path: &Path) -> Result<Self, JobError> {
+        let text = read(path, MAX_FILE_BYTES)?;
+        let parsed = toml::from_str(&text).map_err(|error| malformed(path, &text, &error));
+        let mut spec: Self = parsed?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        if let ModelSpec::Path(model) = &mut spec.model {
+            *model = folder.join(&*model);
+        }
+        if let DataSpec::Text(data) | DataSpec::Jsonl(data) = &mut spec.data {
+            *data = folder.join(&*data);
+        }
+        spec.check()?;
+        Ok(spec)
+    }
+
+    fn check(&self) -> Result<(), JobError> {
+        let sizes = [
+            ("batch.rows", self.batch.rows),
+            ("batch.length", self.batch.length),
+        ];
+        for (key, value) in sizes {
+            if !(1..=1 << 16).contains(&value) {
+                return Err(wrong(key, value, "from 1 to 65536"));
+            }
+        }
+        let rate = self.schedule.learning_rate;
+        if !(rate > 0.0 && rate <= 1.0) {
+            let key = "schedule.learning_rate";
+            return Err(wrong(key, rate, "above 0 and at most 1"));
+        }
+        if let DataSpec::Corpus(corpus) = &self.data
+            && !(1..=MAX_BATCHES).contains(&corpus.batches)
+        {
+            let key = "data.corpus.batches";
+            return Err(wrong(key, corpus.batches, "from 1 to 65536"));
+        }
+        self.terms().check().map_err(JobError::Terms)
+    }
+
+    /// Steps, and how far apart checkpoints are.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            steps: self.steps,
+            stride: self.stride,
+        }
+    }
+
+    /// The learning rate over the job.
+    pub fn rates(&self) -> Schedule {
+        Schedule {
+            peak: self.schedule.learning_rate,
+            warmup: self.schedule.warmup,
+            decay: self.schedule.decay,
+            total: self.steps,
+            floor: 0.0,
+        }
+    }
+
+    /// Which rows the steps train on.
+    pub fn sampling(&self) -> Sampling {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
+        Sampling {
+            key: random::key_from(SAMPLING, &seed, &[0; 32]),
+            microbatches: self.batch.microbatches,
+        }
+    }
+
+    fn model(&self, progress: &dyn Progress) -> Result<Model, JobError> {
+        match &self.model {
+            ModelSpec::Path(path) => Ok(Model::load(Some(path), progress)?),
+            ModelSpec::Preset(name) => {
+                let config = ModelConfig::preset(name)?;
+                let weights = initialise(&config, self.seed)?;
+                Ok(Model::characters(config, weights))
+            }
+        }
+    }
+
+    fn examples(&self, tokenizer: &Tokenizer) -> Result<Vec<Example>, JobError> {
+        match &self.data {
+            DataSpec::Corpus(spec) => corpus(spec, tokenizer),
+            DataSpec::Text(path) => text(path, self.batch.length, tokenizer),
+            DataSpec::Jsonl(path) => jsonl(path, tokenizer),
+        }
+    }
+}
+
+impl Job {
+    /// The job of a specification: reads its model and data, and makes the plan.
+    ///
+    /// # Errors
+    /// See [`JobError`].
+    pub fn assemble(spec: &JobSpec, progress: &dyn Progress) -> Result<Self, JobError> {
+        spec.check()?;
+        let model = spec.model(progress)?;
+        let BatchSpec { rows, length, .. } = spec.batch;
+        let (objective, sizes) = (Objective::Supervised, (rows, length));
+        let programs =
+            factory::training_programs(&model.config, sizes, objective, &spec.optimizer)?;
+        let data = DataSet::pack(&spec.examples(&model.tokenizer)?, length)?;
+        let weights = setup::with_tables(&model.config, length, &model.weights)?;
+        let schedule = spec.rates();
+        let rates = (0..spec.steps).map(|step| schedule.rate(step)).collect();
+        let sampling = spec.sampling();
+        let training = TrainingPlan::new(&programs, &weights, &data, sampling, rates)?;
+        let identity = JobIdentity::new(&training, spec.terms()).map_err(JobError::Terms)?;
+        Ok(Self {
+            spec: spec.clone(),
+            training,
+            identity,
+            model,
+            rows: data.rows(),
+            tokens: data.tokens(),
+        })
+    }
+
+    /// What names the job, as hexadecimal text: its plan, its initial state, steps and stride.
+    pub fn digest(&self) -> &str {
+        &self.identity.job
+    }
+}
+
+fn wrong(key: &'static str, value: impl ToString, allowed: &'static str) -> JobError {
+    JobError::Value {
+        key,
+        value: value.to_string(),
+        allowed,
+    }
+}
+
+fn read(path: &Path, limit: u64) -> Result<String, JobError> {
+    text_file::read(path, limit).map_err(|source| JobError::Read {
+        path: path.into(),
+        source,
+    })
+}
+
+fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> JobError {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.bytes().take(start);
+    JobError::Malformed {
+        path: path.into(),
+        line: before.filter(|byte| *byte == b'\n').count() + 1,
+        message: error.message().replace('\n', ", "),
+    }
+}
+
+fn corpus(spec: &CorpusSpec, tokenizer: &Tokenizer) -> Result<Vec<Example>, JobError> {
+    let corpus = Corpus::new(spec.recipe.clone())?;
+    let mut examples = Vec::new();
+    for batch in 0..spec.batches {
+        for example in corpus.batch(batch, spec.batch)? {
+            let encoded = encode(tokenizer, &example.prompt, &example.completion);
+            examples.push(encoded.map_err(|source| at("corpus".into(), source))?);
+        }
+    }
+    Ok(examples)
+}
+
+fn jsonl(path: &Path, tokenizer: &Tokenizer) -> Result<Vec<Example>, JobError> {
+    let text = read(path, MAX_TEXT_BYTES)?;
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(number, line)| {
+            let line: Line = serde_json::from_str(line).map_err(|error| JobError::Malformed {
+                path: path.into(),
+                line: number + 1,
+                message: error.to_string(),
+            })?;
+            let place = || format!("{}:{}", path.display(), number + 1);
+            encode(tokenizer, &line.prompt, &line.completion).map_err(|source| at(place(), source))
+        })
+        .collect()
+}
+
+/// A text in pieces of a row each; a piece begins with the last token of the one before it.
+fn text(path: &Path, length: usize, tokenizer: &Tokenizer) -> Result<Vec<Example>, JobError> {
+    let text = read(path, MAX_TEXT_BYTES)?;
+    let tokens = tokenizer.encode(&text);
+    let tokens = tokens.map_err(|source| at(path.display().to_string(), source))?;
+    let targets = tokens.get(1..).unwrap_or(&[]).chunks(length);
+    let pieces = tokens.iter().step_by(length).zip(targets);
+    Ok(pieces
+        .map(|(first, rest)| example(vec![*first], rest.to_vec()))
+        .collect())
+}
+
+fn encode(tokenizer: &Tokenizer, prompt: &str, completion: &str) -> Result<Example, TextError> {
+    let mut tokens = tokenizer.encode(completion)?;
+    tokens.push(tokenizer.eos());
+    Ok(example(tokenizer.encode_prompt(prompt)?, tokens))
+}
+
+fn example(prompt: Vec<u32>, tokens: Vec<u32>) -> Example {
+    let sample = Sample {
+        tokens,
+        weight: 1.0,
+        ..Sample::default()
+    };
+    Example {
+        prompt,
+        samples: vec![sample],
+    }
+}
+
+fn at(place: String, source: TextError) -> JobError {
+    JobError::Text { place, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::progress::Silent;
+    use super::*;
+
+    fn spec(data: DataSpec) -> JobSpec {
+        JobSpec {
+            seed: 7,
+            steps: 4,
+            stride: 2,
+            model: ModelSpec::Preset("nano".into()),
+            data,
+            batch: BatchSpec {
+                rows: 1,
+                length: 16,
+                microbatches: 2,
+            },
+            schedule: ScheduleSpec {
+                learning_rate: 1e-3,
+                warmup: 1,
+                decay: 0,
+            },
+            optimizer: OptimizerConfig::default(),
+        }
+    }
+
+    fn load(folder: &Path, text: &str) -> Result<JobSpec, JobError> {
+        let path = folder.join("job.toml");
+        std::fs::write(&path, text).unwrap();
+        JobSpec::load(&path)
+    }
+
+    #[test]
+    fn a_specification_survives_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = spec(DataSpec::Text("data.txt".into()));
+        let text = toml::to_string(&spec).unwrap();
+        let expected = JobSpec {
+            data: DataSpec::Text(folder.path().join("data.txt")),
+            ..spec
+        };
+        assert_eq!(load(folder.path(), &text).unwrap(), expected);
+    }
+
+    #[test]
+    fn mistakes_are_placed() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = toml::to_string(&spec(DataSpec::Text("data.txt".into()))).unwrap();
+        let error = |from: &str, to: &str| {
+            let changed = text.replace(from, to);
+            assert_ne!(changed, text);
+            load(folder.path(), &changed).unwrap_err().to_string()
+        };
+        let cases = [
+            ("warmup", "warmupp", "job.toml:"),
+            ("rows = 1", "rows = 0", "`batch.rows` is 0"),
+            ("stride = 2", "stride = 3", "stride must divide"),
+            ("learning_rate = 0", "learning_rate = 7", "at most 1"),
+            ("text", "tex", "unknown variant"),
+        ];
+        for (from, to, expected) in cases {
+            let error = error(from, to);
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_so_that_every_token_but_the_first_is_a_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.txt");
+        let text = "count the letters of this line, and then of this one=";
+        std::fs::write(&path, text).unwrap();
+        let job = Job::assemble(&spec(DataSpec::Text(path.clone())), &Silent).unwrap();
+        assert_eq!((job.rows, job.tokens), (4, text.len() - 1));
+        let examples = super::text(&path, 16, &job.model.tokenizer).unwrap();
+        let mut all = examples[0].prompt.clone();
+        for (number, example) in examples.iter().enumerate() {
+            assert_eq!(example.prompt, all[16 * number..]);
+            all.extend(&example.samples[0].tokens);
+        }
+        assert_eq!(all, job.model.tokenizer.encode(text).unwrap());
+    }
+
+    #[test]
+    fn lines_are_examples_and_a_wrong_one_is_placed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        let line = r#"{"prompt": "max 3 4=", "completion": "4"}"#;
+        std::fs::write(&path, format!("{line}\n\n{line}\n")).unwrap();
+        let spec = spec(DataSpec::Jsonl(path.clone()));
+        let job = Job::assemble(&spec, &Silent).unwrap();
+        // The answer and the end mark, twice.
+        assert_eq!(job.tokens, 4);
+        let other = JobSpec {
+            seed: 8,
+            ..spec.clone()
+        };
+        assert_ne!(
+            Job::assemble(&other, &Silent).unwrap().digest(),
+            job.digest()
+        );
+        std::fs::write(&path, format!("{line}\n{{\"prompt\": 1}}\n")).unwrap();
+        let error = Job::assemble(&spec, &Silent).unwrap_err().to_string();
+        assert!(error.contains("data.jsonl:2"), "{error}");
+    }
+}
