@@ -24,9 +24,8 @@ library Inflow {
         return afterwards - before;
     }
 
-    /// @dev `pull` from somebody else: only for a caller that asks for nobody but its own callers.
+    /// @dev `pull` from somebody else, above 0: only for a caller that asks for nobody but its own callers.
     function pullFrom(IERC20 token, address from, uint256 amount) internal returns (uint256 received) {
-        if (amount == 0) revert ZeroAmount();
         uint256 before = token.balanceOf(address(this));
         // slither-disable-next-line arbitrary-send-erc20
         token.safeTransferFrom(from, address(this), amount);

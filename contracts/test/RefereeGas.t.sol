@@ -79,6 +79,12 @@ contract RefereeGasTest is Test {
         _record("philox_uniform");
     }
 
+    /// Each operand is named, though only one is read.
+    function test_gasOfConcat() public {
+        _concat("concat of 2", 2);
+        _concat("concat of 34", 34);
+    }
+
     function test_gasOfJoin() public {
         uint32[] memory numbers = new uint32[](256);
         for (uint256 i = 0; i < 256; ++i) {
@@ -120,6 +126,22 @@ contract RefereeGasTest is Test {
         }
         bytes memory node = abi.encodePacked(_octet(tag), _ids(count), _typeOf(DType.F32, SIDE, SIDE));
         referee.contradicts(node, operands, ELEMENT, 0, 0, openings);
+        _record(name);
+    }
+
+    /// The last operand's element.
+    function _concat(string memory name, uint256 count) private {
+        Operand[] memory operands = new Operand[](count);
+        Opening[] memory openings = new Opening[](1);
+        Header memory header = _header(DType.F32, SIDE, SIDE);
+        bytes32 root;
+        (openings[0], root) = _open(header, ELEMENT / 256, 1 << 16, 0x3fc00000);
+        for (uint256 i = 0; i < count; ++i) {
+            operands[i] = Operand(root, header);
+        }
+        bytes memory node =
+            abi.encodePacked(_octet(Operators.CONCAT), _word(0), _ids(count), _typeOf(DType.F32, count * SIDE, SIDE));
+        referee.contradicts(node, operands, (count - 1) * SIDE * SIDE + ELEMENT, 0, 0, openings);
         _record(name);
     }
 
@@ -218,7 +240,7 @@ contract RefereeGasTest is Test {
         (header.shape[0], header.shape[1]) = (rows, width);
     }
 
-    function _typeOf(DType dtype, uint32 rows, uint32 width) private pure returns (bytes memory) {
+    function _typeOf(DType dtype, uint256 rows, uint256 width) private pure returns (bytes memory) {
         return abi.encodePacked(uint8(dtype), _word(2), _word(rows), _word(width));
     }
 

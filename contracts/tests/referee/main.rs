@@ -11,6 +11,7 @@
 
 #[path = "../../../verde/src/element/tests/cases.rs"]
 mod cases;
+mod descriptors;
 mod elements;
 #[path = "../shared/evm.rs"]
 mod evm;

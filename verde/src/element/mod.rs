@@ -32,6 +32,25 @@
 //! against the root of its operand. What is malformed is an [`ElementError`] and decides nothing.
 //! `Referee.sol` is the same on a chain, and is tested against this module.
 //!
+//! ```
+//! use reproducible_ops::program::{Node, Operator, TensorType, ValueId};
+//! use reproducible_ops::tensor::Tensor;
+//! use verde::element::{Operation, Place};
+//! use verde::tensor;
+//!
+//! let ty = TensorType::f32([2, 3]);
+//! let x = Tensor::f32([2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+//! let node = Node { operator: Operator::Sum, inputs: vec![ValueId(0)], ty: TensorType::f32([2, 1]) };
+//! let sum = Operation::new(&node, &[&ty])?;
+//!
+//! // Somebody claims that the second row adds up to 14.
+//! let (place, claimed) = (Place { element: 1, part: 0 }, 14f32.to_bits());
+//! let (contradicted, openings) = sum.prove(place, claimed, &[&x])?;
+//! assert!(contradicted);
+//! assert!(sum.judge(place, claimed, &[tensor::root(&x)], &openings)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Operands are taken as the bits that they are: that a bool is 0 or 1 and a NaN canonical holds of
 //! every tensor that an engine made, but not of every tensor that somebody commits to.
 
