@@ -37,6 +37,18 @@ sol!(
 sol!(
     #[sol(rpc)]
     #[derive(Debug, PartialEq, Eq)]
+    GameRules,
+    "artifacts/GameRules.json"
+);
+sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
+    DisputeGame,
+    "artifacts/DisputeGame.json"
+);
+sol!(
+    #[sol(rpc)]
+    #[derive(Debug, PartialEq, Eq)]
     Referee,
     "artifacts/Referee.json"
 );
@@ -53,8 +65,10 @@ pub fn explain(data: &[u8]) -> Option<String> {
     name::<SwarmRewards::SwarmRewardsErrors>(data)
         .or_else(|| name::<SwarmMembers::SwarmMembersErrors>(data))
         .or_else(|| name::<SwarmSlasher::SwarmSlasherErrors>(data))
-        .or_else(|| name::<Referee::RefereeErrors>(data))
+        .or_else(|| name::<GameRules::GameRulesErrors>(data))
+        .or_else(|| name::<DisputeGame::DisputeGameErrors>(data))
         .or_else(|| name::<JobEscrow::JobEscrowErrors>(data))
+        .or_else(|| name::<Referee::RefereeErrors>(data))
         .or_else(|| name::<TestToken::TestTokenErrors>(data))
 }
 

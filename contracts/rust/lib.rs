@@ -12,6 +12,8 @@
 //!
 //! bindings           the contracts' calls, events and errors, from their ABI
 //! outcome, typed     what owners sign about epochs, packed and as EIP-712
+//! jobs               jobs of training, their money and contracts
+//! game               moves and positions of dispute games, as the contracts read them
 //! earnings, court    the Merkle table of all that owners earned │ who judges a dispute
 //! ```
 //!
@@ -72,6 +74,8 @@ pub mod court;
 pub mod cursor;
 pub mod deploy;
 pub mod earnings;
+pub mod game;
+pub mod jobs;
 pub mod outcome;
 pub mod swarm;
 pub mod typed;

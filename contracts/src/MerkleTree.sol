@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
 /// @notice The level has no such node.
 error NodeOutOfRange(uint256 index, uint256 count);
 
@@ -85,6 +87,17 @@ library MerkleTree {
             // INVARIANT: no sibling is left over, so that no proof has two forms.
             if (used != siblings.length) revert WrongSiblingCount(siblings.length);
         }
+    }
+
+    /// @notice Levels of the root of a tree above its leaves.
+    function heightOf(uint256 leaves) internal pure returns (uint256) {
+        return Math.log2(leaves, Math.Rounding.Ceil);
+    }
+
+    /// @notice Nodes of the level `height` above the leaves.
+    function widthAt(uint256 leaves, uint256 height) internal pure returns (uint256) {
+        // Each level has half as many, rounded up; so has a number of them together.
+        return (leaves + (1 << height) - 1) >> height;
     }
 
     /// @notice The node of which these are all descendants `levels` below it, in order.

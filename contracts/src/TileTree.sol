@@ -146,6 +146,22 @@ library TileTree {
 
     // ---- geometry
 
+    /// @notice Tiles of a tensor, and elements of each of its rows.
+    function tiling(Header memory header) internal pure returns (uint256 tiles, uint256 width) {
+        uint256 rows;
+        (rows, width) = _extent(header.shape);
+        tiles = rows * _tilesOfRow(width);
+    }
+
+    /// @notice The first element of a tile, in row-major order, and how many it has. Of a row with no element there is none.
+    function elementsOfTile(uint256 width, uint256 index) internal pure returns (uint256 first, uint256 length) {
+        uint256 ofRow = _tilesOfRow(width);
+        uint256 column = index % ofRow * TILE;
+        // The row is meant to be whole.
+        // slither-disable-next-line divide-before-multiply
+        return (index / ofRow * width + column, Math.min(TILE, width - column));
+    }
+
     /// Rows, and elements of each.
     function _extent(uint32[] memory shape) private pure returns (uint256 rows, uint256 width) {
         if (shape.length > MAX_RANK) revert TooManyAxes(shape.length);

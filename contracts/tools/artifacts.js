@@ -17,6 +17,8 @@ const SOURCES = [
   "src/SwarmRewards.sol",
   "src/SwarmSlasher.sol",
   "src/Referee.sol",
+  "src/GameRules.sol",
+  "src/DisputeGame.sol",
   "src/dev/TestToken.sol",
   "test/harness/Binary32Harness.sol",
   "test/harness/TileTreeHarness.sol",

@@ -42,6 +42,8 @@ pub mod run;
 pub mod state;
 pub mod step;
 pub mod tensor;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod toy;
 pub mod tree;

@@ -80,6 +80,11 @@ impl Tiling {
         self.width.div_ceil(TILE)
     }
 
+    /// Elements of a row.
+    pub fn width(self) -> usize {
+        self.width
+    }
+
     /// Number of tiles.
     pub fn tiles(self) -> usize {
         self.rows * self.tiles_of_row()

@@ -40,16 +40,18 @@ pub enum DeployError {
     /// A question to the chain.
     #[error(transparent)]
     Rpc(#[from] RpcError),
-    /// The slasher is not where the members expect it.
+    /// A contract is not where others expect it.
     #[error(
-        "SwarmSlasher is at {slasher}, and SwarmMembers lets {predicted} slash: another transaction \
-         of this account came between; deploy again while nothing else uses the account"
+        "{contract} is at {found}, and the other contracts expect it at {predicted}: another \
+         transaction of this account came between; deploy again while nothing else uses the account"
     )]
     Moved {
+        /// Which one.
+        contract: &'static str,
         /// Where it was to be.
         predicted: Address,
         /// Where it is.
-        slasher: Address,
+        found: Address,
     },
     /// A contract did not get on the chain.
     #[error(transparent)]
@@ -110,7 +112,11 @@ pub async fn deploy(
     rewards_ticket.finalised().await?;
     let slasher = address(&slasher_ticket.finalised().await?)?;
     if slasher != predicted {
-        return Err(DeployError::Moved { predicted, slasher });
+        return Err(DeployError::Moved {
+            contract: "SwarmSlasher",
+            predicted,
+            found: slasher,
+        });
     }
     Ok(Contracts {
         token,
@@ -185,7 +191,7 @@ pub fn slasher_code(parameters: &Parameters, rewards: Address) -> Bytes {
     with_arguments(&SwarmSlasher::BYTECODE, &arguments)
 }
 
-fn with_arguments(code: &Bytes, arguments: &impl SolConstructor) -> Bytes {
+pub(crate) fn with_arguments(code: &Bytes, arguments: &impl SolConstructor) -> Bytes {
     code.iter()
         .copied()
         .chain(arguments.abi_encode())
@@ -194,7 +200,7 @@ fn with_arguments(code: &Bytes, arguments: &impl SolConstructor) -> Bytes {
 }
 
 /// Submits the creation of a contract under a name that its code determines.
-async fn create(
+pub(crate) async fn create(
     writer: &Writer,
     name: &str,
     code: Bytes,
@@ -206,7 +212,7 @@ async fn create(
     Ok(ticket)
 }
 
-fn address(inclusion: &Inclusion) -> Result<Address, DeployError> {
+pub(crate) fn address(inclusion: &Inclusion) -> Result<Address, DeployError> {
     inclusion
         .contract
         .ok_or(DeployError::NoContract(inclusion.tx))

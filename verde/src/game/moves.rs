@@ -78,6 +78,8 @@ pub enum Move {
     Ask {
         /// Its place in the tile.
         offset: usize,
+        /// The operands of the node, which say how long the reduction is.
+        operands: Vec<OperandProof>,
     },
     /// The challenger doubts one of the numbers shown, which is made of others.
     PickNumber(usize),

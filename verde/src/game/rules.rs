@@ -460,11 +460,16 @@ impl Rules<'_> {
     // ---- elements
 
     fn doubt_element(&self, value: &ValueContext, tile: usize, words: &[u32], made: &Move) -> Next {
-        let (Move::Ask { offset } | Move::Prove { offset, .. }) = made else {
+        let (Move::Ask { offset, operands }
+        | Move::Prove {
+            offset, operands, ..
+        }) = made
+        else {
             return Err(Refusal::Pick("a tile"));
         };
         let claimed = *words.get(*offset).ok_or(Refusal::Pick("an element"))?;
         let element = Tiling::of(&self.type_of(value)?.shape).first(tile) + offset;
+        self.operands(value, operands)?;
         let blocks = self.blocks(value)?;
         match made {
             Move::Ask { .. } if blocks > 1 => Ok(Place::Number(NumberContext {
@@ -560,6 +565,29 @@ impl Rules<'_> {
         }
     }
 
+    /// The roots of the operands of a value's node, proved to be values of its run.
+    fn operands(
+        &self,
+        value: &ValueContext,
+        operands: &[OperandProof],
+    ) -> Result<Vec<Digest>, Refusal> {
+        let (node, run) = (self.node(value)?, &value.run);
+        let expected = node.inputs.len();
+        require(operands.len() == expected, "the number of operands")?;
+        let mut roots = Vec::with_capacity(expected);
+        for (id, proof) in node.inputs.iter().zip(operands) {
+            // The type is opened with the tensor, so that a contract need not know the operand's node.
+            let ty = self.job.type_of(run.run, *id);
+            require(ty == Some(&proof.ty), "an operand's type")?;
+            let root = tensor::bind(&proof.ty, &proof.tiles);
+            let leaf = run::leaf(&root);
+            let top = tree::climb(leaf, id.index(), run.header.values, &proof.siblings)?;
+            require(top == run.values, "an operand")?;
+            roots.push(root);
+        }
+        Ok(roots)
+    }
+
     fn prove(
         &self,
         value: &ValueContext,
@@ -567,25 +595,8 @@ impl Rules<'_> {
         claimed: u32,
         (operands, tiles): (&[OperandProof], &[Opening]),
     ) -> Next {
-        let (operation, node) = self.operation(value)?;
-        require(
-            operands.len() == node.inputs.len(),
-            "the number of operands",
-        )?;
-        let mut roots = Vec::with_capacity(operands.len());
-        for (id, proof) in node.inputs.iter().zip(operands) {
-            let run = &value.run;
-            // The type is opened with the tensor, so that a contract need not know the operand's node.
-            require(
-                self.job.type_of(run.run, *id) == Some(&proof.ty),
-                "an operand's type",
-            )?;
-            let root = tensor::bind(&proof.ty, &proof.tiles);
-            let leaf = run::leaf(&root);
-            let top = tree::climb(leaf, id.index(), run.header.values, &proof.siblings)?;
-            require(top == run.values, "an operand")?;
-            roots.push(root);
-        }
+        let roots = self.operands(value, operands)?;
+        let (operation, _) = self.operation(value)?;
         match operation.judge(place, claimed, &roots, tiles)? {
             true => won(),
             false => Err(Refusal::Right("the element")),

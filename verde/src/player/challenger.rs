@@ -307,7 +307,8 @@ fn doubt_tile(
     let offset = pairs.position(|(theirs, mine)| theirs != mine);
     let offset = offset.ok_or(PlayError::Agreed)?;
     if game.rules().blocks(value)? > 1 {
-        return Ok(Move::Ask { offset });
+        let operands = operand_proofs(game, value, &own)?;
+        return Ok(Move::Ask { offset, operands });
     }
     let (element, claimed) = (first + offset, words[offset]);
     let witness = match game.rules().job.node(value.run.run, value.value) {
@@ -355,6 +356,24 @@ fn doubt_numbers(
     prove(game, &above.value, (place, shown[offset]), offset, &own)
 }
 
+pub(super) fn operand_proofs(
+    game: &Game<'_>,
+    value: &ValueContext,
+    record: &RunRecord,
+) -> Result<Vec<OperandProof>, PlayError> {
+    let node = game.rules().job.node(value.run.run, value.value);
+    let inputs = &node.ok_or(PlayError::Lacks("node"))?.inputs;
+    let tensors = operands(game, value, record)?;
+    let proofs = inputs.iter().zip(tensors).map(|(id, tensor)| {
+        Ok(OperandProof {
+            ty: tensor.ty().clone(),
+            tiles: TensorTree::new(tensor).tree().root(),
+            siblings: path_of_value(game, &value.run, *id, record)?,
+        })
+    });
+    proofs.collect()
+}
+
 fn operands<'r>(
     game: &Game<'_>,
     value: &ValueContext,
@@ -392,18 +411,11 @@ pub(super) fn proof(
     let (operation, node) = game.rules().operation(value)?;
     let tensors = operands(game, value, record)?;
     let (contradicted, tiles) = operation.prove(place, claimed, &tensors)?;
-    let operands = node.inputs.iter().zip(tensors).map(|(id, tensor)| {
-        Ok(OperandProof {
-            ty: tensor.ty().clone(),
-            tiles: TensorTree::new(tensor).tree().root(),
-            siblings: path_of_value(game, &value.run, *id, record)?,
-        })
-    });
     let is_argmax = node.operator == Operator::Argmax;
     let made = Move::Prove {
         offset,
         witness: if is_argmax { place.part } else { 0 },
-        operands: operands.collect::<Result<_, PlayError>>()?,
+        operands: operand_proofs(game, value, record)?,
         tiles,
     };
     Ok((contradicted, made))

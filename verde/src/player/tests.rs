@@ -1,279 +1,20 @@
 //! Whole games: liars of every kind, and honest workers against challengers that try everything.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use reproducible_ops::program::{
-    Builder, DType, Digest, Operator, Program, Role, Shape, TensorType, ValueId,
-};
-use reproducible_ops::tensor::Tensor;
-
 use reproducible_ops::engine::reference::ReferenceEngine;
+use reproducible_ops::program::{Digest, Operator, TensorType, ValueId};
+use reproducible_ops::tensor::Tensor;
 
 use super::*;
 use crate::execute::Executor;
 use crate::history::{History, Length};
-use crate::job::Job;
-use crate::plan::{Constant, Plan, Run, Slot, Source};
 use crate::record::{Checkpoints, Replay, RunRecord, StepRecord};
 use crate::run::{RunHeader, RunTree};
-use crate::step::{Schedule, StepInputs, StepTrace};
+use crate::step::Schedule;
 use crate::tensor;
-
-const STEPS: u64 = 7;
-const WIDTH: usize = 600;
-const LONG: usize = 66_000;
-
-// ---- a job with every kind of element
-
-/// Reductions of one, three and 258 blocks, an argmax, a gather, and elementwise operators.
-fn forward() -> Program {
-    let mut builder = Builder::new();
-    let long = builder.input("long", TensorType::f32([1, LONG]), Role::Constant);
-    let weight = builder.input("weight", TensorType::f32([4, WIDTH]), Role::Param);
-    let x = builder.input("x", TensorType::f32([3, WIDTH]), Role::Constant);
-    let y = builder.matmul_nt(x, weight).unwrap();
-    let best = builder.push(Operator::Argmax, &[y]).unwrap();
-    let ids = builder.reshape(best, Shape::new([3])).unwrap();
-    let rows = builder.push(Operator::GatherRows, &[weight, ids]).unwrap();
-    let largest = builder.push(Operator::ReduceMax, &[rows]).unwrap();
-    let total = builder.push(Operator::Sum, &[long]).unwrap();
-    let total = builder.broadcast(total, Shape::new([3, 1])).unwrap();
-    let scale = builder.mul(total, largest).unwrap();
-    let small = builder.push(Operator::Sum, &[y]).unwrap();
-    let scale = builder.add(scale, small).unwrap();
-    // Small, so that no change is lost where the hyperbolic tangent is 1.
-    let small = Operator::Full {
-        dtype: DType::F32,
-        bits: 0.000_001_f32.to_bits(),
-        shape: Shape::new([3, 1]),
-    };
-    let small = builder.push(small, &[]).unwrap();
-    let scale = builder.mul(scale, small).unwrap();
-    let scale = builder.push(Operator::Tanh, &[scale]).unwrap();
-    builder.output("scale", scale);
-    builder.finish()
-}
-
-/// A weight moved by the scales, and a counter.
-fn update() -> Program {
-    let mut builder = Builder::new();
-    let count = builder.input("count", TensorType::i32([1]), Role::State);
-    let scale = builder.input("scale", TensorType::f32([3, 1]), Role::Data);
-    let weight = builder.input("weight", TensorType::f32([4, WIDTH]), Role::Param);
-    let scale = builder.reshape(scale, Shape::new([1, 3])).unwrap();
-    let scale = builder.push(Operator::Sum, &[scale]).unwrap();
-    let scale = builder.broadcast(scale, Shape::new([4, WIDTH])).unwrap();
-    let change = builder.mul(scale, weight).unwrap();
-    let weight = builder.sub(weight, change).unwrap();
-    let one = Operator::Full {
-        dtype: DType::I32,
-        bits: 1,
-        shape: Shape::new([1]),
-    };
-    let one = builder.push(one, &[]).unwrap();
-    let count = builder.push(Operator::Add, &[count, one]).unwrap();
-    builder.output("weight", weight);
-    builder.output("count", count);
-    builder.finish()
-}
-
-fn numbers(shape: &[usize], seed: u32) -> Tensor {
-    let count = shape.iter().product::<usize>() as u32;
-    let number = |at: u32| ((at ^ seed).wrapping_mul(0x9e37_79b9) >> 12) as f32 / 1e6 - 0.5;
-    Tensor::f32(Shape::new(shape), (0..count).map(number).collect()).unwrap()
-}
-
-fn constants() -> Vec<Tensor> {
-    vec![numbers(&[1, LONG], 1), numbers(&[3, WIDTH], 2)]
-}
-
-fn initial() -> Vec<Tensor> {
-    vec![
-        Tensor::i32([1], vec![0]).unwrap(),
-        numbers(&[5], 3),
-        numbers(&[4, WIDTH], 4),
-    ]
-}
-
-fn slot(name: &str, ty: &TensorType) -> Slot {
-    Slot {
-        name: name.into(),
-        ty: ty.clone(),
-    }
-}
-
-fn job() -> &'static Job {
-    static JOB: OnceLock<Job> = OnceLock::new();
-    JOB.get_or_init(|| {
-        let programs = vec![forward(), update()];
-        let tensors = constants();
-        let constant = |name: &str, tensor: &Tensor| Constant {
-            slot: slot(name, tensor.ty()),
-            root: tensor::root(tensor),
-        };
-        let names = ["count", "kept", "weight"];
-        let slots = names.iter().zip(initial());
-        let output = |run, output| Source::Output { run, output };
-        let forward = |weight| Run {
-            program: 0,
-            inputs: vec![Source::Constant(0), weight, Source::Constant(1)],
-        };
-        let update = |count, scale, weight| Run {
-            program: 1,
-            inputs: vec![count, scale, weight],
-        };
-        let plan = Plan {
-            programs: programs.iter().map(Program::digest).collect(),
-            constants: vec![constant("long", &tensors[0]), constant("x", &tensors[1])],
-            state: slots
-                .map(|(name, tensor)| slot(name, tensor.ty()))
-                .collect(),
-            given: Vec::new(),
-            runs: vec![
-                forward(Source::State(2)),
-                update(Source::State(0), output(0, 0), Source::State(2)),
-                forward(output(1, 0)),
-                update(output(1, 1), output(2, 0), output(1, 0)),
-            ],
-            next: vec![output(3, 1), Source::State(1), output(3, 0)],
-        };
-        Job::new(plan, programs).unwrap()
-    })
-}
-
-// ---- records
-
-/// A worker's record: every step as it was computed, honestly or not.
-#[derive(Clone)]
-struct Kept {
-    history: History,
-    states: Vec<Vec<Tensor>>,
-    traces: Vec<StepTrace>,
-}
-
-/// Where a worker changes what it computed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    /// A bit of a value of a run.
-    Value {
-        step: u64,
-        run: usize,
-        value: usize,
-        element: usize,
-        bit: u32,
-    },
-    /// A bit of a tensor of the state after a step.
-    Next {
-        step: u64,
-        slot: usize,
-        element: usize,
-        bit: u32,
-    },
-}
-
-impl Kept {
-    fn play(stride: u32, fault: Option<Fault>) -> Self {
-        let schedule = Schedule::new(job().plan(), job().programs()).unwrap();
-        let constants = constants();
-        let (mut states, mut traces) = (vec![initial()], Vec::new());
-        for step in 0..STEPS {
-            let inputs = StepInputs {
-                state: &states[step as usize],
-                constants: &constants,
-                given: &[],
-            };
-            let change = |run: usize, id: ValueId, tensor: &mut Tensor| match fault {
-                Some(Fault::Value {
-                    step: at,
-                    run: of,
-                    value,
-                    element,
-                    bit,
-                }) if (at, of, value) == (step, run, id.index()) => {
-                    tensor.words_mut()[element] ^= 1 << bit;
-                }
-                _ => {}
-            };
-            let mut trace = schedule.trace_with(inputs, change).unwrap();
-            if let Some(Fault::Next {
-                step: at,
-                slot,
-                element,
-                bit,
-            }) = fault
-                && at == step
-            {
-                trace.next[slot].words_mut()[element] ^= 1 << bit;
-            }
-            states.push(trace.next.clone());
-            traces.push(trace);
-        }
-        let length = Length::new(STEPS, stride).unwrap();
-        let checkpoints = (0..length.checkpoints()).map(|at| {
-            let state = &states[length.step_of(at) as usize];
-            schedule.state_root(state).unwrap()
-        });
-        let history = History::new(job().digest(), length, checkpoints.collect()).unwrap();
-        Self {
-            history,
-            states,
-            traces,
-        }
-    }
-
-    fn honest(stride: u32) -> Self {
-        static HONEST: OnceLock<Kept> = OnceLock::new();
-        let kept = HONEST.get_or_init(|| Self::play(1, None));
-        let length = Length::new(STEPS, stride).unwrap();
-        let states =
-            (0..length.checkpoints()).map(|at| kept.history.states()[length.step_of(at) as usize]);
-        let history = History::new(job().digest(), length, states.collect()).unwrap();
-        Self {
-            history,
-            ..kept.clone()
-        }
-    }
-}
-
-impl Record for Kept {
-    fn history(&self) -> &History {
-        &self.history
-    }
-
-    fn interval(&mut self, checkpoint: u64) -> Result<Vec<Digest>, RecordError> {
-        let schedule = Schedule::new(job().plan(), job().programs()).unwrap();
-        let length = self.history.claim().length;
-        let range = length.step_of(checkpoint - 1)..=length.step_of(checkpoint);
-        Ok(range
-            .map(|at| schedule.state_root(&self.states[at as usize]).unwrap())
-            .collect())
-    }
-
-    fn step(&mut self, step: u64) -> Result<Arc<StepRecord>, RecordError> {
-        let roots = |state: &[Tensor]| state.iter().map(tensor::root).collect();
-        let at = step as usize;
-        let runs = job().plan().runs.iter().zip(&self.traces[at].runs);
-        let runs = runs.map(|(run, values)| {
-            let program = &job().programs()[run.program as usize];
-            let top = RunTree::new(program, values).unwrap().tree().root();
-            (RunHeader::of(program), top)
-        });
-        let runs = runs.collect();
-        Ok(Arc::new(StepRecord::new(
-            roots(&self.states[at]),
-            roots(&self.states[at + 1]),
-            runs,
-        )))
-    }
-
-    fn run(&mut self, step: u64, run: usize) -> Result<Arc<RunRecord>, RecordError> {
-        let values = self.traces[step as usize].runs[run].clone();
-        let (_, program) = job().run(run).unwrap();
-        let tree = RunTree::new(program, &values).unwrap();
-        Ok(Arc::new(RunRecord { values, tree }))
-    }
-}
+use crate::testing::{Fault, Kept, STEPS, constants, forward, initial, job};
 
 /// States at checkpoints for a [`Replay`].
 struct States(Vec<Vec<Tensor>>, Length);
@@ -535,7 +276,11 @@ fn any_move(game: &Game<'_>, record: &mut Kept, choice: prop::sample::Index) -> 
         Place::Tile { value, words, .. } => {
             let offset = choice.index(words.len());
             match game.rules().blocks(&value).unwrap() > 1 {
-                true => Some(Move::Ask { offset }),
+                true => {
+                    let own = record.run(value.run.step.number, value.run.run).unwrap();
+                    let operands = challenger::operand_proofs(game, &value, &own).unwrap();
+                    Some(Move::Ask { offset, operands })
+                }
                 false => prove_nothing(game, &value, offset, record),
             }
         }
@@ -729,7 +474,21 @@ fn changes(made: &Move, at: prop::sample::Index) -> Vec<Move> {
             all
         }
         Move::ContestNext => Vec::new(),
-        Move::Ask { .. } => vec![Move::Ask { offset: usize::MAX }],
+        Move::Ask { offset, operands } => {
+            let mut other = operands.clone();
+            other[0].tiles = flip(&operands[0].tiles);
+            let (offset, operands) = (*offset, operands.clone());
+            vec![
+                Move::Ask {
+                    offset: usize::MAX,
+                    operands,
+                },
+                Move::Ask {
+                    offset,
+                    operands: other,
+                },
+            ]
+        }
         Move::PickNumber(_) => vec![Move::PickNumber(usize::MAX)],
     }
 }

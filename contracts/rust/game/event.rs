@@ -1,0 +1,112 @@
+//! What `DisputeGame` says.
+
+use alloy::primitives::{Address, B256, Log, U256};
+use alloy::sol_types::SolEvent;
+use verde::game::Side;
+
+use super::types::Move;
+use crate::bindings::DisputeGame;
+
+/// An event of `DisputeGame`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GameEvent {
+    /// A game began.
+    Opened {
+        /// Its number.
+        game: U256,
+        /// The job whose result is disputed.
+        job: U256,
+        /// Who doubts.
+        challenger: Address,
+        /// Who claims.
+        worker: Address,
+        /// The challenger's first moves.
+        moves: Vec<Move>,
+    },
+    /// A side moved.
+    Moved {
+        /// The game.
+        game: U256,
+        /// Who.
+        side: Side,
+        /// Hash of where it stands; zero where the game is over.
+        position: B256,
+        /// The moves; none where the game is over.
+        moves: Vec<Move>,
+    },
+    /// A game is over.
+    Ended {
+        /// The game.
+        game: U256,
+        /// Whether the worker lost.
+        worker_lost: bool,
+        /// Whether a clock ran out.
+        by_clock: bool,
+    },
+    /// A game ended undecided, because another one refuted the job.
+    Voided {
+        /// The game.
+        game: U256,
+    },
+}
+
+impl GameEvent {
+    /// Reads a log of the contract; `None` for other events, and for malformed ones.
+    pub fn read(log: &Log) -> Option<Self> {
+        match *log.topics().first()? {
+            DisputeGame::Opened::SIGNATURE_HASH => {
+                let event = DisputeGame::Opened::decode_log(log).ok()?.data;
+                Some(Self::Opened {
+                    game: event.game,
+                    job: event.job,
+                    challenger: event.challenger,
+                    worker: event.worker,
+                    moves: moves(event.moves),
+                })
+            }
+            DisputeGame::Moved::SIGNATURE_HASH => {
+                let event = DisputeGame::Moved::decode_log(log).ok()?.data;
+                Some(Self::Moved {
+                    game: event.game,
+                    side: match event.side {
+                        0 => Side::Worker,
+                        _ => Side::Challenger,
+                    },
+                    position: event.position,
+                    moves: moves(event.moves),
+                })
+            }
+            DisputeGame::Ended::SIGNATURE_HASH => {
+                let event = DisputeGame::Ended::decode_log(log).ok()?.data;
+                Some(Self::Ended {
+                    game: event.game,
+                    worker_lost: event.workerLost,
+                    by_clock: event.byClock,
+                })
+            }
+            DisputeGame::Voided::SIGNATURE_HASH => {
+                let event = DisputeGame::Voided::decode_log(log).ok()?.data;
+                Some(Self::Voided { game: event.game })
+            }
+            _ => None,
+        }
+    }
+
+    /// The game that it is about.
+    pub fn game(&self) -> U256 {
+        match self {
+            Self::Opened { game, .. }
+            | Self::Moved { game, .. }
+            | Self::Ended { game, .. }
+            | Self::Voided { game } => *game,
+        }
+    }
+}
+
+fn moves(moves: Vec<DisputeGame::Move>) -> Vec<Move> {
+    let read = |made: DisputeGame::Move| Move {
+        kind: made.kind,
+        data: made.data,
+    };
+    moves.into_iter().map(read).collect()
+}

@@ -1,0 +1,22 @@
+//! Moves and positions of dispute games as `DisputeGame.sol` reads them.
+//!
+//! ```text
+//! verde::game::Move ──encode──▶ Move        with the parts of plan and programs that it needs
+//!                   ◀──decode──             as the events of a game carry it
+//! verde::game::Place ─follow──▶ Position ──▶ bytes, of which the contract keeps the hash
+//! ```
+//! The rules are `verde`'s, and once more the contract's; here is only how one is written as the other.
+//! A contract knows a plan and its programs by their digest, so a move to it shows the parts that it is
+//! judged by; everybody has those, so `verde`'s moves are without them.
+
+pub mod calls;
+mod decode;
+mod encode;
+mod event;
+mod position;
+mod types;
+
+pub use decode::{DecodeError, decode};
+pub use encode::{EncodeError, Encoder};
+pub use event::GameEvent;
+pub use types::*;

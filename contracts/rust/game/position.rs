@@ -1,0 +1,192 @@
+//! Where a game stands, as the contract writes it.
+
+use alloy::primitives::{B256, Bytes, U256};
+use verde::game::{Branch, NumberContext as Number, Place, Rules, RunContext as Run, ValueContext};
+use verde::job::Job;
+use verde::tensor::Tiling;
+
+use super::encode::{EncodeError, words};
+use super::types::{
+    Claim, Counts, Cursor, NumberContext, PlanCounts, Position, RunContext, StepContext,
+};
+
+/// What a claim is to the contract.
+pub(super) fn claim(rules: &Rules<'_>) -> Claim {
+    let (plan, length) = (rules.job.plan(), rules.claim.length);
+    // A plan's limits are far below 2³².
+    let counts = PlanCounts {
+        programs: plan.programs.len() as u32,
+        constants: plan.constants.len() as u32,
+        state: plan.state.len() as u32,
+        given: plan.given.len() as u32,
+        runs: plan.runs.len() as u32,
+    };
+    Claim {
+        plan: rules.claim.plan.into(),
+        counts,
+        steps: length.steps(),
+        stride: length.stride(),
+        top: rules.claim.top.into(),
+    }
+}
+
+/// What the program of a run has.
+fn counts(job: &Job, run: usize) -> Result<Counts, EncodeError> {
+    let (_, program) = job.run(run).ok_or(EncodeError("run"))?;
+    Ok(Counts {
+        inputs: U256::from(program.inputs().len()),
+        nodes: U256::from(program.nodes().len()),
+        outputs: U256::from(program.outputs().len()),
+    })
+}
+
+/// Writes a place over the position before it. What the place does not speak of stays, as on the
+/// chain.
+pub(super) fn write(
+    position: &mut Position,
+    rules: &Rules<'_>,
+    place: &Place,
+) -> Result<(), EncodeError> {
+    match place {
+        Place::Picked { branch, at, node } => {
+            position.stage = 0;
+            position.cursor = Cursor {
+                nodes: vec![B256::from(*node)],
+                ..cursor(rules, branch, at.height, at.index)
+            };
+            write_branch(position, rules, branch)
+        }
+        Place::Shown {
+            branch,
+            first,
+            nodes,
+        } => {
+            position.stage = 1;
+            position.cursor = Cursor {
+                nodes: nodes.iter().copied().map(B256::from).collect(),
+                ..cursor(rules, branch, first.height, first.index)
+            };
+            Ok(())
+        }
+        Place::NextState(_) => {
+            position.stage = 2;
+            Ok(())
+        }
+        Place::Slot { slot, root, .. } => {
+            position.stage = 3;
+            (position.value.id, position.value.tensor) = (*slot as u32, B256::from(*root));
+            Ok(())
+        }
+        Place::Input(value) => {
+            position.stage = 4;
+            (position.value.id, position.value.tensor) = (value.value.0, B256::from(value.root));
+            Ok(())
+        }
+        Place::Tile { words, .. } => {
+            position.stage = 5;
+            position.words = self::words(words, u32::to_le_bytes);
+            Ok(())
+        }
+        Place::Number(number) => {
+            position.stage = 6;
+            write_number(position, rules, number)
+        }
+        Place::Numbers { numbers, .. } => {
+            position.stage = 7;
+            position.words = words(numbers, u32::to_be_bytes);
+            Ok(())
+        }
+        Place::Won(_) => Ok(()),
+    }
+}
+
+fn cursor(rules: &Rules<'_>, branch: &Branch, height: usize, first: usize) -> Cursor {
+    let number = match branch {
+        Branch::History => 0,
+        Branch::Interval { .. } => 1,
+        Branch::Runs(_) => 2,
+        Branch::State(_) => 3,
+        Branch::Values(_) => 4,
+        Branch::Tiles(_) => 5,
+    };
+    Cursor {
+        branch: number,
+        leaves: rules.leaves(branch) as u64,
+        // A tree of 2³² leaves has 32 levels.
+        height: height as u8,
+        first: first as u64,
+        nodes: Vec::new(),
+    }
+}
+
+fn write_branch(
+    position: &mut Position,
+    rules: &Rules<'_>,
+    branch: &Branch,
+) -> Result<(), EncodeError> {
+    match branch {
+        Branch::History => {}
+        Branch::Interval { checkpoint, top } => {
+            position.checkpoint = *checkpoint;
+            position.states = B256::from(*top);
+        }
+        Branch::Runs(step) | Branch::State(step) => {
+            position.step = StepContext {
+                number: step.number,
+                before: step.before.into(),
+                next: step.after.into(),
+                runs: step.runs.into(),
+            };
+        }
+        Branch::Values(run) => write_run(position, rules, run)?,
+        Branch::Tiles(value) => write_value(position, rules, value)?,
+    }
+    Ok(())
+}
+
+fn write_run(position: &mut Position, rules: &Rules<'_>, run: &Run) -> Result<(), EncodeError> {
+    position.run = RunContext {
+        number: run.run as u32,
+        program: run.header.program.into(),
+        counts: counts(rules.job, run.run)?,
+        values: run.values.into(),
+    };
+    Ok(())
+}
+
+fn write_value(
+    position: &mut Position,
+    rules: &Rules<'_>,
+    value: &ValueContext,
+) -> Result<(), EncodeError> {
+    let (run, id) = (value.run.run, value.value);
+    let node = rules.job.node(run, id).ok_or(EncodeError("node"))?;
+    let (place, _) = rules.job.run(run).ok_or(EncodeError("run"))?;
+    let parts = rules.job.program_parts().get(place.program as usize);
+    // The header comes first, then inputs and nodes as their values are numbered.
+    let part = parts.and_then(|parts| parts.prove(1 + id.index()));
+    position.value.id = id.0;
+    position.value.tensor = value.root.into();
+    position.value.width = Tiling::of(&node.ty.shape).width() as u32;
+    position.value.node = Bytes::from(part.ok_or(EncodeError("node"))?.bytes);
+    position.value.operands = node.inputs.iter().map(|id| id.0).collect();
+    Ok(())
+}
+
+fn write_number(
+    position: &mut Position,
+    rules: &Rules<'_>,
+    number: &Number,
+) -> Result<(), EncodeError> {
+    let blocks = rules
+        .blocks(&number.value)
+        .map_err(|_| EncodeError("reduction"))?;
+    position.number = NumberContext {
+        element: number.element as u64,
+        blocks: blocks as u64,
+        level: number.level as u8,
+        index: number.index as u64,
+        claimed: number.claimed,
+    };
+    Ok(())
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Claim} from "./IJobs.sol";
+import {Counts} from "./Programs.sol";
+
+/// @notice The two sides of a game.
+enum Side {
+    Worker,
+    Challenger
+}
+
+/// @notice Where a game stands: what was said last.
+/// @dev    In `Picked`, `NextState` and `Number` the worker has to move, in the others the challenger.
+enum Stage {
+    Picked,
+    Shown,
+    NextState,
+    Slot,
+    Input,
+    Tile,
+    Number,
+    Numbers
+}
+
+/// @notice The tree that a game descends.
+enum Branch {
+    History,
+    Interval,
+    Runs,
+    State,
+    Values,
+    Tiles
+}
+
+/// @notice The tree in doubt and the nodes shown of it: `nodes` stand side by side on the level `height`, and the first of them
+///         is number `first`.
+struct Cursor {
+    Branch branch;
+    uint64 leaves;
+    uint8 height;
+    uint64 first;
+    bytes32[] nodes;
+}
+
+/// @notice The step in doubt.
+/// @param  number Its number, from 0.
+/// @param  before Root of the state before.
+/// @param  next   Root of the state after.
+/// @param  runs   Top of the tree over the roots of its runs.
+struct StepContext {
+    uint64 number;
+    bytes32 before;
+    bytes32 next;
+    bytes32 runs;
+}
+
+/// @notice The run in doubt.
+/// @param  number  Its number in the plan.
+/// @param  program Digest of its program.
+/// @param  counts  What the program has.
+/// @param  values  Top of the tree over its values.
+struct RunContext {
+    uint32 number;
+    bytes32 program;
+    Counts counts;
+    bytes32 values;
+}
+
+/// @notice The value in doubt, or the tensor of the next state.
+/// @param  id       Its number among the values of the run, or the state's tensors.
+/// @param  tensor   Root of its tensor.
+/// @param  node     Descriptor of the node that makes it; empty for an input.
+/// @param  operands Ids of the node's operands.
+/// @param  width    Elements of a row of the tensor.
+struct ValueContext {
+    uint32 id;
+    uint32 width;
+    bytes32 tensor;
+    bytes node;
+    uint32[] operands;
+}
+
+/// @notice The reduction in doubt.
+/// @param  element Place of the element in row-major order.
+/// @param  blocks  Leaf blocks of it.
+/// @param  level   Levels of the number above those of leaf blocks.
+/// @param  index   Number among those of its level.
+/// @param  claimed Its bits.
+struct NumberContext {
+    uint64 element;
+    uint64 blocks;
+    uint8 level;
+    uint64 index;
+    uint32 claimed;
+}
+
+/// @notice Where a game stands. A game keeps the hash; who moves shows the position again.
+/// @param  checkpoint Of an interval: the later checkpoint.
+/// @param  states     Of an interval: top of the tree over its states.
+/// @param  words      Elements of the tile shown, little-endian, or numbers shown, big-endian.
+struct Position {
+    Claim claim;
+    Stage stage;
+    Cursor cursor;
+    uint64 checkpoint;
+    bytes32 states;
+    StepContext step;
+    RunContext run;
+    ValueContext value;
+    NumberContext number;
+    bytes words;
+}
+
+/// @title  Positions
+/// @notice What follows from a position alone.
+library Positions {
+    /// @notice Who has to move.
+    function turn(Stage stage) internal pure returns (Side) {
+        if (stage == Stage.Picked || stage == Stage.NextState || stage == Stage.Number) return Side.Worker;
+        return Side.Challenger;
+    }
+
+    /// @notice Checkpoints of a claim, the initial state among them.
+    function checkpoints(Claim memory claim) internal pure returns (uint64) {
+        return (claim.steps + claim.stride - 1) / claim.stride + 1;
+    }
+
+    /// @notice The step after which a checkpoint stands.
+    function stepOf(Claim memory claim, uint256 checkpoint) internal pure returns (uint256) {
+        uint256 step = checkpoint * claim.stride;
+        return step < claim.steps ? step : claim.steps;
+    }
+
+    /// @notice Steps between the checkpoint before this one and it.
+    function stepsBefore(Claim memory claim, uint256 checkpoint) internal pure returns (uint256) {
+        return stepOf(claim, checkpoint) - stepOf(claim, checkpoint == 0 ? 0 : checkpoint - 1);
+    }
+}

@@ -1,0 +1,287 @@
+//! Every move of a game, in both sets of rules: the same places, the same refusals.
+
+use alloy::primitives::{Address, Bytes};
+use alloy::sol;
+use alloy::sol_types::SolValue;
+use contracts::game::{Encoder, Move, decode};
+use proptest::prelude::*;
+use verde::game::{Move as Made, Place, Rules, Side};
+use verde::player::{Game, challenge, challenge_in_public, respond};
+use verde::testing::{Fault, Kept, STEPS, job};
+
+use crate::evm::Evm;
+use GameRules::{Move as SolMove, playCall, playReturn, startCall};
+
+sol!(
+    #[derive(Debug)]
+    GameRules,
+    "artifacts/GameRules.json"
+);
+sol!(Referee, "artifacts/Referee.json");
+
+/// A game on both sides.
+struct Twins<'a> {
+    evm: Evm,
+    rules: Address,
+    game: Game<'a>,
+    encoder: Encoder<'a>,
+    /// Gas of the calls so far.
+    gas: u64,
+}
+
+impl<'a> Twins<'a> {
+    fn new(rules: Rules<'a>) -> Self {
+        let mut evm = Evm::new();
+        let referee = evm.deploy(&Referee::BYTECODE, ());
+        let contract = evm.deploy(&GameRules::BYTECODE, (referee,));
+        let encoder = Encoder::new(rules).unwrap();
+        let claim = SolValue::abi_encode(encoder.claim());
+        let claim = <GameRules::Claim as SolValue>::abi_decode(&claim).unwrap();
+        let (start, _) = evm.call(contract, &startCall { claim }).unwrap();
+        assert_eq!(start, encoder.position(), "the start");
+        Self {
+            evm,
+            rules: contract,
+            game: Game::new(rules),
+            encoder,
+            gas: 0,
+        }
+    }
+
+    fn on_chain(&mut self, side: Side, moves: Vec<Move>) -> Result<(playReturn, u64), Bytes> {
+        let moves = moves.into_iter().map(|made| SolMove {
+            kind: made.kind,
+            data: made.data,
+        });
+        let call = playCall {
+            position: self.encoder.position().into(),
+            side: side as u8,
+            moves: moves.collect(),
+        };
+        self.evm.call(self.rules, &call)
+    }
+
+    /// Makes a move on both sides; false where both refuse it.
+    fn play(&mut self, side: Side, made: &Made) -> bool {
+        let encoded = self.encoder.encode(self.game.place(), made).unwrap();
+        if !matches!(
+            made,
+            Made::ProveNext(_) | Made::ProveInput(_) | Made::Prove { .. }
+        ) {
+            assert_eq!(decode(&encoded).as_ref(), Ok(made), "read back");
+        }
+        let found = self.on_chain(side, vec![encoded]);
+        let refusal = self.game.play(side, made).err();
+        let (answer, gas) = match (found, refusal) {
+            (Ok(answer), None) => answer,
+            (Err(_), Some(_)) => return false,
+            (found, refusal) => panic!("{made:?}\nchain: {found:?}\nrules: {refusal:?}"),
+        };
+        self.gas += gas;
+        let won = matches!(self.game.place(), Place::Won(_));
+        assert_eq!(answer.won, won, "{made:?}");
+        self.encoder.follow(self.game.place()).unwrap();
+        if !won {
+            let position = <contracts::game::Position as SolValue>::abi_decode(&answer.next);
+            let mine =
+                <contracts::game::Position as SolValue>::abi_decode(&self.encoder.position());
+            assert_eq!(position.unwrap(), mine.unwrap(), "after {made:?}");
+            assert_eq!(answer.next, self.encoder.position(), "after {made:?}");
+            assert_eq!(
+                Some(answer.turn),
+                self.game.place().turn().map(|side| side as u8)
+            );
+        }
+        true
+    }
+
+    /// The move of the other side, and the move with a byte changed, are refused by both.
+    fn try_wrongly(&mut self, side: Side, made: &Made, at: prop::sample::Index, bit: u8) {
+        let encoded = self.encoder.encode(self.game.place(), made).unwrap();
+        let mut rules = self.game.clone();
+        let allowed = rules.play(side.other(), made).is_ok();
+        assert_eq!(
+            self.on_chain(side.other(), vec![encoded.clone()]).is_ok(),
+            allowed,
+            "{made:?}"
+        );
+        // What is asserted or chosen can be something else; what is shown cannot.
+        let is_choice = matches!(
+            made,
+            Made::Interval { .. }
+                | Made::Step { .. }
+                | Made::Numbers(_)
+                | Made::ContestNext
+                | Made::Ask { .. }
+                | Made::PickNumber(_)
+        );
+        if is_choice || encoded.data.is_empty() {
+            return;
+        }
+        let right = self
+            .on_chain(side, vec![encoded.clone()])
+            .ok()
+            .map(|(answer, _)| answer.next);
+        let mut changed = encoded.data.to_vec();
+        let place = at.index(changed.len());
+        changed[place] ^= 1 << bit;
+        let changed = Move {
+            kind: encoded.kind,
+            data: changed.into(),
+        };
+        if let Ok((answer, _)) = self.on_chain(side, vec![changed]) {
+            // Bytes that nothing reads, such as padding, or a proof of another false element.
+            let same = Some(&answer.next) == right.as_ref() || answer.won;
+            assert!(same, "byte {place} of {made:?}");
+        }
+    }
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let value = (
+        0..STEPS,
+        0_usize..4,
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+    );
+    let value = (value, 12_u32..23).prop_map(|((step, run, value, element), bit)| {
+        let (_, program) = job().run(run).unwrap();
+        let value = value.index(program.value_count());
+        let id = reproducible_ops::program::ValueId(value as u32);
+        let element = element.index(program.type_of(id).unwrap().shape.elements());
+        Fault::Value {
+            step,
+            run,
+            value,
+            element,
+            bit,
+        }
+    });
+    let next = (
+        0..STEPS,
+        0_usize..3,
+        any::<prop::sample::Index>(),
+        0_u32..23,
+    );
+    let next = next.prop_map(|(step, slot, element, bit)| {
+        let element = element.index(job().plan().state[slot].ty.shape.elements());
+        Fault::Next {
+            step,
+            slot,
+            element,
+            bit,
+        }
+    });
+    prop_oneof![4 => value, 1 => next]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Both rules agree on every move, on moves of the wrong side, and on damaged ones.
+    #[test]
+    fn both_rules_agree_move_by_move(
+        fault in fault(),
+        stride in 1_u32..=8,
+        at in any::<prop::sample::Index>(),
+        bit in 0_u8..8,
+    ) {
+        let (mut liar, mut honest) = (Kept::play(stride, Some(fault)), Kept::honest(stride));
+        let claim = *liar.history.claim();
+        let mut twins = Twins::new(Rules { job: job(), claim: &claim });
+        while let Some(side) = twins.game.place().turn() {
+            let made = match side {
+                Side::Worker => respond(&twins.game, &mut liar).unwrap(),
+                Side::Challenger => match challenge(&twins.game, &mut honest) {
+                    Ok(made) => made,
+                    Err(_) => return Ok(()),
+                },
+            };
+            twins.try_wrongly(side, &made, at, bit);
+            if !twins.play(side, &made) {
+                prop_assert!(matches!(made, Made::Numbers(_)), "{:?}", made);
+                return Ok(());
+            }
+        }
+    }
+
+    /// With public data a challenger needs one transaction after the worker's assertions, and an honest
+    /// worker's data contradict nothing.
+    #[test]
+    fn both_rules_agree_where_data_are_public(fault in fault(), stride in 1_u32..=8) {
+        let (mut liar, mut honest) = (Kept::play(stride, Some(fault)), Kept::honest(stride));
+        let claim = *liar.history.claim();
+        let mut twins = Twins::new(Rules { job: job(), claim: &claim });
+        let mut public = liar.clone();
+        for _ in 0..6 {
+            let Ok(moves) = challenge_in_public(&twins.game, &mut honest, &mut public) else {
+                return Ok(());
+            };
+            for made in &moves {
+                prop_assert!(twins.play(Side::Challenger, made), "{:?}", made);
+            }
+            if twins.game.place().turn().is_none() {
+                return Ok(());
+            }
+            let made = respond(&twins.game, &mut liar).unwrap();
+            if !twins.play(Side::Worker, &made) {
+                prop_assert!(matches!(made, Made::Numbers(_)), "{:?}", made);
+                return Ok(());
+            }
+        }
+        prop_assert!(false, "{:?}", twins.game.place());
+    }
+}
+
+/// A fault in any value of any run, and in any tensor of the state, ends in a contradiction on the chain,
+/// except that a reduction's numbers cannot be made up by a worker that computes honestly afterwards.
+#[test]
+fn every_value_can_be_shown_wrong() {
+    let (mut shown, mut silent, mut unseen) = (0, 0, 0);
+    let mut faults = Vec::new();
+    for run in 0..2 {
+        let (_, program) = job().run(run).unwrap();
+        let value = |value| Fault::Value {
+            step: 3,
+            run,
+            value,
+            element: 0,
+            bit: 22,
+        };
+        faults.extend((0..program.value_count()).map(value));
+    }
+    faults.extend((0..3).map(|slot| Fault::Next {
+        step: 3,
+        slot,
+        element: 0,
+        bit: 22,
+    }));
+    for fault in &faults {
+        let (mut liar, mut honest) = (Kept::play(2, Some(*fault)), Kept::honest(2));
+        if liar.history == honest.history {
+            unseen += 1;
+            continue;
+        }
+        let claim = *liar.history.claim();
+        let mut twins = Twins::new(Rules {
+            job: job(),
+            claim: &claim,
+        });
+        while let Some(side) = twins.game.place().turn() {
+            let made = match side {
+                Side::Worker => respond(&twins.game, &mut liar).unwrap(),
+                Side::Challenger => challenge(&twins.game, &mut honest).unwrap(),
+            };
+            if !twins.play(side, &made) {
+                assert!(matches!(made, Made::Numbers(_)), "{fault:?}: {made:?}");
+                silent += 1;
+                break;
+            }
+        }
+        shown += usize::from(twins.game.place().turn().is_none());
+        assert!(twins.gas < 1_500_000, "{fault:?}: {} gas", twins.gas);
+    }
+    // Silent: the matrix product, the long sum, and the largest element of a long row. Unseen: a gathered row,
+    // of which only the largest element is read.
+    assert_eq!((shown, silent, unseen), (25, 3, 1), "of {}", faults.len());
+}

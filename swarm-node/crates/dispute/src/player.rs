@@ -1,0 +1,210 @@
+//! One account's games: reads events, sends what its side says, ends games by the clock.
+//!
+//! Invariants: an intent's name is the game and how many moves were made before, so each answer is sent
+//! once, whatever happens in between. A game in which the account has nothing to say is left alone.
+
+use std::collections::BTreeMap;
+
+use contracts::client::{Call, Client, RpcError};
+use contracts::cursor::Cursor;
+use contracts::game::{GameEvent, calls};
+use contracts::writer::{Intent, IntentError, IntentId, SubmitError, Ticket, Writer};
+use contracts::{Address, Bytes, U256};
+use thiserror::Error;
+use verde::game::{Rules, Side};
+use verde::record::Record;
+
+use crate::answer::{Answer, AnswerError, answer};
+use crate::docket::{Docket, Followed};
+
+/// Why a player cannot go on now.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PlayerError {
+    /// The chain.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// An intent's name.
+    #[error(transparent)]
+    Intent(#[from] IntentError),
+    /// The writer.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
+/// What an account knows of the jobs that it plays about.
+pub trait Known {
+    /// The rules of games about a job, with the account's record of it and what its worker published;
+    /// none for a job that it does not know.
+    fn of(&mut self, job: U256) -> Option<KnownJob<'_>>;
+}
+
+/// What an account knows of a job.
+pub struct KnownJob<'a> {
+    /// The rules of games about its claim.
+    pub rules: Rules<'a>,
+    /// The account's own record.
+    pub record: &'a mut dyn Record,
+    /// What the worker published.
+    pub public: Option<&'a mut dyn Record>,
+}
+
+/// What a player did in a round.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What was sent, by game.
+    pub sent: BTreeMap<U256, Ticket>,
+    /// Games in which the account has nothing to say though it is its turn, with the reason.
+    pub silent: BTreeMap<U256, String>,
+    /// Games of this account that go on.
+    pub open: usize,
+}
+
+/// The games of one account.
+pub struct Player {
+    contract: Address,
+    client: Client,
+    writer: Writer,
+    cursor: Cursor,
+    docket: Docket,
+}
+
+impl Player {
+    /// The games of the writer's account, of a contract that was created in the block `first`.
+    pub fn new(contract: Address, first: u64, client: Client, writer: Writer) -> Self {
+        Self {
+            contract,
+            client,
+            writer,
+            cursor: Cursor::new(contract, first),
+            docket: Docket::new(),
+        }
+    }
+
+    /// The games as they were read last.
+    pub fn docket(&self) -> &Docket {
+        &self.docket
+    }
+
+    /// Reads what is new on the chain.
+    ///
+    /// # Errors
+    /// The chain does not answer; read again later.
+    pub async fn read(&mut self) -> Result<(), PlayerError> {
+        loop {
+            let batch = self.cursor.poll(&self.client).await?;
+            if let Some(to) = batch.rolled_back_to {
+                self.docket.roll_back(to);
+            }
+            for log in &batch.logs {
+                if let (Some(block), Some(event)) = (log.block_number, GameEvent::read(&log.inner))
+                {
+                    self.docket.take(block, event);
+                }
+            }
+            if batch.behind == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says what there is to say in every game of the account.
+    ///
+    /// # Errors
+    /// The chain or the writer does not answer; go on later.
+    pub async fn play(&mut self, known: &mut dyn Known) -> Result<Report, PlayerError> {
+        self.read().await?;
+        let account = self.writer.account();
+        let mut report = Report::default();
+        let games: Vec<(U256, Followed)> = self.docket.games().clone().into_iter().collect();
+        for (number, followed) in games {
+            let (Some(side), None) = (followed.side(account), followed.end) else {
+                continue;
+            };
+            report.open += 1;
+            match self.play_in(number, &followed, side, known).await? {
+                Said::Sent(ticket) => {
+                    report.sent.insert(number, ticket);
+                }
+                Said::Silent(why) => {
+                    report.silent.insert(number, why);
+                }
+                Said::Waits => {}
+            }
+        }
+        Ok(report)
+    }
+
+    async fn play_in(
+        &self,
+        number: U256,
+        followed: &Followed,
+        side: Side,
+        known: &mut dyn Known,
+    ) -> Result<Said, PlayerError> {
+        if let Some(why) = &followed.unreadable {
+            return Ok(Said::Silent(why.clone()));
+        }
+        let Some(job) = known.of(followed.job) else {
+            return Ok(Said::Silent(format!(
+                "job {} is not known here",
+                followed.job
+            )));
+        };
+        match say(job, followed, side) {
+            Ok(Saying::Moves(answer)) => {
+                let data = calls::play(number, answer.position, answer.moves);
+                self.submit("play", number, followed, data).await
+            }
+            Ok(Saying::NotInTurn) => self.end_by_clock(number, followed).await,
+            Err(error) => Ok(Said::Silent(error.to_string())),
+        }
+    }
+
+    /// Ends a game whose other side has run out of time.
+    async fn end_by_clock(&self, game: U256, followed: &Followed) -> Result<Said, PlayerError> {
+        let call = Call::to(self.contract, calls::time_left(game));
+        let left = self.client.call_pending(&call).await?;
+        match left.iter().any(|byte| *byte != 0) {
+            true => Ok(Said::Waits),
+            false => {
+                self.submit("timeout", game, followed, calls::timeout(game))
+                    .await
+            }
+        }
+    }
+
+    /// Sends what is said after so many moves, once.
+    async fn submit(
+        &self,
+        what: &str,
+        game: U256,
+        followed: &Followed,
+        data: Bytes,
+    ) -> Result<Said, PlayerError> {
+        let id = format!("{what}/{}/{game}/{}", self.contract, followed.moves.len());
+        let intent = Intent::call(IntentId::new(id)?, self.contract, data);
+        Ok(Said::Sent(self.writer.submit(intent).await?))
+    }
+}
+
+enum Said {
+    Sent(Ticket),
+    Silent(String),
+    Waits,
+}
+
+enum Saying {
+    Moves(Answer),
+    NotInTurn,
+}
+
+fn say(job: KnownJob<'_>, followed: &Followed, side: Side) -> Result<Saying, AnswerError> {
+    let KnownJob {
+        rules,
+        record,
+        public,
+    } = job;
+    let said = answer(rules, followed, side, record, public)?;
+    Ok(said.map_or(Saying::NotInTurn, Saying::Moves))
+}
