@@ -8,6 +8,7 @@ mod abuse;
 mod agreement;
 mod commit_cost;
 mod decode;
+mod dispute_cost;
 mod experiment;
 mod gemm;
 mod hostile;
@@ -38,6 +39,7 @@ const EXPERIMENTS: &[Experiment] = &[
     hostile::EXPERIMENT,
     abuse::EXPERIMENT,
     commit_cost::EXPERIMENT,
+    dispute_cost::EXPERIMENT,
 ];
 
 fn main() -> ExitCode {

@@ -1,5 +1,6 @@
-//! A job with every kind of element, and workers that compute it rightly and wrongly: for tests of
-//! games, here and of the contracts. Behind the feature `testing`.
+//! A job with every kind of element, and workers that compute it rightly and wrongly; records of any job
+//! that lie in one bit, or stand in a longer history: for tests and measurements of games, here and
+//! elsewhere. Behind the feature `testing`.
 #![allow(clippy::unwrap_used, missing_docs, reason = "for tests")]
 
 use std::sync::{Arc, OnceLock};
@@ -274,5 +275,152 @@ impl Record for Kept {
         let (_, program) = job().run(run).unwrap();
         let tree = RunTree::new(program, &values).unwrap();
         Ok(Arc::new(RunRecord { values, tree }))
+    }
+}
+
+/// A bit of a value of a run of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bit {
+    pub step: u64,
+    pub run: usize,
+    pub value: usize,
+    pub element: usize,
+    pub bit: u32,
+}
+
+/// A record that shows one bit otherwise than the record below it computed it, and states after that
+/// step that follow from nothing.
+#[derive(Debug)]
+pub struct OneBit<'a, R> {
+    job: &'a Job,
+    inner: R,
+    at: Bit,
+    history: History,
+}
+
+impl<'a, R: Record> OneBit<'a, R> {
+    /// The record with this bit flipped.
+    pub fn new(job: &'a Job, inner: R, at: Bit) -> Self {
+        let claim = *inner.history().claim();
+        let mut states = inner.history().states().to_vec();
+        let after = at.step / u64::from(claim.length.stride()) + 1;
+        flip(&mut states[after as usize]);
+        let history = History::new(claim.plan, claim.length, states).unwrap();
+        Self {
+            job,
+            inner,
+            at,
+            history,
+        }
+    }
+}
+
+fn flip(digest: &mut Digest) {
+    digest[0] ^= 1;
+}
+
+impl<R: Record> Record for OneBit<'_, R> {
+    fn history(&self) -> &History {
+        &self.history
+    }
+
+    fn interval(&mut self, checkpoint: u64) -> Result<Vec<Digest>, RecordError> {
+        let first = self.history.claim().length.step_of(checkpoint - 1);
+        let mut states = self.inner.interval(checkpoint)?;
+        for (step, state) in (first..).zip(&mut states) {
+            if step > self.at.step {
+                flip(state);
+            }
+        }
+        Ok(states)
+    }
+
+    fn step(&mut self, step: u64) -> Result<Arc<StepRecord>, RecordError> {
+        let known = self.inner.step(step)?;
+        if step != self.at.step {
+            return Ok(known);
+        }
+        let mut runs = known.runs.clone();
+        runs[self.at.run].1 = self.run(step, self.at.run)?.tree.tree().root();
+        let (before, after) = (known.before.clone(), known.after.clone());
+        Ok(Arc::new(StepRecord::new(before, after, runs)))
+    }
+
+    fn run(&mut self, step: u64, run: usize) -> Result<Arc<RunRecord>, RecordError> {
+        let known = self.inner.run(step, run)?;
+        if (step, run) != (self.at.step, self.at.run) {
+            return Ok(known);
+        }
+        let mut values = known.values.clone();
+        values[self.at.value].words_mut()[self.at.element] ^= 1 << self.at.bit;
+        let ids = (0..values.len() as u32).map(ValueId);
+        let mut roots: Vec<Digest> = ids.map(|id| *known.tree.value(id).unwrap()).collect();
+        roots[self.at.value] = tensor::root(&values[self.at.value]);
+        let (_, program) = self.job.run(run).unwrap();
+        let tree = RunTree::from_roots(program, roots).unwrap();
+        Ok(Arc::new(RunRecord { values, tree }))
+    }
+}
+
+/// The first step of a record, as one step of a longer history whose other states nobody computed.
+#[derive(Debug)]
+pub struct Placed<R> {
+    inner: R,
+    step: u64,
+    ends: [Digest; 2],
+    history: History,
+}
+
+impl<R: Record> Placed<R> {
+    /// The record's first step as step `step` of a history of this length.
+    pub fn new(mut inner: R, length: Length, step: u64) -> Result<Self, RecordError> {
+        let states = inner.interval(1)?;
+        let ends = [states[0], states[1]];
+        let checkpoints = 0..length.checkpoints();
+        let states = checkpoints.map(|at| state(length.step_of(at), step, &ends));
+        let plan = inner.history().claim().plan;
+        let history = History::new(plan, length, states.collect()).unwrap();
+        Ok(Self {
+            inner,
+            step,
+            ends,
+            history,
+        })
+    }
+
+    fn only(&self, step: u64) -> Result<(), RecordError> {
+        let missing = || RecordError::Missing(format!("step {step} was never computed"));
+        (step == self.step).then_some(()).ok_or_else(missing)
+    }
+}
+
+/// The state before a step of a placed record.
+fn state(at: u64, step: u64, ends: &[Digest; 2]) -> Digest {
+    match at.checked_sub(step) {
+        Some(0) => ends[0],
+        Some(1) => ends[1],
+        _ => crate::tree::leaf(&[b"nobody computed", &at.to_le_bytes()]),
+    }
+}
+
+impl<R: Record> Record for Placed<R> {
+    fn history(&self) -> &History {
+        &self.history
+    }
+
+    fn interval(&mut self, checkpoint: u64) -> Result<Vec<Digest>, RecordError> {
+        let length = self.history.claim().length;
+        let steps = length.step_of(checkpoint - 1)..=length.step_of(checkpoint);
+        Ok(steps.map(|at| state(at, self.step, &self.ends)).collect())
+    }
+
+    fn step(&mut self, step: u64) -> Result<Arc<StepRecord>, RecordError> {
+        self.only(step)?;
+        self.inner.step(0)
+    }
+
+    fn run(&mut self, step: u64, run: usize) -> Result<Arc<RunRecord>, RecordError> {
+        self.only(step)?;
+        self.inner.run(0, run)
     }
 }

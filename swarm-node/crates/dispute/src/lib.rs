@@ -16,4 +16,8 @@
 
 pub mod answer;
 pub mod docket;
+#[cfg(test)]
+mod games;
 pub mod player;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

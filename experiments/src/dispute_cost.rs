@@ -1,0 +1,406 @@
+//! What a dispute about real training costs on a chain: gas, transactions, bytes and seconds, from the
+//! claim of a whole job down to one element; and whether the challenger wins wherever the fault is.
+//!
+//! A worker shows one bit of one value of one step otherwise than it is, anywhere in the step. In
+//! histories longer than one step the other states are digests of nothing: they are only passed by. The
+//! contracts are those that are deployed, on the embedded chain; the players are the program's.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use reproducible_ops::engine::cpu::CpuEngine;
+use reproducible_ops::program::ValueId;
+use reproducible_ops::random::Stream;
+use serde_json::{Value, json};
+use swarm_dispute::docket::End;
+use swarm_dispute::testing::{CHALLENGER, Knows, WORKER, World};
+use swarm_node::job::{Job, JobSpec, Silent};
+use verde::execute::Executor;
+use verde::game::Side;
+use verde::history::{History, Length};
+use verde::record::{Checkpoints, Record, RecordError, Replay};
+use verde::testing::{Bit, OneBit, Placed};
+
+use crate::experiment::Experiment;
+use crate::table::Table;
+
+/// See the module.
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "dispute-cost",
+    about: "gas, transactions and time of disputes about real training, and who wins them",
+    run,
+};
+
+const SPEC: &str = include_str!("../../configs/nano/job.toml");
+
+/// Plays disputes.
+#[derive(Debug, Parser)]
+#[command(name = "dispute-cost")]
+struct Options {
+    /// Models whose training is disputed.
+    #[arg(long, value_delimiter = ',', default_value = "nano,small10m")]
+    models: Vec<String>,
+    /// Steps of the job.
+    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
+    steps: Vec<u64>,
+    /// Steps between checkpoints.
+    #[arg(long, default_value_t = 10)]
+    stride: u32,
+    /// Rows of a microbatch.
+    #[arg(long, default_value_t = 4)]
+    rows: usize,
+    /// Tokens of a row.
+    #[arg(long, default_value_t = 64)]
+    length: usize,
+    /// Further disputes about the first model, at random places of random steps.
+    #[arg(long, default_value_t = 0)]
+    random: usize,
+    /// Seed of the places.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads of the engine.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// How the challenger comes by the worker's data.
+#[derive(Clone, Copy, PartialEq)]
+enum Path {
+    /// Not at all: the worker shows it move by move.
+    Slow,
+    /// The worker published it.
+    Fast,
+}
+
+/// A played dispute.
+struct Row {
+    model: String,
+    parameters: usize,
+    steps: u64,
+    path: Path,
+    place: String,
+    gas: Vec<u64>,
+    seconds: f64,
+    end: Option<End>,
+}
+
+fn run(arguments: &[String]) -> Result<Value> {
+    let options = Options::try_parse_from(arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut rows = Vec::new();
+    for model in &options.models {
+        let disputed = Disputed::new(model, &options)?;
+        for (steps, path) in options
+            .steps
+            .iter()
+            .flat_map(|it| [(*it, Path::Slow), (*it, Path::Fast)])
+        {
+            let length = Length::new(steps, options.stride)?;
+            // The dearest leaf: a block of a product, in the largest tensor of the step.
+            let at = Bit {
+                step: steps / 2,
+                ..disputed.dearest()?
+            };
+            rows.push(runtime.block_on(disputed.play(length, at, path))?);
+            print!("{}", table(&rows[rows.len() - 1..]));
+        }
+    }
+    let random = random(&options, &runtime)?;
+    let wins = random.iter().filter(|row| row.is_won()).count();
+    ensure!(
+        wins == random.len(),
+        "{} of {} challengers won",
+        wins,
+        random.len()
+    );
+    ensure!(rows.iter().all(Row::is_won), "a challenger did not win");
+    Ok(json!({
+        "experiment": "dispute-cost",
+        "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "random": {"disputes": random.len(), "won": wins,
+                   "most_gas": random.iter().map(Row::total).max(),
+                   "largest_call_gas": random.iter().filter_map(Row::largest).max()},
+    }))
+}
+
+fn random(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Vec<Row>> {
+    let model = options.models.first().context("no model")?;
+    let mut stream = Stream::from_seed("dispute-cost", options.seed);
+    let disputed = Disputed::new(model, options)?;
+    let mut rows = Vec::new();
+    for number in 0..options.random {
+        let length = Length::new(1 + stream.below(2_000), 1 + stream.below(50) as u32)?;
+        let step = stream.below(length.steps());
+        let at = Bit {
+            step,
+            ..disputed.draw(&mut stream)?
+        };
+        let path = if number % 2 == 0 {
+            Path::Slow
+        } else {
+            Path::Fast
+        };
+        let row = runtime.block_on(disputed.play(length, at, path))?;
+        eprintln!(
+            "{number}: {} of {} steps, {}: {} gas",
+            row.place,
+            row.steps,
+            row.who(),
+            row.total()
+        );
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// One real step of a job.
+struct Disputed {
+    model: String,
+    job: Job,
+    verde: verde::job::Job,
+    engine: CpuEngine,
+}
+
+/// The state before the only step.
+struct Initial<'a>(&'a Job);
+
+impl Checkpoints for Initial<'_> {
+    fn state(&mut self, _: u64) -> Result<Vec<reproducible_ops::tensor::Tensor>, RecordError> {
+        Ok(self.0.training.state.clone())
+    }
+}
+
+impl Disputed {
+    fn new(model: &str, options: &Options) -> Result<Self> {
+        let mut spec: JobSpec = toml::from_str(SPEC)?;
+        spec.model = swarm_node::job::ModelSpec::Preset(model.into());
+        (spec.batch.rows, spec.batch.length) = (options.rows, options.length);
+        let job = Job::assemble(&spec, &Silent)?;
+        let training = &job.training;
+        let verde = verde::job::Job::new(training.plan.clone(), training.programs.clone())?;
+        Ok(Self {
+            model: model.into(),
+            engine: CpuEngine::new(options.threads),
+            job,
+            verde,
+        })
+    }
+
+    fn record(&self) -> Result<Replay<'_, Initial<'_>>> {
+        let training = &self.job.training;
+        let schedule = training.schedule()?;
+        let mut executor =
+            Executor::new(&self.engine, schedule, &training.constants, &training.state)?;
+        let before = executor.state_root()?;
+        executor.step(&[])?;
+        let states = vec![before, executor.state_root()?];
+        let history = History::new(self.verde.digest(), Length::new(1, 1)?, states)?;
+        Ok(Replay::new(
+            &self.verde,
+            history,
+            Initial(&self.job),
+            executor,
+        ))
+    }
+
+    /// The first element of the product with the longest reduction.
+    fn dearest(&self) -> Result<Bit> {
+        let mut best: Option<(usize, usize, usize)> = None;
+        for run in 0..self.verde.plan().runs.len() {
+            let (_, program) = self.verde.run(run).context("no run")?;
+            for id in (0..program.value_count() as u32).map(ValueId) {
+                let Some(node) = program.node_of(id) else {
+                    continue;
+                };
+                if node.operator == reproducible_ops::program::Operator::MatmulNt {
+                    let reduced = program
+                        .type_of(node.inputs[0])
+                        .map_or(0, |ty| ty.shape.last());
+                    if reduced <= 256 && best.is_none_or(|(most, ..)| reduced > most) {
+                        best = Some((reduced, run, id.index()));
+                    }
+                }
+            }
+        }
+        let (_, run, value) = best.context("the step has no product")?;
+        Ok(Bit {
+            step: 0,
+            run,
+            value,
+            element: 0,
+            bit: 22,
+        })
+    }
+
+    fn draw(&self, stream: &mut Stream) -> Result<Bit> {
+        loop {
+            let run = stream.below(self.verde.plan().runs.len() as u64) as usize;
+            let (_, program) = self.verde.run(run).context("no run")?;
+            let value = stream.below(program.value_count() as u64) as usize;
+            let ty = program.type_of(ValueId(value as u32)).context("no value")?;
+            let elements = ty.shape.elements();
+            if elements > 0 {
+                let element = stream.below(elements as u64) as usize;
+                // Of a bool one bit is enough to lie.
+                let bit = if ty.dtype == reproducible_ops::program::DType::Bool {
+                    1
+                } else {
+                    32
+                };
+                let bit = stream.below(bit) as u32;
+                return Ok(Bit {
+                    step: 0,
+                    run,
+                    value,
+                    element,
+                    bit,
+                });
+            }
+        }
+    }
+
+    async fn play(&self, length: Length, at: Bit, path: Path) -> Result<Row> {
+        let honest = || Ok::<_, anyhow::Error>(Placed::new(self.record()?, length, at.step)?);
+        let liar = || Ok::<_, anyhow::Error>(OneBit::new(&self.verde, honest()?, at));
+        let (mut worker, mut mine, mut public) = (liar()?, honest()?, liar()?);
+        let begun = Instant::now();
+        let mut world = World::new().await;
+        let history = worker.history().clone();
+        let claim = *history.claim();
+        let id = world.claimed(&self.verde, &history, 1).await;
+        let opened = world.open(CHALLENGER, id, &claim).await?;
+        let public = (path == Path::Fast).then_some(&mut public as &mut dyn Record);
+        let job = &self.verde;
+        let challenger = Knows {
+            job,
+            claim,
+            record: &mut mine,
+            public,
+        };
+        let worker = Knows {
+            job,
+            claim,
+            record: &mut worker,
+            public: None,
+        };
+        let played = world
+            .play(&mut [(CHALLENGER, challenger), (WORKER, worker)])
+            .await;
+        let mut end = world.ends().await.into_iter().next().flatten();
+        if end.is_none() {
+            // A worker that cannot say what its numbers are made of is silent.
+            world.pass(13 * 3_600);
+            let challenger = Knows {
+                job,
+                claim,
+                record: &mut mine,
+                public: None,
+            };
+            world.play(&mut [(CHALLENGER, challenger)]).await;
+            end = world.ends().await.into_iter().next().flatten();
+        }
+        let (_, program) = self.verde.run(at.run).context("no run")?;
+        let node = program.node_of(ValueId(at.value as u32));
+        let operator = node.map_or("input", |node| node.operator.name());
+        Ok(Row {
+            model: self.model.clone(),
+            parameters: self.parameters(),
+            steps: length.steps(),
+            path,
+            place: format!("run {}, value {} ({operator})", at.run, at.value),
+            gas: [vec![opened.gas_used], played].concat(),
+            seconds: begun.elapsed().as_secs_f64(),
+            end,
+        })
+    }
+
+    fn parameters(&self) -> usize {
+        let weights = self.job.model.weights.iter();
+        weights.map(|(_, tensor)| tensor.words().len()).sum()
+    }
+}
+
+impl Row {
+    fn total(&self) -> u64 {
+        self.gas.iter().sum()
+    }
+
+    fn largest(&self) -> Option<u64> {
+        self.gas.iter().copied().max()
+    }
+
+    fn is_won(&self) -> bool {
+        matches!(
+            self.end,
+            Some(End::Lost {
+                side: Side::Worker,
+                ..
+            })
+        )
+    }
+
+    fn who(&self) -> &'static str {
+        match self.end {
+            Some(End::Lost {
+                side: Side::Worker,
+                by_clock: false,
+            }) => "challenger",
+            Some(End::Lost {
+                side: Side::Worker,
+                by_clock: true,
+            }) => "challenger, by the clock",
+            Some(End::Lost {
+                side: Side::Challenger,
+                ..
+            }) => "worker",
+            Some(End::Void) | None => "nobody",
+        }
+    }
+
+    fn path(&self) -> &'static str {
+        match self.path {
+            Path::Slow => "slow",
+            Path::Fast => "fast",
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "model": self.model, "parameters": self.parameters, "steps": self.steps,
+            "path": self.path(), "transactions": self.gas.len(), "gas": self.total(),
+            "largest_call_gas": self.largest(), "leaf_gas": self.gas.last(),
+            "seconds": (self.seconds * 100.0).round() / 100.0, "winner": self.who(),
+            "place": self.place,
+        })
+    }
+}
+
+fn table(rows: &[Row]) -> Table {
+    let headings = [
+        "model",
+        "steps",
+        "path",
+        "transactions",
+        "gas",
+        "largest",
+        "seconds",
+        "winner",
+    ];
+    let mut table = Table::new(headings);
+    for row in rows {
+        table.row(vec![
+            row.model.clone(),
+            row.steps.to_string(),
+            row.path().into(),
+            row.gas.len().to_string(),
+            row.total().to_string(),
+            row.largest().unwrap_or_default().to_string(),
+            format!("{:.1}", row.seconds),
+            row.who().into(),
+        ]);
+    }
+    table
+}
