@@ -168,12 +168,18 @@ impl Shown {
         shown
     }
 
-    /// Nodes that stand side by side, and those above them that they make.
+    /// Nodes that stand side by side, and those above them that they make, up to the one below which
+    /// they stand.
     fn insert_with_parents(&mut self, first: Position, nodes: &[Digest]) {
         let (mut first, mut level) = (first, nodes.to_vec());
-        for _ in 0..=LEVELS {
+        loop {
             let positions = (first.index..).map(|index| Position { index, ..first });
             self.0.extend(positions.zip(level.iter().copied()));
+            // Where a single node is left, those above it are of other nodes, too, or it moves up as
+            // it is and is nobody's sibling.
+            if level.len() < 2 {
+                return;
+            }
             // The first of the nodes is the first child of its parent.
             let parents = level.chunks(2).filter_map(|pair| tree::join(pair, 1));
             level = parents.collect();
@@ -419,4 +425,55 @@ pub(super) fn proof(
         tiles,
     };
     Ok((contradicted, made))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tree(count: usize, wrong_from: usize) -> Tree {
+        let leaf = |number: usize| {
+            let content = [number as u64, u64::from(number >= wrong_from)];
+            tree::leaf(
+                &content
+                    .map(u64::to_le_bytes)
+                    .each_ref()
+                    .map(|bytes| &bytes[..]),
+            )
+        };
+        Tree::new((0..count).map(leaf).collect())
+    }
+
+    proptest! {
+        /// What is shown on the way down to a leaf, with the challenger's own tree, proves every leaf
+        /// before it in the worker's tree.
+        #[test]
+        fn what_was_shown_proves_what_is_left_of_the_difference(
+            count in 1_usize..5_000,
+            target in any::<prop::sample::Index>(),
+            other in any::<prop::sample::Index>(),
+        ) {
+            let target = target.index(count);
+            let (theirs, own) = (tree(count, target), tree(count, count));
+            let mut shown = Shown(HashMap::new());
+            let mut at = Position { height: theirs.height(), index: 0 };
+            while at.height > 0 {
+                let levels = LEVELS.min(at.height);
+                let first = Position { height: at.height - levels, index: at.index << levels };
+                shown.insert_with_parents(first, theirs.descendants(at, levels));
+                at = Position { height: first.height, index: target >> first.height };
+            }
+            let leaf = other.index(target + 1);
+            let path = shown.path(leaf, &own).unwrap();
+            prop_assert_eq!(path, theirs.path(leaf).unwrap());
+            // The same where the leaf was picked at once.
+            let mut shown = Shown(HashMap::new());
+            let picked = Position { height: 0, index: target };
+            let siblings = theirs.path(target).unwrap();
+            shown.insert_path(count, picked, *theirs.node(picked).unwrap(), &siblings);
+            prop_assert_eq!(shown.path(leaf, &own), theirs.path(leaf));
+        }
+    }
 }
