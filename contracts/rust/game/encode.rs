@@ -2,7 +2,6 @@
 
 use alloy::primitives::{B256, Bytes, U256, keccak256};
 use alloy::sol_types::SolValue;
-use thiserror::Error;
 use verde::game::{
     Branch, Move as Made, OperandProof as Operand, Place, Rules, SourceProof as Shown,
 };
@@ -10,18 +9,12 @@ use verde::game::{RunContext, ValueContext};
 use verde::parts::PartProof;
 use verde::plan::{Part as Of, Source};
 
+use super::bytes::{EncodeError, Encoded, hashes, words};
 use super::position;
 use super::types::{
     Ask, Header, Interval, Move, Numbers, Opening, OperandProof, Part, Pick, Position,
     ProgramOfRun, Prove, ProveInput, ProveNext, Reveal, Run, Slot, SourceProof, Step, Tile, Value,
 };
-
-/// The move speaks of something that the job does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the job has no such {0}")]
-pub struct EncodeError(pub &'static str);
-
-type Encoded<T> = Result<T, EncodeError>;
 
 /// A game's position as the contract has it, and moves from there.
 #[derive(Clone, Debug)]
@@ -308,13 +301,4 @@ fn opening(opening: &verde::tensor::Opening) -> Opening {
         tile: words(&opening.tile, u32::to_le_bytes),
         siblings: hashes(&opening.siblings),
     }
-}
-
-fn hashes(digests: &[[u8; 32]]) -> Vec<B256> {
-    digests.iter().copied().map(B256::from).collect()
-}
-
-/// Words one after another, in this order of bytes.
-pub(super) fn words(words: &[u32], bytes: fn(u32) -> [u8; 4]) -> Bytes {
-    words.iter().flat_map(|word| bytes(*word)).collect()
 }

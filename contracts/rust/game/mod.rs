@@ -9,6 +9,7 @@
 //! A contract knows a plan and its programs by their digest, so a move to it shows the parts that it is
 //! judged by; everybody has those, so `verde`'s moves are without them.
 
+mod bytes;
 pub mod calls;
 mod decode;
 mod encode;
@@ -16,7 +17,8 @@ mod event;
 mod position;
 mod types;
 
+pub use bytes::EncodeError;
 pub use decode::{DecodeError, decode};
-pub use encode::{EncodeError, Encoder};
+pub use encode::Encoder;
 pub use event::GameEvent;
 pub use types::*;

@@ -5,7 +5,7 @@ use verde::game::{Branch, NumberContext as Number, Place, Rules, RunContext as R
 use verde::job::Job;
 use verde::tensor::Tiling;
 
-use super::encode::{EncodeError, words};
+use super::bytes::{EncodeError, words};
 use super::types::{
     Claim, Counts, Cursor, NumberContext, PlanCounts, Position, RunContext, StepContext,
 };
