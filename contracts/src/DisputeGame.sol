@@ -6,7 +6,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {Bounds} from "./Bounds.sol";
 import {GameRules} from "./GameRules.sol";
 import {Claim, IJobs} from "./IJobs.sol";
-import {Move} from "./Moves.sol";
+import {Move, Moves} from "./Moves.sol";
 import {Side} from "./Position.sol";
 import {blockTime, Timestamp} from "./types.sol";
 
@@ -101,6 +101,7 @@ contract DisputeGame is ReentrancyGuardTransient {
     /// @notice Opens a game about a job's result, and makes the first moves. Takes the job's bond for challengers.
     /// @param  top What the caller found the worker to claim; another claim, after a reorganisation, is not challenged.
     function open(uint256 job, bytes32 top, Move[] calldata moves) external nonReentrant returns (uint256 game) {
+        _checkForms(moves);
         (address worker, Claim memory claim) = JOBS.beginGame(job, msg.sender);
         if (claim.top != top) revert OtherClaim(claim.top, top);
         game = ++games;
@@ -123,6 +124,7 @@ contract DisputeGame is ReentrancyGuardTransient {
         bytes32 shown = keccak256(position);
         if (shown != g.position) revert WrongPosition(shown, g.position);
         _stopClock(g);
+        _checkForms(moves);
         (bytes memory next, bool won, Side turn) = RULES.play(position, side, moves);
         if (won) {
             emit Moved(game, side, 0, new Move[](0));
@@ -173,6 +175,13 @@ contract DisputeGame is ReentrancyGuardTransient {
         if (g.turn == Side.Worker) g.workerLeft = uint32(left - spent);
         else g.challengerLeft = uint32(left - spent);
         // forge-lint: disable-end(unsafe-typecast)
+    }
+
+    /// Reverts unless everybody can read from the log what these moves say.
+    function _checkForms(Move[] calldata moves) private pure {
+        for (uint256 i = 0; i < moves.length; ++i) {
+            Moves.check(moves[i].kind, moves[i].data);
+        }
     }
 
     function _end(uint256 game, Game storage g, bool workerLost, bool byClock) private {

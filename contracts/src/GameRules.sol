@@ -80,6 +80,7 @@ error NothingWrong();
 ///           Tile (its elements) ------------------> Prove an element, won; of a long reduction: Ask
 ///           Numbers (blocks, or sums of them) ----> PickNumber, or Prove a block, won
 ///
+///         Moves are taken as their offsets lead: whoever keeps a log of them checks their form first (`Moves.check`).
 ///         What is malformed reverts, and decides nothing. Only a contradiction ends a game here; a side that has no move loses
 ///         by its clock, which is not part of the rules.
 contract GameRules {
@@ -188,8 +189,14 @@ contract GameRules {
 
     // ---- down a tree
 
+    /// Begins with a tree: its top is in doubt. Where there is nothing below, nobody can be asked for it, so the challenger
+    /// moves: it has lost, unless the worker claims a top that a tree without leaves does not have. Of a single run it also
+    /// moves first, for it has a choice, which the worker would otherwise pass over: the run, or the state after it.
     function _descend(Position memory p, Branch branch, uint256 leaves, bytes32 top) private pure {
-        p.stage = Stage.Picked;
+        // INVARIANT: no worker gets away with the top of a tree of which nothing can be opened.
+        if (leaves == 0) _require(top == MerkleTree.EMPTY, Shown.Nodes);
+        bool choose = leaves == 0 || (leaves == 1 && branch == Branch.Runs);
+        p.stage = choose ? Stage.Shown : Stage.Picked;
         p.cursor.branch = branch;
         // forge-lint: disable-start(unsafe-typecast) counts have 32 bits, and states 33
         p.cursor.leaves = uint64(leaves);
@@ -213,7 +220,7 @@ contract GameRules {
         uint256 first = shown << levels;
         uint256 count = Math.min(width - Math.min(first, width), 2 ** levels);
         bytes32 found = MerkleTree.climb(pick.node, index - first, count, pick.siblings);
-        if (found != cursor.nodes[shown - cursor.first]) revert Mismatch(Shown.Node);
+        _require(found == cursor.nodes[shown - cursor.first], Shown.Node);
         // The first state of a history is the job's, and that of an interval stands above.
         bool areStates = cursor.branch == Branch.History || cursor.branch == Branch.Interval;
         if (areStates && height == 0 && index == 0) revert CannotPick(height, index);
@@ -244,8 +251,8 @@ contract GameRules {
         uint256 first = uint256(cursor.first) << levels;
         uint256 count = MerkleTree.widthAt(cursor.leaves, height) - first;
         count = Math.min(count, 2 ** levels);
-        if (move.nodes.length != count) revert Mismatch(Shown.NodeCount);
-        if (MerkleTree.join(move.nodes, levels) != cursor.nodes[0]) revert Mismatch(Shown.Nodes);
+        _require(move.nodes.length == count, Shown.NodeCount);
+        _require(MerkleTree.join(move.nodes, levels) == cursor.nodes[0], Shown.Nodes);
         p.stage = Stage.Shown;
         // forge-lint: disable-start(unsafe-typecast) less than what stood there, and below the width
         cursor.height = uint8(height);
@@ -261,9 +268,9 @@ contract GameRules {
         uint256 checkpoint = p.cursor.first;
         uint256 count = Positions.stepsBefore(p.claim, checkpoint) + 1;
         bytes32 first = MerkleTree.climb(MerkleTree.leafHash(move.before), 0, count, move.firstPath);
-        if (first != move.states) revert Mismatch(Shown.FirstState);
+        _require(first == move.states, Shown.FirstState);
         bytes32 last = MerkleTree.climb(MerkleTree.leafHash(move.next), count - 1, count, move.lastPath);
-        if (last != move.states) revert Mismatch(Shown.LastState);
+        _require(last == move.states, Shown.LastState);
         // forge-lint: disable-next-line(unsafe-typecast) a number of 64 bits
         p.checkpoint = uint64(checkpoint);
         p.states = move.states;
@@ -276,11 +283,11 @@ contract GameRules {
         view
     {
         Cursor memory cursor = p.cursor;
-        if (MerkleTree.leafHash(next) != cursor.nodes[0]) revert Mismatch(Shown.StateAfter);
+        _require(MerkleTree.leafHash(next) == cursor.nodes[0], Shown.StateAfter);
         if (cursor.first == 0) revert CannotPick(0, 0);
         bytes32 leaf = MerkleTree.leafHash(before);
         bytes32 found = MerkleTree.climb(leaf, cursor.first - 1, cursor.leaves, beforePath);
-        if (found != top) revert Mismatch(Shown.StateBefore);
+        _require(found == top, Shown.StateBefore);
     }
 
     function _openStep(Position memory p, Step calldata move) private view {
@@ -295,13 +302,13 @@ contract GameRules {
     }
 
     function _openState(Position memory p, bytes32 tensors) private pure {
-        if (_stateRoot(p.claim.counts.state, tensors) != p.step.next) revert Mismatch(Shown.State);
+        _require(_stateRoot(p.claim.counts.state, tensors) == p.step.next, Shown.State);
         _descend(p, Branch.State, p.claim.counts.state, tensors);
     }
 
     function _openSlot(Position memory p, Slot calldata move) private view {
         uint256 slot = p.cursor.first;
-        if (Plans.stateLeaf(p.claim, slot, move.root, move.slot) != p.cursor.nodes[0]) revert Mismatch(Shown.Tensor);
+        _require(Plans.stateLeaf(p.claim, slot, move.root, move.slot) == p.cursor.nodes[0], Shown.Tensor);
         p.stage = Stage.Slot;
         // forge-lint: disable-next-line(unsafe-typecast) below the number of tensors
         p.value.id = uint32(slot);
@@ -313,7 +320,7 @@ contract GameRules {
     function _openRun(Position memory p, Run calldata move) private view {
         uint256 run = p.cursor.first;
         (bytes32 program, Counts memory counts) = Plans.programOfRun(p.claim, run, move.program);
-        if (_runLeaf(program, counts, move.values) != p.cursor.nodes[0]) revert Mismatch(Shown.Run);
+        _require(_runLeaf(program, counts, move.values) == p.cursor.nodes[0], Shown.Run);
         // forge-lint: disable-next-line(unsafe-typecast) below the number of runs
         p.run.number = uint32(run);
         (p.run.program, p.run.counts, p.run.values) = (program, counts, move.values);
@@ -336,7 +343,7 @@ contract GameRules {
             p.value.operands = node.operands;
         }
         p.value.tensor = TileTree.tensorRoot(header, move.tiles);
-        if (MerkleTree.leafHash(p.value.tensor) != p.cursor.nodes[0]) revert Mismatch(Shown.Value);
+        _require(MerkleTree.leafHash(p.value.tensor) == p.cursor.nodes[0], Shown.Value);
         // forge-lint: disable-next-line(unsafe-typecast) below the number of values
         p.value.id = uint32(id);
         if (isInput) {
@@ -351,8 +358,8 @@ contract GameRules {
 
     function _openTile(Position memory p, Tile calldata move) private view {
         (, uint256 length) = TileTree.elementsOfTile(p.value.width, p.cursor.first);
-        if (move.elements.length != WORD * length) revert Mismatch(Shown.TileLength);
-        if (MerkleTree.leafHash(move.elements) != p.cursor.nodes[0]) revert Mismatch(Shown.Tile);
+        _require(move.elements.length == WORD * length, Shown.TileLength);
+        _require(MerkleTree.leafHash(move.elements) == p.cursor.nodes[0], Shown.Tile);
         p.stage = Stage.Tile;
         p.words = move.elements;
     }
@@ -382,7 +389,7 @@ contract GameRules {
             uint256 count = p.claim.counts.state;
             bytes32 leaf = Plans.stateLeaf(p.claim, source.first, proof.root, proof.part);
             bytes32 tensors = MerkleTree.climb(leaf, source.first, count, proof.siblings);
-            if (_stateRoot(count, tensors) != p.step.before) revert Mismatch(Shown.StateBefore);
+            _require(_stateRoot(count, tensors) == p.step.before, Shown.StateBefore);
             return proof.root;
         }
         // What is given to a step is bound by no root; no job has any.
@@ -398,12 +405,12 @@ contract GameRules {
         (bytes32 program, Counts memory counts) = Plans.programOfRun(p.claim, source.first, proof.program);
         bytes32 leaf = _runLeaf(program, counts, proof.values);
         bytes32 runs = MerkleTree.climb(leaf, source.first, p.claim.counts.runs, proof.runPath);
-        if (runs != p.step.runs) revert Mismatch(Shown.EarlierRun);
+        _require(runs == p.step.runs, Shown.EarlierRun);
         uint256 values = counts.inputs + counts.nodes;
         Plans.descriptor(program, counts, 1 + values + source.second, proof.part);
         (, uint256 id) = Programs.readOutput(proof.part.content);
         bytes32 top = MerkleTree.climb(MerkleTree.leafHash(proof.root), id, values, proof.siblings);
-        if (top != proof.values) revert Mismatch(Shown.Output);
+        _require(top == proof.values, Shown.Output);
         return proof.root;
     }
 
@@ -434,12 +441,12 @@ contract GameRules {
         }
         count -= above.index * FAN;
         count = Math.min(count, FAN);
-        if (move.numbers.length != WORD * count) revert Mismatch(Shown.NumberCount);
+        _require(move.numbers.length == WORD * count, Shown.NumberCount);
         uint32[] memory numbers = new uint32[](count);
         for (uint256 i = 0; i < count; ++i) {
             numbers[i] = uint32(bytes4(move.numbers[WORD * i:]));
         }
-        if (REFEREE.join(p.value.node, numbers) != above.claimed) revert Mismatch(Shown.Numbers);
+        _require(REFEREE.join(p.value.node, numbers) == above.claimed, Shown.Numbers);
         p.stage = Stage.Numbers;
         p.words = move.numbers;
     }
@@ -469,20 +476,25 @@ contract GameRules {
     }
 
     /// The operands of the node in doubt, each proved to be a value of its run.
+    ///
+    /// The type of an operand is the one that its root binds, not the one that the program gives it, which would take another
+    /// descriptor for each. An honest worker's roots bind the program's types, so a challenger gains nothing by that. A worker
+    /// that committed to a value of another type has lost already: whoever picks that value asks for an opening that takes the
+    /// program's type and cannot be made. And it is the value that a challenger picks, for it comes before what is made of it.
     function _operands(Position memory p, OperandProof[] calldata proofs)
         private
         view
         returns (Operand[] memory operands)
     {
         uint32[] memory ids = p.value.operands;
-        if (proofs.length != ids.length) revert Mismatch(Shown.OperandCount);
+        _require(proofs.length == ids.length, Shown.OperandCount);
         operands = new Operand[](ids.length);
         uint256 values = p.run.counts.inputs + p.run.counts.nodes;
         for (uint256 i = 0; i < ids.length; ++i) {
             OperandProof calldata proof = proofs[i];
             operands[i] = Operand(TileTree.tensorRoot(proof.header, proof.tiles), proof.header);
             bytes32 leaf = MerkleTree.leafHash(operands[i].root);
-            if (MerkleTree.climb(leaf, ids[i], values, proof.siblings) != p.run.values) revert Mismatch(Shown.Operand);
+            _require(MerkleTree.climb(leaf, ids[i], values, proof.siblings) == p.run.values, Shown.Operand);
         }
     }
 
@@ -510,6 +522,10 @@ contract GameRules {
         assembly ("memory-safe") {
             word := shr(224, mload(add(add(words, 32), mul(4, offset))))
         }
+    }
+
+    function _require(bool holds, Shown what) private pure {
+        if (!holds) revert Mismatch(what);
     }
 
     // ---- hashes

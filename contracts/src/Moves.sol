@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Canonical, NotCanonical} from "./Canonical.sol";
 import {Part, ProgramOfRun} from "./Plans.sol";
 import {Header, Opening} from "./TileTree.sol";
 
@@ -174,12 +175,38 @@ struct Prove {
 
 /// @title  Reading a move
 /// @notice Each function takes the data of a move as one of the structs above, where it lies in the calldata.
-/// @dev    The data are an encoded struct with dynamic members, so they begin with the offset of the struct, and what the
-///         struct points to is checked by the compiler's own reads to lie within the calldata. Where a member points behind the
-///         move's data, the sender says something else with the same bytes; nothing here trusts what it reads.
+/// @dev    They go where the offsets in the data lead, which is anywhere in the calldata. That decides nothing wrongly, for nothing
+///         that is read is trusted. But a side could make a move that its opponent cannot read from the log, and win by the clock.
+///         So a contract that logs moves lets `check` stand before the rules: past it the data are the one encoding of their
+///         struct, and whoever reads them alone reads what the rules read.
 library Moves {
-    /// @notice The data are too short to hold a struct.
-    error MoveTooShort(uint256 length);
+    /// @notice Reverts unless the data are the one encoding of a move of this kind.
+    function check(MoveKind kind, bytes calldata data) internal pure {
+        uint256 words = _words(kind);
+        if (words == 2) Canonical.check(data, _form(kind));
+        else if (data.length != 32 * words) revert NotCanonical(data.length);
+    }
+
+    /// Words of the data; 2 for a struct.
+    function _words(MoveKind kind) private pure returns (uint256) {
+        if (kind == MoveKind.ContestNext) return 0;
+        return kind == MoveKind.State || kind == MoveKind.PickNumber ? 1 : 2;
+    }
+
+    /// The form of a move's struct, as `Canonical` takes it: a `Part` is 03020201, a `ProgramOfRun` 0303 and three of them.
+    function _form(MoveKind kind) private pure returns (bytes32) {
+        if (kind == MoveKind.Reveal) return hex"0101";
+        if (kind == MoveKind.Interval) return hex"06000100000101";
+        if (kind == MoveKind.Step) return hex"0400010000";
+        if (kind == MoveKind.Run) return hex"02000303030202010302020103020201";
+        if (kind == MoveKind.Value || kind == MoveKind.Slot) return hex"020003020201";
+        if (kind == MoveKind.Tile || kind == MoveKind.Numbers) return hex"0102";
+        if (kind == MoveKind.Pick) return hex"0400000001";
+        if (kind == MoveKind.Ask) return hex"0200040703030200010001";
+        if (kind == MoveKind.Prove) return hex"0400000407030302000100010403020201";
+        // A source's proof: 0306, a word, words, a part, a run's program, a word, words.
+        return hex"0203020201030600010302020103030302020103020201030202010001";
+    }
 
     function reveal(bytes calldata data) internal pure returns (Reveal calldata move) {
         uint256 place = _struct(data);
@@ -274,14 +301,11 @@ library Moves {
 
     /// @notice The data of a move that is one word.
     function word(bytes calldata data) internal pure returns (bytes32) {
-        if (data.length != 32) revert MoveTooShort(data.length);
         return bytes32(data);
     }
 
-    /// Where the struct lies.
+    /// Where the struct lies: behind its offset.
     function _struct(bytes calldata data) private pure returns (uint256 place) {
-        // INVARIANT: the offset is the one that an encoder writes, so the struct begins in the data.
-        if (data.length < 64 || uint256(bytes32(data)) != 32) revert MoveTooShort(data.length);
         assembly ("memory-safe") {
             place := add(data.offset, 32)
         }

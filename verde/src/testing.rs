@@ -142,9 +142,98 @@ pub fn job() -> &'static Job {
     })
 }
 
+/// A job with all that it begins with.
+#[derive(Debug)]
+pub struct Work {
+    pub job: Job,
+    pub constants: Vec<Tensor>,
+    pub initial: Vec<Tensor>,
+    pub steps: u64,
+}
+
+/// The job of [`job`].
+pub fn work() -> &'static Work {
+    static WORK: OnceLock<Work> = OnceLock::new();
+    WORK.get_or_init(|| Work {
+        job: job().clone(),
+        constants: constants(),
+        initial: initial(),
+        steps: STEPS,
+    })
+}
+
+/// Values of [`bare`]'s only run: tensors without elements, with rows and without.
+pub const WITHOUT_ELEMENTS: [usize; 2] = [2, 3];
+
+/// A job of one step and one run, with values that have no elements: the smallest trees.
+pub fn bare() -> &'static Work {
+    static WORK: OnceLock<Work> = OnceLock::new();
+    WORK.get_or_init(|| {
+        let mut builder = Builder::new();
+        let none = TensorType::f32([0, 300]);
+        let empty = builder.input("none", none.clone(), Role::State);
+        let x = builder.input("x", TensorType::f32([2]), Role::State);
+        let empty = builder.push(Operator::Neg, &[empty]).unwrap();
+        builder.reshape(empty, Shape::new([3, 0])).unwrap();
+        let twice = builder.add(x, x).unwrap();
+        builder.output("none", empty);
+        builder.output("x", twice);
+        let programs = vec![builder.finish()];
+        let initial = vec![
+            Tensor::from_words(none.clone(), Vec::new()).unwrap(),
+            Tensor::f32([2], vec![0.5, 1.5]).unwrap(),
+        ];
+        let output = |output| Source::Output { run: 0, output };
+        let plan = Plan {
+            programs: programs.iter().map(Program::digest).collect(),
+            state: vec![slot("none", &none), slot("x", initial[1].ty())],
+            runs: vec![Run {
+                program: 0,
+                inputs: vec![Source::State(0), Source::State(1)],
+            }],
+            next: vec![output(0), output(1)],
+            ..Plan::default()
+        };
+        Work {
+            job: Job::new(plan, programs).unwrap(),
+            constants: Vec::new(),
+            initial,
+            steps: 1,
+        }
+    })
+}
+
+/// A job of one step whose first run computes nothing: a tree of values without leaves.
+pub fn idle() -> &'static Work {
+    static WORK: OnceLock<Work> = OnceLock::new();
+    WORK.get_or_init(|| {
+        let programs = vec![Builder::new().finish()];
+        let initial = vec![Tensor::f32([2], vec![0.5, 1.5]).unwrap()];
+        let run = Run {
+            program: 0,
+            inputs: Vec::new(),
+        };
+        let plan = Plan {
+            programs: programs.iter().map(Program::digest).collect(),
+            state: vec![slot("x", initial[0].ty())],
+            runs: vec![run.clone(), run],
+            next: vec![Source::State(0)],
+            ..Plan::default()
+        };
+        Work {
+            job: Job::new(plan, programs).unwrap(),
+            constants: Vec::new(),
+            initial,
+            steps: 1,
+        }
+    })
+}
+
 /// A worker's record: every step as it was computed, honestly or not.
 #[derive(Clone, Debug)]
 pub struct Kept {
+    /// The job.
+    pub work: &'static Work,
     /// What it claims.
     pub history: History,
     /// The states before, between and after the steps.
@@ -174,15 +263,20 @@ pub enum Fault {
 }
 
 impl Kept {
-    /// A worker that computes with at most one fault.
+    /// A worker that computes [`job`] with at most one fault.
     pub fn play(stride: u32, fault: Option<Fault>) -> Self {
-        let schedule = Schedule::new(job().plan(), job().programs()).unwrap();
-        let constants = constants();
-        let (mut states, mut traces) = (vec![initial()], Vec::new());
-        for step in 0..STEPS {
+        Self::of(work(), stride, fault)
+    }
+
+    /// A worker that computes with at most one fault.
+    pub fn of(work: &'static Work, stride: u32, fault: Option<Fault>) -> Self {
+        let job = &work.job;
+        let schedule = Schedule::new(job.plan(), job.programs()).unwrap();
+        let (mut states, mut traces) = (vec![work.initial.clone()], Vec::new());
+        for step in 0..work.steps {
             let inputs = StepInputs {
                 state: &states[step as usize],
-                constants: &constants,
+                constants: &work.constants,
                 given: &[],
             };
             let change = |run: usize, id: ValueId, tensor: &mut Tensor| match fault {
@@ -211,13 +305,14 @@ impl Kept {
             states.push(trace.next.clone());
             traces.push(trace);
         }
-        let length = Length::new(STEPS, stride).unwrap();
+        let length = Length::new(work.steps, stride).unwrap();
         let checkpoints = (0..length.checkpoints()).map(|at| {
             let state = &states[length.step_of(at) as usize];
             schedule.state_root(state).unwrap()
         });
-        let history = History::new(job().digest(), length, checkpoints.collect()).unwrap();
+        let history = History::new(job.digest(), length, checkpoints.collect()).unwrap();
         Self {
+            work,
             history,
             states,
             traces,
@@ -245,7 +340,7 @@ impl Record for Kept {
     }
 
     fn interval(&mut self, checkpoint: u64) -> Result<Vec<Digest>, RecordError> {
-        let schedule = Schedule::new(job().plan(), job().programs()).unwrap();
+        let schedule = Schedule::new(self.work.job.plan(), self.work.job.programs()).unwrap();
         let length = self.history.claim().length;
         let range = length.step_of(checkpoint - 1)..=length.step_of(checkpoint);
         Ok(range
@@ -256,9 +351,10 @@ impl Record for Kept {
     fn step(&mut self, step: u64) -> Result<Arc<StepRecord>, RecordError> {
         let roots = |state: &[Tensor]| state.iter().map(tensor::root).collect();
         let at = step as usize;
-        let runs = job().plan().runs.iter().zip(&self.traces[at].runs);
+        let job = &self.work.job;
+        let runs = job.plan().runs.iter().zip(&self.traces[at].runs);
         let runs = runs.map(|(run, values)| {
-            let program = &job().programs()[run.program as usize];
+            let program = &job.programs()[run.program as usize];
             let top = RunTree::new(program, values).unwrap().tree().root();
             (RunHeader::of(program), top)
         });
@@ -272,7 +368,7 @@ impl Record for Kept {
 
     fn run(&mut self, step: u64, run: usize) -> Result<Arc<RunRecord>, RecordError> {
         let values = self.traces[step as usize].runs[run].clone();
-        let (_, program) = job().run(run).unwrap();
+        let (_, program) = self.work.job.run(run).unwrap();
         let tree = RunTree::new(program, &values).unwrap();
         Ok(Arc::new(RunRecord { values, tree }))
     }

@@ -66,7 +66,8 @@ pub(super) fn write(
                 nodes: nodes.iter().copied().map(B256::from).collect(),
                 ..cursor(rules, branch, first.height, first.index)
             };
-            Ok(())
+            // A tree that needs no `Reveal` begins with what is shown.
+            write_branch(position, rules, branch)
         }
         Place::NextState(_) => {
             position.stage = 2;

@@ -1,141 +1,11 @@
 //! Every move of a game, in both sets of rules: the same places, the same refusals.
 
-use alloy::primitives::{Address, Bytes};
-use alloy::sol;
-use alloy::sol_types::SolValue;
-use contracts::game::{Encoder, Move, decode};
 use proptest::prelude::*;
-use verde::game::{Move as Made, Place, Rules, Side};
-use verde::player::{Game, challenge, challenge_in_public, respond};
+use verde::game::{Move as Made, Rules, Side};
+use verde::player::{challenge, challenge_in_public, respond};
 use verde::testing::{Fault, Kept, STEPS, job};
 
-use crate::evm::Evm;
-use GameRules::{Move as SolMove, playCall, playReturn, startCall};
-
-sol!(
-    #[derive(Debug)]
-    GameRules,
-    "artifacts/GameRules.json"
-);
-sol!(Referee, "artifacts/Referee.json");
-
-/// A game on both sides.
-struct Twins<'a> {
-    evm: Evm,
-    rules: Address,
-    game: Game<'a>,
-    encoder: Encoder<'a>,
-    /// Gas of the calls so far.
-    gas: u64,
-}
-
-impl<'a> Twins<'a> {
-    fn new(rules: Rules<'a>) -> Self {
-        let mut evm = Evm::new();
-        let referee = evm.deploy(&Referee::BYTECODE, ());
-        let contract = evm.deploy(&GameRules::BYTECODE, (referee,));
-        let encoder = Encoder::new(rules).unwrap();
-        let claim = SolValue::abi_encode(encoder.claim());
-        let claim = <GameRules::Claim as SolValue>::abi_decode(&claim).unwrap();
-        let (start, _) = evm.call(contract, &startCall { claim }).unwrap();
-        assert_eq!(start, encoder.position(), "the start");
-        Self {
-            evm,
-            rules: contract,
-            game: Game::new(rules),
-            encoder,
-            gas: 0,
-        }
-    }
-
-    fn on_chain(&mut self, side: Side, moves: Vec<Move>) -> Result<(playReturn, u64), Bytes> {
-        let moves = moves.into_iter().map(|made| SolMove {
-            kind: made.kind,
-            data: made.data,
-        });
-        let call = playCall {
-            position: self.encoder.position().into(),
-            side: side as u8,
-            moves: moves.collect(),
-        };
-        self.evm.call(self.rules, &call)
-    }
-
-    /// Makes a move on both sides; false where both refuse it.
-    fn play(&mut self, side: Side, made: &Made) -> bool {
-        let encoded = self.encoder.encode(self.game.place(), made).unwrap();
-        if !matches!(
-            made,
-            Made::ProveNext(_) | Made::ProveInput(_) | Made::Prove { .. }
-        ) {
-            assert_eq!(decode(&encoded).as_ref(), Ok(made), "read back");
-        }
-        let found = self.on_chain(side, vec![encoded]);
-        let refusal = self.game.play(side, made).err();
-        let (answer, gas) = match (found, refusal) {
-            (Ok(answer), None) => answer,
-            (Err(_), Some(_)) => return false,
-            (found, refusal) => panic!("{made:?}\nchain: {found:?}\nrules: {refusal:?}"),
-        };
-        self.gas += gas;
-        let won = matches!(self.game.place(), Place::Won(_));
-        assert_eq!(answer.won, won, "{made:?}");
-        self.encoder.follow(self.game.place()).unwrap();
-        if !won {
-            let position = <contracts::game::Position as SolValue>::abi_decode(&answer.next);
-            let mine =
-                <contracts::game::Position as SolValue>::abi_decode(&self.encoder.position());
-            assert_eq!(position.unwrap(), mine.unwrap(), "after {made:?}");
-            assert_eq!(answer.next, self.encoder.position(), "after {made:?}");
-            assert_eq!(
-                Some(answer.turn),
-                self.game.place().turn().map(|side| side as u8)
-            );
-        }
-        true
-    }
-
-    /// The move of the other side, and the move with a byte changed, are refused by both.
-    fn try_wrongly(&mut self, side: Side, made: &Made, at: prop::sample::Index, bit: u8) {
-        let encoded = self.encoder.encode(self.game.place(), made).unwrap();
-        let mut rules = self.game.clone();
-        let allowed = rules.play(side.other(), made).is_ok();
-        assert_eq!(
-            self.on_chain(side.other(), vec![encoded.clone()]).is_ok(),
-            allowed,
-            "{made:?}"
-        );
-        // What is asserted or chosen can be something else; what is shown cannot.
-        let is_choice = matches!(
-            made,
-            Made::Interval { .. }
-                | Made::Step { .. }
-                | Made::Numbers(_)
-                | Made::ContestNext
-                | Made::Ask { .. }
-                | Made::PickNumber(_)
-        );
-        if is_choice || encoded.data.is_empty() {
-            return;
-        }
-        let right = self
-            .on_chain(side, vec![encoded.clone()])
-            .ok()
-            .map(|(answer, _)| answer.next);
-        let mut changed = encoded.data.to_vec();
-        let place = at.index(changed.len());
-        changed[place] ^= 1 << bit;
-        let changed = Move {
-            kind: encoded.kind,
-            data: changed.into(),
-        };
-        if let Ok((answer, _)) = self.on_chain(side, vec![changed]) {
-            // Bytes that nothing reads, such as padding, or a proof of another false element.
-            let same = Some(&answer.next) == right.as_ref() || answer.won;
-            assert!(same, "byte {place} of {made:?}");
-        }
-    }
-}
+use crate::twins::Twins;
 
 fn fault() -> impl Strategy<Value = Fault> {
     let value = (
@@ -176,7 +46,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// Both rules agree on every move, on moves of the wrong side, and on damaged ones.
     #[test]

@@ -1,25 +1,25 @@
-//! One contract in an EVM in memory, without limits on gas or size.
+//! Contracts in an EVM in memory, without limits on gas.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
-use alloy::sol_types::SolCall;
+use alloy::primitives::{Address, Bytes};
+use alloy::sol_types::{SolCall, SolValue};
 use revm::context::result::{ExecutionResult, Output};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::database::InMemoryDB;
 use revm::handler::MainnetContext;
+use revm::primitives::TxKind;
 use revm::primitives::hardfork::SpecId;
-use revm::primitives::{Address, Bytes, TxKind};
 use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext, MainnetEvm};
 
-/// A deployed contract.
-pub struct Contract {
-    evm: MainnetEvm<MainnetContext<InMemoryDB>>,
-    address: Address,
-}
+/// An EVM with contracts.
+pub struct Evm(MainnetEvm<MainnetContext<InMemoryDB>>);
 
-impl Contract {
-    /// Deploys a contract by its creation code.
-    pub fn deploy(code: &Bytes) -> Self {
+impl Evm {
+    /// An EVM without contracts.
+    pub fn new() -> Self {
         let mut rules = CfgEnv::new_with_spec(SpecId::CANCUN);
         rules.disable_nonce_check = true;
+        rules.tx_gas_limit_cap = Some(u64::MAX);
         let block = BlockEnv {
             gas_limit: u64::MAX,
             ..BlockEnv::default()
@@ -28,25 +28,29 @@ impl Contract {
             .with_db(InMemoryDB::default())
             .with_cfg(rules)
             .with_block(block);
-        let mut contract = Self {
-            evm: context.build_mainnet(),
-            address: Address::ZERO,
-        };
-        match contract.transact(TxKind::Create, code.clone()) {
+        Self(context.build_mainnet())
+    }
+
+    /// Deploys a contract by its creation code and the arguments of its constructor.
+    pub fn deploy(&mut self, code: &Bytes, arguments: impl SolValue) -> Address {
+        let code = [&code[..], &arguments.abi_encode()].concat();
+        match self.transact(TxKind::Create, code.into()) {
             ExecutionResult::Success {
                 output: Output::Create(_, Some(address)),
                 ..
-            } => contract.address = address,
+            } => address,
             other => panic!("not deployed: {other:?}"),
         }
-        contract
     }
 
-    /// Calls a function: its answer, or the data it reverted with.
-    pub fn call<C: SolCall>(&mut self, call: &C) -> Result<C::Return, Bytes> {
-        match self.transact(TxKind::Call(self.address), call.abi_encode().into()) {
+    /// Calls a function: its answer with the gas of a transaction that makes this call, or the data
+    /// that it reverted with.
+    pub fn call<C: SolCall>(&mut self, to: Address, call: &C) -> Result<(C::Return, u64), Bytes> {
+        let result = self.transact(TxKind::Call(to), call.abi_encode().into());
+        let gas = result.tx_gas_used();
+        match result {
             ExecutionResult::Success { output, .. } => {
-                Ok(C::abi_decode_returns(output.data()).unwrap())
+                Ok((C::abi_decode_returns(output.data()).unwrap(), gas))
             }
             ExecutionResult::Revert { output, .. } => Err(output),
             halt => panic!("{halt:?}"),
@@ -61,6 +65,23 @@ impl Contract {
             gas_price: 0,
             ..TxEnv::default()
         };
-        self.evm.transact_commit(tx).unwrap()
+        self.0.transact_commit(tx).unwrap()
+    }
+}
+
+/// One contract in an EVM of its own.
+pub struct Contract(Evm, Address);
+
+impl Contract {
+    /// Deploys a contract whose constructor takes nothing.
+    pub fn deploy(code: &Bytes) -> Self {
+        let mut evm = Evm::new();
+        let address = evm.deploy(code, ());
+        Self(evm, address)
+    }
+
+    /// Calls a function: its answer, or the data that it reverted with.
+    pub fn call<C: SolCall>(&mut self, call: &C) -> Result<C::Return, Bytes> {
+        self.0.call(self.1, call).map(|(answer, _)| answer)
     }
 }

@@ -74,13 +74,37 @@ fn won() -> Next {
 impl Rules<'_> {
     /// Where every game begins: the whole history is in doubt.
     pub fn start(&self) -> Place {
-        self.root_of(Branch::History, self.claim.top)
+        self.picked_top(Branch::History, self.claim.top)
     }
 
-    fn root_of(&self, branch: Branch, node: Digest) -> Place {
+    fn picked_top(&self, branch: Branch, node: Digest) -> Place {
         let height = tree::height_of(self.leaves(&branch));
         let at = Position { height, index: 0 };
         Place::Picked { branch, at, node }
+    }
+
+    /// Begins with a tree: its top is in doubt.
+    ///
+    /// Where there is nothing below, nobody can be asked for it, so the challenger moves: it has lost,
+    /// unless the worker claims a top that a tree without leaves does not have. Of a single run the
+    /// challenger also moves first, for it has a choice, which the worker would otherwise pass over:
+    /// the run, or the state after it.
+    fn root_of(&self, branch: Branch, node: Digest) -> Next {
+        let leaves = self.leaves(&branch);
+        require(leaves > 0 || node == tree::EMPTY, "what the nodes make")?;
+        let choose = leaves == 0 || (leaves == 1 && matches!(branch, Branch::Runs(_)));
+        if !choose {
+            return Ok(self.picked_top(branch, node));
+        }
+        let first = Position {
+            height: 0,
+            index: 0,
+        };
+        Ok(Place::Shown {
+            branch,
+            first,
+            nodes: vec![node],
+        })
     }
 
     /// Leaves of a tree. They follow from the job, the length of the claim, and what a run's and a
@@ -262,7 +286,7 @@ impl Rules<'_> {
         let ends = tree::climb(history::leaf(after), count - 1, count, last)?;
         require(ends == *top, "the last state of the interval")?;
         let top = *top;
-        Ok(self.root_of(Branch::Interval { checkpoint, top }, top))
+        self.root_of(Branch::Interval { checkpoint, top }, top)
     }
 
     /// The state in doubt must be `after`, and the one before it in its tree `before`.
@@ -296,7 +320,7 @@ impl Rules<'_> {
             after: *after,
             runs: *runs,
         };
-        Ok(self.root_of(Branch::Runs(step), *runs))
+        self.root_of(Branch::Runs(step), *runs)
     }
 
     fn open_state(&self, step: &StepContext, made: &Move) -> Next {
@@ -305,7 +329,7 @@ impl Rules<'_> {
         };
         let root = state::bind(self.job.plan().state.len(), tensors);
         require(root == step.after, "the state")?;
-        Ok(self.root_of(Branch::State(step.clone()), *tensors))
+        self.root_of(Branch::State(step.clone()), *tensors)
     }
 
     fn open_slot(&self, step: &StepContext, doubt: &Doubt<'_>, root: &Digest) -> Next {
@@ -333,7 +357,7 @@ impl Rules<'_> {
             header,
             values: *values,
         };
-        Ok(self.root_of(Branch::Values(context), *values))
+        self.root_of(Branch::Values(context), *values)
     }
 
     fn open_value(&self, run: &RunContext, doubt: &Doubt<'_>, tiles: &Digest) -> Next {
@@ -348,10 +372,10 @@ impl Rules<'_> {
             value,
             root,
         };
-        Ok(match is_node {
+        match is_node {
             true => self.root_of(Branch::Tiles(context), *tiles),
-            false => Place::Input(context),
-        })
+            false => Ok(Place::Input(context)),
+        }
     }
 
     fn open_tile(&self, value: &ValueContext, doubt: &Doubt<'_>, words: &[u32]) -> Next {
@@ -576,7 +600,10 @@ impl Rules<'_> {
         require(operands.len() == expected, "the number of operands")?;
         let mut roots = Vec::with_capacity(expected);
         for (id, proof) in node.inputs.iter().zip(operands) {
-            // The type is opened with the tensor, so that a contract need not know the operand's node.
+            // The type is opened with the tensor, so that a contract need not know the operand's node:
+            // it takes whatever type the root binds. The difference is no way out for anybody. An
+            // honest worker's roots bind the program's types. A worker that committed to a value of
+            // another type cannot open that value, which comes before all that is made of it.
             let ty = self.job.type_of(run.run, *id);
             require(ty == Some(&proof.ty), "an operand's type")?;
             let root = tensor::bind(&proof.ty, &proof.tiles);

@@ -54,9 +54,11 @@ pub fn challenge(game: &Game<'_>, record: &mut dyn Record) -> Result<Move, PlayE
 /// The challenger's next moves where all data of the worker are public: it makes the worker's openings
 /// itself and picks leaves at once, up to what only the worker can assert, or to the end.
 ///
+/// `public` is what the worker published. Where it lacks something, or is not what the worker claims,
+/// the worker has to show it: what it published can save moves, and cost none.
+///
 /// # Errors
-/// See [`challenge`]. `public` is what the worker published; what is missing there is left to the
-/// worker.
+/// See [`challenge`].
 pub fn challenge_in_public(
     game: &Game<'_>,
     record: &mut dyn Record,
@@ -64,33 +66,46 @@ pub fn challenge_in_public(
 ) -> Result<Vec<Move>, PlayError> {
     let mut ahead = game.clone();
     let mut moves = Vec::new();
-    loop {
-        let made = match ahead.place() {
-            Place::Won(_) => return Ok(moves),
-            Place::Picked { branch, at, .. } if at.height > 0 => {
-                let [mine, theirs] = [
-                    tree_of(ahead.rules(), branch, record)?,
-                    tree_of(ahead.rules(), branch, public)?,
-                ];
-                match leaf_below(*at, &mine, &theirs) {
-                    Some(made) => made,
-                    // All runs are right: the state that follows them is contested where they are
-                    // shown.
-                    None => Move::Reveal(theirs.descendants(*at, LEVELS).to_vec()),
-                }
-            }
-            place if place.turn() == Some(Side::Worker) => respond(&ahead, public)?,
-            _ => challenge(&ahead, record)?,
-        };
-        if matches!(
-            made,
-            Move::Interval { .. } | Move::Step { .. } | Move::Numbers(_)
-        ) {
-            return Ok(moves);
+    while let Some(made) = next_in_public(&ahead, record, public)? {
+        match ahead.play(Side::Challenger, &made) {
+            Ok(()) => moves.push(made),
+            Err(_) => break,
         }
-        ahead.play(Side::Challenger, &made)?;
-        moves.push(made);
     }
+    Ok(moves)
+}
+
+/// The challenger's next move, or the opening that it makes for the worker; none where the worker has
+/// to move, or the game is over.
+fn next_in_public(
+    game: &Game<'_>,
+    record: &mut dyn Record,
+    public: &mut dyn Record,
+) -> Result<Option<Move>, PlayError> {
+    if game.place().turn() == Some(Side::Challenger) {
+        return challenge(game, record).map(Some);
+    }
+    let made = match game.place() {
+        Place::Picked { branch, at, .. } if at.height > 0 => {
+            let mine = tree_of(game.rules(), branch, record)?;
+            let Ok(theirs) = tree_of(game.rules(), branch, public) else {
+                return Ok(None);
+            };
+            // Where all runs are right, the state that follows them is contested when they are shown.
+            let all = || Move::Reveal(theirs.descendants(*at, LEVELS).to_vec());
+            leaf_below(*at, &mine, &theirs).unwrap_or_else(all)
+        }
+        Place::Won(_) => return Ok(None),
+        _ => match respond(game, public) {
+            Ok(made) => made,
+            Err(_) => return Ok(None),
+        },
+    };
+    let is_assertion = matches!(
+        made,
+        Move::Interval { .. } | Move::Step { .. } | Move::Numbers(_)
+    );
+    Ok((!is_assertion).then_some(made))
 }
 
 /// Picks the first leaf below a node in which two trees differ.

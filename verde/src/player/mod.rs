@@ -11,6 +11,8 @@
 
 mod challenger;
 #[cfg(test)]
+mod smallest;
+#[cfg(test)]
 mod tests;
 mod worker;
 

@@ -31,7 +31,7 @@ impl Checkpoints for States {
 const MANY: usize = 60;
 
 #[derive(Debug, PartialEq)]
-enum End {
+pub(super) enum End {
     /// A contradiction was shown.
     Shown,
     /// A side made no move, and loses by its clock.
@@ -46,7 +46,11 @@ impl End {
 }
 
 /// Plays a game move by move, as on a chain where nothing is public.
-fn play(rules: Rules<'_>, worker: &mut dyn Record, challenger: &mut dyn Record) -> (End, usize) {
+pub(super) fn play(
+    rules: Rules<'_>,
+    worker: &mut dyn Record,
+    challenger: &mut dyn Record,
+) -> (End, usize) {
     let mut game = Game::new(rules);
     while let Some(side) = game.place().turn() {
         let made = match side {

@@ -78,6 +78,9 @@ fn open(
             let tensor = run.values.get(value.value.index());
             let tensor = tensor.ok_or(PlayError::Lacks("value"))?;
             let tiling = Tiling::of(tensor.shape());
+            if leaf >= tiling.tiles() {
+                return Err(PlayError::Lacks("tile"));
+            }
             let first = tiling.first(leaf);
             let words = tensor.words().get(first..first + tiling.length(leaf));
             Ok(Move::Tile(words.ok_or(PlayError::Lacks("tile"))?.to_vec()))

@@ -14,7 +14,7 @@ use thiserror::Error;
 use verde::game::{Rules, Side};
 use verde::record::Record;
 
-use crate::answer::{Answer, AnswerError, answer};
+use crate::answer::{Answer, AnswerError, answer, replay};
 use crate::docket::{Docket, Followed};
 
 /// Why a player cannot go on now.
@@ -205,6 +205,15 @@ fn say(job: KnownJob<'_>, followed: &Followed, side: Side) -> Result<Saying, Ans
         record,
         public,
     } = job;
-    let said = answer(rules, followed, side, record, public)?;
-    Ok(said.map_or(Saying::NotInTurn, Saying::Moves))
+    match answer(rules, followed, side, record, public) {
+        Ok(said) => Ok(said.map_or(Saying::NotInTurn, Saying::Moves)),
+        // Who cannot go ahead of the other side waits for it, and for its clock.
+        Err(_) if is_others_turn(rules, followed, side) => Ok(Saying::NotInTurn),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_others_turn(rules: Rules<'_>, followed: &Followed, side: Side) -> bool {
+    let turn = replay(rules, followed).ok();
+    turn.and_then(|(game, _)| game.place().turn()) == Some(side.other())
 }

@@ -1,0 +1,183 @@
+//! A game under both sets of rules.
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::sol;
+use alloy::sol_types::{SolError, SolValue};
+use contracts::game::{Encoder, Move, decode};
+use proptest::prelude::*;
+use verde::game::{Move as Made, Place, Rules, Side};
+use verde::player::Game;
+
+use crate::evm::Evm;
+use DisputeGame::{Move as LoggedMove, openCall};
+use GameRules::{Move as SolMove, playCall, playReturn, startCall};
+
+sol!(
+    #[derive(Debug)]
+    GameRules,
+    "artifacts/GameRules.json"
+);
+sol!(DisputeGame, "artifacts/DisputeGame.json");
+sol!(Referee, "artifacts/Referee.json");
+
+/// A game on both sides.
+pub struct Twins<'a> {
+    evm: Evm,
+    rules: Address,
+    /// Of which only the check of a move's form is asked.
+    log: Address,
+    pub game: Game<'a>,
+    pub encoder: Encoder<'a>,
+    /// Gas of the calls so far.
+    pub gas: u64,
+}
+
+impl<'a> Twins<'a> {
+    pub fn new(rules: Rules<'a>) -> Self {
+        let mut evm = Evm::new();
+        let referee = evm.deploy(&Referee::BYTECODE, ());
+        let contract = evm.deploy(&GameRules::BYTECODE, (referee,));
+        let log = (contract, Address::repeat_byte(1), 3_600_u32);
+        let log = evm.deploy(&DisputeGame::BYTECODE, log);
+        let encoder = Encoder::new(rules).unwrap();
+        let claim = SolValue::abi_encode(encoder.claim());
+        let claim = <GameRules::Claim as SolValue>::abi_decode(&claim).unwrap();
+        let (start, _) = evm.call(contract, &startCall { claim }).unwrap();
+        assert_eq!(start, encoder.position(), "the start");
+        Self {
+            evm,
+            rules: contract,
+            log,
+            game: Game::new(rules),
+            encoder,
+            gas: 0,
+        }
+    }
+
+    /// Whether the contract that logs moves takes the form of these. It looks at that before it asks who holds jobs,
+    /// which is nobody here.
+    fn check_form(&mut self, moves: &[Move]) -> Result<(), Bytes> {
+        let moves = moves.iter().map(|made| LoggedMove {
+            kind: made.kind,
+            data: made.data.clone(),
+        });
+        let call = openCall {
+            job: U256::ZERO,
+            top: B256::ZERO,
+            moves: moves.collect(),
+        };
+        let refused = self.evm.call(self.log, &call).unwrap_err();
+        match refused.starts_with(&DisputeGame::NotCanonical::SELECTOR) {
+            true => Err(refused),
+            false => Ok(()),
+        }
+    }
+
+    pub fn on_chain(&mut self, side: Side, moves: Vec<Move>) -> Result<(playReturn, u64), Bytes> {
+        self.check_form(&moves)?;
+        self.on_chain_unchecked(side, moves)
+    }
+
+    /// What the rules say of moves whose form nobody checked.
+    pub fn on_chain_unchecked(
+        &mut self,
+        side: Side,
+        moves: Vec<Move>,
+    ) -> Result<(playReturn, u64), Bytes> {
+        let moves = moves.into_iter().map(|made| SolMove {
+            kind: made.kind,
+            data: made.data,
+        });
+        let call = playCall {
+            position: self.encoder.position().into(),
+            side: side as u8,
+            moves: moves.collect(),
+        };
+        self.evm.call(self.rules, &call)
+    }
+
+    /// Makes a move on both sides; false where both refuse it.
+    pub fn play(&mut self, side: Side, made: &Made) -> bool {
+        let encoded = self.encoder.encode(self.game.place(), made).unwrap();
+        if !matches!(
+            made,
+            Made::ProveNext(_) | Made::ProveInput(_) | Made::Prove { .. }
+        ) {
+            assert_eq!(decode(&encoded).as_ref(), Ok(made), "read back");
+        }
+        let found = self.on_chain(side, vec![encoded]);
+        let refusal = self.game.play(side, made).err();
+        let (answer, gas) = match (found, refusal) {
+            (Ok(answer), None) => answer,
+            (Err(_), Some(_)) => return false,
+            (found, refusal) => panic!("{made:?}\nchain: {found:?}\nrules: {refusal:?}"),
+        };
+        self.gas += gas;
+        let won = matches!(self.game.place(), Place::Won(_));
+        assert_eq!(answer.won, won, "{made:?}");
+        self.encoder.follow(self.game.place()).unwrap();
+        if !won {
+            let position = <contracts::game::Position as SolValue>::abi_decode(&answer.next);
+            let mine =
+                <contracts::game::Position as SolValue>::abi_decode(&self.encoder.position());
+            assert_eq!(position.unwrap(), mine.unwrap(), "after {made:?}");
+            assert_eq!(answer.next, self.encoder.position(), "after {made:?}");
+            assert_eq!(
+                Some(answer.turn),
+                self.game.place().turn().map(|side| side as u8)
+            );
+        }
+        true
+    }
+
+    /// The move of the other side, and the move with a byte changed, are refused by both.
+    pub fn try_wrongly(&mut self, side: Side, made: &Made, at: prop::sample::Index, bit: u8) {
+        let encoded = self.encoder.encode(self.game.place(), made).unwrap();
+        let mut rules = self.game.clone();
+        let allowed = rules.play(side.other(), made).is_ok();
+        assert_eq!(
+            self.on_chain(side.other(), vec![encoded.clone()]).is_ok(),
+            allowed,
+            "{made:?}"
+        );
+        for changed in damaged(&encoded.data, at, bit) {
+            let changed = Move {
+                kind: encoded.kind,
+                data: changed.into(),
+            };
+            let Ok((answer, _)) = self.on_chain(side, vec![changed.clone()]) else {
+                continue;
+            };
+            // A proof of another false element: nobody has to go on from there.
+            if answer.won {
+                continue;
+            }
+            // What the contract takes, everybody reads from the log alone, and the rules take it.
+            let read = decode(&changed).unwrap_or_else(|error| panic!("{made:?}: {error}"));
+            assert_ne!(read, *made, "two forms of one move");
+            let (mut rules, mut encoder) = (self.game.clone(), self.encoder.clone());
+            rules.play(side, &read).unwrap();
+            encoder.follow(rules.place()).unwrap();
+            assert_eq!(answer.next, encoder.position(), "{read:?}");
+        }
+    }
+}
+
+/// A bit changed, anything behind it, an end cut off, and all of it moved behind a gap.
+fn damaged(data: &[u8], at: prop::sample::Index, bit: u8) -> Vec<Vec<u8>> {
+    let mut gap = data.to_vec();
+    if let Some(word) = gap.first_chunk_mut::<32>() {
+        word[31] = 64;
+        gap.splice(32..32, [0; 32]);
+    }
+    let longer = [data, &[0; 32]].concat();
+    let shorter = data[..data.len().saturating_sub(32)].to_vec();
+    let mut changed = vec![gap, longer, shorter];
+    if !data.is_empty() {
+        let mut flipped = data.to_vec();
+        flipped[at.index(data.len())] ^= 1 << bit;
+        changed.push(flipped);
+    }
+    changed.retain(|changed| changed[..] != *data);
+    changed
+}
