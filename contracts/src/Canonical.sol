@@ -31,14 +31,14 @@ library Canonical {
     }
 
     /// Where the form of a tuple ends, and where its encoding does.
-    function _tuple(bytes calldata data, bytes32 form, uint256 at, uint256 start)
+    function _tuple(bytes calldata data, bytes32 form, uint256 index, uint256 start)
         private
         pure
         returns (uint256 next, uint256 end)
     {
         unchecked {
-            uint256 behind = start + WORD * _at(form, at);
-            (next, end) = (at + 1, behind);
+            uint256 behind = start + WORD * _at(form, index);
+            (next, end) = (index + 1, behind);
             for (uint256 place = start; place < behind; place += WORD) {
                 uint256 member = _at(form, next++);
                 if (member == 0) continue;
@@ -51,7 +51,7 @@ library Canonical {
         }
     }
 
-    function _tuples(bytes calldata data, bytes32 form, uint256 at, uint256 start)
+    function _tuples(bytes calldata data, bytes32 form, uint256 index, uint256 start)
         private
         pure
         returns (uint256 next, uint256 end)
@@ -59,10 +59,10 @@ library Canonical {
         unchecked {
             uint256 first = start + WORD;
             uint256 behind = first + WORD * _length(data, start);
-            (next, end) = (at + 1 + _at(form, at), behind);
+            (next, end) = (index + 1 + _at(form, index), behind);
             for (uint256 place = first; place < behind; place += WORD) {
                 if (_word(data, place) != end - first) revert NotCanonical(place);
-                (, end) = _tuple(data, form, at + 1, end);
+                (, end) = _tuple(data, form, index + 1, end);
             }
         }
     }

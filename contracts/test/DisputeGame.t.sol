@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {NotCanonical} from "../src/Canonical.sol";
+import {
+    ClockRanOut,
+    ClockRuns,
+    DisputeGame,
+    NoGame,
+    NotAPlayer,
+    NotRefuted,
+    OtherClaim,
+    WrongPosition
+} from "../src/DisputeGame.sol";
+import {GameRules, NotHere} from "../src/GameRules.sol";
+import {IJobs} from "../src/IJobs.sol";
+import {Move, MoveKind, Reveal} from "../src/Moves.sol";
+import {Side} from "../src/Position.sol";
+import {Referee} from "../src/Referee.sol";
+import {NotAContract, ParameterOutOfRange} from "../src/errors.sol";
+import {Games} from "./fixtures/Games.sol";
+
+/// @title Who may move, when, and how a game ends. The rules themselves: the tests of the Rust crate.
+contract DisputeGameTest is Games {
+    function setUp() public {
+        _start(new GameRules(new Referee()));
+    }
+
+    // ---- a whole game
+
+    function test_aContradictionEndsTheGame() public {
+        vm.assertEq(_open(), 1);
+        vm.assertEq(jobs.told(), 1);
+        vm.assertEq(jobs.who(), CHALLENGER);
+        _play(WORKER, _list(_reveal()));
+        _play(CHALLENGER, _list(_pick(true)));
+        _play(WORKER, _list(_step()));
+        _play(CHALLENGER, _list(_contest()));
+        _play(WORKER, _list(_state(), _slot()));
+        vm.expectEmit(address(games));
+        emit DisputeGame.Ended(1, true, false);
+        _play(CHALLENGER, _list(_proveNext()));
+        vm.assertEq(jobs.told(), 3);
+        vm.expectRevert(abi.encodeWithSelector(NoGame.selector, 1));
+        games.timeLeft(1);
+    }
+
+    /// The challenger says in the worker's turn what the worker would: on the worker's clock.
+    function test_openingsOfTheChallengerAreOnTheWorkersClock() public {
+        _open();
+        pass(300);
+        _play(CHALLENGER, _list(_pick(false)));
+        DisputeGame.Game memory g = games.gameOf(1);
+        vm.assertEq(g.workerLeft, CLOCK - 300);
+        vm.assertEq(g.challengerLeft, CLOCK);
+        _play(WORKER, _list(_step()));
+        pass(10);
+        _play(CHALLENGER, _list(_contest()));
+        pass(100);
+        _play(CHALLENGER, _list(_state(), _slot()));
+        g = games.gameOf(1);
+        vm.assertEq(g.workerLeft, CLOCK - 400);
+        vm.assertEq(g.challengerLeft, CLOCK - 10);
+        vm.assertTrue(g.turn == Side.Challenger);
+    }
+
+    /// No number of moves, not even of none, gives anybody time.
+    function test_movesGiveNoTime(uint16 first, uint16 second) public {
+        (uint64 a, uint64 b) = (uint64(bound(first, 0, 499)), uint64(bound(second, 0, 499)));
+        _open();
+        pass(a);
+        _play(CHALLENGER, new Move[](0));
+        pass(b);
+        _play(WORKER, new Move[](0));
+        vm.assertEq(games.timeLeft(1), CLOCK - a - b);
+        vm.assertEq(games.gameOf(1).challengerLeft, CLOCK);
+    }
+
+    // ---- clocks
+
+    /// A second before the end the worker may move and nobody may end the game; at the end it is the other way round.
+    function test_theLastSecond() public {
+        _open();
+        pass(CLOCK - 1);
+        vm.assertEq(games.timeLeft(1), 1);
+        vm.prank(STRANGER);
+        vm.expectRevert(abi.encodeWithSelector(ClockRuns.selector, Side.Worker, 1));
+        games.timeout(1);
+        _play(WORKER, _list(_reveal()));
+        vm.assertEq(games.timeLeft(1), CLOCK);
+        vm.assertEq(games.gameOf(1).workerLeft, 1);
+    }
+
+    function test_afterTheLastSecond() public {
+        _open();
+        pass(CLOCK);
+        vm.assertEq(games.timeLeft(1), 0);
+        _refused(WORKER, _list(_reveal()), abi.encodeWithSelector(ClockRanOut.selector, Side.Worker));
+        // Nor may the other side: the game is decided.
+        _refused(CHALLENGER, _list(_pick(false)), abi.encodeWithSelector(ClockRanOut.selector, Side.Worker));
+        vm.expectEmit(address(games));
+        emit DisputeGame.Ended(1, true, true);
+        vm.prank(STRANGER);
+        games.timeout(1);
+        vm.assertEq(jobs.told(), 3);
+        vm.expectRevert(abi.encodeWithSelector(NoGame.selector, 1));
+        games.timeout(1);
+    }
+
+    /// A contradiction comes too late when the clock of its side has run out.
+    function test_aContradictionThatComesTooLate() public {
+        _open();
+        _play(CHALLENGER, _list(_pick(false)));
+        _play(WORKER, _list(_step()));
+        _play(CHALLENGER, _list(_contest()));
+        _play(WORKER, _list(_state(), _slot()));
+        pass(CLOCK);
+        _refused(CHALLENGER, _list(_proveNext()), abi.encodeWithSelector(ClockRanOut.selector, Side.Challenger));
+        vm.expectEmit(address(games));
+        emit DisputeGame.Ended(1, false, true);
+        games.timeout(1);
+        vm.assertEq(jobs.told(), 2);
+        vm.assertEq(jobs.who(), CHALLENGER);
+    }
+
+    // ---- who may move
+
+    function test_strangersDoNotMove() public {
+        _open();
+        _refused(STRANGER, _list(_reveal()), abi.encodeWithSelector(NotAPlayer.selector, 1, STRANGER));
+        Move[] memory moves = _list(_reveal());
+        vm.expectRevert(abi.encodeWithSelector(NoGame.selector, 2));
+        vm.prank(WORKER);
+        games.play(2, position, moves);
+    }
+
+    function test_movesOutOfTurn() public {
+        _open();
+        _play(WORKER, _list(_reveal()));
+        _refused(WORKER, _list(_reveal()), abi.encodeWithSelector(NotHere.selector, Side.Worker, MoveKind.Reveal));
+        _play(CHALLENGER, _list(_pick(true)));
+        // What was committed to nowhere is the worker's to say.
+        _refused(CHALLENGER, _list(_step()), abi.encodeWithSelector(NotHere.selector, Side.Challenger, MoveKind.Step));
+    }
+
+    /// A worker that challenges itself moves as the worker alone, and its game ends by a clock.
+    function test_aWorkerAgainstItself() public {
+        _open(WORKER, new Move[](0));
+        _refused(WORKER, _list(_pick(false)), abi.encodeWithSelector(NotHere.selector, Side.Worker, MoveKind.Pick));
+        _play(WORKER, _list(_reveal()));
+        pass(CLOCK);
+        games.timeout(1);
+        vm.assertEq(jobs.told(), 2);
+    }
+
+    function test_theWrongPosition() public {
+        _open();
+        bytes32 right = keccak256(position);
+        _play(WORKER, _list(_reveal()));
+        bytes32 now_ = keccak256(position);
+        vm.assertEq(games.gameOf(1).position, now_);
+        position = games.RULES().start(_claim());
+        _refused(CHALLENGER, _list(_pick(true)), abi.encodeWithSelector(WrongPosition.selector, right, now_));
+    }
+
+    function test_anotherClaimIsNotChallenged() public {
+        bytes32 top = _claim().top;
+        vm.expectRevert(abi.encodeWithSelector(OtherClaim.selector, top, bytes32(uint256(1))));
+        games.open(JOB, bytes32(uint256(1)), new Move[](0));
+    }
+
+    function test_openingWithMoves() public {
+        _open(CHALLENGER, _list(_pick(false)));
+        vm.assertTrue(games.gameOf(1).turn == Side.Worker);
+        _play(WORKER, _list(_step()));
+    }
+
+    // ---- what the log says
+
+    /// The nodes lie behind the data of the move, or there is more in the data than the move.
+    function test_movesHaveOneForm() public {
+        _open();
+        bytes memory data = abi.encode(Reveal(_states()));
+        _refused(WORKER, _list(Move(MoveKind.Reveal, bytes.concat(data, bytes32(0)))), _form(160));
+        _refused(WORKER, _list(Move(MoveKind.Reveal, _cut(data, 96))), _form(160));
+        _refused(WORKER, _list(Move(MoveKind.Reveal, _cut(data, 64))), _form(64));
+        _refused(WORKER, _list(Move(MoveKind.Reveal, "")), _form(0));
+        _refused(CHALLENGER, _list(Move(MoveKind.ContestNext, hex"00")), _form(1));
+        data[63] = 0x60;
+        _refused(WORKER, _list(Move(MoveKind.Reveal, data)), _form(32));
+        (data[63], data[31]) = (0x20, 0x40);
+        _refused(WORKER, _list(Move(MoveKind.Reveal, data)), _form(0));
+        (data[31], data[64]) = (0x20, 0x80);
+        _refused(WORKER, _list(Move(MoveKind.Reveal, data)), _form(64));
+    }
+
+    // ---- void
+
+    function test_aGameIsVoidWhenAnotherRefutedTheJob() public {
+        _open();
+        vm.expectRevert(abi.encodeWithSelector(NotRefuted.selector, JOB));
+        games.voidGame(1);
+        jobs.refute();
+        vm.expectEmit(address(games));
+        emit DisputeGame.Voided(1);
+        vm.prank(STRANGER);
+        games.voidGame(1);
+        vm.assertEq(jobs.told(), 4);
+        vm.assertEq(jobs.who(), CHALLENGER);
+        _refused(WORKER, _list(_reveal()), abi.encodeWithSelector(NoGame.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(NoGame.selector, 1));
+        games.voidGame(1);
+    }
+
+    // ---- calls back
+
+    function test_nothingCallsBack() public {
+        jobs.callBack(abi.encodeCall(games.open, (JOB, _claim().top, new Move[](0))));
+        _open();
+        vm.assertFalse(jobs.cameBack());
+        vm.assertEq(games.games(), 1);
+        jobs.callBack(abi.encodeCall(games.timeout, (1)));
+        pass(CLOCK);
+        games.timeout(1);
+        vm.assertFalse(jobs.cameBack());
+    }
+
+    // ---- deployment
+
+    function test_parametersAreChecked() public {
+        GameRules rules = games.RULES();
+        vm.expectRevert(abi.encodeWithSelector(NotAContract.selector, STRANGER));
+        new DisputeGame(GameRules(STRANGER), jobs, CLOCK);
+        vm.expectPartialRevert(ParameterOutOfRange.selector);
+        new DisputeGame(rules, jobs, 59);
+        vm.expectPartialRevert(ParameterOutOfRange.selector);
+        new DisputeGame(rules, jobs, 90 days + 1);
+        // Whoever holds jobs may be deployed later.
+        new DisputeGame(rules, IJobs(STRANGER), 1 minutes);
+    }
+
+    function _refused(address who, Move[] memory moves, bytes memory with) private {
+        vm.expectRevert(with);
+        vm.prank(who);
+        games.play(1, position, moves);
+    }
+
+    function _form(uint256 place) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(NotCanonical.selector, place);
+    }
+
+    function _cut(bytes memory data, uint256 length) private pure returns (bytes memory cut) {
+        cut = new bytes(length);
+        for (uint256 i = 0; i < length; ++i) {
+            cut[i] = data[i];
+        }
+    }
+}
