@@ -301,6 +301,7 @@ library Moves {
 
     /// @notice The data of a move that is one word.
     function word(bytes calldata data) internal pure returns (bytes32) {
+        // forge-lint: disable-next-line(unsafe-typecast) 32 bytes
         return bytes32(data);
     }
 
