@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reproducible_ops::engine::{Buffer, Engine, EngineError, Session};
-use reproducible_ops::program::{Builder, DType, Digest, Program, Shape, TypeError, ValueId};
+use reproducible_ops::program::{
+    Builder, DType, Digest, Input, Program, Shape, TypeError, ValueId,
+};
 use reproducible_ops::scalar;
 use reproducible_ops::tensor::Tensor;
 use thiserror::Error;
@@ -260,20 +262,68 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Executes a program that has every value of the run's as an output.
+    /// Every value of the coming step, run by run, as [`run_values`](Self::run_values) has them. The
+    /// state stays as it is.
+    ///
+    /// # Errors
+    /// Tensors that are not those of the plan, or the device failed.
+    pub fn trace(
+        &mut self,
+        given: &[Tensor],
+        mut visit: impl FnMut(usize, Vec<Tensor>),
+    ) -> Result<(), ExecuteError> {
+        let given = self.upload_given(given)?;
+        let lifetimes = Arc::clone(&self.lifetimes);
+        let mut outputs = Outputs::new();
+        for run in 0..self.schedule.plan().runs.len() {
+            let sources = self.schedule.plan().runs[run].inputs.iter();
+            let inputs = sources.map(|source| self.buffer(*source, &given, &outputs));
+            visit(run, self.all_values(run, inputs.collect())?);
+            self.run(run, &given, &mut outputs, &lifetimes)?;
+        }
+        Ok(())
+    }
+
     fn all_values(&self, run: usize, inputs: Vec<Buffer>) -> Result<Vec<Tensor>, ExecuteError> {
         let place = self.schedule.plan().runs[run].program as usize;
-        let program = &self.schedule.programs()[place];
-        let (open, names) = with_every_value(program).map_err(StepError::from)?;
-        let mut session = self.engine.load(&open)?;
-        for (input, buffer) in program.inputs().iter().zip(&inputs) {
-            session.bind(&input.name, buffer)?;
-        }
-        session.run()?;
-        let bound = inputs.iter().map(Buffer::read);
-        let computed = names.iter().map(|name| session.read(name));
-        Ok(bound.chain(computed).collect::<Result<_, _>>()?)
+        every_value(self.engine, &self.schedule.programs()[place], &inputs)
     }
+}
+
+/// Every value of a run of a program, by id, from its inputs alone.
+///
+/// # Errors
+/// Other inputs than those of the program, or the device failed.
+pub fn values_of(
+    engine: &dyn Engine,
+    program: &Program,
+    inputs: &[Tensor],
+) -> Result<Vec<Tensor>, ExecuteError> {
+    let slot = |input: &Input| Slot {
+        name: input.name.clone(),
+        ty: input.ty.clone(),
+    };
+    let slots: Vec<Slot> = program.inputs().iter().map(slot).collect();
+    let slots: Vec<&Slot> = slots.iter().collect();
+    let inputs = upload(engine, &slots, inputs, "the inputs of the run")?;
+    every_value(engine, program, &inputs)
+}
+
+/// Executes a program that has every value of another one as an output.
+fn every_value(
+    engine: &dyn Engine,
+    program: &Program,
+    inputs: &[Buffer],
+) -> Result<Vec<Tensor>, ExecuteError> {
+    let (open, names) = with_every_value(program).map_err(StepError::from)?;
+    let mut session = engine.load(&open)?;
+    for (input, buffer) in program.inputs().iter().zip(inputs) {
+        session.bind(&input.name, buffer)?;
+    }
+    session.run()?;
+    let bound = inputs.iter().map(Buffer::read);
+    let computed = names.iter().map(|name| session.read(name));
+    Ok(bound.chain(computed).collect::<Result<_, _>>()?)
 }
 
 type Outputs = BTreeMap<Place, Buffer>;
@@ -398,7 +448,14 @@ mod tests {
                     let trace = schedule.trace(inputs).unwrap();
                     for (run, values) in trace.runs.iter().enumerate() {
                         prop_assert_eq!(&executor.run_values(&given, run).unwrap(), values);
+                        let program = &programs[plan.runs[run].program as usize];
+                        let bound = &values[..program.inputs().len()];
+                        let alone = values_of(engine.as_ref(), program, bound);
+                        prop_assert_eq!(&alone.unwrap(), values);
                     }
+                    let mut runs = Vec::new();
+                    executor.trace(&given, |_, values| runs.push(values)).unwrap();
+                    prop_assert_eq!(&runs, &trace.runs);
                     executor.step(&given).unwrap();
                     prop_assert_eq!(&executor.state().unwrap(), &trace.next);
                     let root = schedule.state_root(&trace.next).unwrap();

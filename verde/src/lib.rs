@@ -23,12 +23,15 @@
 //! | [`history`] | the states at the checkpoints of a job: what a worker claims |
 //! | [`parts`], [`job`] | a plan and its programs as everybody has them, each part of which can be shown |
 //! | [`game`] | the dispute: a pure function from place and move to place |
+//! | [`audit`], [`evidence`] | a piece of a step checked alone; what shows a node or an element to anybody |
 //! | [`record`], [`player`] | what a player knows of a computation; worker and challenger |
 //!
 //! Everything here is pure: no I/O, no time, no randomness. What a contract reads is laid out byte
 //! for byte where it is defined.
 
+pub mod audit;
 pub mod element;
+pub mod evidence;
 pub mod execute;
 pub mod game;
 pub mod history;

@@ -34,6 +34,17 @@ pub struct PartProof {
     pub siblings: Vec<Digest>,
 }
 
+impl PartProof {
+    /// The top of the tree over `count` parts of which this is number `index`.
+    ///
+    /// # Errors
+    /// The path has more or fewer siblings. Other bytes or siblings lead to another top.
+    pub fn top(&self, index: usize, count: usize) -> Result<Digest, PathError> {
+        let leaf = tree::leaf(&[&self.bytes]);
+        tree::climb(leaf, index, count, &self.siblings)
+    }
+}
+
 /// All parts, with the tree over them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
@@ -78,8 +89,7 @@ impl Parts {
     /// # Errors
     /// [`PartError`].
     pub fn verify(&self, index: usize, proof: &PartProof) -> Result<(), PartError> {
-        let leaf = tree::leaf(&[&proof.bytes]);
-        match tree::climb(leaf, index, self.parts.len(), &proof.siblings)? == self.top() {
+        match proof.top(index, self.parts.len())? == self.top() {
             true => Ok(()),
             false => Err(PartError::Root(index)),
         }

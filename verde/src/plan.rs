@@ -116,6 +116,90 @@ pub enum Part {
     Next,
 }
 
+/// How many there are of each kind of part: what the first part of a plan says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Programs.
+    pub programs: usize,
+    /// Constants.
+    pub constants: usize,
+    /// Tensors of the state.
+    pub state: usize,
+    /// Tensors given.
+    pub given: usize,
+    /// Runs.
+    pub runs: usize,
+}
+
+impl Counts {
+    fn to_bytes(self) -> Vec<u8> {
+        let counts = [
+            self.programs,
+            self.constants,
+            self.state,
+            self.given,
+            self.runs,
+        ];
+        let mut header = VERSION.to_vec();
+        let numbers = counts.iter();
+        header.extend(numbers.flat_map(|count| (*count as u32).to_le_bytes()));
+        header
+    }
+
+    /// Reads the first of [`Plan::parts`]; none where it is no such part.
+    pub fn from_part(part: &[u8]) -> Option<Self> {
+        let numbers = part.strip_prefix(VERSION)?.as_chunks::<4>();
+        let (&[programs, constants, state, given, runs], []) = numbers else {
+            return None;
+        };
+        let count = |bytes: [u8; 4]| u32::from_le_bytes(bytes) as usize;
+        Some(Self {
+            programs: count(programs),
+            constants: count(constants),
+            state: count(state),
+            given: count(given),
+            runs: count(runs),
+        })
+    }
+
+    /// Number of all parts.
+    pub fn parts(self) -> usize {
+        self.sections().iter().sum()
+    }
+
+    fn sections(self) -> [usize; 7] {
+        let Self {
+            programs,
+            constants,
+            state,
+            given,
+            runs,
+        } = self;
+        [1, programs, constants, state, given, runs, 1]
+    }
+
+    /// Where a part stands among [`Plan::parts`]; none where there is none of this number.
+    pub fn place_of(self, part: Part) -> Option<usize> {
+        let (section, number) = match part {
+            Part::Header => (0, 0),
+            Part::Program(number) => (1, number),
+            Part::Constant(number) => (2, number),
+            Part::State(number) => (3, number),
+            Part::Given(number) => (4, number),
+            Part::Run(number) => (5, number),
+            Part::Next => (6, 0),
+        };
+        let sections = self.sections();
+        let before: usize = sections[..section].iter().sum();
+        (number < sections[section]).then(|| before + number)
+    }
+}
+
+/// Digest of a plan whose parts have a tree with this top.
+pub fn bind(top: &Digest) -> Digest {
+    tagged_hash(PLAN, &[top])
+}
+
 /// Why a plan is none.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -216,19 +300,7 @@ fn sources(sources: &[Source]) -> Vec<u8> {
 impl Plan {
     /// The parts of the plan as separate byte strings: the leaves of its digest.
     pub fn parts(&self) -> Vec<Vec<u8>> {
-        let counts = [
-            self.programs.len(),
-            self.constants.len(),
-            self.state.len(),
-            self.given.len(),
-            self.runs.len(),
-        ];
-        let mut header = VERSION.to_vec();
-        header.extend(
-            counts
-                .iter()
-                .flat_map(|count| (*count as u32).to_le_bytes()),
-        );
+        let header = self.counts().to_bytes();
         let constant =
             |constant: &Constant| [&constant.slot.to_bytes(), &constant.root[..]].concat();
         let run = |run: &Run| [&run.program.to_le_bytes()[..], &sources(&run.inputs)].concat();
@@ -242,33 +314,25 @@ impl Plan {
             .collect()
     }
 
+    /// How many there are of each kind of part.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            programs: self.programs.len(),
+            constants: self.constants.len(),
+            state: self.state.len(),
+            given: self.given.len(),
+            runs: self.runs.len(),
+        }
+    }
+
     /// Where a part stands among [`Plan::parts`]; none where the plan has none of this number.
     pub fn place_of(&self, part: Part) -> Option<usize> {
-        let counts = [
-            1,
-            self.programs.len(),
-            self.constants.len(),
-            self.state.len(),
-            self.given.len(),
-            self.runs.len(),
-            1,
-        ];
-        let (section, number) = match part {
-            Part::Header => (0, 0),
-            Part::Program(number) => (1, number),
-            Part::Constant(number) => (2, number),
-            Part::State(number) => (3, number),
-            Part::Given(number) => (4, number),
-            Part::Run(number) => (5, number),
-            Part::Next => (6, 0),
-        };
-        let before: usize = counts[..section].iter().sum();
-        (number < counts[section]).then_some(before + number)
+        self.counts().place_of(part)
     }
 
     /// What names the plan.
     pub fn digest(&self) -> Digest {
-        tagged_hash(PLAN, &[&merkle_root(self.parts())])
+        bind(&merkle_root(self.parts()))
     }
 
     /// Checks everything that can be wrong with a plan of these programs.

@@ -222,19 +222,62 @@ fn named_root(slots: &[Slot], tensors: &[Tensor], what: &'static str) -> Result<
     if slots.len() != tensors.len() {
         return Err(StepError::Tensors(what));
     }
-    let named = slots.iter().zip(tensors);
-    let named = named.map(|(slot, tensor)| (slot.name.as_str(), tensor::root(tensor)));
+    let roots: Vec<Digest> = tensors.iter().map(tensor::root).collect();
+    root_of(slots, &roots, what)
+}
+
+/// The root of tensors with these roots, in the order of the slots.
+fn root_of(slots: &[Slot], roots: &[Digest], what: &'static str) -> Result<Digest, StepError> {
+    if slots.len() != roots.len() {
+        return Err(StepError::Tensors(what));
+    }
+    let named = slots.iter().zip(roots);
+    let named = named.map(|(slot, root)| (slot.name.as_str(), *root));
     Ok(StateTree::new(named)?.root())
+}
+
+/// What the root of a step binds beside its runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepHeader {
+    /// Digest of the plan.
+    pub plan: Digest,
+    /// Root of the state before.
+    pub state: Digest,
+    /// Root of what is given.
+    pub given: Digest,
+    /// Root of the state after.
+    pub next: Digest,
+}
+
+impl StepHeader {
+    /// The root of a step of so many runs, whose roots have a tree with this top.
+    pub fn bind(&self, runs: usize, top: &Digest) -> Digest {
+        // A plan's limits keep the number far below what 4 bytes hold.
+        let runs = (runs as u32).to_le_bytes();
+        let parts: [&[u8]; 6] = [&self.plan, &self.state, &self.given, &self.next, &runs, top];
+        tagged_hash(STEP, &parts)
+    }
 }
 
 /// The tree of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepTree {
-    plan: Digest,
-    state: Digest,
-    given: Digest,
-    next: Digest,
+    header: StepHeader,
     runs: Vec<RunTree>,
+}
+
+/// The roots of everything that a step computed, in the order of the plan: what a worker asserts about
+/// a step that is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepRoots {
+    /// Of the tensors of the state before.
+    pub before: Vec<Digest>,
+    /// Of the tensors given.
+    pub given: Vec<Digest>,
+    /// Of the tensors of the state after.
+    pub after: Vec<Digest>,
+    /// Of the values of each run, by id.
+    pub runs: Vec<Vec<Digest>>,
 }
 
 /// Where two workers first differ.
@@ -272,10 +315,37 @@ impl StepTree {
                 RunTree::new(&schedule.programs[run.program as usize], values)
             });
         Ok(Self {
-            plan: schedule.digest,
-            state: schedule.state_root(inputs.state)?,
-            given: named_root(&plan.given, inputs.given, "what is given")?,
-            next: schedule.state_root(&trace.next)?,
+            header: StepHeader {
+                plan: schedule.digest,
+                state: schedule.state_root(inputs.state)?,
+                given: named_root(&plan.given, inputs.given, "what is given")?,
+                next: schedule.state_root(&trace.next)?,
+            },
+            runs: runs.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The tree over what somebody says that a step computed.
+    ///
+    /// # Errors
+    /// There are more or fewer roots than the plan and its programs have.
+    pub fn from_roots(schedule: &Schedule<'_>, roots: &StepRoots) -> Result<Self, StepError> {
+        let plan = schedule.plan;
+        if roots.runs.len() != plan.runs.len() {
+            return Err(StepError::Tensors("the runs"));
+        }
+        let runs = plan.runs.iter().zip(&roots.runs);
+        let runs = runs.map(|(run, values)| {
+            let program = &schedule.programs[run.program as usize];
+            RunTree::from_roots(program, values.clone())
+        });
+        Ok(Self {
+            header: StepHeader {
+                plan: schedule.digest,
+                state: root_of(&plan.state, &roots.before, "the state")?,
+                given: root_of(&plan.given, &roots.given, "what is given")?,
+                next: root_of(&plan.state, &roots.after, "the next state")?,
+            },
             runs: runs.collect::<Result<_, _>>()?,
         })
     }
@@ -283,22 +353,17 @@ impl StepTree {
     /// What names the step.
     pub fn root(&self) -> Digest {
         let top = merkle_root(self.runs.iter().map(RunTree::root));
-        // A plan's limits keep the number far below what 4 bytes hold.
-        let runs = (self.runs.len() as u32).to_le_bytes();
-        let parts: [&[u8]; 6] = [
-            &self.plan,
-            &self.state,
-            &self.given,
-            &self.next,
-            &runs,
-            &top,
-        ];
-        tagged_hash(STEP, &parts)
+        self.header.bind(self.runs.len(), &top)
+    }
+
+    /// What the root binds beside the runs.
+    pub fn header(&self) -> &StepHeader {
+        &self.header
     }
 
     /// The root of the state after the step.
     pub fn next_state(&self) -> &Digest {
-        &self.next
+        &self.header.next
     }
 
     /// The runs.
@@ -308,7 +373,8 @@ impl StepTree {
 
     /// Where another worker's step first differs; none where it is the same.
     pub fn first_difference(&self, other: &Self) -> Option<Difference> {
-        if (self.plan, self.state, self.given) != (other.plan, other.state, other.given) {
+        let before = |tree: &Self| (tree.header.plan, tree.header.state, tree.header.given);
+        if before(self) != before(other) {
             return Some(Difference::Before);
         }
         let runs = self.runs.iter().zip(&other.runs).enumerate();
@@ -316,7 +382,7 @@ impl StepTree {
             let id = mine.first_difference(theirs)?;
             Some(Difference::Value { run, id })
         });
-        let next = (self.next != other.next).then_some(Difference::Next);
+        let next = (self.header.next != other.header.next).then_some(Difference::Next);
         values.next().or(next)
     }
 }
@@ -384,7 +450,7 @@ mod tests {
     fn a_step_begins_where_the_one_before_it_ended() {
         let steps = honest();
         for pair in steps.windows(2) {
-            assert_eq!(pair[0].0.next, pair[1].0.state);
+            assert_eq!(pair[0].0.header.next, pair[1].0.header.state);
         }
         assert_eq!(steps, honest());
     }

@@ -15,7 +15,7 @@ use crate::job::Job;
 use crate::plan::{Constant, Plan, Run, Slot, Source};
 use crate::record::{Record, RecordError, RunRecord, StepRecord};
 use crate::run::{RunHeader, RunTree};
-use crate::step::{Schedule, StepInputs, StepTrace};
+use crate::step::{Schedule, StepInputs, StepRoots, StepTrace};
 use crate::tensor;
 
 /// Steps of the job.
@@ -316,6 +316,18 @@ impl Kept {
             history,
             states,
             traces,
+        }
+    }
+
+    /// The roots of a step.
+    pub fn roots(&self, step: u64) -> StepRoots {
+        let roots = |tensors: &[Tensor]| tensors.iter().map(tensor::root).collect();
+        let at = step as usize;
+        StepRoots {
+            before: roots(&self.states[at]),
+            given: Vec::new(),
+            after: roots(&self.states[at + 1]),
+            runs: self.traces[at].runs.iter().map(|it| roots(it)).collect(),
         }
     }
 

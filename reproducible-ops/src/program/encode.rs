@@ -193,6 +193,72 @@ impl Program {
     }
 }
 
+/// How many of each kind of descriptor a program has: what its first descriptor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Inputs.
+    pub inputs: usize,
+    /// Nodes.
+    pub nodes: usize,
+    /// Outputs.
+    pub outputs: usize,
+}
+
+impl Counts {
+    /// Reads the first of [`Program::descriptors`], alone.
+    ///
+    /// # Errors
+    /// It is none, or counts more than a program has.
+    pub fn from_descriptor(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (inputs, nodes, outputs) = alone(bytes, read_header)?;
+        within("values", inputs.saturating_add(nodes), limits::MAX_VALUES)?;
+        within("outputs", outputs, limits::MAX_VALUES)?;
+        Ok(Self {
+            inputs,
+            nodes,
+            outputs,
+        })
+    }
+
+    /// Number of values: inputs and node outputs.
+    pub fn values(self) -> usize {
+        self.inputs + self.nodes
+    }
+
+    /// Number of descriptors, the first one included.
+    pub fn descriptors(self) -> usize {
+        1 + self.values() + self.outputs
+    }
+}
+
+impl Node {
+    /// Reads a node's descriptor, one of [`Program::descriptors`], alone. Whether its types fit its
+    /// operator is not checked.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn from_descriptor(bytes: &[u8]) -> Result<Self, DecodeError> {
+        alone(bytes, read_node)
+    }
+}
+
+/// Reads a descriptor without the others.
+fn alone<'a, T>(
+    bytes: &'a [u8],
+    parse: impl FnOnce(&mut Reader<'a>) -> Parsed<T>,
+) -> Result<T, DecodeError> {
+    let mut reader = Reader { bytes, at: 0 };
+    let value = parse(&mut reader).and_then(|value| match bytes.len() - reader.at {
+        0 => Ok(value),
+        left => Err(format!("{left} unexpected bytes")),
+    });
+    value.map_err(|reason| DecodeError::Malformed {
+        descriptor: 0,
+        at: reader.at,
+        reason,
+    })
+}
+
 fn within(what: &'static str, value: usize, limit: usize) -> Result<(), DecodeError> {
     if value > limit {
         Err(DecodeError::Limit { what, value, limit })

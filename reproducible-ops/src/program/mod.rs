@@ -27,7 +27,7 @@ pub use build::{Builder, Built};
 pub use digest::{Digest, leaf_hash, merkle_root, parent_hash, tagged_hash};
 pub use edit::EditError;
 pub use elementwise::Elementwise;
-pub use encode::DecodeError;
+pub use encode::{Counts, DecodeError};
 pub use infer::TypeError;
 pub use operator::{Arity, Comparison, OPERATORS, Operator, OperatorRow};
 pub(crate) use operator::{any, elementwise, elementwise_table};

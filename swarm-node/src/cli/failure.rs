@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use signal_hook::consts::SIGINT;
+use swarm_learn::job_audit::AuditError;
 use swarm_settings::SettingsError;
 use swarm_settle::chain::EndpointError;
 
@@ -16,6 +17,11 @@ pub(super) const USAGE: u8 = 2;
 
 /// Exit code of `doctor` when something keeps the node from working.
 const DOCTOR: u8 = 5;
+
+/// Exit code of `audit` where a piece is wrong.
+const WRONG: u8 = 6;
+/// Exit code of `audit` where it cannot be told.
+const CANNOT_TELL: u8 = 7;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -35,6 +41,10 @@ pub(super) enum Failure {
     },
     /// So many checks of `doctor` failed.
     Doctor(usize),
+    /// An audit was carried out, and its piece is wrong.
+    Wrong(String),
+    /// An audit cannot tell, for this reason.
+    CannotTell(String),
     /// A signal asked for the end, and what was done is kept.
     Stopped {
         /// The signal's number.
@@ -50,6 +60,8 @@ impl Failure {
             Self::Usage(_) => USAGE,
             Self::Work(_) | Self::Output { .. } => ERROR,
             Self::Doctor(_) => DOCTOR,
+            Self::Wrong(_) => WRONG,
+            Self::CannotTell(_) => CANNOT_TELL,
             // What shells say of a process that a signal ended.
             Self::Stopped { signal, .. } => u8::try_from(128 + signal).unwrap_or(ERROR),
         }
@@ -92,6 +104,8 @@ impl fmt::Display for Failure {
             Self::Doctor(failed) => {
                 write!(f, "error: {failed} checks failed; their remedies are above")
             }
+            Self::Wrong(reason) => write!(f, "error: wrong: {reason}"),
+            Self::CannotTell(reason) => write!(f, "error: cannot tell: {reason}"),
             Self::Stopped { signal, state } => {
                 write!(f, "stopped by {}: {state}", signal_name(*signal))
             }
@@ -115,6 +129,15 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::InstructionSet(_) => Self::Usage(error.into()),
+            _ => Self::Work(error.into()),
+        }
+    }
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::NoSuch { .. } | AuditError::Input(_) => Self::Usage(error.into()),
             _ => Self::Work(error.into()),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use reproducible_ops::tensor::Tensor;
 use serde::Serialize;
+use swarm_learn::job_audit::Auditor;
 use swarm_learn::job_run::{HISTORY, JobRun, JobStep};
 use swarm_learn::run_folder::RunFolder;
 use verde::execute::Executor;
@@ -16,7 +17,7 @@ use super::options::Options;
 use super::output::Answer;
 use super::signals::stop_on_signals;
 use crate::config::Config;
-use crate::job::{Job, JobSpec, Progress, Stop, certified};
+use crate::job::{Job, JobSpec, Progress, SPEC, Stop, certified};
 
 /// Steps of `job plan` before those that are timed.
 const WARM_UP: usize = 1;
@@ -36,7 +37,7 @@ pub(super) struct JobCommand {
 }
 
 const EXAMPLES: &str = "Examples:\n  swarm-node job plan configs/nano/job.toml\n  swarm-node job run \
-configs/nano/job.toml --out runs/job";
+configs/nano/job.toml --out runs/job\n  swarm-node job trace runs/job --step 7 --values 3";
 
 #[derive(Debug, Subcommand)]
 enum JobAction {
@@ -61,6 +62,25 @@ enum JobAction {
         #[arg(long, value_name = "N")]
         keep: Option<usize>,
     },
+    /// Writes what a step of a job computes, for whoever audits it: the roots of every value, and the
+    /// values of single runs.
+    ///
+    /// The step is recomputed from the nearest checkpoint. What is written is this machine's word
+    /// about the step; a claim commits to checkpoints only.
+    Trace {
+        /// Folder of `job run`.
+        #[arg(value_name = "RUN")]
+        folder: PathBuf,
+        /// The step, from 0.
+        #[arg(long, value_name = "N")]
+        step: u64,
+        /// A run of the plan whose values are written too; may be repeated.
+        #[arg(long, value_name = "R")]
+        values: Vec<usize>,
+        /// The job, a TOML file [default: the copy in the folder].
+        #[arg(long, value_name = "SPEC")]
+        spec: Option<PathBuf>,
+    },
 }
 
 impl JobCommand {
@@ -73,6 +93,15 @@ impl JobCommand {
         match &self.action {
             JobAction::Plan { spec } => plan(&config, spec, options),
             JobAction::Run { spec, out, keep } => run(&config, spec, out, *keep, options),
+            JobAction::Trace {
+                folder,
+                step,
+                values,
+                spec,
+            } => {
+                let spec = spec.clone().unwrap_or_else(|| folder.join(SPEC));
+                trace(&config, folder, &spec, (*step, values), options)
+            }
         }
     }
 }
@@ -272,6 +301,7 @@ fn run(
     let begun = JobRun::new(engine.as_ref(), &job.training, identity, folder);
     let (mut run, damaged) = begun.map_err(Failure::work)?;
     damaged.iter().for_each(|text| console.warn(text));
+    spec.save(&out.join(SPEC))?;
     let stop = stop_on_signals()?;
     let times = carry_out(&mut run, &console, &stop)?;
     if let Some(signal) = stop.signal().filter(|_| !run.is_complete()) {
@@ -348,5 +378,33 @@ fn finish(
     );
     let json = serde_json::to_string(&done).map_err(Failure::work)?;
     let kept = format!("the roots are in {}", history.display());
+    Answer { text, json, kept }.print(options.json)
+}
+
+/// What `job trace --json` tells.
+#[derive(Serialize)]
+struct Traced {
+    /// Trace first, then values.
+    files: Vec<String>,
+}
+
+fn trace(
+    config: &Config,
+    folder: &Path,
+    spec: &Path,
+    (step, runs): (u64, &[usize]),
+    options: &Options,
+) -> Result<(), Failure> {
+    let spec = JobSpec::load(spec)?;
+    let engine = certified(&config.engine, config.engine.workers())?;
+    let job = Job::assemble(&spec, &Console::new())?;
+    let auditor = Auditor::new(engine.as_ref(), &job.training, job.identity.clone(), folder)?;
+    let files = auditor.trace(step, runs)?;
+    let files = files.iter().map(|path| path.to_string_lossy().into_owned());
+    let traced = Traced {
+        files: files.collect(),
+    };
+    let (text, kept) = (traced.files.join("\n"), String::new());
+    let json = serde_json::to_string(&traced).map_err(Failure::work)?;
     Answer { text, json, kept }.print(options.json)
 }

@@ -6,12 +6,14 @@
 //! | 1 | something failed; the message says what, the value seen, and what to do |
 //! | 2 | settings or usage |
 //! | 5 | `doctor` found something that keeps the node from working |
+//! | 6, 7 | `audit` found a piece wrong; it cannot tell, for something is missing |
 //! | 130, 143 | SIGINT or SIGTERM ended work early; the message says how to go on |
 //!
 //! Results go to standard output, progress and messages to standard error. With `--json` the result
 //! is one line, an object, instead of the text for people. `chain dev` is ended by a signal and
 //! then returns 0.
 
+mod audit;
 mod chain;
 mod config;
 mod console;
@@ -62,7 +64,8 @@ const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simula
 --json\n  swarm-node eval --model \
 runs/train --families max,sort\n  swarm-node config show --origin\n\nExit codes: 0 done, 1 error, \
 2 settings or usage, 5 doctor \
-found something, 130 or 143 ended early by SIGINT or SIGTERM with its work saved (a second signal ends at once).";
+found something, 6 an audit found \
+a piece wrong, 7 it cannot tell, 130 or 143 ended early by SIGINT or SIGTERM with its work saved (a second signal ends at once).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -84,6 +87,7 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     Train(train::Train),
     Job(job::JobCommand),
+    Audit(audit::AuditCommand),
     Eval(eval::Eval),
     Settle(settle::Settle),
     Wallet(wallet::WalletCommand),
@@ -167,6 +171,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
         Command::Pretrain(pretrain) => pretrain.run(&options, environment),
         Command::Train(train) => train.run(&options, environment),
         Command::Job(job) => job.run(&options, environment),
+        Command::Audit(audit) => audit.run(&options, environment),
         Command::Eval(eval) => eval.run(&options, environment),
         Command::Settle(settle) => settle.run(&options, environment),
         Command::Wallet(wallet) => wallet.run(&options, environment),

@@ -28,5 +28,7 @@ pub use recipe::{Recipe, RecipeError};
 pub use shipped::{BASE, ShippedError, base};
 pub use solo::{Solo, SoloConfig, SoloError, SoloStep};
 pub use source::{Model, SourceError};
-pub use spec::{BatchSpec, CorpusSpec, DataSpec, Job, JobError, JobSpec, ModelSpec, ScheduleSpec};
+pub use spec::{
+    BatchSpec, CorpusSpec, DataSpec, Job, JobError, JobSpec, ModelSpec, SPEC, ScheduleSpec,
+};
 pub use stop::{STOP_POLL, Stop};

@@ -7,12 +7,14 @@
 //! The file is for people; what names the job are the plan and the state that come of it, so two files
 //! that lead to the same training are one job. Paths in it are relative to its folder.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use reproducible_ops::random;
 use reproducible_ops::tensor::TensorError;
 use serde::{Deserialize, Serialize};
 use swarm_files::text_file;
+use swarm_files::whole::{Access, Reserved};
 use swarm_learn::assemble::{Objective, OptimizerConfig};
 use swarm_learn::data_set::{DataSet, DataSetError};
 use swarm_learn::inputs::{Example, Sample};
@@ -29,6 +31,9 @@ use swarm_task::corpus::{BatchShape, Corpus, CorpusError, CorpusRecipe};
 use super::factory::{self, FactoryError};
 use super::progress::Progress;
 use super::source::{Model, SourceError};
+
+/// The copy of the specification in a job's folder.
+pub const SPEC: &str = "job.toml";
 
 /// Largest specification that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -138,7 +143,15 @@ pub enum JobError {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
     },
     /// The file is no specification, or a line of its data no example.
     #[error("{path}:{line}: {message}", path = path.display())]
@@ -232,6 +245,31 @@ impl JobSpec {
         }
         spec.check()?;
         Ok(spec)
+    }
+
+    /// Writes the specification, with paths that hold from anywhere; a file that says the same stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn save(&self, path: &Path) -> Result<(), JobError> {
+        let failed = |source| JobError::Write {
+            path: path.into(),
+            source,
+        };
+        let mut spec = self.clone();
+        if let ModelSpec::Path(model) = &mut spec.model {
+            *model = std::path::absolute(&*model).map_err(failed)?;
+        }
+        if let DataSpec::Text(data) | DataSpec::Jsonl(data) = &mut spec.data {
+            *data = std::path::absolute(&*data).map_err(failed)?;
+        }
+        let text = toml::to_string(&spec)
+            .map_err(io::Error::other)
+            .map_err(failed)?;
+        let written = Reserved::new(path, Access::Umask, text.len())
+            .and_then(|place| place.replace(text.as_bytes()));
+        written.map_err(failed)
     }
 
     fn check(&self) -> Result<(), JobError> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::node::{Ended, command, node, start};
 
 /// The shipped job with small batches, few examples, and these values.
-fn edited(folder: &Path, edits: &[(&str, &str)]) -> PathBuf {
+pub fn edited(folder: &Path, edits: &[(&str, &str)]) -> PathBuf {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/nano/job.toml");
     let text = std::fs::read_to_string(shipped).unwrap();
     let few = [
@@ -25,7 +25,7 @@ fn edited(folder: &Path, edits: &[(&str, &str)]) -> PathBuf {
     path
 }
 
-fn run(spec: &Path, out: &Path, extra: &[&str]) -> Ended {
+pub fn run(spec: &Path, out: &Path, extra: &[&str]) -> Ended {
     let mut arguments = vec!["job", "run", spec.to_str().unwrap(), "--json", "--out"];
     arguments.push(out.to_str().unwrap());
     arguments.extend(extra);

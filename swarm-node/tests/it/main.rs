@@ -6,6 +6,7 @@
 )]
 
 mod anvil;
+mod audits;
 mod commands;
 mod configs;
 mod devchain;

@@ -65,7 +65,7 @@ use reproducible_ops::scalar::{self, reduce};
 use reproducible_ops::tensor::Tensor;
 use thiserror::Error;
 
-use crate::tensor::{Opening, OpeningError};
+use crate::tensor::{Opening, OpeningError, TILE};
 use reader::Reader;
 pub use tiles::{Judge, Prover, Tiles};
 
@@ -243,6 +243,47 @@ impl<'a> Operation<'a> {
         self.check_part(place, self.blocks())?;
         let mut reader = Reader::new(self, tiles);
         self.evaluate(place, &mut reader)
+    }
+
+    /// The bits of a whole element: every block of a long reduction is read, and the whole row of an
+    /// `argmax`.
+    ///
+    /// # Errors
+    /// There is no such element, or a tile cannot be read.
+    pub fn recompute<'t>(
+        &self,
+        element: usize,
+        tiles: &mut impl Tiles<'t>,
+    ) -> Result<u32, ElementError> {
+        if matches!(self.operator, Operator::Argmax) {
+            return self.best(element, tiles);
+        }
+        let blocks = 0..self.blocks();
+        let mut numbers = blocks
+            .map(|part| self.number(Place { element, part }, tiles))
+            .collect::<Result<Vec<_>, _>>()?;
+        while numbers.len() > 1 {
+            let joined = numbers.chunks(reduce::BLOCK).map(|below| self.join(below));
+            numbers = joined.collect::<Result<_, _>>()?;
+        }
+        Ok(numbers[0])
+    }
+
+    /// The index of the element of a row that comes before all others.
+    fn best<'t>(&self, row: usize, tiles: &mut impl Tiles<'t>) -> Result<u32, ElementError> {
+        self.check_element(Place {
+            element: row,
+            part: 0,
+        })?;
+        let count = self.row().div_ceil(TILE);
+        let mut values = Vec::new();
+        for tile in row * count..(row + 1) * count {
+            let words = tiles.read(0, tile)?;
+            values.extend(words.iter().copied().map(f32::from_bits));
+        }
+        let best = reduce::argmax(&values).ok_or_else(|| self.refused())?;
+        // A row has at most 2³¹ elements.
+        Ok(best as u32)
     }
 
     /// Whether the operands give something else than the claimed bits at a place.

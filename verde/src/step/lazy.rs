@@ -11,7 +11,7 @@ use reproducible_ops::engine::reference::evaluate_operator;
 use reproducible_ops::program::{Digest, Program, TypeError};
 use reproducible_ops::tensor::Tensor;
 
-use super::{Schedule, StepError, StepInputs, StepTree, named_root};
+use super::{Schedule, StepError, StepHeader, StepInputs, StepTree, named_root};
 use crate::lifetimes::{Lifetimes, Place};
 use crate::plan::Source;
 use crate::run::RunTree;
@@ -58,10 +58,12 @@ impl Schedule<'_> {
         let next = next.map(|source| replay.read(*source).into_owned());
         let next: Vec<Tensor> = next.collect();
         let tree = StepTree {
-            plan: self.digest,
-            state: self.state_root(inputs.state)?,
-            given: named_root(&self.plan.given, inputs.given, "what is given")?,
-            next: self.state_root(&next)?,
+            header: StepHeader {
+                plan: self.digest,
+                state: self.state_root(inputs.state)?,
+                given: named_root(&self.plan.given, inputs.given, "what is given")?,
+                next: self.state_root(&next)?,
+            },
             runs: roots.runs,
         };
         Ok((tree, next))

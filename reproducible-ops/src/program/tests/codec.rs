@@ -238,3 +238,28 @@ fn bytes_after_the_program_are_refused() {
         Err(DecodeError::Malformed { .. })
     ));
 }
+
+#[test]
+fn a_descriptor_is_read_without_the_others() {
+    let program = small();
+    let descriptors = program.descriptors();
+    let counts = Counts::from_descriptor(&descriptors[0]).unwrap();
+    let found = (counts.values(), counts.descriptors(), counts.outputs);
+    assert_eq!(found, (program.value_count(), descriptors.len(), 2));
+    for (node, bytes) in program
+        .nodes()
+        .iter()
+        .zip(&descriptors[1 + counts.inputs..])
+    {
+        assert_eq!(Node::from_descriptor(bytes).as_ref(), Ok(node));
+        assert!(Node::from_descriptor(&bytes[1..]).is_err());
+        let longer = [bytes, &[0][..]].concat();
+        let error = Node::from_descriptor(&longer).unwrap_err().to_string();
+        assert!(error.contains("1 unexpected bytes"), "{error}");
+    }
+    assert!(Counts::from_descriptor(&descriptors[1]).is_err());
+    let mut many = descriptors[0].clone();
+    let last = many.len() - 5;
+    many[last] = 0xff;
+    assert!(Counts::from_descriptor(&many).is_err());
+}

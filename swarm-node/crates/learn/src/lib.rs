@@ -6,7 +6,7 @@
 //! forward program ──────┴─ grpo ──────┴─▶ assemble ─▶ trainer ◀─ inputs ◀─ batch (packing)
 //!                                                       ▲   │
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
-//! data_set ─▶ training_plan (the programs of a trainer as a plan) ─▶ job_run ─┘
+//! data_set ─▶ training_plan (the programs of a trainer as a plan) ─▶ job_run ─┘     job_audit ─▶ step_trace, evidence_file
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
 //!                      ├── judge (questions and rewards), exchange (texts of others)
 //!                      └── guard (roll back)
@@ -39,12 +39,15 @@ pub mod config;
 pub mod data_set;
 pub mod driver;
 pub mod eval;
+pub mod evidence_file;
 pub mod exchange;
 pub mod group;
 pub mod grpo;
 pub mod guard;
 pub mod head;
+mod hex_text;
 pub mod inputs;
+pub mod job_audit;
 pub mod job_run;
 pub mod judge;
 pub mod peer;
@@ -56,6 +59,7 @@ pub mod sapo;
 pub mod schedule;
 pub mod scorer;
 pub mod setup;
+pub mod step_trace;
 pub mod supervised;
 pub mod trainer;
 pub mod training_plan;

@@ -167,6 +167,29 @@ impl TrainingPlan {
         Schedule::new(&self.plan, &self.programs)
     }
 
+    /// The run that accumulates the gradient of a sequence of a step's batch, and the sequence's row in
+    /// it; none where the batch has no such sequence. Sequences are counted over the microbatches.
+    pub fn run_of_sequence(&self, sequence: usize) -> Option<(usize, usize)> {
+        let rows = self.rows_of_microbatch()?;
+        let runs = self.plan.runs.iter().enumerate();
+        let mut runs = runs.filter(|(_, run)| run.program == ACCUMULATION);
+        let (run, _) = runs.nth(sequence.checked_div(rows)?)?;
+        Some((run, sequence % rows))
+    }
+
+    /// Sequences of a step's batch.
+    pub fn sequences(&self) -> usize {
+        let runs = self.plan.runs.iter();
+        let runs = runs.filter(|run| run.program == ACCUMULATION).count();
+        runs * self.rows_of_microbatch().unwrap_or(0)
+    }
+
+    fn rows_of_microbatch(&self) -> Option<usize> {
+        let program = self.programs.get(ACCUMULATION as usize)?;
+        let tokens = program.type_of(program.input_named("tokens")?)?;
+        tokens.shape.dims().first().copied()
+    }
+
     /// Tokens that a step computes, padding included.
     pub fn positions_per_step(&self) -> usize {
         let draws = self
