@@ -97,6 +97,7 @@ library MerkleTree {
     /// @notice Nodes of the level `height` above the leaves.
     function widthAt(uint256 leaves, uint256 height) internal pure returns (uint256) {
         // Each level has half as many, rounded up; so has a number of them together.
+        // forge-lint: disable-next-line(incorrect-shift) a power of two is meant
         return (leaves + (1 << height) - 1) >> height;
     }
 
