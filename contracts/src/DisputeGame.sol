@@ -41,7 +41,7 @@ error NotRefuted(uint256 job);
 ///                          +--> the clock of the side whose turn it is ran out: that side lost
 ///                          +--> another game refuted the job: void
 ///
-///         Each side has `CLOCK` seconds for all of its moves together. Openings that the challenger makes in the worker's turn
+///         Each side has `clock` seconds for all of its moves together. Openings that the challenger makes in the worker's turn
 ///         are on the worker's clock. Money is the job contract's affair; each game ends there exactly once.
 contract DisputeGame is ReentrancyGuardTransient {
     /// @param  challenger      Who doubts; zero where there is no game, or none any more.
@@ -64,11 +64,11 @@ contract DisputeGame is ReentrancyGuardTransient {
     }
 
     /// @notice The rules.
-    GameRules public immutable RULES;
+    GameRules public immutable rules;
     /// @notice Who holds jobs and money.
-    IJobs public immutable JOBS;
+    IJobs public immutable jobs;
     /// @notice Seconds that each side has for all of its moves.
-    uint32 public immutable CLOCK;
+    uint32 public immutable clock;
 
     /// @notice Games so far; they are numbered from 1.
     uint256 public games;
@@ -89,29 +89,31 @@ contract DisputeGame is ReentrancyGuardTransient {
     /// @notice A game ended without a decision, because another one refuted the job.
     event Voided(uint256 indexed game);
 
-    /// @param rules The rules.
-    /// @param jobs  Who holds jobs and money; it may be deployed later than this contract.
-    /// @param clock Seconds that each side has for all of its moves, a minute at least and ninety days at most.
-    constructor(GameRules rules, IJobs jobs, uint32 clock) {
-        Bounds.checkContract(address(rules));
-        Bounds.check("clock", clock, 1 minutes, 90 days);
-        (RULES, JOBS, CLOCK) = (rules, jobs, clock);
+    /// @param rules_ The rules.
+    /// @param jobs_  Who holds jobs and money; it may be deployed later than this contract.
+    /// @param clock_ Seconds that each side has for all of its moves, a minute at least and ninety days at most.
+    constructor(GameRules rules_, IJobs jobs_, uint32 clock_) {
+        Bounds.checkContract(address(rules_));
+        Bounds.check("clock", clock_, 1 minutes, 90 days);
+        (rules, jobs, clock) = (rules_, jobs_, clock_);
     }
 
     /// @notice Opens a game about a job's result, and makes the first moves. Takes the job's bond for challengers.
     /// @param  top What the caller found the worker to claim; another claim, after a reorganisation, is not challenged.
+    /// @dev The number of a game is not known before its job is: what is written after the call nobody can reach during it.
+    // slither-disable-next-line reentrancy-benign
     function open(uint256 job, bytes32 top, Move[] calldata moves) external nonReentrant returns (uint256 game) {
         _checkForms(moves);
-        (address worker, Claim memory claim) = JOBS.beginGame(job, msg.sender);
+        (address worker, Claim memory claim) = jobs.beginGame(job, msg.sender);
         if (claim.top != top) revert OtherClaim(claim.top, top);
         game = ++games;
-        bytes memory position = RULES.start(claim);
-        (bytes memory next, bool won, Side turn) = RULES.play(position, Side.Challenger, moves);
+        bytes memory position = rules.start(claim);
+        (bytes memory next, bool won, Side turn) = rules.play(position, Side.Challenger, moves);
         // INVARIANT: nothing was asserted yet that could contradict anything.
         assert(!won);
         Game storage g = _games[game];
         (g.challenger, g.since, g.turn, g.worker) = (msg.sender, blockTime(), turn, worker);
-        (g.workerLeft, g.challengerLeft, g.job, g.position) = (CLOCK, CLOCK, job, keccak256(next));
+        (g.workerLeft, g.challengerLeft, g.job, g.position) = (clock, clock, job, keccak256(next));
         emit Opened(game, job, msg.sender, worker, moves);
     }
 
@@ -125,7 +127,7 @@ contract DisputeGame is ReentrancyGuardTransient {
         if (shown != g.position) revert WrongPosition(shown, g.position);
         _stopClock(g);
         _checkForms(moves);
-        (bytes memory next, bool won, Side turn) = RULES.play(position, side, moves);
+        (bytes memory next, bool won, Side turn) = rules.play(position, side, moves);
         if (won) {
             emit Moved(game, side, 0, new Move[](0));
             _end(game, g, true, false);
@@ -147,10 +149,10 @@ contract DisputeGame is ReentrancyGuardTransient {
     function voidGame(uint256 game) external nonReentrant {
         Game storage g = _game(game);
         (uint256 job, address challenger) = (g.job, g.challenger);
-        if (!JOBS.isRefuted(job)) revert NotRefuted(job);
+        if (!jobs.isRefuted(job)) revert NotRefuted(job);
         delete _games[game];
         emit Voided(game);
-        JOBS.voidGame(job, challenger);
+        jobs.voidGame(job, challenger);
     }
 
     /// @notice A game that is under way; all zero for others.
@@ -189,7 +191,7 @@ contract DisputeGame is ReentrancyGuardTransient {
         // INVARIANT: a game ends once.
         delete _games[game];
         emit Ended(game, workerLost, byClock);
-        JOBS.endGame(job, challenger, workerLost);
+        jobs.endGame(job, challenger, workerLost);
     }
 
     function _game(uint256 game) private view returns (Game storage g) {

@@ -91,15 +91,17 @@ contract GameRules {
     uint256 private constant WORD = 4;
 
     /// @notice Who recomputes an element.
-    Referee public immutable REFEREE;
+    Referee public immutable referee;
 
-    /// @param referee Who recomputes an element.
-    constructor(Referee referee) {
-        REFEREE = referee;
+    /// @param referee_ Who recomputes an element.
+    constructor(Referee referee_) {
+        referee = referee_;
     }
 
     /// @notice Where a game about a claim begins: its whole history is in doubt.
     function start(Claim calldata claim) external pure returns (bytes memory) {
+        // A position begins with nothing in it.
+        // slither-disable-next-line uninitialized-local
         Position memory p;
         p.claim = claim;
         _descend(p, Branch.History, Positions.checkpoints(claim), claim.top);
@@ -335,6 +337,8 @@ contract GameRules {
         Header memory header;
         bool isInput = id < counts.inputs;
         if (isInput) {
+            // Name and role bind nothing here.
+            // slither-disable-next-line unused-return
             (, header,) = Programs.readInput(move.descriptor.content);
         } else {
             Node memory node = Programs.readNode(move.descriptor.content);
@@ -357,6 +361,7 @@ contract GameRules {
     }
 
     function _openTile(Position memory p, Tile calldata move) private view {
+        // slither-disable-next-line unused-return
         (, uint256 length) = TileTree.elementsOfTile(p.value.width, p.cursor.first);
         _require(move.elements.length == WORD * length, Shown.TileLength);
         _require(MerkleTree.leafHash(move.elements) == p.cursor.nodes[0], Shown.Tile);
@@ -408,6 +413,8 @@ contract GameRules {
         _require(runs == p.step.runs, Shown.EarlierRun);
         uint256 values = counts.inputs + counts.nodes;
         Plans.descriptor(program, counts, 1 + values + source.second, proof.part);
+        // An output's name binds nothing here.
+        // slither-disable-next-line unused-return
         (, uint256 id) = Programs.readOutput(proof.part.content);
         bytes32 top = MerkleTree.climb(MerkleTree.leafHash(proof.root), id, values, proof.siblings);
         _require(top == proof.values, Shown.Output);
@@ -416,8 +423,11 @@ contract GameRules {
 
     // ---- elements
 
+    // The referee is a contract without state, asked at most twice for a move; whoever makes many moves pays for them.
+    // slither-disable-start calls-loop
+
     function _ask(Position memory p, Ask calldata move) private view {
-        uint256 blocks = REFEREE.blocks(p.value.node, _headers(_operands(p, move.operands)));
+        uint256 blocks = referee.blocks(p.value.node, _headers(_operands(p, move.operands)));
         if (blocks < 2) revert NotHere(Side.Challenger, MoveKind.Ask);
         NumberContext memory number = p.number;
         // forge-lint: disable-start(unsafe-typecast) numbers of elements have 31 bits
@@ -446,7 +456,7 @@ contract GameRules {
         for (uint256 i = 0; i < count; ++i) {
             numbers[i] = uint32(bytes4(move.numbers[WORD * i:]));
         }
-        _require(REFEREE.join(p.value.node, numbers) == above.claimed, Shown.Numbers);
+        _require(referee.join(p.value.node, numbers) == above.claimed, Shown.Numbers);
         p.stage = Stage.Numbers;
         p.words = move.numbers;
     }
@@ -464,16 +474,18 @@ contract GameRules {
         Operand[] memory operands = _operands(p, move.operands);
         (uint256 element, uint256 part, uint32 claimed) = (0, move.witness, 0);
         if (p.stage == Stage.Tile) {
-            if (REFEREE.blocks(p.value.node, _headers(operands)) > 1) revert NotHere(Side.Challenger, MoveKind.Prove);
+            if (referee.blocks(p.value.node, _headers(operands)) > 1) revert NotHere(Side.Challenger, MoveKind.Prove);
             (element, claimed) = (_element(p, move.offset), _tileWord(p.words, move.offset));
         } else {
             if (move.witness != 0) revert CannotPick(0, move.witness);
             (element, claimed) = (p.number.element, _word(p.words, move.offset));
             part = p.number.index * FAN + move.offset;
         }
-        if (!REFEREE.contradicts(p.value.node, operands, element, claimed, part, move.openings)) revert NothingWrong();
+        if (!referee.contradicts(p.value.node, operands, element, claimed, part, move.openings)) revert NothingWrong();
         return true;
     }
+
+    // slither-disable-end calls-loop
 
     /// The operands of the node in doubt, each proved to be a value of its run.
     ///
@@ -507,6 +519,7 @@ contract GameRules {
 
     /// Place in row-major order of an element of the tile shown.
     function _element(Position memory p, uint256 offset) private pure returns (uint256) {
+        // slither-disable-next-line unused-return
         (uint256 first,) = TileTree.elementsOfTile(p.value.width, p.cursor.first);
         return first + offset;
     }

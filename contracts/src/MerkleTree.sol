@@ -97,7 +97,8 @@ library MerkleTree {
     /// @notice Nodes of the level `height` above the leaves.
     function widthAt(uint256 leaves, uint256 height) internal pure returns (uint256) {
         // Each level has half as many, rounded up; so has a number of them together.
-        return (leaves + 2 ** height - 1) >> height;
+        // forge-lint: disable-next-line(incorrect-shift) a power of two is meant
+        return (leaves + (1 << height) - 1) >> height;
     }
 
     /// @notice The node of which these are all descendants `levels` below it, in order.

@@ -208,6 +208,9 @@ library Moves {
         return hex"0203020201030600010302020103030302020103020201030202010001";
     }
 
+    // Solidity has no other word for a struct that lies in bytes of the calldata.
+    // slither-disable-start assembly
+
     function reveal(bytes calldata data) internal pure returns (Reveal calldata move) {
         uint256 place = _struct(data);
         assembly ("memory-safe") {
@@ -301,7 +304,7 @@ library Moves {
 
     /// @notice The data of a move that is one word.
     function word(bytes calldata data) internal pure returns (bytes32) {
-        // forge-lint: disable-next-line(unsafe-typecast) 32 bytes
+        // forge-lint: disable-next-line(unsafe-typecast) a word
         return bytes32(data);
     }
 
@@ -311,4 +314,5 @@ library Moves {
             place := add(data.offset, 32)
         }
     }
+    // slither-disable-end assembly
 }

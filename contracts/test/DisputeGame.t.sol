@@ -159,7 +159,7 @@ contract DisputeGameTest is Games {
         _play(WORKER, _list(_reveal()));
         bytes32 now_ = keccak256(position);
         vm.assertEq(games.gameOf(1).position, now_);
-        position = games.RULES().start(_claim());
+        position = games.rules().start(_claim());
         _refused(CHALLENGER, _list(_pick(true)), abi.encodeWithSelector(WrongPosition.selector, right, now_));
     }
 
@@ -228,7 +228,7 @@ contract DisputeGameTest is Games {
     // ---- deployment
 
     function test_parametersAreChecked() public {
-        GameRules rules = games.RULES();
+        GameRules rules = games.rules();
         vm.expectRevert(abi.encodeWithSelector(NotAContract.selector, STRANGER));
         new DisputeGame(GameRules(STRANGER), jobs, CLOCK);
         vm.expectPartialRevert(ParameterOutOfRange.selector);

@@ -19,7 +19,7 @@ contract DisputeGasTest is Games {
     }
 
     function test_codeFitsTheLimitOfAContract() public view {
-        vm.assertLe(address(games.RULES()).code.length, 24_576);
+        vm.assertLe(address(games.rules()).code.length, 24_576);
         vm.assertLe(address(games).code.length, 24_576);
     }
 

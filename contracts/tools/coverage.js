@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Measures which lines of src/ the tests run, prints a row per file, and fails below 95 % of all lines.
+// Measures which lines of src/ the tests run, prints a row per file, and fails below 95 % of the lines that forge tests.
 //
 // forge compiles for coverage with hardly any optimizer (`--ir-minimum`; with none at all the arithmetic runs out of stack), so the
 // tests of gas are left out: they bound what the optimizer yields. Random tests run briefly: one visit covers a line.
@@ -10,6 +10,8 @@ const path = require("path");
 const { forge } = require("./forge");
 
 const LEAST_PERCENT = 95;
+// The rules of games are tested move by move against their twin in Rust (tests/dispute), which forge does not see.
+const TESTED_FROM_RUST = ["src/GameRules.sol", "src/Moves.sol", "src/Plans.sol", "src/Position.sol"];
 const BRIEFLY = { FOUNDRY_FUZZ_RUNS: "16", FOUNDRY_INVARIANT_RUNS: "4", FOUNDRY_INVARIANT_DEPTH: "32" };
 
 /** Runs the tests; the text of the lcov report. */
@@ -50,8 +52,9 @@ function row(entry) {
 function main() {
   const files = parse(measure());
   if (files.length === 0) throw new Error("the report names no file of src/");
-  const sum = (key) => files.reduce((total, entry) => total + entry[key], 0);
-  const total = { file: "all of src/", lines: sum("lines"), hit: sum("hit"), missed: [] };
+  const counted = files.filter(({ file }) => !TESTED_FROM_RUST.includes(file));
+  const sum = (key) => counted.reduce((total, entry) => total + entry[key], 0);
+  const total = { file: "src/, but what Rust tests", lines: sum("lines"), hit: sum("hit"), missed: [] };
   for (const entry of [...files, total]) process.stdout.write(row(entry));
   if (percentOf(total) < LEAST_PERCENT) {
     throw new Error(`${percentOf(total).toFixed(1)} % of the lines of src/ are tested; ${LEAST_PERCENT} % are required`);

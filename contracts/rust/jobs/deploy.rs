@@ -63,7 +63,7 @@ pub async fn deploy(
     let ticket = create(writer, "referee", Referee::BYTECODE.clone(), submitted).await?;
     let first = ticket.included().await?;
     let referee = address(&first)?;
-    let arguments = GameRules::constructorCall { referee };
+    let arguments = GameRules::constructorCall { referee_: referee };
     let code = with_arguments(&GameRules::BYTECODE, &arguments);
     let rules = address(
         &create(writer, "rules", code, submitted)
@@ -75,9 +75,9 @@ pub async fn deploy(
     let nonce = client.nonce(writer.account()).await?;
     let predicted = writer.account().create(nonce + 1);
     let arguments = DisputeGame::constructorCall {
-        rules,
-        jobs: predicted,
-        clock: parameters.clock,
+        rules_: rules,
+        jobs_: predicted,
+        clock_: parameters.clock,
     };
     let code = with_arguments(&DisputeGame::BYTECODE, &arguments);
     let game = address(
