@@ -91,6 +91,7 @@ fn a_changed_bit_is_wrong_exactly_where_it_was_changed() {
             right,
         };
         assert_eq!(found, expected, "run {run}, value {value}");
+        assert_eq!(found.verdict(), Verdict::Wrong);
         assert_eq!(
             whole(&liar, run, value).recheck().unwrap().verdict(),
             Verdict::Wrong
