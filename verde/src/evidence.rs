@@ -25,6 +25,7 @@ use crate::element::{ElementError, Judge, Operation, Prover};
 use crate::job::Job;
 use crate::parts::{PartProof, Parts};
 use crate::plan::{self, Part};
+pub use crate::run::OperandProof;
 use crate::run::{self, RunHeader};
 use crate::step::{StepHeader, StepTree};
 use crate::tensor::{self, Opening, OpeningError, TensorTree, Tiling};
@@ -112,17 +113,6 @@ pub struct RunProof {
     /// Top of the tree over its values.
     pub values: Digest,
     /// Hashes beside its path.
-    pub siblings: Vec<Digest>,
-}
-
-/// An operand of the node: its type and the top over its tiles, which make its root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperandProof {
-    /// Type and shape.
-    pub ty: TensorType,
-    /// Top of the tree over its tiles.
-    pub tiles: Digest,
-    /// Hashes beside its path among the values of the run.
     pub siblings: Vec<Digest>,
 }
 
@@ -292,11 +282,8 @@ impl ClaimedNode<'_> {
             path.ok_or(EvidenceError::NotThere("value"))
         };
         let operands = node.inputs.iter().zip(operands).map(|(id, operand)| {
-            Ok(OperandProof {
-                ty: operand.ty().clone(),
-                tiles: TensorTree::new(operand).tree().root(),
-                siblings: siblings(tree.tree(), id.index())?,
-            })
+            let siblings = siblings(tree.tree(), id.index())?;
+            Ok(OperandProof::new(operand, siblings))
         });
         let root = tree.value(self.value);
         let evidence = Evidence {
@@ -488,7 +475,7 @@ impl Evidence {
         check(root, self.value, siblings, "the result")?;
         let mut roots = Vec::with_capacity(expected);
         for (id, operand) in node.inputs.iter().zip(&self.operands) {
-            let root = tensor::bind(&operand.ty, &operand.tiles);
+            let root = operand.root();
             check(&root, *id, &operand.siblings, "an operand")?;
             roots.push(root);
         }

@@ -13,11 +13,11 @@
 //! does not keep.
 
 use reproducible_ops::engine::reference::evaluate_operator;
-use reproducible_ops::program::{Digest, Program, ValueId, tagged_hash};
+use reproducible_ops::program::{Digest, Program, TensorType, ValueId, tagged_hash};
 use reproducible_ops::tensor::Tensor;
 use thiserror::Error;
 
-use crate::tensor;
+use crate::tensor::{self, TensorTree};
 use crate::tree::{self, PathError, Tree};
 
 const RUN: u8 = 4;
@@ -75,6 +75,34 @@ pub struct ValueProof {
     pub id: ValueId,
     /// Hashes beside its path.
     pub siblings: Vec<Digest>,
+}
+
+/// What shows an operand of a node: its type and the top over its tiles, which make its root, and
+/// hashes beside its path among the values of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperandProof {
+    /// Type and shape.
+    pub ty: TensorType,
+    /// Top of the tree over its tiles.
+    pub tiles: Digest,
+    /// Hashes beside its path.
+    pub siblings: Vec<Digest>,
+}
+
+impl OperandProof {
+    /// What shows this tensor, with the hashes beside its path.
+    pub fn new(tensor: &Tensor, siblings: Vec<Digest>) -> Self {
+        Self {
+            ty: tensor.ty().clone(),
+            tiles: TensorTree::new(tensor).tree().root(),
+            siblings,
+        }
+    }
+
+    /// The root of the tensor.
+    pub fn root(&self) -> Digest {
+        tensor::bind(&self.ty, &self.tiles)
+    }
 }
 
 /// The tree of a run.

@@ -262,6 +262,36 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// A fault in a value of a run of [`job`]; places are given as shares of how many there are.
+    pub fn of_value(step: u64, run: usize, [value, element]: [Share<'_>; 2], bit: u32) -> Self {
+        let (_, program) = job().run(run).unwrap();
+        let value = value(program.value_count());
+        let ty = program.type_of(ValueId(value as u32)).unwrap();
+        Self::Value {
+            step,
+            run,
+            value,
+            element: element(ty.shape.elements()),
+            bit,
+        }
+    }
+
+    /// A fault in a tensor of the state of [`job`].
+    pub fn of_next(step: u64, slot: usize, element: Share<'_>, bit: u32) -> Self {
+        let ty = &job().plan().state[slot].ty;
+        Self::Next {
+            step,
+            slot,
+            element: element(ty.shape.elements()),
+            bit,
+        }
+    }
+}
+
+/// Chooses one of so many.
+pub type Share<'a> = &'a dyn Fn(usize) -> usize;
+
 impl Kept {
     /// A worker that computes [`job`] with at most one fault.
     pub fn play(stride: u32, fault: Option<Fault>) -> Self {

@@ -3,44 +3,20 @@
 use proptest::prelude::*;
 use verde::game::{Move as Made, Rules, Side};
 use verde::player::{challenge, challenge_in_public, respond};
-use verde::testing::{Fault, Kept, STEPS, job};
+use verde::testing::{Fault, Kept, STEPS, Share, job};
 
 use crate::twins::Twins;
 
 fn fault() -> impl Strategy<Value = Fault> {
-    let value = (
-        0..STEPS,
-        0_usize..4,
-        any::<prop::sample::Index>(),
-        any::<prop::sample::Index>(),
-    );
-    let value = (value, 12_u32..23).prop_map(|((step, run, value, element), bit)| {
-        let (_, program) = job().run(run).unwrap();
-        let value = value.index(program.value_count());
-        let id = reproducible_ops::program::ValueId(value as u32);
-        let element = element.index(program.type_of(id).unwrap().shape.elements());
-        Fault::Value {
-            step,
-            run,
-            value,
-            element,
-            bit,
-        }
+    let index = any::<prop::sample::Index>;
+    let value = (0..STEPS, 0_usize..4, index(), index(), 12_u32..23);
+    let value = value.prop_map(|(step, run, value, element, bit)| {
+        let shares: [Share<'_>; 2] = [&|count| value.index(count), &|count| element.index(count)];
+        Fault::of_value(step, run, shares, bit)
     });
-    let next = (
-        0..STEPS,
-        0_usize..3,
-        any::<prop::sample::Index>(),
-        0_u32..23,
-    );
+    let next = (0..STEPS, 0_usize..3, index(), 0_u32..23);
     let next = next.prop_map(|(step, slot, element, bit)| {
-        let element = element.index(job().plan().state[slot].ty.shape.elements());
-        Fault::Next {
-            step,
-            slot,
-            element,
-            bit,
-        }
+        Fault::of_next(step, slot, &|count| element.index(count), bit)
     });
     prop_oneof![4 => value, 1 => next]
 }

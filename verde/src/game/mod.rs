@@ -29,7 +29,8 @@ pub mod numbers;
 mod place;
 mod rules;
 
-pub use moves::{Move, OperandProof, SourceProof};
+pub use crate::run::OperandProof;
+pub use moves::{Move, SourceProof};
 pub use place::{Branch, NumberContext, Place, RunContext, StepContext, ValueContext};
 pub use rules::{Refusal, Rules};
 

@@ -1,8 +1,8 @@
 //! What players say.
 
-use reproducible_ops::program::{Digest, TensorType};
+use reproducible_ops::program::Digest;
 
-use crate::run::RunHeader;
+use crate::run::{OperandProof, RunHeader};
 use crate::tensor::Opening;
 use crate::tree::Position;
 
@@ -114,16 +114,4 @@ pub enum SourceProof {
         /// Root of the output's tensor, and hashes beside its path.
         value: (Digest, Vec<Digest>),
     },
-}
-
-/// What shows an operand of a node: its type and the top over its tiles, which make its root, and
-/// hashes beside its path among the values of the run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperandProof {
-    /// Type and shape.
-    pub ty: TensorType,
-    /// Top of the tree over its tiles.
-    pub tiles: Digest,
-    /// Hashes beside its path.
-    pub siblings: Vec<Digest>,
 }

@@ -3,14 +3,14 @@
 use reproducible_ops::program::{Digest, Node, TensorType, ValueId};
 use thiserror::Error;
 
-use super::moves::{Move, OperandProof, SourceProof};
+use super::moves::{Move, SourceProof};
 use super::place::{Branch, NumberContext, Place, RunContext, StepContext, ValueContext};
 use super::{LEVELS, Side, numbers};
 use crate::element::{self, ElementError, Operation};
 use crate::history::{self, Claim};
 use crate::job::Job;
 use crate::plan::Source;
-use crate::run::{self, RunHeader};
+use crate::run::{self, OperandProof, RunHeader};
 use crate::state;
 use crate::tensor::{self, Opening, Tiling};
 use crate::tree::{self, PathError, Position};
@@ -179,13 +179,7 @@ impl Rules<'_> {
         require(found == *shown, "the node")?;
         // The first state of a history is the job's, and that of an interval stands above.
         let is_first_state = matches!(branch, Branch::History | Branch::Interval { .. });
-        if is_first_state
-            && *at
-                == (Position {
-                    height: 0,
-                    index: 0,
-                })
-        {
+        if is_first_state && (at.height, at.index) == (0, 0) {
             return Err(Refusal::Pick("the state that everything begins with"));
         }
         Ok(Place::Picked {
@@ -606,7 +600,7 @@ impl Rules<'_> {
             // another type cannot open that value, which comes before all that is made of it.
             let ty = self.job.type_of(run.run, *id);
             require(ty == Some(&proof.ty), "an operand's type")?;
-            let root = tensor::bind(&proof.ty, &proof.tiles);
+            let root = proof.root();
             let leaf = run::leaf(&root);
             let top = tree::climb(leaf, id.index(), run.header.values, &proof.siblings)?;
             require(top == run.values, "an operand")?;

@@ -7,9 +7,8 @@
 use std::collections::HashMap;
 
 use reproducible_ops::program::{Digest, Operator, ValueId};
-use reproducible_ops::tensor::Tensor;
 
-use super::{Game, PlayError, respond, tree_of};
+use super::{Game, PlayError, operands, respond, tree_of};
 use crate::element;
 use crate::game::{
     Branch, LEVELS, Move, NumberContext, OperandProof, Place, RunContext, Side, SourceProof,
@@ -17,7 +16,7 @@ use crate::game::{
 };
 use crate::plan::Source;
 use crate::record::{Record, RunRecord, state_tree};
-use crate::tensor::{TensorTree, Tiling};
+use crate::tensor::Tiling;
 use crate::tree::{self, Position, Tree};
 
 /// The challenger's next move.
@@ -357,8 +356,8 @@ fn doubt_numbers(
 ) -> Result<Move, PlayError> {
     let run = &above.value.run;
     let own = record.run(run.step.number, run.run)?;
-    let operands = operands(game, &above.value, &own)?;
-    let (operation, _) = game.rules().operation(&above.value)?;
+    let (operation, node) = game.rules().operation(&above.value)?;
+    let operands = operands(node, &own)?;
     let (level, index) = (above.level - 1, above.index);
     let mine = numbers::numbers(&operation, &operands, above.element, level, index)?;
     let offset = shown
@@ -382,30 +381,13 @@ pub(super) fn operand_proofs(
     value: &ValueContext,
     record: &RunRecord,
 ) -> Result<Vec<OperandProof>, PlayError> {
-    let node = game.rules().job.node(value.run.run, value.value);
-    let inputs = &node.ok_or(PlayError::Lacks("node"))?.inputs;
-    let tensors = operands(game, value, record)?;
-    let proofs = inputs.iter().zip(tensors).map(|(id, tensor)| {
-        Ok(OperandProof {
-            ty: tensor.ty().clone(),
-            tiles: TensorTree::new(tensor).tree().root(),
-            siblings: path_of_value(game, &value.run, *id, record)?,
-        })
+    let (_, node) = game.rules().operation(value)?;
+    let tensors = operands(node, record)?;
+    let proofs = node.inputs.iter().zip(tensors).map(|(id, tensor)| {
+        let siblings = path_of_value(game, &value.run, *id, record)?;
+        Ok(OperandProof::new(tensor, siblings))
     });
     proofs.collect()
-}
-
-fn operands<'r>(
-    game: &Game<'_>,
-    value: &ValueContext,
-    record: &'r RunRecord,
-) -> Result<Vec<&'r Tensor>, PlayError> {
-    let node = game.rules().job.node(value.run.run, value.value);
-    let inputs = &node.ok_or(PlayError::Lacks("node"))?.inputs;
-    let operands = inputs.iter().map(|id| record.values.get(id.index()));
-    operands
-        .collect::<Option<_>>()
-        .ok_or(PlayError::Lacks("operand"))
 }
 
 fn prove(
@@ -430,7 +412,7 @@ pub(super) fn proof(
     record: &RunRecord,
 ) -> Result<(bool, Move), PlayError> {
     let (operation, node) = game.rules().operation(value)?;
-    let tensors = operands(game, value, record)?;
+    let tensors = operands(node, record)?;
     let (contradicted, tiles) = operation.prove(place, claimed, &tensors)?;
     let is_argmax = node.operator == Operator::Argmax;
     let made = Move::Prove {

@@ -16,11 +16,13 @@ mod smallest;
 mod tests;
 mod worker;
 
+use reproducible_ops::program::Node;
+use reproducible_ops::tensor::Tensor;
 use thiserror::Error;
 
 use crate::element::ElementError;
 use crate::game::{Branch, Move, Place, Refusal, Rules, Side};
-use crate::record::{Record, RecordError, state_tree};
+use crate::record::{Record, RecordError, RunRecord, state_tree};
 use crate::tensor::TensorTree;
 use crate::tree::Tree;
 
@@ -121,4 +123,11 @@ fn tree_of(rules: &Rules<'_>, branch: &Branch, record: &mut dyn Record) -> Resul
                 .clone()
         }
     })
+}
+
+/// The operands of a node in a run, in the node's order.
+fn operands<'r>(node: &Node, run: &'r RunRecord) -> Result<Vec<&'r Tensor>, PlayError> {
+    let operands = node.inputs.iter().map(|id| run.values.get(id.index()));
+    let operands: Option<_> = operands.collect();
+    operands.ok_or(PlayError::Lacks("operand"))
 }

@@ -14,7 +14,7 @@ use crate::record::{Checkpoints, Replay, RunRecord, StepRecord};
 use crate::run::{RunHeader, RunTree};
 use crate::step::Schedule;
 use crate::tensor;
-use crate::testing::{Fault, Kept, STEPS, constants, forward, initial, job};
+use crate::testing::{Fault, Kept, STEPS, Share, constants, forward, initial, job};
 
 /// States at checkpoints for a [`Replay`].
 struct States(Vec<Vec<Tensor>>, Length);
@@ -88,43 +88,15 @@ fn play_in_public(rules: Rules<'_>, worker: &mut Kept, challenger: &mut dyn Reco
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
-    let value = (
-        0..STEPS,
-        0_usize..4,
-        any::<prop::sample::Index>(),
-        any::<prop::sample::Index>(),
-    );
-    let value = (value, 12_u32..23).prop_map(|((step, run, value, element), bit)| {
-        let (_, program) = job().run(run).unwrap();
-        let value = value.index(program.value_count());
-        let elements = program
-            .type_of(ValueId(value as u32))
-            .unwrap()
-            .shape
-            .elements();
-        let element = element.index(elements);
-        Fault::Value {
-            step,
-            run,
-            value,
-            element,
-            bit,
-        }
+    let index = any::<prop::sample::Index>;
+    let value = (0..STEPS, 0_usize..4, index(), index(), 12_u32..23);
+    let value = value.prop_map(|(step, run, value, element, bit)| {
+        let shares: [Share<'_>; 2] = [&|count| value.index(count), &|count| element.index(count)];
+        Fault::of_value(step, run, shares, bit)
     });
-    let next = (
-        0..STEPS,
-        0_usize..3,
-        any::<prop::sample::Index>(),
-        0_u32..23,
-    );
+    let next = (0..STEPS, 0_usize..3, index(), 0_u32..23);
     let next = next.prop_map(|(step, slot, element, bit)| {
-        let element = element.index(job().plan().state[slot].ty.shape.elements());
-        Fault::Next {
-            step,
-            slot,
-            element,
-            bit,
-        }
+        Fault::of_next(step, slot, &|count| element.index(count), bit)
     });
     prop_oneof![4 => value, 1 => next]
 }

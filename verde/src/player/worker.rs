@@ -1,6 +1,6 @@
 //! The worker: shows what its record has.
 
-use super::{Game, PlayError, tree_of};
+use super::{Game, PlayError, operands, tree_of};
 use crate::game::{Branch, LEVELS, Move, NumberContext, Place, Rules, Side, numbers};
 use crate::history;
 use crate::record::{Record, state_tree};
@@ -132,9 +132,7 @@ fn show_numbers(
     let run = &number.value.run;
     let record = record.run(run.step.number, run.run)?;
     let (operation, node) = rules.operation(&number.value)?;
-    let operands = node.inputs.iter().map(|id| record.values.get(id.index()));
-    let operands: Option<Vec<_>> = operands.collect();
-    let operands = operands.ok_or(PlayError::Lacks("operand"))?;
+    let operands = operands(node, &record)?;
     let (level, index) = (number.level - 1, number.index);
     Ok(Move::Numbers(numbers::numbers(
         &operation,

@@ -30,18 +30,21 @@ fn fault(run: usize, value: usize) -> Fault {
     }
 }
 
-#[tokio::test]
-async fn a_liar_is_refuted_move_by_move_and_pays() {
+/// A dispute about a false claim, with public data or without, up to the contradiction.
+async fn refuted(stride: u32, is_public: bool) -> World {
     let mut world = World::new().await;
-    let (mut liar, mut honest) = (Kept::play(2, Some(fault(1, 6))), Kept::honest(2));
+    let (mut liar, mut honest) = (Kept::play(stride, Some(fault(1, 6))), Kept::honest(stride));
     let claim = *liar.history.claim();
+    let mut public = liar.clone();
     let id = world.claimed(job(), &liar.history, 1).await;
     world.open(CHALLENGER, id, &claim).await.unwrap();
+    let challenger = Knows {
+        public: is_public.then_some(&mut public as &mut dyn Record),
+        ..knows(&claim, &mut honest)
+    };
+    let worker = knows(&claim, &mut liar);
     let gas = world
-        .play(&mut [
-            (WORKER, knows(&claim, &mut liar)),
-            (CHALLENGER, knows(&claim, &mut honest)),
-        ])
+        .play(&mut [(CHALLENGER, challenger), (WORKER, worker)])
         .await;
     let shown = End::Lost {
         side: Side::Worker,
@@ -54,6 +57,12 @@ async fn a_liar_is_refuted_move_by_move_and_pays() {
         gas.iter().sum::<u64>(),
         gas.iter().max()
     );
+    world
+}
+
+#[tokio::test]
+async fn a_liar_is_refuted_move_by_move_and_pays() {
+    let world = refuted(2, false).await;
     // Half of the worker's bond and its own to the challenger, a fifth and the reward to the payer.
     let won = WORKER_BOND / 2 + CHALLENGER_BOND;
     let back = WORKER_BOND / 5 + REWARD;
@@ -62,35 +71,7 @@ async fn a_liar_is_refuted_move_by_move_and_pays() {
 
 #[tokio::test]
 async fn with_public_data_a_liar_is_refuted_in_three_transactions() {
-    let mut world = World::new().await;
-    let (mut liar, mut honest) = (Kept::play(8, Some(fault(1, 6))), Kept::honest(8));
-    let claim = *liar.history.claim();
-    let mut public = liar.clone();
-    let id = world.claimed(job(), &liar.history, 1).await;
-    world.open(CHALLENGER, id, &claim).await.unwrap();
-    let gas = world
-        .play(&mut [
-            (
-                CHALLENGER,
-                Knows {
-                    public: Some(&mut public as &mut dyn Record),
-                    ..knows(&claim, &mut honest)
-                },
-            ),
-            (WORKER, knows(&claim, &mut liar)),
-        ])
-        .await;
-    let shown = End::Lost {
-        side: Side::Worker,
-        by_clock: false,
-    };
-    assert_eq!(world.ends().await, [Some(shown)]);
-    println!(
-        "{} transactions, {} gas, the largest {:?}",
-        gas.len(),
-        gas.iter().sum::<u64>(),
-        gas.iter().max()
-    );
+    refuted(8, true).await;
 }
 
 /// A griefer opens a game about a true claim; it can show nothing, its clock runs out, and its bond is

@@ -116,13 +116,12 @@ impl Player {
         self.read().await?;
         let account = self.writer.account();
         let mut report = Report::default();
-        let games: Vec<(U256, Followed)> = self.docket.games().clone().into_iter().collect();
-        for (number, followed) in games {
+        for (&number, followed) in self.docket.games() {
             let (Some(side), None) = (followed.side(account), followed.end) else {
                 continue;
             };
             report.open += 1;
-            match self.play_in(number, &followed, side, known).await? {
+            match self.play_in(number, followed, side, known).await? {
                 Said::Sent(ticket) => {
                     report.sent.insert(number, ticket);
                 }

@@ -23,7 +23,7 @@ use verde::parts::PartProof;
 use verde::step::StepHeader;
 use verde::tensor::Opening;
 
-use super::hex_text::{Bytes, Hash, Words};
+use super::hex_text::{Bytes, Hash, Words, digests, hashes};
 
 /// The version of the form.
 const FORMAT: u32 = 1;
@@ -249,14 +249,6 @@ impl File {
             false => Err(EvidenceFileError::TooLarge(text.len())),
         }
     }
-}
-
-fn hashes(digests: &[[u8; 32]]) -> Vec<Hash> {
-    digests.iter().copied().map(Hash).collect()
-}
-
-fn digests(hashes: Vec<Hash>) -> Vec<[u8; 32]> {
-    hashes.into_iter().map(|hash| hash.0).collect()
 }
 
 impl From<&PartProof> for PartBody {

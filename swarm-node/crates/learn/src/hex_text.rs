@@ -16,28 +16,26 @@ pub(crate) struct Bytes(pub(crate) Vec<u8>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words(pub(crate) Vec<u32>);
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
 /// The text of bytes.
 fn write(bytes: &[u8]) -> String {
-    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
-    bytes.iter().flat_map(digits).map(char::from).collect()
+    const_hex::encode(bytes)
 }
 
 /// The bytes of a text; none where it is not written so.
 pub(crate) fn read(text: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let value = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let pairs = pairs.iter();
-    pairs
-        .map(|[high, low]| Some(value(*high)? << 4 | value(*low)?))
-        .collect()
+    let bytes = const_hex::decode(text).ok()?;
+    // The library reads capitals and a prefix, too.
+    (write(&bytes) == text).then_some(bytes)
+}
+
+/// Digests as a file has them.
+pub(crate) fn hashes(digests: &[Digest]) -> Vec<Hash> {
+    digests.iter().copied().map(Hash).collect()
+}
+
+/// The digests of a file.
+pub(crate) fn digests(hashes: Vec<Hash>) -> Vec<Digest> {
+    hashes.into_iter().map(|hash| hash.0).collect()
 }
 
 /// The digest of a text; none where it is not written so.

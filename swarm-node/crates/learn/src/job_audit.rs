@@ -22,7 +22,7 @@ use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::reference::evaluate_operator;
 use reproducible_ops::program::{Digest, ValueId};
 use reproducible_ops::tensor::Tensor;
-use swarm_identity::digest::{Hasher, hex};
+use swarm_identity::digest::hex;
 use verde::audit::{Verdict, misbound_input, misbound_next, source_root};
 use verde::evidence::{ClaimedNode, Evidence, EvidenceError, Finding};
 use verde::execute::{ExecuteError, Executor, values_of};
@@ -262,7 +262,8 @@ fn check_history(history: &History, work: &mut Work) -> Result<Vec<Digest>, Halt
     let ([Some(plan), Some(initial)], Some(roots)) = (parsed, roots) else {
         return wrong("the history has a digest that is none");
     };
-    if job_digest(&plan, &initial, identity) != identity.job {
+    let name = JobIdentity::name(&plan, &initial, identity.steps, identity.stride);
+    if name != identity.job {
         return wrong("the history's job is not that of its plan, initial state, steps and stride");
     }
     let (stride, steps) = (u32::try_from(identity.stride), identity.steps);
@@ -289,11 +290,6 @@ fn check_history(history: &History, work: &mut Work) -> Result<Vec<Digest>, Halt
             .push(format!("the whole history, whose root is {root}"));
     }
     Ok(roots)
-}
-
-fn job_digest(plan: &Digest, initial: &Digest, identity: &JobIdentity) -> String {
-    let job = Hasher::new("job").bytes(plan).bytes(initial);
-    hex(&job.u64(identity.steps).u64(identity.stride).finish())
 }
 
 /// Who recomputes pieces of a job, from its plan and its folder.

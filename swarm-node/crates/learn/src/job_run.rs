@@ -185,6 +185,12 @@ impl Terms {
 }
 
 impl JobIdentity {
+    /// The name of a job, as hexadecimal text.
+    pub(crate) fn name(plan: &Digest, initial: &Digest, steps: u64, stride: u64) -> String {
+        let job = Hasher::new("job").bytes(plan).bytes(initial);
+        hex(&job.u64(steps).u64(stride).finish())
+    }
+
     /// What names the job of this plan on these terms.
     ///
     /// # Errors
@@ -193,13 +199,8 @@ impl JobIdentity {
         terms.check()?;
         let initial = training.schedule()?.state_root(&training.state)?;
         let plan = training.plan.digest();
-        let job = Hasher::new("job")
-            .bytes(&plan)
-            .bytes(&initial)
-            .u64(terms.steps)
-            .u64(terms.stride);
         Ok(Self {
-            job: hex(&job.finish()),
+            job: Self::name(&plan, &initial, terms.steps, terms.stride),
             plan: hex(&plan),
             initial: hex(&initial),
             steps: terms.steps,

@@ -13,14 +13,14 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use reproducible_ops::program::{Digest, Program};
+use reproducible_ops::program::Program;
 use reproducible_ops::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use swarm_files::text_file;
 use swarm_files::whole::{Access, Reserved};
 use verde::step::StepRoots;
 
-use super::hex_text::Hash;
+use super::hex_text::{Hash, digests, hashes};
 
 /// The version of the form.
 const FORMAT: u32 = 1;
@@ -94,14 +94,6 @@ pub fn trace_path(folder: &Path, step: u64) -> PathBuf {
 /// Where the values of a run of a traced step lie in a job's folder.
 pub fn values_path(folder: &Path, step: u64, run: usize) -> PathBuf {
     folder.join(format!("trace-{step:08}-run-{run}.values"))
-}
-
-fn hashes(digests: &[Digest]) -> Vec<Hash> {
-    digests.iter().copied().map(Hash).collect()
-}
-
-fn digests(hashes: Vec<Hash>) -> Vec<Digest> {
-    hashes.into_iter().map(|hash| hash.0).collect()
 }
 
 impl StepTrace {
