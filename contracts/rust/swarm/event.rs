@@ -100,6 +100,13 @@ pub enum Event {
         /// How much more than before.
         amount: u128,
     },
+    /// Somebody has collected its fees and bonds.
+    Collected {
+        /// Who.
+        receiver: Address,
+        /// How much it was.
+        amount: u128,
+    },
 }
 
 impl Event {
@@ -149,6 +156,13 @@ impl Event {
             SwarmRewards::Credited::SIGNATURE_HASH => {
                 let event = decode::<SwarmRewards::Credited>(log)?;
                 Some(Self::Credited {
+                    receiver: event.receiver,
+                    amount: event.amount,
+                })
+            }
+            SwarmRewards::Collected::SIGNATURE_HASH => {
+                let event = decode::<SwarmRewards::Collected>(log)?;
+                Some(Self::Collected {
                     receiver: event.receiver,
                     amount: event.amount,
                 })

@@ -229,12 +229,6 @@ impl<T: SignOnce + 'static> Node<T> {
             let (Some(block), Some(event)) = (log.block_number, Event::read(&log.inner)) else {
                 continue;
             };
-            if let Event::Credited { receiver, amount } = event
-                && receiver == account
-                && amount >= self.parts.policy.claim_from
-            {
-                self.sender.collect(block);
-            }
             facts.extend(fact(event, account).map(|fact| (block, fact)));
         }
         // Where blocks are final at once they come with transactions, and have no pace.

@@ -107,9 +107,16 @@ pub(super) fn fact(event: Event, account: Address) -> Option<Fact> {
         Event::Claimed { owner, earned, .. } if owner == account => {
             Some(Fact::Claimed { owner, earned })
         }
+        Event::Credited { receiver, amount } if receiver == account => {
+            Some(Fact::Credited { receiver, amount })
+        }
+        Event::Collected { receiver, amount } if receiver == account => {
+            Some(Fact::Collected { receiver, amount })
+        }
         Event::Claimed { .. }
         | Event::Bound { .. }
         | Event::Judged { .. }
-        | Event::Credited { .. } => None,
+        | Event::Credited { .. }
+        | Event::Collected { .. } => None,
     }
 }

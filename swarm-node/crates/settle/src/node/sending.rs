@@ -1,8 +1,8 @@
 //! The transactions of a node: from what the core wants to calls, and what becomes of them.
 
 use contracts::bindings::SwarmRewards::{
-    BadEarningsProof, EpochFinal, NotPending, OutcomePending, SeedNotReady, WrongEpoch, WrongPhase,
-    WrongSince,
+    BadEarningsProof, EpochFinal, NotPending, NothingOwed, OutcomePending, SeedNotReady,
+    WrongEpoch, WrongPhase, WrongSince,
 };
 use contracts::bindings::SwarmSlasher::{AlreadySlashed, NothingToSlash};
 use contracts::client::RpcError;
@@ -85,6 +85,7 @@ impl Sender {
                 earned: claim.earned,
                 proof: claim.proof,
             }]),
+            Transaction::Collect => calls::collect(),
             Transaction::SlashContradiction(found) => {
                 let [first, second] =
                     [&found.first, &found.second].map(|said| (&said.outcome, said.vote));
@@ -119,18 +120,6 @@ impl Sender {
             data,
         )
         .await
-    }
-
-    /// Collects the fees and bonds that a block credited to the account.
-    pub(super) fn collect(&self, block: u64) {
-        let sender = self.clone();
-        tokio::spawn(async move {
-            let rewards = sender.swarm.addresses().rewards;
-            // What is collected already is refused before it is sent.
-            let _ = sender
-                .submit(&format!("collect/{block}"), rewards, calls::collect())
-                .await;
-        });
     }
 
     /// Submits a call and waits until it is final.
@@ -176,6 +165,8 @@ pub(super) fn is_overtaken(error: &TicketError) -> bool {
         || error.is_refused_with::<SeedNotReady>()
         // Of a claim: a newer outcome became final meanwhile, and the next claim proves it.
         || error.is_refused_with::<BadEarningsProof>()
+        // Collected by hand, or a reorganisation has taken the credit back.
+        || error.is_refused_with::<NothingOwed>()
         || error.is_refused_with::<AlreadySlashed>()
         || error.is_refused_with::<NothingToSlash>()
 }

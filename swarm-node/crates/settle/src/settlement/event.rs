@@ -92,6 +92,8 @@ pub enum Action {
     Finalise(Span),
     /// Takes this node's reward by the table that is final up to an epoch.
     Claim(EpochNumber),
+    /// Collects the fees and bonds that the account was ever credited, up to this many units.
+    Collect(u128),
     /// Reports an owner's contradictory votes.
     SlashContradiction(Span, Address),
     /// Reports an owner that lost in the court.
@@ -109,6 +111,7 @@ impl fmt::Display for Action {
             Self::Refuse(span, draw, batch) => write!(f, "refuse/{span}/{draw}/{batch}"),
             Self::Finalise(span) => write!(f, "finalise/{span}"),
             Self::Claim(epoch) => write!(f, "claim/{epoch}"),
+            Self::Collect(credited) => write!(f, "collect/{credited}"),
             Self::SlashContradiction(span, owner) => write!(f, "contradiction/{span}/{owner}"),
             Self::SlashLoser(span, owner) => write!(f, "loser/{span}/{owner}"),
         }
@@ -135,6 +138,8 @@ pub enum Transaction {
     Finalise(Outcome),
     /// `claim` for one owner.
     Claim(Claim),
+    /// `collect` what the account is owed.
+    Collect,
     /// `slashContradiction`.
     SlashContradiction(Box<Contradiction>),
     /// `slashLosers`, of one owner whose counted vote was for another outcome than the one that is

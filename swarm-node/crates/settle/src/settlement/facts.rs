@@ -64,6 +64,20 @@ pub enum Fact {
         /// All that it has been paid.
         earned: u128,
     },
+    /// A fee or a bond waits to be collected; those of others are left out, too.
+    Credited {
+        /// By whom.
+        receiver: Address,
+        /// How much more than before.
+        amount: u128,
+    },
+    /// Fees and bonds were collected; by others is left out, too.
+    Collected {
+        /// By whom.
+        receiver: Address,
+        /// How much it was.
+        amount: u128,
+    },
 }
 
 /// A final outcome.
@@ -110,6 +124,10 @@ pub struct ChainState {
     pub judged: Option<(Span, Court)>,
     /// Units that the node's account has been paid.
     pub taken: u128,
+    /// Units of fees and bonds that the node's account was ever credited.
+    pub credited: u128,
+    /// Units of those that it has collected.
+    pub collected: u128,
 }
 
 impl ChainState {
@@ -157,7 +175,13 @@ impl ChainState {
                 self.pending = None;
             }
             Fact::Claimed { owner, earned } if owner == account => self.taken = earned,
-            Fact::Claimed { .. } => {}
+            Fact::Credited { receiver, amount } if receiver == account => {
+                self.credited = self.credited.saturating_add(amount);
+            }
+            Fact::Collected { receiver, amount } if receiver == account => {
+                self.collected = self.collected.saturating_add(amount);
+            }
+            Fact::Claimed { .. } | Fact::Credited { .. } | Fact::Collected { .. } => {}
         }
     }
 

@@ -60,8 +60,8 @@ const ASK_MS: u64 = 5_000;
 /// What a node's people decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Units below which a reward waits for more, as the claim would cost more gas than it is
-    /// worth; 0 counts as 1.
+    /// Units below which a reward waits for more, as do fees and bonds, as the transaction would
+    /// cost more gas than they are worth; 0 counts as 1.
     pub claim_from: u128,
     /// The node proposes and objects with a bond. Without it, it votes, makes final and claims.
     pub bonds: bool,
@@ -105,6 +105,8 @@ pub struct Settler {
     under_way: UnderWay,
     /// The claim that is under way, with what it proves.
     claiming: Option<(EpochNumber, u128)>,
+    /// The collection that is under way: all that was credited when it began.
+    collecting: Option<u128>,
     /// When what was asked for last, in milliseconds.
     asked: BTreeMap<Question, u64>,
     /// Epochs below this one were forgotten.
@@ -147,6 +149,7 @@ impl Settler {
             pace: Pace::default(),
             under_way: UnderWay::default(),
             claiming: None,
+            collecting: None,
             asked: BTreeMap::new(),
             floor: 0,
             ticked: 0,
@@ -352,7 +355,9 @@ impl Settler {
         }
         self.pace.observe(events.head);
         self.caught_up = events.caught_up;
-        self.under_way.forget_before(self.facts.state().since());
+        let state = self.facts.state();
+        self.under_way.forget_before(state.since());
+        self.under_way.forget_collected(state.collected);
         self.release_sum();
     }
 
@@ -367,6 +372,9 @@ impl Settler {
             }
             Action::Claim(epoch) => {
                 self.claiming = self.claiming.filter(|(claimed, _)| *claimed != epoch);
+            }
+            Action::Collect(credited) => {
+                self.collecting = self.collecting.filter(|under_way| *under_way != credited);
             }
             _ => {}
         }
@@ -414,6 +422,7 @@ impl Settler {
             spans.iter().for_each(|span| self.vote(*span, now, outputs));
             self.transact(&spans, now, outputs);
             self.claim(now, outputs);
+            self.collect(now, outputs);
         }
         self.keep_votes(outputs);
     }

@@ -55,11 +55,19 @@ impl UnderWay {
     /// Forgets the transactions of epochs that have long been final.
     pub(super) fn forget_before(&mut self, since: EpochNumber) {
         let oldest = since.saturating_sub(REMEMBERED_EPOCHS);
-        self.0.retain(|action, _| epoch_of(action) >= oldest);
+        self.0
+            .retain(|action, _| epoch_of(action).is_none_or(|epoch| epoch >= oldest));
+    }
+
+    /// Forgets collections of no more than what is collected.
+    pub(super) fn forget_collected(&mut self, collected: u128) {
+        self.0
+            .retain(|action, _| !matches!(action, Action::Collect(units) if *units <= collected));
     }
 }
 
-fn epoch_of(action: &Action) -> EpochNumber {
+/// The epoch with which an action ends, if it belongs to one.
+fn epoch_of(action: &Action) -> Option<EpochNumber> {
     match action {
         Action::FinaliseFast(span)
         | Action::Propose(span)
@@ -69,8 +77,9 @@ fn epoch_of(action: &Action) -> EpochNumber {
         | Action::Refuse(span, ..)
         | Action::Finalise(span)
         | Action::SlashContradiction(span, _)
-        | Action::SlashLoser(span, _) => span.epoch,
-        Action::Claim(epoch) => *epoch,
+        | Action::SlashLoser(span, _) => Some(span.epoch),
+        Action::Claim(epoch) => Some(*epoch),
+        Action::Collect(_) => None,
     }
 }
 
@@ -108,6 +117,18 @@ mod tests {
             all.map(|action| under_way.begin(action, 0)),
             [None, Some(2), None]
         );
+    }
+
+    #[test]
+    fn what_is_collected_takes_no_memory() {
+        let mut under_way = UnderWay::default();
+        for units in 1..100 {
+            under_way.begin(Action::Collect(units), 0);
+            under_way.forget_before(1_000_000);
+            under_way.forget_collected(units - 1);
+        }
+        assert_eq!(under_way.tries(&Action::Collect(99)), 1);
+        assert_eq!(under_way.0.len(), 1);
     }
 
     #[test]

@@ -154,6 +154,20 @@ impl Settler {
         }
     }
 
+    /// Collects the fees and bonds that the account is owed, if it is worth it.
+    pub(super) fn collect(&mut self, now: Now, outputs: &mut Vec<Output>) {
+        let (credited, collected) = (self.state().credited, self.state().collected);
+        let is_under_way = self.collecting.is_some_and(|begun| begun > collected);
+        if is_under_way || credited.saturating_sub(collected) < self.policy.claim_from.max(1) {
+            return;
+        }
+        let action = Action::Collect(credited);
+        if let Some(number) = self.under_way.begin(action, now.ms) {
+            self.collecting = Some(credited);
+            outputs.push(Output::Send(action, Transaction::Collect, number));
+        }
+    }
+
     /// Reports owners that signed two outcomes of a span, and those whose votes lost in the court.
     fn report(&mut self, now: Now, outputs: &mut Vec<Output>) {
         let mut reports = self.contradictions(now);

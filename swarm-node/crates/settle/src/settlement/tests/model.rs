@@ -50,6 +50,8 @@ pub struct Storage {
     pub finals: Vec<Final>,
     pub pending: Option<Pending>,
     pub taken: BTreeMap<Address, u128>,
+    /// Fees that wait to be collected.
+    pub owed: BTreeMap<Address, u128>,
     pub committed: u128,
     pub funded: u128,
     /// Votes that were counted by the court: seats of outcomes, and owners.
@@ -143,15 +145,24 @@ impl Chain {
             .min(left.checked_div(points).unwrap_or(0))
     }
 
-    /// Mines a block with these transactions: what each of them came to.
-    pub fn mine(&mut self, time: u64, calls: &[Transaction]) -> Vec<Result<(), Refusal>> {
+    /// Mines a block with these transactions of these senders: what each of them came to.
+    pub fn mine(
+        &mut self,
+        time: u64,
+        calls: &[(Address, Transaction)],
+    ) -> Vec<Result<(), Refusal>> {
         self.salt += 1;
         let mut after = self.storage().clone();
         let number = self.blocks.len() as u64;
         let mut facts = Vec::new();
-        let results = calls.iter().map(|call| {
+        let results = calls.iter().map(|(sender, call)| {
             let mut tried = after.clone();
-            let said = self.execute(&mut tried, number, time, call)?;
+            let mut said = self.execute(&mut tried, number, time, *sender, call)?;
+            if tried.finals.len() > after.finals.len() {
+                let (receiver, amount) = (*sender, self.parameters.fee);
+                *tried.owed.entry(receiver).or_default() += amount;
+                said.push(Fact::Credited { receiver, amount });
+            }
             after = tried;
             facts.extend(said);
             Ok(())
@@ -166,6 +177,7 @@ impl Chain {
         storage: &mut Storage,
         number: u64,
         time: u64,
+        sender: Address,
         call: &Transaction,
     ) -> Result<Vec<Fact>, Refusal> {
         match call {
@@ -189,6 +201,13 @@ impl Chain {
                 let (owner, earned) = (claim.owner, claim.earned);
                 Ok(vec![Fact::Claimed { owner, earned }])
             }
+            Transaction::Collect => match storage.owed.remove(&sender) {
+                Some(amount) => Ok(vec![Fact::Collected {
+                    receiver: sender,
+                    amount,
+                }]),
+                None => Err("nothing is owed"),
+            },
             Transaction::SlashContradiction(both) => {
                 let [first, second] = [&both.first, &both.second];
                 let same = Span::of(&first.outcome) == Span::of(&second.outcome)

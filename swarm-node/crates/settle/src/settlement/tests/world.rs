@@ -13,6 +13,9 @@ use super::super::testing::{DOMAIN, attestation, node, owner, peer};
 use super::super::*;
 use super::model::{Chain, Parameters, Refusal};
 
+/// Who sends what hostile members do.
+const STRANGER: Address = Address::repeat_byte(0xee);
+
 /// Seconds between two blocks.
 const BLOCK_SECONDS: u64 = 2;
 
@@ -213,9 +216,10 @@ impl World {
         let waiting: Vec<usize> = (0..self.sent.len())
             .filter(|index| self.sent[*index].block.is_none())
             .collect();
-        let calls: Vec<Transaction> = waiting
+        let calls: Vec<(Address, Transaction)> = waiting
             .iter()
-            .map(|index| self.sent[*index].transaction.clone())
+            .map(|index| &self.sent[*index])
+            .map(|sent| (owner(sent.node as u8), sent.transaction.clone()))
             .collect();
         let results = self.chain.mine(self.now, &calls);
         let (block, _) = self.chain.head();
@@ -239,7 +243,9 @@ impl World {
 
     /// A hostile member's transaction, mined at once: whether it passed.
     pub fn hostile(&mut self, transaction: Transaction) -> Result<(), Refusal> {
-        self.chain.mine(self.now, &[transaction]).remove(0)
+        self.chain
+            .mine(self.now, &[(STRANGER, transaction)])
+            .remove(0)
     }
 
     /// The last blocks leave the chain, and the writers bring their transactions in again, the last
@@ -515,6 +521,9 @@ impl World {
                 (before.get(&owner), account.earned)
             );
         }
+        let owners: BTreeSet<Address> = self.honest.iter().map(|n| owner(*n as u8)).collect();
+        let is_owed = |(owner, units): (&Address, &u128)| owners.contains(owner) && *units > 0;
+        assert!(!storage.owed.iter().any(is_owed), "{:?}", storage.owed);
         let paid: u128 = storage.taken.values().sum();
         assert!(paid <= storage.committed && storage.committed <= storage.funded);
         self.assert_signed_once();
