@@ -193,7 +193,7 @@ impl Swarm {
     }
 }
 
-fn decode<C: SolCall>(answer: &[u8]) -> Result<C::Return, RpcError> {
+pub(crate) fn decode<C: SolCall>(answer: &[u8]) -> Result<C::Return, RpcError> {
     C::abi_decode_returns(answer).map_err(|error| RpcError::Malformed {
         what: C::SIGNATURE,
         cause: error.to_string(),

@@ -27,6 +27,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -60,13 +61,30 @@ pub enum FileError {
     /// It is of contracts that this program does not know.
     #[error(
         "the deployment file {path} is of version {version} of the contracts, and this program \
-         knows version {VERSION} alone; deploy anew with `swarm-node chain deploy`"
+         knows version {known} alone; deploy anew with `{command}`"
     )]
     Version {
         /// The file.
         path: PathBuf,
         /// Its version.
         version: i64,
+        /// The version that this program knows.
+        known: i64,
+        /// What deploys that one.
+        command: &'static str,
+    },
+    /// It is of other contracts.
+    #[error(
+        "the deployment file {path} is none of {command}: it has no `{key}`; name the file that \
+         this command wrote"
+    )]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// The key that is missing.
+        key: &'static str,
+        /// What writes files with it.
+        command: &'static str,
     },
     /// It is malformed.
     #[error("the deployment file {path} is malformed: {cause}")]
@@ -145,24 +163,7 @@ impl Deployment {
     /// # Errors
     /// [`FileError`] if it cannot be read, or has missing or unknown keys.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let text = read(path).map_err(|cause| FileError::Io {
-            path: path.into(),
-            cause,
-        })?;
-        if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(FileError::Size(path.into()));
-        }
-        let malformed = |cause: toml::de::Error| FileError::Malformed {
-            path: path.into(),
-            cause: cause.into(),
-        };
-        match version(&toml::from_str(&text).map_err(malformed)?) {
-            Some(version) if version != VERSION => Err(FileError::Version {
-                path: path.into(),
-                version,
-            }),
-            _ => toml::from_str(&text).map_err(malformed),
-        }
+        read(path, SWARM)
     }
 
     /// The text of a file.
@@ -190,9 +191,61 @@ impl Deployment {
     }
 }
 
+/// What tells the files of one kind of contracts from others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// The key of the version.
+    pub(crate) key: &'static str,
+    /// The version that this program knows.
+    pub(crate) version: i64,
+    /// What writes such files.
+    pub(crate) command: &'static str,
+}
+
+const SWARM: Kind = Kind {
+    key: "version",
+    version: VERSION,
+    command: "swarm-node chain deploy",
+};
+
+/// Reads a file of a kind.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, FileError> {
+    let text = read_text(path).map_err(|cause| FileError::Io {
+        path: path.into(),
+        cause,
+    })?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(FileError::Size(path.into()));
+    }
+    let malformed = |cause: toml::de::Error| FileError::Malformed {
+        path: path.into(),
+        cause: cause.into(),
+    };
+    let Kind {
+        key,
+        version: known,
+        command,
+    } = kind;
+    let path = || PathBuf::from(path);
+    match version(&toml::from_str(&text).map_err(malformed)?, key) {
+        Some(version) if version == known => toml::from_str(&text).map_err(malformed),
+        Some(version) => Err(FileError::Version {
+            path: path(),
+            version,
+            known,
+            command,
+        }),
+        None => Err(FileError::Kind {
+            path: path(),
+            key,
+            command,
+        }),
+    }
+}
+
 /// The version that a file names. Files of the first version named none.
-fn version(file: &toml::Table) -> Option<i64> {
-    let named = file.get("version").and_then(toml::Value::as_integer);
+fn version(file: &toml::Table, key: &str) -> Option<i64> {
+    let named = file.get(key).and_then(toml::Value::as_integer);
     let contracts = file.get("contracts").and_then(toml::Value::as_table);
     let first = contracts.is_some_and(|contracts| contracts.contains_key("coordinator"));
     named.or(first.then_some(1))
@@ -206,7 +259,7 @@ fn is_private(rpc: &Option<String>) -> bool {
 
 /// The text of a file, at most one byte more than it may have. A UTF-8 byte order mark is no part
 /// of it.
-fn read(path: &Path) -> io::Result<String> {
+fn read_text(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?
         .take(MAX_FILE_BYTES + 1)

@@ -16,6 +16,8 @@ use alloy::sol_types::SolConstructor;
 use thiserror::Error;
 
 pub use file::{Chain, Contracts, Deployment, FileError, MAX_FILE_BYTES, VERSION};
+pub(crate) use file::{Kind, read};
+pub(crate) use parameters::decimal;
 pub use parameters::{ParameterError, Parameters};
 
 use crate::bindings::{SwarmMembers, SwarmRewards, SwarmSlasher, TestToken};

@@ -2,7 +2,7 @@
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
-use verde::history::Length;
+use verde::history::{History, Length};
 use verde::job::Job;
 use verde::plan::Part;
 
@@ -40,6 +40,28 @@ pub struct Commit {
     pub salt: B256,
     /// Hashes beside the paths of the first and the last state.
     pub paths: (Vec<[u8; 32]>, Vec<[u8; 32]>),
+}
+
+impl Commit {
+    /// What commits to a history, sealed with this salt.
+    #[expect(
+        clippy::expect_used,
+        reason = "a history has as many states as its tree has leaves"
+    )]
+    pub fn of(history: &History, salt: B256) -> Self {
+        let (tree, states) = (history.tree(), history.states());
+        let last = states.len() - 1;
+        let path = |at| {
+            tree.path(at)
+                .expect("invariant: the state is in the history")
+        };
+        Self {
+            top: history.claim().top,
+            last: states[last],
+            salt,
+            paths: (path(0), path(last)),
+        }
+    }
 }
 
 fn spec(job: &Job, spec: &JobSpec) -> JobEscrow::Spec {
@@ -111,6 +133,22 @@ pub fn commit(job: U256, commit: &Commit) -> Bytes {
         last: hashes(&commit.paths.1),
     };
     call.abi_encode().into()
+}
+
+/// `JobEscrow.cancel`.
+pub fn cancel(job: U256) -> Bytes {
+    JobEscrow::cancelCall { job }.abi_encode().into()
+}
+
+/// `JobEscrow.seal`, of what a verifier found.
+pub fn verifier_seal(job: U256, hash: B256) -> Bytes {
+    JobEscrow::sealCall { job, hash }.abi_encode().into()
+}
+
+/// `JobEscrow.reveal`.
+pub fn reveal(job: U256, top: [u8; 32], salt: B256) -> Bytes {
+    let top = top.into();
+    JobEscrow::revealCall { job, top, salt }.abi_encode().into()
 }
 
 /// `JobEscrow.finalize`.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bindings::{DisputeGame, GameRules, JobEscrow, Referee};
 use crate::client::Client;
-use crate::deploy::{DeployError, address, create, with_arguments};
+use crate::deploy::{DeployError, address, create, decimal, with_arguments};
 use crate::writer::{Submitted, Writer};
 
 /// What the contracts of jobs are deployed with; nothing of it can ever change. Times are in seconds,
@@ -24,8 +24,10 @@ pub struct JobParameters {
     /// For all moves of one side of a game.
     pub clock: u32,
     /// Least bond of a worker.
+    #[serde(with = "decimal")]
     pub least_worker_bond: u128,
     /// Least bond of a challenger.
+    #[serde(with = "decimal")]
     pub least_challenger_bond: u128,
     /// Least bond of a worker, in basis points of the reward.
     pub bond_share: u32,

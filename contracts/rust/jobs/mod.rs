@@ -8,11 +8,15 @@
 
 mod calls;
 mod deploy;
+mod escrow;
 mod event;
+mod file;
 
 pub use calls::{
-    Commit, JobSpec, accept, commit, commit_seal, expire, finalize, id_of, launch, owed_to, seal,
-    withdraw,
+    Commit, JobSpec, accept, cancel, commit, commit_seal, expire, finalize, id_of, launch, owed_to,
+    reveal, seal, verifier_seal, withdraw,
 };
 pub use deploy::{JobContracts, JobParameters, deploy};
+pub use escrow::{Escrow, JobState, JobView};
 pub use event::JobEvent;
+pub use file::{JobDeployment, VERSION};

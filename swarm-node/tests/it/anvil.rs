@@ -1,8 +1,10 @@
 //! A real chain beside the tests: anvil, from `contracts/node_modules`.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -34,12 +36,16 @@ pub fn is_installed() -> bool {
     installed
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that no other test is given.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let free = || TcpListener::bind("127.0.0.1:0")?.local_addr();
+    loop {
+        let port = free().expect("a free port").port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 impl Anvil {

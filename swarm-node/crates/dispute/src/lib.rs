@@ -10,6 +10,8 @@
 //! | [`docket`] | the games as everybody follows them |
 //! | [`answer`] | what a side says next |
 //! | [`player`] | one account's games: reads events, sends what it says, ends games by the clock |
+//! | [`role`] | what a worker and a verifier do next about a job |
+//! | [`party`] | an account's part in a job: does that, from the acceptance to the withdrawal |
 //!
 //! A player keeps nothing of its own: what it has to say follows from the chain and from its record, so
 //! one that was killed goes on with the next move.
@@ -18,6 +20,10 @@ pub mod answer;
 pub mod docket;
 #[cfg(test)]
 mod games;
+#[cfg(test)]
+mod parties;
+pub mod party;
 pub mod player;
+pub mod role;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

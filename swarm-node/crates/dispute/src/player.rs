@@ -1,7 +1,8 @@
 //! One account's games: reads events, sends what its side says, ends games by the clock.
 //!
-//! Invariants: an intent's name is the game and how many moves were made before, so each answer is sent
-//! once, whatever happens in between. A game in which the account has nothing to say is left alone.
+//! Invariants: an intent's name is the game and where it stands, so each answer is sent once, whatever
+//! happens in between; one that was refused is sent again as long as the game stands there. A game in
+//! which the account has nothing to say is left alone.
 
 use std::collections::BTreeMap;
 
@@ -181,9 +182,15 @@ impl Player {
         followed: &Followed,
         data: Bytes,
     ) -> Result<Said, PlayerError> {
-        let id = format!("{what}/{}/{game}/{}", self.contract, followed.moves.len());
+        // After a reorganisation as many moves may be others.
+        let stands = match followed.position {
+            Some(position) => format!("{position:x}"),
+            None => "opened".into(),
+        };
+        let moves = followed.moves.len();
+        let id = format!("{what}/{game}/{moves}/{stands}");
         let intent = Intent::call(IntentId::new(id)?, self.contract, data);
-        Ok(Said::Sent(self.writer.submit(intent).await?))
+        Ok(Said::Sent(self.writer.retry(intent).await?))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use contracts::bindings::TestToken;
 use contracts::client::{Call, Client};
 use contracts::game::calls;
-use contracts::jobs::{self, Commit, JobContracts, JobParameters, JobSpec};
+use contracts::jobs::{self, Commit, Escrow, JobContracts, JobParameters, JobSpec};
 use contracts::swarm::calls as tokens;
 use contracts::writer::{
     Inclusion, Intent, IntentId, MemoryStore, Submitted, TicketError, Writer, WriterConfig,
@@ -20,7 +20,9 @@ use verde::job::Job;
 use verde::record::Record;
 
 use crate::docket::End;
+use crate::party::Party;
 use crate::player::{Known, KnownJob, Player};
+use crate::role::Role;
 
 pub const START: u64 = 1_800_000_000;
 pub const HOUR: u64 = 3_600;
@@ -148,8 +150,8 @@ impl World {
         self.chain.set_time(self.chain.now() + seconds).unwrap();
     }
 
-    /// A job that was launched, accepted, and claimed to have come to what this worker computed.
-    pub async fn claimed(&mut self, job: &Job, history: &History, salt: u8) -> U256 {
+    /// A job that was launched, to be computed as this history tells.
+    pub async fn launched(&mut self, job: &Job, history: &History, salt: u8) -> U256 {
         let spec = JobSpec {
             initial: history.states()[0],
             length: history.claim().length,
@@ -165,18 +167,17 @@ impl World {
         self.accounts[PAYER].send(escrow, launch).await.unwrap();
         let payer = self.accounts[PAYER].writer.account();
         let id = Call::to(escrow, jobs::id_of(job, payer, &spec));
-        let id = U256::from_be_slice(&self.client.call(&id).await.unwrap());
+        U256::from_be_slice(&self.client.call(&id).await.unwrap())
+    }
+
+    /// A job that was launched, accepted, and claimed to have come to what this worker computed.
+    pub async fn claimed(&mut self, job: &Job, history: &History, salt: u8) -> U256 {
+        let id = self.launched(job, history, salt).await;
+        let escrow = self.contracts.escrow;
         let account = &mut self.accounts[WORKER];
         account.send(escrow, jobs::accept(id)).await.unwrap();
         let address = account.writer.account();
-        let (tree, states) = (history.tree(), history.states());
-        let last = states.len() - 1;
-        let commit = Commit {
-            top: history.claim().top,
-            last: states[last],
-            salt: B256::repeat_byte(9),
-            paths: (tree.path(0).unwrap(), tree.path(last).unwrap()),
-        };
+        let commit = Commit::of(history, B256::repeat_byte(9));
         let hash = jobs::seal(&commit.top, address, commit.salt);
         account
             .send(escrow, jobs::commit_seal(id, hash))
@@ -195,6 +196,14 @@ impl World {
         let JobContracts { game, block, .. } = self.contracts;
         let writer = self.accounts[account].writer.clone();
         Player::new(game, block, self.client.clone(), writer)
+    }
+
+    /// An account's part in a job, as if it had just been started.
+    pub fn party(&self, role: Role, account: usize, job: U256) -> Party {
+        let writer = self.accounts[account].writer.clone();
+        let salt = B256::repeat_byte(account as u8);
+        let escrow = Escrow::new(self.client.clone(), self.contracts);
+        Party::new(role, job, escrow, writer, salt, parameters().reveal_window)
     }
 
     pub async fn open(
