@@ -21,6 +21,7 @@ use reproducible_ops::scalar;
 use reproducible_ops::tensor::Tensor;
 use thiserror::Error;
 
+use crate::fault::Fault;
 use crate::lifetimes::{Lifetimes, Place};
 use crate::plan::{Slot, Source};
 use crate::step::{Schedule, StepError, fit};
@@ -58,6 +59,7 @@ pub struct Executor<'a> {
     state: Vec<Buffer>,
     /// Scalar outputs of the last step: run, name, value.
     scalars: Vec<(usize, String, Buffer)>,
+    fault: Option<Fault>,
 }
 
 impl<'a> Executor<'a> {
@@ -115,10 +117,27 @@ impl<'a> Executor<'a> {
             constants: upload(engine, &slots, constants, "constants")?,
             state: Vec::new(),
             scalars: Vec::new(),
+            fault: None,
             schedule,
         };
         executor.restore(state)?;
         Ok(executor)
+    }
+
+    /// Computes one bit of one step wrong from now on, and all that follows from it.
+    pub fn break_with(&mut self, fault: Fault) {
+        self.fault = Some(fault);
+    }
+
+    /// The fault of a run of the coming step, if it has one.
+    fn fault_of(&self, run: usize) -> Result<Option<Fault>, ExecuteError> {
+        let Some(fault) = self.fault.filter(|fault| fault.run as usize == run) else {
+            return Ok(None);
+        };
+        let counter = self.state.get(fault.counter as usize);
+        let step = counter.map(Buffer::read_words).transpose()?;
+        let is_now = step.is_some_and(|words| words == [fault.step.cast_unsigned()]);
+        Ok(is_now.then_some(fault))
     }
 
     /// The plan with its programs.
@@ -236,6 +255,11 @@ impl<'a> Executor<'a> {
             let name = &program.outputs()[output as usize].name;
             outputs.insert((run as u32, output), session.output(name)?);
         }
+        if let Some(fault) = self.fault_of(run)?
+            && let Some(buffer) = outputs.get_mut(&(fault.run, fault.output))
+        {
+            *buffer = fault.of_buffer(self.engine, buffer)?;
+        }
         Ok(())
     }
 
@@ -286,7 +310,14 @@ impl<'a> Executor<'a> {
 
     fn all_values(&self, run: usize, inputs: Vec<Buffer>) -> Result<Vec<Tensor>, ExecuteError> {
         let place = self.schedule.plan().runs[run].program as usize;
-        every_value(self.engine, &self.schedule.programs()[place], &inputs)
+        let program = &self.schedule.programs()[place];
+        let mut values = every_value(self.engine, program, &inputs)?;
+        if let Some(fault) = self.fault_of(run)?
+            && let Some(output) = program.outputs().get(fault.output as usize)
+        {
+            fault.flip(&mut values[output.value.index()]);
+        }
+        Ok(values)
     }
 }
 

@@ -20,6 +20,7 @@
 //! | [`plan`] | a step as a schedule of runs, without arithmetic of its host |
 //! | [`step`] | what a plan made of a state; where two workers first differ |
 //! | [`execute`] | a plan on any engine, step by step, and the roots of its states |
+//! | [`fault`] | one bit computed wrong, for demonstrations and tests |
 //! | [`history`] | the states at the checkpoints of a job: what a worker claims |
 //! | [`parts`], [`job`] | a plan and its programs as everybody has them, each part of which can be shown |
 //! | [`game`] | the dispute: a pure function from place and move to place |
@@ -33,6 +34,7 @@ pub mod audit;
 pub mod element;
 pub mod evidence;
 pub mod execute;
+pub mod fault;
 pub mod game;
 pub mod history;
 pub mod job;

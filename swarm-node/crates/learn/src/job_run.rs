@@ -25,6 +25,7 @@ use swarm_files::text_file;
 use swarm_files::whole::{Access, Reserved};
 use swarm_identity::digest::{Hasher, hex};
 use verde::execute::{ExecuteError, Executor};
+use verde::fault::Fault;
 use verde::plan::PlanError;
 use verde::step::StepError;
 
@@ -290,6 +291,11 @@ impl<'a> JobRun<'a> {
         }
     }
 
+    /// Computes one bit of one step wrong, as a defective machine would.
+    pub fn break_with(&mut self, fault: Fault) {
+        self.executor.break_with(fault);
+    }
+
     /// Steps done.
     pub fn done(&self) -> u64 {
         self.done
@@ -427,7 +433,7 @@ pub fn read_history(folder: &Path) -> Result<Option<History>, JobRunError> {
         .map_err(|source| JobRunError::History { path, source })
 }
 
-fn require_job(
+pub(super) fn require_job(
     folder: &Path,
     history: &History,
     identity: &JobIdentity,

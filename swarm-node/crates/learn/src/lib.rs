@@ -48,6 +48,7 @@ pub mod head;
 mod hex_text;
 pub mod inputs;
 pub mod job_audit;
+pub mod job_record;
 pub mod job_run;
 pub mod judge;
 pub mod peer;

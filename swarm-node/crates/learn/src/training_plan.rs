@@ -28,6 +28,7 @@ use reproducible_ops::program::{
 use reproducible_ops::random;
 use reproducible_ops::tensor::{Tensor, TensorError};
 use reproducible_ops::weights::Weights;
+use verde::fault::Fault;
 use verde::plan::{Constant, Plan, PlanError, Run, Slot, Source};
 use verde::step::Schedule;
 use verde::tensor;
@@ -188,6 +189,37 @@ impl TrainingPlan {
         let program = self.programs.get(ACCUMULATION as usize)?;
         let tokens = program.type_of(program.input_named("tokens")?)?;
         tokens.shape.dims().first().copied()
+    }
+
+    /// A fault in a step: a bit of an element of the gradient of the smallest parameter, none of whose
+    /// elements any batch leaves out. None for a step that the state's counter cannot count.
+    pub fn gradient_fault(&self, step: u64, element: usize, bit: u32) -> Option<Fault> {
+        let mut state = self.plan.state.iter();
+        let counter = state.position(|slot| slot.name == STEP);
+        let accumulates = |run: u32| self.plan.runs[run as usize].program == ACCUMULATION;
+        let update = self.plan.runs.last();
+        let program = &self.programs[ACCUMULATION as usize];
+        let size = |output: u32| {
+            let value = program.outputs().get(output as usize)?.value;
+            let elements = program.type_of(value)?.shape.elements();
+            (elements > 1).then_some(elements)
+        };
+        let inputs = update.into_iter().flat_map(|run| &run.inputs);
+        let gradients = inputs.filter_map(|source| match *source {
+            Source::Output { run, output } if accumulates(run) => {
+                Some((size(output)?, run, output))
+            }
+            _ => None,
+        });
+        let (_, run, output) = gradients.min()?;
+        Some(Fault {
+            counter: counter? as u32,
+            step: step.try_into().ok()?,
+            run,
+            output,
+            element,
+            bit,
+        })
     }
 
     /// Tokens that a step computes, padding included.
