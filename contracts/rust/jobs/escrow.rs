@@ -5,6 +5,8 @@ use std::fmt;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::SolCall;
 
+use verde::game::Side;
+
 use super::deploy::JobContracts;
 use crate::bindings::{DisputeGame, JobEscrow, TestToken};
 use crate::client::{Call, Client, RpcError};
@@ -215,6 +217,20 @@ impl Escrow {
             Err(RpcError::Reverted { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whose turn it is in a game; none in a game that is over or never was.
+    ///
+    /// # Errors
+    /// [`RpcError`].
+    pub async fn turn(&self, game: U256) -> Result<Option<Side>, RpcError> {
+        let call = DisputeGame::gameOfCall { game };
+        let known = self.ask_of(self.contracts.game, call).await?;
+        let side = match known.turn {
+            0 => Side::Worker,
+            _ => Side::Challenger,
+        };
+        Ok((!known.challenger.is_zero()).then_some(side))
     }
 
     /// Gas of a call by an account in the next block.

@@ -13,11 +13,14 @@
 //! is one line, an object, instead of the text for people. `chain dev` is ended by a signal and
 //! then returns 0.
 
+mod account;
 mod audit;
 mod chain;
 mod config;
+mod connection;
 mod console;
 mod demo;
+mod dispute;
 mod eval;
 mod failure;
 mod job;
@@ -88,6 +91,7 @@ enum Command {
     Train(train::Train),
     Job(job::JobCommand),
     Audit(audit::AuditCommand),
+    Dispute(dispute::DisputeCommand),
     Eval(eval::Eval),
     Settle(settle::Settle),
     Wallet(wallet::WalletCommand),
@@ -172,6 +176,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
         Command::Train(train) => train.run(&options, environment),
         Command::Job(job) => job.run(&options, environment),
         Command::Audit(audit) => audit.run(&options, environment),
+        Command::Dispute(dispute) => dispute.run(&options, environment),
         Command::Eval(eval) => eval.run(&options, environment),
         Command::Settle(settle) => settle.run(&options, environment),
         Command::Wallet(wallet) => wallet.run(&options, environment),

@@ -65,6 +65,20 @@ pub(super) fn print_rows(
     .print(json)
 }
 
+/// A second since 1970 as this machine's clock on the wall shows it.
+pub(super) fn when(second: u64) -> String {
+    let second = i64::try_from(second).ok();
+    let time = second.and_then(|second| jiff::Timestamp::from_second(second).ok());
+    // A time that no calendar has is shown as it is.
+    time.map_or_else(
+        || format!("second {second:?}"),
+        |time| {
+            let local = time.to_zoned(jiff::tz::TimeZone::system());
+            local.strftime("%F %T").to_string()
+        },
+    )
+}
+
 /// Writes lines to standard error; that they cannot be written changes nothing.
 pub(super) fn note(text: &str) {
     if !text.is_empty() {

@@ -15,6 +15,7 @@ mod errors;
 mod faults;
 mod flood;
 mod http;
+mod job_chain;
 mod jobs;
 mod js_client;
 mod keys;

@@ -28,6 +28,7 @@ mod moves;
 pub mod numbers;
 mod place;
 mod rules;
+mod words;
 
 pub use crate::run::OperandProof;
 pub use moves::{Move, SourceProof};

@@ -91,6 +91,14 @@ impl Docket {
         &self.games
     }
 
+    /// A game with all of its moves, even if it is over; none for one that there is not.
+    pub fn told(&self, game: U256) -> Option<Followed> {
+        let mut games = BTreeMap::new();
+        let of_it = self.events.iter().filter(|(_, event)| event.game() == game);
+        of_it.for_each(|(_, event)| tell(&mut games, event));
+        games.remove(&game)
+    }
+
     /// Takes an event of a block, in the order of the chain.
     pub fn take(&mut self, block: u64, event: GameEvent) {
         apply(&mut self.games, &event);
@@ -107,7 +115,17 @@ impl Docket {
     }
 }
 
+/// Takes an event; of a game that is over the moves are forgotten.
 fn apply(games: &mut BTreeMap<U256, Followed>, event: &GameEvent) {
+    tell(games, event);
+    if let Some(followed) = games.get_mut(&event.game())
+        && followed.end.is_some()
+    {
+        followed.moves = Vec::new();
+    }
+}
+
+fn tell(games: &mut BTreeMap<U256, Followed>, event: &GameEvent) {
     if let GameEvent::Opened {
         game,
         job,
@@ -157,9 +175,6 @@ fn apply(games: &mut BTreeMap<U256, Followed>, event: &GameEvent) {
         }
         GameEvent::Voided { .. } => followed.end = Some(End::Void),
         GameEvent::Opened { .. } => {}
-    }
-    if followed.end.is_some() {
-        followed.moves = Vec::new();
     }
 }
 
@@ -212,6 +227,12 @@ mod tests {
             by_clock: true,
         };
         assert_eq!(docket.games()[&game].end, Some(lost));
+        assert!(docket.games()[&game].moves.is_empty());
+        let told = docket.told(game).unwrap();
+        assert_eq!(
+            (told.moves.len(), told.end, docket.told(U256::from(9))),
+            (1, Some(lost), None)
+        );
         docket.roll_back(5);
         assert_eq!(docket.games(), &before);
         assert_eq!(before[&game].moves, [(Side::Challenger, Move::ContestNext)]);

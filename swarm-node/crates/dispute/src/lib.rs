@@ -8,6 +8,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`docket`] | the games as everybody follows them |
+//! | [`games`] | the docket of a contract, read from its events |
 //! | [`answer`] | what a side says next |
 //! | [`player`] | one account's games: reads events, sends what it says, ends games by the clock |
 //! | [`role`] | what a worker and a verifier do next about a job |
@@ -17,13 +18,14 @@
 //! one that was killed goes on with the next move.
 
 pub mod answer;
+#[cfg(test)]
+mod disputes;
 pub mod docket;
-#[cfg(test)]
-mod games;
-#[cfg(test)]
-mod parties;
+pub mod games;
 pub mod party;
 pub mod player;
 pub mod role;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod whole_jobs;

@@ -1,4 +1,4 @@
-//! One account's games: reads events, sends what its side says, ends games by the clock.
+//! One account's games: sends what its side says, ends games by the clock.
 //!
 //! Invariants: an intent's name is the game and where it stands, so each answer is sent once, whatever
 //! happens in between; one that was refused is sent again as long as the game stands there. A game in
@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 
 use contracts::client::{Call, Client, RpcError};
-use contracts::cursor::Cursor;
-use contracts::game::{GameEvent, calls};
+use contracts::game::calls;
 use contracts::writer::{Intent, IntentError, IntentId, SubmitError, Ticket, Writer};
 use contracts::{Address, Bytes, U256};
 use thiserror::Error;
@@ -17,6 +16,7 @@ use verde::record::Record;
 
 use crate::answer::{Answer, AnswerError, answer, replay};
 use crate::docket::{Docket, Followed};
+use crate::games::Games;
 
 /// Why a player cannot go on now.
 #[derive(Debug, Error)]
@@ -66,25 +66,23 @@ pub struct Player {
     contract: Address,
     client: Client,
     writer: Writer,
-    cursor: Cursor,
-    docket: Docket,
+    games: Games,
 }
 
 impl Player {
     /// The games of the writer's account, of a contract that was created in the block `first`.
     pub fn new(contract: Address, first: u64, client: Client, writer: Writer) -> Self {
         Self {
+            games: Games::new(contract, first, client.clone()),
             contract,
             client,
             writer,
-            cursor: Cursor::new(contract, first),
-            docket: Docket::new(),
         }
     }
 
     /// The games as they were read last.
     pub fn docket(&self) -> &Docket {
-        &self.docket
+        self.games.docket()
     }
 
     /// Reads what is new on the chain.
@@ -92,21 +90,7 @@ impl Player {
     /// # Errors
     /// The chain does not answer; read again later.
     pub async fn read(&mut self) -> Result<(), PlayerError> {
-        loop {
-            let batch = self.cursor.poll(&self.client).await?;
-            if let Some(to) = batch.rolled_back_to {
-                self.docket.roll_back(to);
-            }
-            for log in &batch.logs {
-                if let (Some(block), Some(event)) = (log.block_number, GameEvent::read(&log.inner))
-                {
-                    self.docket.take(block, event);
-                }
-            }
-            if batch.behind == 0 {
-                return Ok(());
-            }
-        }
+        Ok(self.games.read().await?)
     }
 
     /// Says what there is to say in every game of the account.
@@ -117,7 +101,7 @@ impl Player {
         self.read().await?;
         let account = self.writer.account();
         let mut report = Report::default();
-        for (&number, followed) in self.docket.games() {
+        for (&number, followed) in self.games.docket().games() {
             let (Some(side), None) = (followed.side(account), followed.end) else {
                 continue;
             };

@@ -29,12 +29,12 @@ use verde::execute::{ExecuteError, Executor, values_of};
 use verde::history::{self as claims, Length};
 use verde::job::{Job, JobError};
 use verde::run::RunTree;
-use verde::state::StateTree;
 use verde::step::{Schedule, StepError, StepRoots, StepTree};
 use verde::tensor;
 
 use super::checkpoint::{Checkpoint, CheckpointError, require_steps};
 use super::hex_text;
+use super::job_record::state_root;
 use super::job_run::{HISTORY, History, JobIdentity, JobRunError, read_history};
 use super::run_folder::checkpoint_path;
 use super::step_trace::{StepTrace, TraceError, Values, write_values};
@@ -175,12 +175,7 @@ impl Work {
 
     /// The root of a checkpoint's state, by the names of its tensors.
     fn state_root(&mut self, checkpoint: &Checkpoint) -> Result<Digest, StepError> {
-        let parts = [&checkpoint.state.params, &checkpoint.state.optimizer];
-        let tensors = parts.iter().flat_map(|part| part.iter());
-        let named: Vec<(&str, Digest)> = tensors
-            .map(|(name, tensor)| (name, self.root(tensor)))
-            .collect();
-        Ok(StateTree::new(named)?.root())
+        state_root(&checkpoint.state, |tensor| self.root(tensor))
     }
 }
 

@@ -17,11 +17,15 @@ use verde::fault::Fault;
 use verde::history::{History, Length};
 use verde::job::Job;
 use verde::record::{Checkpoints, RecordError, Replay};
+use verde::state::StateTree;
+use verde::step::StepError;
+use verde::tensor;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, require_steps};
 use super::hex_text;
 use super::job_run::{HISTORY, JobIdentity, JobRunError, read_history, require_job};
 use super::run_folder::checkpoint_path;
+use super::trainer::TrainState;
 use super::training_plan::TrainingPlan;
 
 /// The states of a folder at the checkpoints of its history.
@@ -59,6 +63,37 @@ impl Checkpoints for FolderStates<'_> {
                 hex(&root)
             ))),
         }
+    }
+}
+
+/// The root of a state as a checkpoint has it, by the names of its tensors; the plan is not needed.
+/// `root` is that of a tensor.
+pub(super) fn state_root(
+    state: &TrainState,
+    mut root: impl FnMut(&Tensor) -> Digest,
+) -> Result<Digest, StepError> {
+    let parts = [&state.params, &state.optimizer];
+    let tensors = parts.iter().flat_map(|part| part.iter());
+    let named: Vec<(&str, Digest)> = tensors.map(|(name, tensor)| (name, root(tensor))).collect();
+    Ok(StateTree::new(named)?.root())
+}
+
+/// The checkpoint of a folder after so many steps, if its state has this root.
+///
+/// # Errors
+/// It is not there, cannot be read, or has another root.
+pub fn checkpoint_with(folder: &Path, steps: u64, root: &Digest) -> Result<PathBuf, JobRunError> {
+    let path = checkpoint_path(folder, steps);
+    let read = Checkpoint::load(&path)?;
+    require_steps(&path, steps, read.steps)?;
+    let found = state_root(&read.state, tensor::root)?;
+    match found == *root {
+        true => Ok(path),
+        false => Err(JobRunError::Differs {
+            steps,
+            found: hex(&found),
+            noted: hex(root),
+        }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `swarm-node chain deploy`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use contracts::Address;
@@ -10,7 +10,7 @@ use swarm_files::whole::{Access, Reserved};
 use swarm_settle::chain::{Link, account_writer, public_url, signer, wall_clock};
 use swarm_settle::tokens::TOKEN;
 
-use super::connection::{connect, watched, with_submitted};
+use crate::cli::connection::{connect, watched, with_submitted};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Answer};
 use crate::cli::signals::stop_on_signals;
@@ -132,7 +132,7 @@ impl Deploy {
     ) -> Result<(), Failure> {
         let parameters = self.parameters(wall_clock())?;
         // Before anything is paid for: where the contracts are must not be lost.
-        let place = self.place()?;
+        let place = deployment_place(&self.file)?;
         let wallet = unlock(&config.wallet, environment).map_err(Failure::work)?;
         let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
         let link = connect(config).await?;
@@ -189,23 +189,6 @@ impl Deploy {
         self.tell(&deployment, json)
     }
 
-    /// The place of the deployment file, which must be free.
-    fn place(&self) -> Result<Reserved, Failure> {
-        let file = self.file.display();
-        // A link that leads nowhere is something, too.
-        if self.file.symlink_metadata().is_ok() {
-            return Err(Failure::Usage(anyhow::anyhow!(
-                "{file} exists; name another file, so that no deployment is lost"
-            )));
-        }
-        Reserved::new(&self.file, Access::Umask, FILE_BYTES).map_err(|error| {
-            Failure::Usage(anyhow::anyhow!(
-                "{file} cannot be written: {error}; nothing was deployed: name a file in a folder \
-                 that can be written"
-            ))
-        })
-    }
-
     fn tell(&self, deployment: &Deployment, json: bool) -> Result<(), Failure> {
         let contracts = &deployment.contracts;
         let file = self.file.display();
@@ -256,6 +239,23 @@ impl Deploy {
             .map_err(|error| Failure::Usage(error.into()))?;
         Ok(parameters)
     }
+}
+
+/// The place of a deployment file, which must be free.
+pub(in crate::cli) fn deployment_place(path: &Path) -> Result<Reserved, Failure> {
+    let file = path.display();
+    // A link that leads nowhere is something, too.
+    if path.symlink_metadata().is_ok() {
+        return Err(Failure::Usage(anyhow::anyhow!(
+            "{file} exists; name another file, so that no deployment is lost"
+        )));
+    }
+    Reserved::new(path, Access::Umask, FILE_BYTES).map_err(|error| {
+        Failure::Usage(anyhow::anyhow!(
+            "{file} cannot be written: {error}; nothing was deployed: name a file in a folder that \
+             can be written"
+        ))
+    })
 }
 
 /// Whole tokens in units.

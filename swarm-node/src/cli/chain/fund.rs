@@ -50,11 +50,12 @@ impl Fund {
         steps.extend(paying.await?);
         let remedy = |_: &_| "`swarm-node chain status` shows the pool".to_owned();
         let submitted = payer
+            .account
             .send("fund", steps, config.chain.wait_s, remedy)
             .await?;
         let pool = payer.swarm.pool().await.map_err(Failure::work)?;
         let rows = [
-            ("from", payer.owner.to_string()),
+            ("from", payer.account.owner.to_string()),
             ("pool", format!("{} tokens", token_text(pool.free()))),
         ];
         print_rows(&rows, json, format!("the pool is funded: {submitted}"))

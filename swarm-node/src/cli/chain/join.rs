@@ -12,7 +12,8 @@ use swarm_identity::{KeyFile, NodeKey, Secret};
 use swarm_settle::chain::Binding;
 use swarm_settle::tokens::{TOKEN, token_text};
 
-use super::payer::{Payer, Step};
+use super::payer::Payer;
+use crate::cli::account::Step;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, print_rows};
 use crate::config::Config;
@@ -60,7 +61,7 @@ impl Join {
         if file.is_new() {
             output::note(&file.backup_hint());
         }
-        let now = payer.link.now().await.map_err(Failure::work)?;
+        let now = payer.account.link.now().await.map_err(Failure::work)?;
         let joining = Joining {
             payer,
             node: typed::address(&file.key().peer().0).ok_or_else(unusable)?,
@@ -69,12 +70,13 @@ impl Join {
         let steps = joining.steps(self.mint, file.key(), now).await?;
         let payer = &joining.payer;
         let submitted = payer
+            .account
             .send("join", steps, config.chain.wait_s, remedy)
             .await?;
-        let staked = payer.swarm.deposit_of(payer.owner).await;
+        let staked = payer.swarm.deposit_of(payer.account.owner).await;
         let staked = staked.map_err(Failure::work)?;
         let rows = [
-            ("owner", payer.owner.to_string()),
+            ("owner", payer.account.owner.to_string()),
             (
                 "stake",
                 format!("{} tokens", token_text(staked.saturating_to())),
@@ -109,8 +111,8 @@ impl Joining {
         let mut steps = tokens.await?;
         if !self.stake.is_zero() {
             let with_permit =
-                |leave: &_| calls::deposit_with_permit(payer.owner, self.stake, leave);
-            let approved = calls::deposit(payer.owner, self.stake);
+                |leave: &_| calls::deposit_with_permit(payer.account.owner, self.stake, leave);
+            let approved = calls::deposit(payer.account.owner, self.stake);
             let paying = payer.hand_over("deposit", members, self.stake, with_permit, approved);
             steps.extend(paying.await?);
         }
@@ -118,7 +120,7 @@ impl Joining {
         let bound = bound.map_err(Failure::work)?;
         if bound.is_zero() {
             steps.push(("bind", members, self.binding(key, now).await?));
-        } else if bound != payer.owner {
+        } else if bound != payer.account.owner {
             return Err(Failure::Work(anyhow::anyhow!(
                 "node {} is bound to {bound}; that account must unbind it, or take another \
                  --node-key",
@@ -130,15 +132,15 @@ impl Joining {
 
     async fn binding(&self, node_key: &NodeKey, now: u64) -> Result<Bytes, Failure> {
         let payer = &self.payer;
-        let nonce = payer.swarm.binding_nonce(payer.owner).await;
+        let nonce = payer.swarm.binding_nonce(payer.account.owner).await;
         let domain = Domain {
             chain_id: payer.swarm.client().chain_id(),
             contract: payer.swarm.addresses().members,
         };
         let binding = Binding {
             domain,
-            owner: payer.owner,
-            owner_key: &payer.key,
+            owner: payer.account.owner,
+            owner_key: &payer.account.key,
             node_key,
             nonce: nonce.map_err(Failure::work)?,
             now,

@@ -1,31 +1,20 @@
-//! The wallet's account on a swarm's chain, and the transactions that a command sends from it.
+//! The wallet's account among the contracts of a swarm.
 
 use contracts::deploy::Deployment;
 use contracts::swarm::Swarm;
 use contracts::swarm::calls::{self, Permit};
-use contracts::writer::{Intent, IntentId, Submitted, Writer};
 use contracts::{Address, Bytes, U256};
-use swarm_identity::NodeKey;
-use swarm_settle::chain::{Link, account_writer, permit, signer};
+use swarm_settle::chain::permit;
 use swarm_settle::tokens::token_text;
 
-use super::connection::{connect, watched, with_submitted};
+use crate::cli::account::{Account, Step};
 use crate::cli::failure::Failure;
-use crate::cli::signals::stop_on_signals;
-use crate::cli::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
 
-/// A transaction: its name, the contract, and the call.
-pub(super) type Step = (&'static str, Address, Bytes);
-
-/// The wallet's account on a swarm's chain.
+/// The wallet's account, and the swarm's contracts.
 pub(super) struct Payer {
-    pub(super) link: Link,
+    pub(super) account: Account,
     pub(super) swarm: Swarm,
-    pub(super) owner: Address,
-    /// The wallet's key, as it signs what contracts read.
-    pub(super) key: NodeKey,
-    writer: Writer,
 }
 
 impl Payer {
@@ -35,21 +24,12 @@ impl Payer {
         deployment: &Deployment,
         environment: &[(String, String)],
     ) -> Result<Self, Failure> {
-        let wallet = unlock(&config.wallet, environment).map_err(Failure::work)?;
-        let wallet = wallet.ok_or_else(|| Failure::Usage(anyhow::anyhow!(NO_WALLET)))?;
-        let link = connect(config).await?;
-        deployment
-            .check(&link.client)
-            .await
-            .map_err(Failure::work)?;
-        let secret = wallet.secret.to_bytes();
-        let signer = signer(&secret).map_err(Failure::work)?;
+        let account = Account::open(config, environment, None).await?;
+        let client = &account.link.client;
+        deployment.check(client).await.map_err(Failure::work)?;
         Ok(Self {
-            swarm: Swarm::new(link.client.clone(), (&deployment.contracts).into()),
-            owner: signer.address(),
-            key: NodeKey::from_secret(&secret).map_err(Failure::work)?,
-            writer: account_writer(&link, signer).map_err(Failure::work)?,
-            link,
+            swarm: Swarm::new(client.clone(), (&deployment.contracts).into()),
+            account,
         })
     }
 
@@ -65,9 +45,13 @@ impl Payer {
     ) -> Result<Vec<Step>, Failure> {
         if mint {
             let token = self.swarm.addresses().token;
-            return Ok(vec![("mint", token, calls::mint(self.owner, amount))]);
+            return Ok(vec![(
+                "mint",
+                token,
+                calls::mint(self.account.owner, amount),
+            )]);
         }
-        let held = self.swarm.tokens_of(self.owner).await;
+        let held = self.swarm.tokens_of(self.account.owner).await;
         let held = held.map_err(Failure::work)?;
         if held >= amount {
             return Ok(Vec::new());
@@ -76,7 +60,7 @@ impl Payer {
         Err(Failure::Work(anyhow::anyhow!(
             "{} holds {held} tokens and is to {purpose} {wanted}; send it more of token {}, {remedy}, \
              or create test tokens with --mint",
-            self.owner,
+            self.account.owner,
             self.swarm.addresses().token
         )))
     }
@@ -91,7 +75,14 @@ impl Payer {
         with_permit: impl FnOnce(&Permit) -> Bytes,
         approved: Bytes,
     ) -> Result<Vec<Step>, Failure> {
-        let leave = permit(&self.swarm, &self.key, self.owner, to, amount).await;
+        let leave = permit(
+            &self.swarm,
+            &self.account.key,
+            self.account.owner,
+            to,
+            amount,
+        )
+        .await;
         Ok(match leave.map_err(Failure::work)? {
             Some(leave) => vec![(name, to, with_permit(&leave))],
             None => {
@@ -102,46 +93,5 @@ impl Payer {
                 ]
             }
         })
-    }
-
-    /// Sends transactions one after the other, each when the one before it is final. `remedy` says
-    /// how to go on when some were sent.
-    pub(super) async fn send(
-        &self,
-        command: &str,
-        steps: Vec<Step>,
-        patience_s: u64,
-        remedy: impl Fn(&Submitted) -> String,
-    ) -> Result<Submitted, Failure> {
-        let stop = stop_on_signals()?;
-        let mut submitted = Submitted::default();
-        for (name, to, data) in steps {
-            let id = format!("{command}/{name}/{to}");
-            let sending = self.send_one(id, name, to, data, &mut submitted);
-            let sent = watched(&self.writer, sending, patience_s, &stop).await;
-            if let Err(failure) = sent.and_then(|sent| sent) {
-                return Err(with_submitted(failure, &submitted, &remedy(&submitted)));
-            }
-        }
-        Ok(submitted)
-    }
-
-    async fn send_one(
-        &self,
-        id: String,
-        name: &str,
-        to: Address,
-        data: Bytes,
-        submitted: &mut Submitted,
-    ) -> Result<(), Failure> {
-        let id = IntentId::new(id).map_err(Failure::work)?;
-        let ticket = self
-            .writer
-            .submit(Intent::call(id, to, data))
-            .await
-            .map_err(Failure::work)?;
-        submitted.add(name, &ticket);
-        ticket.finalised().await.map_err(Failure::work)?;
-        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use contracts::swarm::{Pending, Phase, Swarm};
 use swarm_settle::chain::Link;
 use swarm_settle::tokens::token_text;
 
-use super::connection::connect;
+use crate::cli::connection::connect;
 use crate::cli::failure::Failure;
 use crate::cli::output::print_rows;
 use crate::cli::wallet::unlock;

@@ -5,10 +5,31 @@ use std::time::Duration;
 use contracts::writer::{Submitted, Writer};
 use swarm_settle::chain::{Endpoint, Link, trouble, wall_clock};
 
-use crate::cli::failure::Failure;
-use crate::cli::output;
+use super::failure::Failure;
+use super::options::Options;
+use super::output;
 use crate::config::Config;
 use crate::job::Stop;
+
+/// The settings of a command about a chain that a deployment file may name: that chain, by the file's
+/// RPC server unless another is given.
+pub(super) fn settings(
+    options: &Options,
+    chain: &Option<String>,
+    known: Option<&contracts::deploy::Chain>,
+    environment: &[(String, String)],
+) -> Result<Config, Failure> {
+    let rpc = known.and_then(|known| known.rpc.clone());
+    let given = chain.clone().or(rpc);
+    let flags = [("--chain", "chain.endpoint", &given)];
+    let mut config = options
+        .settings(&flags, environment.to_vec())?
+        .config::<Config>()?;
+    if let Some(known) = known {
+        config.chain.id = known.id;
+    }
+    Ok(config)
+}
 
 /// Connects to a chain that outlives this process.
 pub(super) async fn connect(config: &Config) -> Result<Link, Failure> {

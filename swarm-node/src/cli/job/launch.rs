@@ -1,0 +1,207 @@
+//! `swarm-node job launch`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use contracts::jobs::{self, JobSpec as Wanted};
+use contracts::swarm::calls as tokens;
+use contracts::{Address, B256, U256};
+use swarm_settle::tokens::{TOKEN, token_text};
+use verde::history::Length;
+use verde::job::Job as Disputed;
+
+use super::market::{JobId, Market, MarketOptions, runtime};
+use crate::cli::account::{Account, Step};
+use crate::cli::console::Console;
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
+use crate::cli::output::print_rows;
+use crate::job::{Job, JobSpec};
+
+const HOUR: u64 = 3_600;
+/// Basis points of the whole.
+const WHOLE: u128 = 10_000;
+
+/// Launches a job on a chain and pays its reward in; prints what the job is known by.
+///
+/// Give the job's file, and all that it names, to whoever is to do or to verify it. The wallet of the
+/// settings pays.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  swarm-node job launch configs/nano/job.toml --contracts jobs.toml \
+--reward 10 --mint"
+)]
+pub(super) struct Launch {
+    /// The job, a TOML file.
+    #[arg(value_name = "SPEC")]
+    spec: PathBuf,
+    #[command(flatten)]
+    market: MarketOptions,
+    /// Tokens that the worker gets.
+    #[arg(long, value_name = "TOKENS")]
+    reward: u64,
+    /// Tokens that the worker puts at stake [default: the least that the contracts take].
+    #[arg(long, value_name = "TOKENS")]
+    worker_bond: Option<u64>,
+    /// Tokens that each challenger puts at stake [default: the least that the contracts take].
+    #[arg(long, value_name = "TOKENS")]
+    challenger_bond: Option<u64>,
+    /// Who may do the job [default: anyone].
+    #[arg(long, value_name = "ADDRESS")]
+    worker: Option<Address>,
+    /// Hours in which the job can be accepted.
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    accept_hours: u64,
+    /// 32 bytes that tell the job from others like it.
+    #[arg(long, value_name = "HEX", default_value_t = B256::ZERO)]
+    salt: B256,
+    /// Creates the tokens first; works with test tokens only.
+    #[arg(long)]
+    mint: bool,
+    /// Shows what would be launched, and sends nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Launch {
+    pub(super) fn run(
+        &self,
+        options: &Options,
+        environment: &[(String, String)],
+    ) -> Result<(), Failure> {
+        let spec = JobSpec::load(&self.spec)?;
+        let job = Job::assemble(&spec, &Console::new())?;
+        runtime()?.block_on(async {
+            let (market, account) = self.market.open(options, environment, None).await?;
+            self.launch(&job, &market, &account, options.json).await
+        })
+    }
+
+    /// What is asked for.
+    async fn wanted(
+        &self,
+        job: &Job,
+        market: &Market,
+        account: &Account,
+    ) -> Result<Wanted, Failure> {
+        let parameters = &market.deployment.parameters;
+        let now = account.link.now().await.map_err(Failure::work)?;
+        let reward = u128::from(self.reward) * TOKEN;
+        let share = (reward * u128::from(parameters.bond_share)).div_ceil(WHOLE);
+        let tokens = |count: Option<u64>, least: u128| {
+            count.map_or(least, |count| u128::from(count) * TOKEN)
+        };
+        Ok(Wanted {
+            initial: job
+                .training
+                .schedule()
+                .map_err(Failure::work)?
+                .state_root(&job.training.state)
+                .map_err(Failure::work)?,
+            length: length(job)?,
+            reward,
+            worker_bond: tokens(self.worker_bond, parameters.least_worker_bond.max(share)),
+            challenger_bond: tokens(self.challenger_bond, parameters.least_challenger_bond),
+            worker: self.worker,
+            accept_by: now + self.accept_hours.saturating_mul(HOUR),
+            salt: self.salt,
+        })
+    }
+
+    async fn launch(
+        &self,
+        job: &Job,
+        market: &Market,
+        account: &Account,
+        json: bool,
+    ) -> Result<(), Failure> {
+        let wanted = self.wanted(job, market, account).await?;
+        let disputed = disputed(job)?;
+        let escrow = market.deployment.contracts.escrow;
+        let (client, owner) = (market.escrow.client(), account.owner);
+        let ask = contracts::client::Call::to(escrow, jobs::id_of(&disputed, owner, &wanted));
+        let id = client.call(&ask).await.map_err(Failure::work)?;
+        let id = JobId(U256::try_from_be_slice(&id).unwrap_or_default());
+        let steps = self.steps(&disputed, market, account, &wanted).await?;
+        let sent = match self.dry_run {
+            true => "nothing was sent".to_owned(),
+            false => {
+                let remedy = |_: &_| {
+                    format!("`swarm-node job watch {id}` tells whether the job is launched")
+                };
+                let patience = market.config.chain.wait_s;
+                let sent = account.send("launch", steps, patience, remedy).await?;
+                format!("the job is launched: {sent}")
+            }
+        };
+        let identity = &job.identity;
+        let rows = [
+            ("job", id.to_string()),
+            ("payer", owner.to_string()),
+            ("plan", format!("0x{}", identity.plan)),
+            ("initial", format!("0x{}", identity.initial)),
+            ("steps", identity.steps.to_string()),
+            ("stride", identity.stride.to_string()),
+            ("reward", format!("{} tokens", token_text(wanted.reward))),
+            (
+                "worker_bond",
+                format!("{} tokens", token_text(wanted.worker_bond)),
+            ),
+            (
+                "challenger_bond",
+                format!("{} tokens", token_text(wanted.challenger_bond)),
+            ),
+            ("accept_by", wanted.accept_by.to_string()),
+            ("sent", sent.clone()),
+        ];
+        print_rows(&rows, json, sent)
+    }
+
+    async fn steps(
+        &self,
+        job: &Disputed,
+        market: &Market,
+        account: &Account,
+        wanted: &Wanted,
+    ) -> Result<Vec<Step>, Failure> {
+        let contracts = &market.deployment.contracts;
+        let reward = U256::from(wanted.reward);
+        let held = market.escrow.tokens_of(account.owner).await;
+        let held = held.map_err(Failure::work)?;
+        let mut steps = Vec::new();
+        if self.mint {
+            steps.push(("mint", contracts.token, tokens::mint(account.owner, reward)));
+        } else if held < reward {
+            return Err(Failure::Work(anyhow::anyhow!(
+                "{} holds {} tokens, and the reward is {}; send it more of token {}, pay less with \
+                 --reward, or create test tokens with --mint",
+                account.owner,
+                token_text(held.saturating_to()),
+                token_text(wanted.reward),
+                contracts.token
+            )));
+        }
+        let allowed = market.escrow.allowance(account.owner).await;
+        if allowed.map_err(Failure::work)? < reward {
+            let approve = tokens::approve(contracts.escrow, reward);
+            steps.push(("approve", contracts.token, approve));
+        }
+        let launch = jobs::launch(job, wanted).ok_or_else(|| {
+            Failure::Work(anyhow::anyhow!("the plan has no first part; it is no plan"))
+        })?;
+        steps.push(("launch", contracts.escrow, launch));
+        Ok(steps)
+    }
+}
+
+/// The plan and the programs of a job, each part of which can be shown.
+pub(in crate::cli) fn disputed(job: &Job) -> Result<Disputed, Failure> {
+    let training = &job.training;
+    Disputed::new(training.plan.clone(), training.programs.clone()).map_err(Failure::work)
+}
+
+/// Steps and stride of a job, as contracts count them.
+pub(in crate::cli) fn length(job: &Job) -> Result<Length, Failure> {
+    let stride = u32::try_from(job.identity.stride).map_err(Failure::work)?;
+    Length::new(job.identity.steps, stride).map_err(Failure::work)
+}

@@ -1,0 +1,167 @@
+//! `swarm-node job plan`.
+
+use std::path::Path;
+use std::time::Instant;
+
+use reproducible_ops::tensor::Tensor;
+use serde::Serialize;
+use verde::execute::Executor;
+
+use crate::cli::console::Console;
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
+use crate::cli::output::Answer;
+use crate::config::Config;
+use crate::job::{Job, JobSpec, certified};
+
+/// Steps of `job plan` before those that are timed.
+const WARM_UP: usize = 1;
+/// Steps that `job plan` times.
+const TIMED: usize = 3;
+
+/// What `job plan --json` tells: bytes and seconds.
+#[derive(Serialize)]
+struct Outlook<'a> {
+    job: &'a str,
+    plan: &'a str,
+    initial: &'a str,
+    parameters: usize,
+    steps: u64,
+    stride: u64,
+    checkpoints: u64,
+    data_rows: usize,
+    data_tokens: usize,
+    /// Positions that a step computes, padding included.
+    positions_per_step: usize,
+    state_bytes: usize,
+    constant_bytes: usize,
+    /// The most that this process has taken so far, where the system tells.
+    peak_bytes: Option<usize>,
+    step_seconds: f64,
+    /// Of one state's root.
+    hash_seconds: f64,
+    /// Hashing as a share of training.
+    hash_share: f64,
+    /// Of all steps and roots.
+    seconds: f64,
+}
+
+pub(super) fn plan(config: &Config, path: &Path, options: &Options) -> Result<(), Failure> {
+    let spec = JobSpec::load(path)?;
+    let engine = certified(&config.engine, config.engine.workers())?;
+    let console = Console::new();
+    let job = Job::assemble(&spec, &console)?;
+    let schedule = job.training.schedule().map_err(Failure::work)?;
+    let (constants, state) = (&job.training.constants, &job.training.state);
+    let mut executor =
+        Executor::new(engine.as_ref(), schedule, constants, state).map_err(Failure::work)?;
+    for _ in 0..WARM_UP {
+        executor.step(&[]).map_err(Failure::work)?;
+    }
+    let begun = Instant::now();
+    for _ in 0..TIMED {
+        executor.step(&[]).map_err(Failure::work)?;
+    }
+    let step_seconds = begun.elapsed().as_secs_f64() / TIMED as f64;
+    let begun = Instant::now();
+    executor.state_root().map_err(Failure::work)?;
+    let outlook = Outlook::new(&job, step_seconds, begun.elapsed().as_secs_f64());
+    let json = serde_json::to_string(&outlook).map_err(Failure::work)?;
+    let (text, kept) = (outlook.text(), String::new());
+    Answer { text, json, kept }.print(options.json)
+}
+
+impl<'a> Outlook<'a> {
+    fn new(job: &'a Job, step_seconds: f64, hash_seconds: f64) -> Self {
+        let (identity, training) = (&job.identity, &job.training);
+        let (steps, stride) = (identity.steps, identity.stride);
+        let checkpoints = steps / stride;
+        Self {
+            job: &identity.job,
+            plan: &identity.plan,
+            initial: &identity.initial,
+            parameters: job.model.weights.elements(),
+            steps,
+            stride,
+            checkpoints,
+            data_rows: job.rows,
+            data_tokens: job.tokens,
+            positions_per_step: training.positions_per_step(),
+            state_bytes: bytes(&training.state),
+            constant_bytes: bytes(&training.constants),
+            peak_bytes: peak_bytes(),
+            step_seconds,
+            hash_seconds,
+            hash_share: hash_seconds / (stride as f64 * step_seconds),
+            seconds: steps as f64 * step_seconds + checkpoints as f64 * hash_seconds,
+        }
+    }
+
+    fn text(&self) -> String {
+        let peak = match self.peak_bytes {
+            Some(bytes) => format!(", {} at most while timed", megabytes(bytes)),
+            None => String::new(),
+        };
+        let rows = [
+            ("job", self.job.to_owned()),
+            ("plan", self.plan.to_owned()),
+            ("initial", self.initial.to_owned()),
+            ("parameters", self.parameters.to_string()),
+            (
+                "steps",
+                format!("{}, a checkpoint every {}", self.steps, self.stride),
+            ),
+            (
+                "data",
+                format!(
+                    "{} rows, {} trained tokens",
+                    self.data_rows, self.data_tokens
+                ),
+            ),
+            (
+                "a step",
+                format!(
+                    "{} positions, {:.3} s",
+                    self.positions_per_step, self.step_seconds
+                ),
+            ),
+            (
+                "memory",
+                format!(
+                    "state {}, constants {}{peak}",
+                    megabytes(self.state_bytes),
+                    megabytes(self.constant_bytes)
+                ),
+            ),
+            (
+                "a root",
+                format!(
+                    "{:.4} s, {:.2} % of the training between two",
+                    self.hash_seconds,
+                    100.0 * self.hash_share
+                ),
+            ),
+            ("all", format!("{:.0} s on this machine", self.seconds)),
+        ];
+        let lines = rows
+            .iter()
+            .map(|(name, value)| format!("{name:<10} {value}\n"));
+        lines.collect()
+    }
+}
+
+fn bytes(tensors: &[Tensor]) -> usize {
+    tensors.iter().map(|tensor| 4 * tensor.words().len()).sum()
+}
+
+fn megabytes(bytes: usize) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// The most memory that this process has had, where the system tells.
+fn peak_bytes() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(1024 * kilobytes)
+}

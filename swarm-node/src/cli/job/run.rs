@@ -1,0 +1,177 @@
+//! `swarm-node job run` and `job trace`.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+use swarm_learn::job_audit::Auditor;
+use swarm_learn::job_run::{HISTORY, JobRun, JobStep};
+use swarm_learn::run_folder::RunFolder;
+
+use crate::cli::console::Console;
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
+use crate::cli::output::Answer;
+use crate::cli::signals::stop_on_signals;
+use crate::config::Config;
+use crate::job::{Job, JobSpec, Progress, SPEC, Stop, certified};
+
+/// What `job run --json` tells.
+#[derive(Serialize)]
+struct Done<'a> {
+    job: &'a str,
+    steps: u64,
+    /// The root of the last state.
+    root: &'a str,
+    /// Where all roots are.
+    history: String,
+    /// Seconds of this process: of steps, of roots, of saving.
+    step_seconds: f64,
+    hash_seconds: f64,
+    save_seconds: f64,
+}
+
+/// Where the time of a run went.
+#[derive(Default)]
+pub(super) struct Times {
+    step: f64,
+    hash: f64,
+    save: f64,
+}
+
+pub(super) fn run(
+    config: &Config,
+    path: &Path,
+    out: &Path,
+    keep: Option<usize>,
+    options: &Options,
+) -> Result<(), Failure> {
+    let spec = JobSpec::load(path)?;
+    // JSON is text: better no work than a result that cannot be told.
+    if options.json && out.to_str().is_none() {
+        return Err(Failure::Usage(anyhow::anyhow!(
+            "JSON cannot hold the path {}, which is not UTF-8; leave --json out, or name another \
+             folder with --out",
+            out.display()
+        )));
+    }
+    let engine = certified(&config.engine, config.engine.workers())?;
+    let console = Console::new();
+    let job = Job::assemble(&spec, &console)?;
+    let folder = RunFolder::open(out, keep.unwrap_or(usize::MAX), job.model.files.clone());
+    let folder = folder.map_err(Failure::work)?;
+    let identity = job.identity.clone();
+    let begun = JobRun::new(engine.as_ref(), &job.training, identity, folder);
+    let (mut run, damaged) = begun.map_err(Failure::work)?;
+    damaged.iter().for_each(|text| console.warn(text));
+    spec.save(&out.join(SPEC))?;
+    let stop = stop_on_signals()?;
+    let times = carry_out(&mut run, &console, &stop)?;
+    if let Some(signal) = stop.signal().filter(|_| !run.is_complete()) {
+        let (done, all, out) = (run.done(), job.identity.steps, out.display());
+        let state =
+            format!("step {done} of {all} is saved in {out}; the same command goes on from there");
+        return Err(Failure::Stopped { signal, state });
+    }
+    finish(&job, &run, out, &times, options)
+}
+
+/// Steps up to the end or a request to stop.
+pub(super) fn carry_out(
+    run: &mut JobRun<'_>,
+    console: &Console,
+    stop: &Stop,
+) -> Result<Times, Failure> {
+    let mut times = Times::default();
+    let all = run.history().identity.steps;
+    console.begin("job", all.saturating_sub(run.done()));
+    while !run.is_complete() && !stop.is_requested() {
+        let step = timed(&mut times.step, || run.step())?;
+        console.step(&note(&step));
+        if run.is_due() {
+            let root = timed(&mut times.hash, || run.root())?;
+            timed(&mut times.save, || run.commit(&root))?;
+        }
+    }
+    console.end("");
+    if !run.is_due() {
+        timed(&mut times.save, || run.save())?;
+    }
+    Ok(times)
+}
+
+fn timed<T, E: Into<anyhow::Error>>(
+    seconds: &mut f64,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, Failure> {
+    let begun = Instant::now();
+    let done = work().map_err(Failure::work);
+    *seconds += begun.elapsed().as_secs_f64();
+    done
+}
+
+fn note(step: &JobStep) -> String {
+    format!(
+        "loss {:.4}, gradient {:.3}, rate {:.2e}",
+        step.loss, step.grad_norm, step.learning_rate
+    )
+}
+
+fn finish(
+    job: &Job,
+    run: &JobRun<'_>,
+    out: &Path,
+    times: &Times,
+    options: &Options,
+) -> Result<(), Failure> {
+    let history = out.join(HISTORY);
+    let roots = &run.history().roots;
+    let root = roots.last().map_or("", String::as_str);
+    let done = Done {
+        job: job.digest(),
+        steps: run.done(),
+        root,
+        history: history.to_string_lossy().into_owned(),
+        step_seconds: times.step,
+        hash_seconds: times.hash,
+        save_seconds: times.save,
+    };
+    let text = format!(
+        "job {}: {} steps, {} roots in {}\nlast root {root}",
+        job.digest(),
+        run.done(),
+        roots.len(),
+        history.display()
+    );
+    let json = serde_json::to_string(&done).map_err(Failure::work)?;
+    let kept = format!("the roots are in {}", history.display());
+    Answer { text, json, kept }.print(options.json)
+}
+
+/// What `job trace --json` tells.
+#[derive(Serialize)]
+struct Traced {
+    /// Trace first, then values.
+    files: Vec<String>,
+}
+
+pub(super) fn trace(
+    config: &Config,
+    folder: &Path,
+    spec: &Path,
+    (step, runs): (u64, &[usize]),
+    options: &Options,
+) -> Result<(), Failure> {
+    let spec = JobSpec::load(spec)?;
+    let engine = certified(&config.engine, config.engine.workers())?;
+    let job = Job::assemble(&spec, &Console::new())?;
+    let auditor = Auditor::new(engine.as_ref(), &job.training, job.identity.clone(), folder)?;
+    let files = auditor.trace(step, runs)?;
+    let files = files.iter().map(|path| path.to_string_lossy().into_owned());
+    let traced = Traced {
+        files: files.collect(),
+    };
+    let (text, kept) = (traced.files.join("\n"), String::new());
+    let json = serde_json::to_string(&traced).map_err(Failure::work)?;
+    Answer { text, json, kept }.print(options.json)
+}

@@ -1,0 +1,133 @@
+//! `swarm-node job watch`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use contracts::jobs::{JobState, JobView};
+use serde_json::json;
+use swarm_settle::tokens::token_text;
+
+use super::market::{JobId, MarketOptions, runtime, who};
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
+use crate::cli::output::{self, Answer, when};
+use crate::cli::signals::stop_on_signals;
+
+/// Shows a job on its chain, and follows it until it is over.
+///
+/// Needs no wallet and no file of the job. With --once it shows how the job stands and ends.
+#[derive(Debug, Args)]
+pub(super) struct Watch {
+    /// What the job is known by on the chain.
+    #[arg(value_name = "JOB")]
+    job: JobId,
+    #[command(flatten)]
+    market: MarketOptions,
+    /// Shows the job as it stands, and does not wait.
+    #[arg(long)]
+    once: bool,
+}
+
+impl Watch {
+    pub(super) fn run(
+        &self,
+        options: &Options,
+        environment: &[(String, String)],
+    ) -> Result<(), Failure> {
+        let stop = stop_on_signals()?;
+        runtime()?.block_on(async {
+            let (market, link) = self.market.look(options, environment).await?;
+            let mut view = market.job(self.job).await?;
+            let mut said = None;
+            while !self.once && !view.state.is_over() {
+                let seen = (view.state, view.games);
+                if said != Some(seen) {
+                    output::note(&line(&view));
+                    said = Some(seen);
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(link.poll) => {}
+                    () = stop.requested() => {
+                        let signal = stop.signal().unwrap_or_default();
+                        let state = "the job goes on; the same command follows it again".into();
+                        return Err(Failure::Stopped { signal, state });
+                    }
+                }
+                match market.escrow.job(self.job.0).await {
+                    Ok(Some(now)) => view = now,
+                    // After a reorganisation it may be launched anew.
+                    Ok(None) => {}
+                    Err(error) if error.is_transient() => {}
+                    Err(error) => return Err(Failure::work(error)),
+                }
+            }
+            self.tell(&view, options.json)
+        })
+    }
+
+    fn tell(&self, view: &JobView, json: bool) -> Result<(), Failure> {
+        let tokens = |units| format!("{} tokens", token_text(units));
+        let rows = [
+            ("job", self.job.to_string()),
+            ("state", view.state.to_string()),
+            ("deadline", when(view.deadline)),
+            ("games", view.games.to_string()),
+            ("payer", view.payer.to_string()),
+            ("worker", who(view.worker)),
+            ("plan", view.plan.to_string()),
+            ("steps", view.steps.to_string()),
+            ("stride", view.stride.to_string()),
+            ("initial", view.initial.to_string()),
+            ("last", view.last.to_string()),
+            ("reward", tokens(view.reward)),
+            ("worker bond", tokens(view.worker_bond)),
+            ("challenger bond", tokens(view.challenger_bond)),
+        ];
+        let mut text = String::new();
+        for (name, value) in &rows {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{name:<15} {value}");
+        }
+        let json_text = json!({
+            "job": self.job.to_string(),
+            "state": view.state.to_string(),
+            "deadline": view.deadline,
+            "games": view.games,
+            "payer": view.payer,
+            "worker": view.worker,
+            "plan": view.plan,
+            "steps": view.steps,
+            "stride": view.stride,
+            "initial": view.initial,
+            "last": view.last,
+            "reward_units": view.reward.to_string(),
+            "worker_bond_units": view.worker_bond.to_string(),
+            "challenger_bond_units": view.challenger_bond.to_string(),
+        });
+        Answer {
+            text,
+            json: json_text.to_string(),
+            kept: String::new(),
+        }
+        .print(json)
+    }
+}
+
+/// How a job stands, in a line.
+fn line(view: &JobView) -> String {
+    let until = when(view.deadline);
+    match view.state {
+        JobState::Open => format!("open: a worker may accept it until {until}"),
+        JobState::Assigned => {
+            format!("assigned to {}: to be sealed until {until}", view.worker)
+        }
+        JobState::Sealed => {
+            format!("sealed: verifiers seal, then the worker commits until {until}")
+        }
+        JobState::Committed => format!(
+            "committed: it ends with {}; {} games, more can begin until {until}",
+            view.last, view.games
+        ),
+        over => over.to_string(),
+    }
+}
