@@ -20,11 +20,11 @@ use verde::player::{Game, PlayError};
 use super::account::Account;
 use super::console::Console;
 use super::failure::Failure;
-use super::job::{JobId, Market, MarketOptions, disputed, runtime};
+use super::job::{JobId, Market, MarketOptions, runtime};
 use super::options::Options;
 use super::output::{Answer, print_rows, when};
 use crate::config::Config;
-use crate::job::{Job, JobSpec, certified};
+use crate::job::{Job, JobSpec, certified, disputed};
 
 /// Shows, plays and replays disputes about jobs.
 ///
@@ -303,7 +303,7 @@ struct Made {
 async fn replay(market: &Market, game: U256, job: &Job, json: bool) -> Result<(), Failure> {
     let followed = told(&games(market).await?, game)?;
     let view = market.job(JobId(followed.job)).await?;
-    let (job, claim) = (disputed(job)?, claim(&view)?);
+    let (job, claim) = (disputed(job).map_err(Failure::work)?, claim(&view)?);
     require_plan(&view, &job.digest())?;
     let rules = Rules {
         job: &job,
@@ -438,7 +438,7 @@ impl Respond<'_> {
         side: Side,
     ) -> Result<Option<Said>, Failure> {
         let engine = certified(&config.engine, config.engine.workers())?;
-        let (job, claim) = (disputed(self.job)?, claim(view)?);
+        let (job, claim) = (disputed(self.job).map_err(Failure::work)?, claim(view)?);
         require_plan(view, &job.digest())?;
         let history = whole_history(self.folder, &self.job.identity).map_err(Failure::work)?;
         let history = history.ok_or_else(|| {

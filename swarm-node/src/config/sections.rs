@@ -80,6 +80,8 @@ section! {
         run: String = "runs/demo", Kind::Text;
         /// Rounds that are settled together on the chain.
         epoch: u64 = "20", Kind::Integer(1, 10_000);
+        /// Shows what becomes of a worker that gets one bit of a training job wrong.
+        cheat: bool = "true", Kind::Boolean;
     }
 }
 

@@ -8,6 +8,7 @@ use swarm_learn::sapo::Mix;
 use swarm_settle::chain::{ChainConfig, Endpoint};
 
 use super::arm::Arm;
+use super::cheat::{CheatReport, cheat};
 use super::context::DemoContext;
 use super::controls::controls;
 use super::ensemble::ensemble_accuracy;
@@ -62,13 +63,32 @@ pub fn run(
         Mode::Processes => context.report(|| context.in_processes(config, funder))?,
         Mode::Simulated => context.simulated(config, funder)?,
     };
+    let cheat = match config.demo.cheat && !stop.is_requested() {
+        true => context.cheat()?,
+        false => None,
+    };
     Ok(DemoReport {
         seconds: started.elapsed().as_secs_f64(),
+        cheat,
         ..report
     })
 }
 
 impl DemoContext<'_> {
+    /// What becomes of a worker that gets one bit wrong. That it cannot be shown is no reason to lose
+    /// what was learned.
+    fn cheat(&self) -> Result<Option<CheatReport>, DemoError> {
+        let engine = engine(self.engine, self.threads)?;
+        let played = cheat(engine.as_ref(), self.progress, self.stop);
+        Ok(match played {
+            Ok(report) => Some(report),
+            Err(error) => {
+                self.progress.warn(&format!("no cheat is shown: {error}"));
+                None
+            }
+        })
+    }
+
     /// The demo on virtual time; rewards are settled beside it.
     fn simulated(&self, config: &Config, funder: &Funder) -> Result<DemoReport, DemoError> {
         let mut rewards = self.settlement(&config.chain, funder)?;
@@ -245,6 +265,7 @@ impl DemoContext<'_> {
             ensemble: [ensemble_before, ensemble_after],
             transcript_digest: hex(&swarm.transcript),
             seconds: 0.0,
+            cheat: None,
         })
     }
 

@@ -8,6 +8,7 @@
 //!       └─ swarm    ─ all peers in one swarm ─┬─────────────── measure    a curve
 //!                            │                └─ ensemble                 after the last round
 //!                            └─ rewards ─ epochs on a chain               earned, claimed, pending
+//! a job ─ a worker that gets one bit wrong, and a verifier                 found, played, paid for
 //! ```
 //! | arm | questions per round | of |
 //! |---|---|---|
@@ -27,6 +28,7 @@
 //! on, and the same ones are asked for every seed.
 
 mod arm;
+mod cheat;
 mod compare;
 mod context;
 mod controls;
@@ -42,6 +44,7 @@ mod settle;
 mod table;
 
 pub use arm::{Arm, Point, Rates};
+pub use cheat::CheatReport;
 pub use compare::{Mode, run};
 pub use ensemble::EnsembleAccuracy;
 pub use error::DemoError;

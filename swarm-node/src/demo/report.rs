@@ -4,6 +4,7 @@ use serde::Serialize;
 use swarm_task::FamilyId;
 
 use super::arm::{Arm, Point, Rates};
+use super::cheat::CheatReport;
 use super::ensemble::EnsembleAccuracy;
 use super::rewards::{PeerBalance, RewardReport, SettledOn};
 
@@ -65,6 +66,8 @@ pub struct DemoReport {
     pub rounds_decided: usize,
     /// What became of the rewards.
     pub rewards: RewardReport,
+    /// What became of a worker that got one bit wrong, if that was played.
+    pub cheat: Option<CheatReport>,
     /// What the base could.
     pub before: Rates,
     /// The swarm and its controls, in the order of [`Arm`].
@@ -246,6 +249,8 @@ pub struct DemoSummary {
     pub council_before: EnsembleAccuracy,
     /// Right joint answers after the last round.
     pub council_after: EnsembleAccuracy,
+    /// What became of a worker that got one bit wrong, if that was played.
+    pub cheat: Option<CheatReport>,
 }
 
 impl DemoReport {
@@ -293,6 +298,7 @@ impl DemoReport {
             rewards: RewardSummary::from(&self.rewards),
             council_before: self.ensemble[0],
             council_after: self.ensemble[1],
+            cheat: self.cheat.clone(),
         }
     }
 }

@@ -8,6 +8,7 @@ use swarm_settle::tokens::token_text;
 use swarm_task::FamilyId;
 
 use super::arm::{Arm, Point};
+use super::cheat::CheatReport;
 use super::ensemble::EnsembleAccuracy;
 use super::report::{ArmReport, DemoReport};
 use super::rewards::RewardReport;
@@ -38,6 +39,10 @@ fn write_all(text: &mut String, report: &DemoReport) -> std::fmt::Result {
     curves(text, report)?;
     ensemble(text, report)?;
     rewards(text, &report.rewards)?;
+    report
+        .cheat
+        .iter()
+        .try_for_each(|report| cheat(text, report))?;
     footer(text, report)
 }
 
@@ -256,6 +261,26 @@ pub fn render_rewards(report: &RewardReport) -> String {
     text
 }
 
+fn cheat(text: &mut String, report: &CheatReport) -> std::fmt::Result {
+    let [lost, gained] = [report.worker_lost, report.verifier_gained].map(token_text);
+    writeln!(
+        text,
+        "\nA cheat: in step {} of {} a worker flipped one bit of a gradient. A verifier found it, and the\n\
+         contract recomputed one element of {}: the job is {}.\n",
+        report.step, report.steps, report.place, report.state
+    )?;
+    writeln!(
+        text,
+        "{:>14}{:>14}{:>14}{:>14}{:>16}{:>16}",
+        "transactions", "gas", "largest", "seconds", "worker lost", "verifier won"
+    )?;
+    writeln!(
+        text,
+        "{:>14}{:>14}{:>14}{:>14.1}{lost:>16}{gained:>16}",
+        report.transactions, report.gas, report.largest_call_gas, report.seconds
+    )
+}
+
 fn rewards(text: &mut String, rewards: &RewardReport) -> std::fmt::Result {
     if !rewards.accounts.is_empty() {
         writeln!(
@@ -314,6 +339,8 @@ fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use swarm_settle::tokens::TOKEN;
+
     use super::super::arm::Rates;
     use super::super::report::PeerReport;
     use super::*;
@@ -364,6 +391,18 @@ mod tests {
             ensemble: [EnsembleAccuracy::default(); 2],
             transcript_digest: "cd".into(),
             seconds: 3.0,
+            cheat: Some(CheatReport {
+                state: "refuted".into(),
+                steps: 6,
+                step: 3,
+                place: "tile 0 of value 1068 of run 3 of step 3".into(),
+                transactions: 15,
+                gas: 1_600_000,
+                largest_call_gas: 265_401,
+                seconds: 4.0,
+                worker_lost: 20 * TOKEN,
+                verifier_gained: 10 * TOKEN,
+            }),
         }
     }
 
@@ -377,6 +416,8 @@ mod tests {
             "generated                  0           560           560",
             "alone, own       +50.0 ± 9.1   at 1.0 times the generation",
             "5            280: 12.5 ± 6.0     280: 75.0 ± 7.9",
+            "the job is refuted",
+            "            15       1600000        265401           4.0              20              10",
             "10 of 10 rounds decided, 2 roll-backs in the swarm and 2 in the controls, 3 s",
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");

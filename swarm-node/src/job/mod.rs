@@ -6,13 +6,16 @@
 //! LearnConfig ─────────────┘                                └─▶ solo (training without peers)
 //! recipe file ─▶ recipe ─▶ Pretrainer
 //! specification ─▶ spec ─▶ Job (a plan of training) ─▶ JobRun
+//!                                 └─▶ Part (a worker's or a verifier's part in it, on a chain)
 //! ```
 //!
 //! Nothing is decided here that changes a number: the same settings give the same bits whatever
 //! engine executes them.
 
+mod carry_out;
 mod engine;
 mod factory;
+mod part;
 mod progress;
 mod recipe;
 mod shipped;
@@ -21,8 +24,10 @@ mod source;
 mod spec;
 mod stop;
 
+pub use carry_out::{Times, carry_out};
 pub use engine::{EngineError, certified, engine};
 pub use factory::{FactoryError, ModelFactory};
+pub use part::{Part, PartError, PartEvent, PartPlace, PartUnderWay, disputed, length, seal_salt};
 pub use progress::{Progress, Silent};
 pub use recipe::{Recipe, RecipeError};
 pub use shipped::{BASE, ShippedError, base};

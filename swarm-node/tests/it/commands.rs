@@ -120,6 +120,7 @@ fn demo(base: &Path, extra: &[&str]) -> Ended {
         "demo.heldout=3",
         "demo.samples=1",
         "demo.council=2",
+        "demo.cheat=false",
         "demo.families=count,max",
         "learn.group=8",
         "learn.stage_samples=2",

@@ -52,6 +52,9 @@ fn peers_in_processes_agree_learn_and_are_paid() {
     assert_eq!(rounds, [Some(2), Some(4)], "{summary}");
     let digests = summary["model_digests"].as_array().unwrap();
     assert!(digests.len() == 3 && digests[0] != digests[1], "{summary}");
+    let cheat = &summary["cheat"];
+    assert_eq!(cheat["state"], "refuted", "{summary}");
+    assert!(cheat["largest_call_gas"].as_u64() < Some(2_000_000));
 }
 
 /// What a demo of processes leaves when it is stopped is each node's whole folder: the rest is

@@ -116,6 +116,7 @@ impl Commands {
             "demo.samples=1",
         ]);
         demo.args(["--set", "demo.council=0", "--set", "learn.stage_samples=1"]);
+        demo.args(["--set", "demo.cheat=false"]);
         demo
     }
 

@@ -36,6 +36,7 @@ pub fn demo(folder: &Path, extra: &[&str], environment: &[(&str, &str)]) -> Ende
         "demo.heldout=1",
         "demo.samples=1",
         "demo.council=0",
+        "demo.cheat=false",
         "demo.families=count,max",
         "learn.group=2",
         "learn.stage_samples=1",

@@ -390,6 +390,7 @@ fn a_demo_that_is_stopped_leaves_rewards_that_can_be_settled() {
         "demo.heldout=1",
         "demo.samples=1",
         "demo.council=0",
+        "demo.cheat=false",
         "demo.controls=0",
         "demo.families=count,max",
         "learn.group=2",

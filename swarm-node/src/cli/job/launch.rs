@@ -7,7 +7,6 @@ use contracts::jobs::{self, JobSpec as Wanted};
 use contracts::swarm::calls as tokens;
 use contracts::{Address, B256, U256};
 use swarm_settle::tokens::{TOKEN, token_text};
-use verde::history::Length;
 use verde::job::Job as Disputed;
 
 use super::market::{JobId, Market, MarketOptions, runtime};
@@ -16,7 +15,7 @@ use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::print_rows;
-use crate::job::{Job, JobSpec};
+use crate::job::{Job, JobSpec, disputed, length};
 
 const HOUR: u64 = 3_600;
 /// Basis points of the whole.
@@ -98,7 +97,7 @@ impl Launch {
                 .map_err(Failure::work)?
                 .state_root(&job.training.state)
                 .map_err(Failure::work)?,
-            length: length(job)?,
+            length: length(job).map_err(Failure::work)?,
             reward,
             worker_bond: tokens(self.worker_bond, parameters.least_worker_bond.max(share)),
             challenger_bond: tokens(self.challenger_bond, parameters.least_challenger_bond),
@@ -116,7 +115,7 @@ impl Launch {
         json: bool,
     ) -> Result<(), Failure> {
         let wanted = self.wanted(job, market, account).await?;
-        let disputed = disputed(job)?;
+        let disputed = disputed(job).map_err(Failure::work)?;
         let escrow = market.deployment.contracts.escrow;
         let (client, owner) = (market.escrow.client(), account.owner);
         let ask = contracts::client::Call::to(escrow, jobs::id_of(&disputed, owner, &wanted));
@@ -192,16 +191,4 @@ impl Launch {
         steps.push(("launch", contracts.escrow, launch));
         Ok(steps)
     }
-}
-
-/// The plan and the programs of a job, each part of which can be shown.
-pub(in crate::cli) fn disputed(job: &Job) -> Result<Disputed, Failure> {
-    let training = &job.training;
-    Disputed::new(training.plan.clone(), training.programs.clone()).map_err(Failure::work)
-}
-
-/// Steps and stride of a job, as contracts count them.
-pub(in crate::cli) fn length(job: &Job) -> Result<Length, Failure> {
-    let stride = u32::try_from(job.identity.stride).map_err(Failure::work)?;
-    Length::new(job.identity.steps, stride).map_err(Failure::work)
 }

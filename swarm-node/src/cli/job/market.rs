@@ -7,6 +7,7 @@ use clap::Args;
 use contracts::jobs::{self, Escrow, JobDeployment, JobView};
 use contracts::writer::Submitted;
 use contracts::{Address, Bytes, U256};
+use swarm_settle::chain::Link;
 use swarm_settle::tokens::token_text;
 use swarm_store::Store;
 
@@ -74,18 +75,10 @@ impl MarketOptions {
         &self,
         options: &Options,
         environment: &[(String, String)],
-    ) -> Result<(Market, swarm_settle::chain::Link), Failure> {
+    ) -> Result<(Market, Link), Failure> {
         let (config, deployment) = self.read(options, environment)?;
         let link = connect(&config).await?;
-        let client = &link.client;
-        deployment.check(client).await.map_err(Failure::work)?;
-        let escrow = Escrow::new(client.clone(), deployment.contracts);
-        let market = Market {
-            config,
-            deployment,
-            escrow,
-        };
-        Ok((market, link))
+        Ok((Market::new(config, deployment, &link).await?, link))
     }
 
     /// The contracts, and the wallet's account. With a store, transactions that are under way survive
@@ -98,19 +91,23 @@ impl MarketOptions {
     ) -> Result<(Market, Account), Failure> {
         let (config, deployment) = self.read(options, environment)?;
         let account = Account::open(&config, environment, store).await?;
-        let client = &account.link.client;
-        deployment.check(client).await.map_err(Failure::work)?;
-        let escrow = Escrow::new(client.clone(), deployment.contracts);
-        let market = Market {
-            config,
-            deployment,
-            escrow,
-        };
+        let market = Market::new(config, deployment, &account.link).await?;
         Ok((market, account))
     }
 }
 
 impl Market {
+    async fn new(config: Config, deployment: JobDeployment, link: &Link) -> Result<Self, Failure> {
+        let client = &link.client;
+        deployment.check(client).await.map_err(Failure::work)?;
+        let escrow = Escrow::new(client.clone(), deployment.contracts);
+        Ok(Self {
+            config,
+            deployment,
+            escrow,
+        })
+    }
+
     /// A job that must be there.
     pub(in crate::cli) async fn job(&self, job: JobId) -> Result<JobView, Failure> {
         let known = self.escrow.job(job.0).await.map_err(Failure::work)?;

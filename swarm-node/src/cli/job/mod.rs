@@ -13,7 +13,6 @@ mod watch;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-pub(super) use launch::disputed;
 pub(super) use market::{JobId, Market, MarketOptions, runtime};
 
 use super::failure::Failure;

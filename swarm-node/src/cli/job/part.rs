@@ -1,40 +1,29 @@
 //! `swarm-node job work` and `job verify`: an account's part in a job, from the first look to the money.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::Args;
-use contracts::jobs::{JobState, JobView};
+use contracts::U256;
+use contracts::jobs::JobView;
 use contracts::swarm::calls as tokens;
-use contracts::writer::Ticket;
-use contracts::{B256, U256};
-use reproducible_ops::engine::Engine;
-use swarm_dispute::party::{Party, PartyError, Progress as Progressed};
-use swarm_dispute::player::{Known, KnownJob};
-use swarm_dispute::role::{Act, Role};
-use swarm_identity::digest::{Hasher, hex};
-use swarm_learn::job_record::{FolderStates, record, whole_history};
-use swarm_learn::job_run::{JobRun, JobRunError};
-use swarm_learn::run_folder::RunFolder;
+use swarm_dispute::party::PartyError;
+use swarm_dispute::role::Role;
 use swarm_settle::chain::DEV_CHAINS;
 use swarm_settle::tokens::token_text;
 use swarm_store::Store;
 use verde::fault::Fault;
-use verde::game::Rules;
-use verde::history::{Claim, History};
-use verde::job::Job as Disputed;
-use verde::record::Replay;
 
-use super::launch::{disputed, length};
 use super::market::{JobId, Market, MarketOptions, runtime};
-use super::run::carry_out;
 use crate::cli::account::Account;
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::{self, print_rows, when};
 use crate::cli::signals::stop_on_signals;
-use crate::job::{Job, JobSpec, SPEC, Stop, certified};
+use crate::config::Config;
+use crate::job::{
+    Job, JobSpec, Part, PartError, PartEvent, PartPlace, SPEC, Stop, certified, disputed, seal_salt,
+};
 
 /// The file of a folder's transactions.
 const STORE: &str = "transactions.redb";
@@ -123,7 +112,7 @@ impl PartOptions {
     ) -> Result<(), Failure> {
         let spec = JobSpec::load(&self.spec)?;
         let config = options.settings(&[], environment.to_vec())?;
-        let config = config.config::<crate::config::Config>()?;
+        let config = config.config::<Config>()?;
         let engine = certified(&config.engine, config.engine.workers())?;
         let console = Console::new();
         let job = Job::assemble(&spec, &console)?;
@@ -132,21 +121,7 @@ impl PartOptions {
         spec.save(&self.out.join(SPEC))?;
         let store = Store::open(&self.out.join(STORE)).map_err(Failure::work)?;
         let stop = stop_on_signals()?;
-        let disputed = disputed(&job)?;
-        let mut part = Part {
-            id: self.job,
-            role,
-            fault,
-            job: &job,
-            disputed: &disputed,
-            engine: engine.as_ref(),
-            folder: &self.out,
-            console: &console,
-            stop: &stop,
-            history: None,
-            knows: Knows::default(),
-            said: Vec::new(),
-        };
+        let disputed = disputed(&job).map_err(Failure::work)?;
         runtime()?.block_on(async {
             let opened = self.market.open(options, environment, Some(&store));
             let (market, account) = opened.await?;
@@ -157,12 +132,54 @@ impl PartOptions {
                     account.link.client.chain_id()
                 )));
             }
+            // Before any money moves, and told with what a person knows the job by.
+            let view = market.job(self.job).await?;
             if self.mint {
-                part.mint(&market, &account).await?;
+                mint(&view, self.job, role, &market, &account).await?;
             }
-            let last = part.play(&market, &account).await?;
+            let part = Part {
+                id: self.job.0,
+                role,
+                job: &job,
+                disputed: &disputed,
+                engine: engine.as_ref(),
+                fault,
+                folder: &self.out,
+                progress: &console,
+                stop: &stop,
+                tell: &tell,
+            };
+            let place = PartPlace {
+                escrow: &market.escrow,
+                writer: &account.writer,
+                link: &account.link,
+                salt: seal_salt(&account.key, self.job.0),
+                reveal_window: market.deployment.parameters.reveal_window,
+            };
+            let failed = |error| failure(error, &stop);
+            let mut under_way = part.begin(&place).await.map_err(failed)?;
+            let view = under_way.play().await.map_err(failed)?;
+            let found = under_way.history().map(|history| history.claim().top);
             account.writer.stop().await;
-            part.tell(&market, &account, &last, options.json).await
+            let held = market.escrow.tokens_of(account.owner).await;
+            let held = held.map_err(Failure::work)?;
+            let mut rows = vec![
+                ("job", self.job.to_string()),
+                ("state", view.state.to_string()),
+                ("last", view.last.to_string()),
+                ("account", account.owner.to_string()),
+                ("tokens", token_text(held.saturating_to())),
+            ];
+            if role == Role::Verifier {
+                let agrees = match found {
+                    None => "nothing was computed",
+                    Some(top) if top == view.commitment.0 => "yes",
+                    Some(_) => "no",
+                };
+                rows.push(("agrees", agrees.to_owned()));
+            }
+            let kept = format!("the run is in {}", self.out.display());
+            print_rows(&rows, options.json, kept)
         })
     }
 }
@@ -178,294 +195,64 @@ fn fault_in(job: &Job, step: u64) -> Result<Fault, Failure> {
     })
 }
 
-/// What the account knows of the job, for games about it.
-#[derive(Default)]
-struct Knows<'a> {
-    job: Option<(U256, &'a Disputed)>,
-    /// What is claimed on the chain.
-    claim: Option<Claim>,
-    record: Option<Replay<'a, FolderStates<'a>>>,
-}
-
-impl Known for Knows<'_> {
-    fn of(&mut self, job: U256) -> Option<KnownJob<'_>> {
-        let (id, known) = self.job?;
-        if id != job {
-            return None;
-        }
-        Some(KnownJob {
-            rules: Rules {
-                job: known,
-                claim: self.claim.as_ref()?,
-            },
-            record: self.record.as_mut()?,
-            public: None,
-        })
-    }
-}
-
-/// An account's part in a job, with all that it takes.
-struct Part<'a> {
-    id: JobId,
+/// Creates the test tokens that are missing for a bond.
+async fn mint(
+    view: &JobView,
+    job: JobId,
     role: Role,
-    fault: Option<Fault>,
-    job: &'a Job,
-    disputed: &'a Disputed,
-    engine: &'a dyn Engine,
-    folder: &'a Path,
-    console: &'a Console,
-    stop: &'a Stop,
-    history: Option<History>,
-    knows: Knows<'a>,
-    /// How the job stood when that was said last.
-    said: Vec<String>,
+    market: &Market,
+    account: &Account,
+) -> Result<(), Failure> {
+    let bond = U256::from(match role {
+        Role::Worker => view.worker_bond,
+        Role::Verifier => view.challenger_bond,
+    });
+    let held = market.escrow.tokens_of(account.owner).await;
+    let held = held.map_err(Failure::work)?;
+    if held >= bond {
+        return Ok(());
+    }
+    let token = market.deployment.contracts.token;
+    let data = tokens::mint(account.owner, bond - held);
+    let remedy = |_: &_| "the same command goes on from there".to_owned();
+    let patience = market.config.chain.wait_s;
+    let name = format!("mint/{:x}", job.0);
+    let sent = account.send(&name, vec![("mint", token, data)], patience, remedy);
+    sent.await.map(|_| ())
 }
 
-impl Part<'_> {
-    /// Does what there is to do until nothing is left.
-    async fn play(&mut self, market: &Market, account: &Account) -> Result<JobView, Failure> {
-        self.require_same(&market.job(self.id).await?)?;
-        self.remember()?;
-        let window = market.deployment.parameters.reveal_window;
-        let salt = self.salt(account);
-        let (escrow, writer) = (market.escrow.clone(), account.writer.clone());
-        let mut party = Party::new(self.role, self.id.0, escrow, writer, salt, window);
-        while !self.stop.is_requested() {
-            let now = account.link.now().await;
-            let looked = match now {
-                Ok(now) => {
-                    let found = self.history.as_ref();
-                    party.advance(now, found, &mut self.knows).await
-                }
-                Err(error) => Err(error.into()),
-            };
-            match looked {
-                Ok(progress) => {
-                    self.follow(&progress);
-                    if progress.act == Act::Over {
-                        return Ok(progress.job);
-                    }
-                    self.carry_on(progress).await?;
-                }
-                Err(error) if error.is_transient() => {
-                    self.say(format!("waiting: {error}"));
-                }
-                Err(error @ PartyError::Funds { .. }) => {
-                    return Err(Failure::Work(anyhow::anyhow!(
-                        "{error}; send it more of that token"
-                    )));
-                }
-                Err(error) => return Err(Failure::work(error)),
-            }
-            self.rest(account.link.poll).await;
-        }
-        let state = "what was done is kept; the same command goes on from there, and a dispute goes \
-                     on without this process until its clock has run out";
-        Err(Failure::Stopped {
-            signal: self.stop.signal().unwrap_or_default(),
-            state: state.into(),
-        })
-    }
-
-    /// Creates the test tokens that are missing for the bond.
-    async fn mint(&self, market: &Market, account: &Account) -> Result<(), Failure> {
-        let view = market.job(self.id).await?;
-        let bond = U256::from(match self.role {
-            Role::Worker => view.worker_bond,
-            Role::Verifier => view.challenger_bond,
-        });
-        let held = market.escrow.tokens_of(account.owner).await;
-        let held = held.map_err(Failure::work)?;
-        if held >= bond {
-            return Ok(());
-        }
-        let token = market.deployment.contracts.token;
-        let data = tokens::mint(account.owner, bond - held);
-        let remedy = |_: &_| "the same command goes on from there".to_owned();
-        let patience = market.config.chain.wait_s;
-        let name = format!("mint/{:x}", self.id.0);
-        let sent = account.send(&name, vec![("mint", token, data)], patience, remedy);
-        sent.await.map(|_| ())
-    }
-
-    /// That the job of the chain is the one of the file.
-    fn require_same(&self, view: &JobView) -> Result<(), Failure> {
-        let identity = &self.job.identity;
-        let of_chain = [hex(&view.plan.0), hex(&view.initial.0)];
-        let of_file = [identity.plan.clone(), identity.initial.clone()];
-        let length = length(self.job)?;
-        let same_length = (view.steps, view.stride) == (length.steps(), length.stride());
-        match of_chain == of_file && same_length {
-            true => Ok(()),
-            false => Err(Failure::Usage(anyhow::anyhow!(
-                "job {} is another one: on the chain plan {}, initial state {}, {} steps with a \
-                 checkpoint every {}; in the file plan {}, initial state {}, {} steps with a \
-                 checkpoint every {}; ask its payer for its file",
-                self.id,
-                of_chain[0],
-                of_chain[1],
-                view.steps,
-                view.stride,
-                of_file[0],
-                of_file[1],
-                length.steps(),
-                length.stride()
-            ))),
-        }
-    }
-
-    /// The salt of the account's seal: the same whenever it is asked, and nobody else's to know.
-    fn salt(&self, account: &Account) -> B256 {
-        let job: [u8; 32] = self.id.0.to_be_bytes();
-        let context = Hasher::new("seal of a job").bytes(&job).finish();
-        account.key.salt_key().salt(&context).into()
-    }
-
-    /// Reads what was computed, if it is whole.
-    fn remember(&mut self) -> Result<(), Failure> {
-        let history = whole_history(self.folder, &self.job.identity);
-        let Some(history) = history.map_err(Failure::work)? else {
-            return Ok(());
-        };
-        let (engine, training) = (self.engine, &self.job.training);
-        let record = record(
-            engine,
-            self.disputed,
-            training,
-            self.folder,
-            history.clone(),
-            self.fault,
-        );
-        self.knows.record = Some(record.map_err(Failure::work)?);
-        self.knows.job = Some((self.id.0, self.disputed));
-        self.history = Some(history);
-        Ok(())
-    }
-
-    /// Notes what the chain says, and tells it where it is new.
-    fn follow(&mut self, progress: &Progressed) {
-        let view = &progress.job;
-        if view.state == JobState::Committed
-            && let Some(history) = &self.history
-        {
-            self.knows.claim = Some(Claim {
-                top: view.commitment.0,
-                ..*history.claim()
-            });
-        }
-        let what = match progress.act {
-            Act::Wait(what, Some(until)) => {
-                format!("waiting for {}, until {}", what.text(), when(until))
-            }
-            Act::Wait(what, None) => format!("waiting for {}", what.text()),
-            Act::Compute => "computing".into(),
-            Act::Play => match view.games {
-                1 => "a game is under way".into(),
-                games => format!("{games} games are under way"),
-            },
-            Act::Over => "over".into(),
-            _ => return,
-        };
-        self.say(format!("{}: {what}", view.state));
-        for (game, why) in &progress.games.silent {
-            self.say(format!("game {game}: nothing to say: {why}"));
-        }
-    }
-
-    async fn carry_on(&mut self, progress: Progressed) -> Result<(), Failure> {
-        if progress.act == Act::Compute {
-            return self.compute();
-        }
-        if let Some((name, ticket)) = progress.sent {
-            self.see_through(name, &ticket).await;
-        }
-        for (game, ticket) in progress.games.sent {
-            self.see_through(&format!("move in game {game}"), &ticket)
-                .await;
-        }
-        Ok(())
-    }
-
-    /// Waits until a transaction is in a block. One that is refused is decided on anew: somebody may
-    /// have been faster.
-    async fn see_through(&self, what: &str, ticket: &Ticket) {
-        let included = tokio::select! {
-            included = ticket.included() => included,
-            () = self.stop.requested() => return,
-        };
-        match included {
-            Ok(included) => {
-                let (block, gas) = (included.block, included.gas_used);
-                output::note(&format!("{what}: in block {block}, {gas} gas"));
-            }
-            Err(error) => output::note(&format!("{what}: {error}")),
-        }
-    }
-
-    fn compute(&mut self) -> Result<(), Failure> {
-        let files = self.job.model.files.clone();
-        let folder = RunFolder::open(self.folder, usize::MAX, files).map_err(Failure::work)?;
-        let identity = self.job.identity.clone();
-        let begun = JobRun::new(self.engine, &self.job.training, identity, folder);
-        let (mut run, damaged) = begun.map_err(Failure::work)?;
-        damaged.iter().for_each(|text| output::warning(text));
-        if let Some(fault) = self.fault {
-            run.break_with(fault);
-        }
-        carry_out(&mut run, self.console, self.stop)?;
-        drop(run);
-        self.remember()
-    }
-
-    async fn rest(&self, poll: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(poll) => {}
-            () = self.stop.requested() => {}
-        }
-    }
-
-    /// Says how the job stands, unless that was said before.
-    fn say(&mut self, text: String) {
-        if !self.said.contains(&text) {
-            output::note(&text);
-            self.said.push(text);
-        }
-    }
-
-    async fn tell(
-        &self,
-        market: &Market,
-        account: &Account,
-        view: &JobView,
-        json: bool,
-    ) -> Result<(), Failure> {
-        let held = market.escrow.tokens_of(account.owner).await;
-        let held = held.map_err(Failure::work)?;
-        let agrees = match &self.history {
-            None => "nothing was computed",
-            Some(history) if history.claim().top == view.commitment.0 => "yes",
-            Some(_) => "no",
-        };
-        let mut rows = vec![
-            ("job", self.id.to_string()),
-            ("state", view.state.to_string()),
-            ("last", view.last.to_string()),
-            ("account", account.owner.to_string()),
-            ("tokens", token_text(held.saturating_to())),
-        ];
-        if self.role == Role::Verifier {
-            rows.push(("agrees", agrees.to_owned()));
-        }
-        print_rows(
-            &rows,
-            json,
-            format!("the run is in {}", self.folder.display()),
-        )
+fn failure(error: PartError, stop: &Stop) -> Failure {
+    match error {
+        PartError::Stopped => Failure::Stopped {
+            signal: stop.signal().unwrap_or_default(),
+            state:
+                "what was done is kept, and the same command goes on from there; a game goes on \
+                    without this process, until its clock has run out"
+                    .into(),
+        },
+        PartError::OtherJob { .. } => Failure::Usage(error.into()),
+        PartError::Party(PartyError::Funds { .. }) => Failure::Work(anyhow::anyhow!(
+            "{error}; send it more of that token, or create test tokens with --mint"
+        )),
+        error => Failure::work(error),
     }
 }
 
-impl From<JobRunError> for Failure {
-    fn from(error: JobRunError) -> Self {
-        Self::work(error)
+/// Shows what happens to a part.
+fn tell(event: PartEvent<'_>) {
+    match event {
+        PartEvent::Stands(state, what, Some(until)) => {
+            output::note(&format!("{state}: {what}, until {}", when(until)));
+        }
+        PartEvent::Stands(state, what, None) => output::note(&format!("{state}: {what}")),
+        PartEvent::Mined { what, block, gas } => {
+            output::note(&format!("{what}: in block {block}, {gas} gas"));
+        }
+        PartEvent::Refused { what, error } => output::note(&format!("{what}: {error}")),
+        PartEvent::Silent(game, why) => {
+            output::warning(&format!("game {game}: nothing to say: {why}"));
+        }
+        PartEvent::Away(error) => output::note(&format!("waiting: {error}")),
+        PartEvent::Damaged(text) => output::warning(text),
     }
 }

@@ -1,11 +1,10 @@
 //! `swarm-node job run` and `job trace`.
 
 use std::path::Path;
-use std::time::Instant;
 
 use serde::Serialize;
 use swarm_learn::job_audit::Auditor;
-use swarm_learn::job_run::{HISTORY, JobRun, JobStep};
+use swarm_learn::job_run::{HISTORY, JobRun};
 use swarm_learn::run_folder::RunFolder;
 
 use crate::cli::console::Console;
@@ -14,7 +13,7 @@ use crate::cli::options::Options;
 use crate::cli::output::Answer;
 use crate::cli::signals::stop_on_signals;
 use crate::config::Config;
-use crate::job::{Job, JobSpec, Progress, SPEC, Stop, certified};
+use crate::job::{Job, JobSpec, Progress, SPEC, Times, carry_out, certified};
 
 /// What `job run --json` tells.
 #[derive(Serialize)]
@@ -29,14 +28,6 @@ struct Done<'a> {
     step_seconds: f64,
     hash_seconds: f64,
     save_seconds: f64,
-}
-
-/// Where the time of a run went.
-#[derive(Default)]
-pub(super) struct Times {
-    step: f64,
-    hash: f64,
-    save: f64,
 }
 
 pub(super) fn run(
@@ -66,7 +57,7 @@ pub(super) fn run(
     damaged.iter().for_each(|text| console.warn(text));
     spec.save(&out.join(SPEC))?;
     let stop = stop_on_signals()?;
-    let times = carry_out(&mut run, &console, &stop)?;
+    let times = carry_out(&mut run, &console, &stop).map_err(Failure::work)?;
     if let Some(signal) = stop.signal().filter(|_| !run.is_complete()) {
         let (done, all, out) = (run.done(), job.identity.steps, out.display());
         let state =
@@ -74,47 +65,6 @@ pub(super) fn run(
         return Err(Failure::Stopped { signal, state });
     }
     finish(&job, &run, out, &times, options)
-}
-
-/// Steps up to the end or a request to stop.
-pub(super) fn carry_out(
-    run: &mut JobRun<'_>,
-    console: &Console,
-    stop: &Stop,
-) -> Result<Times, Failure> {
-    let mut times = Times::default();
-    let all = run.history().identity.steps;
-    console.begin("job", all.saturating_sub(run.done()));
-    while !run.is_complete() && !stop.is_requested() {
-        let step = timed(&mut times.step, || run.step())?;
-        console.step(&note(&step));
-        if run.is_due() {
-            let root = timed(&mut times.hash, || run.root())?;
-            timed(&mut times.save, || run.commit(&root))?;
-        }
-    }
-    console.end("");
-    if !run.is_due() {
-        timed(&mut times.save, || run.save())?;
-    }
-    Ok(times)
-}
-
-fn timed<T, E: Into<anyhow::Error>>(
-    seconds: &mut f64,
-    work: impl FnOnce() -> Result<T, E>,
-) -> Result<T, Failure> {
-    let begun = Instant::now();
-    let done = work().map_err(Failure::work);
-    *seconds += begun.elapsed().as_secs_f64();
-    done
-}
-
-fn note(step: &JobStep) -> String {
-    format!(
-        "loss {:.4}, gradient {:.3}, rate {:.2e}",
-        step.loss, step.grad_norm, step.learning_rate
-    )
 }
 
 fn finish(
