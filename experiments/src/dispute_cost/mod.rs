@@ -1,10 +1,14 @@
 //! What a dispute about real training costs on a chain: gas, transactions, bytes and seconds, from the
 //! claim of a whole job down to one element; and whether the challenger wins wherever the fault is.
 //!
-//! A worker shows one bit of one value of one step otherwise than it is, anywhere in the step. In
-//! histories longer than one step the other states are digests of nothing: they are only passed by. The
+//! A worker lies about one step ([`liar::Lie`]): shows one bit of one value otherwise than it is, or
+//! computes with other constants or another state than the plan and its claim say. In histories longer
+//! than one step the other states are digests of nothing: they are only passed by. The
 //! contracts are those that are deployed, on the embedded chain; the players are the program's.
 
+mod liar;
+
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -12,16 +16,18 @@ use clap::Parser;
 use reproducible_ops::engine::cpu::CpuEngine;
 use reproducible_ops::program::ValueId;
 use reproducible_ops::random::Stream;
+use reproducible_ops::tensor::Tensor;
 use serde_json::{Value, json};
 use swarm_dispute::docket::End;
 use swarm_dispute::testing::{CHALLENGER, Knows, WORKER, World};
 use swarm_node::job::{Job, JobSpec, Silent};
 use verde::execute::Executor;
 use verde::game::Side;
-use verde::history::{History, Length};
-use verde::record::{Checkpoints, Record, RecordError, Replay};
+use verde::history::{Claim, Length};
+use verde::record::{Record, Replay};
 use verde::testing::{Bit, OneBit, Placed};
 
+use self::liar::{Liar, Lie, Only, Workshop};
 use crate::experiment::Experiment;
 use crate::table::Table;
 
@@ -32,7 +38,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     run,
 };
 
-const SPEC: &str = include_str!("../../configs/nano/job.toml");
+const SPEC: &str = include_str!("../../../configs/nano/job.toml");
 
 /// Plays disputes.
 #[derive(Debug, Parser)]
@@ -79,6 +85,7 @@ struct Row {
     parameters: usize,
     steps: u64,
     path: Path,
+    lie: Lie,
     place: String,
     gas: Vec<u64>,
     seconds: f64,
@@ -104,7 +111,7 @@ fn run(arguments: &[String]) -> Result<Value> {
                 step: steps / 2,
                 ..disputed.dearest()?
             };
-            rows.push(runtime.block_on(disputed.play(length, at, path))?);
+            rows.push(runtime.block_on(disputed.play(length, Lie::Bit, at, path))?);
             print!("{}", table(&rows[rows.len() - 1..]));
         }
     }
@@ -120,10 +127,21 @@ fn run(arguments: &[String]) -> Result<Value> {
     Ok(json!({
         "experiment": "dispute-cost",
         "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
-        "random": {"disputes": random.len(), "won": wins,
+        "random": {"disputes": random.len(), "won": wins, "lies": lies(&random),
                    "most_gas": random.iter().map(Row::total).max(),
                    "largest_call_gas": random.iter().filter_map(Row::largest).max()},
     }))
+}
+
+/// How many disputes there were about each lie, and how many of them the challenger won.
+fn lies(rows: &[Row]) -> BTreeMap<String, [usize; 2]> {
+    let mut lies = BTreeMap::new();
+    for row in rows {
+        let [all, won]: &mut [usize; 2] = lies.entry(row.lie.to_string()).or_default();
+        *all += 1;
+        *won += usize::from(row.is_won());
+    }
+    lies
 }
 
 fn random(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Vec<Row>> {
@@ -143,9 +161,11 @@ fn random(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Vec<Ro
         } else {
             Path::Fast
         };
-        let row = runtime.block_on(disputed.play(length, at, path))?;
+        let lie = Lie::draw(&mut stream);
+        let row = runtime.block_on(disputed.play(length, lie, at, path))?;
         eprintln!(
-            "{number}: {} of {} steps, {}: {} gas",
+            "{number}: {}, {} of {} steps, {}: {} gas",
+            row.lie,
             row.place,
             row.steps,
             row.who(),
@@ -162,15 +182,8 @@ struct Disputed {
     job: Job,
     verde: verde::job::Job,
     engine: CpuEngine,
-}
-
-/// The state before the only step.
-struct Initial<'a>(&'a Job);
-
-impl Checkpoints for Initial<'_> {
-    fn state(&mut self, _: u64) -> Result<Vec<reproducible_ops::tensor::Tensor>, RecordError> {
-        Ok(self.0.training.state.clone())
-    }
+    /// The state before the disputed step, and the one before that.
+    states: [Vec<Tensor>; 2],
 }
 
 impl Disputed {
@@ -181,29 +194,25 @@ impl Disputed {
         let job = Job::assemble(&spec, &Silent)?;
         let training = &job.training;
         let verde = verde::job::Job::new(training.plan.clone(), training.programs.clone())?;
+        let engine = CpuEngine::new(options.threads);
+        let earlier = training.state.clone();
+        let schedule = training.schedule()?;
+        let mut executor = Executor::new(&engine, schedule, &training.constants, &earlier)?;
+        executor.step(&[])?;
+        let states = [executor.state()?, earlier];
+        drop(executor);
         Ok(Self {
             model: model.into(),
-            engine: CpuEngine::new(options.threads),
+            engine,
             job,
             verde,
+            states,
         })
     }
 
-    fn record(&self) -> Result<Replay<'_, Initial<'_>>> {
-        let training = &self.job.training;
-        let schedule = training.schedule()?;
-        let mut executor =
-            Executor::new(&self.engine, schedule, &training.constants, &training.state)?;
-        let before = executor.state_root()?;
-        executor.step(&[])?;
-        let states = vec![before, executor.state_root()?];
-        let history = History::new(self.verde.digest(), Length::new(1, 1)?, states)?;
-        Ok(Replay::new(
-            &self.verde,
-            history,
-            Initial(&self.job),
-            executor,
-        ))
+    fn workshop(&self, lie: Lie) -> Result<Workshop> {
+        let [state, earlier] = &self.states;
+        Workshop::new(lie, &self.job.training, earlier, state)
     }
 
     /// The first element of the product with the longest reduction.
@@ -262,46 +271,24 @@ impl Disputed {
         }
     }
 
-    async fn play(&self, length: Length, at: Bit, path: Path) -> Result<Row> {
-        let honest = || Ok::<_, anyhow::Error>(Placed::new(self.record()?, length, at.step)?);
-        let liar = || Ok::<_, anyhow::Error>(OneBit::new(&self.verde, honest()?, at));
-        let (mut worker, mut mine, mut public) = (liar()?, honest()?, liar()?);
+    async fn play(&self, length: Length, lie: Lie, at: Bit, path: Path) -> Result<Row> {
+        let shops = [self.workshop(Lie::Bit)?, self.workshop(lie)?];
+        let [right, wrong] = &shops;
+        let honest = || -> Result<Placed<Replay<'_, Only<'_>>>> {
+            Ok(Placed::new(right.record(&self.engine)?, length, at.step)?)
+        };
         let begun = Instant::now();
-        let mut world = World::new().await;
-        let history = worker.history().clone();
-        let claim = *history.claim();
-        let id = world.claimed(&self.verde, &history, 1).await;
-        let opened = world.open(CHALLENGER, id, &claim).await?;
-        let public = (path == Path::Fast).then_some(&mut public as &mut dyn Record);
-        let job = &self.verde;
-        let challenger = Knows {
-            job,
-            claim,
-            record: &mut mine,
-            public,
+        let (gas, end) = match lie {
+            Lie::Bit => {
+                let liar = || Ok(OneBit::new(&self.verde, honest()?, at));
+                self.dispute(liar, honest()?, path).await?
+            }
+            _ => {
+                let lying = || wrong.record(&self.engine);
+                let liar = || Liar::new(lie, honest()?, lying()?, at.step);
+                self.dispute(liar, honest()?, path).await?
+            }
         };
-        let worker = Knows {
-            job,
-            claim,
-            record: &mut worker,
-            public: None,
-        };
-        let played = world
-            .play(&mut [(CHALLENGER, challenger), (WORKER, worker)])
-            .await;
-        let mut end = world.ends().await.into_iter().next().flatten();
-        if end.is_none() {
-            // A worker that cannot say what its numbers are made of is silent.
-            world.pass(13 * 3_600);
-            let challenger = Knows {
-                job,
-                claim,
-                record: &mut mine,
-                public: None,
-            };
-            world.play(&mut [(CHALLENGER, challenger)]).await;
-            end = world.ends().await.into_iter().next().flatten();
-        }
         let (_, program) = self.verde.run(at.run).context("no run")?;
         let node = program.node_of(ValueId(at.value as u32));
         let operator = node.map_or("input", |node| node.operator.name());
@@ -310,16 +297,71 @@ impl Disputed {
             parameters: self.parameters(),
             steps: length.steps(),
             path,
-            place: format!("run {}, value {} ({operator})", at.run, at.value),
-            gas: [vec![opened.gas_used], played].concat(),
+            lie,
+            place: match lie {
+                Lie::Bit => format!(
+                    "step {}, run {}, value {} ({operator})",
+                    at.step, at.run, at.value
+                ),
+                _ => format!("step {}", at.step),
+            },
+            gas,
             seconds: begun.elapsed().as_secs_f64(),
             end,
         })
     }
 
+    /// Plays a dispute between a liar and who recomputed its step: the gas of each transaction, and how
+    /// it ended.
+    async fn dispute<R: Record>(
+        &self,
+        liar: impl Fn() -> Result<R>,
+        mut mine: impl Record,
+        path: Path,
+    ) -> Result<(Vec<u64>, Option<End>)> {
+        let (mut worker, mut public) = (liar()?, liar()?);
+        let mut world = World::new().await;
+        let history = worker.history().clone();
+        let claim = *history.claim();
+        let id = world.claimed(&self.verde, &history, 1).await;
+        let opened = world.open(CHALLENGER, id, &claim).await?;
+        let public = (path == Path::Fast).then_some(&mut public as &mut dyn Record);
+        let job = &self.verde;
+        let challenger = knows(job, claim, &mut mine, public);
+        let worker = knows(job, claim, &mut worker, None);
+        let played = world
+            .play(&mut [(CHALLENGER, challenger), (WORKER, worker)])
+            .await;
+        let mut end = world.ends().await.into_iter().next().flatten();
+        if end.is_none() {
+            // A worker that cannot say what its numbers are made of is silent.
+            world.pass(13 * 3_600);
+            world
+                .play(&mut [(CHALLENGER, knows(job, claim, &mut mine, None))])
+                .await;
+            end = world.ends().await.into_iter().next().flatten();
+        }
+        Ok(([vec![opened.gas_used], played].concat(), end))
+    }
+
     fn parameters(&self) -> usize {
         let weights = self.job.model.weights.iter();
         weights.map(|(_, tensor)| tensor.words().len()).sum()
+    }
+}
+
+/// What a side of a dispute knows.
+fn knows<'a>(
+    job: &'a verde::job::Job,
+    claim: Claim,
+    record: &'a mut dyn Record,
+    public: Option<&'a mut dyn Record>,
+) -> Knows<'a> {
+    Knows {
+        job,
+        claim,
+        record,
+        public,
     }
 }
 
@@ -373,7 +415,7 @@ impl Row {
             "path": self.path(), "transactions": self.gas.len(), "gas": self.total(),
             "largest_call_gas": self.largest(), "leaf_gas": self.gas.last(),
             "seconds": (self.seconds * 100.0).round() / 100.0, "winner": self.who(),
-            "place": self.place,
+            "lie": self.lie.to_string(), "place": self.place,
         })
     }
 }

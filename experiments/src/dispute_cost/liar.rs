@@ -1,0 +1,251 @@
+//! Workers that compute something else than what they claim to.
+//!
+//! | lie | what the worker does in the disputed step |
+//! |---|---|
+//! | bit | shows one bit of one value otherwise than it is |
+//! | learning rate | takes the double of every learning rate of the plan |
+//! | data | trains on the row after each that is drawn |
+//! | generator | draws rows by another key |
+//! | stale weights | begins with the weights of the step before |
+//! | reused state | does nothing, and shows the state again |
+
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use reproducible_ops::engine::Engine;
+use reproducible_ops::program::Digest;
+use reproducible_ops::random::Stream;
+use reproducible_ops::tensor::Tensor;
+use swarm_learn::training_plan::TrainingPlan;
+use verde::execute::Executor;
+use verde::history::{History, Length};
+use verde::job::Job;
+use verde::record::{Checkpoints, Record, RecordError, Replay, RunRecord, StepRecord};
+use verde::tensor;
+
+/// What a worker does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    Bit,
+    LearningRate,
+    Data,
+    Generator,
+    StaleWeights,
+    ReusedState,
+}
+
+impl Lie {
+    pub const ALL: [Self; 6] = [
+        Self::Bit,
+        Self::LearningRate,
+        Self::Data,
+        Self::Generator,
+        Self::StaleWeights,
+        Self::ReusedState,
+    ];
+
+    pub fn draw(stream: &mut Stream) -> Self {
+        Self::ALL[stream.below(Self::ALL.len() as u64) as usize]
+    }
+}
+
+impl fmt::Display for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bit => "bit",
+            Self::LearningRate => "learning rate",
+            Self::Data => "data",
+            Self::Generator => "generator",
+            Self::StaleWeights => "stale weights",
+            Self::ReusedState => "reused state",
+        })
+    }
+}
+
+/// The state before the only step.
+pub struct Only<'a>(pub &'a [Tensor]);
+
+impl Checkpoints for Only<'_> {
+    fn state(&mut self, _: u64) -> Result<Vec<Tensor>, RecordError> {
+        Ok(self.0.to_vec())
+    }
+}
+
+/// What a liar computes with: a plan whose constants may be others, and the state that it begins with.
+pub struct Workshop {
+    training: TrainingPlan,
+    job: Job,
+    state: Vec<Tensor>,
+}
+
+impl Workshop {
+    /// The workshop of a lie about the step after `state`, before which there was `earlier`.
+    pub fn new(
+        lie: Lie,
+        training: &TrainingPlan,
+        earlier: &[Tensor],
+        state: &[Tensor],
+    ) -> Result<Self> {
+        let (mut training, mut state) = (training.clone(), state.to_vec());
+        match lie {
+            Lie::LearningRate => with_constant(&mut training, "rates", |word, _| {
+                *word = (f32::from_bits(*word) * 2.0).to_bits();
+            })?,
+            Lie::Generator => with_constant(&mut training, "data.key", |word, _| *word ^= 1)?,
+            Lie::Data => shift_rows(&mut training)?,
+            Lie::StaleWeights => {
+                let params = training.train_state(0, &state).params;
+                let slots = training.plan.state.iter().zip(&mut state);
+                for ((slot, now), before) in slots.zip(earlier) {
+                    if params.get(&slot.name).is_some() {
+                        *now = before.clone();
+                    }
+                }
+            }
+            Lie::Bit | Lie::ReusedState => {}
+        }
+        let job = Job::new(training.plan.clone(), training.programs.clone())?;
+        Ok(Self {
+            training,
+            job,
+            state,
+        })
+    }
+
+    /// The record of the only step in this workshop.
+    pub fn record<'a>(&'a self, engine: &'a dyn Engine) -> Result<Replay<'a, Only<'a>>> {
+        let schedule = self.training.schedule()?;
+        let constants = &self.training.constants;
+        let mut executor = Executor::new(engine, schedule, constants, &self.state)?;
+        let before = executor.state_root()?;
+        executor.step(&[])?;
+        let states = vec![before, executor.state_root()?];
+        let history = History::new(self.job.digest(), Length::new(1, 1)?, states)?;
+        Ok(Replay::new(&self.job, history, Only(&self.state), executor))
+    }
+}
+
+fn with_constant(
+    training: &mut TrainingPlan,
+    name: &str,
+    change: impl Fn(&mut u32, usize),
+) -> Result<()> {
+    let mut named = training.plan.constants.iter();
+    let at = named.position(|constant| constant.slot.name == name);
+    let at = at.with_context(|| format!("the plan has no constant {name}"))?;
+    let tensor = &mut training.constants[at];
+    let words = tensor.words_mut().iter_mut();
+    words.zip(0..).for_each(|(word, at)| change(word, at));
+    training.plan.constants[at].root = tensor::root(tensor);
+    Ok(())
+}
+
+/// Every row of the data set in the place of the one before it.
+fn shift_rows(training: &mut TrainingPlan) -> Result<()> {
+    let names: Vec<String> = training
+        .plan
+        .constants
+        .iter()
+        .filter(|constant| {
+            constant.slot.name.starts_with("data.") && constant.slot.name != "data.key"
+        })
+        .map(|constant| constant.slot.name.clone())
+        .collect();
+    for name in names {
+        let mut constants = training.plan.constants.iter();
+        let at = constants.position(|constant| constant.slot.name == name);
+        let at = at.context("a constant that was there")?;
+        let words = training.constants[at].words().to_vec();
+        let dims = training.constants[at].ty().shape.dims();
+        let row: usize = dims.iter().skip(1).product();
+        with_constant(training, &name, |word, at| {
+            *word = words[(at + row) % words.len()];
+        })?;
+    }
+    Ok(())
+}
+
+/// A record that claims what a workshop computed to be a step of the honest one's history.
+pub struct Liar<'a, R> {
+    lie: Lie,
+    honest: R,
+    lying: Replay<'a, Only<'a>>,
+    step: u64,
+    history: History,
+    after: Digest,
+}
+
+impl<'a, R: Record> Liar<'a, R> {
+    pub fn new(lie: Lie, honest: R, lying: Replay<'a, Only<'a>>, step: u64) -> Result<Self> {
+        let claim = *honest.history().claim();
+        let after = match lie {
+            Lie::ReusedState => lying.history().states()[0],
+            _ => lying.history().states()[1],
+        };
+        let mut states = honest.history().states().to_vec();
+        let checkpoint = step / u64::from(claim.length.stride()) + 1;
+        let stands = claim.length.step_of(checkpoint);
+        states[checkpoint as usize] = told(&states[checkpoint as usize], stands, step, &after);
+        let history = History::new(claim.plan, claim.length, states)?;
+        Ok(Self {
+            lie,
+            honest,
+            lying,
+            step,
+            history,
+            after,
+        })
+    }
+}
+
+/// The root that a liar has for the state after `at` steps: after its step the one that it made, later
+/// ones that follow from nothing.
+fn told(honest: &Digest, at: u64, step: u64, after: &Digest) -> Digest {
+    match at.checked_sub(step) {
+        None | Some(0) => *honest,
+        Some(1) => *after,
+        Some(_) => {
+            let mut other = *honest;
+            other[0] ^= 1;
+            other
+        }
+    }
+}
+
+impl<R: Record> Record for Liar<'_, R> {
+    fn history(&self) -> &History {
+        &self.history
+    }
+
+    fn interval(&mut self, checkpoint: u64) -> Result<Vec<Digest>, RecordError> {
+        let first = self.history.claim().length.step_of(checkpoint - 1);
+        let states = self.honest.interval(checkpoint)?;
+        let told = states
+            .iter()
+            .zip(first..)
+            .map(|(state, at)| told(state, at, self.step, &self.after));
+        Ok(told.collect())
+    }
+
+    fn step(&mut self, step: u64) -> Result<Arc<StepRecord>, RecordError> {
+        let honest = self.honest.step(step)?;
+        if step != self.step {
+            return Ok(honest);
+        }
+        let lying = self.lying.step(0)?;
+        let before = honest.before.clone();
+        let after = match self.lie {
+            Lie::ReusedState => before.clone(),
+            _ => lying.after.clone(),
+        };
+        Ok(Arc::new(StepRecord::new(before, after, lying.runs.clone())))
+    }
+
+    fn run(&mut self, step: u64, run: usize) -> Result<Arc<RunRecord>, RecordError> {
+        match step == self.step {
+            true => self.lying.run(0, run),
+            false => self.honest.run(step, run),
+        }
+    }
+}
