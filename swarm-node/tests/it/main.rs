@@ -22,6 +22,7 @@ mod live;
 mod network;
 mod node;
 mod output;
+mod receipts;
 mod runs;
 mod settlement;
 mod signals;
