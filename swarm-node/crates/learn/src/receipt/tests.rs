@@ -423,6 +423,12 @@ fn impossible_numbers_are_named() {
         let error = changed.to_text().unwrap_err().to_string();
         assert!(error.contains(expected), "no {expected:?} in {error:?}");
         assert!(model.verify(&changed).is_err(), "{expected}");
+        let digest = hex(&changed.digest().unwrap());
+        let text = serde_json::to_string(&changed).unwrap();
+        let text = format!("{{\"format\":1,\"digest\":\"{digest}\",\"receipt\":{text}}}\n");
+        let refused = Receipt::from_text(&text).unwrap_err().to_string();
+        // JSON has no infinity.
+        assert!(refused == error || expected.contains("inf"), "{refused}");
     }
     let mut evaluation = evaluated(&mut model);
     evaluation_of(&mut evaluation).2.pop();
