@@ -6,7 +6,7 @@
 //! | 1 | something failed; the message says what, the value seen, and what to do |
 //! | 2 | settings or usage |
 //! | 5 | `doctor` found something that keeps the node from working |
-//! | 6, 7 | `audit` or `receipt verify` found something wrong; it cannot tell, for something is missing |
+//! | 6, 7 | `audit` or `receipt verify` found something wrong; it cannot tell |
 //! | 130, 143 | SIGINT or SIGTERM ended work early; the message says how to go on |
 //!
 //! Results go to standard output, progress and messages to standard error. With `--json` the result

@@ -105,7 +105,8 @@ pub enum Finding {
     },
     /// The model cannot write so much.
     #[error(
-        "a prompt of {prompt} tokens and {max_new} more do not fit the model's {positions} positions"
+        "a prompt of {prompt} tokens and {max_new} more do not fit the model's {positions} \
+         positions"
     )]
     TooLong {
         /// Tokens of the prompt.
