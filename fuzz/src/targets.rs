@@ -15,6 +15,9 @@ use serde_json::json;
 use swarm_devchain::{DevChain, Options};
 use swarm_files::text_file;
 use swarm_identity::{PeerId, Place};
+use swarm_learn::receipt::{
+    Content, ModelName, Passage, Quiz, Receipt as ModelReceipt, Sampling, StateName, TensorName,
+};
 use swarm_model::config::hugging_face;
 use swarm_net::BlobId;
 use swarm_net::bulk::frame::{Ask, Hello as BlobHello, Items};
@@ -34,8 +37,8 @@ use swarm_round::{
     RoundResult, SharedCompletion, Transcript, Work,
 };
 use swarm_settle::wallet::Keystore;
-use swarm_task::Kind;
 use swarm_task::gsm8k::Dataset;
+use swarm_task::{FamilyId, Kind};
 
 use crate::mirror;
 
@@ -177,6 +180,13 @@ pub const TARGETS: &[Target] = &[
         run: answer,
     },
     Target {
+        name: "receipt",
+        from: "whoever answered",
+        memory: 4 * MIB,
+        seeds: receipts,
+        run: receipt,
+    },
+    Target {
         name: "weights",
         from: "a downloaded model",
         memory: 4 * MIB,
@@ -261,6 +271,54 @@ fn programs() -> Vec<Vec<u8>> {
 fn program(bytes: &[u8]) {
     if let Ok(program) = Program::decode(bytes) {
         assert_eq!(program.encode(), bytes, "a second encoding of one program");
+    }
+}
+
+fn receipts() -> Vec<Vec<u8>> {
+    let passage = |text: &str, tokens: &[u32]| Passage {
+        text: text.into(),
+        tokens: tokens.to_vec(),
+    };
+    let root = [7; 32];
+    let receipt = |content| ModelReceipt {
+        model: ModelName { root, config: root },
+        state: Some(StateName {
+            root,
+            others: vec![TensorName {
+                name: "step".into(),
+                root,
+            }],
+        }),
+        sampling: Sampling {
+            seed: 7,
+            temperature: 0.5,
+            max_new: 4,
+            ends: vec![1],
+        },
+        content,
+    };
+    let answer = receipt(Content::Answer {
+        prompt: passage("a=", &[2, 3]),
+        answer: passage("a", &[2, 1]),
+    });
+    let evaluation = receipt(Content::Evaluation {
+        quiz: Quiz {
+            family: FamilyId::Max,
+            difficulty: 0,
+            questions: 2,
+        },
+        right: 1,
+        answers: vec![vec![2, 1], vec![1]],
+    });
+    let texts = [answer, evaluation].map(|receipt| receipt.to_text().unwrap_or_default());
+    texts.map(String::into_bytes).to_vec()
+}
+
+/// A receipt that is read is written the same.
+fn receipt(input: &[u8]) {
+    let read = std::str::from_utf8(input).map(|text| (text, ModelReceipt::from_text(text)));
+    if let Ok((text, Ok(receipt))) = read {
+        assert_eq!(receipt.to_text().ok().as_deref(), Some(text));
     }
 }
 

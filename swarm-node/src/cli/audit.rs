@@ -334,11 +334,6 @@ impl Report {
         let json = serde_json::to_string(&self).map_err(Failure::work)?;
         let (text, kept) = (self.text(), String::new());
         Answer { text, json, kept }.print(options.json)?;
-        let reason = self.reason.unwrap_or_default();
-        match self.verdict {
-            Verdict::Right => Ok(()),
-            Verdict::Wrong => Err(Failure::Wrong(reason)),
-            Verdict::CannotTell => Err(Failure::CannotTell(reason)),
-        }
+        Failure::unless_right(self.verdict, self.reason)
     }
 }

@@ -5,8 +5,11 @@ use std::io;
 
 use signal_hook::consts::SIGINT;
 use swarm_learn::job_audit::AuditError;
+use swarm_learn::receipt::{ReceiptError, ReceiptFileError};
+use swarm_model::generate::GenerateError;
 use swarm_settings::SettingsError;
 use swarm_settle::chain::EndpointError;
+use verde::audit::Verdict;
 
 use crate::job::{EngineError, JobError, RecipeError};
 
@@ -18,9 +21,9 @@ pub(super) const USAGE: u8 = 2;
 /// Exit code of `doctor` when something keeps the node from working.
 const DOCTOR: u8 = 5;
 
-/// Exit code of `audit` where a piece is wrong.
+/// Exit code of `audit` and `receipt verify` where something is wrong.
 const WRONG: u8 = 6;
-/// Exit code of `audit` where it cannot be told.
+/// Exit code of `audit` and `receipt verify` where it cannot be told.
 const CANNOT_TELL: u8 = 7;
 
 /// Why a command ends early.
@@ -41,9 +44,9 @@ pub(super) enum Failure {
     },
     /// So many checks of `doctor` failed.
     Doctor(usize),
-    /// An audit was carried out, and its piece is wrong.
+    /// An audit or a verification was carried out, and what it looked at is wrong.
     Wrong(String),
-    /// An audit cannot tell, for this reason.
+    /// An audit or a verification cannot tell, for this reason.
     CannotTell(String),
     /// A signal asked for the end, and what was done is kept.
     Stopped {
@@ -72,6 +75,16 @@ impl Failure {
         let text = self.to_string();
         text.strip_prefix("error: ")
             .map_or(text.clone(), str::to_owned)
+    }
+
+    /// The failure that a verdict is, unless it is that all is right.
+    pub(super) fn unless_right(verdict: Verdict, reason: Option<String>) -> Result<(), Self> {
+        let reason = reason.unwrap_or_default();
+        match verdict {
+            Verdict::Right => Ok(()),
+            Verdict::Wrong => Err(Self::Wrong(reason)),
+            Verdict::CannotTell => Err(Self::CannotTell(reason)),
+        }
     }
 
     /// A failure at work.
@@ -138,6 +151,18 @@ impl From<AuditError> for Failure {
     fn from(error: AuditError) -> Self {
         match error {
             AuditError::NoSuch { .. } | AuditError::Input(_) => Self::Usage(error.into()),
+            _ => Self::Work(error.into()),
+        }
+    }
+}
+
+impl From<ReceiptError> for Failure {
+    fn from(error: ReceiptError) -> Self {
+        match error {
+            ReceiptError::Text(_)
+            | ReceiptError::Eval(_)
+            | ReceiptError::File(ReceiptFileError::Value { .. })
+            | ReceiptError::Generate(GenerateError::TooLong { .. }) => Self::Usage(error.into()),
             _ => Self::Work(error.into()),
         }
     }

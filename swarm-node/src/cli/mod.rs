@@ -6,7 +6,7 @@
 //! | 1 | something failed; the message says what, the value seen, and what to do |
 //! | 2 | settings or usage |
 //! | 5 | `doctor` found something that keeps the node from working |
-//! | 6, 7 | `audit` found a piece wrong; it cannot tell, for something is missing |
+//! | 6, 7 | `audit` or `receipt verify` found something wrong; it cannot tell |
 //! | 130, 143 | SIGINT or SIGTERM ended work early; the message says how to go on |
 //!
 //! Results go to standard output, progress and messages to standard error. With `--json` the result
@@ -30,6 +30,7 @@ mod node;
 mod options;
 mod output;
 mod pretrain;
+mod receipt;
 mod settle;
 mod signals;
 mod train;
@@ -67,8 +68,8 @@ const EXAMPLES: &str = "Examples:\n  swarm-node demo\n  swarm-node demo --simula
 --json\n  swarm-node eval --model \
 runs/train --families max,sort\n  swarm-node config show --origin\n\nExit codes: 0 done, 1 error, \
 2 settings or usage, 5 doctor \
-found something, 6 an audit found \
-a piece wrong, 7 it cannot tell, 130 or 143 ended early by SIGINT or SIGTERM with its work saved (a second signal ends at once).";
+found something, 6 an audit or a receipt \
+is wrong, 7 it cannot be told, 130 or 143 ended early by SIGINT or SIGTERM with its work saved (a second signal ends at once).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -93,6 +94,7 @@ enum Command {
     Audit(audit::AuditCommand),
     Dispute(dispute::DisputeCommand),
     Eval(eval::Eval),
+    Receipt(receipt::ReceiptCommand),
     Settle(settle::Settle),
     Wallet(wallet::WalletCommand),
     Chain(Box<chain::ChainCommand>),
@@ -178,6 +180,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
         Command::Audit(audit) => audit.run(&options, environment),
         Command::Dispute(dispute) => dispute.run(&options, environment),
         Command::Eval(eval) => eval.run(&options, environment),
+        Command::Receipt(receipt) => receipt.run(&options, environment),
         Command::Settle(settle) => settle.run(&options, environment),
         Command::Wallet(wallet) => wallet.run(&options, environment),
         Command::Chain(chain) => chain.run(&options, environment),

@@ -101,11 +101,21 @@ impl Model {
         let Some(path) = path else {
             return Self::of_characters(shipped::base()?, Path::new(shipped::BASE));
         };
-        if path.join("config.json").is_file() {
-            return Self::of_folder(path);
+        let path = Self::place(path, progress)?;
+        match path.join("config.json").is_file() {
+            true => Self::of_folder(&path),
+            false => Self::of_characters(Weights::load(&path)?, &path),
         }
-        if path.is_file() || path.join("model.safetensors").is_file() {
-            return Self::of_characters(Weights::load(path)?, path);
+    }
+
+    /// Where the model at `path` lies: of a run, its newest whole checkpoint.
+    ///
+    /// # Errors
+    /// There is no model.
+    pub fn place(path: &Path, progress: &dyn Progress) -> Result<PathBuf, SourceError> {
+        let files = ["config.json", "model.safetensors"];
+        if path.is_file() || files.iter().any(|name| path.join(name).is_file()) {
+            return Ok(path.into());
         }
         if !path.is_dir() {
             return Err(SourceError::Nothing { path: path.into() });
@@ -114,7 +124,7 @@ impl Model {
         damaged
             .iter()
             .for_each(|damaged| progress.warn(&damaged.to_string()));
-        Self::of_folder(&newest.ok_or_else(|| SourceError::Nothing { path: path.into() })?)
+        newest.ok_or_else(|| SourceError::Nothing { path: path.into() })
     }
 
     fn of_folder(folder: &Path) -> Result<Self, SourceError> {

@@ -155,6 +155,9 @@ impl Commands {
             .arg(&self.recipe);
         let mut eval = self.tiny("eval");
         eval.args(["--questions", "1", "--samples", "1", "--show", "1"]);
+        let ask = ["receipt", "make", "--prompt", "max 3 1=", "--out"];
+        let mut receipt = with(&ask);
+        receipt.arg(at.join("receipt.json"));
         let demo = self.demo();
         let mut join = with(&[
             "chain",
@@ -183,6 +186,7 @@ impl Commands {
             ("train", train, "its checkpoints are in "),
             ("pretrain", pretrain, "the model is "),
             ("eval", eval, "mean"),
+            ("receipt make", receipt, "the receipt is in "),
             ("demo", demo, "transcript "),
             (
                 "chain deploy",
@@ -207,6 +211,7 @@ fn standard_error_that_takes_nothing_changes_nothing() {
             "train" => &["2 steps, model "],
             "pretrain" => &["model.safetensors"],
             "eval" => &["max, ", "Held-out pass@1", "mean"],
+            "receipt make" => &["answer     \"", "receipt    "],
             "demo" => &[
                 "Held-out pass@1 after",
                 "careless corpus",

@@ -124,6 +124,11 @@ impl EvalSet {
         &self.texts
     }
 
+    /// What the model is asked, as it reads it.
+    pub fn prompts(&self) -> &[Prompt] {
+        &self.prompts
+    }
+
     /// Pass@1 of the most probable answers.
     ///
     /// # Errors

@@ -94,6 +94,19 @@ impl<'de> Deserialize<'de> for Words {
     }
 }
 
+/// A digest as a field: `#[serde(with = "hex_text::digest")]`.
+pub(crate) mod digest {
+    use super::{Deserialize, Deserializer, Digest, Hash, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
+        Hash(*digest).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
+        Ok(Hash::deserialize(from)?.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

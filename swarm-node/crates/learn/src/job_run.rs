@@ -417,6 +417,13 @@ fn identity_value(identity: &JobIdentity) -> Result<Value, JobRunError> {
     })
 }
 
+/// The root that is noted in a checkpoint for its state; none in a checkpoint of no job.
+pub fn noted_root(checkpoint: &Checkpoint) -> Option<&str> {
+    let identity = serde_json::from_value::<JobIdentity>(checkpoint.config.clone());
+    identity.ok()?;
+    checkpoint.run.get(ROOT)?.as_str()
+}
+
 /// The history in a folder, if there is one.
 ///
 /// # Errors

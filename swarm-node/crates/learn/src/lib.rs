@@ -7,6 +7,7 @@
 //!                                                       ▲   │
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
 //! data_set ─▶ training_plan (the programs of a trainer as a plan) ─▶ job_run ─┘     job_audit ─▶ step_trace, evidence_file
+//! model ─▶ receipt (what it answered, verified by one pass)
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
 //!                      ├── judge (questions and rewards), exchange (texts of others)
 //!                      └── guard (roll back)
@@ -55,6 +56,7 @@ pub mod peer;
 pub mod policy;
 pub mod pretrain;
 pub mod programs;
+pub mod receipt;
 pub mod run_folder;
 pub mod sapo;
 pub mod schedule;

@@ -8,7 +8,9 @@
 //! * [`forward`]: `tokens positions segment parent` i32 `[B, T]` → `logits` f32 `[B, T, vocab]`;
 //! * [`prefill`]: `tokens positions` i32 `[B, T]` → caches, and `logits` if asked for;
 //! * [`decode`]: `tokens positions` i32 `[B, 1]`, caches, and the inputs of sampling → caches,
-//!   `logits` f32 `[B, vocab]`, `sampled greedy` i32 `[B]`, `logp` f32 `[B]`.
+//!   `logits` f32 `[B, vocab]`, `sampled greedy` i32 `[B]`, `logp` f32 `[B]`;
+//! * [`replay`]: `tokens positions` i32 `[B, T]`, `places` i32 `[1, D]`, and the inputs of sampling
+//!   for D rows → `sampled` i32 `[D]`: what decoding would have sampled after each of D tokens.
 //!
 //! *Caches* are `cache.{layer}.key` and `.value`, f32 `[B, kv_heads, C, head_dim]`: slot =
 //! position. A decode step writes the slot of its token and attends to slots up to it, so what lies
@@ -23,6 +25,7 @@
 
 use burn::prelude::{Int, Tensor};
 use burn::tensor::activation::log_softmax;
+use burn::tensor::module::embedding;
 use reproducible_ops::lower::{self, LowerError, Recorder, ops};
 use reproducible_ops::program::{Program, Role};
 
@@ -49,6 +52,9 @@ pub enum ProgramError {
         max_positions: usize,
     },
 }
+
+/// Places of a replay whose logits are in memory at a time.
+const DRAWS_AT_ONCE: usize = 64;
 
 /// Name of a layer's key cache.
 pub fn key_cache(layer: usize) -> String {
@@ -147,6 +153,54 @@ pub fn decode(config: &ModelConfig, rows: usize, slots: usize) -> Result<Program
     })
 }
 
+/// Sizes of a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Replay {
+    /// Prompts with their completions.
+    pub rows: usize,
+    /// Tokens of each, padding included.
+    pub length: usize,
+    /// Tokens that are sampled.
+    pub draws: usize,
+}
+
+/// What decoding would have sampled, from one pass over prompts and completions. Each row is at
+/// positions 0, 1, … with padding behind; a place is row · T + position of the token whose logits
+/// are sampled from.
+///
+/// Logits are computed for so many places at a time that memory does not grow with the vocabulary
+/// times the completion.
+///
+/// # Errors
+/// See [`ProgramError`].
+pub fn replay(config: &ModelConfig, sizes: Replay) -> Result<Program, ProgramError> {
+    let Replay {
+        rows,
+        length,
+        draws,
+    } = sizes;
+    check_lengths(config, length, length)?;
+    record(config, |model, recorder| {
+        let mut input = |name| recorder.int::<2>(name, Role::Data, [rows, length]);
+        let (tokens, positions) = (input("tokens"), input("positions"));
+        let places = recorder.int::<2>("places", Role::Data, [1, draws]);
+        let noise = Noise::inputs(recorder, draws);
+        let mask = Mask::causal(positions.clone(), positions.clone());
+        let context = context(recorder, [length, config.head_dim], positions, mask);
+        let hidden = model.hidden(tokens, &context, &mut |_, own| own);
+        let hidden = hidden.reshape([rows * length, config.hidden_size]);
+        let starts = (0..draws).step_by(DRAWS_AT_ONCE);
+        let sampled = starts.map(|start| {
+            let count = DRAWS_AT_ONCE.min(draws - start);
+            let picked = embedding(hidden.clone(), places.clone().narrow(1, start, count));
+            let logits = model.logits(picked).reshape([count, config.vocab_size]);
+            noise.draw(logits, noise.counter.clone().narrow(0, start, count))
+        });
+        let sampled = Tensor::cat(sampled.collect(), 0);
+        recorder.output("sampled", sampled.reshape([draws]));
+    })
+}
+
 /// The cache `name` with this step's rows written at `at`, also as an output of the same name.
 fn update(
     recorder: &mut Recorder,
@@ -165,22 +219,42 @@ fn update(
 
 /// Appends sampling to `logits` `[B, vocab]`.
 fn sample(recorder: &mut Recorder, logits: Tensor<2>) {
-    let [rows, vocab] = logits.dims();
-    let key = recorder.int::<1>("key", Role::Data, [2]);
-    let counter = recorder.int::<2>("counter", Role::Data, [rows, 3]);
-    let temperature = recorder.float::<1>("temperature", Role::Data, [1]);
-    let gumbel = ops::philox_uniform(key, counter, vocab)
-        .log()
-        .neg()
-        .log()
-        .neg();
-    let noisy = logits.clone() + gumbel * temperature.unsqueeze();
-    let sampled = noisy.argmax(1);
+    let [rows, _] = logits.dims();
+    let noise = Noise::inputs(recorder, rows);
+    let sampled = noise.draw(logits.clone(), noise.counter.clone());
     let logp = log_softmax(logits.clone(), 1).gather(1, sampled.clone());
     recorder.output("greedy", logits.clone().argmax(1).reshape([rows]));
     recorder.output("logits", logits);
     recorder.output("sampled", sampled.reshape([rows]));
     recorder.output("logp", logp.reshape([rows]));
+}
+
+/// The inputs of sampling.
+struct Noise {
+    key: Tensor<1, Int>,
+    counter: Tensor<2, Int>,
+    temperature: Tensor<1>,
+}
+
+impl Noise {
+    fn inputs(recorder: &mut Recorder, rows: usize) -> Self {
+        Self {
+            key: recorder.int("key", Role::Data, [2]),
+            counter: recorder.int("counter", Role::Data, [rows, 3]),
+            temperature: recorder.float("temperature", Role::Data, [1]),
+        }
+    }
+
+    /// One token per row of `logits` `[N, vocab]`, i32 `[N, 1]`; `counter` is `[N, 3]`.
+    fn draw(&self, logits: Tensor<2>, counter: Tensor<2, Int>) -> Tensor<2, Int> {
+        let [_, vocab] = logits.dims();
+        let gumbel = ops::philox_uniform(self.key.clone(), counter, vocab)
+            .log()
+            .neg()
+            .log()
+            .neg();
+        (logits + gumbel * self.temperature.clone().unsqueeze()).argmax(1)
+    }
 }
 
 /// The rotations of `positions` from tables of the shape `[positions that are addressed,

@@ -14,13 +14,15 @@
 //! Invariants:
 //! * a completion depends on the weights, its prompt, key, temperature and (index, sample) only:
 //!   never on what shares the batch, on bucket sizes, or on compaction;
-//! * noise of token t of a completion has the Philox counter (index, sample, t).
+//! * noise of token t of a completion has the Philox counter (index, sample, t);
+//! * a replay, one pass over a finished completion, draws what its generation drew.
 //!
 //! Limits: a batch has at most [`MAX_ROWS`] rows; longer lists are worked off one batch after
 //! another. Every kept program is bound to the same weights in the engine's memory.
 
 mod batch;
 mod bucket;
+mod replay;
 mod request;
 mod sessions;
 
@@ -29,7 +31,7 @@ use std::sync::Arc;
 pub use bucket::MAX_ROWS;
 use reproducible_ops::engine::Engine;
 use reproducible_ops::weights::{Buffers, Weights};
-pub use request::{GenerateError, Generation, Prompt, Request};
+pub use request::{Claimed, GenerateError, Generation, Prompt, Request};
 
 use self::batch::Batch;
 use self::sessions::Sessions;
@@ -120,34 +122,60 @@ impl Generator {
         Ok(completions)
     }
 
-    fn check(&self, request: &Request<'_>) -> Result<(), GenerateError> {
-        if !(request.temperature >= 0.0 && request.temperature.is_finite()) {
-            return Err(GenerateError::Temperature(request.temperature));
+    /// For every token of every completion the one that generation draws after the prompt and the
+    /// tokens before it, with the noise of `key`. Computed in one pass per batch instead of a step
+    /// per token. Where ends are is not looked at.
+    ///
+    /// # Errors
+    /// As [`Generator::generate`], also for tokens of completions.
+    pub fn replay(
+        &mut self,
+        claimed: &[Claimed<'_>],
+        key: [u32; 2],
+        temperature: f32,
+    ) -> Result<Vec<Vec<u32>>, GenerateError> {
+        check_temperature(temperature)?;
+        for (index, claimed) in claimed.iter().enumerate() {
+            self.check_prompt(index, &claimed.prompt.tokens, claimed.tokens.len())?;
+            self.check_tokens(index, claimed.tokens)?;
         }
+        let mut drawn = Vec::with_capacity(claimed.len());
+        for batch in claimed.chunks(replay::rows_at_once(claimed).min(self.max_rows)) {
+            let max_positions = self.config.max_positions;
+            let sessions = &mut self.sessions;
+            drawn.extend(replay::run(
+                sessions,
+                max_positions,
+                batch,
+                key,
+                temperature,
+            )?);
+        }
+        Ok(drawn)
+    }
+
+    fn check(&self, request: &Request<'_>) -> Result<(), GenerateError> {
+        check_temperature(request.temperature)?;
         request
             .prompts
             .iter()
             .enumerate()
-            .try_for_each(|(index, prompt)| self.check_prompt(index, prompt, request.max_new))
+            .try_for_each(|(index, prompt)| {
+                self.check_prompt(index, &prompt.tokens, request.max_new)
+            })
     }
 
     fn check_prompt(
         &self,
         index: usize,
-        prompt: &Prompt,
+        prompt: &[u32],
         max_new: usize,
     ) -> Result<(), GenerateError> {
-        let (tokens, vocab) = (prompt.tokens.len(), self.config.vocab_size);
+        let tokens = prompt.len();
         if tokens == 0 {
             return Err(GenerateError::Empty { index });
         }
-        if let Some(&token) = prompt.tokens.iter().find(|&&token| token as usize >= vocab) {
-            return Err(GenerateError::Token {
-                index,
-                token,
-                vocab,
-            });
-        }
+        self.check_tokens(index, prompt)?;
         let max_positions = self.config.max_positions;
         if tokens.saturating_add(max_new) > max_positions {
             return Err(GenerateError::TooLong {
@@ -158,6 +186,25 @@ impl Generator {
             });
         }
         Ok(())
+    }
+
+    fn check_tokens(&self, index: usize, tokens: &[u32]) -> Result<(), GenerateError> {
+        let vocab = self.config.vocab_size;
+        match tokens.iter().find(|&&token| token as usize >= vocab) {
+            Some(&token) => Err(GenerateError::Token {
+                index,
+                token,
+                vocab,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_temperature(temperature: f32) -> Result<(), GenerateError> {
+    match temperature >= 0.0 && temperature.is_finite() {
+        true => Ok(()),
+        false => Err(GenerateError::Temperature(temperature)),
     }
 }
 

@@ -42,6 +42,17 @@ pub struct Generation {
     pub ended: bool,
 }
 
+/// A completion that somebody says was generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed<'a> {
+    /// What it continues.
+    pub prompt: &'a Prompt,
+    /// Which of the prompt's samples.
+    pub sample: u32,
+    /// Its tokens.
+    pub tokens: &'a [u32],
+}
+
 /// Why nothing was generated.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {

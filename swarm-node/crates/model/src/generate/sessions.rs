@@ -11,7 +11,7 @@ use reproducible_ops::weights::Buffers;
 
 use super::request::GenerateError;
 use crate::ModelConfig;
-use crate::programs::{self, Prefill, ProgramError};
+use crate::programs::{self, Prefill, ProgramError, Replay};
 use crate::rope::{self, Tables};
 
 /// Which program.
@@ -21,6 +21,8 @@ pub(super) enum Key {
     Prefill { rows: usize, length: usize },
     /// Continues by one token.
     Decode { rows: usize, slots: usize },
+    /// Samples anew what was sampled.
+    Replay(Replay),
 }
 
 impl Key {
@@ -36,6 +38,7 @@ impl Key {
                 },
             ),
             Self::Decode { rows, slots } => programs::decode(config, rows, slots),
+            Self::Replay(sizes) => programs::replay(config, sizes),
         }
     }
 }

@@ -168,6 +168,108 @@ fn noise_depends_on_key_index_sample_and_position() {
     assert_eq!(generator.generate(&long).unwrap(), first, "again");
 }
 
+/// Everything that was generated, as somebody claims it.
+fn claims<'a>(prompts: &'a [Prompt], made: &'a [Vec<Generation>]) -> Vec<Claimed<'a>> {
+    let of_prompt = |(prompt, samples): (&'a Prompt, &'a Vec<Generation>)| {
+        let claimed = samples.iter().zip(0..);
+        claimed.map(move |(made, sample)| Claimed {
+            prompt,
+            sample,
+            tokens: &made.tokens,
+        })
+    };
+    prompts.iter().zip(made).flat_map(of_prompt).collect()
+}
+
+#[test]
+fn one_pass_draws_what_was_generated_token_by_token() {
+    let (all, ends) = (prompts(), [0, 1, 2]);
+    for (temperature, max_new) in [(0.0, 6), (1.0, 6), (3.0, 60)] {
+        let request = Request {
+            max_new,
+            ..request(&all, temperature)
+        };
+        let made = generator(&ends, 128).generate(&request).unwrap();
+        let claimed = claims(&all, &made);
+        let expected: Vec<Vec<u32>> = claimed.iter().map(|one| one.tokens.to_vec()).collect();
+        for max_rows in [1, 5, 128] {
+            let replayed =
+                generator(&ends, max_rows).replay(&claimed, request.key, request.temperature);
+            assert_eq!(replayed.unwrap(), expected, "{temperature}, {max_rows}");
+        }
+        let draws: usize = expected.iter().map(Vec::len).sum();
+        assert!(
+            max_new < 60 || draws > 64,
+            "one piece holds all {draws} draws"
+        );
+    }
+}
+
+#[test]
+fn a_changed_token_is_drawn_as_it_was_and_changes_what_follows() {
+    let all = prompts();
+    // Untrained logits are small: more noise would hide what was read.
+    let request = Request {
+        max_new: 30,
+        ..request(&all, 0.01)
+    };
+    let mut generator = generator(&[], 128);
+    let made = generator.generate(&request).unwrap();
+    let right = &made[2][1].tokens;
+    let mut tokens = right.clone();
+    tokens[4] = (tokens[4] + 1) % 19;
+    let claimed = [Claimed {
+        prompt: &all[2],
+        sample: 1,
+        tokens: &tokens,
+    }];
+    let drawn = generator
+        .replay(&claimed, request.key, request.temperature)
+        .unwrap();
+    assert_eq!(drawn[0][..5], right[..5]);
+    assert_ne!(drawn[0][5..], right[5..], "what was claimed is not read");
+    let mut differs = |sample, key, temperature| {
+        let claimed = [Claimed {
+            sample,
+            tokens: right,
+            ..claimed[0]
+        }];
+        generator.replay(&claimed, key, temperature).unwrap()[0] != *right
+    };
+    assert!(!differs(1, request.key, 0.01));
+    assert!(differs(2, request.key, 0.01), "sample");
+    assert!(differs(1, [3, 8], 0.01), "key");
+    assert!(differs(1, request.key, 1.5), "temperature");
+}
+
+#[test]
+fn impossible_replays_are_refused() {
+    let mut generator = generator(&[], 128);
+    let mut error = |prompt: Vec<u32>, tokens: &[u32]| {
+        let prompt = Prompt {
+            tokens: prompt,
+            index: 0,
+        };
+        let claimed = [Claimed {
+            prompt: &prompt,
+            sample: 0,
+            tokens,
+        }];
+        generator.replay(&claimed, [0; 2], 1.0).unwrap_err()
+    };
+    assert!(matches!(error(vec![], &[1]), GenerateError::Empty { .. }));
+    assert!(matches!(
+        error(vec![1], &[18, 19]),
+        GenerateError::Token { token: 19, .. }
+    ));
+    assert!(matches!(
+        error(vec![1; 91], &[1; 6]),
+        GenerateError::TooLong { .. }
+    ));
+    let nothing = generator.replay(&[], [0; 2], 1.0).unwrap();
+    assert!(nothing.is_empty());
+}
+
 #[test]
 fn logp_is_that_of_the_chosen_token() {
     let all = prompts();
@@ -285,6 +387,10 @@ fn the_cpu_engine_gives_the_completions_of_the_reference() {
             expected,
             "{isa}, kept programs"
         );
+        let claimed = claims(&all, &expected);
+        let replayed = generator.replay(&claimed, request(&all, 1.0).key, 1.0);
+        let tokens = claimed.iter().map(|one| one.tokens.to_vec());
+        assert_eq!(replayed.unwrap(), tokens.collect::<Vec<_>>(), "{isa}");
     }
 }
 
