@@ -63,12 +63,14 @@ impl fmt::Display for Lie {
     }
 }
 
-/// The state before the only step.
-pub struct Only<'a>(pub &'a [Tensor]);
+/// The states on both sides of the only step.
+pub struct Ends([Vec<Tensor>; 2]);
 
-impl Checkpoints for Only<'_> {
-    fn state(&mut self, _: u64) -> Result<Vec<Tensor>, RecordError> {
-        Ok(self.0.to_vec())
+impl Checkpoints for Ends {
+    fn state(&mut self, checkpoint: u64) -> Result<Vec<Tensor>, RecordError> {
+        let state = self.0.get(checkpoint as usize);
+        let missing = || RecordError::Missing(format!("there is no checkpoint {checkpoint}"));
+        state.cloned().ok_or_else(missing)
     }
 }
 
@@ -114,7 +116,7 @@ impl Workshop {
     }
 
     /// The record of the only step in this workshop.
-    pub fn record<'a>(&'a self, engine: &'a dyn Engine) -> Result<Replay<'a, Only<'a>>> {
+    pub fn record<'a>(&'a self, engine: &'a dyn Engine) -> Result<Replay<'a, Ends>> {
         let schedule = self.training.schedule()?;
         let constants = &self.training.constants;
         let mut executor = Executor::new(engine, schedule, constants, &self.state)?;
@@ -122,7 +124,8 @@ impl Workshop {
         executor.step(&[])?;
         let states = vec![before, executor.state_root()?];
         let history = History::new(self.job.digest(), Length::new(1, 1)?, states)?;
-        Ok(Replay::new(&self.job, history, Only(&self.state), executor))
+        let ends = Ends([self.state.clone(), executor.state()?]);
+        Ok(Replay::new(&self.job, history, ends, executor))
     }
 }
 
@@ -170,14 +173,14 @@ fn shift_rows(training: &mut TrainingPlan) -> Result<()> {
 pub struct Liar<'a, R> {
     lie: Lie,
     honest: R,
-    lying: Replay<'a, Only<'a>>,
+    lying: Replay<'a, Ends>,
     step: u64,
     history: History,
     after: Digest,
 }
 
 impl<'a, R: Record> Liar<'a, R> {
-    pub fn new(lie: Lie, honest: R, lying: Replay<'a, Only<'a>>, step: u64) -> Result<Self> {
+    pub fn new(lie: Lie, honest: R, lying: Replay<'a, Ends>, step: u64) -> Result<Self> {
         let claim = *honest.history().claim();
         let after = match lie {
             Lie::ReusedState => lying.history().states()[0],

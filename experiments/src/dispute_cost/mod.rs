@@ -27,7 +27,7 @@ use verde::history::{Claim, Length};
 use verde::record::{Record, Replay};
 use verde::testing::{Bit, OneBit, Placed};
 
-use self::liar::{Liar, Lie, Only, Workshop};
+use self::liar::{Ends, Liar, Lie, Workshop};
 use crate::experiment::Experiment;
 use crate::table::Table;
 
@@ -274,7 +274,7 @@ impl Disputed {
     async fn play(&self, length: Length, lie: Lie, at: Bit, path: Path) -> Result<Row> {
         let shops = [self.workshop(Lie::Bit)?, self.workshop(lie)?];
         let [right, wrong] = &shops;
-        let honest = || -> Result<Placed<Replay<'_, Only<'_>>>> {
+        let honest = || -> Result<Placed<Replay<'_, Ends>>> {
             Ok(Placed::new(right.record(&self.engine)?, length, at.step)?)
         };
         let begun = Instant::now();
@@ -328,18 +328,36 @@ impl Disputed {
         let public = (path == Path::Fast).then_some(&mut public as &mut dyn Record);
         let job = &self.verde;
         let challenger = knows(job, claim, &mut mine, public);
-        let worker = knows(job, claim, &mut worker, None);
+        let defender = knows(job, claim, &mut worker, None);
         let played = world
-            .play(&mut [(CHALLENGER, challenger), (WORKER, worker)])
+            .play(&mut [(CHALLENGER, challenger), (WORKER, defender)])
             .await;
         let mut end = world.ends().await.into_iter().next().flatten();
         if end.is_none() {
+            for (account, record) in [
+                (WORKER, &mut worker as &mut dyn Record),
+                (CHALLENGER, &mut mine as &mut dyn Record),
+            ] {
+                let mut player = world.player(account);
+                let report = player.play(&mut knows(job, claim, record, None)).await?;
+                for (game, why) in &report.silent {
+                    eprintln!("account {account} is silent in game {game}: {why}");
+                }
+                for (_, ticket) in report.sent {
+                    eprintln!("account {account}: {:?}", ticket.included().await);
+                }
+            }
             // A worker that cannot say what its numbers are made of is silent.
             world.pass(13 * 3_600);
             world
                 .play(&mut [(CHALLENGER, knows(job, claim, &mut mine, None))])
                 .await;
             end = world.ends().await.into_iter().next().flatten();
+        }
+        if end.is_none() {
+            let mut player = world.player(CHALLENGER);
+            let report = player.play(&mut knows(job, claim, &mut mine, None)).await?;
+            eprintln!("the challenger has nothing to say: {:?}", report.silent);
         }
         Ok(([vec![opened.gas_used], played].concat(), end))
     }
