@@ -121,7 +121,8 @@ pub trait Checkpoints {
     fn state(&mut self, checkpoint: u64) -> Result<Vec<Tensor>, RecordError>;
 }
 
-/// A record that recomputes what it is asked for, on any engine.
+/// A record that recomputes what it is asked for, on any engine. Where a state at a checkpoint is not
+/// there, it goes on from an earlier one.
 ///
 /// It holds one run of one step at a time.
 pub struct Replay<'a, C> {
@@ -158,7 +159,8 @@ impl<'a, C: Checkpoints> Replay<'a, C> {
         let mut at = match self.at {
             Some(at) if (nearest..=step).contains(&at) => at,
             _ => {
-                let state = self.checkpoints.state(checkpoint)?;
+                let (found, state) = self.nearest_state(checkpoint)?;
+                let nearest = length.step_of(found);
                 self.at = None;
                 self.executor.restore(&state).map_err(failed(nearest))?;
                 nearest
@@ -170,6 +172,18 @@ impl<'a, C: Checkpoints> Replay<'a, C> {
         }
         self.at = Some(step);
         Ok(())
+    }
+
+    /// The state at a checkpoint, or at the last one before it that is there: the rest is computed again.
+    fn nearest_state(&mut self, checkpoint: u64) -> Result<(u64, Vec<Tensor>), RecordError> {
+        let wanted = self.checkpoints.state(checkpoint);
+        let error = match wanted {
+            Ok(state) => return Ok((checkpoint, state)),
+            Err(error) => error,
+        };
+        let earlier = (0..checkpoint).rev();
+        let mut found = earlier.filter_map(|at| Some((at, self.checkpoints.state(at).ok()?)));
+        found.next().ok_or(error)
     }
 
     fn run_record(&mut self, step: u64, run: usize) -> Result<RunRecord, RecordError> {

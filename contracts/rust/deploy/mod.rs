@@ -17,7 +17,7 @@ use thiserror::Error;
 
 pub use file::{Chain, Contracts, Deployment, FileError, MAX_FILE_BYTES, VERSION};
 pub(crate) use file::{Kind, read};
-pub(crate) use parameters::decimal;
+pub(crate) use parameters::{MAX_LENGTH, decimal, within};
 pub use parameters::{ParameterError, Parameters};
 
 use crate::bindings::{SwarmMembers, SwarmRewards, SwarmSlasher, TestToken};

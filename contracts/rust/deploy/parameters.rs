@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Longest length in seconds: 366 days. Guards against values in milliseconds.
-const MAX_LENGTH: u64 = 366 * 86_400;
+pub(crate) const MAX_LENGTH: u64 = 366 * 86_400;
 /// Gas of bringing a verdict's votes to a court.
 const DISPUTE_GAS: u128 = 2_100_000;
 /// Most slashers beside `SwarmSlasher`.
@@ -185,7 +185,7 @@ impl Parameters {
     }
 }
 
-fn within(
+pub(crate) fn within(
     name: &'static str,
     value: u128,
     least: u128,

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bindings::{DisputeGame, GameRules, JobEscrow, Referee};
 use crate::client::Client;
-use crate::deploy::{DeployError, address, create, decimal, with_arguments};
+use crate::deploy::{
+    DeployError, MAX_LENGTH, ParameterError, address, create, decimal, with_arguments, within,
+};
 use crate::writer::{Submitted, Writer};
 
 /// What the contracts of jobs are deployed with; nothing of it can ever change. Times are in seconds,
@@ -31,6 +33,51 @@ pub struct JobParameters {
     pub least_challenger_bond: u128,
     /// Least bond of a worker, in basis points of the reward.
     pub bond_share: u32,
+}
+
+impl JobParameters {
+    /// Checks what the constructors check, before anything is paid for.
+    ///
+    /// # Errors
+    /// The first parameter that a constructor would refuse.
+    pub fn check(&self) -> Result<(), ParameterError> {
+        let windows = [
+            ("work_window", self.work_window, 1),
+            ("seal_window", self.seal_window, 1),
+            ("reveal_window", self.reveal_window, 1),
+            ("challenge_window", self.challenge_window, self.work_window),
+        ];
+        for (name, seconds, least) in windows {
+            let reason = match name {
+                "challenge_window" => {
+                    "seconds, as long as work_window at least: whoever recomputes \
+                                       is done in time"
+                }
+                _ => "seconds",
+            };
+            within(
+                name,
+                seconds.into(),
+                least.into(),
+                MAX_LENGTH.into(),
+                reason,
+            )?;
+        }
+        let clock = u128::from(self.clock);
+        within("clock", clock, 60, 90 * 86_400, "seconds")?;
+        let counter = self.least_challenger_bond;
+        let most = u128::MAX / 2;
+        within("least_challenger_bond", counter, 1, most, "token units")?;
+        within(
+            "least_worker_bond",
+            self.least_worker_bond,
+            2 * counter,
+            u128::MAX,
+            "token units, twice least_challenger_bond at least",
+        )?;
+        let share = u128::from(self.bond_share);
+        within("bond_share", share, 200, 100_000, "basis points")
+    }
 }
 
 /// Where the contracts of jobs are.
@@ -62,6 +109,7 @@ pub async fn deploy(
     token: Address,
     submitted: &mut Submitted,
 ) -> Result<JobContracts, DeployError> {
+    parameters.check()?;
     let ticket = create(writer, "referee", Referee::BYTECODE.clone(), submitted).await?;
     let first = ticket.included().await?;
     let referee = address(&first)?;
@@ -121,4 +169,35 @@ fn escrow(parameters: &JobParameters, token: Address, game: Address) -> JobEscro
         bondShare: parameters.bond_share,
     };
     JobEscrow::constructorCall { p }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_constructor_would_refuse_is_refused_before() {
+        let good = JobParameters {
+            work_window: 10,
+            seal_window: 1,
+            reveal_window: 1,
+            challenge_window: 10,
+            clock: 60,
+            least_worker_bond: 2,
+            least_challenger_bond: 1,
+            bond_share: 200,
+        };
+        assert_eq!(good.check(), Ok(()));
+        let name = |change: fn(&mut JobParameters)| {
+            let mut other = good.clone();
+            change(&mut other);
+            other.check().unwrap_err().name
+        };
+        assert_eq!(name(|it| it.work_window = 11), "challenge_window");
+        assert_eq!(name(|it| it.seal_window = 0), "seal_window");
+        assert_eq!(name(|it| it.reveal_window = 367 * 86_400), "reveal_window");
+        assert_eq!(name(|it| it.clock = 59), "clock");
+        assert_eq!(name(|it| it.least_challenger_bond = 2), "least_worker_bond");
+        assert_eq!(name(|it| it.bond_share = 199), "bond_share");
+    }
 }

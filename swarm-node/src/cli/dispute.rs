@@ -75,6 +75,14 @@ enum DisputeAction {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Ends a game in which the side to move has no time left, as anybody may.
+    End {
+        /// The game's number.
+        #[arg(value_name = "GAME")]
+        game: U256,
+        #[command(flatten)]
+        market: MarketOptions,
+    },
     /// Replays a game from what the chain has of it, by the rules, move by move.
     Replay {
         /// The game's number.
@@ -104,6 +112,10 @@ impl DisputeCommand {
                 let (market, link) = market.look(options, environment).await?;
                 let now = link.now().await.map_err(Failure::work)?;
                 show(&market, *game, now, options.json).await
+            }),
+            DisputeAction::End { game, market } => runtime()?.block_on(async {
+                let (market, account) = market.open(options, environment, None).await?;
+                end(&market, &account, *game, options.json).await
             }),
             DisputeAction::Replay { game, market, spec } => {
                 let job = assemble(spec)?;
@@ -208,15 +220,56 @@ impl Line {
             "game {}: {}, {} moves, job {}",
             self.game, self.state, self.moves, self.job
         );
-        if let (Some(turn), Some(left)) = (&self.turn, self.seconds_left) {
-            // Writing to a string does not fail.
-            let _ = write!(text, "; the {turn} has {left} s left");
-        }
+        // Writing to a string does not fail.
+        let _ = match (&self.turn, self.seconds_left) {
+            (Some(turn), Some(0)) => write!(
+                text,
+                "; the clock of the {turn} has run out: anybody ends it with `swarm-node dispute \
+                 end {}`",
+                self.game
+            ),
+            (Some(turn), Some(left)) => write!(text, "; the {turn} has {left} s left"),
+            _ => Ok(()),
+        };
         text
     }
 }
 
+async fn end(market: &Market, account: &Account, game: U256, json: bool) -> Result<(), Failure> {
+    let followed = told(&games(market).await?, game)?;
+    let line = Line::new(market, game, &followed).await?;
+    match (line.seconds_left, &line.turn) {
+        (Some(0), _) => {}
+        (Some(left), Some(turn)) => {
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "the {turn} of game {game} has {left} s left; it can be ended when they are over"
+            )));
+        }
+        _ => {
+            let state = &line.state;
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "game {game} is over: {state}"
+            )));
+        }
+    }
+    let step = (
+        "timeout",
+        market.deployment.contracts.game,
+        calls::timeout(game),
+    );
+    let remedy = |_: &_| "`swarm-node dispute show` tells how the game stands".to_owned();
+    let patience = market.config.chain.wait_s;
+    let sent = account.send("dispute", vec![step], patience, remedy);
+    let sent = sent.await?;
+    let followed = told(&games(market).await?, game)?;
+    let rows = [("game", game.to_string()), ("state", state(followed.end))];
+    print_rows(&rows, json, format!("the game is over: {sent}"))
+}
+
 async fn list(market: &Market, job: Option<JobId>, json: bool) -> Result<(), Failure> {
+    if let Some(job) = job {
+        market.job(job).await?;
+    }
     let games = games(market).await?;
     let mut lines = Vec::new();
     for number in games.docket().games().keys() {
@@ -325,7 +378,7 @@ async fn replay(market: &Market, game: U256, job: &Job, json: bool) -> Result<()
         });
     }
     let state = state(followed.end);
-    let mut text = String::new();
+    let mut text = format!("game {game} about job {}\n", JobId(followed.job));
     for (number, made) in moves.iter().enumerate() {
         // Writing to a string does not fail.
         let _ = writeln!(
@@ -400,7 +453,12 @@ impl Respond<'_> {
             let rows = [
                 ("game", game.to_string()),
                 ("side", side.to_string()),
-                ("moves", "none: it is the other side's turn".into()),
+                (
+                    "moves",
+                    "none: it is the other side's turn; `dispute end` ends the game when its clock \
+                     has run out"
+                        .into(),
+                ),
             ];
             return print_rows(&rows, json, String::new());
         };

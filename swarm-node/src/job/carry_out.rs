@@ -17,12 +17,22 @@ pub struct Times {
     pub save: f64,
 }
 
+/// What is done about numbers that are not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Divergence {
+    /// They end the run: nothing is to be learned from there on.
+    Ends,
+    /// They are what the job comes to; its worker is paid for computing, not for its terms.
+    IsTheResult,
+}
+
 /// Carries a job out up to its end, or to a request to stop; what is done is saved.
 ///
 /// # Errors
 /// A step fails, or cannot be saved.
 pub fn carry_out(
     run: &mut JobRun<'_>,
+    divergence: Divergence,
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Times, JobRunError> {
@@ -31,6 +41,9 @@ pub fn carry_out(
     progress.begin("job", all.saturating_sub(run.done()));
     while !run.is_complete() && !stop.is_requested() {
         let step = timed(&mut times.step, || run.step())?;
+        if divergence == Divergence::Ends {
+            step.require_finite()?;
+        }
         progress.step(&note(&step));
         if run.is_due() {
             let root = timed(&mut times.hash, || run.root())?;

@@ -24,7 +24,7 @@ mod source;
 mod spec;
 mod stop;
 
-pub use carry_out::{Times, carry_out};
+pub use carry_out::{Divergence, Times, carry_out};
 pub use engine::{EngineError, certified, engine};
 pub use factory::{FactoryError, ModelFactory};
 pub use part::{Part, PartError, PartEvent, PartPlace, PartUnderWay, disputed, length, seal_salt};

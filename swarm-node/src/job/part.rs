@@ -26,16 +26,18 @@ use swarm_learn::checkpoint::CheckpointError;
 use swarm_learn::job_record::{FolderStates, record, whole_history};
 use swarm_learn::job_run::{JobRun, JobRunError};
 use swarm_learn::run_folder::RunFolder;
-use swarm_settle::chain::Link;
+use swarm_settle::chain::{Link, trouble};
 use verde::fault::Fault;
 use verde::game::Rules;
 use verde::history::{Claim, History, HistoryError, Length};
 use verde::job::{Job as Disputed, JobError as DisputedError};
 use verde::record::Replay;
 
-use super::carry_out::carry_out;
+use super::carry_out::{Divergence, carry_out};
 use super::{Job, Progress, Stop};
 
+/// Between two looks at why a transaction is not in a block.
+const TROUBLE: Duration = Duration::from_secs(1);
 /// Texts that are remembered, so that they are told once.
 const REMEMBERED: usize = 256;
 
@@ -104,6 +106,15 @@ pub enum PartEvent<'a> {
     Silent(U256, &'a str),
     /// The chain does not answer.
     Away(&'a PartyError),
+    /// The chain answers again.
+    Back,
+    /// Why a transaction is not in a block yet.
+    Waits {
+        /// What it is for.
+        what: &'a str,
+        /// Why.
+        why: &'a str,
+    },
     /// A damaged checkpoint was passed over.
     Damaged(&'a str),
 }
@@ -203,10 +214,13 @@ pub struct Part<'a> {
 pub struct PartUnderWay<'a> {
     part: Part<'a>,
     link: &'a Link,
+    writer: &'a Writer,
     party: Party,
     history: Option<History>,
     knows: Knows<'a>,
     told: BTreeSet<String>,
+    /// The chain did not answer at the last look.
+    is_away: bool,
 }
 
 impl<'a> Part<'a> {
@@ -227,8 +241,11 @@ impl<'a> Part<'a> {
             history: None,
             knows: Knows::default(),
             told: BTreeSet::new(),
+            is_away: false,
+            writer: place.writer,
         };
         under_way.remember()?;
+        under_way.note_claim(&view);
         Ok(under_way)
     }
 
@@ -290,13 +307,16 @@ impl PartUnderWay<'_> {
         };
         match looked {
             Ok(progress) => {
+                if std::mem::take(&mut self.is_away) {
+                    (self.part.tell)(PartEvent::Back);
+                }
                 self.follow(&progress);
                 let (view, is_over) = (progress.job, progress.act == Act::Over);
                 self.carry_on(progress).await?;
                 Ok(is_over.then_some(view))
             }
             Err(error) if error.is_transient() => {
-                if self.is_new(error.to_string()) {
+                if !std::mem::replace(&mut self.is_away, true) {
                     (self.part.tell)(PartEvent::Away(&error));
                 }
                 Ok(None)
@@ -325,9 +345,8 @@ impl PartUnderWay<'_> {
         Ok(())
     }
 
-    /// Notes what the chain says, and tells it where it is new.
-    fn follow(&mut self, progress: &Progressed) {
-        let view = &progress.job;
+    /// Notes what is claimed on the chain, once it is.
+    fn note_claim(&mut self, view: &JobView) {
         if view.state == JobState::Committed
             && let Some(history) = &self.history
         {
@@ -336,6 +355,12 @@ impl PartUnderWay<'_> {
                 ..*history.claim()
             });
         }
+    }
+
+    /// Notes what the chain says, and tells it where it is new.
+    fn follow(&mut self, progress: &Progressed) {
+        let view = &progress.job;
+        self.note_claim(view);
         let (what, until) = match progress.act {
             Act::Wait(what, until) => (format!("waiting for {}", what.text()), until),
             Act::Compute => ("computing".into(), None),
@@ -379,9 +404,17 @@ impl PartUnderWay<'_> {
     /// Waits until a transaction is in a block. One that is refused is decided on anew: somebody may
     /// have been faster.
     async fn see_through(&self, what: &str, ticket: &Ticket) {
-        let included = tokio::select! {
-            included = ticket.included() => included,
-            () = self.part.stop.requested() => return,
+        let mut said = String::new();
+        let included = loop {
+            tokio::select! {
+                included = ticket.included() => break included,
+                () = self.part.stop.requested() => return,
+                () = tokio::time::sleep(TROUBLE) => {}
+            }
+            if let Some(why) = trouble(self.writer).filter(|why| *why != said) {
+                (self.part.tell)(PartEvent::Waits { what, why: &why });
+                said = why;
+            }
         };
         match &included {
             Ok(included) => {
@@ -404,7 +437,7 @@ impl PartUnderWay<'_> {
         if let Some(fault) = part.fault {
             run.break_with(fault);
         }
-        carry_out(&mut run, part.progress, part.stop)?;
+        carry_out(&mut run, Divergence::IsTheResult, part.progress, part.stop)?;
         drop(run);
         self.remember()
     }

@@ -188,7 +188,7 @@ fn a_false_claim(scene: &Scene) {
     );
     // Its bond of 5, and half of the worker's 20.
     assert_eq!(
-        (&told["tokens"], &worker.json()["tokens"]),
+        (&told["tokens held"], &worker.json()["tokens held"]),
         (&"15".into(), &"0".into())
     );
     let games = scene.games();
@@ -211,6 +211,9 @@ fn a_false_claim(scene: &Scene) {
         "job", "fetch", "JOB", "--from", "@worker", "--out", "@model",
     ]);
     fetched.expect(1, &["refuted", "nothing that could be fetched"]);
+    // What is wrong on purpose is not claimed by accident.
+    let again = scene.of(WORKER, &WORK);
+    again.expect(2, &["was computed with --fault 3", "--out"]);
     // The payer has its reward back, and a fifth of the bond.
     let collected = scene.of(PAYER, &["job", "collect", "--json"]);
     assert_eq!(collected.json()["collected"], "14 tokens");
@@ -237,8 +240,10 @@ fn a_right_job_is_paid_and_its_model_fetched() {
         "job", "fetch", "JOB", "--from", "@worker", "--out", "@model",
     ]);
     early.expect(1, &["is open"]);
+    let early = scene.of(PAYER, &["job", "end", "JOB"]);
+    early.expect(2, &["is open until", "after that"]);
     let other = scene.of(WORKER, &["job", "cancel", "JOB"]);
-    other.expect(1, &["NotPayer"]);
+    other.expect(1, &["only its payer"]);
     let worker = scene.start(WORKER, &[&WORK[..], &["--json"]].concat());
     let verifier = scene.start(VERIFIER, &[&VERIFY[..], &["--json"]].concat());
     let (worker, verifier) = (ended(worker), ended(verifier));
@@ -249,7 +254,7 @@ fn a_right_job_is_paid_and_its_model_fetched() {
     );
     assert_eq!(verifier.json()["agrees"], "yes");
     // The reward of 10, and the bond of 20.
-    assert_eq!(worker.json()["tokens"], "30");
+    assert_eq!(worker.json()["tokens held"], "30");
     assert_eq!(scene.games(), Vec::<Value>::new());
     let fetch = [
         "job", "fetch", "JOB", "--from", "@worker", "--out", "@model", "--json",

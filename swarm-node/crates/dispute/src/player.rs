@@ -136,6 +136,10 @@ impl Player {
             )));
         };
         match say(job, followed, side) {
+            Ok(Saying::Moves(_)) if self.is_out_of_time(number).await? => {
+                let text = "the clock of this side has run out: the game is lost";
+                Ok(Said::Silent(text.into()))
+            }
             Ok(Saying::Moves(answer)) => {
                 let data = calls::play(number, answer.position, answer.moves);
                 self.submit("play", number, followed, data).await
@@ -147,15 +151,20 @@ impl Player {
 
     /// Ends a game whose other side has run out of time.
     async fn end_by_clock(&self, game: U256, followed: &Followed) -> Result<Said, PlayerError> {
-        let call = Call::to(self.contract, calls::time_left(game));
-        let left = self.client.call_pending(&call).await?;
-        match left.iter().any(|byte| *byte != 0) {
-            true => Ok(Said::Waits),
-            false => {
+        match self.is_out_of_time(game).await? {
+            false => Ok(Said::Waits),
+            true => {
                 self.submit("timeout", game, followed, calls::timeout(game))
                     .await
             }
         }
+    }
+
+    /// Whether the side to move has no time left in the next block.
+    async fn is_out_of_time(&self, game: U256) -> Result<bool, RpcError> {
+        let call = Call::to(self.contract, calls::time_left(game));
+        let left = self.client.call_pending(&call).await?;
+        Ok(left.iter().all(|byte| *byte == 0))
     }
 
     /// Sends what is said after so many moves, once.

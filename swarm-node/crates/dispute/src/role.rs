@@ -116,7 +116,7 @@ impl Awaited {
 #[non_exhaustive]
 pub enum RoleError {
     /// The job is somebody else's.
-    #[error("the job is for {0}, not for this account")]
+    #[error("the job is that of {0}, who has accepted it or for whom it was launched")]
     OtherWorker(Address),
     /// A worker cannot verify itself.
     #[error("{0} does the job itself; verify it from another account")]

@@ -92,6 +92,25 @@ pub struct JobStep {
     pub learning_rate: f32,
 }
 
+impl JobStep {
+    /// Whether training goes on to somewhere.
+    ///
+    /// # Errors
+    /// [`TrainError::NotFinite`] names what is not.
+    pub fn require_finite(&self) -> Result<(), TrainError> {
+        let step = self.step;
+        for (what, value) in [
+            ("the loss", self.loss),
+            ("the gradient's norm", self.grad_norm),
+        ] {
+            if !value.is_finite() {
+                return Err(TrainError::NotFinite { step, what, value });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Why a job is not carried out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -316,10 +335,10 @@ impl<'a> JobRun<'a> {
         self.done.is_multiple_of(self.history.identity.stride)
     }
 
-    /// One step.
+    /// One step. Numbers that are not finite are numbers, too: a worker does what its job says.
     ///
     /// # Errors
-    /// The engine failed, or training diverged; the state is then not to be gone on from.
+    /// The engine failed; the state is then not to be gone on from.
     pub fn step(&mut self) -> Result<JobStep, JobRunError> {
         self.executor.step(&[])?;
         let step = JobStep {
@@ -328,12 +347,6 @@ impl<'a> JobRun<'a> {
             grad_norm: self.sum(GRAD_NORM)?,
             learning_rate: self.sum(LEARNING_RATE)?,
         };
-        for (what, value) in [
-            ("the loss", step.loss),
-            ("the gradient's norm", step.grad_norm),
-        ] {
-            require_finite(self.done, what, value)?;
-        }
         self.done += 1;
         Ok(step)
     }
@@ -400,13 +413,6 @@ impl<'a> JobRun<'a> {
             Reserved::new(&path, Access::Umask, 0)?.replace(&text)
         });
         written.map_err(|source| JobRunError::History { path, source })
-    }
-}
-
-fn require_finite(step: u64, what: &'static str, value: f32) -> Result<(), TrainError> {
-    match value.is_finite() {
-        true => Ok(()),
-        false => Err(TrainError::NotFinite { step, what, value }),
     }
 }
 

@@ -100,6 +100,13 @@ impl Deploy {
         environment: &[(String, String)],
         json: bool,
     ) -> Result<(), Failure> {
+        let parameters = self.parameters();
+        let wrong = |error: contracts::deploy::ParameterError| {
+            Failure::Usage(anyhow::anyhow!(
+                "{error}; see `swarm-node job deploy --help`"
+            ))
+        };
+        parameters.check().map_err(wrong)?;
         // Before anything is paid for: where the contracts are must not be lost.
         let place = deployment_place(&self.file)?;
         let account = Account::open(config, environment, None).await?;
@@ -125,7 +132,7 @@ impl Deploy {
                 confirmations: account.link.confirmations,
                 poll_ms: config.chain.poll_ms,
             },
-            parameters: self.parameters(),
+            parameters,
             contracts,
         };
         let text = deployment.to_text().map_err(Failure::work)?;

@@ -14,7 +14,7 @@ use crate::cli::account::{Account, Step};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
-use crate::cli::output::print_rows;
+use crate::cli::output::{self, print_rows, when};
 use crate::job::{Job, JobSpec, disputed, length};
 
 const HOUR: u64 = 3_600;
@@ -37,7 +37,7 @@ pub(super) struct Launch {
     #[command(flatten)]
     market: MarketOptions,
     /// Tokens that the worker gets.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..))]
     reward: u64,
     /// Tokens that the worker puts at stake [default: the least that the contracts take].
     #[arg(long, value_name = "TOKENS")]
@@ -49,7 +49,8 @@ pub(super) struct Launch {
     #[arg(long, value_name = "ADDRESS")]
     worker: Option<Address>,
     /// Hours in which the job can be accepted.
-    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    #[arg(long, value_name = "HOURS", default_value_t = 24,
+          value_parser = clap::value_parser!(u64).range(1..=8_760))]
     accept_hours: u64,
     /// 32 bytes that tell the job from others like it.
     #[arg(long, value_name = "HEX", default_value_t = B256::ZERO)]
@@ -107,6 +108,31 @@ impl Launch {
         })
     }
 
+    /// What the contract would refuse after tokens were minted and approved.
+    fn check(&self, market: &Market, wanted: &Wanted) -> Result<(), Failure> {
+        let parameters = &market.deployment.parameters;
+        let share = (wanted.reward * u128::from(parameters.bond_share)).div_ceil(WHOLE);
+        let least = parameters.least_worker_bond.max(share);
+        let counter = parameters.least_challenger_bond;
+        let (bond, half) = (wanted.worker_bond, wanted.worker_bond / 2);
+        let amount = |flag: &str, units, least, most| {
+            Failure::Usage(anyhow::anyhow!(
+                "{flag} is {} tokens; with these contracts and this reward it must be {} to {}",
+                token_text(units),
+                token_text(least),
+                token_text(most)
+            ))
+        };
+        if bond < least {
+            return Err(amount("--worker-bond", bond, least, u128::MAX));
+        }
+        if !(counter..=half).contains(&wanted.challenger_bond) {
+            let bond = wanted.challenger_bond;
+            return Err(amount("--challenger-bond", bond, counter, half));
+        }
+        Ok(())
+    }
+
     async fn launch(
         &self,
         job: &Job,
@@ -115,6 +141,7 @@ impl Launch {
         json: bool,
     ) -> Result<(), Failure> {
         let wanted = self.wanted(job, market, account).await?;
+        self.check(market, &wanted)?;
         let disputed = disputed(job).map_err(Failure::work)?;
         let escrow = market.deployment.contracts.escrow;
         let (client, owner) = (market.escrow.client(), account.owner);
@@ -122,6 +149,10 @@ impl Launch {
         let id = client.call(&ask).await.map_err(Failure::work)?;
         let id = JobId(U256::try_from_be_slice(&id).unwrap_or_default());
         let steps = self.steps(&disputed, market, account, &wanted).await?;
+        if !self.dry_run {
+            // Should this process be killed, the reward must not be lost to a job that nobody can name.
+            output::note(&format!("launching job {id}"));
+        }
         let sent = match self.dry_run {
             true => "nothing was sent".to_owned(),
             false => {
@@ -143,15 +174,19 @@ impl Launch {
             ("stride", identity.stride.to_string()),
             ("reward", format!("{} tokens", token_text(wanted.reward))),
             (
-                "worker_bond",
+                "worker bond",
                 format!("{} tokens", token_text(wanted.worker_bond)),
             ),
             (
-                "challenger_bond",
+                "counter bond",
                 format!("{} tokens", token_text(wanted.challenger_bond)),
             ),
-            ("accept_by", wanted.accept_by.to_string()),
+            ("accept by", when(wanted.accept_by)),
             ("sent", sent.clone()),
+            (
+                "next",
+                format!("swarm-node job work {} --job {id} …", self.spec.display()),
+            ),
         ];
         print_rows(&rows, json, sent)
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use contracts::jobs::{self, Escrow, JobDeployment, JobView};
+use contracts::jobs::{self, Escrow, JobDeployment, JobState, JobView};
 use contracts::writer::Submitted;
 use contracts::{Address, Bytes, U256};
 use swarm_settle::chain::Link;
@@ -15,7 +15,7 @@ use crate::cli::account::Account;
 use crate::cli::connection::{connect, settings};
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
-use crate::cli::output::print_rows;
+use crate::cli::output::{self, print_rows, when};
 use crate::config::Config;
 
 /// What a job is known by on a chain: a hash of its payer and its terms.
@@ -164,12 +164,84 @@ impl Cancel {
     ) -> Result<(), Failure> {
         runtime()?.block_on(async {
             let (market, account) = self.market.open(options, environment, None).await?;
-            market.job(self.job).await?;
+            let view = market.job(self.job).await?;
+            let job = self.job;
+            if view.state != JobState::Open {
+                return Err(Failure::Work(anyhow::anyhow!(
+                    "job {job} is {}, and only one that nobody has accepted can be taken back; {}",
+                    view.state,
+                    match view.state.is_over() {
+                        true => "`swarm-node job collect` takes what is owed",
+                        false => "`swarm-node job end` ends it when its time is over",
+                    }
+                )));
+            }
+            if view.payer != account.owner {
+                return Err(Failure::Work(anyhow::anyhow!(
+                    "job {job} was launched by {}, not by {}; only its payer can take it back",
+                    view.payer,
+                    account.owner
+                )));
+            }
             let data = jobs::cancel(self.job.0);
             let sent = market.send(&account, "cancel", data).await?;
             let state = market.job(self.job).await?.state;
             let rows = [("job", self.job.to_string()), ("state", state.to_string())];
+            output::note("now `swarm-node job collect` takes the reward back");
             print_rows(&rows, options.json, format!("the job is cancelled: {sent}"))
+        })
+    }
+}
+
+/// Ends a job whose time is over, as anybody may: a late worker loses half of its bond, a claim that
+/// nobody has refuted becomes final.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct End {
+    /// The job.
+    #[arg(value_name = "JOB")]
+    job: JobId,
+    #[command(flatten)]
+    market: MarketOptions,
+}
+
+impl End {
+    pub(in crate::cli) fn run(
+        &self,
+        options: &Options,
+        environment: &[(String, String)],
+    ) -> Result<(), Failure> {
+        runtime()?.block_on(async {
+            let (market, account) = self.market.open(options, environment, None).await?;
+            let view = market.job(self.job).await?;
+            let now = account.link.now().await.map_err(Failure::work)?;
+            let (job, state) = (self.job, view.state);
+            if state.is_over() {
+                return Err(Failure::Usage(anyhow::anyhow!(
+                    "job {job} is {state} already; `swarm-node job collect` takes what is owed"
+                )));
+            }
+            if now <= view.deadline {
+                return Err(Failure::Usage(anyhow::anyhow!(
+                    "job {job} is {state} until {}; it can be ended after that",
+                    when(view.deadline)
+                )));
+            }
+            let (name, data) = match state {
+                JobState::Committed if view.games > 0 => {
+                    return Err(Failure::Work(anyhow::anyhow!(
+                        "{} games about job {job} are under way; `swarm-node dispute list` shows \
+                         which, and `dispute end` ends one whose clock has run out",
+                        view.games
+                    )));
+                }
+                JobState::Committed => ("finalize", jobs::finalize(job.0)),
+                _ => ("expire", jobs::expire(job.0)),
+            };
+            let sent = market.send(&account, name, data).await?;
+            let state = market.job(job).await?.state;
+            let rows = [("job", job.to_string()), ("state", state.to_string())];
+            output::note("now `swarm-node job collect` takes what is owed");
+            print_rows(&rows, options.json, format!("the job is over: {sent}"))
         })
     }
 }

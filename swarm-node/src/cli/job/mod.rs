@@ -88,6 +88,7 @@ enum JobAction {
     Watch(watch::Watch),
     Fetch(fetch::Fetch),
     Cancel(market::Cancel),
+    End(market::End),
     Collect(market::Collect),
 }
 
@@ -118,6 +119,7 @@ impl JobCommand {
             JobAction::Watch(watch) => watch.run(options, &environment),
             JobAction::Fetch(fetch) => fetch.run(options, &environment),
             JobAction::Cancel(cancel) => cancel.run(options, &environment),
+            JobAction::End(end) => end.run(options, &environment),
             JobAction::Collect(collect) => collect.run(options, &environment),
         }
     }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use contracts::U256;
-use contracts::jobs::JobView;
+use contracts::jobs::{JobState, JobView};
 use contracts::swarm::calls as tokens;
 use swarm_dispute::party::PartyError;
 use swarm_dispute::role::Role;
+use swarm_learn::job_run::HISTORY;
 use swarm_settle::chain::DEV_CHAINS;
 use swarm_settle::tokens::token_text;
 use swarm_store::Store;
@@ -27,6 +28,8 @@ use crate::job::{
 
 /// The file of a folder's transactions.
 const STORE: &str = "transactions.redb";
+/// Says in which step of a folder's run a bit is wrong on purpose.
+const FAULT_FILE: &str = "fault";
 /// The element and the bit of a gradient that `--fault` flips.
 const FAULT: (usize, u32) = (0, 22);
 
@@ -116,8 +119,15 @@ impl PartOptions {
         let engine = certified(&config.engine, config.engine.workers())?;
         let console = Console::new();
         let job = Job::assemble(&spec, &console)?;
+        let marked = fault;
         let fault = fault.map(|step| fault_in(&job, step)).transpose()?;
-        std::fs::create_dir_all(&self.out).map_err(Failure::work)?;
+        std::fs::create_dir_all(&self.out).map_err(|error| {
+            Failure::Usage(anyhow::anyhow!(
+                "the folder {} cannot be made: {error}; name another with --out",
+                self.out.display()
+            ))
+        })?;
+        self.require_fault(marked)?;
         spec.save(&self.out.join(SPEC))?;
         let store = Store::open(&self.out.join(STORE)).map_err(Failure::work)?;
         let stop = stop_on_signals()?;
@@ -134,7 +144,7 @@ impl PartOptions {
             }
             // Before any money moves, and told with what a person knows the job by.
             let view = market.job(self.job).await?;
-            if self.mint {
+            if self.mint && !view.state.is_over() {
                 mint(&view, self.job, role, &market, &account).await?;
             }
             let part = Part {
@@ -166,9 +176,10 @@ impl PartOptions {
             let mut rows = vec![
                 ("job", self.job.to_string()),
                 ("state", view.state.to_string()),
+                ("outcome", outcome(role, &view, found)),
                 ("last", view.last.to_string()),
                 ("account", account.owner.to_string()),
-                ("tokens", token_text(held.saturating_to())),
+                ("tokens held", token_text(held.saturating_to())),
             ];
             if role == Role::Verifier {
                 let agrees = match found {
@@ -184,6 +195,43 @@ impl PartOptions {
     }
 }
 
+impl PartOptions {
+    /// That the folder was computed with this fault, or without one: what a defective machine computed
+    /// must not be claimed, or doubted with, by accident.
+    fn require_fault(&self, fault: Option<u64>) -> Result<(), Failure> {
+        let (path, out) = (self.out.join(FAULT_FILE), self.out.display());
+        let marked = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                let text = format!("{} cannot be read: {error}", path.display());
+                return Err(Failure::Work(anyhow::anyhow!(text)));
+            }
+        };
+        let has_history = self.out.join(HISTORY).exists();
+        match (marked, fault) {
+            (None, None) => {
+                if has_history {
+                    output::note(&format!("going on with what is computed in {out}"));
+                }
+                Ok(())
+            }
+            (Some(marked), Some(fault)) if marked == fault.to_string() => Ok(()),
+            (Some(marked), _) => Err(Failure::Usage(anyhow::anyhow!(
+                "{out} was computed with --fault {marked}: what is in it is wrong on purpose; name \
+                 another folder with --out"
+            ))),
+            (None, Some(_)) if has_history => Err(Failure::Usage(anyhow::anyhow!(
+                "{out} was computed without a fault; name another folder with --out"
+            ))),
+            (None, Some(fault)) => std::fs::write(&path, format!("{fault}\n")).map_err(|error| {
+                let text = format!("{} cannot be written: {error}", path.display());
+                Failure::Work(anyhow::anyhow!(text))
+            }),
+        }
+    }
+}
+
 fn fault_in(job: &Job, step: u64) -> Result<Fault, Failure> {
     let fault = job.training.gradient_fault(step, FAULT.0, FAULT.1);
     let fault = fault.filter(|_| step < job.identity.steps);
@@ -193,6 +241,31 @@ fn fault_in(job: &Job, step: u64) -> Result<Fault, Failure> {
             job.identity.steps
         ))
     })
+}
+
+/// What the end of a job means for an account.
+fn outcome(role: Role, view: &JobView, found: Option<[u8; 32]>) -> String {
+    let differs = found.is_some_and(|top| top != view.commitment.0);
+    let tokens = |units| token_text(units);
+    match (role, view.state) {
+        (Role::Worker, JobState::Finalized) => format!(
+            "paid: the reward of {} tokens, and the bond of {} is back",
+            tokens(view.reward),
+            tokens(view.worker_bond)
+        ),
+        (Role::Worker, JobState::Refuted) => {
+            format!("lost: the bond of {} tokens", tokens(view.worker_bond))
+        }
+        (Role::Worker, JobState::Expired) => "too late: half of the bond is lost".into(),
+        (Role::Verifier, JobState::Finalized) if differs => {
+            "a claim that differs from what was computed here is final".into()
+        }
+        (Role::Verifier, JobState::Finalized) => "the claim is final".into(),
+        (Role::Verifier, JobState::Refuted) => "the claim is refuted; who showed it has half of \
+                                                the worker's bond"
+            .into(),
+        (_, state) => state.to_string(),
+    }
 }
 
 /// Creates the test tokens that are missing for a bond.
@@ -252,7 +325,11 @@ fn tell(event: PartEvent<'_>) {
         PartEvent::Silent(game, why) => {
             output::warning(&format!("game {game}: nothing to say: {why}"));
         }
-        PartEvent::Away(error) => output::note(&format!("waiting: {error}")),
+        PartEvent::Away(error) => {
+            output::note(&format!("the chain is away, and is waited for: {error}"))
+        }
+        PartEvent::Back => output::note("the chain answers again"),
+        PartEvent::Waits { what, why } => output::note(&format!("{what}: waiting: {why}")),
         PartEvent::Damaged(text) => output::warning(text),
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::options::Options;
 use crate::cli::output::Answer;
 use crate::cli::signals::stop_on_signals;
 use crate::config::Config;
-use crate::job::{Job, JobSpec, Progress, SPEC, Times, carry_out, certified};
+use crate::job::{Divergence, Job, JobSpec, Progress, SPEC, Times, carry_out, certified};
 
 /// What `job run --json` tells.
 #[derive(Serialize)]
@@ -57,7 +57,8 @@ pub(super) fn run(
     damaged.iter().for_each(|text| console.warn(text));
     spec.save(&out.join(SPEC))?;
     let stop = stop_on_signals()?;
-    let times = carry_out(&mut run, &console, &stop).map_err(Failure::work)?;
+    let times = carry_out(&mut run, Divergence::Ends, &console, &stop);
+    let times = times.map_err(Failure::work)?;
     if let Some(signal) = stop.signal().filter(|_| !run.is_complete()) {
         let (done, all, out) = (run.done(), job.identity.steps, out.display());
         let state =

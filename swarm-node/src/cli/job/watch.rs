@@ -38,7 +38,7 @@ impl Watch {
         runtime()?.block_on(async {
             let (market, link) = self.market.look(options, environment).await?;
             let mut view = market.job(self.job).await?;
-            let mut said = None;
+            let (mut said, mut is_away, mut is_late) = (None, false, false);
             while !self.once && !view.state.is_over() {
                 let seen = (view.state, view.games);
                 if said != Some(seen) {
@@ -54,15 +54,42 @@ impl Watch {
                     }
                 }
                 match market.escrow.job(self.job.0).await {
-                    Ok(Some(now)) => view = now,
-                    // After a reorganisation it may be launched anew.
-                    Ok(None) => {}
-                    Err(error) if error.is_transient() => {}
+                    Ok(found) => {
+                        if std::mem::take(&mut is_away) {
+                            output::note("the chain answers again");
+                        }
+                        // After a reorganisation it may be launched anew.
+                        view = found.unwrap_or(view);
+                    }
+                    Err(error) if error.is_transient() => {
+                        if !std::mem::replace(&mut is_away, true) {
+                            output::note(&format!("the chain is away, and is waited for: {error}"));
+                        }
+                    }
                     Err(error) => return Err(Failure::work(error)),
+                }
+                let now = link.now().await.unwrap_or_default();
+                if now > view.deadline && !is_late && is_due(&view) {
+                    is_late = true;
+                    output::note(&format!("its time is over: {}", self.remedy(&view)));
                 }
             }
             self.tell(&view, options.json)
         })
+    }
+
+    /// Who ends a job whose deadline is over.
+    fn remedy(&self, view: &JobView) -> String {
+        match view.state {
+            JobState::Committed => {
+                "its worker makes the claim final, and anybody can, with `swarm-node job end`"
+                    .into()
+            }
+            _ => format!(
+                "nobody did what was to be done; anybody ends it with `swarm-node job end {}`",
+                self.job
+            ),
+        }
     }
 
     fn tell(&self, view: &JobView, json: bool) -> Result<(), Failure> {
@@ -71,7 +98,7 @@ impl Watch {
             ("job", self.job.to_string()),
             ("state", view.state.to_string()),
             ("deadline", when(view.deadline)),
-            ("games", view.games.to_string()),
+            ("open games", view.games.to_string()),
             ("payer", view.payer.to_string()),
             ("worker", who(view.worker)),
             ("plan", view.plan.to_string()),
@@ -113,6 +140,11 @@ impl Watch {
     }
 }
 
+/// Whether somebody can end the job when its deadline is over.
+fn is_due(view: &JobView) -> bool {
+    !view.state.is_over() && !(view.state == JobState::Committed && view.games > 0)
+}
+
 /// How a job stands, in a line.
 fn line(view: &JobView) -> String {
     let until = when(view.deadline);
@@ -125,7 +157,7 @@ fn line(view: &JobView) -> String {
             format!("sealed: verifiers seal, then the worker commits until {until}")
         }
         JobState::Committed => format!(
-            "committed: it ends with {}; {} games, more can begin until {until}",
+            "committed: it ends with {}; {} open games, more can begin until {until}",
             view.last, view.games
         ),
         over => over.to_string(),
