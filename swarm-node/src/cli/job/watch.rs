@@ -142,7 +142,8 @@ impl Watch {
 
 /// Whether somebody can end the job when its deadline is over.
 fn is_due(view: &JobView) -> bool {
-    !view.state.is_over() && !(view.state == JobState::Committed && view.games > 0)
+    let plays = view.state == JobState::Committed && view.games > 0;
+    !view.state.is_over() && !plays
 }
 
 /// How a job stands, in a line.
