@@ -6,6 +6,7 @@
 
 mod abuse;
 mod agreement;
+mod audit_cost;
 mod commit_cost;
 mod decode;
 mod dispute_cost;
@@ -39,6 +40,7 @@ const EXPERIMENTS: &[Experiment] = &[
     hostile::EXPERIMENT,
     abuse::EXPERIMENT,
     commit_cost::EXPERIMENT,
+    audit_cost::EXPERIMENT,
     dispute_cost::EXPERIMENT,
 ];
 

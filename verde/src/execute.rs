@@ -330,14 +330,42 @@ pub fn values_of(
     program: &Program,
     inputs: &[Tensor],
 ) -> Result<Vec<Tensor>, ExecuteError> {
+    let inputs = upload_inputs(engine, program, inputs)?;
+    every_value(engine, program, &inputs)
+}
+
+/// The outputs of a run of a program, from its inputs alone, in the order of the program.
+///
+/// # Errors
+/// Other inputs than those of the program, or the device failed.
+pub fn outputs_of(
+    engine: &dyn Engine,
+    program: &Program,
+    inputs: &[Tensor],
+) -> Result<Vec<Tensor>, ExecuteError> {
+    let inputs = upload_inputs(engine, program, inputs)?;
+    let mut session = engine.load(program)?;
+    for (input, buffer) in program.inputs().iter().zip(&inputs) {
+        session.bind(&input.name, buffer)?;
+    }
+    session.run()?;
+    let outputs = program.outputs().iter();
+    let read = outputs.map(|output| session.read(&output.name));
+    Ok(read.collect::<Result<_, _>>()?)
+}
+
+fn upload_inputs(
+    engine: &dyn Engine,
+    program: &Program,
+    inputs: &[Tensor],
+) -> Result<Vec<Buffer>, ExecuteError> {
     let slot = |input: &Input| Slot {
         name: input.name.clone(),
         ty: input.ty.clone(),
     };
     let slots: Vec<Slot> = program.inputs().iter().map(slot).collect();
     let slots: Vec<&Slot> = slots.iter().collect();
-    let inputs = upload(engine, &slots, inputs, "the inputs of the run")?;
-    every_value(engine, program, &inputs)
+    upload(engine, &slots, inputs, "the inputs of the run")
 }
 
 /// Executes a program that has every value of another one as an output.

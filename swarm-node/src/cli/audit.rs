@@ -39,7 +39,7 @@ pub(super) struct AuditCommand {
     /// One run of the step's plan, from 0.
     #[arg(long, value_name = "R", requires = "step")]
     run: Option<usize>,
-    /// The run that trains on this sequence of the step's batch, from 0.
+    /// What the run that trains on this sequence of the step's batch comes to; from 0.
     #[arg(long, value_name = "I", requires = "step", conflicts_with = "run")]
     sequence: Option<usize>,
     /// One operator of the run: the id of its value, or the name of an output.
@@ -174,6 +174,7 @@ impl AuditCommand {
         let Some(operator) = &self.operator else {
             let audited = match run {
                 None => auditor.step(step)?,
+                Some(run) if self.sequence.is_some() => auditor.outputs(step, run)?,
                 Some(run) => auditor.run(step, run)?,
             };
             return Ok(Report::of(audited));

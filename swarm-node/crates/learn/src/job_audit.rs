@@ -9,6 +9,7 @@
 //! | folder | every checkpoint's root | the history |
 //! | step | the steps from the checkpoint before up to the one after | the history, and a trace |
 //! | run | one run, from its inputs or from the checkpoint before | its values in the trace |
+//! | outputs | one run, from its inputs | what it comes to in the trace |
 //! | node, element | one node, or one element of it | its result in the trace |
 //!
 //! Invariants: *wrong* is said only where two things that the worker says, or one of them and a
@@ -20,12 +21,12 @@ use std::path::{Path, PathBuf};
 
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::reference::evaluate_operator;
-use reproducible_ops::program::{Digest, ValueId};
+use reproducible_ops::program::{Digest, Output, Program, ValueId};
 use reproducible_ops::tensor::Tensor;
 use swarm_identity::digest::hex;
 use verde::audit::{Verdict, misbound_input, misbound_next, source_root};
 use verde::evidence::{ClaimedNode, Evidence, EvidenceError, Finding};
-use verde::execute::{ExecuteError, Executor, values_of};
+use verde::execute::{ExecuteError, Executor, outputs_of, values_of};
 use verde::history::{self as claims, Length};
 use verde::job::{Job, JobError};
 use verde::run::RunTree;
@@ -383,6 +384,18 @@ impl<'a> Auditor<'a> {
         work.audited(ended)
     }
 
+    /// Recomputes what a run comes to, its outputs, from its inputs. A value in between is looked at only
+    /// if an output is another.
+    ///
+    /// # Errors
+    /// There is no such run, or the folder cannot be read.
+    pub fn outputs(&self, step: u64, run: usize) -> Result<Audited, AuditError> {
+        self.require_run(step, run)?;
+        let mut work = Work::default();
+        let ended = self.check_outputs(step, run, &mut work);
+        work.audited(ended)
+    }
+
     /// Recomputes one node from its operands. Evidence is made where it is asked for.
     ///
     /// # Errors
@@ -671,28 +684,77 @@ impl<'a> Auditor<'a> {
         Ok(())
     }
 
-    fn check_run(&self, step: u64, run: usize, work: &mut Work) -> Result<(), Halt> {
+    fn check_outputs(&self, step: u64, run: usize, work: &mut Work) -> Result<(), Halt> {
         let (roots, tree) = self.required_trace(step, work)?;
-        let Some((bound, program)) = self.job.run(run) else {
+        let Some((_, program)) = self.job.run(run) else {
             return cannot(format!("the plan has no run {run}"));
         };
-        if let Some(input) = misbound_input(&self.job, &roots, run) {
+        let Some(values) = Values::open(&self.folder, step, run, program)? else {
+            // The inputs have to be computed all the same, and with them everything.
+            return self.check_run(step, run, work);
+        };
+        self.check_bound(&roots, run, program, work)?;
+        let mut tensors = Tensors::Published(values);
+        let inputs = self.committed_inputs(&mut tensors, &tree, run, program, work)?;
+        let found = outputs_of(self.engine, program, &inputs)?;
+        let claimed = |output: &Output| tree.runs()[run].value(output.value);
+        for (output, tensor) in program.outputs().iter().zip(&found) {
+            if claimed(output) != Some(&work.root(tensor)) {
+                return self.check_run(step, run, work);
+            }
+        }
+        work.note(format!(
+            "{} outputs of run {run} ({} operators) from inputs {} with the trace",
+            found.len(),
+            program.nodes().len(),
+            tensors.origin()
+        ));
+        Ok(())
+    }
+
+    fn check_bound(
+        &self,
+        roots: &StepRoots,
+        run: usize,
+        program: &Program,
+        work: &mut Work,
+    ) -> Result<(), Halt> {
+        if let Some(input) = misbound_input(&self.job, roots, run) {
             let name = &program.inputs()[input].name;
             return wrong(format!(
                 "input `{name}` of run {run} is not what the plan binds it to"
             ));
         }
-        work.compared
-            .push(format!("the inputs of run {run} with the plan"));
+        work.note(format!("the inputs of run {run} with the plan"));
+        Ok(())
+    }
+
+    /// The inputs of a run, each with the root that the worker committed to.
+    fn committed_inputs(
+        &self,
+        tensors: &mut Tensors<'_>,
+        tree: &StepTree,
+        run: usize,
+        program: &Program,
+        work: &mut Work,
+    ) -> Result<Vec<Tensor>, Halt> {
+        let ids = (0..program.inputs().len() as u32).map(ValueId);
+        ids.map(|id| self.committed(tensors, tree, run, id, work))
+            .collect()
+    }
+
+    fn check_run(&self, step: u64, run: usize, work: &mut Work) -> Result<(), Halt> {
+        let (roots, tree) = self.required_trace(step, work)?;
+        let Some((bound, program)) = self.job.run(run) else {
+            return cannot(format!("the plan has no run {run}"));
+        };
+        self.check_bound(&roots, run, program, work)?;
         let inputs = bound.inputs.len();
         let published = Values::open(&self.folder, step, run, program)?;
         let (values, origin) = match published {
             Some(values) => {
                 let mut tensors = Tensors::Published(values);
-                let ids = (0..inputs as u32).map(ValueId);
-                let inputs: Vec<Tensor> = ids
-                    .map(|id| self.committed(&mut tensors, &tree, run, id, work))
-                    .collect::<Result<_, _>>()?;
+                let inputs = self.committed_inputs(&mut tensors, &tree, run, program, work)?;
                 let origin = tensors.origin();
                 (values_of(self.engine, program, &inputs)?, origin)
             }
