@@ -287,6 +287,7 @@ impl JobSpec {
             let key = "schedule.learning_rate";
             return Err(wrong(key, rate, "above 0 and at most 1"));
         }
+        self.check_optimizer()?;
         if let DataSpec::Corpus(corpus) = &self.data
             && !(1..=MAX_BATCHES).contains(&corpus.batches)
         {
@@ -294,6 +295,34 @@ impl JobSpec {
             return Err(wrong(key, corpus.batches, "from 1 to 65536"));
         }
         self.terms().check().map_err(JobError::Terms)
+    }
+
+    /// Numbers with which AdamW divides by nothing and its means are means.
+    fn check_optimizer(&self) -> Result<(), JobError> {
+        let OptimizerConfig {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            max_norm,
+        } = self.optimizer;
+        for (key, value) in [("optimizer.beta1", beta1), ("optimizer.beta2", beta2)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(wrong(key, value, "at least 0 and below 1"));
+            }
+        }
+        for (key, value) in [
+            ("optimizer.epsilon", epsilon),
+            ("optimizer.max_norm", max_norm),
+        ] {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(wrong(key, value, "above 0"));
+            }
+        }
+        match (0.0..=1.0).contains(&weight_decay) {
+            true => Ok(()),
+            false => Err(wrong("optimizer.weight_decay", weight_decay, "from 0 to 1")),
+        }
     }
 
     /// Steps, and how far apart checkpoints are.
@@ -526,6 +555,9 @@ mod tests {
             ("rows = 1", "rows = 0", "`batch.rows` is 0"),
             ("stride = 2", "stride = 3", "stride must divide"),
             ("learning_rate = 0", "learning_rate = 7", "at most 1"),
+            ("beta1 = 0.", "beta1 = 1.", "`optimizer.beta1` is 1."),
+            ("weight_decay = 0", "weight_decay = -1", "from 0 to 1"),
+            ("max_norm = 1", "max_norm = 0", "above 0"),
             ("text", "tex", "unknown variant"),
         ];
         for (from, to, expected) in cases {

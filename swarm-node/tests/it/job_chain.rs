@@ -242,6 +242,8 @@ fn a_right_job_is_paid_and_its_model_fetched() {
     early.expect(1, &["is open"]);
     let early = scene.of(PAYER, &["job", "end", "JOB"]);
     early.expect(2, &["is open until", "after that"]);
+    let open = scene.look(&["job", "list", "--open", "--json"]).json();
+    assert_eq!(open["jobs"][0]["job"], scene.job.as_str());
     let other = scene.of(WORKER, &["job", "cancel", "JOB"]);
     other.expect(1, &["only its payer"]);
     let worker = scene.start(WORKER, &[&WORK[..], &["--json"]].concat());
@@ -256,6 +258,8 @@ fn a_right_job_is_paid_and_its_model_fetched() {
     // The reward of 10, and the bond of 20.
     assert_eq!(worker.json()["tokens held"], "30");
     assert_eq!(scene.games(), Vec::<Value>::new());
+    let open = scene.look(&["job", "list", "--open"]);
+    assert_eq!(open.out, "no jobs\n");
     let fetch = [
         "job", "fetch", "JOB", "--from", "@worker", "--out", "@model", "--json",
     ];

@@ -4,6 +4,7 @@
 mod deploy;
 mod fetch;
 mod launch;
+mod list;
 mod market;
 mod part;
 mod plan;
@@ -83,6 +84,7 @@ enum JobAction {
     },
     Deploy(deploy::Deploy),
     Launch(launch::Launch),
+    List(list::List),
     Work(part::Work),
     Verify(part::Verify),
     Watch(watch::Watch),
@@ -114,6 +116,7 @@ impl JobCommand {
             }
             JobAction::Deploy(deploy) => deploy.run(options, &environment),
             JobAction::Launch(launch) => launch.run(options, &environment),
+            JobAction::List(list) => list.run(options, &environment),
             JobAction::Work(work) => work.run(options, &environment),
             JobAction::Verify(verify) => verify.run(options, &environment),
             JobAction::Watch(watch) => watch.run(options, &environment),
