@@ -11,7 +11,8 @@ use swarm_settings::Sources;
 /// # Errors
 /// A setting is unknown or out of its range, or the demo fails.
 pub fn play(settings: &[(String, String)]) -> Result<DemoReport> {
-    let chainless = ("chain.endpoint".to_owned(), "none".to_owned());
+    let without = [("chain.endpoint", "none"), ("demo.cheat", "false")];
+    let without = without.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let flag = |(key, value): &(String, String)| {
         (
             key.clone(),
@@ -19,7 +20,7 @@ pub fn play(settings: &[(String, String)]) -> Result<DemoReport> {
             format!("the measurement's {key}"),
         )
     };
-    let flags = settings.iter().chain([&chainless]).map(flag).collect();
+    let flags = settings.iter().chain(&without).map(flag).collect();
     let config = config::load(&Sources {
         flags,
         ..Sources::default()

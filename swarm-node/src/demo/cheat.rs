@@ -24,7 +24,7 @@ use swarm_dispute::games::Games;
 use swarm_dispute::role::Role;
 use swarm_identity::NodeKey;
 use swarm_settle::chain::{ChainConfig, Link, account_writer, wall_clock};
-use swarm_settle::tokens::TOKEN;
+use swarm_settle::tokens::{TOKEN, token_text};
 use verde::fault::Fault;
 use verde::game::Rules;
 use verde::history::Claim;
@@ -70,10 +70,10 @@ pub struct CheatReport {
     pub largest_call_gas: u64,
     /// Seconds from the launch to the end, with both computations.
     pub seconds: f64,
-    /// Units of the token that the worker lost.
-    pub worker_lost: u128,
-    /// Units that the verifier gained.
-    pub verifier_gained: u128,
+    /// Tokens that the worker lost.
+    pub worker_lost: String,
+    /// Tokens that the verifier gained.
+    pub verifier_gained: String,
 }
 
 /// Why there is no cheat to tell of.
@@ -220,8 +220,8 @@ impl Scene<'_> {
             gas: gas.iter().sum(),
             largest_call_gas: gas.iter().copied().max().unwrap_or(0),
             seconds: (seconds * 10.0).round() / 10.0,
-            worker_lost: WORKER_BOND.saturating_sub(worker_has),
-            verifier_gained: verifier_has.saturating_sub(CHALLENGER_BOND),
+            worker_lost: token_text(WORKER_BOND.saturating_sub(worker_has)),
+            verifier_gained: token_text(verifier_has.saturating_sub(CHALLENGER_BOND)),
         })
     }
 
@@ -335,8 +335,8 @@ mod tests {
         assert!(report.place.ends_with("of step 3"), "{report:?}");
         assert!(report.largest_call_gas < 2_000_000, "{report:?}");
         assert_eq!(
-            (report.worker_lost, report.verifier_gained),
-            (WORKER_BOND, WORKER_BOND / 2)
+            (report.worker_lost.as_str(), report.verifier_gained.as_str()),
+            ("20", "10")
         );
     }
 }

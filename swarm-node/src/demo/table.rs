@@ -262,7 +262,6 @@ pub fn render_rewards(report: &RewardReport) -> String {
 }
 
 fn cheat(text: &mut String, report: &CheatReport) -> std::fmt::Result {
-    let [lost, gained] = [report.worker_lost, report.verifier_gained].map(token_text);
     writeln!(
         text,
         "\nA cheat: in step {} of {} a worker flipped one bit of a gradient. A verifier found it, and the\n\
@@ -276,8 +275,13 @@ fn cheat(text: &mut String, report: &CheatReport) -> std::fmt::Result {
     )?;
     writeln!(
         text,
-        "{:>14}{:>14}{:>14}{:>14.1}{lost:>16}{gained:>16}",
-        report.transactions, report.gas, report.largest_call_gas, report.seconds
+        "{:>14}{:>14}{:>14}{:>14.1}{:>16}{:>16}",
+        report.transactions,
+        report.gas,
+        report.largest_call_gas,
+        report.seconds,
+        report.worker_lost,
+        report.verifier_gained
     )
 }
 
@@ -339,8 +343,6 @@ fn footer(text: &mut String, report: &DemoReport) -> std::fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use swarm_settle::tokens::TOKEN;
-
     use super::super::arm::Rates;
     use super::super::report::PeerReport;
     use super::*;
@@ -400,8 +402,8 @@ mod tests {
                 gas: 1_600_000,
                 largest_call_gas: 265_401,
                 seconds: 4.0,
-                worker_lost: 20 * TOKEN,
-                verifier_gained: 10 * TOKEN,
+                worker_lost: "20".into(),
+                verifier_gained: "10".into(),
             }),
         }
     }
