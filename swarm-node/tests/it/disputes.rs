@@ -44,11 +44,23 @@ async fn is_final(world: &TestSwarm) -> bool {
     world.swarm.next_epoch().await == Ok(1)
 }
 
-/// Three blocks leave the chain, if it is anvil's.
+/// Blocks that a reorganisation takes back.
+const DEPTH: u64 = 3;
+
+/// The last blocks leave the chain, if it is anvil's.
 fn reorganise(chain: Option<&Anvil>) {
     if let Some(chain) = chain {
-        chain.ask("anvil_reorg", json!([3, []]));
+        chain.ask("anvil_reorg", json!([DEPTH, []]));
     }
+}
+
+/// Waits until no reorganisation here takes back what is on the chain now. An objection that came back
+/// after the votes that make the other outcome final would find nothing to object to, and nobody would
+/// be paid for it.
+async fn bury(world: &mut TestSwarm) {
+    let head = world.head().await;
+    let is_deep = async |world: &TestSwarm| world.head().await > head + DEPTH;
+    world.until("the objection is deep", is_deep).await;
 }
 
 /// A false outcome of epoch 0.
@@ -73,6 +85,8 @@ async fn an_objector_who_is_right(mut world: TestSwarm, chain: Option<&Anvil>) {
     reorganise(chain);
     world.restart(0).await;
     world.until("a node objects again", is_disputed).await;
+    bury(&mut world).await;
+    world.until("the objection stands", is_disputed).await;
     world.open = true;
     world.until("what is right is final", is_final).await;
     reorganise(chain);
@@ -90,6 +104,8 @@ async fn an_objector_who_is_wrong(mut world: TestSwarm, chain: Option<&Anvil>) {
     world.stranger_sends(calls::object(pending.hash)).await;
     world.restart(1).await;
     reorganise(chain);
+    world.until("somebody objects", is_disputed).await;
+    bury(&mut world).await;
     world.until("the objection stands", is_disputed).await;
     world.open = true;
     world.until("what is right is final", is_final).await;

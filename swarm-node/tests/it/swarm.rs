@@ -366,6 +366,12 @@ impl TestSwarm {
         println!("{what} after {:.1} s", begun.elapsed().as_secs_f64());
     }
 
+    /// The newest block's number.
+    pub async fn head(&self) -> u64 {
+        let head = patiently(|| self.link.client.head()).await;
+        head.unwrap().number
+    }
+
     /// Waits for a second of the chain's time.
     pub async fn until_time(&mut self, time: u64) {
         if self.link.dev.is_some() {
