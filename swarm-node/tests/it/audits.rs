@@ -106,27 +106,17 @@ fn a_changed_checkpoint_history_or_trace_is_found() {
         false => "0",
     };
     *value = format!("{digit}{}", &value.as_str().unwrap()[1..]).into();
-    let changed = told.to_string();
-    fs::write(&trace, &changed).unwrap();
+    fs::write(&trace, told.to_string()).unwrap();
     let operator = ["--step", STEP, "--run", RUN, "--operator", "300"];
     expect(&audit(&out, &operator), 6, "wrong");
-    let found = audit(&out, &["--step", STEP, "--run", RUN]);
-    expect(&found, 6, "wrong");
-    assert!(found.out.contains("value 300"), "{}", found.out);
-    // What the run comes to is right all the same, and that of another run.
-    for sequence in ["1", "2"] {
-        let piece = ["--step", STEP, "--sequence", sequence];
-        expect(&audit(&out, &piece), 0, "right");
-    }
-    // The outputs of the run are looked at, and so is then what they are made of.
-    let mut told: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let values = told["runs"][3].as_array_mut().unwrap();
-    let later = values.iter_mut().skip(300);
-    later.for_each(|value| *value = "0".repeat(64).into());
-    fs::write(&trace, told.to_string()).unwrap();
     let found = audit(&out, &["--step", STEP, "--sequence", "2"]);
     expect(&found, 6, "wrong");
-    fs::write(&trace, changed).unwrap();
+    assert!(found.out.contains("value 300"), "{}", found.out);
+    expect(
+        &audit(&out, &["--step", STEP, "--sequence", "1"]),
+        0,
+        "right",
+    );
     // Nobody has the tensor that has this root: its elements cannot be told.
     let element = [&operator[..], &["--element", "0"]].concat();
     expect(&audit(&out, &element), 7, "cannot-tell");
