@@ -13,6 +13,11 @@ use crate::writer::signer::{TransactionSigner, UnsignedTransaction};
 use crate::writer::status::WaitReason;
 use crate::writer::view::View;
 
+/// Gas of two words of storage that are new. A contract that keeps a value for each second writes over
+/// the last one where the estimate is made for the same second, and adds another where the block has a
+/// later one.
+const NEW_WORDS: u64 = 50_000;
+
 /// Most transactions that are signed for one nonce.
 const ATTEMPTS: usize = 32;
 /// Gas of a payment: no transaction takes less.
@@ -209,7 +214,7 @@ impl<S: TransactionSigner> Core<S> {
         };
         let intent = &self.entry(at).record.intent;
         // Others of the account's transactions may be mined before it and change what it takes.
-        let gas = gas.saturating_add(gas / 4);
+        let gas = gas.saturating_add(gas / 4).saturating_add(NEW_WORDS);
         let nonce = free(&self.taken(view.nonce), view.nonce);
         let fees = self.offer(&view, gas, intent.value);
         match fees.and_then(|fees| self.sign(intent, nonce, gas, fees, now)) {
