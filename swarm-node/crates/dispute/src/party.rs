@@ -146,6 +146,13 @@ impl Party {
             (Act::Compute | Act::Wait(..) | Act::Over, _) => {}
             _ => progress.sent = self.send(act, &sight, found).await?,
         }
+        // What is owed after the withdrawal of this job is of others, and theirs to take.
+        if act == Act::Withdraw
+            && let Some((_, ticket)) = &progress.sent
+            && ticket.state().is_done()
+        {
+            (progress.act, progress.sent) = (Act::Over, None);
+        }
         Ok(progress)
     }
 

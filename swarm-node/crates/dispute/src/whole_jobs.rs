@@ -192,3 +192,21 @@ async fn nobody_takes_the_part_of_another() {
     let error = party.advance(0, None, &mut known).await.unwrap_err();
     assert!(matches!(error, PartyError::NoJob(id) if id == missing));
 }
+
+#[tokio::test]
+async fn what_other_jobs_are_owed_for_holds_up_none_that_is_over() {
+    let mut world = World::new().await;
+    let history = Kept::honest(2).history;
+    let id = world.launched(job(), &history, 1).await;
+    let mut casts = [cast(WORKER, Role::Worker, Kept::honest(2))];
+    assert_eq!(play(&world, id, &mut casts).await, JobState::Finalized);
+    let other = world.claimed(job(), &history, 2).await;
+    world.pass(21 * HOUR);
+    let escrow = world.contracts.escrow;
+    let finalize = contracts::jobs::finalize(other);
+    world.accounts[PAYER].send(escrow, finalize).await.unwrap();
+    assert_eq!(world.owed().await[WORKER], REWARD + WORKER_BOND);
+    let [worker] = &mut casts;
+    let progress = advance(&world, id, worker).await.unwrap();
+    assert_eq!(progress.act, Act::Over);
+}

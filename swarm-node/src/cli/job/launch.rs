@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use contracts::jobs::{self, JobSpec as Wanted};
+use contracts::jobs::{self, JobParameters, JobSpec as Wanted};
 use contracts::swarm::calls as tokens;
 use contracts::{Address, B256, U256};
 use swarm_settle::tokens::{TOKEN, token_text};
@@ -87,7 +87,6 @@ impl Launch {
         let parameters = &market.deployment.parameters;
         let now = account.link.now().await.map_err(Failure::work)?;
         let reward = u128::from(self.reward) * TOKEN;
-        let share = (reward * u128::from(parameters.bond_share)).div_ceil(WHOLE);
         let tokens = |count: Option<u64>, least: u128| {
             count.map_or(least, |count| u128::from(count) * TOKEN)
         };
@@ -100,7 +99,7 @@ impl Launch {
                 .map_err(Failure::work)?,
             length: length(job).map_err(Failure::work)?,
             reward,
-            worker_bond: tokens(self.worker_bond, parameters.least_worker_bond.max(share)),
+            worker_bond: tokens(self.worker_bond, least_bond(parameters, reward)),
             challenger_bond: tokens(self.challenger_bond, parameters.least_challenger_bond),
             worker: self.worker,
             accept_by: now + self.accept_hours.saturating_mul(HOUR),
@@ -111,8 +110,7 @@ impl Launch {
     /// What the contract would refuse after tokens were minted and approved.
     fn check(&self, market: &Market, wanted: &Wanted) -> Result<(), Failure> {
         let parameters = &market.deployment.parameters;
-        let share = (wanted.reward * u128::from(parameters.bond_share)).div_ceil(WHOLE);
-        let least = parameters.least_worker_bond.max(share);
+        let least = least_bond(parameters, wanted.reward);
         let counter = parameters.least_challenger_bond;
         let (bond, half) = (wanted.worker_bond, wanted.worker_bond / 2);
         let amount = |flag: &str, units, least, most| {
@@ -147,7 +145,13 @@ impl Launch {
         let (client, owner) = (market.escrow.client(), account.owner);
         let ask = contracts::client::Call::to(escrow, jobs::id_of(&disputed, owner, &wanted));
         let id = client.call(&ask).await.map_err(Failure::work)?;
-        let id = JobId(U256::try_from_be_slice(&id).unwrap_or_default());
+        let id = U256::try_from_be_slice(&id).ok_or_else(|| {
+            Failure::Work(anyhow::anyhow!(
+                "the contract {escrow} names the job by {} bytes, not by 32; is it the escrow?",
+                id.len()
+            ))
+        })?;
+        let id = JobId(id);
         let steps = self.steps(&disputed, market, account, &wanted).await?;
         if !self.dry_run {
             // Should this process be killed, the reward must not be lost to a job that nobody can name.
@@ -226,4 +230,10 @@ impl Launch {
         steps.push(("launch", contracts.escrow, launch));
         Ok(steps)
     }
+}
+
+/// The least that a worker puts at stake for a reward.
+fn least_bond(parameters: &JobParameters, reward: u128) -> u128 {
+    let share = (reward * u128::from(parameters.bond_share)).div_ceil(WHOLE);
+    parameters.least_worker_bond.max(share)
 }

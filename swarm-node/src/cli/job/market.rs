@@ -133,6 +133,23 @@ impl Market {
     }
 }
 
+impl Market {
+    /// Sends the transaction with which a job is over, and tells how it has ended.
+    async fn close(
+        &self,
+        account: &Account,
+        job: JobId,
+        (name, data): (&'static str, Bytes),
+        json: bool,
+    ) -> Result<(), Failure> {
+        let sent = self.send(account, name, data).await?;
+        let state = self.job(job).await?.state;
+        let rows = [("job", job.to_string()), ("state", state.to_string())];
+        output::note("now `swarm-node job collect` takes what is owed");
+        print_rows(&rows, json, format!("the job is over: {sent}"))
+    }
+}
+
 /// An address, or nobody.
 pub(in crate::cli) fn who(address: Address) -> String {
     match address.is_zero() {
@@ -183,12 +200,8 @@ impl Cancel {
                     account.owner
                 )));
             }
-            let data = jobs::cancel(self.job.0);
-            let sent = market.send(&account, "cancel", data).await?;
-            let state = market.job(self.job).await?.state;
-            let rows = [("job", self.job.to_string()), ("state", state.to_string())];
-            output::note("now `swarm-node job collect` takes the reward back");
-            print_rows(&rows, options.json, format!("the job is cancelled: {sent}"))
+            let call = ("cancel", jobs::cancel(job.0));
+            market.close(&account, job, call, options.json).await
         })
     }
 }
@@ -226,7 +239,7 @@ impl End {
                     when(view.deadline)
                 )));
             }
-            let (name, data) = match state {
+            let call = match state {
                 JobState::Committed if view.games > 0 => {
                     return Err(Failure::Work(anyhow::anyhow!(
                         "{} games about job {job} are under way; `swarm-node dispute list` shows \
@@ -237,11 +250,7 @@ impl End {
                 JobState::Committed => ("finalize", jobs::finalize(job.0)),
                 _ => ("expire", jobs::expire(job.0)),
             };
-            let sent = market.send(&account, name, data).await?;
-            let state = market.job(job).await?.state;
-            let rows = [("job", job.to_string()), ("state", state.to_string())];
-            output::note("now `swarm-node job collect` takes what is owed");
-            print_rows(&rows, options.json, format!("the job is over: {sent}"))
+            market.close(&account, job, call, options.json).await
         })
     }
 }
