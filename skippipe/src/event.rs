@@ -1,0 +1,85 @@
+//! What a watcher of a member learns.
+
+use std::collections::BTreeMap;
+
+use crate::content::Digest;
+use crate::message::When;
+use crate::path::{Hop, Microbatch, Peer};
+use crate::transcript::{Joined, StepRecord};
+
+/// Why a hop was not taken as planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The transport lost the peer.
+    Lost,
+    /// No gradient came back in time.
+    Late,
+    /// What it sent was refused.
+    Refused,
+}
+
+/// What a watcher learns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A step began.
+    Began {
+        /// When.
+        when: When,
+    },
+    /// A microbatch goes another way: to a replica, or past the stage.
+    Rerouted {
+        /// Which.
+        microbatch: Microbatch,
+        /// The hop that was planned.
+        from: Hop,
+        /// The replica; none where the stage is skipped.
+        to: Option<Peer>,
+        /// Why.
+        why: Why,
+    },
+    /// A peer sent what it must not.
+    Fault {
+        /// Who.
+        peer: Peer,
+        /// What.
+        what: String,
+    },
+    /// Leader: a peer does not take part any more.
+    Dropped {
+        /// Who, where.
+        hop: Hop,
+    },
+    /// Leader: a peer took up a stage.
+    Joined(Joined),
+    /// Leader: gradients were lost, the record was amended.
+    Amended {
+        /// The step.
+        step: u64,
+        /// Visits that do not count.
+        excluded: usize,
+    },
+    /// A stage moved.
+    Moved {
+        /// The step.
+        step: u64,
+        /// The state.
+        state: Digest,
+    },
+    /// Leader: a step is over.
+    Stepped(Box<Stepped>),
+    /// All steps are done.
+    Finished,
+    /// It cannot go on: why.
+    Stuck(&'static str),
+}
+
+/// A step that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stepped {
+    /// What it was.
+    pub record: StepRecord,
+    /// Bits of the norm of all gradients.
+    pub norm: u32,
+    /// What each holder's stage has come to, and its signature.
+    pub statements: BTreeMap<Hop, (Digest, Vec<u8>)>,
+}

@@ -1,0 +1,335 @@
+//! The end of a step: what the record counts is summed, said to be ready, and, when the leader says so,
+//! moves the stage.
+
+use std::collections::BTreeMap;
+
+use super::reduction::Reduction;
+use super::visits::Progress;
+use super::{Member, Output, Purpose};
+use crate::content::{Content, Digest};
+use crate::event::Event;
+use crate::message::{Body, Commit, When};
+use crate::path::{Hop, Microbatch, Peer, Stage};
+use crate::transcript::{Statement, StepRecord};
+use crate::work::{Share, Task, Work};
+
+impl Member {
+    pub(super) fn close(&mut self, amendment: u32, record: StepRecord) {
+        let later = self
+            .reduction
+            .as_ref()
+            .is_none_or(|reduction| amendment > reduction.amendment && !reduction.is_committed());
+        if !later {
+            return;
+        }
+        let leader = self.when.term.leader;
+        let stages = usize::from(self.settings.stages);
+        if !record.is_sound() || record.step != self.when.step || record.roster.0.len() != stages {
+            return self.fault(leader, "closed a step with a record that cannot be");
+        }
+        let Some(stage) = self.stage() else { return };
+        let hop = Hop {
+            stage,
+            peer: self.me,
+        };
+        if !record.roster.holds(hop) {
+            self.forget_step();
+            return self.send(leader, Body::Join);
+        }
+        self.roster = record.roster.clone();
+        let (kept, disputed) = self.own_gradients(&record, stage);
+        if !disputed.is_empty() {
+            let body = Body::Disputed {
+                amendment,
+                microbatches: disputed,
+            };
+            return self.send(leader, body);
+        }
+        let gone =
+            |purpose: &Purpose| matches!(purpose, Purpose::Sum | Purpose::Add | Purpose::Squares);
+        self.tasks.retain(|_, purpose| !gone(purpose));
+        let tree = record.reduce_tree(stage);
+        let task = (!kept.is_empty()).then(|| self.work(Work::Sum(kept), Purpose::Sum));
+        let nothing_counts = tree.root().is_none();
+        self.reduction = Some(Reduction {
+            amendment,
+            children: tree.children(self.me).into(),
+            record,
+            tree,
+            sum: None,
+            adding: None,
+            partials: BTreeMap::new(),
+            task,
+            whole: None,
+            prepared: false,
+            commit: None,
+        });
+        if nothing_counts {
+            self.prepared(None, Vec::new());
+        }
+        for (from, body) in std::mem::take(&mut self.early_sums) {
+            self.in_step(from, body);
+        }
+    }
+
+    /// Tasks that keep the gradients of this member's visits that count, and microbatches that did not
+    /// go through it as the record says.
+    fn own_gradients(
+        &self,
+        record: &StepRecord,
+        stage: Stage,
+    ) -> (Vec<Vec<Task>>, Vec<Microbatch>) {
+        let (mut found, mut disputed) = (Vec::new(), Vec::new());
+        let own = record
+            .counted(stage)
+            .filter(|(_, visit)| visit.hop.peer == self.me);
+        for (microbatch, counted) in own {
+            let visit = self.visits.passing.get(&microbatch);
+            match visit.map(|visit| &visit.progress) {
+                Some(Progress::Done { visit, kept, .. }) if *visit == counted => {
+                    found.push(kept.clone());
+                }
+                _ => disputed.push(microbatch),
+            }
+        }
+        (found, disputed)
+    }
+
+    pub(super) fn added(&mut self, task: Task, sum: Content) {
+        let Some(reduction) = &mut self.reduction else {
+            return;
+        };
+        if reduction.task == Some(task) {
+            reduction.task = None;
+            reduction.sum = Some(sum);
+            self.add_next();
+        }
+    }
+
+    /// Adds the next child's sum if it is here; hands the sum on when there is none to add.
+    fn add_next(&mut self) {
+        let me = self.me;
+        let Some(reduction) = &mut self.reduction else {
+            return;
+        };
+        let (None, Some(sum)) = (reduction.task, reduction.sum.clone()) else {
+            return;
+        };
+        if let Some(child) = reduction.children.front() {
+            if let Some(partial) = reduction.partials.remove(child) {
+                reduction.adding = reduction.children.pop_front();
+                let task = self.work(Work::Add(sum, partial), Purpose::Add);
+                if let Some(reduction) = &mut self.reduction {
+                    reduction.task = Some(task);
+                }
+            }
+            return;
+        }
+        reduction.sum = None;
+        let amendment = reduction.amendment;
+        match reduction.tree.parent(me) {
+            Some(parent) => {
+                let content = sum;
+                self.send(parent, Body::Partial { amendment, content });
+            }
+            None => self.is_root(sum),
+        }
+    }
+
+    /// The whole sum is here, at the root: its squares, and the other holders need it, too.
+    fn is_root(&mut self, sum: Content) {
+        let Some(share) = self.share() else { return };
+        let work = Work::Squares {
+            sum: sum.clone(),
+            share,
+        };
+        let task = self.work(work, Purpose::Squares);
+        let Some(reduction) = &mut self.reduction else {
+            return;
+        };
+        reduction.task = Some(task);
+        reduction.whole = Some(sum.clone());
+        let amendment = reduction.amendment;
+        let holders = self.roster.of(self.hop().stage).to_vec();
+        let me = self.me;
+        for peer in holders.into_iter().filter(|&peer| peer != me) {
+            let content = sum.clone();
+            self.send(peer, Body::Sum { amendment, content });
+        }
+    }
+
+    /// How much of the step this member's stage has seen; none where nothing counts.
+    fn share(&self) -> Option<Share> {
+        let record = &self.reduction.as_ref()?.record;
+        let visits = record.counted(self.stage()?).count() as u32;
+        (visits > 0).then_some(Share {
+            visits,
+            microbatches: record.passages.len() as u32,
+        })
+    }
+
+    pub(super) fn partial(&mut self, from: Peer, amendment: u32, content: Content) {
+        match &mut self.reduction {
+            Some(reduction)
+                if reduction.amendment == amendment && reduction.children.contains(&from) =>
+            {
+                reduction.partials.insert(from, content);
+                self.add_next();
+            }
+            reduction
+                if reduction
+                    .as_ref()
+                    .is_none_or(|one| one.amendment < amendment) =>
+            {
+                self.too_early(from, Body::Partial { amendment, content });
+            }
+            _ => {}
+        }
+    }
+
+    /// The record that a sum is of has not come yet.
+    fn too_early(&mut self, from: Peer, body: Body) {
+        let holders = self.stage().map_or(0, |stage| self.roster.of(stage).len());
+        let own_stage = self.stage() == self.roster.stage_of(from);
+        if own_stage && self.early_sums.len() < 2 * holders {
+            self.early_sums.push((from, body));
+        }
+    }
+
+    pub(super) fn whole_sum(&mut self, from: Peer, amendment: u32, content: Content) {
+        match &mut self.reduction {
+            Some(reduction) if reduction.amendment == amendment => {
+                let expected = reduction.tree.root() == Some(from) && reduction.whole.is_none();
+                if expected && from != self.me {
+                    let digest = content.digest();
+                    reduction.whole = Some(content);
+                    self.prepared(Some(digest), Vec::new());
+                }
+            }
+            reduction
+                if reduction
+                    .as_ref()
+                    .is_none_or(|one| one.amendment < amendment) =>
+            {
+                self.too_early(from, Body::Sum { amendment, content });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn squared(&mut self, task: Task, squares: Vec<u32>) {
+        let Some(reduction) = &mut self.reduction else {
+            return;
+        };
+        if reduction.task == Some(task) {
+            reduction.task = None;
+            let sum = reduction.whole.as_ref().map(Content::digest);
+            self.prepared(sum, squares);
+        }
+    }
+
+    fn prepared(&mut self, sum: Option<Digest>, squares: Vec<u32>) {
+        let Some(reduction) = &mut self.reduction else {
+            return;
+        };
+        reduction.prepared = true;
+        let amendment = reduction.amendment;
+        let body = Body::Prepared {
+            amendment,
+            sum,
+            squares,
+        };
+        self.send(self.when.term.leader, body);
+    }
+
+    /// A child's sum is nothing to add.
+    pub(super) fn sum_refused(&mut self, task: Task) {
+        let reduction = self.reduction.as_ref().filter(|one| one.task == Some(task));
+        let accused = reduction.and_then(|one| Some((one.amendment, one.adding?)));
+        if let Some((amendment, peer)) = accused {
+            self.fault(peer, "sent a sum of gradients that cannot be added");
+            self.send(self.when.term.leader, Body::Accused { amendment, peer });
+        }
+    }
+
+    pub(super) fn commit(&mut self, when: When, commit: Commit) {
+        if self.last.as_deref() == Some(&commit) {
+            // Said once more, by a new leader perhaps.
+            self.when.term = when.term;
+            return self.state_what_was_done();
+        }
+        let ready = |reduction: &&mut Reduction| {
+            reduction.prepared && !reduction.is_committed() && reduction.record == commit.record
+        };
+        let Some(reduction) = self.reduction.as_mut().filter(ready) else {
+            return;
+        };
+        if commit.record.step != self.next {
+            return;
+        }
+        self.when.term = when.term;
+        let (norm, step) = (commit.norm, commit.record.step);
+        reduction.commit = Some(Box::new(commit));
+        let whole = reduction.whole.clone();
+        match (whole, self.share(), self.held) {
+            (Some(sum), Some(share), _) => {
+                let work = Work::Update {
+                    step,
+                    sum,
+                    share,
+                    norm,
+                };
+                self.work(work, Purpose::Update);
+            }
+            // Nothing counts at this stage: it stays as it is.
+            (_, _, Some((_, state))) => self.updated(state),
+            _ => {}
+        }
+    }
+
+    pub(super) fn updated(&mut self, state: Digest) {
+        let commit = self.reduction.take().and_then(|reduction| reduction.commit);
+        let (Some(commit), Some(stage)) = (commit, self.stage()) else {
+            return;
+        };
+        let step = commit.record.step;
+        self.held = Some((stage, state));
+        self.next = step + 1;
+        self.last = Some(commit);
+        self.joined.clear();
+        self.forget_step();
+        self.event(Event::Moved { step, state });
+        self.state_what_was_done();
+        self.answer_who_asked();
+        self.make_copy(stage);
+    }
+
+    /// Signs what the last step came to, for the leader.
+    fn state_what_was_done(&mut self) {
+        let (Some(commit), Some((stage, state))) = (&self.last, self.held) else {
+            return;
+        };
+        let statement = Statement {
+            job: self.settings.job,
+            step: commit.record.step,
+            record: commit.record.digest(),
+            stage,
+            state,
+        };
+        self.unsigned = Some(statement);
+        self.outputs.push(Output::Sign(statement));
+    }
+
+    pub(super) fn signed(&mut self, statement: Digest, signature: Vec<u8>) {
+        let asked = self.unsigned.filter(|asked| asked.digest() == statement);
+        let Some(asked) = asked else { return };
+        self.unsigned = None;
+        let body = Body::Updated {
+            record: asked.record,
+            state: asked.state,
+            signature,
+            kept: self.copies(),
+        };
+        self.send(self.when.term.leader, body);
+    }
+}

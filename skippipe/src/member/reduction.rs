@@ -1,0 +1,43 @@
+//! A record that a member gets ready for, and how far the sum of its stage is.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::content::Content;
+use crate::message::Commit;
+use crate::path::Peer;
+use crate::transcript::{ReduceTree, StepRecord};
+use crate::work::Task;
+
+/// A record, and how far its sum is.
+#[derive(Debug)]
+pub struct Reduction {
+    /// Counts up.
+    pub amendment: u32,
+    /// What counts.
+    pub record: StepRecord,
+    /// Who adds to whom.
+    pub tree: ReduceTree,
+    /// Sum so far: own visits, and those of the children before [`Self::children`].
+    pub sum: Option<Content>,
+    /// Whose sums are still to be added, in this order.
+    pub children: VecDeque<Peer>,
+    /// The child whose sum is being added.
+    pub adding: Option<Peer>,
+    /// Children's sums that came out of turn.
+    pub partials: BTreeMap<Peer, Content>,
+    /// The task that is under way.
+    pub task: Option<Task>,
+    /// The stage's whole sum.
+    pub whole: Option<Content>,
+    /// The leader was told.
+    pub prepared: bool,
+    /// What moves the stage, once it does.
+    pub commit: Option<Box<Commit>>,
+}
+
+impl Reduction {
+    /// Whether it moves the stage: whoever asks then is answered afterwards.
+    pub fn is_committed(&self) -> bool {
+        self.commit.is_some()
+    }
+}

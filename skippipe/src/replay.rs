@@ -1,0 +1,383 @@
+//! A step computed again from its record, by one machine that holds every stage.
+//!
+//! What is compared: the digest of every activation and gradient that went over a link, the loss of
+//! every microbatch, and the state that each stage came to. The first that differs is an error that names
+//! the peer who made it.
+
+use std::collections::BTreeMap;
+
+use crate::content::{Content, Digest};
+use crate::path::{Hop, Microbatch, Peer, Stage};
+use crate::transcript::{Joined, Passage, Recovery, StepRecord, Visit};
+use crate::work::{Outcome, Share, StageEngine, Task, Work};
+
+/// All stages of a pipeline at one machine.
+#[derive(Debug)]
+pub struct Replay<E> {
+    stages: Vec<E>,
+    states: Vec<Digest>,
+    /// Whole states before steps from which a stage could be restored.
+    copies: BTreeMap<(Stage, u64), Content>,
+    keep_every: u64,
+    next_step: u64,
+    next_task: u64,
+}
+
+/// Why a record is not of this pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// Steps are replayed one after the other.
+    #[error("the record is of step {found}; the next to replay is step {expected}")]
+    Step {
+        /// The record's.
+        found: u64,
+        /// The one that follows.
+        expected: u64,
+    },
+    /// A record that could be of no step.
+    #[error("the record of step {step} cannot be: stages must ascend and be below {stages}")]
+    Unsound {
+        /// Its step.
+        step: u64,
+        /// Stages of the pipeline.
+        stages: usize,
+    },
+    /// What a peer made is not what its stage makes.
+    #[error("step {step}, {microbatch}: {} of {} is {found}, not {expected}", what, hop_name(.hop))]
+    Differs {
+        /// The step.
+        step: u64,
+        /// The microbatch.
+        microbatch: Microbatch,
+        /// Who made it.
+        hop: Hop,
+        /// What.
+        what: &'static str,
+        /// As recorded.
+        found: Digest,
+        /// As computed.
+        expected: Digest,
+    },
+    /// The loss that a source reported is not what its head computes.
+    #[error(
+        "step {step}, {microbatch}: the loss is recorded as bits {found:08x}, not {expected:08x}"
+    )]
+    Loss {
+        /// The step.
+        step: u64,
+        /// The microbatch.
+        microbatch: Microbatch,
+        /// As recorded.
+        found: u32,
+        /// As computed.
+        expected: u32,
+    },
+    /// A stage was taken up in another state than it must have had.
+    #[error("before step {step} {} took up a state that is not the stage's", hop_name(.hop))]
+    Joined {
+        /// The step.
+        step: u64,
+        /// Who.
+        hop: Hop,
+    },
+    /// A stage was restored from a state that was never copied.
+    #[error("before step {step} {stage} was restored from step {from}, which kept no copy")]
+    NoCopy {
+        /// The step.
+        step: u64,
+        /// Which.
+        stage: Stage,
+        /// From where.
+        from: u64,
+    },
+    /// The engine does not compute it.
+    #[error("the engine answered {0}")]
+    Engine(String),
+}
+
+fn hop_name(hop: &Hop) -> String {
+    format!("{} ({})", hop.peer, hop.stage)
+}
+
+/// What a replayed step came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// Bits of the norm of all gradients.
+    pub norm: u32,
+    /// Each stage's state after the step.
+    pub states: Vec<Digest>,
+}
+
+impl<E: StageEngine> Replay<E> {
+    /// Engines of all stages in the states before the first step, with the digests of those states.
+    /// `keep_every` as in the pipeline's settings.
+    pub fn new(stages: Vec<E>, states: Vec<Digest>, keep_every: u64) -> Self {
+        Self {
+            stages,
+            states,
+            copies: BTreeMap::new(),
+            keep_every,
+            next_step: 0,
+            next_task: 0,
+        }
+    }
+
+    /// The states that the stages have come to.
+    pub fn states(&self) -> &[Digest] {
+        &self.states
+    }
+
+    /// Computes a step again.
+    ///
+    /// # Errors
+    /// The record is of another step or cannot be, or something in it is not what the stages compute.
+    pub fn step(&mut self, record: &StepRecord) -> Result<Replayed, ReplayError> {
+        let (found, expected) = (record.step, self.next_step);
+        if found != expected {
+            return Err(ReplayError::Step { found, expected });
+        }
+        if !record.is_sound() || record.roster.0.len() != self.stages.len() {
+            let (step, stages) = (record.step, self.stages.len());
+            return Err(ReplayError::Unsound { step, stages });
+        }
+        for joined in &record.joined {
+            self.join(record.step, joined)?;
+        }
+        let mut kept = BTreeMap::new();
+        for passage in &record.passages {
+            self.pass(record.step, passage, &mut kept)?;
+        }
+        let sums = self.sums(record, &kept)?;
+        let norm = self.update(record, sums)?;
+        let forgotten: Vec<Task> = kept.into_values().flatten().collect();
+        for stage in &mut self.stages {
+            let task = Task(self.next_task);
+            stage.perform(task, Work::Forget(forgotten.clone()));
+        }
+        self.next_step += 1;
+        self.copy_states()?;
+        Ok(Replayed {
+            norm,
+            states: self.states.clone(),
+        })
+    }
+
+    fn join(&mut self, step: u64, joined: &Joined) -> Result<(), ReplayError> {
+        let Joined {
+            hop,
+            recovery,
+            state,
+        } = joined;
+        let stage = hop.stage;
+        let rebuilt = match recovery {
+            Recovery::Copied => None,
+            Recovery::Averaged { of } => {
+                let mut parts = Vec::new();
+                for &(neighbour, weight) in of {
+                    parts.push((self.content(neighbour, Work::Export)?, weight));
+                }
+                Some(Work::Average { stage, parts })
+            }
+            Recovery::Restored { step: from } => {
+                let from = *from;
+                let copy = self.copies.get(&(stage, from)).cloned();
+                let state = copy.ok_or(ReplayError::NoCopy { step, stage, from })?;
+                Some(Work::Load { stage, state })
+            }
+        };
+        if let Some(work) = rebuilt {
+            self.states[stage.index()] = match self.perform(stage, work)?.1 {
+                Outcome::State(state) => state,
+                other => return Err(unexpected(&other)),
+            };
+        }
+        let same = self.states.get(stage.index()) == Some(state);
+        same.then_some(())
+            .ok_or(ReplayError::Joined { step, hop: *hop })
+    }
+
+    /// A microbatch forward and back.
+    fn pass(
+        &mut self,
+        step: u64,
+        passage: &Passage,
+        kept: &mut BTreeMap<(Microbatch, Stage), Vec<Task>>,
+    ) -> Result<(), ReplayError> {
+        let microbatch = passage.microbatch;
+        let same = |visit: &Visit, what, found: Digest, expected: Digest| {
+            let hop = visit.hop;
+            let differs = ReplayError::Differs {
+                step,
+                microbatch,
+                hop,
+                what,
+                found,
+                expected,
+            };
+            (found == expected).then_some(()).ok_or(differs)
+        };
+        let mut inputs = Vec::new();
+        let mut content = self.content(Stage::FIRST, Work::Embed { step, microbatch })?;
+        for visit in &passage.visits {
+            if visit.hop.stage != Stage::FIRST {
+                let input = content.clone();
+                inputs.push(input.clone());
+                content = self.content(visit.hop.stage, Work::Forward { input })?;
+            }
+            same(visit, "the activation", visit.output, content.digest())?;
+        }
+        let input = content;
+        let work = Work::Loss {
+            step,
+            microbatch,
+            input,
+        };
+        let (head, outcome) = self.perform(Stage::FIRST, work)?;
+        let (loss, mut gradient) = match outcome {
+            Outcome::Loss(loss, gradient) => (loss, gradient),
+            other => return Err(unexpected(&other)),
+        };
+        if loss != passage.loss {
+            let (found, expected) = (passage.loss, loss);
+            return Err(ReplayError::Loss {
+                step,
+                microbatch,
+                found,
+                expected,
+            });
+        }
+        // The gradient that a hop gets is made by the hop after it, or by the head.
+        for (place, visit) in passage.visits.iter().enumerate().rev() {
+            let maker = passage.visits.get(place + 1).unwrap_or(&passage.visits[0]);
+            same(maker, "the gradient", visit.gradient, gradient.digest())?;
+            let stage = visit.hop.stage;
+            let (work, mut tasks) = match place.checked_sub(1) {
+                Some(index) => {
+                    let input = inputs[index].clone();
+                    (Work::Backward { input, gradient }, Vec::new())
+                }
+                None => {
+                    let work = Work::EmbedBackward {
+                        step,
+                        microbatch,
+                        gradient,
+                    };
+                    (work, vec![head])
+                }
+            };
+            let (task, outcome) = self.perform(stage, work)?;
+            tasks.push(task);
+            kept.insert((microbatch, stage), tasks);
+            gradient = match outcome {
+                Outcome::Content(gradient) => gradient,
+                Outcome::Nothing if place == 0 => return Ok(()),
+                other => return Err(unexpected(&other)),
+            };
+        }
+        Ok(())
+    }
+
+    /// The sum of each stage's gradients that count, added as the peers added them.
+    fn sums(
+        &mut self,
+        record: &StepRecord,
+        kept: &BTreeMap<(Microbatch, Stage), Vec<Task>>,
+    ) -> Result<BTreeMap<Stage, (Content, Share)>, ReplayError> {
+        let mut sums = BTreeMap::new();
+        for (stage, visits) in record.visits() {
+            let tree = record.reduce_tree(stage);
+            let mut own: BTreeMap<Peer, Content> = BTreeMap::new();
+            for &peer in tree.peers() {
+                let here = record
+                    .counted(stage)
+                    .filter(|(_, visit)| visit.hop.peer == peer);
+                let tasks = here.filter_map(|(microbatch, _)| kept.get(&(microbatch, stage)));
+                let tasks = tasks.cloned().collect();
+                own.insert(peer, self.content(stage, Work::Sum(tasks))?);
+            }
+            // Children are behind their parents, so from the last on every sum is whole in its turn.
+            for &peer in tree.peers().iter().rev() {
+                for child in tree.children(peer) {
+                    if let (Some(sum), Some(part)) = (own.get(&peer), own.get(&child)) {
+                        let work = Work::Add(sum.clone(), part.clone());
+                        own.insert(peer, self.content(stage, work)?);
+                    }
+                }
+            }
+            let share = Share {
+                visits,
+                microbatches: record.passages.len() as u32,
+            };
+            if let Some(sum) = tree.root().and_then(|root| own.remove(&root)) {
+                sums.insert(stage, (sum, share));
+            }
+        }
+        Ok(sums)
+    }
+
+    fn update(
+        &mut self,
+        record: &StepRecord,
+        sums: BTreeMap<Stage, (Content, Share)>,
+    ) -> Result<u32, ReplayError> {
+        let mut squares = Vec::new();
+        for (&stage, (sum, share)) in &sums {
+            let sum = sum.clone();
+            let share = *share;
+            match self.perform(stage, Work::Squares { sum, share })?.1 {
+                Outcome::Squares(of_stage) => squares.push(of_stage),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        let norm = match self.perform(Stage::FIRST, Work::Norm(squares))?.1 {
+            Outcome::Norm(norm, _) => norm,
+            other => return Err(unexpected(&other)),
+        };
+        for (stage, (sum, share)) in sums {
+            let work = Work::Update {
+                step: record.step,
+                sum,
+                share,
+                norm,
+            };
+            self.states[stage.index()] = match self.perform(stage, work)?.1 {
+                Outcome::State(state) => state,
+                other => return Err(unexpected(&other)),
+            };
+        }
+        Ok(norm)
+    }
+
+    fn copy_states(&mut self) -> Result<(), ReplayError> {
+        if self.keep_every == 0 || !self.next_step.is_multiple_of(self.keep_every) {
+            return Ok(());
+        }
+        for stage in (0..).map(Stage).take(self.stages.len()) {
+            let state = self.content(stage, Work::Export)?;
+            self.copies.insert((stage, self.next_step), state);
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, stage: Stage, work: Work) -> Result<Content, ReplayError> {
+        match self.perform(stage, work)?.1 {
+            Outcome::Content(content) => Ok(content),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn perform(&mut self, stage: Stage, work: Work) -> Result<(Task, Outcome), ReplayError> {
+        let task = Task(self.next_task);
+        self.next_task += 1;
+        let engine = self.stages.get_mut(stage.index());
+        let engine = engine.ok_or_else(|| ReplayError::Engine(format!("no {stage}")))?;
+        let outcome = engine.perform(task, work);
+        let outcome = outcome.ok_or_else(|| ReplayError::Engine("nothing".into()))?;
+        Ok((task, outcome))
+    }
+}
+
+fn unexpected(outcome: &Outcome) -> ReplayError {
+    ReplayError::Engine(format!("{outcome:?}"))
+}

@@ -1,0 +1,281 @@
+//! Pipelines in which things go wrong; whatever happens, the record computes what the peers computed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reproducible_ops::random::Stream;
+
+use super::network::{Network, settings};
+use super::toy::{ToyStage, encode};
+use crate::event::{Event, Stepped};
+use crate::message::{Body, Message};
+use crate::path::{Peer, Stage};
+use crate::replay::{Replay, ReplayError};
+
+fn replay(stages: u16) -> Replay<ToyStage> {
+    let stages: Vec<ToyStage> = (0..stages)
+        .map(|stage| ToyStage::new(Stage(stage)))
+        .collect();
+    let states = stages.iter().map(ToyStage::state).collect();
+    Replay::new(stages, states, 2)
+}
+
+/// Computes all steps again, and compares what every peer stated.
+#[track_caller]
+fn check(network: &Network, stages: u16) -> Vec<Stepped> {
+    let mut replay = replay(stages);
+    let steps = network.steps();
+    for stepped in &steps {
+        let replayed = replay
+            .step(&stepped.record)
+            .expect("the record can be replayed");
+        assert_eq!(replayed.norm, stepped.norm);
+        for (hop, (state, _)) in &stepped.statements {
+            assert_eq!(replayed.states[hop.stage.index()], *state, "{hop:?}");
+        }
+    }
+    steps
+}
+
+#[test]
+fn a_calm_pipeline_counts_everything() {
+    let mut network = Network::new(settings(4, 8, 12, 6), &[2, 2, 2, 2], 1);
+    network.run(Duration::from_secs(600));
+    let steps = check(&network, 4);
+    assert_eq!(steps.len(), 6);
+    for stepped in &steps {
+        assert_eq!(stepped.record.passages.len(), 12);
+        assert!(stepped.record.excluded.is_empty());
+        assert!(
+            stepped
+                .record
+                .passages
+                .iter()
+                .all(|passage| passage.visits.len() == 4)
+        );
+        assert_eq!(stepped.statements.len(), 8);
+    }
+    let rerouted = network.events.iter().any(|(_, _, event)| {
+        matches!(
+            event,
+            Event::Rerouted { .. } | Event::Fault { .. } | Event::Dropped { .. }
+        )
+    });
+    assert!(!rerouted, "nothing went wrong");
+    for peer in (0..8).map(Peer) {
+        assert_eq!(network.engine(peer).map(ToyStage::kept), Some(0), "{peer}");
+    }
+}
+
+#[test]
+fn skipped_stages_are_replayed_as_skipped() {
+    let mut network = Network::new(settings(5, 5, 10, 5), &[1, 1, 1, 1, 1], 2);
+    network.skips = 2;
+    network.run(Duration::from_secs(600));
+    let steps = check(&network, 5);
+    assert_eq!(steps.len(), 5);
+    assert!(steps.iter().all(|stepped| {
+        stepped
+            .record
+            .passages
+            .iter()
+            .all(|passage| passage.visits.len() == 3)
+    }));
+}
+
+#[test]
+fn a_stage_of_its_own_trains_alone() {
+    let mut network = Network::new(settings(1, 2, 4, 3), &[2], 3);
+    network.run(Duration::from_secs(60));
+    assert_eq!(check(&network, 1).len(), 3);
+}
+
+/// Kills peers at random moments and revives them; stage 0 keeps one.
+fn churn(seed: u64, stages: u16, replicas: usize, kills: usize, revive: bool) -> Network {
+    let peers = u32::from(stages) * replicas as u32;
+    let mut network = Network::new(
+        settings(stages, peers, 8, 12),
+        &vec![replicas; usize::from(stages)],
+        seed,
+    );
+    network.skips = usize::from(seed.is_multiple_of(3));
+    let mut random = Stream::from_seed("kills", seed);
+    let mut dead: BTreeSet<Peer> = BTreeSet::new();
+    let mut at = Duration::from_millis(300);
+    for _ in 0..kills {
+        at += Duration::from_millis(random.below(4000));
+        network.run(at);
+        let living = network.living();
+        let spared = living
+            .get(&Stage::FIRST)
+            .filter(|holders| holders.len() < 2);
+        let peer = Peer(random.below(u64::from(peers)) as u32);
+        let spare = spared.is_some_and(|holders| holders.contains(&peer));
+        if spare || living.get(&Stage::FIRST).is_none_or(BTreeSet::is_empty) {
+            continue;
+        }
+        if dead.insert(peer) {
+            network.kill_at(peer, at);
+            if revive {
+                network.revive_at(peer, at + Duration::from_millis(2500));
+                dead.remove(&peer);
+            }
+        }
+    }
+    network.run(Duration::from_secs(3600));
+    network
+}
+
+#[test]
+fn whoever_is_killed_the_rest_goes_on_and_the_record_is_what_they_computed() {
+    for seed in 0..60 {
+        let network = churn(seed, 4, 2, 5, false);
+        let steps = check(&network, 4);
+        assert_eq!(steps.len(), 12, "seed {seed}: {}", last_events(&network));
+    }
+}
+
+#[test]
+fn peers_that_come_back_take_part_again() {
+    let (mut joined, mut averaged) = (0, 0);
+    for seed in 100..140 {
+        let network = churn(seed, 4, 2, 12, true);
+        let steps = check(&network, 4);
+        assert_eq!(steps.len(), 12, "seed {seed}: {}", last_events(&network));
+        for stepped in &steps {
+            joined += stepped.record.joined.len();
+            averaged += stepped
+                .record
+                .joined
+                .iter()
+                .filter(|joined| {
+                    matches!(
+                        joined.recovery,
+                        crate::transcript::Recovery::Averaged { .. }
+                    )
+                })
+                .count();
+        }
+        assert!(network.most_load < 400, "{}", network.most_load);
+    }
+    assert!(joined > 40, "{joined}");
+    assert!(averaged > 0);
+}
+
+#[test]
+fn a_lost_middle_stage_is_restored_from_its_copy_where_nobody_rebuilds() {
+    let mut settings = settings(3, 4, 6, 10);
+    settings.rebuild = false;
+    let mut network = Network::new(settings, &[1, 1, 1], 5);
+    network.kill_at(Peer(1), Duration::from_secs(6));
+    network.run(Duration::from_secs(600));
+    let steps = check(&network, 3);
+    assert_eq!(steps.len(), 10);
+    let restored = steps
+        .iter()
+        .flat_map(|stepped| &stepped.record.joined)
+        .any(|joined| {
+            matches!(
+                joined.recovery,
+                crate::transcript::Recovery::Restored { .. }
+            )
+        });
+    assert!(restored);
+}
+
+fn sends_nan(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Forward(forward) = &mut message.body {
+        forward.content = encode(&[f32::NAN; 3]);
+    }
+    Some(message)
+}
+
+fn sends_wrong_shape(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Backward(backward) = &mut message.body {
+        backward.content = encode(&[1.0; 2]);
+    }
+    Some(message)
+}
+
+fn sends_old_steps(_: &mut Stream, mut message: Message) -> Option<Message> {
+    message.when.step = message.when.step.saturating_sub(1);
+    Some(message)
+}
+
+fn says_nothing(_: &mut Stream, message: Message) -> Option<Message> {
+    matches!(message.body, Body::Standing(_)).then_some(message)
+}
+
+fn swaps_hops(random: &mut Stream, mut message: Message) -> Option<Message> {
+    match &mut message.body {
+        Body::Forward(forward) => forward.ahead.reverse(),
+        Body::Backward(backward) => {
+            backward.beyond.pop();
+        }
+        Body::Finished { visits, .. } => random.shuffle(visits),
+        Body::Partial { content, .. } => *content = encode(&[f32::INFINITY; 2]),
+        _ => {}
+    }
+    Some(message)
+}
+
+#[test]
+fn whoever_sends_nonsense_is_passed_by() {
+    let lies: [super::network::Lie; 5] = [
+        sends_nan,
+        sends_wrong_shape,
+        sends_old_steps,
+        says_nothing,
+        swaps_hops,
+    ];
+    for (number, lie) in lies.into_iter().enumerate() {
+        for seed in 0..4 {
+            let mut network = Network::new(settings(3, 6, 6, 4), &[2, 2, 2], seed);
+            network.corrupt(Peer(3), lie);
+            println!("lie {number}, seed {seed}");
+            network.run(Duration::from_secs(900));
+            let steps = check(&network, 3);
+            assert_eq!(steps.len(), 4, "lie {number}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_record_that_was_changed_is_told() {
+    let mut network = Network::new(settings(3, 3, 4, 1), &[1, 1, 1], 9);
+    network.run(Duration::from_secs(60));
+    let record = network.steps().remove(0).record;
+    let changed = |change: fn(&mut crate::transcript::StepRecord)| {
+        let mut record = record.clone();
+        change(&mut record);
+        replay(3).step(&record)
+    };
+    assert!(changed(|_| {}).is_ok());
+    let activation = changed(|record| record.passages[1].visits[1].output.0[0] ^= 1);
+    assert!(
+        matches!(activation, Err(ReplayError::Differs { hop, what: "the activation", .. }) if hop.stage == Stage(1))
+    );
+    let gradient = changed(|record| record.passages[1].visits[1].gradient.0[0] ^= 1);
+    assert!(
+        matches!(gradient, Err(ReplayError::Differs { hop, what: "the gradient", .. }) if hop.stage == Stage(2))
+    );
+    let loss = changed(|record| record.passages[0].loss ^= 1);
+    assert!(matches!(loss, Err(ReplayError::Loss { .. })));
+    let step = changed(|record| record.step = 5);
+    assert!(matches!(
+        step,
+        Err(ReplayError::Step {
+            found: 5,
+            expected: 0
+        })
+    ));
+}
+
+fn last_events(network: &Network) -> String {
+    let events = network.events.iter().rev().take(12).rev();
+    let lines = events.map(|(at, peer, event)| {
+        let text = format!("{event:?}");
+        format!("{at:?} {peer}: {}\n", &text[..text.len().min(160)])
+    });
+    lines.collect()
+}

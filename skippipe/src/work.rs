@@ -1,0 +1,130 @@
+//! What members ask of an engine: pure functions of the stage's state and of bytes.
+
+use crate::content::{Content, Digest};
+use crate::path::{Microbatch, Stage};
+
+/// Whatever holds a stage's parameters and computes with them.
+pub trait StageEngine {
+    /// Does a task; none where the work has no outcome. What cannot be done because of what a peer sent is
+    /// [`Outcome::Refused`].
+    fn perform(&mut self, task: Task, work: Work) -> Option<Outcome>;
+}
+
+/// A piece of work that was asked for, until it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Task(pub u64);
+
+/// How much of a step a stage has seen: its mean is over `visits` of `microbatches`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Visits that count at this stage.
+    pub visits: u32,
+    /// Microbatches that came back.
+    pub microbatches: u32,
+}
+
+/// What an engine is asked for. Tasks are done in the order in which they are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Tokens of a microbatch to the residual stream. Gives [`Outcome::Content`].
+    Embed {
+        /// Of which step.
+        step: u64,
+        /// Which.
+        microbatch: Microbatch,
+    },
+    /// The stage's layers. Gives [`Outcome::Content`].
+    Forward {
+        /// Residual stream.
+        input: Content,
+    },
+    /// Head and loss; keeps the gradients of their parameters. Gives [`Outcome::Loss`].
+    Loss {
+        /// Of which step.
+        step: u64,
+        /// Which.
+        microbatch: Microbatch,
+        /// Residual stream.
+        input: Content,
+    },
+    /// The stage's layers again, and back through them; keeps the gradients of their parameters. Gives
+    /// [`Outcome::Content`], the gradient of the input.
+    Backward {
+        /// Residual stream.
+        input: Content,
+        /// Gradient of what the stage made of it.
+        gradient: Content,
+    },
+    /// Back into the embedding; keeps its gradient. Gives [`Outcome::Nothing`].
+    EmbedBackward {
+        /// Of which step.
+        step: u64,
+        /// Which.
+        microbatch: Microbatch,
+        /// Gradient of the residual stream.
+        gradient: Content,
+    },
+    /// Sum of kept gradients, in this order; several tasks of one visit are added first. Gives
+    /// [`Outcome::Content`].
+    Sum(Vec<Vec<Task>>),
+    /// Sum of two sums. Gives [`Outcome::Content`].
+    Add(Content, Content),
+    /// Sum of squares of each parameter's mean gradient. Gives [`Outcome::Squares`].
+    Squares {
+        /// Sum of gradients.
+        sum: Content,
+        /// Makes the sum a mean.
+        share: Share,
+    },
+    /// Norm of all gradients, from the squares of each stage. Gives [`Outcome::Norm`].
+    Norm(Vec<Vec<u32>>),
+    /// Moves the stage. Gives [`Outcome::State`].
+    Update {
+        /// The step.
+        step: u64,
+        /// Sum of gradients.
+        sum: Content,
+        /// Makes the sum a mean.
+        share: Share,
+        /// Bits of the norm of all gradients.
+        norm: u32,
+    },
+    /// Kept gradients are not needed any more. Gives nothing, not even an outcome.
+    Forget(Vec<Task>),
+    /// The whole state of the stage, as bytes. Gives [`Outcome::Content`].
+    Export,
+    /// A stage with this state. Gives [`Outcome::State`].
+    Load {
+        /// Which.
+        stage: Stage,
+        /// Its state.
+        state: Content,
+    },
+    /// A stage between others (CheckFree): the mean of their parameters by these weights (bits of f32),
+    /// moments of zero. Gives [`Outcome::State`].
+    Average {
+        /// Which.
+        stage: Stage,
+        /// Whole states of its neighbours, and their weights.
+        parts: Vec<(Content, u32)>,
+    },
+}
+
+/// What came of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Bytes.
+    Content(Content),
+    /// Bits of the loss, and the gradient of the residual stream.
+    Loss(u32, Content),
+    /// Bits of a sum of squares for each parameter.
+    Squares(Vec<u32>),
+    /// Bits of the norm of all, and of each stage.
+    Norm(u32, Vec<u32>),
+    /// Digest of the stage's state.
+    State(Digest),
+    /// Done.
+    Nothing,
+    /// What came from a peer is nothing to work with: a wrong shape, a number that is not finite.
+    Refused(String),
+}
