@@ -223,7 +223,12 @@ impl<E: StageEngine> Replay<E> {
             if visit.hop.stage != Stage::FIRST {
                 let input = content.clone();
                 inputs.push(input.clone());
-                content = self.content(visit.hop.stage, Work::Forward { input })?;
+                let work = Work::Forward {
+                    step,
+                    microbatch,
+                    input,
+                };
+                content = self.content(visit.hop.stage, work)?;
             }
             same(visit, "the activation", visit.output, content.digest())?;
         }
@@ -255,7 +260,13 @@ impl<E: StageEngine> Replay<E> {
             let (work, mut tasks) = match place.checked_sub(1) {
                 Some(index) => {
                     let input = inputs[index].clone();
-                    (Work::Backward { input, gradient }, Vec::new())
+                    let work = Work::Backward {
+                        step,
+                        microbatch,
+                        input,
+                        gradient,
+                    };
+                    (work, Vec::new())
                 }
                 None => {
                     let work = Work::EmbedBackward {

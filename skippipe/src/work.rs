@@ -35,6 +35,10 @@ pub enum Work {
     },
     /// The stage's layers. Gives [`Outcome::Content`].
     Forward {
+        /// Of which step.
+        step: u64,
+        /// Which.
+        microbatch: Microbatch,
         /// Residual stream.
         input: Content,
     },
@@ -50,6 +54,10 @@ pub enum Work {
     /// The stage's layers again, and back through them; keeps the gradients of their parameters. Gives
     /// [`Outcome::Content`], the gradient of the input.
     Backward {
+        /// Of which step.
+        step: u64,
+        /// Which.
+        microbatch: Microbatch,
         /// Residual stream.
         input: Content,
         /// Gradient of what the stage made of it.

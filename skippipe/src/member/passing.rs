@@ -144,6 +144,8 @@ impl Member {
         self.visits.waiting.remove(&microbatch);
         let input = forward.content;
         let work = Work::Forward {
+            step: self.when.step,
+            microbatch,
             input: input.clone(),
         };
         let task = self.work(work, Purpose::Forward(microbatch));
@@ -332,6 +334,8 @@ impl Member {
         let away = away.clone();
         let work = match visit.input.clone() {
             Some(input) => Work::Backward {
+                step: self.when.step,
+                microbatch,
                 input,
                 gradient: content,
             },

@@ -96,7 +96,7 @@ impl ToyStage {
             Work::Embed { step, microbatch } => {
                 Outcome::Content(encode(&self.layer(&tokens(step, microbatch))))
             }
-            Work::Forward { input } => {
+            Work::Forward { input, .. } => {
                 Outcome::Content(encode(&self.layer(&decode::<WIDTH>(&input)?)))
             }
             Work::Loss {
@@ -107,7 +107,9 @@ impl ToyStage {
                 let target = tokens(step + 1, microbatch);
                 self.loss(task, &decode::<WIDTH>(&input)?, &target)
             }
-            Work::Backward { input, gradient } => {
+            Work::Backward {
+                input, gradient, ..
+            } => {
                 let (x, gradient) = (decode::<WIDTH>(&input)?, decode::<WIDTH>(&gradient)?);
                 Outcome::Content(encode(&self.back(task, &x, &gradient)))
             }
