@@ -4,4 +4,5 @@
 //! Everything here is pure: no I/O and no clock; time, messages and what an engine computed are
 //! arguments.
 
+pub mod encoding;
 pub mod path;
