@@ -98,15 +98,16 @@ mod tests {
 
     #[test]
     fn squares_are_added_in_the_order_of_the_model() {
-        let order = ["z", "a", "m", "b"].map(String::from);
-        let squares = [("a", 1.0f32), ("m", 1.0), ("z", 16_777_216.0)];
-        let squares: Squares = squares.map(|(name, x)| (name.to_owned(), x)).into();
-        // 2²⁴ + 1 + 1 is 2²⁴ from the left, and 1 + 1 + 2²⁴ is more.
+        let order = ["z", "a", "y", "m", "b", "c"].map(String::from);
+        let small = ["a", "m", "b", "c"].map(|name| (name.to_owned(), 1.0));
+        let mut squares = Squares::from(small);
+        squares.insert("z".into(), 16_777_216.0);
+        // 2²⁴ + 1 is 2²⁴ again and again, and 4 + 2²⁴ is more.
         assert_eq!(global_norm(&order, &squares), Ok(4096.0));
-        let sorted = ["a", "m", "z"].map(String::from);
-        assert!(global_norm(&sorted, &squares).unwrap() > 4096.0);
-        let unknown = global_norm(&order[..2], &squares);
-        assert_eq!(unknown, Err(UnknownSquare("m".into())));
+        let turned: Vec<String> = order.iter().rev().cloned().collect();
+        assert!(global_norm(&turned, &squares).unwrap() > 4096.0);
+        let unknown = global_norm(&order[..5], &squares);
+        assert_eq!(unknown, Err(UnknownSquare("c".into())));
         assert_eq!(global_norm(&order, &Squares::new()), Ok(0.0));
     }
 

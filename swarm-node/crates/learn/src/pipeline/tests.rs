@@ -85,7 +85,7 @@ fn trainer(config: &ModelConfig, weights: &Weights) -> Trainer {
     setup::trainer(engine().as_ref(), config, Arc::new(programs), weights).unwrap()
 }
 
-/// Examples of different lengths, in five microbatches, the last with padding.
+/// Examples of different lengths, in at least five microbatches.
 fn batch(step: u32) -> Vec<Example> {
     let example = |number: u32| {
         let token = |at: u32| (number * 5 + at * 3 + step * 7) % 17;
@@ -99,7 +99,7 @@ fn batch(step: u32) -> Vec<Example> {
             }],
         }
     };
-    (0..9).map(example).collect()
+    (0..18).map(example).collect()
 }
 
 fn microbatches(step: u32) -> Vec<Microbatch> {

@@ -15,7 +15,7 @@ fn stages_have_the_bits_of_the_trainer() {
                 let spec = spec(step, count, |_| full(count));
                 let outcome = replay_step(&mut stages, &spec, Encoding::default()).unwrap();
                 assert!(report.grad_norm > OPTIMIZER.max_norm, "clipping is tested");
-                assert!(report.microbatches > 2, "accumulation is tested");
+                assert!(report.microbatches >= 5, "accumulation is tested");
                 assert_eq!(outcome.grad_norm.to_bits(), report.grad_norm.to_bits());
                 assert_eq!(outcome.loss.to_bits(), report.loss.to_bits());
                 assert_eq!(outcome.tokens, report.tokens);
