@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`path`] | peers, stages, microbatches, and the paths that they take |
 //! | [`content`] | bytes on their way, and their hash |
+//! | [`encoding`] | tensors as bytes: f32, bf16, block-wise 8 bits |
 //! | [`message`] | what members say to each other |
 //! | [`settings`] | what members agree on beforehand |
 //! | [`member`] | a peer's state machine; the leader's is inside |
@@ -22,6 +23,7 @@
 //! are arguments.
 
 pub mod content;
+pub mod encoding;
 pub mod event;
 mod leader;
 pub mod member;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::content::{Content, Digest};
 use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::transcript::{Joined, Passage, Recovery, StepRecord, Visit};
-use crate::work::{Outcome, Share, StageEngine, Task, Work};
+use crate::work::{Outcome, StageEngine, Task, Work};
 
 /// All stages of a pipeline at one machine.
 #[derive(Debug)]
@@ -294,7 +294,7 @@ impl<E: StageEngine> Replay<E> {
         &mut self,
         record: &StepRecord,
         kept: &BTreeMap<(Microbatch, Stage), Vec<Task>>,
-    ) -> Result<BTreeMap<Stage, (Content, Share)>, ReplayError> {
+    ) -> Result<BTreeMap<Stage, (Content, Vec<Microbatch>)>, ReplayError> {
         let mut sums = BTreeMap::new();
         for (stage, visits) in record.visits() {
             let tree = record.reduce_tree(stage);
@@ -316,12 +316,8 @@ impl<E: StageEngine> Replay<E> {
                     }
                 }
             }
-            let share = Share {
-                visits,
-                microbatches: record.passages.len() as u32,
-            };
             if let Some(sum) = tree.root().and_then(|root| own.remove(&root)) {
-                sums.insert(stage, (sum, share));
+                sums.insert(stage, (sum, visits));
             }
         }
         Ok(sums)
@@ -330,13 +326,17 @@ impl<E: StageEngine> Replay<E> {
     fn update(
         &mut self,
         record: &StepRecord,
-        sums: BTreeMap<Stage, (Content, Share)>,
+        sums: BTreeMap<Stage, (Content, Vec<Microbatch>)>,
     ) -> Result<u32, ReplayError> {
         let mut squares = Vec::new();
-        for (&stage, (sum, share)) in &sums {
-            let sum = sum.clone();
-            let share = *share;
-            match self.perform(stage, Work::Squares { sum, share })?.1 {
+        let step = record.step;
+        for (&stage, (sum, visits)) in &sums {
+            let work = Work::Squares {
+                step,
+                sum: sum.clone(),
+                visits: visits.clone(),
+            };
+            match self.perform(stage, work)?.1 {
                 Outcome::Squares(of_stage) => squares.push(of_stage),
                 other => return Err(unexpected(&other)),
             }
@@ -345,11 +345,11 @@ impl<E: StageEngine> Replay<E> {
             Outcome::Norm(norm, _) => norm,
             other => return Err(unexpected(&other)),
         };
-        for (stage, (sum, share)) in sums {
+        for (stage, (sum, visits)) in sums {
             let work = Work::Update {
-                step: record.step,
+                step,
                 sum,
-                share,
+                visits,
                 norm,
             };
             self.states[stage.index()] = match self.perform(stage, work)?.1 {

@@ -184,16 +184,14 @@ impl StepRecord {
         ReduceTree(peers.into_iter().collect())
     }
 
-    /// Visits of each stage that count; stages without any are missing.
-    pub fn visits(&self) -> BTreeMap<Stage, u32> {
-        let mut visits = BTreeMap::new();
-        for stage in (0..).map(Stage).take(self.roster.0.len()) {
-            let count = self.counted(stage).count() as u32;
-            if count > 0 {
-                visits.insert(stage, count);
-            }
-        }
-        visits
+    /// The microbatches whose gradients count at each stage; stages without any are missing.
+    pub fn visits(&self) -> BTreeMap<Stage, Vec<Microbatch>> {
+        let stages = (0..).map(Stage).take(self.roster.0.len());
+        let visits = stages.map(|stage| {
+            let counted = self.counted(stage).map(|(microbatch, _)| microbatch);
+            (stage, counted.collect::<Vec<_>>())
+        });
+        visits.filter(|(_, visits)| !visits.is_empty()).collect()
     }
 
     /// Whether it could be the record of a step: within limits, microbatches and stages ascending,

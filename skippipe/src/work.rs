@@ -14,15 +14,6 @@ pub trait StageEngine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Task(pub u64);
 
-/// How much of a step a stage has seen: its mean is over `visits` of `microbatches`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// Visits that count at this stage.
-    pub visits: u32,
-    /// Microbatches that came back.
-    pub microbatches: u32,
-}
-
 /// What an engine is asked for. Tasks are done in the order in which they are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -81,8 +72,10 @@ pub enum Work {
     Squares {
         /// Sum of gradients.
         sum: Content,
-        /// Makes the sum a mean.
-        share: Share,
+        /// Of which step.
+        step: u64,
+        /// The microbatches whose gradients are in the sum: it becomes a mean over them.
+        visits: Vec<Microbatch>,
     },
     /// Norm of all gradients, from the squares of each stage. Gives [`Outcome::Norm`].
     Norm(Vec<Vec<u32>>),
@@ -92,8 +85,8 @@ pub enum Work {
         step: u64,
         /// Sum of gradients.
         sum: Content,
-        /// Makes the sum a mean.
-        share: Share,
+        /// The microbatches whose gradients are in the sum: it becomes a mean over them.
+        visits: Vec<Microbatch>,
         /// Bits of the norm of all gradients.
         norm: u32,
     },

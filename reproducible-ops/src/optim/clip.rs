@@ -51,14 +51,28 @@ pub fn clip_by_global_norm(
     max_norm: f32,
 ) -> Result<Clipped, TypeError> {
     let norm = global_norm(builder, gradients)?;
+    Ok(Clipped {
+        gradients: clip_by_norm(builder, gradients, norm, max_norm)?,
+        norm,
+    })
+}
+
+/// Gradients clipped as by [`clip_by_global_norm`], in the order given, where their global norm is
+/// known: a scalar f32, of which these may be a part only.
+///
+/// # Errors
+/// A gradient or the norm is not f32.
+pub fn clip_by_norm(
+    builder: &mut Builder,
+    gradients: &[ValueId],
+    norm: ValueId,
+    max_norm: f32,
+) -> Result<Vec<ValueId>, TypeError> {
     let (scale, finite) = (scale(builder, norm, max_norm)?, is_finite(builder, norm)?);
     let clipped = gradients
         .iter()
         .map(|&gradient| scaled(builder, gradient, scale, finite));
-    Ok(Clipped {
-        gradients: clipped.collect::<Result<_, _>>()?,
-        norm,
-    })
+    clipped.collect()
 }
 
 fn scale(builder: &mut Builder, norm: ValueId, max_norm: f32) -> Built {

@@ -23,7 +23,7 @@ mod step;
 mod tests;
 
 pub use adamw::{AdamW, Decay};
-pub use clip::{Clipped, clip_by_global_norm, global_norm};
+pub use clip::{Clipped, clip_by_global_norm, clip_by_norm, global_norm};
 pub use sgd::Sgd;
 pub use state::initial_state;
 pub use step::{Optimizer, Parameter, StepError, TrainStep};

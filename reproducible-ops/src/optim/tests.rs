@@ -357,3 +357,28 @@ fn the_global_norm_spans_all_gradients() {
     let mut empty = Builder::new();
     assert!(global_norm(&mut empty, &[]).is_ok());
 }
+
+#[test]
+fn parts_of_a_gradient_are_clipped_by_the_norm_of_the_whole() {
+    let inputs = [
+        Tensor::f32([2], vec![2.0, 3.0]).unwrap(),
+        Tensor::f32([1], vec![6.0]).unwrap(),
+    ];
+    let gradients = |b: &mut Builder| {
+        let named = ["x", "y"].into_iter().zip(&inputs);
+        let ids = named.map(|(name, tensor)| b.input(name, tensor.ty().clone(), Role::Data));
+        ids.collect::<Vec<ValueId>>()
+    };
+    let mut whole = Builder::new();
+    let ids = gradients(&mut whole);
+    let clipped = clip_by_global_norm(&mut whole, &ids, 1.0).unwrap();
+    whole.output("x", clipped.gradients[0]);
+    let mut part = Builder::new();
+    let x = gradients(&mut part)[0];
+    let norm = part.full(7.0, crate::program::Shape::scalar()).unwrap();
+    let clipped = clip_by_norm(&mut part, &[x], norm, 1.0).unwrap();
+    part.output("x", clipped[0]);
+    let [whole, part] = [whole, part].map(|b| reference::evaluate(&b.finish(), &inputs).unwrap());
+    assert_eq!(whole, part);
+    assert_ne!(part[0], inputs[0], "clipped");
+}

@@ -44,16 +44,22 @@ impl Program {
 
     /// The same program without nodes and non-parameter inputs that no output needs.
     pub fn prune(&self) -> Self {
+        self.pruned(|input| input.role == Role::Param)
+    }
+
+    /// The same program without nodes and inputs that no output needs, parameters included: what is
+    /// left of a model's program for a part of the model.
+    pub fn prune_parameters(&self) -> Self {
+        self.pruned(|_| false)
+    }
+
+    /// Without nodes and inputs that no output needs, but for inputs that are kept.
+    fn pruned(&self, kept: impl Fn(&Input) -> bool) -> Self {
         let needed = self.needed(&[]);
-        let kept = |id: &ValueId| needed[id.index()];
-        let is_param = |id: &ValueId| {
-            self.inputs
-                .get(id.index())
-                .is_some_and(|input| input.role == Role::Param)
-        };
+        let is_kept = |id: &ValueId| self.inputs.get(id.index()).is_some_and(&kept);
         let order: Vec<ValueId> = self
             .all_ids()
-            .filter(|id| kept(id) || is_param(id))
+            .filter(|id| needed[id.index()] || is_kept(id))
             .collect();
         self.rebuild(&order, |id| id)
     }

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::message::{Body, Commit, When};
 use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::transcript::{Statement, StepRecord};
-use crate::work::{Share, Task, Work};
+use crate::work::{Task, Work};
 
 impl Member {
     pub(super) fn close(&mut self, amendment: u32, record: StepRecord) {
@@ -138,10 +138,10 @@ impl Member {
 
     /// The whole sum is here, at the root: its squares, and the other holders need it, too.
     fn is_root(&mut self, sum: Content) {
-        let Some(share) = self.share() else { return };
         let work = Work::Squares {
+            step: self.when.step,
             sum: sum.clone(),
-            share,
+            visits: self.visited(),
         };
         let task = self.work(work, Purpose::Squares);
         let Some(reduction) = &mut self.reduction else {
@@ -158,14 +158,15 @@ impl Member {
         }
     }
 
-    /// How much of the step this member's stage has seen; none where nothing counts.
-    fn share(&self) -> Option<Share> {
-        let record = &self.reduction.as_ref()?.record;
-        let visits = record.counted(self.stage()?).count() as u32;
-        (visits > 0).then_some(Share {
-            visits,
-            microbatches: record.passages.len() as u32,
-        })
+    /// The microbatches whose gradients count at this member's stage.
+    fn visited(&self) -> Vec<Microbatch> {
+        let stage = self.stage();
+        let record = self.reduction.as_ref().map(|reduction| &reduction.record);
+        let counted = record
+            .zip(stage)
+            .map(|(record, stage)| record.counted(stage));
+        let counted = counted.into_iter().flatten();
+        counted.map(|(microbatch, _)| microbatch).collect()
     }
 
     pub(super) fn partial(&mut self, from: Peer, amendment: u32, content: Content) {
@@ -271,19 +272,19 @@ impl Member {
         let (norm, step) = (commit.norm, commit.record.step);
         reduction.commit = Some(Box::new(commit));
         let whole = reduction.whole.clone();
-        match (whole, self.share(), self.held) {
-            (Some(sum), Some(share), _) => {
+        match (whole, self.held) {
+            (Some(sum), _) => {
                 let work = Work::Update {
                     step,
                     sum,
-                    share,
+                    visits: self.visited(),
                     norm,
                 };
                 self.work(work, Purpose::Update);
             }
             // Nothing counts at this stage: it stays as it is.
-            (_, _, Some((_, state))) => self.updated(state),
-            _ => {}
+            (None, Some((_, state))) => self.updated(state),
+            (None, None) => {}
         }
     }
 

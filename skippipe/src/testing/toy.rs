@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::content::{Content, Digest};
 use crate::path::{Microbatch, Stage};
-use crate::work::{Outcome, Share, StageEngine, Task, Work};
+use crate::work::{Outcome, StageEngine, Task, Work};
 
 const WIDTH: usize = 3;
 const PARAMETERS: usize = 2;
@@ -130,15 +130,15 @@ impl ToyStage {
                 let (left, right) = (decode(&left)?, decode(&right)?);
                 Outcome::Content(encode(&add(left, right)))
             }
-            Work::Squares { sum, share } => {
-                let squares = mean(decode(&sum)?, share).map(|g| (g * g).to_bits());
+            Work::Squares { sum, visits, .. } => {
+                let squares = mean(decode(&sum)?, &visits).map(|g| (g * g).to_bits());
                 Outcome::Squares(squares.to_vec())
             }
             Work::Norm(squares) => norm(&squares),
             Work::Update {
-                sum, share, norm, ..
+                sum, visits, norm, ..
             } => {
-                self.update(mean(decode(&sum)?, share), f32::from_bits(norm));
+                self.update(mean(decode(&sum)?, &visits), f32::from_bits(norm));
                 Outcome::State(self.state())
             }
             Work::Forget(tasks) => {
@@ -188,8 +188,8 @@ fn norm(squares: &[Vec<u32>]) -> Outcome {
     Outcome::Norm(total.sqrt().to_bits(), stages)
 }
 
-fn mean(sum: [f32; PARAMETERS], share: Share) -> [f32; PARAMETERS] {
-    sum.map(|g| g / share.visits as f32)
+fn mean(sum: [f32; PARAMETERS], visits: &[Microbatch]) -> [f32; PARAMETERS] {
+    sum.map(|g| g / visits.len() as f32)
 }
 
 fn add(left: [f32; PARAMETERS], right: [f32; PARAMETERS]) -> [f32; PARAMETERS] {

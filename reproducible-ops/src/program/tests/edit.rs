@@ -91,11 +91,14 @@ fn pruning_keeps_parameters_and_what_outputs_need() {
     let unused = b.input("unused", TensorType::f32([1]), Role::Data);
     b.exp(unused).unwrap();
     b.input("frozen", TensorType::f32([1]), Role::Param);
-    let pruned = b.finish().prune();
+    let program = b.finish();
+    let pruned = program.prune();
     pruned.validate().unwrap();
     assert_eq!(pruned.input_named("unused"), None);
     assert!(pruned.input_named("frozen").is_some());
     assert_eq!(pruned.nodes().len(), 3);
+    assert_eq!(program.prune_parameters(), small().prune_parameters());
+    assert_eq!(program.prune_parameters().input_named("frozen"), None);
 }
 
 proptest! {

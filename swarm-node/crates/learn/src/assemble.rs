@@ -70,7 +70,7 @@ impl Default for OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    fn adamw(&self) -> AdamW {
+    pub(super) fn adamw(&self) -> AdamW {
         let Self {
             beta1,
             beta2,

@@ -129,6 +129,14 @@ pub(super) fn reopen(
     program: &Program,
     output: &str,
 ) -> Result<Option<(Builder, ValueId)>, TypeError> {
+    let (builder, ids) = without_outputs(program)?;
+    let value = program.output_named(output);
+    Ok(value.map(|value| (builder, ids[value.index()])))
+}
+
+/// The program's inputs and nodes in a new builder without outputs, and for each value of the program
+/// the one that it became.
+pub(super) fn without_outputs(program: &Program) -> Result<(Builder, Vec<ValueId>), TypeError> {
     let mut builder = Builder::new();
     let mut ids = Vec::with_capacity(program.value_count());
     for input in program.inputs() {
@@ -138,8 +146,7 @@ pub(super) fn reopen(
         let operands: Vec<ValueId> = node.inputs.iter().map(|id| ids[id.index()]).collect();
         ids.push(builder.push(node.operator.clone(), &operands)?);
     }
-    let value = program.output_named(output);
-    Ok(value.map(|value| (builder, ids[value.index()])))
+    Ok((builder, ids))
 }
 
 /// `[B, T]` and V of logits `[B, T, V]`.

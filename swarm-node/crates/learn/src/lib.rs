@@ -7,6 +7,7 @@
 //!                                                       ▲   │
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
 //! data_set ─▶ training_plan (the programs of a trainer as a plan) ─▶ job_run ─┘     job_audit ─▶ step_trace, evidence_file
+//! stages of a model ─▶ pipeline (programs of each stage, their engine, a step of all of them replayed)
 //! model ─▶ receipt (what it answered, verified by one pass)
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
 //!                      ├── judge (questions and rewards), exchange (texts of others)
@@ -53,6 +54,7 @@ pub mod job_record;
 pub mod job_run;
 pub mod judge;
 pub mod peer;
+pub mod pipeline;
 pub mod policy;
 pub mod pretrain;
 pub mod programs;

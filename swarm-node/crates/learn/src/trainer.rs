@@ -308,7 +308,8 @@ fn zero_gradients(
         .collect()
 }
 
-fn names(program: &Program, role: Role) -> Vec<String> {
+/// Names of the inputs of a role, in the program's order.
+pub(super) fn names(program: &Program, role: Role) -> Vec<String> {
     program
         .inputs_with_role(role)
         .map(|(_, input)| input.name.clone())

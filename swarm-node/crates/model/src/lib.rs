@@ -39,6 +39,7 @@
 //! * [`checkpoint`], [`tokenizer`]: Hugging Face folders, and the character table of nano models.
 //! * [`ModelFiles`]: what a folder needs beside weights to be such a folder.
 //! * [`programs`]: forward, prefill and decode as programs.
+//! * [`stages`]: a model cut into stages, each with programs of its own.
 //! * [`generate`]: batched sampling on any engine.
 //!
 //! A weight's name is the path of its Burn module, and the modules are called like Hugging Face's
@@ -54,6 +55,7 @@ pub mod generate;
 pub mod init;
 pub mod programs;
 pub mod rope;
+pub mod stages;
 pub mod tokenizer;
 
 pub use checkpoint::Checkpoint;

@@ -51,6 +51,14 @@ pub enum ProgramError {
         /// Positions of the model.
         max_positions: usize,
     },
+    /// The model has fewer stages.
+    #[error("stage {stage} of a model that is cut into {stages}")]
+    Stage {
+        /// The stage asked for.
+        stage: usize,
+        /// Stages of the model.
+        stages: usize,
+    },
 }
 
 /// Places of a replay whose logits are in memory at a time.
@@ -259,7 +267,7 @@ impl Noise {
 
 /// The rotations of `positions` from tables of the shape `[positions that are addressed,
 /// head_dim]`.
-fn context(
+pub(crate) fn context(
     recorder: &mut Recorder,
     table: [usize; 2],
     positions: Tensor<2, Int>,
@@ -270,14 +278,18 @@ fn context(
     Context::new(positions, cos, sin, mask)
 }
 
-fn record(
+pub(crate) fn record(
     config: &ModelConfig,
     body: impl FnOnce(&CausalLm, &mut Recorder),
 ) -> Result<Program, ProgramError> {
     Ok(lower::lower(&CausalLm::unfilled(config), body)?.program)
 }
 
-fn check_lengths(config: &ModelConfig, tokens: usize, slots: usize) -> Result<(), ProgramError> {
+pub(crate) fn check_lengths(
+    config: &ModelConfig,
+    tokens: usize,
+    slots: usize,
+) -> Result<(), ProgramError> {
     let max_positions = config.max_positions;
     if tokens <= slots && slots <= max_positions {
         return Ok(());

@@ -19,6 +19,8 @@ mod linear;
 mod norm;
 mod source;
 
+use std::ops::Range;
+
 pub use attention::{Attention, Heads, KeyValues};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -112,11 +114,25 @@ impl CausalLm {
         attended: Attended<'_>,
     ) -> Tensor<3> {
         let embedded = self.model.embed_tokens.forward(tokens);
-        let layers = self.model.layers.iter().enumerate();
-        let x = layers.fold(embedded, |x, (index, layer)| {
-            layer.forward(x, context, |rows| attended(index, rows))
-        });
+        let layers = 0..self.model.layers.len();
+        let x = self.through_layers(layers, embedded, context, attended);
         self.model.norm.forward(x)
+    }
+
+    /// Residual stream `[B, T, hidden]` behind some consecutive layers, from that before them.
+    ///
+    /// # Panics
+    /// There are no such layers.
+    pub fn through_layers(
+        &self,
+        layers: Range<usize>,
+        x: Tensor<3>,
+        context: &Context,
+        attended: Attended<'_>,
+    ) -> Tensor<3> {
+        layers.fold(x, |x, index| {
+            self.model.layers[index].forward(x, context, |rows| attended(index, rows))
+        })
     }
 
     /// Logits `[B, T, vocab]` of final hidden states `[B, T, hidden]`.

@@ -1,0 +1,336 @@
+//! A model cut into stages, for pipelines whose peers hold a stage each.
+//!
+//! ```text
+//! stage 0   tokens ─▶ embedding, its own layers ─▶ hidden ───┐
+//! stage 1                     hidden ─▶ layers ─▶ hidden ◀───┘
+//!   ⋮                                                ⋮
+//! stage 0   hidden ─▶ final norm, head ─▶ logits ◀───┘
+//! ```
+//! Stage 0 holds both ends of the model, so a head that is tied to the embedding is one parameter of
+//! one stage. Every stage takes and gives the residual stream, so a stage that is skipped is the
+//! identity.
+//!
+//! Invariants: layers of stages are consecutive and in order, and every stage but the first has some.
+//! Parameters have the names that they have in the whole model: those of all stages together are its
+//! checkpoint. What a stage computes is recorded from the same modules as [`super::programs::forward`],
+//! so the stages one after another give the bits of the whole model.
+
+use std::ops::Range;
+
+use burn::prelude::Tensor;
+use reproducible_ops::lower::Recorder;
+use reproducible_ops::program::{Program, Role};
+
+use super::ModelConfig;
+use super::decoder::{Context, Mask};
+use super::programs::{self, ProgramError};
+
+/// Residual stream that a stage takes, f32 `[B, T, hidden]`.
+pub const HIDDEN_IN: &str = "hidden.in";
+/// Residual stream that a stage gives, f32 `[B, T, hidden]`.
+pub const HIDDEN_OUT: &str = "hidden.out";
+
+/// Why a model cannot be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{layers} layers, {first} of them in stage 0, cannot be cut into {stages} stages; every stage \
+     but the first needs a layer, and a single stage holds all"
+)]
+pub struct CutError {
+    /// Layers of the model.
+    pub layers: usize,
+    /// Stages asked for.
+    pub stages: usize,
+    /// Layers asked for in stage 0.
+    pub first: usize,
+}
+
+/// A model and where it is cut.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StagedModel {
+    config: ModelConfig,
+    /// Layers of each stage.
+    layers: Vec<Range<usize>>,
+}
+
+/// Forward programs of a stage. Both have the stage's parameters only, under the names and in the
+/// order of the whole model.
+#[derive(Clone, Debug)]
+pub struct StageForward {
+    /// `tokens` i32 `[B, T]` at stage 0, [`HIDDEN_IN`] elsewhere, and where the stage has layers
+    /// `positions segment parent` i32 `[B, T]` and the tables of RoPE → [`HIDDEN_OUT`].
+    pub body: Program,
+    /// At stage 0 [`HIDDEN_IN`] → `logits` f32 `[B, T, vocab]`.
+    pub head: Option<Program>,
+}
+
+impl StagedModel {
+    /// A model in stages as even as can be: a single stage holds all layers; of several the first
+    /// holds none, and the others differ by one layer at most, earlier ones having more.
+    ///
+    /// # Errors
+    /// More stages than layers allow.
+    pub fn new(config: ModelConfig, stages: usize) -> Result<Self, CutError> {
+        let first = match stages {
+            1 => config.num_layers,
+            _ => 0,
+        };
+        Self::with_first(config, stages, first)
+    }
+
+    /// A model whose stage 0 holds the `first` layers, too. The rest is cut as by
+    /// [`StagedModel::new`].
+    ///
+    /// ```
+    /// use swarm_model::ModelConfig;
+    /// use swarm_model::stages::StagedModel;
+    ///
+    /// let config = ModelConfig { num_layers: 6, ..ModelConfig::preset("nano")? };
+    /// let model = StagedModel::with_first(config, 3, 1)?;
+    /// let layers = (0..3).map(|stage| model.layers(stage));
+    /// assert!(layers.eq([Some(0..1), Some(1..4), Some(4..6)]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A stage would have no layer, or a layer no stage.
+    pub fn with_first(config: ModelConfig, stages: usize, first: usize) -> Result<Self, CutError> {
+        let layers = config.num_layers;
+        let refused = CutError {
+            layers,
+            stages,
+            first,
+        };
+        let rest = layers.checked_sub(first).ok_or(refused)?;
+        let others = stages.checked_sub(1).ok_or(refused)?;
+        if rest < others || (others == 0 && rest > 0) {
+            return Err(refused);
+        }
+        let mut cut = vec![0..first];
+        let mut start = first;
+        for other in 0..others {
+            let end = start + rest / others + usize::from(other < rest % others);
+            cut.push(start..end);
+            start = end;
+        }
+        Ok(Self {
+            config,
+            layers: cut,
+        })
+    }
+
+    /// The whole model.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Number of stages.
+    pub fn stages(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Layers of a stage; none where there is no such stage.
+    pub fn layers(&self, stage: usize) -> Option<Range<usize>> {
+        self.layers.get(stage).cloned()
+    }
+
+    /// Names and shapes of a stage's parameters, in the order of [`ModelConfig::parameters`]; none
+    /// where there is no such stage.
+    pub fn parameters(&self, stage: usize) -> Vec<(String, Vec<usize>)> {
+        let mut all = self.config.parameters();
+        all.retain(|(name, _)| self.stage_of(name) == Some(stage));
+        all
+    }
+
+    /// The stage that holds a parameter; none where the model has no such layer.
+    fn stage_of(&self, parameter: &str) -> Option<usize> {
+        let Some(rest) = parameter.strip_prefix("model.layers.") else {
+            return Some(0);
+        };
+        let layer = rest.split('.').next()?.parse().ok()?;
+        self.layers.iter().position(|own| own.contains(&layer))
+    }
+
+    /// The forward programs of a stage for `rows` rows of `length` tokens.
+    ///
+    /// # Errors
+    /// There is no such stage, or see [`ProgramError`].
+    pub fn forward(
+        &self,
+        stage: usize,
+        rows: usize,
+        length: usize,
+    ) -> Result<StageForward, ProgramError> {
+        programs::check_lengths(&self.config, length, length)?;
+        let layers = self.layers(stage).ok_or(ProgramError::Stage {
+            stage,
+            stages: self.stages(),
+        })?;
+        let is_first = stage == 0;
+        let body = self.body(is_first, layers, [rows, length])?;
+        let head = match is_first {
+            true => Some(self.head([rows, length])?),
+            false => None,
+        };
+        Ok(StageForward { body, head })
+    }
+
+    fn body(
+        &self,
+        is_first: bool,
+        layers: Range<usize>,
+        shape: [usize; 2],
+    ) -> Result<Program, ProgramError> {
+        let recorded = programs::record(&self.config, |model, recorder| {
+            let x = match is_first {
+                true => {
+                    let tokens = recorder.int::<2>("tokens", Role::Data, shape);
+                    model.model.embed_tokens.forward(tokens)
+                }
+                false => self.hidden(recorder, shape),
+            };
+            let context = self.context(recorder, shape);
+            let x = model.through_layers(layers, x, &context, &mut |_, rows| rows);
+            recorder.output(HIDDEN_OUT, x);
+        });
+        Ok(recorded?.prune_parameters())
+    }
+
+    fn head(&self, shape: [usize; 2]) -> Result<Program, ProgramError> {
+        let recorded = programs::record(&self.config, |model, recorder| {
+            let x = self.hidden(recorder, shape);
+            recorder.output("logits", model.logits(model.model.norm.forward(x)));
+        });
+        Ok(recorded?.prune_parameters())
+    }
+
+    fn hidden(&self, recorder: &mut Recorder, [rows, length]: [usize; 2]) -> Tensor<3> {
+        let shape = [rows, length, self.config.hidden_size];
+        recorder.float(HIDDEN_IN, Role::Data, shape)
+    }
+
+    /// Positions and mask as in [`programs::forward`].
+    fn context(&self, recorder: &mut Recorder, shape: [usize; 2]) -> Context {
+        let mut input = |name| recorder.int::<2>(name, Role::Data, shape);
+        let positions = input("positions");
+        let (segment, parent) = (input("segment"), input("parent"));
+        let mask = Mask::segments(positions.clone(), segment, parent);
+        programs::context(recorder, [shape[1], self.config.head_dim], positions, mask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reproducible_ops::engine::reference::ReferenceEngine;
+    use reproducible_ops::engine::{Engine, Session};
+    use reproducible_ops::tensor::Tensor;
+    use reproducible_ops::weights::Weights;
+
+    use super::*;
+    use crate::tests::tiny;
+    use crate::{init, rope};
+
+    const SHAPE: [usize; 2] = [2, 5];
+
+    fn deep(tied_embeddings: bool) -> ModelConfig {
+        ModelConfig {
+            num_layers: 3,
+            tied_embeddings,
+            ..tiny()
+        }
+    }
+
+    fn names(program: &Program) -> Vec<String> {
+        let parameters = program.inputs_with_role(Role::Param);
+        parameters.map(|(_, input)| input.name.clone()).collect()
+    }
+
+    #[test]
+    fn impossible_cuts_are_refused() {
+        for (stages, first) in [(0, 0), (1, 0), (1, 2), (5, 0), (4, 1), (2, 4)] {
+            let error = StagedModel::with_first(deep(false), stages, first).unwrap_err();
+            assert_eq!((error.stages, error.first), (stages, first));
+        }
+        let model = StagedModel::new(deep(false), 2).unwrap();
+        let error = model.forward(2, 1, 4).unwrap_err().to_string();
+        assert!(error.contains("stage 2"), "{error}");
+    }
+
+    #[test]
+    fn every_parameter_is_of_one_stage() {
+        for tied in [false, true] {
+            for (stages, first) in [(1, 3), (2, 0), (2, 2), (3, 1), (4, 0)] {
+                let model = StagedModel::with_first(deep(tied), stages, first).unwrap();
+                let mut all = Vec::new();
+                for stage in 0..stages {
+                    let own: Vec<String> =
+                        model.parameters(stage).into_iter().map(|p| p.0).collect();
+                    let forward = model.forward(stage, 1, 4).unwrap();
+                    let mut recorded = names(&forward.body);
+                    recorded.extend(forward.head.iter().flat_map(names));
+                    recorded.sort();
+                    recorded.dedup();
+                    let mut sorted = own.clone();
+                    sorted.sort();
+                    assert_eq!(recorded, sorted, "stage {stage} of {stages}");
+                    all.extend(own);
+                }
+                let mut expected: Vec<String> =
+                    deep(tied).parameters().into_iter().map(|p| p.0).collect();
+                expected.sort();
+                all.sort();
+                assert_eq!(all, expected);
+            }
+        }
+    }
+
+    fn run(program: &Program, weights: &Weights, hidden: Option<&Tensor>) -> Tensor {
+        let mut session: Box<dyn Session> = ReferenceEngine.load(program).unwrap();
+        for name in names(program) {
+            session.write(&name, weights.get(&name).unwrap()).unwrap();
+        }
+        let config = deep(false);
+        if rope::addressed(program) > 0 {
+            let tables = rope::Tables::new(&config, rope::addressed(program)).unwrap();
+            tables.write_to(session.as_mut()).unwrap();
+        }
+        let integers = |of: fn(u32) -> u32| (0..10).map(of).collect::<Vec<u32>>();
+        let inputs = [
+            ("tokens", integers(|at| at * 7 % 19)),
+            ("positions", integers(|at| at % 5)),
+            ("segment", integers(|_| 0)),
+            ("parent", integers(|_| 0)),
+        ];
+        for (name, words) in inputs {
+            if program.input_named(name).is_some() {
+                session.write_words(name, &words).unwrap();
+            }
+        }
+        if let Some(hidden) = hidden {
+            session.write(HIDDEN_IN, hidden).unwrap();
+        }
+        session.run().unwrap();
+        session.read(&program.outputs()[0].name).unwrap()
+    }
+
+    #[test]
+    fn stages_one_after_another_are_the_model_bit_for_bit() {
+        let [rows, length] = SHAPE;
+        for tied in [false, true] {
+            let config = deep(tied);
+            let weights = init::initialise(&config, 9).unwrap();
+            let whole = programs::forward(&config, rows, length).unwrap();
+            let expected = run(&whole, &weights, None);
+            for (stages, first) in [(1, 3), (2, 1), (3, 0), (4, 0)] {
+                let model = StagedModel::with_first(config.clone(), stages, first).unwrap();
+                let forward = |stage| model.forward(stage, rows, length).unwrap();
+                let start = run(&forward(0).body, &weights, None);
+                let hidden = (1..stages).fold(start, |hidden, stage| {
+                    run(&forward(stage).body, &weights, Some(&hidden))
+                });
+                let head = forward(0).head.unwrap();
+                assert_eq!(run(&head, &weights, Some(&hidden)), expected, "{stages}");
+            }
+        }
+    }
+}
