@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! member, leader ─▶ messages ─▶ members …        passes, reduction, commits, succession, recovery
-//!    │ work                                      done by whatever holds the parameters (StageEngine)
+//!    │ work                                      done by whatever holds the parameters (Engine)
 //!    └▶ transcript (records, statements) ─▶ replay: one machine computes a step again, bit for bit
 //! ```
 //! | module | what is in it |

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::content::{Content, Digest};
 use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::transcript::{Joined, Passage, Recovery, StepRecord, Visit};
-use crate::work::{Outcome, StageEngine, Task, Work};
+use crate::work::{Engine, Outcome, Task, Work};
 
 /// All stages of a pipeline at one machine.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ pub struct Replayed {
     pub states: Vec<Digest>,
 }
 
-impl<E: StageEngine> Replay<E> {
+impl<E: Engine> Replay<E> {
     /// Engines of all stages in the states before the first step, with the digests of those states.
     /// `keep_every` as in the pipeline's settings.
     pub fn new(stages: Vec<E>, states: Vec<Digest>, keep_every: u64) -> Self {
@@ -150,7 +150,7 @@ impl<E: StageEngine> Replay<E> {
         }
         let sums = self.sums(record, &kept)?;
         let norm = self.update(record, sums)?;
-        let forgotten: Vec<Task> = kept.into_values().flatten().collect();
+        let forgotten: Vec<Task> = kept.into_values().collect();
         for stage in &mut self.stages {
             let task = Task(self.next_task);
             stage.perform(task, Work::Forget(forgotten.clone()));
@@ -202,7 +202,7 @@ impl<E: StageEngine> Replay<E> {
         &mut self,
         step: u64,
         passage: &Passage,
-        kept: &mut BTreeMap<(Microbatch, Stage), Vec<Task>>,
+        kept: &mut BTreeMap<(Microbatch, Stage), Task>,
     ) -> Result<(), ReplayError> {
         let microbatch = passage.microbatch;
         let same = |visit: &Visit, what, found: Digest, expected: Digest| {
@@ -257,29 +257,22 @@ impl<E: StageEngine> Replay<E> {
             let maker = passage.visits.get(place + 1).unwrap_or(&passage.visits[0]);
             same(maker, "the gradient", visit.gradient, gradient.digest())?;
             let stage = visit.hop.stage;
-            let (work, mut tasks) = match place.checked_sub(1) {
-                Some(index) => {
-                    let input = inputs[index].clone();
-                    let work = Work::Backward {
-                        step,
-                        microbatch,
-                        input,
-                        gradient,
-                    };
-                    (work, Vec::new())
-                }
-                None => {
-                    let work = Work::EmbedBackward {
-                        step,
-                        microbatch,
-                        gradient,
-                    };
-                    (work, vec![head])
-                }
+            let work = match place.checked_sub(1) {
+                Some(index) => Work::Backward {
+                    step,
+                    microbatch,
+                    input: inputs[index].clone(),
+                    gradient,
+                },
+                None => Work::EmbedBackward {
+                    step,
+                    microbatch,
+                    gradient,
+                    loss: head,
+                },
             };
             let (task, outcome) = self.perform(stage, work)?;
-            tasks.push(task);
-            kept.insert((microbatch, stage), tasks);
+            kept.insert((microbatch, stage), task);
             gradient = match outcome {
                 Outcome::Content(gradient) => gradient,
                 Outcome::Nothing if place == 0 => return Ok(()),
@@ -293,7 +286,7 @@ impl<E: StageEngine> Replay<E> {
     fn sums(
         &mut self,
         record: &StepRecord,
-        kept: &BTreeMap<(Microbatch, Stage), Vec<Task>>,
+        kept: &BTreeMap<(Microbatch, Stage), Task>,
     ) -> Result<BTreeMap<Stage, (Content, Vec<Microbatch>)>, ReplayError> {
         let mut sums = BTreeMap::new();
         for (stage, visits) in record.visits() {
@@ -304,7 +297,7 @@ impl<E: StageEngine> Replay<E> {
                     .counted(stage)
                     .filter(|(_, visit)| visit.hop.peer == peer);
                 let tasks = here.filter_map(|(microbatch, _)| kept.get(&(microbatch, stage)));
-                let tasks = tasks.cloned().collect();
+                let tasks = tasks.copied().collect();
                 own.insert(peer, self.content(stage, Work::Sum(tasks))?);
             }
             // Children are behind their parents, so from the last on every sum is whole in its turn.
@@ -328,7 +321,7 @@ impl<E: StageEngine> Replay<E> {
         record: &StepRecord,
         sums: BTreeMap<Stage, (Content, Vec<Microbatch>)>,
     ) -> Result<u32, ReplayError> {
-        let mut squares = Vec::new();
+        let mut squares = BTreeMap::new();
         let step = record.step;
         for (&stage, (sum, visits)) in &sums {
             let work = Work::Squares {
@@ -337,9 +330,9 @@ impl<E: StageEngine> Replay<E> {
                 visits: visits.clone(),
             };
             match self.perform(stage, work)?.1 {
-                Outcome::Squares(of_stage) => squares.push(of_stage),
+                Outcome::Squares(of_stage) => squares.insert(stage, of_stage),
                 other => return Err(unexpected(&other)),
-            }
+            };
         }
         let norm = match self.perform(Stage::FIRST, Work::Norm(squares))?.1 {
             Outcome::Norm(norm, _) => norm,

@@ -1,10 +1,12 @@
 //! What members ask of an engine: pure functions of the stage's state and of bytes.
 
+use std::collections::BTreeMap;
+
 use crate::content::{Content, Digest};
 use crate::path::{Microbatch, Stage};
 
 /// Whatever holds a stage's parameters and computes with them.
-pub trait StageEngine {
+pub trait Engine {
     /// Does a task; none where the work has no outcome. What cannot be done because of what a peer sent is
     /// [`Outcome::Refused`].
     fn perform(&mut self, task: Task, work: Work) -> Option<Outcome>;
@@ -62,10 +64,12 @@ pub enum Work {
         microbatch: Microbatch,
         /// Gradient of the residual stream.
         gradient: Content,
+        /// The task that kept the gradients of the head; those of the whole stage are kept under this
+        /// one.
+        loss: Task,
     },
-    /// Sum of kept gradients, in this order; several tasks of one visit are added first. Gives
-    /// [`Outcome::Content`].
-    Sum(Vec<Vec<Task>>),
+    /// Sum of kept gradients of visits, in this order. Gives [`Outcome::Content`].
+    Sum(Vec<Task>),
     /// Sum of two sums. Gives [`Outcome::Content`].
     Add(Content, Content),
     /// Sum of squares of each parameter's mean gradient. Gives [`Outcome::Squares`].
@@ -78,7 +82,7 @@ pub enum Work {
         visits: Vec<Microbatch>,
     },
     /// Norm of all gradients, from the squares of each stage. Gives [`Outcome::Norm`].
-    Norm(Vec<Vec<u32>>),
+    Norm(BTreeMap<Stage, Vec<u32>>),
     /// Moves the stage. Gives [`Outcome::State`].
     Update {
         /// The step.
@@ -120,8 +124,8 @@ pub enum Outcome {
     Loss(u32, Content),
     /// Bits of a sum of squares for each parameter.
     Squares(Vec<u32>),
-    /// Bits of the norm of all, and of each stage.
-    Norm(u32, Vec<u32>),
+    /// Bits of the norm of all, and of each stage's.
+    Norm(u32, BTreeMap<Stage, u32>),
     /// Digest of the stage's state.
     State(Digest),
     /// Done.

@@ -36,7 +36,7 @@ const MAX_REDONE: u32 = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LeaderOutput {
     Send { to: Peer, message: Message },
-    Norm(Vec<Vec<u32>>),
+    Norm(BTreeMap<Stage, Vec<u32>>),
     Plan { when: When, roster: Roster },
     Event(Event),
 }

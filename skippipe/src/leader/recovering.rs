@@ -68,15 +68,19 @@ impl Leader {
     }
 
     /// Who can take up a stage that nobody holds: somebody without one, else a peer of the stage with
-    /// most holders, if it has others.
+    /// most holders to spare. Stage 0 keeps two, as nothing goes on without it.
     fn candidate(&self) -> Option<Peer> {
-        let spare = || {
-            let fullest = self.roster.0.iter().max_by_key(|peers| peers.len())?;
-            let others = fullest.iter().copied().filter(|&peer| peer != self.me);
-            let mut untried = others.filter(|peer| !self.tried.contains(peer));
-            untried.next_back().filter(|_| fullest.len() > 1)
+        let spare = |peers: &&Vec<Peer>| {
+            let first = self.roster.of(Stage::FIRST) == peers.as_slice();
+            peers.len().saturating_sub(if first { 2 } else { 1 })
         };
-        self.joiner().or_else(spare)
+        let fullest = || {
+            let fullest = self.roster.0.iter().max_by_key(spare);
+            let fullest = fullest.filter(|peers| spare(peers) > 0)?;
+            let others = fullest.iter().copied().filter(|&peer| peer != self.me);
+            others.rev().find(|peer| !self.tried.contains(peer))
+        };
+        self.joiner().or_else(fullest)
     }
 
     /// From where a stage can be had that nobody holds.

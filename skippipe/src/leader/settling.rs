@@ -144,7 +144,7 @@ impl Leader {
         drop(waiting);
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Closing(closing) = phase {
-            let squares = closing.squares.values().cloned().collect();
+            let squares = closing.squares.clone();
             self.phase = Phase::Norming(closing);
             self.outputs.push(LeaderOutput::Norm(squares));
         }
@@ -167,13 +167,18 @@ impl Leader {
         self.amend(now);
     }
 
-    pub(crate) fn norm(&mut self, norm: u32, stages: Vec<u32>, now: Duration) -> Vec<LeaderOutput> {
+    pub(crate) fn norm(
+        &mut self,
+        norm: u32,
+        stages: BTreeMap<Stage, u32>,
+        now: Duration,
+    ) -> Vec<LeaderOutput> {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         let Phase::Norming(closing) = phase else {
             self.phase = phase;
             return self.take_outputs();
         };
-        self.norms = closing.squares.keys().copied().zip(stages).collect();
+        self.norms = stages;
         let record = closing.record;
         self.say_commit(Commit { record, norm }, now);
         self.take_outputs()

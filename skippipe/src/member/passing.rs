@@ -62,11 +62,9 @@ impl Member {
 
     /// Puts a visit in the place of an earlier one, whose gradients are not needed.
     fn replace(&mut self, microbatch: Microbatch, visit: Visit) {
-        if let Some(earlier) = self.visits.passing.insert(microbatch, visit) {
-            let kept = earlier.kept();
-            if !kept.is_empty() {
-                self.work_silently(Work::Forget(kept));
-            }
+        let earlier = self.visits.passing.insert(microbatch, visit);
+        if let Some(kept) = earlier.and_then(|earlier| earlier.kept()) {
+            self.work_silently(Work::Forget(vec![kept]));
         }
     }
 
@@ -332,18 +330,22 @@ impl Member {
         }
         let gradient = content.digest();
         let away = away.clone();
-        let work = match visit.input.clone() {
-            Some(input) => Work::Backward {
+        let loss = self.visits.losses.get(&microbatch).map(|loss| loss.task);
+        let work = match (visit.input.clone(), loss) {
+            (Some(input), _) => Work::Backward {
                 step: self.when.step,
                 microbatch,
                 input,
                 gradient: content,
             },
-            None => Work::EmbedBackward {
+            (None, Some(loss)) => Work::EmbedBackward {
                 step: self.when.step,
                 microbatch,
                 gradient: content,
+                loss,
             },
+            // A gradient of no loss.
+            (None, None) => return,
         };
         let task = self.work(work, Purpose::Backward(microbatch));
         if let Some(visit) = self.visits.passing.get_mut(&microbatch) {
@@ -358,7 +360,6 @@ impl Member {
 
     pub(super) fn backwarded(&mut self, microbatch: Microbatch, task: Task, outcome: Outcome) {
         let hop = self.hop();
-        let head = self.visits.losses.get(&microbatch).map(|loss| loss.task);
         let found = self.visits.passing.get_mut(&microbatch);
         let Some(visit) = found.filter(|visit| {
             matches!(&visit.progress, Progress::Backwarding { task: asked, .. } if *asked == task)
@@ -375,9 +376,9 @@ impl Member {
         else {
             return;
         };
-        let (sent, kept) = match outcome {
-            Outcome::Content(content) => (Some(content), vec![task]),
-            Outcome::Nothing => (None, head.into_iter().chain([task]).collect()),
+        let sent = match outcome {
+            Outcome::Content(content) => Some(content),
+            Outcome::Nothing => None,
             _ => {
                 visit.progress = Progress::Away(away);
                 let peer = visit.target(self.me);
@@ -393,7 +394,7 @@ impl Member {
             },
             beyond,
             gradient: sent,
-            kept,
+            kept: task,
         };
         self.send_back(microbatch);
         self.admit();

@@ -74,11 +74,7 @@ impl Member {
 
     /// Tasks that keep the gradients of this member's visits that count, and microbatches that did not
     /// go through it as the record says.
-    fn own_gradients(
-        &self,
-        record: &StepRecord,
-        stage: Stage,
-    ) -> (Vec<Vec<Task>>, Vec<Microbatch>) {
+    fn own_gradients(&self, record: &StepRecord, stage: Stage) -> (Vec<Task>, Vec<Microbatch>) {
         let (mut found, mut disputed) = (Vec::new(), Vec::new());
         let own = record
             .counted(stage)
@@ -87,7 +83,7 @@ impl Member {
             let visit = self.visits.passing.get(&microbatch);
             match visit.map(|visit| &visit.progress) {
                 Some(Progress::Done { visit, kept, .. }) if *visit == counted => {
-                    found.push(kept.clone());
+                    found.push(*kept);
                 }
                 _ => disputed.push(microbatch),
             }

@@ -56,8 +56,8 @@ pub enum Progress {
         beyond: Vec<Traced>,
         /// What went back; nothing at the source.
         gradient: Option<Content>,
-        /// Tasks whose gradients of parameters the engine keeps.
-        kept: Vec<Task>,
+        /// The task under which the engine keeps the gradients of parameters.
+        kept: Task,
     },
 }
 
@@ -124,11 +124,11 @@ impl Visit {
         self.ahead.first().map_or_else(source, |hop| hop.peer)
     }
 
-    /// Tasks under which the engine keeps gradients.
-    pub fn kept(&self) -> Vec<Task> {
-        match &self.progress {
-            Progress::Done { kept, .. } => kept.clone(),
-            _ => Vec::new(),
+    /// The task under which the engine keeps gradients.
+    pub fn kept(&self) -> Option<Task> {
+        match self.progress {
+            Progress::Done { kept, .. } => Some(kept),
+            _ => None,
         }
     }
 }
@@ -153,11 +153,9 @@ impl Visits {
         let losses = std::mem::take(&mut self.losses);
         self.launches.clear();
         self.waiting.clear();
-        let mut kept: Vec<Task> = passing.values().flat_map(Visit::kept).collect();
+        let mut kept: Vec<Task> = passing.values().filter_map(Visit::kept).collect();
         let known = losses.values().filter(|loss| loss.result.is_some());
         kept.extend(known.map(|loss| loss.task));
-        kept.sort();
-        kept.dedup();
         kept
     }
 }

@@ -5,12 +5,19 @@ use std::time::Duration;
 
 use reproducible_ops::random::Stream;
 
-use super::network::{Network, settings};
+use super::network::settings;
 use super::toy::{ToyStage, encode};
 use crate::event::{Event, Stepped};
 use crate::message::{Body, Message};
 use crate::path::{Peer, Stage};
 use crate::replay::{Replay, ReplayError};
+use crate::settings::Settings;
+
+type Network = super::network::Network<ToyStage>;
+
+fn network(settings: Settings, replicas: &[usize], seed: u64) -> Network {
+    Network::new(settings, replicas, seed, Box::new(ToyStage::for_peer))
+}
 
 fn replay(stages: u16) -> Replay<ToyStage> {
     let stages: Vec<ToyStage> = (0..stages)
@@ -39,7 +46,7 @@ fn check(network: &Network, stages: u16) -> Vec<Stepped> {
 
 #[test]
 fn a_calm_pipeline_counts_everything() {
-    let mut network = Network::new(settings(4, 8, 12, 6), &[2, 2, 2, 2], 1);
+    let mut network = network(settings(4, 8, 12, 6), &[2, 2, 2, 2], 1);
     network.run(Duration::from_secs(600));
     let steps = check(&network, 4);
     assert_eq!(steps.len(), 6);
@@ -69,7 +76,7 @@ fn a_calm_pipeline_counts_everything() {
 
 #[test]
 fn skipped_stages_are_replayed_as_skipped() {
-    let mut network = Network::new(settings(5, 5, 10, 5), &[1, 1, 1, 1, 1], 2);
+    let mut network = network(settings(5, 5, 10, 5), &[1, 1, 1, 1, 1], 2);
     network.skips = 2;
     network.run(Duration::from_secs(600));
     let steps = check(&network, 5);
@@ -85,7 +92,7 @@ fn skipped_stages_are_replayed_as_skipped() {
 
 #[test]
 fn a_stage_of_its_own_trains_alone() {
-    let mut network = Network::new(settings(1, 2, 4, 3), &[2], 3);
+    let mut network = network(settings(1, 2, 4, 3), &[2], 3);
     network.run(Duration::from_secs(60));
     assert_eq!(check(&network, 1).len(), 3);
 }
@@ -93,7 +100,7 @@ fn a_stage_of_its_own_trains_alone() {
 /// Kills peers at random moments and revives them; stage 0 keeps one.
 fn churn(seed: u64, stages: u16, replicas: usize, kills: usize, revive: bool) -> Network {
     let peers = u32::from(stages) * replicas as u32;
-    let mut network = Network::new(
+    let mut network = network(
         settings(stages, peers, 8, 12),
         &vec![replicas; usize::from(stages)],
         seed,
@@ -164,10 +171,11 @@ fn peers_that_come_back_take_part_again() {
 
 #[test]
 fn a_lost_middle_stage_is_restored_from_its_copy_where_nobody_rebuilds() {
-    let mut settings = settings(3, 4, 6, 10);
+    let mut settings = settings(3, 3, 6, 10);
     settings.rebuild = false;
-    let mut network = Network::new(settings, &[1, 1, 1], 5);
-    network.kill_at(Peer(1), Duration::from_secs(6));
+    let mut network = network(settings, &[1, 1, 1], 5);
+    network.kill_at(Peer(1), Duration::from_secs(4));
+    network.revive_at(Peer(1), Duration::from_secs(6));
     network.run(Duration::from_secs(600));
     let steps = check(&network, 3);
     assert_eq!(steps.len(), 10);
@@ -230,7 +238,7 @@ fn whoever_sends_nonsense_is_passed_by() {
     ];
     for (number, lie) in lies.into_iter().enumerate() {
         for seed in 0..4 {
-            let mut network = Network::new(settings(3, 6, 6, 4), &[2, 2, 2], seed);
+            let mut network = network(settings(3, 6, 6, 4), &[2, 2, 2], seed);
             network.corrupt(Peer(3), lie);
             println!("lie {number}, seed {seed}");
             network.run(Duration::from_secs(900));
@@ -242,7 +250,7 @@ fn whoever_sends_nonsense_is_passed_by() {
 
 #[test]
 fn a_record_that_was_changed_is_told() {
-    let mut network = Network::new(settings(3, 3, 4, 1), &[1, 1, 1], 9);
+    let mut network = network(settings(3, 3, 4, 1), &[1, 1, 1], 9);
     network.run(Duration::from_secs(60));
     let record = network.steps().remove(0).record;
     let changed = |change: fn(&mut crate::transcript::StepRecord)| {

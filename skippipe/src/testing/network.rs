@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use reproducible_ops::random::Stream;
 
-use super::toy::ToyStage;
 use crate::content::Digest;
 use crate::event::{Event, Stepped};
 use crate::member::{Input, Member, Output};
@@ -14,7 +13,7 @@ use crate::message::{Body, Message};
 use crate::path::{Hop, Path, Peer, Stage};
 use crate::settings::Settings;
 use crate::transcript::Roster;
-use crate::work::{Outcome, StageEngine, Task};
+use crate::work::{Engine, Outcome, Task};
 
 /// How long it takes until a peer's end is noticed.
 const NOTICED: Duration = Duration::from_millis(700);
@@ -24,9 +23,12 @@ const TICK: Duration = Duration::from_millis(100);
 /// What a peer does to its messages before they leave: the message to send, or none.
 pub type Lie = fn(&mut Stream, Message) -> Option<Message>;
 
-struct Node {
+/// Makes an engine for a peer that begins with a stage, or without one, and tells the stage's state.
+pub type Make<E> = Box<dyn Fn(Option<Stage>) -> (E, Option<Digest>)>;
+
+struct Node<E> {
     member: Member,
-    engine: ToyStage,
+    engine: E,
     busy_until: Duration,
     lie: Option<Lie>,
 }
@@ -38,11 +40,12 @@ enum Happening {
     Revive(Peer),
 }
 
-/// A pipeline of toy stages.
-pub struct Network {
+/// A pipeline.
+pub struct Network<E> {
+    make: Make<E>,
     settings: Settings,
     initial: Roster,
-    nodes: Vec<Option<Node>>,
+    nodes: Vec<Option<Node<E>>>,
     /// How often each peer has begun: what was meant for an earlier life does not arrive.
     lives: Vec<u32>,
     now: Duration,
@@ -57,9 +60,9 @@ pub struct Network {
     pub most_load: usize,
 }
 
-impl Network {
-    /// `replicas[s]` peers for each stage, and `spare` peers without one.
-    pub fn new(settings: Settings, replicas: &[usize], seed: u64) -> Self {
+impl<E: Engine> Network<E> {
+    /// `replicas[s]` peers for each stage; the others of the settings have none.
+    pub fn new(settings: Settings, replicas: &[usize], seed: u64, make: Make<E>) -> Self {
         let mut next = 0;
         let stages = replicas.iter().map(|&count| {
             let peers = (next..next + count as u32).map(Peer).collect();
@@ -68,6 +71,7 @@ impl Network {
         });
         let roster = Roster(stages.collect());
         let mut network = Self {
+            make,
             nodes: Vec::new(),
             lives: vec![0; settings.peers as usize],
             settings,
@@ -90,10 +94,9 @@ impl Network {
         network
     }
 
-    fn node(&self, peer: Peer, first: bool) -> Node {
-        let stage = self.initial.stage_of(peer);
-        let engine = ToyStage::new(stage.map_or(Stage::FIRST, |stage| stage));
-        let state = (first && stage.is_some()).then(|| engine.state());
+    fn node(&self, peer: Peer, first: bool) -> Node<E> {
+        let stage = self.initial.stage_of(peer).filter(|_| first);
+        let (engine, state) = (self.make)(stage);
         Node {
             member: Member::new(self.settings.clone(), peer, self.initial.clone(), state),
             engine,
@@ -170,7 +173,7 @@ impl Network {
     }
 
     /// A living member's engine.
-    pub fn engine(&self, peer: Peer) -> Option<&ToyStage> {
+    pub fn engine(&self, peer: Peer) -> Option<&E> {
         self.nodes[peer.index()].as_ref().map(|node| &node.engine)
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::content::{Content, Digest};
 use crate::path::{Microbatch, Stage};
-use crate::work::{Outcome, StageEngine, Task, Work};
+use crate::work::{Engine, Outcome, Task, Work};
 
 const WIDTH: usize = 3;
 const PARAMETERS: usize = 2;
@@ -31,6 +31,13 @@ impl ToyStage {
             momenta: [0.0; PARAMETERS],
             kept: BTreeMap::new(),
         }
+    }
+
+    /// For peers of a network: a stage and its state, or a stage to be loaded.
+    pub fn for_peer(stage: Option<Stage>) -> (Self, Option<Digest>) {
+        let made = Self::new(stage.unwrap_or(Stage::FIRST));
+        let state = stage.map(|_| made.state());
+        (made, state)
     }
 
     /// Digest of parameters and momenta.
@@ -72,14 +79,10 @@ impl ToyStage {
         Outcome::Loss(loss.to_bits(), encode(&gradient))
     }
 
-    fn sum(&self, visits: &[Vec<Task>]) -> Option<[f32; PARAMETERS]> {
+    fn sum(&self, visits: &[Task]) -> Option<[f32; PARAMETERS]> {
         let mut total = [0.0; PARAMETERS];
-        for tasks in visits {
-            let mut visit = [0.0; PARAMETERS];
-            for task in tasks {
-                visit = add(visit, *self.kept.get(task)?);
-            }
-            total = add(total, visit);
+        for visit in visits {
+            total = add(total, *self.kept.get(visit)?);
         }
         Some(total)
     }
@@ -117,9 +120,14 @@ impl ToyStage {
                 step,
                 microbatch,
                 gradient,
+                loss,
             } => {
                 let gradient = decode::<WIDTH>(&gradient)?;
+                let head = *self.kept.get(&loss).ok_or("no such loss")?;
                 self.back(task, &tokens(step, microbatch), &gradient);
+                self.kept
+                    .entry(task)
+                    .and_modify(|kept| *kept = add(head, *kept));
                 Outcome::Nothing
             }
             Work::Sum(visits) => {
@@ -173,7 +181,7 @@ impl ToyStage {
     }
 }
 
-impl StageEngine for ToyStage {
+impl Engine for ToyStage {
     fn perform(&mut self, task: Task, work: Work) -> Option<Outcome> {
         let silent = matches!(work, Work::Forget(_));
         let outcome = self.attempt(task, work).unwrap_or_else(Outcome::Refused);
@@ -181,11 +189,11 @@ impl StageEngine for ToyStage {
     }
 }
 
-fn norm(squares: &[Vec<u32>]) -> Outcome {
+fn norm(squares: &BTreeMap<Stage, Vec<u32>>) -> Outcome {
     let sum = |of: &Vec<u32>| of.iter().map(|&bits| f32::from_bits(bits)).sum::<f32>();
-    let stages = squares.iter().map(|of| sum(of).sqrt().to_bits()).collect();
-    let total: f32 = squares.iter().map(sum).sum();
-    Outcome::Norm(total.sqrt().to_bits(), stages)
+    let root = |(&stage, of): (&Stage, &Vec<u32>)| (stage, sum(of).sqrt().to_bits());
+    let total: f32 = squares.values().map(sum).sum();
+    Outcome::Norm(total.sqrt().to_bits(), squares.iter().map(root).collect())
 }
 
 fn mean(sum: [f32; PARAMETERS], visits: &[Microbatch]) -> [f32; PARAMETERS] {

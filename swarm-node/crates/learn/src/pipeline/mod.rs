@@ -18,11 +18,13 @@
 //! Limits: cross-entropy and AdamW. Everything that comes from a peer (hidden states, gradients, sums,
 //! states, microbatches) is checked for type, range and finiteness before it is used.
 
+pub mod data;
 pub mod gradient;
 pub mod microbatch;
 pub mod programs;
 pub mod replay;
 pub mod stage_engine;
+pub mod worker;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Pipelines against the trainer of the whole model.
 
 mod hostile;
+mod members;
 mod replicas;
 mod skips;
 mod whole;

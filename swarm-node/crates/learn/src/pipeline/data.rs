@@ -1,0 +1,140 @@
+//! What a pipeline trains on, as a function of step and microbatch.
+//!
+//! Rows are drawn as in a job of one machine ([`crate::training_plan::drawn_rows`]), so both train on the
+//! same rows in the same order.
+
+use skippipe::path::Microbatch as Number;
+
+use super::microbatch::{Layout, Microbatch};
+use crate::data_set::{DataSet, LOSS_WEIGHT};
+use crate::training_plan::{Sampling, drawn_rows};
+
+/// Rows, which of them a step takes, and how far it moves.
+#[derive(Clone, Debug)]
+pub struct StepData {
+    rows: DataSet,
+    sampling: Sampling,
+    rows_of_microbatch: usize,
+    rates: Vec<f32>,
+}
+
+/// A data set that lacks a channel of supervised training.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the data set has no channel `{0}`; a pipeline trains on tokens, targets and weights")]
+pub struct MissingChannel(pub &'static str);
+
+/// The channels that are read.
+const CHANNELS: [&str; 6] = [
+    "tokens",
+    "positions",
+    "segment",
+    "parent",
+    "targets",
+    LOSS_WEIGHT,
+];
+
+impl StepData {
+    /// Rows of a data set for steps with a learning rate each.
+    ///
+    /// # Errors
+    /// The data set lacks a channel.
+    pub fn new(
+        rows: DataSet,
+        sampling: Sampling,
+        rows_of_microbatch: usize,
+        rates: Vec<f32>,
+    ) -> Result<Self, MissingChannel> {
+        let missing = CHANNELS
+            .into_iter()
+            .find(|name| !rows.channels().contains_key(*name));
+        match missing {
+            Some(name) => Err(MissingChannel(name)),
+            None => Ok(Self {
+                rows,
+                sampling,
+                rows_of_microbatch,
+                rates,
+            }),
+        }
+    }
+
+    /// Steps that there are rates for.
+    pub fn steps(&self) -> u64 {
+        self.rates.len() as u64
+    }
+
+    /// Microbatches of a step.
+    pub fn microbatches(&self) -> u32 {
+        self.sampling.microbatches as u32
+    }
+
+    /// The learning rate of a step; 0 behind the last.
+    pub fn rate(&self, step: u64) -> f32 {
+        let step = usize::try_from(step).ok();
+        step.and_then(|step| self.rates.get(step).copied())
+            .unwrap_or(0.0)
+    }
+
+    /// A microbatch of a step.
+    pub fn microbatch(&self, step: u64, number: Number) -> Microbatch {
+        let rows = self.drawn(step, number);
+        Microbatch {
+            tokens: self.integers("tokens", &rows),
+            layout: self.layout_of(&rows),
+            targets: self.integers("targets", &rows),
+            loss_weight: self.words(LOSS_WEIGHT, &rows, f32::from_bits),
+        }
+    }
+
+    /// Who attends to whom in a microbatch: all that stages without head and embedding need of it.
+    pub fn layout(&self, step: u64, number: Number) -> Layout {
+        self.layout_of(&self.drawn(step, number))
+    }
+
+    /// Trained tokens of some microbatches of a step.
+    pub fn tokens(&self, step: u64, numbers: impl IntoIterator<Item = Number>) -> usize {
+        let weights = numbers.into_iter().map(|number| {
+            let rows = self.drawn(step, number);
+            let weights = self.words(LOSS_WEIGHT, &rows, f32::from_bits);
+            weights.into_iter().filter(|weight| *weight != 0.0).count()
+        });
+        weights.sum()
+    }
+
+    /// Trained tokens of all microbatches of a step.
+    pub fn step_tokens(&self, step: u64) -> usize {
+        self.tokens(step, (0..self.microbatches()).map(Number))
+    }
+
+    fn drawn(&self, step: u64, number: Number) -> Vec<usize> {
+        let draw = step * u64::from(self.microbatches()) + u64::from(number.0);
+        let rows = self.rows.rows();
+        drawn_rows(
+            self.sampling.key,
+            draw as u32,
+            self.rows_of_microbatch,
+            rows,
+        )
+    }
+
+    fn layout_of(&self, rows: &[usize]) -> Layout {
+        Layout {
+            positions: self.integers("positions", rows),
+            segment: self.integers("segment", rows),
+            parent: self.integers("parent", rows),
+        }
+    }
+
+    fn integers(&self, channel: &'static str, rows: &[usize]) -> Vec<i32> {
+        self.words(channel, rows, u32::cast_signed)
+    }
+
+    fn words<T>(&self, channel: &'static str, rows: &[usize], read: fn(u32) -> T) -> Vec<T> {
+        let length = self.rows.length();
+        let words = self.rows.channels()[channel].words();
+        let rows = rows
+            .iter()
+            .flat_map(|row| &words[row * length..(row + 1) * length]);
+        rows.map(|word| read(*word)).collect()
+    }
+}
