@@ -38,6 +38,11 @@ pub fn blobs(swarm: &Digest32) -> String {
     Protocols::new(swarm).blobs.to_string()
 }
 
+/// The protocol of a swarm's channels.
+pub fn channels(swarm: &Digest32) -> String {
+    Protocols::new(swarm).channels.to_string()
+}
+
 /// A gossip frame that subscribes to so many topics.
 pub fn subscriptions(count: usize) -> Vec<u8> {
     let mut frame = Vec::new();

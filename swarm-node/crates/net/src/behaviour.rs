@@ -34,6 +34,7 @@ pub(crate) struct Behaviour {
     pub(crate) kademlia: kad::Behaviour<MemoryStore>,
     pub(crate) requests: request_response::Behaviour<request::Codec>,
     pub(crate) blobs: streams::Behaviour,
+    pub(crate) channels: streams::Behaviour,
     pub(crate) reachable: candidates::Behaviour,
     reaches: autonat::v2::server::Behaviour,
     relay: relay::client::Behaviour,
@@ -52,7 +53,7 @@ pub(crate) fn build(
     protocols: &Protocols,
     key: &Keypair,
     relay: relay::client::Behaviour,
-    blobs: mpsc::Sender<Incoming>,
+    (blobs, channels): (mpsc::Sender<Incoming>, mpsc::Sender<Incoming>),
 ) -> Result<(Behaviour, Vec<Failed>), GossipSettings> {
     let me = key.public().to_peer_id();
     let mut failed = Vec::new();
@@ -80,6 +81,7 @@ pub(crate) fn build(
         kademlia: kademlia(protocols, me),
         requests: requests(&config.limits, protocols),
         blobs: streams::Behaviour::new(protocols.blobs.clone(), blobs),
+        channels: streams::Behaviour::new(protocols.channels.clone(), channels),
         reachable: candidates::Behaviour::default(),
         reaches: autonat::v2::server::Behaviour::default(),
         relay,

@@ -118,6 +118,7 @@ pub(crate) struct Protocols {
     pub(crate) kademlia: StreamProtocol,
     pub(crate) requests: StreamProtocol,
     pub(crate) blobs: StreamProtocol,
+    pub(crate) channels: StreamProtocol,
     /// The gossip topic of records.
     pub(crate) records: String,
 }
@@ -132,6 +133,7 @@ impl Protocols {
             kademlia: stream(format!("{prefix}/kad/1")),
             requests: stream(format!("{prefix}/request/1")),
             blobs: stream(format!("{prefix}/blob/1")),
+            channels: stream(format!("{prefix}/channel/1")),
             records: format!("{prefix}/records/1"),
             prefix,
         }

@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::bulk::blob::BlobId;
 use crate::bulk::fetch::{self, FetchError, Fetched};
-use crate::bulk::network::{Network, Reports, Traffic};
+use crate::bulk::network::{Network, Purpose, Reports, Traffic};
 use crate::bulk::streams::{OpenError, Opened};
+use crate::channel::registry::Registry;
 use crate::event::{GossipId, Verdict};
 use crate::limits::{Behaviour, Limits, MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use crate::peers::PeerInfo;
@@ -32,8 +33,8 @@ pub(crate) enum Command {
     Request(PeerId, Vec<u8>, Answer),
     Report(PeerId, Behaviour),
     Dial(Multiaddr),
-    Open(PeerId, Opened),
-    Moved(PeerId, Traffic),
+    Open(PeerId, Purpose, Opened),
+    Moved(PeerId, Purpose, Traffic),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -64,6 +65,7 @@ pub struct Handle {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) jobs: Arc<Registry>,
 }
 
 impl Handle {
@@ -165,6 +167,19 @@ impl Handle {
             let _ = ended.await;
         }
     }
+
+    /// Opens a raw stream with a peer, over a direct connection.
+    pub(crate) async fn open_for(
+        &self,
+        peer: PeerId,
+        purpose: Purpose,
+    ) -> Result<libp2p::Stream, OpenError> {
+        let (sender, opened) = oneshot::channel();
+        let open = Command::Open(peer, purpose, sender);
+        let sent = self.commands.send(open).await;
+        sent.map_err(|_| OpenError::Unreachable)?;
+        opened.await.map_err(|_| OpenError::Broken)?
+    }
 }
 
 impl Reports for Handle {
@@ -172,9 +187,10 @@ impl Reports for Handle {
         Self::report(self, peer, behaviour);
     }
 
-    fn moved(&self, peer: PeerId, traffic: Traffic) {
+    fn moved(&self, peer: PeerId, purpose: Purpose, traffic: Traffic) {
         // Counters may miss a little while the network is behind.
-        let _ = self.commands.try_send(Command::Moved(peer, traffic));
+        let moved = Command::Moved(peer, purpose, traffic);
+        let _ = self.commands.try_send(moved);
     }
 }
 
@@ -182,10 +198,7 @@ impl Network for Handle {
     type Stream = libp2p::Stream;
 
     async fn open(&self, peer: PeerId) -> Result<libp2p::Stream, OpenError> {
-        let (sender, opened) = oneshot::channel();
-        let sent = self.commands.send(Command::Open(peer, sender)).await;
-        sent.map_err(|_| OpenError::Unreachable)?;
-        opened.await.map_err(|_| OpenError::Broken)?
+        self.open_for(peer, Purpose::Blobs).await
     }
 }
 
@@ -207,7 +220,7 @@ impl Reports for WeakReports {
         self.send(Command::Report(peer, behaviour));
     }
 
-    fn moved(&self, peer: PeerId, traffic: Traffic) {
-        self.send(Command::Moved(peer, traffic));
+    fn moved(&self, peer: PeerId, purpose: Purpose, traffic: Traffic) {
+        self.send(Command::Moved(peer, purpose, traffic));
     }
 }

@@ -6,15 +6,17 @@
 //!            Events ◀── Gossip, Request, Connected, … ─────────── └────────┘
 //!                                 pure tables: dial, peers, score, gate, reachability
 //! ```
-//! This crate knows nothing of rounds, stakes or models. It carries three kinds of things: signed
-//! *records* of at most 64 KiB, gossiped to the whole swarm; small *requests* with an answer; and
-//! *blobs* of any size, named by their hash. What a record means, whether it is good, and who is to
+//! This crate knows nothing of rounds, stakes or models. It carries four kinds of things: signed
+//! *records* of at most 64 KiB, gossiped to the whole swarm; small *requests* with an answer; *blobs*
+//! of any size, named by their hash; and, between the members of a job, ordered *channels* of frames
+//! ([`channel`]). What a record means, whether it is good, and who is to
 //! be blamed, its user says ([`Handle::judge`], [`Handle::report`]); what that costs a peer stands in
 //! [`limits`], the one policy file.
 //!
 //! Everything that peers send is bounded before it is stored: connections by address and in all,
 //! streams by connection, messages by peer and second, memory by share of the machine. Queues drop
-//! and count; nothing waits for a slow reader.
+//! and count; nothing waits for a slow reader, but the sender of a channel, whom flow control slows
+//! down.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -47,6 +49,7 @@ mod bucket;
 pub mod bulk;
 pub mod cache;
 mod candidates;
+pub mod channel;
 mod config;
 mod dial;
 mod event;
@@ -70,13 +73,15 @@ mod transport;
 
 pub use bulk::blob::{Blob, BlobId, Blobs, FileBlob, NoBlobs};
 pub use bulk::fetch::{FetchError, Fetched};
+pub use channel::channels::{ChannelEvents, Channels, SendError, StartError};
+pub use channel::event::ChannelEvent;
 pub use config::{Config, default_listen};
 pub use event::{Event, Events, GossipId, Reachability, Reply, Route, Verdict};
 pub use gossip::GossipSettings;
 pub use handle::{Handle, PublishError};
 pub use libp2p::Multiaddr;
 pub use libp2p::multiaddr::Error as MultiaddrError;
-pub use limits::{Behaviour, Limits, Rate};
+pub use limits::{Behaviour, ChannelLimits, Limits, Rate};
 pub use peers::PeerInfo;
 pub use request::RequestError;
 pub use stats::Stats;

@@ -72,6 +72,24 @@ pub const CIRCUIT_BYTES: u64 = 32 << 20;
 /// How long one circuit of a relay lasts.
 pub const CIRCUIT_TIME: Duration = Duration::from_secs(3600);
 
+/// Jobs that a node has channels for at once. Each may leave a stream of a connection unread, which
+/// must not stop what else the connection carries, so the windows of the transport follow from it.
+pub const MAX_CHANNEL_JOBS: usize = 4;
+/// Members of one job.
+pub const MAX_CHANNEL_MEMBERS: usize = 256;
+/// Time in which the first frame of a channel must come.
+pub const CHANNEL_HELLO_TIME: Duration = Duration::from_secs(5);
+/// Time for opening a channel: a call, its handshakes, the first frame and its answer.
+pub const CHANNEL_OPEN_TIME: Duration = Duration::from_secs(15);
+/// Pause after a channel could not be opened for the first time; it doubles with each further one.
+pub const CHANNEL_PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// Longest pause between two attempts to open a channel.
+pub const CHANNEL_PAUSE_LONGEST: Duration = Duration::from_secs(5);
+/// Incoming channels of one peer that have not said yet which job they are for.
+pub const CHANNEL_HELLOS_PER_PEER: usize = 4;
+/// The same of all peers that are members of no job here. Members have places of their own.
+pub const CHANNEL_HELLOS_OF_STRANGERS: usize = 32;
+
 /// Peers whose score is remembered; those nearest to 0 are forgotten first.
 pub const MAX_SCORED_PEERS: usize = 4096;
 /// Time after which half of a score is forgotten.
@@ -113,6 +131,8 @@ pub enum Behaviour {
     WrongPiece,
     /// It refused or failed what it had offered.
     Unhelpful,
+    /// It opened a channel of a job that it is no member of.
+    NoMember,
 }
 
 impl Behaviour {
@@ -126,7 +146,7 @@ impl Behaviour {
             Self::Equivocation | Self::WrongPiece => -50.0,
             Self::Oversize => -25.0,
             Self::Flood => -2.0,
-            Self::Stalled => -4.0,
+            Self::Stalled | Self::NoMember => -4.0,
             Self::Unhelpful => -0.5,
         }
     }
@@ -145,6 +165,7 @@ impl Behaviour {
             Self::Stalled => "stalled streams",
             Self::WrongPiece => "pieces that do not match their hash",
             Self::Unhelpful => "refused requests",
+            Self::NoMember => "channels of jobs of others",
         }
     }
 }
@@ -268,6 +289,41 @@ impl Default for Limits {
     }
 }
 
+/// What one job's channels may take. Memory stays below
+/// `members × (queue_bytes + frame_bytes) + waiting_bytes + frame_bytes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelLimits {
+    /// Longest frame, in bytes. Members that do not agree on it blame each other.
+    pub frame_bytes: u32,
+    /// Frames that wait for one member.
+    pub queue_frames: usize,
+    /// Bytes of them. A queue that is empty takes any frame.
+    pub queue_bytes: usize,
+    /// Frames that came and were not taken yet, from all members. While there are as many, nothing is
+    /// read, and the senders wait.
+    pub waiting_frames: usize,
+    /// Bytes of them. If none waits, any frame is read.
+    pub waiting_bytes: u32,
+    /// Time without a stream after which a member is down.
+    pub patience: Duration,
+    /// Time in which a frame must go on: 64 KiB of it must come, or a byte of it must be taken.
+    pub stall: Duration,
+}
+
+impl Default for ChannelLimits {
+    fn default() -> Self {
+        Self {
+            frame_bytes: 64 << 20,
+            queue_frames: 256,
+            queue_bytes: 256 << 20,
+            waiting_frames: 64,
+            waiting_bytes: 256 << 20,
+            patience: Duration::from_secs(3),
+            stall: Duration::from_secs(20),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,7 +347,12 @@ mod tests {
             assert!(MAX_SCORE + 6.0 * fault.points() <= BAN_SCORE, "{fault:?}");
         }
         // What a slow or busy peer does by chance takes many times.
-        for chance in [Behaviour::Stalled, Behaviour::Flood, Behaviour::Unhelpful] {
+        for chance in [
+            Behaviour::Stalled,
+            Behaviour::Flood,
+            Behaviour::Unhelpful,
+            Behaviour::NoMember,
+        ] {
             assert!(10.0 * chance.points() > BAN_SCORE, "{chance:?}");
         }
     }

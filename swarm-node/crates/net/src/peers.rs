@@ -31,9 +31,9 @@ pub struct PeerInfo {
     pub score: f64,
     /// Since when it is connected.
     pub since: SystemTime,
-    /// Bytes of records, requests, answers and blobs that it sent.
+    /// Bytes of records, requests, answers, blobs and frames that it sent.
     pub received: u64,
-    /// Bytes of requests, answers and blobs that were sent to it.
+    /// Bytes of requests, answers, blobs and frames that were sent to it.
     pub sent: u64,
 }
 

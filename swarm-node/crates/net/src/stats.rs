@@ -61,6 +61,10 @@ pub struct Stats {
     pub blob_bytes_sent: u64,
     /// Bytes of blobs that were received and right.
     pub blob_bytes_received: u64,
+    /// Bytes of frames that were sent on channels.
+    pub channel_bytes_sent: u64,
+    /// Bytes of frames that came on channels.
+    pub channel_bytes_received: u64,
     /// Pieces of blobs that did not match their hash.
     pub pieces_wrong: u64,
 }

@@ -31,6 +31,8 @@ use crate::bans::KeptBan;
 use crate::behaviour::{self, Behaviour as Parts};
 use crate::bulk::blob::Blobs;
 use crate::bulk::server::Server;
+use crate::channel::reception::Reception;
+use crate::channel::registry::Registry;
 use crate::config::{Config, Protocols};
 use crate::dial::{Call, Dialler, Origin, TargetId};
 use crate::event::{Event, Events, Reachability};
@@ -55,6 +57,8 @@ const DISCOVER_EVERY: u64 = 120;
 const DISCOVER_EVERY_AT_FIRST: u64 = 8;
 /// Events other than records and requests that wait for the daemon.
 const BACKLOG: usize = 4096;
+/// Channels that were opened and that nobody has looked at yet; looking takes no time.
+const INCOMING_CHANNELS: usize = 64;
 
 /// Why the network does not start.
 #[derive(Debug, Error)]
@@ -87,6 +91,8 @@ pub async fn start(
     let protocols = Protocols::new(&config.swarm);
     let built = transport::build(&key, &config.limits)?;
     let (opened, incoming) = mpsc::channel(config.limits.uploads);
+    let (channel_opened, channels) = mpsc::channel(INCOMING_CHANNELS);
+    let opened = (opened, channel_opened);
     let (parts, mut failed) = behaviour::build(&config, &protocols, &key, built.relay, opened)?;
     if let Some(error) = built.no_names {
         failed.push(("DNS".into(), error.to_string()));
@@ -101,7 +107,9 @@ pub async fn start(
     let (events, taken) = mpsc::channel(config.limits.events);
     let (snapshot, seen) = watch::channel(Snapshot::default());
     let reports = WeakReports(commands.downgrade());
-    tokio::spawn(Server::new(blobs, config.limits.clone(), reports).run(incoming));
+    tokio::spawn(Server::new(blobs, config.limits.clone(), reports.clone()).run(incoming));
+    let jobs = Arc::new(Registry::default());
+    tokio::spawn(Reception::new(jobs.clone(), reports).run(channels));
     let limits = Arc::new(config.limits.clone());
     let name = swarm_identity::NodeKey::from(secret).peer();
     let mut task = Task::new(config, protocols, swarm, (events, snapshot));
@@ -115,6 +123,7 @@ pub async fn start(
         commands,
         snapshot: seen,
         limits,
+        jobs,
     };
     Ok((handle, Events(taken)))
 }

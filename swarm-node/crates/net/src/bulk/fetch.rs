@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use super::blob::BlobId;
 use super::frame::{Answer, Ask, Hello, Items, MAX_HASHES, MAX_PIECES};
-use super::network::{Network, Traffic};
+use super::network::{Network, Purpose, Traffic};
 use super::outline::{HASH_BYTES, Outline, PIECE_BYTES, pieces, range};
 use super::partial::{self, Partial};
 use super::schedule::{Schedule, Source, Window};
@@ -478,7 +478,8 @@ fn write<N: Network>(
 fn tell<N: Network>(network: &N, unreported: &mut HashMap<PeerId, u64>) {
     for (peer, received) in unreported.drain() {
         network.report(peer, Behaviour::UsefulPiece);
-        network.moved(peer, Traffic { sent: 0, received });
+        let traffic = Traffic { sent: 0, received };
+        network.moved(peer, Purpose::Blobs, traffic);
     }
 }
 

@@ -6,6 +6,15 @@ use swarm_identity::PeerId;
 use super::streams::OpenError;
 use crate::limits::Behaviour;
 
+/// What raw streams are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Serving and fetching blobs.
+    Blobs,
+    /// Channels of jobs.
+    Channels,
+}
+
 /// Content that moved between this node and a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
@@ -20,7 +29,7 @@ pub(crate) trait Reports: Clone + Send + Sync + 'static {
     /// A peer did something.
     fn report(&self, peer: PeerId, behaviour: Behaviour);
     /// Content moved.
-    fn moved(&self, peer: PeerId, traffic: Traffic);
+    fn moved(&self, peer: PeerId, purpose: Purpose, traffic: Traffic);
 }
 
 /// Where streams come from.

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::blob::{Blob, BlobId, Blobs};
 use super::frame::{ASK_BYTES, Answer, Ask, HELLO_BYTES, Hello, Items};
-use super::network::{Reports, Traffic};
+use super::network::{Purpose, Reports, Traffic};
 use super::outline::{Outline, PIECE_BYTES, range};
 use crate::bucket::Bucket;
 use crate::limits::{Behaviour, Limits};
@@ -188,6 +188,7 @@ impl<R: Reports> Server<R> {
         }
         self.reports.moved(
             peer,
+            Purpose::Blobs,
             Traffic {
                 sent: bytes.len() as u64,
                 received: 0,

@@ -8,7 +8,7 @@ use libp2p::gossipsub::PublishError;
 use swarm_identity::PeerId;
 
 use super::Task;
-use crate::bulk::network::Traffic;
+use crate::bulk::network::{Purpose, Traffic};
 use crate::bulk::streams::{OpenError, Opened};
 use crate::dial::Origin;
 use crate::event::{GossipId, Verdict};
@@ -25,8 +25,8 @@ impl Task {
             Command::Request(peer, bytes, answer) => self.ask(peer, bytes, answer),
             Command::Report(peer, behaviour) => self.score(peer, behaviour),
             Command::Dial(address) => self.add_target(address),
-            Command::Open(peer, opened) => self.open(peer, opened),
-            Command::Moved(peer, traffic) => self.moved(peer, traffic),
+            Command::Open(peer, purpose, opened) => self.open(peer, purpose, opened),
+            Command::Moved(peer, purpose, traffic) => self.moved(peer, purpose, traffic),
             // The loop ends before it comes here.
             Command::Shutdown(done) => drop(done.send(())),
         }
@@ -38,16 +38,29 @@ impl Task {
         self.call(now);
     }
 
-    fn open(&mut self, peer: PeerId, opened: Opened) {
+    fn open(&mut self, peer: PeerId, purpose: Purpose, opened: Opened) {
+        let parts = self.swarm.behaviour_mut();
+        let streams = match purpose {
+            Purpose::Blobs => &mut parts.blobs,
+            Purpose::Channels => &mut parts.channels,
+        };
         match peer_id::to_libp2p(peer) {
-            Ok(id) => self.swarm.behaviour_mut().blobs.open(id, opened),
+            Ok(id) => streams.open(id, opened),
             Err(_) => drop(opened.send(Err(OpenError::Unreachable))),
         }
     }
 
-    fn moved(&mut self, peer: PeerId, traffic: Traffic) {
-        self.stats.blob_bytes_sent += traffic.sent;
-        self.stats.blob_bytes_received += traffic.received;
+    fn moved(&mut self, peer: PeerId, purpose: Purpose, traffic: Traffic) {
+        let stats = &mut self.stats;
+        let (sent, received) = match purpose {
+            Purpose::Blobs => (&mut stats.blob_bytes_sent, &mut stats.blob_bytes_received),
+            Purpose::Channels => (
+                &mut stats.channel_bytes_sent,
+                &mut stats.channel_bytes_received,
+            ),
+        };
+        *sent += traffic.sent;
+        *received += traffic.received;
         let peer = peer_id::to_libp2p(peer)
             .ok()
             .and_then(|id| self.peers.get_mut(&id));

@@ -1,0 +1,85 @@
+//! One job: its members, what waits for them and what came from them. All parts of it share this.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use swarm_identity::PeerId;
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::event::{Changes, Waiting};
+use super::frame::JobId;
+use super::queue::Queue;
+use crate::limits::ChannelLimits;
+
+/// Another member.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// What waits for it.
+    pub(crate) queue: Queue,
+    /// Who reads its stream. A new stream ends the reader of the one before.
+    pub(crate) reader: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A job while it lasts.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) limits: ChannelLimits,
+    members: BTreeMap<PeerId, Member>,
+    pub(crate) changes: Arc<Changes>,
+    pub(crate) frames: mpsc::Sender<Waiting>,
+    /// Bytes that frames which wait may still have.
+    pub(crate) room: Arc<Semaphore>,
+    over: watch::Sender<bool>,
+}
+
+impl Job {
+    /// A job, and where its frames come out.
+    pub(crate) fn new(
+        id: JobId,
+        members: impl IntoIterator<Item = PeerId>,
+        limits: ChannelLimits,
+    ) -> (Self, mpsc::Receiver<Waiting>) {
+        let (frames, taken) = mpsc::channel(limits.waiting_frames.max(1));
+        let member = |peer| {
+            let member = Member {
+                queue: Queue::new(&limits),
+                reader: Mutex::default(),
+            };
+            (peer, member)
+        };
+        let job = Self {
+            id,
+            members: members.into_iter().map(member).collect(),
+            changes: Arc::default(),
+            frames,
+            room: Arc::new(Semaphore::new(limits.waiting_bytes as usize)),
+            over: watch::channel(false).0,
+            limits,
+        };
+        (job, taken)
+    }
+
+    /// A member that is not this node.
+    pub(crate) fn member(&self, peer: &PeerId) -> Option<&Member> {
+        self.members.get(peer)
+    }
+
+    /// The other members.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = PeerId> {
+        self.members.keys().copied()
+    }
+
+    /// Ends all that runs for the job.
+    pub(crate) fn end(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn over(&self) {
+        let mut over = self.over.subscribe();
+        // The sender is a part of the job, so it is there while the job is.
+        let _ = over.wait_for(|over| *over).await;
+    }
+}
