@@ -106,7 +106,8 @@ impl StagedModel {
         if rest < others || (others == 0 && rest > 0) {
             return Err(refused);
         }
-        let mut cut = vec![0..first];
+        let mut cut = Vec::with_capacity(stages);
+        cut.push(0..first);
         let mut start = first;
         for other in 0..others {
             let end = start + rest / others + usize::from(other < rest % others);

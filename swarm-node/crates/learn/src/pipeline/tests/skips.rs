@@ -89,7 +89,7 @@ fn whole(
 fn a_stage_learns_the_mean_over_its_visits() {
     let config = config(false);
     let mut stages = stages(&config, 4, 0);
-    let skips = |number: usize| number % 3 == 0;
+    let skips = |number: usize| number.is_multiple_of(3);
     let spec = spec(0, 4, |number| match skips(number) {
         true => path([(0, 0), (1, 0), (3, 0)]),
         false => full(4),

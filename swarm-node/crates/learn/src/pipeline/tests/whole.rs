@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::pipeline::replay::{Encoding, replay_step};
+use crate::pipeline::stage_engine::state_root;
 
 #[test]
 fn stages_have_the_bits_of_the_trainer() {
@@ -80,4 +81,9 @@ fn a_state_moves_to_another_engine_with_its_root() {
         assert_ne!(ours.digest().unwrap(), initial);
         assert_eq!(ours.updates(), 2);
     }
+    // Moments are part of what the root names.
+    let mut state = original[1].state().unwrap();
+    let power = state.optimizer.get_mut("adamw.beta1_power").unwrap();
+    power.words_mut()[0] ^= 1;
+    assert_ne!(state_root(&state).unwrap(), original[1].digest().unwrap());
 }
