@@ -148,7 +148,8 @@ pub struct StageEngine {
 }
 
 impl StageEngine {
-    /// A stage before its first update. `weights` holds its parameters and the tables of RoPE (see
+    /// A stage before its first update. `weights` holds its parameters (with those of
+    /// [`swarm_model::stages::StagedModel::initial_bottlenecks`]) and the tables of RoPE (see
     /// [`crate::setup::with_tables`]); others are not looked at.
     ///
     /// # Errors
@@ -213,7 +214,7 @@ impl StageEngine {
 
 /// The passes of a microbatch.
 impl StageEngine {
-    /// Hidden states f32 `[rows, length, hidden]` behind the embedding and stage 0's own layers.
+    /// Hidden states of type [`StagePrograms::hidden`] behind the embedding and stage 0's own layers.
     ///
     /// # Errors
     /// This is not stage 0, or the microbatch does not fit.
@@ -224,7 +225,7 @@ impl StageEngine {
         self.run_forward()
     }
 
-    /// Hidden states f32 `[rows, length, hidden]` behind the stage's layers, from those before them.
+    /// Hidden states of type [`StagePrograms::hidden`] behind the stage's layers, from those before them.
     ///
     /// # Errors
     /// This is stage 0, or hidden states or layout do not fit.

@@ -1,5 +1,6 @@
 //! Pipelines against the trainer of the whole model.
 
+mod bottleneck;
 mod hostile;
 mod replicas;
 mod skips;
@@ -69,14 +70,18 @@ fn engine() -> Arc<dyn Engine> {
 
 /// All stages of a model, whose first has so many layers.
 fn stages(config: &ModelConfig, stages: usize, first: usize) -> Vec<StageEngine> {
-    let model = StagedModel::with_first(config.clone(), stages, first).unwrap();
-    let tensors = setup::with_tables(config, LENGTH, &weights(config)).unwrap();
+    staged(&StagedModel::with_first(config.clone(), stages, first).unwrap())
+}
+
+fn staged(model: &StagedModel) -> Vec<StageEngine> {
+    let mut tensors = setup::with_tables(model.config(), LENGTH, &weights(model.config())).unwrap();
+    tensors.extend(model.initial_bottlenecks().unwrap());
     let engine = engine();
     let stage = |stage| {
-        let programs = StagePrograms::new(&model, stage, [ROWS, LENGTH], &OPTIMIZER).unwrap();
+        let programs = StagePrograms::new(model, stage, [ROWS, LENGTH], &OPTIMIZER).unwrap();
         StageEngine::new(engine.clone(), Arc::new(programs), &tensors).unwrap()
     };
-    (0..stages).map(stage).collect()
+    (0..model.stages()).map(stage).collect()
 }
 
 fn trainer(config: &ModelConfig, weights: &Weights) -> Trainer {

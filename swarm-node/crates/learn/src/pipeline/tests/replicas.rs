@@ -55,19 +55,28 @@ fn sums_are_grouped_by_replica() {
     let read: Vec<Weights> = visits.values().map(|visit| visit.read().unwrap()).collect();
     assert!(read.len() >= 5);
     let stage = &mut stages[1];
-    let of = |odd: u32| move |(number, _): &(Number, &VisitGradient)| number.0 % 2 == odd;
     let all = || visits.iter().map(|(number, visit)| (*number, visit));
-    let [even, odd] = [0, 1].map(|rest| stage.sum(all().filter(of(rest))).unwrap());
-    let expected = [0, 1].map(|start| folded(read.iter().skip(start).step_by(2)));
-    assert_eq!(even.read().unwrap(), expected[0]);
-    assert_eq!(odd.read().unwrap(), expected[1]);
-    let grouped = stage.combine([&odd, &even]).unwrap().read().unwrap();
-    assert_eq!(grouped, plus(&expected[1], &expected[0]));
+    let mut sums = Vec::new();
+    for rest in 0..3 {
+        let own = all().filter(|(number, _)| number.0 % 3 == rest);
+        let sum = stage.sum(own).unwrap();
+        let expected = folded(read.iter().skip(rest as usize).step_by(3));
+        assert_eq!(sum.read().unwrap(), expected);
+        sums.push(sum);
+    }
+    let in_order = |order: [usize; 3]| {
+        let parts = order.map(|replica| sums[replica].read().unwrap());
+        folded(&parts)
+    };
+    let grouped = stage.combine([&sums[2], &sums[0], &sums[1]]).unwrap();
+    let grouped = grouped.read().unwrap();
+    assert_eq!(grouped, in_order([2, 0, 1]));
+    assert_ne!(grouped, in_order([0, 1, 2]), "order shows");
     let one_by_one = stage.sum(all()).unwrap().read().unwrap();
     assert_eq!(one_by_one, folded(&read));
     assert_ne!(one_by_one, grouped, "grouping shows");
-    let received = stage.receive_sum(&odd.read().unwrap()).unwrap();
-    let again = stage.combine([&received, &even]).unwrap();
+    let received = stage.receive_sum(&sums[0].read().unwrap()).unwrap();
+    let again = stage.combine([&sums[2], &received, &sums[1]]).unwrap();
     assert_eq!(again.read().unwrap(), grouped);
     let wrong = stage.sum(all().collect::<Vec<_>>().into_iter().rev());
     assert!(matches!(wrong, Err(StageError::Order { .. })));
