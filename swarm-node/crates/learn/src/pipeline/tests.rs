@@ -11,6 +11,8 @@ use std::sync::Arc;
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::CpuEngine;
 use reproducible_ops::program::Role;
+use reproducible_ops::scalar;
+use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::Weights;
 use skippipe::path::{Hop, Path, Peer, Stage};
 use swarm_model::config::RopeScaling;
@@ -147,4 +149,17 @@ fn tensors(states: &[TrainState]) -> Weights {
 
 fn states(stages: &[StageEngine]) -> Vec<TrainState> {
     stages.iter().map(|stage| stage.state().unwrap()).collect()
+}
+
+/// First moments after the first step, whose gradient is clipped.
+fn first_moment(gradient: &Tensor, norm: f32) -> Tensor {
+    let clip = scalar::div(OPTIMIZER.max_norm, scalar::add(norm, 1e-6));
+    let share = scalar::sub(1.0, OPTIMIZER.beta1);
+    let moment = |g| scalar::add(0.0, scalar::mul(share, scalar::mul(g, clip)));
+    mapped(gradient, moment)
+}
+
+fn mapped(tensor: &Tensor, of: impl Fn(f32) -> f32) -> Tensor {
+    let values = tensor.as_f32().unwrap().iter().map(|x| of(*x)).collect();
+    Tensor::f32(tensor.shape().clone(), values).unwrap()
 }

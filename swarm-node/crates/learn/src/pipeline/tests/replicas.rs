@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use reproducible_ops::scalar;
-use reproducible_ops::tensor::Tensor;
 use skippipe::path::Microbatch as Number;
 
 use super::*;
@@ -80,6 +78,27 @@ fn sums_are_grouped_by_replica() {
     assert_eq!(again.read().unwrap(), grouped);
     let wrong = stage.sum(all().collect::<Vec<_>>().into_iter().rev());
     assert!(matches!(wrong, Err(StageError::Order { .. })));
+}
+
+#[test]
+fn a_step_adds_the_sums_of_all_replicas() {
+    let mut stages = stages(&config(false), 2, 0);
+    let visits = visits(&mut stages);
+    let replica = |number: usize| [4, 1, 6][number % 3];
+    let mut spec = spec(0, 2, |number| path([(0, 0), (1, replica(number))]));
+    spec.reduction[1] = [6, 1, 4].map(Peer).to_vec();
+    let sums = [6, 1, 4].map(|peer| {
+        let own = visits.iter().map(|(number, visit)| (*number, visit));
+        let own = own.filter(|(number, _)| replica(number.index()) == peer);
+        stages[1].sum(own).unwrap()
+    });
+    let expected = stages[1].combine(&sums).unwrap().read().unwrap();
+    let outcome = replay_step(&mut stages, &spec, Encoding::default()).unwrap();
+    let found = stages[1].state().unwrap().optimizer;
+    for (name, sum) in expected.iter() {
+        let found = found.get(&format!("adamw.m.{name}")).unwrap();
+        assert_eq!(*found, first_moment(sum, outcome.grad_norm), "{name}");
+    }
 }
 
 #[test]
