@@ -13,21 +13,27 @@
 //! Invariants: layers of stages are consecutive and in order, and every stage but the first has some.
 //! Parameters have the names that they have in the whole model: those of all stages together are its
 //! checkpoint. What a stage computes is recorded from the same modules as [`super::programs::forward`],
-//! so the stages one after another give the bits of the whole model.
+//! so the stages one after another give the bits of the whole model, unless there is a [`bottleneck`]
+//! between them.
+
+pub mod bottleneck;
 
 use std::ops::Range;
 
 use burn::prelude::Tensor;
 use reproducible_ops::lower::Recorder;
 use reproducible_ops::program::{Program, Role};
+use reproducible_ops::tensor::TensorError;
+use reproducible_ops::weights::Weights;
 
+use self::bottleneck::BottleneckError;
 use super::ModelConfig;
-use super::decoder::{Context, Mask};
+use super::decoder::{Context, Mask, project};
 use super::programs::{self, ProgramError};
 
-/// Residual stream that a stage takes, f32 `[B, T, hidden]`.
+/// Residual stream that a stage takes, f32 `[B, T, sent]`; see [`StagedModel::sent_width`].
 pub const HIDDEN_IN: &str = "hidden.in";
-/// Residual stream that a stage gives, f32 `[B, T, hidden]`.
+/// Residual stream that a stage gives, f32 `[B, T, sent]`.
 pub const HIDDEN_OUT: &str = "hidden.out";
 
 /// Why a model cannot be cut.
@@ -51,6 +57,8 @@ pub struct StagedModel {
     config: ModelConfig,
     /// Layers of each stage.
     layers: Vec<Range<usize>>,
+    /// How many times fewer numbers are sent than the residual stream has.
+    compression: Option<usize>,
 }
 
 /// Forward programs of a stage. Both have the stage's parameters only, under the names and in the
@@ -117,6 +125,26 @@ impl StagedModel {
         Ok(Self {
             config,
             layers: cut,
+            compression: None,
+        })
+    }
+
+    /// The same stages with a [`bottleneck`] at every boundary.
+    ///
+    /// # Errors
+    /// `compression` does not divide the width, or there is one stage only.
+    pub fn with_bottleneck(self, compression: usize) -> Result<Self, BottleneckError> {
+        let (stages, width) = (self.stages(), self.config.hidden_size);
+        if stages < 2 || compression == 0 || !width.is_multiple_of(compression) {
+            return Err(BottleneckError {
+                compression,
+                stages,
+                width,
+            });
+        }
+        Ok(Self {
+            compression: Some(compression),
+            ..self
         })
     }
 
@@ -135,21 +163,59 @@ impl StagedModel {
         self.layers.get(stage).cloned()
     }
 
-    /// Names and shapes of a stage's parameters, in the order of [`ModelConfig::parameters`]; none
+    /// Numbers for each token between stages.
+    pub fn sent_width(&self) -> usize {
+        let width = self.config.hidden_size;
+        self.compression
+            .map_or(width, |compression| width / compression)
+    }
+
+    /// Names and shapes of all stages' parameters: [`ModelConfig::parameters`], then the maps of
+    /// bottlenecks, by stage.
+    pub fn all_parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let mut all = self.config.parameters();
+        if self.compression.is_some() {
+            let (width, sent) = (self.config.hidden_size, self.sent_width());
+            for stage in 0..self.stages() {
+                all.push((bottleneck::up(stage), vec![width, sent]));
+                all.push((bottleneck::down(stage), vec![sent, width]));
+            }
+        }
+        all
+    }
+
+    /// Names and shapes of a stage's parameters, in the order of [`StagedModel::all_parameters`]; none
     /// where there is no such stage.
     pub fn parameters(&self, stage: usize) -> Vec<(String, Vec<usize>)> {
-        let mut all = self.config.parameters();
+        let mut all = self.all_parameters();
         all.retain(|(name, _)| self.stage_of(name) == Some(stage));
         all
     }
 
+    /// The maps of all bottlenecks before training, to be added to the model's weights; none without
+    /// bottlenecks.
+    ///
+    /// # Errors
+    /// Never: shapes follow from the model.
+    pub fn initial_bottlenecks(&self) -> Result<Weights, TensorError> {
+        let mut all = Weights::new();
+        if self.compression.is_some() {
+            let [down, up] = bottleneck::initial(self.config.hidden_size, self.sent_width())?;
+            for stage in 0..self.stages() {
+                all.insert(&bottleneck::down(stage), down.clone());
+                all.insert(&bottleneck::up(stage), up.clone());
+            }
+        }
+        Ok(all)
+    }
+
     /// The stage that holds a parameter; none where the model has no such layer.
     fn stage_of(&self, parameter: &str) -> Option<usize> {
-        let Some(rest) = parameter.strip_prefix("model.layers.") else {
-            return Some(0);
-        };
-        let layer = rest.split('.').next()?.parse().ok()?;
-        self.layers.iter().position(|own| own.contains(&layer))
+        if let Some(rest) = parameter.strip_prefix("model.layers.") {
+            let layer = rest.split('.').next()?.parse().ok()?;
+            return self.layers.iter().position(|own| own.contains(&layer));
+        }
+        Some(bottleneck::stage_of(parameter).unwrap_or(0))
     }
 
     /// The forward programs of a stage for `rows` rows of `length` tokens.
@@ -167,47 +233,68 @@ impl StagedModel {
             stage,
             stages: self.stages(),
         })?;
-        let is_first = stage == 0;
-        let body = self.body(is_first, layers, [rows, length])?;
-        let head = match is_first {
-            true => Some(self.head([rows, length])?),
-            false => None,
+        let body = self.body(stage, layers, [rows, length])?;
+        let head = match stage {
+            0 => Some(self.head([rows, length])?),
+            _ => None,
         };
         Ok(StageForward { body, head })
     }
 
     fn body(
         &self,
-        is_first: bool,
+        stage: usize,
         layers: Range<usize>,
         shape: [usize; 2],
     ) -> Result<Program, ProgramError> {
         let recorded = programs::record(&self.config, |model, recorder| {
-            let x = match is_first {
-                true => {
+            let x = match stage {
+                0 => {
                     let tokens = recorder.int::<2>("tokens", Role::Data, shape);
                     model.model.embed_tokens.forward(tokens)
                 }
-                false => self.hidden(recorder, shape),
+                _ => self.taken(recorder, stage, shape),
             };
             let context = self.context(recorder, shape);
             let x = model.through_layers(layers, x, &context, &mut |_, rows| rows);
-            recorder.output(HIDDEN_OUT, x);
+            let sent = self.sent(recorder, stage, x);
+            recorder.output(HIDDEN_OUT, sent);
         });
         Ok(recorded?.prune_parameters())
     }
 
     fn head(&self, shape: [usize; 2]) -> Result<Program, ProgramError> {
         let recorded = programs::record(&self.config, |model, recorder| {
-            let x = self.hidden(recorder, shape);
+            let x = self.taken(recorder, 0, shape);
             recorder.output("logits", model.logits(model.model.norm.forward(x)));
         });
         Ok(recorded?.prune_parameters())
     }
 
-    fn hidden(&self, recorder: &mut Recorder, [rows, length]: [usize; 2]) -> Tensor<3> {
-        let shape = [rows, length, self.config.hidden_size];
-        recorder.float(HIDDEN_IN, Role::Data, shape)
+    /// The residual stream that a stage takes, `[B, T, hidden]`.
+    fn taken(
+        &self,
+        recorder: &mut Recorder,
+        stage: usize,
+        [rows, length]: [usize; 2],
+    ) -> Tensor<3> {
+        let (width, sent) = (self.config.hidden_size, self.sent_width());
+        let taken = recorder.float(HIDDEN_IN, Role::Data, [rows, length, sent]);
+        if self.compression.is_none() {
+            return taken;
+        }
+        let up = recorder.float(&bottleneck::up(stage), Role::Param, [width, sent]);
+        project(taken, up)
+    }
+
+    /// What a stage sends of its residual stream `[B, T, hidden]`.
+    fn sent(&self, recorder: &mut Recorder, stage: usize, x: Tensor<3>) -> Tensor<3> {
+        let (width, sent) = (self.config.hidden_size, self.sent_width());
+        if self.compression.is_none() {
+            return x;
+        }
+        let down = recorder.float(&bottleneck::down(stage), Role::Param, [sent, width]);
+        project(x, down)
     }
 
     /// Positions and mask as in [`programs::forward`].
@@ -225,7 +312,6 @@ mod tests {
     use reproducible_ops::engine::reference::ReferenceEngine;
     use reproducible_ops::engine::{Engine, Session};
     use reproducible_ops::tensor::Tensor;
-    use reproducible_ops::weights::Weights;
 
     use super::*;
     use crate::tests::tiny;
@@ -312,6 +398,37 @@ mod tests {
         }
         session.run().unwrap();
         session.read(&program.outputs()[0].name).unwrap()
+    }
+
+    #[test]
+    fn bottlenecks_begin_as_one_projection() {
+        let cut = || StagedModel::new(deep(true), 3).unwrap();
+        let model = cut().with_bottleneck(4).unwrap();
+        assert_eq!((model.sent_width(), cut().sent_width()), (3, 12));
+        let maps = model.initial_bottlenecks().unwrap();
+        let all: Vec<String> = model.all_parameters().into_iter().map(|p| p.0).collect();
+        let plain = deep(true).parameters().len();
+        assert!(all[plain..].iter().all(|name| maps.contains(name)));
+        assert_eq!(maps.len(), all.len() - plain);
+        let values = |name: &str| maps.get(name).unwrap().as_f32().unwrap();
+        let (down, up) = (values("bottleneck.2.down"), values("bottleneck.0.up"));
+        for i in 0..3 {
+            for j in 0..3 {
+                let product = (0..12)
+                    .map(|k| down[i * 12 + k] * up[k * 3 + j])
+                    .sum::<f32>();
+                assert_eq!(product, if i == j { 1.0 } else { 0.0 }, "{i}, {j}");
+            }
+        }
+        let forward = model.forward(1, 1, 4).unwrap().body;
+        let own: Vec<String> = model.parameters(1).into_iter().map(|p| p.0).collect();
+        assert_eq!(names(&forward), own);
+        let shape = |id| forward.type_of(id).unwrap().shape.dims().to_vec();
+        assert_eq!(shape(forward.input_named(HIDDEN_IN).unwrap()), [1, 4, 3]);
+        assert_eq!(shape(forward.output_named(HIDDEN_OUT).unwrap()), [1, 4, 3]);
+        assert!(cut().with_bottleneck(5).is_err() && cut().with_bottleneck(0).is_err());
+        let single = StagedModel::new(deep(true), 1).unwrap();
+        assert!(single.with_bottleneck(2).is_err());
     }
 
     #[test]

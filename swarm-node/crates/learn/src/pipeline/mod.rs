@@ -7,7 +7,8 @@
 //! each stage     gradients of its visits ─▶ sum ─▶ squares ─▶ (norm of all stages) ─▶ update
 //! ```
 //! [`programs::StagePrograms`] are the programs of a stage, [`stage_engine::StageEngine`] runs them on
-//! an engine, [`replay`] runs a step of all stages from a record of who did what.
+//! an engine, [`replay`] runs a step of all stages from a record of who did what. [`microbatch`] is
+//! what is learned from, [`gradient`] what is added up, [`check`] what is refused.
 //!
 //! Invariants: without skips, with one replica of each stage and tensors sent as f32, parameters and
 //! moments of all stages have the bits of a [`super::trainer::Trainer`] of the whole model. Gradients
@@ -18,6 +19,7 @@
 //! Limits: cross-entropy and AdamW. Everything that comes from a peer (hidden states, gradients, sums,
 //! states, microbatches) is checked for type, range and finiteness before it is used.
 
+pub mod check;
 pub mod data;
 pub mod gradient;
 pub mod microbatch;

@@ -90,7 +90,7 @@ impl StagePrograms {
         let own: Vec<(String, TensorType)> = own
             .map(|(name, shape)| (name, TensorType::f32(shape)))
             .collect();
-        let whole = config.parameters().into_iter();
+        let whole = model.all_parameters().into_iter();
         Ok(Self {
             backward: backward(&recorded.body)?,
             tie: tie(&recorded.body, recorded.head.as_ref())?,
@@ -105,7 +105,7 @@ impl StagePrograms {
                 length,
                 vocabulary: config.vocab_size,
             },
-            hidden: TensorType::f32([rows, length, config.hidden_size]),
+            hidden: TensorType::f32([rows, length, model.sent_width()]),
             model_parameters: whole.map(|(name, _)| name).collect(),
         })
     }
@@ -120,7 +120,8 @@ impl StagePrograms {
         &self.shape
     }
 
-    /// Type of the residual stream: f32 `[rows, length, hidden]`.
+    /// Type of what goes from stage to stage: f32 `[rows, length, sent]`, where `sent` is
+    /// [`StagedModel::sent_width`].
     pub fn hidden(&self) -> &TensorType {
         &self.hidden
     }

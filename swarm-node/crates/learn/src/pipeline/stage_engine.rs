@@ -22,104 +22,20 @@ use std::sync::Arc;
 
 use reproducible_ops::engine::{Buffer, Engine, EngineError, Session};
 use reproducible_ops::optim::{GRAD_NORM, LEARNING_RATE};
-use reproducible_ops::program::{Digest, Program, Role, TensorType};
-use reproducible_ops::tensor::{Tensor, TensorError};
+use reproducible_ops::program::{Digest, Program, Role};
+use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::{Buffers, Weights};
 use skippipe::path::Microbatch as Number;
 use swarm_model::stages::{HIDDEN_IN, HIDDEN_OUT};
 use verde::state::{StateError, StateTree};
 use verde::tensor;
 
+pub use super::check::StageError;
+use super::check::{FINITE, NOT_NEGATIVE, POSITIVE, check, check_all, require};
 use super::gradient::{GradientSum, LossGradient, Squares, VisitGradient};
-use super::microbatch::{Layout, Microbatch, MicrobatchError};
+use super::microbatch::{Layout, Microbatch};
 use super::programs::{BODY, HEAD, SQUARE, StagePrograms, VISIT, VISIT_SCALE, gradient_of};
-use crate::programs::TrainError;
 use crate::trainer::{TrainState, names, write_role};
-
-/// Why a stage does not compute what it is asked for. Its state is as before.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StageError {
-    /// The engine refused a program or an input.
-    #[error("engine: {0}")]
-    Engine(#[from] EngineError),
-    /// A tensor is missing.
-    #[error(transparent)]
-    Train(#[from] TrainError),
-    /// A tensor could not be read.
-    #[error(transparent)]
-    Tensor(#[from] TensorError),
-    /// The microbatch does not fit.
-    #[error(transparent)]
-    Microbatch(#[from] MicrobatchError),
-    /// There is no commitment to the state.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Only stage 0 embeds and has a loss, only the others take hidden states.
-    #[error("stage {stage} has no `{call}`: embedding and loss are of stage 0, the rest of others")]
-    Call {
-        /// Number of the stage.
-        stage: usize,
-        /// What was asked for.
-        call: &'static str,
-    },
-    /// A tensor has another type or shape.
-    #[error("`{name}` is {found}; stage {stage} takes {expected}")]
-    Type {
-        /// Number of the stage.
-        stage: usize,
-        /// Which tensor.
-        name: String,
-        /// The type that fits.
-        expected: TensorType,
-        /// The type seen.
-        found: TensorType,
-    },
-    /// A tensor has an element that is no number.
-    #[error("element {index} of `{name}` is {value}; only finite numbers are taken and handed on")]
-    NotFinite {
-        /// Which tensor.
-        name: String,
-        /// Place of the element in row-major order.
-        index: usize,
-        /// The element.
-        value: f32,
-    },
-    /// Named tensors lack one.
-    #[error("stage {stage} has `{name}`, which is not among the tensors given")]
-    Missing {
-        /// Number of the stage.
-        stage: usize,
-        /// The name.
-        name: String,
-    },
-    /// Named tensors have one too many.
-    #[error("`{name}` is among the tensors given, and nothing that stage {stage} has")]
-    Unexpected {
-        /// Number of the stage.
-        stage: usize,
-        /// The name.
-        name: String,
-    },
-    /// A number of a step cannot be.
-    #[error("{what} is {found}; it must be {rule}")]
-    Number {
-        /// Which number.
-        what: &'static str,
-        /// Its value.
-        found: f32,
-        /// What it must be.
-        rule: &'static str,
-    },
-    /// Visits are not in the order of microbatches, or one is given twice.
-    #[error("{after} is added after {before}; visits are added in ascending order, each once")]
-    Order {
-        /// A microbatch.
-        before: Number,
-        /// The one that was given next.
-        after: Number,
-    },
-}
 
 /// What comes of a microbatch's loss.
 #[derive(Clone, Debug)]
@@ -148,7 +64,8 @@ pub struct StageEngine {
 }
 
 impl StageEngine {
-    /// A stage before its first update. `weights` holds its parameters and the tables of RoPE (see
+    /// A stage before its first update. `weights` holds its parameters (with those of
+    /// [`swarm_model::stages::StagedModel::initial_bottlenecks`]) and the tables of RoPE (see
     /// [`crate::setup::with_tables`]); others are not looked at.
     ///
     /// # Errors
@@ -213,7 +130,7 @@ impl StageEngine {
 
 /// The passes of a microbatch.
 impl StageEngine {
-    /// Hidden states f32 `[rows, length, hidden]` behind the embedding and stage 0's own layers.
+    /// Hidden states of type [`StagePrograms::hidden`] behind the embedding and stage 0's own layers.
     ///
     /// # Errors
     /// This is not stage 0, or the microbatch does not fit.
@@ -224,7 +141,7 @@ impl StageEngine {
         self.run_forward()
     }
 
-    /// Hidden states f32 `[rows, length, hidden]` behind the stage's layers, from those before them.
+    /// Hidden states of type [`StagePrograms::hidden`] behind the stage's layers, from those before them.
     ///
     /// # Errors
     /// This is stage 0, or hidden states or layout do not fit.
@@ -596,64 +513,4 @@ fn bind_gradients(
 
 fn read_scalar(session: &dyn Session, name: &str) -> Result<f32, EngineError> {
     Ok(f32::from_bits(session.read_words(name)?[0]))
-}
-
-/// What a number must be.
-type Rule = (fn(f32) -> bool, &'static str);
-const FINITE: Rule = (f32::is_finite, "finite");
-const POSITIVE: Rule = (|x| x > 0.0 && x.is_finite(), "above 0 and finite");
-const NOT_NEGATIVE: Rule = (|x| x >= 0.0 && x.is_finite(), "0 or above, and finite");
-
-fn require(what: &'static str, found: f32, (holds, rule): Rule) -> Result<(), StageError> {
-    match holds(found) {
-        true => Ok(()),
-        false => Err(StageError::Number { what, found, rule }),
-    }
-}
-
-fn check(
-    stage: usize,
-    name: &str,
-    expected: &TensorType,
-    tensor: &Tensor,
-) -> Result<(), StageError> {
-    if tensor.ty() != expected {
-        return Err(StageError::Type {
-            stage,
-            name: name.into(),
-            expected: expected.clone(),
-            found: tensor.ty().clone(),
-        });
-    }
-    match tensor.first_beyond(f32::MAX) {
-        None => Ok(()),
-        Some((index, value)) => Err(StageError::NotFinite {
-            name: name.into(),
-            index,
-            value,
-        }),
-    }
-}
-
-/// Checks that tensors are exactly those expected.
-fn check_all(
-    stage: usize,
-    expected: &[(String, TensorType)],
-    tensors: &Weights,
-) -> Result<(), StageError> {
-    for (name, ty) in expected {
-        let tensor = tensors.get(name).ok_or_else(|| StageError::Missing {
-            stage,
-            name: name.clone(),
-        })?;
-        check(stage, name, ty, tensor)?;
-    }
-    let is_expected = |name: &str| expected.iter().any(|(known, _)| known == name);
-    match tensors.names().find(|name| !is_expected(name)) {
-        None => Ok(()),
-        Some(name) => Err(StageError::Unexpected {
-            stage,
-            name: name.into(),
-        }),
-    }
 }

@@ -1,5 +1,6 @@
 //! Pipelines against the trainer of the whole model.
 
+mod bottleneck;
 mod hostile;
 mod members;
 mod replicas;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::CpuEngine;
 use reproducible_ops::program::Role;
+use reproducible_ops::scalar;
+use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::Weights;
 use skippipe::path::{Hop, Path, Peer, Stage};
 use swarm_model::config::RopeScaling;
@@ -70,14 +73,18 @@ fn engine() -> Arc<dyn Engine> {
 
 /// All stages of a model, whose first has so many layers.
 fn stages(config: &ModelConfig, stages: usize, first: usize) -> Vec<StageEngine> {
-    let model = StagedModel::with_first(config.clone(), stages, first).unwrap();
-    let tensors = setup::with_tables(config, LENGTH, &weights(config)).unwrap();
+    staged(&StagedModel::with_first(config.clone(), stages, first).unwrap())
+}
+
+fn staged(model: &StagedModel) -> Vec<StageEngine> {
+    let mut tensors = setup::with_tables(model.config(), LENGTH, &weights(model.config())).unwrap();
+    tensors.extend(model.initial_bottlenecks().unwrap());
     let engine = engine();
     let stage = |stage| {
-        let programs = StagePrograms::new(&model, stage, [ROWS, LENGTH], &OPTIMIZER).unwrap();
+        let programs = StagePrograms::new(model, stage, [ROWS, LENGTH], &OPTIMIZER).unwrap();
         StageEngine::new(engine.clone(), Arc::new(programs), &tensors).unwrap()
     };
-    (0..stages).map(stage).collect()
+    (0..model.stages()).map(stage).collect()
 }
 
 fn trainer(config: &ModelConfig, weights: &Weights) -> Trainer {
@@ -143,4 +150,17 @@ fn tensors(states: &[TrainState]) -> Weights {
 
 fn states(stages: &[StageEngine]) -> Vec<TrainState> {
     stages.iter().map(|stage| stage.state().unwrap()).collect()
+}
+
+/// First moments after the first step, whose gradient is clipped.
+fn first_moment(gradient: &Tensor, norm: f32) -> Tensor {
+    let clip = scalar::div(OPTIMIZER.max_norm, scalar::add(norm, 1e-6));
+    let share = scalar::sub(1.0, OPTIMIZER.beta1);
+    let moment = |g| scalar::add(0.0, scalar::mul(share, scalar::mul(g, clip)));
+    mapped(gradient, moment)
+}
+
+fn mapped(tensor: &Tensor, of: impl Fn(f32) -> f32) -> Tensor {
+    let values = tensor.as_f32().unwrap().iter().map(|x| of(*x)).collect();
+    Tensor::f32(tensor.shape().clone(), values).unwrap()
 }

@@ -39,7 +39,7 @@ impl Linear {
 
 /// `x · Wᵀ` for `x` `[B, T, in]` and `W` `[out, in]`: one matrix product over all tokens of the
 /// batch.
-pub(super) fn project(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
+pub(crate) fn project(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     let [batch, tokens, input] = x.dims();
     let [output, _] = weight.dims();
     x.reshape([batch * tokens, input])

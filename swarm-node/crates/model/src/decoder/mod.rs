@@ -26,6 +26,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 pub use context::{Context, Mask};
 pub use layer::{DecoderLayer, Mlp};
+pub(crate) use linear::project;
 pub use linear::{Embedding, Linear};
 pub use norm::RmsNorm;
 use reproducible_ops::weights::{CheckError, Weights};
@@ -139,7 +140,7 @@ impl CausalLm {
     pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
         match &self.lm_head {
             Some(head) => head.forward(hidden),
-            None => linear::project(hidden, self.model.embed_tokens.weight.val()),
+            None => project(hidden, self.model.embed_tokens.weight.val()),
         }
     }
 

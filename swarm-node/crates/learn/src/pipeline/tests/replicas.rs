@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use reproducible_ops::scalar;
-use reproducible_ops::tensor::Tensor;
 use skippipe::path::Microbatch as Number;
 
 use super::*;
@@ -55,22 +53,52 @@ fn sums_are_grouped_by_replica() {
     let read: Vec<Weights> = visits.values().map(|visit| visit.read().unwrap()).collect();
     assert!(read.len() >= 5);
     let stage = &mut stages[1];
-    let of = |odd: u32| move |(number, _): &(Number, &VisitGradient)| number.0 % 2 == odd;
     let all = || visits.iter().map(|(number, visit)| (*number, visit));
-    let [even, odd] = [0, 1].map(|rest| stage.sum(all().filter(of(rest))).unwrap());
-    let expected = [0, 1].map(|start| folded(read.iter().skip(start).step_by(2)));
-    assert_eq!(even.read().unwrap(), expected[0]);
-    assert_eq!(odd.read().unwrap(), expected[1]);
-    let grouped = stage.combine([&odd, &even]).unwrap().read().unwrap();
-    assert_eq!(grouped, plus(&expected[1], &expected[0]));
+    let mut sums = Vec::new();
+    for rest in 0..3 {
+        let own = all().filter(|(number, _)| number.0 % 3 == rest);
+        let sum = stage.sum(own).unwrap();
+        let expected = folded(read.iter().skip(rest as usize).step_by(3));
+        assert_eq!(sum.read().unwrap(), expected);
+        sums.push(sum);
+    }
+    let in_order = |order: [usize; 3]| {
+        let parts = order.map(|replica| sums[replica].read().unwrap());
+        folded(&parts)
+    };
+    let grouped = stage.combine([&sums[2], &sums[0], &sums[1]]).unwrap();
+    let grouped = grouped.read().unwrap();
+    assert_eq!(grouped, in_order([2, 0, 1]));
+    assert_ne!(grouped, in_order([0, 1, 2]), "order shows");
     let one_by_one = stage.sum(all()).unwrap().read().unwrap();
     assert_eq!(one_by_one, folded(&read));
     assert_ne!(one_by_one, grouped, "grouping shows");
-    let received = stage.receive_sum(&odd.read().unwrap()).unwrap();
-    let again = stage.combine([&received, &even]).unwrap();
+    let received = stage.receive_sum(&sums[0].read().unwrap()).unwrap();
+    let again = stage.combine([&sums[2], &received, &sums[1]]).unwrap();
     assert_eq!(again.read().unwrap(), grouped);
     let wrong = stage.sum(all().collect::<Vec<_>>().into_iter().rev());
     assert!(matches!(wrong, Err(StageError::Order { .. })));
+}
+
+#[test]
+fn a_step_adds_the_sums_of_all_replicas() {
+    let mut stages = stages(&config(false), 2, 0);
+    let visits = visits(&mut stages);
+    let replica = |number: usize| [4, 1, 6][number % 3];
+    let mut spec = spec(0, 2, |number| path([(0, 0), (1, replica(number))]));
+    spec.reduction[1] = [6, 1, 4].map(Peer).to_vec();
+    let sums = [6, 1, 4].map(|peer| {
+        let own = visits.iter().map(|(number, visit)| (*number, visit));
+        let own = own.filter(|(number, _)| replica(number.index()) == peer);
+        stages[1].sum(own).unwrap()
+    });
+    let expected = stages[1].combine(&sums).unwrap().read().unwrap();
+    let outcome = replay_step(&mut stages, &spec, Encoding::default()).unwrap();
+    let found = stages[1].state().unwrap().optimizer;
+    for (name, sum) in expected.iter() {
+        let found = found.get(&format!("adamw.m.{name}")).unwrap();
+        assert_eq!(*found, first_moment(sum, outcome.grad_norm), "{name}");
+    }
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! Without skips a pipeline is the trainer of the whole model, bit for bit.
 
+use reproducible_ops::tensor::Tensor;
+use skippipe::encoding::{Format, carried};
+use skippipe::path::Microbatch as Number;
+
 use super::*;
+use crate::pipeline::gradient::{Squares, global_norm};
 use crate::pipeline::replay::{Encoding, replay_step};
+use crate::pipeline::stage_engine::state_root;
 
 #[test]
 fn stages_have_the_bits_of_the_trainer() {
@@ -32,7 +38,6 @@ fn stages_have_the_bits_of_the_trainer() {
 
 #[test]
 fn training_through_fewer_bits_is_another_run_that_learns() {
-    use skippipe::encoding::Format;
     let config = config(false);
     let losses = |format| {
         let mut stages = stages(&config, 3, 0);
@@ -55,6 +60,50 @@ fn training_through_fewer_bits_is_another_run_that_learns() {
         );
         assert_eq!(rounded, losses(format), "reproducible");
     }
+}
+
+/// What peers do, call by call: the tensors that go from stage to stage are those that a receiver
+/// reads, and no others.
+#[test]
+fn every_boundary_is_carried() {
+    let config = config(true);
+    let encoding = Encoding {
+        hidden: Format::Int8,
+        gradient: Format::Bf16,
+    };
+    let hidden = |tensor: &Tensor| carried(encoding.hidden, tensor).unwrap();
+    let back = |tensor: &Tensor| carried(encoding.gradient, tensor).unwrap();
+    let mut step = spec(0, 3, |_| full(3));
+    step.passages.truncate(1);
+    let mut replayed = stages(&config, 3, 1);
+    let outcome = replay_step(&mut replayed, &step, encoding).unwrap();
+
+    let microbatch = &step.passages[0].microbatch;
+    let (layout, tokens) = (&microbatch.layout, microbatch.token_count());
+    let mut stages = stages(&config, 3, 1);
+    let first = hidden(&stages[0].embed(microbatch).unwrap());
+    let second = hidden(&stages[1].forward(&first, layout).unwrap());
+    let third = hidden(&stages[2].forward(&second, layout).unwrap());
+    let loss = stages[0].loss(&third, microbatch, tokens).unwrap();
+    let gradient = back(&loss.gradient);
+    let (gradient, of_2) = stages[2].backward(&second, layout, &gradient).unwrap();
+    let (gradient, of_1) = stages[1]
+        .backward(&first, layout, &back(&gradient))
+        .unwrap();
+    let of_0 = stages[0].embed_backward(microbatch, &back(&gradient), loss.parameters);
+    let visits = [of_0.unwrap(), of_1, of_2];
+    let (mut squares, mut sums) = (Squares::new(), Vec::new());
+    for (stage, visit) in stages.iter_mut().zip(&visits) {
+        let sum = stage.sum([(Number(0), visit)]).unwrap();
+        squares.extend(stage.squares(&sum, 1.0).unwrap());
+        sums.push(sum);
+    }
+    let norm = global_norm(stages[0].programs().model_parameters(), &squares).unwrap();
+    for (stage, sum) in stages.iter_mut().zip(&sums) {
+        stage.update(sum, 1.0, norm, RATE).unwrap();
+    }
+    assert_eq!((outcome.loss, outcome.grad_norm), (loss.loss, norm));
+    assert_eq!(states(&stages), states(&replayed));
 }
 
 #[test]
@@ -80,4 +129,9 @@ fn a_state_moves_to_another_engine_with_its_root() {
         assert_ne!(ours.digest().unwrap(), initial);
         assert_eq!(ours.updates(), 2);
     }
+    // Moments are part of what the root names.
+    let mut state = original[1].state().unwrap();
+    let power = state.optimizer.get_mut("adamw.beta1_power").unwrap();
+    power.words_mut()[0] ^= 1;
+    assert_ne!(state_root(&state).unwrap(), original[1].digest().unwrap());
 }
