@@ -5,3 +5,5 @@
 //! arguments.
 
 pub mod path;
+pub mod sim;
+pub mod topology;
