@@ -65,7 +65,7 @@ pub(crate) enum Ended {
 }
 
 /// Runs schedules, one after the other in the same memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Simulator {
     /// What happens next: at a moment, a node wakes up or, numbered after the nodes, a task arrives.
     events: BinaryHeap<Reverse<(u64, u32)>>,

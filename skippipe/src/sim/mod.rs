@@ -26,6 +26,8 @@
 //! A [`Simulator`] keeps its memory between runs: a run allocates nothing once it has seen a schedule
 //! of the same size.
 
+pub(crate) use engine::{Ended, check};
+
 mod engine;
 mod queues;
 mod report;

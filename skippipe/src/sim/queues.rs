@@ -27,7 +27,7 @@ const EMPTY: List = List {
 };
 
 /// Waiting tasks, by node and kind in the order of their arrival. A task waits once at a time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Queues {
     lists: Vec<[List; 3]>,
     next: Vec<u32>,

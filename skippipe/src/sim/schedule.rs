@@ -71,6 +71,13 @@ impl Schedule {
         &mut self.nodes[start..start + usize::from(self.lengths[microbatch])]
     }
 
+    /// Has a microbatch visit the nodes that another one of as many hops visits.
+    pub(crate) fn copy_route(&mut self, from: usize, to: usize) {
+        let start = from * self.stride;
+        let route = start..start + usize::from(self.lengths[from]);
+        self.nodes.copy_within(route, to * self.stride);
+    }
+
     /// The nodes of all microbatches, to rename them; places that no route uses are among them.
     pub(crate) fn nodes_mut(&mut self) -> &mut [u32] {
         &mut self.nodes

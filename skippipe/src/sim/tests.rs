@@ -125,7 +125,7 @@ fn a_simulator_remembers_nothing_of_the_run_before() {
     let again = simulator.run(&network, &two);
     assert_eq!(again, Simulator::new().run(&network, &two));
     let limit = simulator.run_until(&network, &two, 500).unwrap();
-    assert_eq!(limit, engine::Ended::Later);
+    assert_eq!(limit, Ended::Later);
     assert_eq!(again, simulator.run(&network, &two));
 }
 
