@@ -38,6 +38,4 @@ pub use report::{LinkUse, NodeUse, Report};
 pub use schedule::Schedule;
 
 #[cfg(test)]
-pub(crate) mod published;
-#[cfg(test)]
 mod tests;
