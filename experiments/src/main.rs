@@ -20,6 +20,10 @@ mod recorded;
 mod samples;
 mod sapo;
 mod sharing;
+mod skippipe_churn;
+mod skippipe_levers;
+mod skippipe_schedule;
+mod skippipe_vector;
 mod step;
 mod table;
 mod winner;
@@ -42,6 +46,9 @@ const EXPERIMENTS: &[Experiment] = &[
     commit_cost::EXPERIMENT,
     audit_cost::EXPERIMENT,
     dispute_cost::EXPERIMENT,
+    skippipe_vector::EXPERIMENT,
+    skippipe_levers::EXPERIMENT,
+    skippipe_churn::EXPERIMENT,
 ];
 
 fn main() -> ExitCode {

@@ -2,6 +2,8 @@
 //! peers that hold them, around slow links and through failures.
 //!
 //! ```text
+//! topology ─▶ plan ◀─▶ sim                       which way: paths, placement, what a step takes
+//!               │ paths
 //! member, leader ─▶ messages ─▶ members …        passes, reduction, commits, succession, recovery
 //!    │ work                                      done by whatever holds the parameters (Engine)
 //!    └▶ transcript (records, statements) ─▶ replay: one machine computes a step again, bit for bit
@@ -9,6 +11,10 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`path`] | peers, stages, microbatches, and the paths that they take |
+//! | [`topology`] | nodes, links, what work costs; read with serde, checked |
+//! | [`sim`] | what a step takes, event by event, and what its time goes into |
+//! | [`plan`] | paths and placement for a short step, lower bounds, planning again, memory |
+//! | `published` (feature `testing`) | the published schedule of 20 nodes that plans are measured by |
 //! | [`content`] | bytes on their way, and their hash |
 //! | [`encoding`] | tensors as bytes: f32, bf16, block-wise 8 bits |
 //! | [`message`] | what members say to each other |
@@ -21,6 +27,44 @@
 //!
 //! Everything here is pure: no I/O and no clock; time, messages, signatures and what an engine computed
 //! are arguments.
+//!
+//! Four peers in two places, two stages of which every path visits both: the plan keeps its microbatches
+//! where they are.
+//!
+//! ```
+//! use skippipe::plan::{Plan, Request};
+//! use skippipe::topology::{Costs, Links, Micros, Node, Topology};
+//!
+//! let node = Node { forward: Micros(100_000), slots: 2, stage: None };
+//! let (near, far) = (Micros(5_000), Micros(900_000));
+//! let delay = (0..4)
+//!     .map(|from| (0..4).map(|to| if from / 2 == to / 2 { near } else { far }).collect())
+//!     .collect();
+//! let links = Links::Measured { bytes: 1 << 20, delay };
+//! let topology = Topology::new(vec![node; 4], links, Costs::default())?;
+//!
+//! let request = Request {
+//!     stages: 2,
+//!     visits: 2,
+//!     max_jump: 4,
+//!     microbatches: 4,
+//!     bytes: 1 << 20,
+//!     seed: 1,
+//!     evaluations: None,
+//! };
+//! let plan = Plan::make(&topology, &request)?;
+//! for path in &plan.paths {
+//!     let places: Vec<u32> = path.hops().iter().map(|hop| hop.peer.0 / 2).collect();
+//!     assert_eq!(places[0], places[1], "no path crosses the slow links");
+//! }
+//! assert!(plan.bounds.time() <= plan.time && plan.time < Micros(2_000_000));
+//!
+//! // A peer leaves: its stage goes on with whoever is left.
+//! let (left, places) = topology.without(&[plan.paths[0].hops()[1].peer])?;
+//! let again = plan.replan(&places, &left, &request, 50)?;
+//! assert!(again.plan.check(&left, &request).is_ok());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod content;
 pub mod encoding;
@@ -29,9 +73,14 @@ mod leader;
 pub mod member;
 pub mod message;
 pub mod path;
+pub mod plan;
+#[cfg(any(test, feature = "testing"))]
+pub mod published;
 pub mod replay;
 pub mod settings;
+pub mod sim;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod topology;
 pub mod transcript;
 pub mod work;

@@ -129,6 +129,16 @@ impl Path {
         &self.0
     }
 
+    /// The same way through peers with other numbers: `places` has the new one of every old one. None
+    /// where one of its peers has none.
+    pub fn renamed(&self, places: &[Option<Peer>]) -> Option<Self> {
+        let hop = |hop: &Hop| {
+            let peer = places.get(hop.peer.index()).copied().flatten()?;
+            Some(Hop { peer, ..*hop })
+        };
+        self.0.iter().map(hop).collect::<Option<_>>().map(Self)
+    }
+
     /// The peer of stage 0, whose microbatch it is.
     pub fn source(&self) -> Peer {
         self.0[0].peer

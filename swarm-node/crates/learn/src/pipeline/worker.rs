@@ -109,10 +109,10 @@ impl Blueprint {
         names
     }
 
-    /// Shape of hidden states.
+    /// Shape of what goes from stage to stage.
     fn hidden(&self) -> Shape {
         let [rows, length] = self.shape;
-        [rows, length, self.model.config().hidden_size].into()
+        [rows, length, self.model.sent_width()].into()
     }
 }
 
@@ -304,7 +304,7 @@ impl StageWorker {
     fn norm(&self, squares: &BTreeMap<Stage, Vec<u32>>) -> Result<Outcome, String> {
         let mut all = Squares::new();
         let mut stages = BTreeMap::new();
-        let parameters = self.blueprint.model.config().parameters();
+        let parameters = self.blueprint.model.all_parameters();
         let order: Vec<String> = parameters.into_iter().map(|(name, _)| name).collect();
         for (&stage, of_stage) in squares {
             let names = self.blueprint.sorted_names(stage);

@@ -1,0 +1,80 @@
+//! What the `skippipe-…` experiments share: the published schedule and what is asked of plans for it.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use skippipe::path::Stage;
+use skippipe::plan::{Plan, Request};
+use skippipe::published::{BYTES, Published};
+use skippipe::topology::Topology;
+
+/// Reads the schedule, from the file named or from shared/data beside or above the workspace.
+pub fn load(named: Option<PathBuf>) -> Result<Published> {
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut paths = folders.map(|folder| folder.join("shared/data/skippipe/schedule.json"));
+    let path = named
+        .or_else(|| paths.find(|path| path.exists()))
+        .context("no published schedule; name its file with --data")?;
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
+
+/// Which stages stay as they were published.
+#[derive(Clone, Copy, Debug)]
+pub enum Given {
+    /// All.
+    All,
+    /// Stage 0, whose nodes have the data.
+    Data,
+    /// None.
+    None,
+}
+
+impl Given {
+    /// What a table calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "as published",
+            Self::Data => "data nodes stay",
+            Self::None => "all planned",
+        }
+    }
+
+    /// The topology with only these stages.
+    pub fn of(self, topology: Topology) -> Result<Topology> {
+        let kept = |stage: &Stage| match self {
+            Self::All => true,
+            Self::Data => *stage == Stage::FIRST,
+            Self::None => false,
+        };
+        let stages: Vec<_> = topology
+            .nodes()
+            .iter()
+            .map(|node| node.stage.filter(kept))
+            .collect();
+        Ok(topology.with_stages(&stages)?)
+    }
+}
+
+/// Thirty microbatches for five data nodes, over so many of six stages.
+pub fn request(visits: u16, seed: u64) -> Request {
+    Request {
+        stages: 6,
+        visits,
+        max_jump: 4,
+        microbatches: 6,
+        bytes: BYTES,
+        seed,
+        evaluations: None,
+    }
+}
+
+/// A plan, and the seconds that it took.
+pub fn timed(topology: &Topology, request: &Request) -> Result<(Plan, f64)> {
+    let start = Instant::now();
+    let plan = Plan::make(topology, request)?;
+    let seconds = start.elapsed().as_secs_f64();
+    plan.check(topology, request)?;
+    Ok((plan, seconds))
+}
