@@ -123,6 +123,11 @@ impl<E: Engine> Replay<E> {
         }
     }
 
+    /// The engines, by stage.
+    pub fn stages(&self) -> &[E] {
+        &self.stages
+    }
+
     /// The states that the stages have come to.
     pub fn states(&self) -> &[Digest] {
         &self.states

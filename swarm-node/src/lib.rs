@@ -8,6 +8,7 @@
 //!              │         └─▶ api                the way to a node that runs
 //!              ├─▶ lab ─▶ cluster ─▶ hosts       scenarios that assert: processes, on loopback or
 //!              │                     emulated    in namespaces with a network between them
+//!              ├─▶ pipeline ─▶ skippipe        a model across peers, a stage each
 //!              └─▶ job ──▶ swarm_learn           learning peers from a checkpoint
 //! ```
 
@@ -25,3 +26,4 @@ pub mod hosts;
 pub mod job;
 pub mod lab;
 pub mod node;
+pub mod pipeline;

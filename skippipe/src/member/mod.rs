@@ -48,7 +48,7 @@ use crate::leader::{Leader, LeaderOutput};
 use crate::message::{Body, Commit, Message, Standing, Term, When};
 use crate::path::{Hop, Microbatch, Path, Peer, Stage};
 use crate::settings::Settings;
-use crate::transcript::{Joined, Roster, Statement};
+use crate::transcript::{Joined, Roster, Statement, StepRecord};
 use crate::work::{Outcome, Task, Work};
 
 /// Most messages of a step that has not begun here yet.
@@ -253,6 +253,11 @@ impl Member {
     /// The step that this member does next.
     pub fn next(&self) -> u64 {
         self.next
+    }
+
+    /// The record of the last step that moved this member's stage.
+    pub fn last(&self) -> Option<&StepRecord> {
+        self.last.as_deref().map(|commit| &commit.record)
     }
 
     /// Whether it leads.

@@ -29,6 +29,7 @@ mod manual;
 mod node;
 mod options;
 mod output;
+mod pipeline;
 mod pretrain;
 mod receipt;
 mod settle;
@@ -91,6 +92,7 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     Train(train::Train),
     Job(job::JobCommand),
+    Pipeline(pipeline::PipelineCommand),
     Audit(audit::AuditCommand),
     Dispute(dispute::DisputeCommand),
     Eval(eval::Eval),
@@ -177,6 +179,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
         Command::Pretrain(pretrain) => pretrain.run(&options, environment),
         Command::Train(train) => train.run(&options, environment),
         Command::Job(job) => job.run(&options, environment),
+        Command::Pipeline(pipeline) => pipeline.run(&options, environment),
         Command::Audit(audit) => audit.run(&options, environment),
         Command::Dispute(dispute) => dispute.run(&options, environment),
         Command::Eval(eval) => eval.run(&options, environment),

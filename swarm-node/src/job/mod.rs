@@ -34,6 +34,7 @@ pub use shipped::{BASE, ShippedError, base};
 pub use solo::{Solo, SoloConfig, SoloError, SoloStep};
 pub use source::{Model, SourceError};
 pub use spec::{
-    BatchSpec, CorpusSpec, DataSpec, Job, JobError, JobSpec, ModelSpec, SPEC, ScheduleSpec,
+    BatchSpec, CorpusSpec, DataSpec, Job, JobError, JobSpec, ModelSpec, PipelineSpec, SPEC,
+    ScheduleSpec, WireFormat,
 };
 pub use stop::{STOP_POLL, Stop};

@@ -65,6 +65,123 @@ pub struct JobSpec {
     /// How gradients move parameters.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
+    /// How the model is cut into stages, for `swarm-node pipeline`. A job of one machine does not look
+    /// at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PipelineSpec>,
+}
+
+/// A pipeline of peers that hold a stage each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineSpec {
+    /// Stages of the model. The first holds embedding and head, the others the layers.
+    pub stages: u16,
+    /// Peers that begin, in turn one for each stage.
+    pub peers: u32,
+    /// Stages that a microbatch visits, the first among them; all, unless told otherwise.
+    #[serde(default)]
+    pub visits: Option<u16>,
+    /// Every so many steps nothing is skipped; 0 for never.
+    #[serde(default = "PipelineSpec::ten")]
+    pub full_every: u64,
+    /// Microbatches that a peer holds at a time.
+    #[serde(default = "PipelineSpec::three")]
+    pub slots: usize,
+    /// How activations and their gradients are sent: `f32`, `bf16` or `int8`.
+    #[serde(default)]
+    pub format: WireFormat,
+    /// Activations are sent through a learned map to so many times fewer numbers.
+    #[serde(default)]
+    pub bottleneck: Option<usize>,
+    /// Copies of stages are kept by peers of other stages every so many steps; 0 for never.
+    #[serde(default = "PipelineSpec::ten")]
+    pub keep_every: u64,
+    /// A stage that nobody holds any more is rebuilt from its neighbours.
+    #[serde(default = "PipelineSpec::yes")]
+    pub rebuild: bool,
+    /// Seconds that a hop takes at most, there and back.
+    #[serde(default = "PipelineSpec::ten")]
+    pub hop_seconds: u64,
+    /// Seconds that peers have to reduce, to move, or to take up a stage.
+    #[serde(default = "PipelineSpec::thirty")]
+    pub phase_seconds: u64,
+    /// Seconds that the passes of a step take at most.
+    #[serde(default = "PipelineSpec::ten_minutes")]
+    pub step_seconds: u64,
+}
+
+/// How numbers go from peer to peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WireFormat {
+    /// Four bytes a number; a pipeline without skips is then the job of one machine, bit for bit.
+    #[default]
+    F32,
+    /// Two bytes a number.
+    Bf16,
+    /// One byte a number, and a scale for each block.
+    Int8,
+}
+
+impl PipelineSpec {
+    fn yes() -> bool {
+        true
+    }
+
+    fn three() -> usize {
+        3
+    }
+
+    fn ten() -> u64 {
+        10
+    }
+
+    fn thirty() -> u64 {
+        30
+    }
+
+    fn ten_minutes() -> u64 {
+        600
+    }
+
+    fn check(&self, microbatches: usize) -> Result<(), JobError> {
+        if !(1..=64).contains(&self.stages) {
+            return Err(wrong("pipeline.stages", self.stages, "from 1 to 64"));
+        }
+        let least = u32::from(self.stages);
+        if !(least..=1024).contains(&self.peers) {
+            let allowed = "at least the number of stages, and at most 1024";
+            return Err(wrong("pipeline.peers", self.peers, allowed));
+        }
+        let visits = self.visits.unwrap_or(self.stages);
+        if !(1..=self.stages).contains(&visits) {
+            return Err(wrong(
+                "pipeline.visits",
+                visits,
+                "from 1 to the number of stages",
+            ));
+        }
+        if !(1..=256).contains(&self.slots) {
+            return Err(wrong("pipeline.slots", self.slots, "from 1 to 256"));
+        }
+        if !(1..=4096).contains(&microbatches) {
+            let allowed = "from 1 to 4096 in a pipeline";
+            return Err(wrong("batch.microbatches", microbatches, allowed));
+        }
+        let times = [
+            ("pipeline.hop_seconds", self.hop_seconds),
+            ("pipeline.phase_seconds", self.phase_seconds),
+            ("pipeline.step_seconds", self.step_seconds),
+        ];
+        match times
+            .into_iter()
+            .find(|(_, time)| !(1..=86_400).contains(time))
+        {
+            Some((key, time)) => Err(wrong(key, time, "from 1 to 86400")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A model: random weights of a preset, or those of a path.
@@ -294,7 +411,27 @@ impl JobSpec {
             let key = "data.corpus.batches";
             return Err(wrong(key, corpus.batches, "from 1 to 65536"));
         }
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.check(self.batch.microbatches)?;
+        }
         self.terms().check().map_err(JobError::Terms)
+    }
+
+    /// The model and the rows that its steps draw from.
+    ///
+    /// # Errors
+    /// See [`JobError`].
+    pub fn model_and_data(&self, progress: &dyn Progress) -> Result<(Model, DataSet), JobError> {
+        self.check()?;
+        let model = self.model(progress)?;
+        let data = DataSet::pack(&self.examples(&model.tokenizer)?, self.batch.length)?;
+        Ok((model, data))
+    }
+
+    /// Learning rates of all steps.
+    pub fn rate_table(&self) -> Vec<f32> {
+        let schedule = self.rates();
+        (0..self.steps).map(|step| schedule.rate(step)).collect()
     }
 
     /// Numbers with which AdamW divides by nothing and its means are means.
@@ -380,17 +517,13 @@ impl Job {
     /// # Errors
     /// See [`JobError`].
     pub fn assemble(spec: &JobSpec, progress: &dyn Progress) -> Result<Self, JobError> {
-        spec.check()?;
-        let model = spec.model(progress)?;
+        let (model, data) = spec.model_and_data(progress)?;
         let BatchSpec { rows, length, .. } = spec.batch;
         let (objective, sizes) = (Objective::Supervised, (rows, length));
         let programs =
             factory::training_programs(&model.config, sizes, objective, &spec.optimizer)?;
-        let data = DataSet::pack(&spec.examples(&model.tokenizer)?, length)?;
         let weights = setup::with_tables(&model.config, length, &model.weights)?;
-        let schedule = spec.rates();
-        let rates = (0..spec.steps).map(|step| schedule.rate(step)).collect();
-        let sampling = spec.sampling();
+        let (sampling, rates) = (spec.sampling(), spec.rate_table());
         let training = TrainingPlan::new(&programs, &weights, &data, sampling, rates)?;
         let identity = JobIdentity::new(&training, spec.terms()).map_err(JobError::Terms)?;
         Ok(Self {

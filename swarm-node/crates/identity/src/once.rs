@@ -22,13 +22,16 @@ use crate::digest::{Digest32, hex};
 pub const EPOCH_OUTCOME: u8 = 129;
 /// Kind of signatures against one proposed outcome of epochs, with `round` and `slot` alike.
 pub const EPOCH_REFUSAL: u8 = 130;
+/// Kind of signatures over what a step of a pipeline came to: `swarm` is the job, `round` the step,
+/// `slot` the signer's stage.
+pub const PIPELINE_STEP: u8 = 131;
 
 /// Where a signature belongs: a node signs at most one digest for each place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The swarm.
     pub swarm: Digest32,
-    /// A message's kind on the wire, [`EPOCH_OUTCOME`] or [`EPOCH_REFUSAL`].
+    /// A message's kind on the wire, [`EPOCH_OUTCOME`], [`EPOCH_REFUSAL`] or [`PIPELINE_STEP`].
     pub kind: u8,
     /// The round, or the epoch.
     pub round: u64,

@@ -1,0 +1,810 @@
+//! `swarm-node pipeline`: a model too big for one machine, trained across peers.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use skippipe::content::Digest;
+use skippipe::event::Event;
+use skippipe::path::{Hop, Stage};
+use skippipe::plan::fit::ModelSize;
+use skippipe::replay::Replay;
+use skippipe::topology::Micros;
+use skippipe::transcript::{Statement, StepRecord};
+use swarm_files::whole::require_writable;
+use swarm_identity::key::PublicKey;
+use swarm_identity::key_file::KeyFile;
+use swarm_identity::{PeerId, Secret, SignatureBytes, Signer};
+use swarm_learn::pipeline::worker::StageWorker;
+use swarm_net::{Config as NetConfig, Event as NetEvent, Events, Handle, Multiaddr, NoBlobs};
+use swarm_store::Store;
+use verde::audit::Verdict;
+
+use super::console::Console;
+use super::failure::Failure;
+use super::job::runtime;
+use super::options::Options;
+use super::output::{self, Answer};
+use super::signals::stop_on_signals;
+use crate::config::Config;
+use crate::job::{JobSpec, Stop, certified};
+use crate::pipeline::blueprint::Assembled;
+use crate::pipeline::charter::Charter;
+use crate::pipeline::meeting::{self, Ask, Meeting};
+use crate::pipeline::paths::Wish;
+use crate::pipeline::run::{Running, Watcher, decode, encode, run};
+use crate::pipeline::transcript;
+
+/// Trains a model across peers: each holds a stage of it, and microbatches go from peer to peer.
+///
+/// The job is a TOML file with a part [pipeline] (see configs/nano/pipeline.toml). One peer starts it and
+/// waits for the others, who join by its address. Peers may come and go; whatever happens is in the
+/// transcript, and one machine can compute every step of it again, bit for bit. Without skips and with
+/// activations sent as f32 the result is the one of `job run`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct PipelineCommand {
+    #[command(subcommand)]
+    action: PipelineAction,
+}
+
+const EXAMPLES: &str = "Examples:\n  swarm-node pipeline plan configs/nano/pipeline.toml\n  swarm-node \
+pipeline start configs/nano/pipeline.toml --out runs/first\n  swarm-node pipeline join \
+/ip4/192.0.2.7/udp/4001/quic-v1 --out runs/second\n  swarm-node pipeline replay runs/first --out \
+model.safetensors";
+
+#[derive(Debug, Subcommand)]
+enum PipelineAction {
+    /// Shows the stages of a job's pipeline, what each needs, and what its hops move.
+    Plan {
+        /// The job, a TOML file with a part [pipeline].
+        #[arg(value_name = "SPEC")]
+        spec: PathBuf,
+        /// Memory of a peer, in mebibytes, to see whether stages fit.
+        #[arg(long, value_name = "MIB")]
+        memory: Option<u64>,
+    },
+    /// Starts a pipeline: waits for its peers, then takes part.
+    Start {
+        /// The job, a TOML file with a part [pipeline].
+        #[arg(value_name = "SPEC")]
+        spec: PathBuf,
+        #[command(flatten)]
+        part: PartOptions,
+    },
+    /// Joins a pipeline, or goes on where the folder stands.
+    Join {
+        /// Where a peer of it listens, as `pipeline start` prints it.
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+        #[command(flatten)]
+        part: PartOptions,
+    },
+    /// Computes every step of a transcript again, on this machine alone, and compares.
+    Replay {
+        /// Folder of a peer that has seen all steps.
+        #[arg(value_name = "RUN")]
+        folder: PathBuf,
+        /// Writes the whole model's weights, a safetensors file.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct PartOptions {
+    /// Folder of this peer: key, charter, transcript, its stage at the end.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Where to listen [default: every interface, QUIC and TCP, ports that the system chooses].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Listens on this machine alone.
+    #[arg(long)]
+    loopback: bool,
+}
+
+impl PipelineCommand {
+    pub(super) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
+        let config = options.settings(&[], environment)?.config()?;
+        match &self.action {
+            PipelineAction::Plan { spec, memory } => plan(spec, *memory, options),
+            PipelineAction::Start { spec, part } => {
+                let spec = JobSpec::load(spec)?;
+                part.take(&config, Role::First(spec), options)
+            }
+            PipelineAction::Join { address, part } => {
+                let address = parse_address(address)?;
+                part.take(&config, Role::Newcomer(address), options)
+            }
+            PipelineAction::Replay { folder, out } => {
+                replay(&config, folder, out.as_deref(), options)
+            }
+        }
+    }
+}
+
+fn parse_address(text: &str) -> Result<Multiaddr, Failure> {
+    text.parse().map_err(|error| {
+        Failure::Usage(anyhow::anyhow!(
+            "`{text}` is no address: {error}; write it like /ip4/192.0.2.7/udp/4001/quic-v1"
+        ))
+    })
+}
+
+/// What a pipeline needs, by stage.
+#[derive(Serialize)]
+struct Outlook {
+    job: String,
+    stages: Vec<StageOutlook>,
+    peers: u32,
+    visits: u16,
+    microbatches: u32,
+    /// Bytes of an activation between peers, and of a step's activations and gradients in all.
+    hop_bytes: u64,
+    step_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct StageOutlook {
+    stage: u16,
+    layers: usize,
+    parameters: u64,
+    /// Parameters, moments and gradients of all visits that are kept, in bytes.
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fits: Option<String>,
+}
+
+fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Result<(), Failure> {
+    let spec = JobSpec::load(path)?;
+    let console = Console::new();
+    let assembled = Assembled::new(&spec, &console).map_err(Failure::work)?;
+    let pipeline = spec.pipeline.as_ref();
+    let visits = pipeline
+        .and_then(|one| one.visits)
+        .unwrap_or(assembled.settings.stages);
+    let model = &assembled.blueprint.model;
+    let config = model.config();
+    let layers = config.num_layers;
+    let parameters = |stage: usize| {
+        let shapes = model.parameters(stage).into_iter();
+        shapes
+            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
+            .sum::<u64>()
+    };
+    let slots = assembled.settings.slots as u64;
+    let first = parameters(0);
+    let per_layer = (1..model.stages()).map(parameters).sum::<u64>() / layers.max(1) as u64;
+    let size = ModelSize {
+        layers: layers as u32,
+        layer: per_layer * 4,
+        ends: first * 4,
+        training_percent: 300,
+        activations: assembled.hop_bytes * 16,
+        input: assembled.hop_bytes,
+    };
+    let stages = assembled.stages().map(|stage| {
+        let parameters = parameters(stage.index());
+        // A visit's gradients are kept until its step is over.
+        let bytes = parameters * 4 * (4 + slots) + assembled.hop_bytes * 2 * slots;
+        let fits = memory.map(|mebibytes| {
+            let fit = size.fit(
+                mebibytes << 20,
+                assembled.settings.stages,
+                assembled.settings.slots as u16,
+                stage == Stage::FIRST,
+            );
+            format!("{fit:?}")
+        });
+        StageOutlook {
+            stage: stage.0,
+            layers: model.layers(stage.index()).map_or(0, |layers| layers.len()),
+            parameters,
+            bytes,
+            fits,
+        }
+    });
+    let hops = u64::from(visits) * u64::from(assembled.settings.microbatches) * 2;
+    let bytes_of = match pipeline.map(|one| one.format) {
+        Some(crate::job::WireFormat::Bf16) => assembled.hop_bytes / 2,
+        Some(crate::job::WireFormat::Int8) => assembled.hop_bytes / 4,
+        _ => assembled.hop_bytes,
+    };
+    let outlook = Outlook {
+        job: assembled.job.clone(),
+        stages: stages.collect(),
+        peers: assembled.settings.peers,
+        visits,
+        microbatches: assembled.settings.microbatches,
+        hop_bytes: bytes_of,
+        step_bytes: bytes_of * hops,
+    };
+    let mut text = format!(
+        "job          {}\npeers        {}, {} of {} stages visited by each of {} microbatches\n\
+         hop          {} bytes; {:.2} MB a step in all\n",
+        outlook.job,
+        outlook.peers,
+        outlook.visits,
+        assembled.settings.stages,
+        outlook.microbatches,
+        outlook.hop_bytes,
+        outlook.step_bytes as f64 / 1e6
+    );
+    for stage in &outlook.stages {
+        let fits = stage
+            .fits
+            .as_ref()
+            .map_or(String::new(), |fits| format!("; {fits}"));
+        let _ = writeln!(
+            text,
+            "stage {:<6} {} layers, {} parameters, about {:.1} MB{fits}",
+            stage.stage,
+            stage.layers,
+            stage.parameters,
+            stage.bytes as f64 / 1e6
+        );
+    }
+    let json = serde_json::to_string(&outlook).map_err(Failure::work)?;
+    let kept = String::new();
+    Answer { text, json, kept }.print(options.json)
+}
+
+/// How a peer comes to the pipeline.
+enum Role {
+    First(JobSpec),
+    Newcomer(Multiaddr),
+}
+
+/// What taking part came to.
+#[derive(Serialize)]
+struct Part<'a> {
+    job: &'a str,
+    steps: u64,
+    stage: Option<u16>,
+    state: Option<String>,
+    folder: String,
+}
+
+impl PartOptions {
+    fn take(&self, config: &Config, role: Role, options: &Options) -> Result<(), Failure> {
+        std::fs::create_dir_all(&self.out).map_err(Failure::work)?;
+        require_writable(&self.out).map_err(Failure::work)?;
+        let stop = stop_on_signals()?;
+        let key = KeyFile::open(&self.out.join("node.key"), Secret::random);
+        let key = key.map_err(Failure::work)?;
+        let store = Store::open(&self.out.join("signed.redb")).map_err(Failure::work)?;
+        let signer = Signer::new(key.key().clone(), store.sign_once());
+        let runtime = runtime()?;
+        runtime.block_on(self.take_part(config, role, (&key, signer), &stop, options))
+    }
+
+    async fn take_part(
+        &self,
+        config: &Config,
+        role: Role,
+        (key, signer): (&KeyFile, Signer<swarm_store::SignOnceTable>),
+        stop: &Stop,
+        options: &Options,
+    ) -> Result<(), Failure> {
+        let mut net = match self.loopback {
+            true => NetConfig::loopback(swarm()),
+            false => NetConfig::new(swarm()),
+        };
+        if !self.listen.is_empty() {
+            let listen = self.listen.iter().map(|text| parse_address(text));
+            net.listen = listen.collect::<Result<_, _>>()?;
+        }
+        if let Role::Newcomer(address) = &role {
+            net.bootstrap.push(address.clone());
+        }
+        let known = Charter::load(&self.out).map_err(Failure::work)?;
+        let started = swarm_net::start(net, key.secret(), Arc::new(NoBlobs)).await;
+        let (handle, mut events) = started.map_err(Failure::work)?;
+        let mut table = Table {
+            handle: handle.clone(),
+            listening: Vec::new(),
+            stop,
+        };
+        let again = known.is_some();
+        let engine = certified(&config.engine, config.engine.workers())?;
+        let console = Console::new();
+        let (charter, assembled) = match (known, role) {
+            (Some(charter), _) => {
+                let assembled = assemble(&charter.spec, &console)?;
+                (charter, assembled)
+            }
+            (None, Role::First(spec)) => {
+                let assembled = assemble(&spec, &console)?;
+                let want = assembled.settings.peers;
+                let job = assembled.job.clone();
+                let charter = table.host(&mut events, &spec, job, want).await?;
+                (charter, assembled)
+            }
+            (None, Role::Newcomer(_)) => {
+                let charter = table.ask(&mut events, false).await?;
+                let assembled = assemble(&charter.spec, &console)?;
+                (charter, assembled)
+            }
+        };
+        if charter.job != assembled.job {
+            return Err(Failure::Work(anyhow::anyhow!(
+                "this machine makes the job {} of the charter's file, the others {}: its data or model \
+                 files differ",
+                assembled.job,
+                charter.job
+            )));
+        }
+        let me = signer.peer();
+        let peers = charter.peers().map_err(Failure::work)?;
+        let place = peers.iter().position(|peer| *peer == me);
+        for (peer, address) in peers.iter().zip(&charter.members) {
+            for text in address.addresses.iter().filter(|_| *peer != me) {
+                if let Ok(address) = text.parse() {
+                    handle.dial(address).await;
+                }
+            }
+        }
+        // Who has taken part before has lost its stage, and is given one.
+        let place = place.filter(|_| !again);
+        let stage = place.map(|place| Stage((place % assembled.blueprint.model.stages()) as u16));
+        let blueprint = assembled.blueprint.clone();
+        let worker = StageWorker::new(blueprint, engine, stage).map_err(Failure::work)?;
+        charter.save(&self.out).map_err(Failure::work)?;
+        if !again {
+            match place {
+                Some(0) => {
+                    table
+                        .wait_for_all(&mut events, &charter, &assembled)
+                        .await?
+                }
+                _ => drop(table.ask(&mut events, true).await?),
+            }
+        }
+        let pipeline = charter.spec.pipeline.as_ref();
+        let running = Running {
+            settings: assembled.settings.clone(),
+            worker,
+            signer,
+            handle: handle.clone(),
+            wish: Wish {
+                microbatches: assembled.settings.microbatches,
+                visits: pipeline
+                    .and_then(|one| one.visits)
+                    .unwrap_or(assembled.settings.stages),
+                slots: assembled.settings.slots as u16,
+                hop_bytes: assembled.hop_bytes,
+                forward: Micros(100_000),
+                latency: Vec::new(),
+            },
+            full_every: pipeline.map_or(0, |pipeline| pipeline.full_every),
+            frame_bytes: u32::try_from(assembled.state_bytes).unwrap_or(u32::MAX),
+            charter,
+            folder: &self.out,
+            stop,
+        };
+        let steps = assembled.settings.steps;
+        let mut lines = Lines { steps };
+        let ended = run(running, &mut events, &mut lines).await;
+        let ended = ended.map_err(Failure::work)?;
+        handle.shutdown().await;
+        if let Some(signal) = stop.signal().filter(|_| !ended.is_complete) {
+            let state = format!(
+                "{} steps of {steps} are in the transcript in {}; the same command takes part again",
+                ended.steps,
+                self.out.display()
+            );
+            return Err(Failure::Stopped { signal, state });
+        }
+        self.finish(&assembled, &ended, options)
+    }
+
+    fn finish(
+        &self,
+        assembled: &Assembled,
+        ended: &crate::pipeline::run::Ended,
+        options: &Options,
+    ) -> Result<(), Failure> {
+        let state = ended
+            .worker
+            .as_ref()
+            .map(StageWorker::train_state)
+            .transpose();
+        if let (Some(Some(state)), Some((stage, _))) = (state.map_err(Failure::work)?, ended.held) {
+            let path = self.out.join(format!("stage-{:02}.safetensors", stage.0));
+            state.params.save(&path).map_err(Failure::work)?;
+        }
+        let part = Part {
+            job: &assembled.job,
+            steps: ended.steps,
+            stage: ended.held.map(|(stage, _)| stage.0),
+            state: ended.held.map(|(_, state)| state.to_string()),
+            folder: self.out.display().to_string(),
+        };
+        let mut text = format!("job          {}\nsteps        {}\n", part.job, part.steps);
+        if let (Some(stage), Some(state)) = (part.stage, &part.state) {
+            let _ = write!(text, "stage        {stage}, state {state}\n");
+        }
+        let _ = writeln!(
+            text,
+            "folder       {}: check it with `swarm-node pipeline replay {}`",
+            part.folder, part.folder
+        );
+        let json = serde_json::to_string(&part).map_err(Failure::work)?;
+        let kept = part.folder.clone();
+        Answer { text, json, kept }.print(options.json)
+    }
+}
+
+/// All pipelines meet in one network; their messages go by job.
+fn swarm() -> [u8; 32] {
+    Digest::of(b"swarm-node pipelines").0
+}
+
+fn assemble(spec: &JobSpec, console: &Console) -> Result<Assembled, Failure> {
+    Assembled::new(spec, console).map_err(Failure::work)
+}
+
+/// Where peers find together.
+struct Table<'t> {
+    handle: Handle,
+    listening: Vec<String>,
+    stop: &'t Stop,
+}
+
+impl Table<'_> {
+    /// Waits for all peers.
+    async fn host(
+        &mut self,
+        events: &mut Events,
+        spec: &JobSpec,
+        job: String,
+        want: u32,
+    ) -> Result<Charter, Failure> {
+        let me = self.handle.me();
+        let mut meeting = Meeting::new(spec.clone(), job, want, me, Vec::new());
+        let mut said = 0;
+        loop {
+            if let Some(charter) = meeting.charter() {
+                return Ok(charter);
+            }
+            if meeting.have() != said {
+                said = meeting.have();
+                output::note(&format!("{said} of {want} peers are here"));
+            }
+            self.serve(events, &mut meeting).await?;
+        }
+    }
+
+    /// Waits until all have their engines ready, for a minute at most.
+    async fn wait_for_all(
+        &mut self,
+        events: &mut Events,
+        charter: &Charter,
+        assembled: &Assembled,
+    ) -> Result<(), Failure> {
+        let peers = charter.peers().map_err(Failure::work)?;
+        let want = charter.members.len() as u32;
+        let job = assembled.job.clone();
+        let spec = charter.spec.clone();
+        let own = self.listening.clone();
+        let mut meeting = Meeting::new(spec, job, want, self.handle.me(), own);
+        for (peer, member) in peers.iter().zip(&charter.members).skip(1) {
+            let addresses = member.addresses.clone();
+            meeting.asked(
+                *peer,
+                Ask {
+                    addresses,
+                    ready: false,
+                },
+            );
+        }
+        let begun = Instant::now();
+        while !meeting.is_ready() && begun.elapsed() < Duration::from_secs(60) {
+            self.serve(events, &mut meeting).await?;
+        }
+        Ok(())
+    }
+
+    /// One event of the network, or a moment.
+    async fn serve(&mut self, events: &mut Events, meeting: &mut Meeting) -> Result<(), Failure> {
+        let event = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
+        if self.stop.is_requested() {
+            return Err(self.stopped());
+        }
+        match event {
+            Ok(Some(NetEvent::Request { from, bytes, reply })) => {
+                if let Some(ask) = decode::<Ask>(&bytes) {
+                    // Who does not wait any more asks again.
+                    let _ = reply.send(encode(&meeting.asked(from, ask)));
+                }
+            }
+            Ok(Some(NetEvent::Listening(address))) => {
+                self.listen(&address);
+                let own = self.listening.clone();
+                let me = self.handle.me();
+                meeting.asked(
+                    me,
+                    Ask {
+                        addresses: own,
+                        ready: true,
+                    },
+                );
+                output::note(&format!(
+                    "others join by: swarm-node pipeline join {address} --out DIR"
+                ));
+            }
+            Ok(None) => return Err(Failure::Work(anyhow::anyhow!("the network has ended"))),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self, address: &Multiaddr) {
+        let text = address.to_string();
+        if !self.listening.contains(&text) {
+            self.listening.push(text);
+        }
+    }
+
+    /// Asks whoever is connected for the charter, until somebody has it.
+    async fn ask(&mut self, events: &mut Events, ready: bool) -> Result<Charter, Failure> {
+        let mut said = String::new();
+        loop {
+            let peers: Vec<PeerId> = self.handle.peers().iter().map(|info| info.peer).collect();
+            for peer in peers {
+                let ask = Ask {
+                    addresses: self.listening.clone(),
+                    ready,
+                };
+                let answer = self.handle.request(peer, encode(&ask)).await;
+                let answer = answer
+                    .ok()
+                    .and_then(|bytes| decode::<meeting::Answer>(&bytes));
+                let text = match answer {
+                    Some(meeting::Answer::Charter(text)) => {
+                        return Charter::parse(&text).map_err(Failure::work);
+                    }
+                    Some(meeting::Answer::Full) => {
+                        return Err(Failure::Work(anyhow::anyhow!(
+                            "the pipeline has all the peers that it was started for"
+                        )));
+                    }
+                    Some(meeting::Answer::Wait { have, want }) => {
+                        format!("{have} of {want} peers are here")
+                    }
+                    None => continue,
+                };
+                if text != said {
+                    output::note(&text);
+                    said = text;
+                }
+            }
+            let wait = tokio::time::sleep(Duration::from_millis(300));
+            tokio::pin!(wait);
+            loop {
+                tokio::select! {
+                    () = &mut wait => break,
+                    event = events.next() => match event {
+                        Some(NetEvent::Listening(address)) => self.listen(&address),
+                        Some(_) => {}
+                        None => {
+                            return Err(Failure::Work(anyhow::anyhow!("the network has ended")));
+                        }
+                    },
+                }
+            }
+            if self.stop.is_requested() {
+                return Err(self.stopped());
+            }
+        }
+    }
+
+    fn stopped(&self) -> Failure {
+        let signal = self.stop.signal().unwrap_or(15);
+        let state = "no step was made yet".to_owned();
+        Failure::Stopped { signal, state }
+    }
+}
+
+/// A line for each step, and for whatever goes wrong.
+struct Lines {
+    steps: u64,
+}
+
+impl Watcher for Lines {
+    fn stepped(&mut self, record: &StepRecord, took: Duration) {
+        let losses = record
+            .passages
+            .iter()
+            .map(|passage| f32::from_bits(passage.loss));
+        let loss: f32 = losses.sum();
+        let visits: usize = record
+            .passages
+            .iter()
+            .map(|passage| passage.visits.len())
+            .sum();
+        let lost = match record.excluded.len() {
+            0 => String::new(),
+            lost => format!(", {lost} lost"),
+        };
+        output::note(&format!(
+            "step {}/{}: loss {loss:.4}, {} microbatches, {visits} visits{lost}, {:.2} s",
+            record.step + 1,
+            self.steps,
+            record.passages.len(),
+            took.as_secs_f64()
+        ));
+    }
+
+    fn event(&mut self, event: &Event) {
+        let line = match event {
+            Event::Rerouted {
+                microbatch,
+                from,
+                to,
+                why,
+            } => {
+                let to = match to {
+                    Some(peer) => format!("to {peer}"),
+                    None => "past the stage".to_owned(),
+                };
+                format!(
+                    "{microbatch}: {} ({}) {why:?}, goes {to}",
+                    from.peer, from.stage
+                )
+            }
+            Event::Fault { peer, what } => format!("{peer} {what}"),
+            Event::Dropped { hop } => {
+                format!("{} ({}) does not take part any more", hop.peer, hop.stage)
+            }
+            Event::Joined(joined) => format!(
+                "{} holds {} ({:?})",
+                joined.hop.peer, joined.hop.stage, joined.recovery
+            ),
+            _ => return,
+        };
+        output::note(&line);
+    }
+}
+
+/// What a replay found.
+#[derive(Serialize)]
+struct Replayed {
+    job: String,
+    verdict: &'static str,
+    steps: usize,
+    statements: usize,
+    signatures: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wrong: Option<String>,
+    states: Vec<String>,
+}
+
+fn replay(
+    config: &Config,
+    folder: &Path,
+    out: Option<&Path>,
+    options: &Options,
+) -> Result<(), Failure> {
+    let none = || Failure::Usage(anyhow::anyhow!("{} has no charter", folder.display()));
+    let charter = Charter::load(folder)
+        .map_err(Failure::work)?
+        .ok_or_else(none)?;
+    let entries = transcript::read(folder).map_err(Failure::work)?;
+    let peers = charter.peers().map_err(Failure::work)?;
+    let console = Console::new();
+    let assembled = assemble(&charter.spec, &console)?;
+    let engine = certified(&config.engine, config.engine.workers())?;
+    let (mut stages, mut states) = (Vec::new(), Vec::new());
+    for stage in assembled.stages() {
+        let blueprint = assembled.blueprint.clone();
+        let worker = StageWorker::new(blueprint, engine.clone(), Some(stage));
+        let worker = worker.map_err(Failure::work)?;
+        states.extend(worker.state().map_err(Failure::work)?);
+        stages.push(worker);
+    }
+    let mut replay = Replay::new(stages, states, assembled.settings.keep_every);
+    let (mut statements, mut signatures, mut wrong) = (0, 0, None);
+    for entry in &entries {
+        let replayed = match replay.step(&entry.record) {
+            Ok(replayed) => replayed,
+            Err(why) => {
+                wrong = Some(why.to_string());
+                break;
+            }
+        };
+        for (hop, state, signature) in &entry.states {
+            let expected = replayed.states.get(hop.stage.index());
+            if expected != Some(state) {
+                wrong = Some(format!(
+                    "step {}: {} stated another state of {} than it has",
+                    entry.record.step, hop.peer, hop.stage
+                ));
+            }
+            let job = assembled.settings.job;
+            statements += 1;
+            match is_signed(job, &entry.record, (*hop, *state), signature, &peers) {
+                Some(true) => signatures += 1,
+                Some(false) => {
+                    wrong = Some(format!(
+                        "step {}: the signature of {} is not its own",
+                        entry.record.step, hop.peer
+                    ));
+                }
+                None => {}
+            }
+        }
+        if wrong.is_some() {
+            break;
+        }
+        output::note(&format!("step {} is as recorded", entry.record.step + 1));
+    }
+    if let (Some(path), None) = (out, &wrong) {
+        let mut whole = reproducible_ops::weights::Weights::default();
+        for worker in replay.stages() {
+            if let Some(state) = worker.train_state().map_err(Failure::work)? {
+                for (name, tensor) in state.params.iter() {
+                    whole.insert(name, tensor.clone());
+                }
+            }
+        }
+        whole.save(path).map_err(Failure::work)?;
+    }
+    let found = Replayed {
+        job: assembled.job.clone(),
+        verdict: if wrong.is_some() { "wrong" } else { "right" },
+        steps: entries.len(),
+        statements,
+        signatures,
+        states: replay.states().iter().map(Digest::to_string).collect(),
+        wrong,
+    };
+    let text = match &found.wrong {
+        None => format!(
+            "right: {} steps computed again, {} statements about states, {} of them signed\n",
+            found.steps, found.statements, found.signatures
+        ),
+        Some(why) => format!("wrong: {why}\n"),
+    };
+    let json = serde_json::to_string(&found).map_err(Failure::work)?;
+    let kept = String::new();
+    Answer { text, json, kept }.print(options.json)?;
+    match found.wrong {
+        Some(why) => Failure::unless_right(Verdict::Wrong, Some(why)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a peer signed what is stated; none where there is no signature.
+fn is_signed(
+    job: Digest,
+    record: &StepRecord,
+    (hop, state): (Hop, Digest),
+    signature: &[u8],
+    peers: &[PeerId],
+) -> Option<bool> {
+    if signature.is_empty() {
+        return None;
+    }
+    let statement = Statement {
+        job,
+        step: record.step,
+        record: record.digest(),
+        stage: hop.stage,
+        state,
+    };
+    let key = peers
+        .get(hop.peer.index())
+        .and_then(|peer| PublicKey::try_from(*peer).ok());
+    let signature: Option<SignatureBytes> = signature.try_into().ok();
+    let (key, signature) = key.zip(signature)?;
+    Some(key.verify(&statement.digest().0, &signature))
+}

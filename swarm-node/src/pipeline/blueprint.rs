@@ -1,0 +1,174 @@
+//! From a job's file to what its members compute and agree on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use skippipe::content::Digest;
+use skippipe::encoding::Format;
+use skippipe::path::Stage;
+use skippipe::settings::Settings;
+use swarm_learn::pipeline::data::StepData;
+use swarm_learn::pipeline::worker::{Blueprint, Encoding};
+use swarm_learn::setup;
+use swarm_model::stages::StagedModel;
+use verde::tensor;
+
+use crate::job::{JobError, JobSpec, Model, PipelineSpec, Progress, WireFormat};
+
+/// What members have alike.
+pub struct Assembled {
+    /// Programs, data and initial parameters.
+    pub blueprint: Blueprint,
+    /// What they agree on; the number of peers is the file's.
+    pub settings: Settings,
+    /// The model's files, beside its weights.
+    pub model: Model,
+    /// Digest of all that is computed from, as text.
+    pub job: String,
+    /// Bytes of the largest stage's whole state.
+    pub state_bytes: u64,
+    /// Bytes of an activation on its way.
+    pub hop_bytes: u64,
+}
+
+/// Why there is no pipeline.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssembleError {
+    /// The file has no such part.
+    #[error(
+        "the job has no [pipeline]; add one with `stages` and `peers`, as in configs/nano/pipeline.toml"
+    )]
+    NoPipeline,
+    /// The job.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// The model cannot be cut so.
+    #[error("pipeline.stages: {0}")]
+    Cut(#[from] swarm_model::stages::CutError),
+    /// The model's width cannot be divided so.
+    #[error("pipeline.bottleneck: {0}")]
+    Bottleneck(#[from] swarm_model::stages::bottleneck::BottleneckError),
+    /// A tensor cannot be made.
+    #[error(transparent)]
+    Tensor(#[from] reproducible_ops::tensor::TensorError),
+    /// The position tables cannot be made.
+    #[error(transparent)]
+    Setup(#[from] setup::SetupError),
+    /// The data lacks something.
+    #[error(transparent)]
+    Data(#[from] swarm_learn::pipeline::data::MissingChannel),
+}
+
+impl Assembled {
+    /// Reads model and data of a job, and cuts the model.
+    ///
+    /// # Errors
+    /// See [`AssembleError`].
+    pub fn new(spec: &JobSpec, progress: &dyn Progress) -> Result<Self, AssembleError> {
+        let pipeline = spec.pipeline.as_ref().ok_or(AssembleError::NoPipeline)?;
+        let (model, data) = spec.model_and_data(progress)?;
+        let mut staged = StagedModel::new(model.config.clone(), usize::from(pipeline.stages))?;
+        if let Some(compression) = pipeline.bottleneck {
+            staged = staged.with_bottleneck(compression)?;
+        }
+        let mut weights = setup::with_tables(&model.config, spec.batch.length, &model.weights)?;
+        for (name, tensor) in staged.initial_bottlenecks()?.iter() {
+            weights.insert(name, tensor.clone());
+        }
+        let mut job = Sha256::new();
+        let mut part = |text: &str, root: &[u8]| {
+            job.update((text.len() as u64).to_le_bytes());
+            job.update(text.as_bytes());
+            job.update(root);
+        };
+        for (name, channel) in data.channels() {
+            part(name, &tensor::root(channel));
+        }
+        for (name, _) in staged.all_parameters() {
+            if let Some(parameter) = weights.get(&name) {
+                part(&name, &tensor::root(parameter));
+            }
+        }
+        part(&terms(spec, pipeline), &[]);
+        let job = Digest(job.finalize().into());
+        let rates = spec.rate_table();
+        let data = StepData::new(data, spec.sampling(), spec.batch.rows, rates)?;
+        let format = match pipeline.format {
+            WireFormat::F32 => Format::F32,
+            WireFormat::Bf16 => Format::Bf16,
+            WireFormat::Int8 => Format::Int8,
+        };
+        let shape = [spec.batch.rows, spec.batch.length];
+        let elements = |stage: usize| {
+            let shapes = staged.parameters(stage).into_iter();
+            shapes
+                .map(|(_, shape)| shape.iter().product::<usize>() as u64)
+                .sum::<u64>()
+        };
+        let largest = (0..staged.stages()).map(elements).max().unwrap_or(0);
+        let hop = (shape[0] * shape[1] * staged.sent_width() * 4) as u64;
+        Ok(Self {
+            settings: settings(spec, pipeline, job),
+            job: job.to_string(),
+            // Parameters and two moments, and room for names.
+            state_bytes: largest * 12 + (1 << 20),
+            hop_bytes: hop,
+            blueprint: Blueprint {
+                model: staged,
+                shape,
+                optimizer: spec.optimizer,
+                weights: Arc::new(weights),
+                data: Arc::new(data),
+                encoding: Encoding {
+                    hidden: format,
+                    gradient: format,
+                },
+            },
+            model,
+        })
+    }
+
+    /// All stages.
+    pub fn stages(&self) -> impl Iterator<Item = Stage> + use<> {
+        (0..self.settings.stages).map(Stage)
+    }
+}
+
+/// What else a job's history follows from.
+fn terms(spec: &JobSpec, pipeline: &PipelineSpec) -> String {
+    let JobSpec {
+        seed,
+        steps,
+        batch,
+        schedule,
+        optimizer,
+        ..
+    } = spec;
+    let PipelineSpec {
+        stages,
+        format,
+        bottleneck,
+        ..
+    } = pipeline;
+    format!(
+        "{seed} {steps} {batch:?} {schedule:?} {optimizer:?} {stages} {format:?} {bottleneck:?}"
+    )
+}
+
+fn settings(spec: &JobSpec, pipeline: &PipelineSpec, job: Digest) -> Settings {
+    Settings {
+        job,
+        stages: pipeline.stages,
+        peers: pipeline.peers,
+        microbatches: spec.batch.microbatches as u32,
+        steps: spec.steps,
+        slots: pipeline.slots,
+        hop_time: Duration::from_secs(pipeline.hop_seconds),
+        phase_time: Duration::from_secs(pipeline.phase_seconds),
+        step_time: Duration::from_secs(pipeline.step_seconds),
+        keep_every: pipeline.keep_every,
+        rebuild: pipeline.rebuild,
+    }
+}

@@ -1,0 +1,157 @@
+//! What all peers of a pipeline must know of each other, as they tell it and keep it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use skippipe::path::{Hop, Peer, Stage};
+use skippipe::transcript::Roster;
+use swarm_files::text_file;
+use swarm_files::whole::{Access, Reserved};
+use swarm_identity::PeerId;
+
+use crate::job::JobSpec;
+
+/// The charter in a peer's folder.
+pub const CHARTER: &str = "charter.json";
+/// Largest charter that is read, in bytes; it must be an answer to a request.
+const MAX_BYTES: u64 = 256 << 10;
+/// Addresses that a peer is called at.
+pub const MAX_ADDRESSES: usize = 8;
+
+/// Who takes part in what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Charter {
+    /// The job; a file that it names is looked for in each peer's working folder.
+    pub spec: JobSpec,
+    /// Digest of the job's data and initial states, which every peer computes itself.
+    pub job: String,
+    /// Peers in their order: the first holds the first stage, and so on by turns.
+    pub members: Vec<Address>,
+}
+
+/// A peer, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Address {
+    /// Its key, in hexadecimal.
+    pub peer: String,
+    /// Where it listens.
+    pub addresses: Vec<String>,
+}
+
+/// Why a charter cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CharterError {
+    /// The file.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is no charter.
+    #[error("the charter cannot be read: {0}")]
+    Malformed(String),
+}
+
+impl Charter {
+    /// Reads what [`Charter::save`] wrote; none where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no charter.
+    pub fn load(folder: &Path) -> Result<Option<Self>, CharterError> {
+        let path = folder.join(CHARTER);
+        match text_file::read(&path, MAX_BYTES) {
+            Ok(text) => Self::parse(&text).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(CharterError::File { path, source }),
+        }
+    }
+
+    /// Reads a charter that a peer sent.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(text: &str) -> Result<Self, CharterError> {
+        let malformed = |error: &dyn std::fmt::Display| CharterError::Malformed(error.to_string());
+        let charter: Self = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+        let stages = charter
+            .spec
+            .pipeline
+            .as_ref()
+            .map(|pipeline| pipeline.stages);
+        if stages.is_none_or(|stages| usize::from(stages) > charter.members.len()) {
+            return Err(malformed(&"it has fewer peers than stages, or no stages"));
+        }
+        charter.peers()?;
+        Ok(charter)
+    }
+
+    /// As text, which [`Charter::parse`] reads.
+    ///
+    /// # Errors
+    /// Numbers of the job that JSON cannot hold.
+    pub fn to_text(&self) -> Result<String, CharterError> {
+        serde_json::to_string_pretty(self)
+            .map_err(|error| CharterError::Malformed(error.to_string()))
+    }
+
+    /// Writes it into a folder.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn save(&self, folder: &Path) -> Result<(), CharterError> {
+        let (path, text) = (folder.join(CHARTER), self.to_text()?);
+        let place = Reserved::new(&path, Access::Umask, text.len());
+        let written = place.and_then(|place| place.replace(text.as_bytes()));
+        written.map_err(|source| CharterError::File { path, source })
+    }
+
+    /// The peers, in their order.
+    ///
+    /// # Errors
+    /// A name is no key, or stands there twice.
+    pub fn peers(&self) -> Result<Vec<PeerId>, CharterError> {
+        let mut peers = Vec::new();
+        for member in &self.members {
+            let bytes = const_hex::decode_to_array::<_, 33>(&member.peer);
+            let peer = bytes.map(PeerId).map_err(|error| {
+                CharterError::Malformed(format!("`{}` is no peer: {error}", member.peer))
+            })?;
+            if peers.contains(&peer) {
+                return Err(CharterError::Malformed(format!(
+                    "{} is named twice",
+                    member.peer
+                )));
+            }
+            peers.push(peer);
+        }
+        Ok(peers)
+    }
+
+    /// Who holds what to begin with: peers by turns.
+    pub fn roster(&self) -> Roster {
+        let stages = self
+            .spec
+            .pipeline
+            .as_ref()
+            .map_or(1, |pipeline| pipeline.stages);
+        let mut roster = Roster(vec![Vec::new(); usize::from(stages)]);
+        for (peer, _) in (0..).zip(&self.members) {
+            let stage = Stage((peer % u32::from(stages)) as u16);
+            roster.insert(Hop {
+                stage,
+                peer: Peer(peer),
+            });
+        }
+        roster
+    }
+}
+
+/// A peer as charters name it.
+pub fn name(peer: &PeerId) -> String {
+    const_hex::encode(peer.0)
+}

@@ -1,0 +1,21 @@
+//! Pipelines: a job whose model is cut into stages that peers hold.
+//!
+//! ```text
+//! job.toml ─▶ charter (job, peers, who holds what) ─▶ every peer
+//!                 │ blueprint: programs, data, settings
+//!                 ▼
+//! channels ◀─▶ member (skippipe, pure) ◀─▶ engine, a thread of its own
+//!                 │                    ◀─▶ paths, planned between steps
+//!                 └─▶ transcript, a file; one machine replays it
+//! ```
+//! [`meeting`] is how peers find together: the first one waits for the others and then tells everybody
+//! who takes part. Whoever has the charter can be asked for it, and a peer that begins anew with its
+//! folder needs nobody.
+
+pub mod blueprint;
+pub mod charter;
+pub mod engine_thread;
+pub mod meeting;
+pub mod paths;
+pub mod run;
+pub mod transcript;

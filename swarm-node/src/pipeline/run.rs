@@ -1,0 +1,399 @@
+//! A peer of a pipeline on the network: its member, fed with what happens.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use skippipe::content::Digest;
+use skippipe::event::Event;
+use skippipe::member::{Input, Member, Output};
+use skippipe::message::Message;
+use skippipe::path::{Hop, Peer};
+use skippipe::settings::Settings;
+use skippipe::topology::Micros;
+use skippipe::transcript::{Roster, Statement, StepRecord};
+use swarm_identity::{PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
+use swarm_learn::pipeline::worker::{StageWorker, WorkerError};
+use swarm_net::{
+    Behaviour, ChannelEvent, ChannelLimits, Channels, Event as NetEvent, Events, Handle, StartError,
+};
+use tokio::sync::mpsc;
+
+use super::charter::{Charter, CharterError};
+use super::engine_thread::EngineThread;
+use super::meeting::{Answer, Ask};
+use super::paths::{Wish, paths};
+use super::transcript::{Entry, TranscriptFile};
+use crate::job::Stop;
+
+/// Between two looks at the clock.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a peer stays for others after its last step.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// Why a peer's part ends early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The charter.
+    #[error(transparent)]
+    Charter(#[from] CharterError),
+    /// This peer is none of the charter's.
+    #[error("the charter does not name this peer; its key is another than that of the folder")]
+    Stranger,
+    /// Its stage.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// Its engine.
+    #[error("the stage's engine: {0}")]
+    Engine(String),
+    /// Its channels.
+    #[error(transparent)]
+    Channels(#[from] StartError),
+    /// A file.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The network ended.
+    #[error("the network has ended")]
+    Network,
+    /// The pipeline cannot go on.
+    #[error("the pipeline cannot go on: {0}")]
+    Stuck(&'static str),
+}
+
+/// What a peer's owner sees.
+pub trait Watcher {
+    /// A step is over: its record, and how long it took here.
+    fn stepped(&mut self, record: &StepRecord, took: Duration);
+    /// Something else worth a line.
+    fn event(&mut self, event: &Event);
+}
+
+/// What a peer runs with.
+pub struct Running<'r, T> {
+    /// Who takes part.
+    pub charter: Charter,
+    /// What they agree on.
+    pub settings: Settings,
+    /// Its stage, or an engine without one where it has taken part before.
+    pub worker: StageWorker,
+    /// Its key.
+    pub signer: Signer<T>,
+    /// The network.
+    pub handle: Handle,
+    /// What the planner is told.
+    pub wish: Wish,
+    /// Every so many steps nothing is skipped.
+    pub full_every: u64,
+    /// Longest message, in bytes.
+    pub frame_bytes: u32,
+    /// Its folder.
+    pub folder: &'r Path,
+    /// A request to end.
+    pub stop: &'r Stop,
+}
+
+/// How a peer's part ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its stage, with parameters and moments; none if its engine is gone.
+    pub worker: Option<StageWorker>,
+    /// The steps that it has seen the end of.
+    pub steps: u64,
+    /// Where it ended.
+    pub held: Option<(skippipe::path::Stage, Digest)>,
+    /// Whether all steps are done.
+    pub is_complete: bool,
+}
+
+/// Takes part until the job is done or somebody asks to stop.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run<T: SignOnce + Clone + 'static>(
+    running: Running<'_, T>,
+    events: &mut Events,
+    watcher: &mut dyn Watcher,
+) -> Result<Ended, RunError> {
+    let Running {
+        charter,
+        settings,
+        worker,
+        signer,
+        handle,
+        mut wish,
+        full_every,
+        frame_bytes,
+        folder,
+        stop,
+    } = running;
+    let peers = charter.peers()?;
+    let place = peers.iter().position(|peer| *peer == signer.peer());
+    let me = Peer(place.ok_or(RunError::Stranger)? as u32);
+    let state = worker.state().map_err(WorkerError::from)?;
+    let member = Member::new(settings.clone(), me, charter.roster(), state);
+    let (engine, mut done) =
+        EngineThread::start(worker).map_err(|error| RunError::Engine(error.to_string()))?;
+    let limits = ChannelLimits {
+        frame_bytes,
+        ..ChannelLimits::default()
+    };
+    let (channels, mut frames) =
+        Channels::start(handle.clone(), settings.job.0, peers.clone(), limits)?;
+    let transcript = TranscriptFile::open(folder).map_err(|source| RunError::File {
+        path: folder.join(super::transcript::TRANSCRIPT),
+        source,
+    })?;
+    let (planned, mut plans) = mpsc::unbounded_channel();
+    let charter_text = charter.to_text()?;
+    let begun = Instant::now();
+    let mut shell = Shell {
+        member,
+        peers,
+        channels,
+        engine,
+        signer,
+        transcript,
+        folder,
+        settings,
+        planned,
+        watcher,
+        inputs: VecDeque::new(),
+        step_begun: begun,
+        stuck: None,
+        finished: None,
+        full_every,
+    };
+    let mut ticks = tokio::time::interval(TICK);
+    let outputs = shell.member.start(begun.elapsed());
+    shell.carry_out(outputs, &wish)?;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => shell.inputs.push_back(Input::Tick),
+            Some((task, outcome)) = done.recv() => {
+                shell.inputs.push_back(Input::Done { task, outcome });
+            }
+            Some(input) = plans.recv() => shell.inputs.push_back(input),
+            event = frames.next() => match event {
+                Some(event) => shell.heard(event, &handle),
+                None => return Err(RunError::Network),
+            },
+            event = events.next() => match event {
+                Some(NetEvent::Request { bytes, reply, .. }) => {
+                    answer(&charter_text, &bytes, reply);
+                }
+                Some(_) => {}
+                None => return Err(RunError::Network),
+            },
+        }
+        wish.latency = latencies(&handle, &shell.peers);
+        while let Some(input) = shell.inputs.pop_front() {
+            let outputs = shell.member.handle(input, begun.elapsed());
+            shell.carry_out(outputs, &wish)?;
+        }
+        if let Some(why) = shell.stuck {
+            return Err(RunError::Stuck(why));
+        }
+        let lingered = shell.finished.is_some_and(|at| at.elapsed() > LINGER);
+        if lingered || stop.is_requested() {
+            let held = shell.member.held();
+            return Ok(Ended {
+                steps: shell.member.next(),
+                is_complete: shell.finished.is_some(),
+                worker: shell.engine.end(),
+                held,
+            });
+        }
+    }
+}
+
+/// Whoever asks is told who takes part: a member that lost its folder's charter, or a late newcomer.
+fn answer(charter: &str, bytes: &[u8], reply: swarm_net::Reply) {
+    if decode::<Ask>(bytes).is_some() {
+        let answer = Answer::Charter(charter.to_owned());
+        // A peer that does not wait any more asks again.
+        let _ = reply.send(encode(&answer));
+    }
+}
+
+/// One way to each peer: half of what a ping takes.
+fn latencies(handle: &Handle, peers: &[PeerId]) -> Vec<Micros> {
+    let known = handle.peers();
+    let latency = |peer: &PeerId| {
+        let info = known.iter().find(|info| info.peer == *peer);
+        let rtt = info.and_then(|info| info.rtt).unwrap_or_default();
+        Micros(rtt.as_micros() as u64 / 2)
+    };
+    peers.iter().map(latency).collect()
+}
+
+/// A message as bytes; all of this crate's encode.
+pub fn encode(value: &impl serde::Serialize) -> Vec<u8> {
+    let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard());
+    bytes.unwrap_or_default()
+}
+
+/// A value from bytes, all of which it takes.
+pub fn decode<V: serde::de::DeserializeOwned>(bytes: &[u8]) -> Option<V> {
+    let config = bincode::config::standard();
+    let decoded = bincode::serde::decode_from_slice(bytes, config).ok();
+    decoded.and_then(|(value, read)| (read == bytes.len()).then_some(value))
+}
+
+struct Shell<'r, 'w, T> {
+    member: Member,
+    peers: Vec<PeerId>,
+    channels: Channels,
+    engine: EngineThread,
+    signer: Signer<T>,
+    transcript: TranscriptFile,
+    folder: &'r Path,
+    settings: Settings,
+    planned: mpsc::UnboundedSender<Input>,
+    watcher: &'w mut dyn Watcher,
+    inputs: VecDeque<Input>,
+    step_begun: Instant,
+    stuck: Option<&'static str>,
+    finished: Option<Instant>,
+    full_every: u64,
+}
+
+impl<T: SignOnce> Shell<'_, '_, T> {
+    fn number(&self, peer: &PeerId) -> Option<Peer> {
+        let place = self.peers.iter().position(|other| other == peer);
+        place.map(|place| Peer(place as u32))
+    }
+
+    fn heard(&mut self, event: ChannelEvent, handle: &Handle) {
+        match event {
+            ChannelEvent::Up(peer) => {
+                let found = self.number(&peer).map(Input::Found);
+                self.inputs.extend(found);
+            }
+            ChannelEvent::Down(peer) => {
+                let lost = self.number(&peer).map(Input::Lost);
+                self.inputs.extend(lost);
+            }
+            ChannelEvent::Frame { from, bytes } => {
+                let number = self.number(&from);
+                match (number, decode::<Message>(&bytes)) {
+                    (Some(from), Some(message)) => {
+                        self.inputs.push_back(Input::Message { from, message });
+                    }
+                    _ => {
+                        handle.report(from, Behaviour::Malformed);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>, wish: &Wish) -> Result<(), RunError> {
+        for output in outputs {
+            match output {
+                Output::Send { to, message } => {
+                    if let Some(peer) = self.peers.get(to.index()) {
+                        let frame: Arc<[u8]> = encode(&message).into();
+                        // Whoever is down or behind is told again what it does not answer.
+                        let _ = self.channels.send(*peer, frame);
+                    }
+                }
+                Output::Work { task, work } => {
+                    if !self.engine.ask(task, work) {
+                        return Err(RunError::Engine("its thread has ended".into()));
+                    }
+                }
+                Output::Plan { when, roster } => self.plan(when, roster, wish.clone()),
+                Output::Sign(statement) => self.sign(&statement),
+                Output::Event(event) => self.event(event)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&self, when: skippipe::message::When, roster: Roster, mut wish: Wish) {
+        if self.full_every > 0 && when.step.is_multiple_of(self.full_every) {
+            wish.visits = self.settings.stages;
+        }
+        let planned = self.planned.clone();
+        tokio::task::spawn_blocking(move || {
+            let paths = paths(&roster, &wish, when.step);
+            // The peer may have ended meanwhile.
+            let _ = planned.send(Input::Planned { when, paths });
+        });
+    }
+
+    /// Signs once for each step; where it cannot, the statement has no signature.
+    fn sign(&mut self, statement: &Statement) {
+        let place = Place {
+            swarm: statement.job.0,
+            kind: PIPELINE_STEP,
+            round: statement.step,
+            slot: statement.stage.0,
+        };
+        let digest = statement.digest();
+        let signed = self.signer.sign(&place, &digest.0);
+        self.inputs.push_back(Input::Signed {
+            statement: digest,
+            signature: signed.map(Vec::from).unwrap_or_default(),
+        });
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), RunError> {
+        match &event {
+            Event::Began { .. } => self.step_begun = Instant::now(),
+            Event::Moved { state, .. } => {
+                if let (Some(record), Some((stage, _))) = (self.member.last(), self.member.held()) {
+                    let peer = self.number(&self.signer.peer());
+                    let hop = peer.map(|peer| Hop { stage, peer });
+                    let entry = Entry {
+                        record: record.clone(),
+                        states: hop
+                            .into_iter()
+                            .map(|hop| (hop, *state, Vec::new()))
+                            .collect(),
+                    };
+                    self.keep(&entry)?;
+                    self.watcher
+                        .stepped(&entry.record, self.step_begun.elapsed());
+                }
+                if self.member.next() >= self.settings.steps {
+                    self.finished.get_or_insert_with(Instant::now);
+                }
+            }
+            Event::Stepped(stepped) => {
+                let stated = stepped.statements.iter();
+                let states =
+                    stated.map(|(hop, (state, signature))| (*hop, *state, signature.clone()));
+                let entry = Entry {
+                    record: stepped.record.clone(),
+                    states: states.collect(),
+                };
+                self.keep(&entry)?;
+            }
+            Event::Finished => {
+                self.finished.get_or_insert_with(Instant::now);
+            }
+            Event::Stuck(why) => self.stuck = Some(why),
+            _ => {}
+        }
+        self.watcher.event(&event);
+        Ok(())
+    }
+
+    fn keep(&mut self, entry: &Entry) -> Result<(), RunError> {
+        self.transcript
+            .append(entry)
+            .map_err(|source| RunError::File {
+                path: self.folder.join(super::transcript::TRANSCRIPT),
+                source,
+            })
+    }
+}
