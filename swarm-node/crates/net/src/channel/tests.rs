@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::channels::{ChannelEvents, Channels, SendError, StartError};
 use super::event::ChannelEvent;
-use super::frame::{Answer, Hello, JobId};
+use super::frame::{Answer, HELLO_BYTES, Hello, JobId};
 use crate::attacker::{self, Attacker};
 use crate::limits::{Behaviour, CHANNEL_PAUSE_LONGEST, ChannelLimits};
 use crate::testing::{Node, PATIENCE, SWARM, attacker, config, secret};
@@ -349,25 +349,70 @@ async fn a_member_that_takes_nothing_is_down_until_it_takes_something() {
     assert!(taken < 16, "nothing was dropped");
 }
 
+/// The next stream that a member opens for the job.
+async fn accepted(member: &mut Attacker) -> libp2p::Stream {
+    let mut stream = member.incoming().await.unwrap();
+    let mut hello = [0; HELLO_BYTES];
+    stream.read_exact(&mut hello).await.unwrap();
+    assert_eq!(Hello::from_bytes(&hello), Ok(Hello(JOB)));
+    let answer = [Answer::Accepted as u8];
+    stream.write_all(&answer).await.unwrap();
+    stream.flush().await.unwrap();
+    stream
+}
+
 #[tokio::test]
-async fn a_stream_that_breaks_is_opened_again_unnoticed() {
-    let victim = victim(ChannelLimits::default()).await;
+async fn after_a_break_the_next_stream_begins_with_the_frame_that_was_cut() {
+    // More than windows hold, so that it cannot be on its way as a whole.
+    const FRAME: usize = 16 << 20;
+    let mut victim = victim(ChannelLimits::default()).await;
     let protocol = attacker::channels(&SWARM);
     let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
-    for number in 0..3_u8 {
-        victim
-            .channels
-            .send(member.me(), [number; 5].into())
-            .unwrap();
-        let mut stream = member.incoming().await.unwrap();
-        let mut hello = [0; 33];
-        stream.read_exact(&mut hello).await.unwrap();
-        assert_eq!(Hello::from_bytes(&hello), Ok(Hello(JOB)));
-        stream.write_all(&[Answer::Accepted as u8]).await.unwrap();
-        stream.flush().await.unwrap();
-        let mut frame = [0; 9];
-        stream.read_exact(&mut frame).await.unwrap();
-        assert_eq!(frame, [5, 0, 0, 0, number, number, number, number, number]);
+    let to = member.me();
+    let send = |frame: Vec<u8>| victim.channels.send(to, frame.into());
+    let frame = content(0, FRAME);
+    send(frame.clone()).unwrap();
+    send(b"last".to_vec()).unwrap();
+    for _ in 0..2 {
+        let mut stream = accepted(&mut member).await;
+        let mut first = vec![0; FRAME / 2];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(first[..4], (FRAME as u32).to_le_bytes());
+        assert!(first[4..] == frame[..FRAME / 2 - 4]);
+    }
+    let mut stream = accepted(&mut member).await;
+    let mut all = vec![0; 4 + FRAME + 8];
+    stream.read_exact(&mut all).await.unwrap();
+    assert!(all[4..4 + FRAME] == frame);
+    assert_eq!(all[4 + FRAME..], *b"\x04\0\0\0last");
+    drop(stream);
+    // It is opened again although nothing is to be sent.
+    accepted(&mut member).await;
+    assert_eq!(victim.events.try_next(), None, "it was never down");
+}
+
+#[tokio::test]
+async fn a_stream_that_always_breaks_is_opened_ever_less_and_its_member_is_down() {
+    let mut victim = victim(ChannelLimits {
+        patience: Duration::from_millis(500),
+        ..ChannelLimits::default()
+    })
+    .await;
+    let protocol = attacker::channels(&SWARM);
+    let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
+    let to = member.me();
+    victim.channels.send(to, b"frame"[..].into()).unwrap();
+    let breaking = async {
+        let mut streams = 0;
+        while let Some(stream) = member.incoming().await {
+            drop(stream);
+            streams += 1;
+            assert!(streams < 20, "it is opened all the time");
+        }
+    };
+    tokio::select! {
+        event = victim.next() => assert_eq!(event, ChannelEvent::Down(to)),
+        () = breaking => panic!("it gave up"),
     }
 }
 
