@@ -22,8 +22,10 @@
 //!     ▲                                                                    │    sends are refused
 //!     └──────────── there is a stream again, or something was taken ───────┘
 //! ```
-//! All members are up at first. Streams are looked for in the background, for as long as the job lasts;
-//! a stream that only stands still is kept. A job that the other side does not have (yet) counts as no
+//! All members are up at first. Streams are looked for in the background, for as long as the job lasts,
+//! at pauses that grow to [`CHANNEL_PAUSE_LONGEST`](crate::limits::CHANNEL_PAUSE_LONGEST) and that a
+//! stream which breaks at once does not shorten. A stream that only stands still is kept: what was
+//! written into it still comes. A job that the other side does not have (yet) counts as no
 //! stream. If a member's own stream breaks, one is opened with it even if nothing is to be sent, so that
 //! members learn who is gone also where frames go one way only. A machine that vanishes without a
 //! goodbye is noticed when its connection is: by pings or QUIC's own, within half a minute, or by

@@ -20,7 +20,7 @@ use libp2p::Stream;
 use swarm_identity::PeerId;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::frame::{Answer, Hello, STEP_BYTES};
+use super::frame::{self, Answer, Hello, STEP_BYTES};
 use super::job::{Job, Member};
 use super::tally::Tally;
 use crate::bulk::network::Purpose;
@@ -114,10 +114,11 @@ impl Outgoing<'_> {
         let mut tally = Tally::new(self.handle.clone(), self.peer);
         loop {
             if let Some(frame) = queue.take() {
-                // The length was checked when it was queued.
-                let header = (frame.len() as u32).to_le_bytes();
-                self.write(stream, &header).await?;
-                self.write(stream, &frame).await?;
+                // The header goes with the first bytes: alone it would be a packet of its own.
+                let (first, rest) = frame.split_at(frame.len().min(STEP_BYTES));
+                self.write(stream, &[&frame::header(&frame), first].concat())
+                    .await?;
+                self.write(stream, rest).await?;
                 queue.written();
                 tally.sent(frame.len());
                 continue;
