@@ -136,12 +136,17 @@ async fn the_longest_frames_pass_by_either_transport() {
 #[tokio::test]
 async fn a_slow_reader_slows_its_writer_and_loses_nothing() {
     const FRAME: usize = 1 << 20;
-    for transport in ["quic-v1", "tcp"] {
-        let limits = ChannelLimits {
-            queue_frames: 4,
-            waiting_frames: 2,
-            ..ChannelLimits::default()
-        };
+    let frames = ChannelLimits {
+        queue_frames: 4,
+        waiting_frames: 2,
+        ..ChannelLimits::default()
+    };
+    let bytes = ChannelLimits {
+        queue_bytes: 4 * FRAME,
+        waiting_bytes: 2 * FRAME as u32,
+        ..ChannelLimits::default()
+    };
+    for (transport, limits) in [("quic-v1", bytes), ("tcp", frames)] {
         let [first, mut second] = pair(transport, limits).await;
         // Nobody takes frames, so all places fill: the queue, the windows of the transport, the frame
         // that was read last and those that wait.
@@ -243,6 +248,20 @@ async fn an_oversize_frame_is_cut_unread_and_blamed() {
     let closed = timeout(PATIENCE, stream.read(&mut [0])).await;
     assert!(matches!(closed.expect("it is open"), Ok(0) | Err(_)));
     blamed(&victim, member.me(), Behaviour::Oversize).await;
+}
+
+#[tokio::test]
+async fn a_new_stream_of_a_member_ends_the_one_before() {
+    let mut victim = victim(ChannelLimits::default()).await;
+    let (member, mut before, answer) = greeted(&victim, 2, &Hello(JOB).to_bytes()).await;
+    assert_eq!(answer, [Answer::Accepted as u8]);
+    let mut after = member.open(victim.me()).await.unwrap();
+    after.write_all(&Hello(JOB).to_bytes()).await.unwrap();
+    after.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
+    after.flush().await.unwrap();
+    let closed = timeout(PATIENCE, before.read(&mut [0])).await;
+    assert!(matches!(closed.expect("it is open"), Ok(0) | Err(_)));
+    assert_eq!(victim.frame().await, (member.me(), vec![7]));
 }
 
 #[tokio::test]
@@ -468,4 +487,31 @@ async fn events_end_with_the_job_or_the_network() {
     assert_eq!(end.expect("it goes on"), None);
     let me = first.node.me();
     assert_eq!(channels.send(me, [][..].into()), Ok(()), "never blocks");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: cargo test -p swarm-net --lib channel::tests::measure -- --ignored --nocapture"]
+async fn measure_frames_over_loopback() {
+    for transport in ["quic-v1", "tcp"] {
+        for (bytes, count) in [(32 << 20, 24), (1 << 20, 400), (4 << 10, 20_000)] {
+            let [first, mut second] = pair(transport, ChannelLimits::default()).await;
+            let (to, frame) = (second.me(), Arc::from(vec![7; bytes]));
+            let channels = Arc::new(first.channels);
+            let sender = channels.clone();
+            let begun = std::time::Instant::now();
+            tokio::spawn(async move {
+                for _ in 0..count {
+                    while sender.send(to, Arc::clone(&frame)).is_err() {
+                        sleep(Duration::from_millis(1)).await;
+                    }
+                }
+            });
+            for _ in 0..count {
+                second.frame().await;
+            }
+            let rate = (bytes * count) as f64 / 1e6 / begun.elapsed().as_secs_f64();
+            println!("{transport}, frames of {bytes} bytes: {rate:.0} MB/s");
+            drop(channels);
+        }
+    }
 }
