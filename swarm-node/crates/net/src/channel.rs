@@ -12,8 +12,8 @@
 //! * While a member is not *down*, nothing that was queued for it is dropped here. What was written
 //!   into a stream that then broke may be lost; what was still queued, or written in part, goes into
 //!   the next stream. So nothing is certain without an answer: members say again what is not answered.
-//! * A member that is slow is waited for. Its frames fill its queue, and then [`Channels::send`] refuses
-//!   further ones; other members and other jobs do not notice.
+//! * A member that is slow is waited for. Its frames fill its queue, and then its sender is refused
+//!   further ones ([`SendError::Full`](crate::SendError::Full)); other members and jobs do not notice.
 //!
 //! # When a member is down
 //! ```text
