@@ -12,8 +12,8 @@
 //! * While a member is not *down*, nothing that was queued for it is dropped here. What was written
 //!   into a stream that then broke may be lost; what was still queued, or written in part, goes into
 //!   the next stream. So nothing is certain without an answer: members say again what is not answered.
-//! * A member that is slow is waited for. Its frames fill its queue, and then [`Channels::send`] refuses
-//!   further ones; other members and other jobs do not notice.
+//! * A member that is slow is waited for. Its frames fill its queue, and then its sender is refused
+//!   further ones ([`SendError::Full`](crate::SendError::Full)); other members and jobs do not notice.
 //!
 //! # When a member is down
 //! ```text
@@ -22,8 +22,10 @@
 //!     ▲                                                                    │    sends are refused
 //!     └──────────── there is a stream again, or something was taken ───────┘
 //! ```
-//! All members are up at first. Streams are looked for in the background, for as long as the job lasts;
-//! a stream that only stands still is kept. A job that the other side does not have (yet) counts as no
+//! All members are up at first. Streams are looked for in the background, for as long as the job lasts,
+//! at pauses that grow to [`CHANNEL_PAUSE_LONGEST`](crate::limits::CHANNEL_PAUSE_LONGEST) and that a
+//! stream which breaks at once does not shorten. A stream that only stands still is kept: what was
+//! written into it still comes. A job that the other side does not have (yet) counts as no
 //! stream. If a member's own stream breaks, one is opened with it even if nothing is to be sent, so that
 //! members learn who is gone also where frames go one way only. A machine that vanishes without a
 //! goodbye is noticed when its connection is: by pings or QUIC's own, within half a minute, or by

@@ -100,6 +100,11 @@ pub(crate) enum ReadError {
     Broken(#[from] io::Error),
 }
 
+/// What is in front of a frame, whose length was checked when it was queued.
+pub(crate) fn header(frame: &[u8]) -> [u8; HEADER_BYTES] {
+    (frame.len() as u32).to_le_bytes()
+}
+
 /// Reads the next frame. It may begin at any time.
 pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
@@ -143,4 +148,128 @@ async fn step(
 ) -> Result<(), ReadError> {
     let read = timeout(stall, stream.read_exact(bytes)).await;
     Ok(read.map_err(|_| ReadError::Stalled)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use futures::io::Cursor;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits(frame_bytes: u32) -> ChannelLimits {
+        ChannelLimits {
+            frame_bytes,
+            ..ChannelLimits::default()
+        }
+    }
+
+    /// Bytes, and the room that was offered for them.
+    struct Offered<'a> {
+        bytes: Cursor<&'a [u8]>,
+        most: usize,
+    }
+
+    impl AsyncRead for Offered<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            room: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            self.most = self.most.max(room.len());
+            Pin::new(&mut self.bytes).poll_read(context, room)
+        }
+    }
+
+    async fn read_all(bytes: &[u8], limits: &ChannelLimits) -> (Vec<Vec<u8>>, ReadError, usize) {
+        let mut stream = Offered {
+            bytes: Cursor::new(bytes),
+            most: 0,
+        };
+        let mut frames = Vec::new();
+        loop {
+            match read(&mut stream, limits).await {
+                Ok(frame) => frames.push(frame),
+                Err(error) => return (frames, error, stream.most),
+            }
+        }
+    }
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn the_bytes_are_these() {
+        assert_eq!(Hello([7; 32]).to_bytes()[..3], [1, 7, 7]);
+        for first in 0..=255 {
+            let mut bytes = Hello([7; 32]).to_bytes();
+            bytes[0] = first;
+            let expected = (first == 1).then_some(Hello([7; 32]));
+            assert_eq!(Hello::from_bytes(&bytes).ok(), expected);
+            let known = Answer::from_byte(first).map(|answer| answer as u8);
+            assert_eq!(known.is_ok(), (1..=3).contains(&first));
+            assert!(known.is_err() || known == Ok(first));
+        }
+        let two = [2, 0, 0, 0, 8, 9, 0, 0, 0, 0];
+        let (frames, ..) = run(read_all(&two, &limits(2)));
+        assert_eq!(frames, [vec![8, 9], vec![]]);
+    }
+
+    #[test]
+    fn a_length_over_the_limit_is_refused_before_room_is_made() {
+        let bytes = [&1001_u32.to_le_bytes()[..], &[0; 1001]].concat();
+        let (frames, error, most) = run(read_all(&bytes, &limits(1000)));
+        let refused = matches!(
+            error,
+            ReadError::Oversize {
+                bytes: 1001,
+                limit: 1000
+            }
+        );
+        assert!(refused && frames.is_empty());
+        assert!(most < HEADER_BYTES, "{most} bytes of room");
+        let (frames, ..) = run(read_all(&bytes, &limits(1001)));
+        assert_eq!(frames, [vec![0; 1001]]);
+    }
+
+    #[test]
+    fn room_grows_with_what_comes() {
+        let bytes = [&u32::MAX.to_le_bytes()[..], &[0; 3 * STEP_BYTES]].concat();
+        let (frames, error, most) = run(read_all(&bytes, &limits(u32::MAX)));
+        assert!(frames.is_empty() && matches!(error, ReadError::Broken(_)));
+        assert_eq!(most, STEP_BYTES);
+        let length = 5 * STEP_BYTES + 1;
+        let mut stream = Cursor::new(vec![3; length]);
+        let whole = run(body(&mut stream, length, Duration::from_secs(9))).unwrap();
+        assert_eq!((whole.len(), whole.capacity()), (length, length));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn frames_come_as_they_were_sent(
+            lengths in prop::collection::vec(0..3 * STEP_BYTES, 0..6),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let sent: Vec<Vec<u8>> = (0_u8..)
+                .zip(lengths)
+                .map(|(number, length)| vec![number; length])
+                .collect();
+            let wire: Vec<u8> = sent
+                .iter()
+                .flat_map(|frame| [&header(frame)[..], frame].concat())
+                .collect();
+            let limits = limits(3 * STEP_BYTES as u32);
+            let (came, ..) = run(read_all(&wire, &limits));
+            prop_assert!(came == sent);
+            let (came, ..) = run(read_all(&wire[..cut.index(wire.len() + 1)], &limits));
+            prop_assert!(came == sent[..came.len()]);
+        }
+    }
 }

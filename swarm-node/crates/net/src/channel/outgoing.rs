@@ -7,8 +7,8 @@
 //!            │       `patience` over: down        │                │
 //!            └────────────────────────────────────┴────────────────┘
 //! ```
-//! Pauses and patience begin anew once a stream has held for `patience`, so that one that breaks each
-//! time it is opened is not opened all the time.
+//! Patience begins with each break, pauses begin anew only once a stream has held for `patience`: one
+//! that breaks each time it is opened is not opened all the time, and its member is down in the end.
 
 use std::io;
 use std::pin::pin;
@@ -18,9 +18,9 @@ use std::time::Duration;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
 use swarm_identity::PeerId;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::frame::{Answer, Hello, STEP_BYTES};
+use super::frame::{self, Answer, Hello, STEP_BYTES};
 use super::job::{Job, Member};
 use super::tally::Tally;
 use crate::bulk::network::Purpose;
@@ -44,23 +44,14 @@ pub(crate) async fn run(handle: Handle, job: Arc<Job>, peer: PeerId) {
     }
 }
 
-/// Since when there is no stream that holds, and how long the next attempt waits.
-struct Outage {
-    since: Instant,
-    pause: Duration,
-}
+/// How long the next attempt to open a stream waits.
+#[derive(Default)]
+struct Pause(Duration);
 
-impl Outage {
-    fn begin() -> Self {
-        Self {
-            since: Instant::now(),
-            pause: Duration::ZERO,
-        }
-    }
-
-    async fn pause(&mut self) {
-        sleep(self.pause).await;
-        self.pause = (2 * self.pause).clamp(CHANNEL_PAUSE_FIRST, CHANNEL_PAUSE_LONGEST);
+impl Pause {
+    async fn wait(&mut self) {
+        sleep(self.0).await;
+        self.0 = (2 * self.0).clamp(CHANNEL_PAUSE_FIRST, CHANNEL_PAUSE_LONGEST);
     }
 }
 
@@ -74,26 +65,25 @@ struct Outgoing<'a> {
 impl Outgoing<'_> {
     async fn keep(&self) {
         self.member.queue.wanted().await;
-        let mut outage = Outage::begin();
+        let mut pause = Pause::default();
         loop {
-            let mut stream = self.open(&mut outage).await;
+            let mut stream = self.open(&mut pause).await;
             self.up();
             let opened = Instant::now();
             // How it broke makes no difference.
             let _ = self.carry(&mut stream).await;
             self.member.queue.broke();
             if opened.elapsed() >= self.job.limits.patience {
-                outage = Outage::begin();
+                pause = Pause::default();
             }
         }
     }
 
     /// Tries until there is a stream; says so when that takes too long.
-    async fn open(&self, outage: &mut Outage) -> Stream {
-        let end = outage.since + self.job.limits.patience;
+    async fn open(&self, pause: &mut Pause) -> Stream {
         let mut tries = pin!(async {
             loop {
-                outage.pause().await;
+                pause.wait().await;
                 if let Ok(Some(stream)) = timeout(CHANNEL_OPEN_TIME, self.attempt()).await {
                     return stream;
                 }
@@ -102,7 +92,7 @@ impl Outgoing<'_> {
         tokio::select! {
             biased;
             stream = &mut tries => return stream,
-            () = sleep_until(end) => self.down(),
+            () = sleep(self.job.limits.patience) => self.down(),
         }
         tries.await
     }
@@ -124,10 +114,11 @@ impl Outgoing<'_> {
         let mut tally = Tally::new(self.handle.clone(), self.peer);
         loop {
             if let Some(frame) = queue.take() {
-                // The length was checked when it was queued.
-                let header = (frame.len() as u32).to_le_bytes();
-                self.write(stream, &header).await?;
-                self.write(stream, &frame).await?;
+                // The header goes with the first bytes: alone it would be a packet of its own.
+                let (first, rest) = frame.split_at(frame.len().min(STEP_BYTES));
+                self.write(stream, &[&frame::header(&frame), first].concat())
+                    .await?;
+                self.write(stream, rest).await?;
                 queue.written();
                 tally.sent(frame.len());
                 continue;

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::channels::{ChannelEvents, Channels, SendError, StartError};
 use super::event::ChannelEvent;
-use super::frame::{Answer, Hello, JobId};
+use super::frame::{Answer, HELLO_BYTES, Hello, JobId};
 use crate::attacker::{self, Attacker};
 use crate::limits::{Behaviour, CHANNEL_PAUSE_LONGEST, ChannelLimits};
 use crate::testing::{Node, PATIENCE, SWARM, attacker, config, secret};
@@ -136,12 +136,17 @@ async fn the_longest_frames_pass_by_either_transport() {
 #[tokio::test]
 async fn a_slow_reader_slows_its_writer_and_loses_nothing() {
     const FRAME: usize = 1 << 20;
-    for transport in ["quic-v1", "tcp"] {
-        let limits = ChannelLimits {
-            queue_frames: 4,
-            waiting_frames: 2,
-            ..ChannelLimits::default()
-        };
+    let frames = ChannelLimits {
+        queue_frames: 4,
+        waiting_frames: 2,
+        ..ChannelLimits::default()
+    };
+    let bytes = ChannelLimits {
+        queue_bytes: 4 * FRAME,
+        waiting_bytes: 2 * FRAME as u32,
+        ..ChannelLimits::default()
+    };
+    for (transport, limits) in [("quic-v1", bytes), ("tcp", frames)] {
         let [first, mut second] = pair(transport, limits).await;
         // Nobody takes frames, so all places fill: the queue, the windows of the transport, the frame
         // that was read last and those that wait.
@@ -243,6 +248,20 @@ async fn an_oversize_frame_is_cut_unread_and_blamed() {
     let closed = timeout(PATIENCE, stream.read(&mut [0])).await;
     assert!(matches!(closed.expect("it is open"), Ok(0) | Err(_)));
     blamed(&victim, member.me(), Behaviour::Oversize).await;
+}
+
+#[tokio::test]
+async fn a_new_stream_of_a_member_ends_the_one_before() {
+    let mut victim = victim(ChannelLimits::default()).await;
+    let (member, mut before, answer) = greeted(&victim, 2, &Hello(JOB).to_bytes()).await;
+    assert_eq!(answer, [Answer::Accepted as u8]);
+    let mut after = member.open(victim.me()).await.unwrap();
+    after.write_all(&Hello(JOB).to_bytes()).await.unwrap();
+    after.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
+    after.flush().await.unwrap();
+    let closed = timeout(PATIENCE, before.read(&mut [0])).await;
+    assert!(matches!(closed.expect("it is open"), Ok(0) | Err(_)));
+    assert_eq!(victim.frame().await, (member.me(), vec![7]));
 }
 
 #[tokio::test]
@@ -349,25 +368,70 @@ async fn a_member_that_takes_nothing_is_down_until_it_takes_something() {
     assert!(taken < 16, "nothing was dropped");
 }
 
+/// The next stream that a member opens for the job.
+async fn accepted(member: &mut Attacker) -> libp2p::Stream {
+    let mut stream = member.incoming().await.unwrap();
+    let mut hello = [0; HELLO_BYTES];
+    stream.read_exact(&mut hello).await.unwrap();
+    assert_eq!(Hello::from_bytes(&hello), Ok(Hello(JOB)));
+    let answer = [Answer::Accepted as u8];
+    stream.write_all(&answer).await.unwrap();
+    stream.flush().await.unwrap();
+    stream
+}
+
 #[tokio::test]
-async fn a_stream_that_breaks_is_opened_again_unnoticed() {
-    let victim = victim(ChannelLimits::default()).await;
+async fn after_a_break_the_next_stream_begins_with_the_frame_that_was_cut() {
+    // More than windows hold, so that it cannot be on its way as a whole.
+    const FRAME: usize = 16 << 20;
+    let mut victim = victim(ChannelLimits::default()).await;
     let protocol = attacker::channels(&SWARM);
     let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
-    for number in 0..3_u8 {
-        victim
-            .channels
-            .send(member.me(), [number; 5].into())
-            .unwrap();
-        let mut stream = member.incoming().await.unwrap();
-        let mut hello = [0; 33];
-        stream.read_exact(&mut hello).await.unwrap();
-        assert_eq!(Hello::from_bytes(&hello), Ok(Hello(JOB)));
-        stream.write_all(&[Answer::Accepted as u8]).await.unwrap();
-        stream.flush().await.unwrap();
-        let mut frame = [0; 9];
-        stream.read_exact(&mut frame).await.unwrap();
-        assert_eq!(frame, [5, 0, 0, 0, number, number, number, number, number]);
+    let to = member.me();
+    let send = |frame: Vec<u8>| victim.channels.send(to, frame.into());
+    let frame = content(0, FRAME);
+    send(frame.clone()).unwrap();
+    send(b"last".to_vec()).unwrap();
+    for _ in 0..2 {
+        let mut stream = accepted(&mut member).await;
+        let mut first = vec![0; FRAME / 2];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(first[..4], (FRAME as u32).to_le_bytes());
+        assert!(first[4..] == frame[..FRAME / 2 - 4]);
+    }
+    let mut stream = accepted(&mut member).await;
+    let mut all = vec![0; 4 + FRAME + 8];
+    stream.read_exact(&mut all).await.unwrap();
+    assert!(all[4..4 + FRAME] == frame);
+    assert_eq!(all[4 + FRAME..], *b"\x04\0\0\0last");
+    drop(stream);
+    // It is opened again although nothing is to be sent.
+    accepted(&mut member).await;
+    assert_eq!(victim.events.try_next(), None, "it was never down");
+}
+
+#[tokio::test]
+async fn a_stream_that_always_breaks_is_opened_ever_less_and_its_member_is_down() {
+    let mut victim = victim(ChannelLimits {
+        patience: Duration::from_millis(500),
+        ..ChannelLimits::default()
+    })
+    .await;
+    let protocol = attacker::channels(&SWARM);
+    let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
+    let to = member.me();
+    victim.channels.send(to, b"frame"[..].into()).unwrap();
+    let breaking = async {
+        let mut streams = 0;
+        while let Some(stream) = member.incoming().await {
+            drop(stream);
+            streams += 1;
+            assert!(streams < 20, "it is opened all the time");
+        }
+    };
+    tokio::select! {
+        event = victim.next() => assert_eq!(event, ChannelEvent::Down(to)),
+        () = breaking => panic!("it gave up"),
     }
 }
 
@@ -423,4 +487,31 @@ async fn events_end_with_the_job_or_the_network() {
     assert_eq!(end.expect("it goes on"), None);
     let me = first.node.me();
     assert_eq!(channels.send(me, [][..].into()), Ok(()), "never blocks");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: cargo test -p swarm-net --lib channel::tests::measure -- --ignored --nocapture"]
+async fn measure_frames_over_loopback() {
+    for transport in ["quic-v1", "tcp"] {
+        for (bytes, count) in [(32 << 20, 24), (1 << 20, 400), (4 << 10, 20_000)] {
+            let [first, mut second] = pair(transport, ChannelLimits::default()).await;
+            let (to, frame) = (second.me(), Arc::from(vec![7; bytes]));
+            let channels = Arc::new(first.channels);
+            let sender = channels.clone();
+            let begun = std::time::Instant::now();
+            tokio::spawn(async move {
+                for _ in 0..count {
+                    while sender.send(to, Arc::clone(&frame)).is_err() {
+                        sleep(Duration::from_millis(1)).await;
+                    }
+                }
+            });
+            for _ in 0..count {
+                second.frame().await;
+            }
+            let rate = (bytes * count) as f64 / 1e6 / begun.elapsed().as_secs_f64();
+            println!("{transport}, frames of {bytes} bytes: {rate:.0} MB/s");
+            drop(channels);
+        }
+    }
 }
