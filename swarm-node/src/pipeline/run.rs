@@ -291,7 +291,6 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                     }
                 }
             }
-            _ => {}
         }
     }
 

@@ -369,6 +369,16 @@ impl StageWorker {
     }
 }
 
+impl std::fmt::Debug for StageWorker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let layers = self.stage.as_ref().map(|stage| stage.programs().stage());
+        f.debug_struct("StageWorker")
+            .field("stage", &layers)
+            .field("kept", &self.kept.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl work::Engine for StageWorker {
     fn perform(&mut self, task: Task, work: Work) -> Option<Outcome> {
         let silent = matches!(work, Work::Forget(_));
