@@ -13,7 +13,7 @@ use skippipe::published::BYTES;
 use skippipe::topology::{Links, Micros, Topology};
 
 use crate::experiment::Experiment;
-use crate::samples::rounded;
+use crate::samples::{rounded, shown};
 use crate::skippipe_schedule::{load, request, timed};
 use crate::table::Table;
 
@@ -113,16 +113,18 @@ fn without(plan: &Plan, topology: &Topology, request: &Request, gone: Peer) -> R
     Ok((seconds, again.time.as_seconds()))
 }
 
+/// Not a number where nobody left.
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len().max(1);
-    values.sum::<f64>() / count as f64
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
 }
 
+/// The most seconds and the longest step; not numbers where nobody left.
 fn worst(row: &Row) -> (f64, f64) {
     let fold = |(one, other): (f64, f64), (seconds, time): &(f64, f64)| {
-        (one.max(*seconds), other.max(*time))
+        (seconds.max(one), time.max(other))
     };
-    row.again.iter().fold((0.0, 0.0), fold)
+    row.again.iter().fold((f64::NAN, f64::NAN), fold)
 }
 
 fn table(rows: &[Row]) -> Table {
@@ -148,10 +150,7 @@ fn table(rows: &[Row]) -> Table {
             mean(row.again.iter().map(|(_, time)| *time)),
             longest,
         ];
-        let mut cells: Vec<String> = numbers
-            .iter()
-            .map(|number| format!("{number:.2}"))
-            .collect();
+        let mut cells: Vec<String> = numbers.iter().map(|number| shown(*number, 2)).collect();
         cells.insert(0, row.nodes.to_string());
         cells.insert(4, row.again.len().to_string());
         table.row(cells);

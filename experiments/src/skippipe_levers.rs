@@ -139,7 +139,11 @@ fn best(topology: &Topology, bytes: u64, visits: u16, seeds: u64) -> Result<Plan
     Ok(best)
 }
 
-/// Mean time of random paths over as many stages, through the placement of a plan.
+/// Beyond this, a link is the one whose bandwidth was entered 1024 times too low.
+const BROKEN: Micros = Micros(10_000_000);
+
+/// Mean time of random paths over as many stages, through the placement of a plan, but for the link
+/// that is broken in the data.
 fn random(topology: &Topology, plan: &Plan, bytes: u64, draws: u64) -> Result<f64> {
     let network = topology.network(bytes)?;
     let mut sum = 0.0;
@@ -153,10 +157,15 @@ fn random(topology: &Topology, plan: &Plan, bytes: u64, draws: u64) -> Result<f6
             let mut route = vec![path.source()];
             for stage in stages {
                 let stage = Stage(stage as u16);
+                let (before, source) = (route[route.len() - 1], path.source());
+                let near = |peer: &Peer| {
+                    let delay = |from: Peer| network.delay(from.index(), peer.index());
+                    delay(before) < BROKEN && delay(source) < BROKEN
+                };
                 let serving = (0_u32..)
                     .zip(&plan.placement)
                     .filter(|(_, of)| **of == stage);
-                let peers: Vec<Peer> = serving.map(|(peer, _)| Peer(peer)).collect();
+                let peers: Vec<Peer> = serving.map(|(peer, _)| Peer(peer)).filter(near).collect();
                 route.extend(random.choose(&peers));
             }
             anyhow::ensure!(

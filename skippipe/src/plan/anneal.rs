@@ -9,7 +9,7 @@ use reproducible_ops::random::Stream;
 
 use super::draft::Draft;
 use super::moves::{Mover, Undo};
-use super::{PlanError, Request};
+use super::request::{PlanError, Request};
 use crate::sim::{Ended, Simulator};
 use crate::topology::Network;
 
@@ -114,9 +114,13 @@ impl<'a> Search<'a> {
     }
 
     /// The microbatch that came back last.
+    #[expect(
+        clippy::expect_used,
+        reason = "a draft has a microbatch at each source"
+    )]
     fn latest(&self, microbatches: usize) -> usize {
         let last = (0..microbatches).max_by_key(|index| self.simulator.done(*index));
-        last.unwrap_or(0)
+        last.expect("invariant: a draft has microbatches")
     }
 }
 

@@ -15,8 +15,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::request::{PlanError, Request};
 use super::stages::balanced;
-use super::{PlanError, Request};
 use crate::path::Peer;
 use crate::topology::{Micros, Network, Topology};
 
@@ -90,6 +90,10 @@ fn layers(placement: &[u16], stages: u16) -> Vec<Vec<usize>> {
 
 /// Least time in which a microbatch of a source can be out and back, with what nodes compute or
 /// without.
+#[expect(
+    clippy::expect_used,
+    reason = "a request is refused where even stages jump too far"
+)]
 fn best_way(
     network: &Network,
     layers: &[Vec<usize>],
@@ -124,7 +128,9 @@ fn best_way(
         .iter()
         .filter(|(stage, _, _)| layers.len() - stage <= usize::from(request.max_jump));
     let times = home.map(|(_, node, time)| time + network.both_ways(*node, source) + loss);
-    times.min().unwrap_or(0)
+    times
+        .min()
+        .expect("invariant: a path of even stages exists")
 }
 
 fn compute(network: &Network, placement: &[u16], request: &Request) -> Micros {
@@ -155,7 +161,8 @@ fn of_source(network: &Network, source: usize, request: &Request) -> u64 {
 
 /// The least time in which the nodes of a stage do so many visits.
 fn of_stage(network: &Network, nodes: &[usize], sources: &[usize], visits: u64) -> u64 {
-    // What a node needs for a visit, and what lies before the first and after the last.
+    // What a node needs for a visit, and what lies before the first and after the last. Where there is
+    // nobody to send or to receive, that is no time.
     let first = sources
         .iter()
         .map(|source| network.work(*source).forward)

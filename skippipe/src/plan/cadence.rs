@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, PlanError, Request};
+use super::request::{PlanError, Request};
+use super::step::Plan;
 use crate::topology::Topology;
 
 /// Two plans with the same placement, and when which is used.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::request::Request;
 use super::stages::balanced;
-use super::{Plan, Request};
+use super::step::Plan;
 use crate::path::{Microbatch, Path, Peer, Stage};
 use crate::topology::Topology;
 
@@ -85,13 +86,18 @@ pub enum Violation {
     },
 }
 
-/// The first thing that a plan breaks.
-pub(super) fn check(plan: &Plan, topology: &Topology, request: &Request) -> Result<(), Violation> {
-    check_placement(plan, topology, request)?;
-    for (index, path) in plan.paths.iter().enumerate() {
-        check_path(path, Microbatch(index as u32), plan, request)?;
+impl Plan {
+    /// Whether this is a plan for a topology and what was asked for.
+    ///
+    /// # Errors
+    /// The first thing that is not so.
+    pub fn check(&self, topology: &Topology, request: &Request) -> Result<(), Violation> {
+        check_placement(self, topology, request)?;
+        for (index, path) in self.paths.iter().enumerate() {
+            check_path(path, Microbatch(index as u32), self, request)?;
+        }
+        check_waves(self, topology, request)
     }
-    check_waves(plan, topology, request)
 }
 
 fn check_placement(plan: &Plan, topology: &Topology, request: &Request) -> Result<(), Violation> {

@@ -1,6 +1,6 @@
 //! A plan while it is changed: routes as numbers, and who serves what.
 
-use super::{PlanError, Request};
+use super::request::{PlanError, Request};
 use crate::path::{Hop, Path, Peer, Stage};
 use crate::sim::Schedule;
 use crate::topology::Network;

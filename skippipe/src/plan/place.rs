@@ -5,7 +5,8 @@ use reproducible_ops::random::Stream;
 
 use super::anneal::{Search, excess};
 use super::draft::Draft;
-use super::{PlanError, Request, start};
+use super::request::{PlanError, Request};
+use super::start;
 use crate::topology::{Network, Topology};
 
 /// What routing all sources may cost in all, in pairs of nodes that are looked at: about a second's

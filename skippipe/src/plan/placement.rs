@@ -6,8 +6,8 @@
 //! stage: then all nodes have the same number of visits. Where some stages are given, or a stage is
 //! left with nobody, nodes go to the stage that misses most of its share.
 
+use super::request::{PlanError, Request};
 use super::stages::even;
-use super::{PlanError, Request};
 use crate::path::Stage;
 use crate::topology::{Network, Topology};
 
@@ -98,6 +98,7 @@ fn fill(stages: &mut [Option<u16>], request: &Request) {
 
 /// The stage with the fewest nodes by its share; of equals, the lowest. Stage 0 has S − 1 parts of the
 /// work where another stage has L − 1.
+#[expect(clippy::expect_used, reason = "a request for no stages is refused")]
 fn neediest(counts: &[usize], request: &Request) -> usize {
     let parts = |stage: usize| match stage {
         0 => usize::from(request.stages.max(2)) - 1,
@@ -109,7 +110,8 @@ fn neediest(counts: &[usize], request: &Request) -> usize {
         let empty = |stage: usize| counts[stage] > 0;
         empty(*one).cmp(&empty(*other)).then(left.cmp(&right))
     };
-    (0..counts.len()).min_by(emptier).unwrap_or(0)
+    let neediest = (0..counts.len()).min_by(emptier);
+    neediest.expect("invariant: a model has a stage")
 }
 
 /// Gives every stage somebody: a node whose stage is not given, from a stage with two or more.

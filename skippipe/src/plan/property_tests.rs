@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sim::SimError;
-use crate::topology::{Costs, Links, Node};
+use crate::path::{Peer, Stage};
+use crate::sim::{Schedule, SimError, Simulator};
+use crate::topology::{Costs, Links, Micros, Node, Topology};
 
 /// Nodes on a line, a millisecond apart, without stages.
 pub(super) fn line(nodes: usize, slots: u16) -> Topology {

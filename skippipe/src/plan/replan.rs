@@ -7,8 +7,10 @@
 
 use super::anneal::Search;
 use super::draft::{Draft, detour};
+use super::placement;
+use super::request::{PlanError, Request};
 use super::stages::{balanced, even};
-use super::{Plan, PlanError, Request, placement};
+use super::step::Plan;
 use crate::path::{Peer, Stage};
 use crate::topology::{Micros, Network, Topology};
 
@@ -67,7 +69,7 @@ impl Plan {
         let started = Micros(search.cost.time);
         // Nobody who stays changes its stage: it would have to load another one.
         search.anneal(Vec::new(), request, 0, budget)?;
-        let plan = Plan::from(&search, &network, request);
+        let plan = Plan::found(&search, &network, request);
         Ok(match before {
             None => Replan {
                 plan,
@@ -246,6 +248,10 @@ impl<'a> Repair<'a> {
     }
 
     /// The replica of a stage with the shortest detour and the least load.
+    #[expect(
+        clippy::expect_used,
+        reason = "a draft is refused where a stage has nobody"
+    )]
     fn near(&self, route: &[u32], place: usize, stage: u16) -> u32 {
         let replicas = &self.draft.replicas[usize::from(stage)];
         let cost = |node: &u32| {
@@ -253,7 +259,7 @@ impl<'a> Repair<'a> {
             (way + self.load[*node as usize], *node)
         };
         let best = replicas.iter().copied().min_by_key(cost);
-        best.unwrap_or(replicas[0])
+        best.expect("invariant: a stage has a replica")
     }
 
     /// Has all stages of a wave visited equally often again; by even stage sets where single changes

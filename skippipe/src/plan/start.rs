@@ -8,9 +8,9 @@
 use std::cmp::Reverse;
 
 use super::draft::Draft;
+use super::request::{PlanError, Request};
 use super::stages::{balanced, even};
-use super::{PlanError, Request};
-use crate::path::Peer;
+use crate::path::{Peer, Stage};
 use crate::topology::{Network, Topology};
 
 /// A first draft for a placement.
@@ -48,9 +48,14 @@ pub(super) fn first(
 }
 
 /// Of every wave the sources, ascending, and how many microbatches each has in it.
+#[expect(
+    clippy::expect_used,
+    reason = "a draft is refused where a stage has nobody"
+)]
 fn waves(topology: &Topology, sources: &[u32], request: &Request) -> Vec<Vec<(u32, u32)>> {
     let slots = |source: &u32| u32::from(topology.nodes()[*source as usize].slots);
-    let fewest = sources.iter().map(slots).min().unwrap_or(1);
+    let fewest = sources.iter().map(slots).min();
+    let fewest = fewest.expect("invariant: a draft has a peer of stage 0");
     let waves = 0..request.microbatches.div_ceil(fewest);
     let wave = |wave: u32| {
         let count = |source: &u32| {
@@ -62,64 +67,64 @@ fn waves(topology: &Topology, sources: &[u32], request: &Request) -> Vec<Vec<(u3
     waves.map(wave).collect()
 }
 
-/// How often stages may still be visited in a wave.
+/// How often stages must still be visited in a wave.
 struct Quota {
-    /// Visits that every stage must still have.
+    /// By stage.
     missing: Vec<usize>,
-    /// How many stages may have one more.
-    spare: usize,
-    /// Stages that have it.
-    spent: Vec<bool>,
     /// Paths still to be chosen.
     paths: usize,
 }
 
 impl Quota {
-    fn new(paths: usize, request: &Request) -> Self {
+    /// Balanced visits; where they cannot be divided, the stages of most replicas have one more.
+    fn new(paths: usize, replicas: &[Vec<u32>], request: &Request) -> Self {
         let (fewest, _) = balanced(paths, request.stages, request.visits);
-        let others = usize::from(request.stages) - 1;
-        let mut missing = vec![fewest; others + 1];
+        let others = replicas.len() - 1;
+        let mut missing = vec![fewest; replicas.len()];
         missing[0] = paths;
+        let more = paths * (usize::from(request.visits) - 1) - fewest * others;
+        let mut stages: Vec<usize> = (1..replicas.len()).collect();
+        stages.sort_by_key(|stage| (Reverse(replicas[*stage].len()), *stage));
+        for stage in stages.into_iter().take(more) {
+            missing[stage] += 1;
+        }
+        Self { missing, paths }
+    }
+
+    /// Allows every stage and forces none.
+    fn open(stages: usize) -> Self {
         Self {
-            missing,
-            spare: paths * (usize::from(request.visits) - 1) - fewest * others,
-            spent: vec![false; others + 1],
-            paths,
+            missing: vec![1; stages],
+            paths: 2,
         }
     }
 
+    /// One path, of just these stages.
+    fn only(stages: usize, set: impl Iterator<Item = Stage>) -> Self {
+        let mut missing = vec![0; stages];
+        set.for_each(|stage| missing[stage.index()] = 1);
+        Self { missing, paths: 1 }
+    }
+
     fn may(&self, stage: usize) -> bool {
-        self.missing[stage] > 0 || (self.spare > 0 && !self.spent[stage])
+        self.missing[stage] > 0
     }
 
     fn must(&self, stage: usize) -> bool {
         self.missing[stage] == self.paths
     }
 
-    /// Whether a path may take just these stages. A path that would need more spare visits than there
-    /// are may not.
+    /// Whether a path may take just these stages.
     fn allows(&self, stages: impl Iterator<Item = usize> + Clone) -> bool {
-        let spared = stages
-            .clone()
-            .filter(|stage| self.missing[*stage] == 0)
-            .count();
         let forced = (0..self.missing.len())
             .filter(|stage| self.must(*stage))
             .count();
         let taken = stages.clone().filter(|stage| self.must(*stage)).count();
-        stages.clone().all(|stage| self.may(stage)) && spared <= self.spare && forced == taken
+        forced == taken && stages.clone().all(|stage| self.may(stage))
     }
 
     fn take(&mut self, stages: impl Iterator<Item = usize>) {
-        for stage in stages {
-            match self.missing[stage].checked_sub(1) {
-                Some(left) => self.missing[stage] = left,
-                None => {
-                    self.spent[stage] = true;
-                    self.spare -= 1;
-                }
-            }
-        }
+        stages.for_each(|stage| self.missing[stage] -= 1);
         self.paths -= 1;
     }
 }
@@ -164,13 +169,14 @@ impl<'a> Router<'a> {
     fn wave(&mut self, wave: &[(u32, u32)]) -> Vec<Vec<u32>> {
         self.load.fill(0);
         let paths = wave.iter().map(|(_, count)| *count as usize).sum();
-        let mut quota = Quota::new(paths, self.request);
-        let open = Quota::new(usize::MAX / 1024, self.request);
+        let mut quota = Quota::new(paths, &self.replicas, self.request);
+        let open = Quota::open(self.replicas.len());
         let mut order: Vec<usize> = (0..wave.len()).collect();
         order.sort_by_cached_key(|place| {
             let source = wave[*place].0;
-            let alone = self.route(source, &open).map_or(0, |(cost, _)| cost);
-            Reverse(alone + self.work(source))
+            // Whoever has no way at all does not care when its turn is: the wave gets even sets.
+            let alone = self.route(source, &open).map(|(cost, _)| cost);
+            Reverse(alone.map(|cost| cost + self.work(source)))
         });
         let mut routes: Vec<Vec<Vec<u32>>> = vec![Vec::new(); wave.len()];
         for place in order {
@@ -196,6 +202,10 @@ impl<'a> Router<'a> {
     }
 
     /// Even stage sets, which fit into any limit of jumps that was not refused.
+    #[expect(
+        clippy::expect_used,
+        reason = "the request is refused where even sets jump too far"
+    )]
     fn even_wave(&mut self, wave: &[(u32, u32)]) -> Vec<Vec<u32>> {
         self.load.fill(0);
         let each = wave
@@ -203,15 +213,11 @@ impl<'a> Router<'a> {
             .flat_map(|(source, count)| (0..*count).map(move |_| *source));
         let mut routes = Vec::new();
         for (place, source) in each.enumerate() {
-            // A quota of one path that forces every stage of its set.
-            let mut only = Quota::new(1, self.request);
-            only.missing.fill(0);
-            only.spare = 0;
             let set = even(place, self.request.stages, self.request.visits);
-            set.for_each(|stage| only.missing[stage.index()] = 1);
-            let route = self
+            let only = Quota::only(self.replicas.len(), set);
+            let (_, route) = self
                 .route(source, &only)
-                .map_or_else(Vec::new, |(_, route)| route);
+                .expect("invariant: an even set has no longer jumps than were checked");
             self.put_load(&route);
             routes.push(route);
         }

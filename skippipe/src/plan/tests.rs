@@ -1,7 +1,9 @@
 //! Plans of the published schedule.
 
 use super::*;
+use crate::path::{Peer, Stage};
 use crate::published::{BYTES, Published};
+use crate::topology::{Micros, Topology};
 
 pub(super) fn request(visits: u16) -> Request {
     Request {
