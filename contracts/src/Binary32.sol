@@ -98,11 +98,17 @@ library Binary32 {
         }
     }
 
-    /// @notice `a * b + c`, rounded once: `fma` for the long chains of it, of which most steps are ordinary.
+    /// @notice `a * b + c`, rounded once: by `step` where that is ordinary, else by `fma`.
+    function chain(uint256 x, uint256 y, Float32 c) internal pure returns (Float32) {
+        (bool isOrdinary, Float32 result) = step(x, y, c);
+        return isOrdinary ? result : fma(_wrap(x), _wrap(y), c);
+    }
+
+    /// @notice `a * b + c`, rounded once, if that is ordinary, as most steps of a long chain are.
     /// @dev    Ordinary: operands and result are normal numbers, and c's last bit is at most 2^32 times below the product's.
     ///         The same steps as in `fma`, which has the others, without the choices that they need. The leading bit is found
     ///         among the five from that of the smaller summand's place on; a sum that lost them all is not ordinary.
-    function chain(uint256 x, uint256 y, Float32 c) internal pure returns (Float32) {
+    function step(uint256 x, uint256 y, Float32 c) internal pure returns (bool, Float32) {
         unchecked {
             uint256 z = _bits(c);
             uint256 scales = _exponent(x) + _exponent(y);
@@ -111,7 +117,7 @@ library Binary32 {
             bool isOrdinary = (NORMAL >> _exponent(x)) & (NORMAL >> _exponent(y)) & (NORMAL >> _exponent(z)) & 1 != 0;
             if (isOrdinary && gap > LEVEL - 33) {
                 // The product is below a quarter of c's last bit.
-                if (gap > LEVEL + 50) return c;
+                if (gap > LEVEL + 50) return (true, c);
                 uint256 sum = (_significand(x) * _significand(y)) << GUARD;
                 uint256 mz = _significand(z) << (gap - (LEVEL - GUARD));
                 uint256 sign = x ^ y;
@@ -130,10 +136,10 @@ library Binary32 {
                 if (window != 0 && field < 254) {
                     // forge-lint: disable-next-line(incorrect-shift) a power of two is meant
                     sum += (1 << (dropped - 1)) - 1 + ((sum >> dropped) & 1);
-                    return _wrap((sign & SIGN) | ((field << 23) + (sum >> dropped)));
+                    return (true, _wrap((sign & SIGN) | ((field << 23) + (sum >> dropped))));
                 }
             }
-            return fma(_wrap(x), _wrap(y), c);
+            return (false, c);
         }
     }
 

@@ -120,13 +120,10 @@ contract DisputeGame is ReentrancyGuardTransient {
     /// @param  g        The game as it stands.
     /// @param  position Where it stands, ABI-encoded.
     /// @param  context  The position's context, ABI-encoded; may be left out where no move needs it.
-    function play(
-        uint256 game,
-        Game memory g,
-        bytes calldata position,
-        bytes calldata context,
-        Move[] calldata moves
-    ) external nonReentrant {
+    function play(uint256 game, Game memory g, bytes calldata position, bytes calldata context, Move[] calldata moves)
+        external
+        nonReentrant
+    {
         _checkGame(game, g, keccak256(position));
         Side side = _side(game, g);
         Clocks clocks = g.clocks;

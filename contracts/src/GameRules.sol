@@ -170,7 +170,9 @@ contract GameRules {
         if (kind == MoveKind.ProveInput) return stage == Stage.Input;
         if (kind == MoveKind.Ask) return stage == Stage.Tile;
         if (kind == MoveKind.PickNumber) return stage == Stage.Numbers && p.context.number.level > 1;
-        if (kind == MoveKind.Prove) return stage == Stage.Tile || (stage == Stage.Numbers && p.context.number.level == 1);
+        if (kind == MoveKind.Prove) {
+            return stage == Stage.Tile || (stage == Stage.Numbers && p.context.number.level == 1);
+        }
         // The challenger makes openings of the worker where it knows the data.
         bool asserts = kind == MoveKind.Interval || kind == MoveKind.Step || kind == MoveKind.Numbers;
         return !asserts && Positions.turn(stage) == Side.Worker && _answers(p, kind);
@@ -347,7 +349,9 @@ contract GameRules {
         view
         returns (bytes32)
     {
-        if (source.kind == SourceKind.Constant) return Plans.constantRoot(p.context.claim, source.first, proof.part);
+        if (source.kind == SourceKind.Constant) {
+            return Plans.constantRoot(p.context.claim, source.first, proof.part);
+        }
         if (source.kind == SourceKind.State) {
             uint256 count = p.context.claim.counts.state;
             bytes32 leaf = Plans.stateLeaf(p.context.claim, source.first, proof.root, proof.part);
@@ -439,7 +443,9 @@ contract GameRules {
             (element, claimed) = (p.context.number.element, _word(p.context.words, move.offset));
             part = p.context.number.index * FAN + move.offset;
         }
-        if (!referee.contradicts(p.context.value.node, operands, element, claimed, part, move.openings)) revert NothingWrong();
+        if (!referee.contradicts(p.context.value.node, operands, element, claimed, part, move.openings)) {
+            revert NothingWrong();
+        }
         return true;
     }
 

@@ -25,10 +25,21 @@ library Reductions {
                 (uint256 x, uint256 y) = (TileTree.wordsAt(a, i), TileTree.wordsAt(b, i));
                 uint256 left = a.length - i;
                 uint256 end = left < 8 * WORD ? 256 - 8 * left : 0;
+                // Where one step is not ordinary, others near it may not be: they are not tried.
+                bool tries = true;
                 for (uint256 place = 256; place > end;) {
                     place -= 32;
                     // forge-lint: disable-next-line(unsafe-typecast) a word has 32 bits
-                    sum = Binary32.chain(uint32(x >> place), uint32(y >> place), sum);
+                    (uint32 p, uint32 q) = (uint32(x >> place), uint32(y >> place));
+                    if (tries) {
+                        Float32 next;
+                        (tries, next) = Binary32.step(p, q, sum);
+                        if (tries) {
+                            sum = next;
+                            continue;
+                        }
+                    }
+                    sum = Float32.wrap(p).fma(Float32.wrap(q), sum);
                 }
             }
         }

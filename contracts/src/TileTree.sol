@@ -76,6 +76,7 @@ library TileTree {
     // slither-disable-start too-many-digits
     uint256 private constant EVEN_BYTES = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
     uint256 private constant EVEN_PAIRS = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
+
     // slither-disable-end too-many-digits
 
     /// @notice Root of a tensor whose tiles have the given tree.

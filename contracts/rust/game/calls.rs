@@ -16,13 +16,7 @@ pub fn open(job: U256, top: [u8; 32], moves: Vec<Move>) -> Bytes {
 
 /// `DisputeGame.play`; `position` and `context` are where the game stands, as
 /// [`super::Encoder::position`] and [`super::Encoder::context_for`] have it.
-pub fn play(
-    game: U256,
-    g: &Game,
-    position: Vec<u8>,
-    context: Vec<u8>,
-    moves: Vec<Move>,
-) -> Bytes {
+pub fn play(game: U256, g: &Game, position: Vec<u8>, context: Vec<u8>, moves: Vec<Move>) -> Bytes {
     let call = DisputeGame::playCall {
         game,
         g: written(g),

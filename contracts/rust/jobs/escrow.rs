@@ -5,7 +5,6 @@ use std::fmt;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::SolCall;
 
-
 use super::deploy::JobContracts;
 use crate::bindings::{DisputeGame, JobEscrow, TestToken};
 use crate::client::{Call, Client, RpcError};

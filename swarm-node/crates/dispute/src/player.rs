@@ -141,7 +141,15 @@ impl Player {
                 Ok(Said::Silent(text.into()))
             }
             Ok(Saying::Moves(answer)) => {
-                let (game, Answer { position, context, moves, .. }) = (followed.game(), answer);
+                let (
+                    game,
+                    Answer {
+                        position,
+                        context,
+                        moves,
+                        ..
+                    },
+                ) = (followed.game(), answer);
                 let data = calls::play(number, &game, position, context, moves);
                 self.submit("play", number, followed, data).await
             }
@@ -165,7 +173,11 @@ impl Player {
     /// again first.
     async fn is_out_of_time(&self, game: U256, followed: &Followed) -> Result<bool, RpcError> {
         let data = calls::time_left(game, &followed.game(), followed.position);
-        match self.client.call_pending(&Call::to(self.contract, data)).await {
+        match self
+            .client
+            .call_pending(&Call::to(self.contract, data))
+            .await
+        {
             Ok(left) => Ok(left.iter().all(|byte| *byte == 0)),
             Err(RpcError::Reverted { .. }) => Ok(false),
             Err(error) => Err(error),
