@@ -25,6 +25,7 @@ library Binary32 {
     // slither-disable-start too-many-digits
 
     uint256 private constant SIGN = 0x80000000;
+    uint256 private constant MAGNITUDE = 0x7fffffff;
     uint256 private constant INFINITY = 0x7f800000;
     uint256 private constant IMPLICIT = 0x00800000;
     uint256 private constant MANTISSA = 0x007fffff;
@@ -94,6 +95,51 @@ library Binary32 {
             uint256 window = sum >> lowest;
             if (window == 0) return _wrap(_roundAny(x & SIGN, sum, scale - GUARD));
             return _wrap(_round(x & SIGN, sum, lowest + _byte(LEADING, window), scale - GUARD));
+        }
+    }
+
+    /// @notice `a * b + c`, rounded once: by `step` where that is ordinary, else by `fma`.
+    function chain(uint256 x, uint256 y, Float32 c) internal pure returns (Float32) {
+        (bool isOrdinary, Float32 result) = step(x, y, c);
+        return isOrdinary ? result : fma(_wrap(x), _wrap(y), c);
+    }
+
+    /// @notice `a * b + c`, rounded once, if that is ordinary, as most steps of a long chain are.
+    /// @dev    Ordinary: operands and result are normal numbers, and c's last bit is at most 2^32 times below the product's.
+    ///         The same steps as in `fma`, which has the others, without the choices that they need. The leading bit is found
+    ///         among the five from that of the smaller summand's place on; a sum that lost them all is not ordinary.
+    function step(uint256 x, uint256 y, Float32 c) internal pure returns (bool, Float32) {
+        unchecked {
+            uint256 z = _bits(c);
+            uint256 scales = _exponent(x) + _exponent(y);
+            // c's scale above the product's, and LEVEL.
+            uint256 gap = _exponent(z) + (LEVEL + 150) - scales;
+            bool isOrdinary = (NORMAL >> _exponent(x)) & (NORMAL >> _exponent(y)) & (NORMAL >> _exponent(z)) & 1 != 0;
+            if (isOrdinary && gap > LEVEL - 33) {
+                // The product is below a quarter of c's last bit.
+                if (gap > LEVEL + 50) return (true, c);
+                uint256 sum = (_significand(x) * _significand(y)) << GUARD;
+                uint256 mz = _significand(z) << (gap - (LEVEL - GUARD));
+                uint256 sign = x ^ y;
+                if ((sign ^ z) & SIGN == 0) {
+                    sum += mz;
+                } else if (sum < mz) {
+                    (sign, sum) = (z, mz - sum);
+                } else {
+                    sum -= mz;
+                }
+                uint256 lowest = gap < LEVEL + 24 ? GUARD + 44 : gap - (LEVEL - GUARD - 20);
+                uint256 window = sum >> lowest;
+                uint256 dropped = lowest + _byte(LEADING, window) - 23;
+                // Less one, as `_round` has it.
+                uint256 field = dropped + scales - (151 + GUARD);
+                if (window != 0 && field < 254) {
+                    // forge-lint: disable-next-line(incorrect-shift) a power of two is meant
+                    sum += (1 << (dropped - 1)) - 1 + ((sum >> dropped) & 1);
+                    return (true, _wrap((sign & SIGN) | ((field << 23) + (sum >> dropped))));
+                }
+            }
+            return (false, c);
         }
     }
 
@@ -293,7 +339,7 @@ library Binary32 {
     }
 
     function _magnitude(uint256 x) private pure returns (uint256) {
-        return x & ~SIGN;
+        return x & MAGNITUDE;
     }
 
     function _exponent(uint256 x) private pure returns (uint256) {

@@ -4,11 +4,13 @@ pragma solidity 0.8.37;
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {Bounds} from "./Bounds.sol";
+import {Clocks, ClockWords} from "./Clocks.sol";
+import {Descent} from "./Descent.sol";
 import {GameRules} from "./GameRules.sol";
 import {Claim, IJobs} from "./IJobs.sol";
 import {Move, Moves} from "./Moves.sol";
-import {Side} from "./Position.sol";
-import {blockTime, Timestamp} from "./types.sol";
+import {Position, Side} from "./Position.sol";
+import {blockTime} from "./types.sol";
 
 /// @notice There is no such game, or it is over.
 error NoGame(uint256 game);
@@ -16,7 +18,7 @@ error NoGame(uint256 game);
 /// @notice Only the two sides of a game move in it.
 error NotAPlayer(uint256 game, address caller);
 
-/// @notice The position shown is not where the game stands.
+/// @notice What is shown is not how the game stands; both are hashes of all that is shown.
 error WrongPosition(bytes32 given, bytes32 expected);
 
 /// @notice The clock of the side whose turn it is has run out; anyone may end the game now.
@@ -33,8 +35,8 @@ error NotRefuted(uint256 job);
 
 /// @title  Dispute games
 /// @notice Games between the worker of a job and whoever challenges its result; any number at a time, each of two sides.
-/// @dev    The rules are `GameRules`; here are clocks, and who may move. A game keeps the hash of its position, and who moves
-///         shows the position again, so a move costs calldata and one word of storage.
+/// @dev    The rules are `GameRules`; here are clocks, and who may move. A game keeps one word: the hash of who plays about what,
+///         of the clocks and of the position. The log tells these, and who calls shows them again.
 ///
 ///           open --> moves of both sides --> a contradiction: the worker lost
 ///                          |
@@ -44,23 +46,15 @@ error NotRefuted(uint256 job);
 ///         Each side has `clock` seconds for all of its moves together. Openings that the challenger makes in the worker's turn
 ///         are on the worker's clock. Money is the job contract's affair; each game ends there exactly once.
 contract DisputeGame is ReentrancyGuardTransient {
-    /// @param  challenger      Who doubts; zero where there is no game, or none any more.
-    /// @param  since           When the turn began.
-    /// @param  turn            Whose turn it is.
-    /// @param  worker          Who claims.
-    /// @param  workerLeft      Seconds of the worker's clock when the turn began.
-    /// @param  challengerLeft  Seconds of the challenger's.
-    /// @param  job             What it is about.
-    /// @param  position        Hash of where it stands.
+    /// @param  job        What it is about.
+    /// @param  worker     Who claims.
+    /// @param  challenger Who doubts.
+    /// @param  clocks     Whose turn it is, since when, and the time of both.
     struct Game {
-        address challenger;
-        Timestamp since;
-        Side turn;
-        address worker;
-        uint32 workerLeft;
-        uint32 challengerLeft;
         uint256 job;
-        bytes32 position;
+        address worker;
+        address challenger;
+        Clocks clocks;
     }
 
     /// @notice The rules.
@@ -73,13 +67,22 @@ contract DisputeGame is ReentrancyGuardTransient {
     /// @notice Games so far; they are numbered from 1.
     uint256 public games;
 
-    mapping(uint256 game => Game) private _games;
+    /// Hash of each game and its position; zero where there is none, or none any more.
+    mapping(uint256 game => bytes32) private _games;
 
-    /// @notice A game began; the position is that of `GameRules.start` after the moves, if any.
-    event Opened(uint256 indexed game, uint256 indexed job, address indexed challenger, address worker, Move[] moves);
+    /// @notice A game began; `position` is the hash of `GameRules.start` after the moves, if any.
+    event Opened(
+        uint256 indexed game,
+        uint256 indexed job,
+        address indexed challenger,
+        address worker,
+        Clocks clocks,
+        bytes32 position,
+        Move[] moves
+    );
 
     /// @notice A side moved. `position` is the hash of where the game stands then.
-    event Moved(uint256 indexed game, Side side, bytes32 position, Move[] moves);
+    event Moved(uint256 indexed game, Side side, Clocks clocks, bytes32 position, Move[] moves);
 
     /// @notice A game is over.
     /// @param  workerLost  Who lost.
@@ -107,76 +110,94 @@ contract DisputeGame is ReentrancyGuardTransient {
         (address worker, Claim memory claim) = jobs.beginGame(job, msg.sender);
         if (claim.top != top) revert OtherClaim(claim.top, top);
         game = ++games;
-        bytes memory position = rules.start(claim);
-        (bytes memory next, bool won, Side turn) = rules.play(position, Side.Challenger, moves);
-        // INVARIANT: nothing was asserted yet that could contradict anything.
-        assert(!won);
-        Game storage g = _games[game];
-        (g.challenger, g.since, g.turn, g.worker) = (msg.sender, blockTime(), turn, worker);
-        (g.workerLeft, g.challengerLeft, g.job, g.position) = (clock, clock, job, keccak256(next));
-        emit Opened(game, job, msg.sender, worker, moves);
+        (bytes32 position, Side turn) = _start(claim, moves);
+        Game memory g = Game(job, worker, msg.sender, ClockWords.begin(blockTime(), turn, clock, clock));
+        _games[game] = _hash(g, position);
+        emit Opened(game, job, msg.sender, worker, g.clocks, position, moves);
     }
 
     /// @notice Makes moves, one after another.
-    /// @param  position Where the game stands, ABI-encoded.
-    function play(uint256 game, bytes calldata position, Move[] calldata moves) external nonReentrant {
-        Game storage g = _game(game);
+    /// @param  g        The game as it stands.
+    /// @param  position Where it stands, ABI-encoded.
+    /// @param  context  The position's context, ABI-encoded; may be left out where no move needs it.
+    function play(uint256 game, Game memory g, bytes calldata position, bytes calldata context, Move[] calldata moves)
+        external
+        nonReentrant
+    {
+        _checkGame(game, g, keccak256(position));
         Side side = _side(game, g);
-        // INVARIANT: whoever shows another position moves in no game.
-        bytes32 shown = keccak256(position);
-        if (shown != g.position) revert WrongPosition(shown, g.position);
-        _stopClock(g);
+        Clocks clocks = g.clocks;
+        uint32 left = clocks.left(blockTime());
+        // INVARIANT: who has no time left has lost, whatever it would show.
+        if (left == 0) revert ClockRanOut(clocks.turn());
         _checkForms(moves);
-        (bytes memory next, bool won, Side turn) = rules.play(position, side, moves);
-        if (won) {
-            emit Moved(game, side, 0, new Move[](0));
-            _end(game, g, true, false);
-            return;
-        }
-        (g.turn, g.since, g.position) = (turn, blockTime(), keccak256(next));
-        emit Moved(game, side, g.position, moves);
+        (bytes32 stands, bool won, Side turn) = _make(position, context, side, moves);
+        if (won) return _end(game, g, true, false);
+        g.clocks = clocks.next(blockTime(), turn, left);
+        _games[game] = _hash(g, stands);
+        emit Moved(game, side, g.clocks, stands, moves);
     }
 
     /// @notice Ends a game whose side to move has run out of time. Anyone may.
-    function timeout(uint256 game) external nonReentrant {
-        Game storage g = _game(game);
-        uint256 left = timeLeft(game);
-        if (left > 0) revert ClockRuns(g.turn, left);
-        _end(game, g, g.turn == Side.Worker, true);
+    /// @param  g        The game as it stands.
+    /// @param  position Hash of where it stands.
+    function timeout(uint256 game, Game calldata g, bytes32 position) external nonReentrant {
+        uint256 left = timeLeft(game, g, position);
+        if (left > 0) revert ClockRuns(g.clocks.turn(), left);
+        _end(game, g, g.clocks.turn() == Side.Worker, true);
     }
 
     /// @notice Ends a game about a job that another game refuted. Anyone may.
-    function voidGame(uint256 game) external nonReentrant {
-        Game storage g = _game(game);
-        (uint256 job, address challenger) = (g.job, g.challenger);
-        if (!jobs.isRefuted(job)) revert NotRefuted(job);
+    /// @param  g        The game as it stands.
+    /// @param  position Hash of where it stands.
+    function voidGame(uint256 game, Game calldata g, bytes32 position) external nonReentrant {
+        _checkGame(game, g, position);
+        if (!jobs.isRefuted(g.job)) revert NotRefuted(g.job);
         delete _games[game];
         emit Voided(game);
-        jobs.voidGame(job, challenger);
+        jobs.voidGame(g.job, g.challenger);
     }
 
-    /// @notice A game that is under way; all zero for others.
-    function gameOf(uint256 game) external view returns (Game memory) {
+    /// @notice Hash of a game that is under way, with its position; zero for others.
+    function hashOf(uint256 game) external view returns (bytes32) {
         return _games[game];
     }
 
     /// @notice Seconds that the side to move has left.
-    function timeLeft(uint256 game) public view returns (uint256) {
-        Game storage g = _game(game);
-        uint256 left = g.turn == Side.Worker ? g.workerLeft : g.challengerLeft;
-        uint256 spent = Timestamp.unwrap(blockTime()) - Timestamp.unwrap(g.since);
-        return spent < left ? left - spent : 0;
+    /// @param  g        The game as it stands.
+    /// @param  position Hash of where it stands.
+    function timeLeft(uint256 game, Game memory g, bytes32 position) public view returns (uint256) {
+        _checkGame(game, g, position);
+        return g.clocks.left(blockTime());
     }
 
-    function _stopClock(Game storage g) private {
-        uint256 left = g.turn == Side.Worker ? g.workerLeft : g.challengerLeft;
-        uint256 spent = Timestamp.unwrap(blockTime()) - Timestamp.unwrap(g.since);
-        // INVARIANT: who has no time left has lost, whatever it would show.
-        if (spent >= left) revert ClockRanOut(g.turn);
-        // forge-lint: disable-start(unsafe-typecast) less than what was left
-        if (g.turn == Side.Worker) g.workerLeft = uint32(left - spent);
-        else g.challengerLeft = uint32(left - spent);
-        // forge-lint: disable-end(unsafe-typecast)
+    /// Where a game stands after the challenger's first moves, and whose turn it is.
+    function _start(Claim memory claim, Move[] calldata moves) private view returns (bytes32, Side) {
+        (bytes memory position, bytes memory context) = rules.start(claim);
+        if (moves.length == 0) return (keccak256(position), Side.Worker);
+        // The context is the rules' to keep: its hash is in the position.
+        // slither-disable-next-line unused-return
+        (bytes memory next,, bool won, Side turn) = rules.play(position, context, Side.Challenger, moves);
+        // INVARIANT: nothing was asserted yet that could contradict anything.
+        assert(!won);
+        return (keccak256(next), turn);
+    }
+
+    /// Where moves lead, whether they end the game, and whose turn it is then.
+    function _make(bytes calldata position, bytes calldata context, Side side, Move[] calldata moves)
+        private
+        view
+        returns (bytes32, bool, Side)
+    {
+        if (Descent.areAll(moves)) {
+            // What the rules would do with these moves, without asking them.
+            Position memory p = abi.decode(position, (Position));
+            Side then = Descent.play(p, side, moves);
+            return (keccak256(abi.encode(p)), false, then);
+        }
+        // slither-disable-next-line unused-return
+        (bytes memory next,, bool won, Side turn) = rules.play(position, context, side, moves);
+        return (keccak256(next), won, turn);
     }
 
     /// Reverts unless everybody can read from the log what these moves say.
@@ -186,20 +207,26 @@ contract DisputeGame is ReentrancyGuardTransient {
         }
     }
 
-    function _end(uint256 game, Game storage g, bool workerLost, bool byClock) private {
-        (uint256 job, address challenger) = (g.job, g.challenger);
+    function _end(uint256 game, Game memory g, bool workerLost, bool byClock) private {
         // INVARIANT: a game ends once.
         delete _games[game];
         emit Ended(game, workerLost, byClock);
-        jobs.endGame(job, challenger, workerLost);
+        jobs.endGame(g.job, g.challenger, workerLost);
     }
 
-    function _game(uint256 game) private view returns (Game storage g) {
-        g = _games[game];
-        if (g.challenger == address(0)) revert NoGame(game);
+    /// Reverts unless the game stands so.
+    function _checkGame(uint256 game, Game memory g, bytes32 position) private view {
+        (bytes32 kept, bytes32 shown) = (_games[game], _hash(g, position));
+        if (kept == 0) revert NoGame(game);
+        // INVARIANT: whoever shows something else moves in no game.
+        if (shown != kept) revert WrongPosition(shown, kept);
     }
 
-    function _side(uint256 game, Game storage g) private view returns (Side) {
+    function _hash(Game memory g, bytes32 position) private pure returns (bytes32) {
+        return keccak256(abi.encode(g, position));
+    }
+
+    function _side(uint256 game, Game memory g) private view returns (Side) {
         if (msg.sender == g.worker) return Side.Worker;
         if (msg.sender == g.challenger) return Side.Challenger;
         revert NotAPlayer(game, msg.sender);

@@ -15,6 +15,7 @@ library Elementwise {
     // slither-disable-start too-many-digits
 
     uint256 private constant SIGN = 0x80000000;
+    uint256 private constant MAGNITUDE = 0x7fffffff;
     uint256 private constant INFINITY = 0x7f800000;
     uint256 private constant IMPLICIT = 0x00800000;
     uint256 private constant MANTISSA = 0x007fffff;
@@ -29,7 +30,7 @@ library Elementwise {
         if (tag == Operators.CAST) return cast(from, to, x);
         if (tag == Operators.NEG) return from == DType.F32 ? Order.canon(x ^ SIGN) : negated(x);
         if (tag == Operators.ABS) {
-            if (from == DType.F32) return Order.canon(x & ~SIGN);
+            if (from == DType.F32) return Order.canon(x & MAGNITUDE);
             return x & SIGN == 0 ? x : negated(x);
         }
         if (tag == Operators.SQRT) return _bits(_float(x).sqrt());
@@ -56,7 +57,7 @@ library Elementwise {
     function cast(DType from, DType to, uint256 x) internal pure returns (uint256) {
         if (from == DType.Bool) return x == 0 ? 0 : to == DType.F32 ? ONE : 1;
         if (from == to) return x;
-        if (to == DType.Bool) return _word(from == DType.F32 ? x & ~SIGN != 0 : x != 0);
+        if (to == DType.Bool) return _word(from == DType.F32 ? x & MAGNITUDE != 0 : x != 0);
         return to == DType.F32 ? _toFloat(x) : _toInteger(x);
     }
 
@@ -103,7 +104,7 @@ library Elementwise {
     /// The nearest two's complement number, ties to even; the nearest end where it does not fit, and 0 for NaN.
     function _toInteger(uint256 x) private pure returns (uint256) {
         unchecked {
-            uint256 magnitude = x & ~SIGN;
+            uint256 magnitude = x & MAGNITUDE;
             if (magnitude > INFINITY) return 0;
             uint256 exponent = magnitude >> 23;
             // From 2^31 on.

@@ -12,6 +12,7 @@ library Functions {
     // slither-disable-start too-many-digits
 
     uint256 private constant SIGN = 0x80000000;
+    uint256 private constant MAGNITUDE = 0x7fffffff;
     uint256 private constant INFINITY = 0x7f800000;
     Float32 private constant NAN = Float32.wrap(0x7fc00000);
     Float32 private constant ZERO = Float32.wrap(0);
@@ -47,7 +48,7 @@ library Functions {
 
     /// @notice e to the power of `x`.
     function exp(Float32 x) internal pure returns (Float32) {
-        uint256 magnitude = Float32.unwrap(x) & ~SIGN;
+        uint256 magnitude = Float32.unwrap(x) & MAGNITUDE;
         if (magnitude > INFINITY) return NAN;
         if (Float32.unwrap(x) & SIGN != 0) {
             if (magnitude > EXP_LOWEST) return ZERO;
@@ -70,7 +71,7 @@ library Functions {
     /// @notice The natural logarithm; -infinity at zero, NaN below.
     function log(Float32 x) internal pure returns (Float32) {
         uint256 bits = Float32.unwrap(x);
-        uint256 magnitude = bits & ~SIGN;
+        uint256 magnitude = bits & MAGNITUDE;
         if (magnitude > INFINITY) return NAN;
         // forge-lint: disable-next-line(unsafe-typecast) constants of 32 bits
         if (magnitude == 0) return Float32.wrap(uint32(SIGN | INFINITY));
@@ -85,7 +86,7 @@ library Functions {
     /// @notice The hyperbolic tangent.
     function tanh(Float32 x) internal pure returns (Float32) {
         uint256 bits = Float32.unwrap(x);
-        uint256 magnitude = bits & ~SIGN;
+        uint256 magnitude = bits & MAGNITUDE;
         if (magnitude > INFINITY) return NAN;
         // forge-lint: disable-next-line(unsafe-typecast) fewer than 32 bits
         Float32 a = Float32.wrap(uint32(magnitude));

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
+import {CannotPick, Descent, NotHere} from "./Descent.sol";
 import {Claim} from "./IJobs.sol";
 import {MerkleTree} from "./MerkleTree.sol";
 import {
@@ -13,11 +14,9 @@ import {
     Moves,
     Numbers,
     OperandProof,
-    Pick,
     Prove,
     ProveInput,
     ProveNext,
-    Reveal,
     Run,
     Slot,
     SourceProof,
@@ -25,44 +24,28 @@ import {
     Tile,
     Value
 } from "./Moves.sol";
+import {Operators} from "./Operators.sol";
 import {Plans, Source, SourceKind} from "./Plans.sol";
-import {Branch, Cursor, NumberContext, Position, Positions, Side, Stage, StepContext} from "./Position.sol";
+import {
+    Branch,
+    Context,
+    Cursor,
+    Mismatch,
+    NumberContext,
+    Place,
+    Position,
+    Positions,
+    Shown,
+    Side,
+    Stage,
+    StepContext
+} from "./Position.sol";
 import {Counts, Node, Programs} from "./Programs.sol";
 import {Operand, Referee} from "./Referee.sol";
 import {Header, Opening, TileTree} from "./TileTree.sol";
 
-/// @notice The position takes other moves, or moves of the other side.
-error NotHere(Side side, MoveKind kind);
-
-/// @notice What a move shows.
-enum Shown {
-    Node,
-    NodeCount,
-    Nodes,
-    FirstState,
-    LastState,
-    StateAfter,
-    StateBefore,
-    State,
-    Tensor,
-    Run,
-    Value,
-    TileLength,
-    Tile,
-    Source,
-    EarlierRun,
-    Output,
-    NumberCount,
-    Numbers,
-    OperandCount,
-    Operand
-}
-
-/// @notice What is shown is not what was committed to.
-error Mismatch(Shown what);
-
-/// @notice What cannot be picked: a node that was not shown, or the state that everything begins with.
-error CannotPick(uint256 height, uint256 index);
+/// @notice The context shown is not that of the position, or the moves need one and none was shown.
+error WrongContext(bytes32 given, bytes32 expected);
 
 /// @notice What is said to be wrong is what it should be.
 error NothingWrong();
@@ -84,8 +67,6 @@ error NothingWrong();
 ///         What is malformed reverts, and decides nothing. Only a contradiction ends a game here; a side that has no move loses
 ///         by its clock, which is not part of the rules.
 contract GameRules {
-    /// Levels that one `Reveal` shows.
-    uint256 private constant LEVELS = 4;
     /// Numbers that make one of the level above.
     uint256 private constant FAN = 256;
     uint256 private constant WORD = 4;
@@ -98,41 +79,68 @@ contract GameRules {
         referee = referee_;
     }
 
-    /// @notice Where a game about a claim begins: its whole history is in doubt.
-    function start(Claim calldata claim) external pure returns (bytes memory) {
+    /// @notice Where a game about a claim begins: its whole history is in doubt, and the worker has to move.
+    /// @return position ABI-encoded.
+    /// @return context  ABI-encoded.
+    function start(Claim calldata claim) external pure returns (bytes memory position, bytes memory context) {
         // A position begins with nothing in it.
         // slither-disable-next-line uninitialized-local
-        Position memory p;
-        p.claim = claim;
+        Place memory p;
+        p.isKnown = true;
+        p.context.claim = claim;
         _descend(p, Branch.History, Positions.checkpoints(claim), claim.top);
-        return abi.encode(p);
+        return _write(p);
     }
 
     /// @notice Makes moves of one side, one after another.
     /// @param  position Where the game stands, ABI-encoded.
+    /// @param  context  The context of the position, ABI-encoded. Nothing, where no move needs it.
     /// @param  moves    ABI-encoded `Move[]`.
     /// @return next     Where it stands then, ABI-encoded.
+    /// @return contextThen The context then, ABI-encoded; nothing where none was shown.
     /// @return won      Whether the last move was a contradiction. None may follow it.
     /// @return turn     Who has to move.
-    function play(bytes calldata position, Side side, Move[] calldata moves)
+    function play(bytes calldata position, bytes calldata context, Side side, Move[] calldata moves)
         external
         view
-        returns (bytes memory next, bool won, Side turn)
+        returns (bytes memory next, bytes memory contextThen, bool won, Side turn)
     {
-        Position memory p = abi.decode(position, (Position));
+        // Nothing here is declared without a value, for the compiler would fill it with zeros first.
+        Position memory read = abi.decode(position, (Position));
+        bool isKnown = context.length > 0;
+        // INVARIANT: moves are judged by what was said in this game.
+        if (isKnown && keccak256(context) != read.context) revert WrongContext(keccak256(context), read.context);
+        Context memory known = isKnown ? abi.decode(context, (Context)) : _nothing();
+        Place memory p = Place(read.stage, read.cursor, isKnown, read.context, known);
         for (uint256 i = 0; i < moves.length; ++i) {
             if (won) revert NotHere(side, moves[i].kind);
             won = _apply(p, side, moves[i]);
         }
-        return (abi.encode(p), won, Positions.turn(p.stage));
+        (next, contextThen) = _write(p);
+        turn = Positions.turn(p.stage);
     }
 
-    function _apply(Position memory p, Side side, Move calldata move) private view returns (bool won) {
+    /// The context of a position of which it was not shown.
+    function _nothing() private pure returns (Context memory) {}
+
+    function _write(Place memory p) private pure returns (bytes memory position, bytes memory context) {
+        if (p.isKnown) {
+            context = abi.encode(p.context);
+            p.hash = keccak256(context);
+        }
+        return (abi.encode(Position(p.stage, p.cursor, p.hash)), context);
+    }
+
+    function _apply(Place memory p, Side side, Move calldata move) private view returns (bool won) {
         MoveKind kind = move.kind;
-        if (!_may(p, side, move)) revert NotHere(side, kind);
-        if (kind == MoveKind.Pick) {
-            _pick(p, Moves.pick(move.data));
-        } else if (p.stage == Stage.Picked) {
+        if (Descent.isOne(kind)) {
+            p.stage = Descent.make(p.stage, p.cursor, side, move);
+            return false;
+        }
+        // INVARIANT: past this guard nothing is read of a context that was not shown.
+        if (!p.isKnown && kind != MoveKind.ContestNext) revert WrongContext(0, p.hash);
+        if (!_may(p, side, kind)) revert NotHere(side, kind);
+        if (p.stage == Stage.Picked) {
             _open(p, move);
         } else if (p.stage == Stage.NextState) {
             _openState(p, Moves.word(move.data));
@@ -153,33 +161,31 @@ contract GameRules {
         }
     }
 
-    /// Whether the position takes a move of this kind from this side. Leaves of trees say more.
-    function _may(Position memory p, Side side, Move calldata move) private pure returns (bool) {
-        MoveKind kind = move.kind;
+    /// Whether the position takes a move of this kind from this side, of those that `Descent` does not make.
+    function _may(Place memory p, Side side, MoveKind kind) private pure returns (bool) {
         Stage stage = p.stage;
         if (side == Side.Worker) return Positions.turn(stage) == Side.Worker && _answers(p, kind);
-        if (kind == MoveKind.Pick) {
-            return stage == Stage.Shown || (stage == Stage.Picked && Moves.pick(move.data).height < p.cursor.height);
-        }
         if (kind == MoveKind.ContestNext) return stage == Stage.Shown && p.cursor.branch == Branch.Runs;
         if (kind == MoveKind.ProveNext) return stage == Stage.Slot;
         if (kind == MoveKind.ProveInput) return stage == Stage.Input;
         if (kind == MoveKind.Ask) return stage == Stage.Tile;
-        if (kind == MoveKind.PickNumber) return stage == Stage.Numbers && p.number.level > 1;
-        if (kind == MoveKind.Prove) return stage == Stage.Tile || (stage == Stage.Numbers && p.number.level == 1);
+        if (kind == MoveKind.PickNumber) return stage == Stage.Numbers && p.context.number.level > 1;
+        if (kind == MoveKind.Prove) {
+            return stage == Stage.Tile || (stage == Stage.Numbers && p.context.number.level == 1);
+        }
         // The challenger makes openings of the worker where it knows the data.
         bool asserts = kind == MoveKind.Interval || kind == MoveKind.Step || kind == MoveKind.Numbers;
         return !asserts && Positions.turn(stage) == Side.Worker && _answers(p, kind);
     }
 
     /// Whether a move of the worker answers what is in doubt.
-    function _answers(Position memory p, MoveKind kind) private pure returns (bool) {
+    function _answers(Place memory p, MoveKind kind) private pure returns (bool) {
         if (p.stage == Stage.NextState) return kind == MoveKind.State;
         if (p.stage == Stage.Number) return kind == MoveKind.Numbers;
         Cursor memory cursor = p.cursor;
-        if (cursor.height > 0) return kind == MoveKind.Reveal;
+        if (cursor.height > 0) return false;
         if (cursor.branch == Branch.History) {
-            bool isOneStep = Positions.stepsBefore(p.claim, cursor.first) == 1;
+            bool isOneStep = Positions.stepsBefore(p.context.claim, cursor.index) == 1;
             return kind == (isOneStep ? MoveKind.Step : MoveKind.Interval);
         }
         if (cursor.branch == Branch.Interval) return kind == MoveKind.Step;
@@ -194,7 +200,7 @@ contract GameRules {
     /// Begins with a tree: its top is in doubt. Where there is nothing below, nobody can be asked for it, so the challenger
     /// moves: it has lost, unless the worker claims a top that a tree without leaves does not have. Of a single run it also
     /// moves first, for it has a choice, which the worker would otherwise pass over: the run, or the state after it.
-    function _descend(Position memory p, Branch branch, uint256 leaves, bytes32 top) private pure {
+    function _descend(Place memory p, Branch branch, uint256 leaves, bytes32 top) private pure {
         // INVARIANT: no worker gets away with the top of a tree of which nothing can be opened.
         if (leaves == 0) _require(top == MerkleTree.EMPTY, Shown.Nodes);
         bool choose = leaves == 0 || (leaves == 1 && branch == Branch.Runs);
@@ -204,41 +210,12 @@ contract GameRules {
         p.cursor.leaves = uint64(leaves);
         p.cursor.height = uint8(MerkleTree.heightOf(leaves));
         // forge-lint: disable-end(unsafe-typecast)
-        p.cursor.first = 0;
-        p.cursor.nodes = new bytes32[](1);
-        p.cursor.nodes[0] = top;
+        (p.cursor.index, p.cursor.node) = (0, top);
     }
 
-    function _pick(Position memory p, Pick calldata pick) private view {
-        Cursor memory cursor = p.cursor;
-        (uint256 height, uint256 index) = (pick.height, pick.index);
-        if (height > cursor.height) revert CannotPick(height, index);
-        uint256 levels = cursor.height - height;
-        uint256 shown = index >> levels;
-        // INVARIANT: past this guard the node is below one that was shown.
-        if (shown < cursor.first || shown - cursor.first >= cursor.nodes.length) revert CannotPick(height, index);
-        uint256 width = MerkleTree.widthAt(cursor.leaves, height);
-        // What is below a node is a tree of its own, whose leaves are the level's.
-        uint256 first = shown << levels;
-        uint256 count = Math.min(width - Math.min(first, width), 2 ** levels);
-        bytes32 found = MerkleTree.climb(pick.node, index - first, count, pick.siblings);
-        _require(found == cursor.nodes[shown - cursor.first], Shown.Node);
-        // The first state of a history is the job's, and that of an interval stands above.
-        bool areStates = cursor.branch == Branch.History || cursor.branch == Branch.Interval;
-        if (areStates && height == 0 && index == 0) revert CannotPick(height, index);
-        p.stage = Stage.Picked;
-        // forge-lint: disable-start(unsafe-typecast) at most what stood there, and below the width
-        cursor.height = uint8(height);
-        cursor.first = uint64(index);
-        // forge-lint: disable-end(unsafe-typecast)
-        cursor.nodes = new bytes32[](1);
-        cursor.nodes[0] = pick.node;
-    }
-
-    function _open(Position memory p, Move calldata move) private view {
+    function _open(Place memory p, Move calldata move) private view {
         MoveKind kind = move.kind;
-        if (kind == MoveKind.Reveal) _reveal(p, Moves.reveal(move.data));
-        else if (kind == MoveKind.Interval) _openInterval(p, Moves.interval(move.data));
+        if (kind == MoveKind.Interval) _openInterval(p, Moves.interval(move.data));
         else if (kind == MoveKind.Step) _openStep(p, Moves.step(move.data));
         else if (kind == MoveKind.Run) _openRun(p, Moves.run(move.data));
         else if (kind == MoveKind.Slot) _openSlot(p, Moves.slot(move.data));
@@ -246,94 +223,77 @@ contract GameRules {
         else _openTile(p, Moves.tile(move.data));
     }
 
-    function _reveal(Position memory p, Reveal calldata move) private view {
-        Cursor memory cursor = p.cursor;
-        uint256 levels = Math.min(cursor.height, LEVELS);
-        uint256 height = cursor.height - levels;
-        uint256 first = uint256(cursor.first) << levels;
-        uint256 count = MerkleTree.widthAt(cursor.leaves, height) - first;
-        count = Math.min(count, 2 ** levels);
-        _require(move.nodes.length == count, Shown.NodeCount);
-        _require(MerkleTree.join(move.nodes, levels) == cursor.nodes[0], Shown.Nodes);
-        p.stage = Stage.Shown;
-        // forge-lint: disable-start(unsafe-typecast) less than what stood there, and below the width
-        cursor.height = uint8(height);
-        cursor.first = uint64(first);
-        // forge-lint: disable-end(unsafe-typecast)
-        cursor.nodes = move.nodes;
-    }
-
     // ---- states and steps
 
-    function _openInterval(Position memory p, Interval calldata move) private view {
-        _checkStates(p, p.claim.top, move.before, move.beforePath, move.next);
-        uint256 checkpoint = p.cursor.first;
-        uint256 count = Positions.stepsBefore(p.claim, checkpoint) + 1;
+    function _openInterval(Place memory p, Interval calldata move) private view {
+        _checkStates(p, p.context.claim.top, move.before, move.beforePath, move.next);
+        uint256 checkpoint = p.cursor.index;
+        uint256 count = Positions.stepsBefore(p.context.claim, checkpoint) + 1;
         bytes32 first = MerkleTree.climb(MerkleTree.leafHash(move.before), 0, count, move.firstPath);
         _require(first == move.states, Shown.FirstState);
         bytes32 last = MerkleTree.climb(MerkleTree.leafHash(move.next), count - 1, count, move.lastPath);
         _require(last == move.states, Shown.LastState);
         // forge-lint: disable-next-line(unsafe-typecast) a number of 64 bits
-        p.checkpoint = uint64(checkpoint);
-        p.states = move.states;
+        p.context.checkpoint = uint64(checkpoint);
+        p.context.states = move.states;
         _descend(p, Branch.Interval, count, move.states);
     }
 
     /// The state in doubt must be `next`, and the one before it in its tree `before`.
-    function _checkStates(Position memory p, bytes32 top, bytes32 before, bytes32[] calldata beforePath, bytes32 next)
+    function _checkStates(Place memory p, bytes32 top, bytes32 before, bytes32[] calldata beforePath, bytes32 next)
         private
         view
     {
         Cursor memory cursor = p.cursor;
-        _require(MerkleTree.leafHash(next) == cursor.nodes[0], Shown.StateAfter);
-        if (cursor.first == 0) revert CannotPick(0, 0);
+        _require(MerkleTree.leafHash(next) == cursor.node, Shown.StateAfter);
+        if (cursor.index == 0) revert CannotPick(0, 0);
         bytes32 leaf = MerkleTree.leafHash(before);
-        bytes32 found = MerkleTree.climb(leaf, cursor.first - 1, cursor.leaves, beforePath);
+        bytes32 found = MerkleTree.climb(leaf, cursor.index - 1, cursor.leaves, beforePath);
         _require(found == top, Shown.StateBefore);
     }
 
-    function _openStep(Position memory p, Step calldata move) private view {
+    function _openStep(Place memory p, Step calldata move) private view {
         bool ofHistory = p.cursor.branch == Branch.History;
-        bytes32 top = ofHistory ? p.claim.top : p.states;
+        bytes32 top = ofHistory ? p.context.claim.top : p.context.states;
         _checkStates(p, top, move.before, move.beforePath, move.next);
-        uint256 first = ofHistory ? Positions.stepOf(p.claim, p.cursor.first) : p.cursor.first;
-        if (!ofHistory) first += Positions.stepOf(p.claim, p.checkpoint - 1);
+        uint256 first = ofHistory ? Positions.stepOf(p.context.claim, p.cursor.index) : p.cursor.index;
+        if (!ofHistory) first += Positions.stepOf(p.context.claim, p.context.checkpoint - 1);
         // forge-lint: disable-next-line(unsafe-typecast) below the steps of the claim
-        p.step = StepContext(uint64(first - 1), move.before, move.next, move.runs);
-        _descend(p, Branch.Runs, p.claim.counts.runs, move.runs);
+        p.context.step = StepContext(uint64(first - 1), move.before, move.next, move.runs);
+        _descend(p, Branch.Runs, p.context.claim.counts.runs, move.runs);
     }
 
-    function _openState(Position memory p, bytes32 tensors) private pure {
-        _require(_stateRoot(p.claim.counts.state, tensors) == p.step.next, Shown.State);
-        _descend(p, Branch.State, p.claim.counts.state, tensors);
+    function _openState(Place memory p, bytes32 tensors) private pure {
+        _require(_stateRoot(p.context.claim.counts.state, tensors) == p.context.step.next, Shown.State);
+        _descend(p, Branch.State, p.context.claim.counts.state, tensors);
     }
 
-    function _openSlot(Position memory p, Slot calldata move) private view {
-        uint256 slot = p.cursor.first;
-        _require(Plans.stateLeaf(p.claim, slot, move.root, move.slot) == p.cursor.nodes[0], Shown.Tensor);
+    function _openSlot(Place memory p, Slot calldata move) private view {
+        uint256 slot = p.cursor.index;
+        _require(Plans.stateLeaf(p.context.claim, slot, move.root, move.slot) == p.cursor.node, Shown.Tensor);
         p.stage = Stage.Slot;
         // forge-lint: disable-next-line(unsafe-typecast) below the number of tensors
-        p.value.id = uint32(slot);
-        p.value.tensor = move.root;
+        p.context.value.id = uint32(slot);
+        p.context.value.tensor = move.root;
     }
 
     // ---- runs and values
 
-    function _openRun(Position memory p, Run calldata move) private view {
-        uint256 run = p.cursor.first;
-        (bytes32 program, Counts memory counts) = Plans.programOfRun(p.claim, run, move.program);
-        _require(_runLeaf(program, counts, move.values) == p.cursor.nodes[0], Shown.Run);
+    function _openRun(Place memory p, Run calldata move) private view {
+        uint256 run = p.cursor.index;
+        (bytes32 program, Counts memory counts) = Plans.programOfRun(p.context.claim, run, move.program);
+        _require(_runLeaf(program, counts, move.values) == p.cursor.node, Shown.Run);
         // forge-lint: disable-next-line(unsafe-typecast) below the number of runs
-        p.run.number = uint32(run);
-        (p.run.program, p.run.counts, p.run.values) = (program, counts, move.values);
+        p.context.run.number = uint32(run);
+        (p.context.run.program, p.context.run.counts, p.context.run.values) = (program, counts, move.values);
         _descend(p, Branch.Values, counts.inputs + counts.nodes, move.values);
     }
 
-    function _openValue(Position memory p, Value calldata move) private view {
-        uint256 id = p.cursor.first;
-        Counts memory counts = p.run.counts;
+    function _openValue(Place memory p, Value calldata move) private view {
+        uint256 id = p.cursor.index;
+        Counts memory counts = p.context.run.counts;
         // The header comes first, then inputs and nodes as their values are numbered.
-        Plans.descriptor(p.run.program, counts, 1 + id, move.descriptor);
+        Plans.descriptor(p.context.run.program, counts, 1 + id, move.descriptor);
         Header memory header;
         bool isInput = id < counts.inputs;
         if (isInput) {
@@ -343,58 +303,60 @@ contract GameRules {
         } else {
             Node memory node = Programs.readNode(move.descriptor.content);
             header = node.header;
-            p.value.node = move.descriptor.content;
-            p.value.operands = node.operands;
+            p.context.value.node = move.descriptor.content;
+            p.context.value.operands = node.operands;
         }
-        p.value.tensor = TileTree.tensorRoot(header, move.tiles);
-        _require(MerkleTree.leafHash(p.value.tensor) == p.cursor.nodes[0], Shown.Value);
+        p.context.value.tensor = TileTree.tensorRoot(header, move.tiles);
+        _require(MerkleTree.leafHash(p.context.value.tensor) == p.cursor.node, Shown.Value);
         // forge-lint: disable-next-line(unsafe-typecast) below the number of values
-        p.value.id = uint32(id);
+        p.context.value.id = uint32(id);
         if (isInput) {
             p.stage = Stage.Input;
             return;
         }
         (uint256 tiles, uint256 width) = TileTree.tiling(header);
         // forge-lint: disable-next-line(unsafe-typecast) a length of an axis
-        p.value.width = uint32(width);
+        p.context.value.width = uint32(width);
         _descend(p, Branch.Tiles, tiles, move.tiles);
     }
 
-    function _openTile(Position memory p, Tile calldata move) private view {
+    function _openTile(Place memory p, Tile calldata move) private view {
         // slither-disable-next-line unused-return
-        (, uint256 length) = TileTree.elementsOfTile(p.value.width, p.cursor.first);
+        (, uint256 length) = TileTree.elementsOfTile(p.context.value.width, p.cursor.index);
         _require(move.elements.length == WORD * length, Shown.TileLength);
-        _require(MerkleTree.leafHash(move.elements) == p.cursor.nodes[0], Shown.Tile);
+        _require(MerkleTree.leafHash(move.elements) == p.cursor.node, Shown.Tile);
         p.stage = Stage.Tile;
-        p.words = move.elements;
+        p.context.words = move.elements;
     }
 
     // ---- what the plan binds
 
-    function _proveNext(Position memory p, ProveNext calldata move) private view returns (bool) {
-        Source memory source = Plans.nextSource(p.claim, p.value.id, move.next);
-        if (_sourceRoot(p, source, move.source) == p.value.tensor) revert NothingWrong();
+    function _proveNext(Place memory p, ProveNext calldata move) private view returns (bool) {
+        Source memory source = Plans.nextSource(p.context.claim, p.context.value.id, move.next);
+        if (_sourceRoot(p, source, move.source) == p.context.value.tensor) revert NothingWrong();
         return true;
     }
 
-    function _proveInput(Position memory p, ProveInput calldata move) private view returns (bool) {
-        Source memory source = Plans.runSource(p.claim, p.run.number, p.value.id, move.run);
-        if (_sourceRoot(p, source, move.source) == p.value.tensor) revert NothingWrong();
+    function _proveInput(Place memory p, ProveInput calldata move) private view returns (bool) {
+        Source memory source = Plans.runSource(p.context.claim, p.context.run.number, p.context.value.id, move.run);
+        if (_sourceRoot(p, source, move.source) == p.context.value.tensor) revert NothingWrong();
         return true;
     }
 
     /// The root of the tensor that a source is, as proved.
-    function _sourceRoot(Position memory p, Source memory source, SourceProof calldata proof)
+    function _sourceRoot(Place memory p, Source memory source, SourceProof calldata proof)
         private
         view
         returns (bytes32)
     {
-        if (source.kind == SourceKind.Constant) return Plans.constantRoot(p.claim, source.first, proof.part);
+        if (source.kind == SourceKind.Constant) {
+            return Plans.constantRoot(p.context.claim, source.first, proof.part);
+        }
         if (source.kind == SourceKind.State) {
-            uint256 count = p.claim.counts.state;
-            bytes32 leaf = Plans.stateLeaf(p.claim, source.first, proof.root, proof.part);
+            uint256 count = p.context.claim.counts.state;
+            bytes32 leaf = Plans.stateLeaf(p.context.claim, source.first, proof.root, proof.part);
             bytes32 tensors = MerkleTree.climb(leaf, source.first, count, proof.siblings);
-            _require(_stateRoot(count, tensors) == p.step.before, Shown.StateBefore);
+            _require(_stateRoot(count, tensors) == p.context.step.before, Shown.StateBefore);
             return proof.root;
         }
         // What is given to a step is bound by no root; no job has any.
@@ -402,15 +364,15 @@ contract GameRules {
         return _outputRoot(p, source, proof);
     }
 
-    function _outputRoot(Position memory p, Source memory source, SourceProof calldata proof)
+    function _outputRoot(Place memory p, Source memory source, SourceProof calldata proof)
         private
         view
         returns (bytes32)
     {
-        (bytes32 program, Counts memory counts) = Plans.programOfRun(p.claim, source.first, proof.program);
+        (bytes32 program, Counts memory counts) = Plans.programOfRun(p.context.claim, source.first, proof.program);
         bytes32 leaf = _runLeaf(program, counts, proof.values);
-        bytes32 runs = MerkleTree.climb(leaf, source.first, p.claim.counts.runs, proof.runPath);
-        _require(runs == p.step.runs, Shown.EarlierRun);
+        bytes32 runs = MerkleTree.climb(leaf, source.first, p.context.claim.counts.runs, proof.runPath);
+        _require(runs == p.context.step.runs, Shown.EarlierRun);
         uint256 values = counts.inputs + counts.nodes;
         Plans.descriptor(program, counts, 1 + values + source.second, proof.part);
         // An output's name binds nothing here.
@@ -426,10 +388,10 @@ contract GameRules {
     // The referee is a contract without state, asked at most twice for a move; whoever makes many moves pays for them.
     // slither-disable-start calls-loop
 
-    function _ask(Position memory p, Ask calldata move) private view {
-        uint256 blocks = referee.blocks(p.value.node, _headers(_operands(p, move.operands)));
+    function _ask(Place memory p, Ask calldata move) private view {
+        uint256 blocks = referee.blocks(p.context.value.node, _headers(_operands(p, move.operands)));
         if (blocks < 2) revert NotHere(Side.Challenger, MoveKind.Ask);
-        NumberContext memory number = p.number;
+        NumberContext memory number = p.context.number;
         // forge-lint: disable-start(unsafe-typecast) numbers of elements have 31 bits
         number.element = uint64(_element(p, move.offset));
         number.blocks = uint64(blocks);
@@ -439,12 +401,12 @@ contract GameRules {
             ++number.level;
         }
         number.index = 0;
-        number.claimed = _tileWord(p.words, move.offset);
+        number.claimed = _tileWord(p.context.words, move.offset);
         p.stage = Stage.Number;
     }
 
-    function _showNumbers(Position memory p, Numbers calldata move) private view {
-        NumberContext memory above = p.number;
+    function _showNumbers(Place memory p, Numbers calldata move) private view {
+        NumberContext memory above = p.context.number;
         uint256 count = above.blocks;
         for (uint256 level = 1; level < above.level; ++level) {
             count = (count + FAN - 1) / FAN;
@@ -456,32 +418,34 @@ contract GameRules {
         for (uint256 i = 0; i < count; ++i) {
             numbers[i] = uint32(bytes4(move.numbers[WORD * i:]));
         }
-        _require(referee.join(p.value.node, numbers) == above.claimed, Shown.Numbers);
+        _require(referee.join(p.context.value.node, numbers) == above.claimed, Shown.Numbers);
         p.stage = Stage.Numbers;
-        p.words = move.numbers;
+        p.context.words = move.numbers;
     }
 
-    function _pickNumber(Position memory p, uint256 offset) private pure {
-        NumberContext memory number = p.number;
-        number.claimed = _word(p.words, offset);
+    function _pickNumber(Place memory p, uint256 offset) private pure {
+        NumberContext memory number = p.context.number;
+        number.claimed = _word(p.context.words, offset);
         --number.level;
         // forge-lint: disable-next-line(unsafe-typecast) below the number of blocks
         number.index = uint64(number.index * FAN + offset);
         p.stage = Stage.Number;
     }
 
-    function _prove(Position memory p, Prove calldata move) private view returns (bool) {
+    function _prove(Place memory p, Prove calldata move) private view returns (bool) {
         Operand[] memory operands = _operands(p, move.operands);
         (uint256 element, uint256 part, uint32 claimed) = (0, move.witness, 0);
         if (p.stage == Stage.Tile) {
-            if (referee.blocks(p.value.node, _headers(operands)) > 1) revert NotHere(Side.Challenger, MoveKind.Prove);
-            (element, claimed) = (_element(p, move.offset), _tileWord(p.words, move.offset));
+            if (_isLong(p.context.value.node, operands)) revert NotHere(Side.Challenger, MoveKind.Prove);
+            (element, claimed) = (_element(p, move.offset), _tileWord(p.context.words, move.offset));
         } else {
             if (move.witness != 0) revert CannotPick(0, move.witness);
-            (element, claimed) = (p.number.element, _word(p.words, move.offset));
-            part = p.number.index * FAN + move.offset;
+            (element, claimed) = (p.context.number.element, _word(p.context.words, move.offset));
+            part = p.context.number.index * FAN + move.offset;
         }
-        if (!referee.contradicts(p.value.node, operands, element, claimed, part, move.openings)) revert NothingWrong();
+        if (!referee.contradicts(p.context.value.node, operands, element, claimed, part, move.openings)) {
+            revert NothingWrong();
+        }
         return true;
     }
 
@@ -493,21 +457,29 @@ contract GameRules {
     /// descriptor for each. An honest worker's roots bind the program's types, so a challenger gains nothing by that. A worker
     /// that committed to a value of another type has lost already: whoever picks that value asks for an opening that takes the
     /// program's type and cannot be made. And it is the value that a challenger picks, for it comes before what is made of it.
-    function _operands(Position memory p, OperandProof[] calldata proofs)
+    function _operands(Place memory p, OperandProof[] calldata proofs)
         private
         view
         returns (Operand[] memory operands)
     {
-        uint32[] memory ids = p.value.operands;
+        uint32[] memory ids = p.context.value.operands;
         _require(proofs.length == ids.length, Shown.OperandCount);
         operands = new Operand[](ids.length);
-        uint256 values = p.run.counts.inputs + p.run.counts.nodes;
+        uint256 values = p.context.run.counts.inputs + p.context.run.counts.nodes;
         for (uint256 i = 0; i < ids.length; ++i) {
             OperandProof calldata proof = proofs[i];
             operands[i] = Operand(TileTree.tensorRoot(proof.header, proof.tiles), proof.header);
             bytes32 leaf = MerkleTree.leafHash(operands[i].root);
-            _require(MerkleTree.climb(leaf, ids[i], values, proof.siblings) == p.run.values, Shown.Operand);
+            _require(MerkleTree.climb(leaf, ids[i], values, proof.siblings) == p.context.run.values, Shown.Operand);
         }
+    }
+
+    /// Whether an element of the node has several blocks. The referee checks that node and operands fit together.
+    function _isLong(bytes memory node, Operand[] memory operands) private pure returns (bool) {
+        // INVARIANT: a position has the descriptor of a node, whose first byte is the operator.
+        if (!Operators.isBlockwise(uint8(node[0])) || operands.length == 0) return false;
+        uint32[] memory shape = operands[0].header.shape;
+        return shape.length > 0 && shape[shape.length - 1] > TileTree.TILE;
     }
 
     function _headers(Operand[] memory operands) private pure returns (Header[] memory headers) {
@@ -518,9 +490,9 @@ contract GameRules {
     }
 
     /// Place in row-major order of an element of the tile shown.
-    function _element(Position memory p, uint256 offset) private pure returns (uint256) {
+    function _element(Place memory p, uint256 offset) private pure returns (uint256) {
         // slither-disable-next-line unused-return
-        (uint256 first,) = TileTree.elementsOfTile(p.value.width, p.cursor.first);
+        (uint256 first,) = TileTree.elementsOfTile(p.context.value.width, p.cursor.index);
         return first + offset;
     }
 

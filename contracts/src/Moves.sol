@@ -32,7 +32,7 @@ struct Move {
     bytes data;
 }
 
-/// @notice Opening: the nodes up to four levels below the one in doubt.
+/// @notice Opening: the nodes up to six levels below the one in doubt, all on one level.
 struct Reveal {
     bytes32[] nodes;
 }
@@ -98,11 +98,11 @@ struct Numbers {
     bytes numbers;
 }
 
-/// @notice The challenger doubts a node, one of those shown or below one.
+/// @notice The challenger doubts a node below the one in doubt: one of those shown, or below one.
 /// @param  height   Levels above the leaves.
 /// @param  index    Number from the left.
 /// @param  node     Its hash.
-/// @param  siblings Hashes beside its path up to the one that was shown.
+/// @param  siblings Hashes beside its path up to the one that was in doubt.
 struct Pick {
     uint256 height;
     uint256 index;

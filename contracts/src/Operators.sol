@@ -42,6 +42,11 @@ library Operators {
     uint256 internal constant UPDATE_ROWS = 35;
     uint256 internal constant PHILOX_UNIFORM = 36;
 
+    /// @notice Whether an element is a reduction over a row of its first operand, in blocks of a tile.
+    function isBlockwise(uint256 tag) internal pure returns (bool) {
+        return tag == MATMUL_NT || tag == SUM || tag == REDUCE_MAX;
+    }
+
     /// @notice Whether each element of the result comes from the elements at the same place of the operands.
     function isElementwise(uint256 tag) internal pure returns (bool) {
         return tag >= NEG && tag <= SELECT;

@@ -12,13 +12,14 @@ library Order {
     uint256 private constant CANONICAL_NAN = 0x7fc00000;
     uint256 private constant INFINITY = 0x7f800000;
     uint256 private constant SIGN = 0x80000000;
+    uint256 private constant MAGNITUDE = 0x7fffffff;
     uint256 private constant MASK = 0xffffffff;
 
     // slither-disable-end too-many-digits
 
     /// @notice Whether a float is NaN.
     function isNan(uint256 a) internal pure returns (bool) {
-        return a & ~SIGN > INFINITY;
+        return a & MAGNITUDE > INFINITY;
     }
 
     /// @notice A float with the one NaN in place of any.
@@ -45,7 +46,7 @@ library Order {
 
     /// @notice Whether two floats are equal.
     function equal(uint256 a, uint256 b) internal pure returns (bool) {
-        return !(isNan(a) || isNan(b)) && (a == b || (a | b) & ~SIGN == 0);
+        return !(isNan(a) || isNan(b)) && (a == b || (a | b) & MAGNITUDE == 0);
     }
 
     /// @notice Whether a float is less than another.

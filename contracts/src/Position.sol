@@ -33,14 +33,45 @@ enum Branch {
     Tiles
 }
 
-/// @notice The tree in doubt and the nodes shown of it: `nodes` stand side by side on the level `height`, and the first of them
-///         is number `first`.
+/// @notice What a move shows.
+enum Shown {
+    Node,
+    NodeCount,
+    Nodes,
+    FirstState,
+    LastState,
+    StateAfter,
+    StateBefore,
+    State,
+    Tensor,
+    Run,
+    Value,
+    TileLength,
+    Tile,
+    Source,
+    EarlierRun,
+    Output,
+    NumberCount,
+    Numbers,
+    OperandCount,
+    Operand
+}
+
+/// @notice What is shown is not what was committed to.
+error Mismatch(Shown what);
+
+/// @notice The tree in doubt, and the node of it that is, or that those shown last stand below.
+/// @param  branch Which tree.
+/// @param  leaves Its leaves.
+/// @param  height Levels of the node above them.
+/// @param  index  Its number from the left.
+/// @param  node   Its hash.
 struct Cursor {
     Branch branch;
     uint64 leaves;
     uint8 height;
-    uint64 first;
-    bytes32[] nodes;
+    uint64 index;
+    bytes32 node;
 }
 
 /// @notice The step in doubt.
@@ -96,13 +127,19 @@ struct NumberContext {
 }
 
 /// @notice Where a game stands. A game keeps the hash; who moves shows the position again.
+/// @param  context Hash of the context, ABI-encoded. `Reveal`, `Pick` and `ContestNext` are judged without it.
+struct Position {
+    Stage stage;
+    Cursor cursor;
+    bytes32 context;
+}
+
+/// @notice What was said of the levels above the tree in doubt, and of what stands below it.
 /// @param  checkpoint Of an interval: the later checkpoint.
 /// @param  states     Of an interval: top of the tree over its states.
 /// @param  words      Elements of the tile shown, little-endian, or numbers shown, big-endian.
-struct Position {
+struct Context {
     Claim claim;
-    Stage stage;
-    Cursor cursor;
     uint64 checkpoint;
     bytes32 states;
     StepContext step;
@@ -110,6 +147,17 @@ struct Position {
     ValueContext value;
     NumberContext number;
     bytes words;
+}
+
+/// @notice A position in memory.
+/// @param  isKnown Whether the context was shown, too; otherwise `context` is empty.
+/// @param  hash    Of the context as it was when the moves began.
+struct Place {
+    Stage stage;
+    Cursor cursor;
+    bool isKnown;
+    bytes32 hash;
+    Context context;
 }
 
 /// @title  Positions

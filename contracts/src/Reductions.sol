@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {Float32} from "./Binary32.sol";
+import {Binary32, Float32} from "./Binary32.sol";
 import {Order} from "./Order.sol";
 import {TileTree} from "./TileTree.sol";
 
@@ -20,8 +20,27 @@ library Reductions {
     function dotBlock(bytes calldata a, bytes calldata b) internal pure returns (Float32 sum) {
         unchecked {
             sum = ZERO;
-            for (uint256 i = 0; i < a.length; i += WORD) {
-                sum = _float(a, i).fma(_float(b, i), sum);
+            // Eight numbers at once: what lies behind the tiles is read and not used.
+            for (uint256 i = 0; i < a.length; i += 8 * WORD) {
+                (uint256 x, uint256 y) = (TileTree.wordsAt(a, i), TileTree.wordsAt(b, i));
+                uint256 left = a.length - i;
+                uint256 end = left < 8 * WORD ? 256 - 8 * left : 0;
+                // Where one step is not ordinary, others near it may not be: they are not tried.
+                bool tries = true;
+                for (uint256 place = 256; place > end;) {
+                    place -= 32;
+                    // forge-lint: disable-next-line(unsafe-typecast) a word has 32 bits
+                    (uint32 p, uint32 q) = (uint32(x >> place), uint32(y >> place));
+                    if (tries) {
+                        Float32 next;
+                        (tries, next) = Binary32.step(p, q, sum);
+                        if (tries) {
+                            sum = next;
+                            continue;
+                        }
+                    }
+                    sum = Float32.wrap(p).fma(Float32.wrap(q), sum);
+                }
             }
         }
     }

@@ -91,7 +91,7 @@ contract Referee {
     /// @notice The number that up to 256 consecutive numbers make on the level above.
     function join(bytes calldata node, uint32[] calldata numbers) external pure returns (uint32) {
         uint256 tag = Programs.readNode(node).tag;
-        if (!_isBlockwise(tag)) revert NothingToJoin(tag);
+        if (!Operators.isBlockwise(tag)) revert NothingToJoin(tag);
         // INVARIANT: a level has one form, so numbers are not joined in longer or empty chains.
         if (numbers.length == 0 || numbers.length > BLOCK) revert WrongNumberCount(numbers.length);
         // forge-lint: disable-next-line(unsafe-typecast) numbers have 32 bits
@@ -148,12 +148,8 @@ contract Referee {
         if (q.part >= parts) revert PartOutOfRange(q.part, parts);
     }
 
-    function _isBlockwise(uint256 tag) private pure returns (bool) {
-        return tag == Operators.MATMUL_NT || tag == Operators.SUM || tag == Operators.REDUCE_MAX;
-    }
-
     function _blocks(uint256 tag, Header[] memory operands) private pure returns (uint256) {
-        if (!_isBlockwise(tag)) return 1;
+        if (!Operators.isBlockwise(tag)) return 1;
         uint256 row = _fromEnd(operands[0].shape, 1);
         return row == 0 ? 1 : (row + BLOCK - 1) / BLOCK;
     }

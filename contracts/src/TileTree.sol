@@ -72,6 +72,12 @@ library TileTree {
     uint256 internal constant MAX_ELEMENTS = 1 << 31;
 
     uint256 private constant WORD = 4;
+    // Bits, not amounts.
+    // slither-disable-start too-many-digits
+    uint256 private constant EVEN_BYTES = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
+    uint256 private constant EVEN_PAIRS = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
+
+    // slither-disable-end too-many-digits
 
     /// @notice Root of a tensor whose tiles have the given tree.
     function tensorRoot(Header memory header, bytes32 treeRoot) internal pure returns (bytes32) {
@@ -184,6 +190,16 @@ library TileTree {
             word := shr(224, calldataload(add(tile.offset, start)))
         }
         return word >> 24 | (word >> 8 & 0xff00) | (word & 0xff00) << 8 | (word & 0xff) << 24;
+    }
+
+    /// @notice The eight numbers in the 32 bytes from `start` on, the first of them highest. What is not there is anything.
+    function wordsAt(bytes calldata tile, uint256 start) internal pure returns (uint256 words) {
+        // slither-disable-next-line assembly
+        assembly ("memory-safe") {
+            words := calldataload(add(tile.offset, start))
+        }
+        words = (words & EVEN_BYTES) << 8 | (words >> 8) & EVEN_BYTES;
+        return (words & EVEN_PAIRS) << 16 | (words >> 16) & EVEN_PAIRS;
     }
 
     /// @notice The four bytes in the opposite order.

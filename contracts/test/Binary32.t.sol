@@ -117,6 +117,10 @@ contract Binary32Test is Test {
         _same(_sub(a, 0), _canonical(a));
     }
 
+    function testFuzz_chainIsFma(uint32 a, uint32 b, uint32 c) public pure {
+        _same(Float32.unwrap(Binary32.chain(a, b, Float32.wrap(c))), _fma(a, b, c));
+    }
+
     function testFuzz_fmaHoldsSumAndProduct(uint32 a, uint32 b) public pure {
         _same(_fma(a, ONE, b), _add(a, b));
         uint32 product = _mul(a, b);

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {NotCanonical} from "../src/Canonical.sol";
+import {Clocks} from "../src/Clocks.sol";
 import {
     ClockRanOut,
     ClockRuns,
@@ -12,7 +13,8 @@ import {
     OtherClaim,
     WrongPosition
 } from "../src/DisputeGame.sol";
-import {GameRules, NotHere} from "../src/GameRules.sol";
+import {NotHere} from "../src/Descent.sol";
+import {GameRules, WrongContext} from "../src/GameRules.sol";
 import {IJobs} from "../src/IJobs.sol";
 import {Move, MoveKind, Reveal} from "../src/Moves.sol";
 import {Side} from "../src/Position.sol";
@@ -33,7 +35,7 @@ contract DisputeGameTest is Games {
         vm.assertEq(jobs.told(), 1);
         vm.assertEq(jobs.who(), CHALLENGER);
         _play(WORKER, _list(_reveal()));
-        _play(CHALLENGER, _list(_pick(true)));
+        _play(CHALLENGER, _list(_pick()));
         _play(WORKER, _list(_step()));
         _play(CHALLENGER, _list(_contest()));
         _play(WORKER, _list(_state(), _slot()));
@@ -42,26 +44,22 @@ contract DisputeGameTest is Games {
         _play(CHALLENGER, _list(_proveNext()));
         vm.assertEq(jobs.told(), 3);
         vm.expectRevert(abi.encodeWithSelector(NoGame.selector, 1));
-        games.timeLeft(1);
+        _timeLeft();
     }
 
     /// The challenger says in the worker's turn what the worker would: on the worker's clock.
     function test_openingsOfTheChallengerAreOnTheWorkersClock() public {
         _open();
         pass(300);
-        _play(CHALLENGER, _list(_pick(false)));
-        DisputeGame.Game memory g = games.gameOf(1);
-        vm.assertEq(g.workerLeft, CLOCK - 300);
-        vm.assertEq(g.challengerLeft, CLOCK);
+        _play(CHALLENGER, _list(_pick()));
+        _stands(CLOCK - 300, CLOCK);
         _play(WORKER, _list(_step()));
         pass(10);
         _play(CHALLENGER, _list(_contest()));
         pass(100);
         _play(CHALLENGER, _list(_state(), _slot()));
-        g = games.gameOf(1);
-        vm.assertEq(g.workerLeft, CLOCK - 400);
-        vm.assertEq(g.challengerLeft, CLOCK - 10);
-        vm.assertTrue(g.turn == Side.Challenger);
+        _stands(CLOCK - 400, CLOCK - 10);
+        vm.assertTrue(game.clocks.turn() == Side.Challenger);
     }
 
     /// No number of moves, not even of none, gives anybody time.
@@ -72,8 +70,8 @@ contract DisputeGameTest is Games {
         _play(CHALLENGER, new Move[](0));
         pass(b);
         _play(WORKER, new Move[](0));
-        vm.assertEq(games.timeLeft(1), CLOCK - a - b);
-        vm.assertEq(games.gameOf(1).challengerLeft, CLOCK);
+        vm.assertEq(_timeLeft(), CLOCK - a - b);
+        _stands(CLOCK - a - b, CLOCK);
     }
 
     // ---- clocks
@@ -82,35 +80,35 @@ contract DisputeGameTest is Games {
     function test_theLastSecond() public {
         _open();
         pass(CLOCK - 1);
-        vm.assertEq(games.timeLeft(1), 1);
+        vm.assertEq(_timeLeft(), 1);
         vm.prank(STRANGER);
         vm.expectRevert(abi.encodeWithSelector(ClockRuns.selector, Side.Worker, 1));
-        games.timeout(1);
+        _timeout();
         _play(WORKER, _list(_reveal()));
-        vm.assertEq(games.timeLeft(1), CLOCK);
-        vm.assertEq(games.gameOf(1).workerLeft, 1);
+        vm.assertEq(_timeLeft(), CLOCK);
+        _stands(1, CLOCK);
     }
 
     function test_afterTheLastSecond() public {
         _open();
         pass(CLOCK);
-        vm.assertEq(games.timeLeft(1), 0);
+        vm.assertEq(_timeLeft(), 0);
         _refused(WORKER, _list(_reveal()), abi.encodeWithSelector(ClockRanOut.selector, Side.Worker));
         // Nor may the other side: the game is decided.
-        _refused(CHALLENGER, _list(_pick(false)), abi.encodeWithSelector(ClockRanOut.selector, Side.Worker));
+        _refused(CHALLENGER, _list(_pick()), abi.encodeWithSelector(ClockRanOut.selector, Side.Worker));
         vm.expectEmit(address(games));
         emit DisputeGame.Ended(1, true, true);
         vm.prank(STRANGER);
-        games.timeout(1);
+        _timeout();
         vm.assertEq(jobs.told(), 3);
         vm.expectRevert(abi.encodeWithSelector(NoGame.selector, 1));
-        games.timeout(1);
+        _timeout();
     }
 
     /// A contradiction comes too late when the clock of its side has run out.
     function test_aContradictionThatComesTooLate() public {
         _open();
-        _play(CHALLENGER, _list(_pick(false)));
+        _play(CHALLENGER, _list(_pick()));
         _play(WORKER, _list(_step()));
         _play(CHALLENGER, _list(_contest()));
         _play(WORKER, _list(_state(), _slot()));
@@ -118,7 +116,7 @@ contract DisputeGameTest is Games {
         _refused(CHALLENGER, _list(_proveNext()), abi.encodeWithSelector(ClockRanOut.selector, Side.Challenger));
         vm.expectEmit(address(games));
         emit DisputeGame.Ended(1, false, true);
-        games.timeout(1);
+        _timeout();
         vm.assertEq(jobs.told(), 2);
         vm.assertEq(jobs.who(), CHALLENGER);
     }
@@ -131,14 +129,14 @@ contract DisputeGameTest is Games {
         Move[] memory moves = _list(_reveal());
         vm.expectRevert(abi.encodeWithSelector(NoGame.selector, 2));
         vm.prank(WORKER);
-        games.play(2, position, moves);
+        games.play(2, game, position, "", moves);
     }
 
     function test_movesOutOfTurn() public {
         _open();
         _play(WORKER, _list(_reveal()));
         _refused(WORKER, _list(_reveal()), abi.encodeWithSelector(NotHere.selector, Side.Worker, MoveKind.Reveal));
-        _play(CHALLENGER, _list(_pick(true)));
+        _play(CHALLENGER, _list(_pick()));
         // What was committed to nowhere is the worker's to say.
         _refused(CHALLENGER, _list(_step()), abi.encodeWithSelector(NotHere.selector, Side.Challenger, MoveKind.Step));
     }
@@ -146,21 +144,59 @@ contract DisputeGameTest is Games {
     /// A worker that challenges itself moves as the worker alone, and its game ends by a clock.
     function test_aWorkerAgainstItself() public {
         _open(WORKER, new Move[](0));
-        _refused(WORKER, _list(_pick(false)), abi.encodeWithSelector(NotHere.selector, Side.Worker, MoveKind.Pick));
+        _refused(WORKER, _list(_pick()), abi.encodeWithSelector(NotHere.selector, Side.Worker, MoveKind.Pick));
         _play(WORKER, _list(_reveal()));
         pass(CLOCK);
-        games.timeout(1);
+        _timeout();
         vm.assertEq(jobs.told(), 2);
     }
 
     function test_theWrongPosition() public {
         _open();
-        bytes32 right = keccak256(position);
+        bytes memory before = position;
         _play(WORKER, _list(_reveal()));
-        bytes32 now_ = keccak256(position);
-        vm.assertEq(games.gameOf(1).position, now_);
-        position = games.rules().start(_claim());
-        _refused(CHALLENGER, _list(_pick(true)), abi.encodeWithSelector(WrongPosition.selector, right, now_));
+        bytes memory now_ = position;
+        position = before;
+        _refused(CHALLENGER, _list(_pick()), _otherThan(now_));
+        vm.expectRevert(_otherThan(now_));
+        _timeLeft();
+    }
+
+    /// Nobody moves in, or ends, a game with other players, job or clocks than it has.
+    function test_theWrongGame(uint8 which, uint256 change) public {
+        _open();
+        DisputeGame.Game memory right = game;
+        change = bound(change, 1, type(uint160).max);
+        if (which % 4 == 0) game.job ^= change;
+        else if (which % 4 == 1) game.worker = address(uint160(game.worker) ^ uint160(change));
+        else if (which % 4 == 2) game.challenger = address(uint160(game.challenger) ^ uint160(change));
+        else game.clocks = Clocks.wrap(Clocks.unwrap(game.clocks) ^ change);
+        bytes32 shown = keccak256(abi.encode(game, keccak256(position)));
+        bytes memory wrong = abi.encodeWithSelector(WrongPosition.selector, shown, games.hashOf(1));
+        _refused(WORKER, _list(_reveal()), wrong);
+        jobs.refute();
+        pass(CLOCK);
+        vm.expectRevert(wrong);
+        _timeout();
+        vm.expectRevert(wrong);
+        _void();
+        game = right;
+        _timeout();
+    }
+
+    /// A move that needs the context is refused without it, and with another.
+    function test_theWrongContext() public {
+        _open();
+        _play(CHALLENGER, _list(_pick()));
+        bytes memory right = context;
+        context = "";
+        _refused(WORKER, _list(_step()), abi.encodeWithSelector(WrongContext.selector, 0, keccak256(right)));
+        context = bytes.concat(right);
+        context[40] ^= 0x01;
+        bytes32 given = keccak256(context);
+        _refused(WORKER, _list(_step()), abi.encodeWithSelector(WrongContext.selector, given, keccak256(right)));
+        context = right;
+        _play(WORKER, _list(_step()));
     }
 
     function test_anotherClaimIsNotChallenged() public {
@@ -170,8 +206,8 @@ contract DisputeGameTest is Games {
     }
 
     function test_openingWithMoves() public {
-        _open(CHALLENGER, _list(_pick(false)));
-        vm.assertTrue(games.gameOf(1).turn == Side.Worker);
+        _open(CHALLENGER, _list(_pick()));
+        vm.assertTrue(game.clocks.turn() == Side.Worker);
         _play(WORKER, _list(_step()));
     }
 
@@ -199,17 +235,17 @@ contract DisputeGameTest is Games {
     function test_aGameIsVoidWhenAnotherRefutedTheJob() public {
         _open();
         vm.expectRevert(abi.encodeWithSelector(NotRefuted.selector, JOB));
-        games.voidGame(1);
+        _void();
         jobs.refute();
         vm.expectEmit(address(games));
         emit DisputeGame.Voided(1);
         vm.prank(STRANGER);
-        games.voidGame(1);
+        _void();
         vm.assertEq(jobs.told(), 4);
         vm.assertEq(jobs.who(), CHALLENGER);
         _refused(WORKER, _list(_reveal()), abi.encodeWithSelector(NoGame.selector, 1));
         vm.expectRevert(abi.encodeWithSelector(NoGame.selector, 1));
-        games.voidGame(1);
+        _void();
     }
 
     // ---- calls back
@@ -219,9 +255,9 @@ contract DisputeGameTest is Games {
         _open();
         vm.assertFalse(jobs.cameBack());
         vm.assertEq(games.games(), 1);
-        jobs.callBack(abi.encodeCall(games.timeout, (1)));
+        jobs.callBack(abi.encodeCall(games.timeout, (1, game, keccak256(position))));
         pass(CLOCK);
-        games.timeout(1);
+        _timeout();
         vm.assertFalse(jobs.cameBack());
     }
 
@@ -240,9 +276,24 @@ contract DisputeGameTest is Games {
     }
 
     function _refused(address who, Move[] memory moves, bytes memory with) private {
+        bytes memory shown = _contextFor(moves);
         vm.expectRevert(with);
         vm.prank(who);
-        games.play(1, position, moves);
+        games.play(1, game, position, shown, moves);
+    }
+
+    /// Whether the game has these clocks, as the fixture has them.
+    function _stands(uint256 workerLeft, uint256 challengerLeft) private view {
+        vm.assertEq(games.hashOf(1), keccak256(abi.encode(game, keccak256(position))));
+        vm.assertEq(game.clocks.ofWorker(), workerLeft);
+        vm.assertEq(game.clocks.ofChallenger(), challengerLeft);
+    }
+
+    /// The refusal of what the fixture shows, where the game stands at another position.
+    function _otherThan(bytes memory right) private view returns (bytes memory) {
+        bytes32 shown = keccak256(abi.encode(game, keccak256(position)));
+        bytes32 kept = keccak256(abi.encode(game, keccak256(right)));
+        return abi.encodeWithSelector(WrongPosition.selector, shown, kept);
     }
 
     function _form(uint256 place) private pure returns (bytes memory) {

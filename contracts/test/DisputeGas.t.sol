@@ -28,7 +28,7 @@ contract DisputeGasTest is Games {
         vm.snapshotGasLastCall(GROUP, "open");
         _play(WORKER, _list(_reveal()));
         vm.snapshotGasLastCall(GROUP, "reveal");
-        _play(CHALLENGER, _list(_pick(true)));
+        _play(CHALLENGER, _list(_pick()));
         vm.snapshotGasLastCall(GROUP, "pick");
         _play(WORKER, _list(_step()));
         vm.snapshotGasLastCall(GROUP, "step");
@@ -42,14 +42,14 @@ contract DisputeGasTest is Games {
     function test_timeout() public {
         _open();
         pass(CLOCK);
-        games.timeout(1);
+        _timeout();
         vm.snapshotGasLastCall(GROUP, "timeout");
     }
 
     function test_void() public {
         _open();
         jobs.refute();
-        games.voidGame(1);
+        _void();
         vm.snapshotGasLastCall(GROUP, "void");
     }
 

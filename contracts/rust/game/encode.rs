@@ -10,17 +10,20 @@ use verde::parts::PartProof;
 use verde::plan::{Part as Of, Source};
 
 use super::bytes::{EncodeError, Encoded, hashes, words};
-use super::position;
+use super::position::{self, Standing};
 use super::types::{
-    Ask, Header, Interval, Move, Numbers, Opening, OperandProof, Part, Pick, Position,
-    ProgramOfRun, Prove, ProveInput, ProveNext, Reveal, Run, Slot, SourceProof, Step, Tile, Value,
+    Ask, Header, Interval, Move, Numbers, Opening, OperandProof, Part, Pick, ProgramOfRun, Prove,
+    ProveInput, ProveNext, Reveal, Run, Slot, SourceProof, Step, Tile, Value,
 };
+
+/// Kinds of the moves that are judged by the position alone: `Reveal`, `Pick` and `ContestNext`.
+const BARE: [u8; 3] = [0, 9, 10];
 
 /// A game's position as the contract has it, and moves from there.
 #[derive(Clone, Debug)]
 pub struct Encoder<'a> {
     rules: Rules<'a>,
-    position: Position,
+    stands: Standing,
 }
 
 impl<'a> Encoder<'a> {
@@ -29,25 +32,36 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// None for the rules of a job.
     pub fn new(rules: Rules<'a>) -> Encoded<Self> {
-        let mut position = Position {
-            claim: position::claim(&rules),
-            ..Position::default()
-        };
-        position::write(&mut position, &rules, &rules.start())?;
-        Ok(Self { rules, position })
+        let mut stands = Standing::default();
+        stands.context.claim = position::claim(&rules);
+        stands.write(&rules, &rules.start())?;
+        Ok(Self { rules, stands })
     }
 
     /// The claim, as the contract has it.
     pub fn claim(&self) -> &super::types::Claim {
-        &self.position.claim
+        &self.stands.context.claim
     }
 
     /// What the contract is shown.
     pub fn position(&self) -> Vec<u8> {
-        self.position.abi_encode()
+        self.stands.position.abi_encode()
     }
 
-    /// What the contract keeps.
+    /// What the contract is shown besides, where one of the moves needs it; nothing for others.
+    pub fn context_for(&self, moves: &[Move]) -> Vec<u8> {
+        match moves.iter().any(|made| !BARE.contains(&made.kind)) {
+            true => self.context(),
+            false => Vec::new(),
+        }
+    }
+
+    /// What the position binds: all that was said of the levels above.
+    pub fn context(&self) -> Vec<u8> {
+        self.stands.context.abi_encode()
+    }
+
+    /// Hash of the position.
     pub fn hash(&self) -> B256 {
         keccak256(self.position())
     }
@@ -57,7 +71,7 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// The place is not one of this job.
     pub fn follow(&mut self, place: &Place) -> Encoded<()> {
-        position::write(&mut self.position, &self.rules, place)
+        self.stands.write(&self.rules, place)
     }
 
     /// A move made at a place, as the contract takes it.

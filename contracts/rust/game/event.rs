@@ -20,6 +20,10 @@ pub enum GameEvent {
         challenger: Address,
         /// Who claims.
         worker: Address,
+        /// Whose turn it is, since when, and the time of both: `Clocks.sol`.
+        clocks: U256,
+        /// Hash of where it stands.
+        position: B256,
         /// The challenger's first moves.
         moves: Vec<Move>,
     },
@@ -29,9 +33,11 @@ pub enum GameEvent {
         game: U256,
         /// Who.
         side: Side,
-        /// Hash of where it stands; zero where the game is over.
+        /// The clocks of the turn that begins.
+        clocks: U256,
+        /// Hash of where it stands.
         position: B256,
-        /// The moves; none where the game is over.
+        /// The moves.
         moves: Vec<Move>,
     },
     /// A game is over.
@@ -61,6 +67,8 @@ impl GameEvent {
                     job: event.job,
                     challenger: event.challenger,
                     worker: event.worker,
+                    clocks: event.clocks,
+                    position: event.position,
                     moves: moves(event.moves),
                 })
             }
@@ -72,6 +80,7 @@ impl GameEvent {
                         0 => Side::Worker,
                         _ => Side::Challenger,
                     },
+                    clocks: event.clocks,
                     position: event.position,
                     moves: moves(event.moves),
                 })

@@ -1,8 +1,9 @@
 //! The structs of the contracts' moves and positions. Their documentation is in `Moves.sol`,
-//! `Position.sol`, `Plans.sol`, `TileTree.sol` and `IJobs.sol`.
+//! `Position.sol`, `DisputeGame.sol`, `Plans.sol`, `TileTree.sol` and `IJobs.sol`.
 #![allow(missing_docs, reason = "the contracts document their structs")]
 
 use alloy::sol;
+use verde::game::Side;
 
 sol! {
     #![sol(extra_derives(Debug, Default, PartialEq, Eq))]
@@ -47,15 +48,16 @@ sol! {
     struct Ask { uint256 offset; OperandProof[] operands; }
     struct Prove { uint256 offset; uint256 witness; OperandProof[] operands; Opening[] openings; }
 
-    struct Cursor { uint8 branch; uint64 leaves; uint8 height; uint64 first; bytes32[] nodes; }
+    struct Game { uint256 job; address worker; address challenger; uint256 clocks; }
+
+    struct Cursor { uint8 branch; uint64 leaves; uint8 height; uint64 index; bytes32 node; }
     struct StepContext { uint64 number; bytes32 before; bytes32 next; bytes32 runs; }
     struct RunContext { uint32 number; bytes32 program; Counts counts; bytes32 values; }
     struct ValueContext { uint32 id; uint32 width; bytes32 tensor; bytes node; uint32[] operands; }
     struct NumberContext { uint64 element; uint64 blocks; uint8 level; uint64 index; uint32 claimed; }
-    struct Position {
+    struct Position { uint8 stage; Cursor cursor; bytes32 context; }
+    struct Context {
         Claim claim;
-        uint8 stage;
-        Cursor cursor;
         uint64 checkpoint;
         bytes32 states;
         StepContext step;
@@ -65,3 +67,16 @@ sol! {
         bytes words;
     }
 }
+
+impl Game {
+    /// Whose turn it is.
+    pub fn turn(&self) -> Side {
+        match self.clocks.bit(TURN) {
+            false => Side::Worker,
+            true => Side::Challenger,
+        }
+    }
+}
+
+/// The bit of the clocks that says whose turn it is: `Clocks.sol`.
+const TURN: usize = 128;

@@ -5,11 +5,11 @@ use std::fmt;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::SolCall;
 
-use verde::game::Side;
-
 use super::deploy::JobContracts;
 use crate::bindings::{DisputeGame, JobEscrow, TestToken};
 use crate::client::{Call, Client, RpcError};
+use crate::game::Game;
+use crate::game::calls::written;
 use crate::swarm::decode;
 
 /// The states of a job; what leads from one to the next is drawn in `JobEscrow.sol`.
@@ -206,31 +206,24 @@ impl Escrow {
         self.ask_of(self.contracts.token, call).await
     }
 
-    /// Seconds that the side to move in a game has left; none for a game that is over or never was.
+    /// Seconds that the side to move in a game has left; none for a game that does not stand so: it went on, is
+    /// over or never was.
     ///
     /// # Errors
     /// [`RpcError`].
-    pub async fn time_left(&self, game: U256) -> Result<Option<u64>, RpcError> {
-        let call = DisputeGame::timeLeftCall { game };
+    pub async fn time_left(
+        &self,
+        game: U256,
+        g: &Game,
+        position: B256,
+    ) -> Result<Option<u64>, RpcError> {
+        let g = written(g);
+        let call = DisputeGame::timeLeftCall { game, g, position };
         match self.ask_of(self.contracts.game, call).await {
             Ok(left) => Ok(Some(left.saturating_to())),
             Err(RpcError::Reverted { .. }) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Whose turn it is in a game; none in a game that is over or never was.
-    ///
-    /// # Errors
-    /// [`RpcError`].
-    pub async fn turn(&self, game: U256) -> Result<Option<Side>, RpcError> {
-        let call = DisputeGame::gameOfCall { game };
-        let known = self.ask_of(self.contracts.game, call).await?;
-        let side = match known.turn {
-            0 => Side::Worker,
-            _ => Side::Challenger,
-        };
-        Ok((!known.challenger.is_zero()).then_some(side))
     }
 
     /// Gas of a call by an account in the next block.

@@ -40,6 +40,16 @@ contract Binary32Harness {
         }
     }
 
+    function chain(bytes calldata operands) external pure returns (bytes memory results) {
+        results = new bytes(operands.length / 3);
+        for (uint256 i = 0; i < results.length; i += 4) {
+            uint256 start = 3 * i;
+            uint256 x = Float32.unwrap(_word(operands, start));
+            uint256 y = Float32.unwrap(_word(operands, start + 4));
+            _put(results, i, Binary32.chain(x, y, _word(operands, start + 8)));
+        }
+    }
+
     function _binary(bytes calldata operands, function(Float32, Float32) internal pure returns (Float32) operation)
         private
         pure

@@ -25,7 +25,7 @@ fn rules<'a>(work: &'a Work, claim: &'a verde::history::Claim) -> Rules<'a> {
 fn pick(twins: &mut Twins<'_>, index: usize, tree: &Tree) {
     let height = match twins.game.place() {
         Place::Picked { at, .. } => at.height,
-        Place::Shown { first, .. } => first.height,
+        Place::Shown { at, .. } => at.height,
         other => panic!("{other:?}"),
     };
     let at = Position { height: 0, index };

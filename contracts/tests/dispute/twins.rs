@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol;
 use alloy::sol_types::{SolError, SolValue};
-use contracts::game::{Encoder, Move, decode};
+use contracts::game::{Context, Encoder, Move, Position, decode};
 use proptest::prelude::*;
 use verde::game::{Move as Made, Place, Rules, Side};
 use verde::player::Game;
@@ -43,7 +43,8 @@ impl<'a> Twins<'a> {
         let claim = SolValue::abi_encode(encoder.claim());
         let claim = <GameRules::Claim as SolValue>::abi_decode(&claim).unwrap();
         let (start, _) = evm.call(contract, &startCall { claim }).unwrap();
-        assert_eq!(start, encoder.position(), "the start");
+        assert_eq!(start.position, encoder.position(), "the start");
+        assert_eq!(start.context, encoder.context(), "the start");
         Self {
             evm,
             rules: contract,
@@ -84,14 +85,15 @@ impl<'a> Twins<'a> {
         side: Side,
         moves: Vec<Move>,
     ) -> Result<(playReturn, u64), Bytes> {
-        let moves = moves.into_iter().map(|made| SolMove {
+        let written = |made: &Move| SolMove {
             kind: made.kind,
-            data: made.data,
-        });
+            data: made.data.clone(),
+        };
         let call = playCall {
             position: self.encoder.position().into(),
+            context: self.encoder.context_for(&moves).into(),
             side: side as u8,
-            moves: moves.collect(),
+            moves: moves.iter().map(written).collect(),
         };
         self.evm.call(self.rules, &call)
     }
@@ -117,11 +119,17 @@ impl<'a> Twins<'a> {
         assert_eq!(answer.won, won, "{made:?}");
         self.encoder.follow(self.game.place()).unwrap();
         if !won {
-            let position = <contracts::game::Position as SolValue>::abi_decode(&answer.next);
-            let mine =
-                <contracts::game::Position as SolValue>::abi_decode(&self.encoder.position());
+            let (next, context) = (self.encoder.position(), self.encoder.context());
+            if !answer.contextThen.is_empty() {
+                let then = <Context as SolValue>::abi_decode(&answer.contextThen);
+                let mine = <Context as SolValue>::abi_decode(&context);
+                assert_eq!(then.unwrap(), mine.unwrap(), "after {made:?}");
+                assert_eq!(answer.contextThen, context, "after {made:?}");
+            }
+            let position = <Position as SolValue>::abi_decode(&answer.next);
+            let mine = <Position as SolValue>::abi_decode(&next);
             assert_eq!(position.unwrap(), mine.unwrap(), "after {made:?}");
-            assert_eq!(answer.next, self.encoder.position(), "after {made:?}");
+            assert_eq!(answer.next, next, "after {made:?}");
             assert_eq!(
                 Some(answer.turn),
                 self.game.place().turn().map(|side| side as u8)

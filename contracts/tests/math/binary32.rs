@@ -4,7 +4,7 @@
 use crate::evm::Contract;
 use crate::operands::{self, Family, Operands};
 use crate::random::Random;
-use Binary32Harness::{addCall, divCall, fmaCall, mulCall, sqrtCall, subCall};
+use Binary32Harness::{addCall, chainCall, divCall, fmaCall, mulCall, sqrtCall, subCall};
 use alloy::sol;
 use alloy::sol_types::SolCall;
 use reproducible_ops::conformance::vectors;
@@ -86,12 +86,11 @@ fn mul_is_the_law() {
     .check();
 }
 
-#[test]
-fn fma_is_the_law() {
+fn fused<C: SolCall<Return = Bytes>>(name: &'static str, call: fn(Bytes) -> C) -> Operation<C> {
     Operation {
-        name: "fma",
+        name,
         arity: 3,
-        call: |operands| fmaCall { operands },
+        call,
         law: |[a, b, c]| scalar::fma(a, b, c),
         families: &[
             operands::uniform,
@@ -105,7 +104,17 @@ fn fma_is_the_law() {
             operands::large_product,
         ],
     }
-    .check();
+}
+
+#[test]
+fn fma_is_the_law() {
+    fused("fma", |operands| fmaCall { operands }).check();
+}
+
+/// What chains of it are made of.
+#[test]
+fn chain_is_the_law() {
+    fused("chain", |operands| chainCall { operands }).check();
 }
 
 #[test]

@@ -200,8 +200,10 @@ impl Line {
     async fn new(market: &Market, game: U256, followed: &Followed) -> Result<Self, Failure> {
         let (mut turn, mut seconds_left) = (None, None);
         if followed.end.is_none() {
-            turn = market.escrow.turn(game).await.map_err(Failure::work)?;
-            seconds_left = market.escrow.time_left(game).await.map_err(Failure::work)?;
+            let stands = followed.game();
+            turn = Some(stands.turn());
+            let left = market.escrow.time_left(game, &stands, followed.position);
+            seconds_left = left.await.map_err(Failure::work)?;
         }
         Ok(Self {
             game: game.to_string(),
@@ -255,7 +257,7 @@ async fn end(market: &Market, account: &Account, game: U256, json: bool) -> Resu
     let step = (
         "timeout",
         market.deployment.contracts.game,
-        calls::timeout(game),
+        calls::timeout(game, &followed.game(), followed.position),
     );
     let remedy = |_: &_| "`swarm-node dispute show` tells how the game stands".to_owned();
     let patience = market.config.chain.wait_s;
@@ -463,7 +465,8 @@ impl Respond<'_> {
             return print_rows(&rows, json, String::new());
         };
         let (count, contract) = (said.moves.len(), market.deployment.contracts.game);
-        let data = calls::play(game, said.position, said.moves);
+        let stands = followed.game();
+        let data = calls::play(game, &stands, said.position, said.context, said.moves);
         let gas = market
             .escrow
             .estimate(account.owner, contract, data.clone());

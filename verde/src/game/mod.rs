@@ -10,7 +10,7 @@
 //! Tiles      Tile (its elements) ────────────────▶ Prove an element ■  or, a long reduction: Ask
 //! Numbers    Numbers (blocks, or sums of them) ──▶ PickNumber          or Prove a block ■
 //! ```
-//! In each tree the worker shows the nodes [`LEVELS`] below the one in doubt, and the challenger picks
+//! In each tree the worker shows the nodes up to [`LEVELS`] below the one in doubt, and the challenger picks
 //! one of them; who knows the data already picks many levels at once. Only the worker claims, the
 //! challenger chooses where to look and shows a contradiction (■). A challenger who is wrong comes to
 //! a true leaf, can show none, and loses by its clock; a worker who is wrong comes to one that it
@@ -35,8 +35,16 @@ pub use moves::{Move, SourceProof};
 pub use place::{Branch, NumberContext, Place, RunContext, StepContext, ValueContext};
 pub use rules::{Refusal, Rules};
 
-/// Levels that one [`Move::Reveal`] shows: sixteen nodes at most.
-pub const LEVELS: usize = 4;
+/// Most levels that one [`Move::Reveal`] shows: 64 nodes at most.
+///
+/// What a pair of moves costs beside the nodes is what some 70 of them do.
+pub const LEVELS: usize = 6;
+
+/// Levels that a [`Move::Reveal`] below a node of this height shows: as few as bring the game to the leaves
+/// with as few of them.
+pub fn levels_below(height: usize) -> usize {
+    height.div_ceil(height.div_ceil(LEVELS).max(1))
+}
 
 /// The two sides of a game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,7 +13,7 @@ use crate::tree::Position;
 /// committed to nowhere before, and only the worker makes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Opening: the nodes up to [`super::LEVELS`] below the one in doubt.
+    /// Opening: the nodes [`super::levels_below`] the one in doubt.
     Reveal(Vec<Digest>),
     /// Assertion at a checkpoint: the states since the checkpoint before.
     Interval {
@@ -59,13 +59,13 @@ pub enum Move {
     /// Assertion: the numbers that one of a reduction is made of.
     Numbers(Vec<u32>),
 
-    /// The challenger doubts a node, one of those shown or below one.
+    /// The challenger doubts a node below the one in doubt: one of those shown, or below one.
     Pick {
         /// Which node.
         at: Position,
         /// Its hash.
         node: Digest,
-        /// Hashes beside its path up to the one that was shown.
+        /// Hashes beside its path up to the one that was in doubt.
         siblings: Vec<Digest>,
     },
     /// The challenger finds all runs right, and the state that follows them wrong.

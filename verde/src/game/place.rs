@@ -96,6 +96,10 @@ pub enum Place {
     Shown {
         /// The tree.
         branch: Branch,
+        /// The node in doubt, below which they stand, or which alone is shown.
+        at: Position,
+        /// Its hash.
+        node: Digest,
         /// The first of the nodes, which stand side by side.
         first: Position,
         /// Their hashes.

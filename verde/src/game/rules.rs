@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::moves::{Move, SourceProof};
 use super::place::{Branch, NumberContext, Place, RunContext, StepContext, ValueContext};
-use super::{LEVELS, Side, numbers};
+use super::{Side, levels_below, numbers};
 use crate::element::{self, ElementError, Operation};
 use crate::history::{self, Claim};
 use crate::job::Job;
@@ -102,6 +102,8 @@ impl Rules<'_> {
         };
         Ok(Place::Shown {
             branch,
+            at: first,
+            node,
             first,
             nodes: vec![node],
         })
@@ -141,17 +143,18 @@ impl Rules<'_> {
                     node,
                 };
                 match made {
-                    Move::Pick { .. } => self.pick(branch, *at, &[*node], made),
+                    Move::Pick { .. } => self.pick(&doubt, made),
                     _ => self.open(&doubt, made),
                 }
             }
             Place::Shown {
-                branch,
-                first,
-                nodes,
+                branch, at, node, ..
             } => match (made, branch) {
                 (Move::ContestNext, Branch::Runs(step)) => Ok(Place::NextState(step.clone())),
-                _ => self.pick(branch, *first, nodes, made),
+                _ => {
+                    let at = *at;
+                    self.pick(&Doubt { branch, at, node }, made)
+                }
             },
             Place::NextState(step) => self.open_state(step, made),
             Place::Slot { step, slot, root } => self.prove_next(step, *slot, root, made),
@@ -165,18 +168,19 @@ impl Rules<'_> {
 
     // ---- down a tree
 
-    fn pick(&self, branch: &Branch, first: Position, nodes: &[Digest], made: &Move) -> Next {
+    fn pick(&self, doubt: &Doubt<'_>, made: &Move) -> Next {
         let Move::Pick { at, node, siblings } = made else {
             return Err(Refusal::Pick("another tree"));
         };
-        let levels = first.height.checked_sub(at.height);
-        let levels = levels.ok_or(Refusal::Pick("a node above those shown"))?;
-        let shown = (at.index >> levels).checked_sub(first.index);
-        let shown = shown.and_then(|number| nodes.get(number));
-        let shown = shown.ok_or(Refusal::Pick("a node that was not shown"))?;
+        let branch = doubt.branch;
+        let levels = doubt.at.height.checked_sub(at.height);
+        let levels = levels.ok_or(Refusal::Pick("a node above the one in doubt"))?;
+        if at.index >> levels != doubt.at.index {
+            return Err(Refusal::Pick("a node that is not below the one in doubt"));
+        }
         let width = tree::width_at(self.leaves(branch), at.height);
         let found = tree::climb_levels(*node, at.index, width, levels, siblings)?;
-        require(found == *shown, "the node")?;
+        require(found == *doubt.node, "the node")?;
         // The first state of a history is the job's, and that of an interval stands above.
         let is_first_state = matches!(branch, Branch::History | Branch::Interval { .. });
         if is_first_state && (at.height, at.index) == (0, 0) {
@@ -238,7 +242,7 @@ impl Rules<'_> {
         let Move::Reveal(nodes) = made else {
             return Err(Refusal::NotHere { side: Side::Worker });
         };
-        let levels = LEVELS.min(doubt.at.height);
+        let levels = levels_below(doubt.at.height);
         let height = doubt.at.height - levels;
         let first = doubt.at.index << levels;
         let width = tree::width_at(self.leaves(doubt.branch), height);
@@ -250,6 +254,8 @@ impl Rules<'_> {
         )?;
         Ok(Place::Shown {
             branch: doubt.branch.clone(),
+            at: doubt.at,
+            node: *doubt.node,
             first: Position {
                 height,
                 index: first,
@@ -647,8 +653,14 @@ fn may(place: &Place, side: Side, made: &Move) -> bool {
                 (place, made),
                 (Place::Picked { at, .. }, Move::Pick { at: below, .. }) if below.height < at.height
             );
-            return side == Side::Challenger
-                && (picks_below || place.turn() == Some(Side::Challenger));
+            // Each pick leads down, but that of the one node of a tree that begins with what is shown.
+            let picks_again = matches!(
+                (place, made),
+                (Place::Shown { at, .. }, Move::Pick { at: below, .. })
+                    if at.height > 0 && below.height >= at.height
+            );
+            let is_turn = place.turn() == Some(Side::Challenger) && !picks_again;
+            return side == Side::Challenger && (picks_below || is_turn);
         }
     };
     place.turn() == Some(Side::Worker) && (side == Side::Worker || is_opening)

@@ -11,8 +11,8 @@ use reproducible_ops::program::{Digest, Operator, ValueId};
 use super::{Game, PlayError, operands, respond, tree_of};
 use crate::element;
 use crate::game::{
-    Branch, LEVELS, Move, NumberContext, OperandProof, Place, RunContext, Side, SourceProof,
-    StepContext, ValueContext, numbers,
+    Branch, Move, NumberContext, OperandProof, Place, RunContext, Side, SourceProof, StepContext,
+    ValueContext, levels_below, numbers,
 };
 use crate::plan::Source;
 use crate::record::{Record, RunRecord, state_tree};
@@ -29,6 +29,7 @@ pub fn challenge(game: &Game<'_>, record: &mut dyn Record) -> Result<Move, PlayE
             branch,
             first,
             nodes,
+            ..
         } => pick(game, branch, *first, nodes, record),
         Place::Slot { step, slot, .. } => {
             let source = game.rules().job.plan().next.get(*slot).copied();
@@ -91,7 +92,8 @@ fn next_in_public(
                 return Ok(None);
             };
             // Where all runs are right, the state that follows them is contested when they are shown.
-            let all = || Move::Reveal(theirs.descendants(*at, LEVELS).to_vec());
+            let levels = levels_below(at.height);
+            let all = || Move::Reveal(theirs.descendants(*at, levels).to_vec());
             leaf_below(*at, &mine, &theirs).unwrap_or_else(all)
         }
         Place::Won(_) => return Ok(None),
@@ -139,11 +141,15 @@ fn pick(
     let mut shown = nodes.iter().enumerate();
     let differs = |(offset, node): &(usize, &Digest)| mine.node(position(*offset)) != Some(*node);
     match shown.find(differs) {
-        Some((offset, node)) => Ok(Move::Pick {
-            at: position(offset),
-            node: *node,
-            siblings: Vec::new(),
-        }),
+        Some((offset, node)) => {
+            // What is below a node is a tree of its own.
+            let path = Tree::new(nodes.to_vec()).path(offset);
+            Ok(Move::Pick {
+                at: position(offset),
+                node: *node,
+                siblings: path.ok_or(PlayError::Lacks("node"))?,
+            })
+        }
         None if matches!(branch, Branch::Runs(_)) => Ok(Move::ContestNext),
         None => Err(PlayError::Agreed),
     }
@@ -172,6 +178,7 @@ impl Shown {
                         branch,
                         first,
                         nodes,
+                        ..
                     },
                 ) if belongs(branch) => {
                     shown.insert_with_parents(*first, nodes);
@@ -457,7 +464,7 @@ mod tests {
             let mut shown = Shown(HashMap::new());
             let mut at = Position { height: theirs.height(), index: 0 };
             while at.height > 0 {
-                let levels = LEVELS.min(at.height);
+                let levels = levels_below(at.height);
                 let first = Position { height: at.height - levels, index: at.index << levels };
                 shown.insert_with_parents(first, theirs.descendants(at, levels));
                 at = Position { height: first.height, index: target >> first.height };

@@ -221,6 +221,7 @@ fn any_move(game: &Game<'_>, record: &mut Kept, choice: prop::sample::Index) -> 
             branch,
             first,
             nodes,
+            ..
         } => {
             let options = nodes.len() + usize::from(matches!(branch, Branch::Runs(_)));
             let chosen = choice.index(options.max(1));
@@ -231,7 +232,7 @@ fn any_move(game: &Game<'_>, record: &mut Kept, choice: prop::sample::Index) -> 
                         ..first
                     },
                     node: *node,
-                    siblings: Vec::new(),
+                    siblings: Tree::new(nodes.clone()).path(chosen).unwrap(),
                 }),
                 None => matches!(branch, Branch::Runs(_)).then_some(Move::ContestNext),
             }

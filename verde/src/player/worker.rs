@@ -1,7 +1,7 @@
 //! The worker: shows what its record has.
 
 use super::{Game, PlayError, operands, tree_of};
-use crate::game::{Branch, LEVELS, Move, NumberContext, Place, Rules, Side, numbers};
+use crate::game::{Branch, Move, NumberContext, Place, Rules, Side, levels_below, numbers};
 use crate::history;
 use crate::record::{Record, state_tree};
 use crate::tensor::{TensorTree, Tiling};
@@ -15,7 +15,9 @@ pub fn respond(game: &Game<'_>, record: &mut dyn Record) -> Result<Move, PlayErr
     match game.place() {
         Place::Picked { branch, at, .. } if at.height > 0 => {
             let tree = tree_of(game.rules(), branch, record)?;
-            Ok(Move::Reveal(tree.descendants(*at, LEVELS).to_vec()))
+            Ok(Move::Reveal(
+                tree.descendants(*at, levels_below(at.height)).to_vec(),
+            ))
         }
         Place::Picked { branch, at, .. } => open(game.rules(), branch, at.index, record),
         Place::NextState(step) => {

@@ -42,6 +42,8 @@ pub enum AnswerError {
 pub struct Answer {
     /// Where the game stands, as the contract is shown it.
     pub position: Vec<u8>,
+    /// What it is shown besides, where a move needs it.
+    pub context: Vec<u8>,
     /// The moves.
     pub moves: Vec<Move>,
     /// Whether they end the game.
@@ -62,12 +64,10 @@ pub fn replay<'a>(
         played.map_err(|cause| AnswerError::Follow { number, cause })?;
         encoder.follow(game.place())?;
     }
-    match followed.position {
-        Some(expected) if expected != encoder.hash() => Err(AnswerError::Elsewhere {
-            found: encoder.hash(),
-            expected,
-        }),
-        _ => Ok((game, encoder)),
+    let (found, expected) = (encoder.hash(), followed.position);
+    match found == expected {
+        true => Ok((game, encoder)),
+        false => Err(AnswerError::Elsewhere { found, expected }),
     }
 }
 
@@ -84,7 +84,7 @@ pub fn answer(
     public: Option<&mut dyn Record>,
 ) -> Result<Option<Answer>, AnswerError> {
     let (mut game, mut encoder) = replay(rules, followed)?;
-    let position = encoder.position();
+    let before = encoder.clone();
     let mut moves = Vec::new();
     let planned = match (side, public) {
         (Side::Challenger, Some(public)) => challenge_in_public(&game, record, public)?,
@@ -106,7 +106,8 @@ pub fn answer(
     }
     let ends = game.place().turn().is_none();
     Ok((!moves.is_empty()).then_some(Answer {
-        position,
+        position: before.position(),
+        context: before.context_for(&moves),
         moves,
         ends,
     }))

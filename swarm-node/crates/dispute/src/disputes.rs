@@ -134,10 +134,11 @@ async fn a_silent_worker_loses_by_its_clock_and_other_games_are_void() {
     };
     assert_eq!(world.ends().await, [None, Some(lost)]);
     let game = world.contracts.game;
-    world.accounts[PAYER]
-        .send(game, calls::void(U256::from(1)))
-        .await
-        .unwrap();
+    let mut player = world.player(PAYER);
+    player.read().await.unwrap();
+    let first = player.docket().games()[&U256::from(1)].clone();
+    let void = calls::void(U256::from(1), &first.game(), first.position);
+    world.accounts[PAYER].send(game, void).await.unwrap();
     assert_eq!(world.ends().await, [Some(End::Void), Some(lost)]);
     let won = WORKER_BOND / 2 + CHALLENGER_BOND;
     let back = WORKER_BOND / 5 + REWARD;

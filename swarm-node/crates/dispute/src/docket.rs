@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use contracts::game::{GameEvent, decode};
+use contracts::game::{Game, GameEvent, decode};
 use contracts::{Address, B256, U256};
 use verde::game::{Move, Side};
 
@@ -41,8 +41,10 @@ pub struct Followed {
     pub challenger: Address,
     /// Every move that led on.
     pub moves: Vec<(Side, Move)>,
-    /// Hash of where it stands; none before the first move after its opening.
-    pub position: Option<B256>,
+    /// Whose turn it is, since when, and the time of both, as the contract has it.
+    pub clocks: U256,
+    /// Hash of where it stands.
+    pub position: B256,
     /// How it ended.
     pub end: Option<End>,
     /// Why it cannot be followed.
@@ -56,6 +58,16 @@ impl Followed {
             account if account == self.worker => Some(Side::Worker),
             account if account == self.challenger => Some(Side::Challenger),
             _ => None,
+        }
+    }
+
+    /// The game as the contract is shown it.
+    pub fn game(&self) -> Game {
+        Game {
+            job: self.job,
+            worker: self.worker,
+            challenger: self.challenger,
+            clocks: self.clocks,
         }
     }
 
@@ -131,6 +143,8 @@ fn tell(games: &mut BTreeMap<U256, Followed>, event: &GameEvent) {
         job,
         challenger,
         worker,
+        clocks,
+        position,
         moves,
     } = event
     {
@@ -139,7 +153,8 @@ fn tell(games: &mut BTreeMap<U256, Followed>, event: &GameEvent) {
             worker: *worker,
             challenger: *challenger,
             moves: Vec::new(),
-            position: None,
+            clocks: *clocks,
+            position: *position,
             end: None,
             unreadable: None,
         };
@@ -154,12 +169,13 @@ fn tell(games: &mut BTreeMap<U256, Followed>, event: &GameEvent) {
     match event {
         GameEvent::Moved {
             side,
+            clocks,
             position,
             moves,
             ..
         } => {
             followed.add(*side, moves);
-            followed.position = Some(*position);
+            (followed.clocks, followed.position) = (*clocks, *position);
         }
         GameEvent::Ended {
             worker_lost,
@@ -190,6 +206,8 @@ mod tests {
             job: U256::from(7),
             challenger: Address::repeat_byte(2),
             worker: Address::repeat_byte(1),
+            clocks: U256::ZERO,
+            position: B256::ZERO,
             moves: Vec::new(),
         }
     }
@@ -198,6 +216,7 @@ mod tests {
         GameEvent::Moved {
             game: U256::from(game),
             side: Side::Challenger,
+            clocks: U256::from(kind),
             position: B256::repeat_byte(kind),
             moves: vec![Made {
                 kind,

@@ -18,7 +18,7 @@ use thiserror::Error;
 use verde::game::Side;
 use verde::history::History;
 
-use crate::docket::End;
+use crate::docket::{End, Followed};
 use crate::player::{Known, Player, PlayerError, Report};
 use crate::role::{Act, Role, RoleError, Sight};
 
@@ -165,7 +165,7 @@ impl Party {
             self.player.read().await?;
             has_sealed = !self.escrow.seal_of(self.job, account).await?.is_zero();
             has_game = self.escrow.game_bond_of(self.job, account).await? > 0;
-            has_lost = self.games(account).any(|(_, end)| is_lost(end));
+            has_lost = self.games(account).any(|(_, game)| is_lost(game.end));
         }
         Ok(Sight {
             job,
@@ -180,12 +180,12 @@ impl Party {
         })
     }
 
-    /// Games about this job that an account began, with how they ended.
-    fn games(&self, account: Address) -> impl Iterator<Item = (U256, Option<End>)> {
+    /// Games about this job that an account began.
+    fn games(&self, account: Address) -> impl Iterator<Item = (U256, &Followed)> {
         let games = self.player.docket().games().iter();
         games
             .filter(move |(_, game)| game.job == self.job && game.challenger == account)
-            .map(|(number, game)| (*number, game.end))
+            .map(|(number, game)| (*number, game))
     }
 
     async fn send(
@@ -236,8 +236,9 @@ impl Party {
                 return Some(("challenge", contracts.game, data));
             }
             (Act::Void, _) => {
-                let mut open = self.games(account).filter(|(_, end)| end.is_none());
-                let data = calls::void(open.next()?.0);
+                let mut open = self.games(account).filter(|(_, game)| game.end.is_none());
+                let (number, game) = open.next()?;
+                let data = calls::void(number, &game.game(), game.position);
                 return Some(("void", contracts.game, data));
             }
             (Act::Finalize, _) => ("finalize", jobs::finalize(job)),

@@ -136,12 +136,21 @@ impl Player {
             )));
         };
         match say(job, followed, side) {
-            Ok(Saying::Moves(_)) if self.is_out_of_time(number).await? => {
+            Ok(Saying::Moves(_)) if self.is_out_of_time(number, followed).await? => {
                 let text = "the clock of this side has run out: the game is lost";
                 Ok(Said::Silent(text.into()))
             }
             Ok(Saying::Moves(answer)) => {
-                let data = calls::play(number, answer.position, answer.moves);
+                let (
+                    game,
+                    Answer {
+                        position,
+                        context,
+                        moves,
+                        ..
+                    },
+                ) = (followed.game(), answer);
+                let data = calls::play(number, &game, position, context, moves);
                 self.submit("play", number, followed, data).await
             }
             Ok(Saying::NotInTurn) => self.end_by_clock(number, followed).await,
@@ -151,20 +160,28 @@ impl Player {
 
     /// Ends a game whose other side has run out of time.
     async fn end_by_clock(&self, game: U256, followed: &Followed) -> Result<Said, PlayerError> {
-        match self.is_out_of_time(game).await? {
+        match self.is_out_of_time(game, followed).await? {
             false => Ok(Said::Waits),
             true => {
-                self.submit("timeout", game, followed, calls::timeout(game))
-                    .await
+                let data = calls::timeout(game, &followed.game(), followed.position);
+                self.submit("timeout", game, followed, data).await
             }
         }
     }
 
-    /// Whether the side to move has no time left in the next block.
-    async fn is_out_of_time(&self, game: U256) -> Result<bool, RpcError> {
-        let call = Call::to(self.contract, calls::time_left(game));
-        let left = self.client.call_pending(&call).await?;
-        Ok(left.iter().all(|byte| *byte == 0))
+    /// Whether the side to move has no time left in the next block. A game that stands elsewhere by then is read
+    /// again first.
+    async fn is_out_of_time(&self, game: U256, followed: &Followed) -> Result<bool, RpcError> {
+        let data = calls::time_left(game, &followed.game(), followed.position);
+        match self
+            .client
+            .call_pending(&Call::to(self.contract, data))
+            .await
+        {
+            Ok(left) => Ok(left.iter().all(|byte| *byte == 0)),
+            Err(RpcError::Reverted { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends what is said after so many moves, once.
@@ -176,12 +193,8 @@ impl Player {
         data: Bytes,
     ) -> Result<Said, PlayerError> {
         // After a reorganisation as many moves may be others.
-        let stands = match followed.position {
-            Some(position) => format!("{position:x}"),
-            None => "opened".into(),
-        };
-        let moves = followed.moves.len();
-        let id = format!("{what}/{game}/{moves}/{stands}");
+        let (moves, stands) = (followed.moves.len(), followed.position);
+        let id = format!("{what}/{game}/{moves}/{stands:x}");
         let intent = Intent::call(IntentId::new(id)?, self.contract, data);
         Ok(Said::Sent(self.writer.retry(intent).await?))
     }
