@@ -23,6 +23,7 @@ mod live;
 mod network;
 mod node;
 mod output;
+mod pipelines;
 mod receipts;
 mod runs;
 mod settlement;

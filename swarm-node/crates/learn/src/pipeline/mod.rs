@@ -7,8 +7,10 @@
 //! each stage     gradients of its visits ─▶ sum ─▶ squares ─▶ (norm of all stages) ─▶ update
 //! ```
 //! [`programs::StagePrograms`] are the programs of a stage, [`stage_engine::StageEngine`] runs them on
-//! an engine, [`replay`] runs a step of all stages from a record of who did what. [`microbatch`] is
-//! what is learned from, [`gradient`] what is added up, [`check`] what is refused.
+//! an engine, [`worker::StageWorker`] is the engine as members of a pipeline ([`skippipe::member`]) ask it
+//! for work, and [`skippipe::replay`] runs a step of all stages from its record. [`microbatch`] is what is
+//! learned from, [`data`] which of it a step takes, [`gradient`] what is added up, [`check`] what is
+//! refused.
 //!
 //! Invariants: without skips, with one replica of each stage and tensors sent as f32, parameters and
 //! moments of all stages have the bits of a [`super::trainer::Trainer`] of the whole model. Gradients
@@ -24,7 +26,8 @@ pub mod data;
 pub mod gradient;
 pub mod microbatch;
 pub mod programs;
-pub mod replay;
+#[cfg(test)]
+mod replay;
 pub mod stage_engine;
 pub mod worker;
 

@@ -1,5 +1,5 @@
-//! A step of all stages on one machine, from a record of who did what: the reference for pipelines of
-//! peers, and what checks their transcripts.
+//! A step of all stages on one machine, from a record of who did what: the reference that tests compare
+//! stages with. Transcripts are replayed by [`skippipe::replay`].
 //!
 //! ```text
 //! microbatches in order:  stage 0 ─▶ stages of its path ─▶ loss ─▶ the same way back
@@ -15,21 +15,13 @@ use std::collections::BTreeMap;
 
 use reproducible_ops::scalar;
 use reproducible_ops::tensor::Tensor;
-use skippipe::encoding::{CarryError, Format, carried};
+use skippipe::encoding::{CarryError, carried};
 use skippipe::path::{Hop, Microbatch as Number, Path, Peer, Stage};
 
 use super::gradient::{GradientSum, Squares, UnknownSquare, global_norm, visit_scale};
 use super::microbatch::Microbatch;
 use super::stage_engine::{StageEngine, StageError};
-
-/// How tensors pass from stage to stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Encoding {
-    /// Hidden states.
-    pub hidden: Format,
-    /// Their gradients.
-    pub gradient: Format,
-}
+use super::worker::Encoding;
 
 /// A microbatch and the way that it took. The peer of a hop is the replica whose sum the gradient is
 /// part of.

@@ -3,7 +3,8 @@
 use reproducible_ops::tensor::Tensor;
 
 use super::*;
-use crate::pipeline::replay::{Encoding, replay_step};
+use crate::pipeline::replay::replay_step;
+use crate::pipeline::worker::Encoding;
 
 fn model(compression: usize) -> StagedModel {
     let model = StagedModel::new(config(false), 3).unwrap();

@@ -3,8 +3,9 @@
 use reproducible_ops::tensor::Tensor;
 
 use super::*;
-use crate::pipeline::replay::{Encoding, replay_step};
+use crate::pipeline::replay::replay_step;
 use crate::pipeline::stage_engine::StageError;
+use crate::pipeline::worker::Encoding;
 
 fn hidden(value: f32) -> Tensor {
     let mut values = vec![0.5; ROWS * LENGTH * 12];

@@ -6,8 +6,9 @@ use skippipe::path::Microbatch as Number;
 
 use super::*;
 use crate::pipeline::gradient::VisitGradient;
-use crate::pipeline::replay::{Encoding, ReplayError, replay_step};
+use crate::pipeline::replay::{ReplayError, replay_step};
 use crate::pipeline::stage_engine::StageError;
+use crate::pipeline::worker::Encoding;
 
 /// `a + b` of each tensor, by the scalar function.
 fn plus(a: &Weights, b: &Weights) -> Weights {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::assemble::GRADIENT;
-use crate::pipeline::replay::{Encoding, replay_step};
+use crate::pipeline::replay::replay_step;
+use crate::pipeline::worker::Encoding;
 use crate::trainer::write_role;
 
 /// The model without layer 1, the second of its three.

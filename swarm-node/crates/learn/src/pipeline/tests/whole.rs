@@ -6,8 +6,9 @@ use skippipe::path::Microbatch as Number;
 
 use super::*;
 use crate::pipeline::gradient::{Squares, global_norm};
-use crate::pipeline::replay::{Encoding, replay_step};
+use crate::pipeline::replay::replay_step;
 use crate::pipeline::stage_engine::state_root;
+use crate::pipeline::worker::Encoding;
 
 #[test]
 fn stages_have_the_bits_of_the_trainer() {

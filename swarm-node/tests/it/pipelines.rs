@@ -1,0 +1,218 @@
+//! Pipelines of processes on loopback: as the job of one machine where nothing goes wrong, and as their
+//! transcript says where peers are killed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use reproducible_ops::weights::Weights;
+
+use crate::node::{command, node};
+
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A folder with the file of a small pipeline.
+struct Scene(tempfile::TempDir);
+
+/// A peer's process; killed when it is dropped.
+struct PeerProcess(Child);
+
+impl Drop for PeerProcess {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl PeerProcess {
+    fn expect_success(mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                assert!(status.success(), "{status}");
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("a peer does not end");
+    }
+}
+
+impl Scene {
+    fn new(steps: u32, peers: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = include_str!("../../../configs/nano/pipeline.toml")
+            .replace("steps = 20", &format!("steps = {steps}"))
+            .replace("stride = 10", "stride = 1")
+            .replace("peers = 4", &format!("peers = {peers}"))
+            .replace("rows = 8", "rows = 2")
+            .replace("microbatches = 8", "microbatches = 4")
+            .replace("warmup = 5", "warmup = 1")
+            .replace("decay = 5", "decay = 1");
+        std::fs::write(folder.path().join("job.toml"), spec).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn spawn(&self, arguments: &[&str], name: &str) -> PeerProcess {
+        let log = std::fs::File::create(self.path(&format!("{name}.log"))).unwrap();
+        let out = self.text(name);
+        let mut command = command(&["pipeline"], &[]);
+        command.args(arguments).args(["--out", &out, "--loopback"]);
+        let child = command.stdout(Stdio::null()).stderr(log).spawn();
+        PeerProcess(child.unwrap())
+    }
+
+    fn start(&self, name: &str) -> PeerProcess {
+        self.spawn(&["start", &self.text("job.toml")], name)
+    }
+
+    fn join(&self, address: &str, name: &str) -> PeerProcess {
+        self.spawn(&["join", address], name)
+    }
+
+    /// Waits until a peer's log has a line with a text, and gives the line.
+    fn wait_for(&self, name: &str, text: &str) -> String {
+        let path = self.path(&format!("{name}.log"));
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let log = std::fs::read_to_string(&path).unwrap_or_default();
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no `{text}` in {}", path.display());
+    }
+
+    fn address(&self, name: &str) -> String {
+        let line = self.wait_for(name, "/quic-v1");
+        let words = line.split(' ');
+        words
+            .into_iter()
+            .find(|word| word.ends_with("/quic-v1"))
+            .unwrap()
+            .to_owned()
+    }
+}
+
+#[test]
+fn a_pipeline_of_processes_is_the_job_of_one_machine() {
+    let scene = Scene::new(3, 2);
+    let first = scene.start("a");
+    let second = scene.join(&scene.address("a"), "b");
+    first.expect_success();
+    second.expect_success();
+    let whole = scene.text("whole.safetensors");
+    let replayed = node(&[
+        "pipeline",
+        "replay",
+        &scene.text("a"),
+        "--out",
+        &whole,
+        "--json",
+    ]);
+    replayed.expect(0, &[]);
+    let found = replayed.json();
+    assert_eq!(found["verdict"], "right");
+    assert_eq!(found["steps"], 3);
+    // Both stated every step; the first peer has the signatures of both.
+    assert_eq!(found["signatures"], 6);
+
+    let run = scene.text("alone");
+    node(&["job", "run", &scene.text("job.toml"), "--out", &run]).expect(0, &[]);
+    let alone = Weights::load(newest(Path::new(&run))).unwrap();
+    let whole = Weights::load(&whole).unwrap();
+    assert!(whole.names().eq(alone.names()));
+    for (name, tensor) in alone.iter() {
+        assert_eq!(whole.get(name), Some(tensor), "{name}");
+    }
+}
+
+/// Weights of the last checkpoint of a run.
+fn newest(run: &Path) -> PathBuf {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(run).unwrap() {
+        let weights = entry.unwrap().path().join("model.safetensors");
+        found.extend(weights.exists().then_some(weights));
+    }
+    found.sort();
+    found.pop().unwrap()
+}
+
+#[test]
+fn killed_peers_are_gone_around_and_come_back() {
+    let scene = Scene::new(14, 4);
+    let first = scene.start("a");
+    let address = scene.address("a");
+    let (b, c) = (scene.join(&address, "b"), scene.join(&address, "c"));
+    let d = scene.join(&address, "d");
+    scene.wait_for("b", "step 2/14");
+    // SIGKILL to one that holds layers, or embeddings; then to the leader.
+    drop(d);
+    scene.wait_for("b", "step 4/14");
+    let d = scene.join(&address, "d");
+    scene.wait_for("b", "step 6/14");
+    drop(first);
+    for peer in [b, c, d] {
+        peer.expect_success();
+    }
+    for name in ["b", "c"] {
+        let replayed = node(&["pipeline", "replay", &scene.text(name), "--json"]);
+        replayed.expect(0, &[]);
+        assert_eq!(replayed.json()["steps"], 14, "{name}");
+        assert_eq!(replayed.json()["verdict"], "right", "{name}");
+    }
+
+    // One bit of what a peer said it made.
+    let path = scene.path("b").join("transcript.bin");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let changed = node(&["pipeline", "replay", &scene.text("b"), "--json"]);
+    assert!(
+        changed.code == 6 || changed.json()["steps"] != 14,
+        "{}",
+        changed.out
+    );
+}
+
+#[test]
+fn what_is_no_pipeline_is_told() {
+    let scene = Scene::new(3, 2);
+    let spec = std::fs::read_to_string(scene.path("job.toml")).unwrap();
+    let start = |text: &str| {
+        std::fs::write(scene.path("bad.toml"), text).unwrap();
+        node(&[
+            "pipeline",
+            "start",
+            &scene.text("bad.toml"),
+            "--out",
+            &scene.text("x"),
+            "--loopback",
+        ])
+    };
+    let without: String = spec.split("[pipeline]").next().unwrap().to_owned()
+        + &spec[spec.find("[data.corpus]").unwrap()..];
+    start(&without).expect(1, &["no [pipeline]"]);
+    start(&spec.replace("stages = 2", "stages = 9")).expect(1, &["pipeline.peers"]);
+    start(&spec.replace("format = \"f32\"", "format = \"f8\"")).expect(1, &["unknown variant"]);
+    let wrong = ["pipeline", "join", "nowhere", "--out", "x"];
+    node(&wrong).expect(2, &["is no address", "/ip4/"]);
+    let empty = scene.text("empty");
+    node(&["pipeline", "replay", &empty]).expect(2, &["has no charter"]);
+    let plan = ["pipeline", "plan", &scene.text("job.toml"), "--memory", "1"];
+    let plan = node(&plan);
+    plan.expect(0, &[]);
+    assert!(plan.out.contains("stage 1"), "{}", plan.out);
+}
