@@ -167,9 +167,12 @@ contract DisputeGameTest is Games {
         _open();
         DisputeGame.Game memory right = game;
         change = bound(change, 1, type(uint160).max);
+        // casting to 'uint160' is safe because `change` is bounded by its largest value
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint160 bits = uint160(change);
         if (which % 4 == 0) game.job ^= change;
-        else if (which % 4 == 1) game.worker = address(uint160(game.worker) ^ uint160(change));
-        else if (which % 4 == 2) game.challenger = address(uint160(game.challenger) ^ uint160(change));
+        else if (which % 4 == 1) game.worker = address(uint160(game.worker) ^ bits);
+        else if (which % 4 == 2) game.challenger = address(uint160(game.challenger) ^ bits);
         else game.clocks = Clocks.wrap(Clocks.unwrap(game.clocks) ^ change);
         bytes32 shown = keccak256(abi.encode(game, keccak256(position)));
         bytes memory wrong = abi.encodeWithSelector(WrongPosition.selector, shown, games.hashOf(1));

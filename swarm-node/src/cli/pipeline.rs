@@ -166,7 +166,7 @@ struct StageOutlook {
 fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Result<(), Failure> {
     let spec = JobSpec::load(path)?;
     let console = Console::new();
-    let assembled = Assembled::new(&spec, &console).map_err(Failure::work)?;
+    let assembled = assemble(&spec, &console)?;
     let pipeline = spec.pipeline.as_ref();
     let visits = pipeline
         .and_then(|one| one.visits)
@@ -329,7 +329,7 @@ impl PartOptions {
                 (charter, assembled)
             }
             (None, Role::Newcomer(_)) => {
-                let charter = table.ask(&mut events, false).await?;
+                let charter = table.ask(&mut events, None, false).await?;
                 let assembled = assemble(&charter.spec, &console)?;
                 (charter, assembled)
             }
@@ -365,7 +365,10 @@ impl PartOptions {
                         .wait_for_all(&mut events, &charter, &assembled)
                         .await?
                 }
-                _ => drop(table.ask(&mut events, true).await?),
+                _ => {
+                    let first = peers.first().copied();
+                    table.ask(&mut events, first, true).await?;
+                }
             }
         }
         let pipeline = charter.spec.pipeline.as_ref();
@@ -443,13 +446,16 @@ impl PartOptions {
     }
 }
 
+/// Longest that a peer is waited for when it is asked.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
 /// All pipelines meet in one network; their messages go by job.
 fn swarm() -> [u8; 32] {
     Digest::of(b"swarm-node pipelines").0
 }
 
 fn assemble(spec: &JobSpec, console: &Console) -> Result<Assembled, Failure> {
-    Assembled::new(spec, console).map_err(Failure::work)
+    Assembled::new(spec, console).map_err(|error| Failure::Usage(error.into()))
 }
 
 /// Where peers find together.
@@ -554,20 +560,20 @@ impl Table<'_> {
         }
     }
 
-    /// Asks whoever is connected for the charter, until somebody has it.
-    async fn ask(&mut self, events: &mut Events, ready: bool) -> Result<Charter, Failure> {
+    /// Asks for the charter until somebody has it: the first peer if it is known, else whoever is
+    /// connected, and then whoever answered.
+    async fn ask(
+        &mut self,
+        events: &mut Events,
+        mut first: Option<PeerId>,
+        ready: bool,
+    ) -> Result<Charter, Failure> {
         let mut said = String::new();
         loop {
-            let peers: Vec<PeerId> = self.handle.peers().iter().map(|info| info.peer).collect();
+            let connected = self.handle.peers().into_iter().map(|info| info.peer);
+            let peers = first.map_or_else(|| connected.collect(), |peer| vec![peer]);
             for peer in peers {
-                let ask = Ask {
-                    addresses: self.listening.clone(),
-                    ready,
-                };
-                let answer = self.handle.request(peer, encode(&ask)).await;
-                let answer = answer
-                    .ok()
-                    .and_then(|bytes| decode::<meeting::Answer>(&bytes));
+                let answer = self.asked(events, peer, ready).await?;
                 let text = match answer {
                     Some(meeting::Answer::Charter(text)) => {
                         return Charter::parse(&text).map_err(Failure::work);
@@ -582,27 +588,53 @@ impl Table<'_> {
                     }
                     None => continue,
                 };
+                first = Some(peer);
                 if text != said {
                     output::note(&text);
                     said = text;
                 }
             }
             let wait = tokio::time::sleep(Duration::from_millis(300));
-            tokio::pin!(wait);
-            loop {
-                tokio::select! {
-                    () = &mut wait => break,
-                    event = events.next() => match event {
-                        Some(NetEvent::Listening(address)) => self.listen(&address),
-                        Some(_) => {}
-                        None => {
-                            return Err(Failure::Work(anyhow::anyhow!("the network has ended")));
-                        }
-                    },
-                }
-            }
-            if self.stop.is_requested() {
-                return Err(self.stopped());
+            self.meanwhile(events, wait).await?;
+        }
+    }
+
+    /// A peer's answer; none where it gives none in time.
+    async fn asked(
+        &mut self,
+        events: &mut Events,
+        peer: PeerId,
+        ready: bool,
+    ) -> Result<Option<meeting::Answer>, Failure> {
+        let ask = Ask {
+            addresses: self.listening.clone(),
+            ready,
+        };
+        let handle = self.handle.clone();
+        let request = async move { handle.request(peer, encode(&ask)).await };
+        let request = tokio::time::timeout(ANSWER_TIME, request);
+        let answer = self.meanwhile(events, request).await?;
+        let bytes = answer.ok().and_then(Result::ok);
+        Ok(bytes.and_then(|bytes| decode::<meeting::Answer>(&bytes)))
+    }
+
+    /// Waits for something while the network's events are taken. Others' requests are refused: they ask
+    /// the first peer.
+    async fn meanwhile<F: Future>(
+        &mut self,
+        events: &mut Events,
+        awaited: F,
+    ) -> Result<F::Output, Failure> {
+        tokio::pin!(awaited);
+        loop {
+            tokio::select! {
+                output = &mut awaited => return Ok(output),
+                () = self.stop.requested() => return Err(self.stopped()),
+                event = events.next() => match event {
+                    Some(NetEvent::Listening(address)) => self.listen(&address),
+                    Some(_) => {}
+                    None => return Err(Failure::Work(anyhow::anyhow!("the network has ended"))),
+                },
             }
         }
     }

@@ -202,11 +202,11 @@ fn what_is_no_pipeline_is_told() {
             "--loopback",
         ])
     };
-    let without: String = spec.split("[pipeline]").next().unwrap().to_owned()
+    let without: String = spec.split("\n[pipeline]\n").next().unwrap().to_owned()
         + &spec[spec.find("[data.corpus]").unwrap()..];
-    start(&without).expect(1, &["no [pipeline]"]);
-    start(&spec.replace("stages = 2", "stages = 9")).expect(1, &["pipeline.peers"]);
-    start(&spec.replace("format = \"f32\"", "format = \"f8\"")).expect(1, &["unknown variant"]);
+    start(&without).expect(2, &["no [pipeline]"]);
+    start(&spec.replace("stages = 2", "stages = 9")).expect(2, &["pipeline.peers"]);
+    start(&spec.replace("format = \"f32\"", "format = \"f8\"")).expect(2, &["unknown variant"]);
     let wrong = ["pipeline", "join", "nowhere", "--out", "x"];
     node(&wrong).expect(2, &["is no address", "/ip4/"]);
     let empty = scene.text("empty");
