@@ -76,6 +76,20 @@ pub const TARGETS: &[Target] = &[
         run: envelope,
     },
     Target {
+        name: "pipeline-message",
+        from: "a member of a pipeline",
+        memory: MIB,
+        seeds: pipeline_messages,
+        run: pipeline_message,
+    },
+    Target {
+        name: "pipeline-tensor",
+        from: "a member of a pipeline",
+        memory: MIB,
+        seeds: pipeline_tensors,
+        run: pipeline_tensor,
+    },
+    Target {
         name: "certificate",
         from: "a peer",
         memory: MIB,
@@ -326,6 +340,102 @@ fn tables() -> Vec<Vec<u8>> {
     let owners = (0..9).map(|owner| (Address::repeat_byte(owner), u128::from(owner)));
     let table = EarningsTable::default().after(owners, 7);
     vec![Vec::new(), table.unwrap_or_default().to_bytes()]
+}
+
+/// An activation on its way, a record, and a question.
+fn pipeline_messages() -> Vec<Vec<u8>> {
+    use skippipe::content::{Content, Digest};
+    use skippipe::message::{Body, Forward, Message, Passed, Term, Version, When};
+    use skippipe::path::{Hop, Microbatch, Peer, Stage};
+    use skippipe::transcript::{Passage, Roster, StepRecord, Visit};
+    let hop = |stage, peer| Hop {
+        stage: Stage(stage),
+        peer: Peer(peer),
+    };
+    let digest = Digest::of(b"content");
+    let forward = Forward {
+        microbatch: Microbatch(3),
+        version: Version(vec![0, 2]),
+        behind: vec![Passed {
+            hop: hop(0, 1),
+            output: digest,
+        }],
+        ahead: vec![hop(1, 2)],
+        content: Content::new(vec![7; 300]),
+    };
+    let visit = |hop| Visit {
+        hop,
+        output: digest,
+        gradient: digest,
+    };
+    let record = StepRecord {
+        step: 5,
+        joined: Vec::new(),
+        roster: Roster(vec![vec![Peer(1)], vec![Peer(2), Peer(3)]]),
+        passages: vec![Passage {
+            microbatch: Microbatch(3),
+            loss: 1,
+            visits: vec![visit(hop(0, 1)), visit(hop(1, 2))],
+        }],
+        excluded: [(Microbatch(3), Stage(1))].into(),
+    };
+    let when = When {
+        step: 5,
+        term: Term {
+            number: 1,
+            leader: Peer(1),
+        },
+    };
+    let amendment = 0;
+    let bodies = [
+        Body::Forward(forward),
+        Body::Close { amendment, record },
+        Body::Ask,
+    ];
+    let messages = bodies.map(|body| Message { when, body });
+    messages.iter().map(Message::to_bytes).collect()
+}
+
+/// A message that is read is written the same.
+fn pipeline_message(input: &[u8]) {
+    if let Ok(message) = skippipe::message::Message::from_bytes(input) {
+        let again = skippipe::message::Message::from_bytes(&message.to_bytes());
+        assert_eq!(again, Ok(message));
+    }
+}
+
+/// A tensor in each format, with the number of the format in front.
+fn pipeline_tensors() -> Vec<Vec<u8>> {
+    let numbers = (0..12).map(|number| number as f32 - 6.5).collect();
+    let Ok(tensor) = Tensor::f32([3, 4], numbers) else {
+        return Vec::new();
+    };
+    let encoded = TENSOR_FORMATS
+        .iter()
+        .zip(0..)
+        .filter_map(|(format, number)| {
+            let bytes = skippipe::encoding::encode(*format, &tensor).ok()?;
+            Some([&[number], bytes.as_slice()].concat())
+        });
+    encoded.collect()
+}
+
+const TENSOR_FORMATS: [skippipe::encoding::Format; 3] = [
+    skippipe::encoding::Format::F32,
+    skippipe::encoding::Format::Bf16,
+    skippipe::encoding::Format::Int8,
+];
+
+/// What decodes is finite, and goes on its way again.
+fn pipeline_tensor(input: &[u8]) {
+    let Some((number, bytes)) = input.split_first() else {
+        return;
+    };
+    let format = TENSOR_FORMATS[usize::from(*number) % TENSOR_FORMATS.len()];
+    if let Ok(tensor) = skippipe::encoding::decode(format, &[3, 4].into(), bytes) {
+        assert_eq!(tensor.first_beyond(f32::MAX), None);
+        assert!(skippipe::encoding::encode(format, &tensor).is_ok());
+    }
 }
 
 fn example_certificate() -> Certificate {

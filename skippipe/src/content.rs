@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// SHA-256 of a content, of a state or of a record.
@@ -31,8 +32,7 @@ impl fmt::Debug for Digest {
 }
 
 /// An encoded tensor or list of tensors; cheap to clone. What is in it only an engine knows.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<u8>", into = "Vec<u8>")]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Content {
     bytes: Arc<[u8]>,
     digest: Digest,
@@ -59,15 +59,35 @@ impl Content {
     }
 }
 
-impl From<Vec<u8>> for Content {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::new(bytes)
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.bytes)
     }
 }
 
-impl From<Content> for Vec<u8> {
-    fn from(content: Content) -> Self {
-        content.bytes.to_vec()
+/// Reads bytes that the input has, all at once: a length that it has not is refused before anything is
+/// allocated, where the format borrows (`bincode::serde::borrow_decode_from_slice`).
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl Visitor<'_> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Content, E> {
+        Ok(Content::new(bytes.to_vec()))
+    }
+
+    fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Content, E> {
+        Ok(Content::new(bytes))
     }
 }
 

@@ -298,12 +298,9 @@ impl<E: Engine> Network<E> {
         };
         let Some(message) = message else { return };
         // As over the wire: what is not read back is not sent.
-        let config = bincode::config::standard();
-        let bytes = bincode::serde::encode_to_vec(&message, config);
-        let read = bytes
-            .ok()
-            .and_then(|bytes| bincode::serde::decode_from_slice::<Message, _>(&bytes, config).ok());
-        let Some((message, _)) = read else { return };
+        let Ok(message) = Message::from_bytes(&message.to_bytes()) else {
+            return;
+        };
         let bulk = matches!(message.body, Body::Forward(_) | Body::Backward(_));
         let base = if bulk { 40 } else { 15 };
         let after = Duration::from_millis(base + self.random.below(30));

@@ -117,7 +117,7 @@ impl PipelineCommand {
         match &self.action {
             PipelineAction::Plan { spec, memory } => plan(spec, *memory, options),
             PipelineAction::Start { spec, part } => {
-                let spec = JobSpec::load(spec)?;
+                let spec = Box::new(JobSpec::load(spec)?);
                 part.take(&config, Role::First(spec), options)
             }
             PipelineAction::Join { address, part } => {
@@ -259,7 +259,7 @@ fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Result<(), Failu
 
 /// How a peer comes to the pipeline.
 enum Role {
-    First(JobSpec),
+    First(Box<JobSpec>),
     Newcomer(Multiaddr),
 }
 
@@ -433,7 +433,7 @@ impl PartOptions {
         };
         let mut text = format!("job          {}\nsteps        {}\n", part.job, part.steps);
         if let (Some(stage), Some(state)) = (part.stage, &part.state) {
-            let _ = write!(text, "stage        {stage}, state {state}\n");
+            let _ = writeln!(text, "stage        {stage}, state {state}");
         }
         let _ = writeln!(
             text,

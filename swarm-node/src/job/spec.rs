@@ -653,6 +653,7 @@ mod tests {
                 decay: 0,
             },
             optimizer: OptimizerConfig::default(),
+            pipeline: None,
         }
     }
 

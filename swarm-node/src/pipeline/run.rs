@@ -282,8 +282,8 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             }
             ChannelEvent::Frame { from, bytes } => {
                 let number = self.number(&from);
-                match (number, decode::<Message>(&bytes)) {
-                    (Some(from), Some(message)) => {
+                match (number, Message::from_bytes(&bytes)) {
+                    (Some(from), Ok(message)) => {
                         self.inputs.push_back(Input::Message { from, message });
                     }
                     _ => {
@@ -299,7 +299,7 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             match output {
                 Output::Send { to, message } => {
                     if let Some(peer) = self.peers.get(to.index()) {
-                        let frame: Arc<[u8]> = encode(&message).into();
+                        let frame: Arc<[u8]> = message.to_bytes().into();
                         // Whoever is down or behind is told again what it does not answer.
                         let _ = self.channels.send(*peer, frame);
                     }
