@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use reproducible_ops::scalar;
 use reproducible_ops::tensor::Tensor;
-use skippipe::encoding::{CarryError, carried};
+use skippipe::encoding::{CarryError, Format, carried};
 use skippipe::path::{Hop, Microbatch as Number, Path, Peer, Stage};
 
 use super::gradient::{GradientSum, Squares, UnknownSquare, global_norm, visit_scale};
