@@ -65,7 +65,9 @@ pub enum Event {
         /// The state.
         state: Digest,
     },
-    /// Leader: a step is over.
+    /// This member leads from here on.
+    Leads,
+    /// A step is over, and this is what its holders stated.
     Stepped(Box<Stepped>),
     /// All steps are done.
     Finished,

@@ -270,6 +270,15 @@ pub enum Body {
         /// States of other stages that it keeps, and before which steps they were.
         kept: Vec<(Stage, u64)>,
     },
+    /// Leader: the step is over, and this is what its holders stated, with their signatures.
+    Stated {
+        /// Digest of its record.
+        record: Digest,
+        /// Bits of the norm of all gradients, f32.
+        norm: u32,
+        /// Holders, what their stages have come to, and their signatures.
+        statements: Vec<(Hop, Digest, Vec<u8>)>,
+    },
     /// New leader: where is everybody?
     Ask,
     /// Member to leader.

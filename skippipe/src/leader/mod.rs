@@ -466,9 +466,14 @@ impl Leader {
 
     /// To every peer there may be, this one last: what it does at once then follows.
     fn say_to_all(&mut self, body: Body) {
+        self.say_to_others(&body);
+        self.say(self.me, body);
+    }
+
+    fn say_to_others(&mut self, body: &Body) {
         let me = self.me;
         let others = (0..self.settings.peers).map(Peer);
-        for peer in others.filter(|&peer| peer != me).chain([me]) {
+        for peer in others.filter(|&peer| peer != me) {
             self.say(peer, body.clone());
         }
     }

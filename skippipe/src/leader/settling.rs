@@ -241,6 +241,14 @@ impl Leader {
             }
         }
         self.states = states;
+        let stated = committing.updated.iter();
+        let statements = stated.map(|(hop, (state, signature))| (*hop, *state, signature.clone()));
+        let body = Body::Stated {
+            record: committing.record,
+            norm: committing.commit.norm,
+            statements: statements.collect(),
+        };
+        self.say_to_others(&body);
         let stepped = Stepped {
             record: committing.commit.record,
             norm: committing.commit.norm,

@@ -285,7 +285,13 @@ impl Member {
             Body::Begin(roster) if self.obeys(from, when) => self.begin(when, roster),
             Body::Commit(commit) if self.obeys(from, when) => self.commit(when, commit),
             Body::Adopt(adopt) if self.obeys(from, when) => self.adopt(when, adopt),
-            Body::Ask | Body::Begin(_) | Body::Commit(_) | Body::Adopt(_) => {}
+            Body::Stated {
+                record,
+                norm,
+                statements,
+            } if self.obeys(from, when) => self.stated(record, norm, statements),
+            Body::Stated { .. } | Body::Ask | Body::Begin(_) | Body::Commit(_) | Body::Adopt(_) => {
+            }
             // Said to who leads.
             body @ (Body::Finished { .. }
             | Body::Failed(_)

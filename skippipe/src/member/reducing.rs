@@ -7,11 +7,14 @@ use super::reduction::Reduction;
 use super::visits::Progress;
 use super::{Member, Output, Purpose};
 use crate::content::{Content, Digest};
-use crate::event::Event;
+use crate::event::{Event, Stepped};
 use crate::message::{Body, Commit, When};
 use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::transcript::{Statement, StepRecord};
 use crate::work::{Task, Work};
+
+/// Longest signature that is handed on, in bytes.
+const MAX_SIGNATURE: usize = 128;
 
 impl Member {
     pub(super) fn close(&mut self, amendment: u32, record: StepRecord) {
@@ -315,6 +318,30 @@ impl Member {
         };
         self.unsigned = Some(statement);
         self.outputs.push(Output::Sign(statement));
+    }
+
+    /// What all holders stated about the last step, as the leader tells it.
+    pub(super) fn stated(
+        &mut self,
+        record: Digest,
+        norm: u32,
+        statements: Vec<(Hop, Digest, Vec<u8>)>,
+    ) {
+        let last = self.last.as_ref().map(|commit| &commit.record);
+        let Some(last) = last.filter(|last| last.digest() == record) else {
+            return;
+        };
+        let of_holder = |(hop, _, signature): &(Hop, Digest, Vec<u8>)| {
+            last.roster.holds(*hop) && signature.len() <= MAX_SIGNATURE
+        };
+        let told = statements.into_iter().filter(of_holder);
+        let statements = told.map(|(hop, state, signature)| (hop, (state, signature)));
+        let stepped = Stepped {
+            record: last.clone(),
+            norm,
+            statements: statements.collect(),
+        };
+        self.event(Event::Stepped(Box::new(stepped)));
     }
 
     pub(super) fn signed(&mut self, statement: Digest, signature: Vec<u8>) {

@@ -5,6 +5,7 @@
 //! were prepared move, too. A step that nobody has moved by begins anew.
 
 use super::Member;
+use crate::event::Event;
 use crate::leader::Leader;
 use crate::message::{Body, Term, When};
 use crate::path::Stage;
@@ -21,6 +22,7 @@ impl Member {
             step: self.next,
             term,
         };
+        self.event(Event::Leads);
         let mut leader = Leader::new(self.settings.clone(), self.me, when, self.lost.clone());
         let outputs = leader.ask(self.now);
         self.leader = Some(leader);

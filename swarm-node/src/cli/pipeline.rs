@@ -10,8 +10,7 @@ use serde::Serialize;
 use skippipe::content::Digest;
 use skippipe::event::Event;
 use skippipe::path::{Hop, Stage};
-use skippipe::plan::fit::ModelSize;
-use skippipe::replay::Replay;
+use skippipe::replay::{Replay, ReplayError};
 use skippipe::topology::Micros;
 use skippipe::transcript::{Statement, StepRecord};
 use swarm_files::whole::require_writable;
@@ -19,6 +18,7 @@ use swarm_identity::key::{PublicKey, SignatureBytes};
 use swarm_identity::key_file::KeyFile;
 use swarm_identity::{PeerId, Secret, Signer};
 use swarm_learn::pipeline::worker::StageWorker;
+use swarm_model::stages::StagedModel;
 use swarm_net::{Config as NetConfig, Event as NetEvent, Events, Handle, Multiaddr, NoBlobs};
 use swarm_store::Store;
 use verde::audit::Verdict;
@@ -30,12 +30,12 @@ use super::options::Options;
 use super::output::{self, Answer};
 use super::signals::stop_on_signals;
 use crate::config::Config;
-use crate::job::{JobSpec, Stop, certified};
+use crate::job::{JobSpec, Stop, WireFormat, certified};
 use crate::pipeline::blueprint::Assembled;
-use crate::pipeline::charter::Charter;
+use crate::pipeline::charter::{Charter, name};
 use crate::pipeline::meeting::{self, Ask, Meeting};
 use crate::pipeline::paths::Wish;
-use crate::pipeline::run::{Running, Watcher, decode, encode, run};
+use crate::pipeline::run::{Ended, Running, Watcher, decode, encode, run};
 use crate::pipeline::transcript;
 
 /// Trains a model across peers: each holds a stage of it, and microbatches go from peer to peer.
@@ -146,21 +146,34 @@ struct Outlook {
     stages: Vec<StageOutlook>,
     peers: u32,
     visits: u16,
+    full_every: u64,
     microbatches: u32,
     /// Bytes of an activation between peers, and of a step's activations and gradients in all.
     hop_bytes: u64,
     step_bytes: u64,
+    /// Whether every stage fits into a peer's memory, where that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fits: Option<bool>,
 }
 
 #[derive(Serialize)]
 struct StageOutlook {
     stage: u16,
     layers: usize,
+    /// Peers that hold it to begin with.
+    peers: u32,
     parameters: u64,
-    /// Parameters, moments and gradients of all visits that are kept, in bytes.
+    /// What a peer of it needs, about, in bytes.
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    fits: Option<String>,
+    fits: Option<bool>,
+}
+
+/// Bytes that a peer needs for a stage, about: parameters, two moments, a sum of gradients and the
+/// gradients of its visits of a step; what goes in and out for each slot, and what the layers of one
+/// microbatch keep on their way back (some sixteen times the residual stream).
+fn stage_bytes(parameters: u64, layers: usize, hop: u64, slots: u64, visits: u64) -> u64 {
+    parameters * 4 * (4 + visits) + hop * 2 * slots + hop * 16 * layers as u64
 }
 
 fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Result<(), Failure> {
@@ -168,93 +181,115 @@ fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Result<(), Failu
     let console = Console::new();
     let assembled = assemble(&spec, &console)?;
     let pipeline = spec.pipeline.as_ref();
+    let settings = &assembled.settings;
     let visits = pipeline
         .and_then(|one| one.visits)
-        .unwrap_or(assembled.settings.stages);
-    let model = &assembled.blueprint.model;
-    let config = model.config();
-    let layers = config.num_layers;
-    let parameters = |stage: usize| {
+        .unwrap_or(settings.stages);
+    let memory = memory.map(|mebibytes| mebibytes << 20);
+    let need = |stages: usize, stage: usize| {
+        let model = StagedModel::new(assembled.blueprint.model.config().clone(), stages).ok()?;
         let shapes = model.parameters(stage).into_iter();
-        shapes
+        let parameters: u64 = shapes
             .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-            .sum::<u64>()
+            .sum();
+        let layers = model.layers(stage)?.len();
+        let peers = (settings.peers as usize + stages - 1 - stage) / stages;
+        let kept = u64::from(settings.microbatches).div_ceil(peers.max(1) as u64);
+        let (hop, slots) = (assembled.hop_bytes, settings.slots as u64);
+        let bytes = stage_bytes(parameters, layers, hop, slots, kept);
+        Some((parameters, layers, peers as u32, bytes))
     };
-    let slots = assembled.settings.slots as u64;
-    let first = parameters(0);
-    let per_layer = (1..model.stages()).map(parameters).sum::<u64>() / layers.max(1) as u64;
-    let size = ModelSize {
-        layers: layers as u32,
-        layer: per_layer * 4,
-        ends: first * 4,
-        training_percent: 300,
-        activations: assembled.hop_bytes * 16,
-        input: assembled.hop_bytes,
-    };
-    let stages = assembled.stages().map(|stage| {
-        let parameters = parameters(stage.index());
-        // A visit's gradients are kept until its step is over.
-        let bytes = parameters * 4 * (4 + slots) + assembled.hop_bytes * 2 * slots;
-        let fits = memory.map(|mebibytes| {
-            let fit = size.fit(
-                mebibytes << 20,
-                assembled.settings.stages,
-                assembled.settings.slots as u16,
-                stage == Stage::FIRST,
-            );
-            format!("{fit:?}")
-        });
-        StageOutlook {
+    let stages = assembled.stages().filter_map(|stage| {
+        let (parameters, layers, peers, bytes) = need(usize::from(settings.stages), stage.index())?;
+        Some(StageOutlook {
             stage: stage.0,
-            layers: model.layers(stage.index()).map_or(0, |layers| layers.len()),
+            layers,
+            peers,
             parameters,
             bytes,
-            fits,
-        }
+            fits: memory.map(|memory| bytes <= memory),
+        })
     });
-    let hops = u64::from(visits) * u64::from(assembled.settings.microbatches) * 2;
-    let bytes_of = match pipeline.map(|one| one.format) {
-        Some(crate::job::WireFormat::Bf16) => assembled.hop_bytes / 2,
-        Some(crate::job::WireFormat::Int8) => assembled.hop_bytes / 4,
+    let stages: Vec<StageOutlook> = stages.collect();
+    let hops = match visits {
+        1 => 0,
+        visits => u64::from(visits) * u64::from(settings.microbatches) * 2,
+    };
+    let hop_bytes = match pipeline.map(|one| one.format) {
+        Some(WireFormat::Bf16) => assembled.hop_bytes / 2,
+        Some(WireFormat::Int8) => assembled.hop_bytes / 4,
         _ => assembled.hop_bytes,
     };
     let outlook = Outlook {
         job: assembled.job.clone(),
-        stages: stages.collect(),
-        peers: assembled.settings.peers,
+        peers: settings.peers,
         visits,
-        microbatches: assembled.settings.microbatches,
-        hop_bytes: bytes_of,
-        step_bytes: bytes_of * hops,
+        full_every: pipeline.map_or(0, |one| one.full_every),
+        microbatches: settings.microbatches,
+        hop_bytes,
+        step_bytes: hop_bytes * hops,
+        fits: memory.map(|_| stages.iter().all(|stage| stage.fits == Some(true))),
+        stages,
     };
-    let mut text = format!(
-        "job          {}\npeers        {}, {} of {} stages visited by each of {} microbatches\n\
-         hop          {} bytes; {:.2} MB a step in all\n",
-        outlook.job,
-        outlook.peers,
-        outlook.visits,
-        assembled.settings.stages,
-        outlook.microbatches,
-        outlook.hop_bytes,
-        outlook.step_bytes as f64 / 1e6
-    );
-    for stage in &outlook.stages {
-        let fits = stage
-            .fits
-            .as_ref()
-            .map_or(String::new(), |fits| format!("; {fits}"));
-        let _ = writeln!(
-            text,
-            "stage {:<6} {} layers, {} parameters, about {:.1} MB{fits}",
-            stage.stage,
-            stage.layers,
-            stage.parameters,
-            stage.bytes as f64 / 1e6
-        );
-    }
+    let most = settings.stages..=64;
+    let enough = memory
+        .filter(|_| outlook.fits == Some(false))
+        .map(|memory| {
+            most.into_iter().find(|stages| {
+                let stages = usize::from(*stages);
+                let fits = |stage| need(stages, stage).is_some_and(|(.., bytes)| bytes <= memory);
+                (0..stages).all(fits)
+            })
+        });
+    let text = outlook.text(settings.stages, enough);
     let json = serde_json::to_string(&outlook).map_err(Failure::work)?;
     let kept = String::new();
     Answer { text, json, kept }.print(options.json)
+}
+
+impl Outlook {
+    /// `enough` is the number of stages that would fit, where these do not.
+    fn text(&self, stages: u16, enough: Option<Option<u16>>) -> String {
+        let mut text = format!("job          {}\n", self.job);
+        let _ = write!(
+            text,
+            "paths        each of {} microbatches a step visits {} of {stages} stages",
+            self.microbatches, self.visits
+        );
+        if self.visits < stages && self.full_every > 0 {
+            let _ = write!(text, "; all of them every {} steps", self.full_every);
+        }
+        let _ = writeln!(
+            text,
+            "\nsent         {:.1} kB from peer to peer, {:.2} MB a step by all",
+            self.hop_bytes as f64 / 1e3,
+            self.step_bytes as f64 / 1e6
+        );
+        for stage in &self.stages {
+            let fits = match stage.fits {
+                Some(true) => ", fits",
+                Some(false) => ", does not fit",
+                None => "",
+            };
+            let _ = writeln!(
+                text,
+                "stage {:<6} {} layers, {} parameters, {} peers with about {:.1} MB each{fits}",
+                stage.stage,
+                stage.layers,
+                stage.parameters,
+                stage.peers,
+                stage.bytes as f64 / 1e6
+            );
+        }
+        match enough {
+            Some(Some(stages)) => {
+                let _ = writeln!(text, "would fit    {stages} stages");
+            }
+            Some(None) => text.push_str("would fit    no number of stages up to 64\n"),
+            None => {}
+        }
+        text
+    }
 }
 
 /// How a peer comes to the pipeline.
@@ -275,8 +310,13 @@ struct Part<'a> {
 
 impl PartOptions {
     fn take(&self, config: &Config, role: Role, options: &Options) -> Result<(), Failure> {
-        std::fs::create_dir_all(&self.out).map_err(Failure::work)?;
-        require_writable(&self.out).map_err(Failure::work)?;
+        let made = std::fs::create_dir_all(&self.out).and_then(|()| require_writable(&self.out));
+        made.map_err(|error| {
+            let out = self.out.display();
+            Failure::Work(anyhow::anyhow!(
+                "{out} cannot be this peer's folder: {error}"
+            ))
+        })?;
         let stop = stop_on_signals()?;
         let key = KeyFile::open(&self.out.join("node.key"), Secret::random);
         let key = key.map_err(Failure::work)?;
@@ -306,19 +346,47 @@ impl PartOptions {
             net.bootstrap.push(address.clone());
         }
         let known = Charter::load(&self.out).map_err(Failure::work)?;
+        if let Some(charter) = &known {
+            // The others know where this peer was.
+            let own = charter
+                .members
+                .iter()
+                .find(|member| member.peer == name(&signer.peer()));
+            let own = own.into_iter().flat_map(|member| &member.addresses);
+            let before: Vec<Multiaddr> = own.filter_map(|text| text.parse().ok()).collect();
+            if self.listen.is_empty() && !before.is_empty() {
+                net.listen = before;
+            }
+        }
         let started = swarm_net::start(net, key.secret(), Arc::new(NoBlobs)).await;
         let (handle, mut events) = started.map_err(Failure::work)?;
         let mut table = Table {
             handle: handle.clone(),
             listening: Vec::new(),
+            loopback: self.loopback,
             stop,
         };
         let again = known.is_some();
         let engine = certified(&config.engine, config.engine.workers())?;
         let console = Console::new();
         let (charter, assembled) = match (known, role) {
-            (Some(charter), _) => {
+            (Some(charter), role) => {
                 let assembled = assemble(&charter.spec, &console)?;
+                if let Role::First(spec) = role {
+                    let given = assemble(&spec, &console)?.job;
+                    if given != charter.job {
+                        let (out, known) = (self.out.display(), &charter.job);
+                        return Err(Failure::Usage(anyhow::anyhow!(
+                            "{out} is a folder of the job {known}, and the file is the job {given}; \
+                             name another folder with --out"
+                        )));
+                    }
+                }
+                if transcript::steps(&self.out) >= assembled.settings.steps {
+                    let ended = Ended::before(assembled.settings.steps);
+                    return self.finish(&assembled, &ended, options);
+                }
+                output::note("this peer has taken part before; looking for the others");
                 (charter, assembled)
             }
             (None, Role::First(spec)) => {
@@ -400,8 +468,8 @@ impl PartOptions {
         handle.shutdown().await;
         if let Some(signal) = stop.signal().filter(|_| !ended.is_complete) {
             let state = format!(
-                "{} steps of {steps} are in the transcript in {}; the same command takes part again",
-                ended.steps,
+                "{} of {steps} steps are in the transcript in {}; the same command takes part again",
+                transcript::steps(&self.out),
                 self.out.display()
             );
             return Err(Failure::Stopped { signal, state });
@@ -412,7 +480,7 @@ impl PartOptions {
     fn finish(
         &self,
         assembled: &Assembled,
-        ended: &crate::pipeline::run::Ended,
+        ended: &Ended,
         options: &Options,
     ) -> Result<(), Failure> {
         let state = ended
@@ -446,6 +514,14 @@ impl PartOptions {
     }
 }
 
+/// How long an address may be silent before that is told.
+const SILENCE: Duration = Duration::from_secs(3);
+
+fn texts(addresses: &[Multiaddr]) -> String {
+    let texts: Vec<String> = addresses.iter().map(Multiaddr::to_string).collect();
+    texts.join(", ")
+}
+
 /// Longest that a peer is waited for when it is asked.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
@@ -462,6 +538,7 @@ fn assemble(spec: &JobSpec, console: &Console) -> Result<Assembled, Failure> {
 struct Table<'t> {
     handle: Handle,
     listening: Vec<String>,
+    loopback: bool,
     stop: &'t Stop,
 }
 
@@ -478,12 +555,12 @@ impl Table<'_> {
         let mut meeting = Meeting::new(spec.clone(), job, want, me, Vec::new());
         let mut said = 0;
         loop {
-            if let Some(charter) = meeting.charter() {
-                return Ok(charter);
-            }
             if meeting.have() != said {
                 said = meeting.have();
-                output::note(&format!("{said} of {want} peers are here"));
+                output::note(&format!("peers: {said} of {want}"));
+            }
+            if let Some(charter) = meeting.charter() {
+                return Ok(charter);
             }
             self.serve(events, &mut meeting).await?;
         }
@@ -543,8 +620,9 @@ impl Table<'_> {
                         ready: true,
                     },
                 );
+                let loopback = if self.loopback { " --loopback" } else { "" };
                 output::note(&format!(
-                    "others join by: swarm-node pipeline join {address} --out DIR"
+                    "others join by: swarm-node pipeline join {address} --out DIR{loopback}"
                 ));
             }
             Ok(None) => return Err(Failure::Work(anyhow::anyhow!("the network has ended"))),
@@ -569,7 +647,18 @@ impl Table<'_> {
         ready: bool,
     ) -> Result<Charter, Failure> {
         let mut said = String::new();
+        let begun = Instant::now();
+        // Others will call this peer: they must be told where.
+        while self.listening.is_empty() && begun.elapsed() < ANSWER_TIME {
+            let wait = tokio::time::sleep(Duration::from_millis(50));
+            self.meanwhile(events, wait).await?;
+        }
         loop {
+            let silent = self.handle.unanswered();
+            if said.is_empty() && begun.elapsed() > SILENCE && !silent.is_empty() {
+                said = format!("{} does not answer yet; trying again", texts(&silent));
+                output::note(&said);
+            }
             let connected = self.handle.peers().into_iter().map(|info| info.peer);
             let peers = first.map_or_else(|| connected.collect(), |peer| vec![peer]);
             for peer in peers {
@@ -584,7 +673,7 @@ impl Table<'_> {
                         )));
                     }
                     Some(meeting::Answer::Wait { have, want }) => {
-                        format!("{have} of {want} peers are here")
+                        format!("peers: {have} of {want}")
                     }
                     None => continue,
                 };
@@ -697,6 +786,7 @@ impl Watcher for Lines {
             Event::Dropped { hop } => {
                 format!("{} ({}) does not take part any more", hop.peer, hop.stage)
             }
+            Event::Leads => "this peer leads from here on".to_owned(),
             Event::Joined(joined) => format!(
                 "{} holds {} ({:?})",
                 joined.hop.peer, joined.hop.stage, joined.recovery
@@ -748,6 +838,14 @@ fn replay(
     for entry in &entries {
         let replayed = match replay.step(&entry.record) {
             Ok(replayed) => replayed,
+            Err(ReplayError::Step { found, expected }) => {
+                let why = format!(
+                    "the folder has no step {} to {found}, in which its peer took no part; replay the \
+                     folder of one that did",
+                    expected + 1
+                );
+                return Failure::unless_right(Verdict::CannotTell, Some(why));
+            }
             Err(why) => {
                 wrong = Some(why.to_string());
                 break;
@@ -801,7 +899,7 @@ fn replay(
     };
     let text = match &found.wrong {
         None => format!(
-            "right: {} steps computed again, {} statements about states, {} of them signed\n",
+            "right: {} steps computed again; {} statements about states, {} of them signed\n",
             found.steps, found.statements, found.signatures
         ),
         Some(why) => format!("wrong: {why}\n"),

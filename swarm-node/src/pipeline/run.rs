@@ -112,6 +112,18 @@ pub struct Ended {
     pub is_complete: bool,
 }
 
+impl Ended {
+    /// The part of a peer that had seen all steps before.
+    pub fn before(steps: u64) -> Self {
+        Self {
+            worker: None,
+            steps,
+            held: None,
+            is_complete: true,
+        }
+    }
+}
+
 /// Takes part until the job is done or somebody asks to stop.
 ///
 /// # Errors

@@ -85,6 +85,12 @@ pub fn read(folder: &Path) -> io::Result<Vec<Entry>> {
     Ok(steps.into_values().collect())
 }
 
+/// Steps up to the last in a folder's transcript; 0 where there is none.
+pub fn steps(folder: &Path) -> u64 {
+    let entries = read(folder).unwrap_or_default();
+    entries.last().map_or(0, |entry| entry.record.step + 1)
+}
+
 /// Whole entries, and where the last of them ends.
 fn read_entries(file: &mut File) -> io::Result<(Vec<Entry>, u64)> {
     let (mut entries, mut end) = (Vec::new(), 0);
