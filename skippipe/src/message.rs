@@ -291,6 +291,8 @@ pub enum Body {
     State {
         /// Of which stage.
         stage: Stage,
+        /// The step before which it was so.
+        step: u64,
         /// Parameters and moments.
         content: Content,
     },
@@ -305,9 +307,13 @@ pub enum Body {
     Keep {
         /// Of which stage.
         stage: Stage,
-        /// Parameters and moments before this envelope's step.
+        /// The step before which it is so.
+        step: u64,
+        /// Parameters and moments.
         content: Content,
     },
     /// A peer without a stage to the leader.
     Join,
+    /// Leader: all steps are done.
+    Over,
 }

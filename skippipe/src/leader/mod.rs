@@ -27,7 +27,7 @@ use crate::event::Event;
 use crate::message::{Body, Launch, Message, Standing, When};
 use crate::path::{Hop, Microbatch, Path, Peer, Stage};
 use crate::settings::Settings;
-use crate::transcript::{Joined, Passage, Roster, Visit};
+use crate::transcript::{Joined, Passage, Roster, StepRecord, Visit};
 
 /// Most times that a step begins anew because nothing came back.
 const MAX_REDONE: u32 = 8;
@@ -47,6 +47,8 @@ pub struct Leader {
     settings: Settings,
     me: Peer,
     when: When,
+    /// The record that this member was prepared for when it took the lead.
+    prepared: Option<StepRecord>,
     roster: Roster,
     lost: BTreeSet<Peer>,
     /// The state of each stage before the step.
@@ -62,18 +64,28 @@ pub struct Leader {
     /// Who took up stages under an earlier leader, before a step that nobody has made.
     fresh: Vec<Joined>,
     redone: u32,
+    /// When what is not answered was said again.
+    said: Duration,
     phase: Phase,
     outputs: Vec<LeaderOutput>,
 }
 
 impl Leader {
-    /// The leader of a term, which has asked nobody yet.
-    pub(crate) fn new(settings: Settings, me: Peer, when: When, lost: BTreeSet<Peer>) -> Self {
+    /// The leader of a term, which has asked nobody yet. `when` has the step that it does next itself,
+    /// `prepared` is the record that it would move by.
+    pub(crate) fn new(
+        settings: Settings,
+        me: Peer,
+        when: When,
+        prepared: Option<StepRecord>,
+        lost: BTreeSet<Peer>,
+    ) -> Self {
         let stages = usize::from(settings.stages);
         Self {
             settings,
             me,
             when,
+            prepared,
             roster: Roster(vec![Vec::new(); stages]),
             lost,
             states: BTreeMap::new(),
@@ -84,6 +96,7 @@ impl Leader {
             joined: Vec::new(),
             fresh: Vec::new(),
             redone: 0,
+            said: Duration::ZERO,
             phase: Phase::Over,
             outputs: Vec::new(),
         }
@@ -156,6 +169,9 @@ impl Leader {
                 self.drop_peer(from, now);
             }
             self.joins.insert(from);
+            if matches!(self.phase, Phase::Over) && self.when.step >= self.settings.steps {
+                self.say(from, Body::Over);
+            }
         }
         self.take_outputs()
     }
@@ -168,6 +184,11 @@ impl Leader {
     }
 
     pub(crate) fn tick(&mut self, now: Duration) -> Vec<LeaderOutput> {
+        if now > self.said + self.settings.phase_time / 6 {
+            self.said = now;
+            self.say_again();
+            self.launch_again();
+        }
         match &self.phase {
             Phase::Asking(asking) if asking.until < now => self.gathered(now),
             Phase::Recovering(recovering) if recovering.until < now => self.not_adopted(now),
@@ -206,9 +227,26 @@ impl Leader {
 
     fn standing(&mut self, from: Peer, standing: Standing, now: Duration) {
         self.note_copies(from, &standing.kept);
+        if !self.is_credible(&standing) {
+            let what = "says that it is at a step that it cannot be at".into();
+            let event = Event::Fault { peer: from, what };
+            return self.outputs.push(LeaderOutput::Event(event));
+        }
         if let Phase::Asking(asking) = &mut self.phase {
             asking.standings.insert(from, standing);
             self.gathered_all(now);
+        }
+    }
+
+    /// Nobody moves before all are prepared for the same record: who is a step ahead of this member has
+    /// moved by the one that it is prepared for, and nobody is farther.
+    fn is_credible(&self, standing: &Standing) -> bool {
+        let own = self.when.step;
+        let moved = standing.last.as_ref().map(|commit| &commit.record);
+        match standing.next {
+            next if standing.state.is_none() || next <= own => true,
+            next if next == own + 1 => moved.is_some() && moved == self.prepared.as_ref(),
+            _ => false,
         }
     }
 
@@ -414,6 +452,26 @@ impl Leader {
             passing.until = now + self.settings.step_time;
         }
         for launch in again {
+            self.say(launch.path.source(), Body::Launch(launch));
+        }
+    }
+
+    /// Whoever has not begun, or not sent off a microbatch, hears of it once more.
+    fn launch_again(&mut self) {
+        let Phase::Passing(passing) = &self.phase else {
+            return;
+        };
+        let open = passing.paths.values().filter(|launch| {
+            let microbatch = launch.microbatch;
+            !passing.passages.contains_key(&microbatch) && !passing.failed.contains(&microbatch)
+        });
+        let open: Vec<Launch> = open.cloned().collect();
+        let roster = passing.roster.clone();
+        let holders: Vec<Peer> = self.roster.hops().map(|hop| hop.peer).collect();
+        for peer in holders {
+            self.say(peer, Body::Begin(roster.clone()));
+        }
+        for launch in open {
             self.say(launch.path.source(), Body::Launch(launch));
         }
     }

@@ -65,6 +65,8 @@ impl Recovering {
 #[derive(Debug)]
 pub struct Closing {
     pub amendment: u32,
+    /// Who disputed microbatches of this step.
+    pub disputing: BTreeSet<Peer>,
     pub record: StepRecord,
     /// What holders would add.
     pub prepared: BTreeMap<Peer, Option<Digest>>,

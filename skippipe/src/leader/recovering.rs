@@ -15,6 +15,7 @@ impl Leader {
     pub(super) fn boundary(&mut self, now: Duration) {
         if self.when.step >= self.settings.steps {
             self.phase = Phase::Over;
+            self.say_to_others(&Body::Over);
             return self.outputs.push(LeaderOutput::Event(Event::Finished));
         }
         if self.roster.of(Stage::FIRST).is_empty() {
@@ -157,6 +158,12 @@ impl Leader {
 
     /// A peer did not take up its stage: the step goes on without it.
     pub(super) fn not_adopted(&mut self, now: Duration) {
+        if let Phase::Recovering(recovering) = &self.phase
+            && let Recovery::Restored { .. } = recovering.adopt.recovery
+        {
+            // The copy is not where it was said to be; a newer one will be told.
+            self.kept.remove(&recovering.adopt.stage);
+        }
         self.boundary(now);
     }
 }

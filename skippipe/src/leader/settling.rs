@@ -9,7 +9,7 @@ use crate::content::Digest;
 use crate::event::{Event, Stepped};
 use crate::message::{Body, Commit};
 use crate::path::{Hop, Microbatch, Peer, Stage};
-use crate::transcript::StepRecord;
+use crate::transcript::{Passage, StepRecord};
 
 impl Leader {
     /// No more microbatches are waited for.
@@ -23,7 +23,7 @@ impl Leader {
             return self.redo(now);
         }
         let record = passing.record(self.when.step, self.joined.clone(), self.roster.clone());
-        self.say_record(0, record, now);
+        self.say_record(0, record, BTreeSet::new(), now);
     }
 
     /// What a record counts is made to fit who still holds what.
@@ -35,10 +35,16 @@ impl Leader {
         };
         let mut record = closing.record;
         record.roster = self.roster.clone();
-        self.say_record(closing.amendment + 1, record, now);
+        self.say_record(closing.amendment + 1, record, closing.disputing, now);
     }
 
-    fn say_record(&mut self, amendment: u32, mut record: StepRecord, now: Duration) {
+    fn say_record(
+        &mut self,
+        amendment: u32,
+        mut record: StepRecord,
+        disputing: BTreeSet<Peer>,
+        now: Duration,
+    ) {
         if self.roster.of(Stage::FIRST).is_empty() {
             return self.stuck("nobody holds stage 0");
         }
@@ -59,6 +65,7 @@ impl Leader {
         }
         self.phase = Phase::Closing(Closing {
             amendment,
+            disputing,
             record: record.clone(),
             prepared: BTreeMap::new(),
             squares: BTreeMap::new(),
@@ -81,6 +88,19 @@ impl Leader {
         if closing.amendment != amendment {
             return;
         }
+        // Who disputes again, or all there is, is what these microbatches have in common.
+        let of_peer = |passage: &&Passage| {
+            let mut visits = passage.visits.iter();
+            visits.any(|visit| visit.hop.peer == from)
+        };
+        let own: Vec<Microbatch> = {
+            let passages = closing.record.passages.iter().filter(of_peer);
+            passages.map(|passage| passage.microbatch).collect()
+        };
+        let told = own.iter().filter(|one| microbatches.contains(one)).count();
+        if told > 0 && (told == closing.record.passages.len() || !closing.disputing.insert(from)) {
+            return self.drop_peer(from, now);
+        }
         let passages = &mut closing.record.passages;
         let before = passages.len();
         passages.retain(|passage| {
@@ -100,8 +120,8 @@ impl Leader {
         }
     }
 
-    /// A replica sent another what is no sum: it does not take part any more. Only its parent in the
-    /// reduce tree can say so.
+    /// A replica sent another what is no sum, or nothing: it does not take part any more. Only its parent
+    /// in the reduce tree can say so, and of the root whoever waits for the whole.
     pub(super) fn accused(&mut self, from: Peer, amendment: u32, peer: Peer, now: Duration) {
         let Phase::Closing(closing) = &self.phase else {
             return;
@@ -110,7 +130,8 @@ impl Leader {
             return;
         };
         let tree = closing.record.reduce_tree(stage);
-        if closing.amendment == amendment && tree.parent(peer) == Some(from) {
+        let waits = tree.parent(peer) == Some(from) || (tree.root() == Some(peer) && peer != from);
+        if closing.amendment == amendment && waits {
             self.drop_peer(peer, now);
         }
     }
@@ -182,6 +203,55 @@ impl Leader {
         let record = closing.record;
         self.say_commit(Commit { record, norm }, now);
         self.take_outputs()
+    }
+
+    /// The squares of some root are nothing to make a norm of; whose cannot be told, so all roots but this
+    /// member's stage's go.
+    pub(crate) fn norm_refused(&mut self, what: &str, now: Duration) -> Vec<LeaderOutput> {
+        let Phase::Norming(closing) = &self.phase else {
+            return Vec::new();
+        };
+        let own = self.roster.stage_of(self.me);
+        let stages = closing.squares.keys().filter(|&&stage| Some(stage) != own);
+        let roots = stages.filter_map(|&stage| closing.record.reduce_tree(stage).root());
+        for root in roots.collect::<Vec<Peer>>() {
+            let what = format!("sent squares that may be none: {what}");
+            let event = Event::Fault { peer: root, what };
+            self.outputs.push(LeaderOutput::Event(event));
+            self.roster.remove(root);
+        }
+        self.amend(now);
+        self.take_outputs()
+    }
+
+    /// What is not answered is said again.
+    pub(super) fn say_again(&mut self) {
+        let waiting = |answered: &dyn Fn(Hop) -> bool| {
+            let holders = self.roster.hops().filter(|&hop| !answered(hop));
+            holders.map(|hop| hop.peer).collect::<Vec<Peer>>()
+        };
+        let (peers, body) = match &self.phase {
+            Phase::Closing(closing) => {
+                let record = closing.record.clone();
+                let amendment = closing.amendment;
+                let peers = waiting(&|hop| closing.prepared.contains_key(&hop.peer));
+                // Sums may be lost between members that are prepared and those that are not.
+                let all = if peers.is_empty() {
+                    peers
+                } else {
+                    waiting(&|_| false)
+                };
+                (all, Body::Close { amendment, record })
+            }
+            Phase::Committing(committing) => {
+                let peers = waiting(&|hop| committing.updated.contains_key(&hop));
+                (peers, Body::Commit(committing.commit.clone()))
+            }
+            _ => return,
+        };
+        for peer in peers {
+            self.say(peer, body.clone());
+        }
     }
 
     /// Everybody moves who is prepared, and states what it came to.

@@ -44,9 +44,14 @@ impl Member {
 
     pub(super) fn state_wanted(&mut self, from: Peer, stage: Stage) {
         if self.stage() != Some(stage) {
-            if let Some((_, content)) = self.kept.get(&stage) {
-                let content = content.clone();
-                self.send(from, Body::State { stage, content });
+            if let Some((step, content)) = self.kept.get(&stage) {
+                let (step, content) = (*step, content.clone());
+                let body = Body::State {
+                    stage,
+                    step,
+                    content,
+                };
+                self.send(from, body);
             }
             return;
         }
@@ -64,20 +69,28 @@ impl Member {
     pub(super) fn exported(&mut self, to: &[Peer], content: &Content) {
         let Some(stage) = self.stage() else { return };
         for &peer in to {
-            let content = content.clone();
-            self.send(peer, Body::State { stage, content });
+            let body = Body::State {
+                stage,
+                step: self.next,
+                content: content.clone(),
+            };
+            self.send(peer, body);
         }
     }
 
-    pub(super) fn state(&mut self, from: Peer, stage: Stage, content: Content) {
+    pub(super) fn state(&mut self, from: Peer, stage: Stage, step: u64, content: Content) {
         let Some(adoption) = &mut self.adoption else {
             return;
         };
         let sources = &adoption.adopt.sources;
+        let expected = match &adoption.adopt.recovery {
+            Recovery::Restored { step } => *step,
+            Recovery::Copied | Recovery::Averaged { .. } => adoption.when.step,
+        };
         let asked = sources
             .iter()
             .any(|hop| hop.peer == from && hop.stage == stage);
-        if !asked || adoption.parts.insert(stage, content).is_some() {
+        if !asked || step != expected || adoption.parts.insert(stage, content).is_some() {
             return;
         }
         if adoption.parts.len() < sources.len() {
@@ -156,24 +169,28 @@ impl Member {
         let every = self.settings.keep_every;
         let first = self.roster.of(stage).first() == Some(&self.me);
         if every > 0 && self.next.is_multiple_of(every) && first {
-            self.work(Work::Export, Purpose::Keep);
+            self.work(Work::Export, Purpose::Keep(self.next));
         }
     }
 
-    pub(super) fn copy_out(&mut self, content: Content) {
+    pub(super) fn copy_out(&mut self, step: u64, content: Content) {
         let Some(stage) = self.stage() else { return };
         let count = self.settings.stages;
         let others = (1..count).map(|distance| Stage((stage.0 + distance) % count));
         let keepers = others.flat_map(|other| self.roster.of(other).iter().copied());
         let keeper = keepers.into_iter().find(|peer| !self.lost.contains(peer));
         if let Some(keeper) = keeper {
-            self.send(keeper, Body::Keep { stage, content });
+            let body = Body::Keep {
+                stage,
+                step,
+                content,
+            };
+            self.send(keeper, body);
         }
     }
 
     /// Keeps the newest state of a stage of another peer.
-    pub(super) fn keep(&mut self, from: Peer, when: When, stage: Stage, content: Content) {
-        let step = when.step + 1;
+    pub(super) fn keep(&mut self, from: Peer, stage: Stage, step: u64, content: Content) {
         let theirs = self.roster.of(stage).contains(&from) && Some(stage) != self.stage();
         let newer = self.kept.get(&stage).is_none_or(|(kept, _)| *kept < step);
         if theirs && newer && step <= self.next + 1 {

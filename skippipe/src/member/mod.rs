@@ -53,6 +53,8 @@ use crate::work::{Outcome, Task, Work};
 
 /// Most messages of a step that has not begun here yet.
 const MAX_EARLY: usize = 64;
+/// Of them, of one peer.
+const MAX_EARLY_OF_PEER: usize = 16;
 
 /// What happens to a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,10 +136,13 @@ enum Purpose {
     Squares,
     Update,
     Export(Vec<Peer>),
-    Keep,
+    Keep(u64),
     Load,
     Norm,
 }
+
+/// How far a term may be ahead of the last that a member has heard of.
+const MAX_TERMS: u32 = 1 << 16;
 
 /// A member.
 #[derive(Debug)]
@@ -278,8 +283,17 @@ impl Member {
         match body {
             Body::Join => self.led(|leader, now| leader.join(from, now)),
             Body::StateWanted(stage) => self.state_wanted(from, stage),
-            Body::State { stage, content } => self.state(from, stage, content),
-            Body::Keep { stage, content } => self.keep(from, when, stage, content),
+            Body::State {
+                stage,
+                step,
+                content,
+            } => self.state(from, stage, step, content),
+            Body::Keep {
+                stage,
+                step,
+                content,
+            } => self.keep(from, stage, step, content),
+            Body::Over if self.obeys(from, when) => self.event(Event::Finished),
             // Said by who leads, in its own term.
             Body::Ask if self.obeys(from, when) => self.asked(when),
             Body::Begin(roster) if self.obeys(from, when) => self.begin(when, roster),
@@ -290,8 +304,12 @@ impl Member {
                 norm,
                 statements,
             } if self.obeys(from, when) => self.stated(record, norm, statements),
-            Body::Stated { .. } | Body::Ask | Body::Begin(_) | Body::Commit(_) | Body::Adopt(_) => {
-            }
+            Body::Over
+            | Body::Stated { .. }
+            | Body::Ask
+            | Body::Begin(_)
+            | Body::Commit(_)
+            | Body::Adopt(_) => {}
             // Said to who leads.
             body @ (Body::Finished { .. }
             | Body::Failed(_)
@@ -305,7 +323,7 @@ impl Member {
             }
             body if when == self.when && self.active => self.in_step(from, body),
             // Its beginning has not been heard here.
-            body if when >= self.when && self.early.len() < MAX_EARLY => {
+            body if self.may_be_early(from, when) => {
                 self.early.push((from, Message { when, body }));
             }
             // Of a step or term that is over.
@@ -334,17 +352,40 @@ impl Member {
         }
     }
 
-    /// Whether a message that only a leader sends is from one: of its own term, which is not over.
-    fn obeys(&mut self, from: Peer, when: When) -> bool {
-        from == when.term.leader && when.term >= self.when.term
+    /// Whether a message that only a leader sends is from one: of its own term, which is not over, and
+    /// a holder of stage 0, as far as a member that holds a stage itself knows who is.
+    fn obeys(&self, from: Peer, when: When) -> bool {
+        let known = self.held.is_none()
+            || when.term == self.when.term
+            || self.roster.of(Stage::FIRST).contains(&from);
+        let near = when.term.number <= self.when.term.number.saturating_add(MAX_TERMS);
+        from == when.term.leader && when.term >= self.when.term && known && near
+    }
+
+    /// Whether a message may be of a step that begins soon, and there is room for it.
+    fn may_be_early(&self, from: Peer, when: When) -> bool {
+        let soon = when.step <= self.when.step.saturating_add(1);
+        let near = when.term.number <= self.when.term.number.saturating_add(MAX_TERMS);
+        let of_peer = self
+            .early
+            .iter()
+            .filter(|(other, _)| *other == from)
+            .count();
+        let room = self.early.len() < MAX_EARLY && of_peer < MAX_EARLY_OF_PEER;
+        when >= self.when && soon && near && room
     }
 
     /// A new step, or the same step in a new term.
     fn begin(&mut self, when: When, roster: Roster) {
+        if when == self.when && self.active {
+            // Said once more.
+            return;
+        }
         if !roster.is_sound() || roster.0.len() != usize::from(self.settings.stages) {
             return self.fault(when.term.leader, "began with a roster that cannot be");
         }
         self.forget_step();
+        self.adoption = None;
         self.when = when;
         self.roster = roster;
         let mine = self.roster.stage_of(self.me);
@@ -374,7 +415,7 @@ impl Member {
         self.tasks.retain(|_, purpose| {
             matches!(
                 purpose,
-                Purpose::Export(_) | Purpose::Keep | Purpose::Load | Purpose::Norm
+                Purpose::Export(_) | Purpose::Keep(_) | Purpose::Load | Purpose::Norm
             )
         });
     }
@@ -391,10 +432,13 @@ impl Member {
             (Purpose::Squares, Outcome::Squares(squares)) => self.squared(task, squares),
             (Purpose::Update, Outcome::State(state)) => self.updated(state),
             (Purpose::Export(to), Outcome::Content(content)) => self.exported(&to, &content),
-            (Purpose::Keep, Outcome::Content(content)) => self.copy_out(content),
+            (Purpose::Keep(step), Outcome::Content(content)) => self.copy_out(step, content),
             (Purpose::Load, Outcome::State(state)) => self.loaded(state),
             (Purpose::Norm, Outcome::Norm(norm, stages)) => {
                 self.led(|leader, now| leader.norm(norm, stages, now));
+            }
+            (Purpose::Norm, Outcome::Refused(what)) => {
+                self.led(|leader, now| leader.norm_refused(&what, now));
             }
             (Purpose::Load, Outcome::Refused(what)) => self.load_refused(&what),
             (Purpose::Add, Outcome::Refused(_)) => self.sum_refused(task),
@@ -412,6 +456,7 @@ impl Member {
 
     fn tick(&mut self) {
         self.look_for_late();
+        self.look_for_sums();
         self.adoption_late();
         self.led(|leader, now| leader.tick(now));
         self.watch_leader();

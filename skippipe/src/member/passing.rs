@@ -12,6 +12,17 @@ use crate::work::{Outcome, Task, Work};
 impl Member {
     /// A microbatch of this source.
     pub(super) fn launch(&mut self, launch: Launch) {
+        let version = Version(vec![launch.launches]);
+        let visit = self.visits.passing.get(&launch.microbatch);
+        let done = visit.is_some_and(|visit| !visit.is_open());
+        let queued = self.visits.launches.iter().any(|other| *other == launch);
+        if visit.is_some_and(|visit| visit.version >= version) || queued {
+            // Said once more; what it came to may have been lost.
+            if done {
+                self.send_back(launch.microbatch);
+            }
+            return;
+        }
         let known = launch.microbatch.0 < self.settings.microbatches;
         let mine = launch.path.source() == self.me && self.stage() == Some(Stage::FIRST);
         let waiting = self.visits.launches.len() < self.settings.microbatches as usize;
@@ -178,6 +189,7 @@ impl Member {
             version,
             until: self.now,
             busy: false,
+            refusals: 0,
         });
         let ahead = std::mem::take(&mut visit.ahead);
         let ahead = self.passable(ahead, microbatch);
@@ -452,6 +464,7 @@ impl Member {
         };
         if let Progress::Away(away) = &mut visit.progress {
             away.busy = true;
+            away.refusals += 1;
             away.until = until;
         }
     }

@@ -23,7 +23,7 @@ impl Member {
             .as_ref()
             .is_none_or(|reduction| amendment > reduction.amendment && !reduction.is_committed());
         if !later {
-            return;
+            return self.say_again(amendment);
         }
         let leader = self.when.term.leader;
         let stages = usize::from(self.settings.stages);
@@ -60,10 +60,13 @@ impl Member {
             record,
             tree,
             sum: None,
+            handed: None,
+            told: None,
             adding: None,
             partials: BTreeMap::new(),
             task,
             whole: None,
+            waits: self.now,
             prepared: false,
             commit: None,
         });
@@ -72,6 +75,35 @@ impl Member {
         }
         for (from, body) in std::mem::take(&mut self.early_sums) {
             self.in_step(from, body);
+        }
+    }
+
+    /// The leader has not heard from everybody: what this member said may have been lost.
+    fn say_again(&mut self, amendment: u32) {
+        let me = self.me;
+        let reduction = self.reduction.as_ref();
+        let Some(reduction) = reduction.filter(|one| one.amendment == amendment) else {
+            return;
+        };
+        let mut words = Vec::new();
+        if let Some((parent, content)) = reduction.tree.parent(me).zip(reduction.handed.clone()) {
+            words.push((parent, Body::Partial { amendment, content }));
+        }
+        if let (true, Some(content)) = (reduction.tree.root() == Some(me), &reduction.whole) {
+            let holders = self.roster.of(self.hop().stage).iter();
+            for &peer in holders.filter(|&&peer| peer != me) {
+                let content = content.clone();
+                words.push((peer, Body::Sum { amendment, content }));
+            }
+        }
+        words.extend(
+            reduction
+                .told
+                .clone()
+                .map(|told| (self.when.term.leader, told)),
+        );
+        for (peer, body) in words {
+            self.send(peer, body);
         }
     }
 
@@ -101,6 +133,7 @@ impl Member {
         if reduction.task == Some(task) {
             reduction.task = None;
             reduction.sum = Some(sum);
+            reduction.waits = self.now;
             self.add_next();
         }
     }
@@ -129,6 +162,7 @@ impl Member {
         match reduction.tree.parent(me) {
             Some(parent) => {
                 let content = sum;
+                reduction.handed = Some(content.clone());
                 self.send(parent, Body::Partial { amendment, content });
             }
             None => self.is_root(sum),
@@ -239,7 +273,31 @@ impl Member {
             sum,
             squares,
         };
+        reduction.told = Some(body.clone());
         self.send(self.when.term.leader, body);
+    }
+
+    /// Sums that should be here: the leader is told whose is missing, by those near the leaves first, so
+    /// that nobody is blamed for whom it waits for itself.
+    pub(super) fn look_for_sums(&mut self) {
+        let Some(reduction) = self.reduction.as_mut().filter(|one| !one.prepared) else {
+            return;
+        };
+        let child = reduction.children.front().copied();
+        let blamed = child.or_else(|| reduction.tree.root().filter(|&root| root != self.me));
+        let height = match child {
+            Some(child) => reduction.tree.children(child).len() as u32,
+            None => reduction.tree.peers().len().ilog2() + 1,
+        };
+        let patience = self.settings.phase_time / 8 * (height + 1).min(6);
+        let waiting = reduction.task.is_none() && (child.is_none() || reduction.sum.is_some());
+        if waiting && self.now > reduction.waits + patience {
+            reduction.waits = self.now;
+            let amendment = reduction.amendment;
+            if let Some(peer) = blamed {
+                self.send(self.when.term.leader, Body::Accused { amendment, peer });
+            }
+        }
     }
 
     /// A child's sum is nothing to add.

@@ -1,9 +1,10 @@
 //! A record that a member gets ready for, and how far the sum of its stage is.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use crate::content::Content;
-use crate::message::Commit;
+use crate::message::{Body, Commit};
 use crate::path::Peer;
 use crate::transcript::{ReduceTree, StepRecord};
 use crate::work::Task;
@@ -21,6 +22,10 @@ pub struct Reduction {
     pub sum: Option<Content>,
     /// Whose sums are still to be added, in this order.
     pub children: VecDeque<Peer>,
+    /// What was handed on to the parent.
+    pub handed: Option<Content>,
+    /// What the leader was told.
+    pub told: Option<Body>,
     /// The child whose sum is being added.
     pub adding: Option<Peer>,
     /// Children's sums that came out of turn.
@@ -29,6 +34,8 @@ pub struct Reduction {
     pub task: Option<Task>,
     /// The stage's whole sum.
     pub whole: Option<Content>,
+    /// Since when a sum of somebody else is waited for.
+    pub waits: Duration,
     /// The leader was told.
     pub prepared: bool,
     /// What moves the stage, once it does.

@@ -125,6 +125,7 @@ impl Member {
         visit.ahead = ahead;
         if let Progress::Away(away) = &mut visit.progress {
             away.version = visit.version.then(visit.tries);
+            away.refusals = 0;
             visit.tries += 1;
         }
         self.send_on(microbatch);
@@ -165,10 +166,11 @@ impl Member {
             .iter()
             .filter_map(|(&microbatch, visit)| {
                 let away = visit.away()?;
-                (away.until < self.now).then_some((microbatch, away.busy))
+                (away.until < self.now)
+                    .then_some((microbatch, away.busy && away.refusals < MAX_TRIES))
             });
-        for (microbatch, busy) in late.collect::<Vec<_>>() {
-            if busy {
+        for (microbatch, wait) in late.collect::<Vec<_>>() {
+            if wait {
                 self.send_on(microbatch);
             } else {
                 self.reroute(microbatch, Why::Late);
@@ -186,6 +188,9 @@ impl Member {
         sender: Peer,
     ) {
         let avoided = if sender == self.me { from } else { sender };
+        if avoided.0 >= self.settings.peers {
+            return self.fault(from, "refused what nobody sent");
+        }
         *self.trouble.entry(avoided).or_default() += PATIENCE;
         let Some(visit) = self.visits.passing.get(&microbatch) else {
             return;

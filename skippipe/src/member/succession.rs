@@ -14,7 +14,7 @@ impl Member {
     /// Takes the lead in a term of its own.
     pub(super) fn lead(&mut self) {
         let term = Term {
-            number: self.when.term.number + 1,
+            number: self.when.term.number.saturating_add(1),
             leader: self.me,
         };
         self.heard = self.now;
@@ -23,7 +23,18 @@ impl Member {
             term,
         };
         self.event(Event::Leads);
-        let mut leader = Leader::new(self.settings.clone(), self.me, when, self.lost.clone());
+        let reduction = self
+            .reduction
+            .as_ref()
+            .filter(|reduction| reduction.prepared);
+        let prepared = reduction.map(|reduction| reduction.record.clone());
+        let mut leader = Leader::new(
+            self.settings.clone(),
+            self.me,
+            when,
+            prepared,
+            self.lost.clone(),
+        );
         let outputs = leader.ask(self.now);
         self.leader = Some(leader);
         self.led(|_, _| outputs);
@@ -52,6 +63,7 @@ impl Member {
     pub(super) fn asked(&mut self, when: When) {
         self.when.term = when.term;
         self.active = false;
+        self.adoption = None;
         if when.term.leader != self.me {
             self.leader = None;
         }

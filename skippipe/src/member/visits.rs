@@ -72,6 +72,8 @@ pub struct Away {
     pub until: Duration,
     /// The receiver has no slot; it says when.
     pub busy: bool,
+    /// How often it said so.
+    pub refusals: u32,
 }
 
 /// A microbatch that came back to its source.

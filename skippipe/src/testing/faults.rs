@@ -8,8 +8,8 @@ use reproducible_ops::random::Stream;
 use super::network::settings;
 use super::toy::{ToyStage, encode};
 use crate::event::{Event, Stepped};
-use crate::message::{Body, Message};
-use crate::path::{Peer, Stage};
+use crate::message::{Body, Message, Term};
+use crate::path::{Microbatch, Peer, Stage};
 use crate::replay::{Replay, ReplayError};
 use crate::settings::Settings;
 
@@ -170,6 +170,23 @@ fn peers_that_come_back_take_part_again() {
 }
 
 #[test]
+fn messages_that_are_lost_are_said_again() {
+    for seed in 0..40 {
+        let mut network = network(settings(4, 8, 8, 10), &[2, 2, 2, 2], seed);
+        network.loss = 10 * (1 + seed % 3);
+        network.run(Duration::from_secs(7200));
+        let steps = check(&network, 4);
+        assert_eq!(steps.len(), 10, "seed {seed}: {}", last_events(&network));
+        assert!(
+            !network
+                .events
+                .iter()
+                .any(|(_, _, event)| matches!(event, Event::Stuck(_)))
+        );
+    }
+}
+
+#[test]
 fn a_lost_middle_stage_is_restored_from_its_copy_where_nobody_rebuilds() {
     let mut settings = settings(3, 3, 6, 10);
     settings.rebuild = false;
@@ -227,14 +244,59 @@ fn swaps_hops(random: &mut Stream, mut message: Message) -> Option<Message> {
     Some(message)
 }
 
+fn sends_no_partial(_: &mut Stream, message: Message) -> Option<Message> {
+    (!matches!(message.body, Body::Partial { .. })).then_some(message)
+}
+
+fn is_far_ahead(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Standing(standing) = &mut message.body {
+        standing.next = u64::MAX;
+        standing.last = None;
+    }
+    Some(message)
+}
+
+fn wants_to_lead(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Updated { .. } = &message.body {
+        message.when.term = Term {
+            number: u32::MAX,
+            leader: Peer(3),
+        };
+        message.body = Body::Ask;
+    }
+    Some(message)
+}
+
+fn is_always_busy(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Backward(backward) = &message.body {
+        message.body = Body::Busy(backward.microbatch);
+    }
+    Some(message)
+}
+
+fn disputes_everything(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Prepared { amendment, .. } = &message.body {
+        message.body = Body::Disputed {
+            amendment: *amendment,
+            microbatches: (0..6).map(Microbatch).collect(),
+        };
+    }
+    Some(message)
+}
+
 #[test]
 fn whoever_sends_nonsense_is_passed_by() {
-    let lies: [super::network::Lie; 5] = [
+    let lies: [super::network::Lie; 10] = [
         sends_nan,
         sends_wrong_shape,
         sends_old_steps,
         says_nothing,
         swaps_hops,
+        sends_no_partial,
+        is_far_ahead,
+        wants_to_lead,
+        is_always_busy,
+        disputes_everything,
     ];
     for (number, lie) in lies.into_iter().enumerate() {
         for seed in 0..4 {

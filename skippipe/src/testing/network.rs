@@ -52,6 +52,8 @@ pub struct Network<E> {
     queue: BTreeMap<(Duration, u64), Happening>,
     sequence: u64,
     random: Stream,
+    /// Messages of a thousand that are lost.
+    pub loss: u64,
     /// Stages that each path leaves out, at most.
     pub skips: usize,
     /// Everything that was told, with when and by whom.
@@ -80,6 +82,7 @@ impl<E: Engine> Network<E> {
             queue: BTreeMap::new(),
             sequence: 0,
             random: Stream::from_seed("pipeline network", seed),
+            loss: 0,
             skips: 0,
             events: Vec::new(),
             most_load: 0,
@@ -297,6 +300,9 @@ impl<E: Engine> Network<E> {
             None => Some(message),
         };
         let Some(message) = message else { return };
+        if self.random.below(1000) < self.loss {
+            return;
+        }
         // As over the wire: what is not read back is not sent.
         let Ok(message) = Message::from_bytes(&message.to_bytes()) else {
             return;
