@@ -273,7 +273,7 @@ impl Outlook {
             };
             let _ = writeln!(
                 text,
-                "stage {:<6} {} layers, {} parameters, {} peers with about {:.1} MB each{fits}",
+                "stage {:<6} {} layers, {} parameters; held by {}, about {:.1} MB each{fits}",
                 stage.stage,
                 stage.layers,
                 stage.parameters,
