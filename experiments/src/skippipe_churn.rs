@@ -9,12 +9,12 @@ use clap::Parser;
 use serde_json::{Value, json};
 use skippipe::path::Peer;
 use skippipe::plan::{Plan, Request};
-use skippipe::published::BYTES;
+use skippipe::published::{BYTES, request};
 use skippipe::topology::{Links, Micros, Topology};
 
 use crate::experiment::Experiment;
 use crate::samples::{rounded, shown};
-use crate::skippipe_schedule::{load, request, timed};
+use crate::skippipe_schedule::{load, timed};
 use crate::table::Table;
 
 /// See the module.

@@ -10,13 +10,13 @@ use reproducible_ops::random::Stream;
 use serde_json::{Value, json};
 use skippipe::path::{Peer, Stage};
 use skippipe::plan::{Plan, Request};
-use skippipe::published::BYTES;
+use skippipe::published::{BYTES, request};
 use skippipe::sim::{Schedule, Simulator};
 use skippipe::topology::{Micros, Topology};
 
 use crate::experiment::Experiment;
 use crate::samples::rounded;
-use crate::skippipe_schedule::{Given, load, request, timed};
+use crate::skippipe_schedule::{Given, load, timed};
 use crate::table::Table;
 
 /// See the module.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use skippipe::path::Stage;
 use skippipe::plan::{Plan, Request};
-use skippipe::published::{BYTES, Published};
+use skippipe::published::Published;
 use skippipe::topology::Topology;
 
 /// Reads the schedule, from the file named or from shared/data beside or above the workspace.
@@ -54,19 +54,6 @@ impl Given {
             .map(|node| node.stage.filter(kept))
             .collect();
         Ok(topology.with_stages(&stages)?)
-    }
-}
-
-/// Thirty microbatches for five data nodes, over so many of six stages.
-pub fn request(visits: u16, seed: u64) -> Request {
-    Request {
-        stages: 6,
-        visits,
-        max_jump: 4,
-        microbatches: 6,
-        bytes: BYTES,
-        seed,
-        evaluations: None,
     }
 }
 

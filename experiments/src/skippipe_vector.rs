@@ -7,12 +7,12 @@ use anyhow::Result;
 use clap::Parser;
 use serde_json::{Value, json};
 use skippipe::plan::{Plan, Request};
-use skippipe::published::{BYTES, Published};
+use skippipe::published::{BYTES, Published, request};
 use skippipe::sim::{Schedule, Simulator};
 
 use crate::experiment::Experiment;
 use crate::samples::rounded;
-use crate::skippipe_schedule::{Given, load, request, timed};
+use crate::skippipe_schedule::{Given, load, timed};
 use crate::table::Table;
 
 /// See the module.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::path::{Peer, Stage};
+use crate::plan::Request;
 use crate::sim::Schedule;
 use crate::topology::{Costs, Links, Micros, Node, Topology, TopologyError};
 
@@ -29,6 +30,19 @@ type Paths = BTreeMap<u32, BTreeMap<u32, u32>>;
 
 /// Bytes of a hop.
 pub const BYTES: u64 = 32 << 20;
+
+/// Thirty microbatches for five data nodes, over so many of six stages.
+pub fn request(visits: u16, seed: u64) -> Request {
+    Request {
+        stages: 6,
+        visits,
+        max_jump: 4,
+        microbatches: 6,
+        bytes: BYTES,
+        seed,
+        evaluations: None,
+    }
+}
 
 /// Part of every delay that does not depend on bytes: copies to and from the accelerator, and locks.
 const OVERHEAD: Micros = Micros(350_000);

@@ -203,12 +203,9 @@ impl Leader {
     /// A peer does not take part any more, for the transport or for what it said.
     fn drop_peer(&mut self, peer: Peer, now: Duration) {
         let stage = self.roster.stage_of(peer);
-        self.roster.remove(peer);
         self.kept.retain(|_, (_, keeper)| *keeper != peer);
         if let Some(stage) = stage {
-            let hop = Hop { stage, peer };
-            self.outputs
-                .push(LeaderOutput::Event(Event::Dropped { hop }));
+            self.take_out(Hop { stage, peer });
         }
         match &mut self.phase {
             Phase::Asking(asking) => {
@@ -221,6 +218,13 @@ impl Leader {
             Phase::Committing(_) => self.updated_all(now),
             _ => {}
         }
+    }
+
+    /// Takes a holder out of the roster, and says so.
+    fn take_out(&mut self, hop: Hop) {
+        self.roster.remove(hop.peer);
+        let event = Event::Dropped { hop };
+        self.outputs.push(LeaderOutput::Event(event));
     }
 
     // --- Asking.

@@ -181,9 +181,7 @@ impl Leader {
         let waiting = holders.filter(|hop| !closing.prepared.contains_key(&hop.peer));
         let waiting: Vec<Hop> = waiting.collect();
         for hop in waiting {
-            self.roster.remove(hop.peer);
-            self.outputs
-                .push(LeaderOutput::Event(Event::Dropped { hop }));
+            self.take_out(hop);
         }
         self.amend(now);
     }
@@ -305,9 +303,7 @@ impl Leader {
         for hop in holders {
             let state = committing.updated.get(&hop).map(|(state, _)| state);
             if state.is_none() || state != states.get(&hop.stage) {
-                self.roster.remove(hop.peer);
-                self.outputs
-                    .push(LeaderOutput::Event(Event::Dropped { hop }));
+                self.take_out(hop);
             }
         }
         self.states = states;

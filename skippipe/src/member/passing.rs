@@ -118,7 +118,7 @@ impl Member {
                 } else {
                     visit.ahead.clone()
                 };
-                self.redirect(microbatch, ahead);
+                self.send_along(microbatch, ahead);
             }
             Progress::Forwarding(_) if other_way => visit.ahead = given,
             Progress::Done { .. } => self.send_back(microbatch),

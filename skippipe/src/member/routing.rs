@@ -117,7 +117,7 @@ impl Member {
     }
 
     /// Sends a visit's output along other hops than before.
-    fn send_along(&mut self, microbatch: Microbatch, ahead: Vec<Hop>) {
+    pub(super) fn send_along(&mut self, microbatch: Microbatch, ahead: Vec<Hop>) {
         let ahead = self.passable(ahead, microbatch);
         let Some(visit) = self.visits.passing.get_mut(&microbatch) else {
             return;
@@ -138,11 +138,6 @@ impl Member {
         if let Some(Progress::Away(away)) = visit.map(|visit| &mut visit.progress) {
             away.until = until;
         }
-    }
-
-    /// The same input is to go along other hops: its sender knows better.
-    pub(super) fn redirect(&mut self, microbatch: Microbatch, ahead: Vec<Hop>) {
-        self.send_along(microbatch, ahead);
     }
 
     /// Microbatches that a lost peer has.

@@ -11,17 +11,19 @@ use super::stages::even;
 use crate::path::Stage;
 use crate::topology::{Network, Topology};
 
+/// The stage of every node, where it is given.
+pub(super) fn given(topology: &Topology) -> Vec<Option<u16>> {
+    let nodes = topology.nodes().iter();
+    nodes.map(|node| node.stage.map(|stage| stage.0)).collect()
+}
+
 /// A stage for every node; those that are given stay.
 pub(super) fn first(
     topology: &Topology,
     network: &Network,
     request: &Request,
 ) -> Result<Vec<u16>, PlanError> {
-    let given: Vec<Option<u16>> = topology
-        .nodes()
-        .iter()
-        .map(|node| node.stage.map(|stage| stage.0))
-        .collect();
+    let given = given(topology);
     let stages = match given.iter().all(Option::is_none) {
         true => by_groups(network, request),
         false => given.clone(),

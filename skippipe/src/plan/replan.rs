@@ -117,11 +117,7 @@ impl Plan {
         topology: &Topology,
         request: &Request,
     ) -> Result<Vec<u16>, PlanError> {
-        let given: Vec<Option<u16>> = topology
-            .nodes()
-            .iter()
-            .map(|node| node.stage.map(|stage| stage.0))
-            .collect();
+        let given = placement::given(topology);
         let mut stages = given.clone();
         for (stage, place) in self.placement.iter().zip(places) {
             let Some(place) = place else { continue };

@@ -2,20 +2,8 @@
 
 use super::*;
 use crate::path::{Peer, Stage};
-use crate::published::{BYTES, Published};
+use crate::published::{BYTES, Published, request};
 use crate::topology::{Micros, Topology};
-
-pub(super) fn request(visits: u16) -> Request {
-    Request {
-        stages: 6,
-        visits,
-        max_jump: 4,
-        microbatches: 6,
-        bytes: BYTES,
-        seed: 0,
-        evaluations: None,
-    }
-}
 
 /// The published schedule with its data nodes, and everybody else's stage to be planned.
 fn with_data_nodes(published: &Published, slots: u16) -> Topology {
@@ -35,7 +23,10 @@ fn own_plans_of_the_published_schedule_are_shorter_than_the_published_one() {
     for (slots, limit) in [(3, 33_350_000), (6, 19_200_000)] {
         for seed in 0..3 {
             let topology = with_data_nodes(&published, slots);
-            let request = Request { seed, ..request(4) };
+            let request = Request {
+                seed,
+                ..request(4, 0)
+            };
             let plan = Plan::make(&topology, &request).unwrap();
             plan.check(&topology, &request).unwrap();
             assert!(
@@ -59,7 +50,7 @@ fn activations_of_eight_bits_shorten_the_step() {
     let topology = published.modelled(6).unwrap().with_stages(&stages).unwrap();
     let request = Request {
         bytes: BYTES / 4,
-        ..request(4)
+        ..request(4, 0)
     };
     let plan = Plan::make(&topology, &request).unwrap();
     plan.check(&topology, &request).unwrap();
@@ -89,8 +80,8 @@ fn the_published_placement_bounds_its_plans_from_below() {
         return;
     };
     let topology = published.topology(3).unwrap();
-    let plan = Plan::make(&topology, &request(4)).unwrap();
-    plan.check(&topology, &request(4)).unwrap();
+    let plan = Plan::make(&topology, &request(4, 0)).unwrap();
+    plan.check(&topology, &request(4, 0)).unwrap();
     // Australia's best way in ascending stages, alone, takes 16.06 s: the last of three starts 1.06 s
     // after the first, and a second wave follows.
     assert_eq!(plan.bounds.slowest, Peer(11));
@@ -104,7 +95,7 @@ fn after_any_node_left_the_published_schedule_has_a_plan() {
         return;
     };
     let topology = published.topology(3).unwrap();
-    let request = request(4);
+    let request = request(4, 0);
     let plan = Plan::make(&topology, &request).unwrap();
     for gone in (0..20).map(Peer) {
         let (left, places) = topology.without(&[gone]).unwrap();

@@ -139,7 +139,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         worker,
         signer,
         handle,
-        mut wish,
+        wish,
         full_every,
         frame_bytes,
         folder,
@@ -169,6 +169,8 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         member,
         peers,
         channels,
+        handle,
+        wish,
         engine,
         signer,
         transcript,
@@ -184,7 +186,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     };
     let mut ticks = tokio::time::interval(TICK);
     let outputs = shell.member.start(begun.elapsed());
-    shell.carry_out(outputs, &wish)?;
+    shell.carry_out(outputs)?;
     loop {
         tokio::select! {
             _ = ticks.tick() => shell.inputs.push_back(Input::Tick),
@@ -193,7 +195,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
             }
             Some(input) = plans.recv() => shell.inputs.push_back(input),
             event = frames.next() => match event {
-                Some(event) => shell.heard(event, &handle),
+                Some(event) => shell.heard(event),
                 None => return Err(RunError::Network),
             },
             event = events.next() => match event {
@@ -204,10 +206,9 @@ pub async fn run<T: SignOnce + Clone + 'static>(
                 None => return Err(RunError::Network),
             },
         }
-        wish.latency = latencies(&handle, &shell.peers);
         while let Some(input) = shell.inputs.pop_front() {
             let outputs = shell.member.handle(input, begun.elapsed());
-            shell.carry_out(outputs, &wish)?;
+            shell.carry_out(outputs)?;
         }
         if let Some(why) = shell.stuck {
             return Err(RunError::Stuck(why));
@@ -245,10 +246,14 @@ fn latencies(handle: &Handle, peers: &[PeerId]) -> Vec<Micros> {
     peers.iter().map(latency).collect()
 }
 
-/// A message as bytes; all of this crate's encode.
+/// A request or an answer as bytes.
+#[expect(
+    clippy::expect_used,
+    reason = "plain structs and enums of texts and numbers always encode"
+)]
 pub fn encode(value: &impl serde::Serialize) -> Vec<u8> {
     let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard());
-    bytes.unwrap_or_default()
+    bytes.expect("invariant: requests and answers encode")
 }
 
 /// A value from bytes, all of which it takes.
@@ -262,6 +267,8 @@ struct Shell<'r, 'w, T> {
     member: Member,
     peers: Vec<PeerId>,
     channels: Channels,
+    handle: Handle,
+    wish: Wish,
     engine: EngineThread,
     signer: Signer<T>,
     transcript: TranscriptFile,
@@ -282,7 +289,7 @@ impl<T: SignOnce> Shell<'_, '_, T> {
         place.map(|place| Peer(place as u32))
     }
 
-    fn heard(&mut self, event: ChannelEvent, handle: &Handle) {
+    fn heard(&mut self, event: ChannelEvent) {
         match event {
             ChannelEvent::Up(peer) => {
                 let found = self.number(&peer).map(Input::Found);
@@ -299,14 +306,14 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                         self.inputs.push_back(Input::Message { from, message });
                     }
                     _ => {
-                        handle.report(from, Behaviour::Malformed);
+                        self.handle.report(from, Behaviour::Malformed);
                     }
                 }
             }
         }
     }
 
-    fn carry_out(&mut self, outputs: Vec<Output>, wish: &Wish) -> Result<(), RunError> {
+    fn carry_out(&mut self, outputs: Vec<Output>) -> Result<(), RunError> {
         for output in outputs {
             match output {
                 Output::Send { to, message } => {
@@ -321,7 +328,7 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                         return Err(RunError::Engine("its thread has ended".into()));
                     }
                 }
-                Output::Plan { when, roster } => self.plan(when, roster, wish.clone()),
+                Output::Plan { when, roster } => self.plan(when, roster),
                 Output::Sign(statement) => self.sign(&statement),
                 Output::Event(event) => self.event(event)?,
             }
@@ -329,7 +336,9 @@ impl<T: SignOnce> Shell<'_, '_, T> {
         Ok(())
     }
 
-    fn plan(&self, when: skippipe::message::When, roster: Roster, mut wish: Wish) {
+    fn plan(&self, when: skippipe::message::When, roster: Roster) {
+        let mut wish = self.wish.clone();
+        wish.latency = latencies(&self.handle, &self.peers);
         if self.full_every > 0 && when.step.is_multiple_of(self.full_every) {
             wish.visits = self.settings.stages;
         }

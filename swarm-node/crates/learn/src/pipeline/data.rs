@@ -16,6 +16,8 @@ pub struct StepData {
     sampling: Sampling,
     rows_of_microbatch: usize,
     rates: Vec<f32>,
+    /// Trained tokens of each row.
+    tokens: Vec<usize>,
 }
 
 /// A data set that lacks a channel of supervised training.
@@ -50,6 +52,7 @@ impl StepData {
         match missing {
             Some(name) => Err(MissingChannel(name)),
             None => Ok(Self {
+                tokens: trained_tokens(&rows),
                 rows,
                 sampling,
                 rows_of_microbatch,
@@ -93,12 +96,10 @@ impl StepData {
 
     /// Trained tokens of some microbatches of a step.
     pub fn tokens(&self, step: u64, numbers: impl IntoIterator<Item = Number>) -> usize {
-        let weights = numbers.into_iter().map(|number| {
-            let rows = self.drawn(step, number);
-            let weights = self.words(LOSS_WEIGHT, &rows, f32::from_bits);
-            weights.into_iter().filter(|weight| *weight != 0.0).count()
-        });
-        weights.sum()
+        let rows = numbers
+            .into_iter()
+            .flat_map(|number| self.drawn(step, number));
+        rows.map(|row| self.tokens[row]).sum()
     }
 
     /// Trained tokens of all microbatches of a step.
@@ -137,4 +138,12 @@ impl StepData {
             .flat_map(|row| &words[row * length..(row + 1) * length]);
         rows.map(|word| read(*word)).collect()
     }
+}
+
+/// Queries of each row whose weight is not 0.
+fn trained_tokens(rows: &DataSet) -> Vec<usize> {
+    let weights = rows.channels()[LOSS_WEIGHT].words();
+    let rows = weights.chunks(rows.length());
+    let trained = |weight: &&u32| f32::from_bits(**weight) != 0.0;
+    rows.map(|row| row.iter().filter(trained).count()).collect()
 }
