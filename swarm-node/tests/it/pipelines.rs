@@ -180,10 +180,14 @@ fn killed_peers_are_gone_around_and_come_back() {
     let scene = Scene::new(14, 4);
     let first = scene.start("a");
     let address = scene.address("a");
-    let (b, c) = (scene.join(&address, "b"), scene.join(&address, "c"));
+    // One after the other, so that a and c hold the embedding, b and d the layers.
+    let b = scene.join(&address, "b");
+    scene.wait_for("a", "peers: 2 of 4");
+    let c = scene.join(&address, "c");
+    scene.wait_for("a", "peers: 3 of 4");
     let d = scene.join(&address, "d");
     scene.wait_for("b", "step 2/14");
-    // SIGKILL to one that holds layers, or embeddings; then to the leader.
+    // SIGKILL to one that holds layers; then to the leader.
     drop(d);
     scene.wait_for("b", "step 4/14");
     let d = scene.join(&address, "d");
