@@ -7,7 +7,9 @@
 mod abuse;
 mod agreement;
 mod audit_cost;
+mod bottleneck;
 mod commit_cost;
+mod curves;
 mod decode;
 mod dispute_cost;
 mod experiment;
@@ -19,13 +21,18 @@ mod pytorch;
 mod recorded;
 mod samples;
 mod sapo;
+mod shared_data;
 mod sharing;
 mod skippipe_churn;
 mod skippipe_levers;
 mod skippipe_schedule;
+mod skippipe_train;
 mod skippipe_vector;
+mod staged_text;
 mod step;
+mod svg;
 mod table;
+mod text;
 mod winner;
 
 use std::process::ExitCode;
@@ -49,6 +56,8 @@ const EXPERIMENTS: &[Experiment] = &[
     skippipe_vector::EXPERIMENT,
     skippipe_levers::EXPERIMENT,
     skippipe_churn::EXPERIMENT,
+    skippipe_train::EXPERIMENT,
+    bottleneck::EXPERIMENT,
 ];
 
 fn main() -> ExitCode {

@@ -364,9 +364,7 @@ mod tests {
     /// Four language models on 660 questions of GSM8K.
     #[test]
     fn on_published_solutions_the_winner_is_at_least_as_good_as_plurality() {
-        let ancestors = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-        let mut paths = ancestors.map(|folder| folder.join("shared/data/gsm8k/answers-even.jsonl"));
-        let Some(path) = paths.find(|path| path.exists()) else {
+        let Some(path) = crate::shared_data::known("gsm8k/answers-even.jsonl") else {
             eprintln!("skipped: no data (shared/data/gsm8k/answers-even.jsonl)");
             return;
         };

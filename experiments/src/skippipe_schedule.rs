@@ -1,6 +1,6 @@
 //! What the `skippipe-…` experiments share: the published schedule and what is asked of plans for it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -9,13 +9,11 @@ use skippipe::plan::{Plan, Request};
 use skippipe::published::Published;
 use skippipe::topology::Topology;
 
+use crate::shared_data;
+
 /// Reads the schedule, from the file named or from shared/data beside or above the workspace.
 pub fn load(named: Option<PathBuf>) -> Result<Published> {
-    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let mut paths = folders.map(|folder| folder.join("shared/data/skippipe/schedule.json"));
-    let path = named
-        .or_else(|| paths.find(|path| path.exists()))
-        .context("no published schedule; name its file with --data")?;
+    let path = shared_data::find(named, "skippipe/schedule.json")?;
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     serde_json::from_str(&text).with_context(|| path.display().to_string())
 }

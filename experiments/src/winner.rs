@@ -6,10 +6,10 @@
 //! that the rule chooses is; ties fall by hash, so each seed (which also draws who is asked
 //! together with what) shows a mean over ties.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use serde_json::{Value, json};
 use swarm_node::demo::EnsembleAccuracy;
@@ -19,6 +19,7 @@ use crate::experiment::Experiment;
 use crate::nano;
 use crate::recorded::Recorded;
 use crate::samples::{mean_and_spread, rounded};
+use crate::shared_data;
 use crate::table::Table;
 
 /// See the module.
@@ -61,7 +62,10 @@ struct Row {
 fn run(arguments: &[String]) -> Result<Value> {
     let options = Options::try_parse_from(arguments)?;
     let start = Instant::now();
-    let recorded = Recorded::load(&data(options.data)?)?;
+    let recorded = Recorded::load(&shared_data::find(
+        options.data,
+        "gsm8k/answers-even.jsonl",
+    )?)?;
     let sizes = options
         .sizes
         .iter()
@@ -89,14 +93,6 @@ fn run(arguments: &[String]) -> Result<Value> {
         "recorded": sizes.iter().map(json_of).collect::<Vec<_>>(),
         "councils": councils.iter().map(json_of).collect::<Vec<_>>(),
     }))
-}
-
-fn data(named: Option<PathBuf>) -> Result<PathBuf> {
-    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let mut paths = folders.map(|folder| folder.join("shared/data/gsm8k/answers-even.jsonl"));
-    named
-        .or_else(|| paths.find(|path| path.exists()))
-        .context("no recorded answers; name their file with --data")
 }
 
 fn models(recorded: &Recorded) -> Vec<String> {

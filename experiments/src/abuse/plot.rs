@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::probe::Samples;
+use crate::svg::{GRID, INK, LINE, begin, dot, line, nice, number, text};
 
 /// Size of the picture, and where its panels lie, in pixels.
 const WIDTH: f64 = 1240.0;
@@ -13,11 +14,8 @@ const PANEL: f64 = 190.0;
 const GAP: f64 = 46.0;
 const HEIGHT: f64 = TOP + 3.0 * PANEL + 2.0 * GAP + 48.0;
 
-/// The colours of shades, axes, text, lines, and of what went wrong.
+/// The colours of shades and of what went wrong.
 const SHADE: &str = "#f3e6d0";
-const GRID: &str = "#e3e3e3";
-const INK: &str = "#333333";
-const LINE: &str = "#1f5fa8";
 const BAD: &str = "#c0392b";
 
 /// A panel: its title, its vertical range, and whether that is logarithmic.
@@ -46,13 +44,7 @@ pub fn render(samples: &Samples, spans: &[(&str, (f64, f64))]) -> String {
     let x = |at: f64| LEFT + (WIDTH - LEFT - RIGHT) * at / end;
     let panels = panels(samples);
     let mut svg = String::new();
-    // Writing into a string cannot fail.
-    let _ = write!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-         viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\" \
-         fill=\"{INK}\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n"
-    );
+    begin(&mut svg, WIDTH, HEIGHT);
     for (number, (name, (from, to))) in spans.iter().enumerate() {
         let (left, width) = (x(*from), x(*to) - x(*from));
         let bottom = HEIGHT - TOP - 48.0;
@@ -70,7 +62,7 @@ pub fn render(samples: &Samples, spans: &[(&str, (f64, f64))]) -> String {
     }
     let [memory, answers, rounds] = &panels;
     let points = samples.rss.iter().map(|(at, mib)| (x(*at), memory.y(*mib)));
-    line(&mut svg, points);
+    line(&mut svg, points, LINE);
     for (at, answer) in &samples.answers {
         match answer {
             Some(ms) => dot(&mut svg, (x(*at), answers.y(*ms)), 1.6, LINE),
@@ -133,14 +125,6 @@ fn most(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(0.0, f64::max)
 }
 
-/// The next number that quarters well.
-fn nice(value: f64) -> f64 {
-    let power = 10_f64.powf(value.max(0.01).log10().floor());
-    let steps = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0];
-    let step = steps.into_iter().find(|step| step * power >= value);
-    step.unwrap_or(10.0) * power
-}
-
 fn frame(svg: &mut String, panel: &Panel) {
     for tick in &panel.ticks {
         let y = panel.y(*tick);
@@ -152,17 +136,6 @@ fn frame(svg: &mut String, panel: &Panel) {
         text(svg, (LEFT - 8.0, y + 4.0), "end", &number(*tick));
     }
     text(svg, (LEFT, panel.top - 6.0), "start", panel.title);
-}
-
-/// A number without zeros that say nothing.
-fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
-    let short = text.trim_end_matches('0').trim_end_matches('.');
-    if short.is_empty() {
-        "0".into()
-    } else {
-        short.into()
-    }
 }
 
 fn time_axis(svg: &mut String, end: f64, x: impl Fn(f64) -> f64) {
@@ -178,29 +151,6 @@ fn time_axis(svg: &mut String, end: f64, x: impl Fn(f64) -> f64) {
         (LEFT + (WIDTH - LEFT) / 2.0, HEIGHT - 8.0),
         "middle",
         "seconds",
-    );
-}
-
-fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
-    let _ = writeln!(
-        svg,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>"
-    );
-}
-
-fn dot(svg: &mut String, (x, y): (f64, f64), radius: f64, colour: &str) {
-    let _ = writeln!(
-        svg,
-        "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\"/>"
-    );
-}
-
-fn line(svg: &mut String, points: impl Iterator<Item = (f64, f64)>) {
-    let points: Vec<_> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-    let _ = writeln!(
-        svg,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{LINE}\" stroke-width=\"1.5\"/>",
-        points.join(" ")
     );
 }
 
@@ -221,14 +171,5 @@ mod tests {
         assert_eq!(svg.matches("<circle").count(), 4);
         assert_eq!(svg.matches("<polyline").count(), 1);
         assert!(svg.contains("a flood") && !svg.contains("NaN"), "{svg}");
-    }
-
-    #[test]
-    fn axes_end_at_round_numbers() {
-        assert_eq!(
-            [0.7, 1.0, 13.0, 66.0, 810.0].map(nice),
-            [0.8, 1.0, 20.0, 80.0, 1000.0]
-        );
-        assert_eq!([0.0, 0.5, 20.0].map(number), ["0", "0.5", "20"]);
     }
 }

@@ -26,6 +26,9 @@ pub type Lie = fn(&mut Stream, Message) -> Option<Message>;
 /// Makes an engine for a peer that begins with a stage, or without one, and tells the stage's state.
 pub type Make<E> = Box<dyn Fn(Option<Stage>) -> (E, Option<Digest>)>;
 
+/// Paths for the microbatches of a step, through whoever holds the stages.
+pub type Planner = Box<dyn Fn(&Roster, u64) -> Vec<Path>>;
+
 struct Node<E> {
     member: Member,
     engine: E,
@@ -54,8 +57,10 @@ pub struct Network<E> {
     random: Stream,
     /// Messages of a thousand that are lost.
     pub loss: u64,
-    /// Stages that each path leaves out, at most.
+    /// Stages that each path leaves out, at most, where there is no planner.
     pub skips: usize,
+    /// Who makes the paths; without one they go by turns, and leave out stages at random.
+    pub planner: Option<Planner>,
     /// Everything that was told, with when and by whom.
     pub events: Vec<(Duration, Peer, Event)>,
     /// Most that any member kept at a time.
@@ -84,6 +89,7 @@ impl<E: Engine> Network<E> {
             random: Stream::from_seed("pipeline network", seed),
             loss: 0,
             skips: 0,
+            planner: None,
             events: Vec::new(),
             most_load: 0,
         };
@@ -263,7 +269,10 @@ impl<E: Engine> Network<E> {
                     }
                 }
                 Output::Plan { when, roster } => {
-                    let paths = self.paths(&roster);
+                    let paths = match &self.planner {
+                        Some(planner) => planner(&roster, when.step),
+                        None => self.paths(&roster),
+                    };
                     let input = Input::Planned { when, paths };
                     self.later(
                         Duration::from_millis(5),
