@@ -8,14 +8,16 @@
 //!                 │                    ◀─▶ paths, planned between steps
 //!                 └─▶ transcript, a file; one machine replays it
 //! ```
-//! [`meeting`] is how peers find together: the first one waits for the others and then tells everybody
+//! [`meeting`] is how peers find together, [`gathering`] the same over the network: the first one waits for the others and then tells everybody
 //! who takes part. Whoever has the charter can be asked for it, and a peer that begins anew with its
 //! folder needs nobody.
 
 pub mod blueprint;
 pub mod charter;
 pub mod engine_thread;
+pub mod gathering;
 pub mod meeting;
 pub mod paths;
 pub mod run;
 pub mod transcript;
+pub mod wire;

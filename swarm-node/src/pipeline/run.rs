@@ -25,6 +25,7 @@ use super::engine_thread::EngineThread;
 use super::meeting::{Answer, Ask};
 use super::paths::{Wish, paths};
 use super::transcript::{Entry, TranscriptFile};
+use super::wire::{decode, encode};
 use crate::job::Stop;
 
 /// Between two looks at the clock.
@@ -244,23 +245,6 @@ fn latencies(handle: &Handle, peers: &[PeerId]) -> Vec<Micros> {
         Micros(rtt.as_micros() as u64 / 2)
     };
     peers.iter().map(latency).collect()
-}
-
-/// A request or an answer as bytes.
-#[expect(
-    clippy::expect_used,
-    reason = "plain structs and enums of texts and numbers always encode"
-)]
-pub fn encode(value: &impl serde::Serialize) -> Vec<u8> {
-    let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard());
-    bytes.expect("invariant: requests and answers encode")
-}
-
-/// A value from bytes, all of which it takes.
-pub fn decode<V: serde::de::DeserializeOwned>(bytes: &[u8]) -> Option<V> {
-    let config = bincode::config::standard();
-    let decoded = bincode::serde::decode_from_slice(bytes, config).ok();
-    decoded.and_then(|(value, read)| (read == bytes.len()).then_some(value))
 }
 
 struct Shell<'r, 'w, T> {

@@ -1,0 +1,110 @@
+//! `swarm-node pipeline`: a model too big for one machine, trained across peers.
+
+mod lines;
+mod part;
+mod plan;
+mod replay;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use swarm_net::Multiaddr;
+
+use self::part::{PartOptions, Role};
+use super::console::Console;
+use super::failure::Failure;
+use super::options::Options;
+use crate::job::JobSpec;
+use crate::pipeline::blueprint::Assembled;
+
+/// Trains a model across peers: each holds a stage of it, and microbatches go from peer to peer.
+///
+/// The job is a TOML file with a part [pipeline] (see configs/nano/pipeline.toml). One peer starts it and
+/// waits for the others, who join by its address. Peers may come and go; whatever happens is in the
+/// transcript, and one machine can compute every step of it again, bit for bit. Without skips and with
+/// activations sent as f32 the result is the one of `job run`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct PipelineCommand {
+    #[command(subcommand)]
+    action: PipelineAction,
+}
+
+const EXAMPLES: &str = "Examples:\n  swarm-node pipeline plan configs/nano/pipeline.toml\n  swarm-node \
+pipeline start configs/nano/pipeline.toml --out runs/first\n  swarm-node pipeline join \
+/ip4/192.0.2.7/udp/4001/quic-v1 --out runs/second\n  swarm-node pipeline replay runs/first --out \
+model.safetensors";
+
+#[derive(Debug, Subcommand)]
+enum PipelineAction {
+    /// Shows the stages of a job's pipeline, what each needs, and what its hops move.
+    Plan {
+        /// The job, a TOML file with a part [pipeline].
+        #[arg(value_name = "SPEC")]
+        spec: PathBuf,
+        /// Memory of a peer, in mebibytes, to see whether stages fit.
+        #[arg(long, value_name = "MIB")]
+        memory: Option<u64>,
+    },
+    /// Starts a pipeline: waits for its peers, then takes part.
+    Start {
+        /// The job, a TOML file with a part [pipeline].
+        #[arg(value_name = "SPEC")]
+        spec: PathBuf,
+        #[command(flatten)]
+        part: PartOptions,
+    },
+    /// Joins a pipeline, or goes on where the folder stands.
+    Join {
+        /// Where a peer of it listens, as `pipeline start` prints it.
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+        #[command(flatten)]
+        part: PartOptions,
+    },
+    /// Computes every step of a transcript again, on this machine alone, and compares.
+    Replay {
+        /// Folder of a peer that has seen all steps.
+        #[arg(value_name = "RUN")]
+        folder: PathBuf,
+        /// Writes the whole model's weights, a safetensors file.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+impl PipelineCommand {
+    pub(super) fn run(
+        &self,
+        options: &Options,
+        environment: Vec<(String, String)>,
+    ) -> Result<(), Failure> {
+        let config = options.settings(&[], environment)?.config()?;
+        match &self.action {
+            PipelineAction::Plan { spec, memory } => plan::plan(spec, *memory, options),
+            PipelineAction::Start { spec, part } => {
+                let spec = Box::new(JobSpec::load(spec)?);
+                part.take(&config, Role::First(spec), options)
+            }
+            PipelineAction::Join { address, part } => {
+                let address = parse_address(address)?;
+                part.take(&config, Role::Newcomer(address), options)
+            }
+            PipelineAction::Replay { folder, out } => {
+                replay::replay(&config, folder, out.as_deref(), options)
+            }
+        }
+    }
+}
+
+fn parse_address(text: &str) -> Result<Multiaddr, Failure> {
+    text.parse().map_err(|error| {
+        Failure::Usage(anyhow::anyhow!(
+            "`{text}` is no address: {error}; write it like /ip4/192.0.2.7/udp/4001/quic-v1"
+        ))
+    })
+}
+
+fn assemble(spec: &JobSpec, console: &Console) -> Result<Assembled, Failure> {
+    Assembled::new(spec, console).map_err(|error| Failure::Usage(error.into()))
+}

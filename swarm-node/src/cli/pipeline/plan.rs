@@ -1,0 +1,168 @@
+//! What a pipeline's stages need, before anybody starts one.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+use swarm_model::stages::StagedModel;
+
+use super::assemble;
+use crate::cli::console::Console;
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
+use crate::cli::output::Answer;
+use crate::job::{JobSpec, WireFormat};
+
+/// What a pipeline needs, by stage.
+#[derive(Serialize)]
+struct Outlook {
+    job: String,
+    stages: Vec<StageOutlook>,
+    peers: u32,
+    visits: u16,
+    full_every: u64,
+    microbatches: u32,
+    /// Bytes of an activation between peers, and of a step's activations and gradients in all.
+    hop_bytes: u64,
+    step_bytes: u64,
+    /// Whether every stage fits into a peer's memory, where that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fits: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct StageOutlook {
+    stage: u16,
+    layers: usize,
+    /// Peers that hold it to begin with.
+    peers: u32,
+    parameters: u64,
+    /// What a peer of it needs, about, in bytes.
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fits: Option<bool>,
+}
+
+/// Bytes that a peer needs for a stage, about: parameters, two moments, a sum of gradients and the
+/// gradients of its visits of a step; what goes in and out for each slot, and what the layers of one
+/// microbatch keep on their way back (some sixteen times the residual stream).
+fn stage_bytes(parameters: u64, layers: usize, hop: u64, slots: u64, visits: u64) -> u64 {
+    parameters * 4 * (4 + visits) + hop * 2 * slots + hop * 16 * layers as u64
+}
+
+/// Prints what each stage needs.
+pub(super) fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Result<(), Failure> {
+    let spec = JobSpec::load(path)?;
+    let console = Console::new();
+    let assembled = assemble(&spec, &console)?;
+    let pipeline = spec.pipeline.as_ref();
+    let settings = &assembled.settings;
+    let visits = pipeline
+        .and_then(|one| one.visits)
+        .unwrap_or(settings.stages);
+    let memory = memory.map(|mebibytes| mebibytes << 20);
+    let need = |stages: usize, stage: usize| {
+        let model = StagedModel::new(assembled.blueprint.model.config().clone(), stages).ok()?;
+        let shapes = model.parameters(stage).into_iter();
+        let parameters: u64 = shapes
+            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
+            .sum();
+        let layers = model.layers(stage)?.len();
+        let peers = (settings.peers as usize + stages - 1 - stage) / stages;
+        let kept = u64::from(settings.microbatches).div_ceil(peers.max(1) as u64);
+        let (hop, slots) = (assembled.hop_bytes, settings.slots as u64);
+        let bytes = stage_bytes(parameters, layers, hop, slots, kept);
+        Some((parameters, layers, peers as u32, bytes))
+    };
+    let stages = assembled.stages().filter_map(|stage| {
+        let (parameters, layers, peers, bytes) = need(usize::from(settings.stages), stage.index())?;
+        Some(StageOutlook {
+            stage: stage.0,
+            layers,
+            peers,
+            parameters,
+            bytes,
+            fits: memory.map(|memory| bytes <= memory),
+        })
+    });
+    let stages: Vec<StageOutlook> = stages.collect();
+    let hops = match visits {
+        1 => 0,
+        visits => u64::from(visits) * u64::from(settings.microbatches) * 2,
+    };
+    let hop_bytes = match pipeline.map(|one| one.format) {
+        Some(WireFormat::Bf16) => assembled.hop_bytes / 2,
+        Some(WireFormat::Int8) => assembled.hop_bytes / 4,
+        _ => assembled.hop_bytes,
+    };
+    let outlook = Outlook {
+        job: assembled.job.clone(),
+        peers: settings.peers,
+        visits,
+        full_every: pipeline.map_or(0, |one| one.full_every),
+        microbatches: settings.microbatches,
+        hop_bytes,
+        step_bytes: hop_bytes * hops,
+        fits: memory.map(|_| stages.iter().all(|stage| stage.fits == Some(true))),
+        stages,
+    };
+    let most = settings.stages..=64;
+    let enough = memory
+        .filter(|_| outlook.fits == Some(false))
+        .map(|memory| {
+            most.into_iter().find(|stages| {
+                let stages = usize::from(*stages);
+                let fits = |stage| need(stages, stage).is_some_and(|(.., bytes)| bytes <= memory);
+                (0..stages).all(fits)
+            })
+        });
+    let text = outlook.text(settings.stages, enough);
+    let json = serde_json::to_string(&outlook).map_err(Failure::work)?;
+    let kept = String::new();
+    Answer { text, json, kept }.print(options.json)
+}
+
+impl Outlook {
+    /// `enough` is the number of stages that would fit, where these do not.
+    fn text(&self, stages: u16, enough: Option<Option<u16>>) -> String {
+        let mut text = format!("job          {}\n", self.job);
+        let _ = write!(
+            text,
+            "paths        each of {} microbatches a step visits {} of {stages} stages",
+            self.microbatches, self.visits
+        );
+        if self.visits < stages && self.full_every > 0 {
+            let _ = write!(text, "; all of them every {} steps", self.full_every);
+        }
+        let _ = writeln!(
+            text,
+            "\nsent         {:.1} kB from peer to peer, {:.2} MB a step by all",
+            self.hop_bytes as f64 / 1e3,
+            self.step_bytes as f64 / 1e6
+        );
+        for stage in &self.stages {
+            let fits = match stage.fits {
+                Some(true) => ", fits",
+                Some(false) => ", does not fit",
+                None => "",
+            };
+            let _ = writeln!(
+                text,
+                "stage {:<6} {} layers, {} parameters; held by {}, about {:.1} MB each{fits}",
+                stage.stage,
+                stage.layers,
+                stage.parameters,
+                stage.peers,
+                stage.bytes as f64 / 1e6
+            );
+        }
+        match enough {
+            Some(Some(stages)) => {
+                let _ = writeln!(text, "would fit    {stages} stages");
+            }
+            Some(None) => text.push_str("would fit    no number of stages up to 64\n"),
+            None => {}
+        }
+        text
+    }
+}
