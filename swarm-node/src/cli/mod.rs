@@ -36,6 +36,7 @@ mod settle;
 mod signals;
 mod train;
 mod wallet;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

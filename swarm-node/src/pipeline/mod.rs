@@ -19,5 +19,6 @@ pub mod gathering;
 pub mod meeting;
 pub mod paths;
 pub mod run;
+pub mod status;
 pub mod transcript;
 pub mod wire;

@@ -195,9 +195,25 @@ fn killed_peers_are_gone_around_and_come_back() {
     drop(first);
     scene.wait_for("b", "step 8/14");
     let first = scene.start("a");
+    let running = node(&["pipeline", "status", &scene.text("b")]);
+    running.expect(0, &[]);
+    assert!(running.out.contains("of 14, running"), "{}", running.out);
     for peer in [first, b, c, d] {
         peer.expect_success();
     }
+    let status = node(&["pipeline", "status", &scene.text("b"), "--json"]).json();
+    assert_eq!(
+        (&status["done"], &status["is_running"]),
+        (&14.into(), &false.into())
+    );
+    // Whoever was killed is said to have gone, and to have come back.
+    let changes = status["changes"].to_string();
+    for what in ["does not hold stage", "took up stage", "copied"] {
+        assert!(changes.contains(what), "{what}: {changes}");
+    }
+    let watched = node(&["pipeline", "status", &scene.text("b"), "--watch"]);
+    watched.expect(0, &[]);
+    assert!(watched.out.contains("finished"), "{}", watched.out);
     for name in ["b", "c"] {
         let replayed = node(&["pipeline", "replay", &scene.text(name), "--json"]);
         replayed.expect(0, &[]);
@@ -241,6 +257,7 @@ fn what_is_no_pipeline_is_told() {
     node(&wrong).expect(2, &["is no address", "/ip4/"]);
     let empty = scene.text("empty");
     node(&["pipeline", "replay", &empty]).expect(2, &["has no charter"]);
+    node(&["pipeline", "status", &empty]).expect(2, &["has no charter"]);
     let plan = ["pipeline", "plan", &scene.text("job.toml"), "--memory", "1"];
     let plan = node(&plan);
     plan.expect(0, &[]);

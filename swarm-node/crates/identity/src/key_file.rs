@@ -209,6 +209,20 @@ pub fn peek(path: &Path) -> Result<Secret, KeyFileError> {
     read(path, &file)
 }
 
+/// Whether a process has the key. For a moment this call has its lock, so a process that starts at that
+/// moment is refused.
+///
+/// # Errors
+/// There is no such file, or the system refuses.
+pub fn is_in_use(path: &Path) -> Result<bool, KeyFileError> {
+    let file = File::open(path).map_err(|source| KeyFileError::io(path, source))?;
+    match lock(path, &file) {
+        Ok(()) => Ok(false),
+        Err(KeyFileError::Locked { .. }) => Ok(true),
+        Err(other) => Err(other),
+    }
+}
+
 /// True if the file is this call's: another process may be faster, and its key is the node's then.
 fn create(path: &Path, fresh: impl FnOnce() -> io::Result<Secret>) -> io::Result<bool> {
     match private::create(path, to_text(&fresh()?).as_bytes()) {

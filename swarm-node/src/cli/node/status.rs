@@ -1,8 +1,6 @@
 //! `swarm-node status` and `peers`: what the node does, and with whom.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
-use std::time::Duration;
 
 use clap::Args;
 
@@ -10,14 +8,9 @@ use super::home::HomeFlag;
 use crate::api::Client;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
-use crate::cli::output::{self, Answer};
-use crate::cli::signals::stop_on_signals;
+use crate::cli::output::Answer;
+use crate::cli::watch::show;
 use crate::node::status::Status;
-
-/// Time between two looks.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// Clears a terminal and puts the cursor at its top.
-const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Shows what the node does: why it waits, since when, and what comes next.
 #[derive(Debug, Args)]
@@ -36,19 +29,9 @@ impl StatusCommand {
         environment: Vec<(String, String)>,
     ) -> Result<(), Failure> {
         let client = self.home.client(options, environment)?;
-        if !self.watch {
-            return print(&status(&client)?, options.json);
-        }
-        let stop = stop_on_signals()?;
-        while !stop.is_requested() {
-            let status = status(&client)?;
-            if !options.json && std::io::stdout().is_terminal() {
-                output::clear(CLEAR);
-            }
-            print(&status, options.json)?;
-            std::thread::sleep(WATCH_EVERY);
-        }
-        Ok(())
+        show(self.watch, options.json, || {
+            Ok((answer(&status(&client)?)?, false))
+        })
     }
 }
 
@@ -56,13 +39,12 @@ pub(super) fn status(client: &Client) -> Result<Status, Failure> {
     client.get("/api/status").map_err(Failure::work)
 }
 
-fn print(status: &Status, json: bool) -> Result<(), Failure> {
-    let answer = Answer {
+fn answer(status: &Status) -> Result<Answer, Failure> {
+    Ok(Answer {
         text: status.render(),
         json: serde_json::to_string(status).map_err(Failure::work)?,
         kept: String::new(),
-    };
-    answer.print(json)
+    })
 }
 
 /// Lists the peers that are connected.

@@ -4,6 +4,7 @@ mod lines;
 mod part;
 mod plan;
 mod replay;
+mod status;
 
 use std::path::PathBuf;
 
@@ -32,7 +33,8 @@ pub(super) struct PipelineCommand {
 
 const EXAMPLES: &str = "Examples:\n  swarm-node pipeline plan configs/nano/pipeline.toml\n  swarm-node \
 pipeline start configs/nano/pipeline.toml --out runs/first\n  swarm-node pipeline join \
-/ip4/192.0.2.7/udp/4001/quic-v1 --out runs/second\n  swarm-node pipeline replay runs/first --out \
+/ip4/192.0.2.7/udp/4001/quic-v1 --out runs/second\n  swarm-node pipeline status runs/first\n  \
+swarm-node pipeline replay runs/first --out \
 model.safetensors";
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +64,15 @@ enum PipelineAction {
         #[command(flatten)]
         part: PartOptions,
     },
+    /// Shows where a pipeline stands: steps, losses, who holds what, and what did not go as planned.
+    Status {
+        /// Folder of a peer.
+        #[arg(value_name = "RUN")]
+        folder: PathBuf,
+        /// Shows it again every second, until all steps are done or Ctrl-C.
+        #[arg(long)]
+        watch: bool,
+    },
     /// Computes every step of a transcript again, on this machine alone, and compares.
     Replay {
         /// Folder of a peer that has seen all steps.
@@ -90,6 +101,7 @@ impl PipelineCommand {
                 let address = parse_address(address)?;
                 part.take(&config, Role::Newcomer(address), options)
             }
+            PipelineAction::Status { folder, watch } => status::status(folder, *watch, options),
             PipelineAction::Replay { folder, out } => {
                 replay::replay(&config, folder, out.as_deref(), options)
             }
