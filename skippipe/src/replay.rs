@@ -109,6 +109,19 @@ pub struct Replayed {
     pub states: Vec<Digest>,
 }
 
+/// What came to a stage for a visit, as a replay computed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The microbatch.
+    pub microbatch: Microbatch,
+    /// Who was visited.
+    pub hop: Hop,
+    /// The activation that came in; at stage 0 the one that came back to the head.
+    pub input: Content,
+    /// The gradient of the activation that went out.
+    pub gradient: Content,
+}
+
 impl<E: Engine> Replay<E> {
     /// Engines of all stages in the states before the first step, with the digests of those states.
     /// `keep_every` as in the pipeline's settings.
@@ -138,6 +151,19 @@ impl<E: Engine> Replay<E> {
     /// # Errors
     /// The record is of another step or cannot be, or something in it is not what the stages compute.
     pub fn step(&mut self, record: &StepRecord) -> Result<Replayed, ReplayError> {
+        self.step_with(record, &mut |_| {})
+    }
+
+    /// Computes a step again, and shows what came to each visit. What is shown before an error is not yet
+    /// compared.
+    ///
+    /// # Errors
+    /// See [`Replay::step`].
+    pub fn step_with(
+        &mut self,
+        record: &StepRecord,
+        seen: &mut dyn FnMut(Arrival),
+    ) -> Result<Replayed, ReplayError> {
         let (found, expected) = (record.step, self.next_step);
         if found != expected {
             return Err(ReplayError::Step { found, expected });
@@ -151,7 +177,7 @@ impl<E: Engine> Replay<E> {
         }
         let mut kept = BTreeMap::new();
         for passage in &record.passages {
-            self.pass(record.step, passage, &mut kept)?;
+            self.pass(record.step, passage, &mut kept, seen)?;
         }
         let sums = self.sums(record, &kept)?;
         let norm = self.update(record, sums)?;
@@ -208,6 +234,7 @@ impl<E: Engine> Replay<E> {
         step: u64,
         passage: &Passage,
         kept: &mut BTreeMap<(Microbatch, Stage), Task>,
+        seen: &mut dyn FnMut(Arrival),
     ) -> Result<(), ReplayError> {
         let microbatch = passage.microbatch;
         let same = |visit: &Visit, what, found: Digest, expected: Digest| {
@@ -237,11 +264,11 @@ impl<E: Engine> Replay<E> {
             }
             same(visit, "the activation", visit.output, content.digest())?;
         }
-        let input = content;
+        let returned = content;
         let work = Work::Loss {
             step,
             microbatch,
-            input,
+            input: returned.clone(),
         };
         let (head, outcome) = self.perform(Stage::FIRST, work)?;
         let (loss, mut gradient) = match outcome {
@@ -261,12 +288,19 @@ impl<E: Engine> Replay<E> {
         for (place, visit) in passage.visits.iter().enumerate().rev() {
             let maker = passage.visits.get(place + 1).unwrap_or(&passage.visits[0]);
             same(maker, "the gradient", visit.gradient, gradient.digest())?;
-            let stage = visit.hop.stage;
-            let work = match place.checked_sub(1) {
-                Some(index) => Work::Backward {
+            let (stage, before) = (visit.hop.stage, place.checked_sub(1));
+            let input = before.map_or(&returned, |index| &inputs[index]).clone();
+            seen(Arrival {
+                microbatch,
+                hop: visit.hop,
+                input: input.clone(),
+                gradient: gradient.clone(),
+            });
+            let work = match before {
+                Some(_) => Work::Backward {
                     step,
                     microbatch,
-                    input: inputs[index].clone(),
+                    input,
                     gradient,
                 },
                 None => Work::EmbedBackward {

@@ -22,6 +22,7 @@ use verde::execute::Executor;
 use verde::history::{History, Length};
 use verde::job::Job;
 use verde::record::{Checkpoints, Record, RecordError, Replay, RunRecord, StepRecord};
+use verde::step::Schedule;
 use verde::tensor;
 
 /// What a worker does wrong.
@@ -117,16 +118,30 @@ impl Workshop {
 
     /// The record of the only step in this workshop.
     pub fn record<'a>(&'a self, engine: &'a dyn Engine) -> Result<Replay<'a, Ends>> {
-        let schedule = self.training.schedule()?;
-        let constants = &self.training.constants;
-        let mut executor = Executor::new(engine, schedule, constants, &self.state)?;
-        let before = executor.state_root()?;
-        executor.step(&[])?;
-        let states = vec![before, executor.state_root()?];
-        let history = History::new(self.job.digest(), Length::new(1, 1)?, states)?;
-        let ends = Ends([self.state.clone(), executor.state()?]);
-        Ok(Replay::new(&self.job, history, ends, executor))
+        let TrainingPlan { constants, .. } = &self.training;
+        only_step(
+            &self.job,
+            (self.training.schedule()?, constants),
+            &self.state,
+            engine,
+        )
     }
+}
+
+/// The record of the only step of a job, from this state on.
+pub fn only_step<'a>(
+    job: &'a Job,
+    (schedule, constants): (Schedule<'a>, &[Tensor]),
+    state: &[Tensor],
+    engine: &'a dyn Engine,
+) -> Result<Replay<'a, Ends>> {
+    let mut executor = Executor::new(engine, schedule, constants, state)?;
+    let before = executor.state_root()?;
+    executor.step(&[])?;
+    let states = vec![before, executor.state_root()?];
+    let history = History::new(job.digest(), Length::new(1, 1)?, states)?;
+    let ends = Ends([state.to_vec(), executor.state()?]);
+    Ok(Replay::new(job, history, ends, executor))
 }
 
 fn with_constant(

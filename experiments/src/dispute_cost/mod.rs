@@ -3,10 +3,11 @@
 //!
 //! A worker lies about one step ([`liar::Lie`]): shows one bit of one value otherwise than it is, or
 //! computes with other constants or another state than the plan and its claim say. In histories longer
-//! than one step the other states are digests of nothing: they are only passed by. The
-//! contracts are those that are deployed, on the embedded chain; the players are the program's.
+//! than one step the other states are digests of nothing: they are only passed by. A step of a stage of a
+//! pipeline ([`stage`]) is disputed alike, as a job of that step. The contracts are those that are deployed, on the embedded chain; the players are the program's.
 
 mod liar;
+mod stage;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -65,6 +66,9 @@ struct Options {
     /// Seed of the places.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Disputes a step of each stage of a nano pipeline, too.
+    #[arg(long)]
+    stages: bool,
     /// Threads of the engine.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -109,11 +113,16 @@ fn run(arguments: &[String]) -> Result<Value> {
             // The dearest leaf: a block of a product, in the largest tensor of the step.
             let at = Bit {
                 step: steps / 2,
-                ..disputed.dearest()?
+                ..dearest(&disputed.verde)?
             };
             rows.push(runtime.block_on(disputed.play(length, Lie::Bit, at, path))?);
             print!("{}", table(&rows[rows.len() - 1..]));
         }
+    }
+    if options.stages {
+        let of_stages = runtime.block_on(stage::disputes(&options))?;
+        print!("{}", table(&of_stages));
+        rows.extend(of_stages);
     }
     let random = random(&options, &runtime)?;
     let wins = random.iter().filter(|row| row.is_won()).count();
@@ -215,35 +224,6 @@ impl Disputed {
         Workshop::new(lie, &self.job.training, earlier, state)
     }
 
-    /// The first element of the product with the longest reduction.
-    fn dearest(&self) -> Result<Bit> {
-        let mut best: Option<(usize, usize, usize)> = None;
-        for run in 0..self.verde.plan().runs.len() {
-            let (_, program) = self.verde.run(run).context("no run")?;
-            for id in (0..program.value_count() as u32).map(ValueId) {
-                let Some(node) = program.node_of(id) else {
-                    continue;
-                };
-                if node.operator == reproducible_ops::program::Operator::MatmulNt {
-                    let reduced = program
-                        .type_of(node.inputs[0])
-                        .map_or(0, |ty| ty.shape.last());
-                    if reduced <= 256 && best.is_none_or(|(most, ..)| reduced > most) {
-                        best = Some((reduced, run, id.index()));
-                    }
-                }
-            }
-        }
-        let (_, run, value) = best.context("the step has no product")?;
-        Ok(Bit {
-            step: 0,
-            run,
-            value,
-            element: 0,
-            bit: 22,
-        })
-    }
-
     fn draw(&self, stream: &mut Stream) -> Result<Bit> {
         loop {
             let run = stream.below(self.verde.plan().runs.len() as u64) as usize;
@@ -281,12 +261,12 @@ impl Disputed {
         let (gas, end) = match lie {
             Lie::Bit => {
                 let liar = || Ok(OneBit::new(&self.verde, honest()?, at));
-                self.dispute(liar, honest()?, path).await?
+                dispute(&self.verde, liar, honest()?, path).await?
             }
             _ => {
                 let lying = || wrong.record(&self.engine);
                 let liar = || Liar::new(lie, honest()?, lying()?, at.step);
-                self.dispute(liar, honest()?, path).await?
+                dispute(&self.verde, liar, honest()?, path).await?
             }
         };
         let (_, program) = self.verde.run(at.run).context("no run")?;
@@ -311,61 +291,89 @@ impl Disputed {
         })
     }
 
-    /// Plays a dispute between a liar and who recomputed its step: the gas of each transaction, and how
-    /// it ended.
-    async fn dispute<R: Record>(
-        &self,
-        liar: impl Fn() -> Result<R>,
-        mut mine: impl Record,
-        path: Path,
-    ) -> Result<(Vec<u64>, Option<End>)> {
-        let (mut worker, mut public) = (liar()?, liar()?);
-        let mut world = World::new().await;
-        let history = worker.history().clone();
-        let claim = *history.claim();
-        let id = world.claimed(&self.verde, &history, 1).await;
-        let opened = world.open(CHALLENGER, id, &claim).await?;
-        let public = (path == Path::Fast).then_some(&mut public as &mut dyn Record);
-        let job = &self.verde;
-        let challenger = knows(job, claim, &mut mine, public);
-        let defender = knows(job, claim, &mut worker, None);
-        let played = world
-            .play(&mut [(CHALLENGER, challenger), (WORKER, defender)])
-            .await;
-        let mut end = world.ends().await.into_iter().next().flatten();
-        if end.is_none() {
-            for (account, record) in [
-                (WORKER, &mut worker as &mut dyn Record),
-                (CHALLENGER, &mut mine as &mut dyn Record),
-            ] {
-                let mut player = world.player(account);
-                let report = player.play(&mut knows(job, claim, record, None)).await?;
-                for (game, why) in &report.silent {
-                    eprintln!("account {account} is silent in game {game}: {why}");
-                }
-                for (_, ticket) in report.sent {
-                    eprintln!("account {account}: {:?}", ticket.included().await);
-                }
-            }
-            // A worker that cannot say what its numbers are made of is silent.
-            world.pass(13 * 3_600);
-            world
-                .play(&mut [(CHALLENGER, knows(job, claim, &mut mine, None))])
-                .await;
-            end = world.ends().await.into_iter().next().flatten();
-        }
-        if end.is_none() {
-            let mut player = world.player(CHALLENGER);
-            let report = player.play(&mut knows(job, claim, &mut mine, None)).await?;
-            eprintln!("the challenger has nothing to say: {:?}", report.silent);
-        }
-        Ok(([vec![opened.gas_used], played].concat(), end))
-    }
-
     fn parameters(&self) -> usize {
         let weights = self.job.model.weights.iter();
         weights.map(|(_, tensor)| tensor.words().len()).sum()
     }
+}
+
+/// The first element of the product with the longest reduction.
+fn dearest(job: &verde::job::Job) -> Result<Bit> {
+    let mut best: Option<(usize, usize, usize)> = None;
+    for run in 0..job.plan().runs.len() {
+        let (_, program) = job.run(run).context("no run")?;
+        for id in (0..program.value_count() as u32).map(ValueId) {
+            let Some(node) = program.node_of(id) else {
+                continue;
+            };
+            if node.operator == reproducible_ops::program::Operator::MatmulNt {
+                let reduced = program
+                    .type_of(node.inputs[0])
+                    .map_or(0, |ty| ty.shape.last());
+                if reduced <= 256 && best.is_none_or(|(most, ..)| reduced > most) {
+                    best = Some((reduced, run, id.index()));
+                }
+            }
+        }
+    }
+    let (_, run, value) = best.context("the step has no product")?;
+    Ok(Bit {
+        step: 0,
+        run,
+        value,
+        element: 0,
+        bit: 22,
+    })
+}
+
+/// Plays a dispute between a liar and who recomputed its step: the gas of each transaction, and how
+/// it ended.
+async fn dispute<R: Record>(
+    job: &verde::job::Job,
+    liar: impl Fn() -> Result<R>,
+    mut mine: impl Record,
+    path: Path,
+) -> Result<(Vec<u64>, Option<End>)> {
+    let (mut worker, mut public) = (liar()?, liar()?);
+    let mut world = World::new().await;
+    let history = worker.history().clone();
+    let claim = *history.claim();
+    let id = world.claimed(job, &history, 1).await;
+    let opened = world.open(CHALLENGER, id, &claim).await?;
+    let public = (path == Path::Fast).then_some(&mut public as &mut dyn Record);
+    let challenger = knows(job, claim, &mut mine, public);
+    let defender = knows(job, claim, &mut worker, None);
+    let played = world
+        .play(&mut [(CHALLENGER, challenger), (WORKER, defender)])
+        .await;
+    let mut end = world.ends().await.into_iter().next().flatten();
+    if end.is_none() {
+        for (account, record) in [
+            (WORKER, &mut worker as &mut dyn Record),
+            (CHALLENGER, &mut mine as &mut dyn Record),
+        ] {
+            let mut player = world.player(account);
+            let report = player.play(&mut knows(job, claim, record, None)).await?;
+            for (game, why) in &report.silent {
+                eprintln!("account {account} is silent in game {game}: {why}");
+            }
+            for (_, ticket) in report.sent {
+                eprintln!("account {account}: {:?}", ticket.included().await);
+            }
+        }
+        // A worker that cannot say what its numbers are made of is silent.
+        world.pass(13 * 3_600);
+        world
+            .play(&mut [(CHALLENGER, knows(job, claim, &mut mine, None))])
+            .await;
+        end = world.ends().await.into_iter().next().flatten();
+    }
+    if end.is_none() {
+        let mut player = world.player(CHALLENGER);
+        let report = player.play(&mut knows(job, claim, &mut mine, None)).await?;
+        eprintln!("the challenger has nothing to say: {:?}", report.silent);
+    }
+    Ok(([vec![opened.gas_used], played].concat(), end))
 }
 
 /// What a side of a dispute knows.

@@ -68,6 +68,7 @@ pub mod step_trace;
 pub mod supervised;
 pub mod trainer;
 pub mod training_plan;
+mod wiring;
 
 pub use config::LearnConfig;
 

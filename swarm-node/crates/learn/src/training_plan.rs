@@ -29,13 +29,13 @@ use reproducible_ops::random;
 use reproducible_ops::tensor::{Tensor, TensorError};
 use reproducible_ops::weights::Weights;
 use verde::fault::Fault;
-use verde::plan::{Constant, Plan, PlanError, Run, Slot, Source};
+use verde::plan::{Plan, PlanError, Slot, Source};
 use verde::step::Schedule;
-use verde::tensor;
 
 use super::data_set::{DataSet, LOSS_WEIGHT};
 use super::programs::{Programs, TrainError};
 use super::trainer::TrainState;
+use super::wiring::{Named, Wiring, add, zeros_name};
 
 /// Most rows of a data set.
 pub const MAX_ROWS: usize = 1 << 22;
@@ -149,12 +149,12 @@ impl TrainingPlan {
         ];
         let constants = constants(programs, weights, data, &channels, sampling.key, rates)?;
         let state = state(&programs.update, weights)?;
-        let plan = Wiring::new(&all, &constants, &state).plan(sampling.microbatches)?;
+        let plan = wired(&all, &constants, &state, sampling.microbatches)?;
         let plan = Self {
             plan,
             programs: all,
-            constants: tensors(constants),
-            state: tensors(state),
+            constants: constants.into_values().collect(),
+            state: state.into_values().collect(),
         };
         plan.schedule()?;
         Ok(plan)
@@ -286,12 +286,6 @@ fn require(what: &'static str, found: usize, most: usize) -> Result<(), Training
     }
 }
 
-type Named = BTreeMap<String, Tensor>;
-
-fn tensors(named: Named) -> Vec<Tensor> {
-    named.into_values().collect()
-}
-
 /// The channels that the accumulation reads, and the weights, by which tokens are counted.
 fn channels<'d>(
     programs: &Programs,
@@ -402,12 +396,6 @@ fn constant_name(channel: &str) -> String {
     format!("data.{channel}")
 }
 
-/// Zeros of a shape that gradients, or the count of tokens, start from.
-fn zeros_name(shape: &Shape) -> String {
-    let dims: Vec<String> = shape.dims().iter().map(usize::to_string).collect();
-    format!("zeros.{}", dims.join("x"))
-}
-
 fn constants(
     programs: &Programs,
     weights: &Weights,
@@ -450,149 +438,62 @@ fn state(update: &Program, weights: &Weights) -> Result<Named, TrainingPlanError
     Ok(all)
 }
 
-/// Adds a tensor under a name that is not taken.
-fn add(all: &mut Named, what: &'static str, name: &str, tensor: Tensor) -> Result<(), PlanError> {
-    match all.insert(name.to_owned(), tensor) {
-        None => Ok(()),
-        Some(_) => Err(PlanError::Name {
-            what,
-            name: name.to_owned(),
-        }),
-    }
+/// The plan of the programs of this module, in their order.
+fn wired(
+    programs: &[Program],
+    constants: &Named,
+    state: &Named,
+    microbatches: usize,
+) -> Result<Plan, TrainingPlanError> {
+    let mut wiring = Wiring::new(programs, constants, state);
+    let draws = draws(&mut wiring, microbatches)?;
+    let last = accumulations(&mut wiring, &draws)?;
+    let clock = wiring.run(CLOCK, |_, _| None)?;
+    let update = wiring.run(UPDATE, |wiring, name| match name {
+        LEARNING_RATE => wiring.output(clock, name),
+        _ => wiring.output(last, name),
+    })?;
+    let drawn = draws[draws.len() - 1];
+    let plan = wiring.finish(|name| match name {
+        DRAW => drawn,
+        STEP => clock,
+        _ => update,
+    })?;
+    Ok(plan)
 }
 
-/// Binds the inputs of every run by their names.
-struct Wiring<'a> {
-    programs: &'a [Program],
-    constants: &'a Named,
-    state: &'a Named,
-    runs: Vec<Run>,
-}
-
-impl<'a> Wiring<'a> {
-    fn new(programs: &'a [Program], constants: &'a Named, state: &'a Named) -> Self {
-        Self {
-            programs,
-            constants,
-            state,
-            runs: Vec::new(),
-        }
-    }
-
-    fn plan(mut self, microbatches: usize) -> Result<Plan, TrainingPlanError> {
-        let draws = self.draws(microbatches)?;
-        let last = self.accumulations(&draws)?;
-        let clock = self.run(CLOCK, |_, _| None)?;
-        let update = self.run(UPDATE, |wiring, name| match name {
-            LEARNING_RATE => wiring.output(clock, name),
-            _ => wiring.output(last, name),
+fn draws(wiring: &mut Wiring<'_>, microbatches: usize) -> Result<Vec<u32>, TrainError> {
+    let mut draws: Vec<u32> = Vec::new();
+    for _ in 0..microbatches {
+        let before = draws.last().copied();
+        let run = wiring.run(DRAW_PROGRAM, |wiring, name| match before {
+            Some(run) => wiring.output(run, name),
+            None if name == TOKEN_COUNT => wiring.zeros(&Shape::scalar()),
+            None => None,
         })?;
-        let drawn = draws[draws.len() - 1];
-        let next = self.state.keys().map(|name| {
-            let run = match name.as_str() {
-                DRAW => drawn,
-                STEP => clock,
-                _ => update,
-            };
-            let output = self.output(run, name);
-            output.ok_or_else(|| TrainError::Missing(name.clone()).into())
-        });
-        Ok(Plan {
-            next: next.collect::<Result<_, TrainingPlanError>>()?,
-            programs: self.programs.iter().map(Program::digest).collect(),
-            constants: self.constants.iter().map(constant).collect(),
-            state: self.state.iter().map(slot).collect(),
-            given: Vec::new(),
-            runs: self.runs,
-        })
+        draws.push(run);
     }
-
-    fn draws(&mut self, microbatches: usize) -> Result<Vec<u32>, TrainingPlanError> {
-        let mut draws: Vec<u32> = Vec::new();
-        for _ in 0..microbatches {
-            let before = draws.last().copied();
-            let run = self.run(DRAW_PROGRAM, |wiring, name| match before {
-                Some(run) => wiring.output(run, name),
-                None if name == TOKEN_COUNT => wiring.zeros(&Shape::scalar()),
-                None => None,
-            })?;
-            draws.push(run);
-        }
-        Ok(draws)
-    }
-
-    /// Adds up the gradients of all draws; the run that has the sums.
-    fn accumulations(&mut self, draws: &[u32]) -> Result<u32, TrainingPlanError> {
-        let last = draws[draws.len() - 1];
-        let mut before = None;
-        for draw in draws {
-            let run = self.run(ACCUMULATION, |wiring, name| {
-                let program = &wiring.programs[ACCUMULATION as usize];
-                let input = &program.inputs()[program.input_named(name)?.index()];
-                match (input.role, before) {
-                    (Role::State, Some(run)) => wiring.output(run, name),
-                    (Role::State, None) => wiring.zeros(&input.ty.shape),
-                    (Role::Data, _) if name == TOKEN_COUNT => wiring.output(last, name),
-                    (Role::Data, _) => wiring.output(*draw, name),
-                    (Role::Param | Role::Constant, _) => None,
-                }
-            })?;
-            before = Some(run);
-        }
-        Ok(before.unwrap_or(last))
-    }
-
-    /// Adds a run. An input that `find` does not know is the tensor of its name, of the state or a
-    /// constant.
-    fn run(
-        &mut self,
-        program: u32,
-        find: impl Fn(&Self, &str) -> Option<Source>,
-    ) -> Result<u32, TrainingPlanError> {
-        let inputs = self.programs[program as usize].inputs().iter();
-        let inputs = inputs.map(|input| {
-            let name = input.name.as_str();
-            let source = find(self, name).or_else(|| self.named(name));
-            source.ok_or_else(|| TrainError::Missing(name.to_owned()).into())
-        });
-        let inputs = inputs.collect::<Result<_, TrainingPlanError>>()?;
-        self.runs.push(Run { program, inputs });
-        Ok(self.runs.len() as u32 - 1)
-    }
-
-    fn named(&self, name: &str) -> Option<Source> {
-        let state = place(self.state, name).map(Source::State);
-        state.or_else(|| place(self.constants, name).map(Source::Constant))
-    }
-
-    fn zeros(&self, shape: &Shape) -> Option<Source> {
-        place(self.constants, &zeros_name(shape)).map(Source::Constant)
-    }
-
-    fn output(&self, run: u32, name: &str) -> Option<Source> {
-        let program = &self.programs[self.runs[run as usize].program as usize];
-        let mut outputs = program.outputs().iter();
-        let output = outputs.position(|output| output.name == name)? as u32;
-        Some(Source::Output { run, output })
-    }
+    Ok(draws)
 }
 
-fn place(named: &Named, name: &str) -> Option<u32> {
-    Some(named.keys().position(|known| known == name)? as u32)
-}
-
-fn slot((name, tensor): (&String, &Tensor)) -> Slot {
-    Slot {
-        name: name.clone(),
-        ty: tensor.ty().clone(),
+/// Adds up the gradients of all draws; the run that has the sums.
+fn accumulations(wiring: &mut Wiring<'_>, draws: &[u32]) -> Result<u32, TrainError> {
+    let last = draws[draws.len() - 1];
+    let mut before = None;
+    for draw in draws {
+        let run = wiring.run(ACCUMULATION, |wiring, name| {
+            let input = wiring.input(ACCUMULATION, name)?;
+            match (input.role, before) {
+                (Role::State, Some(run)) => wiring.output(run, name),
+                (Role::State, None) => wiring.zeros(&input.ty.shape),
+                (Role::Data, _) if name == TOKEN_COUNT => wiring.output(last, name),
+                (Role::Data, _) => wiring.output(*draw, name),
+                (Role::Param | Role::Constant, _) => None,
+            }
+        })?;
+        before = Some(run);
     }
-}
-
-fn constant(named: (&String, &Tensor)) -> Constant {
-    Constant {
-        root: tensor::root(named.1),
-        slot: slot(named),
-    }
+    Ok(before.unwrap_or(last))
 }
 
 #[cfg(test)]

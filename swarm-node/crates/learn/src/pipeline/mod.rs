@@ -10,7 +10,7 @@
 //! an engine, [`worker::StageWorker`] is the engine as members of a pipeline ([`skippipe::member`]) ask it
 //! for work, and [`skippipe::replay`] runs a step of all stages from its record. [`microbatch`] is what is
 //! learned from, [`data`] which of it a step takes, [`gradient`] what is added up, [`check`] what is
-//! refused.
+//! refused. [`stage_plan`] is a step of a stage as a plan, so that it can be disputed.
 //!
 //! Invariants: without skips, with one replica of each stage and tensors sent as f32, parameters and
 //! moments of all stages have the bits of a [`super::trainer::Trainer`] of the whole model. Gradients
@@ -29,6 +29,7 @@ pub mod programs;
 #[cfg(test)]
 mod replay;
 pub mod stage_engine;
+pub mod stage_plan;
 pub mod worker;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod bottleneck;
 mod hostile;
 mod members;
+mod plans;
 mod replicas;
 mod skips;
 mod whole;

@@ -16,8 +16,9 @@ use reproducible_ops::scalar;
 use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::Weights;
 use skippipe::content::{Content, Digest};
-use skippipe::encoding::{self, Format};
+use skippipe::encoding::{self, DecodeError, Format};
 use skippipe::path::{Microbatch as Number, Stage};
+use skippipe::replay::Arrival;
 use skippipe::work::{self, Outcome, Task, Work};
 use swarm_model::stages::StagedModel;
 
@@ -27,6 +28,7 @@ use super::gradient::{
 };
 use super::programs::{StagePrograms, StageProgramsError};
 use super::stage_engine::{StageEngine, StageError, state_root};
+use super::stage_plan::Arrived;
 use crate::assemble::OptimizerConfig;
 use crate::trainer::TrainState;
 
@@ -99,6 +101,25 @@ impl Blueprint {
             Arc::new(programs),
             &self.weights,
         )?)
+    }
+
+    /// What came to a stage, read from what was sent.
+    ///
+    /// # Errors
+    /// It is not in the formats that all members agree on.
+    pub fn arrived<'a>(
+        &self,
+        arrivals: impl IntoIterator<Item = &'a Arrival>,
+    ) -> Result<BTreeMap<Number, Arrived>, DecodeError> {
+        let (shape, Encoding { hidden, gradient }) = (self.hidden(), self.encoding);
+        let arrived = arrivals.into_iter().map(|arrival| {
+            let arrived = Arrived {
+                hidden: encoding::decode(hidden, &shape, arrival.input.bytes())?,
+                gradient: encoding::decode(gradient, &shape, arrival.gradient.bytes())?,
+            };
+            Ok((arrival.microbatch, arrived))
+        });
+        arrived.collect()
     }
 
     /// Names of a stage's parameters as sums of squares come: in alphabetical order.

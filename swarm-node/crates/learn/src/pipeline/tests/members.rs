@@ -27,7 +27,7 @@ fn data() -> DataSet {
     DataSet::pack(&batch(1), LENGTH).unwrap()
 }
 
-fn blueprint(stages: usize, steps: usize, format: Format) -> Blueprint {
+pub(super) fn blueprint(stages: usize, steps: usize, format: Format) -> Blueprint {
     let config = config(true);
     let data = StepData::new(data(), SAMPLING, ROWS, vec![RATE; steps]).unwrap();
     Blueprint {
@@ -43,13 +43,13 @@ fn blueprint(stages: usize, steps: usize, format: Format) -> Blueprint {
     }
 }
 
-fn made(blueprint: &Blueprint, stage: Option<Stage>) -> (StageWorker, Option<Digest>) {
+pub(super) fn made(blueprint: &Blueprint, stage: Option<Stage>) -> (StageWorker, Option<Digest>) {
     let worker = StageWorker::new(blueprint.clone(), engine(), stage).unwrap();
     let state = worker.state().unwrap();
     (worker, state)
 }
 
-fn network(
+pub(super) fn network(
     blueprint: &Blueprint,
     replicas: &[usize],
     steps: u64,
