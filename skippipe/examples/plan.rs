@@ -43,11 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn ring(nodes: usize, slots: u16) -> Result<Topology, Box<dyn std::error::Error>> {
-    let node = Node {
-        forward: Micros(440_000),
-        slots,
-        stage: None,
-    };
+    let node = Node::new(Micros(440_000), slots, None);
     let regions_between = |from: usize, to: usize| {
         let around = (from % 5).abs_diff(to % 5);
         around.min(5 - around) as u64

@@ -2,7 +2,7 @@
 //! peers that hold them, around slow links and through failures.
 //!
 //! ```text
-//! topology ─▶ plan ◀─▶ sim                       which way: paths, placement, what a step takes
+//! measured ─▶ topology ─▶ plan ◀─▶ sim ─▶ predict  which way: paths, placement, what a step takes
 //!               │ paths
 //! member, leader ─▶ messages ─▶ members …        passes, reduction, commits, succession, recovery
 //!    │ work                                      done by whatever holds the parameters (Engine)
@@ -13,7 +13,9 @@
 //! | [`path`] | peers, stages, microbatches, and the paths that they take |
 //! | [`topology`] | nodes, links, what work costs; read with serde, checked |
 //! | [`sim`] | what a step takes, event by event, and what its time goes into |
+//! | [`measured`] | what peers measured of links and engines, whom to believe, what is estimated |
 //! | [`plan`] | paths and placement for a short step, lower bounds, planning again, memory |
+//! | [`predict`] | what a whole step takes: passes, reduction, commit |
 //! | `published` (feature `testing`) | the published schedule of 20 nodes that plans are measured by |
 //! | [`content`] | bytes on their way, and their hash |
 //! | [`encoding`] | tensors as bytes: f32, bf16, block-wise 8 bits |
@@ -35,7 +37,7 @@
 //! use skippipe::plan::{Plan, Request};
 //! use skippipe::topology::{Costs, Links, Micros, Node, Topology};
 //!
-//! let node = Node { forward: Micros(100_000), slots: 2, stage: None };
+//! let node = Node::new(Micros(100_000), 2, None);
 //! let (near, far) = (Micros(5_000), Micros(900_000));
 //! let delay = (0..4)
 //!     .map(|from| (0..4).map(|to| if from / 2 == to / 2 { near } else { far }).collect())
@@ -70,10 +72,12 @@ pub mod content;
 pub mod encoding;
 pub mod event;
 mod leader;
+pub mod measured;
 pub mod member;
 pub mod message;
 pub mod path;
 pub mod plan;
+pub mod predict;
 #[cfg(any(test, feature = "testing"))]
 pub mod published;
 pub mod replay;

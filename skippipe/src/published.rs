@@ -129,11 +129,8 @@ impl Published {
         let nodes = (0..self.delays.len()).map(|node| {
             let serves = |nodes: &Vec<u32>| nodes.contains(&(node as u32));
             let stage = self.partitions.iter().position(serves);
-            Node {
-                forward: Micros(440_000),
-                slots,
-                stage: stage.map(|stage| Stage(stage as u16)),
-            }
+            let stage = stage.map(|stage| Stage(stage as u16));
+            Node::new(Micros(440_000), slots, stage)
         });
         let costs = Costs {
             pause: Micros(130_000),

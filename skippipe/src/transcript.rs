@@ -177,11 +177,8 @@ impl StepRecord {
 
     /// Who adds to whom, at a stage.
     pub fn reduce_tree(&self, stage: Stage) -> ReduceTree {
-        let peers: BTreeSet<Peer> = self
-            .counted(stage)
-            .map(|(_, visit)| visit.hop.peer)
-            .collect();
-        ReduceTree(peers.into_iter().collect())
+        let counted = self.counted(stage);
+        ReduceTree::over(counted.map(|(_, visit)| visit.hop.peer).collect())
     }
 
     /// The microbatches whose gradients count at each stage; stages without any are missing.
@@ -239,6 +236,11 @@ fn digest_of(domain: &str, value: &impl Serialize) -> Digest {
 }
 
 impl ReduceTree {
+    /// The tree of these peers.
+    pub(crate) fn over(peers: BTreeSet<Peer>) -> Self {
+        Self(peers.into_iter().collect())
+    }
+
     /// The peers, root first.
     pub fn peers(&self) -> &[Peer] {
         &self.0

@@ -9,11 +9,7 @@ use crate::topology::{Costs, Links, Micros, Node, Topology};
 
 /// Nodes on a line, a millisecond apart, without stages.
 pub(super) fn line(nodes: usize, slots: u16) -> Topology {
-    let node = Node {
-        forward: Micros(1000),
-        slots,
-        stage: None,
-    };
+    let node = Node::new(Micros(1000), slots, None);
     let delay = |from: usize, to: usize| Micros(1000 * from.abs_diff(to) as u64);
     let row = |from| (0..nodes).map(|to| delay(from, to)).collect();
     let delay = (0..nodes).map(row).collect();
@@ -60,6 +56,8 @@ fn cases() -> impl Strategy<Value = (Topology, Request)> {
                 .map(|(index, (forward, slots, given))| Node {
                     forward: Micros(*forward),
                     slots: *slots,
+                    backward: None,
+                    loss: None,
                     // The first of every stage stay free, so that none can be without anybody.
                     stage: Some(Stage(index as u16 % request.stages))
                         .filter(|_| *given && index >= usize::from(request.stages)),

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::Schedule;
+use super::lines::Flows;
 use super::queues::{Kind, Queues};
 use crate::path::{Microbatch, Peer};
 use crate::topology::{Micros, Network};
@@ -67,8 +68,11 @@ pub(crate) enum Ended {
 /// Runs schedules, one after the other in the same memory.
 #[derive(Clone, Debug, Default)]
 pub struct Simulator {
-    /// What happens next: at a moment, a node wakes up or, numbered after the nodes, a task arrives.
+    /// What happens next: at a moment, a node wakes up or, numbered after the nodes, a task arrives; over
+    /// shared lines, numbered after these, the message that a task waits for is handed over, and then
+    /// a flow is over.
     events: BinaryHeap<Reverse<(u64, u32)>>,
+    flows: Flows,
     pub(super) queues: Queues,
     nodes: Vec<NodeState>,
     pub(super) tasks: Vec<TaskState>,
@@ -187,6 +191,7 @@ impl Simulator {
             self.start_touched(now, network, schedule, &mut left, &mut end);
             self.arrive(now, schedule);
             self.start_touched(now, network, schedule, &mut left, &mut end);
+            self.carry(now, network, schedule);
         }
         match left {
             0 => Ok(Ended::At(end)),
@@ -197,6 +202,9 @@ impl Simulator {
     fn reset(&mut self, network: &Network, schedule: &Schedule) {
         let tasks = schedule.len() * (2 * schedule.stride() + 1);
         self.queues.reset(network.len(), tasks);
+        if network.lines().is_some() {
+            self.flows.reset(network.len());
+        }
         self.nodes.clear();
         self.nodes.extend((0..network.len()).map(|node| NodeState {
             ready: 0,
@@ -258,8 +266,9 @@ impl Simulator {
     /// something.
     fn arrive(&mut self, now: u64, schedule: &Schedule) {
         let nodes = self.nodes.len() as u32;
+        let tasks = self.tasks.len() as u32;
         while let Some(Reverse((time, id))) = self.events.peek().copied() {
-            if time != now || id < nodes {
+            if time != now || id < nodes || id - nodes >= tasks {
                 break;
             }
             self.events.pop();
@@ -315,10 +324,50 @@ impl Simulator {
         }
         let step = task.step + 1;
         let next = Task { step, ..task };
-        let arrival = finished + network.delay(node, next.node(route)).0;
+        let to = next.node(route);
         let id = next.id(schedule) + self.nodes.len() as u32;
-        self.events.push(Reverse((arrival, id)));
+        match network.lines() {
+            Some(_) if node != to => {
+                let handed_over = id + self.tasks.len() as u32;
+                self.events.push(Reverse((finished, handed_over)));
+            }
+            _ => {
+                let arrival = finished + network.delay(node, to).0;
+                self.events.push(Reverse((arrival, id)));
+            }
+        }
         None
+    }
+
+    /// Over shared lines: hands over the messages of a moment, and takes off those that are over.
+    fn carry(&mut self, now: u64, network: &Network, schedule: &Schedule) {
+        let Some(lines) = network.lines() else { return };
+        let (nodes, tasks) = (self.nodes.len() as u32, self.tasks.len() as u32);
+        let (handed_over, over) = (nodes + tasks, nodes + 2 * tasks);
+        while let Some(Reverse((time, id))) = self.events.peek().copied() {
+            if time != now || id < handed_over {
+                break;
+            }
+            self.events.pop();
+            let events = &mut self.events;
+            let foretell = |end: u64, place: u32| events.push(Reverse((end, over + place)));
+            if id < over {
+                let message = id - handed_over;
+                let task = Task::from(message, schedule);
+                let route = schedule.route(task.microbatch);
+                let step = task.step - 1;
+                let from = Task { step, ..task }.node(route);
+                let way = (from, task.node(route));
+                self.flows.send(way, message, now, lines, foretell);
+            } else {
+                let place = id - over;
+                let message = self.flows.over(place, now, lines, foretell);
+                if let Some(message) = message {
+                    let arrival = now + Flows::latency(place, lines);
+                    self.events.push(Reverse((arrival, nodes + message)));
+                }
+            }
+        }
     }
 
     /// Has a node look at its queue when it is ready.

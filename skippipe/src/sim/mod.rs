@@ -16,7 +16,9 @@
 //!   one.
 //! * A *new* microbatch, whose first forward pass is due, waits for everything else that the node can
 //!   do. It is due from its release on.
-//! * Links carry any number of messages at once.
+//! * Links carry any number of messages at once. Those of [`Links::Shared`](crate::topology::Links::Shared)
+//!   do not: a node hands over a message when its task is done, messages from one node to another follow
+//!   each other, and the messages of one sender or one receiver share its line (`lines`).
 //!
 //! These are the rules under which the plans of the published schedule of 20 nodes take the published
 //! times: three of them to 2 µs, the fourth, in which tasks arrive just when nodes become ready, to
@@ -29,6 +31,7 @@
 pub(crate) use engine::{Ended, check};
 
 mod engine;
+mod lines;
 mod queues;
 mod report;
 mod schedule;

@@ -120,7 +120,7 @@ impl Simulator {
                 deciding: Micros::ZERO,
             });
             link.messages += 1;
-            link.under_way += network.delay(from, to);
+            link.under_way += self.way(task, network, schedule);
             link.waited += Micros(self.tasks[id].start - self.queues.arrival(id));
         });
         links
@@ -149,10 +149,20 @@ impl Simulator {
             let route = schedule.route(task.microbatch);
             let (from, to) = (sender(task, route), task.node(route));
             if let Some(link) = links.get_mut(&(from, to)) {
-                link.deciding += network.delay(from, to);
+                link.deciding += self.way(task, network, schedule);
             }
             task.step -= 1;
         }
+    }
+
+    /// How long the message that a task waited for was under way.
+    fn way(&self, task: Task, network: &Network, schedule: &Schedule) -> Micros {
+        let route = schedule.route(task.microbatch);
+        let step = task.step - 1;
+        let before = Task { step, ..task };
+        let (duration, _) = before.cost(route.len(), before.node(route), network);
+        let handed_over = self.tasks[before.id(schedule) as usize].start + duration;
+        Micros(self.queues.arrival(task.id(schedule) as usize) - handed_over)
     }
 
     fn last_task(&self, schedule: &Schedule) -> Option<Task> {

@@ -7,11 +7,7 @@ use crate::topology::{Costs, Links, Micros, Network, Node, Topology};
 
 /// Nodes with a forward pass of 100, all links `delay`.
 fn network(nodes: usize, slots: u16, delay: u64, costs: Costs) -> Network {
-    let node = Node {
-        forward: Micros(100),
-        slots,
-        stage: None,
-    };
+    let node = Node::new(Micros(100), slots, None);
     let delay = vec![vec![Micros(delay); nodes]; nodes];
     let links = Links::Measured { bytes: 0, delay };
     Topology::new(vec![node; nodes], links, costs)
@@ -131,11 +127,7 @@ fn a_simulator_remembers_nothing_of_the_run_before() {
 
 #[test]
 fn a_report_names_the_link_that_decides() {
-    let node = Node {
-        forward: Micros(100),
-        slots: 2,
-        stage: None,
-    };
+    let node = Node::new(Micros(100), 2, None);
     let mut delay = vec![vec![Micros(10); 3]; 3];
     delay[0][2] = Micros(5000);
     let links = Links::Measured { bytes: 0, delay };
@@ -180,4 +172,65 @@ fn the_published_plans_take_the_published_times() {
         assert!(time.abs_diff(expected) < tolerance, "{time} and {expected}");
         assert!(tolerance < expected / 200);
     }
+}
+
+/// Three nodes whose pairs move a byte a microsecond alone, 10 away from each other.
+fn shared(bytes: u64, rates: [[u64; 3]; 3]) -> Network {
+    let nodes = vec![Node::new(Micros(100), 4, None); 3];
+    let links = Links::Shared {
+        latency: vec![vec![Micros(10); 3]; 3],
+        bytes_per_second: rates.iter().map(|row| row.to_vec()).collect(),
+    };
+    let topology = Topology::new(nodes, links, Costs::default()).unwrap();
+    topology.network(bytes).unwrap()
+}
+
+const MICRO: u64 = 1_000_000;
+
+#[test]
+fn a_message_alone_takes_its_latency_and_its_transmission() {
+    let network = shared(50, [[MICRO; 3]; 3]);
+    // Four messages, each with 50 of transmission and 10 of latency.
+    let expected = 3 * 100 + 25 + 3 * 150 + 4 * 60;
+    let expected = expected + 2 * 60;
+    assert_eq!(time(&network, &[&[0, 1, 2]]), Ok(expected));
+}
+
+#[test]
+fn messages_of_one_sender_share_its_line_and_those_of_one_way_follow_each_other() {
+    // A node sends two microbatches off, at 100 and 200: messages of 500 to two receivers are at once
+    // under way from 200 on, and to one follow each other.
+    let network = shared(500, [[MICRO; 3]; 3]);
+    let mut simulator = Simulator::new();
+    let mut start = |routes: &[&[u32]], microbatch: usize| {
+        simulator.run(&network, &schedule(routes)).unwrap();
+        simulator.tasks[microbatch * 9 + 1].start
+    };
+    // The first has 400 left at 200, at half the rate: 100 + 100 + 800 and 10. The second then has 100
+    // left of its 500.
+    let apart: [&[u32]; 2] = [&[0, 1], &[0, 2]];
+    assert_eq!((start(&apart, 0), start(&apart, 1)), (1010, 1110));
+    let along: [&[u32]; 2] = [&[0, 1], &[0, 1]];
+    assert_eq!((start(&along, 0), start(&along, 1)), (610, 1110));
+}
+
+#[test]
+fn a_receiver_s_line_is_shared_and_a_slow_pair_is_slow_alone() {
+    // 0 and 1 send to 2 from 100 on, each at half the rate of 2's line.
+    let network = shared(500, [[MICRO; 3]; 3]);
+    let mut simulator = Simulator::new();
+    let routes: [&[u32]; 2] = [&[0, 2], &[1, 2]];
+    simulator.run(&network, &schedule(&routes)).unwrap();
+    // Both arrive together, and 2 does one after the other.
+    assert_eq!(
+        [simulator.tasks[1].start, simulator.tasks[10].start],
+        [1110, 1210]
+    );
+    // The pair of 0 and 2 is slow by itself; 1 has what it leaves, up to half.
+    let network = shared(500, [[0, MICRO, MICRO / 10], [MICRO; 3], [MICRO; 3]]);
+    simulator.run(&network, &schedule(&routes)).unwrap();
+    assert_eq!(
+        [simulator.tasks[1].start, simulator.tasks[10].start],
+        [5110, 1110]
+    );
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Micros, TopologyError};
+use super::{Lines, Micros, TopologyError};
 
 /// The links between all nodes. Row `i`, column `j` is the way from node `i` to node `j`; the two
 /// ways of a pair may differ. What is on the diagonal (a node's way to itself) counts as no time.
@@ -25,6 +25,17 @@ pub enum Links {
         bytes_per_second: Vec<Vec<u64>>,
         /// What every message costs, whatever its way: copies to and from the accelerator.
         overhead: Micros,
+    },
+    /// As peers measure each other, one pair at a time. A message takes
+    /// `latency + bytes / bytes_per_second` where no other is under way; those that are share the line
+    /// of their sender, and that of their receiver. A node's line is taken to be as fast as its fastest
+    /// pair, which is all that pairs can tell: a node with a faster line than all others has a faster one
+    /// than this.
+    Shared {
+        /// One way.
+        latency: Vec<Vec<Micros>>,
+        /// Bandwidth of each pair alone.
+        bytes_per_second: Vec<Vec<u64>>,
     },
 }
 
@@ -49,7 +60,36 @@ impl Links {
             } => Ok(matrix(latency.len(), |from, to| {
                 latency[from][to].0 + overhead.0 + transmission(bytes, bytes_per_second[from][to])
             })),
+            Self::Shared {
+                latency,
+                bytes_per_second,
+            } => Ok(matrix(latency.len(), |from, to| {
+                latency[from][to].0 + transmission(bytes, bytes_per_second[from][to])
+            })),
         }
+    }
+
+    /// What messages of `bytes` share; none where they do not disturb each other.
+    pub(super) fn lines(&self, bytes: u64) -> Option<Lines> {
+        let Self::Shared {
+            latency,
+            bytes_per_second: rates,
+        } = self
+        else {
+            return None;
+        };
+        let nodes = latency.len();
+        let pair = matrix(nodes, |from, to| rates[from][to]);
+        let fastest = |rate: &dyn Fn(usize) -> u64| (0..nodes).map(rate).max().unwrap_or(0);
+        let up = |from: usize| fastest(&|to| pair[from * nodes + to]);
+        let down = |to: usize| fastest(&|from| pair[from * nodes + to]);
+        Some(Lines {
+            bytes,
+            latency: matrix(nodes, |from, to| latency[from][to].0),
+            up: (0..nodes).map(up).collect(),
+            down: (0..nodes).map(down).collect(),
+            pair,
+        })
     }
 
     /// Refuses a matrix that is not one row and column per node, and numbers out of bounds.
@@ -65,6 +105,14 @@ impl Links {
                 overhead,
             } => {
                 super::check_time("overhead", *overhead)?;
+                check_times("latency", latency, nodes)?;
+                check_shape("bytes_per_second", bytes_per_second, nodes)?;
+                check_bandwidths(bytes_per_second)
+            }
+            Self::Shared {
+                latency,
+                bytes_per_second,
+            } => {
                 check_times("latency", latency, nodes)?;
                 check_shape("bytes_per_second", bytes_per_second, nodes)?;
                 check_bandwidths(bytes_per_second)
@@ -87,6 +135,13 @@ impl Links {
                 latency: select(latency, kept),
                 bytes_per_second: select(bytes_per_second, kept),
                 overhead: *overhead,
+            },
+            Self::Shared {
+                latency,
+                bytes_per_second,
+            } => Self::Shared {
+                latency: select(latency, kept),
+                bytes_per_second: select(bytes_per_second, kept),
             },
         }
     }

@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::path::{Peer, Stage};
 
 pub use links::{Links, MAX_BYTES};
+pub(crate) use network::Lines;
 pub use network::Network;
 pub use time::Micros;
 
@@ -53,6 +54,12 @@ pub const MAX_PERMILLE: u32 = 100_000;
 pub struct Node {
     /// Time of one stage's forward pass of one microbatch.
     pub forward: Micros,
+    /// Time of the backward pass, where it was measured; [`Costs`] says it otherwise.
+    #[serde(default)]
+    pub backward: Option<Micros>,
+    /// Time of the loss, where it was measured.
+    #[serde(default)]
+    pub loss: Option<Micros>,
     /// Microbatches that it holds at once: from a forward pass to the backward pass of the same.
     pub slots: u16,
     /// The stage that it serves; none where the planner shall choose.
@@ -73,6 +80,19 @@ pub struct Costs {
     pub pause: Micros,
     /// How long it pauses after it sent off a new microbatch, instead.
     pub pause_after_new: Micros,
+}
+
+impl Node {
+    /// A node whose other work costs what [`Costs`] say.
+    pub fn new(forward: Micros, slots: u16, stage: Option<Stage>) -> Self {
+        Self {
+            forward,
+            backward: None,
+            loss: None,
+            slots,
+            stage,
+        }
+    }
 }
 
 impl Default for Costs {
@@ -242,7 +262,8 @@ impl Topology {
         for delay in &delays {
             check_time("delay", Micros(*delay))?;
         }
-        Ok(Network::new(&self.nodes, delays, &self.costs))
+        let lines = self.links.lines(bytes);
+        Ok(Network::new(&self.nodes, delays, lines, &self.costs))
     }
 
     /// The same with other slots at every node.
@@ -304,7 +325,9 @@ fn check_node(index: usize, node: &Node) -> Result<(), TopologyError> {
     if let Some(stage) = node.stage.filter(|stage| stage.0 >= MAX_STAGES) {
         return Err(TopologyError::Stage { node: index, stage });
     }
-    check_time("forward pass", node.forward)
+    check_time("forward pass", node.forward)?;
+    check_time("backward pass", node.backward.unwrap_or_default())?;
+    check_time("loss", node.loss.unwrap_or_default())
 }
 
 fn check_costs(costs: &Costs) -> Result<(), TopologyError> {

@@ -6,10 +6,24 @@ use super::{Costs, Micros, Node};
 /// topology.
 #[derive(Clone, Debug)]
 pub struct Network {
+    /// Of a message that has its way to itself.
     delays: Vec<u64>,
+    lines: Option<Lines>,
     work: Vec<Work>,
     pause: u64,
     pause_after_new: u64,
+}
+
+/// What messages share: the line that each node sends on, and the one that it receives on. Rates are in
+/// bytes a second; those of pairs, like latencies, row after row.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    /// Of a message.
+    pub(crate) bytes: u64,
+    pub(crate) latency: Vec<u64>,
+    pub(crate) pair: Vec<u64>,
+    pub(crate) up: Vec<u64>,
+    pub(crate) down: Vec<u64>,
 }
 
 /// What a node's tasks take, and how many microbatches it holds.
@@ -22,9 +36,15 @@ pub(crate) struct Work {
 }
 
 impl Network {
-    pub(super) fn new(nodes: &[Node], delays: Vec<u64>, costs: &Costs) -> Self {
+    pub(super) fn new(
+        nodes: &[Node],
+        delays: Vec<u64>,
+        lines: Option<Lines>,
+        costs: &Costs,
+    ) -> Self {
         Self {
             delays,
+            lines,
             work: nodes.iter().map(|node| Work::new(node, costs)).collect(),
             pause: costs.pause.0,
             pause_after_new: costs.pause_after_new.0,
@@ -41,7 +61,7 @@ impl Network {
         self.work.is_empty()
     }
 
-    /// From one node to another; none from a node to itself.
+    /// From one node to another, where no other message is under way; none from a node to itself.
     ///
     /// # Panics
     /// There is no such node.
@@ -53,6 +73,11 @@ impl Network {
     pub(crate) fn both_ways(&self, one: usize, other: usize) -> u64 {
         let nodes = self.work.len();
         self.delays[one * nodes + other] + self.delays[other * nodes + one]
+    }
+
+    /// What messages share; none where they do not disturb each other.
+    pub(crate) fn lines(&self) -> Option<&Lines> {
+        self.lines.as_ref()
     }
 
     pub(crate) fn work(&self, node: usize) -> Work {
@@ -75,8 +100,12 @@ impl Work {
         let share = |permille: u32| node.forward.0 * u64::from(permille) / 1000;
         Self {
             forward: node.forward.0,
-            backward: share(costs.backward_permille),
-            loss: share(costs.loss_permille),
+            backward: node
+                .backward
+                .map_or_else(|| share(costs.backward_permille), |time| time.0),
+            loss: node
+                .loss
+                .map_or_else(|| share(costs.loss_permille), |time| time.0),
             slots: u32::from(node.slots),
         }
     }

@@ -3,11 +3,7 @@
 use super::*;
 
 fn node(stage: Option<u16>) -> Node {
-    Node {
-        forward: Micros(1000),
-        slots: 2,
-        stage: stage.map(Stage),
-    }
+    Node::new(Micros(1000), 2, stage.map(Stage))
 }
 
 fn links(nodes: usize) -> Links {

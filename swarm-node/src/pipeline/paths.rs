@@ -42,11 +42,9 @@ fn planned(roster: &Roster, wish: &Wish, step: u64) -> Option<Vec<Path>> {
     if !whole || roster.0.iter().any(Vec::is_empty) {
         return None;
     }
-    let nodes = hops.iter().map(|hop| Node {
-        forward: wish.forward,
-        slots: wish.slots,
-        stage: Some(hop.stage),
-    });
+    let nodes = hops
+        .iter()
+        .map(|hop| Node::new(wish.forward, wish.slots, Some(hop.stage)));
     let of = |hop: &Hop| wish.latency.get(hop.peer.index()).map_or(0, |time| time.0);
     let latency = hops.iter().map(|from| {
         let way = |to: &Hop| {
