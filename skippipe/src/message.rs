@@ -189,9 +189,10 @@ pub enum Body {
     Forward(Forward),
     /// On the way back.
     Backward(Backward),
-    /// No slot is free; the sender keeps the content until it hears `Free`.
+    /// No slot is free, and as many microbatches wait for one; the sender keeps the content until it hears
+    /// `Free`.
     Busy(Microbatch),
-    /// A slot is free.
+    /// There is a place.
     Free(Microbatch),
     /// The content of a microbatch is not what the stage takes.
     Refused {

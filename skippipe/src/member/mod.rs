@@ -270,6 +270,11 @@ impl Member {
         self.leader.is_some()
     }
 
+    /// Who leads, as far as this member knows.
+    pub fn leader(&self) -> Peer {
+        self.when.term.leader
+    }
+
     /// Contents, visits and messages that are kept: what must not grow.
     pub fn load(&self) -> usize {
         self.visits.count() + self.early.len() + self.tasks.len() + self.kept.len()

@@ -37,11 +37,13 @@ impl Member {
         while self.visits.open() < self.settings.slots {
             if let Some(launch) = self.visits.launches.pop_front() {
                 self.begin_visit(launch);
+            } else if let Some((from, forward)) = self.visits.arrived.pop_front() {
+                self.take_in(from, forward);
             } else {
                 break;
             }
         }
-        if self.visits.open() < self.settings.slots
+        if self.visits.arrived.len() < self.settings.slots
             && let Some((microbatch, peer)) = self.visits.waiting.pop_first()
         {
             self.send(peer, Body::Free(microbatch));
@@ -139,13 +141,26 @@ impl Member {
             && forward.version.0.len() == forward.behind.len() + 1
     }
 
+    /// What comes while no slot is free waits here, as in [`crate::sim`]: an activation is small beside
+    /// what its stage keeps of it, and sending it again would cost its way once more. As many wait as
+    /// there are slots; more are sent back.
     fn first_forward(&mut self, from: Peer, forward: Forward) {
-        if self.visits.open() >= self.settings.slots {
-            let microbatch = forward.microbatch;
-            self.visits.waiting.insert(microbatch, from);
-            return self.send(from, Body::Busy(microbatch));
+        let (microbatch, slots) = (forward.microbatch, self.settings.slots);
+        if self.visits.open() < slots {
+            return self.take_in(from, forward);
         }
-        self.take_in(from, forward);
+        let mut arrived = self.visits.arrived.iter();
+        if let Some(place) = arrived.position(|(_, other)| other.microbatch == microbatch) {
+            if self.visits.arrived[place].1.version <= forward.version {
+                self.visits.arrived[place] = (from, forward);
+            }
+        } else if self.visits.arrived.len() < slots {
+            self.visits.waiting.remove(&microbatch);
+            self.visits.arrived.push_back((from, forward));
+        } else {
+            self.visits.waiting.insert(microbatch, from);
+            self.send(from, Body::Busy(microbatch));
+        }
     }
 
     fn take_in(&mut self, from: Peer, forward: Forward) {

@@ -151,6 +151,7 @@ impl Member {
             self.reroute(microbatch, Why::Lost);
         }
         self.visits.waiting.retain(|_, waiting| *waiting != peer);
+        self.visits.arrived.retain(|(from, _)| *from != peer);
     }
 
     /// Microbatches whose gradients should be here.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::content::{Content, Digest};
-use crate::message::{Launch, Passed, Version};
+use crate::message::{Forward, Launch, Passed, Version};
 use crate::path::{Hop, Microbatch, Peer};
 use crate::transcript::Visit as Traced;
 use crate::work::Task;
@@ -102,7 +102,9 @@ pub struct Visits {
     pub losses: BTreeMap<Microbatch, Loss>,
     /// Not sent on their way yet.
     pub launches: VecDeque<Launch>,
-    /// Who heard that no slot is free.
+    /// What came while no slot was free, and from whom, as it came.
+    pub arrived: VecDeque<(Peer, Forward)>,
+    /// Who heard that there is no place.
     pub waiting: BTreeMap<Microbatch, Peer>,
 }
 
@@ -146,7 +148,8 @@ impl Visits {
 
     /// Everything that is kept, counted.
     pub fn count(&self) -> usize {
-        self.passing.len() + self.losses.len() + self.launches.len() + self.waiting.len()
+        let passing = self.passing.len() + self.losses.len();
+        passing + self.launches.len() + self.arrived.len() + self.waiting.len()
     }
 
     /// Forgets all; gives the tasks under which the engine keeps gradients.
@@ -154,6 +157,7 @@ impl Visits {
         let passing = std::mem::take(&mut self.passing);
         let losses = std::mem::take(&mut self.losses);
         self.launches.clear();
+        self.arrived.clear();
         self.waiting.clear();
         let mut kept: Vec<Task> = passing.values().filter_map(Visit::kept).collect();
         let known = losses.values().filter(|loss| loss.result.is_some());
