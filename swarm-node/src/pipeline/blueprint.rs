@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use skippipe::content::Digest;
 use skippipe::encoding::Format;
 use skippipe::path::Stage;
+use skippipe::predict::Sizes;
 use skippipe::settings::Settings;
 use swarm_learn::pipeline::data::StepData;
 use swarm_learn::pipeline::worker::{Blueprint, Encoding};
@@ -15,6 +16,9 @@ use swarm_model::stages::StagedModel;
 use verde::tensor;
 
 use crate::job::{JobError, JobSpec, Model, PipelineSpec, Progress, WireFormat};
+
+/// What a message has beside its tensor, about: hops behind and ahead, their digests, a version.
+const ENVELOPE_BYTES: u64 = 256;
 
 /// What members have alike.
 pub struct Assembled {
@@ -28,8 +32,10 @@ pub struct Assembled {
     pub job: String,
     /// Bytes of the largest stage's whole state.
     pub state_bytes: u64,
-    /// Bytes of an activation on its way.
+    /// Bytes of an activation while it is computed with.
     pub hop_bytes: u64,
+    /// What a step sends.
+    pub sizes: Sizes,
 }
 
 /// Why there is no pipeline.
@@ -109,12 +115,21 @@ impl Assembled {
         };
         let largest = (0..staged.stages()).map(elements).max().unwrap_or(0);
         let hop = (shape[0] * shape[1] * staged.sent_width() * 4) as u64;
+        let sizes = Sizes {
+            hop: format.bytes(&[shape[0], shape[1], staged.sent_width()].into()) as u64
+                + ENVELOPE_BYTES,
+            sums: (0..staged.stages())
+                .map(|stage| elements(stage) * 4)
+                .collect(),
+            slots: pipeline.slots as u16,
+        };
         Ok(Self {
             settings: settings(spec, pipeline, job),
             job: job.to_string(),
             // Parameters and two moments, and room for names.
             state_bytes: largest * 12 + (1 << 20),
             hop_bytes: hop,
+            sizes,
             blueprint: Blueprint {
                 model: staged,
                 shape,

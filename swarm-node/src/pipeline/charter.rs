@@ -139,16 +139,21 @@ impl Charter {
             .pipeline
             .as_ref()
             .map_or(1, |pipeline| pipeline.stages);
-        let mut roster = Roster(vec![Vec::new(); usize::from(stages)]);
-        for (peer, _) in (0..).zip(&self.members) {
-            let stage = Stage((peer % u32::from(stages)) as u16);
-            roster.insert(Hop {
-                stage,
-                peer: Peer(peer),
-            });
-        }
-        roster
+        by_turns(stages, self.members.len() as u32)
     }
+}
+
+/// Peers by turns: the first holds the first stage, and so on.
+pub fn by_turns(stages: u16, peers: u32) -> Roster {
+    let mut roster = Roster(vec![Vec::new(); usize::from(stages)]);
+    for peer in 0..peers {
+        let stage = Stage((peer % u32::from(stages)) as u16);
+        roster.insert(Hop {
+            stage,
+            peer: Peer(peer),
+        });
+    }
+    roster
 }
 
 /// A peer as charters name it.

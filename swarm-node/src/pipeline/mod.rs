@@ -4,8 +4,10 @@
 //! job.toml ─▶ charter (job, peers, who holds what) ─▶ every peer
 //!                 │ blueprint: programs, data, settings
 //!                 ▼
+//! probe ─▶ what links and engines take (each peer measures) ─▶ paths, what a step should take
+//!                 ▼
 //! channels ◀─▶ member (skippipe, pure) ◀─▶ engine, a thread of its own
-//!                 │                    ◀─▶ paths, planned between steps
+//!                 │                    ◀─▶ paths, planned anew when who holds what has changed
 //!                 └─▶ transcript, a file; one machine replays it
 //! ```
 //! [`meeting`] is how peers find together, [`gathering`] the same over the network: the first one waits for the others and then tells everybody
@@ -18,6 +20,7 @@ pub mod engine_thread;
 pub mod gathering;
 pub mod meeting;
 pub mod paths;
+pub mod probe;
 pub mod run;
 pub mod status;
 pub mod transcript;

@@ -1,12 +1,13 @@
-//! Paths for a step, through whoever holds the stages.
+//! Paths for a step, through whoever holds the stages, and what it should take.
 //!
 //! The planner ([`skippipe::plan`]) wants every stage held, as many microbatches at every peer of stage 0,
 //! and at least one slot. Where peers are lost this cannot always be; microbatches then take peers by
 //! turns, and leave out stages by turns.
 
+use skippipe::measured::Measurements;
 use skippipe::path::{Hop, Path, Peer, Stage};
 use skippipe::plan::{Plan, Request};
-use skippipe::topology::{Costs, Links, Micros, Node, Topology};
+use skippipe::predict::{Prediction, Sizes};
 use skippipe::transcript::Roster;
 
 /// What a planner is told of a pipeline.
@@ -16,25 +17,36 @@ pub struct Wish {
     pub microbatches: u32,
     /// Stages that a microbatch visits.
     pub visits: u16,
-    /// Microbatches that a peer holds.
-    pub slots: u16,
-    /// Bytes of a hop.
-    pub hop_bytes: u64,
-    /// Time of a stage's forward pass.
-    pub forward: Micros,
-    /// One way to each peer, as it was measured from here; by number of peer.
-    pub latency: Vec<Micros>,
+    /// What a step sends, and how many microbatches a peer holds.
+    pub sizes: Sizes,
 }
 
-/// How fast links are taken to be until they are measured: 100 Mbit/s.
-const BYTES_PER_SECOND: u64 = 12_500_000;
-
-/// Paths for the microbatches of a step, in their order.
-pub fn paths(roster: &Roster, wish: &Wish, step: u64) -> Vec<Path> {
-    planned(roster, wish, step).unwrap_or_else(|| by_turns(roster, wish, step))
+/// Paths for a step.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// For the microbatches, in their order.
+    pub paths: Vec<Path>,
+    /// What the step should take; none where that cannot be told.
+    pub prediction: Option<Prediction>,
 }
 
-fn planned(roster: &Roster, wish: &Wish, step: u64) -> Option<Vec<Path>> {
+/// Plans a step that a peer leads.
+pub fn plan(
+    roster: &Roster,
+    wish: &Wish,
+    measured: &Measurements,
+    leader: Peer,
+    step: u64,
+) -> Planned {
+    let planned = planned(roster, wish, measured, step);
+    let paths = planned.unwrap_or_else(|| by_turns(roster, wish, step));
+    Planned {
+        prediction: Prediction::of(measured, roster, &paths, leader, &wish.sizes).ok(),
+        paths,
+    }
+}
+
+fn planned(roster: &Roster, wish: &Wish, measured: &Measurements, step: u64) -> Option<Vec<Path>> {
     let hops: Vec<Hop> = roster.hops().collect();
     let sources = roster.of(Stage::FIRST).len() as u32;
     let each = wish.microbatches.checked_div(sources)?;
@@ -42,32 +54,14 @@ fn planned(roster: &Roster, wish: &Wish, step: u64) -> Option<Vec<Path>> {
     if !whole || roster.0.iter().any(Vec::is_empty) {
         return None;
     }
-    let nodes = hops
-        .iter()
-        .map(|hop| Node::new(wish.forward, wish.slots, Some(hop.stage)));
-    let of = |hop: &Hop| wish.latency.get(hop.peer.index()).map_or(0, |time| time.0);
-    let latency = hops.iter().map(|from| {
-        let way = |to: &Hop| {
-            if from == to {
-                Micros(0)
-            } else {
-                Micros(of(from) + of(to))
-            }
-        };
-        hops.iter().map(way).collect()
-    });
-    let links = Links::Modelled {
-        latency: latency.collect(),
-        bytes_per_second: vec![vec![BYTES_PER_SECOND; hops.len()]; hops.len()],
-        overhead: Micros(0),
-    };
-    let topology = Topology::new(nodes.collect(), links, Costs::default()).ok()?;
+    let (slots, bytes) = (wish.sizes.slots, wish.sizes.hop);
+    let topology = measured.topology(&hops, slots, bytes).ok()?;
     let request = Request {
         stages: roster.0.len() as u16,
         visits: wish.visits,
         max_jump: 4,
         microbatches: each,
-        bytes: wish.hop_bytes,
+        bytes,
         seed: step,
         evaluations: None,
     };
@@ -121,10 +115,11 @@ mod tests {
         Wish {
             microbatches,
             visits,
-            slots: 2,
-            hop_bytes: 1 << 16,
-            forward: Micros(50_000),
-            latency: vec![Micros(10_000); 9],
+            sizes: Sizes {
+                hop: 1 << 16,
+                sums: vec![1 << 16; 3],
+                slots: 2,
+            },
         }
     }
 
@@ -140,7 +135,11 @@ mod tests {
             for (microbatches, visits) in [(6, 3), (6, 2), (5, 2), (4, 1)] {
                 let held = roster.0.iter().filter(|peers| !peers.is_empty()).count();
                 for step in 0..3 {
-                    let paths = paths(roster, &wish(microbatches, visits), step);
+                    let leader = roster.of(Stage::FIRST)[0];
+                    let wish = wish(microbatches, visits);
+                    let Planned { paths, prediction } =
+                        plan(roster, &wish, &Measurements::new(), leader, step);
+                    assert!(prediction.is_some());
                     assert_eq!(paths.len(), microbatches as usize);
                     for path in &paths {
                         assert_eq!(path.hops().len(), held.min(usize::from(visits)));

@@ -1,17 +1,18 @@
 //! A peer of a pipeline on the network: its member, fed with what happens.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use skippipe::content::Digest;
 use skippipe::event::Event;
+use skippipe::measured::{Measurements, StageTimes};
 use skippipe::member::{Input, Member, Output};
-use skippipe::message::Message;
-use skippipe::path::{Hop, Peer};
+use skippipe::message::{Message, When};
+use skippipe::path::{Hop, Path as Way, Peer};
+use skippipe::predict::Prediction;
 use skippipe::settings::Settings;
-use skippipe::topology::Micros;
 use skippipe::transcript::{Roster, Statement, StepRecord};
 use swarm_identity::{PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
 use swarm_learn::pipeline::worker::{StageWorker, WorkerError};
@@ -23,7 +24,10 @@ use tokio::sync::mpsc;
 use super::charter::{Charter, CharterError};
 use super::engine_thread::EngineThread;
 use super::meeting::{Answer, Ask};
-use super::paths::{Wish, paths};
+use super::paths::{Planned, Wish, plan};
+use super::probe::file::FileError;
+use super::probe::links::{Fault, Start};
+use super::probe::{Links, file};
 use super::transcript::{Entry, TranscriptFile};
 use super::wire::{decode, encode};
 use crate::job::Stop;
@@ -60,6 +64,12 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// What was measured.
+    #[error(transparent)]
+    Measured(#[from] FileError),
+    /// There is no randomness.
+    #[error("the system gives no randomness: {0}")]
+    Random(getrandom::Error),
     /// The network ended.
     #[error("the network has ended")]
     Network,
@@ -70,8 +80,15 @@ pub enum RunError {
 
 /// What a peer's owner sees.
 pub trait Watcher {
-    /// A step is over: its record, and how long it took here.
-    fn stepped(&mut self, record: &StepRecord, took: Duration);
+    /// Links are being measured: rounds that are over, and all.
+    fn measuring(&mut self, over: u32, rounds: u32);
+    /// What is known of links and engines before the first step, or after coming back.
+    fn measured(&mut self, known: &Measurements, roster: &Roster, wish: &Wish);
+    /// This peer leads and has planned: what steps should take from here on.
+    fn planned(&mut self, prediction: &Prediction);
+    /// A step is over: its record, how long it took since the one before, and what its paths should
+    /// take, where that can be told.
+    fn stepped(&mut self, record: &StepRecord, took: Duration, predicted: Option<&Prediction>);
     /// Something else worth a line.
     fn event(&mut self, event: &Event);
 }
@@ -90,6 +107,10 @@ pub struct Running<'r, T> {
     pub handle: Handle,
     /// What the planner is told.
     pub wish: Wish,
+    /// What its stage takes on its engine; none where it has taken part before.
+    pub times: Option<StageTimes>,
+    /// Whether it has taken part before: it measures nothing, and uses what its folder has.
+    pub again: bool,
     /// Every so many steps nothing is skipped.
     pub full_every: u64,
     /// Longest message, in bytes.
@@ -141,6 +162,8 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         signer,
         handle,
         wish,
+        times,
+        again,
         full_every,
         frame_bytes,
         folder,
@@ -163,15 +186,36 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         path: folder.join(super::transcript::TRANSCRIPT),
         source,
     })?;
+    let known = file::load(folder, peers.len() as u32)?;
+    let mut links = Links::start(
+        handle.clone(),
+        Start {
+            job: settings.job,
+            peers: peers.clone(),
+            me,
+            known: again.then(|| known.unwrap_or_default()),
+            times,
+            seed: getrandom::u64().map_err(RunError::Random)?,
+            folder: folder.to_owned(),
+        },
+    )?;
     let (planned, mut plans) = mpsc::unbounded_channel();
     let charter_text = charter.to_text()?;
+    if !again {
+        measure(&mut links, events, &charter_text, watcher, stop).await?;
+    }
+    links.save()?;
+    watcher.measured(links.known(), &charter.roster(), &wish);
     let begun = Instant::now();
     let mut shell = Shell {
         member,
+        me,
         peers,
         channels,
         handle,
         wish,
+        links,
+        plans: BTreeMap::new(),
         engine,
         signer,
         transcript,
@@ -180,7 +224,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         planned,
         watcher,
         inputs: VecDeque::new(),
-        step_begun: begun,
+        step_begun: None,
         stuck: None,
         finished: None,
         full_every,
@@ -190,11 +234,22 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     shell.carry_out(outputs)?;
     loop {
         tokio::select! {
-            _ = ticks.tick() => shell.inputs.push_back(Input::Tick),
+            _ = ticks.tick() => {
+                let faults = shell.links.tick();
+                shell.faults(faults);
+                shell.inputs.push_back(Input::Tick);
+            }
             Some((task, outcome)) = done.recv() => {
                 shell.inputs.push_back(Input::Done { task, outcome });
             }
-            Some(input) = plans.recv() => shell.inputs.push_back(input),
+            Some(drawn) = plans.recv() => shell.drawn(drawn),
+            event = shell.links.next() => match event {
+                Some(event) => {
+                    let faults = shell.links.heard(event);
+                    shell.faults(faults);
+                }
+                None => return Err(RunError::Network),
+            },
             event = frames.next() => match event {
                 Some(event) => shell.heard(event),
                 None => return Err(RunError::Network),
@@ -216,6 +271,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         }
         let lingered = shell.finished.is_some_and(|at| at.elapsed() > LINGER);
         if lingered || stop.is_requested() {
+            shell.links.save()?;
             let held = shell.member.held();
             return Ok(Ended {
                 steps: shell.member.next(),
@@ -227,6 +283,55 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     }
 }
 
+/// Measures links until all pairs are over.
+async fn measure(
+    links: &mut Links,
+    events: &mut Events,
+    charter: &str,
+    watcher: &mut dyn Watcher,
+    stop: &Stop,
+) -> Result<(), RunError> {
+    let mut ticks = tokio::time::interval(TICK);
+    let mut told = None;
+    while !links.is_over() && !stop.is_requested() {
+        let (over, rounds) = links.progress();
+        if told.replace(over) != Some(over) {
+            watcher.measuring(over, rounds);
+        }
+        let faults = tokio::select! {
+            _ = ticks.tick() => links.tick(),
+            event = links.next() => links.heard(event.ok_or(RunError::Network)?),
+            event = events.next() => {
+                if let NetEvent::Request { bytes, reply, .. } = event.ok_or(RunError::Network)? {
+                    answer(charter, &bytes, reply);
+                }
+                Vec::new()
+            }
+        };
+        for fault in faults {
+            watcher.event(&fault.into());
+        }
+    }
+    Ok(())
+}
+
+impl From<Fault> for Event {
+    fn from(fault: Fault) -> Self {
+        let Fault { peer, what } = fault;
+        Self::Fault { peer, what }
+    }
+}
+
+/// A plan for the steps of a roster.
+struct Drawn {
+    when: When,
+    visits: u16,
+    roster: Roster,
+    /// What was known of links and engines.
+    revision: u64,
+    planned: Planned,
+}
+
 /// Whoever asks is told who takes part: a member that lost its folder's charter, or a late newcomer.
 fn answer(charter: &str, bytes: &[u8], reply: swarm_net::Reply) {
     if decode::<Ask>(bytes).is_some() {
@@ -236,32 +341,26 @@ fn answer(charter: &str, bytes: &[u8], reply: swarm_net::Reply) {
     }
 }
 
-/// One way to each peer: half of what a ping takes.
-fn latencies(handle: &Handle, peers: &[PeerId]) -> Vec<Micros> {
-    let known = handle.peers();
-    let latency = |peer: &PeerId| {
-        let info = known.iter().find(|info| info.peer == *peer);
-        let rtt = info.and_then(|info| info.rtt).unwrap_or_default();
-        Micros(rtt.as_micros() as u64 / 2)
-    };
-    peers.iter().map(latency).collect()
-}
-
 struct Shell<'r, 'w, T> {
     member: Member,
+    me: Peer,
     peers: Vec<PeerId>,
     channels: Channels,
     handle: Handle,
     wish: Wish,
+    links: Links,
+    /// The last plan for steps of so many visits.
+    plans: BTreeMap<u16, Drawn>,
     engine: EngineThread,
     signer: Signer<T>,
     transcript: TranscriptFile,
     folder: &'r Path,
     settings: Settings,
-    planned: mpsc::UnboundedSender<Input>,
+    planned: mpsc::UnboundedSender<Drawn>,
     watcher: &'w mut dyn Watcher,
     inputs: VecDeque<Input>,
-    step_begun: Instant,
+    /// When the step before was over here, or this one began; none before the first.
+    step_begun: Option<Instant>,
     stuck: Option<&'static str>,
     finished: Option<Instant>,
     full_every: u64,
@@ -320,18 +419,59 @@ impl<T: SignOnce> Shell<'_, '_, T> {
         Ok(())
     }
 
-    fn plan(&self, when: skippipe::message::When, roster: Roster) {
+    /// Has paths planned for a step. A plan holds as long as who holds what, and what is known, does: steps
+    /// after it do not wait for another one.
+    fn plan(&mut self, when: When, roster: Roster) {
         let mut wish = self.wish.clone();
-        wish.latency = latencies(&self.handle, &self.peers);
         if self.full_every > 0 && when.step.is_multiple_of(self.full_every) {
             wish.visits = self.settings.stages;
         }
+        let (visits, revision) = (wish.visits, self.links.revision());
+        let last = self.plans.get(&visits);
+        if let Some(last) = last.filter(|last| last.roster == roster && last.revision == revision) {
+            let paths = last.planned.paths.clone();
+            return self.inputs.push_back(Input::Planned { when, paths });
+        }
+        let (known, leader) = (self.links.known().clone(), self.me);
         let planned = self.planned.clone();
         tokio::task::spawn_blocking(move || {
-            let paths = paths(&roster, &wish, when.step);
+            let drawn = Drawn {
+                when,
+                visits,
+                planned: plan(&roster, &wish, &known, leader, when.step),
+                roster,
+                revision,
+            };
             // The peer may have ended meanwhile.
-            let _ = planned.send(Input::Planned { when, paths });
+            let _ = planned.send(drawn);
         });
+    }
+
+    /// Paths were planned.
+    fn drawn(&mut self, drawn: Drawn) {
+        if let Some(prediction) = &drawn.planned.prediction {
+            self.watcher.planned(prediction);
+        }
+        let (when, paths) = (drawn.when, drawn.planned.paths.clone());
+        self.plans.insert(drawn.visits, drawn);
+        self.inputs.push_back(Input::Planned { when, paths });
+    }
+
+    /// What a step along its record's paths should have taken.
+    fn predicted(&self, record: &StepRecord) -> Option<Prediction> {
+        let paths = record.passages.iter().map(|passage| {
+            let hops = passage.visits.iter().map(|visit| visit.hop);
+            Way::new(hops.collect()).ok()
+        });
+        let paths: Vec<Way> = paths.collect::<Option<_>>()?;
+        let (known, leader) = (self.links.known(), self.member.leader());
+        Prediction::of(known, &record.roster, &paths, leader, &self.wish.sizes).ok()
+    }
+
+    fn faults(&mut self, faults: Vec<Fault>) {
+        for fault in faults {
+            self.watcher.event(&fault.into());
+        }
     }
 
     /// Signs once for each step; where it cannot, the statement has no signature.
@@ -352,7 +492,9 @@ impl<T: SignOnce> Shell<'_, '_, T> {
 
     fn event(&mut self, event: Event) -> Result<(), RunError> {
         match &event {
-            Event::Began { .. } => self.step_begun = Instant::now(),
+            Event::Began { .. } => {
+                self.step_begun.get_or_insert_with(Instant::now);
+            }
             Event::Moved { state, .. } => {
                 if let (Some(record), Some((stage, _))) = (self.member.last(), self.member.held()) {
                     let peer = self.number(&self.signer.peer());
@@ -365,8 +507,11 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                             .collect(),
                     };
                     self.keep(&entry)?;
+                    let now = Instant::now();
+                    let begun = self.step_begun.replace(now).unwrap_or(now);
+                    let predicted = self.predicted(&entry.record);
                     self.watcher
-                        .stepped(&entry.record, self.step_begun.elapsed());
+                        .stepped(&entry.record, now - begun, predicted.as_ref());
                 }
                 if self.member.next() >= self.settings.steps {
                     self.finished.get_or_insert_with(Instant::now);

@@ -176,6 +176,44 @@ fn newest(run: &Path) -> PathBuf {
 }
 
 #[test]
+fn peers_measure_each_other_and_say_what_a_step_should_take() {
+    let scene = Scene::new(2, 3);
+    let first = scene.start("a");
+    let address = scene.address("a");
+    let second = scene.join(&address, "b");
+    let third = scene.join(&address, "c");
+    for peer in [first, second, third] {
+        peer.expect_success();
+    }
+    for name in ["a", "b", "c"] {
+        let log = std::fs::read_to_string(scene.path(&format!("{name}.log"))).unwrap();
+        // All three know of all links and of everybody's engine.
+        for told in [
+            "links: 6 of 6 measured",
+            "peer 2 (stage 0): forward",
+            "predicted ",
+        ] {
+            assert!(log.contains(told), "{name} does not say `{told}`:\n{log}");
+        }
+        assert!(
+            !log.contains("assumed") && !log.contains("estimated"),
+            "{log}"
+        );
+    }
+    // Who leads plans, and says what steps should take.
+    scene.wait_for("a", "a step should take");
+    let known = scene.path("c").join("measured.json").display().to_string();
+    let job = scene.text("job.toml");
+    let plan = node(&["pipeline", "plan", &job, "--network", &known, "--json"]);
+    plan.expect(0, &[]);
+    let expected = &plan.json()["expected"];
+    assert!(expected["seconds"].as_f64().unwrap() > 0.0, "{expected}");
+    assert!(expected["bottleneck"].is_array(), "{expected}");
+    let plan = ["pipeline", "plan", &job, "--network", &job];
+    node(&plan).expect(2, &["has no measurements"]);
+}
+
+#[test]
 fn killed_peers_are_gone_around_and_come_back() {
     let scene = Scene::new(14, 4);
     let first = scene.start("a");

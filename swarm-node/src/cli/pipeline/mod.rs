@@ -47,6 +47,9 @@ enum PipelineAction {
         /// Memory of a peer, in mebibytes, to see whether stages fit.
         #[arg(long, value_name = "MIB")]
         memory: Option<u64>,
+        /// What peers of it measured (measured.json in a peer's folder), to see what a step should take.
+        #[arg(long, value_name = "FILE")]
+        network: Option<PathBuf>,
     },
     /// Starts a pipeline: waits for its peers, then takes part.
     Start {
@@ -92,7 +95,11 @@ impl PipelineCommand {
     ) -> Result<(), Failure> {
         let config = options.settings(&[], environment)?.config()?;
         match &self.action {
-            PipelineAction::Plan { spec, memory } => plan::plan(spec, *memory, options),
+            PipelineAction::Plan {
+                spec,
+                memory,
+                network,
+            } => plan::plan(spec, *memory, network.as_deref(), options),
             PipelineAction::Start { spec, part } => {
                 let spec = Box::new(JobSpec::load(spec)?);
                 part.take(&config, Role::First(spec), options)

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 use skippipe::path::Stage;
-use skippipe::topology::Micros;
 use swarm_files::whole::require_writable;
 use swarm_identity::key_file::KeyFile;
 use swarm_identity::{Secret, Signer};
@@ -29,6 +28,7 @@ use crate::pipeline::blueprint::Assembled;
 use crate::pipeline::charter::{Charter, name};
 use crate::pipeline::gathering::{GatherError, Gathering, swarm};
 use crate::pipeline::paths::Wish;
+use crate::pipeline::probe::compute;
 use crate::pipeline::run::{Ended, Running, run};
 use crate::pipeline::transcript;
 
@@ -183,8 +183,18 @@ impl PartOptions {
         // Who has taken part before has lost its stage, and is given one.
         let place = place.filter(|_| !again);
         let stage = place.map(|place| Stage((place % assembled.blueprint.model.stages()) as u16));
-        let blueprint = assembled.blueprint.clone();
-        let worker = StageWorker::new(blueprint, engine, stage).map_err(Failure::work)?;
+        let made = || {
+            let blueprint = assembled.blueprint.clone();
+            StageWorker::new(blueprint, engine.clone(), stage).map_err(Failure::work)
+        };
+        let times = match stage {
+            Some(stage) => {
+                let times = compute::times(&mut made()?, &assembled.blueprint, stage);
+                Some(times.map_err(Failure::work)?)
+            }
+            None => None,
+        };
+        let worker = made()?;
         charter.save(&self.out).map_err(Failure::work)?;
         if !again {
             let gathered = match place {
@@ -202,15 +212,14 @@ impl PartOptions {
             worker,
             signer,
             handle: handle.clone(),
+            times,
+            again,
             wish: Wish {
                 microbatches: assembled.settings.microbatches,
                 visits: pipeline
                     .and_then(|one| one.visits)
                     .unwrap_or(assembled.settings.stages),
-                slots: assembled.settings.slots as u16,
-                hop_bytes: assembled.hop_bytes,
-                forward: Micros(100_000),
-                latency: Vec::new(),
+                sizes: assembled.sizes.clone(),
             },
             full_every: pipeline.map_or(0, |pipeline| pipeline.full_every),
             frame_bytes: u32::try_from(assembled.state_bytes).unwrap_or(u32::MAX),

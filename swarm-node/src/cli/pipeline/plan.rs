@@ -4,14 +4,20 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
+use skippipe::path::Peer;
 use swarm_model::stages::StagedModel;
 
 use super::assemble;
+use super::lines::{measured, predicted};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::Answer;
-use crate::job::{JobSpec, WireFormat};
+use crate::job::JobSpec;
+use crate::pipeline::blueprint::Assembled;
+use crate::pipeline::charter::by_turns;
+use crate::pipeline::paths::{self, Wish};
+use crate::pipeline::probe::file;
 
 /// What a pipeline needs, by stage.
 #[derive(Serialize)]
@@ -25,9 +31,25 @@ struct Outlook {
     /// Bytes of an activation between peers, and of a step's activations and gradients in all.
     hop_bytes: u64,
     step_bytes: u64,
+    /// What a step should take, where measurements were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<Expected>,
     /// Whether every stage fits into a peer's memory, where that was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     fits: Option<bool>,
+}
+
+/// What a step should take.
+#[derive(Serialize)]
+struct Expected {
+    seconds: f64,
+    passes: f64,
+    reduction: f64,
+    commit: f64,
+    /// The link that decides most of the passes: sender, receiver.
+    bottleneck: Option<(u32, u32)>,
+    #[serde(skip)]
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -44,14 +66,19 @@ struct StageOutlook {
 }
 
 /// Bytes that a peer needs for a stage, about: parameters, two moments, a sum of gradients and the
-/// gradients of its visits of a step; what goes in and out for each slot, and what the layers of one
+/// gradients of its visits of a step; what goes in and out and waits for each slot, and what the layers of one
 /// microbatch keep on their way back (some sixteen times the residual stream).
 fn stage_bytes(parameters: u64, layers: usize, hop: u64, slots: u64, visits: u64) -> u64 {
-    parameters * 4 * (4 + visits) + hop * 2 * slots + hop * 16 * layers as u64
+    parameters * 4 * (4 + visits) + hop * 3 * slots + hop * 16 * layers as u64
 }
 
 /// Prints what each stage needs.
-pub(super) fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Result<(), Failure> {
+pub(super) fn plan(
+    path: &Path,
+    memory: Option<u64>,
+    network: Option<&Path>,
+    options: &Options,
+) -> Result<(), Failure> {
     let spec = JobSpec::load(path)?;
     let console = Console::new();
     let assembled = assemble(&spec, &console)?;
@@ -90,11 +117,7 @@ pub(super) fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Resul
         1 => 0,
         visits => u64::from(visits) * u64::from(settings.microbatches) * 2,
     };
-    let hop_bytes = match pipeline.map(|one| one.format) {
-        Some(WireFormat::Bf16) => assembled.hop_bytes / 2,
-        Some(WireFormat::Int8) => assembled.hop_bytes / 4,
-        _ => assembled.hop_bytes,
-    };
+    let hop_bytes = assembled.sizes.hop;
     let outlook = Outlook {
         job: assembled.job.clone(),
         peers: settings.peers,
@@ -103,6 +126,9 @@ pub(super) fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Resul
         microbatches: settings.microbatches,
         hop_bytes,
         step_bytes: hop_bytes * hops,
+        expected: network
+            .map(|network| expected(&assembled, network, visits))
+            .transpose()?,
         fits: memory.map(|_| stages.iter().all(|stage| stage.fits == Some(true))),
         stages,
     };
@@ -120,6 +146,39 @@ pub(super) fn plan(path: &Path, memory: Option<u64>, options: &Options) -> Resul
     let json = serde_json::to_string(&outlook).map_err(Failure::work)?;
     let kept = String::new();
     Answer { text, json, kept }.print(options.json)
+}
+
+/// What a step should take by a file of measurements, with a plan that is made by them.
+fn expected(assembled: &Assembled, network: &Path, visits: u16) -> Result<Expected, Failure> {
+    let settings = &assembled.settings;
+    let known =
+        file::read(network, settings.peers).map_err(|error| Failure::Usage(error.into()))?;
+    let roster = by_turns(settings.stages, settings.peers);
+    let wish = Wish {
+        microbatches: settings.microbatches,
+        visits,
+        sizes: assembled.sizes.clone(),
+    };
+    let planned = paths::plan(&roster, &wish, &known, Peer(0), 0);
+    let prediction = planned.prediction.ok_or_else(|| {
+        Failure::Work(anyhow::anyhow!(
+            "nothing can be said of a step over the links of {}; look at its numbers",
+            network.display()
+        ))
+    })?;
+    let link = prediction.bottleneck.as_ref();
+    Ok(Expected {
+        seconds: prediction.time().as_seconds(),
+        passes: prediction.passes.as_seconds(),
+        reduction: prediction.reduction.as_seconds(),
+        commit: prediction.commit.as_seconds(),
+        bottleneck: link.map(|link| (link.from.0, link.to.0)),
+        text: format!(
+            "{}\nstep         {}\n",
+            measured(&known, &roster, &wish),
+            predicted(&prediction)
+        ),
+    })
 }
 
 impl Outlook {
@@ -155,6 +214,9 @@ impl Outlook {
                 stage.peers,
                 stage.bytes as f64 / 1e6
             );
+        }
+        if let Some(expected) = &self.expected {
+            text.push_str(&expected.text);
         }
         match enough {
             Some(Some(stages)) => {
