@@ -25,6 +25,7 @@ mod shared_data;
 mod sharing;
 mod skippipe_churn;
 mod skippipe_levers;
+mod skippipe_live;
 mod skippipe_schedule;
 mod skippipe_train;
 mod skippipe_vector;
@@ -58,6 +59,7 @@ const EXPERIMENTS: &[Experiment] = &[
     skippipe_churn::EXPERIMENT,
     skippipe_train::EXPERIMENT,
     bottleneck::EXPERIMENT,
+    skippipe_live::EXPERIMENT,
 ];
 
 fn main() -> ExitCode {
