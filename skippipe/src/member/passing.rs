@@ -494,3 +494,141 @@ impl Member {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::content::Digest;
+    use crate::member::{Input, Output};
+    use crate::message::{Message, Passed, Term, When};
+    use crate::settings::Settings;
+    use crate::transcript::Roster;
+
+    const FIRST: Peer = Peer(0);
+    const ME: Peer = Peer(1);
+
+    fn hop(stage: u16, peer: Peer) -> Hop {
+        Hop {
+            stage: Stage(stage),
+            peer,
+        }
+    }
+
+    fn content(byte: u8) -> Content {
+        Content::new(vec![byte])
+    }
+
+    /// The second of two stages, with one slot, in a step that has begun.
+    struct Scene(Member);
+
+    impl Scene {
+        fn new() -> Self {
+            let settings = Settings {
+                job: Digest::of(b"job"),
+                stages: 2,
+                peers: 2,
+                microbatches: 8,
+                steps: 1,
+                slots: 1,
+                hop_time: Duration::from_secs(10),
+                phase_time: Duration::from_secs(10),
+                step_time: Duration::from_secs(60),
+                keep_every: 0,
+                rebuild: false,
+            };
+            let roster = Roster(vec![vec![FIRST], vec![ME]]);
+            let member = Member::new(settings, ME, roster.clone(), Some(Digest::of(b"state")));
+            let mut scene = Self(member);
+            scene.said(Body::Begin(roster));
+            scene
+        }
+
+        fn handle(&mut self, input: Input) -> Vec<Output> {
+            self.0.handle(input, Duration::ZERO)
+        }
+
+        /// What follows from a word of the first peer.
+        fn said(&mut self, body: Body) -> Vec<Output> {
+            let term = Term {
+                number: 1,
+                leader: FIRST,
+            };
+            let when = When { step: 0, term };
+            let message = Message { when, body };
+            self.handle(Input::Message {
+                from: FIRST,
+                message,
+            })
+        }
+
+        fn forward(&mut self, microbatch: u32) -> Vec<Output> {
+            self.said(Body::Forward(Forward {
+                microbatch: Microbatch(microbatch),
+                version: Version(vec![0, 0]),
+                behind: vec![Passed {
+                    hop: hop(0, FIRST),
+                    output: content(microbatch as u8).digest(),
+                }],
+                ahead: vec![hop(1, ME)],
+                content: content(microbatch as u8),
+            }))
+        }
+    }
+
+    /// Microbatches whose forward pass is asked for, by these outputs.
+    fn begun(outputs: &[Output]) -> Vec<(Microbatch, Task)> {
+        let works = outputs.iter().filter_map(|output| match output {
+            Output::Work {
+                task,
+                work: Work::Forward { microbatch, .. },
+            } => Some((*microbatch, *task)),
+            _ => None,
+        });
+        works.collect()
+    }
+
+    #[test]
+    fn what_comes_while_no_slot_is_free_waits_and_is_not_asked_for_again() {
+        let mut scene = Scene::new();
+        let first = begun(&scene.forward(5));
+        let [(Microbatch(5), task)] = first[..] else {
+            panic!("{first:?}")
+        };
+        assert_eq!(scene.forward(3), [], "it waits");
+        assert_eq!(scene.forward(3), [], "once");
+        let third = scene.forward(4);
+        let [Output::Send { message, .. }] = &third[..] else {
+            panic!("{third:?}")
+        };
+        assert_eq!(
+            message.body,
+            Body::Busy(Microbatch(4)),
+            "as many wait as there are slots"
+        );
+
+        let outcome = Outcome::Content(content(50));
+        scene.handle(Input::Done { task, outcome });
+        let back = scene.said(Body::Backward(Backward {
+            microbatch: Microbatch(5),
+            version: Version(vec![0, 0, 0]),
+            beyond: Vec::new(),
+            content: content(51),
+        }));
+        let [Output::Work { task, .. }] = &back[..] else {
+            panic!("{back:?}")
+        };
+        let outcome = Outcome::Content(content(52));
+        let task = *task;
+        let done = scene.handle(Input::Done { task, outcome });
+        // The slot is the next one's, and its place is offered to the one after.
+        let next = begun(&done);
+        assert!(matches!(next[..], [(Microbatch(3), _)]), "{done:?}");
+        let offered = done.iter().any(|output| match output {
+            Output::Send { message, .. } => message.body == Body::Free(Microbatch(4)),
+            _ => false,
+        });
+        assert!(offered, "{done:?}");
+    }
+}
