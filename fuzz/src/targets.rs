@@ -90,6 +90,13 @@ pub const TARGETS: &[Target] = &[
         run: pipeline_tensor,
     },
     Target {
+        name: "pipeline-probe",
+        from: "a member of a pipeline",
+        memory: MIB,
+        seeds: pipeline_words,
+        run: pipeline_word,
+    },
+    Target {
         name: "certificate",
         from: "a peer",
         memory: MIB,
@@ -405,6 +412,32 @@ fn pipeline_message(input: &[u8]) {
 }
 
 /// A tensor in each format, with the number of the format in front.
+fn pipeline_words() -> Vec<Vec<u8>> {
+    use skippipe::measured::{ASSUMED, ASSUMED_TIMES, PairMeasure, Report};
+    use skippipe::path::Peer;
+    use swarm_node::pipeline::probe::Word;
+    let pair = |peer| PairMeasure {
+        peer: Peer(peer),
+        to: Some(ASSUMED),
+        from: None,
+    };
+    let report = Report {
+        pairs: (0..5).map(pair).collect(),
+        times: Some(ASSUMED_TIMES),
+    };
+    let words = [Word::Here, Word::Ping(3), Word::Report(report)];
+    // A piece: train 2, the last one, four bytes of filler, a nonce.
+    let piece = vec![1, 2, 1, 0, 0, 0, 0, 9, 8, 7, 6, 5, 4, 3, 2];
+    words.iter().map(Word::to_bytes).chain([piece]).collect()
+}
+
+fn pipeline_word(input: &[u8]) {
+    use swarm_node::pipeline::probe::Word;
+    if let Some(word) = Word::from_bytes(input) {
+        assert_eq!(Word::from_bytes(&word.to_bytes()), Some(word));
+    }
+}
+
 fn pipeline_tensors() -> Vec<Vec<u8>> {
     let numbers = (0..12).map(|number| number as f32 - 6.5).collect();
     let Ok(tensor) = Tensor::f32([3, 4], numbers) else {
