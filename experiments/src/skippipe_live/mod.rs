@@ -33,7 +33,7 @@ use self::log::StepLine;
 use self::peers::Peers;
 use crate::experiment::Experiment;
 use crate::machine::load;
-use crate::samples::{Samples, rounded};
+use crate::samples::{Samples, rounded, shown};
 use crate::table::Table;
 
 /// See the module.
@@ -139,6 +139,7 @@ fn play(options: &Options, program: &Path, path: &Path) -> Result<Option<f64>> {
 fn job(steps: u64, visits: u16) -> String {
     include_str!("../../../configs/nano/pipeline.toml")
         .replace("steps = 20", &format!("steps = {steps}"))
+        .replace("stride = 10", "stride = 1")
         .replace("stages = 2", "stages = 3")
         .replace("peers = 4", "peers = 6")
         .replace("visits = 2", &format!("visits = {visits}"))
@@ -188,9 +189,9 @@ fn report(
     print!("{table}");
     let back = log::joined(text);
     println!(
-        "median ratio: {:.3} before, {:.3} after the kill; taken up again: {}",
-        calm.median(),
-        churn.median(),
+        "median ratio: {} before, {} after the kill; taken up again: {}",
+        shown(calm.median(), 3),
+        shown(churn.median(), 3),
         if back.is_empty() {
             "nothing".to_owned()
         } else {
@@ -206,7 +207,7 @@ fn report(
         "not within"
     };
     println!("{verdict} 15 % of the prediction");
-    let shown: Vec<Value> = steps
+    let times: Vec<Value> = steps
         .iter()
         .map(|step| {
             json!([
@@ -220,7 +221,7 @@ fn report(
         "experiment": "skippipe-live",
         "lines_ms_mbit": peers::LINES,
         "visits": options.visits,
-        "steps": shown,
+        "steps": times,
         "killed_after": (options.churn > 0).then_some(options.steps),
         "taken_up": back,
         "median_ratio": rounded(calm.median()),
