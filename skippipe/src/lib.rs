@@ -26,6 +26,7 @@
 //! | [`event`] | what a watcher learns |
 //! | [`transcript`] | what a step was, and what members sign |
 //! | [`replay`] | a step computed again from its record |
+//! | [`wire`] | values as bytes, and their digests |
 //!
 //! Everything here is pure: no I/O and no clock; time, messages, signatures and what an engine computed
 //! are arguments.
@@ -87,4 +88,5 @@ pub mod sim;
 pub mod testing;
 pub mod topology;
 pub mod transcript;
+pub mod wire;
 pub mod work;

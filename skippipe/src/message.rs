@@ -13,35 +13,20 @@ use serde::{Deserialize, Serialize};
 use crate::content::{Content, Digest};
 use crate::path::{Hop, Microbatch, Path, Peer, Stage};
 use crate::transcript::{Joined, Recovery, Roster, StepRecord, Visit};
-
-/// Bytes that are no message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} bytes are no message")]
-pub struct NoMessage(pub usize);
+use crate::wire::{self, NoMessage};
 
 impl Message {
     /// As it is sent.
-    #[expect(
-        clippy::expect_used,
-        reason = "plain enums, structs and lists always encode"
-    )]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let bytes = bincode::serde::encode_to_vec(self, bincode::config::standard());
-        bytes.expect("invariant: messages encode")
+        wire::to_bytes(self)
     }
 
-    /// Reads a message, which all bytes are of. Lists grow with what is there, and contents are as long
-    /// as they say only if they are there.
+    /// Reads a message, which all bytes are of.
     ///
     /// # Errors
     /// These bytes are none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NoMessage> {
-        let config = bincode::config::standard();
-        let read = bincode::serde::borrow_decode_from_slice::<Self, _>(bytes, config);
-        let whole = read.ok().filter(|(_, read)| *read == bytes.len());
-        whole
-            .map(|(message, _)| message)
-            .ok_or(NoMessage(bytes.len()))
+        wire::from_bytes(bytes)
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::Digest;
 use crate::path::{Hop, Microbatch, Peer, Stage};
+use crate::wire::digest_of;
 
 /// Most microbatches of a step.
 pub const MAX_MICROBATCHES: usize = 4096;
@@ -226,13 +227,6 @@ impl Statement {
     pub fn digest(&self) -> Digest {
         digest_of("swarm-node pipeline step statement", self)
     }
-}
-
-/// Of a domain and a value's bincode bytes, which no two values share.
-#[expect(clippy::expect_used, reason = "plain structs and lists always encode")]
-fn digest_of(domain: &str, value: &impl Serialize) -> Digest {
-    let bytes = bincode::serde::encode_to_vec((domain, value), bincode::config::standard());
-    Digest::of(&bytes.expect("invariant: records encode"))
 }
 
 impl ReduceTree {
