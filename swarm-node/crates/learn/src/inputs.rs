@@ -37,7 +37,8 @@ pub struct Example {
 }
 
 impl Example {
-    pub(super) fn sequence(&self) -> Sequence<'_> {
+    /// Its tokens, as they are packed and scored.
+    pub fn sequence(&self) -> Sequence<'_> {
         Sequence {
             prompt: &self.prompt,
             completions: self

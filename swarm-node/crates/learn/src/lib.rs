@@ -8,6 +8,7 @@
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
 //! data_set ─▶ training_plan (the programs of a trainer as a plan) ─▶ job_run ─┘     job_audit ─▶ step_trace, evidence_file
 //! stages of a model ─▶ pipeline (programs of each stage, their engine, a step of all of them replayed)
+//! trainers apart ─▶ averaging (outer steps of groups of them, replayed)
 //! model ─▶ receipt (what it answered, verified by one pass)
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
 //!                      ├── judge (questions and rewards), exchange (texts of others)
@@ -35,6 +36,7 @@
 
 pub mod advantage;
 pub mod assemble;
+pub mod averaging;
 pub mod batch;
 pub mod checkpoint;
 pub mod config;

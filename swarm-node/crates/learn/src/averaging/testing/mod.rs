@@ -1,0 +1,6 @@
+//! What tests and experiments of averaging need: a toy trainer, and members in memory.
+
+#[cfg(test)]
+mod faults;
+pub mod network;
+pub mod toy;
