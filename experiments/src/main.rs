@@ -14,6 +14,7 @@ mod decode;
 mod dispute_cost;
 mod experiment;
 mod gemm;
+mod gossip;
 mod hostile;
 mod machine;
 mod nano;
@@ -60,6 +61,7 @@ const EXPERIMENTS: &[Experiment] = &[
     skippipe_train::EXPERIMENT,
     bottleneck::EXPERIMENT,
     skippipe_live::EXPERIMENT,
+    gossip::EXPERIMENT,
 ];
 
 fn main() -> ExitCode {

@@ -63,13 +63,23 @@ impl Text {
         rows(&self.tokens[self.held_out_from()..], length)
     }
 
+    /// The same rows as examples, for trainers that pack for themselves.
+    pub fn training_examples(&self, length: usize) -> Vec<Example> {
+        examples(&self.tokens[..self.held_out_from()], length)
+    }
+
+    /// See [`Text::training_examples`].
+    pub fn held_out_examples(&self, length: usize) -> Vec<Example> {
+        examples(&self.tokens[self.held_out_from()..], length)
+    }
+
     fn held_out_from(&self) -> usize {
         self.tokens.len() / 10 * 9
     }
 }
 
 /// Pieces that follow each other; of each, every token but the first is predicted.
-fn rows(tokens: &[u32], length: usize) -> Result<DataSet> {
+fn examples(tokens: &[u32], length: usize) -> Vec<Example> {
     let pieces = tokens.windows(length + 1).step_by(length.max(1));
     let example = |piece: &[u32]| Example {
         prompt: piece[..1].to_vec(),
@@ -79,8 +89,11 @@ fn rows(tokens: &[u32], length: usize) -> Result<DataSet> {
             ..Sample::default()
         }],
     };
-    let examples: Vec<Example> = pieces.map(example).collect();
-    DataSet::pack(&examples, length)
+    pieces.map(example).collect()
+}
+
+fn rows(tokens: &[u32], length: usize) -> Result<DataSet> {
+    DataSet::pack(&examples(tokens, length), length)
         .with_context(|| format!("{} tokens in rows of {length}", tokens.len()))
 }
 
