@@ -97,6 +97,20 @@ pub const TARGETS: &[Target] = &[
         run: pipeline_word,
     },
     Target {
+        name: "averaging-message",
+        from: "a replica of an averaging job",
+        memory: MIB,
+        seeds: averaging_messages,
+        run: averaging_message,
+    },
+    Target {
+        name: "averaging-contribution",
+        from: "a replica of an averaging job",
+        memory: MIB,
+        seeds: averaging_contributions,
+        run: averaging_contribution,
+    },
+    Target {
         name: "certificate",
         from: "a peer",
         memory: MIB,
@@ -468,6 +482,102 @@ fn pipeline_tensor(input: &[u8]) {
     if let Ok(tensor) = skippipe::encoding::decode(format, &[3, 4].into(), bytes) {
         assert_eq!(tensor.first_beyond(f32::MAX), None);
         assert!(skippipe::encoding::encode(format, &tensor).is_ok());
+    }
+}
+
+/// A contribution on its way, a mean, a roster, and a question.
+fn averaging_messages() -> Vec<Vec<u8>> {
+    use skippipe::content::{Content, Digest};
+    use swarm_learn::averaging::message::{Body, Mean, Message, Offer};
+    use swarm_learn::averaging::transcript::{Listed, Part, Replica, Roster};
+    let content = Content::new(vec![7; 300]);
+    let outer = Digest::of(b"anchor and momentum");
+    let offer = Offer {
+        outer,
+        contribution: content.digest(),
+        signature: vec![1; 64],
+        content: content.clone(),
+    };
+    let part = |replica| Part {
+        replica: Replica(replica),
+        outer,
+        contribution: content.digest(),
+        signature: vec![2; 64],
+    };
+    let mean = Mean {
+        outer,
+        parts: vec![part(0), part(3)],
+        content: content.clone(),
+    };
+    let listed = Listed {
+        roster: Roster::initial(4),
+        by: Replica(1),
+        signature: vec![3; 64],
+    };
+    let bodies = [
+        Body::Offer(offer),
+        Body::Mean(mean),
+        Body::Roster(Box::new(listed)),
+        Body::Want,
+    ];
+    let roster = Roster::initial(4).id();
+    let messages = bodies.map(|body| Message {
+        round: 5,
+        roster,
+        body,
+    });
+    messages.iter().map(Message::to_bytes).collect()
+}
+
+/// A message that is read is written the same, and names what its signatures are of.
+fn averaging_message(input: &[u8]) {
+    use swarm_learn::averaging::message::Message;
+    use swarm_learn::averaging::transcript::Replica;
+    if let Ok(message) = Message::from_bytes(input) {
+        let job = skippipe::content::Digest::of(b"job");
+        assert!(message.signed(job, Replica(0)).len() <= input.len());
+        assert_eq!(Message::from_bytes(&message.to_bytes()), Ok(message));
+    }
+}
+
+/// Two tensors, in each format.
+fn averaging_layout(number: u8) -> swarm_learn::averaging::contribution::Layout {
+    use swarm_learn::averaging::contribution::{Formats, Layout};
+    let format = |number: u8| TENSOR_FORMATS[usize::from(number) % TENSOR_FORMATS.len()];
+    let formats = Formats {
+        change: format(number),
+        anchor: format(number / 3),
+    };
+    let tensors = [("anchor.w", [2, 70].into()), ("change.w", [2, 70].into())];
+    let tensors = tensors.map(|(name, shape)| (name.to_owned(), shape));
+    Layout::new(tensors.to_vec(), formats)
+}
+
+fn averaging_contributions() -> Vec<Vec<u8>> {
+    let written = (0..9).filter_map(|number| {
+        let tensor = || Tensor::f32([2, 70], (0..140).map(|at| at as f32 - 69.5).collect()).ok();
+        let named = [
+            ("anchor.w".to_owned(), tensor()?),
+            ("change.w".to_owned(), tensor()?),
+        ];
+        let weights: Weights = named.into_iter().collect();
+        let content = averaging_layout(number).write(&weights).ok()?;
+        Some([&[number], content.bytes()].concat())
+    });
+    written.collect()
+}
+
+/// What is read is finite.
+fn averaging_contribution(input: &[u8]) {
+    let Some((number, bytes)) = input.split_first() else {
+        return;
+    };
+    let content = skippipe::content::Content::new(bytes.to_vec());
+    if let Ok(read) = averaging_layout(*number).read(&content) {
+        assert!(
+            read.iter()
+                .all(|(_, tensor)| tensor.first_beyond(f32::MAX).is_none())
+        );
     }
 }
 
