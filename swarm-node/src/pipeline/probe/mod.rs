@@ -22,7 +22,7 @@
 //!
 //! [`Prober`] is the pure core: words in, words out, time an argument. [`Links`] is its shell over channels
 //! of their own ([`swarm_net::Channels`]), and stays when pairs are over: it answers peers that come back
-//! and ask for reports. What is known is kept in the peer's folder ([`file`]).
+//! and ask for reports. What is known is kept in the peer's folder ([`mod@file`]).
 //!
 //! Bounded: a pair takes [`PAIR_TIME`] at most and moves some 16 MiB, a partner is waited for [`WAIT_TIME`], and
 //! all of it ends a time after its beginning that follows from the number of peers. Who stalls
