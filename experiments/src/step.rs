@@ -1,14 +1,21 @@
-//! One training step of a 10 M-parameter decoder beside PyTorch eager, in one run.
+//! One training step of a 10 M-parameter decoder beside PyTorch eager and beside its own matrix
+//! products alone, in one run.
 //!
-//! Both sides take turns, step by step, with the same number of threads. A step is everything from
+//! All sides take turns, step by step, with the same number of threads. A step is everything from
 //! tokens to updated parameters: forward, cross-entropy, backward, clipping by the global norm,
-//! AdamW; ours is one program.
+//! AdamW; ours is one program. Its *limit* is the time of its products at the speed that each
+//! reaches alone ([`alone`]); a second table says where the rest goes ([`clock`]).
 
+mod alone;
+mod clock;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use reproducible_ops::engine::cpu::CpuEngine;
+use reproducible_ops::engine::cpu::{CpuEngine, StepKind};
 use reproducible_ops::engine::{Engine, Session};
 use reproducible_ops::optim::{LEARNING_RATE, initial_state};
 use reproducible_ops::program::{Program, Role};
@@ -25,10 +32,13 @@ use crate::pytorch::PyTorch;
 use crate::samples::{Samples, rounded, shown};
 use crate::table::Table;
 
+use alone::Alone;
+use clock::{Clock, Kind};
+
 /// See the module.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "step",
-    about: "a training step of a 10 M-parameter decoder against PyTorch eager",
+    about: "a training step of a 10 M-parameter decoder against its products alone and PyTorch eager",
     run,
 };
 
@@ -72,6 +82,9 @@ fn run(arguments: &[String]) -> Result<Value> {
         .collect::<Result<_>>()?;
     let flops = flops(&model, options.batch, options.context);
     print!("{}", table(&rows, flops));
+    for row in &rows {
+        print!("\n{}", row.kinds_table());
+    }
     Ok(json!({
         "experiment": "step", "model": options.model, "parameters": model.parameter_count(),
         "batch": options.batch, "context": options.context, "gflop_per_step": rounded(flops / 1e9),
@@ -99,6 +112,12 @@ struct Row {
     threads: usize,
     ours: Samples,
     theirs: Samples,
+    /// Our products alone.
+    limit: Samples,
+    /// Floating-point operations of the products of our plan.
+    planned_flops: f64,
+    /// Where our time goes.
+    kinds: BTreeMap<StepKind, Kind>,
     version: Option<String>,
 }
 
@@ -108,7 +127,9 @@ fn measure(
     program: &Program,
     threads: usize,
 ) -> Result<Row> {
-    let mut session = session(model, program, threads)?;
+    let clock = Arc::new(Clock::new());
+    let engine = CpuEngine::new(threads).observed(Arc::clone(&clock) as Arc<_>);
+    let mut session = session(model, program, &engine)?;
     let shape = json!({
         "model": model,
         "threads": threads,
@@ -116,10 +137,14 @@ fn measure(
         "context": options.context,
     });
     let mut pytorch = PyTorch::start(&options.python, "step.py", &shape);
-    let [mut ours, mut theirs] = [Samples::default(), Samples::default()];
+    let [mut ours, mut theirs, mut limit] = [(); 3].map(|()| Samples::default());
+    let mut kinds = BTreeMap::new();
     step(session.as_mut())?;
+    let mut alone = Alone::new(&clock.products(), threads)?;
     for _ in 0..options.rounds {
         ours.push(step(session.as_mut())?);
+        clock.push_to(&mut kinds);
+        limit.push(alone.measure()?);
         if let Some(pytorch) = &mut pytorch {
             theirs.push(pytorch.measure()?);
         }
@@ -128,6 +153,9 @@ fn measure(
         threads,
         ours,
         theirs,
+        limit,
+        planned_flops: alone.flops(),
+        kinds,
         version: pytorch.map(|pytorch| pytorch.version.clone()),
     })
 }
@@ -141,8 +169,8 @@ fn step(session: &mut dyn Session) -> Result<f64> {
 }
 
 /// The program with initial weights and a batch of random bytes.
-fn session(model: &ModelConfig, program: &Program, threads: usize) -> Result<Box<dyn Session>> {
-    let mut session = CpuEngine::new(threads).load(program)?;
+fn session(model: &ModelConfig, program: &Program, engine: &CpuEngine) -> Result<Box<dyn Session>> {
+    let mut session = engine.load(program)?;
     initialise(model, 1)?.write_to(session.as_mut())?;
     Tables::new(model, addressed(program))?.write_to(session.as_mut())?;
     for (name, tensor) in initial_state(program) {
@@ -191,7 +219,38 @@ impl Row {
             "ratio": ratio,
             "ratio_median": rounded(self.ours.ratio_to(&self.theirs)),
             "ours": side(&self.ours), "pytorch": side(&self.theirs),
+            "limit": {
+                "median": rounded(self.limit.median()),
+                "gflops": rounded(self.limit_speed()),
+                "share": rounded(self.limit.ratio_to(&self.ours)),
+            },
+            "kinds": self.kinds.iter().map(|(kind, steps)| json!({
+                "kind": kind.name(), "steps": steps.steps,
+                "median": rounded(steps.seconds.median()),
+            })).collect::<Vec<_>>(),
         })
+    }
+
+    /// GFLOP/s of the products alone.
+    fn limit_speed(&self) -> f64 {
+        self.planned_flops / self.limit.median() / 1e9
+    }
+
+    /// Where the time of a step goes.
+    fn kinds_table(&self) -> Table {
+        let total: f64 = self.kinds.values().map(|kind| kind.seconds.median()).sum();
+        let heading = format!("{} threads", self.threads);
+        let mut table = Table::new([heading.as_str(), "steps", "ms", "% of step"]);
+        for (kind, steps) in &self.kinds {
+            let seconds = steps.seconds.median();
+            table.row(vec![
+                kind.name().to_owned(),
+                steps.steps.to_string(),
+                shown(seconds * 1e3, 2),
+                shown(seconds / total * 100.0, 1),
+            ]);
+        }
+        table
     }
 }
 
@@ -203,6 +262,8 @@ fn table(rows: &[Row], flops: f64) -> Table {
         "ours s",
         "median",
         "GFLOP/s",
+        "limit GFLOP/s",
+        "share of limit",
         "PyTorch s",
         "median",
         "GFLOP/s",
@@ -219,7 +280,11 @@ fn table(rows: &[Row], flops: f64) -> Table {
         let mut cells = vec![row.threads.to_string()];
         cells.push(shown(known(row.ours.best() / row.theirs.best()), 3));
         cells.push(shown(row.ours.ratio_to(&row.theirs), 3));
-        for samples in [&row.ours, &row.theirs] {
+        let limit = [
+            shown(row.limit_speed(), 0),
+            shown(row.limit.ratio_to(&row.ours), 3),
+        ];
+        for (samples, more) in [(&row.ours, Some(limit)), (&row.theirs, None)] {
             let speed = if samples.best().is_finite() {
                 flops / samples.best() / 1e9
             } else {
@@ -230,6 +295,7 @@ fn table(rows: &[Row], flops: f64) -> Table {
                 shown(samples.median(), 3),
                 shown(speed, 0),
             ]);
+            cells.extend(more.into_iter().flatten());
         }
         table.row(cells);
     }
@@ -270,7 +336,14 @@ mod tests {
             .map(|text| (*text).to_owned())
             .collect();
         let result = run(&arguments).unwrap();
-        assert!(result["rows"][0]["ours"]["best"].as_f64().unwrap() > 0.0);
+        let row = &result["rows"][0];
+        assert!(row["ours"]["best"].as_f64().unwrap() > 0.0);
+        assert!(row["limit"]["share"].as_f64().unwrap() > 0.0);
+        let kinds = row["kinds"].as_array().unwrap();
+        let products = kinds.iter().find(|kind| kind["kind"] == "products");
+        // Seven weights of four layers and the head, forward and by two gradients, of which the
+        // embedding has one.
+        assert_eq!(products.unwrap()["steps"], 3 * (4 * 7 + 1) + 1);
         assert_eq!(
             (&result["rows"][0]["ratio"], &result["pytorch"]),
             (&Value::Null, &Value::Null)

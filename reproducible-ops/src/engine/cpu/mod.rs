@@ -23,6 +23,7 @@ pub mod gemm;
 pub mod instruction_set;
 mod layout;
 mod memory;
+mod observer;
 mod parallel;
 mod plan;
 mod recompute;
@@ -42,6 +43,7 @@ use crate::program::Program;
 use crate::tensor::Tensor;
 
 pub use instruction_set::{InstructionSet, InstructionSetError};
+pub use observer::{Observer, PlannedProduct, PlannedStep, StepKind};
 
 use session::CpuSession;
 use threads::Threads;
@@ -50,6 +52,7 @@ use threads::Threads;
 pub struct CpuEngine {
     isa: InstructionSet,
     threads: Arc<Threads>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl CpuEngine {
@@ -58,6 +61,7 @@ impl CpuEngine {
         Self {
             isa: InstructionSet::detect(),
             threads: Arc::new(Threads::new(threads)),
+            observer: None,
         }
     }
 
@@ -74,6 +78,15 @@ impl CpuEngine {
             isa,
             ..Self::new(threads)
         })
+    }
+
+    /// The same engine, whose sessions tell `observer` of every step that they run.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
+        }
     }
 
     /// The instruction set in use.
@@ -98,6 +111,7 @@ impl Engine for CpuEngine {
             program,
             self.isa,
             Arc::clone(&self.threads),
+            self.observer.clone(),
         )))
     }
 

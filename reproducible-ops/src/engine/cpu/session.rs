@@ -15,6 +15,7 @@ use crate::tensor::Tensor;
 
 use super::instruction_set::InstructionSet;
 use super::memory::Words;
+use super::observer::Observer;
 use super::plan::Plan;
 use super::step::BufferId;
 use super::threads::Threads;
@@ -32,10 +33,19 @@ pub(super) struct CpuSession {
 }
 
 impl CpuSession {
-    pub fn new(program: &Program, isa: InstructionSet, threads: Arc<Threads>) -> Self {
+    pub fn new(
+        program: &Program,
+        isa: InstructionSet,
+        threads: Arc<Threads>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
         let inputs = program.inputs().len();
+        let work = Work::new(Plan::new(program), inputs, isa, threads.count());
         Self {
-            work: Work::new(Plan::new(program), inputs, isa, threads.count()),
+            work: match observer {
+                Some(observer) => work.observed(program, observer),
+                None => work,
+            },
             written: vec![false; inputs],
             computed: vec![false; program.outputs().len()],
             program: Arc::new(program.clone()),

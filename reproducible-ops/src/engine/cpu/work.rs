@@ -6,13 +6,15 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use crate::program::ValueId;
+use crate::engine::next_value_of;
+use crate::program::{Program, ValueId};
 use crate::random;
 
 use super::gemm::{Gemm, GemmScratch, Offsets, Operand, PackedB, Rhs, Shape};
 use super::instruction_set::InstructionSet;
 use super::layout::Layout;
 use super::memory::{Memory, Words};
+use super::observer::{Observer, PlannedStep};
 use super::parallel;
 use super::plan::Plan;
 use super::rows::{MAX_LOADS, MAX_OUTPUTS, RowKernel};
@@ -48,6 +50,13 @@ pub(super) struct Work {
     packed: Vec<Option<Packed>>,
     /// One per step.
     batches: Vec<Vec<Offsets>>,
+    observed: Option<Observed>,
+}
+
+/// Who wants to know of steps, and what each of them is.
+struct Observed {
+    observer: Arc<dyn Observer>,
+    steps: Vec<PlannedStep>,
 }
 
 impl Work {
@@ -70,6 +79,27 @@ impl Work {
             batches: plan.steps.iter().map(batches).collect(),
             plan,
             isa,
+            observed: None,
+        }
+    }
+
+    /// The same work, of whose steps `observer` is told.
+    pub fn observed(self, program: &Program, observer: Arc<dyn Observer>) -> Self {
+        let becomes_input: Vec<BufferId> = program
+            .outputs()
+            .iter()
+            .zip(&self.plan.outputs)
+            .filter(|(output, _)| next_value_of(program, output).is_some())
+            .map(|(_, &buffer)| buffer)
+            .collect();
+        let describe = |(index, step)| {
+            let is_next = |value| becomes_input.contains(&self.plan.buffers.of(value));
+            PlannedStep::new(index, step, is_next)
+        };
+        let steps = self.plan.steps.iter().enumerate().map(describe).collect();
+        Self {
+            observed: Some(Observed { observer, steps }),
+            ..self
         }
     }
 
@@ -88,8 +118,14 @@ impl Work {
                 self.memory.overwrite(id, self.plan.buffers.words[id.0]);
             }
         }
+        if let Some(observed) = &self.observed {
+            observed.observer.started();
+        }
         for at in 0..self.plan.steps.len() {
             self.step(at, gemm_scratch);
+            if let Some(observed) = &self.observed {
+                observed.observer.finished(&observed.steps[at]);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use super::packed::PackedB;
 use crate::engine::cpu::InstructionSet;
 
 /// Sizes of `C[m, n] = A[m, k] · B[n, k]ᵀ`. Any of them may be zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Rows of A and C.
     pub m: usize,
