@@ -41,11 +41,32 @@ pub(super) struct Plan {
 impl Plan {
     pub fn new(program: &Program) -> Self {
         let mut planner = Planner::new(program);
-        for index in 0..program.nodes().len() {
+        let is_early = scalars_of_inputs(program);
+        let (early, late): (Vec<usize>, Vec<usize>) =
+            (0..program.nodes().len()).partition(|&index| is_early[index]);
+        for index in early.into_iter().chain(late) {
             planner.node(index);
         }
         planner.finish()
     }
+}
+
+/// By node: whether it is one element that follows from inputs of one element. These are computed
+/// first, so that a group whose later members read them (the update of a parameter reads the
+/// learning rate's corrections) need not be cut in two.
+fn scalars_of_inputs(program: &Program) -> Vec<bool> {
+    let is_scalar = |ty: &TensorType| ty.shape.elements() == 1;
+    let inputs = program.inputs().len();
+    let mut known: Vec<bool> = program
+        .inputs()
+        .iter()
+        .map(|input| is_scalar(&input.ty))
+        .collect();
+    for node in program.nodes() {
+        let follows = node.inputs.iter().all(|operand| known[operand.index()]);
+        known.push(follows && is_scalar(&node.ty));
+    }
+    known.split_off(inputs)
 }
 
 /// One entry of the step list while it grows: groups stay open for later nodes.
