@@ -107,7 +107,7 @@ impl Assigned {
     }
 
     /// The smallest free buffer that is large enough, else the largest free one grown, else a new
-    /// one.
+    /// one. Of equal ones the last that was freed: it is the likeliest to be in a cache.
     fn temporary(&mut self, id: ValueId, needed: usize, free: &mut Vec<BufferId>) {
         if self.buffer_of[id.index()].is_some() {
             return;
@@ -115,6 +115,7 @@ impl Assigned {
         let size = |buffer: &BufferId| self.words[buffer.0];
         let fitting = free
             .iter()
+            .rev()
             .filter(|buffer| size(buffer) >= needed)
             .min_by_key(|buffer| size(buffer));
         let chosen = fitting
