@@ -399,6 +399,7 @@ impl Draft {
         let kernel = RowKernel {
             rows: self.rows,
             cols: self.cols,
+            streams: streams(&self.loads, &instructions),
             loads: self.loads,
             instructions,
             outputs,
@@ -415,6 +416,18 @@ impl Draft {
         }
         last
     }
+}
+
+/// Loads of full extent that instructions read where they are.
+fn streams(loads: &[Load], instructions: &[Instruction]) -> Vec<usize> {
+    let operands = instructions
+        .iter()
+        .flat_map(|instruction| instruction.operands);
+    let direct = operands.filter_map(|operand| match operand {
+        Operand::Direct(index) if loads[index].extent == Extent::Full => Some(index),
+        _ => None,
+    });
+    BTreeSet::from_iter(direct).into_iter().collect()
 }
 
 /// A kernel without rows in it may cut its elements anywhere: one column, so that tiles are always

@@ -103,6 +103,8 @@ pub(super) struct RowKernel {
     pub cols: usize,
     /// External values that it reads.
     pub loads: Vec<Load>,
+    /// Those of them that are read in domain order and as a whole.
+    pub streams: Vec<usize>,
     /// What is done for each tile, in this order.
     pub instructions: Vec<Instruction>,
     /// What it computes: its first registers.
@@ -147,13 +149,14 @@ impl RowKernel {
     ) {
         let part = Part {
             kernel: self,
+            isa,
             loads,
             outputs,
             scratch,
             first,
             count,
         };
-        vector::dispatch(isa, part);
+        part.run();
     }
 }
 
@@ -164,6 +167,7 @@ fn padded(words: usize) -> usize {
 
 struct Part<'a> {
     kernel: &'a RowKernel,
+    isa: InstructionSet,
     loads: &'a [&'a [u32]],
     outputs: [&'a mut [u32]; MAX_OUTPUTS],
     scratch: &'a mut [u32],
@@ -171,21 +175,21 @@ struct Part<'a> {
     count: usize,
 }
 
-impl vector::Task for Part<'_> {
-    #[inline(always)]
+impl Part<'_> {
     fn run(self) {
         let Self {
             kernel,
+            isa,
             loads,
             mut outputs,
             scratch,
             first,
             count,
         } = self;
-        let tile = kernel.tile_rows();
+        let tile_rows = kernel.tile_rows();
         let mut done = 0;
         while done < count {
-            let rows = tile.min(count - done);
+            let rows = tile_rows.min(count - done);
             let mut registers: [&mut [u32]; MAX_REGISTERS] =
                 std::array::from_fn(|_| Default::default());
             for (index, (_, extent)) in kernel.outputs.iter().enumerate() {
@@ -196,17 +200,20 @@ impl vector::Task for Part<'_> {
             }
             let mut rest = &mut *scratch;
             for (index, &extent) in kernel.scratch.iter().enumerate() {
-                let (head, tail) = rest.split_at_mut(padded(tile * kernel.width(extent)));
+                let (head, tail) = rest.split_at_mut(padded(tile_rows * kernel.width(extent)));
                 registers[kernel.outputs.len() + index] = &mut head[..rows * kernel.width(extent)];
                 rest = tail;
             }
             let tile = Tile {
                 kernel,
+                isa,
                 loads,
                 first: first + done,
                 rows,
             };
-            for instruction in &kernel.instructions {
+            let next = tile.next(tile_rows.min(count - done - rows));
+            for (at, instruction) in kernel.instructions.iter().enumerate() {
+                next.prefetch(&outputs, at, kernel.instructions.len());
                 tile.execute(instruction, &mut registers);
             }
             done += rows;
@@ -294,7 +301,7 @@ macro_rules! zip {
 }
 
 /// `target = f(a, b, c)`, element by element. Only what is frequent has a loop that becomes vector
-/// code: the first operand a whole tensor.
+/// code: the first operand a whole tensor (a mask), or the second (a gradient that is clipped).
 macro_rules! zip3 {
     ($target:expr, $a:expr, $b:expr, $c:expr, |$x:ident, $y:ident, $z:ident| $value:expr) => {
         match ($a, $b, $c) {
@@ -339,6 +346,31 @@ macro_rules! zip3 {
                     }
                 }
             }
+            (Source::Repeated(a, times), Source::Slice(b), Source::Slice(c)) => {
+                let (mut rest, mut at) = (&mut *$target, 0);
+                for &$x in a {
+                    let run = first_run(&mut rest, times);
+                    let words = b[at..].iter().zip(&c[at..]);
+                    at += run.len();
+                    for (target, (&$y, &$z)) in run.iter_mut().zip(words) {
+                        *target = $value;
+                    }
+                }
+            }
+            (
+                a @ Source::Repeated(_, a_times),
+                Source::Slice(b),
+                c @ Source::Repeated(_, c_times),
+            ) => {
+                let times = a_times.min(c_times);
+                let runs = $target.chunks_mut(times).zip(b.chunks(times));
+                for (run, (target, b)) in runs.enumerate() {
+                    let ($x, $z) = (element(a, run * times), element(c, run * times));
+                    for (target, &$y) in target.iter_mut().zip(b) {
+                        *target = $value;
+                    }
+                }
+            }
             (a, b, c) => {
                 for (index, target) in $target.iter_mut().enumerate() {
                     let ($x, $y, $z) = (element(a, index), element(b, index), element(c, index));
@@ -362,38 +394,39 @@ macro_rules! reduce {
     };
 }
 
+#[derive(Clone, Copy)]
 struct Tile<'a> {
     kernel: &'a RowKernel,
+    isa: InstructionSet,
     loads: &'a [&'a [u32]],
     first: usize,
     rows: usize,
 }
 
 impl Tile<'_> {
-    #[inline(always)]
     fn execute(&self, instruction: &Instruction, registers: &mut [&mut [u32]; MAX_REGISTERS]) {
         let target = std::mem::take(&mut registers[instruction.target]);
+        let cols = self.kernel.cols;
         let source = |index: usize| self.source(&instruction.operands[index], registers);
         match &instruction.code {
-            Code::Load(index) => self.load(*index, target),
-            Code::Copy => map!(target, source(0), |x| x),
             Code::Elementwise(row) => {
-                elementwise(*row, target, [source(0), source(1), source(2)]);
+                elementwise(self.isa, *row, target, [source(0), source(1), source(2)]);
             }
-            Code::OneHot => one_hot(target, source(0), self.kernel.cols),
-            Code::Sum => reduce!(target, source(0), self.kernel.cols, |row| {
-                scalar::reduce::sum(row).to_bits()
-            }),
-            Code::Max => reduce!(target, source(0), self.kernel.cols, |row| {
-                scalar::reduce::max(row).to_bits()
-            }),
-            Code::Argmax => reduce!(target, source(0), self.kernel.cols, |row| argmax(row)),
-            Code::Pick => pick(target, source(0), source(1), self.kernel.cols),
+            Code::Load(index) => vector::dispatch(self.isa, self.loading(*index, target)),
+            Code::Pick => pick(target, source(0), source(1), cols),
+            code => {
+                let plain = Plain {
+                    code,
+                    source: source(0),
+                    cols,
+                    target,
+                };
+                vector::dispatch(self.isa, plain);
+            }
         }
         registers[instruction.target] = target;
     }
 
-    #[inline(always)]
     fn source<'s>(
         &'s self,
         operand: &'s Operand,
@@ -411,22 +444,101 @@ impl Tile<'_> {
         }
     }
 
-    #[inline(always)]
     fn direct(&self, index: usize) -> &[u32] {
         let load = &self.kernel.loads[index];
         let width = self.kernel.width(load.extent);
         &self.loads[index][load.layout.offset + self.first * width..][..self.rows * width]
     }
 
-    /// Copies a tile of an external value into `target`, row by row.
-    #[inline(always)]
-    fn load(&self, index: usize, target: &mut [u32]) {
+    /// The tile below, of so many rows.
+    fn next(&self, rows: usize) -> Self {
+        Self {
+            first: self.first + self.rows,
+            rows,
+            ..*self
+        }
+    }
+
+    /// Asks for the memory of this tile, the `part`-th of `parts` shares of it: the hardware
+    /// foresees no page but the one that is read, and a tile ends with a page in each of its
+    /// operands. Outputs begin with this tile.
+    fn prefetch(&self, outputs: &[&mut [u32]; MAX_OUTPUTS], part: usize, parts: usize) {
+        let share = |words: &[u32]| {
+            let (start, end) = (words.len() * part / parts, words.len() * (part + 1) / parts);
+            vector::prefetch(&words[start..end]);
+        };
+        for &index in &self.kernel.streams {
+            share(self.direct(index));
+        }
+        for (output, (_, extent)) in outputs.iter().zip(&self.kernel.outputs) {
+            share(&output[..self.rows * self.kernel.width(*extent)]);
+        }
+    }
+
+    fn loading<'s>(&'s self, index: usize, target: &'s mut [u32]) -> Loading<'s> {
         let Load { layout, extent, .. } = &self.kernel.loads[index];
-        let width = self.kernel.width(*extent);
-        let step = layout.last_stride();
-        for (row, target) in target.chunks_exact_mut(width.max(1)).enumerate() {
-            let start = layout.offset + row_offset(layout, self.first + row);
-            copy_row(target, &self.loads[index][start..], step);
+        Loading {
+            layout,
+            width: self.kernel.width(*extent),
+            first: self.first,
+            words: self.loads[index],
+            target,
+        }
+    }
+}
+
+/// An instruction of one operand that is neither elementwise nor a load.
+struct Plain<'a> {
+    code: &'a Code,
+    source: Source<'a>,
+    cols: usize,
+    target: &'a mut [u32],
+}
+
+impl vector::Task for Plain<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self {
+            code,
+            source,
+            cols,
+            target,
+        } = self;
+        match code {
+            Code::Copy => map!(target, source, |x| x),
+            Code::OneHot => one_hot(target, source, cols),
+            Code::Sum => reduce!(target, source, cols, |row| {
+                scalar::reduce::sum(row).to_bits()
+            }),
+            Code::Max => reduce!(target, source, cols, |row| {
+                scalar::reduce::max(row).to_bits()
+            }),
+            Code::Argmax => reduce!(target, source, cols, |row| argmax(row)),
+            Code::Load(_) | Code::Elementwise(_) | Code::Pick => {
+                unreachable!("invariant: these have loops of their own")
+            }
+        }
+    }
+}
+
+/// A tile of an external value on its way into a register.
+struct Loading<'a> {
+    layout: &'a Layout,
+    width: usize,
+    /// First row of the tile.
+    first: usize,
+    words: &'a [u32],
+    target: &'a mut [u32],
+}
+
+impl vector::Task for Loading<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let step = self.layout.last_stride();
+        let rows = self.target.chunks_exact_mut(self.width.max(1));
+        for (row, target) in rows.enumerate() {
+            let start = self.layout.offset + row_offset(self.layout, self.first + row);
+            copy_row(target, &self.words[start..], step);
         }
     }
 }
@@ -486,22 +598,46 @@ fn pick(target: &mut [u32], x: Source<'_>, ids: Source<'_>, cols: usize) {
     }
 }
 
-/// One loop per row of the operator table, each over its function of [`crate::scalar`].
-#[inline(always)]
-fn elementwise(row: Elementwise, target: &mut [u32], sources: [Source<'_>; 3]) {
-    let [a, b, c] = sources;
+/// One task per row of the operator table, each a loop over its function of [`crate::scalar`]: a
+/// function of its own for every instruction set, which compiles many times faster than one
+/// function with all loops.
+fn elementwise(
+    isa: InstructionSet,
+    row: Elementwise,
+    target: &mut [u32],
+    sources: [Source<'_>; 3],
+) {
+    macro_rules! task {
+        (|$target:ident, $a:ident, $b:ident, $c:ident| $body:expr) => {{
+            struct Loop<'a>(&'a mut [u32], [Source<'a>; 3]);
+            impl vector::Task for Loop<'_> {
+                #[inline(always)]
+                fn run(self) {
+                    let Self($target, [$a, $b, $c]) = self;
+                    $body
+                }
+            }
+            vector::dispatch(isa, Loop(target, sources));
+        }};
+    }
     macro_rules! apply {
         ($function:path, ($x:ident)) => {
-            map!(target, a, |x| $function($x::from_word(x)).to_word())
+            task!(|target, a, _b, _c| {
+                map!(target, a, |x| $function($x::from_word(x)).to_word())
+            })
         };
         ($function:path, ($x:ident, $y:ident)) => {
-            zip!(target, a, b, |x, y| {
-                $function($x::from_word(x), $y::from_word(y)).to_word()
+            task!(|target, a, b, _c| {
+                zip!(target, a, b, |x, y| {
+                    $function($x::from_word(x), $y::from_word(y)).to_word()
+                })
             })
         };
         ($function:path, ($x:ident, $y:ident, $z:ident)) => {
-            zip3!(target, a, b, c, |x, y, z| {
-                $function($x::from_word(x), $y::from_word(y), $z::from_word(z)).to_word()
+            task!(|target, a, b, c| {
+                zip3!(target, a, b, c, |x, y, z| {
+                    $function($x::from_word(x), $y::from_word(y), $z::from_word(z)).to_word()
+                })
             })
         };
     }
@@ -568,19 +704,6 @@ mod tests {
         }
     }
 
-    struct Loop<'a> {
-        row: Elementwise,
-        target: &'a mut [u32],
-        sources: [Source<'a>; 3],
-    }
-
-    impl vector::Task for Loop<'_> {
-        #[inline(always)]
-        fn run(self) {
-            elementwise(self.row, self.target, self.sources);
-        }
-    }
-
     fn check(row: Elementwise, forms: [Form; 3], operands: &[Vec<u32>]) {
         let arity = operands.len();
         let expected: Vec<u32> = (0..ROWS * COLS)
@@ -595,12 +718,7 @@ mod tests {
             for (n, source) in sources.iter_mut().enumerate().take(arity) {
                 *source = forms[n].source(&operands[n]);
             }
-            let task = Loop {
-                row,
-                target: &mut target,
-                sources,
-            };
-            vector::dispatch(isa, task);
+            elementwise(isa, row, &mut target, sources);
             assert_eq!(target, expected, "{} of {forms:?} on {isa}", row.name());
         }
     }

@@ -38,3 +38,16 @@ fn avx512(task: impl Task) {
 fn avx2(task: impl Task) {
     task.run();
 }
+
+/// Asks for the cache lines of some words, which are read or written soon.
+#[inline]
+pub(super) fn prefetch(words: &[u32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in words.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch accesses no memory, and every x86-64 processor has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = words;
+}
