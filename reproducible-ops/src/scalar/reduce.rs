@@ -115,6 +115,11 @@ pub fn sum(xs: &[f32]) -> f32 {
         // The levels above would add +0, and a chain is never −0.
         return sum_block(xs);
     }
+    if xs.len() <= BLOCK * BLOCK {
+        // One chain over the blocks, to which the levels above would add +0.
+        let blocks = xs.chunks(BLOCK).map(sum_block);
+        return blocks.fold(0.0, add);
+    }
     let mut tree = Tree::new();
     for block in xs.chunks(BLOCK) {
         tree.push(sum_block(block));

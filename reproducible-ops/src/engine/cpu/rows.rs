@@ -12,6 +12,7 @@
 use crate::program::{Element, Elementwise, ValueId, elementwise_table};
 use crate::scalar;
 
+use super::gemm;
 use super::instruction_set::InstructionSet;
 use super::layout::Layout;
 use super::vector;
@@ -24,6 +25,11 @@ pub(super) const MAX_REGISTERS: usize = 64;
 pub(super) const MAX_LOADS: usize = 48;
 /// Elements of one tile: several registers fit the first-level cache.
 const TILE_ELEMENTS: usize = 2048;
+
+/// Longest rows that are gathered from columns a line at a time.
+const TURNED_COLS: usize = 4 * TILE_ELEMENTS;
+/// Words of a cache line.
+const LINE: usize = 16;
 
 /// How much of the domain a register covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +49,17 @@ pub(super) struct Load {
     pub layout: Layout,
     /// How much of the domain it covers.
     pub extent: Extent,
+}
+
+impl Load {
+    /// Words from one column to the next, if it is columns side by side: element `r` of each
+    /// column is row `r`.
+    fn columns(&self) -> Option<usize> {
+        match (self.layout.dims.as_slice(), self.layout.strides.as_slice()) {
+            ([rows, cols], [1, step]) if *rows > 1 && *cols > 1 && *step > 1 => Some(*step),
+            _ => None,
+        }
+    }
 }
 
 /// Where an instruction finds an operand.
@@ -116,7 +133,15 @@ pub(super) struct RowKernel {
 impl RowKernel {
     /// Rows of one tile.
     pub fn tile_rows(&self) -> usize {
-        (TILE_ELEMENTS / self.cols.max(1)).clamp(1, self.rows.max(1))
+        let fitting = TILE_ELEMENTS / self.cols.max(1);
+        let turned = self.loads.iter().any(|load| load.columns().is_some());
+        // A line of memory holds an element of so many rows.
+        let least = if turned && self.cols <= TURNED_COLS {
+            LINE
+        } else {
+            1
+        };
+        fitting.max(least).clamp(1, self.rows.max(1))
     }
 
     /// Words of scratch that one thread needs.
@@ -412,7 +437,7 @@ impl Tile<'_> {
             Code::Elementwise(row) => {
                 elementwise(self.isa, *row, target, [source(0), source(1), source(2)]);
             }
-            Code::Load(index) => vector::dispatch(self.isa, self.loading(*index, target)),
+            Code::Load(index) => self.load(*index, target),
             Code::Pick => pick(target, source(0), source(1), cols),
             code => {
                 let plain = Plain {
@@ -475,15 +500,21 @@ impl Tile<'_> {
         }
     }
 
-    fn loading<'s>(&'s self, index: usize, target: &'s mut [u32]) -> Loading<'s> {
-        let Load { layout, extent, .. } = &self.kernel.loads[index];
-        Loading {
-            layout,
-            width: self.kernel.width(*extent),
+    /// Copies this tile of an external value into a register.
+    fn load(&self, index: usize, target: &mut [u32]) {
+        let load = &self.kernel.loads[index];
+        if let Some(step) = load.columns() {
+            let words = &self.loads[index][load.layout.offset + self.first..];
+            return gemm::transpose(self.isa, words, step, self.kernel.cols, target);
+        }
+        let loading = Loading {
+            layout: &load.layout,
+            width: self.kernel.width(load.extent),
             first: self.first,
             words: self.loads[index],
             target,
-        }
+        };
+        vector::dispatch(self.isa, loading);
     }
 }
 

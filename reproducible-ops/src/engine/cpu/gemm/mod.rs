@@ -45,6 +45,7 @@ mod scratch;
 mod split;
 #[cfg(test)]
 mod tests;
+mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -54,3 +55,4 @@ pub use packed::PackedB;
 pub use problem::{Gemm, Offsets, Rhs, Shape};
 pub use scratch::GemmScratch;
 pub use split::Bound;
+pub(in crate::engine::cpu) use transpose::transpose;
