@@ -1,6 +1,7 @@
 //! The loops around the micro-kernel for one region of one product: blocks of columns, k-blocks in
 //! ascending order, blocks of rows, tiles.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::blocking::{
@@ -328,8 +329,13 @@ fn reads_in_place<I: Isa>(
 ) -> bool {
     let reach = (depth - 1) * view.k_stride + cols.next_multiple_of(I::Vector::LANES);
     let room = (end as usize).saturating_sub(view.start as usize) / size_of::<f32>();
-    let pays =
-        rows > FEW_ROWS && cols > I::PANEL && (rows > 2 * FEW_ROWS || view.k_stride > 2 * FEW_ROWS);
+    let is_spread = view.k_stride > 2 * FEW_ROWS;
+    let pays = match cols.cmp(&I::PANEL) {
+        Ordering::Greater => rows > FEW_ROWS && (rows > 2 * FEW_ROWS || is_spread),
+        // One panel that has gaps in memory: heads side by side.
+        Ordering::Equal => rows > 2 * FEW_ROWS && is_spread,
+        Ordering::Less => false,
+    };
     view.row_stride == 1 && reach <= room && !pays
 }
 
