@@ -3,18 +3,30 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::program::{DType, Elementwise, Operator, TensorType, ValueId};
+use crate::program::{DType, Elementwise, Operator, Shape, TensorType, ValueId};
 
 use super::layout::Layout;
+use super::rotate::Rotation;
 use super::rows::{Code, Extent, Instruction, Load, MAX_LOADS, MAX_REGISTERS, Operand, RowKernel};
 use super::step::Place;
 
-/// A node that rows can compute; no operator means "the same elements, in order".
+/// A node that rows can compute.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub id: ValueId,
-    pub operator: Option<Operator>,
+    pub action: Action,
     pub operands: Vec<ValueId>,
+}
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    /// The same elements, in order.
+    Copy,
+    /// Both halves of each row turned.
+    Rotate(Rotation),
+    /// An operator on its operands.
+    Apply(Operator),
 }
 
 /// How a node reads one operand inside a group.
@@ -32,7 +44,11 @@ pub(super) enum Access {
 /// Registers are virtual here: each is written once.
 #[derive(Debug)]
 pub(super) struct Draft {
+    /// The axes of the domain as its values have them.
     dims: Vec<usize>,
+    /// In which order rows are computed and stored: the outer axes from the slowest on, then the
+    /// columns.
+    order: Vec<usize>,
     rows: usize,
     cols: usize,
     loads: Vec<Load>,
@@ -44,12 +60,14 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// An empty group over a domain of at least one axis; the last is the columns.
-    pub fn new(dims: Vec<usize>) -> Self {
+    /// An empty group over a domain of at least one axis; the last is the columns, and stays the
+    /// last in `order`.
+    pub fn new(dims: Vec<usize>, order: Vec<usize>) -> Self {
         let outer = dims.len() - 1;
         let (rows, cols) = (dims[..outer].iter().product(), dims[outer]);
         Self {
             dims,
+            order,
             rows,
             cols,
             loads: Vec::new(),
@@ -114,6 +132,9 @@ impl Draft {
         types: &[TensorType],
         places: &[Place],
     ) -> Option<Vec<Access>> {
+        if !self.is_ordered() && !self.has_axes_of(node, types) {
+            return None;
+        }
         let extents = self.operand_extents(node, types)?;
         let operands = node.operands.iter().zip(extents);
         operands
@@ -121,17 +142,54 @@ impl Draft {
             .collect()
     }
 
+    /// Whether rows are computed in the order of the values' axes.
+    fn is_ordered(&self) -> bool {
+        self.order.is_sorted()
+    }
+
+    /// Whether the node's axes are those of the domain, so that their order can be said of it.
+    fn has_axes_of(&self, node: &Node, types: &[TensorType]) -> bool {
+        let is_domain = |id: ValueId| {
+            let dims = types[id.index()].shape.dims();
+            let outer = self.dims.len() - 1;
+            dims.len() == self.dims.len()
+                && dims[..outer] == self.dims[..outer]
+                && [1, self.cols].contains(&dims[outer])
+        };
+        let one_hot = matches!(node.action, Action::Apply(Operator::OneHot { .. }));
+        let copy = matches!(node.action, Action::Copy);
+        !one_hot && !copy && is_domain(node.id) && node.operands.iter().all(|&id| is_domain(id))
+    }
+
+    /// Where a member of this shape lies in a buffer of its own.
+    pub fn layout_of(&self, shape: &Shape) -> Layout {
+        if self.is_ordered() {
+            return Layout::contiguous(shape);
+        }
+        Layout::stored(shape, &self.order)
+    }
+
+    /// A view of full or row extent over the rows in the order in which they are computed.
+    fn over_rows(&self, layout: &Layout, extent: Extent) -> Option<Layout> {
+        let mut dims = self.dims.clone();
+        if let (Extent::Row, Some(last)) = (extent, dims.last_mut()) {
+            *last = 1;
+        }
+        Some(layout.reshape(&dims)?.permute(&self.order))
+    }
+
     fn operand_extents(&self, node: &Node, types: &[TensorType]) -> Option<Vec<Extent>> {
         let shape = |id: ValueId| &types[id.index()].shape;
         let spans = |id: ValueId| shape(id).rows() == self.rows && shape(id).last() == self.cols;
-        match &node.operator {
-            Some(Operator::Sum | Operator::ReduceMax | Operator::Argmax) => {
+        match &node.action {
+            Action::Rotate(_) => spans(node.operands[0]).then(|| vec![Extent::Full]),
+            Action::Apply(Operator::Sum | Operator::ReduceMax | Operator::Argmax) => {
                 spans(node.operands[0]).then(|| vec![Extent::Full])
             }
-            Some(Operator::TakeAlongLast) => {
+            Action::Apply(Operator::TakeAlongLast) => {
                 spans(node.operands[0]).then(|| vec![Extent::Full, Extent::Row])
             }
-            Some(Operator::OneHot { .. }) => spans(node.id).then(|| vec![Extent::Row]),
+            Action::Apply(Operator::OneHot { .. }) => spans(node.id).then(|| vec![Extent::Row]),
             _ => {
                 let extent = self.extent_of(shape(node.id).elements())?;
                 Some(vec![extent; node.operands.len()])
@@ -160,11 +218,17 @@ impl Draft {
     fn member(&self, register: usize, layout: &Layout, extent: Extent) -> Option<Access> {
         let held = self.extents[register];
         let same = held == extent || self.cols == 1;
-        if same && layout.is_contiguous() {
+        let in_order = || match self.is_ordered() {
+            true => layout.is_contiguous(),
+            false => self
+                .over_rows(layout, extent)
+                .is_some_and(|layout| layout.is_contiguous()),
+        };
+        if same && in_order() {
             return Some(Access::Member(register));
         }
         let repeats = held == Extent::Row && extent == Extent::Full;
-        let over_domain = layout.reshape(&self.dims).filter(|_| repeats)?;
+        let over_domain = repeats.then(|| self.over_rows(layout, Extent::Full))??;
         let by_row = over_domain.last_stride() == 0
             && self.rows_in_order(&over_domain)
             && layout.offset == 0;
@@ -177,11 +241,7 @@ impl Draft {
     }
 
     fn external(&self, base: ValueId, layout: &Layout, extent: Extent) -> Option<Access> {
-        let mut dims = self.dims.clone();
-        if let (Extent::Row, Some(last)) = (extent, dims.last_mut()) {
-            *last = 1;
-        }
-        let layout = merged_rows(layout.reshape(&dims)?);
+        let layout = merged_rows(self.over_rows(layout, extent)?);
         Some(Access::External(Load {
             base,
             layout,
@@ -197,7 +257,7 @@ impl Draft {
         }
         let extent = self.result_extent(&node, types);
         let code = code(&node, types);
-        if matches!(code, Code::Sum | Code::Max | Code::Argmax | Code::Pick) {
+        if code.reads_whole_rows() {
             operands[0] = self.spelled_out(operands[0]);
         }
         let target = self.register(extent);
@@ -231,8 +291,8 @@ impl Draft {
         reason = "another extent would write other elements"
     )]
     fn result_extent(&self, node: &Node, types: &[TensorType]) -> Extent {
-        match &node.operator {
-            Some(
+        match &node.action {
+            Action::Apply(
                 Operator::Sum | Operator::ReduceMax | Operator::Argmax | Operator::TakeAlongLast,
             ) => Extent::Row,
             _ => self
@@ -506,14 +566,15 @@ fn rename(instruction: &mut Instruction, target: usize, physical: &[Option<usize
     reason = "the plan adds nodes that rows can compute"
 )]
 fn code(node: &Node, types: &[TensorType]) -> Code {
-    match &node.operator {
-        None => Code::Copy,
-        Some(Operator::Sum) => Code::Sum,
-        Some(Operator::ReduceMax) => Code::Max,
-        Some(Operator::Argmax) => Code::Argmax,
-        Some(Operator::TakeAlongLast) => Code::Pick,
-        Some(Operator::OneHot { .. }) => Code::OneHot,
-        Some(operator) => {
+    match &node.action {
+        Action::Copy => Code::Copy,
+        Action::Rotate(rotation) => Code::Rotate(*rotation),
+        Action::Apply(Operator::Sum) => Code::Sum,
+        Action::Apply(Operator::ReduceMax) => Code::Max,
+        Action::Apply(Operator::Argmax) => Code::Argmax,
+        Action::Apply(Operator::TakeAlongLast) => Code::Pick,
+        Action::Apply(Operator::OneHot { .. }) => Code::OneHot,
+        Action::Apply(operator) => {
             let operands = node.operands.iter();
             let dtypes: Vec<DType> = operands.map(|id| types[id.index()].dtype).collect();
             let row = Elementwise::of(operator, &dtypes)

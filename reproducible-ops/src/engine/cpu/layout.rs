@@ -23,6 +23,21 @@ impl Layout {
         }
     }
 
+    /// Without gaps, the axes from the slowest to the fastest in this order.
+    pub fn stored(shape: &Shape, order: &[usize]) -> Self {
+        let mut strides = vec![0; shape.rank()];
+        let mut stride = 1;
+        for &axis in order.iter().rev() {
+            strides[axis] = stride;
+            stride *= shape.dims()[axis];
+        }
+        Self {
+            offset: 0,
+            dims: shape.dims().to_vec(),
+            strides,
+        }
+    }
+
     /// The index along `axis`, read from a table 0, 1, 2, ….
     pub fn counter(shape: &Shape, axis: usize) -> Self {
         let mut strides = vec![0; shape.rank()];
@@ -201,6 +216,17 @@ mod tests {
         );
         let repeated = layout(&[3, 4], &[0, 0]).reshape(&[12]);
         assert_eq!(repeated.map(|l| l.strides), Some(vec![0]));
+    }
+
+    #[test]
+    fn stored_axes_have_no_gaps() {
+        let shape = Shape::from([2, 3, 4]);
+        let turned = Layout::stored(&shape, &[1, 0, 2]);
+        assert_eq!(
+            (turned.dims.as_slice(), turned.strides.as_slice()),
+            (shape.dims(), [4, 8, 1].as_slice())
+        );
+        assert!(turned.permute(&[1, 0, 2]).is_contiguous());
     }
 
     #[test]

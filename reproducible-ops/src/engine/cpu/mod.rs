@@ -20,6 +20,8 @@ mod draft;
 #[cfg(test)]
 mod edge_tests;
 pub mod gemm;
+#[cfg(test)]
+mod heads_tests;
 pub mod instruction_set;
 mod layout;
 mod memory;
@@ -27,6 +29,7 @@ mod observer;
 mod parallel;
 mod plan;
 mod recompute;
+mod rotate;
 mod rows;
 mod session;
 mod step;

@@ -171,6 +171,7 @@ fn rows_text(kernel: &RowKernel) -> String {
             Code::Max => "max",
             Code::Argmax => "argmax",
             Code::Pick => "pick",
+            Code::Rotate(_) => "rotate",
         };
         // A `String` takes whatever is written to it.
         let _ = write!(text, " {name}");

@@ -14,8 +14,9 @@ use std::collections::HashMap;
 use crate::program::{Operator, Output, Program, Role, Shape, TensorType, ValueId};
 
 use super::buffers::{Assigned, Persistent, assign};
-use super::draft::{Draft, Node};
+use super::draft::{Action, Draft, Node};
 use super::layout::Layout;
+use super::rotate::{Rotation, rotations};
 use super::step::{
     BufferId, Gather, Matmul, MatmulOperand, Paste, Pasted, Philox, Place, Starts, Step, TakeMany,
     UpdateRows,
@@ -90,12 +91,15 @@ pub(super) struct Planner<'a> {
     entries: Vec<Entry>,
     counters: Vec<ValueId>,
     needed: Vec<bool>,
+    /// Patterns that are one instruction, by the value that they end in.
+    pub(super) rotations: HashMap<ValueId, (Rotation, ValueId)>,
     /// What a group computed again, by group and original.
     pub(super) copies: HashMap<(EntryId, ValueId), ValueId>,
 }
 
 impl<'a> Planner<'a> {
     fn new(program: &'a Program) -> Self {
+        let rotations = rotations(program);
         let mut planner = Self {
             program,
             types: Vec::new(),
@@ -103,7 +107,8 @@ impl<'a> Planner<'a> {
             made_by: Vec::new(),
             entries: Vec::new(),
             counters: Vec::new(),
-            needed: program.needed(&[]),
+            needed: needed(program, &rotations),
+            rotations,
             copies: HashMap::new(),
         };
         for input in program.inputs() {
@@ -142,6 +147,9 @@ impl<'a> Planner<'a> {
         if !self.needed[id.index()] {
             return;
         }
+        if let Some(&(rotation, x)) = self.rotations.get(&id) {
+            return self.fuse(id, Action::Rotate(rotation), &[x]);
+        }
         let node = &self.program.nodes()[index];
         let x = node.inputs.first().copied();
         match (&node.operator, x) {
@@ -161,7 +169,7 @@ impl<'a> Planner<'a> {
             (Operator::PhiloxUniform { lanes }, _) => {
                 self.philox(id, node.inputs[0], node.inputs[1], *lanes)
             }
-            (operator, _) => self.fuse(id, operator.clone(), &node.inputs),
+            (operator, _) => self.fuse(id, Action::Apply(operator.clone()), &node.inputs),
         }
     }
 
@@ -214,7 +222,7 @@ impl<'a> Planner<'a> {
         let id = self.new_base(self.types[x.index()].clone());
         let node = Node {
             id,
-            operator: None,
+            action: Action::Copy,
             operands: vec![x],
         };
         self.join(node);
@@ -274,6 +282,9 @@ impl<'a> Planner<'a> {
     fn matmul(&mut self, value: ValueId, a: ValueId, b: ValueId) {
         let (a_base, a) = self.strided(a);
         let (b_base, b) = self.strided(b);
+        if let Some(heads) = heads(&a, &b) {
+            return self.heads(value, heads, [(a_base, &a), (b_base, &b)]);
+        }
         let product = product(&a, &b);
         let b_role = self.program.inputs().get(b_base.index());
         let is_weight = b_role.is_some_and(|b| matches!(b.role, Role::Param | Role::Constant));
@@ -292,11 +303,51 @@ impl<'a> Planner<'a> {
                 row_stride: product.b_strides.0,
                 k_stride: product.b_strides.1,
             },
+            c_row_stride: product.n,
             batches: product.batches,
             keep_packed,
             value,
         };
         self.push(value, Step::Matmul(step));
+    }
+
+    /// A batch of products whose results lie side by side, as their operands do.
+    fn heads(&mut self, value: ValueId, heads: Heads, operands: [(ValueId, &Layout); 2]) {
+        let [(a_base, a), (b_base, b)] = match heads {
+            Heads::OfB => operands,
+            Heads::OfA => [operands[1], operands[0]],
+        };
+        let outer = a.dims.len() - 2;
+        let (m, n, k) = (a.dims[outer], b.dims[outer], a.dims[outer + 1]);
+        // Axes of the value: …, head, then rows and columns, which are A's and B's or B's and A's.
+        let rows_and_columns = match heads {
+            Heads::OfB => [outer, outer + 1],
+            Heads::OfA => [outer + 1, outer],
+        };
+        let mut order: Vec<usize> = (0..outer - 1).collect();
+        order.extend([rows_and_columns[0], outer - 1, rows_and_columns[1]]);
+        let layout = Layout::stored(&self.types[value.index()].shape, &order);
+        let [a_starts, b_starts, c_starts] = [a, b, &layout].map(|layout| starts(layout, outer));
+        let batches = a_starts.into_iter().zip(b_starts).zip(c_starts);
+        let operand = |base, layout: &Layout| MatmulOperand {
+            base,
+            row_stride: layout.strides[outer],
+            k_stride: layout.strides[outer + 1],
+        };
+        let step = Matmul {
+            m,
+            n,
+            k,
+            a: operand(a_base, a),
+            b: operand(b_base, b),
+            c_row_stride: layout.strides[rows_and_columns[0]],
+            batches: batches.map(|((a, b), c)| Starts { a, b, c }).collect(),
+            keep_packed: false,
+            value,
+        };
+        self.push(value, Step::Matmul(step));
+        let base = value;
+        self.places[value.index()] = Place::View { base, layout };
     }
 
     fn gather(&mut self, value: ValueId, table: ValueId, ids: ValueId) {
@@ -387,11 +438,10 @@ impl<'a> Planner<'a> {
         self.push(value, Step::Philox(step));
     }
 
-    fn fuse(&mut self, id: ValueId, operator: Operator, operands: &[ValueId]) {
-        self.set_base(id);
+    fn fuse(&mut self, id: ValueId, action: Action, operands: &[ValueId]) {
         self.join(Node {
             id,
-            operator: Some(operator),
+            action,
             operands: operands.to_vec(),
         });
     }
@@ -403,7 +453,9 @@ impl<'a> Planner<'a> {
         let group = match self.joinable(&node, latest) {
             Some(group) => group,
             None => {
-                let (group, draft) = (self.next_entry(), Draft::new(self.domain(&node)));
+                let (group, dims) = (self.next_entry(), self.domain(&node));
+                let order = self.row_order(&node, &dims);
+                let draft = Draft::new(dims, order);
                 self.entries.push(Entry::Draft(draft));
                 group
             }
@@ -426,7 +478,9 @@ impl<'a> Planner<'a> {
         let accesses = draft
             .accesses(&node, &self.types, &self.places)
             .expect("invariant: a node is added to a group that it fits");
+        let (base, layout) = (node.id, draft.layout_of(&self.types[node.id.index()].shape));
         draft.add(node, &self.types, accesses);
+        self.places[base.index()] = Place::View { base, layout };
     }
 
     /// The entry that makes the buffer of a value.
@@ -469,8 +523,8 @@ impl<'a> Planner<'a> {
     }
 
     fn domain(&self, node: &Node) -> Vec<usize> {
-        let shaped_like = match node.operator {
-            Some(
+        let shaped_like = match node.action {
+            Action::Apply(
                 Operator::Sum | Operator::ReduceMax | Operator::Argmax | Operator::TakeAlongLast,
             ) => node.operands[0],
             _ => node.id,
@@ -481,6 +535,29 @@ impl<'a> Planner<'a> {
         } else {
             dims.to_vec()
         }
+    }
+
+    /// The order in which a new group computes rows: that in which the rows of its first operand
+    /// follow each other in memory. What follows from heads that lie side by side lies side by
+    /// side, too, without a copy before or after.
+    fn row_order(&self, node: &Node, dims: &[usize]) -> Vec<usize> {
+        let columns = dims.len() - 1;
+        let mut order: Vec<usize> = (0..dims.len()).collect();
+        let moves = matches!(
+            node.action,
+            Action::Copy | Action::Apply(Operator::OneHot { .. })
+        );
+        let mut layouts = node.operands.iter().map(|id| &self.places[id.index()]);
+        let found = layouts.find_map(|place| match place {
+            Place::View { layout, .. } if layout.dims == dims && is_rows_once(layout) => {
+                Some(layout)
+            }
+            _ => None,
+        });
+        if let Some(layout) = found.filter(|_| !moves) {
+            order[..columns].sort_by_key(|&axis| std::cmp::Reverse(layout.strides[axis]));
+        }
+        order
     }
 
     /// Operands computed by other groups must be stored by them.
@@ -554,6 +631,33 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Whether every row lies somewhere else, its elements side by side.
+fn is_rows_once(layout: &Layout) -> bool {
+    let columns = layout.dims.len() - 1;
+    let mut outer = layout.dims.iter().zip(&layout.strides).take(columns);
+    layout.last_stride() == 1 && outer.all(|(&dim, &stride)| dim > 1 && stride > 0)
+}
+
+/// By value: whether an output is made of it, where patterns that are one instruction read what
+/// they end up reading.
+fn needed(program: &Program, rotations: &HashMap<ValueId, (Rotation, ValueId)>) -> Vec<bool> {
+    let mut needed = vec![false; program.value_count()];
+    for output in program.outputs() {
+        needed[output.value.index()] = true;
+    }
+    for (index, node) in program.nodes().iter().enumerate().rev() {
+        let id = program.id_of_node(index);
+        if !needed[id.index()] {
+            continue;
+        }
+        match rotations.get(&id) {
+            Some((_, x)) => needed[x.index()] = true,
+            None => node.inputs.iter().for_each(|x| needed[x.index()] = true),
+        }
+    }
+    needed
+}
+
 fn see_through(operator: &Operator, layout: &Layout) -> Option<Layout> {
     match operator {
         Operator::Reshape(shape) => layout.reshape(shape.dims()),
@@ -562,6 +666,37 @@ fn see_through(operator: &Operator, layout: &Layout) -> Option<Layout> {
         Operator::Slice { starts, ends } => Some(layout.slice(starts, ends)),
         _ => None,
     }
+}
+
+/// Which operand of a batch of products has its matrices side by side: in every row of it the
+/// columns of one head follow those of another.
+#[derive(Clone, Copy)]
+enum Heads {
+    OfA,
+    /// The columns of the result are those of B's heads.
+    OfB,
+}
+
+fn heads(a: &Layout, b: &Layout) -> Option<Heads> {
+    if are_side_by_side(b) {
+        Some(Heads::OfB)
+    } else if are_side_by_side(a) {
+        Some(Heads::OfA)
+    } else {
+        None
+    }
+}
+
+/// Whether the last axis of the batch lies between the reduced axis and the other one.
+fn are_side_by_side(layout: &Layout) -> bool {
+    let Some(head) = layout.dims.len().checked_sub(3) else {
+        return false;
+    };
+    let ([heads, columns], [head_stride, stride, k_stride]) = (
+        [layout.dims[head], layout.dims[head + 1]],
+        [0, 1, 2].map(|axis| layout.strides[head + axis]),
+    );
+    heads > 1 && columns > 1 && stride == 1 && head_stride == columns && k_stride >= heads * columns
 }
 
 /// The matrices of a batched product.

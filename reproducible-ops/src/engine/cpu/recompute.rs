@@ -15,7 +15,7 @@
 
 use crate::program::{Operator, ValueId};
 
-use super::draft::Node;
+use super::draft::{Action, Node};
 use super::plan::{EntryId, Planner};
 use super::rows::Extent;
 use super::step::Place;
@@ -79,7 +79,7 @@ impl Planner<'_> {
         let Some(node) = self
             .program
             .node_of(base)
-            .filter(|node| is_elementwise(&node.operator))
+            .filter(|node| is_elementwise(&node.operator) && !self.rotations.contains_key(&base))
         else {
             return false;
         };
@@ -116,20 +116,33 @@ impl Planner<'_> {
                 .iter()
                 .map(|&operand| self.copied(operand, group))
                 .collect();
-            let operator = Some(node.operator.clone());
+            let action = Action::Apply(node.operator.clone());
             let copy = self.new_base(self.types[step.index()].clone());
             let node = Node {
                 id: copy,
-                operator,
+                action,
                 operands,
             };
             if !self.fits(&node, group, more + 2) {
                 return None;
             }
             self.add(node, group);
+            if !self.lies_alike(step, copy) {
+                return None;
+            }
             self.copies.insert((group, step), copy);
         }
         Some(())
+    }
+
+    /// Whether two values of one shape are stored in the same order, so that views of one are views
+    /// of the other.
+    fn lies_alike(&self, one: ValueId, other: ValueId) -> bool {
+        let layout = |id: ValueId| match &self.places[id.index()] {
+            Place::View { layout, .. } => Some(layout),
+            Place::Splat(_) => None,
+        };
+        layout(one) == layout(other)
     }
 
     /// The operand as a view of the group's own copy, where it has one.

@@ -15,6 +15,7 @@ use crate::scalar;
 use super::gemm;
 use super::instruction_set::InstructionSet;
 use super::layout::Layout;
+use super::rotate::Rotation;
 use super::vector;
 
 /// Most outputs of one kernel.
@@ -96,6 +97,18 @@ pub(super) enum Code {
     Argmax,
     /// The element of each row at the row's id.
     Pick,
+    /// Both halves of each row turned.
+    Rotate(Rotation),
+}
+
+impl Code {
+    /// Whether it reads its first operand row by row.
+    pub fn reads_whole_rows(&self) -> bool {
+        matches!(
+            self,
+            Self::Sum | Self::Max | Self::Argmax | Self::Pick | Self::Rotate(_)
+        )
+    }
 }
 
 /// One step of a tile.
@@ -545,6 +558,7 @@ impl vector::Task for Plain<'_> {
                 scalar::reduce::max(row).to_bits()
             }),
             Code::Argmax => reduce!(target, source, cols, |row| argmax(row)),
+            Code::Rotate(rotation) => rotate(*rotation, target, source, cols),
             Code::Load(_) | Code::Elementwise(_) | Code::Pick => {
                 unreachable!("invariant: these have loops of their own")
             }
@@ -615,6 +629,16 @@ fn one_hot(target: &mut [u32], ids: Source<'_>, cols: usize) {
         let id = element(ids, row);
         for (column, word) in target.iter_mut().enumerate() {
             *word = if column as u32 == id { 0x3f80_0000 } else { 0 };
+        }
+    }
+}
+
+#[inline(always)]
+fn rotate(rotation: Rotation, target: &mut [u32], x: Source<'_>, cols: usize) {
+    if let Source::Slice(words) = x {
+        let rows = words.chunks_exact(cols.max(1));
+        for (target, row) in target.chunks_exact_mut(cols.max(1)).zip(rows) {
+            rotation.turn(target, row);
         }
     }
 }

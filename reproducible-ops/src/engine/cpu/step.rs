@@ -58,6 +58,8 @@ pub(super) struct Matmul {
     pub a: MatmulOperand,
     /// Where B lies.
     pub b: MatmulOperand,
+    /// Elements from one row of C to the next.
+    pub c_row_stride: usize,
     /// Start of each matrix in A, B and C.
     pub batches: Vec<Starts>,
     /// Whether B is one weight that many runs share, so that its packed form is worth keeping.

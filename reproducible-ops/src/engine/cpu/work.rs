@@ -263,13 +263,20 @@ impl Machine<'_> {
             self.gemm_scratch.len()
         };
         let floats: &mut [f32] = bytemuck::cast_slice_mut(Arc::make_mut(&mut target).words_mut());
-        Gemm::batched(self.isa, Shape { m, n, k }, a, rhs, n, batches)
-            .and_then(|gemm| {
-                gemm.run_parallel(floats, &self.gemm_scratch[..parts], |task| {
-                    parallel::for_each(parts, task);
-                })
+        Gemm::batched(
+            self.isa,
+            Shape { m, n, k },
+            a,
+            rhs,
+            matmul.c_row_stride,
+            batches,
+        )
+        .and_then(|gemm| {
+            gemm.run_parallel(floats, &self.gemm_scratch[..parts], |task| {
+                parallel::for_each(parts, task);
             })
-            .expect("invariant: a plan's products fit their buffers");
+        })
+        .expect("invariant: a plan's products fit their buffers");
         self.put(matmul.value, target);
     }
 
