@@ -2,6 +2,7 @@
 
 use crate::program::ValueId;
 
+use super::rows::RowKernel;
 use super::step::{BufferId, Step};
 
 /// Values whose buffers live as long as the session.
@@ -19,10 +20,11 @@ pub(super) struct Assigned {
     pub words: Vec<usize>,
 }
 
-/// Assigns buffers. `words` is by value; `is_carried(input, value)` says that `value` replaces a
+/// Assigns buffers, and has row kernels compute in place of what nobody reads any more: that memory
+/// is in a cache, and another buffer would be fetched only to be overwritten. `words` is by value; `is_carried(input, value)` says that `value` replaces a
 /// state input, so that rows may be updated in place.
 pub(super) fn assign(
-    steps: &[Step],
+    steps: &mut [Step],
     words: &[usize],
     persistent: &Persistent<'_>,
     is_carried: impl Fn(ValueId, ValueId) -> bool,
@@ -43,12 +45,18 @@ pub(super) fn assign(
         .for_each(|&id| assigned.own(id, words));
     let kept = assigned.words.len();
     let mut free: Vec<BufferId> = Vec::new();
-    for (at, step) in steps.iter().enumerate() {
+    for (at, step) in steps.iter_mut().enumerate() {
+        let is_last_read = |id: ValueId| last_read[id.index()] == Some(at);
+        let taken_over = match step {
+            Step::Rows(kernel) => replace(kernel, &mut assigned, words, kept, is_last_read),
+            _ => Vec::new(),
+        };
         for id in step.writes() {
             assigned.temporary(id, words[id.index()], &mut free);
         }
         let done = |id: &ValueId| last_read[id.index()].is_none_or(|last| last <= at);
-        for id in step.reads().chain(step.writes()).filter(done) {
+        let is_over = |id: &ValueId| done(id) && !taken_over.contains(id);
+        for id in step.reads().chain(step.writes()).filter(is_over) {
             if let Some(buffer) = assigned.buffer_of[id.index()]
                 && buffer.0 >= kept
                 && !free.contains(&buffer)
@@ -58,6 +66,35 @@ pub(super) fn assign(
         }
     }
     assigned
+}
+
+/// Gives outputs of a kernel the buffers of temporary values that it reads as the last; returns
+/// those values.
+fn replace(
+    kernel: &mut RowKernel,
+    assigned: &mut Assigned,
+    words: &[usize],
+    kept: usize,
+    is_last_read: impl Fn(ValueId) -> bool,
+) -> Vec<ValueId> {
+    let mut taken_over = Vec::new();
+    for (output, load) in kernel.replaceable.clone() {
+        let (value, base) = (kernel.outputs[output].0, kernel.loads[load].base);
+        let is_free = assigned.buffer_of[value.index()].is_none();
+        let buffer = assigned.of(base);
+        let same_size = words[base.index()] == words[value.index()];
+        if is_free
+            && same_size
+            && buffer.0 >= kept
+            && is_last_read(base)
+            && !taken_over.contains(&base)
+        {
+            assigned.buffer_of[value.index()] = Some(buffer);
+            kernel.replace(output, load);
+            taken_over.push(base);
+        }
+    }
+    taken_over
 }
 
 /// Gives a carried row update the buffer of its state, if nothing else reads the old state in this
@@ -128,5 +165,52 @@ impl Assigned {
         free.retain(|&other| other != buffer);
         self.words[buffer.0] = self.words[buffer.0].max(needed);
         self.buffer_of[id.index()] = Some(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Plan;
+    use super::super::tests::{assert_equal, random_tensor};
+    use super::*;
+    use crate::program::{Builder, Program, Role, TensorType};
+    use crate::random::Stream;
+
+    /// Shares of products; the products are read again afterwards where `again` says so.
+    fn program(again: bool) -> Program {
+        let mut b = Builder::new();
+        let x = b.input("x", TensorType::f32([40, 24]), Role::Data);
+        let products = b.matmul_nt(x, x).unwrap();
+        let shares = b.softmax(products).unwrap();
+        let mixed = b.matmul_nt(shares, products).unwrap();
+        let read = if again { mixed } else { shares };
+        let last = b.matmul_nt(read, shares).unwrap();
+        b.output("y", last);
+        b.finish()
+    }
+
+    /// Streams that kernels of the plan compute in place of.
+    fn replaced(program: &Program) -> usize {
+        let plan = Plan::new(program);
+        let count = |step: &Step| match step {
+            Step::Rows(kernel) => kernel.replaced.len(),
+            _ => 0,
+        };
+        plan.steps.iter().map(count).sum()
+    }
+
+    #[test]
+    fn a_kernel_computes_in_place_of_what_nobody_reads_any_more() {
+        assert_eq!([false, true].map(|again| replaced(&program(again))), [1, 0]);
+    }
+
+    #[test]
+    fn what_is_computed_in_place_has_the_same_bits() {
+        for again in [false, true] {
+            let program = program(again);
+            let mut stream = Stream::from_seed("in place", u64::from(again));
+            let x = random_tensor(&mut stream, &program.inputs()[0].ty);
+            assert_equal(&program, &[x], 1);
+        }
     }
 }

@@ -452,13 +452,15 @@ impl Draft {
             }
             rename(instruction, target, &physical);
         }
-        let outputs = outputs
+        let outputs: Vec<_> = outputs
             .iter()
             .map(|&(id, register)| (id, self.extents[register]))
             .collect();
         let kernel = RowKernel {
             rows: self.rows,
             cols: self.cols,
+            replaceable: replaceable(&self.loads, &instructions, &outputs),
+            replaced: Vec::new(),
             streams: streams(&self.loads, &instructions),
             loads: self.loads,
             instructions,
@@ -488,6 +490,35 @@ fn streams(loads: &[Load], instructions: &[Instruction]) -> Vec<usize> {
         _ => None,
     });
     BTreeSet::from_iter(direct).into_iter().collect()
+}
+
+/// Outputs that may take the buffer of a stream: of full extent, and written by an instruction
+/// after the last that reads the stream, which nothing reads in another way.
+fn replaceable(
+    loads: &[Load],
+    instructions: &[Instruction],
+    outputs: &[(ValueId, Extent)],
+) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for load in streams(loads, instructions) {
+        let view = &loads[load];
+        let same_base = loads.iter().filter(|other| other.base == view.base);
+        if view.layout.offset != 0 || same_base.count() != 1 {
+            continue;
+        }
+        let reads = |instruction: &Instruction| {
+            instruction.operands.contains(&Operand::Direct(load))
+                || matches!(instruction.code, Code::Load(index) if index == load)
+        };
+        let last = instructions.iter().rposition(reads);
+        for (output, (_, extent)) in outputs.iter().enumerate() {
+            let written = instructions.iter().position(|step| step.target == output);
+            if *extent == Extent::Full && written > last {
+                found.push((output, load));
+            }
+        }
+    }
+    found
 }
 
 /// A kernel without rows in it may cut its elements anywhere: one column, so that tiles are always

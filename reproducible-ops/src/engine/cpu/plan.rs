@@ -592,7 +592,7 @@ impl<'a> Planner<'a> {
 
     fn finish(mut self) -> Plan {
         let outputs = self.outputs();
-        let steps: Vec<Step> = std::mem::take(&mut self.entries)
+        let mut steps: Vec<Step> = std::mem::take(&mut self.entries)
             .into_iter()
             .filter_map(|entry| match entry {
                 Entry::Draft(draft) => draft.finish().map(Step::Rows),
@@ -605,7 +605,7 @@ impl<'a> Planner<'a> {
             counters: &self.counters,
             outputs: &outputs,
         };
-        let buffers = assign(&steps, &value_words, &persistent, |input, value| {
+        let buffers = assign(&mut steps, &value_words, &persistent, |input, value| {
             self.is_carried(&outputs, input, value)
         });
         Plan {

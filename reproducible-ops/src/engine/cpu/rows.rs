@@ -135,6 +135,11 @@ pub(super) struct RowKernel {
     pub loads: Vec<Load>,
     /// Those of them that are read in domain order and as a whole.
     pub streams: Vec<usize>,
+    /// Outputs, by number, that may lie in the buffer of a stream, by number: they are written after
+    /// its last use.
+    pub replaceable: Vec<(usize, usize)>,
+    /// Streams whose buffer an output took over: they are read from its register.
+    pub replaced: Vec<usize>,
     /// What is done for each tile, in this order.
     pub instructions: Vec<Instruction>,
     /// What it computes: its first registers.
@@ -172,6 +177,19 @@ impl RowKernel {
             Extent::Full => self.cols,
             Extent::Row => 1,
         }
+    }
+
+    /// Has `output` computed in place of a stream, whose words its buffer holds before a run.
+    pub fn replace(&mut self, output: usize, load: usize) {
+        for instruction in &mut self.instructions {
+            for operand in &mut instruction.operands {
+                if *operand == Operand::Direct(load) {
+                    *operand = Operand::Register(output);
+                }
+            }
+        }
+        self.streams.retain(|&stream| stream != load);
+        self.replaced.push(load);
     }
 
     /// Computes rows `first..first + count`. `loads` are whole buffers; `outputs` and `scratch` are

@@ -209,7 +209,10 @@ impl Machine<'_> {
             *slot = Some(self.take(*value));
         }
         let mut loads: [&[u32]; MAX_LOADS] = [&[]; MAX_LOADS];
-        for (slot, load) in loads.iter_mut().zip(&kernel.loads) {
+        for (index, (slot, load)) in loads.iter_mut().zip(&kernel.loads).enumerate() {
+            if kernel.replaced.contains(&index) {
+                continue;
+            }
             *slot = self.memory.get(self.id(load.base)).words();
         }
         let mut outputs: [&mut [u32]; MAX_OUTPUTS] = std::array::from_fn(|_| Default::default());
