@@ -201,6 +201,19 @@ mod tests {
     }
 
     #[test]
+    fn zeros_have_the_signs_of_the_patterns() {
+        let row = [-0.0f32, 1.0, -0.0, 2.0].map(f32::to_bits);
+        let turned = |rotation: Rotation| {
+            let mut target = [7; 4];
+            rotation.turn(&mut target, &row);
+            target
+        };
+        let bits = |row: [f32; 4]| row.map(f32::to_bits);
+        assert_eq!(turned(Rotation::Forward), bits([0.0, -2.0, -0.0, 1.0]));
+        assert_eq!(turned(Rotation::Gradient), bits([0.0, 2.0, 0.0, -1.0]));
+    }
+
+    #[test]
     fn rotations_have_the_bits_of_their_patterns() {
         for at in [3, 4] {
             let program = program(at);
