@@ -58,6 +58,9 @@ pub struct Target {
 }
 
 const MIB: usize = 1 << 20;
+/// Of messages with lists in lists: for each that is being read, room of up to a mebibyte is made by the
+/// length that it is told to have.
+const NESTED: usize = 4 * MIB;
 
 /// Every decoder, by name.
 pub const TARGETS: &[Target] = &[
@@ -78,7 +81,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "pipeline-message",
         from: "a member of a pipeline",
-        memory: MIB,
+        memory: NESTED,
         seeds: pipeline_messages,
         run: pipeline_message,
     },
@@ -99,7 +102,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "averaging-message",
         from: "a replica of an averaging job",
-        memory: MIB,
+        memory: NESTED,
         seeds: averaging_messages,
         run: averaging_message,
     },
