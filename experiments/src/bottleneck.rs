@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::CpuEngine;
@@ -19,7 +19,8 @@ use crate::curves::{Curve, render};
 use crate::experiment::Experiment;
 use crate::machine;
 use crate::samples::{mean_and_spread, rounded};
-use crate::staged_text::{Arm, STEP_TOKENS, Training};
+use crate::staged_text::{Arm, STEP_TOKENS, TrainingOptions};
+use crate::svg;
 use crate::table::Table;
 use crate::text::Text;
 
@@ -34,24 +35,8 @@ pub const EXPERIMENT: Experiment = Experiment {
 #[derive(Debug, Parser)]
 #[command(name = "bottleneck")]
 struct Options {
-    /// The text; by default shared/data/text/tinyshakespeare.txt beside or above the workspace.
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
-    /// Steps of each model.
-    #[arg(long, default_value_t = 300)]
-    steps: u64,
-    /// Seeds, from 1; all count.
-    #[arg(long, default_value_t = 3)]
-    seeds: u64,
-    /// Highest learning rate.
-    #[arg(long, default_value_t = 3e-3)]
-    rate: f32,
-    /// Threads of the engine.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-    /// Microbatches of held-out text.
-    #[arg(long, default_value_t = 96)]
-    held_out: u32,
+    #[command(flatten)]
+    on_text: TrainingOptions,
     /// Where the picture of the curves goes.
     #[arg(long, value_name = "FILE", default_value = "target/bottleneck.svg")]
     plot: PathBuf,
@@ -112,20 +97,16 @@ struct Outcome {
 }
 
 fn run(arguments: &[String]) -> Result<Value> {
-    let options = Options::try_parse_from(arguments)?;
-    let text = Text::load(options.data)?;
-    let engine: Arc<dyn Engine> = Arc::new(CpuEngine::new(options.threads));
+    let Options { on_text, plot } = Options::try_parse_from(arguments)?;
+    let text = Text::load(on_text.data.clone())?;
+    let engine: Arc<dyn Engine> = Arc::new(CpuEngine::new(on_text.threads));
     let started = Instant::now();
     let mut outcomes: Vec<Outcome> = ARMS.iter().map(|_| Outcome::default()).collect();
-    for seed in 1..=options.seeds {
+    for seed in 1..=on_text.seeds {
         for (arm, outcome) in ARMS.iter().zip(&mut outcomes) {
-            let training = Training {
-                steps: options.steps,
-                rate: options.rate,
-                seed,
-            };
+            let training = on_text.training(seed);
             let mut trained = arm.train(&training, &text, &engine)?;
-            let held_out = trained.held_out(&text, 0, options.held_out)?;
+            let held_out = trained.held_out(&text, 0, on_text.held_out)?;
             let after = started.elapsed().as_secs_f64();
             eprintln!(
                 "{}, seed {seed}: {held_out:.4} nats held out after {after:.0} s",
@@ -139,17 +120,17 @@ fn run(arguments: &[String]) -> Result<Value> {
     println!(
         "Nats a token on held-out text after {} steps of {STEP_TOKENS} tokens; mean ± deviation of {} \
          seeds\n",
-        options.steps, options.seeds
+        on_text.steps, on_text.seeds
     );
     print!("{}", table(&outcomes));
-    let window = (options.steps as usize / 30).max(1);
+    let window = (on_text.steps as usize / 30).max(1);
     let curves = ARMS.iter().zip(&outcomes);
     let curves = curves.map(|(arm, outcome)| Curve::mean(arm.name, &outcome.losses, window));
     let curves: Vec<Curve> = curves.collect();
     let title = "Learning text with fewer bytes between stages";
     let picture = render(title, "nats a token, in training", &curves);
-    std::fs::write(&options.plot, picture).with_context(|| options.plot.display().to_string())?;
-    println!("\ncurves: {}", options.plot.display());
+    svg::save(&plot, &picture)?;
+    println!("\ncurves: {}", plot.display());
     let rows = ARMS.iter().zip(&outcomes).map(|(arm, outcome)| {
         let (mean, spread) = mean_and_spread(&outcome.held_out);
         json!({
@@ -159,8 +140,8 @@ fn run(arguments: &[String]) -> Result<Value> {
         })
     });
     Ok(json!({
-        "experiment": "bottleneck", "unit": "nats", "steps": options.steps,
-        "step_tokens": STEP_TOKENS, "seeds": options.seeds, "rate": options.rate,
+        "experiment": "bottleneck", "unit": "nats", "steps": on_text.steps,
+        "step_tokens": STEP_TOKENS, "seeds": on_text.seeds, "rate": on_text.rate,
         "parameters": PLAIN.parameters(&text),
         "seconds": rounded(started.elapsed().as_secs_f64()), "load": machine::load(),
         "rows": rows.collect::<Vec<_>>(),

@@ -43,6 +43,7 @@ use crate::curves::{Curve, render};
 use crate::experiment::Experiment;
 use crate::machine;
 use crate::samples::{mean_and_spread, rounded};
+use crate::svg;
 use crate::table::Table;
 use crate::text::Text;
 
@@ -190,14 +191,10 @@ fn run(arguments: &[String]) -> Result<Value> {
     });
     let curves: Vec<Curve> = curves.collect();
     let title = "Held-out loss of replicas over inner steps, mean of seeds";
-    if let Some(folder) = bench.options.plot.parent() {
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    }
-    std::fs::write(
+    svg::save(
         &bench.options.plot,
-        render(title, "nats a character", &curves),
-    )
-    .with_context(|| bench.options.plot.display().to_string())?;
+        &render(title, "nats a character", &curves),
+    )?;
     let of = |(arm, runs): (&Arm, &Vec<Run>)| bench.summary(*arm, runs);
     Ok(json!({
         "experiment": "gossip", "unit": "nats a character", "replicas": replicas,

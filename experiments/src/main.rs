@@ -30,6 +30,7 @@ mod skippipe_live;
 mod skippipe_schedule;
 mod skippipe_train;
 mod skippipe_vector;
+mod stage_workers;
 mod staged_text;
 mod step;
 mod svg;

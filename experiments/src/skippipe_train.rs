@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::cpu::CpuEngine;
@@ -22,7 +22,8 @@ use crate::curves::{Curve, render};
 use crate::experiment::Experiment;
 use crate::machine;
 use crate::samples::{mean_and_spread, rounded};
-use crate::staged_text::{Arm, STEP_TOKENS, Training};
+use crate::staged_text::{Arm, STEP_TOKENS, TrainingOptions};
+use crate::svg;
 use crate::table::Table;
 use crate::text::Text;
 
@@ -37,24 +38,8 @@ pub const EXPERIMENT: Experiment = Experiment {
 #[derive(Debug, Parser)]
 #[command(name = "skippipe-train")]
 struct Options {
-    /// The text; by default shared/data/text/tinyshakespeare.txt beside or above the workspace.
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
-    /// Steps of each model.
-    #[arg(long, default_value_t = 300)]
-    steps: u64,
-    /// Seeds, from 1; all count.
-    #[arg(long, default_value_t = 3)]
-    seeds: u64,
-    /// Highest learning rate.
-    #[arg(long, default_value_t = 3e-3)]
-    rate: f32,
-    /// Threads of the engine.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
-    /// Microbatches of held-out text.
-    #[arg(long, default_value_t = 96)]
-    held_out: u32,
+    #[command(flatten)]
+    on_text: TrainingOptions,
     /// Where the picture of the curves goes.
     #[arg(long, value_name = "FILE", default_value = "target/skippipe-train.svg")]
     plot: PathBuf,
@@ -109,23 +94,19 @@ struct Outcome {
 }
 
 fn run(arguments: &[String]) -> Result<Value> {
-    let options = Options::try_parse_from(arguments)?;
-    let text = Text::load(options.data)?;
-    let engine: Arc<dyn Engine> = Arc::new(CpuEngine::new(options.threads));
+    let Options { on_text, plot } = Options::try_parse_from(arguments)?;
+    let text = Text::load(on_text.data.clone())?;
+    let engine: Arc<dyn Engine> = Arc::new(CpuEngine::new(on_text.threads));
     let started = Instant::now();
     let mut outcomes: Vec<Outcome> = ARMS.iter().map(|arm| Outcome::of(*arm, &text)).collect();
-    for seed in 1..=options.seeds {
+    for seed in 1..=on_text.seeds {
         for outcome in &mut outcomes {
-            let training = Training {
-                steps: options.steps,
-                rate: options.rate,
-                seed,
-            };
+            let training = on_text.training(seed);
             let mut trained = outcome.arm.train(&training, &text, &engine)?;
             let removals = REMOVED.iter().map(|(_, (part, whole))| {
                 let stages = outcome.arm.stages * part;
                 let removed = stages.is_multiple_of(*whole).then_some(stages / whole);
-                let loss = |removed| trained.held_out(&text, removed, options.held_out);
+                let loss = |removed| trained.held_out(&text, removed, on_text.held_out);
                 removed.map(loss).transpose()
             });
             let held_out: Vec<Option<f64>> = removals.collect::<Result<_>>()?;
@@ -142,10 +123,10 @@ fn run(arguments: &[String]) -> Result<Value> {
     println!(
         "Nats a token on held-out text after {} steps of {STEP_TOKENS} tokens; mean ± deviation of {} \
          seeds\n",
-        options.steps, options.seeds
+        on_text.steps, on_text.seeds
     );
     print!("{}", table(&outcomes));
-    let window = (options.steps as usize / 30).max(1);
+    let window = (on_text.steps as usize / 30).max(1);
     let curve = |outcome: &Outcome| Curve::mean(outcome.arm.name, &outcome.losses, window);
     let curves: Vec<Curve> = outcomes.iter().map(curve).collect();
     let picture = render(
@@ -153,11 +134,11 @@ fn run(arguments: &[String]) -> Result<Value> {
         "nats a token, in training",
         &curves,
     );
-    std::fs::write(&options.plot, picture).with_context(|| options.plot.display().to_string())?;
-    println!("\ncurves: {}", options.plot.display());
+    svg::save(&plot, &picture)?;
+    println!("\ncurves: {}", plot.display());
     Ok(json!({
-        "experiment": "skippipe-train", "unit": "nats", "steps": options.steps,
-        "step_tokens": STEP_TOKENS, "seeds": options.seeds, "rate": options.rate,
+        "experiment": "skippipe-train", "unit": "nats", "steps": on_text.steps,
+        "step_tokens": STEP_TOKENS, "seeds": on_text.seeds, "rate": on_text.rate,
         "seconds": rounded(started.elapsed().as_secs_f64()), "load": machine::load(),
         "arms": outcomes.iter().map(Outcome::json).collect::<Vec<_>>(),
     }))

@@ -5,6 +5,7 @@
 //! so what is learned has the bits that peers would learn.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +22,14 @@ use skippipe::transcript::Roster;
 use swarm_learn::assemble::OptimizerConfig;
 use swarm_learn::pipeline::data::StepData;
 use swarm_learn::pipeline::stage_engine::StageEngine;
-use swarm_learn::pipeline::worker::{Blueprint, Encoding, StageWorker};
+use swarm_learn::pipeline::worker::{Blueprint, Encoding};
 use swarm_learn::setup;
 use swarm_learn::training_plan::Sampling;
 use swarm_model::config::RopeScaling;
 use swarm_model::stages::StagedModel;
 use swarm_model::{ModelConfig, init};
 
+use crate::stage_workers::workers;
 use crate::text::Text;
 
 /// Rows of a microbatch.
@@ -67,6 +69,40 @@ pub struct Training {
     pub rate: f32,
     /// Seed of initial weights, of the order of rows and of what is skipped.
     pub seed: u64,
+}
+
+/// What experiments that train on text are told.
+#[derive(Debug, clap::Args)]
+pub struct TrainingOptions {
+    /// The text; by default shared/data/text/tinyshakespeare.txt beside or above the workspace.
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Steps of each model.
+    #[arg(long, default_value_t = 300)]
+    pub steps: u64,
+    /// Seeds, from 1; all count.
+    #[arg(long, default_value_t = 3)]
+    pub seeds: u64,
+    /// Highest learning rate.
+    #[arg(long, default_value_t = 3e-3)]
+    pub rate: f32,
+    /// Threads of the engine.
+    #[arg(long, default_value_t = 2)]
+    pub threads: usize,
+    /// Microbatches of held-out text.
+    #[arg(long, default_value_t = 96)]
+    pub held_out: u32,
+}
+
+impl TrainingOptions {
+    /// The training of a seed.
+    pub fn training(&self, seed: u64) -> Training {
+        Training {
+            steps: self.steps,
+            rate: self.rate,
+            seed,
+        }
+    }
 }
 
 /// A trained model.
@@ -116,18 +152,6 @@ impl Arm {
     ) -> Result<Trained> {
         let blueprint = self.blueprint(training, text)?;
         let stages = self.stages + 1;
-        let shared = (blueprint.clone(), engine.clone());
-        let worker = move |stage: Option<Stage>| {
-            let (blueprint, engine) = shared.clone();
-            let worker = StageWorker::new(blueprint, engine, stage);
-            #[expect(
-                clippy::expect_used,
-                reason = "the first stage was made from it before"
-            )]
-            let worker = worker.expect("invariant: the blueprint makes every stage");
-            let state = worker.state().ok().flatten();
-            (worker, state)
-        };
         let first = blueprint.stage(engine, Stage::FIRST)?;
         let hidden = first.programs().hidden().shape.clone();
         let settings = settings(stages, training.steps);
@@ -135,7 +159,7 @@ impl Arm {
             settings,
             &vec![1; usize::from(stages)],
             training.seed,
-            Box::new(worker),
+            workers(&blueprint, engine),
         );
         network.planner = Some(planner(self.skips, training.seed));
         network.run(Duration::MAX);
@@ -147,9 +171,7 @@ impl Arm {
         let mut losses = BTreeMap::new();
         for (_, _, event) in &network.events {
             if let Event::Stepped(stepped) = event {
-                let passages = stepped.record.passages.iter();
-                let loss: f32 = passages.map(|passage| f32::from_bits(passage.loss)).sum();
-                losses.insert(stepped.record.step, loss);
+                losses.insert(stepped.record.step, stepped.record.loss());
             }
         }
         let mut trained = Vec::new();

@@ -1,6 +1,9 @@
 //! Pictures as SVG: what plots are drawn with. Writing into a string cannot fail.
 
 use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 
 /// The colours of axes, text and lines.
 pub const GRID: &str = "#e3e3e3";
@@ -8,6 +11,17 @@ pub const GRID: &str = "#e3e3e3";
 pub const INK: &str = "#333333";
 /// See [`GRID`].
 pub const LINE: &str = "#1f5fa8";
+
+/// Writes a picture, and the folder that it is to lie in.
+///
+/// # Errors
+/// The system refuses.
+pub fn save(path: &Path, svg: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    std::fs::write(path, svg).with_context(|| format!("write {}", path.display()))
+}
 
 /// A picture of so many pixels, white; it is ended by `</svg>`.
 pub fn begin(svg: &mut String, width: f64, height: f64) {

@@ -165,6 +165,12 @@ impl Roster {
 }
 
 impl StepRecord {
+    /// Mean loss of the step before its update: each microbatch has its share.
+    pub fn loss(&self) -> f32 {
+        let passages = self.passages.iter();
+        passages.map(|passage| f32::from_bits(passage.loss)).sum()
+    }
+
     /// The visits of a stage whose gradients count, in the order of microbatches.
     pub fn counted(&self, stage: Stage) -> impl Iterator<Item = (Microbatch, Visit)> + '_ {
         self.passages.iter().filter_map(move |passage| {

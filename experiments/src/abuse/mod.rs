@@ -18,7 +18,7 @@ mod plot;
 mod probe;
 mod victim;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -31,6 +31,7 @@ use self::probe::{Phase, Watch};
 use self::victim::Victim;
 use crate::experiment::Experiment;
 use crate::samples::rounded;
+use crate::svg;
 use crate::table::Table;
 
 /// See the module.
@@ -117,7 +118,7 @@ fn run(arguments: &[String]) -> Result<Value> {
         .iter()
         .map(|it| (it.attack.name(), it.span))
         .collect();
-    write_plot(&options.plot, &plot::render(&samples, &spans))?;
+    svg::save(&options.plot, &plot::render(&samples, &spans))?;
     print!("{}", table(&findings));
     println!("picture: {}", options.plot.display());
     Ok(json!({
@@ -180,13 +181,6 @@ fn wage(
         },
         note,
     })
-}
-
-fn write_plot(path: &Path, svg: &str) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::write(path, svg).with_context(|| format!("write {}", path.display()))
 }
 
 fn progress(finding: &Finding) -> String {

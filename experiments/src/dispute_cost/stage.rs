@@ -20,6 +20,7 @@ use verde::testing::OneBit;
 
 use super::liar::{Lie, only_step};
 use super::{Options, Path, Row, dearest, dispute};
+use crate::stage_workers::workers;
 
 const SPEC: &str = include_str!("../../../configs/nano/pipeline.toml");
 
@@ -42,32 +43,29 @@ pub async fn disputes(options: &Options) -> Result<Vec<Row>> {
     };
     let stages = settings.stages;
     let all = (0..stages).map(|stage| make(Some(Stage(stage))));
-    let (workers, states): (Vec<_>, Vec<_>) = all.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let (stage_workers, states): (Vec<_>, Vec<_>) =
+        all.collect::<Result<Vec<_>>>()?.into_iter().unzip();
     let states: Vec<_> = states.into_iter().flatten().collect();
     let mut replicas = vec![1; usize::from(stages)];
     // The last peer of the job holds the last stage, too, so that its sums are reduced.
     replicas[usize::from(stages) - 1] = settings.peers as usize + 1 - usize::from(stages);
-    let shared = (blueprint.clone(), engine.clone());
-    let worker = move |stage: Option<Stage>| {
-        let (blueprint, engine) = shared.clone();
-        #[expect(clippy::expect_used, reason = "every stage was made from it before")]
-        let worker = StageWorker::new(blueprint, engine, stage)
-            .expect("invariant: the blueprint makes every stage");
-        let state = worker.state().ok().flatten();
-        (worker, state)
-    };
-    let mut network = Network::new(settings.clone(), &replicas, options.seed, Box::new(worker));
+    let mut network = Network::new(
+        settings.clone(),
+        &replicas,
+        options.seed,
+        workers(&blueprint, &engine),
+    );
     network.run(Duration::from_secs(3_600));
     let stepped = network
         .steps()
         .into_iter()
         .next()
         .context("the pipeline stands still")?;
-    let before: Vec<_> = workers
+    let before: Vec<_> = stage_workers
         .iter()
         .map(StageWorker::train_state)
         .collect::<Result<_, _>>()?;
-    let mut replay = Replay::new(workers, states, settings.keep_every);
+    let mut replay = Replay::new(stage_workers, states, settings.keep_every);
     let mut arrivals: BTreeMap<Stage, Vec<Arrival>> = BTreeMap::new();
     let mut seen = |arrival: Arrival| arrivals.entry(arrival.hop.stage).or_default().push(arrival);
     let replayed = replay.step_with(&stepped.record, &mut seen)?;

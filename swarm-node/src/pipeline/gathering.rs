@@ -6,12 +6,12 @@
 use std::time::{Duration, Instant};
 
 use skippipe::content::Digest;
+use skippipe::wire;
 use swarm_identity::PeerId;
 use swarm_net::{Event as NetEvent, Events, Handle, Multiaddr};
 
 use super::charter::{Charter, CharterError};
 use super::meeting::{Answer, Ask, Meeting};
-use super::wire::{decode, encode};
 use crate::job::{JobSpec, Stop};
 
 /// How long an address may be silent before that is told.
@@ -148,9 +148,9 @@ impl<'g> Gathering<'g> {
         }
         match event {
             Ok(Some(NetEvent::Request { from, bytes, reply })) => {
-                if let Some(ask) = decode::<Ask>(&bytes) {
+                if let Ok(ask) = wire::from_bytes::<Ask>(&bytes) {
                     // Who does not wait any more asks again.
-                    let _ = reply.send(encode(&meeting.asked(from, ask)));
+                    let _ = reply.send(wire::to_bytes(&meeting.asked(from, ask)));
                 }
             }
             Ok(Some(NetEvent::Listening(address))) => {
@@ -245,11 +245,11 @@ impl<'g> Gathering<'g> {
             ready,
         };
         let handle = self.handle.clone();
-        let request = async move { handle.request(peer, encode(&ask)).await };
+        let request = async move { handle.request(peer, wire::to_bytes(&ask)).await };
         let request = tokio::time::timeout(ANSWER_TIME, request);
         let answer = self.meanwhile(events, request).await?;
         let bytes = answer.ok().and_then(Result::ok);
-        Ok(bytes.and_then(|bytes| decode::<Answer>(&bytes)))
+        Ok(bytes.and_then(|bytes| wire::from_bytes(&bytes).ok()))
     }
 
     /// Waits for something while the network's events are taken. Others' requests are refused: they ask

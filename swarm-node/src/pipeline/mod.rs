@@ -24,4 +24,3 @@ pub mod probe;
 pub mod run;
 pub mod status;
 pub mod transcript;
-pub mod wire;

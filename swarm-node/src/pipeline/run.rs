@@ -14,6 +14,7 @@ use skippipe::path::{Hop, Path as Way, Peer};
 use skippipe::predict::Prediction;
 use skippipe::settings::Settings;
 use skippipe::transcript::{Roster, Statement, StepRecord};
+use skippipe::wire;
 use swarm_identity::{PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
 use swarm_learn::pipeline::worker::{StageWorker, WorkerError};
 use swarm_net::{
@@ -29,7 +30,6 @@ use super::probe::file::FileError;
 use super::probe::links::{Fault, Start};
 use super::probe::{Links, file};
 use super::transcript::{Entry, TranscriptFile};
-use super::wire::{decode, encode};
 use crate::job::Stop;
 
 /// Between two looks at the clock.
@@ -334,10 +334,10 @@ struct Drawn {
 
 /// Whoever asks is told who takes part: a member that lost its folder's charter, or a late newcomer.
 fn answer(charter: &str, bytes: &[u8], reply: swarm_net::Reply) {
-    if decode::<Ask>(bytes).is_some() {
+    if wire::from_bytes::<Ask>(bytes).is_ok() {
         let answer = Answer::Charter(charter.to_owned());
         // A peer that does not wait any more asks again.
-        let _ = reply.send(encode(&answer));
+        let _ = reply.send(wire::to_bytes(&answer));
     }
 }
 

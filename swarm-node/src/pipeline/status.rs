@@ -94,7 +94,7 @@ impl Status {
         let newest = entries.len().saturating_sub(20);
         let losses = entries[newest..].iter().map(|entry| Loss {
             step: entry.record.step,
-            loss: loss(&entry.record),
+            loss: entry.record.loss(),
         });
         Self {
             job: charter.job.clone(),
@@ -172,12 +172,6 @@ impl Status {
         }
         text
     }
-}
-
-/// Loss of all microbatches: each has its share of the step's mean.
-fn loss(record: &StepRecord) -> f32 {
-    let passages = record.passages.iter();
-    passages.map(|passage| f32::from_bits(passage.loss)).sum()
 }
 
 /// What a step's record has that was not planned; `before` is who held what when the last one ended.

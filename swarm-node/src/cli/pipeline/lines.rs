@@ -125,11 +125,7 @@ impl Watcher for Lines {
     }
 
     fn stepped(&mut self, record: &StepRecord, took: Duration, prediction: Option<&Prediction>) {
-        let losses = record
-            .passages
-            .iter()
-            .map(|passage| f32::from_bits(passage.loss));
-        let loss: f32 = losses.sum();
+        let loss = record.loss();
         let visits: usize = record
             .passages
             .iter()

@@ -7,8 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 use skippipe::measured::Report;
-
-use crate::pipeline::wire;
+use skippipe::wire;
 
 /// Longest frame that is sent: a piece with its header, or a report of 256 peers.
 pub const MAX_FRAME: u32 = 128 << 10;
@@ -67,7 +66,7 @@ impl Word {
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self::Piece(piece) = self else {
             let mut bytes = vec![0];
-            bytes.extend(wire::encode(self));
+            bytes.extend(wire::to_bytes(self));
             return bytes;
         };
         // The nonce at the end, which is there only when all is.
@@ -82,7 +81,7 @@ impl Word {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0, word @ ..] => {
-                let word: Self = wire::decode(word)?;
+                let word: Self = wire::from_bytes(word).ok()?;
                 // A piece that is not one in its bytes would weigh nothing.
                 (!matches!(word, Self::Piece(_))).then_some(word)
             }
