@@ -18,8 +18,9 @@ mod gossip;
 mod hostile;
 mod machine;
 mod nano;
-mod pytorch;
+mod python;
 mod recorded;
+mod rollout_gap;
 mod samples;
 mod sapo;
 mod shared_data;
@@ -47,6 +48,7 @@ const EXPERIMENTS: &[Experiment] = &[
     gemm::EXPERIMENT,
     step::EXPERIMENT,
     decode::EXPERIMENT,
+    rollout_gap::EXPERIMENT,
     sharing::EXPERIMENT,
     sapo::EXPERIMENT,
     winner::EXPERIMENT,

@@ -60,14 +60,15 @@ impl Decoding {
         })
     }
 
-    /// Logits of all rows for the first token.
-    pub fn first_logits(&mut self) -> Result<Vec<f32>> {
-        let logits = self.step(&vec![FIRST_TOKEN; self.run.batch], self.run.start);
-        logits
-            .into_data()
-            .try_to_vec()
-            .ok()
-            .context("Burn's logits are f32")
+    /// Logits of all rows behind `tokens`, the same in each row, from position 0 on.
+    pub fn logits_after(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        let mut logits = Vec::new();
+        for (position, &token) in tokens.iter().enumerate() {
+            let last = self.step(&vec![token; self.run.batch], position);
+            let values = last.into_data().try_to_vec().ok();
+            logits = values.context("Burn's logits are f32")?;
+        }
+        Ok(logits)
     }
 
     /// Seconds of one run.

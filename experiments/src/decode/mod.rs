@@ -1,40 +1,42 @@
-//! Tokens per second of decoding with a key-value cache, beside Burn flex and PyTorch eager, in one
-//! run.
+//! Tokens per second of decoding with a key-value cache, beside Burn flex, PyTorch eager and
+//! llama.cpp, in one run.
 //!
 //! All sides continue the same number of rows by the same number of tokens from the same position,
 //! each token being the most likely one, and take turns run by run. Ours also samples: noise,
 //! second argmax and log-probability belong to its program. Burn flex runs the same decoder modules
 //! eagerly; it fixes its threads when a process starts, so every thread count is measured in a
-//! process of its own.
+//! process of its own. llama.cpp (`llama-cpp-python`) reads the same weights from GGUF files, as f32
+//! and as bf16, the latter of which are half as many bytes to read.
 
 mod burn_flex;
 mod ours;
+mod python_side;
 mod run;
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use run::Run;
+use run::{CHECKED, Run};
 use serde_json::{Value, json};
 use swarm_model::ModelConfig;
 use swarm_model::init::initialise;
 
 use crate::experiment::Experiment;
 use crate::machine;
-use crate::pytorch::PyTorch;
+use crate::python::Contender;
 use crate::samples::{Samples, rounded, shown};
 use crate::table::Table;
 
 /// See the module.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "decode",
-    about: "tokens per second of decoding against Burn flex and PyTorch eager",
+    about: "tokens per second of decoding against Burn flex, PyTorch eager and llama.cpp",
     run,
 };
 
-/// Keys of the contenders, ours first.
-const NAMES: [&str; 3] = ["ours", "burn_flex", "pytorch"];
+/// Keys of the contenders: ours and Burn's in this process, then Python programs.
+const NAMES: [&str; 5] = ["ours", "burn_flex", "pytorch", "llama_f32", "llama_bf16"];
 
 /// Times decoding.
 #[derive(Debug, Parser)]
@@ -155,22 +157,25 @@ fn measure(options: &Options, batch: usize, threads: usize) -> Result<Value> {
     };
     let mut ours = ours::Decoding::new(&model, &weights, run, threads)?;
     let mut burn = burn_flex::Decoding::new(&model, &weights, run)?;
-    check(&mut ours, &mut burn)?;
-    let shape = json!({
-        "model": model,
-        "threads": threads,
-        "batch": batch,
-        "start": start,
-        "tokens": tokens,
-        "slots": slots,
-    });
-    let mut pytorch = PyTorch::start(&options.python, "decode.py", &shape);
+    let logits = ours.logits_after(&CHECKED)?;
+    check(&logits, &burn.logits_after(&CHECKED)?)?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("weights.safetensors");
+    weights.save(&file)?;
+    let given = (&model, file.as_path());
+    let mut programs: Vec<Option<Contender>> = NAMES
+        .iter()
+        .skip(2)
+        .map(|name| python_side::start(&options.python, name, given, run, threads, &logits))
+        .collect::<Result<_>>()?;
     let mut samples: [Samples; NAMES.len()] = Default::default();
     for _ in 0..options.rounds {
         samples[0].push(ours.run()?);
         samples[1].push(burn.run()?);
-        if let Some(pytorch) = &mut pytorch {
-            samples[2].push(pytorch.measure()?);
+        for (samples, program) in samples.iter_mut().skip(2).zip(&mut programs) {
+            if let Some(program) = program {
+                samples.push(program.measure()?);
+            }
         }
     }
     Ok(row(batch, threads, tokens, &samples))
@@ -178,15 +183,14 @@ fn measure(options: &Options, batch: usize, threads: usize) -> Result<Value> {
 
 /// Both sides write the same tokens from the same weights; a contender that computes something else
 /// is no contender.
-fn check(ours: &mut ours::Decoding, burn: &mut burn_flex::Decoding) -> Result<()> {
-    let (first, second) = (ours.first_logits()?, burn.first_logits()?);
-    let worst = first
+fn check(ours: &[f32], burn: &[f32]) -> Result<()> {
+    let worst = ours
         .iter()
-        .zip(&second)
+        .zip(burn)
         .map(|(x, y)| (x - y).abs())
         .fold(0.0, f32::max);
     ensure!(
-        first.len() == second.len() && worst < 1e-3,
+        ours.len() == burn.len() && worst < 1e-3,
         "Burn's logits differ from ours by {worst}"
     );
     Ok(())
@@ -224,9 +228,15 @@ fn table(rows: &[Value]) -> Table {
         "median",
         "× PyTorch",
         "median",
+        "× llama f32",
+        "median",
+        "× llama bf16",
+        "median",
         "ours tok/s",
         "Burn flex",
         "PyTorch",
+        "llama f32",
+        "llama bf16",
     ]);
     for row in rows {
         let number = |value: &Value, decimals| shown(value.as_f64().unwrap_or(f64::NAN), decimals);

@@ -33,11 +33,14 @@ impl Decoding {
         Ok(Self { session, run })
     }
 
-    /// Logits of all rows for the first token.
-    pub fn first_logits(&mut self) -> Result<Vec<f32>> {
-        self.step(&vec![FIRST_TOKEN; self.run.batch], self.run.start)?;
-        let logits = self.session.read_words("logits")?;
-        self.session.advance();
+    /// Logits of all rows behind `tokens`, the same in each row, from position 0 on.
+    pub fn logits_after(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        let mut logits = Vec::new();
+        for (position, &token) in tokens.iter().enumerate() {
+            self.step(&vec![token; self.run.batch], position)?;
+            logits = self.session.read_words("logits")?;
+            self.session.advance();
+        }
         Ok(logits.into_iter().map(f32::from_bits).collect())
     }
 

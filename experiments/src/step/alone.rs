@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use reproducible_ops::engine::cpu::gemm::Shape;
-use reproducible_ops::engine::cpu::{CpuEngine, PlannedProduct};
+use reproducible_ops::engine::cpu::{CpuEngine, InstructionSet, PlannedProduct};
 use reproducible_ops::engine::{Engine, Session};
 use reproducible_ops::program::{Builder, Operator, Program, Role, TensorType, TypeError, ValueId};
 use reproducible_ops::random::Stream;
@@ -26,8 +26,12 @@ struct Loaded {
 
 impl Alone {
     /// Loads the products, and runs each once.
-    pub fn new(products: &[(PlannedProduct, usize)], threads: usize) -> Result<Self> {
-        let engine = CpuEngine::new(threads);
+    pub fn new(
+        products: &[(PlannedProduct, usize)],
+        isa: InstructionSet,
+        threads: usize,
+    ) -> Result<Self> {
+        let engine = CpuEngine::with_instruction_set(isa, threads)?;
         let load = |&(product, count): &(PlannedProduct, usize)| {
             let session = session(&engine, &product)?;
             let flops = product.flops();

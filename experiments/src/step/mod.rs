@@ -1,5 +1,5 @@
-//! One training step of a 10 M-parameter decoder beside PyTorch eager and beside its own matrix
-//! products alone, in one run.
+//! One training step of a decoder (10 M parameters unless told otherwise) beside PyTorch, eager and
+//! compiled, and beside its own matrix products alone, in one run.
 //!
 //! All sides take turns, step by step, with the same number of threads. A step is everything from
 //! tokens to updated parameters: forward, cross-entropy, backward, clipping by the global norm,
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use reproducible_ops::engine::cpu::{CpuEngine, StepKind};
+use reproducible_ops::engine::cpu::{CpuEngine, InstructionSet, StepKind};
 use reproducible_ops::engine::{Engine, Session};
 use reproducible_ops::optim::{LEARNING_RATE, initial_state};
 use reproducible_ops::program::{Program, Role};
@@ -28,7 +28,7 @@ use swarm_model::{ModelConfig, programs};
 
 use crate::experiment::Experiment;
 use crate::machine;
-use crate::pytorch::PyTorch;
+use crate::python::Contender;
 use crate::samples::{Samples, rounded, shown};
 use crate::table::Table;
 
@@ -38,7 +38,7 @@ use clock::{Clock, Kind};
 /// See the module.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "step",
-    about: "a training step of a 10 M-parameter decoder against its products alone and PyTorch eager",
+    about: "a training step of a decoder against its products alone and PyTorch",
     run,
 };
 
@@ -64,7 +64,16 @@ struct Options {
     /// Tokens of a sequence.
     #[arg(long, default_value_t = 256)]
     context: usize,
+    /// The instructions that all sides may use.
+    #[arg(long, default_value_t = InstructionSet::detect())]
+    isa: InstructionSet,
+    /// Leaves compiled PyTorch out, which takes a minute to get ready.
+    #[arg(long)]
+    no_compiled: bool,
 }
+
+/// How PyTorch takes part, by its key in the result: as it is, and through its compiler.
+const RIVALS: [&str; 2] = ["pytorch", "compiled"];
 
 fn run(arguments: &[String]) -> Result<Value> {
     let options = Options::try_parse_from(arguments)?;
@@ -88,7 +97,8 @@ fn run(arguments: &[String]) -> Result<Value> {
     Ok(json!({
         "experiment": "step", "model": options.model, "parameters": model.parameter_count(),
         "batch": options.batch, "context": options.context, "gflop_per_step": rounded(flops / 1e9),
-        "pytorch": rows.iter().find_map(|row| row.version.clone()), "load": machine::load(),
+        "isa": options.isa.name(), "load": machine::load(),
+        "pytorch": rows.iter().flat_map(|row| &row.rivals).find_map(|rival| rival.version.clone()),
         "rows": rows.iter().map(|row| row.json(flops)).collect::<Vec<_>>(),
     }))
 }
@@ -107,17 +117,24 @@ fn flops(model: &ModelConfig, batch: usize, context: usize) -> f64 {
     3.0 * 2.0 * (batch * context) as f64 * (weights + attention) as f64
 }
 
-/// Times of both sides with one number of threads.
+/// Times of all sides with one number of threads.
 struct Row {
     threads: usize,
     ours: Samples,
-    theirs: Samples,
+    /// In the order of [`RIVALS`].
+    rivals: [Rival; RIVALS.len()],
     /// Our products alone.
     limit: Samples,
     /// Floating-point operations of the products of our plan.
     planned_flops: f64,
     /// Where our time goes.
     kinds: BTreeMap<StepKind, Kind>,
+}
+
+/// Times of one rival; none, and no version, where it cannot take part.
+#[derive(Default)]
+struct Rival {
+    seconds: Samples,
     version: Option<String>,
 }
 
@@ -128,36 +145,56 @@ fn measure(
     threads: usize,
 ) -> Result<Row> {
     let clock = Arc::new(Clock::new());
-    let engine = CpuEngine::new(threads).observed(Arc::clone(&clock) as Arc<_>);
+    let engine = CpuEngine::with_instruction_set(options.isa, threads)?
+        .observed(Arc::clone(&clock) as Arc<_>);
     let mut session = session(model, program, &engine)?;
-    let shape = json!({
-        "model": model,
-        "threads": threads,
-        "batch": options.batch,
-        "context": options.context,
-    });
-    let mut pytorch = PyTorch::start(&options.python, "step.py", &shape);
-    let [mut ours, mut theirs, mut limit] = [(); 3].map(|()| Samples::default());
+    let mut contenders = RIVALS.map(|rival| contender(options, model, threads, rival));
+    let mut rivals: [Rival; RIVALS.len()] = Default::default();
+    for (rival, contender) in rivals.iter_mut().zip(&contenders) {
+        rival.version = contender.as_ref().and_then(Contender::version);
+    }
+    let [mut ours, mut limit] = [(); 2].map(|()| Samples::default());
     let mut kinds = BTreeMap::new();
     step(session.as_mut())?;
-    let mut alone = Alone::new(&clock.products(), threads)?;
+    let mut alone = Alone::new(&clock.products(), options.isa, threads)?;
     for _ in 0..options.rounds {
         ours.push(step(session.as_mut())?);
         clock.push_to(&mut kinds);
         limit.push(alone.measure()?);
-        if let Some(pytorch) = &mut pytorch {
-            theirs.push(pytorch.measure()?);
+        for (rival, contender) in rivals.iter_mut().zip(&mut contenders) {
+            if let Some(contender) = contender {
+                rival.seconds.push(contender.measure()?);
+            }
         }
     }
     Ok(Row {
         threads,
         ours,
-        theirs,
+        rivals,
         limit,
         planned_flops: alone.flops(),
         kinds,
-        version: pytorch.map(|pytorch| pytorch.version.clone()),
     })
+}
+
+fn contender(
+    options: &Options,
+    model: &ModelConfig,
+    threads: usize,
+    rival: &str,
+) -> Option<Contender> {
+    let compiled = rival == "compiled";
+    if compiled && options.no_compiled {
+        return None;
+    }
+    let shape = json!({
+        "model": model,
+        "threads": threads,
+        "batch": options.batch,
+        "context": options.context,
+        "compiled": compiled,
+    });
+    Contender::start(&options.python, "step.py", &shape, options.isa)
 }
 
 /// Seconds of one step.
@@ -213,12 +250,9 @@ impl Row {
                 "gflops": rounded(flops / samples.best() / 1e9).filter(|speed| *speed > 0.0),
             })
         };
-        let ratio = rounded(self.ours.best() / self.theirs.best()).filter(|ratio| *ratio > 0.0);
-        json!({
+        let mut row = json!({
             "threads": self.threads,
-            "ratio": ratio,
-            "ratio_median": rounded(self.ours.ratio_to(&self.theirs)),
-            "ours": side(&self.ours), "pytorch": side(&self.theirs),
+            "ours": side(&self.ours),
             "limit": {
                 "median": rounded(self.limit.median()),
                 "gflops": rounded(self.limit_speed()),
@@ -228,7 +262,15 @@ impl Row {
                 "kind": kind.name(), "steps": steps.steps,
                 "median": rounded(steps.seconds.median()),
             })).collect::<Vec<_>>(),
-        })
+        });
+        for (name, rival) in RIVALS.iter().zip(&self.rivals) {
+            let mut theirs = side(&rival.seconds);
+            let ratio = self.ours.best() / rival.seconds.best();
+            theirs["ratio"] = json!(rounded(ratio).filter(|ratio| *ratio > 0.0));
+            theirs["ratio_median"] = json!(rounded(self.ours.ratio_to(&rival.seconds)));
+            row[*name] = theirs;
+        }
+        row
     }
 
     /// GFLOP/s of the products alone.
@@ -254,52 +296,47 @@ impl Row {
     }
 }
 
+/// Seconds and speed of all sides; ratios are our time by theirs.
 fn table(rows: &[Row], flops: f64) -> Table {
     let headings = [
         "threads",
+        "side",
+        "best s",
+        "median s",
+        "GFLOP/s",
         "ratio",
         "median ratio",
-        "ours s",
-        "median",
-        "GFLOP/s",
         "limit GFLOP/s",
         "share of limit",
-        "PyTorch s",
-        "median",
-        "GFLOP/s",
     ];
     let mut table = Table::new(headings);
     for row in rows {
-        let known = |value: f64| {
-            if row.version.is_some() {
-                value
-            } else {
-                f64::NAN
-            }
-        };
-        let mut cells = vec![row.threads.to_string()];
-        cells.push(shown(known(row.ours.best() / row.theirs.best()), 3));
-        cells.push(shown(row.ours.ratio_to(&row.theirs), 3));
-        let limit = [
-            shown(row.limit_speed(), 0),
-            shown(row.limit.ratio_to(&row.ours), 3),
-        ];
-        for (samples, more) in [(&row.ours, Some(limit)), (&row.theirs, None)] {
-            let speed = if samples.best().is_finite() {
-                flops / samples.best() / 1e9
-            } else {
-                f64::NAN
-            };
-            cells.extend([
-                shown(samples.best(), 3),
-                shown(samples.median(), 3),
-                shown(speed, 0),
-            ]);
-            cells.extend(more.into_iter().flatten());
-        }
+        let mut cells = vec![row.threads.to_string(), "ours".to_owned()];
+        cells.extend(times(&row.ours, flops));
+        cells.extend(["", ""].map(str::to_owned));
+        cells.push(shown(row.limit_speed(), 0));
+        cells.push(shown(row.limit.ratio_to(&row.ours), 3));
         table.row(cells);
+        for (name, rival) in RIVALS.iter().zip(&row.rivals) {
+            if rival.version.is_none() {
+                continue;
+            }
+            let mut cells = vec![row.threads.to_string(), (*name).to_owned()];
+            cells.extend(times(&rival.seconds, flops));
+            cells.push(shown(row.ours.best() / rival.seconds.best(), 3));
+            cells.push(shown(row.ours.ratio_to(&rival.seconds), 3));
+            table.row(cells);
+        }
     }
     table
+}
+
+fn times(samples: &Samples, flops: f64) -> [String; 3] {
+    [
+        shown(samples.best(), 3),
+        shown(samples.median(), 3),
+        shown(flops / samples.best() / 1e9, 0),
+    ]
 }
 
 #[cfg(test)]
@@ -344,9 +381,9 @@ mod tests {
         // Seven weights of four layers and the head, forward and by two gradients, of which the
         // embedding has one.
         assert_eq!(products.unwrap()["steps"], 3 * (4 * 7 + 1) + 1);
-        assert_eq!(
-            (&result["rows"][0]["ratio"], &result["pytorch"]),
-            (&Value::Null, &Value::Null)
-        );
+        for rival in RIVALS {
+            assert_eq!(row[rival]["ratio"], Value::Null);
+        }
+        assert_eq!(result["pytorch"], Value::Null);
     }
 }

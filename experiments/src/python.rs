@@ -1,4 +1,4 @@
-//! PyTorch as a contender: a Python process that measures once for every line it is sent.
+//! Contenders that are Python programs: a process that measures once for every line it is sent.
 //!
 //! ```text
 //! start ─▶ {"version": …} ─▶ measure ⟲ one line out, {"seconds": …} back
@@ -11,42 +11,53 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result};
+use reproducible_ops::engine::cpu::InstructionSet;
 use serde_json::Value;
 
-/// A running script of `experiments/pytorch`.
-pub struct PyTorch {
+/// A running script of `experiments/python`.
+pub struct Contender {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// What PyTorch calls its version.
-    pub version: String,
+    /// What it said when it was ready: its `version`, and what else a script has to tell.
+    pub hello: Value,
 }
 
-impl PyTorch {
-    /// Starts `script` with its options; `None`, with the reason on standard error, where Python or
-    /// PyTorch is missing.
-    pub fn start(python: &str, script: &str, options: &Value) -> Option<Self> {
-        match Self::try_start(python, script, options) {
+impl Contender {
+    /// Starts `script` with its options, on at most the instructions of `isa`; `None`, with the
+    /// reason on standard error, where Python or what the script needs is missing.
+    pub fn start(python: &str, script: &str, options: &Value, isa: InstructionSet) -> Option<Self> {
+        match Self::try_start(python, script, options, isa) {
             Ok(started) => Some(started),
             Err(error) => {
                 eprintln!(
-                    "PyTorch is left out: {error:#}; name a Python that has it with --python"
+                    "{script} is left out: {error:#}; name a Python that has what it imports with \
+                     --python"
                 );
                 None
             }
         }
     }
 
-    fn try_start(python: &str, script: &str, options: &Value) -> Result<Self> {
+    fn try_start(python: &str, script: &str, options: &Value, isa: InstructionSet) -> Result<Self> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("pytorch")
+            .join("python")
             .join(script);
-        let mut child = Command::new(python)
+        let mut command = Command::new(python);
+        command
             .arg(path)
             .arg(options.to_string())
             .env("OMP_NUM_THREADS", options["threads"].to_string())
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::piped());
+        if isa == InstructionSet::Avx2 {
+            // PyTorch's own kernels, oneDNN and MKL are each told in their own way.
+            command
+                .env("ATEN_CPU_CAPABILITY", "avx2")
+                .env("ONEDNN_MAX_CPU_ISA", "AVX2")
+                .env("MKL_ENABLE_INSTRUCTIONS", "AVX2");
+        }
+        let mut child = command
             .spawn()
             .with_context(|| format!("`{python}` does not start"))?;
         let input = child.stdin.take();
@@ -55,14 +66,17 @@ impl PyTorch {
             child,
             input,
             output,
-            version: String::new(),
+            hello: Value::Null,
         };
-        let hello = started
+        started.hello = started
             .read()
             .with_context(|| format!("`{python} {script}` ended before it was ready"))?;
-        let version = hello["version"].as_str();
-        started.version = version.context("it does not say its version")?.to_owned();
         Ok(started)
+    }
+
+    /// What the contender calls its version.
+    pub fn version(&self) -> Option<String> {
+        self.hello["version"].as_str().map(str::to_owned)
     }
 
     fn read(&mut self) -> Result<Value> {
@@ -86,7 +100,7 @@ impl PyTorch {
     }
 }
 
-impl Drop for PyTorch {
+impl Drop for Contender {
     fn drop(&mut self) {
         drop(self.input.take());
         // It ends with its input; whether that succeeds changes no measurement.
@@ -100,13 +114,8 @@ mod tests {
 
     #[test]
     fn a_missing_python_is_no_failure() {
-        assert!(
-            PyTorch::start(
-                "no-such-python",
-                "step.py",
-                &serde_json::json!({ "threads": 1 })
-            )
-            .is_none()
-        );
+        let options = serde_json::json!({ "threads": 1 });
+        let isa = InstructionSet::default();
+        assert!(Contender::start("no-such-python", "step.py", &options, isa).is_none());
     }
 }
