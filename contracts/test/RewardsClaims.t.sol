@@ -58,6 +58,16 @@ contract RewardsClaimsTest is SettlementTest {
         vm.assertEq(token.balanceOf(members[1].owner), 200);
     }
 
+    function test_oldLeavesOfWhoHasTakenMoreArePassedOver() public {
+        _settle(0);
+        Claim[] memory old = _claim(earned, 2);
+        _settle(1);
+        rewards.claim(_claim(earned, 2));
+        vm.recordLogs();
+        rewards.claim(old);
+        vm.assertEq(vm.getRecordedLogs().length, 0);
+    }
+
     function test_wrongLeavesAreRefused() public {
         _settle(0);
         Claim[] memory claims = _claim(earned, 2);

@@ -189,14 +189,15 @@ contract SlasherTest is SettlementTest {
     /// Outside the court a wrong vote that contradicts nothing costs nothing.
     function test_onlySeatedOwnersPay() public {
         vm.warp(GENESIS - 10);
-        Member memory dwarf = _join(77, 1);
+        // With less than 2 there would be nothing to take: half of 1 is 0.
+        Member memory dwarf = _join(77, 3);
         vm.warp(GENESIS + EPOCH);
         _right = _honest(0);
         _wrong = _false(0);
         _propose(_wrong);
         _object(_wrong);
         mine(SEED_DELAY + 1);
-        // 256 of 1,801 is the dwarf's chance for its only seat; a seed without it.
+        // 3 × 256 of 1,803 is the dwarf's chance for its only seat; a seed without it.
         bytes32 seed = bytes32(uint256(1));
         while (rewards.seatsOf(seed, dwarf.owner, Epoch.wrap(0)) != 0) seed = keccak256(abi.encode(seed));
         vm.setBlockhash(height() - 1, seed);
@@ -204,7 +205,7 @@ contract SlasherTest is SettlementTest {
         _judge(_right, _votes(_right, 0, 7));
         bytes memory vote = _voteBy(_wrong, dwarf.owner, dwarf.node.privateKey);
         slasher.slashLosers(_wrong, vote);
-        vm.assertEq(stake.balanceOf(dwarf.owner), 1);
+        vm.assertEq(stake.balanceOf(dwarf.owner), 3);
     }
 
     function test_smallestPartIsBurnedWhole() public {

@@ -97,16 +97,14 @@ fn a_changed_checkpoint_history_or_trace_is_found() {
     flip(&checkpoint, 100_000);
 
     // A value of the trace, and nothing else of it.
-    let trace = out.join("trace-00000003.json");
-    let text = fs::read_to_string(&trace).unwrap();
-    let mut told: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let value = &mut told["runs"][3][300];
-    let digit = match value.as_str().unwrap().starts_with('0') {
-        true => "1",
-        false => "0",
-    };
-    *value = format!("{digit}{}", &value.as_str().unwrap()[1..]).into();
-    fs::write(&trace, told.to_string()).unwrap();
+    let trace = out.join("trace-00000003.roots");
+    let bytes = fs::read(&trace).unwrap();
+    let line = bytes.iter().position(|&byte| byte == b'\n').unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&bytes[..line]).unwrap();
+    let count = |value: &serde_json::Value| value.as_u64().unwrap() as usize;
+    let before_run: usize = (0..3).map(|run| count(&told["runs"][run])).sum();
+    let roots = count(&told["before"]) + count(&told["after"]) + before_run + 300;
+    flip(&trace, line + 1 + 32 * roots);
     let operator = ["--step", STEP, "--run", RUN, "--operator", "300"];
     expect(&audit(&out, &operator), 6, "wrong");
     let found = audit(&out, &["--step", STEP, "--sequence", "2"]);
@@ -120,8 +118,8 @@ fn a_changed_checkpoint_history_or_trace_is_found() {
     // Nobody has the tensor that has this root: its elements cannot be told.
     let element = [&operator[..], &["--element", "0"]].concat();
     expect(&audit(&out, &element), 7, "cannot-tell");
-    fs::write(&trace, &text[..text.len() / 2]).unwrap();
-    audit(&out, &operator).expect(1, &["trace-00000003.json"]);
+    fs::write(&trace, &bytes[..bytes.len() / 2]).unwrap();
+    audit(&out, &operator).expect(1, &["trace-00000003.roots"]);
 
     let history = out.join("history.json");
     let roots = fs::read_to_string(&history).unwrap();

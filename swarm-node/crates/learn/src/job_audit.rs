@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! history.json, checkpoints      roots of the states, and the states       what a claim commits to
-//! trace-…json, -run-….values     roots and words inside one step           the worker's word when asked
+//! trace-….roots, -run-….values   roots and words inside one step           the worker's word when asked
 //! ```
 //! | piece | recomputed | held against |
 //! |---|---|---|

@@ -1,7 +1,8 @@
 //! What a worker asserts about one step of a job when it is asked, as files beside the checkpoints.
 //!
 //! ```text
-//! folder/trace-00000007.json               roots of the states on both sides, and of every value
+//! folder/trace-00000007.roots              a line of JSON that says what follows: roots of the
+//!                                          states on both sides, and of every value, 32 bytes each
 //!        trace-00000007-run-2.values       the words of all values of run 2, by id, little-endian
 //! ```
 //! A claim commits to checkpoints only. A trace is the worker's word about a step between them: it is
@@ -13,19 +14,19 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use reproducible_ops::program::Program;
+use reproducible_ops::program::{Digest, Program};
 use reproducible_ops::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use swarm_files::text_file;
 use swarm_files::whole::{Access, Reserved};
 use verde::step::StepRoots;
 
-use super::hex_text::{Hash, digests, hashes};
-
 /// The version of the form.
-const FORMAT: u32 = 1;
-/// Largest trace that is read, in bytes: a root takes 67.
-const MAX_BYTES: u64 = 1 << 28;
+const FORMAT: u32 = 2;
+/// Largest trace that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 27;
+/// Bytes of a root.
+const ROOT: usize = size_of::<Digest>();
 
 /// Why there is no trace, or none that can be read.
 #[derive(Debug, thiserror::Error)]
@@ -75,20 +76,21 @@ pub struct StepTrace {
     pub roots: StepRoots,
 }
 
+/// The first line of a trace: how many roots follow, in the order of these fields.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TraceFile {
+struct Header {
     format: u32,
     job: String,
     step: u64,
-    before: Vec<Hash>,
-    after: Vec<Hash>,
-    runs: Vec<Vec<Hash>>,
+    before: usize,
+    after: usize,
+    runs: Vec<usize>,
 }
 
 /// Where the trace of a step lies in a job's folder.
 pub fn trace_path(folder: &Path, step: u64) -> PathBuf {
-    folder.join(format!("trace-{step:08}.json"))
+    folder.join(format!("trace-{step:08}.roots"))
 }
 
 /// Where the values of a run of a traced step lie in a job's folder.
@@ -103,18 +105,23 @@ impl StepTrace {
     /// The system refuses.
     pub fn write(&self, folder: &Path) -> Result<PathBuf, TraceError> {
         let path = trace_path(folder, self.step);
-        let file = TraceFile {
+        let roots = &self.roots;
+        let header = Header {
             format: FORMAT,
             job: self.job.clone(),
             step: self.step,
-            before: hashes(&self.roots.before),
-            after: hashes(&self.roots.after),
-            runs: self.roots.runs.iter().map(|run| hashes(run)).collect(),
+            before: roots.before.len(),
+            after: roots.after.len(),
+            runs: roots.runs.iter().map(Vec::len).collect(),
         };
-        let text = serde_json::to_vec(&file).map_err(io::Error::from);
-        let written = text.and_then(|mut text| {
-            text.push(b'\n');
-            Reserved::new(&path, Access::Umask, text.len())?.replace(&text)
+        let line = serde_json::to_vec(&header).map_err(io::Error::from);
+        let written = line.and_then(|mut bytes| {
+            bytes.push(b'\n');
+            let lists = [&roots.before, &roots.after].into_iter().chain(&roots.runs);
+            for root in lists.flatten() {
+                bytes.extend_from_slice(root);
+            }
+            Reserved::new(&path, Access::Umask, bytes.len())?.replace(&bytes)
         });
         written.map_err(TraceError::io(&path))?;
         Ok(path)
@@ -130,27 +137,46 @@ impl StepTrace {
             path: path.clone(),
             reason,
         };
-        let text = text_file::read(&path, MAX_BYTES).map_err(TraceError::io(&path))?;
-        let file: TraceFile =
-            serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
-        if file.format != FORMAT {
-            let found = file.format;
-            return Err(malformed(format!(
-                "format {found}; this program reads {FORMAT}"
-            )));
-        }
-        if file.step != step {
-            return Err(malformed(format!("the trace of step {}", file.step)));
-        }
-        let roots = StepRoots {
-            before: digests(file.before),
-            given: Vec::new(),
-            after: digests(file.after),
-            runs: file.runs.into_iter().map(digests).collect(),
-        };
-        let (job, bytes) = (file.job, text.len() as u64);
-        Ok((Self { job, step, roots }, bytes))
+        let bytes = text_file::read_bytes(&path, MAX_BYTES).map_err(TraceError::io(&path))?;
+        let read = parse(&bytes, step).map_err(malformed)?;
+        Ok((read, bytes.len() as u64))
     }
+}
+
+/// The trace that these bytes are, or what is wrong with them.
+fn parse(bytes: &[u8], step: u64) -> Result<StepTrace, String> {
+    let end = bytes.iter().position(|&byte| byte == b'\n');
+    let end = end.ok_or("there is no line that says what it has")?;
+    let header: Header =
+        serde_json::from_slice(&bytes[..end]).map_err(|error| error.to_string())?;
+    if header.format != FORMAT {
+        let found = header.format;
+        return Err(format!("format {found}; this program reads {FORMAT}"));
+    }
+    if header.step != step {
+        return Err(format!("the trace of step {}", header.step));
+    }
+    let (found, rest) = bytes[end + 1..].as_chunks::<ROOT>();
+    let counts = [header.before, header.after]
+        .into_iter()
+        .chain(header.runs.iter().copied());
+    let expected = counts.fold(Some(0usize), |sum, count| sum?.checked_add(count));
+    if expected != Some(found.len()) || !rest.is_empty() {
+        let (roots, rest) = (found.len(), rest.len());
+        return Err(format!(
+            "{roots} roots and {rest} bytes follow the first line, which says another number"
+        ));
+    }
+    let mut found = found.iter().copied();
+    let mut take = |count: usize| -> Vec<Digest> { found.by_ref().take(count).collect() };
+    let roots = StepRoots {
+        before: take(header.before),
+        given: Vec::new(),
+        after: take(header.after),
+        runs: header.runs.into_iter().map(take).collect(),
+    };
+    let job = header.job;
+    Ok(StepTrace { job, step, roots })
 }
 
 /// Writes the values of a run into a job's folder.
