@@ -67,6 +67,10 @@ struct Options {
     /// The instructions that all sides may use.
     #[arg(long, default_value_t = InstructionSet::detect())]
     isa: InstructionSet,
+    /// Parts of the forward pass whose values the backward pass computes again instead of keeping
+    /// them; 1 keeps all.
+    #[arg(long, default_value_t = 1)]
+    segments: usize,
     /// Leaves compiled PyTorch out, which takes a minute to get ready.
     #[arg(long)]
     no_compiled: bool,
@@ -84,6 +88,9 @@ fn run(arguments: &[String]) -> Result<Value> {
         &Objective::Supervised,
         &OptimizerConfig::default(),
     )?;
+    let loss = Objective::Supervised.loss(&forward)?.nodes().len();
+    let program = program.recompute_forward(loss, options.segments)?;
+    let planned = CpuEngine::planned_bytes(&program)?;
     let rows: Vec<Row> = options
         .threads
         .iter()
@@ -94,10 +101,18 @@ fn run(arguments: &[String]) -> Result<Value> {
     for row in &rows {
         print!("\n{}", row.kinds_table());
     }
+    let peak = swarm_node::job::peak_bytes();
+    println!(
+        "\nmemory of the step: {:.0} MB planned, with {} segments; {} MB were the most of this process",
+        planned as f64 / 1e6,
+        options.segments,
+        peak.map_or("?".to_owned(), |bytes| (bytes / 1_000_000).to_string()),
+    );
     Ok(json!({
         "experiment": "step", "model": options.model, "parameters": model.parameter_count(),
         "batch": options.batch, "context": options.context, "gflop_per_step": rounded(flops / 1e9),
-        "isa": options.isa.name(), "load": machine::load(),
+        "isa": options.isa.name(), "load": machine::load(), "segments": options.segments,
+        "planned_bytes": planned, "peak_bytes": peak,
         "pytorch": rows.iter().flat_map(|row| &row.rivals).find_map(|rival| rival.version.clone()),
         "rows": rows.iter().map(|row| row.json(flops)).collect::<Vec<_>>(),
     }))

@@ -19,6 +19,7 @@ mod elementwise;
 mod encode;
 mod infer;
 mod operator;
+mod recompute;
 #[cfg(test)]
 pub(crate) mod tests;
 mod types;

@@ -4,6 +4,7 @@ mod codec;
 mod edit;
 mod infer;
 pub(crate) mod random;
+mod recompute;
 
 use super::*;
 

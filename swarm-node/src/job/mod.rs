@@ -15,6 +15,7 @@
 mod carry_out;
 mod engine;
 mod factory;
+mod memory;
 mod part;
 mod progress;
 mod recipe;
@@ -27,6 +28,7 @@ mod stop;
 pub use carry_out::{Divergence, Times, carry_out};
 pub use engine::{EngineError, certified, engine};
 pub use factory::{FactoryError, ModelFactory};
+pub use memory::peak_bytes;
 pub use part::{Part, PartError, PartEvent, PartPlace, PartUnderWay, disputed, length, seal_salt};
 pub use progress::{Progress, Silent};
 pub use recipe::{Recipe, RecipeError};

@@ -96,6 +96,18 @@ impl CpuEngine {
     pub fn isa(&self) -> InstructionSet {
         self.isa
     }
+
+    /// Bytes of tensors that a session of `program` holds: inputs, which it may share with others,
+    /// outputs, and what is in between, by liveness. Packed operands come on top, a panel for each
+    /// thread.
+    ///
+    /// # Errors
+    /// The program is not valid.
+    pub fn planned_bytes(program: &Program) -> Result<u64, EngineError> {
+        program.validate()?;
+        let words = Plan::new(program).buffers.words;
+        Ok(words.iter().map(|&words| 4 * words as u64).sum())
+    }
 }
 
 impl Engine for CpuEngine {

@@ -157,10 +157,10 @@ fn parse(bytes: &[u8], step: u64) -> Result<StepTrace, String> {
         return Err(format!("the trace of step {}", header.step));
     }
     let (found, rest) = bytes[end + 1..].as_chunks::<ROOT>();
-    let counts = [header.before, header.after]
+    let mut counts = [header.before, header.after]
         .into_iter()
         .chain(header.runs.iter().copied());
-    let expected = counts.fold(Some(0usize), |sum, count| sum?.checked_add(count));
+    let expected = counts.try_fold(0usize, usize::checked_add);
     if expected != Some(found.len()) || !rest.is_empty() {
         let (roots, rest) = (found.len(), rest.len());
         return Err(format!(

@@ -12,7 +12,7 @@ use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::Answer;
 use crate::config::Config;
-use crate::job::{Job, JobSpec, certified};
+use crate::job::{Job, JobSpec, certified, peak_bytes};
 
 /// Steps of `job plan` before those that are timed.
 const WARM_UP: usize = 1;
@@ -36,7 +36,7 @@ struct Outlook<'a> {
     state_bytes: usize,
     constant_bytes: usize,
     /// The most that this process has taken so far, where the system tells.
-    peak_bytes: Option<usize>,
+    peak_bytes: Option<u64>,
     step_seconds: f64,
     /// Of one state's root.
     hash_seconds: f64,
@@ -99,7 +99,7 @@ impl<'a> Outlook<'a> {
 
     fn text(&self) -> String {
         let peak = match self.peak_bytes {
-            Some(bytes) => format!(", {} at most while timed", megabytes(bytes)),
+            Some(bytes) => format!(", {} at most while timed", megabytes(bytes as usize)),
             None => String::new(),
         };
         let rows = [
@@ -156,12 +156,4 @@ fn bytes(tensors: &[Tensor]) -> usize {
 
 fn megabytes(bytes: usize) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-/// The most memory that this process has had, where the system tells.
-fn peak_bytes() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(1024 * kilobytes)
 }
