@@ -16,7 +16,10 @@ pub fn workers(blueprint: &Blueprint, engine: &Arc<dyn Engine>) -> Make<StageWor
         let worker = StageWorker::new(blueprint.clone(), engine.clone(), stage);
         #[expect(clippy::expect_used, reason = "whoever calls has made a stage before")]
         let worker = worker.expect("invariant: the blueprint makes every stage");
-        let state = worker.state().ok().flatten();
+        #[expect(clippy::expect_used, reason = "the stage was just made")]
+        let state = worker
+            .state()
+            .expect("invariant: a new stage has its inputs");
         (worker, state)
     })
 }

@@ -266,6 +266,10 @@ impl Trained {
 const HELD_OUT: u64 = 0;
 
 /// Paths through one peer of each stage.
+#[expect(
+    clippy::expect_used,
+    reason = "nobody leaves this network, and stages ascend"
+)]
 fn planner(skips: u16, seed: u64) -> Planner {
     Box::new(move |roster: &Roster, step| {
         let stages = roster.0.len() as u16 - 1;
@@ -273,12 +277,13 @@ fn planner(skips: u16, seed: u64) -> Planner {
         let path = |kept: &Vec<u16>| {
             let stages = std::iter::once(Stage::FIRST).chain(kept.iter().copied().map(Stage));
             let hops = stages.map(|stage| {
-                let peer = *roster.of(stage).first()?;
-                Some(Hop { stage, peer })
+                let mut holders = roster.of(stage).iter().copied();
+                let peer = holders.next().expect("invariant: every stage has a peer");
+                Hop { stage, peer }
             });
-            Path::new(hops.collect::<Option<_>>()?).ok()
+            Path::new(hops.collect()).expect("invariant: stages ascend from the first")
         };
-        paths.iter().filter_map(path).collect()
+        paths.iter().map(path).collect()
     })
 }
 
@@ -309,6 +314,7 @@ fn visited(stages: u16, skips: u16, step: u64, seed: u64) -> Vec<Vec<u16>> {
 }
 
 /// The farthest that a path goes ahead, from the embedding before stage 1 to the head behind the last.
+#[expect(clippy::expect_used, reason = "embedding and head are two stops")]
 fn longest_jump(path: &[u16], stages: u16) -> u16 {
     let stops = [0]
         .into_iter()
@@ -316,7 +322,7 @@ fn longest_jump(path: &[u16], stages: u16) -> u16 {
         .chain([stages + 1]);
     let stops: Vec<u16> = stops.collect();
     let jumps = stops.windows(2).map(|pair| pair[1] - pair[0]);
-    jumps.max().unwrap_or(0)
+    jumps.max().expect("invariant: there are two stops")
 }
 
 fn settings(stages: u16, steps: u64) -> Settings {

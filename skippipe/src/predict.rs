@@ -62,6 +62,9 @@ pub enum PredictError {
     /// A path through a peer that does not hold the stage.
     #[error("a path visits {peer} for {stage}, which it does not hold", peer = .0.peer, stage = .0.stage)]
     Elsewhere(Hop),
+    /// A stage whose sum has no known size.
+    #[error("nothing is known of the sum of {0}; sizes must be given of every stage")]
+    Sum(Stage),
 }
 
 impl Prediction {
@@ -100,16 +103,18 @@ impl Prediction {
         let prepared = prepared.into_iter().map(|stage| {
             let visiting = paths.iter().filter_map(|path| path.hop_at(stage));
             let tree = ReduceTree::over(visiting.map(|hop| hop.peer).collect());
-            let bytes = sizes.sums.get(stage.index()).copied().unwrap_or_default();
-            clock.reduced(stage, &tree, roster.of(stage), bytes)
+            let bytes = sizes.sums.get(stage.index()).copied();
+            let bytes = bytes.ok_or(PredictError::Sum(stage))?;
+            Ok(clock.reduced(stage, &tree, roster.of(stage), bytes))
         });
+        let prepared = prepared.collect::<Result<Vec<Micros>, PredictError>>()?;
         let updated = hops.iter().map(|hop| {
             let update = measured.times(*hop).value.update;
             clock.told_record(hop.peer) + update + clock.tells(hop.peer)
         });
         Ok(Self {
             passes,
-            reduction: prepared.max().unwrap_or_default(),
+            reduction: prepared.into_iter().max().unwrap_or_default(),
             commit: updated.max().unwrap_or_default(),
             bottleneck,
         })
@@ -150,6 +155,10 @@ impl Clock<'_> {
     }
 
     /// From the leader's `Close` until it knows that all holders of a stage are prepared.
+    #[expect(
+        clippy::expect_used,
+        reason = "who adds comes behind those whose sums it adds"
+    )]
     fn reduced(&self, stage: Stage, tree: &ReduceTree, holders: &[Peer], bytes: u64) -> Micros {
         let Some(root) = tree.root() else {
             // Nothing counts at this stage; its holders say so.
@@ -159,17 +168,21 @@ impl Clock<'_> {
             return prepared.max().unwrap_or_default();
         };
         let mut whole: BTreeMap<Peer, Micros> = BTreeMap::new();
+        let known = |whole: &BTreeMap<Peer, Micros>, peer| {
+            let time = whole.get(&peer).copied();
+            time.expect("invariant: a sum comes before the one that it is added to")
+        };
         // Children stand behind their parents.
         for &peer in tree.peers().iter().rev() {
             let times = self.measured.times(Hop { stage, peer }).value;
             let own = self.told_record(peer) + times.sum;
             let added = tree.children(peer).into_iter().fold(own, |sum, child| {
-                let partial = whole.get(&child).copied().unwrap_or_default();
+                let partial = known(&whole, child);
                 sum.max(partial + self.way(child, peer, bytes)) + times.add
             });
             whole.insert(peer, added);
         }
-        let here = whole.get(&root).copied().unwrap_or_default();
+        let here = known(&whole, root);
         let squares = self.measured.times(Hop { stage, peer: root }).value.squares;
         let replicas = holders.iter().filter(|peer| **peer != root);
         // All of them are sent the sum at once, over the root's line.
@@ -207,7 +220,7 @@ fn passes(
         .iter()
         .enumerate()
         .map(|(microbatch, path)| Micros(simulator.done(microbatch)) + clock.tells(path.source()));
-    let peer = |node: Peer| hops.get(node.index()).map_or(node, |hop| hop.peer);
+    let peer = |node: Peer| hops[node.index()].peer;
     let bottleneck = report.bottleneck.map(|link| LinkUse {
         from: peer(link.from),
         to: peer(link.to),
@@ -293,6 +306,15 @@ mod tests {
         assert_eq!(step.commit, Micros((10 + 7 + 10) * MILLI + 160));
         let bottleneck = step.bottleneck.unwrap();
         assert_eq!(bottleneck.deciding, Micros(60 * MILLI));
+    }
+
+    #[test]
+    fn a_stage_whose_sum_has_no_size_is_named() {
+        let roster = Roster(vec![vec![Peer(0)], vec![Peer(1)], vec![Peer(2)]]);
+        let known = measured(3, 3);
+        let paths = [path(&[0, 1, 2])];
+        let step = Prediction::of(&known, &roster, &paths, Peer(0), &sizes(20_000, 5_000));
+        assert_eq!(step, Err(PredictError::Sum(Stage(2))));
     }
 
     #[test]

@@ -295,14 +295,22 @@ impl Cluster {
     /// to `each` in their order.
     ///
     /// # Errors
-    /// One of them proves nothing, or there is none.
+    /// One of them proves nothing, there is none, or the node does not answer.
     pub fn verify(
         &self,
         node: usize,
         end: u64,
         each: impl FnMut(&DecidedRound),
     ) -> Result<(), RoundFileError> {
-        let records = (0..end).map_while(|round| self.record(node, round).ok());
+        let mut records = Vec::new();
+        for round in 0..end {
+            match self.record(node, round) {
+                Ok(record) => records.push(record),
+                // It is not decided there.
+                Err(ClientError::Refused(_)) => break,
+                Err(error) => return Err(io::Error::other(error).into()),
+            }
+        }
         let mut file = Vec::new();
         round_file::write(&mut file, &self.swarm.config()?.swarm_id(), records)?;
         round_file::verify(&file[..], &self.swarm, each)

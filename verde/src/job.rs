@@ -100,10 +100,11 @@ impl Job {
         self.run(run)?.1.type_of(value)
     }
 
-    /// The leaf of a tensor of the state, by its place.
+    /// The leaf of a tensor of the state, by its place; none where the state has no such place.
+    #[expect(clippy::expect_used, reason = "a plan's names were checked")]
     pub fn state_leaf(&self, slot: usize, root: &Digest) -> Option<Digest> {
         let slot = self.plan.state.get(slot)?;
-        // A checked plan has no longer names than a state takes.
-        state::leaf(&slot.name, root).ok()
+        let leaf = state::leaf(&slot.name, root);
+        Some(leaf.expect("invariant: no name of a plan is longer than a state takes"))
     }
 }

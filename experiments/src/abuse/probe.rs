@@ -184,12 +184,14 @@ impl Looks {
             looks += 1;
             if looks % SELDOM == 0 {
                 self.rounds(at, samples);
-                let log = fs::read_to_string(&self.log).unwrap_or_default();
-                let bans = log.matches(BANNED).count();
-                for _ in banned..bans {
-                    locked(samples).bans.push(at);
+                // A log that cannot be read, as amid a character, is read at the next look.
+                if let Ok(log) = fs::read_to_string(&self.log) {
+                    let bans = log.matches(BANNED).count();
+                    for _ in banned..bans {
+                        locked(samples).bans.push(at);
+                    }
+                    banned = bans;
                 }
-                banned = bans;
             }
             thread::sleep(EVERY);
         }

@@ -185,7 +185,7 @@ impl Victim {
     /// The system refuses.
     pub fn said_since(&self, bytes: usize) -> Result<(usize, usize)> {
         let log = fs::read_to_string(self.log())?;
-        let new = log.get(bytes..).unwrap_or_default();
+        let new = log.get(bytes..).context("the log is shorter than it was")?;
         let banned: BTreeSet<_> = new.lines().filter(|line| line.contains(BANNED)).collect();
         let proven = new.lines().filter(|line| line.contains(CONTRADICTION));
         Ok((banned.len(), proven.count()))

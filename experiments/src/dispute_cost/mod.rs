@@ -307,9 +307,8 @@ fn dearest(job: &verde::job::Job) -> Result<Bit> {
                 continue;
             };
             if node.operator == reproducible_ops::program::Operator::MatmulNt {
-                let reduced = program
-                    .type_of(node.inputs[0])
-                    .map_or(0, |ty| ty.shape.last());
+                let ty = program.type_of(node.inputs[0]);
+                let reduced = ty.context("an operand without a type")?.shape.last();
                 if reduced <= 256 && best.is_none_or(|(most, ..)| reduced > most) {
                     best = Some((reduced, run, id.index()));
                 }

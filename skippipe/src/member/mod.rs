@@ -181,12 +181,19 @@ pub struct Member {
 impl Member {
     /// A member that holds a stage in a state, or none, before the first step. `roster` says who holds
     /// what to begin with.
+    ///
+    /// # Panics
+    /// Nobody holds stage 0.
+    #[expect(
+        clippy::expect_used,
+        reason = "a pipeline begins with all of its stages"
+    )]
     pub fn new(settings: Settings, me: Peer, roster: Roster, state: Option<Digest>) -> Self {
         let held = roster.stage_of(me).zip(state);
         let leader = roster.of(Stage::FIRST).first().copied();
         let term = Term {
             number: 0,
-            leader: leader.unwrap_or(me),
+            leader: leader.expect("invariant: somebody holds stage 0"),
         };
         Self {
             settings,

@@ -268,7 +268,7 @@ fn recheck(path: &Path) -> Result<Report, Failure> {
         hex(&evidence.step.plan),
         hex(&evidence.root)
     );
-    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+    let bytes = std::fs::metadata(path).map_err(Failure::work)?.len();
     Ok(Report::of(Audited {
         verdict,
         compared: vec![named],

@@ -68,9 +68,7 @@ pub(super) async fn watched<T>(
             biased;
             done = &mut work => return Ok(done),
             () = stop.requested() => {
-                #[expect(clippy::expect_used, reason = "the request is its signal's number")]
-                let signal = stop.signal().expect("invariant: a request to stop has a signal");
-                return Err(Failure::Stopped { signal, state: "nothing was sent".into() });
+                return Err(Failure::stopped(stop, "nothing was sent"));
             }
             () = &mut end => {
                 let why = match said.is_empty() {

@@ -11,7 +11,7 @@ use swarm_settings::SettingsError;
 use swarm_settle::chain::EndpointError;
 use verde::audit::Verdict;
 
-use crate::job::{EngineError, JobError, RecipeError};
+use crate::job::{EngineError, JobError, RecipeError, Stop};
 
 /// Exit code of a failure at work.
 pub(super) const ERROR: u8 = 1;
@@ -78,12 +78,26 @@ impl Failure {
     }
 
     /// The failure that a verdict is, unless it is that all is right.
+    #[expect(clippy::expect_used, reason = "whoever doubts says why")]
     pub(super) fn unless_right(verdict: Verdict, reason: Option<String>) -> Result<(), Self> {
-        let reason = reason.unwrap_or_default();
+        let reason = || reason.expect("invariant: what is not right has a reason");
         match verdict {
             Verdict::Right => Ok(()),
-            Verdict::Wrong => Err(Self::Wrong(reason)),
-            Verdict::CannotTell => Err(Self::CannotTell(reason)),
+            Verdict::Wrong => Err(Self::Wrong(reason())),
+            Verdict::CannotTell => Err(Self::CannotTell(reason())),
+        }
+    }
+
+    /// The end that `stop` asked for, with what was reached.
+    ///
+    /// # Panics
+    /// Nobody has asked.
+    #[expect(clippy::expect_used, reason = "the request is its signal's number")]
+    pub(super) fn stopped(stop: &Stop, state: impl Into<String>) -> Self {
+        let signal = stop.signal();
+        Self::Stopped {
+            signal: signal.expect("invariant: a request to stop has a signal"),
+            state: state.into(),
         }
     }
 

@@ -58,10 +58,8 @@ impl Lab {
         let found = lab::run(&scenario, program, &path, digest, &console, &stop);
         let found = match found {
             Err(LabError::Stopped) => {
-                return Err(Failure::Stopped {
-                    signal: stop.signal().unwrap_or(0),
-                    state: "the scenario was not played to its end; all nodes are gone".into(),
-                });
+                let state = "the scenario was not played to its end; all nodes are gone";
+                return Err(Failure::stopped(&stop, state));
             }
             Err(error) if error.is_unsupported() => {
                 return skipped(&scenario, &error.to_string(), options);

@@ -67,11 +67,11 @@ pub(super) fn print_rows(
 
 /// A second since 1970 as this machine's clock on the wall shows it.
 pub(super) fn when(second: u64) -> String {
-    let second = i64::try_from(second).ok();
-    let time = second.and_then(|second| jiff::Timestamp::from_second(second).ok());
+    let known = i64::try_from(second).ok();
+    let time = known.and_then(|second| jiff::Timestamp::from_second(second).ok());
     // A time that no calendar has is shown as it is.
     time.map_or_else(
-        || format!("second {second:?}"),
+        || format!("second {second}"),
         |time| {
             let local = time.to_zoned(jiff::tz::TimeZone::system());
             local.strftime("%F %T").to_string()
@@ -100,4 +100,17 @@ pub(super) fn warning(text: &str) {
 fn write_line(mut to: impl Write, text: &str) -> io::Result<()> {
     to.write_all(format!("{text}\n").as_bytes())?;
     to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_calendar_has_is_shown_as_it_is() {
+        for second in [u64::MAX, i64::MAX as u64] {
+            assert_eq!(when(second), format!("second {second}"));
+        }
+        assert!(when(1_800_000_000).starts_with("2027-01-1"));
+    }
 }

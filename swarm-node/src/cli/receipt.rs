@@ -190,7 +190,11 @@ impl Make {
                 };
                 maker.evaluate(quiz, sampling)?
             }
-            (None, prompt) => maker.answer(prompt.as_deref().unwrap_or_default(), sampling)?,
+            (None, prompt) => {
+                #[expect(clippy::expect_used, reason = "the command line asks for one of both")]
+                let prompt = prompt.as_deref().expect("invariant: a family or a prompt");
+                maker.answer(prompt, sampling)?
+            }
         };
         let seconds = begun.elapsed().as_secs_f64();
         let text = receipt.to_text().map_err(Failure::work)?;

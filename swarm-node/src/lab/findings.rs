@@ -53,8 +53,9 @@ pub struct RoundFinding {
     pub nodes: usize,
     /// The different digests that they have: one, if they agree.
     pub digests: Vec<String>,
-    /// Time from its windows until half of the nodes had it decided, in milliseconds.
-    pub decision_ms: u64,
+    /// Time from its windows until half of the nodes had it decided, in milliseconds; none where no
+    /// node was seen to decide it.
+    pub decision_ms: Option<u64>,
 }
 
 /// What came of a scenario.
@@ -162,11 +163,11 @@ impl Observed {
     }
 
     /// The median over nodes: some were away, and took it over later.
-    fn decision_ms(&self, round: u64) -> u64 {
+    fn decision_ms(&self, round: u64) -> Option<u64> {
         let decided = self.decisions.iter().filter(|((_, of), _)| *of == round);
         let mut times: Vec<u64> = decided.map(|(_, ms)| *ms).collect();
         times.sort_unstable();
-        times.get(times.len() / 2).copied().unwrap_or(0)
+        times.get(times.len() / 2).copied()
     }
 
     fn node(&self, node: usize, points: i64, cluster: &Cluster) -> NodeFinding {
@@ -226,11 +227,9 @@ fn judge(
                 round.digests.len()
             ));
         }
-        if expect.decision_ms > 0 && round.decision_ms > expect.decision_ms {
-            failures.push(format!(
-                "round {number} was decided after {}",
-                span(round.decision_ms)
-            ));
+        let is_late = |ms: &u64| expect.decision_ms > 0 && *ms > expect.decision_ms;
+        if let Some(ms) = round.decision_ms.filter(is_late) {
+            failures.push(format!("round {number} was decided after {}", span(ms)));
         }
     }
     for node in nodes.iter().filter(|node| node.is_up) {
@@ -296,7 +295,7 @@ impl Findings {
                 "{:>5}  {:>5}  {:<8}  {}",
                 round.round,
                 round.nodes,
-                span(round.decision_ms),
+                round.decision_ms.map_or("-".to_owned(), span),
                 digests.join(" ")
             );
         }
@@ -337,5 +336,39 @@ impl Findings {
             "packets: {arrived} arrived ({bytes} bytes), {lost} lost, {dropped} dropped by full \
              queues, {refused} refused by routers, {parted} parted, {unfit} of no use"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_nobody_decided_has_no_time() {
+        let mut observed = Observed::new(3);
+        let seen = [((0, 4), 3_000), ((1, 4), 1_000), ((2, 4), 2_000)];
+        observed.decisions.extend(seen);
+        let round = |round| RoundFinding {
+            round,
+            nodes: 0,
+            digests: Vec::new(),
+            decision_ms: observed.decision_ms(round),
+        };
+        let rounds = vec![round(4), round(5)];
+        let times: Vec<_> = rounds.iter().map(|round| round.decision_ms).collect();
+        assert_eq!(times, [Some(2_000), None]);
+        let findings = Findings {
+            name: "two rounds".into(),
+            nodes: Vec::new(),
+            rounds,
+            traffic: None,
+            failures: Vec::new(),
+        };
+        let text = findings.render();
+        let shown: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert!(shown.contains(&vec!["5", "0", "-"]), "{text}");
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use contracts::earnings::MAX_BYTES as MAX_TABLE;
 use swarm_identity::PeerId;
-use swarm_net::{BlobId, Handle};
+use swarm_net::{BlobId, FetchError, Handle};
 use swarm_round::agreement::{MAX_RECORD, Want};
 use swarm_round::clock::Millis;
 use swarm_round::clock_offset::Exchange;
@@ -175,11 +175,19 @@ async fn exchange(network: &Handle, peer: PeerId, query: &Query) -> Result<Given
 
 /// Fetches what is longer than an answer, by way of a file.
 async fn fetch(network: &Handle, peer: PeerId, id: BlobId) -> Option<Vec<u8>> {
-    let folder = tempfile::tempdir().ok()?;
+    let refused = |error: &std::io::Error| tracing::warn!(%error, "no place for what is fetched");
+    let folder = tempfile::tempdir().inspect_err(refused).ok()?;
     let path = folder.path().join("content");
-    network.fetch(id, &path, vec![peer]).await.ok()?;
-    // It is at most some megabytes, and was just written.
-    std::fs::read(&path).ok()
+    match network.fetch(id, &path, vec![peer]).await {
+        // It is at most some megabytes, and was just written.
+        Ok(_) => std::fs::read(&path).inspect_err(refused).ok(),
+        Err(FetchError::Disk(error)) => {
+            refused(&error);
+            None
+        }
+        // Another peer may have it.
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]

@@ -62,14 +62,15 @@ pub struct Contradiction {
 /// Keeps evidence in a file of this folder, named by what it proves; more than so many are not kept.
 ///
 /// # Errors
-/// The system refuses.
+/// The system refuses, or the evidence is of no messages.
 pub fn keep(folder: &Path, evidence: &Evidence) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     if fs::read_dir(folder)?.count() >= MAX_FILES {
         return Ok(());
     }
     let bytes = to_bytes(evidence);
-    let round = Envelope::parse(&evidence.first).map_or(0, |it| it.header.round);
+    let first = Envelope::parse(&evidence.first).map_err(io::Error::other)?;
+    let round = first.header.round;
     let path = folder.join(format!("round-{round}-{}.evidence", evidence.peer.text()));
     match path.exists() {
         true => Ok(()),

@@ -7,6 +7,7 @@
 //!       └─ model/ ─────▶ learner at its newest checkpoint ─▶ worker ────┘
 //! ```
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -451,21 +452,36 @@ impl Joining<'_> {
             roster: Roster::default(),
             hello: Some(self.hello()?),
         };
+        let failed = RefCell::new(None);
         let kept = |round| {
-            let record = archive.get(round).ok().flatten()?;
-            RoundRecord::from_bytes(&record).ok()
+            let record = archive.get(round).unwrap_or_else(|error| {
+                failed.replace(Some(error));
+                None
+            });
+            let record = RoundRecord::from_bytes(&record?);
+            record
+                .inspect_err(|error| tracing::warn!(round, %error, "a round's record is damaged"))
+                .ok()
         };
         let records = journal.all()?;
         let records: Result<Vec<Record>, _> = records
             .iter()
             .map(|bytes| Record::from_bytes(bytes))
             .collect();
-        if let Ok(records) = records {
-            match Core::replay(setup.clone(), records, &kept) {
-                Ok(Replayed { core, outstanding }) => return Ok((core, outstanding)),
-                Err(ReplayError::Headless) => {}
-                Err(error) => tracing::warn!(%error, "the journal is of no use"),
+        match records {
+            Ok(records) => {
+                let replayed = Core::replay(setup.clone(), records, &kept);
+                // A journal is not given up for an archive that could not be read.
+                if let Some(error) = failed.into_inner() {
+                    return Err(error.into());
+                }
+                match replayed {
+                    Ok(Replayed { core, outstanding }) => return Ok((core, outstanding)),
+                    Err(ReplayError::Headless) => {}
+                    Err(error) => tracing::warn!(%error, "the journal is of no use"),
+                }
             }
+            Err(error) => tracing::warn!(%error, "the journal is damaged"),
         }
         journal.clear()?;
         let mut core = Core::new(setup, wall_clock())?;

@@ -118,19 +118,27 @@ impl Node {
 
     /// Takes what the archive has over that the core does not know: an older journal, or none.
     pub(super) async fn adopt_archived(&mut self, now: Millis) {
-        let Ok(Some((first, last))) = self.archive.bounds() else {
+        let bounds = self
+            .archive
+            .bounds()
+            .inspect_err(|error| tracing::warn!(%error, "the archive cannot be read"));
+        let Ok(Some((first, last))) = bounds else {
             return;
         };
         for round in first.max(self.core.history().floor())..=last {
             if self.core.history().contains(round) {
                 continue;
             }
-            let record = self.record(round);
-            let record = record.and_then(|record| RoundRecord::from_bytes(&record).ok());
-            if let Some(record) = record {
-                let adopt = Input::Adopt(Box::new(record));
-                // What they decide was shown, kept and learned from before.
-                drop(self.handle(adopt, now).await);
+            let Some(record) = self.record(round) else {
+                continue;
+            };
+            match RoundRecord::from_bytes(&record) {
+                Ok(record) => {
+                    let adopt = Input::Adopt(Box::new(record));
+                    // What they decide was shown, kept and learned from before.
+                    drop(self.handle(adopt, now).await);
+                }
+                Err(error) => tracing::warn!(round, %error, "a round of the archive is damaged"),
             }
         }
     }

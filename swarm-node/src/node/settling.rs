@@ -159,9 +159,13 @@ impl Results {
         let found = found.inspect_err(|error| tracing::warn!(%error, "results cannot be read"));
         let wanted = found.into_iter().flatten();
         let wanted = wanted.filter(|(round, _)| rounds.contains(round));
-        wanted
-            .filter_map(|(_, bytes)| codec::decode_within::<_, MAX_RESULT>(&bytes).ok())
-            .collect()
+        let read = wanted.filter_map(|(round, bytes)| {
+            let result = codec::decode_within::<_, MAX_RESULT>(&bytes);
+            result
+                .inspect_err(|error| tracing::warn!(round, %error, "a result is damaged"))
+                .ok()
+        });
+        read.collect()
     }
 }
 

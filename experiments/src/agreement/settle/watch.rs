@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use contracts::Address;
 use contracts::cursor::Cursor;
 use contracts::outcome::Outcome;
@@ -71,14 +71,15 @@ impl Watch {
                 continue;
             };
             let receipt = client.receipt(hash).await?;
-            let gas = receipt.map_or(0, |receipt| receipt.gas_used);
+            let gas = receipt.context("a log without a receipt")?.gas_used;
             match event {
                 Event::Finalised { outcome, worth, .. } => {
-                    let block = client.block(log.block_number.unwrap_or(0)).await?;
+                    let number = log.block_number.context("a log outside of a block")?;
+                    let block = client.block(number).await?;
                     self.finals.push(Final {
                         outcome,
                         worth,
-                        time: block.map_or(0, |block| block.timestamp),
+                        time: block.context("a log in an unknown block")?.timestamp,
                         gas,
                         claims: (0, 0),
                     });

@@ -478,13 +478,16 @@ impl<'a> Auditor<'a> {
         require("run", run as u64, self.job.plan().runs.len() as u64)
     }
 
+    #[expect(clippy::expect_used, reason = "it was asked for before")]
     fn require_value(&self, place: NodePlace) -> Result<(), AuditError> {
         self.require_run(place.step, place.run)?;
-        let values = self
-            .job
-            .run(place.run)
-            .map_or(0, |(_, program)| program.value_count());
-        require("operator", place.value.0.into(), values as u64)
+        let run = self.job.run(place.run);
+        let (_, program) = run.expect("invariant: the plan has the run");
+        require(
+            "operator",
+            place.value.0.into(),
+            program.value_count() as u64,
+        )
     }
 
     fn schedule(&self) -> Result<Schedule<'_>, Halt> {

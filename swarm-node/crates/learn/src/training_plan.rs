@@ -171,7 +171,7 @@ impl TrainingPlan {
     /// The run that accumulates the gradient of a sequence of a step's batch, and the sequence's row in
     /// it; none where the batch has no such sequence. Sequences are counted over the microbatches.
     pub fn run_of_sequence(&self, sequence: usize) -> Option<(usize, usize)> {
-        let rows = self.rows_of_microbatch()?;
+        let rows = self.tokens().shape.dims()[0];
         let runs = self.plan.runs.iter().enumerate();
         let mut runs = runs.filter(|(_, run)| run.program == ACCUMULATION);
         let (run, _) = runs.nth(sequence.checked_div(rows)?)?;
@@ -182,13 +182,16 @@ impl TrainingPlan {
     pub fn sequences(&self) -> usize {
         let runs = self.plan.runs.iter();
         let runs = runs.filter(|run| run.program == ACCUMULATION).count();
-        runs * self.rows_of_microbatch().unwrap_or(0)
+        runs * self.tokens().shape.dims()[0]
     }
 
-    fn rows_of_microbatch(&self) -> Option<usize> {
-        let program = self.programs.get(ACCUMULATION as usize)?;
-        let tokens = program.type_of(program.input_named("tokens")?)?;
-        tokens.shape.dims().first().copied()
+    /// The tokens of a microbatch, a row after the other.
+    #[expect(clippy::expect_used, reason = "the plan was wired to this program")]
+    fn tokens(&self) -> &TensorType {
+        let program = &self.programs[ACCUMULATION as usize];
+        let tokens = program.input_named("tokens");
+        let ty = tokens.and_then(|tokens| program.type_of(tokens));
+        ty.expect("invariant: a gradient is of tokens")
     }
 
     /// A fault in a step: a bit of an element of the gradient of the smallest parameter, none of whose
@@ -229,10 +232,7 @@ impl TrainingPlan {
             .runs
             .iter()
             .filter(|run| run.program == ACCUMULATION);
-        let accumulation = &self.programs[ACCUMULATION as usize];
-        let tokens = accumulation.input_named("tokens");
-        let ty = tokens.and_then(|tokens| accumulation.type_of(tokens));
-        draws.count() * ty.map_or(0, |ty| ty.shape.elements())
+        draws.count() * self.tokens().shape.elements()
     }
 
     /// A state as a trainer has it: parameters apart from the rest, by name.
@@ -476,7 +476,8 @@ fn draws(wiring: &mut Wiring<'_>, microbatches: usize) -> Result<Vec<u32>, Train
     Ok(draws)
 }
 
-/// Adds up the gradients of all draws; the run that has the sums.
+/// Adds up the gradients of all draws, one at least; the run that has the sums.
+#[expect(clippy::expect_used, reason = "a batch has a microbatch")]
 fn accumulations(wiring: &mut Wiring<'_>, draws: &[u32]) -> Result<u32, TrainError> {
     let last = draws[draws.len() - 1];
     let mut before = None;
@@ -493,7 +494,7 @@ fn accumulations(wiring: &mut Wiring<'_>, draws: &[u32]) -> Result<u32, TrainErr
         })?;
         before = Some(run);
     }
-    Ok(before.unwrap_or(last))
+    Ok(before.expect("invariant: there is a draw"))
 }
 
 #[cfg(test)]

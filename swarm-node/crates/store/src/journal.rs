@@ -143,7 +143,9 @@ fn next_number(
 ) -> Result<u64, StorageError> {
     let range = (swarm, segment, 0)..=(swarm, segment, u64::MAX);
     let last = table.range(range)?.next_back().transpose()?;
-    Ok(last.map_or(0, |(key, _)| key.value().2.saturating_add(1)))
+    let Some((key, _)) = last else { return Ok(0) };
+    let next = key.value().2.checked_add(1);
+    next.ok_or_else(|| StorageError::Corrupted("a segment without room for a record".into()))
 }
 
 impl fmt::Debug for Archive {

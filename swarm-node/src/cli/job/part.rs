@@ -296,13 +296,11 @@ async fn mint(
 
 fn failure(error: PartError, stop: &Stop) -> Failure {
     match error {
-        PartError::Stopped => Failure::Stopped {
-            signal: stop.signal().unwrap_or_default(),
-            state:
-                "what was done is kept, and the same command goes on from there; a game goes on \
-                    without this process, until its clock has run out"
-                    .into(),
-        },
+        PartError::Stopped => Failure::stopped(
+            stop,
+            "what was done is kept, and the same command goes on from there; a game goes on \
+             without this process, until its clock has run out",
+        ),
         PartError::OtherJob { .. } => Failure::Usage(error.into()),
         PartError::Party(PartyError::Funds { .. }) => Failure::Work(anyhow::anyhow!(
             "{error}; send it more of that token, or create test tokens with --mint"

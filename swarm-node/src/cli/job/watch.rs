@@ -48,18 +48,21 @@ impl Watch {
                 tokio::select! {
                     () = tokio::time::sleep(link.poll) => {}
                     () = stop.requested() => {
-                        let signal = stop.signal().unwrap_or_default();
-                        let state = "the job goes on; the same command follows it again".into();
-                        return Err(Failure::Stopped { signal, state });
+                        let state = "the job goes on; the same command follows it again";
+                        return Err(Failure::stopped(&stop, state));
                     }
                 }
-                match market.escrow.job(self.job.0).await {
-                    Ok(found) => {
+                match tokio::try_join!(market.escrow.job(self.job.0), link.now()) {
+                    Ok((found, now)) => {
                         if std::mem::take(&mut is_away) {
                             output::note("the chain answers again");
                         }
                         // After a reorganisation it may be launched anew.
                         view = found.unwrap_or(view);
+                        if now > view.deadline && !is_late && is_due(&view) {
+                            is_late = true;
+                            output::note(&format!("its time is over: {}", self.remedy(&view)));
+                        }
                     }
                     Err(error) if error.is_transient() => {
                         if !std::mem::replace(&mut is_away, true) {
@@ -67,11 +70,6 @@ impl Watch {
                         }
                     }
                     Err(error) => return Err(Failure::work(error)),
-                }
-                let now = link.now().await.unwrap_or_default();
-                if now > view.deadline && !is_late && is_due(&view) {
-                    is_late = true;
-                    output::note(&format!("its time is over: {}", self.remedy(&view)));
                 }
             }
             self.tell(&view, options.json)

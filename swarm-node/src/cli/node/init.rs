@@ -89,12 +89,17 @@ impl Preset {
     }
 
     /// The settings file: those of the preset, unless other values were chosen.
+    #[expect(
+        clippy::expect_used,
+        reason = "no preset is hidden from the command line"
+    )]
     fn text(self, cores: usize, chosen: Vec<Line>) -> String {
+        let preset = self.to_possible_value();
+        let preset = preset.expect("invariant: every preset has a name");
         let mut text = format!(
             "# Settings of this node, preset {}. `swarm-node config show` lists all that there \
              are.\n",
-            self.to_possible_value()
-                .map_or_else(String::new, |value| value.get_name().to_owned())
+            preset.get_name()
         );
         let is_chosen = |line: &Line| {
             let mut all = chosen.iter();

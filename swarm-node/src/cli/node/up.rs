@@ -158,9 +158,11 @@ fn adopt(file: &Path, home: &Home) -> Result<(), Failure> {
     let kept = home.swarm();
     if kept.exists() {
         let known = SwarmFile::load(&kept).map_err(|error| usage(error.into()))?;
-        if known.config().map(|it| it.swarm_id()).ok()
-            != swarm.config().map(|it| it.swarm_id()).ok()
-        {
+        let id = |file: &SwarmFile| match file.config() {
+            Ok(config) => Ok(config.swarm_id()),
+            Err(error) => Err(usage(error.into())),
+        };
+        if id(&known)? != id(&swarm)? {
             return Err(usage(anyhow::anyhow!(
                 "the node in {} belongs to the swarm {}; give another folder with --home DIR",
                 home.root().display(),

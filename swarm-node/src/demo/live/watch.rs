@@ -177,6 +177,12 @@ impl<'a, 'b> Watch<'a, 'b> {
 
     /// Takes the model after so many lessons, if it is there, as that of a round.
     fn take(&mut self, peer: usize, lessons: u64, round: u64) -> Result<(), DemoError> {
+        let last = self.peers[peer].last.as_ref();
+        let Some(learning) = last.and_then(|status| status.learning.as_ref()) else {
+            // It has not said yet what it learned from; the next look sees it.
+            return Ok(());
+        };
+        let completions = usize::try_from(learning.completions).unwrap_or(usize::MAX);
         let folder = checkpoint_path(&self.cluster.home(peer).model(), lessons);
         let model = self
             .curve
@@ -191,11 +197,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 });
             }
         }
-        let watched = &mut self.peers[peer];
-        let learning = watched.last.as_ref().and_then(|it| it.learning.as_ref());
-        let completions = learning.map_or(0, |learning| learning.completions);
-        let completions = usize::try_from(completions).unwrap_or(usize::MAX);
-        watched
+        self.peers[peer]
             .points
             .insert(round, CurveModel { model, completions });
         Ok(())

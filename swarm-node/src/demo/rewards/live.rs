@@ -191,13 +191,17 @@ impl LiveRewards {
 
     fn report(&self, rewards: &[Option<Rewards>]) -> RewardReport {
         let swarm = &self.deployment.contracts.swarm;
-        let accounts = self.plan.keys.owners.iter().zip(rewards);
-        let accounts = accounts.map(|(owner, rewards)| {
+        let mut unknown = None;
+        let accounts = self.plan.keys.owners.iter().zip(rewards).enumerate();
+        let accounts = accounts.map(|(peer, (owner, rewards))| {
             let balance = patiently(|| swarm.tokens_of(owner.address()));
             let asked = self
                 .runtime
                 .block_on(async { tokio::time::timeout(BALANCE_TIMEOUT, balance).await });
             let claimed = asked.ok().and_then(Result::ok);
+            if claimed.is_none() {
+                unknown.get_or_insert(peer);
+            }
             let epochs = rewards.iter().flat_map(|rewards| &rewards.epochs);
             PeerBalance {
                 points: epochs.map(|at| at.points).sum(),
@@ -205,11 +209,15 @@ impl LiveRewards {
             }
         });
         let accounts: Vec<PeerBalance> = accounts.collect();
+        let unknown = unknown.map(|peer| {
+            let peer = peer + 1;
+            format!("the chain did not say what peer {peer} was paid, which counts as nothing")
+        });
         let first = rewards.first().and_then(Option::as_ref);
         let over = first.map_or(0, |rewards| self.over(rewards)) as usize;
         RewardReport {
             place: Some(self.place()),
-            trouble: trouble(&accounts, rewards),
+            trouble: unknown.or_else(|| trouble(&accounts, rewards)),
             accounts,
             epochs: [over, self.plan.terms.epochs() as usize],
             folder: self.deployment.folder.clone(),

@@ -362,11 +362,8 @@ impl StageWorker {
         }
         let weights = sources.iter().map(|(_, weight)| *weight);
         let total = weights.reduce(scalar::add).ok_or("there is no neighbour")?;
-        let first = self
-            .blueprint
-            .model
-            .layers(stage.index())
-            .map_or(0, |layers| layers.start);
+        let layers = self.blueprint.model.layers(stage.index());
+        let first = layers.ok_or_else(|| format!("there is no {stage}"))?.start;
         let mut params = Weights::default();
         for (name, shape) in self.blueprint.model.parameters(stage.index()) {
             let mut mean = vec![0.0; shape.iter().product()];

@@ -60,10 +60,12 @@ impl Batch<'_> {
     }
 
     /// Slots for the longest prompt and all its new tokens but the last, which is never read.
+    #[expect(clippy::expect_used, reason = "no batch is made of nothing")]
     fn slots(&self, rows: &[Row]) -> usize {
         let prompts = rows.iter().map(|row| self.prompt(row).tokens.len());
+        let longest = prompts.max().expect("invariant: a batch has a row");
         round_length(
-            prompts.max().unwrap_or(1) + self.request.max_new - 1,
+            longest + self.request.max_new - 1,
             self.config.max_positions,
         )
     }
@@ -82,6 +84,7 @@ impl Batch<'_> {
     }
 
     /// Caches of every row, computed once per prompt.
+    #[expect(clippy::expect_used, reason = "no batch is made of nothing")]
     fn prefill(&mut self, rows: &[Row], slots: usize) -> Result<Caches, GenerateError> {
         let mut prompts: Vec<usize> = rows.iter().map(|row| row.prompt).collect();
         prompts.dedup();
@@ -89,7 +92,8 @@ impl Batch<'_> {
             .iter()
             .map(|&prompt| &self.request.prompts[prompt].tokens[..])
             .collect();
-        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(1);
+        let longest = texts.iter().map(|text| text.len()).max();
+        let longest = longest.expect("invariant: a batch has a row");
         let length = round_length(longest, self.config.max_positions).min(slots);
         let count = round_rows(texts.len());
         let session = self.sessions.get(Key::Prefill {

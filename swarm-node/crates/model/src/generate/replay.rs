@@ -25,6 +25,10 @@ pub(super) fn rows_at_once(claimed: &[Claimed<'_>]) -> usize {
 }
 
 /// Draws the tokens of completions of `max_positions` positions at most, in one pass.
+#[expect(
+    clippy::expect_used,
+    reason = "where there are draws there is a completion"
+)]
 pub(super) fn run(
     sessions: &mut Sessions,
     max_positions: usize,
@@ -36,7 +40,8 @@ pub(super) fn run(
     if draws == 0 {
         return Ok(vec![Vec::new(); claimed.len()]);
     }
-    let longest = claimed.iter().map(Claimed::read_tokens).max().unwrap_or(1);
+    let longest = claimed.iter().map(Claimed::read_tokens).max();
+    let longest = longest.expect("invariant: somebody claims the draws");
     let sizes = Replay {
         rows: round_rows(claimed.len()),
         length: round_length(longest, max_positions),

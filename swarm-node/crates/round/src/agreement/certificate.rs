@@ -68,14 +68,14 @@ impl Certificate {
         if self.round != plan.round {
             return Err(CertificateError::Round(self.round, plan.round));
         }
-        let (mut weight, mut next) = (0, 0);
+        let (mut weight, mut next) = (0, 0_u32);
         for (member, signature) in &self.signatures {
-            let seat = voters.find(*member).filter(|_| *member >= next);
+            let seat = voters.find(*member).filter(|_| u32::from(*member) >= next);
             let seat = seat.ok_or(CertificateError::Voter(*member))?;
             if !self.is_signed(plan, *member, signature, memo) {
                 return Err(CertificateError::Signature(*member));
             }
-            (weight, next) = (weight + seat.weight, member.saturating_add(1));
+            (weight, next) = (weight + seat.weight, u32::from(*member) + 1);
         }
         match voters.is_quorum(weight) {
             true => Ok(()),

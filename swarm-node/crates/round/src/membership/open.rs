@@ -91,15 +91,21 @@ impl OpenMembers {
 
     /// True if the peer is a member of the last epoch whose members are known.
     pub fn contains(&self, peer: &PeerId) -> bool {
+        self.last().contains_key(peer)
+    }
+
+    /// The members of the last epoch whose members are known.
+    #[expect(clippy::expect_used, reason = "the latest epoch is never forgotten")]
+    fn last(&self) -> &Table {
         let latest = self.tables.get(&self.latest);
-        latest.is_some_and(|table| table.contains_key(peer))
+        latest.expect("invariant: the members of the latest epoch are known")
     }
 
     /// All rounds of the epoch before the latest are decided: who was present in them, and whose
     /// hellos were counted. The members of one more epoch are known then.
     pub fn close(&mut self, present: &BTreeSet<PeerId>, hellos: &BTreeMap<PeerId, u64>) {
         let (closed, next) = (self.latest - 1, self.latest + 1);
-        let mut table = self.tables.get(&self.latest).cloned().unwrap_or_default();
+        let mut table = self.last().clone();
         for (peer, standing) in &mut table {
             if present.contains(peer) {
                 standing.quiet_from = closed + 1;
