@@ -105,7 +105,7 @@ impl CpuEngine {
     /// The program is not valid.
     pub fn planned_bytes(program: &Program) -> Result<u64, EngineError> {
         program.validate()?;
-        let words = Plan::new(program).buffers.words;
+        let words = plan::Plan::new(program).buffers.words;
         Ok(words.iter().map(|&words| 4 * words as u64).sum())
     }
 }

@@ -22,6 +22,11 @@ use super::step::{
     UpdateRows,
 };
 
+/// Entries back to which a node may join a group: about a layer's. What joins a group further back is
+/// computed long before it is read, and kept all the while: a backward pass that computes forward
+/// values again would have them kept after all.
+const REACH: usize = 32;
+
 /// Rows of A below which keeping B packed pays: decoding, where B is read once per call.
 const KEEP_PACKED_BELOW: usize = 128;
 
@@ -508,7 +513,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The group that computes the latest operand if the node fits there, else the last later group
-    /// that shares an operand with it.
+    /// that shares an operand with it; none that is out of [`REACH`].
     fn joinable(&self, node: &Node, latest: Option<EntryId>) -> Option<EntryId> {
         let after = latest.map_or(0, |entry| entry.0 + 1);
         let later = (after..self.entries.len()).rev().map(EntryId);
@@ -516,10 +521,11 @@ impl<'a> Planner<'a> {
             self.draft(entry)
                 .is_some_and(|draft| draft.shares_operand(node, &self.places))
         });
+        let first = self.entries.len().saturating_sub(REACH);
         latest
             .into_iter()
             .chain(sharing)
-            .find(|&entry| self.fits(node, entry, 0))
+            .find(|&entry| entry.0 >= first && self.fits(node, entry, 0))
     }
 
     fn domain(&self, node: &Node) -> Vec<usize> {
