@@ -60,8 +60,11 @@ metrics! {
     };
 }
 
-/// Metrics of each source of peers that is in use, with their help.
-const SOURCES: [(&str, &str, fn(&SourceLine) -> usize); 2] = [
+/// A metric of a source of peers: its name, its help and its value.
+type SourceMetric = (&'static str, &'static str, fn(&SourceLine) -> usize);
+
+/// Metrics of each source of peers that is in use.
+const SOURCES: [SourceMetric; 2] = [
     (
         "swarm_source_known",
         "Peers that a source gave and that are called or connected.",

@@ -226,8 +226,10 @@ fn a_node_with_nothing_but_a_deployment_finds_peers_by_the_chain() {
     .concat();
     node(&found).expect(0, &[]);
 
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let port = {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port()
+    };
     let at = format!("/ip4/127.0.0.1/udp/{port}/quic-v1");
     let external = format!("net.external={at}");
     let joined = ["--swarm", swarm, "--deployment", deployment];

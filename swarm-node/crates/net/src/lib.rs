@@ -65,7 +65,7 @@ pub mod peer_id;
 mod peers;
 mod reachability;
 pub mod request;
-mod resolve;
+pub mod resolve;
 mod run_name;
 mod score;
 mod source;

@@ -173,8 +173,9 @@ async fn follow(records: &impl Records, step: &Step) -> Result<Vec<Step>, Lookup
     Ok(next.collect())
 }
 
-/// The address in a record, if it ends with what follows the name: the peer, where one is asked for.
-fn told(text: &str, rest: &Multiaddr) -> Option<Multiaddr> {
+/// The address in a record's text, if it ends with what follows the name: the peer, where one is asked
+/// for.
+pub fn told(text: &str, rest: &Multiaddr) -> Option<Multiaddr> {
     let address: Multiaddr = text.trim().strip_prefix(KEY)?.parse().ok()?;
     address.ends_with(rest).then_some(address)
 }
