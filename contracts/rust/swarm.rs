@@ -15,7 +15,7 @@ use std::collections::btree_map::Entry;
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolCall;
 
-pub use self::event::Event;
+pub use self::event::{Event, MAX_ANNOUNCEMENT};
 use crate::bindings::{SwarmMembers, SwarmRewards, TestToken};
 use crate::client::{Call, Client, RpcError};
 

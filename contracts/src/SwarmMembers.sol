@@ -63,6 +63,9 @@ contract SwarmMembers is IMembers, EIP712, ReentrancyGuardTransient {
     /// @notice Most slashers: each is code that every depositor must trust.
     uint256 public constant MAX_SLASHERS = 4;
 
+    /// @notice Longest announcement of addresses, in bytes.
+    uint256 public constant MAX_ANNOUNCEMENT = 1_024;
+
     /// @notice Where slashed money without a receiver is booked; nobody can collect for this address.
     address public constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
 
@@ -117,6 +120,9 @@ contract SwarmMembers is IMembers, EIP712, ReentrancyGuardTransient {
 
     /// @notice `node` no longer belongs to `owner`.
     event Unbound(address indexed owner, address indexed node);
+
+    /// @notice `owner` says that its `node`, whose compressed key is `publicKey`, is to be found at `addresses`.
+    event Announced(address indexed owner, address indexed node, bytes publicKey, bytes addresses);
 
     modifier onlySlasher() {
         // INVARIANT: where there are no slashers nobody passes.
@@ -276,6 +282,21 @@ contract SwarmMembers is IMembers, EIP712, ReentrancyGuardTransient {
         --_memberships[owner].nodes;
         _updateVotes(owner, _accounts[owner]);
         emit Unbound(owner, node);
+    }
+
+    /// @notice Tells newcomers where the caller's node with public key (`x`, `y`) is to be found; the latest word counts, and an
+    ///         empty one takes the earlier ones back. Nothing is stored, and nothing in the contracts depends on it.
+    /// @param x First coordinate of the node's public key.
+    /// @param y Second coordinate of the node's public key.
+    /// @param addresses Multiaddresses as text, separated by spaces, without the peer id: `MAX_ANNOUNCEMENT` bytes at most. What
+    ///        they say is nobody's word but the owner's; readers check it.
+    function announce(bytes32 x, bytes32 y, bytes calldata addresses) external {
+        address node = NodeKey.toAddress(x, y);
+        address owner = ownerOf(node);
+        // INVARIANT: nobody else says where a node is.
+        if (owner != msg.sender) revert NotNodeOwner(node, owner, msg.sender);
+        Bounds.check("addresses", addresses.length, 0, MAX_ANNOUNCEMENT);
+        emit Announced(owner, node, NodeKey.compress(x, y), addresses);
     }
 
     /// @notice The owner that `node` is bound to; zero where none.

@@ -67,7 +67,7 @@ error BadNodeSignature(address node, address recovered);
 /// @notice The node has no owner; bind it first.
 error NodeNotBound(address node);
 
-/// @notice Only the owner of a node may unbind it.
+/// @notice Only the owner of a node may unbind it, or say where it is.
 error NotNodeOwner(address node, address owner, address caller);
 
 // ---- scores

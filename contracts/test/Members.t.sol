@@ -411,6 +411,49 @@ contract MembersTest is Settlement {
         stake.unbind(ALICE);
     }
 
+    // ---- announcements
+
+    function _announce(Vm.Wallet memory node, bytes memory addresses) private {
+        stake.announce(bytes32(node.publicKeyX), bytes32(node.publicKeyY), addresses);
+    }
+
+    function test_announceTellsKeyAndAddresses() public {
+        Member memory m = _newMember(1);
+        _bind(m);
+        bytes memory key =
+            abi.encodePacked(m.node.publicKeyY % 2 == 0 ? bytes1(0x02) : bytes1(0x03), bytes32(m.node.publicKeyX));
+        vm.expectEmit(address(stake));
+        emit SwarmMembers.Announced(m.owner, m.node.addr, key, "/ip4/192.0.2.7/tcp/4001");
+        vm.prank(m.owner);
+        _announce(m.node, "/ip4/192.0.2.7/tcp/4001");
+    }
+
+    function test_onlyTheOwnerAnnounces() public {
+        Member memory m = _newMember(1);
+        vm.expectRevert(abi.encodeWithSelector(NotNodeOwner.selector, m.node.addr, address(0), m.owner));
+        vm.prank(m.owner);
+        _announce(m.node, "");
+        _bind(m);
+        vm.expectRevert(abi.encodeWithSelector(NotNodeOwner.selector, m.node.addr, m.owner, STRANGER));
+        vm.prank(STRANGER);
+        _announce(m.node, "");
+        _unbind(m);
+        vm.expectRevert(abi.encodeWithSelector(NotNodeOwner.selector, m.node.addr, address(0), m.owner));
+        vm.prank(m.owner);
+        _announce(m.node, "");
+    }
+
+    function test_announcementsAreBounded() public {
+        Member memory m = _newMember(1);
+        _bind(m);
+        uint256 most = stake.MAX_ANNOUNCEMENT();
+        vm.prank(m.owner);
+        _announce(m.node, new bytes(most));
+        vm.expectRevert(abi.encodeWithSelector(ParameterOutOfRange.selector, "addresses", most + 1, 0, most));
+        vm.prank(m.owner);
+        _announce(m.node, new bytes(most + 1));
+    }
+
     function test_contractsOwnNodesToo() public {
         Wallet wallet = new Wallet();
         Member memory m = _newMember(1);

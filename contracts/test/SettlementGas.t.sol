@@ -55,6 +55,15 @@ contract SettlementGasTest is Settlement {
         vm.snapshotGasLastCall(GROUP, "bind, first of an owner");
     }
 
+    /// Two addresses of usual length.
+    function test_announce() public {
+        Member memory m = members[0];
+        bytes memory addresses = "/ip4/192.0.2.107/udp/41453/quic-v1 /ip4/192.0.2.107/tcp/41453";
+        vm.prank(m.owner);
+        stake.announce(bytes32(m.node.publicKeyX), bytes32(m.node.publicKeyY), addresses);
+        vm.assertLe(vm.snapshotGasLastCall(GROUP, "announce, two addresses"), 35_000);
+    }
+
     function test_unopposedEpoch() public {
         Outcome memory o = _honest(1);
         _propose(o);

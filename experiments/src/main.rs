@@ -8,6 +8,7 @@ mod abuse;
 mod agreement;
 mod audit_cost;
 mod bottleneck;
+mod bulk;
 mod commit_cost;
 mod curves;
 mod decode;
@@ -16,8 +17,10 @@ mod experiment;
 mod gemm;
 mod gossip;
 mod hostile;
+mod join;
 mod machine;
 mod nano;
+mod program;
 mod python;
 mod recorded;
 mod rollout_gap;
@@ -55,6 +58,8 @@ const EXPERIMENTS: &[Experiment] = &[
     agreement::EXPERIMENT,
     hostile::EXPERIMENT,
     abuse::EXPERIMENT,
+    bulk::EXPERIMENT,
+    join::EXPERIMENT,
     commit_cost::EXPERIMENT,
     audit_cost::EXPERIMENT,
     dispute_cost::EXPERIMENT,

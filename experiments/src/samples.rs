@@ -15,6 +15,11 @@ impl Samples {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
+    /// The longest time; negative without any.
+    pub fn longest(&self) -> f64 {
+        self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
     /// The middle time; not a number without any.
     pub fn median(&self) -> f64 {
         median(self.0.clone())

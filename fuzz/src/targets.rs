@@ -14,15 +14,16 @@ use reproducible_ops::weights::Weights;
 use serde_json::json;
 use swarm_devchain::{DevChain, Options};
 use swarm_files::text_file;
-use swarm_identity::{PeerId, Place};
+use swarm_identity::{NodeKey, PeerId, Place};
 use swarm_learn::receipt::{
     Content, ModelName, Passage, Quiz, Receipt as ModelReceipt, Sampling, StateName, TensorName,
 };
 use swarm_model::config::hugging_face;
-use swarm_net::BlobId;
+use swarm_net::announcement::{self, Scope};
 use swarm_net::bulk::frame::{Ask, Hello as BlobHello, Items};
 use swarm_net::bulk::outline::{Outline, PIECE_BYTES};
 use swarm_net::request::read_frame;
+use swarm_net::{BlobId, Multiaddr};
 use swarm_node::node::query::{Answer, Query};
 use swarm_round::agreement::{
     Certificate, History, MessagePlace, Minutes, Proposal, Receipt, RoundRecord, Vote, Want, Wanted,
@@ -201,6 +202,34 @@ pub const TARGETS: &[Target] = &[
             )
         },
         run: |bytes| drop(std::str::from_utf8(bytes).map(swarm_net::cache::parse)),
+    },
+    Target {
+        name: "announcement",
+        from: "whoever owns a node, on a chain",
+        memory: MIB,
+        seeds: || {
+            texts(&[
+                "/ip4/203.0.113.5/udp/4001/quic-v1 /ip4/203.0.113.5/tcp/4001",
+                "/ip6/2001:db8::1/tcp/4001 rubbish /dns4/swarm.example/tcp/1",
+            ])
+        },
+        run: announcement,
+    },
+    Target {
+        name: "dns-record",
+        from: "a DNS server",
+        memory: MIB,
+        seeds: || {
+            texts(&[
+                "dnsaddr=/ip4/203.0.113.5/tcp/4001/p2p/16Uiu2HAm7X61zps2NtT61noUsHj1rbkbr6Mzt8RvAcg63HySsNK5",
+                "dnsaddr=/dnsaddr/more.example",
+                "v=spf1 -all",
+            ])
+        },
+        run: |bytes| {
+            let text = std::str::from_utf8(bytes);
+            drop(text.map(|text| swarm_net::resolve::told(text, &Multiaddr::empty())));
+        },
     },
     Target {
         name: "answer",
@@ -995,4 +1024,14 @@ fn query(bytes: &[u8]) {
         let again = answer.to_bytes().map(|bytes| Answer::from_bytes(&bytes));
         assert_eq!(again, Ok(Ok(answer)));
     }
+}
+
+fn announcement(bytes: &[u8]) {
+    let node = NodeKey::from_secret(&[7; 32])
+        .unwrap_or_else(|error| panic!("{error}"))
+        .peer();
+    let read = announcement::parse(bytes, node, Scope::Everywhere);
+    let text = announcement::to_text(&read, Scope::Everywhere);
+    let again = announcement::parse(text.as_bytes(), node, Scope::Everywhere);
+    assert!(again.iter().all(|address| read.contains(address)));
 }

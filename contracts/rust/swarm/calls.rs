@@ -89,6 +89,16 @@ pub fn unbind(node: Address) -> Bytes {
     encode(SwarmMembers::unbindCall { node })
 }
 
+/// `SwarmMembers.announce`, with the node's uncompressed public key (x ‖ y).
+pub fn announce(key: &[u8; 64], addresses: &[u8]) -> Bytes {
+    let (x, y) = key.split_at(32);
+    encode(SwarmMembers::announceCall {
+        x: B256::from_slice(x),
+        y: B256::from_slice(y),
+        addresses: Bytes::copy_from_slice(addresses),
+    })
+}
+
 /// `SwarmRewards.fund`.
 pub fn fund(amount: U256) -> Bytes {
     encode(SwarmRewards::fundCall { amount })

@@ -6,7 +6,10 @@ use alloy::sol_types::SolEvent;
 use crate::bindings::{SwarmMembers, SwarmRewards};
 use crate::outcome::Outcome;
 
-/// An event of `SwarmRewards` or `SwarmMembers`, as far as settlement needs it.
+/// Longest announcement that the contract takes, in bytes.
+pub const MAX_ANNOUNCEMENT: usize = 1024;
+
+/// An event of `SwarmRewards` or `SwarmMembers`, as far as settlement and newcomers need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A node belongs to an owner.
@@ -17,6 +20,20 @@ pub enum Event {
         node: Address,
         /// The node's compressed public key.
         public_key: Bytes,
+    },
+    /// A node belongs to nobody any more.
+    Unbound {
+        /// The node.
+        node: Address,
+    },
+    /// An owner says where its node is to be found.
+    Announced {
+        /// The node.
+        node: Address,
+        /// The node's compressed public key.
+        public_key: Bytes,
+        /// Whatever the owner wrote, of at most [`MAX_ANNOUNCEMENT`] bytes.
+        addresses: Bytes,
     },
     /// An outcome is proposed.
     Proposed {
@@ -110,8 +127,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// Reads a log of the contracts; `None` for events that settlement does not need, and for
-    /// malformed ones.
+    /// Reads a log of the contracts; `None` for events that nobody here needs, and for malformed
+    /// ones.
     pub fn read(log: &Log) -> Option<Self> {
         match *log.topics().first()? {
             SwarmMembers::Bound::SIGNATURE_HASH => {
@@ -120,6 +137,18 @@ impl Event {
                     owner: event.owner,
                     node: event.node,
                     public_key: event.publicKey,
+                })
+            }
+            SwarmMembers::Unbound::SIGNATURE_HASH => {
+                let event = decode::<SwarmMembers::Unbound>(log)?;
+                Some(Self::Unbound { node: event.node })
+            }
+            SwarmMembers::Announced::SIGNATURE_HASH => {
+                let event = decode::<SwarmMembers::Announced>(log)?;
+                Some(Self::Announced {
+                    node: event.node,
+                    public_key: event.publicKey,
+                    addresses: event.addresses,
                 })
             }
             SwarmRewards::Proposed::SIGNATURE_HASH => {

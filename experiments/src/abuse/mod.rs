@@ -21,7 +21,7 @@ mod victim;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -30,6 +30,7 @@ use self::attack::Attack;
 use self::probe::{Phase, Watch};
 use self::victim::Victim;
 use crate::experiment::Experiment;
+use crate::program::beside;
 use crate::samples::rounded;
 use crate::svg;
 use crate::table::Table;
@@ -127,18 +128,6 @@ fn run(arguments: &[String]) -> Result<Value> {
         "seconds": options.seconds,
         "attacks": findings.iter().map(json_of).collect::<Vec<_>>(),
     }))
-}
-
-/// The node's program, which is built beside this one.
-fn beside() -> Result<PathBuf> {
-    let me = std::env::current_exe()?;
-    let program = me.with_file_name("swarm-node");
-    ensure!(
-        program.is_file(),
-        "{} is not there: build it first (cargo build -p swarm-node), or name it with --program",
-        program.display()
-    );
-    Ok(program)
 }
 
 /// One attack between two rests.

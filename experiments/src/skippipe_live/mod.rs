@@ -33,6 +33,7 @@ use self::log::StepLine;
 use self::peers::Peers;
 use crate::experiment::Experiment;
 use crate::machine::load;
+use crate::program::beside;
 use crate::samples::{Samples, rounded, shown};
 use crate::table::Table;
 
@@ -91,18 +92,6 @@ fn run(arguments: &[String]) -> Result<Value> {
     let text = std::fs::read_to_string(peers::log_of(&path, 0))?;
     let steps = log::steps(&text);
     report(&options, &text, &steps, &program, &path, loads)
-}
-
-/// The node's program, which is built beside this one.
-fn beside() -> Result<PathBuf> {
-    let program = std::env::current_exe()?.with_file_name("swarm-node");
-    ensure!(
-        program.is_file(),
-        "{} is not there: build it first (cargo build --release -p swarm-node), or name it with \
-         --program",
-        program.display()
-    );
-    Ok(program)
 }
 
 /// Runs the peers to the end of their job; the load while nobody was killed yet.

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::node::status::Status;
+use crate::node::status::{SourceLine, Status};
 
 /// Writes metrics down: each with its help, its type, and its value in a status.
 macro_rules! metrics {
@@ -60,10 +60,34 @@ metrics! {
     };
 }
 
+/// A metric of a source of peers: its name, its help and its value.
+type SourceMetric = (&'static str, &'static str, fn(&SourceLine) -> usize);
+
+/// Metrics of each source of peers that is in use.
+const SOURCES: [SourceMetric; 2] = [
+    (
+        "swarm_source_known",
+        "Peers that a source gave and that are called or connected.",
+        |it| it.known,
+    ),
+    (
+        "swarm_source_reached",
+        "Peers that a source gave and that were reached since the start.",
+        |it| it.reached,
+    ),
+];
+
 /// All metrics of a status.
 pub(super) fn render(status: &Status) -> String {
     let mut out = String::new();
     plain(status, &mut out);
+    for (name, help, value) in SOURCES {
+        header(&mut out, name, "gauge", help);
+        for source in &status.sources {
+            let name = format!("{name}{{source=\"{}\"}}", source.source);
+            sample(&mut out, &name, value(source));
+        }
+    }
     header(
         &mut out,
         "swarm_messages_rejected_total",
@@ -100,6 +124,7 @@ mod tests {
             "swarm_points 2.5",
             "swarm_decision_seconds 0.4",
             "swarm_messages_rejected_total{reason=\"late\"} 2",
+            "swarm_source_reached{source=\"dns\"} 2",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

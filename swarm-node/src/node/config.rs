@@ -57,8 +57,17 @@ section! {
         /// Addresses under which others reach this node, separated by commas, if it cannot find
         /// them out.
         external: String = "", Kind::Text;
-        /// Addresses of peers to join by, separated by commas, beside the swarm file's.
+        /// Addresses of peers to join by, separated by commas, beside the swarm file's; also names
+        /// that are looked up, like /dnsaddr/NAME or /dns/NAME/udp/4001/quic-v1.
         peers: String = "", Kind::Text;
+        /// DNS server for these names, an address with or without a port; empty takes the system's.
+        resolver: String = "", Kind::Text;
+        /// Looks for peers among the announcements on the chain on which the swarm settles; this
+        /// needs no wallet.
+        chain: bool = "true", Kind::Boolean;
+        /// Announces on that chain where others reach this node, when that has changed and at most
+        /// once in so many hours; each time costs the owner about 31,000 gas. 0 announces nothing.
+        announce_hours: f64 = "0", Kind::Number(0.0, 8_760.0);
         /// Finds peers in the local network by multicast DNS.
         mdns: bool = "true", Kind::Boolean;
         /// Asks the router for an open port by UPnP.

@@ -65,6 +65,18 @@ pub enum NodeEvent {
         /// Why.
         reason: String,
     },
+    /// A source gave peers to call that it had not given before.
+    SourceGave {
+        /// Its name.
+        source: String,
+        /// How many.
+        peers: usize,
+    },
+    /// The owner announces on the chain where this node is to be found.
+    Announced {
+        /// Its addresses.
+        addresses: String,
+    },
     /// Something that was asked for does not work here; the node goes on without it.
     Unavailable {
         /// What.
@@ -179,6 +191,15 @@ impl fmt::Display for NodeEvent {
             Self::PeerCame { peer, address } => write!(f, "peer {peer} is here, at {address}"),
             Self::PeerLeft { peer } => write!(f, "peer {peer} left"),
             Self::Banned { peer, reason } => write!(f, "peer {peer} is banned: {reason}"),
+            Self::SourceGave { source, peers } => {
+                write!(f, "peers to call, by {source}: {peers}")
+            }
+            Self::Announced { addresses } => {
+                write!(
+                    f,
+                    "announces on the chain where this node is to be found: {addresses}"
+                )
+            }
             Self::Unavailable { what, reason } => {
                 write!(
                     f,

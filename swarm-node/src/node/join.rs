@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use contracts::deploy::Deployment;
+use contracts::writer::Writer;
 use swarm_identity::digest::hex;
 use swarm_identity::key_file::{KeyFile, KeyFileError};
 use swarm_identity::{Secret, Signer};
@@ -37,8 +38,9 @@ use swarm_settle::tokens::TOKEN;
 use swarm_store::{Journal, OpenError, Store, StoreError};
 use swarm_task::Library;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use super::announcing::{self, AnnouncingParts};
 use super::archive::Archive;
 use super::board::Board;
 use super::config::{NetConfig, NodeConfig};
@@ -61,6 +63,9 @@ use crate::job::{
 
 /// What the owner asked that waits to be answered.
 const REQUESTS: usize = 64;
+
+/// The usual port of DNS servers.
+const DNS_PORT: u16 = 53;
 
 /// Why a node does not start.
 #[derive(Debug, Error)]
@@ -144,6 +149,9 @@ pub enum JoinError {
         /// What is wrong.
         reason: String,
     },
+    /// The address of a DNS server.
+    #[error("net.resolver is `{0}`; write an address like 192.0.2.53 or 192.0.2.53:53")]
+    Resolver(String),
     /// The network.
     #[error(transparent)]
     Network(#[from] swarm_net::NetError),
@@ -173,6 +181,7 @@ impl JoinError {
                 | Self::Schedule(_)
                 | Self::Address { .. }
                 | Self::ApiAddress(_)
+                | Self::Resolver(_)
                 | Self::OtherModel { .. }
         )
     }
@@ -296,7 +305,8 @@ impl<'a> Joining<'a> {
         let journal = self.store.journal(swarm);
         let (core, outstanding) = self.core(judge, &archive, &journal)?;
         let results = Results::new(self.store.results(swarm));
-        let (settling, settled) = self.settling(&results)?;
+        let (shown, writer) = watch::channel(None);
+        let (settling, settled) = self.settling(&results, shown)?;
         let (disk, written) = Disk::start(DiskParts {
             results,
             swarm,
@@ -308,9 +318,10 @@ impl<'a> Joining<'a> {
         })
         .map_err(JoinError::Thread)?;
         let network = self.network(swarm)?;
-        let given = network.bootstrap.len();
+        let given = network.bootstrap.len() + network.swarm_file.len();
         let (network, events) =
             swarm_net::start(network, self.key.secret(), Arc::new(archive.clone())).await?;
+        self.look_on_the_chain(&network, &board, writer);
         let (ask, owner) = mpsc::channel::<Request>(REQUESTS);
         let _server = self.server(ask, board.clone()).await?;
         let parts = NodeParts {
@@ -360,6 +371,7 @@ impl Joining<'_> {
     fn settling(
         &self,
         results: &Results,
+        shown: watch::Sender<Option<Writer>>,
     ) -> Result<(Option<Settling>, mpsc::Receiver<SettlingEvent>), JoinError> {
         let (Some(deployment), Some(wallet), None) =
             (&self.deployment, self.settings.wallet, self.unpaid())
@@ -378,8 +390,32 @@ impl Joining<'_> {
                 bonds: node.bonds,
             },
             results: results.clone(),
+            shown,
         });
         Ok((Some(settling), events))
+    }
+
+    /// Looks for peers among the announcements on the swarm's chain, if it has one.
+    fn look_on_the_chain(
+        &self,
+        network: &swarm_net::Handle,
+        board: &Board,
+        writer: watch::Receiver<Option<Writer>>,
+    ) {
+        let (net, chain) = (self.settings.net, self.settings.chain);
+        let Some(deployment) = self.deployment.clone().filter(|_| net.chain) else {
+            return;
+        };
+        tokio::spawn(announcing::run(AnnouncingParts {
+            chain: chain.clone(),
+            deployment,
+            peer: self.key.key().peer(),
+            network: network.clone(),
+            board: board.clone(),
+            // Bounded by the setting.
+            period: Some((net.announce_hours * 3600.0) as u64),
+            writer,
+        }));
     }
 
     fn learner(
@@ -527,16 +563,16 @@ impl Joining<'_> {
 
     fn network(&self, swarm: [u8; 32]) -> Result<swarm_net::Config, JoinError> {
         let net = self.settings.net;
-        let mut bootstrap = addresses("net.peers", &net.peers)?;
-        for text in &self.swarm.bootstrap {
-            bootstrap.push(address("bootstrap", text)?);
-        }
+        let in_file = self.swarm.bootstrap.iter();
+        let in_file = in_file.map(|text| address("bootstrap", text));
         let listen = addresses("net.listen", &net.listen)?;
         let mut config = swarm_net::Config::new(swarm);
         if !listen.is_empty() {
             config.listen = listen;
         }
-        config.bootstrap = bootstrap;
+        config.bootstrap = addresses("net.peers", &net.peers)?;
+        config.swarm_file = in_file.collect::<Result<_, _>>()?;
+        config.resolver = resolver(&net.resolver)?;
         config.external = addresses("net.external", &net.external)?;
         config.peer_cache = Some(self.home.peers());
         config.bans = Some(self.home.bans());
@@ -561,6 +597,20 @@ fn addresses(key: &'static str, text: &str) -> Result<Vec<Multiaddr>, JoinError>
         .filter(|part| !part.is_empty())
         .map(|part| address(key, part))
         .collect()
+}
+
+/// The DNS server of the settings, if they name one.
+fn resolver(text: &str) -> Result<Option<SocketAddr>, JoinError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let whole = text.parse().ok();
+    let alone = || Some(SocketAddr::new(text.parse().ok()?, DNS_PORT));
+    let server = whole.or_else(alone);
+    server
+        .map(Some)
+        .ok_or_else(|| JoinError::Resolver(text.to_owned()))
 }
 
 fn address(key: &'static str, text: &str) -> Result<Multiaddr, JoinError> {

@@ -12,6 +12,7 @@
 //! Invariants: the core decides, and everything here carries out; what a signature depends on is on
 //! disk before it leaves; nothing a peer sends can stop the loop, and every queue has a limit.
 
+pub mod announcing;
 mod archive;
 mod asking;
 pub mod board;

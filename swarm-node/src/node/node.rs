@@ -427,6 +427,10 @@ impl Node {
                 let (peer, reason) = (peer.text(), format!("{reason:?}"));
                 self.show(NodeEvent::Banned { peer, reason }, now);
             }
+            Event::Given { source, peers } => {
+                let source = source.name().to_owned();
+                self.show(NodeEvent::SourceGave { source, peers }, now);
+            }
             Event::Unavailable { what, reason } => {
                 self.show(NodeEvent::Unavailable { what, reason }, now);
             }
@@ -754,6 +758,7 @@ impl Node {
             condition: self.condition(now),
             waiting,
             peers: self.network.peers(),
+            sources: self.network.sources(),
             clock: self.clocks.estimate(),
             rewards: self.settling.as_ref().map(|it| it.rewards().clone()),
         };

@@ -2,7 +2,7 @@
 
 use swarm_identity::PeerId;
 use swarm_identity::digest::hex;
-use swarm_net::{PeerInfo, Route};
+use swarm_net::{PeerInfo, Route, SourceInfo};
 use swarm_round::SwarmConfig;
 use swarm_round::clock::Millis;
 use swarm_round::clock_offset::Estimate;
@@ -10,7 +10,9 @@ use swarm_round::rejection::Rejection;
 use swarm_round::state::Core;
 
 use super::event::NodeEvent;
-use super::status::{ClockLine, Condition, LastRound, Learning, PeerLine, Rewards, State, Status};
+use super::status::{
+    ClockLine, Condition, LastRound, Learning, PeerLine, Rewards, SourceLine, State, Status,
+};
 
 /// Most addresses on which a node listens that are shown.
 const MAX_LISTENING: usize = 32;
@@ -41,6 +43,7 @@ pub(super) struct Facts<'a> {
     /// Rounds that wait for the model; none without a model.
     pub(super) waiting: Option<usize>,
     pub(super) peers: Vec<PeerInfo>,
+    pub(super) sources: Vec<SourceInfo>,
     pub(super) clock: Option<Estimate>,
     pub(super) rewards: Option<Rewards>,
 }
@@ -148,6 +151,7 @@ impl Report {
             reachability: self.reachability.0.clone(),
             is_reachable: self.reachability.1,
             peers: facts.peers.iter().map(PeerLine::from).collect(),
+            sources: facts.sources.iter().map(SourceLine::from).collect(),
             clock: facts.clock.map(|estimate| ClockLine {
                 offset_ms: estimate.offset_ms,
                 delay_ms: estimate.delay_ms,
@@ -168,6 +172,16 @@ fn rejected(core: &Core) -> Vec<(String, u64)> {
     let seen = counts.into_iter().filter(|(_, count)| *count > 0);
     seen.map(|(reason, count)| (format!("{reason:?}").to_lowercase(), count))
         .collect()
+}
+
+impl From<&SourceInfo> for SourceLine {
+    fn from(info: &SourceInfo) -> Self {
+        Self {
+            source: info.source.name().to_owned(),
+            known: info.known,
+            reached: info.reached,
+        }
+    }
 }
 
 impl From<&PeerInfo> for PeerLine {

@@ -33,7 +33,7 @@ use swarm_settle::settlement::settler::Policy;
 use swarm_settle::tokens::token_text;
 use swarm_store::{Chain, Store};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::query::Answer;
 use super::status::{EpochLine, Rewards};
@@ -193,6 +193,8 @@ pub struct SettlingParts {
     pub policy: Policy,
     /// Results of decided rounds.
     pub results: Results,
+    /// Where the writer is shown once there is one, as an account has one alone.
+    pub shown: watch::Sender<Option<Writer>>,
 }
 
 /// The settling node, seen from the node.
@@ -431,6 +433,7 @@ async fn open(parts: &SettlingParts, out: &mpsc::Sender<NodeEvent>) -> Result<Op
         std::sync::Arc::new(intents),
         link.writer(),
     )?;
+    parts.shown.send_replace(Some(writer.clone()));
     let store = SettleStore::new(&parts.store, chain, places.rewards.into());
     let node = NodeParts {
         signer: Signer::new(parts.key.clone(), parts.store.sign_once()),
@@ -446,7 +449,7 @@ async fn open(parts: &SettlingParts, out: &mpsc::Sender<NodeEvent>) -> Result<Op
 }
 
 /// The settings' chain, or the deployment's where they name none.
-fn chain_config(settings: &ChainConfig, deployment: &Deployment) -> ChainConfig {
+pub(super) fn chain_config(settings: &ChainConfig, deployment: &Deployment) -> ChainConfig {
     let own = !matches!(Endpoint::of(settings), Ok(Endpoint::Embedded));
     let endpoint = match deployment.chain.rpc.as_deref() {
         Some(rpc) if !own => rpc.into(),

@@ -177,7 +177,9 @@ impl Situation<'_> {
 
     fn alone(&self) -> String {
         match (self.given, self.failed_calls) {
-            (0, 0) => "no peer is connected, and no address is given: --peer ADDRESS".into(),
+            (0, 0) => "no peer is connected, and no address is given: --peer ADDRESS, or a name \
+                       that is looked up: --peer /dnsaddr/NAME"
+                .into(),
             (_, 0) => "no peer is connected; the first calls are under way".into(),
             (_, failed) => format!(
                 "no peer is connected; {failed} calls failed, and all known addresses are called \
@@ -261,6 +263,17 @@ pub struct PeerLine {
     pub agent: String,
     /// How well it behaved: 0 is neutral, what is far below is banned.
     pub score: f64,
+}
+
+/// A source of peers that is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceLine {
+    /// Its name: `flag`, `file`, `cache`, `dns`, `chain`, `mdns`, or `peers` for what others told.
+    pub source: String,
+    /// Peers that it gave and that are called or connected.
+    pub known: usize,
+    /// Those of them that were reached since the start.
+    pub reached: usize,
 }
 
 /// The last round that was decided here.
@@ -382,6 +395,8 @@ pub struct Status {
     pub is_reachable: Option<bool>,
     /// Peers that are connected.
     pub peers: Vec<PeerLine>,
+    /// Where it has peers from; every source that is in use.
+    pub sources: Vec<SourceLine>,
     /// How its clock stands.
     pub clock: Option<ClockLine>,
     /// Stages that it sat out because its own work came too late, since the start.
@@ -414,6 +429,7 @@ impl Status {
         line("swarm", format!("{} {}", self.swarm, &self.swarm_id[..12]));
         line("node", self.peer.clone());
         line("peers", self.peers_text());
+        line("sources", self.sources_text());
         line("rounds", self.rounds_text());
         if let Some(learning) = &self.learning {
             line("model", learning.text());
@@ -442,6 +458,15 @@ impl Status {
         };
         let (count, reachability) = (self.peers.len(), &self.reachability);
         format!("{count} connected{through}; this node is {reachability}")
+    }
+
+    /// What each source of peers has given.
+    pub fn sources_text(&self) -> String {
+        let each = self.sources.iter().map(|it| match it.known {
+            0 => format!("{} none", it.source),
+            known => format!("{} {known} ({} reached)", it.source, it.reached),
+        });
+        each.collect::<Vec<_>>().join(", ")
     }
 
     fn rounds_text(&self) -> String {
@@ -552,6 +577,13 @@ impl Status {
             reachability: "not known to be reachable yet".into(),
             is_reachable: None,
             peers: Vec::new(),
+            sources: [("flag", 1, 1), ("dns", 3, 2), ("mdns", 0, 0)]
+                .map(|(source, known, reached)| SourceLine {
+                    source: source.into(),
+                    known,
+                    reached,
+                })
+                .into(),
             clock: None,
             missed: 0,
             accepted: 40,
@@ -712,6 +744,7 @@ mod tests {
         for expected in [
             "state      working, for 41 s",
             "next       answers are criticised in 0.5 s",
+            "sources    flag 1 (1 reached), dns 3 (2 reached), mdns none",
             "rounds     3 decided, 2.500 points; round 2 after 0.4 s: 1.225 points, 2 of 5",
             "model      learned from 3 rounds, reward 0.500, 1 rounds wait",
         ] {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::node::{Ended, command, node};
+use crate::devchain::{self, DevChain};
+use crate::node::{Ended, command, node, node_with};
 
 /// A member that is killed and started again: every round is decided at every node with one digest,
 /// and everybody's points are in it.
@@ -111,13 +112,18 @@ impl Node {
 
     /// Starts the process.
     pub fn up(&mut self, arguments: &[&str]) {
+        self.up_at(LISTEN, arguments, &[]);
+    }
+
+    /// Starts the process at this address and with this environment.
+    fn up_at(&mut self, listen: &str, arguments: &[&str], environment: &[(&str, &str)]) {
         let home = self.path("home");
         let mut all = vec!["up", "--home", home.to_str().unwrap()];
-        all.extend(["--listen", LISTEN]);
+        all.extend(["--listen", listen]);
         all.extend(["--set", "net.mdns=false", "--set", "net.upnp=false"]);
         all.extend(arguments);
         let log = std::fs::File::create(self.path("log")).unwrap();
-        let mut command: Command = command(&all, &[]);
+        let mut command: Command = command(&all, environment);
         self.process = Some(command.stderr(log).spawn().unwrap());
     }
 
@@ -176,6 +182,96 @@ fn a_node_says_what_it_waits_for_and_obeys() {
     one.run(&["drain"]).expect(0, &[]);
     assert_eq!(one.exit_code(), 0);
     one.run(&["status"]).expect(1, &["no node runs from"]);
+}
+
+/// What a source of peers has given at a node: known and reached.
+fn given(status: &Value, source: &str) -> Option<(u64, u64)> {
+    let sources = status["sources"].as_array().unwrap();
+    let found = sources.iter().find(|it| it["source"] == source)?;
+    Some((found["known"].as_u64()?, found["reached"].as_u64()?))
+}
+
+/// One node says on the chain where it is. Another has the swarm's file, the deployment and the
+/// chain's server, and neither an address, a wallet nor multicast DNS: it finds the first one. When
+/// the chain is gone it goes on, and says so.
+#[test]
+fn a_node_with_nothing_but_a_deployment_finds_peers_by_the_chain() {
+    let (mut here, mut new) = (Node::new(), Node::new());
+    let folder = tempfile::tempdir().unwrap();
+    let chain = DevChain::start(&folder.path().join("chain"));
+    let deployment = folder.path().join("contracts.toml");
+    let swarm = folder.path().join("swarm.toml");
+    let (deployment, swarm) = (deployment.to_str().unwrap(), swarm.to_str().unwrap());
+    let (url, secret) = (chain.url(), devchain::secret());
+    let wallet = [("SWARM_NODE_WALLET_SECRET", secret.as_str())];
+    let deploy = ["chain", "deploy", deployment, "--chain", &url];
+    let fast = ["--set", "chain.poll_ms=50"];
+    node_with(&[&deploy[..], &fast].concat(), &wallet).expect(0, &[]);
+    let members = [here.init(), new.init()];
+    let key = here.path("home").join("node.key");
+    let join = [
+        "chain",
+        "join",
+        deployment,
+        "--mint",
+        "--node-key",
+        key.to_str().unwrap(),
+    ];
+    node_with(&[&join[..], &fast].concat(), &wallet).expect(0, &[]);
+    let found = ["swarm", "new", swarm, "--deployment", deployment];
+    let found = [
+        &found[..],
+        &["--member", &members[0], "--member", &members[1]],
+    ]
+    .concat();
+    node(&found).expect(0, &[]);
+
+    let port = {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port()
+    };
+    let at = format!("/ip4/127.0.0.1/udp/{port}/quic-v1");
+    let external = format!("net.external={at}");
+    let joined = ["--swarm", swarm, "--deployment", deployment];
+    let announces = ["--set", "net.announce_hours=1", "--set", &external];
+    here.up_at(&at, &[&joined[..], &announces].concat(), &wallet);
+    new.up(&joined);
+    let status = new.wait_for("peer by the chain", |status| {
+        given(status, "chain") == Some((1, 1)) && !status["peers"].as_array().unwrap().is_empty()
+    });
+    assert_eq!(status["peers"][0]["peer"], members[0], "{status}");
+    assert_eq!(given(&status, "flag"), None, "{status}");
+    let log = std::fs::read_to_string(new.path("log")).unwrap();
+    assert!(log.contains("peers to call, by chain: 1"), "{log}");
+    let shown = new.run(&["status"]);
+    assert!(shown.out.contains("chain 1 (1 reached)"), "{}", shown.out);
+    let checked = new.run(&["doctor", "--json"]).json();
+    let finding = checked
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["id"] == "sources");
+    assert_eq!(finding.unwrap()["outcome"], "good", "{checked}");
+
+    drop(chain);
+    new.run(&["drain"]).expect(0, &[]);
+    assert_eq!(new.exit_code(), 0);
+    new.up(&[]);
+    new.wait_for("peer by the cache", |status| {
+        given(status, "cache") == Some((1, 1))
+    });
+    let begun = Instant::now();
+    let said = "looking for peers on the chain does not work here, the node goes on without";
+    while !std::fs::read_to_string(new.path("log"))
+        .unwrap()
+        .contains(said)
+    {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it does not say so"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(crate) struct Behaviour {
     relay: relay::client::Behaviour,
     relay_server: Toggle<relay::Behaviour>,
     hole_punching: Toggle<dcutr::Behaviour>,
-    mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(crate) mdns: Toggle<mdns::tokio::Behaviour>,
     upnp: Toggle<upnp::tokio::Behaviour>,
 }
 

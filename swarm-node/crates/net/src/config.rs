@@ -1,5 +1,6 @@
 //! What the network is started with.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use libp2p::multiaddr::Protocol;
@@ -29,8 +30,14 @@ pub struct Config {
     /// Addresses that are announced without being tested, where the operator knows better.
     pub external: Vec<Multiaddr>,
     /// Addresses to begin with, with or without `/p2p/…`. They are dialled until they answer, and
-    /// again whenever they are lost; none of them has to work.
+    /// again whenever they are lost; none of them has to work. Those that begin with a name
+    /// (`/dnsaddr/…`, `/dns/…`, `/dns4/…`, `/dns6/…`) are looked up, and what they give is dialled
+    /// while peers are wanted.
     pub bootstrap: Vec<Multiaddr>,
+    /// The same, from the swarm's file.
+    pub swarm_file: Vec<Multiaddr>,
+    /// The DNS server for names; `None` takes those of the system.
+    pub resolver: Option<SocketAddr>,
     /// Look for nodes on the local network.
     pub mdns: bool,
     /// Ask the router to forward a port.
@@ -58,6 +65,8 @@ impl Config {
             listen: default_listen(),
             external: Vec::new(),
             bootstrap: Vec::new(),
+            swarm_file: Vec::new(),
+            resolver: None,
             mdns: true,
             upnp: true,
             relay_server: false,

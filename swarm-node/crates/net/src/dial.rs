@@ -6,10 +6,11 @@
 //!           └── pause ×2 ──┘ failed          given up after DIAL_TRIES, if never reached
 //! ```
 //! Configured addresses are called until they answer, for ever: a dead one costs a dial every five
-//! minutes and nothing else. Others, from the file of known addresses, from the local network, from
-//! peers, are called while the node has fewer peers than it wants; those that were reached once, by
-//! this run or an earlier one, are not given up either, so that a node finds back after an outage of
-//! any length. The table is bounded; those that were never reached make room first.
+//! minutes and nothing else. Others, from the file of known addresses, from names, a chain, the local
+//! network, from peers, are called while the node has fewer peers than it wants; those that were
+//! reached once, by this run or an earlier one, are not given up either, so that a node finds back
+//! after an outage of any length. The table is bounded; those that were never reached make room
+//! first, of the source that is trusted least.
 
 use std::time::{Duration, Instant};
 
@@ -20,17 +21,7 @@ use crate::limits::{
     DIAL_PAUSE_FIRST, DIAL_PAUSE_LONGEST, DIAL_TRIES, DIALS_AT_ONCE, MAX_ADDRESSES_PER_PEER,
     MAX_DIAL_TARGETS,
 };
-
-/// Where a target comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Origin {
-    /// Found on the network.
-    Found,
-    /// From the file of known addresses: it was reached once.
-    Cached,
-    /// The operator's.
-    Configured,
-}
+use crate::source::{Source, SourceInfo, Sources};
 
 /// Names a target while it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +39,9 @@ pub(crate) struct Call {
 #[derive(Debug)]
 struct Target {
     id: TargetId,
-    origin: Origin,
+    /// The source of it that is trusted most, and all of them.
+    source: Source,
+    sources: Sources,
     /// Who must answer.
     peer: Option<PeerId>,
     /// Who answered last, where nobody in particular must.
@@ -90,8 +83,9 @@ impl Dialler {
         }
     }
 
-    /// Adds an address, with or without a peer at its end.
-    pub(crate) fn add(&mut self, address: Multiaddr, origin: Origin, now: Instant) {
+    /// Adds an address, with or without a peer at its end. True if its source had not given this
+    /// peer, or this address of an unknown peer, before.
+    pub(crate) fn add(&mut self, address: Multiaddr, source: Source, now: Instant) -> bool {
         let peer = address::peer(&address);
         let address = address::without_peer(address);
         let known = self.targets.iter_mut().find(|target| match peer {
@@ -100,10 +94,13 @@ impl Dialler {
         });
         match known {
             Some(target) => {
-                target.origin = target.origin.max(origin);
+                let is_new = !target.sources.contains(source);
+                target.source = target.source.max(source);
+                target.sources.insert(source);
                 target.learn(address);
+                is_new
             }
-            None => self.insert(peer, vec![address], origin, now),
+            None => self.insert(peer, vec![address], source, now),
         }
     }
 
@@ -113,7 +110,7 @@ impl Dialler {
             return;
         }
         if !self.targets.iter().any(|target| target.peer == Some(peer)) {
-            self.insert(Some(peer), Vec::new(), Origin::Found, now);
+            self.insert(Some(peer), Vec::new(), Source::Peers, now);
         }
         let target = self
             .targets
@@ -133,16 +130,19 @@ impl Dialler {
         &mut self,
         peer: Option<PeerId>,
         addresses: Vec<Multiaddr>,
-        origin: Origin,
+        source: Source,
         now: Instant,
-    ) {
+    ) -> bool {
         if self.targets.len() >= MAX_DIAL_TARGETS && !self.make_room() {
-            return;
+            return false;
         }
         self.next_id += 1;
+        let mut sources = Sources::default();
+        sources.insert(source);
         self.targets.push(Target {
             id: TargetId(self.next_id),
-            origin,
+            source,
+            sources,
             peer,
             answered: None,
             addresses,
@@ -151,13 +151,22 @@ impl Dialler {
             dialling: false,
             reached: None,
         });
+        true
     }
 
     /// Forgets the target that is worth least; configured ones stay.
     fn make_room(&mut self) -> bool {
         let least = (0..self.targets.len())
-            .filter(|index| self.targets[*index].origin != Origin::Configured)
-            .min_by_key(|index| (self.targets[*index].reached, self.targets[*index].id.0));
+            .filter(|index| !self.targets[*index].source.is_configured())
+            .min_by_key(|index| {
+                let Target {
+                    reached,
+                    source,
+                    id,
+                    ..
+                } = &self.targets[*index];
+                (*reached, *source, id.0)
+            });
         least.map(|index| self.targets.swap_remove(index)).is_some()
     }
 
@@ -173,9 +182,9 @@ impl Dialler {
             DIALS_AT_ONCE.saturating_sub(self.targets.iter().filter(|t| t.dialling).count());
         let mut calls = Vec::new();
         self.targets
-            .sort_by_key(|target| (std::cmp::Reverse(target.origin), target.next));
+            .sort_by_key(|target| (std::cmp::Reverse(target.source), target.next));
         for target in &mut self.targets {
-            let configured = target.origin == Origin::Configured;
+            let configured = target.source.is_configured();
             let there = target
                 .peer
                 .or(target.answered)
@@ -223,7 +232,7 @@ impl Dialler {
         target.dialling = false;
         target.failures = target.failures.saturating_add(1);
         target.next = now + pause(target.failures, seed ^ id.0);
-        let known = target.origin > Origin::Found || target.reached.is_some();
+        let known = target.source.is_kept() || target.reached.is_some();
         if !known && target.failures >= DIAL_TRIES {
             self.targets.retain(|target| target.id != id);
         }
@@ -240,7 +249,7 @@ impl Dialler {
     /// Forgets a peer that is not of this swarm, or that must not be called.
     pub(crate) fn forget(&mut self, peer: &PeerId) {
         self.targets
-            .retain(|target| target.origin == Origin::Configured || target.peer != Some(*peer));
+            .retain(|target| target.source.is_configured() || target.peer != Some(*peer));
     }
 
     /// The addresses of peers that were reached, by this run or an earlier one, the latest first.
@@ -248,7 +257,7 @@ impl Dialler {
         let mut reached: Vec<&Target> = self
             .targets
             .iter()
-            .filter(|target| target.reached.is_some() || target.origin == Origin::Cached)
+            .filter(|target| target.reached.is_some() || target.sources.contains(Source::Cache))
             .filter(|target| target.peer.is_some())
             .collect();
         reached.sort_by_key(|target| std::cmp::Reverse(target.reached));
@@ -267,8 +276,20 @@ impl Dialler {
     pub(crate) fn unanswered(&self) -> impl Iterator<Item = &Multiaddr> {
         self.targets
             .iter()
-            .filter(|target| target.origin == Origin::Configured && target.failures > 0)
+            .filter(|target| target.source.is_configured() && target.failures > 0)
             .filter_map(|target| target.addresses.first())
+    }
+
+    /// What a source has given.
+    pub(crate) fn given(&self, source: Source) -> SourceInfo {
+        let given = self.targets.iter();
+        let given = given.filter(|target| target.sources.contains(source));
+        let reached = given.clone().filter(|target| target.reached.is_some());
+        SourceInfo {
+            source,
+            known: given.clone().count(),
+            reached: reached.count(),
+        }
     }
 
     fn find(&mut self, id: TargetId) -> Option<&mut Target> {
@@ -277,7 +298,7 @@ impl Dialler {
 }
 
 /// The pause after a number of failures: doubling, up to the longest, less up to a half by chance.
-fn pause(failures: u32, seed: u64) -> Duration {
+pub(crate) fn pause(failures: u32, seed: u64) -> Duration {
     let doubled = DIAL_PAUSE_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
     let longest = doubled.min(DIAL_PAUSE_LONGEST);
     let mixed = (seed ^ u64::from(failures)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
@@ -301,7 +322,7 @@ mod tests {
     #[test]
     fn a_dead_bootstrap_is_called_for_ever_with_growing_pauses() {
         let (mut dialler, start) = (Dialler::new(7), Instant::now());
-        dialler.add(at(1), Origin::Configured, start);
+        dialler.add(at(1), Source::Flag, start);
         let (mut calls, mut now) = (0, start);
         for _ in 0..24 * 3600 {
             for call in dialler.due(now, none, 0) {
@@ -324,7 +345,7 @@ mod tests {
         dialler.reached(peer, vec![at(1), at(2)], start);
         assert_eq!(dialler.due(start, |_| true, 9), []);
         dialler.lost(&peer, start);
-        dialler.add(address::with_peer(at(3), other), Origin::Found, start);
+        dialler.add(address::with_peer(at(3), other), Source::Peers, start);
         let mut now = start + SECOND;
         for try_ in 0..2 * DIAL_TRIES {
             let calls = dialler.due(now, none, 9);
@@ -351,9 +372,9 @@ mod tests {
         let (mut dialler, start) = (Dialler::new(1), Instant::now());
         for port in 1..20 {
             let found = address::with_peer(at(port), PeerId::random());
-            dialler.add(found, Origin::Found, start);
+            dialler.add(found, Source::Peers, start);
         }
-        dialler.add(at(99), Origin::Configured, start);
+        dialler.add(at(99), Source::Flag, start);
         assert_eq!(dialler.due(start, none, 0).len(), 1);
         assert_eq!(dialler.due(start, none, 3).len(), 3);
         assert_eq!(dialler.due(start, none, 100).len(), DIALS_AT_ONCE - 4);
@@ -363,11 +384,11 @@ mod tests {
     fn the_table_is_bounded_and_keeps_what_was_reached() {
         let (mut dialler, start) = (Dialler::new(1), Instant::now());
         let good = PeerId::random();
-        dialler.add(at(9), Origin::Configured, start);
+        dialler.add(at(9), Source::Flag, start);
         dialler.reached(good, vec![at(1)], start);
         for _ in 0..3 * MAX_DIAL_TARGETS {
             let found = address::with_peer(at(2), PeerId::random());
-            dialler.add(found, Origin::Found, start);
+            dialler.add(found, Source::Peers, start);
         }
         assert_eq!(dialler.targets.len(), MAX_DIAL_TARGETS);
         assert_eq!(dialler.known(10), [address::with_peer(at(1), good)]);

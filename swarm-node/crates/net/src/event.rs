@@ -8,6 +8,7 @@ use swarm_identity::PeerId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::limits::{Behaviour, MAX_ANSWER_BYTES};
+use crate::source::Source;
 
 /// Name of a gossiped record: the SHA-256 of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,9 +103,16 @@ pub enum Event {
         /// For how long.
         lasts: Duration,
     },
+    /// A source gave peers that it had not given before.
+    Given {
+        /// The source; never [`Source::Peers`], which gives all the time.
+        source: Source,
+        /// How many.
+        peers: usize,
+    },
     /// Something that was asked for does not work here; the node goes on without it.
     Unavailable {
-        /// What: `mDNS`, `UPnP`, an address to listen at, the file of known addresses.
+        /// What: `mDNS`, `UPnP`, an address to listen at, a name, the file of known addresses.
         what: String,
         /// Why.
         reason: String,

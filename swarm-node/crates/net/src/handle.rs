@@ -14,9 +14,10 @@ use crate::bulk::network::{Network, Purpose, Reports, Traffic};
 use crate::bulk::streams::{OpenError, Opened};
 use crate::channel::registry::Registry;
 use crate::event::{GossipId, Verdict};
-use crate::limits::{Behaviour, Limits, MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
+use crate::limits::{Behaviour, Limits, MAX_OFFERED, MAX_RECORD_BYTES, MAX_REQUEST_BYTES};
 use crate::peers::PeerInfo;
 use crate::request::RequestError;
+use crate::source::{Source, SourceInfo};
 use crate::stats::Stats;
 
 /// Commands that wait for the network.
@@ -32,7 +33,7 @@ pub(crate) enum Command {
     Judge(GossipId, PeerId, Verdict),
     Request(PeerId, Vec<u8>, Answer),
     Report(PeerId, Behaviour),
-    Dial(Multiaddr),
+    Offer(Source, Vec<Multiaddr>),
     Open(PeerId, Purpose, Opened),
     Moved(PeerId, Purpose, Traffic),
     Shutdown(oneshot::Sender<()>),
@@ -44,6 +45,8 @@ pub(crate) struct Snapshot {
     pub(crate) peers: Vec<PeerInfo>,
     pub(crate) stats: Stats,
     pub(crate) unanswered: Vec<Multiaddr>,
+    pub(crate) sources: Vec<SourceInfo>,
+    pub(crate) reachable_at: Vec<Multiaddr>,
 }
 
 /// Why a record is not published.
@@ -153,10 +156,24 @@ impl Handle {
         self.snapshot.borrow().unanswered.clone()
     }
 
-    /// Adds an address to those that the node calls while it wants more peers.
-    pub async fn dial(&self, address: Multiaddr) {
+    /// The sources of peers that are in use and what each has given, the most trusted first, as of
+    /// the last second.
+    pub fn sources(&self) -> Vec<SourceInfo> {
+        self.snapshot.borrow().sources.clone()
+    }
+
+    /// Addresses at which others have reached this node, or at which its operator says that it is
+    /// reached, without relays, as of the last second.
+    pub fn reachable_at(&self) -> Vec<Multiaddr> {
+        self.snapshot.borrow().reachable_at.clone()
+    }
+
+    /// Adds addresses to those that the node calls while it wants more peers, and notes that their
+    /// source is in use, even if there are none. At most [`MAX_OFFERED`] are taken.
+    pub async fn offer(&self, source: Source, mut addresses: Vec<Multiaddr>) {
+        addresses.truncate(MAX_OFFERED);
         // A network that is shut down dials nobody, and whoever asks sees it by its events.
-        let _ = self.commands.send(Command::Dial(address)).await;
+        let _ = self.commands.send(Command::Offer(source, addresses)).await;
     }
 
     /// Writes the file of known addresses and ends the network. Other handles are of no use then.

@@ -195,7 +195,7 @@ async fn a_storm_from_one_address_gets_its_places_and_no_more() {
     assert!(victim.handle.stats().peers <= 4);
     // The victim's own calls are not held up by it.
     let honest = Node::start(3, config(&[])).await;
-    victim.handle.dial(honest.addresses[0].clone()).await;
+    victim.offered(&honest.addresses[0]).await;
     honest.has_peers(1).await;
 }
 
@@ -215,7 +215,7 @@ async fn sybils_that_fill_all_places_do_not_cut_a_new_node_off() {
     }
     victim.has_peers(8).await;
     assert_eq!(victim.handle.stats().peers, 8);
-    victim.handle.dial(honest.addresses[0].clone()).await;
+    victim.offered(&honest.addresses[0]).await;
     victim.connected(honest.me()).await;
     assert_eq!(victim.handle.stats().peers, 9, "it waited for places");
     still_works(&mut victim, &honest).await;

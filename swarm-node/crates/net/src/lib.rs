@@ -4,7 +4,7 @@
 //!            Handle ── publish, judge, request, report, fetch ──▶ ┌────────┐
 //!  daemon    Events ◀── Gossip, Request, Connected, … ─────────── │  task  │ ── libp2p ── peers
 //!            Channels, ChannelEvents ◀── streams of a job ──────▶ └────────┘
-//!                                 pure tables: dial, peers, score, gate, reachability
+//!                                 pure tables: dial, names, peers, score, gate, reachability
 //! ```
 //! This crate knows nothing of rounds, stakes or models. It carries four kinds of things: signed
 //! *records* of at most 64 KiB, gossiped to the whole swarm; small *requests* with an answer; *blobs*
@@ -41,6 +41,7 @@
 //! ```
 
 mod address;
+pub mod announcement;
 #[cfg(any(test, feature = "attacker"))]
 pub mod attacker;
 pub mod bans;
@@ -59,12 +60,15 @@ mod handle;
 #[cfg(test)]
 mod hostile;
 pub mod limits;
+mod names;
 pub mod peer_id;
 mod peers;
 mod reachability;
 pub mod request;
+pub mod resolve;
 mod run_name;
 mod score;
+mod source;
 mod stats;
 mod task;
 #[cfg(test)]
@@ -84,5 +88,6 @@ pub use libp2p::multiaddr::Error as MultiaddrError;
 pub use limits::{Behaviour, ChannelLimits, Limits, Rate};
 pub use peers::PeerInfo;
 pub use request::RequestError;
+pub use source::{Source, SourceInfo};
 pub use stats::Stats;
 pub use task::{NetError, start};

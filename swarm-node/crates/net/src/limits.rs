@@ -35,6 +35,25 @@ pub const MAX_DIAL_TARGETS: usize = 512;
 /// The longest text of another node's program that is kept, in bytes.
 pub const MAX_AGENT_BYTES: usize = 64;
 
+/// Longest text of addresses on a chain, in bytes: what `SwarmMembers` takes.
+pub const MAX_ANNOUNCEMENT_BYTES: usize = 1024;
+/// Addresses that are taken of one offer.
+pub const MAX_OFFERED: usize = 64;
+/// Names that are looked up.
+pub const MAX_NAMES: usize = 64;
+/// Names that records may lead to one after another.
+pub const MAX_NAME_DEPTH: usize = 4;
+/// Lookups for one name, of those that its records lead to included.
+pub const MAX_LOOKUPS: usize = 32;
+/// Records of one name that are read.
+pub const MAX_TEXTS: usize = 64;
+/// Addresses that one name gives.
+pub const MAX_NAME_ADDRESSES: usize = 32;
+/// Time for looking up a name with all that its records lead to.
+pub const LOOKUP_TIME: Duration = Duration::from_secs(30);
+/// Time after which a name that gave addresses is looked up again while the node wants peers.
+pub const NAME_PERIOD: Duration = Duration::from_secs(300);
+
 /// First pause after a dial that failed; it doubles with each further one.
 pub const DIAL_PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause between two dials of one target.

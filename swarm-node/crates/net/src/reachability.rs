@@ -64,6 +64,11 @@ impl Tracker {
         }
     }
 
+    /// Addresses that work without a relay.
+    pub(crate) fn direct(&self) -> &[Multiaddr] {
+        &self.direct
+    }
+
     pub(crate) fn state(&self, now: Instant) -> Reachability {
         let is_long = |since: Instant| now.saturating_duration_since(since) >= UNREACHABLE_WAIT;
         match self.direct.first() {

@@ -6,12 +6,14 @@
 mod commands;
 mod reach;
 mod requests;
+mod sources;
 mod swarm_events;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -34,15 +36,17 @@ use crate::bulk::server::Server;
 use crate::channel::reception::Reception;
 use crate::channel::registry::Registry;
 use crate::config::{Config, Protocols};
-use crate::dial::{Call, Dialler, Origin, TargetId};
+use crate::dial::{Call, Dialler, TargetId};
 use crate::event::{Event, Events, Reachability};
 use crate::gossip::{GossipSettings, Outbox};
 use crate::handle::{Answer, COMMANDS, Command, Handle, Snapshot, WeakReports};
 use crate::limits::{Behaviour, Limits, MAX_CACHED_PEERS};
+use crate::names::Names;
 use crate::peers::Peers;
 use crate::reachability::Tracker;
 use crate::request::PendingAnswer;
 use crate::score::{Ban, Scores};
+use crate::source::{Source, Sources};
 use crate::stats::Stats;
 use crate::{bans, cache, peer_id, transport};
 
@@ -83,7 +87,7 @@ pub enum NetError {
 /// # Panics
 /// Outside a tokio runtime with time and I/O enabled.
 pub async fn start(
-    config: Config,
+    mut config: Config,
     secret: &Secret,
     blobs: Arc<dyn Blobs>,
 ) -> Result<(Handle, Events), NetError> {
@@ -94,9 +98,6 @@ pub async fn start(
     let (channel_opened, channels) = mpsc::channel(INCOMING_CHANNELS);
     let opened = (opened, channel_opened);
     let (parts, mut failed) = behaviour::build(&config, &protocols, &key, built.relay, opened)?;
-    if let Some(error) = built.no_names {
-        failed.push(("DNS".into(), error.to_string()));
-    }
     let settings = swarm::Config::with_tokio_executor()
         .with_substream_upgrade_protocol_override(core::upgrade::Version::V1Lazy)
         .with_idle_connection_timeout(config.limits.idle);
@@ -112,11 +113,15 @@ pub async fn start(
     tokio::spawn(Reception::new(jobs.clone(), reports).run(channels));
     let limits = Arc::new(config.limits.clone());
     let name = swarm_identity::NodeKey::from(secret).peer();
+    let (flag, file) = (
+        std::mem::take(&mut config.bootstrap),
+        std::mem::take(&mut config.swarm_file),
+    );
     let mut task = Task::new(config, protocols, swarm, (events, snapshot));
     for (what, reason) in failed {
         task.emit(Event::Unavailable { what, reason });
     }
-    task.begin();
+    task.begin(flag, file);
     tokio::spawn(task.run(receiver));
     let handle = Handle {
         me: name,
@@ -159,6 +164,11 @@ struct Task {
     peers: Peers,
     scores: Scores,
     dialler: Dialler,
+    names: Names,
+    lookups: FuturesUnordered<sources::Lookup>,
+    resolver: Option<SocketAddr>,
+    /// Those that are in use.
+    sources: Sources,
     calls: HashMap<ConnectionId, TargetId>,
     outbox: Outbox,
     /// Requests of this node.
@@ -191,12 +201,21 @@ impl Task {
         let tail: Vec<u8> = swarm.local_peer_id().to_bytes();
         let seed = tail.iter().rev().take(8);
         let seed = seed.fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        let mut sources = Sources::default();
+        sources.insert(Source::Peers);
+        if swarm.behaviour().mdns.is_enabled() {
+            sources.insert(Source::Mdns);
+        }
         let mut task = Self {
             topic: IdentTopic::new(&protocols.records),
             protocols,
             peers: Peers::new(config.limits.clone()),
             scores: Scores::default(),
             dialler: Dialler::new(seed),
+            names: Names::new(seed),
+            lookups: FuturesUnordered::new(),
+            resolver: config.resolver,
+            sources,
             calls: HashMap::new(),
             outbox: Outbox::new(config.limits.outbox),
             asked: HashMap::new(),
@@ -221,31 +240,13 @@ impl Task {
         for address in config.external {
             task.reach.confirmed(address);
         }
-        let now = Instant::now();
-        for address in config.bootstrap {
-            task.dialler.add(address, Origin::Configured, now);
-        }
         task
     }
 
     /// Reads the files of bans and of known addresses and makes the first calls.
-    fn begin(&mut self) {
-        let now = Instant::now();
-        self.resume_bans(now);
-        match self.cache.as_deref().map(cache::load) {
-            Some(Ok(addresses)) => {
-                // The last line is the one seen longest ago, and the last one added is called first.
-                for address in addresses.into_iter().rev() {
-                    self.dialler.add(address, Origin::Cached, now);
-                }
-            }
-            Some(Err(error)) => self.emit(Event::Unavailable {
-                what: "the file of known addresses".into(),
-                reason: error.to_string(),
-            }),
-            None => {}
-        }
-        self.call(now);
+    fn begin(&mut self, flag: Vec<Multiaddr>, file: Vec<Multiaddr>) {
+        self.resume_bans(Instant::now());
+        self.begin_sources(flag, file);
     }
 
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -262,6 +263,7 @@ impl Task {
                 Some((id, channel, answer)) = self.answers.next() => {
                     self.on_answer(id, channel, answer);
                 }
+                Some((name, found)) = self.lookups.next() => self.on_looked_up(&name, found),
                 _ = ticks.tick() => self.tick(),
             }
             self.flush();
@@ -285,6 +287,7 @@ impl Task {
         self.ticks += 1;
         self.release(now);
         self.call(now);
+        self.look_up(now);
         self.send_outbox();
         self.tell_reach();
         self.seek_relays();
@@ -450,7 +453,18 @@ impl Task {
         self.snapshot.send_replace(Snapshot {
             peers: self.peers.infos(|peer| self.scores.score(peer, now)),
             stats: self.stats,
-            unanswered: self.dialler.unanswered().cloned().collect(),
+            unanswered: self
+                .dialler
+                .unanswered()
+                .chain(self.names.unanswered())
+                .cloned()
+                .collect(),
+            sources: Source::ALL
+                .into_iter()
+                .filter(|source| self.sources.contains(*source))
+                .map(|source| self.dialler.given(source))
+                .collect(),
+            reachable_at: self.reach.direct().to_vec(),
         });
     }
 

@@ -1,5 +1,7 @@
 //! What tests of running nodes share.
 
+pub(crate) mod dns;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +14,9 @@ use crate::attacker::Attacker;
 use crate::bulk::blob::{Blob, BlobId, Blobs};
 use crate::config::Config;
 use crate::event::{Event, Events, GossipId, Reply};
-use crate::handle::Handle;
+use crate::handle::{Handle, Snapshot};
 use crate::limits::Behaviour;
+use crate::source::Source;
 use crate::task::start;
 
 pub(crate) const SWARM: [u8; 32] = [9; 32];
@@ -120,6 +123,12 @@ impl Node {
         self.handle.publish(text.as_bytes().into()).await.unwrap();
     }
 
+    /// Offers an address as one that peers told.
+    pub(crate) async fn offered(&self, address: &Multiaddr) {
+        let addresses = vec![address.clone()];
+        self.handle.offer(Source::Peers, addresses).await;
+    }
+
     pub(crate) fn me(&self) -> PeerId {
         self.handle.me()
     }
@@ -141,12 +150,14 @@ impl Node {
 
     /// Waits until what was counted is as wanted.
     pub(crate) async fn counted(&self, wanted: impl Fn(&crate::Stats) -> bool) {
+        self.seen(|snapshot| wanted(&snapshot.stats)).await;
+    }
+
+    /// Waits until what is known of the network is as wanted.
+    pub(crate) async fn seen(&self, wanted: impl Fn(&Snapshot) -> bool) {
         let mut snapshot = self.handle.snapshot.clone();
-        let counted = snapshot.wait_for(|snapshot| wanted(&snapshot.stats));
-        timeout(PATIENCE, counted)
-            .await
-            .expect("not counted")
-            .unwrap();
+        let seen = snapshot.wait_for(|snapshot| wanted(snapshot));
+        timeout(PATIENCE, seen).await.expect("not seen").unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-//! How connections are made: QUIC, and TCP with Noise and Yamux; names by DNS; circuits of relays.
+//! How connections are made: QUIC, and TCP with Noise and Yamux; circuits of relays.
 //!
 //! QUIC keeps control messages fast beside bulk data, TCP moves bulk better on lossy links, so both
 //! are offered. Identities are proven in the handshake of either.
@@ -10,7 +10,7 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, OrTransport};
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, Transport, dns, noise, quic, relay, tcp, yamux};
+use libp2p::{PeerId, Transport, noise, quic, relay, tcp, yamux};
 
 use crate::limits::{Limits, MAX_CHANNEL_JOBS};
 
@@ -27,23 +27,18 @@ const HANDSHAKE: Duration = Duration::from_secs(6);
 
 pub(crate) type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// The transport, the part of the swarm that uses relays with it, and why names are not resolved, if
-/// they are not.
+/// The transport, and the part of the swarm that uses relays with it.
 pub(crate) struct Built {
     pub(crate) connections: Connections,
     pub(crate) relay: relay::client::Behaviour,
-    pub(crate) no_names: Option<io::Error>,
 }
 
-/// Builds the transport. Where the system has no resolver, names do not work and addresses do.
+/// Builds the transport. It knows IP addresses alone; names are looked up before
+/// ([`crate::resolve`]).
 ///
 /// # Errors
 /// The key cannot be used for Noise.
 pub(crate) fn build(key: &Keypair, limits: &Limits) -> io::Result<Built> {
-    let (named, no_names) = match dns::tokio::Transport::system(direct(key, limits)?) {
-        Ok(named) => (named.boxed(), None),
-        Err(error) => (direct(key, limits)?, Some(error)),
-    };
     let (circuits, relay) = relay::client::new(key.public().to_peer_id());
     let circuits = circuits
         .upgrade(Version::V1Lazy)
@@ -51,11 +46,10 @@ pub(crate) fn build(key: &Keypair, limits: &Limits) -> io::Result<Built> {
         .multiplex(yamux_config(limits))
         .timeout(HANDSHAKE)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let all = OrTransport::new(circuits, named).map(|either, _| either.into_inner());
+    let all = OrTransport::new(circuits, direct(key, limits)?).map(|either, _| either.into_inner());
     Ok(Built {
         connections: all.boxed(),
         relay,
-        no_names,
     })
 }
 

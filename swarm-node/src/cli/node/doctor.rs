@@ -228,11 +228,12 @@ fn running(home: &Home) -> Vec<Finding> {
     match asked {
         Ok(status) => vec![
             peers(&status),
+            sources(&status),
             reachability(&status),
             clock(&status),
             rewards(home, &status),
         ],
-        Err(failure) => ["peers", "reachable", "clock", "rewards"]
+        Err(failure) => ["peers", "sources", "reachable", "clock", "rewards"]
             .map(|id| Finding::new(id, Outcome::Skipped, failure.reason(), ""))
             .into(),
     }
@@ -246,6 +247,21 @@ fn peers(status: &Status) -> Finding {
             "give the address of a member with --peer ADDRESS, and open UDP and TCP outwards",
         ),
         count => Finding::good("peers", format!("{count} are connected")),
+    }
+}
+
+/// Where the node has peers from. Sources that give nothing are no fault as long as another one does.
+fn sources(status: &Status) -> Finding {
+    let is_reached = status.sources.iter().any(|source| source.reached > 0);
+    match is_reached {
+        true => Finding::good("sources", status.sources_text()),
+        false => Finding::new(
+            "sources",
+            Outcome::Warning,
+            status.sources_text(),
+            "none has given a peer that answers: add an address or a name (--peer), the contracts' \
+             file (--deployment), or multicast DNS (net.mdns)",
+        ),
     }
 }
 

@@ -11,7 +11,7 @@ use swarm_files::whole::require_writable;
 use swarm_identity::key_file::KeyFile;
 use swarm_identity::{Secret, Signer};
 use swarm_learn::pipeline::worker::StageWorker;
-use swarm_net::{Config as NetConfig, Multiaddr, NoBlobs};
+use swarm_net::{Config as NetConfig, Multiaddr, NoBlobs, Source};
 use swarm_store::Store;
 
 use super::lines::Lines;
@@ -176,7 +176,7 @@ impl PartOptions {
         for (peer, address) in peers.iter().zip(&charter.members) {
             for text in address.addresses.iter().filter(|_| *peer != me) {
                 if let Ok(address) = text.parse() {
-                    handle.dial(address).await;
+                    handle.offer(Source::Peers, vec![address]).await;
                 }
             }
         }

@@ -1,10 +1,9 @@
 //! Blobs between running nodes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::oneshot;
+use swarm_identity::NodeKey;
 use tokio::time::timeout;
 
 use super::blob::BlobId;
@@ -158,6 +157,61 @@ async fn a_fetch_that_was_given_up_goes_on_from_what_it_has() {
     assert_eq!(std::fs::read(&into).unwrap(), bytes);
 }
 
+/// How the process that is killed is told where to fetch from, and into which file.
+const FETCH: &str = "SWARM_NET_TEST_FETCH";
+const KILLED_BYTES: usize = 24 << 20;
+
+#[tokio::test]
+#[ignore = "the process that the next test kills"]
+async fn fetches_until_it_is_killed() {
+    let Ok(task) = std::env::var(FETCH) else {
+        return;
+    };
+    let (address, into) = task.split_once(' ').unwrap();
+    let fetcher = Node::start(2, config(&[address.parse().unwrap()])).await;
+    fetcher.has_peers(1).await;
+    let id = BlobId::of(&content(KILLED_BYTES));
+    let source = NodeKey::from(&secret(1)).peer();
+    let fetched = fetcher.handle.fetch(id, into.as_ref(), vec![source]).await;
+    panic!("it is too fast to be killed: {fetched:?}");
+}
+
+#[tokio::test]
+async fn a_fetch_whose_process_is_killed_goes_on_from_what_it_has() {
+    let bytes = content(KILLED_BYTES);
+    let id = BlobId::of(&bytes);
+    let mut slow = config(&[]);
+    slow.limits.upload = Rate {
+        per_second: 4e6,
+        burst: 2e6,
+    };
+    let source = Node::serving(1, slow, Memory::default().with(id, bytes.clone())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("blob");
+    let task = format!("{} {}", source.addresses[0], into.display());
+    let child = "bulk::tests::fetches_until_it_is_killed";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", child])
+        .env(FETCH, task)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    source
+        .counted(|stats| stats.blob_bytes_sent > KILLED_BYTES as u64 / 2)
+        .await;
+    // SIGKILL, where there is one.
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(!into.exists());
+    let fetcher = Node::start(3, config(&source.addresses[..1])).await;
+    fetcher.has_peers(1).await;
+    let fetched = patient(fetcher.handle.fetch(id, &into, vec![source.me()])).await;
+    let fetched = fetched.unwrap();
+    assert!(fetched.resumed > KILLED_BYTES as u64 / 8, "{fetched:?}");
+    assert_eq!(fetched.from[0].1 + fetched.resumed, id.bytes);
+    assert_eq!(std::fs::read(&into).unwrap(), bytes);
+}
+
 #[tokio::test]
 async fn what_nobody_has_is_not_fetched() {
     let bytes = content(1000);
@@ -212,125 +266,4 @@ async fn streams_that_stall_lose_their_places() {
         .await
         .unwrap();
     assert_eq!(std::fs::read(&into).unwrap(), bytes);
-}
-
-/// Runs work on a thread and a runtime of its own, as another node's process would.
-fn elsewhere<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> oneshot::Receiver<T> {
-    let (sender, receiver) = oneshot::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async move {
-            assert!(sender.send(work.await).is_ok());
-            std::future::pending::<()>().await;
-        });
-    });
-    receiver
-}
-
-/// Bytes a second of one raw stream.
-async fn raw_stream(transport: &str, bytes: usize) -> f64 {
-    let at = transport.parse().unwrap();
-    let listening = Attacker::listening(&secret(62), "/raw", at).await;
-    let (mut receiver, at) = listening.unwrap();
-    let name = receiver.me();
-    let _sent = elsewhere(async move {
-        let sender = attacker(63, "/raw", &at).await;
-        let mut stream = sender.open(name).await.unwrap();
-        let chunk = vec![7; 64 * 1024];
-        for _ in 0..bytes / chunk.len() {
-            stream.write_all(&chunk).await.unwrap();
-        }
-        stream.close().await.unwrap();
-        sender
-    });
-    let mut stream = receiver.incoming().await.unwrap();
-    let (start, mut left, mut buffer) = (Instant::now(), bytes, vec![0; 64 * 1024]);
-    while left > 0 {
-        left -= stream.read(&mut buffer).await.unwrap();
-    }
-    bytes as f64 / start.elapsed().as_secs_f64()
-}
-
-/// The times of small requests, in order, while some work is under way.
-async fn request_times(node: &Node, peer: swarm_identity::PeerId, over: &AtomicBool) -> Vec<f64> {
-    let mut times = Vec::new();
-    while !over.load(Ordering::Relaxed) || times.len() < 20 {
-        let start = Instant::now();
-        node.handle.request(peer, vec![1; 100]).await.unwrap();
-        times.push(start.elapsed().as_secs_f64() * 1e3);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    times.sort_by(f64::total_cmp);
-    times
-}
-
-/// Prints how fast a blob comes, beside a raw stream of the same run, and what that does to requests
-/// on the same connection.
-#[tokio::test]
-#[ignore = "a measurement: cargo test -p swarm-net --lib measure -- --ignored --nocapture"]
-async fn measure_blobs_and_requests_beside_them() {
-    let size = 256 << 20;
-    let bytes = content(size);
-    let id = BlobId::of(&bytes);
-    let folder = tempfile::tempdir().unwrap();
-    for (name, at) in [
-        ("quic-v1", "/ip4/127.0.0.1/udp/0/quic-v1"),
-        ("tcp", "/ip4/127.0.0.1/tcp/0"),
-    ] {
-        let raw = raw_stream(at, size).await;
-        let mut config = config(&[]);
-        config.listen = vec![at.parse().unwrap()];
-        config.limits.requests_per_peer.per_second = 1e6;
-        let blobs = Memory::default().with(id, bytes.clone());
-        let server = elsewhere(async move {
-            let mut node = Node::serving(1, config, blobs).await;
-            let found = (node.me(), node.addresses.clone());
-            tokio::spawn(async move {
-                loop {
-                    assert!(node.asked().await.2.send(vec![2]));
-                }
-            });
-            found
-        });
-        let (server, addresses) = server.await.unwrap();
-        let fetcher = Node::start(3, crate::testing::config(&addresses)).await;
-        fetcher.has_peers(1).await;
-        let over = AtomicBool::new(true);
-        let idle = request_times(&fetcher, server, &over).await;
-        over.store(false, Ordering::Relaxed);
-        let fetch = async {
-            let mut rates = Vec::new();
-            // The first time, the server also reads the blob once, to make its outline.
-            for time in ["first", "second"] {
-                let into = folder.path().join(format!("{name} {time}"));
-                let start = Instant::now();
-                let fetched = fetcher.handle.fetch(id, &into, vec![server]).await;
-                fetched.unwrap();
-                rates.push(size as f64 / start.elapsed().as_secs_f64());
-            }
-            over.store(true, Ordering::Relaxed);
-            rates
-        };
-        let (rates, busy) = tokio::join!(fetch, request_times(&fetcher, server, &over));
-        let p = |times: &[f64], part: f64| times[(times.len() as f64 * part) as usize];
-        println!(
-            "{name}: raw {:.0} MB/s, blob {:.0}, then {:.0} MB/s ({:.2}, {:.2}); requests p50 {:.1} -> {:.1} ms, \
-             p95 {:.1} -> {:.1} ms ({} of them)",
-            raw / 1e6,
-            rates[0] / 1e6,
-            rates[1] / 1e6,
-            rates[0] / raw,
-            rates[1] / raw,
-            p(&idle, 0.5),
-            p(&busy, 0.5),
-            p(&idle, 0.95),
-            p(&busy, 0.95),
-            busy.len(),
-        );
-    }
 }

@@ -1,16 +1,13 @@
 //! What the daemon asks for.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use libp2p::Multiaddr;
 use libp2p::gossipsub::PublishError;
 use swarm_identity::PeerId;
 
 use super::Task;
 use crate::bulk::network::{Purpose, Traffic};
 use crate::bulk::streams::{OpenError, Opened};
-use crate::dial::Origin;
 use crate::event::{GossipId, Verdict};
 use crate::handle::{Answer, Command};
 use crate::limits::Behaviour;
@@ -24,18 +21,12 @@ impl Task {
             Command::Judge(id, from, verdict) => self.judge(id, from, verdict),
             Command::Request(peer, bytes, answer) => self.ask(peer, bytes, answer),
             Command::Report(peer, behaviour) => self.score(peer, behaviour),
-            Command::Dial(address) => self.add_target(address),
+            Command::Offer(source, addresses) => self.add_addresses(source, addresses),
             Command::Open(peer, purpose, opened) => self.open(peer, purpose, opened),
             Command::Moved(peer, purpose, traffic) => self.moved(peer, purpose, traffic),
             // The loop ends before it comes here.
             Command::Shutdown(done) => drop(done.send(())),
         }
-    }
-
-    fn add_target(&mut self, address: Multiaddr) {
-        let now = Instant::now();
-        self.dialler.add(address, Origin::Found, now);
-        self.call(now);
     }
 
     fn open(&mut self, peer: PeerId, purpose: Purpose, opened: Opened) {

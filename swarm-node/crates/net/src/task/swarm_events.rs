@@ -12,10 +12,10 @@ use libp2p::{Multiaddr, PeerId, gossipsub, identify, mdns, ping, upnp};
 use super::Task;
 use crate::behaviour::BehaviourEvent;
 use crate::config::FAMILY;
-use crate::dial::Origin;
 use crate::event::{Event, Route, Verdict};
 use crate::limits::Behaviour;
 use crate::peers::Opened;
+use crate::source::Source;
 use crate::{address, gossip, peer_id};
 
 impl Task {
@@ -244,12 +244,9 @@ impl Task {
     }
 
     fn on_found(&mut self, found: Vec<(PeerId, Multiaddr)>) {
-        let now = Instant::now();
-        for (peer, address) in found {
-            let address = address::with_peer(address, peer);
-            self.dialler.add(address, Origin::Found, now);
-        }
-        self.call(now);
+        let found = found.into_iter();
+        let found = found.map(|(peer, address)| address::with_peer(address, peer));
+        self.add_addresses(Source::Mdns, found.collect());
     }
 
     fn on_upnp(&mut self, event: &upnp::Event) {

@@ -2,12 +2,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::event::{Route, Verdict};
+use crate::event::{Event, Reachability, Route, Verdict};
+use crate::handle::Snapshot;
 use crate::limits::{Behaviour, Limits, MAX_REQUEST_BYTES};
+use crate::peer_id;
 use crate::request::RequestError;
+use crate::source::Source;
+use crate::testing::dns::{Answer, DnsServer};
 use crate::testing::{Node, PATIENCE, config, secret};
 
 #[tokio::test]
@@ -227,14 +232,14 @@ async fn a_node_behind_a_relay_can_be_called() {
         ..config(&[])
     };
     let relay = Node::start(1, relay).await;
-    let name = crate::peer_id::to_libp2p(relay.me()).unwrap();
+    let name = peer_id::to_libp2p(relay.me()).unwrap();
     let place: Multiaddr = format!("{at}/p2p/{name}/p2p-circuit").parse().unwrap();
     let hidden = Config {
         listen: vec![place.clone()],
         ..config(&[])
     };
     let mut hidden = Node::start(2, hidden).await;
-    let own = crate::peer_id::to_libp2p(hidden.me()).unwrap();
+    let own = peer_id::to_libp2p(hidden.me()).unwrap();
     let caller = Config {
         listen: Vec::new(),
         hole_punching: false,
@@ -243,12 +248,15 @@ async fn a_node_behind_a_relay_can_be_called() {
     let caller = Node::start(3, caller).await;
     caller
         .handle
-        .dial(format!("{place}/p2p/{own}").parse().unwrap())
+        .offer(
+            Source::Peers,
+            vec![format!("{place}/p2p/{own}").parse().unwrap()],
+        )
         .await;
     let caller_name = caller.me();
     let route = hidden
         .wait(move |event| match event {
-            crate::Event::Connected { peer, route, .. } if peer == caller_name => Some(route),
+            Event::Connected { peer, route, .. } if peer == caller_name => Some(route),
             _ => None,
         })
         .await;
@@ -266,10 +274,97 @@ async fn a_node_that_others_reach_learns_so() {
     let mut node = Node::start(2, config(&other.addresses)).await;
     let address = node
         .wait(|event| match event {
-            crate::Event::Reachability(crate::Reachability::Public { address }) => Some(address),
+            Event::Reachability(Reachability::Public { address }) => Some(address),
             _ => None,
         })
         .await;
     let address = crate::address::without_peer(address);
     assert!(node.addresses.contains(&address), "{address}");
+}
+
+/// What a source has given: known and reached.
+fn given(snapshot: &Snapshot, source: Source) -> Option<(usize, usize)> {
+    let mut sources = snapshot.sources.iter();
+    let info = sources.find(|info| info.source == source)?;
+    Some((info.known, info.reached))
+}
+
+#[tokio::test]
+async fn peers_are_found_by_a_name_and_a_lying_server_is_not_fatal() {
+    let here = Node::start(1, config(&[])).await;
+    let (me, at) = (
+        peer_id::to_libp2p(here.me()).unwrap(),
+        here.addresses.clone(),
+    );
+    let stranger = libp2p::PeerId::random();
+    let server = DnsServer::start(move |name, _| match name {
+        "_dnsaddr.swarm.test" => Some(vec![
+            Answer::Text("dnsaddr=rubbish".into()),
+            Answer::Text(format!("dnsaddr=/ip4/127.0.0.1/tcp/9/p2p/{stranger}")),
+            Answer::Text(format!("dnsaddr={}/p2p/{me}", at[0])),
+        ]),
+        "_dnsaddr.lies.test" => Some(vec![Answer::Text(format!("dnsaddr={}/p2p/{me}", at[0]))]),
+        "_dnsaddr.broken.test" => Some(vec![Answer::Nonsense]),
+        _ => None,
+    })
+    .await;
+    let names = [
+        "/dnsaddr/swarm.test".into(),
+        format!("/dnsaddr/lies.test/p2p/{stranger}"),
+        "/dnsaddr/broken.test".into(),
+        "/dns4/missing.test/tcp/1".into(),
+    ];
+    let mut node = Node::start(
+        2,
+        Config {
+            resolver: Some(server.address),
+            ..config(&names.map(|name: String| name.parse().unwrap()))
+        },
+    )
+    .await;
+    node.connected(here.me()).await;
+    node.has_peers(1).await;
+    // The peer behind the name, and nobody that a record makes up.
+    node.seen(|snapshot| {
+        snapshot.unanswered.len() == 3 && given(snapshot, Source::Dns) == Some((1, 1))
+    })
+    .await;
+    let snapshot = node.handle.snapshot.borrow().clone();
+    assert_eq!(given(&snapshot, Source::Flag), None);
+    assert_eq!(given(&snapshot, Source::Mdns), None, "it is off");
+}
+
+#[tokio::test]
+async fn every_source_says_what_it_gave() {
+    let here = Node::start(1, config(&[])).await;
+    let me = peer_id::to_libp2p(here.me()).unwrap();
+    let dead: Multiaddr = "/ip4/127.0.0.1/tcp/9".parse().unwrap();
+    let mut node = Node::start(
+        2,
+        Config {
+            swarm_file: vec![dead.clone()],
+            ..config(&here.addresses[..1])
+        },
+    )
+    .await;
+    node.handle.offer(Source::Chain, Vec::new()).await;
+    node.seen(|snapshot| given(snapshot, Source::Chain) == Some((0, 0)))
+        .await;
+    let again = here.addresses[0].clone().with(Protocol::P2p(me));
+    // What strangers say is not looked up.
+    let name = "/dns4/victim.test/tcp/80".parse().unwrap();
+    node.handle.offer(Source::Chain, vec![again, name]).await;
+    let said = node.wait(|event| match event {
+        Event::Given { source, peers } => Some((source, peers)),
+        _ => None,
+    });
+    assert_eq!(said.await, (Source::Chain, 1));
+    node.seen(|snapshot| {
+        given(snapshot, Source::Chain) == Some((1, 1))
+            && given(snapshot, Source::Flag) == Some((1, 1))
+            && given(snapshot, Source::File) == Some((1, 0))
+            && snapshot.unanswered == [dead.clone()]
+    })
+    .await;
+    assert_eq!(given(&node.handle.snapshot.borrow(), Source::Dns), None);
 }

@@ -115,6 +115,8 @@ pub(super) fn fact(event: Event, account: Address) -> Option<Fact> {
         }
         Event::Claimed { .. }
         | Event::Bound { .. }
+        | Event::Unbound { .. }
+        | Event::Announced { .. }
         | Event::Judged { .. }
         | Event::Credited { .. }
         | Event::Collected { .. } => None,
