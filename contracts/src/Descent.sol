@@ -28,7 +28,7 @@ library Descent {
         for (uint256 place = 0; place < moves.length;) {
             MoveKind kind;
             // slither-disable-next-line unused-return
-            (kind,, place) = Moves.at(moves, place);
+            (kind,, place) = Moves.read(moves, place);
             if (!isOne(kind)) return false;
         }
         return moves.length > 0;
@@ -42,7 +42,7 @@ library Descent {
     /// @notice Makes moves of this kind, one after another; returns whose turn it is then.
     function play(Position memory p, Side side, bytes calldata moves) internal view returns (Side) {
         for (uint256 place = 0; place < moves.length;) {
-            (MoveKind kind, bytes calldata data, uint256 next) = Moves.at(moves, place);
+            (MoveKind kind, bytes calldata data, uint256 next) = Moves.read(moves, place);
             p.stage = make(p.stage, p.cursor, side, kind, data);
             place = next;
         }

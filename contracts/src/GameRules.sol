@@ -84,7 +84,7 @@ contract GameRules {
         Context memory known = isKnown ? abi.decode(context, (Context)) : _nothing();
         Place memory p = Place(read.stage, read.cursor, isKnown, read.context, known);
         for (uint256 place = 0; place < moves.length;) {
-            (MoveKind kind, bytes calldata data, uint256 then) = Moves.at(moves, place);
+            (MoveKind kind, bytes calldata data, uint256 then) = Moves.read(moves, place);
             if (won) revert NotHere(side, kind);
             won = _apply(p, side, kind, data);
             place = then;

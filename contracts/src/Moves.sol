@@ -94,7 +94,7 @@ library Moves {
     uint256 private constant HEAD = 4;
 
     /// @notice The move at a place among moves, and where the next one is.
-    function at(bytes calldata moves, uint256 place)
+    function read(bytes calldata moves, uint256 place)
         internal
         pure
         returns (MoveKind kind, bytes calldata data, uint256 next)
@@ -119,7 +119,7 @@ library Moves {
             log = new bytes(moves.length);
             uint256 length = 0;
             for (uint256 place = 0; place < moves.length;) {
-                (MoveKind kind, bytes calldata data, uint256 next) = at(moves, place);
+                (MoveKind kind, bytes calldata data, uint256 next) = read(moves, place);
                 uint256 kept = data.length;
                 // A word and its proof. The rules have read the word, so it is there.
                 if (kind == MoveKind.Run || kind == MoveKind.Value || kind == MoveKind.Slot) kept = 32;
