@@ -39,6 +39,15 @@ library Binary32 {
     /// are i, with a relative error below 2^-5.9.
     bytes32 private constant ROOT = 0xb8bdc3c8cdd2d7dbe0e4e9edf2f6fafe82868a8d9194989b9ea2a5a8abaeb1b4;
 
+    // Eight numbers of 32 bits in a word, and the same bits of each: a 1, an exponent field where it is lowest, the bit above that,
+    // a mantissa, the bit above that, and the sign.
+    uint256 private constant EIGHT_ONES = 0x0000000100000001000000010000000100000001000000010000000100000001;
+    uint256 private constant EIGHT_EXPONENTS = 0x000000ff000000ff000000ff000000ff000000ff000000ff000000ff000000ff;
+    uint256 private constant EIGHT_CARRIES = 0x0000010000000100000001000000010000000100000001000000010000000100;
+    uint256 private constant EIGHT_MANTISSAS = 0x007fffff007fffff007fffff007fffff007fffff007fffff007fffff007fffff;
+    uint256 private constant EIGHT_IMPLICIT = 0x0080000000800000008000000080000000800000008000000080000000800000;
+    uint256 private constant EIGHT_SIGNS = 0x8000000080000000800000008000000080000000800000008000000080000000;
+
     // slither-disable-end too-many-digits
 
     /// Zero bits put below a significand before another one is aligned with it.
@@ -141,6 +150,74 @@ library Binary32 {
             }
             return (false, c);
         }
+    }
+
+    /// @notice A chain of `a * b + c` over the eight numbers of two words, from the highest on, as far as its steps are ordinary:
+    ///         what it came to, and how many bits of the words are left. `c` must be normal.
+    /// @dev    `step` eight times, by hand, because a dispute's last call is little else: what can be done to eight numbers at once
+    ///         is done so. Ordinary is a step of normal numbers as in `step`, but with a result of less than half of the largest
+    ///         numbers, so that each leaves a normal c. Where a factor of the words is not normal, no step is made.
+    ///
+    ///         Names as above: `scales` is the sum of the factors' exponent fields, which stand below the product's sign in `t`;
+    ///         bits above a number's own are those of its neighbours, and are masked where they matter.
+    function steps(uint256 x, uint256 y, Float32 c) internal pure returns (uint256 left, Float32 result) {
+        uint256 sum = _bits(c);
+        // slither-disable-next-line assembly
+        assembly ("memory-safe") {
+            left := 256
+            let t := and(shr(23, x), EIGHT_EXPONENTS)
+            let u := and(shr(23, y), EIGHT_EXPONENTS)
+            // An exponent field above 0 carries into bit 8 if 255 is added, and 255 does so if 1 is.
+            let normal := and(add(t, EIGHT_EXPONENTS), add(u, EIGHT_EXPONENTS))
+            normal := and(normal, not(or(add(t, EIGHT_ONES), add(u, EIGHT_ONES))))
+            if eq(and(normal, EIGHT_CARRIES), EIGHT_CARRIES) {
+                t := or(add(t, u), and(xor(x, y), EIGHT_SIGNS))
+                x := or(and(x, EIGHT_MANTISSAS), EIGHT_IMPLICIT)
+                y := or(and(y, EIGHT_MANTISSAS), EIGHT_IMPLICIT)
+                for {} left {} {
+                    let place := sub(left, 32)
+                    let signs := shr(place, t)
+                    let scales := and(signs, 0x1ff)
+                    let gap := sub(add(and(shr(23, sum), 0xff), 662), scales)
+                    if gt(sub(gap, 480), 82) {
+                        // The product is far below c's last bit, or c far below the product's.
+                        if lt(gap, 480) { break }
+                        left := place
+                        continue
+                    }
+                    let exact := shl(64, mul(and(shr(place, x), 0xffffff), and(shr(place, y), 0xffffff)))
+                    let shifted := shl(sub(gap, 448), or(and(sum, 0x7fffff), 0x800000))
+                    switch and(xor(signs, sum), SIGN)
+                    case 0 { exact := add(exact, shifted) }
+                    default {
+                        switch lt(exact, shifted)
+                        case 0 {
+                            exact := sub(exact, shifted)
+                            signs := xor(sum, SIGN)
+                        }
+                        default {
+                            exact := sub(shifted, exact)
+                            signs := sum
+                        }
+                    }
+                    let lowest := 108
+                    if gt(gap, 536) { lowest := sub(gap, 428) }
+                    let window := shr(lowest, exact)
+                    let dropped := sub(add(lowest, byte(window, LEADING)), 23)
+                    let field := sub(add(dropped, scales), 215)
+                    if or(iszero(window), gt(field, 252)) { break }
+                    exact := add(exact, add(sub(shl(sub(dropped, 1), 1), 1), and(shr(dropped, exact), 1)))
+                    sum := or(and(signs, SIGN), add(shl(23, field), shr(dropped, exact)))
+                    left := place
+                }
+            }
+        }
+        return (left, _wrap(sum));
+    }
+
+    /// @notice Whether a number is neither zero, subnormal, infinite nor NaN.
+    function isNormal(Float32 a) internal pure returns (bool) {
+        return (NORMAL >> _exponent(_bits(a))) & 1 != 0;
     }
 
     /// @notice `a / b`; `a / 0` is infinite, `0 / 0` is NaN.

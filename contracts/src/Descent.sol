@@ -4,8 +4,9 @@ pragma solidity 0.8.37;
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {MerkleTree} from "./MerkleTree.sol";
-import {Move, MoveKind, Moves, Pick, Reveal} from "./Moves.sol";
+import {MoveKind, Moves} from "./Moves.sol";
 import {Branch, Cursor, Mismatch, Position, Side, Shown, Stage} from "./Position.sol";
+import {Slices} from "./Slices.sol";
 
 /// @notice The position takes other moves, or moves of the other side.
 error NotHere(Side side, MoveKind kind);
@@ -17,13 +18,18 @@ error CannotPick(uint256 height, uint256 index);
 /// @notice `Reveal` and `Pick`, which the position alone judges: most moves of a long game are these.
 /// @dev    `GameRules` takes them so, among other moves, and `DisputeGame` where a call has no others, for half the price.
 library Descent {
+    using Slices for bytes;
+
     /// Most levels that one `Reveal` shows.
     uint256 private constant LEVELS = 6;
 
     /// @notice Whether these are moves of this kind only. Of none nobody asks.
-    function areAll(Move[] calldata moves) internal pure returns (bool) {
-        for (uint256 i = 0; i < moves.length; ++i) {
-            if (!isOne(moves[i].kind)) return false;
+    function areAll(bytes calldata moves) internal pure returns (bool) {
+        for (uint256 place = 0; place < moves.length;) {
+            MoveKind kind;
+            // slither-disable-next-line unused-return
+            (kind,, place) = Moves.read(moves, place);
+            if (!isOne(kind)) return false;
         }
         return moves.length > 0;
     }
@@ -34,41 +40,47 @@ library Descent {
     }
 
     /// @notice Makes moves of this kind, one after another; returns whose turn it is then.
-    function play(Position memory p, Side side, Move[] calldata moves) internal view returns (Side) {
-        for (uint256 i = 0; i < moves.length; ++i) {
-            p.stage = make(p.stage, p.cursor, side, moves[i]);
+    function play(Position memory p, Side side, bytes calldata moves) internal view returns (Side) {
+        for (uint256 place = 0; place < moves.length;) {
+            (MoveKind kind, bytes calldata data, uint256 next) = Moves.read(moves, place);
+            p.stage = make(p.stage, p.cursor, side, kind, data);
+            place = next;
         }
         return p.stage == Stage.Shown ? Side.Challenger : Side.Worker;
     }
 
     /// @notice Makes a move of this kind: moves the cursor, and returns the stage that follows.
-    function make(Stage stage, Cursor memory cursor, Side side, Move calldata move) internal view returns (Stage) {
-        if (move.kind == MoveKind.Reveal) {
+    function make(Stage stage, Cursor memory cursor, Side side, MoveKind kind, bytes calldata data)
+        internal
+        view
+        returns (Stage)
+    {
+        if (kind == MoveKind.Reveal) {
             // The challenger makes openings of the worker where it knows the data.
-            if (stage != Stage.Picked || cursor.height == 0) revert NotHere(side, move.kind);
-            _reveal(cursor, Moves.reveal(move.data));
+            if (stage != Stage.Picked || cursor.height == 0) revert NotHere(side, kind);
+            _reveal(cursor, data.rest(0));
             return Stage.Shown;
         }
-        Pick calldata pick = Moves.pick(move.data);
+        uint256 height = data.number(0, 1);
         // INVARIANT: each pick leads down, but that of the one node of a tree that begins with what is shown.
-        bool leadsDown = pick.height < cursor.height || (stage == Stage.Shown && cursor.height == 0);
+        bool leadsDown = height < cursor.height || (stage == Stage.Shown && cursor.height == 0);
         bool isHere = leadsDown && (stage == Stage.Shown || stage == Stage.Picked);
-        if (side != Side.Challenger || !isHere) revert NotHere(side, move.kind);
-        _pick(cursor, pick);
+        if (side != Side.Challenger || !isHere) revert NotHere(side, kind);
+        _pick(cursor, height, data);
         return Stage.Picked;
     }
 
     /// The nodes shown are in the log. The cursor keeps the one that they stand below: a pick brings the path to it.
-    function _reveal(Cursor memory cursor, Reveal calldata move) private view {
+    function _reveal(Cursor memory cursor, bytes32[] calldata nodes) private view {
         uint256 levels = _levelsBelow(cursor.height);
         uint256 first = uint256(cursor.index) << levels;
         uint256 count = MerkleTree.widthAt(cursor.leaves, cursor.height - levels) - first;
-        if (move.nodes.length != Math.min(count, 2 ** levels)) revert Mismatch(Shown.NodeCount);
-        if (MerkleTree.join(move.nodes, levels) != cursor.node) revert Mismatch(Shown.Nodes);
+        if (nodes.length != Math.min(count, 2 ** levels)) revert Mismatch(Shown.NodeCount);
+        if (MerkleTree.join(nodes, levels) != cursor.node) revert Mismatch(Shown.Nodes);
     }
 
-    function _pick(Cursor memory cursor, Pick calldata pick) private view {
-        (uint256 height, uint256 index) = (pick.height, pick.index);
+    function _pick(Cursor memory cursor, uint256 height, bytes calldata data) private view {
+        (uint256 index, bytes32 node) = (data.number(1, 8), data.word(9));
         if (height > cursor.height) revert CannotPick(height, index);
         uint256 levels = cursor.height - height;
         // INVARIANT: past this guard the node is below the one in doubt.
@@ -77,7 +89,7 @@ library Descent {
         // What is below a node is a tree of its own, whose leaves are the level's.
         uint256 first = uint256(cursor.index) << levels;
         uint256 count = Math.min(width - Math.min(first, width), 2 ** levels);
-        bytes32 found = MerkleTree.climb(pick.node, index - first, count, pick.siblings);
+        bytes32 found = MerkleTree.climb(node, index - first, count, data.rest(41));
         if (found != cursor.node) revert Mismatch(Shown.Node);
         // The first state of a history is the job's, and that of an interval stands above.
         bool areStates = cursor.branch == Branch.History || cursor.branch == Branch.Interval;
@@ -86,7 +98,7 @@ library Descent {
         cursor.height = uint8(height);
         cursor.index = uint64(index);
         // forge-lint: disable-end(unsafe-typecast)
-        cursor.node = pick.node;
+        cursor.node = node;
     }
 
     /// Levels that a `Reveal` below a node shows: as few as bring the game to the leaves with as few of them.

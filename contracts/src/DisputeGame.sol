@@ -8,8 +8,8 @@ import {Clocks, ClockWords} from "./Clocks.sol";
 import {Descent} from "./Descent.sol";
 import {GameRules} from "./GameRules.sol";
 import {Claim, IJobs} from "./IJobs.sol";
-import {Move, Moves} from "./Moves.sol";
-import {Position, Side} from "./Position.sol";
+import {Moves} from "./Moves.sol";
+import {Position, Positions, Side} from "./Position.sol";
 import {blockTime} from "./types.sol";
 
 /// @notice There is no such game, or it is over.
@@ -29,6 +29,9 @@ error ClockRuns(Side turn, uint256 left);
 
 /// @notice The worker claims something else.
 error OtherClaim(bytes32 claimed, bytes32 expected);
+
+/// @notice A game begins with moves down the tree of checkpoints, and no others.
+error NotADescent();
 
 /// @notice The job was not refuted, so its games go on.
 error NotRefuted(uint256 job);
@@ -64,13 +67,13 @@ contract DisputeGame is ReentrancyGuardTransient {
     /// @notice Seconds that each side has for all of its moves.
     uint32 public immutable clock;
 
-    /// @notice Games so far; they are numbered from 1.
-    uint256 public games;
+    /// Number of the next game, from 1. The word is never zero, so that the first game costs what the others do.
+    uint256 private _next = 1;
 
     /// Hash of each game and its position; zero where there is none, or none any more.
     mapping(uint256 game => bytes32) private _games;
 
-    /// @notice A game began; `position` is the hash of `GameRules.start` after the moves, if any.
+    /// @notice A game began; `position` is the hash of `start` after the moves, if any, which are told as in `Moved`.
     event Opened(
         uint256 indexed game,
         uint256 indexed job,
@@ -78,11 +81,12 @@ contract DisputeGame is ReentrancyGuardTransient {
         address worker,
         Clocks clocks,
         bytes32 position,
-        Move[] moves
+        bytes moves
     );
 
-    /// @notice A side moved. `position` is the hash of where the game stands then.
-    event Moved(uint256 indexed game, Side side, Clocks clocks, bytes32 position, Move[] moves);
+    /// @notice A side moved. `position` is the hash of where the game stands then, `moves` are what `Moves.said` leaves of them:
+    ///         what the other side knows anyway is not told.
+    event Moved(uint256 indexed game, Side side, Clocks clocks, bytes32 position, bytes moves);
 
     /// @notice A game is over.
     /// @param  workerLost  Who lost.
@@ -102,25 +106,26 @@ contract DisputeGame is ReentrancyGuardTransient {
     }
 
     /// @notice Opens a game about a job's result, and makes the first moves. Takes the job's bond for challengers.
+    /// @param  moves One behind another: `Moves`.
     /// @param  top What the caller found the worker to claim; another claim, after a reorganisation, is not challenged.
     /// @dev The number of a game is not known before its job is: what is written after the call nobody can reach during it.
     // slither-disable-next-line reentrancy-benign
-    function open(uint256 job, bytes32 top, Move[] calldata moves) external nonReentrant returns (uint256 game) {
-        _checkForms(moves);
+    function open(uint256 job, bytes32 top, bytes calldata moves) external nonReentrant returns (uint256 game) {
         (address worker, Claim memory claim) = jobs.beginGame(job, msg.sender);
         if (claim.top != top) revert OtherClaim(claim.top, top);
-        game = ++games;
+        game = _next++;
         (bytes32 position, Side turn) = _start(claim, moves);
         Game memory g = Game(job, worker, msg.sender, ClockWords.begin(blockTime(), turn, clock, clock));
         _games[game] = _hash(g, position);
-        emit Opened(game, job, msg.sender, worker, g.clocks, position, moves);
+        emit Opened(game, job, msg.sender, worker, g.clocks, position, Moves.said(moves));
     }
 
     /// @notice Makes moves, one after another.
     /// @param  g        The game as it stands.
-    /// @param  position Where it stands, ABI-encoded.
+    /// @param  position Where it stands: `Positions.write`.
     /// @param  context  The position's context, ABI-encoded; may be left out where no move needs it.
-    function play(uint256 game, Game memory g, bytes calldata position, bytes calldata context, Move[] calldata moves)
+    /// @param  moves    One behind another: `Moves`.
+    function play(uint256 game, Game memory g, bytes calldata position, bytes calldata context, bytes calldata moves)
         external
         nonReentrant
     {
@@ -130,12 +135,11 @@ contract DisputeGame is ReentrancyGuardTransient {
         uint32 left = clocks.left(blockTime());
         // INVARIANT: who has no time left has lost, whatever it would show.
         if (left == 0) revert ClockRanOut(clocks.turn());
-        _checkForms(moves);
         (bytes32 stands, bool won, Side turn) = _make(position, context, side, moves);
         if (won) return _end(game, g, true, false);
         g.clocks = clocks.next(blockTime(), turn, left);
         _games[game] = _hash(g, stands);
-        emit Moved(game, side, g.clocks, stands, moves);
+        emit Moved(game, side, g.clocks, stands, Moves.said(moves));
     }
 
     /// @notice Ends a game whose side to move has run out of time. Anyone may.
@@ -158,6 +162,20 @@ contract DisputeGame is ReentrancyGuardTransient {
         jobs.voidGame(g.job, g.challenger);
     }
 
+    /// @notice Games so far; they are numbered from 1.
+    function games() external view returns (uint256) {
+        return _next - 1;
+    }
+
+    /// @notice Where a game about a claim begins: its whole history is in doubt, and the worker has to move.
+    /// @return position As `Positions.write` has it.
+    /// @return context  ABI-encoded.
+    function start(Claim calldata claim) external pure returns (bytes memory position, bytes memory context) {
+        Position memory p;
+        (p, context) = Positions.start(claim);
+        position = Positions.write(p);
+    }
+
     /// @notice Hash of a game that is under way, with its position; zero for others.
     function hashOf(uint256 game) external view returns (bytes32) {
         return _games[game];
@@ -171,40 +189,33 @@ contract DisputeGame is ReentrancyGuardTransient {
         return g.clocks.left(blockTime());
     }
 
-    /// Where a game stands after the challenger's first moves, and whose turn it is.
-    function _start(Claim memory claim, Move[] calldata moves) private view returns (bytes32, Side) {
-        (bytes memory position, bytes memory context) = rules.start(claim);
-        if (moves.length == 0) return (keccak256(position), Side.Worker);
-        // The context is the rules' to keep: its hash is in the position.
+    /// Where a game stands after the challenger's first moves, and whose turn it is. Only the worker leads out of the first tree.
+    function _start(Claim memory claim, bytes calldata moves) private view returns (bytes32, Side turn) {
+        // The context is for who calls: its hash is in the position.
         // slither-disable-next-line unused-return
-        (bytes memory next,, bool won, Side turn) = rules.play(position, context, Side.Challenger, moves);
-        // INVARIANT: nothing was asserted yet that could contradict anything.
-        assert(!won);
-        return (keccak256(next), turn);
+        (Position memory p,) = Positions.start(claim);
+        if (moves.length > 0) {
+            if (!Descent.areAll(moves)) revert NotADescent();
+            turn = Descent.play(p, Side.Challenger, moves);
+        }
+        return (keccak256(Positions.write(p)), turn);
     }
 
     /// Where moves lead, whether they end the game, and whose turn it is then.
-    function _make(bytes calldata position, bytes calldata context, Side side, Move[] calldata moves)
+    function _make(bytes calldata position, bytes calldata context, Side side, bytes calldata moves)
         private
         view
         returns (bytes32, bool, Side)
     {
         if (Descent.areAll(moves)) {
             // What the rules would do with these moves, without asking them.
-            Position memory p = abi.decode(position, (Position));
+            Position memory p = Positions.read(position);
             Side then = Descent.play(p, side, moves);
-            return (keccak256(abi.encode(p)), false, then);
+            return (keccak256(Positions.write(p)), false, then);
         }
         // slither-disable-next-line unused-return
         (bytes memory next,, bool won, Side turn) = rules.play(position, context, side, moves);
         return (keccak256(next), won, turn);
-    }
-
-    /// Reverts unless everybody can read from the log what these moves say.
-    function _checkForms(Move[] calldata moves) private pure {
-        for (uint256 i = 0; i < moves.length; ++i) {
-            Moves.check(moves[i].kind, moves[i].data);
-        }
     }
 
     function _end(uint256 game, Game memory g, bool workerLost, bool byClock) private {

@@ -4,28 +4,10 @@ pragma solidity 0.8.37;
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {CannotPick, Descent, NotHere} from "./Descent.sol";
-import {Claim} from "./IJobs.sol";
 import {MerkleTree} from "./MerkleTree.sol";
-import {
-    Ask,
-    Interval,
-    Move,
-    MoveKind,
-    Moves,
-    Numbers,
-    OperandProof,
-    Prove,
-    ProveInput,
-    ProveNext,
-    Run,
-    Slot,
-    SourceProof,
-    Step,
-    Tile,
-    Value
-} from "./Moves.sol";
+import {MoveKind, Moves, ProveInput, ProveNext, SourceProof} from "./Moves.sol";
 import {Operators} from "./Operators.sol";
-import {Plans, Source, SourceKind} from "./Plans.sol";
+import {Part, Plans, ProgramOfRun, Source, SourceKind} from "./Plans.sol";
 import {
     Branch,
     Context,
@@ -42,7 +24,8 @@ import {
 } from "./Position.sol";
 import {Counts, Node, Programs} from "./Programs.sol";
 import {Operand, Referee} from "./Referee.sol";
-import {Header, Opening, TileTree} from "./TileTree.sol";
+import {Malformed, Slices} from "./Slices.sol";
+import {DType, Header, TileTree} from "./TileTree.sol";
 
 /// @notice The context shown is not that of the position, or the moves need one and none was shown.
 error WrongContext(bytes32 given, bytes32 expected);
@@ -63,10 +46,11 @@ error NothingWrong();
 ///           Tile (its elements) ------------------> Prove an element, won; of a long reduction: Ask
 ///           Numbers (blocks, or sums of them) ----> PickNumber, or Prove a block, won
 ///
-///         Moves are taken as their offsets lead: whoever keeps a log of them checks their form first (`Moves.check`).
 ///         What is malformed reverts, and decides nothing. Only a contradiction ends a game here; a side that has no move loses
 ///         by its clock, which is not part of the rules.
 contract GameRules {
+    using Slices for bytes;
+
     /// Numbers that make one of the level above.
     uint256 private constant FAN = 256;
     uint256 private constant WORD = 4;
@@ -79,42 +63,31 @@ contract GameRules {
         referee = referee_;
     }
 
-    /// @notice Where a game about a claim begins: its whole history is in doubt, and the worker has to move.
-    /// @return position ABI-encoded.
-    /// @return context  ABI-encoded.
-    function start(Claim calldata claim) external pure returns (bytes memory position, bytes memory context) {
-        // A position begins with nothing in it.
-        // slither-disable-next-line uninitialized-local
-        Place memory p;
-        p.isKnown = true;
-        p.context.claim = claim;
-        _descend(p, Branch.History, Positions.checkpoints(claim), claim.top);
-        return _write(p);
-    }
-
     /// @notice Makes moves of one side, one after another.
-    /// @param  position Where the game stands, ABI-encoded.
+    /// @param  position Where the game stands, as `Positions.write` has it.
     /// @param  context  The context of the position, ABI-encoded. Nothing, where no move needs it.
-    /// @param  moves    ABI-encoded `Move[]`.
-    /// @return next     Where it stands then, ABI-encoded.
+    /// @param  moves    One behind another: `Moves`.
+    /// @return next     Where it stands then, written as before.
     /// @return contextThen The context then, ABI-encoded; nothing where none was shown.
     /// @return won      Whether the last move was a contradiction. None may follow it.
     /// @return turn     Who has to move.
-    function play(bytes calldata position, bytes calldata context, Side side, Move[] calldata moves)
+    function play(bytes calldata position, bytes calldata context, Side side, bytes calldata moves)
         external
         view
         returns (bytes memory next, bytes memory contextThen, bool won, Side turn)
     {
         // Nothing here is declared without a value, for the compiler would fill it with zeros first.
-        Position memory read = abi.decode(position, (Position));
+        Position memory read = Positions.read(position);
         bool isKnown = context.length > 0;
         // INVARIANT: moves are judged by what was said in this game.
         if (isKnown && keccak256(context) != read.context) revert WrongContext(keccak256(context), read.context);
         Context memory known = isKnown ? abi.decode(context, (Context)) : _nothing();
         Place memory p = Place(read.stage, read.cursor, isKnown, read.context, known);
-        for (uint256 i = 0; i < moves.length; ++i) {
-            if (won) revert NotHere(side, moves[i].kind);
-            won = _apply(p, side, moves[i]);
+        for (uint256 place = 0; place < moves.length;) {
+            (MoveKind kind, bytes calldata data, uint256 then) = Moves.read(moves, place);
+            if (won) revert NotHere(side, kind);
+            won = _apply(p, side, kind, data);
+            place = then;
         }
         (next, contextThen) = _write(p);
         turn = Positions.turn(p.stage);
@@ -128,36 +101,36 @@ contract GameRules {
             context = abi.encode(p.context);
             p.hash = keccak256(context);
         }
-        return (abi.encode(Position(p.stage, p.cursor, p.hash)), context);
+        return (Positions.write(Position(p.stage, p.cursor, p.hash)), context);
     }
 
-    function _apply(Place memory p, Side side, Move calldata move) private view returns (bool won) {
-        MoveKind kind = move.kind;
+    function _apply(Place memory p, Side side, MoveKind kind, bytes calldata data) private view returns (bool won) {
         if (Descent.isOne(kind)) {
-            p.stage = Descent.make(p.stage, p.cursor, side, move);
+            p.stage = Descent.make(p.stage, p.cursor, side, kind, data);
             return false;
         }
         // INVARIANT: past this guard nothing is read of a context that was not shown.
         if (!p.isKnown && kind != MoveKind.ContestNext) revert WrongContext(0, p.hash);
         if (!_may(p, side, kind)) revert NotHere(side, kind);
         if (p.stage == Stage.Picked) {
-            _open(p, move);
+            _open(p, kind, data);
         } else if (p.stage == Stage.NextState) {
-            _openState(p, Moves.word(move.data));
+            _openState(p, Moves.hash(data));
         } else if (p.stage == Stage.Number) {
-            _showNumbers(p, Moves.numbers(move.data));
+            _showNumbers(p, data);
         } else if (kind == MoveKind.ContestNext) {
+            Moves.nothing(data);
             p.stage = Stage.NextState;
         } else if (kind == MoveKind.ProveNext) {
-            won = _proveNext(p, Moves.proveNext(move.data));
+            won = _proveNext(p, Moves.proveNext(data));
         } else if (kind == MoveKind.ProveInput) {
-            won = _proveInput(p, Moves.proveInput(move.data));
+            won = _proveInput(p, Moves.proveInput(data));
         } else if (kind == MoveKind.Ask) {
-            _ask(p, Moves.ask(move.data));
+            _ask(p, data);
         } else if (kind == MoveKind.PickNumber) {
-            _pickNumber(p, uint256(Moves.word(move.data)));
+            _pickNumber(p, Moves.number(data));
         } else {
-            won = _prove(p, Moves.prove(move.data));
+            won = _prove(p, data);
         }
     }
 
@@ -213,30 +186,37 @@ contract GameRules {
         (p.cursor.index, p.cursor.node) = (0, top);
     }
 
-    function _open(Place memory p, Move calldata move) private view {
-        MoveKind kind = move.kind;
-        if (kind == MoveKind.Interval) _openInterval(p, Moves.interval(move.data));
-        else if (kind == MoveKind.Step) _openStep(p, Moves.step(move.data));
-        else if (kind == MoveKind.Run) _openRun(p, Moves.run(move.data));
-        else if (kind == MoveKind.Slot) _openSlot(p, Moves.slot(move.data));
-        else if (kind == MoveKind.Value) _openValue(p, Moves.value(move.data));
-        else _openTile(p, Moves.tile(move.data));
+    function _open(Place memory p, MoveKind kind, bytes calldata data) private view {
+        if (kind == MoveKind.Interval) return _openInterval(p, data);
+        if (kind == MoveKind.Step) return _openStep(p, data);
+        if (kind == MoveKind.Tile) return _openTile(p, data);
+        if (kind == MoveKind.Run) {
+            (bytes32 values, ProgramOfRun calldata program) = Moves.run(data);
+            return _openRun(p, values, program);
+        }
+        (bytes32 root, Part calldata part) = Moves.part(data);
+        if (kind == MoveKind.Slot) _openSlot(p, root, part);
+        else _openValue(p, root, part);
     }
 
     // ---- states and steps
 
-    function _openInterval(Place memory p, Interval calldata move) private view {
-        _checkStates(p, p.context.claim.top, move.before, move.beforePath, move.next);
+    function _openInterval(Place memory p, bytes calldata move) private view {
+        (bytes32 before, bytes32 next, bytes32 states) = (move.word(0), move.word(32), move.word(64));
+        uint256 counts = move.number(96, 2);
+        uint256 place = 98 + 32 * (counts >> 8);
+        _checkStates(p, p.context.claim.top, before, move.words(98, counts >> 8), next);
         uint256 checkpoint = p.cursor.index;
         uint256 count = Positions.stepsBefore(p.context.claim, checkpoint) + 1;
-        bytes32 first = MerkleTree.climb(MerkleTree.leafHash(move.before), 0, count, move.firstPath);
-        _require(first == move.states, Shown.FirstState);
-        bytes32 last = MerkleTree.climb(MerkleTree.leafHash(move.next), count - 1, count, move.lastPath);
-        _require(last == move.states, Shown.LastState);
+        bytes32 first = MerkleTree.climb(MerkleTree.leafHash(before), 0, count, move.words(place, counts & 0xff));
+        _require(first == states, Shown.FirstState);
+        bytes32[] calldata lastPath = move.rest(place + 32 * (counts & 0xff));
+        bytes32 last = MerkleTree.climb(MerkleTree.leafHash(next), count - 1, count, lastPath);
+        _require(last == states, Shown.LastState);
         // forge-lint: disable-next-line(unsafe-typecast) a number of 64 bits
         p.context.checkpoint = uint64(checkpoint);
-        p.context.states = move.states;
-        _descend(p, Branch.Interval, count, move.states);
+        p.context.states = states;
+        _descend(p, Branch.Interval, count, states);
     }
 
     /// The state in doubt must be `next`, and the one before it in its tree `before`.
@@ -252,15 +232,16 @@ contract GameRules {
         _require(found == top, Shown.StateBefore);
     }
 
-    function _openStep(Place memory p, Step calldata move) private view {
+    function _openStep(Place memory p, bytes calldata move) private view {
+        (bytes32 before, bytes32 next, bytes32 runs) = (move.word(0), move.word(32), move.word(64));
         bool ofHistory = p.cursor.branch == Branch.History;
         bytes32 top = ofHistory ? p.context.claim.top : p.context.states;
-        _checkStates(p, top, move.before, move.beforePath, move.next);
+        _checkStates(p, top, before, move.rest(96), next);
         uint256 first = ofHistory ? Positions.stepOf(p.context.claim, p.cursor.index) : p.cursor.index;
         if (!ofHistory) first += Positions.stepOf(p.context.claim, p.context.checkpoint - 1);
         // forge-lint: disable-next-line(unsafe-typecast) below the steps of the claim
-        p.context.step = StepContext(uint64(first - 1), move.before, move.next, move.runs);
-        _descend(p, Branch.Runs, p.context.claim.counts.runs, move.runs);
+        p.context.step = StepContext(uint64(first - 1), before, next, runs);
+        _descend(p, Branch.Runs, p.context.claim.counts.runs, runs);
     }
 
     function _openState(Place memory p, bytes32 tensors) private pure {
@@ -268,45 +249,45 @@ contract GameRules {
         _descend(p, Branch.State, p.context.claim.counts.state, tensors);
     }
 
-    function _openSlot(Place memory p, Slot calldata move) private view {
+    function _openSlot(Place memory p, bytes32 root, Part calldata part) private view {
         uint256 slot = p.cursor.index;
-        _require(Plans.stateLeaf(p.context.claim, slot, move.root, move.slot) == p.cursor.node, Shown.Tensor);
+        _require(Plans.stateLeaf(p.context.claim, slot, root, part) == p.cursor.node, Shown.Tensor);
         p.stage = Stage.Slot;
         // forge-lint: disable-next-line(unsafe-typecast) below the number of tensors
         p.context.value.id = uint32(slot);
-        p.context.value.tensor = move.root;
+        p.context.value.tensor = root;
     }
 
     // ---- runs and values
 
-    function _openRun(Place memory p, Run calldata move) private view {
+    function _openRun(Place memory p, bytes32 values, ProgramOfRun calldata proof) private view {
         uint256 run = p.cursor.index;
-        (bytes32 program, Counts memory counts) = Plans.programOfRun(p.context.claim, run, move.program);
-        _require(_runLeaf(program, counts, move.values) == p.cursor.node, Shown.Run);
+        (bytes32 program, Counts memory counts) = Plans.programOfRun(p.context.claim, run, proof);
+        _require(_runLeaf(program, counts, values) == p.cursor.node, Shown.Run);
         // forge-lint: disable-next-line(unsafe-typecast) below the number of runs
         p.context.run.number = uint32(run);
-        (p.context.run.program, p.context.run.counts, p.context.run.values) = (program, counts, move.values);
-        _descend(p, Branch.Values, counts.inputs + counts.nodes, move.values);
+        (p.context.run.program, p.context.run.counts, p.context.run.values) = (program, counts, values);
+        _descend(p, Branch.Values, counts.inputs + counts.nodes, values);
     }
 
-    function _openValue(Place memory p, Value calldata move) private view {
+    function _openValue(Place memory p, bytes32 top, Part calldata descriptor) private view {
         uint256 id = p.cursor.index;
         Counts memory counts = p.context.run.counts;
         // The header comes first, then inputs and nodes as their values are numbered.
-        Plans.descriptor(p.context.run.program, counts, 1 + id, move.descriptor);
+        Plans.descriptor(p.context.run.program, counts, 1 + id, descriptor);
         Header memory header;
         bool isInput = id < counts.inputs;
         if (isInput) {
             // Name and role bind nothing here.
             // slither-disable-next-line unused-return
-            (, header,) = Programs.readInput(move.descriptor.content);
+            (, header,) = Programs.readInput(descriptor.content);
         } else {
-            Node memory node = Programs.readNode(move.descriptor.content);
+            Node memory node = Programs.readNode(descriptor.content);
             header = node.header;
-            p.context.value.node = move.descriptor.content;
+            p.context.value.node = descriptor.content;
             p.context.value.operands = node.operands;
         }
-        p.context.value.tensor = TileTree.tensorRoot(header, move.tiles);
+        p.context.value.tensor = TileTree.tensorRoot(header, top);
         _require(MerkleTree.leafHash(p.context.value.tensor) == p.cursor.node, Shown.Value);
         // forge-lint: disable-next-line(unsafe-typecast) below the number of values
         p.context.value.id = uint32(id);
@@ -317,16 +298,16 @@ contract GameRules {
         (uint256 tiles, uint256 width) = TileTree.tiling(header);
         // forge-lint: disable-next-line(unsafe-typecast) a length of an axis
         p.context.value.width = uint32(width);
-        _descend(p, Branch.Tiles, tiles, move.tiles);
+        _descend(p, Branch.Tiles, tiles, top);
     }
 
-    function _openTile(Place memory p, Tile calldata move) private view {
+    function _openTile(Place memory p, bytes calldata elements) private view {
         // slither-disable-next-line unused-return
         (, uint256 length) = TileTree.elementsOfTile(p.context.value.width, p.cursor.index);
-        _require(move.elements.length == WORD * length, Shown.TileLength);
-        _require(MerkleTree.leafHash(move.elements) == p.cursor.node, Shown.Tile);
+        _require(elements.length == WORD * length, Shown.TileLength);
+        _require(MerkleTree.leafHash(elements) == p.cursor.node, Shown.Tile);
         p.stage = Stage.Tile;
-        p.context.words = move.elements;
+        p.context.words = elements;
     }
 
     // ---- what the plan binds
@@ -388,12 +369,15 @@ contract GameRules {
     // The referee is a contract without state, asked at most twice for a move; whoever makes many moves pays for them.
     // slither-disable-start calls-loop
 
-    function _ask(Place memory p, Ask calldata move) private view {
-        uint256 blocks = referee.blocks(p.context.value.node, _headers(_operands(p, move.operands)));
+    function _ask(Place memory p, bytes calldata move) private view {
+        uint256 offset = move.number(0, 4);
+        (Operand[] memory operands, uint256 end) = _operands(p, move, 4);
+        if (end != move.length) revert Malformed(end);
+        uint256 blocks = referee.blocks(p.context.value.node, _headers(operands));
         if (blocks < 2) revert NotHere(Side.Challenger, MoveKind.Ask);
         NumberContext memory number = p.context.number;
         // forge-lint: disable-start(unsafe-typecast) numbers of elements have 31 bits
-        number.element = uint64(_element(p, move.offset));
+        number.element = uint64(_element(p, offset));
         number.blocks = uint64(blocks);
         // forge-lint: disable-end(unsafe-typecast)
         number.level = 0;
@@ -401,11 +385,11 @@ contract GameRules {
             ++number.level;
         }
         number.index = 0;
-        number.claimed = _tileWord(p.context.words, move.offset);
+        number.claimed = _tileWord(p.context.words, offset);
         p.stage = Stage.Number;
     }
 
-    function _showNumbers(Place memory p, Numbers calldata move) private view {
+    function _showNumbers(Place memory p, bytes calldata shown) private view {
         NumberContext memory above = p.context.number;
         uint256 count = above.blocks;
         for (uint256 level = 1; level < above.level; ++level) {
@@ -413,14 +397,14 @@ contract GameRules {
         }
         count -= above.index * FAN;
         count = Math.min(count, FAN);
-        _require(move.numbers.length == WORD * count, Shown.NumberCount);
+        _require(shown.length == WORD * count, Shown.NumberCount);
         uint32[] memory numbers = new uint32[](count);
         for (uint256 i = 0; i < count; ++i) {
-            numbers[i] = uint32(bytes4(move.numbers[WORD * i:]));
+            numbers[i] = uint32(bytes4(shown[WORD * i:]));
         }
         _require(referee.join(p.context.value.node, numbers) == above.claimed, Shown.Numbers);
         p.stage = Stage.Numbers;
-        p.context.words = move.numbers;
+        p.context.words = shown;
     }
 
     function _pickNumber(Place memory p, uint256 offset) private pure {
@@ -432,18 +416,19 @@ contract GameRules {
         p.stage = Stage.Number;
     }
 
-    function _prove(Place memory p, Prove calldata move) private view returns (bool) {
-        Operand[] memory operands = _operands(p, move.operands);
-        (uint256 element, uint256 part, uint32 claimed) = (0, move.witness, 0);
+    function _prove(Place memory p, bytes calldata move) private view returns (bool) {
+        (uint256 offset, uint256 part) = (move.number(0, 4), move.number(4, 4));
+        (Operand[] memory operands, uint256 end) = _operands(p, move, 8);
+        (uint256 element, uint32 claimed) = (0, 0);
         if (p.stage == Stage.Tile) {
             if (_isLong(p.context.value.node, operands)) revert NotHere(Side.Challenger, MoveKind.Prove);
-            (element, claimed) = (_element(p, move.offset), _tileWord(p.context.words, move.offset));
+            (element, claimed) = (_element(p, offset), _tileWord(p.context.words, offset));
         } else {
-            if (move.witness != 0) revert CannotPick(0, move.witness);
-            (element, claimed) = (p.context.number.element, _word(p.context.words, move.offset));
-            part = p.context.number.index * FAN + move.offset;
+            if (part != 0) revert CannotPick(0, part);
+            (element, claimed) = (p.context.number.element, _word(p.context.words, offset));
+            part = p.context.number.index * FAN + offset;
         }
-        if (!referee.contradicts(p.context.value.node, operands, element, claimed, part, move.openings)) {
+        if (!referee.contradicts(p.context.value.node, operands, element, claimed, part, Moves.openings(move, end))) {
             revert NothingWrong();
         }
         return true;
@@ -457,20 +442,37 @@ contract GameRules {
     /// descriptor for each. An honest worker's roots bind the program's types, so a challenger gains nothing by that. A worker
     /// that committed to a value of another type has lost already: whoever picks that value asks for an opening that takes the
     /// program's type and cannot be made. And it is the value that a challenger picks, for it comes before what is made of it.
-    function _operands(Place memory p, OperandProof[] calldata proofs)
+    function _operands(Place memory p, bytes calldata move, uint256 place)
         private
         view
-        returns (Operand[] memory operands)
+        returns (Operand[] memory operands, uint256 end)
     {
         uint32[] memory ids = p.context.value.operands;
-        _require(proofs.length == ids.length, Shown.OperandCount);
         operands = new Operand[](ids.length);
         uint256 values = p.context.run.counts.inputs + p.context.run.counts.nodes;
         for (uint256 i = 0; i < ids.length; ++i) {
-            OperandProof calldata proof = proofs[i];
-            operands[i] = Operand(TileTree.tensorRoot(proof.header, proof.tiles), proof.header);
-            bytes32 leaf = MerkleTree.leafHash(operands[i].root);
-            _require(MerkleTree.climb(leaf, ids[i], values, proof.siblings) == p.context.run.values, Shown.Operand);
+            Operand memory operand = operands[i];
+            (operand.header, place) = _header(move, place);
+            operand.root = TileTree.tensorRoot(operand.header, move.word(place));
+            uint256 count = move.number(place + 32, 1);
+            bytes32[] calldata siblings = move.words(place + 33, count);
+            bytes32 top = MerkleTree.climb(MerkleTree.leafHash(operand.root), ids[i], values, siblings);
+            _require(top == p.context.run.values, Shown.Operand);
+            place += 33 + 32 * count;
+        }
+        return (operands, place);
+    }
+
+    /// The type of a tensor as a move has it, and where that ends.
+    function _header(bytes calldata move, uint256 place) private pure returns (Header memory header, uint256 end) {
+        uint256 tags = move.number(place, 2);
+        header.dtype = DType(tags >> 8);
+        header.shape = new uint32[](tags & 0xff);
+        end = place + 2;
+        for (uint256 axis = 0; axis < header.shape.length; ++axis) {
+            // forge-lint: disable-next-line(unsafe-typecast) four bytes
+            header.shape[axis] = uint32(move.number(end, 4));
+            end += 4;
         }
     }
 

@@ -390,8 +390,8 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         _after(j.deadline);
         j.state = State.Expired;
         emit Expired(job);
-        _credit(j.payer, Units.unwrap(j.reward));
-        if (state != State.Open) _shareBond(j, j.worker);
+        if (state == State.Open) _credit(j.payer, Units.unwrap(j.reward));
+        else _shareOut(j, j.worker, 0);
     }
 
     /// @notice Pays the caller all that it is owed.
@@ -458,12 +458,10 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         Job storage j = _inState(job, State.Committed);
         Units bond = _closeGame(j, job, challenger);
         emit GameEnded(job, challenger, workerLost);
-        _credit(workerLost ? challenger : j.worker, Units.unwrap(bond));
-        if (!workerLost) return;
+        if (!workerLost) return _credit(j.worker, Units.unwrap(bond));
         j.state = State.Refuted;
         emit Refuted(job, challenger);
-        _credit(j.payer, Units.unwrap(j.reward));
-        _shareBond(j, challenger);
+        _shareOut(j, challenger, Units.unwrap(bond));
     }
 
     /// @inheritdoc IJobs
@@ -576,12 +574,13 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         emit Credited(receiver, toUnits(amount));
     }
 
-    /// @dev Gives the worker's bond away: see `JobBonds`.
-    function _shareBond(Job storage j, address receiver) private {
+    /// @dev Gives the worker's bond away (see `JobBonds`), the reward back to the payer, and the receiver of the first half of the
+    ///      bond what it has coming back besides: to each all at once.
+    function _shareOut(Job storage j, address receiver, uint256 back) private {
         uint256 bond = Units.unwrap(j.workerBond);
         (uint256 half, uint256 share) = (JobBonds.half(bond), JobBonds.payerShare(bond));
-        _credit(receiver, half);
-        _credit(j.payer, share);
+        _credit(receiver, back + half);
+        _credit(j.payer, Units.unwrap(j.reward) + share);
         // INVARIANT: the three parts are the whole bond.
         _credit(BURN_ADDRESS, bond - half - share);
     }

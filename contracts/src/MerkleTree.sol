@@ -51,19 +51,6 @@ library MerkleTree {
         }
     }
 
-    /// @notice Hash of two neighbours.
-    function nodeHash(bytes32 left, bytes32 right) internal view returns (bytes32 digest) {
-        // slither-disable-next-line assembly
-        assembly ("memory-safe") {
-            let preimage := mload(0x40)
-            mstore8(preimage, 1)
-            mstore(add(preimage, 1), left)
-            mstore(add(preimage, 33), right)
-            if iszero(staticcall(gas(), SHA256, preimage, 65, 0, 32)) { revert(0, 0) }
-            digest := mload(0)
-        }
-    }
-
     /// @notice The root of a tree of `count` leaves of which this one has the given index.
     /// @dev    A wrong leaf or sibling leads to another root. Nodes of any level can be climbed from alike.
     /// @param  siblings Hashes beside the path, from the leaf upwards.
@@ -74,19 +61,37 @@ library MerkleTree {
     {
         // INVARIANT: past this guard the index stays below the count on every level.
         if (index >= count) revert NodeOutOfRange(index, count);
-        unchecked {
-            node = leaf;
-            uint256 used = 0;
-            for (; count > 1; (index, count) = (index >> 1, (count + 1) >> 1)) {
+        bool lacks = false;
+        uint256 left;
+        // slither-disable-next-line assembly
+        assembly ("memory-safe") {
+            let preimage := mload(0x40)
+            mstore8(preimage, 1)
+            node := leaf
+            let next := siblings.offset
+            let end := add(next, shl(5, siblings.length))
+            for {} gt(count, 1) {} {
                 // Even, and the last one: it has no neighbour.
-                if (index | 1 == count) continue;
-                if (used == siblings.length) revert WrongSiblingCount(used);
-                bytes32 sibling = siblings[used++];
-                node = index & 1 == 0 ? nodeHash(node, sibling) : nodeHash(sibling, node);
+                if xor(or(index, 1), count) {
+                    if eq(next, end) {
+                        lacks := 1
+                        break
+                    }
+                    // The node is left of its sibling where its index is even.
+                    let right := shl(5, and(index, 1))
+                    mstore(add(preimage, add(1, right)), node)
+                    mstore(add(preimage, sub(33, right)), calldataload(next))
+                    if iszero(staticcall(gas(), SHA256, preimage, 65, 0, 32)) { revert(0, 0) }
+                    node := mload(0)
+                    next := add(next, 32)
+                }
+                index := shr(1, index)
+                count := shr(1, add(count, 1))
             }
-            // INVARIANT: no sibling is left over, so that no proof has two forms.
-            if (used != siblings.length) revert WrongSiblingCount(siblings.length);
+            left := sub(end, next)
         }
+        // INVARIANT: no sibling lacks or is left over, so that no proof has two forms.
+        if (lacks || left != 0) revert WrongSiblingCount(siblings.length);
     }
 
     /// @notice Levels of the root of a tree above its leaves.
@@ -102,16 +107,30 @@ library MerkleTree {
     }
 
     /// @notice The node of which these are all descendants `levels` below it, in order.
-    function join(bytes32[] calldata nodes, uint256 levels) internal view returns (bytes32) {
+    function join(bytes32[] calldata nodes, uint256 levels) internal view returns (bytes32 top) {
         uint256 count = nodes.length;
         // INVARIANT: past this guard the nodes have a root, at most `levels` above them.
         if (count == 0 || (count - 1) >> levels != 0) revert WrongDescendantCount(count, levels);
-        bytes32[] memory level = nodes;
-        for (; count > 1; count = (count + 1) >> 1) {
-            for (uint256 i = 0; i < count; i += 2) {
-                level[i >> 1] = i + 1 < count ? nodeHash(level[i], level[i + 1]) : level[i];
+        // slither-disable-next-line assembly
+        assembly ("memory-safe") {
+            // Behind the allocated memory: a preimage, and each level in the place of the one before.
+            let preimage := mload(0x40)
+            mstore8(preimage, 1)
+            let level := add(preimage, 96)
+            calldatacopy(level, nodes.offset, shl(5, count))
+            for {} gt(count, 1) {} {
+                let to := level
+                let end := add(level, shl(6, shr(1, count)))
+                for { let from := level } lt(from, end) { from := add(from, 64) } {
+                    mcopy(add(preimage, 1), from, 64)
+                    if iszero(staticcall(gas(), SHA256, preimage, 65, to, 32)) { revert(0, 0) }
+                    to := add(to, 32)
+                }
+                // An odd one at the end moves up as it is.
+                if and(count, 1) { mstore(to, mload(end)) }
+                count := shr(1, add(count, 1))
             }
+            top := mload(level)
         }
-        return level[0];
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {Canonical, NotCanonical} from "./Canonical.sol";
 import {Part, ProgramOfRun} from "./Plans.sol";
-import {Header, Opening} from "./TileTree.sol";
+import {Malformed, Slices} from "./Slices.sol";
+import {Opening} from "./TileTree.sol";
 
 /// @notice What a move does. *Openings* show what is below a hash that stands already: they are right or refused, and the
 ///         challenger may make them too. *Assertions* say what was committed to nowhere; only the worker makes them.
@@ -24,90 +24,6 @@ enum MoveKind {
     Ask,
     PickNumber,
     Prove
-}
-
-/// @notice A move: its kind, and one of the structs below, ABI-encoded (`ContestNext` has none).
-struct Move {
-    MoveKind kind;
-    bytes data;
-}
-
-/// @notice Opening: the nodes up to six levels below the one in doubt, all on one level.
-struct Reveal {
-    bytes32[] nodes;
-}
-
-/// @notice Assertion at a checkpoint: the states since the checkpoint before.
-/// @param  before     Root of the state at the checkpoint before.
-/// @param  beforePath Hashes beside its path.
-/// @param  next       Root of the state in doubt.
-/// @param  states     Top of the tree over the states from one to the other.
-/// @param  firstPath  Hashes beside the path of the first of them.
-/// @param  lastPath   Hashes beside the path of the last.
-struct Interval {
-    bytes32 before;
-    bytes32[] beforePath;
-    bytes32 next;
-    bytes32 states;
-    bytes32[] firstPath;
-    bytes32[] lastPath;
-}
-
-/// @notice Assertion at a state: the runs of the step that led to it.
-/// @param  before     Root of the state before.
-/// @param  beforePath Hashes beside its path.
-/// @param  next       Root of the state in doubt.
-/// @param  runs       Top of the tree over the roots of the runs.
-struct Step {
-    bytes32 before;
-    bytes32[] beforePath;
-    bytes32 next;
-    bytes32 runs;
-}
-
-/// @notice Opening of a run: the top of the tree over its values.
-struct Run {
-    bytes32 values;
-    ProgramOfRun program;
-}
-
-/// @notice Opening of a value: the top of the tree over its tiles, and the descriptor of its input or node.
-struct Value {
-    bytes32 tiles;
-    Part descriptor;
-}
-
-/// @notice Opening of a tile: the bytes of its elements, each little-endian.
-struct Tile {
-    bytes elements;
-}
-
-/// @notice Opening of the state after a step: the top of the tree over its tensors.
-struct State {
-    bytes32 tensors;
-}
-
-/// @notice Opening of a tensor of that state: its root, and its part of the plan.
-struct Slot {
-    bytes32 root;
-    Part slot;
-}
-
-/// @notice Assertion: the numbers that one of a reduction is made of, each of four bytes, big-endian.
-struct Numbers {
-    bytes numbers;
-}
-
-/// @notice The challenger doubts a node below the one in doubt: one of those shown, or below one.
-/// @param  height   Levels above the leaves.
-/// @param  index    Number from the left.
-/// @param  node     Its hash.
-/// @param  siblings Hashes beside its path up to the one that was in doubt.
-struct Pick {
-    uint256 height;
-    uint256 index;
-    bytes32 node;
-    bytes32[] siblings;
 }
 
 /// @notice Which tensor a source of the plan is.
@@ -138,180 +54,148 @@ struct ProveInput {
     SourceProof source;
 }
 
-/// @notice An operand of a node.
-/// @param  header   Type of its tensor.
-/// @param  tiles    Top of the tree over its tiles.
-/// @param  siblings Hashes beside its path among the values of the run.
-struct OperandProof {
-    Header header;
-    bytes32 tiles;
-    bytes32[] siblings;
-}
-
-/// @notice The challenger doubts an element of a long reduction.
-/// @param  offset   Its place in the tile.
-/// @param  operands The operands of the node, which say how long the reduction is.
-struct Ask {
-    uint256 offset;
-    OperandProof[] operands;
-}
-
-/// @notice The challenger doubts one of the numbers shown, which is made of others.
-struct PickNumber {
-    uint256 offset;
-}
-
-/// @notice An element, or a leaf block of one, is not what its operands make.
-/// @param  offset   In a tile: the element's place. Among numbers: which one.
-/// @param  witness  Of an argmax: the index of the row that beats the claimed one; otherwise 0.
-/// @param  operands The operands of the node, in order.
-/// @param  openings The tiles read, in the order of reading.
-struct Prove {
-    uint256 offset;
-    uint256 witness;
-    OperandProof[] operands;
-    Opening[] openings;
-}
-
-/// @title  Reading a move
-/// @notice Each function takes the data of a move as one of the structs above, where it lies in the calldata.
-/// @dev    They go where the offsets in the data lead, which is anywhere in the calldata. That decides nothing wrongly, for nothing
-///         that is read is trusted. But a side could make a move that its opponent cannot read from the log, and win by the clock.
-///         So a contract that logs moves lets `check` stand before the rules: past it the data are the one encoding of their
-///         struct, and whoever reads them alone reads what the rules read.
+/// @title  Reading moves
+/// @notice Moves as a call has them, one behind another: a byte for the kind, three for the length of the data, the data.
+/// @dev    Where `proof` stands, the data end with an ABI-encoded struct, without the offset that would lead to it. What else they
+///         are, in this order (numbers begin with their highest byte; a hash has 32 bytes):
+///
+///           Reveal        the nodes, all on one level, as many as the position says
+///           Interval      before, next, states; in a byte each, how many hashes stand beside the paths of `before` in the tree of
+///                         checkpoints and of the first of the states in theirs; these hashes, then those beside the last's path
+///           Step          before, next, the top of the tree over the runs; hashes beside the path of `before`
+///           Run           top of the tree over its values; proof `ProgramOfRun`
+///           Value         top of the tree over its tiles; proof `Part`, the descriptor of its input or node
+///           Tile          its elements, each little-endian
+///           State         top of the tree over its tensors
+///           Slot          root of the tensor; proof `Part` of the plan
+///           Numbers       the numbers, four bytes each
+///           Pick          the node's height in a byte and its index in eight, its hash; hashes beside its path up to the one that was
+///                         in doubt
+///           ContestNext   nothing
+///           ProveNext     proof `ProveNext`
+///           ProveInput    proof `ProveInput`
+///           Ask           the element's place in the tile in four bytes; the node's operands
+///           PickNumber    which one, in four bytes
+///           Prove         the element's place in the tile, or which number, and a witness (of an argmax: the index of the row that
+///                         beats the claimed one; otherwise 0), four bytes each; the node's operands; proof `Opening[]`: the
+///                         tiles read, in the order of reading
+///
+///         An operand is the tag of its elements' type and how many axes it has, in a byte each, the lengths of the axes in four
+///         bytes each, the top of the tree over its tiles; in a byte, how many hashes stand beside its path among the values of
+///         its run, and these.
+///
+///         A log has no proofs: `said` is what is left of a move without them. What a log has is read by the rules as far as the
+///         data go and no further, so whoever reads the log alone reads what they read. Proofs are read wherever their offsets
+///         lead, which decides nothing wrongly, for nothing that is read is trusted.
 library Moves {
-    /// @notice Reverts unless the data are the one encoding of a move of this kind.
-    function check(MoveKind kind, bytes calldata data) internal pure {
-        uint256 words = _words(kind);
-        if (words == 2) Canonical.check(data, _form(kind));
-        else if (data.length != 32 * words) revert NotCanonical(data.length);
+    using Slices for bytes;
+
+    /// Bytes before the data of a move.
+    uint256 private constant HEAD = 4;
+
+    /// @notice The move at a place among moves, and where the next one is.
+    function read(bytes calldata moves, uint256 place)
+        internal
+        pure
+        returns (MoveKind kind, bytes calldata data, uint256 next)
+    {
+        unchecked {
+            uint256 head = moves.number(place, HEAD);
+            next = place + HEAD + (head & 0xffffff);
+            // INVARIANT: past this guard the data lie within the moves.
+            if (next > moves.length || head >> 24 > uint256(type(MoveKind).max)) revert Malformed(place);
+            kind = MoveKind(head >> 24);
+            // slither-disable-next-line assembly
+            assembly ("memory-safe") {
+                data.offset := add(moves.offset, add(place, HEAD))
+                data.length := and(head, 0xffffff)
+            }
+        }
     }
 
-    /// Words of the data; 2 for a struct.
-    function _words(MoveKind kind) private pure returns (uint256) {
-        if (kind == MoveKind.ContestNext) return 0;
-        return kind == MoveKind.State || kind == MoveKind.PickNumber ? 1 : 2;
+    /// @notice What a log says of moves that lead on: the moves without their proofs.
+    function said(bytes calldata moves) internal pure returns (bytes memory log) {
+        unchecked {
+            log = new bytes(moves.length);
+            uint256 length = 0;
+            for (uint256 place = 0; place < moves.length;) {
+                (MoveKind kind, bytes calldata data, uint256 next) = read(moves, place);
+                uint256 kept = data.length;
+                // A word and its proof. The rules have read the word, so it is there.
+                if (kind == MoveKind.Run || kind == MoveKind.Value || kind == MoveKind.Slot) kept = 32;
+                // slither-disable-next-line assembly
+                assembly ("memory-safe") {
+                    let to := add(add(log, 32), length)
+                    calldatacopy(to, add(moves.offset, place), add(HEAD, kept))
+                    // The length, behind the kind.
+                    mstore8(add(to, 1), shr(16, kept))
+                    mstore8(add(to, 2), shr(8, kept))
+                    mstore8(add(to, 3), kept)
+                }
+                (length, place) = (length + HEAD + kept, next);
+            }
+            // slither-disable-next-line assembly
+            assembly ("memory-safe") {
+                mstore(log, length)
+            }
+        }
     }
 
-    /// The form of a move's struct, as `Canonical` takes it: a `Part` is 03020201, a `ProgramOfRun` 0303 and three of them.
-    function _form(MoveKind kind) private pure returns (bytes32) {
-        if (kind == MoveKind.Reveal) return hex"0101";
-        if (kind == MoveKind.Interval) return hex"06000100000101";
-        if (kind == MoveKind.Step) return hex"0400010000";
-        if (kind == MoveKind.Run) return hex"02000303030202010302020103020201";
-        if (kind == MoveKind.Value || kind == MoveKind.Slot) return hex"020003020201";
-        if (kind == MoveKind.Tile || kind == MoveKind.Numbers) return hex"0102";
-        if (kind == MoveKind.Pick) return hex"0400000001";
-        if (kind == MoveKind.Ask) return hex"0200040703030200010001";
-        if (kind == MoveKind.Prove) return hex"0400000407030302000100010403020201";
-        // A source's proof: 0306, a word, words, a part, a run's program, a word, words.
-        return hex"0203020201030600010302020103030302020103020201030202010001";
+    /// @notice `ContestNext`: reverts if there is more than nothing.
+    function nothing(bytes calldata data) internal pure {
+        if (data.length != 0) revert Malformed(0);
+    }
+
+    /// @notice The data of a move that is one hash.
+    function hash(bytes calldata data) internal pure returns (bytes32) {
+        if (data.length != 32) revert Malformed(data.length);
+        return data.word(0);
+    }
+
+    /// @notice The data of a move that is one number.
+    function number(bytes calldata data) internal pure returns (uint256) {
+        if (data.length != 4) revert Malformed(data.length);
+        return data.number(0, 4);
     }
 
     // Solidity has no other word for a struct that lies in bytes of the calldata.
     // slither-disable-start assembly
 
-    function reveal(bytes calldata data) internal pure returns (Reveal calldata move) {
-        uint256 place = _struct(data);
+    function run(bytes calldata data) internal pure returns (bytes32 values, ProgramOfRun calldata proof) {
+        values = data.word(0);
         assembly ("memory-safe") {
-            move := place
+            proof := add(data.offset, 32)
         }
     }
 
-    function interval(bytes calldata data) internal pure returns (Interval calldata move) {
-        uint256 place = _struct(data);
+    /// @notice A hash and the part of a plan or a program that proves it: `Value` and `Slot`.
+    function part(bytes calldata data) internal pure returns (bytes32 root, Part calldata proof) {
+        root = data.word(0);
         assembly ("memory-safe") {
-            move := place
+            proof := add(data.offset, 32)
         }
     }
 
-    function step(bytes calldata data) internal pure returns (Step calldata move) {
-        uint256 place = _struct(data);
+    function proveNext(bytes calldata data) internal pure returns (ProveNext calldata proof) {
         assembly ("memory-safe") {
-            move := place
+            proof := data.offset
         }
     }
 
-    function run(bytes calldata data) internal pure returns (Run calldata move) {
-        uint256 place = _struct(data);
+    function proveInput(bytes calldata data) internal pure returns (ProveInput calldata proof) {
         assembly ("memory-safe") {
-            move := place
+            proof := data.offset
         }
     }
 
-    function value(bytes calldata data) internal pure returns (Value calldata move) {
-        uint256 place = _struct(data);
+    /// @notice The openings at the end of a `Prove`: a list, which says its length first.
+    function openings(bytes calldata data, uint256 place) internal pure returns (Opening[] calldata list) {
+        uint256 length = data.number(place, 32);
+        // INVARIANT: past this guard no offset in the list overflows.
+        if (length > data.length) revert Malformed(place);
         assembly ("memory-safe") {
-            move := place
-        }
-    }
-
-    function tile(bytes calldata data) internal pure returns (Tile calldata move) {
-        uint256 place = _struct(data);
-        assembly ("memory-safe") {
-            move := place
-        }
-    }
-
-    function slot(bytes calldata data) internal pure returns (Slot calldata move) {
-        uint256 place = _struct(data);
-        assembly ("memory-safe") {
-            move := place
-        }
-    }
-
-    function numbers(bytes calldata data) internal pure returns (Numbers calldata move) {
-        uint256 place = _struct(data);
-        assembly ("memory-safe") {
-            move := place
-        }
-    }
-
-    function pick(bytes calldata data) internal pure returns (Pick calldata move) {
-        uint256 place = _struct(data);
-        assembly ("memory-safe") {
-            move := place
-        }
-    }
-
-    function proveNext(bytes calldata data) internal pure returns (ProveNext calldata move) {
-        uint256 place = _struct(data);
-        assembly ("memory-safe") {
-            move := place
-        }
-    }
-
-    function proveInput(bytes calldata data) internal pure returns (ProveInput calldata move) {
-        uint256 place = _struct(data);
-        assembly ("memory-safe") {
-            move := place
-        }
-    }
-
-    function ask(bytes calldata data) internal pure returns (Ask calldata move) {
-        uint256 place = _struct(data);
-        assembly ("memory-safe") {
-            move := place
-        }
-    }
-
-    function prove(bytes calldata data) internal pure returns (Prove calldata move) {
-        uint256 place = _struct(data);
-        assembly ("memory-safe") {
-            move := place
-        }
-    }
-
-    /// @notice The data of a move that is one word.
-    function word(bytes calldata data) internal pure returns (bytes32) {
-        // forge-lint: disable-next-line(unsafe-typecast) a word
-        return bytes32(data);
-    }
-
-    /// Where the struct lies: behind its offset.
-    function _struct(bytes calldata data) private pure returns (uint256 place) {
-        assembly ("memory-safe") {
-            place := add(data.offset, 32)
+            list.offset := add(add(data.offset, place), 32)
+            list.length := length
         }
     }
     // slither-disable-end assembly

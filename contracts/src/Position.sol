@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import {Claim} from "./IJobs.sol";
+import {MerkleTree} from "./MerkleTree.sol";
 import {Counts} from "./Programs.sol";
+import {Malformed, Slices} from "./Slices.sol";
 
 /// @notice The two sides of a game.
 enum Side {
@@ -53,7 +55,6 @@ enum Shown {
     Output,
     NumberCount,
     Numbers,
-    OperandCount,
     Operand
 }
 
@@ -126,7 +127,7 @@ struct NumberContext {
     uint32 claimed;
 }
 
-/// @notice Where a game stands. A game keeps the hash; who moves shows the position again.
+/// @notice Where a game stands. A game keeps the hash of `Positions.write`; who moves shows the position again.
 /// @param  context Hash of the context, ABI-encoded. `Reveal`, `Pick` and `ContestNext` are judged without it.
 struct Position {
     Stage stage;
@@ -163,6 +164,43 @@ struct Place {
 /// @title  Positions
 /// @notice What follows from a position alone.
 library Positions {
+    using Slices for bytes;
+
+    /// Bytes of a position.
+    uint256 private constant LENGTH = 83;
+
+    /// @notice Where a game about a claim begins: its whole history is in doubt, and the worker has to move.
+    function start(Claim memory claim) internal pure returns (Position memory, bytes memory context) {
+        // A context begins with nothing in it.
+        // slither-disable-next-line uninitialized-local
+        Context memory known;
+        known.claim = claim;
+        context = abi.encode(known);
+        uint64 leaves = checkpoints(claim);
+        // forge-lint: disable-next-line(unsafe-typecast) a tree of 2^33 leaves has 33 levels
+        Cursor memory cursor = Cursor(Branch.History, leaves, uint8(MerkleTree.heightOf(leaves)), 0, claim.top);
+        return (Position(Stage.Picked, cursor, keccak256(context)), context);
+    }
+
+    /// @notice A position as a call has it: its members and those of the cursor one behind another, as wide as they are.
+    function write(Position memory p) internal pure returns (bytes memory) {
+        Cursor memory c = p.cursor;
+        return abi.encodePacked(p.stage, c.branch, c.leaves, c.height, c.index, c.node, p.context);
+    }
+
+    /// @notice The position that was written so.
+    function read(bytes calldata position) internal pure returns (Position memory) {
+        if (position.length != LENGTH) revert Malformed(position.length);
+        // All numbers stand in one word: from the highest byte on 1, 1, 8, 1 and 8 of them, and 13 of the node.
+        uint256 word = uint256(position.word(0));
+        // forge-lint: disable-start(unsafe-typecast) as wide as they were written
+        Cursor memory cursor = Cursor(
+            Branch(uint8(word >> 240)), uint64(word >> 176), uint8(word >> 168), uint64(word >> 104), position.word(19)
+        );
+        return Position(Stage(word >> 248), cursor, position.word(51));
+        // forge-lint: disable-end(unsafe-typecast)
+    }
+
     /// @notice Who has to move.
     function turn(Stage stage) internal pure returns (Side) {
         if (stage == Stage.Picked || stage == Stage.NextState || stage == Stage.Number) return Side.Worker;

@@ -23,23 +23,15 @@ library Reductions {
             // Eight numbers at once: what lies behind the tiles is read and not used.
             for (uint256 i = 0; i < a.length; i += 8 * WORD) {
                 (uint256 x, uint256 y) = (TileTree.wordsAt(a, i), TileTree.wordsAt(b, i));
-                uint256 left = a.length - i;
-                uint256 end = left < 8 * WORD ? 256 - 8 * left : 0;
+                uint256 length = a.length - i;
+                uint256 end = length < 8 * WORD ? 256 - 8 * length : 0;
+                uint256 place = 256;
                 // Where one step is not ordinary, others near it may not be: they are not tried.
-                bool tries = true;
-                for (uint256 place = 256; place > end;) {
+                if (end == 0 && sum.isNormal()) (place, sum) = Binary32.steps(x, y, sum);
+                while (place > end) {
                     place -= 32;
                     // forge-lint: disable-next-line(unsafe-typecast) a word has 32 bits
-                    (uint32 p, uint32 q) = (uint32(x >> place), uint32(y >> place));
-                    if (tries) {
-                        Float32 next;
-                        (tries, next) = Binary32.step(p, q, sum);
-                        if (tries) {
-                            sum = next;
-                            continue;
-                        }
-                    }
-                    sum = Float32.wrap(p).fma(Float32.wrap(q), sum);
+                    sum = Float32.wrap(uint32(x >> place)).fma(Float32.wrap(uint32(y >> place)), sum);
                 }
             }
         }

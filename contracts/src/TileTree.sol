@@ -72,6 +72,8 @@ library TileTree {
     uint256 internal constant MAX_ELEMENTS = 1 << 31;
 
     uint256 private constant WORD = 4;
+    /// Address of the SHA-256 precompile.
+    uint256 private constant SHA256 = 2;
     // Bits, not amounts.
     // slither-disable-start too-many-digits
     uint256 private constant EVEN_BYTES = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
@@ -80,15 +82,27 @@ library TileTree {
     // slither-disable-end too-many-digits
 
     /// @notice Root of a tensor whose tiles have the given tree.
-    function tensorRoot(Header memory header, bytes32 treeRoot) internal pure returns (bytes32) {
-        uint256 rank = header.shape.length;
+    function tensorRoot(Header memory header, bytes32 treeRoot) internal view returns (bytes32 root) {
+        (uint256 dtype, uint256 rank, uint256 lengths) = (uint256(header.dtype), header.shape.length, 0);
         if (rank > MAX_RANK) revert TooManyAxes(rank);
-        bytes memory lengths = "";
         for (uint256 axis = 0; axis < rank; ++axis) {
-            lengths = bytes.concat(lengths, bytes4(swap(header.shape[axis])));
+            lengths |= uint256(swap(header.shape[axis])) << (224 - 32 * axis);
         }
-        // forge-lint: disable-next-line(unsafe-typecast) at most MAX_RANK
-        return sha256(abi.encodePacked(uint8(2), header.dtype, uint8(rank), lengths, treeRoot));
+        // What lies behind the allocated memory, as in `MerkleTree`.
+        // slither-disable-next-line assembly
+        assembly ("memory-safe") {
+            let preimage := mload(0x40)
+            mstore8(preimage, 2)
+            mstore8(add(preimage, 1), dtype)
+            mstore8(add(preimage, 2), rank)
+            mstore(add(preimage, 3), lengths)
+            let end := add(preimage, add(3, shl(2, rank)))
+            mstore(end, treeRoot)
+            if iszero(staticcall(gas(), SHA256, preimage, sub(add(end, 32), preimage), 0, 32)) {
+                revert(0, 0)
+            }
+            root := mload(0)
+        }
     }
 
     /// @notice Bits of an element of the tensor with this root. Reverts unless the opening is that of the element's tile.

@@ -121,6 +121,52 @@ contract Binary32Test is Test {
         _same(Float32.unwrap(Binary32.chain(a, b, Float32.wrap(c))), _fma(a, b, c));
     }
 
+    /// Eight steps at once, of numbers of any size and of such as follow one another in a product.
+    function testFuzz_stepsAreFmas(uint256 x, uint256 y, uint32 c, bool alike) public pure {
+        if (alike) {
+            // Exponents from 112 to 143, the signs and mantissas as they are.
+            (x, y) = (_alike(x), _alike(y));
+            c = uint32(_alike(c));
+        }
+        uint256 exponent = (c >> 23) & 0xff;
+        if (exponent == 0 || exponent == 255) return;
+        (uint256 left, Float32 found) = Binary32.steps(x, y, Float32.wrap(c));
+        uint32 expected = c;
+        bool areNormal = true;
+        for (uint256 place = 256; place > 0;) {
+            place -= 32;
+            (uint32 a, uint32 b) = (uint32(x >> place), uint32(y >> place));
+            if (place >= left) expected = _fma(a, b, expected);
+            areNormal = areNormal && Float32.wrap(a).isNormal() && Float32.wrap(b).isNormal();
+        }
+        _same(Float32.unwrap(found), expected);
+        vm.assertTrue(found.isNormal());
+        // What is ordinary is done so, or the gas that it saves would be lost unseen.
+        if (!areNormal) vm.assertEq(left, 256);
+    }
+
+    /// Eight numbers with exponents from 112 to 143.
+    function _alike(uint256 x) private pure returns (uint256) {
+        uint256 sixteens = 0x3800000038000000380000003800000038000000380000003800000038000000;
+        uint256 kept = 0x8fffffff8fffffff8fffffff8fffffff8fffffff8fffffff8fffffff8fffffff;
+        return (x & kept) + sixteens;
+    }
+
+    /// Of ordinary numbers no step is left.
+    function test_ordinaryStepsAreAllMade() public pure {
+        uint256 ones = 0x3f8000003f8000003f8000003f8000003f8000003f8000003f8000003f800000;
+        (uint256 left, Float32 found) = Binary32.steps(ones, ones, Float32.wrap(ONE));
+        vm.assertEq(left, 0);
+        _same(Float32.unwrap(found), 0x41100000);
+        // A product far below the sum leaves it; a sum that vanishes is not ordinary.
+        (left, found) = Binary32.steps(ones, ones, Float32.wrap(0x7f000000));
+        vm.assertEq(left, 0);
+        _same(Float32.unwrap(found), 0x7f000000);
+        (left, found) = Binary32.steps(ones, ones, Float32.wrap(ONE | SIGN));
+        vm.assertEq(left, 256);
+        _same(Float32.unwrap(found), ONE | SIGN);
+    }
+
     function testFuzz_fmaHoldsSumAndProduct(uint32 a, uint32 b) public pure {
         _same(_fma(a, ONE, b), _add(a, b));
         uint32 product = _mul(a, b);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {NotCanonical} from "../src/Canonical.sol";
 import {Clocks} from "../src/Clocks.sol";
 import {
     ClockRanOut,
     ClockRuns,
     DisputeGame,
     NoGame,
+    NotADescent,
     NotAPlayer,
     NotRefuted,
     OtherClaim,
@@ -16,11 +16,13 @@ import {
 import {NotHere} from "../src/Descent.sol";
 import {GameRules, WrongContext} from "../src/GameRules.sol";
 import {IJobs} from "../src/IJobs.sol";
-import {Move, MoveKind, Reveal} from "../src/Moves.sol";
+import {MoveKind} from "../src/Moves.sol";
 import {Side} from "../src/Position.sol";
 import {Referee} from "../src/Referee.sol";
+import {Malformed} from "../src/Slices.sol";
 import {NotAContract, ParameterOutOfRange} from "../src/errors.sol";
-import {Games} from "./fixtures/Games.sol";
+import {blockTime} from "../src/types.sol";
+import {Games, Move} from "./fixtures/Games.sol";
 
 /// @title Who may move, when, and how a game ends. The rules themselves: the tests of the Rust crate.
 contract DisputeGameTest is Games {
@@ -129,7 +131,7 @@ contract DisputeGameTest is Games {
         Move[] memory moves = _list(_reveal());
         vm.expectRevert(abi.encodeWithSelector(NoGame.selector, 2));
         vm.prank(WORKER);
-        games.play(2, game, position, "", moves);
+        games.play(2, game, position, "", _pack(moves));
     }
 
     function test_movesOutOfTurn() public {
@@ -205,7 +207,7 @@ contract DisputeGameTest is Games {
     function test_anotherClaimIsNotChallenged() public {
         bytes32 top = _claim().top;
         vm.expectRevert(abi.encodeWithSelector(OtherClaim.selector, top, bytes32(uint256(1))));
-        games.open(JOB, bytes32(uint256(1)), new Move[](0));
+        games.open(JOB, bytes32(uint256(1)), "");
     }
 
     function test_openingWithMoves() public {
@@ -214,23 +216,59 @@ contract DisputeGameTest is Games {
         _play(WORKER, _list(_step()));
     }
 
+    /// What is said in the first tree alone is said with the opening.
+    function test_openingWithOtherMoves() public {
+        bytes32 top = _claim().top;
+        bytes memory moves = _pack(_list(_pick(), _step()));
+        vm.expectRevert(NotADescent.selector);
+        games.open(JOB, top, moves);
+        moves = _pack(_list(_contest()));
+        vm.expectRevert(NotADescent.selector);
+        games.open(JOB, top, moves);
+    }
+
     // ---- what the log says
 
-    /// The nodes lie behind the data of the move, or there is more in the data than the move.
+    /// A move has neither less nor more than it says, and lists of moves end where the last of them does.
     function test_movesHaveOneForm() public {
         _open();
-        bytes memory data = abi.encode(Reveal(_states()));
-        _refused(WORKER, _list(Move(MoveKind.Reveal, bytes.concat(data, bytes32(0)))), _form(160));
-        _refused(WORKER, _list(Move(MoveKind.Reveal, _cut(data, 96))), _form(160));
-        _refused(WORKER, _list(Move(MoveKind.Reveal, _cut(data, 64))), _form(64));
-        _refused(WORKER, _list(Move(MoveKind.Reveal, "")), _form(0));
-        _refused(CHALLENGER, _list(Move(MoveKind.ContestNext, hex"00")), _form(1));
-        data[63] = 0x60;
-        _refused(WORKER, _list(Move(MoveKind.Reveal, data)), _form(32));
-        (data[63], data[31]) = (0x20, 0x40);
-        _refused(WORKER, _list(Move(MoveKind.Reveal, data)), _form(0));
-        (data[31], data[64]) = (0x20, 0x80);
-        _refused(WORKER, _list(Move(MoveKind.Reveal, data)), _form(64));
+        bytes memory data = _reveal().data;
+        _refused(WORKER, _list(Move(MoveKind.Reveal, bytes.concat(data, hex"00"))), _form(65));
+        _refused(WORKER, _list(Move(MoveKind.Reveal, _cut(data, 63))), _form(63));
+        _refused(CHALLENGER, _list(Move(MoveKind.Pick, "")), _form(0));
+        _refused(CHALLENGER, _list(Move(MoveKind.Pick, _cut(_pick().data, 8))), _form(1));
+        _refused(CHALLENGER, _list(Move(MoveKind.Pick, _cut(_pick().data, 40))), _form(9));
+        _refused(CHALLENGER, _list(Move(MoveKind.Pick, _cut(_pick().data, 72))), _form(72));
+        bytes memory moves = _pack(_list(_reveal()));
+        _refusedPacked(WORKER, _cut(moves, 3), _form(0));
+        _refusedPacked(WORKER, _cut(moves, moves.length - 1), _form(0));
+        _refusedPacked(WORKER, bytes.concat(moves, hex"00"), _form(moves.length));
+        moves[0] = 0x10;
+        _refusedPacked(WORKER, moves, _form(0));
+        _play(CHALLENGER, _list(_pick()));
+        _refused(WORKER, _list(Move(MoveKind.Step, _cut(_step().data, 95))), _form(64));
+        _refused(WORKER, _list(Move(MoveKind.Step, bytes.concat(_step().data, hex"00"))), _form(129));
+        _play(WORKER, _list(_step()));
+        _refused(CHALLENGER, _list(Move(MoveKind.ContestNext, hex"00")), _form(0));
+        _play(CHALLENGER, _list(_contest()));
+        _refused(WORKER, _list(Move(MoveKind.State, _cut(_state().data, 31))), _form(31));
+        _refused(WORKER, _list(Move(MoveKind.State, bytes.concat(_state().data, hex"00"))), _form(33));
+        _refused(WORKER, _list(_state(), Move(MoveKind.Slot, hex"00")), _form(0));
+    }
+
+    /// The log has the root of a tensor, and not the part of the plan by which the rules judged it.
+    function test_proofsAreNotLogged() public {
+        _open();
+        _play(CHALLENGER, _list(_pick()));
+        _play(WORKER, _list(_step()));
+        _play(CHALLENGER, _list(_contest()));
+        Move[] memory moves = _list(_state(), _slot());
+        (bytes memory next,,, Side turn) = games.rules().play(position, context, Side.Worker, _pack(moves));
+        Move[] memory said = _list(_state(), Move(MoveKind.Slot, bytes.concat(TENSOR)));
+        Clocks clocks = game.clocks.next(blockTime(), turn, CLOCK);
+        vm.expectEmit(address(games));
+        emit DisputeGame.Moved(1, Side.Worker, clocks, keccak256(next), _pack(said));
+        _play(WORKER, moves);
     }
 
     // ---- void
@@ -254,7 +292,7 @@ contract DisputeGameTest is Games {
     // ---- calls back
 
     function test_nothingCallsBack() public {
-        jobs.callBack(abi.encodeCall(games.open, (JOB, _claim().top, new Move[](0))));
+        jobs.callBack(abi.encodeCall(games.open, (JOB, _claim().top, "")));
         _open();
         vm.assertFalse(jobs.cameBack());
         vm.assertEq(games.games(), 1);
@@ -282,7 +320,14 @@ contract DisputeGameTest is Games {
         bytes memory shown = _contextFor(moves);
         vm.expectRevert(with);
         vm.prank(who);
-        games.play(1, game, position, shown, moves);
+        games.play(1, game, position, shown, _pack(moves));
+    }
+
+    /// The same of moves that need no context.
+    function _refusedPacked(address who, bytes memory moves, bytes memory with) private {
+        vm.expectRevert(with);
+        vm.prank(who);
+        games.play(1, game, position, "", moves);
     }
 
     /// Whether the game has these clocks, as the fixture has them.
@@ -300,7 +345,7 @@ contract DisputeGameTest is Games {
     }
 
     function _form(uint256 place) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(NotCanonical.selector, place);
+        return abi.encodeWithSelector(Malformed.selector, place);
     }
 
     function _cut(bytes memory data, uint256 length) private pure returns (bytes memory cut) {

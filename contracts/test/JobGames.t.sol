@@ -93,9 +93,11 @@ contract JobGamesTest is Jobs {
         vm.expectEmit(address(escrow));
         emit JobEscrow.GameEnded(_job, CHALLENGER, true);
         vm.expectEmit(address(escrow));
-        emit JobEscrow.Credited(CHALLENGER, Units.wrap(COUNTER_BOND));
-        vm.expectEmit(address(escrow));
         emit JobEscrow.Refuted(_job, CHALLENGER);
+        vm.expectEmit(address(escrow));
+        emit JobEscrow.Credited(CHALLENGER, Units.wrap(COUNTER_BOND + 1_501));
+        vm.expectEmit(address(escrow));
+        emit JobEscrow.Credited(PAYER, Units.wrap(REWARD + 600));
         escrow.endGame(_job, CHALLENGER, true);
         vm.assertTrue(escrow.isRefuted(_job));
         vm.assertEq(_owed(CHALLENGER), COUNTER_BOND + 1_501);

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {MerkleTree, NodeOutOfRange, WrongDescendantCount, WrongSiblingCount} from "../src/MerkleTree.sol";
 import {Test} from "./Test.sol";
+import {HashTree} from "./fixtures/HashTree.sol";
 
 /// @title Trees of a few leaves, written out.
 contract MerkleTreeTest is Test {
@@ -13,13 +14,13 @@ contract MerkleTreeTest is Test {
     function test_hashesAreTagged() public view {
         vm.assertEq(this.leafHash("content"), sha256("\x00content"));
         vm.assertEq(MerkleTree.leafHash(A), sha256(abi.encodePacked(uint8(0), A)));
-        vm.assertEq(MerkleTree.nodeHash(A, B), sha256(abi.encodePacked(uint8(1), A, B)));
+        vm.assertEq(this.join(_list(A, B), 1), sha256(abi.encodePacked(uint8(1), A, B)));
     }
 
     function test_oddNodeMovesUp() public view {
-        bytes32 root = MerkleTree.nodeHash(MerkleTree.nodeHash(A, B), C);
+        bytes32 root = HashTree.node(HashTree.node(A, B), C);
         vm.assertEq(this.join(_list(A, B, C), 2), root);
-        vm.assertEq(this.climb(C, 2, 3, _list(MerkleTree.nodeHash(A, B))), root);
+        vm.assertEq(this.climb(C, 2, 3, _list(HashTree.node(A, B))), root);
         vm.assertEq(this.climb(B, 1, 3, _list(A, C)), root);
     }
 
@@ -34,7 +35,7 @@ contract MerkleTreeTest is Test {
             leaves[i] = bytes32(i + 1);
         }
         bytes32 root = this.join(leaves, 5);
-        bytes32[] memory siblings = _list(leaves[1], MerkleTree.nodeHash(leaves[2], leaves[3]));
+        bytes32[] memory siblings = _list(leaves[1], HashTree.node(leaves[2], leaves[3]));
         bytes32[] memory half = new bytes32[](4);
         for (uint256 i = 0; i < 4; ++i) {
             half[i] = leaves[4 + i];

@@ -3,11 +3,11 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {MerkleTree} from "../src/MerkleTree.sol";
 import {Operators} from "../src/Operators.sol";
 import {Operand, Referee} from "../src/Referee.sol";
 import {DType, Header, Opening, TileTree} from "../src/TileTree.sol";
 import {Test} from "./Test.sol";
+import {HashTree} from "./fixtures/HashTree.sol";
 
 /// @title Gas of judging one element, as its sender pays it: intrinsic gas and calldata included.
 /// @dev   Operands have 2^24 elements in rows of 4,096: trees of 16 levels. Beside ordinary operands there are the dearest
@@ -188,7 +188,7 @@ contract RefereeGasTest is Test {
         for (uint256 i = 0; i < height; ++i) {
             bytes32 sibling = sha256(abi.encode(i));
             opening.siblings[i] = sibling;
-            root = tile >> i & 1 == 0 ? MerkleTree.nodeHash(root, sibling) : MerkleTree.nodeHash(sibling, root);
+            root = tile >> i & 1 == 0 ? HashTree.node(root, sibling) : HashTree.node(sibling, root);
         }
         root = TileTree.tensorRoot(header, root);
     }
@@ -203,10 +203,10 @@ contract RefereeGasTest is Test {
         (second,) = _open(header, tile + 1, 1 << 16, _subnormal);
         first.siblings[0] = sha256(bytes.concat(hex"00", second.tile));
         second.siblings[0] = sha256(bytes.concat(hex"00", first.tile));
-        root = MerkleTree.nodeHash(second.siblings[0], first.siblings[0]);
+        root = HashTree.node(second.siblings[0], first.siblings[0]);
         for (uint256 i = 1; i < 16; ++i) {
             bytes32 sibling = first.siblings[i];
-            root = tile >> i & 1 == 0 ? MerkleTree.nodeHash(root, sibling) : MerkleTree.nodeHash(sibling, root);
+            root = tile >> i & 1 == 0 ? HashTree.node(root, sibling) : HashTree.node(sibling, root);
         }
         root = TileTree.tensorRoot(header, root);
     }

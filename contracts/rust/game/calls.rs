@@ -3,12 +3,13 @@
 use alloy::primitives::{B256, Bytes, U256};
 use alloy::sol_types::SolCall;
 
+use super::bytes::pack;
 use super::types::{Game, Move};
 use crate::bindings::DisputeGame;
 
 /// `DisputeGame.open`, against a claim with this top.
-pub fn open(job: U256, top: [u8; 32], moves: Vec<Move>) -> Bytes {
-    let (top, moves) = (top.into(), self::moves(moves));
+pub fn open(job: U256, top: [u8; 32], moves: &[Move]) -> Bytes {
+    let (top, moves) = (top.into(), pack(moves));
     DisputeGame::openCall { job, top, moves }
         .abi_encode()
         .into()
@@ -16,13 +17,13 @@ pub fn open(job: U256, top: [u8; 32], moves: Vec<Move>) -> Bytes {
 
 /// `DisputeGame.play`; `position` and `context` are where the game stands, as
 /// [`super::Encoder::position`] and [`super::Encoder::context_for`] have it.
-pub fn play(game: U256, g: &Game, position: Vec<u8>, context: Vec<u8>, moves: Vec<Move>) -> Bytes {
+pub fn play(game: U256, g: &Game, position: Vec<u8>, context: Vec<u8>, moves: &[Move]) -> Bytes {
     let call = DisputeGame::playCall {
         game,
         g: written(g),
         position: position.into(),
         context: context.into(),
-        moves: self::moves(moves),
+        moves: pack(moves),
     };
     call.abi_encode().into()
 }
@@ -59,12 +60,4 @@ pub(crate) fn written(game: &Game) -> DisputeGame::Game {
         challenger: game.challenger,
         clocks: game.clocks,
     }
-}
-
-fn moves(moves: Vec<Move>) -> Vec<DisputeGame::Move> {
-    let written = |made: Move| DisputeGame::Move {
-        kind: made.kind,
-        data: made.data,
-    };
-    moves.into_iter().map(written).collect()
 }

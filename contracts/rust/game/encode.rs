@@ -1,6 +1,6 @@
 //! Moves with what a contract needs to judge them.
 
-use alloy::primitives::{B256, Bytes, U256, keccak256};
+use alloy::primitives::{B256, Bytes, keccak256};
 use alloy::sol_types::SolValue;
 use verde::game::{
     Branch, Move as Made, OperandProof as Operand, Place, Rules, SourceProof as Shown,
@@ -9,12 +9,9 @@ use verde::game::{RunContext, ValueContext};
 use verde::parts::PartProof;
 use verde::plan::{Part as Of, Source};
 
-use super::bytes::{EncodeError, Encoded, hashes, words};
+use super::bytes::{EncodeError, Encoded, MOST, hashes, words};
 use super::position::{self, Standing};
-use super::types::{
-    Ask, Header, Interval, Move, Numbers, Opening, OperandProof, Part, Pick, ProgramOfRun, Prove,
-    ProveInput, ProveNext, Reveal, Run, Slot, SourceProof, Step, Tile, Value,
-};
+use super::types::{Move, Opening, Part, ProgramOfRun, ProveInput, ProveNext, SourceProof};
 
 /// Kinds of the moves that are judged by the position alone: `Reveal`, `Pick` and `ContestNext`.
 const BARE: [u8; 3] = [0, 9, 10];
@@ -45,7 +42,7 @@ impl<'a> Encoder<'a> {
 
     /// What the contract is shown.
     pub fn position(&self) -> Vec<u8> {
-        self.stands.position.abi_encode()
+        self.stands.position.write()
     }
 
     /// What the contract is shown besides, where one of the moves needs it; nothing for others.
@@ -74,116 +71,78 @@ impl<'a> Encoder<'a> {
         self.stands.write(&self.rules, place)
     }
 
-    /// A move made at a place, as the contract takes it.
+    /// A move made at a place, as the contract takes it: `Moves.sol` has the layout.
     ///
     /// # Errors
     /// The move is none of this place and job.
     pub fn encode(&self, place: &Place, made: &Made) -> Encoded<Move> {
         let (kind, data) = match made {
-            Made::Reveal(nodes) => (
-                0,
-                Reveal {
-                    nodes: hashes(nodes),
-                }
-                .abi_encode(),
-            ),
+            Made::Reveal(nodes) => (0, nodes.concat()),
             Made::Interval {
                 before,
                 after,
                 states,
             } => {
-                let interval = Interval {
-                    before: before.0.into(),
-                    beforePath: hashes(&before.1),
-                    next: after.into(),
-                    states: states.0.into(),
-                    firstPath: hashes(&states.1),
-                    lastPath: hashes(&states.2),
-                };
-                (1, interval.abi_encode())
+                let counts = [count(&before.1)?, count(&states.1)?];
+                let heads = [before.0, *after, states.0].concat();
+                let paths = [&before.1, &states.1, &states.2].map(|path| path.concat());
+                (1, [heads, counts.to_vec(), paths.concat()].concat())
             }
             Made::Step {
                 before,
                 after,
                 runs,
-            } => {
-                let step = Step {
-                    before: before.0.into(),
-                    beforePath: hashes(&before.1),
-                    next: after.into(),
-                    runs: runs.into(),
-                };
-                (2, step.abi_encode())
-            }
-            Made::Run { values } => (3, self.run(place, values)?.abi_encode()),
-            Made::Value { tiles } => (4, self.value(place, tiles)?.abi_encode()),
-            Made::Tile(elements) => {
-                let elements = words(elements, u32::to_le_bytes);
-                (5, Tile { elements }.abi_encode())
-            }
-            Made::State { tensors } => (6, B256::from(tensors).abi_encode()),
-            Made::Slot { root } => {
-                let slot = self.plan_part(Of::State(leaf(place)?))?;
+            } => (
+                2,
+                [[before.0, *after, *runs].concat(), before.1.concat()].concat(),
+            ),
+            Made::Run { values } => (3, proved(values, &self.program_of_run(leaf(place)?)?)),
+            Made::Value { tiles } => (4, proved(tiles, &self.descriptor_of(place)?)),
+            Made::Tile(elements) => (5, words(elements, u32::to_le_bytes).into()),
+            Made::State { tensors } => (6, tensors.to_vec()),
+            Made::Slot { root } => (7, proved(root, &self.plan_part(Of::State(leaf(place)?))?)),
+            Made::Numbers(numbers) => (8, words(numbers, u32::to_be_bytes).into()),
+            Made::Pick { at, node, siblings } => {
+                // A tree of 2³³ leaves has 33 levels.
+                let place = [
+                    vec![at.height as u8],
+                    (at.index as u64).to_be_bytes().to_vec(),
+                ];
                 (
-                    7,
-                    Slot {
-                        root: root.into(),
-                        slot,
-                    }
-                    .abi_encode(),
+                    9,
+                    [place.concat(), node.to_vec(), siblings.concat()].concat(),
                 )
             }
-            Made::Numbers(numbers) => {
-                let numbers = words(numbers, u32::to_be_bytes);
-                (8, Numbers { numbers }.abi_encode())
-            }
-            Made::Pick { at, node, siblings } => {
-                let pick = Pick {
-                    height: U256::from(at.height),
-                    index: U256::from(at.index),
-                    node: node.into(),
-                    siblings: hashes(siblings),
-                };
-                (9, pick.abi_encode())
-            }
             Made::ContestNext => (10, Vec::new()),
-            Made::ProveNext(proof) => (11, self.prove_next(place, proof)?.abi_encode()),
-            Made::ProveInput(proof) => (12, self.prove_input(place, proof)?.abi_encode()),
+            Made::ProveNext(proof) => (11, body(&self.prove_next(place, proof)?)),
+            Made::ProveInput(proof) => (12, body(&self.prove_input(place, proof)?)),
             Made::Ask { offset, operands } => {
-                let ask = Ask {
-                    offset: U256::from(*offset),
-                    operands: operands.iter().map(operand).collect(),
-                };
-                (13, ask.abi_encode())
+                (13, [number(*offset)?, self::operands(operands)?].concat())
             }
-            Made::PickNumber(offset) => (14, U256::from(*offset).abi_encode()),
+            Made::PickNumber(offset) => (14, number(*offset)?),
             Made::Prove {
                 offset,
                 witness,
                 operands,
                 tiles,
             } => {
-                let prove = Prove {
-                    offset: U256::from(*offset),
-                    witness: U256::from(*witness),
-                    operands: operands.iter().map(operand).collect(),
-                    openings: tiles.iter().map(opening).collect(),
-                };
-                (15, prove.abi_encode())
+                let places = [number(*offset)?, number(*witness)?].concat();
+                let openings: Vec<Opening> = tiles.iter().map(opening).collect();
+                (
+                    15,
+                    [places, self::operands(operands)?, body(&openings)].concat(),
+                )
             }
         };
+        if data.len() > MOST {
+            return Err(EncodeError("move that fits into a call"));
+        }
         let data = Bytes::from(data);
         Ok(Move { kind, data })
     }
 
-    fn run(&self, place: &Place, values: &[u8; 32]) -> Encoded<Run> {
-        Ok(Run {
-            values: values.into(),
-            program: self.program_of_run(leaf(place)?)?,
-        })
-    }
-
-    fn value(&self, place: &Place, tiles: &[u8; 32]) -> Encoded<Value> {
+    /// The descriptor of the value in doubt.
+    fn descriptor_of(&self, place: &Place) -> Encoded<Part> {
         let Place::Picked {
             branch: Branch::Values(run),
             at,
@@ -192,10 +151,7 @@ impl<'a> Encoder<'a> {
         else {
             return Err(EncodeError("value"));
         };
-        Ok(Value {
-            tiles: tiles.into(),
-            descriptor: self.descriptor(run.run, 1 + at.index)?,
-        })
+        self.descriptor(run.run, 1 + at.index)
     }
 
     fn prove_next(&self, place: &Place, proof: &Shown) -> Encoded<ProveNext> {
@@ -297,17 +253,43 @@ fn part(proof: PartProof) -> Part {
     }
 }
 
-fn operand(proof: &Operand) -> OperandProof {
-    let shape = proof.ty.shape.dims().iter();
-    OperandProof {
-        header: Header {
-            dtype: proof.ty.dtype.tag(),
-            // A tensor has fewer than 2³² elements.
-            shape: shape.map(|length| *length as u32).collect(),
-        },
-        tiles: proof.tiles.into(),
-        siblings: hashes(&proof.siblings),
+/// The ABI encoding of a value without the offset that would lead to it.
+fn body(value: &impl SolValue) -> Vec<u8> {
+    value.abi_encode().split_off(32)
+}
+
+/// A hash and what proves it.
+fn proved(hash: &[u8; 32], proof: &impl SolValue) -> Vec<u8> {
+    [hash.to_vec(), body(proof)].concat()
+}
+
+/// A number of four bytes.
+fn number(number: usize) -> Encoded<Vec<u8>> {
+    let number = u32::try_from(number).map_err(|_| EncodeError("element"))?;
+    Ok(number.to_be_bytes().to_vec())
+}
+
+/// How many hashes there are beside a path, in a byte.
+fn count(path: &[[u8; 32]]) -> Encoded<u8> {
+    u8::try_from(path.len()).map_err(|_| EncodeError("path"))
+}
+
+fn operands(proofs: &[Operand]) -> Encoded<Vec<u8>> {
+    let mut written = Vec::new();
+    for proof in proofs {
+        let dims = proof.ty.shape.dims();
+        written.push(proof.ty.dtype.tag());
+        // A tensor has at most eight axes, and fewer than 2³² elements.
+        written.push(dims.len() as u8);
+        written.extend(
+            dims.iter()
+                .flat_map(|length| (*length as u32).to_be_bytes()),
+        );
+        written.extend(proof.tiles);
+        written.push(count(&proof.siblings)?);
+        written.extend(proof.siblings.concat());
     }
+    Ok(written)
 }
 
 fn opening(opening: &verde::tensor::Opening) -> Opening {

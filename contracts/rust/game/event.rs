@@ -4,6 +4,7 @@ use alloy::primitives::{Address, B256, Log, U256};
 use alloy::sol_types::SolEvent;
 use verde::game::Side;
 
+use super::bytes::unpack;
 use super::types::Move;
 use crate::bindings::DisputeGame;
 
@@ -24,7 +25,7 @@ pub enum GameEvent {
         clocks: U256,
         /// Hash of where it stands.
         position: B256,
-        /// The challenger's first moves.
+        /// The challenger's first moves, without their proofs.
         moves: Vec<Move>,
     },
     /// A side moved.
@@ -37,7 +38,7 @@ pub enum GameEvent {
         clocks: U256,
         /// Hash of where it stands.
         position: B256,
-        /// The moves.
+        /// The moves, without their proofs.
         moves: Vec<Move>,
     },
     /// A game is over.
@@ -69,7 +70,7 @@ impl GameEvent {
                     worker: event.worker,
                     clocks: event.clocks,
                     position: event.position,
-                    moves: moves(event.moves),
+                    moves: unpack(&event.moves)?,
                 })
             }
             DisputeGame::Moved::SIGNATURE_HASH => {
@@ -82,7 +83,7 @@ impl GameEvent {
                     },
                     clocks: event.clocks,
                     position: event.position,
-                    moves: moves(event.moves),
+                    moves: unpack(&event.moves)?,
                 })
             }
             DisputeGame::Ended::SIGNATURE_HASH => {
@@ -110,12 +111,4 @@ impl GameEvent {
             | Self::Voided { game } => *game,
         }
     }
-}
-
-fn moves(moves: Vec<DisputeGame::Move>) -> Vec<Move> {
-    let read = |made: DisputeGame::Move| Move {
-        kind: made.kind,
-        data: made.data,
-    };
-    moves.into_iter().map(read).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! verde::game::Move ──encode──▶ Move        with the parts of plan and programs that it needs
-//!                   ◀──decode──             as the events of a game carry it
+//!                   ◀──decode──             as the events of a game carry it, without those parts
 //! verde::game::Place ─follow──▶ Position ──▶ bytes, of which the contract keeps the hash
 //! ```
 //! The rules are `verde`'s, and once more the contract's; here is only how one is written as the other.
@@ -17,7 +17,7 @@ mod event;
 mod position;
 mod types;
 
-pub use bytes::EncodeError;
+pub use bytes::{EncodeError, pack};
 pub use decode::{DecodeError, decode};
 pub use encode::Encoder;
 pub use event::GameEvent;

@@ -2,6 +2,7 @@
 //! `Position.sol`, `DisputeGame.sol`, `Plans.sol`, `TileTree.sol` and `IJobs.sol`.
 #![allow(missing_docs, reason = "the contracts document their structs")]
 
+use alloy::primitives::Bytes;
 use alloy::sol;
 use verde::game::Side;
 
@@ -11,29 +12,11 @@ sol! {
     struct PlanCounts { uint32 programs; uint32 constants; uint32 state; uint32 given; uint32 runs; }
     struct Claim { bytes32 plan; PlanCounts counts; uint64 steps; uint32 stride; bytes32 top; }
 
-    struct Header { uint8 dtype; uint32[] shape; }
     struct Opening { bytes tile; bytes32[] siblings; }
     struct Part { bytes content; bytes32[] siblings; }
     struct ProgramOfRun { Part run; Part program; Part header; }
     struct Counts { uint256 inputs; uint256 nodes; uint256 outputs; }
 
-    struct Move { uint8 kind; bytes data; }
-    struct Reveal { bytes32[] nodes; }
-    struct Interval {
-        bytes32 before;
-        bytes32[] beforePath;
-        bytes32 next;
-        bytes32 states;
-        bytes32[] firstPath;
-        bytes32[] lastPath;
-    }
-    struct Step { bytes32 before; bytes32[] beforePath; bytes32 next; bytes32 runs; }
-    struct Run { bytes32 values; ProgramOfRun program; }
-    struct Value { bytes32 tiles; Part descriptor; }
-    struct Tile { bytes elements; }
-    struct Slot { bytes32 root; Part slot; }
-    struct Numbers { bytes numbers; }
-    struct Pick { uint256 height; uint256 index; bytes32 node; bytes32[] siblings; }
     struct SourceProof {
         bytes32 root;
         bytes32[] siblings;
@@ -44,9 +27,6 @@ sol! {
     }
     struct ProveNext { Part next; SourceProof source; }
     struct ProveInput { Part run; SourceProof source; }
-    struct OperandProof { Header header; bytes32 tiles; bytes32[] siblings; }
-    struct Ask { uint256 offset; OperandProof[] operands; }
-    struct Prove { uint256 offset; uint256 witness; OperandProof[] operands; Opening[] openings; }
 
     struct Game { uint256 job; address worker; address challenger; uint256 clocks; }
 
@@ -65,6 +45,33 @@ sol! {
         ValueContext value;
         NumberContext number;
         bytes words;
+    }
+}
+
+/// A move: its kind, and its data as `Moves.sol` has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Move {
+    pub kind: u8,
+    pub data: Bytes,
+}
+
+impl Position {
+    /// The position as a call has it: `Positions.write`.
+    pub fn write(&self) -> Vec<u8> {
+        let Cursor {
+            branch,
+            leaves,
+            height,
+            index,
+            node,
+        } = &self.cursor;
+        let mut written = vec![self.stage, *branch];
+        written.extend(leaves.to_be_bytes());
+        written.push(*height);
+        written.extend(index.to_be_bytes());
+        written.extend(node.0);
+        written.extend(self.context.0);
+        written
     }
 }
 

@@ -5,7 +5,7 @@ import {Header, Opening, TileTree} from "../../src/TileTree.sol";
 
 /// @title The functions of `TileTree`, to be called from outside.
 contract TileTreeHarness {
-    function tensorRoot(Header calldata header, bytes32 treeRoot) external pure returns (bytes32) {
+    function tensorRoot(Header calldata header, bytes32 treeRoot) external view returns (bytes32) {
         return TileTree.tensorRoot(header, treeRoot);
     }
 

@@ -338,9 +338,9 @@ async fn dispute<R: Record>(
     let history = worker.history().clone();
     let claim = *history.claim();
     let id = world.claimed(job, &history, 1).await;
-    let opened = world.open(CHALLENGER, id, &claim).await?;
     let public = (path == Path::Fast).then_some(&mut public as &mut dyn Record);
-    let challenger = knows(job, claim, &mut mine, public);
+    let mut challenger = knows(job, claim, &mut mine, public);
+    let opened = world.open_with(CHALLENGER, id, &mut challenger).await?;
     let defender = knows(job, claim, &mut worker, None);
     let played = world
         .play(&mut [(CHALLENGER, challenger), (WORKER, defender)])
@@ -437,7 +437,7 @@ impl Row {
     fn json(&self) -> Value {
         json!({
             "model": self.model, "parameters": self.parameters, "steps": self.steps,
-            "path": self.path(), "transactions": self.gas.len(), "gas": self.total(),
+            "path": self.path(), "transactions": self.gas, "gas": self.total(),
             "largest_call_gas": self.largest(), "leaf_gas": self.gas.last(),
             "seconds": (self.seconds * 100.0).round() / 100.0, "winner": self.who(),
             "lie": self.lie.to_string(), "place": self.place,

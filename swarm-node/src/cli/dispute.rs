@@ -466,7 +466,7 @@ impl Respond<'_> {
         };
         let (count, contract) = (said.moves.len(), market.deployment.contracts.game);
         let stands = followed.game();
-        let data = calls::play(game, &stands, said.position, said.context, said.moves);
+        let data = calls::play(game, &stands, said.position, said.context, &said.moves);
         let gas = market
             .escrow
             .estimate(account.owner, contract, data.clone());

@@ -71,6 +71,27 @@ pub fn replay<'a>(
     }
 }
 
+/// The moves with which a challenger opens a game: down to the first checkpoint that it holds wrong, where the
+/// worker published what it claims; none otherwise.
+pub fn first_moves(
+    rules: Rules<'_>,
+    record: &mut dyn Record,
+    public: Option<&mut dyn Record>,
+) -> Result<Vec<Move>, AnswerError> {
+    let Some(public) = public else {
+        return Ok(Vec::new());
+    };
+    let (mut game, mut encoder) = (Game::new(rules), Encoder::new(rules)?);
+    let mut moves = Vec::new();
+    for made in challenge_in_public(&game, record, public)? {
+        moves.push(encoder.encode(game.place(), &made)?);
+        let played = game.play(Side::Challenger, &made);
+        played.map_err(PlayError::from)?;
+        encoder.follow(game.place())?;
+    }
+    Ok(moves)
+}
+
 /// What a side says next; none where it is not its turn. `public` is what the worker published, which
 /// lets a challenger go on where it would wait for the worker's openings.
 ///

@@ -18,6 +18,7 @@ use thiserror::Error;
 use verde::game::Side;
 use verde::history::History;
 
+use crate::answer::first_moves;
 use crate::docket::{End, Followed};
 use crate::player::{Known, Player, PlayerError, Report};
 use crate::role::{Act, Role, RoleError, Sight};
@@ -144,7 +145,7 @@ impl Party {
         match (act, found) {
             (Act::Play, _) => progress.games = self.player.play(known).await?,
             (Act::Compute | Act::Wait(..) | Act::Over, _) => {}
-            _ => progress.sent = self.send(act, &sight, found).await?,
+            _ => progress.sent = self.send(act, &sight, found, known).await?,
         }
         // What is owed after the withdrawal of this job is of others, and theirs to take.
         if act == Act::Withdraw
@@ -193,6 +194,7 @@ impl Party {
         act: Act,
         sight: &Sight,
         found: Option<&History>,
+        known: &mut dyn Known,
     ) -> Result<Option<(&'static str, Ticket)>, PartyError> {
         let bond = match act {
             Act::Accept => sight.job.worker_bond,
@@ -202,7 +204,7 @@ impl Party {
         if let Some(approval) = self.allow(bond).await? {
             return Ok(Some(("approve", approval)));
         }
-        let Some((name, to, data)) = self.call(act, sight, found) else {
+        let Some((name, to, data)) = self.call(act, sight, found, known) else {
             return Ok(None);
         };
         Ok(Some((name, self.submit(name, to, data).await?)))
@@ -214,6 +216,7 @@ impl Party {
         act: Act,
         sight: &Sight,
         found: Option<&History>,
+        known: &mut dyn Known,
     ) -> Option<(&'static str, Address, Bytes)> {
         let contracts = self.escrow.contracts();
         let (job, account) = (self.job, sight.account);
@@ -232,7 +235,12 @@ impl Party {
             }
             (Act::Challenge, _) => {
                 let top = sight.job.commitment.0;
-                let data = calls::open(job, top, Vec::new());
+                // Who cannot go ahead of the worker opens the game without a move.
+                let first = known
+                    .of(job)
+                    .filter(|known| known.rules.claim.top == top)
+                    .and_then(|known| first_moves(known.rules, known.record, known.public).ok());
+                let data = calls::open(job, top, &first.unwrap_or_default());
                 return Some(("challenge", contracts.game, data));
             }
             (Act::Void, _) => {

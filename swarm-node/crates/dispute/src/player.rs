@@ -150,7 +150,7 @@ impl Player {
                         ..
                     },
                 ) = (followed.game(), answer);
-                let data = calls::play(number, &game, position, context, moves);
+                let data = calls::play(number, &game, position, context, &moves);
                 self.submit("play", number, followed, data).await
             }
             Ok(Saying::NotInTurn) => self.end_by_clock(number, followed).await,

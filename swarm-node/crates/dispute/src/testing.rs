@@ -19,6 +19,7 @@ use verde::history::{Claim, History};
 use verde::job::Job;
 use verde::record::Record;
 
+use crate::answer::first_moves;
 use crate::docket::End;
 use crate::party::Party;
 use crate::player::{Known, KnownJob, Player};
@@ -214,7 +215,26 @@ impl World {
     ) -> Result<Inclusion, TicketError> {
         let game = self.contracts.game;
         self.accounts[account]
-            .send(game, calls::open(id, claim.top, Vec::new()))
+            .send(game, calls::open(id, claim.top, &[]))
+            .await
+    }
+
+    /// Opens a game as who knows this does: with first moves, where the worker's data are public.
+    pub async fn open_with(
+        &mut self,
+        account: usize,
+        id: U256,
+        known: &mut Knows<'_>,
+    ) -> Result<Inclusion, TicketError> {
+        let (game, top) = (self.contracts.game, known.claim.top);
+        let KnownJob {
+            rules,
+            record,
+            public,
+        } = known.of(id).unwrap();
+        let moves = first_moves(rules, record, public).unwrap_or_default();
+        self.accounts[account]
+            .send(game, calls::open(id, top, &moves))
             .await
     }
 
