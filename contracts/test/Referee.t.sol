@@ -341,7 +341,7 @@ contract RefereeTest is Test {
 
     function _openings(Tensors.Tensor[] memory tensors, uint256[] memory places)
         private
-        view
+        pure
         returns (Opening[] memory openings)
     {
         openings = new Opening[](places.length);

@@ -31,6 +31,7 @@ use swarm_learn::averaging::trainer::{Rows, TrainerReplica};
 use swarm_learn::averaging::transcript::Replica;
 use swarm_learn::averaging::work::{self, Outcome, Work};
 use swarm_learn::averaging::worker::ReplicaWorker;
+use swarm_learn::data_set::DataSet;
 use swarm_learn::inputs::Example;
 use swarm_learn::programs::Programs;
 use swarm_learn::schedule::Schedule;
@@ -121,7 +122,7 @@ struct Bench {
     config: ModelConfig,
     engine: CpuEngine,
     programs: Arc<Programs>,
-    training: Arc<Vec<Example>>,
+    training: Arc<DataSet>,
     held_out: Vec<Example>,
 }
 
@@ -248,7 +249,7 @@ impl Bench {
         Ok(Self {
             engine: CpuEngine::new(options.threads),
             programs,
-            training: Arc::new(text.training_examples(LENGTH)),
+            training: Arc::new(DataSet::pack(&text.training_examples(LENGTH), LENGTH)?),
             held_out,
             config,
             options,
@@ -266,7 +267,8 @@ impl Bench {
         };
         Rows {
             job: job(seed),
-            examples: self.training.clone(),
+            own: (0..self.training.rows()).collect(),
+            data: self.training.clone(),
             batch: ROWS,
             schedule,
         }
@@ -297,8 +299,8 @@ impl Bench {
         let mut points = Vec::new();
         for step in 0..self.options.steps {
             let replicas = (0..self.options.replicas).map(Replica);
-            let batch: Vec<Example> = replicas.flat_map(|one| rows.batch(one, step)).collect();
-            trainer.step(&batch, rows.schedule.rate(step))?;
+            let batch: Vec<usize> = replicas.flat_map(|one| rows.batch(one, step)).collect();
+            trainer.step_on_rows(&rows.data, &batch, rows.schedule.rate(step))?;
             if (step + 1).is_multiple_of(self.options.inner) {
                 points.push((step + 1, vec![self.loss(&trainer.params()?)?], 0.0));
             }

@@ -108,6 +108,13 @@ pub const TARGETS: &[Target] = &[
         run: averaging_message,
     },
     Target {
+        name: "averaging-word",
+        from: "a replica of an averaging job",
+        memory: NESTED,
+        seeds: averaging_words,
+        run: averaging_word,
+    },
+    Target {
         name: "averaging-contribution",
         from: "a replica of an averaging job",
         memory: MIB,
@@ -569,6 +576,70 @@ fn averaging_message(input: &[u8]) {
         let job = skippipe::content::Digest::of(b"job");
         assert!(message.signed(job, Replica(0)).len() <= input.len());
         assert_eq!(Message::from_bytes(&message.to_bytes()), Ok(message));
+    }
+}
+
+/// A member's message, counts, a roster and a round that averaged.
+fn averaging_words() -> Vec<Vec<u8>> {
+    use skippipe::content::Digest;
+    use swarm_learn::averaging::message::Message;
+    use swarm_learn::averaging::transcript::{
+        Completed, Listed, Part, Replica, Roster, RoundRecord, Taken,
+    };
+    use swarm_node::averaging::ledger::Entry;
+    use swarm_node::averaging::word::{Counts, Word};
+    let digest = Digest::of(b"contribution");
+    let part = |replica| Part {
+        replica: Replica(replica),
+        outer: digest,
+        contribution: digest,
+        signature: vec![2; 64],
+    };
+    let record = RoundRecord {
+        job: digest,
+        replica: Replica(1),
+        round: 4,
+        roster: Roster::initial(4).digest(),
+        contribution: digest,
+        taken: Taken::Averaged {
+            parts: vec![part(0), part(1)],
+            mean: None,
+        },
+    };
+    let completed = Completed {
+        record,
+        state: digest,
+        signature: vec![3; 64],
+    };
+    let round = Entry::Round {
+        completed: Box::new(completed),
+        loss: 1.5_f32.to_bits(),
+    };
+    let roster = Entry::Roster(Listed {
+        roster: Roster::initial(4),
+        by: Replica(0),
+        signature: vec![1; 64],
+    });
+    let entries = Word::Entries {
+        of: Replica(1),
+        from: 3,
+        entries: vec![roster, round],
+    };
+    let counts = Word::Counts(Counts {
+        entries: vec![5, 2, 0, 7],
+        is_over: true,
+    });
+    let messages = averaging_messages().into_iter();
+    let messages = messages.filter_map(|bytes| Message::from_bytes(&bytes).ok());
+    let words = messages.map(Word::Member).chain([entries, counts]);
+    words.map(|word| word.to_bytes()).collect()
+}
+
+/// A word that is read is written the same.
+fn averaging_word(input: &[u8]) {
+    use swarm_node::averaging::word::Word;
+    if let Ok(word) = Word::from_bytes(input) {
+        assert_eq!(Word::from_bytes(&word.to_bytes()), Ok(word));
     }
 }
 

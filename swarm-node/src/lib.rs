@@ -8,7 +8,9 @@
 //!              │         └─▶ api                the way to a node that runs
 //!              ├─▶ lab ─▶ cluster ─▶ hosts       scenarios that assert: processes, on loopback or
 //!              │                     emulated    in namespaces with a network between them
-//!              ├─▶ pipeline ─▶ skippipe        a model across peers, a stage each
+//!              ├─┬─▶ pipeline ─▶ skippipe      a model across peers, a stage each
+//!              │ ├─▶ averaging                 replicas at peers, which meet now and then
+//!              │ └─▶ meeting                   how the peers of either find together
 //!              └─▶ job ──▶ swarm_learn           learning peers from a checkpoint
 //! ```
 
@@ -17,13 +19,17 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod api;
+pub mod averaging;
 pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod emulated;
+pub mod engine_thread;
 pub mod hosts;
 pub mod job;
 pub mod lab;
+pub mod meeting;
 pub mod node;
 pub mod pipeline;
+pub mod record_file;

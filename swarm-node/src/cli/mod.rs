@@ -6,7 +6,7 @@
 //! | 1 | something failed; the message says what, the value seen, and what to do |
 //! | 2 | settings or usage |
 //! | 5 | `doctor` found something that keeps the node from working |
-//! | 6, 7 | `audit` or `receipt verify` found something wrong; it cannot tell |
+//! | 6, 7 | `audit`, `receipt verify` or a `replay` found something wrong; it cannot tell |
 //! | 130, 143 | SIGINT or SIGTERM ended work early; the message says how to go on |
 //!
 //! Results go to standard output, progress and messages to standard error. With `--json` the result
@@ -15,6 +15,7 @@
 
 mod account;
 mod audit;
+mod average;
 mod chain;
 mod config;
 mod connection;
@@ -29,6 +30,7 @@ mod manual;
 mod node;
 mod options;
 mod output;
+mod part;
 mod pipeline;
 mod pretrain;
 mod receipt;
@@ -94,6 +96,7 @@ enum Command {
     Train(train::Train),
     Job(job::JobCommand),
     Pipeline(pipeline::PipelineCommand),
+    Average(average::AverageCommand),
     Audit(audit::AuditCommand),
     Dispute(dispute::DisputeCommand),
     Eval(eval::Eval),
@@ -181,6 +184,7 @@ fn dispatch(cli: Cli, environment: Vec<(String, String)>) -> Result<(), Failure>
         Command::Train(train) => train.run(&options, environment),
         Command::Job(job) => job.run(&options, environment),
         Command::Pipeline(pipeline) => pipeline.run(&options, environment),
+        Command::Average(average) => average.run(&options, environment),
         Command::Audit(audit) => audit.run(&options, environment),
         Command::Dispute(dispute) => dispute.run(&options, environment),
         Command::Eval(eval) => eval.run(&options, environment),

@@ -12,6 +12,7 @@
 //! Nothing is decided here that changes a number: the same settings give the same bits whatever
 //! engine executes them.
 
+mod across;
 mod carry_out;
 mod engine;
 mod factory;
@@ -25,6 +26,7 @@ mod source;
 mod spec;
 mod stop;
 
+pub use across::{AveragingSpec, Method, PipelineSpec, WireFormat};
 pub use carry_out::{Divergence, Times, carry_out};
 pub use engine::{EngineError, certified, engine};
 pub use factory::{FactoryError, ModelFactory};
@@ -36,7 +38,6 @@ pub use shipped::{BASE, ShippedError, base};
 pub use solo::{Solo, SoloConfig, SoloError, SoloStep};
 pub use source::{Model, SourceError};
 pub use spec::{
-    BatchSpec, CorpusSpec, DataSpec, Job, JobError, JobSpec, ModelSpec, PipelineSpec, SPEC,
-    ScheduleSpec, WireFormat,
+    BatchSpec, CorpusSpec, DataSpec, Job, JobError, JobSpec, ModelSpec, SPEC, ScheduleSpec,
 };
 pub use stop::{STOP_POLL, Stop};

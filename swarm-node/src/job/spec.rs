@@ -28,6 +28,7 @@ use swarm_model::tokenizer::TextError;
 use swarm_model::{ModelConfig, Tokenizer};
 use swarm_task::corpus::{BatchShape, Corpus, CorpusError, CorpusRecipe};
 
+use super::across::{AveragingSpec, PipelineSpec, WrongValue};
 use super::factory::{self, FactoryError};
 use super::progress::Progress;
 use super::source::{Model, SourceError};
@@ -69,119 +70,9 @@ pub struct JobSpec {
     /// at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<PipelineSpec>,
-}
-
-/// A pipeline of peers that hold a stage each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PipelineSpec {
-    /// Stages of the model. The first holds embedding and head, the others the layers.
-    pub stages: u16,
-    /// Peers that begin, in turn one for each stage.
-    pub peers: u32,
-    /// Stages that a microbatch visits, the first among them; all, unless told otherwise.
-    #[serde(default)]
-    pub visits: Option<u16>,
-    /// Every so many steps nothing is skipped; 0 for never.
-    #[serde(default = "PipelineSpec::ten")]
-    pub full_every: u64,
-    /// Microbatches that a peer holds at a time.
-    #[serde(default = "PipelineSpec::three")]
-    pub slots: usize,
-    /// How activations and their gradients are sent: `f32`, `bf16` or `int8`.
-    #[serde(default)]
-    pub format: WireFormat,
-    /// Activations are sent through a learned map to so many times fewer numbers.
-    #[serde(default)]
-    pub bottleneck: Option<usize>,
-    /// Copies of stages are kept by peers of other stages every so many steps; 0 for never.
-    #[serde(default = "PipelineSpec::ten")]
-    pub keep_every: u64,
-    /// A stage that nobody holds any more is rebuilt from its neighbours.
-    #[serde(default = "PipelineSpec::yes")]
-    pub rebuild: bool,
-    /// Seconds that a hop takes at most, there and back.
-    #[serde(default = "PipelineSpec::ten")]
-    pub hop_seconds: u64,
-    /// Seconds that peers have to reduce, to move, or to take up a stage.
-    #[serde(default = "PipelineSpec::thirty")]
-    pub phase_seconds: u64,
-    /// Seconds that the passes of a step take at most.
-    #[serde(default = "PipelineSpec::ten_minutes")]
-    pub step_seconds: u64,
-}
-
-/// How numbers go from peer to peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WireFormat {
-    /// Four bytes a number; a pipeline without skips is then the job of one machine, bit for bit.
-    #[default]
-    F32,
-    /// Two bytes a number.
-    Bf16,
-    /// One byte a number, and a scale for each block.
-    Int8,
-}
-
-impl PipelineSpec {
-    fn yes() -> bool {
-        true
-    }
-
-    fn three() -> usize {
-        3
-    }
-
-    fn ten() -> u64 {
-        10
-    }
-
-    fn thirty() -> u64 {
-        30
-    }
-
-    fn ten_minutes() -> u64 {
-        600
-    }
-
-    fn check(&self, microbatches: usize) -> Result<(), JobError> {
-        if !(1..=64).contains(&self.stages) {
-            return Err(wrong("pipeline.stages", self.stages, "from 1 to 64"));
-        }
-        let least = u32::from(self.stages);
-        if !(least..=1024).contains(&self.peers) {
-            let allowed = "at least the number of stages, and at most 1024";
-            return Err(wrong("pipeline.peers", self.peers, allowed));
-        }
-        let visits = self.visits.unwrap_or(self.stages);
-        if !(1..=self.stages).contains(&visits) {
-            return Err(wrong(
-                "pipeline.visits",
-                visits,
-                "from 1 to the number of stages",
-            ));
-        }
-        if !(1..=256).contains(&self.slots) {
-            return Err(wrong("pipeline.slots", self.slots, "from 1 to 256"));
-        }
-        if !(1..=4096).contains(&microbatches) {
-            let allowed = "from 1 to 4096 in a pipeline";
-            return Err(wrong("batch.microbatches", microbatches, allowed));
-        }
-        let times = [
-            ("pipeline.hop_seconds", self.hop_seconds),
-            ("pipeline.phase_seconds", self.phase_seconds),
-            ("pipeline.step_seconds", self.step_seconds),
-        ];
-        match times
-            .into_iter()
-            .find(|(_, time)| !(1..=86_400).contains(time))
-        {
-            Some((key, time)) => Err(wrong(key, time, "from 1 to 86400")),
-            None => Ok(()),
-        }
-    }
+    /// How replicas train apart and meet, for `swarm-node average`. A job of one machine does not look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averaging: Option<AveragingSpec>,
 }
 
 /// A model: random weights of a preset, or those of a path.
@@ -290,6 +181,12 @@ pub enum JobError {
         /// What would be right.
         allowed: &'static str,
     },
+    /// It says two ways to do it.
+    #[error(
+        "job: it has both [pipeline] and [averaging]; whole pipelines as replicas are not there yet, so keep one \
+         of the two"
+    )]
+    BothParts,
     /// Steps and stride do not fit each other.
     #[error("job: {0}")]
     Terms(JobRunError),
@@ -411,8 +308,11 @@ impl JobSpec {
             let key = "data.corpus.batches";
             return Err(wrong(key, corpus.batches, "from 1 to 65536"));
         }
-        if let Some(pipeline) = &self.pipeline {
-            pipeline.check(self.batch.microbatches)?;
+        match (&self.pipeline, &self.averaging) {
+            (Some(_), Some(_)) => return Err(JobError::BothParts),
+            (Some(pipeline), None) => pipeline.check(self.batch.microbatches)?,
+            (None, Some(averaging)) => averaging.check(self.steps, self.batch.microbatches)?,
+            (None, None) => {}
         }
         self.terms().check().map_err(JobError::Terms)
     }
@@ -426,6 +326,12 @@ impl JobSpec {
         let model = self.model(progress)?;
         let data = DataSet::pack(&self.examples(&model.tokenizer)?, self.batch.length)?;
         Ok((model, data))
+    }
+
+    /// Peers of a job across peers; none where one machine does it.
+    pub fn peers(&self) -> Option<u32> {
+        let of_pipeline = self.pipeline.as_ref().map(|pipeline| pipeline.peers);
+        of_pipeline.or(self.averaging.as_ref().map(|averaging| averaging.replicas))
     }
 
     /// Learning rates of all steps.
@@ -543,10 +449,21 @@ impl Job {
 }
 
 fn wrong(key: &'static str, value: impl ToString, allowed: &'static str) -> JobError {
-    JobError::Value {
-        key,
-        value: value.to_string(),
-        allowed,
+    WrongValue::new(key, value, allowed).into()
+}
+
+impl From<WrongValue> for JobError {
+    fn from(wrong: WrongValue) -> Self {
+        let WrongValue {
+            key,
+            value,
+            allowed,
+        } = wrong;
+        Self::Value {
+            key,
+            value,
+            allowed,
+        }
     }
 }
 
@@ -654,6 +571,7 @@ mod tests {
             },
             optimizer: OptimizerConfig::default(),
             pipeline: None,
+            averaging: None,
         }
     }
 

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use skippipe::content::Digest;
 use skippipe::encoding::Format;
-use skippipe::path::Stage;
+use skippipe::path::{Hop, Peer, Stage};
 use skippipe::predict::Sizes;
 use skippipe::settings::Settings;
+use skippipe::transcript::Roster;
 use swarm_learn::pipeline::data::StepData;
 use swarm_learn::pipeline::worker::{Blueprint, Encoding};
 use swarm_learn::setup;
 use swarm_model::stages::StagedModel;
-use verde::tensor;
 
-use crate::job::{JobError, JobSpec, Model, PipelineSpec, Progress, WireFormat};
+use crate::job::{JobError, JobSpec, Model, PipelineSpec, Progress};
+use crate::meeting::charter::{Charter, job_digest};
 
 /// What a message has beside its tensor, about: hops behind and ahead, their digests, a version.
 const ENVELOPE_BYTES: u64 = 256;
@@ -47,6 +47,9 @@ pub enum AssembleError {
         "the job has no [pipeline]; add one with `stages` and `peers`, as in configs/nano/pipeline.toml"
     )]
     NoPipeline,
+    /// The file is one of an averaging job.
+    #[error("the job is an averaging job: it has [averaging]; take part by `swarm-node average`")]
+    Averaging,
     /// The job.
     #[error(transparent)]
     Job(#[from] JobError),
@@ -73,7 +76,11 @@ impl Assembled {
     /// # Errors
     /// See [`AssembleError`].
     pub fn new(spec: &JobSpec, progress: &dyn Progress) -> Result<Self, AssembleError> {
-        let pipeline = spec.pipeline.as_ref().ok_or(AssembleError::NoPipeline)?;
+        let pipeline = match (&spec.pipeline, &spec.averaging) {
+            (Some(pipeline), _) => pipeline,
+            (None, Some(_)) => return Err(AssembleError::Averaging),
+            (None, None) => return Err(AssembleError::NoPipeline),
+        };
         let (model, data) = spec.model_and_data(progress)?;
         let mut staged = StagedModel::new(model.config.clone(), usize::from(pipeline.stages))?;
         if let Some(compression) = pipeline.bottleneck {
@@ -83,29 +90,15 @@ impl Assembled {
         for (name, tensor) in staged.initial_bottlenecks()?.iter() {
             weights.insert(name, tensor.clone());
         }
-        let mut job = Sha256::new();
-        let mut part = |text: &str, root: &[u8]| {
-            job.update((text.len() as u64).to_le_bytes());
-            job.update(text.as_bytes());
-            job.update(root);
-        };
-        for (name, channel) in data.channels() {
-            part(name, &tensor::root(channel));
-        }
-        for (name, _) in staged.all_parameters() {
-            if let Some(parameter) = weights.get(&name) {
-                part(&name, &tensor::root(parameter));
-            }
-        }
-        part(&terms(spec, pipeline), &[]);
-        let job = Digest(job.finalize().into());
+        let named = staged.all_parameters().into_iter();
+        let named: Vec<String> = named.map(|(name, _)| name).collect();
+        let parameters = named
+            .iter()
+            .filter_map(|name| Some((name.as_str(), weights.get(name)?)));
+        let job = job_digest(&data, parameters, &terms(spec, pipeline));
         let rates = spec.rate_table();
         let data = StepData::new(data, spec.sampling(), spec.batch.rows, rates)?;
-        let format = match pipeline.format {
-            WireFormat::F32 => Format::F32,
-            WireFormat::Bf16 => Format::Bf16,
-            WireFormat::Int8 => Format::Int8,
-        };
+        let format = Format::from(pipeline.format);
         let shape = [spec.batch.rows, spec.batch.length];
         let elements = |stage: usize| {
             let shapes = staged.parameters(stage).into_iter();
@@ -149,6 +142,26 @@ impl Assembled {
     pub fn stages(&self) -> impl Iterator<Item = Stage> + use<> {
         (0..self.settings.stages).map(Stage)
     }
+}
+
+/// Peers by turns: the first holds the first stage, and so on.
+pub fn by_turns(stages: u16, peers: u32) -> Roster {
+    let mut roster = Roster(vec![Vec::new(); usize::from(stages)]);
+    for peer in 0..peers {
+        let stage = Stage((peer % u32::from(stages)) as u16);
+        roster.insert(Hop {
+            stage,
+            peer: Peer(peer),
+        });
+    }
+    roster
+}
+
+/// Who holds what to begin with.
+pub fn first_roster(charter: &Charter) -> Roster {
+    let pipeline = charter.spec.pipeline.as_ref();
+    let stages = pipeline.map_or(1, |pipeline| pipeline.stages);
+    by_turns(stages, charter.members.len() as u32)
 }
 
 /// What else a job's history follows from.

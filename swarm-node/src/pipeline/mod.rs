@@ -10,15 +10,10 @@
 //!                 │                    ◀─▶ paths, planned anew when who holds what has changed
 //!                 └─▶ transcript, a file; one machine replays it
 //! ```
-//! [`meeting`] is how peers find together, [`gathering`] the same over the network: the first one waits for the others and then tells everybody
-//! who takes part. Whoever has the charter can be asked for it, and a peer that begins anew with its
-//! folder needs nobody.
+//! [`crate::meeting`] is how peers find together: the first one waits for the others and then tells everybody
+//! who takes part.
 
 pub mod blueprint;
-pub mod charter;
-pub mod engine_thread;
-pub mod gathering;
-pub mod meeting;
 pub mod paths;
 pub mod probe;
 pub mod run;

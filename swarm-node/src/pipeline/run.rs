@@ -14,7 +14,7 @@ use skippipe::path::{Hop, Path as Way, Peer};
 use skippipe::predict::Prediction;
 use skippipe::settings::Settings;
 use skippipe::transcript::{Roster, Statement, StepRecord};
-use skippipe::wire;
+use skippipe::work::{Engine as _, Task, Work};
 use swarm_identity::{PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
 use swarm_learn::pipeline::worker::{StageWorker, WorkerError};
 use swarm_net::{
@@ -22,15 +22,16 @@ use swarm_net::{
 };
 use tokio::sync::mpsc;
 
-use super::charter::{Charter, CharterError};
-use super::engine_thread::EngineThread;
-use super::meeting::{Answer, Ask};
+use super::blueprint::first_roster;
 use super::paths::{Planned, Wish, plan};
 use super::probe::file::FileError;
 use super::probe::links::{Fault, Start};
 use super::probe::{Links, file};
 use super::transcript::{Entry, TranscriptFile};
+use crate::engine_thread::EngineThread;
 use crate::job::Stop;
+use crate::meeting::answer;
+use crate::meeting::charter::{Charter, CharterError};
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
@@ -173,9 +174,12 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     let place = peers.iter().position(|peer| *peer == signer.peer());
     let me = Peer(place.ok_or(RunError::Stranger)? as u32);
     let state = worker.state().map_err(WorkerError::from)?;
-    let member = Member::new(settings.clone(), me, charter.roster(), state);
+    let member = Member::new(settings.clone(), me, first_roster(&charter), state);
     let (engine, mut done) =
-        EngineThread::start(worker).map_err(|error| RunError::Engine(error.to_string()))?;
+        EngineThread::start("stage", worker, |worker: &mut StageWorker, (task, work)| {
+            Some((task, worker.perform(task, work)?))
+        })
+        .map_err(|error| RunError::Engine(error.to_string()))?;
     let limits = ChannelLimits {
         frame_bytes,
         ..ChannelLimits::default()
@@ -205,7 +209,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         measure(&mut links, events, &charter_text, watcher, stop).await?;
     }
     links.save()?;
-    watcher.measured(links.known(), &charter.roster(), &wish);
+    watcher.measured(links.known(), &first_roster(&charter), &wish);
     let begun = Instant::now();
     let mut shell = Shell {
         member,
@@ -332,15 +336,6 @@ struct Drawn {
     planned: Planned,
 }
 
-/// Whoever asks is told who takes part: a member that lost its folder's charter, or a late newcomer.
-fn answer(charter: &str, bytes: &[u8], reply: swarm_net::Reply) {
-    if wire::from_bytes::<Ask>(bytes).is_ok() {
-        let answer = Answer::Charter(charter.to_owned());
-        // A peer that does not wait any more asks again.
-        let _ = reply.send(wire::to_bytes(&answer));
-    }
-}
-
 struct Shell<'r, 'w, T> {
     member: Member,
     me: Peer,
@@ -351,7 +346,7 @@ struct Shell<'r, 'w, T> {
     links: Links,
     /// The last plan for steps of so many visits.
     plans: BTreeMap<u16, Drawn>,
-    engine: EngineThread,
+    engine: EngineThread<StageWorker, (Task, Work)>,
     signer: Signer<T>,
     transcript: TranscriptFile,
     folder: &'r Path,
@@ -407,7 +402,7 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                     }
                 }
                 Output::Work { task, work } => {
-                    if !self.engine.ask(task, work) {
+                    if !self.engine.ask((task, work)) {
                         return Err(RunError::Engine("its thread has ended".into()));
                     }
                 }

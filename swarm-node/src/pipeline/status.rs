@@ -10,8 +10,9 @@ use serde::Serialize;
 use skippipe::path::{Hop, Peer, Stage};
 use skippipe::transcript::{Recovery, Roster, StepRecord};
 
-use super::charter::Charter;
+use super::blueprint::first_roster;
 use super::transcript::Entry;
+use crate::meeting::charter::Charter;
 
 /// Changes that the text for people shows, the newest.
 const SHOWN: usize = 12;
@@ -72,7 +73,7 @@ impl Status {
     /// The status of the peer with number `me`.
     pub fn of(charter: &Charter, entries: &[Entry], me: Option<u32>, is_running: bool) -> Self {
         let done = entries.last().map_or(0, |entry| entry.record.step + 1);
-        let mut roster = charter.roster();
+        let mut roster = first_roster(charter);
         let mut changes = Vec::new();
         for Entry { record, .. } in entries {
             let found = changes_of(record, &roster, charter);
@@ -232,9 +233,9 @@ mod tests {
     use skippipe::path::Microbatch;
     use skippipe::transcript::{Joined, Passage, Visit};
 
-    use super::super::charter::Address;
     use super::*;
     use crate::job::JobSpec;
+    use crate::meeting::charter::Address;
 
     fn charter() -> Charter {
         let text = include_str!("../../../configs/nano/pipeline.toml")

@@ -7,6 +7,7 @@
 
 mod anvil;
 mod audits;
+mod averaging;
 mod commands;
 mod configs;
 mod devchain;
@@ -23,6 +24,7 @@ mod live;
 mod network;
 mod node;
 mod output;
+mod peers;
 mod pipelines;
 mod receipts;
 mod runs;

@@ -2,113 +2,29 @@
 //! transcript says where peers are killed.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use reproducible_ops::weights::Weights;
 use swarm_node::pipeline::transcript::{self, TranscriptFile};
 
-use crate::node::{command, node};
+use crate::node::node;
+use crate::peers::Scene;
 
-const PATIENCE: Duration = Duration::from_secs(240);
-
-/// A folder with the file of a small pipeline.
-struct Scene(tempfile::TempDir);
-
-/// A peer's process; killed when it is dropped.
-struct PeerProcess(Child);
-
-impl Drop for PeerProcess {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl PeerProcess {
-    fn expect_success(mut self) {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                assert!(status.success(), "{status}");
-                return;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("a peer does not end");
-    }
-}
-
-impl Scene {
-    fn new(steps: u32, peers: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let spec = include_str!("../../../configs/nano/pipeline.toml")
-            .replace("steps = 20", &format!("steps = {steps}"))
-            .replace("stride = 10", "stride = 1")
-            .replace("peers = 4", &format!("peers = {peers}"))
-            .replace("rows = 8", "rows = 2")
-            .replace("microbatches = 8", "microbatches = 4")
-            .replace("warmup = 5", "warmup = 1")
-            .replace("decay = 5", "decay = 1");
-        std::fs::write(folder.path().join("job.toml"), spec).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn spawn(&self, arguments: &[&str], name: &str) -> PeerProcess {
-        let log = std::fs::File::create(self.path(&format!("{name}.log"))).unwrap();
-        let out = self.text(name);
-        let mut command = command(&["pipeline"], &[]);
-        command.args(arguments).args(["--out", &out, "--loopback"]);
-        let child = command.stdout(Stdio::null()).stderr(log).spawn();
-        PeerProcess(child.unwrap())
-    }
-
-    fn start(&self, name: &str) -> PeerProcess {
-        self.spawn(&["start", &self.text("job.toml")], name)
-    }
-
-    fn join(&self, address: &str, name: &str) -> PeerProcess {
-        self.spawn(&["join", address], name)
-    }
-
-    /// Waits until a peer's log has a line with a text, and gives the line.
-    fn wait_for(&self, name: &str, text: &str) -> String {
-        let path = self.path(&format!("{name}.log"));
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            let log = std::fs::read_to_string(&path).unwrap_or_default();
-            if let Some(line) = log.lines().find(|line| line.contains(text)) {
-                return line.to_owned();
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("no `{text}` in {}", path.display());
-    }
-
-    fn address(&self, name: &str) -> String {
-        let line = self.wait_for(name, "/quic-v1");
-        let words = line.split(' ');
-        words
-            .into_iter()
-            .find(|word| word.ends_with("/quic-v1"))
-            .unwrap()
-            .to_owned()
-    }
+/// A small pipeline.
+fn scene(steps: u32, peers: u32) -> Scene {
+    let spec = include_str!("../../../configs/nano/pipeline.toml")
+        .replace("steps = 20", &format!("steps = {steps}"))
+        .replace("stride = 10", "stride = 1")
+        .replace("peers = 4", &format!("peers = {peers}"))
+        .replace("rows = 8", "rows = 2")
+        .replace("microbatches = 8", "microbatches = 4")
+        .replace("warmup = 5", "warmup = 1")
+        .replace("decay = 5", "decay = 1");
+    Scene::new("pipeline", &spec)
 }
 
 #[test]
 fn a_pipeline_of_processes_is_the_job_of_one_machine() {
-    let scene = Scene::new(3, 2);
+    let scene = scene(3, 2);
     let first = scene.start("a");
     let second = scene.join(&scene.address("a"), "b");
     first.expect_success();
@@ -177,7 +93,7 @@ fn newest(run: &Path) -> PathBuf {
 
 #[test]
 fn peers_measure_each_other_and_say_what_a_step_should_take() {
-    let scene = Scene::new(2, 3);
+    let scene = scene(2, 3);
     let first = scene.start("a");
     let address = scene.address("a");
     let second = scene.join(&address, "b");
@@ -215,7 +131,7 @@ fn peers_measure_each_other_and_say_what_a_step_should_take() {
 
 #[test]
 fn killed_peers_are_gone_around_and_come_back() {
-    let scene = Scene::new(14, 4);
+    let scene = scene(14, 4);
     let first = scene.start("a");
     let address = scene.address("a");
     // One after the other, so that a and c hold the embedding, b and d the layers.
@@ -273,7 +189,7 @@ fn killed_peers_are_gone_around_and_come_back() {
 
 #[test]
 fn what_is_no_pipeline_is_told() {
-    let scene = Scene::new(3, 2);
+    let scene = scene(3, 2);
     let spec = std::fs::read_to_string(scene.path("job.toml")).unwrap();
     let start = |text: &str| {
         std::fs::write(scene.path("bad.toml"), text).unwrap();

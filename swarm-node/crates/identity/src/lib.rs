@@ -49,7 +49,8 @@ pub mod testing;
 pub use key::{NodeKey, PeerId, SaltKey};
 pub use key_file::{KeyFile, KeyFileError};
 pub use once::{
-    EPOCH_OUTCOME, EPOCH_REFUSAL, MemoryTable, PIPELINE_STEP, Place, SignOnce, SignOnceError,
+    AVERAGING_OFFER, AVERAGING_ROSTER, AVERAGING_ROUND, EPOCH_OUTCOME, EPOCH_REFUSAL, MemoryTable,
+    PIPELINE_STEP, Place, SignOnce, SignOnceError,
 };
 pub use peer_text::PeerIdError;
 pub use secret::{Address, Secret, SecretError};

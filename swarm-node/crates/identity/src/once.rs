@@ -25,13 +25,19 @@ pub const EPOCH_REFUSAL: u8 = 130;
 /// Kind of signatures over what a step of a pipeline came to: `swarm` is the job, `round` the step,
 /// `slot` the signer's stage.
 pub const PIPELINE_STEP: u8 = 131;
+/// Kind of signatures over what a replica contributes to a round of an averaging job: `swarm` is the job.
+pub const AVERAGING_OFFER: u8 = 132;
+/// Kind of signatures over what such a round came to at a replica.
+pub const AVERAGING_ROUND: u8 = 133;
+/// Kind of signatures over who takes part in an averaging job: `round` is the roster's number.
+pub const AVERAGING_ROSTER: u8 = 134;
 
 /// Where a signature belongs: a node signs at most one digest for each place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The swarm.
     pub swarm: Digest32,
-    /// A message's kind on the wire, [`EPOCH_OUTCOME`], [`EPOCH_REFUSAL`] or [`PIPELINE_STEP`].
+    /// A message's kind on the wire, or one of this module's constants.
     pub kind: u8,
     /// The round, or the epoch.
     pub round: u64,

@@ -12,11 +12,22 @@ use std::collections::BTreeMap;
 
 use reproducible_ops::tensor::{Tensor, TensorError};
 
-use super::batch::{PackError, Packing, Sequence, pack};
-use super::inputs::Example;
+use super::batch::{PADDING_SEGMENT, PackError, Packing, Sequence, pack};
+use super::inputs::{Example, Inputs};
+use super::programs::{Programs, TrainError};
 
 /// The channel with the weight of each query in the loss.
 pub const LOSS_WEIGHT: &str = "loss_weight";
+
+/// What supervised training reads of each position: every data set has these channels.
+pub const CHANNELS: [&str; 6] = [
+    "tokens",
+    "positions",
+    "segment",
+    "parent",
+    "targets",
+    LOSS_WEIGHT,
+];
 
 /// Why examples are no data set.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +94,55 @@ impl DataSet {
     /// Trained tokens of all rows.
     pub fn tokens(&self) -> usize {
         self.tokens
+    }
+
+    /// Some rows as a supervised step reads them, and how many of their tokens are trained.
+    ///
+    /// # Errors
+    /// They are not whole microbatches of the programs' shape, or are not in the data set.
+    pub(super) fn inputs(
+        &self,
+        rows: &[usize],
+        programs: &Programs,
+    ) -> Result<(Inputs, usize), TrainError> {
+        let length = self.length;
+        let is_whole = rows.len().is_multiple_of(programs.rows) && length == programs.length;
+        if !is_whole || rows.iter().any(|row| *row >= self.rows) {
+            return Err(TrainError::Rows {
+                found: [rows.len(), length],
+                expected: [programs.rows, programs.length],
+                available: self.rows,
+            });
+        }
+        let gathered = |name: &'static str| {
+            let words = self.channels[name].words();
+            let rows = rows.iter();
+            let words = rows.flat_map(|row| &words[row * length..(row + 1) * length]);
+            (name, words.copied().collect::<Vec<u32>>())
+        };
+        let per_token: Vec<_> = CHANNELS.into_iter().map(gathered).collect();
+        let weights = per_token.iter().find(|(name, _)| *name == LOSS_WEIGHT);
+        let weights = weights.into_iter().flat_map(|(_, words)| words);
+        let tokens = weights.filter(|word| f32::from_bits(**word) != 0.0).count();
+        let elements = programs.rows * programs.length;
+        Ok((Inputs::packed(per_token, tokens, elements), tokens))
+    }
+
+    /// Share of the positions of some rows that hold a token.
+    ///
+    /// # Panics
+    /// A row is not there.
+    pub fn utilisation(&self, rows: &[usize]) -> f32 {
+        let segments = self.channels["segment"].words();
+        let rows = rows.iter().map(|row| {
+            let row = &segments[row * self.length..(row + 1) * self.length];
+            let used = row
+                .iter()
+                .filter(|one| one.cast_signed() != PADDING_SEGMENT);
+            (used.count(), row.len())
+        });
+        let (used, all) = rows.fold((0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1));
+        used as f32 / all.max(1) as f32
     }
 
     /// What programs read of each position, `[rows, length]`, by the name of their input.

@@ -120,6 +120,19 @@ impl Inputs {
         Ok(inputs)
     }
 
+    /// Words of rows that were packed before, of which so many tokens are trained.
+    pub(super) fn packed(
+        per_token: Vec<(&'static str, Vec<u32>)>,
+        tokens: usize,
+        elements: usize,
+    ) -> Self {
+        Self {
+            per_token,
+            scalars: vec![("token_count", (tokens as f32).to_bits())],
+            elements,
+        }
+    }
+
     fn add(&mut self, name: &'static str, values: Vec<f32>) {
         self.per_token
             .push((name, values.into_iter().map(f32::to_bits).collect()));

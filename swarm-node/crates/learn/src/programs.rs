@@ -79,6 +79,20 @@ pub enum TrainError {
     /// Nothing to train on.
     #[error("the batch has no completion tokens; give at least one")]
     EmptyBatch,
+    /// Rows of a data set that are no microbatches of the programs.
+    #[error(
+        "{} rows of {} tokens are no microbatches of {} rows of {} tokens, or are not among the {available} \
+         rows of the data",
+        found[0], found[1], expected[0], expected[1]
+    )]
+    Rows {
+        /// Rows given, and their length.
+        found: [usize; 2],
+        /// Rows and length of a microbatch.
+        expected: [usize; 2],
+        /// Rows of the data set.
+        available: usize,
+    },
     /// A per-token list has another length than its completion.
     #[error("`{channel}` of a completion has {found} numbers for {expected} tokens")]
     Channel {

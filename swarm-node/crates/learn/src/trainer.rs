@@ -21,7 +21,8 @@ use reproducible_ops::tensor::Tensor;
 use reproducible_ops::weights::{Buffers, Weights};
 
 use super::assemble::{self, GRADIENT};
-use super::batch::{Packing, Sequence, pack};
+use super::batch::{Sequence, pack};
+use super::data_set::DataSet;
 use super::inputs::{Example, Inputs};
 use super::programs::{Programs, TrainError};
 
@@ -44,6 +45,13 @@ pub struct StepReport {
     pub utilisation: f32,
     /// Token means of the loss's further scalar outputs, by name.
     pub metrics: BTreeMap<String, f32>,
+}
+
+/// What a step trains on.
+struct Taken {
+    tokens: usize,
+    microbatches: usize,
+    utilisation: f32,
 }
 
 /// Parameters and everything else a run needs to continue exactly.
@@ -123,10 +131,47 @@ impl Trainer {
             return Err(TrainError::EmptyBatch);
         }
         let inputs = Inputs::new(&packing, batch, &self.programs)?;
+        let taken = Taken {
+            tokens,
+            microbatches: packing.rows / self.programs.rows,
+            utilisation: packing.utilisation(),
+        };
+        self.step_on(&inputs, taken, learning_rate)
+    }
+
+    /// Trains on rows of a data set that was packed before, whole microbatches of them, in this order: one
+    /// optimizer step.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`], and rows of another number or length.
+    pub fn step_on_rows(
+        &mut self,
+        data: &DataSet,
+        rows: &[usize],
+        learning_rate: f32,
+    ) -> Result<StepReport, TrainError> {
+        let (inputs, tokens) = data.inputs(rows, &self.programs)?;
+        if tokens == 0 {
+            return Err(TrainError::EmptyBatch);
+        }
+        let taken = Taken {
+            tokens,
+            microbatches: rows.len() / self.programs.rows,
+            utilisation: data.utilisation(rows),
+        };
+        self.step_on(&inputs, taken, learning_rate)
+    }
+
+    fn step_on(
+        &mut self,
+        inputs: &Inputs,
+        taken: Taken,
+        learning_rate: f32,
+    ) -> Result<StepReport, TrainError> {
         self.clear_gradients()?;
-        let metrics = self.accumulate(&inputs, packing.rows / self.programs.rows)?;
+        let metrics = self.accumulate(inputs, taken.microbatches)?;
         let grad_norm = self.apply(learning_rate)?;
-        Ok(self.report(metrics, grad_norm, learning_rate, &packing))
+        Ok(self.report(metrics, grad_norm, learning_rate, taken))
     }
 
     fn clear_gradients(&mut self) -> Result<(), TrainError> {
@@ -199,7 +244,7 @@ impl Trainer {
         mut metrics: BTreeMap<String, f32>,
         grad_norm: f32,
         learning_rate: f32,
-        packing: &Packing,
+        taken: Taken,
     ) -> StepReport {
         #[expect(clippy::expect_used, reason = "every objective's program has a loss")]
         let loss = metrics
@@ -210,9 +255,9 @@ impl Trainer {
             loss,
             grad_norm,
             learning_rate,
-            tokens: packing.token_count(),
-            microbatches: packing.rows / self.programs.rows,
-            utilisation: packing.utilisation(),
+            tokens: taken.tokens,
+            microbatches: taken.microbatches,
+            utilisation: taken.utilisation,
             metrics,
         }
     }

@@ -9,12 +9,11 @@ mod status;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use swarm_net::Multiaddr;
 
-use self::part::{PartOptions, Role};
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
+use super::part::{PartOptions, Role, parse_address};
 use crate::job::JobSpec;
 use crate::pipeline::blueprint::Assembled;
 
@@ -102,11 +101,11 @@ impl PipelineCommand {
             } => plan::plan(spec, *memory, network.as_deref(), options),
             PipelineAction::Start { spec, part } => {
                 let spec = Box::new(JobSpec::load(spec)?);
-                part.take(&config, Role::First(spec), options)
+                part::take(part, &config, Role::First(spec), options)
             }
             PipelineAction::Join { address, part } => {
                 let address = parse_address(address)?;
-                part.take(&config, Role::Newcomer(address), options)
+                part::take(part, &config, Role::Newcomer(address), options)
             }
             PipelineAction::Status { folder, watch } => status::status(folder, *watch, options),
             PipelineAction::Replay { folder, out } => {
@@ -114,14 +113,6 @@ impl PipelineCommand {
             }
         }
     }
-}
-
-fn parse_address(text: &str) -> Result<Multiaddr, Failure> {
-    text.parse().map_err(|error| {
-        Failure::Usage(anyhow::anyhow!(
-            "`{text}` is no address: {error}; write it like /ip4/192.0.2.7/udp/4001/quic-v1"
-        ))
-    })
 }
 
 fn assemble(spec: &JobSpec, console: &Console) -> Result<Assembled, Failure> {

@@ -14,8 +14,7 @@ use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::Answer;
 use crate::job::JobSpec;
-use crate::pipeline::blueprint::Assembled;
-use crate::pipeline::charter::by_turns;
+use crate::pipeline::blueprint::{Assembled, by_turns};
 use crate::pipeline::paths::{self, Wish};
 use crate::pipeline::probe::file;
 

@@ -17,9 +17,9 @@ use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::{self, Answer};
+use crate::cli::part::charter_of;
 use crate::config::Config;
 use crate::job::certified;
-use crate::pipeline::charter::Charter;
 use crate::pipeline::transcript;
 
 /// What a replay found.
@@ -42,10 +42,7 @@ pub(super) fn replay(
     out: Option<&Path>,
     options: &Options,
 ) -> Result<(), Failure> {
-    let none = || Failure::Usage(anyhow::anyhow!("{} has no charter", folder.display()));
-    let charter = Charter::load(folder)
-        .map_err(Failure::work)?
-        .ok_or_else(none)?;
+    let charter = charter_of(folder)?;
     let entries = transcript::read(folder).map_err(Failure::work)?;
     let peers = charter.peers().map_err(Failure::work)?;
     let console = Console::new();

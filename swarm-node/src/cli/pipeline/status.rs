@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use swarm_identity::key::NodeKey;
-use swarm_identity::key_file;
-
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::Answer;
+use crate::cli::part::{charter_of, is_running, place_of};
 use crate::cli::watch::show;
-use crate::pipeline::charter::{Charter, name};
+use crate::pipeline::blueprint::AssembleError;
 use crate::pipeline::status::Status;
 use crate::pipeline::transcript;
 
@@ -27,25 +25,14 @@ pub(super) fn status(folder: &Path, watch: bool, options: &Options) -> Result<()
 }
 
 fn read(folder: &Path) -> Result<Status, Failure> {
-    let charter = Charter::load(folder).map_err(Failure::work)?;
-    let charter = charter.ok_or_else(|| {
-        Failure::Usage(anyhow::anyhow!(
-            "{} has no charter; a peer's folder has one once all peers have come",
-            folder.display()
-        ))
-    })?;
+    let charter = charter_of(folder)?;
+    if charter.spec.pipeline.is_none() {
+        return Err(Failure::Usage(AssembleError::Averaging.into()));
+    }
     let entries = match transcript::read(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         entries => entries.map_err(Failure::work)?,
     };
-    let path = folder.join("node.key");
-    let secret = key_file::peek(&path).map_err(Failure::work)?;
-    let peer = name(&NodeKey::from(&secret).peer());
-    let place = charter
-        .members
-        .iter()
-        .position(|member| member.peer == peer);
-    let me = place.map(|place| place as u32);
-    let is_running = key_file::is_in_use(&path).map_err(Failure::work)?;
+    let (me, is_running) = (place_of(folder, &charter)?, is_running(folder)?);
     Ok(Status::of(&charter, &entries, me, is_running))
 }

@@ -6,6 +6,7 @@
 //!
 //! either  Want: what is missing, once more        Alone: who says it moves without the group
 //! all     OuterWanted ─▶ leader ─Outer─▶ who has another anchor than the mean moves
+//! back    Where ─▶ everybody ─At─▶ who comes back: in which rounds the others are
 //! ```
 //! A message is an envelope with the round and the roster that its sender goes by. Whoever sent it is
 //! known from the connection; signatures in it are checked before it is handed to a member.
@@ -48,6 +49,10 @@ pub enum Body {
     OuterWanted,
     /// Anchor and momentum after the round.
     Outer(Content),
+    /// The sender comes back, and asks which round the receiver is in.
+    Where,
+    /// The sender is in the round of this message.
+    At,
 }
 
 /// A contribution on its way.
@@ -119,7 +124,9 @@ impl Message {
             | Body::Decided(_)
             | Body::Alone
             | Body::OuterWanted
-            | Body::Outer(_) => Vec::new(),
+            | Body::Outer(_)
+            | Body::Where
+            | Body::At => Vec::new(),
         }
     }
 }
@@ -140,7 +147,7 @@ mod tests {
             signature: bytes.clone(),
         };
         let content = Content::new(bytes.clone());
-        let body = match tag % 9 {
+        let body = match tag % 11 {
             0 => Body::Offer(Offer {
                 outer: digest,
                 contribution: content.digest(),
@@ -162,6 +169,8 @@ mod tests {
                 signature: bytes,
             })),
             7 => Body::OuterWanted,
+            8 => Body::Where,
+            9 => Body::At,
             _ => Body::Outer(content),
         };
         let roster = Roster::initial(3).id();
@@ -198,16 +207,16 @@ mod tests {
     #[test]
     fn signatures_are_of_all_that_a_step_depends_on() {
         let job = Digest([9; 32]);
-        let message = sample(9, 4, vec![1, 2]);
+        let message = sample(11, 4, vec![1, 2]);
         let (signer, statement, signature) = message.signed(job, Replica(5))[0];
         assert_eq!((signer, signature), (Replica(5), [1, 2].as_slice()));
         let Statement::Offer { round, roster, .. } = statement else {
             panic!("{statement:?}")
         };
         assert_eq!((round, roster), (4, Roster::initial(3).digest()));
-        assert_eq!(sample(19, 4, vec![]).signed(job, Replica(5)).len(), 3);
+        assert_eq!(sample(23, 4, vec![]).signed(job, Replica(5)).len(), 3);
         assert_eq!(
-            sample(24, 4, vec![]).signed(job, Replica(5))[0].0,
+            sample(28, 4, vec![]).signed(job, Replica(5))[0].0,
             Replica(1)
         );
     }

@@ -4,8 +4,9 @@
 //! each round   every replica trains ─▶ contributions, compared by hash with those that were averaged
 //!              ─▶ each moves as its own record says ─▶ states, compared
 //! ```
-//! Records of two replicas may differ in whether they averaged with each other; each is followed. The first
-//! thing that differs is an error that names who made it.
+//! Records of two replicas may differ in whether they averaged with each other; each is followed. A round that
+//! a transcript leaves out, because its replica was away, leaves its state as it was. The first thing that
+//! differs is an error that names who made it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,8 @@ pub struct Replay<E> {
     paired: bool,
     engines: Vec<E>,
     states: Vec<Option<Digest>>,
+    /// Replicas whose transcript ended before what they trained last.
+    unfinished: BTreeSet<Replica>,
 }
 
 /// Why transcripts are not of this job.
@@ -39,29 +42,30 @@ pub enum ReplayError {
         found: usize,
     },
     /// A record could be of no round.
-    #[error("round {round}: the record of {replica} cannot be: {what}")]
+    #[error("round {}: the record of {replica} cannot be: {what}", round + 1)]
     Unsound {
-        /// The round.
+        /// The round, from 0; texts count from 1.
         round: u64,
         /// Whose.
         replica: Replica,
         /// What.
         what: &'static str,
     },
-    /// A replica contributed after its transcript ends.
-    #[error("round {round}: {replica} contributed, and its transcript ends before")]
+    /// A replica contributed after its transcript ends. Whether it did what it says cannot be told.
+    #[error("round {}: {replica} contributed, and its transcript ends before", round + 1)]
     Missing {
-        /// The round.
+        /// The round, from 0; texts count from 1.
         round: u64,
         /// Who.
         replica: Replica,
     },
     /// What a replica contributed is not what it computes.
     #[error(
-        "round {round}: {replica} contributed {found}, by the record of {told_by}, and computes {expected}"
+        "round {}: {replica} contributed {found}, by the record of {told_by}, and computes {expected}",
+        round + 1
     )]
     Contribution {
-        /// The round.
+        /// The round, from 0; texts count from 1.
         round: u64,
         /// Who made it.
         replica: Replica,
@@ -73,9 +77,9 @@ pub enum ReplayError {
         expected: Digest,
     },
     /// What a leader sent is not the mean.
-    #[error("round {round}: the mean by {leader} is {found}, not {expected}")]
+    #[error("round {}: the mean by {leader} is {found}, not {expected}", round + 1)]
     Mean {
-        /// The round.
+        /// The round, from 0; texts count from 1.
         round: u64,
         /// Who made it.
         leader: Replica,
@@ -85,9 +89,9 @@ pub enum ReplayError {
         expected: Digest,
     },
     /// What a replica came to is not what its record leads to.
-    #[error("round {round}: the state of {replica} is {found}, not {expected}")]
+    #[error("round {}: the state of {replica} is {found}, not {expected}", round + 1)]
     State {
-        /// The round.
+        /// The round, from 0; texts count from 1.
         round: u64,
         /// Whose.
         replica: Replica,
@@ -97,9 +101,9 @@ pub enum ReplayError {
         expected: Digest,
     },
     /// The engine does not compute it.
-    #[error("round {round}: the engine of {replica} answered {answer}")]
+    #[error("round {}: the engine of {replica} answered {answer}", round + 1)]
     Engine {
-        /// The round.
+        /// The round, from 0; texts count from 1.
         round: u64,
         /// Whose.
         replica: Replica,
@@ -136,6 +140,7 @@ impl<E: Engine> Replay<E> {
             job,
             paired,
             states: vec![None; engines.len()],
+            unfinished: BTreeSet::new(),
             engines,
         }
     }
@@ -170,9 +175,23 @@ impl<E: Engine> Replay<E> {
         for listed in transcripts.iter().flat_map(|one| &one.rosters) {
             rosters.insert(listed.roster.digest(), listed.roster.clone());
         }
-        let last = transcripts.iter().map(|one| one.rounds.len()).max();
+        for transcript in transcripts {
+            let out_of_order = transcript
+                .rounds
+                .windows(2)
+                .find(|pair| pair[0].record.round >= pair[1].record.round);
+            if let Some([before, _]) = out_of_order {
+                return Err(ReplayError::Unsound {
+                    round: before.record.round,
+                    replica: transcript.replica,
+                    what: "it is not before the next one",
+                });
+            }
+        }
+        let rounds = transcripts.iter().flat_map(|one| &one.rounds);
+        let rounds: BTreeSet<u64> = rounds.map(|one| one.record.round).collect();
         let mut replayed = Replayed::default();
-        for round in 0..last.unwrap_or(0) {
+        for round in rounds {
             self.round(round, transcripts, &rosters, &mut replayed)?;
         }
         Ok(replayed)
@@ -180,15 +199,14 @@ impl<E: Engine> Replay<E> {
 
     fn round(
         &mut self,
-        round: usize,
+        number: u64,
         transcripts: &[Transcript],
         rosters: &BTreeMap<Digest, Roster>,
         replayed: &mut Replayed,
     ) -> Result<(), ReplayError> {
         let told = transcripts.iter();
-        let told = told.filter_map(|one| Some((one.replica, one.rounds.get(round)?)));
+        let told = told.filter_map(|one| Some((one.replica, one.round(number)?)));
         let told: BTreeMap<Replica, &Completed> = told.collect();
-        let number = round as u64;
         let mut groups = BTreeMap::new();
         for (replica, completed) in &told {
             groups.insert(
@@ -310,16 +328,27 @@ impl<E: Engine> Replay<E> {
                 Taken::Averaged { parts, .. } => parts.as_slice(),
                 _ => &[],
             });
-        let mut needed: BTreeSet<Replica> = named.map(|part| part.replica).collect();
+        let mut needed: BTreeSet<Replica> = named.clone().map(|part| part.replica).collect();
         needed.extend(told.keys());
         let mut trained = BTreeMap::new();
         for replica in needed {
-            // Whoever was lost after it contributed has no record of the round, but one of those before.
-            let known = transcripts
+            let record = told.get(&replica).map(|completed| &completed.record);
+            let last = transcripts
                 .get(replica.index())
-                .map_or(0, |one| one.rounds.len() as u64);
-            if known < round {
-                return Err(ReplayError::Missing { round, replica });
+                .and_then(|one| one.rounds.last())
+                .map(|last| last.record.round);
+            if record.is_none() && last.is_some_and(|last| last > round) {
+                return Err(ReplayError::Unsound {
+                    round,
+                    replica,
+                    what: "its transcript leaves out a round that it contributed to",
+                });
+            }
+            // Whoever was lost after it contributed has no record of that round, and of none after it.
+            let is_first = record.is_some() || self.unfinished.insert(replica);
+            let missing = ReplayError::Missing { round, replica };
+            if !is_first {
+                return Err(missing);
             }
             let (content, outer) = match self.perform(replica, Work::Train { round }) {
                 Outcome::Trained {
@@ -328,9 +357,16 @@ impl<E: Engine> Replay<E> {
                 } => (contribution, outer),
                 other => return Err(unexpected(round, replica, &other)),
             };
-            let record = told.get(&replica).map(|completed| &completed.record);
             let found = record.map_or(content.digest(), |record| record.contribution);
             same_contribution(round, replica, replica, found, content.digest())?;
+            // Where rounds before are not known either, its state may have been another.
+            let follows = last.map_or(0, |last| last + 1) == round;
+            if record.is_none() && !follows {
+                let named = named.clone().find(|part| part.replica == replica);
+                if named.is_some_and(|part| part.contribution != content.digest()) {
+                    return Err(missing);
+                }
+            }
             trained.insert(replica, Trained { content, outer });
         }
         Ok(trained)

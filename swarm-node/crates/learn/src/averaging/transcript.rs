@@ -296,7 +296,7 @@ pub struct Transcript {
     pub replica: Replica,
     /// Rosters that it went by, but for the job's first.
     pub rosters: Vec<Listed>,
-    /// Its rounds, from the first on.
+    /// Its rounds, ascending. Rounds in which it was away are left out.
     pub rounds: Vec<Completed>,
 }
 
@@ -308,6 +308,14 @@ impl Transcript {
             rosters: Vec::new(),
             rounds: Vec::new(),
         }
+    }
+
+    /// What it did in a round; none where it was away.
+    pub fn round(&self, number: u64) -> Option<&Completed> {
+        let found = self
+            .rounds
+            .binary_search_by_key(&number, |one| one.record.round);
+        found.ok().and_then(|at| self.rounds.get(at))
     }
 
     /// Every signature in it, with its signer and what it is of. Whoever relies on a transcript checks them.

@@ -12,7 +12,7 @@ use verde::state::StateTree;
 use verde::tensor;
 
 use super::contribution::{Formats, Layout};
-use super::outer::{Outer, OuterError, OuterPrograms, OuterState, OuterStep};
+use super::outer::{ANCHOR, MOMENTUM, Outer, OuterError, OuterPrograms, OuterState, OuterStep};
 use super::work::{self, Move, Outcome, Work};
 
 /// What trains a replica between two outer steps: a trainer of a model, or the stages of a pipeline.
@@ -40,6 +40,13 @@ pub trait Inner {
     /// # Errors
     /// They are not those of the model.
     fn place(&mut self, parameters: &Weights) -> Result<(), String>;
+
+    /// Puts other parameters and another optimizer's state in place, as [`Inner::parameters`] and
+    /// [`Inner::optimizer`] gave them.
+    ///
+    /// # Errors
+    /// They are not those of the model.
+    fn restore(&mut self, parameters: &Weights, optimizer: &Weights) -> Result<(), String>;
 }
 
 /// A replica.
@@ -111,6 +118,43 @@ impl<I: Inner> ReplicaWorker<I> {
     /// What trains it.
     pub fn inner(&self) -> &I {
         &self.inner
+    }
+
+    /// What trains it, to be told something.
+    pub fn inner_mut(&mut self) -> &mut I {
+        &mut self.inner
+    }
+
+    /// Everything that the next round depends on, between two rounds.
+    ///
+    /// # Errors
+    /// The engine lost an input.
+    pub fn checkpoint(&self) -> Result<Weights, String> {
+        let mut all = self.state.named();
+        all.extend(self.inner.parameters()?);
+        all.extend(self.inner.optimizer()?);
+        Ok(all)
+    }
+
+    /// Goes on from a [`ReplicaWorker::checkpoint`]; gives the digest of the state, which a record has.
+    ///
+    /// # Errors
+    /// It is one of another model or optimizer. The replica is then not to be used.
+    pub fn restore(&mut self, checkpoint: &Weights) -> Result<Digest, String> {
+        let outer = self.checked_outer(OuterState::from_named(checkpoint))?;
+        let (mut parameters, mut optimizer) = (Weights::new(), Weights::new());
+        for (name, tensor) in checkpoint.iter() {
+            let is_of_outer = name.starts_with(ANCHOR) || name.starts_with(MOMENTUM);
+            if self.state.anchor.get(name).is_some() {
+                parameters.insert(name, tensor.clone());
+            } else if !is_of_outer {
+                optimizer.insert(name, tensor.clone());
+            }
+        }
+        self.inner.restore(&parameters, &optimizer)?;
+        self.state = outer;
+        self.own = None;
+        self.state_digest()
     }
 
     fn attempt(&mut self, work: Work) -> Result<Outcome, String> {
@@ -188,7 +232,10 @@ impl<I: Inner> ReplicaWorker<I> {
     /// Anchor and momentum of another replica, which are those of the same model.
     fn read_outer(&self, content: &Content) -> Result<OuterState, String> {
         let tensors = Weights::from_bytes(content.bytes()).map_err(text)?;
-        let state = OuterState::from_named(&tensors);
+        self.checked_outer(OuterState::from_named(&tensors))
+    }
+
+    fn checked_outer(&self, state: OuterState) -> Result<OuterState, String> {
         for of in [&state.anchor, &state.momentum] {
             let fits =
                 |(name, ty): &(String, TensorType)| of.get(name).is_some_and(|one| one.ty() == ty);
@@ -204,10 +251,7 @@ impl<I: Inner> ReplicaWorker<I> {
     }
 
     fn state_digest(&self) -> Result<Digest, String> {
-        let mut all = self.state.named();
-        all.extend(self.inner.parameters()?);
-        all.extend(self.inner.optimizer()?);
-        root(&all)
+        root(&self.checkpoint()?)
     }
 }
 

@@ -6,7 +6,7 @@
 use skippipe::path::Microbatch as Number;
 
 use super::microbatch::{Layout, Microbatch};
-use crate::data_set::{DataSet, LOSS_WEIGHT};
+use crate::data_set::{CHANNELS, DataSet, LOSS_WEIGHT};
 use crate::training_plan::{Sampling, drawn_rows};
 
 /// Rows, which of them a step takes, and how far it moves.
@@ -24,16 +24,6 @@ pub struct StepData {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the data set has no channel `{0}`; a pipeline trains on tokens, targets and weights")]
 pub struct MissingChannel(pub &'static str);
-
-/// The channels that are read.
-const CHANNELS: [&str; 6] = [
-    "tokens",
-    "positions",
-    "segment",
-    "parent",
-    "targets",
-    LOSS_WEIGHT,
-];
 
 impl StepData {
     /// Rows of a data set for steps with a learning rate each.

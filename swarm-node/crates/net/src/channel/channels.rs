@@ -142,6 +142,12 @@ impl Channels {
             Refused::Down => SendError::Down(to),
         })
     }
+
+    /// Bytes that wait for a member, with those of the frame that is being written; 0 for who is none.
+    pub fn waiting(&self, to: &PeerId) -> usize {
+        let member = self.job.member(to);
+        member.map_or(0, |member| member.queue.waiting())
+    }
 }
 
 impl Drop for Channels {

@@ -65,6 +65,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Bytes of all frames that are not written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state().bytes
+    }
+
     /// The next frame, which is to be written.
     pub(crate) fn take(&self) -> Option<Arc<[u8]>> {
         let mut state = self.state();

@@ -94,6 +94,14 @@ impl Member {
 
     /// The leader says that the group averages.
     pub(super) fn decided(&mut self, from: Replica, digest: Digest) {
+        if let Phase::Exchanging(Exchange { doubt: None, .. }) = self.round.phase {
+            // It decided with this member before that was restarted, and does not say it all again.
+            let leads = self.round.group.leader() == Some(from);
+            if leads && !self.round.packages.contains_key(&from) {
+                self.alone(Reason::Late);
+            }
+            return;
+        }
         let Phase::Exchanging(Exchange { doubt: Some(_), .. }) = self.round.phase else {
             return;
         };
@@ -177,7 +185,7 @@ impl Member {
         let past = self.past.iter().find(|past| past.number == round);
         let decided = past.and_then(|past| past.decided.as_ref());
         let with = decided.is_some_and(|decision| decision.with.contains(&from));
-        let is_next = self.round.number == round + 1;
+        let is_next = self.last_ended() == Some(round);
         let before_move = !matches!(self.round.phase, Phase::Moving(_));
         let is_asked = self.tasks.values();
         let mut is_asked =

@@ -111,6 +111,8 @@ impl Member {
             Body::Roster(listed) => return self.listed(from, *listed),
             Body::OuterWanted => return self.outer_wanted(from, round),
             Body::Outer(content) => return self.adopted(from, round, content),
+            Body::Where => return self.asked_where(from, roster),
+            Body::At => return self.heard_of(from, round),
             _ => {}
         }
         let is_over = self.past.iter().any(|past| past.number == round);
@@ -152,7 +154,7 @@ impl Member {
                 self.round.out.insert(from, Reason::Declined);
                 self.review();
             }
-            Body::Roster(_) | Body::OuterWanted | Body::Outer(_) => {}
+            Body::Roster(_) | Body::OuterWanted | Body::Outer(_) | Body::Where | Body::At => {}
         }
     }
 

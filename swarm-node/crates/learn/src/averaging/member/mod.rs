@@ -6,7 +6,8 @@
 //!  ┌▶ training ────────▶ signing ──────────▶ exchanging ─────────────────────────▶ moving ─┐
 //!  │                                             │ decided, from another anchor     ▲      │ moved
 //!  │                                             └────────────▶ adopting ───────────┘      │
-//!  └───────────────────────────── the next round ◀─────────────────────────────────────────┘
+//!  ├───────────────────────────── the next round ◀─────────────────────────────────────────┤
+//!  └──────────── a later round, as others begin it ◀── returning ◀── was restarted ─────────┘
 //! ```
 //! **Agreement.** The leader of a group averages when a follower has said that it has all it needs and finds
 //! it good, and then says so; a follower averages when it hears that. Before, both of a pair can still turn
@@ -26,18 +27,24 @@
 //! by another roster in a round moves alone in it; so a roster that somebody has not heard of costs rounds,
 //! and never a wrong mean.
 //!
+//! **Coming back.** A member that was restarted does the round again in which it was, so that what it may
+//! have contributed to is in its transcript; its partner has moved meanwhile, so it mostly moves alone. Then it
+//! asks everybody which round they are in. Where they are ahead it waits until more than half of those that it
+//! reaches begin another round, and begins the same one: rounds between are left out of its transcript, and its
+//! state is as before.
+//!
 //! Invariants: a member says that it averaged only where it did; every content that it averaged is named by
 //! hash, with its maker's signature; it signs one offer and one record for each round, whatever peers do.
 //! Memory is that of one content for each member of the group, and of [`MAX_EARLY`] that came early.
 //!
 //! Limits: rounds have numbers, so a replica that falls behind by more than the others wait moves alone until
-//! they wait for it again. A replica that was restarted does not come back into the job. One that is reached
-//! and says nothing costs its group a wait in each round, which is its partner alone where replicas meet in
-//! pairs.
+//! they wait for it again, or until it is restarted. One that is reached and says nothing costs its group a wait
+//! in each round, which is its partner alone where replicas meet in pairs.
 
 mod following;
 mod leading;
 mod meeting;
+mod returning;
 mod rosters;
 mod round;
 
@@ -46,6 +53,7 @@ use std::time::Duration;
 
 use skippipe::content::Digest;
 
+use returning::Return;
 use round::{Past, Phase, Round};
 
 use super::message::{Body, Message};
@@ -131,6 +139,14 @@ pub enum Event {
         /// What.
         what: String,
     },
+    /// A round is over, and about to be signed with this state. Whoever restarts the member later must have
+    /// kept it: there is no other record of the round that may be signed.
+    Ending {
+        /// What the replica did.
+        record: Box<RoundRecord>,
+        /// Its whole state after it.
+        state: Digest,
+    },
     /// A round is over, and signed.
     Round(Box<Completed>),
     /// All rounds are done.
@@ -165,6 +181,10 @@ pub struct Member {
     proposed: Option<Listed>,
     /// Since when other replicas live than the newest roster has.
     outdated: Option<Duration>,
+    /// Numbers of rosters below this one are used up.
+    least_number: u32,
+    /// From a restart until it is in step with the others.
+    back: Option<Return>,
     lost: BTreeSet<Replica>,
     /// Records that are being signed, by the digest of the statement.
     unsigned: BTreeMap<Digest, (RoundRecord, Digest)>,
@@ -196,6 +216,8 @@ impl Member {
             rosters: BTreeMap::from([(0, (roster, None))]),
             proposed: None,
             outdated: None,
+            least_number: 1,
+            back: None,
             lost: BTreeSet::new(),
             unsigned: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -204,10 +226,26 @@ impl Member {
         }
     }
 
+    /// A member that was restarted and begins with round `next`: the one that it was in, as it may have
+    /// contributed to it. It went by this roster last, if it was not the first. Its engine must be in the state
+    /// after the last round that it signed.
+    pub fn resume(settings: Settings, me: Replica, next: u64, roster: Option<Listed>) -> Self {
+        let mut member = Self::new(settings, me);
+        if let Some(listed) = roster {
+            let roster = listed.roster.clone();
+            member.round.roster = roster.clone();
+            member.rosters.insert(roster.number, (roster, Some(listed)));
+        }
+        member.round.number = next;
+        member.back = Some(Return::default());
+        member
+    }
+
     /// Begins.
     pub fn start(&mut self, now: Duration) -> Vec<Output> {
         self.now = now;
-        self.begin(0);
+        self.begin(self.round.number);
+        self.ask_around();
         std::mem::take(&mut self.outputs)
     }
 
@@ -265,6 +303,9 @@ impl Member {
         };
         let early = std::mem::take(&mut self.early);
         if number >= self.settings.rounds {
+            if self.unsigned.is_empty() {
+                self.event(Event::Finished);
+            }
             return;
         }
         self.round.phase = Phase::Training;
@@ -293,8 +334,10 @@ impl Member {
             (Purpose::Move, Outcome::Refused(why)) => self.not_moved(why),
             (Purpose::Export(to), Outcome::Content(content)) => {
                 // Of the round before: it is asked for only between two moves.
-                let (round, roster) = (self.round.number.saturating_sub(1), self.round.roster.id());
-                self.send_in(round, roster, to, Body::Outer(content));
+                let roster = self.round.roster.id();
+                if let Some(round) = self.last_ended() {
+                    self.send_in(round, roster, to, Body::Outer(content));
+                }
             }
             (purpose, outcome) => {
                 self.stuck(format!("the engine answered {outcome:?} to {purpose:?}"))
@@ -310,7 +353,8 @@ impl Member {
                 signature,
             };
             self.event(Event::Round(Box::new(completed)));
-            if self.round.number >= self.settings.rounds && self.unsigned.is_empty() {
+            let is_last = self.round.number >= self.settings.rounds;
+            if is_last && self.unsigned.is_empty() {
                 self.event(Event::Finished);
             }
         } else if !self.roster_signed(statement, &signature) {
@@ -320,6 +364,7 @@ impl Member {
 
     fn tick(&mut self) {
         self.look_at_roster();
+        self.look_for_others();
         self.review();
         self.say_again();
     }
@@ -342,10 +387,17 @@ impl Member {
             contribution: own.content.digest(),
             taken,
         };
+        self.event(Event::Ending {
+            record: Box::new(record.clone()),
+            state,
+        });
         let statement = record.statement(state);
         self.unsigned.insert(statement.digest(), (record, state));
         self.outputs.push(Output::Sign(statement));
-        self.begin(self.round.number + 1);
+        match self.back {
+            Some(_) => self.return_after(),
+            None => self.begin(self.round.number + 1),
+        }
     }
 
     fn stuck(&mut self, why: String) {

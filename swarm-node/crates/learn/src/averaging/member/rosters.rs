@@ -28,8 +28,12 @@ impl Member {
         let living: Vec<Replica> = living.filter(|one| !self.lost.contains(one)).collect();
         let newest = self.rosters.values().next_back().map(|(roster, _)| roster);
         let Some(newest) = newest else { return };
-        if newest.replicas == living || living.first() != Some(&self.me) || self.proposed.is_some()
-        {
+        let number = self.least_number.max(newest.number.saturating_add(1));
+        // Others go by a roster that this member may have to overrule, as it lists who lives by now.
+        let is_overtaken = self.least_number > newest.number.saturating_add(1);
+        let is_right = newest.replicas == living && !is_overtaken;
+        let is_mine_to_make = living.first() == Some(&self.me) && number > newest.number;
+        if is_right || !is_mine_to_make || self.proposed.is_some() {
             self.outdated = None;
             return;
         }
@@ -39,7 +43,7 @@ impl Member {
             return;
         }
         let roster = Roster {
-            number: newest.number + 1,
+            number,
             from: self.round.number + AHEAD,
             replicas: living,
         };
@@ -61,6 +65,11 @@ impl Member {
         let Some(mut listed) = self.proposed.take_if(asked) else {
             return false;
         };
+        self.least_number = listed.roster.number.saturating_add(1);
+        if signature.is_empty() {
+            // Another roster of this number was signed before a restart: the next has another number.
+            return true;
+        }
         listed.signature = signature.to_vec();
         for replica in (0..self.settings.replicas).map(Replica) {
             if replica != self.me && !self.lost.contains(&replica) {
@@ -91,11 +100,22 @@ impl Member {
             return self.fault(from, "sent a roster that cannot be");
         }
         let lower = (0..by.0).map(Replica);
-        if lower.into_iter().any(|one| !self.lost.contains(&one)) {
-            return self.event(Event::Fault {
-                replica: from,
-                what: format!("sent a roster by {by}, below which there are others"),
-            });
+        let mut lower = lower.filter(|one| !self.lost.contains(one));
+        match lower.next() {
+            None => {}
+            // It was made while this member could not be reached; the next one is this member's to make.
+            Some(lowest) if lowest == self.me => {
+                if roster.number <= self.least_number.saturating_add(MAX_OVERTAKEN) {
+                    self.least_number = self.least_number.max(roster.number.saturating_add(1));
+                }
+                return;
+            }
+            Some(_) => {
+                return self.event(Event::Fault {
+                    replica: from,
+                    what: format!("sent a roster by {by}, below which there are others"),
+                });
+            }
         }
         self.rosters
             .insert(roster.number, (roster.clone(), Some(listed)));
@@ -117,3 +137,5 @@ impl Member {
 
 /// Rosters that are kept: the one in use, and those that have not begun.
 const MAX_ROSTERS: usize = 8;
+/// By how much the number of a roster may be ahead that others made while this member was away.
+const MAX_OVERTAKEN: u32 = 1024;

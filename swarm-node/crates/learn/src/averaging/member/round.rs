@@ -81,6 +81,11 @@ pub(super) enum Phase {
     },
     /// The engine ends the round.
     Moving(Taken),
+    /// It was restarted, and looks for the round that the others are in.
+    Returning {
+        /// Since when.
+        since: Duration,
+    },
     /// All rounds are done, or it cannot go on.
     Over,
 }

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod faults;
 pub mod network;
+#[cfg(test)]
+mod returns;
 pub mod toy;

@@ -1,5 +1,5 @@
 //! Members and their replicas on virtual time: links with latency and loss, replicas that take different
-//! times, that are killed, that are cut off for a while, and that lie.
+//! times, that are killed and restarted, that are cut off for a while, and that lie.
 //!
 //! The network is the shell that members expect: it signs, at most one statement for each place, and hands on
 //! no message whose signatures do not hold.
@@ -13,7 +13,7 @@ use skippipe::content::Digest;
 use crate::averaging::member::{Event, Input, Member, Output};
 use crate::averaging::message::Message;
 use crate::averaging::settings::Settings;
-use crate::averaging::transcript::{Replica, Statement, Transcript};
+use crate::averaging::transcript::{Completed, Replica, RoundRecord, Statement, Transcript};
 use crate::averaging::work::{Engine, Outcome, Task, Work};
 
 /// How long it takes until a replica's end is noticed.
@@ -31,14 +31,39 @@ struct Node<E> {
     /// Time that inner steps take.
     pace: Duration,
     lie: Option<Lie>,
+}
+
+/// What survives a replica's process.
+#[derive(Default)]
+struct Disk {
     /// The sign-once table.
     signed: BTreeMap<(u8, u64), Digest>,
+    /// The last round that it has begun.
+    began: u64,
+    /// A round that is over, and perhaps not signed.
+    ending: Option<(RoundRecord, Digest)>,
+    /// The last two states that the engine was in after a round.
+    states: Vec<(Digest, Vec<u8>)>,
+}
+
+/// Makes the engine of a replica in a saved state, or before the first round.
+type Load<E> = Box<dyn Fn(Replica, Option<&[u8]>) -> E>;
+
+/// How engines are saved after each round, and made again.
+pub struct Saving<E> {
+    /// A state as bytes.
+    pub save: fn(&E) -> Vec<u8>,
+    /// An engine in that state, or before the first round.
+    pub load: Load<E>,
 }
 
 enum Happening {
     Input(Replica, Input),
+    /// From a replica's own process, which may have ended since: how often it was started before.
+    Own(Replica, u32, Input),
     Tick(Replica),
     Kill(Replica),
+    Restart(Replica),
     Cut(Replica, bool),
 }
 
@@ -47,6 +72,13 @@ pub struct Network<E> {
     settings: Settings,
     nodes: Vec<Option<Node<E>>>,
     transcripts: Vec<Transcript>,
+    disks: Vec<Disk>,
+    /// How often each was restarted.
+    restarts: Vec<u32>,
+    /// Restarts that are still to come.
+    to_restart: usize,
+    /// What a replica needs to be restarted.
+    pub saving: Option<Saving<E>>,
     cut: BTreeSet<Replica>,
     now: Duration,
     queue: BTreeMap<(Duration, u64), Happening>,
@@ -75,7 +107,6 @@ impl<E: Engine> Network<E> {
                 busy_until: Duration::ZERO,
                 pace: Duration::from_millis(500),
                 lie: None,
-                signed: BTreeMap::new(),
             })
         });
         let nodes: Vec<_> = nodes.collect();
@@ -85,6 +116,10 @@ impl<E: Engine> Network<E> {
                 .map(Transcript::new)
                 .collect(),
             sent: vec![0; nodes.len()],
+            disks: nodes.iter().map(|_| Disk::default()).collect(),
+            restarts: vec![0; nodes.len()],
+            to_restart: 0,
+            saving: None,
             settings,
             nodes,
             cut: BTreeSet::new(),
@@ -126,6 +161,13 @@ impl<E: Engine> Network<E> {
         self.later(at.saturating_sub(self.now), Happening::Kill(replica));
     }
 
+    /// A replica that was killed is started again at a time, with what survived: its transcript, the
+    /// sign-once table, and the engine's state as [`Network::saving`] keeps it.
+    pub fn restart_at(&mut self, replica: Replica, at: Duration) {
+        self.to_restart += 1;
+        self.later(at.saturating_sub(self.now), Happening::Restart(replica));
+    }
+
     /// A replica reaches nobody between two times.
     pub fn cut_between(&mut self, replica: Replica, from: Duration, to: Duration) {
         self.later(from.saturating_sub(self.now), Happening::Cut(replica, true));
@@ -146,10 +188,12 @@ impl<E: Engine> Network<E> {
 
     /// Whether all that live have done all rounds.
     pub fn is_finished(&self) -> bool {
-        let rounds = self.settings.rounds as usize;
-        let living = (0..self.nodes.len()).filter(|at| self.nodes[*at].is_some());
-        let mut done = living.map(|at| self.transcripts[at].rounds.len());
-        done.all(|done| done >= rounds)
+        let is_over = |node: &Node<E>| node.member.round() >= self.settings.rounds;
+        let living = self.disks.iter().zip(&self.nodes);
+        let mut living = living.filter(|(_, node)| node.is_some());
+        self.nodes.iter().flatten().all(is_over)
+            && living.all(|(disk, _)| disk.ending.is_none())
+            && self.to_restart == 0
     }
 
     /// Time that has passed.
@@ -178,6 +222,11 @@ impl<E: Engine> Network<E> {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Input(replica, input) => self.give(replica, input),
+            Happening::Own(replica, restarts, input) => {
+                if restarts == self.restarts[replica.index()] {
+                    self.give(replica, input);
+                }
+            }
             Happening::Tick(replica) => {
                 if self.nodes[replica.index()].is_some() {
                     self.give(replica, Input::Tick);
@@ -188,6 +237,7 @@ impl<E: Engine> Network<E> {
                 self.nodes[replica.index()] = None;
                 self.tell_all(replica, Input::Lost);
             }
+            Happening::Restart(replica) => self.restart(replica),
             Happening::Cut(replica, true) => {
                 self.cut.insert(replica);
                 self.tell_all(replica, Input::Lost);
@@ -197,6 +247,48 @@ impl<E: Engine> Network<E> {
                 self.tell_all(replica, Input::Found);
             }
         }
+    }
+
+    fn restart(&mut self, replica: Replica) {
+        self.to_restart -= 1;
+        self.restarts[replica.index()] += 1;
+        let disk = &mut self.disks[replica.index()];
+        let transcript = &mut self.transcripts[replica.index()];
+        // What was over is signed; there is no other word about it.
+        if let Some((record, state)) = disk.ending.take() {
+            let statement = record.statement(state);
+            let digest = statement.digest();
+            let committed = disk.signed.entry(statement.place()).or_insert(digest);
+            self.refused += usize::from(*committed != digest);
+            transcript.rounds.push(Completed {
+                record,
+                state,
+                signature: signature(replica, digest),
+            });
+        }
+        let Some(saving) = &self.saving else { return };
+        let last = transcript.rounds.last();
+        let state = last.and_then(|last| {
+            let states = disk.states.iter();
+            let mut states = states.filter(|(digest, _)| *digest == last.state);
+            states.next().map(|(_, bytes)| bytes.as_slice())
+        });
+        let roster = transcript.rosters.last().cloned();
+        let from = roster.as_ref().map_or(0, |listed| listed.roster.from);
+        let next = last.map_or(0, |last| last.record.round + 1);
+        let next = next.max(disk.began).max(from);
+        let mut node = Node {
+            member: Member::resume(self.settings.clone(), replica, next, roster),
+            engine: (saving.load)(replica, state),
+            busy_until: self.now,
+            pace: Duration::from_millis(500),
+            lie: None,
+        };
+        let outputs = node.member.start(self.now);
+        self.nodes[replica.index()] = Some(node);
+        self.tell_all(replica, Input::Found);
+        self.carry_out(replica, outputs);
+        self.later(TICK, Happening::Tick(replica));
     }
 
     /// Tells everybody about a replica, and the replica about everybody.
@@ -227,8 +319,15 @@ impl<E: Engine> Network<E> {
                 Output::Sign(statement) => self.sign(replica, &statement),
                 Output::Event(event) => {
                     let transcript = &mut self.transcripts[replica.index()];
+                    let disk = &mut self.disks[replica.index()];
                     match &event {
-                        Event::Round(completed) => transcript.rounds.push((**completed).clone()),
+                        Event::Ending { record, state } => {
+                            disk.ending = Some(((**record).clone(), *state));
+                        }
+                        Event::Round(completed) => {
+                            disk.ending = None;
+                            transcript.rounds.push((**completed).clone());
+                        }
                         Event::Roster(listed) => transcript.rosters.push(listed.clone()),
                         _ => {}
                     }
@@ -244,33 +343,46 @@ impl<E: Engine> Network<E> {
         };
         let jitter = Duration::from_millis(self.random.below(50));
         let took = match &work {
-            Work::Train { .. } => node.pace + jitter,
+            Work::Train { round } => {
+                self.disks[replica.index()].began = *round;
+                node.pace + jitter
+            }
             _ => Duration::from_millis(5),
         };
         let outcome: Outcome = node.engine.perform(work);
+        if let (Outcome::Moved { state, .. }, Some(saving)) = (&outcome, &self.saving) {
+            let states = &mut self.disks[replica.index()].states;
+            states.push((*state, (saving.save)(&node.engine)));
+            let old = states.len().saturating_sub(2);
+            states.drain(..old);
+        }
         node.busy_until = node.busy_until.max(self.now) + took;
         let after = node.busy_until - self.now;
-        self.later(
-            after,
-            Happening::Input(replica, Input::Done { task, outcome }),
-        );
+        let restarts = self.restarts[replica.index()];
+        let done = Input::Done { task, outcome };
+        self.later(after, Happening::Own(replica, restarts, done));
     }
 
     fn sign(&mut self, replica: Replica, statement: &Statement) {
         let digest = statement.digest();
-        let Some(node) = &mut self.nodes[replica.index()] else {
-            return;
-        };
-        let committed = node.signed.entry(statement.place()).or_insert(digest);
-        if *committed != digest {
+        let signed = &mut self.disks[replica.index()].signed;
+        let committed = signed.entry(statement.place()).or_insert(digest);
+        let is_free = *committed == digest;
+        // A roster that was made before a restart may be another; a round must not.
+        if !is_free && !matches!(statement, Statement::Roster { .. }) {
             self.refused += 1;
             return;
         }
+        let signature = is_free.then(|| signature(replica, digest));
         let input = Input::Signed {
             statement: digest,
-            signature: signature(replica, digest),
+            signature: signature.unwrap_or_default(),
         };
-        self.later(Duration::from_millis(1), Happening::Input(replica, input));
+        let restarts = self.restarts[replica.index()];
+        self.later(
+            Duration::from_millis(1),
+            Happening::Own(replica, restarts, input),
+        );
     }
 
     fn deliver(&mut self, from: Replica, to: Replica, message: Message) {

@@ -89,6 +89,16 @@ impl Inner for ToyInner {
         self.parameters = parameters.clone();
         Ok(())
     }
+
+    fn restore(&mut self, parameters: &Weights, optimizer: &Weights) -> Result<(), String> {
+        let named = optimizer.iter();
+        let velocity = named.filter_map(|(name, one)| {
+            let name = name.strip_prefix(VELOCITY)?;
+            Some((name.to_owned(), one.clone()))
+        });
+        self.velocity = velocity.collect();
+        self.place(parameters)
+    }
 }
 
 /// A toy replica.

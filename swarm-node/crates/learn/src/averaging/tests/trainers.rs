@@ -13,9 +13,11 @@ use crate::assemble::{Objective, OptimizerConfig};
 use crate::averaging::contribution::Formats;
 use crate::averaging::replay::Replay;
 use crate::averaging::testing::network::{Network, settings};
-use crate::averaging::trainer::{Rows, TrainerReplica};
+use crate::averaging::trainer::{Rows, TrainerReplica, shard};
 use crate::averaging::transcript::{Reason, Replica};
+use crate::averaging::work::{Engine as _, Move, Outcome, Work};
 use crate::averaging::worker::{Inner, ReplicaWorker};
+use crate::data_set::DataSet;
 use crate::inputs::{Example, Sample};
 use crate::pipeline::programs::StagePrograms;
 use crate::programs::Programs;
@@ -48,6 +50,18 @@ fn examples() -> Vec<Example> {
     (0..40).map(example).collect()
 }
 
+/// Rows of the examples; each replica of `replicas` has its own.
+fn rows(rate: f32, replicas: u32, replica: u32) -> Rows {
+    let data = DataSet::pack(&examples(), LENGTH).unwrap();
+    Rows {
+        job: JOB,
+        own: shard(&JOB, data.rows(), replicas, Replica(replica)),
+        data: Arc::new(data),
+        batch: 4,
+        schedule: Schedule::constant(rate, 2),
+    }
+}
+
 /// Replicas with an engine of so many threads.
 fn replicas(outer: Outer, count: u32, threads: usize) -> Vec<ReplicaWorker<TrainerReplica>> {
     let engine = CpuEngine::new(threads);
@@ -56,15 +70,10 @@ fn replicas(outer: Outer, count: u32, threads: usize) -> Vec<ReplicaWorker<Train
     let programs = Programs::new(&forward, Objective::Supervised, &OptimizerConfig::default());
     let programs = Arc::new(programs.unwrap());
     let weights = init::initialise(&config, 4).unwrap();
-    let rows = Rows {
-        job: JOB,
-        examples: Arc::new(examples()),
-        batch: 4,
-        schedule: Schedule::constant(3e-3, 2),
-    };
     let replica = |replica| {
         let trainer = setup::trainer(&engine, &config, programs.clone(), &weights).unwrap();
-        let inner = TrainerReplica::new(trainer, Replica(replica), rows.clone(), 2);
+        let rows = rows(3e-3, count, replica);
+        let inner = TrainerReplica::new(trainer, Replica(replica), rows, 2);
         ReplicaWorker::new(inner, &engine, outer, Formats::default()).unwrap()
     };
     (0..count).map(replica).collect()
@@ -102,16 +111,62 @@ fn trainers_that_are_killed_and_cut_off_are_replayed_bit_for_bit() {
 }
 
 #[test]
-fn replicas_draw_different_rows() {
-    let rows = Rows {
-        job: JOB,
-        examples: Arc::new(examples()),
-        batch: 4,
-        schedule: Schedule::constant(1e-3, 0),
+fn replicas_draw_rows_of_their_own() {
+    let rows = [1, 2].map(|replica| rows(1e-3, 4, replica));
+    let drawn = |at: usize, step| rows[at].batch(Replica(1 + at as u32), step);
+    assert_eq!(drawn(0, 5), drawn(0, 5));
+    assert_ne!(drawn(0, 5), drawn(0, 6));
+    for step in 0..20 {
+        for at in [0, 1] {
+            assert!(drawn(at, step).iter().all(|row| rows[at].own.contains(row)));
+        }
+    }
+}
+
+/// Rows that were packed before are what a trainer packs of their examples, bit for bit.
+#[test]
+fn a_step_on_rows_is_the_step_on_their_examples() {
+    let mut both = replicas(Outer::NOLOCO, 2, 1);
+    let rows = rows(1e-3, 2, 0);
+    let drawn = rows.batch(Replica(0), 0);
+    // Each example has a row of its own, in their order.
+    let batch: Vec<Example> = drawn.iter().map(|row| examples()[*row].clone()).collect();
+    let of_rows = both[0].inner_mut().trainer_mut();
+    let of_rows = of_rows.step_on_rows(&rows.data, &drawn, 1e-3).unwrap();
+    let of_batch = both[1]
+        .inner_mut()
+        .trainer_mut()
+        .step(&batch, 1e-3)
+        .unwrap();
+    assert_eq!(of_rows, of_batch);
+    let [one, other] = [0, 1].map(|at| bits(&both[at].inner().parameters().unwrap()));
+    assert_eq!(one, other);
+    let trainer = both[0].inner_mut().trainer_mut();
+    let refused = trainer.step_on_rows(&rows.data, &[0], 1e-3).unwrap_err();
+    assert!(
+        refused.to_string().contains("1 rows of 12 tokens"),
+        "{refused}"
+    );
+    assert!(trainer.step_on_rows(&rows.data, &[0, 40], 1e-3).is_err());
+}
+
+#[test]
+fn a_replica_goes_on_from_its_checkpoint() {
+    let mut both = replicas(Outer::NOLOCO, 1, 1);
+    both.extend(replicas(Outer::NOLOCO, 1, 2));
+    let [mut lived, mut restored] = <[_; 2]>::try_from(both).unwrap();
+    let round = |of: &mut ReplicaWorker<TrainerReplica>, number| {
+        of.perform(Work::Train { round: number });
+        of.perform(Work::Move(Move::Own))
     };
-    assert_eq!(rows.batch(Replica(1), 5), rows.batch(Replica(1), 5));
-    assert_ne!(rows.batch(Replica(1), 5), rows.batch(Replica(2), 5));
-    assert_ne!(rows.batch(Replica(1), 5), rows.batch(Replica(1), 6));
+    let Outcome::Moved { state, .. } = round(&mut lived, 0) else {
+        panic!("the round is over")
+    };
+    assert_eq!(restored.restore(&lived.checkpoint().unwrap()), Ok(state));
+    assert_eq!(round(&mut lived, 3), round(&mut restored, 3));
+    let mut other = lived.checkpoint().unwrap();
+    other.remove("anchor.model.norm.weight");
+    assert!(restored.restore(&other).is_err());
 }
 
 /// Replicas of one stage, each in a pipeline of its own, come together by themselves: steps of all stages

@@ -11,9 +11,11 @@ use swarm_identity::PeerId;
 use swarm_net::{Event as NetEvent, Events, Handle, Multiaddr};
 
 use super::charter::{Charter, CharterError};
-use super::meeting::{Answer, Ask, Meeting};
+use super::{Answer, Ask, Meeting};
 use crate::job::{JobSpec, Stop};
 
+/// Commands by which jobs across peers are joined.
+const COMMANDS: [&str; 2] = ["average", "pipeline"];
 /// How long an address may be silent before that is told.
 const SILENCE: Duration = Duration::from_secs(3);
 /// Longest that a peer is waited for when it is asked.
@@ -31,19 +33,23 @@ pub enum GatherError {
     /// The network ended.
     #[error("the network has ended")]
     Network,
-    /// The pipeline has its peers, and this one is none of them.
-    #[error(
-        "the pipeline has all the peers that it was started for; start another one for this peer"
-    )]
+    /// The job has its peers, and this one is none of them.
+    #[error("the job has all the peers that it was started for; start another one for this peer")]
     Full,
+    /// The job is of another kind.
+    #[error("the job there is of another kind; it is joined by `swarm-node {0} join`")]
+    Other(&'static str),
+    /// The job is of a kind that this program does not know.
+    #[error("the job there is of a kind that this program does not know; it may be a newer one's")]
+    Unknown,
     /// The charter.
     #[error(transparent)]
     Charter(#[from] CharterError),
 }
 
-/// The network in which all pipelines meet; their messages go by job.
+/// The network in which the peers of all jobs meet; their messages go by job.
 pub fn swarm() -> [u8; 32] {
-    Digest::of(b"swarm-node pipelines").0
+    Digest::of(b"swarm-node jobs across peers").0
 }
 
 fn texts(addresses: &[Multiaddr]) -> String {
@@ -55,23 +61,27 @@ fn texts(addresses: &[Multiaddr]) -> String {
 pub struct Gathering<'g> {
     handle: Handle,
     listening: Vec<String>,
-    /// What others are told to join with, beside the address.
+    /// The command by which others join, without its arguments.
+    command: &'static str,
+    /// What they are told to join with, beside the address.
     join_options: &'static str,
     stop: &'g Stop,
     say: &'g dyn Fn(&str),
 }
 
 impl<'g> Gathering<'g> {
-    /// A peer that has not met anybody. `say` is told what its owner should know.
+    /// A peer that has not met anybody. Others are told to join by a command with these options; `say` is told
+    /// what its owner should know.
     pub fn new(
         handle: Handle,
-        join_options: &'static str,
+        [command, join_options]: [&'static str; 2],
         stop: &'g Stop,
         say: &'g dyn Fn(&str),
     ) -> Self {
         Self {
             handle,
             listening: Vec::new(),
+            command,
             join_options,
             stop,
             say,
@@ -87,10 +97,10 @@ impl<'g> Gathering<'g> {
         events: &mut Events,
         spec: &JobSpec,
         job: String,
-        want: u32,
     ) -> Result<Charter, GatherError> {
         let me = self.handle.me();
-        let mut meeting = Meeting::new(spec.clone(), job, want, me, Vec::new());
+        let want = spec.peers().unwrap_or(1);
+        let mut meeting = Meeting::new(self.command, spec.clone(), job, me, Vec::new());
         let mut said = 0;
         loop {
             if meeting.have() != said {
@@ -114,11 +124,10 @@ impl<'g> Gathering<'g> {
         charter: &Charter,
     ) -> Result<(), GatherError> {
         let peers = charter.peers()?;
-        let want = charter.members.len() as u32;
         let job = charter.job.clone();
         let spec = charter.spec.clone();
         let own = self.listening.clone();
-        let mut meeting = Meeting::new(spec, job, want, self.handle.me(), own);
+        let mut meeting = Meeting::new(self.command, spec, job, self.handle.me(), own);
         for (peer, member) in peers.iter().zip(&charter.members).skip(1) {
             let addresses = member.addresses.clone();
             meeting.asked(
@@ -126,6 +135,7 @@ impl<'g> Gathering<'g> {
                 Ask {
                     addresses,
                     ready: false,
+                    command: self.command.to_owned(),
                 },
             );
         }
@@ -162,11 +172,12 @@ impl<'g> Gathering<'g> {
                     Ask {
                         addresses: own,
                         ready: true,
+                        command: self.command.to_owned(),
                     },
                 );
-                let options = self.join_options;
+                let (command, options) = (self.command, self.join_options);
                 (self.say)(&format!(
-                    "others join by: swarm-node pipeline join {address} --out DIR{options}"
+                    "others join by: swarm-node {command} join {address} --out DIR{options}"
                 ));
             }
             Ok(None) => return Err(GatherError::Network),
@@ -217,6 +228,11 @@ impl<'g> Gathering<'g> {
                     Some(Answer::Full) => {
                         return Err(GatherError::Full);
                     }
+                    Some(Answer::Other(command)) => {
+                        // What a peer says is not shown.
+                        let known = COMMANDS.into_iter().find(|known| *known == command);
+                        return Err(known.map_or(GatherError::Unknown, GatherError::Other));
+                    }
                     Some(Answer::Wait { have, want }) => {
                         format!("peers: {have} of {want}")
                     }
@@ -243,6 +259,7 @@ impl<'g> Gathering<'g> {
         let ask = Ask {
             addresses: self.listening.clone(),
             ready,
+            command: self.command.to_owned(),
         };
         let handle = self.handle.clone();
         let request = async move { handle.request(peer, wire::to_bytes(&ask)).await };

@@ -1,13 +1,16 @@
-//! What all peers of a pipeline must know of each other, as they tell it and keep it.
+//! What all peers of a job must know of each other, as they tell it and keep it.
 
 use std::path::Path;
 
+use reproducible_ops::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use skippipe::path::{Hop, Peer, Stage};
-use skippipe::transcript::Roster;
+use sha2::{Digest as _, Sha256};
+use skippipe::content::Digest;
 use swarm_files::text_file;
 use swarm_files::whole::{Access, Reserved};
 use swarm_identity::PeerId;
+use swarm_learn::data_set::DataSet;
+use verde::tensor;
 
 use crate::job::JobSpec;
 
@@ -26,7 +29,8 @@ pub struct Charter {
     pub spec: JobSpec,
     /// Digest of the job's data and initial states, which every peer computes itself.
     pub job: String,
-    /// Peers in their order: the first holds the first stage, and so on by turns.
+    /// Peers in their order, which says what each does: which stage of a pipeline it holds, or which replica
+    /// it trains.
     pub members: Vec<Address>,
 }
 
@@ -78,13 +82,12 @@ impl Charter {
     pub fn parse(text: &str) -> Result<Self, CharterError> {
         let malformed = |error: &dyn std::fmt::Display| CharterError::Malformed(error.to_string());
         let charter: Self = serde_json::from_str(text).map_err(|error| malformed(&error))?;
-        let stages = charter
-            .spec
-            .pipeline
-            .as_ref()
-            .map(|pipeline| pipeline.stages);
-        if stages.is_none_or(|stages| usize::from(stages) > charter.members.len()) {
-            return Err(malformed(&"it has fewer peers than stages, or no stages"));
+        let (found, expected) = (charter.members.len(), charter.spec.peers());
+        if expected.is_none_or(|expected| expected as usize != found) {
+            let expected = expected.unwrap_or(0);
+            return Err(malformed(&format!(
+                "it names {found} peers, and its job has {expected}"
+            )));
         }
         charter.peers()?;
         Ok(charter)
@@ -131,29 +134,29 @@ impl Charter {
         }
         Ok(peers)
     }
-
-    /// Who holds what to begin with: peers by turns.
-    pub fn roster(&self) -> Roster {
-        let stages = self
-            .spec
-            .pipeline
-            .as_ref()
-            .map_or(1, |pipeline| pipeline.stages);
-        by_turns(stages, self.members.len() as u32)
-    }
 }
 
-/// Peers by turns: the first holds the first stage, and so on.
-pub fn by_turns(stages: u16, peers: u32) -> Roster {
-    let mut roster = Roster(vec![Vec::new(); usize::from(stages)]);
-    for peer in 0..peers {
-        let stage = Stage((peer % u32::from(stages)) as u16);
-        roster.insert(Hop {
-            stage,
-            peer: Peer(peer),
-        });
+/// Digest of all that a job is computed from: its data, its initial parameters, and in `terms` whatever else its
+/// history follows from.
+pub fn job_digest<'a>(
+    data: &DataSet,
+    parameters: impl Iterator<Item = (&'a str, &'a Tensor)>,
+    terms: &str,
+) -> Digest {
+    let mut job = Sha256::new();
+    let mut part = |text: &str, root: &[u8]| {
+        job.update((text.len() as u64).to_le_bytes());
+        job.update(text.as_bytes());
+        job.update(root);
+    };
+    for (name, channel) in data.channels() {
+        part(name, &tensor::root(channel));
     }
-    roster
+    for (name, parameter) in parameters {
+        part(name, &tensor::root(parameter));
+    }
+    part(terms, &[]);
+    Digest(job.finalize().into())
 }
 
 /// A peer as charters name it.
