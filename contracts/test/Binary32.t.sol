@@ -135,6 +135,8 @@ contract Binary32Test is Test {
         bool areNormal = true;
         for (uint256 place = 256; place > 0;) {
             place -= 32;
+            // The lowest word is the operand that is meant.
+            // forge-lint: disable-next-line(unsafe-typecast)
             (uint32 a, uint32 b) = (uint32(x >> place), uint32(y >> place));
             if (place >= left) expected = _fma(a, b, expected);
             areNormal = areNormal && Float32.wrap(a).isNormal() && Float32.wrap(b).isNormal();

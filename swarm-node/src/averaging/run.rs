@@ -70,7 +70,7 @@ pub enum RunError {
         /// The round.
         round: u64,
         /// Why.
-        source: SignError,
+        source: Box<SignError>,
     },
     /// Others have records of this replica that it lacks.
     #[error(
@@ -536,8 +536,7 @@ impl<T: SignOnce> Shell<'_, T> {
             (Ok(signature), _) => signature,
             (Err(_), Statement::Roster { .. }) => Vec::new(),
             (Err(source), Statement::Offer { round, .. } | Statement::Round { round, .. }) => {
-                let round = *round;
-                return Err(RunError::Sign { round, source });
+                return Err(unsigned(*round, source));
             }
         };
         self.inputs.push_back(Input::Signed {
@@ -559,7 +558,7 @@ impl<T: SignOnce> Shell<'_, T> {
         };
         let round = record.round;
         let signature = self.signature(&record.statement(state));
-        let signature = signature.map_err(|source| RunError::Sign { round, source })?;
+        let signature = signature.map_err(|source| unsigned(round, source))?;
         let completed = Box::new(Completed {
             record,
             state,
@@ -607,5 +606,13 @@ impl<T: SignOnce> Shell<'_, T> {
         }
         self.watcher.event(&event);
         Ok(())
+    }
+}
+
+/// A round that may not be signed.
+fn unsigned(round: u64, source: SignError) -> RunError {
+    RunError::Sign {
+        round,
+        source: Box::new(source),
     }
 }
