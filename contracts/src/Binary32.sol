@@ -160,6 +160,8 @@ library Binary32 {
     ///
     ///         Names as above: `scales` is the sum of the factors' exponent fields, which stand below the product's sign in `t`;
     ///         bits above a number's own are those of its neighbours, and are masked where they matter.
+    // A power of two is meant, and fields of bits.
+    // slither-disable-next-line incorrect-shift,too-many-digits
     function steps(uint256 x, uint256 y, Float32 c) internal pure returns (uint256 left, Float32 result) {
         uint256 sum = _bits(c);
         // slither-disable-next-line assembly

@@ -121,6 +121,15 @@ contract Binary32Test is Test {
         _same(Float32.unwrap(Binary32.chain(a, b, Float32.wrap(c))), _fma(a, b, c));
     }
 
+    /// Steps of numbers that follow one another in a product, which need no special case.
+    function testFuzz_chainOfLikeNumbersIsFma(uint256 x, uint256 y, uint256 z) public pure {
+        // The lowest word is the operand that is meant.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        (uint32 a, uint32 b, uint32 c) = (uint32(_alike(x)), uint32(_alike(y)), uint32(_alike(z)));
+        _same(Float32.unwrap(Binary32.chain(a, b, Float32.wrap(c))), _fma(a, b, c));
+        _same(Float32.unwrap(Binary32.chain(a, b, Float32.wrap(c ^ SIGN))), _fma(a, b, c ^ SIGN));
+    }
+
     /// Eight steps at once, of numbers of any size and of such as follow one another in a product.
     function testFuzz_stepsAreFmas(uint256 x, uint256 y, uint32 c, bool alike) public pure {
         if (alike) {

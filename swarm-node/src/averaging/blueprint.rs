@@ -296,8 +296,9 @@ mod tests {
         let changes = [
             ("inner_steps = 10", "inner_steps = 5"),
             ("replicas = 4", "replicas = 3"),
-            ("\"noloco\"", "\"diloco\""),
-            ("seed = 1\nsteps", "seed = 2\nsteps"),
+            ("momentum = 0.5", "momentum = 0.4"),
+            ("anchor = \"f32\"", "anchor = \"int8\""),
+            ("seed = 1\n#", "seed = 2\n#"),
             ("rows = 8", "rows = 4"),
         ];
         for (from, to) in changes {
@@ -311,9 +312,10 @@ mod tests {
         assert!(refused(job).contains("has no [averaging]"));
         let pipeline = include_str!("../../../configs/nano/pipeline.toml");
         assert!(refused(pipeline).contains("swarm-node pipeline"));
-        let part = pipeline.split("[pipeline]").nth(1).unwrap();
+        let part = pipeline.split("\n[pipeline]\n").nth(1).unwrap();
         let part = part.split("[data").next().unwrap();
-        let both = EXAMPLE.replace("[averaging]", &format!("[pipeline]{part}\n[averaging]"));
+        let both = format!("\n[pipeline]\n{part}\n[averaging]\n");
+        let both = EXAMPLE.replace("\n[averaging]\n", &both);
         assert!(refused(&both).contains("both [pipeline] and [averaging]"));
     }
 }

@@ -286,7 +286,11 @@ impl JobSpec {
         written.map_err(failed)
     }
 
-    fn check(&self) -> Result<(), JobError> {
+    /// Checks every number of the specification against its limits.
+    ///
+    /// # Errors
+    /// [`JobError`] names the first that is out of them.
+    pub fn check(&self) -> Result<(), JobError> {
         let sizes = [
             ("batch.rows", self.batch.rows),
             ("batch.length", self.batch.length),

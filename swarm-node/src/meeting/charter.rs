@@ -75,7 +75,7 @@ impl Charter {
         }
     }
 
-    /// Reads a charter that a peer sent.
+    /// Reads a charter that a peer sent, with a specification whose numbers are within their limits.
     ///
     /// # Errors
     /// It is none.
@@ -89,6 +89,7 @@ impl Charter {
                 "it names {found} peers, and its job has {expected}"
             )));
         }
+        charter.spec.check().map_err(|error| malformed(&error))?;
         charter.peers()?;
         Ok(charter)
     }
@@ -162,4 +163,35 @@ pub fn job_digest<'a>(
 /// A peer as charters name it.
 pub fn name(peer: &PeerId) -> String {
     const_hex::encode(peer.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../configs/nano/pipeline.toml");
+
+    /// The charter of the example, as a peer sends it, whose job has other stages.
+    fn sent(stages: Option<u16>) -> String {
+        let mut spec: JobSpec = toml::from_str(EXAMPLE).unwrap();
+        let members = (1..=spec.peers().unwrap())
+            .map(|number| Address {
+                peer: const_hex::encode([number as u8; 33]),
+                addresses: Vec::new(),
+            })
+            .collect();
+        let pipeline = spec.pipeline.as_mut().unwrap();
+        pipeline.stages = stages.unwrap_or(pipeline.stages);
+        let job = String::new();
+        Charter { spec, job, members }.to_text().unwrap()
+    }
+
+    #[test]
+    fn numbers_of_a_peers_charter_are_within_their_limits() {
+        Charter::parse(&sent(None)).unwrap();
+        for stages in [0, 65, u16::MAX] {
+            let error = Charter::parse(&sent(Some(stages))).unwrap_err().to_string();
+            assert!(error.contains("pipeline.stages"), "{error}");
+        }
+    }
 }
