@@ -121,7 +121,7 @@ class Decoder:
 
 @llama_cpp.llama_log_callback
 def silent(level, text, data):
-    if level >= 4:
+    if level == 4:
         sys.stderr.write(text.decode(errors="replace"))
 
 

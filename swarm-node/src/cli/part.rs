@@ -302,10 +302,7 @@ impl Folder<'_> {
 
     fn ungathered(&self, error: GatherError) -> Failure {
         match error {
-            GatherError::Stopped => Failure::Stopped {
-                signal: self.stop.signal().unwrap_or(15),
-                state: "nothing was computed yet".to_owned(),
-            },
+            GatherError::Stopped => Failure::stopped(&self.stop, "nothing was computed yet"),
             error @ GatherError::Other(_) => Failure::Usage(error.into()),
             error => Failure::work(error),
         }
