@@ -7,7 +7,7 @@
 //! (libp2p's specification `addressing`, section *dnsaddr links*.) An ADDRESS may begin with a name
 //! again; depth, lookups and addresses are bounded ([`crate::limits`]), so that records which lead in
 //! a circle end. Whoever answers for a name may lie: an address counts only if it can be called
-//! ([`address::is_plain`]), if it names its peer, and if that is the one asked for; the peer then
+//! (`address::is_plain`), if it names its peer, and if that is the one asked for; the peer then
 //! proves its identity in the handshake. Names are looked up here and not by the transport, so that
 //! each peer behind a name is called by itself, and nothing but what the operator wrote is ever
 //! resolved.
