@@ -120,6 +120,29 @@ fn all_may_stop_before_any_step() {
     }
 }
 
+/// Peer 1 stops between adopting a round and doing anything about it: the journal must not name a
+/// round that the archive lacks.
+#[test]
+fn a_round_is_archived_before_the_journal_names_it() {
+    let stops = [
+        (2, 42, 1_500),
+        (1, 167, 709),
+        (3, 110, 3_769),
+        (1, 154, 2_745),
+        (1, 195, 1),
+    ];
+    let crash = |(peer, step, down_ms)| Crash {
+        peer,
+        stop: Stop::Before(step),
+        down_ms,
+        memory: Memory::Journal,
+    };
+    let mut spec = toy::spec(5, ROUNDS, 3_689_249_519);
+    spec.network.mesh = MESH;
+    spec.crashes = stops.map(crash).into();
+    check(&play(spec), ROUNDS, 5);
+}
+
 /// Members stop at any steps, any number of times, on a lossy network.
 fn stopping() -> impl Strategy<Value = Spec> {
     let crash = (0..5usize, 1..220u64, 1..4_000u64).prop_map(|(peer, step, down_ms)| Crash {

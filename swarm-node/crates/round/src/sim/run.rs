@@ -420,22 +420,16 @@ impl Simulation {
         let peer = &mut self.peers[index];
         let local = peer.clock.local(now);
         // A peer that is down hears nothing.
-        let Some(core) = &mut peer.core else { return };
+        let Some(core) = &peer.core else { return };
+        let before = core.counters().accepted;
         peer.attacker.wake(local);
         let mut sends = Vec::new();
         if let (Some(strategy), Input::Envelope(_, bytes)) = (&mut peer.strategy, &input) {
             sends = strategy.hear(bytes, &mut peer.attacker);
         }
-        let before = core.counters().accepted;
-        let outputs = match &mut peer.journal {
-            Some(journal) => {
-                let recorded = core.handle_recorded(input, local);
-                journal.append(recorded.segment, &recorded.records);
-                recorded.outputs
-            }
-            None => core.handle(input, local),
-        };
-        let accepted = core.counters().accepted - before;
+        let outputs = self.handle(index, input, now);
+        let core = self.peers[index].core.as_ref();
+        let accepted = core.map_or(0, |core| core.counters().accepted - before);
         self.forward_accepted(index, is_published, accepted, &outputs, now);
         self.act(index, outputs, now, &mut sends);
         self.publish_all(index, sends, now);
@@ -464,7 +458,8 @@ impl Simulation {
                 }
             }
             Output::Need(task) => self.jobs.push(Job { peer: index, task }),
-            Output::Decided(decided) => self.decided(index, &decided, now),
+            // It is archived already.
+            Output::Decided(_) => {}
             Output::Ask(want) => self.ask(index, &want, now),
             Output::Send(link, bytes) => {
                 let own = Link(peer.setup.peer);

@@ -40,18 +40,40 @@ impl Simulation {
         if !self.step(index, now) {
             return;
         }
+        let outputs = self.handle(index, answer, now);
+        self.act(index, outputs, now, sends);
+    }
+
+    /// What a core wants after an input; nothing while it is down. As [`journal`](crate::journal)
+    /// demands, the rounds that it decides are archived and its records appended, in this order,
+    /// before anything is done.
+    pub(super) fn handle(&mut self, index: usize, input: Input, now: Millis) -> Vec<Output> {
         let peer = &mut self.peers[index];
         let local = peer.clock.local(now);
-        let Some(core) = &mut peer.core else { return };
-        let outputs = match &mut peer.journal {
-            Some(journal) => {
-                let recorded = core.handle_recorded(answer, local);
-                journal.append(recorded.segment, &recorded.records);
-                recorded.outputs
-            }
-            None => core.handle(answer, local),
+        let Some(core) = &mut peer.core else {
+            return Vec::new();
         };
-        self.act(index, outputs, now, sends);
+        let (outputs, written) = match peer.journal.is_some() {
+            true => {
+                let recorded = core.handle_recorded(input, local);
+                (recorded.outputs, Some((recorded.segment, recorded.records)))
+            }
+            false => (core.handle(input, local), None),
+        };
+        self.archive_decided(index, &outputs, now);
+        if let (Some(journal), Some((segment, records))) = (&mut self.peers[index].journal, written)
+        {
+            journal.append(segment, &records);
+        }
+        outputs
+    }
+
+    fn archive_decided(&mut self, index: usize, outputs: &[Output], now: Millis) {
+        for output in outputs {
+            if let Output::Decided(decided) = output {
+                self.decided(index, decided, now);
+            }
+        }
     }
 
     /// False if the peer stops before its next step, or has stopped.
@@ -128,6 +150,7 @@ impl Simulation {
         match replayed {
             Ok(Replayed { core, outstanding }) => {
                 peer.core = Some(core);
+                self.archive_decided(index, &outstanding, now);
                 let mut sends = Vec::new();
                 self.act(index, outstanding, now, &mut sends);
                 self.publish_all(index, sends, now);
