@@ -169,11 +169,21 @@ impl Leader {
                 self.drop_peer(from, now);
             }
             self.joins.insert(from);
-            if matches!(self.phase, Phase::Over) && self.when.step >= self.settings.steps {
-                self.say(from, Body::Over);
-            }
+            self.say_if_over(from);
         }
         self.take_outputs()
+    }
+
+    /// The transport reaches a peer again. Who was away at the end is told of it.
+    pub(crate) fn found(&mut self, peer: Peer) -> Vec<LeaderOutput> {
+        self.say_if_over(peer);
+        self.take_outputs()
+    }
+
+    fn say_if_over(&mut self, peer: Peer) {
+        if matches!(self.phase, Phase::Over) && self.when.step >= self.settings.steps {
+            self.say(peer, Body::Over);
+        }
     }
 
     pub(crate) fn lose(&mut self, peer: Peer, now: Duration) -> Vec<LeaderOutput> {

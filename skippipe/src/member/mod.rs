@@ -244,6 +244,7 @@ impl Member {
             Input::Lost(peer) => self.lose(peer),
             Input::Found(peer) => {
                 self.lost.remove(&peer);
+                self.led(|leader, _| leader.found(peer));
             }
             Input::Planned { when, paths } => {
                 self.led(|leader, now| leader.planned(when, paths, now));

@@ -170,6 +170,22 @@ fn peers_that_come_back_take_part_again() {
 }
 
 #[test]
+fn who_comes_back_after_the_last_step_is_told_that_it_was_the_last() {
+    let mut network = network(settings(2, 4, 4, 3), &[2, 2], 5);
+    let killed = Peer(3);
+    network.kill_at(killed, Duration::from_millis(300));
+    network.run(Duration::from_secs(600));
+    assert_eq!(check(&network, 2).len(), 3);
+    let end = network.now() + Duration::from_secs(1);
+    network.revive_at(killed, end);
+    network.run_on(end + Duration::from_secs(1));
+    let told = |(at, peer, event): &(Duration, Peer, Event)| {
+        *at > end && *peer == killed && *event == Event::Finished
+    };
+    assert!(network.events.iter().any(told), "{}", last_events(&network));
+}
+
+#[test]
 fn messages_that_are_lost_are_said_again() {
     for seed in 0..40 {
         let mut network = network(settings(4, 8, 8, 10), &[2, 2, 2, 2], seed);

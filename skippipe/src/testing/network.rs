@@ -143,16 +143,24 @@ impl<E: Engine> Network<E> {
 
     /// Runs until a time, or until the job is done.
     pub fn run(&mut self, until: Duration) {
-        while !self.is_finished() {
-            let due = self
-                .queue
-                .first_entry()
-                .filter(|entry| entry.key().0 <= until);
-            let Some(entry) = due else { break };
-            let ((at, _), happening) = entry.remove_entry();
-            self.now = at;
-            self.happen(happening);
-        }
+        while !self.is_finished() && self.next(until) {}
+    }
+
+    /// Runs until a time, whether the job is done or not.
+    pub fn run_on(&mut self, until: Duration) {
+        while self.next(until) {}
+    }
+
+    /// What happens next; false if nothing does before a time.
+    fn next(&mut self, until: Duration) -> bool {
+        let first = self.queue.first_entry();
+        let Some(entry) = first.filter(|entry| entry.key().0 <= until) else {
+            return false;
+        };
+        let ((at, _), happening) = entry.remove_entry();
+        self.now = at;
+        self.happen(happening);
+        true
     }
 
     /// Whether a leader said so.

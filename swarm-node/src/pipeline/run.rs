@@ -1,6 +1,6 @@
 //! A peer of a pipeline on the network: its member, fed with what happens.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,8 +35,12 @@ use crate::meeting::charter::{Charter, CharterError};
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a peer stays for others after its last step.
+/// How long a peer stays for others after its last step, or after one of them came back.
 const LINGER: Duration = Duration::from_secs(3);
+/// How long it stays for those that are away then.
+const LINGER_FOR_AWAY: Duration = Duration::from_secs(15);
+/// How long a peer is without the others before its owner is told.
+const ALONE: Duration = Duration::from_secs(5);
 
 /// Why a peer's part ends early.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +96,10 @@ pub trait Watcher {
     fn stepped(&mut self, record: &StepRecord, took: Duration, predicted: Option<&Prediction>);
     /// Something else worth a line.
     fn event(&mut self, event: &Event);
+    /// No peer of the job is connected.
+    fn alone(&mut self);
+    /// All steps are over, and this peer stays so long for those that are away.
+    fn staying(&mut self, away: &[Peer], longest: Duration);
 }
 
 /// What a peer runs with.
@@ -231,6 +239,9 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         step_begun: None,
         stuck: None,
         finished: None,
+        away: BTreeSet::new(),
+        returned: None,
+        together: Some(begun),
         full_every,
     };
     let mut ticks = tokio::time::interval(TICK);
@@ -241,6 +252,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
             _ = ticks.tick() => {
                 let faults = shell.links.tick();
                 shell.faults(faults);
+                shell.look_for_others();
                 shell.inputs.push_back(Input::Tick);
             }
             Some((task, outcome)) = done.recv() => {
@@ -273,8 +285,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         if let Some(why) = shell.stuck {
             return Err(RunError::Stuck(why));
         }
-        let lingered = shell.finished.is_some_and(|at| at.elapsed() > LINGER);
-        if lingered || stop.is_requested() {
+        if shell.has_lingered() || stop.is_requested() {
             shell.links.save()?;
             let held = shell.member.held();
             return Ok(Ended {
@@ -358,6 +369,12 @@ struct Shell<'r, 'w, T> {
     step_begun: Option<Instant>,
     stuck: Option<&'static str>,
     finished: Option<Instant>,
+    /// Peers that cannot be reached.
+    away: BTreeSet<Peer>,
+    /// When one of them came back last.
+    returned: Option<Instant>,
+    /// When a peer of the job was last seen connected; none once it was told that there is none.
+    together: Option<Instant>,
     full_every: u64,
 }
 
@@ -370,12 +387,17 @@ impl<T: SignOnce> Shell<'_, '_, T> {
     fn heard(&mut self, event: ChannelEvent) {
         match event {
             ChannelEvent::Up(peer) => {
-                let found = self.number(&peer).map(Input::Found);
-                self.inputs.extend(found);
+                if let Some(peer) = self.number(&peer) {
+                    self.away.remove(&peer);
+                    self.returned = Some(Instant::now());
+                    self.inputs.push_back(Input::Found(peer));
+                }
             }
             ChannelEvent::Down(peer) => {
-                let lost = self.number(&peer).map(Input::Lost);
-                self.inputs.extend(lost);
+                if let Some(peer) = self.number(&peer) {
+                    self.away.insert(peer);
+                    self.inputs.push_back(Input::Lost(peer));
+                }
             }
             ChannelEvent::Frame { from, bytes } => {
                 let number = self.number(&from);
@@ -389,6 +411,39 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                 }
             }
         }
+    }
+
+    /// Says once that nobody is there; again if somebody was meanwhile.
+    fn look_for_others(&mut self) {
+        let connected = self.handle.peers();
+        if connected.iter().any(|info| self.peers.contains(&info.peer)) {
+            self.together = Some(Instant::now());
+        } else if self.together.is_some_and(|at| at.elapsed() > ALONE) {
+            self.together = None;
+            self.watcher.alone();
+        }
+    }
+
+    /// All steps are done here.
+    fn finish(&mut self) {
+        if self.finished.is_some() {
+            return;
+        }
+        self.finished = Some(Instant::now());
+        if !self.away.is_empty() {
+            let away: Vec<Peer> = self.away.iter().copied().collect();
+            self.watcher.staying(&away, LINGER_FOR_AWAY);
+        }
+    }
+
+    /// Whether nobody needs this peer any more after its last step, or nobody came for so long.
+    fn has_lingered(&self) -> bool {
+        let Some(finished) = self.finished else {
+            return false;
+        };
+        let last = self.returned.map_or(finished, |at| at.max(finished));
+        let nobody_left = self.away.is_empty() && last.elapsed() > LINGER;
+        nobody_left || last.elapsed() > LINGER_FOR_AWAY
     }
 
     fn carry_out(&mut self, outputs: Vec<Output>) -> Result<(), RunError> {
@@ -509,7 +564,7 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                         .stepped(&entry.record, now - begun, predicted.as_ref());
                 }
                 if self.member.next() >= self.settings.steps {
-                    self.finished.get_or_insert_with(Instant::now);
+                    self.finish();
                 }
             }
             Event::Stepped(stepped) => {
@@ -522,9 +577,7 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                 };
                 self.keep(&entry)?;
             }
-            Event::Finished => {
-                self.finished.get_or_insert_with(Instant::now);
-            }
+            Event::Finished => self.finish(),
             Event::Stuck(why) => self.stuck = Some(why),
             _ => {}
         }

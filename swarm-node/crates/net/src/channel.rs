@@ -27,9 +27,10 @@
 //! stream which breaks at once does not shorten. A stream that only stands still is kept: what was
 //! written into it still comes. A job that the other side does not have (yet) counts as no
 //! stream. If a member's own stream breaks, one is opened with it even if nothing is to be sent, so that
-//! members learn who is gone also where frames go one way only. A machine that vanishes without a
-//! goodbye is noticed when its connection is: by pings or QUIC's own, within half a minute, or by
-//! `stall`, if more is sent than windows hold.
+//! members learn who is gone also where frames go one way only. Who receives gives a sign of life once
+//! a second. A stream without one for `silence` is broken, so a process that is killed, or a machine
+//! that vanishes without a goodbye, is down after `silence` and `patience`; its connection alone would
+//! tell that half a minute later.
 //!
 //! | module | what is in it |
 //! |---|---|

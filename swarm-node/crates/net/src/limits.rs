@@ -104,6 +104,8 @@ pub const CHANNEL_OPEN_TIME: Duration = Duration::from_secs(15);
 pub const CHANNEL_PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause between two attempts to open a channel.
 pub const CHANNEL_PAUSE_LONGEST: Duration = Duration::from_secs(5);
+/// Between two signs of life of who receives on a channel.
+pub const CHANNEL_PULSE: Duration = Duration::from_secs(1);
 /// Incoming channels of one peer that have not said yet which job they are for.
 pub const CHANNEL_HELLOS_PER_PEER: usize = 4;
 /// The same of all peers that are members of no job here. Members have places of their own.
@@ -325,6 +327,8 @@ pub struct ChannelLimits {
     pub waiting_bytes: u32,
     /// Time without a stream after which a member is down.
     pub patience: Duration,
+    /// Time without a sign of life after which a stream is given up.
+    pub silence: Duration,
     /// Time in which a frame must go on: 64 KiB of it must come, or a byte of it must be taken.
     pub stall: Duration,
 }
@@ -338,6 +342,7 @@ impl Default for ChannelLimits {
             waiting_frames: 64,
             waiting_bytes: 256 << 20,
             patience: Duration::from_secs(3),
+            silence: 4 * CHANNEL_PULSE,
             stall: Duration::from_secs(20),
         }
     }

@@ -178,4 +178,20 @@ impl Watcher for Lines {
         };
         output::note(&line);
     }
+
+    fn alone(&mut self) {
+        output::note(
+            "no other peer of this job is connected; waiting for them. They may have ended: stop \
+             with Ctrl-C then, the folder keeps what is here",
+        );
+    }
+
+    fn staying(&mut self, away: &[Peer], longest: Duration) {
+        let names: Vec<String> = away.iter().map(Peer::to_string).collect();
+        output::note(&format!(
+            "all steps are done; staying {} s at most for {}, which cannot be reached (Ctrl-C ends)",
+            longest.as_secs(),
+            names.join(", ")
+        ));
+    }
 }

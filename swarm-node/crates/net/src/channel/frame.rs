@@ -5,11 +5,11 @@
 //! hello  01 │ job 32              ──▶
 //!                                 ◀──  answer 1: accepted, unknown job, no member
 //! frame  length 4 │ bytes         ──▶
-//! frame  …
+//! frame  …                        ◀──  pulse 00, once a second
 //! ```
-//! Numbers are little-endian. After its answer the receiver sends nothing; whichever side closes ends
-//! the stream. A length is checked before anything is allocated for it, and memory grows with what
-//! comes, not with what was announced.
+//! Numbers are little-endian. After its answer the receiver sends pulses, by which the sender knows
+//! that it is there however little is said; whichever side closes ends the stream. A length is checked
+//! before anything is allocated for it, and memory grows with what comes, not with what was announced.
 
 use std::io;
 use std::time::Duration;
@@ -29,6 +29,9 @@ pub(crate) const STEP_BYTES: usize = 64 << 10;
 
 /// The name of a job, which all its members know.
 pub type JobId = [u8; 32];
+
+/// Says that the receiver is there.
+pub const PULSE: u8 = 0;
 
 /// The first byte of a hello or an answer is that of none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

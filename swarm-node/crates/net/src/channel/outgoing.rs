@@ -7,24 +7,31 @@
 //!            │       `patience` over: down        │                │
 //!            └────────────────────────────────────┴────────────────┘
 //! ```
+//! A stream breaks, too, when its receiver gives no sign of life for `silence`: a process that is
+//! killed, or a machine that is gone, says goodbye to nobody, and its connection seems to be there for
+//! long.
+//!
 //! Patience begins with each break, pauses begin anew only once a stream has held for `patience`: one
-//! that breaks each time it is opened is not opened all the time, and its member is down in the end.
+//! that breaks each time it is opened is not opened all the time, and its member is down in the end. A
+//! member that is connected anew is tried at once.
 
+use std::future::pending;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use futures::io::{ReadHalf, WriteHalf};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
 use swarm_identity::PeerId;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::frame::{self, Answer, Hello, STEP_BYTES};
+use super::frame::{self, Answer, Hello, PULSE, STEP_BYTES};
 use super::job::{Job, Member};
 use super::tally::Tally;
 use crate::bulk::network::Purpose;
-use crate::handle::Handle;
+use crate::handle::{Handle, Snapshot};
 use crate::limits::{CHANNEL_OPEN_TIME, CHANNEL_PAUSE_FIRST, CHANNEL_PAUSE_LONGEST};
 
 /// Keeps a stream to a member until the job is over.
@@ -44,15 +51,12 @@ pub(crate) async fn run(handle: Handle, job: Arc<Job>, peer: PeerId) {
     }
 }
 
-/// How long the next attempt to open a stream waits.
+/// What the next attempt to open a stream waits for.
 #[derive(Default)]
-struct Pause(Duration);
-
-impl Pause {
-    async fn wait(&mut self) {
-        sleep(self.0).await;
-        self.0 = (2 * self.0).clamp(CHANNEL_PAUSE_FIRST, CHANNEL_PAUSE_LONGEST);
-    }
+struct Pause {
+    time: Duration,
+    /// When the connection began over which a stream was tried last.
+    tried: Option<SystemTime>,
 }
 
 struct Outgoing<'a> {
@@ -67,14 +71,14 @@ impl Outgoing<'_> {
         self.member.queue.wanted().await;
         let mut pause = Pause::default();
         loop {
-            let mut stream = self.open(&mut pause).await;
+            let stream = self.open(&mut pause).await;
             self.up();
             let opened = Instant::now();
             // How it broke makes no difference.
-            let _ = self.carry(&mut stream).await;
+            let _ = self.carry(stream).await;
             self.member.queue.broke();
             if opened.elapsed() >= self.job.limits.patience {
-                pause = Pause::default();
+                pause.time = Duration::ZERO;
             }
         }
     }
@@ -83,7 +87,7 @@ impl Outgoing<'_> {
     async fn open(&self, pause: &mut Pause) -> Stream {
         let mut tries = pin!(async {
             loop {
-                pause.wait().await;
+                self.wait(pause).await;
                 if let Ok(Some(stream)) = timeout(CHANNEL_OPEN_TIME, self.attempt()).await {
                     return stream;
                 }
@@ -97,6 +101,29 @@ impl Outgoing<'_> {
         tries.await
     }
 
+    /// Waits before the next attempt: a pause that grows, or until the member is connected anew.
+    async fn wait(&self, pause: &mut Pause) {
+        pause.time = tokio::select! {
+            () = sleep(pause.time) => 2 * pause.time,
+            () = self.connected_anew(pause.tried) => CHANNEL_PAUSE_FIRST,
+        };
+        pause.time = pause.time.clamp(CHANNEL_PAUSE_FIRST, CHANNEL_PAUSE_LONGEST);
+        pause.tried = connected_since(&self.handle.snapshot.borrow(), self.peer);
+    }
+
+    /// Waits until the member is connected otherwise than by a connection that began then.
+    async fn connected_anew(&self, tried: Option<SystemTime>) {
+        let mut snapshot = self.handle.snapshot.clone();
+        let is_new = |snapshot: &Snapshot| {
+            let since = connected_since(snapshot, self.peer);
+            since.is_some() && since != tried
+        };
+        if snapshot.wait_for(is_new).await.is_err() {
+            // The network has ended; whoever waits learns that elsewhere.
+            pending().await
+        }
+    }
+
     async fn attempt(&self) -> Option<Stream> {
         let opened = self.handle.open_for(self.peer, Purpose::Channels).await;
         let mut stream = opened.ok()?;
@@ -108,8 +135,16 @@ impl Outgoing<'_> {
         (Answer::from_byte(answer[0]) == Ok(Answer::Accepted)).then_some(stream)
     }
 
-    /// Writes what is queued until the stream breaks.
-    async fn carry(&self, stream: &mut Stream) -> io::Result<()> {
+    /// Uses a stream until it breaks.
+    async fn carry(&self, stream: Stream) -> io::Result<()> {
+        let (mut pulses, mut stream) = stream.split();
+        tokio::select! {
+            broke = self.write_queued(&mut stream) => broke,
+            broke = self.hear(&mut pulses) => broke,
+        }
+    }
+
+    async fn write_queued(&self, stream: &mut WriteHalf<Stream>) -> io::Result<()> {
         let queue = &self.member.queue;
         let mut tally = Tally::new(self.handle.clone(), self.peer);
         loop {
@@ -124,16 +159,23 @@ impl Outgoing<'_> {
                 continue;
             }
             self.patiently(stream.flush()).await?;
-            let mut unexpected = [0];
-            tokio::select! {
-                // The end of the stream, or a byte that does not belong there.
-                _ = stream.read(&mut unexpected) => return Ok(()),
-                () = queue.changed() => {}
+            queue.changed().await;
+        }
+    }
+
+    /// Hears the member's signs of life until the stream ends, none comes, or something else does.
+    async fn hear(&self, pulses: &mut ReadHalf<Stream>) -> io::Result<()> {
+        let mut byte = [0];
+        loop {
+            let read = timeout(self.job.limits.silence, pulses.read(&mut byte)).await;
+            let came = read.map_err(|_| io::ErrorKind::TimedOut)??;
+            if came == 0 || byte != [PULSE] {
+                return Ok(());
             }
         }
     }
 
-    async fn write(&self, stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    async fn write(&self, stream: &mut WriteHalf<Stream>, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let step = &rest[..rest.len().min(STEP_BYTES)];
@@ -169,4 +211,10 @@ impl Outgoing<'_> {
             self.job.changes.up(self.peer);
         }
     }
+}
+
+/// When the connection with a peer began, if there is one.
+fn connected_since(snapshot: &Snapshot, peer: PeerId) -> Option<SystemTime> {
+    let mut peers = snapshot.peers.iter();
+    peers.find(|info| info.peer == peer).map(|info| info.since)
 }

@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,16 +16,17 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::Stream;
 use swarm_identity::PeerId;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::event::Waiting;
-use super::frame::{self, Answer, HELLO_BYTES, Hello, ReadError};
+use super::frame::{self, Answer, HELLO_BYTES, Hello, PULSE, ReadError};
 use super::job::Job;
 use super::registry::Registry;
 use super::tally::Tally;
 use crate::bulk::network::Reports;
 use crate::limits::{
     Behaviour, CHANNEL_HELLO_TIME, CHANNEL_HELLOS_OF_STRANGERS, CHANNEL_HELLOS_PER_PEER,
+    CHANNEL_PULSE,
 };
 use crate::peer_id;
 
@@ -175,7 +177,7 @@ where
     }
 }
 
-/// Hands on frames; why there are no more.
+/// Lets a stream in and hands on its frames; why there are no more.
 async fn frames<R: Reports>(
     job: &Job,
     from: PeerId,
@@ -191,6 +193,34 @@ async fn frames<R: Reports>(
         Ok(Err(error)) => return error.into(),
         Err(_) => return ReadError::Stalled,
     }
+    let (mut reading, mut writing) = stream.split();
+    tokio::select! {
+        error = taken(job, from, &mut reading, tally) => error,
+        error = pulses(&mut writing) => error.into(),
+    }
+}
+
+/// Says that this node is there, until that cannot be said any more.
+async fn pulses(stream: &mut (impl AsyncWrite + Unpin)) -> io::Error {
+    loop {
+        sleep(CHANNEL_PULSE).await;
+        let pulse = async {
+            stream.write_all(&[PULSE]).await?;
+            stream.flush().await
+        };
+        if let Err(error) = pulse.await {
+            return error;
+        }
+    }
+}
+
+/// Takes frames; why there are no more.
+async fn taken<R: Reports>(
+    job: &Job,
+    from: PeerId,
+    stream: &mut (impl AsyncRead + Unpin),
+    tally: &mut Tally<R>,
+) -> ReadError {
     loop {
         let bytes = match frame::read(stream, &job.limits).await {
             Ok(bytes) => bytes,

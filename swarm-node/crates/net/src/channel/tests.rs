@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::channels::{ChannelEvents, Channels, SendError, StartError};
 use super::event::ChannelEvent;
-use super::frame::{Answer, HELLO_BYTES, Hello, JobId};
+use super::frame::{Answer, HELLO_BYTES, Hello, JobId, PULSE};
 use crate::attacker::{self, Attacker};
 use crate::limits::{Behaviour, CHANNEL_PAUSE_LONGEST, ChannelLimits};
 use crate::testing::{Node, PATIENCE, SWARM, attacker, config, secret};
@@ -187,6 +187,14 @@ async fn greeted(victim: &Side, byte: u8, hello: &[u8]) -> (Attacker, libp2p::St
     (attacker, stream, answer)
 }
 
+/// Reads signs of life until a stream ends.
+async fn is_closed(stream: &mut libp2p::Stream) {
+    let mut byte = [PULSE];
+    let end = async { while let Ok(1) = stream.read(&mut byte).await {} };
+    timeout(PATIENCE, end).await.expect("it is open");
+    assert_eq!(byte, [PULSE]);
+}
+
 /// Waits until a peer was blamed for one thing, which its score tells.
 async fn blamed(victim: &Side, peer: PeerId, behaviour: Behaviour) {
     let mut snapshot = victim.node.handle.snapshot.clone();
@@ -245,8 +253,7 @@ async fn an_oversize_frame_is_cut_unread_and_blamed() {
     stream.flush().await.unwrap();
     assert_eq!(victim.frame().await, (member.me(), vec![7; 1000]));
     // It is closed although nothing of the frame came.
-    let closed = timeout(PATIENCE, stream.read(&mut [0])).await;
-    assert!(matches!(closed.expect("it is open"), Ok(0) | Err(_)));
+    is_closed(&mut stream).await;
     blamed(&victim, member.me(), Behaviour::Oversize).await;
 }
 
@@ -259,8 +266,7 @@ async fn a_new_stream_of_a_member_ends_the_one_before() {
     after.write_all(&Hello(JOB).to_bytes()).await.unwrap();
     after.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
     after.flush().await.unwrap();
-    let closed = timeout(PATIENCE, before.read(&mut [0])).await;
-    assert!(matches!(closed.expect("it is open"), Ok(0) | Err(_)));
+    is_closed(&mut before).await;
     assert_eq!(victim.frame().await, (member.me(), vec![7]));
 }
 
@@ -284,8 +290,7 @@ async fn a_frame_that_does_not_go_on_is_given_up_and_blamed() {
     );
     stream.write_all(&[8, 0, 0, 0, 1]).await.unwrap();
     stream.flush().await.unwrap();
-    let closed = timeout(PATIENCE, stream.read(&mut [0])).await;
-    assert!(matches!(closed.expect("it is open"), Ok(0) | Err(_)));
+    is_closed(&mut stream).await;
     blamed(&victim, member.me(), Behaviour::Stalled).await;
 }
 
@@ -433,6 +438,44 @@ async fn a_stream_that_always_breaks_is_opened_ever_less_and_its_member_is_down(
         event = victim.next() => assert_eq!(event, ChannelEvent::Down(to)),
         () = breaking => panic!("it gave up"),
     }
+}
+
+/// Its connection stays, and what is written to it is not refused: as with a process that was killed.
+#[tokio::test]
+async fn a_member_without_a_sign_of_life_is_down() {
+    let mut victim = victim(ChannelLimits {
+        patience: Duration::from_millis(500),
+        silence: Duration::from_millis(500),
+        ..ChannelLimits::default()
+    })
+    .await;
+    let protocol = attacker::channels(&SWARM);
+    let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
+    let to = member.me();
+    victim.channels.send(to, b"frame"[..].into()).unwrap();
+    let _silent = accepted(&mut member).await;
+    // Its connection would tell, but half a minute later.
+    let told = timeout(Duration::from_secs(15), victim.next()).await;
+    assert_eq!(told, Ok(ChannelEvent::Down(to)));
+}
+
+#[tokio::test]
+async fn who_receives_gives_signs_of_life_although_nobody_takes_the_frames() {
+    let limits = ChannelLimits {
+        waiting_frames: 1,
+        ..ChannelLimits::default()
+    };
+    let victim = victim(limits).await;
+    let (_member, mut stream, answer) = greeted(&victim, 2, &Hello(JOB).to_bytes()).await;
+    assert_eq!(answer, [Answer::Accepted as u8]);
+    for _ in 0..3 {
+        stream.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
+    }
+    stream.flush().await.unwrap();
+    let mut pulses = [9; 2];
+    let read = timeout(PATIENCE, stream.read_exact(&mut pulses)).await;
+    read.expect("no sign of life").unwrap();
+    assert_eq!(pulses, [PULSE; 2]);
 }
 
 #[tokio::test]
