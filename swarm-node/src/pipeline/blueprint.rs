@@ -15,7 +15,7 @@ use swarm_learn::setup;
 use swarm_model::stages::StagedModel;
 
 use crate::job::{JobError, JobSpec, Model, PipelineSpec, Progress};
-use crate::meeting::charter::{Charter, job_digest};
+use crate::meeting::charter::job_digest;
 
 /// What a message has beside its tensor, about: hops behind and ahead, their digests, a version.
 const ENVELOPE_BYTES: u64 = 256;
@@ -65,6 +65,9 @@ pub enum AssembleError {
     /// The position tables cannot be made.
     #[error(transparent)]
     Setup(#[from] setup::SetupError),
+    /// The model's file.
+    #[error("the model has no parameter {0}; take the file of a whole model")]
+    Lacks(String),
     /// The data lacks something.
     #[error(transparent)]
     Data(#[from] swarm_learn::pipeline::data::MissingChannel),
@@ -92,10 +95,12 @@ impl Assembled {
         }
         let named = staged.all_parameters().into_iter();
         let named: Vec<String> = named.map(|(name, _)| name).collect();
-        let parameters = named
-            .iter()
-            .filter_map(|name| Some((name.as_str(), weights.get(name)?)));
-        let job = job_digest(&data, parameters, &terms(spec, pipeline));
+        let parameters = named.iter().map(|name| match weights.get(name) {
+            Some(tensor) => Ok((name.as_str(), tensor)),
+            None => Err(AssembleError::Lacks(name.clone())),
+        });
+        let parameters: Vec<_> = parameters.collect::<Result<_, _>>()?;
+        let job = job_digest(&data, parameters.into_iter(), &terms(spec, pipeline));
         let rates = spec.rate_table();
         let data = StepData::new(data, spec.sampling(), spec.batch.rows, rates)?;
         let format = Format::from(pipeline.format);
@@ -106,7 +111,7 @@ impl Assembled {
                 .map(|(_, shape)| shape.iter().product::<usize>() as u64)
                 .sum::<u64>()
         };
-        let largest = (0..staged.stages()).map(elements).max().unwrap_or(0);
+        let largest = (0..staged.stages()).map(elements).fold(0, u64::max);
         let hop = (shape[0] * shape[1] * staged.sent_width() * 4) as u64;
         let sizes = Sizes {
             hop: format.bytes(&[shape[0], shape[1], staged.sent_width()].into()) as u64
@@ -155,13 +160,6 @@ pub fn by_turns(stages: u16, peers: u32) -> Roster {
         });
     }
     roster
-}
-
-/// Who holds what to begin with.
-pub fn first_roster(charter: &Charter) -> Roster {
-    let pipeline = charter.spec.pipeline.as_ref();
-    let stages = pipeline.map_or(1, |pipeline| pipeline.stages);
-    by_turns(stages, charter.members.len() as u32)
 }
 
 /// What else a job's history follows from.

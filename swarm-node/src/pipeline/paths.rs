@@ -30,7 +30,8 @@ pub struct Planned {
     pub prediction: Option<Prediction>,
 }
 
-/// Plans a step that a peer leads.
+/// Plans a step that a peer leads. Where no plan can be made (sources have different numbers of
+/// microbatches, or nobody holds some stage), or none fits what is known of links, peers take turns.
 pub fn plan(
     roster: &Roster,
     wish: &Wish,
@@ -50,8 +51,8 @@ fn planned(roster: &Roster, wish: &Wish, measured: &Measurements, step: u64) -> 
     let hops: Vec<Hop> = roster.hops().collect();
     let sources = roster.of(Stage::FIRST).len() as u32;
     let each = wish.microbatches.checked_div(sources)?;
-    let whole = each * sources == wish.microbatches;
-    if !whole || roster.0.iter().any(Vec::is_empty) {
+    let is_even = each * sources == wish.microbatches;
+    if !is_even || roster.0.iter().any(Vec::is_empty) {
         return None;
     }
     let (slots, bytes) = (wish.sizes.slots, wish.sizes.hop);
@@ -66,15 +67,17 @@ fn planned(roster: &Roster, wish: &Wish, measured: &Measurements, step: u64) -> 
         evaluations: None,
     };
     let plan = Plan::make(&topology, &request).ok()?;
+    // The plan's peers are places in the list of hops.
     let renamed = plan.paths.iter().map(|path| {
-        let own = path
-            .hops()
-            .iter()
-            .map(|hop| hops.get(hop.peer.index()).copied());
-        Path::new(own.collect::<Option<Vec<Hop>>>()?).ok()
+        let own = path.hops().iter().map(|hop| hops[hop.peer.index()]);
+        whole(own.collect())
     });
-    let paths: Vec<Path> = renamed.collect::<Option<_>>()?;
-    (paths.len() == wish.microbatches as usize).then_some(paths)
+    Some(renamed.collect())
+}
+
+#[expect(clippy::expect_used, reason = "a leader holds stage 0")]
+fn whole(hops: Vec<Hop>) -> Path {
+    Path::new(hops).expect("invariant: hops begin at stage 0 and ascend")
 }
 
 fn by_turns(roster: &Roster, wish: &Wish, step: u64) -> Vec<Path> {
@@ -93,9 +96,9 @@ fn by_turns(roster: &Roster, wish: &Wish, step: u64) -> Vec<Path> {
         while hops.len() > usize::from(wish.visits).max(1) {
             hops.remove(1 + turn % (hops.len() - 1));
         }
-        Path::new(hops).ok()
+        whole(hops)
     };
-    (0..wish.microbatches as usize).filter_map(path).collect()
+    (0..wish.microbatches as usize).map(path).collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use swarm_net::{
 };
 use tokio::sync::mpsc;
 
-use super::blueprint::first_roster;
+use super::blueprint::by_turns;
 use super::paths::{Planned, Wish, plan};
 use super::probe::file::FileError;
 use super::probe::links::{Fault, Start};
@@ -182,7 +182,8 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     let place = peers.iter().position(|peer| *peer == signer.peer());
     let me = Peer(place.ok_or(RunError::Stranger)? as u32);
     let state = worker.state().map_err(WorkerError::from)?;
-    let member = Member::new(settings.clone(), me, first_roster(&charter), state);
+    let roster = by_turns(settings.stages, settings.peers);
+    let member = Member::new(settings.clone(), me, roster.clone(), state);
     let (engine, mut done) =
         EngineThread::start("stage", worker, |worker: &mut StageWorker, (task, work)| {
             Some((task, worker.perform(task, work)?))
@@ -217,7 +218,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         measure(&mut links, events, &charter_text, watcher, stop).await?;
     }
     links.save()?;
-    watcher.measured(links.known(), &first_roster(&charter), &wish);
+    watcher.measured(links.known(), &roster, &wish);
     let begun = Instant::now();
     let mut shell = Shell {
         member,
@@ -524,7 +525,7 @@ impl<T: SignOnce> Shell<'_, '_, T> {
         }
     }
 
-    /// Signs once for each step; where it cannot, the statement has no signature.
+    /// Signs once for each step; where it cannot, the statement has no signature, which is told.
     fn sign(&mut self, statement: &Statement) {
         let place = Place {
             swarm: statement.job.0,
@@ -533,10 +534,20 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             slot: statement.stage.0,
         };
         let digest = statement.digest();
-        let signed = self.signer.sign(&place, &digest.0);
+        let signature = match self.signer.sign(&place, &digest.0) {
+            Ok(signature) => signature.into(),
+            Err(error) => {
+                let what = format!("does not sign step {}: {error}", statement.step);
+                self.watcher.event(&Event::Fault {
+                    peer: self.me,
+                    what,
+                });
+                Vec::new()
+            }
+        };
         self.inputs.push_back(Input::Signed {
             statement: digest,
-            signature: signed.map(Vec::from).unwrap_or_default(),
+            signature,
         });
     }
 

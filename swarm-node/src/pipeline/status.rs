@@ -10,8 +10,9 @@ use serde::Serialize;
 use skippipe::path::{Hop, Peer, Stage};
 use skippipe::transcript::{Recovery, Roster, StepRecord};
 
-use super::blueprint::first_roster;
+use super::blueprint::by_turns;
 use super::transcript::Entry;
+use crate::job::PipelineSpec;
 use crate::meeting::charter::Charter;
 
 /// Changes that the text for people shows, the newest.
@@ -70,13 +71,19 @@ pub struct Change {
 }
 
 impl Status {
-    /// The status of the peer with number `me`.
-    pub fn of(charter: &Charter, entries: &[Entry], me: Option<u32>, is_running: bool) -> Self {
+    /// The status of the peer with number `me` of the pipeline of a charter.
+    pub fn of(
+        (charter, pipeline): (&Charter, &PipelineSpec),
+        entries: &[Entry],
+        me: Option<u32>,
+        is_running: bool,
+    ) -> Self {
         let done = entries.last().map_or(0, |entry| entry.record.step + 1);
-        let mut roster = first_roster(charter);
+        let mut roster = by_turns(pipeline.stages, charter.members.len() as u32);
+        let sent = charter.spec.batch.microbatches;
         let mut changes = Vec::new();
         for Entry { record, .. } in entries {
-            let found = changes_of(record, &roster, charter);
+            let found = changes_of(record, &roster, pipeline, sent);
             let step = record.step;
             changes.extend(found.into_iter().map(|what| Change { step, what }));
             roster = record.roster.clone();
@@ -175,8 +182,14 @@ impl Status {
     }
 }
 
-/// What a step's record has that was not planned; `before` is who held what when the last one ended.
-fn changes_of(record: &StepRecord, before: &Roster, charter: &Charter) -> Vec<String> {
+/// What a step's record has that was not planned; `before` is who held what when the last one ended,
+/// `sent` how many microbatches went out.
+fn changes_of(
+    record: &StepRecord,
+    before: &Roster,
+    pipeline: &PipelineSpec,
+    sent: usize,
+) -> Vec<String> {
     let mut changes = Vec::new();
     for joined in &record.joined {
         let Hop { stage, peer } = joined.hop;
@@ -198,9 +211,6 @@ fn changes_of(record: &StepRecord, before: &Roster, charter: &Charter) -> Vec<St
     let lost = before.hops().filter(|hop| !record.roster.holds(*hop));
     changes
         .extend(lost.map(|Hop { stage, peer }| format!("{peer} does not hold {stage} any more")));
-    let Some(pipeline) = &charter.spec.pipeline else {
-        return changes;
-    };
     let is_full = pipeline.full_every > 0 && record.step.is_multiple_of(pipeline.full_every);
     let planned = match is_full {
         true => pipeline.stages,
@@ -208,7 +218,6 @@ fn changes_of(record: &StepRecord, before: &Roster, charter: &Charter) -> Vec<St
     };
     let passages = record.passages.iter();
     let short = passages.filter(|passage| passage.visits.len() < usize::from(planned));
-    let sent = charter.spec.batch.microbatches;
     let counts = [
         (short.count(), "went past a stage that nobody could serve"),
         (
@@ -282,6 +291,12 @@ mod tests {
         }
     }
 
+    fn status(entries: &[Entry], me: Option<u32>, is_running: bool) -> Status {
+        let charter = charter();
+        let pipeline = charter.spec.pipeline.as_ref().unwrap();
+        Status::of((&charter, pipeline), entries, me, is_running)
+    }
+
     #[test]
     fn everything_that_was_not_planned_is_said_once() {
         let full: &[&[u16]] = &[&[0, 1], &[0, 1]];
@@ -298,7 +313,7 @@ mod tests {
             state: Digest([0; 32]),
         });
         entries.push(back);
-        let status = Status::of(&charter(), &entries, Some(2), true);
+        let status = status(&entries, Some(2), true);
         let changes: Vec<(u64, &str)> = status
             .changes
             .iter()
@@ -335,11 +350,11 @@ mod tests {
 
     #[test]
     fn a_folder_without_steps_and_one_with_a_gap_are_shown_as_they_are() {
-        let status = Status::of(&charter(), &[], None, false);
+        let status = status(&[], None, false);
         assert_eq!((status.done, status.losses.len()), (0, 0));
         assert!(status.text().contains("step 0 of 20, not running"));
         let late = [entry(19, &[&[0], &[1]], &[&[0, 1], &[0, 1]])];
-        let status = Status::of(&charter(), &late, None, false);
+        let status = status(&late, None, false);
         assert_eq!((status.done, status.missed), (20, 19));
         assert!(status.text().contains("finished"));
     }

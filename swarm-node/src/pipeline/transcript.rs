@@ -67,9 +67,15 @@ pub fn read(folder: &Path) -> io::Result<Vec<Entry>> {
 }
 
 /// Steps up to the last in a folder's transcript; 0 where there is none.
-pub fn steps(folder: &Path) -> u64 {
-    let entries = read(folder).unwrap_or_default();
-    entries.last().map_or(0, |entry| entry.record.step + 1)
+///
+/// # Errors
+/// The system refuses.
+pub fn steps(folder: &Path) -> io::Result<u64> {
+    match read(folder) {
+        Ok(entries) => Ok(entries.last().map_or(0, |entry| entry.record.step + 1)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

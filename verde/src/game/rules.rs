@@ -118,6 +118,7 @@ impl Rules<'_> {
             Branch::Runs(_) => self.job.plan().runs.len() as u64,
             Branch::State(_) => self.job.plan().state.len() as u64,
             Branch::Values(run) => run.header.values as u64,
+            // A run may claim values that its program does not have: they have no tiles.
             Branch::Tiles(value) => self
                 .job
                 .type_of(value.run.run, value.value)

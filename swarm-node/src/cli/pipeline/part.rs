@@ -62,7 +62,8 @@ pub(super) fn take(
     let known = folder.known(&kind, &role)?;
     if let Some((_, assembled)) = &known {
         let steps = assembled.settings.steps;
-        if transcript::steps(folder.path()) >= steps {
+        let done = transcript::steps(folder.path()).map_err(Failure::work)?;
+        if done >= steps {
             return finish(folder.path(), assembled, &Ended::before(steps), options);
         }
     }
@@ -138,7 +139,7 @@ async fn take_part(
     if let Some(signal) = folder.stop.signal().filter(|_| !ended.is_complete) {
         let state = format!(
             "{} of {steps} steps are in the transcript in {}; the same command takes part again",
-            transcript::steps(folder.path()),
+            transcript::steps(folder.path()).map_err(Failure::work)?,
             folder.path().display()
         );
         return Err(Failure::Stopped { signal, state });

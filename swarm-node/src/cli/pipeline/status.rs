@@ -26,13 +26,13 @@ pub(super) fn status(folder: &Path, watch: bool, options: &Options) -> Result<()
 
 fn read(folder: &Path) -> Result<Status, Failure> {
     let charter = charter_of(folder)?;
-    if charter.spec.pipeline.is_none() {
+    let Some(pipeline) = &charter.spec.pipeline else {
         return Err(Failure::Usage(AssembleError::Averaging.into()));
-    }
+    };
     let entries = match transcript::read(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         entries => entries.map_err(Failure::work)?,
     };
     let (me, is_running) = (place_of(folder, &charter)?, is_running(folder)?);
-    Ok(Status::of(&charter, &entries, me, is_running))
+    Ok(Status::of((&charter, pipeline), &entries, me, is_running))
 }

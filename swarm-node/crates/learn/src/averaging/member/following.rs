@@ -43,15 +43,20 @@ impl Member {
                 Some(_) if is_late => self.alone(Reason::InDoubt),
                 _ => {}
             },
-            (_, None) if gone.is_some() => self.alone(gone.unwrap_or(Reason::Late)),
-            (Some((Verdict::Good, digest)), None) => {
-                if let Phase::Exchanging(exchange) = &mut self.round.phase {
-                    exchange.doubt = Some(self.now);
-                }
-                self.send(leader, Body::Have(digest));
-            }
-            (_, None) => {}
+            (package, None) => match (gone, package) {
+                (Some(reason), _) => self.alone(reason),
+                (None, Some((Verdict::Good, digest))) => self.has(leader, digest),
+                (None, _) => {}
+            },
         }
+    }
+
+    /// Tells the leader that its contribution is here and can be used; from here on it decides.
+    fn has(&mut self, leader: Replica, contribution: Digest) {
+        if let Phase::Exchanging(exchange) = &mut self.round.phase {
+            exchange.doubt = Some(self.now);
+        }
+        self.send(leader, Body::Have(contribution));
     }
 
     /// A mean came.

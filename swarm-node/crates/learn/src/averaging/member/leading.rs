@@ -111,9 +111,10 @@ impl Member {
             .map(|(_, package)| package)
             .collect();
         if counted.is_empty() {
-            let reasons = self.round.group.others(self.me);
-            let reason = reasons.filter_map(|other| self.why_not(other)).next();
-            return self.alone(reason.unwrap_or(Reason::Late));
+            let mut others = self.round.group.others(self.me);
+            let reason = others.find_map(|other| self.why_not(other));
+            // Whoever leads others has lost them all for a reason; without others it is single.
+            return self.alone(reason.unwrap_or(Reason::Single));
         }
         counted.push(own);
         counted.sort_by_key(|package| package.parts.first().map(|part| part.replica));
