@@ -40,12 +40,13 @@ library Binary32 {
     bytes32 private constant ROOT = 0xb8bdc3c8cdd2d7dbe0e4e9edf2f6fafe82868a8d9194989b9ea2a5a8abaeb1b4;
 
     // Eight numbers of 32 bits in a word, and the same bits of each: a 1, an exponent field where it is lowest, the bit above that,
-    // a mantissa, the bit above that, and the sign.
+    // a mantissa, the bit above that, all but the sign, and the sign.
     uint256 private constant EIGHT_ONES = 0x0000000100000001000000010000000100000001000000010000000100000001;
     uint256 private constant EIGHT_EXPONENTS = 0x000000ff000000ff000000ff000000ff000000ff000000ff000000ff000000ff;
     uint256 private constant EIGHT_CARRIES = 0x0000010000000100000001000000010000000100000001000000010000000100;
     uint256 private constant EIGHT_MANTISSAS = 0x007fffff007fffff007fffff007fffff007fffff007fffff007fffff007fffff;
     uint256 private constant EIGHT_IMPLICIT = 0x0080000000800000008000000080000000800000008000000080000000800000;
+    uint256 private constant EIGHT_MAGNITUDES = 0x7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff;
     uint256 private constant EIGHT_SIGNS = 0x8000000080000000800000008000000080000000800000008000000080000000;
 
     // slither-disable-end too-many-digits
@@ -107,73 +108,41 @@ library Binary32 {
         }
     }
 
-    /// @notice `a * b + c`, rounded once: by `step` where that is ordinary, else by `fma`.
-    function chain(uint256 x, uint256 y, Float32 c) internal pure returns (Float32) {
-        (bool isOrdinary, Float32 result) = step(x, y, c);
-        return isOrdinary ? result : fma(_wrap(x), _wrap(y), c);
-    }
-
-    /// @notice `a * b + c`, rounded once, if that is ordinary, as most steps of a long chain are.
-    /// @dev    Ordinary: operands and result are normal numbers, and c's last bit is at most 2^32 times below the product's.
-    ///         The same steps as in `fma`, which has the others, without the choices that they need. The leading bit is found
-    ///         among the five from that of the smaller summand's place on; a sum that lost them all is not ordinary.
-    function step(uint256 x, uint256 y, Float32 c) internal pure returns (bool, Float32) {
-        unchecked {
-            uint256 z = _bits(c);
-            uint256 scales = _exponent(x) + _exponent(y);
-            // c's scale above the product's, and LEVEL.
-            uint256 gap = _exponent(z) + (LEVEL + 150) - scales;
-            bool isOrdinary = (NORMAL >> _exponent(x)) & (NORMAL >> _exponent(y)) & (NORMAL >> _exponent(z)) & 1 != 0;
-            if (isOrdinary && gap > LEVEL - 33) {
-                // The product is below a quarter of c's last bit.
-                if (gap > LEVEL + 50) return (true, c);
-                uint256 sum = (_significand(x) * _significand(y)) << GUARD;
-                uint256 mz = _significand(z) << (gap - (LEVEL - GUARD));
-                uint256 sign = x ^ y;
-                if ((sign ^ z) & SIGN == 0) {
-                    sum += mz;
-                } else if (sum < mz) {
-                    (sign, sum) = (z, mz - sum);
-                } else {
-                    sum -= mz;
-                }
-                uint256 lowest = gap < LEVEL + 24 ? GUARD + 44 : gap - (LEVEL - GUARD - 20);
-                uint256 window = sum >> lowest;
-                uint256 dropped = lowest + _byte(LEADING, window) - 23;
-                // Less one, as `_round` has it.
-                uint256 field = dropped + scales - (151 + GUARD);
-                if (window != 0 && field < 254) {
-                    // forge-lint: disable-next-line(incorrect-shift) a power of two is meant
-                    sum += (1 << (dropped - 1)) - 1 + ((sum >> dropped) & 1);
-                    return (true, _wrap((sign & SIGN) | ((field << 23) + (sum >> dropped))));
-                }
-            }
-            return (false, c);
-        }
-    }
-
     /// @notice A chain of `a * b + c` over the eight numbers of two words, from the highest on, as far as its steps are ordinary:
-    ///         what it came to, and how many bits of the words are left. `c` must be normal.
-    /// @dev    `step` eight times, by hand, because a dispute's last call is little else: what can be done to eight numbers at once
-    ///         is done so. Ordinary is a step of normal numbers as in `step`, but with a result of less than half of the largest
-    ///         numbers, so that each leaves a normal c. Where a factor of the words is not normal, no step is made.
+    ///         what it came to, and how many bits of the words are left of so many. `c` must be normal.
+    /// @dev    The same steps as in `fma`, which has the others, without the choices that they need, and by hand, because a
+    ///         dispute's last call is little else: what can be done to eight numbers at once is done so. Ordinary is a step if
+    ///         factors and result are normal numbers, the result less than half of the largest, so that it is a normal c again,
+    ///         and c's last bit at most 2^32 times below the product's; so is one with a factor of zero, which leaves c as it
+    ///         is. Where a word has another factor, no step is made. The leading bit is found among the five from that of the
+    ///         smaller summand's place on; a sum that lost them all is not ordinary.
     ///
-    ///         Names as above: `scales` is the sum of the factors' exponent fields, which stand below the product's sign in `t`;
-    ///         bits above a number's own are those of its neighbours, and are masked where they matter.
+    ///         Names as above: `scales` is the sum of the factors' exponent fields, which stand below the product's sign in `t`,
+    ///         0 for a product of zero, which is so far below any c; bits above a number's own are those of its neighbours, and
+    ///         are masked where they matter.
     // A power of two is meant, and fields of bits.
     // slither-disable-next-line incorrect-shift,too-many-digits
-    function steps(uint256 x, uint256 y, Float32 c) internal pure returns (uint256 left, Float32 result) {
+    function steps(uint256 x, uint256 y, Float32 c, uint256 bits) internal pure returns (uint256 left, Float32 result) {
         uint256 sum = _bits(c);
         // slither-disable-next-line assembly
         assembly ("memory-safe") {
-            left := 256
+            left := bits
             let t := and(shr(23, x), EIGHT_EXPONENTS)
             let u := and(shr(23, y), EIGHT_EXPONENTS)
             // An exponent field above 0 carries into bit 8 if 255 is added, and 255 does so if 1 is.
             let normal := and(add(t, EIGHT_EXPONENTS), add(u, EIGHT_EXPONENTS))
-            normal := and(normal, not(or(add(t, EIGHT_ONES), add(u, EIGHT_ONES))))
-            if eq(and(normal, EIGHT_CARRIES), EIGHT_CARRIES) {
-                t := or(add(t, u), and(xor(x, y), EIGHT_SIGNS))
+            let infinite := or(add(t, EIGHT_ONES), add(u, EIGHT_ONES))
+            // A magnitude above 0 carries into the sign's bit if the largest is added.
+            let zero :=
+                not(
+                    and(
+                        add(and(x, EIGHT_MAGNITUDES), EIGHT_MAGNITUDES),
+                        add(and(y, EIGHT_MAGNITUDES), EIGHT_MAGNITUDES)
+                    )
+                )
+            zero := and(zero, EIGHT_SIGNS)
+            if eq(and(and(or(normal, shr(23, zero)), not(infinite)), EIGHT_CARRIES), EIGHT_CARRIES) {
+                t := or(and(add(t, u), not(mul(shr(31, zero), 0x1ff))), and(xor(x, y), EIGHT_SIGNS))
                 x := or(and(x, EIGHT_MANTISSAS), EIGHT_IMPLICIT)
                 y := or(and(y, EIGHT_MANTISSAS), EIGHT_IMPLICIT)
                 for {} left {} {

@@ -26,12 +26,15 @@ library Reductions {
                 uint256 length = a.length - i;
                 uint256 end = length < 8 * WORD ? 256 - 8 * length : 0;
                 uint256 place = 256;
-                // Where one step is not ordinary, others near it may not be: they are not tried.
-                if (end == 0 && sum.isNormal()) (place, sum) = Binary32.steps(x, y, sum);
+                if (end == 0) {
+                    // The first sum is of one product, or of none.
+                    if (!sum.isNormal()) (place, sum) = (224, _step(x, y, 224, sum));
+                    // Where one step is not ordinary, others near it may not be: they are not tried.
+                    if (sum.isNormal()) (place, sum) = Binary32.steps(x, y, sum, place);
+                }
                 while (place > end) {
                     place -= 32;
-                    // forge-lint: disable-next-line(unsafe-typecast) a word has 32 bits
-                    sum = Float32.wrap(uint32(x >> place)).fma(Float32.wrap(uint32(y >> place)), sum);
+                    sum = _step(x, y, place, sum);
                 }
             }
         }
@@ -75,6 +78,11 @@ library Reductions {
         for (uint256 i = 0; i < numbers.length; ++i) {
             largest = Order.max(largest, numbers[i]);
         }
+    }
+
+    function _step(uint256 x, uint256 y, uint256 place, Float32 sum) private pure returns (Float32) {
+        // forge-lint: disable-next-line(unsafe-typecast) a word has 32 bits
+        return Float32.wrap(uint32(x >> place)).fma(Float32.wrap(uint32(y >> place)), sum);
     }
 
     function _float(bytes calldata words, uint256 start) private pure returns (Float32) {

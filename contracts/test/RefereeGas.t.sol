@@ -34,6 +34,7 @@ contract RefereeGasTest is Test {
         _block("dot block", Operators.MATMUL_NT, 2, _ordinary);
         _block("dot block, subnormal operands", Operators.MATMUL_NT, 2, _subnormal);
         _block("dot block, subnormal products", Operators.MATMUL_NT, 2, _small);
+        _block("dot block, half of it zeros", Operators.MATMUL_NT, 2, _sparse);
         _block("dot block, alternating", Operators.MATMUL_NT, 2, _alternating);
         _block("sum block", Operators.SUM, 1, _ordinary);
         _block("sum block, subnormal", Operators.SUM, 1, _subnormal);
@@ -226,6 +227,11 @@ contract RefereeGasTest is Test {
     /// Products are subnormal numbers.
     function _small(uint256 seed, uint256 index) private pure returns (uint32) {
         return _ordinary(seed, index) & 0x807fffff | 0x1c000000;
+    }
+
+    /// As where gradients or weights are masked.
+    function _sparse(uint256 seed, uint256 index) private pure returns (uint32) {
+        return index & 1 == 0 ? 0 : _ordinary(seed, index);
     }
 
     /// Sums cancel to subnormal ones.

@@ -4,7 +4,7 @@
 use crate::evm::Contract;
 use crate::operands::{self, Family, Operands};
 use crate::random::Random;
-use Binary32Harness::{addCall, chainCall, divCall, fmaCall, mulCall, sqrtCall, subCall};
+use Binary32Harness::{addCall, divCall, fmaCall, mulCall, sqrtCall, stepsCall, subCall};
 use alloy::sol;
 use alloy::sol_types::SolCall;
 use reproducible_ops::conformance::vectors;
@@ -113,8 +113,8 @@ fn fma_is_the_law() {
 
 /// What chains of it are made of.
 #[test]
-fn chain_is_the_law() {
-    fused("chain", |operands| chainCall { operands }).check();
+fn steps_are_the_law() {
+    fused("steps", |operands| stepsCall { operands }).check();
 }
 
 #[test]
