@@ -45,14 +45,14 @@ impl Member {
             },
             (package, None) => match (gone, package) {
                 (Some(reason), _) => self.alone(reason),
-                (None, Some((Verdict::Good, digest))) => self.has(leader, digest),
+                (None, Some((Verdict::Good, digest))) => self.say_have(leader, digest),
                 (None, _) => {}
             },
         }
     }
 
     /// Tells the leader that its contribution is here and can be used; from here on it decides.
-    fn has(&mut self, leader: Replica, contribution: Digest) {
+    fn say_have(&mut self, leader: Replica, contribution: Digest) {
         if let Phase::Exchanging(exchange) = &mut self.round.phase {
             exchange.doubt = Some(self.now);
         }

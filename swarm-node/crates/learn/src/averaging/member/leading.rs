@@ -111,8 +111,8 @@ impl Member {
             .map(|(_, package)| package)
             .collect();
         if counted.is_empty() {
-            let mut others = self.round.group.others(self.me);
-            let reason = others.find_map(|other| self.why_not(other));
+            let others = self.round.group.others(self.me);
+            let reason = others.filter_map(|other| self.why_not(other)).next();
             // Whoever leads others has lost them all for a reason; without others it is single.
             return self.alone(reason.unwrap_or(Reason::Single));
         }
