@@ -135,6 +135,8 @@ impl Assembled {
             Objective::Supervised,
             &spec.optimizer,
         )?;
+        let programs = programs.recomputing(spec.batch.recompute);
+        let programs = Arc::new(programs.map_err(SetupError::from)?);
         let parameters = model.weights.iter();
         let types: Vec<(String, TensorType)> = parameters
             .map(|(name, tensor)| (name.to_owned(), tensor.ty().clone()))

@@ -15,10 +15,10 @@ use swarm_model::ModelFiles;
 use super::console::Console;
 use super::failure::Failure;
 use super::options::Options;
-use super::output::Answer;
+use super::output::{self, Answer};
 use super::signals::stop_on_signals;
 use crate::config::Config;
-use crate::job::{Progress, Recipe, certified};
+use crate::job::{Progress, Recipe, certified, memory_note};
 
 /// Checkpoints to keep: the newest, and one before it in case the newest is damaged.
 const KEEP: usize = 2;
@@ -68,8 +68,15 @@ impl Pretrain {
         let folder =
             RunFolder::open(&self.out, KEEP, model.files.clone()).map_err(Failure::work)?;
         let console = Console::new();
-        let (mut run, damaged) =
-            recipe.pretrainer(engine.as_ref(), &model, &model.tokenizer, Some(folder))?;
+        let memory = config.engine.memory_bytes();
+        let (mut run, damaged) = recipe.pretrainer(
+            engine.as_ref(),
+            &model,
+            &model.tokenizer,
+            Some(folder),
+            memory,
+        )?;
+        output::note(&memory_note(run.programs()).map_err(Failure::work)?);
         damaged.iter().for_each(|text| console.warn(text));
         console.begin(
             "pretraining",

@@ -14,10 +14,12 @@ use super::console::Console;
 use super::eval::{library, set};
 use super::failure::Failure;
 use super::options::{Options, help};
-use super::output::Answer;
+use super::output::{self, Answer};
 use super::signals::stop_on_signals;
 use crate::config::{Config, TrainConfig, path};
-use crate::job::{Model, ModelFactory, Progress, Solo, SoloConfig, SoloStep, certified};
+use crate::job::{
+    Model, ModelFactory, Progress, Solo, SoloConfig, SoloStep, certified, memory_note,
+};
 
 /// Held-out questions are the same for every seed, so that runs can be compared.
 const HELD_OUT_SEED: u64 = 0;
@@ -88,7 +90,10 @@ impl Train {
     ) -> Result<TrainSummary, Failure> {
         let train = &config.train;
         let library = library(&train.families, path(&train.gsm8k), console)?;
-        let factory = ModelFactory::new(model, config.learn.clone()).map_err(Failure::work)?;
+        let memory = config.engine.memory_bytes();
+        let factory =
+            ModelFactory::new(model, config.learn.clone(), memory).map_err(Failure::work)?;
+        output::note(&memory_note(factory.programs()).map_err(Failure::work)?);
         let folder = self.folder(train, factory.model(), console)?;
         let families = train
             .families

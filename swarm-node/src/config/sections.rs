@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::path::PathBuf;
 
+use swarm_learn::programs::MEGABYTE;
 use swarm_settings::{Kind, section};
 use swarm_task::FamilyId;
 
@@ -26,10 +27,18 @@ section! {
         threads: usize = "0", Kind::Integer(0, 1024);
         /// Instruction set; auto takes the fastest of this machine, all give the same bits.
         isa: String = "auto", Kind::Choice(&["auto", "scalar", "avx2", "avx512", "neon"]);
+        /// Megabytes that one model's training may hold; 0 takes what it needs. In less memory values are
+        /// computed again: more time, the same bits.
+        memory: u64 = "0", Kind::Integer(0, 1 << 24);
     }
 }
 
 impl EngineConfig {
+    /// Bytes that one model's training may hold, if there is a limit.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        (self.memory > 0).then(|| self.memory * MEGABYTE)
+    }
+
     /// Worker threads, at least one.
     pub fn workers(&self) -> usize {
         match self.threads {

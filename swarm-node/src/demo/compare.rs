@@ -46,7 +46,7 @@ pub fn run(
 ) -> Result<DemoReport, DemoError> {
     let started = Instant::now();
     let model = hex(&base.weights.digest());
-    let factory = ModelFactory::new(base, config.learn.clone())?;
+    let factory = ModelFactory::new(base, config.learn.clone(), config.engine.memory_bytes())?;
     let plan = DemoPlan::new(&config.demo, &config.learn, model)?;
     let threads = config.engine.workers();
     let measure = Measure::new(&plan, &factory)?;

@@ -50,8 +50,8 @@ mod tests {
     #[test]
     fn a_path_is_forced_or_refused() {
         let config = |path: &str| EngineConfig {
-            threads: 1,
             isa: path.into(),
+            ..EngineConfig::default()
         };
         assert_eq!(
             engine(&config("scalar"), 2).unwrap().name(),

@@ -13,7 +13,7 @@ use swarm_learn::assemble::{Objective, OptimizerConfig};
 use swarm_learn::grpo::GrpoConfig;
 use swarm_learn::judge::TaskJudge;
 use swarm_learn::peer::{Peer, PeerConfig, PeerError, PeerParts};
-use swarm_learn::programs::Programs;
+use swarm_learn::programs::{MEGABYTE, Programs, TrainError};
 use swarm_learn::setup::{self, SetupError};
 use swarm_learn::trainer::Trainer;
 use swarm_model::{Generator, ModelConfig};
@@ -53,14 +53,19 @@ pub struct ModelFactory {
 }
 
 impl ModelFactory {
-    /// A factory for reinforcement learning.
+    /// A factory for reinforcement learning, each run of which may hold so many bytes.
     ///
     /// # Errors
-    /// The model cannot be recorded or differentiated.
-    pub fn new(model: Model, learn: LearnConfig) -> Result<Self, FactoryError> {
+    /// The model cannot be recorded or differentiated, or not trained in that memory.
+    pub fn new(
+        model: Model,
+        learn: LearnConfig,
+        memory: Option<u64>,
+    ) -> Result<Self, FactoryError> {
         let objective = Objective::OnPolicy(GrpoConfig::default());
         let sizes = (learn.rows, learn.row_length);
         let programs = training_programs(&model.config, sizes, objective, &learn.optimizer())?;
+        let programs = in_memory(programs, memory)?;
         let composer = Arc::new(model.composer());
         Ok(Self {
             model,
@@ -68,6 +73,11 @@ impl ModelFactory {
             composer,
             learn,
         })
+    }
+
+    /// What its training runs carry out.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     /// The model as it was given.
@@ -140,6 +150,35 @@ impl ModelFactory {
             config,
         })?)
     }
+}
+
+/// What training holds, for whoever starts it.
+///
+/// # Errors
+/// A program is not valid.
+pub fn memory_note(programs: &Programs) -> Result<String, FactoryError> {
+    let bytes = programs.planned_bytes().map_err(TrainError::from);
+    let megabytes = bytes.map_err(SetupError::from)?.div_ceil(MEGABYTE);
+    let again = match programs.segments {
+        0 | 1 => String::new(),
+        segments => format!(
+            "; to fit engine.memory the forward pass is cut into {segments} segments, whose values are \
+             computed again"
+        ),
+    };
+    Ok(format!("training holds {megabytes} MB{again}"))
+}
+
+/// The same training in so many bytes, if they are limited.
+pub(super) fn in_memory(
+    programs: Arc<Programs>,
+    memory: Option<u64>,
+) -> Result<Arc<Programs>, FactoryError> {
+    let Some(most) = memory else {
+        return Ok(programs);
+    };
+    let programs = programs.within(most).map_err(SetupError::from)?;
+    Ok(Arc::new(programs))
 }
 
 /// The programs of training, for rows of this number and length that the model has positions for.

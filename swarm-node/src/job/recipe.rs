@@ -154,7 +154,7 @@ impl Recipe {
     }
 
     /// The run, at step 0 or where the newest checkpoint of `folder` stands, with texts about
-    /// damaged checkpoints.
+    /// damaged checkpoints. It may hold so many bytes, which change nothing that it computes.
     ///
     /// # Errors
     /// The model cannot be trained, or the folder belongs to another run.
@@ -164,6 +164,7 @@ impl Recipe {
         model: &Model,
         tokenizer: &'a Tokenizer,
         folder: Option<RunFolder>,
+        memory: Option<u64>,
     ) -> Result<(Pretrainer<'a>, Vec<String>), RecipeError> {
         let sizes = (self.microbatch.rows, self.microbatch.length);
         let programs = factory::training_programs(
@@ -172,6 +173,7 @@ impl Recipe {
             Objective::Supervised,
             &self.optimizer,
         )?;
+        let programs = factory::in_memory(programs, memory)?;
         let trainer = setup::trainer(engine, &model.config, programs, &model.weights)
             .map_err(FactoryError::from)?;
         let saves = match folder {

@@ -447,8 +447,12 @@ mod tests {
     fn a_run_resumed_anywhere_is_the_run_that_never_stopped_rollbacks_included() {
         const STEPS: u64 = 12;
         let (config, temporary) = (unstable(), tempfile::tempdir().unwrap());
-        let factory =
-            ModelFactory::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
+        let factory = ModelFactory::new(
+            Model::load(None, &Silent).unwrap(),
+            config.learn.clone(),
+            None,
+        )
+        .unwrap();
         let library = Library::new();
         let start = |root: &Path, resume: bool| {
             let engine = engine(&config.engine, 1).unwrap();
@@ -517,8 +521,12 @@ mod tests {
     #[test]
     fn a_guard_without_its_state_is_refused() {
         let (config, temporary) = (unstable(), tempfile::tempdir().unwrap());
-        let factory =
-            ModelFactory::new(Model::load(None, &Silent).unwrap(), config.learn.clone()).unwrap();
+        let factory = ModelFactory::new(
+            Model::load(None, &Silent).unwrap(),
+            config.learn.clone(),
+            None,
+        )
+        .unwrap();
         let library = Library::new();
         let engine = engine(&config.engine, 1).unwrap();
         let new = |resume| {

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use reproducible_ops::random;
 use reproducible_ops::tensor::TensorError;
@@ -19,6 +20,7 @@ use swarm_learn::assemble::{Objective, OptimizerConfig};
 use swarm_learn::data_set::{DataSet, DataSetError};
 use swarm_learn::inputs::{Example, Sample};
 use swarm_learn::job_run::{JobIdentity, JobRunError, Terms};
+use swarm_learn::programs::Programs;
 use swarm_learn::schedule::Schedule;
 use swarm_learn::setup::{self, SetupError};
 use swarm_learn::training_plan::{Sampling, TrainingPlan, TrainingPlanError};
@@ -42,6 +44,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 const MAX_TEXT_BYTES: u64 = 1 << 28;
 /// Most batches of a corpus.
 const MAX_BATCHES: u64 = 1 << 16;
+/// Most parts of a forward pass.
+const MAX_SEGMENTS: usize = 64;
 /// Purpose of the generator that draws rows.
 const SAMPLING: &str = "swarm-node/job/rows";
 
@@ -119,6 +123,19 @@ pub struct BatchSpec {
     pub length: usize,
     /// Microbatches of a step.
     pub microbatches: usize,
+    /// Parts of the forward pass, all but the last of which the backward pass computes again instead of
+    /// keeping their values: less memory, more time, the same bits. Part of what names a job, as it is
+    /// part of the plan. A pipeline's stages compute theirs again whatever it says.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub recompute: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(number: &usize) -> bool {
+    *number == 1
 }
 
 /// A warm-up to the highest learning rate, and a linear decay to zero at the end.
@@ -229,6 +246,10 @@ pub enum JobError {
 pub struct Job {
     /// What determines it.
     pub spec: JobSpec,
+    /// The training programs as they would be without computing anything again.
+    pub whole: Arc<Programs>,
+    /// Those of the job.
+    pub programs: Programs,
     /// Plan, programs, constants and the initial state.
     pub training: TrainingPlan,
     /// What names it.
@@ -299,6 +320,13 @@ impl JobSpec {
             if !(1..=1 << 16).contains(&value) {
                 return Err(wrong(key, value, "from 1 to 65536"));
             }
+        }
+        if !(1..=MAX_SEGMENTS).contains(&self.batch.recompute) {
+            return Err(wrong(
+                "batch.recompute",
+                self.batch.recompute,
+                "from 1 to 64",
+            ));
         }
         let rate = self.schedule.learning_rate;
         if !(rate > 0.0 && rate <= 1.0) {
@@ -430,14 +458,17 @@ impl Job {
         let (model, data) = spec.model_and_data(progress)?;
         let BatchSpec { rows, length, .. } = spec.batch;
         let (objective, sizes) = (Objective::Supervised, (rows, length));
-        let programs =
-            factory::training_programs(&model.config, sizes, objective, &spec.optimizer)?;
+        let whole = factory::training_programs(&model.config, sizes, objective, &spec.optimizer)?;
+        let programs = whole.recomputing(spec.batch.recompute);
+        let programs = programs.map_err(SetupError::from)?;
         let weights = setup::with_tables(&model.config, length, &model.weights)?;
         let (sampling, rates) = (spec.sampling(), spec.rate_table());
         let training = TrainingPlan::new(&programs, &weights, &data, sampling, rates)?;
         let identity = JobIdentity::new(&training, spec.terms()).map_err(JobError::Terms)?;
         Ok(Self {
             spec: spec.clone(),
+            whole,
+            programs,
             training,
             identity,
             model,
@@ -567,6 +598,7 @@ mod tests {
                 rows: 1,
                 length: 16,
                 microbatches: 2,
+                recompute: 1,
             },
             schedule: ScheduleSpec {
                 learning_rate: 1e-3,
@@ -615,6 +647,11 @@ mod tests {
             ("weight_decay = 0", "weight_decay = -1", "from 0 to 1"),
             ("max_norm = 1", "max_norm = 0", "above 0"),
             ("text", "tex", "unknown variant"),
+            (
+                "microbatches = 2",
+                "microbatches = 2\nrecompute = 0",
+                "`batch.recompute` is 0",
+            ),
         ];
         for (from, to, expected) in cases {
             let error = error(from, to);
@@ -653,10 +690,12 @@ mod tests {
             seed: 8,
             ..spec.clone()
         };
-        assert_ne!(
-            Job::assemble(&other, &Silent).unwrap().digest(),
-            job.digest()
-        );
+        let mut again = spec.clone();
+        again.batch.recompute = 2;
+        for other in [other, again] {
+            let other = Job::assemble(&other, &Silent).unwrap();
+            assert_ne!(other.digest(), job.digest());
+        }
         std::fs::write(&path, format!("{line}\n{{\"prompt\": 1}}\n")).unwrap();
         let error = Job::assemble(&spec, &Silent).unwrap_err().to_string();
         assert!(error.contains("data.jsonl:2"), "{error}");

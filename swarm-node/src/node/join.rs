@@ -455,7 +455,7 @@ impl Joining<'_> {
             "start": given,
         });
         let (config, weights) = (learn.peer(mix), base.weights.clone());
-        let factory = ModelFactory::new(base, learn)?;
+        let factory = ModelFactory::new(base, learn, settings.memory_bytes())?;
         let engine = certified(settings, settings.workers())?;
         let peer = factory.peer(
             engine,

@@ -107,6 +107,9 @@ pub enum AssembleError {
     /// A node cannot be appended.
     #[error(transparent)]
     Type(#[from] TypeError),
+    /// Forward values cannot be computed again.
+    #[error("recomputing: {0}")]
+    Recompute(#[from] DecodeError),
     /// The assembled program lost something that it must have.
     #[error("the program has no output `{0}`")]
     NoOutput(&'static str),

@@ -13,7 +13,7 @@ use swarm_task::corpus::{BatchShape, Corpus, CorpusError, CorpusRecipe};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::inputs::{Example, Sample};
-use super::programs::TrainError;
+use super::programs::{Programs, TrainError};
 use super::run_folder::RunFolder;
 use super::schedule::Schedule;
 use super::trainer::{StepReport, Trainer};
@@ -106,6 +106,11 @@ pub struct Saves {
 }
 
 impl<'a> Pretrainer<'a> {
+    /// What it carries out.
+    pub fn programs(&self) -> &Programs {
+        self.trainer.programs()
+    }
+
     /// A run at step 0, or where the newest checkpoint in `saves` stands. Damaged checkpoints that
     /// were passed over are returned as texts for the user.
     ///

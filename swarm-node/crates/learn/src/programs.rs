@@ -1,7 +1,8 @@
 //! The two programs of a training run, and why it cannot be made or stepped.
 
 use reproducible_ops::engine::EngineError;
-use reproducible_ops::program::Program;
+use reproducible_ops::engine::cpu::CpuEngine;
+use reproducible_ops::program::{Program, Role};
 use reproducible_ops::tensor::TensorError;
 
 use super::assemble::{self, AssembleError, Objective, OptimizerConfig};
@@ -18,8 +19,36 @@ pub struct Programs {
     pub rows: usize,
     /// Positions of a row.
     pub length: usize,
+    /// Parts of the forward pass, all but the last of which are computed again in the backward pass.
+    pub segments: usize,
     objective: Objective,
+    /// Nodes of the loss.
+    forward: usize,
 }
+
+/// Parts of a forward pass that are tried until a training run fits a memory.
+const SEGMENTS: [usize; 9] = [1, 2, 3, 4, 6, 8, 12, 16, 24];
+
+/// A training run does not fit a memory, however often values are computed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "training with {rows} rows of {length} tokens at a time holds {} MB at least, more than the {} MB \
+     that it may; take fewer or shorter rows",
+    least.div_ceil(MEGABYTE), most / MEGABYTE
+)]
+pub struct OverMemory {
+    /// The fewest bytes that were found.
+    pub least: u64,
+    /// The most that there may be.
+    pub most: u64,
+    /// Rows of a microbatch.
+    pub rows: usize,
+    /// Positions of a row.
+    pub length: usize,
+}
+
+/// Bytes of a megabyte.
+pub const MEGABYTE: u64 = 1_000_000;
 
 impl Programs {
     /// Assembles the programs of `objective` from a forward program of `[rows, length]` tokens.
@@ -32,6 +61,7 @@ impl Programs {
         optimizer: &OptimizerConfig,
     ) -> Result<Self, AssembleError> {
         let (rows, length) = token_shape(forward)?;
+        let nodes = objective.loss(forward)?.nodes().len();
         let accumulation = assemble::accumulation(forward, &objective)?;
         let update = assemble::update(forward, optimizer)?;
         Ok(Self {
@@ -39,8 +69,76 @@ impl Programs {
             update,
             rows,
             length,
+            segments: 1,
             objective,
+            forward: nodes,
         })
+    }
+
+    /// The same training, whose forward pass is cut into so many segments: the values inside of all but
+    /// the last are computed again in the backward pass. The same bits in less memory and more time;
+    /// see [`Program::recompute_forward`]. One segment changes nothing, and programs that compute
+    /// values again already stay as they are.
+    ///
+    /// # Errors
+    /// The program becomes too long.
+    pub fn recomputing(&self, segments: usize) -> Result<Self, AssembleError> {
+        if self.segments > 1 || segments <= 1 {
+            return Ok(self.clone());
+        }
+        // What no output needs was left out, so there may be fewer nodes than the loss has.
+        let forward = self.forward.min(self.accumulation.nodes().len());
+        Ok(Self {
+            accumulation: self.accumulation.recompute_forward(forward, segments)?,
+            segments,
+            ..self.clone()
+        })
+    }
+
+    /// Bytes of the tensors that a training run holds on a CPU: those of its two programs, which share
+    /// parameters and gradients.
+    ///
+    /// # Errors
+    /// A program is not valid.
+    pub fn planned_bytes(&self) -> Result<u64, EngineError> {
+        let parameters = self.update.inputs_with_role(Role::Param);
+        let elements: usize = parameters.map(|(_, input)| input.ty.shape.elements()).sum();
+        let programs = [&self.accumulation, &self.update].map(CpuEngine::planned_bytes);
+        let [accumulation, update] = programs;
+        Ok(accumulation? + update? - 2 * 4 * elements as u64)
+    }
+
+    /// The same training with each number of segments that is worth a try, ascending, and the bytes that
+    /// it holds.
+    pub fn choices(&self) -> impl Iterator<Item = Result<(Self, u64), TrainError>> + '_ {
+        SEGMENTS.iter().map(|&segments| {
+            let programs = self.recomputing(segments)?;
+            let bytes = programs.planned_bytes()?;
+            Ok((programs, bytes))
+        })
+    }
+
+    /// The same training in a memory of so many bytes, with as few values computed again as that takes.
+    ///
+    /// # Errors
+    /// [`OverMemory`], or a program cannot be made.
+    pub fn within(&self, most: u64) -> Result<Self, TrainError> {
+        let mut least = u64::MAX;
+        for choice in self.choices() {
+            let (programs, bytes) = choice?;
+            if bytes <= most {
+                return Ok(programs);
+            }
+            least = least.min(bytes);
+        }
+        let (rows, length) = (self.rows, self.length);
+        Err(OverMemory {
+            least,
+            most,
+            rows,
+            length,
+        }
+        .into())
     }
 
     /// What is minimised.
@@ -76,6 +174,9 @@ pub enum TrainError {
     /// A tensor could not be read.
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    /// There is too little memory.
+    #[error(transparent)]
+    Memory(#[from] OverMemory),
     /// Nothing to train on.
     #[error("the batch has no completion tokens; give at least one")]
     EmptyBatch,

@@ -666,6 +666,30 @@ mod tests {
     }
 
     #[test]
+    fn values_computed_again_change_memory_and_no_bit() {
+        for objective in [Objective::Supervised, ON_POLICY] {
+            let mut kept = trainer(3, 12, objective);
+            let least = kept.programs().choices().last().unwrap().unwrap();
+            let all = kept.programs().planned_bytes().unwrap();
+            let programs = kept.programs().within(least.1).unwrap();
+            assert!(programs.segments > 1 && programs.planned_bytes().unwrap() < all);
+            let again = Trainer::new(&ReferenceEngine, Arc::new(programs), &weights(1));
+            let mut again = again.unwrap();
+            for _ in 0..2 {
+                let reports = [&mut kept, &mut again].map(|trainer| trainer.step(&batch(), 1e-2));
+                let [kept, again] = reports.map(Result::unwrap);
+                assert_eq!(kept.loss.to_bits(), again.loss.to_bits());
+            }
+            assert_eq!(kept.state().unwrap(), again.state().unwrap());
+            let refused = kept.programs().within(1000).unwrap_err().to_string();
+            assert!(
+                refused.contains("3 rows of 12 tokens") && refused.contains("the 0 MB"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
     fn a_resumed_run_has_the_bits_of_an_unbroken_one() {
         let schedule = Schedule {
             peak: 1e-2,

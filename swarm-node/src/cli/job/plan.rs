@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use reproducible_ops::tensor::Tensor;
 use serde::Serialize;
+use swarm_learn::programs::Programs;
 use verde::execute::Executor;
 
 use crate::cli::console::Console;
@@ -35,6 +36,13 @@ struct Outlook<'a> {
     positions_per_step: usize,
     state_bytes: usize,
     constant_bytes: usize,
+    /// Of what the training programs hold.
+    training_bytes: u64,
+    recompute: usize,
+    /// What it would be with other numbers of segments, those of which each holds less than the ones before.
+    choices: Vec<Choice>,
+    /// What `engine.memory` allows.
+    memory_bytes: Option<u64>,
     /// The most that this process has taken so far, where the system tells.
     peak_bytes: Option<u64>,
     step_seconds: f64,
@@ -44,6 +52,13 @@ struct Outlook<'a> {
     hash_share: f64,
     /// Of all steps and roots.
     seconds: f64,
+}
+
+/// A training that holds so much.
+#[derive(Serialize)]
+struct Choice {
+    recompute: usize,
+    training_bytes: u64,
 }
 
 pub(super) fn plan(config: &Config, path: &Path, options: &Options) -> Result<(), Failure> {
@@ -65,18 +80,24 @@ pub(super) fn plan(config: &Config, path: &Path, options: &Options) -> Result<()
     let step_seconds = begun.elapsed().as_secs_f64() / TIMED as f64;
     let begun = Instant::now();
     executor.state_root().map_err(Failure::work)?;
-    let outlook = Outlook::new(&job, step_seconds, begun.elapsed().as_secs_f64());
+    let hash_seconds = begun.elapsed().as_secs_f64();
+    let memory = config.engine.memory_bytes();
+    let outlook = Outlook::new(&job, [step_seconds, hash_seconds], memory)?;
     let json = serde_json::to_string(&outlook).map_err(Failure::work)?;
     let (text, kept) = (outlook.text(), String::new());
     Answer { text, json, kept }.print(options.json)
 }
 
 impl<'a> Outlook<'a> {
-    fn new(job: &'a Job, step_seconds: f64, hash_seconds: f64) -> Self {
+    fn new(
+        job: &'a Job,
+        [step_seconds, hash_seconds]: [f64; 2],
+        memory_bytes: Option<u64>,
+    ) -> Result<Self, Failure> {
         let (identity, training) = (&job.identity, &job.training);
         let (steps, stride) = (identity.steps, identity.stride);
         let checkpoints = steps / stride;
-        Self {
+        Ok(Self {
             job: &identity.job,
             plan: &identity.plan,
             initial: &identity.initial,
@@ -89,11 +110,47 @@ impl<'a> Outlook<'a> {
             positions_per_step: training.positions_per_step(),
             state_bytes: bytes(&training.state),
             constant_bytes: bytes(&training.constants),
+            training_bytes: job.programs.planned_bytes().map_err(Failure::work)?,
+            recompute: job.programs.segments,
+            choices: choices(&job.whole)?,
+            memory_bytes,
             peak_bytes: peak_bytes(),
             step_seconds,
             hash_seconds,
             hash_share: hash_seconds / (stride as f64 * step_seconds),
             seconds: steps as f64 * step_seconds + checkpoints as f64 * hash_seconds,
+        })
+    }
+
+    /// What would take less memory, and whether this takes too much.
+    fn fitting(&self) -> String {
+        let others = self.choices.iter();
+        let others = others.filter(|choice| choice.recompute != self.recompute);
+        let others: Vec<String> = others
+            .map(|choice| {
+                let holds = megabytes(choice.training_bytes as usize);
+                format!("{holds} with {}", choice.recompute)
+            })
+            .collect();
+        let mut text = format!("batch.recompute = {}", self.recompute);
+        if !others.is_empty() {
+            text += &format!("; training would hold {}", others.join(", "));
+        }
+        let Some(most) = self.memory_bytes.filter(|most| self.training_bytes > *most) else {
+            return text;
+        };
+        let mut choices = self.choices.iter();
+        let fits = choices.find(|choice| choice.training_bytes <= most);
+        text + &match fits {
+            Some(choice) => format!(
+                ". It does not fit engine.memory ({}); with {} it would",
+                megabytes(most as usize),
+                choice.recompute
+            ),
+            None => format!(
+                ". Nothing of it fits engine.memory ({}): take fewer or shorter rows",
+                megabytes(most as usize)
+            ),
         }
     }
 
@@ -128,11 +185,13 @@ impl<'a> Outlook<'a> {
             (
                 "memory",
                 format!(
-                    "state {}, constants {}{peak}",
+                    "training holds {}; state {}, constants {}{peak}",
+                    megabytes(self.training_bytes as usize),
                     megabytes(self.state_bytes),
                     megabytes(self.constant_bytes)
                 ),
             ),
+            ("", self.fitting()),
             (
                 "a root",
                 format!(
@@ -148,6 +207,24 @@ impl<'a> Outlook<'a> {
             .map(|(name, value)| format!("{name:<10} {value}\n"));
         lines.collect()
     }
+}
+
+fn choices(whole: &Programs) -> Result<Vec<Choice>, Failure> {
+    let mut choices: Vec<Choice> = Vec::new();
+    for choice in whole.choices() {
+        let (programs, training_bytes) = choice.map_err(Failure::work)?;
+        if choices
+            .last()
+            .is_none_or(|last| training_bytes < last.training_bytes)
+        {
+            let recompute = programs.segments;
+            choices.push(Choice {
+                recompute,
+                training_bytes,
+            });
+        }
+    }
+    Ok(choices)
 }
 
 fn bytes(tensors: &[Tensor]) -> usize {

@@ -192,7 +192,8 @@ fn arithmetic(config: &Config) -> Vec<Finding> {
         .map_err(anyhow::Error::from)
         .and_then(|model| {
             let weights = model.weights.clone();
-            let factory = ModelFactory::new(model, config.learn.clone())?;
+            let factory =
+                ModelFactory::new(model, config.learn.clone(), config.engine.memory_bytes())?;
             let mut generator = factory.generator(engine, weights)?;
             let prompt = factory.model().tokenizer.encode_prompt("max 3 5 1")?;
             let prompts = [Prompt {
