@@ -291,7 +291,7 @@ mod tests {
         }
     }
 
-    fn status(entries: &[Entry], me: Option<u32>, is_running: bool) -> Status {
+    fn status_of(entries: &[Entry], me: Option<u32>, is_running: bool) -> Status {
         let charter = charter();
         let pipeline = charter.spec.pipeline.as_ref().unwrap();
         Status::of((&charter, pipeline), entries, me, is_running)
@@ -313,7 +313,7 @@ mod tests {
             state: Digest([0; 32]),
         });
         entries.push(back);
-        let status = status(&entries, Some(2), true);
+        let status = status_of(&entries, Some(2), true);
         let changes: Vec<(u64, &str)> = status
             .changes
             .iter()
@@ -350,11 +350,11 @@ mod tests {
 
     #[test]
     fn a_folder_without_steps_and_one_with_a_gap_are_shown_as_they_are() {
-        let status = status(&[], None, false);
+        let status = status_of(&[], None, false);
         assert_eq!((status.done, status.losses.len()), (0, 0));
         assert!(status.text().contains("step 0 of 20, not running"));
         let late = [entry(19, &[&[0], &[1]], &[&[0, 1], &[0, 1]])];
-        let status = status(&late, None, false);
+        let status = status_of(&late, None, false);
         assert_eq!((status.done, status.missed), (20, 19));
         assert!(status.text().contains("finished"));
     }

@@ -19,7 +19,7 @@ use reproducible_ops::optim::{
     clip_by_global_norm,
 };
 use reproducible_ops::program::{
-    Builder, EditError, Program, Role, TensorType, TypeError, ValueId,
+    Builder, DecodeError, EditError, Program, Role, TensorType, TypeError, ValueId,
 };
 use serde::{Deserialize, Serialize};
 
