@@ -8,8 +8,9 @@ use super::blocking::{
     A_ROWS, A_STRIDE, B_COLS, B_FLOATS, DEEP_COLS, DEEP_ROWS, FEW_ROWS, K_BLOCK, SET_STRIDE,
     TWO_LEVELS,
 };
+use super::few::Strip;
 use super::isa::Isa;
-use super::kernel::{Layout, Tile};
+use super::kernel::{Layout, Target, Tile};
 use super::lanes::Lanes;
 use super::on_isa::on_isa;
 use super::pack::{self, View};
@@ -145,6 +146,10 @@ fn chunks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>
 /// As many k-blocks of B as fit are packed at once, so that a block of C stays in the cache while
 /// they are added to it.
 unsafe fn two_levels<I: Isa>(matrix: &Matrix, region: &Region, ks: Range<usize>, areas: Areas) {
+    if let Some(b) = turned_in_registers::<I>(matrix, region) {
+        // SAFETY: the caller's contract; steps of k lie side by side in both operands.
+        return unsafe { few_rows::<I>(matrix, b, region, ks) };
+    }
     for cols in chunks(region.cols.clone(), B_COLS) {
         let at_once = B_FLOATS / (K_BLOCK * cols.len().next_multiple_of(I::PANEL));
         for span in chunks(ks.clone(), at_once * K_BLOCK) {
@@ -162,6 +167,46 @@ unsafe fn two_levels<I: Isa>(matrix: &Matrix, region: &Region, ks: Range<usize>,
                 }
             }
         }
+    }
+}
+
+/// The right operand if its steps of k lie side by side, and few rows read many columns of it, so
+/// that a copy does not pay.
+fn turned_in_registers<I: Isa>(matrix: &Matrix, region: &Region) -> Option<View> {
+    let Source::Strided { view, .. } = matrix.b else {
+        return None;
+    };
+    let are_rows = view.k_stride == 1 && view.row_stride != 1 && matrix.a.k_stride == 1;
+    let are_few = I::strip(region.rows.len()) > 0 && region.cols.len() >= I::Vector::LANES;
+    (are_rows && are_few).then_some(view)
+}
+
+/// Up to 256 k-blocks, strip by strip of whole vectors of columns. The last strip begins before the
+/// end of the one before where the columns are no multiple of a vector: it computes those again.
+unsafe fn few_rows<I: Isa>(matrix: &Matrix, b: View, region: &Region, ks: Range<usize>) {
+    let (rows, lanes) = (region.rows.len(), I::Vector::LANES);
+    let mut done = region.cols.start;
+    while done < region.cols.end {
+        let vectors = ((region.cols.end - done) / lanes).clamp(1, I::strip(rows));
+        let col = done.min(region.cols.end - vectors * lanes);
+        for block in chunks(ks.clone(), K_BLOCK) {
+            let strip = Strip {
+                depth: block.len(),
+                a: matrix.a.at(region.rows.start, block.start).start,
+                a_stride: matrix.a.row_stride,
+                b: b.at(col, block.start).start,
+                b_stride: b.row_stride,
+                to: Target {
+                    c: cell(matrix, region.rows.start, col),
+                    c_stride: matrix.c_stride,
+                    last: lanes,
+                    accumulate: block.start > ks.start,
+                },
+            };
+            // SAFETY: the strip names these rows, columns and steps, and all of them exist.
+            unsafe { I::few(rows, vectors, &strip) };
+        }
+        done = col + vectors * lanes;
     }
 }
 
@@ -189,10 +234,12 @@ unsafe fn block_of_c<I: Isa>(
         } else {
             block.len() * I::PANEL
         },
-        c: cell(matrix, part.rows.start, part.cols.start),
-        c_stride: matrix.c_stride,
-        last: 0,
-        accumulate,
+        to: Target {
+            c: cell(matrix, part.rows.start, part.cols.start),
+            c_stride: matrix.c_stride,
+            last: I::Vector::LANES,
+            accumulate,
+        },
     };
     // SAFETY: the tile names these rows, columns and steps, and all of them exist.
     unsafe { tiles::<I>(&tile, rows, cols) };
@@ -356,8 +403,11 @@ unsafe fn tiles<I: Isa>(block: &Tile, rows: usize, cols: usize) {
             b: block
                 .b
                 .wrapping_add(v / I::Vector::PANEL * block.b_panel + v % I::Vector::PANEL * lanes),
-            c: block.c.wrapping_add(v * lanes),
-            last,
+            to: Target {
+                c: block.to.c.wrapping_add(v * lanes),
+                last,
+                ..block.to
+            },
             ..*block
         };
         // SAFETY: the strip's columns are part of the block.
@@ -388,7 +438,10 @@ unsafe fn strip_of_tiles<I: Isa>(strip: &Tile, rows: usize, vectors: usize) {
         let (row, end) = (rows * i / count, rows * (i + 1) / count);
         let tile = Tile {
             a: strip.a.wrapping_add(row * a_row),
-            c: strip.c.wrapping_add(row * strip.c_stride),
+            to: Target {
+                c: strip.to.c.wrapping_add(row * strip.to.c_stride),
+                ..strip.to
+            },
             ..*strip
         };
         // SAFETY: the tile's rows are part of the strip.

@@ -1,5 +1,6 @@
 //! An instruction set as the loops see it: the micro-kernel and the copies, compiled for it.
 
+use super::few::{Strip, strip};
 use super::kernel::{Tile, dispatch, micro};
 use super::lanes::{Lanes, copy_panels};
 
@@ -22,6 +23,12 @@ pub(super) trait Isa {
 
     /// Runs the micro-kernel with `rows` rows and `vectors` vectors of columns.
     unsafe fn tile(rows: usize, vectors: usize, tile: &Tile);
+
+    /// Most vectors of a strip of `rows` rows: see [`few`](super::few); 0 if packing B is faster.
+    fn strip(rows: usize) -> usize;
+
+    /// Runs the kernel for few rows with `rows` rows and `vectors` vectors of columns.
+    unsafe fn few(rows: usize, vectors: usize, strip: &Strip);
 
     /// Transposes `rows <= LANES` rows of `cols <= LANES` floats, `stride` apart in `src`, into
     /// `cols` rows of `LANES` floats, `to` apart in `dst`; lanes past `rows` become +0.
@@ -103,9 +110,26 @@ impl Isa for Scalar {
         // SAFETY: the caller's tile is valid; one lane needs no special instructions.
         unsafe { dispatch!(scalar, (rows, vectors, tile), 1: [1 2 3 4], 2: [1 2 3 4]) }
     }
+
+    fn strip(rows: usize) -> usize {
+        if rows <= 4 { 4 } else { 0 }
+    }
+
+    unsafe fn few(rows: usize, vectors: usize, strip: &Strip) {
+        // SAFETY: the caller's strip is valid; one lane needs no special instructions.
+        unsafe {
+            dispatch!(scalar_few, (rows, vectors, strip),
+                1: [1 2 3 4], 2: [1 2 3 4], 3: [1 2 3 4], 4: [1 2 3 4]);
+        }
+    }
 }
 
 unsafe fn scalar<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
     // SAFETY: the caller's tile is valid.
     unsafe { micro::<f32, ROWS, VECTORS>(tile) }
+}
+
+unsafe fn scalar_few<const ROWS: usize, const VECTORS: usize>(to: &Strip) {
+    // SAFETY: the caller's strip is valid.
+    unsafe { strip::<f32, ROWS, VECTORS>(to) }
 }

@@ -27,12 +27,18 @@ pub(super) struct Tile {
     pub(super) b_step: usize,
     /// From one panel to the next.
     pub(super) b_panel: usize,
+    pub(super) to: Target,
+}
+
+/// Where a kernel leaves its sums.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
     /// `c[0][0]`.
     pub(super) c: *mut f32,
     pub(super) c_stride: usize,
     /// Columns of the last vector that exist: 1 to `LANES`.
     pub(super) last: usize,
-    /// Whether the tile is added to C; otherwise C is not read and the tile is added to +0.
+    /// Whether the sums are added to C; otherwise C is not read and they are added to +0.
     pub(super) accumulate: bool,
 }
 
@@ -55,7 +61,7 @@ pub(super) unsafe fn micro<V: Lanes, const ROWS: usize, const VECTORS: usize>(ti
             Layout::Rows => chains_by_rows::<V, ROWS, VECTORS>(tile),
             Layout::Columns => chains_by_columns::<V, ROWS, VECTORS>(tile),
         };
-        store::<V, ROWS, VECTORS>(tile, &acc);
+        store(&tile.to, &acc);
     }
 }
 
@@ -64,7 +70,7 @@ unsafe fn prefetch_c<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &T
     for r in 0..ROWS {
         for v in 0..VECTORS {
             // SAFETY: a prefetch does not access memory.
-            unsafe { V::prefetch(tile.c.wrapping_add(r * tile.c_stride + v * V::LANES)) };
+            unsafe { V::prefetch(tile.to.c.wrapping_add(r * tile.to.c_stride + v * V::LANES)) };
         }
     }
 }
@@ -141,31 +147,27 @@ unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// Adds the tile to C, or to +0.
+/// Adds sums to C, or to +0.
 #[inline(always)]
-unsafe fn store<V: Lanes, const ROWS: usize, const VECTORS: usize>(
-    tile: &Tile,
+pub(super) unsafe fn store<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    to: &Target,
     acc: &[[V; VECTORS]; ROWS],
 ) {
     for (r, sums) in acc.iter().enumerate() {
         for (v, sum) in sums.iter().enumerate() {
             // SAFETY: the caller vouches for the existing columns of every row.
             unsafe {
-                let c = tile.c.add(r * tile.c_stride + v * V::LANES);
-                if v + 1 < VECTORS || tile.last == V::LANES {
-                    let before = if tile.accumulate {
-                        V::load(c)
-                    } else {
-                        V::zero()
-                    };
+                let c = to.c.add(r * to.c_stride + v * V::LANES);
+                if v + 1 < VECTORS || to.last == V::LANES {
+                    let before = if to.accumulate { V::load(c) } else { V::zero() };
                     before.add(*sum).canonical().store(c);
                 } else {
-                    let before = if tile.accumulate {
-                        V::load_first(c, tile.last)
+                    let before = if to.accumulate {
+                        V::load_first(c, to.last)
                     } else {
                         V::zero()
                     };
-                    before.add(*sum).canonical().store_first(c, tile.last);
+                    before.add(*sum).canonical().store_first(c, to.last);
                 }
             }
         }

@@ -25,6 +25,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn load(p: *const f32) -> Self;
     /// The first `n < LANES` floats from `p`, the other lanes +0.
     unsafe fn load_first(p: *const f32, n: usize) -> Self;
+    /// The first four columns of `LANES` rows, `stride` apart.
+    unsafe fn columns(rows: *const f32, stride: usize) -> [Self; 4];
     /// Stores all lanes.
     unsafe fn store(self, p: *mut f32);
     /// Stores the first `n < LANES` lanes.
@@ -86,6 +88,11 @@ impl Lanes for f32 {
     #[inline(always)]
     unsafe fn load_first(_p: *const f32, _n: usize) -> Self {
         0.0
+    }
+    #[inline(always)]
+    unsafe fn columns(rows: *const f32, _stride: usize) -> [Self; 4] {
+        // SAFETY: the caller's row is valid for four floats.
+        unsafe { [*rows, *rows.add(1), *rows.add(2), *rows.add(3)] }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {

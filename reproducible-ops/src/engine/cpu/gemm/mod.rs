@@ -23,7 +23,8 @@
 //!
 //! `B` is packed in panels of one k-block each, unless its columns already lie side by side;
 //! [`PackedB`] keeps the panels of a weight for many calls. With few rows a tile takes several
-//! panels at once, which reads them at memory speed.
+//! panels at once, which reads them at memory speed; a `B` of rows that only few rows of `A` read
+//! (a token's scores over a cache of keys) is not packed but turned into columns in registers.
 //!
 //! # Limits
 //! Operands are strided views into slices; all bounds are checked once in [`Gemm::new`]. Nothing
@@ -31,6 +32,7 @@
 
 mod blocking;
 mod driver;
+mod few;
 mod isa;
 mod kernel;
 mod lanes;

@@ -2,6 +2,7 @@
 
 use std::arch::aarch64::*;
 
+use super::few::Strip;
 use super::isa::Isa;
 use super::kernel::{Tile, dispatch, micro};
 use super::lanes::{CANONICAL_NAN, Lanes};
@@ -34,6 +35,14 @@ impl Isa for Neon {
                 1: [1 2 3 4 5 6 7 8 9 10 11 12], 2: [1 2 3 4 5 6 7 8 9 10 11 12],
                 3: [1 2 3 4 5 6 7 8], 4: [1 2 3 4 5 6], 8: [1 2 3]);
         }
+    }
+
+    fn strip(_rows: usize) -> usize {
+        0
+    }
+
+    unsafe fn few(_rows: usize, _vectors: usize, _strip: &Strip) {
+        unreachable!("no strip has vectors")
     }
 }
 
@@ -71,6 +80,20 @@ impl Lanes for float32x4_t {
         unsafe {
             std::ptr::copy_nonoverlapping(p, whole.as_mut_ptr(), n);
             vld1q_f32(whole.as_ptr())
+        }
+    }
+    #[inline(always)]
+    unsafe fn columns(rows: *const f32, stride: usize) -> [Self; 4] {
+        // SAFETY: see above.
+        unsafe {
+            let row = |lane| vld1q_f32(rows.add(lane * stride));
+            let (a, b) = (vtrnq_f32(row(0), row(1)), vtrnq_f32(row(2), row(3)));
+            [
+                vcombine_f32(vget_low_f32(a.0), vget_low_f32(b.0)),
+                vcombine_f32(vget_low_f32(a.1), vget_low_f32(b.1)),
+                vcombine_f32(vget_high_f32(a.0), vget_high_f32(b.0)),
+                vcombine_f32(vget_high_f32(a.1), vget_high_f32(b.1)),
+            ]
         }
     }
     #[inline(always)]

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::blocking::{A_STRIDE, K_BLOCK};
 use super::isa::Isa;
 use super::lanes::Lanes;
+use super::scratch::LINE;
 
 /// A strided matrix: element `(row, k)` is at `row * row_stride + k * k_stride` from `start`.
 #[derive(Clone, Copy)]
@@ -93,9 +94,17 @@ unsafe fn part_of_panel<I: Isa>(view: View, lanes: usize, depth: usize, to: *mut
     }
 }
 
+/// Rows are read a few steps at a time, an order that the hardware does not foresee: each line asks
+/// for the one that the next vector of rows needs in its place.
 unsafe fn transpose_blocks<I: Isa>(view: View, lanes: usize, depth: usize, to: *mut f32) {
     for k in (0..depth).step_by(I::Vector::LANES) {
         let cols = I::Vector::LANES.min(depth - k);
+        if k.is_multiple_of(LINE) {
+            for row in lanes..2 * lanes {
+                // SAFETY: a prefetch does not access memory.
+                unsafe { I::Vector::prefetch(view.at(row, k).start) };
+            }
+        }
         // SAFETY: rows `..lanes` and steps `k..k + cols` exist in both.
         unsafe {
             I::transpose(

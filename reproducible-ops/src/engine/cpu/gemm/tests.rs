@@ -258,6 +258,28 @@ fn block_edges_have_the_bits_of_the_definition() {
     }
 }
 
+/// Keys read in place: whole strips, one that begins again before the end, blocks of k that are no
+/// multiple of what is turned at once.
+#[test]
+fn few_rows_over_keys_have_the_bits_of_the_definition() {
+    for m in 1..=9 {
+        for (n, k) in [
+            (8, 4),
+            (16, 1),
+            (17, 64),
+            (33, 7),
+            (49, 30),
+            (64, 257),
+            (100, 515),
+        ] {
+            for lie in [Lie::Rows, Lie::Gapped] {
+                check_numbers(Shape { m, n, k }, lie, lie, Numbers::rough);
+                check_numbers(Shape { m, n, k }, lie, lie, Numbers::wild);
+            }
+        }
+    }
+}
+
 #[test]
 fn strides_have_the_bits_of_the_definition() {
     for lie_a in LIES {

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::few::{Strip, strip};
 use super::isa::Isa;
 use super::kernel::{Tile, dispatch, micro};
 use super::lanes::{CANONICAL_NAN, Lanes, copy_panels};
@@ -36,6 +37,20 @@ impl Isa for Avx2 {
         unsafe {
             dispatch!(avx2, (rows, vectors, tile),
                 1: [1 2 3 4 5 6], 2: [1 2 3 4 5 6], 4: [1 2], 8: [1]);
+        }
+    }
+
+    fn strip(rows: usize) -> usize {
+        match rows {
+            1..=4 => 2,
+            _ => 0,
+        }
+    }
+
+    unsafe fn few(rows: usize, vectors: usize, strip: &Strip) {
+        // SAFETY: the caller checked the instruction set and vouches for the strip.
+        unsafe {
+            dispatch!(avx2_few, (rows, vectors, strip), 1: [1 2 3 4], 2: [1 2 3 4]);
         }
     }
 
@@ -91,6 +106,22 @@ impl Isa for Avx512 {
         }
     }
 
+    fn strip(rows: usize) -> usize {
+        match rows {
+            1..=6 => 2,
+            7 | 8 => 1,
+            _ => 0,
+        }
+    }
+
+    unsafe fn few(rows: usize, vectors: usize, strip: &Strip) {
+        // SAFETY: the caller checked the instruction set and vouches for the strip.
+        unsafe {
+            dispatch!(avx512_few, (rows, vectors, strip),
+                1: [1 2 3 4 5 6 7 8], 2: [1 2 3 4 5 6]);
+        }
+    }
+
     unsafe fn transpose(
         src: *const f32,
         stride: usize,
@@ -125,6 +156,18 @@ unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
 unsafe fn avx512<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
     // SAFETY: the instruction set is enabled here; the caller vouches for the tile.
     unsafe { micro::<__m512, ROWS, VECTORS>(tile) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2_few<const ROWS: usize, const VECTORS: usize>(to: &Strip) {
+    // SAFETY: the instruction set is enabled here; the caller vouches for the strip.
+    unsafe { strip::<__m256, ROWS, VECTORS>(to) }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+unsafe fn avx512_few<const ROWS: usize, const VECTORS: usize>(to: &Strip) {
+    // SAFETY: the instruction set is enabled here; the caller vouches for the strip.
+    unsafe { strip::<__m512, ROWS, VECTORS>(to) }
 }
 
 /// Lane `i` is all ones if `i < n`.
@@ -170,6 +213,24 @@ impl Lanes for __m256 {
     unsafe fn load_first(p: *const f32, n: usize) -> Self {
         // SAFETY: see above; masked lanes are not accessed.
         unsafe { _mm256_maskload_ps(p, first_8(n)) }
+    }
+    #[inline(always)]
+    unsafe fn columns(rows: *const f32, stride: usize) -> [Self; 4] {
+        // SAFETY: see above.
+        unsafe {
+            let four = |row: usize| _mm_loadu_ps(rows.add(row * stride));
+            // Rows `i` and `i + 4`.
+            let pair = |i| _mm256_set_m128(four(i + 4), four(i));
+            let (a, b, c, d) = (pair(0), pair(1), pair(2), pair(3));
+            let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+            let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+            [
+                _mm256_shuffle_ps::<0x44>(ab, cd),
+                _mm256_shuffle_ps::<0xee>(ab, cd),
+                _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+            ]
+        }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
@@ -231,6 +292,29 @@ impl Lanes for __m512 {
     unsafe fn load_first(p: *const f32, n: usize) -> Self {
         // SAFETY: see above; masked lanes are not accessed.
         unsafe { _mm512_maskz_loadu_ps(first_16(n), p) }
+    }
+    #[inline(always)]
+    unsafe fn columns(rows: *const f32, stride: usize) -> [Self; 4] {
+        // SAFETY: see above.
+        unsafe {
+            let four = |row: usize| _mm_loadu_ps(rows.add(row * stride));
+            // Rows `i`, `i + 4`, `i + 8` and `i + 12`.
+            let quad = |i| {
+                let x = _mm512_castps128_ps512(four(i));
+                let x = _mm512_insertf32x4::<1>(x, four(i + 4));
+                let x = _mm512_insertf32x4::<2>(x, four(i + 8));
+                _mm512_insertf32x4::<3>(x, four(i + 12))
+            };
+            let (a, b, c, d) = (quad(0), quad(1), quad(2), quad(3));
+            let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+            let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+            [
+                _mm512_shuffle_ps::<0x44>(ab, cd),
+                _mm512_shuffle_ps::<0xee>(ab, cd),
+                _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+            ]
+        }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
