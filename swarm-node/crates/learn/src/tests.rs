@@ -69,6 +69,33 @@ fn pretraining(steps: u64) -> PretrainConfig {
 }
 
 #[test]
+fn a_memory_decides_how_much_is_computed_again() {
+    let model = ModelConfig::preset("nano").unwrap();
+    let optimizer = OptimizerConfig::default();
+    let programs = setup::training_programs(&model, 4, 128, Objective::Supervised, &optimizer);
+    let programs = programs.unwrap();
+    let choices: Vec<(usize, u64)> = programs
+        .choices()
+        .map(|choice| {
+            choice
+                .map(|(programs, bytes)| (programs.segments, bytes))
+                .unwrap()
+        })
+        .collect();
+    let (all, least) = (
+        choices[0],
+        *choices.iter().min_by_key(|choice| choice.1).unwrap(),
+    );
+    assert_eq!(all, (1, programs.planned_bytes().unwrap()));
+    assert!(least.1 < all.1 * 4 / 5, "{choices:?}");
+    let segments = |bytes| programs.within(bytes).map(|programs| programs.segments);
+    assert_eq!(segments(all.1).unwrap(), 1);
+    assert_eq!(segments(least.1).unwrap(), least.0);
+    let refused = segments(least.1 - 1).unwrap_err().to_string();
+    assert!(refused.contains("4 rows of 128 tokens"), "{refused}");
+}
+
+#[test]
 fn pretraining_has_one_digest_across_threads_and_a_stop() {
     let (tokenizer, config) = (tokenizer(), pretraining(7));
     let run = |threads, saves: Option<Saves>, stop_at: u64| {
