@@ -148,8 +148,8 @@ pub enum NodeEvent {
         /// Its id.
         peer: String,
     },
-    /// Somebody else signs with this node's key.
-    Twin {
+    /// Another process signs with this node's key.
+    DuplicateIdentity {
         /// The round of its message.
         round: Round,
     },
@@ -174,7 +174,7 @@ impl NodeEvent {
             | Self::Withheld { .. }
             | Self::NotAdopted { .. }
             | Self::Evidence { .. }
-            | Self::Twin { .. }
+            | Self::DuplicateIdentity { .. }
             | Self::Banned { .. }
             | Self::Trouble { .. } => Weight::Warning,
             Self::Learned { is_rolled_back, .. } if *is_rolled_back => Weight::Warning,
@@ -257,9 +257,9 @@ impl fmt::Display for NodeEvent {
                     "peer {peer} signed two messages that contradict each other"
                 )
             }
-            Self::Twin { round } => write!(
+            Self::DuplicateIdentity { round } => write!(
                 f,
-                "somebody else signs with this node's key, in round {round}: is a copy of it \
+                "another process signs with this node's key, in round {round}: is a copy of it \
                  running? End one of them; if there is none, the key is stolen"
             ),
             Self::Mode { mode } => match mode {

@@ -3,6 +3,7 @@
 //! ```text
 //! join ─▶ run ─▶ node ─┬─ asking, query   what is asked of peers, and answered to them
 //!                      ├─ disk, archive   what is written: signatures, rounds, the journal
+//!                      ├─ duplicate       who else signs with the node's key
 //!                      ├─ worker, learner what the model does
 //!                      ├─ report, status, event, board   what the owner sees
 //!                      └─ control, schedule              what the owner wants
@@ -19,6 +20,7 @@ pub mod board;
 pub mod config;
 pub mod control;
 mod disk;
+mod duplicate;
 pub mod event;
 pub mod evidence_file;
 pub mod home;

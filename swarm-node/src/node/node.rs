@@ -11,7 +11,7 @@ use swarm_round::allowance::Link;
 use swarm_round::clock::{Millis, Position, Round, Window};
 use swarm_round::clock_offset::ClockOffset;
 use swarm_round::codec::CodecError;
-use swarm_round::envelope::Envelope;
+use swarm_round::envelope::Header;
 use swarm_round::phase::Phase;
 use swarm_round::rejection::Rejection;
 use swarm_round::state::{Core, Input, Output, Recorded, Waiting};
@@ -25,6 +25,7 @@ use super::asking::{Answered, Asking, Given};
 use super::board::Board;
 use super::control::Mode;
 use super::disk::Disk;
+use super::duplicate::{self, Foreign};
 use super::event::{Happening, NodeEvent};
 use super::parts::{NodeParts, Request};
 use super::query::{Answer, Envelope as WireEnvelope, Query};
@@ -81,6 +82,10 @@ pub(super) struct Node {
     report: Report,
     votes: Option<Votes>,
     settling: Option<Settling>,
+    /// The round in which this process turned out to be the later one of two with one key.
+    copy_of: Option<Round>,
+    /// The last round in which another process was seen to sign with this key.
+    duplicate_in: Option<Round>,
 }
 
 impl Node {
@@ -113,6 +118,8 @@ impl Node {
             given: parts.given,
             votes: parts.votes,
             settling: parts.settling,
+            copy_of: None,
+            duplicate_in: None,
         }
     }
 
@@ -156,6 +163,11 @@ impl Node {
     /// True once the owner's wish to end is fulfilled: no round is under way.
     pub(super) fn is_drained(&self) -> bool {
         self.mode == Mode::Draining && !self.is_in_round()
+    }
+
+    /// The round in which another process, that was there before, was seen to sign with this key.
+    pub(super) fn copy_of(&self) -> Option<Round> {
+        self.copy_of
     }
 
     fn is_in_round(&self) -> bool {
@@ -225,6 +237,11 @@ impl Node {
     /// The core's outputs; what led to them, and the rounds that they decide, are given to the disk
     /// before anything is done about them.
     async fn handle(&mut self, input: Input, now: Millis) -> Vec<Output> {
+        let own = match &input {
+            Input::Envelope(_, bytes) => duplicate::header(bytes),
+            _ => None,
+        };
+        let own = own.filter(|header| header.peer == self.peer);
         let Recorded {
             outputs,
             segment,
@@ -236,7 +253,38 @@ impl Node {
             }
         }
         self.disk.note(segment, records).await;
+        if let Some(header) = own {
+            self.own_heard(&header, &outputs, now);
+        }
         outputs
+    }
+
+    /// A message of this node's key came from elsewhere. What this node signed it has, or its window
+    /// is over, or the round is decided; anything else another process has signed.
+    fn own_heard(&mut self, header: &Header, outputs: &[Output], now: Millis) {
+        let is_refused = outputs.iter().any(|output| match output {
+            Output::Rejected { peer, .. } => *peer == Some(self.peer),
+            _ => false,
+        });
+        if !is_refused && !self.core.history().contains(header.round) {
+            self.notice(header, now);
+        }
+    }
+
+    /// Notices a message of this node's key that this process did not sign.
+    fn notice(&mut self, header: &Header, now: Millis) {
+        let judged = duplicate::judge(header, self.core.clock(), self.report.started());
+        let Some(Foreign { round, is_newcomer }) = judged else {
+            return;
+        };
+        if is_newcomer {
+            self.copy_of = Some(round);
+        }
+        // Once a round, however much the other one says.
+        if self.duplicate_in != Some(round) {
+            self.duplicate_in = Some(round);
+            self.show(NodeEvent::DuplicateIdentity { round }, now);
+        }
     }
 
     pub(super) async fn carry_out(&mut self, outputs: Vec<Output>, now: Millis) {
@@ -295,6 +343,8 @@ impl Node {
                 // As with blame: if the network is too busy to hear it, the peer gets away with it.
                 if evidence.peer != self.peer {
                     self.network.report(evidence.peer, Behaviour::Equivocation);
+                } else if let Some(header) = duplicate::header(&evidence.second) {
+                    self.notice(&header, now);
                 }
                 let peer = evidence.peer.text();
                 self.disk.evidence(evidence).await;
@@ -449,8 +499,6 @@ impl Node {
         }
         // What waited for this moment is judged apart from the message.
         self.input(Input::Tick, now).await;
-        let own = Envelope::parse(&bytes).ok().map(|it| it.header);
-        let own = own.filter(|header| header.peer == self.peer);
         let outputs = self.handle(Input::Envelope(Link(from), bytes), now).await;
         let rejection = outputs.iter().find_map(|output| match output {
             Output::Rejected { reason, .. } => Some(*reason),
@@ -459,14 +507,6 @@ impl Node {
         let verdict = rejection.map_or(Verdict::Accept, judge);
         self.published.note_id(id);
         self.network.judge(id, from, verdict);
-        // What this node signed it has, or its window is over, or the round is decided.
-        if let Some(header) = own
-            && !self.core.history().contains(header.round)
-            && matches!(rejection, None | Some(Rejection::Equivocation))
-        {
-            let round = header.round;
-            self.show(NodeEvent::Twin { round }, now);
-        }
         self.carry_out(outputs, now).await;
     }
 

@@ -31,6 +31,7 @@ pub(super) struct Report {
     learning: Learning,
     missed: u64,
     trouble: Option<(Millis, String)>,
+    duplicate: Option<(Millis, String)>,
 }
 
 /// The facts that are looked up when somebody asks.
@@ -65,7 +66,13 @@ impl Report {
             },
             missed: 0,
             trouble: None,
+            duplicate: None,
         }
+    }
+
+    /// When the node started.
+    pub(super) fn started(&self) -> Millis {
+        self.started
     }
 
     /// Remembers what of an event is shown later.
@@ -102,9 +109,8 @@ impl Report {
                 self.learning.completions += *completions as u64;
             }
             NodeEvent::Missed { .. } => self.missed += 1,
-            NodeEvent::Trouble { .. } | NodeEvent::Twin { .. } => {
-                self.trouble = Some((now, event.to_string()))
-            }
+            NodeEvent::Trouble { .. } => self.trouble = Some((now, event.to_string())),
+            NodeEvent::DuplicateIdentity { .. } => self.duplicate = Some((now, event.to_string())),
             _ => {}
         }
     }
@@ -162,6 +168,7 @@ impl Report {
             accepted: core.counters().accepted,
             rejected: rejected(core),
             trouble: self.trouble.clone(),
+            duplicate: self.duplicate.clone(),
         }
     }
 }

@@ -407,6 +407,8 @@ pub struct Status {
     pub rejected: Vec<(String, u64)>,
     /// The last thing that went wrong, with its time.
     pub trouble: Option<(Millis, String)>,
+    /// That another process signs with this node's key, with the time when that was last seen.
+    pub duplicate: Option<(Millis, String)>,
 }
 
 impl Status {
@@ -443,9 +445,12 @@ impl Status {
                 format!("{} ms off: set it by NTP", clock.offset_ms),
             );
         }
-        if let Some((at, trouble)) = &self.trouble {
-            let ago = span(self.now_ms.saturating_sub(*at));
-            line("trouble", format!("{trouble} ({ago} ago)"));
+        let warnings = [("identity", &self.duplicate), ("trouble", &self.trouble)];
+        for (name, warning) in warnings {
+            if let Some((at, text)) = warning {
+                let ago = span(self.now_ms.saturating_sub(*at));
+                line(name, format!("{text} ({ago} ago)"));
+            }
         }
         out
     }
@@ -589,6 +594,7 @@ impl Status {
             accepted: 40,
             rejected: vec![("late".into(), 2)],
             trouble: None,
+            duplicate: None,
         }
     }
 }

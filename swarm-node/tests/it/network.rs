@@ -1,5 +1,6 @@
 //! Nodes as processes on loopback, through the real network: scenarios, and one node's commands.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -227,7 +228,7 @@ fn a_node_with_nothing_but_a_deployment_finds_peers_by_the_chain() {
     node(&found).expect(0, &[]);
 
     let port = {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.local_addr().unwrap().port()
     };
     let at = format!("/ip4/127.0.0.1/udp/{port}/quic-v1");
@@ -348,4 +349,113 @@ fn verify(one: &Node, rounds: &Path, swarm: &Path) {
             ended.out
         );
     }
+}
+
+/// Two nodes on one local network that are told nothing of each other. The network is a namespace of
+/// this test alone, so that no other node answers.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_finds_a_peer_by_multicast_dns_alone() {
+    use swarm_node::emulated::namespace::Namespace;
+
+    const HERE: Ipv4Addr = Ipv4Addr::new(192, 168, 7, 1);
+    // While somebody holds the device it is up.
+    let (namespace, _device) = match Namespace::new(HERE) {
+        Ok(made) => made,
+        Err(error) if error.is_unsupported() => return eprintln!("skipped: {error}"),
+        Err(error) => panic!("{error}"),
+    };
+    if let Err(reason) = namespace.run(|| hears_itself(HERE)) {
+        return eprintln!("skipped: multicast does not come back to its sender here: {reason}");
+    }
+    namespace.run(|| {
+        let (mut here, mut new) = (Node::new(), Node::new());
+        let swarm = here.found_swarm("3600");
+        let found = here.init();
+        let local = ["--swarm", swarm.to_str().unwrap(), "--set", "net.mdns=true"];
+        let listen = "/ip4/0.0.0.0/udp/0/quic-v1,/ip4/0.0.0.0/tcp/0";
+        here.up_at(listen, &local, &[]);
+        new.up_at(listen, &local, &[]);
+        let status = new.wait_for("peer by multicast DNS", |status| {
+            given(status, "mdns") == Some((1, 1)) && !status["peers"].as_array().unwrap().is_empty()
+        });
+        assert_eq!(status["peers"][0]["peer"], found.as_str(), "{status}");
+        for source in ["flag", "file", "cache", "dns", "chain"] {
+            let given = given(&status, source).map(|given| given.0);
+            assert!(matches!(given, None | Some(0)), "{source}: {status}");
+        }
+    });
+}
+
+/// Whether a multicast message comes back from an interface, as processes of one host need it.
+#[cfg(target_os = "linux")]
+fn hears_itself(interface: Ipv4Addr) -> std::io::Result<()> {
+    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+    let ear = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    ear.join_multicast_v4(&GROUP, &interface)?;
+    ear.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mouth = UdpSocket::bind((interface, 0))?;
+    mouth.send_to(b"hello", (GROUP, ear.local_addr()?.port()))?;
+    ear.recv(&mut [0; 8]).map(|_| ())
+}
+
+/// A member, and later a second process with a copy of its folder: the second one hears the first,
+/// ends, and says why; the first goes on.
+#[test]
+fn a_second_process_with_the_same_key_is_noticed() {
+    let mut members = [Node::new(), Node::new(), Node::new()];
+    let (peers, swarm) = (members.each_ref().map(Node::init), members[0].path("swarm"));
+    let swarm = swarm.to_str().unwrap();
+    let mut found = vec![
+        "swarm",
+        "new",
+        swarm,
+        "--starts-in",
+        "10",
+        "--window",
+        "500",
+    ];
+    found.extend(peers.iter().flat_map(|peer| ["--member", peer]));
+    node(&found).expect(0, &[]);
+    let mut copy = Node::new();
+    std::fs::create_dir(copy.path("home")).unwrap();
+    for file in std::fs::read_dir(members[0].path("home")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path("home").join(file.file_name())).unwrap();
+    }
+
+    let port = {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port()
+    };
+    let at = format!("/ip4/127.0.0.1/udp/{port}/quic-v1");
+    let joins = ["--swarm", swarm, "--peer", &at];
+    members[1].up_at(&at, &["--swarm", swarm], &[]);
+    members[0].up(&joins);
+    members[2].up(&joins);
+    // By then it is no newcomer.
+    members[0].wait_for("a few rounds", |status| status["floor"].as_u64() >= Some(4));
+    copy.up(&joins);
+    let code = copy.exit_code();
+    let log = std::fs::read_to_string(copy.path("log")).unwrap();
+    assert_eq!(code, 1, "{log}");
+    assert!(
+        log.contains("another process, started before this one, signs with this node's key"),
+        "{log}"
+    );
+    let status = members[0].wait_for("the other one", |status| !status["duplicate"].is_null());
+    let said = status["duplicate"][1].as_str().unwrap();
+    assert!(
+        said.contains("another process signs with this node's key"),
+        "{said}"
+    );
+    let checked = members[0].run(&["doctor", "--json"]);
+    assert_eq!(checked.code, 5, "{}", checked.out);
+    let checked = checked.json();
+    let finding = checked
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["id"] == "identity");
+    assert_eq!(finding.unwrap()["outcome"], "failed", "{checked}");
 }

@@ -20,7 +20,7 @@ use crate::cli::output::Answer;
 use crate::config::{Config, path};
 use crate::job::{Model, ModelFactory, certified};
 use crate::node::home::Home;
-use crate::node::status::Status;
+use crate::node::status::{Status, span};
 use crate::node::swarm_file::SwarmFile;
 
 /// Checks what a node needs, and says what to do about what it lacks.
@@ -228,15 +228,42 @@ fn running(home: &Home) -> Vec<Finding> {
         .and_then(|client| status(&client));
     match asked {
         Ok(status) => vec![
+            identity(&status),
             peers(&status),
             sources(&status),
             reachability(&status),
             clock(&status),
             rewards(home, &status),
         ],
-        Err(failure) => ["peers", "sources", "reachable", "clock", "rewards"]
-            .map(|id| Finding::new(id, Outcome::Skipped, failure.reason(), ""))
-            .into(),
+        Err(failure) => [
+            "identity",
+            "peers",
+            "sources",
+            "reachable",
+            "clock",
+            "rewards",
+        ]
+        .map(|id| Finding::new(id, Outcome::Skipped, failure.reason(), ""))
+        .into(),
+    }
+}
+
+/// Whether the node is the only one that signs with its key.
+fn identity(status: &Status) -> Finding {
+    match &status.duplicate {
+        None => Finding::good(
+            "identity",
+            "nobody else was heard to sign with the node's key",
+        ),
+        Some((at, seen)) => {
+            let ago = span(status.now_ms.saturating_sub(*at));
+            Finding::failed(
+                "identity",
+                format!("{seen} ({ago} ago)"),
+                "end the other process and start this one again; or leave with another key: \
+                 swarm-node init --home DIR",
+            )
+        }
     }
 }
 

@@ -108,6 +108,13 @@ impl Up {
                      it stood"
                 )));
             }
+            Ended::Copy(round) => {
+                return Err(Failure::Work(anyhow::anyhow!(
+                    "another process, started before this one, signs with this node's key: it was \
+                     heard in round {round}; run one of them only, or give this one a key of its own \
+                     with --home DIR; if there is no other, the key is stolen"
+                )));
+            }
             Ended::NetworkGone => {
                 let text = "the network ended by itself; start the node again";
                 return Err(Failure::Work(anyhow::anyhow!(text)));
