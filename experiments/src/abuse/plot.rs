@@ -150,7 +150,7 @@ fn time_axis(svg: &mut String, end: f64, x: impl Fn(f64) -> f64) {
         svg,
         (LEFT + (WIDTH - LEFT) / 2.0, HEIGHT - 8.0),
         "middle",
-        "seconds",
+        "seconds; shaded while the attack that is named above goes on",
     );
 }
 

@@ -264,6 +264,10 @@ impl Asks {
             tokio::spawn(async move { while events.next().await.is_some() {} });
             let mut ticks = interval(EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // It counts from when the two are connected.
+            while !over.load(Ordering::Relaxed) && ask(&handle, self.victim).await.is_none() {
+                ticks.tick().await;
+            }
             while !over.load(Ordering::Relaxed) {
                 ticks.tick().await;
                 let at = begun.elapsed().as_secs_f64();

@@ -1,21 +1,30 @@
 //! A second process that runs with this node's key, noticed by what it signs.
 //!
 //! ```text
-//! an own message that is new here, for a window that opened
+//! a message signed by this node's key that this process did not sign, for a window that opened
 //!   before this process started  ─▶ an earlier run may have signed it: proves nothing
 //!   within its first rounds      ─▶ this process is the newcomer, and must end
 //!   later                        ─▶ the other one is the newcomer: told, and gone on
 //! ```
-//! Both processes have their own sign-once table, so together they contradict themselves, which costs
-//! the stake. The later one ends, whichever of the two hears first; if both are new, both do. Two of
-//! one key that were never both heard at one place are not noticed.
+//! Both processes have sign-once tables of their own, so together they contradict themselves, which
+//! costs the stake. Neither hears the other directly: to everybody else they are one peer, which gets
+//! no message back that it sent. So each node keeps the last small message of every member and tells
+//! it to the member when that connects: a process that is one of two learns what the other said.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use swarm_identity::digest::Digest32;
+use swarm_identity::key::PublicKey;
+use swarm_identity::{PeerId, Place};
 use swarm_round::clock::{Clock, Millis, Position, Round};
-use swarm_round::envelope::{Envelope, Header};
+use swarm_round::envelope::Envelope;
 
 /// Rounds, in lengths of one, in which a process counts as new: the first that it may take part in
 /// begins within the first, and is over within the second.
 const NEW_FOR: u64 = 3;
+/// Longest message that is kept to be told to its author, in bytes; seals and receipts are shorter.
+const MAX_KEPT: usize = 2048;
 
 /// A message of this node's key that this process did not sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,61 +35,168 @@ pub(super) struct Foreign {
     pub(super) is_newcomer: bool,
 }
 
-/// Judges a message of this node's key that it did not know, heard by a process that started at
-/// `started`; none if an earlier run may have signed it.
-pub(super) fn judge(header: &Header, clock: &Clock, started: Millis) -> Option<Foreign> {
-    let opened = clock.start(Position {
-        round: header.round,
-        window: header.kind.window(),
-    });
-    (opened > started).then(|| Foreign {
-        round: header.round,
-        is_newcomer: opened <= started.saturating_add(NEW_FOR * clock.length()),
-    })
+/// What this process has signed, in rounds that are not over.
+#[derive(Debug)]
+pub(super) struct OwnSignatures {
+    peer: PeerId,
+    started: Millis,
+    /// Rounds below it are forgotten.
+    floor: Round,
+    digests: BTreeMap<Round, BTreeSet<Digest32>>,
 }
 
-/// The header of a message.
-pub(super) fn header(bytes: &[u8]) -> Option<Header> {
-    Envelope::parse(bytes).ok().map(|message| message.header)
+impl OwnSignatures {
+    /// Of a process that started at a time.
+    pub(super) fn new(peer: PeerId, started: Millis) -> Self {
+        Self {
+            peer,
+            started,
+            floor: 0,
+            digests: BTreeMap::new(),
+        }
+    }
+
+    /// This process signs a digest, or tries to.
+    pub(super) fn note(&mut self, place: &Place, digest: Digest32) {
+        self.digests.entry(place.round).or_default().insert(digest);
+    }
+
+    /// Nothing is signed for rounds below this one any more.
+    pub(super) fn forget_before(&mut self, round: Round) {
+        self.floor = self.floor.max(round);
+        self.digests = self.digests.split_off(&self.floor);
+    }
+
+    /// What a message shows about a second process, if anything.
+    pub(super) fn judge(&self, message: &Envelope<'_>, clock: &Clock) -> Option<Foreign> {
+        let header = &message.header;
+        if header.peer != self.peer || header.round < self.floor {
+            return None;
+        }
+        let opened = clock.start(Position {
+            round: header.round,
+            window: header.kind.window(),
+        });
+        let digest = message.digest();
+        let own = self.digests.get(&header.round);
+        if opened <= self.started || own.is_some_and(|own| own.contains(&digest)) {
+            return None;
+        }
+        let key = PublicKey::try_from(self.peer).ok()?;
+        key.verify(&digest, &message.signature).then(|| Foreign {
+            round: header.round,
+            is_newcomer: opened <= self.started.saturating_add(NEW_FOR * clock.length()),
+        })
+    }
+}
+
+/// The last small message of each member that counted here. As many as there are members.
+#[derive(Debug, Default)]
+pub(super) struct LastSaid(BTreeMap<PeerId, (Round, Arc<[u8]>)>);
+
+impl LastSaid {
+    /// A message counts.
+    pub(super) fn note(&mut self, author: PeerId, round: Round, bytes: &Arc<[u8]>) {
+        let is_newer = self.0.get(&author).is_none_or(|known| known.0 <= round);
+        if bytes.len() <= MAX_KEPT && is_newer {
+            self.0.insert(author, (round, bytes.clone()));
+        }
+    }
+
+    /// Rounds below this one are over.
+    pub(super) fn forget_before(&mut self, round: Round) {
+        self.0.retain(|_, (of, _)| *of >= round);
+    }
+
+    /// What a member said last.
+    pub(super) fn of(&self, author: &PeerId) -> Option<&Arc<[u8]>> {
+        self.0.get(author).map(|(_, bytes)| bytes)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use swarm_identity::NodeKey;
-    use swarm_identity::Secret;
+    use swarm_identity::{NodeKey, Secret};
     use swarm_round::Windows;
+    use swarm_round::envelope::{Header, UnsignedEnvelope};
     use swarm_round::payload::{Kind, STAGE_SLOT};
     use swarm_round::sim::toy;
 
     use super::*;
 
-    /// What a process that started so long after genesis makes of a foreign message of a round.
-    fn judged(started: Millis, round: Round, kind: Kind) -> Option<Foreign> {
+    const GENESIS: Millis = 10_000;
+
+    fn key(byte: u8) -> NodeKey {
+        NodeKey::from(&Secret::from_bytes(&[byte; 32]).unwrap())
+    }
+
+    fn clock() -> Clock {
         let mut config = toy::config(4);
-        config.genesis_ms = 10_000;
+        config.genesis_ms = GENESIS;
         config.windows = Windows::uniform(1_000);
-        let secret = Secret::from_bytes(&[7; 32]).unwrap();
+        Clock::new(&config)
+    }
+
+    /// A message of node 7, signed by a node.
+    fn message(round: Round, kind: Kind, signer: u8) -> (Place, Digest32, Vec<u8>) {
         let header = Header {
-            swarm: config.swarm_id(),
+            swarm: [1; 32],
             round,
             kind,
             slot: STAGE_SLOT,
-            peer: NodeKey::from(&secret).peer(),
+            peer: key(7).peer(),
             sequence: 0,
         };
-        judge(&header, &Clock::new(&config), 10_000 + started)
+        let unsigned = UnsignedEnvelope::new(header, &[5; 9]).unwrap();
+        let digest = unsigned.digest();
+        let signature = key(signer).sign(&digest).unwrap();
+        (header.place(), digest, unsigned.signed(&signature))
+    }
+
+    fn judged(own: &OwnSignatures, round: Round, kind: Kind) -> Option<Foreign> {
+        let (_, _, bytes) = message(round, kind, 7);
+        own.judge(&Envelope::parse(&bytes).unwrap(), &clock())
     }
 
     #[test]
     fn the_process_that_came_later_is_the_newcomer() {
         // Rounds of seven seconds; this process came half a second into round 2.
-        let started = 14_500;
-        assert_eq!(judged(started, 1, Kind::Precommit), None);
-        assert_eq!(judged(started, 2, Kind::ShareSeal), None);
+        let own = OwnSignatures::new(key(7).peer(), GENESIS + 14_500);
+        assert_eq!(judged(&own, 1, Kind::Precommit), None);
+        assert_eq!(judged(&own, 2, Kind::ShareSeal), None);
         let found = |round, is_newcomer| Some(Foreign { round, is_newcomer });
-        assert_eq!(judged(started, 2, Kind::ShareReveal), found(2, true));
-        assert_eq!(judged(started, 4, Kind::Receipt), found(4, true));
-        assert_eq!(judged(started, 5, Kind::ShareSeal), found(5, true));
-        assert_eq!(judged(started, 5, Kind::ShareReveal), found(5, false));
+        assert_eq!(judged(&own, 2, Kind::ShareReveal), found(2, true));
+        assert_eq!(judged(&own, 4, Kind::Receipt), found(4, true));
+        assert_eq!(judged(&own, 5, Kind::ShareSeal), found(5, true));
+        assert_eq!(judged(&own, 5, Kind::ShareReveal), found(5, false));
+    }
+
+    #[test]
+    fn what_this_process_signed_and_what_others_forge_shows_nothing() {
+        let mut own = OwnSignatures::new(key(7).peer(), GENESIS);
+        let (place, digest, _) = message(3, Kind::ShareReveal, 7);
+        own.note(&place, digest);
+        assert_eq!(judged(&own, 3, Kind::ShareReveal), None);
+        assert!(judged(&own, 4, Kind::ShareReveal).is_some());
+        let (_, _, forged) = message(4, Kind::ShareReveal, 8);
+        assert_eq!(
+            own.judge(&Envelope::parse(&forged).unwrap(), &clock()),
+            None
+        );
+        own.forget_before(5);
+        assert_eq!(judged(&own, 4, Kind::ShareReveal), None, "it is over");
+        assert!(own.digests.is_empty());
+    }
+
+    #[test]
+    fn the_newest_small_message_is_told() {
+        let mut last = LastSaid::default();
+        let (author, small) = (key(7).peer(), Arc::from([1; 9]));
+        last.note(author, 4, &small);
+        last.note(author, 3, &Arc::from([2; 9]));
+        last.note(author, 5, &Arc::from([3; MAX_KEPT + 1]));
+        assert_eq!(last.of(&author), Some(&small));
+        last.forget_before(5);
+        assert_eq!(last.of(&author), None);
     }
 }

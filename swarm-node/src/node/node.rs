@@ -11,7 +11,7 @@ use swarm_round::allowance::Link;
 use swarm_round::clock::{Millis, Position, Round, Window};
 use swarm_round::clock_offset::ClockOffset;
 use swarm_round::codec::CodecError;
-use swarm_round::envelope::Header;
+use swarm_round::envelope::Envelope;
 use swarm_round::phase::Phase;
 use swarm_round::rejection::Rejection;
 use swarm_round::state::{Core, Input, Output, Recorded, Waiting};
@@ -25,7 +25,7 @@ use super::asking::{Answered, Asking, Given};
 use super::board::Board;
 use super::control::Mode;
 use super::disk::Disk;
-use super::duplicate::{self, Foreign};
+use super::duplicate::{Foreign, LastSaid, OwnSignatures};
 use super::event::{Happening, NodeEvent};
 use super::parts::{NodeParts, Request};
 use super::query::{Answer, Envelope as WireEnvelope, Query};
@@ -82,6 +82,8 @@ pub(super) struct Node {
     report: Report,
     votes: Option<Votes>,
     settling: Option<Settling>,
+    own_signatures: OwnSignatures,
+    last_said: LastSaid,
     /// The round in which this process turned out to be the later one of two with one key.
     copy_of: Option<Round>,
     /// The last round in which another process was seen to sign with this key.
@@ -118,6 +120,8 @@ impl Node {
             given: parts.given,
             votes: parts.votes,
             settling: parts.settling,
+            own_signatures: OwnSignatures::new(parts.peer, now),
+            last_said: LastSaid::default(),
             copy_of: None,
             duplicate_in: None,
         }
@@ -237,11 +241,11 @@ impl Node {
     /// The core's outputs; what led to them, and the rounds that they decide, are given to the disk
     /// before anything is done about them.
     async fn handle(&mut self, input: Input, now: Millis) -> Vec<Output> {
-        let own = match &input {
-            Input::Envelope(_, bytes) => duplicate::header(bytes),
+        let heard = match &input {
+            Input::Envelope(_, bytes) => Some(bytes.clone()),
             _ => None,
         };
-        let own = own.filter(|header| header.peer == self.peer);
+        let accepted = self.core.counters().accepted;
         let Recorded {
             outputs,
             segment,
@@ -253,27 +257,22 @@ impl Node {
             }
         }
         self.disk.note(segment, records).await;
-        if let Some(header) = own {
-            self.own_heard(&header, &outputs, now);
+        if let Some(bytes) = heard {
+            self.notice(&bytes, self.core.counters().accepted > accepted, now);
         }
         outputs
     }
 
-    /// A message of this node's key came from elsewhere. What this node signed it has, or its window
-    /// is over, or the round is decided; anything else another process has signed.
-    fn own_heard(&mut self, header: &Header, outputs: &[Output], now: Millis) {
-        let is_refused = outputs.iter().any(|output| match output {
-            Output::Rejected { peer, .. } => *peer == Some(self.peer),
-            _ => false,
-        });
-        if !is_refused && !self.core.history().contains(header.round) {
-            self.notice(header, now);
+    /// Remembers what a member said last, and notices what another process says with this node's key.
+    fn notice(&mut self, bytes: &Arc<[u8]>, counts: bool, now: Millis) {
+        let Ok(message) = Envelope::parse(bytes) else {
+            return;
+        };
+        let author = message.header.peer;
+        if counts && author != self.peer {
+            self.last_said.note(author, message.header.round, bytes);
         }
-    }
-
-    /// Notices a message of this node's key that this process did not sign.
-    fn notice(&mut self, header: &Header, now: Millis) {
-        let judged = duplicate::judge(header, self.core.clock(), self.report.started());
+        let judged = self.own_signatures.judge(&message, self.core.clock());
         let Some(Foreign { round, is_newcomer }) = judged else {
             return;
         };
@@ -317,8 +316,15 @@ impl Node {
 
     async fn output(&mut self, output: Output, now: Millis) {
         match output {
-            Output::Sign { place, digest } => self.disk.sign(place, digest).await,
-            Output::ForgetBefore(round) => self.disk.forget_before(round).await,
+            Output::Sign { place, digest } => {
+                self.own_signatures.note(&place, digest);
+                self.disk.sign(place, digest).await;
+            }
+            Output::ForgetBefore(round) => {
+                self.own_signatures.forget_before(round);
+                self.last_said.forget_before(round);
+                self.disk.forget_before(round).await;
+            }
             Output::Broadcast(bytes) => self.broadcast(bytes).await,
             Output::Need(task) => {
                 if let Some(worker) = self.worker.as_ref().filter(|_| self.plays) {
@@ -343,8 +349,6 @@ impl Node {
                 // As with blame: if the network is too busy to hear it, the peer gets away with it.
                 if evidence.peer != self.peer {
                     self.network.report(evidence.peer, Behaviour::Equivocation);
-                } else if let Some(header) = duplicate::header(&evidence.second) {
-                    self.notice(&header, now);
                 }
                 let peer = evidence.peer.text();
                 self.disk.evidence(evidence).await;
@@ -450,7 +454,9 @@ impl Node {
                 if !self.connected.insert(peer) {
                     return;
                 }
-                let said: Vec<_> = self.core.said().cloned().collect();
+                // A second process with the peer's key learns by its own word that it is one.
+                let its_own = self.last_said.of(&peer);
+                let said: Vec<_> = self.core.said().chain(its_own).cloned().collect();
                 self.asking.again(&said, &[peer]);
                 let (peer, address) = (peer.text(), address.to_string());
                 self.show(NodeEvent::PeerCame { peer, address }, now);

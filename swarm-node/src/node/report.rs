@@ -70,11 +70,6 @@ impl Report {
         }
     }
 
-    /// When the node started.
-    pub(super) fn started(&self) -> Millis {
-        self.started
-    }
-
     /// Remembers what of an event is shown later.
     pub(super) fn note(&mut self, event: &NodeEvent, now: Millis) {
         match event {
