@@ -149,8 +149,16 @@ impl Node {
     }
 
     fn exit_code(&mut self) -> i32 {
-        let status = self.process.take().unwrap().wait().unwrap();
-        status.code().expect("an exit code")
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.process.as_mut().unwrap().try_wait().unwrap() {
+                self.process = None;
+                return status.code().expect("an exit code");
+            }
+            let log = std::fs::read_to_string(self.path("log")).unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(120), "no end: {log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
@@ -397,4 +405,52 @@ fn hears_itself(interface: Ipv4Addr) -> std::io::Result<()> {
     let mouth = UdpSocket::bind((interface, 0))?;
     mouth.send_to(b"hello", (GROUP, ear.local_addr()?.port()))?;
     ear.recv(&mut [0; 8]).map(|_| ())
+}
+
+/// A member, and later a second process with a copy of its folder: the second one hears the first,
+/// ends, and says why.
+#[test]
+fn a_second_process_with_the_same_key_is_noticed() {
+    let mut members = [Node::new(), Node::new(), Node::new()];
+    let (peers, swarm) = (members.each_ref().map(Node::init), members[0].path("swarm"));
+    let swarm = swarm.to_str().unwrap();
+    let mut found = vec![
+        "swarm",
+        "new",
+        swarm,
+        "--starts-in",
+        "10",
+        "--window",
+        "500",
+    ];
+    found.extend(peers.iter().flat_map(|peer| ["--member", peer]));
+    node(&found).expect(0, &[]);
+    let mut copy = Node::new();
+    std::fs::create_dir(copy.path("home")).unwrap();
+    for file in std::fs::read_dir(members[0].path("home")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path("home").join(file.file_name())).unwrap();
+    }
+
+    let port = {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port()
+    };
+    let at = format!("/ip4/127.0.0.1/udp/{port}/quic-v1");
+    let joins = ["--swarm", swarm, "--peer", &at];
+    members[1].up_at(&at, &["--swarm", swarm], &[]);
+    // By one transport, so that its neighbours have room for a connection of the copy.
+    let own = "/ip4/127.0.0.1/udp/0/quic-v1";
+    members[0].up_at(own, &joins, &[]);
+    members[2].up_at(own, &joins, &[]);
+    // By then it is no newcomer.
+    members[0].wait_for("a few rounds", |status| status["floor"].as_u64() >= Some(4));
+    copy.up_at(own, &joins, &[]);
+    let code = copy.exit_code();
+    let log = std::fs::read_to_string(copy.path("log")).unwrap();
+    assert_eq!(code, 1, "{log}");
+    assert!(
+        log.contains("another process, started before this one, signs with this node's key"),
+        "{log}"
+    );
 }
