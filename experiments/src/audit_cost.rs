@@ -1,8 +1,9 @@
-//! What an audit costs: a step, a sequence, an operator and an element of a job, relative to one step of
-//! its training and to a replay of the whole job. A microbatch is one sequence.
+//! What an audit costs: a step, a sequence, an operator and an element of a job, relative to one
+//! step of its training and to a replay of the whole job. A microbatch is one sequence.
 //!
 //! The job is carried out in a folder, and one step, between two checkpoints, is traced with the
-//! values of its last accumulation run. Then each piece is audited, several times; the fastest counts.
+//! values of its last accumulation run. Then each piece is audited, several times; the fastest
+//! counts.
 
 use std::path::Path;
 use std::time::Instant;

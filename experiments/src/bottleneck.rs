@@ -1,6 +1,6 @@
-//! What fewer bytes between stages cost in loss: a decoder of twelve layers in four stages, trained on text
-//! with activations and gradients sent as they are, in 8 bits, and through learned bottlenecks, alone and
-//! with 8 bits on top.
+//! What fewer bytes between stages cost in loss: a decoder of twelve layers in four stages, trained
+//! on text with activations and gradients sent as they are, in 8 bits, and through learned
+//! bottlenecks, alone and with 8 bits on top.
 //!
 //! All arms see the same rows in the same order; see [`crate::staged_text`].
 

@@ -1,5 +1,5 @@
-//! How fast a blob moves between two nodes over loopback, beside a raw stream of the same transport in
-//! the same run; and what that does to small requests on the same connection.
+//! How fast a blob moves between two nodes over loopback, beside a raw stream of the same transport
+//! in the same run; and what that does to small requests on the same connection.
 //!
 //! ```text
 //! raw:  sender ── one stream: QUIC, or TCP with Noise and Yamux ──▶ receiver
@@ -7,8 +7,8 @@
 //!          └──── requests of 100 bytes, 20 ms apart ◀────────── the same, on the same connection
 //! ```
 //! Each end has a thread and a runtime of its own, as another process would. A raw stream hashes,
-//! checks and writes nothing. The first time that a blob is served the server reads it once more, to
-//! make its outline; that fetch is not counted.
+//! checks and writes nothing. The first time that a blob is served the server reads it once more,
+//! to make its outline; that fetch is not counted.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -25,7 +25,8 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// The mean of several runs, each value the mean over `window` steps, with numbers of steps from 1.
+    /// The mean of several runs, each value the mean over `window` steps, with numbers of steps
+    /// from 1.
     pub fn mean(name: &str, runs: &[Vec<f32>], window: usize) -> Self {
         let steps = runs.iter().map(Vec::len).min().unwrap_or(0);
         let windows = (0..steps).step_by(window.max(1));

@@ -1,14 +1,15 @@
-//! NoLoCo against DiLoCo at equal bytes: replicas of a small decoder on text, all members of a job in memory,
-//! and as a reference one trainer that takes the mean gradient of all replicas' rows in every step.
+//! NoLoCo against DiLoCo at equal bytes: replicas of a small decoder on text, all members of a job
+//! in memory, and as a reference one trainer that takes the mean gradient of all replicas' rows in
+//! every step.
 //!
-//! All arms see the same rows: replica r takes in step s what it takes in every arm. DiLoCo's replicas send
-//! their changes to a leader and get the mean, 2 (n − 1) / n models for each and round on average; NoLoCo's
-//! send each other changes and anchors, 2 models for each and round. So DiLoCo meets n / (n − 1) times as
-//! often. Bytes are those of all messages, as they were sent. The reference would send 2 (n − 1) / n
-//! models for each replica in every step, by a ring.
+//! All arms see the same rows: replica r takes in step s what it takes in every arm. DiLoCo's
+//! replicas send their changes to a leader and get the mean, 2 (n − 1) / n models for each and
+//! round on average; NoLoCo's send each other changes and anchors, 2 models for each and round. So
+//! DiLoCo meets n / (n − 1) times as often. Bytes are those of all messages, as they were sent. The
+//! reference would send 2 (n − 1) / n models for each replica in every step, by a ring.
 //!
-//! A replica's loss is that of its anchor, after the outer step. The spread is the root mean square distance
-//! of the anchors to their mean, over the mean's norm.
+//! A replica's loss is that of its anchor, after the outer step. The spread is the root mean square
+//! distance of the anchors to their mean, over the mean's norm.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -107,8 +108,8 @@ enum Arm {
 
 /// What one run of an arm came to.
 struct Run {
-    /// After each round (of the reference after as many steps as NoLoCo's): inner steps done, held-out loss
-    /// of every replica, spread.
+    /// After each round (of the reference after as many steps as NoLoCo's): inner steps done,
+    /// held-out loss of every replica, spread.
     points: Vec<(u64, Vec<f64>, f64)>,
     /// Held-out loss of the mean of all anchors, at the end.
     mean_model: f64,
@@ -291,8 +292,8 @@ impl Bench {
         }
     }
 
-    /// One trainer of all replicas' rows: what averaging gradients in every step computes, but for the
-    /// order of additions.
+    /// One trainer of all replicas' rows: what averaging gradients in every step computes, but for
+    /// the order of additions.
     fn synchronous(&self, seed: u64) -> Result<Run> {
         let mut trainer = self.trainer(seed)?;
         let rows = self.rows(seed);

@@ -1,5 +1,5 @@
-//! From an empty folder to a node that has joined a swarm on this machine: one command, and how long it
-//! takes.
+//! From an empty folder to a node that has joined a swarm on this machine: one command, and how
+//! long it takes.
 //!
 //! A founder runs. `swarm-node up --swarm FILE --peer ADDRESS` is started in a folder that is not
 //! there, and makes its key and its store, tests the engine's known answers, loads the model and

@@ -1,9 +1,10 @@
 //! How far a completion's log-probabilities at sampling are from those at training.
 //!
 //! Sampling goes token by token over a cache, for many rows at once; training sees a completion
-//! whole. Where the two round differently, on-policy learning is a little off-policy. Here completions are
-//! sampled and scored again: each in a row of its own, and as they are trained, side by side behind
-//! their shared prompt. PyTorch is given the same weights and completions and does both, too.
+//! whole. Where the two round differently, on-policy learning is a little off-policy. Here
+//! completions are sampled and scored again: each in a row of its own, and as they are trained,
+//! side by side behind their shared prompt. PyTorch is given the same weights and completions and
+//! does both, too.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Real inputs that are no part of the repository: files of `shared/data` beside or above the workspace.
+//! Real inputs that are no part of the repository: files of `shared/data` beside or above the
+//! workspace.
 
 use std::path::{Path, PathBuf};
 

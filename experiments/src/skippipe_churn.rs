@@ -64,8 +64,8 @@ fn run(arguments: &[String]) -> Result<Value> {
     }))
 }
 
-/// So many nodes in the cities of the published ones, without stages; those of one city are as near as
-/// published.
+/// So many nodes in the cities of the published ones, without stages; those of one city are as near
+/// as published.
 fn grown(cities: &Topology, nodes: usize) -> Result<Topology> {
     let network = cities.network(BYTES)?;
     let known = network.len();

@@ -1,6 +1,6 @@
 //! What shortens a step on the published nodes, lever by lever: the window (slots), bytes of a hop,
-//! skipped stages, and planning, which is compared with random paths through the same placement. The
-//! baseline is the best full pipeline, planned by the same planner.
+//! skipped stages, and planning, which is compared with random paths through the same placement.
+//! The baseline is the best full pipeline, planned by the same planner.
 
 use std::path::PathBuf;
 

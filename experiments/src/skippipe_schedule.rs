@@ -1,4 +1,5 @@
-//! What the `skippipe-…` experiments share: the published schedule and what is asked of plans for it.
+//! What the `skippipe-…` experiments share: the published schedule and what is asked of plans for
+//! it.
 
 use std::path::PathBuf;
 use std::time::Instant;

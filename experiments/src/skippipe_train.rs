@@ -1,8 +1,8 @@
-//! What skipping stages does to learning: a decoder of twelve layers in thirteen stages, trained on text
-//! with all stages, without 25 and without 33 % of those with layers, and smaller models that take as many
-//! operations; then the loss on held-out text with 0, 25, 33 and 50 % of the stages left out. The full
-//! model with the same stages left out is the control: what skipping in training brings is what it is
-//! worse by.
+//! What skipping stages does to learning: a decoder of twelve layers in thirteen stages, trained on
+//! text with all stages, without 25 and without 33 % of those with layers, and smaller models that
+//! take as many operations; then the loss on held-out text with 0, 25, 33 and 50 % of the stages
+//! left out. The full model with the same stages left out is the control: what skipping in training
+//! brings is what it is worse by.
 //!
 //! All arms see the same rows in the same order. Members are those of a real pipeline; see
 //! [`crate::staged_text`].

@@ -1,5 +1,5 @@
-//! The published schedule of 20 nodes: the times of its four plans in our simulator, and our own plans
-//! for the same nodes, with the lower bounds of their placement.
+//! The published schedule of 20 nodes: the times of its four plans in our simulator, and our own
+//! plans for the same nodes, with the lower bounds of their placement.
 
 use std::path::PathBuf;
 

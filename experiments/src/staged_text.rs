@@ -1,8 +1,8 @@
-//! A small decoder in stages, trained on text by the members of a pipeline ([`skippipe::member`]) on a
-//! network in memory, and what it makes of text that was held out.
+//! A small decoder in stages, trained on text by the members of a pipeline ([`skippipe::member`])
+//! on a network in memory, and what it makes of text that was held out.
 //!
-//! Members, leader, encodings and stages are those that peers run; only links and clocks are simulated,
-//! so what is learned has the bits that peers would learn.
+//! Members, leader, encodings and stages are those that peers run; only links and clocks are
+//! simulated, so what is learned has the bits that peers would learn.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -65,7 +65,8 @@ pub struct Arm {
 pub struct Training {
     /// Steps.
     pub steps: u64,
-    /// Highest learning rate; it rises for a tenth of the steps and falls to nothing in the last half.
+    /// Highest learning rate; it rises for a tenth of the steps and falls to nothing in the last
+    /// half.
     pub rate: f32,
     /// Seed of initial weights, of the order of rows and of what is skipped.
     pub seed: u64,
@@ -229,9 +230,9 @@ impl Training {
 }
 
 impl Trained {
-    /// Mean loss of text that was held out, in nats a token, where of every microbatch as many stages
-    /// are left out. `microbatches` are looked at, the same ones and the same left out whatever the
-    /// model.
+    /// Mean loss of text that was held out, in nats a token, where of every microbatch as many
+    /// stages are left out. `microbatches` are looked at, the same ones and the same left out
+    /// whatever the model.
     ///
     /// # Errors
     /// The engine fails, or the text is too short.
@@ -287,8 +288,8 @@ fn planner(skips: u16, seed: u64) -> Planner {
     })
 }
 
-/// The stages with layers, from 1, that each microbatch of a step visits. Every one is left out by as many
-/// microbatches, if they divide so, and no path jumps too far.
+/// The stages with layers, from 1, that each microbatch of a step visits. Every one is left out by
+/// as many microbatches, if they divide so, and no path jumps too far.
 fn visited(stages: u16, skips: u16, step: u64, seed: u64) -> Vec<Vec<u16>> {
     let mut random = Stream::from_seed(&format!("stages left out by {seed}"), step);
     let places = usize::from(stages);
@@ -313,7 +314,8 @@ fn visited(stages: u16, skips: u16, step: u64, seed: u64) -> Vec<Vec<u16>> {
     }
 }
 
-/// The farthest that a path goes ahead, from the embedding before stage 1 to the head behind the last.
+/// The farthest that a path goes ahead, from the embedding before stage 1 to the head behind the
+/// last.
 #[expect(clippy::expect_used, reason = "embedding and head are two stops")]
 fn longest_jump(path: &[u16], stages: u16) -> u16 {
     let stops = [0]

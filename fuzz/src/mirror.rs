@@ -1,9 +1,10 @@
-//! The same bytes read by two libraries: our decoders against `wincode`, which knows nothing of serde.
+//! The same bytes read by two libraries: our decoders against `wincode`, which knows nothing of
+//! serde.
 //!
-//! Every type that [`swarm_round::codec`] reads has a mirror here: the same fields in the same order
-//! with the same bounds, read by wincode's own derives in its encoding that is bincode's standard
-//! one. Whatever the bytes, both read them or both refuse them, and what both read is written as the
-//! same bytes, so it is the same value.
+//! Every type that [`swarm_round::codec`] reads has a mirror here: the same fields in the same
+//! order with the same bounds, read by wincode's own derives in its encoding that is bincode's
+//! standard one. Whatever the bytes, both read them or both refuse them, and what both read is
+//! written as the same bytes, so it is the same value.
 //!
 //! Limits of the comparison: bincode counts what it has read by the size of the values and not of
 //! their bytes, so it refuses some inputs near the limit of a body; inputs over [`LONGEST`] bytes

@@ -59,8 +59,8 @@ pub struct Target {
 }
 
 const MIB: usize = 1 << 20;
-/// Of messages with lists in lists: for each that is being read, room of up to a mebibyte is made by the
-/// length that it is told to have.
+/// Of messages with lists in lists: for each that is being read, room of up to a mebibyte is made
+/// by the length that it is told to have.
 const NESTED: usize = 4 * MIB;
 
 /// Every decoder, by name.

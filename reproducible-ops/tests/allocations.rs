@@ -44,8 +44,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Runs before allocations are counted. The first makes what later ones use; a thread allocates once when
-/// it waits for another the first time, which under load need not be in the first run.
+/// Runs before allocations are counted. The first makes what later ones use; a thread allocates
+/// once when it waits for another the first time, which under load need not be in the first run.
 const BEGINNING: usize = 20;
 const TOKENS: usize = 160;
 const WIDTH: usize = 96;

@@ -65,8 +65,8 @@ impl Serialize for Content {
     }
 }
 
-/// Reads bytes that the input has, all at once: a length that it has not is refused before anything is
-/// allocated, where the format borrows (`bincode::serde::borrow_decode_from_slice`).
+/// Reads bytes that the input has, all at once: a length that it has not is refused before anything
+/// is allocated, where the format borrows (`bincode::serde::borrow_decode_from_slice`).
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_bytes(ContentVisitor)

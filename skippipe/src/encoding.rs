@@ -1,4 +1,5 @@
-//! Tensors on the wire: hidden states and their gradients between stages, in 32, 16 or about 8 bits.
+//! Tensors on the wire: hidden states and their gradients between stages, in 32, 16 or about 8
+//! bits.
 //!
 //! ```text
 //! format, 1 byte ‖ rank, 1 byte ‖ length of each axis, 4 bytes ‖ elements, row-major
@@ -13,10 +14,10 @@
 //! above 127. The error of an element is at most half a scale, and a rounding of f32.
 //!
 //! Invariants: equal tensors have equal bytes on every machine, and bytes that are read have one
-//! tensor. What is lost is lost for both sides: whoever computes on a tensor that was sent computes on
-//! [`carried`], and so does whoever checks it. Reading trusts nothing: format and shape are those that
-//! the reader expects, the length follows from them before anything is allocated, and NaN, infinity
-//! and blocks that no writer makes are refused.
+//! tensor. What is lost is lost for both sides: whoever computes on a tensor that was sent computes
+//! on [`carried`], and so does whoever checks it. Reading trusts nothing: format and shape are
+//! those that the reader expects, the length follows from them before anything is allocated, and
+//! NaN, infinity and blocks that no writer makes are refused.
 
 use reproducible_ops::program::{DType, Shape, TensorType};
 use reproducible_ops::scalar;
@@ -321,8 +322,8 @@ fn blocks_lengths(shape: &Shape) -> impl Iterator<Item = usize> {
     std::iter::repeat_n(of_row, shape.rows()).flatten()
 }
 
-/// Refuses blocks that [`write_block`] never makes: the largest integer of a block is 127, but that of
-/// a scale that was rounded up, and that of zeros.
+/// Refuses blocks that [`write_block`] never makes: the largest integer of a block is 127, but that
+/// of a scale that was rounded up, and that of zeros.
 fn check_block(block: usize, scale: f32, levels: &[u8]) -> Result<(), DecodeError> {
     let magnitudes = levels
         .iter()

@@ -1,5 +1,5 @@
-//! SkipPipe: a model too big for one machine is cut into stages, and microbatches take paths through the
-//! peers that hold them, around slow links and through failures.
+//! SkipPipe: a model too big for one machine is cut into stages, and microbatches take paths
+//! through the peers that hold them, around slow links and through failures.
 //!
 //! ```text
 //! measured ─▶ topology ─▶ plan ◀─▶ sim ─▶ predict  which way: paths, placement, what a step takes
@@ -28,11 +28,11 @@
 //! | [`replay`] | a step computed again from its record |
 //! | [`wire`] | values as bytes, and their digests |
 //!
-//! Everything here is pure: no I/O and no clock; time, messages, signatures and what an engine computed
-//! are arguments.
+//! Everything here is pure: no I/O and no clock; time, messages, signatures and what an engine
+//! computed are arguments.
 //!
-//! Four peers in two places, two stages of which every path visits both: the plan keeps its microbatches
-//! where they are.
+//! Four peers in two places, two stages of which every path visits both: the plan keeps its
+//! microbatches where they are.
 //!
 //! ```
 //! use skippipe::plan::{Plan, Request};

@@ -5,8 +5,8 @@
 //! source ─Finished─▶ leader ─Close─▶ all ─Partial─▶ root ─Sum─▶ replicas ─Prepared─▶ leader
 //! leader ─Commit─▶ all ─Updated─▶ leader
 //! ```
-//! A message is an envelope with the step and the term it belongs to. Whoever sent it is known from the
-//! connection; the transcript that members sign is of contents.
+//! A message is an envelope with the step and the term it belongs to. Whoever sent it is known from
+//! the connection; the transcript that members sign is of contents.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +30,8 @@ impl Message {
     }
 }
 
-/// Who leads, since when: a higher term ends a lower one. Peers of stage 0 lead, and a term's leader is
-/// part of it, so no two have the same.
+/// Who leads, since when: a higher term ends a lower one. Peers of stage 0 lead, and a term's
+/// leader is part of it, so no two have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Term {
     /// Counts up.
@@ -58,9 +58,9 @@ pub struct Message {
     pub body: Body,
 }
 
-/// Which of several tries along a path a message belongs to: how often the microbatch was launched, then
-/// how often each hop behind it tried before. What a hop tries anew ends all that followed its earlier
-/// tries, and versions compare so: lists, from the first number on.
+/// Which of several tries along a path a message belongs to: how often the microbatch was launched,
+/// then how often each hop behind it tried before. What a hop tries anew ends all that followed its
+/// earlier tries, and versions compare so: lists, from the first number on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version(pub Vec<u32>);
 
@@ -133,7 +133,8 @@ pub struct Standing {
     pub next: u64,
     /// The commit of its last step, for those who have not heard it.
     pub last: Option<Box<Commit>>,
-    /// Who took up stages since the last step, in their order, if it did itself: its own is the last.
+    /// Who took up stages since the last step, in their order, if it did itself: its own is the
+    /// last.
     pub joined: Vec<Joined>,
     /// States of other stages that it keeps, and before which steps they were.
     pub kept: Vec<(Stage, u64)>,
@@ -174,8 +175,8 @@ pub enum Body {
     Forward(Forward),
     /// On the way back.
     Backward(Backward),
-    /// No slot is free, and as many microbatches wait for one; the sender keeps the content until it hears
-    /// `Free`.
+    /// No slot is free, and as many microbatches wait for one; the sender keeps the content until
+    /// it hears `Free`.
     Busy(Microbatch),
     /// There is a place.
     Free(Microbatch),

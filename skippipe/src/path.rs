@@ -74,8 +74,8 @@ pub struct Hop {
     pub peer: Peer,
 }
 
-/// The hops of a microbatch in the order of its forward pass. The first is of stage 0 and computes the
-/// loss, too, so the way back to it is not listed; stages ascend.
+/// The hops of a microbatch in the order of its forward pass. The first is of stage 0 and computes
+/// the loss, too, so the way back to it is not listed; stages ascend.
 ///
 /// ```
 /// use skippipe::path::{Hop, Path, Peer, Stage};
@@ -129,8 +129,8 @@ impl Path {
         &self.0
     }
 
-    /// The same way through peers with other numbers: `places` has the new one of every old one. None
-    /// where one of its peers has none.
+    /// The same way through peers with other numbers: `places` has the new one of every old one.
+    /// None where one of its peers has none.
     pub fn renamed(&self, places: &[Option<Peer>]) -> Option<Self> {
         let hop = |hop: &Hop| {
             let peer = places.get(hop.peer.index()).copied().flatten()?;

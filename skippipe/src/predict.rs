@@ -1,5 +1,6 @@
-//! What a whole step takes, from what peers measured: the passes, which are simulated, and what the leader
-//! and the reduce trees do around them, which is a chain of messages and needs no simulation.
+//! What a whole step takes, from what peers measured: the passes, which are simulated, and what the
+//! leader and the reduce trees do around them, which is a chain of messages and needs no
+//! simulation.
 //!
 //! ```text
 //! leader     Begin, Launch ──▶ sources          λ(leader, source), when a source's microbatches are released
@@ -10,9 +11,10 @@
 //! holders    Prepared ──▶ leader                the last of all stages counts
 //! leader     Commit ──▶ all ─▶ update ─▶ Updated ──▶ leader, and the next step
 //! ```
-//! What is left out, for it is small or not of every step: the leader's norm; queues of the reduce trees'
-//! messages at a parent with several children; copies of states, sent every so many steps while the next
-//! step begins; planning, which a leader does once for a roster; what peers say again; disks.
+//! What is left out, for it is small or not of every step: the leader's norm; queues of the reduce
+//! trees' messages at a parent with several children; copies of states, sent every so many steps
+//! while the next step begins; planning, which a leader does once for a roster; what peers say
+//! again; disks.
 
 use std::collections::{BTreeMap, BTreeSet};
 

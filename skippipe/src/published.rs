@@ -2,8 +2,8 @@
 //! repository, MIT), for tests and measurements: its topology, and the four plans whose times were
 //! published with it.
 //!
-//! Read with serde. The file is not part of this repository. London–NL is a bandwidth that was entered
-//! 1024 times too low; plans go around it.
+//! Read with serde. The file is not part of this repository. London–NL is a bandwidth that was
+//! entered 1024 times too low; plans go around it.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,8 @@ pub fn request(visits: u16, seed: u64) -> Request {
     }
 }
 
-/// Part of every delay that does not depend on bytes: copies to and from the accelerator, and locks.
+/// Part of every delay that does not depend on bytes: copies to and from the accelerator, and
+/// locks.
 const OVERHEAD: Micros = Micros(350_000);
 
 /// Why a file is not the published schedule.
@@ -84,9 +85,9 @@ impl Published {
         self.with_links(slots, links)
     }
 
-    /// The same with links that give these delays for hops of [`BYTES`], and others for others: all of a
-    /// delay but the overhead grows with the bytes. Latencies (up to 0.13 s) are not told apart in the
-    /// file and count as transmission.
+    /// The same with links that give these delays for hops of [`BYTES`], and others for others: all
+    /// of a delay but the overhead grows with the bytes. Latencies (up to 0.13 s) are not told
+    /// apart in the file and count as transmission.
     ///
     /// # Errors
     /// The file is another one.

@@ -1,8 +1,8 @@
 //! A step computed again from its record, by one machine that holds every stage.
 //!
 //! What is compared: the digest of every activation and gradient that went over a link, the loss of
-//! every microbatch, and the state that each stage came to. The first that differs is an error that names
-//! the peer who made it.
+//! every microbatch, and the state that each stage came to. The first that differs is an error that
+//! names the peer who made it.
 
 use std::collections::BTreeMap;
 
@@ -149,13 +149,14 @@ impl<E: Engine> Replay<E> {
     /// Computes a step again.
     ///
     /// # Errors
-    /// The record is of another step or cannot be, or something in it is not what the stages compute.
+    /// The record is of another step or cannot be, or something in it is not what the stages
+    /// compute.
     pub fn step(&mut self, record: &StepRecord) -> Result<Replayed, ReplayError> {
         self.step_with(record, &mut |_| {})
     }
 
-    /// Computes a step again, and shows what came to each visit. What is shown before an error is not yet
-    /// compared.
+    /// Computes a step again, and shows what came to each visit. What is shown before an error is
+    /// not yet compared.
     ///
     /// # Errors
     /// See [`Replay::step`].
@@ -339,7 +340,8 @@ impl<E: Engine> Replay<E> {
                 let tasks = tasks.copied().collect();
                 own.insert(peer, self.content(stage, Work::Sum(tasks))?);
             }
-            // Children are behind their parents, so from the last on every sum is whole in its turn.
+            // Children are behind their parents, so from the last on every sum is whole in its
+            // turn.
             for &peer in tree.peers().iter().rev() {
                 for child in tree.children(peer) {
                     if let (Some(sum), Some(part)) = (own.get(&peer), own.get(&child)) {

@@ -19,7 +19,8 @@ pub struct Settings {
     pub steps: u64,
     /// Microbatches that a member holds at a time.
     pub slots: usize,
-    /// Longest that a hop takes there and back, waiting included; a sender then looks for another way.
+    /// Longest that a hop takes there and back, waiting included; a sender then looks for another
+    /// way.
     pub hop_time: Duration,
     /// Longest that reducing, updating or taking up a stage takes.
     pub phase_time: Duration,

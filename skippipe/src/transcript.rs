@@ -1,10 +1,10 @@
 //! What a step was: which microbatch went through which peers, and what counts of it.
 //!
 //! A step is a function of the states before it and of its record: per stage the gradients of the
-//! visits that count are summed in the order of microbatches at each peer, the sums of peers are added as
-//! [`ReduceTree`] says, and the mean moves the stage. Times and arrivals have no say in it, so one
-//! machine that has the record computes the same bits. Every member signs the record together with the
-//! state that its stage has come to ([`Statement`]).
+//! visits that count are summed in the order of microbatches at each peer, the sums of peers are
+//! added as [`ReduceTree`] says, and the mean moves the stage. Times and arrivals have no say in
+//! it, so one machine that has the record computes the same bits. Every member signs the record
+//! together with the state that its stage has come to ([`Statement`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,9 +106,9 @@ pub struct Statement {
     pub state: Digest,
 }
 
-/// The order in which partial sums of peers are added: a binary tree over the peers in ascending order.
-/// Position `i` adds what positions `i + 1`, `i + 2`, `i + 4`, … send, as far as they are its children;
-/// the root is position 0.
+/// The order in which partial sums of peers are added: a binary tree over the peers in ascending
+/// order. Position `i` adds what positions `i + 1`, `i + 2`, `i + 4`, … send, as far as they are
+/// its children; the root is position 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReduceTree(Vec<Peer>);
 

@@ -19,8 +19,8 @@ pub fn to_bytes(value: &impl Serialize) -> Vec<u8> {
     bytes.expect("invariant: messages encode")
 }
 
-/// Reads a value, which all bytes are of. Lists grow with what is there, and contents are as long as they
-/// say only if they are there.
+/// Reads a value, which all bytes are of. Lists grow with what is there, and contents are as long
+/// as they say only if they are there.
 ///
 /// # Errors
 /// These bytes are none.

@@ -7,8 +7,8 @@ use crate::path::{Microbatch, Stage};
 
 /// Whatever holds a stage's parameters and computes with them.
 pub trait Engine {
-    /// Does a task; none where the work has no outcome. What cannot be done because of what a peer sent is
-    /// [`Outcome::Refused`].
+    /// Does a task; none where the work has no outcome. What cannot be done because of what a peer
+    /// sent is [`Outcome::Refused`].
     fn perform(&mut self, task: Task, work: Work) -> Option<Outcome>;
 }
 
@@ -44,8 +44,8 @@ pub enum Work {
         /// Residual stream.
         input: Content,
     },
-    /// The stage's layers again, and back through them; keeps the gradients of their parameters. Gives
-    /// [`Outcome::Content`], the gradient of the input.
+    /// The stage's layers again, and back through them; keeps the gradients of their parameters.
+    /// Gives [`Outcome::Content`], the gradient of the input.
     Backward {
         /// Of which step.
         step: u64,
@@ -64,8 +64,8 @@ pub enum Work {
         microbatch: Microbatch,
         /// Gradient of the residual stream.
         gradient: Content,
-        /// The task that kept the gradients of the head; those of the whole stage are kept under this
-        /// one.
+        /// The task that kept the gradients of the head; those of the whole stage are kept under
+        /// this one.
         loss: Task,
     },
     /// Sum of kept gradients of visits, in this order. Gives [`Outcome::Content`].
@@ -105,8 +105,8 @@ pub enum Work {
         /// Its state.
         state: Content,
     },
-    /// A stage between others (CheckFree): the mean of their parameters by these weights (bits of f32),
-    /// moments of zero. Gives [`Outcome::State`].
+    /// A stage between others (CheckFree): the mean of their parameters by these weights (bits of
+    /// f32), moments of zero. Gives [`Outcome::State`].
     Average {
         /// Which.
         stage: Stage,

@@ -291,8 +291,8 @@ impl Cluster {
         })
     }
 
-    /// Checks the rounds below `end` that are decided at a node, as many as there are, and gives them
-    /// to `each` in their order.
+    /// Checks the rounds below `end` that are decided at a node, as many as there are, and gives
+    /// them to `each` in their order.
     ///
     /// # Errors
     /// One of them proves nothing, there is none, or the node does not answer.

@@ -14,8 +14,8 @@ pub struct EngineThread<E, W> {
 }
 
 impl<E: Send + 'static, W: Send + 'static> EngineThread<E, W> {
-    /// Starts the thread. What work comes to arrives at the receiver, which holds no more than is asked for at
-    /// a time.
+    /// Starts the thread. What work comes to arrives at the receiver, which holds no more than is
+    /// asked for at a time.
     ///
     /// # Errors
     /// The system gives no thread.

@@ -1,8 +1,8 @@
 //! Where the nodes of a cluster live: all on this machine's loopback, or each as a host of an
 //! emulated network.
 //!
-//! Whatever must happen on a node's host, starting its process or talking to its local API, is handed
-//! to [`Hosts::run`].
+//! Whatever must happen on a node's host, starting its process or talking to its local API, is
+//! handed to [`Hosts::run`].
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};

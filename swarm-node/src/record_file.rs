@@ -1,7 +1,7 @@
 //! A file of records that is only appended to.
 //!
-//! Each record is in bincode, with its length in front (u32, little-endian). A record that a crash cut off is
-//! the last, and is dropped when the file is opened again.
+//! Each record is in bincode, with its length in front (u32, little-endian). A record that a crash
+//! cut off is the last, and is dropped when the file is opened again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -57,8 +57,8 @@ pub fn source_root(job: &Job, roots: &StepRoots, source: Source) -> Option<Diges
     }
 }
 
-/// The first input of a run, by its value, that is not what the plan binds it to. None where all are,
-/// or where there is no such run.
+/// The first input of a run, by its value, that is not what the plan binds it to. None where all
+/// are, or where there is no such run.
 pub fn misbound_input(job: &Job, roots: &StepRoots, run: usize) -> Option<usize> {
     let (bound, _) = job.run(run)?;
     let values = roots.runs.get(run)?;

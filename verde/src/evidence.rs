@@ -1,17 +1,17 @@
-//! Evidence: everything that shows what a node, or one element of it, is worth, to whoever has nothing
-//! else.
+//! Evidence: everything that shows what a node, or one element of it, is worth, to whoever has
+//! nothing else.
 //!
 //! ```text
 //! step root ◀─ header, runs ◀─ run root ◀─ values ◀─ result  ◀─ tile        element: tiles of operands
 //!     │                            │           └──── operands ◀─ tiles      node: whole operands
 //!   plan ◀─ header, run, program ──┘ program ◀─ header, descriptor of the node
 //! ```
-//! [`Evidence::recheck`] climbs every path, decodes the node, recomputes and compares. What does not
-//! fit is an [`EvidenceError`] and decides nothing. All that is not on a path follows from what is:
-//! the sizes of trees from the headers of plan and program.
+//! [`Evidence::recheck`] climbs every path, decodes the node, recomputes and compares. What does
+//! not fit is an [`EvidenceError`] and decides nothing. All that is not on a path follows from what
+//! is: the sizes of trees from the headers of plan and program.
 //!
-//! What it is about is named by the root of the step and the digest of the plan: whoever rechecks it
-//! has to know that these are the worker's. A root says nothing of the step's number.
+//! What it is about is named by the root of the step and the digest of the plan: whoever rechecks
+//! it has to know that these are the worker's. A root says nothing of the step's number.
 
 use reproducible_ops::engine::reference::evaluate_operator;
 use reproducible_ops::program::{
@@ -216,7 +216,8 @@ pub struct ClaimedNode<'a> {
 }
 
 impl ClaimedNode<'_> {
-    /// Evidence for one element, and what a recheck of it finds. `operands` and `claimed` are the tensors that were committed to.
+    /// Evidence for one element, and what a recheck of it finds. `operands` and `claimed` are the
+    /// tensors that were committed to.
     ///
     /// # Errors
     /// There is no such node or element, or the tensors are of other types or roots.

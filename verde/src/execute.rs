@@ -3,9 +3,9 @@
 //! ```text
 //! constants ─once─▶ buffers ─bind─▶ one session per program ─▶ buffers ─bind─▶ … ─▶ the next state
 //! ```
-//! Nothing passes through the host: outputs are bound as inputs by their buffers, and the state stays
-//! in the engine's memory. Only what is given, the state when somebody asks for it, and scalars are
-//! copied. The bits are those of [`Schedule::trace`], whatever the engine.
+//! Nothing passes through the host: outputs are bound as inputs by their buffers, and the state
+//! stays in the engine's memory. Only what is given, the state when somebody asks for it, and
+//! scalars are copied. The bits are those of [`Schedule::trace`], whatever the engine.
 //!
 //! Limits: memory is that of the sessions, the constants, the state before and after a step, and of
 //! the outputs that later runs read. A step that fails leaves the state as it was.
@@ -204,8 +204,8 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// The values of one run of the coming step, by id: what [`Schedule::run_values`] computes by the
-    /// reference, computed by the engine. The state stays as it is.
+    /// The values of one run of the coming step, by id: what [`Schedule::run_values`] computes by
+    /// the reference, computed by the engine. The state stays as it is.
     ///
     /// # Errors
     /// Tensors that are not those of the plan, no such run, or the device failed.
@@ -286,8 +286,8 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Every value of the coming step, run by run, as [`run_values`](Self::run_values) has them. The
-    /// state stays as it is.
+    /// Every value of the coming step, run by run, as [`run_values`](Self::run_values) has them.
+    /// The state stays as it is.
     ///
     /// # Errors
     /// Tensors that are not those of the plan, or the device failed.

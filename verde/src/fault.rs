@@ -1,8 +1,8 @@
-//! A bit that a machine computes wrong, as a defective device would: for demonstrations and tests of
-//! what follows from it.
+//! A bit that a machine computes wrong, as a defective device would: for demonstrations and tests
+//! of what follows from it.
 //!
-//! Everything after the bit is computed from it, so a worker on such a machine claims what it computed,
-//! and only that one bit follows from nothing.
+//! Everything after the bit is computed from it, so a worker on such a machine claims what it
+//! computed, and only that one bit follows from nothing.
 
 use reproducible_ops::engine::{Buffer, Engine, EngineError};
 use reproducible_ops::tensor::Tensor;

@@ -5,9 +5,9 @@
 //! leaf = H(0x00 ‖ root of the state)   ─▶ tree ─▶ top
 //! root = H(0x07 ‖ digest of the plan ‖ steps, 8 bytes ‖ stride, 4 bytes ‖ top)
 //! ```
-//! Numbers are little-endian. The states between two checkpoints are committed to when somebody asks,
-//! by a tree of the same kind ([`tree_of`]). Because a root binds the whole history, any single false
-//! transition refutes it, and no prefix needs to be agreed on.
+//! Numbers are little-endian. The states between two checkpoints are committed to when somebody
+//! asks, by a tree of the same kind ([`tree_of`]). Because a root binds the whole history, any
+//! single false transition refutes it, and no prefix needs to be agreed on.
 
 use reproducible_ops::program::{Digest, tagged_hash};
 use thiserror::Error;

@@ -1,4 +1,5 @@
-//! What a job consists of, beside what a worker claims: its plan and programs, as everybody has them.
+//! What a job consists of, beside what a worker claims: its plan and programs, as everybody has
+//! them.
 
 use reproducible_ops::program::{Digest, Node, Program, TensorType, ValueId};
 

@@ -1,7 +1,7 @@
 //! Verde: who is right about a computation, without trusting anybody.
 //!
-//! A worker commits to what it computed by roots of hash trees. Whoever doubts it opens one piece and
-//! recomputes that piece alone.
+//! A worker commits to what it computed by roots of hash trees. Whoever doubts it opens one piece
+//! and recomputes that piece alone.
 //!
 //! ```text
 //! tensor ─tiles─▶ tensor root ┐

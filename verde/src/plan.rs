@@ -6,15 +6,15 @@
 //! given ──────┘        └──────────────▲           └─▶ (a tensor of the state may also stay as it is)
 //! ```
 //! A training step is several runs: the accumulation of gradients for each microbatch, then the
-//! update. Here every input of every run is bound to a tensor of the state, a constant, a tensor that
-//! is given to this step, or an output of an earlier run. So nothing that a job claims is arithmetic
-//! of its host: a learning rate is gathered from a constant table by a counter of the state, and a
-//! batch from the data set, which is a constant, by indices of a generator whose key is a constant,
-//! too. What only a host can compute (the packed texts of a round) is *given*: others can recheck it,
-//! a contract cannot.
+//! update. Here every input of every run is bound to a tensor of the state, a constant, a tensor
+//! that is given to this step, or an output of an earlier run. So nothing that a job claims is
+//! arithmetic of its host: a learning rate is gathered from a constant table by a counter of the
+//! state, and a batch from the data set, which is a constant, by indices of a generator whose key
+//! is a constant, too. What only a host can compute (the packed texts of a round) is *given*:
+//! others can recheck it, a contract cannot.
 //!
-//! A plan has one canonical form. Its digest is the root of a tree over its parts, so that a contract
-//! opens the bindings of one run alone:
+//! A plan has one canonical form. Its digest is the root of a tree over its parts, so that a
+//! contract opens the bindings of one run alone:
 //!
 //! ```text
 //! digest = H(0x05 ‖ root of the tree over: header, programs, constants, state, given, runs, next)

@@ -1,8 +1,8 @@
 //! What a player knows of a job's computation.
 //!
-//! A [`Record`] answers when it is asked: a step is traced when a game has come to it, and a run when
-//! the game has come to that. A worker answers from its own, a challenger compares with its own;
-//! [`Replay`] recomputes everything from the states at checkpoints.
+//! A [`Record`] answers when it is asked: a step is traced when a game has come to it, and a run
+//! when the game has come to that. A worker answers from its own, a challenger compares with its
+//! own; [`Replay`] recomputes everything from the states at checkpoints.
 
 use std::sync::Arc;
 
@@ -121,8 +121,8 @@ pub trait Checkpoints {
     fn state(&mut self, checkpoint: u64) -> Result<Vec<Tensor>, RecordError>;
 }
 
-/// A record that recomputes what it is asked for, on any engine. Where a state at a checkpoint is not
-/// there, it goes on from an earlier one.
+/// A record that recomputes what it is asked for, on any engine. Where a state at a checkpoint is
+/// not there, it goes on from an earlier one.
 ///
 /// It holds one run of one step at a time.
 pub struct Replay<'a, C> {
@@ -138,7 +138,8 @@ pub struct Replay<'a, C> {
 }
 
 impl<'a, C: Checkpoints> Replay<'a, C> {
-    /// The record of a history whose states at checkpoints are kept. The executor is one of the job.
+    /// The record of a history whose states at checkpoints are kept. The executor is one of the
+    /// job.
     pub fn new(job: &'a Job, history: History, checkpoints: C, executor: Executor<'a>) -> Self {
         Self {
             job,
@@ -174,7 +175,8 @@ impl<'a, C: Checkpoints> Replay<'a, C> {
         Ok(())
     }
 
-    /// The state at a checkpoint, or at the last one before it that is there: the rest is computed again.
+    /// The state at a checkpoint, or at the last one before it that is there: the rest is computed
+    /// again.
     fn nearest_state(&mut self, checkpoint: u64) -> Result<(u64, Vec<Tensor>), RecordError> {
         let wanted = self.checkpoints.state(checkpoint);
         let error = match wanted {

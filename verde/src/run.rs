@@ -5,12 +5,12 @@
 //! leaf = H(0x00 ‖ root of the value's tensor)                           ─▶ tree ─▶ top
 //! root = H(0x04 ‖ digest of the program ‖ number of values, 4 bytes little-endian ‖ top)
 //! ```
-//! Inputs are leaves like results, so a run that began with other tensors than it says is found as one
-//! that computed wrongly is. Whoever knows the program and holds the operands of one node can recompute
-//! that node alone ([`check_node`]), and point at the first element that is wrong.
+//! Inputs are leaves like results, so a run that began with other tensors than it says is found as
+//! one that computed wrongly is. Whoever knows the program and holds the operands of one node can
+//! recompute that node alone ([`check_node`]), and point at the first element that is wrong.
 //!
-//! A root is computed where a run is in doubt, not in every run: it needs all values, which an engine
-//! does not keep.
+//! A root is computed where a run is in doubt, not in every run: it needs all values, which an
+//! engine does not keep.
 
 use reproducible_ops::engine::reference::evaluate_operator;
 use reproducible_ops::program::{Digest, Program, TensorType, ValueId, tagged_hash};
@@ -186,8 +186,8 @@ impl RunTree {
         Some(ValueProof { id, siblings })
     }
 
-    /// The first value in which another run of the same program differs: an input, or the first node
-    /// that went wrong. None where all are equal.
+    /// The first value in which another run of the same program differs: an input, or the first
+    /// node that went wrong. None where all are equal.
     pub fn first_difference(&self, other: &Self) -> Option<ValueId> {
         let pairs = self.values.iter().zip(&other.values);
         let mut ids = (0..).map(ValueId).zip(pairs);
@@ -242,8 +242,8 @@ pub enum NodeVerdict {
     CannotTell(String),
 }
 
-/// Recomputes one node from its operands, in the order of the node's inputs, and compares it with what
-/// was claimed. The tensors must have been proved to be the run's before ([`verify`]).
+/// Recomputes one node from its operands, in the order of the node's inputs, and compares it with
+/// what was claimed. The tensors must have been proved to be the run's before ([`verify`]).
 pub fn check_node(
     program: &Program,
     id: ValueId,
@@ -376,8 +376,8 @@ mod tests {
     }
 
     proptest! {
-        /// One bit changed anywhere: the root differs, the first difference is where it was changed,
-        /// and only the honest value is proved.
+        /// One bit changed anywhere: the root differs, the first difference is where it was
+        /// changed, and only the honest value is proved.
         #[test]
         fn a_changed_bit_is_found_where_it_is(
             seed in any::<u32>(),

@@ -5,9 +5,9 @@
 //! root = H(0x03 ‖ number of tensors, 4 bytes ‖ top)
 //! ```
 //! Numbers are little-endian; names are ordered by their bytes, and none stands twice. A state root
-//! must bind everything that the next step depends on (parameters, moments, counters, generator keys,
-//! the position in the data): what is in the state follows from the job's plan, which names its
-//! tensors.
+//! must bind everything that the next step depends on (parameters, moments, counters, generator
+//! keys, the position in the data): what is in the state follows from the job's plan, which names
+//! its tensors.
 
 use reproducible_ops::program::{Digest, tagged_hash};
 use thiserror::Error;

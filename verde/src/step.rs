@@ -7,10 +7,10 @@
 //!               ‖ number of runs, 4 bytes little-endian ‖ top of the tree over the run roots)
 //! ```
 //! A step root binds the states on both sides, so a chain of them binds a whole history, and any
-//! single false transition refutes it. [`StepTree::first_difference`] is where a dispute ends up: the
-//! first value, in the order of the plan, in which two workers differ. If that is an input of a run,
-//! one of them did not bind what the plan says; if it is a node's result, one of them did not compute
-//! it, which [`crate::run::check_node`] decides.
+//! single false transition refutes it. [`StepTree::first_difference`] is where a dispute ends up:
+//! the first value, in the order of the plan, in which two workers differ. If that is an input of a
+//! run, one of them did not bind what the plan says; if it is a node's result, one of them did not
+//! compute it, which [`crate::run::check_node`] decides.
 
 mod lazy;
 
@@ -266,8 +266,8 @@ pub struct StepTree {
     runs: Vec<RunTree>,
 }
 
-/// The roots of everything that a step computed, in the order of the plan: what a worker asserts about
-/// a step that is asked for.
+/// The roots of everything that a step computed, in the order of the plan: what a worker asserts
+/// about a step that is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepRoots {
     /// Of the tensors of the state before.
@@ -501,8 +501,8 @@ mod tests {
     }
 
     proptest! {
-        /// A worker that changes one bit of one value, and goes on from it honestly, is found at that
-        /// value: as a wrong input, or as a wrong element of a node.
+        /// A worker that changes one bit of one value, and goes on from it honestly, is found at
+        /// that value: as a wrong input, or as a wrong element of a node.
         #[test]
         fn a_cheat_is_found_at_the_value_that_it_changed(
             step in 0..toy::STEPS,

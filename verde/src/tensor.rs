@@ -5,9 +5,9 @@
 //!                                                                 └─▶ tree ─▶ top
 //! root = H(0x02 ‖ element type ‖ rank ‖ length of each axis, 4 bytes little-endian ‖ top)
 //! ```
-//! A row is what the last axis runs over; a scalar is one row of one element. No tile crosses the end
-//! of a row, so a block of a reduction over the last axis is one tile. `TileTree.sol` opens the same
-//! trees, and its tests are against this module.
+//! A row is what the last axis runs over; a scalar is one row of one element. No tile crosses the
+//! end of a row, so a block of a reduction over the last axis is one tile. `TileTree.sol` opens the
+//! same trees, and its tests are against this module.
 
 use rayon::prelude::*;
 use reproducible_ops::program::{Digest, Shape, TensorType, tagged_hash};

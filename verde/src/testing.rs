@@ -1,6 +1,6 @@
-//! A job with every kind of element, and workers that compute it rightly and wrongly; records of any job
-//! that lie in one bit, or stand in a longer history: for tests and measurements of games, here and
-//! elsewhere. Behind the feature `testing`.
+//! A job with every kind of element, and workers that compute it rightly and wrongly; records of
+//! any job that lie in one bit, or stand in a longer history: for tests and measurements of games,
+//! here and elsewhere. Behind the feature `testing`.
 #![allow(clippy::unwrap_used, missing_docs, reason = "for tests")]
 
 use std::sync::{Arc, OnceLock};
@@ -426,8 +426,8 @@ pub struct Bit {
     pub bit: u32,
 }
 
-/// A record that shows one bit otherwise than the record below it computed it, and states after that
-/// step that follow from nothing.
+/// A record that shows one bit otherwise than the record below it computed it, and states after
+/// that step that follow from nothing.
 #[derive(Debug)]
 pub struct OneBit<'a, R> {
     job: &'a Job,

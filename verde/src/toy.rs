@@ -5,8 +5,8 @@
 //! update:     weight − rate(counter) · gradient                  run 2
 //!             counter + 1
 //! ```
-//! It has all that a real one has: two programs, several runs of one, a state with a counter, a data
-//! set and a table of rates as constants, and a tensor that is given.
+//! It has all that a real one has: two programs, several runs of one, a state with a counter, a
+//! data set and a table of rates as constants, and a tensor that is given.
 
 use reproducible_ops::program::{Builder, DType, Operator, Program, Role, Shape, TensorType};
 use reproducible_ops::tensor::Tensor;

@@ -114,7 +114,8 @@ impl Tree {
         self.levels.get(at.height)?.get(at.index)
     }
 
-    /// The siblings that prove a leaf, from its neighbour upwards; none where there is no such leaf.
+    /// The siblings that prove a leaf, from its neighbour upwards; none where there is no such
+    /// leaf.
     pub fn path(&self, index: usize) -> Option<Vec<Digest>> {
         self.path_up(Position { height: 0, index }, self.height())
     }
@@ -127,8 +128,8 @@ impl Tree {
         Some(path.filter_map(sibling).collect())
     }
 
-    /// The nodes `levels` below a node, or its leaves if they are nearer; none where there is no such
-    /// node.
+    /// The nodes `levels` below a node, or its leaves if they are nearer; none where there is no
+    /// such node.
     pub fn descendants(&self, at: Position, levels: usize) -> &[Digest] {
         let levels = levels.min(at.height);
         let Some(below) = self.levels.get(at.height - levels) else {

@@ -54,12 +54,12 @@
 //! After a crash the same commands are replayed and lead to the same blocks.
 //!
 //! # Limits
-//! Bounded are connections ([`connections::MAX_CONNECTIONS`]), a request ([`rpc::MAX_REQUEST_BYTES`]),
-//! a batch ([`rpc::MAX_BATCH`]), a transaction ([`transaction::MAX_TRANSACTION_BYTES`]), gas
-//! ([`rules::BLOCK_GAS_LIMIT`]), an answer's events ([`logs::MAX_LOGS`]), blocks mined by one
-//! command ([`command::MAX_MINED`]) and the journal ([`journal::MAX_JOURNAL`]). Not offered: blobs,
-//! delegations, subscriptions, filters, traces, snapshots, state overrides, and calls in a
-//! contract's name.
+//! Bounded are connections ([`connections::MAX_CONNECTIONS`]), a request
+//! ([`rpc::MAX_REQUEST_BYTES`]), a batch ([`rpc::MAX_BATCH`]), a transaction
+//! ([`transaction::MAX_TRANSACTION_BYTES`]), gas ([`rules::BLOCK_GAS_LIMIT`]), an answer's events
+//! ([`logs::MAX_LOGS`]), blocks mined by one command ([`command::MAX_MINED`]) and the journal
+//! ([`journal::MAX_JOURNAL`]). Not offered: blobs, delegations, subscriptions, filters, traces,
+//! snapshots, state overrides, and calls in a contract's name.
 
 pub mod accounts;
 pub mod block;

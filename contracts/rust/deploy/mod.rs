@@ -4,9 +4,10 @@
 //!  Parameters ─ check ─▶ TestToken (or a token that exists) ─▶ SwarmMembers ─▶ SwarmRewards ─▶ SwarmSlasher ─▶ Deployment ─▶ file
 //! ```
 //! Members name who may slash them, so the address of `SwarmSlasher` is known before it exists: it
-//! follows from the account's nonce. The contracts have no owner and nothing in them can be changed, so parameters are checked here
-//! by the rules of their constructors before anything is paid for. The intents are named after what
-//! is deployed: the same deployment started again goes on where it was interrupted.
+//! follows from the account's nonce. The contracts have no owner and nothing in them can be
+//! changed, so parameters are checked here by the rules of their constructors before anything is
+//! paid for. The intents are named after what is deployed: the same deployment started again goes
+//! on where it was interrupted.
 
 mod file;
 mod parameters;
@@ -71,9 +72,9 @@ impl From<IntentError> for DeployError {
     }
 }
 
-/// Deploys what `parameters` describe through the account of `writer` and waits until it is final. Without a
-/// `token`, a token is deployed that anyone may mint. `now` is the chain's time, in seconds since
-/// 1970. What is sent is added to `submitted`.
+/// Deploys what `parameters` describe through the account of `writer` and waits until it is final.
+/// Without a `token`, a token is deployed that anyone may mint. `now` is the chain's time, in
+/// seconds since 1970. What is sent is added to `submitted`.
 ///
 /// # Errors
 /// [`DeployError`]; started again with the same arguments it goes on. `submitted` says what is on

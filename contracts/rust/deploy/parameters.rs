@@ -81,9 +81,10 @@ impl Parameters {
         cap.div_ceil(100)
     }
 
-    /// The bond that makes disputes pay for themselves where a unit of gas costs `units_per_gas` units
-    /// of the token at its dearest: half of a lost bond pays whoever brings 171 votes, a quarter the
-    /// other side, each a quarter more than its gas. At least [`least_bond`](Self::least_bond).
+    /// The bond that makes disputes pay for themselves where a unit of gas costs `units_per_gas`
+    /// units of the token at its dearest: half of a lost bond pays whoever brings 171 votes, a
+    /// quarter the other side, each a quarter more than its gas. At least
+    /// [`least_bond`](Self::least_bond).
     pub fn bond(cap: u128, units_per_gas: u128) -> u128 {
         Self::least_bond(cap).max(units_per_gas.saturating_mul(DISPUTE_GAS * 5 / 2))
     }

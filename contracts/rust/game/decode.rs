@@ -1,8 +1,8 @@
 //! Moves as they were made on a chain, read back.
 //!
-//! A game's events carry every move but the last: what ends a game is not needed to go on with it. So
-//! everybody who knows the job follows every game. Parts of the plan and of programs are not in an event, for
-//! who knows the job has them: `Moves.said`.
+//! A game's events carry every move but the last: what ends a game is not needed to go on with it.
+//! So everybody who knows the job follows every game. Parts of the plan and of programs are not in
+//! an event, for who knows the job has them: `Moves.said`.
 
 use reproducible_ops::program::{DType, Shape, TensorType};
 use thiserror::Error;

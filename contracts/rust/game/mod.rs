@@ -5,9 +5,9 @@
 //!                   ◀──decode──             as the events of a game carry it, without those parts
 //! verde::game::Place ─follow──▶ Position ──▶ bytes, of which the contract keeps the hash
 //! ```
-//! The rules are `verde`'s, and once more the contract's; here is only how one is written as the other.
-//! A contract knows a plan and its programs by their digest, so a move to it shows the parts that it is
-//! judged by; everybody has those, so `verde`'s moves are without them.
+//! The rules are `verde`'s, and once more the contract's; here is only how one is written as the
+//! other. A contract knows a plan and its programs by their digest, so a move to it shows the parts
+//! that it is judged by; everybody has those, so `verde`'s moves are without them.
 
 mod bytes;
 pub mod calls;

@@ -43,8 +43,8 @@ fn counts(job: &Job, run: usize) -> Result<Counts, EncodeError> {
     })
 }
 
-/// Where a game stands, as the contract has it: what it is shown with every move, and the rest, which the
-/// former binds.
+/// Where a game stands, as the contract has it: what it is shown with every move, and the rest,
+/// which the former binds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
     pub(super) position: Position,
@@ -52,7 +52,8 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Writes a place over the one before it. What the place does not speak of stays, as on the chain.
+    /// Writes a place over the one before it. What the place does not speak of stays, as on the
+    /// chain.
     pub(super) fn write(&mut self, rules: &Rules<'_>, place: &Place) -> Result<(), EncodeError> {
         let Self { position, context } = self;
         match place {

@@ -10,8 +10,8 @@ use crate::deploy::{
 };
 use crate::writer::{Submitted, Writer};
 
-/// What the contracts of jobs are deployed with; nothing of it can ever change. Times are in seconds,
-/// amounts in units of the token. Bounds and their reasons: the constructors.
+/// What the contracts of jobs are deployed with; nothing of it can ever change. Times are in
+/// seconds, amounts in units of the token. Bounds and their reasons: the constructors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobParameters {

@@ -79,7 +79,8 @@ impl fmt::Display for JobState {
     }
 }
 
-/// A job as the contract knows it. Amounts are in units of the token, times in seconds of block time.
+/// A job as the contract knows it. Amounts are in units of the token, times in seconds of block
+/// time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobView {
     /// Its state.
@@ -206,8 +207,8 @@ impl Escrow {
         self.ask_of(self.contracts.token, call).await
     }
 
-    /// Seconds that the side to move in a game has left; none for a game that does not stand so: it went on, is
-    /// over or never was.
+    /// Seconds that the side to move in a game has left; none for a game that does not stand so: it
+    /// went on, is over or never was.
     ///
     /// # Errors
     /// [`RpcError`].

@@ -1,10 +1,10 @@
 //! One writer of transactions per account: it makes each transaction happen once.
 //!
 //! A caller submits an [`Intent`] under a name that is the same whenever the same thing is wanted,
-//! and follows its [`Ticket`]. The [`Writer`] gives it a nonce, signs it, broadcasts it, offers more
-//! if it is not mined, and watches until it is final: through restarts, lost broadcasts,
-//! reorganisations, fee spikes and endpoints that are down. [`State`] is how far an intent has come;
-//! the passes of the writer are drawn in [`core`].
+//! and follows its [`Ticket`]. The [`Writer`] gives it a nonce, signs it, broadcasts it, offers
+//! more if it is not mined, and watches until it is final: through restarts, lost broadcasts,
+//! reorganisations, fee spikes and endpoints that are down. [`State`] is how far an intent has
+//! come; the passes of the writer are drawn in [`core`].
 //!
 //! ```text
 //!  callers ── submit ─▶ task ◀─▶ core (pure)

@@ -51,8 +51,8 @@ proptest! {
         }
     }
 
-    /// With public data a challenger needs one transaction after the worker's assertions, and an honest
-    /// worker's data contradict nothing.
+    /// With public data a challenger needs one transaction after the worker's assertions, and an
+    /// honest worker's data contradict nothing.
     #[test]
     fn both_rules_agree_where_data_are_public(fault in fault(), stride in 1_u32..=8) {
         let (mut liar, mut honest) = (Kept::play(stride, Some(fault)), Kept::honest(stride));
@@ -79,8 +79,9 @@ proptest! {
     }
 }
 
-/// A fault in any value of any run, and in any tensor of the state, ends in a contradiction on the chain,
-/// except that a reduction's numbers cannot be made up by a worker that computes honestly afterwards.
+/// A fault in any value of any run, and in any tensor of the state, ends in a contradiction on the
+/// chain, except that a reduction's numbers cannot be made up by a worker that computes honestly
+/// afterwards.
 #[test]
 fn every_value_can_be_shown_wrong() {
     let (mut shown, mut silent, mut unseen) = (0, 0, 0);
@@ -127,7 +128,7 @@ fn every_value_can_be_shown_wrong() {
         shown += usize::from(twins.game.place().turn().is_none());
         assert!(twins.gas < 1_500_000, "{fault:?}: {} gas", twins.gas);
     }
-    // Silent: the matrix product, the long sum, and the largest element of a long row. Unseen: a gathered row,
-    // of which only the largest element is read.
+    // Silent: the matrix product, the long sum, and the largest element of a long row. Unseen: a
+    // gathered row, of which only the largest element is read.
     assert_eq!((shown, silent, unseen), (25, 3, 1), "of {}", faults.len());
 }

@@ -107,7 +107,8 @@ fn an_honest_worker_is_not_asked_for_what_is_not_there() {
     assert_eq!(twins.game.place().turn(), Some(Side::Challenger));
 }
 
-/// A worker of [`bare`] that commits to another root of one value; `tiles` may be what it opens it with.
+/// A worker of [`bare`] that commits to another root of one value; `tiles` may be what it opens it
+/// with.
 fn claims_another_root(value: usize, root: Digest, tiles: &[Digest]) {
     let honest = Kept::of(bare(), 1, None);
     let (_, program) = bare().job.run(0).unwrap();
@@ -161,8 +162,8 @@ fn a_value_of_another_type_cannot_be_opened() {
     claims_another_root(4, root, &[top]);
 }
 
-/// A worker puts a part of its move into the next one: who reads the log could not tell what it said. The rules
-/// read no further than the data of a move go.
+/// A worker puts a part of its move into the next one: who reads the log could not tell what it
+/// said. The rules read no further than the data of a move go.
 #[test]
 fn nothing_is_said_outside_of_a_move() {
     let mut honest = Kept::honest(3);

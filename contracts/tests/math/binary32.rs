@@ -190,8 +190,8 @@ where
         Contract::deploy(&Binary32Harness::BYTECODE)
     }
 
-    /// Every pair of edge values (or every one, for a function of one operand), the operator table's
-    /// vectors, then equal shares of the families.
+    /// Every pair of edge values (or every one, for a function of one operand), the operator
+    /// table's vectors, then equal shares of the families.
     fn cases(&self) -> Vec<Operands> {
         let mut random = Random(0x5eed);
         let edges = operands::edges();

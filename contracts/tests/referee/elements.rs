@@ -1,5 +1,5 @@
-//! Every operator and each of its type rows: what the contract makes of an element is what the engine
-//! makes of it.
+//! Every operator and each of its type rows: what the contract makes of an element is what the
+//! engine makes of it.
 
 use alloy::primitives::U256;
 use contracts::bindings::Referee::{self, blocksCall, joinCall};

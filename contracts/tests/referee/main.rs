@@ -5,8 +5,8 @@
 //!  (`verde`'s own tests)  ├─► verde: openings, verdicts ──────────┼─► equal, or the first that differs
 //!                         └─► evm: Referee, from openings alone ──┘
 //! ```
-//! Operators are those of the operator table: one without a case fails. Everything random comes from
-//! a fixed seed.
+//! Operators are those of the operator table: one without a case fails. Everything random comes
+//! from a fixed seed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../../verde/src/element/tests/cases.rs"]

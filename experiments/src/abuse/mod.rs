@@ -1,6 +1,6 @@
-//! What hostile peers can do to a running node: its memory, the time that a peer waits for an answer,
-//! the rounds that it decides, and what becomes of the attackers, before, during and after each
-//! attack.
+//! What hostile peers can do to a running node: its memory, the time that a peer waits for an
+//! answer, the rounds that it decides, and what becomes of the attackers, before, during and after
+//! each attack.
 //!
 //! ```text
 //! member 0: the victim ◀── records, requests, streams, connections ── attackers of this process
@@ -9,8 +9,8 @@
 //! a probe              asks the victim what time it is, five times a second
 //! ```
 //! All of it shares this machine, over loopback, where the limits by address do not hold: every
-//! attacker is stronger than one from outside would be. Answers wait for cores, too: compare a phase
-//! with the one before it.
+//! attacker is stronger than one from outside would be. Answers wait for cores, too: compare a
+//! phase with the one before it.
 
 mod attack;
 mod attackers;

@@ -1,4 +1,5 @@
-//! What is seen of the victim while it is attacked: memory, answers to an honest peer, rounds, bans.
+//! What is seen of the victim while it is attacked: memory, answers to an honest peer, rounds,
+//! bans.
 
 use std::fs;
 use std::path::PathBuf;

@@ -5,8 +5,8 @@
 //! each token being the most likely one, and take turns run by run. Ours also samples: noise,
 //! second argmax and log-probability belong to its program. Burn flex runs the same decoder modules
 //! eagerly; it fixes its threads when a process starts, so every thread count is measured in a
-//! process of its own. llama.cpp (`llama-cpp-python`) reads the same weights from GGUF files, as f32
-//! and as bf16, the latter of which are half as many bytes to read.
+//! process of its own. llama.cpp (`llama-cpp-python`) reads the same weights from GGUF files, as
+//! f32 and as bf16, the latter of which are half as many bytes to read.
 
 mod burn_flex;
 mod ours;

@@ -75,7 +75,8 @@ impl Checkpoints for Ends {
     }
 }
 
-/// What a liar computes with: a plan whose constants may be others, and the state that it begins with.
+/// What a liar computes with: a plan whose constants may be others, and the state that it begins
+/// with.
 pub struct Workshop {
     training: TrainingPlan,
     job: Job,
@@ -217,8 +218,8 @@ impl<'a, R: Record> Liar<'a, R> {
     }
 }
 
-/// The root that a liar has for the state after `at` steps: after its step the one that it made, later
-/// ones that follow from nothing.
+/// The root that a liar has for the state after `at` steps: after its step the one that it made,
+/// later ones that follow from nothing.
 fn told(honest: &Digest, at: u64, step: u64, after: &Digest) -> Digest {
     match at.checked_sub(step) {
         None | Some(0) => *honest,

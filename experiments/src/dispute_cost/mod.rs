@@ -1,10 +1,12 @@
-//! What a dispute about real training costs on a chain: gas, transactions, bytes and seconds, from the
-//! claim of a whole job down to one element; and whether the challenger wins wherever the fault is.
+//! What a dispute about real training costs on a chain: gas, transactions, bytes and seconds, from
+//! the claim of a whole job down to one element; and whether the challenger wins wherever the fault
+//! is.
 //!
-//! A worker lies about one step ([`liar::Lie`]): shows one bit of one value otherwise than it is, or
-//! computes with other constants or another state than the plan and its claim say. In histories longer
-//! than one step the other states are digests of nothing: they are only passed by. A step of a stage of a
-//! pipeline ([`stage`]) is disputed alike, as a job of that step. The contracts are those that are deployed, on the embedded chain; the players are the program's.
+//! A worker lies about one step ([`liar::Lie`]): shows one bit of one value otherwise than it is,
+//! or computes with other constants or another state than the plan and its claim say. In histories
+//! longer than one step the other states are digests of nothing: they are only passed by. A step of
+//! a stage of a pipeline ([`stage`]) is disputed alike, as a job of that step. The contracts are
+//! those that are deployed, on the embedded chain; the players are the program's.
 
 mod liar;
 mod stage;

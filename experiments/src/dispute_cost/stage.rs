@@ -1,5 +1,6 @@
-//! Disputes about a step of each stage of a pipeline: members in memory make a step of the job, one machine
-//! replays its record, and a holder is said to have shown one bit of a product otherwise than it is.
+//! Disputes about a step of each stage of a pipeline: members in memory make a step of the job, one
+//! machine replays its record, and a holder is said to have shown one bit of a product otherwise
+//! than it is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,22 +1,24 @@
-//! A pipeline of real processes over emulated home links: how long its steps take, and how long they
-//! should take by what its peers measured; then one is killed and comes back.
+//! A pipeline of real processes over emulated home links: how long its steps take, and how long
+//! they should take by what its peers measured; then one is killed and comes back.
 //!
 //! ```text
 //! 6 namespaces, each with a line of its own (rate, delay) ── processes `swarm-node pipeline`, 3 stages
 //!    │ what each peer's log says: measured links, a line for each step with its time and the prediction
 //!    └▶ table, medians, `pipeline replay` of one peer's folder
 //! ```
-//! The prediction of a step is of the paths in its record and of what was measured before the first step; no
-//! step's time goes into it. All processes share this machine's cores, which real peers do not: lines
-//! are so slow that most of a step is waiting for them, and the load is told beside the result.
+//! The prediction of a step is of the paths in its record and of what was measured before the first
+//! step; no step's time goes into it. All processes share this machine's cores, which real peers do
+//! not: lines are so slow that most of a step is waiting for them, and the load is told beside the
+//! result.
 //!
-//! The step in which a peer is killed takes as long as the others need to see it: packets to a host whose
-//! process is gone vanish, as behind a home router, so they learn it by silence (`hop_seconds`,
-//! `phase_seconds`, 30 s of a QUIC connection), and no prediction has that in it. The medians of the steps
-//! before and after stand apart.
+//! The step in which a peer is killed takes as long as the others need to see it: packets to a host
+//! whose process is gone vanish, as behind a home router, so they learn it by silence
+//! (`hop_seconds`, `phase_seconds`, 30 s of a QUIC connection), and no prediction has that in it.
+//! The medians of the steps before and after stand apart.
 //!
-//! An experiment rather than a scenario of `swarm-node lab`: those are of rounds (a swarm's clock, decisions,
-//! relays), of which a pipeline has none; what both need, hosts and links, is [`swarm_node::hosts`].
+//! An experiment rather than a scenario of `swarm-node lab`: those are of rounds (a swarm's clock,
+//! decisions, relays), of which a pipeline has none; what both need, hosts and links, is
+//! [`swarm_node::hosts`].
 
 mod log;
 mod peers;

@@ -14,8 +14,8 @@ use swarm_settings::PREFIX;
 
 /// Peers.
 pub(super) const COUNT: usize = 6;
-/// Lines of homes: delay in milliseconds one way, megabits a second up and down. Between two peers lie both
-/// of their lines: 10 to 60 ms, and the slower rate.
+/// Lines of homes: delay in milliseconds one way, megabits a second up and down. Between two peers
+/// lie both of their lines: 10 to 60 ms, and the slower rate.
 pub(super) const LINES: [(u64, u64); COUNT] =
     [(5, 50), (10, 20), (20, 10), (15, 25), (25, 16), (30, 40)];
 /// Bytes that wait for a line.

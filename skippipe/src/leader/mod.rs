@@ -7,11 +7,13 @@
 //!              │◀── nothing came back ────┘                                          │
 //!              └──────────────────────────── next step ──────────────────────────────┘
 //! ```
-//! A stage that nobody holds any more is, in this order: passed by (its microbatches go on without it),
-//! rebuilt from its neighbours (CheckFree, arXiv 2506.15461), or taken up from a copy that a peer kept.
+//! A stage that nobody holds any more is, in this order: passed by (its microbatches go on without
+//! it), rebuilt from its neighbours (CheckFree, arXiv 2506.15461), or taken up from a copy that a
+//! peer kept.
 //!
-//! Invariants: every amendment counts fewer visits or has fewer holders than the one before, so closing
-//! ends; a step is committed once, when every holder of every stage is prepared for the same record.
+//! Invariants: every amendment counts fewer visits or has fewer holders than the one before, so
+//! closing ends; a step is committed once, when every holder of every stage is prepared for the
+//! same record.
 
 mod phase;
 mod recovering;
@@ -71,8 +73,8 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// The leader of a term, which has asked nobody yet. `when` has the step that it does next itself,
-    /// `prepared` is the record that it would move by.
+    /// The leader of a term, which has asked nobody yet. `when` has the step that it does next
+    /// itself, `prepared` is the record that it would move by.
     pub(crate) fn new(
         settings: Settings,
         me: Peer,
@@ -252,8 +254,8 @@ impl Leader {
         }
     }
 
-    /// Nobody moves before all are prepared for the same record: who is a step ahead of this member has
-    /// moved by the one that it is prepared for, and nobody is farther.
+    /// Nobody moves before all are prepared for the same record: who is a step ahead of this member
+    /// has moved by the one that it is prepared for, and nobody is farther.
     fn is_credible(&self, standing: &Standing) -> bool {
         let own = self.when.step;
         let moved = standing.last.as_ref().map(|commit| &commit.record);
@@ -275,8 +277,8 @@ impl Leader {
         }
     }
 
-    /// Everybody has answered, or has had the time to. If anybody has moved by a step, its commit is
-    /// handed on first, to those who know it, too: they state what they came to.
+    /// Everybody has answered, or has had the time to. If anybody has moved by a step, its commit
+    /// is handed on first, to those who know it, too: they state what they came to.
     fn gathered(&mut self, now: Duration) {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         let Phase::Asking(asking) = phase else {

@@ -82,8 +82,8 @@ impl Asking {
         holders.map(|standing| standing.next).max()
     }
 
-    /// The commit that somebody who is furthest moved by; none before the first step, and where all who
-    /// moved are gone or have taken up a stage since.
+    /// The commit that somebody who is furthest moved by; none before the first step, and where all
+    /// who moved are gone or have taken up a stage since.
     pub fn commit(&self) -> Option<Commit> {
         let furthest = self.furthest()?;
         let moved = self.standings.values().filter(|one| one.next == furthest);

@@ -68,8 +68,8 @@ impl Leader {
         waiting.into_iter().find(|peer| !self.tried.contains(peer))
     }
 
-    /// Who can take up a stage that nobody holds: somebody without one, else a peer of the stage with
-    /// most holders to spare. Stage 0 keeps two, as nothing goes on without it.
+    /// Who can take up a stage that nobody holds: somebody without one, else a peer of the stage
+    /// with most holders to spare. Stage 0 keeps two, as nothing goes on without it.
     fn candidate(&self) -> Option<Peer> {
         let spare = |peers: &&Vec<Peer>| {
             let first = self.roster.of(Stage::FIRST) == peers.as_slice();

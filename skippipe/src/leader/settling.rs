@@ -74,7 +74,8 @@ impl Leader {
         self.say_to_all(Body::Close { amendment, record });
     }
 
-    /// A member's visits were other than its predecessors told: these microbatches count for nothing.
+    /// A member's visits were other than its predecessors told: these microbatches count for
+    /// nothing.
     pub(super) fn disputed(
         &mut self,
         from: Peer,
@@ -120,8 +121,8 @@ impl Leader {
         }
     }
 
-    /// A replica sent another what is no sum, or nothing: it does not take part any more. Only its parent
-    /// in the reduce tree can say so, and of the root whoever waits for the whole.
+    /// A replica sent another what is no sum, or nothing: it does not take part any more. Only its
+    /// parent in the reduce tree can say so, and of the root whoever waits for the whole.
     pub(super) fn accused(&mut self, from: Peer, amendment: u32, peer: Peer, now: Duration) {
         let Phase::Closing(closing) = &self.phase else {
             return;
@@ -171,8 +172,8 @@ impl Leader {
         }
     }
 
-    /// Who does not get ready is dropped, and may come back between steps. Of holders that would add
-    /// something else than their root, the state tells: see [`Self::step_over`].
+    /// Who does not get ready is dropped, and may come back between steps. Of holders that would
+    /// add something else than their root, the state tells: see [`Self::step_over`].
     pub(super) fn drop_unprepared(&mut self, now: Duration) {
         let Phase::Closing(closing) = &self.phase else {
             return;
@@ -203,8 +204,8 @@ impl Leader {
         self.take_outputs()
     }
 
-    /// The squares of some root are nothing to make a norm of; whose cannot be told, so all roots but this
-    /// member's stage's go.
+    /// The squares of some root are nothing to make a norm of; whose cannot be told, so all roots
+    /// but this member's stage's go.
     pub(crate) fn norm_refused(&mut self, what: &str, now: Duration) -> Vec<LeaderOutput> {
         let Phase::Norming(closing) = &self.phase else {
             return Vec::new();
@@ -290,8 +291,8 @@ impl Leader {
         }
     }
 
-    /// Who has not moved by now, or to another state than most of its stage, does not take part in the
-    /// next step.
+    /// Who has not moved by now, or to another state than most of its stage, does not take part in
+    /// the next step.
     pub(super) fn step_over(&mut self, now: Duration) {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         let Phase::Committing(committing) = phase else {

@@ -4,17 +4,17 @@
 //! each peer ─▶ Report (its own pairs, both ways; its own times) ─▶ all others
 //!                    Measurements: a report of each peer ─▶ link(i, j), times(hop) ─▶ Topology
 //! ```
-//! *Whom to believe.* A peer reports what it saw itself, and nothing of others. Both ends of a link see it,
-//! and of what they say the slower counts: whoever lies can make its own links look slow, but none fast,
-//! and those of others not at all. Its own times only it knows; who says that it is faster than it is gets
-//! more work than it can do, and whoever waits for it goes around it.
+//! *Whom to believe.* A peer reports what it saw itself, and nothing of others. Both ends of a link
+//! see it, and of what they say the slower counts: whoever lies can make its own links look slow,
+//! but none fast, and those of others not at all. Its own times only it knows; who says that it is
+//! faster than it is gets more work than it can do, and whoever waits for it goes around it.
 //!
-//! *What is not known* is estimated: a link by the slower of the medians of what is known of its two ends,
-//! times by the median of those who hold the same stage, then of all; where nothing is known, by
-//! [`ASSUMED`].
+//! *What is not known* is estimated: a link by the slower of the medians of what is known of its
+//! two ends, times by the median of those who hold the same stage, then of all; where nothing is
+//! known, by [`ASSUMED`].
 //!
-//! Bounded: reports have at most one entry for each peer, numbers are within the limits here, and what is
-//! beyond is refused with the peer's name.
+//! Bounded: reports have at most one entry for each peer, numbers are within the limits here, and
+//! what is beyond is refused with the peer's name.
 
 mod report;
 mod view;
@@ -93,8 +93,8 @@ impl Measurements {
     }
 
     /// The network of these peers, each of which holds `slots` microbatches, for messages of up to
-    /// `bytes`. Links are as slow as a message of an hour at most, so that no report makes a topology
-    /// that is none.
+    /// `bytes`. Links are as slow as a message of an hour at most, so that no report makes a
+    /// topology that is none.
     ///
     /// # Errors
     /// No peers, or more than a topology has; no slots.

@@ -77,8 +77,8 @@ impl Measurements {
         }
     }
 
-    /// The slower of the medians of the ways out of the sender and into the receiver; if neither has any,
-    /// the median of all.
+    /// The slower of the medians of the ways out of the sender and into the receiver; if neither
+    /// has any, the median of all.
     fn estimated(&self, from: Peer, to: Peer) -> Known<LinkMeasure> {
         let ends = [from, to].into_iter().filter_map(|end| self.report(end));
         let named = ends.flat_map(|report| report.pairs.iter().map(|pair| pair.peer));

@@ -1,5 +1,5 @@
-//! Taking up a stage, and what others need to take up one: states on request, and copies of states at
-//! peers of other stages.
+//! Taking up a stage, and what others need to take up one: states on request, and copies of states
+//! at peers of other stages.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! A member of a pipeline: a state machine that passes microbatches on, reduces gradients, moves its
-//! stage, takes over when the leader is gone, and takes up a stage that it is given.
+//! A member of a pipeline: a state machine that passes microbatches on, reduces gradients, moves
+//! its stage, takes over when the leader is gone, and takes up a stage that it is given.
 //!
 //! ```text
 //!            Begin                    Close                      Commit
@@ -15,16 +15,16 @@
 //!                         ▲                │ peer lost, late, or refused: a replica, or skip the stage
 //!                         └─ other input, higher version ─┘
 //! ```
-//! *Stateless backward* (SWARM, arXiv 2301.11913): whoever sends an activation keeps it until the gradient
-//! is back, so a peer that is lost costs one hop. Copies of one message are told by content: who gets
-//! the same input again answers as before.
+//! *Stateless backward* (SWARM, arXiv 2301.11913): whoever sends an activation keeps it until the
+//! gradient is back, so a peer that is lost costs one hop. Copies of one message are told by
+//! content: who gets the same input again answers as before.
 //!
-//! Invariants: a stage moves only by a commit of a record for which every holder of every stage said that
-//! it is prepared; what a record does not count moves nothing. So all holders of a stage have the same
-//! state, whatever is lost.
+//! Invariants: a stage moves only by a commit of a record for which every holder of every stage
+//! said that it is prepared; what a record does not count moves nothing. So all holders of a stage
+//! have the same state, whatever is lost.
 //!
-//! Limits: a network that is cut in two parts, each of which holds all of stage 0 that it needs, goes on
-//! as two; their records have other rosters and other signers.
+//! Limits: a network that is cut in two parts, each of which holds all of stage 0 that it needs,
+//! goes on as two; their records have other rosters and other signers.
 
 mod adopting;
 mod adoption;
@@ -179,8 +179,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member that holds a stage in a state, or none, before the first step. `roster` says who holds
-    /// what to begin with.
+    /// A member that holds a stage in a state, or none, before the first step. `roster` says who
+    /// holds what to begin with.
     ///
     /// # Panics
     /// Nobody holds stage 0.
@@ -224,8 +224,8 @@ impl Member {
         }
     }
 
-    /// Begins: the first peer of stage 0 asks where everybody is. A member that has lost its stage waits
-    /// until a leader speaks, and joins.
+    /// Begins: the first peer of stage 0 asks where everybody is. A member that has lost its stage
+    /// waits until a leader speaks, and joins.
     pub fn start(&mut self, now: Duration) -> Vec<Output> {
         self.now = now;
         self.heard = now;
@@ -365,8 +365,8 @@ impl Member {
         }
     }
 
-    /// Whether a message that only a leader sends is from one: of its own term, which is not over, and
-    /// a holder of stage 0, as far as a member that holds a stage itself knows who is.
+    /// Whether a message that only a leader sends is from one: of its own term, which is not over,
+    /// and a holder of stage 0, as far as a member that holds a stage itself knows who is.
     fn obeys(&self, from: Peer, when: When) -> bool {
         let known = self.held.is_none()
             || when.term == self.when.term

@@ -141,9 +141,9 @@ impl Member {
             && forward.version.0.len() == forward.behind.len() + 1
     }
 
-    /// What comes while no slot is free waits here, as in [`crate::sim`]: an activation is small beside
-    /// what its stage keeps of it, and sending it again would cost its way once more. As many wait as
-    /// there are slots; more are sent back.
+    /// What comes while no slot is free waits here, as in [`crate::sim`]: an activation is small
+    /// beside what its stage keeps of it, and sending it again would cost its way once more. As
+    /// many wait as there are slots; more are sent back.
     fn first_forward(&mut self, from: Peer, forward: Forward) {
         let (microbatch, slots) = (forward.microbatch, self.settings.slots);
         if self.visits.open() < slots {

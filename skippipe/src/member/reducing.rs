@@ -1,5 +1,5 @@
-//! The end of a step: what the record counts is summed, said to be ready, and, when the leader says so,
-//! moves the stage.
+//! The end of a step: what the record counts is summed, said to be ready, and, when the leader says
+//! so, moves the stage.
 
 use std::collections::BTreeMap;
 
@@ -107,8 +107,8 @@ impl Member {
         }
     }
 
-    /// Tasks that keep the gradients of this member's visits that count, and microbatches that did not
-    /// go through it as the record says.
+    /// Tasks that keep the gradients of this member's visits that count, and microbatches that did
+    /// not go through it as the record says.
     fn own_gradients(&self, record: &StepRecord, stage: Stage) -> (Vec<Task>, Vec<Microbatch>) {
         let (mut found, mut disputed) = (Vec::new(), Vec::new());
         let own = record
@@ -277,8 +277,8 @@ impl Member {
         self.send(self.when.term.leader, body);
     }
 
-    /// Sums that should be here: the leader is told whose is missing, by those near the leaves first, so
-    /// that nobody is blamed for whom it waits for itself.
+    /// Sums that should be here: the leader is told whose is missing, by those near the leaves
+    /// first, so that nobody is blamed for whom it waits for itself.
     pub(super) fn look_for_sums(&mut self) {
         let Some(reduction) = self.reduction.as_mut().filter(|one| !one.prepared) else {
             return;

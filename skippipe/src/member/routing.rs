@@ -1,4 +1,5 @@
-//! Which way a microbatch goes on when the planned one is closed: to a replica, else past the stage.
+//! Which way a microbatch goes on when the planned one is closed: to a replica, else past the
+//! stage.
 
 use std::time::Duration;
 
@@ -174,8 +175,8 @@ impl Member {
         }
     }
 
-    /// A member refused what another made of a microbatch of this source. Which of the two is at fault
-    /// cannot be told: the sender is passed by, and if it is this source, the other.
+    /// A member refused what another made of a microbatch of this source. Which of the two is at
+    /// fault cannot be told: the sender is passed by, and if it is this source, the other.
     pub(super) fn refused(
         &mut self,
         from: Peer,

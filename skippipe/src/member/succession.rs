@@ -1,8 +1,8 @@
 //! Who leads when the leader is gone.
 //!
-//! The first peer of stage 0 that a member can reach asks everybody where they are, in a higher term. A
-//! step that anybody has moved by is everybody's: its commit is handed on, and all who said that they
-//! were prepared move, too. A step that nobody has moved by begins anew.
+//! The first peer of stage 0 that a member can reach asks everybody where they are, in a higher
+//! term. A step that anybody has moved by is everybody's: its commit is handed on, and all who said
+//! that they were prepared move, too. A step that nobody has moved by begins anew.
 
 use super::Member;
 use crate::event::Event;
@@ -40,8 +40,8 @@ impl Member {
         self.led(|_, _| outputs);
     }
 
-    /// Takes over if the leader is lost or silent and this member is the next in line; later, if those
-    /// before it do not.
+    /// Takes over if the leader is lost or silent and this member is the next in line; later, if
+    /// those before it do not.
     pub(super) fn watch_leader(&mut self) {
         let leader = self.when.term.leader;
         if self.leader.is_some() || self.stage() != Some(Stage::FIRST) {

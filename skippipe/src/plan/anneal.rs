@@ -1,9 +1,9 @@
 //! Simulated annealing, in whole numbers: the same on every machine.
 //!
-//! A change that makes a plan dearer by Δ is kept if Δ ≤ T · e, where T falls from a thousandth of the
-//! plan's time to zero and e is drawn from an exponential distribution: `−log₂ u` of a random
-//! word u, by its leading zeros and, between powers of two, a straight line. That is Metropolis's rule
-//! but for the straight lines, which are off by at most 0.09 of T.
+//! A change that makes a plan dearer by Δ is kept if Δ ≤ T · e, where T falls from a thousandth of
+//! the plan's time to zero and e is drawn from an exponential distribution: `−log₂ u` of a random
+//! word u, by its leading zeros and, between powers of two, a straight line. That is Metropolis's
+//! rule but for the straight lines, which are off by at most 0.09 of T.
 
 use reproducible_ops::random::Stream;
 
@@ -23,8 +23,8 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// What a search minimises. Most changes leave the last microbatch where it is; how late the others
-    /// are, the later the more it counts, shows which way leads on.
+    /// What a search minimises. Most changes leave the last microbatch where it is; how late the
+    /// others are, the later the more it counts, shows which way leads on.
     pub(super) fn sum(self) -> u64 {
         self.time + 8 * self.spread
     }
@@ -125,7 +125,8 @@ impl<'a> Search<'a> {
 }
 
 fn cost(simulator: &Simulator, time: u64, microbatches: usize) -> Cost {
-    // Shares of the step's time in 1/2²⁴: their fourth powers have 96 bits, and there are at most 2²⁴.
+    // Shares of the step's time in 1/2²⁴: their fourth powers have 96 bits, and there are at most
+    // 2²⁴.
     let all = u128::from(time.max(1));
     let fourth_powers = (0..microbatches).map(|index| {
         let share = (u128::from(simulator.done(index)) << 24) / all;

@@ -1,17 +1,17 @@
 //! What no plan of a placement can beat.
 //!
-//! * **Round trip**, for each peer of stage 0 with m microbatches and s slots, where R is the least time
-//!   in which one microbatch can go out and come back alone. Microbatches start at least `f + p₀` apart
-//!   (a forward pass and the pause after it). The (i + s)-th to start finds at least i of those before
-//!   it back and their backward passes over, the last of which started no earlier than the i-th; so it
-//!   starts at least `R + p` after the i-th. With m = q s + r, 1 ≤ r ≤ s:
-//!   `T ≥ (r − 1)(f + p₀) + q (R + p) + R`.
-//! * **Compute**: of the V visits of a stage in a step, a node that is reached and left no earlier than
-//!   `a` after the start and `b` before the end does at most `⌊(T − a − b + p) / (f + w + 2 p)⌋`, with
-//!   its forward and backward passes f and w; all nodes of the stage together must do V. At stage 0, a
-//!   node has its own m microbatches.
-//! * **Links**: the round trip with nothing but the links' delays, `(q + 1)` times. Links carry any number
-//!   of messages at once, so they bound nothing but ways.
+//! * **Round trip**, for each peer of stage 0 with m microbatches and s slots, where R is the least
+//!   time in which one microbatch can go out and come back alone. Microbatches start at least `f +
+//!   p₀` apart (a forward pass and the pause after it). The (i + s)-th to start finds at least i of
+//!   those before it back and their backward passes over, the last of which started no earlier than
+//!   the i-th; so it starts at least `R + p` after the i-th. With m = q s + r, 1 ≤ r ≤ s: `T ≥ (r −
+//!   1)(f + p₀) + q (R + p) + R`.
+//! * **Compute**: of the V visits of a stage in a step, a node that is reached and left no earlier
+//!   than `a` after the start and `b` before the end does at most `⌊(T − a − b + p) / (f + w + 2
+//!   p)⌋`, with its forward and backward passes f and w; all nodes of the stage together must do V.
+//!   At stage 0, a node has its own m microbatches.
+//! * **Links**: the round trip with nothing but the links' delays, `(q + 1)` times. Links carry any
+//!   number of messages at once, so they bound nothing but ways.
 
 use serde::{Deserialize, Serialize};
 
@@ -161,8 +161,8 @@ fn of_source(network: &Network, source: usize, request: &Request) -> u64 {
 
 /// The least time in which the nodes of a stage do so many visits.
 fn of_stage(network: &Network, nodes: &[usize], sources: &[usize], visits: u64) -> u64 {
-    // What a node needs for a visit, and what lies before the first and after the last. Where there is
-    // nobody to send or to receive, that is no time.
+    // What a node needs for a visit, and what lies before the first and after the last. Where there
+    // is nobody to send or to receive, that is no time.
     let first = sources
         .iter()
         .map(|source| network.work(*source).forward)

@@ -1,5 +1,5 @@
-//! Steps that skip stages, and every so often one that skips none: all stages then see activations that
-//! all others made.
+//! Steps that skip stages, and every so often one that skips none: all stages then see activations
+//! that all others made.
 
 use serde::{Deserialize, Serialize};
 

@@ -118,8 +118,8 @@ impl Draft {
     }
 }
 
-/// What a detour over a node costs between the nodes before and after it (the source again, after the
-/// last), both ways.
+/// What a detour over a node costs between the nodes before and after it (the source again, after
+/// the last), both ways.
 pub(super) fn detour(network: &Network, route: &[u32], place: usize, node: u32) -> u64 {
     let before = route[place - 1] as usize;
     let after = route.get(place + 1).unwrap_or(&route[0]);

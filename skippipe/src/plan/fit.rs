@@ -66,9 +66,9 @@ pub enum Fit {
 }
 
 impl ModelSize {
-    /// What the largest stage needs if the layers are cut as evenly as they can be; the first stages
-    /// have one more where layers cannot be divided. `first` is whether it holds embedding and head,
-    /// too. None where there are no stages, or bytes beyond 2⁶⁴.
+    /// What the largest stage needs if the layers are cut as evenly as they can be; the first
+    /// stages have one more where layers cannot be divided. `first` is whether it holds embedding
+    /// and head, too. None where there are no stages, or bytes beyond 2⁶⁴.
     pub fn need(&self, stages: u16, slots: u16, first: bool) -> Option<Need> {
         let layers = u64::from(self.layers).div_ceil(u64::from(stages).max(1));
         let ends = if first { self.ends } else { 0 };
@@ -85,8 +85,8 @@ impl ModelSize {
         })
     }
 
-    /// Whether a stage fits into `memory` bytes, and what would fit where it does not: fewer slots if
-    /// that is enough, else more stages.
+    /// Whether a stage fits into `memory` bytes, and what would fit where it does not: fewer slots
+    /// if that is enough, else more stages.
     pub fn fit(&self, memory: u64, stages: u16, slots: u16, first: bool) -> Fit {
         let total = |stages, slots| {
             self.need(stages, slots, first)

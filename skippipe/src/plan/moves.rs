@@ -1,5 +1,5 @@
-//! Small changes of a draft, and their undoing. Each keeps what a plan must keep: stages ascend, jumps
-//! are short, and every stage is visited in every wave as often as before.
+//! Small changes of a draft, and their undoing. Each keeps what a plan must keep: stages ascend,
+//! jumps are short, and every stage is visited in every wave as often as before.
 
 use reproducible_ops::random::Stream;
 
@@ -243,9 +243,9 @@ impl<'a> Mover<'a> {
         (1..route.len()).filter(skipped).nth(chosen)
     }
 
-    /// Puts a node of another stage into a place of a route and moves it to where it belongs; half of
-    /// the time a near replica of its stage in place of the node itself. False where the route must
-    /// jump too far then.
+    /// Puts a node of another stage into a place of a route and moves it to where it belongs; half
+    /// of the time a near replica of its stage in place of the node itself. False where the route
+    /// must jump too far then.
     fn put(&mut self, draft: &mut Draft, microbatch: usize, place: usize, node: u32) -> bool {
         let stage = draft.stage(node);
         let (placement, route) = (&draft.placement, draft.schedule.route_mut(microbatch));
@@ -282,8 +282,8 @@ impl<'a> Mover<'a> {
         true
     }
 
-    /// Two nodes that may serve any stage change places. They have equally many slots, for waves are
-    /// counted by the slots of sources.
+    /// Two nodes that may serve any stage change places. They have equally many slots, for waves
+    /// are counted by the slots of sources.
     fn exchange_nodes(&mut self, draft: &mut Draft, undo: &mut Undo) -> bool {
         let one = self.movable[self.random.index(self.movable.len())];
         let other = self.movable[self.random.index(self.movable.len())];

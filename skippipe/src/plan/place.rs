@@ -1,5 +1,5 @@
-//! A search over placements: each is judged by the greedy plan for it, so a better place shows before
-//! paths are searched.
+//! A search over placements: each is judged by the greedy plan for it, so a better place shows
+//! before paths are searched.
 
 use reproducible_ops::random::Stream;
 

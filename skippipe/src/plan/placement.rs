@@ -1,10 +1,10 @@
 //! Which node serves which stage, to begin with.
 //!
-//! A path of L visits wants L near nodes, one of them of stage 0. So nodes without a stage are taken
-//! together in groups of L neighbours, the most remote node first; each group serves the stages of one
-//! even set. With n nodes that makes n / L nodes of stage 0 and n (L − 1) / (L (S − 1)) of every other
-//! stage: then all nodes have the same number of visits. Where some stages are given, or a stage is
-//! left with nobody, nodes go to the stage that misses most of its share.
+//! A path of L visits wants L near nodes, one of them of stage 0. So nodes without a stage are
+//! taken together in groups of L neighbours, the most remote node first; each group serves the
+//! stages of one even set. With n nodes that makes n / L nodes of stage 0 and n (L − 1) / (L (S −
+//! 1)) of every other stage: then all nodes have the same number of visits. Where some stages are
+//! given, or a stage is left with nobody, nodes go to the stage that misses most of its share.
 
 use super::request::{PlanError, Request};
 use super::stages::even;
@@ -62,8 +62,8 @@ fn by_groups(network: &Network, request: &Request) -> Vec<Option<u16>> {
     stages
 }
 
-/// The most remote node without a stage, and one after the other whoever is nearest to the last member
-/// and the first.
+/// The most remote node without a stage, and one after the other whoever is nearest to the last
+/// member and the first.
 fn group_of(network: &Network, stages: &[Option<u16>], size: usize) -> Vec<usize> {
     let mut free: Vec<usize> = (0..stages.len())
         .filter(|node| stages[*node].is_none())
@@ -98,8 +98,8 @@ fn fill(stages: &mut [Option<u16>], request: &Request) {
     }
 }
 
-/// The stage with the fewest nodes by its share; of equals, the lowest. Stage 0 has S − 1 parts of the
-/// work where another stage has L − 1.
+/// The stage with the fewest nodes by its share; of equals, the lowest. Stage 0 has S − 1 parts of
+/// the work where another stage has L − 1.
 #[expect(clippy::expect_used, reason = "a request for no stages is refused")]
 fn neediest(counts: &[usize], request: &Request) -> usize {
     let parts = |stage: usize| match stage {

@@ -1,9 +1,10 @@
 //! A plan for peers of whom some left or came, made from the plan before.
 //!
-//! Whoever stays keeps its stage. A peer that came goes to the stage that misses most of its share; a
-//! stage that lost its last peer gets one from the stage that can best do without. Paths over peers that
-//! left go over the replica with the least delay; microbatches of a peer of stage 0 that left are gone,
-//! and the visits of a wave are balanced again. From there a search goes on, shorter than for a new plan.
+//! Whoever stays keeps its stage. A peer that came goes to the stage that misses most of its share;
+//! a stage that lost its last peer gets one from the stage that can best do without. Paths over
+//! peers that left go over the replica with the least delay; microbatches of a peer of stage 0 that
+//! left are gone, and the visits of a wave are balanced again. From there a search goes on, shorter
+//! than for a new plan.
 
 use super::anneal::Search;
 use super::draft::{Draft, detour};
@@ -38,10 +39,10 @@ pub enum Reason {
 }
 
 impl Plan {
-    /// Plans again after peers left or came. `places` says where each peer of this plan is among the
-    /// nodes of `topology`, as [`Topology::without`] does; none for one that left. A plan that still
-    /// holds is kept unless a new one is faster by more than `threshold_permille` thousandths: a change
-    /// of plan costs peers the loading of stages and warm links.
+    /// Plans again after peers left or came. `places` says where each peer of this plan is among
+    /// the nodes of `topology`, as [`Topology::without`] does; none for one that left. A plan that
+    /// still holds is kept unless a new one is faster by more than `threshold_permille`
+    /// thousandths: a change of plan costs peers the loading of stages and warm links.
     ///
     /// # Errors
     /// The request does not fit the topology: for example, fewer peers than stages are left.
@@ -258,8 +259,8 @@ impl<'a> Repair<'a> {
         best.expect("invariant: a stage has a replica")
     }
 
-    /// Has all stages of a wave visited equally often again; by even stage sets where single changes
-    /// are stopped by the limit of jumps.
+    /// Has all stages of a wave visited equally often again; by even stage sets where single
+    /// changes are stopped by the limit of jumps.
     fn balance(&mut self, wave: usize) {
         let members = self.draft.waves[wave].clone();
         let (fewest, most) = balanced(members.len(), self.request.stages, self.request.visits);
@@ -289,7 +290,8 @@ impl<'a> Repair<'a> {
         counts
     }
 
-    /// Moves a visit from a stage to another that has at least two fewer; false where none can move.
+    /// Moves a visit from a stage to another that has at least two fewer; false where none can
+    /// move.
     fn shift(&mut self, members: &[u32], counts: &[usize]) -> bool {
         let mut order: Vec<usize> = (1..counts.len()).collect();
         order.sort_by_key(|stage| (counts[*stage], *stage));

@@ -14,8 +14,8 @@ pub struct Request {
     pub stages: u16,
     /// Stages that every path visits, stage 0 among them. As many as there are: nothing is skipped.
     pub visits: u16,
-    /// How far a path goes ahead at most: 1 is the next stage. The head counts as the stage after the
-    /// last.
+    /// How far a path goes ahead at most: 1 is the next stage. The head counts as the stage after
+    /// the last.
     #[serde(default = "default_jump")]
     pub max_jump: u16,
     /// Microbatches of a step at every peer of stage 0.

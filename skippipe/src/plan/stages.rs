@@ -1,9 +1,9 @@
 //! Which stages paths may visit: even sets that always balance, and what *balanced* means.
 //!
 //! With S stages and L visits, path i of a wave visits stage 0 and each stage j + 1 (0 ≤ j < S − 1)
-//! with `(i + j)(L − 1) mod (S − 1) < L − 1`. For a fixed i that is L − 1 stages, spread as evenly as
-//! they can be; for a fixed j, the numbers of visits in any run of paths differ by at most one between
-//! stages, for as words over i they are rotations of one balanced (Christoffel) word.
+//! with `(i + j)(L − 1) mod (S − 1) < L − 1`. For a fixed i that is L − 1 stages, spread as evenly
+//! as they can be; for a fixed j, the numbers of visits in any run of paths differ by at most one
+//! between stages, for as words over i they are rotations of one balanced (Christoffel) word.
 
 use crate::path::Stage;
 
@@ -26,8 +26,8 @@ pub(super) fn longest_jump(stages: u16, visits: u16) -> u16 {
     sets.fold(0, u16::max)
 }
 
-/// Most and fewest visits of a stage other than 0 that still count as balanced, for so many paths. They
-/// are equal where the visits can be divided.
+/// Most and fewest visits of a stage other than 0 that still count as balanced, for so many paths.
+/// They are equal where the visits can be divided.
 pub(super) fn balanced(paths: usize, stages: u16, visits: u16) -> (usize, usize) {
     if stages < 2 {
         return (0, 0);

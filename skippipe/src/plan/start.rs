@@ -1,9 +1,9 @@
-//! The plan that a search begins with: source by source, the one with the longest way first, each takes
-//! the cheapest route that leaves the others a balanced rest.
+//! The plan that a search begins with: source by source, the one with the longest way first, each
+//! takes the cheapest route that leaves the others a balanced rest.
 //!
-//! Each wave has a *quota* of visits for every stage. With r paths still to be chosen, a stage whose
-//! quota is not used up by exactly r visits is forced: every one of those paths takes it. As long as
-//! none misses more, the rest can be filled.
+//! Each wave has a *quota* of visits for every stage. With r paths still to be chosen, a stage
+//! whose quota is not used up by exactly r visits is forced: every one of those paths takes it. As
+//! long as none misses more, the rest can be filled.
 
 use std::cmp::Reverse;
 
@@ -243,8 +243,8 @@ impl<'a> Router<'a> {
         work.forward + work.backward + 2 * self.network.pause()
     }
 
-    /// The cheapest route of a source that a quota allows, and its cost: delays both ways, and the work
-    /// of its nodes and of all that they were given in the wave before.
+    /// The cheapest route of a source that a quota allows, and its cost: delays both ways, and the
+    /// work of its nodes and of all that they were given in the wave before.
     fn route(&mut self, source: u32, quota: &Quota) -> Option<(u64, Vec<u32>)> {
         let visits = usize::from(self.request.visits);
         let stages = usize::from(self.request.stages);

@@ -82,8 +82,8 @@ fn the_published_placement_bounds_its_plans_from_below() {
     let topology = published.topology(3).unwrap();
     let plan = Plan::make(&topology, &request(4, 0)).unwrap();
     plan.check(&topology, &request(4, 0)).unwrap();
-    // Australia's best way in ascending stages, alone, takes 16.06 s: the last of three starts 1.06 s
-    // after the first, and a second wave follows.
+    // Australia's best way in ascending stages, alone, takes 16.06 s: the last of three starts 1.06
+    // s after the first, and a second wave follows.
     assert_eq!(plan.bounds.slowest, Peer(11));
     assert_eq!(plan.bounds.time(), Micros(33_311_376));
     assert!(plan.time < Micros(35_500_000), "{}", plan.time);

@@ -68,9 +68,9 @@ pub(crate) enum Ended {
 /// Runs schedules, one after the other in the same memory.
 #[derive(Clone, Debug, Default)]
 pub struct Simulator {
-    /// What happens next: at a moment, a node wakes up or, numbered after the nodes, a task arrives; over
-    /// shared lines, numbered after these, the message that a task waits for is handed over, and then
-    /// a flow is over.
+    /// What happens next: at a moment, a node wakes up or, numbered after the nodes, a task
+    /// arrives; over shared lines, numbered after these, the message that a task waits for is
+    /// handed over, and then a flow is over.
     events: BinaryHeap<Reverse<(u64, u32)>>,
     flows: Flows,
     pub(super) queues: Queues,
@@ -232,8 +232,8 @@ impl Simulator {
         }
     }
 
-    /// Starts what the touched nodes can. They are independent of each other: what they start arrives
-    /// later or, over links without delay, in another round of the same moment.
+    /// Starts what the touched nodes can. They are independent of each other: what they start
+    /// arrives later or, over links without delay, in another round of the same moment.
     fn start_touched(
         &mut self,
         now: u64,

@@ -1,13 +1,13 @@
 //! Messages that share the lines of their senders and receivers.
 //!
-//! A *flow* is what one node has to send to another: one message after the other, as over one connection.
-//! Flows share fairly, as congestion control has them do: with u flows of its sender under way and d of
-//! its receiver, a flow moves at `min(pair, up / u, down / d)` bytes a second. Where some flow cannot use
-//! its share, for it is held up elsewhere, that share is lost here, and would not be in life; the model
-//! then errs on the slow side.
+//! A *flow* is what one node has to send to another: one message after the other, as over one
+//! connection. Flows share fairly, as congestion control has them do: with u flows of its sender
+//! under way and d of its receiver, a flow moves at `min(pair, up / u, down / d)` bytes a second.
+//! Where some flow cannot use its share, for it is held up elsewhere, that share is lost here, and
+//! would not be in life; the model then errs on the slow side.
 //!
-//! Amounts are whole numbers (bytes · 10⁶, so that a rate times microseconds is one), and times are rounded
-//! up: every machine computes the same.
+//! Amounts are whole numbers (bytes · 10⁶, so that a rate times microseconds is one), and times are
+//! rounded up: every machine computes the same.
 
 use std::collections::VecDeque;
 

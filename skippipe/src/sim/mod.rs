@@ -8,25 +8,26 @@
 //!           slot given back                  slot given back
 //! ```
 //!
-//! * A node does one task at a time, then pauses. What waits is served in the order of arrival; of one
-//!   moment, microbatches by their number. What arrives in the very moment in which a node becomes
-//!   ready is not among what it chooses from.
-//! * A forward pass needs a free slot of its node, which is taken when it starts and given back when
-//!   the backward pass of the same microbatch starts there. What needs no slot passes what waits for
-//!   one.
-//! * A *new* microbatch, whose first forward pass is due, waits for everything else that the node can
-//!   do. It is due from its release on.
-//! * Links carry any number of messages at once. Those of [`Links::Shared`](crate::topology::Links::Shared)
-//!   do not: a node hands over a message when its task is done, messages from one node to another follow
-//!   each other, and the messages of one sender or one receiver share its line (`lines`).
+//! * A node does one task at a time, then pauses. What waits is served in the order of arrival; of
+//!   one moment, microbatches by their number. What arrives in the very moment in which a node
+//!   becomes ready is not among what it chooses from.
+//! * A forward pass needs a free slot of its node, which is taken when it starts and given back
+//!   when the backward pass of the same microbatch starts there. What needs no slot passes what
+//!   waits for one.
+//! * A *new* microbatch, whose first forward pass is due, waits for everything else that the node
+//!   can do. It is due from its release on.
+//! * Links carry any number of messages at once. Those of
+//!   [`Links::Shared`](crate::topology::Links::Shared) do not: a node hands over a message when its
+//!   task is done, messages from one node to another follow each other, and the messages of one
+//!   sender or one receiver share its line (`lines`).
 //!
-//! These are the rules under which the plans of the published schedule of 20 nodes take the published
-//! times: three of them to 2 µs, the fourth, in which tasks arrive just when nodes become ready, to
-//! 0.33 %. Where nothing can start any more
-//! although microbatches are under way, the answer is [`SimError::Deadlock`].
+//! These are the rules under which the plans of the published schedule of 20 nodes take the
+//! published times: three of them to 2 µs, the fourth, in which tasks arrive just when nodes become
+//! ready, to 0.33 %. Where nothing can start any more although microbatches are under way, the
+//! answer is [`SimError::Deadlock`].
 //!
-//! A [`Simulator`] keeps its memory between runs: a run allocates nothing once it has seen a schedule
-//! of the same size.
+//! A [`Simulator`] keeps its memory between runs: a run allocates nothing once it has seen a
+//! schedule of the same size.
 
 pub(crate) use engine::{Ended, check};
 

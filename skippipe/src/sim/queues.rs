@@ -55,8 +55,8 @@ impl Queues {
         list.last = task;
     }
 
-    /// Takes the task that the node does next, given whether it has a free slot; none where all that
-    /// waits, waits for a slot.
+    /// Takes the task that the node does next, given whether it has a free slot; none where all
+    /// that waits, waits for a slot.
     pub(super) fn pop(&mut self, node: usize, slot: bool) -> Option<u32> {
         let [free, waiting, new] = &self.lists[node];
         let (free, waiting, new) = (free.first, waiting.first, new.first);

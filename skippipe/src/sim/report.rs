@@ -1,5 +1,5 @@
-//! What a step's time went into: nodes, links, and the chain of tasks and messages that decided when
-//! the last microbatch was back.
+//! What a step's time went into: nodes, links, and the chain of tasks and messages that decided
+//! when the last microbatch was back.
 //!
 //! The chain is followed backwards from the last task: a task that started when its message arrived
 //! was held up by the link, any other by the task that its node did before.

@@ -3,8 +3,8 @@
 use crate::path::Peer;
 use crate::topology::Micros;
 
-/// Routes of microbatches through nodes, in the order in which their sources send them off. Stages do
-/// not matter here: whoever is visited computes.
+/// Routes of microbatches through nodes, in the order in which their sources send them off. Stages
+/// do not matter here: whoever is visited computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// Nodes of all routes, `stride` places each.

@@ -158,9 +158,9 @@ fn the_published_plans_take_the_published_times() {
         return;
     };
     let network = published.topology(3).unwrap().network(BYTES).unwrap();
-    // Of three, each of some fifty delays in a row is rounded by half a microsecond. In the baseline,
-    // tasks arrive in the very moment in which their node becomes ready; the published time depends on
-    // how sums of floating-point numbers are rounded there, and is 0.33 % longer.
+    // Of three, each of some fifty delays in a row is rounded by half a microsecond. In the
+    // baseline, tasks arrive in the very moment in which their node becomes ready; the published
+    // time depends on how sums of floating-point numbers are rounded there, and is 0.33 % longer.
     let plans = [
         (published.baseline().unwrap(), 79_939_720, 270_000),
         (published.random().unwrap(), 48_915_683, 50),
@@ -198,16 +198,16 @@ fn a_message_alone_takes_its_latency_and_its_transmission() {
 
 #[test]
 fn messages_of_one_sender_share_its_line_and_those_of_one_way_follow_each_other() {
-    // A node sends two microbatches off, at 100 and 200: messages of 500 to two receivers are at once
-    // under way from 200 on, and to one follow each other.
+    // A node sends two microbatches off, at 100 and 200: messages of 500 to two receivers are at
+    // once under way from 200 on, and to one follow each other.
     let network = shared(500, [[MICRO; 3]; 3]);
     let mut simulator = Simulator::new();
     let mut start = |routes: &[&[u32]], microbatch: usize| {
         simulator.run(&network, &schedule(routes)).unwrap();
         simulator.tasks[microbatch * 9 + 1].start
     };
-    // The first has 400 left at 200, at half the rate: 100 + 100 + 800 and 10. The second then has 100
-    // left of its 500.
+    // The first has 400 left at 200, at half the rate: 100 + 100 + 800 and 10. The second then has
+    // 100 left of its 500.
     let apart: [&[u32]; 2] = [&[0, 1], &[0, 2]];
     assert_eq!((start(&apart, 0), start(&apart, 1)), (1010, 1110));
     let along: [&[u32]; 2] = [&[0, 1], &[0, 1]];

@@ -1,4 +1,5 @@
-//! Pipelines in which things go wrong; whatever happens, the record computes what the peers computed.
+//! Pipelines in which things go wrong; whatever happens, the record computes what the peers
+//! computed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Members and their engines on virtual time: links with latency, engines that take time, peers that are
-//! killed and come back, and peers that lie.
+//! Members and their engines on virtual time: links with latency, engines that take time, peers
+//! that are killed and come back, and peers that lie.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,7 +23,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// What a peer does to its messages before they leave: the message to send, or none.
 pub type Lie = fn(&mut Stream, Message) -> Option<Message>;
 
-/// Makes an engine for a peer that begins with a stage, or without one, and tells the stage's state.
+/// Makes an engine for a peer that begins with a stage, or without one, and tells the stage's
+/// state.
 pub type Make<E> = Box<dyn Fn(Option<Stage>) -> (E, Option<Digest>)>;
 
 /// Paths for the microbatches of a step, through whoever holds the stages.

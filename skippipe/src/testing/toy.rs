@@ -1,7 +1,8 @@
 //! A stage of three numbers, whose sums depend on their order as those of real ones do.
 //!
-//! A layer is `y = (1 + p₁) x + p₀`, elementwise; the head is `½ Σ (h y − t)²` with `h` = 1 + p₁ and the
-//! target `t` a function of step and microbatch; the embedding is that of layers, of a constant.
+//! A layer is `y = (1 + p₁) x + p₀`, elementwise; the head is `½ Σ (h y − t)²` with `h` = 1 + p₁
+//! and the target `t` a function of step and microbatch; the embedding is that of layers, of a
+//! constant.
 
 use std::collections::BTreeMap;
 

@@ -26,11 +26,11 @@ pub enum Links {
         /// What every message costs, whatever its way: copies to and from the accelerator.
         overhead: Micros,
     },
-    /// As peers measure each other, one pair at a time. A message takes
-    /// `latency + bytes / bytes_per_second` where no other is under way; those that are share the line
-    /// of their sender, and that of their receiver. A node's line is taken to be as fast as its fastest
-    /// pair, which is all that pairs can tell: a node with a faster line than all others has a faster one
-    /// than this.
+    /// As peers measure each other, one pair at a time. A message takes `latency + bytes /
+    /// bytes_per_second` where no other is under way; those that are share the line of their
+    /// sender, and that of their receiver. A node's line is taken to be as fast as its fastest
+    /// pair, which is all that pairs can tell: a node with a faster line than all others has a
+    /// faster one than this.
     Shared {
         /// One way.
         latency: Vec<Vec<Micros>>,
@@ -40,7 +40,8 @@ pub enum Links {
 }
 
 impl Links {
-    /// Delay of a message of `bytes`, node by node, row after row. An upper microsecond counts whole.
+    /// Delay of a message of `bytes`, node by node, row after row. An upper microsecond counts
+    /// whole.
     ///
     /// # Errors
     /// Delays were measured with messages of another size.

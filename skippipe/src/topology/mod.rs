@@ -1,5 +1,5 @@
-//! The network that a plan is made for: how fast its nodes compute, how many microbatches they hold,
-//! which stage they serve, and how long messages take between them.
+//! The network that a plan is made for: how fast its nodes compute, how many microbatches they
+//! hold, which stage they serve, and how long messages take between them.
 //!
 //! Invariants of a [`Topology`]: 1 to [`MAX_NODES`] nodes, one row and column of links per node, no
 //! time above [`MAX_TIME`], at least one slot a node. Read with serde it is checked as well, so
@@ -254,8 +254,8 @@ impl Topology {
     /// All times, for hops of so many bytes.
     ///
     /// # Errors
-    /// More than [`MAX_BYTES`], delays of more than an hour, or delays that were measured with another
-    /// size.
+    /// More than [`MAX_BYTES`], delays of more than an hour, or delays that were measured with
+    /// another size.
     pub fn network(&self, bytes: u64) -> Result<Network, TopologyError> {
         links::check_bytes(bytes)?;
         let delays = self.links.delays(bytes)?;

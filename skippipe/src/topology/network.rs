@@ -14,8 +14,8 @@ pub struct Network {
     pause_after_new: u64,
 }
 
-/// What messages share: the line that each node sends on, and the one that it receives on. Rates are in
-/// bytes a second; those of pairs, like latencies, row after row.
+/// What messages share: the line that each node sends on, and the one that it receives on. Rates
+/// are in bytes a second; those of pairs, like latencies, row after row.
 #[derive(Clone, Debug)]
 pub(crate) struct Lines {
     /// Of a message.

@@ -237,7 +237,8 @@ pub fn settings_of_records(averaging: &AveragingSpec, steps: u64, job: Digest) -
     }
 }
 
-/// What else a job's history follows from; how long replicas wait for each other is in their records.
+/// What else a job's history follows from; how long replicas wait for each other is in their
+/// records.
 fn terms(spec: &JobSpec, averaging: &AveragingSpec) -> String {
     let JobSpec {
         seed,

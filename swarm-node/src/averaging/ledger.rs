@@ -3,10 +3,11 @@
 //! ```text
 //! roster? round  roster? round  …      of each replica, in the order in which it signed them
 //! ```
-//! Pure. Lists of peers differ by how far they go, never in what is at a place, unless a replica signed two
-//! things about one round, which shows as soon as two peers' transcripts are compared. An entry is taken only
-//! if every signature in it holds, so that it does not matter who hands it on. Memory is bounded by the rounds
-//! of the job: a replica has at most one roster for each of its rounds.
+//! Pure. Lists of peers differ by how far they go, never in what is at a place, unless a replica
+//! signed two things about one round, which shows as soon as two peers' transcripts are compared.
+//! An entry is taken only if every signature in it holds, so that it does not matter who hands it
+//! on. Memory is bounded by the rounds of the job: a replica has at most one roster for each of its
+//! rounds.
 
 use serde::{Deserialize, Serialize};
 use skippipe::content::Digest;
@@ -27,7 +28,8 @@ pub enum Entry {
     Round {
         /// The round.
         completed: Box<Completed>,
-        /// Mean loss of its inner steps, in nats a token, as bits; its own word, which nothing depends on.
+        /// Mean loss of its inner steps, in nats a token, as bits; its own word, which nothing
+        /// depends on.
         loss: u32,
     },
 }
@@ -102,7 +104,8 @@ impl Ledger {
         })
     }
 
-    /// Entries of a replica that somebody who has `known` of them lacks, so many as are told at a time.
+    /// Entries of a replica that somebody who has `known` of them lacks, so many as are told at a
+    /// time.
     pub fn missing(&self, of: Replica, known: u64) -> &[Entry] {
         let list = self.of(of);
         let known = usize::try_from(known).unwrap_or(usize::MAX);
@@ -120,8 +123,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// What is new of entries that somebody tells, the first of them with this number; each is to be kept in
-    /// turn by [`Ledger::keep`].
+    /// What is new of entries that somebody tells, the first of them with this number; each is to
+    /// be kept in turn by [`Ledger::keep`].
     ///
     /// # Errors
     /// The first that cannot be taken; nothing before it is lost.

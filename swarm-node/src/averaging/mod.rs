@@ -8,9 +8,9 @@
 //!                 │                                       └─▶ its state after each round, two files
 //!                 └─▶ ledger: what all replicas signed ─▶ transcript, a file; one machine replays it
 //! ```
-//! A peer that was killed begins anew with its folder: the state after the last round that it signed, and
-//! the round after that once more. What it may sign is what the table of its key says, so it never signs two
-//! different things about one round.
+//! A peer that was killed begins anew with its folder: the state after the last round that it
+//! signed, and the round after that once more. What it may sign is what the table of its key says,
+//! so it never signs two different things about one round.
 
 pub mod blueprint;
 pub mod keys;

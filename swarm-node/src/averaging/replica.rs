@@ -59,7 +59,8 @@ pub enum RestoreError {
 }
 
 impl SavedReplica {
-    /// A replica before its first round, or after a last one: its number, and the state that it came to.
+    /// A replica before its first round, or after a last one: its number, and the state that it
+    /// came to.
     ///
     /// # Errors
     /// See [`RestoreError`].

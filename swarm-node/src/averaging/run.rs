@@ -452,8 +452,9 @@ impl<T: SignOnce> Shell<'_, T> {
         }
     }
 
-    /// Whether nobody needs this replica any more, and it needs nobody: all that it reaches are over and have
-    /// the same records; or it has waited for as long as somebody may have waited for somebody else.
+    /// Whether nobody needs this replica any more, and it needs nobody: all that it reaches are
+    /// over and have the same records; or it has waited for as long as somebody may have waited for
+    /// somebody else.
     fn may_leave(&self) -> bool {
         let Some(finished) = self.finished else {
             return false;
@@ -529,8 +530,8 @@ impl<T: SignOnce> Shell<'_, T> {
         signed.map(|signature| signature.to_vec())
     }
 
-    /// Signs at most one statement for each place. A round that may not be signed ends this replica's part; of
-    /// a roster there is another number.
+    /// Signs at most one statement for each place. A round that may not be signed ends this
+    /// replica's part; of a roster there is another number.
     fn sign(&mut self, statement: &Statement) -> Result<(), RunError> {
         let signature = match (self.signature(statement), statement) {
             (Ok(signature), _) => signature,

@@ -1,7 +1,7 @@
 //! Where an averaging job stands, as a peer's folder tells it: rounds, losses, and who met whom.
 //!
-//! A function of charter and transcript. What it says is what is recorded; whether the records are true is
-//! what a replay finds.
+//! A function of charter and transcript. What it says is what is recorded; whether the records are
+//! true is what a replay finds.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,7 +26,8 @@ pub struct Status {
     pub is_running: bool,
     /// This peer's replica; none where its key is not in the charter.
     pub me: Option<u32>,
-    /// Rounds up to the last that this peer has signed, or that it knows of, where it has no replica.
+    /// Rounds up to the last that this peer has signed, or that it knows of, where it has no
+    /// replica.
     pub done: u64,
     /// Rounds of the job.
     pub rounds: u64,

@@ -1,12 +1,14 @@
-//! A peer's folder during an averaging job: the transcript, and the replica's state after its last rounds.
+//! A peer's folder during an averaging job: the transcript, and the replica's state after its last
+//! rounds.
 //!
 //! ```text
 //! transcript.bin              everybody's entries, as they came; own rounds before they are signed
 //! state-000007.safetensors    after round 7: parameters, optimizer, anchor, momentum; two of these
 //! ```
-//! **What a crash leaves.** The state after a round is on disk before its record is made, the record before it
-//! is signed, the signature before anybody hears of it. So whatever was signed is found again, with the state
-//! that belongs to it; a state without a record is of a round that is done again.
+//! **What a crash leaves.** The state after a round is on disk before its record is made, the
+//! record before it is signed, the signature before anybody hears of it. So whatever was signed is
+//! found again, with the state that belongs to it; a state without a record is of a round that is
+//! done again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,7 +88,8 @@ pub struct Read {
 }
 
 impl Read {
-    /// The last round of this peer's replica that is over, signed or about to be, and the state after it.
+    /// The last round of this peer's replica that is over, signed or about to be, and the state
+    /// after it.
     pub fn last_of(&self, me: Replica) -> Option<(u64, Digest)> {
         match &self.ending {
             Some(ending) => Some((ending.record.round, ending.state)),
@@ -97,8 +100,8 @@ impl Read {
         }
     }
 
-    /// The round that a replica which comes back does first: the one that it was in, so that what it may have
-    /// contributed to is in its transcript; and none that its last roster is not of.
+    /// The round that a replica which comes back does first: the one that it was in, so that what
+    /// it may have contributed to is in its transcript; and none that its last roster is not of.
     pub fn next_round(&self, me: Replica) -> u64 {
         let signed = self.last_of(me).map(|(round, _)| round + 1);
         let from = self.ledger.roster(me).map(|listed| listed.roster.from);

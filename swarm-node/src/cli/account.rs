@@ -27,8 +27,8 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Opens the wallet and connects to the chain of the settings. With a store, transactions that are
-    /// under way survive the process.
+    /// Opens the wallet and connects to the chain of the settings. With a store, transactions that
+    /// are under way survive the process.
     pub(super) async fn open(
         config: &Config,
         environment: &[(String, String)],

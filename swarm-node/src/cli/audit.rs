@@ -21,8 +21,8 @@ use crate::job::{Job, JobSpec, SPEC, certified};
 
 /// Checks a piece of a job by recomputing it: right, wrong, or cannot-tell.
 ///
-/// Without a piece: whether history and checkpoints belong together, and one step drawn at random. A
-/// claim commits to checkpoints only; what is inside a step is held against its trace, which the
+/// Without a piece: whether history and checkpoints belong together, and one step drawn at random.
+/// A claim commits to checkpoints only; what is inside a step is held against its trace, which the
 /// worker writes when it is asked (`job trace`). Exit codes: 0 right, 6 wrong, 7 cannot tell.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -30,7 +30,8 @@ pub(super) struct AuditCommand {
     /// Folder of `job run`.
     #[arg(value_name = "RUN", required_unless_present = "recheck")]
     folder: Option<PathBuf>,
-    /// The job, a TOML file, which an auditor should have of its own [default: the copy in the folder].
+    /// The job, a TOML file, which an auditor should have of its own [default: the copy in the
+    /// folder].
     #[arg(long, value_name = "SPEC")]
     spec: Option<PathBuf>,
     /// One step, from 0.

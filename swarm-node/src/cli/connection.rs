@@ -11,8 +11,8 @@ use super::output;
 use crate::config::Config;
 use crate::job::Stop;
 
-/// The settings of a command about a chain that a deployment file may name: that chain, by the file's
-/// RPC server unless another is given.
+/// The settings of a command about a chain that a deployment file may name: that chain, by the
+/// file's RPC server unless another is given.
 pub(super) fn settings(
     options: &Options,
     chain: &Option<String>,

@@ -16,14 +16,13 @@ use crate::job::{Model, certified};
 
 /// Runs a whole swarm on this machine and shows what it learned.
 ///
-/// Four peers, each a process of its own, find each other over the network of this machine and start
-/// from one base model. Each practises one family of tasks; they share answers,
-/// criticise and decide, and train on what they exchange. Beside them learn peers alone: some that
-/// generate as much, and generalists that generate four times as much. Scores are settled as
-/// rewards on a chain, by default on a dev chain inside this process. Ends with held-out scores,
-/// percent of questions that were never trained on, and with what each peer earned. Takes five to six
-/// minutes on two cores, half of it with --simulate, and less without controls (--set
-/// demo.controls=0).
+/// Four peers, each a process of its own, find each other over the network of this machine and
+/// start from one base model. Each practises one family of tasks; they share answers, criticise and
+/// decide, and train on what they exchange. Beside them learn peers alone: some that generate as
+/// much, and generalists that generate four times as much. Scores are settled as rewards on a
+/// chain, by default on a dev chain inside this process. Ends with held-out scores, percent of
+/// questions that were never trained on, and with what each peer earned. Takes five to six minutes
+/// on two cores, half of it with --simulate, and less without controls (--set demo.controls=0).
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Demo {

@@ -28,7 +28,8 @@ use crate::job::{Job, JobSpec, certified, disputed};
 
 /// Shows, plays and replays disputes about jobs.
 ///
-/// `job work` and `job verify` play on their own; this is for looking, and for a hand when they cannot.
+/// `job work` and `job verify` play on their own; this is for looking, and for a hand when they
+/// cannot.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DisputeCommand {

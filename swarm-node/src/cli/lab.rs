@@ -17,9 +17,10 @@ use crate::lab::{self, LabError, Scenario};
 /// Plays a scenario with real processes on this machine, and checks what comes of it.
 ///
 /// A scenario is a file: nodes, rounds, what is killed and started when, what the network between
-/// them is like, and what must come of it. Examples are in configs/lab. Ends with code 1 if something
-/// differs from what was expected; then the nodes' folders and logs are kept. A scenario that needs
-/// an emulated network is skipped where this user may not make network namespaces, and says so.
+/// them is like, and what must come of it. Examples are in configs/lab. Ends with code 1 if
+/// something differs from what was expected; then the nodes' folders and logs are kept. A scenario
+/// that needs an emulated network is skipped where this user may not make network namespaces, and
+/// says so.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: swarm-node lab configs/lab/bootstrap-dies.toml")]
 pub(super) struct Lab {

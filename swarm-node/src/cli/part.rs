@@ -1,5 +1,5 @@
-//! Taking part in a job across peers, as far as it is the same for all kinds of job: a folder with a key and a
-//! table of what was signed, the network, and finding together.
+//! Taking part in a job across peers, as far as it is the same for all kinds of job: a folder with
+//! a key and a table of what was signed, the network, and finding together.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -180,7 +180,8 @@ impl Folder<'_> {
     /// The job of this folder, where the peer has taken part before.
     ///
     /// # Errors
-    /// The file that it is started with is another job's, or this machine makes another of the folder's.
+    /// The file that it is started with is another job's, or this machine makes another of the
+    /// folder's.
     pub(super) fn known<K: Kind>(
         &self,
         kind: &K,

@@ -29,8 +29,8 @@ use crate::job::{Model, certified};
 /// Makes and verifies receipts: what a model answered, with model, seed and a digest of it all.
 ///
 /// An answer is a function of the model, the prompt and the sampling, bit for bit on every machine.
-/// So a receipt is verified by reading prompt and answer once, which takes a fraction of the time of
-/// writing the answer token by token.
+/// So a receipt is verified by reading prompt and answer once, which takes a fraction of the time
+/// of writing the answer token by token.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReceiptCommand {

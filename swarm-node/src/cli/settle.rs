@@ -15,7 +15,8 @@ use super::wallet::{NO_WALLET, unlock};
 use crate::config::Config;
 use crate::demo::{self, RewardSummary, SettleError};
 
-/// Settles what a demo on a lasting chain has left pending: makes outcomes final and claims rewards.
+/// Settles what a demo on a lasting chain has left pending: makes outcomes final and claims
+/// rewards.
 ///
 /// A demo keeps what is needed below runs/demo and says so when something is pending: the chain was
 /// away, the wallet was empty, or the process was ended. Settling again what is settled changes

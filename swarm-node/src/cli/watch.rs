@@ -12,8 +12,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Clears a terminal and puts the cursor at its top.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// Prints what `look` finds, with `watch` every second, until Ctrl-C or until it says that nothing more
-/// will come.
+/// Prints what `look` finds, with `watch` every second, until Ctrl-C or until it says that nothing
+/// more will come.
 pub(super) fn show(
     watch: bool,
     json: bool,

@@ -27,8 +27,8 @@ section! {
         threads: usize = "0", Kind::Integer(0, 1024);
         /// Instruction set; auto takes the fastest of this machine, all give the same bits.
         isa: String = "auto", Kind::Choice(&["auto", "scalar", "avx2", "avx512", "neon"]);
-        /// Megabytes that one model's training may hold; 0 takes what it needs. In less memory values are
-        /// computed again: more time, the same bits.
+        /// Megabytes that one model's training may hold; 0 takes what it needs. In less memory
+        /// values are computed again: more time, the same bits.
         memory: u64 = "0", Kind::Integer(0, 1 << 24);
     }
 }

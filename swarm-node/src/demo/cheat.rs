@@ -5,8 +5,8 @@
 //!                  ▲
 //!                  └─recompute, challenge─ verifier ─▶ game ─▶ one element, recomputed by the contract
 //! ```
-//! The contracts are those that are deployed, on an embedded chain of its own, so that it costs nobody
-//! anything; worker and verifier are those of `job work` and `job verify`.
+//! The contracts are those that are deployed, on an embedded chain of its own, so that it costs
+//! nobody anything; worker and verifier are those of `job work` and `job verify`.
 
 use std::cell::RefCell;
 use std::time::Instant;

@@ -75,8 +75,8 @@ pub fn run(
 }
 
 impl DemoContext<'_> {
-    /// What becomes of a worker that gets one bit wrong. That it cannot be shown is no reason to lose
-    /// what was learned.
+    /// What becomes of a worker that gets one bit wrong. That it cannot be shown is no reason to
+    /// lose what was learned.
     fn cheat(&self) -> Result<Option<CheatReport>, DemoError> {
         let engine = engine(self.engine, self.threads)?;
         let played = cheat(engine.as_ref(), self.progress, self.stop);

@@ -19,13 +19,13 @@
 //!
 //! Every arm has as many training steps, of at most as many groups; a swarm's peer gets most of its
 //! groups from others. The swarm's peers are processes of this program, over the real network
-//! (`live`); on request they meet in [`swarm_round::sim`], on virtual time, through the same messages.
-//! The controls always do. Peer n answers practice questions of the n-th family only; what it knows
-//! of the others it learned from its peers, or from the common questions.
+//! (`live`); on request they meet in [`swarm_round::sim`], on virtual time, through the same
+//! messages. The controls always do. Peer n answers practice questions of the n-th family only;
+//! what it knows of the others it learned from its peers, or from the common questions.
 //!
-//! Invariants: on virtual time, all but the seconds and what a chain does is a function of settings,
-//! seed and base; threads and instruction sets change no bit. Held-out questions are never trained
-//! on, and the same ones are asked for every seed.
+//! Invariants: on virtual time, all but the seconds and what a chain does is a function of
+//! settings, seed and base; threads and instruction sets change no bit. Held-out questions are
+//! never trained on, and the same ones are asked for every seed.
 
 mod arm;
 mod cheat;

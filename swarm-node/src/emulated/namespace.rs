@@ -1,8 +1,8 @@
 //! A network namespace with one TUN device, and a thread that lives in it.
 //!
-//! A namespace belongs to the threads and processes in it. So each one here is a thread's: what must
-//! happen in the namespace, starting a process or talking to one over its loopback, is handed to
-//! that thread. It is gone with the thread and the processes that it started.
+//! A namespace belongs to the threads and processes in it. So each one here is a thread's: what
+//! must happen in the namespace, starting a process or talking to one over its loopback, is handed
+//! to that thread. It is gone with the thread and the processes that it started.
 
 use std::fs;
 use std::io;

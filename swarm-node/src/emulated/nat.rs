@@ -6,9 +6,9 @@
 //!  192.168.1.2:4001 ◀─────────────────── filter ◀── only who was sent something from there
 //! ```
 //! Both kinds let in only packets from an address and port to which something was sent through the
-//! same mapping (address- and port-dependent filtering, RFC 4787). They differ in mappings: a *cone*
-//! has one for each inner address and port (endpoint-independent), a *symmetric* one has another for
-//! each destination, so that nobody can tell where the next will be.
+//! same mapping (address- and port-dependent filtering, RFC 4787). They differ in mappings: a
+//! *cone* has one for each inner address and port (endpoint-independent), a *symmetric* one has
+//! another for each destination, so that nobody can tell where the next will be.
 //!
 //! Outer ports are never the inner ones, because a host must not count on that. Mappings and the
 //! ends that may answer are bounded and are forgotten when idle.

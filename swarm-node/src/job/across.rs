@@ -179,8 +179,8 @@ pub struct AveragingSpec {
     /// How anchors are sent; `noloco` alone. Two of them differ by little, which few bits blur.
     #[serde(default)]
     pub anchor: WireFormat,
-    /// Seconds that a leader waits for contributions; a follower waits three times as long, each time. A
-    /// contribution must get through in them.
+    /// Seconds that a leader waits for contributions; a follower waits three times as long, each
+    /// time. A contribution must get through in them.
     #[serde(default = "AveragingSpec::half_a_minute")]
     pub patience_seconds: u64,
 }

@@ -6,8 +6,8 @@
 //!  Compute ─▶ JobRun in the folder ─▶ history, record ─▶ claims, moves
 //!  Wait ───▶ until the next look                Over ─▶ the job as it ended
 //! ```
-//! Nothing is kept but the folder of the run and the writer's transactions: whoever was killed goes on
-//! where the job stands.
+//! Nothing is kept but the folder of the run and the writer's transactions: whoever was killed goes
+//! on where the job stands.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -141,7 +141,8 @@ pub fn length(job: &Job) -> Result<Length, PartError> {
     Ok(Length::new(job.identity.steps, short)?)
 }
 
-/// The salt of an account's seal about a job: the same whenever it is asked, and nobody else's to know.
+/// The salt of an account's seal about a job: the same whenever it is asked, and nobody else's to
+/// know.
 pub fn seal_salt(key: &NodeKey, job: U256) -> B256 {
     let salts: SaltKey = key.salt_key();
     let job: [u8; 32] = job.to_be_bytes();
@@ -401,8 +402,8 @@ impl PartUnderWay<'_> {
         Ok(())
     }
 
-    /// Waits until a transaction is in a block. One that is refused is decided on anew: somebody may
-    /// have been faster.
+    /// Waits until a transaction is in a block. One that is refused is decided on anew: somebody
+    /// may have been faster.
     async fn see_through(&self, what: &str, ticket: &Ticket) {
         let mut said = String::new();
         let included = loop {

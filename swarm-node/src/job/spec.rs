@@ -1,11 +1,12 @@
-//! The specification of a job: a TOML file that says everything which determines a history of states.
+//! The specification of a job: a TOML file that says everything which determines a history of
+//! states.
 //!
 //! ```text
 //! spec ─▶ model, examples ─▶ rows ─┬─▶ TrainingPlan ─▶ plan digest, initial state root ─▶ job
 //! schedule, steps ─▶ rates ────────┘
 //! ```
-//! The file is for people; what names the job are the plan and the state that come of it, so two files
-//! that lead to the same training are one job. Paths in it are relative to its folder.
+//! The file is for people; what names the job are the plan and the state that come of it, so two
+//! files that lead to the same training are one job. Paths in it are relative to its folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,11 +71,12 @@ pub struct JobSpec {
     /// How gradients move parameters.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
-    /// How the model is cut into stages, for `swarm-node pipeline`. A job of one machine does not look
-    /// at it.
+    /// How the model is cut into stages, for `swarm-node pipeline`. A job of one machine does not
+    /// look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<PipelineSpec>,
-    /// How replicas train apart and meet, for `swarm-node average`. A job of one machine does not look at it.
+    /// How replicas train apart and meet, for `swarm-node average`. A job of one machine does not
+    /// look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub averaging: Option<AveragingSpec>,
 }
@@ -97,7 +99,8 @@ pub enum DataSpec {
     Corpus(CorpusSpec),
     /// A text file, cut into rows; every token is trained but the first.
     Text(PathBuf),
-    /// A file with an object `{"prompt": …, "completion": …}` in each line; completions are trained.
+    /// A file with an object `{"prompt": …, "completion": …}` in each line; completions are
+    /// trained.
     Jsonl(PathBuf),
 }
 
@@ -123,9 +126,9 @@ pub struct BatchSpec {
     pub length: usize,
     /// Microbatches of a step.
     pub microbatches: usize,
-    /// Parts of the forward pass, all but the last of which the backward pass computes again instead of
-    /// keeping their values: less memory, more time, the same bits. Part of what names a job, as it is
-    /// part of the plan. A pipeline's stages compute theirs again whatever it says.
+    /// Parts of the forward pass, all but the last of which the backward pass computes again
+    /// instead of keeping their values: less memory, more time, the same bits. Part of what names a
+    /// job, as it is part of the plan. A pipeline's stages compute theirs again whatever it says.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub recompute: usize,
 }
@@ -282,8 +285,8 @@ impl JobSpec {
         Ok(spec)
     }
 
-    /// Writes the specification, with paths that hold from anywhere; a file that says the same stays
-    /// as it is.
+    /// Writes the specification, with paths that hold from anywhere; a file that says the same
+    /// stays as it is.
     ///
     /// # Errors
     /// The system refuses.

@@ -6,11 +6,11 @@
 //!                     └─▶ play: kill, start, churn by round ◀──────────┤ status
 //!                     └─▶ Findings: what was expected and what came ◀──┘ decided rounds
 //! ```
-//! Nodes talk through the real network stack: over loopback, or, if the scenario describes a network,
-//! from a namespace each over links with delay, rate and loss, through routers that translate
-//! addresses, and through partitions ([`crate::emulated`]). A node that is killed is killed as by
-//! the system (SIGKILL), with nothing said and nothing saved; it keeps its folder, and starts from
-//! it again.
+//! Nodes talk through the real network stack: over loopback, or, if the scenario describes a
+//! network, from a namespace each over links with delay, rate and loss, through routers that
+//! translate addresses, and through partitions ([`crate::emulated`]). A node that is killed is
+//! killed as by the system (SIGKILL), with nothing said and nothing saved; it keeps its folder, and
+//! starts from it again.
 
 mod findings;
 mod network;

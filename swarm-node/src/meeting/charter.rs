@@ -29,8 +29,8 @@ pub struct Charter {
     pub spec: JobSpec,
     /// Digest of the job's data and initial states, which every peer computes itself.
     pub job: String,
-    /// Peers in their order, which says what each does: which stage of a pipeline it holds, or which replica
-    /// it trains.
+    /// Peers in their order, which says what each does: which stage of a pipeline it holds, or
+    /// which replica it trains.
     pub members: Vec<Address>,
 }
 
@@ -75,7 +75,8 @@ impl Charter {
         }
     }
 
-    /// Reads a charter that a peer sent, with a specification whose numbers are within their limits.
+    /// Reads a charter that a peer sent, with a specification whose numbers are within their
+    /// limits.
     ///
     /// # Errors
     /// It is none.
@@ -137,8 +138,8 @@ impl Charter {
     }
 }
 
-/// Digest of all that a job is computed from: its data, its initial parameters, and in `terms` whatever else its
-/// history follows from.
+/// Digest of all that a job is computed from: its data, its initial parameters, and in `terms`
+/// whatever else its history follows from.
 pub fn job_digest<'a>(
     data: &DataSet,
     parameters: impl Iterator<Item = (&'a str, &'a Tensor)>,

@@ -1,7 +1,7 @@
 //! How peers find together over the network: a [`Meeting`] that is served or asked.
 //!
-//! The first peer serves ([`Gathering::host`], [`Gathering::wait_for_all`]); the others ask until they have
-//! the charter ([`Gathering::ask`]). What takes long is said to whoever started this.
+//! The first peer serves ([`Gathering::host`], [`Gathering::wait_for_all`]); the others ask until
+//! they have the charter ([`Gathering::ask`]). What takes long is said to whoever started this.
 
 use std::time::{Duration, Instant};
 
@@ -70,8 +70,8 @@ pub struct Gathering<'g> {
 }
 
 impl<'g> Gathering<'g> {
-    /// A peer that has not met anybody. Others are told to join by a command with these options; `say` is told
-    /// what its owner should know.
+    /// A peer that has not met anybody. Others are told to join by a command with these options;
+    /// `say` is told what its owner should know.
     pub fn new(
         handle: Handle,
         [command, join_options]: [&'static str; 2],
@@ -269,8 +269,8 @@ impl<'g> Gathering<'g> {
         Ok(bytes.and_then(|bytes| wire::from_bytes(&bytes).ok()))
     }
 
-    /// Waits for something while the network's events are taken. Others' requests are refused: they ask
-    /// the first peer.
+    /// Waits for something while the network's events are taken. Others' requests are refused: they
+    /// ask the first peer.
     async fn meanwhile<F: Future>(
         &mut self,
         events: &mut Events,

@@ -4,9 +4,9 @@
 //! newcomer ─Ask{addresses}─▶ first peer: Wait{have, want} … until all have come: Charter
 //! newcomer ─Ask{ready}─────▶ first peer begins when all are ready
 //! ```
-//! Here, pure but for the names, is what is asked and answered, and who has come; [`gathering`] is the same
-//! over the network, [`charter`] what all know in the end. Whoever has the charter can be asked for it, and a
-//! peer that begins anew with its folder needs nobody.
+//! Here, pure but for the names, is what is asked and answered, and who has come; [`gathering`] is
+//! the same over the network, [`charter`] what all know in the end. Whoever has the charter can be
+//! asked for it, and a peer that begins anew with its folder needs nobody.
 
 pub mod charter;
 pub mod gathering;
@@ -51,7 +51,8 @@ pub enum Answer {
     Other(String),
 }
 
-/// Whoever asks is told who takes part: a member that lost its folder's charter, or a late newcomer.
+/// Whoever asks is told who takes part: a member that lost its folder's charter, or a late
+/// newcomer.
 pub fn answer(charter: &str, bytes: &[u8], reply: Reply) {
     if wire::from_bytes::<Ask>(bytes).is_ok() {
         let answer = Answer::Charter(charter.to_owned());

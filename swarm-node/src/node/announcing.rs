@@ -6,9 +6,9 @@
 //!  network: addresses that others reached ─▶ Announcer ┴─ due? ─▶ the owner's writer ─▶ SwarmMembers
 //! ```
 //! Reading costs nothing and needs no account. Writing costs the owner gas, so it is off unless a
-//! period is set, and happens when the addresses have changed and at most once in a period: the name
-//! of the transaction is that of its period, so that a restart cannot pay twice. A chain that is
-//! away, or that lies, costs calls that fail.
+//! period is set, and happens when the addresses have changed and at most once in a period: the
+//! name of the transaction is that of its period, so that a restart cannot pay twice. A chain that
+//! is away, or that lies, costs calls that fail.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -7,7 +7,8 @@ section! {
     pub struct NodeConfig: "node" {
         /// Folder of what the node keeps; empty takes ~/.swarm-node.
         home: String = "", Kind::Text;
-        /// A worker takes part with its model; an observer follows, votes and keeps what is decided.
+        /// A worker takes part with its model; an observer follows, votes and keeps what is
+        /// decided.
         role: String = "worker", Kind::Choice(&["worker", "observer"]);
         /// Checkpoint that the swarm's model starts from; empty takes the shipped one.
         base: String = "", Kind::Text;
@@ -31,8 +32,8 @@ section! {
         keep: usize = "3", Kind::Integer(2, 1000);
         /// Decided rounds to keep, for peers who missed them and for a chain that is away.
         keep_rounds: u64 = "20000", Kind::Integer(100, 10_000_000);
-        /// Tokens below which a reward waits to be claimed, as the claim would cost more gas than it
-        /// is worth.
+        /// Tokens below which a reward waits to be claimed, as the claim would cost more gas than
+        /// it is worth.
         claim_from: f64 = "0", Kind::Number(0.0, 1e12);
         /// Proposes outcomes and objects to false ones, with a bond of the owner's tokens; without
         /// it the node votes, brings what is agreed on to the chain, and claims.
@@ -72,7 +73,8 @@ section! {
         mdns: bool = "true", Kind::Boolean;
         /// Asks the router for an open port by UPnP.
         upnp: bool = "true", Kind::Boolean;
-        /// Part of this machine's memory, in percent, above which the node takes no new connections.
+        /// Part of this machine's memory, in percent, above which the node takes no new
+        /// connections.
         memory_percent: f64 = "90", Kind::Number(1.0, 100.0);
         /// Relays messages for nodes that others cannot reach.
         relay: bool = "false", Kind::Boolean;

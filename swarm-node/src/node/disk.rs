@@ -8,8 +8,8 @@
 //! Forget(before) ──────▶ floors of the sign-once table, journal
 //! ```
 //! A write waits for the disk, which the node must not. Jobs are done in the order in which they
-//! were given: what a signature depends on is given before it, and is on disk when it leaves. Once a
-//! write has failed nothing is signed any more, and the node must end.
+//! were given: what a signature depends on is given before it, and is on disk when it leaves. Once
+//! a write has failed nothing is signed any more, and the node must end.
 
 use std::io;
 use std::path::PathBuf;

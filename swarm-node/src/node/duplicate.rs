@@ -7,9 +7,10 @@
 //!   later                        ─▶ the other one is the newcomer: told, and gone on
 //! ```
 //! Both processes have sign-once tables of their own, so together they contradict themselves, which
-//! costs the stake. Neither hears the other directly: to everybody else they are one peer, which gets
-//! no message back that it sent. So each node keeps the last small message of every member and tells
-//! it to the member when that connects: a process that is one of two learns what the other said.
+//! costs the stake. Neither hears the other directly: to everybody else they are one peer, which
+//! gets no message back that it sent. So each node keeps the last small message of every member and
+//! tells it to the member when that connects: a process that is one of two learns what the other
+//! said.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -59,7 +59,8 @@ pub struct Contradiction {
     pub round: Round,
 }
 
-/// Keeps evidence in a file of this folder, named by what it proves; more than so many are not kept.
+/// Keeps evidence in a file of this folder, named by what it proves; more than so many are not
+/// kept.
 ///
 /// # Errors
 /// The system refuses, or the evidence is of no messages.

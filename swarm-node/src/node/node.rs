@@ -64,8 +64,8 @@ pub(super) struct Node {
     attend_at: Millis,
     /// Peers that are connected.
     connected: BTreeSet<PeerId>,
-    /// Whether the model takes part in the present round: judged when it begins, as a round that was
-    /// begun is finished.
+    /// Whether the model takes part in the present round: judged when it begins, as a round that
+    /// was begun is finished.
     plays: bool,
     /// The last round in which it took part: what was begun is learned from, too.
     begun: Option<Round>,
@@ -263,7 +263,8 @@ impl Node {
         outputs
     }
 
-    /// Remembers what a member said last, and notices what another process says with this node's key.
+    /// Remembers what a member said last, and notices what another process says with this node's
+    /// key.
     fn notice(&mut self, bytes: &Arc<[u8]>, counts: bool, now: Millis) {
         let Ok(message) = Envelope::parse(bytes) else {
             return;

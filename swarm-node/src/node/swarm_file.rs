@@ -59,8 +59,8 @@ pub enum SwarmFileError {
     /// A number or a text is out of its limits.
     #[error("the swarm's file: {0}")]
     Limits(#[from] SwarmConfigError),
-    /// A value that nobody can use: a family twice, a name that is empty or cannot be shown, a model
-    /// that is no digest, a difficulty above 15, an address that is none.
+    /// A value that nobody can use: a family twice, a name that is empty or cannot be shown, a
+    /// model that is no digest, a difficulty above 15, an address that is none.
     #[error(
         "the swarm's file: `{0}` cannot be `{1}`; compare with what `swarm-node swarm new` writes"
     )]

@@ -10,8 +10,8 @@
 //!                 │                    ◀─▶ paths, planned anew when who holds what has changed
 //!                 └─▶ transcript, a file; one machine replays it
 //! ```
-//! [`crate::meeting`] is how peers find together: the first one waits for the others and then tells everybody
-//! who takes part.
+//! [`crate::meeting`] is how peers find together: the first one waits for the others and then tells
+//! everybody who takes part.
 
 pub mod blueprint;
 pub mod paths;

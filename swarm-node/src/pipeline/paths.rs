@@ -1,8 +1,8 @@
 //! Paths for a step, through whoever holds the stages, and what it should take.
 //!
-//! The planner ([`skippipe::plan`]) wants every stage held, as many microbatches at every peer of stage 0,
-//! and at least one slot. Where peers are lost this cannot always be; microbatches then take peers by
-//! turns, and leave out stages by turns.
+//! The planner ([`skippipe::plan`]) wants every stage held, as many microbatches at every peer of
+//! stage 0, and at least one slot. Where peers are lost this cannot always be; microbatches then
+//! take peers by turns, and leave out stages by turns.
 
 use skippipe::measured::Measurements;
 use skippipe::path::{Hop, Path, Peer, Stage};
@@ -31,7 +31,8 @@ pub struct Planned {
 }
 
 /// Plans a step that a peer leads. Where no plan can be made (sources have different numbers of
-/// microbatches, or nobody holds some stage), or none fits what is known of links, peers take turns.
+/// microbatches, or nobody holds some stage), or none fits what is known of links, peers take
+/// turns.
 pub fn plan(
     roster: &Roster,
     wish: &Wish,

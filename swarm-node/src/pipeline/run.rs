@@ -470,8 +470,8 @@ impl<T: SignOnce> Shell<'_, '_, T> {
         Ok(())
     }
 
-    /// Has paths planned for a step. A plan holds as long as who holds what, and what is known, does: steps
-    /// after it do not wait for another one.
+    /// Has paths planned for a step. A plan holds as long as who holds what, and what is known,
+    /// does: steps after it do not wait for another one.
     fn plan(&mut self, when: When, roster: Roster) {
         let mut wish = self.wish.clone();
         if self.full_every > 0 && when.step.is_multiple_of(self.full_every) {

@@ -1,8 +1,8 @@
-//! Where a pipeline stands, as a peer's folder tells it: steps, losses, holders of stages, and everything
-//! that did not go as planned.
+//! Where a pipeline stands, as a peer's folder tells it: steps, losses, holders of stages, and
+//! everything that did not go as planned.
 //!
-//! A function of charter and transcript. What it says is what is recorded; whether the records are true is
-//! what a replay finds.
+//! A function of charter and transcript. What it says is what is recorded; whether the records are
+//! true is what a replay finds.
 
 use std::fmt::Write as _;
 
@@ -182,8 +182,8 @@ impl Status {
     }
 }
 
-/// What a step's record has that was not planned; `before` is who held what when the last one ended,
-/// `sent` how many microbatches went out.
+/// What a step's record has that was not planned; `before` is who held what when the last one
+/// ended, `sent` how many microbatches went out.
 fn changes_of(
     record: &StepRecord,
     before: &Roster,

@@ -21,7 +21,8 @@ pub const TRANSCRIPT: &str = "transcript.bin";
 pub struct Entry {
     /// What it was.
     pub record: StepRecord,
-    /// States that stages came to, with their holders' signatures; an empty one where it is not known.
+    /// States that stages came to, with their holders' signatures; an empty one where it is not
+    /// known.
     pub states: Vec<(Hop, Digest, Vec<u8>)>,
 }
 

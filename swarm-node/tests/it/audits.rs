@@ -1,4 +1,5 @@
-//! Audits: each piece of a job is right, a change is found where it was made, and evidence is enough.
+//! Audits: each piece of a job is right, a change is found where it was made, and evidence is
+//! enough.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Averaging jobs of processes on loopback: replicas that meet, one that is killed and comes back, and what one
-//! machine computes of their transcripts.
+//! Averaging jobs of processes on loopback: replicas that meet, one that is killed and comes back,
+//! and what one machine computes of their transcripts.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use swarm_node::record_file;
 use crate::node::{Ended, node};
 use crate::peers::Scene;
 
-/// A small job: replicas of nano, so many rounds of two steps. Where nobody is killed, nobody need be left
-/// alone on a busy machine either.
+/// A small job: replicas of nano, so many rounds of two steps. Where nobody is killed, nobody need
+/// be left alone on a busy machine either.
 fn scene(method: &str, replicas: u32, rounds: u32, patience: u32) -> Scene {
     let spec = spec(method, replicas, rounds);
     let seconds = format!("patience_seconds = {patience}");

@@ -54,9 +54,9 @@ fn reorganise(chain: Option<&Anvil>) {
     }
 }
 
-/// Waits until no reorganisation here takes back what is on the chain now. An objection that came back
-/// after the votes that make the other outcome final would find nothing to object to, and nobody would
-/// be paid for it.
+/// Waits until no reorganisation here takes back what is on the chain now. An objection that came
+/// back after the votes that make the other outcome final would find nothing to object to, and
+/// nobody would be paid for it.
 async fn bury(world: &mut TestSwarm) {
     let head = world.head().await;
     let is_deep = async |world: &TestSwarm| world.head().await > head + DEPTH;
@@ -113,8 +113,8 @@ async fn an_objector_who_is_wrong(mut world: TestSwarm, chain: Option<&Anvil>) {
     world.assert_settled(BONDS[1]).await;
 }
 
-/// Somebody proposes what is false about rounds that nobody shows: members object without an outcome
-/// of their own, and the court refuses. Once the rounds are there their epoch is paid.
+/// Somebody proposes what is false about rounds that nobody shows: members object without an
+/// outcome of their own, and the court refuses. Once the rounds are there their epoch is paid.
 async fn a_proposal_that_nobody_can_check(mut world: TestSwarm) {
     let end = world.parameters.genesis + world.parameters.epoch_length();
     world.until_time(end).await;

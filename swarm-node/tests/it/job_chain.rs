@@ -1,4 +1,5 @@
-//! Jobs for a reward, by processes on a chain: paid where they are right, refuted where one bit is not.
+//! Jobs for a reward, by processes on a chain: paid where they are right, refuted where one bit is
+//! not.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};

@@ -359,8 +359,8 @@ fn verify(one: &Node, rounds: &Path, swarm: &Path) {
     }
 }
 
-/// Two nodes on one local network that are told nothing of each other. The network is a namespace of
-/// this test alone, so that no other node answers.
+/// Two nodes on one local network that are told nothing of each other. The network is a namespace
+/// of this test alone, so that no other node answers.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_node_finds_a_peer_by_multicast_dns_alone() {

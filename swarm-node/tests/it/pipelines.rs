@@ -1,5 +1,5 @@
-//! Pipelines of processes on loopback: as the job of one machine where nothing goes wrong, and as their
-//! transcript says where peers are killed.
+//! Pipelines of processes on loopback: as the job of one machine where nothing goes wrong, and as
+//! their transcript says where peers are killed.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Which element of an operand an element of a result is, for the operators that move elements.
 //!
-//! Elements are counted in row-major order. Every function takes an element of the result that there
-//! is, and shapes that fit their operator.
+//! Elements are counted in row-major order. Every function takes an element of the result that
+//! there is, and shapes that fit their operator.
 
 use reproducible_ops::program::Shape;
 

@@ -6,16 +6,16 @@
 //! element, part, claimed bits ─▶ tiles, in a fixed order ─▶ number ─▶ contradicted, or not
 //! ```
 //! * An element is one number, except that of a long reduction: `matmul_nt`, `sum` and `reduce_max`
-//!   over more than 256 elements have *blocks* ([`Operation::blocks`]), each a number of its own, and
-//!   [`Operation::join`] makes one number of up to 256, level by level, until one is left: the
+//!   over more than 256 elements have *blocks* ([`Operation::blocks`]), each a number of its own,
+//!   and [`Operation::join`] makes one number of up to 256, level by level, until one is left: the
 //!   element. So no step reads more than two tiles.
 //! * `argmax` is not recomputed but contradicted: by a *witness*, an index of the row whose element
 //!   beats the claimed one.
 //! * [`Place::part`] is the block or the witness, and 0 where there is neither.
 //!
 //! # The order of reading
-//! Each read opens one whole tile, and both sides read alike: operands in order, except that ids are
-//! read before what they select.
+//! Each read opens one whole tile, and both sides read alike: operands in order, except that ids
+//! are read before what they select.
 //!
 //! | operator | tiles |
 //! |---|---|
@@ -208,7 +208,8 @@ impl<'a> Operation<'a> {
         &self.operands
     }
 
-    /// Leaf blocks of the reduction behind each element; 1 where there is none, or nothing to reduce.
+    /// Leaf blocks of the reduction behind each element; 1 where there is none, or nothing to
+    /// reduce.
     pub fn blocks(&self) -> usize {
         match chain(self.operator) {
             Some(_) => self.row().div_ceil(reduce::BLOCK).max(1),
@@ -245,8 +246,8 @@ impl<'a> Operation<'a> {
         self.evaluate(place, &mut reader)
     }
 
-    /// The bits of a whole element: every block of a long reduction is read, and the whole row of an
-    /// `argmax`.
+    /// The bits of a whole element: every block of a long reduction is read, and the whole row of
+    /// an `argmax`.
     ///
     /// # Errors
     /// There is no such element, or a tile cannot be read.
@@ -302,7 +303,8 @@ impl<'a> Operation<'a> {
         Ok(self.number(place, tiles)? != claimed)
     }
 
-    /// [`contradicts`](Self::contradicts) by whoever has the operands, with the openings that show it.
+    /// [`contradicts`](Self::contradicts) by whoever has the operands, with the openings that show
+    /// it.
     ///
     /// # Errors
     /// There is no such place, or a tensor is not of its operand's type.
@@ -422,8 +424,8 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// An index of a row of `argmax` that shows that it is not the claimed one; none for the right one, or
-/// where the row is empty. For a claimed index outside the row it is 0.
+/// An index of a row of `argmax` that shows that it is not the claimed one; none for the right one,
+/// or where the row is empty. For a claimed index outside the row it is 0.
 pub fn witness(row: &[u32], claimed: u32) -> Option<usize> {
     let values: Vec<f32> = row.iter().copied().map(f32::from_bits).collect();
     let right = reduce::argmax(&values)?;
@@ -434,8 +436,8 @@ pub fn witness(row: &[u32], claimed: u32) -> Option<usize> {
     }
 }
 
-/// Whether an element, with its index, comes before another one in the order of `argmax`: the largest
-/// first, NaN before everything, +0 before −0, and of equals the lower index.
+/// Whether an element, with its index, comes before another one in the order of `argmax`: the
+/// largest first, NaN before everything, +0 before −0, and of equals the lower index.
 fn is_ahead((bits, index): (u32, usize), (other, than): (u32, usize)) -> bool {
     let [mine, other] = [bits, other].map(|bits| scalar::canon(f32::from_bits(bits)));
     match mine.to_bits() == other.to_bits() {

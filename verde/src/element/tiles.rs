@@ -8,8 +8,8 @@ use crate::tensor::{Opening, TensorTree, Tiling, verify_tile};
 
 /// The tiles of a node's operands.
 pub trait Tiles<'t> {
-    /// The elements of a tile of an operand, both counted from 0. Only tiles that there are are asked
-    /// for.
+    /// The elements of a tile of an operand, both counted from 0. Only tiles that there are are
+    /// asked for.
     ///
     /// # Errors
     /// The tile is not known, or not proved.

@@ -10,19 +10,20 @@
 //! Tiles      Tile (its elements) ────────────────▶ Prove an element ■  or, a long reduction: Ask
 //! Numbers    Numbers (blocks, or sums of them) ──▶ PickNumber          or Prove a block ■
 //! ```
-//! In each tree the worker shows the nodes up to [`LEVELS`] below the one in doubt, and the challenger picks
-//! one of them; who knows the data already picks many levels at once. Only the worker claims, the
-//! challenger chooses where to look and shows a contradiction (■). A challenger who is wrong comes to
-//! a true leaf, can show none, and loses by its clock; a worker who is wrong comes to one that it
-//! cannot open, or to an element that is not what its operands make.
+//! In each tree the worker shows the nodes up to [`LEVELS`] below the one in doubt, and the
+//! challenger picks one of them; who knows the data already picks many levels at once. Only the
+//! worker claims, the challenger chooses where to look and shows a contradiction (■). A challenger
+//! who is wrong comes to a true leaf, can show none, and loses by its clock; a worker who is wrong
+//! comes to one that it cannot open, or to an element that is not what its operands make.
 //!
-//! [`Rules::apply`] is the whole game as a pure function. It takes what is well-formed and refuses the
-//! rest without effect: a refusal decides nothing. `DisputeGame.sol` is the same function in Solidity.
-//! What was shown is a commitment of the worker, so nothing that a challenger shows can make a true
-//! claim false; sizes of trees follow from the plan and the programs that the claim names.
+//! [`Rules::apply`] is the whole game as a pure function. It takes what is well-formed and refuses
+//! the rest without effect: a refusal decides nothing. `DisputeGame.sol` is the same function in
+//! Solidity. What was shown is a commitment of the worker, so nothing that a challenger shows can
+//! make a true claim false; sizes of trees follow from the plan and the programs that the claim
+//! names.
 //!
-//! The game always ends: every move leads down a finite tree, and clocks (not part of this function)
-//! end the turn of who does not move.
+//! The game always ends: every move leads down a finite tree, and clocks (not part of this
+//! function) end the turn of who does not move.
 
 mod moves;
 pub mod numbers;
@@ -40,8 +41,8 @@ pub use rules::{Refusal, Rules};
 /// What a pair of moves costs beside the nodes is what some 70 of them do.
 pub const LEVELS: usize = 6;
 
-/// Levels that a [`Move::Reveal`] below a node of this height shows: as few as bring the game to the leaves
-/// with as few of them.
+/// Levels that a [`Move::Reveal`] below a node of this height shows: as few as bring the game to
+/// the leaves with as few of them.
 pub fn levels_below(height: usize) -> usize {
     height.div_ceil(height.div_ceil(LEVELS).max(1))
 }

@@ -85,10 +85,10 @@ impl Rules<'_> {
 
     /// Begins with a tree: its top is in doubt.
     ///
-    /// Where there is nothing below, nobody can be asked for it, so the challenger moves: it has lost,
-    /// unless the worker claims a top that a tree without leaves does not have. Of a single run the
-    /// challenger also moves first, for it has a choice, which the worker would otherwise pass over:
-    /// the run, or the state after it.
+    /// Where there is nothing below, nobody can be asked for it, so the challenger moves: it has
+    /// lost, unless the worker claims a top that a tree without leaves does not have. Of a single
+    /// run the challenger also moves first, for it has a choice, which the worker would otherwise
+    /// pass over: the run, or the state after it.
     fn root_of(&self, branch: Branch, node: Digest) -> Next {
         let leaves = self.leaves(&branch);
         require(leaves > 0 || node == tree::EMPTY, "what the nodes make")?;
@@ -601,10 +601,11 @@ impl Rules<'_> {
         require(operands.len() == expected, "the number of operands")?;
         let mut roots = Vec::with_capacity(expected);
         for (id, proof) in node.inputs.iter().zip(operands) {
-            // The type is opened with the tensor, so that a contract need not know the operand's node:
-            // it takes whatever type the root binds. The difference is no way out for anybody. An
-            // honest worker's roots bind the program's types. A worker that committed to a value of
-            // another type cannot open that value, which comes before all that is made of it.
+            // The type is opened with the tensor, so that a contract need not know the operand's
+            // node: it takes whatever type the root binds. The difference is no way out for
+            // anybody. An honest worker's roots bind the program's types. A worker that committed
+            // to a value of another type cannot open that value, which comes before all that is
+            // made of it.
             let ty = self.job.type_of(run.run, *id);
             require(ty == Some(&proof.ty), "an operand's type")?;
             let root = proof.root();
@@ -632,8 +633,8 @@ impl Rules<'_> {
     }
 }
 
-/// Whether a side may make such a move at all: its own in its turn, and the challenger openings in the
-/// worker's.
+/// Whether a side may make such a move at all: its own in its turn, and the challenger openings in
+/// the worker's.
 fn may(place: &Place, side: Side, made: &Move) -> bool {
     let is_opening = match made {
         Move::Reveal(_)
@@ -654,7 +655,8 @@ fn may(place: &Place, side: Side, made: &Move) -> bool {
                 (place, made),
                 (Place::Picked { at, .. }, Move::Pick { at: below, .. }) if below.height < at.height
             );
-            // Each pick leads down, but that of the one node of a tree that begins with what is shown.
+            // Each pick leads down, but that of the one node of a tree that begins with what is
+            // shown.
             let picks_again = matches!(
                 (place, made),
                 (Place::Shown { at, .. }, Move::Pick { at: below, .. })

@@ -1,8 +1,8 @@
 //! The challenger: compares with its own record, and follows the first difference.
 //!
-//! Everything before the first difference is the same on both sides, so what the challenger needs to
-//! show is in its own record, except for hashes of the worker's trees to the right of it. Those were
-//! shown on the way down ([`Shown`]).
+//! Everything before the first difference is the same on both sides, so what the challenger needs
+//! to show is in its own record, except for hashes of the worker's trees to the right of it. Those
+//! were shown on the way down ([`Shown`]).
 
 use std::collections::HashMap;
 
@@ -51,11 +51,11 @@ pub fn challenge(game: &Game<'_>, record: &mut dyn Record) -> Result<Move, PlayE
     }
 }
 
-/// The challenger's next moves where all data of the worker are public: it makes the worker's openings
-/// itself and picks leaves at once, up to what only the worker can assert, or to the end.
+/// The challenger's next moves where all data of the worker are public: it makes the worker's
+/// openings itself and picks leaves at once, up to what only the worker can assert, or to the end.
 ///
-/// `public` is what the worker published. Where it lacks something, or is not what the worker claims,
-/// the worker has to show it: what it published can save moves, and cost none.
+/// `public` is what the worker published. Where it lacks something, or is not what the worker
+/// claims, the worker has to show it: what it published can save moves, and cost none.
 ///
 /// # Errors
 /// See [`challenge`].
@@ -75,8 +75,8 @@ pub fn challenge_in_public(
     Ok(moves)
 }
 
-/// The challenger's next move, or the opening that it makes for the worker; none where the worker has
-/// to move, or the game is over.
+/// The challenger's next move, or the opening that it makes for the worker; none where the worker
+/// has to move, or the game is over.
 fn next_in_public(
     game: &Game<'_>,
     record: &mut dyn Record,
@@ -91,7 +91,8 @@ fn next_in_public(
             let Ok(theirs) = tree_of(game.rules(), branch, public) else {
                 return Ok(None);
             };
-            // Where all runs are right, the state that follows them is contested when they are shown.
+            // Where all runs are right, the state that follows them is contested when they are
+            // shown.
             let levels = levels_below(at.height);
             let all = || Move::Reveal(theirs.descendants(*at, levels).to_vec());
             leaf_below(*at, &mine, &theirs).unwrap_or_else(all)
@@ -189,15 +190,15 @@ impl Shown {
         shown
     }
 
-    /// Nodes that stand side by side, and those above them that they make, up to the one below which
-    /// they stand.
+    /// Nodes that stand side by side, and those above them that they make, up to the one below
+    /// which they stand.
     fn insert_with_parents(&mut self, first: Position, nodes: &[Digest]) {
         let (mut first, mut level) = (first, nodes.to_vec());
         loop {
             let positions = (first.index..).map(|index| Position { index, ..first });
             self.0.extend(positions.zip(level.iter().copied()));
-            // Where a single node is left, those above it are of other nodes, too, or it moves up as
-            // it is and is nobody's sibling.
+            // Where a single node is left, those above it are of other nodes, too, or it moves up
+            // as it is and is nobody's sibling.
             if level.len() < 2 {
                 return;
             }
@@ -234,8 +235,8 @@ impl Shown {
         }
     }
 
-    /// The path of a leaf to the left of the first difference: what was shown, and where nothing was,
-    /// the challenger's own, which is the same there.
+    /// The path of a leaf to the left of the first difference: what was shown, and where nothing
+    /// was, the challenger's own, which is the same there.
     fn path(&self, leaf: usize, own: &Tree) -> Option<Vec<Digest>> {
         let mut siblings = Vec::new();
         for height in 0..own.height() {
@@ -451,8 +452,8 @@ mod tests {
     }
 
     proptest! {
-        /// What is shown on the way down to a leaf, with the challenger's own tree, proves every leaf
-        /// before it in the worker's tree.
+        /// What is shown on the way down to a leaf, with the challenger's own tree, proves every
+        /// leaf before it in the worker's tree.
         #[test]
         fn what_was_shown_proves_what_is_left_of_the_difference(
             count in 1_usize..5_000,

@@ -5,9 +5,10 @@
 //! challenger  its own record ─┐
 //!             what was shown ─┴────▶ the first difference ─▶ picks it, or shows the contradiction
 //! ```
-//! Both are functions of the transcript and a record, so a player that was restarted goes on with the
-//! next move whatever the last one was. A challenger that cannot recompute what it needs says so
-//! ([`PlayError::Record`]) and makes no move; one that finds nothing wrong says [`PlayError::Agreed`].
+//! Both are functions of the transcript and a record, so a player that was restarted goes on with
+//! the next move whatever the last one was. A challenger that cannot recompute what it needs says
+//! so ([`PlayError::Record`]) and makes no move; one that finds nothing wrong says
+//! [`PlayError::Agreed`].
 
 mod challenger;
 #[cfg(test)]

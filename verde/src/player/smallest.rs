@@ -28,8 +28,8 @@ fn at_the_step<'a>(rules: Rules<'a>, honest: &mut Kept) -> Game<'a> {
     game
 }
 
-/// The plan has one run, which is right; the state after it is not. The worker may not pass over the
-/// challenger's choice.
+/// The plan has one run, which is right; the state after it is not. The worker may not pass over
+/// the challenger's choice.
 #[test]
 fn a_state_after_a_single_run_can_be_contested() {
     let mut liar = Kept::of(
@@ -52,8 +52,8 @@ fn a_state_after_a_single_run_can_be_contested() {
     assert_eq!(end, End::Shown);
 }
 
-/// A challenger asks an honest worker for a value without elements: the worker opens it, and is asked
-/// for nothing that there is not. One that claims another top cannot open it.
+/// A challenger asks an honest worker for a value without elements: the worker opens it, and is
+/// asked for nothing that there is not. One that claims another top cannot open it.
 #[test]
 fn a_value_without_elements_is_its_own_proof() {
     let mut honest = Kept::of(bare(), 1, None);

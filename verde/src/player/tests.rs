@@ -608,8 +608,8 @@ fn whoever_lies_about_a_false_claim_at_any_level_loses() {
     }
 }
 
-/// An element of three blocks, and one of 258, whose numbers the worker makes up so that they join to
-/// what it claims.
+/// An element of three blocks, and one of 258, whose numbers the worker makes up so that they join
+/// to what it claims.
 #[test]
 fn numbers_that_join_to_a_false_element_are_shown_wrong() {
     let program = forward();

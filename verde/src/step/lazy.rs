@@ -18,8 +18,8 @@ use crate::run::RunTree;
 use crate::tensor;
 
 impl Schedule<'_> {
-    /// The values of one run, by id: what [`Schedule::trace`] has for it. Of the other runs only those
-    /// are made that it depends on.
+    /// The values of one run, by id: what [`Schedule::trace`] has for it. Of the other runs only
+    /// those are made that it depends on.
     ///
     /// # Errors
     /// Tensors that are not those of the plan, or no such run.

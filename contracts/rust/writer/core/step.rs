@@ -13,9 +13,9 @@ use crate::writer::signer::{TransactionSigner, UnsignedTransaction};
 use crate::writer::status::WaitReason;
 use crate::writer::view::View;
 
-/// Gas of two words of storage that are new. A contract that keeps a value for each second writes over
-/// the last one where the estimate is made for the same second, and adds another where the block has a
-/// later one.
+/// Gas of two words of storage that are new. A contract that keeps a value for each second writes
+/// over the last one where the estimate is made for the same second, and adds another where the
+/// block has a later one.
 const NEW_WORDS: u64 = 50_000;
 
 /// Most transactions that are signed for one nonce.

@@ -129,7 +129,8 @@ impl Nodes {
         self.due = due.into();
     }
 
-    /// The chain's time moves on to a second; while there is something to settle, it takes its time.
+    /// The chain's time moves on to a second; while there is something to settle, it takes its
+    /// time.
     pub async fn pass(&mut self, time: u64, is_busy: bool) {
         self.link.advance_to(time);
         while let Some(due) = self.due.pop_front_if(|due| due.at_ms <= time * 1_000) {

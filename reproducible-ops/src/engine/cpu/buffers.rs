@@ -21,8 +21,9 @@ pub(super) struct Assigned {
 }
 
 /// Assigns buffers, and has row kernels compute in place of what nobody reads any more: that memory
-/// is in a cache, and another buffer would be fetched only to be overwritten. `words` is by value; `is_carried(input, value)` says that `value` replaces a
-/// state input, so that rows may be updated in place.
+/// is in a cache, and another buffer would be fetched only to be overwritten. `words` is by value;
+/// `is_carried(input, value)` says that `value` replaces a state input, so that rows may be updated
+/// in place.
 pub(super) fn assign(
     steps: &mut [Step],
     words: &[usize],

@@ -22,9 +22,9 @@ use super::step::{
     UpdateRows,
 };
 
-/// Entries back to which a node may join a group: about a layer's. What joins a group further back is
-/// computed long before it is read, and kept all the while: a backward pass that computes forward
-/// values again would have them kept after all.
+/// Entries back to which a node may join a group: about a layer's. What joins a group further back
+/// is computed long before it is read, and kept all the while: a backward pass that computes
+/// forward values again would have them kept after all.
 const REACH: usize = 32;
 
 /// Rows of A below which keeping B packed pays: decoding, where B is read once per call.

@@ -135,8 +135,8 @@ pub(super) struct RowKernel {
     pub loads: Vec<Load>,
     /// Those of them that are read in domain order and as a whole.
     pub streams: Vec<usize>,
-    /// Outputs, by number, that may lie in the buffer of a stream, by number: they are written after
-    /// its last use.
+    /// Outputs, by number, that may lie in the buffer of a stream, by number: they are written
+    /// after its last use.
     pub replaceable: Vec<(usize, usize)>,
     /// Streams whose buffer an output took over: they are read from its register.
     pub replaced: Vec<usize>,

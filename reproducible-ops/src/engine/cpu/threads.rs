@@ -84,7 +84,8 @@ impl Threads {
 
 impl Pool {
     fn new(threads: rayon::ThreadPool, scratch: Arc<Vec<Mutex<GemmScratch>>>) -> Self {
-        // A thread allocates when it looks for work the first time: now, and not in the middle of a run.
+        // A thread allocates when it looks for work the first time: now, and not in the middle of a
+        // run.
         threads.broadcast(|_| ());
         let (requests, taken) = sync_channel(1);
         let (done, results) = sync_channel(1);

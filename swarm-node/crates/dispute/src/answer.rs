@@ -13,7 +13,8 @@ use crate::docket::Followed;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AnswerError {
-    /// The moves cannot be replayed: the game is about another job or claim than the one known here.
+    /// The moves cannot be replayed: the game is about another job or claim than the one known
+    /// here.
     #[error("move {number} cannot be followed with the job known here: {cause}")]
     Follow {
         /// Which move, from 0.
@@ -71,8 +72,8 @@ pub fn replay<'a>(
     }
 }
 
-/// The moves with which a challenger opens a game: down to the first checkpoint that it holds wrong, where the
-/// worker published what it claims; none otherwise.
+/// The moves with which a challenger opens a game: down to the first checkpoint that it holds
+/// wrong, where the worker published what it claims; none otherwise.
 pub fn first_moves(
     rules: Rules<'_>,
     record: &mut dyn Record,
@@ -92,8 +93,8 @@ pub fn first_moves(
     Ok(moves)
 }
 
-/// What a side says next; none where it is not its turn. `public` is what the worker published, which
-/// lets a challenger go on where it would wait for the worker's openings.
+/// What a side says next; none where it is not its turn. `public` is what the worker published,
+/// which lets a challenger go on where it would wait for the worker's openings.
 ///
 /// # Errors
 /// [`AnswerError`]; a challenger that cannot tell, or finds nothing wrong, says so.

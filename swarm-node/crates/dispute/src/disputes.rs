@@ -75,8 +75,8 @@ async fn with_public_data_a_liar_is_refuted_in_three_transactions() {
     assert_eq!(refuted(8, true).await.1, 5);
 }
 
-/// A griefer opens a game about a true claim; it can show nothing, its clock runs out, and its bond is
-/// the worker's. A job waits for its games and no longer.
+/// A griefer opens a game about a true claim; it can show nothing, its clock runs out, and its bond
+/// is the worker's. A job waits for its games and no longer.
 #[tokio::test]
 async fn an_honest_worker_is_paid_whoever_doubts() {
     let mut world = World::new().await;
@@ -116,8 +116,8 @@ async fn an_honest_worker_is_paid_whoever_doubts() {
     assert_eq!(world.owed().await, [0, paid, 0, 0, 0]);
 }
 
-/// Two challengers, one of whom is away: the other's game refutes the job, and the first gets its bond
-/// back. A worker that says nothing loses by its clock.
+/// Two challengers, one of whom is away: the other's game refutes the job, and the first gets its
+/// bond back. A worker that says nothing loses by its clock.
 #[tokio::test]
 async fn a_silent_worker_loses_by_its_clock_and_other_games_are_void() {
     let mut world = World::new().await;

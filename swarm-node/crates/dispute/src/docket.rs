@@ -3,10 +3,10 @@
 //! ```text
 //! events ─▶ Docket: who plays about what, and every move ─▶ a game of verde, replayed
 //! ```
-//! Invariants: what a docket holds is a function of the events that stand; after a reorganisation the
-//! later ones are forgotten and the rest is read again. Moves were checked by the contract, so one that
-//! cannot be replayed means that the job known here is not the one that is played about: the game is
-//! then kept with the reason, and nobody plays in it.
+//! Invariants: what a docket holds is a function of the events that stand; after a reorganisation
+//! the later ones are forgotten and the rest is read again. Moves were checked by the contract, so
+//! one that cannot be replayed means that the job known here is not the one that is played about:
+//! the game is then kept with the reason, and nobody plays in it.
 //!
 //! Limits: games that are over keep no moves.
 

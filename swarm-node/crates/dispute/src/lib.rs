@@ -14,8 +14,8 @@
 //! | [`role`] | what a worker and a verifier do next about a job |
 //! | [`party`] | an account's part in a job: does that, from the acceptance to the withdrawal |
 //!
-//! A player keeps nothing of its own: what it has to say follows from the chain and from its record, so
-//! one that was killed goes on with the next move.
+//! A player keeps nothing of its own: what it has to say follows from the chain and from its
+//! record, so one that was killed goes on with the next move.
 
 pub mod answer;
 #[cfg(test)]

@@ -5,8 +5,9 @@
 //! what was computed ─────▲                           ├─▶ moves in games (Player)
 //!                                                    └─▶ for the caller: compute, wait, over
 //! ```
-//! A party keeps nothing that the chain or the computation do not tell, so one that was killed goes on
-//! where the job stands. Each transaction has a name of its own, under which the writer sends it once.
+//! A party keeps nothing that the chain or the computation do not tell, so one that was killed goes
+//! on where the job stands. Each transaction has a name of its own, under which the writer sends it
+//! once.
 
 use contracts::client::RpcError;
 use contracts::game::calls;

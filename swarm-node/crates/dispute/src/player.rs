@@ -1,8 +1,8 @@
 //! One account's games: sends what its side says, ends games by the clock.
 //!
-//! Invariants: an intent's name is the game and where it stands, so each answer is sent once, whatever
-//! happens in between; one that was refused is sent again as long as the game stands there. A game in
-//! which the account has nothing to say is left alone.
+//! Invariants: an intent's name is the game and where it stands, so each answer is sent once,
+//! whatever happens in between; one that was refused is sent again as long as the game stands
+//! there. A game in which the account has nothing to say is left alone.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,8 @@ pub enum PlayerError {
 
 /// What an account knows of the jobs that it plays about.
 pub trait Known {
-    /// The rules of games about a job, with the account's record of it and what its worker published;
-    /// none for a job that it does not know.
+    /// The rules of games about a job, with the account's record of it and what its worker
+    /// published; none for a job that it does not know.
     fn of(&mut self, job: U256) -> Option<KnownJob<'_>>;
 }
 
@@ -169,8 +169,8 @@ impl Player {
         }
     }
 
-    /// Whether the side to move has no time left in the next block. A game that stands elsewhere by then is read
-    /// again first.
+    /// Whether the side to move has no time left in the next block. A game that stands elsewhere by
+    /// then is read again first.
     async fn is_out_of_time(&self, game: U256, followed: &Followed) -> Result<bool, RpcError> {
         let data = calls::time_left(game, &followed.game(), followed.position);
         match self

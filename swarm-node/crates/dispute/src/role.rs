@@ -8,10 +8,12 @@
 //! committed  Play; when nobody doubts, Finalize Challenge what differs, Play, Finalize
 //! over       Withdraw                           Withdraw
 //! ```
-//! Nothing that is decided depends on anything but what the chain says now and what was computed, so
-//! whoever was killed goes on where the job stands. What time decides is decided by the chain's time.
+//! Nothing that is decided depends on anything but what the chain says now and what was computed,
+//! so whoever was killed goes on where the job stands. What time decides is decided by the chain's
+//! time.
 //!
-//! Invariant: a verifier challenges only a claim that differs from a history that it computed whole.
+//! Invariant: a verifier challenges only a claim that differs from a history that it computed
+//! whole.
 
 use contracts::Address;
 use contracts::jobs::{JobState, JobView};

@@ -1,5 +1,5 @@
-//! A dev chain with the contracts of jobs, and accounts that play: for tests and measurements. Behind the
-//! feature `testing`.
+//! A dev chain with the contracts of jobs, and accounts that play: for tests and measurements.
+//! Behind the feature `testing`.
 #![allow(clippy::unwrap_used, missing_docs, reason = "for tests")]
 
 use std::sync::Arc;

@@ -209,8 +209,8 @@ pub fn peek(path: &Path) -> Result<Secret, KeyFileError> {
     read(path, &file)
 }
 
-/// Whether a process has the key. For a moment this call has its lock, so a process that starts at that
-/// moment is refused.
+/// Whether a process has the key. For a moment this call has its lock, so a process that starts at
+/// that moment is refused.
 ///
 /// # Errors
 /// There is no such file, or the system refuses.

@@ -25,7 +25,8 @@ pub const EPOCH_REFUSAL: u8 = 130;
 /// Kind of signatures over what a step of a pipeline came to: `swarm` is the job, `round` the step,
 /// `slot` the signer's stage.
 pub const PIPELINE_STEP: u8 = 131;
-/// Kind of signatures over what a replica contributes to a round of an averaging job: `swarm` is the job.
+/// Kind of signatures over what a replica contributes to a round of an averaging job: `swarm` is
+/// the job.
 pub const AVERAGING_OFFER: u8 = 132;
 /// Kind of signatures over what such a round came to at a replica.
 pub const AVERAGING_ROUND: u8 = 133;

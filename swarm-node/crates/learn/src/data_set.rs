@@ -4,9 +4,9 @@
 //! examples ─pack─▶ tokens, positions, segment, parent, targets   i32[rows, length]
 //!                  loss_weight                                   f32[rows, length]
 //! ```
-//! A trainer packs the examples of each batch; a plan cannot, because packing is work of its host. So
-//! rows are made before the job begins, and a step picks whole rows. Layout and names are those of
-//! [`super::batch`] and of the inputs of training programs.
+//! A trainer packs the examples of each batch; a plan cannot, because packing is work of its host.
+//! So rows are made before the job begins, and a step picks whole rows. Layout and names are those
+//! of [`super::batch`] and of the inputs of training programs.
 
 use std::collections::BTreeMap;
 

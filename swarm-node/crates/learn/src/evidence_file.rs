@@ -4,9 +4,10 @@
 //! {"format":1,"digest":SHA-256 of the text of `evidence`,"step":…,"evidence":{…}}
 //! ```
 //! Digests, bytes and words are hexadecimal text. A file is read only if it is, byte for byte, what
-//! would be written: so a changed byte is found as such, before anything is recomputed. Whoever makes
-//! a file anew can write another digest; what the evidence then shows is bound by its own paths up to
-//! the root of the step. The number of the step is what the file says, bound by nothing.
+//! would be written: so a changed byte is found as such, before anything is recomputed. Whoever
+//! makes a file anew can write another digest; what the evidence then shows is bound by its own
+//! paths up to the root of the step. The number of the step is what the file says, bound by
+//! nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -134,8 +134,8 @@ pub(super) fn reopen(
     Ok(value.map(|value| (builder, ids[value.index()])))
 }
 
-/// The program's inputs and nodes in a new builder without outputs, and for each value of the program
-/// the one that it became.
+/// The program's inputs and nodes in a new builder without outputs, and for each value of the
+/// program the one that it became.
 pub(super) fn without_outputs(program: &Program) -> Result<(Builder, Vec<ValueId>), TypeError> {
     let mut builder = Builder::new();
     let mut ids = Vec::with_capacity(program.value_count());

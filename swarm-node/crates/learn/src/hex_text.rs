@@ -1,4 +1,5 @@
-//! Digests, bytes and words as hexadecimal text in JSON files: lowercase, nothing before or between.
+//! Digests, bytes and words as hexadecimal text in JSON files: lowercase, nothing before or
+//! between.
 
 use reproducible_ops::program::Digest;
 use serde::de::Error as _;

@@ -13,8 +13,8 @@
 //! | node, element | one node, or one element of it | its result in the trace |
 //!
 //! Invariants: *wrong* is said only where two things that the worker says, or one of them and a
-//! recomputation from another, cannot both be true. Whatever is missing or unreadable is *cannot tell*
-//! with its reason. Nothing is written but what [`Auditor::trace`] is asked for.
+//! recomputation from another, cannot both be true. Whatever is missing or unreadable is *cannot
+//! tell* with its reason. Nothing is written but what [`Auditor::trace`] is asked for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -384,8 +384,8 @@ impl<'a> Auditor<'a> {
         work.audited(ended)
     }
 
-    /// Recomputes what a run comes to, its outputs, from its inputs. A value in between is looked at only
-    /// if an output is another.
+    /// Recomputes what a run comes to, its outputs, from its inputs. A value in between is looked
+    /// at only if an output is another.
     ///
     /// # Errors
     /// There is no such run, or the folder cannot be read.
@@ -429,8 +429,8 @@ impl<'a> Auditor<'a> {
         Ok((work.audited(ended)?, evidence))
     }
 
-    /// Writes what this machine computes for a step: the trace, and the values of these runs. This is
-    /// what a worker does when it is asked. Returns the files.
+    /// Writes what this machine computes for a step: the trace, and the values of these runs. This
+    /// is what a worker does when it is asked. Returns the files.
     ///
     /// # Errors
     /// There is no such step, run, or checkpoint to begin from; the system refuses.
@@ -506,7 +506,8 @@ impl<'a> Auditor<'a> {
         check_history(&history, work)
     }
 
-    /// The plan before a step, recomputed from the nearest checkpoint that is what the history says.
+    /// The plan before a step, recomputed from the nearest checkpoint that is what the history
+    /// says.
     fn executor_at(&self, step: u64, work: &mut Work) -> Result<Executor<'a>, Halt> {
         let roots = self.history(work)?;
         self.executor_from(&roots, step, work)

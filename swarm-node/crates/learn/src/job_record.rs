@@ -4,8 +4,8 @@
 //! history.json ─▶ the states at checkpoints, by their roots ─┐
 //! step-…       ─▶ the states themselves ─────────────────────┴─▶ Replay: steps and runs, recomputed
 //! ```
-//! Invariant: a state is answered from only if it has the root that the history has for it. One that is
-//! missing or another is computed again from an earlier one.
+//! Invariant: a state is answered from only if it has the root that the history has for it. One
+//! that is missing or another is computed again from an earlier one.
 
 use std::path::{Path, PathBuf};
 

@@ -4,9 +4,9 @@
 //! folder/history.json          roots of the state after 0, stride, 2·stride, … steps
 //!        step-00000010/…       the state after so many steps, a model that can be loaded
 //! ```
-//! A worker claims the history, and defends the claim by the states. A root is written to the history
-//! before its checkpoint: what was killed in between computes the step again, and says so if it comes
-//! to another root. Time and what else the folder holds change no bit of either.
+//! A worker claims the history, and defends the claim by the states. A root is written to the
+//! history before its checkpoint: what was killed in between computes the step again, and says so
+//! if it comes to another root. Time and what else the folder holds change no bit of either.
 //!
 //! Invariants: a folder is of one job; a state is gone on from only if its root is the one that was
 //! noted.

@@ -19,7 +19,8 @@ pub struct Programs {
     pub rows: usize,
     /// Positions of a row.
     pub length: usize,
-    /// Parts of the forward pass, all but the last of which are computed again in the backward pass.
+    /// Parts of the forward pass, all but the last of which are computed again in the backward
+    /// pass.
     pub segments: usize,
     objective: Objective,
     /// Nodes of the loss.
@@ -75,10 +76,10 @@ impl Programs {
         })
     }
 
-    /// The same training, whose forward pass is cut into so many segments: the values inside of all but
-    /// the last are computed again in the backward pass. The same bits in less memory and more time;
-    /// see [`Program::recompute_forward`]. One segment changes nothing, and programs that compute
-    /// values again already stay as they are.
+    /// The same training, whose forward pass is cut into so many segments: the values inside of all
+    /// but the last are computed again in the backward pass. The same bits in less memory and more
+    /// time; see [`Program::recompute_forward`]. One segment changes nothing, and programs that
+    /// compute values again already stay as they are.
     ///
     /// # Errors
     /// The program becomes too long.
@@ -95,8 +96,8 @@ impl Programs {
         })
     }
 
-    /// Bytes of the tensors that a training run holds on a CPU: those of its two programs, which share
-    /// parameters and gradients.
+    /// Bytes of the tensors that a training run holds on a CPU: those of its two programs, which
+    /// share parameters and gradients.
     ///
     /// # Errors
     /// A program is not valid.
@@ -108,8 +109,8 @@ impl Programs {
         Ok(accumulation? + update? - 2 * 4 * elements as u64)
     }
 
-    /// The same training with each number of segments that is worth a try, ascending, and the bytes that
-    /// it holds.
+    /// The same training with each number of segments that is worth a try, ascending, and the bytes
+    /// that it holds.
     pub fn choices(&self) -> impl Iterator<Item = Result<(Self, u64), TrainError>> + '_ {
         SEGMENTS.iter().map(|&segments| {
             let programs = self.recomputing(segments)?;
@@ -118,7 +119,8 @@ impl Programs {
         })
     }
 
-    /// The same training in a memory of so many bytes, with as few values computed again as that takes.
+    /// The same training in a memory of so many bytes, with as few values computed again as that
+    /// takes.
     ///
     /// # Errors
     /// [`OverMemory`], or a program cannot be made.

@@ -6,13 +6,14 @@
 //! verify  receipt ─▶ one pass over prompt and answer ─▶ drawn tokens ─▶ the claimed ones?
 //! ```
 //! A receipt names the model by two digests: the root of its parameters, in the tree by which
-//! [`verde::state`] commits to states, and the digest of its configuration. Where the parameters are
-//! those of a checkpoint of a job, the receipt has the roots of the state's other tensors, too: with
-//! the roots of the parameters they give the state's own root, which stands in the job's history.
+//! [`verde::state`] commits to states, and the digest of its configuration. Where the parameters
+//! are those of a checkpoint of a job, the receipt has the roots of the state's other tensors, too:
+//! with the roots of the parameters they give the state's own root, which stands in the job's
+//! history.
 //!
 //! Sampling is Gumbel-max with the noise of the seed alone, so the answer is a function of model,
-//! prompt and sampling. Logits of one pass have the bits of decoding, on every engine; a drawn token
-//! is compared with the claimed one, and nothing is compared with a tolerance.
+//! prompt and sampling. Logits of one pass have the bits of decoding, on every engine; a drawn
+//! token is compared with the claimed one, and nothing is compared with a tolerance.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -5,10 +5,10 @@
 //!                                          states on both sides, and of every value, 32 bytes each
 //!        trace-00000007-run-2.values       the words of all values of run 2, by id, little-endian
 //! ```
-//! A claim commits to checkpoints only. A trace is the worker's word about a step between them: it is
-//! written before somebody audits it, and each root in it can be held against a recomputation. The
-//! words of a run spare an auditor the way to it: they are worth what their roots are, so no more than
-//! those that are read are hashed.
+//! A claim commits to checkpoints only. A trace is the worker's word about a step between them: it
+//! is written before somebody audits it, and each root in it can be held against a recomputation.
+//! The words of a run spare an auditor the way to it: they are worth what their roots are, so no
+//! more than those that are read are hashed.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};

@@ -139,8 +139,8 @@ impl Trainer {
         self.step_on(&inputs, taken, learning_rate)
     }
 
-    /// Trains on rows of a data set that was packed before, whole microbatches of them, in this order: one
-    /// optimizer step.
+    /// Trains on rows of a data set that was packed before, whole microbatches of them, in this
+    /// order: one optimizer step.
     ///
     /// # Errors
     /// As [`Trainer::step`], and rows of another number or length.

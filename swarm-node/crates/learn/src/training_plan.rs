@@ -8,16 +8,16 @@
 //!
 //! constants: data.*, data.key, rates, zeros, the model's tables     state: parameters, moments, powers, draw, step
 //! ```
-//! `accumulation` and `update` are the programs of [`Programs`], so a [`super::trainer::Trainer`] that
-//! is given the same rows computes the same bits. Row `lane` of microbatch `draw`, both counted from
-//! 0, is a function of the key alone ([`drawn_rows`]): rows are drawn with replacement. What a step
-//! depends on is in the root of its state or in the plan: parameters, moments, powers, and both
-//! counters in the state; rows, key, rates and tables as constants.
+//! `accumulation` and `update` are the programs of [`Programs`], so a [`super::trainer::Trainer`]
+//! that is given the same rows computes the same bits. Row `lane` of microbatch `draw`, both
+//! counted from 0, is a function of the key alone ([`drawn_rows`]): rows are drawn with
+//! replacement. What a step depends on is in the root of its state or in the plan: parameters,
+//! moments, powers, and both counters in the state; rows, key, rates and tables as constants.
 //!
-//! Limits: a step divides by the sum of its loss weights (a trainer by the number of tokens, which is
-//! the same where each weighs 1); sums are exact up to 2²⁴. Beyond the table the learning rate is 0.
-//! A number of a row has 23 random bits, so of [`MAX_ROWS`] rows some are drawn half as often again as
-//! others.
+//! Limits: a step divides by the sum of its loss weights (a trainer by the number of tokens, which
+//! is the same where each weighs 1); sums are exact up to 2²⁴. Beyond the table the learning rate
+//! is 0. A number of a row has 23 random bits, so of [`MAX_ROWS`] rows some are drawn half as often
+//! again as others.
 
 use std::collections::BTreeMap;
 
@@ -110,8 +110,8 @@ pub enum TrainingPlanError {
     },
 }
 
-/// The rows of a data set of `rows` rows that make up a microbatch: what the plan's program computes,
-/// by the scalar functions that it is made of.
+/// The rows of a data set of `rows` rows that make up a microbatch: what the plan's program
+/// computes, by the scalar functions that it is made of.
 pub fn drawn_rows(key: [u32; 2], draw: u32, microbatch: usize, rows: usize) -> Vec<usize> {
     let row = |lane: u32| {
         let uniform = random::uniform_at(key, [draw, 0, 0], lane);
@@ -124,8 +124,8 @@ pub fn drawn_rows(key: [u32; 2], draw: u32, microbatch: usize, rows: usize) -> V
 }
 
 impl TrainingPlan {
-    /// The plan of training on a data set, a step for each learning rate. `weights` holds parameters
-    /// and constants of the forward program.
+    /// The plan of training on a data set, a step for each learning rate. `weights` holds
+    /// parameters and constants of the forward program.
     ///
     /// # Errors
     /// See [`TrainingPlanError`].
@@ -168,8 +168,9 @@ impl TrainingPlan {
         Schedule::new(&self.plan, &self.programs)
     }
 
-    /// The run that accumulates the gradient of a sequence of a step's batch, and the sequence's row in
-    /// it; none where the batch has no such sequence. Sequences are counted over the microbatches.
+    /// The run that accumulates the gradient of a sequence of a step's batch, and the sequence's
+    /// row in it; none where the batch has no such sequence. Sequences are counted over the
+    /// microbatches.
     pub fn run_of_sequence(&self, sequence: usize) -> Option<(usize, usize)> {
         let rows = self.tokens().shape.dims()[0];
         let runs = self.plan.runs.iter().enumerate();
@@ -194,8 +195,8 @@ impl TrainingPlan {
         ty.expect("invariant: a gradient is of tokens")
     }
 
-    /// A fault in a step: a bit of an element of the gradient of the smallest parameter, none of whose
-    /// elements any batch leaves out. None for a step that the state's counter cannot count.
+    /// A fault in a step: a bit of an element of the gradient of the smallest parameter, none of
+    /// whose elements any batch leaves out. None for a step that the state's counter cannot count.
     pub fn gradient_fault(&self, step: u64, element: usize, bit: u32) -> Option<Fault> {
         let mut state = self.plan.state.iter();
         let counter = state.position(|slot| slot.name == STEP);

@@ -1,5 +1,5 @@
-//! Plans whose runs are bound by name: an input of a program is what somebody says it is, else the tensor
-//! of its name, of the state or a constant.
+//! Plans whose runs are bound by name: an input of a program is what somebody says it is, else the
+//! tensor of its name, of the state or a constant.
 
 use std::collections::BTreeMap;
 
@@ -54,8 +54,8 @@ impl<'a> Wiring<'a> {
         }
     }
 
-    /// Adds a run, and tells its number. An input that `find` does not know is the tensor of its name, of
-    /// the state or a constant.
+    /// Adds a run, and tells its number. An input that `find` does not know is the tensor of its
+    /// name, of the state or a constant.
     pub(crate) fn run(
         &mut self,
         program: u32,
@@ -72,7 +72,8 @@ impl<'a> Wiring<'a> {
         Ok(self.runs.len() as u32 - 1)
     }
 
-    /// The plan, whose next state has of each tensor what the run that `of` names puts out under its name.
+    /// The plan, whose next state has of each tensor what the run that `of` names puts out under
+    /// its name.
     pub(crate) fn finish(self, of: impl Fn(&str) -> u32) -> Result<Plan, TrainError> {
         let next = self.state.keys().map(|name| {
             let output = self.output(of(name), name);

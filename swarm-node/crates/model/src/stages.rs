@@ -6,15 +6,15 @@
 //!   ⋮                                                ⋮
 //! stage 0   hidden ─▶ final norm, head ─▶ logits ◀───┘
 //! ```
-//! Stage 0 holds both ends of the model, so a head that is tied to the embedding is one parameter of
-//! one stage. Every stage takes and gives the residual stream, so a stage that is skipped is the
+//! Stage 0 holds both ends of the model, so a head that is tied to the embedding is one parameter
+//! of one stage. Every stage takes and gives the residual stream, so a stage that is skipped is the
 //! identity.
 //!
-//! Invariants: layers of stages are consecutive and in order, and every stage but the first has some.
-//! Parameters have the names that they have in the whole model: those of all stages together are its
-//! checkpoint. What a stage computes is recorded from the same modules as [`super::programs::forward`],
-//! so the stages one after another give the bits of the whole model, unless there is a [`bottleneck`]
-//! between them.
+//! Invariants: layers of stages are consecutive and in order, and every stage but the first has
+//! some. Parameters have the names that they have in the whole model: those of all stages together
+//! are its checkpoint. What a stage computes is recorded from the same modules as
+//! [`super::programs::forward`], so the stages one after another give the bits of the whole model,
+//! unless there is a [`bottleneck`] between them.
 
 pub mod bottleneck;
 
@@ -184,16 +184,16 @@ impl StagedModel {
         all
     }
 
-    /// Names and shapes of a stage's parameters, in the order of [`StagedModel::all_parameters`]; none
-    /// where there is no such stage.
+    /// Names and shapes of a stage's parameters, in the order of [`StagedModel::all_parameters`];
+    /// none where there is no such stage.
     pub fn parameters(&self, stage: usize) -> Vec<(String, Vec<usize>)> {
         let mut all = self.all_parameters();
         all.retain(|(name, _)| self.stage_of(name) == Some(stage));
         all
     }
 
-    /// The maps of all bottlenecks before training, to be added to the model's weights; none without
-    /// bottlenecks.
+    /// The maps of all bottlenecks before training, to be added to the model's weights; none
+    /// without bottlenecks.
     ///
     /// # Errors
     /// Never: shapes follow from the model.

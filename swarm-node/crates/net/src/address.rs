@@ -1,4 +1,5 @@
-//! Addresses of other nodes: what is worth keeping, and what a stranger must not make this node dial.
+//! Addresses of other nodes: what is worth keeping, and what a stranger must not make this node
+//! dial.
 //!
 //! A node tells its own addresses (identify), so they are hostile input. Kept are IP addresses with
 //! a port, direct or through one relay, and only of a kind that can be reached from here: loopback
@@ -84,8 +85,8 @@ pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
-/// Where the peer at the other end of a connection is. A relay's circuit that comes in has no remote
-/// address, and is named by the relay's.
+/// Where the peer at the other end of a connection is. A relay's circuit that comes in has no
+/// remote address, and is named by the relay's.
 pub(crate) fn remote(local: &Multiaddr, remote: &Multiaddr) -> Multiaddr {
     match is_relayed(local) && !is_relayed(remote) {
         true => without_peer(local.clone()),

@@ -17,8 +17,8 @@ use crate::peer_id;
 /// Which addresses count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Those on the internet: what strangers write must not make a node call machines of the network
-    /// that it is in.
+    /// Those on the internet: what strangers write must not make a node call machines of the
+    /// network that it is in.
     Internet,
     /// All, for a chain that is made for development and whose nodes are on one machine.
     Everywhere,
@@ -34,8 +34,8 @@ impl Scope {
     }
 }
 
-/// The addresses of a node in what its owner wrote, with the peer at their ends; what is none is left
-/// out. At most [`MAX_ADDRESSES_PER_PEER`].
+/// The addresses of a node in what its owner wrote, with the peer at their ends; what is none is
+/// left out. At most [`MAX_ADDRESSES_PER_PEER`].
 pub fn parse(bytes: &[u8], peer: PeerId, scope: Scope) -> Vec<Multiaddr> {
     let (Ok(text), Ok(peer)) = (std::str::from_utf8(bytes), peer_id::to_libp2p(peer)) else {
         return Vec::new();

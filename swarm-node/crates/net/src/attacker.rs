@@ -1,5 +1,5 @@
-//! Somebody who speaks one protocol, and that badly: for tests, and for whoever measures what a node
-//! withstands (feature `attacker`).
+//! Somebody who speaks one protocol, and that badly: for tests, and for whoever measures what a
+//! node withstands (feature `attacker`).
 //!
 //! It connects over the same transports as a node does, and hands out raw streams, into which any
 //! bytes can be written at any speed. It answers nothing.

@@ -4,9 +4,9 @@
 //! swarm-node bans 1
 //! 16Uiu2HA… 1795966267 2          who, until when in seconds since 1970, how often by now
 //! ```
-//! One peer a line, at most [`MAX_SCORED_PEERS`]. A line that is none is skipped, and so is one that
-//! is over; no ban lasts longer than [`BAN_LONGEST`], whatever the file says, so that a clock that
-//! was wrong once locks nobody out for ever.
+//! One peer a line, at most [`MAX_SCORED_PEERS`]. A line that is none is skipped, and so is one
+//! that is over; no ban lasts longer than [`BAN_LONGEST`], whatever the file says, so that a clock
+//! that was wrong once locks nobody out for ever.
 
 use std::io;
 use std::path::Path;

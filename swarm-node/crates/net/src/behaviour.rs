@@ -118,8 +118,8 @@ fn relay_limits(limits: &Limits) -> relay::Config {
     }
 }
 
-/// Kademlia finds peers; it stores nothing for anybody. Peers enter its table once identify has told
-/// their addresses, and only those of this swarm.
+/// Kademlia finds peers; it stores nothing for anybody. Peers enter its table once identify has
+/// told their addresses, and only those of this swarm.
 fn kademlia(protocols: &Protocols, me: libp2p::PeerId) -> kad::Behaviour<MemoryStore> {
     let mut config = kad::Config::new(protocols.kademlia.clone());
     config

@@ -4,8 +4,8 @@
 //! swarm-node peers 1
 //! /ip4/203.0.113.5/udp/4001/quic-v1/p2p/16Uiu2…
 //! ```
-//! One address a line, the peer that was seen last first, at most [`MAX_CACHED_PEERS`] peers. A line
-//! that is none is skipped: the file is advice, and a damaged one must not keep a node from
+//! One address a line, the peer that was seen last first, at most [`MAX_CACHED_PEERS`] peers. A
+//! line that is none is skipped: the file is advice, and a damaged one must not keep a node from
 //! starting.
 
 use std::io;

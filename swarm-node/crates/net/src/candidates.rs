@@ -7,8 +7,9 @@
 //!
 //! Candidates are named by identify, which takes an observed port that the node does not listen on
 //! for one of a single connection and puts the node's own port in its place. Behind a router that
-//! translates ports that is an address where nobody is, and no hole can be punched. So what is seen of
-//! a connection that leaves from the listening port is named here as it is ([`Behaviour::observe`]).
+//! translates ports that is an address where nobody is, and no hole can be punched. So what is seen
+//! of a connection that leaves from the listening port is named here as it is
+//! ([`Behaviour::observe`]).
 
 use std::collections::{HashSet, VecDeque};
 use std::task::{Context, Poll};

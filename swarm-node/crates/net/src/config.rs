@@ -57,8 +57,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The settings of a node at home: QUIC and TCP on ports that the system chooses, mDNS, UPnP and
-    /// hole punching on, no relay for others.
+    /// The settings of a node at home: QUIC and TCP on ports that the system chooses, mDNS, UPnP
+    /// and hole punching on, no relay for others.
     pub fn new(swarm: Digest32) -> Self {
         Self {
             swarm,

@@ -6,11 +6,11 @@
 //!           └── pause ×2 ──┘ failed          given up after DIAL_TRIES, if never reached
 //! ```
 //! Configured addresses are called until they answer, for ever: a dead one costs a dial every five
-//! minutes and nothing else. Others, from the file of known addresses, from names, a chain, the local
-//! network, from peers, are called while the node has fewer peers than it wants; those that were
-//! reached once, by this run or an earlier one, are not given up either, so that a node finds back
-//! after an outage of any length. The table is bounded; those that were never reached make room
-//! first, of the source that is trusted least.
+//! minutes and nothing else. Others, from the file of known addresses, from names, a chain, the
+//! local network, from peers, are called while the node has fewer peers than it wants; those that
+//! were reached once, by this run or an earlier one, are not given up either, so that a node finds
+//! back after an outage of any length. The table is bounded; those that were never reached make
+//! room first, of the source that is trusted least.
 
 use std::time::{Duration, Instant};
 

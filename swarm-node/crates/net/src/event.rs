@@ -19,7 +19,8 @@ pub struct GossipId(pub [u8; 32]);
 pub enum Verdict {
     /// It is good: neighbours get it.
     Accept,
-    /// It is late, early, or nobody can tell yet: neighbours do not get it, its sender is not blamed.
+    /// It is late, early, or nobody can tell yet: neighbours do not get it, its sender is not
+    /// blamed.
     Ignore,
     /// It is provably wrong, whoever sees it and whenever: its sender is blamed.
     Reject,

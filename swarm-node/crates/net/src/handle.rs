@@ -77,8 +77,8 @@ impl Handle {
         self.me
     }
 
-    /// Publishes a signed record to the swarm. Without a neighbour it waits in a bounded queue, from
-    /// which the oldest is dropped.
+    /// Publishes a signed record to the swarm. Without a neighbour it waits in a bounded queue,
+    /// from which the oldest is dropped.
     ///
     /// # Errors
     /// Every [`PublishError`].
@@ -90,8 +90,8 @@ impl Handle {
         sent.map_err(|_| PublishError::Closed)
     }
 
-    /// Says what becomes of a record that came with [`Event::Gossip`](crate::Event::Gossip). It also
-    /// scores the neighbour: a good record counts for it, a rejected one against it.
+    /// Says what becomes of a record that came with [`Event::Gossip`](crate::Event::Gossip). It
+    /// also scores the neighbour: a good record counts for it, a rejected one against it.
     ///
     /// False if the network has not taken 4096 earlier commands yet, or is shut down; the record is
     /// not forwarded then.
@@ -150,8 +150,8 @@ impl Handle {
         self.snapshot.borrow().stats
     }
 
-    /// The configured addresses that do not answer, as of the last second: what a node without peers
-    /// waits for.
+    /// The configured addresses that do not answer, as of the last second: what a node without
+    /// peers waits for.
     pub fn unanswered(&self) -> Vec<Multiaddr> {
         self.snapshot.borrow().unanswered.clone()
     }

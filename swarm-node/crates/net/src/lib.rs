@@ -7,11 +7,11 @@
 //!                                 pure tables: dial, names, peers, score, gate, reachability
 //! ```
 //! This crate knows nothing of rounds, stakes or models. It carries four kinds of things: signed
-//! *records* of at most 64 KiB, gossiped to the whole swarm; small *requests* with an answer; *blobs*
-//! of any size, named by their hash; and, between the members of a job, ordered *channels* of frames
-//! ([`channel`]). What a record means, whether it is good, and who is to be blamed, its user says
-//! ([`Handle::judge`], [`Handle::report`]); what that costs a peer stands in [`limits`], the one policy
-//! file.
+//! *records* of at most 64 KiB, gossiped to the whole swarm; small *requests* with an answer;
+//! *blobs* of any size, named by their hash; and, between the members of a job, ordered *channels*
+//! of frames ([`channel`]). What a record means, whether it is good, and who is to be blamed, its
+//! user says ([`Handle::judge`], [`Handle::report`]); what that costs a peer stands in [`limits`],
+//! the one policy file.
 //!
 //! Everything that peers send is bounded before it is stored: connections by address and in all,
 //! streams by connection, messages by peer and second, memory by share of the machine. Queues drop

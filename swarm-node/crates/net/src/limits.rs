@@ -60,12 +60,13 @@ pub const DIAL_PAUSE_FIRST: Duration = Duration::from_secs(1);
 pub const DIAL_PAUSE_LONGEST: Duration = Duration::from_secs(300);
 /// Dials under way at once, of those that the node starts by itself.
 pub const DIALS_AT_ONCE: usize = 8;
-/// Failed dials after which a target that was never reached, not even by an earlier run, is given up.
+/// Failed dials after which a target that was never reached, not even by an earlier run, is given
+/// up.
 pub const DIAL_TRIES: u32 = 12;
 
-/// Time after which a peer is asked again what it speaks and where it is. It would push what changes,
-/// a relay's place for example, but by a stream that is gone before the receiver has agreed to its
-/// protocol (V1Lazy), so that pushes over QUIC do not arrive.
+/// Time after which a peer is asked again what it speaks and where it is. It would push what
+/// changes, a relay's place for example, but by a stream that is gone before the receiver has
+/// agreed to its protocol (V1Lazy), so that pushes over QUIC do not arrive.
 pub const IDENTIFY_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two pings of a connection.
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -320,8 +321,8 @@ pub struct ChannelLimits {
     pub queue_frames: usize,
     /// Bytes of them. A queue that is empty takes any frame.
     pub queue_bytes: usize,
-    /// Frames that came and were not taken yet, from all members. While there are as many, nothing is
-    /// read, and the senders wait.
+    /// Frames that came and were not taken yet, from all members. While there are as many, nothing
+    /// is read, and the senders wait.
     pub waiting_frames: usize,
     /// Bytes of them. If none waits, any frame is read.
     pub waiting_bytes: u32,

@@ -5,9 +5,9 @@
 //!           ▲             │
 //!           └── pause ×2 ─┘ no address
 //! ```
-//! A name is looked up until it gives addresses, for ever, and again while the node wants peers, for
-//! what a name stands for changes. Names are given by the operator and by the swarm's file; those
-//! that strangers tell are not looked up.
+//! A name is looked up until it gives addresses, for ever, and again while the node wants peers,
+//! for what a name stands for changes. Names are given by the operator and by the swarm's file;
+//! those that strangers tell are not looked up.
 
 use std::time::Instant;
 
@@ -82,8 +82,8 @@ impl Names {
         .collect()
     }
 
-    /// Notes what a lookup gave. True if the reason why it gave nothing is a new one, which somebody
-    /// should be told.
+    /// Notes what a lookup gave. True if the reason why it gave nothing is a new one, which
+    /// somebody should be told.
     pub(crate) fn answered(
         &mut self,
         address: &Multiaddr,

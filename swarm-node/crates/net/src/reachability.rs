@@ -9,8 +9,8 @@
 //!                 (takes up to RELAYS_WANTED relays)
 //! ```
 //! A confirmation needs a connection that really came in: one that was asked for as a test, or the
-//! first one of a peer that called a public address of this machine. So nobody can lie a node public. Lying it
-//! private costs it little: it asks relays for help until an honest test succeeds.
+//! first one of a peer that called a public address of this machine. So nobody can lie a node
+//! public. Lying it private costs it little: it asks relays for help until an honest test succeeds.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

@@ -5,8 +5,8 @@
 //! /dns[4|6]/NAME/REST ───── A, AAAA of NAME ─────────────────────────▶ /ip4/…/REST, /ip6/…/REST
 //! ```
 //! (libp2p's specification `addressing`, section *dnsaddr links*.) An ADDRESS may begin with a name
-//! again; depth, lookups and addresses are bounded ([`crate::limits`]), so that records which lead in
-//! a circle end. Whoever answers for a name may lie: an address counts only if it can be called
+//! again; depth, lookups and addresses are bounded ([`crate::limits`]), so that records which lead
+//! in a circle end. Whoever answers for a name may lie: an address counts only if it can be called
 //! (`address::is_plain`), if it names its peer, and if that is the one asked for; the peer then
 //! proves its identity in the handshake. Names are looked up here and not by the transport, so that
 //! each peer behind a name is called by itself, and nothing but what the operator wrote is ever
@@ -173,8 +173,8 @@ async fn follow(records: &impl Records, step: &Step) -> Result<Vec<Step>, Lookup
     Ok(next.collect())
 }
 
-/// The address in a record's text, if it ends with what follows the name: the peer, where one is asked
-/// for.
+/// The address in a record's text, if it ends with what follows the name: the peer, where one is
+/// asked for.
 pub fn told(text: &str, rest: &Multiaddr) -> Option<Multiaddr> {
     let address: Multiaddr = text.trim().strip_prefix(KEY)?.parse().ok()?;
     address.ends_with(rest).then_some(address)

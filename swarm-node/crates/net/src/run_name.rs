@@ -1,8 +1,8 @@
 //! The name of one run of a node's process, which peers learn beside the name of its program.
 //!
-//! A process that is killed says goodbye to nobody: its peers keep its connections until pings fail,
-//! half a minute later, and meanwhile send into them what the next run should hear. So each run has
-//! a name, and whoever sees another one ends all connections with the peer and begins anew.
+//! A process that is killed says goodbye to nobody: its peers keep its connections until pings
+//! fail, half a minute later, and meanwhile send into them what the next run should hear. So each
+//! run has a name, and whoever sees another one ends all connections with the peer and begins anew.
 //!
 //! ```text
 //! swarm-node/0.1.0 run/1f3870be274f6c49

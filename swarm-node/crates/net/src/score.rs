@@ -1,4 +1,5 @@
-//! Scores and bans of peers, as a pure table: time is an argument, points stand in [`crate::limits`].
+//! Scores and bans of peers, as a pure table: time is an argument, points stand in
+//! [`crate::limits`].
 //!
 //! ```text
 //! report ─▶ points, decayed ─▶ below BAN_SCORE ─▶ banned until … ─▶ let in again, half forgiven

@@ -1,7 +1,7 @@
 //! Where a node has the addresses of peers from.
 
-/// A source of addresses, those that are trusted least first. Each is advice: whoever answers proves
-/// its identity, and a source that gives nothing, or nonsense, costs calls that fail.
+/// A source of addresses, those that are trusted least first. Each is advice: whoever answers
+/// proves its identity, and a source that gives nothing, or nonsense, costs calls that fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// Other peers told them, or called this node.

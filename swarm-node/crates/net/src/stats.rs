@@ -28,8 +28,8 @@ pub struct Stats {
     pub outbox: u64,
     /// Received records that were dropped because their sender is over its quota.
     pub records_over_quota: u64,
-    /// Received records and requests that were dropped because the daemon did not take its events in
-    /// time.
+    /// Received records and requests that were dropped because the daemon did not take its events
+    /// in time.
     pub events_dropped: u64,
     /// Records that were judged good and forwarded.
     pub records_accepted: u64,

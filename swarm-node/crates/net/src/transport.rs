@@ -16,8 +16,8 @@ use crate::limits::{Limits, MAX_CHANNEL_JOBS};
 
 /// Bytes that a peer may send unread on one QUIC stream.
 const QUIC_STREAM_WINDOW: u32 = 4 << 20;
-/// The same on all of a connection. A job that is slow leaves a stream's window of its channel unread
-/// for as long as it likes; two such windows are left for all else when every job does.
+/// The same on all of a connection. A job that is slow leaves a stream's window of its channel
+/// unread for as long as it likes; two such windows are left for all else when every job does.
 const QUIC_CONNECTION_WINDOW: u32 = (2 + MAX_CHANNEL_JOBS as u32) * QUIC_STREAM_WINDOW;
 /// Silence after which a QUIC connection is dead.
 const QUIC_SILENCE: Duration = Duration::from_secs(30);

@@ -7,10 +7,10 @@
 //!
 //! offset = received − (sent + returned) / 2      round trip = returned − sent
 //! ```
-//! If both ways take the same time, that is exactly how far the peer's clock is ahead; if not, it is
-//! wrong by at most half of the round trip. Of each peer the exchange with the shortest round trip
-//! among the latest [`EXCHANGES`] counts, and of the peers the median, so that peers who lie move
-//! the estimate no further than honest ones are apart while fewer than half lie.
+//! If both ways take the same time, that is exactly how far the peer's clock is ahead; if not, it
+//! is wrong by at most half of the round trip. Of each peer the exchange with the shortest round
+//! trip among the latest [`EXCHANGES`] counts, and of the peers the median, so that peers who lie
+//! move the estimate no further than honest ones are apart while fewer than half lie.
 //!
 //! Nobody's clock is set. The estimate tells a node how long before the end of a window
 //! ([`Estimate::lead_ms`]) it must publish to be in time, and its owner when the clock is too far

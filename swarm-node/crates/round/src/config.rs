@@ -296,9 +296,10 @@ pub struct Game {
 }
 
 impl Game {
-    /// A game in which one member answers each practice question, and all of `members` treat a single
-    /// common one in all stages, with groups of completions of up to `max_new` tokens. A count that
-    /// is too large stays too large, so that [`SwarmConfig::validate`] refuses it by name.
+    /// A game in which one member answers each practice question, and all of `members` treat a
+    /// single common one in all stages, with groups of completions of up to `max_new` tokens. A
+    /// count that is too large stays too large, so that [`SwarmConfig::validate`] refuses it by
+    /// name.
     ///
     /// ```
     /// use swarm_round::Game;
@@ -442,7 +443,8 @@ impl SwarmConfig {
     /// The one byte string that stands for this configuration: a format version, then every field
     /// in declaration order, texts as a little-endian `u32` length and their bytes, numbers
     /// little-endian. `membership` is left out, in formats 2 and 3, where it says nothing
-    /// particular, and so is `agreement` in format 2; thus swarms from before have kept their names.
+    /// particular, and so is `agreement` in format 2; thus swarms from before have kept their
+    /// names.
     pub fn canonical(&self) -> Vec<u8> {
         let format = match (&self.agreement, &self.membership) {
             (agreement, Membership::Registered) if *agreement == Agreement::default() => 2,

@@ -88,7 +88,8 @@ enum Said {
     Twice { first: Arc<[u8]>, second: Arc<[u8]> },
 }
 
-/// The messages of a round by place. Hashed and not sorted, because every message looks its place up.
+/// The messages of a round by place. Hashed and not sorted, because every message looks its place
+/// up.
 #[derive(Default)]
 pub(crate) struct Heard(HashMap<MessagePlace, Said>);
 

@@ -1,8 +1,8 @@
 //! The journal: what a core was told, so that another one can be told the same after a restart.
 //!
 //! A core is a function of its inputs and their times, so it is not its state that is written down
-//! but what led to it: one [`Record`] for each input that changed anything. What was refused without
-//! a trace, which anybody can send without end, is not in it.
+//! but what led to it: one [`Record`] for each input that changed anything. What was refused
+//! without a trace, which anybody can send without end, is not in it.
 //!
 //! ```text
 //! segment r                                                       segment r + 1
@@ -21,8 +21,8 @@
 //! 4. act on the outputs.
 //!
 //! If 2 or 3 fails, nothing of 4 happens and the node stops. Neither needs to be on disk at once:
-//! it suffices that the sign-once table's commit, which comes before each signature, brings all that
-//! was written before to disk with it. Then what is left after a crash is a beginning of the
+//! it suffices that the sign-once table's commit, which comes before each signature, brings all
+//! that was written before to disk with it. Then what is left after a crash is a beginning of the
 //! journal that has every input which led to a signature that anybody saw. A core that replays it
 //! asks for those very signatures and for none that contradicts them, and it knows what its votes
 //! bind it to.
@@ -107,8 +107,8 @@ pub struct Snapshot {
     pub seen: Option<(Round, Round)>,
     /// Undecided rounds that were opened because they were missed.
     pub missed: BTreeSet<Round>,
-    /// Rounds that were begun and are not decided. If the journal begins here, it tells of them only
-    /// that they are decided.
+    /// Rounds that were begun and are not decided. If the journal begins here, it tells of them
+    /// only that they are decided.
     pub open: BTreeSet<Round>,
     /// How long before the end of a window contents must go out, in milliseconds.
     pub lead: Millis,

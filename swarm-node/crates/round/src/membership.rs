@@ -1,8 +1,9 @@
 //! Who takes part: peers that were members before a round began, and nobody else.
 //!
 //! [`Roster`] collects registrations with the round from which they count; [`open`] derives members
-//! from what is decided; [`Members`] is the frozen, sorted snapshot of one round. Members are addressed
-//! by their index in the snapshot, so every node of the round uses the same small numbers.
+//! from what is decided; [`Members`] is the frozen, sorted snapshot of one round. Members are
+//! addressed by their index in the snapshot, so every node of the round uses the same small
+//! numbers.
 
 pub mod hello;
 pub mod open;

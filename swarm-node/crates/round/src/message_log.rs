@@ -1,8 +1,8 @@
 //! The messages of one round that are in place: who said what, once.
 //!
-//! A place has one message ([`heard`](crate::heard)); where a member contradicts itself, neither counts. A message
-//! with a valid signature takes its place even when its content is bad, so that what is there never
-//! depends on the order of arrival.
+//! A place has one message ([`heard`](crate::heard)); where a member contradicts itself, neither
+//! counts. A message with a valid signature takes its place even when its content is bad, so that
+//! what is there never depends on the order of arrival.
 //!
 //! A message that comes after its window takes its place, too: it is proof of a contradiction, and
 //! what it says may be needed, if the members agree that it counts. To this node it says nothing:
@@ -224,8 +224,8 @@ impl MessageLog {
             .or_insert(0) += 1;
     }
 
-    /// Takes back what a contradicted message said, and counts the contradiction. Without its seals,
-    /// a stage of a member says nothing.
+    /// Takes back what a contradicted message said, and counts the contradiction. Without its
+    /// seals, a stage of a member says nothing.
     fn strike(&mut self, place: MessagePlace) {
         self.count_contradiction(place);
         if place.kind.reveals().is_some() {

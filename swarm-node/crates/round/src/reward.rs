@@ -14,8 +14,8 @@
 //! verifier, every row but `foreseen` depends on the member's own messages and on the truth alone:
 //! other members can change none of it, except that "none is right" depends on whether anybody
 //! revealed a right answer. `foreseen` depends on the winner. Hostile members change it when their
-//! completions, weighed by [records](crate::vote_record), make up for the lead of the honest ones to
-//! within a twentieth; every wrong answer lowers their weight on all other questions, and they
+//! completions, weighed by [records](crate::vote_record), make up for the lead of the honest ones
+//! to within a twentieth; every wrong answer lowers their weight on all other questions, and they
 //! cannot lower an honest member's. With endorsements and decisions they only choose among answers
 //! whose completions are close already.
 

@@ -31,9 +31,9 @@
 //! core without one votes in no round that began before it, and adopts those rounds when the others
 //! have decided them.
 //!
-//! Time goes on while members are away, so there may be rounds that nobody plays. Two rounds later a
-//! core opens those that it missed, with nothing in them, and the members agree on that. A core does
-//! so only if it remembers everything since that round, so that it cannot have voted in it.
+//! Time goes on while members are away, so there may be rounds that nobody plays. Two rounds later
+//! a core opens those that it missed, with nothing in them, and the members agree on that. A core
+//! does so only if it remembers everything since that round, so that it cannot have voted in it.
 //!
 //! [journal]: crate::journal
 
@@ -99,8 +99,8 @@ pub struct Core {
     seen: Option<(Round, Round)>,
     /// Undecided rounds that were opened because they were missed.
     missed: BTreeSet<Round>,
-    /// Rounds that were open before the journal of a replay begins: it ends with all of them decided,
-    /// and meanwhile they are not missed.
+    /// Rounds that were open before the journal of a replay begins: it ends with all of them
+    /// decided, and meanwhile they are not missed.
     elsewhere: BTreeSet<Round>,
     early: EarlyMessages,
     /// Bad signatures by link, of messages for rounds that are decided; anew in each round.
@@ -119,8 +119,8 @@ pub struct Core {
 pub struct Replayed {
     /// The core, in the state of the other one after the last record.
     pub core: Core,
-    /// What is still to be done: signatures to give, work to deliver, own messages to publish again,
-    /// rounds to archive.
+    /// What is still to be done: signatures to give, work to deliver, own messages to publish
+    /// again, rounds to archive.
     pub outstanding: Vec<Output>,
 }
 
@@ -159,8 +159,8 @@ impl Core {
         })
     }
 
-    /// The same for a node whose key has never signed anything, which its new sign-once table shows:
-    /// it may help to agree on rounds from before it started, in which it cannot have voted.
+    /// The same for a node whose key has never signed anything, which its new sign-once table
+    /// shows: it may help to agree on rounds from before it started, in which it cannot have voted.
     #[must_use]
     pub fn never_signed(self) -> Self {
         Self { first: 0, ..self }

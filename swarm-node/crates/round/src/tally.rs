@@ -10,8 +10,8 @@
 //! | weighed | all completions; where they are close, endorsements and decisions; this one is the winner |
 //!
 //! `weighed` in full: each of a member's L completions is the L-th part of a vote, and every vote
-//! weighs as much as its source's [`record`](crate::vote_record) on the round's other questions says.
-//! Answers whose completions come within a twentieth of the most are *close*; among them the
+//! weighs as much as its source's [`record`](crate::vote_record) on the round's other questions
+//! says. Answers whose completions come within a twentieth of the most are *close*; among them the
 //! endorsements and decisions choose, weighed alike, without those of sources that were more often
 //! wrong than right. Completions come first because they alone are independent: who has read the
 //! others repeats their mistakes, and no record shows that.

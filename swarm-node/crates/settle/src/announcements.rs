@@ -5,9 +5,10 @@
 //!                                                    └─▶ this node's own: is a new word due?
 //! ```
 //! The latest word of each node counts. Whoever pays for it can write there, so records are judged
-//! one by one and the table is bounded; a reader takes a few nodes at random, so that nobody is found
-//! by more than the share of nodes that it has bound. A reorganisation takes back what is above it,
-//! and with it what nodes had said before: they are known again when they say something new.
+//! one by one and the table is bounded; a reader takes a few nodes at random, so that nobody is
+//! found by more than the share of nodes that it has bound. A reorganisation takes back what is
+//! above it, and with it what nodes had said before: they are known again when they say something
+//! new.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -24,7 +25,8 @@ pub const MAX_ANNOUNCERS: usize = 4096;
 pub struct Announcement {
     /// The node's key.
     pub key: CompressedKey,
-    /// What its owner wrote, of at most [`MAX_ANNOUNCEMENT`] bytes; nothing takes earlier words back.
+    /// What its owner wrote, of at most [`MAX_ANNOUNCEMENT`] bytes; nothing takes earlier words
+    /// back.
     pub addresses: Bytes,
     /// The block that it is in.
     pub block: u64,
@@ -37,8 +39,8 @@ pub struct Announcements {
 }
 
 impl Announcements {
-    /// Takes an event in, in the order of the chain. False if it says nothing about where nodes are,
-    /// or nonsense.
+    /// Takes an event in, in the order of the chain. False if it says nothing about where nodes
+    /// are, or nonsense.
     pub fn take(&mut self, event: Event, block: u64) -> bool {
         match event {
             Event::Unbound { node } => self.nodes.remove(&node).is_some(),

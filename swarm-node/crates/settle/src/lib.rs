@@ -6,10 +6,10 @@
 //!                                          └─ proposed with a bond ─ objection? ─ court ──────────┤
 //!                      claim with one proof ◀── table of all that owners ever earned ◀────────────┘
 //! ```
-//! [`settlement`] is the pure core of one node; [`node`] is its shell, with a writer of transactions
-//! and a cursor over the contract's events. Nobody reports a number about himself: every member
-//! computes all earnings and signs only the outcome that it computed. A node without chain or
-//! wallet takes part in rounds all the same and forgoes the money.
+//! [`settlement`] is the pure core of one node; [`node`] is its shell, with a writer of
+//! transactions and a cursor over the contract's events. Nobody reports a number about himself:
+//! every member computes all earnings and signs only the outcome that it computed. A node without
+//! chain or wallet takes part in rounds all the same and forgoes the money.
 //!
 //! | module | what is in it |
 //! |---|---|

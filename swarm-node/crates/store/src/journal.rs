@@ -227,8 +227,8 @@ impl Archive {
         })
     }
 
-    /// Forgets the rounds that are `rounds` or more below the last one. Keep at least those that the
-    /// journal may name: the undecided ones and what was decided since.
+    /// Forgets the rounds that are `rounds` or more below the last one. Keep at least those that
+    /// the journal may name: the undecided ones and what was decided since.
     ///
     /// # Errors
     /// The store fails.

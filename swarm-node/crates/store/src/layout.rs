@@ -1,7 +1,7 @@
 //! The layout of the file: its version, and every table with its key.
 //!
-//! A table that is added here is made in every file that lacks it; a change to a key or a value is a
-//! new [`SCHEMA`].
+//! A table that is added here is made in every file that lacks it; a change to a key or a value is
+//! a new [`SCHEMA`].
 
 use redb::{Error, TableDefinition, WriteTransaction};
 

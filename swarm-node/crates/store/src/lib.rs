@@ -13,13 +13,13 @@
 //! Invariants: what a call wrote is on disk when it returns, but for the [journal and
 //! archive](Journal), which come along with the next signature; a call is all or nothing; a record
 //! that does not decode is reported and hides no other; a flipped bit is found when the file is
-//! opened; another layout is not touched. Sizes are bounded by [`MAX_RECORD`], those of what is kept
-//! in pieces by [`MAX_LENGTH`].
+//! opened; another layout is not touched. Sizes are bounded by [`MAX_RECORD`], those of what is
+//! kept in pieces by [`MAX_LENGTH`].
 //!
-//! All tables but `signed`, `journal` and `archive` are told apart by [`Chain`], which a chain's server can change by lying
-//! about block 0. Then they are empty until it tells the truth: epochs wait, and what is sent a
-//! second time the contracts refuse. What was signed is filed by what the signature is valid for
-//! and nothing else.
+//! All tables but `signed`, `journal` and `archive` are told apart by [`Chain`], which a chain's
+//! server can change by lying about block 0. Then they are empty until it tells the truth: epochs
+//! wait, and what is sent a second time the contracts refuse. What was signed is filed by what the
+//! signature is valid for and nothing else.
 //!
 //! The types of values are the caller's:
 //!

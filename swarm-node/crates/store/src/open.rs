@@ -74,7 +74,8 @@ impl Store {
         commit(&self.database, Durability::Immediate, work).map_err(|error| self.failed(error))
     }
 
-    /// Does `work` wholly or, if it fails, not at all; it is on disk with the next [`Store::write`].
+    /// Does `work` wholly or, if it fails, not at all; it is on disk with the next
+    /// [`Store::write`].
     pub(super) fn write_soon<R>(
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<R, redb::Error>,

@@ -19,11 +19,12 @@ use crate::job::JobSpec;
 
 /// Trains replicas of a model at peers, which meet after every so many steps.
 ///
-/// The job is a TOML file with a part [averaging] (see configs/nano/averaging.toml). One peer starts it and
-/// waits for the others, who join by its address. Each trains the whole model on rows of its own; after each
-/// round of inner steps replicas average what they have learned, in random pairs (NoLoCo) or all at once
-/// (DiLoCo). Peers may come and go: whose partner is gone takes its step alone, which its signed record says.
-/// One machine can compute every replica again, bit for bit.
+/// The job is a TOML file with a part [averaging] (see configs/nano/averaging.toml). One peer
+/// starts it and waits for the others, who join by its address. Each trains the whole model on rows
+/// of its own; after each round of inner steps replicas average what they have learned, in random
+/// pairs (NoLoCo) or all at once (DiLoCo). Peers may come and go: whose partner is gone takes its
+/// step alone, which its signed record says. One machine can compute every replica again, bit for
+/// bit.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct AverageCommand {

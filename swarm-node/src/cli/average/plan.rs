@@ -33,7 +33,8 @@ struct Outlook {
     round_bytes: u64,
     /// Bytes that a replica keeps in memory besides its activations, about.
     memory_bytes: u64,
-    /// The share of the squared distances between replicas that a round's gossip leaves; none where all meet.
+    /// The share of the squared distances between replicas that a round's gossip leaves; none where
+    /// all meet.
     #[serde(skip_serializing_if = "Option::is_none")]
     contraction: Option<f64>,
 }
@@ -45,8 +46,8 @@ pub(super) fn plan(path: &Path, options: &Options) -> Result<(), Failure> {
     let settings = &assembled.settings;
     let contribution = settings.contribution_bytes as u64;
     let replicas = u64::from(settings.replicas);
-    // In pairs each sends its own; at an odd number one is alone. Of all, everybody but the leader sends its
-    // own, and the leader sends everybody the mean.
+    // In pairs each sends its own; at an odd number one is alone. Of all, everybody but the leader
+    // sends its own, and the leader sends everybody the mean.
     let round_bytes = match settings.paired {
         true => contribution * (replicas - replicas % 2) / replicas,
         false => contribution * 2 * (replicas - 1) / replicas,

@@ -37,8 +37,8 @@ struct Found {
     states: Vec<Option<String>>,
 }
 
-/// Computes a folder's transcript again and prints whether it is right. `out` is where a replica's weights go,
-/// and whose, the folder's own unless told otherwise.
+/// Computes a folder's transcript again and prints whether it is right. `out` is where a replica's
+/// weights go, and whose, the folder's own unless told otherwise.
 pub(super) fn replay(
     config: &Config,
     folder: &Path,

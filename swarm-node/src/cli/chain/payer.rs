@@ -33,9 +33,9 @@ impl Payer {
         })
     }
 
-    /// Sees to it that the account holds so many units: by the transaction that creates test tokens,
-    /// or it fails unless they are there. `purpose` says what they are for, and `remedy` what else can
-    /// be done.
+    /// Sees to it that the account holds so many units: by the transaction that creates test
+    /// tokens, or it fails unless they are there. `purpose` says what they are for, and `remedy`
+    /// what else can be done.
     pub(super) async fn have_tokens(
         &self,
         mint: bool,

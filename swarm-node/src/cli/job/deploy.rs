@@ -62,8 +62,8 @@ pub(super) struct Deploy {
     /// Tokens that a worker puts at stake at least; twice what a challenger does, at least.
     #[arg(long, value_name = "TOKENS", default_value_t = 20)]
     worker_bond: u64,
-    /// Tokens that a challenger puts at stake at least. It pays a right worker for its moves: at least
-    /// 1.25 times the gas of the longest dispute at its dearest.
+    /// Tokens that a challenger puts at stake at least. It pays a right worker for its moves: at
+    /// least 1.25 times the gas of the longest dispute at its dearest.
     #[arg(long, value_name = "TOKENS", default_value_t = 5)]
     challenger_bond: u64,
     /// Percent of a job's reward that its worker puts at stake at least.

@@ -14,8 +14,8 @@ use crate::cli::output::{print_rows, when};
 
 /// Takes what a job has come to out of its worker's folder, if it is what the chain says.
 ///
-/// The last state must have the root that is final on the chain; nobody is trusted. What is written is
-/// a model that `eval`, `train` and other programs load.
+/// The last state must have the root that is final on the chain; nobody is trusted. What is written
+/// is a model that `eval`, `train` and other programs load.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  swarm-node job fetch 0x… --contracts jobs.toml --from runs/worker \

@@ -23,8 +23,8 @@ const WHOLE: u128 = 10_000;
 
 /// Launches a job on a chain and pays its reward in; prints what the job is known by.
 ///
-/// Give the job's file, and all that it names, to whoever is to do or to verify it. The wallet of the
-/// settings pays.
+/// Give the job's file, and all that it names, to whoever is to do or to verify it. The wallet of
+/// the settings pays.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  swarm-node job launch configs/nano/job.toml --contracts jobs.toml \
@@ -154,7 +154,8 @@ impl Launch {
         let id = JobId(id);
         let steps = self.steps(&disputed, market, account, &wanted).await?;
         if !self.dry_run {
-            // Should this process be killed, the reward must not be lost to a job that nobody can name.
+            // Should this process be killed, the reward must not be lost to a job that nobody can
+            // name.
             output::note(&format!("launching job {id}"));
         }
         let sent = match self.dry_run {

@@ -1,4 +1,5 @@
-//! The contracts of jobs as a command sees them: by their deployment file, from the wallet's account.
+//! The contracts of jobs as a command sees them: by their deployment file, from the wallet's
+//! account.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -81,8 +82,8 @@ impl MarketOptions {
         Ok((Market::new(config, deployment, &link).await?, link))
     }
 
-    /// The contracts, and the wallet's account. With a store, transactions that are under way survive
-    /// the process.
+    /// The contracts, and the wallet's account. With a store, transactions that are under way
+    /// survive the process.
     pub(in crate::cli) async fn open(
         &self,
         options: &Options,
@@ -206,8 +207,8 @@ impl Cancel {
     }
 }
 
-/// Ends a job whose time is over, as anybody may: a late worker loses half of its bond, a claim that
-/// nobody has refuted becomes final.
+/// Ends a job whose time is over, as anybody may: a late worker loses half of its bond, a claim
+/// that nobody has refuted becomes final.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct End {
     /// The job.

@@ -1,5 +1,5 @@
-//! `swarm-node job`: training as a plan, whose every state can be recomputed by others, alone or for a
-//! reward on a chain.
+//! `swarm-node job`: training as a plan, whose every state can be recomputed by others, alone or
+//! for a reward on a chain.
 
 mod deploy;
 mod fetch;
@@ -23,10 +23,11 @@ use crate::job::SPEC;
 
 /// Plans and carries out jobs: training whose every state can be recomputed by others.
 ///
-/// A job is a TOML file (see configs/nano/job.toml). Its rows, their order and its learning rates are
-/// part of its plan, so that a state of it follows from the one before by programs alone; the roots of
-/// the states are what a worker claims. The same job has the same roots on every machine. On a chain a
-/// payer launches it, a worker does it, and whoever recomputes something else disputes it.
+/// A job is a TOML file (see configs/nano/job.toml). Its rows, their order and its learning rates
+/// are part of its plan, so that a state of it follows from the one before by programs alone; the
+/// roots of the states are what a worker claims. The same job has the same roots on every machine.
+/// On a chain a payer launches it, a worker does it, and whoever recomputes something else disputes
+/// it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct JobCommand {
@@ -63,8 +64,8 @@ enum JobAction {
         #[arg(long, value_name = "N")]
         keep: Option<usize>,
     },
-    /// Writes what a step of a job computes, for whoever audits it: the roots of every value, and the
-    /// values of single runs.
+    /// Writes what a step of a job computes, for whoever audits it: the roots of every value, and
+    /// the values of single runs.
     ///
     /// The step is recomputed from the nearest checkpoint. What is written is this machine's word
     /// about the step; a claim commits to checkpoints only.

@@ -1,4 +1,5 @@
-//! `swarm-node job work` and `job verify`: an account's part in a job, from the first look to the money.
+//! `swarm-node job work` and `job verify`: an account's part in a job, from the first look to the
+//! money.
 
 use std::path::PathBuf;
 
@@ -35,9 +36,9 @@ const FAULT: (usize, u32) = (0, 22);
 
 /// Does a job for its reward: accepts it, computes it, claims what it came to, and defends that.
 ///
-/// Goes on where the job stands, so the same command after a crash continues. SIGINT and SIGTERM stop
-/// it with everything saved; while a claim can be disputed a worker should run, or it loses by its
-/// clock.
+/// Goes on where the job stands, so the same command after a crash continues. SIGINT and SIGTERM
+/// stop it with everything saved; while a claim can be disputed a worker should run, or it loses by
+/// its clock.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  swarm-node job work configs/nano/job.toml --contracts jobs.toml --job \
@@ -46,16 +47,16 @@ const FAULT: (usize, u32) = (0, 22);
 pub(super) struct Work {
     #[command(flatten)]
     part: PartOptions,
-    /// Flips a bit of a gradient in this step, as a defective machine would, to see what follows: the
-    /// claim is refuted, and half of the bond is the challenger's. On dev chains only.
+    /// Flips a bit of a gradient in this step, as a defective machine would, to see what follows:
+    /// the claim is refuted, and half of the bond is the challenger's. On dev chains only.
     #[arg(long, value_name = "STEP")]
     fault: Option<u64>,
 }
 
 /// Verifies a job: computes it again, seals what it found, and disputes a claim that differs.
 ///
-/// Nothing is disputed that was not computed whole here. Who wins a dispute gets half of the worker's
-/// bond. Goes on where the job stands, so the same command after a crash continues.
+/// Nothing is disputed that was not computed whole here. Who wins a dispute gets half of the
+/// worker's bond. Goes on where the job stands, so the same command after a crash continues.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  swarm-node job verify configs/nano/job.toml --contracts jobs.toml \
@@ -196,8 +197,8 @@ impl PartOptions {
 }
 
 impl PartOptions {
-    /// That the folder was computed with this fault, or without one: what a defective machine computed
-    /// must not be claimed, or doubted with, by accident.
+    /// That the folder was computed with this fault, or without one: what a defective machine
+    /// computed must not be claimed, or doubted with, by accident.
     fn require_fault(&self, fault: Option<u64>) -> Result<(), Failure> {
         let (path, out) = (self.out.join(FAULT_FILE), self.out.display());
         let marked = match std::fs::read_to_string(&path) {

@@ -39,7 +39,8 @@ struct Outlook<'a> {
     /// Of what the training programs hold.
     training_bytes: u64,
     recompute: usize,
-    /// What it would be with other numbers of segments, those of which each holds less than the ones before.
+    /// What it would be with other numbers of segments, those of which each holds less than the
+    /// ones before.
     choices: Vec<Choice>,
     /// What `engine.memory` allows.
     memory_bytes: Option<u64>,

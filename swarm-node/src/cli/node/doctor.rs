@@ -278,7 +278,8 @@ fn peers(status: &Status) -> Finding {
     }
 }
 
-/// Where the node has peers from. Sources that give nothing are no fault as long as another one does.
+/// Where the node has peers from. Sources that give nothing are no fault as long as another one
+/// does.
 fn sources(status: &Status) -> Finding {
     let is_reached = status.sources.iter().any(|source| source.reached > 0);
     match is_reached {

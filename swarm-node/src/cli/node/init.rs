@@ -17,8 +17,8 @@ use crate::node::home::Home;
 
 /// Makes a node's folder: its identity, and settings that fit this machine.
 ///
-/// Settings given here (--set, --threads) are kept in the folder. What is there already stays: a key
-/// is never replaced, settings only with --force.
+/// Settings given here (--set, --threads) are kept in the folder. What is there already stays: a
+/// key is never replaced, settings only with --force.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: swarm-node init --preset rig --home /srv/node")]
 pub(in crate::cli) struct Init {

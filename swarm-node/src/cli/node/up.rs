@@ -30,8 +30,8 @@ use crate::node::time::wall_clock;
 /// works.
 ///
 /// The first time it needs the swarm's file; a peer's address helps where the file names none and
-/// no peer is in the local network. SIGINT (Ctrl-C) and SIGTERM end it with everything kept; `drain`
-/// finishes the round first.
+/// no peer is in the local network. SIGINT (Ctrl-C) and SIGTERM end it with everything kept;
+/// `drain` finishes the round first.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(in crate::cli) struct Up {

@@ -19,10 +19,10 @@ use crate::pipeline::blueprint::Assembled;
 
 /// Trains a model across peers: each holds a stage of it, and microbatches go from peer to peer.
 ///
-/// The job is a TOML file with a part [pipeline] (see configs/nano/pipeline.toml). One peer starts it and
-/// waits for the others, who join by its address. Peers may come and go; whatever happens is in the
-/// transcript, and one machine can compute every step of it again, bit for bit. Without skips and with
-/// activations sent as f32 the result is the one of `job run`.
+/// The job is a TOML file with a part [pipeline] (see configs/nano/pipeline.toml). One peer starts
+/// it and waits for the others, who join by its address. Peers may come and go; whatever happens is
+/// in the transcript, and one machine can compute every step of it again, bit for bit. Without
+/// skips and with activations sent as f32 the result is the one of `job run`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PipelineCommand {
@@ -46,7 +46,8 @@ enum PipelineAction {
         /// Memory of a peer, in mebibytes, to see whether stages fit.
         #[arg(long, value_name = "MIB")]
         memory: Option<u64>,
-        /// What peers of it measured (measured.json in a peer's folder), to see what a step should take.
+        /// What peers of it measured (measured.json in a peer's folder), to see what a step should
+        /// take.
         #[arg(long, value_name = "FILE")]
         network: Option<PathBuf>,
     },
@@ -66,7 +67,8 @@ enum PipelineAction {
         #[command(flatten)]
         part: PartOptions,
     },
-    /// Shows where a pipeline stands: steps, losses, who holds what, and what did not go as planned.
+    /// Shows where a pipeline stands: steps, losses, who holds what, and what did not go as
+    /// planned.
     Status {
         /// Folder of a peer.
         #[arg(value_name = "RUN")]

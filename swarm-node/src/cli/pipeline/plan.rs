@@ -65,8 +65,8 @@ struct StageOutlook {
 }
 
 /// Bytes that a peer needs for a stage, about: parameters, two moments, a sum of gradients and the
-/// gradients of its visits of a step; what goes in and out and waits for each slot, and what the layers of one
-/// microbatch keep on their way back (some sixteen times the residual stream).
+/// gradients of its visits of a step; what goes in and out and waits for each slot, and what the
+/// layers of one microbatch keep on their way back (some sixteen times the residual stream).
 fn stage_bytes(parameters: u64, layers: usize, hop: u64, slots: u64, visits: u64) -> u64 {
     parameters * 4 * (4 + visits) + hop * 3 * slots + hop * 16 * layers as u64
 }

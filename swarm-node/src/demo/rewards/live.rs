@@ -105,7 +105,8 @@ impl LiveRewards {
         })
     }
 
-    /// Start of round 0, in milliseconds since 1970, and what the swarm's file says of the contracts.
+    /// Start of round 0, in milliseconds since 1970, and what the swarm's file says of the
+    /// contracts.
     pub fn swarm(&self) -> (u64, String) {
         let genesis = self.file.parameters.genesis;
         (genesis.saturating_mul(1_000), settlement_name(&self.file))

@@ -23,8 +23,8 @@ const ENOUGH: Duration = Duration::from_secs(5);
 #[error("a trial of {0} came to {1}; no times are known of this peer's engine")]
 pub struct ComputeError(&'static str, String);
 
-/// Times of a stage, as medians of several microbatches. The worker holds the stage, and another state
-/// of it afterwards.
+/// Times of a stage, as medians of several microbatches. The worker holds the stage, and another
+/// state of it afterwards.
 ///
 /// # Errors
 /// The engine refuses its own work.

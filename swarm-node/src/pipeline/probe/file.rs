@@ -9,7 +9,8 @@ use swarm_files::whole::{Access, Reserved};
 
 /// The file in a peer's folder.
 pub const MEASURED: &str = "measured.json";
-/// Longest file that is read, in bytes: 256 peers have 65,280 links, and both of their ends reports.
+/// Longest file that is read, in bytes: 256 peers have 65,280 links, and both of their ends
+/// reports.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// Why measurements cannot be read or kept.

@@ -99,8 +99,8 @@ impl Links {
         Ok(links)
     }
 
-    /// The next thing that happens on the channels; none once the network has ended. Nothing is lost if
-    /// the future is dropped.
+    /// The next thing that happens on the channels; none once the network has ended. Nothing is
+    /// lost if the future is dropped.
     pub async fn next(&mut self) -> Option<ChannelEvent> {
         self.frames.next().await
     }

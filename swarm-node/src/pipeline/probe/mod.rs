@@ -14,20 +14,21 @@
 //!
 //! all pairs over: Report ─▶ everybody; over when everybody's has come     (prober)
 //! ```
-//! Rates are taken where bytes arrive, from a train's first piece to its last, so that what a socket
-//! buffers does not count; trains grow until slow start is behind them, and of the last two the faster
-//! counts, for what is lost on the way holds up a train. The sender sees for itself how
-//! long a train and the answer took: a receiver can claim at most twice the rate that fits. Nonces at the
-//! end of each piece show that it has all of them.
+//! Rates are taken where bytes arrive, from a train's first piece to its last, so that what a
+//! socket buffers does not count; trains grow until slow start is behind them, and of the last two
+//! the faster counts, for what is lost on the way holds up a train. The sender sees for itself how
+//! long a train and the answer took: a receiver can claim at most twice the rate that fits. Nonces
+//! at the end of each piece show that it has all of them.
 //!
-//! [`Prober`] is the pure core: words in, words out, time an argument. [`Links`] is its shell over channels
-//! of their own ([`swarm_net::Channels`]), and stays when pairs are over: it answers peers that come back
-//! and ask for reports. What is known is kept in the peer's folder ([`mod@file`]).
+//! [`Prober`] is the pure core: words in, words out, time an argument. [`Links`] is its shell over
+//! channels of their own ([`swarm_net::Channels`]), and stays when pairs are over: it answers peers
+//! that come back and ask for reports. What is known is kept in the peer's folder ([`mod@file`]).
 //!
-//! Bounded: a pair takes [`PAIR_TIME`] at most and moves some 16 MiB, a partner is waited for [`WAIT_TIME`], and
-//! all of it ends a time after its beginning that follows from the number of peers. Who stalls
-//! costs others that, and its own links stay unmeasured. Words of others than the partner are ignored, but
-//! for reports, which are each peer's own and checked ([`skippipe::measured`]).
+//! Bounded: a pair takes [`PAIR_TIME`] at most and moves some 16 MiB, a partner is waited for
+//! [`WAIT_TIME`], and all of it ends a time after its beginning that follows from the number of
+//! peers. Who stalls costs others that, and its own links stay unmeasured. Words of others than the
+//! partner are ignored, but for reports, which are each peer's own and checked
+//! ([`skippipe::measured`]).
 
 pub mod compute;
 pub mod file;

@@ -288,8 +288,8 @@ impl Pair {
         let bytes = train.bytes();
         let fitting = self.fitting(bytes, now.saturating_sub(train.sent));
         let rate = received.rate.clamp(MIN_RATE, MAX_RATE).min(fitting);
-        // What is lost on the way makes a train slow, and slow start those before it: of the last two, the
-        // faster.
+        // What is lost on the way makes a train slow, and slow start those before it: of the last
+        // two, the faster.
         self.rate_to = Some(train.before.map_or(rate, |before| before.max(rate)));
         let micros = bytes * 1_000_000 / rate;
         let long = train.doublings >= LONG_TRAIN || micros >= LONG.as_micros() as u64;

@@ -81,7 +81,8 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// A peer that measures its links to all others; `seed` is secret, `times` are its own engine's.
+    /// A peer that measures its links to all others; `seed` is secret, `times` are its own
+    /// engine's.
     pub fn new(me: Peer, peers: u32, seed: u64, times: Option<StageTimes>, now: Duration) -> Self {
         Self {
             me,

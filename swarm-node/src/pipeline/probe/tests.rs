@@ -62,7 +62,8 @@ impl Scene {
         }
     }
 
-    /// Runs until everybody who speaks is done, for so many seconds at most; the seconds that it took.
+    /// Runs until everybody who speaks is done, for so many seconds at most; the seconds that it
+    /// took.
     fn run(&mut self, most: u64) -> u64 {
         for me in 0..self.probers.len() {
             let now = self.time();

@@ -1,8 +1,9 @@
-//! Contributions as bytes: the tensors of a layout, one after the other, each in the format of its kind.
+//! Contributions as bytes: the tensors of a layout, one after the other, each in the format of its
+//! kind.
 //!
-//! The layout is known to both sides, so the number of bytes is known before any is read. Numbers that are
-//! not finite are refused. What a format loses is lost for everybody: the sender, too, computes on what is
-//! read from its own bytes.
+//! The layout is known to both sides, so the number of bytes is known before any is read. Numbers
+//! that are not finite are refused. What a format loses is lost for everybody: the sender, too,
+//! computes on what is read from its own bytes.
 
 use reproducible_ops::program::Shape;
 use reproducible_ops::weights::Weights;
@@ -18,8 +19,8 @@ use super::outer::ANCHOR;
 pub struct Formats {
     /// Changes, and means of them.
     pub change: Format,
-    /// Anchors, where replicas meet in pairs. They are as large as the model's parameters, of which two
-    /// replicas differ by little: few bits blur the difference that pulls them together.
+    /// Anchors, where replicas meet in pairs. They are as large as the model's parameters, of which
+    /// two replicas differ by little: few bits blur the difference that pulls them together.
     pub anchor: Format,
 }
 

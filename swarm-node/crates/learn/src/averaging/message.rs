@@ -8,8 +8,8 @@
 //! all     OuterWanted ─▶ leader ─Outer─▶ who has another anchor than the mean moves
 //! back    Where ─▶ everybody ─At─▶ who comes back: in which rounds the others are
 //! ```
-//! A message is an envelope with the round and the roster that its sender goes by. Whoever sent it is
-//! known from the connection; signatures in it are checked before it is handed to a member.
+//! A message is an envelope with the round and the roster that its sender goes by. Whoever sent it
+//! is known from the connection; signatures in it are checked before it is handed to a member.
 
 use serde::{Deserialize, Serialize};
 use skippipe::content::{Content, Digest};
@@ -93,8 +93,8 @@ impl Message {
         wire::from_bytes(bytes)
     }
 
-    /// Every signature in a message from `from`, with its signer and what it is of. A message with one that
-    /// does not hold is not to be handed to a member.
+    /// Every signature in a message from `from`, with its signer and what it is of. A message with
+    /// one that does not hold is not to be handed to a member.
     pub fn signed(&self, job: Digest, from: Replica) -> Vec<(Replica, Statement, &[u8])> {
         let offered = |replica, outer, contribution| Statement::Offer {
             job,

@@ -1,5 +1,5 @@
-//! Data parallelism that fits homes: replicas train apart for many inner steps, and come together by one outer
-//! step, all at once (DiLoCo) or in random pairs (NoLoCo).
+//! Data parallelism that fits homes: replicas train apart for many inner steps, and come together
+//! by one outer step, all at once (DiLoCo) or in random pairs (NoLoCo).
 //!
 //! ```text
 //! replica   H inner steps ─▶ contribution ─▶ group of the round ─▶ outer step ─▶ H inner steps …
@@ -23,12 +23,13 @@
 //! | [`replay`] | a job computed again |
 //! | `testing` (feature `testing`) | a toy trainer, and members on virtual time |
 //!
-//! A replica is a trainer of a whole model; the outer step takes any parameters, so those of one stage of
-//! a pipeline as well. All but [`worker`] and [`trainer`] is pure: time, messages, signatures and what
-//! an engine computed are arguments.
+//! A replica is a trainer of a whole model; the outer step takes any parameters, so those of one
+//! stage of a pipeline as well. All but [`worker`] and [`trainer`] is pure: time, messages,
+//! signatures and what an engine computed are arguments.
 //!
 //! Limits: a contribution is believed within bounds (finite, magnitudes up to
-//! [`reproducible_ops::weights::MAX_PARAMETER`]); whether it is what its maker computed shows in the replay.
+//! [`reproducible_ops::weights::MAX_PARAMETER`]); whether it is what its maker computed shows in
+//! the replay.
 
 pub mod contribution;
 pub mod member;

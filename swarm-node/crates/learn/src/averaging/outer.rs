@@ -7,26 +7,26 @@
 //! DiLoCo   m ← μ m + mean(Δ)                             φ ← φ + η (mean(Δ) + μ m)      θ ← φ
 //! NoLoCo   m ← α m + β mean(Δ) + γ (mean(φ) − φ)         φ ← φ + m                      θ ← φ
 //! ```
-//! DiLoCo (arXiv 2311.08105) takes the mean over all replicas and steps as SGD with Nesterov's momentum
-//! does, whose gradient is −mean(Δ). NoLoCo (arXiv 2506.10911) takes it over a pair, and pulls the two
-//! anchors together. Products and sums are rounded one by one, in the order of the formulas; a mean is one
-//! chain of additions in the order of replicas, divided by their number. A step alone is the step of a
-//! group of one: its pull is zero.
+//! DiLoCo (arXiv 2311.08105) takes the mean over all replicas and steps as SGD with Nesterov's
+//! momentum does, whose gradient is −mean(Δ). NoLoCo (arXiv 2506.10911) takes it over a pair, and
+//! pulls the two anchors together. Products and sums are rounded one by one, in the order of the
+//! formulas; a mean is one chain of additions in the order of replicas, divided by their number. A
+//! step alone is the step of a group of one: its pull is zero.
 //!
-//! **What a pair's step keeps.** The pulls of the two are γ (φ₂ − φ₁) / 2 and its negative, and their
-//! changes count alike, so without changes φ₁ + φ₂ becomes φ₁ + φ₂ + α (m₁ + m₂): the sum is kept where the
-//! momenta are zero, or each other's negative, and over all replicas of a swarm that began with momenta
-//! of zero, as long as both of every pair step. It is kept up to the rounding of the eight operations, and
-//! exactly where all of them are exact.
+//! **What a pair's step keeps.** The pulls of the two are γ (φ₂ − φ₁) / 2 and its negative, and
+//! their changes count alike, so without changes φ₁ + φ₂ becomes φ₁ + φ₂ + α (m₁ + m₂): the sum is
+//! kept where the momenta are zero, or each other's negative, and over all replicas of a swarm that
+//! began with momenta of zero, as long as both of every pair step. It is kept up to the rounding of
+//! the eight operations, and exactly where all of them are exact.
 //!
 //! **What becomes of the spread.** Without changes and with momenta of zero, a pair's difference is
-//! multiplied by 1 − γ. Of the squared distances to the mean of N replicas, a random pairing leaves in
-//! expectation the share [`contraction`]`(N, γ)` = 1 − c γ (2 − γ), where c = ½ for odd N and
-//! N / (2 (N − 1)) for even. It is exactly one half at γ = 1 for odd N, and for even N at γ = 1 − 1/√N;
-//! at γ = 1 and even N it is (N − 2) / (2 (N − 1)), less than one half and near it for many. At the default
-//! of 0.7 it is 0.545 for many, 0.48 for eight, 0.393 for four. Later steps have momenta, with which
-//! the spread no longer falls by this share each time: at the default, 60 steps of eight replicas leave less
-//! than a millionth of it.
+//! multiplied by 1 − γ. Of the squared distances to the mean of N replicas, a random pairing leaves
+//! in expectation the share [`contraction`]`(N, γ)` = 1 − c γ (2 − γ), where c = ½ for odd N and N
+//! / (2 (N − 1)) for even. It is exactly one half at γ = 1 for odd N, and for even N at γ = 1 −
+//! 1/√N; at γ = 1 and even N it is (N − 2) / (2 (N − 1)), less than one half and near it for many.
+//! At the default of 0.7 it is 0.545 for many, 0.48 for eight, 0.393 for four. Later steps have
+//! momenta, with which the spread no longer falls by this share each time: at the default, 60 steps
+//! of eight replicas leave less than a millionth of it.
 
 use reproducible_ops::engine::{Engine, EngineError, Session};
 use reproducible_ops::program::{Builder, Program, Role, Shape, TensorType, TypeError, ValueId};
@@ -86,8 +86,8 @@ impl Outer {
     }
 }
 
-/// The share of the squared distances to the mean of `replicas` that one gossip leaves in expectation; see
-/// the module.
+/// The share of the squared distances to the mean of `replicas` that one gossip leaves in
+/// expectation; see the module.
 ///
 /// ```
 /// use swarm_learn::averaging::outer::contraction;
@@ -138,7 +138,8 @@ pub struct OuterPrograms {
     pub sum: Program,
     /// `x, count → x`.
     pub mean: Program,
-    /// `anchor.{p}, momentum.{p}, mean.x, own.x → anchor.{p}, momentum.{p}`; DiLoCo reads no `own.x`.
+    /// `anchor.{p}, momentum.{p}, mean.x, own.x → anchor.{p}, momentum.{p}`; DiLoCo reads no
+    /// `own.x`.
     pub step: Program,
     outer: Outer,
     parameters: Vec<(String, TensorType)>,
@@ -166,7 +167,8 @@ impl OuterPrograms {
         &self.outer
     }
 
-    /// Names and shapes of a contribution's tensors: changes, and where replicas meet in pairs anchors.
+    /// Names and shapes of a contribution's tensors: changes, and where replicas meet in pairs
+    /// anchors.
     pub fn contributed(&self) -> Vec<(String, Shape)> {
         let contributed = contributed(&self.outer, &self.parameters).into_iter();
         contributed.map(|(name, ty)| (name, ty.shape)).collect()
@@ -242,8 +244,8 @@ fn step(outer: &Outer, parameters: &[(String, TensorType)]) -> Result<Program, T
                 rate,
                 pull,
             } => {
-                // The own anchor as it was sent: what both compare is what both know, so that their pulls
-                // are each other's negative in every format.
+                // The own anchor as it was sent: what both compare is what both know, so that their
+                // pulls are each other's negative in every format.
                 let common = input(b, &format!("{MEAN}{ANCHOR}"), Role::Data);
                 let own = input(b, &format!("{OWN}{ANCHOR}"), Role::Data);
                 let kept = scaled(b, of, momentum)?;
@@ -330,8 +332,8 @@ impl OuterStep {
         })
     }
 
-    /// What a replica contributes: the change of its parameters, and where replicas meet in pairs its
-    /// anchor.
+    /// What a replica contributes: the change of its parameters, and where replicas meet in pairs
+    /// its anchor.
     ///
     /// # Errors
     /// A tensor is missing or of another type.
@@ -362,8 +364,8 @@ impl OuterStep {
         compute(self.mean.as_mut(), &[("", &sum)], Some((COUNT, count)))
     }
 
-    /// The state after a step of a group with this mean. `own` is the replica's own contribution, as the
-    /// group has it.
+    /// The state after a step of a group with this mean. `own` is the replica's own contribution,
+    /// as the group has it.
     ///
     /// # Errors
     /// A tensor is missing or of another type.

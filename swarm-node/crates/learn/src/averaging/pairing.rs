@@ -4,9 +4,9 @@
 //! job, round ─▶ Philox ─▶ permutation of the roster ─┬─▶ pairs of neighbours, the last alone where odd
 //!                                                   └─▶ one group, led by the first
 //! ```
-//! Whoever has the roster computes the same groups. The first of a group leads its exchange; which one that
-//! is changes from round to round, so that no replica carries more bytes than others for long, and none
-//! that is slow or gone holds up more than its turns.
+//! Whoever has the roster computes the same groups. The first of a group leads its exchange; which
+//! one that is changes from round to round, so that no replica carries more bytes than others for
+//! long, and none that is slow or gone holds up more than its turns.
 
 use reproducible_ops::random::{Stream, key_from};
 use skippipe::content::Digest;

@@ -1,12 +1,13 @@
-//! A job computed again from the transcripts of its replicas, by one machine that holds all of them.
+//! A job computed again from the transcripts of its replicas, by one machine that holds all of
+//! them.
 //!
 //! ```text
 //! each round   every replica trains ─▶ contributions, compared by hash with those that were averaged
 //!              ─▶ each moves as its own record says ─▶ states, compared
 //! ```
-//! Records of two replicas may differ in whether they averaged with each other; each is followed. A round that
-//! a transcript leaves out, because its replica was away, leaves its state as it was. The first thing that
-//! differs is an error that names who made it.
+//! Records of two replicas may differ in whether they averaged with each other; each is followed. A
+//! round that a transcript leaves out, because its replica was away, leaves its state as it was.
+//! The first thing that differs is an error that names who made it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -315,7 +316,8 @@ impl<E: Engine> Replay<E> {
         Ok(group)
     }
 
-    /// Trains whoever has a record of a round, or contributed to one, and compares what comes of it.
+    /// Trains whoever has a record of a round, or contributed to one, and compares what comes of
+    /// it.
     fn train(
         &mut self,
         round: u64,
@@ -344,7 +346,8 @@ impl<E: Engine> Replay<E> {
                     what: "its transcript leaves out a round that it contributed to",
                 });
             }
-            // Whoever was lost after it contributed has no record of that round, and of none after it.
+            // Whoever was lost after it contributed has no record of that round, and of none after
+            // it.
             let is_first = record.is_some() || self.unfinished.insert(replica);
             let missing = ReplayError::Missing { round, replica };
             if !is_first {

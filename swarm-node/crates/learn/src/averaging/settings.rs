@@ -19,8 +19,9 @@ pub struct Settings {
     pub contribution_bytes: usize,
     /// Bytes of an exported anchor and momentum.
     pub outer_bytes: usize,
-    /// Longest that a leader waits for contributions, and again for word that its followers have what they
-    /// need. A follower waits three times as long for its leader, and as long again for the decision.
+    /// Longest that a leader waits for contributions, and again for word that its followers have
+    /// what they need. A follower waits three times as long for its leader, and as long again for
+    /// the decision.
     pub patience: Duration,
     /// After so long what was not answered is said again.
     pub again: Duration,

@@ -1,4 +1,5 @@
-//! A [`Trainer`] as the inner steps of a replica: rows drawn from the replica's own, H steps a round.
+//! A [`Trainer`] as the inner steps of a replica: rows drawn from the replica's own, H steps a
+//! round.
 
 use std::sync::Arc;
 
@@ -43,8 +44,8 @@ pub struct TrainerReplica {
 /// Told of each inner step, with its round.
 type Watcher = Box<dyn FnMut(u64, &StepReport) + Send>;
 
-/// The rows of a replica's own, where each of `replicas` has some: a seeded permutation of all rows, dealt
-/// out by turns. None where there are fewer rows than replicas before it.
+/// The rows of a replica's own, where each of `replicas` has some: a seeded permutation of all
+/// rows, dealt out by turns. None where there are fewer rows than replicas before it.
 pub fn shard(job: &Digest, rows: usize, replicas: u32, replica: Replica) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows).collect();
     Stream::new(key_from(SHARDS, &job.0, &[0; 32]), 0, 0).shuffle(&mut order);

@@ -1,9 +1,9 @@
 //! What a replica did in each round, as it signs it.
 //!
 //! A round of a replica is a function of its state before and of its record: which contributions it
-//! averaged, by hash, or that it moved alone, and why. Two replicas of a group may differ in whether they
-//! averaged, because the last message of an exchange can always be lost (the two generals); each record says
-//! what its replica did, and the replay does the same.
+//! averaged, by hash, or that it moved alone, and why. Two replicas of a group may differ in
+//! whether they averaged, because the last message of an exchange can always be lost (the two
+//! generals); each record says what its replica did, and the replay does the same.
 
 use std::fmt;
 
@@ -133,7 +133,8 @@ pub enum Reason {
     Late,
     /// In time came only what was of an earlier round.
     Stale,
-    /// It had all it needed and had said so; whether the leader then averaged it did not hear in time.
+    /// It had all it needed and had said so; whether the leader then averaged it did not hear in
+    /// time.
     InDoubt,
     /// What came had not the bytes of a contribution.
     WrongSize,
@@ -159,15 +160,16 @@ pub enum Taken {
         /// Where a leader computed it: hash of the mean, as it was sent.
         mean: Option<Digest>,
     },
-    /// The anchor and momentum of the leader, because its own were others than those that the mean moves.
+    /// The anchor and momentum of the leader, because its own were others than those that the mean
+    /// moves.
     Adopted {
         /// The leader.
         from: Replica,
         /// Digest of anchor and momentum, after the leader's step.
         outer: Digest,
     },
-    /// In pairs, and where the roster has nobody else, a step with its own contribution; where all meet,
-    /// none: its change counts in the next round.
+    /// In pairs, and where the roster has nobody else, a step with its own contribution; where all
+    /// meet, none: its change counts in the next round.
     Alone(Reason),
 }
 
@@ -318,7 +320,8 @@ impl Transcript {
         found.ok().and_then(|at| self.rounds.get(at))
     }
 
-    /// Every signature in it, with its signer and what it is of. Whoever relies on a transcript checks them.
+    /// Every signature in it, with its signer and what it is of. Whoever relies on a transcript
+    /// checks them.
     pub fn signed(&self) -> Vec<(Replica, Statement, &[u8])> {
         let mut signed = Vec::new();
         for Completed {

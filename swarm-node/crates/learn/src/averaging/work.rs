@@ -4,8 +4,8 @@ use skippipe::content::{Content, Digest};
 
 /// Whatever holds a replica's parameters and trains them.
 pub trait Engine {
-    /// Does a piece of work. What cannot be done because of what a peer sent is [`Outcome::Refused`], and
-    /// changes nothing.
+    /// Does a piece of work. What cannot be done because of what a peer sent is
+    /// [`Outcome::Refused`], and changes nothing.
     fn perform(&mut self, work: Work) -> Outcome;
 }
 

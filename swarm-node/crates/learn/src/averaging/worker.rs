@@ -1,8 +1,9 @@
-//! A replica as a member asks it for work: a trainer's inner steps, and outer steps on its parameters.
+//! A replica as a member asks it for work: a trainer's inner steps, and outer steps on its
+//! parameters.
 //!
-//! A replica's state is what its next round depends on: parameters and optimizer of the trainer, and under
-//! `anchor.{p}` and `momentum.{p}` those of the outer step; a tree over all of them names it, as
-//! [`crate::pipeline::stage_engine::state_root`] names a stage's.
+//! A replica's state is what its next round depends on: parameters and optimizer of the trainer,
+//! and under `anchor.{p}` and `momentum.{p}` those of the outer step; a tree over all of them names
+//! it, as [`crate::pipeline::stage_engine::state_root`] names a stage's.
 
 use reproducible_ops::engine::Engine;
 use reproducible_ops::program::TensorType;
@@ -15,7 +16,8 @@ use super::contribution::{Formats, Layout};
 use super::outer::{ANCHOR, MOMENTUM, Outer, OuterError, OuterPrograms, OuterState, OuterStep};
 use super::work::{self, Move, Outcome, Work};
 
-/// What trains a replica between two outer steps: a trainer of a model, or the stages of a pipeline.
+/// What trains a replica between two outer steps: a trainer of a model, or the stages of a
+/// pipeline.
 pub trait Inner {
     /// The inner steps of a round, from 0.
     ///
@@ -29,7 +31,8 @@ pub trait Inner {
     /// The engine lost an input.
     fn parameters(&self) -> Result<Weights, String>;
 
-    /// What the next inner step depends on besides parameters and data, under names that no parameter has.
+    /// What the next inner step depends on besides parameters and data, under names that no
+    /// parameter has.
     ///
     /// # Errors
     /// The engine lost an input.
@@ -136,7 +139,8 @@ impl<I: Inner> ReplicaWorker<I> {
         Ok(all)
     }
 
-    /// Goes on from a [`ReplicaWorker::checkpoint`]; gives the digest of the state, which a record has.
+    /// Goes on from a [`ReplicaWorker::checkpoint`]; gives the digest of the state, which a record
+    /// has.
     ///
     /// # Errors
     /// It is one of another model or optimizer. The replica is then not to be used.

@@ -1,7 +1,7 @@
 //! What a pipeline trains on, as a function of step and microbatch.
 //!
-//! Rows are drawn as in a job of one machine ([`crate::training_plan::drawn_rows`]), so both train on the
-//! same rows in the same order.
+//! Rows are drawn as in a job of one machine ([`crate::training_plan::drawn_rows`]), so both train
+//! on the same rows in the same order.
 
 use skippipe::path::Microbatch as Number;
 

@@ -70,9 +70,9 @@ fn read(buffers: &Buffers) -> Result<Weights, EngineError> {
 #[error("a sum of squares is given for `{0}`, which is no parameter of the model")]
 pub struct UnknownSquare(pub String);
 
-/// The norm of a gradient over all stages: the root of the squares, added in the order of the model's
-/// parameters as [`reproducible_ops::optim::global_norm`] adds them. Parameters of stages that were not
-/// visited have no square and add nothing.
+/// The norm of a gradient over all stages: the root of the squares, added in the order of the
+/// model's parameters as [`reproducible_ops::optim::global_norm`] adds them. Parameters of stages
+/// that were not visited have no square and add nothing.
 ///
 /// # Errors
 /// A square of a parameter that the model does not have.
@@ -87,7 +87,8 @@ pub fn global_norm(model_parameters: &[String], squares: &Squares) -> Result<f32
 }
 
 /// What a stage's gradient is multiplied by so that it is the mean over the tokens that visited the
-/// stage: tokens of the step over tokens of the visits, rounded to f32. Exactly 1 where both are equal.
+/// stage: tokens of the step over tokens of the visits, rounded to f32. Exactly 1 where both are
+/// equal.
 pub fn visit_scale(tokens_of_step: usize, tokens_of_visits: usize) -> f32 {
     scalar::div(tokens_of_step as f32, tokens_of_visits as f32)
 }

@@ -16,8 +16,8 @@ pub struct MicrobatchShape {
     pub vocabulary: usize,
 }
 
-/// Who attends to whom, which every stage with layers needs. Lists are flattened `[rows, length]`; see
-/// [`crate::batch`] for what they mean.
+/// Who attends to whom, which every stage with layers needs. Lists are flattened `[rows, length]`;
+/// see [`crate::batch`] for what they mean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
@@ -117,8 +117,8 @@ impl Layout {
 }
 
 impl Microbatch {
-    /// Plain text: of each row of `length + 1` tokens, every token but the first is predicted, all with
-    /// weight 1.
+    /// Plain text: of each row of `length + 1` tokens, every token but the first is predicted, all
+    /// with weight 1.
     ///
     /// # Errors
     /// A row has another length.

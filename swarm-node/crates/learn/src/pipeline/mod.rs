@@ -1,4 +1,5 @@
-//! Pipeline training: what one peer computes for its stage of a model, and one machine for all of them.
+//! Pipeline training: what one peer computes for its stage of a model, and one machine for all of
+//! them.
 //!
 //! ```text
 //! stage 0        embed ─▶ hidden ──┐                    ┌──▶ loss ─▶ gradient ──┐                ┌─▶ backward
@@ -6,20 +7,22 @@
 //!
 //! each stage     gradients of its visits ─▶ sum ─▶ squares ─▶ (norm of all stages) ─▶ update
 //! ```
-//! [`programs::StagePrograms`] are the programs of a stage, [`stage_engine::StageEngine`] runs them on
-//! an engine, [`worker::StageWorker`] is the engine as members of a pipeline ([`skippipe::member`]) ask it
-//! for work, and [`skippipe::replay`] runs a step of all stages from its record. [`microbatch`] is what is
-//! learned from, [`data`] which of it a step takes, [`gradient`] what is added up, [`check`] what is
-//! refused. [`stage_plan`] is a step of a stage as a plan, so that it can be disputed.
+//! [`programs::StagePrograms`] are the programs of a stage, [`stage_engine::StageEngine`] runs them
+//! on an engine, [`worker::StageWorker`] is the engine as members of a pipeline
+//! ([`skippipe::member`]) ask it for work, and [`skippipe::replay`] runs a step of all stages from
+//! its record. [`microbatch`] is what is learned from, [`data`] which of it a step takes,
+//! [`gradient`] what is added up, [`check`] what is refused. [`stage_plan`] is a step of a stage as
+//! a plan, so that it can be disputed.
 //!
-//! Invariants: without skips, with one replica of each stage and tensors sent as f32, parameters and
-//! moments of all stages have the bits of a [`super::trainer::Trainer`] of the whole model. Gradients
-//! are added in the order of microbatches, whatever order they arrived in. A stage that a microbatch
-//! skips is the identity on the residual stream; the stage's gradient is the mean over the tokens that
-//! visited it. A stage that no microbatch of a step visits keeps its state, powers included.
+//! Invariants: without skips, with one replica of each stage and tensors sent as f32, parameters
+//! and moments of all stages have the bits of a [`super::trainer::Trainer`] of the whole model.
+//! Gradients are added in the order of microbatches, whatever order they arrived in. A stage that a
+//! microbatch skips is the identity on the residual stream; the stage's gradient is the mean over
+//! the tokens that visited it. A stage that no microbatch of a step visits keeps its state, powers
+//! included.
 //!
-//! Limits: cross-entropy and AdamW. Everything that comes from a peer (hidden states, gradients, sums,
-//! states, microbatches) is checked for type, range and finiteness before it is used.
+//! Limits: cross-entropy and AdamW. Everything that comes from a peer (hidden states, gradients,
+//! sums, states, microbatches) is checked for type, range and finiteness before it is used.
 
 pub mod check;
 pub mod data;

@@ -9,10 +9,10 @@
 //! squares       gradient.{param}, visit_scale ─▶ square.{param}
 //! update        gradient.{param}, visit_scale, grad_norm, learning_rate ─▶ parameters, moments, powers
 //! ```
-//! `backward` computes the forward pass again, so that nothing is kept between the two, and any replica
-//! of the stage can do it. It is the derivative of ⟨hidden.out, gradient.hidden.out⟩, which is the
-//! gradient that a program of the whole model hands back at this place, bit for bit: the simplifier
-//! removes the product with 1 ([`reproducible_ops::grad`]).
+//! `backward` computes the forward pass again, so that nothing is kept between the two, and any
+//! replica of the stage can do it. It is the derivative of ⟨hidden.out, gradient.hidden.out⟩, which
+//! is the gradient that a program of the whole model hands back at this place, bit for bit: the
+//! simplifier removes the product with 1 ([`reproducible_ops::grad`]).
 
 use reproducible_ops::grad::gradients;
 use reproducible_ops::optim::{GRAD_NORM, LEARNING_RATE, Optimizer, Parameter, clip_by_norm};
@@ -29,7 +29,8 @@ use crate::supervised;
 pub const VISIT: &str = "visit.";
 /// Prefix of the names of sums of squares.
 pub const SQUARE: &str = "square.";
-/// The scalar that a stage's gradient is multiplied by: tokens of the step over tokens of its visits.
+/// The scalar that a stage's gradient is multiplied by: tokens of the step over tokens of its
+/// visits.
 pub const VISIT_SCALE: &str = "visit_scale";
 /// Prefix of the names of gradients through the body of stage 0.
 pub(super) const BODY: &str = "body.";
@@ -57,8 +58,8 @@ pub struct StagePrograms {
     pub backward: Program,
     /// Final norm, head and loss with their gradients; of stage 0 only.
     pub loss: Option<Program>,
-    /// Adds the two gradients of parameters that both `backward` and `loss` have; only where there are
-    /// such parameters.
+    /// Adds the two gradients of parameters that both `backward` and `loss` have; only where there
+    /// are such parameters.
     pub tie: Option<Program>,
     /// Adds the gradients of a visit to a sum.
     pub accumulation: Program,
@@ -157,8 +158,8 @@ fn loss(head: &Program) -> Result<Program, AssembleError> {
     differentiated(&supervised::cross_entropy(head)?, "loss", &["loss"])
 }
 
-/// The gradients of an output by [`HIDDEN_IN`], where that is an input, and by all parameters, and of
-/// the program's outputs those that are kept.
+/// The gradients of an output by [`HIDDEN_IN`], where that is an input, and by all parameters, and
+/// of the program's outputs those that are kept.
 fn differentiated(
     program: &Program,
     scalar: &'static str,

@@ -1,5 +1,5 @@
-//! A step of all stages on one machine, from a record of who did what: the reference that tests compare
-//! stages with. Transcripts are replayed by [`skippipe::replay`].
+//! A step of all stages on one machine, from a record of who did what: the reference that tests
+//! compare stages with. Transcripts are replayed by [`skippipe::replay`].
 //!
 //! ```text
 //! microbatches in order:  stage 0 ─▶ stages of its path ─▶ loss ─▶ the same way back
@@ -23,8 +23,8 @@ use super::microbatch::Microbatch;
 use super::stage_engine::{StageEngine, StageError};
 use super::worker::Encoding;
 
-/// A microbatch and the way that it took. The peer of a hop is the replica whose sum the gradient is
-/// part of.
+/// A microbatch and the way that it took. The peer of a hop is the replica whose sum the gradient
+/// is part of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Passage {
     /// What was learned from.
@@ -164,8 +164,8 @@ fn visited(passages: &[Passage], stage: Stage) -> Vec<Peer> {
     peers
 }
 
-/// Runs a step of all stages of a model, which are given in their order, and updates those that were
-/// visited.
+/// Runs a step of all stages of a model, which are given in their order, and updates those that
+/// were visited.
 ///
 /// # Errors
 /// See [`ReplayError`].

@@ -9,14 +9,14 @@
 //!                LossGradient) ─▶ VisitGradient             ─▶ gradient, VisitGradient
 //! step         zero_sum, add_visit, combine ─▶ GradientSum ─▶ squares, update
 //! ```
-//! Nothing is kept between calls but parameters, moments and powers: `backward` takes what `forward`
-//! took, so any replica of the stage can do either. Calls are synchronous and a function of their
-//! arguments and the state.
+//! Nothing is kept between calls but parameters, moments and powers: `backward` takes what
+//! `forward` took, so any replica of the stage can do either. Calls are synchronous and a function
+//! of their arguments and the state.
 //!
-//! Invariants: only [`StageEngine::update`] and [`StageEngine::load`] change the state, and a call that
-//! fails changes nothing. All sessions read the same buffers of parameters. Tensors, microbatches,
-//! sums and states may come from anybody: type and finiteness are checked before they are used, and
-//! what a stage hands on is finite, too.
+//! Invariants: only [`StageEngine::update`] and [`StageEngine::load`] change the state, and a call
+//! that fails changes nothing. All sessions read the same buffers of parameters. Tensors,
+//! microbatches, sums and states may come from anybody: type and finiteness are checked before they
+//! are used, and what a stage hands on is finite, too.
 
 use std::sync::Arc;
 
@@ -130,7 +130,8 @@ impl StageEngine {
 
 /// The passes of a microbatch.
 impl StageEngine {
-    /// Hidden states of type [`StagePrograms::hidden`] behind the embedding and stage 0's own layers.
+    /// Hidden states of type [`StagePrograms::hidden`] behind the embedding and stage 0's own
+    /// layers.
     ///
     /// # Errors
     /// This is not stage 0, or the microbatch does not fit.
@@ -141,7 +142,8 @@ impl StageEngine {
         self.run_forward()
     }
 
-    /// Hidden states of type [`StagePrograms::hidden`] behind the stage's layers, from those before them.
+    /// Hidden states of type [`StagePrograms::hidden`] behind the stage's layers, from those before
+    /// them.
     ///
     /// # Errors
     /// This is stage 0, or hidden states or layout do not fit.
@@ -161,12 +163,12 @@ impl StageEngine {
         Ok(hidden)
     }
 
-    /// Loss of a microbatch from the last hidden states. `tokens` are the trained tokens of the whole
-    /// step, by which loss and gradients are divided.
+    /// Loss of a microbatch from the last hidden states. `tokens` are the trained tokens of the
+    /// whole step, by which loss and gradients are divided.
     ///
     /// # Errors
-    /// This is not stage 0; hidden states or microbatch do not fit; the step has no tokens; the loss is
-    /// not finite.
+    /// This is not stage 0; hidden states or microbatch do not fit; the step has no tokens; the
+    /// loss is not finite.
     pub fn loss(
         &mut self,
         hidden: &Tensor,
@@ -199,8 +201,8 @@ impl StageEngine {
         })
     }
 
-    /// Gradient of stage 0's parameters by a microbatch's loss, from the gradient by the hidden states
-    /// that [`StageEngine::embed`] gave and the head's part of the same microbatch.
+    /// Gradient of stage 0's parameters by a microbatch's loss, from the gradient by the hidden
+    /// states that [`StageEngine::embed`] gave and the head's part of the same microbatch.
     ///
     /// # Errors
     /// This is not stage 0, or microbatch or gradient do not fit.
@@ -217,8 +219,8 @@ impl StageEngine {
         Ok(VisitGradient(self.joined(body, head.0)?))
     }
 
-    /// Gradients by the hidden states that [`StageEngine::forward`] took and by the stage's parameters,
-    /// from the gradient by those that it gave.
+    /// Gradients by the hidden states that [`StageEngine::forward`] took and by the stage's
+    /// parameters, from the gradient by those that it gave.
     ///
     /// # Errors
     /// This is stage 0, or hidden states, layout or gradient do not fit.
@@ -287,8 +289,8 @@ impl StageEngine {
         self.add(so_far, [&visit.0])
     }
 
-    /// The gradients of visits, added to zero one after another. They are given in ascending order of
-    /// microbatches, whatever order they were computed in: a `BTreeMap` by microbatch gives it.
+    /// The gradients of visits, added to zero one after another. They are given in ascending order
+    /// of microbatches, whatever order they were computed in: a `BTreeMap` by microbatch gives it.
     ///
     /// # Errors
     /// They are not in order, or one is of another stage or engine.
@@ -354,8 +356,8 @@ impl StageEngine {
     /// `Σ g²` of each parameter's scaled gradient. `scale` is [`super::gradient::visit_scale`].
     ///
     /// # Errors
-    /// The scale is not positive and finite, or the sum is of another stage or engine. Squares may be
-    /// infinite.
+    /// The scale is not positive and finite, or the sum is of another stage or engine. Squares may
+    /// be infinite.
     pub fn squares(&mut self, sum: &GradientSum, scale: f32) -> Result<Squares, StageError> {
         require(VISIT_SCALE, scale, POSITIVE)?;
         bind_gradients(self.squares.as_mut(), sum, scale)?;
@@ -371,8 +373,8 @@ impl StageEngine {
     /// [`StageEngine::squares`].
     ///
     /// # Errors
-    /// A number is not finite or negative (training diverged, or its coordinator lies), or the sum is of
-    /// another stage or engine.
+    /// A number is not finite or negative (training diverged, or its coordinator lies), or the sum
+    /// is of another stage or engine.
     pub fn update(
         &mut self,
         sum: &GradientSum,
@@ -461,8 +463,8 @@ impl StageEngine {
     }
 }
 
-/// What names a stage's state: [`StateTree`] over parameters, moments and powers, by their names, which
-/// is all that the next step depends on. The count of updates is not part of it.
+/// What names a stage's state: [`StateTree`] over parameters, moments and powers, by their names,
+/// which is all that the next step depends on. The count of updates is not part of it.
 ///
 /// # Errors
 /// Two tensors have one name, or a name is too long.

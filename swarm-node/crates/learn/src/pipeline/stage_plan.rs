@@ -1,5 +1,5 @@
-//! A step of one stage as a plan of a single step: what its holders say it came to can be checked in part,
-//! disputed, and decided by a contract, as any job can ([`verde::job`]).
+//! A step of one stage as a plan of a single step: what its holders say it came to can be checked
+//! in part, disputed, and decided by a contract, as any job can ([`verde::job`]).
 //!
 //! ```text
 //! of each visit that counts, in the order of microbatches
@@ -9,16 +9,17 @@
 //! squares         of the whole sum
 //! update          clipping by the norm of all stages, AdamW ─▶ the state after
 //! ```
-//! All that came from elsewhere is a constant: hidden states and gradients by the digests that stand in the
-//! record, rows by the job's data, the norm by what all stages' squares come to. So a plan follows from the
-//! record and from contents, and whoever has those has the same plan. The state before and after is the one
-//! that holders state and sign ([`super::stage_engine::state_root`]).
+//! All that came from elsewhere is a constant: hidden states and gradients by the digests that
+//! stand in the record, rows by the job's data, the norm by what all stages' squares come to. So a
+//! plan follows from the record and from contents, and whoever has those has the same plan. The
+//! state before and after is the one that holders state and sign
+//! ([`super::stage_engine::state_root`]).
 //!
-//! Invariants: the plan's next state has the bits of [`super::worker::StageWorker`] for the same record,
-//! and its forward and backward runs those of what was sent.
+//! Invariants: the plan's next state has the bits of [`super::worker::StageWorker`] for the same
+//! record, and its forward and backward runs those of what was sent.
 //!
-//! Limits: the norm is taken as it is stated; squares of all stages check it. An encoding of fewer bits is
-//! not part of a program: what was sent is compared with what a run gives by encoding that.
+//! Limits: the norm is taken as it is stated; squares of all stages check it. An encoding of fewer
+//! bits is not part of a program: what was sent is compared with what a run gives by encoding that.
 
 use std::collections::BTreeMap;
 
@@ -71,8 +72,8 @@ pub struct StagePlan {
     pub constants: Vec<Tensor>,
     /// The state before it.
     pub state: Vec<Tensor>,
-    /// Of each visit the run that gives the hidden states that were sent on ([`HIDDEN_OUT`]), and the one
-    /// that gives the gradient that was sent back; the latter none at stage 0.
+    /// Of each visit the run that gives the hidden states that were sent on ([`HIDDEN_OUT`]), and
+    /// the one that gives the gradient that was sent back; the latter none at stage 0.
     pub visits: BTreeMap<Number, (u32, Option<u32>)>,
 }
 
@@ -116,7 +117,8 @@ pub struct StageStep<'a> {
 }
 
 impl StagePlan {
-    /// The plan of a step. `tables` holds the constants of the forward program; `before` is the state.
+    /// The plan of a step. `tables` holds the constants of the forward program; `before` is the
+    /// state.
     ///
     /// # Errors
     /// See [`StagePlanError`].
@@ -197,7 +199,8 @@ impl VisitRuns {
         found.find_map(|run| wiring.output(run, name))
     }
 
-    /// The run whose gradient of [`HIDDEN_IN`] went to the stage before; stage 0 has none before it.
+    /// The run whose gradient of [`HIDDEN_IN`] went to the stage before; stage 0 has none before
+    /// it.
     fn sent_back(&self) -> Option<u32> {
         self.loss.is_none().then_some(self.backward)
     }

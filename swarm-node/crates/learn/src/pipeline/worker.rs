@@ -1,11 +1,11 @@
 //! A stage's engine as members of a pipeline ask for work: bytes in, bytes out.
 //!
-//! Activations and their gradients are encoded ([`skippipe::encoding`]) in the formats that all members
-//! agree on; sums of gradients and whole states are safetensors files, of f32. A whole state has
-//! parameters under their names and the optimizer's tensors under theirs.
+//! Activations and their gradients are encoded ([`skippipe::encoding`]) in the formats that all
+//! members agree on; sums of gradients and whole states are safetensors files, of f32. A whole
+//! state has parameters under their names and the optimizer's tensors under theirs.
 //!
-//! A stage that is rebuilt from its neighbours (CheckFree) takes the mean of their layers, place by place,
-//! with the norms of their gradients as weights, and begins with moments of zero.
+//! A stage that is rebuilt from its neighbours (CheckFree) takes the mean of their layers, place by
+//! place, with the norms of their gradients as weights, and begins with moments of zero.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -424,8 +424,8 @@ fn read_sum(stage: &StageEngine, content: &Content) -> Result<GradientSum, Strin
     stage.receive_sum(&tensors).map_err(text)
 }
 
-/// What makes a sum over these visits the mean over their tokens, given that losses are divided by all
-/// tokens of the step.
+/// What makes a sum over these visits the mean over their tokens, given that losses are divided by
+/// all tokens of the step.
 fn scale(data: &StepData, step: u64, visits: &[Number]) -> f32 {
     let visited = data.tokens(step, visits.iter().copied());
     visit_scale(data.step_tokens(step), visited)

@@ -4,8 +4,8 @@
 //! {"format":1,"digest":SHA-256 of format and text of `receipt`,"receipt":{…}}
 //! ```
 //! A file is read only if it is, byte for byte, what would be written: so a changed byte is found
-//! as such, before anything is computed. Whoever makes a file anew can write another digest; whether
-//! the receipt is right shows when it is verified.
+//! as such, before anything is computed. Whoever makes a file anew can write another digest;
+//! whether the receipt is right shows when it is verified.
 
 use serde::{Deserialize, Serialize};
 use swarm_identity::digest::{Digest32, Hasher};

@@ -52,7 +52,8 @@ fn model(parts: &Parts) -> ReceiptModel<'_> {
     model_on(parts, Arc::new(CpuEngine::new(1)), 5)
 }
 
-/// Untrained logits are small, so that much noise would hide them; without any no seed would matter.
+/// Untrained logits are small, so that much noise would hide them; without any no seed would
+/// matter.
 fn sampling(model: &ReceiptModel<'_>) -> Sampling {
     model.sampling(7, 0.3, 24)
 }

@@ -4,9 +4,9 @@
 //! ```text
 //! prompt ‖ completion ─▶ one pass ─▶ logits after each token ─▶ the noise of its counter ─▶ drawn
 //! ```
-//! Logits of the pass are those of decoding, bit for bit, and so is the noise. A drawn token is thus
-//! the one that generation gives after the prompt and the claimed tokens before it: up to the first
-//! that differs, drawn and claimed tokens are what generation gives.
+//! Logits of the pass are those of decoding, bit for bit, and so is the noise. A drawn token is
+//! thus the one that generation gives after the prompt and the claimed tokens before it: up to the
+//! first that differs, drawn and claimed tokens are what generation gives.
 
 use reproducible_ops::engine::Session;
 

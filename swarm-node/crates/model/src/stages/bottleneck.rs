@@ -3,15 +3,15 @@
 //! ```text
 //! sender   x [B, T, d] ─▶ x · downᵀ ─▶ [B, T, d/c] ─────▶ [B, T, d/c] ─▶ z · upᵀ ─▶ x [B, T, d]   receiver
 //! ```
-//! Each stage has a map of its own for what it sends and one for what it takes, both trained with the
-//! rest. A microbatch that skips a stage goes from any sender to any receiver, so all stages share one
-//! space of what is sent. They begin with the same maps: number i of what is sent is the sum of the
-//! coordinates i, i + d/c, i + 2·d/c, … over √c, and `up` is the transpose of `down`. The product of
-//! both is an orthogonal projection; to pass a second boundary at the beginning loses nothing that the
-//! first one left. With c = 1 they are the identity.
+//! Each stage has a map of its own for what it sends and one for what it takes, both trained with
+//! the rest. A microbatch that skips a stage goes from any sender to any receiver, so all stages
+//! share one space of what is sent. They begin with the same maps: number i of what is sent is the
+//! sum of the coordinates i, i + d/c, i + 2·d/c, … over √c, and `up` is the transpose of `down`.
+//! The product of both is an orthogonal projection; to pass a second boundary at the beginning
+//! loses nothing that the first one left. With c = 1 they are the identity.
 //!
-//! Limits: what receivers could know anyway, such as the embedding of tokens, is not kept apart from
-//! what is sent, because only stage 0 has the embedding.
+//! Limits: what receivers could know anyway, such as the embedding of tokens, is not kept apart
+//! from what is sent, because only stage 0 has the embedding.
 
 use reproducible_ops::scalar;
 use reproducible_ops::tensor::{Tensor, TensorError};

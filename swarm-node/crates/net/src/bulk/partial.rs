@@ -5,8 +5,8 @@
 //! NAME.partial   the content, with holes
 //! NAME           appears when all pieces are there
 //! ```
-//! Which pieces are there is not written down: after a restart, each is read and checked against the
-//! outline, so whatever a crash left behind is either right or fetched again.
+//! Which pieces are there is not written down: after a restart, each is read and checked against
+//! the outline, so whatever a crash left behind is either right or fetched again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -4,8 +4,9 @@
 //! stream ─▶ places left? ─▶ hello ─▶ blob here and right? ─▶ asks, one after the other ─▶ end
 //!             └─ busy        └──────── absent ─┘
 //! ```
-//! Every read and write has a deadline, so a peer that stalls loses its place. The outline of a blob
-//! is made when it is first asked for, which also checks the content, and kept while others fit.
+//! Every read and write has a deadline, so a peer that stalls loses its place. The outline of a
+//! blob is made when it is first asked for, which also checks the content, and kept while others
+//! fit.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

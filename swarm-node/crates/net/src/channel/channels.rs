@@ -49,8 +49,8 @@ pub enum SendError {
         /// What is allowed.
         limit: u32,
     },
-    /// Too much waits for the member. It is slow, and no event tells when it has taken some: wait for
-    /// what it says, or try again later.
+    /// Too much waits for the member. It is slow, and no event tells when it has taken some: wait
+    /// for what it says, or try again later.
     #[error("the queue of peer {0} is full; wait for its answers")]
     Full(PeerId),
     /// The member is down.
@@ -89,8 +89,8 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// Starts the channels of a job on the current tokio runtime. This node may be among the members.
-    /// Nothing is opened until something is sent.
+    /// Starts the channels of a job on the current tokio runtime. This node may be among the
+    /// members. Nothing is opened until something is sent.
     ///
     /// # Errors
     /// Every [`StartError`].
@@ -143,7 +143,8 @@ impl Channels {
         })
     }
 
-    /// Bytes that wait for a member, with those of the frame that is being written; 0 for who is none.
+    /// Bytes that wait for a member, with those of the frame that is being written; 0 for who is
+    /// none.
     pub fn waiting(&self, to: &PeerId) -> usize {
         let member = self.job.member(to);
         member.map_or(0, |member| member.queue.waiting())

@@ -8,8 +8,9 @@
 //! frame  …                        ◀──  pulse 00, once a second
 //! ```
 //! Numbers are little-endian. After its answer the receiver sends pulses, by which the sender knows
-//! that it is there however little is said; whichever side closes ends the stream. A length is checked
-//! before anything is allocated for it, and memory grows with what comes, not with what was announced.
+//! that it is there however little is said; whichever side closes ends the stream. A length is
+//! checked before anything is allocated for it, and memory grows with what comes, not with what was
+//! announced.
 
 use std::io;
 use std::time::Duration;

@@ -8,12 +8,12 @@
 //!            └────────────────────────────────────┴────────────────┘
 //! ```
 //! A stream breaks, too, when its receiver gives no sign of life for `silence`: a process that is
-//! killed, or a machine that is gone, says goodbye to nobody, and its connection seems to be there for
-//! long.
+//! killed, or a machine that is gone, says goodbye to nobody, and its connection seems to be there
+//! for long.
 //!
-//! Patience begins with each break, pauses begin anew only once a stream has held for `patience`: one
-//! that breaks each time it is opened is not opened all the time, and its member is down in the end. A
-//! member that is connected anew is tried at once.
+//! Patience begins with each break, pauses begin anew only once a stream has held for `patience`:
+//! one that breaks each time it is opened is not opened all the time, and its member is down in the
+//! end. A member that is connected anew is tried at once.
 
 use std::future::pending;
 use std::io;

@@ -85,8 +85,8 @@ impl Queue {
         }
     }
 
-    /// The stream broke: the frame that was being written is the next one again, unless the member is
-    /// down, which drops it.
+    /// The stream broke: the frame that was being written is the next one again, unless the member
+    /// is down, which drops it.
     pub(crate) fn broke(&self) {
         let mut state = self.state();
         if let Some(frame) = state.writing.take() {

@@ -148,8 +148,8 @@ async fn a_slow_reader_slows_its_writer_and_loses_nothing() {
     };
     for (transport, limits) in [("quic-v1", bytes), ("tcp", frames)] {
         let [first, mut second] = pair(transport, limits).await;
-        // Nobody takes frames, so all places fill: the queue, the windows of the transport, the frame
-        // that was read last and those that wait.
+        // Nobody takes frames, so all places fill: the queue, the windows of the transport, the
+        // frame that was read last and those that wait.
         let mut sent = 0;
         let mut refused = 0;
         while refused < 20 {
@@ -440,7 +440,8 @@ async fn a_stream_that_always_breaks_is_opened_ever_less_and_its_member_is_down(
     }
 }
 
-/// Its connection stays, and what is written to it is not refused: as with a process that was killed.
+/// Its connection stays, and what is written to it is not refused: as with a process that was
+/// killed.
 #[tokio::test]
 async fn a_member_without_a_sign_of_life_is_down() {
     let mut victim = victim(ChannelLimits {

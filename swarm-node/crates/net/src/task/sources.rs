@@ -36,8 +36,8 @@ impl Task {
         }
     }
 
-    /// Takes addresses of a source, and calls those that are wanted. Names of configured sources are
-    /// looked up first; those of others are nothing that this node should ask about.
+    /// Takes addresses of a source, and calls those that are wanted. Names of configured sources
+    /// are looked up first; those of others are nothing that this node should ask about.
     pub(super) fn add_addresses(&mut self, source: Source, addresses: Vec<Multiaddr>) {
         let now = Instant::now();
         let mut peers = 0;

@@ -1,14 +1,15 @@
 //! Hellos: what a peer says that wants to be a member of an open swarm.
 //!
-//! A hello is a signed message of the round in whose first window it is heard. Members show in their
-//! receipts which hellos they hold; those that receipts of more than half of the weight show are
-//! counted.
+//! A hello is a signed message of the round in whose first window it is heard. Members show in
+//! their receipts which hellos they hold; those that receipts of more than half of the weight show
+//! are counted.
 //!
 //! Identities are free, so a flood of hellos is answered by bounds. A member holds at most
-//! [`MAX_HELLOS`] in a round: those that come first in an order that is drawn anew for each round, so
-//! all members hold the same, and a newcomer among N others has a chance of `MAX_HELLOS / N` in each
-//! round. Of others' hellos a link may deliver [`HELLOS_PER_LINK`] in a round. What an open swarm
-//! cannot do is to tell a thousand peers from one with a thousand keys: it is for friends and tests.
+//! [`MAX_HELLOS`] in a round: those that come first in an order that is drawn anew for each round,
+//! so all members hold the same, and a newcomer among N others has a chance of `MAX_HELLOS / N` in
+//! each round. Of others' hellos a link may deliver [`HELLOS_PER_LINK`] in a round. What an open
+//! swarm cannot do is to tell a thousand peers from one with a thousand keys: it is for friends and
+//! tests.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -5,9 +5,9 @@
 //! hello ─► counted by the minutes ─────────────► member ── named in no minutes for three
 //!            of one of its rounds                          whole epochs ─► out; hello again
 //! ```
-//! The members of an epoch follow from the rounds up to the end of the epoch before the last, as its
-//! voters do. So nobody begins a round whose members it could take for others: it waits until it
-//! knows those rounds.
+//! The members of an epoch follow from the rounds up to the end of the epoch before the last, as
+//! its voters do. So nobody begins a round whose members it could take for others: it waits until
+//! it knows those rounds.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,8 +7,8 @@
 //! ```
 //! Duplicates are not simulated. A [`Message`] knows when each receiver gets it first; whoever can
 //! deliver it sooner moves that time forward, and the event of the later arrival is stale when its
-//! time comes. So a message is delivered once to each receiver, and it is forgotten with the last of
-//! its events.
+//! time comes. So a message is delivered once to each receiver, and it is forgotten with the last
+//! of its events.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -16,8 +16,8 @@
 //! for good; with a [mesh](Network::mesh), members forward what they accept to whoever would get it
 //! later or never.
 //!
-//! The world has bad clocks ([`PeerClock`]), slow computers ([`Compute`]), regions, access links and
-//! [heavy tails](Tail), partitions and crashes. The default has none of them.
+//! The world has bad clocks ([`PeerClock`]), slow computers ([`Compute`]), regions, access links
+//! and [heavy tails](Tail), partitions and crashes. The default has none of them.
 //!
 //! Loss and delay of a message are a function of (seed, sender, receiver, message), never of other
 //! traffic, so adding attackers leaves the fate of honest messages as it was and runs can be

@@ -4,8 +4,8 @@
 //! delay of a link = between the regions + access of both peers + jitter + tail
 //!                   └──────────── fixed ───────────────────┘   └ by message ─┘
 //! ```
-//! A message's fate on a link is a function of (seed, sender, receiver, message); each attempt after
-//! a loss or into a partition comes `retry_ms` later.
+//! A message's fate on a link is a function of (seed, sender, receiver, message); each attempt
+//! after a loss or into a partition comes `retry_ms` later.
 
 use std::ops::Range;
 

@@ -59,8 +59,8 @@ fn members_come_go_and_come_back_under_loss() {
         assert_eq!(first, last);
         first
     };
-    // Peer 4 says hello in round 0, peer 5 in round 5, peer 6 in round 8. Peer 3 is silent in epochs
-    // 1 to 3, says hello in round 22 and is a member two epochs later.
+    // Peer 4 says hello in round 0, peer 5 in round 5, peer 6 in round 8. Peer 3 is silent in
+    // epochs 1 to 3, says hello in round 22 and is a member two epochs later.
     assert_eq!(of_epoch(1), [0, 1, 2, 3]);
     assert_eq!(of_epoch(2), [0, 1, 2, 3, 4]);
     assert_eq!(of_epoch(3), [0, 1, 2, 3, 4, 5]);

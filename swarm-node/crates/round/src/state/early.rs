@@ -28,8 +28,8 @@ impl EarlyMessages {
     /// Keeps a message of a window. Those of another window are forgotten: it never came.
     ///
     /// # Errors
-    /// [`Rejection::Early`] if there is no room, [`Rejection::Rate`] if the link's allowance is used
-    /// up, [`Rejection::Signature`].
+    /// [`Rejection::Early`] if there is no room, [`Rejection::Rate`] if the link's allowance is
+    /// used up, [`Rejection::Signature`].
     pub fn hold(
         &mut self,
         window: Position,

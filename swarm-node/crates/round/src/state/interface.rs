@@ -151,8 +151,8 @@ pub struct Recorded {
     pub records: Vec<Record>,
 }
 
-/// Why a journal cannot be replayed. Clear it, begin with [`Core::new`](crate::Core::new) and adopt what is archived:
-/// the node votes in no round that it may have voted in before.
+/// Why a journal cannot be replayed. Clear it, begin with [`Core::new`](crate::Core::new) and adopt
+/// what is archived: the node votes in no round that it may have voted in before.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReplayError {

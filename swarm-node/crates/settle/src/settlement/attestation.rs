@@ -5,8 +5,8 @@
 //!        │"votes 1\n"│since  │epoch  │root  │points │certificates  │owner │signature │
 //!        │8 bytes    │u64    │u64    │32    │u128   │32            │20    │64        │
 //! ```
-//! Numbers are big-endian, as the contract reads them. Every vote has this one length, so that it is
-//! told from other messages before anything is decoded.
+//! Numbers are big-endian, as the contract reads them. Every vote has this one length, so that it
+//! is told from other messages before anything is decoded.
 
 use contracts::outcome::{Outcome, VOTE_BYTES, Vote};
 

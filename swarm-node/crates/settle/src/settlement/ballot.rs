@@ -163,8 +163,8 @@ impl Ballot {
 
     /// Votes for an outcome of owners who have seats in a court, without those who were `sent`, as
     /// many as one call carries: the heaviest that make a verdict, or all if they make none. Call
-    /// after call they ascend by owner, as the contract counts them for each sender. `None` if there
-    /// are none, or too few for a verdict and `wait` for more.
+    /// after call they ascend by owner, as the contract counts them for each sender. `None` if
+    /// there are none, or too few for a verdict and `wait` for more.
     pub(super) fn for_court(
         &self,
         outcome: &Outcome,

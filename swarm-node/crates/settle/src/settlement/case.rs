@@ -162,7 +162,8 @@ impl Case {
         self.sum = Some(Arc::new(sum));
     }
 
-    /// The outcome that this node computed, as far as the chain stands by what it was computed from.
+    /// The outcome that this node computed, as far as the chain stands by what it was computed
+    /// from.
     pub(super) fn own(&self) -> Option<&Own> {
         self.own.as_ref().filter(|_| self.worth.is_some())
     }

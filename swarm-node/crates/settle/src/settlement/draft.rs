@@ -1,8 +1,8 @@
 //! What one epoch has come to so far: its decided rounds, added up.
 //!
-//! An epoch is *whole* when every round of it is decided here. Only then do its points go to owners:
-//! each peer's sum over the rounds, none below zero, to whoever owned the peer's node when the epoch
-//! began; those of unbound nodes to nobody.
+//! An epoch is *whole* when every round of it is decided here. Only then do its points go to
+//! owners: each peer's sum over the rounds, none below zero, to whoever owned the peer's node when
+//! the epoch began; those of unbound nodes to nobody.
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};

@@ -11,10 +11,10 @@
 //!           nobody objects to a proposal ─▶ final ◀────────────┴────────────────┘
 //!                                             └─▶ claim with one proof
 //! ```
-//! A node says nothing about what an epoch came to before it has it whole: every round decided here,
-//! the table before it known, the worth of a point read from the chain. It signs one outcome for
-//! each [`Span`], whatever the chain, a server or a restart says later. Beside that it may sign that
-//! a proposal is false, or that nobody shows what it is computed from.
+//! A node says nothing about what an epoch came to before it has it whole: every round decided
+//! here, the table before it known, the worth of a point read from the chain. It signs one outcome
+//! for each [`Span`], whatever the chain, a server or a restart says later. Beside that it may sign
+//! that a proposal is false, or that nobody shows what it is computed from.
 //!
 //! | module | what is in it |
 //! |---|---|

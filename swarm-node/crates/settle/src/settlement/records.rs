@@ -7,8 +7,8 @@
 //!   rounds, or fetched by its root.
 //! * A vote is written when it is counted. A kill before it: its signer sends it again; the node's
 //!   own is made again, the same.
-//! * [`SumRecord`], epochs added up, is written before their rounds are removed. A kill between: what
-//!   the sum covers is not added again.
+//! * [`SumRecord`], epochs added up, is written before their rounds are removed. A kill between:
+//!   what the sum covers is not added again.
 //! * The position, the cursor with the [`Facts`](super::Facts) that its events led to, is written
 //!   whole. A kill before it: the same events are read again.
 //!

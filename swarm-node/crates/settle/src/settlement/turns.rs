@@ -1,10 +1,10 @@
 //! Whose turn it is, by the chain's time.
 //!
-//! Any member may propose, object, draw, bring votes and finish. So that not all do at once, time is
-//! cut into slots of one *patience*, and each slot belongs to one member, in an order that changes
-//! with the epoch. Who is away lets a slot pass, and the next member acts. A patience spans several
-//! blocks, whatever the chain's pace, so a slot's transaction is in a block when the next slot
-//! begins; in the last quarter of a slot nothing is sent.
+//! Any member may propose, object, draw, bring votes and finish. So that not all do at once, time
+//! is cut into slots of one *patience*, and each slot belongs to one member, in an order that
+//! changes with the epoch. Who is away lets a slot pass, and the next member acts. A patience spans
+//! several blocks, whatever the chain's pace, so a slot's transaction is in a block when the next
+//! slot begins; in the last quarter of a slot nothing is sent.
 
 use std::collections::VecDeque;
 

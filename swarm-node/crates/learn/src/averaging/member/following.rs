@@ -184,8 +184,8 @@ impl Member {
         self.go(Taken::Adopted { from, outer }, Move::Adopt(content), None);
     }
 
-    /// Somebody averaged with this leader, but has another anchor. It is told the state after the round,
-    /// which is there from then until the next outer step.
+    /// Somebody averaged with this leader, but has another anchor. It is told the state after the
+    /// round, which is there from then until the next outer step.
     pub(super) fn outer_wanted(&mut self, from: Replica, round: u64) {
         let past = self.past.iter().find(|past| past.number == round);
         let decided = past.and_then(|past| past.decided.as_ref());

@@ -327,8 +327,8 @@ impl Member {
         }
     }
 
-    /// Somebody is still in a round that is over here. Who had what was decided on hears so again, whatever
-    /// it says: its earlier words may come after its last.
+    /// Somebody is still in a round that is over here. Who had what was decided on hears so again,
+    /// whatever it says: its earlier words may come after its last.
     fn answer_of_past(&mut self, from: Replica, round: u64, body: &Body) {
         if !matches!(body, Body::Have(_) | Body::Offer(_) | Body::Want) {
             return;

@@ -1,5 +1,5 @@
-//! A member of an averaging job: a state machine that trains a replica, exchanges contributions with the
-//! replicas that a round brings it together with, and moves with them, or alone.
+//! A member of an averaging job: a state machine that trains a replica, exchanges contributions
+//! with the replicas that a round brings it together with, and moves with them, or alone.
 //!
 //! ```text
 //!               trained             signed                 decided, or alone: why
@@ -9,37 +9,41 @@
 //!  ├───────────────────────────── the next round ◀─────────────────────────────────────────┤
 //!  └──────────── a later round, as others begin it ◀── returning ◀── was restarted ─────────┘
 //! ```
-//! **Agreement.** The leader of a group averages when a follower has said that it has all it needs and finds
-//! it good, and then says so; a follower averages when it hears that. Before, both of a pair can still turn
-//! back, and either tells the other. So they come to the same conclusion, unless the leader's word, which is
-//! said again whenever the follower asks, is lost for as long as the follower waits: then the leader has
-//! averaged, and the follower's record has the reason
-//! [`InDoubt`](super::transcript::Reason::InDoubt). No protocol over links that lose messages can exclude that.
+//! **Agreement.** The leader of a group averages when a follower has said that it has all it needs
+//! and finds it good, and then says so; a follower averages when it hears that. Before, both of a
+//! pair can still turn back, and either tells the other. So they come to the same conclusion,
+//! unless the leader's word, which is said again whenever the follower asks, is lost for as long as
+//! the follower waits: then the leader has averaged, and the follower's record has the reason
+//! [`InDoubt`](super::transcript::Reason::InDoubt). No protocol over links that lose messages can
+//! exclude that.
 //!
-//! **Pairs.** Leader and follower send each other their contributions at once. **All.** Followers send
-//! theirs to the leader, which sends back the mean: twice the parameters for each follower and round, where
-//! everybody to everybody would be as many times as there are replicas; and there is one who says which
-//! contributions count, without which replicas would average different ones. Another leads each
-//! round, so no one carries more for long. A follower that missed a decision has another anchor than the
-//! others; its contribution does not count then, and it takes the leader's anchor and momentum.
+//! **Pairs.** Leader and follower send each other their contributions at once. **All.** Followers
+//! send theirs to the leader, which sends back the mean: twice the parameters for each follower and
+//! round, where everybody to everybody would be as many times as there are replicas; and there is
+//! one who says which contributions count, without which replicas would average different ones.
+//! Another leads each round, so no one carries more for long. A follower that missed a decision has
+//! another anchor than the others; its contribution does not count then, and it takes the leader's
+//! anchor and momentum.
 //!
-//! **Roster.** The lowest replica that is not lost says who takes part, from two rounds ahead. Whoever goes
-//! by another roster in a round moves alone in it; so a roster that somebody has not heard of costs rounds,
-//! and never a wrong mean.
+//! **Roster.** The lowest replica that is not lost says who takes part, from two rounds ahead.
+//! Whoever goes by another roster in a round moves alone in it; so a roster that somebody has not
+//! heard of costs rounds, and never a wrong mean.
 //!
-//! **Coming back.** A member that was restarted does the round again in which it was, so that what it may
-//! have contributed to is in its transcript; its partner has moved meanwhile, so it mostly moves alone. Then it
-//! asks everybody which round they are in. Where they are ahead it waits until more than half of those that it
-//! reaches begin another round, and begins the same one: rounds between are left out of its transcript, and its
-//! state is as before.
+//! **Coming back.** A member that was restarted does the round again in which it was, so that what
+//! it may have contributed to is in its transcript; its partner has moved meanwhile, so it mostly
+//! moves alone. Then it asks everybody which round they are in. Where they are ahead it waits until
+//! more than half of those that it reaches begin another round, and begins the same one: rounds
+//! between are left out of its transcript, and its state is as before.
 //!
-//! Invariants: a member says that it averaged only where it did; every content that it averaged is named by
-//! hash, with its maker's signature; it signs one offer and one record for each round, whatever peers do.
-//! Memory is that of one content for each member of the group, and of [`MAX_EARLY`] that came early.
+//! Invariants: a member says that it averaged only where it did; every content that it averaged is
+//! named by hash, with its maker's signature; it signs one offer and one record for each round,
+//! whatever peers do. Memory is that of one content for each member of the group, and of
+//! [`MAX_EARLY`] that came early.
 //!
-//! Limits: rounds have numbers, so a replica that falls behind by more than the others wait moves alone until
-//! they wait for it again, or until it is restarted. One that is reached and says nothing costs its group a wait
-//! in each round, which is its partner alone where replicas meet in pairs.
+//! Limits: rounds have numbers, so a replica that falls behind by more than the others wait moves
+//! alone until they wait for it again, or until it is restarted. One that is reached and says
+//! nothing costs its group a wait in each round, which is its partner alone where replicas meet in
+//! pairs.
 
 mod following;
 mod leading;
@@ -139,8 +143,8 @@ pub enum Event {
         /// What.
         what: String,
     },
-    /// A round is over, and about to be signed with this state. Whoever restarts the member later must have
-    /// kept it: there is no other record of the round that may be signed.
+    /// A round is over, and about to be signed with this state. Whoever restarts the member later
+    /// must have kept it: there is no other record of the round that may be signed.
     Ending {
         /// What the replica did.
         record: Box<RoundRecord>,
@@ -226,9 +230,9 @@ impl Member {
         }
     }
 
-    /// A member that was restarted and begins with round `next`: the one that it was in, as it may have
-    /// contributed to it. It went by this roster last, if it was not the first. Its engine must be in the state
-    /// after the last round that it signed.
+    /// A member that was restarted and begins with round `next`: the one that it was in, as it may
+    /// have contributed to it. It went by this roster last, if it was not the first. Its engine
+    /// must be in the state after the last round that it signed.
     pub fn resume(settings: Settings, me: Replica, next: u64, roster: Option<Listed>) -> Self {
         let mut member = Self::new(settings, me);
         if let Some(listed) = roster {

@@ -87,7 +87,8 @@ impl Member {
         let is_late = self.now > since + self.settings.patience;
         let is_told = is_late || heard.iter().all(Option::is_some);
         let mut rounds: Vec<u64> = heard.into_iter().flatten().collect();
-        // More than half of those that answered are there, so that one that lies leads nobody astray.
+        // More than half of those that answered are there, so that one that lies leads nobody
+        // astray.
         rounds.sort_by_key(|round| std::cmp::Reverse(*round));
         let theirs = rounds.get(rounds.len() / 2).copied().unwrap_or(0);
         let begins = match back.awaited {

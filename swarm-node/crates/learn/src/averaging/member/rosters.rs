@@ -6,7 +6,8 @@ use super::{Event, MAX_AHEAD, Member, Output};
 use crate::averaging::message::Body;
 use crate::averaging::transcript::{Listed, Replica, Roster};
 
-/// A roster begins so many rounds after the one in which it is made, so that others hear of it before.
+/// A roster begins so many rounds after the one in which it is made, so that others hear of it
+/// before.
 const AHEAD: u64 = 2;
 
 impl Member {
@@ -29,7 +30,8 @@ impl Member {
         let newest = self.rosters.values().next_back().map(|(roster, _)| roster);
         let Some(newest) = newest else { return };
         let number = self.least_number.max(newest.number.saturating_add(1));
-        // Others go by a roster that this member may have to overrule, as it lists who lives by now.
+        // Others go by a roster that this member may have to overrule, as it lists who lives by
+        // now.
         let is_overtaken = self.least_number > newest.number.saturating_add(1);
         let is_right = newest.replicas == living && !is_overtaken;
         let is_mine_to_make = living.first() == Some(&self.me) && number > newest.number;
@@ -67,7 +69,8 @@ impl Member {
         };
         self.least_number = listed.roster.number.saturating_add(1);
         if signature.is_empty() {
-            // Another roster of this number was signed before a restart: the next has another number.
+            // Another roster of this number was signed before a restart: the next has another
+            // number.
             return true;
         }
         listed.signature = signature.to_vec();
@@ -81,8 +84,8 @@ impl Member {
         true
     }
 
-    /// A roster came: it is taken if it is newer, and of the lowest that this member does not know to be
-    /// lost, or of one below it.
+    /// A roster came: it is taken if it is newer, and of the lowest that this member does not know
+    /// to be lost, or of one below it.
     pub(super) fn listed(&mut self, from: Replica, listed: Listed) {
         let Listed { roster, by, .. } = &listed;
         let newest = self.rosters.values().next_back();
@@ -103,7 +106,8 @@ impl Member {
         let mut lower = lower.filter(|one| !self.lost.contains(one));
         match lower.next() {
             None => {}
-            // It was made while this member could not be reached; the next one is this member's to make.
+            // It was made while this member could not be reached; the next one is this member's to
+            // make.
             Some(lowest) if lowest == self.me => {
                 if roster.number <= self.least_number.saturating_add(MAX_OVERTAKEN) {
                     self.least_number = self.least_number.max(roster.number.saturating_add(1));

@@ -1,4 +1,5 @@
-//! Jobs in which things go wrong; whatever happens, the transcripts compute what the replicas computed.
+//! Jobs in which things go wrong; whatever happens, the transcripts compute what the replicas
+//! computed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Members and their replicas on virtual time: links with latency and loss, replicas that take different
-//! times, that are killed and restarted, that are cut off for a while, and that lie.
+//! Members and their replicas on virtual time: links with latency and loss, replicas that take
+//! different times, that are killed and restarted, that are cut off for a while, and that lie.
 //!
-//! The network is the shell that members expect: it signs, at most one statement for each place, and hands on
-//! no message whose signatures do not hold.
+//! The network is the shell that members expect: it signs, at most one statement for each place,
+//! and hands on no message whose signatures do not hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -92,8 +92,8 @@ pub struct Network<E> {
     pub sent: Vec<u64>,
     /// Most that any member kept at a time.
     pub most_load: usize,
-    /// Statements that a member asked to sign where it had signed another, and messages with signatures that
-    /// did not hold.
+    /// Statements that a member asked to sign where it had signed another, and messages with
+    /// signatures that did not hold.
     pub refused: usize,
 }
 
@@ -161,8 +161,8 @@ impl<E: Engine> Network<E> {
         self.later(at.saturating_sub(self.now), Happening::Kill(replica));
     }
 
-    /// A replica that was killed is started again at a time, with what survived: its transcript, the
-    /// sign-once table, and the engine's state as [`Network::saving`] keeps it.
+    /// A replica that was killed is started again at a time, with what survived: its transcript,
+    /// the sign-once table, and the engine's state as [`Network::saving`] keeps it.
     pub fn restart_at(&mut self, replica: Replica, at: Duration) {
         self.to_restart += 1;
         self.later(at.saturating_sub(self.now), Happening::Restart(replica));

@@ -1,5 +1,5 @@
-//! Replicas that are killed and restarted; whatever happens, the transcripts compute what they computed, and
-//! nobody signs twice.
+//! Replicas that are killed and restarted; whatever happens, the transcripts compute what they
+//! computed, and nobody signs twice.
 
 use std::time::Duration;
 

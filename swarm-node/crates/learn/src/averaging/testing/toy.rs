@@ -1,7 +1,7 @@
 //! A replica of seven numbers, whose sums depend on their order as those of real ones do.
 //!
-//! Each inner step moves every parameter towards a target of replica and step, with a momentum that stays
-//! the replica's own.
+//! Each inner step moves every parameter towards a target of replica and step, with a momentum that
+//! stays the replica's own.
 
 use reproducible_ops::engine::reference::ReferenceEngine;
 use reproducible_ops::program::TensorType;

@@ -96,7 +96,8 @@ fn every_engine_computes_the_formulas() {
     }
 }
 
-/// Δ points from the anchor to where training went: with a rate of 1 and no momentum the anchor follows.
+/// Δ points from the anchor to where training went: with a rate of 1 and no momentum the anchor
+/// follows.
 #[test]
 fn a_step_goes_where_training_went() {
     let mut stream = Stream::from_seed("outer direction", 1);
@@ -123,7 +124,8 @@ fn a_step_goes_where_training_went() {
     }
 }
 
-/// Where all replicas have one anchor, and NoLoCo's γ pulls nothing, groups of all are a plain momentum step.
+/// Where all replicas have one anchor, and NoLoCo's γ pulls nothing, groups of all are a plain
+/// momentum step.
 #[test]
 fn equal_anchors_stay_equal() {
     let mut stream = Stream::from_seed("outer equal", 1);

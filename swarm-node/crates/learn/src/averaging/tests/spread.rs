@@ -36,8 +36,8 @@ fn spread(states: &[OuterState]) -> f64 {
     (0..all[0].len()).map(of_place).sum()
 }
 
-/// Where every operation is exact, the sum is kept exactly: with momenta of zero, or of each other's
-/// negative.
+/// Where every operation is exact, the sum is kept exactly: with momenta of zero, or of each
+/// other's negative.
 #[test]
 fn a_pair_keeps_its_sum_bit_for_bit() {
     let mut stream = Stream::from_seed("outer sum", 1);
@@ -64,7 +64,8 @@ fn a_pair_keeps_its_sum_bit_for_bit() {
     }
 }
 
-/// In general up to rounding: of sums up to 2, 2⁻²³ each for the two anchors, and less for their pulls.
+/// In general up to rounding: of sums up to 2, 2⁻²³ each for the two anchors, and less for their
+/// pulls.
 #[test]
 fn a_pair_keeps_its_sum_up_to_rounding() {
     let mut stream = Stream::from_seed("outer sum", 2);
@@ -82,7 +83,8 @@ fn a_pair_keeps_its_sum_up_to_rounding() {
     }
 }
 
-/// One that steps with a partner that does not moves the sum: why both must come to the same conclusion.
+/// One that steps with a partner that does not moves the sum: why both must come to the same
+/// conclusion.
 #[test]
 fn a_one_sided_step_does_not_keep_the_sum() {
     let mut stream = Stream::from_seed("outer sum", 3);
@@ -158,8 +160,8 @@ fn the_spread_shrinks_as_the_formula_says_and_halves_where_it_says_so() {
     }
 }
 
-/// The seeded permutation draws the pairings so that the expectation comes out; and with momentum, too, all
-/// come together.
+/// The seeded permutation draws the pairings so that the expectation comes out; and with momentum,
+/// too, all come together.
 #[test]
 fn seeded_gossip_brings_replicas_together() {
     let roster = Roster::initial(8);

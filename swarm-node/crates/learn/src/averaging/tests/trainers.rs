@@ -169,8 +169,8 @@ fn a_replica_goes_on_from_its_checkpoint() {
     assert!(restored.restore(&other).is_err());
 }
 
-/// Replicas of one stage, each in a pipeline of its own, come together by themselves: steps of all stages
-/// are that of the whole model.
+/// Replicas of one stage, each in a pipeline of its own, come together by themselves: steps of all
+/// stages are that of the whole model.
 #[test]
 fn stages_step_as_the_whole_model_does() {
     let config = config();

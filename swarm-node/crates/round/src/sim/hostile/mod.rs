@@ -1,9 +1,9 @@
 //! Hostile peers: each strategy twists a correct core's work and messages in one way.
 //!
-//! The core of a hostile peer signs through a sign-once table like everybody's. What a strategy adds
-//! it signs with the bare key ([`Attacker::sign`]), so it can contradict itself. It chooses who gets
-//! a message and when ([`Outgoing`]), and it may know its own clock, the swarm's windows and how
-//! fast its network is.
+//! The core of a hostile peer signs through a sign-once table like everybody's. What a strategy
+//! adds it signs with the bare key ([`Attacker::sign`]), so it can contradict itself. It chooses
+//! who gets a message and when ([`Outgoing`]), and it may know its own clock, the swarm's windows
+//! and how fast its network is.
 //!
 //! | strategies | what they twist |
 //! |---|---|

@@ -96,8 +96,9 @@ fn grows_nowhere(spec: Spec) {
     let (first, later) = spans.split_first().unwrap();
     assert!(first.census.active > 0 && first.census.open > 0);
     for most in later {
-        // A lost message may leave one more entry for a while, and numbers of rounds need more bytes
-        // as they grow. A round that leaves anything behind leaves hundreds of entries in a span.
+        // A lost message may leave one more entry for a while, and numbers of rounds need more
+        // bytes as they grow. A round that leaves anything behind leaves hundreds of entries in a
+        // span.
         let pairs = counts(most).into_iter().zip(counts(first));
         let grown = pairs.filter(|(now, then)| *now > then + 2 + then / 20);
         assert_eq!(grown.count(), 0, "{spans:#?}");

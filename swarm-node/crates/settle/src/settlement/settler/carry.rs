@@ -2,8 +2,8 @@
 //!
 //! While nothing becomes final, as with an empty pool, epochs wait, and each later outcome covers
 //! them all. Beyond [`MAX_EPOCHS`](super::MAX_EPOCHS) the first of them are *carried*: added up, by
-//! owner, so that what waits is bounded by the owners and not by time. An epoch is carried only when
-//! no outcome can end with it any more; the sum is on disk before its rounds go.
+//! owner, so that what waits is bounded by the owners and not by time. An epoch is carried only
+//! when no outcome can end with it any more; the sum is on disk before its rounds go.
 
 use std::sync::Arc;
 

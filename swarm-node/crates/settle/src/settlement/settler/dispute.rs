@@ -8,12 +8,12 @@
 //!          votes against what is pending ────────▶ Refuse, in batches, from the middle of its window
 //!          its window over: first court ─▶ Draw again; second ─▶ Finalise, which refuses it
 //! ```
-//! What only moves the dispute on (drawing, finishing) any node does, whatever it knows. What a node
-//! *says* depends on its [`Opinion`]: it signs an outcome only of epochs that it has whole. A member
-//! to whom nobody shows what a proposal is computed from says that, and no more: with a bond at the
-//! end of the window for objections, and by its vote in the second half of a court's. Else an
-//! outcome of rounds that were never decided could be objected to by nobody. A node without stake in
-//! the epoch, such as one that joined later, says nothing.
+//! What only moves the dispute on (drawing, finishing) any node does, whatever it knows. What a
+//! node *says* depends on its [`Opinion`]: it signs an outcome only of epochs that it has whole. A
+//! member to whom nobody shows what a proposal is computed from says that, and no more: with a bond
+//! at the end of the window for objections, and by its vote in the second half of a court's. Else
+//! an outcome of rounds that were never decided could be objected to by nobody. A node without
+//! stake in the epoch, such as one that joined later, says nothing.
 
 use std::sync::Arc;
 
