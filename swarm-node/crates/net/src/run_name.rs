@@ -15,9 +15,13 @@ const MARK: &str = " run/";
 /// The program's name with one of this run. Only two runs of one node must differ in it, and they
 /// begin at different times.
 pub(crate) fn named(agent: &str) -> String {
+    format!("{agent}{MARK}{:016x}", number())
+}
+
+/// A number of a run that begins now, as for its name.
+pub(crate) fn number() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let nanos = since.map_or(0, |since| since.as_nanos() as u64);
-    format!("{agent}{MARK}{nanos:016x}")
+    since.map_or(0, |since| since.as_nanos() as u64)
 }
 
 /// The program's name, and the run's if it is there.

@@ -2,15 +2,19 @@
 //!
 //! ```text
 //! sender                               receiver
-//! hello  01 │ job 32              ──▶
+//! hello  01 │ job 32 │ run 8      ──▶
 //!                                 ◀──  answer 1: accepted, unknown job, no member
+//!                                 ◀──  run 8, if accepted
 //! frame  length 4 │ bytes         ──▶
 //! frame  …                        ◀──  pulse 00, once a second
 //! ```
-//! Numbers are little-endian. After its answer the receiver sends pulses, by which the sender knows
-//! that it is there however little is said; whichever side closes ends the stream. A length is
-//! checked before anything is allocated for it, and memory grows with what comes, not with what was
-//! announced.
+//! A *run* is the member's part in the job from its start to its end: by another one than before a
+//! side knows that the other has begun anew, and remembers nothing. After its answer the receiver
+//! sends pulses, by which the sender knows that it is there however little is said; whichever side
+//! closes ends the stream.
+//!
+//! Numbers are little-endian. A length is checked before anything is allocated for it, and memory
+//! grows with what comes, not with what was announced.
 
 use std::io;
 use std::time::Duration;
@@ -22,7 +26,9 @@ use tokio::time::timeout;
 use crate::limits::ChannelLimits;
 
 /// Bytes of a hello.
-pub const HELLO_BYTES: usize = 33;
+pub const HELLO_BYTES: usize = 41;
+/// Bytes of a run's number.
+pub const RUN_BYTES: usize = 8;
 /// Bytes in front of a frame.
 pub const HEADER_BYTES: usize = 4;
 /// What is read of a frame at once, in bytes.
@@ -39,15 +45,22 @@ pub const PULSE: u8 = 0;
 #[error("a channel begins with byte {0}, which has no meaning there")]
 pub struct UnknownByte(pub u8);
 
-/// The first bytes of a stream: which job it is for.
+/// The first bytes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hello(pub JobId);
+pub struct Hello {
+    /// Which job it is for.
+    pub job: JobId,
+    /// The sender's run.
+    pub run: u64,
+}
 
 impl Hello {
     /// Its bytes.
     pub fn to_bytes(self) -> [u8; HELLO_BYTES] {
         let mut bytes = [1; HELLO_BYTES];
-        bytes[1..].copy_from_slice(&self.0);
+        let (job, run) = bytes[1..].split_at_mut(self.job.len());
+        job.copy_from_slice(&self.job);
+        run.copy_from_slice(&self.run.to_le_bytes());
         bytes
     }
 
@@ -57,10 +70,19 @@ impl Hello {
     /// [`UnknownByte`].
     pub fn from_bytes(bytes: &[u8; HELLO_BYTES]) -> Result<Self, UnknownByte> {
         let [kind, rest @ ..] = bytes;
-        match kind {
-            1 => Ok(Self(*rest)),
-            other => Err(UnknownByte(*other)),
+        if *kind != 1 {
+            return Err(UnknownByte(*kind));
         }
+        let mut hello = Self {
+            job: [0; 32],
+            run: 0,
+        };
+        let (job, run) = rest.split_at(hello.job.len());
+        hello.job.copy_from_slice(job);
+        let mut number = [0; RUN_BYTES];
+        number.copy_from_slice(run);
+        hello.run = u64::from_le_bytes(number);
+        Ok(hello)
     }
 }
 
@@ -209,11 +231,16 @@ mod tests {
 
     #[test]
     fn the_bytes_are_these() {
-        assert_eq!(Hello([7; 32]).to_bytes()[..3], [1, 7, 7]);
+        let hello = Hello {
+            job: [7; 32],
+            run: 0x0203,
+        };
+        assert_eq!(hello.to_bytes()[..3], [1, 7, 7]);
+        assert_eq!(hello.to_bytes()[33..], [3, 2, 0, 0, 0, 0, 0, 0]);
         for first in 0..=255 {
-            let mut bytes = Hello([7; 32]).to_bytes();
+            let mut bytes = hello.to_bytes();
             bytes[0] = first;
-            let expected = (first == 1).then_some(Hello([7; 32]));
+            let expected = (first == 1).then_some(hello);
             assert_eq!(Hello::from_bytes(&bytes).ok(), expected);
             let known = Answer::from_byte(first).map(|answer| answer as u8);
             assert_eq!(known.is_ok(), (1..=3).contains(&first));

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use swarm_identity::PeerId;
-use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::event::{Changes, Waiting};
 use super::frame::JobId;
 use super::queue::Queue;
 use crate::limits::ChannelLimits;
+use crate::run_name;
 
 /// Another member.
 #[derive(Debug)]
@@ -19,6 +21,10 @@ pub(crate) struct Member {
     pub(crate) queue: Queue,
     /// Who reads its stream. A new stream ends the reader of the one before.
     pub(crate) reader: Mutex<Option<JoinHandle<()>>>,
+    /// Its run that was met last; 0 before the first.
+    run: AtomicU64,
+    /// Told when it turns out to have begun anew.
+    pub(crate) renewed: Notify,
 }
 
 /// A job while it lasts.
@@ -26,6 +32,8 @@ pub(crate) struct Member {
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) limits: ChannelLimits,
+    /// This node's run.
+    pub(crate) run: u64,
     members: BTreeMap<PeerId, Member>,
     pub(crate) changes: Arc<Changes>,
     pub(crate) frames: mpsc::Sender<Waiting>,
@@ -46,6 +54,8 @@ impl Job {
             let member = Member {
                 queue: Queue::new(&limits),
                 reader: Mutex::default(),
+                run: AtomicU64::new(0),
+                renewed: Notify::new(),
             };
             (peer, member)
         };
@@ -57,6 +67,7 @@ impl Job {
             room: Arc::new(Semaphore::new(limits.waiting_bytes as usize)),
             over: watch::channel(false).0,
             limits,
+            run: run_name::number(),
         };
         (job, taken)
     }
@@ -69,6 +80,24 @@ impl Job {
     /// The other members.
     pub(crate) fn peers(&self) -> impl Iterator<Item = PeerId> {
         self.members.keys().copied()
+    }
+
+    /// A member's run was met. If it is another one than before, the member was down, whether that was
+    /// noticed or not: what waits for it is for somebody who remembers nothing of it.
+    pub(crate) fn met(&self, peer: PeerId, run: u64) {
+        let Some(member) = self.member(&peer) else {
+            return;
+        };
+        let before = member.run.swap(run, Ordering::SeqCst);
+        if before == 0 || before == run {
+            return;
+        }
+        if member.queue.down() {
+            self.changes.down(peer);
+        }
+        // A stream to the run before leads nowhere; the next one makes the member up.
+        member.renewed.notify_waiters();
+        member.queue.want();
     }
 
     /// Ends all that runs for the job.

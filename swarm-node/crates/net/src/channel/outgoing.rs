@@ -27,7 +27,7 @@ use libp2p::Stream;
 use swarm_identity::PeerId;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::frame::{self, Answer, Hello, PULSE, STEP_BYTES};
+use super::frame::{self, Answer, Hello, PULSE, RUN_BYTES, STEP_BYTES};
 use super::job::{Job, Member};
 use super::tally::Tally;
 use crate::bulk::network::Purpose;
@@ -127,12 +127,21 @@ impl Outgoing<'_> {
     async fn attempt(&self) -> Option<Stream> {
         let opened = self.handle.open_for(self.peer, Purpose::Channels).await;
         let mut stream = opened.ok()?;
-        let hello = Hello(self.job.id).to_bytes();
-        stream.write_all(&hello).await.ok()?;
+        let hello = Hello {
+            job: self.job.id,
+            run: self.job.run,
+        };
+        stream.write_all(&hello.to_bytes()).await.ok()?;
         stream.flush().await.ok()?;
         let mut answer = [0];
         stream.read_exact(&mut answer).await.ok()?;
-        (Answer::from_byte(answer[0]) == Ok(Answer::Accepted)).then_some(stream)
+        if Answer::from_byte(answer[0]) != Ok(Answer::Accepted) {
+            return None;
+        }
+        let mut run = [0; RUN_BYTES];
+        stream.read_exact(&mut run).await.ok()?;
+        self.job.met(self.peer, u64::from_le_bytes(run));
+        Some(stream)
     }
 
     /// Uses a stream until it breaks.
@@ -141,6 +150,7 @@ impl Outgoing<'_> {
         tokio::select! {
             broke = self.write_queued(&mut stream) => broke,
             broke = self.hear(&mut pulses) => broke,
+            () = self.member.renewed.notified() => Ok(()),
         }
     }
 

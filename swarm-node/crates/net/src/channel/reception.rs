@@ -69,17 +69,17 @@ impl<R: Reports> Reception<R> {
         }
         let hello = self.hello(peer, &mut stream).await;
         self.leave(peer);
-        let Some(Hello(id)) = hello else {
+        let Some(Hello { job, run }) = hello else {
             return;
         };
-        let Some(job) = self.jobs.get(&id) else {
+        let Some(job) = self.jobs.get(&job) else {
             return refuse(stream, Answer::UnknownJob).await;
         };
         if job.member(&peer).is_none() {
             self.reports.report(peer, Behaviour::NoMember);
             return refuse(stream, Answer::NoMember).await;
         }
-        admit(job, peer, stream, self.reports.clone()).await;
+        admit(job, (peer, run), stream, self.reports.clone()).await;
     }
 
     async fn hello(&self, peer: PeerId, stream: &mut (impl AsyncRead + Unpin)) -> Option<Hello> {
@@ -135,7 +135,7 @@ async fn refuse(mut stream: impl AsyncWrite + Unpin, answer: Answer) {
 
 /// Ends the member's stream before this one, so that no frame of that comes after one of this, and
 /// reads.
-async fn admit<S, R>(job: Arc<Job>, peer: PeerId, stream: S, reports: R)
+async fn admit<S, R>(job: Arc<Job>, (peer, run): (PeerId, u64), stream: S, reports: R)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     R: Reports,
@@ -149,6 +149,7 @@ where
         // It was ended, or ended by itself.
         let _ = before.await;
     }
+    job.met(peer, run);
     let job = job.clone();
     *reader = Some(tokio::spawn(async move {
         tokio::select! {
@@ -186,6 +187,7 @@ async fn frames<R: Reports>(
 ) -> ReadError {
     let accept = async {
         stream.write_all(&[Answer::Accepted as u8]).await?;
+        stream.write_all(&job.run.to_le_bytes()).await?;
         stream.flush().await
     };
     match timeout(job.limits.stall, accept).await {

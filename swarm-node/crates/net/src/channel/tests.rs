@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::channels::{ChannelEvents, Channels, SendError, StartError};
 use super::event::ChannelEvent;
-use super::frame::{Answer, HELLO_BYTES, Hello, JobId, PULSE};
+use super::frame::{Answer, HELLO_BYTES, Hello, JobId, PULSE, RUN_BYTES};
 use crate::attacker::{self, Attacker};
 use crate::limits::{Behaviour, CHANNEL_PAUSE_LONGEST, ChannelLimits};
 use crate::testing::{Node, PATIENCE, SWARM, attacker, config, secret};
@@ -174,6 +174,10 @@ async fn a_slow_reader_slows_its_writer_and_loses_nothing() {
     }
 }
 
+fn hello(job: JobId, run: u64) -> [u8; HELLO_BYTES] {
+    Hello { job, run }.to_bytes()
+}
+
 /// An attacker, and its stream with an answer to its hello.
 async fn greeted(victim: &Side, byte: u8, hello: &[u8]) -> (Attacker, libp2p::Stream, Vec<u8>) {
     let protocol = attacker::channels(&SWARM);
@@ -184,6 +188,9 @@ async fn greeted(victim: &Side, byte: u8, hello: &[u8]) -> (Attacker, libp2p::St
     let mut answer = vec![0];
     let read = timeout(PATIENCE, stream.read(&mut answer)).await;
     answer.truncate(read.expect("no answer").unwrap_or(0));
+    if answer == [Answer::Accepted as u8] {
+        stream.read_exact(&mut [0; RUN_BYTES]).await.unwrap();
+    }
     (attacker, stream, answer)
 }
 
@@ -223,13 +230,13 @@ async fn victim(limits: ChannelLimits) -> Side {
 #[tokio::test]
 async fn strangers_are_refused_and_blamed_and_early_members_are_not() {
     let mut victim = victim(ChannelLimits::default()).await;
-    let (stranger, mut stream, answer) = greeted(&victim, 3, &Hello(JOB).to_bytes()).await;
+    let (stranger, mut stream, answer) = greeted(&victim, 3, &hello(JOB, 1)).await;
     assert_eq!(answer, [Answer::NoMember as u8]);
     let _ = stream.write_all(&[1, 0, 0, 0, 7]).await;
     blamed(&victim, stranger.me(), Behaviour::NoMember).await;
-    let (_early, _, answer) = greeted(&victim, 4, &Hello([6; 32]).to_bytes()).await;
+    let (_early, _, answer) = greeted(&victim, 4, &hello([6; 32], 1)).await;
     assert_eq!(answer, [Answer::UnknownJob as u8]);
-    let (rude, _, answer) = greeted(&victim, 5, &[9; 33]).await;
+    let (rude, _, answer) = greeted(&victim, 5, &[9; HELLO_BYTES]).await;
     assert_eq!(answer, []);
     blamed(&victim, rude.me(), Behaviour::Malformed).await;
     let scores = victim.node.handle.peers();
@@ -245,7 +252,7 @@ async fn an_oversize_frame_is_cut_unread_and_blamed() {
         ..ChannelLimits::default()
     };
     let mut victim = victim(limits).await;
-    let (member, mut stream, answer) = greeted(&victim, 2, &Hello(JOB).to_bytes()).await;
+    let (member, mut stream, answer) = greeted(&victim, 2, &hello(JOB, 1)).await;
     assert_eq!(answer, [Answer::Accepted as u8]);
     let longest = [&1000_u32.to_le_bytes()[..], &[7; 1000]].concat();
     stream.write_all(&longest).await.unwrap();
@@ -260,10 +267,10 @@ async fn an_oversize_frame_is_cut_unread_and_blamed() {
 #[tokio::test]
 async fn a_new_stream_of_a_member_ends_the_one_before() {
     let mut victim = victim(ChannelLimits::default()).await;
-    let (member, mut before, answer) = greeted(&victim, 2, &Hello(JOB).to_bytes()).await;
+    let (member, mut before, answer) = greeted(&victim, 2, &hello(JOB, 1)).await;
     assert_eq!(answer, [Answer::Accepted as u8]);
     let mut after = member.open(victim.me()).await.unwrap();
-    after.write_all(&Hello(JOB).to_bytes()).await.unwrap();
+    after.write_all(&hello(JOB, 1)).await.unwrap();
     after.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
     after.flush().await.unwrap();
     is_closed(&mut before).await;
@@ -277,7 +284,7 @@ async fn a_frame_that_does_not_go_on_is_given_up_and_blamed() {
         ..ChannelLimits::default()
     };
     let victim = victim(limits).await;
-    let (member, mut stream, _) = greeted(&victim, 2, &Hello(JOB).to_bytes()).await;
+    let (member, mut stream, _) = greeted(&victim, 2, &hello(JOB, 1)).await;
     // A pause between frames is none.
     sleep(Duration::from_millis(1500)).await;
     assert!(
@@ -375,11 +382,15 @@ async fn a_member_that_takes_nothing_is_down_until_it_takes_something() {
 
 /// The next stream that a member opens for the job.
 async fn accepted(member: &mut Attacker) -> libp2p::Stream {
+    accepted_as(member, 1).await
+}
+
+async fn accepted_as(member: &mut Attacker, run: u64) -> libp2p::Stream {
     let mut stream = member.incoming().await.unwrap();
     let mut hello = [0; HELLO_BYTES];
     stream.read_exact(&mut hello).await.unwrap();
-    assert_eq!(Hello::from_bytes(&hello), Ok(Hello(JOB)));
-    let answer = [Answer::Accepted as u8];
+    assert_eq!(Hello::from_bytes(&hello).unwrap().job, JOB);
+    let answer = [&[Answer::Accepted as u8][..], &run.to_le_bytes()].concat();
     stream.write_all(&answer).await.unwrap();
     stream.flush().await.unwrap();
     stream
@@ -460,6 +471,34 @@ async fn a_member_without_a_sign_of_life_is_down() {
     assert_eq!(told, Ok(ChannelEvent::Down(to)));
 }
 
+/// As it comes back before it is missed, only its run tells that it remembers nothing.
+#[tokio::test]
+async fn a_member_that_began_anew_was_down() {
+    let mut victim = victim(ChannelLimits::default()).await;
+    let protocol = attacker::channels(&SWARM);
+    let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
+    let to = member.me();
+    victim.channels.send(to, b"frame"[..].into()).unwrap();
+    let before = accepted(&mut member).await;
+    for (run, events) in [(1, 0), (2, 2), (2, 0), (3, 2)] {
+        let mut stream = member.open(victim.me()).await.unwrap();
+        stream.write_all(&hello(JOB, run)).await.unwrap();
+        stream.write_all(&[1, 0, 0, 0, run as u8]).await.unwrap();
+        stream.flush().await.unwrap();
+        if events > 0 {
+            assert_eq!(victim.next().await, ChannelEvent::Down(to));
+            // It is reached by a new stream only.
+            accepted_as(&mut member, run).await;
+            let mut told = [victim.next().await, victim.next().await];
+            told.sort_by_key(|event| matches!(event, ChannelEvent::Frame { .. }));
+            assert_eq!(told[0], ChannelEvent::Up(to));
+        } else {
+            assert_eq!(victim.frame().await, (to, vec![run as u8]));
+        }
+    }
+    drop(before);
+}
+
 #[tokio::test]
 async fn who_receives_gives_signs_of_life_although_nobody_takes_the_frames() {
     let limits = ChannelLimits {
@@ -467,7 +506,7 @@ async fn who_receives_gives_signs_of_life_although_nobody_takes_the_frames() {
         ..ChannelLimits::default()
     };
     let victim = victim(limits).await;
-    let (_member, mut stream, answer) = greeted(&victim, 2, &Hello(JOB).to_bytes()).await;
+    let (_member, mut stream, answer) = greeted(&victim, 2, &hello(JOB, 1)).await;
     assert_eq!(answer, [Answer::Accepted as u8]);
     for _ in 0..3 {
         stream.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
