@@ -31,9 +31,8 @@
 //! as no stream. If a member's own stream breaks, one is opened with it even if nothing is to be
 //! sent, so that members learn who is gone also where frames go one way only. Who receives gives a
 //! sign of life once a second. A stream without one for `silence` is broken, so a process that is
-//! killed, or a machine that vanishes without a goodbye, is down after `silence` and `patience`;
-//! its connection alone would
-//! tell that half a minute later.
+//! killed, or a machine that vanishes without a goodbye, is down after `silence` and `patience`; its
+//! connection alone would tell that half a minute later.
 //!
 //! A member that begins anew is told as down and up again, however fast it comes back: it remembers
 //! nothing, and who waits for an answer from before would wait in vain. Both sides name their *run*.
