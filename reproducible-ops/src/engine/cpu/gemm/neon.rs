@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::few::Strip;
+use super::few::{Strip, strip};
 use super::isa::Isa;
 use super::kernel::{Tile, dispatch, micro};
 use super::lanes::{CANONICAL_NAN, Lanes};
@@ -37,13 +37,21 @@ impl Isa for Neon {
         }
     }
 
-    /// Packing, until keys in place have been measured on such a machine.
-    fn strip(_rows: usize) -> usize {
-        0
+    /// As with AVX2, whose 16 registers are half as many and twice as wide; not measured on such a
+    /// machine.
+    fn strip(rows: usize) -> usize {
+        match rows {
+            1..=4 => 4,
+            _ => 0,
+        }
     }
 
-    unsafe fn few(_rows: usize, _vectors: usize, _strip: &Strip) {
-        unreachable!("no strip has vectors")
+    unsafe fn few(rows: usize, vectors: usize, strip: &Strip) {
+        // SAFETY: NEON is always present on AArch64; the caller vouches for the strip.
+        unsafe {
+            dispatch!(neon_few, (rows, vectors, strip),
+                1: [1 2 3 4], 2: [1 2 3 4], 3: [1 2 3 4], 4: [1 2 3 4]);
+        }
     }
 }
 
@@ -51,6 +59,12 @@ impl Isa for Neon {
 unsafe fn neon<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
     // SAFETY: the caller vouches for the tile.
     unsafe { micro::<float32x4_t, ROWS, VECTORS>(tile) }
+}
+
+#[target_feature(enable = "neon")]
+unsafe fn neon_few<const ROWS: usize, const VECTORS: usize>(to: &Strip) {
+    // SAFETY: the caller vouches for the strip.
+    unsafe { strip::<float32x4_t, ROWS, VECTORS>(to) }
 }
 
 // SAFETY of every block below: NEON is part of the target; pointers are the caller's, valid for
