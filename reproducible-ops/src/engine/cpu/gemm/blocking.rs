@@ -33,5 +33,8 @@ pub(super) const SET_STRIDE: usize = 1024;
 /// Rows of A for which reading B in place is faster than packing it first.
 pub(super) const FEW_ROWS: usize = 64;
 
+/// Steps of k by which B in place is asked for ahead of its use.
+pub(super) const AHEAD_STEPS: usize = 8;
+
 /// Columns of the widest panel.
 pub(super) const COLUMN_UNIT: usize = 64;

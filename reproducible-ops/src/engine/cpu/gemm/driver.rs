@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::blocking::{
-    A_ROWS, A_STRIDE, B_COLS, B_FLOATS, DEEP_COLS, DEEP_ROWS, FEW_ROWS, K_BLOCK, SET_STRIDE,
-    TWO_LEVELS,
+    A_ROWS, A_STRIDE, AHEAD_STEPS, B_COLS, B_FLOATS, DEEP_COLS, DEEP_ROWS, FEW_ROWS, K_BLOCK,
+    SET_STRIDE, TWO_LEVELS,
 };
 use super::few::Strip;
 use super::isa::Isa;
@@ -234,6 +234,7 @@ unsafe fn block_of_c<I: Isa>(
         } else {
             block.len() * I::PANEL
         },
+        ahead: b.ahead::<I>(),
         to: Target {
             c: cell(matrix, part.rows.start, part.cols.start),
             c_stride: matrix.c_stride,
@@ -242,7 +243,7 @@ unsafe fn block_of_c<I: Isa>(
         },
     };
     // SAFETY: the tile names these rows, columns and steps, and all of them exist.
-    unsafe { tiles::<I>(&tile, rows, cols) };
+    unsafe { tiles::<I>(&tile, b, rows, cols) };
 }
 
 /// A block of A as the kernel reads it.
@@ -264,6 +265,8 @@ struct Right {
     /// Floats that all packed columns take per step of k; in place, the same as `step`.
     columns: usize,
     in_place: bool,
+    /// Whether all of it is more than the caches near the core hold.
+    from_memory: bool,
 }
 
 impl Right {
@@ -271,6 +274,26 @@ impl Right {
     fn block(&self, block: &Range<usize>) -> *const f32 {
         let k = (block.start - self.first_k) * self.columns;
         self.start.wrapping_add(k + self.first_col * block.len())
+    }
+
+    /// Floats from where it is read to where it is asked for meanwhile.
+    fn ahead<I: Isa>(&self) -> usize {
+        if self.from_memory && !self.in_place {
+            I::Vector::AHEAD
+        } else {
+            AHEAD_STEPS * self.step
+        }
+    }
+
+    /// Whether columns lie apart in memory: an order that the hardware does not foresee.
+    fn is_spread(&self) -> bool {
+        self.from_memory && self.in_place
+    }
+
+    /// Whether each strip of columns asks for what the next one reads in its place; the stretches
+    /// that a single row reads may be long enough without.
+    fn is_asked_for_by_strips(&self, rows: usize) -> bool {
+        self.is_spread() && (rows > 1 || self.step >= SET_STRIDE)
     }
 }
 
@@ -335,6 +358,7 @@ unsafe fn right<I: Isa>(
                 step: I::PANEL,
                 columns,
                 in_place: false,
+                from_memory: matrix.k * n > B_FLOATS,
             }
         }
         Source::Strided { view, end } => {
@@ -348,6 +372,7 @@ unsafe fn right<I: Isa>(
                     step,
                     columns: step,
                     in_place: true,
+                    from_memory: matrix.k * cols.len() > B_FLOATS,
                 };
             }
             // SAFETY: the columns and steps exist in B; the area holds all of them.
@@ -360,6 +385,7 @@ unsafe fn right<I: Isa>(
                 step: I::PANEL,
                 columns,
                 in_place: false,
+                from_memory: false,
             }
         }
     }
@@ -388,12 +414,12 @@ fn reads_in_place<I: Isa>(
 
 /// Every micro-tile of a block, panels outermost so that a panel is read by all rows before the
 /// next.
-unsafe fn tiles<I: Isa>(block: &Tile, rows: usize, cols: usize) {
+unsafe fn tiles<I: Isa>(block: &Tile, b: &Right, rows: usize, cols: usize) {
     let lanes = I::Vector::LANES;
     let vectors = cols.div_ceil(lanes);
     let mut v = 0;
     while v < vectors {
-        let width = width::<I>(rows, vectors - v);
+        let width = width::<I>(rows, vectors - v, b.is_spread());
         let last = if v + width == vectors {
             cols - (vectors - 1) * lanes
         } else {
@@ -410,15 +436,21 @@ unsafe fn tiles<I: Isa>(block: &Tile, rows: usize, cols: usize) {
             },
             ..*block
         };
+        let has_next = v + width < vectors;
+        let ahead_last = if has_next && b.is_asked_for_by_strips(rows) {
+            width * lanes
+        } else {
+            block.ahead
+        };
         // SAFETY: the strip's columns are part of the block.
-        unsafe { strip_of_tiles::<I>(&strip, rows, width) };
+        unsafe { strip_of_tiles::<I>(&strip, ahead_last, rows, width) };
         v += width;
     }
 }
 
 /// Vectors of the next strip: several panels if the rows are few, else one, or what is left.
-fn width<I: Isa>(rows: usize, left: usize) -> usize {
-    let widest = I::widest(rows);
+fn width<I: Isa>(rows: usize, left: usize, spread: bool) -> usize {
+    let widest = I::widest(rows, spread);
     if left >= widest {
         widest
     } else {
@@ -426,8 +458,9 @@ fn width<I: Isa>(rows: usize, left: usize) -> usize {
     }
 }
 
-/// Every micro-tile of `vectors` vectors of columns, of nearly equal heights.
-unsafe fn strip_of_tiles<I: Isa>(strip: &Tile, rows: usize, vectors: usize) {
+/// Every micro-tile of `vectors` vectors of columns, of nearly equal heights; the last one asks for
+/// B `ahead_last` ahead.
+unsafe fn strip_of_tiles<I: Isa>(strip: &Tile, ahead_last: usize, rows: usize, vectors: usize) {
     let count = rows.div_ceil(I::tallest(vectors));
     let a_row = if strip.a_layout == Layout::Rows {
         strip.a_stride
@@ -438,6 +471,7 @@ unsafe fn strip_of_tiles<I: Isa>(strip: &Tile, rows: usize, vectors: usize) {
         let (row, end) = (rows * i / count, rows * (i + 1) / count);
         let tile = Tile {
             a: strip.a.wrapping_add(row * a_row),
+            ahead: if end < rows { strip.ahead } else { ahead_last },
             to: Target {
                 c: strip.to.c.wrapping_add(row * strip.to.c_stride),
                 ..strip.to

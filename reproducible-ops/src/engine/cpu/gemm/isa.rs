@@ -15,8 +15,9 @@ pub(super) trait Isa {
     /// Columns of a packed panel.
     const PANEL: usize = Self::Vector::PANEL * Self::Vector::LANES;
 
-    /// Most vectors that a tile of `rows` rows should span: a whole number of panels.
-    fn widest(rows: usize) -> usize;
+    /// Most vectors that a tile of `rows` rows should span: a whole number of panels. Where columns
+    /// are `spread` in memory beyond the caches, more of them are longer stretches.
+    fn widest(rows: usize, spread: bool) -> usize;
 
     /// Most rows of a tile that spans `vectors`.
     fn tallest(vectors: usize) -> usize;
@@ -98,7 +99,7 @@ pub(super) struct Scalar;
 impl Isa for Scalar {
     type Vector = f32;
 
-    fn widest(_rows: usize) -> usize {
+    fn widest(_rows: usize, _spread: bool) -> usize {
         2
     }
 

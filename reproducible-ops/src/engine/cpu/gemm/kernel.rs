@@ -1,6 +1,7 @@
 //! The micro-kernel: one tile of C held in registers over one block of the reduced axis.
 
 use super::lanes::Lanes;
+use super::scratch::LINE;
 
 /// How the kernel finds `a[r][k]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) struct Tile {
     pub(super) b_step: usize,
     /// From one panel to the next.
     pub(super) b_panel: usize,
+    /// From where B is read to where it is asked for meanwhile.
+    pub(super) ahead: usize,
     pub(super) to: Target,
 }
 
@@ -41,11 +44,6 @@ pub(super) struct Target {
     /// Whether the sums are added to C; otherwise C is not read and they are added to +0.
     pub(super) accumulate: bool,
 }
-
-/// Steps of k in one cache line of a row of A.
-const LINE: usize = 16;
-/// Steps of k by which B is asked for ahead of its use.
-const AHEAD: usize = 8;
 
 /// Runs the micro-kernel on a tile of `ROWS` rows and `VECTORS` vectors.
 ///
@@ -132,18 +130,43 @@ unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize>(
 ) {
     // SAFETY: the caller vouches for this step of the tile.
     unsafe {
-        let mut columns = [V::zero(); VECTORS];
-        for (v, column) in columns.iter_mut().enumerate() {
-            let at = (v / V::PANEL) * tile.b_panel + (v % V::PANEL) * V::LANES;
-            V::prefetch(b.wrapping_add(at + AHEAD * tile.b_step));
-            *column = V::load(b.add(at));
-        }
-        for (r, sums) in acc.iter_mut().enumerate() {
-            let scale = V::splat(a.add(r * a_row));
-            for (sum, column) in sums.iter_mut().zip(columns) {
-                *sum = scale.fma(column, *sum);
+        // What is read more often stays in registers.
+        if ROWS < VECTORS {
+            let mut scales = [V::zero(); ROWS];
+            for (r, scale) in scales.iter_mut().enumerate() {
+                *scale = V::splat(a.add(r * a_row));
+            }
+            for v in 0..VECTORS {
+                let column = column(tile, b, v);
+                for (sums, scale) in acc.iter_mut().zip(scales) {
+                    sums[v] = scale.fma(column, sums[v]);
+                }
+            }
+        } else {
+            let mut columns = [V::zero(); VECTORS];
+            for (v, to) in columns.iter_mut().enumerate() {
+                *to = column(tile, b, v);
+            }
+            for (r, sums) in acc.iter_mut().enumerate() {
+                let scale = V::splat(a.add(r * a_row));
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = scale.fma(column, *sum);
+                }
             }
         }
+    }
+}
+
+/// Vector `v` of the columns of one step; asks, once per cache line, for what is needed later.
+#[inline(always)]
+unsafe fn column<V: Lanes>(tile: &Tile, b: *const f32, v: usize) -> V {
+    let at = (v / V::PANEL) * tile.b_panel + (v % V::PANEL) * V::LANES;
+    // SAFETY: the caller vouches for this step of the tile; a prefetch does not access memory.
+    unsafe {
+        if (v * V::LANES).is_multiple_of(LINE) {
+            V::prefetch(b.wrapping_add(at + tile.ahead));
+        }
+        V::load(b.add(at))
     }
 }
 

@@ -16,6 +16,9 @@ pub(super) trait Lanes: Copy {
     const LANES: usize;
     /// Registers side by side in a packed panel.
     const PANEL: usize;
+    /// Floats by which packed panels are asked for ahead of their use, as measured with panels from
+    /// memory and tiles of few rows.
+    const AHEAD: usize = 0;
 
     /// All lanes +0.
     unsafe fn zero() -> Self;

@@ -12,7 +12,7 @@ pub(super) struct Neon;
 
 impl Isa for Neon {
     type Vector = float32x4_t;
-    fn widest(rows: usize) -> usize {
+    fn widest(rows: usize, _spread: bool) -> usize {
         match rows {
             1..=3 => 8,
             _ => 4,

@@ -280,6 +280,17 @@ fn few_rows_over_keys_have_the_bits_of_the_definition() {
     }
 }
 
+/// Few rows over more columns and steps than caches hold: in place with and without gaps, packed.
+#[test]
+fn few_rows_over_values_beyond_the_caches_have_the_bits_of_the_definition() {
+    for m in 1..=8 {
+        let shape = Shape { m, n: 101, k: 2700 };
+        for lie in [Lie::Columns, Lie::Wide] {
+            check_numbers(shape, Lie::Rows, lie, Numbers::rough);
+        }
+    }
+}
+
 #[test]
 fn strides_have_the_bits_of_the_definition() {
     for lie_a in LIES {

@@ -16,10 +16,11 @@ pub(super) struct Avx512;
 impl Isa for Avx2 {
     type Vector = __m256;
 
-    fn widest(rows: usize) -> usize {
+    fn widest(rows: usize, spread: bool) -> usize {
         match rows {
             1 => 8,
             2 => 4,
+            3 | 5 if spread => 4,
             _ => 2,
         }
     }
@@ -27,7 +28,7 @@ impl Isa for Avx2 {
     fn tallest(vectors: usize) -> usize {
         match vectors {
             1 | 2 => 6,
-            4 => 2,
+            4 => 3,
             _ => 1,
         }
     }
@@ -36,7 +37,7 @@ impl Isa for Avx2 {
         // SAFETY: the caller checked the instruction set and vouches for the tile.
         unsafe {
             dispatch!(avx2, (rows, vectors, tile),
-                1: [1 2 3 4 5 6], 2: [1 2 3 4 5 6], 4: [1 2], 8: [1]);
+                1: [1 2 3 4 5 6], 2: [1 2 3 4 5 6], 4: [1 2 3], 8: [1]);
         }
     }
 
@@ -81,7 +82,7 @@ impl Isa for Avx2 {
 impl Isa for Avx512 {
     type Vector = __m512;
 
-    fn widest(rows: usize) -> usize {
+    fn widest(rows: usize, _spread: bool) -> usize {
         match rows {
             1..=3 => 8,
             _ => 4,
@@ -193,6 +194,7 @@ fn first_16(n: usize) -> __mmask16 {
 impl Lanes for __m256 {
     const LANES: usize = 8;
     const PANEL: usize = 2;
+    const AHEAD: usize = 1536;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -272,6 +274,7 @@ impl Lanes for __m256 {
 impl Lanes for __m512 {
     const LANES: usize = 16;
     const PANEL: usize = 4;
+    const AHEAD: usize = 1024;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
