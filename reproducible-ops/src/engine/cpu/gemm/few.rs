@@ -12,8 +12,8 @@
 //!     …                                    step 3: key 0, 1, 2 …    acc = fma(a[3], step 3, acc)
 //! ```
 //!
-//! Keys are read once and in an order that the hardware does not foresee, so every line asks for the
-//! one that the next strip of keys needs in its place.
+//! Keys are read once and in an order that the hardware does not foresee, so every line asks for
+//! the one that the next strip of keys needs in its place.
 
 use super::kernel::{Target, store};
 use super::lanes::Lanes;
