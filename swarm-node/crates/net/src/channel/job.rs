@@ -82,8 +82,9 @@ impl Job {
         self.members.keys().copied()
     }
 
-    /// A member's run was met. If it is another one than before, the member was down, whether that was
-    /// noticed or not: what waits for it is for somebody who remembers nothing of it.
+    /// A member's run was met. If it is another one than before, the member was down, whether that
+    /// was noticed or not, and is told so. What waits for it stays: some of it may be for the new
+    /// run already.
     pub(crate) fn met(&self, peer: PeerId, run: u64) {
         let Some(member) = self.member(&peer) else {
             return;
@@ -92,10 +93,11 @@ impl Job {
         if before == 0 || before == run {
             return;
         }
-        if member.queue.down() {
+        if !member.queue.is_down() {
             self.changes.down(peer);
+            self.changes.up(peer);
         }
-        // A stream to the run before leads nowhere; the next one makes the member up.
+        // A stream to the run before leads nowhere.
         member.renewed.notify_waiters();
         member.queue.want();
     }

@@ -106,6 +106,11 @@ impl Queue {
         !std::mem::replace(&mut state.is_down, true)
     }
 
+    /// Whether the member is down.
+    pub(crate) fn is_down(&self) -> bool {
+        self.state().is_down
+    }
+
     /// The member is up. True if it was down.
     pub(crate) fn up(&self) -> bool {
         std::mem::take(&mut self.state().is_down)
