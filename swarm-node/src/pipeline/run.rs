@@ -416,8 +416,8 @@ impl<T: SignOnce> Shell<'_, '_, T> {
 
     /// Says once that nobody is there; again if somebody was meanwhile.
     fn look_for_others(&mut self) {
-        let connected = self.handle.peers();
-        if connected.iter().any(|info| self.peers.contains(&info.peer)) {
+        let is_connected = |peer: &PeerId| self.handle.connected_since(peer).is_some();
+        if self.peers.iter().any(is_connected) {
             self.together = Some(Instant::now());
         } else if self.together.is_some_and(|at| at.elapsed() > ALONE) {
             self.together = None;

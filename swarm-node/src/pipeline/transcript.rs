@@ -67,16 +67,24 @@ pub fn read(folder: &Path) -> io::Result<Vec<Entry>> {
     Ok(steps.into_values().collect())
 }
 
+/// The same of a folder whose part may not have begun: no steps where there is no transcript.
+///
+/// # Errors
+/// The system refuses.
+pub fn read_so_far(folder: &Path) -> io::Result<Vec<Entry>> {
+    match read(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries,
+    }
+}
+
 /// Steps up to the last in a folder's transcript; 0 where there is none.
 ///
 /// # Errors
 /// The system refuses.
 pub fn steps(folder: &Path) -> io::Result<u64> {
-    match read(folder) {
-        Ok(entries) => Ok(entries.last().map_or(0, |entry| entry.record.step + 1)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error),
-    }
+    let entries = read_so_far(folder)?;
+    Ok(entries.last().map_or(0, |entry| entry.record.step + 1))
 }
 
 #[cfg(test)]

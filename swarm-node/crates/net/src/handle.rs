@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use libp2p::Multiaddr;
 use swarm_identity::PeerId;
@@ -47,6 +48,13 @@ pub(crate) struct Snapshot {
     pub(crate) unanswered: Vec<Multiaddr>,
     pub(crate) sources: Vec<SourceInfo>,
     pub(crate) reachable_at: Vec<Multiaddr>,
+}
+
+impl Snapshot {
+    pub(crate) fn connected_since(&self, peer: &PeerId) -> Option<SystemTime> {
+        let info = self.peers.iter().find(|info| info.peer == *peer)?;
+        Some(info.since)
+    }
 }
 
 /// Why a record is not published.
@@ -143,6 +151,11 @@ impl Handle {
     /// The connected peers, as of the last second.
     pub fn peers(&self) -> Vec<PeerInfo> {
         self.snapshot.borrow().peers.clone()
+    }
+
+    /// When the connection with a peer began, if there is one, as of the last second.
+    pub fn connected_since(&self, peer: &PeerId) -> Option<SystemTime> {
+        self.snapshot.borrow().connected_since(peer)
     }
 
     /// What was counted, as of the last second.

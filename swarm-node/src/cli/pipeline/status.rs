@@ -29,10 +29,7 @@ fn read(folder: &Path) -> Result<Status, Failure> {
     let Some(pipeline) = &charter.spec.pipeline else {
         return Err(Failure::Usage(AssembleError::Averaging.into()));
     };
-    let entries = match transcript::read(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        entries => entries.map_err(Failure::work)?,
-    };
+    let entries = transcript::read_so_far(folder).map_err(Failure::work)?;
     let (me, is_running) = (place_of(folder, &charter)?, is_running(folder)?);
     Ok(Status::of((&charter, pipeline), &entries, me, is_running))
 }

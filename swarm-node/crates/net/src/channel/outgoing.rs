@@ -108,14 +108,14 @@ impl Outgoing<'_> {
             () = self.connected_anew(pause.tried) => CHANNEL_PAUSE_FIRST,
         };
         pause.time = pause.time.clamp(CHANNEL_PAUSE_FIRST, CHANNEL_PAUSE_LONGEST);
-        pause.tried = connected_since(&self.handle.snapshot.borrow(), self.peer);
+        pause.tried = self.handle.connected_since(&self.peer);
     }
 
     /// Waits until the member is connected otherwise than by a connection that began then.
     async fn connected_anew(&self, tried: Option<SystemTime>) {
         let mut snapshot = self.handle.snapshot.clone();
         let is_new = |snapshot: &Snapshot| {
-            let since = connected_since(snapshot, self.peer);
+            let since = snapshot.connected_since(&self.peer);
             since.is_some() && since != tried
         };
         if snapshot.wait_for(is_new).await.is_err() {
@@ -221,10 +221,4 @@ impl Outgoing<'_> {
             self.job.changes.up(self.peer);
         }
     }
-}
-
-/// When the connection with a peer began, if there is one.
-fn connected_since(snapshot: &Snapshot, peer: PeerId) -> Option<SystemTime> {
-    let mut peers = snapshot.peers.iter();
-    peers.find(|info| info.peer == peer).map(|info| info.since)
 }

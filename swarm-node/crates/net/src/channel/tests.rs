@@ -216,6 +216,11 @@ async fn blamed(victim: &Side, peer: PeerId, behaviour: Behaviour) {
         .unwrap();
 }
 
+/// The other member of a victim's job, who says and takes what it likes.
+async fn member_of(victim: &Side) -> Attacker {
+    attacker(2, &attacker::channels(&SWARM), &victim.node.addresses[0]).await
+}
+
 fn ids(bytes: &[u8]) -> Vec<PeerId> {
     let peer = |byte: &u8| swarm_identity::NodeKey::from(&secret(*byte)).peer();
     bytes.iter().map(peer).collect()
@@ -401,8 +406,7 @@ async fn after_a_break_the_next_stream_begins_with_the_frame_that_was_cut() {
     // More than windows hold, so that it cannot be on its way as a whole.
     const FRAME: usize = 16 << 20;
     let mut victim = victim(ChannelLimits::default()).await;
-    let protocol = attacker::channels(&SWARM);
-    let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
+    let mut member = member_of(&victim).await;
     let to = member.me();
     let send = |frame: Vec<u8>| victim.channels.send(to, frame.into());
     let frame = content(0, FRAME);
@@ -433,8 +437,7 @@ async fn a_stream_that_always_breaks_is_opened_ever_less_and_its_member_is_down(
         ..ChannelLimits::default()
     })
     .await;
-    let protocol = attacker::channels(&SWARM);
-    let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
+    let mut member = member_of(&victim).await;
     let to = member.me();
     victim.channels.send(to, b"frame"[..].into()).unwrap();
     let breaking = async {
@@ -461,8 +464,7 @@ async fn a_member_without_a_sign_of_life_is_down() {
         ..ChannelLimits::default()
     })
     .await;
-    let protocol = attacker::channels(&SWARM);
-    let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
+    let mut member = member_of(&victim).await;
     let to = member.me();
     victim.channels.send(to, b"frame"[..].into()).unwrap();
     let _silent = accepted(&mut member).await;
@@ -475,8 +477,7 @@ async fn a_member_without_a_sign_of_life_is_down() {
 #[tokio::test]
 async fn a_member_that_began_anew_was_down() {
     let mut victim = victim(ChannelLimits::default()).await;
-    let protocol = attacker::channels(&SWARM);
-    let mut member = attacker(2, &protocol, &victim.node.addresses[0]).await;
+    let mut member = member_of(&victim).await;
     let to = member.me();
     victim.channels.send(to, b"frame"[..].into()).unwrap();
     let before = accepted(&mut member).await;
