@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
 use alloy::providers::Provider;
@@ -16,6 +16,9 @@ const ANVIL: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 );
+
+/// Half of the time between two blocks where a test sets `--block-time 1`.
+const HALF_A_BLOCK: Duration = Duration::from_millis(500);
 
 /// A running anvil.
 pub struct Anvil {
@@ -45,11 +48,30 @@ impl Anvil {
         Some(anvil)
     }
 
-    /// Kills it and starts it again on the same port.
-    pub async fn restart(&mut self, arguments: &[&str]) {
-        self.kill();
+    /// Starts it again on the same port after [`Anvil::kill`], with a state that was taken before.
+    pub async fn resume(&mut self, arguments: &[&str], state: Value) {
         self.child = spawn(self.port, arguments);
-        self.client().await;
+        self.request("anvil_loadState", json!([state])).await;
+    }
+
+    /// Its accounts, blocks and receipts at one block.
+    ///
+    /// It writes down accounts and blocks one after the other, so a state that is taken while a
+    /// block is mined (as `--state-interval` does) holds transactions without receipts. This one is
+    /// taken when the next block is just mined.
+    pub async fn state(&self) -> Value {
+        let client = self.client().await;
+        loop {
+            let head = client.head().await.unwrap();
+            while client.head().await.unwrap().hash == head.hash {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let mined = Instant::now();
+            let state = self.request("anvil_dumpState", json!([])).await;
+            if mined.elapsed() < HALF_A_BLOCK {
+                return state;
+            }
+        }
     }
 
     /// Where it serves.
@@ -70,14 +92,10 @@ impl Anvil {
     }
 
     /// A request beyond the standard ones.
-    pub async fn request(&self, method: &'static str, parameters: Value) {
+    pub async fn request(&self, method: &'static str, parameters: Value) -> Value {
         let client = self.client().await;
-        let _: Value = client
-            .provider()
-            .client()
-            .request(method, parameters)
-            .await
-            .unwrap();
+        let request = client.provider().client().request(method, parameters);
+        request.await.unwrap()
     }
 
     /// Gives an account 1,000 ether.
@@ -86,7 +104,8 @@ impl Anvil {
             .await;
     }
 
-    fn kill(&mut self) {
+    /// Kills it.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
