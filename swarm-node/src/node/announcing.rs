@@ -1,8 +1,8 @@
 //! Peers by the swarm's chain: who is to be found where, and what this node says of itself.
 //!
 //! ```text
-//! deployment, RPC ─▶ task: connect ─▶ cursor ─▶ Announcements ─ a few at random ─▶ network
-//!                                                     │ this node's own word
+//! deployment, RPC ─▶ task: connect ─▶ reader ─▶ Announcements ─ a few at random ─▶ network
+//!                             store ◀───┘             │ this node's own word
 //!  network: addresses that others reached ─▶ Announcer ┴─ due? ─▶ the owner's writer ─▶ SwarmMembers
 //! ```
 //! Reading costs nothing and needs no account. Writing costs the owner gas, so it is off unless a
@@ -15,16 +15,17 @@ use std::time::Duration;
 
 use contracts::Bytes;
 use contracts::client::{ConnectError, RpcError};
-use contracts::cursor::{Batch, Cursor};
 use contracts::deploy::Deployment;
-use contracts::swarm::{Event, calls};
+use contracts::swarm::calls;
 use contracts::typed;
 use contracts::writer::{Intent, IntentId, SubmitError, Writer};
 use swarm_identity::PeerId;
 use swarm_net::announcement::{self, Scope};
 use swarm_net::{Handle, Multiaddr, Source};
+use swarm_settle::announcement_reader::{AnnouncementReader, Reading};
 use swarm_settle::announcements::Announcements;
 use swarm_settle::chain::{ChainConfig, DEV_CHAINS, Link, LinkError, wall_clock};
+use swarm_store::{Chain, Cursors, Store};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -59,6 +60,8 @@ pub struct AnnouncingParts {
     pub board: Board,
     /// Seconds between two announcements at least; `None` announces nothing.
     pub period: Option<u64>,
+    /// The node's store, in which it is kept how far the chain was read.
+    pub store: Store,
     /// The writer of the owner's account, once there is one.
     pub writer: watch::Receiver<Option<Writer>>,
 }
@@ -72,14 +75,17 @@ enum ReadError {
     Contracts(#[from] ConnectError),
     #[error(transparent)]
     Rpc(#[from] RpcError),
+    #[error("the RPC server does not give block 0; choose another with chain.endpoint")]
+    NoFirstBlock,
     #[error("no chain is set: chain.endpoint is the URL of an RPC server")]
     NoChain,
 }
 
 /// What was read so far, through outages of the chain.
 struct Read {
-    cursor: Cursor,
-    table: Announcements,
+    reader: AnnouncementReader,
+    /// Where it is kept; none before the chain has answered.
+    kept: Option<Cursors<Reading>>,
     announcer: Announcer,
     /// Why the chain tells nothing, as it was told last.
     trouble: Option<String>,
@@ -89,8 +95,8 @@ struct Read {
 pub async fn run(parts: AnnouncingParts) {
     let contracts = &parts.deployment.contracts;
     let mut read = Read {
-        cursor: Cursor::new(contracts.members, contracts.block),
-        table: Announcements::default(),
+        reader: AnnouncementReader::new(contracts.members, contracts.block, None),
+        kept: None,
         announcer: Announcer::new(parts.period),
         trouble: None,
     };
@@ -119,35 +125,49 @@ async fn live(parts: &AnnouncingParts, read: &mut Read) -> Result<Infallible, Re
     let link = Link::connect(&config, parts.deployment.parameters.genesis).await?;
     let link = link.ok_or(ReadError::NoChain)?;
     parts.deployment.check(&link.client).await?;
+    if read.kept.is_none() {
+        resume(parts, read, &link).await?;
+    }
     let scope = match DEV_CHAINS.contains(&link.client.chain_id()) {
         true => Scope::Everywhere,
         false => Scope::Internet,
     };
     let pause = (link.poll * LOOKS).clamp(LOOK_SOONEST, LOOK_LATEST);
     loop {
-        let batch = read.cursor.poll(&link.client).await?;
-        take(&mut read.table, &batch);
-        if batch.behind > 0 {
+        let batch = read.reader.cursor().poll(&link.client).await?;
+        let is_at_head = read.reader.take(&batch);
+        if let (Some(reading), Some(kept)) = (read.reader.to_write(is_at_head), &read.kept)
+            && let Err(error) = kept.put(reading)
+        {
+            tracing::warn!(%error, "how far announcements were read is not kept");
+        }
+        if !is_at_head {
             continue;
         }
         read.trouble = None;
-        let found = draw(&read.table, parts.peer, scope);
+        let found = draw(read.reader.table(), parts.peer, scope);
         parts.network.offer(Source::Chain, found).await;
         announce(parts, read, scope, &link).await?;
         tokio::time::sleep(pause).await;
     }
 }
 
-/// Takes in what came from the chain.
-fn take(table: &mut Announcements, batch: &Batch) {
-    if let Some(block) = batch.rolled_back_to {
-        table.roll_back_to(block);
-    }
-    for log in &batch.logs {
-        if let (Some(block), Some(event)) = (log.block_number, Event::read(&log.inner)) {
-            table.take(event, block);
-        }
-    }
+/// Goes on where an earlier run ended, on the same chain.
+async fn resume(parts: &AnnouncingParts, read: &mut Read, link: &Link) -> Result<(), ReadError> {
+    let first = link.client.block(0).await?.ok_or(ReadError::NoFirstBlock)?;
+    let chain = Chain {
+        id: link.client.chain_id(),
+        genesis: first.hash.0,
+    };
+    let contracts = &parts.deployment.contracts;
+    let kept = parts.store.cursors(chain, contracts.members.into());
+    let before = kept.get().unwrap_or_else(|error| {
+        tracing::warn!(%error, "announcements are read from the contract's first block");
+        None
+    });
+    read.reader = AnnouncementReader::new(contracts.members, contracts.block, before);
+    read.kept = Some(kept);
+    Ok(())
 }
 
 /// Addresses of a few other nodes.
@@ -185,7 +205,7 @@ async fn announce(
         return Ok(());
     };
     let own = announcement::to_text(&parts.network.reachable_at(), scope);
-    let last = match read.table.of(&node) {
+    let last = match read.reader.table().of(&node) {
         None => None,
         Some(said) => {
             let block = link.client.block(said.block).await?;

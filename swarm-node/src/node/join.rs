@@ -414,6 +414,7 @@ impl Joining<'_> {
             board: board.clone(),
             // Bounded by the setting.
             period: Some((net.announce_hours * 3600.0) as u64),
+            store: self.store.clone(),
             writer,
         }));
     }

@@ -6,9 +6,8 @@
 //! ```
 //! The latest word of each node counts. Whoever pays for it can write there, so records are judged
 //! one by one and the table is bounded; a reader takes a few nodes at random, so that nobody is
-//! found by more than the share of nodes that it has bound. A reorganisation takes back what is
-//! above it, and with it what nodes had said before: they are known again when they say something
-//! new.
+//! found by more than the share of nodes that it has bound. What a newer word replaced is forgotten;
+//! see [`announcement_reader`](crate::announcement_reader) for reorganisations.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -16,6 +15,8 @@ use std::ops::Bound;
 use contracts::swarm::{Event, MAX_ANNOUNCEMENT};
 use contracts::typed::{self, CompressedKey};
 use contracts::{Address, Bytes};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// Nodes whose words are kept; the oldest words make room.
 pub const MAX_ANNOUNCERS: usize = 4096;
@@ -33,9 +34,62 @@ pub struct Announcement {
 }
 
 /// The latest words of all nodes; a pure table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<KeptWord>", try_from = "Vec<KeptWord>")]
 pub struct Announcements {
     nodes: BTreeMap<Address, Announcement>,
+}
+
+/// A word as it is kept between two runs.
+#[derive(Serialize, Deserialize)]
+struct KeptWord {
+    key: Bytes,
+    addresses: Bytes,
+    block: u64,
+}
+
+/// Why what was kept is no table.
+#[derive(Debug, Error)]
+#[error("a word of block {block} is kept that no node can have said")]
+struct NoWord {
+    block: u64,
+}
+
+impl From<Announcements> for Vec<KeptWord> {
+    fn from(table: Announcements) -> Self {
+        let kept = table.nodes.into_values().map(|said| KeptWord {
+            key: said.key.into(),
+            addresses: said.addresses,
+            block: said.block,
+        });
+        kept.collect()
+    }
+}
+
+impl TryFrom<Vec<KeptWord>> for Announcements {
+    type Error = NoWord;
+
+    fn try_from(kept: Vec<KeptWord>) -> Result<Self, NoWord> {
+        let mut table = Self::default();
+        for KeptWord {
+            key,
+            addresses,
+            block,
+        } in kept
+        {
+            let node = CompressedKey::try_from(&key[..]).ok();
+            let node = node.and_then(|key| typed::address(&key));
+            let event = node.map(|node| Event::Announced {
+                node,
+                public_key: key,
+                addresses,
+            });
+            if !event.is_some_and(|event| table.take(event, block)) {
+                return Err(NoWord { block });
+            }
+        }
+        Ok(table)
+    }
 }
 
 impl Announcements {
@@ -74,11 +128,6 @@ impl Announcements {
                 self.nodes.remove(&node);
             }
         }
-    }
-
-    /// Forgets what blocks above this one said.
-    pub fn roll_back_to(&mut self, block: u64) {
-        self.nodes.retain(|_, said| said.block <= block);
     }
 
     /// The latest word of a node.
@@ -144,11 +193,9 @@ mod tests {
             String::from_utf8(said.addresses.to_vec()).ok()
         };
         assert_eq!(word(&table, 1).as_deref(), Some("new"));
-        table.roll_back_to(6);
-        assert_eq!(word(&table, 1), None);
         assert_eq!(word(&table, 2).as_deref(), Some("other"));
         assert!(table.take(Event::Unbound { node: node(2) }, 8));
-        assert!(table.is_empty());
+        assert_eq!((word(&table, 2), table.len()), (None, 1));
     }
 
     #[test]
@@ -169,6 +216,22 @@ mod tests {
             assert!(!table.take(junk, 1));
         }
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn a_table_comes_back_as_it_was_kept_and_only_with_words_that_somebody_can_have_said() {
+        let mut table = Announcements::default();
+        table.take(said(1, "here"), 5);
+        table.take(said(2, "there"), 6);
+        let kept = serde_json::to_string(&table).unwrap();
+        assert_eq!(serde_json::from_str::<Announcements>(&kept).unwrap(), table);
+        let broken = kept.replacen("0x0", "0x9", 1);
+        assert_ne!(kept, broken);
+        let error = serde_json::from_str::<Announcements>(&broken).unwrap_err();
+        assert!(
+            error.to_string().contains("no node can have said"),
+            "{error}"
+        );
     }
 
     #[test]

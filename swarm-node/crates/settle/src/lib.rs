@@ -16,6 +16,7 @@
 //! | [`settlement`] | the state machine of one node, pure |
 //! | [`node`] | its shell: one task per node, and what it keeps on disk |
 //! | [`chain`] | which chain, how to reach it, its time |
+//! | [`announcement_reader`] | how far they were read, through restarts and reorganisations |
 //! | [`announcements`] | where nodes are to be found, as their owners announce it on the chain |
 //! | [`wallet`] | the owner's key |
 //! | [`tokens`] | amounts for people |
@@ -48,6 +49,7 @@
 //! assert_eq!(settler.epochs(now)[0].rounds, 1);
 //! ```
 
+pub mod announcement_reader;
 pub mod announcements;
 mod backoff;
 pub mod chain;
