@@ -7,13 +7,12 @@
 //!   later                        ─▶ the other one is the newcomer: told, and gone on
 //! ```
 //! Both processes have sign-once tables of their own, so together they contradict themselves, which
-//! costs the stake. Neither hears the other directly: to everybody else they are one peer, which
-//! gets no message back that it sent. So each node keeps the last small message of every member and
-//! tells it to the member when that connects: a process that is one of two learns what the other
-//! said.
+//! costs the stake. Here is what shows where the two have no neighbour in common, and so the words of
+//! one come to the other through the swarm. To a neighbour of both they are one peer, which gets no
+//! message back that it sent; it notices by itself and lets them know of each other
+//! ([`swarm_net::Event::DuplicateIdentity`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use swarm_identity::digest::Digest32;
 use swarm_identity::key::PublicKey;
@@ -24,8 +23,6 @@ use swarm_round::envelope::Envelope;
 /// Rounds, in lengths of one, in which a process counts as new: the first that it may take part in
 /// begins within the first, and is over within the second.
 const NEW_FOR: u64 = 3;
-/// Longest message that is kept to be told to its author, in bytes; seals and receipts are shorter.
-const MAX_KEPT: usize = 2048;
 
 /// A message of this node's key that this process did not sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,30 +85,6 @@ impl OwnSignatures {
             round: header.round,
             is_newcomer: opened <= self.started.saturating_add(NEW_FOR * clock.length()),
         })
-    }
-}
-
-/// The last small message of each member that counted here. As many as there are members.
-#[derive(Debug, Default)]
-pub(super) struct LastSaid(BTreeMap<PeerId, (Round, Arc<[u8]>)>);
-
-impl LastSaid {
-    /// A message counts.
-    pub(super) fn note(&mut self, author: PeerId, round: Round, bytes: &Arc<[u8]>) {
-        let is_newer = self.0.get(&author).is_none_or(|known| known.0 <= round);
-        if bytes.len() <= MAX_KEPT && is_newer {
-            self.0.insert(author, (round, bytes.clone()));
-        }
-    }
-
-    /// Rounds below this one are over.
-    pub(super) fn forget_before(&mut self, round: Round) {
-        self.0.retain(|_, (of, _)| *of >= round);
-    }
-
-    /// What a member said last.
-    pub(super) fn of(&self, author: &PeerId) -> Option<&Arc<[u8]>> {
-        self.0.get(author).map(|(_, bytes)| bytes)
     }
 }
 
@@ -187,17 +160,5 @@ mod tests {
         own.forget_before(5);
         assert_eq!(judged(&own, 4, Kind::ShareReveal), None, "it is over");
         assert!(own.digests.is_empty());
-    }
-
-    #[test]
-    fn the_newest_small_message_is_told() {
-        let mut last = LastSaid::default();
-        let (author, small) = (key(7).peer(), Arc::from([1; 9]));
-        last.note(author, 4, &small);
-        last.note(author, 3, &Arc::from([2; 9]));
-        last.note(author, 5, &Arc::from([3; MAX_KEPT + 1]));
-        assert_eq!(last.of(&author), Some(&small));
-        last.forget_before(5);
-        assert_eq!(last.of(&author), None);
     }
 }

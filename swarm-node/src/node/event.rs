@@ -150,8 +150,8 @@ pub enum NodeEvent {
     },
     /// Another process signs with this node's key.
     DuplicateIdentity {
-        /// The round of its message.
-        round: Round,
+        /// The round of its message; none if it said so itself, through a neighbour.
+        round: Option<Round>,
     },
     /// The owner's wish is known.
     Mode {
@@ -257,11 +257,16 @@ impl fmt::Display for NodeEvent {
                     "peer {peer} signed two messages that contradict each other"
                 )
             }
-            Self::DuplicateIdentity { round } => write!(
-                f,
-                "another process signs with this node's key, in round {round}: is a copy of it \
-                 running? End one of them; if there is none, the key is stolen"
-            ),
+            Self::DuplicateIdentity { round } => {
+                f.write_str("another process signs with this node's key")?;
+                if let Some(round) = round {
+                    write!(f, ", in round {round}")?;
+                }
+                f.write_str(
+                    ": is a copy of it running? End one of them; if there is none, the key is \
+                     stolen",
+                )
+            }
             Self::Mode { mode } => match mode {
                 Mode::Working => f.write_str("works"),
                 Mode::Paused(_) => f.write_str("is paused after this round"),

@@ -25,7 +25,7 @@ use super::asking::{Answered, Asking, Given};
 use super::board::Board;
 use super::control::Mode;
 use super::disk::Disk;
-use super::duplicate::{Foreign, LastSaid, OwnSignatures};
+use super::duplicate::{Foreign, OwnSignatures};
 use super::event::{Happening, NodeEvent};
 use super::parts::{NodeParts, Request};
 use super::query::{Answer, Envelope as WireEnvelope, Query};
@@ -83,11 +83,10 @@ pub(super) struct Node {
     votes: Option<Votes>,
     settling: Option<Settling>,
     own_signatures: OwnSignatures,
-    last_said: LastSaid,
-    /// The round in which this process turned out to be the later one of two with one key.
-    copy_of: Option<Round>,
-    /// The last round in which another process was seen to sign with this key.
-    duplicate_in: Option<Round>,
+    /// This process turned out to be the later one of two with one key.
+    is_copy: bool,
+    /// When it was last shown that another process signs with this key.
+    duplicate_shown: Option<Millis>,
 }
 
 impl Node {
@@ -121,9 +120,8 @@ impl Node {
             votes: parts.votes,
             settling: parts.settling,
             own_signatures: OwnSignatures::new(parts.peer, now),
-            last_said: LastSaid::default(),
-            copy_of: None,
-            duplicate_in: None,
+            is_copy: false,
+            duplicate_shown: None,
         }
     }
 
@@ -169,9 +167,9 @@ impl Node {
         self.mode == Mode::Draining && !self.is_in_round()
     }
 
-    /// The round in which another process, that was there before, was seen to sign with this key.
-    pub(super) fn copy_of(&self) -> Option<Round> {
-        self.copy_of
+    /// Whether another process that was there before signs with this key.
+    pub(super) fn is_copy(&self) -> bool {
+        self.is_copy
     }
 
     fn is_in_round(&self) -> bool {
@@ -245,7 +243,6 @@ impl Node {
             Input::Envelope(_, bytes) => Some(bytes.clone()),
             _ => None,
         };
-        let accepted = self.core.counters().accepted;
         let Recorded {
             outputs,
             segment,
@@ -257,32 +254,28 @@ impl Node {
             }
         }
         self.disk.note(segment, records).await;
-        if let Some(bytes) = heard {
-            self.notice(&bytes, self.core.counters().accepted > accepted, now);
+        if let Some(Foreign { round, is_newcomer }) = heard.and_then(|bytes| self.foreign(&bytes)) {
+            self.met_duplicate(Some(round), is_newcomer, now);
         }
         outputs
     }
 
-    /// Remembers what a member said last, and notices what another process says with this node's
-    /// key.
-    fn notice(&mut self, bytes: &Arc<[u8]>, counts: bool, now: Millis) {
-        let Ok(message) = Envelope::parse(bytes) else {
-            return;
-        };
-        let author = message.header.peer;
-        if counts && author != self.peer {
-            self.last_said.note(author, message.header.round, bytes);
-        }
-        let judged = self.own_signatures.judge(&message, self.core.clock());
-        let Some(Foreign { round, is_newcomer }) = judged else {
-            return;
-        };
-        if is_newcomer {
-            self.copy_of = Some(round);
-        }
-        // Once a round, however much the other one says.
-        if self.duplicate_in != Some(round) {
-            self.duplicate_in = Some(round);
+    /// A message of another process with this node's key.
+    fn foreign(&self, bytes: &[u8]) -> Option<Foreign> {
+        let message = Envelope::parse(bytes).ok()?;
+        self.own_signatures.judge(&message, self.core.clock())
+    }
+
+    /// Another process signs with this node's key. It is told once in the time of a round, however
+    /// much is heard of it.
+    fn met_duplicate(&mut self, round: Option<Round>, is_newcomer: bool, now: Millis) {
+        self.is_copy |= is_newcomer;
+        let length = self.core.clock().length();
+        if self
+            .duplicate_shown
+            .is_none_or(|shown| now >= shown.saturating_add(length))
+        {
+            self.duplicate_shown = Some(now);
             self.show(NodeEvent::DuplicateIdentity { round }, now);
         }
     }
@@ -323,7 +316,6 @@ impl Node {
             }
             Output::ForgetBefore(round) => {
                 self.own_signatures.forget_before(round);
-                self.last_said.forget_before(round);
                 self.disk.forget_before(round).await;
             }
             Output::Broadcast(bytes) => self.broadcast(bytes).await,
@@ -455,9 +447,7 @@ impl Node {
                 if !self.connected.insert(peer) {
                     return;
                 }
-                // A second process with the peer's key learns by its own word that it is one.
-                let its_own = self.last_said.of(&peer);
-                let said: Vec<_> = self.core.said().chain(its_own).cloned().collect();
+                let said: Vec<_> = self.core.said().cloned().collect();
                 self.asking.again(&said, &[peer]);
                 let (peer, address) = (peer.text(), address.to_string());
                 self.show(NodeEvent::PeerCame { peer, address }, now);
@@ -483,6 +473,9 @@ impl Node {
             Event::Banned { peer, reason, .. } => {
                 let (peer, reason) = (peer.text(), format!("{reason:?}"));
                 self.show(NodeEvent::Banned { peer, reason }, now);
+            }
+            Event::DuplicateIdentity { is_newcomer } => {
+                self.met_duplicate(None, is_newcomer, now);
             }
             Event::Given { source, peers } => {
                 let source = source.name().to_owned();

@@ -14,7 +14,6 @@
 
 use std::time::Duration;
 
-use swarm_round::clock::Round;
 use swarm_round::state::Input;
 use swarm_settle::node::NodeEvent as SettlingEvent;
 use tokio::sync::mpsc;
@@ -57,8 +56,8 @@ pub enum Ended {
     Stopped,
     /// Something could not be written, so nothing may be signed any more.
     DiskFailed(String),
-    /// Another process that was there before signs with this node's key; it was seen in this round.
-    Copy(Round),
+    /// Another process that was there before signs with this node's key.
+    Copy,
     /// The network ended by itself, which is a mistake of this program.
     NetworkGone,
 }
@@ -76,8 +75,8 @@ pub async fn run(mut parts: NodeParts, mut from: Sources) -> Ended {
         if node.is_drained() {
             break Ended::Drained;
         }
-        if let Some(round) = node.copy_of() {
-            break Ended::Copy(round);
+        if node.is_copy() {
+            break Ended::Copy;
         }
         let wait = Duration::from_millis(node.next_tick().saturating_sub(wall_clock()));
         tokio::select! {

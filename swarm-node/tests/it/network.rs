@@ -438,9 +438,9 @@ fn a_second_process_with_the_same_key_is_noticed() {
     };
     let at = format!("/ip4/127.0.0.1/udp/{port}/quic-v1");
     let joins = ["--swarm", swarm, "--peer", &at];
-    members[1].up_at(&at, &["--swarm", swarm], &[]);
-    // By one transport, so that its neighbours have room for a connection of the copy.
-    let own = "/ip4/127.0.0.1/udp/0/quic-v1";
+    let there = format!("{at},/ip4/127.0.0.1/tcp/0");
+    members[1].up_at(&there, &["--swarm", swarm], &[]);
+    let own = "/ip4/127.0.0.1/udp/0/quic-v1,/ip4/127.0.0.1/tcp/0";
     members[0].up_at(own, &joins, &[]);
     members[2].up_at(own, &joins, &[]);
     // By then it is no newcomer.
@@ -453,4 +453,10 @@ fn a_second_process_with_the_same_key_is_noticed() {
         log.contains("another process, started before this one, signs with this node's key"),
         "{log}"
     );
+    // The first process goes on, and tells its owner.
+    let status = members[0].wait_for("word of the copy", |status| !status["duplicate"].is_null());
+    let floor = status["floor"].as_u64();
+    members[0].wait_for("further rounds", |status| {
+        status["floor"].as_u64() > floor.map(|it| it + 2)
+    });
 }

@@ -6,8 +6,8 @@ use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    allow_block_list, autonat, connection_limits, dcutr, gossipsub, identify, kad, mdns,
-    memory_connection_limits, ping, relay, request_response, upnp,
+    StreamProtocol, allow_block_list, autonat, connection_limits, dcutr, gossipsub, identify, kad,
+    mdns, memory_connection_limits, ping, relay, request_response, upnp,
 };
 use tokio::sync::mpsc;
 
@@ -33,6 +33,7 @@ pub(crate) struct Behaviour {
     pub(crate) gossip: Gossip,
     pub(crate) kademlia: kad::Behaviour<MemoryStore>,
     pub(crate) requests: request_response::Behaviour<request::Codec>,
+    pub(crate) runs: request_response::Behaviour<request::Codec>,
     pub(crate) blobs: streams::Behaviour,
     pub(crate) channels: streams::Behaviour,
     pub(crate) reachable: candidates::Behaviour,
@@ -54,6 +55,7 @@ pub(crate) fn build(
     key: &Keypair,
     relay: relay::client::Behaviour,
     (blobs, channels): (mpsc::Sender<Incoming>, mpsc::Sender<Incoming>),
+    run: u64,
 ) -> Result<(Behaviour, Vec<Failed>), GossipSettings> {
     let me = key.public().to_peer_id();
     let mut failed = Vec::new();
@@ -67,7 +69,7 @@ pub(crate) fn build(
         gate: gate::Behaviour::new(config.limits.clone()),
         identify: identify::Behaviour::new(
             identify::Config::new(protocols.prefix.clone(), key.public())
-                .with_agent_version(run_name::named(&config.agent))
+                .with_agent_version(run_name::named(&config.agent, run))
                 .with_push_listen_addr_updates(true)
                 .with_interval(IDENTIFY_INTERVAL)
                 .with_cache_size(0),
@@ -79,7 +81,8 @@ pub(crate) fn build(
         ),
         gossip: gossip::behaviour(&topic)?,
         kademlia: kademlia(protocols, me),
-        requests: requests(&config.limits, protocols),
+        requests: requests(&config.limits, &protocols.requests),
+        runs: requests(&config.limits, &protocols.runs),
         blobs: streams::Behaviour::new(protocols.blobs.clone(), blobs),
         channels: streams::Behaviour::new(protocols.channels.clone(), channels),
         reachable: candidates::Behaviour::default(),
@@ -140,7 +143,10 @@ fn kademlia(protocols: &Protocols, me: libp2p::PeerId) -> kad::Behaviour<MemoryS
     kademlia
 }
 
-fn requests(limits: &Limits, protocols: &Protocols) -> request_response::Behaviour<request::Codec> {
+fn requests(
+    limits: &Limits,
+    protocol: &StreamProtocol,
+) -> request_response::Behaviour<request::Codec> {
     let config = request_response::Config::default()
         .with_request_timeout(limits.request_time)
         .with_max_concurrent_streams(limits.waiting_per_peer);
@@ -149,7 +155,7 @@ fn requests(limits: &Limits, protocols: &Protocols) -> request_response::Behavio
         time: limits.request_time.mul_f64(0.75),
     };
     let full = request_response::ProtocolSupport::Full;
-    request_response::Behaviour::with_codec(codec, [(protocols.requests.clone(), full)], config)
+    request_response::Behaviour::with_codec(codec, [(protocol.clone(), full)], config)
 }
 
 fn local_network(

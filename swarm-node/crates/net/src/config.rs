@@ -126,6 +126,8 @@ pub(crate) struct Protocols {
     pub(crate) prefix: String,
     pub(crate) kademlia: StreamProtocol,
     pub(crate) requests: StreamProtocol,
+    /// Questions about runs.
+    pub(crate) runs: StreamProtocol,
     pub(crate) blobs: StreamProtocol,
     pub(crate) channels: StreamProtocol,
     /// The gossip topic of records.
@@ -141,6 +143,7 @@ impl Protocols {
         Self {
             kademlia: stream(format!("{prefix}/kad/1")),
             requests: stream(format!("{prefix}/request/1")),
+            runs: stream(format!("{prefix}/run/1")),
             blobs: stream(format!("{prefix}/blob/1")),
             channels: stream(format!("{prefix}/channel/1")),
             records: format!("{prefix}/records/1"),

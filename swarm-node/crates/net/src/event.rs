@@ -104,6 +104,11 @@ pub enum Event {
         /// For how long.
         lasts: Duration,
     },
+    /// Another process has this node's key, as its signature proves.
+    DuplicateIdentity {
+        /// True if this process began later, and must end.
+        is_newcomer: bool,
+    },
     /// A source gave peers that it had not given before.
     Given {
         /// The source; never [`Source::Peers`], which gives all the time.

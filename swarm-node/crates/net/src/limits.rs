@@ -211,7 +211,8 @@ pub struct Limits {
     pub outgoing: u32,
     /// Handshakes under way, in each direction.
     pub pending: u32,
-    /// Connections with one peer; hole punching and two transports need 4.
+    /// Connections with one peer: 4 by two transports in both directions, and as many to the process
+    /// that takes the place of one that was killed, or that is a copy of it.
     pub per_peer: u32,
     /// Incoming connections from one IPv4 address or one IPv6 /64, established and under way.
     pub per_address: u32,
@@ -269,7 +270,7 @@ impl Default for Limits {
             incoming: 128,
             outgoing: 64,
             pending: 64,
-            per_peer: 4,
+            per_peer: 8,
             per_address: 16,
             new_per_address: Rate {
                 per_second: 4.0,

@@ -11,7 +11,6 @@ use crate::address;
 use crate::bucket::Bucket;
 use crate::event::Route;
 use crate::limits::{Limits, MAX_AGENT_BYTES, PING_FAILURES};
-use crate::run_name;
 
 /// What is shown of a connected peer.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,8 +70,6 @@ pub(crate) struct Peer {
     pub(crate) name: PeerId,
     links: Vec<Link>,
     agent: String,
-    /// The run of its process, as it says.
-    run: Option<String>,
     rtt: Option<Duration>,
     since: SystemTime,
     pub(crate) received: u64,
@@ -134,14 +131,14 @@ impl Peer {
         self.requests.take(1.0, now)
     }
 
-    /// Notes what the peer's program calls itself; false if it is another run of it than before.
-    pub(crate) fn set_agent(&mut self, agent: &str) -> bool {
-        let (program, run) = run_name::split(agent);
+    /// Notes what the peer's program calls itself.
+    pub(crate) fn set_agent(&mut self, program: &str) {
         self.agent = printable(program);
-        let run = run.map(printable);
-        let is_same = self.run.is_none() || self.run == run;
-        self.run = run;
-        is_same
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.links.len()
     }
 }
 
@@ -180,7 +177,6 @@ impl Peers {
             name,
             links: Vec::new(),
             agent: String::new(),
-            run: None,
             rtt: None,
             since: SystemTime::now(),
             received: 0,
@@ -364,8 +360,6 @@ mod tests {
             .filter(|_| first.take_request(1, now))
             .count();
         assert_eq!(taken, burst);
-        assert!(first.set_agent("a run/1") && first.set_agent("a run/1"));
-        assert!(!first.set_agent("a run/2"));
         first.set_agent(&format!("evil\u{1b}[31m\n{}", "x".repeat(1000)));
         assert!(peers.get_mut(&ids[1]).unwrap().take_request(1, now));
         let agents: Vec<usize> = peers

@@ -1,8 +1,9 @@
-//! The name of one run of a node's process, which peers learn beside the name of its program.
+//! The number of one run of a node's process, which peers learn beside the name of its program.
 //!
 //! A process that is killed says goodbye to nobody: its peers keep its connections until pings
 //! fail, half a minute later, and meanwhile send into them what the next run should hear. So each
-//! run has a name, and whoever sees another one ends all connections with the peer and begins anew.
+//! run has a number, and whoever sees another one ends all connections with the peer and begins
+//! anew ([`crate::runs`]).
 //!
 //! ```text
 //! swarm-node/0.1.0 run/1f3870be274f6c49
@@ -10,37 +11,50 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use swarm_identity::Secret;
+use swarm_identity::digest::{Hasher, low_u64};
+
 const MARK: &str = " run/";
 
-/// The program's name with one of this run. Only two runs of one node must differ in it, and they
-/// begin at different times.
-pub(crate) fn named(agent: &str) -> String {
-    format!("{agent}{MARK}{:016x}", number())
+/// The program's name with a run's number.
+pub(crate) fn named(agent: &str, run: u64) -> String {
+    format!("{agent}{MARK}{run:016x}")
 }
 
-/// A number of a run that begins now, as for its name.
+/// A number of a run of a node that begins now, which nobody else can know before.
+pub(crate) fn begin(secret: &Secret) -> u64 {
+    let run = Hasher::new("run").bytes(&*secret.to_bytes());
+    low_u64(&run.u64(number()).finish())
+}
+
+/// A number that only two runs of one node must differ in, and they begin at different times.
 pub(crate) fn number() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
 }
 
-/// The program's name, and the run's if it is there.
-pub(crate) fn split(agent: &str) -> (&str, Option<&str>) {
-    match agent.rsplit_once(MARK) {
-        Some((program, run)) => (program, Some(run)),
-        None => (agent, None),
-    }
+/// The program's name, and the run's number if it is there.
+pub(crate) fn split(agent: &str) -> (&str, Option<u64>) {
+    let named = agent.rsplit_once(MARK).and_then(|(program, run)| {
+        let run = u64::from_str_radix(run, 16).ok()?;
+        Some((program, Some(run)))
+    });
+    named.unwrap_or((agent, None))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::secret;
 
     #[test]
     fn a_run_is_told_from_the_program() {
-        let name = named("swarm-node/0.1.0");
-        let (program, run) = split(&name);
-        assert_eq!((program, run.unwrap().len()), ("swarm-node/0.1.0", 16));
-        assert_eq!(split("js-libp2p/2.0"), ("js-libp2p/2.0", None));
+        let run = begin(&secret(1));
+        assert_ne!(run, begin(&secret(1)));
+        let name = named("swarm-node/0.1.0", run);
+        assert_eq!(split(&name), ("swarm-node/0.1.0", Some(run)));
+        for other in ["js-libp2p/2.0", "a run/x"] {
+            assert_eq!(split(other), (other, None));
+        }
     }
 }

@@ -6,12 +6,13 @@
 mod commands;
 mod reach;
 mod requests;
+mod run_questions;
 mod sources;
 mod swarm_events;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,10 +46,11 @@ use crate::names::Names;
 use crate::peers::Peers;
 use crate::reachability::Tracker;
 use crate::request::PendingAnswer;
+use crate::runs::{OwnRun, Runs};
 use crate::score::{Ban, Scores};
 use crate::source::{Source, Sources};
 use crate::stats::Stats;
-use crate::{bans, cache, peer_id, transport};
+use crate::{bans, cache, peer_id, run_name, transport};
 
 /// Time between two looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
@@ -97,7 +99,9 @@ pub async fn start(
     let (opened, incoming) = mpsc::channel(config.limits.uploads);
     let (channel_opened, channels) = mpsc::channel(INCOMING_CHANNELS);
     let opened = (opened, channel_opened);
-    let (parts, mut failed) = behaviour::build(&config, &protocols, &key, built.relay, opened)?;
+    let run = run_name::begin(secret);
+    let (parts, mut failed) =
+        behaviour::build(&config, &protocols, &key, built.relay, opened, run)?;
     let settings = swarm::Config::with_tokio_executor()
         .with_substream_upgrade_protocol_override(core::upgrade::Version::V1Lazy)
         .with_idle_connection_timeout(config.limits.idle);
@@ -117,7 +121,8 @@ pub async fn start(
         std::mem::take(&mut config.bootstrap),
         std::mem::take(&mut config.swarm_file),
     );
-    let mut task = Task::new(config, protocols, swarm, (events, snapshot));
+    let own_run = OwnRun::new(run, key, Instant::now());
+    let mut task = Task::new(config, protocols, swarm, own_run, (events, snapshot));
     for (what, reason) in failed {
         task.emit(Event::Unavailable { what, reason });
     }
@@ -162,6 +167,10 @@ struct Task {
     topic: IdentTopic,
     limits: Limits,
     peers: Peers,
+    own_run: OwnRun,
+    runs: Runs,
+    /// Questions to peers whether two of their runs live.
+    asked_runs: HashSet<OutboundRequestId>,
     scores: Scores,
     dialler: Dialler,
     names: Names,
@@ -196,6 +205,7 @@ impl Task {
         config: Config,
         protocols: Protocols,
         swarm: Swarm<Parts>,
+        own_run: OwnRun,
         (events, snapshot): (mpsc::Sender<Event>, watch::Sender<Snapshot>),
     ) -> Self {
         let tail: Vec<u8> = swarm.local_peer_id().to_bytes();
@@ -210,6 +220,9 @@ impl Task {
             topic: IdentTopic::new(&protocols.records),
             protocols,
             peers: Peers::new(config.limits.clone()),
+            own_run,
+            runs: Runs::default(),
+            asked_runs: HashSet::new(),
             scores: Scores::default(),
             dialler: Dialler::new(seed),
             names: Names::new(seed),
@@ -295,6 +308,8 @@ impl Task {
         if self.ticks.is_multiple_of(SAVE_EVERY) {
             self.save();
             self.swarm.behaviour_mut().gate.tidy(now);
+            let peers = &self.peers;
+            self.runs.tidy(|peer| peers.contains(peer), now);
         }
         let every = match self.ticks < DISCOVER_EVERY {
             true => DISCOVER_EVERY_AT_FIRST,

@@ -108,11 +108,11 @@ impl Up {
                      it stood"
                 )));
             }
-            Ended::Copy(round) => {
+            Ended::Copy => {
                 return Err(Failure::Work(anyhow::anyhow!(
-                    "another process, started before this one, signs with this node's key: it was \
-                     heard in round {round}; run one of them only, or give this one a key of its own \
-                     with --home DIR; if there is no other, the key is stolen"
+                    "another process, started before this one, signs with this node's key: run \
+                     one of them only, or give this one a key of its own with --home DIR; if there is no \
+                     other, the key is stolen"
                 )));
             }
             Ended::NetworkGone => {

@@ -16,7 +16,7 @@ use crate::event::{Event, Route, Verdict};
 use crate::limits::Behaviour;
 use crate::peers::Opened;
 use crate::source::Source;
-use crate::{address, gossip, peer_id};
+use crate::{address, gossip, peer_id, run_name};
 
 impl Task {
     pub(super) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -53,6 +53,7 @@ impl Task {
         match event {
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Requests(event) => self.on_request(event),
+            BehaviourEvent::Runs(event) => self.on_run_question(event),
             BehaviourEvent::Identify(event) => self.on_identify(event),
             BehaviourEvent::Ping(event) => self.on_ping(&event),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.on_found(found),
@@ -195,14 +196,18 @@ impl Task {
             let _ = self.swarm.disconnect_peer_id(id);
             return;
         }
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        if !peer.set_agent(&info.agent_version) {
+        let (program, run) = run_name::split(&info.agent_version);
+        if let Some(run) = run
+            && !self.is_present_run(id, run)
+        {
             // Its process is a new one, and some of its connections lead to the old one.
             let _ = self.swarm.disconnect_peer_id(id);
             return;
         }
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        peer.set_agent(program);
         peer.relays = info.protocols.contains(&libp2p::relay::HOP_PROTOCOL_NAME);
         let remote = peer.address().cloned();
         self.on_observed(&id, connection_id, info.observed_addr);

@@ -368,3 +368,19 @@ async fn every_source_says_what_it_gave() {
     .await;
     assert_eq!(given(&node.handle.snapshot.borrow(), Source::Dns), None);
 }
+
+/// Two processes with one key and a neighbour of both: each learns of the other, and one of them
+/// that it must end.
+#[tokio::test]
+async fn two_processes_with_one_key_learn_of_each_other_through_a_neighbour() {
+    let middle = Node::start(1, config(&[])).await;
+    let mut first = Node::start(2, config(&middle.addresses)).await;
+    first.connected(middle.me()).await;
+    let mut second = Node::start(2, config(&middle.addresses)).await;
+    let told = |event| match event {
+        Event::DuplicateIdentity { is_newcomer } => Some(is_newcomer),
+        _ => None,
+    };
+    let ends = [first.wait(told).await, second.wait(told).await];
+    assert_eq!(ends.iter().filter(|ends| **ends).count(), 1, "{ends:?}");
+}
