@@ -109,9 +109,9 @@ fn listening(founder: &Cluster) -> Result<String> {
 }
 
 /// A process that ends with the value.
-struct Running(Child);
+struct StartedNode(Child);
 
-impl Drop for Running {
+impl Drop for StartedNode {
     fn drop(&mut self) {
         // One that has ended is as good.
         let _ = self.0.kill();
@@ -134,7 +134,7 @@ fn timed(program: &Path, home: &Path, swarm: &Path, at: &str) -> Result<[f64; 2]
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let _running = Running(command.spawn().context("the new node")?);
+    let _running = StartedNode(command.spawn().context("the new node")?);
     let mut answered = None;
     while begun.elapsed() < PATIENCE {
         let client = Client::open(&home.join("api.json"));

@@ -89,7 +89,7 @@ impl Seat {
 }
 
 /// A node.
-struct Member {
+struct ClusterMember {
     home: Home,
     peer: PeerId,
     settings: Vec<String>,
@@ -101,7 +101,7 @@ struct Member {
 pub struct Cluster {
     program: PathBuf,
     swarm: SwarmFile,
-    members: Vec<Member>,
+    members: Vec<ClusterMember>,
     hosts: Hosts,
 }
 
@@ -130,7 +130,8 @@ impl Cluster {
         seats: Vec<Seat>,
         swarm: impl FnOnce(&[PeerId]) -> SwarmFile,
     ) -> Result<Self, ClusterError> {
-        let members: Result<Vec<Member>, _> = seats.into_iter().map(Member::new).collect();
+        let members: Result<Vec<ClusterMember>, _> =
+            seats.into_iter().map(ClusterMember::new).collect();
         let members = members?;
         let peers: Vec<PeerId> = members.iter().map(|member| member.peer).collect();
         let swarm = swarm(&peers);
@@ -348,7 +349,7 @@ impl Cluster {
     }
 }
 
-impl Member {
+impl ClusterMember {
     fn new(seat: Seat) -> Result<Self, ClusterError> {
         let Seat {
             home,

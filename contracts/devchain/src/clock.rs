@@ -20,13 +20,13 @@ pub const MAX_TIME: u64 = 253_402_300_799;
 /// What time it is on a chain, in Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
-    mode: Mode,
+    pace: Pace,
     /// Time of the next block, set for that one block.
     pinned: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Mode {
+enum Pace {
     /// Seconds ahead of the wall clock, negative if behind.
     Running(i64),
     /// Does not move by itself.
@@ -54,7 +54,7 @@ impl Clock {
     /// The wall clock.
     pub fn running() -> Self {
         Self {
-            mode: Mode::Running(0),
+            pace: Pace::Running(0),
             pinned: None,
         }
     }
@@ -62,16 +62,16 @@ impl Clock {
     /// A time that stands still at `time`.
     pub const fn standing(time: u64) -> Self {
         Self {
-            mode: Mode::Standing(time),
+            pace: Pace::Standing(time),
             pinned: None,
         }
     }
 
     /// The time, given that of the wall clock.
     pub fn now(&self, wall: u64) -> u64 {
-        match self.mode {
-            Mode::Running(offset) => wall.saturating_add_signed(offset),
-            Mode::Standing(time) => time,
+        match self.pace {
+            Pace::Running(offset) => wall.saturating_add_signed(offset),
+            Pace::Standing(time) => time,
         }
     }
 
@@ -104,7 +104,7 @@ impl Clock {
     pub fn pin(self, time: u64, wall: u64, latest: u64) -> Result<Self, TimeError> {
         check(time, latest)?;
         Ok(Self {
-            mode: self.mode.at(time, wall),
+            pace: self.pace.at(time, wall),
             pinned: Some(time),
         })
     }
@@ -117,13 +117,13 @@ impl Clock {
         let time = self.now(wall).max(latest).saturating_add(seconds);
         check(time, latest)?;
         Ok(Self {
-            mode: self.mode.at(time, wall),
+            pace: self.pace.at(time, wall),
             pinned: None,
         })
     }
 }
 
-impl Mode {
+impl Pace {
     /// The same kind of time, such that it is `time` at wall time `wall`.
     #[expect(
         clippy::expect_used,

@@ -30,7 +30,7 @@ pub type Make<E> = Box<dyn Fn(Option<Stage>) -> (E, Option<Digest>)>;
 /// Paths for the microbatches of a step, through whoever holds the stages.
 pub type Planner = Box<dyn Fn(&Roster, u64) -> Vec<Path>>;
 
-struct Node<E> {
+struct TestNode<E> {
     member: Member,
     engine: E,
     busy_until: Duration,
@@ -49,7 +49,7 @@ pub struct Network<E> {
     make: Make<E>,
     settings: Settings,
     initial: Roster,
-    nodes: Vec<Option<Node<E>>>,
+    nodes: Vec<Option<TestNode<E>>>,
     /// How often each peer has begun: what was meant for an earlier life does not arrive.
     lives: Vec<u32>,
     now: Duration,
@@ -104,10 +104,10 @@ impl<E: Engine> Network<E> {
         network
     }
 
-    fn node(&self, peer: Peer, first: bool) -> Node<E> {
+    fn node(&self, peer: Peer, first: bool) -> TestNode<E> {
         let stage = self.initial.stage_of(peer).filter(|_| first);
         let (engine, state) = (self.make)(stage);
-        Node {
+        TestNode {
             member: Member::new(self.settings.clone(), peer, self.initial.clone(), state),
             engine,
             busy_until: self.now,

@@ -340,7 +340,7 @@ fn claim(view: &JobView) -> Result<Claim, Failure> {
 
 /// What `dispute replay --json` tells.
 #[derive(Serialize)]
-struct Replayed {
+struct ReplayedGame {
     game: String,
     state: String,
     moves: Vec<Made>,
@@ -398,7 +398,7 @@ async fn replay(market: &Market, game: U256, job: &Job, json: bool) -> Result<()
         text.push_str("; the move that showed it is in its transaction alone");
     }
     let place = played.place().to_string();
-    let replayed = Replayed {
+    let replayed = ReplayedGame {
         game: game.to_string(),
         state,
         moves,

@@ -108,7 +108,7 @@ struct Verify {
 
 /// What `receipt make --json` tells.
 #[derive(Serialize)]
-struct Made {
+struct MadeReceipt {
     digest: String,
     /// Root of the model's parameters.
     model: String,
@@ -200,11 +200,11 @@ impl Make {
         let text = receipt.to_text().map_err(Failure::work)?;
         write(&self.out, &text)?;
         let digest = receipt.digest().map_err(Failure::work)?;
-        Made::of(&receipt, hex(&digest), [seconds, model_seconds], &self.out).print(options)
+        MadeReceipt::of(&receipt, hex(&digest), [seconds, model_seconds], &self.out).print(options)
     }
 }
 
-impl Made {
+impl MadeReceipt {
     fn of(
         receipt: &Receipt,
         digest: String,

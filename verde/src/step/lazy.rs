@@ -31,7 +31,7 @@ impl Schedule<'_> {
         self.check_inputs(&inputs)?;
         self.require_run(run)?;
         let lifetimes = Lifetimes::of_run(self.plan, run);
-        let mut replay = Replay::new(self, inputs, &lifetimes);
+        let mut replay = LazyReplay::new(self, inputs, &lifetimes);
         for earlier in (0..run).filter(|at| lifetimes.needs(*at)) {
             let values = replay.run(earlier)?;
             replay.keep(earlier, values);
@@ -47,7 +47,7 @@ impl Schedule<'_> {
     pub fn step_tree(&self, inputs: StepInputs<'_>) -> Result<(StepTree, Vec<Tensor>), StepError> {
         self.check_inputs(&inputs)?;
         let lifetimes = Lifetimes::of_step(self.plan);
-        let mut replay = Replay::new(self, inputs, &lifetimes);
+        let mut replay = LazyReplay::new(self, inputs, &lifetimes);
         let mut roots = Roots::new(self, inputs);
         for run in 0..self.plan.runs.len() {
             let values = replay.run(run)?;
@@ -98,14 +98,14 @@ pub(crate) fn values_of<'t>(
 }
 
 /// Runs of a step, one after another.
-struct Replay<'s, 't> {
+struct LazyReplay<'s, 't> {
     schedule: &'s Schedule<'s>,
     inputs: StepInputs<'t>,
     lifetimes: &'s Lifetimes,
     outputs: BTreeMap<Place, Tensor>,
 }
 
-impl<'s, 't> Replay<'s, 't> {
+impl<'s, 't> LazyReplay<'s, 't> {
     fn new(schedule: &'s Schedule<'_>, inputs: StepInputs<'t>, lifetimes: &'s Lifetimes) -> Self {
         Self {
             schedule,

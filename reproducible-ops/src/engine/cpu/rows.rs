@@ -260,7 +260,7 @@ impl Part<'_> {
                 registers[kernel.outputs.len() + index] = &mut head[..rows * kernel.width(extent)];
                 rest = tail;
             }
-            let tile = Tile {
+            let tile = RowTile {
                 kernel,
                 isa,
                 loads,
@@ -451,7 +451,7 @@ macro_rules! reduce {
 }
 
 #[derive(Clone, Copy)]
-struct Tile<'a> {
+struct RowTile<'a> {
     kernel: &'a RowKernel,
     isa: InstructionSet,
     loads: &'a [&'a [u32]],
@@ -459,7 +459,7 @@ struct Tile<'a> {
     rows: usize,
 }
 
-impl Tile<'_> {
+impl RowTile<'_> {
     fn execute(&self, instruction: &Instruction, registers: &mut [&mut [u32]; MAX_REGISTERS]) {
         let target = std::mem::take(&mut registers[instruction.target]);
         let cols = self.kernel.cols;

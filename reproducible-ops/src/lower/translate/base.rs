@@ -6,11 +6,11 @@ use burn_ir::{
     ScalarOpIr,
 };
 
-use super::{Done, Fault, Translator, Value, dims, type_of};
+use super::{Fault, Translated, Translator, Value, dims, type_of};
 use crate::program::{Comparison, DType, Operator, ValueId};
 
 impl Translator {
-    pub(super) fn base(&mut self, operation: &BaseOperationIr) -> Done {
+    pub(super) fn base(&mut self, operation: &BaseOperationIr) -> Translated {
         use BaseOperationIr::*;
         match operation {
             Reshape(op) => self.reshape(&op.input, &op.out),
@@ -44,7 +44,7 @@ impl Translator {
         }
     }
 
-    pub(super) fn bool(&mut self, operation: &BoolOperationIr) -> Done {
+    pub(super) fn bool(&mut self, operation: &BoolOperationIr) -> Translated {
         use BoolOperationIr::*;
         match operation {
             IntoFloat(op) | IntoInt(op) => self.cast(op),
@@ -61,14 +61,14 @@ impl Translator {
         input: &TensorIr,
         out: &TensorIr,
         rule: impl FnOnce(&mut Self, ValueId) -> Value,
-    ) -> Done {
+    ) -> Translated {
         let x = self.get(input)?;
         let value = rule(self, x)?;
         self.set(out, value)
     }
 
     /// An operation with two operands, repeated to the shape of the result.
-    pub(super) fn pair(&mut self, op: &BinaryOpIr, operator: Operator) -> Done {
+    pub(super) fn pair(&mut self, op: &BinaryOpIr, operator: Operator) -> Translated {
         let (a, b) = (
             self.get_as(&op.lhs, &op.out)?,
             self.get_as(&op.rhs, &op.out)?,
@@ -77,32 +77,32 @@ impl Translator {
         self.set(&op.out, value)
     }
 
-    fn reshape(&mut self, input: &TensorIr, out: &TensorIr) -> Done {
+    fn reshape(&mut self, input: &TensorIr, out: &TensorIr) -> Translated {
         self.view(input, out, |this, x| {
             Ok(this.builder.reshape(x, dims(out))?)
         })
     }
 
-    fn expand(&mut self, input: &TensorIr, out: &TensorIr) -> Done {
+    fn expand(&mut self, input: &TensorIr, out: &TensorIr) -> Translated {
         self.view(input, out, |this, x| {
             Ok(this.builder.broadcast(x, dims(out))?)
         })
     }
 
-    pub(super) fn cast(&mut self, op: &CastOpIr) -> Done {
+    pub(super) fn cast(&mut self, op: &CastOpIr) -> Translated {
         let to = type_of(&op.out)?.dtype;
         self.view(&op.input, &op.out, |this, x| {
             Ok(this.builder.cast(x, to)?)
         })
     }
 
-    pub(super) fn filled(&mut self, out: &TensorIr, value: ScalarIr) -> Done {
+    pub(super) fn filled(&mut self, out: &TensorIr, value: ScalarIr) -> Translated {
         let ty = type_of(out)?;
         let value = self.full(value, ty.dtype, ty.shape)?;
         self.set(out, value)
     }
 
-    fn mask_where(&mut self, op: &MaskWhereOpIr) -> Done {
+    fn mask_where(&mut self, op: &MaskWhereOpIr) -> Translated {
         let mask = self.get_as(&op.mask, &op.out)?;
         let (masked, kept) = (
             self.get_as(&op.value, &op.out)?,
@@ -112,7 +112,7 @@ impl Translator {
         self.set(&op.out, value)
     }
 
-    fn mask_fill(&mut self, op: &MaskFillOpIr) -> Done {
+    fn mask_fill(&mut self, op: &MaskFillOpIr) -> Translated {
         let (mask, kept) = (
             self.get_as(&op.mask, &op.out)?,
             self.get_as(&op.tensor, &op.out)?,
@@ -122,7 +122,7 @@ impl Translator {
         self.set(&op.out, value)
     }
 
-    fn equal(&mut self, op: &BinaryOpIr, negated: bool) -> Done {
+    fn equal(&mut self, op: &BinaryOpIr, negated: bool) -> Translated {
         let (a, b) = (
             self.get_as(&op.lhs, &op.out)?,
             self.get_as(&op.rhs, &op.out)?,
@@ -131,7 +131,7 @@ impl Translator {
         self.set(&op.out, value)
     }
 
-    fn equal_elem(&mut self, op: &ScalarOpIr, negated: bool) -> Done {
+    fn equal_elem(&mut self, op: &ScalarOpIr, negated: bool) -> Translated {
         let a = self.get(&op.lhs)?;
         let b = self.full_like(op.rhs, a)?;
         let value = self.equality(a, b, negated)?;

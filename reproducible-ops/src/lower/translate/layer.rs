@@ -6,13 +6,13 @@ use burn_ir::{
 };
 use burn_ir::{ModuleOperationIr, ScalarIr, ScalarOpIr, TensorIr};
 
-use super::{Done, Fault, Translator, Value, dims};
+use super::{Fault, Translated, Translator, Value, dims};
 use crate::program::{Builder, Comparison, Operator, TypeError, ValueId};
 
-type Pattern = fn(&mut Builder, ValueId) -> Result<ValueId, TypeError>;
+type LayerPattern = fn(&mut Builder, ValueId) -> Result<ValueId, TypeError>;
 
 impl Translator {
-    pub(super) fn module(&mut self, operation: &ModuleOperationIr) -> Done {
+    pub(super) fn module(&mut self, operation: &ModuleOperationIr) -> Translated {
         match operation {
             ModuleOperationIr::Embedding(op) => self.embedding(op),
             ModuleOperationIr::Linear(op) => self.linear(op),
@@ -21,7 +21,7 @@ impl Translator {
         }
     }
 
-    pub(super) fn activation(&mut self, operation: &ActivationOperationIr) -> Done {
+    pub(super) fn activation(&mut self, operation: &ActivationOperationIr) -> Translated {
         use ActivationOperationIr::*;
         match operation {
             Relu(op) => self.view(&op.input, &op.out, Self::relu),
@@ -39,7 +39,7 @@ impl Translator {
     }
 
     /// `a · b` as `a · (bᵀ)ᵀ`. A right side without a batch is one matrix for all rows of the left.
-    pub(super) fn matmul(&mut self, op: &MatmulOpIr) -> Done {
+    pub(super) fn matmul(&mut self, op: &MatmulOpIr) -> Translated {
         let (a, b) = (self.get(&op.lhs)?, self.get(&op.rhs)?);
         let (shape_a, shape_b) = (dims(&op.lhs), dims(&op.rhs));
         let (batch_b, matrix_b) = shape_b.split_at(shape_b.len() - 2);
@@ -68,7 +68,7 @@ impl Translator {
         Ok(self.builder.matmul_nt(x, weight)?)
     }
 
-    fn linear(&mut self, op: &LinearOpIr) -> Done {
+    fn linear(&mut self, op: &LinearOpIr) -> Translated {
         let (x, weight) = (self.get(&op.x)?, self.get(&op.weight)?);
         let product = self.rows_times(x, weight)?;
         let product = self.builder.reshape(product, dims(&op.out))?;
@@ -82,14 +82,14 @@ impl Translator {
         self.binary(Operator::Add, x, bias)
     }
 
-    fn embedding(&mut self, op: &EmbeddingOpIr) -> Done {
+    fn embedding(&mut self, op: &EmbeddingOpIr) -> Translated {
         let (table, ids) = (self.get(&op.weights)?, self.get(&op.indices)?);
         let value = self.binary(Operator::GatherRows, table, ids)?;
         self.set(&op.out, value)
     }
 
     /// `(x − mean) / √(variance + ε) · γ + β` over the last axis, variance over the count.
-    fn layer_norm(&mut self, op: &LayerNormOpIr) -> Done {
+    fn layer_norm(&mut self, op: &LayerNormOpIr) -> Translated {
         let x = self.get(&op.input)?;
         let shape = dims(&op.out);
         let mean = self.mean(x)?;
@@ -113,7 +113,7 @@ impl Translator {
         Ok(self.builder.max(x, zero)?)
     }
 
-    fn leaky_relu(&mut self, op: &ScalarOpIr) -> Done {
+    fn leaky_relu(&mut self, op: &ScalarOpIr) -> Translated {
         let x = self.get(&op.lhs)?;
         let (zero, slope) = (
             self.full_like(ScalarIr::Int(0), x)?,
@@ -126,7 +126,7 @@ impl Translator {
     }
 
     /// `clamp(α x + β, 0, 1)`.
-    fn hard_sigmoid(&mut self, op: &HardSigmoidOpIr) -> Done {
+    fn hard_sigmoid(&mut self, op: &HardSigmoidOpIr) -> Translated {
         let x = self.get(&op.tensor)?;
         let (alpha, beta) = (self.full_like(op.alpha, x)?, self.full_like(op.beta, x)?);
         let (zero, one) = (
@@ -141,7 +141,7 @@ impl Translator {
     }
 
     /// A pattern over the last axis, applied along any.
-    fn along(&mut self, op: &DimOpIr, pattern: Pattern) -> Done {
+    fn along(&mut self, op: &DimOpIr, pattern: LayerPattern) -> Translated {
         let x = self.get(&op.input)?;
         let rows = self.swap_last(x, op.axis)?;
         let rows = pattern(&mut self.builder, rows)?;

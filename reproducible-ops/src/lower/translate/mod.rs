@@ -46,7 +46,7 @@ impl From<TypeError> for Fault {
     }
 }
 
-type Done = Result<(), Fault>;
+type Translated = Result<(), Fault>;
 type Value = Result<ValueId, Fault>;
 
 /// Translates a recording and returns the values of its constants.
@@ -142,7 +142,7 @@ impl Translator {
         Ok(())
     }
 
-    fn operation(&mut self, operation: &OperationIr) -> Done {
+    fn operation(&mut self, operation: &OperationIr) -> Translated {
         match operation {
             OperationIr::BaseFloat(base)
             | OperationIr::BaseInt(base)
@@ -162,7 +162,7 @@ impl Translator {
         }
     }
 
-    fn custom(&mut self, custom: &CustomOpIr) -> Done {
+    fn custom(&mut self, custom: &CustomOpIr) -> Translated {
         let unsupported = Fault::Unsupported(
             "custom operators other than those of `lower::ops` have no meaning here",
         );
@@ -241,7 +241,7 @@ impl Translator {
         Ok(value)
     }
 
-    fn set(&mut self, out: &TensorIr, value: ValueId) -> Done {
+    fn set(&mut self, out: &TensorIr, value: ValueId) -> Translated {
         let expected = type_of(out)?;
         let found = self.builder.type_of(value);
         if *found != expected {

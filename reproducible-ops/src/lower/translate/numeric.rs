@@ -7,7 +7,7 @@ use burn_ir::{
 use burn_ir::{PadModeIr, TensorIr, UnaryOpIr};
 
 use super::reduce::Reduction;
-use super::{Done, Fault, Translator, Value};
+use super::{Fault, Translated, Translator, Value};
 use crate::program::{Comparison, DType, Operator, ValueId};
 
 /// Largest size of an integer exponent that is written as products.
@@ -16,7 +16,7 @@ const EXPONENT: &str =
     "exponents are integers from -16 to 16, 0.5 or -0.5; use exp and log, or products";
 
 impl Translator {
-    pub(super) fn numeric(&mut self, operation: &NumericOperationIr) -> Done {
+    pub(super) fn numeric(&mut self, operation: &NumericOperationIr) -> Translated {
         use NumericOperationIr::*;
         match operation {
             Add(op) => self.pair(op, Operator::Add),
@@ -77,7 +77,7 @@ impl Translator {
         }
     }
 
-    pub(super) fn float(&mut self, operation: &FloatOperationIr) -> Done {
+    pub(super) fn float(&mut self, operation: &FloatOperationIr) -> Translated {
         use FloatOperationIr::*;
         match operation {
             Exp(op) => self.apply(op, Operator::Exp),
@@ -93,35 +93,35 @@ impl Translator {
         }
     }
 
-    pub(super) fn int(&mut self, operation: &IntOperationIr) -> Done {
+    pub(super) fn int(&mut self, operation: &IntOperationIr) -> Translated {
         match operation {
             IntOperationIr::IntoFloat(op) => self.cast(op),
             _ => Err(Fault::NoRule),
         }
     }
 
-    fn apply(&mut self, op: &UnaryOpIr, operator: Operator) -> Done {
+    fn apply(&mut self, op: &UnaryOpIr, operator: Operator) -> Translated {
         self.view(&op.input, &op.out, |this, x| this.unary(operator, x))
     }
 
-    fn with_scalar(&mut self, op: &ScalarOpIr, operator: Operator) -> Done {
+    fn with_scalar(&mut self, op: &ScalarOpIr, operator: Operator) -> Translated {
         let x = self.get(&op.lhs)?;
         let scalar = self.full_like(op.rhs, x)?;
         let value = self.binary(operator, x, scalar)?;
         self.set(&op.out, value)
     }
 
-    fn quotient(&mut self, op: &BinaryOpIr) -> Done {
+    fn quotient(&mut self, op: &BinaryOpIr) -> Translated {
         self.require_float(&op.lhs)?;
         self.pair(op, Operator::Div)
     }
 
-    fn scalar_quotient(&mut self, op: &ScalarOpIr) -> Done {
+    fn scalar_quotient(&mut self, op: &ScalarOpIr) -> Translated {
         self.require_float(&op.lhs)?;
         self.with_scalar(op, Operator::Div)
     }
 
-    fn require_float(&mut self, tensor: &TensorIr) -> Done {
+    fn require_float(&mut self, tensor: &TensorIr) -> Translated {
         let x = self.get(tensor)?;
         if self.dtype_of(x) == DType::F32 {
             Ok(())
@@ -130,7 +130,7 @@ impl Translator {
         }
     }
 
-    fn compare(&mut self, op: &BinaryOpIr, comparison: Comparison, swapped: bool) -> Done {
+    fn compare(&mut self, op: &BinaryOpIr, comparison: Comparison, swapped: bool) -> Translated {
         let (a, b) = (
             self.get_as(&op.lhs, &op.out)?,
             self.get_as(&op.rhs, &op.out)?,
@@ -139,7 +139,12 @@ impl Translator {
         self.set(&op.out, value)
     }
 
-    fn compare_scalar(&mut self, op: &ScalarOpIr, comparison: Comparison, swapped: bool) -> Done {
+    fn compare_scalar(
+        &mut self,
+        op: &ScalarOpIr,
+        comparison: Comparison,
+        swapped: bool,
+    ) -> Translated {
         let a = self.get(&op.lhs)?;
         let b = self.full_like(op.rhs, a)?;
         let value = self.ordered(comparison, a, b, swapped)?;
@@ -151,7 +156,7 @@ impl Translator {
         Ok(self.builder.compare(comparison, a, b)?)
     }
 
-    fn clamp(&mut self, op: &ClampOpIr) -> Done {
+    fn clamp(&mut self, op: &ClampOpIr) -> Translated {
         let x = self.get(&op.tensor)?;
         let (min, max) = (self.full_like(op.min, x)?, self.full_like(op.max, x)?);
         let x = self.builder.max(x, min)?;
@@ -193,7 +198,7 @@ impl Translator {
         Ok(self.builder.select(too_far, nearer, rounded)?)
     }
 
-    fn power(&mut self, op: &ScalarOpIr) -> Done {
+    fn power(&mut self, op: &ScalarOpIr) -> Translated {
         let exponent = op.rhs.elem::<f64>();
         self.view(&op.lhs, &op.out, |this, x| this.raise(x, exponent))
     }

@@ -2,7 +2,7 @@
 
 use burn_ir::{ScalarIr, TensorIr};
 
-use super::{Done, Translator, Value, dims};
+use super::{Translated, Translator, Value, dims};
 use crate::program::{DType, Operator, ValueId};
 
 /// What is computed over the last axis.
@@ -25,7 +25,7 @@ impl Translator {
         out: &TensorIr,
         axes: &[usize],
         reduction: Reduction,
-    ) -> Done {
+    ) -> Translated {
         let x = self.get(input)?;
         let rows = self.rows_of(x, axes)?;
         let value = self.over_last(rows, reduction)?;
@@ -40,7 +40,7 @@ impl Translator {
         input: &TensorIr,
         out: &TensorIr,
         reduction: Reduction,
-    ) -> Done {
+    ) -> Translated {
         let x = self.get(input)?;
         let count = self.builder.shape_of(x).elements();
         let value = match reduction {
@@ -65,7 +65,7 @@ impl Translator {
         out: &TensorIr,
         axis: Option<usize>,
         all: bool,
-    ) -> Done {
+    ) -> Translated {
         let x = self.get(input)?;
         let truth = self.builder.cast(x, DType::Bool)?;
         let truth = self.negate_if(all, truth)?;

@@ -2,7 +2,7 @@
 
 use burn_ir::{CatOpIr, GatherOpIr, RepeatDimOpIr, SelectOpIr, SliceAssignOpIr, SliceOpIr};
 
-use super::{Done, Fault, Translator, Value, dims};
+use super::{Fault, Translated, Translator, Value, dims};
 use crate::program::{Operator, ValueId};
 
 const STEP: &str = "slices with a step other than 1 are not views; reshape and slice instead";
@@ -66,14 +66,14 @@ fn bounds(
 }
 
 impl Translator {
-    pub(super) fn slice(&mut self, op: &SliceOpIr) -> Done {
+    pub(super) fn slice(&mut self, op: &SliceOpIr) -> Translated {
         let x = self.get(&op.tensor)?;
         let (starts, ends) = bounds(&op.ranges, &dims(&op.tensor))?;
         let value = self.cut(x, starts, ends)?;
         self.set(&op.out, value)
     }
 
-    pub(super) fn slice_assign(&mut self, op: &SliceAssignOpIr) -> Done {
+    pub(super) fn slice_assign(&mut self, op: &SliceAssignOpIr) -> Translated {
         let (base, part) = (self.get(&op.tensor)?, self.get(&op.value)?);
         let (starts, ends) = bounds(&op.ranges, &dims(&op.tensor))?;
         let value = self.replace(base, part, &starts, &ends, 0)?;
@@ -100,7 +100,7 @@ impl Translator {
         self.concat(&[before, middle, after], axis)
     }
 
-    pub(super) fn cat(&mut self, op: &CatOpIr) -> Done {
+    pub(super) fn cat(&mut self, op: &CatOpIr) -> Translated {
         let parts = op
             .tensors
             .iter()
@@ -111,7 +111,7 @@ impl Translator {
     }
 
     /// `[…, n, …]` as `[…, 1, n, …]`, repeated, and flattened again.
-    pub(super) fn repeat(&mut self, op: &RepeatDimOpIr) -> Done {
+    pub(super) fn repeat(&mut self, op: &RepeatDimOpIr) -> Translated {
         let x = self.get(&op.tensor)?;
         let mut shape = dims(&op.tensor);
         shape.insert(op.dim, 1);
@@ -123,7 +123,7 @@ impl Translator {
     }
 
     /// Rows of the operand with `dim` first: a table of `[R, rest]`.
-    pub(super) fn select(&mut self, op: &SelectOpIr) -> Done {
+    pub(super) fn select(&mut self, op: &SelectOpIr) -> Translated {
         let (x, ids) = (self.get(&op.tensor)?, self.get(&op.indices)?);
         let table = self.swap(x, 0, op.dim)?;
         let mut shape = self.shape_of(table);
@@ -136,7 +136,7 @@ impl Translator {
         self.set(&op.out, value)
     }
 
-    pub(super) fn gather(&mut self, op: &GatherOpIr) -> Done {
+    pub(super) fn gather(&mut self, op: &GatherOpIr) -> Translated {
         let (x, ids) = (self.get(&op.tensor)?, self.get(&op.indices)?);
         // Burn reads only the leading part of the other axes where the indices are shorter.
         let mut ends = dims(&op.indices);
@@ -149,7 +149,11 @@ impl Translator {
     }
 
     /// Values of `fill` around the operand.
-    pub(super) fn surround(&mut self, op: &burn_ir::PadOpIr, fill: burn_ir::ScalarIr) -> Done {
+    pub(super) fn surround(
+        &mut self,
+        op: &burn_ir::PadOpIr,
+        fill: burn_ir::ScalarIr,
+    ) -> Translated {
         let mut x = self.get(&op.input)?;
         for (axis, &(before, after)) in op.padding.iter().enumerate() {
             let mut shape = self.shape_of(x);
@@ -164,7 +168,7 @@ impl Translator {
     }
 
     /// Zeros around the operand.
-    pub(super) fn pad(&mut self, op: &burn_ir::PadOpIr) -> Done {
+    pub(super) fn pad(&mut self, op: &burn_ir::PadOpIr) -> Translated {
         let x = self.get(&op.input)?;
         let (before, after) = op.padding.iter().copied().unzip();
         let value = self.unary(Operator::Pad { before, after }, x)?;

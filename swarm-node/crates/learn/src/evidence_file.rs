@@ -75,12 +75,12 @@ struct File {
     format: u32,
     digest: Hash,
     step: u64,
-    evidence: Body,
+    evidence: EvidenceBody,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct EvidenceBody {
     root: Hash,
     plan: Hash,
     state: Hash,
@@ -175,7 +175,7 @@ impl StepEvidence {
     /// # Errors
     /// It would be too large.
     pub fn to_text(&self) -> Result<String, EvidenceFileError> {
-        let (step, evidence) = (self.step, Body::from(&self.evidence));
+        let (step, evidence) = (self.step, EvidenceBody::from(&self.evidence));
         let file = File {
             format: FORMAT,
             digest: evidence.digest(step)?,
@@ -233,7 +233,7 @@ impl StepEvidence {
     }
 }
 
-impl Body {
+impl EvidenceBody {
     fn digest(&self, step: u64) -> Result<Hash, EvidenceFileError> {
         let text = serde_json::to_string(self)?;
         let digest = Hasher::new("evidence").u64(step).bytes(text.as_bytes());
@@ -356,7 +356,7 @@ impl From<PieceBody> for Piece {
     }
 }
 
-impl From<&Evidence> for Body {
+impl From<&Evidence> for EvidenceBody {
     fn from(evidence: &Evidence) -> Self {
         let StepHeader {
             plan,
@@ -395,8 +395,8 @@ impl From<&Evidence> for Body {
     }
 }
 
-impl From<Body> for Evidence {
-    fn from(body: Body) -> Self {
+impl From<EvidenceBody> for Evidence {
+    fn from(body: EvidenceBody) -> Self {
         Self {
             root: body.root.0,
             step: StepHeader {

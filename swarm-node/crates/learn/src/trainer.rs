@@ -48,7 +48,7 @@ pub struct StepReport {
 }
 
 /// What a step trains on.
-struct Taken {
+struct TakenStep {
     tokens: usize,
     microbatches: usize,
     utilisation: f32,
@@ -131,7 +131,7 @@ impl Trainer {
             return Err(TrainError::EmptyBatch);
         }
         let inputs = Inputs::new(&packing, batch, &self.programs)?;
-        let taken = Taken {
+        let taken = TakenStep {
             tokens,
             microbatches: packing.rows / self.programs.rows,
             utilisation: packing.utilisation(),
@@ -154,7 +154,7 @@ impl Trainer {
         if tokens == 0 {
             return Err(TrainError::EmptyBatch);
         }
-        let taken = Taken {
+        let taken = TakenStep {
             tokens,
             microbatches: rows.len() / self.programs.rows,
             utilisation: data.utilisation(rows),
@@ -165,7 +165,7 @@ impl Trainer {
     fn step_on(
         &mut self,
         inputs: &Inputs,
-        taken: Taken,
+        taken: TakenStep,
         learning_rate: f32,
     ) -> Result<StepReport, TrainError> {
         self.clear_gradients()?;
@@ -244,7 +244,7 @@ impl Trainer {
         mut metrics: BTreeMap<String, f32>,
         grad_norm: f32,
         learning_rate: f32,
-        taken: Taken,
+        taken: TakenStep,
     ) -> StepReport {
         #[expect(clippy::expect_used, reason = "every objective's program has a loss")]
         let loss = metrics

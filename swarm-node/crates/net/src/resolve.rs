@@ -80,7 +80,7 @@ pub(crate) async fn look_up(
 ) -> Result<Vec<Multiaddr>, LookupError> {
     let found = async {
         // Made anew each time: a laptop has other servers in another network, or none at start.
-        let server = Server::new(server)?;
+        let server = NameServer::new(server)?;
         expand(&server, address).await
     };
     timeout(LOOKUP_TIME, found)
@@ -181,9 +181,9 @@ pub fn told(text: &str, rest: &Multiaddr) -> Option<Multiaddr> {
 }
 
 /// A DNS server.
-struct Server(TokioResolver);
+struct NameServer(TokioResolver);
 
-impl Server {
+impl NameServer {
     fn new(server: Option<SocketAddr>) -> Result<Self, LookupError> {
         let none = |error: &dyn std::fmt::Display| LookupError::NoResolver(error.to_string());
         let provider = TokioRuntimeProvider::default();
@@ -211,7 +211,7 @@ fn refused(error: impl std::fmt::Display) -> LookupError {
     LookupError::Server(error.to_string())
 }
 
-impl Records for Server {
+impl Records for NameServer {
     async fn texts(&self, name: &str) -> Result<Vec<String>, LookupError> {
         let found = self.0.txt_lookup(name).await.map_err(refused)?;
         let texts = found

@@ -32,7 +32,7 @@ struct Outlook {
     step_bytes: u64,
     /// What a step should take, where measurements were given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    expected: Option<Expected>,
+    expected: Option<ExpectedStep>,
     /// Whether every stage fits into a peer's memory, where that was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     fits: Option<bool>,
@@ -40,7 +40,7 @@ struct Outlook {
 
 /// What a step should take.
 #[derive(Serialize)]
-struct Expected {
+struct ExpectedStep {
     seconds: f64,
     passes: f64,
     reduction: f64,
@@ -148,7 +148,7 @@ pub(super) fn plan(
 }
 
 /// What a step should take by a file of measurements, with a plan that is made by them.
-fn expected(assembled: &Assembled, network: &Path, visits: u16) -> Result<Expected, Failure> {
+fn expected(assembled: &Assembled, network: &Path, visits: u16) -> Result<ExpectedStep, Failure> {
     let settings = &assembled.settings;
     let known =
         file::read(network, settings.peers).map_err(|error| Failure::Usage(error.into()))?;
@@ -166,7 +166,7 @@ fn expected(assembled: &Assembled, network: &Path, visits: u16) -> Result<Expect
         ))
     })?;
     let link = prediction.bottleneck.as_ref();
-    Ok(Expected {
+    Ok(ExpectedStep {
         seconds: prediction.time().as_seconds(),
         passes: prediction.passes.as_seconds(),
         reduction: prediction.reduction.as_seconds(),

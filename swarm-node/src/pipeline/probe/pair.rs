@@ -64,14 +64,14 @@ pub(super) struct Pair {
 enum Turn {
     Waiting,
     Pinging { number: u32, sent: Duration },
-    Sending(Train),
+    Sending(PacketTrain),
     Theirs,
     Over,
 }
 
 /// A train that is sent.
 #[derive(Clone, Copy, Debug)]
-struct Train {
+struct PacketTrain {
     number: u8,
     /// How often the first one was doubled for it.
     doublings: u8,
@@ -196,7 +196,7 @@ impl Pair {
                 match next < PINGS {
                     true => self.ping(next, now, say),
                     false => {
-                        let first = Train {
+                        let first = PacketTrain {
                             number: 0,
                             doublings: 0,
                             sent: now,
@@ -225,7 +225,12 @@ impl Pair {
     }
 
     /// Sends a train.
-    fn send(&mut self, mut train: Train, nonce: &mut dyn FnMut() -> u64, say: &mut Vec<Word>) {
+    fn send(
+        &mut self,
+        mut train: PacketTrain,
+        nonce: &mut dyn FnMut() -> u64,
+        say: &mut Vec<Word>,
+    ) {
         let bytes = train.bytes();
         let piece = (bytes / PIECES).min(MAX_PIECE);
         let count = bytes / piece;
@@ -276,7 +281,7 @@ impl Pair {
     /// The partner has a train: another one, or its turn.
     fn received(
         &mut self,
-        train: Train,
+        train: PacketTrain,
         received: Received,
         now: Duration,
         nonce: &mut dyn FnMut() -> u64,
@@ -298,7 +303,7 @@ impl Pair {
             .is_some_and(|before| before.abs_diff(rate) <= rate / 10);
         let left = (train.begun + SENDING_TIME).saturating_sub(now);
         let fits = |times: u64| Duration::from_micros(times * micros) <= left;
-        let next = Train {
+        let next = PacketTrain {
             number: train.number + 1,
             doublings: train.doublings + u8::from(fits(2)),
             sent: now,
@@ -332,7 +337,7 @@ impl Pair {
     }
 }
 
-impl Train {
+impl PacketTrain {
     fn bytes(&self) -> u64 {
         FIRST_TRAIN << self.doublings
     }

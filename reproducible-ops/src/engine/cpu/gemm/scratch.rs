@@ -8,16 +8,16 @@ pub(super) const LINE: usize = 16;
 /// A cache line: the alignment of packed panels.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+struct CacheLine([f32; LINE]);
 
 /// Floats that start on a cache line.
 #[derive(Clone, Debug)]
-pub(super) struct Aligned(Vec<Line>);
+pub(super) struct Aligned(Vec<CacheLine>);
 
 impl Aligned {
     /// At least `len` zeros.
     pub(super) fn zeros(len: usize) -> Self {
-        Self(vec![Line([0.0; LINE]); len.div_ceil(LINE)])
+        Self(vec![CacheLine([0.0; LINE]); len.div_ceil(LINE)])
     }
 
     pub(super) fn len(&self) -> usize {
@@ -68,7 +68,7 @@ impl GemmScratch {
     #[cfg(test)]
     pub(super) fn fill(&mut self, value: f32) {
         for area in [&mut self.a, &mut self.b, &mut self.deep] {
-            area.0.fill(Line([value; LINE]));
+            area.0.fill(CacheLine([value; LINE]));
         }
     }
 

@@ -115,7 +115,7 @@ struct Arrived {
     bytes: Vec<u8>,
 }
 
-struct State {
+struct FetchState {
     schedule: Schedule,
     liars: BTreeSet<Source>,
     from: HashMap<PeerId, u64>,
@@ -123,13 +123,13 @@ struct State {
 
 /// What sources and writer share.
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<FetchState>,
     /// Changes whenever a source may have something to do, or all is over.
     changed: watch::Sender<bool>,
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FetchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -291,7 +291,7 @@ impl<N: Network> Fetch<N> {
         let resumed = (0_u32..).zip(&there).filter(|(_, there)| **there);
         let resumed = resumed.map(|(piece, _)| length(&self.id, piece)).sum();
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+            state: Mutex::new(FetchState {
                 schedule: Schedule::new(there),
                 liars: BTreeSet::new(),
                 from: HashMap::new(),
