@@ -6,7 +6,9 @@
 //! second argmax and log-probability belong to its program. Burn flex runs the same decoder modules
 //! eagerly; it fixes its threads when a process starts, so every thread count is measured in a
 //! process of its own. llama.cpp (`llama-cpp-python`) reads the same weights from GGUF files, as
-//! f32 and as bf16, the latter of which are half as many bytes to read.
+//! f32 and as bf16, the latter of which are half as many bytes to read. With `--weights bf16` the
+//! weights are rounded to bfloat16 first, as most models are shipped, for all sides alike; ours
+//! reads half as many bytes then, too, and computes in f32 all the same.
 
 mod burn_flex;
 mod ours;
@@ -16,7 +18,9 @@ mod run;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use reproducible_ops::tensor::Tensor;
+use reproducible_ops::weights::Weights;
 use run::{CHECKED, Run};
 use serde_json::{Value, json};
 use swarm_model::ModelConfig;
@@ -57,6 +61,9 @@ struct Options {
     /// The model, by preset name.
     #[arg(long, default_value = "small10m")]
     model: String,
+    /// What the weights are rounded to.
+    #[arg(long, value_enum, default_value_t)]
+    weights: Rounding,
     /// Position of the first token.
     #[arg(long, default_value_t = 64)]
     start: usize,
@@ -69,6 +76,43 @@ struct Options {
     /// Measures in this process and prints rows as JSON.
     #[arg(long, hide = true)]
     inside: bool,
+}
+
+/// What weights are rounded to.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Rounding {
+    /// Nothing.
+    #[default]
+    F32,
+    /// Bfloat16: the upper half of a float.
+    Bf16,
+}
+
+impl Rounding {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// Rounds to the nearest, ties to even.
+    fn round(self, weights: &mut Weights) {
+        if matches!(self, Self::F32) {
+            return;
+        }
+        let names: Vec<String> = weights.names().map(str::to_owned).collect();
+        for name in names {
+            for word in weights
+                .get_mut(&name)
+                .into_iter()
+                .flat_map(Tensor::words_mut)
+            {
+                let is_odd = (*word >> 16) & 1;
+                *word = word.saturating_add(0x7fff + is_odd) & 0xffff_0000;
+            }
+        }
+    }
 }
 
 fn run(arguments: &[String]) -> Result<Value> {
@@ -88,6 +132,7 @@ fn run(arguments: &[String]) -> Result<Value> {
     Ok(json!({
         "experiment": "decode",
         "model": options.model,
+        "weights": options.weights.name(),
         "start": options.start,
         "tokens": options.tokens,
         "slots": options.slots,
@@ -142,7 +187,8 @@ fn measure_all(options: &Options) -> Result<Value> {
 
 fn measure(options: &Options, batch: usize, threads: usize) -> Result<Value> {
     let model = ModelConfig::preset(&options.model)?;
-    let weights = initialise(&model, 1)?;
+    let mut weights = initialise(&model, 1)?;
+    options.weights.round(&mut weights);
     let Options {
         start,
         tokens,

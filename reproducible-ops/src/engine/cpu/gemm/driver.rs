@@ -11,7 +11,7 @@ use super::blocking::{
 use super::few::Strip;
 use super::isa::Isa;
 use super::kernel::{Layout, Target, Tile};
-use super::lanes::Lanes;
+use super::lanes::{Half, Kept, Lanes};
 use super::on_isa::on_isa;
 use super::pack::{self, View};
 use super::scratch::Areas;
@@ -35,6 +35,8 @@ pub(super) enum Source {
     Strided { view: View, end: *const f32 },
     /// Panels of all `n` columns, k-block after k-block.
     Packed { start: *const f32, n: usize },
+    /// The same of upper halves.
+    PackedHalves { start: *const Half, n: usize },
 }
 
 /// Some rows and columns of an output. Columns start at a multiple of
@@ -153,19 +155,52 @@ unsafe fn two_levels<I: Isa>(matrix: &Matrix, region: &Region, ks: Range<usize>,
     for cols in chunks(region.cols.clone(), B_COLS) {
         let at_once = B_FLOATS / (K_BLOCK * cols.len().next_multiple_of(I::PANEL));
         for span in chunks(ks.clone(), at_once * K_BLOCK) {
+            let part = Region {
+                rows: region.rows.clone(),
+                cols: cols.clone(),
+            };
+            let steps = Steps {
+                first: ks.start,
+                span,
+            };
             // SAFETY: columns and steps are parts of the caller's region and axis.
             unsafe {
-                let b = right::<I>(matrix, region.rows.len(), &cols, &span, areas.b);
-                for rows in chunks(region.rows.clone(), A_ROWS) {
-                    let part = Region {
-                        rows,
-                        cols: cols.clone(),
-                    };
-                    for block in chunks(span.clone(), K_BLOCK) {
-                        block_of_c::<I>(matrix, &part, &block, &b, block.start > ks.start, areas.a);
-                    }
+                if let Source::PackedHalves { start, n } = matrix.b {
+                    let b = packed::<I, Half>(start, n, matrix.k, &part.cols);
+                    blocks_of_c::<I, Half>(matrix, &part, &steps, &b, areas.a);
+                } else {
+                    let b = right::<I>(matrix, part.rows.len(), &part.cols, &steps.span, areas.b);
+                    blocks_of_c::<I, f32>(matrix, &part, &steps, &b, areas.a);
                 }
             }
+        }
+    }
+}
+
+/// Some k-blocks of a sum.
+struct Steps {
+    /// The step with which the sum begins.
+    first: usize,
+    span: Range<usize>,
+}
+
+/// Adds k-blocks to rows and columns of C, for which B is at hand.
+unsafe fn blocks_of_c<I: Isa, B: Kept>(
+    matrix: &Matrix,
+    region: &Region,
+    steps: &Steps,
+    b: &Right<B>,
+    area: *mut f32,
+) {
+    for rows in chunks(region.rows.clone(), A_ROWS) {
+        let part = Region {
+            rows,
+            cols: region.cols.clone(),
+        };
+        for block in chunks(steps.span.clone(), K_BLOCK) {
+            let accumulate = block.start > steps.first;
+            // SAFETY: the caller's contract.
+            unsafe { block_of_c::<I, B>(matrix, &part, &block, b, accumulate, area) };
         }
     }
 }
@@ -211,11 +246,11 @@ unsafe fn few_rows<I: Isa>(matrix: &Matrix, b: View, region: &Region, ks: Range<
 }
 
 /// Adds one k-block to a block of C.
-unsafe fn block_of_c<I: Isa>(
+unsafe fn block_of_c<I: Isa, B: Kept>(
     matrix: &Matrix,
     part: &Region,
     block: &Range<usize>,
-    b: &Right,
+    b: &Right<B>,
     accumulate: bool,
     area: *mut f32,
 ) {
@@ -243,7 +278,7 @@ unsafe fn block_of_c<I: Isa>(
         },
     };
     // SAFETY: the tile names these rows, columns and steps, and all of them exist.
-    unsafe { tiles::<I>(&tile, b, rows, cols) };
+    unsafe { tiles::<I, B>(&tile, b, rows, cols) };
 }
 
 /// A block of A as the kernel reads it.
@@ -254,32 +289,32 @@ struct Left {
 }
 
 /// Some columns and k-blocks of B as the kernel reads them.
-struct Right {
+struct Right<B> {
     /// First column of the memory at `first_k`.
-    start: *const f32,
+    start: *const B,
     first_k: usize,
     /// Column of the memory with which the block begins, in panels.
     first_col: usize,
-    /// Floats from one step of k to the next.
+    /// Numbers from one step of k to the next.
     step: usize,
-    /// Floats that all packed columns take per step of k; in place, the same as `step`.
+    /// Numbers that all packed columns take per step of k; in place, the same as `step`.
     columns: usize,
     in_place: bool,
     /// Whether all of it is more than the caches near the core hold.
     from_memory: bool,
 }
 
-impl Right {
+impl<B> Right<B> {
     /// First column of a k-block.
-    fn block(&self, block: &Range<usize>) -> *const f32 {
+    fn block(&self, block: &Range<usize>) -> *const B {
         let k = (block.start - self.first_k) * self.columns;
         self.start.wrapping_add(k + self.first_col * block.len())
     }
 
-    /// Floats from where it is read to where it is asked for meanwhile.
+    /// Numbers from where it is read to where it is asked for meanwhile.
     fn ahead<I: Isa>(&self) -> usize {
         if self.from_memory && !self.in_place {
-            I::Vector::AHEAD
+            I::Vector::AHEAD * size_of::<f32>() / size_of::<B>()
         } else {
             AHEAD_STEPS * self.step
         }
@@ -340,6 +375,19 @@ fn aliases_columns(stride: usize, rows: usize, cols: usize) -> bool {
     stride.is_multiple_of(SET_STRIDE / 4) && rows > 4 && cols >= 256
 }
 
+/// Columns of panels that were packed before.
+fn packed<I: Isa, B>(start: *const B, n: usize, k: usize, cols: &Range<usize>) -> Right<B> {
+    Right {
+        start,
+        first_k: 0,
+        first_col: cols.start,
+        step: I::PANEL,
+        columns: n.next_multiple_of(I::PANEL),
+        in_place: false,
+        from_memory: k * n * size_of::<B>() > B_FLOATS * size_of::<f32>(),
+    }
+}
+
 /// Columns for some k-blocks: packed before, in place if side by side and few, else packed.
 unsafe fn right<I: Isa>(
     matrix: &Matrix,
@@ -347,20 +395,10 @@ unsafe fn right<I: Isa>(
     cols: &Range<usize>,
     span: &Range<usize>,
     to: *mut f32,
-) -> Right {
+) -> Right<f32> {
     match matrix.b {
-        Source::Packed { start, n } => {
-            let columns = n.next_multiple_of(I::PANEL);
-            Right {
-                start,
-                first_k: 0,
-                first_col: cols.start,
-                step: I::PANEL,
-                columns,
-                in_place: false,
-                from_memory: matrix.k * n > B_FLOATS,
-            }
-        }
+        Source::Packed { start, n } => packed::<I, f32>(start, n, matrix.k, cols),
+        Source::PackedHalves { .. } => unreachable!("invariant: halves are never made floats"),
         Source::Strided { view, end } => {
             let part = view.at(cols.start, span.start);
             if reads_in_place::<I>(part, end, rows, cols.len(), span.len()) {
@@ -414,7 +452,7 @@ fn reads_in_place<I: Isa>(
 
 /// Every micro-tile of a block, panels outermost so that a panel is read by all rows before the
 /// next.
-unsafe fn tiles<I: Isa>(block: &Tile, b: &Right, rows: usize, cols: usize) {
+unsafe fn tiles<I: Isa, B: Kept>(block: &Tile<B>, b: &Right<B>, rows: usize, cols: usize) {
     let lanes = I::Vector::LANES;
     let vectors = cols.div_ceil(lanes);
     let mut v = 0;
@@ -443,7 +481,7 @@ unsafe fn tiles<I: Isa>(block: &Tile, b: &Right, rows: usize, cols: usize) {
             block.ahead
         };
         // SAFETY: the strip's columns are part of the block.
-        unsafe { strip_of_tiles::<I>(&strip, ahead_last, rows, width) };
+        unsafe { strip_of_tiles::<I, B>(&strip, ahead_last, rows, width) };
         v += width;
     }
 }
@@ -460,7 +498,12 @@ fn width<I: Isa>(rows: usize, left: usize, spread: bool) -> usize {
 
 /// Every micro-tile of `vectors` vectors of columns, of nearly equal heights; the last one asks for
 /// B `ahead_last` ahead.
-unsafe fn strip_of_tiles<I: Isa>(strip: &Tile, ahead_last: usize, rows: usize, vectors: usize) {
+unsafe fn strip_of_tiles<I: Isa, B: Kept>(
+    strip: &Tile<B>,
+    ahead_last: usize,
+    rows: usize,
+    vectors: usize,
+) {
     let count = rows.div_ceil(I::tallest(vectors));
     let a_row = if strip.a_layout == Layout::Rows {
         strip.a_stride

@@ -2,7 +2,7 @@
 
 use super::few::{Strip, strip};
 use super::kernel::{Tile, dispatch, micro};
-use super::lanes::{Lanes, copy_panels};
+use super::lanes::{Kept, Lanes, copy_panels};
 
 /// An instruction set: its register, its tile sizes, and the functions compiled with it enabled.
 ///
@@ -23,7 +23,7 @@ pub(super) trait Isa {
     fn tallest(vectors: usize) -> usize;
 
     /// Runs the micro-kernel with `rows` rows and `vectors` vectors of columns.
-    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile);
+    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile<impl Kept>);
 
     /// Most vectors of a strip of `rows` rows: see [`few`](super::few); 0 if packing B is faster.
     fn strip(rows: usize) -> usize;
@@ -107,7 +107,7 @@ impl Isa for Scalar {
         4
     }
 
-    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile) {
+    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile<impl Kept>) {
         // SAFETY: the caller's tile is valid; one lane needs no special instructions.
         unsafe { dispatch!(scalar, (rows, vectors, tile), 1: [1 2 3 4], 2: [1 2 3 4]) }
     }
@@ -125,9 +125,9 @@ impl Isa for Scalar {
     }
 }
 
-unsafe fn scalar<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+unsafe fn scalar<const ROWS: usize, const VECTORS: usize>(tile: &Tile<impl Kept>) {
     // SAFETY: the caller's tile is valid.
-    unsafe { micro::<f32, ROWS, VECTORS>(tile) }
+    unsafe { micro::<f32, _, ROWS, VECTORS>(tile) }
 }
 
 unsafe fn scalar_few<const ROWS: usize, const VECTORS: usize>(to: &Strip) {

@@ -1,6 +1,6 @@
 //! The micro-kernel: one tile of C held in registers over one block of the reduced axis.
 
-use super::lanes::Lanes;
+use super::lanes::{Kept, Lanes};
 use super::scratch::LINE;
 
 /// How the kernel finds `a[r][k]`.
@@ -12,9 +12,9 @@ pub(super) enum Layout {
     Columns,
 }
 
-/// One call of the micro-kernel. Distances are in floats.
+/// One call of the micro-kernel. Distances are in numbers.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
+pub(super) struct Tile<B> {
     /// Steps of k, at most 256.
     pub(super) depth: usize,
     /// `a[0][0]`.
@@ -23,7 +23,7 @@ pub(super) struct Tile {
     pub(super) a_stride: usize,
     pub(super) a_layout: Layout,
     /// First column of step 0.
-    pub(super) b: *const f32,
+    pub(super) b: *const B,
     /// From one step of k to the next.
     pub(super) b_step: usize,
     /// From one panel to the next.
@@ -51,24 +51,26 @@ pub(super) struct Target {
 /// Of A and B every element named by the tile must be readable, whole vectors of B; of C every row
 /// for its existing columns. The instruction set of `V` must be present.
 #[inline(always)]
-pub(super) unsafe fn micro<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+pub(super) unsafe fn micro<V: Lanes, B: Kept, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile<B>,
+) {
     // SAFETY: the caller's contract is the one of the callees.
     unsafe {
-        prefetch_c::<V, ROWS, VECTORS>(tile);
+        prefetch_c::<V, ROWS, VECTORS>(&tile.to);
         let acc = match tile.a_layout {
-            Layout::Rows => chains_by_rows::<V, ROWS, VECTORS>(tile),
-            Layout::Columns => chains_by_columns::<V, ROWS, VECTORS>(tile),
+            Layout::Rows => chains_by_rows::<V, B, ROWS, VECTORS>(tile),
+            Layout::Columns => chains_by_columns::<V, B, ROWS, VECTORS>(tile),
         };
         store(&tile.to, &acc);
     }
 }
 
 #[inline(always)]
-unsafe fn prefetch_c<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+unsafe fn prefetch_c<V: Lanes, const ROWS: usize, const VECTORS: usize>(to: &Target) {
     for r in 0..ROWS {
         for v in 0..VECTORS {
             // SAFETY: a prefetch does not access memory.
-            unsafe { V::prefetch(tile.to.c.wrapping_add(r * tile.to.c_stride + v * V::LANES)) };
+            unsafe { V::prefetch(to.c.wrapping_add(r * to.c_stride + v * V::LANES)) };
         }
     }
 }
@@ -78,8 +80,8 @@ unsafe fn prefetch_c<V: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &T
 /// Rows are short and far apart, so the hardware does not foresee the next tile's: each line asks
 /// for the one below.
 #[inline(always)]
-unsafe fn chains_by_rows<V: Lanes, const ROWS: usize, const VECTORS: usize>(
-    tile: &Tile,
+unsafe fn chains_by_rows<V: Lanes, B: Kept, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile<B>,
 ) -> [[V; VECTORS]; ROWS] {
     // SAFETY: steps stay below `depth`; a prefetch does not access memory.
     unsafe {
@@ -103,8 +105,8 @@ unsafe fn chains_by_rows<V: Lanes, const ROWS: usize, const VECTORS: usize>(
 
 /// The chains of a tile whose rows lie side by side in A.
 #[inline(always)]
-unsafe fn chains_by_columns<V: Lanes, const ROWS: usize, const VECTORS: usize>(
-    tile: &Tile,
+unsafe fn chains_by_columns<V: Lanes, B: Kept, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile<B>,
 ) -> [[V; VECTORS]; ROWS] {
     // SAFETY: steps stay below `depth`; a prefetch does not access memory.
     unsafe {
@@ -121,12 +123,12 @@ unsafe fn chains_by_columns<V: Lanes, const ROWS: usize, const VECTORS: usize>(
 
 /// One `fma` in the chain of every output.
 #[inline(always)]
-unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+unsafe fn step<V: Lanes, B: Kept, const ROWS: usize, const VECTORS: usize>(
     acc: &mut [[V; VECTORS]; ROWS],
-    tile: &Tile,
+    tile: &Tile<B>,
     a: *const f32,
     a_row: usize,
-    b: *const f32,
+    b: *const B,
 ) {
     // SAFETY: the caller vouches for this step of the tile.
     unsafe {
@@ -159,14 +161,14 @@ unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize>(
 
 /// Vector `v` of the columns of one step; asks, once per cache line, for what is needed later.
 #[inline(always)]
-unsafe fn column<V: Lanes>(tile: &Tile, b: *const f32, v: usize) -> V {
+unsafe fn column<V: Lanes, B: Kept>(tile: &Tile<B>, b: *const B, v: usize) -> V {
     let at = (v / V::PANEL) * tile.b_panel + (v % V::PANEL) * V::LANES;
     // SAFETY: the caller vouches for this step of the tile; a prefetch does not access memory.
     unsafe {
         if (v * V::LANES).is_multiple_of(LINE) {
-            V::prefetch(b.wrapping_add(at + tile.ahead));
+            V::prefetch(b.wrapping_add(at + tile.ahead).cast());
         }
-        V::load(b.add(at))
+        B::load(b.add(at))
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn splat(p: *const f32) -> Self;
     /// `LANES` floats from `p`.
     unsafe fn load(p: *const f32) -> Self;
+    /// `LANES` floats whose upper halves lie from `p`; their lower halves are zero.
+    unsafe fn load_halves(p: *const u16) -> Self;
     /// The first `n < LANES` floats from `p`, the other lanes +0.
     unsafe fn load_first(p: *const f32, n: usize) -> Self;
     /// The first four columns of `LANES` rows, `stride` apart.
@@ -43,6 +45,48 @@ pub(super) trait Lanes: Copy {
     /// Asks for the cache line of `p`; `p` need not be valid.
     #[inline(always)]
     unsafe fn prefetch(_p: *const f32) {}
+}
+
+/// How a number of a packed operand is kept.
+pub(super) trait Kept: Copy {
+    /// `LANES` numbers from `p`.
+    ///
+    /// # Safety
+    /// As [`Lanes::load`].
+    unsafe fn load<V: Lanes>(p: *const Self) -> V;
+}
+
+impl Kept for f32 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(p: *const Self) -> V {
+        // SAFETY: the caller's contract.
+        unsafe { V::load(p) }
+    }
+}
+
+/// The upper half of a float whose lower half is zero: a bfloat16.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(super) struct Half(u16);
+
+impl Half {
+    /// Whether a float is one.
+    pub(super) fn is(value: f32) -> bool {
+        value.to_bits() & 0xffff == 0
+    }
+
+    /// The upper half of a float.
+    pub(super) fn upper(value: f32) -> Self {
+        Self((value.to_bits() >> 16) as u16)
+    }
+}
+
+impl Kept for Half {
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(p: *const Self) -> V {
+        // SAFETY: the caller's contract; a half is a `u16`.
+        unsafe { V::load_halves(p.cast()) }
+    }
 }
 
 /// The body of [`Isa::copy_panels`](super::isa::Isa::copy_panels), to be compiled with the
@@ -87,6 +131,11 @@ impl Lanes for f32 {
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: the caller's pointer is valid for one float.
         unsafe { *p }
+    }
+    #[inline(always)]
+    unsafe fn load_halves(p: *const u16) -> Self {
+        // SAFETY: the caller's pointer is valid for one half.
+        unsafe { Self::from_bits(u32::from(*p) << 16) }
     }
     #[inline(always)]
     unsafe fn load_first(_p: *const f32, _n: usize) -> Self {

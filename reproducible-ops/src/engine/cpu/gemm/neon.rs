@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 use super::few::{Strip, strip};
 use super::isa::Isa;
 use super::kernel::{Tile, dispatch, micro};
-use super::lanes::{CANONICAL_NAN, Lanes};
+use super::lanes::{CANONICAL_NAN, Kept, Lanes};
 
 /// NEON: part of every AArch64 target.
 pub(super) struct Neon;
@@ -28,7 +28,7 @@ impl Isa for Neon {
         }
     }
 
-    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile) {
+    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile<impl Kept>) {
         // SAFETY: NEON is always present on AArch64; the caller vouches for the tile.
         unsafe {
             dispatch!(neon, (rows, vectors, tile),
@@ -56,9 +56,9 @@ impl Isa for Neon {
 }
 
 #[target_feature(enable = "neon")]
-unsafe fn neon<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+unsafe fn neon<const ROWS: usize, const VECTORS: usize>(tile: &Tile<impl Kept>) {
     // SAFETY: the caller vouches for the tile.
-    unsafe { micro::<float32x4_t, ROWS, VECTORS>(tile) }
+    unsafe { micro::<float32x4_t, _, ROWS, VECTORS>(tile) }
 }
 
 #[target_feature(enable = "neon")]
@@ -87,6 +87,11 @@ impl Lanes for float32x4_t {
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: see above.
         unsafe { vld1q_f32(p) }
+    }
+    #[inline(always)]
+    unsafe fn load_halves(p: *const u16) -> Self {
+        // SAFETY: see above.
+        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p))) }
     }
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> Self {

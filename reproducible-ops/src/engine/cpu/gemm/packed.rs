@@ -1,22 +1,40 @@
 //! A right operand packed once and used by many calls: the weights of a model.
+//!
+//! Weights that were trained or shipped as bfloat16 are floats whose lower halves are zero. Where
+//! all of an operand are, the upper halves alone are kept, and made floats again in registers: the
+//! same bits for half of the memory and of the time in which it is read.
 
+use super::blocking::K_BLOCK;
+use super::driver::Source;
 use super::isa::Isa;
+use super::lanes::Half;
 use super::on_isa::on_isa;
 use super::operand::{GemmError, Operand};
-use super::pack;
+use super::pack::{self, View};
 use super::scratch::Aligned;
 use crate::engine::cpu::InstructionSet;
+
+/// Panels that are packed as floats before they are halved: they stay in a cache.
+const PANELS_AT_ONCE: usize = 8;
 
 /// `B` in panels for one instruction set: per k-block, panels of two vectors of columns, side by
 /// side per step of k.
 ///
-/// It takes `k` times `n` rounded up to whole panels (at most 32 columns) floats.
+/// It takes `k` times `n` rounded up to whole panels (at most 64 columns) floats, or half as much.
 #[derive(Clone, Debug)]
 pub struct PackedB {
     isa: InstructionSet,
     n: usize,
     k: usize,
-    panels: Aligned,
+    panels: Panels,
+}
+
+/// The numbers of all panels.
+#[derive(Clone, Debug)]
+enum Panels {
+    Floats(Aligned),
+    /// Upper halves, two to a float's place.
+    Halves(Aligned),
 }
 
 impl PackedB {
@@ -32,30 +50,59 @@ impl PackedB {
     ) -> Result<Self, GemmError> {
         isa.require()?;
         operand.view("b", n, k, 0, 0)?;
-        let columns = n.next_multiple_of(panel_columns(isa));
-        let len = columns
+        n.next_multiple_of(panel_columns(isa))
             .checked_mul(k)
             .ok_or(GemmError::TooLarge { operand: "b" })?;
         let mut packed = Self {
             isa,
             n,
             k,
-            panels: Aligned::zeros(len),
+            panels: Panels::Floats(Aligned::zeros(0)),
         };
         packed.repack(operand)?;
         Ok(packed)
     }
 
-    /// Packs other values of the same size into the same memory.
+    /// Packs other values of the same size, into the same memory if they are kept alike.
     ///
     /// # Errors
     /// The operand does not hold `n` rows of `k`.
     pub fn repack(&mut self, operand: Operand<'_>) -> Result<(), GemmError> {
         let view = operand.view("b", self.n, self.k, 0, 0)?;
-        let (n, k, to) = (self.n, self.k, self.panels.as_mut_ptr());
-        // SAFETY: the view was checked, the memory was sized in `new`, and the instruction set was
-        // required there.
-        on_isa!(self.isa, I => unsafe { pack::blocks::<I>(view, n, k, to) });
+        let (n, k) = (self.n, self.k);
+        // SAFETY: the view was checked.
+        let are_halves = unsafe { are_halves(view, n, k) };
+        let numbers = n.next_multiple_of(panel_columns(self.isa)) * k;
+        let needed = if are_halves {
+            numbers.div_ceil(2)
+        } else {
+            numbers
+        };
+        let panels = match (&mut self.panels, are_halves) {
+            (Panels::Floats(panels), false) | (Panels::Halves(panels), true) => panels,
+            (panels, _) => {
+                *panels = match are_halves {
+                    true => Panels::Halves(Aligned::zeros(0)),
+                    false => Panels::Floats(Aligned::zeros(0)),
+                };
+                match panels {
+                    Panels::Floats(panels) | Panels::Halves(panels) => panels,
+                }
+            }
+        };
+        if panels.len() < needed {
+            *panels = Aligned::zeros(needed);
+        }
+        let to = panels.as_mut_ptr();
+        // SAFETY: the view was checked, the memory is large enough, and the instruction set was
+        // required in `new`.
+        on_isa!(self.isa, I => unsafe {
+            if are_halves {
+                halves::<I>(view, n, k, to.cast());
+            } else {
+                pack::blocks::<I>(view, n, k, to);
+            }
+        });
         Ok(())
     }
 
@@ -80,11 +127,59 @@ impl PackedB {
     /// Bytes of memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.panels.len() * size_of::<f32>()
+        let (Panels::Floats(panels) | Panels::Halves(panels)) = &self.panels;
+        panels.len() * size_of::<f32>()
     }
 
-    pub(super) fn start(&self) -> *const f32 {
-        self.panels.as_ptr()
+    /// As the driver takes it.
+    pub(super) fn source(&self) -> Source {
+        let n = self.n;
+        match &self.panels {
+            Panels::Floats(panels) => Source::Packed {
+                start: panels.as_ptr(),
+                n,
+            },
+            Panels::Halves(panels) => Source::PackedHalves {
+                start: panels.as_ptr().cast(),
+                n,
+            },
+        }
+    }
+}
+
+/// Whether the lower halves of `n` rows of `k` are all zero.
+///
+/// # Safety
+/// The view is readable for them.
+unsafe fn are_halves(view: View, n: usize, k: usize) -> bool {
+    (0..n).all(|row| {
+        // SAFETY: the caller's contract.
+        (0..k).all(|step| Half::is(unsafe { *view.at(row, step).start }))
+    })
+}
+
+/// As [`pack::blocks`], of upper halves.
+///
+/// # Safety
+/// As there; all of the view's numbers are halves.
+unsafe fn halves<I: Isa>(view: View, n: usize, k: usize, to: *mut Half) {
+    let columns = n.next_multiple_of(I::PANEL);
+    let mut floats = Aligned::zeros(PANELS_AT_ONCE * I::PANEL * K_BLOCK);
+    for first in (0..k).step_by(K_BLOCK) {
+        let depth = K_BLOCK.min(k - first);
+        for row in (0..n).step_by(PANELS_AT_ONCE * I::PANEL) {
+            let rows = (PANELS_AT_ONCE * I::PANEL).min(n - row);
+            let numbers = rows.next_multiple_of(I::PANEL) * depth;
+            // SAFETY: these rows and steps exist in the view, and their panels in both memories.
+            unsafe {
+                pack::blocks::<I>(view.at(row, first), rows, depth, floats.as_mut_ptr());
+                let panels = std::slice::from_raw_parts(floats.as_ptr(), numbers);
+                let to = to.add(first * columns + row * depth);
+                for (at, number) in panels.iter().enumerate() {
+                    *to.add(at) = Half::upper(*number);
+                }
+            }
+        }
     }
 }
 

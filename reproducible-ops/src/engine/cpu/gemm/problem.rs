@@ -113,10 +113,7 @@ impl<'a> Gemm<'a> {
                     view: operand.from(offsets.b, n, k),
                     end: operand.data.as_ptr_range().end,
                 },
-                Rhs::Packed(packed) => Source::Packed {
-                    start: packed.start(),
-                    n,
-                },
+                Rhs::Packed(packed) => packed.source(),
             },
             c: c.wrapping_add(offsets.c),
             c_stride: self.c_row_stride,

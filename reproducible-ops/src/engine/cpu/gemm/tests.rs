@@ -68,6 +68,11 @@ impl Numbers {
             _ => self.rough(),
         }
     }
+
+    /// As `wild`, with lower halves of zeros.
+    fn half(&mut self) -> f32 {
+        f32::from_bits(self.wild().to_bits() & 0xffff_0000)
+    }
 }
 
 /// How a matrix of `rows` x `k` lies in its tensor.
@@ -288,6 +293,61 @@ fn few_rows_over_values_beyond_the_caches_have_the_bits_of_the_definition() {
         for lie in [Lie::Columns, Lie::Wide] {
             check_numbers(shape, Lie::Rows, lie, Numbers::rough);
         }
+    }
+}
+
+/// A packed operand of upper halves: tiles of all heights and widths, blocks of k, panels beyond the
+/// caches, and three levels of sums.
+#[test]
+fn halves_have_the_bits_of_the_definition() {
+    let heights = (1..=16).chain([29, 33]);
+    let small = heights.flat_map(|m| [(m, 33, 17), (m, 129, 257), (m, 256, 40)]);
+    let large = [
+        (3, 700, 1025),
+        (1, 2100, 515),
+        (2, 70, 65_537),
+        (7, 551, 258),
+    ];
+    for (m, n, k) in small.chain(large) {
+        for lie in [Lie::Rows, Lie::Wide] {
+            check_numbers(Shape { m, n, k }, Lie::Rows, lie, Numbers::half);
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_as_halves_follows_the_values() {
+    let (n, k) = (100, 300);
+    let isa = InstructionSet::detect();
+    let mut numbers = Numbers(3);
+    let floats = Tensor::new(Lie::Rows, n, k, 0, || numbers.plain());
+    let halves = Tensor::new(Lie::Rows, n, k, 0, || numbers.half());
+    let mut one = Tensor::new(Lie::Rows, n, k, 0, || 0.5);
+    *one.data.last_mut().unwrap() = f32::from_bits(0x3f80_0001);
+    let mut packed = PackedB::new(isa, floats.operand(), n, k).unwrap();
+    let full = packed.bytes();
+    for (b, bytes) in [
+        (&halves, full / 2),
+        (&one, full),
+        (&halves, full / 2),
+        (&floats, full),
+    ] {
+        packed.repack(b.operand()).unwrap();
+        assert_eq!(packed.bytes(), bytes);
+        let shape = Shape { m: 5, n, k };
+        let a = Tensor::new(Lie::Rows, shape.m, k, 0, || 1.5);
+        let want = expected(
+            shape,
+            &a,
+            b,
+            n,
+            &[Offsets::default()],
+            &vec![0.0; shape.m * n],
+        );
+        let gemm = Gemm::new(isa, shape, a.operand(), Rhs::Packed(&packed), n).unwrap();
+        let mut c = vec![0.0; shape.m * n];
+        gemm.run(&mut c, &mut dirty()).unwrap();
+        assert_bits(&c, &want, &bytes);
     }
 }
 

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::few::{Strip, strip};
 use super::isa::Isa;
 use super::kernel::{Tile, dispatch, micro};
-use super::lanes::{CANONICAL_NAN, Lanes, copy_panels};
+use super::lanes::{CANONICAL_NAN, Kept, Lanes, copy_panels};
 
 /// AVX2 with FMA.
 pub(super) struct Avx2;
@@ -33,7 +33,7 @@ impl Isa for Avx2 {
         }
     }
 
-    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile) {
+    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile<impl Kept>) {
         // SAFETY: the caller checked the instruction set and vouches for the tile.
         unsafe {
             dispatch!(avx2, (rows, vectors, tile),
@@ -98,7 +98,7 @@ impl Isa for Avx512 {
         }
     }
 
-    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile) {
+    unsafe fn tile(rows: usize, vectors: usize, tile: &Tile<impl Kept>) {
         // SAFETY: the caller checked the instruction set and vouches for the tile.
         unsafe {
             dispatch!(avx512, (rows, vectors, tile),
@@ -148,15 +148,15 @@ impl Isa for Avx512 {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(tile: &Tile<impl Kept>) {
     // SAFETY: the instruction set is enabled here; the caller vouches for the tile.
-    unsafe { micro::<__m256, ROWS, VECTORS>(tile) }
+    unsafe { micro::<__m256, _, ROWS, VECTORS>(tile) }
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-unsafe fn avx512<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+unsafe fn avx512<const ROWS: usize, const VECTORS: usize>(tile: &Tile<impl Kept>) {
     // SAFETY: the instruction set is enabled here; the caller vouches for the tile.
-    unsafe { micro::<__m512, ROWS, VECTORS>(tile) }
+    unsafe { micro::<__m512, _, ROWS, VECTORS>(tile) }
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -210,6 +210,14 @@ impl Lanes for __m256 {
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: see above.
         unsafe { _mm256_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn load_halves(p: *const u16) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
+        }
     }
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> Self {
@@ -290,6 +298,14 @@ impl Lanes for __m512 {
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: see above.
         unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn load_halves(p: *const u16) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
+        }
     }
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> Self {
