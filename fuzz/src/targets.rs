@@ -22,7 +22,9 @@ use swarm_model::config::hugging_face;
 use swarm_net::announcement::{self, Scope};
 use swarm_net::bulk::frame::{Ask, Hello as BlobHello, Items};
 use swarm_net::bulk::outline::{Outline, PIECE_BYTES};
+use swarm_net::channel::frame::Hello as ChannelHello;
 use swarm_net::request::read_frame;
+use swarm_net::runs::Question as RunQuestion;
 use swarm_net::{BlobId, Multiaddr};
 use swarm_node::node::query::{Answer, Query};
 use swarm_round::agreement::{
@@ -190,6 +192,26 @@ pub const TARGETS: &[Target] = &[
         memory: 4 * MIB,
         seeds: blob_outlines,
         run: blob_outline,
+    },
+    Target {
+        name: "channel-hello",
+        from: "a member of a job",
+        memory: MIB,
+        seeds: || {
+            let (job, run) = ([7; 32], 9);
+            vec![ChannelHello { job, run }.to_bytes().to_vec()]
+        },
+        run: channel_hello,
+    },
+    Target {
+        name: "run-question",
+        from: "a peer",
+        memory: MIB,
+        seeds: || {
+            let told = [&[1][..], &[5; 24], &[0x30; 71]].concat();
+            vec![RunQuestion::Beside(5).to_bytes(), told]
+        },
+        run: run_question,
     },
     Target {
         name: "request",
@@ -909,6 +931,22 @@ fn blob_frame(input: &[u8]) {
     {
         assert_eq!(ask.to_bytes(), *bytes);
         assert!(ask.count > 0 && ask.first + ask.count <= PIECES);
+    }
+}
+
+/// A hello that is read is written the same.
+fn channel_hello(input: &[u8]) {
+    if let Some(bytes) = input.first_chunk()
+        && let Ok(hello) = ChannelHello::from_bytes(bytes)
+    {
+        assert_eq!(hello.to_bytes(), *bytes);
+    }
+}
+
+/// A question that is read is written the same.
+fn run_question(input: &[u8]) {
+    if let Some(question) = RunQuestion::from_bytes(input) {
+        assert_eq!(question.to_bytes(), input);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::gate;
 use crate::gossip::{self, Gossip, GossipSettings};
 use crate::limits::{
     CIRCUIT_BYTES, CIRCUIT_TIME, IDENTIFY_INTERVAL, Limits, PING_INTERVAL, PING_TIMEOUT,
+    SEARCH_TIME,
 };
 use crate::request;
 use crate::run_name;
@@ -129,6 +130,7 @@ fn kademlia(protocols: &Protocols, me: libp2p::PeerId) -> kad::Behaviour<MemoryS
         .set_kbucket_inserts(kad::BucketInserts::Manual)
         .set_record_filtering(kad::StoreInserts::FilterBoth)
         .disjoint_query_paths(true)
+        .set_query_timeout(SEARCH_TIME)
         .set_replication_interval(None)
         .set_publication_interval(None)
         .set_provider_publication_interval(None);

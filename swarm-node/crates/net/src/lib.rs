@@ -67,7 +67,7 @@ mod reachability;
 pub mod request;
 pub mod resolve;
 mod run_name;
-mod runs;
+pub mod runs;
 mod score;
 mod source;
 mod stats;

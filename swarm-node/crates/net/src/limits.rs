@@ -64,6 +64,8 @@ pub const DIALS_AT_ONCE: usize = 8;
 /// up.
 pub const DIAL_TRIES: u32 = 12;
 
+/// Time for a search for further peers; those that it has found are known before.
+pub const SEARCH_TIME: Duration = Duration::from_secs(15);
 /// Time after which a peer is asked again what it speaks and where it is. It would push what
 /// changes, a relay's place for example, but by a stream that is gone before the receiver has
 /// agreed to its protocol (V1Lazy), so that pushes over QUIC do not arrive.

@@ -111,7 +111,7 @@ impl Runs {
 
 /// What one process says to another about runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Question {
+pub enum Question {
     /// Does this run live beside the one that is asked?
     Beside(u64),
     /// A run says so.
@@ -119,7 +119,8 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    /// Its bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Beside(run) => [&[0][..], &run.to_be_bytes()].concat(),
             Self::Told(statement) => [&[1][..], &statement.to_bytes()].concat(),
@@ -127,7 +128,7 @@ impl Question {
     }
 
     /// Reads one; `None` for what is none.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (0, run) => Some(Self::Beside(u64::from_be_bytes(run.try_into().ok()?))),
             (1, rest) => Statement::from_bytes(rest).map(Self::Told),
@@ -138,7 +139,7 @@ impl Question {
 
 /// A run's word that it lives beside another one of the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Statement {
+pub struct Statement {
     run: u64,
     beside: u64,
     /// How long the run has lived, in milliseconds.

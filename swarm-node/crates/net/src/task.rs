@@ -61,6 +61,9 @@ const DISCOVER_EVERY: u64 = 120;
 /// The same before the first of these: nodes that start at one time know nobody when they are asked
 /// first, and those behind routers can be found only once a relay has a place for them.
 const DISCOVER_EVERY_AT_FIRST: u64 = 8;
+/// Searches for further peers that are under way at once. Each costs time with every message that
+/// comes, and whoever makes up names could start one with each of them.
+const SEARCHES: usize = 2;
 /// Events other than records and requests that wait for the daemon.
 const BACKLOG: usize = 4096;
 /// Channels that were opened and that nobody has looked at yet; looking takes no time.
@@ -198,6 +201,8 @@ struct Task {
     /// True if the file of bans is to be written.
     bans_changed: bool,
     ticks: u64,
+    /// A search for further peers waits for others to end.
+    search_waits: bool,
 }
 
 impl Task {
@@ -246,6 +251,7 @@ impl Task {
             bans: config.bans,
             bans_changed: false,
             ticks: 0,
+            search_waits: false,
             limits: config.limits,
             swarm,
         };
@@ -315,17 +321,22 @@ impl Task {
             true => DISCOVER_EVERY_AT_FIRST,
             false => DISCOVER_EVERY,
         };
-        if self.ticks.is_multiple_of(every) && self.peers.called() < self.limits.wanted_peers {
+        let is_due = self.search_waits || self.ticks.is_multiple_of(every);
+        if is_due && self.peers.called() < self.limits.wanted_peers {
             self.discover();
         }
         self.rescore(now);
         self.publish_snapshot();
     }
 
-    /// Asks the known peers for others.
+    /// Asks the known peers for others, soon if enough are being asked.
     fn discover(&mut self) {
-        // Without a peer there is nobody to ask, and the dialler is looking for one.
-        let _ = self.swarm.behaviour_mut().kademlia.bootstrap();
+        let kademlia = &mut self.swarm.behaviour_mut().kademlia;
+        self.search_waits = kademlia.iter_queries().count() >= SEARCHES;
+        if !self.search_waits {
+            // Without a peer there is nobody to ask, and the dialler is looking for one.
+            let _ = kademlia.bootstrap();
+        }
     }
 
     /// Makes the calls that are due.
