@@ -18,6 +18,9 @@
 //! whoever signed it with the node's key lived afterwards. The signature is made by the key of
 //! connections over a text of its own domain, which cannot contradict another one: it is none of
 //! those that a sign-once table is for.
+//!
+//! A thief of the key may say that it has lived longer, and so end the node. It could cost the node
+//! its stake as well; what is left to the owner is the message.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
