@@ -99,7 +99,7 @@ impl Workshop {
             Lie::Generator => with_constant(&mut training, "data.key", |word, _| *word ^= 1)?,
             Lie::Data => shift_rows(&mut training)?,
             Lie::StaleWeights => {
-                let params = training.train_state(0, &state).params;
+                let params = training.train_state(0, state.clone()).params;
                 let slots = training.plan.state.iter().zip(&mut state);
                 for ((slot, now), before) in slots.zip(earlier) {
                     if params.get(&slot.name).is_some() {

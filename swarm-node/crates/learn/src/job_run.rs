@@ -393,7 +393,7 @@ impl<'a> JobRun<'a> {
         let state = self.executor.state()?;
         self.folder.save(&Checkpoint {
             steps: self.done,
-            state: self.training.train_state(self.done, &state),
+            state: self.training.train_state(self.done, state),
             best: None,
             config: identity_value(&self.history.identity)?,
             run: json!({ ROOT: root }),

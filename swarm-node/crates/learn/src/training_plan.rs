@@ -240,7 +240,7 @@ impl TrainingPlan {
     ///
     /// # Panics
     /// The tensors are fewer than the state has.
-    pub fn train_state(&self, step: u64, state: &[Tensor]) -> TrainState {
+    pub fn train_state(&self, step: u64, state: Vec<Tensor>) -> TrainState {
         assert_eq!(
             state.len(),
             self.plan.state.len(),
@@ -255,7 +255,7 @@ impl TrainingPlan {
                 Some(Role::Param) => &mut params,
                 _ => &mut optimizer,
             };
-            part.insert(&slot.name, tensor.clone());
+            part.insert(&slot.name, tensor);
         }
         TrainState {
             step,

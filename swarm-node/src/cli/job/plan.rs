@@ -38,6 +38,9 @@ struct Outlook<'a> {
     constant_bytes: usize,
     /// Of what the training programs hold.
     training_bytes: u64,
+    /// While a checkpoint is written: what training holds, the state that it began with, and the
+    /// one that is written.
+    checkpoint_bytes: u64,
     recompute: usize,
     /// What it would be with other numbers of segments, those of which each holds less than the
     /// ones before.
@@ -98,6 +101,8 @@ impl<'a> Outlook<'a> {
         let (identity, training) = (&job.identity, &job.training);
         let (steps, stride) = (identity.steps, identity.stride);
         let checkpoints = steps / stride;
+        let state_bytes = bytes(&training.state);
+        let training_bytes = job.programs.planned_bytes().map_err(Failure::work)?;
         Ok(Self {
             job: &identity.job,
             plan: &identity.plan,
@@ -109,9 +114,10 @@ impl<'a> Outlook<'a> {
             data_rows: job.rows,
             data_tokens: job.tokens,
             positions_per_step: training.positions_per_step(),
-            state_bytes: bytes(&training.state),
+            state_bytes,
             constant_bytes: bytes(&training.constants),
-            training_bytes: job.programs.planned_bytes().map_err(Failure::work)?,
+            training_bytes,
+            checkpoint_bytes: training_bytes + 2 * state_bytes as u64,
             recompute: job.programs.segments,
             choices: choices(&job.whole)?,
             memory_bytes,
@@ -186,8 +192,9 @@ impl<'a> Outlook<'a> {
             (
                 "memory",
                 format!(
-                    "training holds {}; state {}, constants {}{peak}",
+                    "training holds {}, {} while a checkpoint is written; state {}, constants {}{peak}",
                     megabytes(self.training_bytes as usize),
+                    megabytes(self.checkpoint_bytes as usize),
                     megabytes(self.state_bytes),
                     megabytes(self.constant_bytes)
                 ),

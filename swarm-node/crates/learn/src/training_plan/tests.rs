@@ -101,7 +101,7 @@ fn a_plan_trains_as_a_trainer_does() {
         assert_eq!(report.microbatches, MICROBATCHES);
         executor.step(&[]).unwrap();
         let state = executor.state().unwrap();
-        let mut ours = training.train_state(step + 1, &state);
+        let mut ours = training.train_state(step + 1, state.clone());
         for (name, expected) in [(STEP, step as i32 + 1), (DRAW, 3 * (step as i32 + 1))] {
             let counter = ours.optimizer.remove(name).unwrap();
             assert_eq!(counter.as_i32().unwrap(), [expected], "{name}");
@@ -199,7 +199,7 @@ fn a_state_is_all_that_the_next_steps_depend_on() {
     let mut whole = execute(&training, &engine);
     whole.step(&[]).unwrap();
     whole.step(&[]).unwrap();
-    let saved = training.train_state(2, &whole.state().unwrap());
+    let saved = training.train_state(2, whole.state().unwrap());
     whole.step(&[]).unwrap();
     let mut resumed = execute(&training, &engine);
     resumed

@@ -91,7 +91,7 @@ fn a_pipeline_without_skips_is_the_job_of_one_machine() {
     for _ in 0..STEPS {
         job.step(&[]).unwrap();
     }
-    let mut expected = plan.train_state(STEPS as u64, &job.state().unwrap());
+    let mut expected = plan.train_state(STEPS as u64, job.state().unwrap());
     for counter in [STEP, DRAW] {
         expected.optimizer.remove(counter).unwrap();
     }
