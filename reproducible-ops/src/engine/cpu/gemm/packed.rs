@@ -26,15 +26,9 @@ pub struct PackedB {
     isa: InstructionSet,
     n: usize,
     k: usize,
-    panels: Panels,
-}
-
-/// The numbers of all panels.
-#[derive(Clone, Debug)]
-enum Panels {
-    Floats(Aligned),
-    /// Upper halves, two to a float's place.
-    Halves(Aligned),
+    /// All numbers, or their upper halves, two to a float's place.
+    panels: Aligned,
+    are_halves: bool,
 }
 
 impl PackedB {
@@ -57,7 +51,8 @@ impl PackedB {
             isa,
             n,
             k,
-            panels: Panels::Floats(Aligned::zeros(0)),
+            panels: Aligned::zeros(0),
+            are_halves: false,
         };
         packed.repack(operand)?;
         Ok(packed)
@@ -73,27 +68,15 @@ impl PackedB {
         // SAFETY: the view was checked.
         let are_halves = unsafe { are_halves(view, n, k) };
         let numbers = n.next_multiple_of(panel_columns(self.isa)) * k;
-        let needed = if are_halves {
-            numbers.div_ceil(2)
-        } else {
-            numbers
-        };
-        let panels = match (&mut self.panels, are_halves) {
-            (Panels::Floats(panels), false) | (Panels::Halves(panels), true) => panels,
-            (panels, _) => {
-                *panels = match are_halves {
-                    true => Panels::Halves(Aligned::zeros(0)),
-                    false => Panels::Floats(Aligned::zeros(0)),
-                };
-                match panels {
-                    Panels::Floats(panels) | Panels::Halves(panels) => panels,
-                }
-            }
-        };
-        if panels.len() < needed {
-            *panels = Aligned::zeros(needed);
+        if self.panels.len() == 0 || self.are_halves != are_halves {
+            let floats = if are_halves {
+                numbers.div_ceil(2)
+            } else {
+                numbers
+            };
+            (self.panels, self.are_halves) = (Aligned::zeros(floats), are_halves);
         }
-        let to = panels.as_mut_ptr();
+        let to = self.panels.as_mut_ptr();
         // SAFETY: the view was checked, the memory is large enough, and the instruction set was
         // required in `new`.
         on_isa!(self.isa, I => unsafe {
@@ -127,22 +110,17 @@ impl PackedB {
     /// Bytes of memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let (Panels::Floats(panels) | Panels::Halves(panels)) = &self.panels;
-        panels.len() * size_of::<f32>()
+        self.panels.len() * size_of::<f32>()
     }
 
     /// As the driver takes it.
     pub(super) fn source(&self) -> Source {
-        let n = self.n;
-        match &self.panels {
-            Panels::Floats(panels) => Source::Packed {
-                start: panels.as_ptr(),
-                n,
-            },
-            Panels::Halves(panels) => Source::PackedHalves {
-                start: panels.as_ptr().cast(),
-                n,
-            },
+        let (start, n) = (self.panels.as_ptr(), self.n);
+        if self.are_halves {
+            let start = start.cast();
+            Source::PackedHalves { start, n }
+        } else {
+            Source::Packed { start, n }
         }
     }
 }

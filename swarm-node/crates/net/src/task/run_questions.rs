@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use libp2p::PeerId;
-use libp2p::request_response::{Event, Message};
+use libp2p::request_response::{Event, Message, OutboundRequestId};
 
 use super::Task;
 use crate::event::Event as NetEvent;
@@ -32,11 +32,7 @@ impl Task {
 
     /// Sends a question by each connection with a peer, as they may lead to different processes:
     /// libp2p takes the next connection for each request.
-    fn tell_runs(
-        &mut self,
-        id: PeerId,
-        question: &Question,
-    ) -> Vec<libp2p::request_response::OutboundRequestId> {
+    fn tell_runs(&mut self, id: PeerId, question: &Question) -> Vec<OutboundRequestId> {
         let connections = self.peers.get(&id).map_or(0, |peer| peer.connections());
         let runs = &mut self.swarm.behaviour_mut().runs;
         let send = |_| runs.send_request(&id, Ok(question.to_bytes()));
