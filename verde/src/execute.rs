@@ -214,6 +214,26 @@ impl<'a> Executor<'a> {
         given: &[Tensor],
         run: usize,
     ) -> Result<Vec<Tensor>, ExecuteError> {
+        let inputs = self.bound(given, run)?;
+        self.all_values(run, inputs)
+    }
+
+    /// The inputs of one run of the coming step, in the order of its program: what earlier runs
+    /// make of them, and nothing that the run does not need. The state stays as it is.
+    ///
+    /// # Errors
+    /// See [`run_values`](Self::run_values).
+    pub fn run_inputs(
+        &mut self,
+        given: &[Tensor],
+        run: usize,
+    ) -> Result<Vec<Tensor>, ExecuteError> {
+        let inputs = self.bound(given, run)?;
+        let read = inputs.iter().map(Buffer::read);
+        Ok(read.collect::<Result<_, _>>()?)
+    }
+
+    fn bound(&mut self, given: &[Tensor], run: usize) -> Result<Vec<Buffer>, ExecuteError> {
         self.schedule.require_run(run)?;
         let given = self.upload_given(given)?;
         let lifetimes = Lifetimes::of_run(self.schedule.plan(), run);
@@ -223,7 +243,7 @@ impl<'a> Executor<'a> {
         }
         let sources = self.schedule.plan().runs[run].inputs.iter();
         let inputs = sources.map(|source| self.buffer(*source, &given, &outputs));
-        self.all_values(run, inputs.collect())
+        Ok(inputs.collect())
     }
 
     fn upload_given(&self, given: &[Tensor]) -> Result<Vec<Buffer>, ExecuteError> {
@@ -509,6 +529,7 @@ mod tests {
                         prop_assert_eq!(&executor.run_values(&given, run).unwrap(), values);
                         let program = &programs[plan.runs[run].program as usize];
                         let bound = &values[..program.inputs().len()];
+                        prop_assert_eq!(&executor.run_inputs(&given, run).unwrap(), bound);
                         let alone = values_of(engine.as_ref(), program, bound);
                         prop_assert_eq!(&alone.unwrap(), values);
                     }

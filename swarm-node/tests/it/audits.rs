@@ -8,8 +8,8 @@ use crate::jobs::{edited, run};
 use crate::node::{Ended, node};
 
 const STEP: &str = "3";
-/// Of the two accumulation runs the one of the second microbatch.
-const RUN: &str = "3";
+/// Of the two gradient runs the one of the second microbatch.
+const RUN: &str = "4";
 
 /// A job of six steps with a checkpoint after every second, and a trace of the step between two.
 fn traced(folder: &Path) -> PathBuf {
@@ -103,7 +103,7 @@ fn a_changed_checkpoint_history_or_trace_is_found() {
     let line = bytes.iter().position(|&byte| byte == b'\n').unwrap();
     let told: serde_json::Value = serde_json::from_slice(&bytes[..line]).unwrap();
     let count = |value: &serde_json::Value| value.as_u64().unwrap() as usize;
-    let before_run: usize = (0..3).map(|run| count(&told["runs"][run])).sum();
+    let before_run: usize = (0..4).map(|run| count(&told["runs"][run])).sum();
     let roots = count(&told["before"]) + count(&told["after"]) + before_run + 300;
     flip(&trace, line + 1 + 32 * roots);
     let operator = ["--step", STEP, "--run", RUN, "--operator", "300"];

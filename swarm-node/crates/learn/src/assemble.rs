@@ -6,11 +6,14 @@
 //!                       │                   for one microbatch
 //!                       ├─▶ accumulation    gradients added to state `gradient.{param}`,
 //!                       │                   for any number of microbatches
+//!                       ├─▶ gradient        the same gradients apart, as outputs
 //!                       └─▶ scoring         `logp` alone
-//! parameters ──────────────▶ update         clipping and AdamW from the accumulated gradients
+//! parameters ──────────────▶ sum            gradients apart added to state `gradient.{param}`
+//!                     └────▶ update         clipping and AdamW from the accumulated gradients
 //! ```
 //! `accumulation` once per microbatch and then `update` computes what `training_step` computes; two
-//! programs serve batches of any size. Outputs carry the names of the inputs they replace, so
+//! programs serve batches of any size. `gradient` and `sum` are `accumulation` in two programs, with
+//! the same bits, for whoever checks the gradient of one microbatch alone. Outputs carry the names of the inputs they replace, so
 //! `Session::advance` moves to the next step.
 
 use reproducible_ops::grad::{GradError, gradients};
@@ -19,7 +22,7 @@ use reproducible_ops::optim::{
     clip_by_global_norm,
 };
 use reproducible_ops::program::{
-    Builder, DecodeError, EditError, Program, Role, TensorType, TypeError, ValueId,
+    Builder, Built, DecodeError, EditError, Program, Role, TensorType, TypeError, ValueId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -175,15 +178,50 @@ pub fn training_step(
 /// # Errors
 /// See [`AssembleError`].
 pub fn accumulation(forward: &Program, objective: &Objective) -> Result<Program, AssembleError> {
+    with_gradients(forward, objective, |builder, name, ty, gradient| {
+        let so_far = builder.input(name, ty, Role::State);
+        builder.add(so_far, gradient)
+    })
+}
+
+/// The gradients of one microbatch: outputs `gradient.{param}`.
+///
+/// # Errors
+/// See [`AssembleError`].
+pub fn gradient(forward: &Program, objective: &Objective) -> Result<Program, AssembleError> {
+    with_gradients(forward, objective, |_, _, _, gradient| Ok(gradient))
+}
+
+/// The differentiated loss, with an output `gradient.{param}` that is made of each gradient.
+fn with_gradients(
+    forward: &Program,
+    objective: &Objective,
+    made: impl Fn(&mut Builder, &str, TensorType, ValueId) -> Built,
+) -> Result<Program, AssembleError> {
     let (program, gradients) = differentiated(&objective.loss(forward)?)?;
     let mut builder = Builder::from_program(&program);
     for ((name, ty), gradient) in parameters(&program).into_iter().zip(gradients) {
         let name = format!("{GRADIENT}{name}");
-        let so_far = builder.input(&name, ty, Role::State);
-        let sum = builder.add(so_far, gradient)?;
-        builder.output(name, sum);
+        let value = made(&mut builder, &name, ty, gradient)?;
+        builder.output(name, value);
     }
     Ok(objective.close(&builder.finish())?.prune())
+}
+
+/// Adds the gradients `{part}{param}` to state `gradient.{param}`.
+///
+/// # Errors
+/// See [`AssembleError`].
+pub fn sum(parameters: &[(String, TensorType)], part: &str) -> Result<Program, AssembleError> {
+    let mut builder = Builder::new();
+    for (name, ty) in parameters {
+        let sum = format!("{GRADIENT}{name}");
+        let so_far = builder.input(&sum, ty.clone(), Role::State);
+        let gradient = builder.input(format!("{part}{name}"), ty.clone(), Role::Data);
+        let value = builder.add(so_far, gradient)?;
+        builder.output(sum, value);
+    }
+    Ok(builder.finish())
 }
 
 /// Clips accumulated gradients and steps the parameters of `forward`.

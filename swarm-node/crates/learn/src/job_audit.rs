@@ -9,7 +9,7 @@
 //! | folder | every checkpoint's root | the history |
 //! | step | the steps from the checkpoint before up to the one after | the history, and a trace |
 //! | run | one run, from its inputs or from the checkpoint before | its values in the trace |
-//! | outputs | one run, from its inputs | what it comes to in the trace |
+//! | outputs | one run, from its inputs or from the checkpoint before | what it comes to in the trace |
 //! | node, element | one node, or one element of it | its result in the trace |
 //!
 //! Invariants: *wrong* is said only where two things that the worker says, or one of them and a
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use reproducible_ops::engine::Engine;
 use reproducible_ops::engine::reference::evaluate_operator;
-use reproducible_ops::program::{Digest, Output, Program, ValueId};
+use reproducible_ops::program::{Digest, Program, ValueId};
 use reproducible_ops::tensor::Tensor;
 use swarm_identity::digest::hex;
 use verde::audit::{Verdict, misbound_input, misbound_next, source_root};
@@ -693,17 +693,29 @@ impl<'a> Auditor<'a> {
         let Some((_, program)) = self.job.run(run) else {
             return cannot(format!("the plan has no run {run}"));
         };
-        let Some(values) = Values::open(&self.folder, step, run, program)? else {
-            // The inputs have to be computed all the same, and with them everything.
-            return self.check_run(step, run, work);
-        };
         self.check_bound(&roots, run, program, work)?;
-        let mut tensors = Tensors::Published(values);
-        let inputs = self.committed_inputs(&mut tensors, &tree, run, program, work)?;
+        let claimed = |value: ValueId| tree.runs()[run].value(value);
+        let (inputs, origin) = match Values::open(&self.folder, step, run, program)? {
+            Some(values) => {
+                let mut tensors = Tensors::Published(values);
+                let inputs = self.committed_inputs(&mut tensors, &tree, run, program, work)?;
+                (inputs, tensors.origin())
+            }
+            None => {
+                let mut executor = self.executor_at(step, work)?;
+                self.compare_before(&executor, step, &tree, work)?;
+                let inputs = executor.run_inputs(&[], run)?;
+                for (place, tensor) in inputs.iter().enumerate() {
+                    if claimed(ValueId(place as u32)) != Some(&work.root(tensor)) {
+                        return self.check_run(step, run, work);
+                    }
+                }
+                (inputs, Tensors::Recomputed(Vec::new()).origin())
+            }
+        };
         let found = outputs_of(self.engine, program, &inputs)?;
-        let claimed = |output: &Output| tree.runs()[run].value(output.value);
         for (output, tensor) in program.outputs().iter().zip(&found) {
-            if claimed(output) != Some(&work.root(tensor)) {
+            if claimed(output.value) != Some(&work.root(tensor)) {
                 return self.check_run(step, run, work);
             }
         }
@@ -711,7 +723,7 @@ impl<'a> Auditor<'a> {
             "{} outputs of run {run} ({} operators) from inputs {} with the trace",
             found.len(),
             program.nodes().len(),
-            tensors.origin()
+            origin
         ));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The two programs of a training run, and why it cannot be made or stepped.
+//! The programs of a training run, and why it cannot be made or stepped.
 
 use reproducible_ops::engine::EngineError;
 use reproducible_ops::engine::cpu::CpuEngine;
@@ -13,6 +13,8 @@ use super::batch::PackError;
 pub struct Programs {
     /// Adds gradients of one microbatch.
     pub accumulation: Program,
+    /// The gradients of one microbatch apart: what is added.
+    pub gradient: Program,
     /// Clips and steps.
     pub update: Program,
     /// Rows of a microbatch.
@@ -64,9 +66,11 @@ impl Programs {
         let (rows, length) = token_shape(forward)?;
         let nodes = objective.loss(forward)?.nodes().len();
         let accumulation = assemble::accumulation(forward, &objective)?;
+        let gradient = assemble::gradient(forward, &objective)?;
         let update = assemble::update(forward, optimizer)?;
         Ok(Self {
             accumulation,
+            gradient,
             update,
             rows,
             length,
@@ -88,35 +92,47 @@ impl Programs {
             return Ok(self.clone());
         }
         // What no output needs was left out, so there may be fewer nodes than the loss has.
-        let forward = self.forward.min(self.accumulation.nodes().len());
+        let cut = |program: &Program| {
+            let forward = self.forward.min(program.nodes().len());
+            program.recompute_forward(forward, segments)
+        };
         Ok(Self {
-            accumulation: self.accumulation.recompute_forward(forward, segments)?,
+            accumulation: cut(&self.accumulation)?,
+            gradient: cut(&self.gradient)?,
             segments,
             ..self.clone()
         })
     }
 
-    /// Bytes of the tensors that a training run holds on a CPU: those of its two programs, which
-    /// share parameters and gradients.
+    /// Bytes of the tensors that a training run holds on a CPU: those of `accumulation` and
+    /// `update`, which share parameters and gradients.
     ///
     /// # Errors
     /// A program is not valid.
     pub fn planned_bytes(&self) -> Result<u64, EngineError> {
-        let parameters = self.update.inputs_with_role(Role::Param);
-        let elements: usize = parameters.map(|(_, input)| input.ty.shape.elements()).sum();
-        let programs = [&self.accumulation, &self.update].map(CpuEngine::planned_bytes);
-        let [accumulation, update] = programs;
-        Ok(accumulation? + update? - 2 * 4 * elements as u64)
+        self.bytes_with(&self.accumulation, 2)
     }
 
-    /// The same training with each number of segments that is worth a try, ascending, and the bytes
-    /// that it holds.
-    pub fn choices(&self) -> impl Iterator<Item = Result<(Self, u64), TrainError>> + '_ {
-        SEGMENTS.iter().map(|&segments| {
-            let programs = self.recomputing(segments)?;
-            let bytes = programs.planned_bytes()?;
-            Ok((programs, bytes))
-        })
+    /// The same for a run as a plan: `gradient` and `update` share parameters alone, as the sum is
+    /// beside the gradients of a microbatch.
+    ///
+    /// # Errors
+    /// A program is not valid.
+    pub fn planned_bytes_of_plan(&self) -> Result<u64, EngineError> {
+        self.bytes_with(&self.gradient, 1)
+    }
+
+    /// Bytes of a program and of `update`, which share so many tensors for each parameter.
+    fn bytes_with(&self, program: &Program, shared: u64) -> Result<u64, EngineError> {
+        let parameters = self.update.inputs_with_role(Role::Param);
+        let elements: usize = parameters.map(|(_, input)| input.ty.shape.elements()).sum();
+        let both = CpuEngine::planned_bytes(program)? + CpuEngine::planned_bytes(&self.update)?;
+        Ok(both - shared * 4 * elements as u64)
+    }
+
+    /// The same training with each number of segments that is worth a try, ascending.
+    pub fn choices(&self) -> impl Iterator<Item = Result<Self, AssembleError>> + '_ {
+        SEGMENTS.iter().map(|&segments| self.recomputing(segments))
     }
 
     /// The same training in a memory of so many bytes, with as few values computed again as that
@@ -127,7 +143,8 @@ impl Programs {
     pub fn within(&self, most: u64) -> Result<Self, TrainError> {
         let mut least = u64::MAX;
         for choice in self.choices() {
-            let (programs, bytes) = choice?;
+            let programs = choice?;
+            let bytes = programs.planned_bytes()?;
             if bytes <= most {
                 return Ok(programs);
             }

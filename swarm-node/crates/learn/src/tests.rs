@@ -77,9 +77,8 @@ fn a_memory_decides_how_much_is_computed_again() {
     let choices: Vec<(usize, u64)> = programs
         .choices()
         .map(|choice| {
-            choice
-                .map(|(programs, bytes)| (programs.segments, bytes))
-                .unwrap()
+            let programs = choice.unwrap();
+            (programs.segments, programs.planned_bytes().unwrap())
         })
         .collect();
     let (all, least) = (

@@ -1,15 +1,18 @@
 //! Supervised training as a plan: a step in which nothing is arithmetic of its host.
 //!
 //! ```text
-//! draw   key, draw ─▶ numbers of rows ─▶ rows of the data set, tokens so far    one per microbatch
-//! accumulation        gradients + those of the rows, divided by all tokens      one per microbatch
-//! clock  step ─▶ the learning rate of the table, step + 1
-//! update              clipping and AdamW ─▶ parameters, moments, powers
+//! draw      key, draw ─▶ numbers of rows ─▶ rows of the data set, tokens so far    one per microbatch
+//! gradient  the rows, all tokens ─▶ gradients of the microbatch                    one per microbatch
+//! sum       sums, gradients ─▶ sums                                                one per microbatch
+//! clock     step ─▶ the learning rate of the table, step + 1
+//! update    sums ─▶ clipping and AdamW ─▶ parameters, moments, powers
 //!
 //! constants: data.*, data.key, rates, zeros, the model's tables     state: parameters, moments, powers, draw, step
 //! ```
-//! `accumulation` and `update` are the programs of [`Programs`], so a [`super::trainer::Trainer`]
-//! that is given the same rows computes the same bits. Row `lane` of microbatch `draw`, both
+//! A gradient is a run of its own, which depends on no other microbatch: whoever checks one needs
+//! the parameters and nothing of the other sequences. `gradient` and `update` are the programs of
+//! [`Programs`], and sums are made in the order of the microbatches from zeros, so a
+//! [`super::trainer::Trainer`] that is given the same rows computes the same bits. Row `lane` of microbatch `draw`, both
 //! counted from 0, is a function of the key alone ([`drawn_rows`]): rows are drawn with
 //! replacement. What a step depends on is in the root of its state or in the plan: parameters,
 //! moments, powers, and both counters in the state; rows, key, rates and tables as constants.
@@ -32,6 +35,7 @@ use verde::fault::Fault;
 use verde::plan::{Plan, PlanError, Slot, Source};
 use verde::step::Schedule;
 
+use super::assemble::{self, GRADIENT};
 use super::data_set::{DataSet, LOSS_WEIGHT};
 use super::programs::{Programs, TrainError};
 use super::trainer::TrainState;
@@ -50,9 +54,13 @@ const TOKEN_COUNT: &str = "token_count";
 
 // Places of the programs in the plan.
 const DRAW_PROGRAM: u32 = 0;
-const ACCUMULATION: u32 = 1;
-const CLOCK: u32 = 2;
-const UPDATE: u32 = 3;
+const GRADIENT_PROGRAM: u32 = 1;
+const SUM: u32 = 2;
+const CLOCK: u32 = 3;
+const UPDATE: u32 = 4;
+
+/// Prefix of the inputs of the sum that are a microbatch's.
+const MICROBATCH: &str = "microbatch.";
 
 /// Which rows the steps of a job train on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +151,8 @@ impl TrainingPlan {
         let channels = channels(programs, data)?;
         let all = vec![
             draw(&channels, programs.rows, data)?,
-            programs.accumulation.clone(),
+            programs.gradient.clone(),
+            sum(&programs.gradient)?,
             clock(steps)?,
             programs.update.clone(),
         ];
@@ -168,41 +177,43 @@ impl TrainingPlan {
         Schedule::new(&self.plan, &self.programs)
     }
 
-    /// The run that accumulates the gradient of a sequence of a step's batch, and the sequence's
+    /// The run that computes the gradient of a sequence of a step's batch, and the sequence's
     /// row in it; none where the batch has no such sequence. Sequences are counted over the
     /// microbatches.
     pub fn run_of_sequence(&self, sequence: usize) -> Option<(usize, usize)> {
         let rows = self.tokens().shape.dims()[0];
-        let runs = self.plan.runs.iter().enumerate();
-        let mut runs = runs.filter(|(_, run)| run.program == ACCUMULATION);
-        let (run, _) = runs.nth(sequence.checked_div(rows)?)?;
+        let run = self.gradient_runs().nth(sequence.checked_div(rows)?)?;
         Some((run, sequence % rows))
     }
 
     /// Sequences of a step's batch.
     pub fn sequences(&self) -> usize {
-        let runs = self.plan.runs.iter();
-        let runs = runs.filter(|run| run.program == ACCUMULATION).count();
-        runs * self.tokens().shape.dims()[0]
+        self.gradient_runs().count() * self.tokens().shape.dims()[0]
+    }
+
+    fn gradient_runs(&self) -> impl Iterator<Item = usize> + '_ {
+        let runs = self.plan.runs.iter().enumerate();
+        let runs = runs.filter(|(_, run)| run.program == GRADIENT_PROGRAM);
+        runs.map(|(number, _)| number)
     }
 
     /// The tokens of a microbatch, a row after the other.
     #[expect(clippy::expect_used, reason = "the plan was wired to this program")]
     fn tokens(&self) -> &TensorType {
-        let program = &self.programs[ACCUMULATION as usize];
+        let program = &self.programs[GRADIENT_PROGRAM as usize];
         let tokens = program.input_named("tokens");
         let ty = tokens.and_then(|tokens| program.type_of(tokens));
         ty.expect("invariant: a gradient is of tokens")
     }
 
-    /// A fault in a step: a bit of an element of the gradient of the smallest parameter, none of
+    /// A fault in a step: a bit of an element of the summed gradient of the smallest parameter, none of
     /// whose elements any batch leaves out. None for a step that the state's counter cannot count.
     pub fn gradient_fault(&self, step: u64, element: usize, bit: u32) -> Option<Fault> {
         let mut state = self.plan.state.iter();
         let counter = state.position(|slot| slot.name == STEP);
-        let accumulates = |run: u32| self.plan.runs[run as usize].program == ACCUMULATION;
+        let is_sum = |run: u32| self.plan.runs[run as usize].program == SUM;
         let update = self.plan.runs.last();
-        let program = &self.programs[ACCUMULATION as usize];
+        let program = &self.programs[SUM as usize];
         let size = |output: u32| {
             let value = program.outputs().get(output as usize)?.value;
             let elements = program.type_of(value)?.shape.elements();
@@ -210,9 +221,7 @@ impl TrainingPlan {
         };
         let inputs = update.into_iter().flat_map(|run| &run.inputs);
         let gradients = inputs.filter_map(|source| match *source {
-            Source::Output { run, output } if accumulates(run) => {
-                Some((size(output)?, run, output))
-            }
+            Source::Output { run, output } if is_sum(run) => Some((size(output)?, run, output)),
             _ => None,
         });
         let (_, run, output) = gradients.min()?;
@@ -228,12 +237,7 @@ impl TrainingPlan {
 
     /// Tokens that a step computes, padding included.
     pub fn positions_per_step(&self) -> usize {
-        let draws = self
-            .plan
-            .runs
-            .iter()
-            .filter(|run| run.program == ACCUMULATION);
-        draws.count() * self.tokens().shape.elements()
+        self.gradient_runs().count() * self.tokens().shape.elements()
     }
 
     /// A state as a trainer has it: parameters apart from the rest, by name.
@@ -287,12 +291,12 @@ fn require(what: &'static str, found: usize, most: usize) -> Result<(), Training
     }
 }
 
-/// The channels that the accumulation reads, and the weights, by which tokens are counted.
+/// The channels that the gradient reads, and the weights, by which tokens are counted.
 fn channels<'d>(
     programs: &Programs,
     data: &'d DataSet,
 ) -> Result<BTreeMap<&'d str, &'d Tensor>, TrainingPlanError> {
-    let inputs = programs.accumulation.inputs_with_role(Role::Data);
+    let inputs = programs.gradient.inputs_with_role(Role::Data);
     let names = inputs.map(|(_, input)| input.name.as_str());
     let read = names.filter(|name| *name != TOKEN_COUNT);
     read.chain([LOSS_WEIGHT])
@@ -302,6 +306,10 @@ fn channels<'d>(
             Ok((name.as_str(), tensor))
         })
         .collect()
+}
+
+fn sum(gradient: &Program) -> Result<Program, TrainError> {
+    Ok(assemble::sum(&assemble::parameters(gradient), MICROBATCH)?)
 }
 
 fn counter() -> TensorType {
@@ -413,13 +421,13 @@ fn constants(
     all.insert(KEY.into(), Tensor::i32([2], key)?);
     all.insert(RATES.into(), Tensor::f32([rates.len(), 1], rates)?);
     let scalar = Shape::scalar();
-    let gradients = programs.accumulation.inputs_with_role(Role::State);
-    let shapes = gradients.map(|(_, input)| &input.ty.shape);
+    let parameters = programs.gradient.inputs_with_role(Role::Param);
+    let shapes = parameters.map(|(_, input)| &input.ty.shape);
     for shape in shapes.chain([&scalar]) {
         let zeros = Tensor::zeros(TensorType::f32(shape.clone()));
         all.insert(zeros_name(shape), zeros);
     }
-    for (_, input) in programs.accumulation.inputs_with_role(Role::Constant) {
+    for (_, input) in programs.gradient.inputs_with_role(Role::Constant) {
         let table = weights.get(&input.name);
         let table = table.ok_or_else(|| TrainError::Missing(input.name.clone()))?;
         add(&mut all, "constants", &input.name, table.clone())?;
@@ -448,7 +456,7 @@ fn wired(
 ) -> Result<Plan, TrainingPlanError> {
     let mut wiring = Wiring::new(programs, constants, state);
     let draws = draws(&mut wiring, microbatches)?;
-    let last = accumulations(&mut wiring, &draws)?;
+    let last = sums(&mut wiring, &draws)?;
     let clock = wiring.run(CLOCK, |_, _| None)?;
     let update = wiring.run(UPDATE, |wiring, name| match name {
         LEARNING_RATE => wiring.output(clock, name),
@@ -479,18 +487,22 @@ fn draws(wiring: &mut Wiring<'_>, microbatches: usize) -> Result<Vec<u32>, Train
 
 /// Adds up the gradients of all draws, one at least; the run that has the sums.
 #[expect(clippy::expect_used, reason = "a batch has a microbatch")]
-fn accumulations(wiring: &mut Wiring<'_>, draws: &[u32]) -> Result<u32, TrainError> {
+fn sums(wiring: &mut Wiring<'_>, draws: &[u32]) -> Result<u32, TrainError> {
     let last = draws[draws.len() - 1];
     let mut before = None;
     for draw in draws {
-        let run = wiring.run(ACCUMULATION, |wiring, name| {
-            let input = wiring.input(ACCUMULATION, name)?;
-            match (input.role, before) {
-                (Role::State, Some(run)) => wiring.output(run, name),
-                (Role::State, None) => wiring.zeros(&input.ty.shape),
-                (Role::Data, _) if name == TOKEN_COUNT => wiring.output(last, name),
-                (Role::Data, _) => wiring.output(*draw, name),
-                (Role::Param | Role::Constant, _) => None,
+        let gradient = wiring.run(GRADIENT_PROGRAM, |wiring, name| {
+            match wiring.input(GRADIENT_PROGRAM, name)?.role {
+                Role::Data if name == TOKEN_COUNT => wiring.output(last, name),
+                Role::Data => wiring.output(*draw, name),
+                Role::Param | Role::Constant | Role::State => None,
+            }
+        })?;
+        let run = wiring.run(SUM, |wiring, name| {
+            match (name.strip_prefix(MICROBATCH), before) {
+                (Some(parameter), _) => wiring.output(gradient, &format!("{GRADIENT}{parameter}")),
+                (None, Some(run)) => wiring.output(run, name),
+                (None, None) => wiring.zeros(&wiring.input(SUM, name)?.ty.shape),
             }
         })?;
         before = Some(run);

@@ -102,7 +102,10 @@ impl<'a> Outlook<'a> {
         let (steps, stride) = (identity.steps, identity.stride);
         let checkpoints = steps / stride;
         let state_bytes = bytes(&training.state);
-        let training_bytes = job.programs.planned_bytes().map_err(Failure::work)?;
+        let training_bytes = job
+            .programs
+            .planned_bytes_of_plan()
+            .map_err(Failure::work)?;
         Ok(Self {
             job: &identity.job,
             plan: &identity.plan,
@@ -220,7 +223,8 @@ impl<'a> Outlook<'a> {
 fn choices(whole: &Programs) -> Result<Vec<Choice>, Failure> {
     let mut choices: Vec<Choice> = Vec::new();
     for choice in whole.choices() {
-        let (programs, training_bytes) = choice.map_err(Failure::work)?;
+        let programs = choice.map_err(Failure::work)?;
+        let training_bytes = programs.planned_bytes_of_plan().map_err(Failure::work)?;
         if choices
             .last()
             .is_none_or(|last| training_bytes < last.training_bytes)

@@ -21,7 +21,7 @@ use swarm_model::programs::ProgramError;
 use swarm_model::stages::{HIDDEN_IN, HIDDEN_OUT, StagedModel};
 
 use super::microbatch::MicrobatchShape;
-use crate::assemble::{AssembleError, GRADIENT, OptimizerConfig, parameters};
+use crate::assemble::{self, AssembleError, GRADIENT, OptimizerConfig, parameters};
 use crate::head;
 use crate::supervised;
 
@@ -97,7 +97,7 @@ impl StagePrograms {
             tie: tie(&recorded.body, recorded.head.as_ref())?,
             forward: recorded.body,
             loss,
-            accumulation: accumulation(&own)?,
+            accumulation: assemble::sum(&own, VISIT)?,
             squares: squares(&own)?,
             update: update(&own, optimizer)?,
             stage,
@@ -201,17 +201,6 @@ fn tie(body: &Program, head: Option<&Program>) -> Result<Option<Program>, Assemb
         builder.output(gradient_of(&name), sum);
     }
     Ok(Some(builder.finish()))
-}
-
-fn accumulation(parameters: &[(String, TensorType)]) -> Result<Program, AssembleError> {
-    let mut builder = Builder::new();
-    for (name, ty) in parameters {
-        let so_far = builder.input(gradient_of(name), ty.clone(), Role::State);
-        let visit = builder.input(format!("{VISIT}{name}"), ty.clone(), Role::Data);
-        let sum = builder.add(so_far, visit)?;
-        builder.output(gradient_of(name), sum);
-    }
-    Ok(builder.finish())
 }
 
 fn squares(parameters: &[(String, TensorType)]) -> Result<Program, AssembleError> {
