@@ -2,14 +2,17 @@
 pragma solidity 0.8.37;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {Bounds} from "./Bounds.sol";
 import {Clocks, ClockWords} from "./Clocks.sol";
 import {Descent} from "./Descent.sol";
 import {GameRules} from "./GameRules.sol";
 import {Claim, IJobs} from "./IJobs.sol";
-import {Moves} from "./Moves.sol";
+import {MoveKind, Moves} from "./Moves.sol";
 import {Position, Positions, Side} from "./Position.sol";
+import {StepClaim, StepClaims} from "./StepClaims.sol";
 import {blockTime} from "./types.sol";
 
 /// @notice There is no such game, or it is over.
@@ -36,6 +39,15 @@ error NotADescent();
 /// @notice The job was not refuted, so its games go on.
 error NotRefuted(uint256 job);
 
+/// @notice What is claimed of a step is signed by somebody else than the job's worker.
+error NotOfWorker(uint256 job, address signer, address worker);
+
+/// @notice The moves show nothing that is wrong.
+error NothingRefuted(uint256 job);
+
+/// @notice A refutation was not announced in an earlier block, or a hash was announced before.
+error WrongAnnouncement(bytes32 hash, uint256 announcedIn);
+
 /// @title  Dispute games
 /// @notice Games between the worker of a job and whoever challenges its result; any number at a time, each of two sides.
 /// @dev    The rules are `GameRules`; here are clocks, and who may move. A game keeps one word: the hash of who plays about what,
@@ -48,7 +60,13 @@ error NotRefuted(uint256 job);
 ///
 ///         Each side has `clock` seconds for all of its moves together. Openings that the challenger makes in the worker's turn
 ///         are on the worker's clock. Money is the job contract's affair; each game ends there exactly once.
-contract DisputeGame is ReentrancyGuardTransient {
+///
+///         *Without a game.* A worker that was asked about a step signs what it claims of it. What only it can say in a game it has then said,
+///         so whoever can show that that is false does so in one call, with all moves of both sides, and stakes nothing.
+///         The call is announced a block before by the hash of all that it shows, so nobody who sees it can be first with it.
+contract DisputeGame is EIP712, ReentrancyGuardTransient {
+    using StepClaims for StepClaim;
+
     /// @param  job        What it is about.
     /// @param  worker     Who claims.
     /// @param  challenger Who doubts.
@@ -72,6 +90,9 @@ contract DisputeGame is ReentrancyGuardTransient {
 
     /// Hash of each game and its position; zero where there is none, or none any more.
     mapping(uint256 game => bytes32) private _games;
+
+    /// The block in which a refutation was announced, by its hash; zero where none was.
+    mapping(bytes32 announcement => uint256) private _announced;
 
     /// @notice A game began; `position` is the hash of `start` after the moves, if any, which are told as in `Moved`.
     event Opened(
@@ -99,7 +120,7 @@ contract DisputeGame is ReentrancyGuardTransient {
     /// @param rules_ The rules.
     /// @param jobs_  Who holds jobs and money; it may be deployed later than this contract.
     /// @param clock_ Seconds that each side has for all of its moves, a minute at least and ninety days at most.
-    constructor(GameRules rules_, IJobs jobs_, uint32 clock_) {
+    constructor(GameRules rules_, IJobs jobs_, uint32 clock_) EIP712("swarm-node", "2") {
         Bounds.checkContract(address(rules_));
         Bounds.check("clock", clock_, 1 minutes, 90 days);
         (rules, jobs, clock) = (rules_, jobs_, clock_);
@@ -162,6 +183,37 @@ contract DisputeGame is ReentrancyGuardTransient {
         jobs.voidGame(g.job, g.challenger);
     }
 
+    /// @notice Announces a refutation: `announcementOf`. It says nothing to who does not know what is shown.
+    function announce(bytes32 hash) external {
+        // INVARIANT: an announcement never becomes younger.
+        if (_announced[hash] != 0) revert WrongAnnouncement(hash, _announced[hash]);
+        _announced[hash] = block.number;
+    }
+
+    /// @notice Refutes a job by what its worker signed of a step; the caller is the challenger that was right. It was announced in an
+    ///         earlier block.
+    /// @param  signature Of that, by the job's worker.
+    /// @param  moves     The whole game from its first move to the contradiction, one behind another: `Moves`. What only the worker
+    ///                   asserts must be what was signed.
+    /// @param  salt      Of the announcement.
+    function refute(StepClaim calldata step, bytes calldata signature, bytes calldata moves, bytes32 salt)
+        external
+        nonReentrant
+    {
+        _useAnnouncement(announcementOf(msg.sender, step, moves, salt));
+        (address worker, Claim memory claim) = jobs.claimOf(step.job);
+        address signer = ECDSA.recoverCalldata(stepClaimHash(step), signature);
+        // INVARIANT: a worker answers for what it signed, and for nothing else.
+        if (signer != worker) revert NotOfWorker(step.job, signer, worker);
+        if (!_refutes(claim, step, moves)) revert NothingRefuted(step.job);
+        jobs.refute(step.job, msg.sender);
+    }
+
+    /// @notice The block in which a refutation was announced; zero where it was not, or was carried out.
+    function announcedIn(bytes32 hash) external view returns (uint256) {
+        return _announced[hash];
+    }
+
     /// @notice Games so far; they are numbered from 1.
     function games() external view returns (uint256) {
         return _next - 1;
@@ -179,6 +231,20 @@ contract DisputeGame is ReentrancyGuardTransient {
     /// @notice Hash of a game that is under way, with its position; zero for others.
     function hashOf(uint256 game) external view returns (bytes32) {
         return _games[game];
+    }
+
+    /// @notice What a worker signs of a step (EIP-712).
+    function stepClaimHash(StepClaim calldata step) public view returns (bytes32) {
+        return _hashTypedDataV4(step.hash());
+    }
+
+    /// @notice What is announced before a refutation by `challenger`.
+    function announcementOf(address challenger, StepClaim calldata step, bytes calldata moves, bytes32 salt)
+        public
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(challenger, step.hash(), keccak256(moves), salt));
     }
 
     /// @notice Seconds that the side to move has left.
@@ -216,6 +282,49 @@ contract DisputeGame is ReentrancyGuardTransient {
         // slither-disable-next-line unused-return
         (bytes memory next,, bool won, Side turn) = rules.play(position, context, side, moves);
         return (keccak256(next), won, turn);
+    }
+
+    function _useAnnouncement(bytes32 hash) private {
+        uint256 announced = _announced[hash];
+        // INVARIANT: whoever saw a refutation before it is in a block cannot have announced it.
+        if (announced == 0 || announced >= block.number) revert WrongAnnouncement(hash, announced);
+        delete _announced[hash];
+    }
+
+    /// Whether the moves of a whole game, of which the worker makes what it signed and the challenger the others, end in a
+    /// contradiction.
+    function _refutes(Claim memory claim, StepClaim calldata step, bytes calldata moves)
+        private
+        view
+        returns (bool won)
+    {
+        (Position memory p, bytes memory context) = Positions.start(claim);
+        bytes memory position = Positions.write(p);
+        uint256 from = 0;
+        for (uint256 place = 0; place < moves.length;) {
+            (MoveKind kind, bytes calldata data, uint256 next) = Moves.read(moves, place);
+            if (StepClaims.isAssertion(kind)) {
+                step.check(kind, data);
+                (position, context,) = _lead(position, context, Side.Challenger, moves[from:place]);
+                (position, context,) = _lead(position, context, Side.Worker, moves[place:next]);
+                from = next;
+            }
+            place = next;
+        }
+        // slither-disable-next-line unused-return
+        (,, won) = _lead(position, context, Side.Challenger, moves[from:]);
+    }
+
+    /// Where moves of one side lead, with the context then, and whether the last one is a contradiction.
+    function _lead(bytes memory position, bytes memory context, Side side, bytes calldata moves)
+        private
+        view
+        returns (bytes memory, bytes memory, bool)
+    {
+        if (moves.length == 0) return (position, context, false);
+        // slither-disable-next-line unused-return
+        (bytes memory next, bytes memory then, bool won,) = rules.play(position, context, side, moves);
+        return (next, then, won);
     }
 
     function _end(uint256 game, Game memory g, bool workerLost, bool byClock) private {

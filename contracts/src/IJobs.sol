@@ -36,6 +36,12 @@ interface IJobs {
     /// @param  workerLost False if the challenger lost.
     function endGame(uint256 job, address challenger, bool workerLost) external;
 
+    /// @notice What a job's worker claims. Reverts unless that can be challenged.
+    function claimOf(uint256 job) external view returns (address worker, Claim memory claim);
+
+    /// @notice A job's claim was shown to be false without a game, while it can be challenged. Only the game contract calls it.
+    function refute(uint256 job, address challenger) external;
+
     /// @notice Whether a job's result was refuted, so that its other games have nothing to decide.
     function isRefuted(uint256 job) external view returns (bool);
 

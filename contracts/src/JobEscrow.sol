@@ -66,7 +66,7 @@ struct Spec {
 ///            launch        accept           commitSeal         commit             finalize
 ///         None ───► Open ─────────► Assigned ─────────► Sealed ───────► Committed ───────► Finalized
 ///                    │ │               │ late              │ late            │
-///             cancel │ └──expire──► Expired ◄────expire────┘                 │ endGame: the worker lost
+///             cancel │ └──expire──► Expired ◄────expire────┘                 │ endGame: the worker lost; refute
 ///                    ▼                                                       ▼
 ///                Cancelled                                                Refuted ◄─┐ voidGame: the other games
 ///                                                                            └──────┘
@@ -100,7 +100,7 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         Assigned,
         /// The worker is done: `seal`, then `commit`; later `expire`.
         Sealed,
-        /// The worker claims something: `beginGame`, `endGame`, `reveal`; later `finalize`.
+        /// The worker claims something: `beginGame`, `endGame`, `refute`, `reveal`; later `finalize`.
         Committed,
         /// The claim was not refuted. Over.
         Finalized,
@@ -439,9 +439,7 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         nonReentrant
         returns (address worker, Claim memory claim)
     {
-        Job storage j = _inState(job, State.Committed);
-        // INVARIANT: games that go on hold up the end, but nothing lets more of them begin.
-        _notAfter(j.deadline);
+        Job storage j = _challengeable(job);
         // INVARIANT: no bond belongs to the zero address, whatever the token lets it do.
         if (challenger == address(0)) revert ZeroOwner();
         // INVARIANT: a bond is returned or lost by its own game.
@@ -450,7 +448,7 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         gameBondOf[job][challenger] = bond;
         ++j.games;
         emit GameBegun(job, challenger, bond);
-        return (j.worker, Claim(j.plan, j.counts, j.steps, j.stride, j.commitment));
+        return (j.worker, _claim(j));
     }
 
     /// @inheritdoc IJobs
@@ -459,9 +457,14 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         Units bond = _closeGame(j, job, challenger);
         emit GameEnded(job, challenger, workerLost);
         if (!workerLost) return _credit(j.worker, Units.unwrap(bond));
-        j.state = State.Refuted;
-        emit Refuted(job, challenger);
-        _shareOut(j, challenger, Units.unwrap(bond));
+        _refute(j, job, challenger, Units.unwrap(bond));
+    }
+
+    /// @inheritdoc IJobs
+    function refute(uint256 job, address challenger) external override onlyGame nonReentrant {
+        // INVARIANT: no share of a bond belongs to the zero address.
+        if (challenger == address(0)) revert ZeroOwner();
+        _refute(_challengeable(job), job, challenger, 0);
     }
 
     /// @inheritdoc IJobs
@@ -473,6 +476,12 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
     }
 
     // ---- views
+
+    /// @inheritdoc IJobs
+    function claimOf(uint256 job) external view override returns (address worker, Claim memory claim) {
+        Job storage j = _challengeable(job);
+        return (j.worker, _claim(j));
+    }
 
     /// @inheritdoc IJobs
     function isRefuted(uint256 job) external view override returns (bool) {
@@ -541,6 +550,16 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         if (j.state != expected) revert WrongJobState(job, uint8(j.state));
     }
 
+    function _challengeable(uint256 job) private view returns (Job storage j) {
+        j = _inState(job, State.Committed);
+        // INVARIANT: games that go on hold up the end, but nothing lets more of them begin.
+        _notAfter(j.deadline);
+    }
+
+    function _claim(Job storage j) private view returns (Claim memory) {
+        return Claim(j.plan, j.counts, j.steps, j.stride, j.commitment);
+    }
+
     function _ofWorker(uint256 job, State expected) private view returns (Job storage j) {
         j = _inState(job, expected);
         if (msg.sender != j.worker) revert NotWorker(job, msg.sender);
@@ -583,6 +602,13 @@ contract JobEscrow is IJobs, ReentrancyGuardTransient {
         _credit(j.payer, Units.unwrap(j.reward) + share);
         // INVARIANT: the three parts are the whole bond.
         _credit(BURN_ADDRESS, bond - half - share);
+    }
+
+    /// @dev `back` comes back to the challenger.
+    function _refute(Job storage j, uint256 job, address challenger, uint256 back) private {
+        j.state = State.Refuted;
+        emit Refuted(job, challenger);
+        _shareOut(j, challenger, back);
     }
 
     function _closeGame(Job storage j, uint256 job, address challenger) private returns (Units bond) {

@@ -22,6 +22,9 @@
 //! make a true claim false; sizes of trees follow from the plan and the programs that the claim
 //! names.
 //!
+//! Of a step that the worker has signed ([`StepClaim`]), the challenger makes the worker's assertions,
+//! too, and shows the whole game at once.
+//!
 //! The game always ends: every move leads down a finite tree, and clocks (not part of this
 //! function) end the turn of who does not move.
 
@@ -29,12 +32,14 @@ mod moves;
 pub mod numbers;
 mod place;
 mod rules;
+mod step_claim;
 mod words;
 
 pub use crate::run::OperandProof;
 pub use moves::{Move, SourceProof};
 pub use place::{Branch, NumberContext, Place, RunContext, StepContext, ValueContext};
 pub use rules::{Refusal, Rules};
+pub use step_claim::StepClaim;
 
 /// Most levels that one [`Move::Reveal`] shows: 64 nodes at most.
 ///

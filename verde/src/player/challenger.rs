@@ -77,7 +77,7 @@ pub fn challenge_in_public(
 
 /// The challenger's next move, or the opening that it makes for the worker; none where the worker
 /// has to move, or the game is over.
-fn next_in_public(
+pub(super) fn next_in_public(
     game: &Game<'_>,
     record: &mut dyn Record,
     public: &mut dyn Record,

@@ -11,6 +11,7 @@
 //! [`PlayError::Agreed`].
 
 mod challenger;
+mod refutation;
 #[cfg(test)]
 mod smallest;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::tensor::TensorTree;
 use crate::tree::Tree;
 
 pub use challenger::{challenge, challenge_in_public};
+pub use refutation::{refute, step_claim};
 pub use worker::respond;
 
 /// Why a player makes no move.
@@ -46,6 +48,9 @@ pub enum PlayError {
     /// The player's record is not one of the claim: it has no such thing.
     #[error("the record has no {0}")]
     Lacks(&'static str),
+    /// The worker has not signed what it would have to say.
+    #[error("the worker has not signed what it would have to say next; open a game")]
+    NotSigned,
     /// An element.
     #[error(transparent)]
     Element(#[from] ElementError),

@@ -9,6 +9,7 @@ use reproducible_ops::tensor::Tensor;
 
 use super::*;
 use crate::execute::Executor;
+use crate::game::StepClaim;
 use crate::history::{History, Length};
 use crate::record::{Checkpoints, Replay, RunRecord, StepRecord};
 use crate::run::{RunHeader, RunTree};
@@ -87,6 +88,26 @@ fn play_in_public(rules: Rules<'_>, worker: &mut Kept, challenger: &mut dyn Reco
     panic!("{:?}", game.place());
 }
 
+/// Whether a game comes to the numbers of a long reduction.
+fn comes_to_numbers(
+    rules: Rules<'_>,
+    worker: &mut dyn Record,
+    challenger: &mut dyn Record,
+) -> bool {
+    let mut game = Game::new(rules);
+    while let Some(side) = game.place().turn() {
+        if matches!(game.place(), Place::Number(_)) {
+            return true;
+        }
+        let made = match side {
+            Side::Worker => respond(&game, worker),
+            Side::Challenger => challenge(&game, challenger),
+        };
+        game.play(side, &made.unwrap()).unwrap();
+    }
+    false
+}
+
 fn fault() -> impl Strategy<Value = Fault> {
     let index = any::<prop::sample::Index>;
     let value = (0..STEPS, 0_usize..4, index(), index(), 12_u32..23);
@@ -123,6 +144,41 @@ proptest! {
         prop_assert!(end.worker_lost(), "{:?} after {} moves", end, moves);
         let end = play_in_public(rules, &mut liar, &mut honest);
         prop_assert!(end.worker_lost(), "{:?}", end);
+    }
+
+    /// What a worker signed of the step that it changed refutes it at once, but for numbers of long
+    /// reductions; what it signed of another step does not.
+    #[test]
+    fn a_changed_bit_is_refuted_by_what_was_signed(fault in fault(), stride in 1_u32..=8) {
+        let mut honest = Kept::honest(stride);
+        let mut liar = Kept::play(stride, Some(fault));
+        prop_assume!(liar.history != honest.history);
+        let claim = *liar.history.claim();
+        let rules = Rules { job: job(), claim: &claim };
+        let claims = |record: &mut Kept| -> Vec<StepClaim> {
+            let claimed = |step| step_claim(&claim, record, step).unwrap();
+            (0..STEPS).map(claimed).collect()
+        };
+        let (signed, right) = (claims(&mut liar), claims(&mut honest));
+        let mut pairs = signed.iter().zip(&right);
+        let wrong = pairs.position(|(signed, right)| signed.after != right.after).unwrap();
+        let mut public = liar.clone();
+        let moves = refute(rules, &signed[wrong], &mut honest, &mut public);
+        if comes_to_numbers(rules, &mut liar, &mut honest) {
+            prop_assert!(moves.is_err());
+            return Ok(());
+        }
+        let moves = moves.unwrap();
+        let last = moves.last().unwrap();
+        let is_proof = matches!(
+            last,
+            Move::ProveNext(_) | Move::ProveInput(_) | Move::Prove { .. }
+        );
+        prop_assert!(is_proof, "{:?}", last);
+        for other in (0..STEPS as usize).filter(|step| *step != wrong) {
+            let moves = refute(rules, &signed[other], &mut honest, &mut public);
+            prop_assert!(matches!(moves, Err(PlayError::NotSigned)), "{:?}", moves);
+        }
     }
 
     /// An honest worker always answers, and nothing that a challenger shows of its data counts.
