@@ -15,10 +15,12 @@ mod decode;
 mod encode;
 mod event;
 mod position;
+mod step_claim;
 mod types;
 
 pub use bytes::{EncodeError, pack};
 pub use decode::{DecodeError, decode};
 pub use encode::Encoder;
 pub use event::GameEvent;
+pub use step_claim::{Refutation, SignedStep, announce, announced_in, step_claim_digest};
 pub use types::*;

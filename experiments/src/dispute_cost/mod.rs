@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use contracts::jobs::JobState;
 use reproducible_ops::engine::cpu::CpuEngine;
 use reproducible_ops::program::ValueId;
 use reproducible_ops::random::Stream;
@@ -81,9 +82,15 @@ struct Options {
 enum Path {
     /// Not at all: the worker shows it move by move.
     Slow,
-    /// The worker published it.
+    /// The worker published it, and signed what it claims of the step.
     Fast,
 }
+
+/// How a dispute without a game ends.
+const REFUTED: End = End::Lost {
+    side: Side::Worker,
+    by_clock: false,
+};
 
 /// A played dispute.
 struct Row {
@@ -263,12 +270,12 @@ impl Disputed {
         let (gas, end) = match lie {
             Lie::Bit => {
                 let liar = || Ok(OneBit::new(&self.verde, honest()?, at));
-                dispute(&self.verde, liar, honest()?, path).await?
+                dispute(&self.verde, liar, honest()?, (path, at.step)).await?
             }
             _ => {
                 let lying = || wrong.record(&self.engine);
                 let liar = || Liar::new(lie, honest()?, lying()?, at.step);
-                dispute(&self.verde, liar, honest()?, path).await?
+                dispute(&self.verde, liar, honest()?, (path, at.step)).await?
             }
         };
         let (_, program) = self.verde.run(at.run).context("no run")?;
@@ -333,13 +340,28 @@ async fn dispute<R: Record>(
     job: &verde::job::Job,
     liar: impl Fn() -> Result<R>,
     mut mine: impl Record,
-    path: Path,
+    (path, step): (Path, u64),
 ) -> Result<(Vec<u64>, Option<End>)> {
     let (mut worker, mut public) = (liar()?, liar()?);
     let mut world = World::new().await;
     let history = worker.history().clone();
     let claim = *history.claim();
     let id = world.claimed(job, &history, 1).await;
+    if path == Path::Fast {
+        let signed = world.signed(id, &claim, &mut public, step);
+        let mut challenger = Knows {
+            signed: vec![signed],
+            ..knows(job, claim, &mut mine, Some(&mut public))
+        };
+        // Where a long reduction is wrong, only a game comes to its numbers.
+        if let Ok(refuted) = world.refute(CHALLENGER, id, &mut challenger).await {
+            ensure!(
+                world.state(id).await == JobState::Refuted,
+                "the job was not refuted"
+            );
+            return Ok((refuted?.to_vec(), Some(REFUTED)));
+        }
+    }
     let public = (path == Path::Fast).then_some(&mut public as &mut dyn Record);
     let mut challenger = knows(job, claim, &mut mine, public);
     let opened = world.open_with(CHALLENGER, id, &mut challenger).await?;
@@ -389,6 +411,7 @@ fn knows<'a>(
         claim,
         record,
         public,
+        signed: Vec::new(),
     }
 }
 

@@ -97,7 +97,7 @@ pub async fn disputes(options: &Options) -> Result<Vec<Row>> {
         let at = dearest(&job)?;
         let begun = Instant::now();
         let liar = || Ok(OneBit::new(&job, record()?, at));
-        let (gas, end) = dispute(&job, liar, honest, Path::Slow).await?;
+        let (gas, end) = dispute(&job, liar, honest, (Path::Slow, 0)).await?;
         let tensors = before.params.iter();
         rows.push(Row {
             model: format!("nano, {stage} of {stages}"),

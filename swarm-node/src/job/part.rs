@@ -183,6 +183,7 @@ impl Known for Knows<'_> {
             },
             record: self.record.as_mut()?,
             public: None,
+            signed: &[],
         })
     }
 }

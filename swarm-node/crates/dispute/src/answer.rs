@@ -1,10 +1,10 @@
 //! What a side says next: its moves until the other side has to move, as the contract takes them.
 
 use contracts::B256;
-use contracts::game::{EncodeError, Encoder, Move};
+use contracts::game::{EncodeError, Encoder, Move, Refutation, SignedStep};
 use thiserror::Error;
 use verde::game::{Refusal, Rules, Side};
-use verde::player::{Game, PlayError, challenge, challenge_in_public, respond};
+use verde::player::{Game, PlayError, challenge, challenge_in_public, refute, respond};
 use verde::record::Record;
 
 use crate::docket::Followed;
@@ -91,6 +91,34 @@ pub fn first_moves(
         encoder.follow(game.place())?;
     }
     Ok(moves)
+}
+
+/// What refutes a claim without a game, by what its worker signed of a step; `public` is what the
+/// worker published.
+///
+/// # Errors
+/// [`AnswerError`]: a game is needed, or nothing is wrong.
+pub fn refutation(
+    rules: Rules<'_>,
+    signed: &SignedStep,
+    record: &mut dyn Record,
+    public: &mut dyn Record,
+    salt: B256,
+) -> Result<Refutation, AnswerError> {
+    let mut encoder = Encoder::new(rules)?;
+    let mut game = Game::new(rules);
+    let mut moves = Vec::new();
+    for made in refute(rules, &signed.claim, record, public)? {
+        moves.push(encoder.encode(game.place(), &made)?);
+        // An assertion is the worker's, all other moves are the challenger's, too.
+        let side = match signed.claim.says(&made) {
+            true => Side::Worker,
+            false => Side::Challenger,
+        };
+        game.play(side, &made).map_err(PlayError::from)?;
+        encoder.follow(game.place())?;
+    }
+    Ok(Refutation::new(*signed, &moves, salt))
 }
 
 /// What a side says next; none where it is not its turn. `public` is what the worker published,

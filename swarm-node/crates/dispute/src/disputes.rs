@@ -17,6 +17,7 @@ fn knows<'a>(claim: &verde::history::Claim, record: &'a mut Kept) -> Knows<'a> {
         claim: *claim,
         record,
         public: None,
+        signed: Vec::new(),
     }
 }
 
@@ -73,6 +74,37 @@ async fn a_liar_is_refuted_move_by_move_and_pays() {
 async fn with_public_data_a_liar_is_refuted_in_three_transactions() {
     // And two of the worker, who asserts what is between two checkpoints, and what is in a step.
     assert_eq!(refuted(8, true).await.1, 5);
+}
+
+/// What a worker signed of the step that it lied about refutes it in an announcement and one call,
+/// which nobody can copy, and the challenger stakes nothing.
+#[tokio::test]
+async fn what_a_liar_signed_refutes_it_without_a_game() {
+    for stride in [1, 8] {
+        let mut world = World::new().await;
+        let (mut liar, mut honest) = (Kept::play(stride, Some(fault(1, 6))), Kept::honest(stride));
+        let claim = *liar.history.claim();
+        let id = world.claimed(job(), &liar.history, 1).await;
+        let signed = vec![world.signed(id, &claim, &mut liar, 3)];
+        assert_eq!(
+            signed[0].signer(&world.domain()),
+            Some(world.accounts[WORKER].writer.account())
+        );
+        let mut known = Knows {
+            public: Some(&mut liar as &mut dyn Record),
+            signed,
+            ..knows(&claim, &mut honest)
+        };
+        let refuted = world.refute(CHALLENGER, id, &mut known).await.unwrap();
+        let gas = refuted.unwrap();
+        println!("{gas:?} gas, {} in all", gas.iter().sum::<u64>());
+        let back = WORKER_BOND / 5 + REWARD;
+        let burned = WORKER_BOND * 3 / 10;
+        assert_eq!(world.owed().await, [back, 0, WORKER_BOND / 2, 0, burned]);
+        // Nothing is refuted twice.
+        let again = world.refute(GRIEFER, id, &mut known).await.unwrap();
+        assert!(again.is_err());
+    }
 }
 
 /// A griefer opens a game about a true claim; it can show nothing, its clock runs out, and its bond

@@ -10,18 +10,18 @@
 //! once.
 
 use contracts::client::RpcError;
-use contracts::game::calls;
+use contracts::game::{Refutation, announce, calls};
 use contracts::jobs::{self, Commit, Escrow, JobView};
 use contracts::swarm::calls as tokens;
-use contracts::writer::{Intent, IntentError, IntentId, SubmitError, Ticket, Writer};
+use contracts::writer::{Intent, IntentError, IntentId, State, SubmitError, Ticket, Writer};
 use contracts::{Address, B256, Bytes, U256};
 use thiserror::Error;
 use verde::game::Side;
 use verde::history::History;
 
-use crate::answer::first_moves;
+use crate::answer::{first_moves, refutation};
 use crate::docket::{End, Followed};
-use crate::player::{Known, Player, PlayerError, Report};
+use crate::player::{Known, KnownJob, Player, PlayerError, Report};
 use crate::role::{Act, Role, RoleError, Sight};
 
 /// Why a party cannot go on now.
@@ -197,6 +197,11 @@ impl Party {
         found: Option<&History>,
         known: &mut dyn Known,
     ) -> Result<Option<(&'static str, Ticket)>, PartyError> {
+        if act == Act::Challenge
+            && let Some(sent) = self.refute(sight, known).await?
+        {
+            return Ok(Some(sent));
+        }
         let bond = match act {
             Act::Accept => sight.job.worker_bond,
             Act::Challenge => sight.job.challenger_bond,
@@ -258,6 +263,60 @@ impl Party {
         Some((name, contracts.escrow, data))
     }
 
+    /// Refutes the claim by what its worker signed: announces it, and carries it out once that is in
+    /// a block. None where a game is needed, or where the contract refused it.
+    async fn refute(
+        &self,
+        sight: &Sight,
+        known: &mut dyn Known,
+    ) -> Result<Option<(&'static str, Ticket)>, PartyError> {
+        let Some(refutation) = self.refutation(sight, known) else {
+            return Ok(None);
+        };
+        let game = self.escrow.contracts().game;
+        let hash = refutation.announcement(sight.account);
+        // What was published may have changed since: another refutation is announced anew.
+        let announced = self.once("announce", hash, game, announce(hash)).await?;
+        if is_failed(&announced.state()) {
+            return Ok(None);
+        }
+        if announced.state().inclusion().is_none() {
+            return Ok(Some(("announce", announced)));
+        }
+        let refuted = self.once("refute", hash, game, refutation.call()).await?;
+        Ok((!is_failed(&refuted.state())).then_some(("refute", refuted)))
+    }
+
+    /// A refutation by the first of the steps that the worker signed and that shows something.
+    fn refutation(&self, sight: &Sight, known: &mut dyn Known) -> Option<Refutation> {
+        let KnownJob {
+            rules,
+            record,
+            public,
+            signed,
+        } = known.of(self.job)?;
+        let public = public?;
+        if rules.claim.top != sight.job.commitment.0 {
+            return None;
+        }
+        // Who cannot show it at once opens a game.
+        signed
+            .iter()
+            .find_map(|signed| refutation(rules, signed, record, public, self.salt).ok())
+    }
+
+    /// Sends a transaction about a refutation once, and not again if it was refused.
+    async fn once(
+        &self,
+        name: &str,
+        hash: B256,
+        to: Address,
+        data: Bytes,
+    ) -> Result<Ticket, PartyError> {
+        let id = IntentId::new(format!("{name}/{hash:x}"))?;
+        Ok(self.writer.submit(Intent::call(id, to, data)).await?)
+    }
+
     /// Lets the escrow take a bond, unless it may already.
     async fn allow(&self, bond: u128) -> Result<Option<Ticket>, PartyError> {
         let account = self.writer.account();
@@ -286,6 +345,13 @@ impl Party {
         let id = IntentId::new(format!("{name}/{:x}", self.job))?;
         Ok(self.writer.retry(Intent::call(id, to, data)).await?)
     }
+}
+
+fn is_failed(state: &State) -> bool {
+    let is_reverted = state
+        .inclusion()
+        .is_some_and(|inclusion| !inclusion.success);
+    is_reverted || matches!(state, State::Refused(_))
 }
 
 fn is_lost(end: Option<End>) -> bool {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use contracts::client::{Call, Client, RpcError};
-use contracts::game::calls;
+use contracts::game::{SignedStep, calls};
 use contracts::writer::{Intent, IntentError, IntentId, SubmitError, Ticket, Writer};
 use contracts::{Address, Bytes, U256};
 use thiserror::Error;
@@ -48,6 +48,8 @@ pub struct KnownJob<'a> {
     pub record: &'a mut dyn Record,
     /// What the worker published.
     pub public: Option<&'a mut dyn Record>,
+    /// What the worker signed of single steps.
+    pub signed: &'a [SignedStep],
 }
 
 /// What a player did in a round.
@@ -216,6 +218,7 @@ fn say(job: KnownJob<'_>, followed: &Followed, side: Side) -> Result<Saying, Ans
         rules,
         record,
         public,
+        ..
     } = job;
     match answer(rules, followed, side, record, public) {
         Ok(said) => Ok(said.map_or(Saying::NotInTurn, Saying::Moves)),

@@ -6,20 +6,22 @@ use std::sync::Arc;
 
 use contracts::bindings::TestToken;
 use contracts::client::{Call, Client};
-use contracts::game::calls;
-use contracts::jobs::{self, Commit, Escrow, JobContracts, JobParameters, JobSpec};
+use contracts::game::{SignedStep, announce, calls, step_claim_digest};
+use contracts::jobs::{self, Commit, Escrow, JobContracts, JobParameters, JobSpec, JobState};
 use contracts::swarm::calls as tokens;
+use contracts::typed::Domain;
 use contracts::writer::{
     Inclusion, Intent, IntentId, MemoryStore, Submitted, TicketError, Writer, WriterConfig,
 };
 use contracts::{Address, B256, Bytes, U256};
 use swarm_devchain::{DevChain, Options, dev_accounts};
+use swarm_identity::NodeKey;
 use verde::game::Rules;
 use verde::history::{Claim, History};
 use verde::job::Job;
 use verde::record::Record;
 
-use crate::answer::first_moves;
+use crate::answer::{AnswerError, first_moves, refutation};
 use crate::docket::End;
 use crate::party::Party;
 use crate::player::{Known, KnownJob, Player};
@@ -84,6 +86,7 @@ pub struct Knows<'a> {
     pub claim: Claim,
     pub record: &'a mut dyn Record,
     pub public: Option<&'a mut dyn Record>,
+    pub signed: Vec<SignedStep>,
 }
 
 impl Known for Knows<'_> {
@@ -98,6 +101,7 @@ impl Known for Knows<'_> {
                 Some(public) => Some(&mut **public),
                 None => None,
             },
+            signed: &self.signed,
         })
     }
 }
@@ -231,11 +235,71 @@ impl World {
             rules,
             record,
             public,
+            ..
         } = known.of(id).unwrap();
         let moves = first_moves(rules, record, public).unwrap_or_default();
         self.accounts[account]
             .send(game, calls::open(id, top, &moves))
             .await
+    }
+
+    /// What the worker signs of a step, as its record has it.
+    pub fn signed(
+        &self,
+        id: U256,
+        claim: &Claim,
+        record: &mut dyn Record,
+        step: u64,
+    ) -> SignedStep {
+        let claim = verde::player::step_claim(claim, record, step).unwrap();
+        let domain = self.domain();
+        let digest = step_claim_digest(&domain, id, &claim);
+        let key = NodeKey::from_secret(&dev_accounts()[WORKER].secret.0).unwrap();
+        SignedStep {
+            job: id,
+            claim,
+            signature: key.sign_recoverable(&digest.0).unwrap(),
+        }
+    }
+
+    /// Where signatures about jobs count.
+    pub fn domain(&self) -> Domain {
+        Domain {
+            chain_id: self.chain.chain_id(),
+            contract: self.contracts.game,
+        }
+    }
+
+    /// Refutes a claim by what its worker signed of one step: the gas of both transactions.
+    ///
+    /// # Errors
+    /// A game is needed, or nothing is wrong.
+    pub async fn refute(
+        &mut self,
+        account: usize,
+        id: U256,
+        known: &mut Knows<'_>,
+    ) -> Result<Result<[u64; 2], TicketError>, AnswerError> {
+        let KnownJob {
+            rules,
+            record,
+            public,
+            signed,
+        } = known.of(id).unwrap();
+        let salt = B256::repeat_byte(5);
+        let refutation = refutation(rules, &signed[0], record, public.unwrap(), salt)?;
+        let game = self.contracts.game;
+        let account = &mut self.accounts[account];
+        let hash = refutation.announcement(account.writer.account());
+        let announced = account.send(game, announce(hash)).await.unwrap();
+        let refuted = account.send(game, refutation.call()).await;
+        Ok(refuted.map(|refuted| [announced.gas_used, refuted.gas_used]))
+    }
+
+    /// The state of a job.
+    pub async fn state(&self, id: U256) -> JobState {
+        let escrow = Escrow::new(self.client.clone(), self.contracts);
+        escrow.job(id).await.unwrap().unwrap().state
     }
 
     /// Units that the escrow owes an address.

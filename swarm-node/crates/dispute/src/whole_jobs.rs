@@ -3,6 +3,7 @@
 use contracts::U256;
 use contracts::jobs::{Escrow, JobState};
 use verde::history::Claim;
+use verde::record::Record;
 use verde::testing::{Fault, Kept, job};
 
 use crate::party::{PartyError, Progress};
@@ -11,6 +12,8 @@ use crate::testing::*;
 
 /// An account, its role, and what it computes when it comes to that.
 struct Cast {
+    /// What the worker published and signed, to a verifier.
+    published: Option<(Kept, u64)>,
     account: usize,
     role: Role,
     computes: Kept,
@@ -20,6 +23,7 @@ struct Cast {
 
 fn cast(account: usize, role: Role, computes: Kept) -> Cast {
     Cast {
+        published: None,
         account,
         role,
         computes,
@@ -55,11 +59,15 @@ async fn claim(world: &World, id: U256) -> Claim {
 async fn advance(world: &World, id: U256, cast: &mut Cast) -> Result<Progress, PartyError> {
     let mut party = world.party(cast.role, cast.account, id);
     let (claim, history) = (claim(world, id).await, cast.computes.history.clone());
+    let published = cast.published.as_mut();
+    let signed = published.map(|(record, step)| world.signed(id, &claim, record, *step));
+    let public = cast.published.as_mut();
     let mut known = Knows {
         job: job(),
         claim,
         record: &mut cast.computes,
-        public: None,
+        public: public.map(|(record, _)| record as &mut dyn Record),
+        signed: signed.into_iter().collect(),
     };
     let found = cast.has_computed.then_some(&history);
     party.advance(world.chain.now(), found, &mut known).await
@@ -152,6 +160,26 @@ async fn what_is_false_is_refuted_and_who_was_second_gets_its_bond_back() {
     );
 }
 
+/// A verifier that has what the worker signed of the step stakes nothing and needs no game; one that
+/// has it of another step opens one.
+#[tokio::test]
+async fn what_a_worker_signed_spares_the_verifier_the_game() {
+    for (step, games) in [(3, 0), (1, 1)] {
+        let mut world = World::new().await;
+        let id = world.launched(job(), &Kept::honest(2).history, 1).await;
+        let verifier = Cast {
+            published: Some((lie(), step)),
+            ..cast(CHALLENGER, Role::Verifier, Kept::honest(2))
+        };
+        let mut casts = [cast(WORKER, Role::Worker, lie()), verifier];
+        assert_eq!(play(&world, id, &mut casts).await, JobState::Refuted);
+        assert_eq!(world.ends().await.len(), games);
+        let held = balances(&world).await;
+        assert_eq!(held[CHALLENGER], PURSE + WORKER_BOND / 2);
+        assert_eq!(held[WORKER], PURSE - WORKER_BOND);
+    }
+}
+
 #[tokio::test]
 async fn who_doubts_without_a_reason_loses_once_and_the_worker_is_paid() {
     let mut world = World::new().await;
@@ -188,6 +216,7 @@ async fn nobody_takes_the_part_of_another() {
         claim,
         record: &mut record,
         public: None,
+        signed: Vec::new(),
     };
     let error = party.advance(0, None, &mut known).await.unwrap_err();
     assert!(matches!(error, PartyError::NoJob(id) if id == missing));
