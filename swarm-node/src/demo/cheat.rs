@@ -190,6 +190,7 @@ impl Scene<'_> {
             engine: self.engine,
             fault,
             folder: folders[number].path(),
+            published: None,
             progress: &Silent,
             stop: self.stop,
             tell: &tell,

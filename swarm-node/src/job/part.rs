@@ -14,8 +14,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use contracts::jobs::{Escrow, JobState, JobView};
+use contracts::typed::Domain;
 use contracts::writer::{Ticket, TicketError, Writer};
-use contracts::{B256, U256};
+use contracts::{Address, B256, U256};
 use reproducible_ops::engine::Engine;
 use swarm_dispute::party::{Party, PartyError, Progress as Progressed};
 use swarm_dispute::player::{Known, KnownJob};
@@ -31,9 +32,10 @@ use verde::fault::Fault;
 use verde::game::Rules;
 use verde::history::{Claim, History, HistoryError, Length};
 use verde::job::{Job as Disputed, JobError as DisputedError};
-use verde::record::Replay;
+use verde::record::{Record, Replay};
 
 use super::carry_out::{Divergence, carry_out};
+use super::published::Published;
 use super::{Job, Progress, Stop};
 
 /// Between two looks at why a transaction is not in a block.
@@ -171,19 +173,25 @@ struct Knows<'a> {
     /// What is claimed on the chain.
     claim: Option<Claim>,
     record: Option<Replay<'a, FolderStates<'a>>>,
+    /// What the worker published.
+    published: Option<Published>,
 }
 
 impl Known for Knows<'_> {
     fn of(&mut self, job: U256) -> Option<KnownJob<'_>> {
         let (_, known) = self.job.filter(|(known, _)| *known == job)?;
+        let (public, signed) = match &mut self.published {
+            Some(published) => (Some(&mut published.record), &published.signed[..]),
+            None => (None, &[][..]),
+        };
         Some(KnownJob {
             rules: Rules {
                 job: known,
                 claim: self.claim.as_ref()?,
             },
             record: self.record.as_mut()?,
-            public: None,
-            signed: &[],
+            public: public.map(|record| record as &mut dyn Record),
+            signed,
         })
     }
 }
@@ -204,6 +212,8 @@ pub struct Part<'a> {
     pub fault: Option<Fault>,
     /// Where the run is.
     pub folder: &'a Path,
+    /// A copy of the worker's folder, if there is one.
+    pub published: Option<&'a Path>,
     /// Shows the computation.
     pub progress: &'a dyn Progress,
     /// A request to end.
@@ -217,6 +227,8 @@ pub struct PartUnderWay<'a> {
     part: Part<'a>,
     link: &'a Link,
     writer: &'a Writer,
+    /// The game contract.
+    game: Address,
     party: Party,
     history: Option<History>,
     knows: Knows<'a>,
@@ -236,7 +248,9 @@ impl<'a> Part<'a> {
         self.require_same(&view)?;
         let (escrow, writer) = (place.escrow.clone(), place.writer.clone());
         let (salt, window) = (place.salt, place.reveal_window);
+        let game = place.escrow.contracts().game;
         let mut under_way = PartUnderWay {
+            game,
             party: Party::new(self.role, self.id, escrow, writer, salt, window),
             part: self,
             link: place.link,
@@ -356,6 +370,39 @@ impl PartUnderWay<'_> {
                 top: view.commitment.0,
                 ..*history.claim()
             });
+            self.look_at_published(view);
+        }
+    }
+
+    /// Reads what the worker published, as soon as it is there and its claim differs.
+    fn look_at_published(&mut self, view: &JobView) {
+        let differs = self.knows.claim.map(|claim| claim.top)
+            != self.history.as_ref().map(|history| history.claim().top);
+        let Some(folder) = self.part.published.filter(|_| differs) else {
+            return;
+        };
+        if self.knows.published.is_some() {
+            return;
+        }
+        let domain = Domain {
+            chain_id: self.link.client.chain_id(),
+            contract: self.game,
+        };
+        let (job, identity) = (self.part.disputed, &self.part.job.identity);
+        let of = (&domain, self.part.id, view.worker);
+        match Published::read(folder, job, identity, of) {
+            Ok(published) => {
+                for error in &published.passed_over {
+                    (self.part.tell)(PartEvent::Damaged(&error.to_string()));
+                }
+                self.knows.published = Some(published);
+            }
+            Err(error) => {
+                let text = format!("what the worker published is not used: {error}");
+                if self.is_new(text.clone()) {
+                    (self.part.tell)(PartEvent::Damaged(&text));
+                }
+            }
         }
     }
 

@@ -230,6 +230,42 @@ fn a_bit_that_is_wrong_is_found_and_costs_the_worker_its_bond_on_anvil() {
     a_false_claim(&scene);
 }
 
+/// A worker that has signed the step that it got wrong is refuted without a game.
+#[test]
+fn what_a_worker_signed_of_a_wrong_step_refutes_its_claim_on_anvil() {
+    if !anvil::is_installed() {
+        return;
+    }
+    let chain = Anvil::start(&["--block-time", "1"]);
+    let scene = Scene::new(&chain.url());
+    let worker = scene.start(WORKER, &[&WORK[..], &["--fault", "3"]].concat());
+    scene.until("a claim", |scene| scene.state()["state"] == "committed");
+    // The fault is in the sum of the last microbatch.
+    let folder = scene.path("worker");
+    let trace = ["job", "trace", folder.to_str().unwrap(), "--step", "3"];
+    let sign = ["job", "sign", "@worker", "--job", "JOB", "--step", "3"];
+    scene
+        .of(WORKER, &sign)
+        .expect(1, &["job trace RUN --step 3"]);
+    node(&[&trace[..], &["--values", "5"]].concat()).expect(0, &[]);
+    scene
+        .of(VERIFIER, &sign)
+        .expect(2, &["only the worker answers for its claim"]);
+    scene
+        .of(WORKER, &sign)
+        .expect(0, &["trace-00000003.signed"]);
+    let verify = [&VERIFY[..], &["--published", "@worker", "--json"]].concat();
+    let verifier = scene.of(VERIFIER, &verify);
+    verifier.expect(
+        0,
+        &["announce: in block", "refute: in block", "refuted: over"],
+    );
+    ended(worker).expect(0, &["refuted: over"]);
+    assert!(scene.games().is_empty());
+    // Its bond of 5 was never asked for, and half of the worker's 20 is its own.
+    assert_eq!(verifier.json()["tokens held"], "15");
+}
+
 #[test]
 fn a_right_job_is_paid_and_its_model_fetched() {
     if !anvil::is_installed() {

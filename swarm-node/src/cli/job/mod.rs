@@ -9,6 +9,7 @@ mod market;
 mod part;
 mod plan;
 mod run;
+mod sign;
 mod watch;
 
 use std::path::PathBuf;
@@ -36,7 +37,7 @@ pub(super) struct JobCommand {
 }
 
 const EXAMPLES: &str = "Examples:\n  swarm-node job plan configs/nano/job.toml\n  swarm-node job run \
-configs/nano/job.toml --out runs/job\n  swarm-node job trace runs/job --step 7 --values 3\nOn a chain \
+configs/nano/job.toml --out runs/job\n  swarm-node job trace runs/job --step 7 --values 4\nOn a chain \
 (see `swarm-node chain dev`):\n  swarm-node job deploy jobs.toml --chain http://127.0.0.1:8545\n  \
 swarm-node job launch configs/nano/job.toml --contracts jobs.toml --reward 10 --mint\n  swarm-node job \
 work configs/nano/job.toml --contracts jobs.toml --job 0x… --out runs/worker";
@@ -88,6 +89,7 @@ enum JobAction {
     List(list::List),
     Work(part::Work),
     Verify(part::Verify),
+    Sign(sign::Sign),
     Watch(watch::Watch),
     Fetch(fetch::Fetch),
     Cancel(market::Cancel),
@@ -120,6 +122,7 @@ impl JobCommand {
             JobAction::List(list) => list.run(options, &environment),
             JobAction::Work(work) => work.run(options, &environment),
             JobAction::Verify(verify) => verify.run(options, &environment),
+            JobAction::Sign(sign) => sign.run(options, &environment),
             JobAction::Watch(watch) => watch.run(options, &environment),
             JobAction::Fetch(fetch) => fetch.run(options, &environment),
             JobAction::Cancel(cancel) => cancel.run(options, &environment),

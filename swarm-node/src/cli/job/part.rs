@@ -1,7 +1,7 @@
 //! `swarm-node job work` and `job verify`: an account's part in a job, from the first look to the
 //! money.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use contracts::U256;
@@ -65,6 +65,10 @@ pub(super) struct Work {
 pub(super) struct Verify {
     #[command(flatten)]
     part: PartOptions,
+    /// What the worker published: a copy of its folder. Where it has signed the step that is wrong
+    /// (`job sign`), its claim is refuted without a game and without a bond.
+    #[arg(long, value_name = "DIR")]
+    published: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -92,7 +96,7 @@ impl Work {
         environment: &[(String, String)],
     ) -> Result<(), Failure> {
         self.part
-            .run(Role::Worker, self.fault, options, environment)
+            .run((Role::Worker, self.fault, None), options, environment)
     }
 }
 
@@ -102,15 +106,16 @@ impl Verify {
         options: &Options,
         environment: &[(String, String)],
     ) -> Result<(), Failure> {
-        self.part.run(Role::Verifier, None, options, environment)
+        let published = self.published.as_deref();
+        self.part
+            .run((Role::Verifier, None, published), options, environment)
     }
 }
 
 impl PartOptions {
     fn run(
         &self,
-        role: Role,
-        fault: Option<u64>,
+        (role, fault, published): (Role, Option<u64>, Option<&Path>),
         options: &Options,
         environment: &[(String, String)],
     ) -> Result<(), Failure> {
@@ -156,6 +161,7 @@ impl PartOptions {
                 engine: engine.as_ref(),
                 fault,
                 folder: &self.out,
+                published,
                 progress: &console,
                 stop: &stop,
                 tell: &tell,
@@ -201,14 +207,7 @@ impl PartOptions {
     /// computed must not be claimed, or doubted with, by accident.
     fn require_fault(&self, fault: Option<u64>) -> Result<(), Failure> {
         let (path, out) = (self.out.join(FAULT_FILE), self.out.display());
-        let marked = match std::fs::read_to_string(&path) {
-            Ok(text) => Some(text.trim().to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => {
-                let text = format!("{} cannot be read: {error}", path.display());
-                return Err(Failure::Work(anyhow::anyhow!(text)));
-            }
-        };
+        let marked = marked_fault(&self.out)?;
         let has_history = self.out.join(HISTORY).exists();
         match (marked, fault) {
             (None, None) => {
@@ -217,7 +216,7 @@ impl PartOptions {
                 }
                 Ok(())
             }
-            (Some(marked), Some(fault)) if marked == fault.to_string() => Ok(()),
+            (Some(marked), Some(fault)) if marked == fault => Ok(()),
             (Some(marked), _) => Err(Failure::Usage(anyhow::anyhow!(
                 "{out} was computed with --fault {marked}: what is in it is wrong on purpose; name \
                  another folder with --out"
@@ -233,7 +232,27 @@ impl PartOptions {
     }
 }
 
-fn fault_in(job: &Job, step: u64) -> Result<Fault, Failure> {
+/// The step that a folder was computed wrong in on purpose; none for others.
+pub(super) fn marked_fault(folder: &Path) -> Result<Option<u64>, Failure> {
+    let path = folder.join(FAULT_FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let text = format!("{} cannot be read: {error}", path.display());
+            return Err(Failure::Work(anyhow::anyhow!(text)));
+        }
+    };
+    match text.trim().parse() {
+        Ok(step) => Ok(Some(step)),
+        Err(_) => Err(Failure::Work(anyhow::anyhow!(
+            "{} says {text:?}, which is no step; the folder is of nobody's run",
+            path.display()
+        ))),
+    }
+}
+
+pub(super) fn fault_in(job: &Job, step: u64) -> Result<Fault, Failure> {
     let fault = job.training.gradient_fault(step, FAULT.0, FAULT.1);
     let fault = fault.filter(|_| step < job.identity.steps);
     fault.ok_or_else(|| {

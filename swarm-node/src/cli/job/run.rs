@@ -7,6 +7,7 @@ use swarm_learn::job_audit::Auditor;
 use swarm_learn::job_run::{HISTORY, JobRun};
 use swarm_learn::run_folder::RunFolder;
 
+use super::part::{fault_in, marked_fault};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
@@ -117,7 +118,10 @@ pub(super) fn trace(
     let engine = certified(&config.engine, config.engine.workers())?;
     let job = Job::assemble(&spec, &Console::new())?;
     let auditor = Auditor::new(engine.as_ref(), &job.training, job.identity.clone(), folder)?;
-    let files = auditor.trace(step, runs)?;
+    // A worker that was wrong on purpose says what it claimed.
+    let fault = marked_fault(folder)?;
+    let fault = fault.map(|step| fault_in(&job, step)).transpose()?;
+    let files = auditor.with_fault(fault).trace(step, runs)?;
     let files = files.iter().map(|path| path.to_string_lossy().into_owned());
     let traced = Traced {
         files: files.collect(),
