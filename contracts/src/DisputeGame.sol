@@ -61,9 +61,10 @@ error WrongAnnouncement(bytes32 hash, uint256 announcedIn);
 ///         Each side has `clock` seconds for all of its moves together. Openings that the challenger makes in the worker's turn
 ///         are on the worker's clock. Money is the job contract's affair; each game ends there exactly once.
 ///
-///         *Without a game.* A worker that was asked about a step signs what it claims of it. What only it can say in a game it has then said,
-///         so whoever can show that that is false does so in one call, with all moves of both sides, and stakes nothing.
+///         *Without a game.* A worker that was asked about a step signs what it claims of it. What only it can say in a game it has
+///         then said, so whoever can show that that is false does so in one call, with all moves of both sides, and stakes nothing.
 ///         The call is announced a block before by the hash of all that it shows, so nobody who sees it can be first with it.
+///         (The worker can: one that lied may be its own challenger, as in games, and then loses half of its bond all the same.)
 contract DisputeGame is EIP712, ReentrancyGuardTransient {
     using StepClaims for StepClaim;
 
@@ -190,8 +191,8 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
         _announced[hash] = block.number;
     }
 
-    /// @notice Refutes a job by what its worker signed of a step; the caller is the challenger that was right. It was announced in an
-    ///         earlier block.
+    /// @notice Refutes a job by what its worker signed of a step; the caller is the challenger that was right. It was announced in
+    ///         an earlier block.
     /// @param  signature Of that, by the job's worker.
     /// @param  moves     The whole game from its first move to the contradiction, one behind another: `Moves`. What only the worker
     ///                   asserts must be what was signed.
@@ -322,7 +323,8 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
         returns (bytes memory, bytes memory, bool)
     {
         if (moves.length == 0) return (position, context, false);
-        // slither-disable-next-line unused-return
+        // The rules are a contract without state, and whoever shows many moves pays for them.
+        // slither-disable-next-line calls-loop,unused-return
         (bytes memory next, bytes memory then, bool won,) = rules.play(position, context, side, moves);
         return (next, then, won);
     }

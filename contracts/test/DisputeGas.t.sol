@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {DisputeGame} from "../src/DisputeGame.sol";
 import {GameRules} from "../src/GameRules.sol";
+import {StepClaim} from "../src/StepClaims.sol";
 import {Games} from "./fixtures/Games.sol";
 
 /// @title Gas of the moves of a game, as their senders pay it: intrinsic gas and calldata included; jobs and money are not.
@@ -51,6 +52,16 @@ contract DisputeGasTest is Games {
         jobs.refute();
         _void();
         vm.snapshotGasLastCall(GROUP, "void");
+    }
+
+    function test_refutation() public {
+        StepClaim memory step = _stepClaim();
+        (bytes memory signature, bytes memory moves) = (_signed(step), _moves());
+        _announce(CHALLENGER, step, moves);
+        vm.snapshotGasLastCall(GROUP, "announce");
+        mine(1);
+        _refute(CHALLENGER, step, signature, moves);
+        vm.snapshotGasLastCall(GROUP, "refute");
     }
 
     function _deploy(bytes memory code, bytes memory arguments) private returns (address deployed) {

@@ -488,7 +488,7 @@ contract JobEscrowTest is Jobs {
     /// Each call in each state: refused for the state unless it belongs there.
     function test_eachCallBelongsToItsStates() public {
         // One letter per state, in their order: None, Open, Assigned, Sealed, Committed, Finalized, Refuted, Expired, Cancelled.
-        string[12] memory table = [
+        string[14] memory table = [
             ".x.......", // cancel
             ".x.......", // accept
             "..x......", // commitSeal
@@ -500,13 +500,15 @@ contract JobEscrowTest is Jobs {
             "....x....", // beginGame
             "....x....", // endGame
             "......x..", // voidGame
-            ".....x..." // resultOf
+            ".....x...", // resultOf
+            "....x....", // claimOf
+            "....x...." // refute
         ];
         for (uint8 state = 0; state < 9; ++state) {
             // Two jobs of one second are alike.
             pass(1);
             uint256 job = _in(state);
-            for (uint256 call = 0; call < 12; ++call) {
+            for (uint256 call = 0; call < 14; ++call) {
                 if (bytes(table[call])[state] == "x") continue;
                 (address sender, bytes memory data) = _call(call, job);
                 vm.prank(sender);
@@ -541,7 +543,9 @@ contract JobEscrowTest is Jobs {
         if (call == 8) return (address(this), abi.encodeCall(escrow.beginGame, (job, RIVAL)));
         if (call == 9) return (address(this), abi.encodeCall(escrow.endGame, (job, RIVAL, true)));
         if (call == 10) return (address(this), abi.encodeCall(escrow.voidGame, (job, RIVAL)));
-        return (STRANGER, abi.encodeCall(escrow.resultOf, (job)));
+        if (call == 11) return (STRANGER, abi.encodeCall(escrow.resultOf, (job)));
+        if (call == 12) return (STRANGER, abi.encodeCall(escrow.claimOf, (job)));
+        return (address(this), abi.encodeCall(escrow.refute, (job, RIVAL)));
     }
 
     function _assertLate() private view {

@@ -65,6 +65,12 @@ contract JobGasTest is Jobs {
         vm.snapshotGasLastCall(GROUP, "voidGame");
     }
 
+    function test_refute() public {
+        uint256 job = _committed();
+        escrow.refute(job, CHALLENGER);
+        vm.snapshotGasLastCall(GROUP, "refute");
+    }
+
     function test_ends() public {
         _cancelled();
         vm.snapshotGasLastCall(GROUP, "cancel");

@@ -47,6 +47,8 @@ contract JobInvariantTest is Test {
         handler.begin(0, 2);
         handler.end(0, 1, 0);
         handler.void(0, 2);
+        handler.begin(0, 1);
+        handler.refute(0, 2);
         handler.accept(0, 3);
         handler.commitSeal(0);
         handler.accept(0, 3);

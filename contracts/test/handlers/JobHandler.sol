@@ -160,12 +160,26 @@ contract JobHandler is Jobs {
         if (job != 0) _void(job, _player(job, who));
     }
 
+    function refute(uint256 which, uint256 who) external {
+        (uint256 job, JobEscrow.Job memory j) = _find(which, JobEscrow.State.Committed);
+        if (job == 0) return;
+        bool isInTime = time() <= _deadline(j);
+        try escrow.refute(job, actor(who)) {
+            vm.assertTrue(isInTime);
+            _give(j.payer, Units.unwrap(j.reward));
+            _share(j, actor(who));
+            _note(job, JobEscrow.State.Refuted);
+        } catch {
+            vm.assertFalse(isInTime);
+        }
+    }
+
     /// @dev Anything, to any job, by anyone: nothing but what the rules allow may come of it.
     function meddle(uint256 which, uint256 who, uint256 call) external {
         if (jobs.length == 0) return;
         uint256 job = jobs[which % jobs.length];
         JobEscrow.Job memory before = escrow.jobOf(job);
-        bytes[8] memory calls = [
+        bytes[9] memory calls = [
             abi.encodeCall(escrow.cancel, (job)),
             abi.encodeCall(escrow.commitSeal, (job, "seal")),
             abi.encodeCall(escrow.commit, (job, "top", "end", "salt", new bytes32[](0), new bytes32[](0))),
@@ -173,10 +187,11 @@ contract JobHandler is Jobs {
             abi.encodeCall(escrow.endGame, (job, actor(who), true)),
             abi.encodeCall(escrow.endGame, (job, actor(who), false)),
             abi.encodeCall(escrow.voidGame, (job, actor(who))),
+            abi.encodeCall(escrow.refute, (job, actor(who))),
             abi.encodeCall(escrow.reveal, (job, "top", "salt"))
         ];
         vm.prank(STRANGER);
-        (bool ok,) = address(escrow).call(calls[call % 8]);
+        (bool ok,) = address(escrow).call(calls[call % 9]);
         vm.assertFalse(ok);
         vm.assertEq(abi.encode(escrow.jobOf(job)), abi.encode(before));
     }
