@@ -174,7 +174,7 @@ struct Knows<'a> {
     claim: Option<Claim>,
     record: Option<Replay<'a, FolderStates<'a>>>,
     /// What the worker published.
-    published: Option<Published>,
+    published: Option<Published<'a>>,
 }
 
 impl Known for Knows<'_> {

@@ -147,23 +147,23 @@ impl SignedFile {
 }
 
 /// What a worker published of a job.
-pub struct Published {
+pub struct Published<'a> {
     /// Its numbers.
-    pub record: PublishedRecord,
+    pub record: PublishedRecord<'a>,
     /// What it signed.
     pub signed: Vec<SignedStep>,
     /// Files that were passed over, and why.
     pub passed_over: Vec<SignedFileError>,
 }
 
-impl Published {
+impl<'a> Published<'a> {
     /// What is in a folder of a job that `worker` claims on the chain.
     ///
     /// # Errors
     /// The folder is not one of the job, or cannot be read.
     pub fn read(
         folder: &Path,
-        job: &Job,
+        job: &'a Job,
         identity: &JobIdentity,
         (domain, id, worker): (&Domain, U256, Address),
     ) -> Result<Self, PublishedError> {
@@ -176,13 +176,19 @@ impl Published {
         for path in signed_files(folder) {
             let signed = SignedFile::read(&path).and_then(|file| {
                 let signed = file.signed(domain, id, worker);
-                signed.map_err(|reason| SignedFileError {
+                let signed = signed.map_err(|reason| SignedFileError {
                     path: path.clone(),
                     reason,
-                })
+                });
+                Ok((file.step, signed?))
             });
             match signed {
-                Ok(signed) => published.signed.push(signed),
+                Ok((step, signed)) => {
+                    if published.signed.is_empty() {
+                        published.record = published.record.about(step);
+                    }
+                    published.signed.push(signed);
+                }
                 Err(error) => published.passed_over.push(error),
             }
         }
@@ -237,7 +243,7 @@ mod tests {
         let path = file.write(folder.path()).unwrap();
         let read = SignedFile::read(&path).unwrap();
         assert_eq!(read, file);
-        assert_eq!(signed_files(folder.path()), [path.clone()]);
+        assert_eq!(signed_files(folder.path()), std::slice::from_ref(&path));
         let found =
             |domain: &Domain, job: u64, worker| read.signed(domain, U256::from(job), worker).ok();
         assert_eq!(found(&DOMAIN, 6, worker), Some(signed));

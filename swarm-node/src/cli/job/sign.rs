@@ -60,7 +60,7 @@ impl Sign {
         let job = Job::assemble(&JobSpec::load(&spec)?, &Console::new())?;
         let disputed = disputed(&job).map_err(Failure::work)?;
         let record = PublishedRecord::open(&self.folder, &disputed, &job.identity);
-        let mut record = record.map_err(Failure::work)?;
+        let mut record = record.map_err(Failure::work)?.about(self.step);
         let claim = *record.history().claim();
         let claimed = step_claim(&claim, &mut record, self.step).map_err(Failure::work)?;
         runtime()?.block_on(async {
