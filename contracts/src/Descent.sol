@@ -65,7 +65,7 @@ library Descent {
         // INVARIANT: each pick leads down, but that of the one node of a tree that begins with what is shown.
         bool leadsDown = height < cursor.height || (stage == Stage.Shown && cursor.height == 0);
         bool isHere = leadsDown && (stage == Stage.Shown || stage == Stage.Picked);
-        if (side != Side.Challenger || !isHere) revert NotHere(side, kind);
+        if (side == Side.Worker || !isHere) revert NotHere(side, kind);
         _pick(cursor, height, data);
         return Stage.Picked;
     }

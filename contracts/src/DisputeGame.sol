@@ -45,8 +45,8 @@ error NotOfWorker(uint256 job, address signer, address worker);
 /// @notice The moves show nothing that is wrong.
 error NothingRefuted(uint256 job);
 
-/// @notice A refutation was not announced in an earlier block, or a hash was announced before.
-error WrongAnnouncement(bytes32 hash, uint256 announcedIn);
+/// @notice The worker has signed what it claims of a step for somebody else.
+error NotAuditor(address caller, address auditor);
 
 /// @title  Dispute games
 /// @notice Games between the worker of a job and whoever challenges its result; any number at a time, each of two sides.
@@ -63,7 +63,7 @@ error WrongAnnouncement(bytes32 hash, uint256 announcedIn);
 ///
 ///         *Without a game.* A worker that was asked about a step signs what it claims of it. What only it can say in a game it has
 ///         then said, so whoever can show that that is false does so in one call, with all moves of both sides, and stakes nothing.
-///         The call is announced a block before by the hash of all that it shows, so nobody who sees it can be first with it.
+///         It is signed for one auditor, so nobody who sees the call can make it, too.
 ///         (The worker can: one that lied may be its own challenger, as in games, and then loses half of its bond all the same.)
 contract DisputeGame is EIP712, ReentrancyGuardTransient {
     using StepClaims for StepClaim;
@@ -91,9 +91,6 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
 
     /// Hash of each game and its position; zero where there is none, or none any more.
     mapping(uint256 game => bytes32) private _games;
-
-    /// The block in which a refutation was announced, by its hash; zero where none was.
-    mapping(bytes32 announcement => uint256) private _announced;
 
     /// @notice A game began; `position` is the hash of `start` after the moves, if any, which are told as in `Moved`.
     event Opened(
@@ -184,35 +181,19 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
         jobs.voidGame(g.job, g.challenger);
     }
 
-    /// @notice Announces a refutation: `announcementOf`. It says nothing to who does not know what is shown.
-    function announce(bytes32 hash) external {
-        // INVARIANT: an announcement never becomes younger.
-        if (_announced[hash] != 0) revert WrongAnnouncement(hash, _announced[hash]);
-        _announced[hash] = block.number;
-    }
-
-    /// @notice Refutes a job by what its worker signed of a step; the caller is the challenger that was right. It was announced in
-    ///         an earlier block.
+    /// @notice Refutes a job by what its worker signed of a step for the caller, who is the challenger that was right.
     /// @param  signature Of that, by the job's worker.
     /// @param  moves     The whole game from its first move to the contradiction, one behind another: `Moves`. What only the worker
     ///                   asserts must be what was signed.
-    /// @param  salt      Of the announcement.
-    function refute(StepClaim calldata step, bytes calldata signature, bytes calldata moves, bytes32 salt)
-        external
-        nonReentrant
-    {
-        _useAnnouncement(announcementOf(msg.sender, step, moves, salt));
+    function refute(StepClaim calldata step, bytes calldata signature, bytes calldata moves) external nonReentrant {
+        // INVARIANT: nobody refutes with what another one was told, so a call that is seen cannot be copied.
+        if (msg.sender != step.auditor) revert NotAuditor(msg.sender, step.auditor);
         (address worker, Claim memory claim) = jobs.claimOf(step.job);
         address signer = ECDSA.recoverCalldata(stepClaimHash(step), signature);
         // INVARIANT: a worker answers for what it signed, and for nothing else.
         if (signer != worker) revert NotOfWorker(step.job, signer, worker);
         if (!_refutes(claim, step, moves)) revert NothingRefuted(step.job);
         jobs.refute(step.job, msg.sender);
-    }
-
-    /// @notice The block in which a refutation was announced; zero where it was not, or was carried out.
-    function announcedIn(bytes32 hash) external view returns (uint256) {
-        return _announced[hash];
     }
 
     /// @notice Games so far; they are numbered from 1.
@@ -237,15 +218,6 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
     /// @notice What a worker signs of a step (EIP-712).
     function stepClaimHash(StepClaim calldata step) public view returns (bytes32) {
         return _hashTypedDataV4(step.hash());
-    }
-
-    /// @notice What is announced before a refutation by `challenger`.
-    function announcementOf(address challenger, StepClaim calldata step, bytes calldata moves, bytes32 salt)
-        public
-        pure
-        returns (bytes32)
-    {
-        return keccak256(abi.encode(challenger, step.hash(), keccak256(moves), salt));
     }
 
     /// @notice Seconds that the side to move has left.
@@ -285,48 +257,20 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
         return (keccak256(next), won, turn);
     }
 
-    function _useAnnouncement(bytes32 hash) private {
-        uint256 announced = _announced[hash];
-        // INVARIANT: whoever saw a refutation before it is in a block cannot have announced it.
-        if (announced == 0 || announced >= block.number) revert WrongAnnouncement(hash, announced);
-        delete _announced[hash];
-    }
-
-    /// Whether the moves of a whole game, of which the worker makes what it signed and the challenger the others, end in a
-    /// contradiction.
+    /// Whether the moves of a whole game, of which the worker's assertions are what it signed, end in a contradiction.
     function _refutes(Claim memory claim, StepClaim calldata step, bytes calldata moves)
         private
         view
         returns (bool won)
     {
-        (Position memory p, bytes memory context) = Positions.start(claim);
-        bytes memory position = Positions.write(p);
-        uint256 from = 0;
         for (uint256 place = 0; place < moves.length;) {
             (MoveKind kind, bytes calldata data, uint256 next) = Moves.read(moves, place);
-            if (StepClaims.isAssertion(kind)) {
-                step.check(kind, data);
-                (position, context,) = _lead(position, context, Side.Challenger, moves[from:place]);
-                (position, context,) = _lead(position, context, Side.Worker, moves[place:next]);
-                from = next;
-            }
+            if (StepClaims.isAssertion(kind)) step.check(kind, data);
             place = next;
         }
+        (Position memory p, bytes memory context) = Positions.start(claim);
         // slither-disable-next-line unused-return
-        (,, won) = _lead(position, context, Side.Challenger, moves[from:]);
-    }
-
-    /// Where moves of one side lead, with the context then, and whether the last one is a contradiction.
-    function _lead(bytes memory position, bytes memory context, Side side, bytes calldata moves)
-        private
-        view
-        returns (bytes memory, bytes memory, bool)
-    {
-        if (moves.length == 0) return (position, context, false);
-        // The rules are a contract without state, and whoever shows many moves pays for them.
-        // slither-disable-next-line calls-loop,unused-return
-        (bytes memory next, bytes memory then, bool won,) = rules.play(position, context, side, moves);
-        return (next, then, won);
+        (,, won,) = rules.play(Positions.write(p), context, Side.Both, moves);
     }
 
     function _end(uint256 game, Game memory g, bool workerLost, bool byClock) private {

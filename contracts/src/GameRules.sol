@@ -66,6 +66,7 @@ contract GameRules {
     /// @notice Makes moves of one side, one after another.
     /// @param  position Where the game stands, as `Positions.write` has it.
     /// @param  context  The context of the position, ABI-encoded. Nothing, where no move needs it.
+    /// @param  side     Who makes them. For both sides only somebody speaks who has checked what the worker asserts.
     /// @param  moves    One behind another: `Moves`.
     /// @return next     Where it stands then, written as before.
     /// @return contextThen The context then, ABI-encoded; nothing where none was shown.
@@ -148,7 +149,7 @@ contract GameRules {
         }
         // The challenger makes openings of the worker where it knows the data.
         bool asserts = kind == MoveKind.Interval || kind == MoveKind.Step || kind == MoveKind.Numbers;
-        return !asserts && Positions.turn(stage) == Side.Worker && _answers(p, kind);
+        return (!asserts || side == Side.Both) && Positions.turn(stage) == Side.Worker && _answers(p, kind);
     }
 
     /// Whether a move of the worker answers what is in doubt.

@@ -6,10 +6,11 @@ import {MerkleTree} from "./MerkleTree.sol";
 import {Counts} from "./Programs.sol";
 import {Malformed, Slices} from "./Slices.sol";
 
-/// @notice The two sides of a game.
+/// @notice The two sides of a game, and who makes the moves of both.
 enum Side {
     Worker,
-    Challenger
+    Challenger,
+    Both
 }
 
 /// @notice Where a game stands: what was said last.
