@@ -27,9 +27,11 @@ use swarm_identity::digest::hex;
 use verde::audit::{Verdict, misbound_input, misbound_next, source_root};
 use verde::evidence::{ClaimedNode, Evidence, EvidenceError, Finding};
 use verde::execute::{ExecuteError, Executor, outputs_of, values_of};
+use verde::fault::Fault;
 use verde::history::{self as claims, Length};
 use verde::job::{Job, JobError};
 use verde::run::RunTree;
+use verde::state::StateTree;
 use verde::step::{Schedule, StepError, StepRoots, StepTree};
 use verde::tensor;
 
@@ -38,7 +40,9 @@ use super::hex_text;
 use super::job_record::state_root;
 use super::job_run::{HISTORY, History, JobIdentity, JobRunError, read_history};
 use super::run_folder::checkpoint_path;
-use super::step_trace::{StepTrace, TraceError, Values, write_values};
+use super::step_trace::{
+    StepTrace, TraceError, Values, checkpoint_after, interval_states, trace_path, write_values,
+};
 use super::training_plan::TrainingPlan;
 
 /// Why there is no audit.
@@ -246,6 +250,12 @@ fn history_of(folder: &Path, work: &mut Work) -> Result<History, Halt> {
     }
 }
 
+/// Steps and stride of a job; none where there are no such ones.
+fn length_of(identity: &JobIdentity) -> Option<Length> {
+    let stride = u32::try_from(identity.stride).ok()?;
+    Length::new(identity.steps, stride).ok()
+}
+
 /// Checks a history for itself. Returns its roots.
 fn check_history(history: &History, work: &mut Work) -> Result<Vec<Digest>, Halt> {
     let identity = &history.identity;
@@ -262,11 +272,7 @@ fn check_history(history: &History, work: &mut Work) -> Result<Vec<Digest>, Halt
     if name != identity.job {
         return wrong("the history's job is not that of its plan, initial state, steps and stride");
     }
-    let (stride, steps) = (u32::try_from(identity.stride), identity.steps);
-    let length = stride
-        .ok()
-        .and_then(|stride| Length::new(steps, stride).ok());
-    let Some(length) = length else {
+    let Some(length) = length_of(identity) else {
         return wrong("the history has impossible steps or an impossible stride");
     };
     if roots.first() != Some(&initial) {
@@ -295,6 +301,8 @@ pub struct Auditor<'a> {
     identity: JobIdentity,
     job: Job,
     folder: PathBuf,
+    /// Of the machine that traces are of.
+    fault: Option<Fault>,
 }
 
 /// A node of a step.
@@ -354,6 +362,7 @@ impl<'a> Auditor<'a> {
             identity,
             job: Job::new(training.plan.clone(), training.programs.clone())?,
             folder: folder.into(),
+            fault: None,
         })
     }
 
@@ -429,44 +438,100 @@ impl<'a> Auditor<'a> {
         Ok((work.audited(ended)?, evidence))
     }
 
+    /// The same auditor, whose traces are those of a machine that gets one bit wrong: what a worker
+    /// with such a machine claims, and so writes when it is asked. Audits stay what they are.
+    #[must_use]
+    pub fn with_fault(self, fault: Option<Fault>) -> Self {
+        Self { fault, ..self }
+    }
+
     /// Writes what this machine computes for a step: the trace, and the values of these runs. This
     /// is what a worker does when it is asked. Returns the files.
     ///
     /// # Errors
-    /// There is no such step, run, or checkpoint to begin from; the system refuses.
+    /// There is no such step, run, or checkpoint to begin from; what is computed is not what the
+    /// history has at the checkpoints around the step; the system refuses.
     pub fn trace(&self, step: u64, runs: &[usize]) -> Result<Vec<PathBuf>, AuditError> {
         self.require_step(step)?;
         for run in runs {
             self.require_run(step, *run)?;
         }
-        let mut work = Work::default();
-        let mut executor = match self.executor_at(step, &mut work) {
-            Ok(executor) => executor,
-            Err(Halt::Error(error)) => return Err(error),
-            Err(Halt::Verdict(_, reason)) => return Err(AuditError::Folder(reason)),
-        };
-        let roots = |tensors: &[Tensor]| tensors.iter().map(tensor::root).collect();
-        let mut found = StepRoots {
-            before: roots(&executor.state()?),
-            ..StepRoots::default()
-        };
-        let mut written = Vec::new();
+        match self.write_trace(step, runs, &mut Work::default()) {
+            Ok(paths) => Ok(paths),
+            Err(Halt::Error(error)) => Err(error),
+            Err(Halt::Verdict(_, reason)) => Err(AuditError::Folder(reason)),
+        }
+    }
+
+    fn write_trace(
+        &self,
+        step: u64,
+        runs: &[usize],
+        work: &mut Work,
+    ) -> Result<Vec<PathBuf>, Halt> {
+        let history = self.history(work)?;
+        let length = self.length()?;
+        let checkpoint = checkpoint_after(length, step);
+        let (first, last) = (length.step_of(checkpoint - 1), length.step_of(checkpoint));
+        let mut executor = self.executor_from(&history, first, self.fault, work)?;
+        let (mut state, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+        let mut interval = Vec::new();
+        for done in first..=last {
+            if done > first {
+                executor.step(&[])?;
+            }
+            let tensors = executor.state()?;
+            let roots: Vec<Digest> = tensors.iter().map(tensor::root).collect();
+            interval.push(self.root_of(&roots)?);
+            if done == step {
+                (state, before) = (tensors, roots);
+            } else if done == step + 1 {
+                after = roots;
+            }
+        }
+        let known = history.get(checkpoint as usize);
+        if known.is_some() && known != interval.last() {
+            return wrong(not_in_history(last));
+        }
+        executor.restore(&state)?;
+        let (mut traced, mut written) = (Vec::new(), Vec::new());
         executor.trace(&[], |run, values| {
-            found.runs.push(roots(&values));
+            traced.push(values.iter().map(tensor::root).collect());
             if runs.contains(&run) {
                 written.push(write_values(&self.folder, step, run, &values));
             }
         })?;
-        executor.step(&[])?;
-        found.after = roots(&executor.state()?);
+        if interval_states(length, step) == 0 {
+            interval.clear();
+        }
         let trace = StepTrace {
             job: self.identity.job.clone(),
             step,
-            roots: found,
+            roots: StepRoots {
+                before,
+                given: Vec::new(),
+                after,
+                runs: traced,
+            },
+            interval,
         };
         let mut paths = vec![trace.write(&self.folder)?];
         paths.extend(written.into_iter().collect::<Result<Vec<_>, _>>()?);
         Ok(paths)
+    }
+
+    fn length(&self) -> Result<Length, Halt> {
+        match length_of(&self.identity) {
+            Some(length) => Ok(length),
+            None => cannot("the specification has impossible steps or an impossible stride"),
+        }
+    }
+
+    /// The root of a state whose tensors have these roots.
+    fn root_of(&self, roots: &[Digest]) -> Result<Digest, StepError> {
+        let named = self.job.plan().state.iter().zip(roots);
+        let named = named.map(|(slot, root)| (slot.name.as_str(), *root));
+        Ok(StateTree::new(named)?.root())
     }
 
     fn require_step(&self, step: u64) -> Result<(), AuditError> {
@@ -510,13 +575,14 @@ impl<'a> Auditor<'a> {
     /// says.
     fn executor_at(&self, step: u64, work: &mut Work) -> Result<Executor<'a>, Halt> {
         let roots = self.history(work)?;
-        self.executor_from(&roots, step, work)
+        self.executor_from(&roots, step, None, work)
     }
 
     fn executor_from(
         &self,
         roots: &[Digest],
         step: u64,
+        fault: Option<Fault>,
         work: &mut Work,
     ) -> Result<Executor<'a>, Halt> {
         let stride = self.identity.stride;
@@ -537,6 +603,9 @@ impl<'a> Auditor<'a> {
         let schedule = self.training.schedule().map_err(StepError::from)?;
         let constants = &self.training.constants;
         let mut executor = Executor::new(self.engine, schedule, constants, &state)?;
+        if let Some(fault) = fault {
+            executor.break_with(fault);
+        }
         let words: usize = constants.iter().map(|tensor| tensor.words().len()).sum();
         work.hashed += 4 * words as u64;
         for done in at + 1..=step {
@@ -561,10 +630,7 @@ impl<'a> Auditor<'a> {
             return Ok(());
         };
         if self.state_root(executor, work)? != *root {
-            return wrong(format!(
-                "the state after {done} steps is not the one whose root the history has; the \
-                 first wrong step is one of those since the checkpoint before"
-            ));
+            return wrong(not_in_history(done));
         }
         let text = format!("the state after {done} steps with the history");
         work.note(text);
@@ -596,7 +662,7 @@ impl<'a> Auditor<'a> {
         }
         let tree = StepTree::from_roots(&self.schedule()?, &trace.roots).map_err(|error| {
             TraceError::Malformed {
-                path: super::step_trace::trace_path(&self.folder, step),
+                path: trace_path(&self.folder, step),
                 reason: error.to_string(),
             }
         })?;
@@ -611,7 +677,49 @@ impl<'a> Auditor<'a> {
                 ));
             }
         }
+        self.check_interval(&trace, &tree, roots)?;
         Ok(Some((trace.roots, tree)))
+    }
+
+    /// Checks the states between the checkpoints around a traced step with its own two and with the
+    /// history.
+    fn check_interval(
+        &self,
+        trace: &StepTrace,
+        tree: &StepTree,
+        roots: &[Digest],
+    ) -> Result<(), Halt> {
+        let (length, step) = (self.length()?, trace.step);
+        let (found, expected) = (trace.interval.len() as u64, interval_states(length, step));
+        if found != expected {
+            let reason = format!(
+                "{found} states between the checkpoints around step {step}, where there are \
+                 {expected}"
+            );
+            let path = trace_path(&self.folder, step);
+            return Err(TraceError::Malformed { path, reason }.into());
+        }
+        let checkpoint = checkpoint_after(length, step);
+        let first = length.step_of(checkpoint - 1);
+        for (done, state) in (first..).zip(&trace.interval) {
+            let known = match done {
+                _ if done == first => roots.get(checkpoint as usize - 1),
+                _ if done == length.step_of(checkpoint) => roots.get(checkpoint as usize),
+                _ => None,
+            };
+            let own = match done {
+                _ if done == step => Some(&tree.header().state),
+                _ if done == step + 1 => Some(&tree.header().next),
+                _ => None,
+            };
+            if [known, own].into_iter().flatten().any(|root| root != state) {
+                return wrong(format!(
+                    "among the states between checkpoints, the trace of step {step} has another \
+                     one after {done} steps than the history or the trace itself"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The trace, without which nothing inside a step can be told.
@@ -622,7 +730,7 @@ impl<'a> Auditor<'a> {
             None => cannot(format!(
                 "the worker says nothing of step {step}: a claim commits to checkpoints only, and \
                  there is no {} (`job trace` writes it)",
-                super::step_trace::trace_path(&self.folder, step).display()
+                trace_path(&self.folder, step).display()
             )),
         }
     }
@@ -640,7 +748,7 @@ impl<'a> Auditor<'a> {
                 next * stride
             ));
         }
-        let mut executor = self.executor_from(&roots, step, work)?;
+        let mut executor = self.executor_from(&roots, step, None, work)?;
         if let Some((roots, tree)) = &trace {
             self.compare_before(&executor, step, tree, work)?;
             if let Some(place) = misbound_next(&self.job, roots) {
@@ -958,6 +1066,13 @@ impl<'a> Auditor<'a> {
             _ => wrong(describe(&finding)),
         }
     }
+}
+
+fn not_in_history(done: u64) -> String {
+    format!(
+        "the state after {done} steps is not the one whose root the history has; the first wrong \
+         step is one of those since the checkpoint before"
+    )
 }
 
 fn require(what: &'static str, value: u64, count: u64) -> Result<(), AuditError> {

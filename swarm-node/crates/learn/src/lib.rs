@@ -7,6 +7,7 @@
 //!                                                       ▲   │
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
 //! data_set ─▶ training_plan (the programs of a trainer as a plan) ─▶ job_run ─┘     job_audit ─▶ step_trace, evidence_file
+//! step_trace ─▶ published (what a worker published of its job, as a record that refutes it)
 //! stages of a model ─▶ pipeline (programs of each stage, their engine, a step of all of them replayed)
 //! trainers apart ─▶ averaging (outer steps of groups of them, replayed)
 //! model ─▶ receipt (what it answered, verified by one pass)
@@ -60,6 +61,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod pretrain;
 pub mod programs;
+pub mod published;
 pub mod receipt;
 pub mod run_folder;
 pub mod sapo;
