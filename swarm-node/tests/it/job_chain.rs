@@ -260,10 +260,7 @@ fn what_a_worker_signed_of_a_wrong_step_refutes_its_claim_on_anvil() {
         .expect(0, &["trace-00000003-3c44cddd.signed"]);
     let verify = [&VERIFY[..], &["--published", "@worker", "--json"]].concat();
     let verifier = scene.of(VERIFIER, &verify);
-    verifier.expect(
-        0,
-        &[ "refute: in block", "refuted: over"],
-    );
+    verifier.expect(0, &["refute: in block", "refuted: over"]);
     ended(worker).expect(0, &["refuted: over"]);
     assert!(scene.games().is_empty());
     // Its bond of 5 was never asked for, and half of the worker's 20 is its own.

@@ -693,7 +693,8 @@ impl<'a> Auditor<'a> {
         let (found, expected) = (trace.interval.len() as u64, interval_states(length, step));
         if found != expected {
             let reason = format!(
-                "{found} states between the checkpoints around step {step}, where there are {expected}"
+                "{found} states between the checkpoints around step {step}, where there are \
+                 {expected}"
             );
             let path = trace_path(&self.folder, step);
             return Err(TraceError::Malformed { path, reason }.into());

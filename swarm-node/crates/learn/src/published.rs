@@ -2,17 +2,18 @@
 //! word.
 //!
 //! ```text
-//! history.json             ─▶ history ────────────────────────┐
-//! trace-….roots            ─▶ interval, step ──────────────────┼─▶ PublishedRecord
-//! trace-….roots, …values   ─▶ run: words with the trace's roots ┘
+//! history.json              ─▶ history ──────────────────────────┐
+//! trace-….roots             ─▶ interval, step ───────────────────┼─▶ PublishedRecord
+//! trace-….roots, …values    ─▶ run: words with the trace's roots ┘
 //! ```
 //! Nothing is computed: a wrong value is answered as it was published, which is what a refutation
 //! shows. So this record says what the worker says, and never what is right.
 //!
 //! Invariants: every answer has the numbers of the plan; the words of a run have the roots of its
-//! trace, and the states of an interval lead from one checkpoint of the history to the next. What is
-//! not so, or is not there, is an error that names it and what to ask the worker for. The files are
-//! a stranger's: each size is checked before anything is made of it, and no bytes make this panic.
+//! trace, and the states of an interval lead from one checkpoint of the history to the next. What
+//! is not so, or is not there, is an error that names it and what to ask the worker for. The files
+//! are a stranger's: each size is checked before anything is made of it, and no bytes make this
+//! panic.
 //!
 //! Limits: one step, one run and one interval are held at a time.
 
@@ -266,8 +267,8 @@ impl<'a> PublishedRecord<'a> {
         let count = states.len() as u64;
         if checkpoint == 0 || checkpoint >= count {
             let text = format!(
-                "the steps before checkpoint {checkpoint}: the job has {count} checkpoints, and none \
-                 before number 0"
+                "the steps before checkpoint {checkpoint}: the job has {count} checkpoints, and \
+                 none before number 0"
             );
             return Err(RecordError::Missing(text));
         }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! folder/trace-00000007.roots              a line of JSON that says what follows: roots of the
-//!                                          tensors of the states on both sides, of every value, and
-//!                                          of the states between two checkpoints, 32 bytes each
+//!                                          tensors of the states on both sides, of every value,
+//!                                          and of states between two checkpoints, 32 bytes each
 //!        trace-00000007-run-2.values       the words of all values of run 2, by id, little-endian
 //! ```
 //! A claim commits to checkpoints only. A trace is the worker's word about a step between them: it
@@ -11,8 +11,8 @@
 //! The words of a run spare an auditor the way to it: they are worth what their roots are, so no
 //! more than those that are read are hashed.
 //!
-//! Limits: a file is a stranger's, so its size is checked before anything is made of it. A trace has
-//! at most 128 MiB, its first line 1 MiB.
+//! Limits: a file is a stranger's, so its size is checked before anything is made of it. A trace
+//! has at most 128 MiB, its first line 1 MiB.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -31,8 +31,8 @@ use verde::step::StepRoots;
 const FORMAT: u32 = 3;
 /// Largest trace that is written or read, in bytes.
 const MAX_BYTES: u64 = 1 << 27;
-/// Longest first line, in bytes: a plan has at most 2¹⁶ runs, and the number of values of each takes
-/// 8 bytes.
+/// Longest first line, in bytes: a plan has at most 2¹⁶ runs, and the number of values of each
+/// takes 8 bytes.
 const MAX_LINE: usize = 1 << 20;
 /// Bytes of a root.
 const ROOT: usize = size_of::<Digest>();

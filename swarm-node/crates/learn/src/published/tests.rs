@@ -389,8 +389,9 @@ proptest! {
         let line = trace.iter().position(|&byte| byte == b'\n').unwrap();
         let range = if in_line { line + 1 } else { trace.len() };
         answers(&flipped(trace, at.index(range)), values);
-        for changed in [trace[..at.index(trace.len())].to_vec(), [trace, &more[..]].concat(), more.clone()] {
-            let told = answers(&changed, values);
+        let (cut, longer) = (&trace[..at.index(trace.len())], [trace, &more[..]].concat());
+        for changed in [cut, &longer, &more] {
+            let told = answers(changed, values);
             prop_assert!(told.iter().all(Option::is_some), "{:?}", told);
         }
         for changed in [&values[..at.index(values.len())], &[values, &more[..]].concat()] {
