@@ -65,7 +65,7 @@
 //! ```
 //! The dev chain is a crate of its own, `swarm-devchain`; neither depends on the other to run.
 
-pub use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+pub use alloy::primitives::{Address, B256, Bytes, U256};
 pub use alloy::signers::local::PrivateKeySigner;
 
 pub mod bindings;

@@ -45,8 +45,8 @@ error NotOfWorker(uint256 job, address signer, address worker);
 /// @notice The moves show nothing that is wrong.
 error NothingRefuted(uint256 job);
 
-/// @notice The worker has signed what it claims of a step for somebody else.
-error NotAuditor(address caller, address auditor);
+/// @notice A refutation was not announced in an earlier block, or a hash was announced before.
+error WrongAnnouncement(bytes32 hash, uint256 announcedIn);
 
 /// @title  Dispute games
 /// @notice Games between the worker of a job and whoever challenges its result; any number at a time, each of two sides.
@@ -63,7 +63,7 @@ error NotAuditor(address caller, address auditor);
 ///
 ///         *Without a game.* A worker that was asked about a step signs what it claims of it. What only it can say in a game it has
 ///         then said, so whoever can show that that is false does so in one call, with all moves of both sides, and stakes nothing.
-///         It is signed for one auditor, so nobody who sees the call can make it, too.
+///         The call is announced a block before by the hash of all that it shows, so nobody who sees it can be first with it.
 ///         (The worker can: one that lied may be its own challenger, as in games, and then loses half of its bond all the same.)
 contract DisputeGame is EIP712, ReentrancyGuardTransient {
     using StepClaims for StepClaim;
@@ -91,6 +91,9 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
 
     /// Hash of each game and its position; zero where there is none, or none any more.
     mapping(uint256 game => bytes32) private _games;
+
+    /// The block in which a refutation was announced, by its hash; zero where none was.
+    mapping(bytes32 announcement => uint256) private _announced;
 
     /// @notice A game began; `position` is the hash of `start` after the moves, if any, which are told as in `Moved`.
     event Opened(
@@ -181,19 +184,35 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
         jobs.voidGame(g.job, g.challenger);
     }
 
-    /// @notice Refutes a job by what its worker signed of a step for the caller, who is the challenger that was right.
+    /// @notice Announces a refutation: `announcementOf`. It says nothing to who does not know what is shown.
+    function announce(bytes32 hash) external {
+        // INVARIANT: an announcement never becomes younger.
+        if (_announced[hash] != 0) revert WrongAnnouncement(hash, _announced[hash]);
+        _announced[hash] = block.number;
+    }
+
+    /// @notice Refutes a job by what its worker signed of a step; the caller is the challenger that was right. It was announced in
+    ///         an earlier block.
     /// @param  signature Of that, by the job's worker.
     /// @param  moves     The whole game from its first move to the contradiction, one behind another: `Moves`. What only the worker
     ///                   asserts must be what was signed.
-    function refute(StepClaim calldata step, bytes calldata signature, bytes calldata moves) external nonReentrant {
-        // INVARIANT: nobody refutes with what another one was told, so a call that is seen cannot be copied.
-        if (msg.sender != step.auditor) revert NotAuditor(msg.sender, step.auditor);
+    /// @param  salt      Of the announcement.
+    function refute(StepClaim calldata step, bytes calldata signature, bytes calldata moves, bytes32 salt)
+        external
+        nonReentrant
+    {
+        _useAnnouncement(announcementOf(msg.sender, step, moves, salt));
         (address worker, Claim memory claim) = jobs.claimOf(step.job);
         address signer = ECDSA.recoverCalldata(stepClaimHash(step), signature);
         // INVARIANT: a worker answers for what it signed, and for nothing else.
         if (signer != worker) revert NotOfWorker(step.job, signer, worker);
         if (!_refutes(claim, step, moves)) revert NothingRefuted(step.job);
         jobs.refute(step.job, msg.sender);
+    }
+
+    /// @notice The block in which a refutation was announced; zero where it was not, or was carried out.
+    function announcedIn(bytes32 hash) external view returns (uint256) {
+        return _announced[hash];
     }
 
     /// @notice Games so far; they are numbered from 1.
@@ -218,6 +237,15 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
     /// @notice What a worker signs of a step (EIP-712).
     function stepClaimHash(StepClaim calldata step) public view returns (bytes32) {
         return _hashTypedDataV4(step.hash());
+    }
+
+    /// @notice What is announced before a refutation by `challenger`.
+    function announcementOf(address challenger, StepClaim calldata step, bytes calldata moves, bytes32 salt)
+        public
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(challenger, step.hash(), keccak256(moves), salt));
     }
 
     /// @notice Seconds that the side to move has left.
@@ -255,6 +283,13 @@ contract DisputeGame is EIP712, ReentrancyGuardTransient {
         // slither-disable-next-line unused-return
         (bytes memory next,, bool won, Side turn) = rules.play(position, context, side, moves);
         return (keccak256(next), won, turn);
+    }
+
+    function _useAnnouncement(bytes32 hash) private {
+        uint256 announced = _announced[hash];
+        // INVARIANT: whoever saw a refutation before it is in a block cannot have announced it.
+        if (announced == 0 || announced >= block.number) revert WrongAnnouncement(hash, announced);
+        delete _announced[hash];
     }
 
     /// Whether the moves of a whole game, of which the worker's assertions are what it signed, end in a contradiction.

@@ -4,17 +4,14 @@ pragma solidity 0.8.37;
 import {MoveKind} from "./Moves.sol";
 import {Slices} from "./Slices.sol";
 
-/// @notice What a worker says of a step that its claim passes over, and signs for an auditor that asked: enough to show that it
-///         is false.
-/// @param  job     What it is about.
-/// @param  auditor Who may use it.
-/// @param  before  Root of the state before the step.
-/// @param  next    Root of the state after it.
-/// @param  states  Top of the tree over the states between the checkpoints around the step; zero where it is alone there.
-/// @param  runs    Top of the tree over the roots of the step's runs.
+/// @notice What a worker says of a step that its claim passes over, and signs: enough for others to show that it is false.
+/// @param  job    What it is about.
+/// @param  before Root of the state before the step.
+/// @param  next   Root of the state after it.
+/// @param  states Top of the tree over the states between the checkpoints around the step; zero where it is alone between them.
+/// @param  runs   Top of the tree over the roots of the step's runs.
 struct StepClaim {
     uint256 job;
-    address auditor;
     bytes32 before;
     bytes32 next;
     bytes32 states;
@@ -30,7 +27,7 @@ library StepClaims {
 
     /// @dev EIP-712 type of it.
     bytes32 internal constant TYPE =
-        keccak256("StepClaim(uint256 job,address auditor,bytes32 before,bytes32 next,bytes32 states,bytes32 runs)");
+        keccak256("StepClaim(uint256 job,bytes32 before,bytes32 next,bytes32 states,bytes32 runs)");
 
     /// @dev Struct hash of it.
     function hash(StepClaim calldata s) internal pure returns (bytes32) {

@@ -57,6 +57,9 @@ contract DisputeGasTest is Games {
     function test_refutation() public {
         StepClaim memory step = _stepClaim();
         (bytes memory signature, bytes memory moves) = (_signed(step), _moves());
+        _announce(CHALLENGER, step, moves);
+        vm.snapshotGasLastCall(GROUP, "announce");
+        mine(1);
         _refute(CHALLENGER, step, signature, moves);
         vm.snapshotGasLastCall(GROUP, "refute");
     }

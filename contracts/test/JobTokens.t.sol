@@ -65,6 +65,7 @@ contract JobReentrancyTest is Jobs, ITransferHook {
         _attempt(abi.encodeCall(escrow.beginGame, (_job, address(this))));
         _attempt(abi.encodeCall(escrow.endGame, (_job, address(this), true)));
         _attempt(abi.encodeCall(escrow.voidGame, (_job, address(this))));
+        _attempt(abi.encodeCall(escrow.refute, (_job, address(this))));
     }
 
     function _attempt(bytes memory call) private {
@@ -75,7 +76,7 @@ contract JobReentrancyTest is Jobs, ITransferHook {
     }
 
     function _assertRefused() private {
-        vm.assertEq(_refusals, 13);
+        vm.assertEq(_refusals, 14);
         (_refusals, _armed) = (0, true);
     }
 

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {NotHere} from "../src/Descent.sol";
-import {DisputeGame, NotAuditor, NotOfWorker, NothingRefuted} from "../src/DisputeGame.sol";
+import {DisputeGame, NotOfWorker, NothingRefuted, WrongAnnouncement} from "../src/DisputeGame.sol";
 import {GameRules, NothingWrong} from "../src/GameRules.sol";
 import {Claim} from "../src/IJobs.sol";
 import {MoveKind} from "../src/Moves.sol";
@@ -28,11 +28,15 @@ contract StepClaimsTest is Games {
 
     // ---- a whole refutation
 
-    function test_aFalseStepRefutesTheJob() public {
+    function test_aFalseStepRefutesTheJob(uint64 blocks) public {
         StepClaim memory step = _stepClaim();
+        bytes32 hash = _announce(CHALLENGER, step, _moves());
+        vm.assertEq(games.announcedIn(hash), height());
+        mine(bound(blocks, 1, type(uint64).max));
         _refute(CHALLENGER, step, _signed(step), _moves());
         vm.assertEq(jobs.told(), 5);
         vm.assertEq(jobs.who(), CHALLENGER);
+        vm.assertEq(games.announcedIn(hash), 0);
         vm.assertEq(games.games(), 0);
     }
 
@@ -49,9 +53,7 @@ contract StepClaimsTest is Games {
 
     /// The worker is a challenger like others. What it loses by that is the job contract's affair: half of its bond.
     function test_aWorkerMayRefuteItself() public {
-        StepClaim memory step = _stepClaim();
-        step.auditor = WORKER;
-        _refutes(WORKER, step, _moves());
+        _refutes(WORKER, _stepClaim(), _moves());
     }
 
     /// What the EIP-712 standard says, written out.
@@ -67,11 +69,8 @@ contract StepClaimsTest is Games {
         );
         bytes32 content = keccak256(
             abi.encode(
-                keccak256(
-                    "StepClaim(uint256 job,address auditor,bytes32 before,bytes32 next,bytes32 states,bytes32 runs)"
-                ),
+                keccak256("StepClaim(uint256 job,bytes32 before,bytes32 next,bytes32 states,bytes32 runs)"),
                 step.job,
-                step.auditor,
                 step.before,
                 step.next,
                 step.states,
@@ -81,27 +80,90 @@ contract StepClaimsTest is Games {
         vm.assertEq(games.stepClaimHash(step), keccak256(bytes.concat(hex"1901", domain, content)));
     }
 
-    // ---- auditors
+    // ---- announcements
 
-    /// Whoever copies the call from among those that wait can do nothing with it, whatever it changes.
-    function test_nobodyIsFirstWithWhatAnotherShows(address who) public {
-        vm.assume(who != CHALLENGER);
+    function test_whatWasNotAnnounced() public {
         StepClaim memory step = _stepClaim();
-        bytes memory signature = _signed(step);
-        bytes memory reason = abi.encodeWithSelector(NotAuditor.selector, who, CHALLENGER);
-        _refusedNow(who, step, signature, _moves(), reason);
-        step.auditor = who;
-        _refusedNow(who, step, signature, _moves(), _otherSigner(step, signature));
-        step.auditor = CHALLENGER;
-        _refute(CHALLENGER, step, signature, _moves());
+        _refusedNow(CHALLENGER, step, _signed(step), _moves(), _notAnnounced(CHALLENGER, 0));
+    }
+
+    function test_anAnnouncementIsOfAnEarlierBlock() public {
+        StepClaim memory step = _stepClaim();
+        _announce(CHALLENGER, step, _moves());
+        _refusedNow(CHALLENGER, step, _signed(step), _moves(), _notAnnounced(CHALLENGER, height()));
+        mine(1);
+        _refute(CHALLENGER, step, _signed(step), _moves());
+    }
+
+    /// Whoever copies the call from among those that wait can announce it in their block at the earliest.
+    function test_nobodyIsFirstWithWhatAnotherShows() public {
+        StepClaim memory step = _stepClaim();
+        _announce(CHALLENGER, step, _moves());
+        mine(1);
+        _refusedNow(STRANGER, step, _signed(step), _moves(), _notAnnounced(STRANGER, 0));
+        _announce(STRANGER, step, _moves());
+        _refusedNow(STRANGER, step, _signed(step), _moves(), _notAnnounced(STRANGER, height()));
+        _refute(CHALLENGER, step, _signed(step), _moves());
         vm.assertEq(jobs.who(), CHALLENGER);
     }
 
+    /// Who sends an announcement does not matter: a copy of it serves the one who made it.
+    function test_aCopiedAnnouncementServesItsMaker() public {
+        StepClaim memory step = _stepClaim();
+        bytes32 hash = games.announcementOf(CHALLENGER, step, _moves(), SALT);
+        vm.prank(STRANGER);
+        games.announce(hash);
+        mine(1);
+        _refusedNow(STRANGER, step, _signed(step), _moves(), _notAnnounced(STRANGER, 0));
+        _refute(CHALLENGER, step, _signed(step), _moves());
+        vm.assertEq(jobs.who(), CHALLENGER);
+    }
+
+    /// A second announcement would make the first one younger, and so hold up who made it.
+    function test_announcementsKeepTheirAge() public {
+        StepClaim memory step = _stepClaim();
+        bytes32 hash = _announce(CHALLENGER, step, _moves());
+        uint256 announced = height();
+        vm.expectRevert(abi.encodeWithSelector(WrongAnnouncement.selector, hash, announced));
+        games.announce(hash);
+        mine(1);
+        vm.expectRevert(abi.encodeWithSelector(WrongAnnouncement.selector, hash, announced));
+        vm.prank(STRANGER);
+        games.announce(hash);
+        vm.assertEq(games.announcedIn(hash), announced);
+        _refute(CHALLENGER, step, _signed(step), _moves());
+    }
+
+    function test_anAnnouncementIsUsedOnce() public {
+        StepClaim memory step = _stepClaim();
+        _refutes(CHALLENGER, step, _moves());
+        _refusedNow(CHALLENGER, step, _signed(step), _moves(), _notAnnounced(CHALLENGER, 0));
+    }
+
     /// A call that is refused uses nothing up.
-    function test_whoWasRefusedMayTryAgain() public {
+    function test_aRefusedCallLeavesItsAnnouncement() public {
         StepClaim memory step = _stepClaim();
         _refused(step, "", _moves(), abi.encodeWithSelector(ECDSA.ECDSAInvalidSignatureLength.selector, 0));
         _refute(CHALLENGER, step, _signed(step), _moves());
+    }
+
+    /// Each thing that is shown is in the announcement, and who shows it.
+    function test_nothingElseIsShownThanWasAnnounced(uint8 which, bytes32 change) public {
+        vm.assume(change != 0);
+        StepClaim memory step = _stepClaim();
+        bytes32 hash = _announce(CHALLENGER, step, _moves());
+        mine(1);
+        (address who, bytes memory moves, bytes32 salt) = (CHALLENGER, _moves(), SALT);
+        if (which % 8 < 5) _change(step, which % 8, change);
+        else if (which % 8 == 5) who = address(uint160(CHALLENGER) ^ uint160(bound(uint256(change), 1, 1 << 159)));
+        else if (which % 8 == 6) moves[uint256(change) % moves.length] ^= 0x01;
+        else salt ^= change;
+        bytes32 other = games.announcementOf(who, step, moves, salt);
+        vm.assertTrue(other != hash);
+        bytes memory signature = _signed(step);
+        vm.expectRevert(abi.encodeWithSelector(WrongAnnouncement.selector, other, 0));
+        vm.prank(who);
+        games.refute(step, signature, moves, salt);
     }
 
     // ---- signatures
@@ -165,11 +227,11 @@ contract StepClaimsTest is Games {
     function test_nobodySpeaksForTheWorker(uint16 bit) public {
         StepClaim memory step = _stepClaim();
         Move memory changed = _step();
-        changed.data[bit % 768 / 8] ^= bytes1(0x01) << (bit % 8);
+        changed.data[bit % 768 / 8] ^= bytes1(uint8(1)) << (bit % 8);
         bytes memory moves = _pack(_list(_pick(), changed));
         _refused(step, _signed(step), moves, _notSigned(MoveKind.Step));
         changed = _step();
-        changed.data[96 + bit % 256 / 8] ^= bytes1(0x01) << (bit % 8);
+        changed.data[96 + bit % 256 / 8] ^= bytes1(uint8(1)) << (bit % 8);
         moves = _pack(_list(_pick(), changed));
         _refused(step, _signed(step), moves, abi.encodeWithSelector(Mismatch.selector, Shown.StateBefore));
     }
@@ -255,7 +317,8 @@ contract StepClaimsTest is Games {
     function test_nothingCallsBack() public {
         StepClaim memory step = _stepClaim();
         bytes memory signature = _signed(step);
-        jobs.callBack(abi.encodeCall(games.refute, (step, signature, _moves())));
+        _announce(address(jobs), step, _moves());
+        jobs.callBack(abi.encodeCall(games.refute, (step, signature, _moves(), SALT)));
         _refutes(CHALLENGER, step, _moves());
         vm.assertFalse(jobs.cameBack());
     }
@@ -276,7 +339,7 @@ contract StepClaimsTest is Games {
 
     /// The second one.
     function _stepOfInterval() private pure returns (StepClaim memory) {
-        return StepClaim(JOB, CHALLENGER, BETWEEN, _next(), HashTree.root(_statesOfInterval()), RUNS);
+        return StepClaim(JOB, BETWEEN, _next(), HashTree.root(_statesOfInterval()), RUNS);
     }
 
     function _movesOfInterval() private pure returns (bytes memory) {
@@ -314,18 +377,22 @@ contract StepClaimsTest is Games {
     }
 
     function _refutes(address who, StepClaim memory step, bytes memory moves) private {
+        _announce(who, step, moves);
+        mine(1);
         _refute(who, step, _signed(step), moves);
         vm.assertEq(jobs.told(), 5);
         vm.assertEq(jobs.who(), who);
     }
 
-    /// Refused, and nobody was told.
+    /// Refused although it was announced.
     function _refused(StepClaim memory step, bytes memory signature, bytes memory moves, bytes memory reason) private {
+        _announce(CHALLENGER, step, moves);
+        mine(1);
         _refusedNow(CHALLENGER, step, signature, moves, reason);
         vm.assertEq(jobs.told(), 0);
     }
 
-    /// The whole game once more, with another signature.
+    /// The whole game once more, announced before, with another signature.
     function _refusedAgain(StepClaim memory step, bytes memory signature, bytes memory reason) private {
         _refusedNow(CHALLENGER, step, signature, _moves(), reason);
     }
@@ -339,6 +406,12 @@ contract StepClaimsTest is Games {
     ) private {
         vm.expectRevert(reason);
         _refute(who, step, signature, moves);
+    }
+
+    /// The refusal of the whole game, announced in this block, or not at all where it is 0.
+    function _notAnnounced(address who, uint256 announced) private view returns (bytes memory) {
+        bytes32 hash = games.announcementOf(who, _stepClaim(), _moves(), SALT);
+        return abi.encodeWithSelector(WrongAnnouncement.selector, hash, announced);
     }
 
     function _otherSigner(StepClaim memory step, bytes memory signature) private view returns (bytes memory) {
@@ -360,6 +433,8 @@ contract RightStepTest is Games {
     function test_aRightStepRefutesNothing() public {
         StepClaim memory step = _stepClaim();
         (bytes memory signature, bytes memory moves) = (_signed(step), _moves());
+        _announce(CHALLENGER, step, moves);
+        mine(1);
         vm.expectRevert(NothingWrong.selector);
         _refute(CHALLENGER, step, signature, moves);
         vm.assertEq(jobs.told(), 0);

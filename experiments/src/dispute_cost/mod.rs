@@ -348,7 +348,7 @@ async fn dispute<R: Record>(
     let claim = *history.claim();
     let id = world.claimed(job, &history, 1).await;
     if path == Path::Fast {
-        let signed = world.signed((id, CHALLENGER), &claim, &mut public, step);
+        let signed = world.signed(id, &claim, &mut public, step);
         let mut challenger = Knows {
             signed: vec![signed],
             ..knows(job, claim, &mut mine, Some(&mut public))
@@ -359,7 +359,7 @@ async fn dispute<R: Record>(
                 world.state(id).await == JobState::Refuted,
                 "the job was not refuted"
             );
-            return Ok((vec![refuted?.gas_used], Some(REFUTED)));
+            return Ok((refuted?.to_vec(), Some(REFUTED)));
         }
     }
     let public = (path == Path::Fast).then_some(&mut public as &mut dyn Record);

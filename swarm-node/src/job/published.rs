@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! history.json, trace-….roots, trace-…-run-N.values ─▶ PublishedRecord: the worker's numbers, right or wrong
-//! trace-…-AUDITOR.signed                            ─▶ SignedStep: what the game contract holds it to
+//! trace-….signed                                    ─▶ SignedStep: what the game contract holds it to
 //! ```
 //! Invariant: a signed step is taken only where the job's worker signed it, for the contract of the
 //! job. Files are a stranger's, and bounded.
@@ -11,7 +11,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use contracts::game::{SaidStep, SignedStep};
+use contracts::game::SignedStep;
 use contracts::typed::Domain;
 use contracts::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
@@ -29,8 +29,6 @@ const MAX_BYTES: u64 = 4096;
 /// Most signed steps of a folder that are looked at.
 const MAX_SIGNED: usize = 256;
 const SIGNED: &str = ".signed";
-/// Digits of the auditor in the name of a file.
-const AUDITOR_DIGITS: usize = 8;
 
 /// A signed step that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +49,6 @@ pub struct SignedFile {
     /// The game contract.
     contract: Address,
     job: B256,
-    /// Who may use it.
-    auditor: Address,
     before: B256,
     after: B256,
     states: B256,
@@ -63,8 +59,7 @@ pub struct SignedFile {
 impl SignedFile {
     /// What was signed of a step, for the game contract of the domain.
     pub fn new(domain: &Domain, step: u64, signed: &SignedStep) -> Self {
-        let said = &signed.said;
-        let claim = &said.claim;
+        let claim = &signed.claim;
         let [before, after, states, runs] =
             [claim.before, claim.after, claim.states, claim.runs].map(B256::from);
         Self {
@@ -72,8 +67,7 @@ impl SignedFile {
             step,
             chain: domain.chain_id,
             contract: domain.contract,
-            job: said.job.into(),
-            auditor: said.auditor,
+            job: signed.job.into(),
             before,
             after,
             states,
@@ -86,13 +80,8 @@ impl SignedFile {
     ///
     /// # Errors
     /// The system refuses.
-    #[expect(clippy::expect_used, reason = "an address has a length")]
     pub fn write(&self, folder: &Path) -> Result<PathBuf, SignedFileError> {
-        let auditor = format!("{:x}", self.auditor);
-        let auditor = auditor
-            .get(..AUDITOR_DIGITS)
-            .expect("invariant: an address has 40 digits");
-        let path = folder.join(format!("trace-{:08}-{auditor}{SIGNED}", self.step));
+        let path = folder.join(format!("trace-{:08}{SIGNED}", self.step));
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::from);
         let written =
             text.and_then(|text| Reserved::new(&path, Access::Umask, text.len())?.replace(&text));
@@ -128,15 +117,12 @@ impl SignedFile {
     /// The signed step, if this worker signed it, of this job, for the contract of the domain.
     fn signed(&self, domain: &Domain, job: U256, worker: Address) -> Result<SignedStep, String> {
         let signed = SignedStep {
-            said: SaidStep {
-                job: self.job.into(),
-                auditor: self.auditor,
-                claim: StepClaim {
-                    before: self.before.0,
-                    after: self.after.0,
-                    states: self.states.0,
-                    runs: self.runs.0,
-                },
+            job: self.job.into(),
+            claim: StepClaim {
+                before: self.before.0,
+                after: self.after.0,
+                states: self.states.0,
+                runs: self.runs.0,
             },
             signature: self.signature[..]
                 .try_into()
@@ -146,7 +132,7 @@ impl SignedFile {
             chain_id: self.chain,
             contract: self.contract,
         };
-        if (found, signed.said.job) != (*domain, job) {
+        if (found, signed.job) != (*domain, job) {
             return Err(format!(
                 "it is about job {:#x} of contract {} on chain {}",
                 self.job, self.contract, self.chain
@@ -222,6 +208,7 @@ fn signed_files(folder: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use contracts::game::step_claim_digest;
     use swarm_identity::NodeKey;
 
     use super::*;
@@ -239,14 +226,10 @@ mod tests {
             runs: [4; 32],
         };
         let key = NodeKey::from_secret(&[5; 32]).unwrap();
-        let said = SaidStep {
-            job: U256::from(6),
-            auditor: Address::repeat_byte(8),
-            claim,
-        };
-        let digest = said.digest(&DOMAIN);
+        let digest = step_claim_digest(&DOMAIN, U256::from(6), &claim);
         let signed = SignedStep {
-            said,
+            job: U256::from(6),
+            claim,
             signature: key.sign_recoverable(&digest.0).unwrap(),
         };
         let worker = contracts::typed::address(&key.peer().0).unwrap();
@@ -271,12 +254,11 @@ mod tests {
             ..DOMAIN
         };
         assert_eq!(found(&other, 6, worker), None);
-        let mut changed = [read.clone(), read.clone()];
-        changed[0].runs = B256::repeat_byte(5);
-        changed[1].auditor = Address::repeat_byte(5);
-        for changed in changed {
-            assert!(changed.signed(&DOMAIN, U256::from(6), worker).is_err());
-        }
+        let changed = SignedFile {
+            runs: B256::repeat_byte(5),
+            ..read.clone()
+        };
+        assert!(changed.signed(&DOMAIN, U256::from(6), worker).is_err());
         fs::write(&path, "{}").unwrap();
         assert!(SignedFile::read(&path).is_err());
     }

@@ -20,8 +20,6 @@ const SECRETS: [&str; 3] = [
 const PAYER: usize = 0;
 const WORKER: usize = 1;
 const VERIFIER: usize = 2;
-/// The verifier's account.
-const AUDITOR: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A folder with a small job, and the contracts of jobs on a chain.
@@ -245,9 +243,7 @@ fn what_a_worker_signed_of_a_wrong_step_refutes_its_claim_on_anvil() {
     // The fault is in the sum of the last microbatch.
     let folder = scene.path("worker");
     let trace = ["job", "trace", folder.to_str().unwrap(), "--step", "3"];
-    let sign = [
-        "job", "sign", "@worker", "--job", "JOB", "--step", "3", "--for", AUDITOR,
-    ];
+    let sign = ["job", "sign", "@worker", "--job", "JOB", "--step", "3"];
     scene
         .of(WORKER, &sign)
         .expect(1, &["job trace RUN --step 3"]);
@@ -257,10 +253,11 @@ fn what_a_worker_signed_of_a_wrong_step_refutes_its_claim_on_anvil() {
         .expect(2, &["only the worker answers for its claim"]);
     scene
         .of(WORKER, &sign)
-        .expect(0, &["trace-00000003-3c44cddd.signed"]);
+        .expect(0, &["trace-00000003.signed"]);
     let verify = [&VERIFY[..], &["--published", "@worker", "--json"]].concat();
     let verifier = scene.of(VERIFIER, &verify);
-    verifier.expect(0, &["refute: in block", "refuted: over"]);
+    let said = ["announce: in block", "refute: in block", "refuted: over"];
+    verifier.expect(0, &said);
     ended(worker).expect(0, &["refuted: over"]);
     assert!(scene.games().is_empty());
     // Its bond of 5 was never asked for, and half of the worker's 20 is its own.

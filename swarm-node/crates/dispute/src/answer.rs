@@ -1,7 +1,7 @@
 //! What a side says next: its moves until the other side has to move, as the contract takes them.
 
-use contracts::game::{EncodeError, Encoder, Move, SignedStep};
-use contracts::{B256, Bytes, game};
+use contracts::B256;
+use contracts::game::{EncodeError, Encoder, Move, Refutation, SignedStep};
 use thiserror::Error;
 use verde::game::{Refusal, Rules, Side};
 use verde::player::{Game, PlayError, challenge, challenge_in_public, refute, respond};
@@ -93,8 +93,8 @@ pub fn first_moves(
     Ok(moves)
 }
 
-/// The call that refutes a claim without a game, by what its worker signed of a step; `public` is
-/// what the worker published.
+/// What refutes a claim without a game, by what its worker signed of a step; `public` is what the
+/// worker published.
 ///
 /// # Errors
 /// [`AnswerError`]: a game is needed, or nothing is wrong.
@@ -103,21 +103,22 @@ pub fn refutation(
     signed: &SignedStep,
     record: &mut dyn Record,
     public: &mut dyn Record,
-) -> Result<Bytes, AnswerError> {
+    salt: B256,
+) -> Result<Refutation, AnswerError> {
     let mut encoder = Encoder::new(rules)?;
-    let mut played = Game::new(rules);
+    let mut game = Game::new(rules);
     let mut moves = Vec::new();
-    for made in refute(rules, &signed.said.claim, record, public)? {
-        moves.push(encoder.encode(played.place(), &made)?);
+    for made in refute(rules, &signed.claim, record, public)? {
+        moves.push(encoder.encode(game.place(), &made)?);
         // An assertion is the worker's, all other moves are the challenger's, too.
-        let side = match signed.said.claim.says(&made) {
+        let side = match signed.claim.says(&made) {
             true => Side::Worker,
             false => Side::Challenger,
         };
-        played.play(side, &made).map_err(PlayError::from)?;
-        encoder.follow(played.place())?;
+        game.play(side, &made).map_err(PlayError::from)?;
+        encoder.follow(game.place())?;
     }
-    Ok(game::refute(signed, &moves))
+    Ok(Refutation::new(*signed, &moves, salt))
 }
 
 /// What a side says next; none where it is not its turn. `public` is what the worker published,

@@ -10,11 +10,11 @@
 //! once.
 
 use contracts::client::RpcError;
-use contracts::game::calls;
+use contracts::game::{Refutation, announce, calls};
 use contracts::jobs::{self, Commit, Escrow, JobView};
 use contracts::swarm::calls as tokens;
 use contracts::writer::{Intent, IntentError, IntentId, State, SubmitError, Ticket, Writer};
-use contracts::{Address, B256, Bytes, U256, keccak256};
+use contracts::{Address, B256, Bytes, U256};
 use thiserror::Error;
 use verde::game::Side;
 use verde::history::History;
@@ -263,25 +263,32 @@ impl Party {
         Some((name, contracts.escrow, data))
     }
 
-    /// Refutes the claim by what its worker signed. None where a game is needed, or where the
-    /// contract refused it.
+    /// Refutes the claim by what its worker signed: announces it, and carries it out once that is in
+    /// a block. None where a game is needed, or where the contract refused it.
     async fn refute(
         &self,
         sight: &Sight,
         known: &mut dyn Known,
     ) -> Result<Option<(&'static str, Ticket)>, PartyError> {
-        let Some(data) = self.refutation(sight, known) else {
+        let Some(refutation) = self.refutation(sight, known) else {
             return Ok(None);
         };
-        // Another one may follow from what was published since.
-        let id = IntentId::new(format!("refute/{:x}", keccak256(&data)))?;
-        let intent = Intent::call(id, self.escrow.contracts().game, data);
-        let refuted = self.writer.submit(intent).await?;
+        let game = self.escrow.contracts().game;
+        let hash = refutation.announcement(sight.account);
+        // What was published may have changed since: another refutation is announced anew.
+        let announced = self.once("announce", hash, game, announce(hash)).await?;
+        if is_failed(&announced.state()) {
+            return Ok(None);
+        }
+        if announced.state().inclusion().is_none() {
+            return Ok(Some(("announce", announced)));
+        }
+        let refuted = self.once("refute", hash, game, refutation.call()).await?;
         Ok((!is_failed(&refuted.state())).then_some(("refute", refuted)))
     }
 
     /// A refutation by the first of the steps that the worker signed and that shows something.
-    fn refutation(&self, sight: &Sight, known: &mut dyn Known) -> Option<Bytes> {
+    fn refutation(&self, sight: &Sight, known: &mut dyn Known) -> Option<Refutation> {
         let KnownJob {
             rules,
             record,
@@ -293,10 +300,21 @@ impl Party {
             return None;
         }
         // Who cannot show it at once opens a game.
-        let mut signed = signed
+        signed
             .iter()
-            .filter(|signed| signed.said.auditor == sight.account);
-        signed.find_map(|signed| refutation(rules, signed, record, public).ok())
+            .find_map(|signed| refutation(rules, signed, record, public, self.salt).ok())
+    }
+
+    /// Sends a transaction about a refutation once, and not again if it was refused.
+    async fn once(
+        &self,
+        name: &str,
+        hash: B256,
+        to: Address,
+        data: Bytes,
+    ) -> Result<Ticket, PartyError> {
+        let id = IntentId::new(format!("{name}/{hash:x}"))?;
+        Ok(self.writer.submit(Intent::call(id, to, data)).await?)
     }
 
     /// Lets the escrow take a bond, unless it may already.

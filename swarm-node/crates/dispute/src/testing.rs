@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use contracts::bindings::TestToken;
 use contracts::client::{Call, Client};
-use contracts::game::{SaidStep, SignedStep, calls};
+use contracts::game::{SignedStep, announce, calls, step_claim_digest};
 use contracts::jobs::{self, Commit, Escrow, JobContracts, JobParameters, JobSpec, JobState};
 use contracts::swarm::calls as tokens;
 use contracts::typed::Domain;
@@ -243,23 +243,21 @@ impl World {
             .await
     }
 
-    /// What the worker signs of a step for an account, as its record has it.
+    /// What the worker signs of a step, as its record has it.
     pub fn signed(
         &self,
-        (id, auditor): (U256, usize),
+        id: U256,
         claim: &Claim,
         record: &mut dyn Record,
         step: u64,
     ) -> SignedStep {
-        let said = SaidStep {
-            job: id,
-            auditor: self.accounts[auditor].writer.account(),
-            claim: verde::player::step_claim(claim, record, step).unwrap(),
-        };
+        let claim = verde::player::step_claim(claim, record, step).unwrap();
+        let domain = self.domain();
+        let digest = step_claim_digest(&domain, id, &claim);
         let key = NodeKey::from_secret(&dev_accounts()[WORKER].secret.0).unwrap();
-        let digest = said.digest(&self.domain());
         SignedStep {
-            said,
+            job: id,
+            claim,
             signature: key.sign_recoverable(&digest.0).unwrap(),
         }
     }
@@ -272,7 +270,7 @@ impl World {
         }
     }
 
-    /// Refutes a claim by what its worker signed of one step.
+    /// Refutes a claim by what its worker signed of one step: the gas of both transactions.
     ///
     /// # Errors
     /// A game is needed, or nothing is wrong.
@@ -281,16 +279,21 @@ impl World {
         account: usize,
         id: U256,
         known: &mut Knows<'_>,
-    ) -> Result<Result<Inclusion, TicketError>, AnswerError> {
+    ) -> Result<Result<[u64; 2], TicketError>, AnswerError> {
         let KnownJob {
             rules,
             record,
             public,
             signed,
         } = known.of(id).unwrap();
-        let data = refutation(rules, &signed[0], record, public.unwrap())?;
+        let salt = B256::repeat_byte(5);
+        let refutation = refutation(rules, &signed[0], record, public.unwrap(), salt)?;
         let game = self.contracts.game;
-        Ok(self.accounts[account].send(game, data).await)
+        let account = &mut self.accounts[account];
+        let hash = refutation.announcement(account.writer.account());
+        let announced = account.send(game, announce(hash)).await.unwrap();
+        let refuted = account.send(game, refutation.call()).await;
+        Ok(refuted.map(|refuted| [announced.gas_used, refuted.gas_used]))
     }
 
     /// The state of a job.

@@ -60,8 +60,7 @@ async fn advance(world: &World, id: U256, cast: &mut Cast) -> Result<Progress, P
     let mut party = world.party(cast.role, cast.account, id);
     let (claim, history) = (claim(world, id).await, cast.computes.history.clone());
     let published = cast.published.as_mut();
-    let signed =
-        published.map(|(record, step)| world.signed((id, cast.account), &claim, record, *step));
+    let signed = published.map(|(record, step)| world.signed(id, &claim, record, *step));
     let public = cast.published.as_mut();
     let mut known = Knows {
         job: job(),

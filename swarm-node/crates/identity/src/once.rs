@@ -34,7 +34,7 @@ pub const AVERAGING_ROUND: u8 = 133;
 pub const AVERAGING_ROSTER: u8 = 134;
 
 /// Kind of signatures over what a worker claims of a step of a job on a chain: `swarm` is the job of
-/// a contract with the auditor who asked, `round` the step.
+/// a contract, `round` the step.
 pub const STEP_CLAIM: u8 = 135;
 
 /// Where a signature belongs: a node signs at most one digest for each place.

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use contracts::Address;
-use contracts::game::{SaidStep, SignedStep};
+use contracts::game::{SignedStep, step_claim_digest};
 use contracts::jobs::JobState;
 use contracts::typed::Domain;
 use swarm_identity::digest::Hasher;
@@ -26,13 +25,13 @@ const STORE: &str = "signed.redb";
 
 /// Signs what the account's claim says of one step, for whoever audits it.
 ///
-/// A claim commits to checkpoints. With this the worker answers to one account for what lies between
-/// them, as `job trace` has written it: if that can show that it is false, it refutes the claim at
-/// once, without a game and without a bond. Who signs what it has computed risks nothing.
+/// A claim commits to checkpoints. With this the worker answers for what lies between them, as
+/// `job trace` has written it: who can show that it is false refutes the claim at once, without a
+/// game and without a bond. An honest worker risks nothing.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  swarm-node job trace runs/worker --step 3 --values 2\n  swarm-node job sign \
-runs/worker --contracts jobs.toml --job 0x… --step 3 --for 0x…"
+runs/worker --contracts jobs.toml --job 0x… --step 3"
 )]
 pub(super) struct Sign {
     /// Folder of `job work`.
@@ -46,9 +45,6 @@ pub(super) struct Sign {
     /// The step, from 0.
     #[arg(long, value_name = "N")]
     step: u64,
-    /// Account of the auditor that asked; nobody else can use it.
-    #[arg(long = "for", value_name = "ACCOUNT")]
-    auditor: Address,
     /// The job, a TOML file [default: the copy in the folder].
     #[arg(long, value_name = "SPEC")]
     spec: Option<PathBuf>,
@@ -94,7 +90,6 @@ impl Sign {
                     .u64(domain.chain_id)
                     .bytes(domain.contract.as_slice())
                     .bytes(&self.job.0.to_be_bytes::<32>())
-                    .bytes(self.auditor.as_slice())
                     .finish(),
                 kind: STEP_CLAIM,
                 round: self.step,
@@ -102,14 +97,11 @@ impl Sign {
             };
             let store = Store::open(&self.folder.join(STORE)).map_err(Failure::work)?;
             let signer = Signer::new(account.key.clone(), store.sign_once());
-            let said = SaidStep {
-                job: self.job.0,
-                auditor: self.auditor,
-                claim: claimed,
-            };
-            let signature = signer.sign_recoverable(&place, &said.digest(&domain).0);
+            let digest = step_claim_digest(&domain, self.job.0, &claimed);
+            let signature = signer.sign_recoverable(&place, &digest.0);
             let signed = SignedStep {
-                said,
+                job: self.job.0,
+                claim: claimed,
                 signature: signature.map_err(Failure::work)?,
             };
             let file = SignedFile::new(&domain, self.step, &signed);
@@ -118,7 +110,6 @@ impl Sign {
                 ("job", self.job.to_string()),
                 ("step", self.step.to_string()),
                 ("signed by", account.owner.to_string()),
-                ("for", self.auditor.to_string()),
                 ("file", path.display().to_string()),
             ];
             print_rows(&rows, options.json, String::new())
