@@ -108,14 +108,17 @@ fn a_changed_checkpoint_history_or_trace_is_found() {
     flip(&trace, line + 1 + 32 * roots);
     let operator = ["--step", STEP, "--run", RUN, "--operator", "300"];
     expect(&audit(&out, &operator), 6, "wrong");
-    let found = audit(&out, &["--step", STEP, "--sequence", "2"]);
+    let found = audit(&out, &["--step", STEP, "--run", RUN]);
     expect(&found, 6, "wrong");
     assert!(found.out.contains("value 300"), "{}", found.out);
-    expect(
-        &audit(&out, &["--step", STEP, "--sequence", "1"]),
-        0,
-        "right",
-    );
+    // What the sequences come to is not changed by it.
+    for sequence in ["1", "2"] {
+        expect(
+            &audit(&out, &["--step", STEP, "--sequence", sequence]),
+            0,
+            "right",
+        );
+    }
     // Nobody has the tensor that has this root: its elements cannot be told.
     let element = [&operator[..], &["--element", "0"]].concat();
     expect(&audit(&out, &element), 7, "cannot-tell");
