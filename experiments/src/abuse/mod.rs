@@ -9,11 +9,15 @@
 //! a probe              asks the victim what time it is, five times a second
 //! ```
 //! All of it shares this machine, over loopback, where the limits by address do not hold: every
-//! attacker is stronger than one from outside would be. Answers wait for cores, too: compare a
-//! phase with the one before it.
+//! attacker is stronger than one from outside would be. Cores are shared, too. What the asking peer
+//! waited for one is told apart and is no part of an answer's time; what the victim waited for one
+//! is. So look at how busy all cores were, and compare a phase with the one before it. Priorities
+//! (`--program` may name a script that starts the node with `nice`) are no help against programs
+//! that were started elsewhere: by default Linux shares cores by session first (`autogroup`).
 
 mod attack;
 mod attackers;
+mod cores;
 mod plot;
 mod probe;
 mod victim;
@@ -196,10 +200,16 @@ fn table(findings: &[Finding]) -> Table {
         "core % before",
         "during",
         "after",
+        "all cores % before",
+        "during",
+        "after",
         "p50 ms before",
         "during",
         "after",
         "p95 ms before",
+        "during",
+        "after",
+        "asker's wait p95 ms before",
         "during",
         "after",
         "unanswered",
@@ -216,8 +226,10 @@ fn table(findings: &[Finding]) -> Table {
         let mut cells = vec![finding.attack.name().to_owned()];
         cells.extend(phases.iter().map(|it| format!("{:.0}", it.rss_mib)));
         cells.extend(phases.iter().map(|it| format!("{:.0}", it.cpu_percent)));
+        cells.extend(phases.iter().map(|it| format!("{:.0}", it.busy_percent)));
         cells.extend(each(|it| it.p50_ms));
         cells.extend(each(|it| it.p95_ms));
+        cells.extend(each(|it| it.waited_p95_ms));
         let sum = |value: fn(&Phase) -> usize| phases.iter().map(value).sum::<usize>().to_string();
         cells.push(sum(|it| it.unanswered));
         cells.push(sum(|it| it.rounds));
@@ -235,8 +247,9 @@ fn json_of(finding: &Finding) -> Value {
     let phase = |phase: &Phase| {
         json!({
             "rss_mib": rounded(phase.rss_mib), "cpu_percent": rounded(phase.cpu_percent),
-            "p50_ms": rounded(phase.p50_ms),
-            "p95_ms": rounded(phase.p95_ms), "unanswered": phase.unanswered,
+            "busy_percent": rounded(phase.busy_percent), "p50_ms": rounded(phase.p50_ms),
+            "p95_ms": rounded(phase.p95_ms), "waited_p95_ms": rounded(phase.waited_p95_ms),
+            "unanswered": phase.unanswered,
             "rounds": phase.rounds, "on_time": phase.on_time,
         })
     };

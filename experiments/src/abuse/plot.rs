@@ -65,7 +65,7 @@ pub fn render(samples: &Samples, spans: &[(&str, (f64, f64))]) -> String {
     line(&mut svg, points, LINE);
     for (at, answer) in &samples.answers {
         match answer {
-            Some(ms) => dot(&mut svg, (x(*at), answers.y(*ms)), 1.6, LINE),
+            Some(it) => dot(&mut svg, (x(*at), answers.y(it.ms)), 1.6, LINE),
             None => dot(&mut svg, (x(*at), answers.top + 4.0), 2.6, BAD),
         }
     }
@@ -84,7 +84,7 @@ pub fn render(samples: &Samples, spans: &[(&str, (f64, f64))]) -> String {
 fn panels(samples: &Samples) -> [Panel; 3] {
     let top = |number: f64| TOP + number * (PANEL + GAP);
     let memory = most(samples.rss.iter().map(|it| it.1));
-    let waited = most(samples.answers.iter().filter_map(|it| it.1));
+    let waited = most(samples.answers.iter().filter_map(|it| Some(it.1?.ms)));
     let after = most(samples.rounds.iter().map(|it| it.2));
     let memory = nice(memory * 1.1);
     let decade = 10_f64.powf(waited.max(10.0).log10().ceil());
@@ -156,14 +156,20 @@ fn time_axis(svg: &mut String, end: f64, x: impl Fn(f64) -> f64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::probe::Answer;
     use super::*;
 
     #[test]
     fn a_picture_holds_what_was_seen() {
+        let answer = Answer {
+            ms: 2.0,
+            waited_ms: 0.5,
+        };
         let samples = Samples {
             rss: vec![(0.0, 50.0), (10.0, 60.0)],
             cpu: vec![(0.0, 0.1)],
-            answers: vec![(1.0, Some(2.0)), (2.0, None)],
+            cores: Vec::new(),
+            answers: vec![(1.0, Some(answer)), (2.0, None)],
             rounds: vec![(5.0, 0, 0.5, true)],
             bans: vec![6.0],
         };

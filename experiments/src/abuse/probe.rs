@@ -16,6 +16,7 @@ use swarm_node::node::query::Query;
 use swarm_node::node::status::Status;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::cores::{Use, waited_ms};
 use super::victim::{BANNED, Victim};
 
 /// Time between two questions, and two looks at the memory.
@@ -32,14 +33,27 @@ pub struct Samples {
     pub rss: Vec<(f64, f64)>,
     /// Seconds of a core that the victim has used.
     pub cpu: Vec<(f64, f64)>,
-    /// Milliseconds for an answer; none if there was none.
-    pub answers: Vec<(f64, Option<f64>)>,
+    /// How busy all cores were until then.
+    pub cores: Vec<(f64, Use)>,
+    /// Answers; none where there was none.
+    pub answers: Vec<(f64, Option<Answer>)>,
     /// Decided rounds, each with the seconds from its windows to its decision, and whether that was
     /// in time: within two settle windows, as one member of five is away, and a ballot more is
     /// needed where it proposes first.
     pub rounds: Vec<(f64, u64, f64, bool)>,
     /// When peers were seen banned.
     pub bans: Vec<f64>,
+}
+
+/// An answer to the honest peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// Milliseconds until it came, less those that the peer waited for a core of this machine,
+    /// which in the world is not the victim's. They may have passed while the answer was under
+    /// way, so this is the least that it took.
+    pub ms: f64,
+    /// Milliseconds that the peer waited for a core.
+    pub waited_ms: f64,
 }
 
 /// What was seen in a span of time.
@@ -49,10 +63,14 @@ pub struct Phase {
     pub rss_mib: f64,
     /// Share of one core that it used, in percent.
     pub cpu_percent: f64,
+    /// Share of all cores that anybody used, in percent.
+    pub busy_percent: f64,
     /// Median time of an answer, in milliseconds.
     pub p50_ms: f64,
     /// Time within which nineteen of twenty came.
     pub p95_ms: f64,
+    /// The same of the asking peer's waits for a core, in milliseconds.
+    pub waited_p95_ms: f64,
     /// Questions without an answer.
     pub unanswered: usize,
     /// Rounds that were decided.
@@ -119,23 +137,30 @@ impl Watch {
         let within = |at: f64| (from..to).contains(&at);
         let rss = samples.rss.iter().filter(|it| within(it.0));
         let asked: Vec<_> = samples.answers.iter().filter(|it| within(it.0)).collect();
-        let mut times: Vec<f64> = asked.iter().filter_map(|it| it.1).collect();
-        times.sort_by(f64::total_cmp);
-        let at = |part: f64| {
-            let index = (times.len() as f64 * part) as usize;
-            times.get(index.min(times.len().saturating_sub(1))).copied()
+        let answers: Vec<Answer> = asked.iter().filter_map(|it| it.1).collect();
+        let at = |value: fn(&Answer) -> f64, part: f64| {
+            let mut values: Vec<f64> = answers.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            let index = (values.len() as f64 * part) as usize;
+            let index = index.min(values.len().saturating_sub(1));
+            values.get(index).copied().unwrap_or(f64::NAN)
         };
         let rounds: Vec<_> = samples.rounds.iter().filter(|it| within(it.0)).collect();
         let mut used = samples.cpu.iter().filter(|it| within(it.0));
         let (first, last) = (used.next(), used.next_back());
         let cpu = first.zip(last).filter(|(first, last)| last.0 > first.0);
         let cpu = cpu.map(|(first, last)| (last.1 - first.1) / (last.0 - first.0));
+        let mut busy = samples.cores.iter().filter(|it| within(it.0));
+        let busy = busy.next().zip(busy.next_back());
+        let busy = busy.map(|(first, last)| last.1.percent_since(first.1));
         Phase {
             cpu_percent: 100.0 * cpu.unwrap_or(f64::NAN),
+            busy_percent: busy.unwrap_or(f64::NAN),
             rss_mib: rss.map(|it| it.1).fold(0.0, f64::max),
-            p50_ms: at(0.5).unwrap_or(f64::NAN),
-            p95_ms: at(0.95).unwrap_or(f64::NAN),
-            unanswered: asked.len() - times.len(),
+            p50_ms: at(|it| it.ms, 0.5),
+            p95_ms: at(|it| it.ms, 0.95),
+            waited_p95_ms: at(|it| it.waited_ms, 0.95),
+            unanswered: asked.len() - answers.len(),
             rounds: rounds.len(),
             on_time: rounds.iter().filter(|it| it.3).count(),
         }
@@ -181,6 +206,9 @@ impl Looks {
             }
             if let Some(used) = cpu_seconds(self.process) {
                 locked(samples).cpu.push((at, used));
+            }
+            if let Some(cores) = Use::now() {
+                locked(samples).cores.push((at, cores));
             }
             looks += 1;
             if looks % SELDOM == 0 {
@@ -241,6 +269,7 @@ fn asking(victim: &Victim, status: &Status) -> Result<Asks> {
     let quic = status.listening.iter().find(|at| at.contains("quic"));
     let quic = quic.context("the victim does not listen by QUIC")?;
     let target = victim.target()?;
+    waited_ms()?;
     Ok(Asks {
         config: Config {
             bootstrap: vec![quic.parse()?],
@@ -280,10 +309,42 @@ impl Asks {
     }
 }
 
-/// Milliseconds for one answer.
-async fn ask(handle: &Handle, victim: PeerId) -> Option<f64> {
+/// One answer.
+async fn ask(handle: &Handle, victim: PeerId) -> Option<Answer> {
     let question = Query::Time.to_bytes().ok()?;
     let begun = Instant::now();
+    // The peer's network runs on this thread, too.
+    let before = waited_ms().ok()?;
     let answer = timeout(DEADLINE, handle.request(victim, question)).await;
-    matches!(answer, Ok(Ok(_))).then(|| begun.elapsed().as_secs_f64() * 1e3)
+    let waited_ms = waited_ms().ok()? - before;
+    let took_ms = begun.elapsed().as_secs_f64() * 1e3;
+    matches!(answer, Ok(Ok(_))).then_some(Answer {
+        ms: took_ms - waited_ms,
+        waited_ms,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_peer_waited_for_a_core_is_not_the_victims() {
+        let answers = (0..100).map(|number| {
+            let waited_ms = if number < 10 { 90.0 } else { 0.5 };
+            (f64::from(number), Some(Answer { ms: 2.0, waited_ms }))
+        });
+        let watch = Watch {
+            begun: Instant::now(),
+            samples: Arc::new(Mutex::new(Samples {
+                answers: answers.collect(),
+                ..Samples::default()
+            })),
+            over: Arc::default(),
+            threads: Vec::new(),
+        };
+        let phase = watch.phase((0.0, 100.0));
+        assert_eq!((phase.p95_ms, phase.waited_p95_ms), (2.0, 90.0));
+        assert_eq!(phase.unanswered, 0);
+    }
 }
