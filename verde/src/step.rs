@@ -250,6 +250,30 @@ pub struct StepHeader {
 }
 
 impl StepHeader {
+    /// What the root of a step binds beside its runs, by the roots that somebody says the step has.
+    ///
+    /// # Errors
+    /// There are more or fewer roots than the plan and its programs have.
+    pub fn from_roots(schedule: &Schedule<'_>, roots: &StepRoots) -> Result<Self, StepError> {
+        let plan = schedule.plan;
+        if roots.runs.len() != plan.runs.len() {
+            return Err(StepError::Tensors("the runs"));
+        }
+        for (run, values) in plan.runs.iter().zip(&roots.runs) {
+            let program = &schedule.programs[run.program as usize];
+            let (given, expected) = (values.len(), program.value_count());
+            if given != expected {
+                return Err(RunError::Values { given, expected }.into());
+            }
+        }
+        Ok(Self {
+            plan: schedule.digest,
+            state: root_of(&plan.state, &roots.before, "the state")?,
+            given: root_of(&plan.given, &roots.given, "what is given")?,
+            next: root_of(&plan.state, &roots.after, "the next state")?,
+        })
+    }
+
     /// The root of a step of so many runs, whose roots have a tree with this top.
     pub fn bind(&self, runs: usize, top: &Digest) -> Digest {
         // A plan's limits keep the number far below what 4 bytes hold.
@@ -330,22 +354,14 @@ impl StepTree {
     /// # Errors
     /// There are more or fewer roots than the plan and its programs have.
     pub fn from_roots(schedule: &Schedule<'_>, roots: &StepRoots) -> Result<Self, StepError> {
-        let plan = schedule.plan;
-        if roots.runs.len() != plan.runs.len() {
-            return Err(StepError::Tensors("the runs"));
-        }
-        let runs = plan.runs.iter().zip(&roots.runs);
+        let header = StepHeader::from_roots(schedule, roots)?;
+        let runs = schedule.plan.runs.iter().zip(&roots.runs);
         let runs = runs.map(|(run, values)| {
             let program = &schedule.programs[run.program as usize];
             RunTree::from_roots(program, values.clone())
         });
         Ok(Self {
-            header: StepHeader {
-                plan: schedule.digest,
-                state: root_of(&plan.state, &roots.before, "the state")?,
-                given: root_of(&plan.given, &roots.given, "what is given")?,
-                next: root_of(&plan.state, &roots.after, "the next state")?,
-            },
+            header,
             runs: runs.collect::<Result<_, _>>()?,
         })
     }

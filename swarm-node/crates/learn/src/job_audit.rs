@@ -32,7 +32,7 @@ use verde::history::{self as claims, Length};
 use verde::job::{Job, JobError};
 use verde::run::RunTree;
 use verde::state::StateTree;
-use verde::step::{Schedule, StepError, StepRoots, StepTree};
+use verde::step::{Schedule, StepError, StepHeader, StepRoots, StepTree};
 use verde::tensor;
 
 use super::checkpoint::{Checkpoint, CheckpointError, require_steps};
@@ -314,6 +314,20 @@ pub struct NodePlace {
     pub run: usize,
     /// The node, by its value.
     pub value: ValueId,
+}
+
+/// What a worker says of a step, as many roots as plan and programs have. No tree is made of them:
+/// all runs together have a hundred thousand.
+struct Traced {
+    roots: StepRoots,
+    header: StepHeader,
+}
+
+impl Traced {
+    /// The root of a value of a run of the plan.
+    fn value(&self, run: usize, value: ValueId) -> Option<&Digest> {
+        self.roots.runs[run].get(value.index())
+    }
 }
 
 /// The tensors of one run: words that the worker published, or that were recomputed.
@@ -644,13 +658,18 @@ impl<'a> Auditor<'a> {
         Ok(self.schedule()?.state_root(&state)?)
     }
 
-    /// The trace of a step with its tree, if there is one: it must fit the plan and the history.
+    /// The tree over what a trace says, which evidence has paths of.
+    fn tree(&self, traced: &Traced) -> Result<StepTree, Halt> {
+        Ok(StepTree::from_roots(&self.schedule()?, &traced.roots)?)
+    }
+
+    /// The trace of a step, if there is one: it must fit the plan and the history.
     fn trace_of(
         &self,
         step: u64,
         roots: &[Digest],
         work: &mut Work,
-    ) -> Result<Option<(StepRoots, StepTree)>, Halt> {
+    ) -> Result<Option<Traced>, Halt> {
         let (trace, bytes) = match StepTrace::read(&self.folder, step) {
             Ok(read) => read,
             Err(error) if error.is_missing() => return Ok(None),
@@ -660,14 +679,13 @@ impl<'a> Auditor<'a> {
         if trace.job != self.identity.job {
             return cannot(format!("the trace of step {step} is of job {}", trace.job));
         }
-        let tree = StepTree::from_roots(&self.schedule()?, &trace.roots).map_err(|error| {
-            TraceError::Malformed {
-                path: trace_path(&self.folder, step),
-                reason: error.to_string(),
-            }
+        let header = StepHeader::from_roots(&self.schedule()?, &trace.roots);
+        let header = header.map_err(|error| TraceError::Malformed {
+            path: trace_path(&self.folder, step),
+            reason: error.to_string(),
         })?;
         let stride = self.identity.stride;
-        let sides = [(step, tree.header().state), (step + 1, tree.header().next)];
+        let sides = [(step, header.state), (step + 1, header.next)];
         for (done, root) in sides {
             let known = roots.get((done / stride) as usize);
             let known = known.filter(|_| done.is_multiple_of(stride));
@@ -677,8 +695,9 @@ impl<'a> Auditor<'a> {
                 ));
             }
         }
-        self.check_interval(&trace, &tree, roots)?;
-        Ok(Some((trace.roots, tree)))
+        self.check_interval(&trace, &header, roots)?;
+        let roots = trace.roots;
+        Ok(Some(Traced { roots, header }))
     }
 
     /// Checks the states between the checkpoints around a traced step with its own two and with the
@@ -686,7 +705,7 @@ impl<'a> Auditor<'a> {
     fn check_interval(
         &self,
         trace: &StepTrace,
-        tree: &StepTree,
+        header: &StepHeader,
         roots: &[Digest],
     ) -> Result<(), Halt> {
         let (length, step) = (self.length()?, trace.step);
@@ -708,8 +727,8 @@ impl<'a> Auditor<'a> {
                 _ => None,
             };
             let own = match done {
-                _ if done == step => Some(&tree.header().state),
-                _ if done == step + 1 => Some(&tree.header().next),
+                _ if done == step => Some(&header.state),
+                _ if done == step + 1 => Some(&header.next),
                 _ => None,
             };
             if [known, own].into_iter().flatten().any(|root| root != state) {
@@ -723,7 +742,7 @@ impl<'a> Auditor<'a> {
     }
 
     /// The trace, without which nothing inside a step can be told.
-    fn required_trace(&self, step: u64, work: &mut Work) -> Result<(StepRoots, StepTree), Halt> {
+    fn required_trace(&self, step: u64, work: &mut Work) -> Result<Traced, Halt> {
         let roots = self.history(work)?;
         match self.trace_of(step, &roots, work)? {
             Some(trace) => Ok(trace),
@@ -749,8 +768,8 @@ impl<'a> Auditor<'a> {
             ));
         }
         let mut executor = self.executor_from(&roots, step, None, work)?;
-        if let Some((roots, tree)) = &trace {
-            self.compare_before(&executor, step, tree, work)?;
+        if let Some(Traced { roots, header }) = &trace {
+            self.compare_before(&executor, step, header, work)?;
             if let Some(place) = misbound_next(&self.job, roots) {
                 let name = &self.job.plan().state[place].name;
                 return wrong(format!(
@@ -759,8 +778,8 @@ impl<'a> Auditor<'a> {
             }
         }
         executor.step(&[])?;
-        if let Some((_, tree)) = &trace {
-            if self.state_root(&executor, work)? != *tree.next_state() {
+        if let Some(traced) = &trace {
+            if self.state_root(&executor, work)? != traced.header.next {
                 return wrong(format!(
                     "the state after step {step} is not that of its trace"
                 ));
@@ -783,10 +802,10 @@ impl<'a> Auditor<'a> {
         &self,
         executor: &Executor<'_>,
         step: u64,
-        tree: &StepTree,
+        header: &StepHeader,
         work: &mut Work,
     ) -> Result<(), Halt> {
-        if self.state_root(executor, work)? != tree.header().state {
+        if self.state_root(executor, work)? != header.state {
             return wrong(format!(
                 "the state before step {step} is not that of its trace"
             ));
@@ -797,21 +816,21 @@ impl<'a> Auditor<'a> {
     }
 
     fn check_outputs(&self, step: u64, run: usize, work: &mut Work) -> Result<(), Halt> {
-        let (roots, tree) = self.required_trace(step, work)?;
+        let traced = self.required_trace(step, work)?;
         let Some((_, program)) = self.job.run(run) else {
             return cannot(format!("the plan has no run {run}"));
         };
-        self.check_bound(&roots, run, program, work)?;
-        let claimed = |value: ValueId| tree.runs()[run].value(value);
+        self.check_bound(&traced.roots, run, program, work)?;
+        let claimed = |value: ValueId| traced.value(run, value);
         let (inputs, origin) = match Values::open(&self.folder, step, run, program)? {
             Some(values) => {
                 let mut tensors = Tensors::Published(values);
-                let inputs = self.committed_inputs(&mut tensors, &tree, run, program, work)?;
+                let inputs = self.committed_inputs(&mut tensors, &traced, run, program, work)?;
                 (inputs, tensors.origin())
             }
             None => {
                 let mut executor = self.executor_at(step, work)?;
-                self.compare_before(&executor, step, &tree, work)?;
+                self.compare_before(&executor, step, &traced.header, work)?;
                 let inputs = executor.run_inputs(&[], run)?;
                 for (place, tensor) in inputs.iter().enumerate() {
                     if claimed(ValueId(place as u32)) != Some(&work.root(tensor)) {
@@ -857,34 +876,34 @@ impl<'a> Auditor<'a> {
     fn committed_inputs(
         &self,
         tensors: &mut Tensors<'_>,
-        tree: &StepTree,
+        traced: &Traced,
         run: usize,
         program: &Program,
         work: &mut Work,
     ) -> Result<Vec<Tensor>, Halt> {
         let ids = (0..program.inputs().len() as u32).map(ValueId);
-        ids.map(|id| self.committed(tensors, tree, run, id, work))
+        ids.map(|id| self.committed(tensors, traced, run, id, work))
             .collect()
     }
 
     fn check_run(&self, step: u64, run: usize, work: &mut Work) -> Result<(), Halt> {
-        let (roots, tree) = self.required_trace(step, work)?;
+        let traced = self.required_trace(step, work)?;
         let Some((bound, program)) = self.job.run(run) else {
             return cannot(format!("the plan has no run {run}"));
         };
-        self.check_bound(&roots, run, program, work)?;
+        self.check_bound(&traced.roots, run, program, work)?;
         let inputs = bound.inputs.len();
         let published = Values::open(&self.folder, step, run, program)?;
         let (values, origin) = match published {
             Some(values) => {
                 let mut tensors = Tensors::Published(values);
-                let inputs = self.committed_inputs(&mut tensors, &tree, run, program, work)?;
+                let inputs = self.committed_inputs(&mut tensors, &traced, run, program, work)?;
                 let origin = tensors.origin();
                 (values_of(self.engine, program, &inputs)?, origin)
             }
             None => {
                 let mut executor = self.executor_at(step, work)?;
-                self.compare_before(&executor, step, &tree, work)?;
+                self.compare_before(&executor, step, &traced.header, work)?;
                 let values = executor.run_values(&[], run)?;
                 (values, Tensors::Recomputed(Vec::new()).origin())
             }
@@ -897,7 +916,9 @@ impl<'a> Auditor<'a> {
             program.nodes().len()
         );
         work.note(text);
-        match tree.runs()[run].first_difference(&found) {
+        let said = traced.roots.runs[run].clone();
+        let said = RunTree::from_roots(program, said).map_err(StepError::from)?;
+        match said.first_difference(&found) {
             None => Ok(()),
             Some(id) if id.index() < inputs => wrong(format!(
                 "input `{}` of run {run}: its tensor is not the one recomputed; it comes from {:?}, \
@@ -916,7 +937,7 @@ impl<'a> Auditor<'a> {
     fn tensors_of<'s>(
         &'s self,
         place: NodePlace,
-        tree: &StepTree,
+        traced: &Traced,
         work: &mut Work,
     ) -> Result<Tensors<'s>, Halt> {
         let NodePlace { step, run, .. } = place;
@@ -927,7 +948,7 @@ impl<'a> Auditor<'a> {
             return Ok(Tensors::Published(values));
         }
         let mut executor = self.executor_at(step, work)?;
-        self.compare_before(&executor, step, tree, work)?;
+        self.compare_before(&executor, step, &traced.header, work)?;
         Ok(Tensors::Recomputed(executor.run_values(&[], run)?))
     }
 
@@ -935,14 +956,14 @@ impl<'a> Auditor<'a> {
     fn committed(
         &self,
         tensors: &mut Tensors<'_>,
-        tree: &StepTree,
+        traced: &Traced,
         run: usize,
         value: ValueId,
         work: &mut Work,
     ) -> Result<Tensor, Halt> {
         let tensor = tensors.read(value, work)?;
         let root = work.root(&tensor);
-        match tree.runs()[run].value(value) == Some(&root) {
+        match traced.value(run, value) == Some(&root) {
             true => Ok(tensor),
             false => cannot(format!(
                 "value {} of run {run} as {} is not the one in the trace; audit that value",
@@ -983,18 +1004,18 @@ impl<'a> Auditor<'a> {
         evidence: Option<&mut Option<Evidence>>,
         work: &mut Work,
     ) -> Result<(), Halt> {
-        let (roots, tree) = self.required_trace(place.step, work)?;
+        let traced = self.required_trace(place.step, work)?;
         let NodePlace { run, value, .. } = place;
         let Some(node) = self.job.node(run, value) else {
             return match evidence {
                 Some(_) => Err(AuditError::Input(value.0).into()),
-                None => self.check_input(place, &roots, work),
+                None => self.check_input(place, &traced.roots, work),
             };
         };
-        let mut tensors = self.tensors_of(place, &tree, work)?;
+        let mut tensors = self.tensors_of(place, &traced, work)?;
         let operands = node.inputs.iter();
         let operands: Vec<Tensor> = operands
-            .map(|id| self.committed(&mut tensors, &tree, run, *id, work))
+            .map(|id| self.committed(&mut tensors, &traced, run, *id, work))
             .collect::<Result<_, _>>()?;
         let operands: Vec<&Tensor> = operands.iter().collect();
         let right = evaluate_operator(&node.operator, &operands).map_err(StepError::from)?;
@@ -1008,10 +1029,11 @@ impl<'a> Auditor<'a> {
         );
         work.note(text);
         if let Some(place) = evidence {
+            let tree = self.tree(&traced)?;
             let claimed = self.claimed(&tree, run, value);
             *place = Some(claimed.whole(&operands)?.0);
         }
-        match tree.runs()[run].value(value) == Some(&right) {
+        match traced.value(run, value) == Some(&right) {
             true => Ok(()),
             false => wrong(format!(
                 "value {} of run {run} is not what `{}` gives: root {}, not the trace's",
@@ -1038,18 +1060,19 @@ impl<'a> Auditor<'a> {
         evidence: &mut Option<Evidence>,
         work: &mut Work,
     ) -> Result<(), Halt> {
-        let (_, tree) = self.required_trace(place.step, work)?;
+        let traced = self.required_trace(place.step, work)?;
         let NodePlace { run, value, .. } = place;
         let Some(node) = self.job.node(run, value) else {
             return Err(AuditError::Input(value.0).into());
         };
-        let mut tensors = self.tensors_of(place, &tree, work)?;
-        let claimed = self.committed(&mut tensors, &tree, run, value, work)?;
+        let mut tensors = self.tensors_of(place, &traced, work)?;
+        let claimed = self.committed(&mut tensors, &traced, run, value, work)?;
         let operands = node.inputs.iter();
         let operands: Vec<Tensor> = operands
-            .map(|id| self.committed(&mut tensors, &tree, run, *id, work))
+            .map(|id| self.committed(&mut tensors, &traced, run, *id, work))
             .collect::<Result<_, _>>()?;
         let operands: Vec<&Tensor> = operands.iter().collect();
+        let tree = self.tree(&traced)?;
         let node = self.claimed(&tree, run, value);
         let (found, finding) = node.element(&operands, &claimed, element)?;
         *evidence = Some(found);
