@@ -1,8 +1,8 @@
 //! What a worker published of a job: its folder as it is, and what it signed of single steps.
 //!
 //! ```text
-//! history.json, trace-….roots, trace-…-run-N.values ─▶ PublishedRecord: the worker's numbers, right or wrong
-//! trace-….signed                                    ─▶ SignedStep: what the game contract holds it to
+//! history.json, trace-….roots, trace-…-run-N.values ─▶ PublishedRecord: numbers, right or wrong
+//! trace-….signed                                    ─▶ SignedStep: what its worker answers for
 //! ```
 //! Invariant: a signed step is taken only where the job's worker signed it, for the contract of the
 //! job. Files are a stranger's, and bounded.

@@ -22,8 +22,8 @@
 //! make a true claim false; sizes of trees follow from the plan and the programs that the claim
 //! names.
 //!
-//! Of a step that the worker has signed ([`StepClaim`]), the challenger makes the worker's assertions,
-//! too, and shows the whole game at once.
+//! Of a step that the worker has signed ([`StepClaim`]), the challenger makes the worker's
+//! assertions, too, and shows the whole game at once.
 //!
 //! The game always ends: every move leads down a finite tree, and clocks (not part of this
 //! function) end the turn of who does not move.

@@ -47,8 +47,8 @@ pub fn step_claim(
 /// challenger's record first differs. `public` is what the worker published.
 ///
 /// # Errors
-/// Nothing is wrong, `public` lacks something, or the game needs what was not signed: the challenger
-/// opens a game instead.
+/// Nothing is wrong, `public` lacks something, or the game needs what was not signed: the
+/// challenger opens a game instead.
 pub fn refute(
     rules: Rules<'_>,
     signed: &StepClaim,

@@ -263,8 +263,8 @@ impl Party {
         Some((name, contracts.escrow, data))
     }
 
-    /// Refutes the claim by what its worker signed: announces it, and carries it out once that is in
-    /// a block. None where a game is needed, or where the contract refused it.
+    /// Refutes the claim by what its worker signed: announces it, and carries it out once that is
+    /// in a block. None where a game is needed, or where the contract refused it.
     async fn refute(
         &self,
         sight: &Sight,

@@ -160,8 +160,8 @@ async fn what_is_false_is_refuted_and_who_was_second_gets_its_bond_back() {
     );
 }
 
-/// A verifier that has what the worker signed of the step stakes nothing and needs no game; one that
-/// has it of another step opens one.
+/// A verifier that has what the worker signed of the step stakes nothing and needs no game; one
+/// that has it of another step opens one.
 #[tokio::test]
 async fn what_a_worker_signed_spares_the_verifier_the_game() {
     for (step, games) in [(3, 0), (1, 1)] {

@@ -33,8 +33,8 @@ pub const AVERAGING_ROUND: u8 = 133;
 /// Kind of signatures over who takes part in an averaging job: `round` is the roster's number.
 pub const AVERAGING_ROSTER: u8 = 134;
 
-/// Kind of signatures over what a worker claims of a step of a job on a chain: `swarm` is the job of
-/// a contract, `round` the step.
+/// Kind of signatures over what a worker claims of a step of a job on a chain: `swarm` is the job
+/// of a contract, `round` the step.
 pub const STEP_CLAIM: u8 = 135;
 
 /// Where a signature belongs: a node signs at most one digest for each place.

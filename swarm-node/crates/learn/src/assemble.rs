@@ -12,9 +12,9 @@
 //!                     └────▶ update         clipping and AdamW from the accumulated gradients
 //! ```
 //! `accumulation` once per microbatch and then `update` computes what `training_step` computes; two
-//! programs serve batches of any size. `gradient` and `sum` are `accumulation` in two programs, with
-//! the same bits, for whoever checks the gradient of one microbatch alone. Outputs carry the names of the inputs they replace, so
-//! `Session::advance` moves to the next step.
+//! programs serve batches of any size. `gradient` and `sum` are `accumulation` in two programs, of
+//! the same bits, for whoever checks the gradient of one microbatch alone. Outputs carry the names
+//! of the inputs they replace, so `Session::advance` moves to the next step.
 
 use reproducible_ops::grad::{GradError, gradients};
 use reproducible_ops::optim::{

@@ -9,7 +9,7 @@
 //! | folder | every checkpoint's root | the history |
 //! | step | the steps from the checkpoint before up to the one after | the history, and a trace |
 //! | run | one run, from its inputs or from the checkpoint before | its values in the trace |
-//! | outputs | one run, from its inputs or from the checkpoint before | what it comes to in the trace |
+//! | outputs | one run, as before | what it comes to in the trace |
 //! | node, element | one node, or one element of it | its result in the trace |
 //!
 //! Invariants: *wrong* is said only where two things that the worker says, or one of them and a

@@ -1,9 +1,9 @@
 //! Supervised training as a plan: a step in which nothing is arithmetic of its host.
 //!
 //! ```text
-//! draw      key, draw ─▶ numbers of rows ─▶ rows of the data set, tokens so far    one per microbatch
-//! gradient  the rows, all tokens ─▶ gradients of the microbatch                    one per microbatch
-//! sum       sums, gradients ─▶ sums                                                one per microbatch
+//! draw      key, draw ─▶ numbers of rows ─▶ rows of the data, tokens so far    one per microbatch
+//! gradient  the rows, all tokens ─▶ gradients of the microbatch                one per microbatch
+//! sum       sums, gradients ─▶ sums                                            one per microbatch
 //! clock     step ─▶ the learning rate of the table, step + 1
 //! update    sums ─▶ clipping and AdamW ─▶ parameters, moments, powers
 //!
@@ -12,9 +12,9 @@
 //! A gradient is a run of its own, which depends on no other microbatch: whoever checks one needs
 //! the parameters and nothing of the other sequences. `gradient` and `update` are the programs of
 //! [`Programs`], and sums are made in the order of the microbatches from zeros, so a
-//! [`super::trainer::Trainer`] that is given the same rows computes the same bits. Row `lane` of microbatch `draw`, both
-//! counted from 0, is a function of the key alone ([`drawn_rows`]): rows are drawn with
-//! replacement. What a step depends on is in the root of its state or in the plan: parameters,
+//! [`super::trainer::Trainer`] that is given the same rows computes the same bits. Row `lane` of
+//! microbatch `draw`, both counted from 0, is a function of the key alone ([`drawn_rows`]): rows are
+//! drawn with replacement. What a step depends on is in the root of its state or in the plan: parameters,
 //! moments, powers, and both counters in the state; rows, key, rates and tables as constants.
 //!
 //! Limits: a step divides by the sum of its loss weights (a trainer by the number of tokens, which
@@ -206,8 +206,8 @@ impl TrainingPlan {
         ty.expect("invariant: a gradient is of tokens")
     }
 
-    /// A fault in a step: a bit of an element of the summed gradient of the smallest parameter, none of
-    /// whose elements any batch leaves out. None for a step that the state's counter cannot count.
+    /// A fault in a step: a bit of an element of the summed gradient of the smallest parameter, none
+    /// of whose elements any batch leaves out. None for a step that the state's counter cannot count.
     pub fn gradient_fault(&self, step: u64, element: usize, bit: u32) -> Option<Fault> {
         let mut state = self.plan.state.iter();
         let counter = state.position(|slot| slot.name == STEP);
