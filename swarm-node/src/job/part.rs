@@ -398,7 +398,8 @@ impl PartUnderWay<'_> {
                 self.knows.published = Some(published);
             }
             Err(error) => {
-                let text = format!("what the worker published is not used: {error}");
+                let text =
+                    format!("what the worker published is not used, and a game begins: {error}");
                 if self.is_new(text.clone()) {
                     (self.part.tell)(PartEvent::Damaged(&text));
                 }
@@ -420,6 +421,12 @@ impl PartUnderWay<'_> {
         };
         if self.is_new(format!("{} {what} {until:?}", view.state)) {
             (self.part.tell)(PartEvent::Stands(view.state, &what, until));
+        }
+        let why = self.party.why_game().map(|why| {
+            format!("what the worker published does not refute its claim, so a game does: {why}")
+        });
+        if let Some(text) = why.filter(|text| self.is_new(text.clone())) {
+            (self.part.tell)(PartEvent::Damaged(&text));
         }
         for (game, why) in &progress.games.silent {
             if self.is_new(format!("{game} {why}")) {

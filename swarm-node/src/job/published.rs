@@ -199,7 +199,9 @@ impl<'a> Published<'a> {
 /// Files of signed steps in a folder, in the order of their names.
 fn signed_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
+    // A pipe would be waited for.
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let paths = files.map(|entry| entry.path());
     let is_signed = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(SIGNED));
     let mut paths: Vec<PathBuf> = paths.filter(is_signed).take(MAX_SIGNED).collect();
     paths.sort();

@@ -251,6 +251,14 @@ fn what_a_worker_signed_of_a_wrong_step_refutes_its_claim_on_anvil() {
     scene
         .of(VERIFIER, &sign)
         .expect(2, &["only the worker answers for its claim"]);
+    // Nothing is signed that the worker does not compute.
+    let roots = folder.join("trace-00000003.roots");
+    let right = std::fs::read(&roots).unwrap();
+    let mut wrong = right.clone();
+    wrong[right.len() / 2] ^= 1;
+    std::fs::write(&roots, wrong).unwrap();
+    scene.of(WORKER, &sign).expect(1, &["nothing is signed"]);
+    std::fs::write(&roots, right).unwrap();
     let signed = scene.of(WORKER, &sign);
     signed.expect(0, &[]);
     assert!(

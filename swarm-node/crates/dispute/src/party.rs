@@ -92,6 +92,8 @@ pub struct Party {
     player: Player,
     salt: B256,
     reveal_window: u64,
+    /// Why a game was needed.
+    why_game: Option<String>,
 }
 
 impl Party {
@@ -116,7 +118,14 @@ impl Party {
             player,
             salt,
             reveal_window,
+            why_game: None,
         }
+    }
+
+    /// Why the claim was not refuted by what its worker published; none where it published nothing,
+    /// or before it was tried.
+    pub fn why_game(&self) -> Option<&str> {
+        self.why_game.as_deref()
     }
 
     /// The games as they were read last.
@@ -191,7 +200,7 @@ impl Party {
     }
 
     async fn send(
-        &self,
+        &mut self,
         act: Act,
         sight: &Sight,
         found: Option<&History>,
@@ -266,12 +275,17 @@ impl Party {
     /// Refutes the claim by what its worker signed: announces it, and carries it out once that is
     /// in a block. None where a game is needed, or where the contract refused it.
     async fn refute(
-        &self,
+        &mut self,
         sight: &Sight,
         known: &mut dyn Known,
     ) -> Result<Option<(&'static str, Ticket)>, PartyError> {
-        let Some(refutation) = self.refutation(sight, known) else {
-            return Ok(None);
+        let refutation = match self.refutation(sight, known) {
+            None => return Ok(None),
+            Some(Err(why)) => {
+                self.why_game = Some(why);
+                return Ok(None);
+            }
+            Some(Ok(refutation)) => refutation,
         };
         let game = self.escrow.contracts().game;
         let hash = refutation.announcement(sight.account);
@@ -287,8 +301,13 @@ impl Party {
         Ok((!is_failed(&refuted.state())).then_some(("refute", refuted)))
     }
 
-    /// A refutation by the first of the steps that the worker signed and that shows something.
-    fn refutation(&self, sight: &Sight, known: &mut dyn Known) -> Option<Refutation> {
+    /// A refutation by the first of the steps that the worker signed and that shows something, or why
+    /// there is none; nothing where the worker published nothing.
+    fn refutation(
+        &self,
+        sight: &Sight,
+        known: &mut dyn Known,
+    ) -> Option<Result<Refutation, String>> {
         let KnownJob {
             rules,
             record,
@@ -299,10 +318,14 @@ impl Party {
         if rules.claim.top != sight.job.commitment.0 {
             return None;
         }
-        // Who cannot show it at once opens a game.
-        signed
-            .iter()
-            .find_map(|signed| refutation(rules, signed, record, public, self.salt).ok())
+        let mut why = "the worker has signed no step".to_owned();
+        for signed in signed {
+            match refutation(rules, signed, record, public, self.salt) {
+                Ok(refutation) => return Some(Ok(refutation)),
+                Err(error) => why = error.to_string(),
+            }
+        }
+        Some(Err(why))
     }
 
     /// Sends a transaction about a refutation once, and not again if it was refused.

@@ -119,6 +119,12 @@ impl PartOptions {
         options: &Options,
         environment: &[(String, String)],
     ) -> Result<(), Failure> {
+        if let Some(published) = published.filter(|folder| !folder.is_dir()) {
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "--published {}: there is no such folder",
+                published.display()
+            )));
+        }
         let spec = JobSpec::load(&self.spec)?;
         let config = options.settings(&[], environment.to_vec())?;
         let config = config.config::<Config>()?;

@@ -3,22 +3,29 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use contracts::B256;
 use contracts::game::{SignedStep, step_claim_digest};
 use contracts::jobs::JobState;
 use contracts::typed::Domain;
 use swarm_identity::digest::Hasher;
 use swarm_identity::{Place, STEP_CLAIM, Signer};
+use swarm_learn::job_record::{record, whole_history};
 use swarm_learn::published::PublishedRecord;
+use swarm_learn::step_trace::trace_path;
 use swarm_store::Store;
+use verde::game::StepClaim;
+use verde::job::Job as Disputed;
 use verde::player::step_claim;
 use verde::record::Record;
 
 use super::market::{JobId, MarketOptions, runtime};
+use super::part::{fault_in, marked_fault};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::print_rows;
-use crate::job::{Job, JobSpec, SPEC, SignedFile, disputed};
+use crate::config::Config;
+use crate::job::{Job, JobSpec, SPEC, SignedFile, certified, disputed};
 
 /// What was signed in a folder, so that nothing else is signed in its place.
 const STORE: &str = "signed.redb";
@@ -27,7 +34,8 @@ const STORE: &str = "signed.redb";
 ///
 /// A claim commits to checkpoints. With this the worker answers for what lies between them, as
 /// `job trace` has written it: who can show that it is false refutes the claim at once, without a
-/// game and without a bond. An honest worker risks nothing.
+/// game and without a bond. The step is computed once more before it is signed, and nothing is
+/// signed that this machine does not compute.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  swarm-node job trace runs/worker --step 3 --values 2\n  swarm-node job sign \
@@ -62,7 +70,15 @@ impl Sign {
         let record = PublishedRecord::open(&self.folder, &disputed, &job.identity);
         let mut record = record.map_err(Failure::work)?.about(self.step);
         let claim = *record.history().claim();
+        let steps = claim.length.steps();
+        if self.step >= steps {
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "step {}: the job has {steps}, numbered from 0",
+                self.step
+            )));
+        }
         let claimed = step_claim(&claim, &mut record, self.step).map_err(Failure::work)?;
+        self.require_computed(&job, &disputed, &claimed, options, environment)?;
         runtime()?.block_on(async {
             let (market, account) = self.market.open(options, environment, None).await?;
             let view = market.job(self.job).await?;
@@ -74,11 +90,20 @@ impl Sign {
                     account.owner
                 )));
             }
-            if view.state != JobState::Committed || view.commitment.0 != claim.top {
+            if view.state != JobState::Committed {
                 return Err(Failure::Usage(anyhow::anyhow!(
-                    "the job is {}, and the folder's claim is not the one on the chain: there is \
-                     nothing to answer for",
+                    "the job is {}: there is something to answer for while its claim can be \
+                     challenged, in the state `committed`",
                     view.state
+                )));
+            }
+            if view.commitment.0 != claim.top {
+                return Err(Failure::Usage(anyhow::anyhow!(
+                    "the claim on the chain is {}, and that of {} is {}; name the folder in which \
+                     the claim was computed",
+                    view.commitment,
+                    self.folder.display(),
+                    B256::from(claim.top)
                 )));
             }
             let domain = Domain {
@@ -114,5 +139,51 @@ impl Sign {
             ];
             print_rows(&rows, options.json, String::new())
         })
+    }
+
+    /// That this machine computes what the trace says, right or wrong on purpose.
+    fn require_computed(
+        &self,
+        job: &Job,
+        disputed: &Disputed,
+        claimed: &StepClaim,
+        options: &Options,
+        environment: &[(String, String)],
+    ) -> Result<(), Failure> {
+        let config = options.settings(&[], environment.to_vec())?;
+        let config = config.config::<Config>()?;
+        let engine = certified(&config.engine, config.engine.workers())?;
+        let history = whole_history(&self.folder, &job.identity).map_err(Failure::work)?;
+        let history = history.ok_or_else(|| {
+            Failure::Work(anyhow::anyhow!(
+                "the history in {} is not whole any more; is the job computed there now?",
+                self.folder.display()
+            ))
+        })?;
+        let claim = *history.claim();
+        let fault = marked_fault(&self.folder)?;
+        let fault = fault.map(|step| fault_in(job, step)).transpose()?;
+        let folder = &self.folder;
+        let own = record(
+            engine.as_ref(),
+            disputed,
+            &job.training,
+            folder,
+            history,
+            fault,
+        );
+        let mut own = own.map_err(Failure::work)?;
+        let computed = step_claim(&claim, &mut own, self.step).map_err(Failure::work)?;
+        match computed == *claimed {
+            true => Ok(()),
+            false => Err(Failure::Work(anyhow::anyhow!(
+                "{} says of step {} what this machine does not compute; nothing is signed. Write it \
+                 again with `job trace {} --step {}`",
+                trace_path(folder, self.step).display(),
+                self.step,
+                folder.display(),
+                self.step
+            ))),
+        }
     }
 }
