@@ -22,5 +22,5 @@ pub use bytes::{EncodeError, pack};
 pub use decode::{DecodeError, decode};
 pub use encode::Encoder;
 pub use event::GameEvent;
-pub use step_claim::{Refutation, SignedStep, announce, announced_in, step_claim_digest};
+pub use step_claim::{Refutation, SignedStep, announce, step_claim_digest};
 pub use types::*;

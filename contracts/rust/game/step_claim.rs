@@ -9,20 +9,6 @@ use super::types::Move;
 use crate::bindings::DisputeGame;
 use crate::typed::{self, Domain};
 
-mod typed_data {
-    #![allow(missing_docs, reason = "the contract documents it")]
-
-    alloy::sol! {
-        struct StepClaim {
-            uint256 job;
-            bytes32 before;
-            bytes32 next;
-            bytes32 states;
-            bytes32 runs;
-        }
-    }
-}
-
 /// What a worker claims of a step of a job, signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedStep {
@@ -75,21 +61,8 @@ impl Refutation {
 
     /// `DisputeGame.refute`.
     pub fn call(&self) -> Bytes {
-        let typed_data::StepClaim {
-            job,
-            before,
-            next,
-            states,
-            runs,
-        } = typed(self.signed.job, &self.signed.claim);
         let call = DisputeGame::refuteCall {
-            step: DisputeGame::StepClaim {
-                job,
-                before,
-                next,
-                states,
-                runs,
-            },
+            step: typed(self.signed.job, &self.signed.claim),
             signature: self.signed.signature.into(),
             moves: self.moves.clone(),
             salt: self.salt,
@@ -103,15 +76,10 @@ pub fn announce(hash: B256) -> Bytes {
     DisputeGame::announceCall { hash }.abi_encode().into()
 }
 
-/// `DisputeGame.announcedIn`.
-pub fn announced_in(hash: B256) -> Bytes {
-    DisputeGame::announcedInCall { hash }.abi_encode().into()
-}
-
-fn typed(job: U256, claim: &StepClaim) -> typed_data::StepClaim {
+fn typed(job: U256, claim: &StepClaim) -> DisputeGame::StepClaim {
     let [before, next, states, runs] =
         [claim.before, claim.after, claim.states, claim.runs].map(B256::from);
-    typed_data::StepClaim {
+    DisputeGame::StepClaim {
         job,
         before,
         next,

@@ -9,11 +9,12 @@ use contracts::jobs::JobState;
 use contracts::typed::Domain;
 use swarm_identity::digest::Hasher;
 use swarm_identity::{Place, STEP_CLAIM, Signer};
-use swarm_learn::job_record::{record, whole_history};
+use swarm_learn::job_record::record;
 use swarm_learn::published::PublishedRecord;
 use swarm_learn::step_trace::trace_path;
 use swarm_store::Store;
 use verde::game::StepClaim;
+use verde::history::History;
 use verde::job::Job as Disputed;
 use verde::player::step_claim;
 use verde::record::Record;
@@ -78,7 +79,8 @@ impl Sign {
             )));
         }
         let claimed = step_claim(&claim, &mut record, self.step).map_err(Failure::work)?;
-        self.require_computed(&job, &disputed, &claimed, options, environment)?;
+        let history = record.history().clone();
+        self.require_computed(&job, (&disputed, history), &claimed, options, environment)?;
         runtime()?.block_on(async {
             let (market, account) = self.market.open(options, environment, None).await?;
             let view = market.job(self.job).await?;
@@ -145,7 +147,7 @@ impl Sign {
     fn require_computed(
         &self,
         job: &Job,
-        disputed: &Disputed,
+        (disputed, history): (&Disputed, History),
         claimed: &StepClaim,
         options: &Options,
         environment: &[(String, String)],
@@ -153,13 +155,6 @@ impl Sign {
         let config = options.settings(&[], environment.to_vec())?;
         let config = config.config::<Config>()?;
         let engine = certified(&config.engine, config.engine.workers())?;
-        let history = whole_history(&self.folder, &job.identity).map_err(Failure::work)?;
-        let history = history.ok_or_else(|| {
-            Failure::Work(anyhow::anyhow!(
-                "the history in {} is not whole any more; is the job computed there now?",
-                self.folder.display()
-            ))
-        })?;
         let claim = *history.claim();
         let fault = marked_fault(&self.folder)?;
         let fault = fault.map(|step| fault_in(job, step)).transpose()?;
