@@ -181,6 +181,9 @@ fn a_false_claim(scene: &Scene) {
     let (worker, verifier) = (ended(worker), ended(verifier));
     worker.expect(0, &["refuted: over"]);
     verifier.expect(0, &["refuted: over"]);
+    scene
+        .look(&["job", "watch", "JOB", "--once"])
+        .expect(0, &["refuted by", "in a game that the worker lost"]);
     assert_eq!(scene.state()["state"], "refuted");
     let told = verifier.json();
     assert_eq!(
@@ -272,6 +275,10 @@ fn what_a_worker_signed_of_a_wrong_step_refutes_its_claim_on_anvil() {
     verifier.expect(0, &said);
     ended(worker).expect(0, &["refuted: over"]);
     assert!(scene.games().is_empty());
+    let told = "by what the worker had signed of a step";
+    scene
+        .look(&["job", "watch", "JOB", "--once"])
+        .expect(0, &["refuted by", told]);
     // Its bond of 5 was never asked for, and half of the worker's 20 is its own.
     assert_eq!(verifier.json()["tokens held"], "15");
 }

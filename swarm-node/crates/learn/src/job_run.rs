@@ -439,7 +439,8 @@ pub fn read_history(folder: &Path) -> Result<Option<History>, JobRunError> {
     if !fs::exists(&path).unwrap_or(true) {
         return Ok(None);
     }
-    let read = text_file::read(&path, MAX_HISTORY_BYTES);
+    let read = text_file::regular(&path);
+    let read = read.and_then(|path| text_file::read(path, MAX_HISTORY_BYTES));
     let history = read.and_then(|text| Ok(serde_json::from_str(&text)?));
     history
         .map(Some)
