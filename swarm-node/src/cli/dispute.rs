@@ -24,7 +24,7 @@ use super::job::{JobId, Market, MarketOptions, runtime};
 use super::options::Options;
 use super::output::{Answer, print_rows, when};
 use crate::config::Config;
-use crate::job::{Job, JobSpec, certified, disputed};
+use crate::job::{Job, JobFile, certified, disputed};
 
 /// Shows, plays and replays disputes about jobs.
 ///
@@ -149,7 +149,7 @@ impl DisputeCommand {
 }
 
 fn assemble(spec: &Path) -> Result<Job, Failure> {
-    Ok(Job::assemble(&JobSpec::load(spec)?, &Console::new())?)
+    Ok(Job::assemble(&JobFile::load(spec)?, &Console::new())?)
 }
 
 async fn games(market: &Market) -> Result<Games, Failure> {
@@ -509,8 +509,8 @@ impl Respond<'_> {
                 self.folder.display()
             ))
         })?;
-        let training = &self.job.training;
-        let known = record(engine.as_ref(), &job, training, self.folder, history, None);
+        let planned = self.job.plan();
+        let known = record(engine.as_ref(), &job, planned, self.folder, history, None);
         let mut known = known.map_err(Failure::work)?;
         let rules = Rules {
             job: &job,

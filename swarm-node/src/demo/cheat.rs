@@ -89,12 +89,13 @@ pub(super) fn cheat(
     (spec.steps, spec.stride) = LENGTH;
     (spec.schedule.warmup, spec.schedule.decay) = (2, 2);
     spec.batch.rows = ROWS;
-    let job = Job::assemble(&spec, &Silent)?;
+    let job = Job::of_training(&spec, &Silent)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let (fault_step, element, bit) = FAULT;
-    let fault = job.training.gradient_fault(fault_step, element, bit);
+    let training = &job.training("a gradient")?.plan;
+    let fault = training.gradient_fault(fault_step, element, bit);
     let scene = Scene {
         disputed: disputed(&job)?,
         fault: fault.ok_or("the job has no gradient")?,
@@ -232,12 +233,9 @@ impl Scene<'_> {
         escrow: &Escrow,
         payer: &mut Actor,
     ) -> Result<U256, CheatError> {
+        let planned = self.job.plan();
         let wanted = Wanted {
-            initial: self
-                .job
-                .training
-                .schedule()?
-                .state_root(&self.job.training.state)?,
+            initial: planned.schedule()?.state_root(&planned.state)?,
             length: length(&self.job)?,
             reward: REWARD,
             worker_bond: WORKER_BOND,

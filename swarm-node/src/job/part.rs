@@ -36,7 +36,7 @@ use verde::record::{Record, Replay};
 
 use super::carry_out::{Divergence, carry_out};
 use super::published::Published;
-use super::{Job, Progress, Stop};
+use super::{Job, JobError, Progress, Stop};
 
 /// Between two looks at why a transaction is not in a block.
 const TROUBLE: Duration = Duration::from_secs(1);
@@ -72,6 +72,9 @@ pub enum PartError {
     /// The plan is no job.
     #[error(transparent)]
     Job(#[from] DisputedError),
+    /// The answers.
+    #[error(transparent)]
+    Answers(#[from] JobError),
     /// The length is none.
     #[error(transparent)]
     Length(#[from] HistoryError),
@@ -126,10 +129,10 @@ pub enum PartEvent<'a> {
 /// # Errors
 /// The plan is no job.
 pub fn disputed(job: &Job) -> Result<Disputed, PartError> {
-    let training = &job.training;
+    let planned = job.plan();
     Ok(Disputed::new(
-        training.plan.clone(),
-        training.programs.clone(),
+        planned.plan.clone(),
+        planned.programs.clone(),
     )?)
 }
 
@@ -352,9 +355,9 @@ impl PartUnderWay<'_> {
         let Some(history) = whole_history(part.folder, &part.job.identity)? else {
             return Ok(());
         };
-        let (engine, training) = (part.engine, &part.job.training);
+        let (engine, planned) = (part.engine, part.job.plan());
         let (job, folder, fault) = (part.disputed, part.folder, part.fault);
-        let record = record(engine, job, training, folder, history.clone(), fault)?;
+        let record = record(engine, job, planned, folder, history.clone(), fault)?;
         self.knows.record = Some(record);
         self.knows.job = Some((part.id, job));
         self.history = Some(history);
@@ -483,10 +486,10 @@ impl PartUnderWay<'_> {
 
     fn compute(&mut self) -> Result<(), PartError> {
         let part = &self.part;
-        let files = part.job.model.files.clone();
+        let files = part.job.files();
         let folder = RunFolder::open(part.folder, usize::MAX, files)?;
         let (engine, identity) = (part.engine, part.job.identity.clone());
-        let (mut run, damaged) = JobRun::new(engine, &part.job.training, identity, folder)?;
+        let (mut run, damaged) = JobRun::new(engine, part.job.plan(), identity, folder)?;
         for text in &damaged {
             (part.tell)(PartEvent::Damaged(text));
         }
@@ -494,6 +497,7 @@ impl PartUnderWay<'_> {
             run.break_with(fault);
         }
         carry_out(&mut run, Divergence::IsTheResult, part.progress, part.stop)?;
+        part.job.write_answers(&run.state()?, part.folder)?;
         drop(run);
         self.remember()
     }

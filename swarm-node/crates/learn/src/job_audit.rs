@@ -37,13 +37,13 @@ use verde::tensor;
 
 use super::checkpoint::{Checkpoint, CheckpointError, require_steps};
 use super::hex_text;
+use super::job_plan::JobPlan;
 use super::job_record::state_root;
 use super::job_run::{HISTORY, History, JobIdentity, JobRunError, read_history};
 use super::run_folder::checkpoint_path;
 use super::step_trace::{
     StepTrace, TraceError, Values, checkpoint_after, interval_states, trace_path, write_values,
 };
-use super::training_plan::TrainingPlan;
 
 /// Why there is no audit.
 #[derive(Debug, thiserror::Error)]
@@ -297,7 +297,7 @@ fn check_history(history: &History, work: &mut Work) -> Result<Vec<Digest>, Halt
 /// Who recomputes pieces of a job, from its plan and its folder.
 pub struct Auditor<'a> {
     engine: &'a dyn Engine,
-    training: &'a TrainingPlan,
+    planned: &'a JobPlan,
     identity: JobIdentity,
     job: Job,
     folder: PathBuf,
@@ -366,15 +366,15 @@ impl<'a> Auditor<'a> {
     /// The plan is no job.
     pub fn new(
         engine: &'a dyn Engine,
-        training: &'a TrainingPlan,
+        planned: &'a JobPlan,
         identity: JobIdentity,
         folder: &Path,
     ) -> Result<Self, AuditError> {
         Ok(Self {
             engine,
-            training,
+            planned,
             identity,
-            job: Job::new(training.plan.clone(), training.programs.clone())?,
+            job: Job::new(planned.plan.clone(), planned.programs.clone())?,
             folder: folder.into(),
             fault: None,
         })
@@ -570,7 +570,7 @@ impl<'a> Auditor<'a> {
     }
 
     fn schedule(&self) -> Result<Schedule<'_>, Halt> {
-        Ok(self.training.schedule().map_err(StepError::from)?)
+        Ok(self.planned.schedule().map_err(StepError::from)?)
     }
 
     /// The history of the folder, which must be of the auditor's job.
@@ -600,7 +600,7 @@ impl<'a> Auditor<'a> {
         work: &mut Work,
     ) -> Result<Executor<'a>, Halt> {
         let stride = self.identity.stride;
-        let (mut at, mut state) = (0, self.training.state.clone());
+        let (mut at, mut state) = (0, self.planned.state.clone());
         let last = (step / stride).min(roots.len().saturating_sub(1) as u64);
         for number in (1..=last).rev() {
             let steps = number * stride;
@@ -608,14 +608,14 @@ impl<'a> Auditor<'a> {
                 continue;
             };
             if work.state_root(&checkpoint)? == roots[number as usize]
-                && let Ok(tensors) = self.training.tensors_of(&checkpoint.state)
+                && let Ok(tensors) = self.planned.tensors_of(&checkpoint.state)
             {
                 (at, state) = (steps, tensors);
                 break;
             }
         }
-        let schedule = self.training.schedule().map_err(StepError::from)?;
-        let constants = &self.training.constants;
+        let schedule = self.planned.schedule().map_err(StepError::from)?;
+        let constants = &self.planned.constants;
         let mut executor = Executor::new(self.engine, schedule, constants, &state)?;
         if let Some(fault) = fault {
             executor.break_with(fault);

@@ -7,6 +7,7 @@
 //!                                                       ▲   │
 //! corpus ───────────────────────────▶ pretrain ─────────┤   ├──▶ checkpoint ─▶ run_folder
 //! data_set ─▶ training_plan (the programs of a trainer as a plan) ─▶ job_run ─┘     job_audit ─▶ step_trace, evidence_file
+//! model ─▶ generation_plan (the programs of the generator as a plan) ─▶ job_run, job_audit
 //! step_trace ─▶ published (what a worker published of its job, as a record that refutes it)
 //! stages of a model ─▶ pipeline (programs of each stage, their engine, a step of all of them replayed)
 //! trainers apart ─▶ averaging (outer steps of groups of them, replayed)
@@ -46,6 +47,7 @@ pub mod driver;
 pub mod eval;
 pub mod evidence_file;
 pub mod exchange;
+pub mod generation_plan;
 pub mod group;
 pub mod grpo;
 pub mod guard;
@@ -53,6 +55,7 @@ pub mod head;
 mod hex_text;
 pub mod inputs;
 pub mod job_audit;
+pub mod job_plan;
 pub mod job_record;
 pub mod job_run;
 pub mod judge;

@@ -15,7 +15,7 @@ use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::{self, print_rows, when};
-use crate::job::{Job, JobSpec, disputed, length};
+use crate::job::{Job, JobFile, disputed, length};
 
 const HOUR: u64 = 3_600;
 /// Basis points of the whole.
@@ -69,7 +69,7 @@ impl Launch {
         options: &Options,
         environment: &[(String, String)],
     ) -> Result<(), Failure> {
-        let spec = JobSpec::load(&self.spec)?;
+        let spec = JobFile::load(&self.spec)?;
         let job = Job::assemble(&spec, &Console::new())?;
         runtime()?.block_on(async {
             let (market, account) = self.market.open(options, environment, None).await?;
@@ -84,6 +84,7 @@ impl Launch {
         market: &Market,
         account: &Account,
     ) -> Result<Wanted, Failure> {
+        let planned = job.plan();
         let parameters = &market.deployment.parameters;
         let now = account.link.now().await.map_err(Failure::work)?;
         let reward = u128::from(self.reward) * TOKEN;
@@ -91,11 +92,10 @@ impl Launch {
             count.map_or(least, |count| u128::from(count) * TOKEN)
         };
         Ok(Wanted {
-            initial: job
-                .training
+            initial: planned
                 .schedule()
                 .map_err(Failure::work)?
-                .state_root(&job.training.state)
+                .state_root(&planned.state)
                 .map_err(Failure::work)?,
             length: length(job).map_err(Failure::work)?,
             reward,

@@ -24,15 +24,13 @@ use crate::cli::output::{self, print_rows, when};
 use crate::cli::signals::stop_on_signals;
 use crate::config::Config;
 use crate::job::{
-    Job, JobSpec, Part, PartError, PartEvent, PartPlace, SPEC, Stop, certified, disputed, seal_salt,
+    Job, JobFile, Part, PartError, PartEvent, PartPlace, SPEC, Stop, certified, disputed, seal_salt,
 };
 
 /// The file of a folder's transactions.
 const STORE: &str = "transactions.redb";
 /// Says in which step of a folder's run a bit is wrong on purpose.
 const FAULT_FILE: &str = "fault";
-/// The element and the bit of a gradient that `--fault` flips.
-const FAULT: (usize, u32) = (0, 22);
 
 /// Does a job for its reward: accepts it, computes it, claims what it came to, and defends that.
 ///
@@ -47,8 +45,8 @@ const FAULT: (usize, u32) = (0, 22);
 pub(super) struct Work {
     #[command(flatten)]
     part: PartOptions,
-    /// Flips a bit of a gradient in this step, as a defective machine would, to see what follows:
-    /// the claim is refuted, and half of the bond is the challenger's. On dev chains only.
+    /// Flips a bit of a gradient, or of a drawn token, in this step, as a defective machine would, to
+    /// see what follows: the claim is refuted, and half of the bond is the challenger's. On dev chains only.
     #[arg(long, value_name = "STEP")]
     fault: Option<u64>,
 }
@@ -125,7 +123,7 @@ impl PartOptions {
                 published.display()
             )));
         }
-        let spec = JobSpec::load(&self.spec)?;
+        let spec = JobFile::load(&self.spec)?;
         let config = options.settings(&[], environment.to_vec())?;
         let config = config.config::<Config>()?;
         let engine = certified(&config.engine, config.engine.workers())?;
@@ -259,9 +257,7 @@ pub(super) fn marked_fault(folder: &Path) -> Result<Option<u64>, Failure> {
 }
 
 pub(super) fn fault_in(job: &Job, step: u64) -> Result<Fault, Failure> {
-    let fault = job.training.gradient_fault(step, FAULT.0, FAULT.1);
-    let fault = fault.filter(|_| step < job.identity.steps);
-    fault.ok_or_else(|| {
+    job.fault(step).ok_or_else(|| {
         Failure::Usage(anyhow::anyhow!(
             "--fault {step}: the job has {} steps, numbered from 0",
             job.identity.steps

@@ -150,7 +150,7 @@ impl StagePlan {
         let total = total.ok_or(StagePlanError::Still(stage, step.record.step))?;
         wiring.run(SQUARES, |wiring, name| wiring.output(total, name))?;
         let update = wiring.run(UPDATE, |wiring, name| wiring.output(total, name))?;
-        let plan = wiring.finish(|_| update)?;
+        let plan = wiring.finish(|_| Some(update))?;
         let plan = Self {
             plan,
             programs: all,

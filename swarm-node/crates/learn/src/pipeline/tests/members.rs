@@ -13,9 +13,10 @@ use verde::execute::Executor;
 
 use super::*;
 use crate::data_set::DataSet;
+use crate::job_plan::STEP;
 use crate::pipeline::data::StepData;
 use crate::pipeline::worker::{Blueprint, Encoding, StageWorker};
-use crate::training_plan::{DRAW, STEP, Sampling, TrainingPlan};
+use crate::training_plan::{DRAW, Sampling, TrainingPlan};
 
 const MICROBATCHES: usize = 6;
 const SAMPLING: Sampling = Sampling {
