@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::content::Digest;
 use crate::message::When;
 use crate::path::{Hop, Microbatch, Peer};
-use crate::transcript::{Joined, StepRecord};
+use crate::transcript::{Joined, Stated, StepRecord};
 
 /// Why a hop was not taken as planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,6 @@ pub struct Stepped {
     pub record: StepRecord,
     /// Bits of the norm of all gradients.
     pub norm: u32,
-    /// What each holder's stage has come to, and its signature.
-    pub statements: BTreeMap<Hop, (Digest, Vec<u8>)>,
+    /// What each holder stated.
+    pub statements: BTreeMap<Hop, Stated>,
 }

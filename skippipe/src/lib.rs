@@ -26,6 +26,7 @@
 //! | [`event`] | what a watcher learns |
 //! | [`transcript`] | what a step was, and what members sign |
 //! | [`replay`] | a step computed again from its record |
+//! | [`statements`] | what holders stated, held against that: who is wrong |
 //! | [`wire`] | values as bytes, and their digests |
 //!
 //! Everything here is pure: no I/O and no clock; time, messages, signatures and what an engine
@@ -84,6 +85,7 @@ pub mod published;
 pub mod replay;
 pub mod settings;
 pub mod sim;
+pub mod statements;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod topology;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Digest};
 use crate::path::{Hop, Microbatch, Path, Peer, Stage};
-use crate::transcript::{Joined, Recovery, Roster, StepRecord, Visit};
+use crate::transcript::{Joined, Recovery, Roster, Stated, StepRecord, Visit};
 use crate::wire::{self, NoMessage};
 
 impl Message {
@@ -250,10 +250,8 @@ pub enum Body {
     Updated {
         /// The record that it is of.
         record: Digest,
-        /// What its stage has come to.
-        state: Digest,
-        /// Signature of the statement about it.
-        signature: Vec<u8>,
+        /// What its stage has come to, and how.
+        stated: Stated,
         /// States of other stages that it keeps, and before which steps they were.
         kept: Vec<(Stage, u64)>,
     },
@@ -263,8 +261,8 @@ pub enum Body {
         record: Digest,
         /// Bits of the norm of all gradients, f32.
         norm: u32,
-        /// Holders, what their stages have come to, and their signatures.
-        statements: Vec<(Hop, Digest, Vec<u8>)>,
+        /// Holders, and what they stated.
+        statements: Vec<(Hop, Stated)>,
     },
     /// New leader: where is everybody?
     Ask,

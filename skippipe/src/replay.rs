@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::content::{Content, Digest};
 use crate::path::{Hop, Microbatch, Peer, Stage};
-use crate::transcript::{Joined, Passage, Recovery, StepRecord, Visit};
+use crate::transcript::{Joined, Passage, Recovery, StepRecord, Sums, Visit};
 use crate::work::{Engine, Outcome, Task, Work};
 
 /// All stages of a pipeline at one machine.
@@ -44,7 +44,7 @@ pub enum ReplayError {
         stages: usize,
     },
     /// What a peer made is not what its stage makes.
-    #[error("step {step}, {microbatch}: {} of {} is {found}, not {expected}", what, hop_name(.hop))]
+    #[error("step {step}, {microbatch}: {what} of {hop} is {found}, not {expected}")]
     Differs {
         /// The step.
         step: u64,
@@ -60,21 +60,21 @@ pub enum ReplayError {
         expected: Digest,
     },
     /// The loss that a source reported is not what its head computes.
-    #[error(
-        "step {step}, {microbatch}: the loss is recorded as bits {found:08x}, not {expected:08x}"
-    )]
+    #[error("step {step}, {microbatch}: the loss of {hop} is bits {found:08x}, not {expected:08x}")]
     Loss {
         /// The step.
         step: u64,
         /// The microbatch.
         microbatch: Microbatch,
+        /// Its source.
+        hop: Hop,
         /// As recorded.
         found: u32,
         /// As computed.
         expected: u32,
     },
     /// A stage was taken up in another state than it must have had.
-    #[error("before step {step} {} took up a state that is not the stage's", hop_name(.hop))]
+    #[error("before step {step} {hop} took up a state that is not the stage's")]
     Joined {
         /// The step.
         step: u64,
@@ -96,10 +96,6 @@ pub enum ReplayError {
     Engine(String),
 }
 
-fn hop_name(hop: &Hop) -> String {
-    format!("{} ({})", hop.peer, hop.stage)
-}
-
 /// What a replayed step came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
@@ -107,6 +103,16 @@ pub struct Replayed {
     pub norm: u32,
     /// Each stage's state after the step.
     pub states: Vec<Digest>,
+    /// How each holder of a stage that moved must have summed.
+    pub sums: BTreeMap<Hop, Sums>,
+}
+
+/// Gradients of a stage that count, summed.
+struct Summed {
+    whole: Content,
+    visits: Vec<Microbatch>,
+    /// Of each holder of the stage.
+    sums: BTreeMap<Hop, Sums>,
 }
 
 /// What came to a stage for a visit, as a replay computed it.
@@ -180,8 +186,8 @@ impl<E: Engine> Replay<E> {
         for passage in &record.passages {
             self.pass(record.step, passage, &mut kept, seen)?;
         }
-        let sums = self.sums(record, &kept)?;
-        let norm = self.update(record, sums)?;
+        let summed = self.sums(record, &kept)?;
+        let (norm, sums) = self.update(record, summed)?;
         let forgotten: Vec<Task> = kept.into_values().collect();
         for stage in &mut self.stages {
             let task = Task(self.next_task);
@@ -192,6 +198,7 @@ impl<E: Engine> Replay<E> {
         Ok(Replayed {
             norm,
             states: self.states.clone(),
+            sums,
         })
     }
 
@@ -281,6 +288,7 @@ impl<E: Engine> Replay<E> {
             return Err(ReplayError::Loss {
                 step,
                 microbatch,
+                hop: passage.visits[0].hop,
                 found,
                 expected,
             });
@@ -327,11 +335,15 @@ impl<E: Engine> Replay<E> {
         &mut self,
         record: &StepRecord,
         kept: &BTreeMap<(Microbatch, Stage), Task>,
-    ) -> Result<BTreeMap<Stage, (Content, Vec<Microbatch>)>, ReplayError> {
-        let mut sums = BTreeMap::new();
+    ) -> Result<BTreeMap<Stage, Summed>, ReplayError> {
+        let mut summed = BTreeMap::new();
         for (stage, visits) in record.visits() {
             let tree = record.reduce_tree(stage);
             let mut own: BTreeMap<Peer, Content> = BTreeMap::new();
+            let holders = record.roster.of(stage).iter();
+            let mut sums: BTreeMap<Hop, Sums> = holders
+                .map(|&peer| (Hop { stage, peer }, Sums::default()))
+                .collect();
             for &peer in tree.peers() {
                 let here = record
                     .counted(stage)
@@ -343,46 +355,73 @@ impl<E: Engine> Replay<E> {
             // Children are behind their parents, so from the last on every sum is whole in its
             // turn.
             for &peer in tree.peers().iter().rev() {
+                let mut received = Vec::new();
                 for child in tree.children(peer) {
                     if let (Some(sum), Some(part)) = (own.get(&peer), own.get(&child)) {
                         let work = Work::Add(sum.clone(), part.clone());
+                        received.push(part.digest());
                         own.insert(peer, self.content(stage, work)?);
                     }
                 }
+                if let Some(of_peer) = sums.get_mut(&Hop { stage, peer }) {
+                    of_peer.received = received;
+                    of_peer.partial = own.get(&peer).map(Content::digest);
+                }
             }
-            if let Some(sum) = tree.root().and_then(|root| own.remove(&root)) {
-                sums.insert(stage, (sum, visits));
+            if let Some(whole) = tree.root().and_then(|root| own.remove(&root)) {
+                for of_peer in sums.values_mut() {
+                    of_peer.whole = Some(whole.digest());
+                }
+                let of_stage = Summed {
+                    whole,
+                    visits,
+                    sums,
+                };
+                summed.insert(stage, of_stage);
             }
         }
-        Ok(sums)
+        Ok(summed)
     }
 
     fn update(
         &mut self,
         record: &StepRecord,
-        sums: BTreeMap<Stage, (Content, Vec<Microbatch>)>,
-    ) -> Result<u32, ReplayError> {
+        mut summed: BTreeMap<Stage, Summed>,
+    ) -> Result<(u32, BTreeMap<Hop, Sums>), ReplayError> {
         let mut squares = BTreeMap::new();
         let step = record.step;
-        for (&stage, (sum, visits)) in &sums {
+        for (&stage, of_stage) in &mut summed {
             let work = Work::Squares {
                 step,
-                sum: sum.clone(),
-                visits: visits.clone(),
+                sum: of_stage.whole.clone(),
+                visits: of_stage.visits.clone(),
             };
-            match self.perform(stage, work)?.1 {
-                Outcome::Squares(of_stage) => squares.insert(stage, of_stage),
+            let found = match self.perform(stage, work)?.1 {
+                Outcome::Squares(found) => found,
                 other => return Err(unexpected(&other)),
             };
+            let root = record.reduce_tree(stage).root();
+            let root = root.and_then(|peer| of_stage.sums.get_mut(&Hop { stage, peer }));
+            if let Some(root) = root {
+                root.squares.clone_from(&found);
+            }
+            squares.insert(stage, found);
         }
         let norm = match self.perform(Stage::FIRST, Work::Norm(squares))?.1 {
             Outcome::Norm(norm, _) => norm,
             other => return Err(unexpected(&other)),
         };
-        for (stage, (sum, visits)) in sums {
+        let mut sums: BTreeMap<Hop, Sums> = BTreeMap::new();
+        for (stage, of_stage) in summed {
+            let Summed {
+                whole,
+                visits,
+                sums: of_holders,
+            } = of_stage;
+            sums.extend(of_holders);
             let work = Work::Update {
                 step,
-                sum,
+                sum: whole,
                 visits,
                 norm,
             };
@@ -391,7 +430,11 @@ impl<E: Engine> Replay<E> {
                 other => return Err(unexpected(&other)),
             };
         }
-        Ok(norm)
+        // Who holds a stage that did not move has summed nothing, and heard of the norm.
+        for hop in record.roster.hops() {
+            sums.entry(hop).or_default().norm = norm;
+        }
+        Ok((norm, sums))
     }
 
     fn copy_states(&mut self) -> Result<(), ReplayError> {

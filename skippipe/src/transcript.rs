@@ -4,7 +4,7 @@
 //! visits that count are summed in the order of microbatches at each peer, the sums of peers are
 //! added as [`ReduceTree`] says, and the mean moves the stage. Times and arrivals have no say in
 //! it, so one machine that has the record computes the same bits. Every member signs the record
-//! together with the state that its stage has come to ([`Statement`]).
+//! together with the state that its stage has come to, and the sums that moved it ([`Statement`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,10 @@ pub const MAX_MICROBATCHES: usize = 4096;
 pub const MAX_STAGES: usize = 256;
 /// Most peers of a pipeline.
 pub const MAX_PEERS: usize = 4096;
+/// Most parameters of a stage: as many squares its root states.
+pub const MAX_PARAMETERS: usize = 1 << 16;
+/// Longest signature, in bytes.
+const MAX_SIGNATURE: usize = 128;
 
 /// What went through a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,8 +95,36 @@ pub struct StepRecord {
     pub excluded: BTreeSet<(Microbatch, Stage)>,
 }
 
+/// How a holder summed the gradients of a step, and by what it moved: with these of all holders of
+/// a stage, one who is wrong is told from the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// What its children in the reduce tree sent, in the order in which it was added.
+    pub received: Vec<Digest>,
+    /// Its own visits and what it received: what it sent to its parent, at the root the whole.
+    /// None who is not in the tree.
+    pub partial: Option<Digest>,
+    /// The sum that moved the stage; none where nothing counts.
+    pub whole: Option<Digest>,
+    /// Of the root: bits of the sum of squares of each parameter's mean gradient, f32.
+    pub squares: Vec<u32>,
+    /// Bits of the norm of all stages' gradients, as the leader told it, f32.
+    pub norm: u32,
+}
+
+/// What a holder stated about a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
+    /// The state that its stage has come to.
+    pub state: Digest,
+    /// How it came to it.
+    pub sums: Sums,
+    /// Signature of the statement; empty where it is not known.
+    pub signature: Vec<u8>,
+}
+
 /// What a member signs when it has made a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
     /// The job.
     pub job: Digest,
@@ -104,6 +136,8 @@ pub struct Statement {
     pub stage: Stage,
     /// The stage's state after the step.
     pub state: Digest,
+    /// How the signer came to it.
+    pub sums: Sums,
 }
 
 /// The order in which partial sums of peers are added: a binary tree over the peers in ascending
@@ -225,6 +259,32 @@ impl StepRecord {
     /// Digest of the record.
     pub fn digest(&self) -> Digest {
         digest_of("swarm-node pipeline step record", self)
+    }
+}
+
+impl Sums {
+    /// Whether they could be a holder's: within limits.
+    pub fn is_sound(&self) -> bool {
+        self.received.len() <= MAX_PEERS.ilog2() as usize && self.squares.len() <= MAX_PARAMETERS
+    }
+}
+
+impl Stated {
+    /// Whether it could be a holder's: within limits.
+    pub fn is_sound(&self) -> bool {
+        self.sums.is_sound() && self.signature.len() <= MAX_SIGNATURE
+    }
+
+    /// What a holder of a stage signed.
+    pub fn statement(&self, job: Digest, record: &StepRecord, stage: Stage) -> Statement {
+        Statement {
+            job,
+            step: record.step,
+            record: record.digest(),
+            stage,
+            state: self.state,
+            sums: self.sums.clone(),
+        }
     }
 }
 

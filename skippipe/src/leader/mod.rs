@@ -126,12 +126,11 @@ impl Leader {
                 Body::Standing(standing) => self.standing(from, standing, now),
                 Body::Updated {
                     record,
-                    state,
-                    signature,
+                    stated,
                     kept,
                 } => {
                     self.note_copies(from, &kept);
-                    self.updated(from, record, (state, signature), now);
+                    self.updated(from, record, stated, now);
                 }
                 Body::Adopted { stage, state } => self.adopted(from, stage, state, now),
                 body if when.step == self.when.step => self.hear_in_step(from, body, now),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::content::Digest;
 use crate::message::{Adopt, Commit, Launch, Standing};
 use crate::path::{Hop, Microbatch, Peer, Stage};
-use crate::transcript::{Joined, Passage, Roster, StepRecord, Visit};
+use crate::transcript::{Joined, Passage, Roster, Stated, StepRecord, Visit};
 
 /// How far a step is.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct Passing {
 pub struct Committing {
     pub commit: Commit,
     pub record: Digest,
-    pub updated: BTreeMap<Hop, (Digest, Vec<u8>)>,
+    pub updated: BTreeMap<Hop, Stated>,
     pub until: Duration,
 }
 

@@ -9,7 +9,7 @@ use crate::content::Digest;
 use crate::event::{Event, Stepped};
 use crate::message::{Body, Commit};
 use crate::path::{Hop, Microbatch, Peer, Stage};
-use crate::transcript::{Passage, StepRecord};
+use crate::transcript::{Passage, Stated, StepRecord};
 
 impl Leader {
     /// No more microbatches are waited for.
@@ -265,15 +265,10 @@ impl Leader {
     }
 
     /// What a member came to.
-    pub(super) fn updated(
-        &mut self,
-        from: Peer,
-        record: Digest,
-        stated: (Digest, Vec<u8>),
-        now: Duration,
-    ) {
+    pub(super) fn updated(&mut self, from: Peer, record: Digest, stated: Stated, now: Duration) {
         if let Phase::Committing(committing) = &mut self.phase
             && committing.record == record
+            && stated.is_sound()
             && let Some(stage) = self.roster.stage_of(from)
         {
             committing.updated.insert(Hop { stage, peer: from }, stated);
@@ -302,14 +297,14 @@ impl Leader {
         let states = agreed(&committing.updated);
         let holders: Vec<Hop> = self.roster.hops().collect();
         for hop in holders {
-            let state = committing.updated.get(&hop).map(|(state, _)| state);
+            let state = committing.updated.get(&hop).map(|stated| &stated.state);
             if state.is_none() || state != states.get(&hop.stage) {
                 self.take_out(hop);
             }
         }
         self.states = states;
         let stated = committing.updated.iter();
-        let statements = stated.map(|(hop, (state, signature))| (*hop, *state, signature.clone()));
+        let statements = stated.map(|(hop, stated)| (*hop, stated.clone()));
         let body = Body::Stated {
             record: committing.record,
             norm: committing.commit.norm,
@@ -333,9 +328,9 @@ impl Leader {
 }
 
 /// The state that most holders of each stage came to; of as many the first one's.
-fn agreed(updated: &BTreeMap<Hop, (Digest, Vec<u8>)>) -> BTreeMap<Stage, Digest> {
+fn agreed(updated: &BTreeMap<Hop, Stated>) -> BTreeMap<Stage, Digest> {
     let mut counts: BTreeMap<Stage, Vec<(Digest, usize)>> = BTreeMap::new();
-    for (hop, (state, _)) in updated {
+    for (hop, Stated { state, .. }) in updated {
         let counts = counts.entry(hop.stage).or_default();
         match counts.iter_mut().find(|(known, _)| known == state) {
             Some((_, count)) => *count += 1,

@@ -48,7 +48,7 @@ use crate::leader::{Leader, LeaderOutput};
 use crate::message::{Body, Commit, Message, Standing, Term, When};
 use crate::path::{Hop, Microbatch, Path, Peer, Stage};
 use crate::settings::Settings;
-use crate::transcript::{Joined, Roster, Statement, StepRecord};
+use crate::transcript::{Joined, Roster, Stated, Statement, StepRecord, Sums};
 use crate::work::{Outcome, Task, Work};
 
 /// Most messages of a step that has not begun here yet.
@@ -158,6 +158,8 @@ pub struct Member {
     held: Option<(Stage, Digest)>,
     next: u64,
     last: Option<Box<Commit>>,
+    /// How the last step was summed here.
+    sums: Sums,
     /// Who took up stages since the last step, this member last; empty if it did not.
     joined: Vec<Joined>,
     lost: BTreeSet<Peer>,
@@ -167,7 +169,7 @@ pub struct Member {
     reduction: Option<Reduction>,
     adoption: Option<Adoption>,
     kept: BTreeMap<Stage, (u64, Content)>,
-    unsigned: Option<Statement>,
+    unsigned: Option<(Statement, Stated)>,
     early_sums: Vec<(Peer, Body)>,
     asked_meanwhile: bool,
     leader: Option<Leader>,
@@ -205,6 +207,7 @@ impl Member {
             held,
             next: 0,
             last: None,
+            sums: Sums::default(),
             joined: Vec::new(),
             lost: BTreeSet::new(),
             trouble: BTreeMap::new(),
@@ -271,6 +274,11 @@ impl Member {
     /// The record of the last step that moved this member's stage.
     pub fn last(&self) -> Option<&StepRecord> {
         self.last.as_deref().map(|commit| &commit.record)
+    }
+
+    /// How the gradients of that step were summed here.
+    pub fn sums(&self) -> &Sums {
+        &self.sums
     }
 
     /// Whether it leads.

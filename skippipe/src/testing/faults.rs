@@ -10,9 +10,10 @@ use super::network::settings;
 use super::toy::{ToyStage, encode};
 use crate::event::{Event, Stepped};
 use crate::message::{Body, Message, Term};
-use crate::path::{Microbatch, Peer, Stage};
+use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::replay::{Replay, ReplayError};
 use crate::settings::Settings;
+use crate::statements::{self, Fault};
 
 type Network = super::network::Network<ToyStage>;
 
@@ -38,8 +39,11 @@ fn check(network: &Network, stages: u16) -> Vec<Stepped> {
             .step(&stepped.record)
             .expect("the record can be replayed");
         assert_eq!(replayed.norm, stepped.norm);
-        for (hop, (state, _)) in &stepped.statements {
-            assert_eq!(replayed.states[hop.stage.index()], *state, "{hop:?}");
+        let stated = &stepped.statements;
+        assert_eq!(statements::of_step(&stepped.record, &replayed, stated), []);
+        for (hop, stated) in stated {
+            assert_eq!(replayed.states[hop.stage.index()], stated.state, "{hop}");
+            assert_eq!(replayed.sums.get(hop), Some(&stated.sums), "{hop}");
         }
     }
     steps
@@ -325,6 +329,120 @@ fn whoever_sends_nonsense_is_passed_by() {
             assert_eq!(steps.len(), 4, "lie {number}, seed {seed}");
         }
     }
+}
+
+/// A sum that a liar sends instead of its own.
+fn other_sum() -> crate::content::Content {
+    encode(&[0.5, -0.25])
+}
+
+fn sends_another_partial(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Partial { content, .. } = &mut message.body {
+        *content = other_sum();
+    }
+    Some(message)
+}
+
+fn sends_and_states_another_partial(random: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Updated { stated, .. } = &mut message.body {
+        stated.sums.partial = Some(other_sum().digest());
+    }
+    sends_another_partial(random, message)
+}
+
+fn sends_another_whole(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Sum { content, .. } = &mut message.body {
+        *content = other_sum();
+    }
+    Some(message)
+}
+
+fn squares_wrong(_: &mut Stream, mut message: Message) -> Option<Message> {
+    let squares = match &mut message.body {
+        Body::Prepared { squares, .. } => squares,
+        Body::Updated { stated, .. } => &mut stated.sums.squares,
+        _ => return Some(message),
+    };
+    squares.iter_mut().for_each(|square| *square ^= 1 << 20);
+    Some(message)
+}
+
+fn states_another_state(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Updated { stated, .. } = &mut message.body {
+        stated.state.0[0] ^= 1;
+    }
+    Some(message)
+}
+
+fn says_it_received_less(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Updated { stated, .. } = &mut message.body {
+        stated.sums.received.pop();
+    }
+    Some(message)
+}
+
+fn tells_another_norm(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Commit(commit) = &mut message.body {
+        commit.norm ^= 1 << 20;
+    }
+    Some(message)
+}
+
+/// Of two holders of stage 1, peer 2 is the root of the reduce tree and peer 3 its child.
+#[test]
+fn who_of_a_stages_holders_lied_about_its_sums_is_named() {
+    let at = |stage, peer| Hop {
+        stage: Stage(stage),
+        peer: Peer(peer),
+    };
+    let (root, child) = (at(1, 2), at(1, 3));
+    let between = |from, to| vec![Fault::Between { from, to }];
+    let lies: [(Peer, super::network::Lie, Vec<Fault>); 7] = [
+        (
+            Peer(3),
+            sends_and_states_another_partial,
+            vec![Fault::Sum(child)],
+        ),
+        (Peer(3), sends_another_partial, between(child, root)),
+        (Peer(2), sends_another_whole, between(root, child)),
+        (Peer(2), squares_wrong, vec![Fault::Squares(root)]),
+        (Peer(2), says_it_received_less, vec![Fault::Sum(root)]),
+        (Peer(3), states_another_state, vec![Fault::State(child)]),
+        // The leader told everybody but itself.
+        (
+            Peer(0),
+            tells_another_norm,
+            [at(0, 1), root, child, at(2, 4), at(2, 5)]
+                .map(Fault::Norm)
+                .to_vec(),
+        ),
+    ];
+    for (number, (liar, lie, expected)) in lies.into_iter().enumerate() {
+        let mut network = network(settings(3, 6, 6, 1), &[2, 2, 2], 7);
+        network.corrupt(liar, lie);
+        network.run(Duration::from_secs(60));
+        let stepped = network.steps().remove(0);
+        let replayed = replay(3).step(&stepped.record).unwrap();
+        let faults = statements::of_step(&stepped.record, &replayed, &stepped.statements);
+        assert_eq!(faults, expected, "lie {number}");
+    }
+}
+
+#[test]
+fn statements_beyond_their_limits_are_not_handed_on() {
+    fn states_too_much(_: &mut Stream, mut message: Message) -> Option<Message> {
+        if let Body::Updated { stated, .. } = &mut message.body {
+            stated.sums.squares = vec![0; crate::transcript::MAX_PARAMETERS + 1];
+        }
+        Some(message)
+    }
+    let mut network = network(settings(2, 4, 4, 2), &[2, 2], 8);
+    network.corrupt(Peer(3), states_too_much);
+    network.run(Duration::from_secs(600));
+    let steps = check(&network, 2);
+    assert_eq!(steps.len(), 2);
+    let liar = |stepped: &Stepped| stepped.statements.keys().any(|hop| hop.peer == Peer(3));
+    assert!(!steps.iter().any(liar));
 }
 
 #[test]

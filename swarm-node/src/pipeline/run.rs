@@ -13,7 +13,7 @@ use skippipe::message::{Message, When};
 use skippipe::path::{Hop, Path as Way, Peer};
 use skippipe::predict::Prediction;
 use skippipe::settings::Settings;
-use skippipe::transcript::{Roster, Statement, StepRecord};
+use skippipe::transcript::{Roster, Stated, Statement, StepRecord};
 use skippipe::work::{Engine as _, Task, Work};
 use swarm_identity::{PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
 use swarm_learn::pipeline::worker::{StageWorker, WorkerError};
@@ -560,12 +560,14 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                 if let (Some(record), Some((stage, _))) = (self.member.last(), self.member.held()) {
                     let peer = self.number(&self.signer.peer());
                     let hop = peer.map(|peer| Hop { stage, peer });
+                    let stated = Stated {
+                        state: *state,
+                        sums: self.member.sums().clone(),
+                        signature: Vec::new(),
+                    };
                     let entry = Entry {
                         record: record.clone(),
-                        states: hop
-                            .into_iter()
-                            .map(|hop| (hop, *state, Vec::new()))
-                            .collect(),
+                        stated: hop.into_iter().map(|hop| (hop, stated.clone())).collect(),
                     };
                     self.keep(&entry)?;
                     let now = Instant::now();
@@ -579,12 +581,10 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                 }
             }
             Event::Stepped(stepped) => {
-                let stated = stepped.statements.iter();
-                let states =
-                    stated.map(|(hop, (state, signature))| (*hop, *state, signature.clone()));
+                let stated = stepped.statements.clone();
                 let entry = Entry {
                     record: stepped.record.clone(),
-                    states: states.collect(),
+                    stated: stated.into_iter().collect(),
                 };
                 self.keep(&entry)?;
             }

@@ -287,7 +287,7 @@ mod tests {
         };
         Entry {
             record,
-            states: Vec::new(),
+            stated: Vec::new(),
         }
     }
 

@@ -4,11 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use skippipe::content::Digest;
-use skippipe::path::Hop;
 use skippipe::replay::{Replay, ReplayError};
-use skippipe::transcript::{Statement, StepRecord};
-use swarm_identity::PeerId;
-use swarm_identity::key::{PublicKey, SignatureBytes};
+use skippipe::statements;
 use swarm_learn::pipeline::worker::StageWorker;
 use verde::audit::Verdict;
 
@@ -74,26 +71,16 @@ pub(super) fn replay(
                 break;
             }
         };
-        for (hop, state, signature) in &entry.states {
-            let expected = replayed.states.get(hop.stage.index());
-            if expected != Some(state) {
-                wrong = Some(format!(
-                    "step {}: {} stated another state of {} than it has",
-                    entry.record.step, hop.peer, hop.stage
-                ));
+        let step = entry.record.step;
+        match entry.statements(assembled.settings.job, &peers) {
+            Ok((stated, signed)) => {
+                statements += stated.len();
+                signatures += signed;
+                let faults = statements::of_step(&entry.record, &replayed, &stated);
+                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                wrong = (!faults.is_empty()).then(|| format!("step {step}: {}", faults.join("; ")));
             }
-            let job = assembled.settings.job;
-            statements += 1;
-            match is_signed(job, &entry.record, (*hop, *state), signature, &peers) {
-                Some(true) => signatures += 1,
-                Some(false) => {
-                    wrong = Some(format!(
-                        "step {}: the signature of {} is not its own",
-                        entry.record.step, hop.peer
-                    ));
-                }
-                None => {}
-            }
+            Err(foreign) => wrong = Some(format!("step {step}: {foreign}")),
         }
         if wrong.is_some() {
             break;
@@ -134,30 +121,4 @@ pub(super) fn replay(
         Some(why) => Failure::unless_right(Verdict::Wrong, Some(why)),
         None => Ok(()),
     }
-}
-
-/// Whether a peer signed what is stated; none where there is no signature.
-fn is_signed(
-    job: Digest,
-    record: &StepRecord,
-    (hop, state): (Hop, Digest),
-    signature: &[u8],
-    peers: &[PeerId],
-) -> Option<bool> {
-    if signature.is_empty() {
-        return None;
-    }
-    let statement = Statement {
-        job,
-        step: record.step,
-        record: record.digest(),
-        stage: hop.stage,
-        state,
-    };
-    let key = peers
-        .get(hop.peer.index())
-        .and_then(|peer| PublicKey::try_from(*peer).ok());
-    let signature: Option<SignatureBytes> = signature.try_into().ok();
-    let (key, signature) = key.zip(signature)?;
-    Some(key.verify(&statement.digest().0, &signature))
 }

@@ -133,8 +133,9 @@ fn whoever_is_killed_one_machine_computes_the_same_bits_from_the_record() {
         for stepped in &steps {
             let replayed = replay.step(&stepped.record).unwrap();
             assert_eq!(replayed.norm, stepped.norm);
-            for (hop, (state, _)) in &stepped.statements {
-                assert_eq!(replayed.states[hop.stage.index()], *state, "{hop:?}");
+            for (hop, stated) in &stepped.statements {
+                assert_eq!(replayed.states[hop.stage.index()], stated.state, "{hop:?}");
+                assert_eq!(replayed.sums.get(hop), Some(&stated.sums), "{hop:?}");
             }
         }
         let joined = steps
