@@ -134,7 +134,10 @@ impl<'a> Executor<'a> {
         let Some(fault) = self.fault.filter(|fault| fault.run as usize == run) else {
             return Ok(None);
         };
-        let counter = self.state.get(fault.counter as usize);
+        let Some(counter) = fault.counter else {
+            return Ok(Some(fault));
+        };
+        let counter = self.state.get(counter as usize);
         let step = counter.map(Buffer::read_words).transpose()?;
         let is_now = step.is_some_and(|words| words == [fault.step.cast_unsigned()]);
         Ok(is_now.then_some(fault))

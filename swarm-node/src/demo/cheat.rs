@@ -96,7 +96,7 @@ pub(super) fn cheat(
     let (fault_step, element, bit) = FAULT;
     let fault = job.training.gradient_fault(fault_step, element, bit);
     let scene = Scene {
-        disputed: disputed(&job)?,
+        disputed: disputed(job.claimable())?,
         fault: fault.ok_or("the job has no gradient")?,
         job,
         engine,
@@ -185,7 +185,7 @@ impl Scene<'_> {
         let part = |role, number: usize, fault| Part {
             id,
             role,
-            job: &self.job,
+            job: self.job.claimable(),
             disputed: &self.disputed,
             engine: self.engine,
             fault,
@@ -238,7 +238,7 @@ impl Scene<'_> {
                 .training
                 .schedule()?
                 .state_root(&self.job.training.state)?,
-            length: length(&self.job)?,
+            length: length(self.job.claimable())?,
             reward: REWARD,
             worker_bond: WORKER_BOND,
             challenger_bond: CHALLENGER_BOND,
@@ -266,7 +266,7 @@ impl Scene<'_> {
         let told = last.and_then(|game| games.docket().told(*game));
         let claim = Claim {
             plan: self.disputed.digest(),
-            length: length(&self.job)?,
+            length: length(self.job.claimable())?,
             top: view.commitment.0,
         };
         let rules = Rules {

@@ -14,6 +14,7 @@
 
 mod across;
 mod carry_out;
+mod claimable;
 mod engine;
 mod factory;
 mod memory;
@@ -29,6 +30,7 @@ mod stop;
 
 pub use across::{AveragingSpec, Method, PipelineSpec, WireFormat};
 pub use carry_out::{Divergence, Times, carry_out};
+pub use claimable::Claimable;
 pub use engine::{EngineError, certified, engine};
 pub use factory::{FactoryError, ModelFactory, memory_note};
 pub use memory::peak_bytes;

@@ -16,13 +16,14 @@ use skippipe::settings::Settings;
 use skippipe::transcript::{Roster, Stated, Statement, StepRecord};
 use skippipe::work::{Engine as _, Task, Work};
 use swarm_identity::{PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
-use swarm_learn::pipeline::worker::{StageWorker, WorkerError};
+use swarm_learn::pipeline::worker::WorkerError;
 use swarm_net::{
     Behaviour, ChannelEvent, ChannelLimits, Channels, Event as NetEvent, Events, Handle, StartError,
 };
 use tokio::sync::mpsc;
 
 use super::blueprint::by_turns;
+use super::kept::KeepingWorker;
 use super::paths::{Planned, Wish, plan};
 use super::probe::file::FileError;
 use super::probe::links::{Fault, Start};
@@ -109,7 +110,7 @@ pub struct Running<'r, T> {
     /// What they agree on.
     pub settings: Settings,
     /// Its stage, or an engine without one where it has taken part before.
-    pub worker: StageWorker,
+    pub worker: KeepingWorker,
     /// Its key.
     pub signer: Signer<T>,
     /// The network.
@@ -134,7 +135,7 @@ pub struct Running<'r, T> {
 #[derive(Debug)]
 pub struct Ended {
     /// Its stage, with parameters and moments; none if its engine is gone.
-    pub worker: Option<StageWorker>,
+    pub worker: Option<KeepingWorker>,
     /// The steps that it has seen the end of.
     pub steps: u64,
     /// Where it ended.
@@ -181,14 +182,18 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     let peers = charter.peers()?;
     let place = peers.iter().position(|peer| *peer == signer.peer());
     let me = Peer(place.ok_or(RunError::Stranger)? as u32);
-    let state = worker.state().map_err(WorkerError::from)?;
+    let state = worker.worker().state().map_err(WorkerError::from)?;
     let roster = by_turns(settings.stages, settings.peers);
     let member = Member::new(settings.clone(), me, roster.clone(), state);
-    let (engine, mut done) =
-        EngineThread::start("stage", worker, |worker: &mut StageWorker, (task, work)| {
-            Some((task, worker.perform(task, work)?))
-        })
-        .map_err(|error| RunError::Engine(error.to_string()))?;
+    let (engine, mut done) = EngineThread::start(
+        "stage",
+        worker,
+        |worker: &mut KeepingWorker, (task, work)| {
+            let outcome = worker.perform(task, work)?;
+            Some((task, outcome, worker.failure()))
+        },
+    )
+    .map_err(|error| RunError::Engine(error.to_string()))?;
     let limits = ChannelLimits {
         frame_bytes,
         ..ChannelLimits::default()
@@ -256,7 +261,11 @@ pub async fn run<T: SignOnce + Clone + 'static>(
                 shell.look_for_others();
                 shell.inputs.push_back(Input::Tick);
             }
-            Some((task, outcome)) = done.recv() => {
+            Some((task, outcome, failure)) = done.recv() => {
+                if let Some(why) = failure {
+                    let what = format!("keeps no more steps for audits: {why}");
+                    shell.watcher.event(&Event::Fault { peer: shell.me, what });
+                }
                 shell.inputs.push_back(Input::Done { task, outcome });
             }
             Some(drawn) = plans.recv() => shell.drawn(drawn),
@@ -358,7 +367,7 @@ struct Shell<'r, 'w, T> {
     links: Links,
     /// The last plan for steps of so many visits.
     plans: BTreeMap<u16, Drawn>,
-    engine: EngineThread<StageWorker, (Task, Work)>,
+    engine: EngineThread<KeepingWorker, (Task, Work)>,
     signer: Signer<T>,
     transcript: TranscriptFile,
     folder: &'r Path,

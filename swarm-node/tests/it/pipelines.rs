@@ -10,7 +10,7 @@ use crate::node::node;
 use crate::peers::Scene;
 
 /// A small pipeline.
-fn scene(steps: u32, peers: u32) -> Scene {
+pub fn scene(steps: u32, peers: u32) -> Scene {
     let spec = include_str!("../../../configs/nano/pipeline.toml")
         .replace("steps = 20", &format!("steps = {steps}"))
         .replace("stride = 10", "stride = 1")

@@ -226,7 +226,7 @@ impl TrainingPlan {
         });
         let (_, run, output) = gradients.min()?;
         Some(Fault {
-            counter: counter? as u32,
+            counter: Some(counter? as u32),
             step: step.try_into().ok()?,
             run,
             output,

@@ -67,7 +67,7 @@ impl Sign {
     ) -> Result<(), Failure> {
         let spec = self.spec.clone().unwrap_or_else(|| self.folder.join(SPEC));
         let job = Job::assemble(&JobSpec::load(&spec)?, &Console::new())?;
-        let disputed = disputed(&job).map_err(Failure::work)?;
+        let disputed = disputed(job.claimable()).map_err(Failure::work)?;
         let record = PublishedRecord::open(&self.folder, &disputed, &job.identity);
         let mut record = record.map_err(Failure::work)?.about(self.step);
         let claim = *record.history().claim();

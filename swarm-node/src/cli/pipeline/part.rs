@@ -7,8 +7,8 @@ use serde::Serialize;
 use skippipe::path::Stage;
 use swarm_learn::pipeline::worker::StageWorker;
 
-use super::assemble;
 use super::lines::Lines;
+use super::{KeepOptions, assemble};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::job::runtime;
@@ -18,6 +18,7 @@ use crate::cli::part::{Folder, Kind, Member, PartOptions, Role};
 use crate::config::Config;
 use crate::job::{JobSpec, certified};
 use crate::pipeline::blueprint::Assembled;
+use crate::pipeline::kept::{Keeping, KeepingWorker};
 use crate::pipeline::paths::Wish;
 use crate::pipeline::probe::compute;
 use crate::pipeline::run::{Ended, Running, run};
@@ -51,7 +52,7 @@ impl Kind for Pipelines<'_> {
 
 /// Takes part until the job is done, and prints what came of it.
 pub(super) fn take(
-    part: &PartOptions,
+    (part, keep): (&PartOptions, &KeepOptions),
     config: &Config,
     role: Role,
     options: &Options,
@@ -69,14 +70,19 @@ pub(super) fn take(
     }
     runtime()?.block_on(async {
         let member = folder.find(&kind, role, known).await?;
-        take_part(config, &folder, member, options).await
+        let keeping = Keeping {
+            folder: part.out.clone(),
+            steps: keep.keep_steps,
+            fault: keep.fault,
+        };
+        take_part(config, &folder, (member, keeping), options).await
     })
 }
 
 async fn take_part(
     config: &Config,
     folder: &Folder<'_>,
-    mut member: Member<Assembled>,
+    (mut member, keeping): (Member<Assembled>, Keeping),
     options: &Options,
 ) -> Result<(), Failure> {
     let engine = certified(&config.engine, config.engine.workers())?;
@@ -100,7 +106,7 @@ async fn take_part(
         }
         None => None,
     };
-    let worker = made()?;
+    let worker = KeepingWorker::new(made()?, keeping);
     folder.be_ready::<Pipelines<'_>>(&mut member).await?;
     let Member {
         charter,
@@ -156,7 +162,7 @@ fn finish(
     let state = ended
         .worker
         .as_ref()
-        .map(StageWorker::train_state)
+        .map(|kept| kept.worker().train_state())
         .transpose();
     if let (Some(Some(state)), Some((stage, _))) = (state.map_err(Failure::work)?, ended.held) {
         let path = out.join(format!("stage-{:02}.safetensors", stage.0));

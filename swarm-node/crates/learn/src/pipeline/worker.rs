@@ -122,6 +122,14 @@ impl Blueprint {
         arrived.collect()
     }
 
+    /// A stage's whole state, as a peer sends or keeps it, cut into parameters and the rest.
+    ///
+    /// # Errors
+    /// It is none. Whether it is the stage's, its root tells.
+    pub fn read_state(&self, stage: Stage, content: &Content) -> Result<TrainState, String> {
+        read_state(self, stage, content)
+    }
+
     /// Names of a stage's parameters as sums of squares come: in alphabetical order.
     fn sorted_names(&self, stage: Stage) -> Vec<String> {
         let names = self.model.parameters(stage.index()).into_iter();
