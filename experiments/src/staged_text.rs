@@ -216,6 +216,7 @@ impl Arm {
                 hidden: self.format,
                 gradient: self.format,
             },
+            outer: None,
         })
     }
 }
@@ -340,6 +341,7 @@ fn settings(stages: u16, steps: u64) -> Settings {
         step_time: Duration::from_secs(600),
         keep_every: steps + 1,
         rebuild: false,
+        meetings: None,
     }
 }
 

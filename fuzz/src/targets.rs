@@ -460,6 +460,7 @@ fn pipeline_messages() -> Vec<Vec<u8>> {
             visits: vec![visit(hop(0, 1)), visit(hop(1, 2))],
         }],
         excluded: [(Microbatch(3), Stage(1))].into(),
+        met: Default::default(),
     };
     let when = When {
         step: 5,

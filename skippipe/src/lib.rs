@@ -19,6 +19,7 @@
 //! | `published` (feature `testing`) | the published schedule of 20 nodes that plans are measured by |
 //! | [`content`] | bytes on their way, and their hash |
 //! | [`encoding`] | tensors as bytes: f32, bf16, block-wise 8 bits |
+//! | [`meeting`] | where pipelines that train apart meet, as records say it |
 //! | [`message`] | what members say to each other |
 //! | [`settings`] | what members agree on beforehand |
 //! | [`member`] | a peer's state machine; the leader's is inside |
@@ -74,6 +75,7 @@ pub mod encoding;
 pub mod event;
 mod leader;
 pub mod measured;
+pub mod meeting;
 pub mod member;
 pub mod message;
 pub mod path;

@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Digest};
+use crate::meeting::Met;
 use crate::path::{Hop, Microbatch, Path, Peer, Stage};
 use crate::transcript::{Joined, Recovery, Roster, StepRecord, Visit};
 use crate::wire::{self, NoMessage};
@@ -303,4 +304,6 @@ pub enum Body {
     Join,
     /// Leader: all steps are done.
     Over,
+    /// To the leader: what the sender's stage did where pipelines met.
+    Met(Met),
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::content::{Content, Digest};
+use crate::meeting::Taken;
 use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::transcript::{Joined, Passage, Recovery, StepRecord, Visit};
 use crate::work::{Engine, Outcome, Task, Work};
@@ -43,6 +44,9 @@ pub enum ReplayError {
         /// Stages of the pipeline.
         stages: usize,
     },
+    /// A meeting takes what other pipelines contributed.
+    #[error("step {0} is a meeting of pipelines; it is replayed with all of them")]
+    Meeting(u64),
     /// What a peer made is not what its stage makes.
     #[error("step {step}, {microbatch}: {} of {} is {found}, not {expected}", what, hop_name(.hop))]
     Differs {
@@ -169,13 +173,10 @@ impl<E: Engine> Replay<E> {
         if found != expected {
             return Err(ReplayError::Step { found, expected });
         }
-        if !record.is_sound() || record.roster.0.len() != self.stages.len() {
-            let (step, stages) = (record.step, self.stages.len());
-            return Err(ReplayError::Unsound { step, stages });
+        if !record.met.is_empty() {
+            return Err(ReplayError::Meeting(record.step));
         }
-        for joined in &record.joined {
-            self.join(record.step, joined)?;
-        }
+        self.begin(record)?;
         let mut kept = BTreeMap::new();
         for passage in &record.passages {
             self.pass(record.step, passage, &mut kept, seen)?;
@@ -191,6 +192,107 @@ impl<E: Engine> Replay<E> {
         self.copy_states()?;
         Ok(Replayed {
             norm,
+            states: self.states.clone(),
+        })
+    }
+
+    fn begin(&mut self, record: &StepRecord) -> Result<(), ReplayError> {
+        if !record.is_sound() || record.roster.0.len() != self.stages.len() {
+            let (step, stages) = (record.step, self.stages.len());
+            return Err(ReplayError::Unsound { step, stages });
+        }
+        for joined in &record.joined {
+            self.join(record.step, joined)?;
+        }
+        Ok(())
+    }
+
+    /// The step that is replayed next.
+    pub fn next_step(&self) -> u64 {
+        self.next_step
+    }
+
+    /// What all stages contribute to a meeting that is the next step, with digests of their anchors
+    /// and momenta. `record` is the meeting's; none of a pipeline that did not come to its end.
+    ///
+    /// # Errors
+    /// The record is of another step or cannot be.
+    pub fn contributions(
+        &mut self,
+        round: u64,
+        record: Option<&StepRecord>,
+    ) -> Result<Vec<(Content, Digest)>, ReplayError> {
+        if let Some(record) = record {
+            let (found, expected) = (record.step, self.next_step);
+            if found != expected {
+                return Err(ReplayError::Step { found, expected });
+            }
+            self.begin(record)?;
+        }
+        let stages = (0..).map(Stage).take(self.stages.len());
+        let contributed =
+            stages.map(
+                |stage| match self.perform(stage, Work::Contribute { round })?.1 {
+                    Outcome::Contribution(contribution, outer) => Ok((contribution, outer)),
+                    other => Err(unexpected(&other)),
+                },
+            );
+        contributed.collect()
+    }
+
+    /// The mean of contributions of a stage.
+    ///
+    /// # Errors
+    /// The engine does not take them.
+    pub fn mean(&mut self, stage: Stage, parts: Vec<Content>) -> Result<Content, ReplayError> {
+        self.content(stage, Work::Mean(parts))
+    }
+
+    /// Anchor and momentum of a stage, as others take them over.
+    ///
+    /// # Errors
+    /// The engine does not give them.
+    pub fn outer(&mut self, stage: Stage) -> Result<Content, ReplayError> {
+        self.content(stage, Work::ExportOuter)
+    }
+
+    /// Moves the stages of a meeting whose contributions were computed, but for those that take over
+    /// anchors of others where `adopting` is false, and none but those where it is true. `contents`
+    /// has what their steps take.
+    ///
+    /// # Errors
+    /// The engine does not take a step.
+    pub fn meet(
+        &mut self,
+        record: &StepRecord,
+        contents: &BTreeMap<Stage, Content>,
+        adopting: bool,
+    ) -> Result<(), ReplayError> {
+        for (&stage, met) in &record.met {
+            if matches!(met.taken, Taken::Adopted { .. }) != adopting {
+                continue;
+            }
+            let (met, content) = (met.clone(), contents.get(&stage).cloned());
+            let moved = match self.perform(stage, Work::Meet { met, content })?.1 {
+                Outcome::State(state) => state,
+                other => return Err(unexpected(&other)),
+            };
+            if let Some(state) = self.states.get_mut(stage.index()) {
+                *state = moved;
+            }
+        }
+        Ok(())
+    }
+
+    /// The meeting is over.
+    ///
+    /// # Errors
+    /// The engine does not export a state.
+    pub fn end_meeting(&mut self) -> Result<Replayed, ReplayError> {
+        self.next_step += 1;
+        self.copy_states()?;
+        Ok(Replayed {
+            norm: 0,
             states: self.states.clone(),
         })
     }

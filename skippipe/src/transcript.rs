@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::content::Digest;
+use crate::meeting::Met;
 use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::wire::digest_of;
 
@@ -89,6 +90,9 @@ pub struct StepRecord {
     pub passages: Vec<Passage>,
     /// Visits whose gradients were lost with their peers.
     pub excluded: BTreeSet<(Microbatch, Stage)>,
+    /// Where pipelines met: what each stage did. Such a step has no passages, others have none of
+    /// these.
+    pub met: BTreeMap<Stage, Met>,
 }
 
 /// What a member signs when it has made a step.
@@ -182,10 +186,19 @@ impl StepRecord {
         })
     }
 
-    /// Who adds to whom, at a stage.
+    /// Who adds to whom, at a stage; where pipelines met, only who brings its stage what it needs.
     pub fn reduce_tree(&self, stage: Stage) -> ReduceTree {
+        if let Some(met) = self.met.get(&stage) {
+            let speaker = met.needed().and(self.speaker(stage));
+            return ReduceTree::over(speaker.into_iter().collect());
+        }
         let counted = self.counted(stage);
         ReduceTree::over(counted.map(|(_, visit)| visit.hop.peer).collect())
+    }
+
+    /// Who speaks for a stage where pipelines meet: its first holder.
+    pub fn speaker(&self, stage: Stage) -> Option<Peer> {
+        self.roster.of(stage).first().copied()
     }
 
     /// The microbatches whose gradients count at each stage; stages without any are missing.
@@ -220,6 +233,9 @@ impl StepRecord {
                 .all(|pair| pair[0].microbatch < pair[1].microbatch)
             && self.passages.iter().all(ascending)
             && self.excluded.len() <= MAX_MICROBATCHES * MAX_STAGES
+            && (self.met.is_empty() || self.passages.is_empty() && self.excluded.is_empty())
+            && self.met.len() <= self.roster.0.len()
+            && self.met.values().all(Met::is_sound)
     }
 
     /// Digest of the record.
@@ -275,6 +291,7 @@ impl ReduceTree {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meeting::{Reason, Taken};
 
     #[test]
     fn everybody_but_the_root_is_added_once() {
@@ -296,7 +313,7 @@ mod tests {
     #[test]
     fn every_part_of_a_record_changes_its_digest() {
         let record = sample();
-        let mut others = vec![record.clone(); 7];
+        let mut others = vec![record.clone(); 8];
         others[0].step += 1;
         others[1].roster.remove(Peer(2));
         others[2].passages[0].loss ^= 1;
@@ -304,9 +321,15 @@ mod tests {
         others[4].excluded.insert((Microbatch(0), Stage(1)));
         others[5].joined.clear();
         others[6].passages[0].visits[1].hop.peer = Peer(2);
+        let met = Met {
+            contribution: Digest([4; 32]),
+            taken: Taken::Alone(Reason::Late),
+        };
+        others[7].met.insert(Stage(0), met);
+        assert!(!others[7].is_sound(), "a meeting has no passages");
         let mut digests: BTreeSet<Digest> = others.iter().map(StepRecord::digest).collect();
         digests.insert(record.digest());
-        assert_eq!(digests.len(), 8);
+        assert_eq!(digests.len(), 9);
     }
 
     #[test]
@@ -346,6 +369,7 @@ mod tests {
                 visits: vec![visit(0, 0), visit(1, 1)],
             }],
             excluded: BTreeSet::new(),
+            met: BTreeMap::new(),
         }
     }
 }

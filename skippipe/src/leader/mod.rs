@@ -6,6 +6,7 @@
 //!              │                          │          └─┘ an amendment                │
 //!              │◀── nothing came back ────┘                                          │
 //!              └──────────────────────────── next step ──────────────────────────────┘
+//!  where pipelines meet:  recovering ─▶ meeting ─▶ closing ─▶ committing
 //! ```
 //! A stage that nobody holds any more is, in this order: passed by (its microbatches go on without
 //! it), rebuilt from its neighbours (CheckFree, arXiv 2506.15461), or taken up from a copy that a
@@ -15,6 +16,7 @@
 //! closing ends; a step is committed once, when every holder of every stage is prepared for the
 //! same record.
 
+mod meeting;
 mod phase;
 mod recovering;
 mod settling;
@@ -149,6 +151,7 @@ impl Leader {
                 visits,
             } => self.finished(from, microbatch, loss, visits, now),
             Body::Failed(microbatch) => self.failed(from, microbatch, now),
+            Body::Met(met) => self.met(from, met, now),
             Body::Disputed {
                 amendment,
                 microbatches,
@@ -158,7 +161,7 @@ impl Leader {
                 amendment,
                 sum,
                 squares,
-            } => self.prepared(from, amendment, sum, squares),
+            } => self.prepared(from, amendment, (sum, squares), now),
             _ => {}
         }
     }
@@ -205,6 +208,7 @@ impl Leader {
             Phase::Asking(asking) if asking.until < now => self.gathered(now),
             Phase::Recovering(recovering) if recovering.until < now => self.not_adopted(now),
             Phase::Passing(passing) if passing.until < now => self.close(now),
+            Phase::Meeting(meeting) if meeting.until < now => self.drop_silent(now),
             Phase::Closing(closing) if closing.until < now => self.drop_unprepared(now),
             Phase::Committing(committing) if committing.until < now => self.step_over(now),
             _ => {}
@@ -226,6 +230,7 @@ impl Leader {
             }
             Phase::Recovering(recovering) if recovering.needs(peer) => self.not_adopted(now),
             Phase::Passing(_) => self.relaunch(peer, now),
+            Phase::Meeting(_) if stage.is_some() => self.meet_anew(now),
             Phase::Closing(_) | Phase::Norming(_) if stage.is_some() => self.amend(now),
             Phase::Committing(_) => self.updated_all(now),
             _ => {}

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::content::Digest;
+use crate::meeting::Met;
 use crate::message::{Adopt, Commit, Launch, Standing};
 use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::transcript::{Joined, Passage, Roster, StepRecord, Visit};
@@ -15,6 +16,7 @@ pub enum Phase {
     Recovering(Recovering),
     Planning,
     Passing(Passing),
+    Meeting(Meeting),
     Closing(Closing),
     Norming(Closing),
     Committing(Committing),
@@ -35,6 +37,14 @@ pub struct Passing {
     pub failed: BTreeSet<Microbatch>,
     /// Who held what when it began.
     pub roster: Roster,
+    pub until: Duration,
+}
+
+/// Where pipelines meet.
+#[derive(Debug)]
+pub struct Meeting {
+    /// What stages did, as who speaks for them said.
+    pub met: BTreeMap<Stage, Met>,
     pub until: Duration,
 }
 
@@ -119,6 +129,7 @@ impl Passing {
             roster,
             passages: self.passages.into_values().collect(),
             excluded: BTreeSet::new(),
+            met: BTreeMap::new(),
         }
     }
 }

@@ -22,7 +22,10 @@ impl Leader {
             return self.stuck("nobody holds stage 0");
         }
         let Some((peer, adopt)) = self.next_adoption() else {
-            return self.plan();
+            return match self.settings.round_of(self.when.step) {
+                Some(_) => self.begin_meeting(now),
+                None => self.plan(),
+            };
         };
         self.joins.remove(&peer);
         self.tried.insert(peer);

@@ -34,11 +34,14 @@ impl Leader {
             return;
         };
         let mut record = closing.record;
+        if !record.met.is_empty() {
+            return self.meet_anew(now);
+        }
         record.roster = self.roster.clone();
         self.say_record(closing.amendment + 1, record, closing.disputing, now);
     }
 
-    fn say_record(
+    pub(super) fn say_record(
         &mut self,
         amendment: u32,
         mut record: StepRecord,
@@ -131,7 +134,10 @@ impl Leader {
             return;
         };
         let tree = closing.record.reduce_tree(stage);
-        let waits = tree.parent(peer) == Some(from) || (tree.root() == Some(peer) && peer != from);
+        let speaks =
+            closing.record.met.contains_key(&stage) && closing.record.speaker(stage) == Some(peer);
+        let waits = tree.parent(peer) == Some(from)
+            || ((speaks || tree.root() == Some(peer)) && peer != from);
         if closing.amendment == amendment && waits {
             self.drop_peer(peer, now);
         }
@@ -141,8 +147,8 @@ impl Leader {
         &mut self,
         from: Peer,
         amendment: u32,
-        sum: Option<Digest>,
-        squares: Vec<u32>,
+        (sum, squares): (Option<Digest>, Vec<u32>),
+        now: Duration,
     ) {
         let Phase::Closing(closing) = &mut self.phase else {
             return;
@@ -166,6 +172,10 @@ impl Leader {
         drop(waiting);
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Closing(closing) = phase {
+            if !closing.record.met.is_empty() {
+                let (record, norm) = (closing.record, 0);
+                return self.say_commit(Commit { record, norm }, now);
+            }
             let squares = closing.squares.clone();
             self.phase = Phase::Norming(closing);
             self.outputs.push(LeaderOutput::Norm(squares));
@@ -230,6 +240,7 @@ impl Leader {
             holders.map(|hop| hop.peer).collect::<Vec<Peer>>()
         };
         let (peers, body) = match &self.phase {
+            Phase::Meeting(_) => (waiting(&|_| false), Body::Begin(self.roster.clone())),
             Phase::Closing(closing) => {
                 let record = closing.record.clone();
                 let amendment = closing.amendment;

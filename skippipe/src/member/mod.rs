@@ -28,6 +28,7 @@
 
 mod adopting;
 mod adoption;
+mod meeting;
 mod passing;
 mod reducing;
 mod reduction;
@@ -39,12 +40,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use adoption::Adoption;
+use meeting::Meeting;
 use reduction::Reduction;
 use visits::Visits;
 
 use crate::content::{Content, Digest};
 use crate::event::Event;
 use crate::leader::{Leader, LeaderOutput};
+use crate::meeting::{Concluded, Present};
 use crate::message::{Body, Commit, Message, Standing, Term, When};
 use crate::path::{Hop, Microbatch, Path, Peer, Stage};
 use crate::settings::Settings;
@@ -91,6 +94,8 @@ pub enum Input {
         /// The signature.
         signature: Vec<u8>,
     },
+    /// What came of a meeting for the stage that this member speaks for.
+    Concluded(Concluded),
     /// Time passed.
     Tick,
 }
@@ -121,6 +126,11 @@ pub enum Output {
     },
     /// To whoever holds the key, through the sign-once table.
     Sign(Statement),
+    /// To whoever exchanges with other pipelines: the stage is at a meeting. Who speaks for it is to
+    /// be told what comes of it.
+    Present(Present),
+    /// To the same: what the stage is about to do, as the leader's record says it.
+    Concluded(Concluded),
     /// To whoever watches.
     Event(Event),
 }
@@ -139,6 +149,8 @@ enum Purpose {
     Keep(u64),
     Load,
     Norm,
+    Contribute,
+    Check,
 }
 
 /// How far a term may be ahead of the last that a member has heard of.
@@ -165,6 +177,7 @@ pub struct Member {
     trouble: BTreeMap<Peer, u32>,
     visits: Visits,
     reduction: Option<Reduction>,
+    meeting: Option<Meeting>,
     adoption: Option<Adoption>,
     kept: BTreeMap<Stage, (u64, Content)>,
     unsigned: Option<Statement>,
@@ -210,6 +223,7 @@ impl Member {
             trouble: BTreeMap::new(),
             visits: Visits::default(),
             reduction: None,
+            meeting: None,
             adoption: None,
             kept: BTreeMap::new(),
             unsigned: None,
@@ -253,6 +267,7 @@ impl Member {
                 statement,
                 signature,
             } => self.signed(statement, signature),
+            Input::Concluded(concluded) => self.concluded(concluded),
             Input::Tick => self.tick(),
         }
         std::mem::take(&mut self.outputs)
@@ -331,7 +346,8 @@ impl Member {
             | Body::Prepared { .. }
             | Body::Updated { .. }
             | Body::Standing(_)
-            | Body::Adopted { .. }) => {
+            | Body::Adopted { .. }
+            | Body::Met(_)) => {
                 self.led(|leader, now| leader.hear(from, when, body, now));
             }
             body if when == self.when && self.active => self.in_step(from, body),
@@ -392,7 +408,7 @@ impl Member {
     fn begin(&mut self, when: When, roster: Roster) {
         if when == self.when && self.active {
             // Said once more.
-            return;
+            return self.say_met();
         }
         if !roster.is_sound() || roster.0.len() != usize::from(self.settings.stages) {
             return self.fault(when.term.leader, "began with a roster that cannot be");
@@ -408,6 +424,7 @@ impl Member {
             return self.send(when.term.leader, Body::Join);
         }
         self.event(Event::Began { when });
+        self.begin_meeting();
         for (from, message) in std::mem::take(&mut self.early) {
             if message.when >= when {
                 self.hear(from, message);
@@ -421,6 +438,7 @@ impl Member {
             self.work_silently(Work::Forget(handles));
         }
         self.reduction = None;
+        self.meeting = None;
         self.early_sums.clear();
         self.trouble.clear();
         self.active = false;
@@ -454,6 +472,11 @@ impl Member {
                 self.led(|leader, now| leader.norm_refused(&what, now));
             }
             (Purpose::Load, Outcome::Refused(what)) => self.load_refused(&what),
+            (Purpose::Contribute, Outcome::Contribution(contribution, outer)) => {
+                self.contributed(contribution, outer);
+            }
+            (Purpose::Check, Outcome::Nothing) => self.checked(task),
+            (Purpose::Check, Outcome::Refused(_)) => self.check_refused(task),
             (Purpose::Add, Outcome::Refused(_)) => self.sum_refused(task),
             (_, outcome) => self.event(Event::Fault {
                 peer: self.me,

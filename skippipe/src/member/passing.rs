@@ -537,6 +537,7 @@ mod tests {
                 step_time: Duration::from_secs(60),
                 keep_every: 0,
                 rebuild: false,
+                meetings: None,
             };
             let roster = Roster(vec![vec![FIRST], vec![ME]]);
             let member = Member::new(settings, ME, roster.clone(), Some(Digest::of(b"state")));

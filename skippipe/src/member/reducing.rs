@@ -27,7 +27,12 @@ impl Member {
         }
         let leader = self.when.term.leader;
         let stages = usize::from(self.settings.stages);
-        if !record.is_sound() || record.step != self.when.step || record.roster.0.len() != stages {
+        let is_meeting = self.settings.round_of(record.step).is_some();
+        if !record.is_sound()
+            || record.step != self.when.step
+            || record.roster.0.len() != stages
+            || record.met.is_empty() == is_meeting
+        {
             return self.fault(leader, "closed a step with a record that cannot be");
         }
         let Some(stage) = self.stage() else { return };
@@ -40,6 +45,9 @@ impl Member {
             return self.send(leader, Body::Join);
         }
         self.roster = record.roster.clone();
+        if is_meeting {
+            return self.close_meeting(amendment, record, stage);
+        }
         let (kept, disputed) = self.own_gradients(&record, stage);
         if !disputed.is_empty() {
             let body = Body::Disputed {
@@ -234,9 +242,11 @@ impl Member {
         match &mut self.reduction {
             Some(reduction) if reduction.amendment == amendment => {
                 let expected = reduction.tree.root() == Some(from) && reduction.whole.is_none();
-                if expected && from != self.me {
+                if expected && from != self.me && !self.brought(&content) {
                     let digest = content.digest();
-                    reduction.whole = Some(content);
+                    if let Some(reduction) = &mut self.reduction {
+                        reduction.whole = Some(content);
+                    }
                     self.prepared(Some(digest), Vec::new());
                 }
             }
@@ -262,7 +272,7 @@ impl Member {
         }
     }
 
-    fn prepared(&mut self, sum: Option<Digest>, squares: Vec<u32>) {
+    pub(super) fn prepared(&mut self, sum: Option<Digest>, squares: Vec<u32>) {
         let Some(reduction) = &mut self.reduction else {
             return;
         };
@@ -274,6 +284,7 @@ impl Member {
             squares,
         };
         reduction.told = Some(body.clone());
+        self.tell_concluded();
         self.send(self.when.term.leader, body);
     }
 
@@ -327,8 +338,15 @@ impl Member {
         }
         self.when.term = when.term;
         let (norm, step) = (commit.norm, commit.record.step);
+        let met = commit.record.met.clone();
         reduction.commit = Some(Box::new(commit));
         let whole = reduction.whole.clone();
+        let met = self.stage().and_then(|stage| met.get(&stage).cloned());
+        if let Some(met) = met {
+            let content = whole;
+            self.work(Work::Meet { met, content }, Purpose::Update);
+            return;
+        }
         match (whole, self.held) {
             (Some(sum), _) => {
                 let work = Work::Update {

@@ -1,7 +1,7 @@
 //! Pipelines in which things go wrong; whatever happens, the record computes what the peers
 //! computed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use reproducible_ops::random::Stream;
@@ -9,10 +9,12 @@ use reproducible_ops::random::Stream;
 use super::network::settings;
 use super::toy::{ToyStage, encode};
 use crate::event::{Event, Stepped};
+use crate::meeting::Interval;
 use crate::message::{Body, Message, Term};
 use crate::path::{Microbatch, Peer, Stage};
-use crate::replay::{Replay, ReplayError};
-use crate::settings::Settings;
+use crate::replay::{Replay, ReplayError, Replayed};
+use crate::settings::{Meetings, Settings};
+use crate::transcript::StepRecord;
 
 type Network = super::network::Network<ToyStage>;
 
@@ -34,15 +36,93 @@ fn check(network: &Network, stages: u16) -> Vec<Stepped> {
     let mut replay = replay(stages);
     let steps = network.steps();
     for stepped in &steps {
-        let replayed = replay
-            .step(&stepped.record)
-            .expect("the record can be replayed");
+        let replayed = match stepped.record.met.is_empty() {
+            true => replay
+                .step(&stepped.record)
+                .expect("the record can be replayed"),
+            false => meet_alone(&mut replay, &stepped.record),
+        };
         assert_eq!(replayed.norm, stepped.norm);
         for (hop, (state, _)) in &stepped.statements {
             assert_eq!(replayed.states[hop.stage.index()], *state, "{hop:?}");
         }
     }
     steps
+}
+
+/// A meeting at which every stage is alone.
+fn meet_alone(replay: &mut Replay<ToyStage>, record: &StepRecord) -> Replayed {
+    let contributions = replay.contributions(0, Some(record)).unwrap();
+    for (stage, met) in &record.met {
+        assert_eq!(met.contribution, contributions[stage.index()].0.digest());
+    }
+    replay.meet(record, &BTreeMap::new(), false).unwrap();
+    replay.end_meeting().unwrap()
+}
+
+fn meeting_every(steps: u64, mut settings: Settings) -> Settings {
+    settings.meetings = Some(Meetings {
+        interval: Interval::new(steps),
+        longest: Duration::from_secs(1),
+    });
+    settings
+}
+
+#[test]
+fn meetings_are_steps_in_which_all_stages_move() {
+    let settings = meeting_every(2, settings(3, 6, 6, 9));
+    let mut network = network(settings, &[2, 2, 2], 5);
+    network.run(Duration::from_secs(600));
+    let steps = check(&network, 3);
+    let met: Vec<usize> = steps.iter().map(|one| one.record.met.len()).collect();
+    assert_eq!(met, [0, 0, 3, 0, 0, 3, 0, 0, 3]);
+    for stepped in &steps {
+        assert_eq!(stepped.statements.len(), 6);
+    }
+    let gone = network
+        .events
+        .iter()
+        .any(|(_, _, event)| matches!(event, Event::Fault { .. } | Event::Dropped { .. }));
+    assert!(!gone, "nothing went wrong");
+}
+
+/// Peers are killed around meetings, those that speak and the leader among them, and messages are lost.
+#[test]
+fn meetings_survive_whoever_is_killed() {
+    let mut begun_anew = 0;
+    for seed in 0..30 {
+        let settings = meeting_every(1, settings(2, 6, 4, 12));
+        let mut network = network(settings, &[3, 3], seed);
+        network.loss = seed % 3 * 10;
+        let mut random = Stream::from_seed("kills at meetings", seed);
+        let mut at = Duration::from_millis(400);
+        for peer in [0, 3, 1] {
+            at += Duration::from_millis(200 + random.below(1500));
+            network.kill_at(Peer(peer), at);
+            if seed % 2 == 0 {
+                network.revive_at(Peer(peer), at + Duration::from_secs(3));
+            }
+        }
+        network.run(Duration::from_secs(900));
+        let steps = check(&network, 2);
+        assert_eq!(steps.len(), 12, "seed {seed}");
+        assert!(
+            steps
+                .iter()
+                .all(|one| one.record.met.len() == 2 * usize::from(one.record.step % 2 == 1))
+        );
+        let mut terms: BTreeMap<u64, BTreeSet<Term>> = BTreeMap::new();
+        for (_, _, event) in &network.events {
+            if let Event::Began { when } = event {
+                terms.entry(when.step).or_default().insert(when.term);
+            }
+        }
+        begun_anew += terms
+            .iter()
+            .filter(|(step, terms)| *step % 2 == 1 && terms.len() > 1)
+            .count();
+    }
+    assert!(begun_anew > 3, "{begun_anew} meetings began anew");
 }
 
 #[test]
@@ -332,7 +412,7 @@ fn a_record_that_was_changed_is_told() {
     let mut network = network(settings(3, 3, 4, 1), &[1, 1, 1], 9);
     network.run(Duration::from_secs(60));
     let record = network.steps().remove(0).record;
-    let changed = |change: fn(&mut crate::transcript::StepRecord)| {
+    let changed = |change: fn(&mut StepRecord)| {
         let mut record = record.clone();
         change(&mut record);
         replay(3).step(&record)

@@ -8,12 +8,13 @@ use reproducible_ops::random::Stream;
 
 use crate::content::Digest;
 use crate::event::{Event, Stepped};
+use crate::meeting::{Concluded, Met, Reason, Taken};
 use crate::member::{Input, Member, Output};
 use crate::message::{Body, Message};
 use crate::path::{Hop, Path, Peer, Stage};
 use crate::settings::Settings;
 use crate::transcript::Roster;
-use crate::work::{Engine, Outcome, Task};
+use crate::work::{Engine, Outcome, Task, Work};
 
 /// How long it takes until a peer's end is noticed.
 const NOTICED: Duration = Duration::from_millis(700);
@@ -66,6 +67,9 @@ pub struct Network<E> {
     pub events: Vec<(Duration, Peer, Event)>,
     /// Most that any member kept at a time.
     pub most_load: usize,
+    /// What members told whoever exchanges with other pipelines, where somebody takes it from here;
+    /// without, every stage is single at every meeting.
+    pub exchanged: Option<Vec<(Peer, Output)>>,
 }
 
 impl<E: Engine> Network<E> {
@@ -93,6 +97,7 @@ impl<E: Engine> Network<E> {
             planner: None,
             events: Vec::new(),
             most_load: 0,
+            exchanged: None,
         };
         for peer in (0..network.settings.peers).map(Peer) {
             let node = network.node(peer, true);
@@ -162,6 +167,29 @@ impl<E: Engine> Network<E> {
         self.now = at;
         self.happen(happening);
         true
+    }
+
+    /// When something happens next.
+    pub fn next_at(&self) -> Option<Duration> {
+        self.queue.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Something that happens to a living member from outside, at a time.
+    pub fn happens_at(&mut self, peer: Peer, at: Duration, input: Input) {
+        let life = self.lives[peer.index()];
+        let after = at.saturating_sub(self.now);
+        self.later(after, Happening::Input(peer, life, input));
+    }
+
+    /// Work that a living member's engine is asked for from outside.
+    pub fn perform(&mut self, peer: Peer, task: Task, work: Work) -> Option<Outcome> {
+        let node = self.nodes[peer.index()].as_mut()?;
+        node.engine.perform(task, work)
+    }
+
+    /// How often a peer has ended.
+    pub fn lives(&self, peer: Peer) -> u32 {
+        self.lives[peer.index()]
     }
 
     /// Whether a leader said so.
@@ -300,6 +328,24 @@ impl<E: Engine> Network<E> {
                         Happening::Input(peer, life, input),
                     );
                 }
+                Output::Present(_) | Output::Concluded(_) if self.exchanged.is_some() => {
+                    let exchanged = self.exchanged.iter_mut();
+                    exchanged.for_each(|told| told.push((peer, output.clone())));
+                }
+                Output::Present(present) if present.speaker == peer => {
+                    let concluded = Concluded {
+                        round: present.round,
+                        met: Met {
+                            contribution: present.contribution.digest(),
+                            taken: Taken::Alone(Reason::Single),
+                        },
+                        content: None,
+                    };
+                    let input = Input::Concluded(concluded);
+                    let happening = Happening::Input(peer, life, input);
+                    self.later(Duration::from_millis(30), happening);
+                }
+                Output::Present(_) | Output::Concluded(_) => {}
                 Output::Event(event) => self.events.push((self.now, peer, event)),
             }
         }
@@ -373,5 +419,6 @@ pub fn settings(stages: u16, peers: u32, microbatches: u32, steps: u64) -> Setti
         step_time: Duration::from_secs(30),
         keep_every: 2,
         rebuild: true,
+        meetings: None,
     }
 }

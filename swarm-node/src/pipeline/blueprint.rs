@@ -138,6 +138,7 @@ impl Assembled {
                     hidden: format,
                     gradient: format,
                 },
+                outer: None,
             },
             model,
         })
@@ -196,5 +197,6 @@ fn settings(spec: &JobSpec, pipeline: &PipelineSpec, job: Digest) -> Settings {
         step_time: Duration::from_secs(pipeline.step_seconds),
         keep_every: pipeline.keep_every,
         rebuild: pipeline.rebuild,
+        meetings: None,
     }
 }

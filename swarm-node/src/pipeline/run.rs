@@ -181,7 +181,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     let peers = charter.peers()?;
     let place = peers.iter().position(|peer| *peer == signer.peer());
     let me = Peer(place.ok_or(RunError::Stranger)? as u32);
-    let state = worker.state().map_err(WorkerError::from)?;
+    let state = worker.state()?;
     let roster = by_turns(settings.stages, settings.peers);
     let member = Member::new(settings.clone(), me, roster.clone(), state);
     let (engine, mut done) =

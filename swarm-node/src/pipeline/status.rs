@@ -283,6 +283,7 @@ mod tests {
             joined: Vec::new(),
             passages: passages.collect(),
             excluded: Default::default(),
+            met: Default::default(),
             roster,
         };
         Entry {

@@ -105,6 +105,7 @@ mod tests {
                 roster: skippipe::transcript::Roster(vec![vec![Peer(1)]]),
                 passages: Vec::new(),
                 excluded: Default::default(),
+                met: Default::default(),
             },
             states: vec![(hop, Digest([state; 32]), vec![state])],
         }

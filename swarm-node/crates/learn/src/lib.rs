@@ -10,6 +10,7 @@
 //! step_trace ─▶ published (what a worker published of its job, as a record that refutes it)
 //! stages of a model ─▶ pipeline (programs of each stage, their engine, a step of all of them replayed)
 //! trainers apart ─▶ averaging (outer steps of groups of them, replayed)
+//! pipelines apart ─▶ pipelines (outer steps stage by stage, replayed)
 //! model ─▶ receipt (what it answered, verified by one pass)
 //! round ─▶ driver ─▶ peer ─▶ group ─▶ advantage, sapo ──┘   └──▶ policy ─▶ eval
 //!                      ├── judge (questions and rewards), exchange (texts of others)
@@ -58,6 +59,7 @@ pub mod job_run;
 pub mod judge;
 pub mod peer;
 pub mod pipeline;
+pub mod pipelines;
 pub mod policy;
 pub mod pretrain;
 pub mod programs;

@@ -40,6 +40,7 @@ pub(super) fn blueprint(stages: usize, steps: usize, format: Format) -> Blueprin
             hidden: format,
             gradient: format,
         },
+        outer: None,
     }
 }
 
