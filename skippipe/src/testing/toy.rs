@@ -38,6 +38,14 @@ impl ToyStage {
         }
     }
 
+    /// The same of one of several pipelines, which begins elsewhere.
+    pub fn of(pipeline: u32, stage: Stage) -> Self {
+        let mut made = Self::new(stage);
+        made.parameters[0] += 0.003 * pipeline as f32;
+        made.anchors = made.parameters;
+        made
+    }
+
     /// For peers of a network: a stage and its state, or a stage to be loaded.
     pub fn for_peer(stage: Option<Stage>) -> (Self, Option<Digest>) {
         let made = Self::new(stage.unwrap_or(Stage::FIRST));
