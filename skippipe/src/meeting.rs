@@ -80,6 +80,29 @@ pub enum Reason {
     Declined,
     /// The partner, or the leader, goes by another roster.
     OtherRoster,
+    /// What it would contribute may not be signed: it has signed another contribution to this round.
+    Unsigned,
+}
+
+impl Reason {
+    /// As people read it, of who moved alone.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Single => "there is nobody to meet",
+            Self::NotListed => "it is not listed",
+            Self::Lost => "the others cannot be reached",
+            Self::Late => "the others are late",
+            Self::Stale => "the others are at an earlier meeting",
+            Self::InDoubt => "whether the others averaged was not heard",
+            Self::WrongSize => "what came had a wrong size",
+            Self::WrongHash => "what came was not what was signed",
+            Self::WrongParts => "what came was a mean of others",
+            Self::Refused => "what came was no contribution",
+            Self::Declined => "the others moved without it",
+            Self::OtherRoster => "the others go by another roster",
+            Self::Unsigned => "its contribution may not be signed",
+        }
+    }
 }
 
 /// What a replica did in a round.

@@ -45,6 +45,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 const MAX_TEXT_BYTES: u64 = 1 << 28;
 /// Most batches of a corpus.
 const MAX_BATCHES: u64 = 1 << 16;
+/// Most peers of a job.
+const MAX_PEERS: u32 = 1024;
 /// Most parts of a forward pass.
 const MAX_SEGMENTS: usize = 64;
 /// Purpose of the generator that draws rows.
@@ -75,8 +77,8 @@ pub struct JobSpec {
     /// look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<PipelineSpec>,
-    /// How replicas train apart and meet, for `swarm-node average`. A job of one machine does not
-    /// look at it.
+    /// How replicas train apart and meet: whole models for `swarm-node average`, and where there is a
+    /// pipeline, too, pipelines for `swarm-node pipeline`. A job of one machine does not look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub averaging: Option<AveragingSpec>,
 }
@@ -201,12 +203,6 @@ pub enum JobError {
         /// What would be right.
         allowed: &'static str,
     },
-    /// It says two ways to do it.
-    #[error(
-        "job: it has both [pipeline] and [averaging]; whole pipelines as replicas are not there yet, so keep one \
-         of the two"
-    )]
-    BothParts,
     /// Steps and stride do not fit each other.
     #[error("job: {0}")]
     Terms(JobRunError),
@@ -344,7 +340,15 @@ impl JobSpec {
             return Err(wrong(key, corpus.batches, "from 1 to 65536"));
         }
         match (&self.pipeline, &self.averaging) {
-            (Some(_), Some(_)) => return Err(JobError::BothParts),
+            (Some(pipeline), Some(averaging)) => {
+                pipeline.check(self.batch.microbatches)?;
+                averaging.check(self.steps, self.batch.microbatches)?;
+                let peers = pipeline.peers.saturating_mul(averaging.replicas);
+                if peers > MAX_PEERS {
+                    let allowed = "so few that all pipelines together have at most 1024 peers";
+                    return Err(wrong("averaging.replicas", averaging.replicas, allowed));
+                }
+            }
             (Some(pipeline), None) => pipeline.check(self.batch.microbatches)?,
             (None, Some(averaging)) => averaging.check(self.steps, self.batch.microbatches)?,
             (None, None) => {}
@@ -363,10 +367,15 @@ impl JobSpec {
         Ok((model, data))
     }
 
-    /// Peers of a job across peers; none where one machine does it.
+    /// Peers of a job across peers; none where one machine does it. Where pipelines meet, those of the
+    /// first come first.
     pub fn peers(&self) -> Option<u32> {
         let of_pipeline = self.pipeline.as_ref().map(|pipeline| pipeline.peers);
-        of_pipeline.or(self.averaging.as_ref().map(|averaging| averaging.replicas))
+        let replicas = self.averaging.as_ref().map(|averaging| averaging.replicas);
+        match (of_pipeline, replicas) {
+            (Some(peers), Some(replicas)) => Some(peers.saturating_mul(replicas)),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Learning rates of all steps.

@@ -19,3 +19,4 @@ pub mod probe;
 pub mod run;
 pub mod status;
 pub mod transcript;
+pub mod word;

@@ -8,26 +8,33 @@ use std::time::{Duration, Instant};
 use skippipe::content::Digest;
 use skippipe::event::Event;
 use skippipe::measured::{Measurements, StageTimes};
+use skippipe::meeting::Replica;
 use skippipe::member::{Input, Member, Output};
-use skippipe::message::{Message, When};
+use skippipe::message::When;
 use skippipe::path::{Hop, Path as Way, Peer};
 use skippipe::predict::Prediction;
 use skippipe::settings::Settings;
 use skippipe::transcript::{Roster, Statement, StepRecord};
-use skippipe::work::{Engine as _, Task, Work};
-use swarm_identity::{PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
+use skippipe::work::{Engine as _, Outcome, Task, Work};
+use swarm_identity::{AVERAGING_OFFER, PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
+use swarm_learn::averaging::transcript::Statement as Offered;
 use swarm_learn::pipeline::worker::{StageWorker, WorkerError};
+use swarm_learn::pipelines::exchange::{self, Exchange};
+use swarm_learn::pipelines::message::{Message as AcrossMessage, Signer as Whose};
+use swarm_learn::pipelines::settings::Seat;
 use swarm_net::{
     Behaviour, ChannelEvent, ChannelLimits, Channels, Event as NetEvent, Events, Handle, StartError,
 };
 use tokio::sync::mpsc;
 
-use super::blueprint::by_turns;
+use super::blueprint::{Across, by_turns};
 use super::paths::{Planned, Wish, plan};
 use super::probe::file::FileError;
 use super::probe::links::{Fault, Start};
 use super::probe::{Links, file};
 use super::transcript::{Entry, TranscriptFile};
+use super::word::Word;
+use crate::averaging::keys::Keys;
 use crate::engine_thread::EngineThread;
 use crate::job::Stop;
 use crate::meeting::answer;
@@ -98,6 +105,8 @@ pub trait Watcher {
     fn event(&mut self, event: &Event);
     /// No peer of the job is connected.
     fn alone(&mut self);
+    /// A peer of another pipeline sent what it must not.
+    fn fault_across(&mut self, seat: Seat, what: &str);
     /// All steps are over, and this peer stays so long for those that are away.
     fn staying(&mut self, away: &[Peer], longest: Duration);
 }
@@ -106,8 +115,10 @@ pub trait Watcher {
 pub struct Running<'r, T> {
     /// Who takes part.
     pub charter: Charter,
-    /// What they agree on.
+    /// What the members of its pipeline agree on.
     pub settings: Settings,
+    /// What all pipelines agree on, where there are several.
+    pub across: Option<Across>,
     /// Its stage, or an engine without one where it has taken part before.
     pub worker: StageWorker,
     /// Its key.
@@ -167,6 +178,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     let Running {
         charter,
         settings,
+        across,
         worker,
         signer,
         handle,
@@ -178,23 +190,31 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         folder,
         stop,
     } = running;
-    let peers = charter.peers()?;
-    let place = peers.iter().position(|peer| *peer == signer.peer());
-    let me = Peer(place.ok_or(RunError::Stranger)? as u32);
+    let all = charter.peers()?;
+    let place = all.iter().position(|peer| *peer == signer.peer());
+    let seat = seat_of(place.ok_or(RunError::Stranger)?, &settings);
+    let me = seat.peer;
+    let first = seat.pipeline.index() * settings.peers as usize;
+    let own = all.iter().skip(first).take(settings.peers as usize);
+    let peers: Vec<PeerId> = own.copied().collect();
     let state = worker.state()?;
     let roster = by_turns(settings.stages, settings.peers);
     let member = Member::new(settings.clone(), me, roster.clone(), state);
-    let (engine, mut done) =
-        EngineThread::start("stage", worker, |worker: &mut StageWorker, (task, work)| {
-            Some((task, worker.perform(task, work)?))
-        })
+    let perform = |worker: &mut StageWorker, (asker, task, work): Asked| {
+        Some((asker, task, worker.perform(task, work)?))
+    };
+    let (engine, mut done) = EngineThread::start("stage", worker, perform)
         .map_err(|error| RunError::Engine(error.to_string()))?;
     let limits = ChannelLimits {
         frame_bytes,
         ..ChannelLimits::default()
     };
-    let (channels, mut frames) =
-        Channels::start(handle.clone(), settings.job.0, peers.clone(), limits)?;
+    let (channels, mut frames) = Channels::start(
+        handle.clone(),
+        job_of_all(&settings, &across),
+        all.clone(),
+        limits,
+    )?;
     let transcript = TranscriptFile::open(folder).map_err(|source| RunError::File {
         path: folder.join(super::transcript::TRANSCRIPT),
         source,
@@ -223,6 +243,14 @@ pub async fn run<T: SignOnce + Clone + 'static>(
     let mut shell = Shell {
         member,
         me,
+        seat,
+        keys: Keys::new(&all),
+        all,
+        exchange: across
+            .as_ref()
+            .map(|across| Exchange::new(across.settings.clone(), seat)),
+        across,
+        exchanged: VecDeque::new(),
         peers,
         channels,
         handle,
@@ -255,10 +283,9 @@ pub async fn run<T: SignOnce + Clone + 'static>(
                 shell.faults(faults);
                 shell.look_for_others();
                 shell.inputs.push_back(Input::Tick);
+                shell.exchanged.push_back(exchange::Input::Tick);
             }
-            Some((task, outcome)) = done.recv() => {
-                shell.inputs.push_back(Input::Done { task, outcome });
-            }
+            Some((asker, task, outcome)) = done.recv() => shell.done(asker, task, outcome),
             Some(drawn) = plans.recv() => shell.drawn(drawn),
             event = shell.links.next() => match event {
                 Some(event) => {
@@ -279,9 +306,15 @@ pub async fn run<T: SignOnce + Clone + 'static>(
                 None => return Err(RunError::Network),
             },
         }
-        while let Some(input) = shell.inputs.pop_front() {
-            let outputs = shell.member.handle(input, begun.elapsed());
-            shell.carry_out(outputs)?;
+        loop {
+            if let Some(input) = shell.inputs.pop_front() {
+                let outputs = shell.member.handle(input, begun.elapsed());
+                shell.carry_out(outputs)?;
+            } else if let Some(input) = shell.exchanged.pop_front() {
+                shell.exchange(input, begun.elapsed())?;
+            } else {
+                break;
+            }
         }
         if let Some(why) = shell.stuck {
             return Err(RunError::Stuck(why));
@@ -338,6 +371,44 @@ impl From<Fault> for Event {
     }
 }
 
+/// Places in the charter of whose signature it must be.
+fn places(whose: Whose, peers: u32) -> std::ops::Range<u32> {
+    match whose {
+        Whose::Seat(Seat { pipeline, peer }) => {
+            let place = pipeline.0 * peers + peer.0;
+            place..place + 1
+        }
+        Whose::Pipeline(pipeline) => {
+            let first = pipeline.0.saturating_mul(peers);
+            first..first.saturating_add(peers)
+        }
+    }
+}
+
+/// Where a peer of the charter is.
+fn seat_of(place: usize, settings: &Settings) -> Seat {
+    let (place, peers) = (place as u32, settings.peers.max(1));
+    Seat {
+        pipeline: Replica(place / peers),
+        peer: Peer(place % peers),
+    }
+}
+
+/// What the channels of all peers are named by.
+fn job_of_all(settings: &Settings, across: &Option<Across>) -> [u8; 32] {
+    let across = across.as_ref().map(|across| across.settings.job);
+    across.unwrap_or(settings.job).0
+}
+
+/// Who asks the engine for work; each names its tasks itself.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    Member,
+    Exchange,
+}
+
+type Asked = (Asker, Task, Work);
+
 /// A plan for the steps of a roster.
 struct Drawn {
     when: When,
@@ -351,14 +422,22 @@ struct Drawn {
 struct Shell<'r, 'w, T> {
     member: Member,
     me: Peer,
+    seat: Seat,
+    /// The peers of its pipeline.
     peers: Vec<PeerId>,
+    /// Those of all pipelines, and their keys by their places.
+    all: Vec<PeerId>,
+    keys: Keys,
+    across: Option<Across>,
+    exchange: Option<Exchange>,
+    exchanged: VecDeque<exchange::Input>,
     channels: Channels,
     handle: Handle,
     wish: Wish,
     links: Links,
     /// The last plan for steps of so many visits.
     plans: BTreeMap<u16, Drawn>,
-    engine: EngineThread<StageWorker, (Task, Work)>,
+    engine: EngineThread<StageWorker, Asked>,
     signer: Signer<T>,
     transcript: TranscriptFile,
     folder: &'r Path,
@@ -385,6 +464,12 @@ impl<T: SignOnce> Shell<'_, '_, T> {
         place.map(|place| Peer(place as u32))
     }
 
+    /// Where a peer of any pipeline is.
+    fn seat_of(&self, peer: &PeerId) -> Option<Seat> {
+        let place = self.all.iter().position(|other| other == peer)?;
+        Some(seat_of(place, &self.settings))
+    }
+
     fn heard(&mut self, event: ChannelEvent) {
         match event {
             ChannelEvent::Up(peer) => {
@@ -392,19 +477,31 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                     self.away.remove(&peer);
                     self.returned = Some(Instant::now());
                     self.inputs.push_back(Input::Found(peer));
+                } else if let Some(seat) = self.seat_of(&peer) {
+                    self.exchanged.push_back(exchange::Input::Found(seat));
                 }
             }
             ChannelEvent::Down(peer) => {
                 if let Some(peer) = self.number(&peer) {
                     self.away.insert(peer);
                     self.inputs.push_back(Input::Lost(peer));
+                } else if let Some(seat) = self.seat_of(&peer) {
+                    self.exchanged.push_back(exchange::Input::Lost(seat));
                 }
             }
             ChannelEvent::Frame { from, bytes } => {
-                let number = self.number(&from);
-                match (number, Message::from_bytes(&bytes)) {
-                    (Some(from), Ok(message)) => {
+                let seat = self.seat_of(&from);
+                match (seat, Word::from_bytes(&bytes)) {
+                    (Some(seat), Ok(Word::Member(message)))
+                        if seat.pipeline == self.seat.pipeline =>
+                    {
+                        let from = seat.peer;
                         self.inputs.push_back(Input::Message { from, message });
+                    }
+                    (Some(seat), Ok(Word::Across(message)))
+                        if seat.pipeline != self.seat.pipeline =>
+                    {
+                        self.heard_across(from, seat, message);
                     }
                     _ => {
                         self.handle.report(from, Behaviour::Malformed);
@@ -412,6 +509,88 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                 }
             }
         }
+    }
+
+    /// Hands a message of another pipeline on whose signatures hold.
+    fn heard_across(&mut self, peer: PeerId, from: Seat, message: AcrossMessage) {
+        let Some(across) = &self.across else {
+            self.handle.report(peer, Behaviour::Malformed);
+            return;
+        };
+        let signed = message.signed(&across.settings, from);
+        let is_bounded = signed.len() <= across.settings.pipelines as usize;
+        let holds = signed.iter().all(|(whose, statement, signature)| {
+            let places = places(*whose, self.settings.peers);
+            let mut places = places.into_iter();
+            places.any(|place| self.keys.hold(Replica(place), statement, signature))
+        });
+        if is_bounded && holds {
+            self.exchanged
+                .push_back(exchange::Input::Message { from, message });
+        } else {
+            self.handle.report(peer, Behaviour::InvalidRecord);
+        }
+    }
+
+    fn done(&mut self, asker: Asker, task: Task, outcome: Outcome) {
+        match asker {
+            Asker::Member => self.inputs.push_back(Input::Done { task, outcome }),
+            Asker::Exchange => {
+                let done = exchange::Input::Done { task, outcome };
+                self.exchanged.push_back(done);
+            }
+        }
+    }
+
+    /// What follows from what happened to the exchange with other pipelines.
+    fn exchange(&mut self, input: exchange::Input, now: Duration) -> Result<(), RunError> {
+        let Some(exchange) = &mut self.exchange else {
+            return Ok(());
+        };
+        for output in exchange.handle(input, now) {
+            match output {
+                exchange::Output::Send { to, message } => {
+                    let place = to.pipeline.0 * self.settings.peers + to.peer.0;
+                    if let Some(peer) = self.all.get(place as usize) {
+                        let frame: Arc<[u8]> = Word::Across(message).to_bytes().into();
+                        // Who is down or behind is asked again.
+                        let _ = self.channels.send(*peer, frame);
+                    }
+                }
+                exchange::Output::Work { task, work } => {
+                    if !self.engine.ask((Asker::Exchange, task, work)) {
+                        return Err(RunError::Engine("its thread has ended".into()));
+                    }
+                }
+                exchange::Output::Sign(statement) => self.sign_offer(&statement),
+                exchange::Output::Concluded(concluded) => {
+                    self.inputs.push_back(Input::Concluded(concluded));
+                }
+                exchange::Output::Fault { seat, what } => self.watcher.fault_across(seat, what),
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs what the stage contributes, once for each meeting.
+    fn sign_offer(&mut self, statement: &Offered) {
+        let Offered::Offer { job, round, .. } = *statement else {
+            return;
+        };
+        let place = Place {
+            swarm: job.0,
+            kind: AVERAGING_OFFER,
+            round,
+            slot: 0,
+        };
+        let statement = statement.digest();
+        // Without a signature the stage moves alone, and its record says why.
+        let signature = self.signer.sign(&place, &statement.0);
+        let signature = signature.map_or(Vec::new(), Into::into);
+        self.exchanged.push_back(exchange::Input::Signed {
+            statement,
+            signature,
+        });
     }
 
     /// Says once that nobody is there; again if somebody was meanwhile.
@@ -443,7 +622,10 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             return false;
         };
         let last = self.returned.map_or(finished, |at| at.max(finished));
-        let nobody_left = self.away.is_empty() && last.elapsed() > LINGER;
+        // Other pipelines may come to the last meeting later.
+        let across = self.across.as_ref();
+        let patience = across.map_or(LINGER, |across| across.settings.patience.max(LINGER));
+        let nobody_left = self.away.is_empty() && last.elapsed() > patience;
         nobody_left || last.elapsed() > LINGER_FOR_AWAY
     }
 
@@ -452,18 +634,26 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             match output {
                 Output::Send { to, message } => {
                     if let Some(peer) = self.peers.get(to.index()) {
-                        let frame: Arc<[u8]> = message.to_bytes().into();
+                        let frame: Arc<[u8]> = Word::Member(message).to_bytes().into();
                         // Whoever is down or behind is told again what it does not answer.
                         let _ = self.channels.send(*peer, frame);
                     }
                 }
                 Output::Work { task, work } => {
-                    if !self.engine.ask((task, work)) {
+                    if !self.engine.ask((Asker::Member, task, work)) {
                         return Err(RunError::Engine("its thread has ended".into()));
                     }
                 }
                 Output::Plan { when, roster } => self.plan(when, roster),
                 Output::Sign(statement) => self.sign(&statement),
+                Output::Present(present) => {
+                    let present = exchange::Input::Present(present);
+                    self.exchanged.push_back(present);
+                }
+                Output::Concluded(concluded) => {
+                    let concluded = exchange::Input::Concluded(concluded);
+                    self.exchanged.push_back(concluded);
+                }
                 Output::Event(event) => self.event(event)?,
             }
         }
@@ -556,7 +746,10 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             Event::Began { .. } => {
                 self.step_begun.get_or_insert_with(Instant::now);
             }
-            Event::Moved { state, .. } => {
+            Event::Moved { step, state } => {
+                if let Some(round) = self.settings.round_of(*step) {
+                    self.exchanged.push_back(exchange::Input::Moved { round });
+                }
                 if let (Some(record), Some((stage, _))) = (self.member.last(), self.member.held()) {
                     let peer = self.number(&self.signer.peer());
                     let hop = peer.map(|peer| Hop { stage, peer });

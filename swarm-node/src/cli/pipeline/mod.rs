@@ -4,6 +4,7 @@ mod lines;
 mod part;
 mod plan;
 mod replay;
+mod replay_all;
 mod status;
 
 use std::path::PathBuf;
@@ -22,7 +23,9 @@ use crate::pipeline::blueprint::Assembled;
 /// The job is a TOML file with a part [pipeline] (see configs/nano/pipeline.toml). One peer starts
 /// it and waits for the others, who join by its address. Peers may come and go; whatever happens is
 /// in the transcript, and one machine can compute every step of it again, bit for bit. Without
-/// skips and with activations sent as f32 the result is the one of `job run`.
+/// skips and with activations sent as f32 the result is the one of `job run`. With a part
+/// [averaging], too, several pipelines train apart and meet after every so many steps, stage by stage
+/// (see configs/nano/pipelines.toml).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PipelineCommand {
@@ -79,10 +82,11 @@ enum PipelineAction {
     },
     /// Computes every step of a transcript again, on this machine alone, and compares.
     Replay {
-        /// Folder of a peer that has seen all steps.
-        #[arg(value_name = "RUN")]
-        folder: PathBuf,
-        /// Writes the whole model's weights, a safetensors file.
+        /// Folder of a peer that has seen all steps; where pipelines meet, one of each pipeline.
+        #[arg(value_name = "RUN", required = true)]
+        folders: Vec<PathBuf>,
+        /// Writes the whole model's weights, a safetensors file; where pipelines meet, those of the first
+        /// folder's.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -110,8 +114,8 @@ impl PipelineCommand {
                 part::take(part, &config, Role::Newcomer(address), options)
             }
             PipelineAction::Status { folder, watch } => status::status(folder, *watch, options),
-            PipelineAction::Replay { folder, out } => {
-                replay::replay(&config, folder, out.as_deref(), options)
+            PipelineAction::Replay { folders, out } => {
+                replay_all::replay(&config, folders, out.as_deref(), options)
             }
         }
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
+use skippipe::meeting::Replica;
 use skippipe::path::Stage;
 use swarm_learn::pipeline::worker::StageWorker;
 
@@ -88,14 +89,16 @@ async fn take_part(
     } = &member;
     // Who has taken part before has lost its stage, and is given one.
     let place = place.filter(|_| !*again);
-    let stage = place.map(|place| Stage((place % assembled.blueprint.model.stages()) as u16));
-    let made = || {
-        let blueprint = assembled.blueprint.clone();
-        StageWorker::new(blueprint, engine.clone(), stage).map_err(Failure::work)
-    };
+    // Of several pipelines, those of the first come first; in each, peers hold stages by turns.
+    let peers = assembled.settings.peers as usize;
+    let pipeline = Replica((member.place.unwrap_or(0) / peers.max(1)) as u32);
+    let (blueprint, settings) = assembled.of(pipeline);
+    let place = place.map(|place| place % peers.max(1));
+    let stage = place.map(|place| Stage((place % blueprint.model.stages()) as u16));
+    let made = || StageWorker::new(blueprint.clone(), engine.clone(), stage).map_err(Failure::work);
     let times = match stage {
         Some(stage) => {
-            let times = compute::times(&mut made()?, &assembled.blueprint, stage);
+            let times = compute::times(&mut made()?, &blueprint, stage);
             Some(times.map_err(Failure::work)?)
         }
         None => None,
@@ -110,9 +113,10 @@ async fn take_part(
         mut events,
         ..
     } = member;
-    let pipeline = charter.spec.pipeline.as_ref();
+    let spec = charter.spec.pipeline.as_ref();
     let running = Running {
-        settings: assembled.settings.clone(),
+        settings,
+        across: assembled.across.clone(),
         worker,
         signer: folder.signer.clone(),
         handle: handle.clone(),
@@ -120,12 +124,12 @@ async fn take_part(
         again,
         wish: Wish {
             microbatches: assembled.settings.microbatches,
-            visits: pipeline
+            visits: spec
                 .and_then(|one| one.visits)
                 .unwrap_or(assembled.settings.stages),
             sizes: assembled.sizes.clone(),
         },
-        full_every: pipeline.map_or(0, |pipeline| pipeline.full_every),
+        full_every: spec.map_or(0, |spec| spec.full_every),
         frame_bytes: u32::try_from(assembled.state_bytes).unwrap_or(u32::MAX),
         charter,
         folder: folder.path(),

@@ -30,12 +30,26 @@ struct Outlook {
     /// Bytes of an activation between peers, and of a step's activations and gradients in all.
     hop_bytes: u64,
     step_bytes: u64,
+    /// Where pipelines meet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meetings: Option<MeetingsOutlook>,
     /// What a step should take, where measurements were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<ExpectedStep>,
     /// Whether every stage fits into a peer's memory, where that was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     fits: Option<bool>,
+}
+
+/// Pipelines that meet.
+#[derive(Serialize)]
+struct MeetingsOutlook {
+    pipelines: u32,
+    /// Steps of a pipeline between two meetings, and meetings in all.
+    every: u64,
+    rounds: u64,
+    /// Most bytes that who speaks for a stage sends to another pipeline, by stage.
+    bytes: Vec<usize>,
 }
 
 /// What a step should take.
@@ -125,6 +139,17 @@ pub(super) fn plan(
         microbatches: settings.microbatches,
         hop_bytes,
         step_bytes: hop_bytes * hops,
+        meetings: assembled.across.as_ref().map(|across| MeetingsOutlook {
+            pipelines: across.settings.pipelines,
+            every: across.interval.get(),
+            rounds: settings.steps / across.interval.steps(1),
+            bytes: across
+                .settings
+                .sizes
+                .iter()
+                .map(|one| one.contribution)
+                .collect(),
+        }),
         expected: network
             .map(|network| expected(&assembled, network, visits))
             .transpose()?,
@@ -198,6 +223,22 @@ impl Outlook {
             self.hop_bytes as f64 / 1e3,
             self.step_bytes as f64 / 1e6
         );
+        if let Some(meetings) = &self.meetings {
+            let bytes = meetings
+                .bytes
+                .iter()
+                .map(|bytes| format!("{:.2}", *bytes as f64 / 1e6));
+            let _ = writeln!(
+                text,
+                "pipelines    {} of {} peers each, which meet {} times, after every {} steps; stages send {} MB \
+                 each time",
+                meetings.pipelines,
+                self.peers,
+                meetings.rounds,
+                meetings.every,
+                bytes.collect::<Vec<String>>().join(", ")
+            );
+        }
         for stage in &self.stages {
             let fits = match stage.fits {
                 Some(true) => ", fits",

@@ -1,9 +1,13 @@
 //! Every step of a transcript, computed again on this machine alone.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use reproducible_ops::engine::Engine;
+use reproducible_ops::weights::Weights;
 use serde::Serialize;
 use skippipe::content::Digest;
+use skippipe::meeting::Replica;
 use skippipe::path::Hop;
 use skippipe::replay::{Replay, ReplayError};
 use skippipe::transcript::{Statement, StepRecord};
@@ -20,7 +24,8 @@ use crate::cli::output::{self, Answer};
 use crate::cli::part::charter_of;
 use crate::config::Config;
 use crate::job::certified;
-use crate::pipeline::transcript;
+use crate::pipeline::blueprint::Assembled;
+use crate::pipeline::transcript::{self, Entry};
 
 /// What a replay found.
 #[derive(Serialize)]
@@ -36,7 +41,7 @@ struct Replayed {
 }
 
 /// Computes a folder's transcript again and prints whether it is right.
-pub(super) fn replay(
+pub(super) fn of_one(
     config: &Config,
     folder: &Path,
     out: Option<&Path>,
@@ -48,15 +53,7 @@ pub(super) fn replay(
     let console = Console::new();
     let assembled = assemble(&charter.spec, &console)?;
     let engine = certified(&config.engine, config.engine.workers())?;
-    let (mut stages, mut states) = (Vec::new(), Vec::new());
-    for stage in assembled.stages() {
-        let blueprint = assembled.blueprint.clone();
-        let worker = StageWorker::new(blueprint, engine.clone(), Some(stage));
-        let worker = worker.map_err(Failure::work)?;
-        states.extend(worker.state().map_err(Failure::work)?);
-        stages.push(worker);
-    }
-    let mut replay = Replay::new(stages, states, assembled.settings.keep_every);
+    let mut replay = begin(&assembled, &engine, Replica(0))?;
     let (mut statements, mut signatures, mut wrong) = (0, 0, None);
     for entry in &entries {
         let replayed = match replay.step(&entry.record) {
@@ -74,26 +71,11 @@ pub(super) fn replay(
                 break;
             }
         };
-        for (hop, state, signature) in &entry.states {
-            let expected = replayed.states.get(hop.stage.index());
-            if expected != Some(state) {
-                wrong = Some(format!(
-                    "step {}: {} stated another state of {} than it has",
-                    entry.record.step, hop.peer, hop.stage
-                ));
-            }
-            let job = assembled.settings.job;
-            statements += 1;
-            match is_signed(job, &entry.record, (*hop, *state), signature, &peers) {
-                Some(true) => signatures += 1,
-                Some(false) => {
-                    wrong = Some(format!(
-                        "step {}: the signature of {} is not its own",
-                        entry.record.step, hop.peer
-                    ));
-                }
-                None => {}
-            }
+        let stated = stated(assembled.settings.job, entry, &replayed.states, &peers);
+        statements += entry.states.len();
+        match stated {
+            Ok(signed) => signatures += signed,
+            Err(why) => wrong = Some(why),
         }
         if wrong.is_some() {
             break;
@@ -101,15 +83,7 @@ pub(super) fn replay(
         output::note(&format!("step {} is as recorded", entry.record.step + 1));
     }
     if let (Some(path), None) = (out, &wrong) {
-        let mut whole = reproducible_ops::weights::Weights::default();
-        for worker in replay.stages() {
-            if let Some(state) = worker.train_state().map_err(Failure::work)? {
-                for (name, tensor) in state.params.iter() {
-                    whole.insert(name, tensor.clone());
-                }
-            }
-        }
-        whole.save(path).map_err(Failure::work)?;
+        save(&replay, path)?;
     }
     let found = Replayed {
         job: assembled.job.clone(),
@@ -134,6 +108,67 @@ pub(super) fn replay(
         Some(why) => Failure::unless_right(Verdict::Wrong, Some(why)),
         None => Ok(()),
     }
+}
+
+/// All stages of a pipeline before its first step.
+pub(super) fn begin(
+    assembled: &Assembled,
+    engine: &Arc<dyn Engine>,
+    pipeline: Replica,
+) -> Result<Replay<StageWorker>, Failure> {
+    let (blueprint, settings) = assembled.of(pipeline);
+    let (mut stages, mut states) = (Vec::new(), Vec::new());
+    for stage in assembled.stages() {
+        let worker = StageWorker::new(blueprint.clone(), engine.clone(), Some(stage));
+        let worker = worker.map_err(Failure::work)?;
+        states.extend(worker.state().map_err(Failure::work)?);
+        stages.push(worker);
+    }
+    Ok(Replay::new(stages, states, settings.keep_every))
+}
+
+/// How many of a step's statements are signed; an error where one is not of what was computed, or its
+/// signature not its peer's own.
+pub(super) fn stated(
+    job: Digest,
+    entry: &Entry,
+    states: &[Digest],
+    peers: &[PeerId],
+) -> Result<usize, String> {
+    let mut signatures = 0;
+    for (hop, state, signature) in &entry.states {
+        let step = entry.record.step;
+        if states.get(hop.stage.index()) != Some(state) {
+            let Hop { peer, stage } = hop;
+            return Err(format!(
+                "step {step}: {peer} stated another state of {stage} than it has"
+            ));
+        }
+        match is_signed(job, &entry.record, (*hop, *state), signature, peers) {
+            Some(true) => signatures += 1,
+            Some(false) => {
+                let peer = hop.peer;
+                return Err(format!(
+                    "step {step}: the signature of {peer} is not its own"
+                ));
+            }
+            None => {}
+        }
+    }
+    Ok(signatures)
+}
+
+/// Writes the parameters of all stages.
+pub(super) fn save(replay: &Replay<StageWorker>, path: &Path) -> Result<(), Failure> {
+    let mut whole = Weights::default();
+    for worker in replay.stages() {
+        if let Some(state) = worker.train_state().map_err(Failure::work)? {
+            for (name, tensor) in state.params.iter() {
+                whole.insert(name, tensor.clone());
+            }
+        }
+    }
+    whole.save(path).map_err(Failure::work)
 }
 
 /// Whether a peer signed what is stated; none where there is no signature.

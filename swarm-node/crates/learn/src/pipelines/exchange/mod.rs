@@ -66,7 +66,7 @@ pub enum Input {
     Signed {
         /// Its digest.
         statement: Digest,
-        /// The signature.
+        /// The signature; empty where the sign-once table has another one for its place.
         signature: Vec<u8>,
     },
     /// Time passed.
@@ -281,7 +281,13 @@ impl Exchange {
     fn signed(&mut self, statement: Digest, signature: Vec<u8>) {
         let asked = self.meeting.as_ref().map(|meeting| &meeting.present);
         let asked = asked.map(|present| self.statement(present).digest());
-        if let (true, Some(meeting)) = (asked == Some(statement), &mut self.meeting) {
+        if asked != Some(statement) {
+            return;
+        }
+        if signature.is_empty() {
+            return self.conclude_alone(Reason::Unsigned);
+        }
+        if let Some(meeting) = &mut self.meeting {
             meeting.signature = Some(signature);
             self.give_to_waiting();
         }
