@@ -169,14 +169,13 @@ impl<E: Engine> Replay<E> {
         record: &StepRecord,
         seen: &mut dyn FnMut(Arrival),
     ) -> Result<Replayed, ReplayError> {
-        let (found, expected) = (record.step, self.next_step);
-        if found != expected {
-            return Err(ReplayError::Step { found, expected });
-        }
         if !record.met.is_empty() {
             return Err(ReplayError::Meeting(record.step));
         }
-        self.begin(record)?;
+        self.check(record)?;
+        for joined in &record.joined {
+            self.join(record.step, joined)?;
+        }
         let mut kept = BTreeMap::new();
         for passage in &record.passages {
             self.pass(record.step, passage, &mut kept, seen)?;
@@ -196,13 +195,14 @@ impl<E: Engine> Replay<E> {
         })
     }
 
-    fn begin(&mut self, record: &StepRecord) -> Result<(), ReplayError> {
+    fn check(&self, record: &StepRecord) -> Result<(), ReplayError> {
+        let (found, expected) = (record.step, self.next_step);
+        if found != expected {
+            return Err(ReplayError::Step { found, expected });
+        }
         if !record.is_sound() || record.roster.0.len() != self.stages.len() {
             let (step, stages) = (record.step, self.stages.len());
             return Err(ReplayError::Unsound { step, stages });
-        }
-        for joined in &record.joined {
-            self.join(record.step, joined)?;
         }
         Ok(())
     }
@@ -212,32 +212,43 @@ impl<E: Engine> Replay<E> {
         self.next_step
     }
 
-    /// What all stages contribute to a meeting that is the next step, with digests of their anchors
-    /// and momenta. `record` is the meeting's; none of a pipeline that did not come to its end.
+    /// What each stage contributes to a meeting that is the next step, with digests of its anchor and
+    /// momentum: the last is what it moved by. Those before it are of states that it had before it was
+    /// taken up anew, which may have been given to other pipelines. `record` is the meeting's; none of a
+    /// pipeline that did not come to its end.
     ///
     /// # Errors
-    /// The record is of another step or cannot be.
+    /// The record is of another step or cannot be, or a stage was taken up in a state that is not its
+    /// own.
     pub fn contributions(
         &mut self,
         round: u64,
         record: Option<&StepRecord>,
-    ) -> Result<Vec<(Content, Digest)>, ReplayError> {
+    ) -> Result<Vec<Vec<(Content, Digest)>>, ReplayError> {
         if let Some(record) = record {
-            let (found, expected) = (record.step, self.next_step);
-            if found != expected {
-                return Err(ReplayError::Step { found, expected });
-            }
-            self.begin(record)?;
+            self.check(record)?;
         }
-        let stages = (0..).map(Stage).take(self.stages.len());
-        let contributed =
-            stages.map(
-                |stage| match self.perform(stage, Work::Contribute { round })?.1 {
-                    Outcome::Contribution(contribution, outer) => Ok((contribution, outer)),
-                    other => Err(unexpected(&other)),
-                },
-            );
-        contributed.collect()
+        let mut all = Vec::new();
+        for stage in (0..).map(Stage).take(self.stages.len()) {
+            all.push(vec![self.contribution(stage, round)?]);
+        }
+        for joined in record.iter().flat_map(|record| &record.joined) {
+            self.join(self.next_step, joined)?;
+            let stage = joined.hop.stage;
+            if joined.recovery != Recovery::Copied
+                && let Some(of_stage) = all.get_mut(stage.index())
+            {
+                of_stage.push(self.contribution(stage, round)?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn contribution(&mut self, stage: Stage, round: u64) -> Result<(Content, Digest), ReplayError> {
+        match self.perform(stage, Work::Contribute { round })?.1 {
+            Outcome::Contribution(contribution, outer) => Ok((contribution, outer)),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// The mean of contributions of a stage.

@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use reproducible_ops::weights::Weights;
+use skippipe::meeting::Taken;
+use skippipe::path::Stage;
 use swarm_node::pipeline::transcript::{self, TranscriptFile};
 
 use crate::node::node;
-use crate::peers::Scene;
+use crate::peers::{PeerProcess, Scene};
 
 /// A small pipeline.
 fn scene(steps: u32, peers: u32) -> Scene {
@@ -185,6 +187,116 @@ fn killed_peers_are_gone_around_and_come_back() {
     }
     let changed = node(&["pipeline", "replay", &scene.text("b")]);
     changed.expect(6, &["step 7", "the activation of"]);
+}
+
+/// Two pipelines of two peers each, which meet after every two steps.
+fn meeting(steps: u32, patience: u32) -> Scene {
+    let spec = include_str!("../../../configs/nano/pipelines.toml")
+        .replace("steps = 60", &format!("steps = {steps}"))
+        .replace("stride = 10", "stride = 1")
+        .replace("inner_steps = 10", "inner_steps = 2")
+        .replace(
+            "patience_seconds = 30",
+            &format!("patience_seconds = {patience}"),
+        )
+        .replace("rows = 4", "rows = 2")
+        .replace("microbatches = 4", "microbatches = 2")
+        .replace("warmup = 10", "warmup = 1")
+        .replace("decay = 20", "decay = 1");
+    Scene::new("pipeline", &spec)
+}
+
+/// Four peers, of which a and b are the first pipeline, c and d the second.
+fn two_pipelines(scene: &Scene) -> [PeerProcess; 4] {
+    let a = scene.start("a");
+    let address = scene.address("a");
+    let b = scene.join(&address, "b");
+    scene.wait_for("a", "peers: 2 of 4");
+    let c = scene.join(&address, "c");
+    scene.wait_for("a", "peers: 3 of 4");
+    let d = scene.join(&address, "d");
+    [a, b, c, d]
+}
+
+#[test]
+fn pipelines_that_meet_are_replayed_from_a_folder_of_each() {
+    let scene = meeting(4, 60);
+    let plan = node(&["pipeline", "plan", &scene.text("job.toml"), "--json"]);
+    plan.expect(0, &[]);
+    let meetings = &plan.json()["meetings"];
+    assert_eq!(
+        (&meetings["pipelines"], &meetings["rounds"]),
+        (&2.into(), &2.into())
+    );
+    for peer in two_pipelines(&scene) {
+        peer.expect_success();
+    }
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| scene.text(name));
+    for pair in [[&a, &d], [&c, &b]] {
+        let replayed = node(&["pipeline", "replay", pair[0], pair[1], "--json"]);
+        replayed.expect(0, &[]);
+        let found = replayed.json();
+        assert_eq!(found["verdict"], "right");
+        // Two steps and a meeting, twice, of each; both holders signed what they came to.
+        assert_eq!(
+            (&found["steps"], &found["signatures"]),
+            (&12.into(), &24.into())
+        );
+        assert_eq!(
+            (&found["averaged"], &found["alone"]),
+            (&8.into(), &0.into())
+        );
+    }
+    node(&["pipeline", "replay", &a, &b]).expect(7, &["of pipeline 1 there is no folder"]);
+    let status = node(&["pipeline", "status", &c]);
+    status.expect(0, &[]);
+    for told in ["pipeline     1", "step 6 of 6, finished"] {
+        assert!(status.out.contains(told), "{}", status.out);
+    }
+    // Pipelines that meet are no replicas of whole models.
+    let average = ["average", "plan", &scene.text("job.toml")];
+    node(&average).expect(2, &["swarm-node pipeline"]);
+
+    // One bit of what the other pipeline is said to have contributed.
+    let mut entries = transcript::read(&scene.path("c")).unwrap();
+    let met = entries[2].record.met.get_mut(&Stage(1)).unwrap();
+    let Taken::Averaged { parts, .. } = &mut met.taken else {
+        panic!("{met:?}")
+    };
+    parts[0].contribution.0[0] ^= 1;
+    std::fs::remove_file(scene.path("c").join(transcript::TRANSCRIPT)).unwrap();
+    let mut file = TranscriptFile::open(&scene.path("c")).unwrap();
+    for entry in &entries {
+        file.append(entry).unwrap();
+    }
+    let changed = node(&["pipeline", "replay", &a, &c]);
+    changed.expect(6, &["stage 1 of pipeline 0 contributed"]);
+}
+
+#[test]
+fn a_pipeline_whose_partner_is_killed_moves_alone() {
+    let scene = meeting(8, 5);
+    let [a, b, c, d] = two_pipelines(&scene);
+    scene.wait_for("a", "step 3/12: pipelines met");
+    drop([c, d]);
+    a.expect_success();
+    b.expect_success();
+    let status = node(&["pipeline", "status", &scene.text("b"), "--json"]);
+    status.expect(0, &[]);
+    let changes = status.json()["changes"].to_string();
+    assert!(changes.contains("moved alone"), "{changes}");
+    let replayed = node(&[
+        "pipeline",
+        "replay",
+        &scene.text("b"),
+        &scene.text("c"),
+        "--json",
+    ]);
+    replayed.expect(0, &[]);
+    let found = replayed.json();
+    assert_eq!(found["verdict"], "right");
+    assert!(found["alone"].as_u64() >= Some(4), "{found}");
+    assert!(found["averaged"].as_u64() >= Some(2), "{found}");
 }
 
 #[test]

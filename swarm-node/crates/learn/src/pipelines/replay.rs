@@ -110,8 +110,9 @@ pub enum ReplayError {
     },
 }
 
-/// Contributions of all stages of the pipelines that came to a meeting.
-type Contributed = BTreeMap<Replica, Vec<(Content, Digest)>>;
+/// Contributions of all stages of the pipelines that came to a meeting, as
+/// [`Pipeline::contributions`] has them.
+type Contributed = BTreeMap<Replica, Vec<Vec<(Content, Digest)>>>;
 
 impl<E: Engine> Replay<E> {
     /// Pipelines before their first step.
@@ -196,7 +197,7 @@ impl<E: Engine> Replay<E> {
             let mut contents = BTreeMap::new();
             for (stage, met) in &record.met {
                 let place = (round, *pipeline, *stage);
-                self.check(place, met, &contributed)?;
+                self.check(place, met, &contributed, told)?;
                 if let Taken::Adopted { from, outer } = &met.taken {
                     adopting.push((place, *from, *outer));
                 } else if let Some(content) = self.content(place, met, &contributed)? {
@@ -242,6 +243,7 @@ impl<E: Engine> Replay<E> {
         (round, pipeline, stage): (u64, Replica, Stage),
         met: &Met,
         contributed: &Contributed,
+        told: &BTreeMap<Replica, &StepRecord>,
     ) -> Result<(), ReplayError> {
         let roster = Roster::initial(self.pipelines.len() as u32);
         let group = Group::of(&self.job, round, &roster, self.paired, pipeline);
@@ -250,36 +252,37 @@ impl<E: Engine> Replay<E> {
             pipeline,
             what,
         })?;
-        let same = |of: Replica, found: Digest, outer: Option<Digest>| {
-            let contributions = contributed.get(&of);
-            let made = contributions.and_then(|stages| stages.get(stage.index()));
-            let Some((content, made_outer)) = made else {
-                let pipeline = of;
-                return Err(ReplayError::Missing { round, pipeline });
-            };
-            let expected = content.digest();
-            let pairs = [
-                (found, expected),
-                (outer.unwrap_or(*made_outer), *made_outer),
-            ];
-            for (found, expected) in pairs {
-                if found != expected {
-                    return Err(ReplayError::Contribution {
-                        round,
-                        stage,
-                        pipeline: of,
-                        told_by: pipeline,
-                        found,
-                        expected,
-                    });
-                }
-            }
-            Ok(())
+        let made = |of: Replica| {
+            let stages = contributed.get(&of);
+            stages.and_then(|stages| stages.get(stage.index()))
         };
-        same(pipeline, met.contribution, None)?;
-        if let Taken::Averaged { parts, .. } = &met.taken {
-            for part in parts {
-                same(part.replica, part.contribution, Some(part.outer))?;
+        let differs = |of: Replica, found, expected| ReplayError::Contribution {
+            round,
+            stage,
+            pipeline: of,
+            told_by: pipeline,
+            found,
+            expected,
+        };
+        let missing = |pipeline| ReplayError::Missing { round, pipeline };
+        let own = made(pipeline).and_then(|made| made.last());
+        let (own, _) = own.ok_or_else(|| missing(pipeline))?;
+        if own.digest() != met.contribution {
+            return Err(differs(pipeline, met.contribution, own.digest()));
+        }
+        let Taken::Averaged { parts, .. } = &met.taken else {
+            return Ok(());
+        };
+        for part in parts {
+            let of = part.replica;
+            let known = made(of).ok_or_else(|| missing(of))?;
+            let (last, _) = known.last().ok_or_else(|| missing(of))?;
+            if find(known, part).is_none() {
+                // Without its record nobody knows which stages it took up anew.
+                return Err(match told.contains_key(&of) {
+                    true => differs(of, part.contribution, last.digest()),
+                    false => missing(of),
+                });
             }
         }
         Ok(())
@@ -296,13 +299,16 @@ impl<E: Engine> Replay<E> {
             return Ok(None);
         };
         // All of them were found when the record was checked.
-        let made = |part: &Part| contributed[&part.replica][stage.index()].0.clone();
+        let made = |part: &Part| {
+            let known = contributed.get(&part.replica)?.get(stage.index())?;
+            find(known, part).cloned()
+        };
         let Some(found) = *mean else {
             let partner = parts.iter().find(|part| part.replica != pipeline);
-            let content = partner.map(made);
+            let content = partner.and_then(made);
             return Ok(content.filter(|content| met.needed() == Some(content.digest())));
         };
-        let contents = parts.iter().map(made).collect();
+        let contents = parts.iter().filter_map(made).collect();
         let mean = self.pipelines[pipeline.index()].mean(stage, contents);
         let mean = mean.map_err(of(pipeline))?;
         let expected = mean.digest();
@@ -317,6 +323,14 @@ impl<E: Engine> Replay<E> {
         }
         Ok(Some(mean))
     }
+}
+
+/// The contribution that a part names.
+fn find<'c>(known: &'c [(Content, Digest)], part: &Part) -> Option<&'c Content> {
+    let named = (part.contribution, part.outer);
+    let mut known = known.iter();
+    let found = known.find(|(content, outer)| (content.digest(), *outer) == named);
+    found.map(|(content, _)| content)
 }
 
 fn of(pipeline: Replica) -> impl FnOnce(PipelineError) -> ReplayError {

@@ -177,6 +177,35 @@ fn whoever_is_killed_the_records_compute_what_the_peers_computed() {
     );
 }
 
+/// The only holder of a stage contributes, is lost, and its stage is taken up anew in an older state before the
+/// meeting begins anew: the partner has averaged with what it contributed first.
+#[test]
+fn a_stage_that_is_restored_at_a_meeting_may_have_contributed_twice() {
+    let mut twice = 0;
+    for after in 0..40 {
+        let mut lived = toys(2, &[1, 1], 5, &[]);
+        let at = Duration::from_millis(2000 + 40 * after);
+        lived.kill_at(seat(0, 1), at);
+        lived.revive_at(seat(0, 1), at + Duration::from_millis(1500));
+        lived.run(Duration::from_secs(300), &[0, 1]);
+        check(&lived, 2);
+        let records = lived.records();
+        assert!(records.iter().all(|one| one.len() == 15));
+        let meetings = records[0].iter().zip(&records[1]);
+        let restored = meetings.filter(|(own, partner)| {
+            let own = own.met.get(&Stage(1)).map(|met| met.contribution);
+            let taken = partner.met.get(&Stage(1)).map(|met| &met.taken);
+            let Some(Taken::Averaged { parts, .. }) = taken else {
+                return false;
+            };
+            let named = parts.iter().find(|part| part.replica == Replica(0));
+            named.map(|part| part.contribution) != own
+        });
+        twice += restored.count();
+    }
+    assert!(twice > 0, "it never happened");
+}
+
 #[test]
 fn the_partner_of_a_pipeline_that_is_gone_moves_alone() {
     let mut lived = toys(2, &[1, 1], 5, &[]);
