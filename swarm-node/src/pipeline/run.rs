@@ -700,6 +700,9 @@ impl<T: SignOnce> Shell<'_, '_, T> {
 
     /// What a step along its record's paths should have taken.
     fn predicted(&self, record: &StepRecord) -> Option<Prediction> {
+        if !record.met.is_empty() {
+            return None;
+        }
         let paths = record.passages.iter().map(|passage| {
             let hops = passage.visits.iter().map(|visit| visit.hop);
             Way::new(hops.collect()).ok()

@@ -179,8 +179,13 @@ fn finish(
     }
     let _ = writeln!(
         text,
-        "folder       {}: check it with `swarm-node pipeline replay {}`",
-        part.folder, part.folder
+        "folder       {}: check it with `swarm-node pipeline replay {}{}",
+        part.folder,
+        part.folder,
+        match assembled.across {
+            Some(_) => " FOLDER…`, with a folder of each other pipeline",
+            None => "`",
+        }
     );
     let json = serde_json::to_string(&part).map_err(Failure::work)?;
     let kept = part.folder.clone();
