@@ -275,7 +275,7 @@ fn pipelines_that_meet_are_replayed_from_a_folder_of_each() {
 
 #[test]
 fn a_pipeline_whose_partner_is_killed_moves_alone() {
-    let scene = meeting(8, 5);
+    let scene = meeting(8, 60);
     let [a, b, c, d] = two_pipelines(&scene);
     scene.wait_for("a", "step 3/12: pipelines met");
     drop([c, d]);
