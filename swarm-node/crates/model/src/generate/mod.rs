@@ -22,6 +22,7 @@
 
 mod batch;
 mod bucket;
+mod footprint;
 mod replay;
 mod request;
 mod sessions;
@@ -29,6 +30,7 @@ mod sessions;
 use std::sync::Arc;
 
 pub use bucket::MAX_ROWS;
+pub use footprint::Footprint;
 use reproducible_ops::engine::Engine;
 use reproducible_ops::weights::{Buffers, Weights};
 pub use request::{Claimed, GenerateError, Generation, Prompt, Request};
@@ -71,12 +73,13 @@ impl Generator {
         self
     }
 
-    /// Generates from these weights from now on.
+    /// Generates from these weights from now on. No more than one of them is in memory twice on the
+    /// way.
     ///
     /// # Errors
     /// They are not those of the config.
     pub fn set_weights(&mut self, weights: Weights) -> Result<(), GenerateError> {
-        let weights = weights.upload(self.sessions.engine())?;
+        let weights = weights.into_buffers(self.sessions.engine())?;
         self.bind_weights(weights)
     }
 
