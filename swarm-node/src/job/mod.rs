@@ -31,7 +31,7 @@ pub use across::{AveragingSpec, Method, PipelineSpec, WireFormat};
 pub use carry_out::{Divergence, Times, carry_out};
 pub use engine::{EngineError, certified, engine};
 pub use factory::{FactoryError, ModelFactory, memory_note};
-pub use memory::peak_bytes;
+pub use memory::{GenerationMemory, peak_bytes};
 pub use part::{Part, PartError, PartEvent, PartPlace, PartUnderWay, disputed, length, seal_salt};
 pub use progress::{Progress, Silent};
 pub use published::{Published, SignedFile, SignedFileError};

@@ -13,7 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::options::Options;
 use crate::cli::output::Answer;
 use crate::config::Config;
-use crate::job::{Job, JobSpec, certified, peak_bytes};
+use crate::job::{GenerationMemory, Job, JobSpec, certified, peak_bytes};
 
 /// Steps of `job plan` before those that are timed.
 const WARM_UP: usize = 1;
@@ -47,6 +47,8 @@ struct Outlook<'a> {
     choices: Vec<Choice>,
     /// What `engine.memory` allows.
     memory_bytes: Option<u64>,
+    /// What generation with the trained model takes, for rows as long as those of the data.
+    generation: GenerationMemory,
     /// The most that this process has taken so far, where the system tells.
     peak_bytes: Option<u64>,
     step_seconds: f64,
@@ -106,6 +108,8 @@ impl<'a> Outlook<'a> {
             .programs
             .planned_bytes_of_plan()
             .map_err(Failure::work)?;
+        let generation = GenerationMemory::of(&job.model, job.programs.length);
+        let generation = generation.map_err(Failure::work)?;
         Ok(Self {
             job: &identity.job,
             plan: &identity.plan,
@@ -124,6 +128,7 @@ impl<'a> Outlook<'a> {
             recompute: job.programs.segments,
             choices: choices(&job.whole)?,
             memory_bytes,
+            generation,
             peak_bytes: peak_bytes(),
             step_seconds,
             hash_seconds,
@@ -203,6 +208,7 @@ impl<'a> Outlook<'a> {
                 ),
             ),
             ("", self.fitting()),
+            ("", self.generation.note()),
             (
                 "a root",
                 format!(
@@ -240,7 +246,7 @@ fn choices(whole: &Programs) -> Result<Vec<Choice>, Failure> {
 }
 
 fn bytes(tensors: &[Tensor]) -> usize {
-    tensors.iter().map(|tensor| 4 * tensor.words().len()).sum()
+    tensors.iter().map(Tensor::bytes).sum()
 }
 
 fn megabytes(bytes: usize) -> String {
