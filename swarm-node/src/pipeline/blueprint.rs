@@ -59,6 +59,9 @@ pub enum AssembleError {
     /// The model's width cannot be divided so.
     #[error("pipeline.bottleneck: {0}")]
     Bottleneck(#[from] swarm_model::stages::bottleneck::BottleneckError),
+    /// It has no initial parameters.
+    #[error("pipeline.bottleneck: {0}")]
+    InitialBottleneck(#[from] swarm_model::stages::bottleneck::InitialError),
     /// A tensor cannot be made.
     #[error(transparent)]
     Tensor(#[from] reproducible_ops::tensor::TensorError),
@@ -86,11 +89,11 @@ impl Assembled {
         };
         let (model, data) = spec.model_and_data(progress)?;
         let mut staged = StagedModel::new(model.config.clone(), usize::from(pipeline.stages))?;
-        if let Some(compression) = pipeline.bottleneck {
-            staged = staged.with_bottleneck(compression)?;
+        if let Some(bottleneck) = pipeline.at_boundaries() {
+            staged = staged.with_bottleneck(bottleneck)?;
         }
         let mut weights = setup::with_tables(&model.config, spec.batch.length, &model.weights)?;
-        for (name, tensor) in staged.initial_bottlenecks()?.iter() {
+        for (name, tensor) in staged.initial_bottlenecks(&model.weights)?.iter() {
             weights.insert(name, tensor.clone());
         }
         let named = staged.all_parameters().into_iter();
@@ -172,12 +175,8 @@ fn terms(spec: &JobSpec, pipeline: &PipelineSpec) -> String {
         optimizer,
         ..
     } = spec;
-    let PipelineSpec {
-        stages,
-        format,
-        bottleneck,
-        ..
-    } = pipeline;
+    let PipelineSpec { stages, format, .. } = pipeline;
+    let bottleneck = pipeline.at_boundaries();
     format!(
         "{seed} {steps} {batch:?} {schedule:?} {optimizer:?} {stages} {format:?} {bottleneck:?}"
     )

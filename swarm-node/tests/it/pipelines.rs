@@ -221,3 +221,42 @@ fn what_is_no_pipeline_is_told() {
         plan.out
     );
 }
+
+#[test]
+fn a_plan_tells_what_a_bottleneck_is_to_each_stage() {
+    let scene = scene(3, 2);
+    let spec = std::fs::read_to_string(scene.path("job.toml")).unwrap();
+    let planned = |more: &str| {
+        let text = spec.replace("slots = 3", &format!("slots = 3\n{more}"));
+        std::fs::write(scene.path("narrow.toml"), text).unwrap();
+        node(&["pipeline", "plan", &scene.text("narrow.toml"), "--json"])
+    };
+    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    let plain = planned("").json();
+    assert!(plain.get("bottleneck").is_none(), "{plain}");
+    let narrow = planned("bottleneck = 4").json();
+    let found = &narrow["bottleneck"];
+    let (sent, width) = (number(&found["sent"]), number(&found["width"]));
+    assert_eq!(
+        (sent * 4, number(&found["maps"])),
+        (width, 2 * sent * width)
+    );
+    let embedding = number(&found["embedding"]);
+    assert!(embedding > 0 && embedding.is_multiple_of(width));
+    let added = |plan: &serde_json::Value, of: &str, stage: usize| {
+        number(&plan["stages"][stage][of]) - number(&plain["stages"][stage][of])
+    };
+    for stage in [0, 1] {
+        assert_eq!(
+            added(&narrow, "parameters", stage),
+            number(&found["maps"]) + embedding
+        );
+    }
+    assert!(number(&narrow["hop_bytes"]) < number(&plain["hop_bytes"]) / 3);
+    let without = planned("bottleneck = 4\nbottleneck_residual = false").json();
+    assert_eq!(number(&without["bottleneck"]["embedding"]), 0);
+    assert_eq!(added(&without, "parameters", 1), number(&found["maps"]));
+    assert_ne!(without["job"], narrow["job"], "it is another job");
+    planned("bottleneck = 5").expect(2, &["pipeline.bottleneck", "must divide"]);
+    planned("bottleneck_residual = true").expect(2, &["pipeline.bottleneck_residual"]);
+}

@@ -73,15 +73,14 @@ impl StepData {
         let rows = self.drawn(step, number);
         Microbatch {
             tokens: self.integers("tokens", &rows),
-            layout: self.layout_of(&rows),
+            layout: Layout {
+                positions: self.integers("positions", &rows),
+                segment: self.integers("segment", &rows),
+                parent: self.integers("parent", &rows),
+            },
             targets: self.integers("targets", &rows),
             loss_weight: self.words(LOSS_WEIGHT, &rows, f32::from_bits),
         }
-    }
-
-    /// Who attends to whom in a microbatch: all that stages without head and embedding need of it.
-    pub fn layout(&self, step: u64, number: Number) -> Layout {
-        self.layout_of(&self.drawn(step, number))
     }
 
     /// Trained tokens of some microbatches of a step.
@@ -106,14 +105,6 @@ impl StepData {
             self.rows_of_microbatch,
             rows,
         )
-    }
-
-    fn layout_of(&self, rows: &[usize]) -> Layout {
-        Layout {
-            positions: self.integers("positions", rows),
-            segment: self.integers("segment", rows),
-            parent: self.integers("parent", rows),
-        }
     }
 
     fn integers(&self, channel: &'static str, rows: &[usize]) -> Vec<i32> {

@@ -4,7 +4,7 @@
 //! ```text
 //! of each visit that counts, in the order of microbatches
 //!   stage 0   forward, loss, backward, tie       constants: rows, hidden states that came back, their gradient
-//!   others    forward, backward                  constants: layout, hidden states that came in, the gradient
+//!   others    forward, backward                  constants: rows, hidden states that came in, the gradient
 //! accumulation    each holder's visits, then holder to holder as the record's tree says
 //! squares         of the whole sum
 //! update          clipping by the norm of all stages, AdamW ─▶ the state after

@@ -5,7 +5,8 @@
 //! state has parameters under their names and the optimizer's tensors under theirs.
 //!
 //! A stage that is rebuilt from its neighbours (CheckFree) takes the mean of their layers, place by
-//! place, with the norms of their gradients as weights, and begins with moments of zero.
+//! place, and of what they have of bottlenecks, with the norms of their gradients as weights, and
+//! begins with moments of zero.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use skippipe::encoding::{self, DecodeError, Format};
 use skippipe::path::{Microbatch as Number, Stage};
 use skippipe::replay::Arrival;
 use skippipe::work::{self, Outcome, Task, Work};
-use swarm_model::stages::StagedModel;
+use swarm_model::stages::{StagedModel, bottleneck};
 
 use super::data::StepData;
 use super::gradient::{
@@ -225,8 +226,8 @@ impl StageWorker {
                 microbatch,
                 input,
             } => {
-                let layout = data.layout(step, microbatch);
-                let output = stage.forward(&hidden(&input)?, &layout).map_err(text)?;
+                let rows = data.microbatch(step, microbatch);
+                let output = stage.forward(&hidden(&input)?, &rows).map_err(text)?;
                 Outcome::Content(encoded(encoding.hidden, &output)?)
             }
             Work::Loss {
@@ -247,9 +248,9 @@ impl StageWorker {
                 input,
                 gradient,
             } => {
-                let layout = data.layout(step, microbatch);
+                let rows = data.microbatch(step, microbatch);
                 let (input, gradient) = (hidden(&input)?, gradient_of(&gradient)?);
-                let back = stage.backward(&input, &layout, &gradient).map_err(text)?;
+                let back = stage.backward(&input, &rows, &gradient).map_err(text)?;
                 kept.insert(task, Kept::Visit(back.1));
                 Outcome::Content(encoded(encoding.gradient, &back.0)?)
             }
@@ -369,7 +370,7 @@ impl StageWorker {
             let mut mean = vec![0.0; shape.iter().product()];
             for (tensors, weight) in &sources {
                 let part = counterpart(tensors, &name, first)
-                    .ok_or_else(|| format!("a neighbour has no layer like the one of `{name}`"))?;
+                    .ok_or_else(|| format!("a neighbour has nothing that stands for `{name}`"))?;
                 let share = scalar::div(*weight, total);
                 let values = part.as_f32().map_err(text)?;
                 if values.len() != mean.len() {
@@ -456,9 +457,17 @@ fn read_state(
     Ok(state)
 }
 
-/// The tensor of a neighbour that stands where a parameter of the layer at `place` of its own stage
-/// stands: of the neighbour's layer at the same place, or its last.
+/// The tensor of a neighbour that stands where a parameter stands: of the layer at `place` of its
+/// own stage that of the neighbour's layer at the same place, or its last; of a bottleneck the
+/// neighbour's own, as all stages share the space of what is sent, and what tokens are.
 fn counterpart<'w>(tensors: &'w Weights, name: &str, first: usize) -> Option<&'w Tensor> {
+    if let Some((_, part)) = bottleneck::part_of(name) {
+        let stands = |found: &&str| {
+            let found = bottleneck::part_of(found);
+            found.is_some_and(|(_, other)| other == part)
+        };
+        return tensors.get(tensors.names().find(stands)?);
+    }
     let (layer, part) = layer_of(name)?;
     let layers = tensors.names().filter_map(layer_of);
     let layers = layers

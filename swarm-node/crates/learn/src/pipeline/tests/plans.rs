@@ -58,8 +58,15 @@ fn check(
 
 #[test]
 fn a_step_of_a_stage_is_a_plan_with_the_bits_that_its_holders_state() {
-    for (seed, format) in [(5, Format::F32), (6, Format::Int8)] {
-        let blueprint = blueprint(3, 3, format);
+    let plain = StagedModel::new(config(true), 3).unwrap();
+    let cases = [
+        (5, Format::F32, plain.clone()),
+        (6, Format::Int8, plain),
+        (7, Format::F32, narrow(3, 4, true)),
+        (8, Format::Int8, narrow(3, 3, true)),
+    ];
+    for (seed, format, model) in cases {
+        let blueprint = blueprint(model, 3, format);
         let mut network = network(&blueprint, &[2, 3, 1], 3, seed);
         network.skips = 1;
         network.run(Duration::from_secs(600));
