@@ -332,6 +332,7 @@ fn settings(stages: u16, steps: u64) -> Settings {
         job: Digest::of(b"staged text"),
         stages,
         peers: u32::from(stages),
+        most_peers: u32::from(stages),
         microbatches: MICROBATCHES,
         steps,
         slots: MICROBATCHES as usize,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::admission::Admission;
 use crate::content::Digest;
 use crate::message::When;
 use crate::path::{Hop, Microbatch, Peer};
@@ -51,6 +52,10 @@ pub enum Event {
     },
     /// Leader: a peer took up a stage.
     Joined(Joined),
+    /// A peer became a member after the start.
+    Admitted(Admission),
+    /// Seats from this number on were given by an earlier leader and are none any more.
+    Withdrawn(Peer),
     /// Leader: gradients were lost, the record was amended.
     Amended {
         /// The step.

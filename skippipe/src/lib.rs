@@ -10,6 +10,7 @@
 //! ```
 //! | module | what is in it |
 //! |---|---|
+//! | [`admission`] | members that came after the start |
 //! | [`path`] | peers, stages, microbatches, and the paths that they take |
 //! | [`topology`] | nodes, links, what work costs; read with serde, checked |
 //! | [`sim`] | what a step takes, event by event, and what its time goes into |
@@ -20,6 +21,7 @@
 //! | [`content`] | bytes on their way, and their hash |
 //! | [`encoding`] | tensors as bytes: f32, bf16, block-wise 8 bits |
 //! | [`message`] | what members say to each other |
+//! | [`term`] | who leads, since when |
 //! | [`settings`] | what members agree on beforehand |
 //! | [`member`] | a peer's state machine; the leader's is inside |
 //! | [`work`] | what it asks of an engine |
@@ -69,6 +71,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod admission;
 pub mod content;
 pub mod encoding;
 pub mod event;
@@ -84,6 +87,7 @@ pub mod published;
 pub mod replay;
 pub mod settings;
 pub mod sim;
+pub mod term;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod topology;

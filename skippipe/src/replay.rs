@@ -200,6 +200,7 @@ impl<E: Engine> Replay<E> {
             hop,
             recovery,
             state,
+            ..
         } = joined;
         let stage = hop.stage;
         let rebuilt = match recovery {

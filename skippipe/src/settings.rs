@@ -11,8 +11,10 @@ pub struct Settings {
     pub job: Digest,
     /// Number of stages.
     pub stages: u16,
-    /// Peers of the pipeline, with a stage or without.
+    /// Peers at the start, with a stage or without.
     pub peers: u32,
+    /// Most peers, with those that are admitted later; at least those of the start.
+    pub most_peers: u32,
     /// Microbatches of a step.
     pub microbatches: u32,
     /// Steps of the job.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::admission::Admission;
 use crate::content::Digest;
 use crate::path::{Hop, Microbatch, Peer, Stage};
 use crate::wire::digest_of;
@@ -74,6 +75,8 @@ pub struct Joined {
     pub recovery: Recovery,
     /// The state.
     pub state: Digest,
+    /// How it became a member, where it came after the start.
+    pub admission: Option<Admission>,
 }
 
 /// All that a step is a function of, besides the states before it.
@@ -212,7 +215,13 @@ impl StepRecord {
                     .all(|pair| pair[0].hop.stage < pair[1].hop.stage)
                 && passage.visits.len() <= self.roster.0.len()
         };
+        let admitted = |joined: &Joined| {
+            let mut admission = joined.admission.iter();
+            admission.all(|one| one.is_sound() && one.peer == joined.hop.peer)
+        };
         self.roster.is_sound()
+            && self.joined.len() <= MAX_PEERS
+            && self.joined.iter().all(admitted)
             && self.passages.len() <= MAX_MICROBATCHES
             && self
                 .passages
@@ -338,6 +347,7 @@ mod tests {
                 hop: visit(1, 2).hop,
                 recovery: Recovery::Copied,
                 state: Digest([3; 32]),
+                admission: None,
             }],
             roster: Roster(vec![vec![Peer(0)], vec![Peer(1), Peer(2)]]),
             passages: vec![Passage {

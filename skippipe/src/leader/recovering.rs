@@ -65,7 +65,9 @@ impl Leader {
 
     fn joiner(&self) -> Option<Peer> {
         let waiting = self.joins.iter().copied();
-        waiting.into_iter().find(|peer| !self.tried.contains(peer))
+        waiting
+            .into_iter()
+            .find(|&peer| !self.tried.contains(&peer) && self.may_try(peer))
     }
 
     /// Who can take up a stage that nobody holds: somebody without one, else a peer of the stage
@@ -149,7 +151,9 @@ impl Leader {
             hop,
             recovery,
             state,
+            admission: self.seats.of(from).cloned(),
         };
+        self.failed.remove(&from);
         self.joined.push(joined.clone());
         self.outputs
             .push(LeaderOutput::Event(Event::Joined(joined)));
@@ -158,6 +162,7 @@ impl Leader {
 
     /// A peer did not take up its stage: the step goes on without it.
     pub(super) fn not_adopted(&mut self, now: Duration) {
+        self.note_failure();
         if let Phase::Recovering(recovering) = &self.phase
             && let Recovery::Restored { .. } = recovering.adopt.recovery
         {

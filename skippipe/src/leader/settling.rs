@@ -324,6 +324,7 @@ impl Leader {
         self.outputs
             .push(LeaderOutput::Event(Event::Stepped(Box::new(stepped))));
         self.when.step += 1;
+        self.seats.step_over();
         self.joined.clear();
         self.tried.clear();
         self.redone = 0;

@@ -26,6 +26,7 @@
 //! Limits: a network that is cut in two parts, each of which holds all of stage 0 that it needs,
 //! goes on as two; their records have other rosters and other signers.
 
+mod admitting;
 mod adopting;
 mod adoption;
 mod passing;
@@ -42,6 +43,7 @@ use adoption::Adoption;
 use reduction::Reduction;
 use visits::Visits;
 
+use crate::admission::{Admission, Admitted, Newcomer};
 use crate::content::{Content, Digest};
 use crate::event::Event;
 use crate::leader::{Leader, LeaderOutput};
@@ -91,6 +93,12 @@ pub enum Input {
         /// The signature.
         signature: Vec<u8>,
     },
+    /// A peer asks for a seat, over a connection that proves its key, and has none.
+    Newcomer(Newcomer),
+    /// An admission that this leader signed, or that was checked.
+    Admitted(Admission),
+    /// The admission of this number was not signed, or is none.
+    NotAdmitted(Peer),
     /// Time passed.
     Tick,
 }
@@ -121,6 +129,11 @@ pub enum Output {
     },
     /// To whoever holds the key, through the sign-once table.
     Sign(Statement),
+    /// The same for an admission, which comes back with its signature.
+    SignAdmission(Admission),
+    /// To whoever knows all keys: an admission that a leader told, which comes back if it is signed
+    /// by that leader's key and the newcomer's is none of the start.
+    CheckAdmission(Admission),
     /// To whoever watches.
     Event(Event),
 }
@@ -160,6 +173,9 @@ pub struct Member {
     last: Option<Box<Commit>>,
     /// Who took up stages since the last step, this member last; empty if it did not.
     joined: Vec<Joined>,
+    admitted: Admitted,
+    /// What was told of it and not checked.
+    unchecked: Vec<Admission>,
     lost: BTreeSet<Peer>,
     /// How often peers were late or sent nonsense in this step.
     trouble: BTreeMap<Peer, u32>,
@@ -196,6 +212,8 @@ impl Member {
             leader: leader.expect("invariant: somebody holds stage 0"),
         };
         Self {
+            admitted: Admitted::new(settings.peers, settings.most_peers),
+            unchecked: Vec::new(),
             settings,
             me,
             now: Duration::ZERO,
@@ -253,6 +271,9 @@ impl Member {
                 statement,
                 signature,
             } => self.signed(statement, signature),
+            Input::Newcomer(newcomer) => self.led(|leader, _| leader.newcomer(newcomer)),
+            Input::Admitted(admission) => self.give_seat(admission),
+            Input::NotAdmitted(peer) => self.not_admitted(peer),
             Input::Tick => self.tick(),
         }
         std::mem::take(&mut self.outputs)
@@ -310,6 +331,7 @@ impl Member {
             // Said by who leads, in its own term.
             Body::Ask if self.obeys(from, when) => self.asked(when),
             Body::Begin(roster) if self.obeys(from, when) => self.begin(when, roster),
+            Body::Admitted(list) if self.obeys(from, when) => self.told_admitted(from, list),
             Body::Commit(commit) if self.obeys(from, when) => self.commit(when, commit),
             Body::Adopt(adopt) if self.obeys(from, when) => self.adopt(when, adopt),
             Body::Stated {
@@ -321,6 +343,7 @@ impl Member {
             | Body::Stated { .. }
             | Body::Ask
             | Body::Begin(_)
+            | Body::Admitted(_)
             | Body::Commit(_)
             | Body::Adopt(_) => {}
             // Said to who leads.
@@ -492,6 +515,7 @@ impl Member {
             last: self.last.clone(),
             joined: self.joined.clone(),
             kept: self.copies(),
+            admitted: self.admitted.list().to_vec(),
         }
     }
 
@@ -570,6 +594,10 @@ impl Member {
                 LeaderOutput::Plan { when, roster } => {
                     self.outputs.push(Output::Plan { when, roster });
                 }
+                LeaderOutput::Admit(admission) => {
+                    self.outputs.push(Output::SignAdmission(admission));
+                }
+                LeaderOutput::Told(admissions) => self.check_admitted(admissions),
                 LeaderOutput::Event(event) => self.event(event),
             }
         }

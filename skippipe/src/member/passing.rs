@@ -529,6 +529,7 @@ mod tests {
                 job: Digest::of(b"job"),
                 stages: 2,
                 peers: 2,
+                most_peers: 2,
                 microbatches: 8,
                 steps: 1,
                 slots: 1,

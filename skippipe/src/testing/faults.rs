@@ -1,18 +1,21 @@
 //! Pipelines in which things go wrong; whatever happens, the record computes what the peers
 //! computed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use reproducible_ops::random::Stream;
 
 use super::network::settings;
 use super::toy::{ToyStage, encode};
+use crate::admission::{Admission, Newcomer};
 use crate::event::{Event, Stepped};
+use crate::member::Member;
 use crate::message::{Body, Message, Term};
 use crate::path::{Microbatch, Peer, Stage};
 use crate::replay::{Replay, ReplayError};
 use crate::settings::Settings;
+use crate::transcript::Joined;
 
 type Network = super::network::Network<ToyStage>;
 
@@ -223,6 +226,160 @@ fn a_lost_middle_stage_is_restored_from_its_copy_where_nobody_rebuilds() {
             )
         });
     assert!(restored);
+}
+
+#[test]
+fn who_comes_late_is_admitted_and_takes_part() {
+    for seed in 0..10 {
+        let mut network = network(settings(3, 4, 6, 20), &[2, 1, 1], seed);
+        network.join_at(9, Duration::from_secs(2), None);
+        network.run(Duration::from_secs(600));
+        let steps = check(&network, 3);
+        assert_eq!(steps.len(), 20, "seed {seed}: {}", last_events(&network));
+        let seat = network.seat_of(9).expect("it is admitted");
+        assert_eq!(seat, Peer(4));
+        // The first of the stages with fewest holders.
+        let joined = steps.iter().flat_map(|stepped| &stepped.record.joined);
+        let joined: Vec<&Joined> = joined.collect();
+        assert_eq!(joined.len(), 1, "{joined:?}");
+        assert_eq!((joined[0].hop.peer, joined[0].hop.stage), (seat, Stage(1)));
+        let admission = joined[0].admission.as_ref().expect("the record says how");
+        assert_eq!(admission.newcomer.key, [9]);
+        let visited = |stepped: &&Stepped| {
+            let mut passages = stepped.record.passages.iter();
+            passages.any(|one| one.visits.iter().any(|visit| visit.hop.peer == seat))
+        };
+        assert!(steps.iter().filter(visited).count() > 3, "seed {seed}");
+        let stated = |stepped: &Stepped| stepped.statements.keys().any(|hop| hop.peer == seat);
+        assert!(steps.last().is_some_and(stated));
+        for peer in (0..5).map(Peer) {
+            let known = network.member(peer).map(|member| member.admitted().len());
+            assert_eq!(known, Some(1), "{peer}");
+        }
+    }
+}
+
+#[test]
+fn members_and_leaders_that_are_killed_know_each_other_again() {
+    let mut took_part = 0;
+    for seed in 0..30 {
+        let mut network = network(settings(3, 6, 6, 24), &[2, 2, 2], seed);
+        network.loss = 5 * (seed % 3);
+        let mut random = Stream::from_seed("late", seed);
+        let ms = Duration::from_millis;
+        network.join_at(9, ms(1000 + random.below(2000)), None);
+        network.join_at(8, ms(1000 + random.below(4000)), None);
+        let leader = ms(1500 + random.below(5000));
+        network.kill_at(Peer(0), leader);
+        network.revive_at(Peer(0), leader + ms(2500));
+        network.kill_at(Peer(3), ms(1000 + random.below(3000)));
+        network.revive_at(Peer(3), ms(6000));
+        network.run(Duration::from_secs(7200));
+        let steps = check(&network, 3);
+        assert_eq!(steps.len(), 24, "seed {seed}: {}", last_events(&network));
+        // A number means one key, whoever tells it.
+        let mut keys = BTreeMap::new();
+        for peer in (0..9).map(Peer) {
+            let admitted = network.member(peer).map(Member::admitted);
+            for admission in admitted.into_iter().flatten() {
+                let key = &admission.newcomer.key;
+                let known = keys.entry(admission.peer).or_insert(key);
+                assert_eq!(*known, key, "seed {seed}, as {peer} knows it");
+            }
+        }
+        assert!(keys.len() <= 2);
+        took_part += steps
+            .iter()
+            .flat_map(|stepped| &stepped.record.joined)
+            .filter(|joined| joined.admission.is_some())
+            .count();
+    }
+    assert!(took_part > 20, "{took_part}");
+}
+
+fn never_answers(_: &mut Stream, message: Message) -> Option<Message> {
+    matches!(message.body, Body::Join).then_some(message)
+}
+
+fn claims_another_state(_: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Adopted { state, .. } = &mut message.body {
+        state.0[0] ^= 1;
+    }
+    Some(message)
+}
+
+fn gives_seats_away(random: &mut Stream, mut message: Message) -> Option<Message> {
+    if let Body::Standing(_) | Body::Updated { .. } = &message.body {
+        let number = random.below(9) as u32;
+        let term = message.when.term;
+        message.body = Body::Admitted(vec![Admission {
+            peer: Peer(number),
+            newcomer: Newcomer {
+                key: vec![number as u8],
+                addresses: Vec::new(),
+            },
+            step: 1,
+            term,
+            signature: vec![1; 32],
+        }]);
+    }
+    Some(message)
+}
+
+#[test]
+fn hostile_newcomers_cost_seats_and_little_time() {
+    let lies: [super::network::Lie; 4] = [
+        never_answers,
+        claims_another_state,
+        sends_nan,
+        disputes_everything,
+    ];
+    for (number, lie) in lies.into_iter().enumerate() {
+        for seed in 0..4 {
+            let mut network = network(settings(3, 4, 6, 12), &[2, 1, 1], seed);
+            network.join_at(9, Duration::from_secs(1), Some(lie));
+            // The same key once more, as a second process.
+            network.join_at(9, Duration::from_secs(1), Some(lie));
+            network.run(Duration::from_secs(900));
+            let steps = check(&network, 3);
+            let told = last_events(&network);
+            assert_eq!(steps.len(), 12, "lie {number}, seed {seed}: {told}");
+            assert_eq!(network.seat_of(9), Some(Peer(4)));
+            assert!(
+                network
+                    .member(Peer(0))
+                    .is_some_and(|one| one.admitted().len() == 1)
+            );
+            // It is waited for before steps 3, 4, 6 and 10 or so, not before each.
+            assert!(
+                network.now() < Duration::from_secs(60),
+                "{:?}",
+                network.now()
+            );
+        }
+    }
+    // A flood of keys gets one seat a step, and all there are in the end.
+    let mut flooded = network(settings(3, 4, 6, 12), &[2, 1, 1], 1);
+    for key in 20..80 {
+        flooded.join_at(key, Duration::from_millis(700), Some(never_answers));
+    }
+    flooded.run(Duration::from_secs(900));
+    assert_eq!(check(&flooded, 3).len(), 12);
+    let seats = (20..80).filter_map(|key| flooded.seat_of(key));
+    assert_eq!(seats.collect::<BTreeSet<_>>().len(), 3);
+    assert!(flooded.most_load < 400, "{}", flooded.most_load);
+}
+
+#[test]
+fn who_does_not_lead_gives_no_seats() {
+    let mut network = network(settings(3, 6, 6, 6), &[2, 2, 2], 1);
+    network.corrupt(Peer(3), gives_seats_away);
+    network.run(Duration::from_secs(900));
+    assert_eq!(check(&network, 3).len(), 6);
+    for peer in (0..6).map(Peer) {
+        let known = network.member(peer).map(|member| member.admitted().len());
+        assert_eq!(known, Some(0), "{peer}");
+    }
 }
 
 fn sends_nan(_: &mut Stream, mut message: Message) -> Option<Message> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reproducible_ops::random::Stream;
 
+use crate::admission::{Admission, Newcomer, Seat};
 use crate::content::Digest;
 use crate::event::{Event, Stepped};
 use crate::member::{Input, Member, Output};
@@ -17,6 +18,8 @@ use crate::work::{Engine, Outcome, Task};
 
 /// How long it takes until a peer's end is noticed.
 const NOTICED: Duration = Duration::from_millis(700);
+/// Between two requests of a newcomer.
+const ASKED: Duration = Duration::from_millis(300);
 /// Between two ticks of a member.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -42,6 +45,8 @@ enum Happening {
     Tick(Peer, u32),
     Kill(Peer),
     Revive(Peer),
+    /// A key asks for a seat; then its node begins, which may change what it says.
+    Ask(u8, Option<Lie>),
 }
 
 /// A pipeline.
@@ -81,7 +86,7 @@ impl<E: Engine> Network<E> {
         let mut network = Self {
             make,
             nodes: Vec::new(),
-            lives: vec![0; settings.peers as usize],
+            lives: vec![0; settings.most_peers.max(settings.peers) as usize],
             settings,
             initial: roster,
             now: Duration::ZERO,
@@ -101,6 +106,8 @@ impl<E: Engine> Network<E> {
         for peer in (0..network.settings.peers).map(Peer) {
             network.begin(peer);
         }
+        // Seats for those that come later.
+        network.nodes.resize_with(network.lives.len(), || None);
         network
     }
 
@@ -140,6 +147,22 @@ impl<E: Engine> Network<E> {
     /// It begins anew, without memory.
     pub fn revive_at(&mut self, peer: Peer, at: Duration) {
         self.later(at.saturating_sub(self.now), Happening::Revive(peer));
+    }
+
+    /// A newcomer with a key begins to ask for a seat at a time, again and again, and takes part
+    /// once it has one.
+    pub fn join_at(&mut self, key: u8, at: Duration, lie: Option<Lie>) {
+        self.later(at.saturating_sub(self.now), Happening::Ask(key, lie));
+    }
+
+    /// The number of a newcomer, once it is admitted.
+    pub fn seat_of(&self, key: u8) -> Option<Peer> {
+        let seats = self.events.iter().filter_map(|(_, _, event)| match event {
+            Event::Admitted(admission) => Some(admission),
+            _ => None,
+        });
+        let mut own = seats.filter(|admission| admission.newcomer.key == [key]);
+        own.next().map(|admission| admission.peer)
     }
 
     /// Runs until a time, or until the job is done.
@@ -223,6 +246,7 @@ impl<E: Engine> Network<E> {
                 self.later(TICK, Happening::Tick(peer, life));
             }
             Happening::Input(..) | Happening::Tick(..) => {}
+            Happening::Ask(key, lie) => self.asked(key, lie),
             Happening::Kill(peer) => {
                 self.nodes[peer.index()] = None;
                 self.lives[peer.index()] += 1;
@@ -241,12 +265,43 @@ impl<E: Engine> Network<E> {
     }
 
     fn tell_all(&mut self, about: Peer, input: Input) {
-        for peer in (0..self.settings.peers)
+        for peer in (0..self.lives.len() as u32)
             .map(Peer)
             .filter(|&peer| peer != about)
         {
             let life = self.lives[peer.index()];
             self.later(NOTICED, Happening::Input(peer, life, input.clone()));
+        }
+    }
+
+    /// A newcomer asks every member, as it might over a network, and the leader answers.
+    fn asked(&mut self, key: u8, lie: Option<Lie>) {
+        self.later(ASKED, Happening::Ask(key, lie));
+        let newcomer = Newcomer {
+            key: vec![key],
+            addresses: Vec::new(),
+        };
+        let leads = |node: &TestNode<E>| node.member.leads();
+        let leader = self
+            .nodes
+            .iter()
+            .position(|node| node.as_ref().is_some_and(leads));
+        let Some(leader) = leader else { return };
+        let member = self.nodes[leader].as_ref().map(|node| &node.member);
+        let Some(member) = member else { return };
+        match member.seat(&newcomer.key) {
+            Seat::Given(peer) => {
+                if self.nodes[peer.index()].is_none() && self.lives[peer.index()] == 0 {
+                    let mut node = self.node(peer, false);
+                    node.member = node.member.with_admitted(member.admitted().to_vec());
+                    node.lie = lie;
+                    self.nodes[peer.index()] = Some(node);
+                    self.lives[peer.index()] = 1;
+                    self.begin(peer);
+                }
+            }
+            Seat::Wait => self.give(Peer(leader as u32), Input::Newcomer(newcomer)),
+            Seat::Elsewhere(_) | Seat::Full | Seat::Over => {}
         }
     }
 
@@ -300,6 +355,19 @@ impl<E: Engine> Network<E> {
                         Happening::Input(peer, life, input),
                     );
                 }
+                Output::SignAdmission(mut admission) => {
+                    admission.signature = self.admission_signature(&admission);
+                    let input = Input::Admitted(admission);
+                    let after = Duration::from_millis(1);
+                    self.later(after, Happening::Input(peer, life, input));
+                }
+                Output::CheckAdmission(admission) => {
+                    if admission.signature == self.admission_signature(&admission) {
+                        let input = Input::Admitted(admission);
+                        let after = Duration::from_millis(1);
+                        self.later(after, Happening::Input(peer, life, input));
+                    }
+                }
                 Output::Event(event) => self.events.push((self.now, peer, event)),
             }
         }
@@ -309,6 +377,11 @@ impl<E: Engine> Network<E> {
         let life = self.lives[peer.index()];
         let input = Input::Done { task, outcome };
         self.later(after, Happening::Input(peer, life, input));
+    }
+
+    /// As if signed: nobody makes one of another statement.
+    fn admission_signature(&self, admission: &Admission) -> Vec<u8> {
+        admission.statement(self.settings.job).0.to_vec()
     }
 
     fn deliver(&mut self, from: Peer, to: Peer, message: Message) {
@@ -365,6 +438,7 @@ pub fn settings(stages: u16, peers: u32, microbatches: u32, steps: u64) -> Setti
         job: Digest([7; 32]),
         stages,
         peers,
+        most_peers: peers + 3,
         microbatches,
         steps,
         slots: 3,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use skippipe::encoding::Format;
 use swarm_learn::averaging::outer::Outer;
 use swarm_learn::averaging::transcript::MAX_REPLICAS;
+use swarm_net::limits::MAX_CHANNEL_MEMBERS;
 
 /// A number that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub struct PipelineSpec {
     pub stages: u16,
     /// Peers that begin, in turn one for each stage.
     pub peers: u32,
+    /// Peers at most, with those that join while it runs; twice as many as begin, unless told
+    /// otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_peers: Option<u32>,
     /// Stages that a microbatch visits, the first among them; all, unless told otherwise.
     #[serde(default)]
     pub visits: Option<u16>,
@@ -97,6 +102,15 @@ impl PipelineSpec {
         600
     }
 
+    /// Peers at most, with those that join while it runs.
+    pub fn most_peers(&self) -> u32 {
+        let twice = self.peers.saturating_mul(2).min(Self::MOST_PEERS);
+        self.most_peers.unwrap_or(twice.max(self.peers))
+    }
+
+    /// Members that channels have at most.
+    const MOST_PEERS: u32 = MAX_CHANNEL_MEMBERS as u32;
+
     pub(super) fn check(&self, microbatches: usize) -> Result<(), WrongValue> {
         if !(1..=64).contains(&self.stages) {
             return Err(WrongValue::new(
@@ -109,6 +123,12 @@ impl PipelineSpec {
         if !(least..=1024).contains(&self.peers) {
             let allowed = "at least the number of stages, and at most 1024";
             return Err(WrongValue::new("pipeline.peers", self.peers, allowed));
+        }
+        let most = Self::MOST_PEERS.max(self.peers);
+        if !(self.peers..=most).contains(&self.most_peers()) {
+            let allowed = "at least pipeline.peers, and at most 256 where others join later";
+            let found = self.most_peers();
+            return Err(WrongValue::new("pipeline.most_peers", found, allowed));
         }
         let visits = self.visits.unwrap_or(self.stages);
         if !(1..=self.stages).contains(&visits) {

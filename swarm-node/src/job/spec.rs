@@ -369,6 +369,13 @@ impl JobSpec {
         of_pipeline.or(self.averaging.as_ref().map(|averaging| averaging.replicas))
     }
 
+    /// Peers that the job takes at most, with those that come while it runs; none where one machine
+    /// does it.
+    pub fn most_peers(&self) -> Option<u32> {
+        let of_pipeline = self.pipeline.as_ref().map(PipelineSpec::most_peers);
+        of_pipeline.or(self.peers())
+    }
+
     /// Learning rates of all steps.
     pub fn rate_table(&self) -> Vec<f32> {
         let schedule = self.rates();

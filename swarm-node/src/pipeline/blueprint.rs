@@ -188,6 +188,7 @@ fn settings(spec: &JobSpec, pipeline: &PipelineSpec, job: Digest) -> Settings {
         job,
         stages: pipeline.stages,
         peers: pipeline.peers,
+        most_peers: pipeline.most_peers(),
         microbatches: spec.batch.microbatches as u32,
         steps: spec.steps,
         slots: pipeline.slots,

@@ -17,5 +17,6 @@ pub mod blueprint;
 pub mod paths;
 pub mod probe;
 pub mod run;
+pub mod seats;
 pub mod status;
 pub mod transcript;

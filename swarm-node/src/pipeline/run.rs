@@ -5,33 +5,38 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use skippipe::admission::Admission;
 use skippipe::content::Digest;
 use skippipe::event::Event;
-use skippipe::measured::{Measurements, StageTimes};
+use skippipe::measured::{Measurements, Part, StageTimes};
 use skippipe::member::{Input, Member, Output};
 use skippipe::message::{Message, When};
-use skippipe::path::{Hop, Path as Way, Peer};
+use skippipe::path::{Hop, Path as Way, Peer, Stage};
 use skippipe::predict::Prediction;
 use skippipe::settings::Settings;
 use skippipe::transcript::{Roster, Statement, StepRecord};
+use skippipe::wire;
 use skippipe::work::{Engine as _, Task, Work};
 use swarm_identity::{PIPELINE_STEP, PeerId, Place, SignOnce, Signer};
 use swarm_learn::pipeline::worker::{StageWorker, WorkerError};
 use swarm_net::{
-    Behaviour, ChannelEvent, ChannelLimits, Channels, Event as NetEvent, Events, Handle, StartError,
+    Behaviour, ChannelEvent, ChannelLimits, Channels, Event as NetEvent, Events, Handle, Source,
+    StartError,
 };
 use tokio::sync::mpsc;
 
 use super::blueprint::by_turns;
-use super::paths::{Planned, Wish, plan};
+use super::paths::{Planned, Wish, plan, replan};
 use super::probe::file::FileError;
 use super::probe::links::{Fault, Start};
 use super::probe::{Links, file};
+use super::seats::{self, Reply, SeatError};
 use super::transcript::{Entry, TranscriptFile};
 use crate::engine_thread::EngineThread;
 use crate::job::Stop;
-use crate::meeting::answer;
 use crate::meeting::charter::{Charter, CharterError};
+use crate::meeting::gathering::DUPLICATE;
+use crate::meeting::{Answer, Ask};
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
@@ -78,6 +83,12 @@ pub enum RunError {
     /// The network ended.
     #[error("the network has ended")]
     Network,
+    /// Another process has this peer's key.
+    #[error("{DUPLICATE}")]
+    Duplicate,
+    /// Who was admitted, as the charter says.
+    #[error("the charter cannot be: {0}")]
+    Seats(#[from] SeatError),
     /// The pipeline cannot go on.
     #[error("the pipeline cannot go on: {0}")]
     Stuck(&'static str),
@@ -138,7 +149,7 @@ pub struct Ended {
     /// The steps that it has seen the end of.
     pub steps: u64,
     /// Where it ended.
-    pub held: Option<(skippipe::path::Stage, Digest)>,
+    pub held: Option<(Stage, Digest)>,
     /// Whether all steps are done.
     pub is_complete: bool,
 }
@@ -178,12 +189,13 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         folder,
         stop,
     } = running;
-    let peers = charter.peers()?;
+    let peers = seats::members(settings.job, charter.peers()?, &charter.admitted)?;
     let place = peers.iter().position(|peer| *peer == signer.peer());
     let me = Peer(place.ok_or(RunError::Stranger)? as u32);
     let state = worker.state().map_err(WorkerError::from)?;
     let roster = by_turns(settings.stages, settings.peers);
     let member = Member::new(settings.clone(), me, roster.clone(), state);
+    let member = member.with_admitted(charter.admitted.clone());
     let (engine, mut done) =
         EngineThread::start("stage", worker, |worker: &mut StageWorker, (task, work)| {
             Some((task, worker.perform(task, work)?))
@@ -213,15 +225,15 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         },
     )?;
     let (planned, mut plans) = mpsc::unbounded_channel();
-    let charter_text = charter.to_text()?;
     if !again {
-        measure(&mut links, events, &charter_text, watcher, stop).await?;
+        measure(&mut links, events, &charter, watcher, stop).await?;
     }
     links.save()?;
     watcher.measured(links.known(), &roster, &wish);
     let begun = Instant::now();
     let mut shell = Shell {
         member,
+        charter,
         me,
         peers,
         channels,
@@ -244,6 +256,9 @@ pub async fn run<T: SignOnce + Clone + 'static>(
         returned: None,
         together: Some(begun),
         full_every,
+        asked: VecDeque::new(),
+        idle_since: begun,
+        seen_stage: None,
     };
     let mut ticks = tokio::time::interval(TICK);
     let outputs = shell.member.start(begun.elapsed());
@@ -257,6 +272,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
                 shell.inputs.push_back(Input::Tick);
             }
             Some((task, outcome)) = done.recv() => {
+                shell.worked(task);
                 shell.inputs.push_back(Input::Done { task, outcome });
             }
             Some(drawn) = plans.recv() => shell.drawn(drawn),
@@ -272,10 +288,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
                 None => return Err(RunError::Network),
             },
             event = events.next() => match event {
-                Some(NetEvent::Request { bytes, reply, .. }) => {
-                    answer(&charter_text, &bytes, reply);
-                }
-                Some(_) => {}
+                Some(event) => shell.network(event)?,
                 None => return Err(RunError::Network),
             },
         }
@@ -303,7 +316,7 @@ pub async fn run<T: SignOnce + Clone + 'static>(
 async fn measure(
     links: &mut Links,
     events: &mut Events,
-    charter: &str,
+    charter: &Charter,
     watcher: &mut dyn Watcher,
     stop: &Stop,
 ) -> Result<(), RunError> {
@@ -318,8 +331,23 @@ async fn measure(
             _ = ticks.tick() => links.tick(),
             event = links.next() => links.heard(event.ok_or(RunError::Network)?),
             event = events.next() => {
-                if let NetEvent::Request { bytes, reply, .. } = event.ok_or(RunError::Network)? {
-                    answer(charter, &bytes, reply);
+                match event.ok_or(RunError::Network)? {
+                    NetEvent::Request { from, bytes, reply } => {
+                        let is_member = charter.peers()?.contains(&from);
+                        let answer = match is_member {
+                            true => Answer::Charter(charter.to_text()?),
+                            // Whoever comes now is admitted when the first step is under way.
+                            false => Answer::Admitting,
+                        };
+                        if wire::from_bytes::<Ask>(&bytes).is_ok() {
+                            // A peer that does not wait any more asks again.
+                            let _ = reply.send(wire::to_bytes(&answer));
+                        }
+                    }
+                    NetEvent::DuplicateIdentity { is_newcomer: true } => {
+                        return Err(RunError::Duplicate);
+                    }
+                    _ => {}
                 }
                 Vec::new()
             }
@@ -350,6 +378,7 @@ struct Drawn {
 
 struct Shell<'r, 'w, T> {
     member: Member,
+    charter: Charter,
     me: Peer,
     peers: Vec<PeerId>,
     channels: Channels,
@@ -377,6 +406,12 @@ struct Shell<'r, 'w, T> {
     /// When a peer of the job was last seen connected; none once it was told that there is none.
     together: Option<Instant>,
     full_every: u64,
+    /// Work that the engine has or will have, in its order, and since when.
+    asked: VecDeque<(Task, Part, Instant)>,
+    /// When it was done with something last.
+    idle_since: Instant,
+    /// The stage whose work was seen.
+    seen_stage: Option<Stage>,
 }
 
 impl<T: SignOnce> Shell<'_, '_, T> {
@@ -400,8 +435,11 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                     self.inputs.push_back(Input::Lost(peer));
                 }
             }
-            ChannelEvent::Frame { from, bytes } => {
+            ChannelEvent::Frame { from, bytes, took } => {
                 let number = self.number(&from);
+                if let Some(from) = number {
+                    self.links.arrived(from, bytes.len(), took);
+                }
                 match (number, Message::from_bytes(&bytes)) {
                     (Some(from), Ok(message)) => {
                         self.inputs.push_back(Input::Message { from, message });
@@ -412,6 +450,19 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                 }
             }
         }
+    }
+
+    /// A task is done: how long it took, without what the engine did before it.
+    fn worked(&mut self, task: Task) {
+        let now = Instant::now();
+        let place = self.asked.iter().position(|(asked, ..)| *asked == task);
+        // The engine takes tasks in their order; those before this one have ended without a word.
+        let own = place.and_then(|place| self.asked.drain(..=place).next_back());
+        if let Some((_, part, asked)) = own {
+            let took = now.saturating_duration_since(asked.max(self.idle_since));
+            self.links.worked(part, took);
+        }
+        self.idle_since = now;
     }
 
     /// Says once that nobody is there; again if somebody was meanwhile.
@@ -458,12 +509,17 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                     }
                 }
                 Output::Work { task, work } => {
+                    if let Some(part) = Part::of(&work) {
+                        self.asked.push_back((task, part, Instant::now()));
+                    }
                     if !self.engine.ask((task, work)) {
                         return Err(RunError::Engine("its thread has ended".into()));
                     }
                 }
                 Output::Plan { when, roster } => self.plan(when, roster),
                 Output::Sign(statement) => self.sign(&statement),
+                Output::SignAdmission(admission) => self.sign_admission(admission),
+                Output::CheckAdmission(admission) => self.check_admission(admission),
                 Output::Event(event) => self.event(event)?,
             }
         }
@@ -483,13 +539,18 @@ impl<T: SignOnce> Shell<'_, '_, T> {
             let paths = last.planned.paths.clone();
             return self.inputs.push_back(Input::Planned { when, paths });
         }
+        let before = last.filter(|last| last.roster == roster);
+        let before = before.map(|last| last.planned.paths.clone());
         let (known, leader) = (self.links.known().clone(), self.me);
         let planned = self.planned.clone();
         tokio::task::spawn_blocking(move || {
             let drawn = Drawn {
                 when,
                 visits,
-                planned: plan(&roster, &wish, &known, leader, when.step),
+                planned: match before {
+                    Some(paths) => replan(paths, &roster, &wish, &known, leader, when.step),
+                    None => plan(&roster, &wish, &known, leader, when.step),
+                },
                 roster,
                 revision,
             };
@@ -551,6 +612,86 @@ impl<T: SignOnce> Shell<'_, '_, T> {
         });
     }
 
+    fn sign_admission(&mut self, mut admission: Admission) {
+        let place = seats::place(self.settings.job, &admission);
+        let statement = admission.statement(self.settings.job);
+        let peer = admission.peer;
+        let input = match self.signer.sign(&place, &statement.0) {
+            Ok(signature) => {
+                admission.signature = signature.to_vec();
+                // It is checked as if another leader had said it.
+                return self.check_admission(admission);
+            }
+            Err(error) => {
+                let what = format!("does not sign the admission of {peer}: {error}");
+                self.watcher.event(&Event::Fault {
+                    peer: self.me,
+                    what,
+                });
+                Input::NotAdmitted(peer)
+            }
+        };
+        self.inputs.push_back(input);
+    }
+
+    fn check_admission(&mut self, admission: Admission) {
+        let (leader, peer) = (admission.term.leader, admission.peer);
+        let input = match seats::check(self.settings.job, &admission, &self.peers) {
+            Ok(_) => Input::Admitted(admission),
+            Err(why) => {
+                self.watcher.event(&Event::Fault {
+                    peer: leader,
+                    what: why.to_string(),
+                });
+                Input::NotAdmitted(peer)
+            }
+        };
+        self.inputs.push_back(input);
+    }
+
+    /// A peer is a member from here on.
+    fn admitted(&mut self, admission: &Admission) -> Result<(), RunError> {
+        let peer = seats::check(self.settings.job, admission, &self.peers)?;
+        self.channels.add(peer)?;
+        self.links.add(peer)?;
+        self.peers.push(peer);
+        self.charter.admitted.push(admission.clone());
+        self.charter.save(self.folder)?;
+        let addresses = admission.newcomer.addresses.iter();
+        let addresses = addresses.filter_map(|text| text.parse().ok()).collect();
+        let handle = self.handle.clone();
+        tokio::spawn(async move { handle.offer(Source::Peers, addresses).await });
+        Ok(())
+    }
+
+    fn network(&mut self, event: NetEvent) -> Result<(), RunError> {
+        match event {
+            NetEvent::Request { from, bytes, reply } => {
+                let question = (from, &bytes[..]);
+                let answer = seats::answer(&self.member, &self.charter, &self.peers, question);
+                let answer = match answer {
+                    Some(Reply::Said(answer)) => answer,
+                    Some(Reply::Noted(answer, newcomer)) => {
+                        self.inputs.push_back(Input::Newcomer(newcomer));
+                        answer
+                    }
+                    None => return Ok(()),
+                };
+                // A peer that does not wait any more asks again.
+                let _ = reply.send(wire::to_bytes(&answer));
+            }
+            NetEvent::DuplicateIdentity { is_newcomer: true } => return Err(RunError::Duplicate),
+            NetEvent::DuplicateIdentity { is_newcomer: false } => {
+                self.watcher.event(&Event::Fault {
+                    peer: self.me,
+                    what: "has a second process with its key, which must end".into(),
+                });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn event(&mut self, event: Event) -> Result<(), RunError> {
         match &event {
             Event::Began { .. } => {
@@ -568,6 +709,11 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                             .collect(),
                     };
                     self.keep(&entry)?;
+                    if self.seen_stage.replace(stage) != Some(stage) {
+                        self.links.forget_work();
+                    }
+                    let faults = self.links.refine(Some(stage));
+                    self.faults(faults);
                     let now = Instant::now();
                     let begun = self.step_begun.replace(now).unwrap_or(now);
                     let predicted = self.predicted(&entry.record);
@@ -587,6 +733,16 @@ impl<T: SignOnce> Shell<'_, '_, T> {
                     states: states.collect(),
                 };
                 self.keep(&entry)?;
+            }
+            Event::Admitted(admission) => self.admitted(admission)?,
+            Event::Withdrawn(first) => {
+                self.peers.truncate(first.index());
+                self.links.keep_first(first.index());
+                let of_start = self.charter.members.len();
+                self.charter
+                    .admitted
+                    .truncate(first.index().saturating_sub(of_start));
+                self.charter.save(self.folder)?;
             }
             Event::Finished => self.finish(),
             Event::Stuck(why) => self.stuck = Some(why),

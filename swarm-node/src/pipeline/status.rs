@@ -4,6 +4,7 @@
 //! A function of charter and transcript. What it says is what is recorded; whether the records are
 //! true is what a replay finds.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -82,9 +83,19 @@ impl Status {
         let mut roster = by_turns(pipeline.stages, charter.members.len() as u32);
         let sent = charter.spec.batch.microbatches;
         let mut changes = Vec::new();
+        let mut admitted = BTreeSet::new();
         for Entry { record, .. } in entries {
-            let found = changes_of(record, &roster, pipeline, sent);
             let step = record.step;
+            let new = record
+                .joined
+                .iter()
+                .filter_map(|joined| joined.admission.as_ref());
+            for one in new.filter(|one| admitted.insert(one.peer)) {
+                let (peer, leader) = (one.peer, one.term.leader);
+                let what = format!("{peer} was admitted by {leader}");
+                changes.push(Change { step, what });
+            }
+            let found = changes_of(record, &roster, pipeline, sent);
             changes.extend(found.into_iter().map(|what| Change { step, what }));
             roster = record.roster.clone();
         }
@@ -258,6 +269,7 @@ mod tests {
             spec,
             job: "ab".into(),
             members: (0..4).map(member).collect(),
+            admitted: Vec::new(),
         }
     }
 
@@ -311,6 +323,7 @@ mod tests {
             },
             recovery: Recovery::Restored { step: 1 },
             state: Digest([0; 32]),
+            admission: None,
         });
         entries.push(back);
         let status = status_of(&entries, Some(2), true);

@@ -188,6 +188,94 @@ fn killed_peers_are_gone_around_and_come_back() {
 }
 
 #[test]
+fn who_comes_while_it_runs_is_admitted_and_holds_a_stage() {
+    let scene = scene(60, 4);
+    let first = scene.start("a");
+    let address = scene.address("a");
+    let mut peers = vec![first];
+    for (name, have) in [("b", 2), ("c", 3)] {
+        peers.push(scene.join(&address, name));
+        scene.wait_for("a", &format!("peers: {have} of 4"));
+    }
+    peers.push(scene.join(&address, "d"));
+    scene.wait_for("b", "step 2/60");
+    // By the address of one that does not lead: it says who does.
+    let of_b = std::fs::read_to_string(scene.path("b").join("charter.json")).unwrap();
+    let charter: serde_json::Value = serde_json::from_str(&of_b).unwrap();
+    let others = charter["members"][1]["addresses"].as_array().unwrap();
+    let quic = others.iter().filter_map(|one| one.as_str());
+    let quic = quic.into_iter().find(|one| one.ends_with("/quic-v1"));
+    peers.push(scene.join(quic.unwrap(), "e"));
+    scene.wait_for("a", "peer 4 is a member from here on");
+    scene.wait_for("a", "peer 4 holds stage");
+    for peer in peers {
+        peer.expect_success();
+    }
+    for name in ["a", "b", "e"] {
+        let status = node(&["pipeline", "status", &scene.text(name), "--json"]).json();
+        assert_eq!(status["done"], 60, "{name}");
+        let changes = status["changes"].to_string();
+        assert!(
+            changes.contains("peer 4 was admitted by peer 0"),
+            "{name}: {changes}"
+        );
+        let held = status["stages"].to_string();
+        assert!(held.contains('4'), "{name}: {held}");
+    }
+    let entries = transcript::read(&scene.path("a")).unwrap();
+    let visited = entries.iter().filter(|entry| {
+        let passages = entry.record.passages.iter();
+        let mut visits = passages.flat_map(|passage| &passage.visits);
+        visits.any(|visit| visit.hop.peer.0 == 4)
+    });
+    assert!(visited.count() > 0, "it takes part");
+
+    let whole = scene.text("whole.safetensors");
+    let replay = [
+        "pipeline",
+        "replay",
+        &scene.text("a"),
+        "--out",
+        &whole,
+        "--json",
+    ];
+    let replayed = node(&replay);
+    replayed.expect(0, &[]);
+    assert_eq!(replayed.json()["verdict"], "right");
+    // What the newcomer holds in the end has the bits of the replay.
+    let whole = Weights::load(&whole).unwrap();
+    let entries = std::fs::read_dir(scene.path("e")).unwrap();
+    let stage = entries
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|one| one == "safetensors"));
+    let stage = Weights::load(stage.unwrap()).unwrap();
+    assert!(stage.names().count() > 0);
+    for (name, tensor) in stage.iter() {
+        assert_eq!(whole.get(name), Some(tensor), "{name}");
+    }
+    // Another signature of the admission is none of the leader's.
+    let mut entries = transcript::read(&scene.path("a")).unwrap();
+    let joined = entries
+        .iter_mut()
+        .flat_map(|entry| &mut entry.record.joined);
+    let mut admissions = joined.filter_map(|joined| joined.admission.as_mut());
+    admissions.next().unwrap().signature[0] ^= 1;
+    std::fs::remove_file(scene.path("a").join(transcript::TRANSCRIPT)).unwrap();
+    let mut file = TranscriptFile::open(&scene.path("a")).unwrap();
+    for entry in &entries {
+        file.append(entry).unwrap();
+    }
+    let changed = node(&["pipeline", "replay", &scene.text("a")]);
+    changed.expect(6, &["is not signed by who led"]);
+    // The newcomer's folder begins where it took part, and says so.
+    let late = node(&["pipeline", "replay", &scene.text("e")]);
+    late.expect(
+        7,
+        &["has no step 1 to", "replay the folder of one that did"],
+    );
+}
+
+#[test]
 fn what_is_no_pipeline_is_told() {
     let scene = scene(3, 2);
     let spec = std::fs::read_to_string(scene.path("job.toml")).unwrap();

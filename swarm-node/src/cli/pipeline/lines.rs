@@ -169,6 +169,10 @@ impl Watcher for Lines {
             Event::Dropped { hop } => {
                 format!("{} ({}) does not take part any more", hop.peer, hop.stage)
             }
+            Event::Admitted(admission) => format!(
+                "{} is a member from here on: {} admitted it in step {}",
+                admission.peer, admission.term.leader, admission.step
+            ),
             Event::Leads => "this peer leads from here on".to_owned(),
             Event::Joined(joined) => format!(
                 "{} holds {} ({:?})",

@@ -83,11 +83,13 @@ async fn take_part(
     let Member {
         assembled,
         again,
+        is_late,
         place,
         ..
     } = &member;
-    // Who has taken part before has lost its stage, and is given one.
-    let place = place.filter(|_| !*again);
+    // Who has taken part before has lost its stage, and who comes late has none: it is given one.
+    let again = *again || *is_late;
+    let place = place.filter(|_| !again);
     let stage = place.map(|place| Stage((place % assembled.blueprint.model.stages()) as u16));
     let made = || {
         let blueprint = assembled.blueprint.clone();
@@ -105,7 +107,6 @@ async fn take_part(
     let Member {
         charter,
         assembled,
-        again,
         handle,
         mut events,
         ..

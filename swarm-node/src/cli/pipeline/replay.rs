@@ -7,7 +7,6 @@ use skippipe::content::Digest;
 use skippipe::path::Hop;
 use skippipe::replay::{Replay, ReplayError};
 use skippipe::transcript::{Statement, StepRecord};
-use swarm_identity::PeerId;
 use swarm_identity::key::{PublicKey, SignatureBytes};
 use swarm_learn::pipeline::worker::StageWorker;
 use verde::audit::Verdict;
@@ -20,6 +19,7 @@ use crate::cli::output::{self, Answer};
 use crate::cli::part::charter_of;
 use crate::config::Config;
 use crate::job::certified;
+use crate::pipeline::seats::Keys;
 use crate::pipeline::transcript;
 
 /// What a replay found.
@@ -44,7 +44,7 @@ pub(super) fn replay(
 ) -> Result<(), Failure> {
     let charter = charter_of(folder)?;
     let entries = transcript::read(folder).map_err(Failure::work)?;
-    let peers = charter.peers().map_err(Failure::work)?;
+    let mut keys = Keys::new(&charter.peers().map_err(Failure::work)?);
     let console = Console::new();
     let assembled = assemble(&charter.spec, &console)?;
     let engine = certified(&config.engine, config.engine.workers())?;
@@ -74,6 +74,16 @@ pub(super) fn replay(
                 break;
             }
         };
+        for joined in &entry.record.joined {
+            if let Err(why) = keys.joined(assembled.settings.job, joined) {
+                wrong = Some(format!("step {}: {why}", entry.record.step));
+                break;
+            }
+        }
+        // Statements are of the record, and none of one whose admissions are not what was signed.
+        if wrong.is_some() {
+            break;
+        }
         for (hop, state, signature) in &entry.states {
             let expected = replayed.states.get(hop.stage.index());
             if expected != Some(state) {
@@ -84,7 +94,7 @@ pub(super) fn replay(
             }
             let job = assembled.settings.job;
             statements += 1;
-            match is_signed(job, &entry.record, (*hop, *state), signature, &peers) {
+            match is_signed(job, &entry.record, (*hop, *state), signature, &keys) {
                 Some(true) => signatures += 1,
                 Some(false) => {
                     wrong = Some(format!(
@@ -142,7 +152,7 @@ fn is_signed(
     record: &StepRecord,
     (hop, state): (Hop, Digest),
     signature: &[u8],
-    peers: &[PeerId],
+    keys: &Keys,
 ) -> Option<bool> {
     if signature.is_empty() {
         return None;
@@ -154,9 +164,8 @@ fn is_signed(
         stage: hop.stage,
         state,
     };
-    let key = peers
-        .get(hop.peer.index())
-        .and_then(|peer| PublicKey::try_from(*peer).ok());
+    let key = keys.of(hop.peer);
+    let key = key.and_then(|peer| PublicKey::try_from(peer).ok());
     let signature: Option<SignatureBytes> = signature.try_into().ok();
     let (key, signature) = key.zip(signature)?;
     Some(key.verify(&statement.digest().0, &signature))
